@@ -1,0 +1,262 @@
+use bytes::{BufMut, Bytes};
+
+use crate::{Header, Kind};
+
+/// Bytes before the header on the wire: kind, reserved, wire version, two lengths.
+pub const FRAME_PREFIX_LEN: usize = 12;
+
+/// The version of the frame encoding, stored in every encoded frame.
+pub const WIRE_VERSION: u16 = 1;
+
+/// The largest encoded frame any binding carries: 64 MiB.
+///
+/// A limit of the format, so that a damaged length never makes a reader allocate without bound.
+/// The limits of a plugin are usually far lower.
+pub const MAX_FRAME_LEN: usize = 64 << 20;
+
+/// One message: a kind, a header (a CBOR map) and a payload (any bytes).
+///
+/// Cloning is cheap: header and payload are shared.
+///
+/// # Encoding
+///
+/// Little-endian, without padding:
+///
+/// | offset | size | meaning |
+/// |---|---|---|
+/// | 0 | 1 | kind |
+/// | 1 | 1 | reserved, 0 |
+/// | 2 | 2 | wire version, 1 |
+/// | 4 | 4 | header length `h` in bytes |
+/// | 8 | 4 | payload length `p` in bytes |
+/// | 12 | h | header: one CBOR map (RFC 8949), or nothing at all for an empty one |
+/// | 12 + h | p | payload |
+///
+/// An encoded frame tells its own length, so several can follow each other without a separator.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// What sort of message this is.
+    pub kind: Kind,
+    /// Facts about the message.
+    pub header: Header,
+    /// The message itself.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    /// A frame of the three parts.
+    pub fn new(kind: Kind, header: Header, payload: impl Into<Bytes>) -> Frame {
+        Frame {
+            kind,
+            header,
+            payload: payload.into(),
+        }
+    }
+
+    /// A data frame with an empty header.
+    pub fn data(payload: impl Into<Bytes>) -> Frame {
+        Frame::new(Kind::DATA, Header::empty(), payload)
+    }
+
+    /// The size of the encoded frame in bytes.
+    pub fn encoded_len(&self) -> usize {
+        FRAME_PREFIX_LEN + self.header.as_bytes().len() + self.payload.len()
+    }
+
+    /// Appends the encoded frame to `out`.
+    ///
+    /// # Panics
+    ///
+    /// If header or payload are 4 GiB or larger, which [`MAX_FRAME_LEN`] rules out long before.
+    pub fn encode_into(&self, out: &mut impl BufMut) {
+        out.put_slice(&Self::prefix(
+            self.kind,
+            self.header.as_bytes().len(),
+            self.payload.len(),
+        ));
+        out.put_slice(self.header.as_bytes());
+        out.put_slice(&self.payload);
+    }
+
+    /// The first [`FRAME_PREFIX_LEN`] bytes of a frame with parts of these lengths.
+    ///
+    /// # Panics
+    ///
+    /// If a length does not fit in 32 bits.
+    pub fn prefix(kind: Kind, header_len: usize, payload_len: usize) -> [u8; FRAME_PREFIX_LEN] {
+        let header = u32::try_from(header_len).expect("a header is smaller than 4 GiB");
+        let payload = u32::try_from(payload_len).expect("a payload is smaller than 4 GiB");
+        let mut prefix = [0; FRAME_PREFIX_LEN];
+        prefix[0] = kind.0;
+        prefix[2..4].copy_from_slice(&WIRE_VERSION.to_le_bytes());
+        prefix[4..8].copy_from_slice(&header.to_le_bytes());
+        prefix[8..12].copy_from_slice(&payload.to_le_bytes());
+        prefix
+    }
+
+    /// The encoded frame.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.encoded_len());
+        self.encode_into(&mut out);
+        out.into()
+    }
+
+    /// Reads exactly one frame; the result shares the memory of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not one well-formed frame, or something follows it.
+    pub fn decode(bytes: &Bytes) -> Result<Frame, FrameError> {
+        let mut rest = bytes.clone();
+        let frame = Frame::decode_next(&mut rest)?;
+        if rest.is_empty() {
+            Ok(frame)
+        } else {
+            Err(FrameError::Trailing { bytes: rest.len() })
+        }
+    }
+
+    /// Takes one frame from the front of `bytes`, for frames that follow each other.
+    ///
+    /// # Errors
+    ///
+    /// If no well-formed frame stands there; `bytes` is unchanged then.
+    pub fn decode_next(bytes: &mut Bytes) -> Result<Frame, FrameError> {
+        let Some(prefix) = bytes.first_chunk::<FRAME_PREFIX_LEN>() else {
+            return Err(FrameError::Cut {
+                needed: FRAME_PREFIX_LEN,
+                found: bytes.len(),
+            });
+        };
+        let [kind, reserved, version @ .., h0, h1, h2, h3, p0, p1, p2, p3] = *prefix;
+        let version = u16::from_le_bytes(version);
+        if version != WIRE_VERSION || reserved != 0 {
+            return Err(FrameError::WireVersion {
+                found: version,
+                reserved,
+            });
+        }
+        let header_len = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+        let payload_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
+        let total = FRAME_PREFIX_LEN
+            .saturating_add(header_len)
+            .saturating_add(payload_len);
+        if total > MAX_FRAME_LEN {
+            return Err(FrameError::TooLarge {
+                size: total,
+                limit: MAX_FRAME_LEN,
+            });
+        }
+        if bytes.len() < total {
+            return Err(FrameError::Cut {
+                needed: total,
+                found: bytes.len(),
+            });
+        }
+        let header_end = FRAME_PREFIX_LEN + header_len;
+        let header = Header::from_cbor(bytes.slice(FRAME_PREFIX_LEN..header_end))?;
+        let payload = bytes.slice(header_end..total);
+        bytes::Buf::advance(bytes, total);
+        Ok(Frame {
+            kind: Kind(kind),
+            header,
+            payload,
+        })
+    }
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The bytes end before the frame does.
+    #[error("frame is cut short: {needed} bytes needed, {found} found")]
+    Cut {
+        /// Bytes the frame says it has.
+        needed: usize,
+        /// Bytes that are there.
+        found: usize,
+    },
+    /// Something follows the frame.
+    #[error("{bytes} bytes follow the frame")]
+    Trailing {
+        /// How many bytes follow.
+        bytes: usize,
+    },
+    /// The frame was encoded by another version of the format, or is no frame at all.
+    #[error(
+        "frame encoding is version {found} (reserved byte {reserved}), expected version {WIRE_VERSION}"
+    )]
+    WireVersion {
+        /// The version that stands in the bytes.
+        found: u16,
+        /// The reserved byte, 0 in a frame.
+        reserved: u8,
+    },
+    /// The frame says it is larger than any frame may be.
+    #[error("frame of {size} bytes is larger than the format allows ({limit} bytes)")]
+    TooLarge {
+        /// Size the frame says it has, in bytes.
+        size: usize,
+        /// [`MAX_FRAME_LEN`].
+        limit: usize,
+    },
+    /// The header is not one CBOR map.
+    #[error("frame header is not a CBOR map: {0}")]
+    Header(#[from] crate::cbor::CborError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Frame {
+        let header = Header::build().text("id", "a").integer("n", 7).finish();
+        Frame::new(Kind::DATA, header, &b"hello"[..])
+    }
+
+    #[test]
+    fn frames_survive_the_wire() {
+        fn check(frame: &Frame) {
+            let bytes = frame.to_bytes();
+            assert_eq!(bytes.len(), frame.encoded_len());
+            assert_eq!(Frame::decode(&bytes).as_ref(), Ok(frame));
+        }
+        check(&sample());
+        check(&Frame::data(Bytes::new()));
+        check(&Frame::new(Kind(0xFF), Header::empty(), vec![0; 100_000]));
+    }
+
+    #[test]
+    fn damaged_frames_are_refused() {
+        fn check(change: impl FnOnce(&mut Vec<u8>), expected: &str) {
+            let mut bytes = sample().to_bytes().to_vec();
+            change(&mut bytes);
+            let error = Frame::decode(&bytes.into()).unwrap_err().to_string();
+            assert!(
+                error.contains(expected),
+                "{error:?} does not say {expected:?}"
+            );
+        }
+        check(|bytes| bytes.truncate(0), "12 bytes needed, 0 found");
+        check(|bytes| bytes.truncate(20), "cut short");
+        check(|bytes| bytes.push(0), "1 bytes follow");
+        check(|bytes| bytes[2] = 9, "version 9");
+        check(|bytes| bytes[1] = 1, "reserved byte 1");
+        check(|bytes| bytes[11] = 0xFF, "larger than the format allows");
+        check(|bytes| bytes[12] = 0x01, "not a CBOR map");
+    }
+
+    #[test]
+    fn frames_follow_each_other() {
+        let mut bytes = Vec::new();
+        sample().encode_into(&mut bytes);
+        Frame::data(&b"second"[..]).encode_into(&mut bytes);
+        let mut rest = Bytes::from(bytes);
+        assert_eq!(Frame::decode_next(&mut rest), Ok(sample()));
+        assert_eq!(
+            Frame::decode_next(&mut rest),
+            Ok(Frame::data(&b"second"[..]))
+        );
+        assert!(rest.is_empty());
+    }
+}

@@ -1,0 +1,91 @@
+//! Which keys `plugin.toml` has. One table, so that unknown keys are found with their line before
+//! any value is looked at.
+
+use toml::de::{DeTable, DeValue};
+
+use super::{ManifestError, line_of};
+
+/// Sections with a fixed set of keys.
+const SECTIONS: [(&str, &[&str]); 8] = [
+    (
+        "plugin",
+        &[
+            "id",
+            "version",
+            "name",
+            "authors",
+            "license",
+            "description",
+            "category",
+            "type",
+            "capabilities",
+            "keywords",
+        ],
+    ),
+    ("artifact", &["wasm", "native"]),
+    ("runtime", &["tier", "isolation", "instances"]),
+    ("frames", &["accepts", "emits"]),
+    (
+        "limits",
+        &[
+            "memory",
+            "table",
+            "call-deadline",
+            "fuel",
+            "output-bytes",
+            "output-frames",
+            "host-calls",
+            "log-bytes",
+            "kv-bytes",
+            "queue",
+        ],
+    ),
+    ("budget", &["p50", "p99", "memory", "cpu"]),
+    ("state", &["version"]),
+    (
+        "permissions",
+        &["log", "metric", "config", "now", "random", "kv", "emit"],
+    ),
+];
+
+/// Sections whose keys are the plugin's own.
+const OPEN_SECTIONS: [&str; 3] = ["dependencies", "config", "config-schema"];
+
+pub(super) fn check(text: &str) -> Result<(), ManifestError> {
+    let table = DeTable::parse(text).map_err(|error| ManifestError::from_toml(text, &error))?;
+    for (name, value) in table.get_ref() {
+        let line = Some(line_of(text, name.span().start));
+        let name = name.get_ref().as_ref();
+        if OPEN_SECTIONS.contains(&name) {
+            continue;
+        }
+        let Some((_, known)) = SECTIONS.iter().find(|(section, _)| *section == name) else {
+            let sections = SECTIONS
+                .iter()
+                .map(|(section, _)| *section)
+                .chain(OPEN_SECTIONS);
+            return Err(ManifestError::unknown(
+                name,
+                "the top level",
+                line,
+                sections,
+            ));
+        };
+        let DeValue::Table(entries) = value.get_ref() else {
+            continue;
+        };
+        for key in entries.keys() {
+            let line = Some(line_of(text, key.span().start));
+            let key = key.get_ref().as_ref();
+            if !known.contains(&key) {
+                return Err(ManifestError::unknown(
+                    key,
+                    name,
+                    line,
+                    known.iter().copied(),
+                ));
+            }
+        }
+    }
+    Ok(())
+}

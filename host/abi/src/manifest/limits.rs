@@ -1,0 +1,232 @@
+//! `[limits]` and `[budget]`: what must not, and what should not, be exceeded.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ManifestError;
+use crate::units;
+
+/// Hard limits: a call that breaks one is stopped and says which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Limits {
+    /// Bytes of linear memory, up to 2 GiB.
+    pub memory: u64,
+    /// Elements of a table.
+    pub table: u64,
+    /// How long one call may take.
+    pub call_deadline: Duration,
+    /// Units of work per call, for runs that must repeat exactly; unlimited if absent.
+    pub fuel: Option<u64>,
+    /// Bytes of output frames per call.
+    pub output_bytes: u64,
+    /// Number of output frames per call, emitted ones included.
+    pub output_frames: u64,
+    /// Host calls per call.
+    pub host_calls: u64,
+    /// Bytes of log lines per call.
+    pub log_bytes: u64,
+    /// Bytes of keys and values in the plugin's store.
+    pub kv_bytes: u64,
+    /// Frames that may wait for the plugin, from 1 to 100,000.
+    pub queue: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: 64 << 20,
+            table: 10_000,
+            call_deadline: Duration::from_secs(1),
+            fuel: None,
+            output_bytes: 8 << 20,
+            output_frames: 4096,
+            host_calls: 10_000,
+            log_bytes: 64 << 10,
+            kv_bytes: 4 << 20,
+            queue: 1024,
+        }
+    }
+}
+
+/// Names of the limits, as errors, events and the policy panel show them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitKind {
+    /// [`Limits::memory`], in bytes.
+    Memory,
+    /// [`Limits::table`], in elements.
+    Table,
+    /// [`Limits::fuel`], in units of work.
+    Fuel,
+    /// [`Limits::output_bytes`], in bytes.
+    OutputBytes,
+    /// [`Limits::output_frames`], a number.
+    OutputFrames,
+    /// [`Limits::host_calls`], a number.
+    HostCalls,
+    /// [`Limits::log_bytes`], in bytes.
+    LogBytes,
+    /// [`Limits::kv_bytes`], in bytes.
+    KvBytes,
+    /// [`Limits::queue`], a number.
+    Queue,
+}
+
+impl LimitKind {
+    /// The key in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitKind::Memory => "memory",
+            LimitKind::Table => "table",
+            LimitKind::Fuel => "fuel",
+            LimitKind::OutputBytes => "output-bytes",
+            LimitKind::OutputFrames => "output-frames",
+            LimitKind::HostCalls => "host-calls",
+            LimitKind::LogBytes => "log-bytes",
+            LimitKind::KvBytes => "kv-bytes",
+            LimitKind::Queue => "queue",
+        }
+    }
+
+    /// True if the numbers are bytes.
+    pub fn is_bytes(self) -> bool {
+        use LimitKind::{KvBytes, LogBytes, Memory, OutputBytes};
+        matches!(self, Memory | OutputBytes | LogBytes | KvBytes)
+    }
+
+    /// A number of this limit, with its unit.
+    pub fn show(self, number: u64) -> String {
+        if self.is_bytes() {
+            units::show_size(number)
+        } else {
+            number.to_string()
+        }
+    }
+}
+
+impl fmt::Display for LimitKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// Soft limits: breaking one is a finding, never a stop.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Budget {
+    /// Half of all calls should be faster.
+    pub p50: Option<Duration>,
+    /// 99 of 100 calls should be faster.
+    pub p99: Option<Duration>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Share of one core, from 0 to 1.
+    pub cpu: Option<f64>,
+}
+
+/// A size as a number of bytes or a text with a unit.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(super) struct RawLimits {
+    memory: Option<Size>,
+    table: Option<u64>,
+    call_deadline: Option<String>,
+    fuel: Option<u64>,
+    output_bytes: Option<Size>,
+    output_frames: Option<u64>,
+    host_calls: Option<u64>,
+    log_bytes: Option<Size>,
+    kv_bytes: Option<Size>,
+    queue: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawBudget {
+    p50: Option<String>,
+    p99: Option<String>,
+    memory: Option<Size>,
+    cpu: Option<f64>,
+}
+
+const MAX_MEMORY: u64 = 2 << 30;
+const MAX_QUEUE: u32 = 100_000;
+
+impl RawLimits {
+    pub(super) fn read(self) -> Result<Limits, ManifestError> {
+        let defaults = Limits::default();
+        let limits = Limits {
+            memory: size("limits.memory", self.memory)?.unwrap_or(defaults.memory),
+            table: self.table.unwrap_or(defaults.table),
+            call_deadline: duration("limits.call-deadline", self.call_deadline)?
+                .unwrap_or(defaults.call_deadline),
+            fuel: self.fuel,
+            output_bytes: size("limits.output-bytes", self.output_bytes)?
+                .unwrap_or(defaults.output_bytes),
+            output_frames: self.output_frames.unwrap_or(defaults.output_frames),
+            host_calls: self.host_calls.unwrap_or(defaults.host_calls),
+            log_bytes: size("limits.log-bytes", self.log_bytes)?.unwrap_or(defaults.log_bytes),
+            kv_bytes: size("limits.kv-bytes", self.kv_bytes)?.unwrap_or(defaults.kv_bytes),
+            queue: self.queue.unwrap_or(defaults.queue),
+        };
+        if limits.memory > MAX_MEMORY {
+            return Err(value(
+                "limits.memory",
+                "more than 2 GiB cannot be given".to_owned(),
+            ));
+        }
+        if limits.queue == 0 || limits.queue > MAX_QUEUE {
+            let reason = format!("{} is out of range; write 1 to 100000", limits.queue);
+            return Err(value("limits.queue", reason));
+        }
+        if limits.call_deadline.is_zero() {
+            return Err(value(
+                "limits.call-deadline",
+                "must be longer than 0".to_owned(),
+            ));
+        }
+        Ok(limits)
+    }
+}
+
+impl RawBudget {
+    pub(super) fn read(self) -> Result<Budget, ManifestError> {
+        Ok(Budget {
+            p50: duration("budget.p50", self.p50)?,
+            p99: duration("budget.p99", self.p99)?,
+            memory: size("budget.memory", self.memory)?,
+            cpu: self.cpu,
+        })
+    }
+}
+
+fn size(key: &str, size: Option<Size>) -> Result<Option<u64>, ManifestError> {
+    match size {
+        None => Ok(None),
+        Some(Size::Bytes(bytes)) => Ok(Some(bytes)),
+        Some(Size::Text(text)) => units::parse_size(&text)
+            .map(Some)
+            .map_err(|error| value(key, error.to_string())),
+    }
+}
+
+fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, ManifestError> {
+    text.map(|text| units::parse_duration(&text).map_err(|error| value(key, error.to_string())))
+        .transpose()
+}
+
+fn value(key: &str, reason: String) -> ManifestError {
+    ManifestError::Value {
+        key: key.to_owned(),
+        reason,
+    }
+}

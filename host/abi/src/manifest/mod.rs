@@ -1,0 +1,529 @@
+//! `plugin.toml`: what a plugin says about itself.
+//!
+//! [`Manifest::parse`] reads the text, [`Manifest::bare`] gives the defaults for an artifact that
+//! has none. Unknown keys are errors that name the nearest known key.
+//!
+//! ```
+//! use glovebox_abi::{Manifest, Permission};
+//!
+//! let manifest = Manifest::parse(r#"
+//!     [plugin]
+//!     id = "redact"
+//!     version = "1.3.0"
+//!
+//!     [permissions]
+//!     log = true
+//!
+//!     [limits]
+//!     memory = "16 MiB"
+//! "#)?;
+//! assert!(manifest.asks_for(Permission::Log));
+//! assert_eq!(manifest.limits.memory, 16 << 20);
+//! # Ok::<(), glovebox_abi::manifest::ManifestError>(())
+//! ```
+
+mod keys;
+mod limits;
+
+use std::collections::BTreeMap;
+
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+
+pub use limits::{Budget, LimitKind, Limits};
+
+use crate::{Kind, Permission};
+
+/// What a plugin says about itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Who it is.
+    pub plugin: About,
+    /// Where its artifacts are, relative to the manifest.
+    pub artifact: Artifact,
+    /// How it wants to run.
+    pub runtime: Runtime,
+    /// Which frames it takes and gives.
+    pub frames: Frames,
+    /// What it asks for; a permission that is not here is not asked for.
+    pub permissions: BTreeMap<Permission, bool>,
+    /// What must never be exceeded.
+    pub limits: Limits,
+    /// What should not be exceeded.
+    pub budget: Budget,
+    /// Version of its state, if it has one.
+    pub state_version: Option<u32>,
+    /// Other plugins it needs, by id.
+    pub dependencies: BTreeMap<String, VersionReq>,
+    /// Its configuration where nobody says otherwise.
+    pub config: toml::Table,
+    /// JSON Schema of the configuration, as TOML.
+    pub config_schema: Option<toml::Table>,
+}
+
+/// Who a plugin is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct About {
+    /// Kebab-case name that identifies it.
+    pub id: String,
+    /// Version of the plugin, not of the protocol.
+    #[serde(default = "unversioned")]
+    pub version: Version,
+    /// Name for people; the id if empty.
+    #[serde(default)]
+    pub name: String,
+    /// Who wrote it.
+    #[serde(default)]
+    pub authors: Vec<String>,
+    /// SPDX expression.
+    #[serde(default)]
+    pub license: String,
+    /// One sentence.
+    #[serde(default)]
+    pub description: String,
+    /// Where it belongs, e.g. `privacy`.
+    #[serde(default)]
+    pub category: String,
+    /// What sort of plugin, e.g. `filter`.
+    #[serde(default, rename = "type")]
+    pub plugin_type: String,
+    /// What it can do, for discovery.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// More words to be found by.
+    #[serde(default)]
+    pub keywords: Vec<String>,
+}
+
+fn unversioned() -> Version {
+    Version::new(0, 0, 0)
+}
+
+/// Where the artifacts of a plugin are, relative to the manifest.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct Artifact {
+    /// A component or core module, binary or text.
+    pub wasm: Option<String>,
+    /// A shared library.
+    pub native: Option<String>,
+}
+
+/// How a plugin wants to run.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Runtime {
+    /// What executes it.
+    pub tier: Option<Tier>,
+    /// Where it runs.
+    pub isolation: Option<Isolation>,
+    /// How many copies, from 1.
+    pub instances: u32,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Runtime {
+            tier: None,
+            isolation: None,
+            instances: 1,
+        }
+    }
+}
+
+/// What executes a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Built into the application.
+    Core,
+    /// WebAssembly.
+    Wasm,
+    /// Machine code.
+    Native,
+    /// A container.
+    Container,
+    /// Another machine or process that is not ours.
+    Remote,
+}
+
+impl Tier {
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Core => "core",
+            Tier::Wasm => "wasm",
+            Tier::Native => "native",
+            Tier::Container => "container",
+            Tier::Remote => "remote",
+        }
+    }
+}
+
+/// Where a plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In the host's own process.
+    InProcess,
+    /// In a sandboxed worker.
+    Process,
+    /// In a container.
+    Container,
+    /// Elsewhere.
+    Remote,
+}
+
+impl Isolation {
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isolation::InProcess => "in-process",
+            Isolation::Process => "process",
+            Isolation::Container => "container",
+            Isolation::Remote => "remote",
+        }
+    }
+}
+
+/// Which frames a plugin takes and gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frames {
+    /// Kinds it answers.
+    pub accepts: Vec<Kind>,
+    /// Kinds it gives; informative.
+    pub emits: Vec<Kind>,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Frames {
+            accepts: vec![Kind::DATA, Kind::CONTROL],
+            emits: vec![Kind::DATA],
+        }
+    }
+}
+
+impl Manifest {
+    /// Reads the text of a `plugin.toml`.
+    ///
+    /// # Errors
+    ///
+    /// If it is not TOML, has an unknown key, or a value of the wrong type or range.
+    pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        keys::check(text)?;
+        let raw: Raw =
+            toml::from_str(text).map_err(|error| ManifestError::from_toml(text, &error))?;
+        let id = &raw.plugin.id;
+        if !is_kebab_case(id) {
+            return Err(ManifestError::Id { id: id.clone() });
+        }
+        if raw.runtime.instances == 0 {
+            return Err(ManifestError::Value {
+                key: "runtime.instances".to_owned(),
+                reason: "0 instances cannot run; write 1 or more".to_owned(),
+            });
+        }
+        let mut permissions = BTreeMap::new();
+        for (name, asked) in raw.permissions {
+            let permission = name.parse().map_err(|_| {
+                ManifestError::unknown(
+                    &name,
+                    "permissions",
+                    None,
+                    Permission::ALL.iter().map(|(_, name, _)| *name),
+                )
+            })?;
+            permissions.insert(permission, asked);
+        }
+        let defaults = Frames::default();
+        let kinds = |names: Option<Vec<String>>, key: &str, default: Vec<Kind>| match names {
+            None => Ok(default),
+            Some(names) => names
+                .iter()
+                .map(|name| {
+                    name.parse()
+                        .map_err(|error: crate::UnknownKind| ManifestError::Value {
+                            key: key.to_owned(),
+                            reason: error.to_string(),
+                        })
+                })
+                .collect(),
+        };
+        Ok(Manifest {
+            frames: Frames {
+                accepts: kinds(raw.frames.accepts, "frames.accepts", defaults.accepts)?,
+                emits: kinds(raw.frames.emits, "frames.emits", defaults.emits)?,
+            },
+            limits: raw.limits.read()?,
+            budget: raw.budget.read()?,
+            plugin: raw.plugin,
+            artifact: raw.artifact,
+            runtime: raw.runtime,
+            permissions,
+            state_version: raw.state.version,
+            dependencies: raw.dependencies,
+            config: raw.config,
+            config_schema: raw.config_schema,
+        })
+    }
+
+    /// What holds for an artifact without a manifest: it may log, publish measurements and read
+    /// its configuration, and nothing else.
+    ///
+    /// `name` is turned into an id: lower case, with `-` for everything else.
+    pub fn bare(name: &str) -> Manifest {
+        let words = name
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty());
+        let mut id = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+        if !is_kebab_case(&id) {
+            id = format!("plugin-{id}").trim_end_matches('-').to_owned();
+        }
+        let harmless = [Permission::Log, Permission::Metric, Permission::Config];
+        Manifest {
+            plugin: About {
+                id,
+                version: unversioned(),
+                name: name.to_owned(),
+                authors: Vec::new(),
+                license: String::new(),
+                description: String::new(),
+                category: String::new(),
+                plugin_type: String::new(),
+                capabilities: Vec::new(),
+                keywords: Vec::new(),
+            },
+            artifact: Artifact::default(),
+            runtime: Runtime::default(),
+            frames: Frames::default(),
+            permissions: harmless
+                .into_iter()
+                .map(|permission| (permission, true))
+                .collect(),
+            limits: Limits::default(),
+            budget: Budget::default(),
+            state_version: None,
+            dependencies: BTreeMap::new(),
+            config: toml::Table::new(),
+            config_schema: None,
+        }
+    }
+
+    /// The name for people.
+    pub fn title(&self) -> &str {
+        if self.plugin.name.is_empty() {
+            &self.plugin.id
+        } else {
+            &self.plugin.name
+        }
+    }
+
+    /// True if the plugin asks for this permission.
+    pub fn asks_for(&self, permission: Permission) -> bool {
+        self.permissions.get(&permission).copied().unwrap_or(false)
+    }
+}
+
+/// True for lower-case words of letters and digits joined by single `-`, starting with a letter.
+pub fn is_kebab_case(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.split('-').all(|word| {
+            !word.is_empty()
+                && word
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        })
+}
+
+/// Why a text is not a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// The text is not TOML, a value has the wrong type, or a needed key is missing.
+    #[error("line {line}: {reason}")]
+    Toml {
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A key that does not exist.
+    #[error("unknown key `{key}` in [{section}]{}{}", at_line(*.line), did_you_mean(.nearest))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The section it stands in.
+        section: String,
+        /// Line, from 1, if known.
+        line: Option<usize>,
+        /// The known key that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A value that makes no sense.
+    #[error("`{key}`: {reason}")]
+    Value {
+        /// Section and key.
+        key: String,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// An id that is not kebab-case.
+    #[error(
+        "`{id}` is not a plugin id; use lower-case letters, digits and single `-`, e.g. \"redact-mail\""
+    )]
+    Id {
+        /// The id.
+        id: String,
+    },
+}
+
+impl ManifestError {
+    fn from_toml(text: &str, error: &toml::de::Error) -> ManifestError {
+        let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+        let reason = error.message().lines().collect::<Vec<_>>().join(" ");
+        ManifestError::Toml {
+            line: line_of(text, offset),
+            reason,
+        }
+    }
+
+    fn unknown<'a>(
+        key: &str,
+        section: &str,
+        line: Option<usize>,
+        known: impl Iterator<Item = &'a str>,
+    ) -> ManifestError {
+        let distance = |name: &&str| strsim::damerau_levenshtein(name, key);
+        let nearest = known
+            .min_by_key(distance)
+            .filter(|name| distance(name) <= 1 + key.len() / 3);
+        ManifestError::UnknownKey {
+            key: key.to_owned(),
+            section: section.to_owned(),
+            line,
+            nearest: nearest.map(str::to_owned),
+        }
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(" on line {line}"))
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |nearest| {
+        format!("; did you mean `{nearest}`?")
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Raw {
+    plugin: About,
+    #[serde(default)]
+    artifact: Artifact,
+    #[serde(default)]
+    runtime: Runtime,
+    #[serde(default)]
+    frames: RawFrames,
+    #[serde(default)]
+    permissions: BTreeMap<String, bool>,
+    #[serde(default)]
+    limits: limits::RawLimits,
+    #[serde(default)]
+    budget: limits::RawBudget,
+    #[serde(default)]
+    state: RawState,
+    #[serde(default)]
+    dependencies: BTreeMap<String, VersionReq>,
+    #[serde(default)]
+    config: toml::Table,
+    config_schema: Option<toml::Table>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawFrames {
+    accepts: Option<Vec<String>>,
+    emits: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawState {
+    version: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_manifests_say_what_is_wrong() {
+        fn check(text: &str, expected: &str) {
+            let error = Manifest::parse(text).unwrap_err().to_string();
+            assert!(
+                error.contains(expected),
+                "{error:?} does not say {expected:?}"
+            );
+        }
+        check("", "missing field `plugin`");
+        check("[plugin]\nversion = \"1.0.0\"", "missing field `id`");
+        check(
+            "[plugin]\nid = \"a\"\nversoin = \"1.0.0\"",
+            "line 3; did you mean `version`?",
+        );
+        check(
+            "[plugin]\nid = \"a\"\n[limit]\nmemory = 1",
+            "line 3; did you mean `limits`?",
+        );
+        check(
+            "[plugin]\nid = \"a\"\n[permissions]\nkw = true",
+            "did you mean `kv`?",
+        );
+        check(
+            "[plugin]\nid = \"a\"\n[permissions]\nzzzzzzz = true",
+            "unknown key `zzzzzzz`",
+        );
+        check("[plugin]\nid = \"Bad Id\"", "not a plugin id");
+        check("[plugin]\nid = \"a\"\nversion = \"one\"", "line 3");
+        check("[plugin]\nid = \"a\"\n[limits]\nqueue = \"many\"", "line 4");
+        check(
+            "[plugin]\nid = \"a\"\n[limits]\nmemory = \"big\"",
+            "`limits.memory`",
+        );
+        check(
+            "[plugin]\nid = \"a\"\n[limits]\nqueue = 0",
+            "`limits.queue`",
+        );
+        check(
+            "[plugin]\nid = \"a\"\n[frames]\naccepts = [\"dada\"]",
+            "not a frame kind",
+        );
+        check(
+            "[plugin]\nid = \"a\"\n[runtime]\ninstances = 0",
+            "`runtime.instances`",
+        );
+        check("[plugin\nid = 1", "line 1");
+        check("plugin = 3", "line 1");
+    }
+
+    #[test]
+    fn bare_artifacts_get_an_id() {
+        fn check(name: &str, expected: &str) {
+            let manifest = Manifest::bare(name);
+            assert_eq!(manifest.plugin.id, expected);
+            assert!(is_kebab_case(&manifest.plugin.id));
+        }
+        check("hello", "hello");
+        check("My Plugin_2", "my-plugin-2");
+        check("7zip", "plugin-7zip");
+        check("…", "plugin");
+    }
+}

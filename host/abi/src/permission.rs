@@ -1,0 +1,83 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// A named capability that a plugin asks for and a policy grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "manifest", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "manifest", serde(rename_all = "kebab-case"))]
+pub enum Permission {
+    /// Write lines to the log.
+    Log,
+    /// Read the clock.
+    Now,
+    /// Get random bytes.
+    Random,
+    /// Read its own configuration while running.
+    Config,
+    /// Keep keys and values in its own store.
+    Kv,
+    /// Send frames to other plugins.
+    Emit,
+    /// Publish measurements.
+    Metric,
+}
+
+impl Permission {
+    /// All permissions with their names and what they allow, in the order people should see them.
+    pub const ALL: [(Permission, &'static str, &'static str); 7] = [
+        (Permission::Log, "log", "write lines to the log"),
+        (Permission::Metric, "metric", "publish measurements"),
+        (
+            Permission::Config,
+            "config",
+            "read its own configuration while running",
+        ),
+        (Permission::Now, "now", "read the clock"),
+        (Permission::Random, "random", "get random bytes"),
+        (
+            Permission::Kv,
+            "kv",
+            "keep keys and values in its own store",
+        ),
+        (Permission::Emit, "emit", "send frames to other plugins"),
+    ];
+
+    /// The name in manifests and policies.
+    pub fn name(self) -> &'static str {
+        self.entry().1
+    }
+
+    /// What it allows, for people.
+    pub fn allows(self) -> &'static str {
+        self.entry().2
+    }
+
+    fn entry(self) -> &'static (Permission, &'static str, &'static str) {
+        Self::ALL
+            .iter()
+            .find(|(permission, ..)| *permission == self)
+            .expect("ALL lists every permission, which a test checks")
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// A text that names no permission.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a permission")]
+pub struct UnknownPermission(pub String);
+
+impl FromStr for Permission {
+    type Err = UnknownPermission;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPermission> {
+        let found = Self::ALL.iter().find(|(_, name, _)| *name == text);
+        found
+            .map(|(permission, ..)| *permission)
+            .ok_or_else(|| UnknownPermission(text.to_owned()))
+    }
+}

@@ -1,0 +1,194 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::Tier;
+use glovebox_abi::{Frame, Permission, ServiceError};
+use serde::{Deserialize, Serialize};
+
+use crate::{Binding, LoadStage, Outcome, Phase, ReloadCause};
+
+/// Takes every event of a host, on the thread on which it happened.
+///
+/// A sink must be quick and must never block on a plugin: it is called before the plugin sees the
+/// frame. What a sink cannot keep, it counts.
+pub trait Sink: Send + Sync {
+    /// Takes one event.
+    fn record(&self, event: &Event);
+}
+
+/// Something that happened to one instance of a plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Counts the events of a host from 0; a gap means that events were lost.
+    pub sequence: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// Id of the plugin.
+    pub plugin: Arc<str>,
+    /// Which instance of the host.
+    pub instance: u64,
+    /// Which artifact of that instance's slot, from 1.
+    pub generation: u32,
+    /// What happened.
+    pub what: What,
+}
+
+/// Numbers the calls of a host from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(pub u64);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "#{}", self.0)
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A frame is about to be given to the plugin.
+    FrameIn {
+        /// The call it starts.
+        call: CallId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// The plugin gave a frame.
+    FrameOut {
+        /// The call it belongs to.
+        call: CallId,
+        /// Counts the outputs of the call from 0.
+        index: u32,
+        /// True if it was sent with the service `emit`, false if it is part of the answer.
+        emitted: bool,
+        /// The frame.
+        frame: Frame,
+    },
+    /// A call is over.
+    CallEnded {
+        /// Which call.
+        call: CallId,
+        /// How it ended.
+        outcome: Outcome,
+        /// Where the time went.
+        timing: Timing,
+        /// Bytes of the encoded input frame.
+        bytes_in: u64,
+        /// Bytes of the encoded output frames.
+        bytes_out: u64,
+        /// Number of output frames.
+        frames_out: u32,
+        /// Bytes of memory the instance holds after the call, where the tier can tell.
+        memory: Option<u64>,
+    },
+    /// The plugin asked the host for something.
+    HostCall {
+        /// The call in which it asked; `None` outside `process`.
+        call: Option<CallId>,
+        /// What it asked and got.
+        host_call: HostCall,
+    },
+    /// The instance changed its phase.
+    Phase {
+        /// Before.
+        from: Phase,
+        /// After.
+        to: Phase,
+        /// Why.
+        cause: String,
+    },
+    /// The instance is loaded and ready.
+    Loaded {
+        /// Version of the plugin.
+        version: String,
+        /// What executes it.
+        tier: Tier,
+        /// How the host talks to it.
+        binding: Binding,
+        /// Hexadecimal BLAKE3 digest of the artifact.
+        digest: String,
+        /// How long loading took.
+        took: Duration,
+        /// True if the compiled code came from the cache.
+        cached: bool,
+    },
+    /// Loading stopped; there is no instance.
+    LoadFailed {
+        /// Where it stopped.
+        stage: LoadStage,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// A new generation took over.
+    Reloaded {
+        /// What asked for it.
+        cause: ReloadCause,
+        /// Generation before.
+        from: u32,
+        /// Version of the plugin now.
+        version: String,
+        /// Digest of the artifact now.
+        digest: String,
+        /// Version of the state that was carried over, if any.
+        state_version: Option<u32>,
+        /// From the cause to the switch.
+        took: Duration,
+    },
+    /// A new generation was refused; the one before runs on.
+    ReloadFailed {
+        /// What asked for it.
+        cause: ReloadCause,
+        /// Where it stopped.
+        stage: LoadStage,
+        /// Why, and what to do.
+        message: String,
+        /// From the cause to the refusal.
+        took: Duration,
+    },
+    /// What the plugin may do was changed.
+    PolicyChanged {
+        /// What is different now.
+        summary: String,
+    },
+    /// The instance is gone.
+    Unloaded,
+}
+
+/// One use of a host service, with its result, so that a replay can answer it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostCall {
+    /// Name of the service, e.g. `kv-get`.
+    pub service: Cow<'static, str>,
+    /// The permission it needs.
+    pub permission: Permission,
+    /// What was asked, in the order of the contract.
+    pub arguments: Value,
+    /// What came back; `Denied` names the missing permission.
+    pub result: Result<Value, ServiceError>,
+    /// How long the host took.
+    pub took: Duration,
+}
+
+/// Where the time of a call went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timing {
+    /// Waiting in the queue, before the call.
+    pub queue: Duration,
+    /// Inside the plugin, host services excluded.
+    pub guest: Duration,
+    /// Inside host services.
+    pub host: Duration,
+    /// Carrying frames in and out.
+    pub boundary: Duration,
+}
+
+impl Timing {
+    /// The latency of the call: everything but the queue.
+    pub fn latency(&self) -> Duration {
+        self.guest + self.host + self.boundary
+    }
+}

@@ -1,0 +1,145 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! named {
+    ($type:ty { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// The name from the word list.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.pad(self.name())
+            }
+        }
+    };
+}
+
+/// Where an instance stands in its life.
+///
+/// ```text
+/// Found → Loaded → Initializing → Ready ⇄ Busy → Draining → Stopped
+///                              ↘ Faulted → Restarting → Ready | Quarantined
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Its files are known.
+    Found,
+    /// Its code is compiled or opened.
+    Loaded,
+    /// It gets ready.
+    Initializing,
+    /// It waits for frames.
+    Ready,
+    /// It works on a frame.
+    Busy,
+    /// It finishes what waits, and takes nothing new.
+    Draining,
+    /// It is over.
+    Stopped,
+    /// It cannot go on.
+    Faulted,
+    /// A fresh copy is being made.
+    Restarting,
+    /// It failed too often; only a person restarts it.
+    Quarantined,
+}
+
+named!(Phase {
+    Found => "found",
+    Loaded => "loaded",
+    Initializing => "initializing",
+    Ready => "ready",
+    Busy => "busy",
+    Draining => "draining",
+    Stopped => "stopped",
+    Faulted => "faulted",
+    Restarting => "restarting",
+    Quarantined => "quarantined",
+});
+
+/// A step of loading, in order. A load error names the one at which it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadStage {
+    /// Reading the files.
+    Read,
+    /// Finding out what the artifact is.
+    Sniff,
+    /// Reading the manifest.
+    ParseManifest,
+    /// Checking who signed it.
+    Signature,
+    /// Checking that it may run here.
+    Policy,
+    /// Turning it into machine code, or opening the library.
+    Compile,
+    /// Connecting its imports.
+    Link,
+    /// Letting it get ready.
+    Initialize,
+    /// Carrying the state of the generation before over.
+    RestoreState,
+    /// Trying it.
+    Probe,
+}
+
+named!(LoadStage {
+    Read => "read",
+    Sniff => "sniff",
+    ParseManifest => "parse manifest",
+    Signature => "signature",
+    Policy => "policy",
+    Compile => "compile",
+    Link => "link",
+    Initialize => "initialize",
+    RestoreState => "restore state",
+    Probe => "probe",
+});
+
+/// How the host talks to a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Binding {
+    /// A trait object of the application.
+    Core,
+    /// A WebAssembly component.
+    Component,
+    /// A core WebAssembly module.
+    FrameAbi,
+    /// A shared library.
+    Native,
+}
+
+named!(Binding {
+    Core => "core",
+    Component => "component",
+    FrameAbi => "frame ABI",
+    Native => "native table",
+});
+
+/// What asked for a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReloadCause {
+    /// A person.
+    Requested,
+    /// The artifact changed on disk.
+    FileChanged,
+    /// A person, back to the generation before.
+    RolledBack,
+    /// The instance cannot go on.
+    Restart,
+}
+
+named!(ReloadCause {
+    Requested => "requested",
+    FileChanged => "file changed",
+    RolledBack => "rolled back",
+    Restart => "restart",
+});
