@@ -49,10 +49,7 @@ mod tests {
                 Ok(settings) => settings.limit.to_string(),
                 Err(failure) => failure.to_string(),
             };
-            assert!(
-                shown.contains(expected),
-                "{shown:?} does not say {expected:?}"
-            );
+            assert!(shown.contains(expected), "{shown:?} does not say {expected:?}");
         }
         check("", "0");
         check("{}", "0");
