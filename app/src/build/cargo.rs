@@ -67,9 +67,28 @@ pub(super) fn build(
             }
         }
     }
+    if let (true, Some(target)) = (binding != Binding::Native, target) {
+        let (name, flags) = target_flags(target);
+        command.env(name, flags);
+    }
     let messages = run(&mut command, target, progress)?;
     let artifact = find_artifact(&messages, manifest)?;
     fs::read(&artifact).with_context(|| format!("cargo: cannot read {}", artifact.display()))
+}
+
+/// The environment variable with the compiler's flags for a target, and what it holds already, plus
+/// one: an artifact that is passed on should not tell, in the places of its panics, where on whose
+/// machine it was built.
+fn target_flags(target: &str) -> (String, String) {
+    let triple = target.to_ascii_uppercase().replace('-', "_");
+    let name = format!("CARGO_TARGET_{triple}_RUSTFLAGS");
+    let mut flags = env::var(&name).unwrap_or_default();
+    // Flags are separated by spaces and cannot hold one.
+    let home = env::home_dir().map(|home| home.display().to_string());
+    if let Some(home) = home.filter(|home| !home.is_empty() && !home.contains(' ')) {
+        flags.push_str(&format!(" --remap-path-prefix={home}=~"));
+    }
+    (name, flags)
 }
 
 /// Runs cargo to its end and returns its messages, one JSON text a line.
