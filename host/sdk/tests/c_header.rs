@@ -17,14 +17,28 @@ fn include() -> String {
 /// Compiles a C text, which must not even warn.
 fn compile(source: &str) -> Result<(), String> {
     let mut compiler = Command::new("cc")
-        .args(["-x", "c", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
+        .args([
+            "-x",
+            "c",
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-fsyntax-only",
+            "-I",
+        ])
         .args([&include(), "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    compiler.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
-    let output = compiler.wait_with_output().unwrap();
+        .expect("a C compiler is installed, as Rust needs one to link");
+    compiler
+        .stdin
+        .take()
+        .expect("standard input is piped")
+        .write_all(source.as_bytes())
+        .expect("the compiler reads what it is given");
+    let output = compiler.wait_with_output().expect("the compiler ends");
     if output.status.success() {
         Ok(())
     } else {
@@ -62,7 +76,10 @@ fn structs_have_the_same_layout() {
 #[test]
 fn the_header_compiles_and_agrees() {
     fn check(source: &str, expected: Result<(), &str>) {
-        match (compile(&format!("#include <glovebox.h>\n{source}\n")), expected) {
+        match (
+            compile(&format!("#include <glovebox.h>\n{source}\n")),
+            expected,
+        ) {
             (Ok(()), Ok(())) => {}
             (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
             (found, expected) => panic!("{source}: {found:?} instead of {expected:?}"),
@@ -71,9 +88,18 @@ fn the_header_compiles_and_agrees() {
     let version = ProtocolVersion::CURRENT.to_u32();
     let version = format!("_Static_assert(GLOVEBOX_ABI_VERSION == {version}, \"version\");");
     check(&version, Ok(()));
-    check("GLOVEBOX_MANIFEST(\"[plugin]\\nid = \\\"a\\\"\\n\")", Ok(()));
+    check(
+        "GLOVEBOX_MANIFEST(\"[plugin]\\nid = \\\"a\\\"\\n\")",
+        Ok(()),
+    );
     check("GLOVEBOX_MANIFEST_FILE(\"plugin.toml\")", Ok(()));
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sample-plugins/hello-c/hello.c");
+    let sample = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../sample-plugins/hello-c/hello.c"
+    );
     check(&format!("#include \"{sample}\""), Ok(()));
-    check("_Static_assert(sizeof(struct glovebox_slice) == 1, \"size\");", Err("size"));
+    check(
+        "_Static_assert(sizeof(struct glovebox_slice) == 1, \"size\");",
+        Err("size"),
+    );
 }
