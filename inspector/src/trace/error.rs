@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a trace cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,15 @@ pub enum TraceError {
 }
 
 impl TraceError {
+    pub(super) fn io(action: &'static str, source: io::Error, path: &Path) -> TraceError {
+        let path = path.to_owned();
+        TraceError::Io {
+            action,
+            source,
+            path,
+        }
+    }
+
     /// True if part of the trace was lost but the iteration goes on, or ended where the file does.
     pub fn is_damage(&self) -> bool {
         matches!(

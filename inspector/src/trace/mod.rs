@@ -17,7 +17,8 @@
 //! | `/plugin/<id>/host` | CBOR map: `service`, `permission`, `arguments`, `result` or `error`, `took` in ns |
 //!
 //! Every event is one object on `/workbench/events`:
-//! `{"sequence":7,"at":1,"plugin":"redact","instance":0,"generation":1,"what":{"frame-in":{"call":3}}}`.
+//! `{"event":{"sequence":7,"at":1,"plugin":"redact","instance":0,"generation":1,"what":{"frame-in":{"call":3}}}}`.
+//! Times and durations are integers in nanoseconds.
 //! If it is a `frame-in`, `frame-out` or `host-call`, the very next message is its body, on the
 //! plugin's own channel, and always in the same chunk. So each chunk can be read without the
 //! others, and a foreign tool that knows nothing of Glovebox sees plain frames per plugin.
@@ -35,9 +36,11 @@
 //! process) and does not seek by time: it streams.
 
 mod error;
+mod framing;
 mod reader;
 mod recorder;
 mod repair;
+pub(crate) mod wire;
 mod writer;
 
 pub use error::TraceError;
@@ -48,3 +51,7 @@ pub use writer::{PluginRecord, TraceWriter};
 
 /// The format this version writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Profile of the file, and name of the metadata record about it.
+const PROFILE: &str = "glovebox";
+const EVENTS_TOPIC: &str = "/workbench/events";
