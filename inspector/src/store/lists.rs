@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,4 +96,29 @@ pub struct RefusedReload {
     pub stage: LoadStage,
     /// Why, and what to do.
     pub message: String,
+}
+
+/// The lists of a store, each bounded.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    pub(super) log: VecDeque<LogLine>,
+    pub(super) notices: VecDeque<Notice>,
+    pub(super) denials: VecDeque<Denial>,
+    pub(super) reloads: VecDeque<Reload>,
+    pub(super) evicted: u64,
+}
+
+impl Lists {
+    /// Cuts every list to its newest `limit` entries.
+    pub(super) fn trim(&mut self, limit: usize) {
+        fn cut<T>(list: &mut VecDeque<T>, limit: usize) -> u64 {
+            let excess = list.len().saturating_sub(limit);
+            list.drain(..excess);
+            excess as u64
+        }
+        self.evicted += cut(&mut self.log, limit);
+        self.evicted += cut(&mut self.notices, limit);
+        self.evicted += cut(&mut self.denials, limit);
+        self.evicted += cut(&mut self.reloads, limit);
+    }
 }

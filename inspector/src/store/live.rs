@@ -1,11 +1,11 @@
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use glovebox_events::{Event, Sink};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Store, StoreLimits};
-use crate::trace::TraceError;
+use crate::trace::{TraceError, TraceReader};
 
 /// A [`Store`] that a host writes and a window reads.
 #[derive(Debug, Default)]
@@ -64,5 +64,28 @@ pub fn load(
     progress: &mut dyn FnMut(u64, u64),
     cancel: &AtomicBool,
 ) -> Result<Loaded, LoadError> {
-    todo!()
+    let mut reader = TraceReader::open(path)?;
+    let mut store = Store::new(limits);
+    let mut damage = Vec::new();
+    let mut reported = 0;
+    while let Some(item) = reader.next() {
+        match item {
+            Ok(event) => store.ingest(&event),
+            Err(error) if error.is_damage() => damage.push(error),
+            Err(error) => return Err(error.into()),
+        }
+        // Once per chunk, about.
+        if reader.position() != reported {
+            reported = reader.position();
+            progress(reported, reader.size());
+            if cancel.load(Ordering::Relaxed) {
+                return Err(LoadError::Cancelled);
+            }
+        }
+    }
+    Ok(Loaded {
+        store,
+        damage,
+        lost_events: reader.lost_events(),
+    })
 }

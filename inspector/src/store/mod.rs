@@ -17,6 +17,7 @@
 //! file holds the rest.
 
 mod call;
+mod ingest;
 mod lists;
 mod live;
 mod row;
@@ -26,15 +27,17 @@ pub use lists::{Denial, LogLine, Notice, NoticeKind, RefusedReload, Reload, Relo
 pub use live::{LiveStore, LoadError, Loaded, load};
 pub use row::{Direction, Row, RowId, Status};
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use glovebox_events::{CallId, Event};
+use glovebox_events::CallId;
+
+use lists::Lists;
 
 /// How much a [`Store`] keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// Bytes of frames with their host calls.
+    /// Bytes of frames and host calls, with what it takes to keep them.
     pub bytes: usize,
     /// Entries of each list: log lines, notices, denials, reloads.
     pub list: usize,
@@ -54,85 +57,142 @@ impl Default for StoreLimits {
 pub struct Store {
     limits: StoreLimits,
     rows: VecDeque<Row>,
+    calls: HashMap<CallId, Call>,
+    lists: Lists,
+    plugins: Vec<Arc<str>>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    version: u64,
+    /// Rows before the first that is kept, evicted or cleared.
+    gone: u64,
+    evicted: u64,
+    missing: u64,
+    bytes: usize,
+    /// Time of the first event, in nanoseconds since the Unix epoch.
+    start: Option<u64>,
+    last_row_at: Option<u64>,
+    next_sequence: Option<u64>,
 }
 
 impl Store {
     /// An empty store.
     pub fn new(limits: StoreLimits) -> Store {
-        todo!()
+        Store {
+            limits,
+            ..Store::default()
+        }
     }
-    /// Takes one event.
-    pub fn ingest(&mut self, event: &Event) {
-        todo!()
-    }
-    /// Forgets everything but the limits; row ids go on.
+
+    /// Forgets everything but the limits; row ids and the version go on.
     pub fn clear(&mut self) {
-        todo!()
+        let counters = Counters {
+            version: self.counters.version + 1,
+            gone: self.counters.gone + self.rows.len() as u64,
+            next_sequence: self.counters.next_sequence,
+            ..Counters::default()
+        };
+        *self = Store {
+            limits: self.limits,
+            counters,
+            ..Store::default()
+        };
     }
+
     /// Changes whenever anything in the store does.
     pub fn version(&self) -> u64 {
-        todo!()
+        self.counters.version
     }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
+
     /// True if there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
     /// The row at `index`, 0 being the oldest that is kept. Constant time.
     ///
     /// Indices move when rows are evicted; remember a [`RowId`] instead.
     pub fn row(&self, index: usize) -> Option<&Row> {
         self.rows.get(index)
     }
+
     /// Where a row stands now, unless it was evicted. Constant time.
     pub fn index_of(&self, id: RowId) -> Option<usize> {
-        todo!()
+        let index = usize::try_from(id.0.checked_sub(self.counters.gone)?).ok()?;
+        (index < self.rows.len()).then_some(index)
     }
+
     /// The row of this id, unless it was evicted. Constant time.
     pub fn row_by_id(&self, id: RowId) -> Option<&Row> {
-        todo!()
+        self.rows.get(self.index_of(id)?)
     }
+
     /// All rows, oldest first.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Row> + ExactSizeIterator {
         self.rows.iter()
     }
-    /// Everything kept about a call: its frames, host calls, log lines and end.
+
+    /// Everything kept about a call: its frames, host calls and end. Constant time.
     pub fn call(&self, call: CallId) -> Option<&Call> {
-        todo!()
+        self.calls.get(&call)
     }
+
+    /// Log lines of a call, oldest first.
+    pub fn log_of(&self, call: CallId) -> impl Iterator<Item = &LogLine> {
+        let lines = self.lists.log.iter();
+        lines.filter(move |line| line.call == Some(call))
+    }
+
     /// Log lines of all plugins, oldest first.
     pub fn log(&self) -> &VecDeque<LogLine> {
-        todo!()
+        &self.lists.log
     }
+
     /// Changes of phase, loads, reloads and failures, oldest first.
     pub fn notices(&self) -> &VecDeque<Notice> {
-        todo!()
+        &self.lists.notices
     }
+
     /// Host calls that were denied, oldest first.
     pub fn denials(&self) -> &VecDeque<Denial> {
-        todo!()
+        &self.lists.denials
     }
+
     /// Reloads that worked and reloads that did not, of one plugin, oldest first.
-    pub fn reloads(&self, plugin: &str) -> impl Iterator<Item = &Reload> {
-        [].iter()
+    pub fn reloads<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a Reload> {
+        let reloads = self.lists.reloads.iter();
+        reloads.filter(move |reload| &*reload.plugin == plugin)
     }
+
     /// Ids of all plugins seen, in order of appearance.
     pub fn plugins(&self) -> &[Arc<str>] {
-        todo!()
+        &self.plugins
     }
+
     /// Rows that were evicted.
     pub fn evicted(&self) -> u64 {
-        todo!()
+        self.counters.evicted
     }
+
+    /// Entries of the lists that were evicted.
+    pub fn evicted_entries(&self) -> u64 {
+        self.lists.evicted
+    }
+
     /// Events that never arrived, seen by gaps in their sequence numbers.
     pub fn missing(&self) -> u64 {
-        todo!()
+        self.counters.missing
     }
-    /// Bytes held by frames and host calls, never much above the limit.
+
+    /// Bytes held by frames and host calls; above the limit only by the latest row or call.
     pub fn bytes(&self) -> usize {
-        todo!()
+        self.counters.bytes
     }
 }
