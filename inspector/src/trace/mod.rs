@@ -40,6 +40,10 @@ mod framing;
 mod reader;
 mod recorder;
 mod repair;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wire;
 mod writer;
 
