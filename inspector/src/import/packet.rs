@@ -63,7 +63,7 @@ fn slice(link: DataLink, data: &[u8]) -> Option<LaxSlicedPacket<'_>> {
         // Linux "cooked": https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html and
         // LINKTYPE_LINUX_SLL2.html; the EtherType is at 14 and 0.
         DataLink::LINUX_SLL => from_ether_type(data, 14, 16),
-        DataLink::Unknown(276) => from_ether_type(data, 0, 20),
+        DataLink::LINUX_SLL2 => from_ether_type(data, 0, 20),
         _ => None,
     }
 }

@@ -1,17 +1,13 @@
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
-use glovebox_abi::cbor::Value;
-use glovebox_abi::{Failure, Frame, Permission, ServiceError};
-use glovebox_events::{
-    Binding, CallId, HostCall, LoadStage, Outcome, Phase, ReloadCause, Timing, What,
-};
+use glovebox_abi::Frame;
+use glovebox_events::{CallId, What};
 use pcap_file::DataLink;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 
 use super::*;
-use crate::decode;
-use crate::export;
+use crate::{decode, export};
 
 fn import_bytes(bytes: &[u8]) -> Result<(Vec<Event>, ImportReport), ImportError> {
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -88,7 +84,7 @@ fn packets_become_frames() {
     let mut cooked = vec![0x08, 0x00];
     cooked.extend([0; 18]);
     cooked.extend(&packet[14..]);
-    check(DataLink::Unknown(276), &cooked, inner, b"query");
+    check(DataLink::LINUX_SLL2, &cooked, inner, b"query");
     let mut echo = Vec::new();
     PacketBuilder::ipv4([1, 2, 3, 4], [5, 6, 7, 8], 9)
         .icmpv4_echo_request(1, 2)

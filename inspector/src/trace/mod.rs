@@ -59,3 +59,5 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Profile of the file, and name of the metadata record about it.
 const PROFILE: &str = "glovebox";
 const EVENTS_TOPIC: &str = "/workbench/events";
+/// Fixed, so that a chunk can be read when the one that announces the channels is lost.
+const EVENTS_CHANNEL: u16 = 0;

@@ -10,7 +10,7 @@ use glovebox_events::{Event, What};
 
 use super::framing::{self, Next, Records, opcode};
 use super::wire::{Envelope, Follows, Line, Part};
-use super::{EVENTS_TOPIC, FORMAT_VERSION, PROFILE, PluginRecord, TraceError};
+use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, PluginRecord, TraceError};
 
 /// What is in a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -130,7 +130,7 @@ impl TraceReader {
             records: Records::new(BufReader::with_capacity(256 << 10, file), size),
             path,
             ready: VecDeque::new(),
-            events_channel: 0,
+            events_channel: EVENTS_CHANNEL,
             about: About::default(),
             last_plugin: None,
             ended: false,
