@@ -5,6 +5,18 @@
 //! [`TraceReader`] yields the events again. [`info`], [`check`], [`recover`] and [`select`] are the verbs of
 //! the command line.
 //!
+//! ```no_run
+//! use glovebox_inspector::trace::{self, TraceWriter};
+//!
+//! let whole = trace::read("run.mcap")?;
+//! let mut writer = TraceWriter::create("first-ten.mcap", "0.1.0")?;
+//! for event in whole.events.iter().take(10) {
+//!     writer.write(event)?;
+//! }
+//! writer.finish()?;
+//! # Ok::<(), trace::TraceError>(())
+//! ```
+//!
 //! # Format, version 1
 //!
 //! An MCAP file (<https://mcap.dev/spec>) of the profile `glovebox`. Chunks are compressed with
@@ -37,6 +49,7 @@
 
 mod error;
 mod framing;
+mod info;
 mod reader;
 mod recorder;
 mod repair;
@@ -49,7 +62,8 @@ pub(crate) mod wire;
 mod writer;
 
 pub use error::TraceError;
-pub use reader::{TraceInfo, TraceReader, info};
+pub use info::{TraceInfo, info};
+pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
 pub use select::{SelectReport, select};
