@@ -1,1 +1,60 @@
-//! stub
+//! Loads, runs, limits, swaps and watches plugins. An application embeds this crate alone.
+//!
+//! Read [`Host`] first: [`Host::load`] turns a file into an instance, [`Host::call`] gives it a
+//! frame on the caller's thread, [`Host::dispatch`] does so through its bounded queue, and
+//! [`Host::reload`] replaces the artifact while the instance runs. Everything that happens goes to
+//! the [`Sink`](glovebox_events::Sink) given to the builder.
+//!
+//! ```
+//! use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
+//! use glovebox_host::{Host, LoadRequest};
+//!
+//! struct Echo;
+//!
+//! impl Plugin for Echo {
+//!     fn process(&mut self, _: &mut dyn Services, frame: &Frame) -> Result<Vec<Frame>, Failure> {
+//!         Ok(vec![frame.clone()])
+//!     }
+//! }
+//!
+//! let host = Host::builder().build()?;
+//! let echo = host.load(LoadRequest::core(Manifest::bare("echo"), || Box::new(Echo))).wait()?;
+//! let reply = host.call(echo, &Frame::data("hello"));
+//! assert_eq!(reply.frames, [Frame::data("hello")]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What this crate deliberately does not do: it draws nothing, stores no traces, and knows neither
+//! egui nor MCAP. It wakes a window through a plain callback.
+#![warn(missing_docs)]
+
+mod backend;
+mod builder;
+mod context;
+mod dispatch;
+mod host;
+mod load;
+mod policy;
+mod registry;
+mod reload;
+mod slot;
+mod status;
+mod task;
+mod watch;
+
+pub use builder::{HostBuilder, HostError};
+pub use dispatch::{Refusal, Ticket};
+pub use host::{Host, Reply};
+pub use load::{
+    ArtifactKind, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest, inspect,
+};
+pub use policy::{Decision, PolicyMode};
+pub use registry::InstanceId;
+pub use status::{Enforcement, LimitStatus, PermissionStatus, PluginStats, PluginStatus};
+pub use task::Task;
+pub use watch::WatchError;
+
+/// A load that is under way.
+pub type Loading = Task<Result<InstanceId, LoadError>>;
+/// A reload that is under way; ends with the new generation.
+pub type Reloading = Task<Result<u32, LoadError>>;

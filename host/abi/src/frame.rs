@@ -122,45 +122,84 @@ impl Frame {
     ///
     /// If no well-formed frame stands there; `bytes` is unchanged then.
     pub fn decode_next(bytes: &mut Bytes) -> Result<Frame, FrameError> {
+        let layout = Layout::read(bytes)?;
+        let header = Header::from_cbor(bytes.slice(FRAME_PREFIX_LEN..layout.header_end))?;
+        let payload = bytes.slice(layout.header_end..layout.end);
+        bytes::Buf::advance(bytes, layout.end);
+        Ok(Frame {
+            kind: layout.kind,
+            header,
+            payload,
+        })
+    }
+
+    /// Copies one frame from the front of `bytes`; also says how many bytes it took.
+    ///
+    /// For memory that is not ours to share, such as a plugin's.
+    ///
+    /// # Errors
+    ///
+    /// If no well-formed frame stands there.
+    pub fn copy_from(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
+        let layout = Layout::read(bytes)?;
+        let header = &bytes[FRAME_PREFIX_LEN..layout.header_end];
+        let header = Header::from_cbor(Bytes::copy_from_slice(header))?;
+        let payload = Bytes::copy_from_slice(&bytes[layout.header_end..layout.end]);
+        Ok((
+            Frame {
+                kind: layout.kind,
+                header,
+                payload,
+            },
+            layout.end,
+        ))
+    }
+}
+
+/// Where the parts of an encoded frame lie; all inside the bytes it was read from.
+struct Layout {
+    kind: Kind,
+    header_end: usize,
+    end: usize,
+}
+
+impl Layout {
+    fn read(bytes: &[u8]) -> Result<Layout, FrameError> {
         let Some(prefix) = bytes.first_chunk::<FRAME_PREFIX_LEN>() else {
             return Err(FrameError::Cut {
                 needed: FRAME_PREFIX_LEN,
                 found: bytes.len(),
             });
         };
-        let [kind, reserved, version @ .., h0, h1, h2, h3, p0, p1, p2, p3] = *prefix;
-        let version = u16::from_le_bytes(version);
+        let [kind, reserved, v0, v1, h0, h1, h2, h3, p0, p1, p2, p3] = *prefix;
+        let version = u16::from_le_bytes([v0, v1]);
         if version != WIRE_VERSION || reserved != 0 {
             return Err(FrameError::WireVersion {
                 found: version,
                 reserved,
             });
         }
-        let header_len = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
-        let payload_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
-        let total = FRAME_PREFIX_LEN
-            .saturating_add(header_len)
-            .saturating_add(payload_len);
-        if total > MAX_FRAME_LEN {
+        let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+        let payload = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
+        let end = FRAME_PREFIX_LEN
+            .saturating_add(header)
+            .saturating_add(payload);
+        if end > MAX_FRAME_LEN {
             return Err(FrameError::TooLarge {
-                size: total,
+                size: end,
                 limit: MAX_FRAME_LEN,
             });
         }
-        if bytes.len() < total {
+        if bytes.len() < end {
             return Err(FrameError::Cut {
-                needed: total,
+                needed: end,
                 found: bytes.len(),
             });
         }
-        let header_end = FRAME_PREFIX_LEN + header_len;
-        let header = Header::from_cbor(bytes.slice(FRAME_PREFIX_LEN..header_end))?;
-        let payload = bytes.slice(header_end..total);
-        bytes::Buf::advance(bytes, total);
-        Ok(Frame {
+        Ok(Layout {
             kind: Kind(kind),
-            header,
-            payload,
+            header_end: FRAME_PREFIX_LEN + header,
+            end,
         })
     }
 }

@@ -76,6 +76,19 @@ pub enum LimitKind {
 }
 
 impl LimitKind {
+    /// All of them, in the order of the manifest's documentation.
+    pub const ALL: [LimitKind; 9] = [
+        LimitKind::Memory,
+        LimitKind::Table,
+        LimitKind::Fuel,
+        LimitKind::OutputBytes,
+        LimitKind::OutputFrames,
+        LimitKind::HostCalls,
+        LimitKind::LogBytes,
+        LimitKind::KvBytes,
+        LimitKind::Queue,
+    ];
+
     /// The key in the manifest.
     pub fn name(self) -> &'static str {
         match self {

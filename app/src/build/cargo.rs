@@ -1,0 +1,169 @@
+//! The stage *cargo*: from a crate to the bytes of its `cdylib`.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
+
+use super::{Binding, BuildOptions};
+
+/// Environment variable that replaces `cargo`.
+const CARGO: &str = "GLOVEBOX_CARGO";
+
+/// Plugins are sent around and compiled by hosts, so that size counts; a profile of the author's
+/// own is only overridden where the author's environment does not say otherwise.
+const SMALL: [(&str, &str); 4] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),
+];
+
+pub(super) fn build(
+    manifest: &Path,
+    binding: Binding,
+    options: &BuildOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<u8>> {
+    let program = env::var_os(CARGO).unwrap_or_else(|| OsString::from("cargo"));
+    let target = match binding {
+        Binding::Component | Binding::FrameAbi => Some(
+            options
+                .target
+                .as_deref()
+                .unwrap_or("wasm32-unknown-unknown"),
+        ),
+        Binding::Native => options.target.as_deref(),
+    };
+    let mut command = Command::new(&program);
+    command
+        .args([
+            "build",
+            "--release",
+            "--message-format=json-render-diagnostics",
+        ])
+        .arg("--manifest-path")
+        .arg(manifest);
+    if let Some(target) = target {
+        command.args(["--target", target]);
+    }
+    let mut features = options.features.clone();
+    // A target that makes components by itself needs no feature for it.
+    if binding == Binding::Component && target != Some("wasm32-wasip2") {
+        features.push("component".to_owned());
+    }
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
+    }
+    if binding != Binding::Native {
+        for (name, value) in SMALL {
+            if env::var_os(name).is_none() {
+                command.env(name, value);
+            }
+        }
+    }
+    let messages = run(&mut command, target, progress)?;
+    let artifact = find_artifact(&messages, manifest)?;
+    fs::read(&artifact).with_context(|| format!("cargo: cannot read {}", artifact.display()))
+}
+
+/// Runs cargo to its end and returns its messages, one JSON text a line.
+fn run(
+    command: &mut Command,
+    target: Option<&str>,
+    progress: &mut dyn FnMut(&str),
+) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| {
+            format!(
+                "cargo: cannot run `{program}`; install Rust from https://rustup.rs or set {CARGO}"
+            )
+        })?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let messages = thread::spawn(move || {
+        let mut messages = String::new();
+        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut messages))?;
+        Ok::<_, std::io::Error>(messages)
+    });
+    let mut said = String::new();
+    for line in stderr
+        .into_iter()
+        .flat_map(|stderr| BufReader::new(stderr).lines())
+    {
+        let Ok(line) = line else { break };
+        progress(&line);
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let status = child.wait().context("cargo: lost the process")?;
+    let messages = messages
+        .join()
+        .map_err(|_| anyhow!("cargo: the thread that reads its messages panicked"))?
+        .context("cargo: its messages cannot be read")?;
+    if status.success() {
+        return Ok(messages);
+    }
+    bail!("cargo: {}", explain(&said, target, &status.to_string()))
+}
+
+/// One text that says why cargo failed and what to do.
+pub(super) fn explain(said: &str, target: Option<&str>, status: &str) -> String {
+    let missing_target = ["can't find crate for `core`", "can't find crate for `std`"]
+        .iter()
+        .any(|text| said.contains(text));
+    if let (true, Some(target)) = (missing_target, target) {
+        return format!(
+            "the target {target} is not installed; run `rustup target add {target}` or set {CARGO}"
+        );
+    }
+    if said.contains("does not contain this feature: component") {
+        return "the crate has no feature `component`; add `component = [\"glovebox-sdk/component\"]` to its [features], or build `--binding frame-abi`".to_owned();
+    }
+    let errors: Vec<_> = said
+        .lines()
+        .skip_while(|line| !line.starts_with("error"))
+        .collect();
+    if errors.is_empty() {
+        format!("ended with {status} without naming an error")
+    } else {
+        errors.join("\n")
+    }
+}
+
+/// The file that cargo says it made for the `cdylib` of this crate.
+pub(super) fn find_artifact(messages: &str, manifest: &Path) -> Result<PathBuf> {
+    let is_ours = |message: &Value| {
+        let kinds = message["target"]["crate_types"].as_array();
+        message["reason"] == "compiler-artifact"
+            && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
+            && kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
+    };
+    let message = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(is_ours)
+        .context("cargo: the crate makes no shared library; add `crate-type = [\"cdylib\", \"rlib\"]` to its [lib]")?;
+    let endings = ["wasm", "so", "dylib", "dll"];
+    let files = message["filenames"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    files
+        .iter()
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .find(|file| {
+            let ending = file.extension().and_then(|ending| ending.to_str());
+            ending.is_some_and(|ending| endings.contains(&ending))
+        })
+        .context("cargo: named no file of the shared library")
+}

@@ -1,0 +1,223 @@
+//! Makes an artifact of a plugin's folder: what `glovebox build DIR` does.
+//!
+//! Read [`build`] first, then [`BuildOptions`] and [`BuildReport`].
+//!
+//! | the folder has | what happens | artifact |
+//! |---|---|---|
+//! | `Cargo.toml` | cargo builds it; a component is encoded | `NAME.wasm`, `NAME.frame-abi.wasm` or `NAME.so` |
+//! | one `.wat` file | it is assembled | `NAME.frame-abi.wasm` |
+//! | one `.c` file | the C compiler links a shared library | `NAME.so` (`.dylib`, `.dll`) |
+//!
+//! `NAME` is the folder's. Every artifact carries the text of `plugin.toml`, so that it describes
+//! itself wherever it is copied. An artifact appears under its name only when it is complete.
+//!
+//! It deliberately does not load, check or run what it built: that is `glovebox-host`. It prints
+//! nothing: progress goes to a callback, the result is data.
+
+mod cargo;
+mod encode;
+mod native;
+mod section;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// How to build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Which binding; for a folder with C or WAT there is only one.
+    pub binding: Binding,
+    /// The compile target where the usual one will not do, e.g. `wasm32-wasip1` for a component
+    /// that uses files or the environment.
+    pub target: Option<String>,
+    /// Cargo features to enable besides the binding's.
+    pub features: Vec<String>,
+    /// Name of the artifact without its ending; the folder's name if absent.
+    pub name: Option<String>,
+    /// Where the artifact goes; `target/glovebox` in the plugin's folder if absent.
+    pub out: Option<PathBuf>,
+    /// Where `glovebox.h` is, for C.
+    pub include: Option<PathBuf>,
+}
+
+/// The bindings that can be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Binding {
+    /// A WebAssembly component.
+    #[default]
+    Component,
+    /// A core WebAssembly module.
+    FrameAbi,
+    /// A shared library.
+    Native,
+}
+
+impl Binding {
+    /// All of them, the usual one first.
+    pub const ALL: [Binding; 3] = [Binding::Component, Binding::FrameAbi, Binding::Native];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Binding::Component => "component",
+            Binding::FrameAbi => "frame-abi",
+            Binding::Native => "native",
+        }
+    }
+
+    /// What the names of its artifacts end with.
+    fn ending(self) -> &'static str {
+        match self {
+            Binding::Component => ".wasm",
+            Binding::FrameAbi => ".frame-abi.wasm",
+            Binding::Native => std::env::consts::DLL_SUFFIX,
+        }
+    }
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// What was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildReport {
+    /// The artifact.
+    pub artifact: PathBuf,
+    /// Its binding.
+    pub binding: Binding,
+    /// Its size in bytes.
+    pub size: u64,
+    /// True if it carries the text of a `plugin.toml`.
+    pub has_manifest: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Builds the plugin in `folder`. `progress` gets one line at a time, without its end.
+///
+/// The environment variable `GLOVEBOX_CARGO` replaces `cargo`, and `CC` the C compiler.
+///
+/// # Errors
+///
+/// If the folder holds no plugin, or a stage fails; the message names the stage and what to do.
+pub fn build(
+    folder: &Path,
+    options: &BuildOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<BuildReport> {
+    let started = Instant::now();
+    let folder = folder
+        .canonicalize()
+        .with_context(|| format!("read: no folder {}", folder.display()))?;
+    let source = Source::find(&folder)?;
+    let binding = source.binding(options.binding);
+    let bytes = match &source {
+        Source::Cargo(manifest) => cargo::build(manifest, binding, options, progress)?,
+        Source::Wat(file) => encode::assemble(file)?,
+        Source::C(file) => native::compile(&folder, file, options, progress)?,
+    };
+    let manifest = read_optional(&folder.join("plugin.toml"))?;
+    let (bytes, has_manifest) = match binding {
+        Binding::Component => encode::component(&bytes, manifest.as_deref())?,
+        Binding::FrameAbi => encode::module(bytes, manifest.as_deref())?,
+        // The compiler has put it there, or has not: a linked library is not edited.
+        Binding::Native => {
+            let has_manifest = native::mentions_manifest_section(&bytes);
+            (bytes, has_manifest)
+        }
+    };
+    let artifact = place(&folder, binding, options, &bytes)?;
+    Ok(BuildReport {
+        artifact,
+        binding,
+        size: bytes.len() as u64,
+        has_manifest,
+        took: started.elapsed(),
+    })
+}
+
+/// What a folder holds.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    Cargo(PathBuf),
+    Wat(PathBuf),
+    C(PathBuf),
+}
+
+impl Source {
+    fn find(folder: &Path) -> Result<Source> {
+        let cargo = folder.join("Cargo.toml");
+        if cargo.is_file() {
+            return Ok(Source::Cargo(cargo));
+        }
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).with_context(|| format!("read: {}", folder.display()))? {
+            let path = entry?.path();
+            match path.extension().and_then(|ending| ending.to_str()) {
+                Some("wat") => found.push(Source::Wat(path)),
+                Some("c") => found.push(Source::C(path)),
+                _ => {}
+            }
+        }
+        let count = found.len();
+        match found.pop() {
+            Some(source) if count == 1 => Ok(source),
+            _ => bail!(
+                "read: {count} source files in {}; a plugin's folder has a Cargo.toml, or exactly one .wat or .c file",
+                folder.display()
+            ),
+        }
+    }
+
+    fn binding(&self, asked: Binding) -> Binding {
+        match self {
+            Source::Cargo(_) => asked,
+            Source::Wat(_) => Binding::FrameAbi,
+            Source::C(_) => Binding::Native,
+        }
+    }
+}
+
+/// Puts the artifact under its name, at once: a folder that is being watched never shows half.
+fn place(folder: &Path, binding: Binding, options: &BuildOptions, bytes: &[u8]) -> Result<PathBuf> {
+    let name = match &options.name {
+        Some(name) => name.as_str(),
+        None => folder
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("plugin"),
+    };
+    ensure!(
+        !name.is_empty() && !name.contains(['/', '\\']),
+        "write: `{name}` cannot name a file"
+    );
+    let out = match &options.out {
+        Some(out) => out.clone(),
+        None => folder.join("target").join("glovebox"),
+    };
+    let artifact = out.join(format!("{name}{}", binding.ending()));
+    let partial = out.join(format!(".{name}{}.partial", binding.ending()));
+    fs::create_dir_all(&out)
+        .and_then(|()| fs::write(&partial, bytes))
+        .and_then(|()| fs::rename(&partial, &artifact))
+        .with_context(|| format!("write: {}", artifact.display()))?;
+    Ok(artifact)
+}
+
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read: {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+use super::*;
+
+/// A core module with one custom section of each of these names, whose content is the name.
+fn module(names: &[&str]) -> Vec<u8> {
+    let mut binary = b"\0asm\x01\0\0\0".to_vec();
+    for name in names {
+        section::append(&mut binary, name, name.as_bytes());
+    }
+    binary
+}
+
+#[test]
+fn custom_sections_are_found_and_removed() {
+    fn check(names: &[&str], wanted: &str, found: bool, left: &[&str]) {
+        let binary = module(names);
+        let content = section::find(&binary, wanted).unwrap();
+        assert_eq!(content, found.then_some(wanted.as_bytes()), "{names:?}");
+        assert_eq!(section::without(&binary, wanted).unwrap(), module(left));
+    }
+    check(&[], "a", false, &[]);
+    check(&["a", "b", "a"], "a", true, &["b"]);
+    check(&["b"], "a", false, &["b"]);
+    let long = "x".repeat(1000);
+    check(&["a", &long], &long, true, &["a"]);
+}
+
+#[test]
+fn damaged_binaries_are_refused() {
+    fn check(binary: &[u8], expected: &str) {
+        let error = encode::module(binary.to_vec(), None).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    check(b"", "no WebAssembly");
+    check(b"\x7FELF....", "no WebAssembly");
+    check(b"\0asm\x0D\0\x01\0", "made a component");
+    check(b"\0asm\x01\0\0\0\x00\xFF", "cut short");
+    check(b"\0asm\x01\0\0\0\x00\x02\x05a", "cut short");
+    check(b"\0asm\x01\0\0\0\x00\xFF\xFF\xFF\xFF\xFF\xFF", "cut short");
+}
+
+#[test]
+fn a_module_gets_the_manifest_once() {
+    fn check(binary: Vec<u8>, manifest: Option<&[u8]>, expected: Option<&[u8]>) {
+        let (binary, has_manifest) = encode::module(binary, manifest).unwrap();
+        assert_eq!(section::find(&binary, section::MANIFEST).unwrap(), expected);
+        assert_eq!(has_manifest, expected.is_some());
+    }
+    check(module(&[]), None, None);
+    check(module(&[]), Some(b"text"), Some(b"text"));
+    let own = section::MANIFEST;
+    check(module(&[own]), Some(b"text"), Some(own.as_bytes()));
+}
+
+#[test]
+fn failures_of_cargo_say_what_to_do() {
+    fn check(said: &str, expected: &str) {
+        let told = cargo::explain(said, Some("wasm32-unknown-unknown"), "exit status: 101");
+        assert!(
+            told.contains(expected),
+            "{told:?} does not say {expected:?}"
+        );
+    }
+    check(
+        "error[E0463]: can't find crate for `core`",
+        "rustup target add wasm32-unknown-unknown",
+    );
+    check(
+        "error: the package 'a' does not contain this feature: component",
+        "add `component = [\"glovebox-sdk/component\"]`",
+    );
+    check(
+        "  Compiling a\nerror: expected `;`\n --> src/lib.rs",
+        "error: expected `;`\n -->",
+    );
+    check("", "exit status: 101");
+}
+
+#[test]
+fn the_artifact_is_the_one_cargo_names() {
+    fn check(kind: &str, file: &str, expected: &str) {
+        let messages = format!(
+            "not json\n{}\n{}\n",
+            r#"{"reason":"compiler-artifact","manifest_path":"/dep/Cargo.toml","target":{"crate_types":["cdylib"]},"filenames":["/t/dep.wasm"]}"#,
+            format_args!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","target":{{"crate_types":["{kind}","rlib"]}},"filenames":["/t/p.rlib","{file}"]}}"#
+            )
+        );
+        let shown = match cargo::find_artifact(&messages, Path::new("/p/Cargo.toml")) {
+            Ok(path) => path.display().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(
+            shown.contains(expected),
+            "{shown:?} does not say {expected:?}"
+        );
+    }
+    check("cdylib", "/t/p.wasm", "/t/p.wasm");
+    check("cdylib", "/t/libp.so", "/t/libp.so");
+    check("cdylib", "/t/p.txt", "named no file");
+    check("lib", "/t/p.wasm", "add `crate-type");
+}
+
+#[test]
+fn folders_are_told_apart() {
+    fn check(files: &[&str], expected: &str) {
+        let folder = std::env::temp_dir().join(format!(
+            "glovebox-build-test-{}-{}",
+            std::process::id(),
+            files.join("-")
+        ));
+        fs::create_dir_all(&folder).unwrap();
+        for file in files {
+            fs::write(folder.join(file), "").unwrap();
+        }
+        let shown = match Source::find(&folder) {
+            Ok(source) => format!("{source:?}"),
+            Err(error) => error.to_string(),
+        };
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(
+            shown.contains(expected),
+            "{shown:?} does not say {expected:?}"
+        );
+    }
+    check(&["Cargo.toml", "a.c"], "Cargo(");
+    check(&["a.wat", "plugin.toml"], "Wat(");
+    check(&["a.c"], "C(");
+    check(&[], "0 source files");
+    check(&["a.c", "b.wat"], "2 source files");
+}

@@ -1,0 +1,58 @@
+//! The core tier: plugins that are part of the application.
+
+use std::sync::Arc;
+
+use glovebox_abi::{Frame, Health, Plugin, State};
+
+use super::{Backend, Stop};
+use crate::context::Context;
+
+pub(crate) type Factory = Arc<dyn Fn() -> Box<dyn Plugin> + Send + Sync>;
+
+pub(crate) struct CoreBackend {
+    plugin: Box<dyn Plugin>,
+    context: Context,
+}
+
+impl CoreBackend {
+    pub(crate) fn new(factory: &Factory, context: Context) -> CoreBackend {
+        CoreBackend {
+            plugin: factory(),
+            context,
+        }
+    }
+}
+
+impl Backend for CoreBackend {
+    fn context(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    fn initialize(&mut self, config: &str) -> Result<(), Stop> {
+        Ok(self.plugin.initialize(&mut self.context, config)?)
+    }
+
+    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
+        Ok(self.plugin.process(&mut self.context, frame)?)
+    }
+
+    fn health(&mut self) -> Result<Health, Stop> {
+        Ok(self.plugin.health())
+    }
+
+    fn save_state(&mut self) -> Result<Option<State>, Stop> {
+        Ok(self.plugin.save_state()?)
+    }
+
+    fn restore_state(&mut self, state: &State) -> Result<(), Stop> {
+        Ok(self.plugin.restore_state(state.clone())?)
+    }
+
+    fn cleanup(&mut self) {
+        self.plugin.cleanup();
+    }
+
+    fn memory(&mut self) -> Option<u64> {
+        None
+    }
+}

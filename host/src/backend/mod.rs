@@ -1,0 +1,93 @@
+//! What can execute a plugin. [`Backend`] is the one trait; each binding is a file of its own.
+
+pub(crate) mod core;
+pub(crate) mod native;
+pub(crate) mod wasm;
+
+use std::sync::Arc;
+
+use glovebox_abi::manifest::LimitKind;
+use glovebox_abi::{Failure, Frame, Health, State};
+use glovebox_events::Outcome;
+
+use crate::context::Context;
+use crate::status::Enforcement;
+
+/// One running copy of a plugin. One thread at a time calls it, not always the same one.
+pub(crate) trait Backend: Send {
+    /// The services it uses, for counting and stopping.
+    fn context(&mut self) -> &mut Context;
+    fn initialize(&mut self, config: &str) -> Result<(), Stop>;
+    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop>;
+    fn health(&mut self) -> Result<Health, Stop>;
+    fn save_state(&mut self) -> Result<Option<State>, Stop>;
+    fn restore_state(&mut self, state: &State) -> Result<(), Stop>;
+    /// The last call.
+    fn cleanup(&mut self);
+    /// Bytes of memory it holds, where that can be told.
+    fn memory(&mut self) -> Option<u64>;
+}
+
+/// Why a call did not complete.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The copy goes on.
+    Alive(Outcome),
+    /// The copy must be thrown away.
+    Dead(Outcome),
+}
+
+impl Stop {
+    pub(crate) fn into_outcome(self) -> Outcome {
+        match self {
+            Stop::Alive(outcome) | Stop::Dead(outcome) => outcome,
+        }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Alive(failure.into())
+    }
+}
+
+/// Checked, compiled code from which copies are made.
+#[derive(Clone)]
+pub(crate) enum Code {
+    Core(core::Factory),
+    FrameAbi(Arc<wasm::frame_abi::FrameAbiCode>),
+    Component(Arc<wasm::component::ComponentCode>),
+    Native(Arc<native::NativeCode>),
+}
+
+impl Code {
+    /// A fresh copy; [`Backend::initialize`] comes next.
+    pub(crate) fn instantiate(&self, context: Context) -> Result<Box<dyn Backend>, Outcome> {
+        Ok(match self {
+            Code::Core(factory) => Box::new(core::CoreBackend::new(factory, context)),
+            Code::FrameAbi(code) => Box::new(code.instantiate(context)?),
+            Code::Component(code) => Box::new(code.instantiate(context)?),
+            Code::Native(code) => Box::new(native::NativeBackend::new(code.clone(), context)),
+        })
+    }
+
+    /// Whether the code can be held to a limit; `None` asks about the call deadline.
+    pub(crate) fn enforcement(&self, limit: Option<LimitKind>) -> Enforcement {
+        let machine = matches!(
+            limit,
+            None | Some(LimitKind::Memory | LimitKind::Table | LimitKind::Fuel)
+        );
+        match self {
+            Code::Core(_) if machine => {
+                Enforcement::NotAvailable("built into the application, which is trusted code")
+            }
+            Code::Native(_) if machine => {
+                Enforcement::NotAvailable("a native plugin in this process is trusted code")
+            }
+            Code::FrameAbi(_) | Code::Component(_) if limit == Some(LimitKind::Fuel) => {
+                Enforcement::NotAvailable("needs deterministic mode, which is not built yet")
+            }
+            _ => Enforcement::Enforced,
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The component binding on the host's side: the world in `abi/wit/since_v0.1.0`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::manifest::LimitKind;
+use glovebox_abi::{
+    FRAME_PREFIX_LEN, Failure, Frame, Header, Health, Kind, LogLevel, Permission, ProtocolVersion,
+    ServiceError, Services, State,
+};
+use glovebox_events::Outcome;
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::random::Deterministic;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+
+use super::engine::WasmEngine;
+use super::output::Printed;
+use super::ticker::Ticker;
+use super::{Stop, died};
+use crate::backend::Backend;
+use crate::context::Context;
+use crate::load::{Incompatible, LoadProblem};
+
+mod world {
+    wasmtime::component::bindgen!({
+        path: "abi/wit/since_v0.1.0",
+        world: "plugin",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        imports: { default: trappable },
+    });
+}
+
+use world::exports::glovebox::plugin::guest;
+use world::glovebox::plugin::{host, types};
+
+const PACKAGE: &str = "glovebox:plugin/";
+const GUEST: &str = "glovebox:plugin/guest@";
+
+/// Bytes that one host call may bring over, whatever lengths the plugin claims.
+const HOST_CALL_BYTES: usize = 8 << 20;
+/// Handles that a plugin may hold.
+const MAX_HANDLES: usize = 10_000;
+
+/// What host functions see.
+pub(crate) struct Data {
+    context: Context,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Data {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// A component of our world.
+pub(crate) struct ComponentCode {
+    engine: Arc<WasmEngine>,
+    linked: world::PluginPre<Data>,
+}
+
+impl ComponentCode {
+    pub(super) fn new(engine: Arc<WasmEngine>, component: &Component) -> Result<Self, LoadProblem> {
+        let shape = component.component_type();
+        let exports: Vec<String> = shape
+            .exports(&engine.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        check_version(&exports)?;
+        let unknown: Vec<String> = shape
+            .imports(&engine.engine)
+            .filter(|(name, _)| !name.starts_with(PACKAGE) && !name.starts_with("wasi:"))
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Incompatible::UnknownImports(unknown).into());
+        }
+        let linked = engine
+            .component_linker
+            .instantiate_pre(component)
+            .and_then(world::PluginPre::new)
+            .map_err(|error| Incompatible::Import {
+                reason: format!("{error:#}"),
+            })?;
+        Ok(ComponentCode { engine, linked })
+    }
+
+    pub(crate) fn instantiate(
+        self: &Arc<Self>,
+        context: Context,
+    ) -> Result<ComponentBackend, Outcome> {
+        let printed = Printed::default();
+        let grants = context.rights.grants.load();
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(printed.clone())
+            .stderr(printed.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
+        if !grants.has(Permission::Now) {
+            wasi.wall_clock(Frozen).monotonic_clock(Frozen);
+        }
+        if !grants.has(Permission::Random) {
+            // Hash maps of the standard library need numbers, but not random ones.
+            wasi.secure_random(Deterministic::new(vec![1]))
+                .insecure_random(Deterministic::new(vec![2]))
+                .insecure_random_seed(3);
+        }
+        drop(grants);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let data = Data {
+            context,
+            wasi: wasi.build(),
+            table,
+        };
+        let mut store = Store::new(&self.engine.engine, data);
+        store.limiter(|data| &mut data.context);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        let mut backend = ComponentBackend {
+            code: self.clone(),
+            plugin: None,
+            printed,
+            store,
+        };
+        match backend.start() {
+            Ok(plugin) => {
+                backend.plugin = Some(plugin);
+                Ok(backend)
+            }
+            Err(stop) => Err(stop.into_outcome()),
+        }
+    }
+}
+
+fn check_version(exports: &[String]) -> Result<(), LoadProblem> {
+    let Some(version) = exports.iter().find_map(|name| name.strip_prefix(GUEST)) else {
+        let needed = format!("`{GUEST}{}.0`", ProtocolVersion::CURRENT);
+        return Err(Incompatible::MissingExports(vec![needed]).into());
+    };
+    let mut numbers = version
+        .split('.')
+        .map(|number| number.parse().unwrap_or(u16::MAX));
+    let found = ProtocolVersion {
+        major: numbers.next().unwrap_or(u16::MAX),
+        minor: numbers.next().unwrap_or(u16::MAX),
+    };
+    if ProtocolVersion::CURRENT.supports(found) {
+        Ok(())
+    } else {
+        Err(Incompatible::Version { found }.into())
+    }
+}
+
+/// One running copy of a component.
+pub(crate) struct ComponentBackend {
+    code: Arc<ComponentCode>,
+    plugin: Option<world::Plugin>,
+    printed: Printed,
+    store: Store<Data>,
+}
+
+impl ComponentBackend {
+    fn start(&mut self) -> Result<world::Plugin, Stop> {
+        let code = self.code.clone();
+        let _running = code.engine.ticker.run();
+        self.arm();
+        code.linked
+            .instantiate(&mut self.store)
+            .map_err(|error| died(&mut self.store.data_mut().context, &error))
+    }
+
+    /// Sets the deadline of the call that comes next.
+    fn arm(&mut self) {
+        let deadline = self.store.data().context.rights.limits.load().call_deadline;
+        self.store.set_epoch_deadline(Ticker::epochs(deadline));
+    }
+
+    /// Runs one export. What the plugin printed meanwhile becomes log lines.
+    fn run<T>(
+        &mut self,
+        call: impl FnOnce(
+            &guest::Guest,
+            &mut Store<Data>,
+        ) -> wasmtime::Result<Result<T, guest::Failure>>,
+    ) -> Result<T, Stop> {
+        let Some(plugin) = &self.plugin else {
+            let reason = "the instance was thrown away".to_owned();
+            return Err(Stop::Dead(Outcome::Refused { reason }));
+        };
+        let deadline = self.store.data().context.rights.limits.load().call_deadline;
+        self.store.set_epoch_deadline(Ticker::epochs(deadline));
+        let running = self.code.engine.ticker.run();
+        let result = call(plugin.glovebox_plugin_guest(), &mut self.store);
+        drop(running);
+        let context = &mut self.store.data_mut().context;
+        if let Some(printed) = self.printed.take() {
+            let level = if result.is_ok() {
+                LogLevel::Info
+            } else {
+                LogLevel::Error
+            };
+            context.log_on_behalf(level, &printed);
+        }
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(Failure::new(failure.code, failure.message).into()),
+            Err(error) => Err(died(context, &error)),
+        }
+    }
+}
+
+impl Backend for ComponentBackend {
+    fn context(&mut self) -> &mut Context {
+        &mut self.store.data_mut().context
+    }
+
+    fn initialize(&mut self, config: &str) -> Result<(), Stop> {
+        self.run(|guest, store| guest.call_initialize(store, config))
+    }
+
+    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
+        let given = self.run(|guest, store| {
+            guest.call_process(
+                store,
+                guest::FrameParam {
+                    kind: frame.kind.0,
+                    header: frame.header.as_bytes(),
+                    payload: &frame.payload,
+                },
+            )
+        })?;
+        let Context { shared, rights, .. } = &self.store.data().context;
+        let limits = rights.limits.load();
+        let count = given.len() as u64;
+        if count > limits.output_frames {
+            shared.counters.hit_limit(LimitKind::OutputFrames);
+            let (limit, allowed) = (LimitKind::OutputFrames, limits.output_frames);
+            return Err(Stop::Alive(Outcome::LimitExceeded {
+                limit,
+                asked: count,
+                allowed,
+            }));
+        }
+        let size = |frame: &guest::FrameResult| {
+            (FRAME_PREFIX_LEN + frame.header.len() + frame.payload.len()) as u64
+        };
+        let asked: u64 = given.iter().map(size).sum();
+        if asked > limits.output_bytes {
+            shared.counters.hit_limit(LimitKind::OutputBytes);
+            let (limit, allowed) = (LimitKind::OutputBytes, limits.output_bytes);
+            return Err(Stop::Alive(Outcome::LimitExceeded {
+                limit,
+                asked,
+                allowed,
+            }));
+        }
+        given
+            .into_iter()
+            .map(|frame| frame_of(frame.kind, frame.header, frame.payload))
+            .collect()
+    }
+
+    fn health(&mut self) -> Result<Health, Stop> {
+        match self.run(|guest, store| guest.call_health(store)) {
+            Ok(()) => Ok(Health::good()),
+            Err(Stop::Alive(Outcome::Failed { code, message })) => Ok(Health::bad(code, message)),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn save_state(&mut self) -> Result<Option<State>, Stop> {
+        let saved = self.run(|guest, store| guest.call_save_state(store))?;
+        Ok(saved.map(|state| State {
+            version: state.version,
+            bytes: state.bytes,
+        }))
+    }
+
+    fn restore_state(&mut self, state: &State) -> Result<(), Stop> {
+        self.run(|guest, store| {
+            let state = guest::StateParam {
+                version: state.version,
+                bytes: &state.bytes,
+            };
+            guest.call_restore_state(store, state)
+        })
+    }
+
+    fn cleanup(&mut self) {
+        if let Err(stop) = self.run(|guest, store| guest.call_cleanup(store).map(Ok)) {
+            let message = format!("cleanup {}", stop.into_outcome());
+            self.store
+                .data_mut()
+                .context
+                .log_on_behalf(LogLevel::Warn, &message);
+        }
+        self.plugin = None;
+    }
+
+    fn memory(&mut self) -> Option<u64> {
+        Some(self.store.data().context.memory)
+    }
+}
+
+fn frame_of(kind: u8, header: Vec<u8>, payload: Vec<u8>) -> Result<Frame, Stop> {
+    let header = Header::from_cbor(header.into()).map_err(|error| {
+        Stop::from(Failure::invalid(format!(
+            "the plugin gave a frame with a bad header: {error}"
+        )))
+    })?;
+    Ok(Frame::new(Kind(kind), header, payload))
+}
+
+/// The imports of the world, and WASI with nothing in it.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    world::Plugin::add_to_linker::<_, HasSelf<Data>>(&mut linker, |data| data)?;
+    Ok(linker)
+}
+
+impl Data {
+    /// The result for the plugin, unless a limit was broken: then the call ends here.
+    fn answer<T>(&self, result: Result<T, ServiceError>) -> wasmtime::Result<Result<T, u32>> {
+        match &self.context.broken {
+            Some(broken) => Err(wasmtime::Error::msg(broken.to_string())),
+            None => Ok(result.map_err(ServiceError::code)),
+        }
+    }
+}
+
+impl types::Host for Data {}
+
+impl host::Host for Data {
+    fn log(&mut self, level: u32, message: String) -> wasmtime::Result<Result<(), u32>> {
+        let result = self.context.log(LogLevel::from_u32(level), &message);
+        self.answer(result)
+    }
+
+    fn now(&mut self) -> wasmtime::Result<Result<u64, u32>> {
+        let result = self.context.now();
+        self.answer(result)
+    }
+
+    fn random(&mut self, length: u32) -> wasmtime::Result<Result<Vec<u8>, u32>> {
+        // More than any service gives is refused there, so no more need be allocated here.
+        let mut buffer = vec![0; (length as usize).min((64 << 10) + 1)];
+        let result = self.context.random(&mut buffer).map(|()| buffer);
+        self.answer(result)
+    }
+
+    fn config(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, u32>> {
+        let result = self.context.config(&key);
+        self.answer(result)
+    }
+
+    fn kv_get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, u32>> {
+        let result = self.context.kv_get(&key);
+        self.answer(result)
+    }
+
+    fn kv_set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), u32>> {
+        let result = self.context.kv_set(&key, &value);
+        self.answer(result)
+    }
+
+    fn kv_delete(&mut self, key: String) -> wasmtime::Result<Result<bool, u32>> {
+        let result = self.context.kv_delete(&key);
+        self.answer(result)
+    }
+
+    fn kv_list(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<String>, u32>> {
+        let result = self.context.kv_list(&prefix);
+        self.answer(result)
+    }
+
+    fn emit(&mut self, frame: types::FrameResult) -> wasmtime::Result<Result<(), u32>> {
+        let result = match Header::from_cbor(frame.header.into()) {
+            Ok(header) => self
+                .context
+                .emit(&Frame::new(Kind(frame.kind), header, frame.payload)),
+            Err(_) => Err(ServiceError::Invalid),
+        };
+        self.answer(result)
+    }
+
+    fn metric(&mut self, name: String, value: f64) -> wasmtime::Result<Result<(), u32>> {
+        let result = self.context.metric(&name, value);
+        self.answer(result)
+    }
+}
+
+/// A clock that stands still, for plugins that may not read the clock.
+struct Frozen;
+
+impl HostWallClock for Frozen {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for Frozen {
+    fn resolution(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}

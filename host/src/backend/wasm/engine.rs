@@ -1,0 +1,163 @@
+use std::sync::Arc;
+
+use wasmparser::WasmFeatures;
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine, Module};
+
+use super::component::ComponentCode;
+use super::frame_abi::FrameAbiCode;
+use super::ticker::Ticker;
+use crate::load::{ArtifactKind, Cache, LoadProblem};
+
+/// Deep recursion of a plugin ends here, far from the end of the host's own stack.
+const MAX_STACK: usize = 512 << 10;
+
+/// The engine that runs all wasm plugins of a host.
+pub(crate) struct WasmEngine {
+    pub(super) engine: Engine,
+    pub(super) ticker: Ticker,
+    pub(super) core_linker: wasmtime::Linker<super::frame_abi::Data>,
+    pub(super) component_linker: wasmtime::component::Linker<super::component::Data>,
+    cache: Cache,
+}
+
+/// Compiled code and whether it came from the cache.
+pub(crate) struct Compiled<T> {
+    pub(crate) code: T,
+    pub(crate) cached: bool,
+}
+
+/// The features that can be switched off, with the names people know them by.
+const OFF: [(WasmFeatures, &str); 8] = [
+    (WasmFeatures::THREADS, "threads and shared memory"),
+    (
+        WasmFeatures::SHARED_EVERYTHING_THREADS,
+        "shared-everything threads",
+    ),
+    (WasmFeatures::MEMORY64, "memory64"),
+    (WasmFeatures::MULTI_MEMORY, "multiple memories"),
+    (WasmFeatures::RELAXED_SIMD, "relaxed SIMD"),
+    (
+        WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES),
+        "garbage collection",
+    ),
+    (WasmFeatures::EXCEPTIONS, "exceptions"),
+    (WasmFeatures::CM_ASYNC, "asynchronous components"),
+];
+
+impl WasmEngine {
+    /// An engine that keeps compiled code in `cache`.
+    pub(crate) fn new(cache: Cache) -> wasmtime::Result<WasmEngine> {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(MAX_STACK)
+            // Not-a-number values with the same bits everywhere, so that traces repeat.
+            .cranelift_nan_canonicalization(true)
+            .wasm_memory64(false)
+            .wasm_multi_memory(false)
+            .wasm_relaxed_simd(false);
+        let engine = Engine::new(&config)?;
+        let ticker = Ticker::start(engine.clone())?;
+        let core_linker = super::frame_abi::linker(&engine)?;
+        let component_linker = super::component::linker(&engine)?;
+        Ok(WasmEngine {
+            engine,
+            ticker,
+            core_linker,
+            component_linker,
+            cache,
+        })
+    }
+
+    /// Compiles a core module, or takes it from the cache, and checks it against the frame ABI.
+    pub(crate) fn frame_abi(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<Compiled<FrameAbiCode>, LoadProblem> {
+        self.check(bytes, ArtifactKind::CoreModule)?;
+        let (module, cached) = self.compile(
+            digest,
+            || Module::new(&self.engine, bytes),
+            Module::serialize,
+            // SAFETY: the cache only gives bytes that this engine's `serialize` made and whose
+            // digest still fits.
+            |bytes| unsafe { Module::deserialize(&self.engine, bytes) },
+        )?;
+        Ok(Compiled {
+            code: FrameAbiCode::new(self.clone(), &module)?,
+            cached,
+        })
+    }
+
+    /// Compiles a component, or takes it from the cache, and checks it against the world.
+    pub(crate) fn component(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<Compiled<ComponentCode>, LoadProblem> {
+        self.check(bytes, ArtifactKind::Component)?;
+        let (component, cached) = self.compile(
+            digest,
+            || Component::new(&self.engine, bytes),
+            Component::serialize,
+            // SAFETY: the cache only gives bytes that this engine's `serialize` made and whose
+            // digest still fits.
+            |bytes| unsafe { Component::deserialize(&self.engine, bytes) },
+        )?;
+        Ok(Compiled {
+            code: ComponentCode::new(self.clone(), &component)?,
+            cached,
+        })
+    }
+
+    fn compile<T>(
+        &self,
+        digest: &str,
+        compile: impl FnOnce() -> wasmtime::Result<T>,
+        serialize: impl FnOnce(&T) -> wasmtime::Result<Vec<u8>>,
+        deserialize: impl FnOnce(&[u8]) -> wasmtime::Result<T>,
+    ) -> Result<(T, bool), LoadProblem> {
+        let key = self.cache.key(digest, &self.engine);
+        if let Some(code) = self
+            .cache
+            .get(&key)
+            .and_then(|bytes| deserialize(&bytes).ok())
+        {
+            return Ok((code, true));
+        }
+        let code = compile().map_err(|error| LoadProblem::Malformed {
+            what: "module",
+            reason: format!("{error:#}"),
+        })?;
+        match serialize(&code) {
+            Ok(bytes) => self.cache.put(&key, &bytes),
+            Err(error) => tracing::warn!(%error, "compiled code cannot be cached"),
+        }
+        Ok((code, false))
+    }
+
+    /// Validates, so that what is not supported is told from what is broken.
+    fn check(&self, bytes: &[u8], kind: ArtifactKind) -> Result<(), LoadProblem> {
+        let off = OFF
+            .iter()
+            .fold(WasmFeatures::empty(), |all, (features, _)| all | *features);
+        let on = WasmFeatures::default() - off;
+        let validate =
+            |features| wasmparser::Validator::new_with_features(features).validate_all(bytes);
+        let Err(error) = validate(on) else {
+            return Ok(());
+        };
+        let needed = OFF
+            .iter()
+            .find(|(features, _)| validate(on | *features).is_ok());
+        Err(match needed {
+            Some((_, name)) => LoadProblem::UnsupportedFeature { name },
+            None => LoadProblem::Malformed {
+                what: kind.noun(),
+                reason: format!("{} at byte {}", error.message(), error.offset()),
+            },
+        })
+    }
+}

@@ -1,0 +1,569 @@
+//! The frame ABI on the host's side; [`glovebox_abi::frame_abi`] is its specification.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use glovebox_abi::frame_abi::{self, Output};
+use glovebox_abi::manifest::LimitKind;
+use glovebox_abi::{
+    Failure, Frame, Health, LogLevel, ProtocolVersion, ServiceError, Services, State,
+};
+use glovebox_events::Outcome;
+use wasmtime::{Caller, Engine, Extern, Instance, Linker, Memory, Module, Store, TypedFunc};
+
+use super::engine::WasmEngine;
+use super::ticker::Ticker;
+use super::{Stop, died};
+use crate::backend::Backend;
+use crate::context::Context;
+use crate::load::{Incompatible, LoadProblem};
+
+/// What host functions see.
+pub(crate) type Data = Context;
+
+/// A module that keeps to the frame ABI.
+pub(crate) struct FrameAbiCode {
+    engine: Arc<WasmEngine>,
+    linked: wasmtime::InstancePre<Data>,
+}
+
+impl FrameAbiCode {
+    pub(super) fn new(engine: Arc<WasmEngine>, module: &Module) -> Result<Self, LoadProblem> {
+        let names: Vec<&str> = module.exports().map(|export| export.name()).collect();
+        check_version(&names)?;
+        let needed = ["memory", frame_abi::BUFFER, frame_abi::PROCESS];
+        let missing: Vec<String> = needed
+            .into_iter()
+            .filter(|name| !names.contains(name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Incompatible::MissingExports(missing).into());
+        }
+        let linked = engine
+            .core_linker
+            .instantiate_pre(module)
+            .map_err(|error| {
+                let unknown: Vec<String> = module
+                    .imports()
+                    .filter(|import| import.module() != frame_abi::IMPORT_MODULE)
+                    .map(|import| format!("`{}::{}`", import.module(), import.name()))
+                    .collect();
+                if unknown.is_empty() {
+                    Incompatible::Import {
+                        reason: format!("{error:#}"),
+                    }
+                } else {
+                    Incompatible::UnknownImports(unknown)
+                }
+            })?;
+        Ok(FrameAbiCode { engine, linked })
+    }
+
+    pub(crate) fn instantiate(self: &Arc<Self>, context: Context) -> Result<FrameAbi, Outcome> {
+        let mut store = Store::new(&self.engine.engine, context);
+        store.limiter(|context| context);
+        let mut backend = FrameAbi {
+            code: self.clone(),
+            exports: None,
+            buffer: Buffer {
+                pointer: 0,
+                size: 0,
+            },
+            store,
+        };
+        match backend.start() {
+            Ok(exports) => {
+                backend.exports = Some(exports);
+                Ok(backend)
+            }
+            Err(stop) => Err(stop.into_outcome()),
+        }
+    }
+}
+
+fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
+    let marked = exports.iter().filter_map(|name| {
+        name.strip_prefix(frame_abi::MARKER_PREFIX)
+            .and_then(ProtocolVersion::from_suffix)
+    });
+    let versions: Vec<ProtocolVersion> = marked.collect();
+    if versions
+        .iter()
+        .any(|version| ProtocolVersion::CURRENT.supports(*version))
+    {
+        return Ok(());
+    }
+    Err(match versions.first() {
+        Some(version) => Incompatible::Version { found: *version }.into(),
+        None => Incompatible::MissingExports(vec![format!("`{}`", frame_abi::MARKER)]).into(),
+    })
+}
+
+/// One running copy of a module.
+pub(crate) struct FrameAbi {
+    code: Arc<FrameAbiCode>,
+    exports: Option<Exports>,
+    buffer: Buffer,
+    store: Store<Data>,
+}
+
+#[derive(Clone)]
+struct Exports {
+    instance: Instance,
+    memory: Memory,
+    buffer: TypedFunc<i32, i32>,
+    process: TypedFunc<i32, i64>,
+}
+
+/// The input buffer that the module handed out last.
+struct Buffer {
+    pointer: usize,
+    size: usize,
+}
+
+impl FrameAbi {
+    fn start(&mut self) -> Result<Exports, Stop> {
+        let code = self.code.clone();
+        let _running = code.engine.ticker.run();
+        self.arm();
+        let started = (|| {
+            let instance = code.linked.instantiate(&mut self.store)?;
+            let memory = instance
+                .get_memory(&mut self.store, "memory")
+                .ok_or_else(|| wasmtime::Error::msg("the export `memory` is not a memory"))?;
+            let buffer = instance.get_typed_func(&mut self.store, frame_abi::BUFFER)?;
+            let process = instance.get_typed_func(&mut self.store, frame_abi::PROCESS)?;
+            if let Some(initialize) = instance.get_func(&mut self.store, "_initialize") {
+                initialize
+                    .typed::<(), ()>(&self.store)?
+                    .call(&mut self.store, ())?;
+            }
+            Ok(Exports {
+                instance,
+                memory,
+                buffer,
+                process,
+            })
+        })();
+        started.map_err(|error| died(self.store.data_mut(), &error))
+    }
+
+    /// Sets the deadline of the call that comes next.
+    fn arm(&mut self) {
+        let deadline = self.store.data().rights.limits.load().call_deadline;
+        self.store.set_epoch_deadline(Ticker::epochs(deadline));
+    }
+
+    fn exports(&self) -> Result<Exports, Stop> {
+        self.exports.clone().ok_or_else(|| {
+            let reason = "the instance was thrown away".to_owned();
+            Stop::Dead(Outcome::Refused { reason })
+        })
+    }
+
+    /// Makes sure that the input buffer holds `size` bytes.
+    fn reserve(&mut self, exports: &Exports, size: usize) -> Result<(), Stop> {
+        if size <= self.buffer.size {
+            return Ok(());
+        }
+        let size = size.next_power_of_two().max(4096);
+        let asked = i32::try_from(size).unwrap_or(i32::MAX);
+        let pointer = exports
+            .buffer
+            .call(&mut self.store, asked)
+            .map_err(|error| died(self.store.data_mut(), &error))?;
+        let pointer = pointer as u32 as usize;
+        let fits = pointer
+            .checked_add(size)
+            .is_some_and(|end| end <= exports.memory.data_size(&self.store));
+        if pointer == 0 || !fits {
+            let message = format!(
+                "`{}({size})` returned {pointer}, which is not a buffer inside the memory",
+                frame_abi::BUFFER
+            );
+            return Err(Failure::invalid(message).into());
+        }
+        self.buffer = Buffer { pointer, size };
+        Ok(())
+    }
+
+    fn write(&mut self, exports: &Exports, parts: &[&[u8]]) -> Result<i32, Stop> {
+        let size = parts.iter().map(|part| part.len()).sum::<usize>();
+        self.reserve(exports, size)?;
+        let memory = exports.memory.data_mut(&mut self.store);
+        // `reserve` checked the buffer against the memory, which never shrinks.
+        let mut target = &mut memory[self.buffer.pointer..self.buffer.pointer + size];
+        for part in parts {
+            let (here, rest) = target.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            target = rest;
+        }
+        Ok(size as i32)
+    }
+
+    /// The bytes of an output; a failure record is an error.
+    fn output(&self, exports: &Exports, packed: i64) -> Result<&[u8], Stop> {
+        let output = Output::unpack(packed);
+        let memory = exports.memory.data(&self.store);
+        let start = output.pointer as usize;
+        let bytes = memory
+            .get(start..start + output.length as usize)
+            .ok_or_else(|| {
+                let message = format!(
+                    "output at {start} with {} bytes lies outside the memory of {} bytes",
+                    output.length,
+                    memory.len()
+                );
+                Stop::from(Failure::invalid(message))
+            })?;
+        if !output.failed {
+            return Ok(bytes);
+        }
+        let (code, message) = bytes.split_first_chunk().unwrap_or((&[0; 4], bytes));
+        let message = String::from_utf8_lossy(message).into_owned();
+        Err(Failure::new(u32::from_le_bytes(*code), message).into())
+    }
+
+    /// Calls an optional export with `parts` in the buffer; `None` if the module lacks it.
+    fn call_optional(
+        &mut self,
+        name: &str,
+        parts: Option<&[&[u8]]>,
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let exports = self.exports()?;
+        let Some(function) = exports.instance.get_func(&mut self.store, name) else {
+            return Ok(None);
+        };
+        let code = self.code.clone();
+        let _running = code.engine.ticker.run();
+        self.arm();
+        let result = match parts {
+            Some(parts) => {
+                let length = self.write(&exports, parts)?;
+                function
+                    .typed::<i32, i64>(&self.store)
+                    .and_then(|function| function.call(&mut self.store, length))
+            }
+            None => function
+                .typed::<(), i64>(&self.store)
+                .and_then(|function| function.call(&mut self.store, ())),
+        };
+        let packed = result.map_err(|error| died(self.store.data_mut(), &error))?;
+        self.output(&exports, packed)
+            .map(|bytes| Some(bytes.to_vec()))
+    }
+
+    fn frames(&mut self, exports: &Exports, packed: i64) -> Result<Vec<Frame>, Stop> {
+        let limits = self.store.data().rights.limits.load_full();
+        let mut rest = self.output(exports, packed)?;
+        let (asked, allowed) = (rest.len() as u64, limits.output_bytes);
+        let mut frames = Vec::new();
+        let mut broken = (asked > allowed).then_some((LimitKind::OutputBytes, asked, allowed));
+        while broken.is_none() && !rest.is_empty() {
+            let (frame, length) = Frame::copy_from(rest).map_err(|error| {
+                Stop::from(Failure::invalid(format!(
+                    "the plugin gave a bad frame: {error}"
+                )))
+            })?;
+            frames.push(frame);
+            rest = &rest[length..];
+            let (asked, allowed) = (frames.len() as u64, limits.output_frames);
+            broken = (asked > allowed).then_some((LimitKind::OutputFrames, asked, allowed));
+        }
+        match broken {
+            None => Ok(frames),
+            Some((limit, asked, allowed)) => {
+                self.store.data().shared.counters.hit_limit(limit);
+                Err(Stop::Alive(Outcome::LimitExceeded {
+                    limit,
+                    asked,
+                    allowed,
+                }))
+            }
+        }
+    }
+}
+
+impl Backend for FrameAbi {
+    fn context(&mut self) -> &mut Context {
+        self.store.data_mut()
+    }
+
+    fn initialize(&mut self, config: &str) -> Result<(), Stop> {
+        self.call_optional(frame_abi::INITIALIZE, Some(&[config.as_bytes()]))
+            .map(drop)
+    }
+
+    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
+        let exports = self.exports()?;
+        let code = self.code.clone();
+        let _running = code.engine.ticker.run();
+        self.arm();
+        let prefix = Frame::prefix(
+            frame.kind,
+            frame.header.as_bytes().len(),
+            frame.payload.len(),
+        );
+        let length = self.write(
+            &exports,
+            &[&prefix, frame.header.as_bytes(), &frame.payload],
+        )?;
+        let started = self
+            .store
+            .data()
+            .shared
+            .journal
+            .is_heard()
+            .then(Instant::now);
+        let result = exports.process.call(&mut self.store, length);
+        self.store.data_mut().plugin_time = started.map(|started| started.elapsed());
+        match result {
+            Ok(packed) => self.frames(&exports, packed),
+            Err(error) => Err(died(self.store.data_mut(), &error)),
+        }
+    }
+
+    fn health(&mut self) -> Result<Health, Stop> {
+        match self.call_optional(frame_abi::HEALTH, None) {
+            Ok(_) => Ok(Health::good()),
+            Err(Stop::Alive(Outcome::Failed { code, message })) => Ok(Health::bad(code, message)),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn save_state(&mut self) -> Result<Option<State>, Stop> {
+        let Some(saved) = self.call_optional(frame_abi::SAVE_STATE, None)? else {
+            return Ok(None);
+        };
+        match saved.split_first_chunk() {
+            Some((version, bytes)) => Ok(Some(State {
+                version: u32::from_le_bytes(*version),
+                bytes: bytes.to_vec(),
+            })),
+            None if saved.is_empty() => Ok(None),
+            None => Err(Failure::invalid("the saved state is shorter than its version").into()),
+        }
+    }
+
+    fn restore_state(&mut self, state: &State) -> Result<(), Stop> {
+        let version = state.version.to_le_bytes();
+        match self.call_optional(frame_abi::RESTORE_STATE, Some(&[&version, &state.bytes]))? {
+            Some(_) => Ok(()),
+            None => {
+                let message = format!("the module has no `{}`", frame_abi::RESTORE_STATE);
+                Err(Failure::new(Failure::UNSUPPORTED, message).into())
+            }
+        }
+    }
+
+    fn cleanup(&mut self) {
+        let Ok(exports) = self.exports() else { return };
+        if let Some(function) = exports
+            .instance
+            .get_func(&mut self.store, frame_abi::CLEANUP)
+            && let Ok(function) = function.typed::<(), ()>(&self.store)
+        {
+            let code = self.code.clone();
+            let _running = code.engine.ticker.run();
+            self.arm();
+            if let Err(error) = function.call(&mut self.store, ()) {
+                let stop = died(self.store.data_mut(), &error);
+                let message = format!("cleanup {}", stop.into_outcome());
+                self.store
+                    .data_mut()
+                    .log_on_behalf(LogLevel::Warn, &message);
+            }
+        }
+        self.exports = None;
+    }
+
+    fn memory(&mut self) -> Option<u64> {
+        Some(self.store.data().memory)
+    }
+}
+
+/// What a host function may do to the module's memory.
+struct Guest<'a> {
+    memory: &'a mut [u8],
+    context: &'a mut Context,
+}
+
+impl<'a> Guest<'a> {
+    fn of(caller: &'a mut Caller<'_, Data>) -> wasmtime::Result<Guest<'a>> {
+        let memory = match caller.get_export("memory") {
+            Some(Extern::Memory(memory)) => memory,
+            _ => return Err(wasmtime::Error::msg("the module has no export `memory`")),
+        };
+        let (memory, context) = memory.data_and_store_mut(caller);
+        Ok(Guest { memory, context })
+    }
+
+    fn bytes(&self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
+        let start = pointer as u32 as usize;
+        self.memory
+            .get(start..start + length as u32 as usize)
+            .ok_or_else(outside)
+    }
+
+    fn text(&self, pointer: i32, length: i32) -> wasmtime::Result<String> {
+        let bytes = self.bytes(pointer, length)?;
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// Writes `bytes` if they fit in `length`; the length they need is what the plugin gets.
+    fn give(&mut self, bytes: &[u8], pointer: i32, length: i32) -> wasmtime::Result<i64> {
+        if bytes.len() <= length as u32 as usize {
+            let start = pointer as u32 as usize;
+            let target = self
+                .memory
+                .get_mut(start..start + bytes.len())
+                .ok_or_else(outside)?;
+            target.copy_from_slice(bytes);
+        }
+        Ok(bytes.len() as i64)
+    }
+
+    /// The number for the plugin, unless a limit was broken: then the call ends here.
+    fn answer(&self, result: Result<i64, ServiceError>) -> wasmtime::Result<i64> {
+        match &self.context.broken {
+            Some(broken) => Err(wasmtime::Error::msg(broken.to_string())),
+            None => Ok(result.unwrap_or_else(|error| -i64::from(error.code()))),
+        }
+    }
+}
+
+fn outside() -> wasmtime::Error {
+    wasmtime::Trap::MemoryOutOfBounds.into()
+}
+
+/// The imports of the frame ABI.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
+    let mut linker = Linker::new(engine);
+    let module = frame_abi::IMPORT_MODULE;
+    linker.func_wrap(
+        module,
+        "log",
+        |mut caller: Caller<'_, Data>, level: i32, ptr: i32, len: i32| {
+            let guest = Guest::of(&mut caller)?;
+            let message = guest.text(ptr, len)?;
+            let result = guest
+                .context
+                .log(LogLevel::from_u32(level as u32), &message);
+            guest.answer(result.map(|()| 0)).map(|code| code as i32)
+        },
+    )?;
+    linker.func_wrap(module, "now", |mut caller: Caller<'_, Data>| {
+        let guest = Guest::of(&mut caller)?;
+        let result = guest.context.now();
+        guest.answer(result.map(|now| now as i64))
+    })?;
+    linker.func_wrap(
+        module,
+        "random",
+        |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
+            let mut guest = Guest::of(&mut caller)?;
+            let length = guest.bytes(ptr, len)?.len();
+            let mut buffer = vec![0; length];
+            let result = guest.context.random(&mut buffer);
+            if result.is_ok() {
+                guest.give(&buffer, ptr, len)?;
+            }
+            guest.answer(result.map(|()| 0)).map(|code| code as i32)
+        },
+    )?;
+    linker.func_wrap(
+        module,
+        "config",
+        |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
+            let mut guest = Guest::of(&mut caller)?;
+            let key = guest.text(key, key_len)?;
+            let result = match guest.context.config(&key) {
+                Ok(None) => Ok(0),
+                Ok(Some(value)) => Ok(guest.give(value.as_bytes(), ptr, len)?),
+                Err(error) => Err(error),
+            };
+            guest.answer(result).map(|length| length as i32)
+        },
+    )?;
+    linker.func_wrap(
+        module,
+        "kv_get",
+        |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
+            let mut guest = Guest::of(&mut caller)?;
+            let key = guest.text(key, key_len)?;
+            let result = match guest.context.kv_get(&key) {
+                Ok(None) => Ok(0),
+                Ok(Some(value)) => Ok(guest.give(&value, ptr, len)? + 1),
+                Err(error) => Err(error),
+            };
+            guest.answer(result)
+        },
+    )?;
+    linker.func_wrap(
+        module,
+        "kv_set",
+        |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
+            let guest = Guest::of(&mut caller)?;
+            let key = guest.text(key, key_len)?;
+            let value = guest.bytes(ptr, len)?.to_vec();
+            let result = guest.context.kv_set(&key, &value);
+            guest.answer(result.map(|()| 0)).map(|code| code as i32)
+        },
+    )?;
+    linker.func_wrap(
+        module,
+        "kv_delete",
+        |mut caller: Caller<'_, Data>, key: i32, len: i32| {
+            let guest = Guest::of(&mut caller)?;
+            let key = guest.text(key, len)?;
+            let result = guest.context.kv_delete(&key);
+            guest.answer(result.map(i64::from)).map(|code| code as i32)
+        },
+    )?;
+    linker.func_wrap(
+        module,
+        "kv_list",
+        |mut caller: Caller<'_, Data>, prefix: i32, prefix_len: i32, ptr: i32, len: i32| {
+            let mut guest = Guest::of(&mut caller)?;
+            let prefix = guest.text(prefix, prefix_len)?;
+            let result = match guest.context.kv_list(&prefix) {
+                Ok(keys) => {
+                    let mut list = Vec::new();
+                    for key in keys {
+                        list.extend((key.len() as u32).to_le_bytes());
+                        list.extend(key.as_bytes());
+                    }
+                    Ok(guest.give(&list, ptr, len)?)
+                }
+                Err(error) => Err(error),
+            };
+            guest.answer(result)
+        },
+    )?;
+    linker.func_wrap(
+        module,
+        "emit",
+        |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
+            let guest = Guest::of(&mut caller)?;
+            let frame = Frame::decode(&Bytes::copy_from_slice(guest.bytes(ptr, len)?));
+            let result = match frame {
+                Ok(frame) => guest.context.emit(&frame),
+                Err(_) => Err(ServiceError::Invalid),
+            };
+            guest.answer(result.map(|()| 0)).map(|code| code as i32)
+        },
+    )?;
+    linker.func_wrap(
+        module,
+        "metric",
+        |mut caller: Caller<'_, Data>, name: i32, name_len: i32, value: f64| {
+            let guest = Guest::of(&mut caller)?;
+            let name = guest.text(name, name_len)?;
+            let result = guest.context.metric(&name, value);
+            guest.answer(result.map(|()| 0)).map(|code| code as i32)
+        },
+    )?;
+    Ok(linker)
+}

@@ -1,0 +1,111 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_events::Sink;
+
+use crate::Host;
+use crate::backend::wasm::WasmEngine;
+use crate::context::Journal;
+use crate::load::{Cache, Preparer};
+
+/// How a [`Host`] is set up.
+#[derive(Default)]
+pub struct HostBuilder {
+    sink: Option<Arc<dyn Sink>>,
+    wake: Option<Box<dyn Fn() + Send + Sync>>,
+    cache_folder: Option<PathBuf>,
+    compile_deadline: Option<Duration>,
+}
+
+/// Why a host cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The engine for wasm cannot start on this machine.
+    #[error("the WebAssembly engine cannot start: {reason}")]
+    Engine {
+        /// What the engine says.
+        reason: String,
+    },
+    /// The operating system refused a thread or a folder.
+    #[error("cannot set up {what}: {source}")]
+    Io {
+        /// What was being set up.
+        what: &'static str,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+impl HostBuilder {
+    /// Where all events go. Without a sink nothing is measured, and calls are faster.
+    #[must_use]
+    pub fn sink(mut self, sink: Arc<dyn Sink>) -> HostBuilder {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// Called after every event, on the thread on which it happened: to wake a window.
+    #[must_use]
+    pub fn wake(mut self, wake: impl Fn() + Send + Sync + 'static) -> HostBuilder {
+        self.wake = Some(Box::new(wake));
+        self
+    }
+
+    /// Where compiled code is kept; private to the user. Without it every load compiles.
+    #[must_use]
+    pub fn cache_folder(mut self, folder: impl Into<PathBuf>) -> HostBuilder {
+        self.cache_folder = Some(folder.into());
+        self
+    }
+
+    /// How long compiling one artifact may take; 10 s unless told.
+    #[must_use]
+    pub fn compile_deadline(mut self, deadline: Duration) -> HostBuilder {
+        self.compile_deadline = Some(deadline);
+        self
+    }
+
+    /// The host.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses a thread or folder, or the engine cannot start.
+    pub fn build(self) -> Result<Host, HostError> {
+        let io = |what| move |source| HostError::Io { what, source };
+        let cache = match &self.cache_folder {
+            Some(folder) => Cache::in_folder(folder).map_err(io("the compile cache"))?,
+            None => Cache::default(),
+        };
+        let engine = WasmEngine::new(cache).map_err(|error| HostError::Engine {
+            reason: format!("{error:#}"),
+        })?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("glovebox-plugins")
+            .enable_time()
+            .build()
+            .map_err(io("the threads for plugins"))?;
+        let preparer = Preparer {
+            engine: Arc::new(engine),
+            compile_deadline: self.compile_deadline.unwrap_or(Duration::from_secs(10)),
+            copies: tempfile::Builder::new()
+                .prefix("glovebox-")
+                .tempdir()
+                .map_err(io("a folder for private copies"))?,
+        };
+        let journal = Arc::new(Journal::new(self.sink, self.wake));
+        Ok(Host::assemble(journal, preparer, runtime))
+    }
+}
+
+impl fmt::Debug for HostBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HostBuilder")
+            .field("cache_folder", &self.cache_folder)
+            .field("compile_deadline", &self.compile_deadline)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,359 @@
+//! What one instance sees of its host: the services, checked, measured and recorded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::{LimitKind, Limits};
+use glovebox_abi::{Frame, LogLevel, Permission, ServiceError, Services};
+use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
+use parking_lot::Mutex;
+
+use crate::InstanceId;
+use crate::policy::{AccessCounters, Grants};
+
+const MAX_RANDOM_LEN: usize = 64 << 10;
+
+/// Where the events of a host go.
+pub(crate) struct Journal {
+    pub(crate) sink: Option<Arc<dyn Sink>>,
+    pub(crate) wake: Option<Box<dyn Fn() + Send + Sync>>,
+    sequence: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Journal {
+    pub(crate) fn new(
+        sink: Option<Arc<dyn Sink>>,
+        wake: Option<Box<dyn Fn() + Send + Sync>>,
+    ) -> Journal {
+        Journal {
+            sink,
+            wake,
+            sequence: AtomicU64::new(0),
+            calls: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId(self.calls.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// True if anybody takes the events, so that making and timing them is worth it.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    pub(crate) fn record(&self, plugin: &Arc<str>, instance: u64, generation: u32, what: What) {
+        if let Some(sink) = &self.sink {
+            sink.record(&Event {
+                sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+                at: unix_nanoseconds(),
+                plugin: plugin.clone(),
+                instance,
+                generation,
+                what,
+            });
+        }
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+}
+
+pub(crate) fn unix_nanoseconds() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What all generations of one instance share.
+pub(crate) struct Shared {
+    pub(crate) plugin: Arc<str>,
+    pub(crate) instance: InstanceId,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) counters: AccessCounters,
+    pub(crate) kv: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Shared {
+    pub(crate) fn record(&self, generation: u32, what: What) {
+        self.journal
+            .record(&self.plugin, self.instance.get(), generation, what);
+    }
+}
+
+/// What one generation may do; changed while it runs, and read without locks.
+pub(crate) struct Rights {
+    pub(crate) grants: ArcSwap<Grants>,
+    pub(crate) limits: ArcSwap<Limits>,
+    pub(crate) config: ArcSwap<serde_json::Value>,
+}
+
+/// The services of one copy of a plugin, with what it used up during the current call.
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rights: Arc<Rights>,
+    pub(crate) generation: u32,
+    /// Frames that were emitted during the call, in order.
+    pub(crate) emitted: Vec<Frame>,
+    /// Why the call must end, if a service found a limit broken.
+    pub(crate) broken: Option<Outcome>,
+    /// Bytes of linear memory, kept by the wasm tiers.
+    pub(crate) memory: u64,
+    /// Time spent in services during the call; only kept when somebody listens.
+    pub(crate) host_time: Duration,
+    /// Time spent inside the plugin, services included, where the tier can tell it from carrying
+    /// the frames; only kept when somebody listens.
+    pub(crate) plugin_time: Option<Duration>,
+    call: Option<CallId>,
+    host_calls: u64,
+    log_bytes: u64,
+    emitted_bytes: u64,
+}
+
+impl Context {
+    pub(crate) fn new(shared: Arc<Shared>, rights: Arc<Rights>, generation: u32) -> Context {
+        Context {
+            shared,
+            rights,
+            generation,
+            emitted: Vec::new(),
+            broken: None,
+            memory: 0,
+            host_time: Duration::ZERO,
+            plugin_time: None,
+            call: None,
+            host_calls: 0,
+            log_bytes: 0,
+            emitted_bytes: 0,
+        }
+    }
+
+    /// Starts counting anew.
+    pub(crate) fn begin_call(&mut self, call: Option<CallId>) {
+        self.call = call;
+        self.broken = None;
+        self.host_time = Duration::ZERO;
+        self.plugin_time = None;
+        self.host_calls = 0;
+        self.log_bytes = 0;
+        self.emitted_bytes = 0;
+        self.emitted.clear();
+    }
+
+    /// Writes a line on behalf of the plugin that it did not write itself, such as its standard
+    /// error.
+    pub(crate) fn log_on_behalf(&mut self, level: LogLevel, message: &str) {
+        let _ = self.log(level, message);
+    }
+
+    fn exceed(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> ServiceError {
+        self.shared.counters.hit_limit(limit);
+        self.broken = Some(Outcome::LimitExceeded {
+            limit,
+            asked,
+            allowed,
+        });
+        ServiceError::LimitExceeded
+    }
+
+    /// Checks, runs, counts and records one use of a service.
+    fn serve<T>(
+        &mut self,
+        service: &'static str,
+        permission: Permission,
+        arguments: impl FnOnce() -> Value,
+        show: impl FnOnce(&T) -> Value,
+        work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        let started = self.shared.journal.is_heard().then(Instant::now);
+        self.host_calls += 1;
+        let allowed = self.rights.limits.load().host_calls;
+        let counters = self.shared.counters.permission(permission);
+        let result = if self.host_calls > allowed {
+            Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
+        } else if self.rights.grants.load().has(permission) {
+            counters.uses.fetch_add(1, Ordering::Relaxed);
+            counters
+                .last_used
+                .store(unix_nanoseconds(), Ordering::Relaxed);
+            work(self)
+        } else {
+            counters.denials.fetch_add(1, Ordering::Relaxed);
+            counters
+                .last_used
+                .store(unix_nanoseconds(), Ordering::Relaxed);
+            Err(ServiceError::Denied)
+        };
+        if let Some(started) = started {
+            let took = started.elapsed();
+            self.host_time += took;
+            let host_call = HostCall {
+                service: service.into(),
+                permission,
+                arguments: arguments(),
+                result: result.as_ref().map(show).map_err(|error| *error),
+                took,
+            };
+            self.shared.record(
+                self.generation,
+                What::HostCall {
+                    call: self.call,
+                    host_call,
+                },
+            );
+        }
+        result
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn nothing(_: &()) -> Value {
+    Value::Null
+}
+
+impl Services for Context {
+    fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
+        let arguments = || Value::Array(vec![Value::Integer(level as i128), text(message)]);
+        self.serve("log", Permission::Log, arguments, nothing, |context| {
+            let asked = context.log_bytes + message.len() as u64;
+            if asked > context.rights.limits.load().log_bytes {
+                context.shared.counters.hit_limit(LimitKind::LogBytes);
+                return Err(ServiceError::LimitExceeded);
+            }
+            context.log_bytes = asked;
+            Ok(())
+        })
+    }
+
+    fn now(&mut self) -> Result<u64, ServiceError> {
+        let show = |now: &u64| Value::Integer((*now).into());
+        self.serve(
+            "now",
+            Permission::Now,
+            || Value::Null,
+            show,
+            |_| Ok(unix_nanoseconds()),
+        )
+    }
+
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
+        let length = buffer.len();
+        let arguments = || Value::Integer(length as i128);
+        let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
+        let bytes = self.serve("random", Permission::Random, arguments, show, |_| {
+            if length > MAX_RANDOM_LEN {
+                return Err(ServiceError::Invalid);
+            }
+            let mut bytes = vec![0; length];
+            getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
+            Ok(bytes)
+        })?;
+        buffer.copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn config(&mut self, key: &str) -> Result<Option<String>, ServiceError> {
+        let show = |value: &Option<String>| value.as_deref().map_or(Value::Null, text);
+        self.serve(
+            "config",
+            Permission::Config,
+            || text(key),
+            show,
+            |context| {
+                let config = context.rights.config.load();
+                Ok(match key {
+                    "" => Some(config.to_string()),
+                    key => config.get(key).map(ToString::to_string),
+                })
+            },
+        )
+    }
+
+    fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, ServiceError> {
+        let show = |value: &Option<Vec<u8>>| value.clone().map_or(Value::Null, Value::Bytes);
+        self.serve(
+            "kv-get",
+            Permission::Kv,
+            || text(key),
+            show,
+            |context| Ok(context.shared.kv.lock().get(key).cloned()),
+        )
+    }
+
+    fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
+        let arguments = || Value::Array(vec![text(key), Value::Bytes(value.to_vec())]);
+        self.serve("kv-set", Permission::Kv, arguments, nothing, |context| {
+            let mut kv = context.shared.kv.lock();
+            let others = kv.iter().filter(|(known, _)| *known != key);
+            let used: usize = others.map(|(key, value)| key.len() + value.len()).sum();
+            let asked = (used + key.len() + value.len()) as u64;
+            if asked > context.rights.limits.load().kv_bytes {
+                context.shared.counters.hit_limit(LimitKind::KvBytes);
+                return Err(ServiceError::LimitExceeded);
+            }
+            kv.insert(key.to_owned(), value.to_vec());
+            Ok(())
+        })
+    }
+
+    fn kv_delete(&mut self, key: &str) -> Result<bool, ServiceError> {
+        let show = |existed: &bool| Value::Bool(*existed);
+        self.serve(
+            "kv-delete",
+            Permission::Kv,
+            || text(key),
+            show,
+            |context| Ok(context.shared.kv.lock().remove(key).is_some()),
+        )
+    }
+
+    fn kv_list(&mut self, prefix: &str) -> Result<Vec<String>, ServiceError> {
+        let show = |keys: &Vec<String>| Value::Array(keys.iter().map(|key| text(key)).collect());
+        self.serve(
+            "kv-list",
+            Permission::Kv,
+            || text(prefix),
+            show,
+            |context| {
+                let kv = context.shared.kv.lock();
+                let from = kv.range(prefix.to_owned()..).map(|(key, _)| key);
+                Ok(from
+                    .take_while(|key| key.starts_with(prefix))
+                    .cloned()
+                    .collect())
+            },
+        )
+    }
+
+    fn emit(&mut self, frame: &Frame) -> Result<(), ServiceError> {
+        let arguments = || Value::Integer(frame.encoded_len() as i128);
+        self.serve("emit", Permission::Emit, arguments, nothing, |context| {
+            let limits = context.rights.limits.load();
+            let bytes = context.emitted_bytes + frame.encoded_len() as u64;
+            let frames = context.emitted.len() as u64 + 1;
+            if bytes > limits.output_bytes {
+                return Err(context.exceed(LimitKind::OutputBytes, bytes, limits.output_bytes));
+            }
+            if frames > limits.output_frames {
+                return Err(context.exceed(LimitKind::OutputFrames, frames, limits.output_frames));
+            }
+            context.emitted_bytes = bytes;
+            context.emitted.push(frame.clone());
+            Ok(())
+        })
+    }
+
+    fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
+        let arguments = || Value::Array(vec![text(name), Value::Float(value)]);
+        self.serve("metric", Permission::Metric, arguments, nothing, |_| Ok(()))
+    }
+}

@@ -1,0 +1,230 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use glovebox_abi::ProtocolVersion;
+use glovebox_abi::manifest::ManifestError;
+use glovebox_events::{LoadStage, Outcome};
+
+use super::ArtifactKind;
+
+/// Why a plugin was not loaded or reloaded: the stage, the problem, what to do, and the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{stage}: {problem}; {}{}", .problem.remedy(), show_path(.path))]
+pub struct LoadError {
+    stage: LoadStage,
+    path: Option<PathBuf>,
+    #[source]
+    problem: LoadProblem,
+}
+
+fn show_path(path: &Option<PathBuf>) -> String {
+    path.as_ref()
+        .map_or_else(String::new, |path| format!(": {}", path.display()))
+}
+
+impl LoadError {
+    pub(crate) fn new(stage: LoadStage, path: Option<PathBuf>, problem: LoadProblem) -> LoadError {
+        LoadError {
+            stage,
+            path,
+            problem,
+        }
+    }
+
+    /// Where loading stopped.
+    pub fn stage(&self) -> LoadStage {
+        self.stage
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> &LoadProblem {
+        &self.problem
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        self.problem.remedy()
+    }
+
+    /// The file, if there is one.
+    pub fn path(&self) -> Option<&PathBuf> {
+        self.path.as_ref()
+    }
+}
+
+/// What is wrong with a plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadProblem {
+    /// A file cannot be read.
+    #[error("cannot read the file: {0}")]
+    Io(#[from] std::io::Error),
+    /// The file is larger than any artifact may be.
+    #[error("{size} bytes is larger than an artifact may be ({limit} bytes)")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The largest size in bytes.
+        limit: u64,
+    },
+    /// A folder or manifest names no artifact that exists.
+    #[error("no artifact: {reason}")]
+    NoArtifact {
+        /// What was looked for.
+        reason: String,
+    },
+    /// The file is something else.
+    #[error("this is {}, not a plugin", .found.describe())]
+    WrongKind {
+        /// What it is.
+        found: ArtifactKind,
+    },
+    /// The file is the right thing, but damaged.
+    #[error("the {what} is damaged: {reason}")]
+    Malformed {
+        /// What sort of file.
+        what: &'static str,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// The manifest is wrong.
+    #[error("{0}")]
+    Manifest(#[from] ManifestError),
+    /// A native library needs trust.
+    #[error("a native plugin runs as trusted code inside this process")]
+    NativeNotTrusted,
+    /// The manifest asks for a place to run that this host does not have.
+    #[error("{what} `{name}` is not available in this host")]
+    NotAvailable {
+        /// `tier` or `isolation`.
+        what: &'static str,
+        /// What the manifest asks for.
+        name: &'static str,
+    },
+    /// The artifact does not fit the contract.
+    #[error("{0}")]
+    Incompatible(#[from] Incompatible),
+    /// The module uses a feature of WebAssembly that is off.
+    #[error("the module uses {name}, which is off")]
+    UnsupportedFeature {
+        /// The feature.
+        name: &'static str,
+    },
+    /// Compiling took too long.
+    #[error("compiling took longer than {}", glovebox_abi::units::show_duration(*.deadline))]
+    CompileTimeout {
+        /// How long it may take.
+        deadline: Duration,
+    },
+    /// A call to the plugin did not complete.
+    #[error("the plugin {0}")]
+    Call(Outcome),
+    /// The plugin says that it is not well.
+    #[error("the plugin says that it is not well: {message} (code {code})")]
+    Unhealthy {
+        /// The plugin's own code.
+        code: u32,
+        /// The plugin's own words.
+        message: String,
+    },
+    /// The artifact belongs to another plugin than the instance.
+    #[error("the artifact is plugin `{found}`, but this instance runs `{expected}`")]
+    OtherPlugin {
+        /// Id of the instance's plugin.
+        expected: String,
+        /// Id in the artifact.
+        found: String,
+    },
+    /// There is nothing to reload or go back to.
+    #[error("there is no {0}")]
+    Nothing(&'static str),
+}
+
+/// How an artifact does not fit the contract.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Incompatible {
+    /// It was built for another version.
+    #[error(
+        "built for version {found} of the contract, this host has {}",
+        ProtocolVersion::CURRENT
+    )]
+    Version {
+        /// The version it was built for.
+        found: ProtocolVersion,
+    },
+    /// It lacks exports.
+    #[error("missing export {}", .0.join(", "))]
+    MissingExports(Vec<String>),
+    /// It wants imports that the contract does not have.
+    #[error("unknown import {}", .0.join(", "))]
+    UnknownImports(Vec<String>),
+    /// An import has another type.
+    #[error("an import does not fit: {reason}")]
+    Import {
+        /// Which, and how.
+        reason: String,
+    },
+    /// A native table is shorter than the contract's.
+    #[error("the native table has {found} bytes, expected {expected}")]
+    TableSize {
+        /// Size in the library.
+        found: usize,
+        /// Size in this host.
+        expected: usize,
+    },
+    /// A library for another machine.
+    #[error("built for {found}, this host runs on {expected}")]
+    Machine {
+        /// What the library is for.
+        found: String,
+        /// What this host is.
+        expected: String,
+    },
+}
+
+impl LoadProblem {
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            LoadProblem::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                "check the path"
+            }
+            LoadProblem::Io(_) => "check the file and its rights",
+            LoadProblem::TooLarge { .. } => "strip debug information and build for release",
+            LoadProblem::NoArtifact { .. } => {
+                "build the plugin with `glovebox build`, or name the file itself"
+            }
+            LoadProblem::WrongKind { found } => found.remedy(),
+            LoadProblem::Malformed { .. } => "copy or build the file again",
+            LoadProblem::Manifest(_) => "correct plugin.toml",
+            LoadProblem::NativeNotTrusted => {
+                "if you trust its author, load it again with trust (--trust-native)"
+            }
+            LoadProblem::NotAvailable { .. } => "remove the key from [runtime] in plugin.toml",
+            LoadProblem::Incompatible(Incompatible::Version { .. }) => {
+                "build it with an SDK of this version"
+            }
+            LoadProblem::Incompatible(Incompatible::MissingExports(_)) => {
+                "use the SDK's `export!` macro, or see the documentation of the binding"
+            }
+            LoadProblem::Incompatible(Incompatible::Machine { .. }) => {
+                "build it for this machine, or as wasm"
+            }
+            LoadProblem::Incompatible(_) => "build it with the SDK, against this version's world",
+            LoadProblem::UnsupportedFeature { .. } => {
+                "build without it (see -C target-feature in the Rust compiler)"
+            }
+            LoadProblem::CompileTimeout { .. } => "simplify the function that is so large",
+            LoadProblem::Call(Outcome::LimitExceeded { limit, .. }) => {
+                return format!("raise `{limit}` under [limits] in plugin.toml, or use less");
+            }
+            LoadProblem::Call(Outcome::TimedOut { .. }) => {
+                "do less before the first frame, or raise `call-deadline` under [limits]"
+            }
+            LoadProblem::Call(_) => "see the log of the plugin",
+            LoadProblem::Unhealthy { .. } => "see what the plugin checks in `health`",
+            LoadProblem::OtherPlugin { .. } => "load it as a plugin of its own",
+            LoadProblem::Nothing(_) => "load a plugin first",
+        }
+        .to_owned()
+    }
+}

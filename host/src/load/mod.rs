@@ -1,0 +1,90 @@
+//! From a file to checked code, stage by stage.
+//!
+//! Every stage may refuse, and says so with a [`LoadError`]. Nothing of a plugin runs before its
+//! bytes were copied, hashed and recognized, its manifest read and its version checked.
+
+mod cache;
+mod error;
+mod inspect;
+mod prepare;
+mod sniff;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use glovebox_abi::{Manifest, Plugin};
+
+pub(crate) use cache::Cache;
+pub use error::{Incompatible, LoadError, LoadProblem};
+pub use inspect::{Inspection, inspect};
+pub(crate) use prepare::{Prepared, Preparer};
+pub use sniff::ArtifactKind;
+
+use crate::backend::core::Factory;
+
+/// What to load, and how.
+#[derive(Clone)]
+pub struct LoadRequest {
+    pub(crate) source: Source,
+    pub(crate) trust_native: bool,
+    pub(crate) config: Option<serde_json::Value>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Source {
+    Path(PathBuf),
+    Core(Box<Manifest>, Factory),
+}
+
+impl LoadRequest {
+    /// An artifact, a `plugin.toml`, or a folder with one.
+    pub fn path(path: impl Into<PathBuf>) -> LoadRequest {
+        LoadRequest {
+            source: Source::Path(path.into()),
+            trust_native: false,
+            config: None,
+        }
+    }
+
+    /// A plugin that is part of the application. `make` is called once for each copy.
+    pub fn core(
+        manifest: Manifest,
+        make: impl Fn() -> Box<dyn Plugin> + Send + Sync + 'static,
+    ) -> LoadRequest {
+        LoadRequest {
+            source: Source::Core(Box::new(manifest), Arc::new(make)),
+            trust_native: false,
+            config: None,
+        }
+    }
+
+    /// Allows a native plugin to run in this process, where it can do whatever the process can.
+    #[must_use]
+    pub fn trust_native(mut self, trust: bool) -> LoadRequest {
+        self.trust_native = trust;
+        self
+    }
+
+    /// A configuration, merged over the manifest's: its keys win.
+    #[must_use]
+    pub fn config(mut self, config: serde_json::Value) -> LoadRequest {
+        self.config = Some(config);
+        self
+    }
+}
+
+impl fmt::Debug for LoadRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match &self.source {
+            Source::Path(path) => path.display().to_string(),
+            Source::Core(manifest, _) => format!("core plugin {}", manifest.plugin.id),
+        };
+        formatter
+            .debug_struct("LoadRequest")
+            .field("source", &source)
+            .field("trust_native", &self.trust_native)
+            .field("config", &self.config)
+            .finish()
+    }
+}

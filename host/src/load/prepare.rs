@@ -1,0 +1,478 @@
+//! The stages before a plugin runs: read, sniff, parse manifest, policy, compile, link.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use glovebox_abi::manifest::{Isolation, Tier};
+use glovebox_abi::{Manifest, frame_abi, native};
+use glovebox_events::{Binding, LoadStage};
+use object::{Object, ObjectSection};
+
+use super::inspect::exported_names;
+use super::{ArtifactKind, Incompatible, LoadError, LoadProblem, LoadRequest, Source};
+use crate::backend::Code;
+use crate::backend::native::NativeCode;
+use crate::backend::wasm::WasmEngine;
+
+/// The largest artifact that is read: 256 MiB.
+const MAX_ARTIFACT_LEN: u64 = 256 << 20;
+/// The largest manifest that is read: 1 MiB.
+const MAX_MANIFEST_LEN: u64 = 1 << 20;
+
+/// An artifact whose bytes are in memory and recognized, with its manifest; nothing ran yet.
+pub(crate) struct Artifact {
+    pub(crate) path: PathBuf,
+    pub(crate) kind: ArtifactKind,
+    /// Binary: text was assembled.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: String,
+    pub(crate) manifest: Manifest,
+}
+
+/// Checked, compiled code and what is known about it.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    pub(crate) code: Code,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) binding: Binding,
+    pub(crate) tier: Tier,
+    pub(crate) digest: String,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) cached: bool,
+}
+
+/// What preparing needs from the host.
+pub(crate) struct Preparer {
+    pub(crate) engine: Arc<WasmEngine>,
+    pub(crate) compile_deadline: Duration,
+    /// Private copies of libraries; removed with the host.
+    pub(crate) copies: tempfile::TempDir,
+}
+
+impl Preparer {
+    pub(crate) fn prepare(&self, request: &LoadRequest) -> Result<Prepared, LoadError> {
+        let path = match &request.source {
+            Source::Path(path) => path,
+            Source::Core(manifest, factory) => {
+                return Ok(Prepared {
+                    code: Code::Core(factory.clone()),
+                    manifest: Arc::new((**manifest).clone()),
+                    binding: Binding::Core,
+                    tier: Tier::Core,
+                    digest: String::new(),
+                    path: None,
+                    cached: false,
+                });
+            }
+        };
+        let artifact = read(path)?;
+        let at = |stage| {
+            let path = artifact.path.clone();
+            move |problem| LoadError::new(stage, Some(path), problem)
+        };
+        admit(&artifact, request.trust_native).map_err(at(LoadStage::Policy))?;
+        let stage_of = |problem: &LoadProblem| match problem {
+            LoadProblem::Incompatible(_) => LoadStage::Link,
+            _ => LoadStage::Compile,
+        };
+        let (code, binding, cached) = self.compile(&artifact).map_err(|problem| {
+            LoadError::new(stage_of(&problem), Some(artifact.path.clone()), problem)
+        })?;
+        let tier = if binding == Binding::Native {
+            Tier::Native
+        } else {
+            Tier::Wasm
+        };
+        Ok(Prepared {
+            code,
+            manifest: Arc::new(artifact.manifest),
+            binding,
+            tier,
+            digest: artifact.digest,
+            path: Some(artifact.path),
+            cached,
+        })
+    }
+
+    fn compile(&self, artifact: &Artifact) -> Result<(Code, Binding, bool), LoadProblem> {
+        match artifact.kind {
+            ArtifactKind::Component => {
+                let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
+                let compiled =
+                    self.with_deadline(move |engine| engine.component(&bytes, &digest))?;
+                Ok((
+                    Code::Component(Arc::new(compiled.code)),
+                    Binding::Component,
+                    compiled.cached,
+                ))
+            }
+            ArtifactKind::CoreModule => {
+                let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
+                let compiled =
+                    self.with_deadline(move |engine| engine.frame_abi(&bytes, &digest))?;
+                Ok((
+                    Code::FrameAbi(Arc::new(compiled.code)),
+                    Binding::FrameAbi,
+                    compiled.cached,
+                ))
+            }
+            _ => Ok((
+                Code::Native(Arc::new(self.open(artifact)?)),
+                Binding::Native,
+                false,
+            )),
+        }
+    }
+
+    /// Runs the compiler with a deadline. A thread cannot be killed: one that overruns goes on
+    /// until it is done, and its result is dropped. A worker process will replace it.
+    fn with_deadline<T: Send + 'static>(
+        &self,
+        compile: impl FnOnce(&Arc<WasmEngine>) -> Result<T, LoadProblem> + Send + 'static,
+    ) -> Result<T, LoadProblem> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let engine = self.engine.clone();
+        std::thread::Builder::new()
+            .name("glovebox-compile".to_owned())
+            .spawn(move || {
+                // Nobody listens any more after the deadline.
+                let _ = sender.send(compile(&engine));
+            })?;
+        receiver
+            .recv_timeout(self.compile_deadline)
+            .unwrap_or(Err(LoadProblem::CompileTimeout {
+                deadline: self.compile_deadline,
+            }))
+    }
+
+    /// Opens a private copy under a name of its own: a path that is open already would give the
+    /// old code, and overwriting an open library kills the process.
+    fn open(&self, artifact: &Artifact) -> Result<NativeCode, LoadProblem> {
+        let suffix = artifact
+            .path
+            .extension()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let mut copy = tempfile::Builder::new()
+            .prefix(&artifact.digest[..16])
+            .suffix(&format!(".{suffix}"))
+            .tempfile_in(self.copies.path())?;
+        std::io::Write::write_all(&mut copy, &artifact.bytes)?;
+        let copy = copy.into_temp_path();
+        NativeCode::open(&copy)
+    }
+}
+
+/// The stages read, sniff and parse manifest. Nothing of the plugin runs.
+pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
+    let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
+    let (path, beside) = locate(path)?;
+    let bytes = read_file(&path, MAX_ARTIFACT_LEN)
+        .map_err(|problem| at(LoadStage::Read, &path, problem))?;
+    let digest = blake3::hash(&bytes).to_hex().to_string();
+    let kind = ArtifactKind::of(&bytes);
+    let (kind, bytes) =
+        recognize(kind, bytes).map_err(|problem| at(LoadStage::Sniff, &path, problem))?;
+    let manifest = match beside {
+        Some((_, manifest)) => manifest,
+        None => {
+            let embedded = embedded_manifest(kind, &bytes)
+                .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))?;
+            embedded.unwrap_or_else(|| {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                Manifest::bare(stem.strip_prefix("lib").unwrap_or(&stem))
+            })
+        }
+    };
+    Ok(Artifact {
+        path,
+        kind,
+        bytes,
+        digest,
+        manifest,
+    })
+}
+
+/// Finds the artifact that `path` means, and the manifest that lies beside it.
+fn locate(path: &Path) -> Result<(PathBuf, Option<(PathBuf, Manifest)>), LoadError> {
+    let is_manifest = path
+        .extension()
+        .is_some_and(|extension| extension == "toml");
+    let manifest_path = if path.is_dir() {
+        path.join("plugin.toml")
+    } else if is_manifest {
+        path.to_owned()
+    } else {
+        return Ok((path.to_owned(), manifest_beside(path)?));
+    };
+    let manifest = read_manifest(&manifest_path)?;
+    let folder = manifest_path.parent().unwrap_or(Path::new(""));
+    let named = [
+        manifest.artifact.wasm.clone(),
+        manifest.artifact.native.clone(),
+    ];
+    let mut candidates = named.iter().flatten().map(|name| folder.join(name));
+    match candidates.find(|candidate| candidate.exists()) {
+        Some(artifact) => Ok((artifact, Some((manifest_path, manifest)))),
+        None => {
+            let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
+            let reason = match names.as_slice() {
+                [] => "[artifact] names neither `wasm` nor `native`".to_owned(),
+                names => format!("{} does not exist", names.join(" or ")),
+            };
+            let problem = LoadProblem::NoArtifact { reason };
+            Err(LoadError::new(
+                LoadStage::Read,
+                Some(manifest_path),
+                problem,
+            ))
+        }
+    }
+}
+
+/// `plugin.toml` in the same folder, if its `[artifact]` names this file.
+fn manifest_beside(path: &Path) -> Result<Option<(PathBuf, Manifest)>, LoadError> {
+    let beside = path.with_file_name("plugin.toml");
+    if !beside.is_file() {
+        return Ok(None);
+    }
+    let manifest = read_manifest(&beside)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let named = [&manifest.artifact.wasm, &manifest.artifact.native];
+    let is_named = named
+        .into_iter()
+        .flatten()
+        .any(|name| folder.join(name) == path);
+    Ok(is_named.then_some((beside, manifest)))
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
+    let at = |stage, problem| LoadError::new(stage, Some(path.to_owned()), problem);
+    let bytes =
+        read_file(path, MAX_MANIFEST_LEN).map_err(|problem| at(LoadStage::Read, problem))?;
+    parse_manifest(&bytes).map_err(|problem| at(LoadStage::ParseManifest, problem))
+}
+
+fn parse_manifest(bytes: &[u8]) -> Result<Manifest, LoadProblem> {
+    let text = std::str::from_utf8(bytes).map_err(|error| LoadProblem::Malformed {
+        what: "manifest",
+        reason: format!("not UTF-8 at byte {}", error.valid_up_to()),
+    })?;
+    Ok(Manifest::parse(text)?)
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadProblem> {
+    let file = fs::File::open(path)?;
+    let about = file.metadata()?;
+    if about.is_dir() {
+        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory).into());
+    }
+    if about.len() > limit {
+        return Err(LoadProblem::TooLarge {
+            size: about.len(),
+            limit,
+        });
+    }
+    let mut bytes = Vec::new();
+    // The file may grow while it is read.
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Refuses what is no plugin, and turns text into bytes.
+fn recognize(kind: ArtifactKind, bytes: Vec<u8>) -> Result<(ArtifactKind, Vec<u8>), LoadProblem> {
+    match kind {
+        ArtifactKind::WasmText => {
+            let bytes = wat::parse_bytes(&bytes).map_err(|error| LoadProblem::Malformed {
+                what: "WebAssembly text",
+                reason: error
+                    .to_string()
+                    .lines()
+                    .map(str::trim)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            })?;
+            Ok((ArtifactKind::of(&bytes), bytes.into_owned()))
+        }
+        ArtifactKind::Component | ArtifactKind::CoreModule => Ok((kind, bytes)),
+        ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe => {
+            check_library(&bytes)?;
+            Ok((kind, bytes))
+        }
+        found => Err(LoadProblem::WrongKind { found }),
+    }
+}
+
+/// Looks at a library's sections and symbols without opening it: a damaged one can kill the
+/// process that opens it.
+fn check_library(bytes: &[u8]) -> Result<(), LoadProblem> {
+    let damaged = |reason: String| LoadProblem::Malformed {
+        what: "shared library",
+        reason,
+    };
+    let library = object::File::parse(bytes).map_err(|error| damaged(error.to_string()))?;
+    let found = format!("{:?} {:?}", library.format(), library.architecture()).to_lowercase();
+    let expected = format!("{} {}", NATIVE_FORMAT, std::env::consts::ARCH);
+    if !found
+        .replace('_', "")
+        .eq_ignore_ascii_case(&expected.replace('_', ""))
+    {
+        return Err(Incompatible::Machine { found, expected }.into());
+    }
+    for section in library.sections() {
+        // Reading each section finds those that lie beyond the end of the file.
+        let name = section.name().unwrap_or("?").to_owned();
+        section
+            .data()
+            .map_err(|error| damaged(format!("section {name}: {error}")))?;
+    }
+    check_extent(bytes)?;
+    let names = exported_names(&library);
+    // Mach-O puts an underscore before each name.
+    let names: Vec<&str> = names
+        .iter()
+        .map(|name| {
+            if cfg!(target_os = "macos") {
+                name.trim_start_matches('_')
+            } else {
+                name
+            }
+        })
+        .collect();
+    if names.contains(&native::SYMBOL) {
+        return Ok(());
+    }
+    let other = names.iter().find_map(|name| {
+        name.strip_prefix(native::SYMBOL_PREFIX)
+            .and_then(glovebox_abi::ProtocolVersion::from_suffix)
+    });
+    Err(match other {
+        Some(found) => Incompatible::Version { found }.into(),
+        None => Incompatible::MissingExports(vec![format!("`{}`", native::SYMBOL)]).into(),
+    })
+}
+
+const NATIVE_FORMAT: &str = if cfg!(target_os = "macos") {
+    "macho"
+} else if cfg!(target_os = "windows") {
+    "pe"
+} else {
+    "elf"
+};
+
+/// Refuses an ELF file that ends before its section headers or any loadable segment does: the
+/// loader would map pages that are not there.
+fn check_extent(bytes: &[u8]) -> Result<(), LoadProblem> {
+    use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+    if NATIVE_FORMAT != "elf" {
+        return Ok(());
+    }
+    let damaged = |reason: String| LoadProblem::Malformed {
+        what: "shared library",
+        reason,
+    };
+    let file = ElfFile64::<object::Endianness>::parse(bytes)
+        .map_err(|error| damaged(error.to_string()))?;
+    let (header, endian) = (file.elf_header(), file.endian());
+    let sections = header.e_shoff(endian)
+        + u64::from(header.e_shentsize(endian)) * u64::from(header.e_shnum(endian));
+    let segments = file.elf_program_headers().iter().map(|segment| {
+        segment
+            .p_offset(endian)
+            .saturating_add(segment.p_filesz(endian))
+    });
+    let needed = segments.chain([sections]).max().unwrap_or(0);
+    if needed > bytes.len() as u64 {
+        return Err(damaged(format!(
+            "cut short: {needed} bytes needed, {} found",
+            bytes.len()
+        )));
+    }
+    Ok(())
+}
+
+/// The manifest that the SDK's export macro put inside the artifact.
+fn embedded_manifest(kind: ArtifactKind, bytes: &[u8]) -> Result<Option<Manifest>, LoadProblem> {
+    let text = match kind {
+        ArtifactKind::Component | ArtifactKind::CoreModule => custom_section(bytes)?,
+        _ => {
+            let library = object::File::parse(bytes).map_err(|error| LoadProblem::Malformed {
+                what: "shared library",
+                reason: error.to_string(),
+            })?;
+            let name = if cfg!(target_os = "macos") {
+                "__glovebox"
+            } else {
+                native::MANIFEST_SECTION
+            };
+            let section = library.section_by_name(name);
+            section.and_then(|section| section.data().ok())
+        }
+    };
+    let text = text.map(|text| text.trim_ascii_end()).map(|text| {
+        // Linkers pad sections with zeros.
+        let end = text
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(text.len());
+        &text[..end]
+    });
+    text.filter(|text| !text.is_empty())
+        .map(parse_manifest)
+        .transpose()
+}
+
+/// The manifest section of a module, or of a component or any module inside it.
+fn custom_section(bytes: &[u8]) -> Result<Option<&[u8]>, LoadProblem> {
+    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(wasmparser::Payload::CustomSection(section))
+                if section.name() == frame_abi::MANIFEST_SECTION =>
+            {
+                return Ok(Some(section.data()));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return Err(LoadProblem::Malformed {
+                    what: "module",
+                    reason: format!("{} at byte {}", error.message(), error.offset()),
+                });
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The stage policy: may this run here?
+fn admit(artifact: &Artifact, trust_native: bool) -> Result<(), LoadProblem> {
+    let is_native = matches!(
+        artifact.kind,
+        ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe
+    );
+    let actual = if is_native { Tier::Native } else { Tier::Wasm };
+    let runtime = &artifact.manifest.runtime;
+    if let Some(tier) = runtime.tier.filter(|tier| *tier != actual) {
+        return Err(LoadProblem::NotAvailable {
+            what: "tier",
+            name: tier.name(),
+        });
+    }
+    if let Some(isolation) = runtime
+        .isolation
+        .filter(|place| *place != Isolation::InProcess)
+    {
+        return Err(LoadProblem::NotAvailable {
+            what: "isolation",
+            name: isolation.name(),
+        });
+    }
+    if is_native && !trust_native {
+        return Err(LoadProblem::NativeNotTrusted);
+    }
+    Ok(())
+}

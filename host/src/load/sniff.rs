@@ -1,0 +1,151 @@
+//! What a file is, told by its first bytes.
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtifactKind {
+    /// A WebAssembly component.
+    Component,
+    /// A core WebAssembly module.
+    CoreModule,
+    /// A module or component as text.
+    WasmText,
+    /// A shared library for ELF systems.
+    Elf,
+    /// A shared library for macOS.
+    MachO,
+    /// A shared library for Windows.
+    Pe,
+    /// Nothing at all.
+    Empty,
+    /// WebAssembly of a version that does not exist.
+    WasmOfOtherVersion,
+    /// A gzip archive.
+    Gzip,
+    /// A zip archive.
+    Zip,
+    /// A static library.
+    Archive,
+    /// A Glovebox trace.
+    Trace,
+    /// A packet capture.
+    Capture,
+    /// Some other text.
+    Text,
+    /// Some other bytes.
+    Unknown,
+}
+
+impl ArtifactKind {
+    /// Looks at the bytes of a file.
+    pub fn of(bytes: &[u8]) -> ArtifactKind {
+        use ArtifactKind::{
+            Archive, Capture, Component, CoreModule, Elf, Empty, Gzip, MachO, Pe, Text, Trace,
+            Unknown, WasmOfOtherVersion, WasmText, Zip,
+        };
+        match bytes {
+            [] => Empty,
+            [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => CoreModule,
+            // The encoding of components has a version of its own and layer 1.
+            [0, b'a', b's', b'm', 0x0D, 0, 1, 0, ..] => Component,
+            [0, b'a', b's', b'm', ..] => WasmOfOtherVersion,
+            [0x7F, b'E', b'L', b'F', ..] => Elf,
+            [0xCF | 0xCE, 0xFA, 0xED, 0xFE, ..] | [0xCA, 0xFE, 0xBA, 0xBE, ..] => MachO,
+            [b'M', b'Z', ..] => Pe,
+            [0x1F, 0x8B, ..] => Gzip,
+            [b'P', b'K', 3, 4, ..] => Zip,
+            [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => Archive,
+            [0x89, b'M', b'C', b'A', b'P', ..] => Trace,
+            [0xD4, 0xC3, 0xB2, 0xA1, ..] | [0xA1, 0xB2, 0xC3, 0xD4, ..] => Capture,
+            [0x0A, 0x0D, 0x0D, 0x0A, ..] => Capture,
+            _ => match std::str::from_utf8(bytes) {
+                Ok(text) if is_wat(text) => WasmText,
+                Ok(_) => Text,
+                Err(_) => Unknown,
+            },
+        }
+    }
+
+    /// The kind in a sentence, with its article.
+    pub fn describe(self) -> &'static str {
+        match self {
+            ArtifactKind::Component => "a WebAssembly component",
+            ArtifactKind::CoreModule => "a core WebAssembly module",
+            ArtifactKind::WasmText => "WebAssembly text",
+            ArtifactKind::Elf => "an ELF library",
+            ArtifactKind::MachO => "a Mach-O library",
+            ArtifactKind::Pe => "a Windows library",
+            ArtifactKind::Empty => "an empty file",
+            ArtifactKind::WasmOfOtherVersion => "WebAssembly of an unknown version or cut short",
+            ArtifactKind::Gzip => "a gzip archive",
+            ArtifactKind::Zip => "a zip archive",
+            ArtifactKind::Archive => "a static library",
+            ArtifactKind::Trace => "a trace",
+            ArtifactKind::Capture => "a packet capture",
+            ArtifactKind::Text => "a text file",
+            ArtifactKind::Unknown => "a file of unknown kind",
+        }
+    }
+
+    /// A word for errors about damage.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            ArtifactKind::Component => "component",
+            ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe => "shared library",
+            _ => "module",
+        }
+    }
+
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            ArtifactKind::Empty => "build the plugin again",
+            ArtifactKind::WasmOfOtherVersion => "copy or build the file again",
+            ArtifactKind::Gzip | ArtifactKind::Zip => "unpack it first",
+            ArtifactKind::Archive => "link it as a shared library",
+            ArtifactKind::Trace => "open it as a trace",
+            ArtifactKind::Capture => "import it with `glovebox trace import`",
+            _ => "name a .wasm, .wat, .so, .dylib or .dll file, or a folder with plugin.toml",
+        }
+    }
+}
+
+fn is_wat(text: &str) -> bool {
+    // Comments of WAT may stand before the first bracket.
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(line) = rest.strip_prefix(";;") {
+            rest = line
+                .split_once('\n')
+                .map_or("", |(_, rest)| rest)
+                .trim_start();
+        } else if let Some(block) = rest.strip_prefix("(;") {
+            rest = block
+                .split_once(";)")
+                .map_or("", |(_, rest)| rest)
+                .trim_start();
+        } else {
+            return rest.starts_with("(module") || rest.starts_with("(component");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_recognized() {
+        fn check(bytes: &[u8], expected: ArtifactKind) {
+            assert_eq!(ArtifactKind::of(bytes), expected, "{bytes:?}");
+        }
+        check(b"", ArtifactKind::Empty);
+        check(b"\0asm\x01\0\0\0", ArtifactKind::CoreModule);
+        check(b"\0asm\x0D\0\x01\0", ArtifactKind::Component);
+        check(b"\0asm", ArtifactKind::WasmOfOtherVersion);
+        check(b";; hello\n(; a ;) (module)", ArtifactKind::WasmText);
+        check(b";; only a comment", ArtifactKind::Text);
+        check(b"\x7FELF", ArtifactKind::Elf);
+        check(b"\x1F\x8B\x08", ArtifactKind::Gzip);
+        check(b"\xFF\xFE\xFD", ArtifactKind::Unknown);
+        check(b"\x89MCAP0\r\n", ArtifactKind::Trace);
+    }
+}

@@ -1,0 +1,92 @@
+//! The hot swap: a transaction that ends with the new generation running, or the old one untouched.
+
+use std::time::Instant;
+
+use glovebox_events::{LoadStage, ReloadCause, What};
+
+use crate::host::about;
+use crate::load::{LoadError, LoadProblem};
+use crate::registry::InstanceId;
+use crate::slot::{Carry, Slot};
+use crate::{Host, Reloading};
+
+impl Host {
+    /// Replaces the artifact of an instance by what its file holds now: a fresh copy is built
+    /// beside the running one, given a copy of its state if `carry_state`, tried, and switched in
+    /// between two calls. Any failure leaves the running generation as it was.
+    pub fn reload(&self, id: InstanceId, cause: ReloadCause, carry_state: bool) -> Reloading {
+        self.spawn(move |host| {
+            let slot = host.slot(id).ok_or_else(gone)?;
+            let carry = if carry_state {
+                Carry::Current
+            } else {
+                Carry::Nothing
+            };
+            host.replace(&slot, cause, carry)
+        })
+    }
+
+    /// Goes back to the artifact before, with the state it had when it was replaced.
+    pub fn roll_back(&self, id: InstanceId) -> Reloading {
+        self.spawn(move |host| {
+            let slot = host.slot(id).ok_or_else(gone)?;
+            host.replace(&slot, ReloadCause::RolledBack, Carry::Nothing)
+        })
+    }
+
+    fn replace(&self, slot: &Slot, cause: ReloadCause, carry: Carry) -> Result<u32, LoadError> {
+        let _one_at_a_time = slot.reloading.lock();
+        let started = Instant::now();
+        let before = slot.current();
+        let result = self.try_replace(slot, cause, carry);
+        let now = slot.current();
+        let what = match &result {
+            Ok(None) => return Ok(before.number),
+            Ok(Some(state_version)) => What::Reloaded {
+                cause,
+                from: before.number,
+                version: now.prepared.manifest.plugin.version.to_string(),
+                digest: now.prepared.digest.clone(),
+                state_version: *state_version,
+                took: started.elapsed(),
+            },
+            Err(error) => What::ReloadFailed {
+                cause,
+                stage: error.stage(),
+                message: error.to_string(),
+                took: started.elapsed(),
+            },
+        };
+        slot.shared.record(now.number, what);
+        result.map(|_| now.number)
+    }
+
+    /// `None` if there was nothing to do, else the version of the state that was carried over.
+    fn try_replace(
+        &self,
+        slot: &Slot,
+        cause: ReloadCause,
+        carry: Carry,
+    ) -> Result<Option<Option<u32>>, LoadError> {
+        let _runtime = self.runtime().enter();
+        let (prepared, carry) = if cause == ReloadCause::RolledBack {
+            let previous = slot.previous().ok_or_else(|| {
+                let problem = LoadProblem::Nothing("generation to go back to");
+                about(slot)((LoadStage::Read, problem))
+            })?;
+            (previous.0, Carry::This(previous.1))
+        } else {
+            (self.inner.preparer.prepare(&slot.request)?, carry)
+        };
+        let same = prepared.digest == slot.current().prepared.digest;
+        if cause == ReloadCause::FileChanged && same {
+            return Ok(None);
+        }
+        let fresh = slot.next(prepared).map_err(about(slot))?;
+        slot.switch(fresh, carry).map(Some).map_err(about(slot))
+    }
+}
+
+fn gone() -> LoadError {
+    LoadError::new(LoadStage::Read, None, LoadProblem::Nothing("such instance"))
+}

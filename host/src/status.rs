@@ -1,0 +1,108 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use glovebox_abi::manifest::{Isolation, Limits, Tier};
+use glovebox_abi::{Manifest, Permission};
+use glovebox_events::{Binding, Phase};
+
+use crate::InstanceId;
+use crate::policy::Decision;
+
+/// Everything a person may want to know about an instance, at one moment.
+#[derive(Debug, Clone)]
+pub struct PluginStatus {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// What the plugin says about itself.
+    pub manifest: Arc<Manifest>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Which artifact of this instance's slot runs, from 1.
+    pub generation: u32,
+    /// What executes it.
+    pub tier: Tier,
+    /// Where it runs.
+    pub isolation: Isolation,
+    /// How the host talks to it.
+    pub binding: Binding,
+    /// Hexadecimal BLAKE3 digest of the artifact; empty for the core tier.
+    pub digest: String,
+    /// The artifact; `None` for the core tier.
+    pub path: Option<PathBuf>,
+    /// Frames that wait.
+    pub queue_depth: usize,
+    /// True if a change of the artifact reloads it.
+    pub watching: bool,
+    /// True if [`Host::roll_back`](crate::Host::roll_back) has a generation to go back to.
+    pub can_roll_back: bool,
+    /// Why it cannot go on, if it cannot.
+    pub fault: Option<String>,
+    /// What it may do, and did.
+    pub permissions: Vec<PermissionStatus>,
+    /// What it must not exceed.
+    pub limits: Limits,
+    /// The same, one by one, with how each is enforced.
+    pub limit_status: Vec<LimitStatus>,
+    /// What it did so far, all generations together.
+    pub stats: PluginStats,
+}
+
+/// One permission of one instance.
+#[derive(Debug, Clone)]
+pub struct PermissionStatus {
+    /// Which.
+    pub permission: Permission,
+    /// True if the manifest asks for it.
+    pub asked: bool,
+    /// What a person decided.
+    pub decision: Decision,
+    /// True if it is in effect.
+    pub granted: bool,
+    /// Why, for people.
+    pub explanation: String,
+    /// Times it was used.
+    pub uses: u64,
+    /// Times it was refused.
+    pub denials: u64,
+    /// Last use or refusal, in nanoseconds since the Unix epoch.
+    pub last_used: Option<u64>,
+}
+
+/// One limit of one instance.
+#[derive(Debug, Clone)]
+pub struct LimitStatus {
+    /// Key in `[limits]`.
+    pub name: &'static str,
+    /// The limit with its unit.
+    pub value: String,
+    /// Whether it holds for this tier.
+    pub enforcement: Enforcement,
+    /// Times it was hit.
+    pub hits: u64,
+}
+
+/// Whether a limit holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It does.
+    Enforced,
+    /// It does not, and why.
+    NotAvailable(&'static str),
+}
+
+/// What an instance did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PluginStats {
+    /// Calls that ended, whatever the outcome; refused ones are not among them.
+    pub processed: u64,
+    /// Calls that ended with anything but `completed`.
+    pub errors: u64,
+    /// Bytes of payloads and headers in.
+    pub bytes_in: u64,
+    /// Bytes of payloads and headers out.
+    pub bytes_out: u64,
+    /// Host calls that were denied.
+    pub denials: u64,
+    /// Times a fresh copy was made because the old one could not go on.
+    pub restarts: u64,
+}
