@@ -1,0 +1,311 @@
+//! What to send again, and when.
+//!
+//! A [`ReplayPlan`] is made from the events of a run; a [`Schedule`] says when each of its inputs
+//! is due.
+//!
+//! ```
+//! use std::time::Duration;
+//! use glovebox_inspector::replay::{Due, Pace, ReplayPlan, Schedule};
+//!
+//! let plan = ReplayPlan::from_events([], None);
+//! let mut schedule = Schedule::new(&plan, Pace::Max);
+//! assert_eq!(schedule.next(Duration::ZERO), Due::Finished);
+//! ```
+//!
+//! This module deliberately sends nothing and has no clock: whoever runs plugins does that.
+
+mod schedule;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::{Frame, ServiceError};
+use glovebox_events::{CallId, Event, Outcome, What};
+
+pub use schedule::{Due, Pace, Schedule};
+
+use crate::filter::{Filter, Subject};
+use crate::store::Direction;
+
+/// One frame to send again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayInput {
+    /// The frame.
+    pub frame: Frame,
+    /// The plugin to send it to.
+    pub plugin: Arc<str>,
+    /// When it was sent, counted from the first input of the trace.
+    pub offset: Duration,
+    /// The call it started when it was recorded.
+    pub call: CallId,
+}
+
+/// The inputs of a trace, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplayPlan {
+    /// What to send.
+    pub inputs: Vec<ReplayInput>,
+    /// Inputs of the trace that were left out, by the filter or by a selection.
+    pub skipped: usize,
+}
+
+/// How a recorded call ended, which filters may ask for.
+#[derive(Default)]
+struct End {
+    outcome: Option<Outcome>,
+    latency: Option<Duration>,
+    denied: bool,
+}
+
+impl ReplayPlan {
+    /// Takes the inputs of a run, in order; with a filter, those it matches.
+    pub fn from_events(
+        events: impl IntoIterator<Item = Event>,
+        filter: Option<&Filter>,
+    ) -> ReplayPlan {
+        let mut inputs: Vec<(ReplayInput, u32)> = Vec::new();
+        let mut ends: HashMap<CallId, End> = HashMap::new();
+        let mut start = None;
+        for event in events {
+            match event.what {
+                What::FrameIn { call, frame } => {
+                    let start = *start.get_or_insert(event.at);
+                    let input = ReplayInput {
+                        frame,
+                        plugin: event.plugin,
+                        offset: Duration::from_nanos(event.at.saturating_sub(start)),
+                        call,
+                    };
+                    inputs.push((input, event.generation));
+                }
+                What::CallEnded {
+                    call,
+                    outcome,
+                    timing,
+                    ..
+                } if filter.is_some() => {
+                    let end = ends.entry(call).or_default();
+                    end.outcome = Some(outcome);
+                    end.latency = Some(timing.latency());
+                }
+                What::HostCall {
+                    call: Some(call),
+                    host_call,
+                } if filter.is_some() && host_call.result == Err(ServiceError::Denied) => {
+                    ends.entry(call).or_default().denied = true;
+                }
+                _ => {}
+            }
+        }
+        let found = inputs.len();
+        let none = End::default();
+        let wanted = |(input, generation): &(ReplayInput, u32)| {
+            let end = ends.get(&input.call).unwrap_or(&none);
+            filter.is_none_or(|filter| {
+                filter.matches(&Subject {
+                    plugin: &input.plugin,
+                    direction: Direction::In,
+                    call: input.call,
+                    generation: *generation,
+                    outcome: end.outcome.as_ref(),
+                    denied: end.denied,
+                    latency: end.latency,
+                    frame: &input.frame,
+                })
+            })
+        };
+        inputs.retain(wanted);
+        ReplayPlan {
+            skipped: found - inputs.len(),
+            inputs: inputs.into_iter().map(|(input, _)| input).collect(),
+        }
+    }
+
+    /// Keeps the inputs at these positions, counted from 0; a range beyond the end is cut.
+    #[must_use]
+    pub fn range(self, range: Range<usize>) -> ReplayPlan {
+        let mut position = 0;
+        self.keep(|_| {
+            position += 1;
+            range.contains(&(position - 1))
+        })
+    }
+
+    /// Keeps the inputs of these calls.
+    #[must_use]
+    pub fn calls(self, calls: &[CallId]) -> ReplayPlan {
+        self.keep(|input| calls.contains(&input.call))
+    }
+
+    fn keep(mut self, wanted: impl FnMut(&ReplayInput) -> bool) -> ReplayPlan {
+        let found = self.inputs.len();
+        self.inputs.retain(wanted);
+        self.skipped += found - self.inputs.len();
+        self
+    }
+
+    /// Sends what went to a plugin in the map to another one instead.
+    #[must_use]
+    pub fn remap(mut self, plugins: &BTreeMap<String, String>) -> ReplayPlan {
+        let plugins: HashMap<&str, Arc<str>> = plugins
+            .iter()
+            .map(|(from, to)| (from.as_str(), Arc::from(to.as_str())))
+            .collect();
+        for input in &mut self.inputs {
+            if let Some(plugin) = plugins.get(&*input.plugin) {
+                input.plugin = plugin.clone();
+            }
+        }
+        self
+    }
+
+    /// Sends everything to one plugin.
+    #[must_use]
+    pub fn all_to(mut self, plugin: &str) -> ReplayPlan {
+        let plugin: Arc<str> = plugin.into();
+        for input in &mut self.inputs {
+            input.plugin = plugin.clone();
+        }
+        self
+    }
+
+    /// Ids of the plugins that inputs go to, sorted.
+    pub fn plugins(&self) -> Vec<Arc<str>> {
+        let plugins: BTreeSet<_> = self.inputs.iter().map(|input| &input.plugin).collect();
+        plugins.into_iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glovebox_events::Timing;
+
+    fn run() -> Vec<Event> {
+        let mut events = Vec::new();
+        for call in 1..=4 {
+            let id = CallId(call);
+            let mut push = |plugin: &str, what| {
+                events.push(Event {
+                    sequence: 0,
+                    at: 1000 + call * 10_000_000,
+                    plugin: plugin.into(),
+                    instance: 0,
+                    generation: 1,
+                    what,
+                });
+            };
+            let plugin = if call % 2 == 0 { "even" } else { "odd" };
+            let frame = Frame::data(call.to_string().into_bytes());
+            push(plugin, What::FrameIn { call: id, frame });
+            let outcome = if call == 3 {
+                Outcome::Cancelled
+            } else {
+                Outcome::Completed
+            };
+            let ended = What::CallEnded {
+                call: id,
+                outcome,
+                timing: Timing::default(),
+                bytes_in: 0,
+                bytes_out: 0,
+                frames_out: 0,
+                memory: None,
+            };
+            push(plugin, ended);
+        }
+        events
+    }
+
+    fn plan(filter: &str) -> ReplayPlan {
+        let filter = Filter::parse(filter).expect("the test writes good filters");
+        ReplayPlan::from_events(run(), Some(&filter))
+    }
+
+    #[test]
+    fn plans_hold_what_was_asked_for() {
+        fn check(plan: ReplayPlan, expected: &[u64]) {
+            let calls: Vec<u64> = plan.inputs.iter().map(|input| input.call.0).collect();
+            assert_eq!(calls, expected);
+            assert_eq!(plan.skipped, 4 - expected.len());
+        }
+        check(plan(""), &[1, 2, 3, 4]);
+        check(ReplayPlan::from_events(run(), None), &[1, 2, 3, 4]);
+        check(plan("plugin=even"), &[2, 4]);
+        check(plan("status:error"), &[3]);
+        check(plan("text:4"), &[4]);
+        check(plan("").range(1..3), &[2, 3]);
+        check(plan("").range(3..9), &[4]);
+        check(plan("plugin=odd").calls(&[CallId(3), CallId(2)]), &[3]);
+    }
+
+    #[test]
+    fn plugins_can_be_exchanged() {
+        fn check(plan: ReplayPlan, expected: &[&str]) {
+            let found = plan.plugins();
+            let found: Vec<&str> = found.iter().map(|id| &**id).collect();
+            assert_eq!(found, expected);
+        }
+        check(plan(""), &["even", "odd"]);
+        check(plan("").all_to("new"), &["new"]);
+        let map = BTreeMap::from([("odd".to_owned(), "strange".to_owned())]);
+        check(plan("").remap(&map), &["even", "strange"]);
+    }
+
+    #[test]
+    fn inputs_are_due_in_time() {
+        /// Milliseconds at which the schedule is asked, and what it says.
+        fn check(pace: Pace, expected: &[(u64, Due)]) {
+            let mut schedule = Schedule::new(&plan("call<4"), pace);
+            for (millis, due) in expected {
+                let found = schedule.next(Duration::from_millis(*millis));
+                assert_eq!(found, *due, "{pace:?} at {millis} ms");
+            }
+        }
+        let wait = |millis| Due::In(Duration::from_millis(millis));
+        check(
+            Pace::Max,
+            &[
+                (0, Due::Now(0)),
+                (0, Due::Now(1)),
+                (0, Due::Now(2)),
+                (0, Due::Finished),
+            ],
+        );
+        check(
+            Pace::Original,
+            &[
+                (0, Due::Now(0)),
+                (0, wait(10)),
+                (4, wait(6)),
+                (10, Due::Now(1)),
+                (25, Due::Now(2)),
+            ],
+        );
+        check(
+            Pace::Times(10.0),
+            &[
+                (0, Due::Now(0)),
+                (0, wait(1)),
+                (2, Due::Now(1)),
+                (2, Due::Now(2)),
+            ],
+        );
+        check(
+            Pace::Times(0.5),
+            &[(0, Due::Now(0)), (0, wait(20)), (20, Due::Now(1))],
+        );
+        check(Pace::Step, &[(0, Due::OnStep), (99, Due::OnStep)]);
+    }
+
+    #[test]
+    fn steps_let_one_input_go() {
+        let mut schedule = Schedule::new(&plan(""), Pace::Step);
+        schedule.step();
+        assert_eq!(schedule.next(Duration::ZERO), Due::Now(0));
+        assert_eq!(schedule.next(Duration::ZERO), Due::OnStep);
+        assert_eq!(schedule.progress(), (1, 4));
+    }
+}

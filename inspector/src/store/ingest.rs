@@ -1,0 +1,369 @@
+//! Events into rows, calls and lists.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::units::show_duration;
+use glovebox_abi::{Frame, LogLevel, ServiceError};
+use glovebox_events::{CallId, Event, HostCall, Phase, Timing, What};
+
+use super::{
+    Call, Denial, Direction, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId,
+    Status, Store,
+};
+
+/// What a row or a host call costs beyond its own bytes, about.
+const ROW_OVERHEAD: usize = size_of::<Row>() + size_of::<Call>();
+const HOST_CALL_OVERHEAD: usize = size_of::<HostCall>();
+
+/// What tells the frames of a call apart.
+struct Place {
+    direction: Direction,
+    index: u32,
+    emitted: bool,
+}
+
+impl Store {
+    /// Takes one event.
+    pub fn ingest(&mut self, event: &Event) {
+        self.counters.version += 1;
+        self.counters.start.get_or_insert(event.at);
+        self.count_missing(event.sequence);
+        if !self.plugins.contains(&event.plugin) {
+            self.plugins.push(event.plugin.clone());
+        }
+        match &event.what {
+            What::FrameIn { call, frame } => {
+                let place = Place {
+                    direction: Direction::In,
+                    index: 0,
+                    emitted: false,
+                };
+                self.add_row(event, *call, frame, &place);
+            }
+            What::FrameOut {
+                call,
+                frame,
+                index,
+                emitted,
+            } => {
+                let place = Place {
+                    direction: Direction::Out,
+                    index: *index,
+                    emitted: *emitted,
+                };
+                self.add_row(event, *call, frame, &place);
+            }
+            What::CallEnded {
+                call,
+                outcome,
+                timing,
+                memory,
+                ..
+            } => {
+                let status = Status::Ended(Arc::new(outcome.clone()));
+                self.end_call(*call, status, *timing, *memory);
+            }
+            What::HostCall { call, host_call } => self.add_host_call(event, *call, host_call),
+            _ => self.notice(event),
+        }
+        self.evict();
+    }
+
+    fn count_missing(&mut self, sequence: u64) {
+        if let Some(expected) = self.counters.next_sequence {
+            self.counters.missing += sequence.saturating_sub(expected);
+        }
+        let next = sequence.saturating_add(1);
+        self.counters.next_sequence = self.counters.next_sequence.max(Some(next));
+    }
+
+    fn add_row(&mut self, event: &Event, id: CallId, frame: &Frame, place: &Place) {
+        let row_id = RowId(self.counters.gone + self.rows.len() as u64);
+        let call = self.calls.entry(id).or_insert_with(|| Call {
+            id,
+            plugin: event.plugin.clone(),
+            rows: Vec::new(),
+            host_calls: Vec::new(),
+            status: Status::Pending,
+            timing: None,
+            memory: None,
+            denied: false,
+        });
+        call.rows.push(row_id);
+        let start = self.counters.start.unwrap_or(event.at);
+        let previous = self.counters.last_row_at.replace(event.at);
+        let row = Row {
+            id: row_id,
+            sequence: event.sequence,
+            at: event.at,
+            since_start: Duration::from_nanos(event.at.saturating_sub(start)),
+            since_previous: previous.map_or(Duration::ZERO, |previous| {
+                Duration::from_nanos(event.at.saturating_sub(previous))
+            }),
+            plugin: event.plugin.clone(),
+            instance: event.instance,
+            generation: event.generation,
+            direction: place.direction,
+            call: id,
+            index: place.index,
+            emitted: place.emitted,
+            status: call.status.clone(),
+            latency: call.timing.map(|timing| timing.latency()),
+            denied: call.denied,
+            frame: frame.clone(),
+        };
+        self.counters.bytes += row_cost(&row);
+        self.rows.push_back(row);
+    }
+
+    fn end_call(&mut self, id: CallId, status: Status, timing: Timing, memory: Option<u64>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.status = status.clone();
+        call.timing = Some(timing);
+        call.memory = memory;
+        self.update_rows(id, |row| {
+            row.status = status.clone();
+            row.latency = Some(timing.latency());
+        });
+    }
+
+    /// Changes the rows of a call that are still kept.
+    fn update_rows(&mut self, call: CallId, mut change: impl FnMut(&mut Row)) {
+        let Some(call) = self.calls.get(&call) else {
+            return;
+        };
+        for id in &call.rows {
+            let index = id.0.checked_sub(self.counters.gone);
+            if let Some(row) = index.and_then(|index| self.rows.get_mut(index as usize)) {
+                change(row);
+            }
+        }
+    }
+
+    fn add_host_call(&mut self, event: &Event, id: Option<CallId>, host_call: &HostCall) {
+        let denied = host_call.result == Err(ServiceError::Denied);
+        if denied {
+            let denial = Denial {
+                at: event.at,
+                plugin: event.plugin.clone(),
+                call: id,
+                service: host_call.service.clone().into_owned(),
+                permission: host_call.permission,
+            };
+            self.lists.denials.push_back(denial);
+        }
+        if host_call.service == "log" && host_call.result.is_ok() {
+            let (level, message) = read_log(&host_call.arguments);
+            self.lists.log.push_back(LogLine {
+                at: event.at,
+                plugin: event.plugin.clone(),
+                call: id,
+                level,
+                message,
+            });
+        }
+        self.lists.trim(self.limits.list);
+        let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) else {
+            return;
+        };
+        self.counters.bytes += host_call_cost(host_call);
+        call.host_calls.push((event.at, host_call.clone()));
+        if denied && !call.denied {
+            call.denied = true;
+            let id = call.id;
+            self.update_rows(id, |row| row.denied = true);
+        }
+    }
+
+    fn notice(&mut self, event: &Event) {
+        let (kind, message) = in_words(event);
+        if let Some(reload) = reload(event) {
+            self.lists.reloads.push_back(reload);
+        }
+        self.lists.notices.push_back(super::Notice {
+            at: event.at,
+            plugin: event.plugin.clone(),
+            kind,
+            message,
+        });
+        self.lists.trim(self.limits.list);
+    }
+
+    /// Forgets the oldest rows until the rest fits; the latest row always stays.
+    fn evict(&mut self) {
+        while self.counters.bytes > self.limits.bytes && self.rows.len() > 1 {
+            let Some(row) = self.rows.pop_front() else {
+                return;
+            };
+            self.counters.gone += 1;
+            self.counters.evicted += 1;
+            self.counters.bytes -= row_cost(&row);
+            let Some(call) = self.calls.get(&row.call) else {
+                continue;
+            };
+            // A call goes with the last of its rows. One that still runs may lose its first row
+            // before the others come; it is made anew by the next row then.
+            if call.rows.last() == Some(&row.id) {
+                let costs = call.host_calls.iter().map(|(_, call)| host_call_cost(call));
+                self.counters.bytes -= costs.sum::<usize>();
+                self.calls.remove(&row.call);
+            }
+        }
+    }
+}
+
+fn row_cost(row: &Row) -> usize {
+    row.frame.encoded_len() + ROW_OVERHEAD
+}
+
+fn host_call_cost(host_call: &HostCall) -> usize {
+    let result = host_call.result.as_ref().map_or(0, value_cost);
+    HOST_CALL_OVERHEAD + value_cost(&host_call.arguments) + result
+}
+
+fn value_cost(value: &Value) -> usize {
+    let inside = match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Array(items) => items.iter().map(value_cost).sum(),
+        Value::Map(entries) => entries
+            .iter()
+            .map(|(key, value)| value_cost(key) + value_cost(value))
+            .sum(),
+        Value::Tag(_, value) => value_cost(value),
+        _ => 0,
+    };
+    size_of::<Value>() + inside
+}
+
+/// Level and message, in the order of the contract.
+fn read_log(arguments: &Value) -> (LogLevel, String) {
+    let mut level = LogLevel::Info;
+    let mut message = String::new();
+    let arguments = match arguments {
+        Value::Array(items) => items.iter().collect(),
+        Value::Map(entries) => entries.iter().map(|(_, value)| value).collect(),
+        other => vec![other],
+    };
+    for argument in arguments {
+        match argument {
+            Value::Integer(number) => {
+                level = LogLevel::from_u32(u32::try_from(*number).unwrap_or(u32::MAX));
+            }
+            Value::Text(text) => message.clone_from(text),
+            _ => {}
+        }
+    }
+    (level, message)
+}
+
+fn reload(event: &Event) -> Option<Reload> {
+    let (cause, took, result) = match &event.what {
+        What::Reloaded {
+            cause,
+            version,
+            digest,
+            state_version,
+            took,
+            ..
+        } => {
+            let reloaded = Reloaded {
+                version: version.clone(),
+                digest: digest.clone(),
+                state_version: *state_version,
+            };
+            (cause, took, Ok(reloaded))
+        }
+        What::ReloadFailed {
+            cause,
+            stage,
+            message,
+            took,
+        } => {
+            let refused = RefusedReload {
+                stage: *stage,
+                message: message.clone(),
+            };
+            (cause, took, Err(refused))
+        }
+        _ => return None,
+    };
+    Some(Reload {
+        at: event.at,
+        plugin: event.plugin.clone(),
+        cause: *cause,
+        took: *took,
+        generation: event.generation,
+        result,
+    })
+}
+
+/// An event outside of calls, for people.
+fn in_words(event: &Event) -> (NoticeKind, String) {
+    match &event.what {
+        What::Phase { from, to, cause } => {
+            let bad = matches!(to, Phase::Faulted | Phase::Quarantined);
+            let kind = if bad {
+                NoticeKind::Failure
+            } else {
+                NoticeKind::Phase
+            };
+            let reason = if cause.is_empty() { "" } else { ": " };
+            (kind, format!("{from} → {to}{reason}{cause}"))
+        }
+        What::Loaded {
+            version,
+            binding,
+            took,
+            cached,
+            ..
+        } => {
+            let cached = if *cached { ", from the cache" } else { "" };
+            let took = show_duration(*took);
+            let message = format!("loaded version {version} ({binding}) in {took}{cached}");
+            (NoticeKind::Loaded, message)
+        }
+        What::LoadFailed { stage, message } => {
+            let message = format!("could not be loaded, at stage {stage}: {message}");
+            (NoticeKind::Failure, message)
+        }
+        What::Reloaded {
+            cause,
+            from,
+            version,
+            took,
+            ..
+        } => {
+            let (now, took) = (event.generation, show_duration(*took));
+            let message = format!(
+                "reloaded ({cause}): generation {from} → {now}, version {version}, in {took}"
+            );
+            (NoticeKind::Loaded, message)
+        }
+        What::ReloadFailed {
+            cause,
+            stage,
+            message,
+            ..
+        } => {
+            let now = event.generation;
+            let message = format!(
+                "reload ({cause}) was refused at stage {stage}, generation {now} runs on: {message}"
+            );
+            (NoticeKind::Failure, message)
+        }
+        What::PolicyChanged { summary } => {
+            (NoticeKind::Policy, format!("policy changed: {summary}"))
+        }
+        What::Unloaded => (NoticeKind::Loaded, "unloaded".to_owned()),
+        // Rows, not notices; `ingest` never brings them here.
+        What::FrameIn { .. }
+        | What::FrameOut { .. }
+        | What::CallEnded { .. }
+        | What::HostCall { .. } => (NoticeKind::Phase, String::new()),
+    }
+}

@@ -1,0 +1,198 @@
+//! The live store: what happened lately, in bounded memory, ready to be shown as a table.
+//!
+//! A [`Store`] is fed events and holds one [`Row`] per frame; a [`LiveStore`] is the same behind a
+//! lock, as a sink for a host. Rows are found by index in constant time, so a virtual table of a
+//! million rows paints only what is seen. [`load`] fills a store from a trace file.
+//!
+//! ```
+//! use glovebox_inspector::store::Store;
+//!
+//! let store = Store::default();
+//! assert_eq!(store.len(), 0);
+//! assert!(store.row(0).is_none());
+//! ```
+//!
+//! The store deliberately decodes nothing: a frame is decoded when it is selected, see
+//! [`decode`](crate::decode). What no longer fits is evicted, oldest first, and counted; the trace
+//! file holds the rest.
+
+mod call;
+mod ingest;
+mod lists;
+mod live;
+mod row;
+
+pub use call::Call;
+pub use lists::{Denial, LogLine, Notice, NoticeKind, RefusedReload, Reload, Reloaded};
+pub use live::{LiveStore, LoadError, Loaded, load};
+pub use row::{Direction, Row, RowId, Status};
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use glovebox_events::CallId;
+
+use lists::Lists;
+
+/// How much a [`Store`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Bytes of frames and host calls, with what it takes to keep them.
+    pub bytes: usize,
+    /// Entries of each list: log lines, notices, denials, reloads.
+    pub list: usize,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        StoreLimits {
+            bytes: 64 << 20,
+            list: 10_000,
+        }
+    }
+}
+
+/// What happened lately.
+#[derive(Debug, Default)]
+pub struct Store {
+    limits: StoreLimits,
+    rows: VecDeque<Row>,
+    calls: HashMap<CallId, Call>,
+    lists: Lists,
+    plugins: Vec<Arc<str>>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    version: u64,
+    /// Rows before the first that is kept, evicted or cleared.
+    gone: u64,
+    evicted: u64,
+    missing: u64,
+    bytes: usize,
+    /// Time of the first event, in nanoseconds since the Unix epoch.
+    start: Option<u64>,
+    last_row_at: Option<u64>,
+    next_sequence: Option<u64>,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(limits: StoreLimits) -> Store {
+        Store {
+            limits,
+            ..Store::default()
+        }
+    }
+
+    /// Forgets everything but the limits; row ids and the version go on.
+    pub fn clear(&mut self) {
+        let counters = Counters {
+            version: self.counters.version + 1,
+            gone: self.counters.gone + self.rows.len() as u64,
+            next_sequence: self.counters.next_sequence,
+            ..Counters::default()
+        };
+        *self = Store {
+            limits: self.limits,
+            counters,
+            ..Store::default()
+        };
+    }
+
+    /// Changes whenever anything in the store does.
+    pub fn version(&self) -> u64 {
+        self.counters.version
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True if there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The row at `index`, 0 being the oldest that is kept. Constant time.
+    ///
+    /// Indices move when rows are evicted; remember a [`RowId`] instead.
+    pub fn row(&self, index: usize) -> Option<&Row> {
+        self.rows.get(index)
+    }
+
+    /// Where a row stands now, unless it was evicted. Constant time.
+    pub fn index_of(&self, id: RowId) -> Option<usize> {
+        let index = usize::try_from(id.0.checked_sub(self.counters.gone)?).ok()?;
+        (index < self.rows.len()).then_some(index)
+    }
+
+    /// The row of this id, unless it was evicted. Constant time.
+    pub fn row_by_id(&self, id: RowId) -> Option<&Row> {
+        self.rows.get(self.index_of(id)?)
+    }
+
+    /// All rows, oldest first.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Row> + ExactSizeIterator {
+        self.rows.iter()
+    }
+
+    /// Everything kept about a call: its frames, host calls and end. Constant time.
+    pub fn call(&self, call: CallId) -> Option<&Call> {
+        self.calls.get(&call)
+    }
+
+    /// Log lines of a call, oldest first.
+    pub fn log_of(&self, call: CallId) -> impl Iterator<Item = &LogLine> {
+        let lines = self.lists.log.iter();
+        lines.filter(move |line| line.call == Some(call))
+    }
+
+    /// Log lines of all plugins, oldest first.
+    pub fn log(&self) -> &VecDeque<LogLine> {
+        &self.lists.log
+    }
+
+    /// Changes of phase, loads, reloads and failures, oldest first.
+    pub fn notices(&self) -> &VecDeque<Notice> {
+        &self.lists.notices
+    }
+
+    /// Host calls that were denied, oldest first.
+    pub fn denials(&self) -> &VecDeque<Denial> {
+        &self.lists.denials
+    }
+
+    /// Reloads that worked and reloads that did not, of one plugin, oldest first.
+    pub fn reloads<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a Reload> {
+        let reloads = self.lists.reloads.iter();
+        reloads.filter(move |reload| &*reload.plugin == plugin)
+    }
+
+    /// Ids of all plugins seen, in order of appearance.
+    pub fn plugins(&self) -> &[Arc<str>] {
+        &self.plugins
+    }
+
+    /// Rows that were evicted.
+    pub fn evicted(&self) -> u64 {
+        self.counters.evicted
+    }
+
+    /// Entries of the lists that were evicted.
+    pub fn evicted_entries(&self) -> u64 {
+        self.lists.evicted
+    }
+
+    /// Events that never arrived, seen by gaps in their sequence numbers.
+    pub fn missing(&self) -> u64 {
+        self.counters.missing
+    }
+
+    /// Bytes held by frames and host calls; above the limit only by the latest row or call.
+    pub fn bytes(&self) -> usize {
+        self.counters.bytes
+    }
+}

@@ -1,0 +1,133 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::{Frame, Kind};
+use glovebox_events::{CallId, Outcome};
+
+use crate::filter::Subject;
+
+/// Names a row for as long as its store lives, whether or not the row is still kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(pub u64);
+
+/// Which way a frame went, seen from the plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Given to the plugin.
+    In,
+    /// Given by the plugin.
+    Out,
+}
+
+impl Direction {
+    /// `in` or `out`, as in the filter language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::In => "in",
+            Direction::Out => "out",
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// Where the call of a row stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// It runs.
+    Pending,
+    /// It is over.
+    Ended(Arc<Outcome>),
+}
+
+impl Status {
+    /// `pending`, or the name of the outcome.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Status::Pending => "pending",
+            Status::Ended(outcome) => outcome.name(),
+        }
+    }
+
+    /// The outcome, once there is one.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Status::Pending => None,
+            Status::Ended(outcome) => Some(outcome),
+        }
+    }
+
+    /// True if the call ended with anything but `completed`.
+    pub fn is_error(&self) -> bool {
+        self.outcome()
+            .is_some_and(|outcome| !outcome.is_completed())
+    }
+}
+
+/// One frame in the table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Names the row.
+    pub id: RowId,
+    /// Sequence number of the event.
+    pub sequence: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// Since the first event of the store.
+    pub since_start: Duration,
+    /// Since the row before; zero for the first.
+    pub since_previous: Duration,
+    /// Id of the plugin.
+    pub plugin: Arc<str>,
+    /// Which instance of the host.
+    pub instance: u64,
+    /// Which artifact of that instance's slot, from 1.
+    pub generation: u32,
+    /// Which way the frame went.
+    pub direction: Direction,
+    /// The call it belongs to.
+    pub call: CallId,
+    /// Counts the outputs of the call from 0; 0 for an input.
+    pub index: u32,
+    /// True for an output that was sent with the service `emit`.
+    pub emitted: bool,
+    /// Where the call stands.
+    pub status: Status,
+    /// Latency of the call, once it is over.
+    pub latency: Option<Duration>,
+    /// True if the plugin was denied anything during the call.
+    pub denied: bool,
+    /// The frame.
+    pub frame: Frame,
+}
+
+impl Row {
+    /// What sort of frame.
+    pub fn kind(&self) -> Kind {
+        self.frame.kind
+    }
+
+    /// Bytes of the encoded frame.
+    pub fn size(&self) -> u64 {
+        self.frame.encoded_len() as u64
+    }
+
+    /// What a filter looks at.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            plugin: &self.plugin,
+            direction: self.direction,
+            call: self.call,
+            generation: self.generation,
+            outcome: self.status.outcome(),
+            denied: self.denied,
+            latency: self.latency,
+            frame: &self.frame,
+        }
+    }
+}

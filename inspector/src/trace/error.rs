@@ -1,0 +1,119 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a trace cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The operating system refused.
+    #[error("cannot {action}: {source}: {}", path.display())]
+    Io {
+        /// What was tried, e.g. `read`.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file to write is there already, or is being written by somebody else.
+    #[error("will not overwrite; choose another name or remove it: {}", path.display())]
+    Exists {
+        /// The file that is there.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("not a Glovebox trace: {found}; {remedy}: {}", path.display())]
+    NotATrace {
+        /// What it is instead.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of Glovebox wrote the file.
+    #[error(
+        "trace has format {found}, this version reads up to {supported}; open it with a newer Glovebox: {}",
+        path.display()
+    )]
+    NewerFormat {
+        /// Format of the file.
+        found: u32,
+        /// [`FORMAT_VERSION`](super::FORMAT_VERSION).
+        supported: u32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Some bytes in the middle are bad; reading goes on after them.
+    #[error(
+        "{lost} bytes at offset {offset} are damaged ({reason}); `glovebox trace recover` keeps the rest: {}",
+        path.display()
+    )]
+    Damaged {
+        /// Where the damage starts, in bytes from the start of the file.
+        offset: u64,
+        /// How many bytes of the file cannot be used.
+        lost: u64,
+        /// What is wrong with them.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file ends before its end mark: it is still being written, or its writer died.
+    #[error(
+        "trace is cut short at offset {offset}: the last {lost} bytes are incomplete; `glovebox trace recover` closes it: {}",
+        path.display()
+    )]
+    CutShort {
+        /// End of the last complete record, in bytes from the start of the file.
+        offset: u64,
+        /// How many bytes follow it.
+        lost: u64,
+        /// The file.
+        path: PathBuf,
+    },
+    /// An event does not fit into the format.
+    #[error("cannot encode event {sequence}: {reason}: {}", path.display())]
+    Encode {
+        /// Sequence number of the event.
+        sequence: u64,
+        /// Why.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The MCAP library refused.
+    #[error("cannot write: {source}: {}", path.display())]
+    Mcap {
+        /// Why.
+        source: mcap::McapError,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The thread that writes the file could not be started or has ended.
+    #[error("the recorder has stopped: {reason}: {}", path.display())]
+    RecorderStopped {
+        /// Why.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl TraceError {
+    pub(super) fn io(action: &'static str, source: io::Error, path: &Path) -> TraceError {
+        let path = path.to_owned();
+        TraceError::Io {
+            action,
+            source,
+            path,
+        }
+    }
+
+    /// True if part of the trace was lost but the iteration goes on, or ended where the file does.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            TraceError::Damaged { .. } | TraceError::CutShort { .. }
+        )
+    }
+}

@@ -1,0 +1,334 @@
+//! The records of an MCAP file, read one after the other from bytes nobody vouches for.
+//!
+//! The MCAP crate decompresses and checks chunks; finding records, and the next good chunk after a
+//! damaged one, happens here, because only then damage has an offset and a size.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use bytes::Bytes;
+use mcap::MAGIC;
+use mcap::sans_io::{LinearReadEvent, LinearReader, LinearReaderOptions};
+
+/// The largest record that is read: a chunk with one frame of the largest size, and some room.
+pub(super) const MAX_RECORD: u64 = (glovebox_abi::MAX_FRAME_LEN as u64) + (16 << 20);
+
+/// Opcodes of the MCAP specification.
+pub(super) mod opcode {
+    pub(crate) const HEADER: u8 = 0x01;
+    pub(crate) const FOOTER: u8 = 0x02;
+    pub(crate) const CHANNEL: u8 = 0x04;
+    pub(crate) const MESSAGE: u8 = 0x05;
+    pub(crate) const CHUNK: u8 = 0x06;
+    pub(crate) const ATTACHMENT: u8 = 0x09;
+    pub(crate) const METADATA: u8 = 0x0C;
+    pub(crate) const LAST: u8 = 0x0F;
+}
+
+/// Opcode and length.
+const PREFIX: u64 = 9;
+/// A chunk's header up to the name of its compression.
+const CHUNK_HEAD: usize = 32;
+
+/// What stands next in a file.
+#[derive(Debug)]
+pub(super) enum Next {
+    Record {
+        offset: u64,
+        opcode: u8,
+        data: Vec<u8>,
+    },
+    Damaged {
+        offset: u64,
+        lost: u64,
+        reason: String,
+    },
+    CutShort {
+        offset: u64,
+        lost: u64,
+    },
+    /// The end mark, or the end of the file after it.
+    End,
+}
+
+/// Reads records from a file of a known size.
+#[derive(Debug)]
+pub(super) struct Records<R> {
+    source: R,
+    offset: u64,
+    size: u64,
+    /// A footer was read, so only the end mark may follow.
+    footer: bool,
+    complete: bool,
+    ended: bool,
+}
+
+impl<R: Read + Seek> Records<R> {
+    /// Starts after the magic bytes, which the caller has read.
+    pub(super) fn new(source: R, size: u64) -> Records<R> {
+        Records {
+            source,
+            offset: MAGIC.len() as u64,
+            size,
+            footer: false,
+            complete: false,
+            ended: false,
+        }
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(super) fn next(&mut self) -> io::Result<Next> {
+        if self.ended {
+            return Ok(Next::End);
+        }
+        if self.footer {
+            return self.end_mark();
+        }
+        let remaining = self.size - self.offset;
+        if remaining < PREFIX {
+            return self.cut_short();
+        }
+        let offset = self.offset;
+        let mut prefix = [0; PREFIX as usize];
+        self.source.read_exact(&mut prefix)?;
+        let [opcode, length @ ..] = prefix;
+        let length = u64::from_le_bytes(length);
+        if opcode == 0 || opcode > opcode::LAST {
+            return self.resume_after(offset, format!("no record has the opcode {opcode:#04x}"));
+        }
+        if length > remaining - PREFIX || length > MAX_RECORD {
+            return self.resume_after(offset, format!("a record claims {length} bytes"));
+        }
+        let mut data = Vec::new();
+        (&mut self.source).take(length).read_to_end(&mut data)?;
+        if data.len() as u64 != length {
+            // The file became shorter while it was read.
+            return self.cut_short();
+        }
+        if opcode == opcode::CHUNK && !chunk_adds_up(&data) {
+            return self.resume_after(offset, "the parts of a chunk do not add up".to_owned());
+        }
+        self.offset += PREFIX + length;
+        self.footer = opcode == opcode::FOOTER;
+        Ok(Next::Record {
+            offset,
+            opcode,
+            data,
+        })
+    }
+
+    fn end_mark(&mut self) -> io::Result<Next> {
+        let mut found = Vec::new();
+        (&mut self.source)
+            .take(MAGIC.len() as u64 + 1)
+            .read_to_end(&mut found)?;
+        if found == MAGIC {
+            self.ended = true;
+            self.complete = true;
+            self.offset = self.size;
+            return Ok(Next::End);
+        }
+        self.cut_short()
+    }
+
+    fn cut_short(&mut self) -> io::Result<Next> {
+        self.ended = true;
+        let offset = self.offset;
+        self.offset = self.size;
+        Ok(Next::CutShort {
+            offset,
+            lost: self.size.saturating_sub(offset),
+        })
+    }
+
+    /// Looks for the next chunk after `offset`.
+    fn resume_after(&mut self, offset: u64, reason: String) -> io::Result<Next> {
+        match self.find_chunk(offset + 1)? {
+            Some(found) => {
+                self.source.seek(SeekFrom::Start(found))?;
+                self.offset = found;
+                Ok(Next::Damaged {
+                    offset,
+                    lost: found - offset,
+                    reason,
+                })
+            }
+            None if self.ends_with_mark()? => {
+                self.ended = true;
+                self.offset = self.size;
+                Ok(Next::Damaged {
+                    offset,
+                    lost: self.size - offset,
+                    reason,
+                })
+            }
+            None => {
+                self.offset = offset;
+                self.cut_short()
+            }
+        }
+    }
+
+    fn ends_with_mark(&mut self) -> io::Result<bool> {
+        let mark = MAGIC.len() as u64;
+        self.source.seek(SeekFrom::Start(self.size - mark))?;
+        let mut found = [0; 8];
+        self.source.read_exact(&mut found)?;
+        Ok(found == MAGIC)
+    }
+
+    /// Offset of the first plausible chunk at or after `start`.
+    fn find_chunk(&mut self, start: u64) -> io::Result<Option<u64>> {
+        const BLOCK: u64 = 1 << 20;
+        /// Prefix, head, the longest known compression name and the compressed size.
+        const NEEDED: usize = PREFIX as usize + CHUNK_HEAD + 4 + 8;
+        let mut start = start;
+        while start < self.size {
+            self.source.seek(SeekFrom::Start(start))?;
+            let mut block = Vec::new();
+            (&mut self.source)
+                .take(BLOCK + NEEDED as u64)
+                .read_to_end(&mut block)?;
+            for at in 0..block.len().min(BLOCK as usize) {
+                let offset = start + at as u64;
+                if block[at] == opcode::CHUNK && self.starts_chunk(offset, &block[at + 1..]) {
+                    return Ok(Some(offset));
+                }
+            }
+            start += BLOCK;
+        }
+        Ok(None)
+    }
+
+    fn starts_chunk(&self, offset: u64, after_opcode: &[u8]) -> bool {
+        let Some((length, head)) = after_opcode.split_first_chunk::<8>() else {
+            return false;
+        };
+        let length = u64::from_le_bytes(*length);
+        length <= self.size - offset - PREFIX
+            && length <= MAX_RECORD
+            && chunk_length(head) == Some(length)
+    }
+}
+
+/// The length a chunk must have by its own header, if that is one.
+fn chunk_length(head: &[u8]) -> Option<u64> {
+    let name_length = u32_at(head, 28)? as usize;
+    let name = head.get(CHUNK_HEAD..CHUNK_HEAD.checked_add(name_length)?)?;
+    if !matches!(name, b"" | b"lz4" | b"zstd") {
+        return None;
+    }
+    let compressed = u64_at(head, CHUNK_HEAD + name_length)?;
+    ((CHUNK_HEAD + name_length + 8) as u64).checked_add(compressed)
+}
+
+fn chunk_adds_up(data: &[u8]) -> bool {
+    chunk_length(data) == Some(data.len() as u64)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// Decompresses a chunk, checks its CRC, and hands on its records; nothing of a bad chunk is
+/// handed on.
+pub(super) fn read_chunk(chunk: &[u8], mut each: impl FnMut(u8, &[u8])) -> Result<(), String> {
+    let size = u64_at(chunk, 16).ok_or("the chunk has no header")?;
+    if size > MAX_RECORD {
+        return Err(format!("the chunk claims {size} bytes after decompression"));
+    }
+    if u32_at(chunk, 24) == Some(0) {
+        return Err("the chunk has no CRC".to_owned());
+    }
+    let mut reader = LinearReader::new_with_options(
+        LinearReaderOptions::default()
+            .with_skip_start_magic(true)
+            .with_skip_end_magic(true)
+            .with_prevalidate_chunk_crcs(true)
+            .with_record_length_limit(MAX_RECORD as usize),
+    );
+    let space = reader.insert(PREFIX as usize + chunk.len());
+    space[0] = opcode::CHUNK;
+    space[1..PREFIX as usize].copy_from_slice(&(chunk.len() as u64).to_le_bytes());
+    space[PREFIX as usize..].copy_from_slice(chunk);
+    reader.notify_read(PREFIX as usize + chunk.len());
+    let mut seen = 0;
+    while let Some(event) = reader.next_event() {
+        match event.map_err(|error| error.to_string())? {
+            LinearReadEvent::Record { opcode, data } => {
+                seen += PREFIX + data.len() as u64;
+                each(opcode, data);
+            }
+            // There is no more: the chunk was given whole.
+            LinearReadEvent::ReadRequest(_) => break,
+        }
+    }
+    if seen == size {
+        Ok(())
+    } else {
+        Err(format!("the chunk holds {seen} bytes and claims {size}"))
+    }
+}
+
+/// The channel and the data of a message record.
+pub(super) fn parse_message(data: &[u8]) -> Option<(u16, Bytes)> {
+    let channel = u16::from_le_bytes(*data.first_chunk()?);
+    Some((channel, Bytes::copy_from_slice(data.get(22..)?)))
+}
+
+/// The id and the topic of a channel record.
+pub(super) fn parse_channel(data: &[u8]) -> Option<(u16, &str)> {
+    let id = u16::from_le_bytes(*data.first_chunk()?);
+    Some((id, text_at(data.get(4..)?)?.0))
+}
+
+/// The profile of a header record.
+pub(super) fn parse_header(data: &[u8]) -> Option<&str> {
+    Some(text_at(data)?.0)
+}
+
+/// The name and the entries of a metadata record.
+pub(super) fn parse_metadata(data: &[u8]) -> Option<(&str, BTreeMap<&str, &str>)> {
+    let (name, rest) = text_at(data)?;
+    let mut entries = BTreeMap::new();
+    let (length, mut rest) = rest.split_first_chunk()?;
+    rest = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    while !rest.is_empty() {
+        let (key, after) = text_at(rest)?;
+        let (value, after) = text_at(after)?;
+        entries.insert(key, value);
+        rest = after;
+    }
+    Some((name, entries))
+}
+
+/// The name and the data of an attachment record.
+pub(super) fn parse_attachment(data: &[u8]) -> Option<(&str, &[u8])> {
+    let (name, rest) = text_at(data.get(16..)?)?;
+    let (_media_type, rest) = text_at(rest)?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    Some((name, rest.get(..length)?))
+}
+
+/// A text with its length in front, and what follows it.
+fn text_at(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}

@@ -1,0 +1,416 @@
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use glovebox_events::{Event, What};
+
+use super::framing::{self, Next, Records, opcode};
+use super::wire::{Envelope, Follows, Line, Part};
+use super::{EVENTS_TOPIC, FORMAT_VERSION, PROFILE, PluginRecord, TraceError};
+
+/// What is in a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TraceInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Format version of the file.
+    pub format: u32,
+    /// Version of the application that wrote it.
+    pub app_version: String,
+    /// Number of events.
+    pub events: u64,
+    /// Frames given to plugins.
+    pub frames_in: u64,
+    /// Frames plugins gave.
+    pub frames_out: u64,
+    /// Calls that ended.
+    pub calls: u64,
+    /// Calls that ended with anything but `completed`.
+    pub errors: u64,
+    /// Host calls.
+    pub host_calls: u64,
+    /// Plugins in order of appearance; a plugin that was reloaded appears with its last version.
+    pub plugins: Vec<PluginRecord>,
+    /// Time of the first and the last event, in nanoseconds since the Unix epoch.
+    pub range: Option<(u64, u64)>,
+    /// Events the recorder could not keep.
+    pub lost_events: u64,
+    /// True if the writer finished the file.
+    pub complete: bool,
+    /// Bytes that cannot be read, damaged or cut off.
+    pub damaged_bytes: u64,
+}
+
+impl TraceInfo {
+    /// From the first event to the last.
+    pub fn duration(&self) -> Duration {
+        let (first, last) = self.range.unwrap_or_default();
+        Duration::from_nanos(last.saturating_sub(first))
+    }
+
+    pub(super) fn count(&mut self, event: &Event) {
+        self.events += 1;
+        let (first, last) = self.range.unwrap_or((event.at, event.at));
+        self.range = Some((first.min(event.at), last.max(event.at)));
+        match &event.what {
+            What::FrameIn { .. } => self.frames_in += 1,
+            What::FrameOut { .. } => self.frames_out += 1,
+            What::HostCall { .. } => self.host_calls += 1,
+            What::CallEnded { outcome, .. } => {
+                self.calls += 1;
+                self.errors += u64::from(!outcome.is_completed());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads all of a trace and says what is in it.
+///
+/// # Errors
+///
+/// If the file cannot be opened or is no trace; damage is counted, not an error.
+pub fn info(path: impl AsRef<Path>) -> Result<TraceInfo, TraceError> {
+    super::check(path).map(|report| report.info)
+}
+
+/// Yields the events of a trace in the order in which they were written.
+///
+/// An item can be an error for which [`TraceError::is_damage`] holds: bytes were lost there, and
+/// the iteration goes on with what follows. After any other error it ends.
+///
+/// Holds one chunk in memory at a time; a damaged length never makes it allocate more than about
+/// 80 MiB.
+#[derive(Debug)]
+pub struct TraceReader {
+    path: PathBuf,
+    records: Records<BufReader<File>>,
+    ready: VecDeque<Result<Event, TraceError>>,
+    events_channel: u16,
+    about: About,
+    last_plugin: Option<Arc<str>>,
+    ended: bool,
+}
+
+/// What a trace says about itself.
+#[derive(Debug, Default)]
+struct About {
+    format: u32,
+    app_version: String,
+    plugins: Vec<PluginRecord>,
+    lost_events: u64,
+}
+
+impl TraceReader {
+    /// Opens a trace, finished or not.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened or is no trace of a version this one reads.
+    pub fn open(path: impl AsRef<Path>) -> Result<TraceReader, TraceError> {
+        let path = path.as_ref().to_owned();
+        let failed = |source| TraceError::io("read", source, &path);
+        let mut file = File::open(&path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let mut start = Vec::new();
+        (&mut file)
+            .take(mcap::MAGIC.len() as u64)
+            .read_to_end(&mut start)
+            .map_err(failed)?;
+        if start != mcap::MAGIC {
+            return Err(not_a_trace(&start, path));
+        }
+        let mut reader = TraceReader {
+            records: Records::new(BufReader::with_capacity(256 << 10, file), size),
+            path,
+            ready: VecDeque::new(),
+            events_channel: 0,
+            about: About::default(),
+            last_plugin: None,
+            ended: false,
+        };
+        // The header and the metadata about the format come first.
+        while reader.ready.is_empty() && reader.about.format == 0 && !reader.ended {
+            reader.advance()?;
+        }
+        Ok(reader)
+    }
+
+    /// Bytes read so far, for showing progress against [`size`](Self::size).
+    pub fn position(&self) -> u64 {
+        self.records.offset()
+    }
+
+    /// Size of the file in bytes when it was opened.
+    pub fn size(&self) -> u64 {
+        self.records.size()
+    }
+
+    /// Format version of the file; 0 if the record that says so is damaged.
+    pub fn format(&self) -> u32 {
+        self.about.format
+    }
+
+    /// Version of the application that wrote the file.
+    pub fn app_version(&self) -> &str {
+        &self.about.app_version
+    }
+
+    /// Plugins described so far.
+    pub fn plugins(&self) -> &[PluginRecord] {
+        &self.about.plugins
+    }
+
+    /// Events the recorder could not keep, so far.
+    pub fn lost_events(&self) -> u64 {
+        self.about.lost_events
+    }
+
+    /// True once the end mark of a cleanly finished file was read.
+    pub fn is_complete(&self) -> bool {
+        self.records.is_complete()
+    }
+
+    /// Reads one record and queues what it holds.
+    fn advance(&mut self) -> Result<(), TraceError> {
+        let next = self
+            .records
+            .next()
+            .map_err(|source| TraceError::io("read", source, &self.path))?;
+        match next {
+            Next::Record {
+                offset,
+                opcode,
+                data,
+            } => return self.record(offset, opcode, &data),
+            Next::Damaged {
+                offset,
+                lost,
+                reason,
+            } => self.damaged(offset, lost, reason),
+            Next::CutShort { offset, lost } => {
+                self.ended = true;
+                let path = self.path.clone();
+                self.ready
+                    .push_back(Err(TraceError::CutShort { offset, lost, path }));
+            }
+            Next::End => self.ended = true,
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, offset: u64, opcode: u8, data: &[u8]) -> Result<(), TraceError> {
+        let understood = match opcode {
+            opcode::CHUNK => {
+                if let Err(reason) = self.chunk(data) {
+                    self.damaged(offset, data.len() as u64, reason);
+                }
+                true
+            }
+            opcode::HEADER => {
+                if let Some(profile) = framing::parse_header(data)
+                    && profile != PROFILE
+                {
+                    return Err(TraceError::NotATrace {
+                        found: format!("an MCAP file of the profile `{profile}`"),
+                        remedy: "only files recorded by Glovebox have frames to show",
+                        path: self.path.clone(),
+                    });
+                }
+                true
+            }
+            opcode::METADATA => self.metadata(data)?,
+            opcode::ATTACHMENT => self.attachment(data).is_some(),
+            _ => true,
+        };
+        if !understood {
+            let reason = format!("a record of opcode {opcode:#04x} makes no sense");
+            self.damaged(offset, data.len() as u64, reason);
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, offset: u64, lost: u64, reason: String) {
+        let path = self.path.clone();
+        self.ready.push_back(Err(TraceError::Damaged {
+            offset,
+            lost,
+            reason,
+            path,
+        }));
+    }
+
+    fn metadata(&mut self, data: &[u8]) -> Result<bool, TraceError> {
+        let Some((name, entries)) = framing::parse_metadata(data) else {
+            return Ok(false);
+        };
+        let entry = |key: &str| entries.get(key).copied().unwrap_or_default().to_owned();
+        if name == PROFILE {
+            let format = entry("format").parse().unwrap_or(0);
+            if format > FORMAT_VERSION {
+                return Err(TraceError::NewerFormat {
+                    found: format,
+                    supported: FORMAT_VERSION,
+                    path: self.path.clone(),
+                });
+            }
+            self.about.format = format;
+            self.about.app_version = entry("app");
+        } else if name == "plugin" {
+            let plugin = self.plugin(&entry("id"));
+            plugin.version = entry("version");
+            plugin.digest = entry("digest");
+            plugin.binding = serde_json::from_value(entry("binding").into()).ok();
+        }
+        Ok(true)
+    }
+
+    fn attachment(&mut self, data: &[u8]) -> Option<()> {
+        let (name, data) = framing::parse_attachment(data)?;
+        if let Some(id) = name.strip_suffix("/plugin.toml") {
+            self.plugin(id).manifest = Some(String::from_utf8_lossy(data).into_owned());
+        }
+        Some(())
+    }
+
+    fn plugin(&mut self, id: &str) -> &mut PluginRecord {
+        let plugins = &mut self.about.plugins;
+        let index = match plugins.iter().position(|plugin| plugin.id == id) {
+            Some(index) => index,
+            None => {
+                plugins.push(PluginRecord {
+                    id: id.to_owned(),
+                    version: String::new(),
+                    digest: String::new(),
+                    binding: None,
+                    manifest: None,
+                });
+                plugins.len() - 1
+            }
+        };
+        &mut plugins[index]
+    }
+
+    /// Queues the events of a chunk. A bad CRC queues none; a bad event loses itself only.
+    fn chunk(&mut self, data: &[u8]) -> Result<(), String> {
+        let mut messages = Vec::new();
+        let mut events_channel = self.events_channel;
+        framing::read_chunk(data, |opcode, data| match opcode {
+            opcode::MESSAGE => messages.extend(framing::parse_message(data)),
+            // Always 0 in our files, but another tool may have rewritten this one.
+            opcode::CHANNEL => {
+                if let Some((id, EVENTS_TOPIC)) = framing::parse_channel(data) {
+                    events_channel = id;
+                }
+            }
+            _ => {}
+        })?;
+        self.events_channel = events_channel;
+        let mut messages = messages.into_iter().peekable();
+        let mut bad = Ok(());
+        while let Some((channel, line)) = messages.next() {
+            if channel != events_channel {
+                bad = Err("a frame lacks its event".to_owned());
+                continue;
+            }
+            match parse_line(&line) {
+                Ok(Line::Gap { lost }) => self.about.lost_events += lost,
+                Ok(Line::Event(envelope)) => {
+                    let body = match envelope.what.follows() {
+                        Follows::Nothing => None,
+                        _ => messages.next_if(|(channel, _)| *channel != events_channel),
+                    };
+                    match self.event(envelope, body.map(|(_, data)| data)) {
+                        Ok(event) => self.ready.push_back(Ok(event)),
+                        Err(reason) => bad = Err(reason),
+                    }
+                }
+                Err(reason) => bad = Err(reason),
+            }
+        }
+        bad
+    }
+
+    fn event(&mut self, envelope: Envelope<'_>, body: Option<Bytes>) -> Result<Event, String> {
+        let part = match body {
+            Some(bytes) => Part::decode(envelope.what.follows(), &bytes)?,
+            None => Part::Nothing,
+        };
+        let id = match &self.last_plugin {
+            Some(id) if **id == *envelope.plugin => id.clone(),
+            _ => Arc::from(&*envelope.plugin),
+        };
+        self.last_plugin = Some(id.clone());
+        let event = envelope.join(id, part)?;
+        match &event.what {
+            What::Loaded {
+                version,
+                digest,
+                binding,
+                ..
+            } => {
+                let plugin = self.plugin(&event.plugin);
+                plugin.version.clone_from(version);
+                plugin.digest.clone_from(digest);
+                plugin.binding = Some(*binding);
+            }
+            What::Reloaded {
+                version, digest, ..
+            } => {
+                let plugin = self.plugin(&event.plugin);
+                plugin.version.clone_from(version);
+                plugin.digest.clone_from(digest);
+            }
+            _ => {}
+        }
+        Ok(event)
+    }
+}
+
+fn parse_line(line: &[u8]) -> Result<Line<'_>, String> {
+    serde_json::from_slice(line).map_err(|error| format!("an event makes no sense: {error}"))
+}
+
+impl Iterator for TraceReader {
+    type Item = Result<Event, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(item);
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.advance() {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+fn not_a_trace(start: &[u8], path: PathBuf) -> TraceError {
+    let (found, remedy) = match start {
+        [] => ("an empty file", "record or import one"),
+        [0xD4, 0xC3, 0xB2, 0xA1, ..]
+        | [0xA1, 0xB2, 0xC3, 0xD4, ..]
+        | [0x4D, 0x3C, 0xB2, 0xA1, ..]
+        | [0xA1, 0xB2, 0x3C, 0x4D, ..] => ("a pcap capture", "use `glovebox trace import`"),
+        [0x0A, 0x0D, 0x0D, 0x0A, ..] => ("a pcapng capture", "use `glovebox trace import`"),
+        [b'{', ..] => ("JSON", "use `glovebox trace import` for NDJSON"),
+        _ if mcap::MAGIC.starts_with(start) => ("cut off at once", "record it again"),
+        _ => ("an unknown format", "give a .mcap file"),
+    };
+    TraceError::NotATrace {
+        found: found.to_owned(),
+        remedy,
+        path,
+    }
+}
