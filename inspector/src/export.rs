@@ -1,6 +1,36 @@
-//! NDJSON out of events.
-use glovebox_events::Event;
+//! Events as NDJSON: one JSON object per line, for `jq`, scripts and [`import`](crate::import).
+//!
+//! Each line has `type` (what happened), `sequence`, `at` (nanoseconds since the Unix epoch),
+//! `plugin`, `instance`, `generation`, and what the type brings: a frame has `call`, `kind`,
+//! `header` (an object) and `payload` (a text) or `payload_hex` (anything that is no text). A
+//! header that JSON cannot hold exactly is there as `header_hex`, its CBOR, as well. A host call
+//! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`. Durations
+//! are in nanoseconds.
+//!
+//! ```
+//! use glovebox_abi::Frame;
+//! use glovebox_events::{CallId, Event, What};
+//! use glovebox_inspector::export;
+//!
+//! let frame = Frame::data(&b"hello"[..]);
+//! let what = What::FrameIn { call: CallId(1), frame };
+//! let event = Event { sequence: 0, at: 5, plugin: "echo".into(), instance: 0, generation: 1, what };
+//! let json = export::to_json(&event);
+//! assert_eq!(json["type"], "frame-in");
+//! assert_eq!(json["payload"], "hello");
+//! ```
+//!
+//! This module deliberately does not export to other formats yet.
+
 use std::io::{self, Write};
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::{Frame, Header};
+use glovebox_events::{Event, What};
+use serde_json::{Map, Value as Json};
+
+use crate::decode::{self, from_json};
+use crate::trace::wire::{Body, host_call_value};
 
 /// Writes one event as one line of JSON.
 ///
@@ -8,5 +38,65 @@ use std::io::{self, Write};
 ///
 /// If `out` refuses.
 pub fn write_ndjson(event: &Event, out: &mut impl Write) -> io::Result<()> {
-    todo!()
+    serde_json::to_writer(&mut *out, &to_json(event))?;
+    out.write_all(b"\n")
+}
+
+/// One event as a JSON object.
+pub fn to_json(event: &Event) -> Json {
+    let mut line = Map::from_iter([
+        ("sequence".to_owned(), event.sequence.into()),
+        ("at".to_owned(), event.at.into()),
+        ("plugin".to_owned(), (*event.plugin).into()),
+        ("instance".to_owned(), event.instance.into()),
+        ("generation".to_owned(), event.generation.into()),
+    ]);
+    // The body is `{"frame-in": {…}}`, or a text for what has no fields.
+    let (name, fields) = match serde_json::to_value(Body::of(&event.what)) {
+        Ok(Json::Object(body)) => body.into_iter().next().unwrap_or_default(),
+        Ok(Json::String(name)) => (name, Json::Null),
+        // Only maps with keys that are no texts cannot be written, and there are none.
+        _ => (String::new(), Json::Null),
+    };
+    line.insert("type".to_owned(), name.into());
+    if let Json::Object(fields) = fields {
+        line.extend(fields);
+    }
+    match &event.what {
+        What::FrameIn { frame, .. } | What::FrameOut { frame, .. } => {
+            line.extend(frame_fields(frame));
+        }
+        What::HostCall { host_call, .. } => {
+            if let Json::Object(fields) = decode::to_json(&host_call_value(host_call)) {
+                line.extend(fields);
+            }
+        }
+        _ => {}
+    }
+    Json::Object(line)
+}
+
+fn frame_fields(frame: &Frame) -> Map<String, Json> {
+    let mut fields = Map::new();
+    fields.insert("kind".to_owned(), frame.kind.to_string().into());
+    let header = decode::header_json(frame);
+    if !is_exact(&frame.header, &header) {
+        let hex = decode::hex(frame.header.as_bytes());
+        fields.insert("header_hex".to_owned(), hex.into());
+    }
+    fields.insert("header".to_owned(), header);
+    let (key, payload) = match std::str::from_utf8(&frame.payload) {
+        Ok(text) => ("payload", text.to_owned()),
+        Err(_) => ("payload_hex", decode::hex(&frame.payload)),
+    };
+    fields.insert(key.to_owned(), payload.into());
+    fields
+}
+
+/// True if the header can be made from its JSON again, byte by byte.
+fn is_exact(header: &Header, json: &Json) -> bool {
+    match from_json(json) {
+        Value::Map(entries) => Header::from_entries(entries) == *header,
+        _ => false,
+    }
 }

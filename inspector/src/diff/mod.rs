@@ -1,6 +1,31 @@
 //! What is different between two runs.
+//!
+//! A [`Run`] is made from the events of a trace or of a replay; [`diff`] aligns the calls of two
+//! runs and compares what came out, value by value where frames hold JSON or CBOR.
+//!
+//! Calls belong together if their input has the same header `id` and no other call has it;
+//! otherwise if their inputs are equal and stand in the same order; otherwise if they stand in the
+//! same place between calls that belong together.
+//!
+//! ```
+//! use glovebox_inspector::diff::{DiffOptions, Run, diff};
+//!
+//! let options = DiffOptions {
+//!     ignore: vec!["/payload/*/time".parse()?],
+//!     ..DiffOptions::default()
+//! };
+//! let found = diff(&Run::default(), &Run::default(), &options);
+//! assert!(found.is_same());
+//! # Ok::<(), glovebox_inspector::diff::PathPatternError>(())
+//! ```
+//!
+//! This module deliberately does not say which differences are good: a person accepts or rejects.
+
+mod align;
+mod compare;
 mod path;
 mod run;
+mod text;
 
 use std::time::Duration;
 
@@ -76,15 +101,41 @@ pub struct Entry {
 
 /// Number of calls per class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[allow(missing_docs)]
 pub struct Counts {
+    /// Of [`Class::Same`].
     pub same: usize,
+    /// Of [`Class::Changed`].
     pub changed: usize,
+    /// Of [`Class::Outcome`].
     pub outcome: usize,
+    /// Of [`Class::Order`].
     pub order: usize,
+    /// Of [`Class::Slower`].
     pub slower: usize,
+    /// Of [`Class::Missing`].
     pub missing: usize,
+    /// Of [`Class::Extra`].
     pub extra: usize,
+}
+
+impl Counts {
+    fn add(&mut self, class: Class) {
+        let count = match class {
+            Class::Same => &mut self.same,
+            Class::Changed => &mut self.changed,
+            Class::Outcome => &mut self.outcome,
+            Class::Order => &mut self.order,
+            Class::Slower => &mut self.slower,
+            Class::Missing => &mut self.missing,
+            Class::Extra => &mut self.extra,
+        };
+        *count += 1;
+    }
+
+    /// Calls that are not the same.
+    pub fn different(&self) -> usize {
+        self.changed + self.outcome + self.order + self.slower + self.missing + self.extra
+    }
 }
 
 /// What is different between two runs.
@@ -103,15 +154,68 @@ pub struct Diff {
 impl Diff {
     /// True if nothing is different.
     pub fn is_same(&self) -> bool {
-        todo!()
+        self.counts.different() == 0
     }
+
     /// Text for people: one block per call that is different, then one sentence with counts.
     pub fn to_text(&self) -> String {
-        todo!()
+        text::render(self)
+    }
+
+    /// The sentence with counts.
+    pub fn summary(&self) -> String {
+        text::summary(&self.counts)
+    }
+}
+
+impl Class {
+    /// The name in texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Same => "same",
+            Class::Changed => "changed",
+            Class::Outcome => "outcome",
+            Class::Order => "order",
+            Class::Slower => "slower",
+            Class::Missing => "missing",
+            Class::Extra => "extra",
+        }
     }
 }
 
 /// Compares two runs, call by call.
 pub fn diff(before: &Run, after: &Run, options: &DiffOptions) -> Diff {
-    todo!()
+    let mut counts = Counts::default();
+    let mut entries = Vec::new();
+    for pair in align::align(before, after) {
+        let calls = (
+            pair.before.map(|index| &before.calls[index]),
+            pair.after.map(|index| &after.calls[index]),
+        );
+        let (class, changes) = match calls {
+            (Some(before), Some(after)) => compare::calls(before, after, options),
+            (Some(_), None) => (Class::Missing, Vec::new()),
+            _ => (Class::Extra, Vec::new()),
+        };
+        counts.add(class);
+        let plugin = calls.0.or(calls.1).map(|call| call.plugin.to_string());
+        entries.push(Entry {
+            class,
+            plugin: plugin.unwrap_or_default(),
+            before: pair.before,
+            after: pair.after,
+            call_before: calls.0.map(|call| call.id),
+            call_after: calls.1.map(|call| call.id),
+            changes,
+        });
+    }
+    Diff {
+        before: before.name.clone(),
+        after: after.name.clone(),
+        counts,
+        entries,
+    }
 }
+
+#[cfg(test)]
+mod tests;

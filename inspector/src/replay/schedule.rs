@@ -65,10 +65,7 @@ impl Schedule {
         let due_at = match self.pace {
             Pace::Max => Duration::ZERO,
             Pace::Original => *offset,
-            Pace::Times(factor) => {
-                let scaled = Duration::try_from_secs_f64(offset.as_secs_f64() / factor);
-                scaled.unwrap_or(*offset)
-            }
+            Pace::Times(factor) => scaled(*offset, factor),
             Pace::Step if self.steps == 0 => return Due::OnStep,
             Pace::Step => {
                 self.steps -= 1;
@@ -102,10 +99,7 @@ impl Schedule {
         let last = self.offsets.last().copied().unwrap_or_default();
         let offset = self.offsets.get(self.sent).copied().unwrap_or(last);
         match self.pace {
-            Pace::Times(factor) => {
-                let scaled = Duration::try_from_secs_f64(offset.as_secs_f64() / factor);
-                scaled.unwrap_or(offset)
-            }
+            Pace::Times(factor) => scaled(offset, factor),
             _ => offset,
         }
     }
@@ -114,4 +108,8 @@ impl Schedule {
     pub fn progress(&self) -> (usize, usize) {
         (self.sent, self.offsets.len())
     }
+}
+
+fn scaled(offset: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(offset.as_secs_f64() / factor).unwrap_or(offset)
 }

@@ -196,3 +196,6 @@ impl Store {
         self.counters.bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

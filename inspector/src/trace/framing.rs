@@ -20,9 +20,10 @@ pub(super) mod opcode {
     pub(crate) const CHANNEL: u8 = 0x04;
     pub(crate) const MESSAGE: u8 = 0x05;
     pub(crate) const CHUNK: u8 = 0x06;
+    pub(crate) const MESSAGE_INDEX: u8 = 0x07;
     pub(crate) const ATTACHMENT: u8 = 0x09;
     pub(crate) const METADATA: u8 = 0x0C;
-    pub(crate) const LAST: u8 = 0x0F;
+    pub(crate) const DATA_END: u8 = 0x0F;
 }
 
 /// Opcode and length.
@@ -57,6 +58,8 @@ pub(super) struct Records<R> {
     source: R,
     offset: u64,
     size: u64,
+    /// The end of the data was read, so only indexes and the footer may follow.
+    summary: bool,
     /// A footer was read, so only the end mark may follow.
     footer: bool,
     complete: bool,
@@ -70,6 +73,7 @@ impl<R: Read + Seek> Records<R> {
             source,
             offset: MAGIC.len() as u64,
             size,
+            summary: false,
             footer: false,
             complete: false,
             ended: false,
@@ -104,7 +108,7 @@ impl<R: Read + Seek> Records<R> {
         self.source.read_exact(&mut prefix)?;
         let [opcode, length @ ..] = prefix;
         let length = u64::from_le_bytes(length);
-        if opcode == 0 || opcode > opcode::LAST {
+        if opcode == 0 || opcode > opcode::DATA_END {
             return self.resume_after(offset, format!("no record has the opcode {opcode:#04x}"));
         }
         if length > remaining - PREFIX || length > MAX_RECORD {
@@ -116,16 +120,36 @@ impl<R: Read + Seek> Records<R> {
             // The file became shorter while it was read.
             return self.cut_short();
         }
-        if opcode == opcode::CHUNK && !chunk_adds_up(&data) {
-            return self.resume_after(offset, "the parts of a chunk do not add up".to_owned());
+        if !self.is_plausible(opcode, &data) {
+            let reason = format!("a record of opcode {opcode:#04x} does not add up");
+            return self.resume_after(offset, reason);
         }
         self.offset += PREFIX + length;
+        self.summary |= opcode == opcode::DATA_END;
         self.footer = opcode == opcode::FOOTER;
         Ok(Next::Record {
             offset,
             opcode,
             data,
         })
+    }
+
+    /// True if a record is what it says. One that is not has a damaged length, most likely, and
+    /// then nothing after it can be trusted.
+    fn is_plausible(&self, opcode: u8, data: &[u8]) -> bool {
+        match opcode {
+            opcode::CHUNK => chunk_length(data) == Some(data.len() as u64),
+            opcode::HEADER => self.offset == MAGIC.len() as u64 && parse_header(data).is_some(),
+            opcode::METADATA => parse_metadata(data).is_some(),
+            opcode::ATTACHMENT => parse_attachment(data).is_some(),
+            opcode::MESSAGE_INDEX => {
+                u32_at(data, 2).is_some_and(|size| data.len() - 6 == size as usize)
+            }
+            opcode::DATA_END => data.len() == 4,
+            opcode::FOOTER => data.len() == 20,
+            // Indexes, which nothing needs.
+            _ => self.summary,
+        }
     }
 
     fn end_mark(&mut self) -> io::Result<Next> {
@@ -139,7 +163,9 @@ impl<R: Read + Seek> Records<R> {
             self.offset = self.size;
             return Ok(Next::End);
         }
-        self.cut_short()
+        // It only looked like a footer, or the file ends in the middle of the mark.
+        self.footer = false;
+        self.resume_after(self.offset, "no end mark follows the footer".to_owned())
     }
 
     fn cut_short(&mut self) -> io::Result<Next> {
@@ -233,10 +259,6 @@ fn chunk_length(head: &[u8]) -> Option<u64> {
     ((CHUNK_HEAD + name_length + 8) as u64).checked_add(compressed)
 }
 
-fn chunk_adds_up(data: &[u8]) -> bool {
-    chunk_length(data) == Some(data.len() as u64)
-}
-
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
@@ -299,7 +321,9 @@ pub(super) fn parse_channel(data: &[u8]) -> Option<(u16, &str)> {
 
 /// The profile of a header record.
 pub(super) fn parse_header(data: &[u8]) -> Option<&str> {
-    Some(text_at(data)?.0)
+    let (profile, rest) = text_at(data)?;
+    let (_library, rest) = text_at(rest)?;
+    rest.is_empty().then_some(profile)
 }
 
 /// The name and the entries of a metadata record.
@@ -307,7 +331,9 @@ pub(super) fn parse_metadata(data: &[u8]) -> Option<(&str, BTreeMap<&str, &str>)
     let (name, rest) = text_at(data)?;
     let mut entries = BTreeMap::new();
     let (length, mut rest) = rest.split_first_chunk()?;
-    rest = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    if rest.len() != u32::from_le_bytes(*length) as usize {
+        return None;
+    }
     while !rest.is_empty() {
         let (key, after) = text_at(rest)?;
         let (value, after) = text_at(after)?;
@@ -323,7 +349,8 @@ pub(super) fn parse_attachment(data: &[u8]) -> Option<(&str, &[u8])> {
     let (_media_type, rest) = text_at(rest)?;
     let (length, rest) = rest.split_first_chunk()?;
     let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-    Some((name, rest.get(..length)?))
+    // A CRC follows.
+    (length.checked_add(4) == Some(rest.len())).then(|| (name, &rest[..length]))
 }
 
 /// A text with its length in front, and what follows it.

@@ -10,7 +10,7 @@ use mcap::records::MessageHeader;
 use mcap::write::NoSeek;
 
 use super::wire::{self, Envelope, Line};
-use super::{EVENTS_TOPIC, FORMAT_VERSION, PROFILE, TraceError};
+use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, TraceError};
 
 /// Bytes of a chunk before compression, unless a single event is larger.
 const CHUNK_LIMIT: usize = 256 << 10;
@@ -240,7 +240,6 @@ impl Topic {
 /// write fail.
 pub(super) struct Encoder<W: Write> {
     mcap: mcap::Writer<NoSeek<W>>,
-    events_channel: u16,
     channels: HashMap<(Arc<str>, Topic), u16>,
     /// Bytes in the open chunk.
     chunk: usize,
@@ -279,10 +278,10 @@ impl<W: Write> Encoder<W> {
                 ("app", app_version.to_owned()),
             ]),
         })?;
-        let events_channel = mcap.add_channel(0, EVENTS_TOPIC, "json", &BTreeMap::new())?;
+        let none = BTreeMap::new();
+        mcap.add_channel_with_id(EVENTS_CHANNEL, 0, EVENTS_TOPIC, "json", &none)?;
         Ok(Encoder {
             mcap,
-            events_channel,
             channels: HashMap::new(),
             chunk: EVENTS_TOPIC.len() + CHANNEL_OVERHEAD,
             events: 0,
@@ -330,7 +329,7 @@ impl<W: Write> Encoder<W> {
             publish_time: event.at,
         };
         self.mcap
-            .write_to_known_channel(&header(self.events_channel), &self.line)?;
+            .write_to_known_channel(&header(EVENTS_CHANNEL), &self.line)?;
         if let Some(channel) = body_channel {
             self.mcap
                 .write_to_known_channel(&header(channel), &self.body)?;
@@ -343,7 +342,7 @@ impl<W: Write> Encoder<W> {
         self.line = format!("{{\"gap\":{{\"lost\":{lost}}}}}").into_bytes();
         self.make_room(self.line.len() + MESSAGE_OVERHEAD)?;
         let header = MessageHeader {
-            channel_id: self.events_channel,
+            channel_id: EVENTS_CHANNEL,
             sequence: 0,
             log_time: 0,
             publish_time: 0,

@@ -1,0 +1,190 @@
+use std::time::Duration;
+
+use etherparse::PacketBuilder;
+use glovebox_abi::Frame;
+use glovebox_events::{CallId, What};
+use pcap_file::DataLink;
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
+
+use super::*;
+use crate::{decode, export};
+
+fn import_bytes(bytes: &[u8]) -> Result<(Vec<Event>, ImportReport), ImportError> {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("input");
+    std::fs::write(&path, bytes).expect("a file for the test");
+    let mut events = Vec::new();
+    let report = import::<ImportError>(&path, |event| {
+        events.push(event);
+        Ok(())
+    })?;
+    Ok((events, report))
+}
+
+fn pcap(link: DataLink, packets: &[&[u8]]) -> Vec<u8> {
+    let header = PcapHeader {
+        datalink: link,
+        ..PcapHeader::default()
+    };
+    let mut writer = PcapWriter::with_header(Vec::new(), header).expect("memory takes all");
+    for (second, data) in packets.iter().enumerate() {
+        let time = Duration::new(second as u64, 5000);
+        let packet = PcapPacket::new(time, data.len() as u32, data);
+        writer.write_packet(&packet).expect("memory takes all");
+    }
+    writer.into_writer()
+}
+
+fn udp(payload: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2([0; 6], [0; 6])
+        .ipv4([127, 0, 0, 1], [127, 0, 0, 2], 64)
+        .udp(4000, 53);
+    let mut packet = Vec::new();
+    builder
+        .write(&mut packet, payload)
+        .expect("memory takes all");
+    packet
+}
+
+fn frame_of(event: &Event) -> &Frame {
+    match &event.what {
+        What::FrameIn { frame, .. } => frame,
+        other => panic!("{other:?} is no packet"),
+    }
+}
+
+#[test]
+fn packets_become_frames() {
+    fn check(link: DataLink, packet: &[u8], header: serde_json::Value, payload: &[u8]) {
+        let (events, report) = import_bytes(&pcap(link, &[packet])).expect("it is a capture");
+        assert_eq!(report.events, 1);
+        assert_eq!(report.cut_short, None);
+        let frame = frame_of(&events[0]);
+        assert_eq!(events[0].at, 5000);
+        assert_eq!(&*events[0].plugin, CAPTURE_PLUGIN);
+        let mut found = decode::header_json(frame);
+        for (key, value) in header.as_object().expect("the test writes objects") {
+            let found = found[key].take();
+            assert_eq!(found, *value, "{key} of {link:?}");
+        }
+        assert_eq!(frame.payload, payload);
+    }
+    let packet = udp(b"query");
+    let whole = serde_json::json!({
+        "src": "127.0.0.1", "dst": "127.0.0.2", "src-port": 4000, "dst-port": 53,
+        "protocol": "udp", "length": packet.len(), "captured": packet.len(), "time": 5000,
+    });
+    let inner = serde_json::json!({"src": "127.0.0.1", "dst-port": 53, "protocol": "udp"});
+    check(DataLink::ETHERNET, &packet, whole, b"query");
+    check(DataLink::RAW, &packet[14..], inner.clone(), b"query");
+    let mut cooked = vec![0; 14];
+    cooked.extend([0x08, 0x00]);
+    cooked.extend(&packet[14..]);
+    check(DataLink::LINUX_SLL, &cooked, inner.clone(), b"query");
+    let mut cooked = vec![0x08, 0x00];
+    cooked.extend([0; 18]);
+    cooked.extend(&packet[14..]);
+    check(DataLink::LINUX_SLL2, &cooked, inner, b"query");
+    let mut echo = Vec::new();
+    PacketBuilder::ipv4([1, 2, 3, 4], [5, 6, 7, 8], 9)
+        .icmpv4_echo_request(1, 2)
+        .write(&mut echo, b"ping")
+        .expect("memory takes all");
+    let header = serde_json::json!({"dst": "5.6.7.8", "protocol": "icmp"});
+    check(DataLink::RAW, &echo, header, &echo);
+    check(
+        DataLink::ETHERNET,
+        b"junk",
+        serde_json::json!({"length": 4}),
+        b"junk",
+    );
+}
+
+#[test]
+fn captures_that_are_cut_short_give_what_they_have() {
+    let whole = pcap(DataLink::ETHERNET, &[&udp(b"one"), &udp(b"two")]);
+    let (events, report) = import_bytes(&whole[..whole.len() - 1]).expect("it is a capture");
+    assert_eq!(events.len(), 1);
+    assert!(report.cut_short.is_some());
+    for end in 0..whole.len() {
+        // Never a panic; an error only before the first packet.
+        let result = import_bytes(&whole[..end]);
+        assert!(result.is_ok() || end < 24, "cut at {end}: {result:?}");
+    }
+}
+
+#[test]
+fn pcapng_is_read() {
+    use pcap_file::pcapng::PcapNgWriter;
+    use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
+    use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
+    let packet = udp(b"query");
+    let mut writer = PcapNgWriter::new(Vec::new()).expect("memory takes all");
+    let interface = InterfaceDescriptionBlock::new(DataLink::ETHERNET, 65_535);
+    writer
+        .write_pcapng_block(interface)
+        .expect("memory takes all");
+    let block = EnhancedPacketBlock {
+        interface_id: 0,
+        timestamp: Duration::from_micros(7),
+        original_len: packet.len() as u32,
+        data: packet.as_slice().into(),
+        options: Vec::new(),
+    };
+    writer.write_pcapng_block(block).expect("memory takes all");
+    let bytes = writer.into_inner();
+    let (events, report) = import_bytes(&bytes).expect("it is a capture");
+    assert_eq!(report.format, Format::PcapNg);
+    assert_eq!(&frame_of(&events[0]).payload[..], b"query");
+    for end in 0..bytes.len() {
+        // Never a panic.
+        let _ = import_bytes(&bytes[..end]);
+    }
+}
+
+#[test]
+fn other_files_are_refused() {
+    fn check(bytes: &[u8], expected: &str) {
+        let error = import_bytes(bytes)
+            .expect_err("it is no capture")
+            .to_string();
+        assert!(
+            error.contains(expected),
+            "{error:?} does not say {expected:?}"
+        );
+    }
+    check(b"", "an empty file");
+    check(b"hello", "an unknown format");
+    check(mcap::MAGIC, "needs no import");
+    check(&[0xD4, 0xC3, 0xB2, 0xA1, 2], "damaged pcap file");
+    check(b"{\"payload\": \"x\"}\n{", "line 2");
+    check(b"{\"kind\": \"dta\"}", "not a frame kind");
+    check(b"{\"type\": \"flown\"}", "flown");
+    check(b"{\"payload_hex\": \"0\"}", "not hexadecimal");
+}
+
+#[test]
+fn frames_can_be_written_by_hand() {
+    let text = b"{\"payload\": \"hi\"}\n\n{\"kind\": \"control\", \"header\": {\"id\": 7}, \"payload\": {\"a\": 1}}";
+    let (events, _) = import_bytes(text).expect("it is NDJSON");
+    assert_eq!(&frame_of(&events[0]).payload[..], b"hi");
+    assert_eq!(frame_of(&events[1]).header.get_integer("id"), Some(7));
+    assert_eq!(&frame_of(&events[1]).payload[..], b"{\"a\":1}");
+    assert!(matches!(
+        events[1].what,
+        What::FrameIn {
+            call: CallId(2),
+            ..
+        }
+    ));
+}
+
+#[test]
+fn every_event_survives_ndjson() {
+    for event in crate::trace::sample::events() {
+        let mut line = Vec::new();
+        export::write_ndjson(&event, &mut line).expect("memory takes all");
+        let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(events, [event]);
+    }
+}

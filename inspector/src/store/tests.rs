@@ -1,0 +1,210 @@
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::{Frame, LogLevel, Permission, ServiceError};
+use glovebox_events::{Event, HostCall, Outcome, Timing, What};
+
+use super::*;
+use crate::trace::{TraceWriter, sample};
+
+fn event(sequence: u64, what: What) -> Event {
+    Event {
+        sequence,
+        at: 1_000_000 + sequence * 1000,
+        plugin: "echo".into(),
+        instance: 0,
+        generation: 1,
+        what,
+    }
+}
+
+fn frame_in(sequence: u64, call: u64, size: usize) -> Event {
+    let (call, frame) = (CallId(call), Frame::data(vec![0; size]));
+    event(sequence, What::FrameIn { call, frame })
+}
+
+fn ended(sequence: u64, call: u64, outcome: Outcome) -> Event {
+    let timing = Timing {
+        guest: Duration::from_millis(3),
+        ..Timing::default()
+    };
+    let what = What::CallEnded {
+        call: CallId(call),
+        outcome,
+        timing,
+        bytes_in: 0,
+        bytes_out: 0,
+        frames_out: 0,
+        memory: Some(7),
+    };
+    event(sequence, what)
+}
+
+fn host_call(
+    sequence: u64,
+    call: u64,
+    service: &'static str,
+    result: Result<Value, ServiceError>,
+) -> Event {
+    let host_call = HostCall {
+        service: service.into(),
+        permission: Permission::Log,
+        arguments: Value::Array(vec![Value::Integer(3), Value::Text("careful".into())]),
+        result,
+        took: Duration::ZERO,
+    };
+    let call = Some(CallId(call));
+    event(sequence, What::HostCall { call, host_call })
+}
+
+#[test]
+fn rows_show_how_their_call_ended() {
+    fn check(outcome: Outcome, name: &str, is_error: bool) {
+        let mut store = Store::default();
+        store.ingest(&frame_in(0, 1, 10));
+        assert_eq!(store.row(0).expect("it came").status.name(), "pending");
+        let version = store.version();
+        store.ingest(&ended(3, 1, outcome));
+        assert!(store.version() > version);
+        let row = store.row(0).expect("it came");
+        assert_eq!(row.status.name(), name);
+        assert_eq!(row.status.is_error(), is_error);
+        assert_eq!(row.latency, Some(Duration::from_millis(3)));
+        assert_eq!(row.size(), 22);
+        let call = store.call(CallId(1)).expect("it came");
+        assert_eq!(
+            (call.rows.as_slice(), call.memory),
+            (&[RowId(0)][..], Some(7))
+        );
+        assert_eq!(store.missing(), 2);
+    }
+    check(Outcome::Completed, "completed", false);
+    check(Outcome::Cancelled, "cancelled", true);
+}
+
+#[test]
+fn times_count_from_the_first_event_and_the_row_before() {
+    let mut store = Store::default();
+    store.ingest(&event(0, What::Unloaded));
+    store.ingest(&frame_in(2, 1, 0));
+    store.ingest(&frame_in(5, 2, 0));
+    let times: Vec<_> = store
+        .rows()
+        .map(|row| (row.since_start.as_micros(), row.since_previous.as_micros()))
+        .collect();
+    assert_eq!(times, [(2, 0), (5, 3)]);
+}
+
+#[test]
+fn logs_and_denials_are_listed() {
+    let mut store = Store::default();
+    store.ingest(&frame_in(0, 1, 0));
+    store.ingest(&host_call(1, 1, "log", Ok(Value::Null)));
+    store.ingest(&host_call(2, 1, "kv-get", Err(ServiceError::Denied)));
+    let line = store.log_of(CallId(1)).next().expect("it was logged");
+    assert_eq!(
+        (line.level, line.message.as_str()),
+        (LogLevel::Warn, "careful")
+    );
+    assert_eq!(store.denials()[0].service, "kv-get");
+    assert!(store.row(0).expect("it came").denied);
+    assert_eq!(store.call(CallId(1)).expect("it came").host_calls.len(), 2);
+}
+
+#[test]
+fn eviction_is_bounded_and_counted() {
+    let limits = StoreLimits {
+        bytes: 100_000,
+        list: 3,
+    };
+    let mut store = Store::new(limits);
+    for call in 0..1000 {
+        store.ingest(&frame_in(3 * call, call, 1000));
+        store.ingest(&host_call(3 * call + 1, call, "log", Ok(Value::Null)));
+        store.ingest(&ended(3 * call + 2, call, Outcome::Completed));
+        assert!(store.bytes() <= limits.bytes);
+    }
+    assert!(store.len() > 10);
+    assert_eq!(store.len() as u64 + store.evicted(), 1000);
+    assert_eq!(store.calls.len(), store.len());
+    assert_eq!(store.log().len(), 3);
+    assert_eq!(store.evicted_entries(), 997);
+    assert_eq!(store.missing(), 0);
+    let last = RowId(999);
+    assert_eq!(store.index_of(last), Some(store.len() - 1));
+    assert_eq!(store.row_by_id(last).map(|row| row.call), Some(CallId(999)));
+    assert_eq!(store.row_by_id(RowId(0)).map(|row| row.id), None);
+    store.clear();
+    assert_eq!((store.len(), store.bytes(), store.evicted()), (0, 0, 0));
+    store.ingest(&frame_in(3000, 1000, 0));
+    assert_eq!(store.row(0).map(|row| row.id), Some(RowId(1000)));
+    // A frame larger than the store is kept until the next one comes.
+    store.ingest(&frame_in(3001, 1001, 200_000));
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn notices_read_well() {
+    fn check(at: usize, kind: NoticeKind, expected: &str) {
+        let mut store = Store::default();
+        sample::events()
+            .iter()
+            .for_each(|event| store.ingest(event));
+        assert_eq!(
+            (
+                store.notices()[at].kind,
+                store.notices()[at].message.as_str()
+            ),
+            (kind, expected)
+        );
+    }
+    check(0, NoticeKind::Phase, "found → loaded: asked for");
+    check(
+        1,
+        NoticeKind::Loaded,
+        "loaded version 1.3.0 (frame ABI) in 2 ms, from the cache",
+    );
+    check(
+        2,
+        NoticeKind::Failure,
+        "could not be loaded, at stage parse manifest: no",
+    );
+    check(
+        3,
+        NoticeKind::Loaded,
+        "reloaded (file changed): generation 1 → 2, version 1.4.0, in 5 ms",
+    );
+    check(
+        4,
+        NoticeKind::Failure,
+        "reload (requested) was refused at stage probe, generation 2 runs on: no",
+    );
+    check(5, NoticeKind::Policy, "policy changed: kv granted");
+    check(6, NoticeKind::Loaded, "unloaded");
+}
+
+#[test]
+fn traces_fill_a_store() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("a.mcap");
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    for event in sample::events() {
+        writer.write(&event).expect("there is space");
+    }
+    writer.finish().expect("there is space");
+    let mut seen = (0, 0);
+    let mut progress = |done, all| seen = (done, all);
+    let cancel = AtomicBool::new(false);
+    let loaded =
+        load(&path, StoreLimits::default(), &mut progress, &cancel).expect("it is a trace");
+    assert_eq!(loaded.store.len(), 3);
+    assert_eq!(
+        loaded.store.reloads("echo").count() + loaded.store.reloads("redact").count(),
+        2
+    );
+    assert!(seen.0 > 0 && seen.0 <= seen.1, "{seen:?}");
+    cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+    let cancelled = load(&path, StoreLimits::default(), &mut |_, _| {}, &cancel);
+    assert!(matches!(cancelled, Err(LoadError::Cancelled)));
+}

@@ -1,0 +1,445 @@
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use glovebox_abi::Frame;
+use glovebox_events::{Binding, CallId, Event, Sink, What};
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use super::writer::Encoder;
+use super::*;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+fn input(sequence: u64, payload: impl Into<bytes::Bytes>) -> Event {
+    Event {
+        sequence,
+        at: 1000 + sequence,
+        plugin: if sequence.is_multiple_of(2) {
+            "echo".into()
+        } else {
+            "stats".into()
+        },
+        instance: 0,
+        generation: 1,
+        what: What::FrameIn {
+            call: CallId(sequence + 1),
+            frame: Frame::data(payload),
+        },
+    }
+}
+
+/// A finished trace of `chunks` chunks with two events each.
+fn write_chunks(path: &Path, chunks: u64) -> Vec<Event> {
+    let mut writer = TraceWriter::create(path, "0.1.0").expect("the folder is empty");
+    let mut events = Vec::new();
+    for chunk in 0..chunks {
+        for event in [
+            input(2 * chunk, &b"hello"[..]),
+            input(2 * chunk + 1, vec![7; 40]),
+        ] {
+            writer.write(&event).expect("there is space");
+            events.push(event);
+        }
+        writer.flush().expect("there is space");
+    }
+    writer.finish().expect("there is space");
+    events
+}
+
+/// The events that can be read, and the damage.
+fn read(path: &Path) -> Result<(Vec<Event>, Vec<TraceError>), TraceError> {
+    let mut events = Vec::new();
+    let mut damage = Vec::new();
+    for item in TraceReader::open(path)? {
+        match item {
+            Ok(event) => events.push(event),
+            Err(error) if error.is_damage() => damage.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((events, damage))
+}
+
+fn is_subsequence(part: &[Event], all: &[Event]) -> bool {
+    let mut all = all.iter();
+    part.iter().all(|event| all.any(|known| known == event))
+}
+
+#[test]
+fn every_event_survives_the_file() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let mut writer = TraceWriter::create(&path, "9.9.9").expect("the folder is empty");
+    let plugin = PluginRecord {
+        id: "redact".into(),
+        version: "1.0.0".into(),
+        digest: "abc".into(),
+        binding: Some(Binding::FrameAbi),
+        manifest: Some("[plugin]\nid = \"redact\"\n".into()),
+    };
+    writer.describe_plugin(&plugin).expect("there is space");
+    for event in sample::events() {
+        writer.write(&event).expect("there is space");
+    }
+    writer.write_gap(5).expect("there is space");
+    assert_eq!(writer.finish().expect("there is space"), path);
+    let (events, damage) = read(&path).expect("it is a trace");
+    assert_eq!(events, sample::events());
+    assert!(damage.is_empty(), "{damage:?}");
+
+    let report = check(&path).expect("it is a trace");
+    assert_eq!(report.problems, []);
+    let info = report.info;
+    assert_eq!(info.app_version, "9.9.9");
+    assert_eq!((info.events, info.frames_in, info.frames_out), (17, 2, 1));
+    assert_eq!((info.calls, info.errors, info.host_calls), (5, 4, 2));
+    assert_eq!((info.lost_events, info.complete, info.format), (5, true, 1));
+    assert_eq!(info.duration().as_nanos(), 16);
+    assert_eq!(info.plugins[0], plugin);
+    assert_eq!(info.plugins[1].version, "1.4.0");
+}
+
+#[test]
+fn foreign_tools_see_exact_frames() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let events = write_chunks(&path, 1);
+    let bytes = std::fs::read(&path).expect("it was written");
+    let messages = mcap::MessageStream::new(&bytes).expect("it is MCAP");
+    let frames: Vec<_> = messages
+        .map(|message| message.expect("it is good"))
+        .filter(|message| message.channel.topic == "/plugin/echo/in")
+        .collect();
+    let What::FrameIn { frame, .. } = &events[0].what else {
+        panic!("the test writes frames");
+    };
+    assert_eq!(&*frames[0].data, &frame.to_bytes()[..]);
+    assert_eq!(frames[0].log_time, events[0].at);
+}
+
+#[test]
+fn chunks_are_bounded_and_hold_large_frames() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    let sizes = [100_000, 100_000, 100_000, 3_000_000, 10];
+    let events: Vec<Event> = (0..)
+        .zip(sizes)
+        .map(|(n, size)| input(n, vec![9; size]))
+        .collect();
+    for event in &events {
+        writer.write(event).expect("there is space");
+    }
+    writer.finish().expect("there is space");
+    assert_eq!(read(&path).expect("it is a trace").0, events);
+    let bytes = std::fs::read(&path).expect("it was written");
+    let summary = mcap::Summary::read(&bytes)
+        .expect("it is MCAP")
+        .expect("it is finished");
+    let chunks = summary
+        .chunk_indexes
+        .iter()
+        .map(|chunk| chunk.uncompressed_size);
+    let large = chunks.filter(|size| *size > 256 << 10).count();
+    // The first chunk announces the events, so that a file is readable from the start on.
+    assert_eq!((summary.chunk_indexes.len(), large), (5, 1));
+}
+
+#[test]
+fn a_cut_loses_the_end_only() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let events = write_chunks(&path, 4);
+    let bytes = std::fs::read(&path).expect("it was written");
+    let cut = folder.path().join("cut.mcap");
+    let mut most = 0;
+    for end in 0..bytes.len() {
+        std::fs::write(&cut, &bytes[..end]).expect("there is space");
+        match read(&cut) {
+            Ok((found, damage)) => {
+                assert_eq!(found, events[..found.len()], "cut at {end}");
+                assert!(
+                    found.len() >= most,
+                    "cut at {end} reads less than a shorter cut"
+                );
+                assert!(
+                    matches!(damage.last(), Some(TraceError::CutShort { .. })),
+                    "cut at {end}"
+                );
+                most = found.len();
+            }
+            Err(error) => assert!(end < mcap::MAGIC.len(), "cut at {end}: {error}"),
+        }
+    }
+    assert_eq!(most, events.len());
+}
+
+#[test]
+fn a_flipped_bit_loses_one_chunk_at_most() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let events = write_chunks(&path, 4);
+    let bytes = std::fs::read(&path).expect("it was written");
+    let first_chunk = bytes
+        .windows(3)
+        .position(|window| window == b"lz4")
+        .expect("chunks are compressed")
+        - 41;
+    let flipped = folder.path().join("flipped.mcap");
+    let mut located = 0;
+    // Every byte, and in turn every bit of it.
+    for position in (0..bytes.len() * 8).step_by(7) {
+        let mut copy = bytes.clone();
+        copy[position / 8] ^= 1 << (position % 8);
+        std::fs::write(&flipped, &copy).expect("there is space");
+        match read(&flipped) {
+            Ok((found, damage)) => {
+                assert!(is_subsequence(&found, &events), "bit {position}");
+                assert!(
+                    found.len() >= events.len() - 2,
+                    "bit {position} loses {found:?}"
+                );
+                if found.len() < events.len() {
+                    assert!(!damage.is_empty(), "bit {position} loses events silently");
+                    located += 1;
+                }
+            }
+            Err(error) => assert!(position / 8 < first_chunk, "bit {position}: {error}"),
+        }
+    }
+    assert!(located > 0);
+}
+
+#[test]
+fn random_bytes_are_no_trace() {
+    proptest::proptest!(|(tail: Vec<u8>)| {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        let bytes = [mcap::MAGIC, &tail].concat();
+        std::fs::write(&path, bytes).expect("there is space");
+        let _ = read(&path);
+    });
+}
+
+#[test]
+fn other_files_are_explained() {
+    fn check(bytes: &[u8], expected: &str) {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        std::fs::write(&path, bytes).expect("there is space");
+        let error = read(&path).expect_err("it is no trace").to_string();
+        assert!(
+            error.contains(expected),
+            "{error:?} does not say {expected:?}"
+        );
+        assert!(
+            error.ends_with("a.mcap"),
+            "{error:?} does not end with the path"
+        );
+    }
+    check(b"", "an empty file");
+    check(
+        &[0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0],
+        "use `glovebox trace import`",
+    );
+    check(b"{\"payload\"", "NDJSON");
+    check(b"hello, world", "an unknown format");
+    let foreign = |profile: &str, metadata: [(&str, &str); 1]| {
+        let options = mcap::WriteOptions::new().profile(profile);
+        let mut writer = options
+            .create(io::Cursor::new(Vec::new()))
+            .expect("memory takes all");
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let metadata = mcap::records::Metadata {
+            name: "glovebox".to_owned(),
+            metadata: metadata.into_iter().collect(),
+        };
+        writer.write_metadata(&metadata).expect("memory takes all");
+        writer.finish().expect("memory takes all");
+        writer.into_inner().into_inner()
+    };
+    check(&foreign("ros2", [("format", "1")]), "profile `ros2`");
+    check(
+        &foreign("glovebox", [("format", "7")]),
+        "format 7, this version reads up to 1",
+    );
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    let second = TraceWriter::create(&path, "0.1.0");
+    assert!(
+        matches!(second, Err(TraceError::Exists { .. })),
+        "{second:?}"
+    );
+    std::fs::write(&path, "precious").expect("there is space");
+    let finished = writer.finish();
+    assert!(
+        matches!(finished, Err(TraceError::Exists { .. })),
+        "{finished:?}"
+    );
+    assert_eq!(std::fs::read(&path).expect("it is there"), b"precious");
+    let missing = TraceWriter::create(folder.path().join("no/folder.mcap"), "0.1.0");
+    assert!(matches!(missing, Err(TraceError::Io { .. })), "{missing:?}");
+}
+
+#[test]
+fn recovery_keeps_what_can_be_read() {
+    /// Cuts the trace there; says whether the recovered one has the same events.
+    fn check(cut: impl FnOnce(usize) -> usize, lossless: bool, expected: usize) {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        let events = write_chunks(&path, 3);
+        let mut bytes = std::fs::read(&path).expect("it was written");
+        bytes.truncate(cut(bytes.len()));
+        std::fs::write(&path, bytes).expect("there is space");
+        let out = folder.path().join("out.mcap");
+        let report = recover(&path, &out).expect("it is a trace");
+        assert_eq!(report.is_lossless(), lossless, "{report:?}");
+        let (found, damage) = read(&out).expect("it was recovered");
+        assert_eq!(found, events[..expected]);
+        assert!(damage.is_empty());
+        assert!(info(&out).expect("it was recovered").complete);
+    }
+    check(|size| size, true, 6);
+    check(|size| size - 3, false, 6);
+    check(|_| 9, false, 0);
+}
+
+/// Counts writes and fails from the Nth on.
+#[derive(Clone)]
+struct FailingDisk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    writes: Arc<AtomicUsize>,
+    fail_at: usize,
+}
+
+impl Write for FailingDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.writes.fetch_add(1, Ordering::Relaxed) >= self.fail_at {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        // Short writes are normal.
+        let taken = bytes.len().min(100);
+        self.bytes.lock().extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_flushed_survives_a_full_disk() {
+    let folder = folder();
+    let events: Vec<Event> = (0..6).map(|n| input(n, vec![n as u8; 200])).collect();
+    let mut fail_at = 0;
+    loop {
+        let disk = FailingDisk {
+            bytes: Arc::default(),
+            writes: Arc::default(),
+            fail_at,
+        };
+        let mut flushed = 0;
+        let mut write = || -> Result<(), writer::EncodeError> {
+            let mut encoder = Encoder::new(disk.clone(), "0.1.0")?;
+            for event in &events {
+                encoder.write(event)?;
+                encoder.flush()?;
+                flushed = encoder.flushed as usize;
+            }
+            encoder.finish()
+        };
+        let result = write();
+        let path: PathBuf = folder.path().join(format!("{fail_at}.mcap"));
+        std::fs::write(&path, &*disk.bytes.lock()).expect("there is space");
+        if flushed > 0 {
+            let (found, _) = read(&path).expect("it is a trace");
+            assert!(
+                found.len() >= flushed,
+                "write {fail_at} lost what was flushed"
+            );
+            assert_eq!(found, events[..found.len()]);
+        }
+        if result.is_ok() {
+            break;
+        }
+        fail_at += 1;
+    }
+    assert!(fail_at > 10);
+}
+
+#[test]
+fn recorders_lose_nothing_uncounted() {
+    fn check(queue: usize, queue_bytes: usize) {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        let options = RecorderOptions {
+            queue,
+            queue_bytes,
+            ..RecorderOptions::default()
+        };
+        let recorder = Recorder::start(&path, &options).expect("the folder is empty");
+        let sent: Vec<Event> = (0..2000).map(|n| input(n, vec![1; 100])).collect();
+        for event in &sent {
+            recorder.record(event);
+        }
+        let status = recorder.finish().expect("there is space");
+        assert!(status.finished);
+        assert_eq!(status.path, path);
+        assert_eq!(status.events + status.dropped, 2000);
+        let info = info(&path).expect("it is a trace");
+        assert_eq!(
+            (info.events, info.lost_events),
+            (status.events, status.dropped)
+        );
+        assert!(is_subsequence(
+            &read(&path).expect("it is a trace").0,
+            &sent
+        ));
+        assert_eq!(recorder.finish().expect("finishing twice is fine"), status);
+        recorder.record(&sent[0]);
+        assert_eq!(recorder.status().dropped, status.dropped + 1);
+    }
+    check(65_536, 256 << 20);
+    check(1, 256 << 20);
+    check(65_536, 500);
+}
+
+#[test]
+fn selections_hold_whole_calls() {
+    fn check(filter: &str, calls: u64, events: u64) {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+        for event in sample::events() {
+            writer.write(&event).expect("there is space");
+        }
+        writer.finish().expect("there is space");
+        let out = folder.path().join("out.mcap");
+        let filter = filter.parse().expect(filter);
+        let report = select(&path, &filter, &out).expect("it is a trace");
+        assert_eq!(
+            (report.calls, report.skipped),
+            (calls, 2 - calls),
+            "{filter:?}"
+        );
+        assert_eq!(report.events, events, "{filter:?}");
+        let (found, damage) = read(&out).expect("it was written");
+        assert_eq!((found.len() as u64, damage.len()), (events, 0));
+        assert!(is_subsequence(&found, &sample::events()));
+    }
+    check("", 2, 17);
+    check("kind:data", 1, 12);
+    check("status:limit-exceeded", 1, 13);
+    check("nowhere", 0, 8);
+}
