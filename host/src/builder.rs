@@ -78,9 +78,8 @@ impl HostBuilder {
             Some(folder) => Cache::in_folder(folder).map_err(io("the compile cache"))?,
             None => Cache::default(),
         };
-        let engine = WasmEngine::new(cache).map_err(|error| HostError::Engine {
-            reason: format!("{error:#}"),
-        })?;
+        let engine = WasmEngine::new(cache)
+            .map_err(|error| HostError::Engine { reason: format!("{error:#}") })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("glovebox-plugins")

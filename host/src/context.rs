@@ -30,12 +30,7 @@ impl Journal {
         sink: Option<Arc<dyn Sink>>,
         wake: Option<Box<dyn Fn() + Send + Sync>>,
     ) -> Journal {
-        Journal {
-            sink,
-            wake,
-            sequence: AtomicU64::new(0),
-            calls: AtomicU64::new(1),
-        }
+        Journal { sink, wake, sequence: AtomicU64::new(0), calls: AtomicU64::new(1) }
     }
 
     pub(crate) fn next_call(&self) -> CallId {
@@ -65,9 +60,7 @@ impl Journal {
 }
 
 pub(crate) fn unix_nanoseconds() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -82,8 +75,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn record(&self, generation: u32, what: What) {
-        self.journal
-            .record(&self.plugin, self.instance.get(), generation, what);
+        self.journal.record(&self.plugin, self.instance.get(), generation, what);
     }
 }
 
@@ -154,11 +146,7 @@ impl Context {
 
     fn exceed(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> ServiceError {
         self.shared.counters.hit_limit(limit);
-        self.broken = Some(Outcome::LimitExceeded {
-            limit,
-            asked,
-            allowed,
-        });
+        self.broken = Some(Outcome::LimitExceeded { limit, asked, allowed });
         ServiceError::LimitExceeded
     }
 
@@ -179,15 +167,11 @@ impl Context {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
         } else if self.rights.grants.load().has(permission) {
             counters.uses.fetch_add(1, Ordering::Relaxed);
-            counters
-                .last_used
-                .store(unix_nanoseconds(), Ordering::Relaxed);
+            counters.last_used.store(unix_nanoseconds(), Ordering::Relaxed);
             work(self)
         } else {
             counters.denials.fetch_add(1, Ordering::Relaxed);
-            counters
-                .last_used
-                .store(unix_nanoseconds(), Ordering::Relaxed);
+            counters.last_used.store(unix_nanoseconds(), Ordering::Relaxed);
             Err(ServiceError::Denied)
         };
         if let Some(started) = started {
@@ -200,13 +184,7 @@ impl Context {
                 result: result.as_ref().map(show).map_err(|error| *error),
                 took,
             };
-            self.shared.record(
-                self.generation,
-                What::HostCall {
-                    call: self.call,
-                    host_call,
-                },
-            );
+            self.shared.record(self.generation, What::HostCall { call: self.call, host_call });
         }
         result
     }
@@ -236,13 +214,7 @@ impl Services for Context {
 
     fn now(&mut self) -> Result<u64, ServiceError> {
         let show = |now: &u64| Value::Integer((*now).into());
-        self.serve(
-            "now",
-            Permission::Now,
-            || Value::Null,
-            show,
-            |_| Ok(unix_nanoseconds()),
-        )
+        self.serve("now", Permission::Now, || Value::Null, show, |_| Ok(unix_nanoseconds()))
     }
 
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
@@ -326,10 +298,7 @@ impl Services for Context {
             |context| {
                 let kv = context.shared.kv.lock();
                 let from = kv.range(prefix.to_owned()..).map(|(key, _)| key);
-                Ok(from
-                    .take_while(|key| key.starts_with(prefix))
-                    .cloned()
-                    .collect())
+                Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
             },
         )
     }

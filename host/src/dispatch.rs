@@ -108,13 +108,7 @@ impl Queue {
         place: OwnedSemaphorePermit,
     ) -> (Ticket, bool) {
         let (answer, ticket) = Task::new();
-        let job = Job {
-            frame,
-            queued: Instant::now(),
-            hops,
-            answer,
-            _place: place,
-        };
+        let job = Job { frame, queued: Instant::now(), hops, answer, _place: place };
         self.jobs.lock().push_back(job);
         (ticket, !self.worked.swap(true, Ordering::AcqRel))
     }

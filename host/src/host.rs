@@ -58,13 +58,7 @@ impl Host {
         let mode = Mutex::default();
         let registry = Registry::default();
         Host {
-            inner: Arc::new(Inner {
-                registry,
-                journal,
-                preparer,
-                mode,
-                runtime: Some(runtime),
-            }),
+            inner: Arc::new(Inner { registry, journal, preparer, mode, runtime: Some(runtime) }),
         }
     }
 
@@ -81,13 +75,7 @@ impl Host {
             self.inner
                 .registry
                 .try_insert(|id| {
-                    Slot::start(
-                        id,
-                        request.clone(),
-                        prepared,
-                        mode,
-                        self.inner.journal.clone(),
-                    )
+                    Slot::start(id, request.clone(), prepared, mode, self.inner.journal.clone())
                 })
                 .map_err(|(stage, problem)| LoadError::new(stage, path, problem))
         });
@@ -111,17 +99,12 @@ impl Host {
             }
             Err(error) => {
                 let name = match &request.source {
-                    Source::Path(path) => path
-                        .file_stem()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned(),
+                    Source::Path(path) => {
+                        path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+                    }
                     Source::Core(manifest, _) => manifest.plugin.id.clone(),
                 };
-                let what = What::LoadFailed {
-                    stage: error.stage(),
-                    message: error.to_string(),
-                };
+                let what = What::LoadFailed { stage: error.stage(), message: error.to_string() };
                 self.inner.journal.record(&name.into(), u64::MAX, 0, what);
             }
         }
@@ -145,13 +128,7 @@ impl Host {
     /// thread that draws a window: they use [`dispatch_to`](Self::dispatch_to) and
     /// [`try_dispatch_to`](Self::try_dispatch_to).
     pub fn call(&self, id: InstanceId, frame: &Frame) -> Reply {
-        match self
-            .inner
-            .registry
-            .get(id)
-            .as_ref()
-            .and_then(|guard| guard.as_ref())
-        {
+        match self.inner.registry.get(id).as_ref().and_then(|guard| guard.as_ref()) {
             Some(slot) => self.call_slot(slot, frame, Duration::ZERO, 0),
             None => self.gone(),
         }
@@ -160,11 +137,7 @@ impl Host {
     fn gone(&self) -> Reply {
         let reason = Refusal::Gone.to_string();
         let call = self.inner.journal.next_call();
-        Reply {
-            call,
-            outcome: Outcome::Refused { reason },
-            frames: Vec::new(),
-        }
+        Reply { call, outcome: Outcome::Refused { reason }, frames: Vec::new() }
     }
 
     fn call_slot(&self, slot: &Slot, frame: &Frame, queue: Duration, hops: u32) -> Reply {
@@ -193,10 +166,7 @@ impl Host {
                 }
                 None => {
                     let limit = slot.queue.limit();
-                    let refusal = Refusal::Full {
-                        plugin: slot.plugin.to_string(),
-                        limit,
-                    };
+                    let refusal = Refusal::Full { plugin: slot.plugin.to_string(), limit };
                     from.note(&format!("emitted frame dropped: {refusal}"));
                 }
             }
@@ -207,11 +177,7 @@ impl Host {
         if !frame.header.as_bytes().is_empty()
             && let Some(target) = frame.header.get_text(Header::TARGET)
         {
-            return self
-                .find(&target)
-                .and_then(|id| self.slot(id))
-                .into_iter()
-                .collect();
+            return self.find(&target).and_then(|id| self.slot(id)).into_iter().collect();
         }
         let mut slots = self.inner.registry.all();
         slots.retain(|slot| Some(slot.id) != from && slot.accepts(frame.kind));
@@ -293,30 +259,17 @@ impl Host {
     fn work_off(&self, slot: Arc<Slot>) {
         let host = self.clone();
         self.run_blocking(move || {
-            slot.queue.work_off(
-                |Job {
-                     frame,
-                     queued,
-                     hops,
-                     answer,
-                     ..
-                 }| {
-                    let reply = host.call_slot(&slot, &frame, queued.elapsed(), hops);
-                    // Nobody may be waiting for the answer.
-                    let _ = answer.send(reply);
-                },
-            );
+            slot.queue.work_off(|Job { frame, queued, hops, answer, .. }| {
+                let reply = host.call_slot(&slot, &frame, queued.elapsed(), hops);
+                // Nobody may be waiting for the answer.
+                let _ = answer.send(reply);
+            });
         });
     }
 
     /// The state of all instances.
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        self.inner
-            .registry
-            .all()
-            .iter()
-            .map(|slot| slot.status())
-            .collect()
+        self.inner.registry.all().iter().map(|slot| slot.status()).collect()
     }
 
     /// The state of one instance.
@@ -336,9 +289,7 @@ impl Host {
 
     /// Decides about one permission of one instance; in effect at once. `false` if it is gone.
     pub fn set_decision(&self, id: InstanceId, permission: Permission, decision: Decision) -> bool {
-        self.slot(id)
-            .map(|slot| slot.decide(permission, decision))
-            .is_some()
+        self.slot(id).map(|slot| slot.decide(permission, decision)).is_some()
     }
 
     /// Changes the limits of one instance; in effect from the next call. `false` if it is gone.
@@ -382,10 +333,7 @@ impl Host {
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
-        self.inner
-            .runtime
-            .as_ref()
-            .expect("the runtime is only taken out by `drop`")
+        self.inner.runtime.as_ref().expect("the runtime is only taken out by `drop`")
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
@@ -394,10 +342,7 @@ impl Host {
 }
 
 fn full(slot: &Slot) -> Refusal {
-    Refusal::Full {
-        plugin: slot.plugin.to_string(),
-        limit: slot.queue.limit(),
-    }
+    Refusal::Full { plugin: slot.plugin.to_string(), limit: slot.queue.limit() }
 }
 
 impl Drop for Inner {

@@ -71,17 +71,13 @@ pub(crate) fn verdict(
     permission: Permission,
     decision: Decision,
 ) -> (bool, String) {
-    let harmless = matches!(
-        permission,
-        Permission::Log | Permission::Metric | Permission::Config
-    );
+    let harmless = matches!(permission, Permission::Log | Permission::Metric | Permission::Config);
     let asked = manifest.asks_for(permission);
     match (decision, asked, mode) {
         (Decision::Allow, true, _) => (true, "asked for, and allowed for this plugin".to_owned()),
-        (Decision::Allow, false, _) => (
-            true,
-            "allowed for this plugin, though its manifest does not ask for it".to_owned(),
-        ),
+        (Decision::Allow, false, _) => {
+            (true, "allowed for this plugin, though its manifest does not ask for it".to_owned())
+        }
         (Decision::Deny, ..) => (false, "denied for this plugin".to_owned()),
         (Decision::AsDeclared, false, _) => (
             false,
@@ -93,10 +89,9 @@ pub(crate) fn verdict(
         (Decision::AsDeclared, true, PolicyMode::Strict) if harmless => {
             (true, "asked for, and harmless".to_owned())
         }
-        (Decision::AsDeclared, true, PolicyMode::Strict) => (
-            false,
-            "asked for, but the policy is strict: allow it for this plugin".to_owned(),
-        ),
+        (Decision::AsDeclared, true, PolicyMode::Strict) => {
+            (false, "asked for, but the policy is strict: allow it for this plugin".to_owned())
+        }
     }
 }
 

@@ -21,10 +21,7 @@ impl InstanceId {
 
     /// The reverse of [`get`](Self::get).
     pub fn from_u64(number: u64) -> InstanceId {
-        InstanceId {
-            index: number as u32,
-            round: (number >> 32) as u32,
-        }
+        InstanceId { index: number as u32, round: (number >> 32) as u32 }
     }
 }
 
@@ -58,10 +55,7 @@ impl Registry {
     /// The instance of this id, if it is still there.
     pub(crate) fn get(&self, id: InstanceId) -> Option<Guard<Option<Arc<Slot>>>> {
         let guard = self.places.get(id.index as usize)?.load();
-        guard
-            .as_ref()
-            .is_some_and(|slot| slot.id == id)
-            .then_some(guard)
+        guard.as_ref().is_some_and(|slot| slot.id == id).then_some(guard)
     }
 
     /// Puts in the instance that `make` builds for its new id. If it cannot, the id is lost and the
@@ -72,10 +66,7 @@ impl Registry {
     ) -> Result<InstanceId, E> {
         let reused = self.free.lock().pop();
         let id = match reused {
-            Some(free) => InstanceId {
-                index: free.index,
-                round: free.round + 1,
-            },
+            Some(free) => InstanceId { index: free.index, round: free.round + 1 },
             None => {
                 let index = self.places.push(ArcSwapOption::empty());
                 let index = u32::try_from(index).expect("fewer than 2³² instances were loaded");
@@ -94,11 +85,7 @@ impl Registry {
         self.places[id.index as usize].store(None);
         let named = self.by_plugin.pin();
         let _ = named.remove_if(&slot.plugin, |_, named| *named == id);
-        if let Some(other) = self
-            .all()
-            .into_iter()
-            .find(|other| other.plugin == slot.plugin)
-        {
+        if let Some(other) = self.all().into_iter().find(|other| other.plugin == slot.plugin) {
             named.insert(other.plugin.clone(), other.id);
         }
         self.free.lock().push(id);
@@ -112,9 +99,6 @@ impl Registry {
 
     /// All instances, in the order of their places.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
-        self.places
-            .iter()
-            .filter_map(|(_, place)| place.load_full())
-            .collect()
+        self.places.iter().filter_map(|(_, place)| place.load_full()).collect()
     }
 }

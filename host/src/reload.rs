@@ -17,11 +17,7 @@ impl Host {
     pub fn reload(&self, id: InstanceId, cause: ReloadCause, carry_state: bool) -> Reloading {
         self.spawn(move |host| {
             let slot = host.slot(id).ok_or_else(gone)?;
-            let carry = if carry_state {
-                Carry::Current
-            } else {
-                Carry::Nothing
-            };
+            let carry = if carry_state { Carry::Current } else { Carry::Nothing };
             host.replace(&slot, cause, carry)
         })
     }

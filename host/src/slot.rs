@@ -99,12 +99,7 @@ impl Generation {
         for kind in &prepared.manifest.frames.accepts {
             accepts[usize::from(kind.0 >> 6)] |= 1u64 << (kind.0 & 63);
         }
-        Generation {
-            number,
-            prepared,
-            rights,
-            accepts,
-        }
+        Generation { number, prepared, rights, accepts }
     }
 
     pub(crate) fn accepts(&self, kind: Kind) -> bool {
@@ -129,10 +124,7 @@ impl Slot {
             counters: Default::default(),
             kv: Mutex::default(),
         });
-        let edits = Edits {
-            mode,
-            ..Edits::default()
-        };
+        let edits = Edits { mode, ..Edits::default() };
         let fresh = bring_up(&shared, &request, &edits, prepared, 1)?;
         Ok(Arc::new(Slot {
             id,
@@ -143,10 +135,7 @@ impl Slot {
             watching: Mutex::default(),
             reloading: Mutex::default(),
             current: ArcSwap::from_pointee(fresh.generation),
-            running: Mutex::new(Running {
-                backend: Some(fresh.backend),
-                previous: None,
-            }),
+            running: Mutex::new(Running { backend: Some(fresh.backend), previous: None }),
             phase: AtomicU8::new(Phase::Ready as u8),
             fault: Mutex::default(),
             edits: Mutex::new(edits),
@@ -176,19 +165,14 @@ impl Slot {
                 frame.kind
             ))
         } else if running.backend.is_none() {
-            let fault = self
-                .fault
-                .lock()
-                .clone()
-                .unwrap_or_else(|| "it was unloaded".to_owned());
+            let fault = self.fault.lock().clone().unwrap_or_else(|| "it was unloaded".to_owned());
             Some(format!("the plugin cannot go on ({fault}); reload it"))
         } else {
             None
         };
         let started = journal.is_heard().then(|| {
             let frame = frame.clone();
-            self.shared
-                .record(generation.number, What::FrameIn { call, frame });
+            self.shared.record(generation.number, What::FrameIn { call, frame });
             Instant::now()
         });
         let (result, emitted, timing) = match (refusal, &mut running.backend) {
@@ -223,32 +207,13 @@ impl Slot {
         };
         self.count(frame, &frames, &outcome);
         if let Some(timing) = timing {
-            let memory = running
-                .backend
-                .as_mut()
-                .and_then(|backend| backend.memory());
-            self.record_end(
-                &generation,
-                call,
-                frame,
-                &frames,
-                &emitted,
-                &outcome,
-                timing,
-                memory,
-            );
+            let memory = running.backend.as_mut().and_then(|backend| backend.memory());
+            self.record_end(&generation, call, frame, &frames, &emitted, &outcome, timing, memory);
         }
         if dead {
             self.restart(&mut running, &generation, &outcome);
         }
-        (
-            Reply {
-                call,
-                outcome,
-                frames,
-            },
-            emitted,
-        )
+        (Reply { call, outcome, frames }, emitted)
     }
 
     fn count(&self, frame: &Frame, frames: &[Frame], outcome: &Outcome) {
@@ -259,18 +224,13 @@ impl Slot {
             counters.bytes_in.fetch_add(size(frame), Ordering::Relaxed);
         }
         if outcome.is_completed() {
-            counters
-                .bytes_out
-                .fetch_add(frames.iter().map(size).sum(), Ordering::Relaxed);
+            counters.bytes_out.fetch_add(frames.iter().map(size).sum(), Ordering::Relaxed);
         } else {
             counters.errors.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one row of the record, used once"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one row of the record, used once")]
     fn record_end(
         &self,
         generation: &Generation,
@@ -287,12 +247,7 @@ impl Slot {
         let mut bytes_out = 0;
         let mut frames_out = 0;
         for (emitted, frame) in out {
-            let what = What::FrameOut {
-                call,
-                index: frames_out,
-                emitted,
-                frame: frame.clone(),
-            };
+            let what = What::FrameOut { call, index: frames_out, emitted, frame: frame.clone() };
             self.shared.record(generation.number, what);
             bytes_out += frame.encoded_len() as u64;
             frames_out += 1;
@@ -316,16 +271,9 @@ impl Slot {
         running.backend = None;
         self.enter(generation.number, Phase::Faulted, &outcome.to_string());
         self.counters.restarts.fetch_add(1, Ordering::Relaxed);
-        self.enter(
-            generation.number,
-            Phase::Restarting,
-            "fresh copy; its state is lost",
-        );
-        let context = Context::new(
-            self.shared.clone(),
-            generation.rights.clone(),
-            generation.number,
-        );
+        self.enter(generation.number, Phase::Restarting, "fresh copy; its state is lost");
+        let context =
+            Context::new(self.shared.clone(), generation.rights.clone(), generation.number);
         match ready(&generation.prepared, context, &generation.rights) {
             Ok(backend) => {
                 running.backend = Some(backend);
@@ -341,19 +289,8 @@ impl Slot {
 
     fn enter(&self, generation: u32, to: Phase, cause: &str) {
         let from = PHASES[usize::from(self.phase.swap(to as u8, Ordering::Relaxed))];
-        let from = if from == Phase::Busy {
-            Phase::Ready
-        } else {
-            from
-        };
-        self.shared.record(
-            generation,
-            What::Phase {
-                from,
-                to,
-                cause: cause.to_owned(),
-            },
-        );
+        let from = if from == Phase::Busy { Phase::Ready } else { from };
+        self.shared.record(generation, What::Phase { from, to, cause: cause.to_owned() });
     }
 
     /// Builds the next generation beside the running one.
@@ -361,10 +298,7 @@ impl Slot {
         if prepared.manifest.plugin.id.as_str() != &*self.plugin {
             let expected = self.plugin.to_string();
             let found = prepared.manifest.plugin.id.clone();
-            return Err((
-                LoadStage::Policy,
-                LoadProblem::OtherPlugin { expected, found },
-            ));
+            return Err((LoadStage::Policy, LoadProblem::OtherPlugin { expected, found }));
         }
         let number = self.last_generation.fetch_add(1, Ordering::Relaxed) + 1;
         let edits = self.edits.lock();
@@ -374,12 +308,7 @@ impl Slot {
     /// Waits for the call under way, carries the state over and switches. Any refusal leaves the
     /// running generation as it was. Gives the version of the state that was carried.
     pub(crate) fn switch(&self, mut fresh: Fresh, carry: Carry) -> Result<Option<u32>, Refused> {
-        let refuse = |stop: Stop| {
-            (
-                LoadStage::RestoreState,
-                LoadProblem::Call(stop.into_outcome()),
-            )
-        };
+        let refuse = |stop: Stop| (LoadStage::RestoreState, LoadProblem::Call(stop.into_outcome()));
         let mut running = self.running.lock();
         let current = self.current.load_full();
         let saved = match &mut running.backend {
@@ -445,14 +374,7 @@ impl Slot {
     pub(crate) fn note(&self, message: &str) {
         let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed))];
         let cause = message.to_owned();
-        self.shared.record(
-            self.current().number,
-            What::Phase {
-                from: phase,
-                to: phase,
-                cause,
-            },
-        );
+        self.shared.record(self.current().number, What::Phase { from: phase, to: phase, cause });
     }
 
     pub(crate) fn decide(&self, permission: Permission, decision: Decision) {
@@ -465,8 +387,7 @@ impl Slot {
             Decision::Deny => "denied",
         };
         let summary = format!("`{permission}` is {decision}");
-        self.shared
-            .record(self.current().number, What::PolicyChanged { summary });
+        self.shared.record(self.current().number, What::PolicyChanged { summary });
     }
 
     pub(crate) fn set_mode(&self, mode: PolicyMode) {
@@ -474,8 +395,7 @@ impl Slot {
         edits.mode = mode;
         self.apply(&edits);
         let summary = format!("policy is {}", mode.name());
-        self.shared
-            .record(self.current().number, What::PolicyChanged { summary });
+        self.shared.record(self.current().number, What::PolicyChanged { summary });
     }
 
     pub(crate) fn set_limits(&self, limits: Limits) {
@@ -484,8 +404,7 @@ impl Slot {
         edits.limits = Some(limits);
         self.apply(&edits);
         let summary = "limits changed".to_owned();
-        self.shared
-            .record(self.current().number, What::PolicyChanged { summary });
+        self.shared.record(self.current().number, What::PolicyChanged { summary });
     }
 
     fn apply(&self, edits: &Edits) {
@@ -526,10 +445,7 @@ impl Slot {
                 errors: load(&counters.errors),
                 bytes_in: load(&counters.bytes_in),
                 bytes_out: load(&counters.bytes_out),
-                denials: permissions
-                    .iter()
-                    .map(|permission| permission.denials)
-                    .sum(),
+                denials: permissions.iter().map(|permission| permission.denials).sum(),
                 restarts: load(&counters.restarts),
             },
             permissions,
@@ -545,11 +461,7 @@ impl Slot {
         edits: &Edits,
     ) -> PermissionStatus {
         let manifest = &current.prepared.manifest;
-        let decision = edits
-            .decisions
-            .get(&permission)
-            .copied()
-            .unwrap_or_default();
+        let decision = edits.decisions.get(&permission).copied().unwrap_or_default();
         let (granted, explanation) = verdict(manifest, edits.mode, permission, decision);
         let counters = self.shared.counters.permission(permission);
         let last_used = counters.last_used.load(Ordering::Relaxed);
@@ -613,10 +525,7 @@ fn bring_up(
     number: u32,
 ) -> Result<Fresh, Refused> {
     let manifest = &prepared.manifest;
-    let limits = edits
-        .limits
-        .clone()
-        .unwrap_or_else(|| manifest.limits.clone());
+    let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
     let rights = Arc::new(Rights {
         grants: ArcSwap::from_pointee(Grants::of(manifest, edits.mode, &edits.decisions)),
         limits: ArcSwap::from_pointee(limits),
@@ -625,10 +534,7 @@ fn bring_up(
     let context = Context::new(shared.clone(), rights.clone(), number);
     let mut backend = ready(&prepared, context, &rights)?;
     probe(&mut backend)?;
-    Ok(Fresh {
-        generation: Generation::new(number, prepared, rights),
-        backend,
-    })
+    Ok(Fresh { generation: Generation::new(number, prepared, rights), backend })
 }
 
 /// A copy that was initialized.
@@ -641,9 +547,7 @@ fn ready(
     let mut backend = prepared.code.instantiate(context).map_err(refuse)?;
     backend.context().begin_call(None);
     let config = rights.config.load().to_string();
-    backend
-        .initialize(&config)
-        .map_err(|stop| refuse(stop.into_outcome()))?;
+    backend.initialize(&config).map_err(|stop| refuse(stop.into_outcome()))?;
     Ok(backend)
 }
 
@@ -653,10 +557,7 @@ fn probe(backend: &mut Box<dyn Backend>) -> Result<(), Refused> {
         Ok(health) if health.is_good() => Ok(()),
         Ok(health) => Err((
             LoadStage::Probe,
-            LoadProblem::Unhealthy {
-                code: health.code,
-                message: health.message,
-            },
+            LoadProblem::Unhealthy { code: health.code, message: health.message },
         )),
         Err(stop) => Err((LoadStage::Probe, LoadProblem::Call(stop.into_outcome()))),
     }

@@ -24,9 +24,7 @@ impl<T> Task<T> {
     ///
     /// If the thread that did the work panicked, or if called inside an asynchronous runtime.
     pub fn wait(self) -> T {
-        self.receiver
-            .blocking_recv()
-            .unwrap_or_else(|_| worker_died())
+        self.receiver.blocking_recv().unwrap_or_else(|_| worker_died())
     }
 
     /// The result, if the work is done; afterwards `None`.

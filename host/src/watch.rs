@@ -46,15 +46,9 @@ impl Host {
             *slot.watching.lock() = None;
             return Ok(());
         }
-        let path = slot
-            .current()
-            .prepared
-            .path
-            .clone()
-            .ok_or(WatchError::NoFile)?;
-        let refused = |error: &dyn std::fmt::Display| WatchError::Refused {
-            reason: error.to_string(),
-        };
+        let path = slot.current().prepared.path.clone().ok_or(WatchError::NoFile)?;
+        let refused =
+            |error: &dyn std::fmt::Display| WatchError::Refused { reason: error.to_string() };
         let path = path.canonicalize().map_err(|error| refused(&error))?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let artifact = path.file_name().map(ToOwned::to_owned);
@@ -80,9 +74,7 @@ impl Host {
             }
         };
         let mut watching = new_debouncer(SETTLE, None, handler).map_err(|error| refused(&error))?;
-        watching
-            .watch(&folder, RecursiveMode::NonRecursive)
-            .map_err(|error| refused(&error))?;
+        watching.watch(&folder, RecursiveMode::NonRecursive).map_err(|error| refused(&error))?;
         *slot.watching.lock() = Some(watching);
         Ok(())
     }

@@ -1,1 +1,114 @@
-//! stub
+//! What the integration tests and benches share: where files lie, and a sink that remembers.
+
+pub mod display;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use glovebox_abi::Frame;
+use glovebox_events::{Event, Sink};
+use glovebox_host::{Host, HostBuilder, InstanceId, LoadRequest};
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A sample plugin's artifact: from `GLOVEBOX_TEST_PLUGINS` if set, so that freshly built samples
+/// run through the same tests, otherwise the prebuilt one.
+pub fn sample(name: &str) -> PathBuf {
+    let folder = std::env::var_os("GLOVEBOX_TEST_PLUGINS")
+        .map_or_else(|| root().join("assets/plugins"), PathBuf::from);
+    folder.join(name)
+}
+
+/// The shared library of a Rust sample, built now if need be, in the profile of this program.
+///
+/// # Panics
+///
+/// If it does not build.
+pub fn native_sample(name: &str) -> PathBuf {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    let program = std::env::current_exe().expect("a program knows where it is");
+    // Tests and benches lie in `deps` below the folder of their profile.
+    let folder = program.ancestors().nth(2).expect("programs lie in target/PROFILE/deps");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", &format!("glovebox-{name}")]).current_dir(root());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().is_ok_and(|status| status.success()), "{name} does not build");
+    folder.join(format!("{DLL_PREFIX}glovebox_{name}{DLL_SUFFIX}"))
+}
+
+/// Remembers every event.
+#[derive(Debug, Default)]
+pub struct Remembered(Mutex<Vec<Event>>);
+
+impl Remembered {
+    /// All events so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().expect("no test panics while it records").clone()
+    }
+}
+
+impl Sink for Remembered {
+    fn record(&self, event: &Event) {
+        self.0.lock().expect("no test panics while it records").push(event.clone());
+    }
+}
+
+/// A host, and what happened in it.
+#[derive(Debug)]
+pub struct Bench {
+    /// The host.
+    pub host: Host,
+    /// Its events.
+    pub events: Arc<Remembered>,
+}
+
+impl Bench {
+    /// A host with its defaults.
+    pub fn new() -> Bench {
+        Bench::with(|builder| builder)
+    }
+
+    /// A host that was set up otherwise.
+    pub fn with(set_up: impl FnOnce(HostBuilder) -> HostBuilder) -> Bench {
+        let events = Arc::new(Remembered::default());
+        let builder = set_up(Host::builder().sink(events.clone()));
+        Bench { host: builder.build().expect("a host starts on any machine"), events }
+    }
+
+    /// Loads a prebuilt sample.
+    pub fn load(&self, name: &str) -> InstanceId {
+        self.load_with(name, serde_json::json!({}))
+    }
+
+    /// Loads a prebuilt sample with a configuration.
+    pub fn load_with(&self, name: &str, config: serde_json::Value) -> InstanceId {
+        let request = LoadRequest::path(sample(name)).config(config);
+        self.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Sends a data frame and gives the payloads of the answers, or the outcome in words.
+    pub fn ask(&self, id: InstanceId, payload: &str) -> String {
+        self.ask_frame(id, &Frame::data(payload.to_owned()))
+    }
+
+    /// The same for any frame.
+    pub fn ask_frame(&self, id: InstanceId, frame: &Frame) -> String {
+        let reply = self.host.call(id, frame);
+        if !reply.outcome.is_completed() {
+            return reply.outcome.to_string();
+        }
+        let payloads = reply.frames.iter().map(|frame| String::from_utf8_lossy(&frame.payload));
+        payloads.collect::<Vec<_>>().join("|")
+    }
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Bench::new()
+    }
+}

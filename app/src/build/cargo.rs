@@ -16,10 +16,9 @@ use super::{Binding, BuildOptions};
 /// Environment variable that replaces `cargo`.
 const CARGO: &str = "GLOVEBOX_CARGO";
 
-/// Plugins are sent around and compiled by hosts, so that size counts; a profile of the author's
-/// own is only overridden where the author's environment does not say otherwise.
-const SMALL: [(&str, &str); 4] = [
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+/// Plugins are sent around and compiled by hosts, so that size counts where it costs no speed: with
+/// `opt-level = "s"` a frame took twice as long for 4 to 18 % less. What the environment says wins.
+const SMALL: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_LTO", "fat"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
     ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),
@@ -68,9 +67,28 @@ pub(super) fn build(
             }
         }
     }
+    if let (true, Some(target)) = (binding != Binding::Native, target) {
+        let (name, flags) = target_flags(target);
+        command.env(name, flags);
+    }
     let messages = run(&mut command, target, progress)?;
     let artifact = find_artifact(&messages, manifest)?;
     fs::read(&artifact).with_context(|| format!("cargo: cannot read {}", artifact.display()))
+}
+
+/// The environment variable with the compiler's flags for a target, and what it holds already, plus
+/// one: an artifact that is passed on should not tell, in the places of its panics, where on whose
+/// machine it was built.
+fn target_flags(target: &str) -> (String, String) {
+    let triple = target.to_ascii_uppercase().replace('-', "_");
+    let name = format!("CARGO_TARGET_{triple}_RUSTFLAGS");
+    let mut flags = env::var(&name).unwrap_or_default();
+    // Flags are separated by spaces and cannot hold one.
+    let home = env::home_dir().map(|home| home.display().to_string());
+    if let Some(home) = home.filter(|home| !home.is_empty() && !home.contains(' ')) {
+        flags.push_str(&format!(" --remap-path-prefix={home}=~"));
+    }
+    (name, flags)
 }
 
 /// Runs cargo to its end and returns its messages, one JSON text a line.

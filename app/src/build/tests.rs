@@ -40,15 +40,19 @@ fn damaged_binaries_are_refused() {
 
 #[test]
 fn a_module_gets_the_manifest_once() {
-    fn check(binary: Vec<u8>, manifest: Option<&[u8]>, expected: Option<&[u8]>) {
-        let (binary, has_manifest) = encode::module(binary, manifest).unwrap();
-        assert_eq!(section::find(&binary, section::MANIFEST).unwrap(), expected);
-        assert_eq!(has_manifest, expected.is_some());
+    fn check(names: &[&str], manifest: Option<&str>, expected: Option<&str>) {
+        let bytes = manifest.map(str::as_bytes);
+        let (binary, has_manifest) = encode::module(module(names), bytes).unwrap();
+        let mut whole = b"\0asm\x01\0\0\0".to_vec();
+        if let Some(expected) = expected {
+            section::append(&mut whole, section::MANIFEST, expected.as_bytes());
+        }
+        assert_eq!((binary, has_manifest), (whole, expected.is_some()));
     }
-    check(module(&[]), None, None);
-    check(module(&[]), Some(b"text"), Some(b"text"));
-    let own = section::MANIFEST;
-    check(module(&[own]), Some(b"text"), Some(own.as_bytes()));
+    check(&[], None, None);
+    check(&[], Some("text"), Some("text"));
+    check(&[section::MANIFEST], None, Some(section::MANIFEST));
+    check(&[section::MANIFEST], Some("text"), Some(section::MANIFEST));
 }
 
 #[test]

@@ -67,9 +67,7 @@ pub enum CborError {
 macro_rules! take {
     ($decoder:ident . $method:ident ()) => {{
         let start = $decoder.position();
-        $decoder
-            .$method()
-            .map_err(|error| malformed(start, &error))?
+        $decoder.$method().map_err(|error| malformed(start, &error))?
     }};
 }
 
@@ -86,9 +84,7 @@ pub fn check_map(bytes: &[u8]) -> Result<(), CborError> {
     let mut decoder = Decoder::new(bytes);
     let found = take!(decoder.datatype());
     if !matches!(found, Type::Map | Type::MapIndef) {
-        return Err(CborError::NotAMap {
-            found: found.to_string(),
-        });
+        return Err(CborError::NotAMap { found: found.to_string() });
     }
     skip(&mut decoder, 0)?;
     expect_end(&decoder, bytes)
@@ -120,10 +116,7 @@ impl Value {
 
 fn malformed(start: usize, error: &minicbor::decode::Error) -> CborError {
     let position = error.position().unwrap_or(start);
-    CborError::Malformed {
-        position,
-        reason: error.to_string(),
-    }
+    CborError::Malformed { position, reason: error.to_string() }
 }
 
 fn expect_end(decoder: &Decoder<'_>, bytes: &[u8]) -> Result<(), CborError> {
@@ -134,11 +127,7 @@ fn expect_end(decoder: &Decoder<'_>, bytes: &[u8]) -> Result<(), CborError> {
 }
 
 fn deeper(depth: usize) -> Result<usize, CborError> {
-    if depth < MAX_DEPTH {
-        Ok(depth + 1)
-    } else {
-        Err(CborError::TooDeep)
-    }
+    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(CborError::TooDeep) }
 }
 
 /// Runs `item` for every item of an array or pair of a map, of known or open length.
@@ -303,10 +292,7 @@ mod tests {
         check(Value::Float(0.5));
         check(Value::Tag(1, Box::new(Value::Integer(5))));
         check(Value::Map(vec![
-            (
-                Value::Text("a".into()),
-                Value::Array(vec![Value::Bool(true), Value::Bytes(vec![1])]),
-            ),
+            (Value::Text("a".into()), Value::Array(vec![Value::Bool(true), Value::Bytes(vec![1])])),
             (Value::Integer(3), Value::Text("ü".into())),
         ]));
     }
@@ -315,10 +301,7 @@ mod tests {
     fn bad_maps_are_refused() {
         fn check(bytes: &[u8], expected: &str) {
             let shown = check_map(bytes).map_or_else(|error| error.to_string(), |()| "good".into());
-            assert!(
-                shown.contains(expected),
-                "{bytes:02X?}: {shown:?} does not say {expected:?}"
-            );
+            assert!(shown.contains(expected), "{bytes:02X?}: {shown:?} does not say {expected:?}");
         }
         check(&[0xA0], "good");
         check(&[0xA1, 0x61, b'a', 0x01], "good");
@@ -326,10 +309,7 @@ mod tests {
         check(&[0x01], "expected a map");
         check(&[0xA1, 0x61, b'a'], "malformed");
         check(&[0xA0, 0x00], "1 bytes follow");
-        check(
-            &[0xBB, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF],
-            "malformed",
-        );
+        check(&[0xBB, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], "malformed");
         check(&[0xA1, 0x61, 0xFF, 0x01], "malformed");
         let mut deep = vec![0xA1, 0x00];
         deep.extend([0x81; 100]);

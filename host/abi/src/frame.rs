@@ -46,11 +46,7 @@ pub struct Frame {
 impl Frame {
     /// A frame of the three parts.
     pub fn new(kind: Kind, header: Header, payload: impl Into<Bytes>) -> Frame {
-        Frame {
-            kind,
-            header,
-            payload: payload.into(),
-        }
+        Frame { kind, header, payload: payload.into() }
     }
 
     /// A data frame with an empty header.
@@ -69,11 +65,7 @@ impl Frame {
     ///
     /// If header or payload are 4 GiB or larger, which [`MAX_FRAME_LEN`] rules out long before.
     pub fn encode_into(&self, out: &mut impl BufMut) {
-        out.put_slice(&Self::prefix(
-            self.kind,
-            self.header.as_bytes().len(),
-            self.payload.len(),
-        ));
+        out.put_slice(&Self::prefix(self.kind, self.header.as_bytes().len(), self.payload.len()));
         out.put_slice(self.header.as_bytes());
         out.put_slice(&self.payload);
     }
@@ -109,11 +101,7 @@ impl Frame {
     pub fn decode(bytes: &Bytes) -> Result<Frame, FrameError> {
         let mut rest = bytes.clone();
         let frame = Frame::decode_next(&mut rest)?;
-        if rest.is_empty() {
-            Ok(frame)
-        } else {
-            Err(FrameError::Trailing { bytes: rest.len() })
-        }
+        if rest.is_empty() { Ok(frame) } else { Err(FrameError::Trailing { bytes: rest.len() }) }
     }
 
     /// Takes one frame from the front of `bytes`, for frames that follow each other.
@@ -126,11 +114,7 @@ impl Frame {
         let header = Header::from_cbor(bytes.slice(FRAME_PREFIX_LEN..layout.header_end))?;
         let payload = bytes.slice(layout.header_end..layout.end);
         bytes::Buf::advance(bytes, layout.end);
-        Ok(Frame {
-            kind: layout.kind,
-            header,
-            payload,
-        })
+        Ok(Frame { kind: layout.kind, header, payload })
     }
 
     /// Copies one frame from the front of `bytes`; also says how many bytes it took.
@@ -145,14 +129,7 @@ impl Frame {
         let header = &bytes[FRAME_PREFIX_LEN..layout.header_end];
         let header = Header::from_cbor(Bytes::copy_from_slice(header))?;
         let payload = Bytes::copy_from_slice(&bytes[layout.header_end..layout.end]);
-        Ok((
-            Frame {
-                kind: layout.kind,
-                header,
-                payload,
-            },
-            layout.end,
-        ))
+        Ok((Frame { kind: layout.kind, header, payload }, layout.end))
     }
 }
 
@@ -166,41 +143,23 @@ struct Layout {
 impl Layout {
     fn read(bytes: &[u8]) -> Result<Layout, FrameError> {
         let Some(prefix) = bytes.first_chunk::<FRAME_PREFIX_LEN>() else {
-            return Err(FrameError::Cut {
-                needed: FRAME_PREFIX_LEN,
-                found: bytes.len(),
-            });
+            return Err(FrameError::Cut { needed: FRAME_PREFIX_LEN, found: bytes.len() });
         };
         let [kind, reserved, v0, v1, h0, h1, h2, h3, p0, p1, p2, p3] = *prefix;
         let version = u16::from_le_bytes([v0, v1]);
         if version != WIRE_VERSION || reserved != 0 {
-            return Err(FrameError::WireVersion {
-                found: version,
-                reserved,
-            });
+            return Err(FrameError::WireVersion { found: version, reserved });
         }
         let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
         let payload = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
-        let end = FRAME_PREFIX_LEN
-            .saturating_add(header)
-            .saturating_add(payload);
+        let end = FRAME_PREFIX_LEN.saturating_add(header).saturating_add(payload);
         if end > MAX_FRAME_LEN {
-            return Err(FrameError::TooLarge {
-                size: end,
-                limit: MAX_FRAME_LEN,
-            });
+            return Err(FrameError::TooLarge { size: end, limit: MAX_FRAME_LEN });
         }
         if bytes.len() < end {
-            return Err(FrameError::Cut {
-                needed: end,
-                found: bytes.len(),
-            });
+            return Err(FrameError::Cut { needed: end, found: bytes.len() });
         }
-        Ok(Layout {
-            kind: Kind(kind),
-            header_end: FRAME_PREFIX_LEN + header,
-            end,
-        })
+        Ok(Layout { kind: Kind(kind), header_end: FRAME_PREFIX_LEN + header, end })
     }
 }
 
@@ -271,10 +230,7 @@ mod tests {
             let mut bytes = sample().to_bytes().to_vec();
             change(&mut bytes);
             let error = Frame::decode(&bytes.into()).unwrap_err().to_string();
-            assert!(
-                error.contains(expected),
-                "{error:?} does not say {expected:?}"
-            );
+            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
         }
         check(|bytes| bytes.truncate(0), "12 bytes needed, 0 found");
         check(|bytes| bytes.truncate(20), "cut short");
@@ -292,10 +248,7 @@ mod tests {
         Frame::data(&b"second"[..]).encode_into(&mut bytes);
         let mut rest = Bytes::from(bytes);
         assert_eq!(Frame::decode_next(&mut rest), Ok(sample()));
-        assert_eq!(
-            Frame::decode_next(&mut rest),
-            Ok(Frame::data(&b"second"[..]))
-        );
+        assert_eq!(Frame::decode_next(&mut rest), Ok(Frame::data(&b"second"[..])));
         assert!(rest.is_empty());
     }
 }

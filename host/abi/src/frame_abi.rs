@@ -116,11 +116,7 @@ impl Output {
     /// The number to return; the top bit of `pointer` is dropped.
     pub fn pack(self) -> i64 {
         let bits = ((u64::from(self.pointer) << 32) & !Self::FAILED) | u64::from(self.length);
-        (if self.failed {
-            bits | Self::FAILED
-        } else {
-            bits
-        }) as i64
+        (if self.failed { bits | Self::FAILED } else { bits }) as i64
     }
 }
 
@@ -131,11 +127,7 @@ mod tests {
     #[test]
     fn outputs_survive_packing() {
         fn check(failed: bool, pointer: u32, length: u32) {
-            let output = Output {
-                failed,
-                pointer,
-                length,
-            };
+            let output = Output { failed, pointer, length };
             assert_eq!(Output::unpack(output.pack()), output);
         }
         check(false, 0, 0);

@@ -34,9 +34,7 @@ impl Header {
 
     /// Starts a header entry by entry.
     pub fn build() -> HeaderBuilder {
-        HeaderBuilder {
-            entries: Vec::new(),
-        }
+        HeaderBuilder { entries: Vec::new() }
     }
 
     /// Takes bytes that are one CBOR map, or empty.
@@ -75,10 +73,7 @@ impl Header {
     /// The value of a text key.
     pub fn get(&self, key: &str) -> Option<Value> {
         let is_key = |(name, _): &(Value, Value)| matches!(name, Value::Text(text) if text == key);
-        self.entries()
-            .into_iter()
-            .find(is_key)
-            .map(|(_, value)| value)
+        self.entries().into_iter().find(is_key).map(|(_, value)| value)
     }
 
     /// The value of a text key, if it is a text.

@@ -29,10 +29,7 @@ impl Kind {
 
     /// The name from the word list, if this kind has one.
     pub fn name(self) -> Option<&'static str> {
-        Self::NAMED
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map(|(_, name)| *name)
+        Self::NAMED.iter().find(|(kind, _)| *kind == self).map(|(_, name)| *name)
     }
 
     /// True for `0x60..=0xFF`.
@@ -73,9 +70,7 @@ impl FromStr for Kind {
 
     /// Reads a name (`data`) or a number (`0x61`, `97`); reserved numbers are refused.
     fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        let named = Self::NAMED
-            .iter()
-            .find(|(_, name)| name.eq_ignore_ascii_case(text));
+        let named = Self::NAMED.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
         if let Some((kind, _)) = named {
             return Ok(*kind);
         }

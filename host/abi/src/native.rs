@@ -39,10 +39,7 @@ pub struct Slice {
 impl Slice {
     /// Lends `bytes`.
     pub fn new(bytes: &[u8]) -> Slice {
-        Slice {
-            pointer: bytes.as_ptr(),
-            length: bytes.len(),
-        }
+        Slice { pointer: bytes.as_ptr(), length: bytes.len() }
     }
 }
 

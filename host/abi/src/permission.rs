@@ -27,18 +27,10 @@ impl Permission {
     pub const ALL: [(Permission, &'static str, &'static str); 7] = [
         (Permission::Log, "log", "write lines to the log"),
         (Permission::Metric, "metric", "publish measurements"),
-        (
-            Permission::Config,
-            "config",
-            "read its own configuration while running",
-        ),
+        (Permission::Config, "config", "read its own configuration while running"),
         (Permission::Now, "now", "read the clock"),
         (Permission::Random, "random", "get random bytes"),
-        (
-            Permission::Kv,
-            "kv",
-            "keep keys and values in its own store",
-        ),
+        (Permission::Kv, "kv", "keep keys and values in its own store"),
         (Permission::Emit, "emit", "send frames to other plugins"),
     ];
 
@@ -76,8 +68,6 @@ impl FromStr for Permission {
 
     fn from_str(text: &str) -> Result<Self, UnknownPermission> {
         let found = Self::ALL.iter().find(|(_, name, _)| *name == text);
-        found
-            .map(|(permission, ..)| *permission)
-            .ok_or_else(|| UnknownPermission(text.to_owned()))
+        found.map(|(permission, ..)| *permission).ok_or_else(|| UnknownPermission(text.to_owned()))
     }
 }

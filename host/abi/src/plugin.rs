@@ -51,10 +51,7 @@ pub trait Plugin: Send {
     fn restore_state(&mut self, state: State) -> Result<(), Failure> {
         Err(Failure::new(
             Failure::UNSUPPORTED,
-            format!(
-                "this plugin has no state, but was given version {} of one",
-                state.version
-            ),
+            format!("this plugin has no state, but was given version {} of one", state.version),
         ))
     }
 
@@ -98,10 +95,7 @@ impl Failure {
 
     /// A failure with a code and a message.
     pub fn new(code: u32, message: impl Into<String>) -> Failure {
-        Failure {
-            code,
-            message: message.into(),
-        }
+        Failure { code, message: message.into() }
     }
 
     /// A failure about input that makes no sense.
@@ -134,18 +128,12 @@ pub struct Health {
 impl Health {
     /// All is well.
     pub fn good() -> Health {
-        Health {
-            code: 0,
-            message: String::new(),
-        }
+        Health { code: 0, message: String::new() }
     }
 
     /// Something is wrong.
     pub fn bad(code: u32, message: impl Into<String>) -> Health {
-        Health {
-            code: code.max(1),
-            message: message.into(),
-        }
+        Health { code: code.max(1), message: message.into() }
     }
 
     /// True if nothing is wrong.

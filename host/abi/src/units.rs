@@ -57,13 +57,11 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
 ///
 /// If the text is no duration, or longer than about 584 years.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    parse(text, &DURATIONS)
-        .map(Duration::from_nanos)
-        .ok_or_else(|| UnitError {
-            text: text.to_owned(),
-            what: "duration",
-            example: "\"500us\", \"20ms\" or \"1.5s\"",
-        })
+    parse(text, &DURATIONS).map(Duration::from_nanos).ok_or_else(|| UnitError {
+        text: text.to_owned(),
+        what: "duration",
+        example: "\"500us\", \"20ms\" or \"1.5s\"",
+    })
 }
 
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {

@@ -19,11 +19,7 @@ impl ProtocolVersion {
     /// True if a host of this version can run a plugin of version `plugin`.
     pub fn supports(self, plugin: ProtocolVersion) -> bool {
         self.major == plugin.major
-            && if self.major == 0 {
-                self.minor == plugin.minor
-            } else {
-                self.minor >= plugin.minor
-            }
+            && if self.major == 0 { self.minor == plugin.minor } else { self.minor >= plugin.minor }
     }
 
     /// `major << 16 | minor`, as the native table carries it.
@@ -33,19 +29,13 @@ impl ProtocolVersion {
 
     /// The reverse of [`to_u32`](Self::to_u32).
     pub const fn from_u32(packed: u32) -> ProtocolVersion {
-        ProtocolVersion {
-            major: (packed >> 16) as u16,
-            minor: packed as u16,
-        }
+        ProtocolVersion { major: (packed >> 16) as u16, minor: packed as u16 }
     }
 
     /// Reads the suffix of a marker name such as `0_1`.
     pub fn from_suffix(suffix: &str) -> Option<ProtocolVersion> {
         let (major, minor) = suffix.split_once('_')?;
-        Some(ProtocolVersion {
-            major: major.parse().ok()?,
-            minor: minor.parse().ok()?,
-        })
+        Some(ProtocolVersion { major: major.parse().ok()?, minor: minor.parse().ok()? })
     }
 }
 
@@ -63,11 +53,7 @@ mod tests {
     fn versions_fit_or_not() {
         fn check(host: (u16, u16), plugin: (u16, u16), expected: bool) {
             let version = |(major, minor)| ProtocolVersion { major, minor };
-            assert_eq!(
-                version(host).supports(version(plugin)),
-                expected,
-                "{host:?} {plugin:?}"
-            );
+            assert_eq!(version(host).supports(version(plugin)), expected, "{host:?} {plugin:?}");
         }
         check((0, 1), (0, 1), true);
         check((0, 2), (0, 1), false);
@@ -79,10 +65,7 @@ mod tests {
             ProtocolVersion::from_u32(ProtocolVersion::CURRENT.to_u32()),
             ProtocolVersion::CURRENT
         );
-        assert_eq!(
-            ProtocolVersion::from_suffix("0_1"),
-            Some(ProtocolVersion::CURRENT)
-        );
+        assert_eq!(ProtocolVersion::from_suffix("0_1"), Some(ProtocolVersion::CURRENT));
         assert_eq!(ProtocolVersion::from_suffix("1"), None);
     }
 }

@@ -91,10 +91,7 @@ impl Outcome {
         match self {
             Trapped { .. } | TimedOut { .. } | Crashed { .. } => true,
             LimitExceeded { limit, .. } => {
-                matches!(
-                    limit,
-                    LimitKind::Memory | LimitKind::Table | LimitKind::Fuel
-                )
+                matches!(limit, LimitKind::Memory | LimitKind::Table | LimitKind::Fuel)
             }
             _ => false,
         }
@@ -114,11 +111,7 @@ impl fmt::Display for Outcome {
                 "timed out: stopped at its deadline of {}",
                 glovebox_abi::units::show_duration(*deadline)
             ),
-            Outcome::LimitExceeded {
-                limit,
-                asked,
-                allowed,
-            } => write!(
+            Outcome::LimitExceeded { limit, asked, allowed } => write!(
                 formatter,
                 "limit exceeded: asked for {} of {limit}, limit {}",
                 limit.show(*asked),
@@ -133,10 +126,7 @@ impl fmt::Display for Outcome {
 
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Outcome {
-        Outcome::Failed {
-            code: failure.code,
-            message: failure.message,
-        }
+        Outcome::Failed { code: failure.code, message: failure.message }
     }
 }
 
@@ -151,22 +141,13 @@ mod tests {
             assert!(Outcome::NAMES.contains(&outcome.name()));
         }
         check(Outcome::Completed, "completed");
+        check(Failure::invalid("not JSON").into(), "failed: not JSON (code 2)");
         check(
-            Failure::invalid("not JSON").into(),
-            "failed: not JSON (code 2)",
-        );
-        check(
-            Outcome::LimitExceeded {
-                limit: LimitKind::Memory,
-                asked: 80 << 20,
-                allowed: 64 << 20,
-            },
+            Outcome::LimitExceeded { limit: LimitKind::Memory, asked: 80 << 20, allowed: 64 << 20 },
             "limit exceeded: asked for 80 MiB of memory, limit 64 MiB",
         );
         check(
-            Outcome::TimedOut {
-                deadline: Duration::from_millis(20),
-            },
+            Outcome::TimedOut { deadline: Duration::from_millis(20) },
             "timed out: stopped at its deadline of 20 ms",
         );
     }

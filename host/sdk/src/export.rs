@@ -37,10 +37,7 @@ macro_rules! export {
     };
 }
 
-#[cfg(all(
-    target_family = "wasm",
-    not(any(feature = "component", target_env = "p2"))
-))]
+#[cfg(all(target_family = "wasm", not(any(feature = "component", target_env = "p2"))))]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_binding {

@@ -31,14 +31,14 @@ fn compile(source: &str) -> Result<(), String> {
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("a C compiler is installed, as Rust needs one to link");
     compiler
         .stdin
         .take()
-        .unwrap()
+        .expect("standard input is piped")
         .write_all(source.as_bytes())
-        .unwrap();
-    let output = compiler.wait_with_output().unwrap();
+        .expect("the compiler reads what it is given");
+    let output = compiler.wait_with_output().expect("the compiler ends");
     if output.status.success() {
         Ok(())
     } else {

@@ -16,10 +16,7 @@ pub(crate) struct CoreBackend {
 
 impl CoreBackend {
     pub(crate) fn new(factory: &Factory, context: Context) -> CoreBackend {
-        CoreBackend {
-            plugin: factory(),
-            context,
-        }
+        CoreBackend { plugin: factory(), context }
     }
 }
 

@@ -73,10 +73,8 @@ impl Code {
 
     /// Whether the code can be held to a limit; `None` asks about the call deadline.
     pub(crate) fn enforcement(&self, limit: Option<LimitKind>) -> Enforcement {
-        let machine = matches!(
-            limit,
-            None | Some(LimitKind::Memory | LimitKind::Table | LimitKind::Fuel)
-        );
+        let machine =
+            matches!(limit, None | Some(LimitKind::Memory | LimitKind::Table | LimitKind::Fuel));
         match self {
             Code::Core(_) if machine => {
                 Enforcement::NotAvailable("built into the application, which is trusted code")

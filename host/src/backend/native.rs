@@ -90,12 +90,7 @@ impl NativeBackend {
             emit: host_emit,
             metric: host_metric,
         });
-        NativeBackend {
-            code,
-            instance: std::ptr::null_mut(),
-            host,
-            context,
-        }
+        NativeBackend { code, instance: std::ptr::null_mut(), host, context }
     }
 
     /// Runs one function of the table and collects what it put out.
@@ -129,10 +124,7 @@ impl NativeBackend {
             return Ok(collected);
         }
         let (code, message) = collected.message.take().unwrap_or_else(|| {
-            (
-                code,
-                format!("the plugin returned code {code} without a message"),
-            )
+            (code, format!("the plugin returned code {code} without a message"))
         });
         Err(Failure::new(code, message).into())
     }
@@ -258,11 +250,7 @@ unsafe extern "C" fn output_frame(out: *mut c_void, kind: u8, header: Slice, pay
         out.bytes = asked;
         match Header::from_cbor(Bytes::copy_from_slice(header)) {
             Ok(header) => {
-                out.frames.push(Frame::new(
-                    Kind(kind),
-                    header,
-                    Bytes::copy_from_slice(payload),
-                ));
+                out.frames.push(Frame::new(Kind(kind), header, Bytes::copy_from_slice(payload)));
             }
             Err(error) => {
                 let message = format!("the plugin gave a frame with a bad header: {error}");
@@ -271,20 +259,13 @@ unsafe extern "C" fn output_frame(out: *mut c_void, kind: u8, header: Slice, pay
         }
         return;
     };
-    out.broken = Some(Outcome::LimitExceeded {
-        limit,
-        asked,
-        allowed,
-    });
+    out.broken = Some(Outcome::LimitExceeded { limit, asked, allowed });
 }
 
 unsafe extern "C" fn output_state(out: *mut c_void, version: u32, state: Slice) {
     // SAFETY: `out` is the `Collected` of the call under way; the plugin lends the slice.
     let (out, state) = unsafe { (&mut *out.cast::<Collected>(), bytes(state)) };
-    out.state = Some(State {
-        version,
-        bytes: state.to_vec(),
-    });
+    out.state = Some(State { version, bytes: state.to_vec() });
 }
 
 unsafe extern "C" fn output_message(out: *mut c_void, code: u32, message: Slice) {
@@ -371,11 +352,7 @@ unsafe extern "C" fn host_config(context: *mut c_void, key: Slice, receiver: Rec
         serve(
             context,
             |context| context.config(text(key)?),
-            |value| {
-                value
-                    .iter()
-                    .for_each(|value| receive(receiver, value.as_bytes()))
-            },
+            |value| value.iter().for_each(|value| receive(receiver, value.as_bytes())),
         )
     }
 }
@@ -393,13 +370,7 @@ unsafe extern "C" fn host_kv_get(context: *mut c_void, key: Slice, receiver: Rec
 
 unsafe extern "C" fn host_kv_set(context: *mut c_void, key: Slice, value: Slice) -> u32 {
     // SAFETY: see above.
-    unsafe {
-        serve(
-            context,
-            |context| context.kv_set(text(key)?, bytes(value)),
-            drop,
-        )
-    }
+    unsafe { serve(context, |context| context.kv_set(text(key)?, bytes(value)), drop) }
 }
 
 unsafe extern "C" fn host_kv_delete(context: *mut c_void, key: Slice, existed: *mut u32) -> u32 {
@@ -419,10 +390,7 @@ unsafe extern "C" fn host_kv_list(context: *mut c_void, prefix: Slice, receiver:
         serve(
             context,
             |context| context.kv_list(text(prefix)?),
-            |keys| {
-                keys.iter()
-                    .for_each(|key| receive(receiver, key.as_bytes()))
-            },
+            |keys| keys.iter().for_each(|key| receive(receiver, key.as_bytes())),
         )
     }
 }

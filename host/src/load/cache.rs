@@ -22,9 +22,7 @@ impl Cache {
     pub(crate) fn in_folder(folder: &Path) -> std::io::Result<Cache> {
         fs::create_dir_all(folder)?;
         restrict_to_owner(folder)?;
-        Ok(Cache {
-            folder: Some(folder.to_owned()),
-        })
+        Ok(Cache { folder: Some(folder.to_owned()) })
     }
 
     /// The name of an entry: what was compiled, and by what.
@@ -54,8 +52,7 @@ impl Cache {
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             file.write_all(blake3::hash(code).as_bytes())?;
             file.write_all(code)?;
-            file.persist(folder.join(key))
-                .map_err(|error| error.error)?;
+            file.persist(folder.join(key)).map_err(|error| error.error)?;
             Ok(())
         };
         if let Err(error) = write() {

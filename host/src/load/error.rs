@@ -18,17 +18,12 @@ pub struct LoadError {
 }
 
 fn show_path(path: &Option<PathBuf>) -> String {
-    path.as_ref()
-        .map_or_else(String::new, |path| format!(": {}", path.display()))
+    path.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()))
 }
 
 impl LoadError {
     pub(crate) fn new(stage: LoadStage, path: Option<PathBuf>, problem: LoadProblem) -> LoadError {
-        LoadError {
-            stage,
-            path,
-            problem,
-        }
+        LoadError { stage, path, problem }
     }
 
     /// Where loading stopped.
@@ -106,8 +101,8 @@ pub enum LoadProblem {
     /// The module uses a feature of WebAssembly that is off.
     #[error("the module uses {name}, which is off")]
     UnsupportedFeature {
-        /// The feature.
-        name: &'static str,
+        /// The feature, or several.
+        name: String,
     },
     /// Compiling took too long.
     #[error("compiling took longer than {}", glovebox_abi::units::show_duration(*.deadline))]

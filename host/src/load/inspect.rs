@@ -63,27 +63,16 @@ fn wasm_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
                 }
             }
             Payload::ExportSection(section) if depth == 0 => {
-                exports.extend(
-                    section
-                        .into_iter()
-                        .flatten()
-                        .map(|export| export.name.to_owned()),
-                );
+                exports.extend(section.into_iter().flatten().map(|export| export.name.to_owned()));
             }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 imports.extend(
-                    section
-                        .into_iter()
-                        .flatten()
-                        .map(|import| import.name.name.to_owned()),
+                    section.into_iter().flatten().map(|import| import.name.name.to_owned()),
                 );
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 exports.extend(
-                    section
-                        .into_iter()
-                        .flatten()
-                        .map(|export| export.name.name.to_owned()),
+                    section.into_iter().flatten().map(|export| export.name.name.to_owned()),
                 );
             }
             _ => {}
@@ -104,9 +93,7 @@ fn library_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
 /// The names that a library exports; what cannot be read is left out.
 pub(super) fn exported_names(library: &object::File<'_>) -> Vec<String> {
     let exports = library.exports().into_iter().flatten().flatten();
-    exports
-        .filter_map(|export| name_of(export.name()))
-        .collect()
+    exports.filter_map(|export| name_of(export.name())).collect()
 }
 
 fn name_of(name: NameOrOrdinal<&[u8]>) -> Option<String> {

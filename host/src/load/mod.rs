@@ -40,11 +40,7 @@ pub(crate) enum Source {
 impl LoadRequest {
     /// An artifact, a `plugin.toml`, or a folder with one.
     pub fn path(path: impl Into<PathBuf>) -> LoadRequest {
-        LoadRequest {
-            source: Source::Path(path.into()),
-            trust_native: false,
-            config: None,
-        }
+        LoadRequest { source: Source::Path(path.into()), trust_native: false, config: None }
     }
 
     /// A plugin that is part of the application. `make` is called once for each copy.

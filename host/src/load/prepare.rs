@@ -82,11 +82,7 @@ impl Preparer {
         let (code, binding, cached) = self.compile(&artifact).map_err(|problem| {
             LoadError::new(stage_of(&problem), Some(artifact.path.clone()), problem)
         })?;
-        let tier = if binding == Binding::Native {
-            Tier::Native
-        } else {
-            Tier::Wasm
-        };
+        let tier = if binding == Binding::Native { Tier::Native } else { Tier::Wasm };
         Ok(Prepared {
             code,
             manifest: Arc::new(artifact.manifest),
@@ -104,27 +100,15 @@ impl Preparer {
                 let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
                 let compiled =
                     self.with_deadline(move |engine| engine.component(&bytes, &digest))?;
-                Ok((
-                    Code::Component(Arc::new(compiled.code)),
-                    Binding::Component,
-                    compiled.cached,
-                ))
+                Ok((Code::Component(Arc::new(compiled.code)), Binding::Component, compiled.cached))
             }
             ArtifactKind::CoreModule => {
                 let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
                 let compiled =
                     self.with_deadline(move |engine| engine.frame_abi(&bytes, &digest))?;
-                Ok((
-                    Code::FrameAbi(Arc::new(compiled.code)),
-                    Binding::FrameAbi,
-                    compiled.cached,
-                ))
+                Ok((Code::FrameAbi(Arc::new(compiled.code)), Binding::FrameAbi, compiled.cached))
             }
-            _ => Ok((
-                Code::Native(Arc::new(self.open(artifact)?)),
-                Binding::Native,
-                false,
-            )),
+            _ => Ok((Code::Native(Arc::new(self.open(artifact)?)), Binding::Native, false)),
         }
     }
 
@@ -136,28 +120,19 @@ impl Preparer {
     ) -> Result<T, LoadProblem> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let engine = self.engine.clone();
-        std::thread::Builder::new()
-            .name("glovebox-compile".to_owned())
-            .spawn(move || {
-                // Nobody listens any more after the deadline.
-                let _ = sender.send(compile(&engine));
-            })?;
+        std::thread::Builder::new().name("glovebox-compile".to_owned()).spawn(move || {
+            // Nobody listens any more after the deadline.
+            let _ = sender.send(compile(&engine));
+        })?;
         receiver
             .recv_timeout(self.compile_deadline)
-            .unwrap_or(Err(LoadProblem::CompileTimeout {
-                deadline: self.compile_deadline,
-            }))
+            .unwrap_or(Err(LoadProblem::CompileTimeout { deadline: self.compile_deadline }))
     }
 
     /// Opens a private copy under a name of its own: a path that is open already would give the
     /// old code, and overwriting an open library kills the process.
     fn open(&self, artifact: &Artifact) -> Result<NativeCode, LoadProblem> {
-        let suffix = artifact
-            .path
-            .extension()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let suffix = artifact.path.extension().unwrap_or_default().to_string_lossy().into_owned();
         let mut copy = tempfile::Builder::new()
             .prefix(&artifact.digest[..16])
             .suffix(&format!(".{suffix}"))
@@ -189,20 +164,12 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
             })
         }
     };
-    Ok(Artifact {
-        path,
-        kind,
-        bytes,
-        digest,
-        manifest,
-    })
+    Ok(Artifact { path, kind, bytes, digest, manifest })
 }
 
 /// Finds the artifact that `path` means, and the manifest that lies beside it.
 fn locate(path: &Path) -> Result<(PathBuf, Option<(PathBuf, Manifest)>), LoadError> {
-    let is_manifest = path
-        .extension()
-        .is_some_and(|extension| extension == "toml");
+    let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
     let manifest_path = if path.is_dir() {
         path.join("plugin.toml")
     } else if is_manifest {
@@ -212,10 +179,7 @@ fn locate(path: &Path) -> Result<(PathBuf, Option<(PathBuf, Manifest)>), LoadErr
     };
     let manifest = read_manifest(&manifest_path)?;
     let folder = manifest_path.parent().unwrap_or(Path::new(""));
-    let named = [
-        manifest.artifact.wasm.clone(),
-        manifest.artifact.native.clone(),
-    ];
+    let named = [manifest.artifact.wasm.clone(), manifest.artifact.native.clone()];
     let mut candidates = named.iter().flatten().map(|name| folder.join(name));
     match candidates.find(|candidate| candidate.exists()) {
         Some(artifact) => Ok((artifact, Some((manifest_path, manifest)))),
@@ -226,11 +190,7 @@ fn locate(path: &Path) -> Result<(PathBuf, Option<(PathBuf, Manifest)>), LoadErr
                 names => format!("{} does not exist", names.join(" or ")),
             };
             let problem = LoadProblem::NoArtifact { reason };
-            Err(LoadError::new(
-                LoadStage::Read,
-                Some(manifest_path),
-                problem,
-            ))
+            Err(LoadError::new(LoadStage::Read, Some(manifest_path), problem))
         }
     }
 }
@@ -244,10 +204,7 @@ fn manifest_beside(path: &Path) -> Result<Option<(PathBuf, Manifest)>, LoadError
     let manifest = read_manifest(&beside)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let named = [&manifest.artifact.wasm, &manifest.artifact.native];
-    let is_named = named
-        .into_iter()
-        .flatten()
-        .any(|name| folder.join(name) == path);
+    let is_named = named.into_iter().flatten().any(|name| folder.join(name) == path);
     Ok(is_named.then_some((beside, manifest)))
 }
 
@@ -273,10 +230,7 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadProblem> {
         return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory).into());
     }
     if about.len() > limit {
-        return Err(LoadProblem::TooLarge {
-            size: about.len(),
-            limit,
-        });
+        return Err(LoadProblem::TooLarge { size: about.len(), limit });
     }
     let mut bytes = Vec::new();
     // The file may grow while it is read.
@@ -290,12 +244,7 @@ fn recognize(kind: ArtifactKind, bytes: Vec<u8>) -> Result<(ArtifactKind, Vec<u8
         ArtifactKind::WasmText => {
             let bytes = wat::parse_bytes(&bytes).map_err(|error| LoadProblem::Malformed {
                 what: "WebAssembly text",
-                reason: error
-                    .to_string()
-                    .lines()
-                    .map(str::trim)
-                    .collect::<Vec<_>>()
-                    .join(" "),
+                reason: error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "),
             })?;
             Ok((ArtifactKind::of(&bytes), bytes.into_owned()))
         }
@@ -311,38 +260,24 @@ fn recognize(kind: ArtifactKind, bytes: Vec<u8>) -> Result<(ArtifactKind, Vec<u8
 /// Looks at a library's sections and symbols without opening it: a damaged one can kill the
 /// process that opens it.
 fn check_library(bytes: &[u8]) -> Result<(), LoadProblem> {
-    let damaged = |reason: String| LoadProblem::Malformed {
-        what: "shared library",
-        reason,
-    };
+    let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
     let library = object::File::parse(bytes).map_err(|error| damaged(error.to_string()))?;
     let found = format!("{:?} {:?}", library.format(), library.architecture()).to_lowercase();
     let expected = format!("{} {}", NATIVE_FORMAT, std::env::consts::ARCH);
-    if !found
-        .replace('_', "")
-        .eq_ignore_ascii_case(&expected.replace('_', ""))
-    {
+    if !found.replace('_', "").eq_ignore_ascii_case(&expected.replace('_', "")) {
         return Err(Incompatible::Machine { found, expected }.into());
     }
     for section in library.sections() {
         // Reading each section finds those that lie beyond the end of the file.
         let name = section.name().unwrap_or("?").to_owned();
-        section
-            .data()
-            .map_err(|error| damaged(format!("section {name}: {error}")))?;
+        section.data().map_err(|error| damaged(format!("section {name}: {error}")))?;
     }
     check_extent(bytes)?;
     let names = exported_names(&library);
     // Mach-O puts an underscore before each name.
     let names: Vec<&str> = names
         .iter()
-        .map(|name| {
-            if cfg!(target_os = "macos") {
-                name.trim_start_matches('_')
-            } else {
-                name
-            }
-        })
+        .map(|name| if cfg!(target_os = "macos") { name.trim_start_matches('_') } else { name })
         .collect();
     if names.contains(&native::SYMBOL) {
         return Ok(());
@@ -372,26 +307,19 @@ fn check_extent(bytes: &[u8]) -> Result<(), LoadProblem> {
     if NATIVE_FORMAT != "elf" {
         return Ok(());
     }
-    let damaged = |reason: String| LoadProblem::Malformed {
-        what: "shared library",
-        reason,
-    };
+    let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
     let file = ElfFile64::<object::Endianness>::parse(bytes)
         .map_err(|error| damaged(error.to_string()))?;
     let (header, endian) = (file.elf_header(), file.endian());
     let sections = header.e_shoff(endian)
         + u64::from(header.e_shentsize(endian)) * u64::from(header.e_shnum(endian));
-    let segments = file.elf_program_headers().iter().map(|segment| {
-        segment
-            .p_offset(endian)
-            .saturating_add(segment.p_filesz(endian))
-    });
+    let segments = file
+        .elf_program_headers()
+        .iter()
+        .map(|segment| segment.p_offset(endian).saturating_add(segment.p_filesz(endian)));
     let needed = segments.chain([sections]).max().unwrap_or(0);
     if needed > bytes.len() as u64 {
-        return Err(damaged(format!(
-            "cut short: {needed} bytes needed, {} found",
-            bytes.len()
-        )));
+        return Err(damaged(format!("cut short: {needed} bytes needed, {} found", bytes.len())));
     }
     Ok(())
 }
@@ -405,26 +333,18 @@ fn embedded_manifest(kind: ArtifactKind, bytes: &[u8]) -> Result<Option<Manifest
                 what: "shared library",
                 reason: error.to_string(),
             })?;
-            let name = if cfg!(target_os = "macos") {
-                "__glovebox"
-            } else {
-                native::MANIFEST_SECTION
-            };
+            let name =
+                if cfg!(target_os = "macos") { "__glovebox" } else { native::MANIFEST_SECTION };
             let section = library.section_by_name(name);
             section.and_then(|section| section.data().ok())
         }
     };
     let text = text.map(|text| text.trim_ascii_end()).map(|text| {
         // Linkers pad sections with zeros.
-        let end = text
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(text.len());
+        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
         &text[..end]
     });
-    text.filter(|text| !text.is_empty())
-        .map(parse_manifest)
-        .transpose()
+    text.filter(|text| !text.is_empty()).map(parse_manifest).transpose()
 }
 
 /// The manifest section of a module, or of a component or any module inside it.
@@ -450,26 +370,15 @@ fn custom_section(bytes: &[u8]) -> Result<Option<&[u8]>, LoadProblem> {
 
 /// The stage policy: may this run here?
 fn admit(artifact: &Artifact, trust_native: bool) -> Result<(), LoadProblem> {
-    let is_native = matches!(
-        artifact.kind,
-        ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe
-    );
+    let is_native =
+        matches!(artifact.kind, ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe);
     let actual = if is_native { Tier::Native } else { Tier::Wasm };
     let runtime = &artifact.manifest.runtime;
     if let Some(tier) = runtime.tier.filter(|tier| *tier != actual) {
-        return Err(LoadProblem::NotAvailable {
-            what: "tier",
-            name: tier.name(),
-        });
+        return Err(LoadProblem::NotAvailable { what: "tier", name: tier.name() });
     }
-    if let Some(isolation) = runtime
-        .isolation
-        .filter(|place| *place != Isolation::InProcess)
-    {
-        return Err(LoadProblem::NotAvailable {
-            what: "isolation",
-            name: isolation.name(),
-        });
+    if let Some(isolation) = runtime.isolation.filter(|place| *place != Isolation::InProcess) {
+        return Err(LoadProblem::NotAvailable { what: "isolation", name: isolation.name() });
     }
     if is_native && !trust_native {
         return Err(LoadProblem::NativeNotTrusted);

@@ -113,15 +113,9 @@ fn is_wat(text: &str) -> bool {
     let mut rest = text.trim_start();
     loop {
         if let Some(line) = rest.strip_prefix(";;") {
-            rest = line
-                .split_once('\n')
-                .map_or("", |(_, rest)| rest)
-                .trim_start();
+            rest = line.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
         } else if let Some(block) = rest.strip_prefix("(;") {
-            rest = block
-                .split_once(";)")
-                .map_or("", |(_, rest)| rest)
-                .trim_start();
+            rest = block.split_once(";)").map_or("", |(_, rest)| rest).trim_start();
         } else {
             return rest.starts_with("(module") || rest.starts_with("(component");
         }

@@ -161,11 +161,7 @@ fn told<T>(result: Result<T, ServiceError>) -> String {
 /// Uses a kilobyte of stack for each step, in a way that no optimizer makes a loop of.
 fn recurse(depth: u64) -> u64 {
     let block = black_box([depth; 128]);
-    if depth == 0 {
-        0
-    } else {
-        recurse(black_box(depth + 1)) + black_box(block)[0]
-    }
+    if depth == 0 { 0 } else { recurse(black_box(depth + 1)) + black_box(block)[0] }
 }
 
 glovebox_sdk::export!(Misbehave);

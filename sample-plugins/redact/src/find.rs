@@ -33,9 +33,12 @@ pub(crate) struct Find {
     pub(crate) range: Range<usize>,
 }
 
+/// Looks at the front of a text; the range is what to replace.
+type Finder = fn(&[u8]) -> Option<Range<usize>>;
+
 /// Everything in the text that is wanted, in order and without overlaps.
 pub(crate) fn all(text: &[u8], wanted: impl Fn(What) -> bool) -> Vec<Find> {
-    let finders: [(What, fn(&[u8]) -> Option<Range<usize>>); 3] = [
+    let finders: [(What, Finder); 3] = [
         (What::Token, token),
         (What::Card, card),
         (What::Email, email),
@@ -162,7 +165,7 @@ fn card(text: &[u8]) -> Option<Range<usize>> {
             }
         })
         .sum();
-    (sum % 10 == 0).then_some(0..end)
+    sum.is_multiple_of(10).then_some(0..end)
 }
 
 /// An address as people write them, not all that RFC 5322 allows.

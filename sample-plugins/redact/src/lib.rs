@@ -59,10 +59,7 @@ impl Plugin for Redact {
         services: &mut dyn Services,
         frame: &Frame,
     ) -> Result<Vec<Frame>, Failure> {
-        let mut pass = Pass {
-            settings: &self.settings,
-            counts: [0; 3],
-        };
+        let mut pass = Pass { settings: &self.settings, counts: [0; 3] };
         let is_json = || serde_json::from_slice::<IgnoredAny>(&frame.payload).is_ok();
         let payload = match frame.kind {
             Kind::DATA if is_json() => pass.redact_json(&frame.payload),

@@ -37,10 +37,7 @@ struct Counts {
 
 impl Default for Stats {
     fn default() -> Stats {
-        Stats {
-            version: VERSION,
-            kinds: BTreeMap::new(),
-        }
+        Stats { version: VERSION, kinds: BTreeMap::new() }
     }
 }
 

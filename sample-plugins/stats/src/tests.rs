@@ -4,20 +4,14 @@ use super::*;
 
 /// A plugin as the build of that version makes it.
 fn of_version(version: u32) -> Stats {
-    Stats {
-        version,
-        ..Stats::default()
-    }
+    Stats { version, ..Stats::default() }
 }
 
 fn report(harness: &mut Harness<Stats>) -> Value {
     let header = Header::build().text(Header::ID, "q1").finish();
     let question = Frame::new(Kind::CONTROL, header, "report");
     let answers = harness.process(&question).unwrap();
-    assert_eq!(
-        answers[0].header.get_text(Header::ID).as_deref(),
-        Some("q1")
-    );
+    assert_eq!(answers[0].header.get_text(Header::ID).as_deref(), Some("q1"));
     serde_json::from_slice(&answers[0].payload).unwrap()
 }
 
@@ -71,20 +65,13 @@ fn state_moves_to_the_same_or_a_later_version() {
     }
     check(1, 1, r#""bytes":12,"frames":2"#);
     check(2, 2, r#""measured":2,"size":{"p50":5,"p90":7,"p99":7}"#);
-    check(
-        1,
-        2,
-        r#""bytes":12,"frames":2,"measured":1,"size":{"p50":7"#,
-    );
+    check(1, 2, r#""bytes":12,"frames":2,"measured":1,"size":{"p50":7"#);
     check(2, 1, "the state is of version 2, this plugin knows up to 1");
 }
 
 #[test]
 fn bad_states_and_resets() {
-    let state = State {
-        version: 1,
-        bytes: b"[]".to_vec(),
-    };
+    let state = State { version: 1, bytes: b"[]".to_vec() };
     let failure = Stats::default().restore_state(state).unwrap_err();
     assert!(failure.message.contains("makes no sense"));
 

@@ -54,11 +54,7 @@ impl Plugin for Storage {
         if let Some(id) = frame.header.get(Header::ID) {
             header = header.value(Header::ID, id);
         }
-        Ok(vec![Frame::new(
-            Kind::DATA,
-            header.finish(),
-            answer.to_string(),
-        )])
+        Ok(vec![Frame::new(Kind::DATA, header.finish(), answer.to_string())])
     }
 }
 
@@ -71,27 +67,19 @@ fn run(services: &mut dyn Services, command: &Command) -> Result<Value, Failure>
             Ok(json!({ "stored": key }))
         }
         Command::Retrieve { key } => {
-            let found = services
-                .kv_get(key)
-                .map_err(|error| explain("retrieve", key, error))?;
-            let value = found
-                .map(|bytes| serde_json::from_slice::<Value>(&bytes))
-                .transpose();
+            let found = services.kv_get(key).map_err(|error| explain("retrieve", key, error))?;
+            let value = found.map(|bytes| serde_json::from_slice::<Value>(&bytes)).transpose();
             let value = value.map_err(|error| {
                 Failure::invalid(format!("what is stored under `{key}` is not JSON: {error}"))
             })?;
             Ok(json!({ "key": key, "value": value }))
         }
         Command::Delete { key } => {
-            let existed = services
-                .kv_delete(key)
-                .map_err(|error| explain("delete", key, error))?;
+            let existed = services.kv_delete(key).map_err(|error| explain("delete", key, error))?;
             Ok(json!({ "deleted": existed }))
         }
         Command::List { prefix } => {
-            let keys = services
-                .kv_list(prefix)
-                .map_err(|error| explain("list", prefix, error))?;
+            let keys = services.kv_list(prefix).map_err(|error| explain("list", prefix, error))?;
             Ok(json!({ "keys": keys }))
         }
     }
@@ -114,13 +102,8 @@ mod tests {
     /// The answer to one command after a value was stored under `a/1`.
     fn answer(command: &str, denied: bool) -> String {
         let mut harness = Harness::new(Storage);
-        harness
-            .answer(r#"{"do": "store", "key": "a/1", "value": {"n": [1]}}"#)
-            .unwrap();
-        harness
-            .host
-            .store
-            .insert("raw".to_owned(), b"\xFF".to_vec());
+        harness.answer(r#"{"do": "store", "key": "a/1", "value": {"n": [1]}}"#).unwrap();
+        harness.host.store.insert("raw".to_owned(), b"\xFF".to_vec());
         if denied {
             harness.host.deny(Permission::Kv);
         }
@@ -135,18 +118,9 @@ mod tests {
         fn check(command: &str, expected: &str) {
             assert_eq!(answer(command, false), expected);
         }
-        check(
-            r#"{"do": "store", "key": "b", "value": 1}"#,
-            r#"{"stored":"b"}"#,
-        );
-        check(
-            r#"{"do": "retrieve", "key": "a/1"}"#,
-            r#"{"key":"a/1","value":{"n":[1]}}"#,
-        );
-        check(
-            r#"{"do": "retrieve", "key": "b"}"#,
-            r#"{"key":"b","value":null}"#,
-        );
+        check(r#"{"do": "store", "key": "b", "value": 1}"#, r#"{"stored":"b"}"#);
+        check(r#"{"do": "retrieve", "key": "a/1"}"#, r#"{"key":"a/1","value":{"n":[1]}}"#);
+        check(r#"{"do": "retrieve", "key": "b"}"#, r#"{"key":"b","value":null}"#);
         check(r#"{"do": "delete", "key": "a/1"}"#, r#"{"deleted":true}"#);
         check(r#"{"do": "delete", "key": "b"}"#, r#"{"deleted":false}"#);
         check(r#"{"do": "list", "prefix": "a/"}"#, r#"{"keys":["a/1"]}"#);
@@ -157,25 +131,14 @@ mod tests {
     fn failures_say_what_is_wrong() {
         fn check(command: &str, denied: bool, expected: &str) {
             let answer = answer(command, denied);
-            assert!(
-                answer.contains(expected),
-                "{answer:?} does not say {expected:?}"
-            );
+            assert!(answer.contains(expected), "{answer:?} does not say {expected:?}");
         }
         check("{", false, "not a command: EOF");
         check(r#"{"do": "eat"}"#, false, "unknown variant `eat`");
         check(r#"{"do": "retrieve"}"#, false, "missing field `key`");
-        check(
-            r#"{"do": "retrieve", "key": "raw"}"#,
-            false,
-            "under `raw` is not JSON",
-        );
+        check(r#"{"do": "retrieve", "key": "raw"}"#, false, "under `raw` is not JSON");
         let denied = "the plugin lacks the permission";
-        check(
-            r#"{"do": "store", "key": "b", "value": 1}"#,
-            true,
-            "cannot store `b`: denied",
-        );
+        check(r#"{"do": "store", "key": "b", "value": 1}"#, true, "cannot store `b`: denied");
         check(r#"{"do": "retrieve", "key": "b"}"#, true, denied);
         check(r#"{"do": "delete", "key": "b"}"#, true, denied);
         check(r#"{"do": "list"}"#, true, "cannot list ``: denied");

@@ -42,10 +42,7 @@ const SECTIONS: [(&str, &[&str]); 8] = [
     ),
     ("budget", &["p50", "p99", "memory", "cpu"]),
     ("state", &["version"]),
-    (
-        "permissions",
-        &["log", "metric", "config", "now", "random", "kv", "emit"],
-    ),
+    ("permissions", &["log", "metric", "config", "now", "random", "kv", "emit"]),
 ];
 
 /// Sections whose keys are the plugin's own.
@@ -60,16 +57,8 @@ pub(super) fn check(text: &str) -> Result<(), ManifestError> {
             continue;
         }
         let Some((_, known)) = SECTIONS.iter().find(|(section, _)| *section == name) else {
-            let sections = SECTIONS
-                .iter()
-                .map(|(section, _)| *section)
-                .chain(OPEN_SECTIONS);
-            return Err(ManifestError::unknown(
-                name,
-                "the top level",
-                line,
-                sections,
-            ));
+            let sections = SECTIONS.iter().map(|(section, _)| *section).chain(OPEN_SECTIONS);
+            return Err(ManifestError::unknown(name, "the top level", line, sections));
         };
         let DeValue::Table(entries) = value.get_ref() else {
             continue;
@@ -78,12 +67,7 @@ pub(super) fn check(text: &str) -> Result<(), ManifestError> {
             let line = Some(line_of(text, key.span().start));
             let key = key.get_ref().as_ref();
             if !known.contains(&key) {
-                return Err(ManifestError::unknown(
-                    key,
-                    name,
-                    line,
-                    known.iter().copied(),
-                ));
+                return Err(ManifestError::unknown(key, name, line, known.iter().copied()));
             }
         }
     }

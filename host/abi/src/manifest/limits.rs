@@ -112,11 +112,7 @@ impl LimitKind {
 
     /// A number of this limit, with its unit.
     pub fn show(self, number: u64) -> String {
-        if self.is_bytes() {
-            units::show_size(number)
-        } else {
-            number.to_string()
-        }
+        if self.is_bytes() { units::show_size(number) } else { number.to_string() }
     }
 }
 
@@ -192,20 +188,14 @@ impl RawLimits {
             queue: self.queue.unwrap_or(defaults.queue),
         };
         if limits.memory > MAX_MEMORY {
-            return Err(value(
-                "limits.memory",
-                "more than 2 GiB cannot be given".to_owned(),
-            ));
+            return Err(value("limits.memory", "more than 2 GiB cannot be given".to_owned()));
         }
         if limits.queue == 0 || limits.queue > MAX_QUEUE {
             let reason = format!("{} is out of range; write 1 to 100000", limits.queue);
             return Err(value("limits.queue", reason));
         }
         if limits.call_deadline.is_zero() {
-            return Err(value(
-                "limits.call-deadline",
-                "must be longer than 0".to_owned(),
-            ));
+            return Err(value("limits.call-deadline", "must be longer than 0".to_owned()));
         }
         Ok(limits)
     }
@@ -226,9 +216,9 @@ fn size(key: &str, size: Option<Size>) -> Result<Option<u64>, ManifestError> {
     match size {
         None => Ok(None),
         Some(Size::Bytes(bytes)) => Ok(Some(bytes)),
-        Some(Size::Text(text)) => units::parse_size(&text)
-            .map(Some)
-            .map_err(|error| value(key, error.to_string())),
+        Some(Size::Text(text)) => {
+            units::parse_size(&text).map(Some).map_err(|error| value(key, error.to_string()))
+        }
     }
 }
 
@@ -238,8 +228,5 @@ fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, Manifes
 }
 
 fn value(key: &str, reason: String) -> ManifestError {
-    ManifestError::Value {
-        key: key.to_owned(),
-        reason,
-    }
+    ManifestError::Value { key: key.to_owned(), reason }
 }

@@ -123,11 +123,7 @@ pub struct Runtime {
 
 impl Default for Runtime {
     fn default() -> Self {
-        Runtime {
-            tier: None,
-            isolation: None,
-            instances: 1,
-        }
+        Runtime { tier: None, isolation: None, instances: 1 }
     }
 }
 
@@ -197,10 +193,7 @@ pub struct Frames {
 
 impl Default for Frames {
     fn default() -> Self {
-        Frames {
-            accepts: vec![Kind::DATA, Kind::CONTROL],
-            emits: vec![Kind::DATA],
-        }
+        Frames { accepts: vec![Kind::DATA, Kind::CONTROL], emits: vec![Kind::DATA] }
     }
 }
 
@@ -242,11 +235,10 @@ impl Manifest {
             Some(names) => names
                 .iter()
                 .map(|name| {
-                    name.parse()
-                        .map_err(|error: crate::UnknownKind| ManifestError::Value {
-                            key: key.to_owned(),
-                            reason: error.to_string(),
-                        })
+                    name.parse().map_err(|error: crate::UnknownKind| ManifestError::Value {
+                        key: key.to_owned(),
+                        reason: error.to_string(),
+                    })
                 })
                 .collect(),
         };
@@ -273,9 +265,8 @@ impl Manifest {
     ///
     /// `name` is turned into an id: lower case, with `-` for everything else.
     pub fn bare(name: &str) -> Manifest {
-        let words = name
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter(|word| !word.is_empty());
+        let words =
+            name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let mut id = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
         if !is_kebab_case(&id) {
             id = format!("plugin-{id}").trim_end_matches('-').to_owned();
@@ -297,10 +288,7 @@ impl Manifest {
             artifact: Artifact::default(),
             runtime: Runtime::default(),
             frames: Frames::default(),
-            permissions: harmless
-                .into_iter()
-                .map(|permission| (permission, true))
-                .collect(),
+            permissions: harmless.into_iter().map(|permission| (permission, true)).collect(),
             limits: Limits::default(),
             budget: Budget::default(),
             state_version: None,
@@ -312,11 +300,7 @@ impl Manifest {
 
     /// The name for people.
     pub fn title(&self) -> &str {
-        if self.plugin.name.is_empty() {
-            &self.plugin.id
-        } else {
-            &self.plugin.name
-        }
+        if self.plugin.name.is_empty() { &self.plugin.id } else { &self.plugin.name }
     }
 
     /// True if the plugin asks for this permission.
@@ -329,10 +313,7 @@ impl Manifest {
 pub fn is_kebab_case(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.split('-').all(|word| {
-            !word.is_empty()
-                && word
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
         })
 }
 
@@ -381,10 +362,7 @@ impl ManifestError {
     fn from_toml(text: &str, error: &toml::de::Error) -> ManifestError {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
         let reason = error.message().lines().collect::<Vec<_>>().join(" ");
-        ManifestError::Toml {
-            line: line_of(text, offset),
-            reason,
-        }
+        ManifestError::Toml { line: line_of(text, offset), reason }
     }
 
     fn unknown<'a>(
@@ -394,9 +372,7 @@ impl ManifestError {
         known: impl Iterator<Item = &'a str>,
     ) -> ManifestError {
         let distance = |name: &&str| strsim::damerau_levenshtein(name, key);
-        let nearest = known
-            .min_by_key(distance)
-            .filter(|name| distance(name) <= 1 + key.len() / 3);
+        let nearest = known.min_by_key(distance).filter(|name| distance(name) <= 1 + key.len() / 3);
         ManifestError::UnknownKey {
             key: key.to_owned(),
             section: section.to_owned(),
@@ -407,11 +383,7 @@ impl ManifestError {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 fn at_line(line: Option<usize>) -> String {
@@ -419,9 +391,7 @@ fn at_line(line: Option<usize>) -> String {
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |nearest| {
-        format!("; did you mean `{nearest}`?")
-    })
+    nearest.as_ref().map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
 }
 
 #[derive(Deserialize)]
@@ -468,48 +438,21 @@ mod tests {
     fn bad_manifests_say_what_is_wrong() {
         fn check(text: &str, expected: &str) {
             let error = Manifest::parse(text).unwrap_err().to_string();
-            assert!(
-                error.contains(expected),
-                "{error:?} does not say {expected:?}"
-            );
+            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
         }
         check("", "missing field `plugin`");
         check("[plugin]\nversion = \"1.0.0\"", "missing field `id`");
-        check(
-            "[plugin]\nid = \"a\"\nversoin = \"1.0.0\"",
-            "line 3; did you mean `version`?",
-        );
-        check(
-            "[plugin]\nid = \"a\"\n[limit]\nmemory = 1",
-            "line 3; did you mean `limits`?",
-        );
-        check(
-            "[plugin]\nid = \"a\"\n[permissions]\nkw = true",
-            "did you mean `kv`?",
-        );
-        check(
-            "[plugin]\nid = \"a\"\n[permissions]\nzzzzzzz = true",
-            "unknown key `zzzzzzz`",
-        );
+        check("[plugin]\nid = \"a\"\nversoin = \"1.0.0\"", "line 3; did you mean `version`?");
+        check("[plugin]\nid = \"a\"\n[limit]\nmemory = 1", "line 3; did you mean `limits`?");
+        check("[plugin]\nid = \"a\"\n[permissions]\nkw = true", "did you mean `kv`?");
+        check("[plugin]\nid = \"a\"\n[permissions]\nzzzzzzz = true", "unknown key `zzzzzzz`");
         check("[plugin]\nid = \"Bad Id\"", "not a plugin id");
         check("[plugin]\nid = \"a\"\nversion = \"one\"", "line 3");
         check("[plugin]\nid = \"a\"\n[limits]\nqueue = \"many\"", "line 4");
-        check(
-            "[plugin]\nid = \"a\"\n[limits]\nmemory = \"big\"",
-            "`limits.memory`",
-        );
-        check(
-            "[plugin]\nid = \"a\"\n[limits]\nqueue = 0",
-            "`limits.queue`",
-        );
-        check(
-            "[plugin]\nid = \"a\"\n[frames]\naccepts = [\"dada\"]",
-            "not a frame kind",
-        );
-        check(
-            "[plugin]\nid = \"a\"\n[runtime]\ninstances = 0",
-            "`runtime.instances`",
-        );
+        check("[plugin]\nid = \"a\"\n[limits]\nmemory = \"big\"", "`limits.memory`");
+        check("[plugin]\nid = \"a\"\n[limits]\nqueue = 0", "`limits.queue`");
+        check("[plugin]\nid = \"a\"\n[frames]\naccepts = [\"dada\"]", "not a frame kind");
+        check("[plugin]\nid = \"a\"\n[runtime]\ninstances = 0", "`runtime.instances`");
         check("[plugin\nid = 1", "line 1");
         check("plugin = 3", "line 1");
     }

@@ -38,10 +38,7 @@ impl<P> Slot<P> {
 
 impl<P: Plugin + Default> Slot<P> {
     fn with<T>(&self, run: impl FnOnce(&mut P) -> T) -> T {
-        let mut plugin = self
-            .0
-            .try_lock()
-            .expect("the host never calls in while a call runs");
+        let mut plugin = self.0.try_lock().expect("the host never calls in while a call runs");
         run(plugin.get_or_insert_with(|| {
             super::report_panics(|message| {
                 let _ = Imports.log(LogLevel::Error, message);
@@ -93,13 +90,8 @@ impl<E: Exported> guest::Guest for E {
     }
 
     fn restore_state(state: guest::State) -> Result<(), guest::Failure> {
-        let state = State {
-            version: state.version,
-            bytes: state.bytes,
-        };
-        E::slot()
-            .with(|plugin| plugin.restore_state(state))
-            .map_err(failure_out)
+        let state = State { version: state.version, bytes: state.bytes };
+        E::slot().with(|plugin| plugin.restore_state(state)).map_err(failure_out)
     }
 
     fn cleanup() {
@@ -116,10 +108,7 @@ fn frame_out(frame: Frame) -> types::Frame {
 }
 
 fn failure_out(failure: Failure) -> types::Failure {
-    types::Failure {
-        code: failure.code,
-        message: failure.message,
-    }
+    types::Failure { code: failure.code, message: failure.message }
 }
 
 /// The host, reached through the component's imports.

@@ -26,17 +26,11 @@ impl<P> Module<P> {
     /// A module whose plugin is made by the first call.
     #[expect(clippy::new_without_default, reason = "statics need a const function")]
     pub const fn new() -> Module<P> {
-        Module(Mutex::new(Inside {
-            plugin: None,
-            input: Vec::new(),
-            output: Vec::new(),
-        }))
+        Module(Mutex::new(Inside { plugin: None, input: Vec::new(), output: Vec::new() }))
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside<P>> {
-        self.0
-            .try_lock()
-            .expect("the host never calls in while a call runs")
+        self.0.try_lock().expect("the host never calls in while a call runs")
     }
 
     /// A buffer of at least `size` bytes, or 0.
@@ -83,11 +77,7 @@ impl<P: Plugin + Default> Module<P> {
     pub fn health(&self) -> i64 {
         self.run(0, |plugin, _, _| {
             let health = plugin.health();
-            if health.is_good() {
-                Ok(())
-            } else {
-                Err(Failure::new(health.code, health.message))
-            }
+            if health.is_good() { Ok(()) } else { Err(Failure::new(health.code, health.message)) }
         })
     }
 
@@ -137,9 +127,7 @@ impl<P: Plugin + Default> Module<P> {
             P::default()
         });
         inside.output.clear();
-        let input = usize::try_from(len)
-            .ok()
-            .and_then(|len| inside.input.get(..len));
+        let input = usize::try_from(len).ok().and_then(|len| inside.input.get(..len));
         let result = match input {
             Some(input) => call(plugin, input, &mut inside.output),
             None => Err(Failure::invalid(format!(

@@ -2,10 +2,7 @@
 
 #[cfg(all(target_family = "wasm", any(feature = "component", target_env = "p2")))]
 pub mod component;
-#[cfg(all(
-    target_family = "wasm",
-    not(any(feature = "component", target_env = "p2"))
-))]
+#[cfg(all(target_family = "wasm", not(any(feature = "component", target_env = "p2"))))]
 pub mod frame_abi;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;

@@ -66,11 +66,7 @@ unsafe extern "C" fn create<P: Plugin + Default>(
     let result = catch(|| {
         let config = str::from_utf8(config)
             .map_err(|_| Failure::invalid("the configuration is not UTF-8"))?;
-        let mut instance = Box::new(Instance {
-            plugin: P::default(),
-            host,
-            panicked: None,
-        });
+        let mut instance = Box::new(Instance { plugin: P::default(), host, panicked: None });
         instance.plugin.initialize(&mut instance.host, config)?;
         Ok(instance)
     });
@@ -92,14 +88,8 @@ unsafe extern "C" fn process<P: Plugin>(
 ) -> u32 {
     // SAFETY: the instance is one that `create` made, called by one thread at a time; all others
     // are lent for this call.
-    let (instance, header, payload, out) = unsafe {
-        (
-            &mut *instance.cast::<Instance<P>>(),
-            bytes(&header),
-            bytes(&payload),
-            &*out,
-        )
-    };
+    let (instance, header, payload, out) =
+        unsafe { (&mut *instance.cast::<Instance<P>>(), bytes(&header), bytes(&payload), &*out) };
     answer(out, || {
         // Copies, because the plugin may keep the frame.
         let header = Header::from_cbor(Bytes::copy_from_slice(header))
@@ -120,11 +110,7 @@ unsafe extern "C" fn health<P: Plugin>(instance: *mut c_void, out: *const Output
     let (instance, out) = unsafe { (&mut *instance.cast::<Instance<P>>(), &*out) };
     answer(out, || {
         let health = instance.run(|plugin, _| Ok(plugin.health()))?;
-        if health.is_good() {
-            Ok(())
-        } else {
-            Err(Failure::new(health.code, health.message))
-        }
+        if health.is_good() { Ok(()) } else { Err(Failure::new(health.code, health.message)) }
     })
 }
 
@@ -220,11 +206,7 @@ fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     let outer = CATCHING.replace(true);
     let result = catch_unwind(AssertUnwindSafe(call));
     CATCHING.set(outer);
-    result.map_err(|panic| {
-        LAST_PANIC
-            .take()
-            .unwrap_or_else(|| what(&*panic).to_owned())
-    })
+    result.map_err(|panic| LAST_PANIC.take().unwrap_or_else(|| what(&*panic).to_owned()))
 }
 
 /// The text of a panic whose hook did not run, as with `resume_unwind`.
@@ -253,10 +235,7 @@ fn receive(call: impl FnOnce(Receiver) -> u32) -> Result<Vec<Vec<u8>>, ServiceEr
         values.push(value.to_vec());
     }
     let mut values = Vec::<Vec<u8>>::new();
-    checked(call(Receiver {
-        context: (&raw mut values).cast(),
-        receive: push,
-    }))?;
+    checked(call(Receiver { context: (&raw mut values).cast(), receive: push }))?;
     Ok(values)
 }
 

@@ -14,11 +14,7 @@ pub struct Harness<P> {
 impl<P: Plugin> Harness<P> {
     /// A plugin that is initialized, with an empty configuration, by the first call.
     pub fn new(plugin: P) -> Harness<P> {
-        Harness {
-            plugin,
-            host: TestHost::default(),
-            initialized: false,
-        }
+        Harness { plugin, host: TestHost::default(), initialized: false }
     }
 
     /// Sets the configuration, JSON text that `initialize` gets.

@@ -52,11 +52,7 @@ impl TestHost {
     }
 
     fn check(&self, permission: Permission) -> Result<(), ServiceError> {
-        if self.denied.contains(&permission) {
-            Err(ServiceError::Denied)
-        } else {
-            Ok(())
-        }
+        if self.denied.contains(&permission) { Err(ServiceError::Denied) } else { Ok(()) }
     }
 }
 

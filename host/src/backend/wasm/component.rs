@@ -37,8 +37,8 @@ use world::glovebox::plugin::{host, types};
 const PACKAGE: &str = "glovebox:plugin/";
 const GUEST: &str = "glovebox:plugin/guest@";
 
-/// Bytes that one host call may bring over, whatever lengths the plugin claims.
-const HOST_CALL_BYTES: usize = 8 << 20;
+/// Bytes that one crossing to the host may carry beyond the output limit: names, keys, lengths.
+const CROSSING_SLACK: u64 = 1 << 20;
 /// Handles that a plugin may hold.
 const MAX_HANDLES: usize = 10_000;
 
@@ -51,10 +51,7 @@ pub(crate) struct Data {
 
 impl WasiView for Data {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
@@ -67,10 +64,8 @@ pub(crate) struct ComponentCode {
 impl ComponentCode {
     pub(super) fn new(engine: Arc<WasmEngine>, component: &Component) -> Result<Self, LoadProblem> {
         let shape = component.component_type();
-        let exports: Vec<String> = shape
-            .exports(&engine.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let exports: Vec<String> =
+            shape.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
         check_version(&exports)?;
         let unknown: Vec<String> = shape
             .imports(&engine.engine)
@@ -84,9 +79,7 @@ impl ComponentCode {
             .component_linker
             .instantiate_pre(component)
             .and_then(world::PluginPre::new)
-            .map_err(|error| Incompatible::Import {
-                reason: format!("{error:#}"),
-            })?;
+            .map_err(|error| Incompatible::Import { reason: format!("{error:#}") })?;
         Ok(ComponentCode { engine, linked })
     }
 
@@ -114,20 +107,10 @@ impl ComponentCode {
         drop(grants);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        let data = Data {
-            context,
-            wasi: wasi.build(),
-            table,
-        };
+        let data = Data { context, wasi: wasi.build(), table };
         let mut store = Store::new(&self.engine.engine, data);
         store.limiter(|data| &mut data.context);
-        store.set_hostcall_fuel(HOST_CALL_BYTES);
-        let mut backend = ComponentBackend {
-            code: self.clone(),
-            plugin: None,
-            printed,
-            store,
-        };
+        let mut backend = ComponentBackend { code: self.clone(), plugin: None, printed, store };
         match backend.start() {
             Ok(plugin) => {
                 backend.plugin = Some(plugin);
@@ -143,9 +126,7 @@ fn check_version(exports: &[String]) -> Result<(), LoadProblem> {
         let needed = format!("`{GUEST}{}.0`", ProtocolVersion::CURRENT);
         return Err(Incompatible::MissingExports(vec![needed]).into());
     };
-    let mut numbers = version
-        .split('.')
-        .map(|number| number.parse().unwrap_or(u16::MAX));
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(u16::MAX));
     let found = ProtocolVersion {
         major: numbers.next().unwrap_or(u16::MAX),
         minor: numbers.next().unwrap_or(u16::MAX),
@@ -175,10 +156,13 @@ impl ComponentBackend {
             .map_err(|error| died(&mut self.store.data_mut().context, &error))
     }
 
-    /// Sets the deadline of the call that comes next.
+    /// Sets what the call that comes next may use: time, and bytes that cross to the host whatever
+    /// lengths the plugin claims.
     fn arm(&mut self) {
-        let deadline = self.store.data().context.rights.limits.load().call_deadline;
-        self.store.set_epoch_deadline(Ticker::epochs(deadline));
+        let limits = self.store.data().context.rights.limits.load_full();
+        self.store.set_epoch_deadline(Ticker::epochs(limits.call_deadline));
+        let bytes = limits.output_bytes.saturating_add(CROSSING_SLACK);
+        self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
     /// Runs one export. What the plugin printed meanwhile becomes log lines.
@@ -189,22 +173,17 @@ impl ComponentBackend {
             &mut Store<Data>,
         ) -> wasmtime::Result<Result<T, guest::Failure>>,
     ) -> Result<T, Stop> {
+        self.arm();
         let Some(plugin) = &self.plugin else {
             let reason = "the instance was thrown away".to_owned();
             return Err(Stop::Dead(Outcome::Refused { reason }));
         };
-        let deadline = self.store.data().context.rights.limits.load().call_deadline;
-        self.store.set_epoch_deadline(Ticker::epochs(deadline));
         let running = self.code.engine.ticker.run();
         let result = call(plugin.glovebox_plugin_guest(), &mut self.store);
         drop(running);
         let context = &mut self.store.data_mut().context;
         if let Some(printed) = self.printed.take() {
-            let level = if result.is_ok() {
-                LogLevel::Info
-            } else {
-                LogLevel::Error
-            };
+            let level = if result.is_ok() { LogLevel::Info } else { LogLevel::Error };
             context.log_on_behalf(level, &printed);
         }
         match result {
@@ -241,11 +220,7 @@ impl Backend for ComponentBackend {
         if count > limits.output_frames {
             shared.counters.hit_limit(LimitKind::OutputFrames);
             let (limit, allowed) = (LimitKind::OutputFrames, limits.output_frames);
-            return Err(Stop::Alive(Outcome::LimitExceeded {
-                limit,
-                asked: count,
-                allowed,
-            }));
+            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked: count, allowed }));
         }
         let size = |frame: &guest::FrameResult| {
             (FRAME_PREFIX_LEN + frame.header.len() + frame.payload.len()) as u64
@@ -254,16 +229,9 @@ impl Backend for ComponentBackend {
         if asked > limits.output_bytes {
             shared.counters.hit_limit(LimitKind::OutputBytes);
             let (limit, allowed) = (LimitKind::OutputBytes, limits.output_bytes);
-            return Err(Stop::Alive(Outcome::LimitExceeded {
-                limit,
-                asked,
-                allowed,
-            }));
+            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
         }
-        given
-            .into_iter()
-            .map(|frame| frame_of(frame.kind, frame.header, frame.payload))
-            .collect()
+        given.into_iter().map(|frame| frame_of(frame.kind, frame.header, frame.payload)).collect()
     }
 
     fn health(&mut self) -> Result<Health, Stop> {
@@ -276,18 +244,12 @@ impl Backend for ComponentBackend {
 
     fn save_state(&mut self) -> Result<Option<State>, Stop> {
         let saved = self.run(|guest, store| guest.call_save_state(store))?;
-        Ok(saved.map(|state| State {
-            version: state.version,
-            bytes: state.bytes,
-        }))
+        Ok(saved.map(|state| State { version: state.version, bytes: state.bytes }))
     }
 
     fn restore_state(&mut self, state: &State) -> Result<(), Stop> {
         self.run(|guest, store| {
-            let state = guest::StateParam {
-                version: state.version,
-                bytes: &state.bytes,
-            };
+            let state = guest::StateParam { version: state.version, bytes: &state.bytes };
             guest.call_restore_state(store, state)
         })
     }
@@ -295,10 +257,7 @@ impl Backend for ComponentBackend {
     fn cleanup(&mut self) {
         if let Err(stop) = self.run(|guest, store| guest.call_cleanup(store).map(Ok)) {
             let message = format!("cleanup {}", stop.into_outcome());
-            self.store
-                .data_mut()
-                .context
-                .log_on_behalf(LogLevel::Warn, &message);
+            self.store.data_mut().context.log_on_behalf(LogLevel::Warn, &message);
         }
         self.plugin = None;
     }
@@ -310,9 +269,7 @@ impl Backend for ComponentBackend {
 
 fn frame_of(kind: u8, header: Vec<u8>, payload: Vec<u8>) -> Result<Frame, Stop> {
     let header = Header::from_cbor(header.into()).map_err(|error| {
-        Stop::from(Failure::invalid(format!(
-            "the plugin gave a frame with a bad header: {error}"
-        )))
+        Stop::from(Failure::invalid(format!("the plugin gave a frame with a bad header: {error}")))
     })?;
     Ok(Frame::new(Kind(kind), header, payload))
 }
@@ -382,9 +339,7 @@ impl host::Host for Data {
 
     fn emit(&mut self, frame: types::FrameResult) -> wasmtime::Result<Result<(), u32>> {
         let result = match Header::from_cbor(frame.header.into()) {
-            Ok(header) => self
-                .context
-                .emit(&Frame::new(Kind(frame.kind), header, frame.payload)),
+            Ok(header) => self.context.emit(&Frame::new(Kind(frame.kind), header, frame.payload)),
             Err(_) => Err(ServiceError::Invalid),
         };
         self.answer(result)

@@ -30,17 +30,11 @@ pub(crate) struct Compiled<T> {
 /// The features that can be switched off, with the names people know them by.
 const OFF: [(WasmFeatures, &str); 8] = [
     (WasmFeatures::THREADS, "threads and shared memory"),
-    (
-        WasmFeatures::SHARED_EVERYTHING_THREADS,
-        "shared-everything threads",
-    ),
+    (WasmFeatures::SHARED_EVERYTHING_THREADS, "shared-everything threads"),
     (WasmFeatures::MEMORY64, "memory64"),
     (WasmFeatures::MULTI_MEMORY, "multiple memories"),
     (WasmFeatures::RELAXED_SIMD, "relaxed SIMD"),
-    (
-        WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES),
-        "garbage collection",
-    ),
+    (WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES), "garbage collection"),
     (WasmFeatures::EXCEPTIONS, "exceptions"),
     (WasmFeatures::CM_ASYNC, "asynchronous components"),
 ];
@@ -61,13 +55,7 @@ impl WasmEngine {
         let ticker = Ticker::start(engine.clone())?;
         let core_linker = super::frame_abi::linker(&engine)?;
         let component_linker = super::component::linker(&engine)?;
-        Ok(WasmEngine {
-            engine,
-            ticker,
-            core_linker,
-            component_linker,
-            cache,
-        })
+        Ok(WasmEngine { engine, ticker, core_linker, component_linker, cache })
     }
 
     /// Compiles a core module, or takes it from the cache, and checks it against the frame ABI.
@@ -85,10 +73,7 @@ impl WasmEngine {
             // digest still fits.
             |bytes| unsafe { Module::deserialize(&self.engine, bytes) },
         )?;
-        Ok(Compiled {
-            code: FrameAbiCode::new(self.clone(), &module)?,
-            cached,
-        })
+        Ok(Compiled { code: FrameAbiCode::new(self.clone(), &module)?, cached })
     }
 
     /// Compiles a component, or takes it from the cache, and checks it against the world.
@@ -106,10 +91,7 @@ impl WasmEngine {
             // digest still fits.
             |bytes| unsafe { Component::deserialize(&self.engine, bytes) },
         )?;
-        Ok(Compiled {
-            code: ComponentCode::new(self.clone(), &component)?,
-            cached,
-        })
+        Ok(Compiled { code: ComponentCode::new(self.clone(), &component)?, cached })
     }
 
     fn compile<T>(
@@ -120,11 +102,7 @@ impl WasmEngine {
         deserialize: impl FnOnce(&[u8]) -> wasmtime::Result<T>,
     ) -> Result<(T, bool), LoadProblem> {
         let key = self.cache.key(digest, &self.engine);
-        if let Some(code) = self
-            .cache
-            .get(&key)
-            .and_then(|bytes| deserialize(&bytes).ok())
-        {
+        if let Some(code) = self.cache.get(&key).and_then(|bytes| deserialize(&bytes).ok()) {
             return Ok((code, true));
         }
         let code = compile().map_err(|error| LoadProblem::Malformed {
@@ -140,24 +118,29 @@ impl WasmEngine {
 
     /// Validates, so that what is not supported is told from what is broken.
     fn check(&self, bytes: &[u8], kind: ArtifactKind) -> Result<(), LoadProblem> {
-        let off = OFF
-            .iter()
-            .fold(WasmFeatures::empty(), |all, (features, _)| all | *features);
+        let off = OFF.iter().fold(WasmFeatures::empty(), |all, (features, _)| all | *features);
         let on = WasmFeatures::default() - off;
         let validate =
             |features| wasmparser::Validator::new_with_features(features).validate_all(bytes);
         let Err(error) = validate(on) else {
             return Ok(());
         };
-        let needed = OFF
-            .iter()
-            .find(|(features, _)| validate(on | *features).is_ok());
-        Err(match needed {
-            Some((_, name)) => LoadProblem::UnsupportedFeature { name },
-            None => LoadProblem::Malformed {
+        // What is still invalid with everything on is broken; otherwise everything is taken away
+        // again that is not needed.
+        if validate(on | off).is_err() {
+            return Err(LoadProblem::Malformed {
                 what: kind.noun(),
                 reason: format!("{} at byte {}", error.message(), error.offset()),
-            },
-        })
+            });
+        }
+        let mut needed = on | off;
+        let mut names = Vec::new();
+        for (features, name) in OFF {
+            match validate(needed - features) {
+                Ok(_) => needed -= features,
+                Err(_) => names.push(name),
+            }
+        }
+        Err(LoadProblem::UnsupportedFeature { name: names.join(" and ") })
     }
 }

@@ -41,23 +41,18 @@ impl FrameAbiCode {
         if !missing.is_empty() {
             return Err(Incompatible::MissingExports(missing).into());
         }
-        let linked = engine
-            .core_linker
-            .instantiate_pre(module)
-            .map_err(|error| {
-                let unknown: Vec<String> = module
-                    .imports()
-                    .filter(|import| import.module() != frame_abi::IMPORT_MODULE)
-                    .map(|import| format!("`{}::{}`", import.module(), import.name()))
-                    .collect();
-                if unknown.is_empty() {
-                    Incompatible::Import {
-                        reason: format!("{error:#}"),
-                    }
-                } else {
-                    Incompatible::UnknownImports(unknown)
-                }
-            })?;
+        let linked = engine.core_linker.instantiate_pre(module).map_err(|error| {
+            let unknown: Vec<String> = module
+                .imports()
+                .filter(|import| import.module() != frame_abi::IMPORT_MODULE)
+                .map(|import| format!("`{}::{}`", import.module(), import.name()))
+                .collect();
+            if unknown.is_empty() {
+                Incompatible::Import { reason: format!("{error:#}") }
+            } else {
+                Incompatible::UnknownImports(unknown)
+            }
+        })?;
         Ok(FrameAbiCode { engine, linked })
     }
 
@@ -67,10 +62,7 @@ impl FrameAbiCode {
         let mut backend = FrameAbi {
             code: self.clone(),
             exports: None,
-            buffer: Buffer {
-                pointer: 0,
-                size: 0,
-            },
+            buffer: Buffer { pointer: 0, size: 0 },
             store,
         };
         match backend.start() {
@@ -85,14 +77,10 @@ impl FrameAbiCode {
 
 fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
     let marked = exports.iter().filter_map(|name| {
-        name.strip_prefix(frame_abi::MARKER_PREFIX)
-            .and_then(ProtocolVersion::from_suffix)
+        name.strip_prefix(frame_abi::MARKER_PREFIX).and_then(ProtocolVersion::from_suffix)
     });
     let versions: Vec<ProtocolVersion> = marked.collect();
-    if versions
-        .iter()
-        .any(|version| ProtocolVersion::CURRENT.supports(*version))
-    {
+    if versions.iter().any(|version| ProtocolVersion::CURRENT.supports(*version)) {
         return Ok(());
     }
     Err(match versions.first() {
@@ -136,16 +124,9 @@ impl FrameAbi {
             let buffer = instance.get_typed_func(&mut self.store, frame_abi::BUFFER)?;
             let process = instance.get_typed_func(&mut self.store, frame_abi::PROCESS)?;
             if let Some(initialize) = instance.get_func(&mut self.store, "_initialize") {
-                initialize
-                    .typed::<(), ()>(&self.store)?
-                    .call(&mut self.store, ())?;
+                initialize.typed::<(), ()>(&self.store)?.call(&mut self.store, ())?;
             }
-            Ok(Exports {
-                instance,
-                memory,
-                buffer,
-                process,
-            })
+            Ok(Exports { instance, memory, buffer, process })
         })();
         started.map_err(|error| died(self.store.data_mut(), &error))
     }
@@ -208,16 +189,14 @@ impl FrameAbi {
         let output = Output::unpack(packed);
         let memory = exports.memory.data(&self.store);
         let start = output.pointer as usize;
-        let bytes = memory
-            .get(start..start + output.length as usize)
-            .ok_or_else(|| {
-                let message = format!(
-                    "output at {start} with {} bytes lies outside the memory of {} bytes",
-                    output.length,
-                    memory.len()
-                );
-                Stop::from(Failure::invalid(message))
-            })?;
+        let bytes = memory.get(start..start + output.length as usize).ok_or_else(|| {
+            let message = format!(
+                "output at {start} with {} bytes lies outside the memory of {} bytes",
+                output.length,
+                memory.len()
+            );
+            Stop::from(Failure::invalid(message))
+        })?;
         if !output.failed {
             return Ok(bytes);
         }
@@ -251,8 +230,7 @@ impl FrameAbi {
                 .and_then(|function| function.call(&mut self.store, ())),
         };
         let packed = result.map_err(|error| died(self.store.data_mut(), &error))?;
-        self.output(&exports, packed)
-            .map(|bytes| Some(bytes.to_vec()))
+        self.output(&exports, packed).map(|bytes| Some(bytes.to_vec()))
     }
 
     fn frames(&mut self, exports: &Exports, packed: i64) -> Result<Vec<Frame>, Stop> {
@@ -263,9 +241,7 @@ impl FrameAbi {
         let mut broken = (asked > allowed).then_some((LimitKind::OutputBytes, asked, allowed));
         while broken.is_none() && !rest.is_empty() {
             let (frame, length) = Frame::copy_from(rest).map_err(|error| {
-                Stop::from(Failure::invalid(format!(
-                    "the plugin gave a bad frame: {error}"
-                )))
+                Stop::from(Failure::invalid(format!("the plugin gave a bad frame: {error}")))
             })?;
             frames.push(frame);
             rest = &rest[length..];
@@ -276,11 +252,7 @@ impl FrameAbi {
             None => Ok(frames),
             Some((limit, asked, allowed)) => {
                 self.store.data().shared.counters.hit_limit(limit);
-                Err(Stop::Alive(Outcome::LimitExceeded {
-                    limit,
-                    asked,
-                    allowed,
-                }))
+                Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }))
             }
         }
     }
@@ -292,8 +264,7 @@ impl Backend for FrameAbi {
     }
 
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
-        self.call_optional(frame_abi::INITIALIZE, Some(&[config.as_bytes()]))
-            .map(drop)
+        self.call_optional(frame_abi::INITIALIZE, Some(&[config.as_bytes()])).map(drop)
     }
 
     fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
@@ -301,22 +272,9 @@ impl Backend for FrameAbi {
         let code = self.code.clone();
         let _running = code.engine.ticker.run();
         self.arm();
-        let prefix = Frame::prefix(
-            frame.kind,
-            frame.header.as_bytes().len(),
-            frame.payload.len(),
-        );
-        let length = self.write(
-            &exports,
-            &[&prefix, frame.header.as_bytes(), &frame.payload],
-        )?;
-        let started = self
-            .store
-            .data()
-            .shared
-            .journal
-            .is_heard()
-            .then(Instant::now);
+        let prefix = Frame::prefix(frame.kind, frame.header.as_bytes().len(), frame.payload.len());
+        let length = self.write(&exports, &[&prefix, frame.header.as_bytes(), &frame.payload])?;
+        let started = self.store.data().shared.journal.is_heard().then(Instant::now);
         let result = exports.process.call(&mut self.store, length);
         self.store.data_mut().plugin_time = started.map(|started| started.elapsed());
         match result {
@@ -338,10 +296,9 @@ impl Backend for FrameAbi {
             return Ok(None);
         };
         match saved.split_first_chunk() {
-            Some((version, bytes)) => Ok(Some(State {
-                version: u32::from_le_bytes(*version),
-                bytes: bytes.to_vec(),
-            })),
+            Some((version, bytes)) => {
+                Ok(Some(State { version: u32::from_le_bytes(*version), bytes: bytes.to_vec() }))
+            }
             None if saved.is_empty() => Ok(None),
             None => Err(Failure::invalid("the saved state is shorter than its version").into()),
         }
@@ -360,9 +317,7 @@ impl Backend for FrameAbi {
 
     fn cleanup(&mut self) {
         let Ok(exports) = self.exports() else { return };
-        if let Some(function) = exports
-            .instance
-            .get_func(&mut self.store, frame_abi::CLEANUP)
+        if let Some(function) = exports.instance.get_func(&mut self.store, frame_abi::CLEANUP)
             && let Ok(function) = function.typed::<(), ()>(&self.store)
         {
             let code = self.code.clone();
@@ -371,9 +326,7 @@ impl Backend for FrameAbi {
             if let Err(error) = function.call(&mut self.store, ()) {
                 let stop = died(self.store.data_mut(), &error);
                 let message = format!("cleanup {}", stop.into_outcome());
-                self.store
-                    .data_mut()
-                    .log_on_behalf(LogLevel::Warn, &message);
+                self.store.data_mut().log_on_behalf(LogLevel::Warn, &message);
             }
         }
         self.exports = None;
@@ -402,9 +355,7 @@ impl<'a> Guest<'a> {
 
     fn bytes(&self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
         let start = pointer as u32 as usize;
-        self.memory
-            .get(start..start + length as u32 as usize)
-            .ok_or_else(outside)
+        self.memory.get(start..start + length as u32 as usize).ok_or_else(outside)
     }
 
     fn text(&self, pointer: i32, length: i32) -> wasmtime::Result<String> {
@@ -416,10 +367,7 @@ impl<'a> Guest<'a> {
     fn give(&mut self, bytes: &[u8], pointer: i32, length: i32) -> wasmtime::Result<i64> {
         if bytes.len() <= length as u32 as usize {
             let start = pointer as u32 as usize;
-            let target = self
-                .memory
-                .get_mut(start..start + bytes.len())
-                .ok_or_else(outside)?;
+            let target = self.memory.get_mut(start..start + bytes.len()).ok_or_else(outside)?;
             target.copy_from_slice(bytes);
         }
         Ok(bytes.len() as i64)
@@ -448,9 +396,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         |mut caller: Caller<'_, Data>, level: i32, ptr: i32, len: i32| {
             let guest = Guest::of(&mut caller)?;
             let message = guest.text(ptr, len)?;
-            let result = guest
-                .context
-                .log(LogLevel::from_u32(level as u32), &message);
+            let result = guest.context.log(LogLevel::from_u32(level as u32), &message);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
@@ -459,20 +405,16 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         let result = guest.context.now();
         guest.answer(result.map(|now| now as i64))
     })?;
-    linker.func_wrap(
-        module,
-        "random",
-        |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
-            let length = guest.bytes(ptr, len)?.len();
-            let mut buffer = vec![0; length];
-            let result = guest.context.random(&mut buffer);
-            if result.is_ok() {
-                guest.give(&buffer, ptr, len)?;
-            }
-            guest.answer(result.map(|()| 0)).map(|code| code as i32)
-        },
-    )?;
+    linker.func_wrap(module, "random", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
+        let mut guest = Guest::of(&mut caller)?;
+        let length = guest.bytes(ptr, len)?.len();
+        let mut buffer = vec![0; length];
+        let result = guest.context.random(&mut buffer);
+        if result.is_ok() {
+            guest.give(&buffer, ptr, len)?;
+        }
+        guest.answer(result.map(|()| 0)).map(|code| code as i32)
+    })?;
     linker.func_wrap(
         module,
         "config",
@@ -512,16 +454,12 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
-    linker.func_wrap(
-        module,
-        "kv_delete",
-        |mut caller: Caller<'_, Data>, key: i32, len: i32| {
-            let guest = Guest::of(&mut caller)?;
-            let key = guest.text(key, len)?;
-            let result = guest.context.kv_delete(&key);
-            guest.answer(result.map(i64::from)).map(|code| code as i32)
-        },
-    )?;
+    linker.func_wrap(module, "kv_delete", |mut caller: Caller<'_, Data>, key: i32, len: i32| {
+        let guest = Guest::of(&mut caller)?;
+        let key = guest.text(key, len)?;
+        let result = guest.context.kv_delete(&key);
+        guest.answer(result.map(i64::from)).map(|code| code as i32)
+    })?;
     linker.func_wrap(
         module,
         "kv_list",
@@ -542,19 +480,15 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
             guest.answer(result)
         },
     )?;
-    linker.func_wrap(
-        module,
-        "emit",
-        |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-            let guest = Guest::of(&mut caller)?;
-            let frame = Frame::decode(&Bytes::copy_from_slice(guest.bytes(ptr, len)?));
-            let result = match frame {
-                Ok(frame) => guest.context.emit(&frame),
-                Err(_) => Err(ServiceError::Invalid),
-            };
-            guest.answer(result.map(|()| 0)).map(|code| code as i32)
-        },
-    )?;
+    linker.func_wrap(module, "emit", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
+        let guest = Guest::of(&mut caller)?;
+        let frame = Frame::decode(&Bytes::copy_from_slice(guest.bytes(ptr, len)?));
+        let result = match frame {
+            Ok(frame) => guest.context.emit(&frame),
+            Err(_) => Err(ServiceError::Invalid),
+        };
+        guest.answer(result.map(|()| 0)).map(|code| code as i32)
+    })?;
     linker.func_wrap(
         module,
         "metric",

@@ -25,26 +25,23 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     let Some(trap) = error.downcast_ref::<Trap>() else {
         // The cause stands last; what is before it is a backtrace.
         let message = error.root_cause().to_string();
-        return Stop::Dead(Outcome::Trapped {
-            code: "host-error".to_owned(),
-            message,
-        });
+        // The engine has no type for this one.
+        if message.contains("fuel allocated for hostcalls has been exhausted") {
+            let (limit, allowed) = (LimitKind::OutputBytes, limits.output_bytes);
+            context.shared.counters.hit_limit(limit);
+            return Stop::Dead(Outcome::LimitExceeded { limit, asked: allowed + 1, allowed });
+        }
+        return Stop::Dead(Outcome::Trapped { code: "host-error".to_owned(), message });
     };
     if *trap == Trap::Interrupt {
         context.shared.counters.hit_deadline();
-        return Stop::Dead(Outcome::TimedOut {
-            deadline: limits.call_deadline,
-        });
+        return Stop::Dead(Outcome::TimedOut { deadline: limits.call_deadline });
     }
     if *trap == Trap::OutOfFuel {
         let fuel = limits.fuel.unwrap_or_default();
         context.shared.counters.hit_limit(LimitKind::Fuel);
         let limit = LimitKind::Fuel;
-        return Stop::Dead(Outcome::LimitExceeded {
-            limit,
-            asked: fuel + 1,
-            allowed: fuel,
-        });
+        return Stop::Dead(Outcome::LimitExceeded { limit, asked: fuel + 1, allowed: fuel });
     }
     let place = error
         .downcast_ref::<wasmtime::WasmBacktrace>()

@@ -118,19 +118,12 @@ mod tests {
             }
             let text = printed.take().unwrap_or_default();
             assert_eq!(text.matches('x').count(), expected_kept, "{written:?}");
-            assert!(
-                text.contains(expected_dropped),
-                "{text:.40} lacks {expected_dropped}"
-            );
+            assert!(text.contains(expected_dropped), "{text:.40} lacks {expected_dropped}");
             assert_eq!(printed.take(), None);
         }
         check(&[], 0, "");
         check(&[10, 5], 15, "");
         check(&[KEPT, 7], KEPT, "(7 earlier bytes");
-        check(
-            &[3, 2 * KEPT],
-            KEPT,
-            &format!("({} earlier bytes", KEPT + 3),
-        );
+        check(&[3, 2 * KEPT], KEPT, &format!("({} earlier bytes", KEPT + 3));
     }
 }

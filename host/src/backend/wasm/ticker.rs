@@ -23,9 +23,8 @@ impl Ticker {
     pub(super) fn start(engine: wasmtime::Engine) -> std::io::Result<Ticker> {
         let state = Arc::new(State::default());
         let shared = state.clone();
-        let thread = std::thread::Builder::new()
-            .name("glovebox-epochs".to_owned())
-            .spawn(move || {
+        let thread =
+            std::thread::Builder::new().name("glovebox-epochs".to_owned()).spawn(move || {
                 while !shared.ended.load(Ordering::SeqCst) {
                     shared.asleep.store(true, Ordering::SeqCst);
                     if shared.running.load(Ordering::SeqCst) == 0 {
@@ -36,10 +35,7 @@ impl Ticker {
                     engine.increment_epoch();
                 }
             })?;
-        Ok(Ticker {
-            state,
-            thread: Some(thread),
-        })
+        Ok(Ticker { state, thread: Some(thread) })
     }
 
     /// Keeps the epochs going for as long as the result lives.

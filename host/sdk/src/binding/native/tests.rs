@@ -69,17 +69,10 @@ struct Taken {
 fn output(taken: &mut Taken) -> Output {
     unsafe extern "C" fn frame(context: *mut c_void, kind: u8, header: Slice, payload: Slice) {
         // SAFETY: the context is a `Taken` that outlives the call, the slices are lent.
-        let (taken, header, payload) = unsafe {
-            (
-                &mut *context.cast::<Taken>(),
-                bytes(&header),
-                bytes(&payload),
-            )
-        };
+        let (taken, header, payload) =
+            unsafe { (&mut *context.cast::<Taken>(), bytes(&header), bytes(&payload)) };
         let payload = String::from_utf8_lossy(payload);
-        taken
-            .frames
-            .push(format!("{kind:x}/{}/{payload}", header.len()));
+        taken.frames.push(format!("{kind:x}/{}/{payload}", header.len()));
     }
     unsafe extern "C" fn state(context: *mut c_void, version: u32, state: Slice) {
         // SAFETY: as above.
@@ -91,12 +84,7 @@ fn output(taken: &mut Taken) -> Output {
         let (taken, message) = unsafe { (&mut *context.cast::<Taken>(), bytes(&message)) };
         taken.message = format!("{code}: {}", String::from_utf8_lossy(message));
     }
-    Output {
-        context: ptr::from_mut(taken).cast(),
-        frame,
-        state,
-        message,
-    }
+    Output { context: ptr::from_mut(taken).cast(), frame, state, message }
 }
 
 /// The services of a `TestHost` behind a table.
@@ -139,11 +127,7 @@ fn host_table(services: &mut TestHost) -> HostTable {
     }
     unsafe extern "C" fn now(context: *mut c_void, nanoseconds: *mut u64) -> u32 {
         // SAFETY: see above.
-        code(
-            unsafe { host(context) }
-                .now()
-                .map(|now| unsafe { *nanoseconds = now }),
-        )
+        code(unsafe { host(context) }.now().map(|now| unsafe { *nanoseconds = now }))
     }
     unsafe extern "C" fn random(context: *mut c_void, buffer: *mut u8, length: usize) -> u32 {
         // SAFETY: see above.
@@ -238,9 +222,7 @@ fn run(config: &str, payloads: &[&str]) -> Vec<String> {
             };
             answers.push(match taken {
                 Taken { message, .. } if code != 0 => format!("failed {message}"),
-                Taken {
-                    state: Some(state), ..
-                } => format!("{state:?}"),
+                Taken { state: Some(state), .. } => format!("{state:?}"),
                 Taken { frames, .. } => frames.join(" "),
             });
         }
@@ -253,10 +235,7 @@ fn run(config: &str, payloads: &[&str]) -> Vec<String> {
 fn calls_go_through_the_table() {
     fn check(config: &str, payload: &str, expected: &str) {
         let answer = run(config, &["set", payload]).pop().unwrap();
-        assert!(
-            answer.contains(expected),
-            "{payload}: {answer:?} does not say {expected:?}"
-        );
+        assert!(answer.contains(expected), "{payload}: {answer:?} does not say {expected:?}");
     }
     check("{}", "echo", "60/1/echo 60/1/echo");
     check("{}", "now", "52/0/1700000000000000000");
@@ -283,9 +262,6 @@ fn calls_go_through_the_table() {
 fn after_a_panic_nothing_runs() {
     let answers = run("{}", &["panic", "echo", "health", "save", "restore"]);
     for answer in &answers[1..] {
-        assert!(
-            answer.starts_with("failed 5: not run, because it panicked earlier"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("failed 5: not run, because it panicked earlier"), "{answer}");
     }
 }

@@ -1,0 +1,9 @@
+//! The integration tests: one binary, a module for each subject.
+
+mod architecture;
+mod bindings;
+mod dispatch;
+mod load_errors;
+mod misbehaviour;
+mod policy;
+mod reload;
