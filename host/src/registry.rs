@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
@@ -46,16 +47,27 @@ impl fmt::Debug for InstanceId {
 /// round finds nothing.
 #[derive(Default)]
 pub(crate) struct Registry {
-    places: boxcar::Vec<ArcSwapOption<Slot>>,
+    places: boxcar::Vec<Place>,
     by_plugin: papaya::HashMap<Arc<str>, InstanceId>,
     free: Mutex<Vec<InstanceId>>,
+}
+
+/// Where an instance lives, and which round of instances it is, so that a lookup need not touch the
+/// memory of the instance itself.
+#[derive(Default)]
+struct Place {
+    round: AtomicU32,
+    slot: ArcSwapOption<Slot>,
 }
 
 impl Registry {
     /// The instance of this id, if it is still there.
     pub(crate) fn get(&self, id: InstanceId) -> Option<Guard<Option<Arc<Slot>>>> {
-        let guard = self.places.get(id.index as usize)?.load();
-        guard.as_ref().is_some_and(|slot| slot.id == id).then_some(guard)
+        let place = self.places.get(id.index as usize)?;
+        // The instance before the round: whoever sees a later instance sees its round too.
+        let guard = place.slot.load();
+        let current = place.round.load(Ordering::Acquire) == id.round;
+        (current && guard.is_some()).then_some(guard)
     }
 
     /// Puts in the instance that `make` builds for its new id. If it cannot, the id is lost and the
@@ -68,21 +80,23 @@ impl Registry {
         let id = match reused {
             Some(free) => InstanceId { index: free.index, round: free.round + 1 },
             None => {
-                let index = self.places.push(ArcSwapOption::empty());
+                let index = self.places.push(Place::default());
                 let index = u32::try_from(index).expect("fewer than 2³² instances were loaded");
                 InstanceId { index, round: 0 }
             }
         };
         let slot = make(id).inspect_err(|_| self.free.lock().push(id))?;
         self.by_plugin.pin().insert(slot.plugin.clone(), id);
-        self.places[id.index as usize].store(Some(slot));
+        let place = &self.places[id.index as usize];
+        place.round.store(id.round, Ordering::Release);
+        place.slot.store(Some(slot));
         Ok(id)
     }
 
     /// Takes an instance out.
     pub(crate) fn remove(&self, id: InstanceId) -> Option<Arc<Slot>> {
         let slot = self.get(id)?.as_ref().cloned()?;
-        self.places[id.index as usize].store(None);
+        self.places[id.index as usize].slot.store(None);
         let named = self.by_plugin.pin();
         let _ = named.remove_if(&slot.plugin, |_, named| *named == id);
         if let Some(other) = self.all().into_iter().find(|other| other.plugin == slot.plugin) {
@@ -99,6 +113,6 @@ impl Registry {
 
     /// All instances, in the order of their places.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
-        self.places.iter().filter_map(|(_, place)| place.load_full()).collect()
+        self.places.iter().filter_map(|(_, place)| place.slot.load_full()).collect()
     }
 }

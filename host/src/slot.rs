@@ -51,6 +51,8 @@ pub(crate) struct Generation {
 /// The copy itself. Whoever holds the lock owns it.
 struct Running {
     backend: Option<Box<dyn Backend>>,
+    /// The same as `Slot::current`, for whoever holds the lock anyway.
+    generation: Arc<Generation>,
     previous: Option<(Prepared, Option<State>)>,
 }
 
@@ -126,16 +128,22 @@ impl Slot {
         });
         let edits = Edits { mode, ..Edits::default() };
         let fresh = bring_up(&shared, &request, &edits, prepared, 1)?;
+        let generation = Arc::new(fresh.generation);
+        let running = Running {
+            backend: Some(fresh.backend),
+            generation: generation.clone(),
+            previous: None,
+        };
         Ok(Arc::new(Slot {
             id,
             plugin,
             request,
-            queue: Queue::new(fresh.generation.rights.limits.load().queue),
+            queue: Queue::new(generation.rights.limits.load().queue),
             shared,
             watching: Mutex::default(),
             reloading: Mutex::default(),
-            current: ArcSwap::from_pointee(fresh.generation),
-            running: Mutex::new(Running { backend: Some(fresh.backend), previous: None }),
+            current: ArcSwap::new(generation),
+            running: Mutex::new(running),
             phase: AtomicU8::new(Phase::Ready as u8),
             fault: Mutex::default(),
             edits: Mutex::new(edits),
@@ -157,8 +165,9 @@ impl Slot {
     pub(crate) fn call(&self, frame: &Frame, queue: Duration) -> (Reply, Vec<Frame>) {
         let journal = &self.shared.journal;
         let call = journal.next_call();
-        let mut running = self.running.lock();
-        let generation = self.current.load();
+        let mut lock = self.running.lock();
+        let running = &mut *lock;
+        let generation = &running.generation;
         let refusal = if !generation.accepts(frame.kind) {
             Some(format!(
                 "the plugin does not accept {} frames; add the kind to `accepts` under [frames]",
@@ -208,10 +217,10 @@ impl Slot {
         self.count(frame, &frames, &outcome);
         if let Some(timing) = timing {
             let memory = running.backend.as_mut().and_then(|backend| backend.memory());
-            self.record_end(&generation, call, frame, &frames, &emitted, &outcome, timing, memory);
+            self.record_end(generation, call, frame, &frames, &emitted, &outcome, timing, memory);
         }
         if dead {
-            self.restart(&mut running, &generation, &outcome);
+            self.restart(running, &outcome);
         }
         (Reply { call, outcome, frames }, emitted)
     }
@@ -220,13 +229,13 @@ impl Slot {
         let size = |frame: &Frame| (frame.header.as_bytes().len() + frame.payload.len()) as u64;
         let counters = &self.counters;
         if !matches!(outcome, Outcome::Refused { .. }) {
-            counters.processed.fetch_add(1, Ordering::Relaxed);
-            counters.bytes_in.fetch_add(size(frame), Ordering::Relaxed);
+            bump(&counters.processed, 1);
+            bump(&counters.bytes_in, size(frame));
         }
         if outcome.is_completed() {
-            counters.bytes_out.fetch_add(frames.iter().map(size).sum(), Ordering::Relaxed);
+            bump(&counters.bytes_out, frames.iter().map(size).sum());
         } else {
-            counters.errors.fetch_add(1, Ordering::Relaxed);
+            bump(&counters.errors, 1);
         }
     }
 
@@ -267,8 +276,9 @@ impl Slot {
     }
 
     /// Replaces a copy that cannot go on by a fresh one of the same artifact.
-    fn restart(&self, running: &mut Running, generation: &Generation, outcome: &Outcome) {
+    fn restart(&self, running: &mut Running, outcome: &Outcome) {
         running.backend = None;
+        let generation = &running.generation;
         self.enter(generation.number, Phase::Faulted, &outcome.to_string());
         self.counters.restarts.fetch_add(1, Ordering::Relaxed);
         self.enter(generation.number, Phase::Restarting, "fresh copy; its state is lost");
@@ -310,7 +320,7 @@ impl Slot {
     pub(crate) fn switch(&self, mut fresh: Fresh, carry: Carry) -> Result<Option<u32>, Refused> {
         let refuse = |stop: Stop| (LoadStage::RestoreState, LoadProblem::Call(stop.into_outcome()));
         let mut running = self.running.lock();
-        let current = self.current.load_full();
+        let current = running.generation.clone();
         let saved = match &mut running.backend {
             Some(backend) => {
                 backend.context().begin_call(None);
@@ -318,7 +328,7 @@ impl Slot {
                     Ok(saved) => saved,
                     Err(stop) => {
                         if let Stop::Dead(outcome) = &stop {
-                            self.restart(&mut running, &current, outcome);
+                            self.restart(&mut running, outcome);
                         }
                         // A plugin that cannot give its state must still be replaceable.
                         if matches!(carry, Carry::Current) {
@@ -344,7 +354,8 @@ impl Slot {
         let old = running.backend.replace(fresh.backend);
         running.previous = Some((current.prepared.clone(), saved));
         self.can_roll_back.store(true, Ordering::Relaxed);
-        self.current.store(Arc::new(fresh.generation));
+        running.generation = Arc::new(fresh.generation);
+        self.current.store(running.generation.clone());
         self.phase.store(Phase::Ready as u8, Ordering::Relaxed);
         *self.fault.lock() = None;
         drop(running);
@@ -504,6 +515,11 @@ pub(crate) enum Carry {
     Current,
     /// This one.
     This(Option<State>),
+}
+
+/// Adds to a counter that only the holder of the lock changes: others may read it at any time.
+fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
 }
 
 fn timing(context: &Context, total: Duration, queue: Duration) -> Timing {

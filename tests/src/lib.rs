@@ -29,16 +29,34 @@ pub fn sample(name: &str) -> PathBuf {
 /// If it does not build.
 pub fn native_sample(name: &str) -> PathBuf {
     use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    build(&["--package", &format!("glovebox-{name}")])
+        .join(format!("{DLL_PREFIX}glovebox_{name}{DLL_SUFFIX}"))
+}
+
+/// The binary `glovebox`, built now if need be, in the profile of this program.
+///
+/// # Panics
+///
+/// If it does not build.
+pub fn binary() -> PathBuf {
+    // The whole workspace is named so that features are the same as for this program, and nothing
+    // large is built twice.
+    build(&["--workspace", "--bin", "glovebox"])
+        .join(format!("glovebox{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Builds something with cargo and gives the folder of the profile.
+fn build(what: &[&str]) -> PathBuf {
     let program = std::env::current_exe().expect("a program knows where it is");
     // Tests and benches lie in `deps` below the folder of their profile.
     let folder = program.ancestors().nth(2).expect("programs lie in target/PROFILE/deps");
     let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", &format!("glovebox-{name}")]).current_dir(root());
+    cargo.args(["build", "--quiet"]).args(what).current_dir(root());
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
-    assert!(cargo.status().is_ok_and(|status| status.success()), "{name} does not build");
-    folder.join(format!("{DLL_PREFIX}glovebox_{name}{DLL_SUFFIX}"))
+    assert!(cargo.status().is_ok_and(|status| status.success()), "{what:?} does not build");
+    folder.to_owned()
 }
 
 /// Remembers every event.

@@ -69,7 +69,13 @@ fn core(figures: &mut Figures) {
         || drop(black_box(host.call(id, &frame))),
         || drop(black_box(raw.process(&mut services, &frame))),
     );
-    figures.add("call-core-over-trait", value - baseline, "ns", ("bare-trait-call-ns", baseline), 100.0);
+    figures.add(
+        "call-core-over-trait",
+        value - baseline,
+        "ns",
+        ("bare-trait-call-ns", baseline),
+        100.0,
+    );
 }
 
 fn frame_abi(figures: &mut Figures) {
@@ -83,7 +89,8 @@ fn frame_abi(figures: &mut Figures) {
     let engine = engine();
     let mut store = Store::new(&engine, ());
     store.set_epoch_deadline(u64::MAX / 2);
-    let module = Module::new(&engine, ECHO).expect("the module compiles");
+    let module = Module::new(&engine, wat::parse_str(ECHO).expect("the text is right"))
+        .expect("it compiles");
     let instance = Instance::new(&mut store, &module, &[]).expect("it links");
     let memory = instance.get_memory(&mut store, "memory").expect("it has a memory");
     let process = instance
@@ -157,9 +164,10 @@ fn component(figures: &mut Figures) {
     let engine = engine();
     let component = Component::from_file(&engine, sample("echo.wasm")).expect("it compiles");
     let mut linker = Linker::new(&engine);
-    world::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<Nothing>>(&mut linker, |nothing| {
-        nothing
-    })
+    world::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<Nothing>>(
+        &mut linker,
+        |nothing| nothing,
+    )
     .expect("the imports are distinct");
     let mut store = Store::new(&engine, Nothing);
     store.set_epoch_deadline(u64::MAX / 2);
@@ -213,7 +221,13 @@ fn native(figures: &mut Figures) {
             unsafe { (*output.context.cast::<Vec<Frame>>()).clear() };
         },
     );
-    figures.add("call-native-over-pointer", value - baseline, "ns", ("raw-pointer-ns", baseline), 100.0);
+    figures.add(
+        "call-native-over-pointer",
+        value - baseline,
+        "ns",
+        ("raw-pointer-ns", baseline),
+        100.0,
+    );
 }
 
 unsafe extern "C" fn take_frame(context: *mut c_void, kind: u8, _: Slice, payload: Slice) {

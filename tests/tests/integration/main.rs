@@ -7,3 +7,5 @@ mod load_errors;
 mod misbehaviour;
 mod policy;
 mod reload;
+mod smoke;
+mod window;

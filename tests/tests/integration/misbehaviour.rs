@@ -11,7 +11,8 @@ fn bad_calls_end_with_their_cause() {
     #[track_caller]
     fn check(artifact: &str, payload: &str, expected: &str, restarts: u64) {
         let bench = Bench::new();
-        let id = bench.load(artifact);
+        // Enough to flood the output, and not so much that it floods the memory first.
+        let id = bench.load_with(artifact, serde_json::json!({ "count": 10_000 }));
         let outcome = bench.ask(id, payload);
         assert!(outcome.contains(expected), "{artifact} {payload}: {outcome:?} lacks {expected:?}");
         assert_eq!(bench.ask(id, "still there?"), "still there?", "{artifact} {payload}");

@@ -159,7 +159,7 @@ impl ComponentBackend {
     /// Sets what the call that comes next may use: time, and bytes that cross to the host whatever
     /// lengths the plugin claims.
     fn arm(&mut self) {
-        let limits = self.store.data().context.rights.limits.load_full();
+        let limits = self.store.data().context.rights.limits.load();
         self.store.set_epoch_deadline(Ticker::epochs(limits.call_deadline));
         let bytes = limits.output_bytes.saturating_add(CROSSING_SLACK);
         self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -64,8 +64,9 @@ impl WasmEngine {
         bytes: &[u8],
         digest: &str,
     ) -> Result<Compiled<FrameAbiCode>, LoadProblem> {
-        self.check(bytes, ArtifactKind::CoreModule)?;
         let (module, cached) = self.compile(
+            ArtifactKind::CoreModule,
+            bytes,
             digest,
             || Module::new(&self.engine, bytes),
             Module::serialize,
@@ -82,8 +83,9 @@ impl WasmEngine {
         bytes: &[u8],
         digest: &str,
     ) -> Result<Compiled<ComponentCode>, LoadProblem> {
-        self.check(bytes, ArtifactKind::Component)?;
         let (component, cached) = self.compile(
+            ArtifactKind::Component,
+            bytes,
             digest,
             || Component::new(&self.engine, bytes),
             Component::serialize,
@@ -96,6 +98,8 @@ impl WasmEngine {
 
     fn compile<T>(
         &self,
+        kind: ArtifactKind,
+        bytes: &[u8],
         digest: &str,
         compile: impl FnOnce() -> wasmtime::Result<T>,
         serialize: impl FnOnce(&T) -> wasmtime::Result<Vec<u8>>,
@@ -105,42 +109,40 @@ impl WasmEngine {
         if let Some(code) = self.cache.get(&key).and_then(|bytes| deserialize(&bytes).ok()) {
             return Ok((code, true));
         }
-        let code = compile().map_err(|error| LoadProblem::Malformed {
-            what: "module",
-            reason: format!("{error:#}"),
-        })?;
+        let code = compile().map_err(|error| diagnose(kind, bytes, &error))?;
         match serialize(&code) {
             Ok(bytes) => self.cache.put(&key, &bytes),
             Err(error) => tracing::warn!(%error, "compiled code cannot be cached"),
         }
         Ok((code, false))
     }
+}
 
-    /// Validates, so that what is not supported is told from what is broken.
-    fn check(&self, bytes: &[u8], kind: ArtifactKind) -> Result<(), LoadProblem> {
-        let off = OFF.iter().fold(WasmFeatures::empty(), |all, (features, _)| all | *features);
-        let on = WasmFeatures::default() - off;
-        let validate =
-            |features| wasmparser::Validator::new_with_features(features).validate_all(bytes);
-        let Err(error) = validate(on) else {
-            return Ok(());
+/// Why a module does not compile: what is not supported is told from what is broken.
+fn diagnose(kind: ArtifactKind, bytes: &[u8], error: &wasmtime::Error) -> LoadProblem {
+    let off = OFF.iter().fold(WasmFeatures::empty(), |all, (features, _)| all | *features);
+    let on = WasmFeatures::default() - off;
+    let validate =
+        |features| wasmparser::Validator::new_with_features(features).validate_all(bytes).err();
+    let Some(invalid) = validate(on) else {
+        return LoadProblem::Malformed {
+            what: kind.noun(),
+            reason: error.root_cause().to_string(),
         };
-        // What is still invalid with everything on is broken; otherwise everything is taken away
-        // again that is not needed.
-        if validate(on | off).is_err() {
-            return Err(LoadProblem::Malformed {
-                what: kind.noun(),
-                reason: format!("{} at byte {}", error.message(), error.offset()),
-            });
-        }
-        let mut needed = on | off;
-        let mut names = Vec::new();
-        for (features, name) in OFF {
-            match validate(needed - features) {
-                Ok(_) => needed -= features,
-                Err(_) => names.push(name),
-            }
-        }
-        Err(LoadProblem::UnsupportedFeature { name: names.join(" and ") })
+    };
+    // What is still invalid with everything on is broken; otherwise everything is taken away again
+    // that is not needed.
+    if validate(on | off).is_some() {
+        let reason = format!("{} at byte {}", invalid.message(), invalid.offset());
+        return LoadProblem::Malformed { what: kind.noun(), reason };
     }
+    let mut needed = on | off;
+    let mut names = Vec::new();
+    for (features, name) in OFF {
+        match validate(needed - features) {
+            None => needed -= features,
+            Some(_) => names.push(name),
+        }
+    }
+    LoadProblem::UnsupportedFeature { name: names.join(" and ") }
 }

@@ -59,19 +59,9 @@ impl FrameAbiCode {
     pub(crate) fn instantiate(self: &Arc<Self>, context: Context) -> Result<FrameAbi, Outcome> {
         let mut store = Store::new(&self.engine.engine, context);
         store.limiter(|context| context);
-        let mut backend = FrameAbi {
-            code: self.clone(),
-            exports: None,
-            buffer: Buffer { pointer: 0, size: 0 },
-            store,
-        };
-        match backend.start() {
-            Ok(exports) => {
-                backend.exports = Some(exports);
-                Ok(backend)
-            }
-            Err(stop) => Err(stop.into_outcome()),
-        }
+        let mut machine = Machine { store, buffer: Buffer { pointer: 0, size: 0 } };
+        let exports = machine.start(self).map_err(Stop::into_outcome)?;
+        Ok(FrameAbi { code: self.clone(), exports: Some(exports), machine })
     }
 }
 
@@ -92,17 +82,22 @@ fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
 /// One running copy of a module.
 pub(crate) struct FrameAbi {
     code: Arc<FrameAbiCode>,
+    /// `None` after cleanup.
     exports: Option<Exports>,
-    buffer: Buffer,
-    store: Store<Data>,
+    machine: Machine,
 }
 
-#[derive(Clone)]
 struct Exports {
     instance: Instance,
     memory: Memory,
     buffer: TypedFunc<i32, i32>,
     process: TypedFunc<i32, i64>,
+}
+
+/// The module's memory, and what is known of it.
+struct Machine {
+    store: Store<Data>,
+    buffer: Buffer,
 }
 
 /// The input buffer that the module handed out last.
@@ -111,9 +106,8 @@ struct Buffer {
     size: usize,
 }
 
-impl FrameAbi {
-    fn start(&mut self) -> Result<Exports, Stop> {
-        let code = self.code.clone();
+impl Machine {
+    fn start(&mut self, code: &FrameAbiCode) -> Result<Exports, Stop> {
         let _running = code.engine.ticker.run();
         self.arm();
         let started = (|| {
@@ -128,7 +122,7 @@ impl FrameAbi {
             }
             Ok(Exports { instance, memory, buffer, process })
         })();
-        started.map_err(|error| died(self.store.data_mut(), &error))
+        started.map_err(|error| self.died(&error))
     }
 
     /// Sets the deadline of the call that comes next.
@@ -137,11 +131,8 @@ impl FrameAbi {
         self.store.set_epoch_deadline(Ticker::epochs(deadline));
     }
 
-    fn exports(&self) -> Result<Exports, Stop> {
-        self.exports.clone().ok_or_else(|| {
-            let reason = "the instance was thrown away".to_owned();
-            Stop::Dead(Outcome::Refused { reason })
-        })
+    fn died(&mut self, error: &wasmtime::Error) -> Stop {
+        died(self.store.data_mut(), error)
     }
 
     /// Makes sure that the input buffer holds `size` bytes.
@@ -151,14 +142,11 @@ impl FrameAbi {
         }
         let size = size.next_power_of_two().max(4096);
         let asked = i32::try_from(size).unwrap_or(i32::MAX);
-        let pointer = exports
-            .buffer
-            .call(&mut self.store, asked)
-            .map_err(|error| died(self.store.data_mut(), &error))?;
+        let pointer =
+            exports.buffer.call(&mut self.store, asked).map_err(|error| self.died(&error))?;
         let pointer = pointer as u32 as usize;
-        let fits = pointer
-            .checked_add(size)
-            .is_some_and(|end| end <= exports.memory.data_size(&self.store));
+        let end = pointer.checked_add(size);
+        let fits = end.is_some_and(|end| end <= exports.memory.data_size(&self.store));
         if pointer == 0 || !fits {
             let message = format!(
                 "`{}({size})` returned {pointer}, which is not a buffer inside the memory",
@@ -205,36 +193,9 @@ impl FrameAbi {
         Err(Failure::new(u32::from_le_bytes(*code), message).into())
     }
 
-    /// Calls an optional export with `parts` in the buffer; `None` if the module lacks it.
-    fn call_optional(
-        &mut self,
-        name: &str,
-        parts: Option<&[&[u8]]>,
-    ) -> Result<Option<Vec<u8>>, Stop> {
-        let exports = self.exports()?;
-        let Some(function) = exports.instance.get_func(&mut self.store, name) else {
-            return Ok(None);
-        };
-        let code = self.code.clone();
-        let _running = code.engine.ticker.run();
-        self.arm();
-        let result = match parts {
-            Some(parts) => {
-                let length = self.write(&exports, parts)?;
-                function
-                    .typed::<i32, i64>(&self.store)
-                    .and_then(|function| function.call(&mut self.store, length))
-            }
-            None => function
-                .typed::<(), i64>(&self.store)
-                .and_then(|function| function.call(&mut self.store, ())),
-        };
-        let packed = result.map_err(|error| died(self.store.data_mut(), &error))?;
-        self.output(&exports, packed).map(|bytes| Some(bytes.to_vec()))
-    }
-
-    fn frames(&mut self, exports: &Exports, packed: i64) -> Result<Vec<Frame>, Stop> {
-        let limits = self.store.data().rights.limits.load_full();
+    fn frames(&self, exports: &Exports, packed: i64) -> Result<Vec<Frame>, Stop> {
+        let context = self.store.data();
+        let limits = context.rights.limits.load();
         let mut rest = self.output(exports, packed)?;
         let (asked, allowed) = (rest.len() as u64, limits.output_bytes);
         let mut frames = Vec::new();
@@ -251,16 +212,49 @@ impl FrameAbi {
         match broken {
             None => Ok(frames),
             Some((limit, asked, allowed)) => {
-                self.store.data().shared.counters.hit_limit(limit);
+                context.shared.counters.hit_limit(limit);
                 Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }))
             }
         }
     }
 }
 
+impl FrameAbi {
+    /// Calls an optional export with `parts` in the buffer; `None` if the module lacks it.
+    fn call_optional(
+        &mut self,
+        name: &str,
+        parts: Option<&[&[u8]]>,
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let FrameAbi { code, exports: Some(exports), machine } = self else { return Err(ended()) };
+        let Some(function) = exports.instance.get_func(&mut machine.store, name) else {
+            return Ok(None);
+        };
+        let _running = code.engine.ticker.run();
+        machine.arm();
+        let result = match parts {
+            Some(parts) => {
+                let length = machine.write(exports, parts)?;
+                let typed = function.typed::<i32, i64>(&machine.store);
+                typed.and_then(|function| function.call(&mut machine.store, length))
+            }
+            None => {
+                let typed = function.typed::<(), i64>(&machine.store);
+                typed.and_then(|function| function.call(&mut machine.store, ()))
+            }
+        };
+        let packed = result.map_err(|error| machine.died(&error))?;
+        machine.output(exports, packed).map(|bytes| Some(bytes.to_vec()))
+    }
+}
+
+fn ended() -> Stop {
+    Stop::Dead(Outcome::Refused { reason: "the instance was cleaned up".to_owned() })
+}
+
 impl Backend for FrameAbi {
     fn context(&mut self) -> &mut Context {
-        self.store.data_mut()
+        self.machine.store.data_mut()
     }
 
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
@@ -268,18 +262,18 @@ impl Backend for FrameAbi {
     }
 
     fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
-        let exports = self.exports()?;
-        let code = self.code.clone();
+        let FrameAbi { code, exports: Some(exports), machine } = self else { return Err(ended()) };
         let _running = code.engine.ticker.run();
-        self.arm();
-        let prefix = Frame::prefix(frame.kind, frame.header.as_bytes().len(), frame.payload.len());
-        let length = self.write(&exports, &[&prefix, frame.header.as_bytes(), &frame.payload])?;
-        let started = self.store.data().shared.journal.is_heard().then(Instant::now);
-        let result = exports.process.call(&mut self.store, length);
-        self.store.data_mut().plugin_time = started.map(|started| started.elapsed());
+        machine.arm();
+        let header = frame.header.as_bytes();
+        let prefix = Frame::prefix(frame.kind, header.len(), frame.payload.len());
+        let length = machine.write(exports, &[&prefix, header, &frame.payload])?;
+        let started = machine.store.data().shared.journal.is_heard().then(Instant::now);
+        let result = exports.process.call(&mut machine.store, length);
+        machine.store.data_mut().plugin_time = started.map(|started| started.elapsed());
         match result {
-            Ok(packed) => self.frames(&exports, packed),
-            Err(error) => Err(died(self.store.data_mut(), &error)),
+            Ok(packed) => machine.frames(exports, packed),
+            Err(error) => Err(machine.died(&error)),
         }
     }
 
@@ -316,24 +310,21 @@ impl Backend for FrameAbi {
     }
 
     fn cleanup(&mut self) {
-        let Ok(exports) = self.exports() else { return };
-        if let Some(function) = exports.instance.get_func(&mut self.store, frame_abi::CLEANUP)
-            && let Ok(function) = function.typed::<(), ()>(&self.store)
-        {
-            let code = self.code.clone();
-            let _running = code.engine.ticker.run();
-            self.arm();
-            if let Err(error) = function.call(&mut self.store, ()) {
-                let stop = died(self.store.data_mut(), &error);
-                let message = format!("cleanup {}", stop.into_outcome());
-                self.store.data_mut().log_on_behalf(LogLevel::Warn, &message);
-            }
+        let Some(exports) = self.exports.take() else { return };
+        let FrameAbi { code, machine, .. } = self;
+        let function = exports.instance.get_func(&mut machine.store, frame_abi::CLEANUP);
+        let typed = function.and_then(|function| function.typed::<(), ()>(&machine.store).ok());
+        let Some(function) = typed else { return };
+        let _running = code.engine.ticker.run();
+        machine.arm();
+        if let Err(error) = function.call(&mut machine.store, ()) {
+            let message = format!("cleanup {}", machine.died(&error).into_outcome());
+            machine.store.data_mut().log_on_behalf(LogLevel::Warn, &message);
         }
-        self.exports = None;
     }
 
     fn memory(&mut self) -> Option<u64> {
-        Some(self.store.data().memory)
+        Some(self.machine.store.data().memory)
     }
 }
 

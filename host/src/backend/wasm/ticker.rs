@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long one epoch lasts; deadlines are rounded up to it.
-const TICK: Duration = Duration::from_millis(5);
+const TICK_MILLISECONDS: u64 = 5;
 
 /// Counts the epochs of an engine on while calls run, and sleeps while none does.
 pub(super) struct Ticker {
@@ -31,7 +31,7 @@ impl Ticker {
                         std::thread::park();
                     }
                     shared.asleep.store(false, Ordering::SeqCst);
-                    std::thread::park_timeout(TICK);
+                    std::thread::park_timeout(Duration::from_millis(TICK_MILLISECONDS));
                     engine.increment_epoch();
                 }
             })?;
@@ -51,8 +51,11 @@ impl Ticker {
 
     /// Epochs from now after which a call of this length must have ended.
     pub(super) fn epochs(deadline: Duration) -> u64 {
-        // One more, because the epoch that is under way is not a whole one.
-        (deadline.as_nanos().div_ceil(TICK.as_nanos()) as u64).saturating_add(1)
+        // In 64 bits, because this is on the way of every call. Two more: one for the rest of the
+        // division, one because the epoch that is under way is not a whole one.
+        let milliseconds =
+            deadline.as_secs().saturating_mul(1000).saturating_add(deadline.subsec_millis().into());
+        milliseconds / TICK_MILLISECONDS + 2
     }
 }
 

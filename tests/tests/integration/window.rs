@@ -1,0 +1,147 @@
+//! The window, driven by its labels as a person or a screen reader would.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use egui::{Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use glovebox::window::App;
+use glovebox::window::commands::{TABLE, Verb};
+use glovebox::window::panels::{PANELS, Place};
+use glovebox::workbench::{Command, Workbench, WorkbenchOptions};
+use glovebox_tests::{root, sample};
+
+/// How long anything may take before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Window = Harness<'static, Option<App>>;
+
+/// A window over these files.
+fn open(files: &[PathBuf]) -> Window {
+    let mut workbench = Workbench::new(WorkbenchOptions::default()).unwrap();
+    if !files.is_empty() {
+        workbench.execute(Command::Start { files: files.to_vec() });
+    }
+    let mut workbench = Some(workbench);
+    let mut window = Harness::builder().with_size(egui::vec2(1440.0, 900.0)).build_ui_state(
+        move |ui, app: &mut Option<App>| {
+            let app = app.get_or_insert_with(|| {
+                let workbench = workbench.take().expect("the window is made once");
+                App::new(workbench, ui.ctx())
+            });
+            app.ui(ui);
+        },
+        None,
+    );
+    wait(&mut window, "everything is loaded", |window| !app(window).view().is_busy());
+    window
+}
+
+fn app(window: &Window) -> &App {
+    window.state().as_ref().expect("the first frame makes it")
+}
+
+/// Paints until `done`; each round waits for at most a frame's length.
+#[track_caller]
+fn wait(window: &mut Window, what: &str, done: impl Fn(&Window) -> bool) {
+    let started = Instant::now();
+    window.step();
+    while !done(window) {
+        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+        window.step();
+    }
+    window.step();
+}
+
+#[track_caller]
+fn shows(window: &mut Window, text: &str) {
+    let found = |window: &Window| window.query_all_by_label_contains(text).next().is_some();
+    wait(window, &format!("{text:?} is shown"), found);
+}
+
+fn demo() -> Vec<PathBuf> {
+    vec![sample("redact.wasm"), root().join("assets/traces/shop.pcap")]
+}
+
+#[test]
+fn an_empty_window_offers_examples_that_run() {
+    let mut window = open(&[]);
+    shows(&mut window, "Try an example");
+    let example = glovebox::workbench::EXAMPLES.iter().find(|example| example.files().is_some());
+    let title = example.expect("the samples are in the repository").title;
+    window.get_by_label_contains(title).click();
+    wait(&mut window, "the example ran", |window| {
+        let view = app(window).view();
+        !view.is_busy() && !view.plugins().is_empty() && app(window).report().rows > 0
+    });
+    assert_eq!(app(&window).view().loads_failed(), 0);
+}
+
+#[test]
+fn a_trace_with_a_plugin_is_replayed_into_it() {
+    let mut window = open(&demo());
+    wait(&mut window, "frames are shown", |window| app(window).report().frames_shown > 10);
+    let report = app(&window).report();
+    assert_eq!(report.plugins_ready, 1);
+    // Each of the 221 packets goes in, and redact answers each.
+    assert_eq!((report.frames_replayed, report.rows), (221, 442));
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    shows(&mut window, "redact");
+    shows(&mut window, "completed");
+}
+
+#[test]
+fn every_panel_draws() {
+    let mut window = open(&demo());
+    for panel in PANELS {
+        if panel.place == Place::Centre {
+            window.state_mut().as_mut().unwrap().show_panel(panel.id);
+        }
+        window.step();
+        window.step();
+        let drawn = app(&window).report().panels_drawn;
+        assert!(drawn.contains(panel.title), "{} is not among {drawn:?}", panel.title);
+    }
+}
+
+#[test]
+fn the_palette_lists_every_command() {
+    let mut window = open(&demo());
+    window.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    window.step();
+    shows(&mut window, "Switch theme");
+    for (position, entry) in TABLE.iter().enumerate() {
+        let same = TABLE[..position].iter().find(|other| other.name == entry.name);
+        assert!(same.is_none(), "two commands are called {:?}", entry.name);
+        assert!(!entry.tooltip.is_empty(), "{:?} has no tooltip", entry.name);
+    }
+    assert!(TABLE.iter().any(|entry| entry.verb == Verb::Palette));
+}
+
+#[test]
+fn bad_plugins_become_red_rows() {
+    let mut window = open(&[sample("misbehave.wasm")]);
+    for (payload, expected) in
+        [("mode=trap", "trapped"), ("mode=loop", "timed-out"), ("mode=fail", "failed")]
+    {
+        let view = app(&window).view();
+        let target = view.plugins()[0].instance;
+        let host = window.state_mut().as_mut().unwrap().workbench_mut().host().clone();
+        let ticket = host.try_dispatch_to(target, glovebox_abi::Frame::data(payload)).unwrap();
+        assert_eq!(ticket.wait().outcome.name(), expected);
+        shows(&mut window, expected);
+    }
+}
+
+#[test]
+fn a_damaged_plugin_leaves_the_window_and_names_the_stage() {
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = folder.path().join("damaged.wasm");
+    std::fs::write(&damaged, b"\x1F\x8B").unwrap();
+    let mut window = open(&[sample("echo.wasm"), damaged]);
+    let view = app(&window).view();
+    assert_eq!((view.plugins().len(), view.loads_failed()), (1, 1));
+    shows(&mut window, "gzip archive");
+}
