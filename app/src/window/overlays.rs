@@ -6,7 +6,7 @@ use super::action::{Actions, Change};
 use super::commands::{Menu, Situation, TABLE};
 use super::palette::Palette;
 use super::theme;
-use super::widgets::{named_field, section};
+use super::widgets::{bordered, named_field, section};
 use crate::workbench::{Source, ViewCtx};
 
 /// At most one of them is open.
@@ -89,7 +89,7 @@ fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
         ui.label(RichText::new(hint).color(tokens.text_weak));
         ui.add_space(4.0);
         let field = egui::TextEdit::singleline(text).desired_width(f32::INFINITY).hint_text("/path/to/plugin.wasm");
-        let response = named_field(ui.add(field), "Path");
+        let response = named_field(bordered(ui, |ui| ui.add(field)), "Path");
         response.request_focus();
         ui.add_space(8.0);
         ui.horizontal(|ui| {

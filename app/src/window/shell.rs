@@ -16,7 +16,7 @@ use super::panels::{PANELS, PanelId, Place};
 use super::session::{Layout, Session};
 use super::state::ViewState;
 use super::theme::{self, BAR, Tone};
-use super::widgets::{chip, icon_button, icon_text, label, named_field, phase_tone, verb_button};
+use super::widgets::{bordered, chip, icon_button, icon_text, label, named_field, phase_tone, verb_button};
 use crate::workbench::{Command, Source, ViewCtx};
 
 /// The frame around the panels.
@@ -101,7 +101,7 @@ impl Shell {
         Side::bottom("status bar").frame(bar(1)).exact_size(24.0).resizable(false).show(ui, |ui| status(ui, ctx, state, pulse, out));
         let room = ui.available_size();
         let welcome = self.welcome || (ctx.is_empty() && !ctx.is_busy());
-        let side = |ui: &Ui, fill| Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4)).stroke(Stroke::NONE).outer_margin(if ui.is_visible() { 0.0 } else { 0.0 });
+        let side = |fill| Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4)).stroke(Stroke::NONE);
         let mut layout = self.layout;
         let mut drawn = std::mem::take(&mut self.drawn);
         let mut paint = |ui: &mut Ui, id: PanelId, state: &mut ViewState, out: &mut Actions| {
@@ -110,21 +110,27 @@ impl Shell {
             ui.push_id(panel.title, |ui| (panel.show)(ui, ctx, state, out));
         };
         if !welcome {
-            let frame = side(ui, tokens.window);
+            let frame = side(tokens.window);
             Side::bottom("drawer")
                 .frame(frame)
                 .resizable(true)
                 .default_size(layout.drawer_size.unwrap_or((room.y * 0.16).clamp(84.0, 200.0)))
                 .size_range(64.0..=room.y * 0.5)
-                .show_collapsible(ui, &mut layout.drawer, |ui| paint(ui, PanelId::Drawer, state, out));
+                .show_collapsible(ui, &mut layout.drawer, |ui| {
+                    ui.take_available_space();
+                    paint(ui, PanelId::Drawer, state, out);
+                });
             Side::bottom("timeline")
                 .frame(frame)
                 .resizable(true)
                 .default_size(layout.timeline_size.unwrap_or((room.y * 0.13).clamp(84.0, 160.0)))
                 .size_range(56.0..=room.y * 0.4)
-                .show_collapsible(ui, &mut layout.timeline, |ui| paint(ui, PanelId::Timeline, state, out));
+                .show_collapsible(ui, &mut layout.timeline, |ui| {
+                    ui.take_available_space();
+                    paint(ui, PanelId::Timeline, state, out);
+                });
         }
-        let frame = side(ui, tokens.window);
+        let frame = side(tokens.window);
         Side::left("left")
             .frame(frame)
             .resizable(true)
@@ -193,6 +199,7 @@ impl Shell {
         let tokens = theme::of(ui);
         let whole = ui.max_rect();
         egui::MenuBar::new().ui(ui, |ui| {
+            ui.set_min_height(whole.height());
             for (menu, name) in Menu::ALL {
                 ui.menu_button(name, |ui| {
                     ui.set_min_width(220.0);
@@ -309,13 +316,14 @@ fn filter(ui: &mut Ui, state: &mut ViewState, out: &mut Actions) {
     ui.label(icon_text(icon::ICON_FILTER_ALT, 15.0).color(if state.query.is_set() { tokens.accent } else { tokens.text_weak }));
     let mut text = state.query.text.clone();
     let clear = if state.query.is_set() { 28.0 } else { 0.0 };
-    let output = TextEdit::singleline(&mut text)
+    let width = (ui.available_width() - clear - 8.0).max(60.0);
+    let output = bordered(ui, |ui| TextEdit::singleline(&mut text)
         .id_salt("filter")
         .font(theme::mono(12.0))
         .hint_text("plugin:redact status:error latency>5ms text:\"abc\"")
-        .desired_width((ui.available_width() - clear - 8.0).max(60.0))
+        .desired_width(width)
         .margin(Margin::symmetric(6, 4))
-        .show(ui);
+        .show(ui));
     let response = named_field(output.response.response.clone(), "Filter");
     if let Some(error) = &state.query.error {
         let chars = state.query.text.get(..error.position).map_or(0, |before| before.chars().count());
@@ -340,8 +348,7 @@ fn filter(ui: &mut Ui, state: &mut ViewState, out: &mut Actions) {
 fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &mut Actions) {
     let tokens = theme::of(ui);
     ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
-    ui.horizontal(|ui| {
-        ui.set_height(20.0);
+    ui.horizontal_centered(|ui| {
         ui.spacing_mut().item_spacing.x = 10.0;
         let weak = |text: String| RichText::new(text).color(tokens.text_weak);
         match state.selection.plugin(ctx).and_then(|id| ctx.plugin(id)) {

@@ -14,7 +14,7 @@ use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::{badge, empty, icon_text, named_field, outcome_look, row, section, separator, text_in};
+use crate::window::widgets::{badge, bordered, empty, icon_text, named_field, outcome_look, row, section, separator, text_in};
 use crate::workbench::{Command, SendRequest, Sent, ViewCtx};
 
 /// The most that a file in the payload field may hold.
@@ -194,7 +194,7 @@ fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<Instanc
     let tokens = theme::of(ui);
     section(ui, "Request", |_| {});
     let target = state.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let name = |id: InstanceId| ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str());
         let mut target = target;
         let response = egui::ComboBox::from_id_salt("target")
@@ -208,7 +208,7 @@ fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<Instanc
         named_field(response, "Target plugin");
         state.target = target;
         let field = TextEdit::singleline(&mut state.kind).hint_text("kind").desired_width(80.0);
-        named_field(ui.add(field), "Kind");
+        named_field(bordered(ui, |ui| ui.add(field)), "Kind");
         for (kind, name) in Kind::NAMED {
             if ui.selectable_label(state.kind == name, name).clicked() {
                 state.kind = kind.to_string();
@@ -246,7 +246,7 @@ fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<Instanc
 fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
     ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height).show(ui, |ui| {
         let edit = TextEdit::multiline(text).code_editor().font(theme::mono(12.0)).desired_width(f32::INFINITY);
-        let response = ui.add_sized([ui.available_width(), height], edit);
+        let response = bordered(ui, |ui| ui.add_sized([ui.available_width(), height], edit));
         named_field(response, name);
     });
 }

@@ -11,7 +11,7 @@ use crate::window::action::Actions;
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::{chip, empty, named_field, row, section, text_in};
+use crate::window::widgets::{bordered, chip, empty, named_field, row, section, text_in};
 use crate::workbench::{Command, DiffView, TraceId, ViewCtx};
 
 /// What the diff remembers.
@@ -115,7 +115,7 @@ fn choose(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
             Ok(_) => field,
             Err(_) => field.text_color(theme::of(ui).bad),
         };
-        let response = named_field(ui.add(field), "Ignore paths");
+        let response = named_field(bordered(ui, |ui| ui.add(field)), "Ignore paths");
         if let Err(error) = &patterns {
             response.on_hover_text(error);
         }

@@ -255,8 +255,10 @@ fn summary(ui: &mut Ui, detail: &Detail) {
     let denied = detail.call.as_ref().is_some_and(|call| call.denied);
     let calls = detail.call.as_ref().map_or(0, |call| call.host_calls.len());
     ui.horizontal(|ui| {
-        let text = RichText::new("Policy").color(tokens.text_weak);
-        ui.add_sized([84.0, 20.0], egui::Label::new(text).halign(Align::Min));
+        ui.spacing_mut().item_spacing.x = 0.0;
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(92.0, 20.0), egui::Sense::hover());
+        let body = egui::TextStyle::Body.resolve(ui.style());
+        crate::window::widgets::text_in(ui, rect, Align::Min, "Policy", body, tokens.text_weak);
         match (denied, calls) {
             (true, _) => badge(ui, "a host call was denied", Tone::Warn),
             (false, 0) => badge(ui, "nothing was asked for", Tone::Neutral),

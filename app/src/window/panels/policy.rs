@@ -70,6 +70,7 @@ fn heading(ui: &mut Ui, names: &[&str]) {
 fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
     let tokens = theme::of(ui);
     section(ui, "Permissions", |_| {});
+    let why = (ui.available_width() - 480.0).max(96.0);
     Grid::new("permissions").num_columns(7).spacing([16.0, 6.0]).show(ui, |ui| {
         heading(ui, &["permission", "asked", "decision", "in effect", "used", "denied", "why"]);
         for status in &plugin.permissions {
@@ -101,7 +102,11 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
             };
             number(ui, status.uses);
             number(ui, status.denials);
-            ui.label(RichText::new(&status.explanation).color(tokens.text_weak));
+            ui.scope(|ui| {
+                ui.set_max_width(why);
+                let text = RichText::new(&status.explanation).color(tokens.text_weak);
+                ui.add(egui::Label::new(text).truncate()).on_hover_text(&status.explanation);
+            });
             ui.end_row();
         }
     });

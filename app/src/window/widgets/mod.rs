@@ -36,8 +36,9 @@ pub fn label(response: Response, text: impl Into<String>) -> Response {
 /// A title in small capitals with room for controls on the right.
 pub fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
     let tokens = theme::of(ui);
-    ui.horizontal(|ui| {
-        ui.set_height(24.0);
+    let size = vec2(ui.available_width(), 24.0);
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+        ui.set_min_size(size);
         let text = RichText::new(title.to_uppercase())
             .font(theme::strong(10.5))
             .extra_letter_spacing(0.6)
@@ -136,7 +137,8 @@ pub fn chip(ui: &mut Ui, on: bool, text: &str, tone: Tone) -> Response {
 pub fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Response {
     let tokens = theme::of(ui);
     let value = value.into();
-    ui.horizontal(|ui| {
+    let size = vec2(ui.available_width(), 18.0);
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let (rect, _) = ui.allocate_exact_size(vec2(92.0, 18.0), Sense::hover());
         ui.painter().text(
@@ -186,7 +188,7 @@ pub fn empty(
 pub fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &str) -> Response {
     let tokens = theme::of(ui);
     let width = ui.available_width();
-    let response = ui.add(
+    let response = bordered(ui, |ui| ui.add(
         egui::TextEdit::singleline(text)
             .hint_text(hint)
             .desired_width(width)
@@ -196,7 +198,7 @@ pub fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &str) -> R
                 top: 3,
                 bottom: 3,
             }),
-    );
+    ));
     ui.painter().text(
         response.rect.left_center() + vec2(6.0, 0.0),
         egui::Align2::LEFT_CENTER,
@@ -207,10 +209,20 @@ pub fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &str) -> R
     named_field(response, name)
 }
 
+/// Text fields inside have a border, so that they are seen before they are used.
+pub fn bordered<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
+    let border = Stroke::new(1.0, theme::of(ui).control_border);
+    ui.scope(|ui| {
+        ui.visuals_mut().widgets.inactive.bg_stroke = border;
+        ui.visuals_mut().widgets.hovered.bg_stroke = border;
+        add(ui)
+    })
+    .inner
+}
+
 /// Gives a text field its name.
 pub fn named_field(response: Response, name: &str) -> Response {
-    if let Some(()) = response.ctx.accesskit_node_builder(response.id, |node| node.set_label(name)) {
-    }
+    response.ctx.accesskit_node_builder(response.id, |node| node.set_label(name));
     response
 }
 
