@@ -71,7 +71,12 @@ impl App {
     }
 
     /// A window with the session of the last time, to be saved at `path`.
-    pub fn with_session(workbench: Workbench, ctx: &egui::Context, session: Session, path: Option<PathBuf>) -> App {
+    pub fn with_session(
+        workbench: Workbench,
+        ctx: &egui::Context,
+        session: Session,
+        path: Option<PathBuf>,
+    ) -> App {
         theme::install(ctx, session.theme);
         ctx.set_zoom_factor(session.zoom);
         ctx.options_mut(|options| options.zoom_with_keyboard = false);
@@ -83,11 +88,7 @@ impl App {
             shell: Shell::new(&session),
             overlay: Overlay::None,
             dialogs: Dialogs::default(),
-            keeper: Keeper {
-                path,
-                saved: Some(session.clone()),
-                changed: None,
-            },
+            keeper: Keeper { path, saved: Some(session.clone()), changed: None },
             session,
             toasts: Toasts::default()
                 .with_anchor(Anchor::BottomRight)
@@ -112,7 +113,12 @@ impl App {
     }
 
     /// Takes a picture and writes a report once everything is settled, then closes.
-    pub fn capture(&mut self, screenshot: Option<PathBuf>, report: Option<PathBuf>, outcome: Arc<Mutex<Option<Result<(), String>>>>) {
+    pub fn capture(
+        &mut self,
+        screenshot: Option<PathBuf>,
+        report: Option<PathBuf>,
+        outcome: Arc<Mutex<Option<Result<(), String>>>>,
+    ) {
         self.capture = Some(Capture::new(screenshot, report, outcome));
     }
 
@@ -149,6 +155,11 @@ impl App {
     pub fn ui(&mut self, ui: &mut egui::Ui) {
         let started = Instant::now();
         let ctx = ui.ctx().clone();
+        if self.clock.painted == 0 && self.session.zoom != 1.0 && self.clock.startup.is_none() {
+            // The zoom holds from the next frame on; in this one every size would be wrong.
+            self.clock.startup = Some(self.clock.program_started.elapsed());
+            return ctx.request_repaint();
+        }
         let mut actions = Actions::default();
         self.take_in(&ctx);
         let now = self.situation();

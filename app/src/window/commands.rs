@@ -296,10 +296,7 @@ pub const TABLE: &[Entry] = table! {
 ///
 /// Never: a test checks that every verb that is used has a line.
 pub fn entry(verb: Verb) -> &'static Entry {
-    TABLE
-        .iter()
-        .find(|entry| entry.verb == verb)
-        .unwrap_or(&TABLE[0])
+    TABLE.iter().find(|entry| entry.verb == verb).unwrap_or(&TABLE[0])
 }
 
 /// The verbs whose keys were pressed; keys without Ctrl or Alt count only if nothing is typed.

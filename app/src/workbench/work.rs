@@ -163,52 +163,33 @@ impl ReplayWork {
         let mut progress = |progress: ReplayProgress| {
             state.progress(progress.done as u64, progress.total as u64);
         };
-        progress(ReplayProgress {
-            done: 0,
-            total: plan.inputs.len(),
-        });
-        let summary = replay(
-            &self.host,
-            &targets,
-            &plan,
-            request.pace,
-            control,
-            &mut progress,
-        );
+        progress(ReplayProgress { done: 0, total: plan.inputs.len() });
+        let summary = replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
         let capture = self.fanout.end_capture();
         let name = format!("replay of {}", self.trace_name);
         let diff = self.reload_and_diff.map(|_| {
             let before = Run::from_events(self.trace_name, events);
             let after = Run::from_events(name.clone(), capture.events.iter().cloned());
             let diff = diff::diff(&before, &after, &DiffOptions::default());
-            DiffView {
-                diff,
-                before,
-                after,
-            }
+            DiffView { diff, before, after }
         });
         let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
-        Ok(Finished::Replayed(Box::new(Replayed {
-            summary,
-            run,
-            lost: capture.lost,
-            diff,
-        })))
+        Ok(Finished::Replayed(Box::new(Replayed { summary, run, lost: capture.lost, diff })))
     }
 }
 
-pub(super) fn compare(before: (String, Origin), after: (String, Origin), options: &DiffOptions) -> Finished {
+pub(super) fn compare(
+    before: (String, Origin),
+    after: (String, Origin),
+    options: &DiffOptions,
+) -> Finished {
     let run = |(name, origin): (String, Origin)| -> anyhow::Result<Run> {
         Ok(Run::from_events(name, origin.events()?))
     };
     let compared = run(before).and_then(|before| Ok((before, run(after)?)));
     let compared = compared.map(|(before, after)| {
         let diff = diff::diff(&before, &after, options);
-        Box::new(DiffView {
-            diff,
-            before,
-            after,
-        })
+        Box::new(DiffView { diff, before, after })
     });
     Finished::Compared(compared.map_err(|error| format!("{error:#}")))
 }
@@ -263,9 +244,7 @@ pub(super) fn send_all(
         state.progress(sent as u64, frames.len() as u64);
     }
     let name = name_of(host, target);
-    Finished::Done(format!(
-        "Sent {sent} frames to {name}, {completed} calls completed"
-    ))
+    Finished::Done(format!("Sent {sent} frames to {name}, {completed} calls completed"))
 }
 
 /// Sends the input of a recorded call again and compares the answers.
@@ -280,20 +259,10 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
         outcome: Some(reply.outcome),
         latency: Some(started.elapsed()),
     };
-    let before = Run {
-        name: format!("call {}", recorded.id),
-        calls: vec![recorded],
-    };
-    let after = Run {
-        name: format!("sent again as {}", again.id),
-        calls: vec![again],
-    };
+    let before = Run { name: format!("call {}", recorded.id), calls: vec![recorded] };
+    let after = Run { name: format!("sent again as {}", again.id), calls: vec![again] };
     let diff = diff::diff(&before, &after, &DiffOptions::default());
-    Finished::Compared(Ok(Box::new(DiffView {
-        diff,
-        before,
-        after,
-    })))
+    Finished::Compared(Ok(Box::new(DiffView { diff, before, after })))
 }
 
 pub(super) fn name_of(host: &Host, instance: InstanceId) -> String {

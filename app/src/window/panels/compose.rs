@@ -14,7 +14,9 @@ use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::{badge, bordered, empty, icon_text, named_field, outcome_look, row, section, separator, text_in};
+use crate::window::widgets::{
+    badge, bordered, empty, icon_text, named_field, outcome_look, row, section, separator, text_in,
+};
 use crate::workbench::{Command, SendRequest, Sent, ViewCtx};
 
 /// The most that a file in the payload field may hold.
@@ -72,7 +74,12 @@ impl State {
     }
 
     /// What to send where, if it can be sent.
-    pub fn request(&self, ctx: ViewCtx<'_>, chosen: Option<InstanceId>, times: usize) -> Result<SendRequest, String> {
+    pub fn request(
+        &self,
+        ctx: ViewCtx<'_>,
+        chosen: Option<InstanceId>,
+        times: usize,
+    ) -> Result<SendRequest, String> {
         let target = self.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
         let target = target.ok_or("Load a plugin to send to")?;
         let draft = self.draft()?;
@@ -171,7 +178,15 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let chosen = state.selection.plugin(ctx);
     if chosen.is_none() {
         let hint = "A frame needs somebody who answers";
-        return empty(ui, icon::ICON_EDIT, "No plugin loaded", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+        return empty(
+            ui,
+            icon::ICON_EDIT,
+            "No plugin loaded",
+            hint,
+            Some(Verb::OpenPlugin),
+            &Situation::default(),
+            out,
+        );
     }
     let width = ui.available_width();
     let compose = &mut state.panels.compose;
@@ -190,18 +205,30 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     });
 }
 
-fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<InstanceId>, out: &mut Actions) {
+fn form(
+    ui: &mut Ui,
+    ctx: ViewCtx<'_>,
+    state: &mut State,
+    chosen: Option<InstanceId>,
+    out: &mut Actions,
+) {
     let tokens = theme::of(ui);
     section(ui, "Request", |_| {});
     let target = state.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
     ui.horizontal_wrapped(|ui| {
-        let name = |id: InstanceId| ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str());
+        let name = |id: InstanceId| {
+            ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str())
+        };
         let mut target = target;
         let response = egui::ComboBox::from_id_salt("target")
             .selected_text(target.map_or("no plugin", name))
             .show_ui(ui, |ui| {
                 for plugin in ctx.plugins() {
-                    ui.selectable_value(&mut target, Some(plugin.instance), &plugin.manifest.plugin.id);
+                    ui.selectable_value(
+                        &mut target,
+                        Some(plugin.instance),
+                        &plugin.manifest.plugin.id,
+                    );
                 }
             })
             .response;
@@ -225,13 +252,16 @@ fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<Instanc
     let draft = state.draft();
     ui.horizontal(|ui| {
         let ready = draft.is_ok() && target.is_some();
-        let send = egui::Button::new(RichText::new("Send").color(tokens.on_accent)).fill(tokens.accent);
+        let send =
+            egui::Button::new(RichText::new("Send").color(tokens.on_accent)).fill(tokens.accent);
         if ui.add_enabled(ready, send).on_hover_text("Ctrl+Enter").clicked() {
             out.run(Verb::Send);
         }
-        let response = ui.add(egui::DragValue::new(&mut state.times).range(2..=1_000_000).speed(10.0));
+        let response =
+            ui.add(egui::DragValue::new(&mut state.times).range(2..=1_000_000).speed(10.0));
         named_field(response, "How often");
-        if ui.add_enabled(ready, egui::Button::new(format!("Send {} times", state.times))).clicked() {
+        if ui.add_enabled(ready, egui::Button::new(format!("Send {} times", state.times))).clicked()
+        {
             match state.request(ctx, chosen, state.times) {
                 Ok(request) => out.command(Command::Send(request)),
                 Err(error) => out.command(Command::Notify(crate::workbench::Level::Error, error)),
@@ -244,11 +274,17 @@ fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<Instanc
 }
 
 fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
-    ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height).show(ui, |ui| {
-        let edit = TextEdit::multiline(text).code_editor().font(theme::mono(12.0)).desired_width(f32::INFINITY);
-        let response = bordered(ui, |ui| ui.add_sized([ui.available_width(), height], edit));
-        named_field(response, name);
-    });
+    ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height).show(
+        ui,
+        |ui| {
+            let edit = TextEdit::multiline(text)
+                .code_editor()
+                .font(theme::mono(12.0))
+                .desired_width(f32::INFINITY);
+            let response = bordered(ui, |ui| ui.add_sized([ui.available_width(), height], edit));
+            named_field(response, name);
+        },
+    );
 }
 
 fn history(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State) {
@@ -261,30 +297,50 @@ fn history(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State) {
     }
     ui.spacing_mut().item_spacing.y = 2.0;
     let sent = ctx.sent();
-    ScrollArea::vertical().id_salt("sent").auto_shrink([false, false]).show_rows(ui, 38.0, sent.len(), |ui, range| {
-        for position in range {
-            let index = sent.len() - 1 - position;
-            let one = &sent[index];
-            let chosen = state.shown.unwrap_or(sent.len() - 1) == index;
-            let (rect, response) = row(ui, 38.0, chosen, &format!("{} to {}", one.frame.kind, one.plugin));
-            let (tone, _) = outcome_look(Some(&one.outcome));
-            let inner = rect.shrink2(egui::vec2(8.0, 3.0));
-            let (top, bottom) = inner.split_top_bottom_at_fraction(0.5);
-            let body = egui::TextStyle::Body.resolve(ui.style());
-            text_in(ui, top, Align::Min, &format!("{} → {}", one.frame.kind, one.plugin), body.clone(), tokens.text);
-            let times = if one.times > 1 { format!("{}× ", one.times) } else { String::new() };
-            text_in(ui, bottom, Align::Min, &format!("{times}{}", one.outcome.name()), body.clone(), tokens.tone(tone));
-            text_in(ui, bottom, Align::Max, &clock_of(one.at), body, tokens.text_weak);
-            if response.clicked() {
-                state.shown = Some(index);
-            }
-            response.context_menu(|ui| {
-                if ui.button("Put into the form").clicked() {
-                    state.fill(&one.frame, Some(one.instance));
+    ScrollArea::vertical().id_salt("sent").auto_shrink([false, false]).show_rows(
+        ui,
+        38.0,
+        sent.len(),
+        |ui, range| {
+            for position in range {
+                let index = sent.len() - 1 - position;
+                let one = &sent[index];
+                let chosen = state.shown.unwrap_or(sent.len() - 1) == index;
+                let (rect, response) =
+                    row(ui, 38.0, chosen, &format!("{} to {}", one.frame.kind, one.plugin));
+                let (tone, _) = outcome_look(Some(&one.outcome));
+                let inner = rect.shrink2(egui::vec2(8.0, 3.0));
+                let (top, bottom) = inner.split_top_bottom_at_fraction(0.5);
+                let body = egui::TextStyle::Body.resolve(ui.style());
+                text_in(
+                    ui,
+                    top,
+                    Align::Min,
+                    &format!("{} → {}", one.frame.kind, one.plugin),
+                    body.clone(),
+                    tokens.text,
+                );
+                let times = if one.times > 1 { format!("{}× ", one.times) } else { String::new() };
+                text_in(
+                    ui,
+                    bottom,
+                    Align::Min,
+                    &format!("{times}{}", one.outcome.name()),
+                    body.clone(),
+                    tokens.tone(tone),
+                );
+                text_in(ui, bottom, Align::Max, &clock_of(one.at), body, tokens.text_weak);
+                if response.clicked() {
+                    state.shown = Some(index);
                 }
-            });
-        }
-    });
+                response.context_menu(|ui| {
+                    if ui.button("Put into the form").clicked() {
+                        state.fill(&one.frame, Some(one.instance));
+                    }
+                });
+            }
+        },
+    );
 }
 
 fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
@@ -292,7 +348,9 @@ fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
     section(ui, "Answer", |_| {});
     let sent = ctx.sent();
     let Some(one) = state.shown.and_then(|index| sent.get(index)).or(sent.back()) else {
-        ui.label(RichText::new("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak));
+        ui.label(
+            RichText::new("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak),
+        );
         return;
     };
     result(ui, one);
@@ -301,7 +359,9 @@ fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
         for (index, frame) in one.frames.iter().enumerate() {
             ui.horizontal(|ui| {
                 badge(ui, &frame.kind.to_string(), Tone::Neutral);
-                ui.label(RichText::new(show_size(frame.encoded_len() as u64)).color(tokens.text_weak));
+                ui.label(
+                    RichText::new(show_size(frame.encoded_len() as u64)).color(tokens.text_weak),
+                );
                 if ui.small_button("Copy").clicked() {
                     out.view(Change::Copy(shown(frame)));
                 }
@@ -330,7 +390,12 @@ fn result(ui: &mut Ui, one: &Sent) {
     });
     let text = match one.times {
         1 => format!("{} in {}", frames(one.frames.len()), show_duration(one.took)),
-        times => format!("{} of {times} completed in {}; the last gave {}", one.completed, show_duration(one.took), frames(one.frames.len())),
+        times => format!(
+            "{} of {times} completed in {}; the last gave {}",
+            one.completed,
+            show_duration(one.took),
+            frames(one.frames.len())
+        ),
     };
     ui.label(RichText::new(text).color(tokens.text_weak));
 }
