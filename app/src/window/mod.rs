@@ -19,6 +19,7 @@ pub mod session;
 mod shell;
 mod state;
 pub mod theme;
+mod toasts;
 mod widgets;
 
 use std::path::PathBuf;

@@ -38,6 +38,17 @@ pub(super) struct Shell {
     fitted: bool,
 }
 
+/// What the shell shows besides panels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment<'a> {
+    /// What commands depend on.
+    pub now: &'a Situation,
+    /// How fast the window is painted.
+    pub pulse: Pulse,
+    /// Files that were opened, the last one first.
+    pub recent: &'a [std::path::PathBuf],
+}
+
 /// How fast the window is painted, for the status bar.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pulse {
@@ -104,9 +115,7 @@ impl Shell {
         ui: &mut Ui,
         ctx: ViewCtx<'_>,
         state: &mut ViewState,
-        session: &Session,
-        now: &Situation,
-        pulse: Pulse,
+        moment: &Moment<'_>,
         out: &mut Actions,
     ) {
         self.fit(ui);
@@ -119,18 +128,18 @@ impl Shell {
             .frame(bar(2))
             .exact_size(BAR + 4.0)
             .resizable(false)
-            .show(ui, |ui| self.title_bar(ui, now, out));
+            .show(ui, |ui| self.title_bar(ui, moment.now, out));
         let toolbar = if state.query.error.is_some() { BAR + 24.0 } else { BAR + 2.0 };
         Side::top("toolbar")
             .frame(bar(2))
             .exact_size(toolbar)
             .resizable(false)
-            .show(ui, |ui| tools(ui, ctx, state, now, out));
+            .show(ui, |ui| tools(ui, ctx, state, moment.now, out));
         Side::bottom("status bar")
             .frame(bar(1))
             .exact_size(24.0)
             .resizable(false)
-            .show(ui, |ui| status(ui, ctx, state, pulse, out));
+            .show(ui, |ui| status(ui, ctx, state, moment.pulse, out));
         let room = ui.available_size();
         let welcome = self.welcome || (ctx.is_empty() && !ctx.is_busy());
         let side = |fill| {
@@ -197,7 +206,7 @@ impl Shell {
         CentralPanel::no_frame().frame(Frame::new().fill(tokens.panel)).show(ui, |ui| {
             if welcome {
                 drawn.insert("Welcome");
-                return super::panels::welcome::show(ui, &session.recent, out);
+                return super::panels::welcome::show(ui, moment.recent, out);
             }
             let mut behavior = Behavior { ctx, state, out, drawn: &mut drawn };
             self.centre.ui(&mut behavior, ui);

@@ -221,11 +221,13 @@ impl Workbench {
             None => format!("Replaying {}", trace.name),
             Some(_) => format!("Reloading, replaying {} and comparing", trace.name),
         };
+        let first = trace.name.trim_start_matches("replay of ");
         let work = ReplayWork {
             host: self.host.clone(),
             fanout: Arc::clone(&self.fanout),
             request,
             trace_name: trace.name.clone(),
+            run_name: self.unused_name(&format!("replay of {first}")),
             origin: trace.origin.clone(),
             reload_and_diff,
         };
@@ -335,7 +337,6 @@ impl Workbench {
         self.notices.add(level, replayed.summary.sentence());
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         replayed.run.lost = replayed.lost;
-        replayed.run.name = self.unused_name(&replayed.run.name);
         let run = self.traces.add(replayed.run);
         // A capture has no answers to compare with; the first run of it does.
         let baseline = self.traces.baseline().map(|trace| &trace.origin);

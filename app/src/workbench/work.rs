@@ -125,6 +125,7 @@ pub(super) struct ReplayWork {
     pub(super) fanout: Arc<Fanout>,
     pub(super) request: ReplayRequest,
     pub(super) trace_name: String,
+    pub(super) run_name: String,
     pub(super) origin: Origin,
     /// The instance to reload first; the result is then compared with the trace.
     pub(super) reload_and_diff: Option<InstanceId>,
@@ -166,7 +167,7 @@ impl ReplayWork {
         progress(ReplayProgress { done: 0, total: plan.inputs.len() });
         let summary = replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
         let capture = self.fanout.end_capture();
-        let name = format!("replay of {}", self.trace_name);
+        let name = self.run_name;
         let diff = self.reload_and_diff.map(|_| {
             let before = Run::from_events(self.trace_name, events);
             let after = Run::from_events(name.clone(), capture.events.iter().cloned());

@@ -281,7 +281,8 @@ fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
                 .code_editor()
                 .font(theme::mono(12.0))
                 .desired_width(f32::INFINITY);
-            let response = bordered(ui, |ui| ui.add_sized([ui.available_width(), height], edit));
+            let response =
+                bordered(ui, |ui| ui.add_sized([ui.available_width(), height - 8.0], edit));
             named_field(response, name);
         },
     );

@@ -103,18 +103,25 @@ struct Line {
     row: Option<RowId>,
 }
 
+/// A list of lines.
+struct List<'a> {
+    name: &'a str,
+    count: usize,
+    /// What is said if there is none.
+    empty: &'a str,
+    source: Source,
+}
+
 /// Lines that are made only when they are seen, newest last.
 fn lines(
     ui: &mut Ui,
-    name: &str,
-    count: usize,
-    empty: &str,
-    source: Source,
+    list: List<'_>,
     ctx: ViewCtx<'_>,
     out: &mut Actions,
     make: impl Fn(usize) -> Option<Line>,
 ) {
     let tokens = theme::of(ui);
+    let List { name, count, empty, source } = list;
     if count == 0 {
         ui.label(RichText::new(empty).color(tokens.text_weak));
         return;
@@ -173,7 +180,9 @@ fn lines(
 
 fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     let count = ctx.read(source, |store| store.log().len()).unwrap_or(0);
-    lines(ui, "log", count, "Plugins write here with the service log", source, ctx, out, |index| {
+    let list =
+        List { name: "log", count, empty: "Plugins write here with the service log", source };
+    lines(ui, list, ctx, out, |index| {
         let line = ctx.read(source, |store| store.log().get(index).cloned()).flatten()?;
         let (picture, tone) = match line.level {
             LogLevel::Trace | LogLevel::Debug => (icon::ICON_BUG_REPORT, Tone::Neutral),
@@ -207,7 +216,8 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
     });
     let host = host.unwrap_or_default();
     let count = failures.len() + host.len() + workbench.len();
-    lines(ui, "problems", count, "Nothing went wrong", source, ctx, out, |index| {
+    let list = List { name: "problems", count, empty: "Nothing went wrong", source };
+    lines(ui, list, ctx, out, |index| {
         if let Some(id) = failures.get(index) {
             return ctx.read(source, |store| failure(store, *id)).flatten();
         }
@@ -268,7 +278,8 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     {
         out.command(Command::Decide(plugin.instance, last.permission, Decision::Allow));
     }
-    lines(ui, "denied", count, "Nothing was denied", source, ctx, out, |index| {
+    let list = List { name: "denied", count, empty: "Nothing was denied", source };
+    lines(ui, list, ctx, out, |index| {
         let denial = ctx.read(source, |store| store.denials().get(index).cloned()).flatten()?;
         Some(Line {
             at: clock(denial.at),

@@ -171,7 +171,8 @@ fn take_apart(row: &Row) -> Parts {
     let (sender, receiver) = sync_channel(1);
     let frame = row.frame.clone();
     let thread = std::thread::Builder::new().name("glovebox decode".to_owned());
-    match thread.spawn(move || sender.send(Decoded::of(&frame))) {
+    // Nobody listens any more if another frame was selected meanwhile.
+    match thread.spawn(move || drop(sender.send(Decoded::of(&frame)))) {
         Ok(_) => Parts::Coming(receiver),
         Err(_) => Parts::Failed,
     }

@@ -345,7 +345,7 @@ fn plot<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
         .show_background(false)
         .include_y(0.0)
         .grid_color(tokens.grid)
-        .legend(Legend::default().background_alpha(0.0))
+        .legend(Legend::default().position(egui_plot::Corner::LeftTop).background_alpha(0.0))
 }
 
 #[cfg(test)]
