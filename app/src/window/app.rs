@@ -22,6 +22,8 @@ use crate::workbench::{Source, ViewCtx, Workbench};
 
 /// A pause between two painted frames that counts as doing nothing.
 const IDLE: Duration = Duration::from_millis(300);
+/// Frames among which one with a payload is searched, to be selected first.
+const LOOKED_AT: usize = 200;
 /// How long after the last change the session is saved.
 const SAVE_AFTER: Duration = Duration::from_secs(2);
 
@@ -226,7 +228,11 @@ impl App {
         let digest = &self.state.overview.digest;
         let failing = digest.failures.front().copied();
         let list = &self.state.panels.frames.list;
-        let first = self.view().read(source, |store| list.row(0, store).map(|row| row.id));
+        let first = self.view().read(source, |store| {
+            let rows = || (0..list.len().min(LOOKED_AT)).filter_map(|at| list.row(at, store));
+            let row = rows().find(|row| !row.frame.payload.is_empty());
+            row.or_else(|| rows().next()).map(|row| row.id)
+        });
         if let Some(row) = failing.or(first.flatten()) {
             self.state.selection.select(crate::workbench::RowRef { source, row });
         }

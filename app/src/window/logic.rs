@@ -334,9 +334,12 @@ impl App {
                 .flatten(),
         };
         match frame {
-            Some(frame) => {
-                self.workbench.execute(Command::Send(SendRequest { target, frame, times: 1 }))
-            }
+            Some(frame) => self.workbench.execute(Command::Send(SendRequest {
+                target,
+                frame,
+                payload_file: None,
+                times: 1,
+            })),
             None => {
                 let text = "The input of this call is no longer in memory";
                 self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));

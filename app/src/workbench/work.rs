@@ -1,11 +1,14 @@
 //! What the threads of jobs do, and what they bring back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context as _;
+use bytes::Bytes;
 use glovebox_abi::Frame;
+use glovebox_abi::units::show_size;
 use glovebox_events::{Outcome, ReloadCause};
 use glovebox_host::{Host, InstanceId, LoadRequest};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
@@ -197,6 +200,13 @@ pub(super) fn compare(
 
 pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finished {
     let plugin = name_of(host, request.target);
+    let mut request = request;
+    if let Some(path) = &request.payload_file {
+        match read_payload(path) {
+            Ok(payload) => request.frame.payload = payload,
+            Err(error) => return Finished::Failed(format!("Not sent: {error:#}")),
+        }
+    }
     let started = Instant::now();
     let mut completed = 0;
     let mut times = 0;
@@ -225,6 +235,21 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
         frames: reply.frames,
         took,
     }))
+}
+
+/// Reads a payload that fits into a frame.
+fn read_payload(path: &Path) -> anyhow::Result<Bytes> {
+    let name = || path.display().to_string();
+    let size = std::fs::metadata(path).with_context(name)?.len();
+    let limit = glovebox_abi::MAX_FRAME_LEN as u64;
+    anyhow::ensure!(
+        size < limit,
+        "a payload of {} is larger than a frame may be ({}): {}",
+        show_size(size),
+        show_size(limit),
+        path.display()
+    );
+    Ok(std::fs::read(path).with_context(name)?.into())
 }
 
 /// Sends frames one after the other; says how many completed.

@@ -19,9 +19,6 @@ use crate::window::widgets::{
 };
 use crate::workbench::{Command, SendRequest, Sent, ViewCtx};
 
-/// The most that a file in the payload field may hold.
-const MAX_FILE: u64 = 16 << 20;
-
 /// What is composed.
 #[derive(Debug)]
 pub struct State {
@@ -53,8 +50,7 @@ impl State {
     /// Puts a frame into the fields.
     pub fn fill(&mut self, frame: &Frame, target: Option<InstanceId>) {
         self.kind = frame.kind.to_string();
-        let header = Value::Map(frame.header.entries());
-        self.header = serde_json::to_string_pretty(&decode::to_json(&header)).unwrap_or_default();
+        self.header = header_text(&frame.header);
         self.payload = match std::str::from_utf8(&frame.payload) {
             Ok(text) if !text.starts_with(['@']) && !text.starts_with("hex:") => text.to_owned(),
             _ => {
@@ -83,12 +79,12 @@ impl State {
         let target = self.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
         let target = target.ok_or("Load a plugin to send to")?;
         let draft = self.draft()?;
-        let payload = match draft.payload {
-            Payload::Bytes(bytes) => bytes,
-            Payload::File(path) => read(&path)?,
+        let (payload, payload_file) = match draft.payload {
+            Payload::Bytes(bytes) => (bytes, None),
+            Payload::File(path) => (Bytes::new(), Some(path.into())),
         };
         let frame = Frame::new(draft.kind, draft.header, payload);
-        Ok(SendRequest { target, frame, times })
+        Ok(SendRequest { target, frame, payload_file, times })
     }
 
     /// True if the fields make sense.
@@ -114,10 +110,51 @@ fn header(text: &str) -> Result<Header, String> {
     if text.trim().is_empty() {
         return Ok(Header::empty());
     }
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    match cbor(&value) {
-        Value::Map(entries) => Ok(Header::from_entries(entries)),
-        _ => Err("write an object, e.g. {\"id\": \"a\"}".to_owned()),
+    let entries: Entries = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let entry = |(key, value): (String, serde_json::Value)| (Value::Text(key), cbor(&value));
+    Ok(Header::from_entries(entries.0.into_iter().map(entry).collect()))
+}
+
+/// The entries of a header as a JSON object, one per line, in their order.
+fn header_text(header: &Header) -> String {
+    let entries = header.entries();
+    if entries.is_empty() {
+        return String::new();
+    }
+    let line = |(key, value): &(Value, Value)| {
+        let key = match key {
+            Value::Text(text) => text.clone(),
+            other => decode::to_json(other).to_string(),
+        };
+        format!("  {}: {}", serde_json::Value::from(key), decode::to_json(value))
+    };
+    format!("{{\n{}\n}}", entries.iter().map(line).collect::<Vec<_>>().join(",\n"))
+}
+
+/// A JSON object whose keys keep their order.
+struct Entries(Vec<(String, serde_json::Value)>);
+
+impl<'de> serde::Deserialize<'de> for Entries {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Entries, D::Error> {
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+struct InOrder;
+
+impl<'de> serde::de::Visitor<'de> for InOrder {
+    type Value = Entries;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object, e.g. {\"id\": \"a\"}")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Entries(entries))
     }
 }
 
@@ -162,15 +199,6 @@ fn payload(text: &str) -> Result<Payload, String> {
     };
     let bytes: Result<Vec<_>, _> = digits.chunks(2).map(byte).collect();
     bytes.map(|bytes| Payload::Bytes(bytes.into()))
-}
-
-fn read(path: &str) -> Result<Bytes, String> {
-    let size = std::fs::metadata(path).map_err(|error| format!("{error}: {path}"))?.len();
-    if size > MAX_FILE {
-        return Err(format!("{} is more than {}: {path}", show_size(size), show_size(MAX_FILE)));
-    }
-    let bytes = std::fs::read(path).map_err(|error| format!("{error}: {path}"))?;
-    Ok(bytes.into())
 }
 
 /// Paints the composer.
@@ -448,7 +476,7 @@ mod tests {
         check(Frame::data("text"));
         check(Frame::data(vec![0, 1, 255]));
         check(Frame::data("@not-a-file"));
-        let header = Header::build().text("id", "a").integer("n", 7).finish();
+        let header = Header::build().text("z", "a").integer("n", 7).text("b", "c").finish();
         check(Frame::new(Kind::CONTROL, header, "{}"));
     }
 

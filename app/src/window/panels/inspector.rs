@@ -319,9 +319,11 @@ fn fields(
             }
         });
     } else {
-        ui.label(
-            RichText::new("No text in this payload; its bytes are below").color(tokens.text_weak),
-        );
+        let text = match parts.format {
+            PayloadFormat::Empty => "This frame has no payload",
+            _ => "No text in this payload; its bytes are below",
+        };
+        ui.label(RichText::new(text).color(tokens.text_weak));
     }
     separator(ui);
     section(ui, "Bytes", |ui| {

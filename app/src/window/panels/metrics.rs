@@ -329,7 +329,9 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
 
 /// The last minute at least, in seconds before the last event.
 fn over_time<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
+    let legend = Legend::default().position(egui_plot::Corner::LeftTop).background_alpha(0.0);
     plot(name, tokens)
+        .legend(legend)
         .include_x(-60.0)
         .include_x(0.0)
         .x_axis_formatter(|mark, _| format!("{} s", mark.value))
@@ -345,7 +347,6 @@ fn plot<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
         .show_background(false)
         .include_y(0.0)
         .grid_color(tokens.grid)
-        .legend(Legend::default().position(egui_plot::Corner::LeftTop).background_alpha(0.0))
 }
 
 #[cfg(test)]

@@ -37,8 +37,11 @@ pub(crate) fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Poi
     let per_line = layout(ui.available_width(), width);
     let lines = bytes.len().div_ceil(per_line);
     let mut pointed = Pointed::default();
-    let mut area =
-        egui::ScrollArea::vertical().id_salt("bytes").max_height(height).auto_shrink([false, true]);
+    let mut area = egui::ScrollArea::vertical()
+        .id_salt("bytes")
+        .max_height(height)
+        .min_scrolled_height(height.min(lines as f32 * LINE))
+        .auto_shrink([false, true]);
     if marks.reveal {
         let line = marks.selected.start / per_line;
         area = area.vertical_scroll_offset((line as f32 - 3.0).max(0.0) * LINE);
