@@ -354,14 +354,16 @@ impl Workbench {
         let different = different.filter(|entry| entry.class != Class::Same).count();
         let text = match different {
             0 => format!(
-                "{} and {}: no difference in {} calls",
-                view.diff.before, view.diff.after, counts.same
-            ),
-            count => format!(
-                "{} and {}: {count} of {} calls differ",
+                "{} and {}: no difference in {}",
                 view.diff.before,
                 view.diff.after,
-                view.diff.entries.len()
+                calls(counts.same)
+            ),
+            count => format!(
+                "{} and {}: {count} of {} different",
+                view.diff.before,
+                view.diff.after,
+                calls(view.diff.entries.len())
             ),
         };
         let level = if different == 0 { Level::Success } else { Level::Warning };
@@ -420,6 +422,13 @@ fn call_of(store: &Store, row: RowRef) -> Option<RunCall> {
         outcome: call.status.outcome().cloned(),
         latency: call.timing.as_ref().map(glovebox_events::Timing::latency),
     })
+}
+
+fn calls(count: usize) -> String {
+    match count {
+        1 => "1 call".to_owned(),
+        count => format!("{count} calls"),
+    }
 }
 
 fn file_name(path: &Path) -> String {

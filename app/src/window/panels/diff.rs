@@ -78,7 +78,13 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     };
     if diff.seen != number {
         diff.seen = number;
-        diff.selected = view.diff.entries.iter().position(|entry| entry.class != Class::Same);
+        // Where nothing is different, that is what there is to see.
+        diff.hidden = match view.diff.is_same() {
+            true => BTreeSet::new(),
+            false => BTreeSet::from([Class::Same]),
+        };
+        diff.selected =
+            view.diff.entries.iter().position(|entry| !diff.hidden.contains(&entry.class));
     }
     egui::Frame::new()
         .inner_margin(egui::Margin::symmetric(8, 4))
@@ -169,9 +175,12 @@ fn classes(ui: &mut Ui, view: &DiffView, state: &mut State) {
                 state.hidden.insert(class);
             }
         }
+        let text = format!("{} → {}", view.diff.before, view.diff.after);
+        let tokens = theme::of(ui);
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.selectable_value(&mut state.split, false, "Unified");
             ui.selectable_value(&mut state.split, true, "Split");
+            ui.add(egui::Label::new(RichText::new(text).color(tokens.text_weak)).truncate());
         });
     });
 }
