@@ -524,7 +524,7 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
                 } else {
                     ui.add(egui::Spinner::new().size(12.0));
                 }
-                ui.label(RichText::new(job.title).color(tokens.text));
+                ui.label(RichText::new(job.title).small().color(tokens.text));
             }
         });
     });

@@ -36,7 +36,7 @@ impl Default for State {
 }
 
 const COLUMNS: [(&str, f32, Align); 9] = [
-    ("#", 56.0, Align::Max),
+    ("#", 72.0, Align::Max),
     ("time, s", 84.0, Align::Max),
     ("Δt", 72.0, Align::Max),
     ("plugin", 104.0, Align::Min),
