@@ -160,7 +160,10 @@ impl App {
             }
             Verb::Step => match self.view().replay() {
                 Some(_) => self.workbench.execute(Command::StepReplay),
-                None => self.replay(Pace::Step),
+                None => {
+                    self.replay(Pace::Step);
+                    self.workbench.execute(Command::StepReplay);
+                }
             },
             Verb::Stop => self.workbench.execute(Command::CancelAll),
             Verb::ReplayRow => self.replay_row(),

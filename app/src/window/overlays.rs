@@ -121,7 +121,8 @@ fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
         ui.horizontal(|ui| {
             let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
             let ready = !text.trim().is_empty();
-            open = ready && (ui.add_enabled(ready, egui::Button::new("Open")).clicked() || enter);
+            let clicked = ui.add_enabled(ready, egui::Button::new("Open")).clicked();
+            open = ready && (clicked || enter);
             if ui.button("Cancel").clicked() {
                 ui.close();
             }
