@@ -233,8 +233,8 @@ impl Shell {
             return;
         }
         let room = ui.available_size();
-        self.layout.drawer &= room.y > 520.0;
-        self.layout.timeline &= room.y > 380.0;
+        self.layout.drawer &= room.y > 620.0;
+        self.layout.timeline &= room.y > 500.0;
         self.layout.right &= room.x > 560.0;
         self.layout.left &= room.x > 420.0;
     }

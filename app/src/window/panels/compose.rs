@@ -218,18 +218,24 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     }
     let width = ui.available_width();
     let compose = &mut state.panels.compose;
-    egui::Panel::left("compose history")
-        .default_size((width * 0.24).clamp(120.0, 200.0))
-        .resizable(true)
-        .frame(egui::Frame::new().inner_margin(8.0))
-        .show(ui, |ui| history(ui, ctx, compose));
+    // Where there is little room, the history makes room for the form.
+    if width > 480.0 {
+        egui::Panel::left("compose history")
+            .default_size((width * 0.24).clamp(120.0, 200.0))
+            .resizable(true)
+            .frame(egui::Frame::new().inner_margin(8.0))
+            .show(ui, |ui| history(ui, ctx, compose));
+    }
     egui::Panel::right("compose answer")
         .default_size(width * 0.36)
         .resizable(true)
         .frame(egui::Frame::new().inner_margin(8.0))
         .show(ui, |ui| answer(ui, ctx, compose, out));
     egui::CentralPanel::no_frame().show(ui, |ui| {
-        egui::Frame::new().inner_margin(8.0).show(ui, |ui| form(ui, ctx, compose, chosen, out));
+        ScrollArea::vertical().id_salt("form").auto_shrink([false, false]).show(ui, |ui| {
+            let frame = egui::Frame::new().inner_margin(8.0);
+            frame.show(ui, |ui| form(ui, ctx, compose, chosen, out));
+        });
     });
 }
 

@@ -90,7 +90,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         .inner_margin(egui::Margin::symmetric(8, 4))
         .show(ui, |ui| classes(ui, view, diff));
     egui::Panel::left("diff entries")
-        .default_size(260.0)
+        .default_size(260.0_f32.min(ui.available_width() * 0.4))
         .frame(egui::Frame::new().inner_margin(8.0))
         .show(ui, |ui| entries(ui, view, diff));
     egui::CentralPanel::no_frame().show(ui, |ui| {

@@ -61,7 +61,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let chosen =
         chosen.filter(|id| metrics.generations.iter().any(|figures| *figures.plugin == **id));
     let chosen = chosen.unwrap_or_else(|| metrics.generations[0].plugin.to_string());
-    ScrollArea::vertical().id_salt("metrics").auto_shrink([false, false]).show(ui, |ui| {
+    ScrollArea::both().id_salt("metrics").auto_shrink([false, false]).show(ui, |ui| {
         egui::Frame::new().inner_margin(8.0).show(ui, |ui| {
             header(ui);
             for figures in &metrics.generations {

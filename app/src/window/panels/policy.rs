@@ -35,7 +35,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             out,
         );
     };
-    ScrollArea::vertical().id_salt("policy").auto_shrink([false, false]).show(ui, |ui| {
+    ScrollArea::both().id_salt("policy").auto_shrink([false, false]).show(ui, |ui| {
         egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
             mode(ui, ctx, plugin, out);
             permissions(ui, plugin, out);
@@ -56,16 +56,16 @@ fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
         );
         badge(ui, plugin.tier.name(), Tone::Neutral);
         badge(ui, plugin.isolation.name(), Tone::Neutral);
-        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-            for (mode, name) in
-                [(PolicyMode::Strict, "Strict"), (PolicyMode::AsDeclared, "As declared")]
-            {
-                if chip(ui, ctx.policy_mode() == mode, name, Tone::Accent).clicked() {
-                    out.command(Command::SetPolicyMode(mode));
-                }
+    });
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Policy of all plugins").color(theme::of(ui).text_weak));
+        for (mode, name) in
+            [(PolicyMode::AsDeclared, "As declared"), (PolicyMode::Strict, "Strict")]
+        {
+            if chip(ui, ctx.policy_mode() == mode, name, Tone::Accent).clicked() {
+                out.command(Command::SetPolicyMode(mode));
             }
-            ui.label(RichText::new("Policy of all plugins").color(theme::of(ui).text_weak));
-        });
+        }
     });
     ui.add_space(8.0);
 }
