@@ -131,6 +131,10 @@ impl App {
                     self.workbench.execute(Command::Watch(instance, on));
                 }
             }
+            Verb::ToggleTrust => {
+                let trust = !self.view().trusts_native();
+                self.workbench.execute(Command::TrustNative(trust));
+            }
             Verb::ToggleStrict => {
                 let mode = match self.view().policy_mode() {
                     PolicyMode::Strict => PolicyMode::AsDeclared,

@@ -54,6 +54,9 @@ pub struct WindowOptions {
     /// Write what the window drew and close
     #[arg(long, value_name = "JSON")]
     pub report: Option<PathBuf>,
+    /// Let native plugins run in this process, where they can do whatever it can
+    #[arg(long)]
+    pub trust_native: bool,
     /// dark or light
     #[arg(long)]
     pub theme: Option<Theme>,
@@ -139,6 +142,7 @@ fn open(
         session.remember(file.canonicalize().unwrap_or_else(|_| file.clone()));
     }
     let capture = options.is_capture();
+    workbench.execute(Command::TrustNative(options.trust_native));
     workbench.execute(Command::Start { files: options.files });
     let mut app = App::with_session(workbench, ctx, session, path);
     if let Some(panel) = options.show {

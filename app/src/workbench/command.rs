@@ -24,6 +24,8 @@ pub enum Command {
     RunExample(&'static Example),
     /// Loads a plugin.
     Load(PathBuf),
+    /// Lets native plugins that are loaded from now on run in this process, or no longer.
+    TrustNative(bool),
     /// Removes an instance.
     Unload(InstanceId),
     /// Opens a trace, or imports a capture.

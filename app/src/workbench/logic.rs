@@ -43,6 +43,7 @@ impl Workbench {
             Command::Load(path) => {
                 self.start_load(path);
             }
+            Command::TrustNative(trust) => self.outcome.trusts_native = trust,
             Command::Unload(instance) => {
                 let host = self.host.clone();
                 let name = work::name_of(&host, instance);
@@ -160,7 +161,8 @@ impl Workbench {
     fn start_load(&mut self, path: PathBuf) -> JobId {
         let host = self.host.clone();
         let title = format!("Loading {}", file_name(&path));
-        self.jobs.start(title, move |_| work::load(&host, path))
+        let trust = self.outcome.trusts_native;
+        self.jobs.start(title, move |_| work::load(&host, path, trust))
     }
 
     fn start_open(&mut self, path: PathBuf) -> JobId {

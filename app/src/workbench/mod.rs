@@ -89,6 +89,7 @@ struct Outcomes {
     diffs: u64,
     sent: VecDeque<Sent>,
     policy_mode: PolicyMode,
+    trusts_native: bool,
     loads_failed: u64,
     frames_replayed: u64,
 }
@@ -284,6 +285,11 @@ impl<'a> ViewCtx<'a> {
     /// What is granted where nobody decided.
     pub fn policy_mode(&self) -> PolicyMode {
         self.workbench.outcome.policy_mode
+    }
+
+    /// Whether native plugins may run in this process.
+    pub fn trusts_native(&self) -> bool {
+        self.workbench.outcome.trusts_native
     }
 
     /// Loads that failed.

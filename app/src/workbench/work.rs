@@ -77,9 +77,8 @@ pub struct Sent {
     pub took: Duration,
 }
 
-pub(super) fn load(host: &Host, path: PathBuf) -> Finished {
-    // A person chose this file in the window: that is the consent native code needs.
-    let request = LoadRequest::path(path.clone()).trust_native(true);
+pub(super) fn load(host: &Host, path: PathBuf, trust_native: bool) -> Finished {
+    let request = LoadRequest::path(path.clone()).trust_native(trust_native);
     let result = host.load(request).wait();
     Finished::Loaded(path, result.map_err(|error| error.to_string()))
 }

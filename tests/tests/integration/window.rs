@@ -111,7 +111,10 @@ fn the_palette_lists_every_command() {
     let mut window = open(&demo());
     window.key_press_modifiers(Modifiers::COMMAND, Key::K);
     window.step();
-    shows(&mut window, "Switch theme");
+    shows(&mut window, "Open plugin…");
+    window.event(egui::Event::Text("dark and light".to_owned()));
+    window.step();
+    shows(&mut window, "Switch between dark and light");
     for (position, entry) in TABLE.iter().enumerate() {
         let same = TABLE[..position].iter().find(|other| other.name == entry.name);
         assert!(same.is_none(), "two commands are called {:?}", entry.name);
