@@ -1,0 +1,132 @@
+use std::path::PathBuf;
+
+use glovebox_abi::manifest::Limits;
+use glovebox_abi::{Frame, Permission};
+use glovebox_events::CallId;
+use glovebox_host::{Decision, InstanceId, PolicyMode};
+use glovebox_inspector::diff::DiffOptions;
+use glovebox_inspector::filter::Filter;
+use glovebox_inspector::replay::Pace;
+
+use glovebox_inspector::store::RowId;
+
+use super::{Example, JobId, Source, TraceId};
+
+/// Everything that changes the workbench.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Loads plugins and opens traces; with both, replays the traces into the plugins.
+    Start {
+        /// Artifacts, manifests, folders, traces and captures.
+        files: Vec<PathBuf>,
+    },
+    /// Loads the plugins of an example and replays its trace.
+    RunExample(&'static Example),
+    /// Loads a plugin.
+    Load(PathBuf),
+    /// Removes an instance.
+    Unload(InstanceId),
+    /// Opens a trace, or imports a capture.
+    OpenTrace(PathBuf),
+    /// Writes a trace to another file.
+    SaveTrace {
+        /// Which.
+        trace: TraceId,
+        /// The file; it must not be there yet.
+        path: PathBuf,
+    },
+    /// Forgets a trace; its file stays.
+    CloseTrace(TraceId),
+    /// Makes a trace the one that others are compared with, or none.
+    Pin(Option<TraceId>),
+    /// Starts writing a trace file.
+    StartRecording,
+    /// Finishes the trace file and opens it.
+    StopRecording,
+    /// Forgets the live frames.
+    ClearLive,
+    /// Sends the inputs of a trace again.
+    Replay(ReplayRequest),
+    /// Lets one input of the running replay through.
+    StepReplay,
+    /// Holds the running replay, or lets it go on.
+    PauseReplay(bool),
+    /// Ends some work.
+    Cancel(JobId),
+    /// Ends all work.
+    CancelAll,
+    /// Sends a frame.
+    Send(SendRequest),
+    /// Sends the input of a row again and compares the answers.
+    ResendAndDiff {
+        /// The instance that gets it.
+        target: InstanceId,
+        /// A row of the call.
+        row: RowRef,
+    },
+    /// Puts a new generation in place.
+    Reload {
+        /// Of this instance.
+        instance: InstanceId,
+        /// Whether its state is carried over.
+        carry_state: bool,
+    },
+    /// Goes back to the generation before.
+    RollBack(InstanceId),
+    /// Reloads whenever the artifact changes, or no longer.
+    Watch(InstanceId, bool),
+    /// Reloads, replays the pinned trace and compares.
+    Loop(InstanceId),
+    /// Grants or denies one permission.
+    Decide(InstanceId, Permission, Decision),
+    /// Changes the limits.
+    SetLimits(InstanceId, Box<Limits>),
+    /// Changes what is granted where nobody decided.
+    SetPolicyMode(PolicyMode),
+    /// Compares two traces.
+    Diff {
+        /// The first.
+        before: TraceId,
+        /// The second.
+        after: TraceId,
+        /// What counts.
+        options: DiffOptions,
+    },
+    /// Says something in the list of notices.
+    Notify(super::Level, String),
+}
+
+/// What to replay, where and how.
+#[derive(Debug, Clone)]
+pub struct ReplayRequest {
+    /// The trace.
+    pub trace: TraceId,
+    /// The instances; all if empty.
+    pub targets: Vec<InstanceId>,
+    /// How fast.
+    pub pace: Pace,
+    /// Only inputs that match.
+    pub filter: Option<Filter>,
+    /// Only inputs of these calls; all if empty.
+    pub calls: Vec<CallId>,
+}
+
+/// A frame for an instance.
+#[derive(Debug, Clone)]
+pub struct SendRequest {
+    /// The instance.
+    pub target: InstanceId,
+    /// The frame.
+    pub frame: Frame,
+    /// How often, from 1.
+    pub times: usize,
+}
+
+/// A row of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowRef {
+    /// Where it is.
+    pub source: Source,
+    /// Which.
+    pub row: RowId,
+}

@@ -1,0 +1,194 @@
+//! Work that takes time: one named thread each, with progress and a way to end it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::replay::ReplayControl;
+use super::sink::Waker;
+use super::work::Finished;
+
+/// Results that may wait for the window; a thread with one more waits with it.
+const WAITING: usize = 256;
+
+/// Names some work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(u64);
+
+/// How some work is doing.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// Which.
+    pub id: JobId,
+    /// What it is, e.g. `Replaying shop.mcap`.
+    pub title: String,
+    /// How much is done, of how much in all; `None` if nobody knows.
+    pub progress: Option<(u64, u64)>,
+    /// True if it was asked to end.
+    pub cancelled: bool,
+    /// If it is a replay: whether it is held.
+    pub replay: Option<bool>,
+}
+
+/// What the thread of a job has in hand.
+#[derive(Debug, Default)]
+pub(super) struct JobState {
+    pub(super) cancel: AtomicBool,
+    pub(super) replay: Option<ReplayControl>,
+    done: AtomicU64,
+    total: AtomicU64,
+    waker: Option<Arc<Waker>>,
+}
+
+impl JobState {
+    /// Says how far the work is.
+    pub(super) fn progress(&self, done: u64, total: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
+    fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+        if let Some(replay) = &self.replay {
+            replay.cancel();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Job {
+    title: String,
+    state: Arc<JobState>,
+}
+
+/// All work that is under way.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    running: BTreeMap<JobId, Job>,
+    next: u64,
+    sender: SyncSender<(JobId, Finished)>,
+    receiver: Receiver<(JobId, Finished)>,
+    waker: Arc<Waker>,
+}
+
+impl Jobs {
+    pub(super) fn new(waker: Arc<Waker>) -> Jobs {
+        let (sender, receiver) = sync_channel(WAITING);
+        Jobs {
+            running: BTreeMap::new(),
+            next: 0,
+            sender,
+            receiver,
+            waker,
+        }
+    }
+
+    /// Starts work on a thread of its own.
+    pub(super) fn start(
+        &mut self,
+        title: impl Into<String>,
+        work: impl FnOnce(&JobState) -> Finished + Send + 'static,
+    ) -> JobId {
+        self.spawn(title.into(), None, work)
+    }
+
+    /// Starts work that is a replay.
+    pub(super) fn start_replay(
+        &mut self,
+        title: impl Into<String>,
+        work: impl FnOnce(&JobState, &ReplayControl) -> Finished + Send + 'static,
+    ) -> JobId {
+        let control = ReplayControl::default();
+        self.spawn(title.into(), Some(control), move |state| {
+            match &state.replay {
+                Some(control) => work(state, control),
+                None => Finished::Nothing,
+            }
+        })
+    }
+
+    fn spawn(
+        &mut self,
+        title: String,
+        replay: Option<ReplayControl>,
+        work: impl FnOnce(&JobState) -> Finished + Send + 'static,
+    ) -> JobId {
+        let id = JobId(self.next);
+        self.next += 1;
+        let state = Arc::new(JobState {
+            replay,
+            waker: Some(Arc::clone(&self.waker)),
+            ..JobState::default()
+        });
+        let sender = self.sender.clone();
+        let waker = Arc::clone(&self.waker);
+        let thread_state = Arc::clone(&state);
+        let thread = std::thread::Builder::new().name(format!("glovebox job {}", id.0));
+        let spawned = thread.spawn(move || {
+            let finished = work(&thread_state);
+            // The receiver is gone only when the workbench is: then nobody wants the result.
+            let _ = sender.send((id, finished));
+            waker.wake();
+        });
+        if let Err(error) = spawned {
+            let text = format!("{title}: cannot start a thread: {error}");
+            // The channel is empty or this thread drains it: `try_send` loses only the words.
+            let _ = self.sender.try_send((id, Finished::Failed(text)));
+        }
+        self.running.insert(id, Job { title, state });
+        id
+    }
+
+    /// What ended since the last time.
+    pub(super) fn finished(&mut self) -> Vec<(JobId, Finished)> {
+        let finished: Vec<_> = self.receiver.try_iter().collect();
+        for (id, _) in &finished {
+            self.running.remove(id);
+        }
+        finished
+    }
+
+    pub(super) fn any(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    pub(super) fn cancel(&self, id: JobId) {
+        if let Some(job) = self.running.get(&id) {
+            job.state.cancel();
+        }
+    }
+
+    pub(super) fn cancel_all(&self) {
+        self.running.values().for_each(|job| job.state.cancel());
+    }
+
+    /// The control of the replay that is under way.
+    pub(super) fn replay(&self) -> Option<&ReplayControl> {
+        let jobs = self.running.values();
+        jobs.into_iter().find_map(|job| job.state.replay.as_ref())
+    }
+
+    pub(super) fn views(&self) -> Vec<JobView> {
+        let view = |(id, job): (&JobId, &Job)| {
+            let total = job.state.total.load(Ordering::Relaxed);
+            JobView {
+                id: *id,
+                title: job.title.clone(),
+                progress: (total > 0).then(|| (job.state.done.load(Ordering::Relaxed), total)),
+                cancelled: job.state.cancel.load(Ordering::Relaxed),
+                replay: job.state.replay.as_ref().map(ReplayControl::is_paused),
+            }
+        };
+        self.running.iter().map(view).collect()
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.cancel_all();
+    }
+}

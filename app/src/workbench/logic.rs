@@ -1,0 +1,440 @@
+//! Executes commands and takes in what their work led to.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use glovebox_host::InstanceId;
+use glovebox_inspector::diff::{Class, RunCall};
+use glovebox_inspector::replay::Pace;
+use glovebox_inspector::store::{Direction, Store};
+use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
+
+use super::work::{self, Finished, ReplayWork, Replayed};
+use super::{
+    Command, DiffView, JobId, Level, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench, trace,
+};
+
+/// Files that are being loaded, to be joined in a replay once they are there.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    waiting: BTreeSet<JobId>,
+    instances: Vec<InstanceId>,
+    traces: Vec<TraceId>,
+    replay: bool,
+}
+
+impl Workbench {
+    /// Executes a command; what takes time goes on in the background.
+    pub fn execute(&mut self, command: Command) {
+        match command {
+            Command::Start { files } => self.start(files),
+            Command::RunExample(example) => match example.files() {
+                Some(files) => self.start(files),
+                None => self.notices.add(
+                    Level::Error,
+                    format!("The files of the example \"{}\" are not there", example.title),
+                ),
+            },
+            Command::Load(path) => {
+                self.start_load(path);
+            }
+            Command::Unload(instance) => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, instance);
+                self.jobs.start(format!("Unloading {name}"), move |_| {
+                    if host.unload(instance) {
+                        Finished::Done(format!("{name} is unloaded"))
+                    } else {
+                        Finished::Failed(format!("{name} was gone already"))
+                    }
+                });
+            }
+            Command::OpenTrace(path) => {
+                self.start_open(path);
+            }
+            Command::SaveTrace { trace, path } => self.save(trace, path),
+            Command::CloseTrace(id) => self.traces.remove(id),
+            Command::Pin(id) => self.traces.pin(id),
+            Command::StartRecording => self.start_recording(),
+            Command::StopRecording => {
+                if let Some(recorder) = self.fanout.set_recorder(None) {
+                    self.jobs.start("Finishing the recording", move |_| {
+                        work::finish_recording(&recorder)
+                    });
+                }
+            }
+            Command::ClearLive => self.fanout.store.lock().clear(),
+            Command::Replay(request) => self.replay(request, None),
+            Command::StepReplay => {
+                if let Some(replay) = self.jobs.replay() {
+                    replay.step();
+                }
+            }
+            Command::PauseReplay(paused) => {
+                if let Some(replay) = self.jobs.replay() {
+                    replay.pause(paused);
+                }
+            }
+            Command::Cancel(job) => self.jobs.cancel(job),
+            Command::CancelAll => {
+                self.start = None;
+                self.jobs.cancel_all();
+            }
+            Command::Send(request) => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, request.target);
+                self.jobs.start(format!("Sending to {name}"), move |state| {
+                    work::send(&host, request, state)
+                });
+            }
+            Command::ResendAndDiff { target, row } => self.resend_and_diff(target, row),
+            Command::Reload {
+                instance,
+                carry_state,
+            } => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, instance);
+                self.jobs.start(format!("Reloading {name}"), move |_| {
+                    work::reload(&host, instance, carry_state)
+                });
+            }
+            Command::RollBack(instance) => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, instance);
+                self.jobs.start(format!("Rolling {name} back"), move |_| {
+                    work::roll_back(&host, instance)
+                });
+            }
+            Command::Watch(instance, on) => {
+                let host = self.host.clone();
+                self.jobs.start("Changing what is watched", move |_| {
+                    work::watch(&host, instance, on)
+                });
+            }
+            Command::Loop(instance) => self.reload_replay_diff(instance),
+            Command::Decide(instance, permission, decision) => {
+                self.host.set_decision(instance, permission, decision);
+                self.look_at_plugins();
+            }
+            Command::SetLimits(instance, limits) => {
+                self.host.set_limits(instance, *limits);
+                self.look_at_plugins();
+            }
+            Command::SetPolicyMode(mode) => {
+                self.host.set_policy_mode(mode);
+                self.outcome.policy_mode = mode;
+                self.look_at_plugins();
+            }
+            Command::Diff {
+                before,
+                after,
+                options,
+            } => {
+                let side = |id| {
+                    let trace = self.traces.get(id)?;
+                    Some((trace.name.clone(), trace.origin.clone()))
+                };
+                if let (Some(before), Some(after)) = (side(before), side(after)) {
+                    let title = format!("Comparing {} with {}", before.0, after.0);
+                    self.jobs
+                        .start(title, move |_| work::compare(before, after, &options));
+                }
+            }
+            Command::Notify(level, text) => self.notices.add(level, text),
+        }
+    }
+
+    /// Loads plugins and opens traces; with both, the traces are replayed into the plugins.
+    fn start(&mut self, files: Vec<PathBuf>) {
+        let (traces, plugins): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .partition(|path| trace::is_trace_or_capture(path));
+        let mut start = Start {
+            replay: !traces.is_empty() && !plugins.is_empty(),
+            ..Start::default()
+        };
+        for path in plugins {
+            start.waiting.insert(self.start_load(path));
+        }
+        for path in traces {
+            start.waiting.insert(self.start_open(path));
+        }
+        if !start.waiting.is_empty() {
+            self.start = Some(start);
+        }
+    }
+
+    fn start_load(&mut self, path: PathBuf) -> JobId {
+        let host = self.host.clone();
+        let title = format!("Loading {}", file_name(&path));
+        self.jobs.start(title, move |_| work::load(&host, path))
+    }
+
+    fn start_open(&mut self, path: PathBuf) -> JobId {
+        let title = format!("Opening {}", file_name(&path));
+        self.jobs
+            .start(title, move |state| work::open(path, state))
+    }
+
+    fn save(&mut self, trace: TraceId, path: PathBuf) {
+        let Some(trace) = self.traces.get(trace) else {
+            return;
+        };
+        let origin = trace.origin.clone();
+        let title = format!("Saving {}", trace.name);
+        self.jobs.start(title, move |_| match origin.save(&path) {
+            Ok(()) => Finished::Done(format!("Saved {}", path.display())),
+            Err(error) => Finished::Failed(format!("Not saved: {error:#}")),
+        });
+    }
+
+    fn start_recording(&mut self) {
+        if self.fanout.recorder().is_some() {
+            return;
+        }
+        let name = format!("{}.mcap", time_stamp());
+        let path = self.recordings_folder.join(name);
+        let started = std::fs::create_dir_all(&self.recordings_folder)
+            .map_err(|error| format!("{error}: {}", self.recordings_folder.display()))
+            .and_then(|()| {
+                Recorder::start(&path, &RecorderOptions::default())
+                    .map_err(|error| error.to_string())
+            });
+        match started {
+            Err(error) => self
+                .notices
+                .add(Level::Error, format!("Cannot record: {error}")),
+            Ok(recorder) => {
+                for plugin in self.host.plugins() {
+                    recorder.describe_plugin(PluginRecord {
+                        id: plugin.manifest.plugin.id.clone(),
+                        version: plugin.manifest.plugin.version.to_string(),
+                        digest: plugin.digest,
+                        binding: Some(plugin.binding),
+                        manifest: None,
+                    });
+                }
+                self.fanout.set_recorder(Some(Arc::new(recorder)));
+            }
+        }
+    }
+
+    fn replay(&mut self, request: ReplayRequest, reload_and_diff: Option<InstanceId>) {
+        if self.jobs.replay().is_some() {
+            let text = "A replay is under way; stop it before another one starts";
+            return self.notices.add(Level::Warning, text);
+        }
+        let Some(trace) = self.traces.get(request.trace) else {
+            return;
+        };
+        let title = match reload_and_diff {
+            None => format!("Replaying {}", trace.name),
+            Some(_) => format!("Reloading, replaying {} and comparing", trace.name),
+        };
+        let work = ReplayWork {
+            host: self.host.clone(),
+            fanout: Arc::clone(&self.fanout),
+            request,
+            trace_name: trace.name.clone(),
+            origin: trace.origin.clone(),
+            reload_and_diff,
+        };
+        self.jobs
+            .start_replay(title, move |state, control| work.run(state, control));
+    }
+
+    fn reload_replay_diff(&mut self, instance: InstanceId) {
+        let Some(baseline) = self.traces.baseline() else {
+            let text = "Pin a trace first: it is what the new generation is compared with";
+            return self.notices.add(Level::Warning, text);
+        };
+        let request = ReplayRequest {
+            trace: baseline.id,
+            targets: vec![instance],
+            pace: Pace::Max,
+            filter: None,
+            calls: Vec::new(),
+        };
+        self.replay(request, Some(instance));
+    }
+
+    fn resend_and_diff(&mut self, target: InstanceId, row: RowRef) {
+        let recorded = self.view().read(row.source, |store| call_of(store, row));
+        let Some(Some(recorded)) = recorded else {
+            let text = "The frames of this call are no longer in memory";
+            return self.notices.add(Level::Warning, text);
+        };
+        let host = self.host.clone();
+        self.jobs.start("Sending again", move |_| {
+            work::resend_and_compare(&host, target, recorded)
+        });
+    }
+
+    pub(super) fn take_in_finished_work(&mut self) {
+        for (job, finished) in self.jobs.finished() {
+            self.take_in(job, finished);
+            self.go_on_with_start();
+        }
+    }
+
+    fn take_in(&mut self, job: JobId, finished: Finished) {
+        if let Some(start) = &mut self.start {
+            start.waiting.remove(&job);
+        }
+        match finished {
+            Finished::Nothing => {}
+            Finished::Done(text) => self.notices.add(Level::Success, text),
+            Finished::Failed(text) => self.notices.add(Level::Error, text),
+            Finished::Loaded(path, Ok(instance)) => {
+                self.look_at_plugins();
+                if let Some(start) = &mut self.start {
+                    start.instances.push(instance);
+                }
+                let name = work::name_of(&self.host, instance);
+                let text = format!("{name} is loaded from {}", file_name(&path));
+                self.notices.add(Level::Success, text);
+            }
+            Finished::Loaded(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                let text = format!("{} was not loaded: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Opened(_, Ok(opened)) => {
+                for damage in &opened.damage {
+                    self.notices.add(Level::Warning, damage.clone());
+                }
+                let text = format!("{} is open, {} frames", opened.name, opened.store.len());
+                let id = self.traces.add(*opened);
+                if self.traces.baseline().is_none() {
+                    self.traces.pin(Some(id));
+                }
+                if let Some(start) = &mut self.start {
+                    start.traces.push(id);
+                }
+                self.notices.add(Level::Info, text);
+            }
+            Finished::Opened(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                let text = format!("{} was not opened: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Recorded(Ok(path)) => {
+                let text = format!("Recorded {}", path.display());
+                self.notices.add(Level::Success, text);
+                self.start_open(path);
+            }
+            Finished::Recorded(Err(error)) => {
+                let text = format!("The recording is incomplete: {error}");
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Replayed(replayed) => self.take_in_replay(*replayed),
+            Finished::Compared(Ok(diff)) => self.take_in_diff(*diff),
+            Finished::Compared(Err(error)) => {
+                let text = format!("Cannot compare: {error}");
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Sent(sent) => {
+                if self.outcome.sent.len() == SENT_KEPT {
+                    self.outcome.sent.pop_front();
+                }
+                self.outcome.sent.push_back(*sent);
+            }
+        }
+    }
+
+    fn take_in_replay(&mut self, mut replayed: Replayed) {
+        let level = work::level_of(&replayed.summary);
+        self.notices.add(level, replayed.summary.sentence());
+        self.outcome.frames_replayed += replayed.summary.sent as u64;
+        replayed.run.lost = replayed.lost;
+        replayed.run.name = self.unused_name(&replayed.run.name);
+        self.traces.add(replayed.run);
+        if let Some(diff) = replayed.diff {
+            self.take_in_diff(diff);
+        }
+    }
+
+    fn take_in_diff(&mut self, view: DiffView) {
+        let counts = &view.diff.counts;
+        let different = view.diff.entries.iter();
+        let different = different.filter(|entry| entry.class != Class::Same).count();
+        let text = match different {
+            0 => format!(
+                "{} and {}: no difference in {} calls",
+                view.diff.before, view.diff.after, counts.same
+            ),
+            count => format!(
+                "{} and {}: {count} of {} calls differ",
+                view.diff.before,
+                view.diff.after,
+                view.diff.entries.len()
+            ),
+        };
+        let level = if different == 0 { Level::Success } else { Level::Warning };
+        self.notices.add(level, text);
+        self.outcome.diffs += 1;
+        self.outcome.diff = Some(Arc::new(view));
+    }
+
+    fn unused_name(&self, name: &str) -> String {
+        let taken = |name: &str| self.traces.all().iter().any(|trace| trace.name == name);
+        if !taken(name) {
+            return name.to_owned();
+        }
+        let numbered = (2..).map(|number| format!("{name} {number}"));
+        numbered
+            .into_iter()
+            .find(|name| !taken(name))
+            .unwrap_or_else(|| name.to_owned())
+    }
+
+    fn go_on_with_start(&mut self) {
+        let ready = self.start.as_ref().is_some_and(|start| start.waiting.is_empty());
+        let Some(start) = self.start.take_if(|_| ready) else {
+            return;
+        };
+        if let (true, [trace, ..]) = (start.replay && !start.instances.is_empty(), &*start.traces) {
+            self.replay(
+                ReplayRequest {
+                    trace: *trace,
+                    targets: start.instances,
+                    pace: Pace::Max,
+                    filter: None,
+                    calls: Vec::new(),
+                },
+                None,
+            );
+        }
+    }
+}
+
+/// The call a row belongs to, as far as its frames are in memory.
+fn call_of(store: &Store, row: RowRef) -> Option<RunCall> {
+    let id = store.row_by_id(row.row)?.call;
+    let call = store.call(id)?;
+    let rows: Vec<_> = call.rows.iter().filter_map(|id| store.row_by_id(*id)).collect();
+    let input = rows.iter().find(|row| row.direction == Direction::In)?;
+    let outputs = rows.iter().filter(|row| row.direction == Direction::Out && !row.emitted);
+    Some(RunCall {
+        id,
+        plugin: Arc::clone(&call.plugin),
+        input: input.frame.clone(),
+        outputs: outputs.map(|row| row.frame.clone()).collect(),
+        outcome: call.status.outcome().cloned(),
+        latency: call.timing.as_ref().map(glovebox_events::Timing::latency),
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// A name for a file that is made now: seconds since the Unix epoch, with milliseconds.
+fn time_stamp() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    format!("recording-{}-{:03}", now.as_secs(), now.subsec_millis())
+}

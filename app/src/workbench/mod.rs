@@ -1,0 +1,310 @@
+//! The state that joins host and inspector, without a window.
+//!
+//! Read [`Workbench`] first: it owns the host, the live store, the metrics, the recording, the
+//! open traces and the last diff. Views read it through [`ViewCtx`]; what changes it is a
+//! [`Command`], and one exhaustive match executes those. Long work runs on named threads
+//! ([`jobs`]) and ends in a [`Notice`].
+//!
+//! This module deliberately knows nothing of egui, and nothing here waits on the caller's thread
+//! for a plugin or a file.
+
+mod command;
+mod example;
+pub mod jobs;
+mod logic;
+mod notice;
+mod overview;
+pub mod replay;
+mod sink;
+mod trace;
+mod work;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glovebox_host::{Host, InstanceId, PluginStatus, PolicyMode};
+use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::metrics::MetricsSnapshot;
+use glovebox_inspector::store::Store;
+use glovebox_inspector::trace::RecorderStatus;
+
+pub use command::{Command, ReplayRequest, RowRef, SendRequest};
+pub use example::{EXAMPLES, Example};
+pub use jobs::{JobId, JobView};
+pub use notice::{Level, Notice};
+pub use overview::{Overview, Span};
+pub use sink::{LatencyCounts, Waker};
+pub use trace::{Origin, Trace, TraceId};
+pub use work::Sent;
+
+use jobs::Jobs;
+use notice::Notices;
+use sink::Fanout;
+use trace::Traces;
+
+/// How old figures may be that are costly to collect.
+const SNAPSHOT_AGE: Duration = Duration::from_millis(250);
+/// Answers kept in the compose history.
+const SENT_KEPT: usize = 200;
+
+/// Where the frames come from that the window shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Source {
+    /// What happens now.
+    #[default]
+    Live,
+    /// An open trace.
+    Trace(TraceId),
+}
+
+/// How a workbench is set up.
+#[derive(Debug, Clone, Default)]
+pub struct WorkbenchOptions {
+    /// Where compiled plugins are kept; nowhere if absent.
+    pub cache_folder: Option<PathBuf>,
+    /// Where recordings go; the folder for temporary files if absent.
+    pub recordings_folder: Option<PathBuf>,
+}
+
+/// The host, the inspector and everything between them.
+#[derive(Debug)]
+pub struct Workbench {
+    host: Host,
+    fanout: Arc<Fanout>,
+    jobs: Jobs,
+    notices: Notices,
+    traces: Traces,
+    recordings_folder: PathBuf,
+    outcome: Outcomes,
+    seen: Seen,
+    start: Option<logic::Start>,
+}
+
+/// What commands led to.
+#[derive(Debug, Default)]
+struct Outcomes {
+    diff: Option<Arc<DiffView>>,
+    diffs: u64,
+    sent: VecDeque<Sent>,
+    policy_mode: PolicyMode,
+    loads_failed: u64,
+    frames_replayed: u64,
+}
+
+/// What the host said when it was last asked.
+#[derive(Debug, Default)]
+struct Seen {
+    plugins: Vec<PluginStatus>,
+    metrics: MetricsSnapshot,
+    recording: Option<RecorderStatus>,
+    version: Option<u64>,
+    snapshot: Option<Instant>,
+}
+
+/// A diff together with the runs it compares.
+#[derive(Debug)]
+pub struct DiffView {
+    /// What is different.
+    pub diff: Diff,
+    /// The first run.
+    pub before: Run,
+    /// The second run.
+    pub after: Run,
+}
+
+/// Everything a view may look at, and nothing it could change.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewCtx<'a> {
+    workbench: &'a Workbench,
+}
+
+impl Workbench {
+    /// A workbench without plugins.
+    ///
+    /// # Errors
+    ///
+    /// If the host cannot start.
+    pub fn new(options: WorkbenchOptions) -> anyhow::Result<Workbench> {
+        let fanout = Arc::new(Fanout::default());
+        let waker = Arc::clone(&fanout.waker);
+        let mut builder = Host::builder()
+            .sink(Arc::clone(&fanout) as Arc<dyn glovebox_events::Sink>)
+            .wake(move || waker.wake());
+        if let Some(folder) = options.cache_folder {
+            builder = builder.cache_folder(folder);
+        }
+        Ok(Workbench {
+            host: builder.build()?,
+            jobs: Jobs::new(Arc::clone(&fanout.waker)),
+            fanout,
+            notices: Notices::default(),
+            traces: Traces::default(),
+            recordings_folder: options
+                .recordings_folder
+                .unwrap_or_else(|| std::env::temp_dir().join("glovebox")),
+            outcome: Outcomes::default(),
+            seen: Seen::default(),
+            start: None,
+        })
+    }
+
+    /// Calls `wake` whenever there is something new to show.
+    pub fn connect(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.fanout.waker.connect(wake);
+    }
+
+    /// The host, for callers that need more than commands.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The read-only view.
+    pub fn view(&self) -> ViewCtx<'_> {
+        ViewCtx { workbench: self }
+    }
+
+    /// Takes in what happened since the last look. Call it once per painted frame; it never waits.
+    ///
+    /// Returns for how long nothing needs to be looked at again, unless the waker calls.
+    pub fn look(&mut self) -> Option<Duration> {
+        self.fanout.waker.looked();
+        self.take_in_finished_work();
+        let version = self.fanout.store.lock().version();
+        let changed = self.seen.version != Some(version);
+        let age = self.seen.snapshot.map(|at| at.elapsed());
+        let mut again = None;
+        if changed || self.jobs.any() || self.seen.snapshot.is_none() {
+            self.seen.plugins = self.host.plugins();
+            if age.is_none_or(|age| age >= SNAPSHOT_AGE) {
+                self.seen.metrics = self.fanout.metrics.lock().snapshot();
+                self.seen.snapshot = Some(Instant::now());
+                self.seen.version = Some(version);
+            } else {
+                again = Some(SNAPSHOT_AGE);
+            }
+        }
+        self.seen.recording = self.fanout.recorder().map(|recorder| recorder.status());
+        if self.seen.recording.is_some() {
+            again = Some(SNAPSHOT_AGE);
+        }
+        again
+    }
+
+    /// Asks the host again after a command that changed it.
+    fn look_at_plugins(&mut self) {
+        self.seen.plugins = self.host.plugins();
+    }
+}
+
+impl<'a> ViewCtx<'a> {
+    /// All instances, in the order in which they were loaded.
+    pub fn plugins(&self) -> &'a [PluginStatus] {
+        &self.workbench.seen.plugins
+    }
+
+    /// One instance.
+    pub fn plugin(&self, instance: InstanceId) -> Option<&'a PluginStatus> {
+        let plugins = self.workbench.seen.plugins.iter();
+        plugins.into_iter().find(|plugin| plugin.instance == instance)
+    }
+
+    /// The instance of a plugin id.
+    pub fn plugin_by_id(&self, id: &str) -> Option<&'a PluginStatus> {
+        let plugins = self.workbench.seen.plugins.iter();
+        plugins.into_iter().find(|plugin| plugin.manifest.plugin.id == id)
+    }
+
+    /// Figures, not older than a quarter of a second.
+    pub fn metrics(&self) -> &'a MetricsSnapshot {
+        &self.workbench.seen.metrics
+    }
+
+    /// Latency histogram of one generation.
+    pub fn latencies(&self, plugin: &str, generation: u32) -> Option<LatencyCounts> {
+        let latencies = self.workbench.fanout.latencies.lock();
+        latencies.get(&(plugin.into(), generation)).cloned()
+    }
+
+    /// Open traces, oldest first.
+    pub fn traces(&self) -> &'a [Trace] {
+        self.workbench.traces.all()
+    }
+
+    /// One open trace.
+    pub fn trace(&self, id: TraceId) -> Option<&'a Trace> {
+        self.workbench.traces.get(id)
+    }
+
+    /// The trace that is pinned as baseline.
+    pub fn baseline(&self) -> Option<&'a Trace> {
+        self.workbench.traces.baseline()
+    }
+
+    /// Reads the frames of a source, briefly: plugins wait while the live ones are read.
+    pub fn read<R>(&self, source: Source, read: impl FnOnce(&Store) -> R) -> Option<R> {
+        match source {
+            Source::Live => Some(read(&self.workbench.fanout.store.lock())),
+            Source::Trace(id) => self.trace(id).map(|trace| read(&trace.store)),
+        }
+    }
+
+    /// Work that is under way.
+    pub fn jobs(&self) -> Vec<JobView> {
+        self.workbench.jobs.views()
+    }
+
+    /// The replay that is under way.
+    pub fn replay(&self) -> Option<JobView> {
+        self.jobs().into_iter().find(|job| job.replay.is_some())
+    }
+
+    /// What happened to commands, oldest first.
+    pub fn notices(&self) -> &'a VecDeque<Notice> {
+        self.workbench.notices.all()
+    }
+
+    /// How the recording is doing.
+    pub fn recording(&self) -> Option<&'a RecorderStatus> {
+        self.workbench.seen.recording.as_ref()
+    }
+
+    /// The last diff, and a number that counts diffs.
+    pub fn diff(&self) -> Option<(u64, &'a Arc<DiffView>)> {
+        let outcome = &self.workbench.outcome;
+        outcome.diff.as_ref().map(|diff| (outcome.diffs, diff))
+    }
+
+    /// Answers to what was composed, oldest first.
+    pub fn sent(&self) -> &'a VecDeque<Sent> {
+        &self.workbench.outcome.sent
+    }
+
+    /// What is granted where nobody decided.
+    pub fn policy_mode(&self) -> PolicyMode {
+        self.workbench.outcome.policy_mode
+    }
+
+    /// Loads that failed.
+    pub fn loads_failed(&self) -> u64 {
+        self.workbench.outcome.loads_failed
+    }
+
+    /// Frames sent by replays.
+    pub fn frames_replayed(&self) -> u64 {
+        self.workbench.outcome.frames_replayed
+    }
+
+    /// True while anything is under way or waits for something that is.
+    pub fn is_busy(&self) -> bool {
+        self.workbench.jobs.any() || self.workbench.start.is_some()
+    }
+
+    /// True if there is nothing to show yet.
+    pub fn is_empty(&self) -> bool {
+        self.plugins().is_empty()
+            && self.traces().is_empty()
+            && self.read(Source::Live, Store::is_empty).unwrap_or(true)
+    }
+}

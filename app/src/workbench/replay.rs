@@ -1,0 +1,275 @@
+//! Sends the inputs of a trace to plugins again; the window and the command line share it.
+//!
+//! [`replay`] runs on the caller's thread until the plan is done or [`ReplayControl`] ends it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glovebox_host::{Host, InstanceId};
+use glovebox_inspector::replay::{Due, Pace, ReplayPlan, Schedule};
+use parking_lot::{Condvar, Mutex};
+
+/// Which instance gets the inputs of which plugin.
+#[derive(Debug, Clone, Default)]
+pub struct Targets {
+    by_plugin: BTreeMap<Arc<str>, InstanceId>,
+    only: Option<InstanceId>,
+}
+
+impl Targets {
+    /// Inputs go to the instance of the same plugin id; with a single instance, the inputs of all
+    /// other plugins go there too.
+    pub fn new(host: &Host, instances: &[InstanceId]) -> Targets {
+        let id_of = |instance: &InstanceId| {
+            let id = host.plugin(*instance)?.manifest.plugin.id.as_str().into();
+            Some((id, *instance))
+        };
+        Targets {
+            by_plugin: instances.iter().filter_map(id_of).collect(),
+            only: match instances {
+                [only] => Some(*only),
+                _ => None,
+            },
+        }
+    }
+
+    /// The instance that gets the inputs of this plugin.
+    pub fn of(&self, plugin: &str) -> Option<InstanceId> {
+        self.by_plugin.get(plugin).copied().or(self.only)
+    }
+}
+
+/// Steers a replay from another thread: cancel, pause, one step.
+#[derive(Debug, Default)]
+pub struct ReplayControl {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cancelled: bool,
+    paused: bool,
+    steps: usize,
+}
+
+impl ReplayControl {
+    /// Ends the replay after the call that runs.
+    pub fn cancel(&self) {
+        self.change(|state| state.cancelled = true);
+    }
+
+    /// Holds the replay, or lets it go on.
+    pub fn pause(&self, paused: bool) {
+        self.change(|state| state.paused = paused);
+    }
+
+    /// Holds the replay and lets one input through.
+    pub fn step(&self) {
+        self.change(|state| {
+            state.paused = true;
+            state.steps += 1;
+        });
+    }
+
+    /// True if it is held.
+    pub fn is_paused(&self) -> bool {
+        self.state.lock().paused
+    }
+
+    /// True if it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.state.lock().cancelled
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until an input may go; says how long it was held, `None` if it was cancelled.
+    fn admit(&self) -> Option<Duration> {
+        let started = Instant::now();
+        let mut state = self.state.lock();
+        loop {
+            if state.cancelled {
+                return None;
+            }
+            if !state.paused {
+                return Some(started.elapsed());
+            }
+            if state.steps > 0 {
+                state.steps -= 1;
+                return Some(started.elapsed());
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Waits for a time, or until something changes.
+    fn rest(&self, time: Duration) {
+        let mut state = self.state.lock();
+        if !state.cancelled {
+            self.changed.wait_for(&mut state, time);
+        }
+    }
+}
+
+/// How far a replay is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplayProgress {
+    /// Inputs sent, or left out for want of a target.
+    pub done: usize,
+    /// Inputs in all.
+    pub total: usize,
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplaySummary {
+    /// Inputs of the plan.
+    pub planned: usize,
+    /// Inputs sent.
+    pub sent: usize,
+    /// Inputs of plugins that are not loaded.
+    pub unrouted: usize,
+    /// Calls by the name of their outcome.
+    pub outcomes: BTreeMap<&'static str, usize>,
+    /// True if it was ended before the plan was.
+    pub cancelled: bool,
+    /// From the first input to the last answer.
+    pub took: Duration,
+}
+
+impl ReplaySummary {
+    /// Calls that ended with anything but `completed`.
+    pub fn failures(&self) -> usize {
+        self.sent - self.outcomes.get("completed").copied().unwrap_or(0)
+    }
+
+    /// One true sentence with counts.
+    pub fn sentence(&self) -> String {
+        let frames = |count: usize| match count {
+            1 => "1 frame".to_owned(),
+            count => format!("{count} frames"),
+        };
+        let took = glovebox_abi::units::show_duration(self.took);
+        let mut text = format!("Replayed {} in {took}", frames(self.sent));
+        match self.failures() {
+            0 if self.sent > 0 => text.push_str(", all completed"),
+            0 => {}
+            _ => {
+                let parts = self.outcomes.iter();
+                let parts = parts.map(|(name, count)| format!("{count} {name}"));
+                text.push_str(&format!(": {}", parts.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        if self.unrouted > 0 {
+            text.push_str(&format!(
+                "; {} had no plugin to go to",
+                frames(self.unrouted)
+            ));
+        }
+        if self.cancelled {
+            let left = self.planned - self.sent - self.unrouted;
+            text.push_str(&format!("; stopped with {} left", frames(left)));
+        }
+        text
+    }
+}
+
+/// Sends every input of `plan` to its target, one after the other, on this thread.
+pub fn replay(
+    host: &Host,
+    targets: &Targets,
+    plan: &ReplayPlan,
+    pace: Pace,
+    control: &ReplayControl,
+    progress: &mut dyn FnMut(ReplayProgress),
+) -> ReplaySummary {
+    let mut schedule = Schedule::new(plan, pace);
+    let mut summary = ReplaySummary {
+        planned: plan.inputs.len(),
+        ..ReplaySummary::default()
+    };
+    if pace == Pace::Step {
+        control.pause(true);
+    }
+    let started = Instant::now();
+    let mut held = Duration::ZERO;
+    loop {
+        if pace == Pace::Step {
+            schedule.step();
+        }
+        match schedule.next(started.elapsed().saturating_sub(held)) {
+            Due::Finished => break,
+            Due::OnStep => {}
+            Due::In(time) => {
+                control.rest(time);
+                if control.is_cancelled() {
+                    summary.cancelled = true;
+                    break;
+                }
+            }
+            Due::Now(position) => {
+                let Some(waited) = control.admit() else {
+                    summary.cancelled = true;
+                    break;
+                };
+                held += waited;
+                let Some(input) = plan.inputs.get(position) else {
+                    break;
+                };
+                match targets.of(&input.plugin) {
+                    None => summary.unrouted += 1,
+                    Some(instance) => {
+                        let reply = host.call(instance, &input.frame);
+                        summary.sent += 1;
+                        *summary.outcomes.entry(reply.outcome.name()).or_default() += 1;
+                    }
+                }
+                progress(ReplayProgress {
+                    done: summary.sent + summary.unrouted,
+                    total: summary.planned,
+                });
+            }
+        }
+    }
+    summary.took = started.elapsed();
+    summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_tell_the_truth() {
+        fn check(summary: ReplaySummary, expected: &str) {
+            assert_eq!(summary.sentence(), expected);
+        }
+        check(
+            ReplaySummary {
+                planned: 2,
+                sent: 2,
+                outcomes: [("completed", 2)].into(),
+                took: Duration::from_millis(3),
+                ..ReplaySummary::default()
+            },
+            "Replayed 2 frames in 3 ms, all completed",
+        );
+        check(
+            ReplaySummary {
+                planned: 10,
+                sent: 3,
+                unrouted: 1,
+                outcomes: [("completed", 2), ("trapped", 1)].into(),
+                cancelled: true,
+                took: Duration::from_millis(3),
+            },
+            "Replayed 3 frames in 3 ms: 2 completed, 1 trapped; 1 frame had no plugin to go to; \
+             stopped with 6 frames left",
+        );
+    }
+}

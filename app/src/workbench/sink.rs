@@ -1,0 +1,219 @@
+//! The workbench's sink: every event goes to the live store, the metrics, the recording and the
+//! runs that are being captured.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use glovebox_events::{Event, Sink, What};
+use glovebox_inspector::metrics::LiveMetrics;
+use glovebox_inspector::store::LiveStore;
+use glovebox_inspector::trace::Recorder;
+use parking_lot::{Mutex, RwLock};
+
+/// The most memory that captured runs may take, in bytes of frames.
+const CAPTURE_LIMIT: usize = 64 << 20;
+
+/// Wakes the window, at most once per painted frame.
+#[derive(Default)]
+pub struct Waker {
+    asleep: AtomicBool,
+    wake: RwLock<Option<Box<dyn Fn() + Send + Sync>>>,
+}
+
+impl Waker {
+    /// Says whom to wake.
+    pub fn connect(&self, wake: impl Fn() + Send + Sync + 'static) {
+        *self.wake.write() = Some(Box::new(wake));
+        self.asleep.store(true, Ordering::Release);
+    }
+
+    /// There is something new to show.
+    pub fn wake(&self) {
+        if self.asleep.swap(false, Ordering::AcqRel)
+            && let Some(wake) = &*self.wake.read()
+        {
+            wake();
+        }
+    }
+
+    /// The window is about to look; what comes later must wake it again.
+    pub fn looked(&self) {
+        self.asleep.store(true, Ordering::Release);
+    }
+}
+
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Waker").finish_non_exhaustive()
+    }
+}
+
+/// Hands events on to whoever wants them.
+#[derive(Debug, Default)]
+pub struct Fanout {
+    /// What the window shows.
+    pub store: LiveStore,
+    /// Figures per plugin and generation.
+    pub metrics: LiveMetrics,
+    /// Latency of calls by plugin and generation.
+    pub latencies: Mutex<BTreeMap<(Arc<str>, u32), LatencyCounts>>,
+    /// Wakes the window.
+    pub waker: Arc<Waker>,
+    recorder: RwLock<Option<Arc<Recorder>>>,
+    capture: Mutex<Option<Capture>>,
+}
+
+/// The events of a run, while it happens.
+#[derive(Debug, Default)]
+pub struct Capture {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// Events beyond the memory limit.
+    pub lost: u64,
+    bytes: usize,
+}
+
+impl Fanout {
+    /// Starts or ends handing events to a recorder; returns the one before.
+    pub fn set_recorder(&self, recorder: Option<Arc<Recorder>>) -> Option<Arc<Recorder>> {
+        std::mem::replace(&mut *self.recorder.write(), recorder)
+    }
+
+    /// The recorder, if any.
+    pub fn recorder(&self) -> Option<Arc<Recorder>> {
+        self.recorder.read().clone()
+    }
+
+    /// Keeps a copy of every event from now on; false if that is under way already.
+    pub fn start_capture(&self) -> bool {
+        let mut capture = self.capture.lock();
+        let free = capture.is_none();
+        if free {
+            *capture = Some(Capture::default());
+        }
+        free
+    }
+
+    /// Ends the capture and gives what it kept.
+    pub fn end_capture(&self) -> Capture {
+        self.capture.lock().take().unwrap_or_default()
+    }
+}
+
+impl Sink for Fanout {
+    fn record(&self, event: &Event) {
+        if let Some(recorder) = &*self.recorder.read() {
+            recorder.record(event);
+        }
+        self.store.record(event);
+        self.metrics.record(event);
+        if let What::CallEnded { timing, .. } = &event.what {
+            let key = (Arc::clone(&event.plugin), event.generation);
+            let mut latencies = self.latencies.lock();
+            latencies.entry(key).or_default().count(timing.latency());
+        }
+        if let Some(capture) = &mut *self.capture.lock() {
+            capture.keep(event);
+        }
+        self.waker.wake();
+    }
+}
+
+impl Capture {
+    fn keep(&mut self, event: &Event) {
+        let size = match &event.what {
+            What::FrameIn { frame, .. } | What::FrameOut { frame, .. } => frame.encoded_len(),
+            _ => 0,
+        };
+        self.bytes += size + size_of::<Event>();
+        if self.bytes <= CAPTURE_LIMIT {
+            self.events.push(event.clone());
+        } else {
+            self.lost += 1;
+        }
+    }
+}
+
+/// A histogram of latencies: four bars per power of two, from 64 ns to over a minute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatencyCounts([u64; LatencyCounts::BARS]);
+
+impl LatencyCounts {
+    const BARS: usize = 128;
+    const SHIFT: u32 = 6;
+
+    /// Counts one call.
+    pub fn count(&mut self, latency: std::time::Duration) {
+        let nanos = u64::try_from(latency.as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1 << Self::SHIFT);
+        let power = nanos.ilog2();
+        let quarter = (nanos >> (power - 2)) & 3;
+        let bar = ((power - Self::SHIFT) as usize) * 4 + quarter as usize;
+        self.0[bar.min(Self::BARS - 1)] += 1;
+    }
+
+    /// Start of the bar in nanoseconds and its count, from the first to the last that is not
+    /// empty.
+    pub fn bars(&self) -> impl Iterator<Item = (u64, u64)> {
+        let first = self.0.iter().position(|count| *count > 0);
+        let last = self.0.iter().rposition(|count| *count > 0);
+        let range = match (first, last) {
+            (Some(first), Some(last)) => first..last + 1,
+            _ => 0..0,
+        };
+        range.map(|bar| (Self::start(bar), self.0[bar]))
+    }
+
+    /// Where a bar starts, in nanoseconds.
+    fn start(bar: usize) -> u64 {
+        let power = Self::SHIFT + (bar / 4) as u32;
+        (4 + (bar % 4) as u64) << (power - 2)
+    }
+}
+
+impl Default for LatencyCounts {
+    fn default() -> Self {
+        LatencyCounts([0; Self::BARS])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn latencies_fall_into_their_bar() {
+        fn check(nanos: u64, expected_start: u64) {
+            let mut counts = LatencyCounts::default();
+            counts.count(Duration::from_nanos(nanos));
+            assert_eq!(counts.bars().collect::<Vec<_>>(), [(expected_start, 1)]);
+        }
+        check(1, 64);
+        check(64, 64);
+        check(127, 112);
+        check(1024, 1024);
+        check(1300, 1280);
+        check(1_000_000, 917_504);
+    }
+
+    #[test]
+    fn a_waker_wakes_once_per_look() {
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let waker = Waker::default();
+        waker.wake();
+        let counter = Arc::clone(&count);
+        waker.connect(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        waker.wake();
+        waker.wake();
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        waker.looked();
+        waker.wake();
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+}

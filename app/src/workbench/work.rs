@@ -1,0 +1,290 @@
+//! What the threads of jobs do, and what they bring back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use glovebox_abi::Frame;
+use glovebox_events::{Outcome, ReloadCause};
+use glovebox_host::{Host, InstanceId, LoadRequest};
+use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
+use glovebox_inspector::replay::ReplayPlan;
+use glovebox_inspector::trace::Recorder;
+
+use super::jobs::JobState;
+use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Targets, replay};
+use super::sink::Fanout;
+use super::trace::Opened;
+use super::{DiffView, Level, Origin, ReplayRequest, SendRequest};
+
+/// What a job brings back.
+#[derive(Debug)]
+pub(super) enum Finished {
+    /// Nothing to say.
+    Nothing,
+    /// It went well, in words.
+    Done(String),
+    /// It did not, in words.
+    Failed(String),
+    /// A plugin was loaded, or not.
+    Loaded(PathBuf, Result<InstanceId, String>),
+    /// A trace was opened, or not.
+    Opened(PathBuf, Result<Box<Opened>, String>),
+    /// A recording is finished, or not.
+    Recorded(Result<PathBuf, String>),
+    /// A replay is over.
+    Replayed(Box<Replayed>),
+    /// Two runs were compared, or not.
+    Compared(Result<Box<DiffView>, String>),
+    /// A frame was sent.
+    Sent(Box<Sent>),
+}
+
+/// How a replay ended.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) summary: ReplaySummary,
+    pub(super) run: Opened,
+    pub(super) lost: u64,
+    /// With the trace it was made from, if that was asked for.
+    pub(super) diff: Option<DiffView>,
+}
+
+/// A frame that was composed, and the last answer to it.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// When.
+    pub at: SystemTime,
+    /// Id of the plugin it went to.
+    pub plugin: String,
+    /// The instance it went to.
+    pub instance: InstanceId,
+    /// The frame.
+    pub frame: Frame,
+    /// How often it was sent.
+    pub times: usize,
+    /// How many calls completed.
+    pub completed: usize,
+    /// How the last call ended.
+    pub outcome: Outcome,
+    /// What the last call gave.
+    pub frames: Vec<Frame>,
+    /// All calls together.
+    pub took: Duration,
+}
+
+pub(super) fn load(host: &Host, path: PathBuf) -> Finished {
+    // A person chose this file in the window: that is the consent native code needs.
+    let request = LoadRequest::path(path.clone()).trust_native(true);
+    let result = host.load(request).wait();
+    Finished::Loaded(path, result.map_err(|error| error.to_string()))
+}
+
+pub(super) fn open(path: PathBuf, state: &JobState) -> Finished {
+    let mut progress = |done, total| state.progress(done, total);
+    let result = Opened::read(&path, &mut progress, &state.cancel);
+    let result = result.map(Box::new).map_err(|error| format!("{error:#}"));
+    Finished::Opened(path, result)
+}
+
+pub(super) fn finish_recording(recorder: &Recorder) -> Finished {
+    let result = recorder.finish();
+    let result = result.map(|status| status.path);
+    Finished::Recorded(result.map_err(|error| error.to_string()))
+}
+
+pub(super) fn reload(host: &Host, instance: InstanceId, carry_state: bool) -> Finished {
+    let name = name_of(host, instance);
+    match host.reload(instance, ReloadCause::Requested, carry_state).wait() {
+        Ok(generation) => Finished::Done(format!("{name} runs generation {generation}")),
+        Err(error) => Finished::Failed(format!("{name} was not reloaded: {error}")),
+    }
+}
+
+pub(super) fn roll_back(host: &Host, instance: InstanceId) -> Finished {
+    let name = name_of(host, instance);
+    match host.roll_back(instance).wait() {
+        Ok(generation) => Finished::Done(format!("{name} went back, as generation {generation}")),
+        Err(error) => Finished::Failed(format!("{name} was not rolled back: {error}")),
+    }
+}
+
+pub(super) fn watch(host: &Host, instance: InstanceId, on: bool) -> Finished {
+    let name = name_of(host, instance);
+    match (host.watch(instance, on), on) {
+        (Ok(()), true) => Finished::Done(format!("{name} reloads when its artifact changes")),
+        (Ok(()), false) => Finished::Done(format!("{name} no longer reloads by itself")),
+        (Err(error), _) => Finished::Failed(format!("{name} cannot be watched: {error}")),
+    }
+}
+
+/// What a replay needs to know beyond the request.
+pub(super) struct ReplayWork {
+    pub(super) host: Host,
+    pub(super) fanout: Arc<Fanout>,
+    pub(super) request: ReplayRequest,
+    pub(super) trace_name: String,
+    pub(super) origin: Origin,
+    /// The instance to reload first; the result is then compared with the trace.
+    pub(super) reload_and_diff: Option<InstanceId>,
+}
+
+impl ReplayWork {
+    pub(super) fn run(self, state: &JobState, control: &ReplayControl) -> Finished {
+        match self.try_run(state, control) {
+            Ok(finished) => finished,
+            Err(error) => Finished::Failed(format!("{error:#}")),
+        }
+    }
+
+    fn try_run(self, state: &JobState, control: &ReplayControl) -> anyhow::Result<Finished> {
+        if let Some(instance) = self.reload_and_diff {
+            let task = self.host.reload(instance, ReloadCause::Requested, true);
+            task.wait()?;
+        }
+        let events = self.origin.events()?;
+        let request = self.request;
+        let mut plan = ReplayPlan::from_events(events.iter().cloned(), request.filter.as_ref());
+        if !request.calls.is_empty() {
+            plan = plan.calls(&request.calls);
+        }
+        let instances = if request.targets.is_empty() {
+            let plugins = self.host.plugins();
+            plugins.iter().map(|plugin| plugin.instance).collect()
+        } else {
+            request.targets
+        };
+        let targets = Targets::new(&self.host, &instances);
+        anyhow::ensure!(
+            self.fanout.start_capture(),
+            "a replay is under way; stop it before another one starts"
+        );
+        let mut progress = |progress: ReplayProgress| {
+            state.progress(progress.done as u64, progress.total as u64);
+        };
+        progress(ReplayProgress {
+            done: 0,
+            total: plan.inputs.len(),
+        });
+        let summary = replay(
+            &self.host,
+            &targets,
+            &plan,
+            request.pace,
+            control,
+            &mut progress,
+        );
+        let capture = self.fanout.end_capture();
+        let name = format!("replay of {}", self.trace_name);
+        let diff = self.reload_and_diff.map(|_| {
+            let before = Run::from_events(self.trace_name, events);
+            let after = Run::from_events(name.clone(), capture.events.iter().cloned());
+            let diff = diff::diff(&before, &after, &DiffOptions::default());
+            DiffView {
+                diff,
+                before,
+                after,
+            }
+        });
+        let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
+        Ok(Finished::Replayed(Box::new(Replayed {
+            summary,
+            run,
+            lost: capture.lost,
+            diff,
+        })))
+    }
+}
+
+pub(super) fn compare(before: (String, Origin), after: (String, Origin), options: &DiffOptions) -> Finished {
+    let run = |(name, origin): (String, Origin)| -> anyhow::Result<Run> {
+        Ok(Run::from_events(name, origin.events()?))
+    };
+    let compared = run(before).and_then(|before| Ok((before, run(after)?)));
+    let compared = compared.map(|(before, after)| {
+        let diff = diff::diff(&before, &after, options);
+        Box::new(DiffView {
+            diff,
+            before,
+            after,
+        })
+    });
+    Finished::Compared(compared.map_err(|error| format!("{error:#}")))
+}
+
+pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finished {
+    let plugin = name_of(host, request.target);
+    let started = Instant::now();
+    let mut completed = 0;
+    let mut times = 0;
+    let mut last = None;
+    while times < request.times.max(1) && !state.cancel.load(Ordering::Relaxed) {
+        let reply = host.call(request.target, &request.frame);
+        times += 1;
+        completed += usize::from(reply.outcome.is_completed());
+        last = Some(reply);
+        if times.is_multiple_of(64) {
+            state.progress(times as u64, request.times as u64);
+        }
+    }
+    let took = started.elapsed();
+    let Some(reply) = last else {
+        return Finished::Nothing;
+    };
+    Finished::Sent(Box::new(Sent {
+        at: SystemTime::now(),
+        plugin,
+        instance: request.target,
+        frame: request.frame,
+        times,
+        completed,
+        outcome: reply.outcome,
+        frames: reply.frames,
+        took,
+    }))
+}
+
+/// Sends the input of a recorded call again and compares the answers.
+pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunCall) -> Finished {
+    let started = Instant::now();
+    let reply = host.call(target, &recorded.input);
+    let again = RunCall {
+        id: reply.call,
+        plugin: name_of(host, target).into(),
+        input: recorded.input.clone(),
+        outputs: reply.frames,
+        outcome: Some(reply.outcome),
+        latency: Some(started.elapsed()),
+    };
+    let before = Run {
+        name: format!("call {}", recorded.id),
+        calls: vec![recorded],
+    };
+    let after = Run {
+        name: format!("sent again as {}", again.id),
+        calls: vec![again],
+    };
+    let diff = diff::diff(&before, &after, &DiffOptions::default());
+    Finished::Compared(Ok(Box::new(DiffView {
+        diff,
+        before,
+        after,
+    })))
+}
+
+pub(super) fn name_of(host: &Host, instance: InstanceId) -> String {
+    match host.plugin(instance) {
+        Some(plugin) => plugin.manifest.plugin.id.clone(),
+        None => format!("instance {instance}"),
+    }
+}
+
+/// How a notice about a result is marked.
+pub(super) fn level_of(summary: &ReplaySummary) -> Level {
+    if summary.failures() > 0 || summary.unrouted > 0 || summary.cancelled {
+        Level::Warning
+    } else {
+        Level::Success
+    }
+}
