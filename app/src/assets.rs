@@ -35,8 +35,11 @@ pub fn plugin(name: &str) -> Option<PathBuf> {
     .find(|path| path.is_file())
 }
 
-/// The demo trace of this name, if it is there.
+/// The demo trace of this name, if it is there; else the capture it is made from.
 pub fn trace(name: &str) -> Option<PathBuf> {
-    let path = folder()?.join("traces").join(format!("{name}.mcap"));
-    path.is_file().then_some(path)
+    let folder = folder()?.join("traces");
+    ["mcap", "pcap"]
+        .into_iter()
+        .map(|extension| folder.join(format!("{name}.{extension}")))
+        .find(|path| path.is_file())
 }

@@ -1,5 +1,7 @@
 //! What the integration tests and benches share: where files lie, and a sink that remembers.
 
+pub mod display;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +20,25 @@ pub fn sample(name: &str) -> PathBuf {
     let folder = std::env::var_os("GLOVEBOX_TEST_PLUGINS")
         .map_or_else(|| root().join("assets/plugins"), PathBuf::from);
     folder.join(name)
+}
+
+/// The shared library of a Rust sample, built now if need be, in the profile of this program.
+///
+/// # Panics
+///
+/// If it does not build.
+pub fn native_sample(name: &str) -> PathBuf {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    let program = std::env::current_exe().expect("a program knows where it is");
+    // Tests and benches lie in `deps` below the folder of their profile.
+    let folder = program.ancestors().nth(2).expect("programs lie in target/PROFILE/deps");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", &format!("glovebox-{name}")]).current_dir(root());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().is_ok_and(|status| status.success()), "{name} does not build");
+    folder.join(format!("{DLL_PREFIX}glovebox_{name}{DLL_SUFFIX}"))
 }
 
 /// Remembers every event.

@@ -4,7 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -21,7 +22,10 @@ pub(super) fn compile(
 ) -> Result<Vec<u8>> {
     let include = include_folder(folder, options)?;
     let compiler = env::var_os("CC").unwrap_or_else(|| OsString::from("cc"));
-    let library = env::temp_dir().join(format!("glovebox-build-{}.partial", std::process::id()));
+    // Several builds may run at once in one process.
+    static BUILDS: AtomicU64 = AtomicU64::new(0);
+    let build = BUILDS.fetch_add(1, Ordering::Relaxed);
+    let library = env::temp_dir().join(format!("glovebox-build-{}-{build}.partial", process::id()));
     progress(&format!("   Compiling {}", file.display()));
     let output = Command::new(&compiler)
         // Files that the source includes, such as plugin.toml, are named relative to its folder.

@@ -1,1 +1,169 @@
+//! The window: an eframe application over the workbench.
+//!
+//! Read [`App`] first: once per frame it looks at the workbench, paints the [`panels`] through a
+//! read-only view, and then performs the [`Action`](action::Action)s that were asked for. The
+//! table of [`commands`] feeds menus, palette, toolbar, keys and the key sheet. [`run`] opens it.
+//!
+//! Nothing here waits: not for a plugin, a file or a lock that is held for long.
+
+pub mod action;
+mod app;
+mod capture;
+pub mod commands;
+mod dialogs;
+mod logic;
+mod overlays;
+mod palette;
+pub mod panels;
+pub mod session;
+mod shell;
+mod state;
 pub mod theme;
+mod widgets;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::anyhow;
+use parking_lot::Mutex;
+
+pub use app::App;
+pub use capture::Report;
+
+use crate::workbench::{Command, Workbench, WorkbenchOptions};
+use panels::PanelId;
+use session::Session;
+use theme::Theme;
+
+/// What is said where no window can be opened.
+const NO_DISPLAY: &str = "There is no display to open a window on (neither WAYLAND_DISPLAY nor \
+    DISPLAY is set); `glovebox inspect`, `call`, `replay` and `diff` do the same work without one";
+
+/// How the window is opened.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct WindowOptions {
+    /// Plugins and traces; a trace given with plugins is replayed into them
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write a picture of the settled window and close
+    #[arg(long, value_name = "PNG")]
+    pub screenshot: Option<PathBuf>,
+    /// Write what the window drew and close
+    #[arg(long, value_name = "JSON")]
+    pub report: Option<PathBuf>,
+    /// dark or light
+    #[arg(long)]
+    pub theme: Option<Theme>,
+    /// 1 is the original size, 2 is twice as large
+    #[arg(long)]
+    pub zoom: Option<f32>,
+    /// The panel in front: frames, diff, metrics, compose, policy or reload
+    #[arg(long, value_name = "PANEL")]
+    pub show: Option<PanelId>,
+}
+
+impl WindowOptions {
+    fn is_capture(&self) -> bool {
+        self.screenshot.is_some() || self.report.is_some()
+    }
+}
+
+/// Opens the window and returns when it is closed.
+///
+/// The exit code is 0, 1 if a picture or report could not be made, or 2 without a display.
+///
+/// # Errors
+///
+/// If the plugin host or the window cannot be started.
+pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    if !has_display() {
+        tell(NO_DISPLAY);
+        return Ok(ExitCode::from(2));
+    }
+    let folders = directories::ProjectDirs::from("", "", "glovebox");
+    let workbench = Workbench::new(WorkbenchOptions {
+        cache_folder: folders.as_ref().map(|folders| folders.cache_dir().join("compiled")),
+        recordings_folder: folders.as_ref().map(|folders| folders.data_local_dir().join("recordings")),
+    })?;
+    let outcome = Arc::new(Mutex::new(None));
+    let captured = options.is_capture();
+    let result = {
+        let outcome = Arc::clone(&outcome);
+        eframe::run_native(
+            "Glovebox",
+            native_options(),
+            Box::new(move |creation| {
+                Ok(Box::new(open(workbench, &creation.egui_ctx, options, outcome).started_at(started)))
+            }),
+        )
+    };
+    if let Err(error) = result {
+        let error = error.to_string();
+        tell(&format!("The window cannot be opened: {error}; {NO_DISPLAY}"));
+        return Ok(ExitCode::from(2));
+    }
+    match outcome.lock().take() {
+        Some(Err(reason)) => {
+            tell(&reason);
+            Ok(ExitCode::FAILURE)
+        }
+        None if captured => Err(anyhow!("the window was closed before its picture was taken")),
+        Some(Ok(())) | None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn open(mut workbench: Workbench, ctx: &egui::Context, options: WindowOptions, outcome: Arc<Mutex<Option<Result<(), String>>>>) -> App {
+    // A picture must not depend on what was done before, nor change what comes next.
+    let path = (!options.is_capture()).then(session::default_path).flatten();
+    let mut session = path.as_deref().map(Session::read).unwrap_or_default();
+    if let Some(theme) = options.theme {
+        session.theme = theme;
+    }
+    if let Some(zoom) = options.zoom {
+        session.zoom = zoom.clamp(0.5, 3.0);
+    }
+    for file in &options.files {
+        session.remember(file.canonicalize().unwrap_or_else(|_| file.clone()));
+    }
+    let capture = options.is_capture();
+    workbench.execute(Command::Start {
+        files: options.files,
+    });
+    let mut app = App::with_session(workbench, ctx, session, path);
+    if let Some(panel) = options.show {
+        app.show_panel(panel);
+    }
+    if capture {
+        app.capture(options.screenshot, options.report, outcome);
+    }
+    app
+}
+
+fn native_options() -> eframe::NativeOptions {
+    let icon = include_bytes!("../../../assets/icons/glovebox.png");
+    let mut viewport = egui::ViewportBuilder::default()
+        .with_app_id("glovebox")
+        .with_title("Glovebox")
+        .with_inner_size([1440.0, 900.0])
+        .with_min_inner_size([480.0, 320.0]);
+    if let Ok(icon) = eframe::icon_data::from_png_bytes(icon) {
+        viewport = viewport.with_icon(icon);
+    }
+    eframe::NativeOptions {
+        viewport,
+        ..Default::default()
+    }
+}
+
+fn has_display() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(all(unix, not(target_os = "macos"))) || is_set("WAYLAND_DISPLAY") || is_set("DISPLAY")
+}
+
+#[allow(clippy::print_stderr, reason = "the window is gone; the terminal is all that is left")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}

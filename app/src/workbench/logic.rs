@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use glovebox_abi::Frame;
 use glovebox_host::InstanceId;
 use glovebox_inspector::diff::{Class, RunCall};
 use glovebox_inspector::replay::Pace;
@@ -23,15 +24,16 @@ pub(super) struct Start {
     instances: Vec<InstanceId>,
     traces: Vec<TraceId>,
     replay: bool,
+    sends: Vec<Frame>,
 }
 
 impl Workbench {
     /// Executes a command; what takes time goes on in the background.
     pub fn execute(&mut self, command: Command) {
         match command {
-            Command::Start { files } => self.start(files),
+            Command::Start { files } => self.start(files, Vec::new()),
             Command::RunExample(example) => match example.files() {
-                Some(files) => self.start(files),
+                Some(files) => self.start(files, example.sends()),
                 None => self.notices.add(
                     Level::Error,
                     format!("The files of the example \"{}\" are not there", example.title),
@@ -147,12 +149,13 @@ impl Workbench {
     }
 
     /// Loads plugins and opens traces; with both, the traces are replayed into the plugins.
-    fn start(&mut self, files: Vec<PathBuf>) {
+    fn start(&mut self, files: Vec<PathBuf>, sends: Vec<Frame>) {
         let (traces, plugins): (Vec<_>, Vec<_>) = files
             .into_iter()
             .partition(|path| trace::is_trace_or_capture(path));
         let mut start = Start {
             replay: !traces.is_empty() && !plugins.is_empty(),
+            sends,
             ..Start::default()
         };
         for path in plugins {
@@ -395,6 +398,12 @@ impl Workbench {
         let Some(start) = self.start.take_if(|_| ready) else {
             return;
         };
+        if let (Some(target), false) = (start.instances.first().copied(), start.sends.is_empty()) {
+            let host = self.host.clone();
+            self.jobs.start("Sending the frames of the example", move |state| {
+                work::send_all(&host, target, &start.sends, state)
+            });
+        }
         if let (true, [trace, ..]) = (start.replay && !start.instances.is_empty(), &*start.traces) {
             self.replay(
                 ReplayRequest {

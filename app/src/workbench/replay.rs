@@ -14,29 +14,36 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     by_plugin: BTreeMap<Arc<str>, InstanceId>,
-    only: Option<InstanceId>,
+    others: Vec<InstanceId>,
 }
 
 impl Targets {
-    /// Inputs go to the instance of the same plugin id; with a single instance, the inputs of all
-    /// other plugins go there too.
-    pub fn new(host: &Host, instances: &[InstanceId]) -> Targets {
+    /// Inputs go to the instance of the same plugin id. With a single instance, the inputs of all
+    /// other plugins go there too; a plan about none of the instances, such as a capture of
+    /// network traffic, goes to each of them.
+    pub fn new(host: &Host, instances: &[InstanceId], plan: &ReplayPlan) -> Targets {
         let id_of = |instance: &InstanceId| {
             let id = host.plugin(*instance)?.manifest.plugin.id.as_str().into();
             Some((id, *instance))
         };
+        let by_plugin: BTreeMap<_, _> = instances.iter().filter_map(id_of).collect();
+        let foreign = !plan.plugins().iter().any(|plugin| by_plugin.contains_key(plugin));
         Targets {
-            by_plugin: instances.iter().filter_map(id_of).collect(),
-            only: match instances {
-                [only] => Some(*only),
-                _ => None,
+            others: match instances {
+                [_] => instances.to_vec(),
+                _ if foreign => instances.to_vec(),
+                _ => Vec::new(),
             },
+            by_plugin,
         }
     }
 
-    /// The instance that gets the inputs of this plugin.
-    pub fn of(&self, plugin: &str) -> Option<InstanceId> {
-        self.by_plugin.get(plugin).copied().or(self.only)
+    /// The instances that get the inputs of this plugin.
+    pub fn of(&self, plugin: &str) -> &[InstanceId] {
+        match self.by_plugin.get(plugin) {
+            Some(instance) => std::slice::from_ref(instance),
+            None => &self.others,
+        }
     }
 }
 
@@ -130,7 +137,9 @@ pub struct ReplayProgress {
 pub struct ReplaySummary {
     /// Inputs of the plan.
     pub planned: usize,
-    /// Inputs sent.
+    /// Inputs taken from the plan, in order.
+    pub done: usize,
+    /// Calls made: one per input and target.
     pub sent: usize,
     /// Inputs of plugins that are not loaded.
     pub unrouted: usize,
@@ -172,7 +181,7 @@ impl ReplaySummary {
             ));
         }
         if self.cancelled {
-            let left = self.planned - self.sent - self.unrouted;
+            let left = self.planned - self.done;
             text.push_str(&format!("; stopped with {} left", frames(left)));
         }
         text
@@ -221,16 +230,16 @@ pub fn replay(
                 let Some(input) = plan.inputs.get(position) else {
                     break;
                 };
-                match targets.of(&input.plugin) {
-                    None => summary.unrouted += 1,
-                    Some(instance) => {
-                        let reply = host.call(instance, &input.frame);
-                        summary.sent += 1;
-                        *summary.outcomes.entry(reply.outcome.name()).or_default() += 1;
-                    }
+                let targets = targets.of(&input.plugin);
+                summary.unrouted += usize::from(targets.is_empty());
+                for instance in targets {
+                    let reply = host.call(*instance, &input.frame);
+                    summary.sent += 1;
+                    *summary.outcomes.entry(reply.outcome.name()).or_default() += 1;
                 }
+                summary.done += 1;
                 progress(ReplayProgress {
-                    done: summary.sent + summary.unrouted,
+                    done: summary.done,
                     total: summary.planned,
                 });
             }
@@ -252,6 +261,7 @@ mod tests {
         check(
             ReplaySummary {
                 planned: 2,
+                done: 2,
                 sent: 2,
                 outcomes: [("completed", 2)].into(),
                 took: Duration::from_millis(3),
@@ -262,6 +272,7 @@ mod tests {
         check(
             ReplaySummary {
                 planned: 10,
+                done: 4,
                 sent: 3,
                 unrouted: 1,
                 outcomes: [("completed", 2), ("trapped", 1)].into(),

@@ -155,7 +155,7 @@ impl ReplayWork {
         } else {
             request.targets
         };
-        let targets = Targets::new(&self.host, &instances);
+        let targets = Targets::new(&self.host, &instances, &plan);
         anyhow::ensure!(
             self.fanout.start_capture(),
             "a replay is under way; stop it before another one starts"
@@ -243,6 +243,29 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
         frames: reply.frames,
         took,
     }))
+}
+
+/// Sends frames one after the other; says how many completed.
+pub(super) fn send_all(
+    host: &Host,
+    target: InstanceId,
+    frames: &[Frame],
+    state: &JobState,
+) -> Finished {
+    let mut completed = 0;
+    let mut sent = 0;
+    for frame in frames {
+        if state.cancel.load(Ordering::Relaxed) {
+            break;
+        }
+        completed += usize::from(host.call(target, frame).outcome.is_completed());
+        sent += 1;
+        state.progress(sent as u64, frames.len() as u64);
+    }
+    let name = name_of(host, target);
+    Finished::Done(format!(
+        "Sent {sent} frames to {name}, {completed} calls completed"
+    ))
 }
 
 /// Sends the input of a recorded call again and compares the answers.

@@ -71,12 +71,7 @@ fn compare_text(found: &str, operator: Operator, wanted: &str) -> bool {
 }
 
 fn compare_path(json: &Json, path: &[String], operator: Operator, wanted: &str) -> bool {
-    let step = |json, key: &String| match json {
-        &Json::Object(ref entries) => entries.get(key),
-        Json::Array(items) => items.get(key.parse::<usize>().ok()?),
-        _ => None,
-    };
-    let Some(found) = path.iter().try_fold(json, step) else {
+    let Some(found) = path.iter().try_fold(json, |json, key| step(json, key)) else {
         return false;
     };
     match found {
@@ -88,6 +83,14 @@ fn compare_path(json: &Json, path: &[String], operator: Operator, wanted: &str) 
             }
         }
         other => compare_text(&other.to_string(), operator, wanted),
+    }
+}
+
+fn step<'a>(json: &'a Json, key: &str) -> Option<&'a Json> {
+    match json {
+        Json::Object(entries) => entries.get(key),
+        Json::Array(items) => items.get(key.parse::<usize>().ok()?),
+        _ => None,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use glovebox_abi::cbor::Value;
-use glovebox_abi::{Frame, Header, Kind, ServiceError};
-use glovebox_events::{CallId, Event};
+use glovebox_abi::{Frame, Header, Kind};
+use glovebox_events::Event;
 use serde_json::{Map, Value as Json};
 
 use super::{Format, ImportError, ImportReport};

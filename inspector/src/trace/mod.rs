@@ -2,7 +2,7 @@
 //! of its writer.
 //!
 //! [`Recorder`] is the sink that writes while plugins run, [`TraceWriter`] its synchronous core,
-//! [`TraceReader`] yields the events again. [`info`], [`check`] and [`recover`] are the verbs of
+//! [`TraceReader`] yields the events again. [`info`], [`check`], [`recover`] and [`select`] are the verbs of
 //! the command line.
 //!
 //! # Format, version 1
@@ -42,6 +42,7 @@ mod recorder;
 mod repair;
 #[cfg(test)]
 pub(crate) mod sample;
+mod select;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;
@@ -51,6 +52,7 @@ pub use error::TraceError;
 pub use reader::{TraceInfo, TraceReader, info};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
+pub use select::{SelectReport, select};
 pub use writer::{PluginRecord, TraceWriter};
 
 /// The format this version writes, and the newest it reads.

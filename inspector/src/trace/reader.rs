@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -94,7 +94,8 @@ pub struct TraceReader {
     ready: VecDeque<Result<Event, TraceError>>,
     events_channel: u16,
     about: About,
-    last_plugin: Option<Arc<str>>,
+    /// Plugins whose ids events share.
+    ids: HashSet<Arc<str>>,
     ended: bool,
 }
 
@@ -132,7 +133,7 @@ impl TraceReader {
             ready: VecDeque::new(),
             events_channel: EVENTS_CHANNEL,
             about: About::default(),
-            last_plugin: None,
+            ids: HashSet::new(),
             ended: false,
         };
         // The header and the metadata about the format come first.
@@ -342,11 +343,14 @@ impl TraceReader {
             Some(bytes) => Part::decode(envelope.what.follows(), &bytes)?,
             None => Part::Nothing,
         };
-        let id = match &self.last_plugin {
-            Some(id) if **id == *envelope.plugin => id.clone(),
-            _ => Arc::from(&*envelope.plugin),
+        let id = match self.ids.get(&*envelope.plugin) {
+            Some(id) => id.clone(),
+            None => {
+                let id: Arc<str> = (*envelope.plugin).into();
+                self.ids.insert(id.clone());
+                id
+            }
         };
-        self.last_plugin = Some(id.clone());
         let event = envelope.join(id, part)?;
         match &event.what {
             What::Loaded {

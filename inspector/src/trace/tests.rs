@@ -414,3 +414,32 @@ fn recorders_lose_nothing_uncounted() {
     check(1, 256 << 20);
     check(65_536, 500);
 }
+
+#[test]
+fn selections_hold_whole_calls() {
+    fn check(filter: &str, calls: u64, events: u64) {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+        for event in sample::events() {
+            writer.write(&event).expect("there is space");
+        }
+        writer.finish().expect("there is space");
+        let out = folder.path().join("out.mcap");
+        let filter = filter.parse().expect(filter);
+        let report = select(&path, &filter, &out).expect("it is a trace");
+        assert_eq!(
+            (report.calls, report.skipped),
+            (calls, 2 - calls),
+            "{filter:?}"
+        );
+        assert_eq!(report.events, events, "{filter:?}");
+        let (found, damage) = read(&out).expect("it was written");
+        assert_eq!((found.len() as u64, damage.len()), (events, 0));
+        assert!(is_subsequence(&found, &sample::events()));
+    }
+    check("", 2, 17);
+    check("kind:data", 1, 12);
+    check("status:limit-exceeded", 1, 13);
+    check("nowhere", 0, 8);
+}

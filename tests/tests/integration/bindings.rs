@@ -3,7 +3,7 @@
 use glovebox_abi::{Frame, Header, Kind, Manifest, Plugin};
 use glovebox_events::{Binding, What};
 use glovebox_host::{InstanceId, LoadRequest};
-use glovebox_tests::{Bench, root, sample};
+use glovebox_tests::{Bench, native_sample, root, sample};
 
 /// Loads a sample through every binding that exists for it. Only one sample can be linked into this
 /// binary for the core tier: every plugin defines the symbol of the native table.
@@ -17,7 +17,7 @@ fn each_binding(
     let mut requests = vec![
         (Binding::Component, LoadRequest::path(sample(&format!("{name}.wasm")))),
         (Binding::FrameAbi, LoadRequest::path(sample(&format!("{name}.frame-abi.wasm")))),
-        (Binding::Native, LoadRequest::path(native(name)).trust_native(true)),
+        (Binding::Native, LoadRequest::path(native_sample(name)).trust_native(true)),
     ];
     if let Some(make) = make {
         requests.push((Binding::Core, LoadRequest::core(manifest, make)));
@@ -30,18 +30,6 @@ fn each_binding(
         assert_eq!(status.manifest.plugin.id, name, "{expected}: the manifest is found");
         check(&bench, id, expected);
     }
-}
-
-/// The shared library of a sample, which cargo builds beside this test.
-fn native(name: &str) -> std::path::PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let file =
-        format!("{}glovebox_{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    [folder.join("deps").join(&file), folder.join(&file)]
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| panic!("{file} is not in {}; build the workspace", folder.display()))
 }
 
 #[test]

@@ -1,0 +1,344 @@
+//! The window as a whole: looks at the workbench, paints it, does what was asked for.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use egui_notify::{Anchor, Toasts};
+use parking_lot::Mutex;
+
+use super::action::Actions;
+use super::capture::{Capture, Report, report_of};
+use super::commands::{Situation, pressed};
+use super::dialogs::Dialogs;
+use super::overlays::Overlay;
+use super::panels::frames;
+use super::session::Session;
+use super::shell::{Pulse, Shell};
+use super::state::ViewState;
+use super::theme;
+use crate::workbench::{Level, Source, ViewCtx, Workbench};
+
+/// A pause between two painted frames that counts as doing nothing.
+const IDLE: Duration = Duration::from_millis(300);
+/// How long after the last change the session is saved.
+const SAVE_AFTER: Duration = Duration::from_secs(2);
+
+/// The window.
+pub struct App {
+    pub(super) workbench: Workbench,
+    pub(super) state: ViewState,
+    pub(super) shell: Shell,
+    pub(super) overlay: Overlay,
+    pub(super) dialogs: Dialogs,
+    pub(super) session: Session,
+    keeper: Keeper,
+    toasts: Toasts,
+    toasted: u64,
+    capture: Option<Capture>,
+    clock: Clock,
+}
+
+/// Writes the session when it changed.
+#[derive(Debug, Default)]
+struct Keeper {
+    path: Option<PathBuf>,
+    saved: Option<Session>,
+    changed: Option<Instant>,
+}
+
+/// When frames were painted.
+#[derive(Debug)]
+struct Clock {
+    program_started: Instant,
+    startup: Option<Duration>,
+    painted: u64,
+    slowest: Duration,
+    recent: VecDeque<Instant>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// A window over a workbench that remembers nothing and writes nothing.
+    pub fn new(workbench: Workbench, ctx: &egui::Context) -> App {
+        App::with_session(workbench, ctx, Session::default(), None)
+    }
+
+    /// A window with the session of the last time, to be saved at `path`.
+    pub fn with_session(workbench: Workbench, ctx: &egui::Context, session: Session, path: Option<PathBuf>) -> App {
+        theme::install(ctx, session.theme);
+        ctx.set_zoom_factor(session.zoom);
+        ctx.options_mut(|options| options.zoom_with_keyboard = false);
+        let waker = ctx.clone();
+        workbench.connect(move || waker.request_repaint());
+        App {
+            workbench,
+            state: ViewState::default(),
+            shell: Shell::new(&session),
+            overlay: Overlay::None,
+            dialogs: Dialogs::default(),
+            keeper: Keeper {
+                path,
+                saved: Some(session.clone()),
+                changed: None,
+            },
+            session,
+            toasts: Toasts::default()
+                .with_anchor(Anchor::BottomRight)
+                .with_margin(egui::vec2(16.0, 40.0)),
+            toasted: 0,
+            capture: None,
+            clock: Clock {
+                program_started: Instant::now(),
+                startup: None,
+                painted: 0,
+                slowest: Duration::ZERO,
+                recent: VecDeque::new(),
+            },
+        }
+    }
+
+    /// Measures the startup from this moment.
+    #[must_use]
+    pub fn started_at(mut self, moment: Instant) -> App {
+        self.clock.program_started = moment;
+        self
+    }
+
+    /// Takes a picture and writes a report once everything is settled, then closes.
+    pub fn capture(&mut self, screenshot: Option<PathBuf>, report: Option<PathBuf>, outcome: Arc<Mutex<Option<Result<(), String>>>>) {
+        self.capture = Some(Capture::new(screenshot, report, outcome));
+    }
+
+    /// The read-only view of the workbench.
+    pub fn view(&self) -> ViewCtx<'_> {
+        self.workbench.view()
+    }
+
+    /// The workbench, for whoever drives the window.
+    pub fn workbench_mut(&mut self) -> &mut Workbench {
+        &mut self.workbench
+    }
+
+    /// Brings a panel to the front.
+    pub fn show_panel(&mut self, id: super::panels::PanelId) {
+        self.shell.show_panel(id);
+    }
+
+    /// What the window drew so far.
+    pub fn report(&self) -> Report {
+        let frames = &self.state.panels.frames;
+        Report {
+            rows: frames.list.len(),
+            frames_shown: frames.painted,
+            panels_drawn: self.shell.drawn.iter().map(|title| (*title).to_owned()).collect(),
+            frames_painted: self.clock.painted,
+            slowest_frame_ms: self.clock.slowest.as_secs_f64() * 1e3,
+            startup_ms: self.clock.startup.unwrap_or_default().as_secs_f64() * 1e3,
+            ..report_of(self.view())
+        }
+    }
+
+    /// Takes in what happened and paints the window; all of a frame but the desktop's part.
+    pub fn ui(&mut self, ui: &mut egui::Ui) {
+        let started = Instant::now();
+        let ctx = ui.ctx().clone();
+        let mut actions = Actions::default();
+        self.take_in(&ctx);
+        let now = self.situation();
+        if self.overlay.is_none() {
+            pressed(&ctx, &now).into_iter().for_each(|verb| actions.run(verb));
+        }
+        self.escape(&ctx, &mut actions);
+        self.take_in_files(&ctx);
+        let pulse = self.pulse(&ctx);
+        let view = self.workbench.view();
+        self.shell.show(ui, view, &mut self.state, &self.session, &now, pulse, &mut actions);
+        self.overlay.show(ui, view, self.state.selection.source, &now, &mut actions);
+        self.toasts.show(&ctx);
+        for action in actions.take() {
+            self.perform(&ctx, action);
+            ctx.request_repaint();
+        }
+        self.keep_session(&ctx);
+        self.clock.painted += 1;
+        self.clock.startup.get_or_insert_with(|| self.clock.program_started.elapsed());
+        self.clock.slowest = self.clock.slowest.max(started.elapsed());
+        if let Some(mut capture) = self.capture.take() {
+            let busy = self.view().is_busy() || self.state.panels.frames.list.more();
+            capture.go_on(&ctx, self.view(), busy, || self.report());
+            self.capture = Some(capture);
+        }
+    }
+
+    /// Reads the workbench, briefly.
+    fn take_in(&mut self, ctx: &egui::Context) {
+        let again = self.workbench.look();
+        if let Some(again) = again {
+            ctx.request_repaint_after(again);
+        }
+        if let Source::Trace(id) = self.state.selection.source
+            && self.view().trace(id).is_none()
+        {
+            self.state.selection.source = Source::Live;
+        }
+        let view = self.workbench.view();
+        let source = self.state.selection.source;
+        let more = self.state.overview.refresh(view, source);
+        let more = frames::refresh(view, &mut self.state) || more;
+        if more {
+            ctx.request_repaint();
+        }
+        self.select_something();
+        self.toast_notices();
+        self.take_in_dialogs(ctx);
+    }
+
+    /// After a load or a replay the first frame of interest is selected, so that the inspector
+    /// is not empty.
+    fn select_something(&mut self) {
+        let source = self.state.selection.source;
+        let has_row = self.state.selection.row.is_some_and(|row| row.source == source);
+        if has_row || self.view().is_busy() {
+            return;
+        }
+        let digest = &self.state.overview.digest;
+        let failing = digest.failures.front().copied();
+        let list = &self.state.panels.frames.list;
+        let first = self.view().read(source, |store| list.row(0, store).map(|row| row.id));
+        if let Some(row) = failing.or(first.flatten()) {
+            self.state.selection.select(crate::workbench::RowRef { source, row });
+        }
+    }
+
+    fn toast_notices(&mut self) {
+        let fresh: Vec<_> = self
+            .view()
+            .notices()
+            .iter()
+            .filter(|notice| notice.number >= self.toasted)
+            .map(|notice| (notice.number, notice.level, notice.text.clone()))
+            .collect();
+        // A picture shows the window, not what passes over it.
+        let quiet = self.capture.is_some();
+        for (number, level, text) in fresh {
+            self.toasted = number + 1;
+            if quiet {
+                continue;
+            }
+            let text = shorten(&text);
+            let (toast, seconds) = match level {
+                Level::Info => (self.toasts.info(text), 3),
+                Level::Success => (self.toasts.success(text), 3),
+                Level::Warning => (self.toasts.warning(text), 6),
+                Level::Error => (self.toasts.error(text), 8),
+            };
+            toast.duration(Duration::from_secs(seconds)).show_progress_bar(false);
+        }
+    }
+
+    /// What commands depend on.
+    pub(super) fn situation(&self) -> Situation {
+        let view = self.view();
+        let selection = &self.state.selection;
+        let plugin = selection.plugin(view).and_then(|id| view.plugin(id));
+        let shown = match selection.source {
+            Source::Live => None,
+            Source::Trace(id) => view.trace(id),
+        };
+        Situation {
+            plugin: plugin.is_some(),
+            can_roll_back: plugin.is_some_and(|plugin| plugin.can_roll_back),
+            trace: shown.is_some() || view.baseline().is_some(),
+            trace_shown: shown.is_some(),
+            baseline: view.baseline().is_some(),
+            row: selection.row.is_some(),
+            rows: !self.state.panels.frames.list.is_empty(),
+            filter: self.state.query.is_set(),
+            replay: view.replay().is_some(),
+            busy: view.is_busy(),
+            can_send: plugin.is_some() && self.state.panels.compose.can_send(),
+            can_go_back: selection.can_go_back(),
+            can_go_forward: selection.can_go_forward(),
+        }
+    }
+
+    /// How fast frames are painted; asks for one more frame to notice that nothing happens.
+    fn pulse(&mut self, ctx: &egui::Context) -> Pulse {
+        let now = Instant::now();
+        let pause = self.clock.recent.back().map(|last| now - *last);
+        self.clock.recent.push_back(now);
+        while self.clock.recent.front().is_some_and(|first| now - *first > Duration::from_secs(1)) {
+            self.clock.recent.pop_front();
+        }
+        if pause.is_none_or(|pause| pause >= IDLE) {
+            return Pulse::Idle;
+        }
+        ctx.request_repaint_after(IDLE + Duration::from_millis(20));
+        Pulse::Fps(self.clock.recent.len())
+    }
+
+    fn keep_session(&mut self, ctx: &egui::Context) {
+        if self.keeper.path.is_none() {
+            return;
+        }
+        self.session.layout = self.shell.layout;
+        self.session.centre = Some(self.shell.centre.clone());
+        self.session.zoom = ctx.zoom_factor();
+        if self.keeper.saved.as_ref() == Some(&self.session) {
+            self.keeper.changed = None;
+            return;
+        }
+        let changed = *self.keeper.changed.get_or_insert_with(Instant::now);
+        match SAVE_AFTER.checked_sub(changed.elapsed()) {
+            Some(rest) => ctx.request_repaint_after(rest),
+            None => self.save_session(),
+        }
+    }
+
+    fn save_session(&mut self) {
+        let Some(path) = self.keeper.path.clone() else {
+            return;
+        };
+        self.keeper.changed = None;
+        self.keeper.saved = Some(self.session.clone());
+        let session = self.session.clone();
+        let thread = std::thread::Builder::new().name("glovebox session".to_owned());
+        let spawned = thread.spawn(move || {
+            if let Err(error) = session.write(&path) {
+                tracing::warn!("the session was not saved: {error:#}");
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::warn!("the session was not saved: {error}");
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        App::ui(self, ui);
+    }
+
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        let changed = self.keeper.saved.as_ref() != Some(&self.session);
+        if let (Some(path), true) = (&self.keeper.path, changed)
+            && let Err(error) = self.session.write(path)
+        {
+            tracing::warn!("the session was not saved: {error:#}");
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(160) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}

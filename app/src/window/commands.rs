@@ -1,0 +1,360 @@
+//! The one table of everything a person can ask for. Menus, palette, toolbar, keys, the key sheet
+//! and tests read it.
+
+use egui::{Key, KeyboardShortcut, Modifiers};
+use egui_material_icons::MaterialIcon;
+use egui_material_icons::icons as icon;
+
+use super::panels::{DrawerTab, PanelId};
+
+/// What a person can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    OpenPlugin,
+    OpenTrace,
+    OpenPath,
+    SaveTrace,
+    CloseTrace,
+    Quit,
+    CopyRow,
+    FocusFilter,
+    ClearFilter,
+    ClearLive,
+    Palette,
+    GoTo,
+    ShowPanel(PanelId),
+    ShowDrawer(DrawerTab),
+    ToggleLeft,
+    ToggleRight,
+    ToggleTimeline,
+    ToggleDrawer,
+    WorkspaceDebug,
+    WorkspaceCompare,
+    WorkspaceDemo,
+    SwitchTheme,
+    ZoomIn,
+    ZoomOut,
+    ZoomReset,
+    Reload,
+    ReloadCold,
+    RollBack,
+    ToggleWatch,
+    ToggleStrict,
+    Unload,
+    Loop,
+    ToggleRecording,
+    Replay,
+    ReplayOriginal,
+    PauseReplay,
+    Step,
+    Stop,
+    ReplayRow,
+    EditRow,
+    ResendAndDiff,
+    Send,
+    Pin,
+    FirstRow,
+    FollowTail,
+    NextRow,
+    PreviousRow,
+    NextInCall,
+    PreviousInCall,
+    SelectionBack,
+    SelectionForward,
+    Keys,
+    Welcome,
+}
+
+/// The menus, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Menu {
+    File,
+    Edit,
+    View,
+    Plugin,
+    Record,
+    Run,
+    Help,
+}
+
+impl Menu {
+    /// All menus with their names.
+    pub const ALL: [(Menu, &'static str); 7] = [
+        (Menu::File, "File"),
+        (Menu::Edit, "Edit"),
+        (Menu::View, "View"),
+        (Menu::Plugin, "Plugin"),
+        (Menu::Record, "Record"),
+        (Menu::Run, "Run"),
+        (Menu::Help, "Help"),
+    ];
+}
+
+/// What is there and what goes on, as far as commands depend on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Situation {
+    /// A plugin is loaded.
+    pub plugin: bool,
+    /// The chosen plugin has a generation to go back to.
+    pub can_roll_back: bool,
+    /// A trace is open that can be replayed.
+    pub trace: bool,
+    /// The frames of a trace are shown.
+    pub trace_shown: bool,
+    /// A trace is pinned.
+    pub baseline: bool,
+    /// A frame is selected.
+    pub row: bool,
+    /// The list has frames.
+    pub rows: bool,
+    /// A filter or a time range is set.
+    pub filter: bool,
+    /// A replay is under way.
+    pub replay: bool,
+    /// Any work is under way.
+    pub busy: bool,
+    /// What is composed can be sent.
+    pub can_send: bool,
+    /// There was a selection before this one.
+    pub can_go_back: bool,
+    /// There was a selection after this one.
+    pub can_go_forward: bool,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// What it does.
+    pub verb: Verb,
+    /// Where it stands.
+    pub menu: Menu,
+    /// What it is called; `…` if it asks for more.
+    pub name: &'static str,
+    /// What it does, in one phrase.
+    pub tooltip: &'static str,
+    /// Its picture.
+    pub icon: MaterialIcon,
+    /// Keys; the first one is shown.
+    pub keys: &'static [KeyboardShortcut],
+    /// Whether it can be done now.
+    pub enabled: fn(&Situation) -> bool,
+    /// True if a line is drawn above it in its menu.
+    pub starts_group: bool,
+}
+
+impl Entry {
+    /// The first shortcut as text, e.g. `Ctrl+K`.
+    pub fn shortcut(&self) -> Option<String> {
+        self.keys.first().map(show_keys)
+    }
+}
+
+/// A shortcut as text.
+pub fn show_keys(keys: &KeyboardShortcut) -> String {
+    let mut text = String::new();
+    if keys.modifiers.command || keys.modifiers.ctrl {
+        text.push_str(if cfg!(target_os = "macos") { "Cmd+" } else { "Ctrl+" });
+    }
+    if keys.modifiers.alt {
+        text.push_str("Alt+");
+    }
+    if keys.modifiers.shift {
+        text.push_str("Shift+");
+    }
+    text.push_str(match keys.logical_key {
+        Key::Slash => "/",
+        Key::Period => ".",
+        Key::Comma => ",",
+        Key::Questionmark => "?",
+        Key::Plus => "+",
+        Key::Minus => "-",
+        key => key.name(),
+    });
+    text
+}
+
+const fn bare(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
+}
+
+const fn ctrl(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+const fn ctrl_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
+}
+
+const fn ctrl_alt(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::ALT), key)
+}
+
+const fn alt(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::ALT, key)
+}
+
+const fn shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::SHIFT, key)
+}
+
+fn always(_: &Situation) -> bool {
+    true
+}
+
+macro_rules! table {
+    ($( $(#$line:ident)? $menu:ident: $verb:expr, $name:literal, $tooltip:literal, $icon:ident,
+        [$($key:expr),*], $enabled:expr; )+) => {
+        &[$(Entry {
+            verb: $verb,
+            menu: Menu::$menu,
+            name: $name,
+            tooltip: $tooltip,
+            icon: icon::$icon,
+            keys: const { &[$($key),*] },
+            enabled: $enabled,
+            starts_group: table!(@line $($line)?),
+        }),+]
+    };
+    (@line) => { false };
+    (@line line) => { true };
+}
+
+/// Everything a person can ask for, in the order of the menus.
+pub const TABLE: &[Entry] = table! {
+    File: Verb::OpenPlugin, "Open plugin…", "Load an artifact or a plugin.toml", ICON_EXTENSION, [ctrl(Key::O)], always;
+    File: Verb::OpenTrace, "Open trace…", "Open a trace, or import a capture", ICON_FOLDER_OPEN, [ctrl_shift(Key::O)], always;
+    File: Verb::OpenPath, "Open by path…", "Type the path of a plugin or a trace", ICON_KEYBOARD, [ctrl(Key::L)], always;
+    #line File: Verb::SaveTrace, "Save trace…", "Write the trace that is shown to another file", ICON_SAVE, [ctrl(Key::S)], |now| now.trace_shown;
+    File: Verb::CloseTrace, "Close trace", "Forget the trace that is shown; its file stays", ICON_CLOSE, [ctrl(Key::W)], |now| now.trace_shown;
+    #line File: Verb::Quit, "Quit", "Close the window", ICON_LOGOUT, [ctrl(Key::Q)], always;
+
+    Edit: Verb::CopyRow, "Copy payload", "Copy the payload of the selected frame", ICON_CONTENT_COPY, [ctrl_shift(Key::C)], |now| now.row;
+    #line Edit: Verb::FocusFilter, "Filter frames", "Type a condition that frames must fulfil", ICON_FILTER_ALT, [ctrl(Key::F), bare(Key::Slash)], always;
+    Edit: Verb::ClearFilter, "Clear filter", "Show all frames again, keeping the selection", ICON_CLOSE, [], |now| now.filter;
+    Edit: Verb::SelectionBack, "Selection back", "Go to what was selected before", ICON_ARROW_BACK, [alt(Key::ArrowLeft)], |now| now.can_go_back;
+    Edit: Verb::SelectionForward, "Selection forward", "Go to what was selected next", ICON_ARROW_FORWARD, [alt(Key::ArrowRight)], |now| now.can_go_forward;
+    #line Edit: Verb::NextRow, "Next frame", "Select the frame below", ICON_EXPAND_MORE, [bare(Key::ArrowDown), bare(Key::J)], |now| now.rows;
+    Edit: Verb::PreviousRow, "Previous frame", "Select the frame above", ICON_EXPAND_MORE, [bare(Key::ArrowUp), bare(Key::K)], |now| now.rows;
+    Edit: Verb::NextInCall, "Next frame of the call", "Select the next frame of the same call", ICON_CHEVRON_RIGHT, [bare(Key::Period)], |now| now.row;
+    Edit: Verb::PreviousInCall, "Previous frame of the call", "Select the previous frame of the same call", ICON_CHEVRON_RIGHT, [bare(Key::Comma)], |now| now.row;
+    Edit: Verb::FirstRow, "First frame", "Go to the oldest frame", ICON_LIST_ALT, [bare(Key::Home)], |now| now.rows;
+    Edit: Verb::FollowTail, "Follow the newest frame", "Keep the newest frame in view", ICON_VERTICAL_ALIGN_BOTTOM, [bare(Key::End)], always;
+
+    View: Verb::Palette, "Search or run a command…", "Find any command by name", ICON_SEARCH, [ctrl(Key::K), ctrl_shift(Key::P)], always;
+    View: Verb::GoTo, "Go to…", "Find a plugin, a trace or a frame", ICON_SEARCH, [ctrl(Key::P)], always;
+    #line View: Verb::ShowPanel(PanelId::Frames), "Frames", "Show the list of frames", ICON_TABLE_ROWS, [ctrl(Key::Num1)], always;
+    View: Verb::ShowPanel(PanelId::Diff), "Diff", "Show what is different between two runs", ICON_DIFFERENCE, [ctrl(Key::Num2), bare(Key::D)], always;
+    View: Verb::ShowPanel(PanelId::Metrics), "Metrics", "Show figures per plugin", ICON_MONITORING, [ctrl(Key::Num3)], always;
+    View: Verb::ShowPanel(PanelId::Compose), "Compose", "Write and send a frame", ICON_EDIT, [ctrl(Key::Num4)], always;
+    View: Verb::ShowPanel(PanelId::Policy), "Policy", "Show what a plugin may do", ICON_SHIELD, [ctrl(Key::Num5)], always;
+    View: Verb::ShowPanel(PanelId::Reload), "Reload", "Show the generations of a plugin", ICON_AUTORENEW, [ctrl(Key::Num6)], always;
+    #line View: Verb::ToggleLeft, "Plugins and traces", "Show or hide the left side", ICON_DOCK_TO_LEFT, [ctrl(Key::B)], always;
+    View: Verb::ToggleRight, "Inspector", "Show or hide the right side", ICON_DOCK_TO_RIGHT, [ctrl_alt(Key::B)], always;
+    View: Verb::ToggleTimeline, "Timeline", "Show or hide the timeline", ICON_TIMELINE, [ctrl(Key::T)], always;
+    View: Verb::ToggleDrawer, "Drawer", "Show or hide log, problems and denials", ICON_DOCK_TO_BOTTOM, [ctrl(Key::J)], always;
+    View: Verb::ShowDrawer(DrawerTab::Log), "Log", "Show what plugins wrote", ICON_TERMINAL, [], always;
+    View: Verb::ShowDrawer(DrawerTab::Problems), "Problems", "Show what went wrong", ICON_ERROR, [], always;
+    View: Verb::ShowDrawer(DrawerTab::Denied), "Denied", "Show host calls that were denied", ICON_BLOCK, [], always;
+    View: Verb::ShowDrawer(DrawerTab::Reloads), "Reload history", "Show every reload of every plugin", ICON_HISTORY, [], always;
+    #line View: Verb::WorkspaceDebug, "Workspace: debug", "Frames, inspector, timeline and drawer", ICON_BUG_REPORT, [ctrl_alt(Key::Num1)], always;
+    View: Verb::WorkspaceCompare, "Workspace: compare", "Frames and diff side by side", ICON_COMPARE, [ctrl_alt(Key::Num2)], always;
+    View: Verb::WorkspaceDemo, "Workspace: demo", "Larger, without bytes and drawer", ICON_VISIBILITY, [ctrl_alt(Key::Num3)], always;
+    #line View: Verb::SwitchTheme, "Switch between dark and light", "Use the other theme", ICON_CONTRAST, [], always;
+    View: Verb::ZoomIn, "Zoom in", "Make everything larger", ICON_ZOOM_IN, [ctrl(Key::Plus), ctrl(Key::Equals)], always;
+    View: Verb::ZoomOut, "Zoom out", "Make everything smaller", ICON_ZOOM_OUT, [ctrl(Key::Minus)], always;
+    View: Verb::ZoomReset, "Original size", "Undo zooming", ICON_SEARCH, [ctrl(Key::Num0)], always;
+
+    Plugin: Verb::Reload, "Reload", "Put the artifact on disk in place, carrying the state over", ICON_REFRESH, [ctrl(Key::R)], |now| now.plugin;
+    Plugin: Verb::ReloadCold, "Reload cold", "Put the artifact on disk in place, without state", ICON_RESTART_ALT, [ctrl_shift(Key::R)], |now| now.plugin;
+    Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back;
+    Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin;
+    Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay;
+    #line Plugin: Verb::ToggleStrict, "Strict policy", "Grant only log, metric and config unless allowed one by one", ICON_POLICY, [], always;
+    Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin;
+
+    Record: Verb::ToggleRecording, "Record", "Start or finish writing a trace file", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;
+    Record: Verb::Pin, "Pin as baseline", "Compare later runs with the trace that is shown", ICON_PUSH_PIN, [bare(Key::P)], |now| now.trace_shown;
+    Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always;
+
+    Run: Verb::Replay, "Replay", "Send the inputs of the trace again, as fast as possible", ICON_PLAY_ARROW, [bare(Key::F5)], |now| now.trace && now.plugin && !now.replay;
+    Run: Verb::ReplayOriginal, "Replay as recorded", "Send the inputs of the trace again, at their own pace", ICON_REPLAY, [shift(Key::F5)], |now| now.trace && now.plugin && !now.replay;
+    Run: Verb::PauseReplay, "Pause or go on", "Hold the replay", ICON_PAUSE, [bare(Key::Space)], |now| now.replay;
+    Run: Verb::Step, "Step", "Let one input of the trace through", ICON_SKIP_NEXT, [bare(Key::F10)], |now| now.replay || (now.trace && now.plugin);
+    Run: Verb::Stop, "Stop", "End all work that is under way", ICON_STOP, [ctrl(Key::Period)], |now| now.busy;
+    #line Run: Verb::ReplayRow, "Send selected again", "Send the input of the selected call again", ICON_REPLAY, [bare(Key::R)], |now| now.row && now.plugin;
+    Run: Verb::EditRow, "Edit and send…", "Put the selected frame into the composer", ICON_EDIT, [bare(Key::E)], |now| now.row;
+    Run: Verb::ResendAndDiff, "Send selected again and compare", "Show how the answer differs from the recorded one", ICON_DIFFERENCE, [], |now| now.row && now.plugin;
+    Run: Verb::Send, "Send", "Send what is composed", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send;
+
+    Help: Verb::Keys, "Keys", "Show every key", ICON_KEYBOARD, [bare(Key::F1), shift(Key::Slash), bare(Key::Questionmark)], always;
+    Help: Verb::Welcome, "Welcome", "Show the first screen with its examples", ICON_INFO, [], always;
+};
+
+/// The line of a verb.
+///
+/// # Panics
+///
+/// Never: a test checks that every verb that is used has a line.
+pub fn entry(verb: Verb) -> &'static Entry {
+    TABLE
+        .iter()
+        .find(|entry| entry.verb == verb)
+        .unwrap_or(&TABLE[0])
+}
+
+/// The verbs whose keys were pressed; keys without Ctrl or Alt count only if nothing is typed.
+pub fn pressed(ctx: &egui::Context, now: &Situation) -> Vec<Verb> {
+    let typing = ctx.text_edit_focused();
+    let mut keys: Vec<_> = TABLE
+        .iter()
+        .filter(|entry| (entry.enabled)(now))
+        .flat_map(|entry| entry.keys.iter().map(|keys| (*keys, entry.verb)))
+        .filter(|(keys, _)| !typing || !is_plain(keys))
+        .collect();
+    // The most modifiers first: egui lets Ctrl+R match Ctrl+Shift+R, too.
+    keys.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys.modifiers)));
+    ctx.input_mut(|input| {
+        let pressed = keys.iter().filter(|(keys, _)| input.consume_shortcut(keys));
+        pressed.map(|(_, verb)| *verb).collect()
+    })
+}
+
+/// True for keys that type something, or move in a text.
+fn is_plain(keys: &KeyboardShortcut) -> bool {
+    let function = matches!(keys.logical_key, Key::F1 | Key::F5 | Key::F10);
+    !keys.modifiers.command && !keys.modifiers.alt && !function
+}
+
+fn count(modifiers: Modifiers) -> u32 {
+    u32::from(modifiers.command) + u32::from(modifiers.shift) + u32::from(modifiers.alt)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_key_and_no_name_means_two_things() {
+        let mut keys = HashSet::new();
+        let mut names = HashSet::new();
+        let mut verbs = HashSet::new();
+        for entry in TABLE {
+            assert!(verbs.insert(entry.verb), "{:?} stands there twice", entry.verb);
+            assert!(names.insert(entry.name), "{} stands there twice", entry.name);
+            assert!(!entry.tooltip.ends_with('.'), "{}", entry.tooltip);
+            for shortcut in entry.keys {
+                let shown = show_keys(shortcut);
+                assert!(keys.insert(shown.clone()), "{shown} means two things");
+            }
+        }
+    }
+
+    #[test]
+    fn every_menu_has_entries() {
+        for (menu, name) in Menu::ALL {
+            assert!(TABLE.iter().any(|entry| entry.menu == menu), "{name} is empty");
+        }
+    }
+}

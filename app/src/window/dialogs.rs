@@ -1,0 +1,104 @@
+//! Open and save dialogs of the desktop, each on a thread of its own.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use crate::workbench::TraceId;
+
+/// A dialog that ends sooner was never shown: no person is that quick.
+const NEVER_SHOWN: Duration = Duration::from_millis(250);
+
+/// What a dialog is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To load a plugin.
+    Plugin,
+    /// To open a trace.
+    Trace,
+    /// To save a trace.
+    Save(TraceId),
+}
+
+/// What a person chose.
+#[derive(Debug)]
+pub enum Chosen {
+    /// A file, and what for.
+    File(Purpose, PathBuf),
+    /// Nothing.
+    Nothing,
+    /// The desktop has no dialog to show.
+    NoDialog(Purpose),
+}
+
+/// The dialogs that are open.
+#[derive(Debug)]
+pub struct Dialogs {
+    sender: SyncSender<Chosen>,
+    receiver: Receiver<Chosen>,
+    open: usize,
+}
+
+impl Default for Dialogs {
+    fn default() -> Self {
+        let (sender, receiver) = sync_channel(8);
+        Dialogs {
+            sender,
+            receiver,
+            open: 0,
+        }
+    }
+}
+
+impl Dialogs {
+    /// Opens a dialog.
+    pub fn open(&mut self, ctx: &egui::Context, purpose: Purpose, name: &str) {
+        if self.open > 0 {
+            return;
+        }
+        let sender = self.sender.clone();
+        let ctx = ctx.clone();
+        let name = name.to_owned();
+        let thread = std::thread::Builder::new().name("glovebox dialog".to_owned());
+        let spawned = thread.spawn(move || {
+            let started = Instant::now();
+            let chosen = match ask(purpose, &name) {
+                Some(path) => Chosen::File(purpose, path),
+                None if started.elapsed() < NEVER_SHOWN => Chosen::NoDialog(purpose),
+                None => Chosen::Nothing,
+            };
+            // The window is gone if nobody listens.
+            let _ = sender.send(chosen);
+            ctx.request_repaint();
+        });
+        self.open += usize::from(spawned.is_ok());
+    }
+
+    /// What was chosen since the last time.
+    pub fn chosen(&mut self) -> Option<Chosen> {
+        let chosen = self.receiver.try_recv().ok()?;
+        self.open = self.open.saturating_sub(1);
+        Some(chosen)
+    }
+}
+
+fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
+    let dialog = rfd::FileDialog::new();
+    match purpose {
+        Purpose::Plugin => dialog
+            .set_title("Open plugin")
+            .add_filter("Plugins", &["wasm", "wat", "toml", "so", "dylib", "dll"])
+            .add_filter("All files", &["*"])
+            .pick_file(),
+        Purpose::Trace => dialog
+            .set_title("Open trace")
+            .add_filter("Traces and captures", &["mcap", "partial", "pcap", "pcapng", "ndjson", "jsonl"])
+            .add_filter("All files", &["*"])
+            .pick_file(),
+        Purpose::Save(_) => dialog
+            .set_title("Save trace")
+            .set_file_name(name)
+            .add_filter("Traces", &["mcap"])
+            .save_file(),
+    }
+}

@@ -1,0 +1,381 @@
+//! Does what was asked for while the window was painted.
+
+use std::path::PathBuf;
+
+use glovebox_host::{InstanceId, PolicyMode};
+use glovebox_inspector::replay::Pace;
+use glovebox_inspector::store::{Direction, Row};
+
+use super::action::{Action, Actions, Change};
+use super::app::App;
+use super::commands::Verb;
+use super::dialogs::{Chosen, Purpose};
+use super::overlays::Overlay;
+use super::palette::Palette;
+use super::panels::PanelId;
+use super::theme;
+use crate::workbench::{Command, Level, ReplayRequest, RowRef, SendRequest, Source, TraceId};
+
+impl App {
+    pub(super) fn perform(&mut self, ctx: &egui::Context, action: Action) {
+        match action {
+            Action::Run(verb) => self.run(ctx, verb),
+            Action::Do(command) => self.workbench.execute(command),
+            Action::View(change) => self.change(ctx, change),
+        }
+    }
+
+    fn change(&mut self, ctx: &egui::Context, change: Change) {
+        match change {
+            Change::Show(panel) => self.shell.show_panel(panel),
+            Change::Drawer(tab) => {
+                self.state.panels.drawer.tab = tab;
+                self.shell.layout.drawer = true;
+            }
+            Change::Source(source) => {
+                self.state.selection.source = source;
+                self.state.query.set_range(None);
+                self.shell.show_panel(PanelId::Frames);
+            }
+            Change::Select(row) => {
+                self.state.selection.select(row);
+                self.state.panels.frames.reveal = Some(row.row);
+            }
+            Change::SelectPlugin(plugin) => self.state.selection.select_plugin(plugin),
+            Change::Filter(text) => {
+                self.state.query.set_text(text);
+                self.keep_selection_in_view();
+            }
+            Change::Range(range) => self.state.query.set_range(range),
+            Change::Compose(frame, target) => {
+                self.state.panels.compose.fill(&frame, target);
+                self.shell.show_panel(PanelId::Compose);
+            }
+            Change::OpenFile(path) => {
+                self.session.remember(path.clone());
+                self.shell.welcome = false;
+                self.workbench.execute(Command::Start { files: vec![path] });
+            }
+            Change::Copy(text) => ctx.copy_text(text),
+        }
+    }
+
+    fn run(&mut self, ctx: &egui::Context, verb: Verb) {
+        match verb {
+            Verb::OpenPlugin => self.dialogs.open(ctx, Purpose::Plugin, ""),
+            Verb::OpenTrace => self.dialogs.open(ctx, Purpose::Trace, ""),
+            Verb::OpenPath => self.overlay = Overlay::Path(String::new()),
+            Verb::SaveTrace => {
+                if let Some((id, name)) = self.shown_trace() {
+                    let name = format!("{}.mcap", name.trim_end_matches(".mcap").replace(['/', ' '], "-"));
+                    self.dialogs.open(ctx, Purpose::Save(id), &name);
+                }
+            }
+            Verb::CloseTrace => {
+                if let Some((id, _)) = self.shown_trace() {
+                    self.workbench.execute(Command::CloseTrace(id));
+                }
+            }
+            Verb::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            Verb::CopyRow => {
+                if let Some(row) = self.selected_row() {
+                    ctx.copy_text(String::from_utf8_lossy(&row.frame.payload).into_owned());
+                }
+            }
+            Verb::FocusFilter => self.state.query.focus = true,
+            Verb::ClearFilter => {
+                self.state.query.clear();
+                self.keep_selection_in_view();
+            }
+            Verb::ClearLive => self.workbench.execute(Command::ClearLive),
+            Verb::Palette => self.overlay = Overlay::Palette(Palette::new(false)),
+            Verb::GoTo => self.overlay = Overlay::Palette(Palette::new(true)),
+            Verb::ShowPanel(panel) => self.shell.show_panel(panel),
+            Verb::ShowDrawer(tab) => self.change(ctx, Change::Drawer(tab)),
+            Verb::ToggleLeft => self.shell.layout.left ^= true,
+            Verb::ToggleRight => self.shell.layout.right ^= true,
+            Verb::ToggleTimeline => self.shell.layout.timeline ^= true,
+            Verb::ToggleDrawer => self.shell.layout.drawer ^= true,
+            Verb::WorkspaceDebug => {
+                self.shell.debug();
+                ctx.set_zoom_factor(1.0);
+            }
+            Verb::WorkspaceCompare => self.shell.compare(),
+            Verb::WorkspaceDemo => {
+                self.shell.debug();
+                self.shell.layout.drawer = false;
+                self.shell.layout.right = false;
+                ctx.set_zoom_factor(1.5);
+            }
+            Verb::SwitchTheme => {
+                self.session.theme = self.session.theme.other();
+                theme::choose(ctx, self.session.theme);
+            }
+            Verb::ZoomIn => ctx.set_zoom_factor((ctx.zoom_factor() + 0.1).min(3.0)),
+            Verb::ZoomOut => ctx.set_zoom_factor((ctx.zoom_factor() - 0.1).max(0.5)),
+            Verb::ZoomReset => ctx.set_zoom_factor(1.0),
+            Verb::Reload => self.with_plugin(|instance| Command::Reload {
+                instance,
+                carry_state: true,
+            }),
+            Verb::ReloadCold => self.with_plugin(|instance| Command::Reload {
+                instance,
+                carry_state: false,
+            }),
+            Verb::RollBack => self.with_plugin(Command::RollBack),
+            Verb::ToggleWatch => {
+                let view = self.view();
+                let plugin = self.state.selection.plugin(view).and_then(|id| view.plugin(id));
+                if let Some((instance, on)) = plugin.map(|plugin| (plugin.instance, !plugin.watching)) {
+                    self.workbench.execute(Command::Watch(instance, on));
+                }
+            }
+            Verb::ToggleStrict => {
+                let mode = match self.view().policy_mode() {
+                    PolicyMode::Strict => PolicyMode::AsDeclared,
+                    PolicyMode::AsDeclared => PolicyMode::Strict,
+                };
+                self.workbench.execute(Command::SetPolicyMode(mode));
+            }
+            Verb::Unload => self.with_plugin(Command::Unload),
+            Verb::Loop => {
+                self.with_plugin(Command::Loop);
+                self.shell.show_panel(PanelId::Diff);
+            }
+            Verb::ToggleRecording => {
+                let command = match self.view().recording() {
+                    Some(_) => Command::StopRecording,
+                    None => Command::StartRecording,
+                };
+                self.workbench.execute(command);
+            }
+            Verb::Replay => self.replay(Pace::Max),
+            Verb::ReplayOriginal => self.replay(Pace::Original),
+            Verb::PauseReplay => {
+                let paused = self.view().replay().and_then(|job| job.replay);
+                if let Some(paused) = paused {
+                    self.workbench.execute(Command::PauseReplay(!paused));
+                }
+            }
+            Verb::Step => match self.view().replay() {
+                Some(_) => self.workbench.execute(Command::StepReplay),
+                None => self.replay(Pace::Step),
+            },
+            Verb::Stop => self.workbench.execute(Command::CancelAll),
+            Verb::ReplayRow => self.replay_row(),
+            Verb::EditRow => {
+                if let Some(row) = self.selected_row() {
+                    let target = self.target_of(&row);
+                    self.change(ctx, Change::Compose(row.frame, target));
+                }
+            }
+            Verb::ResendAndDiff => {
+                let row = self.selected_row();
+                let target = row.and_then(|row| self.target_of(&row));
+                if let (Some(target), Some(row)) = (target, self.state.selection.row) {
+                    self.workbench.execute(Command::ResendAndDiff { target, row });
+                    self.shell.show_panel(PanelId::Diff);
+                }
+            }
+            Verb::Send => self.send(),
+            Verb::Pin => {
+                if let Some((id, _)) = self.shown_trace() {
+                    let pinned = self.view().baseline().is_some_and(|trace| trace.id == id);
+                    self.workbench.execute(Command::Pin((!pinned).then_some(id)));
+                }
+            }
+            Verb::FirstRow => self.select_position(|_, _| 0),
+            Verb::FollowTail => {
+                self.state.panels.frames.follow = true;
+                self.select_position(|_, len| len - 1);
+                self.state.panels.frames.follow = true;
+            }
+            Verb::NextRow => self.select_position(|position, len| position.map_or(0, |position| (position + 1).min(len - 1))),
+            Verb::PreviousRow => self.select_position(|position, len| position.map_or(len - 1, |position| position.saturating_sub(1))),
+            Verb::NextInCall => self.select_in_call(1),
+            Verb::PreviousInCall => self.select_in_call(-1),
+            Verb::SelectionBack => {
+                self.state.selection.go_back();
+                self.keep_selection_in_view();
+            }
+            Verb::SelectionForward => {
+                self.state.selection.go_forward();
+                self.keep_selection_in_view();
+            }
+            Verb::Keys => self.overlay = Overlay::Keys,
+            Verb::Welcome => self.shell.welcome = true,
+        }
+    }
+
+    /// Esc leaves a text field, then clears the filter; the selection stays.
+    pub(super) fn escape(&mut self, ctx: &egui::Context, out: &mut Actions) {
+        if self.overlay.is_none()
+            && !ctx.text_edit_focused()
+            && self.state.query.is_set()
+            && !egui::Popup::is_any_open(ctx)
+            && ctx.input(|input| input.key_pressed(egui::Key::Escape))
+        {
+            out.run(Verb::ClearFilter);
+        }
+    }
+
+    /// Files that were dropped on the window.
+    pub(super) fn take_in_files(&mut self, ctx: &egui::Context) {
+        let files: Vec<PathBuf> = ctx.input(|input| {
+            let dropped = input.raw.dropped_files.iter();
+            dropped.map(|file| file.path().to_owned()).collect()
+        });
+        if !files.is_empty() {
+            files.iter().for_each(|path| self.session.remember(path.clone()));
+            self.shell.welcome = false;
+            self.workbench.execute(Command::Start { files });
+        }
+    }
+
+    pub(super) fn take_in_dialogs(&mut self, ctx: &egui::Context) {
+        while let Some(chosen) = self.dialogs.chosen() {
+            match chosen {
+                Chosen::Nothing => {}
+                Chosen::File(Purpose::Plugin | Purpose::Trace, path) => self.change(ctx, Change::OpenFile(path)),
+                Chosen::File(Purpose::Save(trace), path) => self.workbench.execute(Command::SaveTrace { trace, path }),
+                Chosen::NoDialog(Purpose::Plugin | Purpose::Trace) => self.overlay = Overlay::Path(String::new()),
+                Chosen::NoDialog(Purpose::Save(_)) => {
+                    let text = "The desktop has no dialog to save with; `glovebox replay --record` writes a trace";
+                    self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
+                }
+            }
+        }
+    }
+
+    fn with_plugin(&mut self, command: impl FnOnce(InstanceId) -> Command) {
+        if let Some(instance) = self.state.selection.plugin(self.view()) {
+            self.workbench.execute(command(instance));
+        }
+    }
+
+    fn shown_trace(&self) -> Option<(TraceId, String)> {
+        let Source::Trace(id) = self.state.selection.source else {
+            return None;
+        };
+        let trace = self.view().trace(id)?;
+        Some((trace.id, trace.name.clone()))
+    }
+
+    fn replay(&mut self, pace: Pace) {
+        let baseline = self.view().baseline().map(|trace| trace.id);
+        let shown = self.shown_trace().map(|(id, _)| id);
+        let Some(trace) = shown.or(baseline) else {
+            return;
+        };
+        let filter = match shown {
+            Some(_) => self.state.query.filter.as_deref().cloned(),
+            None => None,
+        };
+        let targets = match self.view().plugins() {
+            [only] => vec![only.instance],
+            _ => Vec::new(),
+        };
+        self.change_to_live();
+        self.workbench.execute(Command::Replay(ReplayRequest {
+            trace,
+            targets,
+            pace,
+            filter,
+            calls: Vec::new(),
+        }));
+    }
+
+    fn change_to_live(&mut self) {
+        self.state.selection.source = Source::Live;
+        self.state.query.set_range(None);
+        self.state.panels.frames.follow = true;
+        self.shell.show_panel(PanelId::Frames);
+    }
+
+    fn send(&mut self) {
+        let view = self.view();
+        let chosen = self.state.selection.plugin(view);
+        let command = match self.state.panels.compose.request(view, chosen, 1) {
+            Ok(request) => Command::Send(request),
+            Err(error) => Command::Notify(Level::Error, error),
+        };
+        self.workbench.execute(command);
+        self.shell.show_panel(PanelId::Compose);
+    }
+
+    /// Sends the input of the selected call again.
+    fn replay_row(&mut self) {
+        let Some(row) = self.selected_row() else {
+            return;
+        };
+        let Some(target) = self.target_of(&row) else {
+            return;
+        };
+        let source = self.state.selection.source;
+        let frame = match row.direction {
+            Direction::In => Some(row.frame.clone()),
+            Direction::Out => self.view().read(source, |store| {
+                let rows = store.call(row.call)?.rows.iter();
+                let mut rows = rows.filter_map(|id| store.row_by_id(*id));
+                rows.find(|row| row.direction == Direction::In).map(|row| row.frame.clone())
+            }).flatten(),
+        };
+        match frame {
+            Some(frame) => self.workbench.execute(Command::Send(SendRequest { target, frame, times: 1 })),
+            None => {
+                let text = "The input of this call is no longer in memory";
+                self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
+            }
+        }
+    }
+
+    fn selected_row(&self) -> Option<Row> {
+        let RowRef { source, row } = self.state.selection.row?;
+        self.view().read(source, |store| store.row_by_id(row).cloned()).flatten()
+    }
+
+    /// The plugin a row belongs to if it is loaded, else the chosen one.
+    fn target_of(&self, row: &Row) -> Option<InstanceId> {
+        let view = self.view();
+        let same = view.plugin_by_id(&row.plugin).map(|plugin| plugin.instance);
+        same.or_else(|| self.state.selection.plugin(view))
+    }
+
+    fn keep_selection_in_view(&mut self) {
+        self.state.panels.frames.reveal = self.state.selection.row.map(|row| row.row);
+    }
+
+    fn select_position(&mut self, choose: impl FnOnce(Option<usize>, usize) -> usize) {
+        let source = self.state.selection.source;
+        let selected = self.state.selection.row.filter(|row| row.source == source);
+        let list = &self.state.panels.frames.list;
+        if list.is_empty() {
+            return;
+        }
+        let row = self.view().read(source, |store| {
+            let position = selected.and_then(|row| list.position(row.row, store));
+            list.row(choose(position, list.len()), store).map(|row| row.id)
+        });
+        if let Some(row) = row.flatten() {
+            self.state.selection.select(RowRef { source, row });
+            self.state.panels.frames.follow = false;
+            self.state.panels.frames.reveal = Some(row);
+        }
+    }
+
+    fn select_in_call(&mut self, step: isize) {
+        let Some(RowRef { source, row }) = self.state.selection.row else {
+            return;
+        };
+        let found = self.view().read(source, |store| {
+            let call = store.row_by_id(row)?.call;
+            let rows = &store.call(call)?.rows;
+            let position = rows.iter().position(|id| *id == row)?;
+            rows.get(position.checked_add_signed(step)?).copied()
+        });
+        if let Some(row) = found.flatten() {
+            self.state.selection.select(RowRef { source, row });
+            self.state.panels.frames.reveal = Some(row);
+        }
+    }
+}

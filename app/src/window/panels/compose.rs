@@ -1,0 +1,395 @@
+//! Writes a frame by hand and sends it; the text stays as it was typed.
+
+use bytes::Bytes;
+use egui::{Align, RichText, ScrollArea, TextEdit, Ui};
+use egui_material_icons::icons as icon;
+use glovebox_abi::cbor::Value;
+use glovebox_abi::units::{show_duration, show_size};
+use glovebox_abi::{Frame, Header, Kind};
+use glovebox_host::InstanceId;
+use glovebox_inspector::decode;
+
+use super::drawer::clock_of;
+use crate::window::action::{Actions, Change};
+use crate::window::commands::{Situation, Verb};
+use crate::window::state::ViewState;
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::{badge, bordered, empty, icon_text, named_field, outcome_look, row, section, separator, text_in};
+use crate::workbench::{Command, SendRequest, Sent, ViewCtx};
+
+/// The most that a file in the payload field may hold.
+const MAX_FILE: u64 = 16 << 20;
+
+/// What is composed.
+#[derive(Debug)]
+pub struct State {
+    /// A name or number of a kind.
+    pub kind: String,
+    /// JSON.
+    pub header: String,
+    /// Text, `hex:…` or `@file`.
+    pub payload: String,
+    target: Option<InstanceId>,
+    times: usize,
+    shown: Option<usize>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            kind: "data".to_owned(),
+            header: "{\"content-type\": \"application/json\"}".to_owned(),
+            payload: "{\"hello\": \"world\"}".to_owned(),
+            target: None,
+            times: 100,
+            shown: None,
+        }
+    }
+}
+
+impl State {
+    /// Puts a frame into the fields.
+    pub fn fill(&mut self, frame: &Frame, target: Option<InstanceId>) {
+        self.kind = frame.kind.to_string();
+        let header = Value::Map(frame.header.entries());
+        self.header = serde_json::to_string_pretty(&decode::to_json(&header)).unwrap_or_default();
+        self.payload = match std::str::from_utf8(&frame.payload) {
+            Ok(text) if !text.starts_with(['@']) && !text.starts_with("hex:") => text.to_owned(),
+            _ => {
+                let digits = frame.payload.iter().map(|byte| format!("{byte:02x}"));
+                format!("hex:{}", digits.collect::<String>())
+            }
+        };
+        self.target = target.or(self.target);
+    }
+
+    /// The frame that the fields describe, without reading a file.
+    fn draft(&self) -> Result<Draft, String> {
+        let kind: Kind = self.kind.trim().parse().map_err(|error| format!("Kind: {error}"))?;
+        let header = header(&self.header).map_err(|error| format!("Header: {error}"))?;
+        let payload = payload(&self.payload).map_err(|error| format!("Payload: {error}"))?;
+        Ok(Draft { kind, header, payload })
+    }
+
+    /// What to send where, if it can be sent.
+    pub fn request(&self, ctx: ViewCtx<'_>, chosen: Option<InstanceId>, times: usize) -> Result<SendRequest, String> {
+        let target = self.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
+        let target = target.ok_or("Load a plugin to send to")?;
+        let draft = self.draft()?;
+        let payload = match draft.payload {
+            Payload::Bytes(bytes) => bytes,
+            Payload::File(path) => read(&path)?,
+        };
+        let frame = Frame::new(draft.kind, draft.header, payload);
+        Ok(SendRequest { target, frame, times })
+    }
+
+    /// True if the fields make sense.
+    pub fn can_send(&self) -> bool {
+        self.draft().is_ok()
+    }
+}
+
+struct Draft {
+    kind: Kind,
+    header: Header,
+    payload: Payload,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Payload {
+    Bytes(Bytes),
+    File(String),
+}
+
+/// Reads a JSON object as a header; keys keep their order.
+fn header(text: &str) -> Result<Header, String> {
+    if text.trim().is_empty() {
+        return Ok(Header::empty());
+    }
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    match cbor(&value) {
+        Value::Map(entries) => Ok(Header::from_entries(entries)),
+        _ => Err("write an object, e.g. {\"id\": \"a\"}".to_owned()),
+    }
+}
+
+fn cbor(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::Integer(number.into()),
+            (_, Some(number)) => Value::Integer(number.into()),
+            _ => Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::Array(items.iter().map(cbor).collect()),
+        Json::Object(entries) => {
+            let entry = |(key, value): (&String, &Json)| (Value::Text(key.clone()), cbor(value));
+            Value::Map(entries.iter().map(entry).collect())
+        }
+    }
+}
+
+/// Reads `hex:…`, `@file` or plain text.
+fn payload(text: &str) -> Result<Payload, String> {
+    if let Some(path) = text.strip_prefix('@') {
+        let path = path.trim();
+        return match path {
+            "" => Err("write the path of a file after @".to_owned()),
+            path => Ok(Payload::File(path.to_owned())),
+        };
+    }
+    let Some(digits) = text.strip_prefix("hex:") else {
+        return Ok(Payload::Bytes(Bytes::from(text.to_owned())));
+    };
+    let digits: Vec<_> = digits.chars().filter(|c| !c.is_whitespace()).collect();
+    if digits.len() % 2 == 1 {
+        return Err(format!("{} hexadecimal digits are half a byte too many", digits.len()));
+    }
+    let byte = |pair: &[char]| {
+        let value = |c: char| c.to_digit(16).ok_or(format!("`{c}` is not a hexadecimal digit"));
+        Ok::<_, String>((value(pair[0])? << 4 | value(pair[1])?) as u8)
+    };
+    let bytes: Result<Vec<_>, _> = digits.chunks(2).map(byte).collect();
+    bytes.map(|bytes| Payload::Bytes(bytes.into()))
+}
+
+fn read(path: &str) -> Result<Bytes, String> {
+    let size = std::fs::metadata(path).map_err(|error| format!("{error}: {path}"))?.len();
+    if size > MAX_FILE {
+        return Err(format!("{} is more than {}: {path}", show_size(size), show_size(MAX_FILE)));
+    }
+    let bytes = std::fs::read(path).map_err(|error| format!("{error}: {path}"))?;
+    Ok(bytes.into())
+}
+
+/// Paints the composer.
+pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    let chosen = state.selection.plugin(ctx);
+    if chosen.is_none() {
+        let hint = "A frame needs somebody who answers";
+        return empty(ui, icon::ICON_EDIT, "No plugin loaded", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+    }
+    let width = ui.available_width();
+    let compose = &mut state.panels.compose;
+    egui::Panel::left("compose history")
+        .default_size((width * 0.24).clamp(120.0, 200.0))
+        .resizable(true)
+        .frame(egui::Frame::new().inner_margin(8.0))
+        .show(ui, |ui| history(ui, ctx, compose));
+    egui::Panel::right("compose answer")
+        .default_size(width * 0.36)
+        .resizable(true)
+        .frame(egui::Frame::new().inner_margin(8.0))
+        .show(ui, |ui| answer(ui, ctx, compose, out));
+    egui::CentralPanel::no_frame().show(ui, |ui| {
+        egui::Frame::new().inner_margin(8.0).show(ui, |ui| form(ui, ctx, compose, chosen, out));
+    });
+}
+
+fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<InstanceId>, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    section(ui, "Request", |_| {});
+    let target = state.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
+    ui.horizontal_wrapped(|ui| {
+        let name = |id: InstanceId| ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str());
+        let mut target = target;
+        let response = egui::ComboBox::from_id_salt("target")
+            .selected_text(target.map_or("no plugin", name))
+            .show_ui(ui, |ui| {
+                for plugin in ctx.plugins() {
+                    ui.selectable_value(&mut target, Some(plugin.instance), &plugin.manifest.plugin.id);
+                }
+            })
+            .response;
+        named_field(response, "Target plugin");
+        state.target = target;
+        let field = TextEdit::singleline(&mut state.kind).hint_text("kind").desired_width(80.0);
+        named_field(bordered(ui, |ui| ui.add(field)), "Kind");
+        for (kind, name) in Kind::NAMED {
+            if ui.selectable_label(state.kind == name, name).clicked() {
+                state.kind = kind.to_string();
+            }
+        }
+    });
+    let bottom = 64.0;
+    ui.label(RichText::new("Header, JSON").color(tokens.text_weak));
+    let header_height = ((ui.available_height() - bottom) * 0.28).max(48.0);
+    editor(ui, "Header", &mut state.header, header_height);
+    ui.label(RichText::new("Payload: text, hex:… or @file").color(tokens.text_weak));
+    let payload_height = (ui.available_height() - bottom).max(64.0);
+    editor(ui, "Payload", &mut state.payload, payload_height);
+    let draft = state.draft();
+    ui.horizontal(|ui| {
+        let ready = draft.is_ok() && target.is_some();
+        let send = egui::Button::new(RichText::new("Send").color(tokens.on_accent)).fill(tokens.accent);
+        if ui.add_enabled(ready, send).on_hover_text("Ctrl+Enter").clicked() {
+            out.run(Verb::Send);
+        }
+        let response = ui.add(egui::DragValue::new(&mut state.times).range(2..=1_000_000).speed(10.0));
+        named_field(response, "How often");
+        if ui.add_enabled(ready, egui::Button::new(format!("Send {} times", state.times))).clicked() {
+            match state.request(ctx, chosen, state.times) {
+                Ok(request) => out.command(Command::Send(request)),
+                Err(error) => out.command(Command::Notify(crate::workbench::Level::Error, error)),
+            }
+        }
+    });
+    if let Err(error) = draft {
+        ui.label(RichText::new(error).color(tokens.bad));
+    }
+}
+
+fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
+    ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height).show(ui, |ui| {
+        let edit = TextEdit::multiline(text).code_editor().font(theme::mono(12.0)).desired_width(f32::INFINITY);
+        let response = bordered(ui, |ui| ui.add_sized([ui.available_width(), height], edit));
+        named_field(response, name);
+    });
+}
+
+fn history(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State) {
+    let tokens = theme::of(ui);
+    section(ui, "History", |ui| {
+        ui.label(RichText::new(ctx.sent().len().to_string()).color(tokens.text_weak));
+    });
+    if ctx.sent().is_empty() {
+        ui.label(RichText::new("What was sent is listed here").color(tokens.text_weak));
+    }
+    ui.spacing_mut().item_spacing.y = 2.0;
+    let sent = ctx.sent();
+    ScrollArea::vertical().id_salt("sent").auto_shrink([false, false]).show_rows(ui, 38.0, sent.len(), |ui, range| {
+        for position in range {
+            let index = sent.len() - 1 - position;
+            let one = &sent[index];
+            let chosen = state.shown.unwrap_or(sent.len() - 1) == index;
+            let (rect, response) = row(ui, 38.0, chosen, &format!("{} to {}", one.frame.kind, one.plugin));
+            let (tone, _) = outcome_look(Some(&one.outcome));
+            let inner = rect.shrink2(egui::vec2(8.0, 3.0));
+            let (top, bottom) = inner.split_top_bottom_at_fraction(0.5);
+            let body = egui::TextStyle::Body.resolve(ui.style());
+            text_in(ui, top, Align::Min, &format!("{} → {}", one.frame.kind, one.plugin), body.clone(), tokens.text);
+            let times = if one.times > 1 { format!("{}× ", one.times) } else { String::new() };
+            text_in(ui, bottom, Align::Min, &format!("{times}{}", one.outcome.name()), body.clone(), tokens.tone(tone));
+            text_in(ui, bottom, Align::Max, &clock_of(one.at), body, tokens.text_weak);
+            if response.clicked() {
+                state.shown = Some(index);
+            }
+            response.context_menu(|ui| {
+                if ui.button("Put into the form").clicked() {
+                    state.fill(&one.frame, Some(one.instance));
+                }
+            });
+        }
+    });
+}
+
+fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    section(ui, "Answer", |_| {});
+    let sent = ctx.sent();
+    let Some(one) = state.shown.and_then(|index| sent.get(index)).or(sent.back()) else {
+        ui.label(RichText::new("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak));
+        return;
+    };
+    result(ui, one);
+    separator(ui);
+    ScrollArea::vertical().id_salt("answer").auto_shrink([false, false]).show(ui, |ui| {
+        for (index, frame) in one.frames.iter().enumerate() {
+            ui.horizontal(|ui| {
+                badge(ui, &frame.kind.to_string(), Tone::Neutral);
+                ui.label(RichText::new(show_size(frame.encoded_len() as u64)).color(tokens.text_weak));
+                if ui.small_button("Copy").clicked() {
+                    out.view(Change::Copy(shown(frame)));
+                }
+                if ui.small_button("Edit").clicked() {
+                    out.view(Change::Compose(frame.clone(), None));
+                }
+            });
+            ui.push_id(index, |ui| {
+                let text = RichText::new(shown(frame)).font(theme::mono(11.5));
+                ui.add(egui::Label::new(text).wrap().selectable(true));
+            });
+            ui.add_space(8.0);
+        }
+        if one.frames.is_empty() {
+            ui.label(RichText::new("The plugin gave no frame").color(tokens.text_weak));
+        }
+    });
+}
+
+fn result(ui: &mut Ui, one: &Sent) {
+    let tokens = theme::of(ui);
+    let (tone, picture) = outcome_look(Some(&one.outcome));
+    ui.horizontal_wrapped(|ui| {
+        ui.label(icon_text(picture, 15.0).color(tokens.tone(tone)));
+        ui.label(RichText::new(one.outcome.to_string()).color(tokens.text_strong));
+    });
+    let text = match one.times {
+        1 => format!("{} in {}", frames(one.frames.len()), show_duration(one.took)),
+        times => format!("{} of {times} completed in {}; the last gave {}", one.completed, show_duration(one.took), frames(one.frames.len())),
+    };
+    ui.label(RichText::new(text).color(tokens.text_weak));
+}
+
+fn frames(count: usize) -> String {
+    match count {
+        1 => "1 frame".to_owned(),
+        count => format!("{count} frames"),
+    }
+}
+
+/// A payload for people: JSON if it is some, text if it is some, digits otherwise.
+fn shown(frame: &Frame) -> String {
+    if let Some(value) = decode::payload_json(frame) {
+        return serde_json::to_string_pretty(&value).unwrap_or_default();
+    }
+    match std::str::from_utf8(&frame.payload) {
+        Ok(text) => text.to_owned(),
+        Err(_) => frame.payload.iter().take(2048).map(|byte| format!("{byte:02x} ")).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_read() {
+        let bytes = |bytes: &[u8]| Ok(Payload::Bytes(Bytes::copy_from_slice(bytes)));
+        assert_eq!(payload("hello"), bytes(b"hello"));
+        assert_eq!(payload("hex:00 ff"), bytes(&[0, 0xff]));
+        assert_eq!(payload("@/tmp/x"), Ok(Payload::File("/tmp/x".into())));
+        assert!(payload("hex:0").is_err());
+        assert!(payload("hex:zz").is_err());
+        assert!(payload("@").is_err());
+    }
+
+    #[test]
+    fn frames_survive_the_form() {
+        fn check(frame: Frame) {
+            let mut state = State::default();
+            state.fill(&frame, None);
+            let draft = state.draft().unwrap();
+            let Payload::Bytes(payload) = draft.payload else {
+                panic!("a file was never named");
+            };
+            assert_eq!(Frame::new(draft.kind, draft.header, payload), frame);
+        }
+        check(Frame::data("text"));
+        check(Frame::data(vec![0, 1, 255]));
+        check(Frame::data("@not-a-file"));
+        let header = Header::build().text("id", "a").integer("n", 7).finish();
+        check(Frame::new(Kind::CONTROL, header, "{}"));
+    }
+
+    #[test]
+    fn bad_headers_say_so() {
+        assert!(header("[]").is_err());
+        assert!(header("{").is_err());
+        assert_eq!(header("  "), Ok(Header::empty()));
+    }
+}

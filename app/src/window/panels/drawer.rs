@@ -1,0 +1,294 @@
+//! Lists of what happened: log lines, problems, denials, reloads.
+
+use std::time::{Duration, SystemTime};
+
+use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
+use egui_material_icons::icons as icon;
+use egui_material_icons::MaterialIcon;
+use glovebox_abi::LogLevel;
+use glovebox_events::CallId;
+use glovebox_host::Decision;
+use glovebox_inspector::store::{NoticeKind, RowId, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::window::action::{Actions, Change};
+use crate::window::state::ViewState;
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::{icon_font, row, text_in};
+use crate::workbench::{Command, Level, RowRef, Source, ViewCtx};
+
+/// The lists of the drawer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrawerTab {
+    /// What plugins wrote.
+    #[default]
+    Log,
+    /// What went wrong.
+    Problems,
+    /// Host calls that were denied.
+    Denied,
+    /// Every reload.
+    Reloads,
+}
+
+/// What the drawer remembers.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The list that is shown.
+    pub tab: DrawerTab,
+}
+
+const LINE: f32 = 20.0;
+
+/// Problems: failing calls and what the workbench could not do.
+pub(in crate::window) fn problem_count(ctx: ViewCtx<'_>, state: &ViewState) -> usize {
+    let notices = ctx.notices().iter();
+    let notices = notices.filter(|notice| matches!(notice.level, Level::Error | Level::Warning));
+    state.overview.digest.failures.len() + notices.count()
+}
+
+/// Paints the drawer.
+pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    let source = state.selection.source;
+    let count = |count: usize| if count == 0 { String::new() } else { format!(" {count}") };
+    let (log, denied) = ctx
+        .read(source, |store| (store.log().len(), store.denials().len()))
+        .unwrap_or_default();
+    let tabs = [
+        (DrawerTab::Log, format!("Log{}", count(log))),
+        (DrawerTab::Problems, format!("Problems{}", count(problem_count(ctx, state)))),
+        (DrawerTab::Denied, format!("Denied{}", count(denied))),
+        (DrawerTab::Reloads, "Reload history".to_owned()),
+    ];
+    ui.horizontal(|ui| {
+        ui.set_height(24.0);
+        ui.spacing_mut().item_spacing.x = 2.0;
+        for (tab, name) in tabs {
+            let chosen = state.panels.drawer.tab == tab;
+            let tokens = theme::of(ui);
+            let color = if chosen { tokens.text_strong } else { tokens.text_weak };
+            let text = RichText::new(&name).font(theme::medium(11.5)).color(color);
+            let button = egui::Button::new(text).selected(false).frame_when_inactive(false);
+            let response = ui.add(button);
+            if chosen {
+                let rect = response.rect;
+                ui.painter().hline(rect.shrink2(vec2(8.0, 0.0)).x_range(), rect.bottom(), egui::Stroke::new(2.0, tokens.accent));
+            }
+            response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Tab, true, chosen, &name));
+            if response.clicked() {
+                out.view(Change::Drawer(tab));
+            }
+        }
+    });
+    match state.panels.drawer.tab {
+        DrawerTab::Log => log_lines(ui, ctx, source, out),
+        DrawerTab::Problems => problems(ui, ctx, state, out),
+        DrawerTab::Denied => denials(ui, ctx, source, out),
+        DrawerTab::Reloads => reloads(ui, ctx, source),
+    }
+}
+
+struct Line {
+    at: String,
+    picture: MaterialIcon,
+    tone: Tone,
+    plugin: String,
+    text: String,
+    call: Option<CallId>,
+    row: Option<RowId>,
+}
+
+/// Lines that are made only when they are seen, newest last.
+fn lines(ui: &mut Ui, name: &str, count: usize, empty: &str, source: Source, ctx: ViewCtx<'_>, out: &mut Actions, make: impl Fn(usize) -> Option<Line>) {
+    let tokens = theme::of(ui);
+    if count == 0 {
+        ui.label(RichText::new(empty).color(tokens.text_weak));
+        return;
+    }
+    ui.spacing_mut().item_spacing.y = 0.0;
+    ScrollArea::vertical().id_salt(name).auto_shrink([false, false]).stick_to_bottom(true).show_rows(ui, LINE, count, |ui, range| {
+        for index in range {
+            let Some(line) = make(index) else {
+                continue;
+            };
+            let (rect, response) = row(ui, LINE, false, &format!("{} {}", line.plugin, line.text));
+            let body = egui::TextStyle::Body.resolve(ui.style());
+            let mut left = rect.left() + 4.0;
+            let mut cell = |width: f32| {
+                let cell = egui::Rect::from_min_size(pos2(left, rect.top()), vec2(width, rect.height()));
+                left += width + 8.0;
+                cell
+            };
+            text_in(ui, cell(84.0), Align::Min, &line.at, body.clone(), tokens.text_weak);
+            text_in(ui, cell(14.0), Align::Min, line.picture.codepoint, icon_font(13.0), tokens.tone(line.tone));
+            text_in(ui, cell(96.0), Align::Min, &line.plugin, body.clone(), tokens.text_weak);
+            let mut rest = rect;
+            rest.set_left(left);
+            text_in(ui, rest, Align::Min, &line.text, body, tokens.text);
+            let target = line.row.or_else(|| {
+                let call = line.call?;
+                ctx.read(source, |store| store.call(call)?.rows.first().copied()).flatten()
+            });
+            if let (true, Some(row)) = (response.clicked(), target) {
+                out.view(Change::Select(RowRef { source, row }));
+            }
+            let text = line.text;
+            response.on_hover_text(&text).context_menu(|ui| {
+                if ui.button("Copy").clicked() {
+                    out.view(Change::Copy(text.clone()));
+                }
+            });
+        }
+    });
+}
+
+fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
+    let count = ctx.read(source, |store| store.log().len()).unwrap_or(0);
+    lines(ui, "log", count, "Plugins write here with the service log", source, ctx, out, |index| {
+        let line = ctx.read(source, |store| store.log().get(index).cloned()).flatten()?;
+        let (picture, tone) = match line.level {
+            LogLevel::Trace | LogLevel::Debug => (icon::ICON_BUG_REPORT, Tone::Neutral),
+            LogLevel::Info => (icon::ICON_INFO, Tone::Info),
+            LogLevel::Warn => (icon::ICON_WARNING, Tone::Warn),
+            LogLevel::Error => (icon::ICON_ERROR, Tone::Bad),
+        };
+        Some(Line {
+            at: clock(line.at),
+            picture,
+            tone,
+            plugin: line.plugin.to_string(),
+            text: line.message,
+            call: line.call,
+            row: None,
+        })
+    });
+}
+
+fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions) {
+    let source = state.selection.source;
+    let failures = &state.overview.digest.failures;
+    let workbench: Vec<_> = ctx
+        .notices()
+        .iter()
+        .filter(|notice| matches!(notice.level, Level::Error | Level::Warning))
+        .collect();
+    let host = ctx.read(source, |store| {
+        let notices = store.notices().iter().filter(|notice| notice.kind == NoticeKind::Failure);
+        notices.cloned().collect::<Vec<_>>()
+    });
+    let host = host.unwrap_or_default();
+    let count = failures.len() + host.len() + workbench.len();
+    lines(ui, "problems", count, "Nothing went wrong", source, ctx, out, |index| {
+        if let Some(id) = failures.get(index) {
+            return ctx.read(source, |store| failure(store, *id)).flatten();
+        }
+        let index = index - failures.len();
+        if let Some(notice) = host.get(index) {
+            return Some(Line {
+                at: clock(notice.at),
+                picture: icon::ICON_ERROR,
+                tone: Tone::Bad,
+                plugin: notice.plugin.to_string(),
+                text: notice.message.clone(),
+                call: None,
+                row: None,
+            });
+        }
+        let notice = workbench.get(index - host.len())?;
+        let (picture, tone) = match notice.level {
+            Level::Error => (icon::ICON_ERROR, Tone::Bad),
+            _ => (icon::ICON_WARNING, Tone::Warn),
+        };
+        Some(Line {
+            at: clock_of(notice.at),
+            picture,
+            tone,
+            plugin: "workbench".to_owned(),
+            text: notice.text.clone(),
+            call: None,
+            row: None,
+        })
+    });
+}
+
+fn failure(store: &Store, id: RowId) -> Option<Line> {
+    let row = store.row_by_id(id)?;
+    let outcome = row.status.outcome()?;
+    let (tone, picture) = crate::window::widgets::outcome_look(Some(outcome));
+    Some(Line {
+        at: clock(row.at),
+        picture,
+        tone,
+        plugin: row.plugin.to_string(),
+        text: format!("frame {}: {outcome}", row.id.0),
+        call: None,
+        row: Some(id),
+    })
+}
+
+fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
+    let count = ctx.read(source, |store| store.denials().len()).unwrap_or(0);
+    let last = ctx.read(source, |store| store.denials().back().cloned()).flatten();
+    if let Some(last) = last
+        && let Some(plugin) = ctx.plugin_by_id(&last.plugin)
+        && plugin.permissions.iter().any(|status| status.permission == last.permission && !status.granted)
+        && ui.button(format!("Allow {} for {}", last.permission, last.plugin)).clicked()
+    {
+        out.command(Command::Decide(plugin.instance, last.permission, Decision::Allow));
+    }
+    lines(ui, "denied", count, "Nothing was denied", source, ctx, out, |index| {
+        let denial = ctx.read(source, |store| store.denials().get(index).cloned()).flatten()?;
+        Some(Line {
+            at: clock(denial.at),
+            picture: icon::ICON_BLOCK,
+            tone: Tone::Warn,
+            plugin: denial.plugin.to_string(),
+            text: format!("{} was denied: the permission {} is not granted", denial.service, denial.permission),
+            call: denial.call,
+            row: None,
+        })
+    });
+}
+
+fn reloads(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source) {
+    let reloads = ctx.read(source, |store| {
+        let plugins = store.plugins().iter();
+        let mut reloads: Vec<_> = plugins.flat_map(|plugin| store.reloads(plugin).cloned()).collect();
+        reloads.sort_by_key(|reload| std::cmp::Reverse(reload.at));
+        reloads.truncate(200);
+        reloads
+    });
+    let reloads = reloads.unwrap_or_default();
+    if reloads.is_empty() {
+        ui.label(RichText::new("No plugin was reloaded yet (Ctrl+R)").color(theme::of(ui).text_weak));
+        return;
+    }
+    ScrollArea::both().id_salt("reload history").auto_shrink([false, false]).show(ui, |ui| {
+        super::reload::grid(ui, "reload history", &reloads, true);
+    });
+}
+
+/// Nanoseconds since the Unix epoch as a time of day in UTC.
+pub(in crate::window) fn clock(nanos: u64) -> String {
+    let seconds = nanos / 1_000_000_000 % 86_400;
+    let millis = nanos / 1_000_000 % 1000;
+    format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// A time of day in UTC.
+pub(in crate::window) fn clock_of(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    clock(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_day_read_well() {
+        assert_eq!(clock(0), "00:00:00.000");
+        assert_eq!(clock(86_399_999_000_000), "23:59:59.999");
+    }
+}

@@ -1,0 +1,8 @@
+//! The list of frames: virtual, filtered, following the newest.
+
+mod model;
+mod paint;
+
+pub use model::RowList;
+pub use paint::{State, show};
+pub(in crate::window) use paint::{refresh, thousands};

@@ -1,0 +1,387 @@
+use std::ops::Range;
+
+use egui::{Align, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use egui_material_icons::icons as icon;
+use egui_table::{CellInfo, Column, HeaderCellInfo, HeaderRow, PrefetchInfo, Table, TableDelegate};
+use glovebox_abi::units::{show_duration, show_size};
+use glovebox_inspector::store::{Direction, Row, RowId, Store};
+
+use super::model::{Condition, RowList};
+use crate::window::action::{Actions, Change};
+use crate::window::commands::{Situation, Verb};
+use crate::window::state::ViewState;
+use crate::window::theme::{self, ROW, Tone, Tokens};
+use crate::window::widgets::{badge, empty, icon_button, icon_font, outcome_look, text_in};
+use crate::workbench::{RowRef, Source, ViewCtx};
+
+/// What the list of frames remembers.
+#[derive(Debug)]
+pub struct State {
+    /// The rows that are shown.
+    pub list: RowList,
+    /// True if the newest row is kept in view.
+    pub follow: bool,
+    /// A row to bring into view.
+    pub reveal: Option<RowId>,
+    /// Rows that were painted last.
+    pub painted: usize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            list: RowList::default(),
+            follow: true,
+            reveal: None,
+            painted: 0,
+        }
+    }
+}
+
+const COLUMNS: [(&str, f32, Align); 9] = [
+    ("#", 56.0, Align::Max),
+    ("time, s", 84.0, Align::Max),
+    ("Δt", 72.0, Align::Max),
+    ("plugin", 104.0, Align::Min),
+    ("dir", 36.0, Align::Center),
+    ("kind", 72.0, Align::Min),
+    ("size", 68.0, Align::Max),
+    ("latency", 72.0, Align::Max),
+    ("status", 220.0, Align::Min),
+];
+
+/// Takes in what is new; called even while another tab is in front, because the keys work there.
+pub(in crate::window) fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) -> bool {
+    let condition = Condition {
+        source: state.selection.source,
+        filter: state.query.filter.clone(),
+        range: state.query.range,
+        revision: state.query.revision(),
+    };
+    let list = &mut state.panels.frames.list;
+    ctx.read(state.selection.source, |store| list.refresh(condition, store));
+    list.more()
+}
+
+/// Paints the list of frames.
+pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    head(ui, ctx, state, out);
+    let frames = &mut state.panels.frames;
+    if frames.list.is_empty() {
+        frames.painted = 0;
+        let filtered = state.query.is_set() && frames.list.total() > 0;
+        let now = Situation {
+            filter: true,
+            ..Situation::default()
+        };
+        return if filtered {
+            let hint = format!("{} frames are left out", frames.list.total());
+            empty(ui, icon::ICON_FILTER_ALT, "No frame fulfils the filter", &hint, Some(Verb::ClearFilter), &now, out);
+        } else {
+            let hint = "Frames appear here as soon as a plugin gets or gives one";
+            empty(ui, icon::ICON_TABLE_ROWS, "No frames yet", hint, Some(Verb::OpenPlugin), &now, out);
+        };
+    }
+    table(ui, ctx, state, out);
+}
+
+fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    ui.horizontal(|ui| {
+        ui.set_height(28.0);
+        ui.add_space(8.0);
+        match state.selection.source {
+            Source::Live => badge(ui, "Live", Tone::Accent),
+            Source::Trace(id) => {
+                let name = ctx.trace(id).map_or("closed trace", |trace| &trace.name);
+                badge(ui, name, Tone::Neutral)
+            }
+        };
+        if state.selection.source != Source::Live
+            && ui.small_button("Show live").clicked()
+        {
+            out.view(Change::Source(Source::Live));
+        }
+        let list = &state.panels.frames.list;
+        let text = match list.len() == list.total() {
+            true => format!("{} frames", thousands(list.total() as u64)),
+            false => format!("{} of {} frames", thousands(list.len() as u64), thousands(list.total() as u64)),
+        };
+        ui.label(RichText::new(text).color(tokens.text_weak));
+        let (evicted, missing) = ctx
+            .read(state.selection.source, |store| (store.evicted(), store.missing()))
+            .unwrap_or_default();
+        if evicted > 0 {
+            let text = format!("{} evicted", thousands(evicted));
+            badge(ui, &text, Tone::Info).on_hover_text(
+                "Older frames no longer fit into memory; a recording keeps all of them",
+            );
+        }
+        if missing > 0 {
+            badge(ui, &format!("{} missing", thousands(missing)), Tone::Warn);
+        }
+        if let Some((from, to)) = state.query.range {
+            let text = format!("{} selected", show_duration(std::time::Duration::from_nanos(to - from)));
+            if ui.small_button(text).on_hover_text("Show all times again").clicked() {
+                out.view(Change::Range(None));
+            }
+        }
+        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+            ui.add_space(4.0);
+            let follow = state.panels.frames.follow;
+            let response = icon_button(ui, icon::ICON_VERTICAL_ALIGN_BOTTOM, "Follow the newest frame (End)", true);
+            if follow {
+                ui.painter().hline(
+                    response.rect.shrink(5.0).x_range(),
+                    response.rect.bottom() - 1.0,
+                    egui::Stroke::new(2.0, tokens.accent),
+                );
+            }
+            if response.clicked() {
+                state.panels.frames.follow = !follow;
+            }
+        });
+    });
+}
+
+fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    let source = state.selection.source;
+    let selected = state.selection.row.filter(|row| row.source == source);
+    let frames = &mut state.panels.frames;
+    let rest: f32 = COLUMNS[..COLUMNS.len() - 1].iter().map(|(_, width, _)| width).sum();
+    let fill = (ui.available_width() - rest - 12.0).max(160.0);
+    let columns: Vec<_> = COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(index, (_, width, _))| match index == COLUMNS.len() - 1 {
+            true => Column::new(fill).range(160.0..=2000.0).resizable(false),
+            false => Column::new(*width).range(32.0..=400.0),
+        })
+        .collect();
+    let mut table = Table::new()
+        .id_salt("frames")
+        .num_rows(frames.list.len() as u64)
+        .columns(columns)
+        .headers([HeaderRow::new(24.0)])
+        .stick_to_bottom(frames.follow);
+    let id = table.get_id(ui);
+    let mut widths = egui_table::TableState::load(ui, id).unwrap_or_default();
+    // The widths are given above; without a state the table would measure every cell first, and
+    // the last column takes what the others leave.
+    widths.col_widths.remove(&Column::default().id_for(COLUMNS.len() - 1));
+    widths.store(ui, id);
+    let reveal = frames.reveal.take();
+    let target = reveal.and_then(|row| ctx.read(source, |store| frames.list.position(row, store)).flatten());
+    if let Some(position) = target {
+        table = table.scroll_to_row(position as u64, None);
+    } else if frames.follow {
+        table = table.scroll_to_row(frames.list.len() as u64 - 1, Some(Align::BOTTOM));
+    }
+    let mut delegate = Delegate {
+        ctx,
+        source,
+        list: &frames.list,
+        selected: selected.map(|row| row.row),
+        rows: Vec::new(),
+        first: 0,
+        clicked: None,
+        out,
+        tokens: theme::of(ui),
+    };
+    let response = table.show(ui, &mut delegate);
+    frames.painted = delegate.rows.len();
+    let clicked = delegate.clicked;
+    let scrolled_up = response.contains_pointer() && ui.input(|input| input.smooth_scroll_delta().y > 0.0);
+    if scrolled_up {
+        frames.follow = false;
+    }
+    if let Some(row) = clicked {
+        frames.follow = false;
+        out.view(Change::Select(RowRef { source, row }));
+    }
+}
+
+struct Delegate<'a> {
+    ctx: ViewCtx<'a>,
+    source: Source,
+    list: &'a RowList,
+    selected: Option<RowId>,
+    rows: Vec<Row>,
+    first: u64,
+    clicked: Option<RowId>,
+    out: &'a mut Actions,
+    tokens: &'static Tokens,
+}
+
+impl Delegate<'_> {
+    fn row(&self, number: u64) -> Option<&Row> {
+        let offset = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.rows.get(offset)
+    }
+}
+
+impl TableDelegate for Delegate<'_> {
+    /// Copies the rows that are seen, so that the store is free while they are painted.
+    fn prepare(&mut self, info: &PrefetchInfo) {
+        let Range { start, end } = info.visible_rows;
+        self.first = start;
+        let list = self.list;
+        let copy = |store: &Store| {
+            (start..end)
+                .filter_map(|position| list.row(position as usize, store).cloned())
+                .collect()
+        };
+        self.rows = self.ctx.read(self.source, copy).unwrap_or_default();
+    }
+
+    fn header_cell_ui(&mut self, ui: &mut Ui, cell: &HeaderCellInfo) {
+        let rect = ui.max_rect();
+        let tokens = self.tokens;
+        ui.painter().rect_filled(rect, 0.0, tokens.panel);
+        ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, egui::Stroke::new(1.0, tokens.separator));
+        let (name, _, align) = COLUMNS[cell.col_range.start];
+        text_in(ui, rect.shrink2(vec2(6.0, 0.0)), align, name, theme::medium(11.0), tokens.text_weak);
+    }
+
+    fn row_ui(&mut self, ui: &mut Ui, number: u64) {
+        let Some(row) = self.row(number) else {
+            return;
+        };
+        let id = row.id;
+        let is_selected = self.selected == Some(id);
+        let rect = ui.max_rect();
+        let response = ui.interact(rect, ui.scope_id().with(("row", id.0)), Sense::click());
+        response.widget_info(|| {
+            let text = format!("Frame {} {} {} {}", id.0, row.plugin, row.direction, row.status.name());
+            WidgetInfo::selected(Role::ListItem, true, is_selected, text)
+        });
+        let tokens = self.tokens;
+        let (tone, _) = outcome_look(row.status.outcome());
+        let fill = if is_selected {
+            Some(tokens.row_selected)
+        } else if row.status.is_error() {
+            Some(tokens.tone_subtle(tone))
+        } else if response.hovered() {
+            Some(tokens.row_hover)
+        } else if number % 2 == 1 {
+            Some(tokens.row_stripe)
+        } else {
+            None
+        };
+        if let Some(fill) = fill {
+            ui.painter().rect_filled(rect, 0.0, fill);
+        }
+        if row.status.is_error() {
+            let mut edge = rect;
+            edge.set_width(2.0);
+            ui.painter().rect_filled(edge, 0.0, tokens.tone(tone));
+        }
+        let plugin = row.plugin.to_string();
+        let call = row.call;
+        let kind = row.kind().to_string();
+        if response.clicked() {
+            self.clicked = Some(id);
+        }
+        let out = &mut *self.out;
+        let select = RowRef { source: self.source, row: id };
+        response.context_menu(|ui| {
+            if ui.button("Send again").clicked() {
+                out.view(Change::Select(select));
+                out.run(Verb::ReplayRow);
+            }
+            if ui.button("Edit and send…").clicked() {
+                out.view(Change::Select(select));
+                out.run(Verb::EditRow);
+            }
+            if ui.button("Send again and compare").clicked() {
+                out.view(Change::Select(select));
+                out.run(Verb::ResendAndDiff);
+            }
+            ui.separator();
+            for (name, filter) in [
+                (format!("Only plugin {plugin}"), format!("plugin:{plugin}")),
+                (format!("Only kind {kind}"), format!("kind:{kind}")),
+                (format!("Only call {call}"), format!("call:{}", call.0)),
+            ] {
+                if ui.button(name).clicked() {
+                    out.view(Change::Filter(filter));
+                }
+            }
+            ui.separator();
+            if ui.button("Copy payload").clicked() {
+                out.view(Change::Select(select));
+                out.run(Verb::CopyRow);
+            }
+        });
+    }
+
+    fn cell_ui(&mut self, ui: &mut Ui, cell: &CellInfo) {
+        let Some(row) = self.row(cell.row_nr) else {
+            return;
+        };
+        let tokens = self.tokens;
+        let rect = ui.max_rect().shrink2(vec2(6.0, 0.0));
+        let body = egui::TextStyle::Body.resolve(ui.style());
+        let (_, _, align) = COLUMNS[cell.col_nr];
+        let put = |text: &str, color| text_in(ui, rect, align, text, body.clone(), color);
+        match cell.col_nr {
+            0 => put(&row.id.0.to_string(), tokens.text_weak),
+            1 => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
+            2 => put(&show_duration(row.since_previous), tokens.text_weak),
+            3 => put(&row.plugin, tokens.text),
+            4 => {
+                let (arrow, color) = match row.direction {
+                    Direction::In => ("→", tokens.info),
+                    Direction::Out if row.emitted => ("⇠", tokens.warn),
+                    Direction::Out => ("←", tokens.good),
+                };
+                put(arrow, color);
+            }
+            5 => put(&row.kind().to_string(), tokens.text),
+            6 => put(&show_size(row.size()), tokens.text),
+            7 => {
+                let text = row.latency.map_or_else(|| "…".to_owned(), show_duration);
+                put(&text, tokens.text);
+            }
+            _ => status(ui, rect, row, tokens),
+        }
+    }
+
+    fn default_row_height(&self) -> f32 {
+        ROW
+    }
+}
+
+/// Icon, colour and words, so that none of them is the only sign.
+fn status(ui: &Ui, rect: egui::Rect, row: &Row, tokens: &Tokens) {
+    let (tone, picture) = outcome_look(row.status.outcome());
+    let (tone, picture) = match row.denied && !row.status.is_error() {
+        true => (Tone::Warn, icon::ICON_BLOCK),
+        false => (tone, picture),
+    };
+    let mut icon_rect = rect;
+    icon_rect.set_width(16.0);
+    text_in(ui, icon_rect, Align::Min, picture.codepoint, icon_font(14.0), tokens.tone(tone));
+    let mut words = rect;
+    words.set_left(rect.left() + 20.0);
+    let text = match row.status.outcome() {
+        None => "running".to_owned(),
+        Some(outcome) if row.denied && outcome.is_completed() => "completed, a host call was denied".to_owned(),
+        Some(outcome) => outcome.to_string(),
+    };
+    let color = if row.status.is_error() { tokens.tone(tone) } else { tokens.text_weak };
+    text_in(ui, words, Align::Min, &text, egui::TextStyle::Body.resolve(ui.style()), color);
+}
+
+/// A number with a thin space between thousands.
+pub(in crate::window) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + 4);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{2009}');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,380 @@
+//! The selected frame: summary, header, payload, bytes, host calls; fields and bytes are linked.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+use bytes::Bytes;
+use egui::{Align, RichText, ScrollArea, Ui};
+use egui_material_icons::icons as icon;
+use glovebox_abi::units::{show_duration, show_size};
+use glovebox_inspector::decode::{self, Node, PayloadFormat};
+use glovebox_inspector::store::{Call, Direction, Row, RowId};
+
+use super::frames::thousands;
+use crate::window::action::{Actions, Change};
+use crate::window::commands::{Situation, Verb};
+use crate::window::state::ViewState;
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::hex::{self, Marks};
+use crate::window::widgets::{badge, empty, fact, icon_font, icon_text, outcome_look, section, separator, tree};
+use crate::workbench::{RowRef, ViewCtx};
+
+/// Frames up to this size are taken apart at once, larger ones in the background.
+const AT_ONCE: usize = 128 << 10;
+
+/// What the inspector remembers.
+#[derive(Debug, Default)]
+pub struct State {
+    detail: Option<Detail>,
+    tree: tree::State,
+    hovered: Range<usize>,
+    reveal: bool,
+}
+
+/// The selected frame, taken apart.
+#[derive(Debug)]
+struct Detail {
+    of: RowRef,
+    version: u64,
+    row: Row,
+    call: Option<Call>,
+    siblings: Vec<(RowId, Direction)>,
+    parts: Parts,
+}
+
+#[derive(Debug)]
+enum Parts {
+    Coming(Receiver<Decoded>),
+    Here(Arc<Decoded>),
+    Failed,
+}
+
+#[derive(Debug)]
+struct Decoded {
+    bytes: Bytes,
+    tree: Node,
+    format: PayloadFormat,
+    payload: Option<String>,
+}
+
+impl Decoded {
+    fn of(frame: &glovebox_abi::Frame) -> Decoded {
+        let format = decode::payload_format(frame);
+        let payload = match format {
+            PayloadFormat::Empty | PayloadFormat::Bytes => None,
+            PayloadFormat::Text => Some(String::from_utf8_lossy(&frame.payload).into_owned()),
+            PayloadFormat::Json | PayloadFormat::Cbor => decode::payload_json(frame)
+                .and_then(|value| serde_json::to_string_pretty(&value).ok()),
+        };
+        Decoded {
+            bytes: frame.to_bytes(),
+            tree: decode::tree(frame),
+            format,
+            payload,
+        }
+    }
+}
+
+/// Paints the inspector.
+pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    refresh(ctx, state);
+    let inspector = &mut state.panels.inspector;
+    let Some(detail) = &mut inspector.detail else {
+        let hint = "Select a frame in the list to take it apart";
+        return empty(ui, icon::ICON_DATA_OBJECT, "No frame selected", hint, None, &Situation::default(), out);
+    };
+    if let Parts::Coming(receiver) = &detail.parts {
+        match receiver.try_recv() {
+            Ok(decoded) => detail.parts = Parts::Here(Arc::new(decoded)),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => detail.parts = Parts::Failed,
+        }
+    }
+    head(ui, detail, out);
+    let parts = match &detail.parts {
+        Parts::Here(decoded) => Some(Arc::clone(decoded)),
+        Parts::Coming(_) => {
+            ui.horizontal(|ui| {
+                ui.spinner();
+                ui.label(format!("Taking {} apart…", show_size(detail.row.size())));
+            });
+            None
+        }
+        Parts::Failed => {
+            ui.label("This frame cannot be taken apart: its thread ended early");
+            None
+        }
+    };
+    ScrollArea::vertical()
+        .id_salt("inspector")
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            summary(ui, detail);
+            if let Some(parts) = parts {
+                separator(ui);
+                fields(ui, &parts, &mut inspector.tree, &mut inspector.hovered, &mut inspector.reveal, out);
+            }
+            separator(ui);
+            host_calls(ui, detail);
+            ui.add_space(8.0);
+        });
+}
+
+fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) {
+    let inspector = &mut state.panels.inspector;
+    let Some(of) = state.selection.row else {
+        inspector.detail = None;
+        return;
+    };
+    let known = inspector.detail.as_ref();
+    let same = known.is_some_and(|detail| detail.of == of);
+    let version = known.map(|detail| detail.version);
+    let read = ctx.read(of.source, |store| {
+        if same && version == Some(store.version()) {
+            return None;
+        }
+        let row = store.row_by_id(of.row)?.clone();
+        let call = store.call(row.call).cloned();
+        let rows = call.iter().flat_map(|call| &call.rows);
+        let siblings = rows
+            .filter_map(|id| Some((*id, store.row_by_id(*id)?.direction)))
+            .collect();
+        Some((store.version(), row, call, siblings))
+    });
+    let Some((version, row, call, siblings)) = read.flatten() else {
+        return;
+    };
+    let known = inspector.detail.take().filter(|_| same);
+    let parts = match known {
+        Some(detail) => detail.parts,
+        None => {
+            inspector.tree.selected = 0..0;
+            inspector.hovered = 0..0;
+            take_apart(&row)
+        }
+    };
+    inspector.detail = Some(Detail {
+        of,
+        version,
+        row,
+        call,
+        siblings,
+        parts,
+    });
+}
+
+fn take_apart(row: &Row) -> Parts {
+    if row.frame.encoded_len() <= AT_ONCE {
+        return Parts::Here(Arc::new(Decoded::of(&row.frame)));
+    }
+    let (sender, receiver) = sync_channel(1);
+    let frame = row.frame.clone();
+    let thread = std::thread::Builder::new().name("glovebox decode".to_owned());
+    match thread.spawn(move || sender.send(Decoded::of(&frame))) {
+        Ok(_) => Parts::Coming(receiver),
+        Err(_) => Parts::Failed,
+    }
+}
+
+fn head(ui: &mut Ui, detail: &Detail, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        let weak = |text: String| RichText::new(text).color(tokens.text_weak);
+        ui.label(weak(detail.row.plugin.to_string()));
+        ui.label(weak("›".into()));
+        ui.label(weak(format!("call {}", detail.row.call.0)));
+        ui.label(weak("›".into()));
+        for (position, (id, direction)) in detail.siblings.iter().enumerate() {
+            let name = match direction {
+                Direction::In => "in".to_owned(),
+                Direction::Out if position <= 1 => "out".to_owned(),
+                Direction::Out => format!("out {position}"),
+            };
+            if position > 5 {
+                ui.label(weak(format!("{} more", detail.siblings.len() - position)));
+                break;
+            }
+            if ui.selectable_label(*id == detail.of.row, name).clicked() {
+                out.view(Change::Select(RowRef { source: detail.of.source, row: *id }));
+            }
+        }
+    });
+    ui.horizontal(|ui| {
+        for (verb, name) in [
+            (Verb::ReplayRow, "Resend"),
+            (Verb::EditRow, "Edit…"),
+            (Verb::ResendAndDiff, "Diff"),
+        ] {
+            let line = crate::window::commands::entry(verb);
+            if ui.button(name).on_hover_text(line.tooltip).clicked() {
+                out.run(verb);
+            }
+        }
+    });
+    separator(ui);
+}
+
+fn summary(ui: &mut Ui, detail: &Detail) {
+    let tokens = theme::of(ui);
+    let row = &detail.row;
+    section(ui, "Summary", |_| {});
+    let (tone, picture) = outcome_look(row.status.outcome());
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        ui.label(icon_text(picture, 16.0).color(tokens.tone(tone)));
+        let text = row.status.outcome().map_or_else(|| "running".to_owned(), ToString::to_string);
+        ui.add(egui::Label::new(RichText::new(text).color(tokens.text_strong)).wrap());
+    });
+    let direction = match row.direction {
+        Direction::In => "to the plugin",
+        Direction::Out if row.emitted => "from the plugin, emitted",
+        Direction::Out => "from the plugin",
+    };
+    fact(ui, "Frame", format!("#{}, {}", row.id.0, direction));
+    fact(ui, "Kind", row.kind().to_string());
+    fact(ui, "Size", format!("{} ({} B)", show_size(row.size()), thousands(row.size())));
+    fact(ui, "Time", format!("+{:.6} s", row.since_start.as_secs_f64()));
+    fact(ui, "Generation", row.generation.to_string());
+    if let Some(timing) = detail.call.as_ref().and_then(|call| call.timing) {
+        fact(ui, "Latency", show_duration(timing.latency()));
+        let part = show_duration;
+        fact(
+            ui,
+            "of which",
+            format!("guest {}, host {}, boundary {}", part(timing.guest), part(timing.host), part(timing.boundary)),
+        );
+        if !timing.queue.is_zero() {
+            fact(ui, "Queue", show_duration(timing.queue));
+        }
+    }
+    if let Some(memory) = detail.call.as_ref().and_then(|call| call.memory) {
+        fact(ui, "Memory", show_size(memory));
+    }
+    let denied = detail.call.as_ref().is_some_and(|call| call.denied);
+    let calls = detail.call.as_ref().map_or(0, |call| call.host_calls.len());
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(92.0, 20.0), egui::Sense::hover());
+        let body = egui::TextStyle::Body.resolve(ui.style());
+        crate::window::widgets::text_in(ui, rect, Align::Min, "Policy", body, tokens.text_weak);
+        match (denied, calls) {
+            (true, _) => badge(ui, "a host call was denied", Tone::Warn),
+            (false, 0) => badge(ui, "nothing was asked for", Tone::Neutral),
+            (false, _) => badge(ui, "every host call was granted", Tone::Good),
+        };
+    });
+}
+
+fn fields(
+    ui: &mut Ui,
+    parts: &Decoded,
+    state: &mut tree::State,
+    hovered: &mut Range<usize>,
+    reveal: &mut bool,
+    out: &mut Actions,
+) {
+    let tokens = theme::of(ui);
+    section(ui, "Fields", |_| {});
+    let from_tree = ui
+        .scope(|ui| tree::show(ui, &parts.tree, state, hovered))
+        .inner;
+    if let Some(range) = &from_tree.clicked {
+        state.selected = range.clone();
+        *reveal = true;
+    }
+    if let Some(filter) = from_tree.filter {
+        out.view(Change::Filter(filter));
+    }
+    if let Some(value) = from_tree.copy {
+        out.view(Change::Copy(value));
+    }
+    separator(ui);
+    let name = match parts.format {
+        PayloadFormat::Empty => "empty",
+        PayloadFormat::Json => "JSON",
+        PayloadFormat::Cbor => "CBOR",
+        PayloadFormat::Text => "text",
+        PayloadFormat::Bytes => "bytes",
+    };
+    section(ui, "Payload", |ui| {
+        badge(ui, name, Tone::Neutral);
+        if let Some(payload) = &parts.payload
+            && ui.small_button("Copy").clicked()
+        {
+            out.view(Change::Copy(payload.clone()));
+        }
+    });
+    if let Some(payload) = &parts.payload {
+        let end = payload.char_indices().nth(4000).map_or(payload.len(), |(end, _)| end);
+        egui::Frame::new()
+            .fill(tokens.field)
+            .corner_radius(4.0)
+            .inner_margin(8.0)
+            .show(ui, |ui| {
+                ui.set_width(ui.available_width());
+                let text = RichText::new(&payload[..end]).font(theme::mono(11.5)).color(tokens.text);
+                ui.add(egui::Label::new(text).wrap().selectable(true));
+                if end < payload.len() {
+                    ui.label(format!("{} more characters; copy shows all", payload.len() - end));
+                }
+            });
+    } else {
+        ui.label(RichText::new("No text in this payload; its bytes are below").color(tokens.text_weak));
+    }
+    separator(ui);
+    section(ui, "Bytes", |ui| {
+        let text = show_size(parts.bytes.len() as u64);
+        ui.label(RichText::new(text).color(tokens.text_weak));
+    });
+    let marks = Marks {
+        selected: state.selected.clone(),
+        hovered: from_tree.hovered.clone().unwrap_or_else(|| hovered.clone()),
+        reveal: std::mem::take(reveal),
+    };
+    let from_hex = ui.scope(|ui| hex::show(ui, &parts.bytes, &marks, 240.0)).inner;
+    let field = |byte| tree::field_at(&parts.tree, byte).map(|node| node.range.clone());
+    *hovered = from_hex.hovered.and_then(field).unwrap_or_default();
+    if let Some(range) = from_hex.clicked.and_then(field) {
+        state.selected = range;
+    }
+}
+
+fn host_calls(ui: &mut Ui, detail: &Detail) {
+    let tokens = theme::of(ui);
+    let calls = detail.call.as_ref().map_or(&[][..], |call| &call.host_calls);
+    section(ui, "Host calls", |ui| {
+        ui.label(RichText::new(calls.len().to_string()).color(tokens.text_weak));
+    });
+    if calls.is_empty() {
+        ui.label(RichText::new("The plugin asked the host for nothing").color(tokens.text_weak));
+    }
+    for (_, call) in calls.iter().take(200) {
+        let (tone, picture) = match &call.result {
+            Ok(_) => (Tone::Good, icon::ICON_CHECK_CIRCLE),
+            Err(_) => (Tone::Warn, icon::ICON_BLOCK),
+        };
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 6.0;
+            ui.label(RichText::new(picture.codepoint).font(icon_font(13.0)).color(tokens.tone(tone)));
+            ui.label(RichText::new(&*call.service).color(tokens.text));
+            let arguments = decode::to_json(&call.arguments).to_string();
+            let result = match &call.result {
+                Ok(value) => decode::to_json(value).to_string(),
+                Err(error) => error.to_string(),
+            };
+            ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+                ui.label(RichText::new(show_duration(call.took)).color(tokens.text_weak));
+                ui.with_layout(egui::Layout::left_to_right(Align::Center), |ui| {
+                    let text = format!("{arguments} → {result}");
+                    let text = RichText::new(text).font(theme::mono(11.0)).color(tokens.text_weak);
+                    ui.add(egui::Label::new(text).truncate());
+                });
+            });
+        });
+    }
+    if calls.len() > 200 {
+        ui.label(format!("{} more", calls.len() - 200));
+    }
+}

@@ -1,0 +1,264 @@
+//! What the chosen plugin may do, what it must not exceed, and what it was denied.
+
+use egui::{Align, Grid, RichText, ScrollArea, Ui};
+use egui_material_icons::icons as icon;
+use glovebox_abi::units::{parse_duration, parse_size};
+use glovebox_abi::manifest::Limits;
+use glovebox_host::{Decision, Enforcement, InstanceId, PluginStatus, PolicyMode};
+
+use super::frames::thousands;
+use crate::window::action::Actions;
+use crate::window::commands::{Situation, Verb};
+use crate::window::state::ViewState;
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::{badge, chip, empty, icon_text, named_field, section, separator};
+use crate::workbench::{Command, Source, ViewCtx};
+
+/// What the policy panel remembers: the limit that is being typed.
+#[derive(Debug, Default)]
+pub struct State {
+    editing: Option<(InstanceId, &'static str, String)>,
+}
+
+/// Paints the policy of the chosen plugin.
+pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    let plugin = state.selection.plugin(ctx).and_then(|id| ctx.plugin(id));
+    let Some(plugin) = plugin else {
+        let hint = "Its permissions and limits appear here";
+        return empty(ui, icon::ICON_SHIELD, "No plugin loaded", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+    };
+    ScrollArea::vertical()
+        .id_salt("policy")
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
+                mode(ui, ctx, plugin, out);
+                permissions(ui, plugin, out);
+                separator(ui);
+                limits(ui, plugin, &mut state.panels.policy, out);
+                separator(ui);
+                denials(ui, ctx, plugin, out);
+            });
+        });
+}
+
+fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(plugin.manifest.title()).font(theme::strong(15.0)).color(theme::of(ui).text_strong));
+        badge(ui, plugin.tier.name(), Tone::Neutral);
+        badge(ui, plugin.isolation.name(), Tone::Neutral);
+        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+            for (mode, name) in [(PolicyMode::Strict, "Strict"), (PolicyMode::AsDeclared, "As declared")] {
+                if chip(ui, ctx.policy_mode() == mode, name, Tone::Accent).clicked() {
+                    out.command(Command::SetPolicyMode(mode));
+                }
+            }
+            ui.label(RichText::new("Policy of all plugins").color(theme::of(ui).text_weak));
+        });
+    });
+    ui.add_space(8.0);
+}
+
+fn heading(ui: &mut Ui, names: &[&str]) {
+    let tokens = theme::of(ui);
+    for name in names {
+        ui.label(RichText::new(*name).font(theme::medium(11.0)).color(tokens.text_weak));
+    }
+    ui.end_row();
+}
+
+fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    section(ui, "Permissions", |_| {});
+    let why = (ui.available_width() - 480.0).max(96.0);
+    Grid::new("permissions").num_columns(7).spacing([16.0, 6.0]).show(ui, |ui| {
+        heading(ui, &["permission", "asked", "decision", "in effect", "used", "denied", "why"]);
+        for status in &plugin.permissions {
+            ui.label(RichText::new(status.permission.name()).color(tokens.text_strong))
+                .on_hover_text(status.permission.allows());
+            ui.label(if status.asked { "yes" } else { "no" });
+            let mut decision = status.decision;
+            let name = |decision| match decision {
+                Decision::AsDeclared => "As declared",
+                Decision::Allow => "Allow",
+                Decision::Deny => "Deny",
+            };
+            let response = egui::ComboBox::from_id_salt(("decision", status.permission))
+                .width(104.0)
+                .selected_text(name(decision))
+                .show_ui(ui, |ui| {
+                    for choice in [Decision::AsDeclared, Decision::Allow, Decision::Deny] {
+                        ui.selectable_value(&mut decision, choice, name(choice));
+                    }
+                })
+                .response;
+            named_field(response, &format!("Decision about {}", status.permission));
+            if decision != status.decision {
+                out.command(Command::Decide(plugin.instance, status.permission, decision));
+            }
+            match status.granted {
+                true => badge(ui, "granted", Tone::Good),
+                false => badge(ui, "not granted", if status.asked { Tone::Warn } else { Tone::Neutral }),
+            };
+            number(ui, status.uses);
+            number(ui, status.denials);
+            ui.scope(|ui| {
+                ui.set_max_width(why);
+                let text = RichText::new(&status.explanation).color(tokens.text_weak);
+                ui.add(egui::Label::new(text).truncate()).on_hover_text(&status.explanation);
+            });
+            ui.end_row();
+        }
+    });
+}
+
+fn number(ui: &mut Ui, value: u64) {
+    let tokens = theme::of(ui);
+    let color = if value > 0 { tokens.text } else { tokens.text_faint };
+    ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+        ui.label(RichText::new(thousands(value)).color(color));
+    });
+}
+
+fn limits(ui: &mut Ui, plugin: &PluginStatus, state: &mut State, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    section(ui, "Limits", |ui| {
+        ui.label(RichText::new("click a value to change it").small().color(tokens.text_weak));
+    });
+    Grid::new("limits").num_columns(4).spacing([16.0, 6.0]).show(ui, |ui| {
+        heading(ui, &["limit", "value", "hits", "enforcement"]);
+        for status in &plugin.limit_status {
+            ui.label(RichText::new(status.name).color(tokens.text_strong));
+            value(ui, plugin, status.name, &status.value, state, out);
+            number(ui, status.hits);
+            match status.enforcement {
+                Enforcement::Enforced => badge(ui, "enforced", Tone::Good),
+                Enforcement::NotAvailable(why) => badge(ui, "not available", Tone::Warn).on_hover_text(why),
+            };
+            ui.end_row();
+        }
+    });
+}
+
+fn value(ui: &mut Ui, plugin: &PluginStatus, name: &'static str, shown: &str, state: &mut State, out: &mut Actions) {
+    let editing = state.editing.as_mut().filter(|(id, limit, _)| (*id, *limit) == (plugin.instance, name));
+    let Some((_, _, text)) = editing else {
+        let response = ui.add(egui::Button::new(shown).min_size(egui::vec2(96.0, 0.0)));
+        let response = crate::window::widgets::label(response, format!("Change {name}: {shown}"));
+        if response.clicked() {
+            state.editing = Some((plugin.instance, name, shown.to_owned()));
+        }
+        return;
+    };
+    let changed = change(&plugin.limits, name, text);
+    let field = egui::TextEdit::singleline(text).desired_width(88.0).text_color_opt(match changed {
+        Ok(_) => None,
+        Err(_) => Some(theme::of(ui).bad),
+    });
+    let response = named_field(ui.add(field), &format!("Limit {name}"));
+    if !response.has_focus() && !response.lost_focus() {
+        response.request_focus();
+    }
+    let response = match &changed {
+        Ok(_) => response,
+        Err(error) => response.on_hover_text(error),
+    };
+    if response.lost_focus() {
+        let taken = ui.input(|input| input.key_pressed(egui::Key::Enter));
+        if let (true, Ok(limits)) = (taken, changed) {
+            out.command(Command::SetLimits(plugin.instance, Box::new(limits)));
+        }
+        state.editing = None;
+    }
+}
+
+/// The limits with one of them changed to what was typed.
+fn change(limits: &Limits, name: &str, text: &str) -> Result<Limits, String> {
+    let mut limits = limits.clone();
+    let count = || {
+        let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != '_').collect();
+        digits.parse::<u64>().map_err(|_| format!("`{text}` is not a number"))
+    };
+    let size = || parse_size(text).map_err(|error| error.to_string());
+    match name {
+        "memory" => limits.memory = size()?,
+        "table" => limits.table = count()?,
+        "call-deadline" => limits.call_deadline = parse_duration(text).map_err(|error| error.to_string())?,
+        "fuel" => {
+            limits.fuel = match text.trim() {
+                "" | "none" | "unlimited" => None,
+                _ => Some(count()?),
+            }
+        }
+        "output-bytes" => limits.output_bytes = size()?,
+        "output-frames" => limits.output_frames = count()?,
+        "host-calls" => limits.host_calls = count()?,
+        "log-bytes" => limits.log_bytes = size()?,
+        "kv-bytes" => limits.kv_bytes = size()?,
+        "queue" => {
+            let queue = count()?;
+            let fits = u32::try_from(queue).ok().filter(|queue| (1..=100_000).contains(queue));
+            limits.queue = fits.ok_or_else(|| format!("{queue} is out of range; write 1 to 100000"))?;
+        }
+        _ => return Err(format!("`{name}` cannot be changed here")),
+    }
+    if limits.call_deadline.is_zero() {
+        return Err("a call needs some time".to_owned());
+    }
+    Ok(limits)
+}
+
+fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    let id = plugin.manifest.plugin.id.as_str();
+    let denials = ctx.read(Source::Live, |store| {
+        let own = store.denials().iter().rev().filter(|denial| *denial.plugin == *id);
+        own.take(50).cloned().collect::<Vec<_>>()
+    });
+    let denials = denials.unwrap_or_default();
+    section(ui, "Denied lately", |ui| {
+        ui.label(RichText::new(denials.len().to_string()).color(tokens.text_weak));
+    });
+    if denials.is_empty() {
+        ui.label(RichText::new("Nothing was denied to this plugin").color(tokens.text_weak));
+    }
+    for denial in denials {
+        ui.horizontal(|ui| {
+            ui.label(icon_text(icon::ICON_BLOCK, 14.0).color(tokens.warn));
+            let call = denial.call.map_or_else(|| "outside calls".to_owned(), |call| format!("in call {call}"));
+            ui.label(format!("{} needs the permission {}, {call}", denial.service, denial.permission));
+            if ui.small_button(format!("Allow {}", denial.permission)).clicked() {
+                out.command(Command::Decide(plugin.instance, denial.permission, Decision::Allow));
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_abi::units::{show_duration, show_size};
+
+    use super::*;
+
+    #[test]
+    fn limits_read_what_they_show() {
+        fn check(name: &'static str, text: &str, expected: &str) {
+            let limits = change(&Limits::default(), name, text).unwrap();
+            let shown = match name {
+                "memory" => show_size(limits.memory),
+                "call-deadline" => show_duration(limits.call_deadline),
+                "queue" => limits.queue.to_string(),
+                _ => format!("{:?}", limits.fuel),
+            };
+            assert_eq!(shown, expected);
+        }
+        check("memory", "16 MiB", "16 MiB");
+        check("call-deadline", "20ms", "20 ms");
+        check("queue", "12", "12");
+        check("fuel", "unlimited", "None");
+        check("fuel", "1 000", "Some(1000)");
+        assert!(change(&Limits::default(), "queue", "0").is_err());
+        assert!(change(&Limits::default(), "memory", "big").is_err());
+        assert!(change(&Limits::default(), "call-deadline", "0 s").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! The live session and the open traces; one of them may be pinned as baseline.
+
+use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
+use egui_material_icons::icons as icon;
+use glovebox_inspector::diff::DiffOptions;
+use glovebox_inspector::store::Store;
+
+use super::frames::thousands;
+use crate::window::action::{Actions, Change};
+use crate::window::commands::Verb;
+use crate::window::panels::PanelId;
+use crate::window::state::ViewState;
+use crate::window::theme;
+use crate::window::widgets::{icon_button, icon_font, row, section, text_in};
+use crate::workbench::{Command, Origin, Source, Trace, ViewCtx};
+
+/// Paints the list of traces.
+pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    section(ui, "Traces", |ui| {
+        if icon_button(ui, icon::ICON_ADD, "Open trace (Ctrl+Shift+O)", true).clicked() {
+            out.run(Verb::OpenTrace);
+        }
+        ui.label(RichText::new(ctx.traces().len().to_string()).color(theme::of(ui).text_weak));
+    });
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ScrollArea::vertical()
+        .id_salt("traces")
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            live(ui, ctx, state.selection.source == Source::Live, out);
+            for trace in ctx.traces() {
+                let chosen = state.selection.source == Source::Trace(trace.id);
+                line(ui, ctx, trace, chosen, out);
+            }
+        });
+}
+
+fn live(ui: &mut Ui, ctx: ViewCtx<'_>, chosen: bool, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    let frames = ctx.read(Source::Live, Store::len).unwrap_or(0) as u64;
+    let (rect, response) = row(ui, 24.0, chosen, "Live frames");
+    let color = if ctx.recording().is_some() { tokens.bad } else { tokens.accent };
+    ui.painter().circle_filled(pos2(rect.left() + 12.0, rect.center().y), 4.0, color);
+    words(ui, rect, "Live", frames, chosen);
+    if response.clicked() {
+        out.view(Change::Source(Source::Live));
+    }
+}
+
+fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    let pinned = ctx.baseline().is_some_and(|baseline| baseline.id == trace.id);
+    let name = match pinned {
+        true => format!("{}, pinned as baseline", trace.name),
+        false => trace.name.clone(),
+    };
+    let (rect, response) = row(ui, 24.0, chosen, &name);
+    let picture = match (&trace.origin, pinned) {
+        (_, true) => icon::ICON_PUSH_PIN,
+        (Origin::Replay(_), false) => icon::ICON_REPLAY,
+        (Origin::File(_) | Origin::Imported(..), false) => icon::ICON_DESCRIPTION,
+    };
+    let mut picture_rect = rect;
+    picture_rect.set_left(rect.left() + 5.0);
+    picture_rect.set_width(16.0);
+    let color = if pinned { tokens.accent } else { tokens.text_weak };
+    text_in(ui, picture_rect, Align::Min, picture.codepoint, icon_font(14.0), color);
+    words(ui, rect, &trace.name, trace.store.len() as u64, chosen);
+    if response.clicked() {
+        out.view(Change::Source(Source::Trace(trace.id)));
+    }
+    let tooltip = match &trace.origin {
+        Origin::File(path) | Origin::Imported(path, _) => path.display().to_string(),
+        Origin::Replay(_) => "What a replay led to; save it to keep it".to_owned(),
+    };
+    response.on_hover_text(tooltip).context_menu(|ui| {
+        if ui.button("Replay").clicked() {
+            out.view(Change::Source(Source::Trace(trace.id)));
+            out.run(Verb::Replay);
+        }
+        let pin = if pinned { "Unpin" } else { "Pin as baseline" };
+        if ui.button(pin).clicked() {
+            out.command(Command::Pin((!pinned).then_some(trace.id)));
+        }
+        if let Some(baseline) = ctx.baseline().filter(|baseline| baseline.id != trace.id)
+            && ui.button(format!("Compare with {}", baseline.name)).clicked()
+        {
+            out.command(Command::Diff {
+                before: baseline.id,
+                after: trace.id,
+                options: DiffOptions::default(),
+            });
+            out.view(Change::Show(PanelId::Diff));
+        }
+        ui.separator();
+        if ui.button("Save…").clicked() {
+            out.view(Change::Source(Source::Trace(trace.id)));
+            out.run(Verb::SaveTrace);
+        }
+        if ui.button("Close").clicked() {
+            out.command(Command::CloseTrace(trace.id));
+        }
+    });
+}
+
+fn words(ui: &Ui, rect: egui::Rect, name: &str, frames: u64, chosen: bool) {
+    let tokens = theme::of(ui);
+    let body = egui::TextStyle::Body.resolve(ui.style());
+    let mut inner = rect.shrink2(vec2(8.0, 0.0));
+    text_in(ui, inner, Align::Max, &thousands(frames), body.clone(), tokens.text_weak);
+    inner.set_left(rect.left() + 24.0);
+    inner.set_right(rect.right() - 64.0);
+    let color = if chosen { tokens.text_strong } else { tokens.text };
+    text_in(ui, inner, Align::Min, name, body, color);
+}

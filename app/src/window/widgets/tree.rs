@@ -1,0 +1,168 @@
+//! A tree of fields, each tied to the bytes it stands for.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use egui::{Align, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui_material_icons::icons as icon;
+use glovebox_inspector::decode::Node;
+
+use super::{icon_font, paint_row, text_in};
+use crate::window::theme::{self, ROW};
+
+/// Which branches are closed, which field is selected.
+#[derive(Debug, Default)]
+pub struct State {
+    closed: HashSet<String>,
+    /// The bytes of the selected field.
+    pub selected: Range<usize>,
+}
+
+/// What happened to a tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pointed {
+    /// The bytes of the field under the pointer.
+    pub hovered: Option<Range<usize>>,
+    /// The bytes of the field that was clicked.
+    pub clicked: Option<Range<usize>>,
+    /// `path` and value of a field to filter by.
+    pub filter: Option<String>,
+    /// The value to copy.
+    pub copy: Option<String>,
+}
+
+/// Shows the children of `root`; `hovered` is marked as if the pointer were on it.
+pub fn show(ui: &mut Ui, root: &Node, state: &mut State, hovered: &Range<usize>) -> Pointed {
+    let mut pointed = Pointed::default();
+    ui.spacing_mut().item_spacing.y = 0.0;
+    for node in &root.children {
+        branch(ui, node, node.label.clone(), 0, state, hovered, &mut pointed);
+    }
+    pointed
+}
+
+/// The deepest field that holds this byte.
+pub fn field_at(node: &Node, byte: usize) -> Option<&Node> {
+    if !node.range.contains(&byte) {
+        return None;
+    }
+    let deeper = node.children.iter().find_map(|child| field_at(child, byte));
+    deeper.or(Some(node))
+}
+
+fn branch(
+    ui: &mut Ui,
+    node: &Node,
+    path: String,
+    depth: usize,
+    state: &mut State,
+    hovered: &Range<usize>,
+    pointed: &mut Pointed,
+) {
+    let tokens = theme::of(ui);
+    let (rect, response) =
+        ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    let open = !state.closed.contains(&path);
+    let is_branch = !node.children.is_empty();
+    if ui.is_rect_visible(rect) {
+        let selected = !node.range.is_empty() && state.selected == node.range;
+        let marked = response.hovered() || (!node.range.is_empty() && *hovered == node.range);
+        paint_row(ui, rect, selected, marked);
+        let left = rect.left() + 4.0 + depth as f32 * 14.0;
+        if is_branch {
+            let caret = if open { icon::ICON_EXPAND_MORE } else { icon::ICON_CHEVRON_RIGHT };
+            ui.painter().text(
+                pos2(left, rect.center().y),
+                egui::Align2::LEFT_CENTER,
+                caret.codepoint,
+                icon_font(14.0),
+                tokens.text_weak,
+            );
+        }
+        let label_left = left + 16.0;
+        let font = egui::TextStyle::Body.resolve(ui.style());
+        let label = ui.painter().layout_no_wrap(node.label.clone(), font, tokens.text_weak);
+        let value_left = (label_left + label.size().x + 8.0).max(rect.left() + 104.0);
+        ui.painter().galley(
+            pos2(label_left, rect.center().y - label.size().y / 2.0),
+            label,
+            tokens.text_weak,
+        );
+        let mut value_rect = rect;
+        value_rect.set_left(value_left);
+        value_rect.set_right(rect.right() - 4.0);
+        text_in(ui, value_rect, Align::Min, &node.value, theme::mono(11.5), tokens.text);
+    }
+    response.widget_info(|| {
+        let text = format!("{}: {}", node.label, node.value);
+        WidgetInfo::selected(Role::TreeItem, true, open && is_branch, text)
+    });
+    if response.hovered() {
+        pointed.hovered = Some(node.range.clone());
+    }
+    if response.clicked() {
+        let selected_already = state.selected == node.range;
+        pointed.clicked = Some(node.range.clone());
+        let on_caret = response
+            .interact_pointer_pos()
+            .is_some_and(|at| at.x < rect.left() + 20.0 + depth as f32 * 14.0);
+        if is_branch && (on_caret || selected_already) {
+            if open {
+                state.closed.insert(path.clone());
+            } else {
+                state.closed.remove(&path);
+            }
+        }
+    }
+    response.context_menu(|ui| {
+        if !is_branch && path.starts_with("header.") && ui.button("Apply as filter").clicked() {
+            let value = node.value.trim_matches('"');
+            pointed.filter = Some(format!("{path}={}", quote(value)));
+        }
+        if ui.button("Copy value").clicked() {
+            pointed.copy = Some(node.value.clone());
+        }
+    });
+    if open {
+        for child in &node.children {
+            let path = format!("{path}.{}", child.label);
+            branch(ui, child, path, depth + 1, state, hovered, pointed);
+        }
+    }
+}
+
+/// A value as the filter language wants it.
+fn quote(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@/".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        value.to_owned()
+    } else {
+        format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_find_their_field() {
+        let leaf = |label: &str, range: Range<usize>| Node {
+            label: label.into(),
+            value: String::new(),
+            range,
+            children: Vec::new(),
+        };
+        let root = Node {
+            label: "frame".into(),
+            value: String::new(),
+            range: 0..10,
+            children: vec![leaf("prefix", 0..4), leaf("payload", 4..9)],
+        };
+        let label = |byte| field_at(&root, byte).map(|node| node.label.as_str());
+        assert_eq!(label(0), Some("prefix"));
+        assert_eq!(label(8), Some("payload"));
+        assert_eq!(label(9), Some("frame"));
+        assert_eq!(label(10), None);
+    }
+}

@@ -1,0 +1,23 @@
+//! All figures: `cargo bench -p glovebox-tests` runs them, `-- NAME` those whose name contains NAME.
+//!
+//! Each figure is measured against a raw baseline in the same run, in turns, because a machine is
+//! never equally fast twice. A missed target is printed and fails nothing.
+
+mod calls;
+mod figure;
+mod loads;
+mod lookups;
+mod startup;
+
+use figure::Figures;
+
+fn main() {
+    // Cargo passes `--bench`; everything else names figures.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let mut figures = Figures::new(wanted);
+    calls::run(&mut figures);
+    lookups::run(&mut figures);
+    loads::run(&mut figures);
+    startup::run(&mut figures);
+    figures.finish();
+}
