@@ -49,7 +49,7 @@ impl Export {
             Ok(()) if to_stdout => format!("Exported {exported}"),
             Ok(()) => format!("Exported {exported} to {}", self.out.display()),
             Err(Stopped::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {
-                "Stopped exporting when nobody read the events any more".to_owned()
+                format!("Exported up to {exported}, until nobody read them any more")
             }
             Err(Stopped::Write(error)) => {
                 let problem = Problem::file("write", &self.out)(error);
