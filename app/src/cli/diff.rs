@@ -66,15 +66,25 @@ pub(super) fn to_json(diff: &Diff) -> Json {
 /// The run in a trace, all of it: half a run would differ where nothing does.
 pub(super) fn read_run(path: &Path) -> Result<Run, Problem> {
     let name = path.display().to_string();
-    Ok(Run::from_events(name, read_events(path)?))
+    read(path, |events| Run::from_events(name, events))
 }
 
-/// The events of a trace.
+/// Makes something of the events of a trace, one after the other.
 ///
 /// # Errors
 ///
 /// If any of it is damaged.
-pub(super) fn read_events(path: &Path) -> Result<Vec<Event>, Problem> {
+pub(super) fn read<T>(
+    path: &Path,
+    make: impl FnOnce(&mut dyn Iterator<Item = Event>) -> T,
+) -> Result<T, Problem> {
     let reader = TraceReader::open(path).map_err(Problem::Trace)?;
-    reader.collect::<Result<_, _>>().map_err(Problem::Trace)
+    let mut damage = None;
+    let mut events = reader.map_while(|event| event.map_err(|error| damage = Some(error)).ok());
+    let made = make(&mut events);
+    drop(events);
+    match damage {
+        None => Ok(made),
+        Some(error) => Err(Problem::Trace(error)),
+    }
 }

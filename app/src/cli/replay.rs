@@ -137,7 +137,8 @@ impl Stage {
 
 impl Replay {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let plan = ReplayPlan::from_events(diff::read_events(&self.trace)?, self.filter.as_ref());
+        let filter = self.filter.as_ref();
+        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
         let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
         let stage = Stage::set(&self.plugins, &self.load, Vec::new())?;
         if baseline.is_some() || self.junit.is_some() {

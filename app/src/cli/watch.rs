@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use clap::Args;
-use glovebox_events::{Event, Sink, What};
-use glovebox_inspector::diff::Run;
+use glovebox_events::{Event, ReloadCause, Sink, What};
+use glovebox_inspector::diff::{Diff, Run};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::json;
 
@@ -18,7 +18,8 @@ use super::report::{Output, Report, count, say, to_stdout};
 
 /// Reload a plugin whenever its file changes, replay a trace into it, and show what is different
 ///
-/// The first replay is the baseline, unless --against names one. Runs until it is interrupted, or
+/// Each replay starts with a fresh state. The first one is the baseline, unless --against names
+/// another. Runs until it is interrupted, or
 /// for --changes.
 #[derive(Debug, Args)]
 pub(super) struct Watch {
@@ -44,7 +45,7 @@ pub(super) struct Watch {
 /// What came of a change.
 enum Change {
     /// A new generation runs.
-    Reloaded(u32),
+    Reloaded,
     /// It was refused, and why.
     Refused(String),
 }
@@ -55,8 +56,10 @@ struct Reloads(SyncSender<Change>);
 impl Sink for Reloads {
     fn record(&self, event: &Event) {
         let change = match &event.what {
-            What::Reloaded { .. } => Change::Reloaded(event.generation),
-            What::ReloadFailed { message, .. } => Change::Refused(message.clone()),
+            What::Reloaded { cause: ReloadCause::FileChanged, .. } => Change::Reloaded,
+            What::ReloadFailed { cause: ReloadCause::FileChanged, message, .. } => {
+                Change::Refused(message.clone())
+            }
             _ => return,
         };
         // A full queue holds a change that leads to the same replay.
@@ -66,7 +69,7 @@ impl Sink for Reloads {
 
 impl Watch {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let plan = ReplayPlan::from_events(diff::read_events(&self.trace)?, None);
+        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
         let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
         let (sender, changes) = sync_channel(16);
         let reloads = Arc::new(Reloads(sender));
@@ -101,20 +104,9 @@ impl Watch {
             // The sender lives as long as the host.
             let Ok(change) = changes.recv() else { break };
             seen += 1;
-            match change {
-                Change::Refused(message) => {
-                    refused += 1;
-                    say(&format!("Not reloaded: {message}"));
-                }
-                Change::Reloaded(generation) => {
-                    let summary = stage.replay(plan, Pace::Max);
-                    let name = format!("generation {generation}");
-                    let run = Run::from_events(name.clone(), stage.events());
-                    let diff = self.ignore.diff(baseline, &run);
-                    different += u64::from(!diff.is_same());
-                    to_stdout(diff.to_text().as_bytes())?;
-                    say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
-                }
+            match self.once(stage, plan, baseline, change)? {
+                Some(diff) => different += u64::from(!diff.is_same()),
+                None => refused += 1,
             }
         }
         let sentence = format!(
@@ -124,5 +116,39 @@ impl Watch {
         let exit = if different + refused == 0 { Exit::Good } else { Exit::Different };
         let json = json!({ "changes": seen, "different": different, "refused": refused });
         Ok(Report::new(String::new(), json, sentence, exit))
+    }
+
+    /// Replays after one change; `None` if the new generation was refused.
+    fn once(
+        &self,
+        stage: &Stage,
+        plan: &ReplayPlan,
+        baseline: &Run,
+        change: Change,
+    ) -> Result<Option<Diff>, Problem> {
+        if let Change::Refused(message) = change {
+            say(&format!("Not reloaded: {message}"));
+            return Ok(None);
+        }
+        let mut generation = 0;
+        for id in &stage.instances {
+            // What earlier replays left in its state would look like a change of behaviour.
+            match stage.host.reload(*id, ReloadCause::Requested, false).wait() {
+                Ok(fresh) => generation = fresh,
+                Err(error) => {
+                    say(&format!("Not reloaded: {error}"));
+                    return Ok(None);
+                }
+            }
+        }
+        // Calls of the time between belong to no replay.
+        drop(stage.events());
+        let summary = stage.replay(plan, Pace::Max);
+        let name = format!("generation {generation}");
+        let run = Run::from_events(name.clone(), stage.events());
+        let diff = self.ignore.diff(baseline, &run);
+        to_stdout(diff.to_text().as_bytes())?;
+        say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
+        Ok(Some(diff))
     }
 }
