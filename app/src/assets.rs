@@ -11,9 +11,8 @@ pub const FOLDER_VARIABLE: &str = "GLOVEBOX_ASSETS";
 /// the source tree.
 pub fn folder() -> Option<PathBuf> {
     let named = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|program| Some(program.parent()?.join("assets")));
+    let beside =
+        std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("assets")));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets");
     [named, beside, Some(source)]
         .into_iter()
@@ -27,12 +26,9 @@ pub fn folder() -> Option<PathBuf> {
 /// Its folder wins over the bare artifact, because it holds the manifest.
 pub fn plugin(name: &str) -> Option<PathBuf> {
     let folder = folder()?.join("plugins");
-    [
-        folder.join(name).join("plugin.toml"),
-        folder.join(format!("{name}.wasm")),
-    ]
-    .into_iter()
-    .find(|path| path.is_file())
+    [folder.join(name).join("plugin.toml"), folder.join(format!("{name}.wasm"))]
+        .into_iter()
+        .find(|path| path.is_file())
 }
 
 /// The demo trace of this name, if it is there; else the capture it is made from.

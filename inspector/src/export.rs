@@ -5,7 +5,7 @@
 //! `header` (an object) and `payload` (a text) or `payload_hex` (anything that is no text). A
 //! header that JSON cannot hold exactly is there as `header_hex`, its CBOR, as well. A host call
 //! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`. Durations
-//! are in nanoseconds.
+//! are in nanoseconds, as in a [`trace`](crate::trace).
 //!
 //! ```
 //! use glovebox_abi::Frame;

@@ -5,23 +5,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use egui_notify::{Anchor, Toasts};
 use parking_lot::Mutex;
 
-use super::action::Actions;
+use super::action::{Action, Actions};
 use super::capture::{Capture, Report, report_of};
 use super::commands::{Situation, pressed};
 use super::dialogs::Dialogs;
 use super::overlays::Overlay;
 use super::panels::frames;
 use super::session::Session;
-use super::shell::{Pulse, Shell};
+use super::shell::{Moment, Pulse, Shell};
 use super::state::ViewState;
 use super::theme;
-use crate::workbench::{Level, Source, ViewCtx, Workbench};
+use super::toasts::Toasts;
+use crate::workbench::{Source, ViewCtx, Workbench};
 
 /// A pause between two painted frames that counts as doing nothing.
 const IDLE: Duration = Duration::from_millis(300);
+/// Frames among which one with a payload is searched, to be selected first.
+const LOOKED_AT: usize = 200;
 /// How long after the last change the session is saved.
 const SAVE_AFTER: Duration = Duration::from_secs(2);
 
@@ -35,7 +37,6 @@ pub struct App {
     pub(super) session: Session,
     keeper: Keeper,
     toasts: Toasts,
-    toasted: u64,
     capture: Option<Capture>,
     clock: Clock,
 }
@@ -71,7 +72,12 @@ impl App {
     }
 
     /// A window with the session of the last time, to be saved at `path`.
-    pub fn with_session(workbench: Workbench, ctx: &egui::Context, session: Session, path: Option<PathBuf>) -> App {
+    pub fn with_session(
+        workbench: Workbench,
+        ctx: &egui::Context,
+        session: Session,
+        path: Option<PathBuf>,
+    ) -> App {
         theme::install(ctx, session.theme);
         ctx.set_zoom_factor(session.zoom);
         ctx.options_mut(|options| options.zoom_with_keyboard = false);
@@ -83,16 +89,9 @@ impl App {
             shell: Shell::new(&session),
             overlay: Overlay::None,
             dialogs: Dialogs::default(),
-            keeper: Keeper {
-                path,
-                saved: Some(session.clone()),
-                changed: None,
-            },
+            keeper: Keeper { path, saved: Some(session.clone()), changed: None },
             session,
-            toasts: Toasts::default()
-                .with_anchor(Anchor::BottomRight)
-                .with_margin(egui::vec2(16.0, 40.0)),
-            toasted: 0,
+            toasts: Toasts::default(),
             capture: None,
             clock: Clock {
                 program_started: Instant::now(),
@@ -112,7 +111,12 @@ impl App {
     }
 
     /// Takes a picture and writes a report once everything is settled, then closes.
-    pub fn capture(&mut self, screenshot: Option<PathBuf>, report: Option<PathBuf>, outcome: Arc<Mutex<Option<Result<(), String>>>>) {
+    pub fn capture(
+        &mut self,
+        screenshot: Option<PathBuf>,
+        report: Option<PathBuf>,
+        outcome: Arc<Mutex<Option<Result<(), String>>>>,
+    ) {
         self.capture = Some(Capture::new(screenshot, report, outcome));
     }
 
@@ -149,19 +153,30 @@ impl App {
     pub fn ui(&mut self, ui: &mut egui::Ui) {
         let started = Instant::now();
         let ctx = ui.ctx().clone();
+        if self.clock.painted == 0 && self.session.zoom != 1.0 && self.clock.startup.is_none() {
+            // The zoom holds from the next frame on; in this one every size would be wrong.
+            self.clock.startup = Some(self.clock.program_started.elapsed());
+            return ctx.request_repaint();
+        }
         let mut actions = Actions::default();
         self.take_in(&ctx);
         let now = self.situation();
         if self.overlay.is_none() {
-            pressed(&ctx, &now).into_iter().for_each(|verb| actions.run(verb));
+            // At once, so that a field that gets the focus has it when the next key comes.
+            for verb in pressed(&ctx, &now) {
+                self.perform(&ctx, Action::Run(verb));
+                ctx.request_repaint();
+            }
         }
         self.escape(&ctx, &mut actions);
         self.take_in_files(&ctx);
+        let now = self.situation();
         let pulse = self.pulse(&ctx);
         let view = self.workbench.view();
-        self.shell.show(ui, view, &mut self.state, &self.session, &now, pulse, &mut actions);
+        let moment = Moment { now: &now, pulse, recent: &self.session.recent };
+        self.shell.show(ui, view, &mut self.state, &moment, &mut actions);
         self.overlay.show(ui, view, self.state.selection.source, &now, &mut actions);
-        self.toasts.show(&ctx);
+        self.toasts.show(ui);
         for action in actions.take() {
             self.perform(&ctx, action);
             ctx.request_repaint();
@@ -196,7 +211,9 @@ impl App {
             ctx.request_repaint();
         }
         self.select_something();
-        self.toast_notices();
+        // A picture shows the window, not what passes over it.
+        let quiet = self.capture.is_some();
+        self.toasts.take_in(self.workbench.view().notices(), quiet);
         self.take_in_dialogs(ctx);
     }
 
@@ -211,35 +228,13 @@ impl App {
         let digest = &self.state.overview.digest;
         let failing = digest.failures.front().copied();
         let list = &self.state.panels.frames.list;
-        let first = self.view().read(source, |store| list.row(0, store).map(|row| row.id));
+        let first = self.view().read(source, |store| {
+            let rows = || (0..list.len().min(LOOKED_AT)).filter_map(|at| list.row(at, store));
+            let row = rows().find(|row| !row.frame.payload.is_empty());
+            row.or_else(|| rows().next()).map(|row| row.id)
+        });
         if let Some(row) = failing.or(first.flatten()) {
             self.state.selection.select(crate::workbench::RowRef { source, row });
-        }
-    }
-
-    fn toast_notices(&mut self) {
-        let fresh: Vec<_> = self
-            .view()
-            .notices()
-            .iter()
-            .filter(|notice| notice.number >= self.toasted)
-            .map(|notice| (notice.number, notice.level, notice.text.clone()))
-            .collect();
-        // A picture shows the window, not what passes over it.
-        let quiet = self.capture.is_some();
-        for (number, level, text) in fresh {
-            self.toasted = number + 1;
-            if quiet {
-                continue;
-            }
-            let text = shorten(&text);
-            let (toast, seconds) = match level {
-                Level::Info => (self.toasts.info(text), 3),
-                Level::Success => (self.toasts.success(text), 3),
-                Level::Warning => (self.toasts.warning(text), 6),
-                Level::Error => (self.toasts.error(text), 8),
-            };
-            toast.duration(Duration::from_secs(seconds)).show_progress_bar(false);
         }
     }
 
@@ -333,12 +328,5 @@ impl eframe::App for App {
         {
             tracing::warn!("the session was not saved: {error:#}");
         }
-    }
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(160) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }

@@ -49,7 +49,7 @@ pub struct Report {
 
 /// A picture that is to be taken.
 #[derive(Debug)]
-pub struct Capture {
+pub(super) struct Capture {
     screenshot: Option<PathBuf>,
     report: Option<PathBuf>,
     started: Instant,
@@ -68,7 +68,11 @@ enum Stage {
 
 impl Capture {
     /// A picture and a report for these files; how it went is put into `outcome`.
-    pub fn new(screenshot: Option<PathBuf>, report: Option<PathBuf>, outcome: Arc<Mutex<Option<Result<(), String>>>>) -> Capture {
+    pub(super) fn new(
+        screenshot: Option<PathBuf>,
+        report: Option<PathBuf>,
+        outcome: Arc<Mutex<Option<Result<(), String>>>>,
+    ) -> Capture {
         Capture {
             screenshot,
             report,
@@ -81,14 +85,21 @@ impl Capture {
     }
 
     /// Goes on after a painted frame.
-    pub fn go_on(&mut self, ctx: &egui::Context, view: ViewCtx<'_>, busy: bool, report: impl FnOnce() -> Report) {
+    pub(super) fn go_on(
+        &mut self,
+        ctx: &egui::Context,
+        view: ViewCtx<'_>,
+        busy: bool,
+        report: impl FnOnce() -> Report,
+    ) {
         ctx.request_repaint();
         let late = self.started.elapsed() > DEADLINE;
         match self.stage {
             Stage::Closed => {}
             _ if late => {
                 let jobs: Vec<_> = view.jobs().into_iter().map(|job| job.title).collect();
-                let reason = format!("not settled within {} s: {}", DEADLINE.as_secs(), jobs.join(", "));
+                let reason =
+                    format!("not settled within {} s: {}", DEADLINE.as_secs(), jobs.join(", "));
                 let mut report = report();
                 report.unsettled = Some(reason.clone());
                 self.finish(ctx, &report, None, Err(reason));
@@ -99,7 +110,9 @@ impl Capture {
                     self.stage = Stage::Shooting;
                     if self.screenshot.is_some() {
                         let picture = Arc::clone(&self.picture);
-                        let take = egui::ScreenshotCallback::new(move |image| *picture.lock() = Some(image));
+                        let take = egui::ScreenshotCallback::new(move |image| {
+                            *picture.lock() = Some(image)
+                        });
                         ctx.send_viewport_cmd(egui::ViewportCommand::Screenshot(take));
                     }
                 }
@@ -118,7 +131,13 @@ impl Capture {
         }
     }
 
-    fn finish(&mut self, ctx: &egui::Context, report: &Report, picture: Option<&egui::ColorImage>, result: Result<(), String>) {
+    fn finish(
+        &mut self,
+        ctx: &egui::Context,
+        report: &Report,
+        picture: Option<&egui::ColorImage>,
+        result: Result<(), String>,
+    ) {
         self.stage = Stage::Closed;
         let written = self.write(report, picture).map_err(|error| format!("{error:#}"));
         *self.outcome.lock() = Some(written.and(result));
@@ -135,14 +154,15 @@ impl Capture {
         }
         if let Some(path) = &self.report {
             let text = serde_json::to_string_pretty(report)?;
-            std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(path, text + "\n")
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
 }
 
 /// The part of the report that the workbench knows.
-pub fn report_of(view: ViewCtx<'_>) -> Report {
+pub(super) fn report_of(view: ViewCtx<'_>) -> Report {
     let ready = |phase| matches!(phase, Phase::Ready | Phase::Busy);
     let errors = view.notices().iter().filter(|notice| notice.level == Level::Error);
     Report {

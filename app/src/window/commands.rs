@@ -247,7 +247,7 @@ pub const TABLE: &[Entry] = table! {
     View: Verb::ShowPanel(PanelId::Metrics), "Metrics", "Show figures per plugin", ICON_MONITORING, [ctrl(Key::Num3)], always;
     View: Verb::ShowPanel(PanelId::Compose), "Compose", "Write and send a frame", ICON_EDIT, [ctrl(Key::Num4)], always;
     View: Verb::ShowPanel(PanelId::Policy), "Policy", "Show what a plugin may do", ICON_SHIELD, [ctrl(Key::Num5)], always;
-    View: Verb::ShowPanel(PanelId::Reload), "Reload", "Show the generations of a plugin", ICON_AUTORENEW, [ctrl(Key::Num6)], always;
+    View: Verb::ShowPanel(PanelId::Reload), "Generations", "Show the generations of a plugin and reload it", ICON_AUTORENEW, [ctrl(Key::Num6)], always;
     #line View: Verb::ToggleLeft, "Plugins and traces", "Show or hide the left side", ICON_DOCK_TO_LEFT, [ctrl(Key::B)], always;
     View: Verb::ToggleRight, "Inspector", "Show or hide the right side", ICON_DOCK_TO_RIGHT, [ctrl_alt(Key::B)], always;
     View: Verb::ToggleTimeline, "Timeline", "Show or hide the timeline", ICON_TIMELINE, [ctrl(Key::T)], always;
@@ -296,10 +296,7 @@ pub const TABLE: &[Entry] = table! {
 ///
 /// Never: a test checks that every verb that is used has a line.
 pub fn entry(verb: Verb) -> &'static Entry {
-    TABLE
-        .iter()
-        .find(|entry| entry.verb == verb)
-        .unwrap_or(&TABLE[0])
+    TABLE.iter().find(|entry| entry.verb == verb).unwrap_or(&TABLE[0])
 }
 
 /// The verbs whose keys were pressed; keys without Ctrl or Alt count only if nothing is typed.

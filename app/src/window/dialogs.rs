@@ -11,7 +11,7 @@ const NEVER_SHOWN: Duration = Duration::from_millis(250);
 
 /// What a dialog is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// To load a plugin.
     Plugin,
     /// To open a trace.
@@ -22,7 +22,7 @@ pub enum Purpose {
 
 /// What a person chose.
 #[derive(Debug)]
-pub enum Chosen {
+pub(super) enum Chosen {
     /// A file, and what for.
     File(Purpose, PathBuf),
     /// Nothing.
@@ -33,7 +33,7 @@ pub enum Chosen {
 
 /// The dialogs that are open.
 #[derive(Debug)]
-pub struct Dialogs {
+pub(super) struct Dialogs {
     sender: SyncSender<Chosen>,
     receiver: Receiver<Chosen>,
     open: usize,
@@ -42,17 +42,13 @@ pub struct Dialogs {
 impl Default for Dialogs {
     fn default() -> Self {
         let (sender, receiver) = sync_channel(8);
-        Dialogs {
-            sender,
-            receiver,
-            open: 0,
-        }
+        Dialogs { sender, receiver, open: 0 }
     }
 }
 
 impl Dialogs {
     /// Opens a dialog.
-    pub fn open(&mut self, ctx: &egui::Context, purpose: Purpose, name: &str) {
+    pub(super) fn open(&mut self, ctx: &egui::Context, purpose: Purpose, name: &str) {
         if self.open > 0 {
             return;
         }
@@ -75,7 +71,7 @@ impl Dialogs {
     }
 
     /// What was chosen since the last time.
-    pub fn chosen(&mut self) -> Option<Chosen> {
+    pub(super) fn chosen(&mut self) -> Option<Chosen> {
         let chosen = self.receiver.try_recv().ok()?;
         self.open = self.open.saturating_sub(1);
         Some(chosen)
@@ -92,7 +88,10 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
             .pick_file(),
         Purpose::Trace => dialog
             .set_title("Open trace")
-            .add_filter("Traces and captures", &["mcap", "partial", "pcap", "pcapng", "ndjson", "jsonl"])
+            .add_filter(
+                "Traces and captures",
+                &["mcap", "partial", "pcap", "pcapng", "ndjson", "jsonl"],
+            )
             .add_filter("All files", &["*"])
             .pick_file(),
         Purpose::Save(_) => dialog

@@ -67,7 +67,8 @@ impl App {
             Verb::OpenPath => self.overlay = Overlay::Path(String::new()),
             Verb::SaveTrace => {
                 if let Some((id, name)) = self.shown_trace() {
-                    let name = format!("{}.mcap", name.trim_end_matches(".mcap").replace(['/', ' '], "-"));
+                    let name =
+                        format!("{}.mcap", name.trim_end_matches(".mcap").replace(['/', ' '], "-"));
                     self.dialogs.open(ctx, Purpose::Save(id), &name);
                 }
             }
@@ -114,19 +115,19 @@ impl App {
             Verb::ZoomIn => ctx.set_zoom_factor((ctx.zoom_factor() + 0.1).min(3.0)),
             Verb::ZoomOut => ctx.set_zoom_factor((ctx.zoom_factor() - 0.1).max(0.5)),
             Verb::ZoomReset => ctx.set_zoom_factor(1.0),
-            Verb::Reload => self.with_plugin(|instance| Command::Reload {
-                instance,
-                carry_state: true,
-            }),
-            Verb::ReloadCold => self.with_plugin(|instance| Command::Reload {
-                instance,
-                carry_state: false,
-            }),
+            Verb::Reload => {
+                self.with_plugin(|instance| Command::Reload { instance, carry_state: true })
+            }
+            Verb::ReloadCold => {
+                self.with_plugin(|instance| Command::Reload { instance, carry_state: false })
+            }
             Verb::RollBack => self.with_plugin(Command::RollBack),
             Verb::ToggleWatch => {
                 let view = self.view();
                 let plugin = self.state.selection.plugin(view).and_then(|id| view.plugin(id));
-                if let Some((instance, on)) = plugin.map(|plugin| (plugin.instance, !plugin.watching)) {
+                if let Some((instance, on)) =
+                    plugin.map(|plugin| (plugin.instance, !plugin.watching))
+                {
                     self.workbench.execute(Command::Watch(instance, on));
                 }
             }
@@ -159,7 +160,10 @@ impl App {
             }
             Verb::Step => match self.view().replay() {
                 Some(_) => self.workbench.execute(Command::StepReplay),
-                None => self.replay(Pace::Step),
+                None => {
+                    self.replay(Pace::Step);
+                    self.workbench.execute(Command::StepReplay);
+                }
             },
             Verb::Stop => self.workbench.execute(Command::CancelAll),
             Verb::ReplayRow => self.replay_row(),
@@ -186,12 +190,15 @@ impl App {
             }
             Verb::FirstRow => self.select_position(|_, _| 0),
             Verb::FollowTail => {
-                self.state.panels.frames.follow = true;
                 self.select_position(|_, len| len - 1);
                 self.state.panels.frames.follow = true;
             }
-            Verb::NextRow => self.select_position(|position, len| position.map_or(0, |position| (position + 1).min(len - 1))),
-            Verb::PreviousRow => self.select_position(|position, len| position.map_or(len - 1, |position| position.saturating_sub(1))),
+            Verb::NextRow => self.select_position(|position, len| {
+                position.map_or(0, |position| (position + 1).min(len - 1))
+            }),
+            Verb::PreviousRow => self.select_position(|position, len| {
+                position.map_or(len - 1, |position| position.saturating_sub(1))
+            }),
             Verb::NextInCall => self.select_in_call(1),
             Verb::PreviousInCall => self.select_in_call(-1),
             Verb::SelectionBack => {
@@ -236,9 +243,15 @@ impl App {
         while let Some(chosen) = self.dialogs.chosen() {
             match chosen {
                 Chosen::Nothing => {}
-                Chosen::File(Purpose::Plugin | Purpose::Trace, path) => self.change(ctx, Change::OpenFile(path)),
-                Chosen::File(Purpose::Save(trace), path) => self.workbench.execute(Command::SaveTrace { trace, path }),
-                Chosen::NoDialog(Purpose::Plugin | Purpose::Trace) => self.overlay = Overlay::Path(String::new()),
+                Chosen::File(Purpose::Plugin | Purpose::Trace, path) => {
+                    self.change(ctx, Change::OpenFile(path))
+                }
+                Chosen::File(Purpose::Save(trace), path) => {
+                    self.workbench.execute(Command::SaveTrace { trace, path })
+                }
+                Chosen::NoDialog(Purpose::Plugin | Purpose::Trace) => {
+                    self.overlay = Overlay::Path(String::new())
+                }
                 Chosen::NoDialog(Purpose::Save(_)) => {
                     let text = "The desktop has no dialog to save with; `glovebox replay --record` writes a trace";
                     self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
@@ -314,14 +327,22 @@ impl App {
         let source = self.state.selection.source;
         let frame = match row.direction {
             Direction::In => Some(row.frame.clone()),
-            Direction::Out => self.view().read(source, |store| {
-                let rows = store.call(row.call)?.rows.iter();
-                let mut rows = rows.filter_map(|id| store.row_by_id(*id));
-                rows.find(|row| row.direction == Direction::In).map(|row| row.frame.clone())
-            }).flatten(),
+            Direction::Out => self
+                .view()
+                .read(source, |store| {
+                    let rows = store.call(row.call)?.rows.iter();
+                    let mut rows = rows.filter_map(|id| store.row_by_id(*id));
+                    rows.find(|row| row.direction == Direction::In).map(|row| row.frame.clone())
+                })
+                .flatten(),
         };
         match frame {
-            Some(frame) => self.workbench.execute(Command::Send(SendRequest { target, frame, times: 1 })),
+            Some(frame) => self.workbench.execute(Command::Send(SendRequest {
+                target,
+                frame,
+                payload_file: None,
+                times: 1,
+            })),
             None => {
                 let text = "The input of this call is no longer in memory";
                 self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));

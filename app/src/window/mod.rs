@@ -19,6 +19,7 @@ pub mod session;
 mod shell;
 mod state;
 pub mod theme;
+mod toasts;
 mod widgets;
 
 use std::path::PathBuf;
@@ -86,7 +87,9 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
     let folders = directories::ProjectDirs::from("", "", "glovebox");
     let workbench = Workbench::new(WorkbenchOptions {
         cache_folder: folders.as_ref().map(|folders| folders.cache_dir().join("compiled")),
-        recordings_folder: folders.as_ref().map(|folders| folders.data_local_dir().join("recordings")),
+        recordings_folder: folders
+            .as_ref()
+            .map(|folders| folders.data_local_dir().join("recordings")),
     })?;
     let outcome = Arc::new(Mutex::new(None));
     let captured = options.is_capture();
@@ -96,7 +99,9 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
             "Glovebox",
             native_options(),
             Box::new(move |creation| {
-                Ok(Box::new(open(workbench, &creation.egui_ctx, options, outcome).started_at(started)))
+                Ok(Box::new(
+                    open(workbench, &creation.egui_ctx, options, outcome).started_at(started),
+                ))
             }),
         )
     };
@@ -115,7 +120,12 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn open(mut workbench: Workbench, ctx: &egui::Context, options: WindowOptions, outcome: Arc<Mutex<Option<Result<(), String>>>>) -> App {
+fn open(
+    mut workbench: Workbench,
+    ctx: &egui::Context,
+    options: WindowOptions,
+    outcome: Arc<Mutex<Option<Result<(), String>>>>,
+) -> App {
     // A picture must not depend on what was done before, nor change what comes next.
     let path = (!options.is_capture()).then(session::default_path).flatten();
     let mut session = path.as_deref().map(Session::read).unwrap_or_default();
@@ -129,9 +139,7 @@ fn open(mut workbench: Workbench, ctx: &egui::Context, options: WindowOptions, o
         session.remember(file.canonicalize().unwrap_or_else(|_| file.clone()));
     }
     let capture = options.is_capture();
-    workbench.execute(Command::Start {
-        files: options.files,
-    });
+    workbench.execute(Command::Start { files: options.files });
     let mut app = App::with_session(workbench, ctx, session, path);
     if let Some(panel) = options.show {
         app.show_panel(panel);
@@ -152,10 +160,7 @@ fn native_options() -> eframe::NativeOptions {
     if let Ok(icon) = eframe::icon_data::from_png_bytes(icon) {
         viewport = viewport.with_icon(icon);
     }
-    eframe::NativeOptions {
-        viewport,
-        ..Default::default()
-    }
+    eframe::NativeOptions { viewport, ..Default::default() }
 }
 
 fn has_display() -> bool {

@@ -11,7 +11,7 @@ use crate::workbench::{Source, ViewCtx};
 
 /// At most one of them is open.
 #[derive(Debug, Default)]
-pub enum Overlay {
+pub(super) enum Overlay {
     /// Nothing.
     #[default]
     None,
@@ -25,7 +25,14 @@ pub enum Overlay {
 
 impl Overlay {
     /// Paints what is open; Esc and a click beside it close it.
-    pub fn show(&mut self, ui: &mut egui::Ui, ctx: ViewCtx<'_>, source: Source, now: &Situation, out: &mut Actions) {
+    pub(super) fn show(
+        &mut self,
+        ui: &mut egui::Ui,
+        ctx: ViewCtx<'_>,
+        source: Source,
+        now: &Situation,
+        out: &mut Actions,
+    ) {
         let stays = match self {
             Overlay::None => true,
             Overlay::Palette(palette) => palette.show(ui, ctx, source, now, out),
@@ -38,7 +45,7 @@ impl Overlay {
     }
 
     /// True if nothing is open.
-    pub fn is_none(&self) -> bool {
+    pub(super) fn is_none(&self) -> bool {
         matches!(self, Overlay::None)
     }
 }
@@ -52,29 +59,46 @@ fn keys(ui: &mut egui::Ui) -> bool {
         let hint = "Keys without Ctrl or Alt act while nothing is typed";
         ui.label(RichText::new(hint).color(tokens.text_weak));
         ui.add_space(8.0);
-        ScrollArea::vertical().max_height(room.height() - 160.0).show(ui, |ui| {
-            ui.columns(3, |columns| {
-                for (menu, name) in Menu::ALL {
-                    let column = match menu {
-                        Menu::File | Menu::Edit => 0,
-                        Menu::View => 1,
-                        _ => 2,
-                    };
-                    let ui = &mut columns[column];
-                    section(ui, name, |_| {});
-                    for entry in TABLE.iter().filter(|entry| entry.menu == menu && !entry.keys.is_empty()) {
-                        ui.horizontal(|ui| {
-                            let shown: Vec<_> = entry.keys.iter().map(super::commands::show_keys).collect();
-                            ui.label(RichText::new(entry.name.trim_end_matches('…')).color(tokens.text));
-                            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                                ui.label(RichText::new(shown.join("  ")).font(theme::mono(11.0)).color(tokens.text_weak));
+        ScrollArea::vertical()
+            .max_height(room.height() - 160.0)
+            .min_scrolled_height(room.height() - 160.0)
+            .show(ui, |ui| {
+                ui.columns(3, |columns| {
+                    for (menu, name) in Menu::ALL {
+                        let column = match menu {
+                            Menu::File | Menu::Edit => 0,
+                            Menu::View => 1,
+                            _ => 2,
+                        };
+                        let ui = &mut columns[column];
+                        section(ui, name, |_| {});
+                        for entry in TABLE
+                            .iter()
+                            .filter(|entry| entry.menu == menu && !entry.keys.is_empty())
+                        {
+                            ui.horizontal(|ui| {
+                                let shown: Vec<_> =
+                                    entry.keys.iter().map(super::commands::show_keys).collect();
+                                ui.label(
+                                    RichText::new(entry.name.trim_end_matches('…'))
+                                        .color(tokens.text),
+                                );
+                                ui.with_layout(
+                                    egui::Layout::right_to_left(egui::Align::Center),
+                                    |ui| {
+                                        ui.label(
+                                            RichText::new(shown.join("  "))
+                                                .font(theme::mono(11.0))
+                                                .color(tokens.text_weak),
+                                        );
+                                    },
+                                );
                             });
-                        });
+                        }
+                        ui.add_space(8.0);
                     }
-                    ui.add_space(8.0);
-                }
+                });
             });
-        });
     });
     !modal.should_close()
 }
@@ -88,14 +112,17 @@ fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
         let hint = "A plugin (artifact, plugin.toml or its folder), a trace or a capture";
         ui.label(RichText::new(hint).color(tokens.text_weak));
         ui.add_space(4.0);
-        let field = egui::TextEdit::singleline(text).desired_width(f32::INFINITY).hint_text("/path/to/plugin.wasm");
+        let field = egui::TextEdit::singleline(text)
+            .desired_width(f32::INFINITY)
+            .hint_text("/path/to/plugin.wasm");
         let response = named_field(bordered(ui, |ui| ui.add(field)), "Path");
         response.request_focus();
         ui.add_space(8.0);
         ui.horizontal(|ui| {
             let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
             let ready = !text.trim().is_empty();
-            open = ready && (ui.add_enabled(ready, egui::Button::new("Open")).clicked() || enter);
+            let clicked = ui.add_enabled(ready, egui::Button::new("Open")).clicked();
+            open = ready && (clicked || enter);
             if ui.button("Cancel").clicked() {
                 ui.close();
             }

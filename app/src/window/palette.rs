@@ -14,7 +14,7 @@ use crate::workbench::{RowRef, Source, ViewCtx};
 
 /// The open palette.
 #[derive(Debug)]
-pub struct Palette {
+pub(super) struct Palette {
     text: String,
     places: bool,
     chosen: usize,
@@ -32,16 +32,19 @@ struct Item {
 
 impl Palette {
     /// A palette of commands, or of places to go to.
-    pub fn new(places: bool) -> Palette {
-        Palette {
-            text: String::new(),
-            places,
-            chosen: 0,
-        }
+    pub(super) fn new(places: bool) -> Palette {
+        Palette { text: String::new(), places, chosen: 0 }
     }
 
     /// Paints it; false if it is to be closed.
-    pub fn show(&mut self, ui: &mut egui::Ui, ctx: ViewCtx<'_>, source: Source, now: &Situation, out: &mut Actions) -> bool {
+    pub(super) fn show(
+        &mut self,
+        ui: &mut egui::Ui,
+        ctx: ViewCtx<'_>,
+        source: Source,
+        now: &Situation,
+        out: &mut Actions,
+    ) -> bool {
         let items = match self.places {
             true => places(ctx, source, &self.text),
             false => commands(now),
@@ -159,7 +162,8 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
     items.extend(ctx.traces().iter().map(trace));
     let number = text.trim().trim_start_matches('#').parse().ok();
     let row = number.map(glovebox_inspector::store::RowId);
-    let there = row.filter(|row| ctx.read(source, |store| store.row_by_id(*row).is_some()) == Some(true));
+    let there =
+        row.filter(|row| ctx.read(source, |store| store.row_by_id(*row).is_some()) == Some(true));
     items.extend(there.map(|row| Item {
         name: text.trim().to_owned(),
         detail: "frame".to_owned(),
@@ -200,12 +204,8 @@ mod tests {
     #[test]
     fn commands_are_found_by_parts_of_their_names() {
         fn check(text: &str, expected: &str) {
-            let now = Situation {
-                plugin: true,
-                baseline: true,
-                trace: true,
-                ..Situation::default()
-            };
+            let now =
+                Situation { plugin: true, baseline: true, trace: true, ..Situation::default() };
             let items = commands(&now);
             let best = rank(&items, text)[0];
             assert_eq!(items[best].name, expected);

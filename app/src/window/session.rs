@@ -86,9 +86,7 @@ impl Session {
     pub fn read(path: &Path) -> Session {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let session: Option<Session> = serde_json::from_str(&text).ok();
-        session
-            .filter(|session| session.version == VERSION)
-            .unwrap_or_default()
+        session.filter(|session| session.version == VERSION).unwrap_or_default()
     }
 
     /// Writes the file: first beside it, then in its place; the one before stays as `.old`.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use egui::{Align, CentralPanel, Color32, Frame, Layout as Direction, Margin, Panel as Side, RichText, Stroke, TextEdit, Ui, Visuals, WidgetText, vec2};
+use egui::{
+    Align, CentralPanel, Color32, Frame, Layout as Direction, Margin, Panel as Side, RichText,
+    Stroke, TextEdit, Ui, Visuals, WidgetText, vec2,
+};
 use egui_material_icons::icons as icon;
 use egui_tiles::{SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
 use glovebox_abi::units::show_size;
@@ -16,12 +19,14 @@ use super::panels::{PANELS, PanelId, Place};
 use super::session::{Layout, Session};
 use super::state::ViewState;
 use super::theme::{self, BAR, Tone};
-use super::widgets::{bordered, chip, icon_button, icon_text, label, named_field, phase_tone, verb_button};
+use super::widgets::{
+    bordered, chip, icon_button, icon_text, label, named_field, phase_tone, verb_button,
+};
 use crate::workbench::{Command, Source, ViewCtx};
 
 /// The frame around the panels.
 #[derive(Debug)]
-pub struct Shell {
+pub(super) struct Shell {
     /// What is open.
     pub layout: Layout,
     /// How the centre is split.
@@ -33,9 +38,20 @@ pub struct Shell {
     fitted: bool,
 }
 
+/// What the shell shows besides panels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment<'a> {
+    /// What commands depend on.
+    pub now: &'a Situation,
+    /// How fast the window is painted.
+    pub pulse: Pulse,
+    /// Files that were opened, the last one first.
+    pub recent: &'a [std::path::PathBuf],
+}
+
 /// How fast the window is painted, for the status bar.
 #[derive(Debug, Clone, Copy)]
-pub enum Pulse {
+pub(super) enum Pulse {
     /// Nothing happens.
     Idle,
     /// Painted so many times a second.
@@ -44,8 +60,9 @@ pub enum Pulse {
 
 impl Shell {
     /// The shell of the last session.
-    pub fn new(session: &Session) -> Shell {
-        let is_whole = |tree: &&Tree<PanelId>| centre_panels().all(|id| tree.tiles.find_pane(&id).is_some());
+    pub(super) fn new(session: &Session) -> Shell {
+        let is_whole =
+            |tree: &&Tree<PanelId>| centre_panels().all(|id| tree.tiles.find_pane(&id).is_some());
         let centre = session.centre.as_ref().filter(is_whole).cloned();
         Shell {
             layout: session.layout,
@@ -57,7 +74,7 @@ impl Shell {
     }
 
     /// Brings a panel to the front.
-    pub fn show_panel(&mut self, id: PanelId) {
+    pub(super) fn show_panel(&mut self, id: PanelId) {
         match id.panel().place {
             Place::Centre => {
                 self.centre.make_active(|_, tile| matches!(tile, Tile::Pane(pane) if *pane == id));
@@ -71,10 +88,13 @@ impl Shell {
     }
 
     /// Frames and diff side by side.
-    pub fn compare(&mut self) {
+    pub(super) fn compare(&mut self) {
         let mut tiles = Tiles::default();
         let left = tiles.insert_pane(PanelId::Frames);
-        let rest: Vec<_> = centre_panels().filter(|id| *id != PanelId::Frames).map(|id| tiles.insert_pane(id)).collect();
+        let rest: Vec<_> = centre_panels()
+            .filter(|id| *id != PanelId::Frames)
+            .map(|id| tiles.insert_pane(id))
+            .collect();
         let right = tiles.insert_tab_tile(rest);
         let left = tiles.insert_tab_tile(vec![left]);
         let root = tiles.insert_horizontal_tile(vec![left, right]);
@@ -83,25 +103,48 @@ impl Shell {
     }
 
     /// All tabs in one place.
-    pub fn debug(&mut self) {
+    pub(super) fn debug(&mut self) {
         self.centre = tabs();
         self.layout = Layout::default();
         self.fitted = false;
     }
 
     /// Paints everything but overlays.
-    pub fn show(&mut self, ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, session: &Session, now: &Situation, pulse: Pulse, out: &mut Actions) {
+    pub(super) fn show(
+        &mut self,
+        ui: &mut Ui,
+        ctx: ViewCtx<'_>,
+        state: &mut ViewState,
+        moment: &Moment<'_>,
+        out: &mut Actions,
+    ) {
         self.fit(ui);
         self.drawn.clear();
         let tokens = theme::of(ui);
-        let bar = |vertical| Frame::new().fill(tokens.window).inner_margin(Margin::symmetric(8, vertical));
-        Side::top("title bar").frame(bar(2)).exact_size(BAR + 4.0).resizable(false).show(ui, |ui| self.title_bar(ui, now, out));
+        let bar = |vertical| {
+            Frame::new().fill(tokens.window).inner_margin(Margin::symmetric(8, vertical))
+        };
+        Side::top("title bar")
+            .frame(bar(2))
+            .exact_size(BAR + 4.0)
+            .resizable(false)
+            .show(ui, |ui| self.title_bar(ui, moment.now, out));
         let toolbar = if state.query.error.is_some() { BAR + 24.0 } else { BAR + 2.0 };
-        Side::top("toolbar").frame(bar(2)).exact_size(toolbar).resizable(false).show(ui, |ui| tools(ui, ctx, state, now, out));
-        Side::bottom("status bar").frame(bar(1)).exact_size(24.0).resizable(false).show(ui, |ui| status(ui, ctx, state, pulse, out));
+        Side::top("toolbar")
+            .frame(bar(2))
+            .exact_size(toolbar)
+            .resizable(false)
+            .show(ui, |ui| tools(ui, ctx, state, moment.now, out));
+        Side::bottom("status bar")
+            .frame(bar(1))
+            .exact_size(24.0)
+            .resizable(false)
+            .show(ui, |ui| status(ui, ctx, state, moment.pulse, out));
         let room = ui.available_size();
         let welcome = self.welcome || (ctx.is_empty() && !ctx.is_busy());
-        let side = |fill| Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4)).stroke(Stroke::NONE);
+        let side = |fill| {
+            Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4)).stroke(Stroke::NONE)
+        };
         let mut layout = self.layout;
         let mut drawn = std::mem::take(&mut self.drawn);
         let mut paint = |ui: &mut Ui, id: PanelId, state: &mut ViewState, out: &mut Actions| {
@@ -138,10 +181,14 @@ impl Shell {
             .size_range(140.0..=room.x * 0.35)
             .show_collapsible(ui, &mut layout.left, |ui| {
                 let half = ui.available_height() * 0.58;
-                ui.allocate_ui_with_layout(vec2(ui.available_width(), half), Direction::top_down(Align::Min), |ui| {
-                    ui.set_min_height(half);
-                    paint(ui, PanelId::Plugins, state, out);
-                });
+                ui.allocate_ui_with_layout(
+                    vec2(ui.available_width(), half),
+                    Direction::top_down(Align::Min),
+                    |ui| {
+                        ui.set_min_height(half);
+                        paint(ui, PanelId::Plugins, state, out);
+                    },
+                );
                 super::widgets::separator(ui);
                 paint(ui, PanelId::Traces, state, out);
             });
@@ -159,14 +206,9 @@ impl Shell {
         CentralPanel::no_frame().frame(Frame::new().fill(tokens.panel)).show(ui, |ui| {
             if welcome {
                 drawn.insert("Welcome");
-                return super::panels::welcome::show(ui, &session.recent, out);
+                return super::panels::welcome::show(ui, moment.recent, out);
             }
-            let mut behavior = Behavior {
-                ctx,
-                state,
-                out,
-                drawn: &mut drawn,
-            };
+            let mut behavior = Behavior { ctx, state, out, drawn: &mut drawn };
             self.centre.ui(&mut behavior, ui);
         });
         self.drawn = drawn;
@@ -176,7 +218,9 @@ impl Shell {
             ("timeline", &mut layout.timeline_size, true),
             ("drawer", &mut layout.drawer_size, true),
         ] {
-            if let Some(panel) = egui::containers::panel::PanelState::load(ui, ui.scope_id().with(name)) {
+            if let Some(panel) =
+                egui::containers::panel::PanelState::load(ui, ui.scope_id().with(name))
+            {
                 *size = Some(if vertical { panel.size().y } else { panel.size().x });
             }
         }
@@ -189,8 +233,8 @@ impl Shell {
             return;
         }
         let room = ui.available_size();
-        self.layout.drawer &= room.y > 520.0;
-        self.layout.timeline &= room.y > 380.0;
+        self.layout.drawer &= room.y > 620.0;
+        self.layout.timeline &= room.y > 500.0;
         self.layout.right &= room.x > 560.0;
         self.layout.left &= room.x > 420.0;
     }
@@ -208,7 +252,8 @@ impl Shell {
                             ui.separator();
                         }
                         let enabled = (entry.enabled)(now);
-                        let button = egui::Button::new(entry.name).shortcut_text(entry.shortcut().unwrap_or_default());
+                        let button = egui::Button::new(entry.name)
+                            .shortcut_text(entry.shortcut().unwrap_or_default());
                         if ui.add_enabled(enabled, button).on_hover_text(entry.tooltip).clicked() {
                             out.run(entry.verb);
                         }
@@ -227,19 +272,29 @@ impl Shell {
                     let response = icon_button(ui, picture, line.tooltip, true);
                     if on {
                         let line = Stroke::new(1.5, tokens.accent);
-                        ui.painter().hline(response.rect.shrink(6.0).x_range(), response.rect.bottom() - 2.0, line);
+                        ui.painter().hline(
+                            response.rect.shrink(6.0).x_range(),
+                            response.rect.bottom() - 2.0,
+                            line,
+                        );
                     }
                     if response.clicked() {
                         out.run(verb);
                     }
                 }
-                if icon_button(ui, icon::ICON_CONTRAST, "Switch between dark and light", true).clicked() {
+                if icon_button(ui, icon::ICON_CONTRAST, "Switch between dark and light", true)
+                    .clicked()
+                {
                     out.run(Verb::SwitchTheme);
                 }
                 let buttons_start = ui.cursor().right();
                 let width = (buttons_start - menus_end - 32.0).clamp(80.0, 420.0);
-                let left = (whole.center().x - width / 2.0).clamp(menus_end + 16.0, (buttons_start - width - 16.0).max(menus_end + 16.0));
-                let rect = egui::Rect::from_min_size(egui::pos2(left, whole.center().y - 12.0), vec2(width, 24.0));
+                let left = (whole.center().x - width / 2.0)
+                    .clamp(menus_end + 16.0, (buttons_start - width - 16.0).max(menus_end + 16.0));
+                let rect = egui::Rect::from_min_size(
+                    egui::pos2(left, whole.center().y - 12.0),
+                    vec2(width, 24.0),
+                );
                 search(ui, rect, out);
             });
         });
@@ -254,13 +309,27 @@ fn search(ui: &mut Ui, rect: egui::Rect, out: &mut Actions) {
     let border = if response.hovered() { tokens.accent } else { tokens.control_border };
     ui.painter().rect(rect, 6.0, tokens.field, Stroke::new(1.0, border), egui::StrokeKind::Inside);
     let inner = rect.shrink2(vec2(8.0, 0.0));
-    super::widgets::text_in(ui, inner, Align::Min, icon::ICON_SEARCH.codepoint, super::widgets::icon_font(15.0), tokens.text_weak);
+    super::widgets::text_in(
+        ui,
+        inner,
+        Align::Min,
+        icon::ICON_SEARCH.codepoint,
+        super::widgets::icon_font(15.0),
+        tokens.text_weak,
+    );
     let mut words = inner;
     words.set_left(inner.left() + 22.0);
     let body = egui::TextStyle::Body.resolve(ui.style());
     super::widgets::text_in(ui, words, Align::Max, "Ctrl+K", body.clone(), tokens.text_faint);
     words.set_right(inner.right() - 48.0);
-    super::widgets::text_in(ui, words, Align::Min, "Search or run a command…", body, tokens.text_weak);
+    super::widgets::text_in(
+        ui,
+        words,
+        Align::Min,
+        "Search or run a command…",
+        body,
+        tokens.text_weak,
+    );
     if response.on_hover_cursor(egui::CursorIcon::Text).clicked() {
         out.run(Verb::Palette);
     }
@@ -274,7 +343,11 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         let recording = ctx.recording().is_some();
         let record = verb_button(ui, Verb::ToggleRecording, now, out);
         if recording {
-            ui.painter().circle_filled(record.rect.left_center() + vec2(15.5, 0.0), 6.0, tokens.bad);
+            ui.painter().circle_filled(
+                record.rect.left_center() + vec2(15.5, 0.0),
+                6.0,
+                tokens.bad,
+            );
         }
         for verb in [Verb::Replay, Verb::Step, Verb::Stop] {
             verb_button(ui, verb, now, out);
@@ -283,21 +356,33 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         if let Some(plugin) = state.selection.plugin(ctx).and_then(|id| ctx.plugin(id)) {
             let name = if plugin.watching { "Reload: auto" } else { "Reload: off" };
             let response = chip(ui, plugin.watching, name, Tone::Accent);
-            if response.on_hover_text(format!("Reload {} whenever its artifact changes", plugin.manifest.plugin.id)).clicked() {
+            if response
+                .on_hover_text(format!(
+                    "Reload {} whenever its artifact changes",
+                    plugin.manifest.plugin.id
+                ))
+                .clicked()
+            {
                 out.command(Command::Watch(plugin.instance, !plugin.watching));
             }
             ui.add_space(4.0);
         }
         let strict = ctx.policy_mode() == PolicyMode::Strict;
         let name = if strict { "Policy: strict" } else { "Policy: as declared" };
-        if chip(ui, strict, name, Tone::Warn).on_hover_text("Strict grants only log, metric and config unless allowed one by one").clicked() {
+        if chip(ui, strict, name, Tone::Warn)
+            .on_hover_text("Strict grants only log, metric and config unless allowed one by one")
+            .clicked()
+        {
             out.run(Verb::ToggleStrict);
         }
         divider(ui);
         filter(ui, state, out);
     });
     if let Some(error) = &state.query.error {
-        let text = format!("{error}; the list keeps the last good filter");
+        let text = match error.suggestion {
+            Some(_) => format!("{error} The list keeps the last good filter"),
+            None => format!("{error}. The list keeps the last good filter"),
+        };
         ui.horizontal(|ui| {
             ui.label(icon_text(icon::ICON_ERROR, 13.0).color(tokens.bad));
             ui.label(RichText::new(text).color(tokens.bad));
@@ -313,26 +398,37 @@ fn divider(ui: &mut Ui) {
 
 fn filter(ui: &mut Ui, state: &mut ViewState, out: &mut Actions) {
     let tokens = theme::of(ui);
-    ui.label(icon_text(icon::ICON_FILTER_ALT, 15.0).color(if state.query.is_set() { tokens.accent } else { tokens.text_weak }));
+    ui.label(icon_text(icon::ICON_FILTER_ALT, 15.0).color(if state.query.is_set() {
+        tokens.accent
+    } else {
+        tokens.text_weak
+    }));
     let mut text = state.query.text.clone();
     let clear = if state.query.is_set() { 28.0 } else { 0.0 };
     let width = (ui.available_width() - clear - 8.0).max(60.0);
-    let output = bordered(ui, |ui| TextEdit::singleline(&mut text)
-        .id_salt("filter")
-        .font(theme::mono(12.0))
-        .hint_text("plugin:redact status:error latency>5ms text:\"abc\"")
-        .desired_width(width)
-        .margin(Margin::symmetric(6, 4))
-        .show(ui));
+    let output = bordered(ui, |ui| {
+        TextEdit::singleline(&mut text)
+            .id_salt("filter")
+            .font(theme::mono(12.0))
+            .hint_text("plugin:redact status:error latency>5ms text:\"abc\"")
+            .desired_width(width)
+            .margin(Margin::symmetric(6, 4))
+            .show(ui)
+    });
     let response = named_field(output.response.response.clone(), "Filter");
     if let Some(error) = &state.query.error {
-        let chars = state.query.text.get(..error.position).map_or(0, |before| before.chars().count());
+        let chars =
+            state.query.text.get(..error.position).map_or(0, |before| before.chars().count());
         let cursor = egui::text::CCursor::new(chars.min(state.query.text.chars().count()));
         let at = output.galley.pos_from_cursor(cursor);
         let origin = output.galley_pos;
         let left = origin.x + at.left();
         let right = (origin.x + output.galley.size().x).max(left + 8.0).min(response.rect.right());
-        ui.painter().hline(left..=right, response.rect.bottom() - 3.0, Stroke::new(2.0, tokens.bad));
+        ui.painter().hline(
+            left..=right,
+            response.rect.bottom() - 3.0,
+            Stroke::new(2.0, tokens.bad),
+        );
     }
     if std::mem::take(&mut state.query.focus) {
         response.request_focus();
@@ -340,7 +436,9 @@ fn filter(ui: &mut Ui, state: &mut ViewState, out: &mut Actions) {
     if text != state.query.text {
         out.view(Change::Filter(text));
     }
-    if state.query.is_set() && icon_button(ui, icon::ICON_CLOSE, "Clear filter (Esc)", true).clicked() {
+    if state.query.is_set()
+        && icon_button(ui, icon::ICON_CLOSE, "Clear filter (Esc)", true).clicked()
+    {
         out.run(Verb::ClearFilter);
     }
 }
@@ -348,13 +446,19 @@ fn filter(ui: &mut Ui, state: &mut ViewState, out: &mut Actions) {
 fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &mut Actions) {
     let tokens = theme::of(ui);
     ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
+    ui.spacing_mut().interact_size.y = 18.0;
+    ui.spacing_mut().button_padding.y = 0.0;
     ui.horizontal_centered(|ui| {
         ui.spacing_mut().item_spacing.x = 10.0;
         let weak = |text: String| RichText::new(text).color(tokens.text_weak);
         match state.selection.plugin(ctx).and_then(|id| ctx.plugin(id)) {
             Some(plugin) => {
                 let (dot, _) = ui.allocate_exact_size(vec2(8.0, 8.0), egui::Sense::hover());
-                ui.painter().circle_filled(dot.center(), 3.5, tokens.tone(phase_tone(plugin.phase)));
+                ui.painter().circle_filled(
+                    dot.center(),
+                    3.5,
+                    tokens.tone(phase_tone(plugin.phase)),
+                );
                 ui.label(weak(format!("{}: {}", plugin.manifest.plugin.id, plugin.phase)));
             }
             None => {
@@ -366,13 +470,17 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
                 let text = format!("recording {}", show_size(recording.bytes));
                 ui.label(RichText::new(text).color(tokens.bad));
                 let color = if recording.dropped > 0 { tokens.bad } else { tokens.text_weak };
-                ui.label(RichText::new(format!("{} dropped", thousands(recording.dropped))).color(color));
+                ui.label(
+                    RichText::new(format!("{} dropped", thousands(recording.dropped))).color(color),
+                );
             }
             None => {
                 ui.label(weak("not recording".to_owned()));
             }
         }
-        let (bytes, missing) = ctx.read(Source::Live, |store| (Store::bytes(store), store.missing())).unwrap_or_default();
+        let (bytes, missing) = ctx
+            .read(Source::Live, |store| (Store::bytes(store), store.missing()))
+            .unwrap_or_default();
         ui.label(weak(format!("{} of 64 MiB in memory", show_size(bytes as u64))));
         if missing > 0 {
             ui.label(RichText::new(format!("{} missing", thousands(missing))).color(tokens.warn));
@@ -380,7 +488,9 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
         ui.label(weak(format!("policy {}", ctx.policy_mode().name())));
         ui.with_layout(Direction::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 10.0;
-            let keys = ui.add(egui::Button::new(RichText::new("? keys").color(tokens.text_weak)).frame(false));
+            let keys = ui.add(
+                egui::Button::new(RichText::new("? keys").color(tokens.text_weak)).frame(false),
+            );
             if label(keys, "Keys").clicked() {
                 out.run(Verb::Keys);
             }
@@ -391,10 +501,21 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
             let list = &state.panels.frames.list;
             ui.label(weak(match list.len() == list.total() {
                 true => format!("{} frames", thousands(list.total() as u64)),
-                false => format!("{} of {} frames", thousands(list.len() as u64), thousands(list.total() as u64)),
+                false => format!(
+                    "{} of {} frames",
+                    thousands(list.len() as u64),
+                    thousands(list.total() as u64)
+                ),
             }));
             for job in ctx.jobs().into_iter().take(2) {
-                if icon_button(ui, icon::ICON_CANCEL, &format!("Stop: {}", job.title), !job.cancelled).clicked() {
+                if icon_button(
+                    ui,
+                    icon::ICON_CANCEL,
+                    &format!("Stop: {}", job.title),
+                    !job.cancelled,
+                )
+                .clicked()
+                {
                     out.command(Command::Cancel(job.id));
                 }
                 if let Some((done, total)) = job.progress {
@@ -403,7 +524,7 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
                 } else {
                     ui.add(egui::Spinner::new().size(12.0));
                 }
-                ui.label(RichText::new(job.title).color(tokens.text));
+                ui.label(RichText::new(job.title).small().color(tokens.text));
             }
         });
     });
@@ -452,7 +573,13 @@ impl egui_tiles::Behavior<PanelId> for Behavior<'_, '_> {
         theme_of(visuals).window
     }
 
-    fn tab_outline_stroke(&self, _: &Visuals, _: &Tiles<PanelId>, _: TileId, _: &TabState) -> Stroke {
+    fn tab_outline_stroke(
+        &self,
+        _: &Visuals,
+        _: &Tiles<PanelId>,
+        _: TileId,
+        _: &TabState,
+    ) -> Stroke {
         Stroke::NONE
     }
 
@@ -460,30 +587,45 @@ impl egui_tiles::Behavior<PanelId> for Behavior<'_, '_> {
         Stroke::new(1.0, theme_of(visuals).separator)
     }
 
-    fn tab_text_color(&self, visuals: &Visuals, _: &Tiles<PanelId>, _: TileId, state: &TabState) -> Color32 {
+    fn tab_text_color(
+        &self,
+        visuals: &Visuals,
+        _: &Tiles<PanelId>,
+        _: TileId,
+        state: &TabState,
+    ) -> Color32 {
         let tokens = theme_of(visuals);
         if state.active { tokens.text_strong } else { tokens.text_weak }
     }
 
-    fn on_tab_button(&mut self, tiles: &mut Tiles<PanelId>, id: TileId, response: egui::Response) -> egui::Response {
+    fn on_tab_button(
+        &mut self,
+        tiles: &mut Tiles<PanelId>,
+        id: TileId,
+        response: egui::Response,
+    ) -> egui::Response {
         let tokens = theme_of(&response.ctx.global_style().visuals);
-        let active = tiles.parent_of(id).and_then(|parent| tiles.get_container(parent)).is_some_and(|parent| match parent {
-            egui_tiles::Container::Tabs(tabs) => tabs.is_active(id),
-            _ => false,
-        });
+        let active = tiles
+            .parent_of(id)
+            .and_then(|parent| tiles.get_container(parent))
+            .is_some_and(|parent| match parent {
+                egui_tiles::Container::Tabs(tabs) => tabs.is_active(id),
+                _ => false,
+            });
         if active {
             let painter = response.ctx.layer_painter(response.layer_id);
             let rect = response.rect;
-            painter.hline(rect.shrink2(vec2(8.0, 0.0)).x_range(), rect.bottom() - 1.0, Stroke::new(2.0, tokens.accent));
+            painter.hline(
+                rect.shrink2(vec2(8.0, 0.0)).x_range(),
+                rect.bottom() - 1.0,
+                Stroke::new(2.0, tokens.accent),
+            );
         }
         response
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
-        SimplificationOptions {
-            all_panes_must_have_tabs: true,
-            ..SimplificationOptions::default()
-        }
+        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
     }
 }
 

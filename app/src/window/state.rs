@@ -180,8 +180,7 @@ impl OverviewState {
             self.source = source;
             self.digest = Overview::default();
         }
-        ctx.read(source, |store| self.digest.take_in(store))
-            .unwrap_or(false)
+        ctx.read(source, |store| self.digest.take_in(store)).unwrap_or(false)
     }
 }
 
@@ -193,10 +192,7 @@ mod tests {
 
     #[test]
     fn selections_can_be_gone_back_to() {
-        let row = |number| RowRef {
-            source: Source::Live,
-            row: RowId(number),
-        };
+        let row = |number| RowRef { source: Source::Live, row: RowId(number) };
         let mut selection = Selection::default();
         assert!(!selection.can_go_back());
         selection.select(row(1));

@@ -118,6 +118,8 @@ pub struct SendRequest {
     pub target: InstanceId,
     /// The frame.
     pub frame: Frame,
+    /// The file that holds the payload instead, if any.
+    pub payload_file: Option<PathBuf>,
     /// How often, from 1.
     pub times: usize,
 }

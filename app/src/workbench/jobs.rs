@@ -78,13 +78,7 @@ pub(super) struct Jobs {
 impl Jobs {
     pub(super) fn new(waker: Arc<Waker>) -> Jobs {
         let (sender, receiver) = sync_channel(WAITING);
-        Jobs {
-            running: BTreeMap::new(),
-            next: 0,
-            sender,
-            receiver,
-            waker,
-        }
+        Jobs { running: BTreeMap::new(), next: 0, sender, receiver, waker }
     }
 
     /// Starts work on a thread of its own.
@@ -103,11 +97,9 @@ impl Jobs {
         work: impl FnOnce(&JobState, &ReplayControl) -> Finished + Send + 'static,
     ) -> JobId {
         let control = ReplayControl::default();
-        self.spawn(title.into(), Some(control), move |state| {
-            match &state.replay {
-                Some(control) => work(state, control),
-                None => Finished::Nothing,
-            }
+        self.spawn(title.into(), Some(control), move |state| match &state.replay {
+            Some(control) => work(state, control),
+            None => Finished::Nothing,
         })
     }
 

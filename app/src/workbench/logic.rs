@@ -14,7 +14,8 @@ use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 
 use super::work::{self, Finished, ReplayWork, Replayed};
 use super::{
-    Command, DiffView, JobId, Level, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench, trace,
+    Command, DiffView, JobId, Level, Origin, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench,
+    trace,
 };
 
 /// Files that are being loaded, to be joined in a replay once they are there.
@@ -92,10 +93,7 @@ impl Workbench {
                 });
             }
             Command::ResendAndDiff { target, row } => self.resend_and_diff(target, row),
-            Command::Reload {
-                instance,
-                carry_state,
-            } => {
+            Command::Reload { instance, carry_state } => {
                 let host = self.host.clone();
                 let name = work::name_of(&host, instance);
                 self.jobs.start(format!("Reloading {name}"), move |_| {
@@ -111,9 +109,8 @@ impl Workbench {
             }
             Command::Watch(instance, on) => {
                 let host = self.host.clone();
-                self.jobs.start("Changing what is watched", move |_| {
-                    work::watch(&host, instance, on)
-                });
+                self.jobs
+                    .start("Changing what is watched", move |_| work::watch(&host, instance, on));
             }
             Command::Loop(instance) => self.reload_replay_diff(instance),
             Command::Decide(instance, permission, decision) => {
@@ -129,19 +126,14 @@ impl Workbench {
                 self.outcome.policy_mode = mode;
                 self.look_at_plugins();
             }
-            Command::Diff {
-                before,
-                after,
-                options,
-            } => {
+            Command::Diff { before, after, options } => {
                 let side = |id| {
                     let trace = self.traces.get(id)?;
                     Some((trace.name.clone(), trace.origin.clone()))
                 };
                 if let (Some(before), Some(after)) = (side(before), side(after)) {
                     let title = format!("Comparing {} with {}", before.0, after.0);
-                    self.jobs
-                        .start(title, move |_| work::compare(before, after, &options));
+                    self.jobs.start(title, move |_| work::compare(before, after, &options));
                 }
             }
             Command::Notify(level, text) => self.notices.add(level, text),
@@ -150,14 +142,10 @@ impl Workbench {
 
     /// Loads plugins and opens traces; with both, the traces are replayed into the plugins.
     fn start(&mut self, files: Vec<PathBuf>, sends: Vec<Frame>) {
-        let (traces, plugins): (Vec<_>, Vec<_>) = files
-            .into_iter()
-            .partition(|path| trace::is_trace_or_capture(path));
-        let mut start = Start {
-            replay: !traces.is_empty() && !plugins.is_empty(),
-            sends,
-            ..Start::default()
-        };
+        let (traces, plugins): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| trace::is_trace_or_capture(path));
+        let mut start =
+            Start { replay: !traces.is_empty() && !plugins.is_empty(), sends, ..Start::default() };
         for path in plugins {
             start.waiting.insert(self.start_load(path));
         }
@@ -177,8 +165,7 @@ impl Workbench {
 
     fn start_open(&mut self, path: PathBuf) -> JobId {
         let title = format!("Opening {}", file_name(&path));
-        self.jobs
-            .start(title, move |state| work::open(path, state))
+        self.jobs.start(title, move |state| work::open(path, state))
     }
 
     fn save(&mut self, trace: TraceId, path: PathBuf) {
@@ -206,9 +193,7 @@ impl Workbench {
                     .map_err(|error| error.to_string())
             });
         match started {
-            Err(error) => self
-                .notices
-                .add(Level::Error, format!("Cannot record: {error}")),
+            Err(error) => self.notices.add(Level::Error, format!("Cannot record: {error}")),
             Ok(recorder) => {
                 for plugin in self.host.plugins() {
                     recorder.describe_plugin(PluginRecord {
@@ -236,16 +221,17 @@ impl Workbench {
             None => format!("Replaying {}", trace.name),
             Some(_) => format!("Reloading, replaying {} and comparing", trace.name),
         };
+        let first = trace.name.trim_start_matches("replay of ");
         let work = ReplayWork {
             host: self.host.clone(),
             fanout: Arc::clone(&self.fanout),
             request,
             trace_name: trace.name.clone(),
+            run_name: self.unused_name(&format!("replay of {first}")),
             origin: trace.origin.clone(),
             reload_and_diff,
         };
-        self.jobs
-            .start_replay(title, move |state, control| work.run(state, control));
+        self.jobs.start_replay(title, move |state, control| work.run(state, control));
     }
 
     fn reload_replay_diff(&mut self, instance: InstanceId) {
@@ -270,9 +256,8 @@ impl Workbench {
             return self.notices.add(Level::Warning, text);
         };
         let host = self.host.clone();
-        self.jobs.start("Sending again", move |_| {
-            work::resend_and_compare(&host, target, recorded)
-        });
+        self.jobs
+            .start("Sending again", move |_| work::resend_and_compare(&host, target, recorded));
     }
 
     pub(super) fn take_in_finished_work(&mut self) {
@@ -352,8 +337,12 @@ impl Workbench {
         self.notices.add(level, replayed.summary.sentence());
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         replayed.run.lost = replayed.lost;
-        replayed.run.name = self.unused_name(&replayed.run.name);
-        self.traces.add(replayed.run);
+        let run = self.traces.add(replayed.run);
+        // A capture has no answers to compare with; the first run of it does.
+        let baseline = self.traces.baseline().map(|trace| &trace.origin);
+        if let None | Some(Origin::Imported(..)) = baseline {
+            self.traces.pin(Some(run));
+        }
         if let Some(diff) = replayed.diff {
             self.take_in_diff(diff);
         }
@@ -365,14 +354,16 @@ impl Workbench {
         let different = different.filter(|entry| entry.class != Class::Same).count();
         let text = match different {
             0 => format!(
-                "{} and {}: no difference in {} calls",
-                view.diff.before, view.diff.after, counts.same
-            ),
-            count => format!(
-                "{} and {}: {count} of {} calls differ",
+                "{} and {}: no difference in {}",
                 view.diff.before,
                 view.diff.after,
-                view.diff.entries.len()
+                calls(counts.same)
+            ),
+            count => format!(
+                "{} and {}: {count} of {} different",
+                view.diff.before,
+                view.diff.after,
+                calls(view.diff.entries.len())
             ),
         };
         let level = if different == 0 { Level::Success } else { Level::Warning };
@@ -387,10 +378,7 @@ impl Workbench {
             return name.to_owned();
         }
         let numbered = (2..).map(|number| format!("{name} {number}"));
-        numbered
-            .into_iter()
-            .find(|name| !taken(name))
-            .unwrap_or_else(|| name.to_owned())
+        numbered.into_iter().find(|name| !taken(name)).unwrap_or_else(|| name.to_owned())
     }
 
     fn go_on_with_start(&mut self) {
@@ -434,6 +422,13 @@ fn call_of(store: &Store, row: RowRef) -> Option<RunCall> {
         outcome: call.status.outcome().cloned(),
         latency: call.timing.as_ref().map(glovebox_events::Timing::latency),
     })
+}
+
+fn calls(count: usize) -> String {
+    match count {
+        1 => "1 call".to_owned(),
+        count => format!("{count} calls"),
+    }
 }
 
 fn file_name(path: &Path) -> String {

@@ -85,6 +85,10 @@ impl Overview {
         });
         if self.spans.len() == SPANS {
             self.spans.pop_front();
+            // The axis begins where the spans do.
+            if let (Some(range), Some(front)) = (&mut self.range, self.spans.front()) {
+                range.0 = front.start;
+            }
         }
         self.spans.push_back(Span {
             plugin,

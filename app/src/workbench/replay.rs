@@ -175,10 +175,7 @@ impl ReplaySummary {
             }
         }
         if self.unrouted > 0 {
-            text.push_str(&format!(
-                "; {} had no plugin to go to",
-                frames(self.unrouted)
-            ));
+            text.push_str(&format!("; {} had no plugin to go to", frames(self.unrouted)));
         }
         if self.cancelled {
             let left = self.planned - self.done;
@@ -198,10 +195,7 @@ pub fn replay(
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> ReplaySummary {
     let mut schedule = Schedule::new(plan, pace);
-    let mut summary = ReplaySummary {
-        planned: plan.inputs.len(),
-        ..ReplaySummary::default()
-    };
+    let mut summary = ReplaySummary { planned: plan.inputs.len(), ..ReplaySummary::default() };
     if pace == Pace::Step {
         control.pause(true);
     }
@@ -238,10 +232,7 @@ pub fn replay(
                     *summary.outcomes.entry(reply.outcome.name()).or_default() += 1;
                 }
                 summary.done += 1;
-                progress(ReplayProgress {
-                    done: summary.done,
-                    total: summary.planned,
-                });
+                progress(ReplayProgress { done: summary.done, total: summary.planned });
             }
         }
     }

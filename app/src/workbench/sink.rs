@@ -51,7 +51,7 @@ impl std::fmt::Debug for Waker {
 
 /// Hands events on to whoever wants them.
 #[derive(Debug, Default)]
-pub struct Fanout {
+pub(super) struct Fanout {
     /// What the window shows.
     pub store: LiveStore,
     /// Figures per plugin and generation.
@@ -66,7 +66,7 @@ pub struct Fanout {
 
 /// The events of a run, while it happens.
 #[derive(Debug, Default)]
-pub struct Capture {
+pub(super) struct Capture {
     /// The events, in order.
     pub events: Vec<Event>,
     /// Events beyond the memory limit.
@@ -76,17 +76,17 @@ pub struct Capture {
 
 impl Fanout {
     /// Starts or ends handing events to a recorder; returns the one before.
-    pub fn set_recorder(&self, recorder: Option<Arc<Recorder>>) -> Option<Arc<Recorder>> {
+    pub(super) fn set_recorder(&self, recorder: Option<Arc<Recorder>>) -> Option<Arc<Recorder>> {
         std::mem::replace(&mut *self.recorder.write(), recorder)
     }
 
     /// The recorder, if any.
-    pub fn recorder(&self) -> Option<Arc<Recorder>> {
+    pub(super) fn recorder(&self) -> Option<Arc<Recorder>> {
         self.recorder.read().clone()
     }
 
     /// Keeps a copy of every event from now on; false if that is under way already.
-    pub fn start_capture(&self) -> bool {
+    pub(super) fn start_capture(&self) -> bool {
         let mut capture = self.capture.lock();
         let free = capture.is_none();
         if free {
@@ -96,7 +96,7 @@ impl Fanout {
     }
 
     /// Ends the capture and gives what it kept.
-    pub fn end_capture(&self) -> Capture {
+    pub(super) fn end_capture(&self) -> Capture {
         self.capture.lock().take().unwrap_or_default()
     }
 }
@@ -145,9 +145,7 @@ impl LatencyCounts {
 
     /// Counts one call.
     pub fn count(&mut self, latency: std::time::Duration) {
-        let nanos = u64::try_from(latency.as_nanos())
-            .unwrap_or(u64::MAX)
-            .max(1 << Self::SHIFT);
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1 << Self::SHIFT);
         let power = nanos.ilog2();
         let quarter = (nanos >> (power - 2)) & 3;
         let bar = ((power - Self::SHIFT) as usize) * 4 + quarter as usize;

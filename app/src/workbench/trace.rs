@@ -8,10 +8,7 @@ use glovebox_inspector::store::{self, Store, StoreLimits};
 use glovebox_inspector::trace::{TraceReader, TraceWriter};
 
 /// How much of a trace is kept in memory.
-const LIMITS: StoreLimits = StoreLimits {
-    bytes: 512 << 20,
-    list: 100_000,
-};
+const LIMITS: StoreLimits = StoreLimits { bytes: 512 << 20, list: 100_000 };
 
 /// Names an open trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,13 +91,7 @@ impl Opened {
     ) -> Opened {
         let mut store = Store::new(LIMITS);
         events.iter().for_each(|event| store.ingest(event));
-        Opened {
-            name,
-            origin: origin(events),
-            store,
-            damage: Vec::new(),
-            lost: 0,
-        }
+        Opened { name, origin: origin(events), store, damage: Vec::new(), lost: 0 }
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the threads of jobs do, and what they bring back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context as _;
+use bytes::Bytes;
 use glovebox_abi::Frame;
+use glovebox_abi::units::show_size;
 use glovebox_events::{Outcome, ReloadCause};
 use glovebox_host::{Host, InstanceId, LoadRequest};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
@@ -125,6 +128,7 @@ pub(super) struct ReplayWork {
     pub(super) fanout: Arc<Fanout>,
     pub(super) request: ReplayRequest,
     pub(super) trace_name: String,
+    pub(super) run_name: String,
     pub(super) origin: Origin,
     /// The instance to reload first; the result is then compared with the trace.
     pub(super) reload_and_diff: Option<InstanceId>,
@@ -163,58 +167,46 @@ impl ReplayWork {
         let mut progress = |progress: ReplayProgress| {
             state.progress(progress.done as u64, progress.total as u64);
         };
-        progress(ReplayProgress {
-            done: 0,
-            total: plan.inputs.len(),
-        });
-        let summary = replay(
-            &self.host,
-            &targets,
-            &plan,
-            request.pace,
-            control,
-            &mut progress,
-        );
+        progress(ReplayProgress { done: 0, total: plan.inputs.len() });
+        let summary = replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
         let capture = self.fanout.end_capture();
-        let name = format!("replay of {}", self.trace_name);
+        let name = self.run_name;
         let diff = self.reload_and_diff.map(|_| {
             let before = Run::from_events(self.trace_name, events);
             let after = Run::from_events(name.clone(), capture.events.iter().cloned());
             let diff = diff::diff(&before, &after, &DiffOptions::default());
-            DiffView {
-                diff,
-                before,
-                after,
-            }
+            DiffView { diff, before, after }
         });
         let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
-        Ok(Finished::Replayed(Box::new(Replayed {
-            summary,
-            run,
-            lost: capture.lost,
-            diff,
-        })))
+        Ok(Finished::Replayed(Box::new(Replayed { summary, run, lost: capture.lost, diff })))
     }
 }
 
-pub(super) fn compare(before: (String, Origin), after: (String, Origin), options: &DiffOptions) -> Finished {
+pub(super) fn compare(
+    before: (String, Origin),
+    after: (String, Origin),
+    options: &DiffOptions,
+) -> Finished {
     let run = |(name, origin): (String, Origin)| -> anyhow::Result<Run> {
         Ok(Run::from_events(name, origin.events()?))
     };
     let compared = run(before).and_then(|before| Ok((before, run(after)?)));
     let compared = compared.map(|(before, after)| {
         let diff = diff::diff(&before, &after, options);
-        Box::new(DiffView {
-            diff,
-            before,
-            after,
-        })
+        Box::new(DiffView { diff, before, after })
     });
     Finished::Compared(compared.map_err(|error| format!("{error:#}")))
 }
 
 pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finished {
     let plugin = name_of(host, request.target);
+    let mut request = request;
+    if let Some(path) = &request.payload_file {
+        match read_payload(path) {
+            Ok(payload) => request.frame.payload = payload,
+            Err(error) => return Finished::Failed(format!("Not sent: {error:#}")),
+        }
+    }
     let started = Instant::now();
     let mut completed = 0;
     let mut times = 0;
@@ -245,6 +237,21 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
     }))
 }
 
+/// Reads a payload that fits into a frame.
+fn read_payload(path: &Path) -> anyhow::Result<Bytes> {
+    let name = || path.display().to_string();
+    let size = std::fs::metadata(path).with_context(name)?.len();
+    let limit = glovebox_abi::MAX_FRAME_LEN as u64;
+    anyhow::ensure!(
+        size < limit,
+        "a payload of {} is larger than a frame may be ({}): {}",
+        show_size(size),
+        show_size(limit),
+        path.display()
+    );
+    Ok(std::fs::read(path).with_context(name)?.into())
+}
+
 /// Sends frames one after the other; says how many completed.
 pub(super) fn send_all(
     host: &Host,
@@ -263,9 +270,7 @@ pub(super) fn send_all(
         state.progress(sent as u64, frames.len() as u64);
     }
     let name = name_of(host, target);
-    Finished::Done(format!(
-        "Sent {sent} frames to {name}, {completed} calls completed"
-    ))
+    Finished::Done(format!("Sent {sent} frames to {name}, {completed} calls completed"))
 }
 
 /// Sends the input of a recorded call again and compares the answers.
@@ -280,20 +285,10 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
         outcome: Some(reply.outcome),
         latency: Some(started.elapsed()),
     };
-    let before = Run {
-        name: format!("call {}", recorded.id),
-        calls: vec![recorded],
-    };
-    let after = Run {
-        name: format!("sent again as {}", again.id),
-        calls: vec![again],
-    };
+    let before = Run { name: format!("call {}", recorded.id), calls: vec![recorded] };
+    let after = Run { name: format!("sent again as {}", again.id), calls: vec![again] };
     let diff = diff::diff(&before, &after, &DiffOptions::default());
-    Finished::Compared(Ok(Box::new(DiffView {
-        diff,
-        before,
-        after,
-    })))
+    Finished::Compared(Ok(Box::new(DiffView { diff, before, after })))
 }
 
 pub(super) fn name_of(host: &Host, instance: InstanceId) -> String {

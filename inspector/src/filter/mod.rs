@@ -111,6 +111,13 @@ impl Filter {
     }
 }
 
+impl Default for Filter {
+    /// The filter that matches everything.
+    fn default() -> Self {
+        Filter(Expression::All(Vec::new()))
+    }
+}
+
 impl std::str::FromStr for Filter {
     type Err = FilterError;
 

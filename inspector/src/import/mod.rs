@@ -33,12 +33,14 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use glovebox_events::Event;
+use serde::Serialize;
 
 /// Id of the plugin to which packets of a capture are addressed.
 pub const CAPTURE_PLUGIN: &str = "capture";
 
 /// A format that can be imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// The classic format of libpcap.
     Pcap,
@@ -113,7 +115,7 @@ pub enum ImportError {
 }
 
 /// What was imported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// What the file is.
     pub format: Format,

@@ -147,7 +147,7 @@ pub struct MetricsSnapshot {
 
 /// Counts events.
 ///
-/// Each generation costs about 200 KiB, most of it its histogram; each plugin's series is bounded.
+/// Each generation costs about 300 KiB, most of it its histogram; each plugin's series is bounded.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// In order of appearance.

@@ -2,8 +2,20 @@
 //! of its writer.
 //!
 //! [`Recorder`] is the sink that writes while plugins run, [`TraceWriter`] its synchronous core,
-//! [`TraceReader`] yields the events again. [`info`], [`check`], [`recover`] and [`select`] are the verbs of
-//! the command line.
+//! [`TraceReader`] yields the events again. [`info`], [`check`],
+//! [`recover`] and [`select`] are the verbs of the command line.
+//!
+//! ```no_run
+//! use glovebox_inspector::trace::{self, TraceWriter};
+//!
+//! let whole = trace::read("run.mcap")?;
+//! let mut writer = TraceWriter::create("first-ten.mcap", "0.1.0")?;
+//! for event in whole.events.iter().take(10) {
+//!     writer.write(event)?;
+//! }
+//! writer.finish()?;
+//! # Ok::<(), trace::TraceError>(())
+//! ```
 //!
 //! # Format, version 1
 //!
@@ -18,7 +30,8 @@
 //!
 //! Every event is one object on `/workbench/events`:
 //! `{"event":{"sequence":7,"at":1,"plugin":"redact","instance":0,"generation":1,"what":{"frame-in":{"call":3}}}}`.
-//! Times and durations are integers in nanoseconds.
+//! Times and durations are integers in nanoseconds, except that the deadline inside a `timed-out`
+//! outcome is an object of `secs` and `nanos`.
 //! If it is a `frame-in`, `frame-out` or `host-call`, the very next message is its body, on the
 //! plugin's own channel, and always in the same chunk. So each chunk can be read without the
 //! others, and a foreign tool that knows nothing of Glovebox sees plain frames per plugin.
@@ -37,6 +50,7 @@
 
 mod error;
 mod framing;
+mod info;
 mod reader;
 mod recorder;
 mod repair;
@@ -49,7 +63,8 @@ pub(crate) mod wire;
 mod writer;
 
 pub use error::TraceError;
-pub use reader::{TraceInfo, TraceReader, info};
+pub use info::{TraceInfo, info};
+pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
 pub use select::{SelectReport, select};

@@ -3,7 +3,6 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use glovebox_events::{Event, What};
@@ -11,74 +10,6 @@ use glovebox_events::{Event, What};
 use super::framing::{self, Next, Records, opcode};
 use super::wire::{Envelope, Follows, Line, Part};
 use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, PluginRecord, TraceError};
-
-/// What is in a trace.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TraceInfo {
-    /// The file.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Format version of the file.
-    pub format: u32,
-    /// Version of the application that wrote it.
-    pub app_version: String,
-    /// Number of events.
-    pub events: u64,
-    /// Frames given to plugins.
-    pub frames_in: u64,
-    /// Frames plugins gave.
-    pub frames_out: u64,
-    /// Calls that ended.
-    pub calls: u64,
-    /// Calls that ended with anything but `completed`.
-    pub errors: u64,
-    /// Host calls.
-    pub host_calls: u64,
-    /// Plugins in order of appearance; a plugin that was reloaded appears with its last version.
-    pub plugins: Vec<PluginRecord>,
-    /// Time of the first and the last event, in nanoseconds since the Unix epoch.
-    pub range: Option<(u64, u64)>,
-    /// Events the recorder could not keep.
-    pub lost_events: u64,
-    /// True if the writer finished the file.
-    pub complete: bool,
-    /// Bytes that cannot be read, damaged or cut off.
-    pub damaged_bytes: u64,
-}
-
-impl TraceInfo {
-    /// From the first event to the last.
-    pub fn duration(&self) -> Duration {
-        let (first, last) = self.range.unwrap_or_default();
-        Duration::from_nanos(last.saturating_sub(first))
-    }
-
-    pub(super) fn count(&mut self, event: &Event) {
-        self.events += 1;
-        let (first, last) = self.range.unwrap_or((event.at, event.at));
-        self.range = Some((first.min(event.at), last.max(event.at)));
-        match &event.what {
-            What::FrameIn { .. } => self.frames_in += 1,
-            What::FrameOut { .. } => self.frames_out += 1,
-            What::HostCall { .. } => self.host_calls += 1,
-            What::CallEnded { outcome, .. } => {
-                self.calls += 1;
-                self.errors += u64::from(!outcome.is_completed());
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Reads all of a trace and says what is in it.
-///
-/// # Errors
-///
-/// If the file cannot be opened or is no trace; damage is counted, not an error.
-pub fn info(path: impl AsRef<Path>) -> Result<TraceInfo, TraceError> {
-    super::check(path).map(|report| report.info)
-}
 
 /// Yields the events of a trace in the order in which they were written.
 ///
@@ -398,6 +329,43 @@ impl Iterator for TraceReader {
             }
         }
     }
+}
+
+/// A trace in memory.
+#[derive(Debug)]
+pub struct WholeTrace {
+    /// Every event that can be read, in the order in which they were written.
+    pub events: Vec<Event>,
+    /// Plugins the trace describes.
+    pub plugins: Vec<PluginRecord>,
+    /// Damage that was skipped, in order.
+    pub damage: Vec<TraceError>,
+    /// Events the recorder could not keep.
+    pub lost_events: u64,
+}
+
+/// Reads all of a trace into memory, for replay and diff.
+///
+/// # Errors
+///
+/// If the file cannot be read or is no trace; damage is listed, not an error.
+pub fn read(path: impl AsRef<Path>) -> Result<WholeTrace, TraceError> {
+    let mut reader = TraceReader::open(path)?;
+    let mut events = Vec::new();
+    let mut damage = Vec::new();
+    for item in &mut reader {
+        match item {
+            Ok(event) => events.push(event),
+            Err(error) if error.is_damage() => damage.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(WholeTrace {
+        events,
+        plugins: reader.plugins().to_vec(),
+        damage,
+        lost_events: reader.lost_events(),
+    })
 }
 
 fn not_a_trace(start: &[u8], path: PathBuf) -> TraceError {

@@ -16,7 +16,7 @@ pub struct Problem {
 }
 
 /// What [`check`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     /// What can be read.
     pub info: TraceInfo,
@@ -44,7 +44,7 @@ pub fn check(path: impl AsRef<Path>) -> Result<CheckReport, TraceError> {
 }
 
 /// What [`recover`] saved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecoverReport {
     /// What was read, and so what the new file holds.
     pub recovered: TraceInfo,

@@ -5,12 +5,14 @@ use std::time::Duration;
 use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Outcome, What};
 
+use serde::Serialize;
+
 use super::{TraceError, TraceReader, TraceWriter};
 use crate::filter::{Filter, Subject};
 use crate::store::Direction;
 
 /// What [`select`] wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SelectReport {
     /// Calls that are in the new trace.
     pub calls: u64,

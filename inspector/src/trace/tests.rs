@@ -53,16 +53,7 @@ fn write_chunks(path: &Path, chunks: u64) -> Vec<Event> {
 
 /// The events that can be read, and the damage.
 fn read(path: &Path) -> Result<(Vec<Event>, Vec<TraceError>), TraceError> {
-    let mut events = Vec::new();
-    let mut damage = Vec::new();
-    for item in TraceReader::open(path)? {
-        match item {
-            Ok(event) => events.push(event),
-            Err(error) if error.is_damage() => damage.push(error),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((events, damage))
+    super::read(path).map(|whole| (whole.events, whole.damage))
 }
 
 fn is_subsequence(part: &[Event], all: &[Event]) -> bool {

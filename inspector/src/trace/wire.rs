@@ -118,6 +118,10 @@ impl Body {
     }
 
     pub(crate) fn of(what: &What) -> Body {
+        // Values can be large, and a body does not hold them.
+        if let What::HostCall { call, .. } = what {
+            return Body::HostCall { call: *call };
+        }
         match what.clone() {
             What::FrameIn { call, .. } => Body::FrameIn { call },
             What::FrameOut {

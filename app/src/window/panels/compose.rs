@@ -14,11 +14,10 @@ use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::{badge, bordered, empty, icon_text, named_field, outcome_look, row, section, separator, text_in};
+use crate::window::widgets::{
+    badge, bordered, empty, icon_text, named_field, outcome_look, row, section, separator, text_in,
+};
 use crate::workbench::{Command, SendRequest, Sent, ViewCtx};
-
-/// The most that a file in the payload field may hold.
-const MAX_FILE: u64 = 16 << 20;
 
 /// What is composed.
 #[derive(Debug)]
@@ -51,8 +50,7 @@ impl State {
     /// Puts a frame into the fields.
     pub fn fill(&mut self, frame: &Frame, target: Option<InstanceId>) {
         self.kind = frame.kind.to_string();
-        let header = Value::Map(frame.header.entries());
-        self.header = serde_json::to_string_pretty(&decode::to_json(&header)).unwrap_or_default();
+        self.header = header_text(&frame.header);
         self.payload = match std::str::from_utf8(&frame.payload) {
             Ok(text) if !text.starts_with(['@']) && !text.starts_with("hex:") => text.to_owned(),
             _ => {
@@ -72,16 +70,21 @@ impl State {
     }
 
     /// What to send where, if it can be sent.
-    pub fn request(&self, ctx: ViewCtx<'_>, chosen: Option<InstanceId>, times: usize) -> Result<SendRequest, String> {
+    pub fn request(
+        &self,
+        ctx: ViewCtx<'_>,
+        chosen: Option<InstanceId>,
+        times: usize,
+    ) -> Result<SendRequest, String> {
         let target = self.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
         let target = target.ok_or("Load a plugin to send to")?;
         let draft = self.draft()?;
-        let payload = match draft.payload {
-            Payload::Bytes(bytes) => bytes,
-            Payload::File(path) => read(&path)?,
+        let (payload, payload_file) = match draft.payload {
+            Payload::Bytes(bytes) => (bytes, None),
+            Payload::File(path) => (Bytes::new(), Some(path.into())),
         };
         let frame = Frame::new(draft.kind, draft.header, payload);
-        Ok(SendRequest { target, frame, times })
+        Ok(SendRequest { target, frame, payload_file, times })
     }
 
     /// True if the fields make sense.
@@ -107,10 +110,51 @@ fn header(text: &str) -> Result<Header, String> {
     if text.trim().is_empty() {
         return Ok(Header::empty());
     }
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    match cbor(&value) {
-        Value::Map(entries) => Ok(Header::from_entries(entries)),
-        _ => Err("write an object, e.g. {\"id\": \"a\"}".to_owned()),
+    let entries: Entries = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let entry = |(key, value): (String, serde_json::Value)| (Value::Text(key), cbor(&value));
+    Ok(Header::from_entries(entries.0.into_iter().map(entry).collect()))
+}
+
+/// The entries of a header as a JSON object, one per line, in their order.
+fn header_text(header: &Header) -> String {
+    let entries = header.entries();
+    if entries.is_empty() {
+        return String::new();
+    }
+    let line = |(key, value): &(Value, Value)| {
+        let key = match key {
+            Value::Text(text) => text.clone(),
+            other => decode::to_json(other).to_string(),
+        };
+        format!("  {}: {}", serde_json::Value::from(key), decode::to_json(value))
+    };
+    format!("{{\n{}\n}}", entries.iter().map(line).collect::<Vec<_>>().join(",\n"))
+}
+
+/// A JSON object whose keys keep their order.
+struct Entries(Vec<(String, serde_json::Value)>);
+
+impl<'de> serde::Deserialize<'de> for Entries {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Entries, D::Error> {
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+struct InOrder;
+
+impl<'de> serde::de::Visitor<'de> for InOrder {
+    type Value = Entries;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object, e.g. {\"id\": \"a\"}")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Entries(entries))
     }
 }
 
@@ -157,51 +201,68 @@ fn payload(text: &str) -> Result<Payload, String> {
     bytes.map(|bytes| Payload::Bytes(bytes.into()))
 }
 
-fn read(path: &str) -> Result<Bytes, String> {
-    let size = std::fs::metadata(path).map_err(|error| format!("{error}: {path}"))?.len();
-    if size > MAX_FILE {
-        return Err(format!("{} is more than {}: {path}", show_size(size), show_size(MAX_FILE)));
-    }
-    let bytes = std::fs::read(path).map_err(|error| format!("{error}: {path}"))?;
-    Ok(bytes.into())
-}
-
 /// Paints the composer.
 pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
     let chosen = state.selection.plugin(ctx);
     if chosen.is_none() {
         let hint = "A frame needs somebody who answers";
-        return empty(ui, icon::ICON_EDIT, "No plugin loaded", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+        return empty(
+            ui,
+            icon::ICON_EDIT,
+            "No plugin loaded",
+            hint,
+            Some(Verb::OpenPlugin),
+            &Situation::default(),
+            out,
+        );
     }
     let width = ui.available_width();
     let compose = &mut state.panels.compose;
-    egui::Panel::left("compose history")
-        .default_size((width * 0.24).clamp(120.0, 200.0))
-        .resizable(true)
-        .frame(egui::Frame::new().inner_margin(8.0))
-        .show(ui, |ui| history(ui, ctx, compose));
+    // Where there is little room, the history makes room for the form.
+    if width > 480.0 {
+        egui::Panel::left("compose history")
+            .default_size((width * 0.24).clamp(120.0, 200.0))
+            .resizable(true)
+            .frame(egui::Frame::new().inner_margin(8.0))
+            .show(ui, |ui| history(ui, ctx, compose));
+    }
     egui::Panel::right("compose answer")
         .default_size(width * 0.36)
         .resizable(true)
         .frame(egui::Frame::new().inner_margin(8.0))
         .show(ui, |ui| answer(ui, ctx, compose, out));
     egui::CentralPanel::no_frame().show(ui, |ui| {
-        egui::Frame::new().inner_margin(8.0).show(ui, |ui| form(ui, ctx, compose, chosen, out));
+        ScrollArea::vertical().id_salt("form").auto_shrink([false, false]).show(ui, |ui| {
+            let frame = egui::Frame::new().inner_margin(8.0);
+            frame.show(ui, |ui| form(ui, ctx, compose, chosen, out));
+        });
     });
 }
 
-fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<InstanceId>, out: &mut Actions) {
+fn form(
+    ui: &mut Ui,
+    ctx: ViewCtx<'_>,
+    state: &mut State,
+    chosen: Option<InstanceId>,
+    out: &mut Actions,
+) {
     let tokens = theme::of(ui);
     section(ui, "Request", |_| {});
     let target = state.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
     ui.horizontal_wrapped(|ui| {
-        let name = |id: InstanceId| ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str());
+        let name = |id: InstanceId| {
+            ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str())
+        };
         let mut target = target;
         let response = egui::ComboBox::from_id_salt("target")
             .selected_text(target.map_or("no plugin", name))
             .show_ui(ui, |ui| {
                 for plugin in ctx.plugins() {
-                    ui.selectable_value(&mut target, Some(plugin.instance), &plugin.manifest.plugin.id);
+                    ui.selectable_value(
+                        &mut target,
+                        Some(plugin.instance),
+                        &plugin.manifest.plugin.id,
+                    );
                 }
             })
             .response;
@@ -225,13 +286,16 @@ fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<Instanc
     let draft = state.draft();
     ui.horizontal(|ui| {
         let ready = draft.is_ok() && target.is_some();
-        let send = egui::Button::new(RichText::new("Send").color(tokens.on_accent)).fill(tokens.accent);
+        let send =
+            egui::Button::new(RichText::new("Send").color(tokens.on_accent)).fill(tokens.accent);
         if ui.add_enabled(ready, send).on_hover_text("Ctrl+Enter").clicked() {
             out.run(Verb::Send);
         }
-        let response = ui.add(egui::DragValue::new(&mut state.times).range(2..=1_000_000).speed(10.0));
+        let response =
+            ui.add(egui::DragValue::new(&mut state.times).range(2..=1_000_000).speed(10.0));
         named_field(response, "How often");
-        if ui.add_enabled(ready, egui::Button::new(format!("Send {} times", state.times))).clicked() {
+        if ui.add_enabled(ready, egui::Button::new(format!("Send {} times", state.times))).clicked()
+        {
             match state.request(ctx, chosen, state.times) {
                 Ok(request) => out.command(Command::Send(request)),
                 Err(error) => out.command(Command::Notify(crate::workbench::Level::Error, error)),
@@ -244,11 +308,18 @@ fn form(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, chosen: Option<Instanc
 }
 
 fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
-    ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height).show(ui, |ui| {
-        let edit = TextEdit::multiline(text).code_editor().font(theme::mono(12.0)).desired_width(f32::INFINITY);
-        let response = bordered(ui, |ui| ui.add_sized([ui.available_width(), height], edit));
-        named_field(response, name);
-    });
+    ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height).show(
+        ui,
+        |ui| {
+            let edit = TextEdit::multiline(text)
+                .code_editor()
+                .font(theme::mono(12.0))
+                .desired_width(f32::INFINITY);
+            let response =
+                bordered(ui, |ui| ui.add_sized([ui.available_width(), height - 8.0], edit));
+            named_field(response, name);
+        },
+    );
 }
 
 fn history(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State) {
@@ -261,30 +332,50 @@ fn history(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State) {
     }
     ui.spacing_mut().item_spacing.y = 2.0;
     let sent = ctx.sent();
-    ScrollArea::vertical().id_salt("sent").auto_shrink([false, false]).show_rows(ui, 38.0, sent.len(), |ui, range| {
-        for position in range {
-            let index = sent.len() - 1 - position;
-            let one = &sent[index];
-            let chosen = state.shown.unwrap_or(sent.len() - 1) == index;
-            let (rect, response) = row(ui, 38.0, chosen, &format!("{} to {}", one.frame.kind, one.plugin));
-            let (tone, _) = outcome_look(Some(&one.outcome));
-            let inner = rect.shrink2(egui::vec2(8.0, 3.0));
-            let (top, bottom) = inner.split_top_bottom_at_fraction(0.5);
-            let body = egui::TextStyle::Body.resolve(ui.style());
-            text_in(ui, top, Align::Min, &format!("{} → {}", one.frame.kind, one.plugin), body.clone(), tokens.text);
-            let times = if one.times > 1 { format!("{}× ", one.times) } else { String::new() };
-            text_in(ui, bottom, Align::Min, &format!("{times}{}", one.outcome.name()), body.clone(), tokens.tone(tone));
-            text_in(ui, bottom, Align::Max, &clock_of(one.at), body, tokens.text_weak);
-            if response.clicked() {
-                state.shown = Some(index);
-            }
-            response.context_menu(|ui| {
-                if ui.button("Put into the form").clicked() {
-                    state.fill(&one.frame, Some(one.instance));
+    ScrollArea::vertical().id_salt("sent").auto_shrink([false, false]).show_rows(
+        ui,
+        38.0,
+        sent.len(),
+        |ui, range| {
+            for position in range {
+                let index = sent.len() - 1 - position;
+                let one = &sent[index];
+                let chosen = state.shown.unwrap_or(sent.len() - 1) == index;
+                let (rect, response) =
+                    row(ui, 38.0, chosen, &format!("{} to {}", one.frame.kind, one.plugin));
+                let (tone, _) = outcome_look(Some(&one.outcome));
+                let inner = rect.shrink2(egui::vec2(8.0, 3.0));
+                let (top, bottom) = inner.split_top_bottom_at_fraction(0.5);
+                let body = egui::TextStyle::Body.resolve(ui.style());
+                text_in(
+                    ui,
+                    top,
+                    Align::Min,
+                    &format!("{} → {}", one.frame.kind, one.plugin),
+                    body.clone(),
+                    tokens.text,
+                );
+                let times = if one.times > 1 { format!("{}× ", one.times) } else { String::new() };
+                text_in(
+                    ui,
+                    bottom,
+                    Align::Min,
+                    &format!("{times}{}", one.outcome.name()),
+                    body.clone(),
+                    tokens.tone(tone),
+                );
+                text_in(ui, bottom, Align::Max, &clock_of(one.at), body, tokens.text_weak);
+                if response.clicked() {
+                    state.shown = Some(index);
                 }
-            });
-        }
-    });
+                response.context_menu(|ui| {
+                    if ui.button("Put into the form").clicked() {
+                        state.fill(&one.frame, Some(one.instance));
+                    }
+                });
+            }
+        },
+    );
 }
 
 fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
@@ -292,7 +383,9 @@ fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
     section(ui, "Answer", |_| {});
     let sent = ctx.sent();
     let Some(one) = state.shown.and_then(|index| sent.get(index)).or(sent.back()) else {
-        ui.label(RichText::new("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak));
+        ui.label(
+            RichText::new("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak),
+        );
         return;
     };
     result(ui, one);
@@ -301,7 +394,9 @@ fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
         for (index, frame) in one.frames.iter().enumerate() {
             ui.horizontal(|ui| {
                 badge(ui, &frame.kind.to_string(), Tone::Neutral);
-                ui.label(RichText::new(show_size(frame.encoded_len() as u64)).color(tokens.text_weak));
+                ui.label(
+                    RichText::new(show_size(frame.encoded_len() as u64)).color(tokens.text_weak),
+                );
                 if ui.small_button("Copy").clicked() {
                     out.view(Change::Copy(shown(frame)));
                 }
@@ -330,7 +425,12 @@ fn result(ui: &mut Ui, one: &Sent) {
     });
     let text = match one.times {
         1 => format!("{} in {}", frames(one.frames.len()), show_duration(one.took)),
-        times => format!("{} of {times} completed in {}; the last gave {}", one.completed, show_duration(one.took), frames(one.frames.len())),
+        times => format!(
+            "{} of {times} completed in {}; the last gave {}",
+            one.completed,
+            show_duration(one.took),
+            frames(one.frames.len())
+        ),
     };
     ui.label(RichText::new(text).color(tokens.text_weak));
 }
@@ -382,7 +482,7 @@ mod tests {
         check(Frame::data("text"));
         check(Frame::data(vec![0, 1, 255]));
         check(Frame::data("@not-a-file"));
-        let header = Header::build().text("id", "a").integer("n", 7).finish();
+        let header = Header::build().text("z", "a").integer("n", 7).text("b", "c").finish();
         check(Frame::new(Kind::CONTROL, header, "{}"));
     }
 

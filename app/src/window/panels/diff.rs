@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use egui::{Align, RichText, ScrollArea, TextEdit, Ui, vec2};
 use egui_material_icons::icons as icon;
-use glovebox_inspector::diff::{Change as FieldChange, Class, DiffOptions, Entry, PathPattern, RunCall};
 use glovebox_inspector::decode;
+use glovebox_inspector::diff::{
+    Change as FieldChange, Class, DiffOptions, Entry, PathPattern, RunCall,
+};
 
 use crate::window::action::Actions;
 use crate::window::commands::{Situation, Verb};
@@ -53,23 +55,42 @@ const CLASSES: [(Class, &str, Tone); 7] = [
 /// Paints the diff.
 pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
     let diff = &mut state.panels.diff;
-    egui::Frame::new().inner_margin(egui::Margin::symmetric(8, 4)).show(ui, |ui| choose(ui, ctx, diff, out));
+    egui::Frame::new()
+        .inner_margin(egui::Margin::symmetric(8, 4))
+        .show(ui, |ui| choose(ui, ctx, diff, out));
     let Some((number, view)) = ctx.diff() else {
         let now = Situation {
             plugin: !ctx.plugins().is_empty(),
             baseline: ctx.baseline().is_some(),
             ..Situation::default()
         };
-        let hint = "Choose two runs above, or reload, replay the pinned trace and compare in one go";
-        return empty(ui, icon::ICON_DIFFERENCE, "Nothing compared yet", hint, Some(Verb::Loop), &now, out);
+        let hint =
+            "Choose two runs above, or reload, replay the pinned trace and compare in one go";
+        return empty(
+            ui,
+            icon::ICON_DIFFERENCE,
+            "Nothing compared yet",
+            hint,
+            Some(Verb::Loop),
+            &now,
+            out,
+        );
     };
     if diff.seen != number {
         diff.seen = number;
-        diff.selected = view.diff.entries.iter().position(|entry| entry.class != Class::Same);
+        // Where nothing is different, that is what there is to see.
+        diff.hidden = match view.diff.is_same() {
+            true => BTreeSet::new(),
+            false => BTreeSet::from([Class::Same]),
+        };
+        diff.selected =
+            view.diff.entries.iter().position(|entry| !diff.hidden.contains(&entry.class));
     }
-    egui::Frame::new().inner_margin(egui::Margin::symmetric(8, 4)).show(ui, |ui| classes(ui, view, diff));
+    egui::Frame::new()
+        .inner_margin(egui::Margin::symmetric(8, 4))
+        .show(ui, |ui| classes(ui, view, diff));
     egui::Panel::left("diff entries")
-        .default_size(260.0)
+        .default_size(260.0_f32.min(ui.available_width() * 0.4))
         .frame(egui::Frame::new().inner_margin(8.0))
         .show(ui, |ui| entries(ui, view, diff));
     egui::CentralPanel::no_frame().show(ui, |ui| {
@@ -84,11 +105,14 @@ fn choose(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
         state.after = state.after.filter(|id| ctx.trace(*id).is_some());
         let baseline = ctx.baseline().map(|trace| trace.id);
         let before = state.before.or(baseline).or(traces.first().map(|trace| trace.id));
-        let after = state.after.or(traces.iter().rev().map(|trace| trace.id).find(|id| Some(*id) != before));
-        for (label, chosen, slot) in [
-            ("First run", before, &mut state.before),
-            ("Second run", after, &mut state.after),
-        ] {
+        let after = state.after.or(traces
+            .iter()
+            .rev()
+            .map(|trace| trace.id)
+            .find(|id| Some(*id) != before));
+        for (label, chosen, slot) in
+            [("First run", before, &mut state.before), ("Second run", after, &mut state.after)]
+        {
             let name = |id| ctx.trace(id).map_or("none", |trace| trace.name.as_str());
             let mut choice = chosen;
             let response = egui::ComboBox::from_id_salt(label)
@@ -110,7 +134,9 @@ fn choose(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
             }
         }
         let patterns = patterns(&state.ignore);
-        let field = TextEdit::singleline(&mut state.ignore).hint_text("ignore paths, e.g. /payload/time").desired_width(200.0);
+        let field = TextEdit::singleline(&mut state.ignore)
+            .hint_text("ignore paths, e.g. /payload/time")
+            .desired_width(200.0);
         let field = match &patterns {
             Ok(_) => field,
             Err(_) => field.text_color(theme::of(ui).bad),
@@ -122,10 +148,7 @@ fn choose(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
         let ready = before.zip(after).zip(patterns.ok());
         let button = ui.add_enabled(ready.is_some(), egui::Button::new("Compare"));
         if let (true, Some(((before, after), ignore))) = (button.clicked(), ready) {
-            let options = DiffOptions {
-                ignore,
-                ..DiffOptions::default()
-            };
+            let options = DiffOptions { ignore, ..DiffOptions::default() };
             out.command(Command::Diff { before, after, options });
         }
     });
@@ -146,13 +169,18 @@ fn classes(ui: &mut Ui, view: &DiffView, state: &mut State) {
                 continue;
             }
             let on = !state.hidden.contains(&class);
-            if chip(ui, on, &format!("{count} {name}"), tone).clicked() && !state.hidden.remove(&class) {
+            if chip(ui, on, &format!("{count} {name}"), tone).clicked()
+                && !state.hidden.remove(&class)
+            {
                 state.hidden.insert(class);
             }
         }
+        let text = format!("{} → {}", view.diff.before, view.diff.after);
+        let tokens = theme::of(ui);
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.selectable_value(&mut state.split, false, "Unified");
             ui.selectable_value(&mut state.split, true, "Split");
+            ui.add(egui::Label::new(RichText::new(text).color(tokens.text_weak)).truncate());
         });
     });
 }
@@ -177,24 +205,29 @@ fn entries(ui: &mut Ui, view: &DiffView, state: &mut State) {
         return;
     }
     ui.spacing_mut().item_spacing.y = 2.0;
-    ScrollArea::vertical().id_salt("entries").auto_shrink([false, false]).show_rows(ui, 24.0, shown.len(), |ui, range| {
-        for (index, entry) in &shown[range] {
-            let (name, tone) = look(entry.class);
-            let call = call_name(entry);
-            let label = format!("{call} {} {name}", entry.plugin);
-            let (rect, response) = row(ui, 24.0, state.selected == Some(*index), &label);
-            let body = egui::TextStyle::Body.resolve(ui.style());
-            let inner = rect.shrink2(vec2(8.0, 0.0));
-            text_in(ui, inner, Align::Min, &call, body.clone(), tokens.text);
-            let mut middle = inner;
-            middle.set_left(inner.left() + 56.0);
-            text_in(ui, middle, Align::Min, &entry.plugin, body.clone(), tokens.text_weak);
-            text_in(ui, inner, Align::Max, name, body, tokens.tone(tone));
-            if response.clicked() {
-                state.selected = Some(*index);
+    ScrollArea::vertical().id_salt("entries").auto_shrink([false, false]).show_rows(
+        ui,
+        24.0,
+        shown.len(),
+        |ui, range| {
+            for (index, entry) in &shown[range] {
+                let (name, tone) = look(entry.class);
+                let call = call_name(entry);
+                let label = format!("{call} {} {name}", entry.plugin);
+                let (rect, response) = row(ui, 24.0, state.selected == Some(*index), &label);
+                let body = egui::TextStyle::Body.resolve(ui.style());
+                let inner = rect.shrink2(vec2(8.0, 0.0));
+                text_in(ui, inner, Align::Min, &call, body.clone(), tokens.text);
+                let mut middle = inner;
+                middle.set_left(inner.left() + 56.0);
+                text_in(ui, middle, Align::Min, &entry.plugin, body.clone(), tokens.text_weak);
+                text_in(ui, inner, Align::Max, name, body, tokens.tone(tone));
+                if response.clicked() {
+                    state.selected = Some(*index);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 fn call_name(entry: &Entry) -> String {
@@ -256,19 +289,30 @@ fn one(ui: &mut Ui, change: &FieldChange, split: bool) {
     ui.add_space(6.0);
 }
 
-fn side(ui: &mut Ui, (text, sign, color, fill): (Option<&str>, &str, egui::Color32, egui::Color32)) {
+fn side(
+    ui: &mut Ui,
+    (text, sign, color, fill): (Option<&str>, &str, egui::Color32, egui::Color32),
+) {
     let tokens = theme::of(ui);
-    egui::Frame::new().fill(fill).corner_radius(4.0).inner_margin(egui::Margin::symmetric(8, 4)).show(ui, |ui| {
-        ui.set_width(ui.available_width());
-        ui.horizontal_top(|ui| {
-            ui.label(RichText::new(sign).font(theme::mono(11.5)).color(color));
-            let (text, color) = match text {
-                Some(text) => (text, tokens.text_strong),
-                None => ("nothing", tokens.text_weak),
-            };
-            ui.add(egui::Label::new(RichText::new(text).font(theme::mono(11.5)).color(color)).wrap().selectable(true));
+    egui::Frame::new()
+        .fill(fill)
+        .corner_radius(4.0)
+        .inner_margin(egui::Margin::symmetric(8, 4))
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            ui.horizontal_top(|ui| {
+                ui.label(RichText::new(sign).font(theme::mono(11.5)).color(color));
+                let (text, color) = match text {
+                    Some(text) => (text, tokens.text_strong),
+                    None => ("nothing", tokens.text_weak),
+                };
+                ui.add(
+                    egui::Label::new(RichText::new(text).font(theme::mono(11.5)).color(color))
+                        .wrap()
+                        .selectable(true),
+                );
+            });
         });
-    });
 }
 
 fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
@@ -286,10 +330,18 @@ fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
             None => String::from_utf8_lossy(&frame.payload).into_owned(),
         };
         let text: String = text.chars().take(4000).collect();
-        egui::Frame::new().stroke(egui::Stroke::new(1.0, fill)).corner_radius(4.0).inner_margin(8.0).show(ui, |ui| {
-            ui.set_width(ui.available_width());
-            ui.add(egui::Label::new(RichText::new(text).font(theme::mono(11.5))).wrap().selectable(true));
-        });
+        egui::Frame::new()
+            .stroke(egui::Stroke::new(1.0, fill))
+            .corner_radius(4.0)
+            .inner_margin(8.0)
+            .show(ui, |ui| {
+                ui.set_width(ui.available_width());
+                ui.add(
+                    egui::Label::new(RichText::new(text).font(theme::mono(11.5)))
+                        .wrap()
+                        .selectable(true),
+                );
+            });
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
-use egui_material_icons::icons as icon;
 use egui_material_icons::MaterialIcon;
+use egui_material_icons::icons as icon;
 use glovebox_abi::LogLevel;
 use glovebox_events::CallId;
 use glovebox_host::Decision;
@@ -52,9 +52,8 @@ pub(in crate::window) fn problem_count(ctx: ViewCtx<'_>, state: &ViewState) -> u
 pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
     let source = state.selection.source;
     let count = |count: usize| if count == 0 { String::new() } else { format!(" {count}") };
-    let (log, denied) = ctx
-        .read(source, |store| (store.log().len(), store.denials().len()))
-        .unwrap_or_default();
+    let (log, denied) =
+        ctx.read(source, |store| (store.log().len(), store.denials().len())).unwrap_or_default();
     let tabs = [
         (DrawerTab::Log, format!("Log{}", count(log))),
         (DrawerTab::Problems, format!("Problems{}", count(problem_count(ctx, state)))),
@@ -73,9 +72,14 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             let response = ui.add(button);
             if chosen {
                 let rect = response.rect;
-                ui.painter().hline(rect.shrink2(vec2(8.0, 0.0)).x_range(), rect.bottom(), egui::Stroke::new(2.0, tokens.accent));
+                ui.painter().hline(
+                    rect.shrink2(vec2(8.0, 0.0)).x_range(),
+                    rect.bottom(),
+                    egui::Stroke::new(2.0, tokens.accent),
+                );
             }
-            response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Tab, true, chosen, &name));
+            response
+                .widget_info(|| egui::WidgetInfo::selected(egui::Role::Tab, true, chosen, &name));
             if response.clicked() {
                 out.view(Change::Drawer(tab));
             }
@@ -99,53 +103,86 @@ struct Line {
     row: Option<RowId>,
 }
 
+/// A list of lines.
+struct List<'a> {
+    name: &'a str,
+    count: usize,
+    /// What is said if there is none.
+    empty: &'a str,
+    source: Source,
+}
+
 /// Lines that are made only when they are seen, newest last.
-fn lines(ui: &mut Ui, name: &str, count: usize, empty: &str, source: Source, ctx: ViewCtx<'_>, out: &mut Actions, make: impl Fn(usize) -> Option<Line>) {
+fn lines(
+    ui: &mut Ui,
+    list: List<'_>,
+    ctx: ViewCtx<'_>,
+    out: &mut Actions,
+    make: impl Fn(usize) -> Option<Line>,
+) {
     let tokens = theme::of(ui);
+    let List { name, count, empty, source } = list;
     if count == 0 {
         ui.label(RichText::new(empty).color(tokens.text_weak));
         return;
     }
     ui.spacing_mut().item_spacing.y = 0.0;
-    ScrollArea::vertical().id_salt(name).auto_shrink([false, false]).stick_to_bottom(true).show_rows(ui, LINE, count, |ui, range| {
-        for index in range {
-            let Some(line) = make(index) else {
-                continue;
-            };
-            let (rect, response) = row(ui, LINE, false, &format!("{} {}", line.plugin, line.text));
-            let body = egui::TextStyle::Body.resolve(ui.style());
-            let mut left = rect.left() + 4.0;
-            let mut cell = |width: f32| {
-                let cell = egui::Rect::from_min_size(pos2(left, rect.top()), vec2(width, rect.height()));
-                left += width + 8.0;
-                cell
-            };
-            text_in(ui, cell(84.0), Align::Min, &line.at, body.clone(), tokens.text_weak);
-            text_in(ui, cell(14.0), Align::Min, line.picture.codepoint, icon_font(13.0), tokens.tone(line.tone));
-            text_in(ui, cell(96.0), Align::Min, &line.plugin, body.clone(), tokens.text_weak);
-            let mut rest = rect;
-            rest.set_left(left);
-            text_in(ui, rest, Align::Min, &line.text, body, tokens.text);
-            let target = line.row.or_else(|| {
-                let call = line.call?;
-                ctx.read(source, |store| store.call(call)?.rows.first().copied()).flatten()
-            });
-            if let (true, Some(row)) = (response.clicked(), target) {
-                out.view(Change::Select(RowRef { source, row }));
-            }
-            let text = line.text;
-            response.on_hover_text(&text).context_menu(|ui| {
-                if ui.button("Copy").clicked() {
-                    out.view(Change::Copy(text.clone()));
+    ScrollArea::vertical()
+        .id_salt(name)
+        .auto_shrink([false, false])
+        .stick_to_bottom(true)
+        .show_rows(ui, LINE, count, |ui, range| {
+            for index in range {
+                let Some(line) = make(index) else {
+                    continue;
+                };
+                let (rect, response) =
+                    row(ui, LINE, false, &format!("{} {}", line.plugin, line.text));
+                let body = egui::TextStyle::Body.resolve(ui.style());
+                let mut left = rect.left() + 4.0;
+                let mut cell = |width: f32| {
+                    let cell = egui::Rect::from_min_size(
+                        pos2(left, rect.top()),
+                        vec2(width, rect.height()),
+                    );
+                    left += width + 8.0;
+                    cell
+                };
+                text_in(ui, cell(84.0), Align::Min, &line.at, body.clone(), tokens.text_weak);
+                text_in(
+                    ui,
+                    cell(14.0),
+                    Align::Min,
+                    line.picture.codepoint,
+                    icon_font(13.0),
+                    tokens.tone(line.tone),
+                );
+                text_in(ui, cell(96.0), Align::Min, &line.plugin, body.clone(), tokens.text_weak);
+                let mut rest = rect;
+                rest.set_left(left);
+                text_in(ui, rest, Align::Min, &line.text, body, tokens.text);
+                let target = line.row.or_else(|| {
+                    let call = line.call?;
+                    ctx.read(source, |store| store.call(call)?.rows.first().copied()).flatten()
+                });
+                if let (true, Some(row)) = (response.clicked(), target) {
+                    out.view(Change::Select(RowRef { source, row }));
                 }
-            });
-        }
-    });
+                let text = line.text;
+                response.on_hover_text(&text).context_menu(|ui| {
+                    if ui.button("Copy").clicked() {
+                        out.view(Change::Copy(text.clone()));
+                    }
+                });
+            }
+        });
 }
 
 fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     let count = ctx.read(source, |store| store.log().len()).unwrap_or(0);
-    lines(ui, "log", count, "Plugins write here with the service log", source, ctx, out, |index| {
+    let list =
+        List { name: "log", count, empty: "Plugins write here with the service log", source };
+    lines(ui, list, ctx, out, |index| {
         let line = ctx.read(source, |store| store.log().get(index).cloned()).flatten()?;
         let (picture, tone) = match line.level {
             LogLevel::Trace | LogLevel::Debug => (icon::ICON_BUG_REPORT, Tone::Neutral),
@@ -179,7 +216,8 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
     });
     let host = host.unwrap_or_default();
     let count = failures.len() + host.len() + workbench.len();
-    lines(ui, "problems", count, "Nothing went wrong", source, ctx, out, |index| {
+    let list = List { name: "problems", count, empty: "Nothing went wrong", source };
+    lines(ui, list, ctx, out, |index| {
         if let Some(id) = failures.get(index) {
             return ctx.read(source, |store| failure(store, *id)).flatten();
         }
@@ -232,19 +270,26 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     let last = ctx.read(source, |store| store.denials().back().cloned()).flatten();
     if let Some(last) = last
         && let Some(plugin) = ctx.plugin_by_id(&last.plugin)
-        && plugin.permissions.iter().any(|status| status.permission == last.permission && !status.granted)
+        && plugin
+            .permissions
+            .iter()
+            .any(|status| status.permission == last.permission && !status.granted)
         && ui.button(format!("Allow {} for {}", last.permission, last.plugin)).clicked()
     {
         out.command(Command::Decide(plugin.instance, last.permission, Decision::Allow));
     }
-    lines(ui, "denied", count, "Nothing was denied", source, ctx, out, |index| {
+    let list = List { name: "denied", count, empty: "Nothing was denied", source };
+    lines(ui, list, ctx, out, |index| {
         let denial = ctx.read(source, |store| store.denials().get(index).cloned()).flatten()?;
         Some(Line {
             at: clock(denial.at),
             picture: icon::ICON_BLOCK,
             tone: Tone::Warn,
             plugin: denial.plugin.to_string(),
-            text: format!("{} was denied: the permission {} is not granted", denial.service, denial.permission),
+            text: format!(
+                "{} was denied: the permission {} is not granted",
+                denial.service, denial.permission
+            ),
             call: denial.call,
             row: None,
         })
@@ -254,14 +299,17 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
 fn reloads(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source) {
     let reloads = ctx.read(source, |store| {
         let plugins = store.plugins().iter();
-        let mut reloads: Vec<_> = plugins.flat_map(|plugin| store.reloads(plugin).cloned()).collect();
+        let mut reloads: Vec<_> =
+            plugins.flat_map(|plugin| store.reloads(plugin).cloned()).collect();
         reloads.sort_by_key(|reload| std::cmp::Reverse(reload.at));
         reloads.truncate(200);
         reloads
     });
     let reloads = reloads.unwrap_or_default();
     if reloads.is_empty() {
-        ui.label(RichText::new("No plugin was reloaded yet (Ctrl+R)").color(theme::of(ui).text_weak));
+        ui.label(
+            RichText::new("No plugin was reloaded yet (Ctrl+R)").color(theme::of(ui).text_weak),
+        );
         return;
     }
     ScrollArea::both().id_salt("reload history").auto_shrink([false, false]).show(ui, |ui| {

@@ -17,7 +17,9 @@ use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::hex::{self, Marks};
-use crate::window::widgets::{badge, empty, fact, icon_font, icon_text, outcome_look, section, separator, tree};
+use crate::window::widgets::{
+    badge, empty, fact, icon_font, icon_text, outcome_look, section, separator, tree,
+};
 use crate::workbench::{RowRef, ViewCtx};
 
 /// Frames up to this size are taken apart at once, larger ones in the background.
@@ -67,12 +69,7 @@ impl Decoded {
             PayloadFormat::Json | PayloadFormat::Cbor => decode::payload_json(frame)
                 .and_then(|value| serde_json::to_string_pretty(&value).ok()),
         };
-        Decoded {
-            bytes: frame.to_bytes(),
-            tree: decode::tree(frame),
-            format,
-            payload,
-        }
+        Decoded { bytes: frame.to_bytes(), tree: decode::tree(frame), format, payload }
     }
 }
 
@@ -82,7 +79,15 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let inspector = &mut state.panels.inspector;
     let Some(detail) = &mut inspector.detail else {
         let hint = "Select a frame in the list to take it apart";
-        return empty(ui, icon::ICON_DATA_OBJECT, "No frame selected", hint, None, &Situation::default(), out);
+        return empty(
+            ui,
+            icon::ICON_DATA_OBJECT,
+            "No frame selected",
+            hint,
+            None,
+            &Situation::default(),
+            out,
+        );
     };
     if let Parts::Coming(receiver) = &detail.parts {
         match receiver.try_recv() {
@@ -106,19 +111,23 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             None
         }
     };
-    ScrollArea::vertical()
-        .id_salt("inspector")
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            summary(ui, detail);
-            if let Some(parts) = parts {
-                separator(ui);
-                fields(ui, &parts, &mut inspector.tree, &mut inspector.hovered, &mut inspector.reveal, out);
-            }
+    ScrollArea::vertical().id_salt("inspector").auto_shrink([false, false]).show(ui, |ui| {
+        summary(ui, detail);
+        if let Some(parts) = parts {
             separator(ui);
-            host_calls(ui, detail);
-            ui.add_space(8.0);
-        });
+            fields(
+                ui,
+                &parts,
+                &mut inspector.tree,
+                &mut inspector.hovered,
+                &mut inspector.reveal,
+                out,
+            );
+        }
+        separator(ui);
+        host_calls(ui, detail);
+        ui.add_space(8.0);
+    });
 }
 
 fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) {
@@ -137,9 +146,7 @@ fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) {
         let row = store.row_by_id(of.row)?.clone();
         let call = store.call(row.call).cloned();
         let rows = call.iter().flat_map(|call| &call.rows);
-        let siblings = rows
-            .filter_map(|id| Some((*id, store.row_by_id(*id)?.direction)))
-            .collect();
+        let siblings = rows.filter_map(|id| Some((*id, store.row_by_id(*id)?.direction))).collect();
         Some((store.version(), row, call, siblings))
     });
     let Some((version, row, call, siblings)) = read.flatten() else {
@@ -154,14 +161,7 @@ fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) {
             take_apart(&row)
         }
     };
-    inspector.detail = Some(Detail {
-        of,
-        version,
-        row,
-        call,
-        siblings,
-        parts,
-    });
+    inspector.detail = Some(Detail { of, version, row, call, siblings, parts });
 }
 
 fn take_apart(row: &Row) -> Parts {
@@ -171,7 +171,8 @@ fn take_apart(row: &Row) -> Parts {
     let (sender, receiver) = sync_channel(1);
     let frame = row.frame.clone();
     let thread = std::thread::Builder::new().name("glovebox decode".to_owned());
-    match thread.spawn(move || sender.send(Decoded::of(&frame))) {
+    // Nobody listens any more if another frame was selected meanwhile.
+    match thread.spawn(move || drop(sender.send(Decoded::of(&frame)))) {
         Ok(_) => Parts::Coming(receiver),
         Err(_) => Parts::Failed,
     }
@@ -202,11 +203,9 @@ fn head(ui: &mut Ui, detail: &Detail, out: &mut Actions) {
         }
     });
     ui.horizontal(|ui| {
-        for (verb, name) in [
-            (Verb::ReplayRow, "Resend"),
-            (Verb::EditRow, "Edit…"),
-            (Verb::ResendAndDiff, "Diff"),
-        ] {
+        for (verb, name) in
+            [(Verb::ReplayRow, "Resend"), (Verb::EditRow, "Edit…"), (Verb::ResendAndDiff, "Diff")]
+        {
             let line = crate::window::commands::entry(verb);
             if ui.button(name).on_hover_text(line.tooltip).clicked() {
                 out.run(verb);
@@ -243,7 +242,12 @@ fn summary(ui: &mut Ui, detail: &Detail) {
         fact(
             ui,
             "of which",
-            format!("guest {}, host {}, boundary {}", part(timing.guest), part(timing.host), part(timing.boundary)),
+            format!(
+                "guest {}, host {}, boundary {}",
+                part(timing.guest),
+                part(timing.host),
+                part(timing.boundary)
+            ),
         );
         if !timing.queue.is_zero() {
             fact(ui, "Queue", show_duration(timing.queue));
@@ -277,9 +281,7 @@ fn fields(
 ) {
     let tokens = theme::of(ui);
     section(ui, "Fields", |_| {});
-    let from_tree = ui
-        .scope(|ui| tree::show(ui, &parts.tree, state, hovered))
-        .inner;
+    let from_tree = ui.scope(|ui| tree::show(ui, &parts.tree, state, hovered)).inner;
     if let Some(range) = &from_tree.clicked {
         state.selected = range.clone();
         *reveal = true;
@@ -308,20 +310,20 @@ fn fields(
     });
     if let Some(payload) = &parts.payload {
         let end = payload.char_indices().nth(4000).map_or(payload.len(), |(end, _)| end);
-        egui::Frame::new()
-            .fill(tokens.field)
-            .corner_radius(4.0)
-            .inner_margin(8.0)
-            .show(ui, |ui| {
-                ui.set_width(ui.available_width());
-                let text = RichText::new(&payload[..end]).font(theme::mono(11.5)).color(tokens.text);
-                ui.add(egui::Label::new(text).wrap().selectable(true));
-                if end < payload.len() {
-                    ui.label(format!("{} more characters; copy shows all", payload.len() - end));
-                }
-            });
+        egui::Frame::new().fill(tokens.field).corner_radius(4.0).inner_margin(8.0).show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            let text = RichText::new(&payload[..end]).font(theme::mono(11.5)).color(tokens.text);
+            ui.add(egui::Label::new(text).wrap().selectable(true));
+            if end < payload.len() {
+                ui.label(format!("{} more characters; copy shows all", payload.len() - end));
+            }
+        });
     } else {
-        ui.label(RichText::new("No text in this payload; its bytes are below").color(tokens.text_weak));
+        let text = match parts.format {
+            PayloadFormat::Empty => "This frame has no payload",
+            _ => "No text in this payload; its bytes are below",
+        };
+        ui.label(RichText::new(text).color(tokens.text_weak));
     }
     separator(ui);
     section(ui, "Bytes", |ui| {
@@ -357,7 +359,9 @@ fn host_calls(ui: &mut Ui, detail: &Detail) {
         };
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
-            ui.label(RichText::new(picture.codepoint).font(icon_font(13.0)).color(tokens.tone(tone)));
+            ui.label(
+                RichText::new(picture.codepoint).font(icon_font(13.0)).color(tokens.tone(tone)),
+            );
             ui.label(RichText::new(&*call.service).color(tokens.text));
             let arguments = decode::to_json(&call.arguments).to_string();
             let result = match &call.result {

@@ -2,7 +2,7 @@
 
 use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
-use egui_plot::{Bar, BarChart, HLine, Legend, Line, LineStyle, Plot, PlotPoints, VLine};
+use egui_plot::{Bar, BarChart, HLine, Legend, Line, LineStyle, Plot, PlotPoints, Points, VLine};
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::PluginStatus;
 use glovebox_inspector::metrics::{Bucket, GenerationMetrics, Series};
@@ -45,40 +45,46 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let metrics = ctx.metrics();
     if metrics.generations.is_empty() {
         let hint = "Figures appear as soon as a plugin is called";
-        return empty(ui, icon::ICON_MONITORING, "No figures yet", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+        return empty(
+            ui,
+            icon::ICON_MONITORING,
+            "No figures yet",
+            hint,
+            Some(Verb::OpenPlugin),
+            &Situation::default(),
+            out,
+        );
     }
     let selected = state.selection.plugin(ctx).and_then(|id| ctx.plugin(id));
     let selected = selected.map(|plugin| plugin.manifest.plugin.id.clone());
     let chosen = state.panels.metrics.plugin.clone().or(selected);
-    let chosen = chosen.filter(|id| metrics.generations.iter().any(|figures| *figures.plugin == **id));
+    let chosen =
+        chosen.filter(|id| metrics.generations.iter().any(|figures| *figures.plugin == **id));
     let chosen = chosen.unwrap_or_else(|| metrics.generations[0].plugin.to_string());
-    ScrollArea::vertical()
-        .id_salt("metrics")
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            egui::Frame::new().inner_margin(8.0).show(ui, |ui| {
-                header(ui);
-                for figures in &metrics.generations {
-                    let newest = !metrics.generations.iter().any(|other| {
-                        other.plugin == figures.plugin && other.generation > figures.generation
-                    });
-                    let series = metrics.series.get(&figures.plugin).filter(|_| newest);
-                    let is_chosen = *figures.plugin == *chosen && newest;
-                    if line(ui, figures, series, is_chosen) {
-                        state.panels.metrics.plugin = Some(figures.plugin.to_string());
-                        if let Some(plugin) = ctx.plugin_by_id(&figures.plugin) {
-                            out.view(Change::SelectPlugin(plugin.instance));
-                        }
+    ScrollArea::both().id_salt("metrics").auto_shrink([false, false]).show(ui, |ui| {
+        egui::Frame::new().inner_margin(8.0).show(ui, |ui| {
+            header(ui);
+            for figures in &metrics.generations {
+                let newest = !metrics.generations.iter().any(|other| {
+                    other.plugin == figures.plugin && other.generation > figures.generation
+                });
+                let series = metrics.series.get(&figures.plugin).filter(|_| newest);
+                let is_chosen = *figures.plugin == *chosen && newest;
+                if line(ui, figures, series, is_chosen) {
+                    state.panels.metrics.plugin = Some(figures.plugin.to_string());
+                    if let Some(plugin) = ctx.plugin_by_id(&figures.plugin) {
+                        out.view(Change::SelectPlugin(plugin.instance));
                     }
                 }
-                let newest = metrics.generations.iter().rev();
-                let newest = newest.into_iter().find(|figures| *figures.plugin == *chosen);
-                if let (Some(figures), Some(series)) = (newest, metrics.series.get(chosen.as_str())) {
-                    separator(ui);
-                    charts(ui, ctx, figures, series);
-                }
-            });
+            }
+            let newest = metrics.generations.iter().rev();
+            let newest = newest.into_iter().find(|figures| *figures.plugin == *chosen);
+            if let (Some(figures), Some(series)) = (newest, metrics.series.get(chosen.as_str())) {
+                separator(ui);
+                charts(ui, ctx, figures, series);
+            }
         });
+    });
 }
 
 fn header(ui: &mut Ui) {
@@ -93,7 +99,8 @@ fn header(ui: &mut Ui) {
 fn cells(rect: egui::Rect, mut paint: impl FnMut(usize, egui::Rect, Align)) {
     let mut left = rect.left() + 4.0;
     for (index, (_, width, align)) in COLUMNS.iter().enumerate() {
-        let cell = egui::Rect::from_min_size(pos2(left, rect.top()), vec2(width - 12.0, rect.height()));
+        let cell =
+            egui::Rect::from_min_size(pos2(left, rect.top()), vec2(width - 12.0, rect.height()));
         paint(index, cell, *align);
         left += width;
     }
@@ -115,8 +122,14 @@ fn line(ui: &mut Ui, figures: &GenerationMetrics, series: Option<&Series>, chose
             0 => (figures.plugin.to_string(), tokens.text_strong),
             1 => (figures.generation.to_string(), tokens.text_weak),
             2 => (thousands(figures.calls), tokens.text),
-            3 => (thousands(figures.errors()), if figures.errors() > 0 { tokens.bad } else { tokens.text_weak }),
-            4 => (thousands(figures.denials), if figures.denials > 0 { tokens.warn } else { tokens.text_weak }),
+            3 => (
+                thousands(figures.errors()),
+                if figures.errors() > 0 { tokens.bad } else { tokens.text_weak },
+            ),
+            4 => (
+                thousands(figures.denials),
+                if figures.denials > 0 { tokens.warn } else { tokens.text_weak },
+            ),
             5 => (time(latency.p50), tokens.text),
             6 => (time(latency.p99), tokens.text),
             7 => (time(latency.max), tokens.text),
@@ -178,27 +191,57 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
         let found = buckets.iter().filter_map(|bucket| Some([x(bucket), value(bucket)?]));
         found.collect::<Vec<_>>().into()
     };
+    let dots = |name: &str, value: &dyn Fn(&Bucket) -> Option<f64>, color| {
+        Points::new(name, points(value)).color(color).radius(1.8)
+    };
     let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
     ui.horizontal(|ui| {
         ui.vertical(|ui| {
             ui.set_width(width);
             section(ui, "Rate", |ui| unit(ui, "frames per second"));
-            plot("rate", tokens).show(ui, |plot| {
-                plot.line(Line::new("frames", points(&|bucket| Some(bucket.frames as f64))).color(tokens.lane(0)).fill(0.0).fill_alpha(0.12));
-                plot.line(Line::new("errors", points(&|bucket| (bucket.errors > 0).then_some(bucket.errors as f64))).color(tokens.bad));
+            over_time("rate", tokens).show(ui, |plot| {
+                plot.line(
+                    Line::new("frames", points(&|bucket| Some(bucket.frames as f64)))
+                        .color(tokens.lane(0))
+                        .fill(0.0)
+                        .fill_alpha(0.12),
+                );
+                plot.points(dots("frames", &|bucket| Some(bucket.frames as f64), tokens.lane(0)));
+                plot.line(
+                    Line::new(
+                        "errors",
+                        points(&|bucket| (bucket.errors > 0).then_some(bucket.errors as f64)),
+                    )
+                    .color(tokens.bad),
+                );
                 mark_lines(plot);
             });
         });
         ui.vertical(|ui| {
             ui.set_width(width);
             section(ui, "Latency", |ui| unit(ui, "µs, per second"));
-            plot("latency", tokens).show(ui, |plot| {
-                plot.line(Line::new("p50", points(&|bucket| bucket.p50.map(micros))).color(tokens.lane(1)));
-                plot.line(Line::new("p99", points(&|bucket| bucket.p99.map(micros))).color(tokens.lane(3)));
+            over_time("latency", tokens).show(ui, |plot| {
+                plot.line(
+                    Line::new("p50", points(&|bucket| bucket.p50.map(micros)))
+                        .color(tokens.lane(1)),
+                );
+                plot.line(
+                    Line::new("p99", points(&|bucket| bucket.p99.map(micros)))
+                        .color(tokens.lane(3)),
+                );
+                plot.points(dots("p50", &|bucket| bucket.p50.map(micros), tokens.lane(1)));
+                plot.points(dots("p99", &|bucket| bucket.p99.map(micros), tokens.lane(3)));
                 if let Some(plugin) = plugin {
-                    for (name, budget) in [("p50 budget", plugin.manifest.budget.p50), ("p99 budget", plugin.manifest.budget.p99)] {
+                    for (name, budget) in [
+                        ("p50 budget", plugin.manifest.budget.p50),
+                        ("p99 budget", plugin.manifest.budget.p99),
+                    ] {
                         if let Some(budget) = budget {
-                            plot.hline(HLine::new(name, micros(budget)).color(tokens.warn).style(LineStyle::dashed_dense()));
+                            plot.hline(
+                                HLine::new(name, micros(budget))
+                                    .color(tokens.warn)
+                                    .style(LineStyle::dashed_dense()),
+                            );
                         }
                     }
                 }
@@ -221,7 +264,9 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
             let chart = BarChart::new("calls", bars.collect()).color(tokens.lane(0));
             plot("histogram", tokens)
                 .x_axis_formatter(|mark, _| {
-                    show_duration(Duration::from_secs_f64(10f64.powf(mark.value.clamp(-3.0, 9.0)) / 1e6))
+                    show_duration(Duration::from_secs_f64(
+                        10f64.powf(mark.value.clamp(-3.0, 9.0)) / 1e6,
+                    ))
                 })
                 .show(ui, |plot| plot.bar_chart(chart));
         });
@@ -229,10 +274,20 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
             ui.set_width(width);
             section(ui, "Memory", |ui| unit(ui, "MiB"));
             let mebi = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-            plot("memory", tokens).show(ui, |plot| {
-                plot.line(Line::new("memory", points(&|bucket| bucket.memory.map(mebi))).color(tokens.lane(2)).fill(0.0).fill_alpha(0.12));
+            over_time("memory", tokens).show(ui, |plot| {
+                plot.line(
+                    Line::new("memory", points(&|bucket| bucket.memory.map(mebi)))
+                        .color(tokens.lane(2))
+                        .fill(0.0)
+                        .fill_alpha(0.12),
+                );
+                plot.points(dots("memory", &|bucket| bucket.memory.map(mebi), tokens.lane(2)));
                 if let Some(budget) = plugin.and_then(|plugin| plugin.manifest.budget.memory) {
-                    plot.hline(HLine::new("budget", mebi(budget)).color(tokens.warn).style(LineStyle::dashed_dense()));
+                    plot.hline(
+                        HLine::new("budget", mebi(budget))
+                            .color(tokens.warn)
+                            .style(LineStyle::dashed_dense()),
+                    );
                 }
                 mark_lines(plot);
             });
@@ -258,7 +313,11 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     ] {
         fact(ui, name, format!("{} per call", show_duration(total / calls)));
     }
-    fact(ui, "Bytes", format!("{} in, {} out", show_size(figures.bytes_in), show_size(figures.bytes_out)));
+    fact(
+        ui,
+        "Bytes",
+        format!("{} in, {} out", show_size(figures.bytes_in), show_size(figures.bytes_out)),
+    );
     fact(ui, "Restarts", thousands(figures.restarts));
     if let Some(plugin) = plugin {
         fact(ui, "Queue depth", format!("{} of {}", plugin.queue_depth, plugin.limits.queue));
@@ -266,6 +325,16 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     for (name, count) in &figures.outcomes {
         fact(ui, name, thousands(*count));
     }
+}
+
+/// The last minute at least, in seconds before the last event.
+fn over_time<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
+    let legend = Legend::default().position(egui_plot::Corner::LeftTop).background_alpha(0.0);
+    plot(name, tokens)
+        .legend(legend)
+        .include_x(-60.0)
+        .include_x(0.0)
+        .x_axis_formatter(|mark, _| format!("{} s", mark.value))
 }
 
 fn plot<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
@@ -278,7 +347,6 @@ fn plot<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
         .show_background(false)
         .include_y(0.0)
         .grid_color(tokens.grid)
-        .legend(Legend::default().background_alpha(0.0))
 }
 
 #[cfg(test)]
@@ -287,11 +355,7 @@ mod tests {
 
     #[test]
     fn quiet_seconds_count() {
-        let bucket = |second, frames| Bucket {
-            second,
-            frames,
-            ..Bucket::default()
-        };
+        let bucket = |second, frames| Bucket { second, frames, ..Bucket::default() };
         let values = per_second(&[bucket(1, 9), bucket(7, 3), bucket(10, 5)], 4);
         assert_eq!(values, [3.0, 0.0, 0.0, 5.0]);
         assert!(per_second(&[], 4).is_empty());

@@ -99,22 +99,13 @@ const fn panel(
     place: Place,
     show: fn(&mut egui::Ui, ViewCtx<'_>, &mut ViewState, &mut Actions),
 ) -> Panel {
-    Panel {
-        id,
-        title,
-        icon,
-        place,
-        show,
-    }
+    Panel { id, title, icon, place, show }
 }
 
 impl PanelId {
     /// Its line in [`PANELS`].
     pub fn panel(self) -> &'static Panel {
-        PANELS
-            .iter()
-            .find(|panel| panel.id == self)
-            .unwrap_or(&PANELS[0])
+        PANELS.iter().find(|panel| panel.id == self).unwrap_or(&PANELS[0])
     }
 }
 

@@ -29,7 +29,15 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     });
     if ctx.plugins().is_empty() {
         let hint = "Open an artifact or a plugin.toml";
-        return empty(ui, icon::ICON_EXTENSION, "No plugins", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+        return empty(
+            ui,
+            icon::ICON_EXTENSION,
+            "No plugins",
+            hint,
+            Some(Verb::OpenPlugin),
+            &Situation::default(),
+            out,
+        );
     }
     search_field(ui, &mut state.panels.plugins.search, "Search plugins", "Search plugins");
     ui.add_space(2.0);
@@ -40,14 +48,16 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         ui.label(RichText::new("No plugin has these words").color(theme::of(ui).text_weak));
     }
     ui.spacing_mut().item_spacing.y = 2.0;
-    ScrollArea::vertical()
-        .id_salt("plugins")
-        .auto_shrink([false, false])
-        .show_rows(ui, HEIGHT, shown.len(), |ui, range| {
+    ScrollArea::vertical().id_salt("plugins").auto_shrink([false, false]).show_rows(
+        ui,
+        HEIGHT,
+        shown.len(),
+        |ui, range| {
             for plugin in &shown[range] {
                 line(ui, ctx, plugin, chosen == Some(plugin.instance), out);
             }
-        });
+        },
+    );
 }
 
 const HEIGHT: f32 = 40.0;
@@ -67,7 +77,8 @@ fn matches(plugin: &PluginStatus, words: &str) -> bool {
 fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out: &mut Actions) {
     let tokens = theme::of(ui);
     let about = &plugin.manifest.plugin;
-    let name = format!("{} {} {} generation {}", about.id, about.version, plugin.phase, plugin.generation);
+    let name =
+        format!("{} {} {} generation {}", about.id, about.version, plugin.phase, plugin.generation);
     let (rect, response) = row(ui, HEIGHT, chosen, &name);
     let tone = phase_tone(plugin.phase);
     let inner = rect.shrink2(vec2(8.0, 3.0));
@@ -92,10 +103,17 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out:
     if plugin.queue_depth > 0 {
         text.push_str(&format!(" · {} waiting", plugin.queue_depth));
     }
-    text_in(ui, second, Align::Min, &text, body, match &plugin.fault {
-        Some(_) => tokens.bad,
-        None => tokens.text_weak,
-    });
+    text_in(
+        ui,
+        second,
+        Align::Min,
+        &text,
+        body,
+        match &plugin.fault {
+            Some(_) => tokens.bad,
+            None => tokens.text_weak,
+        },
+    );
     if response.clicked() {
         out.view(Change::SelectPlugin(plugin.instance));
     }
@@ -113,7 +131,8 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out:
         if ui.button("Reload cold").clicked() {
             out.command(reload(false));
         }
-        let watch = if plugin.watching { "Stop reloading automatically" } else { "Reload automatically" };
+        let watch =
+            if plugin.watching { "Stop reloading automatically" } else { "Reload automatically" };
         if ui.button(watch).clicked() {
             out.command(Command::Watch(id, !plugin.watching));
         }

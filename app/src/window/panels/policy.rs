@@ -2,8 +2,8 @@
 
 use egui::{Align, Grid, RichText, ScrollArea, Ui};
 use egui_material_icons::icons as icon;
-use glovebox_abi::units::{parse_duration, parse_size};
 use glovebox_abi::manifest::Limits;
+use glovebox_abi::units::{parse_duration, parse_size};
 use glovebox_host::{Decision, Enforcement, InstanceId, PluginStatus, PolicyMode};
 
 use super::frames::thousands;
@@ -25,36 +25,47 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let plugin = state.selection.plugin(ctx).and_then(|id| ctx.plugin(id));
     let Some(plugin) = plugin else {
         let hint = "Its permissions and limits appear here";
-        return empty(ui, icon::ICON_SHIELD, "No plugin loaded", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+        return empty(
+            ui,
+            icon::ICON_SHIELD,
+            "No plugin loaded",
+            hint,
+            Some(Verb::OpenPlugin),
+            &Situation::default(),
+            out,
+        );
     };
-    ScrollArea::vertical()
-        .id_salt("policy")
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
-                mode(ui, ctx, plugin, out);
-                permissions(ui, plugin, out);
-                separator(ui);
-                limits(ui, plugin, &mut state.panels.policy, out);
-                separator(ui);
-                denials(ui, ctx, plugin, out);
-            });
+    ScrollArea::both().id_salt("policy").auto_shrink([false, false]).show(ui, |ui| {
+        egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
+            mode(ui, ctx, plugin, out);
+            permissions(ui, plugin, out);
+            separator(ui);
+            limits(ui, plugin, &mut state.panels.policy, out);
+            separator(ui);
+            denials(ui, ctx, plugin, out);
         });
+    });
 }
 
 fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new(plugin.manifest.title()).font(theme::strong(15.0)).color(theme::of(ui).text_strong));
+        ui.label(
+            RichText::new(plugin.manifest.title())
+                .font(theme::strong(15.0))
+                .color(theme::of(ui).text_strong),
+        );
         badge(ui, plugin.tier.name(), Tone::Neutral);
         badge(ui, plugin.isolation.name(), Tone::Neutral);
-        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-            for (mode, name) in [(PolicyMode::Strict, "Strict"), (PolicyMode::AsDeclared, "As declared")] {
-                if chip(ui, ctx.policy_mode() == mode, name, Tone::Accent).clicked() {
-                    out.command(Command::SetPolicyMode(mode));
-                }
+    });
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Policy of all plugins").color(theme::of(ui).text_weak));
+        for (mode, name) in
+            [(PolicyMode::AsDeclared, "As declared"), (PolicyMode::Strict, "Strict")]
+        {
+            if chip(ui, ctx.policy_mode() == mode, name, Tone::Accent).clicked() {
+                out.command(Command::SetPolicyMode(mode));
             }
-            ui.label(RichText::new("Policy of all plugins").color(theme::of(ui).text_weak));
-        });
+        }
     });
     ui.add_space(8.0);
 }
@@ -98,7 +109,9 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
             }
             match status.granted {
                 true => badge(ui, "granted", Tone::Good),
-                false => badge(ui, "not granted", if status.asked { Tone::Warn } else { Tone::Neutral }),
+                false => {
+                    badge(ui, "not granted", if status.asked { Tone::Warn } else { Tone::Neutral })
+                }
             };
             number(ui, status.uses);
             number(ui, status.denials);
@@ -133,15 +146,25 @@ fn limits(ui: &mut Ui, plugin: &PluginStatus, state: &mut State, out: &mut Actio
             number(ui, status.hits);
             match status.enforcement {
                 Enforcement::Enforced => badge(ui, "enforced", Tone::Good),
-                Enforcement::NotAvailable(why) => badge(ui, "not available", Tone::Warn).on_hover_text(why),
+                Enforcement::NotAvailable(why) => {
+                    badge(ui, "not available", Tone::Warn).on_hover_text(why)
+                }
             };
             ui.end_row();
         }
     });
 }
 
-fn value(ui: &mut Ui, plugin: &PluginStatus, name: &'static str, shown: &str, state: &mut State, out: &mut Actions) {
-    let editing = state.editing.as_mut().filter(|(id, limit, _)| (*id, *limit) == (plugin.instance, name));
+fn value(
+    ui: &mut Ui,
+    plugin: &PluginStatus,
+    name: &'static str,
+    shown: &str,
+    state: &mut State,
+    out: &mut Actions,
+) {
+    let editing =
+        state.editing.as_mut().filter(|(id, limit, _)| (*id, *limit) == (plugin.instance, name));
     let Some((_, _, text)) = editing else {
         let response = ui.add(egui::Button::new(shown).min_size(egui::vec2(96.0, 0.0)));
         let response = crate::window::widgets::label(response, format!("Change {name}: {shown}"));
@@ -151,10 +174,11 @@ fn value(ui: &mut Ui, plugin: &PluginStatus, name: &'static str, shown: &str, st
         return;
     };
     let changed = change(&plugin.limits, name, text);
-    let field = egui::TextEdit::singleline(text).desired_width(88.0).text_color_opt(match changed {
-        Ok(_) => None,
-        Err(_) => Some(theme::of(ui).bad),
-    });
+    let field =
+        egui::TextEdit::singleline(text).desired_width(88.0).text_color_opt(match changed {
+            Ok(_) => None,
+            Err(_) => Some(theme::of(ui).bad),
+        });
     let response = named_field(ui.add(field), &format!("Limit {name}"));
     if !response.has_focus() && !response.lost_focus() {
         response.request_focus();
@@ -183,7 +207,9 @@ fn change(limits: &Limits, name: &str, text: &str) -> Result<Limits, String> {
     match name {
         "memory" => limits.memory = size()?,
         "table" => limits.table = count()?,
-        "call-deadline" => limits.call_deadline = parse_duration(text).map_err(|error| error.to_string())?,
+        "call-deadline" => {
+            limits.call_deadline = parse_duration(text).map_err(|error| error.to_string())?
+        }
         "fuel" => {
             limits.fuel = match text.trim() {
                 "" | "none" | "unlimited" => None,
@@ -198,7 +224,8 @@ fn change(limits: &Limits, name: &str, text: &str) -> Result<Limits, String> {
         "queue" => {
             let queue = count()?;
             let fits = u32::try_from(queue).ok().filter(|queue| (1..=100_000).contains(queue));
-            limits.queue = fits.ok_or_else(|| format!("{queue} is out of range; write 1 to 100000"))?;
+            limits.queue =
+                fits.ok_or_else(|| format!("{queue} is out of range; write 1 to 100000"))?;
         }
         _ => return Err(format!("`{name}` cannot be changed here")),
     }
@@ -225,8 +252,13 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actio
     for denial in denials {
         ui.horizontal(|ui| {
             ui.label(icon_text(icon::ICON_BLOCK, 14.0).color(tokens.warn));
-            let call = denial.call.map_or_else(|| "outside calls".to_owned(), |call| format!("in call {call}"));
-            ui.label(format!("{} needs the permission {}, {call}", denial.service, denial.permission));
+            let call = denial
+                .call
+                .map_or_else(|| "outside calls".to_owned(), |call| format!("in call {call}"));
+            ui.label(format!(
+                "{} needs the permission {}, {call}",
+                denial.service, denial.permission
+            ));
             if ui.small_button(format!("Allow {}", denial.permission)).clicked() {
                 out.command(Command::Decide(plugin.instance, denial.permission, Decision::Allow));
             }

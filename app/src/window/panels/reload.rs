@@ -19,24 +19,33 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let plugin = state.selection.plugin(ctx).and_then(|id| ctx.plugin(id));
     let Some(plugin) = plugin else {
         let hint = "Its generations appear here";
-        return empty(ui, icon::ICON_AUTORENEW, "No plugin loaded", hint, Some(Verb::OpenPlugin), &Situation::default(), out);
+        return empty(
+            ui,
+            icon::ICON_AUTORENEW,
+            "No plugin loaded",
+            hint,
+            Some(Verb::OpenPlugin),
+            &Situation::default(),
+            out,
+        );
     };
-    ScrollArea::vertical()
-        .id_salt("reload")
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
-                head(ui, ctx, plugin, out);
-                separator(ui);
-                history(ui, ctx, plugin);
-            });
+    ScrollArea::vertical().id_salt("reload").auto_shrink([false, false]).show(ui, |ui| {
+        egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
+            head(ui, ctx, plugin, out);
+            separator(ui);
+            history(ui, ctx, plugin);
         });
+    });
 }
 
 fn head(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
     let tokens = theme::of(ui);
     ui.horizontal(|ui| {
-        ui.label(RichText::new(plugin.manifest.title()).font(theme::strong(15.0)).color(tokens.text_strong));
+        ui.label(
+            RichText::new(plugin.manifest.title())
+                .font(theme::strong(15.0))
+                .color(tokens.text_strong),
+        );
         badge(ui, plugin.phase.name(), phase_tone(plugin.phase));
     });
     ui.add_space(4.0);

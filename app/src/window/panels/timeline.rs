@@ -33,7 +33,10 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     });
     let digest = &state.overview.digest;
     let Some((first, last)) = digest.range else {
-        ui.label(egui::RichText::new("Calls appear here as spans, one lane per plugin").color(tokens.text_weak));
+        ui.label(
+            egui::RichText::new("Calls appear here as spans, one lane per plugin")
+                .color(tokens.text_weak),
+        );
         return;
     };
     let reloads = ctx.read(state.selection.source, |store| {
@@ -48,19 +51,20 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let row = state.selection.row.filter(|row| row.source == state.selection.source);
     let selected = row.map(|row| row.row);
     egui::ScrollArea::vertical().id_salt("timeline").auto_shrink([false, false]).show(ui, |ui| {
-        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click_and_drag());
+        let (rect, response) =
+            ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click_and_drag());
         response.widget_info(|| {
-            let text = format!("Timeline, {} calls of {} plugins", digest.spans.len(), digest.plugins.len());
+            let text = format!(
+                "Timeline, {} calls of {} plugins",
+                digest.spans.len(),
+                digest.plugins.len()
+            );
             WidgetInfo::labeled(Role::Image, true, text)
         });
         let mut chart = rect;
         chart.set_left(rect.left() + NAMES);
         chart.set_right(rect.right() - 8.0);
-        let scale = Scale {
-            chart,
-            first,
-            last: last.max(first + 1000),
-        };
+        let scale = Scale { chart, first, last: last.max(first + 1000) };
         axis(ui, &scale, tokens);
         for (lane, plugin) in digest.plugins.iter().enumerate() {
             let area = scale.lane(lane);
@@ -81,9 +85,17 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         }
         let shown = state.panels.timeline.drag.or(state.query.range);
         if let Some((from, to)) = shown {
-            let mark = Rect::from_x_y_ranges(scale.x(from)..=scale.x(to).max(scale.x(from) + 1.0), rect.y_range());
+            let mark = Rect::from_x_y_ranges(
+                scale.x(from)..=scale.x(to).max(scale.x(from) + 1.0),
+                rect.y_range(),
+            );
             ui.painter().rect_filled(mark, 0.0, tokens.accent.gamma_multiply(0.18));
-            ui.painter().rect_stroke(mark, 0.0, Stroke::new(1.0, tokens.accent), egui::StrokeKind::Inside);
+            ui.painter().rect_stroke(
+                mark,
+                0.0,
+                Stroke::new(1.0, tokens.accent),
+                egui::StrokeKind::Inside,
+            );
         }
         let Some(pointer) = response.interact_pointer_pos().or(response.hover_pos()) else {
             return;
@@ -143,7 +155,11 @@ fn axis(ui: &Ui, scale: &Scale, tokens: &Tokens) {
     for step in 0..=steps {
         let at = scale.first + whole * step / steps;
         let x = scale.x(at);
-        ui.painter().vline(x, scale.chart.y_range(), Stroke::new(1.0, tokens.grid.gamma_multiply(0.6)));
+        ui.painter().vline(
+            x,
+            scale.chart.y_range(),
+            Stroke::new(1.0, tokens.grid.gamma_multiply(0.6)),
+        );
         let text = format!("+{}", show_duration(Duration::from_nanos(at - scale.first)));
         let align = match step {
             0 => egui::Align2::LEFT_TOP,
@@ -156,12 +172,19 @@ fn axis(ui: &Ui, scale: &Scale, tokens: &Tokens) {
 }
 
 /// Spans that share a pixel are painted once, the worst of them on top.
-fn spans(ui: &Ui, digest: &Overview, scale: &Scale, tokens: &Tokens, selected: Option<glovebox_inspector::store::RowId>) {
+fn spans(
+    ui: &Ui,
+    digest: &Overview,
+    scale: &Scale,
+    tokens: &Tokens,
+    selected: Option<glovebox_inspector::store::RowId>,
+) {
     let mut painted = vec![f32::NEG_INFINITY; digest.plugins.len()];
     let mut late = Vec::new();
     for span in &digest.spans {
         let left = scale.x(span.start);
-        let end = span.start + u64::try_from(span.took.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+        let end = span.start
+            + u64::try_from(span.took.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
         let right = scale.x(end).max(left + 1.5);
         let area = scale.lane(span.plugin).shrink2(vec2(0.0, 3.0));
         let rect = Rect::from_x_y_ranges(left..=right, area.y_range());
@@ -200,7 +223,8 @@ fn nearest<'a>(digest: &'a Overview, scale: &Scale, pointer: egui::Pos2) -> Opti
         if at < span.start { span.start - at } else { at.saturating_sub(end) }
     })?;
     ((scale.x(nearest.start) - pointer.x).abs() < 6.0
-        || (scale.x(nearest.start)..=scale.x(nearest.start + nearest.took.unwrap_or_default().as_nanos() as u64))
+        || (scale.x(nearest.start)
+            ..=scale.x(nearest.start + nearest.took.unwrap_or_default().as_nanos() as u64))
             .contains(&pointer.x))
     .then_some(nearest)
 }

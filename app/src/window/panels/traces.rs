@@ -23,16 +23,13 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         ui.label(RichText::new(ctx.traces().len().to_string()).color(theme::of(ui).text_weak));
     });
     ui.spacing_mut().item_spacing.y = 2.0;
-    ScrollArea::vertical()
-        .id_salt("traces")
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            live(ui, ctx, state.selection.source == Source::Live, out);
-            for trace in ctx.traces() {
-                let chosen = state.selection.source == Source::Trace(trace.id);
-                line(ui, ctx, trace, chosen, out);
-            }
-        });
+    ScrollArea::vertical().id_salt("traces").auto_shrink([false, false]).show(ui, |ui| {
+        live(ui, ctx, state.selection.source == Source::Live, out);
+        for trace in ctx.traces() {
+            let chosen = state.selection.source == Source::Trace(trace.id);
+            line(ui, ctx, trace, chosen, out);
+        }
+    });
 }
 
 fn live(ui: &mut Ui, ctx: ViewCtx<'_>, chosen: bool, out: &mut Actions) {

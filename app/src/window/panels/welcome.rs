@@ -28,7 +28,8 @@ pub fn show(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
                 columns[1].vertical(|ui| examples(ui, out));
             });
             ui.add_space(24.0);
-            let text = "Or drop files on this window.  Ctrl+K finds every command, F1 shows every key.";
+            let text =
+                "Or drop files on this window.  Ctrl+K finds every command, F1 shows every key.";
             ui.label(RichText::new(text).color(tokens.text_weak));
         });
     });
@@ -75,7 +76,13 @@ fn examples(ui: &mut Ui, out: &mut Actions) {
     }
 }
 
-fn card(ui: &mut Ui, picture: egui_material_icons::MaterialIcon, title: &str, words: &str, keys: &str) -> bool {
+fn card(
+    ui: &mut Ui,
+    picture: egui_material_icons::MaterialIcon,
+    title: &str,
+    words: &str,
+    keys: &str,
+) -> bool {
     let tokens = theme::of(ui);
     let (rect, response) = row(ui, 44.0, false, title);
     let inner = rect.shrink2(vec2(8.0, 4.0));

@@ -9,22 +9,10 @@ pub(super) const STRONG: &str = "strong";
 pub(super) const MEDIUM: &str = "medium";
 
 const FILES: [(&str, &[u8]); 4] = [
-    (
-        "inter",
-        include_bytes!("../../../../assets/fonts/Inter-Regular.otf"),
-    ),
-    (
-        "inter-medium",
-        include_bytes!("../../../../assets/fonts/Inter-Medium.otf"),
-    ),
-    (
-        "inter-semibold",
-        include_bytes!("../../../../assets/fonts/Inter-SemiBold.otf"),
-    ),
-    (
-        "jetbrains-mono",
-        include_bytes!("../../../../assets/fonts/JetBrainsMono-Regular.ttf"),
-    ),
+    ("inter", include_bytes!("../../../../assets/fonts/Inter-Regular.otf")),
+    ("inter-medium", include_bytes!("../../../../assets/fonts/Inter-Medium.otf")),
+    ("inter-semibold", include_bytes!("../../../../assets/fonts/Inter-SemiBold.otf")),
+    ("jetbrains-mono", include_bytes!("../../../../assets/fonts/JetBrainsMono-Regular.ttf")),
 ];
 
 pub(super) fn install(ctx: &egui::Context) {

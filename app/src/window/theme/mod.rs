@@ -72,11 +72,7 @@ impl std::str::FromStr for Theme {
 
 /// The tokens of the theme that `ui` is painted in.
 pub fn of(ui: &egui::Ui) -> &'static Tokens {
-    if ui.visuals().dark_mode {
-        &DARK
-    } else {
-        &LIGHT
-    }
+    if ui.visuals().dark_mode { &DARK } else { &LIGHT }
 }
 
 /// Gives `ctx` fonts, styles and a theme.
@@ -187,12 +183,7 @@ fn visuals(theme: Theme) -> Visuals {
     visuals.window_corner_radius = CornerRadius::same(8);
     visuals.menu_corner_radius = CornerRadius::same(6);
     visuals.panel_fill = tokens.panel;
-    let shadow = Shadow {
-        offset: [0, 8],
-        blur: 24,
-        spread: 0,
-        color: tokens.shadow,
-    };
+    let shadow = Shadow { offset: [0, 8], blur: 24, spread: 0, color: tokens.shadow };
     visuals.window_shadow = shadow;
     visuals.popup_shadow = shadow;
     visuals.indent_has_left_vline = false;

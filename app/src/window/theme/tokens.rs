@@ -123,10 +123,7 @@ impl Tokens {
 
     /// The colour of the `index`-th plugin in charts and lanes.
     pub fn lane(&self, index: usize) -> Color32 {
-        self.lanes
-            .get(index % self.lanes.len().max(1))
-            .copied()
-            .unwrap_or(self.accent)
+        self.lanes.get(index % self.lanes.len().max(1)).copied().unwrap_or(self.accent)
     }
 }
 

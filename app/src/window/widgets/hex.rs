@@ -8,7 +8,7 @@ use crate::window::theme;
 
 /// What a hex view marks and what was pointed at.
 #[derive(Debug, Clone, Default)]
-pub struct Marks {
+pub(crate) struct Marks {
     /// The bytes of the selected field.
     pub selected: Range<usize>,
     /// The bytes of the field under the pointer.
@@ -19,7 +19,7 @@ pub struct Marks {
 
 /// Which byte the pointer is on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pointed {
+pub(crate) struct Pointed {
     /// The byte under the pointer.
     pub hovered: Option<usize>,
     /// The byte that was clicked.
@@ -30,7 +30,7 @@ const SIZE: f32 = 11.5;
 const LINE: f32 = 18.0;
 
 /// Shows bytes; only the visible lines are laid out.
-pub fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Pointed {
+pub(crate) fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Pointed {
     let tokens = theme::of(ui);
     let font = theme::mono(SIZE);
     let width = ui.fonts_mut(|fonts| fonts.glyph_width(&font, '0'));
@@ -40,6 +40,7 @@ pub fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Pointed {
     let mut area = egui::ScrollArea::vertical()
         .id_salt("bytes")
         .max_height(height)
+        .min_scrolled_height(height.min(lines as f32 * LINE))
         .auto_shrink([false, true]);
     if marks.reveal {
         let line = marks.selected.start / per_line;
@@ -56,11 +57,7 @@ pub fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Pointed {
                 let text: Vec<_> = part.iter().map(|byte| format!("{byte:02x}")).collect();
                 WidgetInfo::labeled(Role::Label, true, format!("{start:04x} {}", text.join(" ")))
             });
-            let columns = Columns {
-                rect,
-                glyph: width,
-                per_line,
-            };
+            let columns = Columns { rect, glyph: width, per_line };
             if let Some(pointer) = response.hover_pos()
                 && let Some(byte) = columns.byte_at(pointer.x).filter(|byte| *byte < part.len())
             {
@@ -69,10 +66,9 @@ pub fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Pointed {
                     pointed.clicked = Some(start + byte);
                 }
             }
-            for (mark, fill) in [
-                (&marks.selected, tokens.row_selected),
-                (&marks.hovered, tokens.control_hover),
-            ] {
+            for (mark, fill) in
+                [(&marks.selected, tokens.row_selected), (&marks.hovered, tokens.control_hover)]
+            {
                 let from = mark.start.max(start);
                 let to = mark.end.min(start + part.len());
                 if from < to {
@@ -145,8 +141,9 @@ impl Columns {
 
     fn byte_at(&self, x: f32) -> Option<usize> {
         let within = |range: Rect| range.x_range().contains(x);
-        (0..self.per_line)
-            .find(|index| within(self.hex(*index, index + 1)) || within(self.text(*index, index + 1)))
+        (0..self.per_line).find(|index| {
+            within(self.hex(*index, index + 1)) || within(self.text(*index, index + 1))
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The pieces that panels are made of: titles, badges, rows, trees, bytes, small charts.
 
-pub mod chart;
-pub mod hex;
-pub mod tree;
+pub(super) mod chart;
+pub(super) mod hex;
+pub(super) mod tree;
 
 use egui::{
     Align, Color32, FontFamily, FontId, Layout, Rect, Response, RichText, Role, Sense, Stroke, Ui,
@@ -12,29 +12,29 @@ use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 use glovebox_events::{Outcome, Phase};
 
-use super::commands::{Situation, Verb, entry};
 use super::action::Actions;
+use super::commands::{Situation, Verb, entry};
 use super::theme::{self, GRID, Tone};
 
 /// An icon as text.
-pub fn icon_text(icon: MaterialIcon, size: f32) -> RichText {
+pub(super) fn icon_text(icon: MaterialIcon, size: f32) -> RichText {
     RichText::new(icon.codepoint).font(icon_font(size))
 }
 
 /// The font of icons.
-pub fn icon_font(size: f32) -> FontId {
+pub(super) fn icon_font(size: f32) -> FontId {
     FontId::new(size, FontFamily::Name(egui_material_icons::FONT_FAMILY.into()))
 }
 
 /// Says what a response is, for screen readers and tests.
-pub fn label(response: Response, text: impl Into<String>) -> Response {
+pub(super) fn label(response: Response, text: impl Into<String>) -> Response {
     let text = text.into();
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &text));
     response
 }
 
 /// A title in small capitals with room for controls on the right.
-pub fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
+pub(super) fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
     let tokens = theme::of(ui);
     let size = vec2(ui.available_width(), 24.0);
     ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
@@ -53,16 +53,10 @@ pub fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
 }
 
 /// A quiet button with only an icon; its name is the tooltip.
-pub fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, enabled: bool) -> Response {
+pub(super) fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, enabled: bool) -> Response {
     let tokens = theme::of(ui);
-    let text = icon_text(icon, 16.0).color(if enabled {
-        tokens.text
-    } else {
-        tokens.text_faint
-    });
-    let button = egui::Button::new(text)
-        .min_size(vec2(24.0, 24.0))
-        .frame_when_inactive(false);
+    let text = icon_text(icon, 16.0).color(if enabled { tokens.text } else { tokens.text_faint });
+    let button = egui::Button::new(text).min_size(vec2(24.0, 24.0)).frame_when_inactive(false);
     let response = ui.add_enabled(enabled, button);
     let owned = name.to_owned();
     response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, &owned));
@@ -70,7 +64,7 @@ pub fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, enabled: bool) -
 }
 
 /// A button for a command: its icon, its name, its keys in the tooltip.
-pub fn verb_button(ui: &mut Ui, verb: Verb, now: &Situation, out: &mut Actions) -> Response {
+pub(super) fn verb_button(ui: &mut Ui, verb: Verb, now: &Situation, out: &mut Actions) -> Response {
     let line = entry(verb);
     let enabled = (line.enabled)(now);
     let tokens = theme::of(ui);
@@ -101,15 +95,13 @@ pub fn verb_button(ui: &mut Ui, verb: Verb, now: &Situation, out: &mut Actions) 
 }
 
 /// A word on a tinted ground.
-pub fn badge(ui: &mut Ui, text: &str, tone: Tone) -> Response {
+pub(super) fn badge(ui: &mut Ui, text: &str, tone: Tone) -> Response {
     let tokens = theme::of(ui);
     let color = match tone {
         Tone::Neutral => tokens.text,
         tone => tokens.tone(tone),
     };
-    let galley = ui
-        .painter()
-        .layout_no_wrap(text.to_owned(), theme::medium(11.0), color);
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::medium(11.0), color);
     let size = galley.size() + vec2(12.0, 4.0);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     ui.painter().rect_filled(rect, 4.0, tokens.tone_subtle(tone));
@@ -119,7 +111,7 @@ pub fn badge(ui: &mut Ui, text: &str, tone: Tone) -> Response {
 }
 
 /// A chip that can be switched on and off, with a count.
-pub fn chip(ui: &mut Ui, on: bool, text: &str, tone: Tone) -> Response {
+pub(super) fn chip(ui: &mut Ui, on: bool, text: &str, tone: Tone) -> Response {
     let tokens = theme::of(ui);
     let color = if on { tokens.tone(tone) } else { tokens.text_weak };
     let fill = if on { tokens.tone_subtle(tone) } else { Color32::TRANSPARENT };
@@ -134,7 +126,7 @@ pub fn chip(ui: &mut Ui, on: bool, text: &str, tone: Tone) -> Response {
 }
 
 /// A name and a value in two columns.
-pub fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Response {
+pub(super) fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Response {
     let tokens = theme::of(ui);
     let value = value.into();
     let size = vec2(ui.available_width(), 18.0);
@@ -148,7 +140,8 @@ pub fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Response {
             egui::TextStyle::Body.resolve(ui.style()),
             tokens.text_weak,
         );
-        let response = ui.add(egui::Label::new(RichText::new(&value).color(tokens.text)).truncate());
+        let response =
+            ui.add(egui::Label::new(RichText::new(&value).color(tokens.text)).truncate());
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {value}")));
         response
     })
@@ -156,7 +149,7 @@ pub fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Response {
 }
 
 /// What an empty panel shows: what belongs here, and what brings it here.
-pub fn empty(
+pub(super) fn empty(
     ui: &mut Ui,
     picture: MaterialIcon,
     title: &str,
@@ -176,7 +169,8 @@ pub fn empty(
         if let Some(verb) = verb {
             let line = entry(verb);
             ui.add_space(8.0);
-            let button = egui::Button::new(line.name).shortcut_text(line.shortcut().unwrap_or_default());
+            let button =
+                egui::Button::new(line.name).shortcut_text(line.shortcut().unwrap_or_default());
             if ui.add_enabled((line.enabled)(now), button).clicked() {
                 out.run(verb);
             }
@@ -185,20 +179,17 @@ pub fn empty(
 }
 
 /// A field to search in, with its picture.
-pub fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &str) -> Response {
+pub(super) fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &str) -> Response {
     let tokens = theme::of(ui);
     let width = ui.available_width();
-    let response = bordered(ui, |ui| ui.add(
-        egui::TextEdit::singleline(text)
-            .hint_text(hint)
-            .desired_width(width)
-            .margin(egui::Margin {
-                left: 24,
-                right: 4,
-                top: 3,
-                bottom: 3,
-            }),
-    ));
+    let response = bordered(ui, |ui| {
+        ui.add(
+            egui::TextEdit::singleline(text)
+                .hint_text(hint)
+                .desired_width(width)
+                .margin(egui::Margin { left: 24, right: 4, top: 3, bottom: 3 }),
+        )
+    });
     ui.painter().text(
         response.rect.left_center() + vec2(6.0, 0.0),
         egui::Align2::LEFT_CENTER,
@@ -210,24 +201,25 @@ pub fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &str) -> R
 }
 
 /// Text fields inside have a border, so that they are seen before they are used.
-pub fn bordered<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
+pub(super) fn bordered<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
     let border = Stroke::new(1.0, theme::of(ui).control_border);
     ui.scope(|ui| {
         ui.visuals_mut().widgets.inactive.bg_stroke = border;
         ui.visuals_mut().widgets.hovered.bg_stroke = border;
+        ui.visuals_mut().selection.stroke = Stroke::new(1.0, theme::of(ui).accent);
         add(ui)
     })
     .inner
 }
 
 /// Gives a text field its name.
-pub fn named_field(response: Response, name: &str) -> Response {
+pub(super) fn named_field(response: Response, name: &str) -> Response {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_label(name));
     response
 }
 
 /// A line across the panel.
-pub fn separator(ui: &mut Ui) {
+pub(super) fn separator(ui: &mut Ui) {
     let tokens = theme::of(ui);
     let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 9.0), Sense::hover());
     let clip = ui.clip_rect();
@@ -235,7 +227,7 @@ pub fn separator(ui: &mut Ui) {
 }
 
 /// A row as wide as the panel that can be clicked; paints its ground.
-pub fn row(ui: &mut Ui, height: f32, selected: bool, name: &str) -> (Rect, Response) {
+pub(super) fn row(ui: &mut Ui, height: f32, selected: bool, name: &str) -> (Rect, Response) {
     let width = ui.available_width();
     let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
     response.widget_info(|| WidgetInfo::selected(Role::ListItem, true, selected, name));
@@ -244,7 +236,7 @@ pub fn row(ui: &mut Ui, height: f32, selected: bool, name: &str) -> (Rect, Respo
 }
 
 /// The ground of a row.
-pub fn paint_row(ui: &Ui, rect: Rect, selected: bool, hovered: bool) {
+pub(super) fn paint_row(ui: &Ui, rect: Rect, selected: bool, hovered: bool) {
     let tokens = theme::of(ui);
     let fill = if selected {
         tokens.row_selected
@@ -257,7 +249,7 @@ pub fn paint_row(ui: &Ui, rect: Rect, selected: bool, hovered: bool) {
 }
 
 /// One line of text in a rect, cut at its end.
-pub fn text_in(ui: &Ui, rect: Rect, align: Align, text: &str, font: FontId, color: Color32) {
+pub(super) fn text_in(ui: &Ui, rect: Rect, align: Align, text: &str, font: FontId, color: Color32) {
     let mut job = egui::text::LayoutJob::single_section(
         text.to_owned(),
         egui::TextFormat::simple(font, color),
@@ -274,7 +266,7 @@ pub fn text_in(ui: &Ui, rect: Rect, align: Align, text: &str, font: FontId, colo
 }
 
 /// How a phase is shown.
-pub fn phase_tone(phase: Phase) -> Tone {
+pub(super) fn phase_tone(phase: Phase) -> Tone {
     match phase {
         Phase::Ready => Tone::Good,
         Phase::Busy => Tone::Accent,
@@ -286,7 +278,7 @@ pub fn phase_tone(phase: Phase) -> Tone {
 }
 
 /// How an outcome is shown: its tone and its picture.
-pub fn outcome_look(outcome: Option<&Outcome>) -> (Tone, MaterialIcon) {
+pub(super) fn outcome_look(outcome: Option<&Outcome>) -> (Tone, MaterialIcon) {
     match outcome {
         None => (Tone::Info, icon::ICON_PENDING),
         Some(Outcome::Completed) => (Tone::Good, icon::ICON_CHECK_CIRCLE),

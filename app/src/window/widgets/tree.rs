@@ -12,7 +12,7 @@ use crate::window::theme::{self, ROW};
 
 /// Which branches are closed, which field is selected.
 #[derive(Debug, Default)]
-pub struct State {
+pub(crate) struct State {
     closed: HashSet<String>,
     /// The bytes of the selected field.
     pub selected: Range<usize>,
@@ -20,7 +20,7 @@ pub struct State {
 
 /// What happened to a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pointed {
+pub(crate) struct Pointed {
     /// The bytes of the field under the pointer.
     pub hovered: Option<Range<usize>>,
     /// The bytes of the field that was clicked.
@@ -32,7 +32,7 @@ pub struct Pointed {
 }
 
 /// Shows the children of `root`; `hovered` is marked as if the pointer were on it.
-pub fn show(ui: &mut Ui, root: &Node, state: &mut State, hovered: &Range<usize>) -> Pointed {
+pub(crate) fn show(ui: &mut Ui, root: &Node, state: &mut State, hovered: &Range<usize>) -> Pointed {
     let mut pointed = Pointed::default();
     ui.spacing_mut().item_spacing.y = 0.0;
     for node in &root.children {
@@ -42,7 +42,7 @@ pub fn show(ui: &mut Ui, root: &Node, state: &mut State, hovered: &Range<usize>)
 }
 
 /// The deepest field that holds this byte.
-pub fn field_at(node: &Node, byte: usize) -> Option<&Node> {
+pub(crate) fn field_at(node: &Node, byte: usize) -> Option<&Node> {
     if !node.range.contains(&byte) {
         return None;
     }
@@ -60,8 +60,7 @@ fn branch(
     pointed: &mut Pointed,
 ) {
     let tokens = theme::of(ui);
-    let (rect, response) =
-        ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let open = !state.closed.contains(&path);
     let is_branch = !node.children.is_empty();
     if ui.is_rect_visible(rect) {

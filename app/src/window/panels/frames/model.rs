@@ -32,10 +32,7 @@ impl Condition {
     fn matches(&self, row: &Row) -> bool {
         let in_range = |(from, to): (u64, u64)| (from..=to).contains(&row.at);
         self.range.is_none_or(in_range)
-            && self
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.matches(&row.subject()))
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(&row.subject()))
     }
 }
 
@@ -57,10 +54,7 @@ impl RowList {
         let same = self.condition.source == condition.source
             && self.condition.revision == condition.revision;
         if !same {
-            *self = RowList {
-                condition,
-                ..RowList::default()
-            };
+            *self = RowList { condition, ..RowList::default() };
         }
         self.total = store.len();
         if self.condition.is_everything() {
@@ -195,11 +189,8 @@ mod tests {
     fn lists_hold_what_matches() {
         fn check(filter: &str, expected: usize) {
             let filter = Filter::parse(filter).unwrap();
-            let condition = Condition {
-                filter: Some(Arc::new(filter)),
-                revision: 1,
-                ..Condition::default()
-            };
+            let condition =
+                Condition { filter: Some(Arc::new(filter)), revision: 1, ..Condition::default() };
             let mut list = RowList::default();
             let store = store(10);
             list.refresh(condition, &store);

@@ -10,7 +10,7 @@ use super::model::{Condition, RowList};
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
-use crate::window::theme::{self, ROW, Tone, Tokens};
+use crate::window::theme::{self, ROW, Tokens, Tone};
 use crate::window::widgets::{badge, empty, icon_button, icon_font, outcome_look, text_in};
 use crate::workbench::{RowRef, Source, ViewCtx};
 
@@ -25,21 +25,18 @@ pub struct State {
     pub reveal: Option<RowId>,
     /// Rows that were painted last.
     pub painted: usize,
+    /// Length of the list when its end was last brought into view.
+    followed: usize,
 }
 
 impl Default for State {
     fn default() -> Self {
-        State {
-            list: RowList::default(),
-            follow: true,
-            reveal: None,
-            painted: 0,
-        }
+        State { list: RowList::default(), follow: true, reveal: None, painted: 0, followed: 0 }
     }
 }
 
 const COLUMNS: [(&str, f32, Align); 9] = [
-    ("#", 56.0, Align::Max),
+    ("#", 72.0, Align::Max),
     ("time, s", 84.0, Align::Max),
     ("Δt", 72.0, Align::Max),
     ("plugin", 104.0, Align::Min),
@@ -49,6 +46,27 @@ const COLUMNS: [(&str, f32, Align); 9] = [
     ("latency", 72.0, Align::Max),
     ("status", 220.0, Align::Min),
 ];
+
+/// Columns that go first where there is no room for all of them.
+const EXPENDABLE: [usize; 5] = [2, 5, 6, 1, 3];
+/// The least width of the last column, in points.
+const STATUS: f32 = 132.0;
+
+/// Positions in [`COLUMNS`] of those that fit into a width.
+fn columns_for(width: f32) -> Vec<usize> {
+    let mut shown: Vec<_> = (0..COLUMNS.len()).collect();
+    let needed = |shown: &[usize]| {
+        let rest = shown[..shown.len() - 1].iter().map(|index| COLUMNS[*index].1);
+        rest.sum::<f32>() + STATUS + 12.0
+    };
+    for column in EXPENDABLE {
+        if needed(&shown) <= width {
+            break;
+        }
+        shown.retain(|index| *index != column);
+    }
+    shown
+}
 
 /// Takes in what is new; called even while another tab is in front, because the keys work there.
 pub(in crate::window) fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) -> bool {
@@ -70,16 +88,29 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     if frames.list.is_empty() {
         frames.painted = 0;
         let filtered = state.query.is_set() && frames.list.total() > 0;
-        let now = Situation {
-            filter: true,
-            ..Situation::default()
-        };
+        let now = Situation { filter: true, ..Situation::default() };
         return if filtered {
             let hint = format!("{} frames are left out", frames.list.total());
-            empty(ui, icon::ICON_FILTER_ALT, "No frame fulfils the filter", &hint, Some(Verb::ClearFilter), &now, out);
+            empty(
+                ui,
+                icon::ICON_FILTER_ALT,
+                "No frame fulfils the filter",
+                &hint,
+                Some(Verb::ClearFilter),
+                &now,
+                out,
+            );
         } else {
             let hint = "Frames appear here as soon as a plugin gets or gives one";
-            empty(ui, icon::ICON_TABLE_ROWS, "No frames yet", hint, Some(Verb::OpenPlugin), &now, out);
+            empty(
+                ui,
+                icon::ICON_TABLE_ROWS,
+                "No frames yet",
+                hint,
+                Some(Verb::OpenPlugin),
+                &now,
+                out,
+            );
         };
     }
     table(ui, ctx, state, out);
@@ -97,15 +128,17 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
                 badge(ui, name, Tone::Neutral)
             }
         };
-        if state.selection.source != Source::Live
-            && ui.small_button("Show live").clicked()
-        {
+        if state.selection.source != Source::Live && ui.small_button("Show live").clicked() {
             out.view(Change::Source(Source::Live));
         }
         let list = &state.panels.frames.list;
         let text = match list.len() == list.total() {
             true => format!("{} frames", thousands(list.total() as u64)),
-            false => format!("{} of {} frames", thousands(list.len() as u64), thousands(list.total() as u64)),
+            false => format!(
+                "{} of {} frames",
+                thousands(list.len() as u64),
+                thousands(list.total() as u64)
+            ),
         };
         ui.label(RichText::new(text).color(tokens.text_weak));
         let (evicted, missing) = ctx
@@ -121,7 +154,8 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
             badge(ui, &format!("{} missing", thousands(missing)), Tone::Warn);
         }
         if let Some((from, to)) = state.query.range {
-            let text = format!("{} selected", show_duration(std::time::Duration::from_nanos(to - from)));
+            let text =
+                format!("{} selected", show_duration(std::time::Duration::from_nanos(to - from)));
             if ui.small_button(text).on_hover_text("Show all times again").clicked() {
                 out.view(Change::Range(None));
             }
@@ -129,7 +163,12 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(4.0);
             let follow = state.panels.frames.follow;
-            let response = icon_button(ui, icon::ICON_VERTICAL_ALIGN_BOTTOM, "Follow the newest frame (End)", true);
+            let response = icon_button(
+                ui,
+                icon::ICON_VERTICAL_ALIGN_BOTTOM,
+                "Follow the newest frame (End)",
+                true,
+            );
             if follow {
                 ui.painter().hline(
                     response.rect.shrink(5.0).x_range(),
@@ -139,6 +178,7 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
             }
             if response.clicked() {
                 state.panels.frames.follow = !follow;
+                state.panels.frames.followed = 0;
             }
         });
     });
@@ -148,38 +188,43 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
     let source = state.selection.source;
     let selected = state.selection.row.filter(|row| row.source == source);
     let frames = &mut state.panels.frames;
-    let rest: f32 = COLUMNS[..COLUMNS.len() - 1].iter().map(|(_, width, _)| width).sum();
-    let fill = (ui.available_width() - rest - 12.0).max(160.0);
-    let columns: Vec<_> = COLUMNS
-        .iter()
-        .enumerate()
-        .map(|(index, (_, width, _))| match index == COLUMNS.len() - 1 {
-            true => Column::new(fill).range(160.0..=2000.0).resizable(false),
-            false => Column::new(*width).range(32.0..=400.0),
-        })
-        .collect();
+    let shown = columns_for(ui.available_width());
+    let last = COLUMNS.len() - 1;
+    let column_id = |index: usize| egui::Id::unique(("frames column", index));
+    let id = Table::new().id_salt("frames").get_id(ui);
+    let widths = egui_table::TableState::load(ui, id).unwrap_or_default();
+    let width = |index: usize| {
+        let known = widths.col_widths.get(&column_id(index)).copied();
+        known.unwrap_or(COLUMNS[index].1)
+    };
+    let rest: f32 = shown.iter().filter(|index| **index != last).map(|index| width(*index)).sum();
+    let fill = (ui.available_width() - rest - 12.0).max(STATUS);
+    let column = |index: &usize| match *index == last {
+        true => Column::new(fill).range(fill..=fill).id(column_id(last)).resizable(false),
+        false => Column::new(COLUMNS[*index].1).range(32.0..=400.0).id(column_id(*index)),
+    };
+    let columns: Vec<_> = shown.iter().map(column).collect();
     let mut table = Table::new()
         .id_salt("frames")
         .num_rows(frames.list.len() as u64)
         .columns(columns)
         .headers([HeaderRow::new(24.0)])
         .stick_to_bottom(frames.follow);
-    let id = table.get_id(ui);
-    let mut widths = egui_table::TableState::load(ui, id).unwrap_or_default();
-    // The widths are given above; without a state the table would measure every cell first, and
-    // the last column takes what the others leave.
-    widths.col_widths.remove(&Column::default().id_for(COLUMNS.len() - 1));
+    // Without a state the table would measure every cell first.
     widths.store(ui, id);
     let reveal = frames.reveal.take();
-    let target = reveal.and_then(|row| ctx.read(source, |store| frames.list.position(row, store)).flatten());
+    let target =
+        reveal.and_then(|row| ctx.read(source, |store| frames.list.position(row, store)).flatten());
     if let Some(position) = target {
         table = table.scroll_to_row(position as u64, None);
-    } else if frames.follow {
+    } else if frames.follow && frames.followed != frames.list.len() {
+        frames.followed = frames.list.len();
         table = table.scroll_to_row(frames.list.len() as u64 - 1, Some(Align::BOTTOM));
     }
     let mut delegate = Delegate {
         ctx,
         source,
+        shown,
         list: &frames.list,
         selected: selected.map(|row| row.row),
         rows: Vec::new(),
@@ -191,7 +236,8 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
     let response = table.show(ui, &mut delegate);
     frames.painted = delegate.rows.len();
     let clicked = delegate.clicked;
-    let scrolled_up = response.contains_pointer() && ui.input(|input| input.smooth_scroll_delta().y > 0.0);
+    let scrolled_up =
+        response.contains_pointer() && ui.input(|input| input.smooth_scroll_delta().y > 0.0);
     if scrolled_up {
         frames.follow = false;
     }
@@ -204,6 +250,7 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
 struct Delegate<'a> {
     ctx: ViewCtx<'a>,
     source: Source,
+    shown: Vec<usize>,
     list: &'a RowList,
     selected: Option<RowId>,
     rows: Vec<Row>,
@@ -238,9 +285,20 @@ impl TableDelegate for Delegate<'_> {
         let rect = ui.max_rect();
         let tokens = self.tokens;
         ui.painter().rect_filled(rect, 0.0, tokens.panel);
-        ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, egui::Stroke::new(1.0, tokens.separator));
-        let (name, _, align) = COLUMNS[cell.col_range.start];
-        text_in(ui, rect.shrink2(vec2(6.0, 0.0)), align, name, theme::medium(11.0), tokens.text_weak);
+        ui.painter().hline(
+            rect.x_range(),
+            rect.bottom() - 0.5,
+            egui::Stroke::new(1.0, tokens.separator),
+        );
+        let (name, _, align) = COLUMNS[self.shown[cell.col_range.start]];
+        text_in(
+            ui,
+            rect.shrink2(vec2(6.0, 0.0)),
+            align,
+            name,
+            theme::medium(11.0),
+            tokens.text_weak,
+        );
     }
 
     fn row_ui(&mut self, ui: &mut Ui, number: u64) {
@@ -252,7 +310,8 @@ impl TableDelegate for Delegate<'_> {
         let rect = ui.max_rect();
         let response = ui.interact(rect, ui.scope_id().with(("row", id.0)), Sense::click());
         response.widget_info(|| {
-            let text = format!("Frame {} {} {} {}", id.0, row.plugin, row.direction, row.status.name());
+            let text =
+                format!("Frame {} {} {} {}", id.0, row.plugin, row.direction, row.status.name());
             WidgetInfo::selected(Role::ListItem, true, is_selected, text)
         });
         let tokens = self.tokens;
@@ -322,9 +381,10 @@ impl TableDelegate for Delegate<'_> {
         let tokens = self.tokens;
         let rect = ui.max_rect().shrink2(vec2(6.0, 0.0));
         let body = egui::TextStyle::Body.resolve(ui.style());
-        let (_, _, align) = COLUMNS[cell.col_nr];
+        let column = self.shown[cell.col_nr];
+        let (_, _, align) = COLUMNS[column];
         let put = |text: &str, color| text_in(ui, rect, align, text, body.clone(), color);
-        match cell.col_nr {
+        match column {
             0 => put(&row.id.0.to_string(), tokens.text_weak),
             1 => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
             2 => put(&show_duration(row.since_previous), tokens.text_weak),
@@ -366,7 +426,9 @@ fn status(ui: &Ui, rect: egui::Rect, row: &Row, tokens: &Tokens) {
     words.set_left(rect.left() + 20.0);
     let text = match row.status.outcome() {
         None => "running".to_owned(),
-        Some(outcome) if row.denied && outcome.is_completed() => "completed, a host call was denied".to_owned(),
+        Some(outcome) if row.denied && outcome.is_completed() => {
+            "completed, a host call was denied".to_owned()
+        }
         Some(outcome) => outcome.to_string(),
     };
     let color = if row.status.is_error() { tokens.tone(tone) } else { tokens.text_weak };
@@ -384,4 +446,19 @@ pub(in crate::window) fn thousands(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_lists_drop_what_matters_least() {
+        let names = |width| -> Vec<_> {
+            columns_for(width).into_iter().map(|index| COLUMNS[index].0).collect()
+        };
+        assert_eq!(names(900.0).len(), COLUMNS.len());
+        assert_eq!(names(320.0), ["#", "dir", "latency", "status"]);
+        assert_eq!(names(10.0).last(), Some(&"status"));
+    }
 }
