@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count, count_of};
-use super::{damage_line, info_json};
+use super::damage_line;
 
 /// Find every damaged byte of a trace; the exit code is 1 if anything is wrong with it
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ impl Check {
         let text = report.problems.iter().map(damage_line).collect();
         let json = json!({
             "good": report.is_good(),
-            "trace": info_json(info),
+            "trace": info,
             "problems": report.problems,
             "missing_events": report.missing_events,
         });

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_inspector::trace;
+use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
-use super::info_json;
 
 /// Say what is in a trace: events, frames, calls, plugins, time, damage
 #[derive(Debug, Args)]
@@ -53,6 +53,6 @@ impl Info {
                 (bytes, _) => format!("; {} cannot be read", count(bytes, "byte")),
             }
         );
-        Ok(Report::new(text, info_json(&info), sentence, Exit::Good))
+        Ok(Report::new(text, json!(info), sentence, Exit::Good))
     }
 }

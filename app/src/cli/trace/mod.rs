@@ -9,8 +9,7 @@ mod info;
 mod recover;
 
 use clap::{Args, Subcommand};
-use glovebox_inspector::trace::{Problem as Damage, TraceInfo};
-use serde_json::{Value as Json, json};
+use glovebox_inspector::trace::Problem as Damage;
 
 use super::error::Problem;
 use super::report::{Output, Report};
@@ -70,33 +69,6 @@ impl TraceVerb {
             TraceVerb::Generate(_) => ("trace generate", "Generated 0 frames"),
         }
     }
-}
-
-fn info_json(info: &TraceInfo) -> Json {
-    json!({
-        "path": info.path,
-        "size": info.size,
-        "format": info.format,
-        "app_version": info.app_version,
-        "events": info.events,
-        "frames_in": info.frames_in,
-        "frames_out": info.frames_out,
-        "calls": info.calls,
-        "errors": info.errors,
-        "host_calls": info.host_calls,
-        "plugins": info.plugins.iter().map(|plugin| json!({
-            "id": plugin.id,
-            "version": plugin.version,
-            "digest": plugin.digest,
-            "binding": plugin.binding.map(|binding| binding.name()),
-            "has_manifest": plugin.manifest.is_some(),
-        })).collect::<Vec<_>>(),
-        "first_at": info.range.map(|(first, _)| first),
-        "last_at": info.range.map(|(_, last)| last),
-        "lost_events": info.lost_events,
-        "complete": info.complete,
-        "damaged_bytes": info.damaged_bytes,
-    })
 }
 
 fn damage_line(damage: &Damage) -> String {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
-use super::{damage_line, info_json};
+use super::damage_line;
 
 /// Write all that can be read of a damaged or unfinished trace to a new one
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ impl Recover {
         };
         let json = json!({
             "out": self.out,
-            "recovered": info_json(info),
+            "recovered": info,
             "lost": report.lost,
             "missing_events": report.missing_events,
         });
