@@ -1,6 +1,7 @@
 //! The workbench for plugins: a window and a command line over one library.
 //!
-//! [`workbench`] joins the host and the inspector and knows nothing of egui; [`window`] paints it.
+//! [`workbench`] joins the host and the inspector and knows nothing of egui; [`window`] paints it,
+//! and [`cli`] offers the same without one.
 //! [`workbench::replay`] is what both the window and the command line use to send a trace again.
 //!
 //! This crate deliberately contains no plugin host and no trace format: those are
@@ -8,5 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assets;
+pub mod build;
+pub mod cli;
 pub mod window;
 pub mod workbench;

@@ -1,18 +1,7 @@
-//! `glovebox`: opens the workbench.
+//! `glovebox`: the window and the command line.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use glovebox::window::{self, WindowOptions};
-
-/// A workbench for plugins
-#[derive(Debug, Parser)]
-#[command(name = "glovebox", version)]
-struct Arguments {
-    #[command(flatten)]
-    window: WindowOptions,
-}
-
-fn main() -> anyhow::Result<ExitCode> {
-    window::run(Arguments::parse().window)
+fn main() -> ExitCode {
+    glovebox::cli::run(std::env::args_os())
 }

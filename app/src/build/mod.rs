@@ -143,6 +143,12 @@ pub fn build(
     })
 }
 
+/// The text of the `plugin.toml` that a WebAssembly artifact carries, if it does.
+pub fn embedded_manifest(artifact: &[u8]) -> Option<String> {
+    let text = section::find(artifact, section::MANIFEST).ok()??;
+    String::from_utf8(text.to_vec()).ok()
+}
+
 /// What a folder holds.
 #[derive(Debug, PartialEq, Eq)]
 enum Source {

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bindings;
+mod cli;
 mod dispatch;
 mod load_errors;
 mod misbehaviour;

@@ -1,0 +1,190 @@
+//! `glovebox call`: one frame to one plugin.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use glovebox_abi::{Frame, Header, Kind};
+use glovebox_events::Outcome;
+use glovebox_host::Reply;
+use glovebox_inspector::metrics::{LatencySummary, LiveMetrics};
+use glovebox_inspector::store::LiveStore;
+use serde_json::{Value as Json, json};
+
+use super::error::{Exit, Problem};
+use super::frame::{frame_json, frame_text, header, payload};
+use super::observe::is_stopped;
+use super::plugins::{self, LoadArgs};
+use super::report::{Output, Report, count, count_of};
+use super::timing;
+
+/// Send one frame to a plugin and show its answers
+#[derive(Debug, Args)]
+pub(super) struct Call {
+    /// An artifact, a plugin.toml, or a folder with one
+    pub plugin: PathBuf,
+    /// Kind of the frame: handshake, data, control, error, or a number from 0x60 to 0xFF
+    #[arg(long, default_value = "data")]
+    pub kind: Kind,
+    /// Header of the frame: a JSON object, or `@FILE`; texts `hex:…` become bytes
+    #[arg(long, value_name = "JSON")]
+    pub header: Option<String>,
+    /// Payload of the frame: text, `@FILE`, or `hex:…`
+    #[arg(long, value_name = "TEXT|@FILE|hex:…", default_value = "")]
+    pub payload: String,
+    /// Send it so many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub repeat: u64,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What came of all calls.
+struct Calls {
+    outcomes: BTreeMap<&'static str, u64>,
+    /// Calls whose answers are those of the first.
+    alike: u64,
+    worst: Exit,
+    first: Reply,
+}
+
+impl Call {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let frame = self.frame()?;
+        let (store, metrics) = (Arc::new(LiveStore::default()), Arc::new(LiveMetrics::default()));
+        let host = plugins::host(vec![store.clone(), metrics.clone()])?;
+        let id = self.load.load(&host, &self.plugin)?;
+        let first = host.call(id, &frame);
+        let mut calls =
+            Calls { outcomes: BTreeMap::new(), alike: 1, worst: exit_of(&first.outcome), first };
+        calls.outcomes.insert(calls.first.outcome.name(), 1);
+        for _ in 1..self.repeat {
+            let reply = host.call(id, &frame);
+            *calls.outcomes.entry(reply.outcome.name()).or_default() += 1;
+            calls.alike += u64::from(reply.frames == calls.first.frames);
+            calls.worst = worse(calls.worst, exit_of(&reply.outcome));
+        }
+        let Some(status) = host.plugin(id) else {
+            return Err(Problem::Usage("the plugin was unloaded while it was called".to_owned()));
+        };
+        let plugin = status.manifest.plugin.id.as_str();
+        let figures = metrics.lock().generation(plugin, status.generation);
+        let latency = figures.map(|figures| figures.latency).unwrap_or_default();
+        let log = log_lines(&store);
+        let denials = denials(&store);
+        let mut json = json!({
+            "plugin": plugins::status_json(&status),
+            "outcome": calls.first.outcome.name(),
+            "detail": calls.first.outcome.to_string(),
+            "frames": calls.first.frames.iter().map(frame_json).collect::<Vec<_>>(),
+            "calls": self.repeat,
+            "outcomes": calls.outcomes,
+            "answers_as_the_first": calls.alike,
+            "timing": timing::json(&latency),
+            "log": log.iter().map(|(level, message)| json!({"level": level, "message": message}))
+                .collect::<Vec<_>>(),
+            "denials": denials,
+        });
+        let evicted = store.lock().evicted_entries();
+        if evicted > 0 {
+            json["entries_not_shown"] = evicted.into();
+        }
+        let denied = denials.len();
+        let text = text(&calls, &latency, &log, &denials, self.repeat);
+        Ok(Report::new(text, json, self.sentence(&calls, plugin, &latency, denied), calls.worst))
+    }
+
+    fn frame(&self) -> Result<Frame, Problem> {
+        let header = match &self.header {
+            Some(text) => header(&plugins::json_object("--header", text)?),
+            None => Header::empty(),
+        };
+        Ok(Frame::new(self.kind, header, payload(&self.payload)?))
+    }
+
+    fn sentence(
+        &self,
+        calls: &Calls,
+        plugin: &str,
+        latency: &LatencySummary,
+        denied: usize,
+    ) -> String {
+        let answers = count_of(calls.first.frames.len(), "frame");
+        let mut text = match (self.repeat, &calls.first.outcome) {
+            (1, Outcome::Completed) => format!("Called {plugin} once: completed with {answers}"),
+            (1, outcome) => format!("Called {plugin} once: {outcome}"),
+            (repeat, outcome) => {
+                let parts = calls.outcomes.iter();
+                let parts = parts.map(|(name, count)| format!("{count} {name}"));
+                let parts = parts.collect::<Vec<_>>().join(", ");
+                let first = match outcome {
+                    Outcome::Completed => answers,
+                    outcome => outcome.to_string(),
+                };
+                format!("Called {plugin} {repeat} times: {parts}; the first: {first}")
+            }
+        };
+        if latency.count > 0 {
+            text.push_str(&format!("; {}", timing::short(latency)));
+        }
+        if denied > 0 {
+            text.push_str(&format!("; {} denied", count_of(denied, "host call")));
+        }
+        text.replace('\n', " ")
+    }
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Completed => Exit::Good,
+        outcome if is_stopped(outcome) => Exit::Crashed,
+        _ => Exit::Different,
+    }
+}
+
+fn worse(one: Exit, other: Exit) -> Exit {
+    if other as u8 > one as u8 { other } else { one }
+}
+
+fn log_lines(store: &LiveStore) -> Vec<(String, String)> {
+    let store = store.lock();
+    let lines = store.log().iter();
+    lines.map(|line| (format!("{:?}", line.level).to_lowercase(), line.message.clone())).collect()
+}
+
+fn denials(store: &LiveStore) -> Vec<Json> {
+    let store = store.lock();
+    let denials = store.denials().iter();
+    denials
+        .map(|denial| json!({"service": denial.service, "permission": denial.permission.name()}))
+        .collect()
+}
+
+fn text(
+    calls: &Calls,
+    latency: &LatencySummary,
+    log: &[(String, String)],
+    denials: &[Json],
+    repeat: u64,
+) -> String {
+    let mut text = format!("{}\n", calls.first.outcome);
+    for frame in &calls.first.frames {
+        text.push_str(&frame_text(frame));
+    }
+    // Writing to a string cannot fail.
+    for (level, message) in log {
+        let _ = writeln!(text, "log {level}: {message}");
+    }
+    for denial in denials {
+        let _ = writeln!(text, "denied {}: needs `{}`", denial["service"], denial["permission"]);
+    }
+    if repeat > 1 {
+        let _ = writeln!(text, "{}", timing::long(latency));
+        let _ = writeln!(text, "{} answered as the first did", count(calls.alike, "call"));
+    }
+    text
+}

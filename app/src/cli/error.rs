@@ -1,0 +1,152 @@
+//! How a verb can go wrong, and the exit code of each way.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use glovebox_host::{HostError, LoadError};
+use glovebox_inspector::filter::FilterError;
+use glovebox_inspector::import::ImportError;
+use glovebox_inspector::trace::TraceError;
+
+/// What the process tells its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Good = 0,
+    /// There are differences or failures.
+    Different = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// A plugin cannot be loaded.
+    NotLoaded = 3,
+    /// A plugin crashed, trapped, or was stopped at its deadline or a limit.
+    Crashed = 4,
+    /// A trace or capture cannot be read.
+    TraceUnreadable = 5,
+}
+
+/// Why a verb could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A filter makes no sense.
+    #[error("read filter: {0}")]
+    Filter(#[from] FilterError),
+    /// A plugin cannot be loaded.
+    #[error("load plugin: {0}")]
+    Load(#[from] LoadError),
+    /// A trace cannot be read.
+    #[error("read trace: {0}{remedy}", remedy = remedy_for_trace(.0))]
+    Trace(TraceError),
+    /// A capture cannot be read.
+    #[error("import: {0}{remedy}", remedy = remedy_for_import(.0))]
+    Import(#[from] ImportError),
+    /// A trace cannot be written.
+    #[error("write trace: {0}")]
+    Record(TraceError),
+    /// Another file cannot be read or written.
+    #[error("cannot {action}: {source}: {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no host on this machine.
+    #[error("start host: {0}")]
+    Host(#[from] HostError),
+    /// A plugin cannot be watched.
+    #[error("watch: {0}")]
+    Watch(#[from] glovebox_host::WatchError),
+    /// A plugin cannot be built.
+    #[error("build: {0:#}")]
+    Build(anyhow::Error),
+    /// There is no window on this machine.
+    #[error("open window: {0:#}")]
+    Window(anyhow::Error),
+    /// Something was done before it went wrong.
+    #[error("{done}, then stopped: {problem}")]
+    After {
+        /// What was done, with counts.
+        done: String,
+        /// What went wrong.
+        problem: Box<Problem>,
+    },
+}
+
+impl Problem {
+    pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Problem {
+        move |source| Problem::File { action, source, path: path.to_owned() }
+    }
+
+    pub(super) fn after(self, done: impl Into<String>) -> Problem {
+        Problem::After { done: done.into(), problem: Box::new(self) }
+    }
+
+    /// Its exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Problem::Usage(_) | Problem::Filter(_) => Exit::Usage,
+            Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
+            Problem::File { action: READ_ARGUMENT, .. } => Exit::Usage,
+            Problem::Load(_) => Exit::NotLoaded,
+            Problem::Trace(_) | Problem::Import(_) => Exit::TraceUnreadable,
+            Problem::Record(_)
+            | Problem::File { .. }
+            | Problem::Host(_)
+            | Problem::Watch(_)
+            | Problem::Build(_)
+            | Problem::Window(_) => Exit::Different,
+            Problem::After { problem, .. } => problem.exit(),
+        }
+    }
+
+    /// Where it went wrong, in the words of the message.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            Problem::Usage(_) => "arguments",
+            Problem::Filter(_) => "read filter",
+            Problem::Load(error) => error.stage().name(),
+            Problem::Trace(_) => "read trace",
+            Problem::Import(_) => "import",
+            Problem::Record(_) => "write trace",
+            Problem::File { action, .. } => action,
+            Problem::Host(_) => "start host",
+            Problem::Watch(_) => "watch",
+            Problem::Build(_) => "build",
+            Problem::Window(_) => "open window",
+            Problem::After { problem, .. } => problem.stage(),
+        }
+    }
+}
+
+/// The action of [`Problem::File`] for a file that the command line names as an argument's value.
+pub(super) const READ_ARGUMENT: &str = "read the file named on the command line";
+
+fn remedy_for_trace(error: &TraceError) -> &'static str {
+    match error {
+        TraceError::Io { source, .. } => remedy_for_file(source),
+        // The others say it themselves.
+        _ => "",
+    }
+}
+
+fn remedy_for_import(error: &ImportError) -> &'static str {
+    match error {
+        ImportError::Io { source, .. } => remedy_for_file(source),
+        ImportError::UnknownFormat { .. } => "",
+        ImportError::Damaged { .. } => "; copy or capture it again",
+        ImportError::Line { .. } => "; correct or remove the line",
+    }
+}
+
+fn remedy_for_file(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; check the path",
+        _ => "; check the file and its rights",
+    }
+}

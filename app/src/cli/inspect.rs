@@ -1,0 +1,220 @@
+//! `glovebox inspect`: everything about a plugin.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use glovebox_abi::units::{show_duration, show_size};
+use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus};
+use serde_json::{Value as Json, json};
+
+use super::error::{Exit, Problem};
+use super::plugins::{self, LoadArgs};
+use super::report::{Output, Report, count_of};
+
+/// Show manifest, binding, imports, exports, permissions, limits, digest, and what is missing
+///
+/// The plugin is also loaded once, inside the sandbox, to see whether it can be: a plugin that
+/// cannot is shown as far as it can be read, and the exit code is 3. A native plugin is loaded
+/// only with --trust-native.
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// An artifact, a plugin.toml, or a folder with one
+    pub plugin: PathBuf,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Inspect {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let inspection = glovebox_host::inspect(&self.plugin)?;
+        let host = plugins::host(Vec::new())?;
+        let loaded = match self.load.load(&host, &self.plugin) {
+            Ok(id) => Ok(host.plugin(id)),
+            Err(Problem::Load(error)) => Err(error),
+            Err(problem) => return Err(problem),
+        };
+        let status = loaded.as_ref().ok().and_then(Option::as_ref);
+        let refusal = loaded.as_ref().err();
+        let missing = missing(&inspection, refusal);
+        let id = &inspection.manifest.plugin.id;
+        let imports = count_of(inspection.imports.len(), "import");
+        let exports = count_of(inspection.exports.len(), "export");
+        let (sentence, exit) = match refusal {
+            None => {
+                (format!("Inspected {id}: {imports}, {exports}, and it can be loaded"), Exit::Good)
+            }
+            Some(error) if needs_trust(error) => {
+                (format!("Inspected {id}: {imports}, {exports}; not loaded: {error}"), Exit::Good)
+            }
+            Some(error) => (
+                format!("Inspected {id}: {imports}, {exports}; it cannot be loaded: {error}"),
+                Exit::NotLoaded,
+            ),
+        };
+        Ok(Report::new(
+            text(&inspection, status, &missing),
+            json_of(&inspection, status, refusal, &missing),
+            sentence,
+            exit,
+        ))
+    }
+}
+
+fn needs_trust(error: &LoadError) -> bool {
+    matches!(error.problem(), LoadProblem::NativeNotTrusted)
+}
+
+/// What a user of the plugin would want it to have.
+fn missing(inspection: &Inspection, refusal: Option<&LoadError>) -> Vec<String> {
+    let about = &inspection.manifest.plugin;
+    let keys = [
+        (about.version.to_string() == "0.0.0", "version"),
+        (about.name.is_empty(), "name"),
+        (about.description.is_empty(), "description"),
+        (about.license.is_empty(), "license"),
+        (about.authors.is_empty(), "authors"),
+    ];
+    let keys = keys.iter().filter(|(is_missing, _)| *is_missing);
+    let mut missing: Vec<String> =
+        keys.map(|(_, key)| format!("`{key}` under [plugin] in the manifest")).collect();
+    if let Some(error) = refusal {
+        missing.insert(0, format!("{}: {}; {}", error.stage(), error.problem(), error.remedy()));
+    }
+    missing
+}
+
+fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[String]) -> String {
+    let manifest = &inspection.manifest;
+    let about = &manifest.plugin;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:<12} {value}");
+        }
+    };
+    line("plugin", format!("{} {}", about.id, about.version));
+    line("name", manifest.title().to_owned());
+    line("description", about.description.clone());
+    line("category", about.category.clone());
+    line("type", about.plugin_type.clone());
+    line("capabilities", about.capabilities.join(", "));
+    line("license", about.license.clone());
+    line("authors", about.authors.join(", "));
+    line("artifact", inspection.path.display().to_string());
+    line("is", format!("{}, {}", inspection.kind.describe(), show_size(inspection.size)));
+    line("digest", inspection.digest.clone());
+    if let Some(status) = status {
+        line("binding", status.binding.to_string());
+        line("tier", format!("{}, {}", status.tier.name(), status.isolation.name()));
+    }
+    line("accepts", kinds(&manifest.frames.accepts));
+    line("emits", kinds(&manifest.frames.emits));
+    line("state", manifest.state_version.map_or_else(String::new, |v| format!("version {v}")));
+    let dependencies = manifest.dependencies.iter();
+    line("needs", dependencies.map(|(id, v)| format!("{id} {v}")).collect::<Vec<_>>().join(", "));
+    if !manifest.config.is_empty() {
+        line("config", json!(manifest.config).to_string());
+    }
+    let mut section = |title: &str, lines: Vec<String>| {
+        let _ = writeln!(text, "\n{title} ({})", lines.len());
+        for line in lines {
+            let _ = writeln!(text, "  {line}");
+        }
+    };
+    section("imports", inspection.imports.clone());
+    section("exports", inspection.exports.clone());
+    if let Some(status) = status {
+        let permissions = status.permissions.iter().map(|permission| {
+            let granted = if permission.granted { "granted" } else { "denied" };
+            let name = permission.permission.name();
+            format!("{name:<8} {granted:<8} {}", permission.explanation)
+        });
+        section("permissions", permissions.collect());
+        let limits = status.limit_status.iter().map(|limit| match limit.enforcement {
+            Enforcement::Enforced => format!("{:<14} {}", limit.name, limit.value),
+            Enforcement::NotAvailable(why) => {
+                format!("{:<14} {} (not enforced: {why})", limit.name, limit.value)
+            }
+        });
+        section("limits", limits.collect());
+    }
+    section("missing", missing.to_vec());
+    text
+}
+
+fn kinds(kinds: &[glovebox_abi::Kind]) -> String {
+    kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn json_of(
+    inspection: &Inspection,
+    status: Option<&PluginStatus>,
+    refusal: Option<&LoadError>,
+    missing: &[String],
+) -> Json {
+    let manifest = &inspection.manifest;
+    let about = &manifest.plugin;
+    let budget = &manifest.budget;
+    let duration = |duration: Option<std::time::Duration>| duration.map(show_duration);
+    json!({
+        "artifact": {
+            "path": inspection.path,
+            "is": inspection.kind.describe(),
+            "size": inspection.size,
+            "digest": inspection.digest,
+        },
+        "manifest": {
+            "id": about.id,
+            "version": about.version.to_string(),
+            "name": manifest.title(),
+            "description": about.description,
+            "category": about.category,
+            "type": about.plugin_type,
+            "capabilities": about.capabilities,
+            "keywords": about.keywords,
+            "license": about.license,
+            "authors": about.authors,
+            "accepts": manifest.frames.accepts.iter().map(|k| k.to_string()).collect::<Vec<_>>(),
+            "emits": manifest.frames.emits.iter().map(|k| k.to_string()).collect::<Vec<_>>(),
+            "permissions": manifest.permissions,
+            "limits": manifest.limits,
+            "budget": {
+                "p50": duration(budget.p50),
+                "p99": duration(budget.p99),
+                "memory": budget.memory,
+                "cpu": budget.cpu,
+            },
+            "state_version": manifest.state_version,
+            "dependencies": manifest.dependencies.iter()
+                .map(|(id, version)| (id.clone(), version.to_string().into()))
+                .collect::<serde_json::Map<String, Json>>(),
+            "config": manifest.config,
+            "config_schema": manifest.config_schema,
+        },
+        "imports": inspection.imports,
+        "exports": inspection.exports,
+        "loads": refusal.is_none(),
+        "refusal": refusal.map(|error| json!({
+            "stage": error.stage().name(),
+            "problem": error.problem().to_string(),
+            "remedy": error.remedy(),
+        })),
+        "instance": status.map(plugins::status_json),
+        "permissions": status.map(|status| status.permissions.iter().map(|permission| json!({
+            "permission": permission.permission.name(),
+            "asked": permission.asked,
+            "granted": permission.granted,
+            "explanation": permission.explanation,
+        })).collect::<Vec<_>>()),
+        "limits": status.map(|status| status.limit_status.iter().map(|limit| json!({
+            "limit": limit.name,
+            "value": limit.value,
+            "enforced": limit.enforcement == Enforcement::Enforced,
+        })).collect::<Vec<_>>()),
+        "missing": missing,
+    })
+}

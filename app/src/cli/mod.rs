@@ -1,0 +1,163 @@
+//! The command line: one verb per file, each over the same library code as the window.
+//!
+//! Read [`run`] first. A verb returns a [`Report`](report::Report) or a
+//! [`Problem`](error::Problem); nothing but [`run`] prints or ends the process. Data goes to
+//! stdout, all else to stderr, and the last line on stderr is one true sentence with counts.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | good |
+//! | 1 | differences or failures |
+//! | 2 | the command line makes no sense |
+//! | 3 | a plugin cannot be loaded |
+//! | 4 | a plugin crashed, trapped, or was stopped at its deadline or a limit |
+//! | 5 | a trace or capture cannot be read |
+
+mod build;
+mod call;
+mod diff;
+mod error;
+mod frame;
+mod inspect;
+mod junit;
+mod observe;
+mod plugins;
+mod replay;
+mod report;
+mod timing;
+mod trace;
+mod watch;
+mod window;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::{Exit, Problem};
+pub use report::{Output, Report};
+
+use crate::window::WindowOptions;
+
+/// A workbench for plugins
+///
+/// Without a verb, the window opens with the given plugins and traces. Every verb does without a
+/// window what the window does.
+#[derive(Debug, Parser)]
+#[command(
+    name = "glovebox",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 good; 1 differences or failures; 2 usage; 3 plugin cannot be \
+        loaded; 4 plugin crashed or timed out; 5 trace unreadable. Data goes to stdout, all else \
+        to stderr; the last line there is one sentence with counts.\n\
+        GLOVEBOX_LOG chooses log lines of the host, e.g. GLOVEBOX_LOG=debug."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    window: WindowOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Inspect(inspect::Inspect),
+    Call(Box<call::Call>),
+    Replay(Box<replay::Replay>),
+    Watch(Box<watch::Watch>),
+    #[command(name = "diff")]
+    Compare(diff::Compare),
+    Trace(trace::Trace),
+    Build(build::Build),
+}
+
+/// Does what the arguments ask for, the first being the name of the program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // That nobody reads the help any more is no failure.
+            let _ = error.print();
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Good };
+            return code.into();
+        }
+    };
+    log_to_stderr();
+    let Some(verb) = arguments.verb else {
+        return window::open(arguments.window);
+    };
+    let (name, nothing) = verb.name();
+    let report = verb.run().unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
+    match report.write(name, verb.output()) {
+        Ok(()) => report.exit.into(),
+        Err(problem) => {
+            let report = Report::of_problem(&report.sentence, &problem);
+            report::say(&report.sentence);
+            report.exit.into()
+        }
+    }
+}
+
+impl Verb {
+    fn run(&self) -> Result<Report, Problem> {
+        match self {
+            Verb::Inspect(verb) => verb.run(),
+            Verb::Call(verb) => verb.run(),
+            Verb::Replay(verb) => verb.run(),
+            Verb::Watch(verb) => verb.run(),
+            Verb::Compare(verb) => verb.run(),
+            Verb::Trace(trace) => trace.verb.run(),
+            Verb::Build(verb) => verb.run(),
+        }
+    }
+
+    fn output(&self) -> &Output {
+        match self {
+            Verb::Inspect(verb) => &verb.output,
+            Verb::Call(verb) => &verb.output,
+            Verb::Replay(verb) => &verb.output,
+            Verb::Watch(verb) => &verb.output,
+            Verb::Compare(verb) => &verb.output,
+            Verb::Trace(trace) => trace.verb.output(),
+            Verb::Build(verb) => &verb.output,
+        }
+    }
+
+    /// Its name, and what is true if it could do nothing.
+    fn name(&self) -> (&'static str, &'static str) {
+        match self {
+            Verb::Inspect(_) => ("inspect", "Inspected 0 plugins"),
+            Verb::Call(_) => ("call", "Sent 0 frames"),
+            Verb::Replay(_) => ("replay", "Replayed 0 frames"),
+            Verb::Watch(_) => ("watch", "Replayed 0 times"),
+            Verb::Compare(_) => ("diff", "Compared 0 calls"),
+            Verb::Trace(trace) => trace.verb.name(),
+            Verb::Build(_) => ("build", "Built 0 artifacts"),
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GLOVEBOX_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only a program that embeds this one can have set a log up already; then that one holds.
+    let _ = log.try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_make_sense() {
+        super::Arguments::command().debug_assert();
+    }
+}

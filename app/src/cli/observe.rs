@@ -1,0 +1,207 @@
+//! What the verbs listen for while plugins run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glovebox_abi::{Frame, ServiceError};
+use glovebox_events::{CallId, Event, Sink, What};
+use glovebox_inspector::trace::{PluginRecord, TraceError, TraceWriter};
+use parking_lot::Mutex;
+
+use super::error::Problem;
+use super::report::count;
+
+/// Hands every event to each of these, in order.
+pub(super) struct Sinks(pub(super) Vec<Arc<dyn Sink>>);
+
+impl Sink for Sinks {
+    fn record(&self, event: &Event) {
+        for sink in &self.0 {
+            sink.record(event);
+        }
+    }
+}
+
+/// Counts what figures per generation do not tell.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Mutex<Counts>);
+
+/// What was counted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    /// Answers that are, byte for byte, the frame they answer.
+    pub(super) unchanged: u64,
+    /// Answers that are not.
+    pub(super) changed: u64,
+    /// Calls that completed without an answer.
+    pub(super) silent: u64,
+    /// Frames sent with `emit`.
+    pub(super) emitted: u64,
+    /// Log lines.
+    pub(super) log_lines: u64,
+    /// Denied host calls by plugin and permission.
+    pub(super) denials: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Calls that ended and left their instance unable to go on, or were stopped.
+    pub(super) stopped: u64,
+    open: HashMap<CallId, Open>,
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    input: Frame,
+    answers: u64,
+}
+
+impl Tally {
+    pub(super) fn counts(&self) -> Counts {
+        self.0.lock().clone()
+    }
+}
+
+impl Sink for Tally {
+    fn record(&self, event: &Event) {
+        let mut counts = self.0.lock();
+        let counts = &mut *counts;
+        match &event.what {
+            What::FrameIn { call, frame } => {
+                counts.open.insert(*call, Open { input: frame.clone(), answers: 0 });
+            }
+            What::FrameOut { emitted: true, .. } => counts.emitted += 1,
+            What::FrameOut { call, frame, .. } => {
+                if let Some(open) = counts.open.get_mut(call) {
+                    open.answers += 1;
+                    match open.input == *frame {
+                        true => counts.unchanged += 1,
+                        false => counts.changed += 1,
+                    }
+                }
+            }
+            What::CallEnded { call, outcome, .. } => {
+                let open = counts.open.remove(call);
+                let answers = open.map_or(0, |open| open.answers);
+                counts.silent += u64::from(outcome.is_completed() && answers == 0);
+                counts.stopped += u64::from(is_stopped(outcome));
+            }
+            What::HostCall { host_call, .. } => {
+                if host_call.result == Err(ServiceError::Denied) {
+                    let key = (event.plugin.clone(), host_call.permission.name());
+                    *counts.denials.entry(key).or_default() += 1;
+                } else if host_call.service == "log" {
+                    counts.log_lines += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// True if the plugin crashed, or had to be stopped.
+pub(super) fn is_stopped(outcome: &glovebox_events::Outcome) -> bool {
+    use glovebox_events::Outcome::{Crashed, LimitExceeded, TimedOut, Trapped};
+    matches!(outcome, Trapped { .. } | TimedOut { .. } | LimitExceeded { .. } | Crashed { .. })
+}
+
+/// Keeps the events of a run, to compare it or to list its calls; off until asked for.
+#[derive(Debug, Default)]
+pub(super) struct Capture(Mutex<Option<Vec<Event>>>);
+
+impl Capture {
+    /// Starts to keep events.
+    pub(super) fn start(&self) {
+        *self.0.lock() = Some(Vec::new());
+    }
+
+    /// What was kept since the last time.
+    pub(super) fn take(&self) -> Vec<Event> {
+        self.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}
+
+impl Sink for Capture {
+    fn record(&self, event: &Event) {
+        if let Some(events) = &mut *self.0.lock() {
+            events.push(event.clone());
+        }
+    }
+}
+
+/// How often what was written goes to the operating system.
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+
+/// Writes a trace on the thread of the plugin: slower than the window's recorder, and nothing is
+/// ever dropped.
+#[derive(Debug, Default)]
+pub(super) struct Recording(Mutex<State>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Off,
+    On(Box<TraceWriter>, Instant),
+    Broken(TraceError, u64),
+}
+
+/// What was recorded.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) path: PathBuf,
+    pub(super) events: u64,
+    pub(super) bytes: u64,
+}
+
+impl Recording {
+    /// Starts the file and says which plugins it is about.
+    pub(super) fn start(&self, path: &Path, plugins: &[PluginRecord]) -> Result<(), Problem> {
+        let mut writer = create(path)?;
+        for plugin in plugins {
+            writer.describe_plugin(plugin).map_err(Problem::Record)?;
+        }
+        *self.0.lock() = State::On(Box::new(writer), Instant::now());
+        Ok(())
+    }
+
+    /// Closes the file; `None` if there is none.
+    pub(super) fn finish(&self) -> Result<Option<Recorded>, Problem> {
+        match std::mem::take(&mut *self.0.lock()) {
+            State::Off => Ok(None),
+            State::On(writer, _) => finish(*writer).map(Some),
+            State::Broken(error, events) => {
+                let done = format!("Recorded {}", count(events, "event"));
+                Err(Problem::Record(error).after(done))
+            }
+        }
+    }
+}
+
+impl Sink for Recording {
+    fn record(&self, event: &Event) {
+        let mut state = self.0.lock();
+        let State::On(writer, flushed) = &mut *state else {
+            return;
+        };
+        let mut written = writer.write(event);
+        if written.is_ok() && flushed.elapsed() >= FLUSH_EVERY {
+            written = writer.flush();
+            *flushed = Instant::now();
+        }
+        if let Err(error) = written {
+            let safe = writer.flushed_events();
+            *state = State::Broken(error, safe);
+        }
+    }
+}
+
+/// Starts a trace of this version.
+pub(super) fn create(path: &Path) -> Result<TraceWriter, Problem> {
+    TraceWriter::create(path, env!("CARGO_PKG_VERSION")).map_err(Problem::Record)
+}
+
+/// Closes a trace.
+pub(super) fn finish(writer: TraceWriter) -> Result<Recorded, Problem> {
+    let events = writer.events();
+    let path = writer.finish().map_err(Problem::Record)?;
+    let bytes = path.metadata().map_or(0, |found| found.len());
+    Ok(Recorded { path, events, bytes })
+}

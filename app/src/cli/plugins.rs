@@ -1,0 +1,102 @@
+//! What all verbs share that run plugins: how they are loaded, and what a trace says about them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use glovebox_abi::Manifest;
+use glovebox_events::Sink;
+use glovebox_host::{Host, InstanceId, LoadRequest, PluginStatus};
+use glovebox_inspector::trace::PluginRecord;
+use serde_json::{Value as Json, json};
+
+use super::error::{Problem, READ_ARGUMENT};
+use super::observe::Sinks;
+
+/// How plugins are loaded.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct LoadArgs {
+    /// Configuration, merged over the manifest's: a JSON object, or `@FILE`
+    #[arg(long, value_name = "JSON")]
+    pub config: Option<String>,
+    /// Let a native plugin run as trusted code inside this process
+    #[arg(long)]
+    pub trust_native: bool,
+}
+
+impl LoadArgs {
+    /// Loads one plugin.
+    pub(super) fn load(&self, host: &Host, path: &Path) -> Result<InstanceId, Problem> {
+        let mut request = LoadRequest::path(path).trust_native(self.trust_native);
+        if let Some(config) = &self.config {
+            request = request.config(json_object("--config", config)?);
+        }
+        Ok(host.load(request).wait()?)
+    }
+}
+
+/// A host that hands its events to these sinks and keeps compiled code in the user's cache.
+pub(super) fn host(sinks: Vec<Arc<dyn Sink>>) -> Result<Host, Problem> {
+    let builder = Host::builder().sink(Arc::new(Sinks(sinks)));
+    // A machine without a home still runs plugins; it compiles them each time.
+    let builder = match cache_folder().filter(|folder| std::fs::create_dir_all(folder).is_ok()) {
+        Some(folder) => builder.cache_folder(folder),
+        None => builder,
+    };
+    Ok(builder.build()?)
+}
+
+/// Where compiled code is kept; the window uses the same.
+fn cache_folder() -> Option<PathBuf> {
+    let folders = directories::ProjectDirs::from("", "", "glovebox")?;
+    Some(folders.cache_dir().join("compiled"))
+}
+
+/// The value of an option that is a JSON object, or `@FILE` with one.
+pub(super) fn json_object(option: &str, text: &str) -> Result<Json, Problem> {
+    let text = match text.strip_prefix('@') {
+        Some(path) => {
+            let path = Path::new(path);
+            std::fs::read_to_string(path).map_err(Problem::file(READ_ARGUMENT, path))?
+        }
+        None => text.to_owned(),
+    };
+    match serde_json::from_str(&text) {
+        Ok(Json::Object(fields)) => Ok(Json::Object(fields)),
+        Ok(_) => Err(Problem::Usage(format!("{option} is not a JSON object; write {{…}}"))),
+        Err(error) => Err(Problem::Usage(format!("{option} is not JSON: {error}"))),
+    }
+}
+
+/// What a trace says about an instance.
+pub(super) fn record_of(status: &PluginStatus) -> PluginRecord {
+    PluginRecord {
+        id: status.manifest.plugin.id.clone(),
+        version: status.manifest.plugin.version.to_string(),
+        digest: status.digest.clone(),
+        binding: Some(status.binding),
+        manifest: status.path.as_deref().and_then(|path| manifest_text(path, &status.manifest)),
+    }
+}
+
+/// The text that says what `manifest` says: beside the artifact, or inside it.
+fn manifest_text(artifact: &Path, manifest: &Manifest) -> Option<String> {
+    let beside = || std::fs::read_to_string(artifact.with_file_name("plugin.toml")).ok();
+    let inside = || crate::build::embedded_manifest(&std::fs::read(artifact).ok()?);
+    let is_it = |text: &String| Manifest::parse(text).is_ok_and(|parsed| parsed == *manifest);
+    beside().filter(is_it).or_else(|| inside().filter(is_it))
+}
+
+/// Which plugin ran, for reports.
+pub(super) fn status_json(status: &PluginStatus) -> Json {
+    json!({
+        "plugin": status.manifest.plugin.id,
+        "version": status.manifest.plugin.version.to_string(),
+        "tier": status.tier.name(),
+        "isolation": status.isolation.name(),
+        "binding": status.binding.name(),
+        "digest": status.digest,
+        "path": status.path,
+        "generation": status.generation,
+    })
+}

@@ -1,0 +1,380 @@
+//! `glovebox replay`: the inputs of a trace, sent again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::Args;
+use glovebox_abi::units::{show_duration, show_size};
+use glovebox_events::{Event, Sink};
+use glovebox_host::{Host, InstanceId, PluginStatus};
+use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::filter::Filter;
+use glovebox_inspector::metrics::{GenerationMetrics, LiveMetrics};
+use glovebox_inspector::replay::{Pace, ReplayPlan};
+use serde_json::{Value as Json, json};
+
+use super::diff::{self, Ignore};
+use super::error::{Exit, Problem};
+use super::junit;
+use super::observe::{Capture, Counts, Recorded, Recording, Tally};
+use super::plugins::{self, LoadArgs};
+use super::report::{Output, Report, count, count_of};
+use super::timing;
+use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Targets};
+
+/// Send the inputs of a trace to plugins again, and count what comes of it
+///
+/// Inputs go to the plugin of the same id; with a single --plugin, and from a capture, to all of
+/// them. The exit code is 1 if a call fails or the run differs from the baseline, and 4 if a
+/// plugin crashes or has to be stopped. With --against only differences count.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The trace
+    pub trace: PathBuf,
+    /// An artifact, a plugin.toml, or a folder with one; may be repeated
+    #[arg(long = "plugin", value_name = "PLUGIN", required = true)]
+    pub plugins: Vec<PathBuf>,
+    /// max: without waiting; real: as it was recorded; x10: ten times as fast as that
+    #[arg(long, default_value = "max")]
+    pub speed: Speed,
+    /// Send only the inputs that match, e.g. 'kind:data size>1k'
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<Filter>,
+    /// Write what happens to a new trace
+    #[arg(long, value_name = "OUT")]
+    pub record: Option<PathBuf>,
+    /// Compare with an accepted run
+    #[arg(long, value_name = "BASELINE")]
+    pub against: Option<PathBuf>,
+    #[command(flatten)]
+    pub ignore: Ignore,
+    /// Write one JUnit test case per call
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// How fast, as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Speed(Pace);
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Speed, String> {
+        let factor = || text.strip_prefix('x')?.parse::<f64>().ok();
+        match text {
+            "max" => Ok(Speed(Pace::Max)),
+            "real" => Ok(Speed(Pace::Original)),
+            _ => match factor().filter(|factor| factor.is_finite() && *factor > 0.0) {
+                Some(factor) => Ok(Speed(Pace::Times(factor))),
+                None => Err("use max, real, or a factor such as x10 or x0.5".to_owned()),
+            },
+        }
+    }
+}
+
+/// A host with everything that listens to a replay.
+pub(super) struct Stage {
+    pub(super) host: Host,
+    pub(super) instances: Vec<InstanceId>,
+    metrics: Arc<LiveMetrics>,
+    tally: Arc<Tally>,
+    capture: Arc<Capture>,
+    recording: Arc<Recording>,
+}
+
+impl Stage {
+    /// Loads the plugins.
+    pub(super) fn set(
+        paths: &[PathBuf],
+        load: &LoadArgs,
+        more: Vec<Arc<dyn Sink>>,
+    ) -> Result<Stage, Problem> {
+        let (metrics, tally) = (Arc::<LiveMetrics>::default(), Arc::<Tally>::default());
+        let (capture, recording) = (Arc::<Capture>::default(), Arc::<Recording>::default());
+        // The file first: what happens is on its way there before anybody looks at it.
+        let mut sinks: Vec<Arc<dyn Sink>> =
+            vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
+        sinks.extend(more);
+        let host = plugins::host(sinks)?;
+        let instances = paths.iter().enumerate().map(|(loaded, path)| {
+            load.load(&host, path).map_err(|problem| match loaded {
+                0 => problem,
+                loaded => problem.after(format!("Loaded {}", count_of(loaded, "plugin"))),
+            })
+        });
+        let instances = instances.collect::<Result<_, _>>()?;
+        Ok(Stage { host, instances, metrics, tally, capture, recording })
+    }
+
+    pub(super) fn statuses(&self) -> Vec<PluginStatus> {
+        self.instances.iter().filter_map(|id| self.host.plugin(*id)).collect()
+    }
+
+    /// Replays the plan on this thread.
+    pub(super) fn replay(&self, plan: &ReplayPlan, pace: Pace) -> ReplaySummary {
+        let targets = Targets::new(&self.host, &self.instances, plan);
+        replay::replay(&self.host, &targets, plan, pace, &ReplayControl::default(), &mut |_| {})
+    }
+
+    /// Starts to keep what happens.
+    pub(super) fn keep_events(&self) {
+        self.capture.start();
+    }
+
+    /// What happened since the last time.
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.capture.take()
+    }
+}
+
+impl Replay {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let filter = self.filter.as_ref();
+        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
+        let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
+        let stage = Stage::set(&self.plugins, &self.load, Vec::new())?;
+        if baseline.is_some() || self.junit.is_some() {
+            stage.keep_events();
+        }
+        if let Some(path) = &self.record {
+            let records: Vec<_> = stage.statuses().iter().map(plugins::record_of).collect();
+            stage.recording.start(path, &records)?;
+        }
+        let summary = stage.replay(&plan, self.speed.0);
+        let recorded =
+            stage.recording.finish().map_err(|problem| problem.after(summary.sentence()))?;
+        let name = self.trace.display().to_string();
+        let run = Run::from_events(format!("replay of {name}"), stage.events());
+        let found = Found {
+            diff: baseline.as_ref().map(|baseline| self.ignore.diff(baseline, &run)),
+            generations: stage.metrics.lock().snapshot().generations,
+            counts: stage.tally.counts(),
+            plugins: stage.statuses(),
+            skipped: plan.skipped,
+            summary,
+            recorded,
+        };
+        if let Some(path) = &self.junit {
+            let text = match &found.diff {
+                Some(diff) => junit::of_diff(&name, diff, &run),
+                None => junit::of_run(&name, &run),
+            };
+            std::fs::write(path, text)
+                .map_err(Problem::file("write", path))
+                .map_err(|problem| problem.after(found.summary.sentence()))?;
+        }
+        Ok(Report::new(found.text(), found.json(&self.trace), found.sentence(), found.exit()))
+    }
+}
+
+/// What a replay led to.
+struct Found {
+    summary: ReplaySummary,
+    skipped: usize,
+    plugins: Vec<PluginStatus>,
+    generations: Vec<GenerationMetrics>,
+    counts: Counts,
+    recorded: Option<Recorded>,
+    diff: Option<Diff>,
+}
+
+/// Sums over all plugins and generations.
+struct Totals {
+    calls: u64,
+    outcomes: BTreeMap<&'static str, u64>,
+    frames: (u64, u64),
+    bytes: (u64, u64),
+    host_calls: u64,
+    denials: u64,
+    restarts: u64,
+}
+
+impl Found {
+    fn totals(&self) -> Totals {
+        let sum = |figure: fn(&GenerationMetrics) -> u64| self.generations.iter().map(figure).sum();
+        let mut outcomes = BTreeMap::new();
+        for (name, count) in self.generations.iter().flat_map(|figures| &figures.outcomes) {
+            *outcomes.entry(*name).or_default() += count;
+        }
+        Totals {
+            calls: sum(|figures| figures.calls),
+            outcomes,
+            frames: (sum(|figures| figures.frames_in), sum(|figures| figures.frames_out)),
+            bytes: (sum(|figures| figures.bytes_in), sum(|figures| figures.bytes_out)),
+            host_calls: sum(|figures| figures.host_calls),
+            denials: sum(|figures| figures.denials),
+            restarts: sum(|figures| figures.restarts),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        let nothing_sent = self.summary.sent == 0;
+        match &self.diff {
+            Some(diff) if diff.is_same() && !nothing_sent => Exit::Good,
+            _ if self.counts.stopped > 0 => Exit::Crashed,
+            Some(_) => Exit::Different,
+            None if self.summary.failures() > 0 || nothing_sent => Exit::Different,
+            None => Exit::Good,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = self.summary.sentence();
+        let answers = self.counts.changed + self.counts.unchanged;
+        if answers > 0 {
+            let changed = self.counts.changed;
+            let verb = if changed == 1 { "differs" } else { "differ" };
+            text.push_str(&format!(
+                "; {changed} of {} {verb} from the frame answered",
+                count(answers, "answer")
+            ));
+        }
+        let denials = self.totals().denials;
+        if denials > 0 {
+            text.push_str(&format!("; {} denied", count(denials, "host call")));
+        }
+        if let Some(diff) = &self.diff {
+            text.push_str(&format!("; {}", diff.summary()));
+        }
+        text
+    }
+
+    fn text(&self) -> String {
+        let totals = self.totals();
+        let mut text = self.diff.as_ref().map(Diff::to_text).unwrap_or_default();
+        let mut line = |name: &str, value: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:<12} {value}");
+        };
+        for status in &self.plugins {
+            let about = &status.manifest.plugin;
+            line("plugin", format!("{} {}, {}", about.id, about.version, status.binding));
+        }
+        let summary = &self.summary;
+        line(
+            "inputs",
+            format!(
+                "{} sent, {} without a plugin, {} left out by the filter",
+                summary.done - summary.unrouted,
+                summary.unrouted,
+                self.skipped
+            ),
+        );
+        let outcomes = totals.outcomes.iter().map(|(name, count)| format!("{count} {name}"));
+        let outcomes = outcomes.collect::<Vec<_>>().join(", ");
+        line("calls", format!("{}: {outcomes}", totals.calls));
+        line("frames", format!("{} in, {} out", totals.frames.0, totals.frames.1));
+        let (bytes_in, bytes_out) = totals.bytes;
+        line("bytes", format!("{} in, {} out", show_size(bytes_in), show_size(bytes_out)));
+        let counts = &self.counts;
+        line(
+            "answers",
+            format!(
+                "{} the frame itself, {} different; {} without an answer; {} emitted",
+                counts.unchanged,
+                counts.changed,
+                count(counts.silent, "call"),
+                count(counts.emitted, "frame")
+            ),
+        );
+        line("host calls", format!("{}, {} denied", totals.host_calls, totals.denials));
+        for ((plugin, permission), times) in &counts.denials {
+            line("denied", format!("{plugin} {permission}: {}", count(*times, "time")));
+        }
+        line("log lines", counts.log_lines.to_string());
+        line("restarts", totals.restarts.to_string());
+        for figures in &self.generations {
+            let who = format!("{} generation {}", figures.plugin, figures.generation);
+            line("latency", format!("{who}: {}", timing::long(&figures.latency)));
+        }
+        line("duration", show_duration(summary.took));
+        if let Some(recorded) = &self.recorded {
+            line(
+                "recorded",
+                format!(
+                    "{}, {}: {}",
+                    count(recorded.events, "event"),
+                    show_size(recorded.bytes),
+                    recorded.path.display()
+                ),
+            );
+        }
+        text
+    }
+
+    fn json(&self, trace: &Path) -> Json {
+        let totals = self.totals();
+        let counts = &self.counts;
+        json!({
+            "trace": trace,
+            "plugins": self.plugins.iter().map(plugins::status_json).collect::<Vec<_>>(),
+            "inputs": {
+                "planned": self.summary.planned,
+                "sent": self.summary.done - self.summary.unrouted,
+                "unrouted": self.summary.unrouted,
+                "filtered_out": self.skipped,
+            },
+            "calls": totals.calls,
+            "outcomes": totals.outcomes,
+            "frames_in": totals.frames.0,
+            "frames_out": totals.frames.1,
+            "bytes_in": totals.bytes.0,
+            "bytes_out": totals.bytes.1,
+            "answers": {
+                "same_as_input": counts.unchanged,
+                "different_from_input": counts.changed,
+                "calls_without": counts.silent,
+                "emitted": counts.emitted,
+            },
+            "host_calls": totals.host_calls,
+            "denied": totals.denials,
+            "denials": counts.denials.iter().map(|((plugin, permission), times)| json!({
+                "plugin": **plugin,
+                "permission": permission,
+                "times": times,
+            })).collect::<Vec<_>>(),
+            "log_lines": counts.log_lines,
+            "restarts": totals.restarts,
+            "duration_ns": timing::nanos(self.summary.took),
+            "latency": self.generations.iter().map(|figures| {
+                let mut json = timing::json(&figures.latency);
+                json["plugin"] = (*figures.plugin).into();
+                json["generation"] = figures.generation.into();
+                json
+            }).collect::<Vec<_>>(),
+            "recorded": self.recorded.as_ref().map(|recorded| json!({
+                "path": recorded.path,
+                "events": recorded.events,
+                "bytes": recorded.bytes,
+            })),
+            "diff": self.diff.as_ref().map(diff::to_json),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds_are_read() {
+        fn check(text: &str, expected: Option<Pace>) {
+            assert_eq!(text.parse::<Speed>().ok(), expected.map(Speed), "{text}");
+        }
+        check("max", Some(Pace::Max));
+        check("real", Some(Pace::Original));
+        check("x2.5", Some(Pace::Times(2.5)));
+        check("x0", None);
+        check("x-1", None);
+        check("xinf", None);
+        check("fast", None);
+    }
+}

@@ -1,0 +1,48 @@
+//! `glovebox trace filter`: some calls of a trace.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use glovebox_inspector::filter::Filter;
+use glovebox_inspector::trace::{self, TraceReader};
+use serde_json::json;
+
+use super::super::error::{Exit, Problem};
+use super::super::report::{Output, Report, count};
+
+/// Write the calls that match to a new trace, with all their frames and host calls
+///
+/// A call matches if one of its frames does. What belongs to no call, such as loads and changes of
+/// phase, is kept.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct FilterTrace {
+    /// The trace
+    pub trace: PathBuf,
+    /// What to keep, e.g. 'status:error or latency>5ms'
+    pub filter: Filter,
+    /// The new trace; nothing is overwritten
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl FilterTrace {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        // What is wrong with the trace and what is wrong with the new file are different things.
+        drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
+        let found = trace::select(&self.trace, &self.filter, &self.out).map_err(Problem::Record)?;
+        let (all, out) = (found.calls + found.skipped, self.out.display());
+        let mut sentence = format!("Kept {} of {} in {out}", found.calls, count(all, "call"));
+        let exit = match found.damaged_bytes {
+            0 => Exit::Good,
+            damaged => {
+                let damaged = count(damaged, "byte");
+                sentence.push_str(&format!("; {damaged} of the trace could not be read"));
+                Exit::TraceUnreadable
+            }
+        };
+        let json = json!({ "trace": self.trace, "out": self.out, "found": found });
+        Ok(Report::new(format!("{out}\n"), json, sentence, exit))
+    }
+}

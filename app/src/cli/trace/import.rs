@@ -1,0 +1,81 @@
+//! `glovebox trace import`: captures and NDJSON as traces.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use glovebox_abi::units::show_size;
+use glovebox_inspector::import::import;
+use glovebox_inspector::trace::TraceWriter;
+use serde_json::json;
+
+use super::super::error::{Exit, Problem};
+use super::super::observe;
+use super::super::report::{Output, Report, count};
+
+/// Make a trace of a pcap, pcapng or NDJSON file
+///
+/// A packet becomes a data frame: its payload is what TCP or UDP carry, its header has time,
+/// addresses, ports and protocol.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Import {
+    /// The capture
+    pub file: PathBuf,
+    /// The new trace; nothing is overwritten
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Import {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let mut writer: Option<TraceWriter> = None;
+        let mut events = 0u64;
+        // The file appears with the first event, so that nothing is left of what is no capture.
+        let imported = import(&self.file, |event| {
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                None => writer.insert(observe::create(&self.out)?),
+            };
+            events += 1;
+            writer.write(&event).map_err(Problem::Record)
+        });
+        let imported = match (imported, &writer) {
+            (Ok(imported), _) => imported,
+            (Err(problem), None) => return Err(problem),
+            (Err(problem), Some(writer)) => {
+                // Half a capture would mislead. If it cannot be removed, its name says `.partial`.
+                let _ = std::fs::remove_file(writer.partial());
+                return Err(problem.after(format!("Read {}", count(events, "event"))));
+            }
+        };
+        let writer = match writer {
+            Some(writer) => writer,
+            None => observe::create(&self.out)?,
+        };
+        let recorded = observe::finish(writer)?;
+        let mut sentence = format!(
+            "Imported {} of a {} file into {}",
+            count(imported.events, "event"),
+            imported.format.name(),
+            recorded.path.display()
+        );
+        if let Some(reason) = &imported.cut_short {
+            sentence.push_str(&format!("; the rest could not be read: {reason}"));
+        }
+        let json = json!({
+            "file": self.file,
+            "format": imported.format.name(),
+            "out": recorded.path,
+            "events": imported.events,
+            "size": recorded.bytes,
+            "cut_short": imported.cut_short,
+        });
+        let exit = match imported.cut_short {
+            None => Exit::Good,
+            Some(_) => Exit::TraceUnreadable,
+        };
+        let text = format!("{} ({})\n", recorded.path.display(), show_size(recorded.bytes));
+        Ok(Report::new(text, json, sentence, exit))
+    }
+}

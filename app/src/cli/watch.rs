@@ -1,0 +1,154 @@
+//! `glovebox watch`: reload, replay and compare on every change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use clap::Args;
+use glovebox_events::{Event, ReloadCause, Sink, What};
+use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::replay::{Pace, ReplayPlan};
+use serde_json::json;
+
+use super::diff::{self, Ignore};
+use super::error::{Exit, Problem};
+use super::plugins::LoadArgs;
+use super::replay::Stage;
+use super::report::{Output, Report, count, say, to_stdout};
+
+/// Reload a plugin whenever its file changes, replay a trace into it, and show what is different
+///
+/// Each replay starts with a fresh state. The first one is the baseline, unless --against names
+/// another. Runs until it is interrupted, or
+/// for --changes.
+#[derive(Debug, Args)]
+pub(super) struct Watch {
+    /// An artifact, a plugin.toml, or a folder with one
+    pub plugin: PathBuf,
+    /// The trace to replay
+    #[arg(long)]
+    pub trace: PathBuf,
+    /// Compare with this run instead of the first replay
+    #[arg(long, value_name = "BASELINE")]
+    pub against: Option<PathBuf>,
+    /// End after so many changes
+    #[arg(long, value_name = "N")]
+    pub changes: Option<u64>,
+    #[command(flatten)]
+    pub ignore: Ignore,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What came of a change.
+enum Change {
+    /// A new generation runs.
+    Reloaded,
+    /// It was refused, and why.
+    Refused(String),
+}
+
+/// Tells of reloads; those that wait are few, and one more would say nothing new.
+struct Reloads(SyncSender<Change>);
+
+impl Sink for Reloads {
+    fn record(&self, event: &Event) {
+        let change = match &event.what {
+            What::Reloaded { cause: ReloadCause::FileChanged, .. } => Change::Reloaded,
+            What::ReloadFailed { cause: ReloadCause::FileChanged, message, .. } => {
+                Change::Refused(message.clone())
+            }
+            _ => return,
+        };
+        // A full queue holds a change that leads to the same replay.
+        let _ = self.0.try_send(change);
+    }
+}
+
+impl Watch {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
+        let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
+        let (sender, changes) = sync_channel(16);
+        let reloads = Arc::new(Reloads(sender));
+        let stage = Stage::set(std::slice::from_ref(&self.plugin), &self.load, vec![reloads])?;
+        for id in &stage.instances {
+            stage.host.watch(*id, true)?;
+        }
+        stage.keep_events();
+        let first = stage.replay(&plan, Pace::Max);
+        let run = Run::from_events("first replay", stage.events());
+        let baseline = match baseline {
+            Some(baseline) => {
+                to_stdout(self.ignore.diff(&baseline, &run).to_text().as_bytes())?;
+                baseline
+            }
+            None => run,
+        };
+        say(&format!("{}; watching {}", first.sentence(), self.plugin.display()));
+        self.follow(&stage, &plan, &baseline, &changes)
+    }
+
+    fn follow(
+        &self,
+        stage: &Stage,
+        plan: &ReplayPlan,
+        baseline: &Run,
+        changes: &Receiver<Change>,
+    ) -> Result<Report, Problem> {
+        let (mut seen, mut different, mut refused) = (0u64, 0u64, 0u64);
+        let wanted = self.changes.unwrap_or(u64::MAX);
+        while seen < wanted {
+            // The sender lives as long as the host.
+            let Ok(change) = changes.recv() else { break };
+            seen += 1;
+            match self.once(stage, plan, baseline, change)? {
+                Some(diff) => different += u64::from(!diff.is_same()),
+                None => refused += 1,
+            }
+        }
+        let sentence = format!(
+            "Watched {}: {different} led to differences, {refused} refused",
+            count(seen, "change")
+        );
+        let exit = if different + refused == 0 { Exit::Good } else { Exit::Different };
+        let json = json!({ "changes": seen, "different": different, "refused": refused });
+        Ok(Report::new(String::new(), json, sentence, exit))
+    }
+
+    /// Replays after one change; `None` if the new generation was refused.
+    fn once(
+        &self,
+        stage: &Stage,
+        plan: &ReplayPlan,
+        baseline: &Run,
+        change: Change,
+    ) -> Result<Option<Diff>, Problem> {
+        if let Change::Refused(message) = change {
+            say(&format!("Not reloaded: {message}"));
+            return Ok(None);
+        }
+        let mut generation = 0;
+        for id in &stage.instances {
+            // What earlier replays left in its state would look like a change of behaviour.
+            match stage.host.reload(*id, ReloadCause::Requested, false).wait() {
+                Ok(fresh) => generation = fresh,
+                Err(error) => {
+                    say(&format!("Not reloaded: {error}"));
+                    return Ok(None);
+                }
+            }
+        }
+        // Calls of the time between belong to no replay.
+        drop(stage.events());
+        let summary = stage.replay(plan, Pace::Max);
+        let name = format!("generation {generation}");
+        let run = Run::from_events(name.clone(), stage.events());
+        let diff = self.ignore.diff(baseline, &run);
+        to_stdout(diff.to_text().as_bytes())?;
+        say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
+        Ok(Some(diff))
+    }
+}

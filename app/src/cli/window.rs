@@ -1,0 +1,26 @@
+//! `glovebox` without a verb: the window.
+
+use std::process::ExitCode;
+
+use super::error::{Exit, Problem};
+use super::report::{Report, say};
+use crate::window::{self, WindowOptions};
+
+/// Opens the window, and says in one sentence why it cannot.
+pub(super) fn open(options: WindowOptions) -> ExitCode {
+    if let Some(missing) = options.files.iter().find(|file| !file.exists()) {
+        let name = missing.display();
+        say(&format!(
+            "Opened 0 files: there is no file or verb `{name}`; check the path, or see `glovebox --help` for the verbs"
+        ));
+        return Exit::Usage.into();
+    }
+    match window::run(options) {
+        Ok(code) => code,
+        Err(error) => {
+            let report = Report::of_problem("Opened no window", &Problem::Window(error));
+            say(&report.sentence);
+            report.exit.into()
+        }
+    }
+}

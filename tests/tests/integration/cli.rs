@@ -1,0 +1,463 @@
+//! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use glovebox_tests::{root, sample};
+use serde_json::Value as Json;
+
+/// The program, built as the tests were: it lies above their folder.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let tests = std::env::current_exe().unwrap();
+        let profile = tests.ancestors().nth(2).unwrap();
+        let program = profile.join(format!("glovebox{}", std::env::consts::EXE_SUFFIX));
+        // Cargo builds the library of another package for a test, but never its program.
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        build.args(["build", "--quiet", "-p", "glovebox"]).current_dir(root());
+        build.arg("--target-dir").arg(profile.parent().unwrap());
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success() && program.is_file(), "no {program:?}");
+        program
+    })
+}
+
+/// A folder to work in.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    /// A folder with `in.mcap`: inputs for `stats`, made of NDJSON.
+    fn with_trace() -> Folder {
+        let folder = Folder::new();
+        folder.write("in.ndjson", INPUTS);
+        let run = folder.run(&["trace", "import", "in.ndjson", "-o", "in.mcap"]);
+        assert!(run.status.success(), "{run:?}");
+        folder
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.0.path().join(name), content).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.current_dir(self.0.path());
+        for argument in arguments {
+            match argument.strip_prefix("plugins/") {
+                Some(name) => command.arg(sample(name)),
+                None => command.arg(argument),
+            };
+        }
+        // What tests compile is kept for the next test, and nothing goes into a person's folders.
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env_remove("GLOVEBOX_LOG");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs the program; `plugins/NAME` is a sample. `sentence` is part of the last line on
+    /// stderr, `data` of what goes to stdout.
+    #[track_caller]
+    fn check(&self, arguments: &[&str], exit: i32, data: &str, sentence: &str) -> String {
+        let run = self.run(arguments);
+        let (out, err) = (text(&run.stdout), text(&run.stderr));
+        assert_eq!(run.status.code(), Some(exit), "{arguments:?}\n{out}\n{err}");
+        assert!(out.contains(data), "{arguments:?}: {out}\ndoes not say {data:?}\n{err}");
+        let last = err.lines().last().unwrap_or_default();
+        assert!(last.contains(sentence), "{arguments:?}: {last}\ndoes not say {sentence:?}");
+        assert!(!err.contains("panicked"), "{err}");
+        out
+    }
+
+    /// As `check`, with the JSON that comes with `--json -`.
+    #[track_caller]
+    fn json(&self, arguments: &[&str], exit: i32, sentence: &str) -> Json {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--json", "-"]).collect();
+        let out = self.check(&arguments, exit, "", sentence);
+        let json: Json = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
+        assert_eq!(json["exit"], exit);
+        json
+    }
+
+    /// An error: one sentence with its stage and what to do about it, and nothing but that.
+    #[track_caller]
+    fn refused(&self, arguments: &[&str], exit: i32, stage: &str, remedy: &str) {
+        let run = self.run(arguments);
+        let (out, err) = (text(&run.stdout), text(&run.stderr));
+        assert_eq!(run.status.code(), Some(exit), "{arguments:?}\n{out}\n{err}");
+        assert_eq!(out, "", "{arguments:?}");
+        assert_eq!(err.lines().count(), 1, "{arguments:?}: {err}");
+        assert!(err.contains(stage), "{arguments:?}: {err} does not name stage {stage:?}");
+        assert!(err.contains(remedy), "{arguments:?}: {err} does not say {remedy:?}");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const INPUTS: &str = r#"{"plugin":"stats","payload":"hello"}
+{"plugin":"stats","payload":"hello you"}
+{"plugin":"stats","kind":"control","payload":"report","header":{"id":"r1"}}
+{"plugin":"stats","payload":"mail ann@example.org"}
+"#;
+
+#[test]
+fn plugins_are_inspected() {
+    let folder = Folder::new();
+    let inspect = |plugin| folder.json(&["inspect", plugin], 0, "it can be loaded");
+    let json = inspect("plugins/redact.wasm");
+    assert_eq!(json["manifest"]["id"], "redact");
+    assert_eq!(json["instance"]["binding"], "component");
+    assert_eq!(json["exports"][0], "glovebox:plugin/guest@0.1.0");
+    assert_eq!(json["artifact"]["digest"].as_str().map(str::len), Some(64));
+    assert_eq!(json["missing"], Json::Array(Vec::new()));
+    let json = inspect("plugins/echo.frame-abi.wasm");
+    assert_eq!(json["instance"]["binding"], "frame ABI");
+    let plugin = ["inspect", "plugins/redact.wasm"];
+    folder.check(&plugin, 0, "log      granted  asked for in the manifest", "2 imports, 1 export");
+    folder.write("bare.wat", "(module)");
+    let out = folder.check(&["inspect", "bare.wat"], 3, "exports (0)", "it cannot be loaded: link");
+    assert!(out.contains("missing export `glovebox_abi_0_1`; use the SDK's"), "{out}");
+    assert!(out.contains("`license` under [plugin]"), "{out}");
+}
+
+#[test]
+fn plugins_are_called() {
+    let folder = Folder::new();
+    let echo = |more: &[&str]| {
+        let arguments = [&["call", "plugins/echo.wasm"], more].concat();
+        folder.json(&arguments, 0, "completed")
+    };
+    let json = echo(&["--payload", "hello"]);
+    assert_eq!(json["frames"], serde_json::json!([{"kind":"data","header":{},"payload":"hello"}]));
+    let json = echo(&["--payload", "hex:00ff", "--header", r#"{"id":"a","n":7}"#]);
+    assert_eq!(json["frames"][0]["payload_hex"], "00ff");
+    assert_eq!(json["frames"][0]["header"], serde_json::json!({"id": "a", "n": 7}));
+    folder.write("payload", "from a file");
+    let json = echo(&["--payload", "@payload", "--repeat", "50"]);
+    assert_eq!(json["frames"][0]["payload"], "from a file");
+    assert_eq!(json["outcomes"]["completed"], 50);
+    assert_eq!(json["answers_as_the_first"], 50);
+    assert_eq!(json["timing"]["calls"], 50);
+    assert!(json["timing"]["p50_ns"].as_u64() <= json["timing"]["p99_ns"].as_u64());
+    let call = ["call", "plugins/redact.wasm", "--payload", "to ann@example.org"];
+    let json = folder.json(&call, 0, "once: completed with 1 frame");
+    assert_eq!(json["frames"][0]["payload"], "to [redacted]");
+    assert_eq!(json["log"][0]["level"], "info");
+    let config = [&call[..], &["--config", r#"{"replacement":"X"}"#]].concat();
+    folder.check(&config, 0, "\nto X\n", "once: completed with 1 frame");
+    folder.check(&[&call[..], &["--json", "report.json"]].concat(), 0, "to [redacted]", "once");
+    assert!(folder.0.path().join("report.json").is_file());
+}
+
+#[test]
+fn what_stops_a_plugin_is_in_the_exit_code() {
+    let folder = Folder::new();
+    let check = |mode: &str, exit, sentence: &str| {
+        let payload = format!("mode={mode}");
+        let call = ["call", "plugins/misbehave.wasm", "--payload", &payload];
+        folder.json(&call, exit, sentence)
+    };
+    check("trap", 4, "once: trapped: unreachable");
+    check("loop", 4, "once: timed out");
+    check("flood", 4, "once: limit exceeded");
+    check("fail", 1, "once: failed");
+    let json = check("deny-me", 0, "denied");
+    assert_ne!(json["denials"], Json::Array(Vec::new()));
+    let handshake = ["call", "plugins/redact.wasm", "--kind", "handshake"];
+    folder.check(&handshake, 1, "refused", "once: refused");
+}
+
+#[test]
+fn traces_are_replayed_and_compared() {
+    let folder = Folder::with_trace();
+    let replay = |plugin: &str, more: &[&str], exit: i32, sentence: &str| {
+        let arguments = [&["replay", "in.mcap", "--plugin", plugin], more].concat();
+        folder.json(&arguments, exit, sentence)
+    };
+    let (first, second) = ("plugins/stats-v1.wasm", "plugins/stats.wasm");
+    let json = replay(first, &["--record", "v1.mcap"], 0, "Replayed 4 frames");
+    assert_eq!(json["outcomes"], serde_json::json!({"completed": 4}));
+    assert_eq!(json["frames_out"], 1);
+    assert_eq!(json["answers"]["calls_without"], 3);
+    assert_eq!(json["recorded"]["events"], 9);
+    assert_eq!(json["latency"][0]["calls"], 4);
+    replay(second, &["--record", "v2.mcap", "--speed", "x1000"], 0, "all completed");
+    let json = folder.json(&["trace", "info", "v1.mcap"], 0, "Read 9 events");
+    assert_eq!(json["plugins"][0]["version"], "1.0.0");
+    let manifest = json["plugins"][0]["manifest"].as_str().unwrap();
+    assert!(manifest.contains("[state]\nversion = 1"), "{manifest}");
+
+    let json = folder.json(&["diff", "v1.mcap", "v2.mcap"], 1, "1 different: 1 changed");
+    assert_eq!(json["differences"].as_array().map(Vec::len), Some(1));
+    assert_eq!(json["differences"][0]["call_after"], 3);
+    let paths = json["differences"][0]["changes"].as_array().unwrap().iter();
+    let paths: Vec<&str> = paths.map(|change| change["path"].as_str().unwrap()).collect();
+    let expected =
+        ["/payload/kinds/data/measured", "/payload/kinds/data/size", "/payload/state-version"];
+    assert_eq!(paths, expected);
+    let block = "changed: stats call #3 → #3\n  output 0 /payload/kinds/data/measured\n    + 2\n";
+    folder.check(&["diff", "v1.mcap", "v2.mcap"], 1, block, "4 calls compared, 1 different");
+    folder.check(&["diff", "v1.mcap", "v1.mcap"], 0, "", "4 calls compared, no differences");
+    let ignore = ["--ignore", "/payload/kinds/*/measured", "--ignore", "/payload/kinds/data/size"];
+    let ignored = [&["diff", "v1.mcap", "v2.mcap"], &ignore[..]].concat();
+    folder.check(&ignored, 1, "output 0 /payload/state-version", "1 changed");
+    let all = [&ignored[..], &["--ignore", "/payload/state-version"]].concat();
+    folder.check(&all, 0, "", "no differences");
+
+    replay(first, &["--against", "v1.mcap"], 0, "4 calls compared, no differences");
+    let junit = ["--against", "v1.mcap", "--junit", "junit.xml"];
+    let json = replay(second, &junit, 1, "4 calls compared, 1 different");
+    assert_eq!(json["diff"]["counts"]["changed"], 1);
+    let xml = fs::read_to_string(folder.0.path().join("junit.xml")).unwrap();
+    assert!(xml.contains(r#"tests="4" failures="1""#), "{xml}");
+    let json = replay(second, &["--filter", "kind:control"], 0, "Replayed 1 frame");
+    assert_eq!(json["inputs"]["filtered_out"], 3);
+    replay(second, &["--filter", "text:nothing-like-it"], 1, "Replayed 0 frames");
+    let misbehave = ["--config", r#"{"mode":"trap"}"#];
+    replay("plugins/misbehave.wasm", &misbehave, 4, "trapped");
+    replay("plugins/redact.wasm", &["--record", "v1.mcap"], 2, "will not overwrite");
+}
+
+#[test]
+fn the_demo_trace_is_what_its_page_says() {
+    let folder = Folder::new();
+    let trace = root().join("assets/traces/shop.mcap");
+    let trace = trace.to_str().unwrap();
+    let replay = ["replay", trace, "--plugin", "plugins/redact.wasm"];
+    let json = folder.json(&replay, 0, "all completed; 90 of 221 answers differ");
+    assert_eq!(json["calls"], 221);
+    assert_eq!(json["answers"]["different_from_input"], 90);
+    let capture = root().join("assets/traces/shop.pcap");
+    let import = ["trace", "import", capture.to_str().unwrap(), "-o", "again.mcap"];
+    folder.check(&import, 0, "again.mcap", "Imported 221 events of a pcap file");
+    folder.check(&["diff", trace, "again.mcap"], 0, "", "221 calls compared, no differences");
+    let record = |out: &'static str, config: &'static str| {
+        let more = ["--record", out, "--config", config];
+        folder.check(&[&replay[..], &more].concat(), 0, "recorded", "Replayed 221 frames");
+    };
+    record("all.mcap", "{}");
+    record("no-cards.mcap", r#"{"cards":false}"#);
+    let json = folder.json(&["diff", "all.mcap", "no-cards.mcap"], 1, "changed");
+    let different = json["different"].as_u64().unwrap();
+    assert!((1..90).contains(&different), "{different}");
+}
+
+#[test]
+fn traces_are_converted_and_repaired() {
+    let folder = Folder::with_trace();
+    let out = folder.check(&["trace", "export", "in.mcap"], 0, "", "Exported 4 events");
+    assert_eq!(out.lines().count(), 4);
+    folder.write("again.ndjson", out);
+    let import = ["trace", "import", "again.ndjson", "-o", "again.mcap"];
+    folder.check(&import, 0, "again.mcap", "Imported 4 events of a NDJSON file");
+    folder.check(&["diff", "in.mcap", "again.mcap"], 0, "", "no differences");
+    folder.check(&import, 2, "", "will not overwrite");
+    let generate = ["trace", "generate", "--frames", "5000", "many.mcap"];
+    folder.check(&generate, 0, "many.mcap", "Generated 5000 frames");
+    folder.check(&["trace", "check", "many.mcap"], 0, "", "Checked 5000 events: the trace is good");
+    let filter = ["trace", "filter", "many.mcap", "payload.order<3", "-o", "few.mcap"];
+    folder.check(&filter, 0, "few.mcap", "Kept 3 of 5000 calls");
+    let whole = fs::read(folder.0.path().join("many.mcap")).unwrap();
+    folder.write("cut.mcap", &whole[..whole.len() / 2]);
+    folder.check(&["trace", "info", "cut.mcap"], 0, "finished     no", "cannot be read");
+    let json = folder.json(&["trace", "check", "cut.mcap"], 1, "`glovebox trace recover`");
+    assert_eq!(json["problems"].as_array().map(Vec::len), Some(1));
+    let recover = ["trace", "recover", "cut.mcap", "-o", "saved.mcap"];
+    let json = folder.json(&recover, 0, "could not be read");
+    let saved = json["recovered"]["events"].as_u64().unwrap();
+    assert!((1..5000).contains(&saved), "{saved}");
+    folder.check(&["trace", "check", "saved.mcap"], 0, "", "the trace is good");
+    let export = ["trace", "export", "cut.mcap"];
+    let out = folder.check(&export, 5, "", &format!("Exported {saved} events, then stopped: read"));
+    assert_eq!(out.lines().count() as u64, saved);
+}
+
+#[test]
+fn damaged_plugins_are_refused() {
+    let folder = Folder::new();
+    let check = |name: &str, bytes: &[u8], stage: &str, remedy: &str| {
+        folder.write(name, bytes);
+        folder.refused(&["call", name], 3, &format!("load plugin: {stage}: "), remedy);
+        folder.write("in.ndjson", INPUTS);
+        let _ = fs::remove_file(folder.0.path().join("in.mcap"));
+        folder.run(&["trace", "import", "in.ndjson", "-o", "in.mcap"]);
+        let replay = ["replay", "in.mcap", "--plugin", name];
+        folder.refused(&replay, 3, &format!("load plugin: {stage}: "), remedy);
+    };
+    let whole = fs::read(sample("echo.wasm")).unwrap();
+    let module = "(module (memory (export \"memory\") 1)
+        (func (export \"glovebox_buffer\") (param i32) (result i32) i32.const 1024)
+        (func (export \"glovebox_process\") (param i32) (result i64) i64.const 0)";
+    check("empty.wasm", b"", "sniff", "; build the plugin again");
+    check("cut.wasm", &whole[..whole.len() / 2], "parse manifest", "; copy or build the file again");
+    check("text.wasm", b"hello", "sniff", "; name a .wasm");
+    check("trace.wasm", b"\x89MCAP0\r\n", "sniff", "; open it as a trace");
+    check("world.wat", b"(component)", "link", "; use the SDK's `export!` macro");
+    let version = format!("{module} (func (export \"glovebox_abi_7_0\")))");
+    check("version.wat", version.as_bytes(), "link", "; build it with an SDK of this version");
+    let missing = ["call", "missing.wasm"];
+    folder.refused(&missing, 3, "load plugin: read: ", "; check the path");
+    folder.refused(&["inspect", "missing.wasm"], 3, "load plugin: read: ", "; check the path");
+    folder.refused(&["inspect", "empty.wasm"], 3, "sniff: ", "; build the plugin again");
+}
+
+#[test]
+fn manifests_with_mistakes_are_refused() {
+    let folder = Folder::new();
+    fs::copy(sample("echo.wasm"), folder.0.path().join("echo.wasm")).unwrap();
+    let check = |manifest: &str, problem: &str| {
+        let manifest =
+            format!("[plugin]\nid = \"a\"\n[artifact]\nwasm = \"echo.wasm\"\n{manifest}");
+        folder.write("plugin.toml", manifest);
+        for verb in ["inspect", "call"] {
+            folder.refused(&[verb, "plugin.toml"], 3, "parse manifest: ", "correct plugin.toml");
+            folder.refused(&[verb, "."], 3, problem, "correct plugin.toml");
+        }
+    };
+    check("[limits]\nmemry = \"1 MiB\"", "did you mean `memory`?");
+    check("[limits]\nqueue = \"many\"", "line 6");
+    check("[limits]\nmemory = \"big\"", "`limits.memory`");
+}
+
+#[test]
+fn damaged_traces_are_refused() {
+    let folder = Folder::with_trace();
+    let whole = fs::read(folder.0.path().join("in.mcap")).unwrap();
+    let capture = fs::read(root().join("assets/traces/shop.pcap")).unwrap();
+    let check = |name: &str, bytes: &[u8], remedy: &str| {
+        folder.write(name, bytes);
+        let verbs = [
+            vec!["replay", name, "--plugin", "plugins/echo.wasm"],
+            vec!["diff", name, "in.mcap"],
+            vec!["diff", "in.mcap", name],
+            vec!["trace", "export", name, "-o", "out.ndjson"],
+        ];
+        for verb in verbs {
+            folder.refused(&verb, 5, "read trace: ", remedy);
+        }
+        // These make the best of a trace that is cut.
+        if !remedy.contains("recover") {
+            folder.refused(&["trace", "info", name], 5, "read trace: ", remedy);
+            for verb in ["recover", "filter"] {
+                let more: &[&str] = if verb == "filter" { &["kind:data"] } else { &[] };
+                let arguments = [&["trace", verb, name, "-o", "out.mcap"], more].concat();
+                folder.refused(&arguments, 5, "read trace: ", remedy);
+            }
+        }
+        assert!(!folder.0.path().join("out.mcap").exists());
+    };
+    check("empty.mcap", b"", "; record or import one");
+    check("short.mcap", &whole[..5], "; record it again");
+    check("cut.mcap", &whole[..whole.len() - 20], "; `glovebox trace recover` closes it");
+    check("text.mcap", b"hello", "; give a .mcap file");
+    check("capture.mcap", &capture, "; use `glovebox trace import`");
+    let missing = ["trace", "info", "missing.mcap"];
+    folder.refused(&missing, 5, "read trace: ", "; check the path");
+    let import = |name, problem: &str, remedy: &str| {
+        let import = ["trace", "import", name, "-o", "out.mcap"];
+        folder.refused(&import, 5, problem, remedy);
+        assert!(!folder.0.path().join("out.mcap.partial").exists());
+    };
+    import("empty.mcap", "import: not a capture: an empty file", "; give a pcap");
+    import("in.mcap", "an MCAP file, which needs no import", "; give a pcap");
+    import("missing.pcap", "import: cannot read", "; check the path");
+    folder.write("bad.ndjson", "{\"payload\":\"a\"}\n{\"kind\":7}\n");
+    import(
+        "bad.ndjson",
+        "Read 1 event, then stopped: import: line 2",
+        "; correct or remove the line",
+    );
+}
+
+#[test]
+fn command_lines_that_make_no_sense() {
+    let folder = Folder::with_trace();
+    let check = |arguments: &[&str], expected: &str| {
+        let run = folder.run(arguments);
+        assert_eq!(run.status.code(), Some(2), "{run:?}");
+        assert_eq!(text(&run.stdout), "");
+        let err = text(&run.stderr);
+        assert!(err.contains(expected), "{err} does not say {expected:?}");
+    };
+    let call = |more: &[&'static str]| [&["call", "plugins/echo.wasm"], more].concat();
+    check(&call(&["--repeat", "many"]), "invalid digit");
+    check(&call(&["--repeat", "0"]), "0 is not in 1..");
+    check(&call(&["--kind", "datum"]), "is not a frame kind");
+    check(&call(&["--header", "[1]"]), "--header is not a JSON object");
+    check(&call(&["--header", "{"]), "--header is not JSON");
+    check(&call(&["--payload", "hex:0"]), "write pairs of hexadecimal digits");
+    check(&call(&["--payload", "@missing"]), "cannot read the file");
+    check(&call(&["--config", "7"]), "--config is not a JSON object");
+    let replay = |more: &[&'static str]| {
+        [&["replay", "in.mcap", "--plugin", "plugins/echo.wasm"], more].concat()
+    };
+    check(&replay(&["--speed", "fast"]), "use max, real, or a factor such as x10");
+    check(&replay(&["--filter", "latncy>5ms"]), "did you mean `latency`?");
+    check(&["replay", "in.mcap"], "--plugin <PLUGIN>");
+    check(&["diff", "in.mcap", "in.mcap", "--ignore", "payload"], "start it with `/`");
+    let export = ["trace", "export", "in.mcap"];
+    let json = folder.json(&export, 2, "Exported 0 events: both the events and the report");
+    assert_eq!(json["error"]["stage"], "arguments");
+    check(&["inspct", "plugins/echo.wasm"], "no file or verb `inspct`");
+    check(&[], "`glovebox inspect`, `call`, `replay` and `diff` do the same work without one");
+}
+
+#[test]
+fn nobody_has_to_read_it_all() {
+    let folder = Folder::new();
+    folder.check(&["trace", "generate", "--frames", "5000", "many.mcap"], 0, "", "5000");
+    let verbs: [&[&str]; 3] =
+        [&["trace", "export", "many.mcap"], &["inspect", "plugins/redact.wasm"], &["--help"]];
+    for verb in verbs {
+        let mut command = folder.command(verb);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let run = child.wait_with_output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{verb:?}: {run:?}");
+        assert!(!text(&run.stderr).contains("panicked"), "{verb:?}: {run:?}");
+    }
+}
+
+#[test]
+fn plugins_are_built() {
+    let folder = Folder::new();
+    let source = root().join("sample-plugins/hello-wat");
+    let build = ["build", source.to_str().unwrap(), "--out", "."];
+    folder.check(&build, 0, "hello-wat.frame-abi.wasm", "Built 1 artifact");
+    let call = ["call", "hello-wat.frame-abi.wasm", "--payload", "you"];
+    folder.check(&call, 0, "completed", "once: completed");
+    let missing = ["build", "missing"];
+    folder.refused(&missing, 1, "Built 0 artifacts: build: read: ", "no folder missing");
+}
+
+#[test]
+fn a_change_is_replayed_and_compared() {
+    let folder = Folder::with_trace();
+    fs::copy(sample("stats-v1.wasm"), folder.0.path().join("stats.wasm")).unwrap();
+    let watch = ["watch", "stats.wasm", "--trace", "in.mcap", "--changes", "1"];
+    let mut command = folder.command(&watch);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let ready = lines.next().unwrap().unwrap();
+    assert!(ready.contains("watching stats.wasm"), "{ready}");
+    fs::copy(sample("stats.wasm"), folder.0.path().join("stats.wasm")).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    let run = child.wait_with_output().unwrap();
+    assert_eq!(run.status.code(), Some(1), "{rest:?}");
+    assert!(text(&run.stdout).contains("/payload/state-version"), "{run:?}");
+    assert_eq!(rest.last().unwrap(), "Watched 1 change: 1 led to differences, 0 refused");
+}
