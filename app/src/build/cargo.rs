@@ -32,21 +32,14 @@ pub(super) fn build(
 ) -> Result<Vec<u8>> {
     let program = env::var_os(CARGO).unwrap_or_else(|| OsString::from("cargo"));
     let target = match binding {
-        Binding::Component | Binding::FrameAbi => Some(
-            options
-                .target
-                .as_deref()
-                .unwrap_or("wasm32-unknown-unknown"),
-        ),
+        Binding::Component | Binding::FrameAbi => {
+            Some(options.target.as_deref().unwrap_or("wasm32-unknown-unknown"))
+        }
         Binding::Native => options.target.as_deref(),
     };
     let mut command = Command::new(&program);
     command
-        .args([
-            "build",
-            "--release",
-            "--message-format=json-render-diagnostics",
-        ])
+        .args(["build", "--release", "--message-format=json-render-diagnostics"])
         .arg("--manifest-path")
         .arg(manifest);
     if let Some(target) = target {
@@ -115,10 +108,7 @@ fn run(
         Ok::<_, std::io::Error>(messages)
     });
     let mut said = String::new();
-    for line in stderr
-        .into_iter()
-        .flat_map(|stderr| BufReader::new(stderr).lines())
-    {
+    for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
         let Ok(line) = line else { break };
         progress(&line);
         said.push_str(&line);
@@ -148,10 +138,7 @@ pub(super) fn explain(said: &str, target: Option<&str>, status: &str) -> String 
     if said.contains("does not contain this feature: component") {
         return "the crate has no feature `component`; add `component = [\"glovebox-sdk/component\"]` to its [features], or build `--binding frame-abi`".to_owned();
     }
-    let errors: Vec<_> = said
-        .lines()
-        .skip_while(|line| !line.starts_with("error"))
-        .collect();
+    let errors: Vec<_> = said.lines().skip_while(|line| !line.starts_with("error")).collect();
     if errors.is_empty() {
         format!("ended with {status} without naming an error")
     } else {
@@ -173,9 +160,7 @@ pub(super) fn find_artifact(messages: &str, manifest: &Path) -> Result<PathBuf> 
         .find(is_ours)
         .context("cargo: the crate makes no shared library; add `crate-type = [\"cdylib\", \"rlib\"]` to its [lib]")?;
     let endings = ["wasm", "so", "dylib", "dll"];
-    let files = message["filenames"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
+    let files = message["filenames"].as_array().map_or(&[][..], Vec::as_slice);
     files
         .iter()
         .filter_map(|file| file.as_str().map(PathBuf::from))

@@ -113,9 +113,8 @@ pub fn build(
     progress: &mut dyn FnMut(&str),
 ) -> Result<BuildReport> {
     let started = Instant::now();
-    let folder = folder
-        .canonicalize()
-        .with_context(|| format!("read: no folder {}", folder.display()))?;
+    let folder =
+        folder.canonicalize().with_context(|| format!("read: no folder {}", folder.display()))?;
     let source = Source::find(&folder)?;
     let binding = source.binding(options.binding);
     let bytes = match &source {
@@ -195,15 +194,9 @@ impl Source {
 fn place(folder: &Path, binding: Binding, options: &BuildOptions, bytes: &[u8]) -> Result<PathBuf> {
     let name = match &options.name {
         Some(name) => name.as_str(),
-        None => folder
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("plugin"),
+        None => folder.file_name().and_then(|name| name.to_str()).unwrap_or("plugin"),
     };
-    ensure!(
-        !name.is_empty() && !name.contains(['/', '\\']),
-        "write: `{name}` cannot name a file"
-    );
+    ensure!(!name.is_empty() && !name.contains(['/', '\\']), "write: `{name}` cannot name a file");
     let out = match &options.out {
         Some(out) => out.clone(),
         None => folder.join("target").join("glovebox"),

@@ -54,12 +54,11 @@ pub(super) fn compile(
 /// Where `glovebox.h` is: as told, beside the source, or in the repository the folder is in.
 fn include_folder(folder: &Path, options: &BuildOptions) -> Result<PathBuf> {
     let told = options.include.iter().cloned();
-    let near = folder
-        .ancestors()
-        .flat_map(|above| [above.to_path_buf(), above.join("host/abi/include")]);
-    told.chain(near)
-        .find(|include| include.join("glovebox.h").is_file())
-        .context("compile: glovebox.h is nowhere near; copy it beside the source or say `--include FOLDER`")
+    let near =
+        folder.ancestors().flat_map(|above| [above.to_path_buf(), above.join("host/abi/include")]);
+    told.chain(near).find(|include| include.join("glovebox.h").is_file()).context(
+        "compile: glovebox.h is nowhere near; copy it beside the source or say `--include FOLDER`",
+    )
 }
 
 /// True if the library seems to carry the manifest; the host looks properly.

@@ -59,23 +59,14 @@ fn a_module_gets_the_manifest_once() {
 fn failures_of_cargo_say_what_to_do() {
     fn check(said: &str, expected: &str) {
         let told = cargo::explain(said, Some("wasm32-unknown-unknown"), "exit status: 101");
-        assert!(
-            told.contains(expected),
-            "{told:?} does not say {expected:?}"
-        );
+        assert!(told.contains(expected), "{told:?} does not say {expected:?}");
     }
-    check(
-        "error[E0463]: can't find crate for `core`",
-        "rustup target add wasm32-unknown-unknown",
-    );
+    check("error[E0463]: can't find crate for `core`", "rustup target add wasm32-unknown-unknown");
     check(
         "error: the package 'a' does not contain this feature: component",
         "add `component = [\"glovebox-sdk/component\"]`",
     );
-    check(
-        "  Compiling a\nerror: expected `;`\n --> src/lib.rs",
-        "error: expected `;`\n -->",
-    );
+    check("  Compiling a\nerror: expected `;`\n --> src/lib.rs", "error: expected `;`\n -->");
     check("", "exit status: 101");
 }
 
@@ -93,10 +84,7 @@ fn the_artifact_is_the_one_cargo_names() {
             Ok(path) => path.display().to_string(),
             Err(error) => error.to_string(),
         };
-        assert!(
-            shown.contains(expected),
-            "{shown:?} does not say {expected:?}"
-        );
+        assert!(shown.contains(expected), "{shown:?} does not say {expected:?}");
     }
     check("cdylib", "/t/p.wasm", "/t/p.wasm");
     check("cdylib", "/t/libp.so", "/t/libp.so");
@@ -121,10 +109,7 @@ fn folders_are_told_apart() {
             Err(error) => error.to_string(),
         };
         fs::remove_dir_all(&folder).unwrap();
-        assert!(
-            shown.contains(expected),
-            "{shown:?} does not say {expected:?}"
-        );
+        assert!(shown.contains(expected), "{shown:?} does not say {expected:?}");
     }
     check(&["Cargo.toml", "a.c"], "Cargo(");
     check(&["a.wat", "plugin.toml"], "Wat(");

@@ -488,7 +488,9 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
         ui.label(weak(format!("policy {}", ctx.policy_mode().name())));
         if ctx.trusts_native() {
             let label = ui.label(RichText::new("native trusted").color(tokens.warn));
-            label.on_hover_text("Libraries opened now run in this process: Plugin → Trust native plugins");
+            label.on_hover_text(
+                "Libraries opened now run in this process: Plugin → Trust native plugins",
+            );
         }
         ui.with_layout(Direction::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 10.0;

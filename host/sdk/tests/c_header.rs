@@ -17,16 +17,7 @@ fn include() -> String {
 /// Compiles a C text, which must not even warn.
 fn compile(source: &str) -> Result<(), String> {
     let mut compiler = Command::new("cc")
-        .args([
-            "-x",
-            "c",
-            "-std=c11",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-fsyntax-only",
-            "-I",
-        ])
+        .args(["-x", "c", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
         .args([&include(), "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
@@ -76,10 +67,7 @@ fn structs_have_the_same_layout() {
 #[test]
 fn the_header_compiles_and_agrees() {
     fn check(source: &str, expected: Result<(), &str>) {
-        match (
-            compile(&format!("#include <glovebox.h>\n{source}\n")),
-            expected,
-        ) {
+        match (compile(&format!("#include <glovebox.h>\n{source}\n")), expected) {
             (Ok(()), Ok(())) => {}
             (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
             (found, expected) => panic!("{source}: {found:?} instead of {expected:?}"),
@@ -88,18 +76,9 @@ fn the_header_compiles_and_agrees() {
     let version = ProtocolVersion::CURRENT.to_u32();
     let version = format!("_Static_assert(GLOVEBOX_ABI_VERSION == {version}, \"version\");");
     check(&version, Ok(()));
-    check(
-        "GLOVEBOX_MANIFEST(\"[plugin]\\nid = \\\"a\\\"\\n\")",
-        Ok(()),
-    );
+    check("GLOVEBOX_MANIFEST(\"[plugin]\\nid = \\\"a\\\"\\n\")", Ok(()));
     check("GLOVEBOX_MANIFEST_FILE(\"plugin.toml\")", Ok(()));
-    let sample = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../sample-plugins/hello-c/hello.c"
-    );
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sample-plugins/hello-c/hello.c");
     check(&format!("#include \"{sample}\""), Ok(()));
-    check(
-        "_Static_assert(sizeof(struct glovebox_slice) == 1, \"size\");",
-        Err("size"),
-    );
+    check("_Static_assert(sizeof(struct glovebox_slice) == 1, \"size\");", Err("size"));
 }

@@ -9,10 +9,7 @@ use super::json::{count, key_text};
 
 /// The tree of bytes that are one CBOR value; `None` if they are not.
 pub(super) fn tree(label: &str, bytes: &[u8], base: usize) -> Option<Node> {
-    let mut reader = Reader {
-        decoder: Decoder::new(bytes),
-        base,
-    };
+    let mut reader = Reader { decoder: Decoder::new(bytes), base };
     reader.value(label.to_owned(), 0)
 }
 
@@ -31,9 +28,8 @@ impl Reader<'_> {
         let (value, children) = match self.decoder.datatype().ok()? {
             Type::Array | Type::ArrayIndef => {
                 let length = self.decoder.array().ok()?;
-                let children = self.items(length, |reader, index| {
-                    reader.value(index.to_string(), depth + 1)
-                })?;
+                let children =
+                    self.items(length, |reader, index| reader.value(index.to_string(), depth + 1))?;
                 (count(children.len(), "item", "items"), children)
             }
             Type::Map | Type::MapIndef => {

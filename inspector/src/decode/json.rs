@@ -26,11 +26,7 @@ pub fn to_json(value: &Value) -> Json {
         Value::Array(items) => Json::Array(items.iter().map(to_json).collect()),
         Value::Map(entries) => {
             let entries = entries.iter();
-            Json::Object(
-                entries
-                    .map(|(key, value)| (key_text(key), to_json(value)))
-                    .collect(),
-            )
+            Json::Object(entries.map(|(key, value)| (key_text(key), to_json(value))).collect())
         }
         Value::Tag(_, value) => to_json(value),
         Value::Simple(number) => Json::String(format!("simple({number})")),
@@ -55,9 +51,7 @@ pub fn from_json(json: &Json) -> Value {
         Json::Object(entries) => {
             let entries = entries.iter();
             Value::Map(
-                entries
-                    .map(|(key, value)| (Value::Text(key.clone()), from_json(value)))
-                    .collect(),
+                entries.map(|(key, value)| (Value::Text(key.clone()), from_json(value))).collect(),
             )
         }
     }
@@ -105,20 +99,14 @@ impl Reader<'_> {
                 (count(children.len(), "entry", "entries"), children)
             }
             b'[' => {
-                let children = self.items(b']', |reader, index| {
-                    reader.value(index.to_string(), depth + 1)
-                })?;
+                let children =
+                    self.items(b']', |reader, index| reader.value(index.to_string(), depth + 1))?;
                 (count(children.len(), "item", "items"), children)
             }
             b'"' => (self.text()?, Vec::new()),
             _ => (self.word()?, Vec::new()),
         };
-        Some(Node {
-            label,
-            value,
-            range: self.base + start..self.base + self.at,
-            children,
-        })
+        Some(Node { label, value, range: self.base + start..self.base + self.at, children })
     }
 
     fn peek(&self) -> Option<u8> {
@@ -179,9 +167,7 @@ impl Reader<'_> {
     /// A number or a word such as `null`, as it stands there.
     fn word(&mut self) -> Option<String> {
         let start = self.at;
-        while self
-            .peek()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         {
             self.at += 1;
         }

@@ -44,12 +44,7 @@ pub struct Node {
 
 impl Node {
     fn leaf(label: impl Into<String>, value: impl Into<String>, range: Range<usize>) -> Node {
-        Node {
-            label: label.into(),
-            value: value.into(),
-            range,
-            children: Vec::new(),
-        }
+        Node { label: label.into(), value: value.into(), range, children: Vec::new() }
     }
 
     /// The node that these labels lead to, from the children of this one on.
@@ -118,10 +113,8 @@ pub fn payload_format(frame: &Frame) -> PayloadFormat {
     if (says("cbor") || looks_like_cbor) && Value::decode(payload).is_ok() {
         return PayloadFormat::Cbor;
     }
-    let is_printable = |text: &str| {
-        text.chars()
-            .all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
-    };
+    let is_printable =
+        |text: &str| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
     match std::str::from_utf8(payload) {
         Ok(text) if says("text/") || is_printable(text) => PayloadFormat::Text,
         _ => PayloadFormat::Bytes,
@@ -132,9 +125,7 @@ pub fn payload_format(frame: &Frame) -> PayloadFormat {
 pub fn payload_json(frame: &Frame) -> Option<serde_json::Value> {
     match payload_format(frame) {
         PayloadFormat::Json => serde_json::from_slice(&frame.payload).ok(),
-        PayloadFormat::Cbor => Value::decode(&frame.payload)
-            .ok()
-            .map(|value| to_json(&value)),
+        PayloadFormat::Cbor => Value::decode(&frame.payload).ok().map(|value| to_json(&value)),
         _ => None,
     }
 }
@@ -193,11 +184,7 @@ fn payload(frame: &Frame, range: Range<usize>) -> Node {
     let format = payload_format(frame);
     let structured = matches!(format, PayloadFormat::Json | PayloadFormat::Cbor);
     if structured && bytes.len() > MAX_TREE_PAYLOAD {
-        let shown = format!(
-            "{} of {} bytes, too large for a tree",
-            format.name(),
-            bytes.len()
-        );
+        let shown = format!("{} of {} bytes, too large for a tree", format.name(), bytes.len());
         return Node::leaf("payload", shown, range);
     }
     let tree = match format {
@@ -243,10 +230,7 @@ mod tests {
     fn frame(payload: &[u8]) -> Frame {
         let header = Header::build()
             .text("id", "a")
-            .value(
-                "user",
-                Value::Map(vec![(Value::Text("n".into()), Value::Integer(42))]),
-            )
+            .value("user", Value::Map(vec![(Value::Text("n".into()), Value::Integer(42))]))
             .finish();
         Frame::new(Kind::DATA, header, payload.to_vec())
     }
@@ -254,11 +238,7 @@ mod tests {
     #[test]
     fn payloads_are_recognized() {
         fn check(payload: &[u8], expected: PayloadFormat) {
-            assert_eq!(
-                payload_format(&Frame::data(payload.to_vec())),
-                expected,
-                "{payload:02x?}"
-            );
+            assert_eq!(payload_format(&Frame::data(payload.to_vec())), expected, "{payload:02x?}");
         }
         check(b"", PayloadFormat::Empty);
         check(b" {\"a\": 1}", PayloadFormat::Json);
@@ -275,9 +255,7 @@ mod tests {
         fn check(payload: &[u8], labels: &[&str], value: &str, bytes: &[u8]) {
             let frame = frame(payload);
             let tree = tree(&frame);
-            let node = tree
-                .find(labels)
-                .unwrap_or_else(|| panic!("{labels:?} in {tree:#?}"));
+            let node = tree.find(labels).unwrap_or_else(|| panic!("{labels:?} in {tree:#?}"));
             assert_eq!(node.value, value);
             assert_eq!(&frame.to_bytes()[node.range.clone()], bytes, "{labels:?}");
         }
@@ -289,18 +267,8 @@ mod tests {
         check(json, &["payload", "a", "2", "b\n"], "xé", br#""x\u00e9""#);
         check(json, &["payload", "c"], "null", b"null");
         check(json, &["payload", "d"], "0 entries", b"{}");
-        check(
-            &[0x82, 0x01, 0x42, 7, 8],
-            &["payload", "1"],
-            "hex:0708",
-            &[0x42, 7, 8],
-        );
-        check(
-            &[0x9F, 0x61, b'z', 0xFF],
-            &["payload", "0"],
-            "z",
-            &[0x61, b'z'],
-        );
+        check(&[0x82, 0x01, 0x42, 7, 8], &["payload", "1"], "hex:0708", &[0x42, 7, 8]);
+        check(&[0x9F, 0x61, b'z', 0xFF], &["payload", "0"], "z", &[0x61, b'z']);
         check(b"just text", &["payload"], "just text", b"just text");
         check(&[0, 1], &["payload"], "2 bytes", &[0, 1]);
     }

@@ -50,9 +50,7 @@ fn pair_by_id(before: &Run, after: &Run, by_plugin: bool) -> Vec<Option<usize>> 
         for (index, id) in ids.iter().enumerate() {
             if let Some(id) = id {
                 let place = places.entry(id.as_str());
-                place
-                    .and_modify(|place| *place = None)
-                    .or_insert(Some(index));
+                place.and_modify(|place| *place = None).or_insert(Some(index));
             }
         }
         places
@@ -74,9 +72,7 @@ fn pair_by_input(before: &Run, after: &Run, by_plugin: bool, partners: &mut [Opt
         taken[*index] = true;
     }
     let left: Vec<usize> = (0..before.calls.len()).filter(|at| !taken[*at]).collect();
-    let right: Vec<usize> = (0..partners.len())
-        .filter(|at| partners[*at].is_none())
-        .collect();
+    let right: Vec<usize> = (0..partners.len()).filter(|at| partners[*at].is_none()).collect();
     let mut names = HashMap::new();
     let mut token = |call: &RunCall| {
         let plugin = by_plugin.then(|| call.plugin.clone());
@@ -90,9 +86,9 @@ fn pair_by_input(before: &Run, after: &Run, by_plugin: bool, partners: &mut [Opt
         let (old, new) = match operation {
             DiffOp::Equal { .. } => (operation.old_range(), operation.new_range()),
             // As many on both sides: most likely the same calls with other inputs.
-            DiffOp::Replace {
-                old_len, new_len, ..
-            } if old_len == new_len => (operation.old_range(), operation.new_range()),
+            DiffOp::Replace { old_len, new_len, .. } if old_len == new_len => {
+                (operation.old_range(), operation.new_range())
+            }
             _ => continue,
         };
         for (old, new) in old.zip(new) {
@@ -118,16 +114,10 @@ fn in_order(calls_before: usize, partners: &[Option<usize>]) -> Vec<Pair> {
             None => followers[anchor].push(after),
         }
     }
-    let extra = |after: &usize| Pair {
-        before: None,
-        after: Some(*after),
-    };
+    let extra = |after: &usize| Pair { before: None, after: Some(*after) };
     let mut pairs: Vec<Pair> = followers[0].iter().map(extra).collect();
     for before in 0..calls_before {
-        pairs.push(Pair {
-            before: Some(before),
-            after: partner_of[before],
-        });
+        pairs.push(Pair { before: Some(before), after: partner_of[before] });
         pairs.extend(followers[before + 1].iter().map(extra));
     }
     pairs

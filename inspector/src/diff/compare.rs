@@ -18,11 +18,7 @@ pub(super) fn calls(
     after: &RunCall,
     options: &DiffOptions,
 ) -> (Class, Vec<Change>) {
-    let mut found = Found {
-        options,
-        output: None,
-        changes: Vec::new(),
-    };
+    let mut found = Found { options, output: None, changes: Vec::new() };
     let outcome = |call: &RunCall| {
         let outcome = call.outcome.as_ref();
         outcome.map_or_else(|| "pending".to_owned(), ToString::to_string)
@@ -68,12 +64,8 @@ fn is_reordered(before: &RunCall, after: &RunCall) -> bool {
 /// The outputs of `call`, as positions in `reference`.
 fn order(reference: &RunCall, call: &RunCall) -> String {
     let position = |output| reference.outputs.iter().position(|known| known == output);
-    let positions: Vec<String> = call
-        .outputs
-        .iter()
-        .filter_map(position)
-        .map(|at| at.to_string())
-        .collect();
+    let positions: Vec<String> =
+        call.outputs.iter().filter_map(position).map(|at| at.to_string()).collect();
     positions.join(" ")
 }
 
@@ -86,11 +78,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn class_if_any(&self, class: Class) -> Class {
-        if self.changes.is_empty() {
-            Class::Same
-        } else {
-            class
-        }
+        if self.changes.is_empty() { Class::Same } else { class }
     }
 
     fn is_ignored(&self, path: &str) -> bool {
@@ -102,12 +90,7 @@ impl Found<'_> {
 
     fn add(&mut self, path: &str, before: Option<String>, after: Option<String>) {
         if !self.is_ignored(path) {
-            self.changes.push(Change {
-                output: self.output,
-                path: path.to_owned(),
-                before,
-                after,
-            });
+            self.changes.push(Change { output: self.output, path: path.to_owned(), before, after });
         }
     }
 
@@ -118,11 +101,7 @@ impl Found<'_> {
             return;
         };
         if new > self.options.slower_floor && new.as_secs_f64() > old.as_secs_f64() * factor {
-            self.add(
-                "/latency",
-                Some(show_duration(old)),
-                Some(show_duration(new)),
-            );
+            self.add("/latency", Some(show_duration(old)), Some(show_duration(new)));
         }
     }
 
@@ -194,10 +173,8 @@ impl Found<'_> {
 
     fn lines(&mut self, path: &str, before: &str, after: &str) {
         let diff = TextDiff::from_lines(before, after);
-        let (old, new): (Vec<&str>, Vec<&str>) = (
-            diff.iter_old_slices().collect(),
-            diff.iter_new_slices().collect(),
-        );
+        let (old, new): (Vec<&str>, Vec<&str>) =
+            (diff.iter_old_slices().collect(), diff.iter_new_slices().collect());
         for operation in diff.ops() {
             if matches!(operation, DiffOp::Equal { .. }) {
                 continue;
@@ -257,11 +234,9 @@ impl Found<'_> {
                 let path = format!("{path}/{index}");
                 match (old_at.map(|at| &old[at]), new_at.map(|at| &new[at])) {
                     (Some(old), Some(new)) => self.json(&path, old, new),
-                    (old, new) => self.add(
-                        &path,
-                        old.map(ToString::to_string),
-                        new.map(ToString::to_string),
-                    ),
+                    (old, new) => {
+                        self.add(&path, old.map(ToString::to_string), new.map(ToString::to_string))
+                    }
                 }
             }
         }
@@ -288,9 +263,5 @@ fn summary(frame: &Frame) -> String {
 
 fn show_bytes(bytes: &[u8]) -> String {
     let shown = decode::hex(&bytes[..bytes.len().min(SHOWN_BYTES)]);
-    if bytes.len() > SHOWN_BYTES {
-        format!("{shown}… ({} bytes)", bytes.len())
-    } else {
-        shown
-    }
+    if bytes.len() > SHOWN_BYTES { format!("{shown}… ({} bytes)", bytes.len()) } else { shown }
 }

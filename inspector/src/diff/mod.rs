@@ -209,12 +209,7 @@ pub fn diff(before: &Run, after: &Run, options: &DiffOptions) -> Diff {
             changes,
         });
     }
-    Diff {
-        before: before.name.clone(),
-        after: after.name.clone(),
-        counts,
-        entries,
-    }
+    Diff { before: before.name.clone(), after: after.name.clone(), counts, entries }
 }
 
 #[cfg(test)]

@@ -54,12 +54,7 @@ impl Run {
                         calls[*index].outputs.push(frame);
                     }
                 }
-                What::CallEnded {
-                    call,
-                    outcome,
-                    timing,
-                    ..
-                } => {
+                What::CallEnded { call, outcome, timing, .. } => {
                     if let Some(index) = positions.get(&call) {
                         calls[*index].outcome = Some(outcome);
                         calls[*index].latency = Some(timing.latency());
@@ -68,9 +63,6 @@ impl Run {
                 _ => {}
             }
         }
-        Run {
-            name: name.into(),
-            calls,
-        }
+        Run { name: name.into(), calls }
     }
 }

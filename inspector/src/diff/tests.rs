@@ -10,34 +10,22 @@ fn run(calls: &[&str]) -> Run {
     let calls = calls.iter().enumerate().map(|(index, text)| {
         let (input, output) = text.split_once(" → ").expect("the test writes good calls");
         let failed = output == "!";
-        let outputs = output
-            .split(" | ")
-            .filter(|text| !text.is_empty() && *text != "!");
+        let outputs = output.split(" | ").filter(|text| !text.is_empty() && *text != "!");
         RunCall {
             id: CallId(index as u64 + 1),
             plugin: "redact".into(),
             input: frame(input),
             outputs: outputs.map(frame).collect(),
-            outcome: Some(if failed {
-                Failure::invalid("bad").into()
-            } else {
-                Outcome::Completed
-            }),
+            outcome: Some(if failed { Failure::invalid("bad").into() } else { Outcome::Completed }),
             latency: Some(Duration::from_millis(1)),
         }
     });
-    Run {
-        name: "run".to_owned(),
-        calls: calls.collect(),
-    }
+    Run { name: "run".to_owned(), calls: calls.collect() }
 }
 
 /// `id=x ` in front becomes a header.
 fn frame(text: &str) -> Frame {
-    match text
-        .strip_prefix("id=")
-        .and_then(|text| text.split_once(' '))
-    {
+    match text.strip_prefix("id=").and_then(|text| text.split_once(' ')) {
         Some((id, payload)) => {
             let header = Header::build().text("id", id).finish();
             Frame::new(Kind::DATA, header, payload.as_bytes().to_vec())
@@ -58,60 +46,33 @@ fn calls_are_classed() {
     check(&["a → 1", "b → 2"], &["a → 1", "b → 2"], &[Same, Same]);
     check(&["a → 1", "b → 2"], &["a → 1", "b → 3"], &[Same, Changed]);
     check(&["a → 1", "b → 2"], &["b → 2"], &[Missing, Same]);
-    check(
-        &["b → 2"],
-        &["a → 1", "b → 2", "c → "],
-        &[Extra, Same, Extra],
-    );
+    check(&["b → 2"], &["a → 1", "b → 2", "c → "], &[Extra, Same, Extra]);
     check(&["a → 1 | 2"], &["a → 2 | 1"], &[Order]);
     check(&["a → 1 | 2"], &["a → 1"], &[Changed]);
     check(&["a → 1"], &["a → !"], &[Outcome]);
     // Another input in the same place.
-    check(
-        &["a → 1", "b → 2", "c → 3"],
-        &["a → 1", "x → 2", "c → 3"],
-        &[Same, Changed, Same],
-    );
+    check(&["a → 1", "b → 2", "c → 3"], &["a → 1", "x → 2", "c → 3"], &[Same, Changed, Same]);
     // Ids hold calls together where order does not.
-    check(
-        &["id=1 a → 1", "id=2 b → 2"],
-        &["id=2 b → 2", "id=1 a → 9"],
-        &[Changed, Same],
-    );
+    check(&["id=1 a → 1", "id=2 b → 2"], &["id=2 b → 2", "id=1 a → 9"], &[Changed, Same]);
     // An id that appears twice holds nothing together.
-    check(
-        &["id=1 a → 1", "id=1 b → 2"],
-        &["id=1 b → 2"],
-        &[Missing, Same],
-    );
+    check(&["id=1 a → 1", "id=1 b → 2"], &["id=1 b → 2"], &[Missing, Same]);
 }
 
 #[test]
 fn changes_name_their_path() {
     fn check(before: &str, after: &str, ignore: &[&str], expected: &[(&str, &str, &str)]) {
         let options = DiffOptions {
-            ignore: ignore
-                .iter()
-                .map(|text| text.parse().expect(text))
-                .collect(),
+            ignore: ignore.iter().map(|text| text.parse().expect(text)).collect(),
             ..DiffOptions::default()
         };
         let (before, after) = (format!("a → {before}"), format!("a → {after}"));
         let found = diff(&run(&[&before]), &run(&[&after]), &options);
         let changes = found.entries[0].changes.iter().map(|change| {
             let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-            (
-                change.path.clone(),
-                text(&change.before),
-                text(&change.after),
-            )
+            (change.path.clone(), text(&change.before), text(&change.after))
         });
         let owned = |(path, before, after): &(&str, &str, &str)| {
-            (
-                (*path).to_owned(),
-                (*before).to_owned(),
-                (*after).to_owned(),
-            )
+            ((*path).to_owned(), (*before).to_owned(), (*after).to_owned())
         };
         let expected: Vec<_> = expected.iter().map(owned).collect();
         assert_eq!(changes.collect::<Vec<_>>(), expected);
@@ -131,25 +92,10 @@ fn changes_name_their_path() {
             ("/payload/user/email", "\"a@b\"", "\"***\""),
         ],
     );
-    check(
-        before,
-        after,
-        &["/payload/time", "/payload/*/email"],
-        &[("/payload/n/1", "2", "-")],
-    );
+    check(before, after, &["/payload/time", "/payload/*/email"], &[("/payload/n/1", "2", "-")]);
     check(before, after, &["/payload"], &[]);
-    check(
-        r#"{"a/b": 1}"#,
-        r#"{}"#,
-        &[],
-        &[("/payload/a~1b", "1", "-")],
-    );
-    check(
-        "one\ntwo\nthree",
-        "one\n2\nthree",
-        &[],
-        &[("/payload/lines/2", "two", "2")],
-    );
+    check(r#"{"a/b": 1}"#, r#"{}"#, &[], &[("/payload/a~1b", "1", "-")]);
+    check("one\ntwo\nthree", "one\n2\nthree", &[], &[("/payload/lines/2", "two", "2")]);
     check("\u{1}x", "\u{1}y", &[], &[("/payload/bytes/1", "78", "79")]);
     check("id=7 x", "id=8 x", &[], &[("/header/id", "\"7\"", "\"8\"")]);
     check("id=7 x", "id=8 x", &["/header/id"], &[]);
@@ -192,8 +138,5 @@ missing: redact call #3
 3 calls compared, 2 different: 1 changed, 1 missing
 ";
     assert_eq!(found.to_text(), expected);
-    assert_eq!(
-        serde_json::to_value(&found).unwrap()["counts"]["changed"],
-        1
-    );
+    assert_eq!(serde_json::to_value(&found).unwrap()["counts"]["changed"], 1);
 }

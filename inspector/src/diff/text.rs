@@ -62,8 +62,5 @@ pub(super) fn summary(counts: &Counts) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, class)| format!("{count} {class}"))
         .collect();
-    format!(
-        "{all} calls compared, {different} different: {}",
-        parts.join(", ")
-    )
+    format!("{all} calls compared, {different} different: {}", parts.join(", "))
 }

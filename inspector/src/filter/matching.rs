@@ -28,9 +28,9 @@ impl Test {
                     subject.outcome.is_some_and(|found| found.name() == *name)
                 }
             },
-            Test::Latency(operator, wanted) => subject
-                .latency
-                .is_some_and(|found| compare(&found, *operator, wanted)),
+            Test::Latency(operator, wanted) => {
+                subject.latency.is_some_and(|found| compare(&found, *operator, wanted))
+            }
             Test::Size(operator, wanted) => {
                 compare(&(subject.frame.encoded_len() as u64), *operator, wanted)
             }

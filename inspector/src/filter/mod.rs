@@ -83,9 +83,7 @@ pub struct FilterError {
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
-    suggestion.map_or_else(String::new, |suggestion| {
-        format!("; did you mean `{suggestion}`?")
-    })
+    suggestion.map_or_else(String::new, |suggestion| format!("; did you mean `{suggestion}`?"))
 }
 
 impl Filter {
@@ -178,14 +176,9 @@ mod tests {
 
     #[test]
     fn filters_match() {
-        let failed = Outcome::TimedOut {
-            deadline: Duration::from_millis(20),
-        };
+        let failed = Outcome::TimedOut { deadline: Duration::from_millis(20) };
         let user = Value::Map(vec![(Value::Text("id".into()), Value::Integer(42))]);
-        let header = Header::build()
-            .text("id", "Q-1")
-            .value("user", user)
-            .finish();
+        let header = Header::build().text("id", "Q-1").value("user", user).finish();
         let payload = &br#"{"mail": "Ann@example.org", "tags": ["x", "urgent"], "n": 2.5}"#[..];
         let frame = Frame::new(Kind::DATA, header, payload);
         let subject = Subject {
@@ -277,10 +270,7 @@ mod tests {
             let error = Filter::parse(text).expect_err(text);
             assert_eq!(error.position, position, "{text}: {error}");
             let shown = error.to_string();
-            assert!(
-                shown.contains(expected),
-                "{shown:?} does not say {expected:?}"
-            );
+            assert!(shown.contains(expected), "{shown:?} does not say {expected:?}");
         }
         check("latncy>5ms", 0, "did you mean `latency`?");
         check("a plugn:x", 2, "did you mean `plugin`?");

@@ -27,11 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
 }
 
 fn error(position: usize, message: impl Into<String>) -> FilterError {
-    FilterError {
-        position,
-        message: message.into(),
-        suggestion: None,
-    }
+    FilterError { position, message: message.into(), suggestion: None }
 }
 
 struct Parser<'a> {
@@ -146,9 +142,8 @@ impl<'a> Parser<'a> {
             self.peek();
             self.at
         };
-        let symbol = ["!=", ">=", "<=", ":", "=", ">", "<"]
-            .into_iter()
-            .find(|symbol| self.take(symbol));
+        let symbol =
+            ["!=", ">=", "<=", ":", "=", ">", "<"].into_iter().find(|symbol| self.take(symbol));
         let Some(symbol) = symbol else {
             if field.is_empty() {
                 return Err(error(start, "expected a condition"));
@@ -161,20 +156,10 @@ impl<'a> Parser<'a> {
         }
         self.peek();
         let value_at = self.at;
-        let condition = Condition {
-            start,
-            field,
-            symbol,
-            symbol_at,
-            value_at,
-            value: self.value()?,
-        };
+        let condition =
+            Condition { start, field, symbol, symbol_at, value_at, value: self.value()? };
         let test = Expression::Test(condition.test()?);
-        Ok(if symbol == "!=" {
-            Expression::Not(Box::new(test))
-        } else {
-            test
-        })
+        Ok(if symbol == "!=" { Expression::Not(Box::new(test)) } else { test })
     }
 
     /// A quoted text, or everything up to a space or a bracket.
@@ -332,17 +317,13 @@ impl Condition<'_> {
 
     fn number(&self) -> Result<u64, FilterError> {
         let digits = self.value.strip_prefix('#').unwrap_or(&self.value);
-        digits
-            .parse()
-            .map_err(|_| self.bad_value("is not a number"))
+        digits.parse().map_err(|_| self.bad_value("is not a number"))
     }
 }
 
 /// The name most like `word`, if any is.
 fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let scored = names
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(word, name), name));
+    let scored = names.into_iter().map(|name| (strsim::damerau_levenshtein(word, name), name));
     let (distance, name) = scored.min()?;
     (distance <= name.len() / 2).then(|| name.to_owned())
 }

@@ -26,10 +26,7 @@ impl<E> Packets<'_, E> {
             plugin: CAPTURE_PLUGIN.into(),
             instance: 0,
             generation: 1,
-            what: What::FrameIn {
-                call: CallId(self.count + 1),
-                frame: packet::frame(packet),
-            },
+            what: What::FrameIn { call: CallId(self.count + 1), frame: packet::frame(packet) },
         };
         self.count += 1;
         (self.each)(event)
@@ -59,11 +56,7 @@ pub(super) fn pcap<E: From<ImportError>>(
             }
         }
     }
-    Ok(ImportReport {
-        format: Format::Pcap,
-        events: packets.count,
-        cut_short,
-    })
+    Ok(ImportReport { format: Format::Pcap, events: packets.count, cut_short })
 }
 
 pub(super) fn pcapng<E: From<ImportError>>(
@@ -93,42 +86,24 @@ pub(super) fn pcapng<E: From<ImportError>>(
                 links.push(interface.linktype);
                 continue;
             }
-            Block::EnhancedPacket(packet) => (
-                packet.interface_id as usize,
-                packet.timestamp,
-                packet.original_len,
-                &packet.data,
-            ),
+            Block::EnhancedPacket(packet) => {
+                (packet.interface_id as usize, packet.timestamp, packet.original_len, &packet.data)
+            }
             // A simple packet has no time, and belongs to the first interface.
             Block::SimplePacket(packet) => (0, Duration::ZERO, packet.original_len, &packet.data),
             _ => continue,
         };
         let Some(link) = links.get(link).copied() else {
-            cut_short = Some(format!(
-                "a packet names interface {link}, which does not exist"
-            ));
+            cut_short = Some(format!("a packet names interface {link}, which does not exist"));
             break;
         };
-        packets.take(&Packet {
-            time,
-            length,
-            link,
-            data,
-        })?;
+        packets.take(&Packet { time, length, link, data })?;
     }
-    Ok(ImportReport {
-        format: Format::PcapNg,
-        events: packets.count,
-        cut_short,
-    })
+    Ok(ImportReport { format: Format::PcapNg, events: packets.count, cut_short })
 }
 
 fn damaged(format: Format, error: &pcap_file::PcapError, path: &Path) -> ImportError {
-    ImportError::Damaged {
-        format,
-        reason: explain(error),
-        path: path.to_owned(),
-    }
+    ImportError::Damaged { format, reason: explain(error), path: path.to_owned() }
 }
 
 fn explain(error: &pcap_file::PcapError) -> String {

@@ -146,16 +146,10 @@ pub fn import<E: From<ImportError>>(
 }
 
 fn open(path: &Path) -> Result<(Format, BufReader<File>), ImportError> {
-    let failed = |source| ImportError::Io {
-        source,
-        path: path.to_owned(),
-    };
+    let failed = |source| ImportError::Io { source, path: path.to_owned() };
     let mut file = File::open(path).map_err(failed)?;
     let mut start = Vec::new();
-    (&mut file)
-        .take(64)
-        .read_to_end(&mut start)
-        .map_err(failed)?;
+    (&mut file).take(64).read_to_end(&mut start).map_err(failed)?;
     file.rewind().map_err(failed)?;
     match Format::sniff(&start) {
         Some(format) => Ok((format, BufReader::new(file))),

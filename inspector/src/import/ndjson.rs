@@ -30,10 +30,7 @@ pub(super) fn read<E: From<ImportError>>(
     loop {
         line.clear();
         let read = (&mut file).take(MAX_LINE).read_until(b'\n', &mut line);
-        let read = read.map_err(|source| ImportError::Io {
-            source,
-            path: path.to_owned(),
-        })?;
+        let read = read.map_err(|source| ImportError::Io { source, path: path.to_owned() })?;
         if read == 0 {
             break;
         }
@@ -49,11 +46,7 @@ pub(super) fn read<E: From<ImportError>>(
         each(event)?;
         events += 1;
     }
-    Ok(ImportReport {
-        format: Format::Ndjson,
-        events,
-        cut_short: None,
-    })
+    Ok(ImportReport { format: Format::Ndjson, events, cut_short: None })
 }
 
 /// What all events have in common has defaults, so that frames can be written by hand.
@@ -66,9 +59,7 @@ fn parse(
         serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let mut number = |key: &str, default: u64| match fields.remove(key) {
         None => Ok(default),
-        Some(value) => value
-            .as_u64()
-            .ok_or_else(|| format!("`{key}` is no number from 0 on")),
+        Some(value) => value.as_u64().ok_or_else(|| format!("`{key}` is no number from 0 on")),
     };
     let sequence = number("sequence", position)?;
     let at = number("at", position)?;
@@ -101,17 +92,8 @@ fn parse(
         Follows::Nothing => Part::Nothing,
         _ => part,
     };
-    let shared = plugins
-        .entry(plugin)
-        .or_insert_with_key(|plugin| plugin.as_str().into());
-    Ok(Event {
-        sequence,
-        at,
-        plugin: shared.clone(),
-        instance,
-        generation,
-        what: body.join(part)?,
-    })
+    let shared = plugins.entry(plugin).or_insert_with_key(|plugin| plugin.as_str().into());
+    Ok(Event { sequence, at, plugin: shared.clone(), instance, generation, what: body.join(part)? })
 }
 
 fn text(fields: &mut Map<String, Json>, key: &str) -> Result<Option<String>, String> {
@@ -159,9 +141,7 @@ fn kind(name: &str) -> Result<Kind, String> {
     let number = name.strip_prefix("0x");
     match number.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
         Some(number) => Ok(Kind(number)),
-        None => name
-            .parse()
-            .map_err(|error: glovebox_abi::UnknownKind| error.to_string()),
+        None => name.parse().map_err(|error: glovebox_abi::UnknownKind| error.to_string()),
     }
 }
 

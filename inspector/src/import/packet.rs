@@ -71,34 +71,24 @@ fn slice(link: DataLink, data: &[u8]) -> Option<LaxSlicedPacket<'_>> {
 fn from_ether_type(data: &[u8], at: usize, end: usize) -> Option<LaxSlicedPacket<'_>> {
     let ether_type = u16::from_be_bytes(*data.get(at..)?.first_chunk()?);
     let rest = data.get(end..)?;
-    Some(LaxSlicedPacket::from_ether_type(
-        EtherType(ether_type),
-        rest,
-    ))
+    Some(LaxSlicedPacket::from_ether_type(EtherType(ether_type), rest))
 }
 
 fn addresses(header: HeaderBuilder, net: Option<&LaxNetSlice<'_>>) -> HeaderBuilder {
     let (source, destination): (IpAddr, IpAddr) = match net {
-        Some(LaxNetSlice::Ipv4(ip)) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
-        Some(LaxNetSlice::Ipv6(ip)) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
+        Some(LaxNetSlice::Ipv4(ip)) => {
+            (ip.header().source_addr().into(), ip.header().destination_addr().into())
+        }
+        Some(LaxNetSlice::Ipv6(ip)) => {
+            (ip.header().source_addr().into(), ip.header().destination_addr().into())
+        }
         _ => return header,
     };
-    header
-        .text("src", source.to_string())
-        .text("dst", destination.to_string())
+    header.text("src", source.to_string()).text("dst", destination.to_string())
 }
 
 fn ports(header: HeaderBuilder, protocol: &str, source: u16, destination: u16) -> HeaderBuilder {
-    header
-        .integer("src-port", source)
-        .integer("dst-port", destination)
-        .text("protocol", protocol)
+    header.integer("src-port", source).integer("dst-port", destination).text("protocol", protocol)
 }
 
 /// The name of what is neither TCP, UDP nor ICMP, or was cut off before that.

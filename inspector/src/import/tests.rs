@@ -22,10 +22,7 @@ fn import_bytes(bytes: &[u8]) -> Result<(Vec<Event>, ImportReport), ImportError>
 }
 
 fn pcap(link: DataLink, packets: &[&[u8]]) -> Vec<u8> {
-    let header = PcapHeader {
-        datalink: link,
-        ..PcapHeader::default()
-    };
+    let header = PcapHeader { datalink: link, ..PcapHeader::default() };
     let mut writer = PcapWriter::with_header(Vec::new(), header).expect("memory takes all");
     for (second, data) in packets.iter().enumerate() {
         let time = Duration::new(second as u64, 5000);
@@ -40,9 +37,7 @@ fn udp(payload: &[u8]) -> Vec<u8> {
         .ipv4([127, 0, 0, 1], [127, 0, 0, 2], 64)
         .udp(4000, 53);
     let mut packet = Vec::new();
-    builder
-        .write(&mut packet, payload)
-        .expect("memory takes all");
+    builder.write(&mut packet, payload).expect("memory takes all");
     packet
 }
 
@@ -92,12 +87,7 @@ fn packets_become_frames() {
         .expect("memory takes all");
     let header = serde_json::json!({"dst": "5.6.7.8", "protocol": "icmp"});
     check(DataLink::RAW, &echo, header, &echo);
-    check(
-        DataLink::ETHERNET,
-        b"junk",
-        serde_json::json!({"length": 4}),
-        b"junk",
-    );
+    check(DataLink::ETHERNET, b"junk", serde_json::json!({"length": 4}), b"junk");
 }
 
 #[test]
@@ -121,9 +111,7 @@ fn pcapng_is_read() {
     let packet = udp(b"query");
     let mut writer = PcapNgWriter::new(Vec::new()).expect("memory takes all");
     let interface = InterfaceDescriptionBlock::new(DataLink::ETHERNET, 65_535);
-    writer
-        .write_pcapng_block(interface)
-        .expect("memory takes all");
+    writer.write_pcapng_block(interface).expect("memory takes all");
     let block = EnhancedPacketBlock {
         interface_id: 0,
         timestamp: Duration::from_micros(7),
@@ -145,13 +133,8 @@ fn pcapng_is_read() {
 #[test]
 fn other_files_are_refused() {
     fn check(bytes: &[u8], expected: &str) {
-        let error = import_bytes(bytes)
-            .expect_err("it is no capture")
-            .to_string();
-        assert!(
-            error.contains(expected),
-            "{error:?} does not say {expected:?}"
-        );
+        let error = import_bytes(bytes).expect_err("it is no capture").to_string();
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
     }
     check(b"", "an empty file");
     check(b"hello", "an unknown format");
@@ -170,13 +153,7 @@ fn frames_can_be_written_by_hand() {
     assert_eq!(&frame_of(&events[0]).payload[..], b"hi");
     assert_eq!(frame_of(&events[1]).header.get_integer("id"), Some(7));
     assert_eq!(&frame_of(&events[1]).payload[..], b"{\"a\":1}");
-    assert!(matches!(
-        events[1].what,
-        What::FrameIn {
-            call: CallId(2),
-            ..
-        }
-    ));
+    assert!(matches!(events[1].what, What::FrameIn { call: CallId(2), .. }));
 }
 
 #[test]

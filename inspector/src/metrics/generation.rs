@@ -79,12 +79,7 @@ impl Generation {
                 self.frames_out += 1;
                 self.bytes_out += frame.encoded_len() as u64;
             }
-            What::CallEnded {
-                outcome,
-                timing,
-                memory,
-                ..
-            } => {
+            What::CallEnded { outcome, timing, memory, .. } => {
                 self.calls += 1;
                 *self.outcomes.entry(outcome.name()).or_default() += 1;
                 self.latencies.add(timing.latency());
@@ -96,10 +91,7 @@ impl Generation {
                 self.host_calls += 1;
                 self.denials += u64::from(host_call.result == Err(ServiceError::Denied));
             }
-            What::Phase {
-                to: Phase::Restarting,
-                ..
-            } => self.restarts += 1,
+            What::Phase { to: Phase::Restarting, .. } => self.restarts += 1,
             _ => {}
         }
     }

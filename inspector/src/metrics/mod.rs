@@ -164,11 +164,7 @@ struct Plugin {
 impl Metrics {
     /// Takes one event.
     pub fn ingest(&mut self, event: &Event) {
-        let index = match self
-            .plugins
-            .iter()
-            .position(|known| known.id == event.plugin)
-        {
+        let index = match self.plugins.iter().position(|known| known.id == event.plugin) {
             Some(index) => index,
             None => {
                 self.plugins.push(Plugin {
@@ -196,9 +192,7 @@ impl Metrics {
                     generations.map(|(number, figures)| figures.snapshot(&plugin.id, *number))
                 })
                 .collect(),
-            series: plugins
-                .map(|plugin| (plugin.id.clone(), plugin.series.snapshot()))
-                .collect(),
+            series: plugins.map(|plugin| (plugin.id.clone(), plugin.series.snapshot())).collect(),
         }
     }
 
@@ -249,10 +243,7 @@ mod tests {
         What::CallEnded {
             call: CallId(1),
             outcome,
-            timing: Timing {
-                guest: Duration::from_micros(micros),
-                ..Timing::default()
-            },
+            timing: Timing { guest: Duration::from_micros(micros), ..Timing::default() },
             bytes_in: 10,
             bytes_out: 20,
             frames_out: 1,
@@ -341,11 +332,7 @@ mod tests {
         assert!(series.buckets[0].p99 > series.buckets[0].p50);
         assert_eq!(
             series.reloads,
-            [ReloadMark {
-                at: 3_000_000_000,
-                generation: 2,
-                accepted: true
-            }]
+            [ReloadMark { at: 3_000_000_000, generation: 2, accepted: true }]
         );
     }
 

@@ -26,12 +26,7 @@ impl Timeline {
         };
         match &event.what {
             What::FrameIn { .. } | What::FrameOut { .. } => bucket.frames += 1,
-            What::CallEnded {
-                outcome,
-                timing,
-                memory,
-                ..
-            } => {
+            What::CallEnded { outcome, timing, memory, .. } => {
                 bucket.calls += 1;
                 bucket.errors += u64::from(!outcome.is_completed());
                 bucket.memory = memory.or(bucket.memory);
@@ -47,11 +42,7 @@ impl Timeline {
         if self.reloads.len() as u64 >= KEPT_SECONDS {
             self.reloads.pop_front();
         }
-        self.reloads.push_back(ReloadMark {
-            at: event.at,
-            generation: event.generation,
-            accepted,
-        });
+        self.reloads.push_back(ReloadMark { at: event.at, generation: event.generation, accepted });
     }
 
     /// Makes `second` the open bucket. Events that come late count for the second that is open.
@@ -62,24 +53,13 @@ impl Timeline {
         self.closed.extend(self.current());
         self.latencies.clear();
         let oldest = (second + 1).saturating_sub(KEPT_SECONDS);
-        while self
-            .closed
-            .front()
-            .is_some_and(|bucket| bucket.second < oldest)
-        {
+        while self.closed.front().is_some_and(|bucket| bucket.second < oldest) {
             self.closed.pop_front();
         }
-        while self
-            .reloads
-            .front()
-            .is_some_and(|mark| mark.at / 1_000_000_000 < oldest)
-        {
+        while self.reloads.front().is_some_and(|mark| mark.at / 1_000_000_000 < oldest) {
             self.reloads.pop_front();
         }
-        self.open = Some(Bucket {
-            second,
-            ..Bucket::default()
-        });
+        self.open = Some(Bucket { second, ..Bucket::default() });
     }
 
     /// The open bucket with its percentiles.

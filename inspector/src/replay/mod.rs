@@ -80,20 +80,14 @@ impl ReplayPlan {
                     };
                     inputs.push((input, event.generation));
                 }
-                What::CallEnded {
-                    call,
-                    outcome,
-                    timing,
-                    ..
-                } if filter.is_some() => {
+                What::CallEnded { call, outcome, timing, .. } if filter.is_some() => {
                     let end = ends.entry(call).or_default();
                     end.outcome = Some(outcome);
                     end.latency = Some(timing.latency());
                 }
-                What::HostCall {
-                    call: Some(call),
-                    host_call,
-                } if filter.is_some() && host_call.result == Err(ServiceError::Denied) => {
+                What::HostCall { call: Some(call), host_call }
+                    if filter.is_some() && host_call.result == Err(ServiceError::Denied) =>
+                {
                     ends.entry(call).or_default().denied = true;
                 }
                 _ => {}
@@ -149,10 +143,8 @@ impl ReplayPlan {
     /// Sends what went to a plugin in the map to another one instead.
     #[must_use]
     pub fn remap(mut self, plugins: &BTreeMap<String, String>) -> ReplayPlan {
-        let plugins: HashMap<&str, Arc<str>> = plugins
-            .iter()
-            .map(|(from, to)| (from.as_str(), Arc::from(to.as_str())))
-            .collect();
+        let plugins: HashMap<&str, Arc<str>> =
+            plugins.iter().map(|(from, to)| (from.as_str(), Arc::from(to.as_str()))).collect();
         for input in &mut self.inputs {
             if let Some(plugin) = plugins.get(&*input.plugin) {
                 input.plugin = plugin.clone();
@@ -200,11 +192,7 @@ mod tests {
             let plugin = if call % 2 == 0 { "even" } else { "odd" };
             let frame = Frame::data(call.to_string().into_bytes());
             push(plugin, What::FrameIn { call: id, frame });
-            let outcome = if call == 3 {
-                Outcome::Cancelled
-            } else {
-                Outcome::Completed
-            };
+            let outcome = if call == 3 { Outcome::Cancelled } else { Outcome::Completed };
             let ended = What::CallEnded {
                 call: id,
                 outcome,
@@ -267,36 +255,17 @@ mod tests {
         let wait = |millis| Due::In(Duration::from_millis(millis));
         check(
             Pace::Max,
-            &[
-                (0, Due::Now(0)),
-                (0, Due::Now(1)),
-                (0, Due::Now(2)),
-                (0, Due::Finished),
-            ],
+            &[(0, Due::Now(0)), (0, Due::Now(1)), (0, Due::Now(2)), (0, Due::Finished)],
         );
         check(
             Pace::Original,
-            &[
-                (0, Due::Now(0)),
-                (0, wait(10)),
-                (4, wait(6)),
-                (10, Due::Now(1)),
-                (25, Due::Now(2)),
-            ],
+            &[(0, Due::Now(0)), (0, wait(10)), (4, wait(6)), (10, Due::Now(1)), (25, Due::Now(2))],
         );
         check(
             Pace::Times(10.0),
-            &[
-                (0, Due::Now(0)),
-                (0, wait(1)),
-                (2, Due::Now(1)),
-                (2, Due::Now(2)),
-            ],
+            &[(0, Due::Now(0)), (0, wait(1)), (2, Due::Now(1)), (2, Due::Now(2))],
         );
-        check(
-            Pace::Times(0.5),
-            &[(0, Due::Now(0)), (0, wait(20)), (20, Due::Now(1))],
-        );
+        check(Pace::Times(0.5), &[(0, Due::Now(0)), (0, wait(20)), (20, Due::Now(1))]);
         check(Pace::Step, &[(0, Due::OnStep), (99, Due::OnStep)]);
     }
 

@@ -42,15 +42,10 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule of the inputs of a plan.
     pub fn new(plan: &ReplayPlan, pace: Pace) -> Schedule {
-        let start = plan
-            .inputs
-            .first()
-            .map_or(Duration::ZERO, |input| input.offset);
+        let start = plan.inputs.first().map_or(Duration::ZERO, |input| input.offset);
         let inputs = plan.inputs.iter();
         Schedule {
-            offsets: inputs
-                .map(|input| input.offset.saturating_sub(start))
-                .collect(),
+            offsets: inputs.map(|input| input.offset.saturating_sub(start)).collect(),
             pace,
             sent: 0,
             steps: 0,

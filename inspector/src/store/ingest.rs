@@ -35,33 +35,14 @@ impl Store {
         }
         match &event.what {
             What::FrameIn { call, frame } => {
-                let place = Place {
-                    direction: Direction::In,
-                    index: 0,
-                    emitted: false,
-                };
+                let place = Place { direction: Direction::In, index: 0, emitted: false };
                 self.add_row(event, *call, frame, &place);
             }
-            What::FrameOut {
-                call,
-                frame,
-                index,
-                emitted,
-            } => {
-                let place = Place {
-                    direction: Direction::Out,
-                    index: *index,
-                    emitted: *emitted,
-                };
+            What::FrameOut { call, frame, index, emitted } => {
+                let place = Place { direction: Direction::Out, index: *index, emitted: *emitted };
                 self.add_row(event, *call, frame, &place);
             }
-            What::CallEnded {
-                call,
-                outcome,
-                timing,
-                memory,
-                ..
-            } => {
+            What::CallEnded { call, outcome, timing, memory, .. } => {
                 let status = Status::Ended(Arc::new(outcome.clone()));
                 self.end_call(*call, status, *timing, *memory);
             }
@@ -230,10 +211,9 @@ fn value_cost(value: &Value) -> usize {
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
         Value::Array(items) => items.iter().map(value_cost).sum(),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(key, value)| value_cost(key) + value_cost(value))
-            .sum(),
+        Value::Map(entries) => {
+            entries.iter().map(|(key, value)| value_cost(key) + value_cost(value)).sum()
+        }
         Value::Tag(_, value) => value_cost(value),
         _ => 0,
     };
@@ -263,14 +243,7 @@ fn read_log(arguments: &Value) -> (LogLevel, String) {
 
 fn reload(event: &Event) -> Option<Reload> {
     let (cause, took, result) = match &event.what {
-        What::Reloaded {
-            cause,
-            version,
-            digest,
-            state_version,
-            took,
-            ..
-        } => {
+        What::Reloaded { cause, version, digest, state_version, took, .. } => {
             let reloaded = Reloaded {
                 version: version.clone(),
                 digest: digest.clone(),
@@ -278,16 +251,8 @@ fn reload(event: &Event) -> Option<Reload> {
             };
             (cause, took, Ok(reloaded))
         }
-        What::ReloadFailed {
-            cause,
-            stage,
-            message,
-            took,
-        } => {
-            let refused = RefusedReload {
-                stage: *stage,
-                message: message.clone(),
-            };
+        What::ReloadFailed { cause, stage, message, took } => {
+            let refused = RefusedReload { stage: *stage, message: message.clone() };
             (cause, took, Err(refused))
         }
         _ => return None,
@@ -307,21 +272,11 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
     match &event.what {
         What::Phase { from, to, cause } => {
             let bad = matches!(to, Phase::Faulted | Phase::Quarantined);
-            let kind = if bad {
-                NoticeKind::Failure
-            } else {
-                NoticeKind::Phase
-            };
+            let kind = if bad { NoticeKind::Failure } else { NoticeKind::Phase };
             let reason = if cause.is_empty() { "" } else { ": " };
             (kind, format!("{from} → {to}{reason}{cause}"))
         }
-        What::Loaded {
-            version,
-            binding,
-            took,
-            cached,
-            ..
-        } => {
+        What::Loaded { version, binding, took, cached, .. } => {
             let cached = if *cached { ", from the cache" } else { "" };
             let took = show_duration(*took);
             let message = format!("loaded version {version} ({binding}) in {took}{cached}");
@@ -331,25 +286,14 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
             let message = format!("could not be loaded, at stage {stage}: {message}");
             (NoticeKind::Failure, message)
         }
-        What::Reloaded {
-            cause,
-            from,
-            version,
-            took,
-            ..
-        } => {
+        What::Reloaded { cause, from, version, took, .. } => {
             let (now, took) = (event.generation, show_duration(*took));
             let message = format!(
                 "reloaded ({cause}): generation {from} → {now}, version {version}, in {took}"
             );
             (NoticeKind::Loaded, message)
         }
-        What::ReloadFailed {
-            cause,
-            stage,
-            message,
-            ..
-        } => {
+        What::ReloadFailed { cause, stage, message, .. } => {
             let now = event.generation;
             let message = format!(
                 "reload ({cause}) was refused at stage {stage}, generation {now} runs on: {message}"

@@ -83,9 +83,5 @@ pub fn load(
             }
         }
     }
-    Ok(Loaded {
-        store,
-        damage,
-        lost_events: reader.lost_events(),
-    })
+    Ok(Loaded { store, damage, lost_events: reader.lost_events() })
 }

@@ -45,10 +45,7 @@ pub struct StoreLimits {
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        StoreLimits {
-            bytes: 64 << 20,
-            list: 10_000,
-        }
+        StoreLimits { bytes: 64 << 20, list: 10_000 }
     }
 }
 
@@ -80,10 +77,7 @@ struct Counters {
 impl Store {
     /// An empty store.
     pub fn new(limits: StoreLimits) -> Store {
-        Store {
-            limits,
-            ..Store::default()
-        }
+        Store { limits, ..Store::default() }
     }
 
     /// Forgets everything but the limits; row ids and the version go on.
@@ -94,11 +88,7 @@ impl Store {
             next_sequence: self.counters.next_sequence,
             ..Counters::default()
         };
-        *self = Store {
-            limits: self.limits,
-            counters,
-            ..Store::default()
-        };
+        *self = Store { limits: self.limits, counters, ..Store::default() };
     }
 
     /// Changes whenever anything in the store does.

@@ -64,8 +64,7 @@ impl Status {
 
     /// True if the call ended with anything but `completed`.
     pub fn is_error(&self) -> bool {
-        self.outcome()
-            .is_some_and(|outcome| !outcome.is_completed())
+        self.outcome().is_some_and(|outcome| !outcome.is_completed())
     }
 }
 

@@ -25,10 +25,7 @@ fn frame_in(sequence: u64, call: u64, size: usize) -> Event {
 }
 
 fn ended(sequence: u64, call: u64, outcome: Outcome) -> Event {
-    let timing = Timing {
-        guest: Duration::from_millis(3),
-        ..Timing::default()
-    };
+    let timing = Timing { guest: Duration::from_millis(3), ..Timing::default() };
     let what = What::CallEnded {
         call: CallId(call),
         outcome,
@@ -73,10 +70,7 @@ fn rows_show_how_their_call_ended() {
         assert_eq!(row.latency, Some(Duration::from_millis(3)));
         assert_eq!(row.size(), 22);
         let call = store.call(CallId(1)).expect("it came");
-        assert_eq!(
-            (call.rows.as_slice(), call.memory),
-            (&[RowId(0)][..], Some(7))
-        );
+        assert_eq!((call.rows.as_slice(), call.memory), (&[RowId(0)][..], Some(7)));
         assert_eq!(store.missing(), 2);
     }
     check(Outcome::Completed, "completed", false);
@@ -103,10 +97,7 @@ fn logs_and_denials_are_listed() {
     store.ingest(&host_call(1, 1, "log", Ok(Value::Null)));
     store.ingest(&host_call(2, 1, "kv-get", Err(ServiceError::Denied)));
     let line = store.log_of(CallId(1)).next().expect("it was logged");
-    assert_eq!(
-        (line.level, line.message.as_str()),
-        (LogLevel::Warn, "careful")
-    );
+    assert_eq!((line.level, line.message.as_str()), (LogLevel::Warn, "careful"));
     assert_eq!(store.denials()[0].service, "kv-get");
     assert!(store.row(0).expect("it came").denied);
     assert_eq!(store.call(CallId(1)).expect("it came").host_calls.len(), 2);
@@ -114,10 +105,7 @@ fn logs_and_denials_are_listed() {
 
 #[test]
 fn eviction_is_bounded_and_counted() {
-    let limits = StoreLimits {
-        bytes: 100_000,
-        list: 3,
-    };
+    let limits = StoreLimits { bytes: 100_000, list: 3 };
     let mut store = Store::new(limits);
     for call in 0..1000 {
         store.ingest(&frame_in(3 * call, call, 1000));
@@ -148,28 +136,15 @@ fn eviction_is_bounded_and_counted() {
 fn notices_read_well() {
     fn check(at: usize, kind: NoticeKind, expected: &str) {
         let mut store = Store::default();
-        sample::events()
-            .iter()
-            .for_each(|event| store.ingest(event));
+        sample::events().iter().for_each(|event| store.ingest(event));
         assert_eq!(
-            (
-                store.notices()[at].kind,
-                store.notices()[at].message.as_str()
-            ),
+            (store.notices()[at].kind, store.notices()[at].message.as_str()),
             (kind, expected)
         );
     }
     check(0, NoticeKind::Phase, "found → loaded: asked for");
-    check(
-        1,
-        NoticeKind::Loaded,
-        "loaded version 1.3.0 (frame ABI) in 2 ms, from the cache",
-    );
-    check(
-        2,
-        NoticeKind::Failure,
-        "could not be loaded, at stage parse manifest: no",
-    );
+    check(1, NoticeKind::Loaded, "loaded version 1.3.0 (frame ABI) in 2 ms, from the cache");
+    check(2, NoticeKind::Failure, "could not be loaded, at stage parse manifest: no");
     check(
         3,
         NoticeKind::Loaded,
@@ -199,10 +174,7 @@ fn traces_fill_a_store() {
     let loaded =
         load(&path, StoreLimits::default(), &mut progress, &cancel).expect("it is a trace");
     assert_eq!(loaded.store.len(), 3);
-    assert_eq!(
-        loaded.store.reloads("echo").count() + loaded.store.reloads("redact").count(),
-        2
-    );
+    assert_eq!(loaded.store.reloads("echo").count() + loaded.store.reloads("redact").count(), 2);
     assert!(seen.0 > 0 && seen.0 <= seen.1, "{seen:?}");
     cancel.store(true, std::sync::atomic::Ordering::Relaxed);
     let cancelled = load(&path, StoreLimits::default(), &mut |_, _| {}, &cancel);

@@ -102,18 +102,11 @@ pub enum TraceError {
 impl TraceError {
     pub(super) fn io(action: &'static str, source: io::Error, path: &Path) -> TraceError {
         let path = path.to_owned();
-        TraceError::Io {
-            action,
-            source,
-            path,
-        }
+        TraceError::Io { action, source, path }
     }
 
     /// True if part of the trace was lost but the iteration goes on, or ended where the file does.
     pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            TraceError::Damaged { .. } | TraceError::CutShort { .. }
-        )
+        matches!(self, TraceError::Damaged { .. } | TraceError::CutShort { .. })
     }
 }

@@ -127,11 +127,7 @@ impl<R: Read + Seek> Records<R> {
         self.offset += PREFIX + length;
         self.summary |= opcode == opcode::DATA_END;
         self.footer = opcode == opcode::FOOTER;
-        Ok(Next::Record {
-            offset,
-            opcode,
-            data,
-        })
+        Ok(Next::Record { offset, opcode, data })
     }
 
     /// True if a record is what it says. One that is not has a damaged length, most likely, and
@@ -154,9 +150,7 @@ impl<R: Read + Seek> Records<R> {
 
     fn end_mark(&mut self) -> io::Result<Next> {
         let mut found = Vec::new();
-        (&mut self.source)
-            .take(MAGIC.len() as u64 + 1)
-            .read_to_end(&mut found)?;
+        (&mut self.source).take(MAGIC.len() as u64 + 1).read_to_end(&mut found)?;
         if found == MAGIC {
             self.ended = true;
             self.complete = true;
@@ -172,10 +166,7 @@ impl<R: Read + Seek> Records<R> {
         self.ended = true;
         let offset = self.offset;
         self.offset = self.size;
-        Ok(Next::CutShort {
-            offset,
-            lost: self.size.saturating_sub(offset),
-        })
+        Ok(Next::CutShort { offset, lost: self.size.saturating_sub(offset) })
     }
 
     /// Looks for the next chunk after `offset`.
@@ -184,20 +175,12 @@ impl<R: Read + Seek> Records<R> {
             Some(found) => {
                 self.source.seek(SeekFrom::Start(found))?;
                 self.offset = found;
-                Ok(Next::Damaged {
-                    offset,
-                    lost: found - offset,
-                    reason,
-                })
+                Ok(Next::Damaged { offset, lost: found - offset, reason })
             }
             None if self.ends_with_mark()? => {
                 self.ended = true;
                 self.offset = self.size;
-                Ok(Next::Damaged {
-                    offset,
-                    lost: self.size - offset,
-                    reason,
-                })
+                Ok(Next::Damaged { offset, lost: self.size - offset, reason })
             }
             None => {
                 self.offset = offset;
@@ -223,9 +206,7 @@ impl<R: Read + Seek> Records<R> {
         while start < self.size {
             self.source.seek(SeekFrom::Start(start))?;
             let mut block = Vec::new();
-            (&mut self.source)
-                .take(BLOCK + NEEDED as u64)
-                .read_to_end(&mut block)?;
+            (&mut self.source).take(BLOCK + NEEDED as u64).read_to_end(&mut block)?;
             for at in 0..block.len().min(BLOCK as usize) {
                 let offset = start + at as u64;
                 if block[at] == opcode::CHUNK && self.starts_chunk(offset, &block[at + 1..]) {

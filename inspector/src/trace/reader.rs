@@ -51,10 +51,7 @@ impl TraceReader {
         let mut file = File::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut start = Vec::new();
-        (&mut file)
-            .take(mcap::MAGIC.len() as u64)
-            .read_to_end(&mut start)
-            .map_err(failed)?;
+        (&mut file).take(mcap::MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
         if start != mcap::MAGIC {
             return Err(not_a_trace(&start, path));
         }
@@ -111,26 +108,15 @@ impl TraceReader {
 
     /// Reads one record and queues what it holds.
     fn advance(&mut self) -> Result<(), TraceError> {
-        let next = self
-            .records
-            .next()
-            .map_err(|source| TraceError::io("read", source, &self.path))?;
+        let next =
+            self.records.next().map_err(|source| TraceError::io("read", source, &self.path))?;
         match next {
-            Next::Record {
-                offset,
-                opcode,
-                data,
-            } => return self.record(offset, opcode, &data),
-            Next::Damaged {
-                offset,
-                lost,
-                reason,
-            } => self.damaged(offset, lost, reason),
+            Next::Record { offset, opcode, data } => return self.record(offset, opcode, &data),
+            Next::Damaged { offset, lost, reason } => self.damaged(offset, lost, reason),
             Next::CutShort { offset, lost } => {
                 self.ended = true;
                 let path = self.path.clone();
-                self.ready
-                    .push_back(Err(TraceError::CutShort { offset, lost, path }));
+                self.ready.push_back(Err(TraceError::CutShort { offset, lost, path }));
             }
             Next::End => self.ended = true,
         }
@@ -170,12 +156,7 @@ impl TraceReader {
 
     fn damaged(&mut self, offset: u64, lost: u64, reason: String) {
         let path = self.path.clone();
-        self.ready.push_back(Err(TraceError::Damaged {
-            offset,
-            lost,
-            reason,
-            path,
-        }));
+        self.ready.push_back(Err(TraceError::Damaged { offset, lost, reason, path }));
     }
 
     fn metadata(&mut self, data: &[u8]) -> Result<bool, TraceError> {
@@ -284,20 +265,13 @@ impl TraceReader {
         };
         let event = envelope.join(id, part)?;
         match &event.what {
-            What::Loaded {
-                version,
-                digest,
-                binding,
-                ..
-            } => {
+            What::Loaded { version, digest, binding, .. } => {
                 let plugin = self.plugin(&event.plugin);
                 plugin.version.clone_from(version);
                 plugin.digest.clone_from(digest);
                 plugin.binding = Some(*binding);
             }
-            What::Reloaded {
-                version, digest, ..
-            } => {
+            What::Reloaded { version, digest, .. } => {
                 let plugin = self.plugin(&event.plugin);
                 plugin.version.clone_from(version);
                 plugin.digest.clone_from(digest);
@@ -380,9 +354,5 @@ fn not_a_trace(start: &[u8], path: PathBuf) -> TraceError {
         _ if mcap::MAGIC.starts_with(start) => ("cut off at once", "record it again"),
         _ => ("an unknown format", "give a .mcap file"),
     };
-    TraceError::NotATrace {
-        found: found.to_owned(),
-        remedy,
-        path,
-    }
+    TraceError::NotATrace { found: found.to_owned(), remedy, path }
 }

@@ -100,12 +100,8 @@ impl Recorder {
             ..RecorderStatus::default()
         };
         let (queue, messages) = sync_channel(options.queue.max(1));
-        let recording = Recording {
-            writer: Some(writer),
-            shared: shared.clone(),
-            reported: 0,
-            lost: 0,
-        };
+        let recording =
+            Recording { writer: Some(writer), shared: shared.clone(), reported: 0, lost: 0 };
         let thread = std::thread::Builder::new()
             .name("trace-recorder".to_owned())
             .spawn(move || recording.run(&messages))
@@ -230,9 +226,7 @@ impl Recording {
     }
 
     fn event(&mut self, event: &Event) {
-        self.shared
-            .waiting_bytes
-            .fetch_sub(weight(event), Ordering::Relaxed);
+        self.shared.waiting_bytes.fetch_sub(weight(event), Ordering::Relaxed);
         self.report_gap();
         if self.writer.is_none() {
             self.lost += 1;

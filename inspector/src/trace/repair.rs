@@ -110,16 +110,9 @@ fn read_all(
                 sequences = Some((first.min(event.sequence), last.max(event.sequence)));
                 each(&reader, &event)?;
             }
-            Err(TraceError::Damaged {
-                offset,
-                lost,
-                reason,
-                ..
-            }) => problems.push(Problem {
-                offset,
-                bytes: lost,
-                reason,
-            }),
+            Err(TraceError::Damaged { offset, lost, reason, .. }) => {
+                problems.push(Problem { offset, bytes: lost, reason })
+            }
             Err(TraceError::CutShort { offset, lost, .. }) => {
                 if lost > 0 {
                     problems.push(Problem {
@@ -141,9 +134,5 @@ fn read_all(
     info.lost_events = reader.lost_events();
     info.complete = reader.is_complete();
     info.damaged_bytes = problems.iter().map(|problem| problem.bytes).sum();
-    Ok(CheckReport {
-        missing_events: spanned.saturating_sub(info.events),
-        info,
-        problems,
-    })
+    Ok(CheckReport { missing_events: spanned.saturating_sub(info.events), info, problems })
 }

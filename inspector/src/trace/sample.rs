@@ -11,9 +11,8 @@ use glovebox_events::{
 
 fn frames() -> [Frame; 3] {
     let exact = Header::build().text("id", "a").integer("n", -7).finish();
-    let bytes = Header::build()
-        .value("raw", Value::Tag(4, Box::new(Value::Bytes(vec![1]))))
-        .finish();
+    let bytes =
+        Header::build().value("raw", Value::Tag(4, Box::new(Value::Bytes(vec![1])))).finish();
     [
         Frame::new(Kind::DATA, exact, &b"hello"[..]),
         Frame::new(Kind(0x61), bytes, vec![0xFF, 0x00]),
@@ -53,11 +52,7 @@ pub(crate) fn events() -> Vec<Event> {
     let [first, second, third] = frames();
     let (one, two) = (CallId(1), CallId(2));
     let all = [
-        What::Phase {
-            from: Phase::Found,
-            to: Phase::Loaded,
-            cause: "asked for".into(),
-        },
+        What::Phase { from: Phase::Found, to: Phase::Loaded, cause: "asked for".into() },
         What::Loaded {
             version: "1.3.0".into(),
             tier: Tier::Wasm,
@@ -66,55 +61,17 @@ pub(crate) fn events() -> Vec<Event> {
             took: Duration::from_millis(2),
             cached: true,
         },
-        What::FrameIn {
-            call: one,
-            frame: first,
-        },
-        What::HostCall {
-            call: Some(one),
-            host_call: host_call(Ok(Value::Null)),
-        },
-        What::HostCall {
-            call: None,
-            host_call: host_call(Err(ServiceError::Denied)),
-        },
-        What::FrameOut {
-            call: one,
-            index: 3,
-            emitted: true,
-            frame: second,
-        },
+        What::FrameIn { call: one, frame: first },
+        What::HostCall { call: Some(one), host_call: host_call(Ok(Value::Null)) },
+        What::HostCall { call: None, host_call: host_call(Err(ServiceError::Denied)) },
+        What::FrameOut { call: one, index: 3, emitted: true, frame: second },
         ended(one, Outcome::Completed),
-        What::FrameIn {
-            call: two,
-            frame: third,
-        },
-        ended(
-            two,
-            Outcome::LimitExceeded {
-                limit: LimitKind::Memory,
-                asked: 2,
-                allowed: 1,
-            },
-        ),
-        ended(
-            two,
-            Outcome::TimedOut {
-                deadline: Duration::from_millis(20),
-            },
-        ),
-        ended(
-            two,
-            Outcome::Failed {
-                code: 2,
-                message: "bad".into(),
-            },
-        ),
+        What::FrameIn { call: two, frame: third },
+        ended(two, Outcome::LimitExceeded { limit: LimitKind::Memory, asked: 2, allowed: 1 }),
+        ended(two, Outcome::TimedOut { deadline: Duration::from_millis(20) }),
+        ended(two, Outcome::Failed { code: 2, message: "bad".into() }),
         ended(two, Outcome::Cancelled),
-        What::LoadFailed {
-            stage: LoadStage::ParseManifest,
-            message: "no".into(),
-        },
+        What::LoadFailed { stage: LoadStage::ParseManifest, message: "no".into() },
         What::Reloaded {
             cause: ReloadCause::FileChanged,
             from: 1,
@@ -129,9 +86,7 @@ pub(crate) fn events() -> Vec<Event> {
             message: "no".into(),
             took: Duration::ZERO,
         },
-        What::PolicyChanged {
-            summary: "kv granted".into(),
-        },
+        What::PolicyChanged { summary: "kv granted".into() },
         What::Unloaded,
     ];
     let numbered = all.into_iter().enumerate();
@@ -139,11 +94,7 @@ pub(crate) fn events() -> Vec<Event> {
         .map(|(sequence, what)| Event {
             sequence: sequence as u64,
             at: 1_700_000_000_000_000_000 + sequence as u64,
-            plugin: if sequence % 3 == 0 {
-                "redact".into()
-            } else {
-                "echo".into()
-            },
+            plugin: if sequence % 3 == 0 { "redact".into() } else { "echo".into() },
             instance: 4,
             generation: 2,
             what,

@@ -105,12 +105,7 @@ struct Open {
 
 impl<'a> Calls<'a> {
     fn new(filter: &'a Filter) -> Calls<'a> {
-        Calls {
-            filter,
-            open: HashMap::new(),
-            wanted: HashSet::new(),
-            seen: 0,
-        }
+        Calls { filter, open: HashMap::new(), wanted: HashSet::new(), seen: 0 }
     }
 
     fn look_at(&mut self, event: &Event) {
@@ -123,18 +118,12 @@ impl<'a> Calls<'a> {
                 let frame = (event.clone(), Direction::Out);
                 self.open.entry(*call).or_default().frames.push(frame);
             }
-            What::HostCall {
-                call: Some(call),
-                host_call,
-            } if host_call.result == Err(ServiceError::Denied) => {
+            What::HostCall { call: Some(call), host_call }
+                if host_call.result == Err(ServiceError::Denied) =>
+            {
                 self.open.entry(*call).or_default().denied = true;
             }
-            What::CallEnded {
-                call,
-                outcome,
-                timing,
-                ..
-            } => {
+            What::CallEnded { call, outcome, timing, .. } => {
                 if let Some(open) = self.open.remove(call) {
                     self.decide(*call, &open, Some(outcome), Some(timing.latency()));
                 }

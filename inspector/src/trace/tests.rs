@@ -19,17 +19,10 @@ fn input(sequence: u64, payload: impl Into<bytes::Bytes>) -> Event {
     Event {
         sequence,
         at: 1000 + sequence,
-        plugin: if sequence.is_multiple_of(2) {
-            "echo".into()
-        } else {
-            "stats".into()
-        },
+        plugin: if sequence.is_multiple_of(2) { "echo".into() } else { "stats".into() },
         instance: 0,
         generation: 1,
-        what: What::FrameIn {
-            call: CallId(sequence + 1),
-            frame: Frame::data(payload),
-        },
+        what: What::FrameIn { call: CallId(sequence + 1), frame: Frame::data(payload) },
     }
 }
 
@@ -38,10 +31,7 @@ fn write_chunks(path: &Path, chunks: u64) -> Vec<Event> {
     let mut writer = TraceWriter::create(path, "0.1.0").expect("the folder is empty");
     let mut events = Vec::new();
     for chunk in 0..chunks {
-        for event in [
-            input(2 * chunk, &b"hello"[..]),
-            input(2 * chunk + 1, vec![7; 40]),
-        ] {
+        for event in [input(2 * chunk, &b"hello"[..]), input(2 * chunk + 1, vec![7; 40])] {
             writer.write(&event).expect("there is space");
             events.push(event);
         }
@@ -119,23 +109,15 @@ fn chunks_are_bounded_and_hold_large_frames() {
     let path = folder.path().join("a.mcap");
     let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
     let sizes = [100_000, 100_000, 100_000, 3_000_000, 10];
-    let events: Vec<Event> = (0..)
-        .zip(sizes)
-        .map(|(n, size)| input(n, vec![9; size]))
-        .collect();
+    let events: Vec<Event> = (0..).zip(sizes).map(|(n, size)| input(n, vec![9; size])).collect();
     for event in &events {
         writer.write(event).expect("there is space");
     }
     writer.finish().expect("there is space");
     assert_eq!(read(&path).expect("it is a trace").0, events);
     let bytes = std::fs::read(&path).expect("it was written");
-    let summary = mcap::Summary::read(&bytes)
-        .expect("it is MCAP")
-        .expect("it is finished");
-    let chunks = summary
-        .chunk_indexes
-        .iter()
-        .map(|chunk| chunk.uncompressed_size);
+    let summary = mcap::Summary::read(&bytes).expect("it is MCAP").expect("it is finished");
+    let chunks = summary.chunk_indexes.iter().map(|chunk| chunk.uncompressed_size);
     let large = chunks.filter(|size| *size > 256 << 10).count();
     // The first chunk announces the events, so that a file is readable from the start on.
     assert_eq!((summary.chunk_indexes.len(), large), (5, 1));
@@ -154,14 +136,8 @@ fn a_cut_loses_the_end_only() {
         match read(&cut) {
             Ok((found, damage)) => {
                 assert_eq!(found, events[..found.len()], "cut at {end}");
-                assert!(
-                    found.len() >= most,
-                    "cut at {end} reads less than a shorter cut"
-                );
-                assert!(
-                    matches!(damage.last(), Some(TraceError::CutShort { .. })),
-                    "cut at {end}"
-                );
+                assert!(found.len() >= most, "cut at {end} reads less than a shorter cut");
+                assert!(matches!(damage.last(), Some(TraceError::CutShort { .. })), "cut at {end}");
                 most = found.len();
             }
             Err(error) => assert!(end < mcap::MAGIC.len(), "cut at {end}: {error}"),
@@ -176,11 +152,8 @@ fn a_flipped_bit_loses_one_chunk_at_most() {
     let path = folder.path().join("a.mcap");
     let events = write_chunks(&path, 4);
     let bytes = std::fs::read(&path).expect("it was written");
-    let first_chunk = bytes
-        .windows(3)
-        .position(|window| window == b"lz4")
-        .expect("chunks are compressed")
-        - 41;
+    let first_chunk =
+        bytes.windows(3).position(|window| window == b"lz4").expect("chunks are compressed") - 41;
     let flipped = folder.path().join("flipped.mcap");
     let mut located = 0;
     // Every byte, and in turn every bit of it.
@@ -191,10 +164,7 @@ fn a_flipped_bit_loses_one_chunk_at_most() {
         match read(&flipped) {
             Ok((found, damage)) => {
                 assert!(is_subsequence(&found, &events), "bit {position}");
-                assert!(
-                    found.len() >= events.len() - 2,
-                    "bit {position} loses {found:?}"
-                );
+                assert!(found.len() >= events.len() - 2, "bit {position} loses {found:?}");
                 if found.len() < events.len() {
                     assert!(!damage.is_empty(), "bit {position} loses events silently");
                     located += 1;
@@ -224,27 +194,16 @@ fn other_files_are_explained() {
         let path = folder.path().join("a.mcap");
         std::fs::write(&path, bytes).expect("there is space");
         let error = read(&path).expect_err("it is no trace").to_string();
-        assert!(
-            error.contains(expected),
-            "{error:?} does not say {expected:?}"
-        );
-        assert!(
-            error.ends_with("a.mcap"),
-            "{error:?} does not end with the path"
-        );
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+        assert!(error.ends_with("a.mcap"), "{error:?} does not end with the path");
     }
     check(b"", "an empty file");
-    check(
-        &[0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0],
-        "use `glovebox trace import`",
-    );
+    check(&[0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0], "use `glovebox trace import`");
     check(b"{\"payload\"", "NDJSON");
     check(b"hello, world", "an unknown format");
     let foreign = |profile: &str, metadata: [(&str, &str); 1]| {
         let options = mcap::WriteOptions::new().profile(profile);
-        let mut writer = options
-            .create(io::Cursor::new(Vec::new()))
-            .expect("memory takes all");
+        let mut writer = options.create(io::Cursor::new(Vec::new())).expect("memory takes all");
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let metadata = mcap::records::Metadata {
             name: "glovebox".to_owned(),
@@ -255,10 +214,7 @@ fn other_files_are_explained() {
         writer.into_inner().into_inner()
     };
     check(&foreign("ros2", [("format", "1")]), "profile `ros2`");
-    check(
-        &foreign("glovebox", [("format", "7")]),
-        "format 7, this version reads up to 1",
-    );
+    check(&foreign("glovebox", [("format", "7")]), "format 7, this version reads up to 1");
 }
 
 #[test]
@@ -267,16 +223,10 @@ fn nothing_is_overwritten() {
     let path = folder.path().join("a.mcap");
     let writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
     let second = TraceWriter::create(&path, "0.1.0");
-    assert!(
-        matches!(second, Err(TraceError::Exists { .. })),
-        "{second:?}"
-    );
+    assert!(matches!(second, Err(TraceError::Exists { .. })), "{second:?}");
     std::fs::write(&path, "precious").expect("there is space");
     let finished = writer.finish();
-    assert!(
-        matches!(finished, Err(TraceError::Exists { .. })),
-        "{finished:?}"
-    );
+    assert!(matches!(finished, Err(TraceError::Exists { .. })), "{finished:?}");
     assert_eq!(std::fs::read(&path).expect("it is there"), b"precious");
     let missing = TraceWriter::create(folder.path().join("no/folder.mcap"), "0.1.0");
     assert!(matches!(missing, Err(TraceError::Io { .. })), "{missing:?}");
@@ -335,11 +285,7 @@ fn what_was_flushed_survives_a_full_disk() {
     let events: Vec<Event> = (0..6).map(|n| input(n, vec![n as u8; 200])).collect();
     let mut fail_at = 0;
     loop {
-        let disk = FailingDisk {
-            bytes: Arc::default(),
-            writes: Arc::default(),
-            fail_at,
-        };
+        let disk = FailingDisk { bytes: Arc::default(), writes: Arc::default(), fail_at };
         let mut flushed = 0;
         let mut write = || -> Result<(), writer::EncodeError> {
             let mut encoder = Encoder::new(disk.clone(), "0.1.0")?;
@@ -355,10 +301,7 @@ fn what_was_flushed_survives_a_full_disk() {
         std::fs::write(&path, &*disk.bytes.lock()).expect("there is space");
         if flushed > 0 {
             let (found, _) = read(&path).expect("it is a trace");
-            assert!(
-                found.len() >= flushed,
-                "write {fail_at} lost what was flushed"
-            );
+            assert!(found.len() >= flushed, "write {fail_at} lost what was flushed");
             assert_eq!(found, events[..found.len()]);
         }
         if result.is_ok() {
@@ -374,11 +317,7 @@ fn recorders_lose_nothing_uncounted() {
     fn check(queue: usize, queue_bytes: usize) {
         let folder = folder();
         let path = folder.path().join("a.mcap");
-        let options = RecorderOptions {
-            queue,
-            queue_bytes,
-            ..RecorderOptions::default()
-        };
+        let options = RecorderOptions { queue, queue_bytes, ..RecorderOptions::default() };
         let recorder = Recorder::start(&path, &options).expect("the folder is empty");
         let sent: Vec<Event> = (0..2000).map(|n| input(n, vec![1; 100])).collect();
         for event in &sent {
@@ -389,14 +328,8 @@ fn recorders_lose_nothing_uncounted() {
         assert_eq!(status.path, path);
         assert_eq!(status.events + status.dropped, 2000);
         let info = info(&path).expect("it is a trace");
-        assert_eq!(
-            (info.events, info.lost_events),
-            (status.events, status.dropped)
-        );
-        assert!(is_subsequence(
-            &read(&path).expect("it is a trace").0,
-            &sent
-        ));
+        assert_eq!((info.events, info.lost_events), (status.events, status.dropped));
+        assert!(is_subsequence(&read(&path).expect("it is a trace").0, &sent));
         assert_eq!(recorder.finish().expect("finishing twice is fine"), status);
         recorder.record(&sent[0]);
         assert_eq!(recorder.status().dropped, status.dropped + 1);
@@ -419,11 +352,7 @@ fn selections_hold_whole_calls() {
         let out = folder.path().join("out.mcap");
         let filter = filter.parse().expect(filter);
         let report = select(&path, &filter, &out).expect("it is a trace");
-        assert_eq!(
-            (report.calls, report.skipped),
-            (calls, 2 - calls),
-            "{filter:?}"
-        );
+        assert_eq!((report.calls, report.skipped), (calls, 2 - calls), "{filter:?}");
         assert_eq!(report.events, events, "{filter:?}");
         let (found, damage) = read(&out).expect("it was written");
         assert_eq!((found.len() as u64, damage.len()), (events, 0));

@@ -124,80 +124,33 @@ impl Body {
         }
         match what.clone() {
             What::FrameIn { call, .. } => Body::FrameIn { call },
-            What::FrameOut {
-                call,
-                index,
-                emitted,
-                ..
-            } => Body::FrameOut {
-                call,
-                index,
-                emitted,
-            },
-            What::CallEnded {
-                call,
-                outcome,
-                timing,
-                bytes_in,
-                bytes_out,
-                frames_out,
-                memory,
-            } => Body::CallEnded {
-                call,
-                outcome,
-                queue: nanos(timing.queue),
-                guest: nanos(timing.guest),
-                host: nanos(timing.host),
-                boundary: nanos(timing.boundary),
-                bytes_in,
-                bytes_out,
-                frames_out,
-                memory,
-            },
+            What::FrameOut { call, index, emitted, .. } => Body::FrameOut { call, index, emitted },
+            What::CallEnded { call, outcome, timing, bytes_in, bytes_out, frames_out, memory } => {
+                Body::CallEnded {
+                    call,
+                    outcome,
+                    queue: nanos(timing.queue),
+                    guest: nanos(timing.guest),
+                    host: nanos(timing.host),
+                    boundary: nanos(timing.boundary),
+                    bytes_in,
+                    bytes_out,
+                    frames_out,
+                    memory,
+                }
+            }
             What::HostCall { call, .. } => Body::HostCall { call },
             What::Phase { from, to, cause } => Body::Phase { from, to, cause },
-            What::Loaded {
-                version,
-                tier,
-                binding,
-                digest,
-                took,
-                cached,
-            } => Body::Loaded {
-                version,
-                tier,
-                binding,
-                digest,
-                took: nanos(took),
-                cached,
-            },
+            What::Loaded { version, tier, binding, digest, took, cached } => {
+                Body::Loaded { version, tier, binding, digest, took: nanos(took), cached }
+            }
             What::LoadFailed { stage, message } => Body::LoadFailed { stage, message },
-            What::Reloaded {
-                cause,
-                from,
-                version,
-                digest,
-                state_version,
-                took,
-            } => Body::Reloaded {
-                cause,
-                from,
-                version,
-                digest,
-                state_version,
-                took: nanos(took),
-            },
-            What::ReloadFailed {
-                cause,
-                stage,
-                message,
-                took,
-            } => Body::ReloadFailed {
-                cause,
-                stage,
-                message,
-                took: nanos(took),
-            },
+            What::Reloaded { cause, from, version, digest, state_version, took } => {
+                Body::Reloaded { cause, from, version, digest, state_version, took: nanos(took) }
+            }
+            What::ReloadFailed { cause, stage, message, took } => {
+                Body::ReloadFailed { cause, stage, message, took: nanos(took) }
+            }
             What::PolicyChanged { summary } => Body::PolicyChanged { summary },
             What::Unloaded => Body::Unloaded,
         }
@@ -207,19 +160,9 @@ impl Body {
     pub(crate) fn join(self, part: Part) -> Result<What, String> {
         Ok(match (self, part) {
             (Body::FrameIn { call }, Part::Frame(frame)) => What::FrameIn { call, frame },
-            (
-                Body::FrameOut {
-                    call,
-                    index,
-                    emitted,
-                },
-                Part::Frame(frame),
-            ) => What::FrameOut {
-                call,
-                index,
-                emitted,
-                frame,
-            },
+            (Body::FrameOut { call, index, emitted }, Part::Frame(frame)) => {
+                What::FrameOut { call, index, emitted, frame }
+            }
             (Body::HostCall { call }, Part::HostCall(host_call)) => {
                 What::HostCall { call, host_call }
             }
@@ -260,14 +203,7 @@ impl Body {
                 memory,
             },
             Body::Phase { from, to, cause } => What::Phase { from, to, cause },
-            Body::Loaded {
-                version,
-                tier,
-                binding,
-                digest,
-                took,
-                cached,
-            } => What::Loaded {
+            Body::Loaded { version, tier, binding, digest, took, cached } => What::Loaded {
                 version,
                 tier,
                 binding,
@@ -276,32 +212,19 @@ impl Body {
                 cached,
             },
             Body::LoadFailed { stage, message } => What::LoadFailed { stage, message },
-            Body::Reloaded {
-                cause,
-                from,
-                version,
-                digest,
-                state_version,
-                took,
-            } => What::Reloaded {
-                cause,
-                from,
-                version,
-                digest,
-                state_version,
-                took: Duration::from_nanos(took),
-            },
-            Body::ReloadFailed {
-                cause,
-                stage,
-                message,
-                took,
-            } => What::ReloadFailed {
-                cause,
-                stage,
-                message,
-                took: Duration::from_nanos(took),
-            },
+            Body::Reloaded { cause, from, version, digest, state_version, took } => {
+                What::Reloaded {
+                    cause,
+                    from,
+                    version,
+                    digest,
+                    state_version,
+                    took: Duration::from_nanos(took),
+                }
+            }
+            Body::ReloadFailed { cause, stage, message, took } => {
+                What::ReloadFailed { cause, stage, message, took: Duration::from_nanos(took) }
+            }
             Body::PolicyChanged { summary } => What::PolicyChanged { summary },
             Body::Unloaded => What::Unloaded,
         })
@@ -319,9 +242,9 @@ pub(crate) enum Part {
 impl Part {
     pub(crate) fn decode(follows: Follows, bytes: &Bytes) -> Result<Part, String> {
         match follows {
-            Follows::Frame => Frame::decode(bytes)
-                .map(Part::Frame)
-                .map_err(|error| error.to_string()),
+            Follows::Frame => {
+                Frame::decode(bytes).map(Part::Frame).map_err(|error| error.to_string())
+            }
             Follows::HostCall => decode_host_call(bytes).map(Part::HostCall),
             Follows::Nothing => Ok(Part::Nothing),
         }

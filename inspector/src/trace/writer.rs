@@ -58,23 +58,14 @@ impl TraceWriter {
             return Err(TraceError::Exists { path });
         }
         let file = File::create_new(&partial).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => TraceError::Exists {
-                path: partial.clone(),
-            },
+            io::ErrorKind::AlreadyExists => TraceError::Exists { path: partial.clone() },
             _ => TraceError::io("create", source, &partial),
         })?;
-        let handle = file
-            .try_clone()
-            .map_err(|source| TraceError::io("create", source, &partial))?;
+        let handle =
+            file.try_clone().map_err(|source| TraceError::io("create", source, &partial))?;
         let encoder =
             Encoder::new(BufWriter::new(file), app_version).map_err(|error| error.at(&partial))?;
-        let mut writer = TraceWriter {
-            path,
-            partial,
-            file: handle,
-            encoder,
-            bytes: 0,
-        };
+        let mut writer = TraceWriter { path, partial, file: handle, encoder, bytes: 0 };
         writer.flush()?;
         Ok(writer)
     }
@@ -85,9 +76,7 @@ impl TraceWriter {
     ///
     /// If the event cannot be written; nothing can be written after that.
     pub fn write(&mut self, event: &Event) -> Result<(), TraceError> {
-        self.encoder
-            .write(event)
-            .map_err(|error| error.at(&self.partial))
+        self.encoder.write(event).map_err(|error| error.at(&self.partial))
     }
 
     /// Says that `lost` events were not recorded.
@@ -96,9 +85,7 @@ impl TraceWriter {
     ///
     /// As [`write`](Self::write).
     pub fn write_gap(&mut self, lost: u64) -> Result<(), TraceError> {
-        self.encoder
-            .write_gap(lost)
-            .map_err(|error| error.at(&self.partial))
+        self.encoder.write_gap(lost).map_err(|error| error.at(&self.partial))
     }
 
     /// Says which plugin events of this id are about.
@@ -107,9 +94,7 @@ impl TraceWriter {
     ///
     /// As [`write`](Self::write).
     pub fn describe_plugin(&mut self, plugin: &PluginRecord) -> Result<(), TraceError> {
-        self.encoder
-            .describe_plugin(plugin)
-            .map_err(|error| error.at(&self.partial))
+        self.encoder.describe_plugin(plugin).map_err(|error| error.at(&self.partial))
     }
 
     /// Hands everything to the operating system, so that it survives the death of this process.
@@ -118,13 +103,10 @@ impl TraceWriter {
     ///
     /// As [`write`](Self::write).
     pub fn flush(&mut self) -> Result<(), TraceError> {
-        self.encoder
-            .flush()
-            .map_err(|error| error.at(&self.partial))?;
+        self.encoder.flush().map_err(|error| error.at(&self.partial))?;
         let metadata = self.file.metadata();
-        self.bytes = metadata
-            .map_err(|source| TraceError::io("measure", source, &self.partial))?
-            .len();
+        self.bytes =
+            metadata.map_err(|source| TraceError::io("measure", source, &self.partial))?.len();
         Ok(())
     }
 
@@ -135,9 +117,7 @@ impl TraceWriter {
     /// As [`write`](Self::write).
     pub fn sync(&mut self) -> Result<(), TraceError> {
         self.flush()?;
-        self.file
-            .sync_data()
-            .map_err(|source| TraceError::io("write", source, &self.partial))
+        self.file.sync_data().map_err(|source| TraceError::io("write", source, &self.partial))
     }
 
     /// Bytes in the file at the last flush.
@@ -166,12 +146,8 @@ impl TraceWriter {
     ///
     /// As [`write`](Self::write); the `.partial` stays and can be read.
     pub fn finish(mut self) -> Result<PathBuf, TraceError> {
-        self.encoder
-            .finish()
-            .map_err(|error| error.at(&self.partial))?;
-        self.file
-            .sync_all()
-            .map_err(|source| TraceError::io("write", source, &self.partial))?;
+        self.encoder.finish().map_err(|error| error.at(&self.partial))?;
+        self.file.sync_all().map_err(|source| TraceError::io("write", source, &self.partial))?;
         if self.path.symlink_metadata().is_ok() {
             return Err(TraceError::Exists { path: self.path });
         }
@@ -198,17 +174,13 @@ impl EncodeError {
     fn at(self, path: &Path) -> TraceError {
         let path = path.to_owned();
         match self {
-            EncodeError::Mcap(mcap::McapError::Io(source)) => TraceError::Io {
-                action: "write",
-                source,
-                path,
-            },
+            EncodeError::Mcap(mcap::McapError::Io(source)) => {
+                TraceError::Io { action: "write", source, path }
+            }
             EncodeError::Mcap(source) => TraceError::Mcap { source, path },
-            EncodeError::Event { sequence, reason } => TraceError::Encode {
-                sequence,
-                reason,
-                path,
-            },
+            EncodeError::Event { sequence, reason } => {
+                TraceError::Encode { sequence, reason, path }
+            }
         }
     }
 }
@@ -252,10 +224,7 @@ pub(super) struct Encoder<W: Write> {
 
 impl<W: Write> fmt::Debug for Encoder<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Encoder")
-            .field("events", &self.events)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Encoder").field("events", &self.events).finish_non_exhaustive()
     }
 }
 
@@ -295,10 +264,7 @@ impl<W: Write> Encoder<W> {
     pub(super) fn write(&mut self, event: &Event) -> Result<(), EncodeError> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, &Line::Event(Envelope::of(event))).map_err(
-            |error| EncodeError::Event {
-                sequence: event.sequence,
-                reason: error.to_string(),
-            },
+            |error| EncodeError::Event { sequence: event.sequence, reason: error.to_string() },
         )?;
         self.body.clear();
         let topic = match &event.what {
@@ -329,11 +295,9 @@ impl<W: Write> Encoder<W> {
             log_time: event.at,
             publish_time: event.at,
         };
-        self.mcap
-            .write_to_known_channel(&header(EVENTS_CHANNEL), &self.line)?;
+        self.mcap.write_to_known_channel(&header(EVENTS_CHANNEL), &self.line)?;
         if let Some(channel) = body_channel {
-            self.mcap
-                .write_to_known_channel(&header(channel), &self.body)?;
+            self.mcap.write_to_known_channel(&header(channel), &self.body)?;
         }
         self.events += 1;
         Ok(())
@@ -342,12 +306,8 @@ impl<W: Write> Encoder<W> {
     pub(super) fn write_gap(&mut self, lost: u64) -> Result<(), EncodeError> {
         self.line = format!("{{\"gap\":{{\"lost\":{lost}}}}}").into_bytes();
         self.make_room(self.line.len() + MESSAGE_OVERHEAD)?;
-        let header = MessageHeader {
-            channel_id: EVENTS_CHANNEL,
-            sequence: 0,
-            log_time: 0,
-            publish_time: 0,
-        };
+        let header =
+            MessageHeader { channel_id: EVENTS_CHANNEL, sequence: 0, log_time: 0, publish_time: 0 };
         Ok(self.mcap.write_to_known_channel(&header, &self.line)?)
     }
 
@@ -361,10 +321,7 @@ impl<W: Write> Encoder<W> {
             metadata.insert("binding".to_owned(), binding_name(binding));
         }
         self.flush()?;
-        self.mcap.write_metadata(&mcap::write::Metadata {
-            name: "plugin".to_owned(),
-            metadata,
-        })?;
+        self.mcap.write_metadata(&mcap::write::Metadata { name: "plugin".to_owned(), metadata })?;
         if let Some(manifest) = &plugin.manifest {
             self.mcap.attach(&mcap::Attachment {
                 log_time: 0,
@@ -406,9 +363,7 @@ impl<W: Write> Encoder<W> {
         }
         let (name, encoding) = topic.name_and_encoding();
         let topic = format!("/plugin/{plugin}/{name}");
-        let channel = self
-            .mcap
-            .add_channel(0, &topic, encoding, &BTreeMap::new())?;
+        let channel = self.mcap.add_channel(0, &topic, encoding, &BTreeMap::new())?;
         self.channels.insert(key, channel);
         Ok(channel)
     }
@@ -416,9 +371,7 @@ impl<W: Write> Encoder<W> {
 
 fn strings<const N: usize>(entries: [(&str, String); N]) -> BTreeMap<String, String> {
     let entries = entries.into_iter();
-    entries
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+    entries.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 fn binding_name(binding: Binding) -> String {

@@ -38,25 +38,17 @@ type Finder = fn(&[u8]) -> Option<Range<usize>>;
 
 /// Everything in the text that is wanted, in order and without overlaps.
 pub(crate) fn all(text: &[u8], wanted: impl Fn(What) -> bool) -> Vec<Find> {
-    let finders: [(What, Finder); 3] = [
-        (What::Token, token),
-        (What::Card, card),
-        (What::Email, email),
-    ];
+    let finders: [(What, Finder); 3] =
+        [(What::Token, token), (What::Card, card), (What::Email, email)];
     let mut finds = Vec::new();
     let mut start = 0;
     while start < text.len() {
         let word_begins = start == 0 || !text[start - 1].is_ascii_alphanumeric();
         let here = word_begins && text[start].is_ascii_alphanumeric();
-        let found = finders
-            .iter()
-            .filter(|(what, _)| here && wanted(*what))
-            .find_map(|(what, find)| {
+        let found =
+            finders.iter().filter(|(what, _)| here && wanted(*what)).find_map(|(what, find)| {
                 let range = find(&text[start..])?;
-                Some(Find {
-                    what: *what,
-                    range: start + range.start..start + range.end,
-                })
+                Some(Find { what: *what, range: start + range.start..start + range.end })
             });
         start = found.as_ref().map_or(start + 1, |find| find.range.end);
         finds.extend(found);
@@ -72,21 +64,13 @@ pub(crate) fn is_secret_key(key: &[u8]) -> bool {
         .map(u8::to_ascii_lowercase)
         .collect();
     // With the ending, so that `access_token` and `X-Api-Key` are known but `tokens_used` is not.
-    let endings: [&[u8]; 5] = [
-        b"token",
-        b"authorization",
-        b"apikey",
-        b"password",
-        b"secret",
-    ];
+    let endings: [&[u8]; 5] = [b"token", b"authorization", b"apikey", b"password", b"secret"];
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// How many bytes at the front fulfil the condition.
 pub(crate) fn length(text: &[u8], condition: impl Fn(u8) -> bool) -> usize {
-    text.iter()
-        .position(|byte| !condition(*byte))
-        .unwrap_or(text.len())
+    text.iter().position(|byte| !condition(*byte)).unwrap_or(text.len())
 }
 
 fn is_token_byte(byte: u8) -> bool {
@@ -105,9 +89,7 @@ fn token(text: &[u8]) -> Option<Range<usize>> {
         let dots = text[..length].iter().filter(|byte| **byte == b'.').count();
         return (length >= 20 && dots == 2).then_some(0..length);
     }
-    let key = length(text, |byte| {
-        byte.is_ascii_alphanumeric() || b"_-".contains(&byte)
-    });
+    let key = length(text, |byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     if !is_secret_key(&text[..key]) {
         return None;
     }
@@ -157,13 +139,7 @@ fn card(text: &[u8]) -> Option<Range<usize>> {
         .iter()
         .rev()
         .enumerate()
-        .map(|(index, digit)| {
-            if index % 2 == 0 {
-                *digit
-            } else {
-                digit * 2 % 10 + digit / 5
-            }
-        })
+        .map(|(index, digit)| if index % 2 == 0 { *digit } else { digit * 2 % 10 + digit / 5 })
         .sum();
     sum.is_multiple_of(10).then_some(0..end)
 }
@@ -176,15 +152,9 @@ fn email(text: &[u8]) -> Option<Range<usize>> {
         return None;
     }
     let domain = &text[at + 1..];
-    let mut end = length(domain, |byte| {
-        byte.is_ascii_alphanumeric() || b".-".contains(&byte)
-    });
+    let mut end = length(domain, |byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
     // A full stop after the address belongs to the sentence.
-    end -= domain[..end]
-        .iter()
-        .rev()
-        .take_while(|byte| b".-".contains(byte))
-        .count();
+    end -= domain[..end].iter().rev().take_while(|byte| b".-".contains(byte)).count();
     let dot = domain[..end].iter().rposition(|byte| *byte == b'.')?;
     (dot > 0 && end - dot > 2).then_some(0..at + 1 + end)
 }
