@@ -304,7 +304,12 @@ fn damaged_plugins_are_refused() {
         (func (export \"glovebox_buffer\") (param i32) (result i32) i32.const 1024)
         (func (export \"glovebox_process\") (param i32) (result i64) i64.const 0)";
     check("empty.wasm", b"", "sniff", "; build the plugin again");
-    check("cut.wasm", &whole[..whole.len() / 2], "parse manifest", "; copy or build the file again");
+    check(
+        "cut.wasm",
+        &whole[..whole.len() / 2],
+        "parse manifest",
+        "; copy or build the file again",
+    );
     check("text.wasm", b"hello", "sniff", "; name a .wasm");
     check("trace.wasm", b"\x89MCAP0\r\n", "sniff", "; open it as a trace");
     check("world.wat", b"(component)", "link", "; use the SDK's `export!` macro");
