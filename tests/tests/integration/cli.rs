@@ -1,4 +1,5 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test, also outside its function")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
