@@ -3,7 +3,7 @@
 pub mod display;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use glovebox_abi::Frame;
 use glovebox_events::{Event, Sink};
@@ -38,11 +38,14 @@ pub fn native_sample(name: &str) -> PathBuf {
 /// # Panics
 ///
 /// If it does not build.
-pub fn binary() -> PathBuf {
-    // The whole workspace is named so that features are the same as for this program, and nothing
-    // large is built twice.
-    build(&["--workspace", "--bin", "glovebox"])
-        .join(format!("glovebox{}", std::env::consts::EXE_SUFFIX))
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        // The whole workspace is named so that features are the same as for this program, and
+        // nothing large is built twice.
+        let folder = build(&["--workspace", "--bin", "glovebox"]);
+        folder.join(format!("glovebox{}", std::env::consts::EXE_SUFFIX))
+    })
 }
 
 /// Builds something with cargo and gives the folder of the profile.

@@ -21,7 +21,7 @@ pub(crate) fn run(figures: &mut Figures) {
     let (mut painted, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let report = tempfile::NamedTempFile::new().expect("a temporary file");
-        let run = Command::new(&binary)
+        let run = Command::new(binary)
             .args([sample("echo.wasm"), sample("redact.wasm"), sample("stats.wasm")])
             .arg("--report")
             .arg(report.path())
@@ -36,7 +36,7 @@ pub(crate) fn run(figures: &mut Figures) {
             _ => return figures.skip(NAME, "the window gave no report"),
         }
         let started = std::time::Instant::now();
-        let _ = Command::new(&binary).arg("--version").stdout(Stdio::null()).status();
+        let _ = Command::new(binary).arg("--version").stdout(Stdio::null()).status();
         bare.push(started.elapsed().as_secs_f64() * 1e3);
     }
     figures.add(NAME, median(painted), "ms", ("process-start-ms", median(bare)), 500.0);

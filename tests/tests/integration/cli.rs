@@ -1,32 +1,10 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test, also outside its function")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
-use glovebox_tests::{root, sample};
+use glovebox_tests::{binary, root, sample};
 use serde_json::Value as Json;
-
-/// The program, built as the tests were: it lies above their folder.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let tests = std::env::current_exe().unwrap();
-        let profile = tests.ancestors().nth(2).unwrap();
-        let program = profile.join(format!("glovebox{}", std::env::consts::EXE_SUFFIX));
-        // Cargo builds the library of another package for a test, but never its program.
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--quiet", "-p", "glovebox"]).current_dir(root());
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success() && program.is_file(), "no {program:?}");
-        program
-    })
-}
 
 /// A folder to work in.
 struct Folder(tempfile::TempDir);
@@ -50,7 +28,7 @@ impl Folder {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(binary());
         command.current_dir(self.0.path());
         for argument in arguments {
             match argument.strip_prefix("plugins/") {
