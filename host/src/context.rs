@@ -84,6 +84,38 @@ pub(crate) struct Rights {
     pub(crate) grants: ArcSwap<Grants>,
     pub(crate) limits: ArcSwap<Limits>,
     pub(crate) config: ArcSwap<serde_json::Value>,
+    /// Copies of the limits that every call reads.
+    pub(crate) hot: HotLimits,
+}
+
+/// The limits on the way of every call, so that it need not count references.
+#[derive(Default)]
+pub(crate) struct HotLimits {
+    /// [`Limits::call_deadline`] in milliseconds.
+    pub(crate) deadline: AtomicU64,
+    pub(crate) output_bytes: AtomicU64,
+    pub(crate) output_frames: AtomicU64,
+}
+
+impl Rights {
+    pub(crate) fn new(grants: Grants, limits: Limits, config: serde_json::Value) -> Rights {
+        let rights = Rights {
+            grants: ArcSwap::from_pointee(grants),
+            limits: ArcSwap::default(),
+            config: ArcSwap::from_pointee(config),
+            hot: HotLimits::default(),
+        };
+        rights.set_limits(limits);
+        rights
+    }
+
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let milliseconds = u64::try_from(limits.call_deadline.as_millis()).unwrap_or(u64::MAX);
+        self.hot.deadline.store(milliseconds, Ordering::Relaxed);
+        self.hot.output_bytes.store(limits.output_bytes, Ordering::Relaxed);
+        self.hot.output_frames.store(limits.output_frames, Ordering::Relaxed);
+        self.limits.store(Arc::new(limits));
+    }
 }
 
 /// The services of one copy of a plugin, with what it used up during the current call.

@@ -40,7 +40,7 @@ pub(crate) struct Inner {
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
-    /// Which call, as events name it.
+    /// Which call, as events name it; 0 if no sink takes events.
     pub call: CallId,
     /// How it ended.
     pub outcome: Outcome,

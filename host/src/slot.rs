@@ -164,7 +164,8 @@ impl Slot {
     /// Makes one call on this thread. Also gives the frames that the plugin emitted.
     pub(crate) fn call(&self, frame: &Frame, queue: Duration) -> (Reply, Vec<Frame>) {
         let journal = &self.shared.journal;
-        let call = journal.next_call();
+        // Numbering costs an atomic addition, and only events make the number mean something.
+        let call = if journal.is_heard() { journal.next_call() } else { CallId(0) };
         let mut lock = self.running.lock();
         let running = &mut *lock;
         let generation = &running.generation;
@@ -424,7 +425,7 @@ impl Slot {
         let grants = Grants::of(manifest, edits.mode, &edits.decisions);
         current.rights.grants.store(Arc::new(grants));
         let limits = edits.limits.as_ref().unwrap_or(&manifest.limits);
-        current.rights.limits.store(Arc::new(limits.clone()));
+        current.rights.set_limits(limits.clone());
     }
 
     pub(crate) fn status(&self) -> PluginStatus {
@@ -542,11 +543,9 @@ fn bring_up(
 ) -> Result<Fresh, Refused> {
     let manifest = &prepared.manifest;
     let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
-    let rights = Arc::new(Rights {
-        grants: ArcSwap::from_pointee(Grants::of(manifest, edits.mode, &edits.decisions)),
-        limits: ArcSwap::from_pointee(limits),
-        config: ArcSwap::from_pointee(merged_config(&manifest.config, request.config.as_ref())),
-    });
+    let grants = Grants::of(manifest, edits.mode, &edits.decisions);
+    let config = merged_config(&manifest.config, request.config.as_ref());
+    let rights = Arc::new(Rights::new(grants, limits, config));
     let context = Context::new(shared.clone(), rights.clone(), number);
     let mut backend = ready(&prepared, context, &rights)?;
     probe(&mut backend)?;

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use glovebox_abi::manifest::LimitKind;
@@ -100,14 +101,14 @@ impl NativeBackend {
     ) -> Result<Collected, Stop> {
         // SAFETY: the context lives as long as this value, and nothing else refers to it now.
         let context = unsafe { &*self.context };
-        let limits = context.rights.limits.load();
+        let hot = &context.rights.hot;
         let mut collected = Collected {
             frames: Vec::new(),
             state: None,
             message: None,
             bytes: 0,
-            allowed_bytes: limits.output_bytes,
-            allowed_frames: limits.output_frames,
+            allowed_bytes: hot.output_bytes.load(Ordering::Relaxed),
+            allowed_frames: hot.output_frames.load(Ordering::Relaxed),
             broken: None,
         };
         let output = Output {

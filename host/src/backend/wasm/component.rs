@@ -1,6 +1,7 @@
 //! The component binding on the host's side: the world in `abi/wit/since_v0.1.0`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use glovebox_abi::manifest::LimitKind;
@@ -159,9 +160,10 @@ impl ComponentBackend {
     /// Sets what the call that comes next may use: time, and bytes that cross to the host whatever
     /// lengths the plugin claims.
     fn arm(&mut self) {
-        let limits = self.store.data().context.rights.limits.load();
-        self.store.set_epoch_deadline(Ticker::epochs(limits.call_deadline));
-        let bytes = limits.output_bytes.saturating_add(CROSSING_SLACK);
+        let hot = &self.store.data().context.rights.hot;
+        let deadline = hot.deadline.load(Ordering::Relaxed);
+        let bytes = hot.output_bytes.load(Ordering::Relaxed).saturating_add(CROSSING_SLACK);
+        self.store.set_epoch_deadline(Ticker::epochs(deadline));
         self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
@@ -215,20 +217,21 @@ impl Backend for ComponentBackend {
             )
         })?;
         let Context { shared, rights, .. } = &self.store.data().context;
-        let limits = rights.limits.load();
         let count = given.len() as u64;
-        if count > limits.output_frames {
+        let allowed = rights.hot.output_frames.load(Ordering::Relaxed);
+        if count > allowed {
             shared.counters.hit_limit(LimitKind::OutputFrames);
-            let (limit, allowed) = (LimitKind::OutputFrames, limits.output_frames);
+            let limit = LimitKind::OutputFrames;
             return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked: count, allowed }));
         }
         let size = |frame: &guest::FrameResult| {
             (FRAME_PREFIX_LEN + frame.header.len() + frame.payload.len()) as u64
         };
         let asked: u64 = given.iter().map(size).sum();
-        if asked > limits.output_bytes {
+        let allowed = rights.hot.output_bytes.load(Ordering::Relaxed);
+        if asked > allowed {
             shared.counters.hit_limit(LimitKind::OutputBytes);
-            let (limit, allowed) = (LimitKind::OutputBytes, limits.output_bytes);
+            let limit = LimitKind::OutputBytes;
             return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
         }
         given.into_iter().map(|frame| frame_of(frame.kind, frame.header, frame.payload)).collect()

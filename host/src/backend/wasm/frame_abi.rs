@@ -1,6 +1,7 @@
 //! The frame ABI on the host's side; [`glovebox_abi::frame_abi`] is its specification.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -127,7 +128,7 @@ impl Machine {
 
     /// Sets the deadline of the call that comes next.
     fn arm(&mut self) {
-        let deadline = self.store.data().rights.limits.load().call_deadline;
+        let deadline = self.store.data().rights.hot.deadline.load(Ordering::Relaxed);
         self.store.set_epoch_deadline(Ticker::epochs(deadline));
     }
 
@@ -195,10 +196,11 @@ impl Machine {
 
     fn frames(&self, exports: &Exports, packed: i64) -> Result<Vec<Frame>, Stop> {
         let context = self.store.data();
-        let limits = context.rights.limits.load();
+        let hot = &context.rights.hot;
         let mut rest = self.output(exports, packed)?;
-        let (asked, allowed) = (rest.len() as u64, limits.output_bytes);
-        let mut frames = Vec::new();
+        let (asked, allowed) = (rest.len() as u64, hot.output_bytes.load(Ordering::Relaxed));
+        // Most plugins answer with one frame.
+        let mut frames = Vec::with_capacity(usize::from(!rest.is_empty()));
         let mut broken = (asked > allowed).then_some((LimitKind::OutputBytes, asked, allowed));
         while broken.is_none() && !rest.is_empty() {
             let (frame, length) = Frame::copy_from(rest).map_err(|error| {
@@ -206,7 +208,7 @@ impl Machine {
             })?;
             frames.push(frame);
             rest = &rest[length..];
-            let (asked, allowed) = (frames.len() as u64, limits.output_frames);
+            let (asked, allowed) = (frames.len() as u64, hot.output_frames.load(Ordering::Relaxed));
             broken = (asked > allowed).then_some((LimitKind::OutputFrames, asked, allowed));
         }
         match broken {

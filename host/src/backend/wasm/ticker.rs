@@ -49,12 +49,10 @@ impl Ticker {
         Running(&self.state)
     }
 
-    /// Epochs from now after which a call of this length must have ended.
-    pub(super) fn epochs(deadline: Duration) -> u64 {
-        // In 64 bits, because this is on the way of every call. Two more: one for the rest of the
-        // division, one because the epoch that is under way is not a whole one.
-        let milliseconds =
-            deadline.as_secs().saturating_mul(1000).saturating_add(deadline.subsec_millis().into());
+    /// Epochs from now after which a call of so many milliseconds must have ended.
+    pub(super) fn epochs(milliseconds: u64) -> u64 {
+        // Two more: one for the rest of the division, one because the epoch that is under way is
+        // not a whole one.
         milliseconds / TICK_MILLISECONDS + 2
     }
 }
