@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use glovebox_inspector::store::Store;
 use parking_lot::Mutex;
 
 use super::action::{Action, Actions};
@@ -18,7 +19,7 @@ use super::shell::{Moment, Pulse, Shell};
 use super::state::ViewState;
 use super::theme;
 use super::toasts::Toasts;
-use crate::workbench::{Source, ViewCtx, Workbench};
+use crate::workbench::{Origin, Source, Trace, ViewCtx, Workbench};
 
 /// A pause between two painted frames that counts as doing nothing.
 const IDLE: Duration = Duration::from_millis(300);
@@ -37,6 +38,8 @@ pub struct App {
     pub(super) session: Session,
     keeper: Keeper,
     toasts: Toasts,
+    /// How many traces there were when it was last looked.
+    traces_seen: usize,
     capture: Option<Capture>,
     clock: Clock,
 }
@@ -92,6 +95,7 @@ impl App {
             keeper: Keeper { path, saved: Some(session.clone()), changed: None },
             session,
             toasts: Toasts::default(),
+            traces_seen: 0,
             capture: None,
             clock: Clock {
                 program_started: Instant::now(),
@@ -203,6 +207,7 @@ impl App {
         {
             self.state.selection.source = Source::Live;
         }
+        self.show_what_was_opened();
         let view = self.workbench.view();
         let source = self.state.selection.source;
         let more = self.state.overview.refresh(view, source);
@@ -215,6 +220,22 @@ impl App {
         let quiet = self.capture.is_some();
         self.toasts.take_in(self.workbench.view().notices(), quiet);
         self.take_in_dialogs(ctx);
+    }
+
+    /// The first trace of those that were opened is shown, unless there are live frames.
+    fn show_what_was_opened(&mut self) {
+        let view = self.workbench.view();
+        let count = view.traces().len();
+        if view.is_busy() || count == self.traces_seen {
+            return;
+        }
+        let opened = view.traces().get(self.traces_seen);
+        let is_opened = |trace: &&Trace| !matches!(trace.origin, Origin::Replay(_));
+        let is_live = view.read(Source::Live, Store::is_empty) == Some(false);
+        if let Some(trace) = opened.filter(is_opened).filter(|_| !is_live) {
+            self.state.selection.source = Source::Trace(trace.id);
+        }
+        self.traces_seen = count;
     }
 
     /// After a load or a replay the first frame of interest is selected, so that the inspector

@@ -1,13 +1,13 @@
 //! Executes commands and takes in what their work led to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use glovebox_abi::Frame;
 use glovebox_host::InstanceId;
-use glovebox_inspector::diff::{Class, RunCall};
+use glovebox_inspector::diff::{Class, DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
@@ -23,7 +23,8 @@ use super::{
 pub(super) struct Start {
     waiting: BTreeSet<JobId>,
     instances: Vec<InstanceId>,
-    traces: Vec<TraceId>,
+    /// By the job that opened them, which is the order in which they were named.
+    traces: BTreeMap<JobId, TraceId>,
     replay: bool,
     sends: Vec<Frame>,
 }
@@ -301,7 +302,7 @@ impl Workbench {
                     self.traces.pin(Some(id));
                 }
                 if let Some(start) = &mut self.start {
-                    start.traces.push(id);
+                    start.traces.insert(job, id);
                 }
                 self.notices.add(Level::Info, text);
             }
@@ -394,7 +395,13 @@ impl Workbench {
                 work::send_all(&host, target, &start.sends, state)
             });
         }
-        if let (true, [trace, ..]) = (start.replay && !start.instances.is_empty(), &*start.traces) {
+        let traces: Vec<TraceId> = start.traces.into_values().collect();
+        if let (true, [before, after]) = (start.instances.is_empty(), &*traces) {
+            self.traces.pin(Some(*before));
+            let options = DiffOptions::default();
+            self.execute(Command::Diff { before: *before, after: *after, options });
+        }
+        if let (true, [trace, ..]) = (start.replay && !start.instances.is_empty(), &*traces) {
             self.replay(
                 ReplayRequest {
                     trace: *trace,

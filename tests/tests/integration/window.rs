@@ -93,6 +93,26 @@ fn a_trace_with_a_plugin_is_replayed_into_it() {
 }
 
 #[test]
+fn a_trace_alone_is_shown() {
+    let window = open(&[root().join("assets/traces/shop.mcap")]);
+    assert_eq!(app(&window).report().rows, 221);
+}
+
+#[test]
+fn two_traces_alone_are_compared_in_their_order() {
+    let shop = root().join("assets/traces/shop.mcap");
+    let folder = tempfile::tempdir().unwrap();
+    let second = folder.path().join("second.mcap");
+    std::fs::copy(&shop, &second).unwrap();
+    let mut window = open(&[second, shop]);
+    wait(&mut window, "the comparison is there", |window| app(window).view().diff().is_some());
+    let view = app(&window).view();
+    let (_, diff) = view.diff().unwrap();
+    assert_eq!((diff.diff.before.as_str(), diff.diff.after.as_str()), ("second.mcap", "shop.mcap"));
+    assert!(diff.diff.is_same());
+}
+
+#[test]
 fn every_panel_draws() {
     let mut window = open(&demo());
     for panel in PANELS {
