@@ -258,8 +258,9 @@ fn details(ui: &mut Ui, view: &DiffView, state: &State) {
         let after = entry.after.and_then(|index| view.after.calls.get(index));
         if state.split {
             ui.columns(2, |columns| {
-                whole(&mut columns[0], &view.diff.before, before, tokens.bad_subtle);
-                whole(&mut columns[1], &view.diff.after, after, tokens.good_subtle);
+                // Columns justify their text; text of plugins must keep its spaces.
+                columns[0].vertical(|ui| whole(ui, &view.diff.before, before, tokens.bad_subtle));
+                columns[1].vertical(|ui| whole(ui, &view.diff.after, after, tokens.good_subtle));
             });
         } else {
             whole(ui, &view.diff.before, before, tokens.bad_subtle);
