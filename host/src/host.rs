@@ -347,6 +347,10 @@ fn full(slot: &Slot) -> Refusal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // No handle is left, so no call is under way that this would wait for.
+        for slot in self.registry.all() {
+            slot.stop();
+        }
         // The last handle may go on a thread of the pool itself, which must not wait for itself.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

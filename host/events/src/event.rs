@@ -178,11 +178,12 @@ pub struct HostCall {
 pub struct Timing {
     /// Waiting in the queue, before the call.
     pub queue: Duration,
-    /// Inside the plugin, host services excluded.
+    /// Inside the plugin, host services excluded. Includes the boundary where the binding cannot tell
+    /// them apart: all but the frame ABI.
     pub guest: Duration,
     /// Inside host services.
     pub host: Duration,
-    /// Carrying frames in and out.
+    /// Carrying frames in and out; zero where it is part of `guest`.
     pub boundary: Duration,
 }
 

@@ -128,3 +128,22 @@ fn emitted_frames_reach_others_and_loops_end() {
     }
     assert!(receiver.recv_timeout(std::time::Duration::from_millis(100)).is_err());
 }
+
+#[test]
+fn instances_end_with_their_host() {
+    struct Last(mpsc::SyncSender<()>);
+    impl Plugin for Last {
+        fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+            Ok(Vec::new())
+        }
+        fn cleanup(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+    let (sender, receiver) = mpsc::sync_channel(4);
+    let host = Host::builder().build().unwrap();
+    let request = LoadRequest::core(Manifest::bare("last"), move || Box::new(Last(sender.clone())));
+    host.load(request).wait().unwrap();
+    drop(host);
+    receiver.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+}

@@ -67,16 +67,17 @@ fn demo() -> Vec<PathBuf> {
 
 #[test]
 fn an_empty_window_offers_examples_that_run() {
-    let mut window = open(&[]);
-    shows(&mut window, "Try an example");
-    let example = glovebox::workbench::EXAMPLES.iter().find(|example| example.files().is_some());
-    let title = example.expect("the samples are in the repository").title;
-    window.get_by_label_contains(title).click();
-    wait(&mut window, "the example ran", |window| {
-        let view = app(window).view();
-        !view.is_busy() && !view.plugins().is_empty() && app(window).report().rows > 0
-    });
-    assert_eq!(app(&window).view().loads_failed(), 0);
+    for example in &glovebox::workbench::EXAMPLES {
+        assert!(example.files().is_some(), "{}: its files are not there", example.title);
+        let mut window = open(&[]);
+        shows(&mut window, "Try an example");
+        window.get_by_label(example.title).click();
+        wait(&mut window, example.title, |window| {
+            let view = app(window).view();
+            !view.is_busy() && !view.plugins().is_empty() && app(window).report().rows > 0
+        });
+        assert_eq!(app(&window).view().loads_failed(), 0, "{}", example.title);
+    }
 }
 
 #[test]
