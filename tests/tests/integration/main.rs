@@ -5,6 +5,7 @@ mod architecture;
 mod bindings;
 mod cli;
 mod dispatch;
+mod frames;
 mod load_errors;
 mod misbehaviour;
 mod policy;
