@@ -1,7 +1,7 @@
 //! The command line: one verb per file, each over the same library code as the window.
 //!
-//! Read [`run`] first. A verb returns a [`Report`](report::Report) or a
-//! [`Problem`](error::Problem); nothing but [`run`] prints or ends the process. Data goes to
+//! Read [`run`] first. A verb returns a [`Report`] or a
+//! [`Problem`]; nothing but [`run`] prints or ends the process. Data goes to
 //! stdout, all else to stderr, and the last line on stderr is one true sentence with counts.
 //!
 //! | exit code | meaning |

@@ -1,6 +1,6 @@
 //! Is bad on demand, to see what a host does about it.
 //!
-//! The configuration chooses a [`Mode`], and when it strikes: in `initialize` or for each frame. A
+//! The configuration chooses a `mode`, and when it strikes: in `initialize` or for each frame. A
 //! data frame with the payload `mode=…` chooses one for itself. Without a mode it echoes.
 //!
 //! In a native build some modes are as bad as they sound: `trap`, `recurse` and `loop` take the
