@@ -146,43 +146,57 @@ impl Preparer {
 /// The stages read, sniff and parse manifest. Nothing of the plugin runs.
 pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
     let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
-    let (path, beside) = locate(path)?;
+    let Located { artifact: path, manifest, fallback } = locate(path)?;
     let bytes = read_file(&path, MAX_ARTIFACT_LEN)
         .map_err(|problem| at(LoadStage::Read, &path, problem))?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
     let kind = ArtifactKind::of(&bytes);
     let (kind, bytes) =
         recognize(kind, bytes).map_err(|problem| at(LoadStage::Sniff, &path, problem))?;
-    let manifest = match beside {
-        Some((_, manifest)) => manifest,
-        None => {
-            let embedded = embedded_manifest(kind, &bytes)
-                .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))?;
-            embedded.unwrap_or_else(|| {
+    let embedded = || {
+        embedded_manifest(kind, &bytes)
+            .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))
+    };
+    let manifest = match manifest {
+        Some(manifest) => manifest,
+        None => match (embedded()?, fallback) {
+            (Some(manifest), _) => manifest,
+            (None, Some(beside)) => read_manifest(&beside)?,
+            (None, None) => {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                 Manifest::bare(stem.strip_prefix("lib").unwrap_or(&stem))
-            })
-        }
+            }
+        },
     };
     Ok(Artifact { path, kind, bytes, digest, manifest })
 }
 
+/// Where an artifact lies and what is said about it outside of it.
+struct Located {
+    artifact: PathBuf,
+    /// The manifest that names the artifact.
+    manifest: Option<Manifest>,
+    /// A `plugin.toml` beside the artifact that names no artifact at all: it counts if the artifact
+    /// has no manifest inside.
+    fallback: Option<PathBuf>,
+}
+
 /// Finds the artifact that `path` means, and the manifest that lies beside it.
-fn locate(path: &Path) -> Result<(PathBuf, Option<(PathBuf, Manifest)>), LoadError> {
+fn locate(path: &Path) -> Result<Located, LoadError> {
     let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
     let manifest_path = if path.is_dir() {
         path.join("plugin.toml")
     } else if is_manifest {
         path.to_owned()
     } else {
-        return Ok((path.to_owned(), manifest_beside(path)?));
+        return beside(path);
     };
     let manifest = read_manifest(&manifest_path)?;
     let folder = manifest_path.parent().unwrap_or(Path::new(""));
     let named = [manifest.artifact.wasm.clone(), manifest.artifact.native.clone()];
     let mut candidates = named.iter().flatten().map(|name| folder.join(name));
     match candidates.find(|candidate| candidate.exists()) {
-        Some(artifact) => Ok((artifact, Some((manifest_path, manifest)))),
+        Some(artifact) => Ok(Located { artifact, manifest: Some(manifest), fallback: None }),
         None => {
             let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
             let reason = match names.as_slice() {
@@ -195,17 +209,31 @@ fn locate(path: &Path) -> Result<(PathBuf, Option<(PathBuf, Manifest)>), LoadErr
     }
 }
 
-/// `plugin.toml` in the same folder, if its `[artifact]` names this file.
-fn manifest_beside(path: &Path) -> Result<Option<(PathBuf, Manifest)>, LoadError> {
+/// An artifact by its own path. A `plugin.toml` in the same folder must be right only if it is about
+/// this artifact: folders may hold many.
+fn beside(path: &Path) -> Result<Located, LoadError> {
+    let artifact = path.to_owned();
     let beside = path.with_file_name("plugin.toml");
     if !beside.is_file() {
-        return Ok(None);
+        return Ok(Located { artifact, manifest: None, fallback: None });
     }
-    let manifest = read_manifest(&beside)?;
+    let names = names_in(&beside);
     let folder = path.parent().unwrap_or(Path::new(""));
-    let named = [&manifest.artifact.wasm, &manifest.artifact.native];
-    let is_named = named.into_iter().flatten().any(|name| folder.join(name) == path);
-    Ok(is_named.then_some((beside, manifest)))
+    if names.iter().any(|name| folder.join(name) == path) {
+        let manifest = Some(read_manifest(&beside)?);
+        return Ok(Located { artifact, manifest, fallback: None });
+    }
+    Ok(Located { artifact, manifest: None, fallback: names.is_empty().then_some(beside) })
+}
+
+/// The artifacts that a manifest names, whatever else is wrong with it.
+fn names_in(manifest: &Path) -> Vec<String> {
+    let text = read_file(manifest, MAX_MANIFEST_LEN).ok();
+    let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    let section = table.get("artifact").and_then(toml::Value::as_table);
+    let values = section.into_iter().flat_map(toml::Table::values);
+    values.filter_map(toml::Value::as_str).map(str::to_owned).collect()
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {

@@ -164,3 +164,25 @@ fn manifests_with_mistakes() {
     check(&format!("{good}[runtime]\nisolation = \"process\""), "policy", "isolation `process`");
     check(&format!("{good}[limits]\nmemory = \"64 KiB\""), "initialize", "raise `memory`");
 }
+
+#[test]
+fn a_manifest_beside_counts_if_it_is_about_the_artifact() {
+    #[track_caller]
+    fn check(artifact: &str, manifest: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.wasm");
+        fs::copy(sample(artifact), &path).unwrap();
+        fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+        let found = match glovebox_host::inspect(&path) {
+            Ok(inspection) => inspection.manifest.plugin.id,
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains(expected), "{found:?} does not say {expected:?}");
+    }
+    let about = |name: &str| format!("[plugin]\nid = \"beside\"\n[artifact]\nwasm = \"{name}\"\n");
+    check("echo.wasm", &about("mine.wasm"), "beside");
+    check("echo.wasm", &about("other.wasm"), "echo");
+    check("echo.wasm", "[plugin]\nid = \"beside\"", "echo");
+    check("echo.wasm", "[plugin\n", "echo");
+    check("echo.wasm", &format!("{}wsam = 1", about("mine.wasm")), "did you mean `wasm`?");
+}
