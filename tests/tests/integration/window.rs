@@ -169,3 +169,46 @@ fn a_damaged_plugin_leaves_the_window_and_names_the_stage() {
     assert_eq!((view.plugins().len(), view.loads_failed()), (1, 1));
     shows(&mut window, "gzip archive");
 }
+
+#[test]
+fn generations_come_and_go_by_command_and_by_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.wasm");
+    std::fs::copy(sample("stats.wasm"), &path).unwrap();
+    let mut window = open(std::slice::from_ref(&path));
+    window.state_mut().as_mut().unwrap().show_panel(glovebox::window::panels::PanelId::Reload);
+    let instance = app(&window).view().plugins()[0].instance;
+    let reaches = |window: &mut Window, generation: u32| {
+        wait(window, &format!("generation {generation}"), |window| {
+            app(window).view().plugins()[0].generation == generation
+        });
+    };
+    let run = |window: &mut Window, command| {
+        window.state_mut().as_mut().unwrap().workbench_mut().execute(command);
+    };
+    run(&mut window, Command::Reload { instance, carry_state: true });
+    reaches(&mut window, 2);
+    run(&mut window, Command::RollBack(instance));
+    reaches(&mut window, 3);
+    run(&mut window, Command::Watch(instance, true));
+    wait(&mut window, "it is watched", |window| app(window).view().plugins()[0].watching);
+    std::fs::copy(sample("stats.frame-abi.wasm"), &path).unwrap();
+    reaches(&mut window, 4);
+    for cause in ["requested", "rolled back", "file changed"] {
+        shows(&mut window, cause);
+    }
+}
+
+#[test]
+fn a_denial_by_command_is_in_effect_and_shown() {
+    let mut window = open(&[sample("storage.wasm")]);
+    window.state_mut().as_mut().unwrap().show_panel(glovebox::window::panels::PanelId::Policy);
+    let instance = app(&window).view().plugins()[0].instance;
+    let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
+    let denied = (glovebox_abi::Permission::Kv, glovebox_host::Decision::Deny);
+    workbench.execute(Command::Decide(instance, denied.0, denied.1));
+    let frame = glovebox_abi::Frame::data(r#"{"do":"list"}"#);
+    let reply = workbench.host().try_dispatch_to(instance, frame).unwrap().wait();
+    assert_eq!(reply.outcome.name(), "failed");
+    shows(&mut window, "denied for this plugin");
+}
