@@ -239,16 +239,13 @@ fn summary(ui: &mut Ui, detail: &Detail) {
     if let Some(timing) = detail.call.as_ref().and_then(|call| call.timing) {
         fact(ui, "Latency", show_duration(timing.latency()));
         let part = show_duration;
-        fact(
-            ui,
-            "of which",
-            format!(
-                "guest {}, host {}, boundary {}",
-                part(timing.guest),
-                part(timing.host),
-                part(timing.boundary)
-            ),
-        );
+        let (guest, host) = (part(timing.guest), part(timing.host));
+        // Only the frame ABI can tell the guest's time from carrying the frames.
+        let split = match timing.boundary.is_zero() {
+            true => format!("guest with boundary {guest}, host {host}"),
+            false => format!("guest {guest}, host {host}, boundary {}", part(timing.boundary)),
+        };
+        fact(ui, "of which", split);
         if !timing.queue.is_zero() {
             fact(ui, "Queue", show_duration(timing.queue));
         }

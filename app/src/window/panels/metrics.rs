@@ -305,14 +305,16 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     section(ui, "Where the time went", |_| {});
     let calls = u32::try_from(figures.calls.max(1)).unwrap_or(u32::MAX);
     let split = &figures.split;
-    for (name, total) in [
-        ("Guest", split.guest),
-        ("Host", split.host),
-        ("Boundary", split.boundary),
-        ("Queue", split.queue),
-    ] {
-        fact(ui, name, format!("{} per call", show_duration(total / calls)));
+    // Only the frame ABI can tell the guest's time from carrying the frames.
+    let included = split.boundary.is_zero();
+    let per_call = |total: Duration| format!("{} per call", show_duration(total / calls));
+    let guest = per_call(split.guest) + if included { ", boundary included" } else { "" };
+    fact(ui, "Guest", guest);
+    if !included {
+        fact(ui, "Boundary", per_call(split.boundary));
     }
+    fact(ui, "Host", per_call(split.host));
+    fact(ui, "Queue", per_call(split.queue));
     fact(
         ui,
         "Bytes",
