@@ -57,7 +57,7 @@ struct Running {
 }
 
 /// What people changed about the instance.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Edits {
     mode: PolicyMode,
     decisions: BTreeMap<Permission, Decision>,
@@ -312,7 +312,9 @@ impl Slot {
             return Err((LoadStage::Policy, LoadProblem::OtherPlugin { expected, found }));
         }
         let number = self.last_generation.fetch_add(1, Ordering::Relaxed) + 1;
-        let edits = self.edits.lock();
+        // A copy, because the plugin may take its time to get ready, and a window that asks for the
+        // status must not wait for it. `switch` applies what was decided meanwhile.
+        let edits = self.edits.lock().clone();
         bring_up(&self.shared, &self.request, &edits, prepared, number)
     }
 
@@ -351,7 +353,6 @@ impl Slot {
             fresh.backend.restore_state(state).map_err(refuse)?;
         }
         probe(&mut fresh.backend)?;
-        let limits = fresh.generation.rights.limits.load().queue;
         let old = running.backend.replace(fresh.backend);
         running.previous = Some((current.prepared.clone(), saved));
         self.can_roll_back.store(true, Ordering::Relaxed);
@@ -360,7 +361,10 @@ impl Slot {
         self.phase.store(Phase::Ready as u8, Ordering::Relaxed);
         *self.fault.lock() = None;
         drop(running);
-        self.queue.resize(limits);
+        let edits = self.edits.lock();
+        self.apply(&edits);
+        drop(edits);
+        self.queue.resize(self.current.load().rights.limits.load().queue);
         if let Some(mut old) = old {
             old.cleanup();
         }

@@ -43,7 +43,9 @@ impl Host {
     pub fn watch(&self, id: InstanceId, on: bool) -> Result<(), WatchError> {
         let slot = self.slot(id).ok_or(WatchError::Gone)?;
         if !on {
-            *slot.watching.lock() = None;
+            // Ended outside the lock, which the status needs too.
+            let ended = slot.watching.lock().take();
+            drop(ended);
             return Ok(());
         }
         let path = slot.current().prepared.path.clone().ok_or(WatchError::NoFile)?;
@@ -75,7 +77,8 @@ impl Host {
         };
         let mut watching = new_debouncer(SETTLE, None, handler).map_err(|error| refused(&error))?;
         watching.watch(&folder, RecursiveMode::NonRecursive).map_err(|error| refused(&error))?;
-        *slot.watching.lock() = Some(watching);
+        let ended = slot.watching.lock().replace(watching);
+        drop(ended);
         Ok(())
     }
 }

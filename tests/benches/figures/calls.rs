@@ -74,7 +74,7 @@ fn core(figures: &mut Figures) {
         value - baseline,
         "ns",
         ("bare-trait-call-ns", baseline),
-        100.0,
+        30.0,
     );
 }
 

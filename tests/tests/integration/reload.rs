@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use glovebox_abi::{Frame, Header, Kind};
+use glovebox_abi::{Failure, Frame, Header, Kind, Manifest, Permission, Plugin, Services};
 use glovebox_events::{ReloadCause, What};
-use glovebox_host::{InstanceId, LoadRequest};
+use glovebox_host::{Decision, InstanceId, LoadRequest};
 use glovebox_tests::{Bench, sample};
 
 fn report(bench: &Bench, id: InstanceId) -> serde_json::Value {
@@ -145,4 +146,54 @@ fn no_frame_is_lost_or_doubled_while_reloading() {
     });
     assert!(sent > 5, "{sent} frames are too few to tell");
     assert_eq!(report(&bench, id)["kinds"]["data"]["frames"], sent);
+}
+
+/// Says when it gets ready, and waits until it may.
+struct SlowStart {
+    entered: mpsc::SyncSender<()>,
+    may_go_on: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Plugin for SlowStart {
+    fn initialize(&mut self, _: &mut dyn Services, _: &str) -> Result<(), Failure> {
+        self.entered.send(()).unwrap();
+        self.may_go_on.lock().unwrap().recv().unwrap();
+        Ok(())
+    }
+
+    fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_generation_that_gets_ready() {
+    let (entered, has_entered) = mpsc::sync_channel(4);
+    let (go_on, may_go_on) = mpsc::sync_channel(4);
+    let may_go_on = Arc::new(Mutex::new(may_go_on));
+    let bench = Bench::new();
+    go_on.send(()).unwrap();
+    let manifest = Manifest::bare("slow-start");
+    let request = LoadRequest::core(manifest, move || {
+        Box::new(SlowStart { entered: entered.clone(), may_go_on: may_go_on.clone() })
+    });
+    let id = bench.host.load(request).wait().unwrap();
+    has_entered.recv().unwrap();
+
+    let reloading = bench.host.reload(id, ReloadCause::Requested, true);
+    has_entered.recv().unwrap();
+    let (answer, answered) = mpsc::sync_channel(1);
+    let host = bench.host.clone();
+    std::thread::spawn(move || {
+        host.set_decision(id, Permission::Kv, Decision::Allow);
+        answer.send(host.plugin(id).unwrap().generation)
+    });
+    let generation = answered.recv_timeout(std::time::Duration::from_secs(5));
+    go_on.send(()).unwrap();
+    assert_eq!(generation, Ok(1), "the status waited for the new generation");
+    assert_eq!(reloading.wait().unwrap(), 2);
+    // What was decided meanwhile holds for the new generation too.
+    let permissions = bench.host.plugin(id).unwrap().permissions;
+    let kv = permissions.iter().find(|status| status.permission == Permission::Kv).unwrap();
+    assert!(kv.granted, "{}", kv.explanation);
 }
