@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde_json::Value;
+use cargo_metadata::Message;
 
 use super::{Binding, BuildOptions};
 
@@ -148,25 +148,18 @@ pub(super) fn explain(said: &str, target: Option<&str>, status: &str) -> String 
 
 /// The file that cargo says it made for the `cdylib` of this crate.
 pub(super) fn find_artifact(messages: &str, manifest: &Path) -> Result<PathBuf> {
-    let is_ours = |message: &Value| {
-        let kinds = message["target"]["crate_types"].as_array();
-        message["reason"] == "compiler-artifact"
-            && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
-            && kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
-    };
-    let message = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(is_ours)
+    let artifact = Message::parse_stream(messages.as_bytes())
+        .filter_map(|message| match message {
+            Ok(Message::CompilerArtifact(artifact)) => Some(artifact),
+            _ => None,
+        })
+        .find(|artifact| artifact.manifest_path == manifest && artifact.target.is_cdylib())
         .context("cargo: the crate makes no shared library; add `crate-type = [\"cdylib\", \"rlib\"]` to its [lib]")?;
     let endings = ["wasm", "so", "dylib", "dll"];
-    let files = message["filenames"].as_array().map_or(&[][..], Vec::as_slice);
-    files
-        .iter()
-        .filter_map(|file| file.as_str().map(PathBuf::from))
-        .find(|file| {
-            let ending = file.extension().and_then(|ending| ending.to_str());
-            ending.is_some_and(|ending| endings.contains(&ending))
-        })
+    artifact
+        .filenames
+        .into_iter()
+        .find(|file| file.extension().is_some_and(|ending| endings.contains(&ending)))
+        .map(PathBuf::from)
         .context("cargo: named no file of the shared library")
 }

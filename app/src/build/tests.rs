@@ -77,7 +77,7 @@ fn the_artifact_is_the_one_cargo_names() {
             "not json\n{}\n{}\n",
             r#"{"reason":"compiler-artifact","manifest_path":"/dep/Cargo.toml","target":{"crate_types":["cdylib"]},"filenames":["/t/dep.wasm"]}"#,
             format_args!(
-                r#"{{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","target":{{"crate_types":["{kind}","rlib"]}},"filenames":["/t/p.rlib","{file}"]}}"#
+                r#"{{"reason":"compiler-artifact","package_id":"p","manifest_path":"/p/Cargo.toml","target":{{"name":"p","kind":["{kind}"],"crate_types":["{kind}","rlib"],"src_path":"/p/src/lib.rs"}},"profile":{{"opt_level":"3","debug_assertions":false,"overflow_checks":false,"test":false}},"features":[],"filenames":["/t/p.rlib","{file}"],"executable":null,"fresh":false}}"#
             )
         );
         let shown = match cargo::find_artifact(&messages, Path::new("/p/Cargo.toml")) {

@@ -1,6 +1,8 @@
 //! The folders are the architecture: the arrows of the README, checked.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use glovebox_tests::root;
@@ -107,6 +109,56 @@ fn there_is_one_egui() {
         .map(|package| package.version.to_string())
         .collect();
     assert_eq!(versions.len(), 1, "{versions:?}");
+}
+
+/// `cargo run` builds the app alone, tests and CI the whole workspace. If the large dependencies got
+/// other features in one than in the other, they would be built twice.
+#[test]
+fn one_package_builds_what_the_workspace_builds() {
+    let features = |selection: &[&str]| -> BTreeSet<String> {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--prefix", "none", "--format", "{p} [{f}]", "--edges", "normal,build"])
+            .args(selection)
+            .current_dir(root())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let workspace = features(&["--workspace", "--edges", "normal,build,dev"]);
+    // Too small to matter: ours, and what reads the texts of log filters and of property tests.
+    let small = ["glovebox", "regex-syntax "];
+    let alone = features(&["--package", "glovebox"]);
+    let others = alone.difference(&workspace);
+    let others: Vec<_> =
+        others.filter(|line| !small.iter().any(|small| line.starts_with(small))).collect();
+    assert!(others.is_empty(), "features of the app alone, not of the workspace: {others:#?}");
+}
+
+#[test]
+fn the_contract_and_the_kit_compile_for_wasm() {
+    let target = "wasm32-unknown-unknown";
+    let wrapper = std::env::var_os("GLOVEBOX_CARGO");
+    let installed = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .output()
+        .is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
+    if wrapper.is_none() && !installed {
+        assert!(
+            std::env::var_os("GLOVEBOX_SMOKE").is_none(),
+            "run `rustup target add {target}`, or set GLOVEBOX_CARGO to a cargo that has it"
+        );
+        eprintln!("skipped: neither the target {target} nor GLOVEBOX_CARGO is there");
+        return;
+    }
+    let output = Command::new(wrapper.unwrap_or_else(|| env!("CARGO").into()))
+        .args(["check", "--target", target, "-p", "glovebox-abi", "-p", "glovebox-sdk"])
+        .args(["--manifest-path".as_ref(), root().join("Cargo.toml").as_os_str()])
+        .args(["--target-dir".as_ref(), root().join("target/wasm-check").as_os_str()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
