@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     pub(crate) counters: AccessCounters,
     pub(crate) kv: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Counts the times that the calls under way were taken back.
+    pub(crate) cancellations: AtomicU64,
 }
 
 impl Shared {
@@ -135,6 +137,8 @@ pub(crate) struct Context {
     /// the frames; only kept when somebody listens.
     pub(crate) plugin_time: Option<Duration>,
     call: Option<CallId>,
+    /// [`Shared::cancellations`] when the call began.
+    cancellations: u64,
     host_calls: u64,
     log_bytes: u64,
     emitted_bytes: u64,
@@ -152,6 +156,7 @@ impl Context {
             host_time: Duration::ZERO,
             plugin_time: None,
             call: None,
+            cancellations: 0,
             host_calls: 0,
             log_bytes: 0,
             emitted_bytes: 0,
@@ -168,6 +173,16 @@ impl Context {
         self.log_bytes = 0;
         self.emitted_bytes = 0;
         self.emitted.clear();
+        self.cancellations = self.shared.cancellations.load(Ordering::Relaxed);
+    }
+
+    /// Breaks the call off if it was taken back since it began.
+    pub(crate) fn check_cancelled(&mut self) -> Result<(), Outcome> {
+        if self.shared.cancellations.load(Ordering::Relaxed) == self.cancellations {
+            return Ok(());
+        }
+        self.broken = Some(Outcome::Cancelled);
+        Err(Outcome::Cancelled)
     }
 
     /// Writes a line on behalf of the plugin that it did not write itself, such as its standard
@@ -194,8 +209,11 @@ impl Context {
         let started = self.shared.journal.is_heard().then(Instant::now);
         self.host_calls += 1;
         let allowed = self.rights.limits.load().host_calls;
+        let is_cancelled = self.check_cancelled().is_err();
         let counters = self.shared.counters.permission(permission);
-        let result = if self.host_calls > allowed {
+        let result = if is_cancelled {
+            Err(ServiceError::Unavailable)
+        } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
         } else if self.rights.grants.load().has(permission) {
             counters.uses.fetch_add(1, Ordering::Relaxed);

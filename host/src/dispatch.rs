@@ -1,19 +1,23 @@
 //! Bounded queues: frames that wait for an instance.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use glovebox_abi::Frame;
+use glovebox_abi::{Frame, Header};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::Task;
 use crate::host::Reply;
 
 /// A call that waits in a queue or is under way.
 pub type Ticket = Task<Reply>;
+
+/// Calls that wait together; their replies come in the order of the frames.
+pub type BatchTicket = Task<Vec<Reply>>;
 
 /// Why a frame was not queued. The frame was not processed and may be sent again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,37 +32,76 @@ pub enum Refusal {
         /// Frames that may wait.
         limit: u32,
     },
+    /// More frames at once than may ever wait.
+    #[error(
+        "{frames} frames at once are more than the queue of `{plugin}` holds ({limit}); send fewer, or raise `queue` under [limits]"
+    )]
+    TooMany {
+        /// Id of the plugin.
+        plugin: String,
+        /// Frames in the batch.
+        frames: usize,
+        /// Frames that may wait.
+        limit: u32,
+    },
+    /// The instance finishes what waits and takes nothing new.
+    #[error("`{plugin}` is draining and takes nothing new")]
+    Draining {
+        /// Id of the plugin.
+        plugin: String,
+    },
     /// There is no such instance.
     #[error("no such instance; it was unloaded, or never loaded")]
     Gone,
 }
 
-/// One frame that waits.
+/// Frames that wait together, and who waits for the answers.
 pub(crate) struct Job {
-    pub(crate) frame: Frame,
-    pub(crate) queued: Instant,
-    /// How many plugins the frame came through by `emit`.
+    pub(crate) work: Work,
+    /// When it was queued; only kept when somebody listens.
+    pub(crate) queued: Option<Instant>,
+    /// How many plugins the frames came through by `emit`.
     pub(crate) hops: u32,
-    pub(crate) answer: oneshot::Sender<Reply>,
-    _place: OwnedSemaphorePermit,
+    _places: OwnedSemaphorePermit,
+}
+
+/// What a job holds.
+pub(crate) enum Work {
+    One(Frame, oneshot::Sender<Reply>),
+    Batch(Vec<Frame>, oneshot::Sender<Vec<Reply>>),
 }
 
 /// Frames that wait for one instance, at most as many as its limit says.
+///
+/// Each copy of the instance has a lane of its own. Frames of one source always take the same lane,
+/// so that they stay in order; frames without a source take the lanes in turn.
 pub(crate) struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
+    lanes: Box<[Lane]>,
+    turn: AtomicUsize,
     places: Arc<Semaphore>,
     limit: AtomicU32,
-    /// True while somebody works the queue off.
+    /// Told whenever a lane has nothing left to do.
+    rested: Notify,
+}
+
+#[derive(Default)]
+struct Lane {
+    jobs: Mutex<VecDeque<Job>>,
+    /// True while somebody works the lane off.
     worked: AtomicBool,
 }
 
+/// Room in a queue, paid for.
+pub(crate) struct Places(OwnedSemaphorePermit);
+
 impl Queue {
-    pub(crate) fn new(limit: u32) -> Queue {
+    pub(crate) fn new(limit: u32, lanes: u32) -> Queue {
         Queue {
-            jobs: Mutex::default(),
+            lanes: (0..lanes).map(|_| Lane::default()).collect(),
+            turn: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(limit as usize)),
             limit: AtomicU32::new(limit),
-            worked: AtomicBool::new(false),
+            rested: Notify::new(),
         }
     }
 
@@ -87,46 +130,96 @@ impl Queue {
         }
     }
 
+    /// Frames that wait or are under way.
     pub(crate) fn depth(&self) -> usize {
-        self.jobs.lock().len()
+        (self.limit() as usize).saturating_sub(self.places.available_permits())
     }
 
-    pub(crate) async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().acquire_owned().await.ok()
+    /// `None` if the queue takes nothing more.
+    pub(crate) async fn wait_for_places(&self, count: u32) -> Option<Places> {
+        self.places.clone().acquire_many_owned(count).await.ok().map(Places)
     }
 
-    pub(crate) fn try_place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    pub(crate) fn try_places(&self, count: u32) -> Option<Places> {
+        self.places.clone().try_acquire_many_owned(count).ok().map(Places)
     }
 
-    /// Puts a frame in. The first to do so while nobody works the queue off gets `true`, and must
-    /// see to it.
+    /// Takes nothing more. Frames that wait already stay.
+    pub(crate) fn close(&self) {
+        self.places.close();
+    }
+
+    /// True until [`close`](Self::close).
+    pub(crate) fn is_open(&self) -> bool {
+        !self.places.is_closed()
+    }
+
+    /// Which lane the next frame takes.
+    pub(crate) fn lane_for(&self, frame: &Frame) -> usize {
+        if self.lanes.len() == 1 {
+            return 0;
+        }
+        let has_header = !frame.header.as_bytes().is_empty();
+        match has_header.then(|| frame.header.get_text(Header::SOURCE)).flatten() {
+            Some(source) => {
+                let mut hasher = DefaultHasher::new();
+                source.hash(&mut hasher);
+                (hasher.finish() % self.lanes.len() as u64) as usize
+            }
+            None => self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len(),
+        }
+    }
+
+    /// Puts work in. The first to do so while nobody works the lane off gets `true`, and must see
+    /// to it.
     pub(crate) fn push(
         &self,
-        frame: Frame,
+        lane: usize,
+        work: Work,
+        queued: Option<Instant>,
         hops: u32,
-        place: OwnedSemaphorePermit,
-    ) -> (Ticket, bool) {
-        let (answer, ticket) = Task::new();
-        let job = Job { frame, queued: Instant::now(), hops, answer, _place: place };
-        self.jobs.lock().push_back(job);
-        (ticket, !self.worked.swap(true, Ordering::AcqRel))
+        Places(places): Places,
+    ) -> bool {
+        let lane = &self.lanes[lane];
+        lane.jobs.lock().push_back(Job { work, queued, hops, _places: places });
+        !lane.worked.swap(true, Ordering::AcqRel)
     }
 
-    /// Gives every waiting frame to `work`, in order, until none is left.
-    pub(crate) fn work_off(&self, mut work: impl FnMut(Job)) {
+    /// Gives all that waits in a lane to `work`, in order, until nothing is left.
+    pub(crate) fn work_off(&self, lane: usize, mut work: impl FnMut(&mut VecDeque<Job>)) {
+        let lane = &self.lanes[lane];
+        let mut jobs = VecDeque::new();
         loop {
-            let next = self.jobs.lock().pop_front();
-            match next {
-                Some(job) => work(job),
-                None => {
-                    self.worked.store(false, Ordering::Release);
-                    // A frame may have come after the look and before the store.
-                    if self.jobs.lock().is_empty() || self.worked.swap(true, Ordering::AcqRel) {
-                        return;
-                    }
-                }
+            std::mem::swap(&mut jobs, &mut *lane.jobs.lock());
+            if !jobs.is_empty() {
+                work(&mut jobs);
+                jobs.clear();
+                continue;
+            }
+            lane.worked.store(false, Ordering::Release);
+            // A frame may have come after the look and before the store.
+            if lane.jobs.lock().is_empty() || lane.worked.swap(true, Ordering::AcqRel) {
+                self.rested.notify_waiters();
+                return;
             }
         }
+    }
+
+    /// Waits until no frame waits and none is under way.
+    pub(crate) async fn wait_until_empty(&self) {
+        loop {
+            let rested = self.rested.notified();
+            let at_rest =
+                |lane: &Lane| !lane.worked.load(Ordering::Acquire) && lane.jobs.lock().is_empty();
+            if self.lanes.iter().all(at_rest) {
+                return;
+            }
+            rested.await;
+        }
+    }
+
+    /// Takes out what still waits.
+    pub(crate) fn abandon(&self) -> Vec<Job> {
+        self.lanes.iter().flat_map(|lane| std::mem::take(&mut *lane.jobs.lock())).collect()
     }
 }

@@ -1,21 +1,24 @@
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::manifest::Limits;
 use glovebox_abi::{Frame, Header, Permission};
-use glovebox_events::{CallId, LoadStage, Outcome, What};
+use glovebox_events::{CallId, LoadStage, Outcome, Phase, What};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use crate::context::Journal;
-use crate::dispatch::{Job, Refusal, Ticket};
+use crate::dispatch::{BatchTicket, Job, Places, Refusal, Ticket, Work};
 use crate::load::{LoadError, LoadProblem, LoadRequest, Preparer, Source};
 use crate::policy::{Decision, PolicyMode};
 use crate::registry::{InstanceId, Registry};
+use crate::seat::Held;
 use crate::slot::Slot;
-use crate::status::PluginStatus;
-use crate::{HostBuilder, Loading, Task};
+use crate::status::{DispatchCounters, DispatchStats, PluginStatus};
+use crate::{Frames, HostBuilder, Loading, Task};
 
 /// How often a frame may be passed on by `emit` before it is dropped and logged: two plugins that
 /// answer each other would go on for ever.
@@ -33,8 +36,27 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) journal: Arc<Journal>,
     pub(crate) preparer: Preparer,
+    pub(crate) dispatched: DispatchCounters,
     mode: Mutex<PolicyMode>,
     runtime: Option<Runtime>,
+}
+
+impl Default for Reply {
+    /// An empty answer of no call.
+    fn default() -> Reply {
+        Reply { call: CallId(0), outcome: Outcome::Completed, frames: Frames::new() }
+    }
+}
+
+/// What came of draining an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// Frames that were finished.
+    pub processed: u64,
+    /// Frames that were refused because the deadline came first.
+    pub refused: u64,
+    /// True if nothing was left at the deadline.
+    pub in_time: bool,
 }
 
 /// What came of a call.
@@ -45,7 +67,7 @@ pub struct Reply {
     /// How it ended.
     pub outcome: Outcome,
     /// What the plugin answered; empty unless it completed.
-    pub frames: Vec<Frame>,
+    pub frames: Frames,
 }
 
 impl Host {
@@ -56,10 +78,9 @@ impl Host {
 
     pub(crate) fn assemble(journal: Arc<Journal>, preparer: Preparer, runtime: Runtime) -> Host {
         let mode = Mutex::default();
-        let registry = Registry::default();
-        Host {
-            inner: Arc::new(Inner { registry, journal, preparer, mode, runtime: Some(runtime) }),
-        }
+        let (registry, dispatched) = Default::default();
+        let runtime = Some(runtime);
+        Host { inner: Arc::new(Inner { registry, journal, preparer, dispatched, mode, runtime }) }
     }
 
     /// Loads a plugin, stage by stage, on a thread of its own.
@@ -74,13 +95,15 @@ impl Host {
             let mode = *self.inner.mode.lock();
             self.inner
                 .registry
-                .try_insert(|id| {
-                    Slot::start(id, request.clone(), prepared, mode, self.inner.journal.clone())
+                .try_insert(|id, seat| {
+                    let journal = self.inner.journal.clone();
+                    Slot::start(id, seat, request.clone(), prepared, mode, journal)
                 })
                 .map_err(|(stage, problem)| LoadError::new(stage, path, problem))
         });
         match &loaded {
             Ok(id) => {
+                self.inner.dispatched.load();
                 if let Some(slot) = self.slot(*id) {
                     let generation = slot.current();
                     let prepared = &generation.prepared;
@@ -111,15 +134,80 @@ impl Host {
         loaded
     }
 
-    /// Ends an instance and forgets it. `false` if it was gone already.
+    /// Ends an instance and forgets it; frames that wait are refused. `false` if it was gone already.
     pub fn unload(&self, id: InstanceId) -> bool {
         let Some(slot) = self.inner.registry.remove(id) else {
             return false;
         };
-        *slot.watching.lock() = None;
+        let host = self.clone();
         // The call under way may take its time; nobody need wait for it.
-        self.run_blocking(move || slot.stop());
+        self.run_blocking(move || host.end(&slot));
         true
+    }
+
+    /// Lets an instance finish what waits, takes nothing new meanwhile, and then ends it. What is
+    /// left at the deadline is refused.
+    pub fn drain(&self, id: InstanceId, deadline: Duration) -> Task<Drained> {
+        let (sender, task) = Task::new();
+        let host = self.clone();
+        self.runtime().spawn(async move {
+            let drained = match host.slot(id) {
+                Some(slot) => host.drain_slot(slot, deadline).await,
+                None => Drained::default(),
+            };
+            // Nobody may be waiting for the result.
+            let _ = sender.send(drained);
+        });
+        task
+    }
+
+    async fn drain_slot(&self, slot: Arc<Slot>, deadline: Duration) -> Drained {
+        let before = slot.status().stats.processed;
+        slot.queue.close();
+        self.inner.registry.call_by_slot(slot.id);
+        slot.enter(slot.current().number, Phase::Draining, "asked to finish");
+        let in_time = tokio::time::timeout(deadline, slot.queue.wait_until_empty()).await.is_ok();
+        let left = self.refuse_rest(&slot);
+        let processed = slot.status().stats.processed - before;
+        if self.inner.registry.remove(slot.id).is_some() {
+            let host = self.clone();
+            self.run_blocking(move || host.end(&slot));
+        }
+        Drained { processed, refused: left, in_time }
+    }
+
+    /// Answers what still waits for an instance that will not work any more.
+    fn refuse_rest(&self, slot: &Slot) -> u64 {
+        let mut left = 0;
+        for job in slot.queue.abandon() {
+            match job.work {
+                Work::One(_, answer) => {
+                    left += 1;
+                    drop(answer.send(self.gone()));
+                }
+                Work::Batch(frames, answer) => {
+                    left += frames.len() as u64;
+                    drop(answer.send(frames.iter().map(|_| self.gone()).collect()));
+                }
+            }
+        }
+        left
+    }
+
+    fn end(&self, slot: &Slot) {
+        *slot.watching.lock() = None;
+        slot.queue.close();
+        self.refuse_rest(slot);
+        slot.stop();
+        self.inner.dispatched.unload();
+        self.inner.registry.free(slot.id);
+    }
+
+    /// Takes the calls back that are under way. They end as cancelled: wasm within some
+    /// milliseconds, wherever it is; core and native plugins at their next host call, because code
+    /// of this process cannot be stopped. `false` if the instance is gone.
+    pub fn cancel(&self, id: InstanceId) -> bool {
+        self.slot(id).map(|slot| slot.shared.cancellations.fetch_add(1, Relaxed)).is_some()
     }
 
     /// Gives a frame to an instance on this thread and waits for its answer: the fast path.
@@ -128,24 +216,61 @@ impl Host {
     /// thread that draws a window: they use [`dispatch_to`](Self::dispatch_to) and
     /// [`try_dispatch_to`](Self::try_dispatch_to).
     pub fn call(&self, id: InstanceId, frame: &Frame) -> Reply {
-        match self.inner.registry.get(id).as_ref().and_then(|guard| guard.as_ref()) {
-            Some(slot) => self.call_slot(slot, frame, Duration::ZERO, 0),
-            None => self.gone(),
-        }
-    }
-
-    fn gone(&self) -> Reply {
-        let reason = Refusal::Gone.to_string();
-        let call = self.inner.journal.next_call();
-        Reply { call, outcome: Outcome::Refused { reason }, frames: Vec::new() }
-    }
-
-    fn call_slot(&self, slot: &Slot, frame: &Frame, queue: Duration, hops: u32) -> Reply {
-        let (reply, emitted) = slot.call(frame, queue);
-        for frame in emitted {
-            self.pass_on(slot, frame, hops + 1);
+        // Written in place: a reply is too large to be moved about.
+        let mut reply = Reply::default();
+        match self.inner.registry.seat(id) {
+            Some((seat, false)) => match seat.hold(id) {
+                Some(mut held) => {
+                    self.call_held(&mut held, frame, Duration::ZERO, 0, &mut reply);
+                }
+                None => reply = self.gone(),
+            },
+            Some((_, true)) => self.call_by_slot(id, frame, &mut reply),
+            None => reply = self.gone(),
         }
         reply
+    }
+
+    #[cold]
+    fn call_by_slot(&self, id: InstanceId, frame: &Frame, reply: &mut Reply) {
+        let slot = self.slot(id);
+        if let Some(slot) = &slot
+            && !slot.queue.is_open()
+        {
+            *reply = self.refused(&Refusal::Draining { plugin: slot.plugin.to_string() });
+            return;
+        }
+        match slot.as_ref().and_then(|slot| slot.hold_any()) {
+            Some(mut held) => self.call_held(&mut held, frame, Duration::ZERO, 0, reply),
+            None => *reply = self.gone(),
+        }
+    }
+
+    #[cold]
+    fn gone(&self) -> Reply {
+        self.refused(&Refusal::Gone)
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Reply {
+        let reason = refusal.to_string();
+        let call = self.inner.journal.next_call();
+        Reply { call, outcome: Outcome::Refused { reason }, frames: Frames::new() }
+    }
+
+    #[inline]
+    fn call_held(
+        &self,
+        held: &mut Held<'_>,
+        frame: &Frame,
+        queue: Duration,
+        hops: u32,
+        reply: &mut Reply,
+    ) {
+        let running = held.running();
+        running.call(frame, queue, reply);
+        for frame in running.emitted.drain(..) {
+            self.pass_on(&running.slot, frame, hops + 1);
+        }
     }
 
     /// Carries an emitted frame to the plugin it names, or to all others that accept its kind.
@@ -157,18 +282,10 @@ impl Host {
             return;
         }
         for slot in self.receivers(&frame, Some(from.id)) {
-            match slot.queue.try_place() {
-                Some(place) => {
-                    let (_, first) = slot.queue.push(frame.clone(), hops, place);
-                    if first {
-                        self.work_off(slot);
-                    }
-                }
-                None => {
-                    let limit = slot.queue.limit();
-                    let refusal = Refusal::Full { plugin: slot.plugin.to_string(), limit };
-                    from.note(&format!("emitted frame dropped: {refusal}"));
-                }
+            match self.try_places(&slot, 1) {
+                // Nobody waits for the answer.
+                Ok(place) => drop(self.enqueue(slot, frame.clone(), hops, place)),
+                Err(refusal) => from.note(&format!("emitted frame dropped: {refusal}")),
             }
         }
     }
@@ -185,13 +302,30 @@ impl Host {
     }
 
     /// Routes a frame: to the plugin that its header's `target` names, otherwise to all that
-    /// accept its kind. Waits while a queue is full.
+    /// accept its kind. Waits while a queue is full, then for all answers.
     pub async fn dispatch(&self, frame: Frame) -> Vec<(InstanceId, Reply)> {
-        let mut tickets = Vec::new();
-        for slot in self.receivers(&frame, None) {
+        let receivers = self.receivers(&frame, None);
+        self.dispatch_among(receivers, frame).await
+    }
+
+    /// Sends a frame to all plugins that accept its kind, whatever its header's `target` says.
+    /// Waits while a queue is full, then for all answers.
+    pub async fn broadcast(&self, frame: Frame) -> Vec<(InstanceId, Reply)> {
+        let mut receivers = self.inner.registry.all();
+        receivers.retain(|slot| slot.accepts(frame.kind));
+        self.dispatch_among(receivers, frame).await
+    }
+
+    async fn dispatch_among(
+        &self,
+        receivers: Vec<Arc<Slot>>,
+        frame: Frame,
+    ) -> Vec<(InstanceId, Reply)> {
+        let mut tickets = Vec::with_capacity(receivers.len());
+        for slot in receivers {
             let id = slot.id;
-            if let Some(place) = slot.queue.wait_for_place().await {
-                tickets.push((id, self.enqueue(slot, frame.clone(), place)));
+            if let Some(place) = slot.queue.wait_for_places(1).await {
+                tickets.push((id, self.enqueue(slot, frame.clone(), 0, place)));
             }
         }
         let mut replies = Vec::with_capacity(tickets.len());
@@ -202,14 +336,69 @@ impl Host {
     }
 
     /// Queues a frame for one instance; waits while the queue is full, then for the answer.
+    ///
+    /// If the instance has several copies, frames of one `source` are handled by the same copy, in
+    /// order; frames without a source go to the copies in turn.
     pub async fn dispatch_to(&self, id: InstanceId, frame: Frame) -> Reply {
         let Some(slot) = self.slot(id) else {
             return self.gone();
         };
-        match slot.queue.wait_for_place().await {
-            Some(place) => self.enqueue(slot, frame, place).await,
-            None => self.gone(),
+        match slot.queue.wait_for_places(1).await {
+            Some(place) => self.enqueue(slot, frame, 0, place).await,
+            None => self.refused(&Refusal::Draining { plugin: slot.plugin.to_string() }),
         }
+    }
+
+    /// Queues frames for one instance as one piece of work, which costs far less than one by one;
+    /// waits while the queue is full, then for all answers, which come in the order of the frames.
+    ///
+    /// If the instance has several copies, the batch goes to one of them. More frames than the
+    /// queue holds are queued in several pieces.
+    pub async fn dispatch_batch(&self, id: InstanceId, mut frames: Vec<Frame>) -> Vec<Reply> {
+        let Some(slot) = self.slot(id) else {
+            return frames.iter().map(|_| self.gone()).collect();
+        };
+        let Some(first) = frames.first() else { return Vec::new() };
+        let lane = slot.queue.lane_for(first);
+        let mut replies = Vec::with_capacity(frames.len());
+        while !frames.is_empty() {
+            let count = frames.len().min(slot.queue.limit() as usize);
+            let rest = frames.split_off(count);
+            match slot.queue.wait_for_places(count as u32).await {
+                Some(places) => {
+                    let ticket = self.enqueue_batch(slot.clone(), lane, frames, places);
+                    replies.extend(ticket.await);
+                }
+                None => {
+                    let refusal = Refusal::Draining { plugin: slot.plugin.to_string() };
+                    replies.extend(frames.iter().map(|_| self.refused(&refusal)));
+                }
+            }
+            frames = rest;
+        }
+        replies
+    }
+
+    /// Queues frames for one instance as one piece of work, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If the queue has no room for all of them, or the instance is gone; then none is queued.
+    pub fn try_dispatch_batch(
+        &self,
+        id: InstanceId,
+        frames: Vec<Frame>,
+    ) -> Result<BatchTicket, Refusal> {
+        let slot = self.slot(id).ok_or(Refusal::Gone)?;
+        let limit = slot.queue.limit();
+        if frames.len() > limit as usize {
+            self.inner.dispatched.refuse();
+            let plugin = slot.plugin.to_string();
+            return Err(Refusal::TooMany { plugin, frames: frames.len(), limit });
+        }
+        let places = self.try_places(&slot, frames.len() as u32)?;
+        let lane = frames.first().map_or(0, |first| slot.queue.lane_for(first));
+        Ok(self.enqueue_batch(slot, lane, frames, places))
     }
 
     /// Queues a frame for each plugin that [`dispatch`](Self::dispatch) would route it to, and does
@@ -220,13 +409,11 @@ impl Host {
     /// If a queue is full; then no plugin gets the frame.
     pub fn try_dispatch(&self, frame: &Frame) -> Result<Vec<(InstanceId, Ticket)>, Refusal> {
         let slots = self.receivers(frame, None);
-        let places: Vec<_> = slots
-            .iter()
-            .map(|slot| slot.queue.try_place().ok_or_else(|| full(slot)))
-            .collect::<Result<_, _>>()?;
+        let places: Vec<_> =
+            slots.iter().map(|slot| self.try_places(slot, 1)).collect::<Result<_, _>>()?;
         let placed = slots.into_iter().zip(places);
         Ok(placed
-            .map(|(slot, place)| (slot.id, self.enqueue(slot, frame.clone(), place)))
+            .map(|(slot, place)| (slot.id, self.enqueue(slot, frame.clone(), 0, place)))
             .collect())
     }
 
@@ -234,37 +421,95 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// If its queue is full, or it is gone.
+    /// If its queue is full, or it is draining or gone.
     pub fn try_dispatch_to(&self, id: InstanceId, frame: Frame) -> Result<Ticket, Refusal> {
         let slot = self.slot(id).ok_or(Refusal::Gone)?;
-        let place = slot.queue.try_place().ok_or_else(|| full(&slot))?;
-        Ok(self.enqueue(slot, frame, place))
+        let place = self.try_places(&slot, 1)?;
+        Ok(self.enqueue(slot, frame, 0, place))
     }
 
-    fn enqueue(
-        &self,
-        slot: Arc<Slot>,
-        frame: Frame,
-        place: tokio::sync::OwnedSemaphorePermit,
-    ) -> Ticket {
-        let (ticket, first) = slot.queue.push(frame, 0, place);
-        if first {
-            self.work_off(slot);
-        }
+    fn try_places(&self, slot: &Slot, count: u32) -> Result<Places, Refusal> {
+        slot.queue.try_places(count).ok_or_else(|| {
+            self.inner.dispatched.refuse();
+            let plugin = slot.plugin.to_string();
+            match slot.queue.is_open() {
+                true => Refusal::Full { plugin, limit: slot.queue.limit() },
+                false => Refusal::Draining { plugin },
+            }
+        })
+    }
+
+    fn enqueue(&self, slot: Arc<Slot>, frame: Frame, hops: u32, place: Places) -> Ticket {
+        let lane = slot.queue.lane_for(&frame);
+        let (answer, ticket) = Task::new();
+        self.push(slot, lane, Work::One(frame, answer), 1, hops, place);
         ticket
     }
 
-    /// Works a queue off on a thread of the pool: idle instances cost none, and a hung one holds
-    /// only its own.
-    fn work_off(&self, slot: Arc<Slot>) {
-        let host = self.clone();
-        self.run_blocking(move || {
-            slot.queue.work_off(|Job { frame, queued, hops, answer, .. }| {
-                let reply = host.call_slot(&slot, &frame, queued.elapsed(), hops);
-                // Nobody may be waiting for the answer.
-                let _ = answer.send(reply);
+    fn enqueue_batch(
+        &self,
+        slot: Arc<Slot>,
+        lane: usize,
+        frames: Vec<Frame>,
+        places: Places,
+    ) -> BatchTicket {
+        let (answer, ticket) = Task::new();
+        let count = frames.len() as u64;
+        self.push(slot, lane, Work::Batch(frames, answer), count, 0, places);
+        ticket
+    }
+
+    fn push(
+        &self,
+        slot: Arc<Slot>,
+        lane: usize,
+        work: Work,
+        count: u64,
+        hops: u32,
+        places: Places,
+    ) {
+        self.inner.dispatched.dispatch(count);
+        let queued = self.inner.journal.is_heard().then(Instant::now);
+        // Works the lane off on a thread of the pool: idle instances cost none, and a hung one
+        // holds only its own.
+        if slot.queue.push(lane, work, queued, hops, places) {
+            let host = self.clone();
+            self.run_blocking(move || {
+                slot.queue.work_off(lane, |jobs| host.work(&slot, lane, jobs));
             });
-        });
+        }
+    }
+
+    fn work(&self, slot: &Slot, lane: usize, jobs: &mut VecDeque<Job>) {
+        let mut errors = 0;
+        while let Some(job) = jobs.pop_front() {
+            let waited = job.queued.map(|queued| queued.elapsed()).unwrap_or_default();
+            let mut call = |held: &mut Option<Held<'_>>, frame: &Frame| {
+                let mut reply = Reply::default();
+                match held {
+                    Some(held) => self.call_held(held, frame, waited, job.hops, &mut reply),
+                    None => reply = self.gone(),
+                }
+                errors += u64::from(!reply.outcome.is_completed());
+                reply
+            };
+            // Given up after each job, so that direct calls, reloads and checks get their turn.
+            let mut held = slot.hold_copy(lane);
+            // Nobody may be waiting for the answers.
+            match job.work {
+                Work::One(frame, answer) => drop(answer.send(call(&mut held, &frame))),
+                Work::Batch(frames, answer) => {
+                    let replies = frames.iter().map(|frame| call(&mut held, frame)).collect();
+                    drop(answer.send(replies));
+                }
+            }
+        }
+        self.inner.dispatched.fail(errors);
+    }
+
+    /// What the queues did so far.
+    pub fn dispatch_stats(&self) -> DispatchStats {
+        self.inner.dispatched.read()
     }
 
     /// The state of all instances.
@@ -284,7 +529,7 @@ impl Host {
 
     /// True if the id names an instance: one lookup in the registry.
     pub fn contains(&self, id: InstanceId) -> bool {
-        self.inner.registry.get(id).is_some()
+        self.inner.registry.contains(id)
     }
 
     /// Decides about one permission of one instance; in effect at once. `false` if it is gone.
@@ -312,7 +557,7 @@ impl Host {
     }
 
     pub(crate) fn slot(&self, id: InstanceId) -> Option<Arc<Slot>> {
-        self.inner.registry.get(id)?.as_ref().cloned()
+        self.inner.registry.get(id)
     }
 
     pub(crate) fn spawn<T: Send + 'static>(
@@ -339,10 +584,6 @@ impl Host {
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
     }
-}
-
-fn full(slot: &Slot) -> Refusal {
-    Refusal::Full { plugin: slot.plugin.to_string(), limit: slot.queue.limit() }
 }
 
 impl Drop for Inner {

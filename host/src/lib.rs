@@ -20,7 +20,7 @@
 //! let host = Host::builder().build()?;
 //! let echo = host.load(LoadRequest::core(Manifest::bare("echo"), || Box::new(Echo))).wait()?;
 //! let reply = host.call(echo, &Frame::data("hello"));
-//! assert_eq!(reply.frames, [Frame::data("hello")]);
+//! assert_eq!(reply.frames[..], [Frame::data("hello")]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -37,23 +37,28 @@ mod load;
 mod policy;
 mod registry;
 mod reload;
+mod seat;
 mod slot;
 mod status;
 mod task;
 mod watch;
 
 pub use builder::{HostBuilder, HostError};
-pub use dispatch::{Refusal, Ticket};
-pub use host::{Host, Reply};
+pub use dispatch::{BatchTicket, Refusal, Ticket};
+pub use host::{Drained, Host, Reply};
 pub use load::{
     ArtifactKind, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest, inspect,
 };
 pub use policy::{Decision, PolicyMode};
 pub use registry::InstanceId;
-pub use status::{Enforcement, LimitStatus, PermissionStatus, PluginStats, PluginStatus};
+pub use status::{
+    DispatchStats, Enforcement, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
+};
 pub use task::Task;
 pub use watch::WatchError;
 
+/// What one call gives back. Most plugins answer with one frame, which takes no memory of its own.
+pub type Frames = smallvec::SmallVec<[glovebox_abi::Frame; 1]>;
 /// A load that is under way.
 pub type Loading = Task<Result<InstanceId, LoadError>>;
 /// A reload that is under way; ends with the new generation.

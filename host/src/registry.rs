@@ -1,10 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
+use crate::seat::Seat;
 use crate::slot::Slot;
 
 /// Identifies a loaded instance. Ids of instances that are gone are never valid again.
@@ -52,57 +53,95 @@ pub(crate) struct Registry {
     free: Mutex<Vec<InstanceId>>,
 }
 
-/// Where an instance lives, and which round of instances it is, so that a lookup need not touch the
-/// memory of the instance itself.
-#[derive(Default)]
+/// Where an instance lives. Small, because a lookup among many waits for memory and nothing else.
 struct Place {
+    /// Which round of instances lives here; [`VACANT`] if none does.
     round: AtomicU32,
+    /// Stays when the instance goes.
+    seat: Arc<Seat>,
+    /// True if a call must look at the slot first: it has further seats, or is draining.
+    by_slot: AtomicBool,
     slot: ArcSwapOption<Slot>,
 }
 
+const VACANT: u32 = u32::MAX;
+
 impl Registry {
-    /// The instance of this id, if it is still there.
-    pub(crate) fn get(&self, id: InstanceId) -> Option<Guard<Option<Arc<Slot>>>> {
+    fn place(&self, id: InstanceId) -> Option<&Place> {
         let place = self.places.get(id.index as usize)?;
-        // The instance before the round: whoever sees a later instance sees its round too.
-        let guard = place.slot.load();
-        let current = place.round.load(Ordering::Acquire) == id.round;
-        (current && guard.is_some()).then_some(guard)
+        (place.round.load(Ordering::Acquire) == id.round && id.round != VACANT).then_some(place)
     }
 
-    /// Puts in the instance that `make` builds for its new id. If it cannot, the id is lost and the
-    /// place is used again.
+    pub(crate) fn contains(&self, id: InstanceId) -> bool {
+        self.place(id).is_some()
+    }
+
+    /// Where the first copy of this instance runs, and whether a call must look at the slot first.
+    /// The instance may be gone by the time somebody holds the seat; whoever does looks.
+    #[inline]
+    pub(crate) fn seat(&self, id: InstanceId) -> Option<(&Seat, bool)> {
+        self.place(id).map(|place| (&*place.seat, place.by_slot.load(Ordering::Relaxed)))
+    }
+
+    /// Makes calls of this instance look at its slot first.
+    pub(crate) fn call_by_slot(&self, id: InstanceId) {
+        if let Some(place) = self.place(id) {
+            place.by_slot.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The instance of this id, if it is still there.
+    pub(crate) fn get(&self, id: InstanceId) -> Option<Arc<Slot>> {
+        self.place(id)?.slot.load_full().filter(|slot| slot.id == id)
+    }
+
+    /// Puts in the instance that `make` builds for its new id and seat. If it cannot, the id is lost
+    /// and the place is used again.
     pub(crate) fn try_insert<E>(
         &self,
-        make: impl FnOnce(InstanceId) -> Result<Arc<Slot>, E>,
+        make: impl FnOnce(InstanceId, Arc<Seat>) -> Result<Arc<Slot>, E>,
     ) -> Result<InstanceId, E> {
         let reused = self.free.lock().pop();
         let id = match reused {
             Some(free) => InstanceId { index: free.index, round: free.round + 1 },
             None => {
-                let index = self.places.push(Place::default());
+                let index = self.places.push(Place {
+                    round: AtomicU32::new(VACANT),
+                    seat: Arc::default(),
+                    by_slot: AtomicBool::new(false),
+                    slot: ArcSwapOption::empty(),
+                });
                 let index = u32::try_from(index).expect("fewer than 2³² instances were loaded");
                 InstanceId { index, round: 0 }
             }
         };
-        let slot = make(id).inspect_err(|_| self.free.lock().push(id))?;
-        self.by_plugin.pin().insert(slot.plugin.clone(), id);
         let place = &self.places[id.index as usize];
-        place.round.store(id.round, Ordering::Release);
+        let slot = make(id, place.seat.clone()).inspect_err(|_| self.free(id))?;
+        self.by_plugin.pin().insert(slot.plugin.clone(), id);
+        place.by_slot.store(slot.copies() > 1, Ordering::Relaxed);
         place.slot.store(Some(slot));
+        place.round.store(id.round, Ordering::Release);
         Ok(id)
+    }
+
+    /// Lets the place of an instance that is gone, and whose copies have ended, be used again.
+    pub(crate) fn free(&self, id: InstanceId) {
+        // The last round of a place leaves it empty for ever.
+        if id.round < VACANT - 1 {
+            self.free.lock().push(id);
+        }
     }
 
     /// Takes an instance out.
     pub(crate) fn remove(&self, id: InstanceId) -> Option<Arc<Slot>> {
-        let slot = self.get(id)?.as_ref().cloned()?;
-        self.places[id.index as usize].slot.store(None);
+        let place = self.place(id)?;
+        let slot = place.slot.swap(None)?;
+        place.round.store(VACANT, Ordering::Release);
         let named = self.by_plugin.pin();
         let _ = named.remove_if(&slot.plugin, |_, named| *named == id);
         if let Some(other) = self.all().into_iter().find(|other| other.plugin == slot.plugin) {
             named.insert(other.plugin.clone(), other.id);
         }
-        self.free.lock().push(id);
         Some(slot)
     }
 

@@ -70,7 +70,7 @@ impl Host {
                 let problem = LoadProblem::Nothing("generation to go back to");
                 about(slot)((LoadStage::Read, problem))
             })?;
-            (previous.0, Carry::This(previous.1))
+            (previous.prepared, Carry::These(previous.states))
         } else {
             (self.inner.preparer.prepare(&slot.request)?, carry)
         };

@@ -1,14 +1,13 @@
-//! The place of one instance: the running copy, its generations, its queue and its counters.
+//! One instance: its copies, its generations, its queue and its counters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use glovebox_abi::manifest::{Isolation, LimitKind, Limits};
 use glovebox_abi::{Frame, Kind, Permission, State, units};
-use glovebox_events::{CallId, LoadStage, Outcome, Phase, Timing, What};
+use glovebox_events::{LoadStage, Phase, What};
 use parking_lot::Mutex;
 
 use crate::backend::{Backend, Stop};
@@ -18,6 +17,7 @@ use crate::host::Reply;
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::policy::{Decision, Grants, PolicyMode, limit_value, verdict};
 use crate::registry::InstanceId;
+use crate::seat::{Held, Running, Seat};
 use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus};
 use crate::watch::Watching;
 
@@ -30,14 +30,25 @@ pub(crate) struct Slot {
     pub(crate) watching: Mutex<Option<Watching>>,
     /// Held while a reload is under way, so that two never cross.
     pub(crate) reloading: Mutex<()>,
+    /// What the copies did; each writes its own.
+    counters: Box<[Arc<Counters>]>,
+    /// Where the copies run; the first is the one that the registry knows.
+    seats: Box<[Arc<Seat>]>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     current: ArcSwap<Generation>,
-    running: Mutex<Running>,
+    previous: Mutex<Option<Previous>>,
     phase: AtomicU8,
     fault: Mutex<Option<String>>,
     edits: Mutex<Edits>,
-    counters: Counters,
-    can_roll_back: AtomicBool,
     last_generation: AtomicU32,
+}
+
+/// The artifact before, and the states that its copies had when it was replaced.
+#[derive(Clone)]
+pub(crate) struct Previous {
+    pub(crate) prepared: Prepared,
+    pub(crate) states: Vec<Option<State>>,
 }
 
 /// What runs now; readable while a call is under way.
@@ -48,14 +59,6 @@ pub(crate) struct Generation {
     accepts: [u64; 4],
 }
 
-/// The copy itself. Whoever holds the lock owns it.
-struct Running {
-    backend: Option<Box<dyn Backend>>,
-    /// The same as `Slot::current`, for whoever holds the lock anyway.
-    generation: Arc<Generation>,
-    previous: Option<(Prepared, Option<State>)>,
-}
-
 /// What people changed about the instance.
 #[derive(Clone, Default)]
 struct Edits {
@@ -64,8 +67,9 @@ struct Edits {
     limits: Option<Limits>,
 }
 
+/// What one copy did. Only the holder of its seat writes here.
 #[derive(Default)]
-struct Counters {
+pub(crate) struct Counters {
     processed: AtomicU64,
     errors: AtomicU64,
     bytes_in: AtomicU64,
@@ -86,10 +90,10 @@ const PHASES: [Phase; 10] = [
     Phase::Quarantined,
 ];
 
-/// A copy that is ready, and what it runs.
+/// Copies that are ready, and what they run.
 pub(crate) struct Fresh {
-    pub(crate) generation: Generation,
-    pub(crate) backend: Box<dyn Backend>,
+    generation: Generation,
+    backends: Vec<Box<dyn Backend>>,
 }
 
 /// A stage and what went wrong there.
@@ -109,10 +113,32 @@ impl Generation {
     }
 }
 
+impl Counters {
+    #[inline]
+    pub(crate) fn count(&self, frame: &Frame, reply: &Reply) {
+        let size = |frame: &Frame| (frame.header.as_bytes().len() + frame.payload.len()) as u64;
+        if reply.outcome.is_completed() {
+            bump(&self.bytes_out, reply.frames.iter().map(size).sum());
+        } else {
+            bump(&self.errors, 1);
+            if reply.outcome.is_refused() {
+                return;
+            }
+        }
+        bump(&self.processed, 1);
+        bump(&self.bytes_in, size(frame));
+    }
+
+    pub(crate) fn restarted(&self) {
+        bump(&self.restarts, 1);
+    }
+}
+
 impl Slot {
     /// Brings up the first generation; the slot is ready when this returns.
     pub(crate) fn start(
         id: InstanceId,
+        seat: Arc<Seat>,
         request: LoadRequest,
         prepared: Prepared,
         mode: PolicyMode,
@@ -125,32 +151,57 @@ impl Slot {
             journal,
             counters: Default::default(),
             kv: Mutex::default(),
+            cancellations: AtomicU64::new(0),
         });
         let edits = Edits { mode, ..Edits::default() };
-        let fresh = bring_up(&shared, &request, &edits, prepared, 1)?;
+        let copies = prepared.manifest.runtime.instances;
+        let fresh = bring_up(&shared, &request, &edits, prepared, 1, copies)?;
         let generation = Arc::new(fresh.generation);
-        let running = Running {
-            backend: Some(fresh.backend),
-            generation: generation.clone(),
-            previous: None,
-        };
-        Ok(Arc::new(Slot {
+        let others = (1..copies).map(|_| Arc::default());
+        let slot = Arc::new(Slot {
             id,
             plugin,
             request,
-            queue: Queue::new(generation.rights.limits.load().queue),
+            queue: Queue::new(generation.rights.limits.load().queue, copies),
             shared,
             watching: Mutex::default(),
             reloading: Mutex::default(),
-            current: ArcSwap::new(generation),
-            running: Mutex::new(running),
+            counters: (0..copies).map(|_| Arc::default()).collect(),
+            seats: [seat].into_iter().chain(others).collect(),
+            turn: AtomicUsize::new(0),
+            current: ArcSwap::new(generation.clone()),
+            previous: Mutex::default(),
             phase: AtomicU8::new(Phase::Ready as u8),
             fault: Mutex::default(),
             edits: Mutex::new(edits),
-            counters: Counters::default(),
-            can_roll_back: AtomicBool::new(false),
             last_generation: AtomicU32::new(1),
-        }))
+        });
+        let copies = slot.seats.iter().zip(&slot.counters).zip(fresh.backends);
+        for ((seat, counters), backend) in copies {
+            let (counters, generation) = (counters.clone(), generation.clone());
+            let (slot, backend, emitted) = (slot.clone(), Some(backend), Vec::new());
+            seat.place(Running { slot, counters, backend, generation, emitted });
+        }
+        Ok(slot)
+    }
+
+    /// The number of copies.
+    pub(crate) fn copies(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// A copy for the next call: the first free one, from the one whose turn it is. If none is
+    /// free, waits for that one. `None` if the instance is gone.
+    pub(crate) fn hold_any(&self) -> Option<Held<'_>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let seat = |offset: usize| &self.seats[turn.wrapping_add(offset) % self.seats.len()];
+        let free = (0..self.seats.len()).find_map(|offset| seat(offset).try_hold(self.id));
+        free.or_else(|| seat(0).hold(self.id))
+    }
+
+    /// One certain copy. `None` if the instance is gone.
+    pub(crate) fn hold_copy(&self, copy: usize) -> Option<Held<'_>> {
+        self.seats[copy].hold(self.id)
     }
 
     pub(crate) fn current(&self) -> Arc<Generation> {
@@ -161,146 +212,22 @@ impl Slot {
         self.current.load().accepts(kind)
     }
 
-    /// Makes one call on this thread. Also gives the frames that the plugin emitted.
-    pub(crate) fn call(&self, frame: &Frame, queue: Duration) -> (Reply, Vec<Frame>) {
-        let journal = &self.shared.journal;
-        // Numbering costs an atomic addition, and only events make the number mean something.
-        let call = if journal.is_heard() { journal.next_call() } else { CallId(0) };
-        let mut lock = self.running.lock();
-        let running = &mut *lock;
-        let generation = &running.generation;
-        let refusal = if !generation.accepts(frame.kind) {
-            Some(format!(
-                "the plugin does not accept {} frames; add the kind to `accepts` under [frames]",
-                frame.kind
-            ))
-        } else if running.backend.is_none() {
-            let fault = self.fault.lock().clone().unwrap_or_else(|| "it was unloaded".to_owned());
-            Some(format!("the plugin cannot go on ({fault}); reload it"))
-        } else {
-            None
-        };
-        let started = journal.is_heard().then(|| {
-            let frame = frame.clone();
-            self.shared.record(generation.number, What::FrameIn { call, frame });
-            Instant::now()
-        });
-        let (result, emitted, timing) = match (refusal, &mut running.backend) {
-            (None, Some(backend)) => {
-                self.phase.store(Phase::Busy as u8, Ordering::Relaxed);
-                backend.context().begin_call(Some(call));
-                let result = backend.process(frame);
-                let total = started.map(|started| started.elapsed());
-                let context = backend.context();
-                let emitted = std::mem::take(&mut context.emitted);
-                let timing = total.map(|total| timing(context, total, queue));
-                let result = match context.broken.take() {
-                    Some(broken) if result.is_ok() => Err(Stop::Alive(broken)),
-                    _ => result,
-                };
-                self.phase.store(Phase::Ready as u8, Ordering::Relaxed);
-                (result, emitted, timing)
-            }
-            (reason, _) => {
-                let reason = reason.unwrap_or_default();
-                (
-                    Err(Stop::Alive(Outcome::Refused { reason })),
-                    Vec::new(),
-                    started.map(|_| Timing::default()),
-                )
-            }
-        };
-        let (outcome, frames, dead) = match result {
-            Ok(frames) => (Outcome::Completed, frames, false),
-            Err(Stop::Alive(outcome)) => (outcome, Vec::new(), false),
-            Err(Stop::Dead(outcome)) => (outcome, Vec::new(), true),
-        };
-        self.count(frame, &frames, &outcome);
-        if let Some(timing) = timing {
-            let memory = running.backend.as_mut().and_then(|backend| backend.memory());
-            self.record_end(generation, call, frame, &frames, &emitted, &outcome, timing, memory);
-        }
-        if dead {
-            self.restart(running, &outcome);
-        }
-        (Reply { call, outcome, frames }, emitted)
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault.lock().clone()
     }
 
-    fn count(&self, frame: &Frame, frames: &[Frame], outcome: &Outcome) {
-        let size = |frame: &Frame| (frame.header.as_bytes().len() + frame.payload.len()) as u64;
-        let counters = &self.counters;
-        if !matches!(outcome, Outcome::Refused { .. }) {
-            bump(&counters.processed, 1);
-            bump(&counters.bytes_in, size(frame));
-        }
-        if outcome.is_completed() {
-            bump(&counters.bytes_out, frames.iter().map(size).sum());
-        } else {
-            bump(&counters.errors, 1);
-        }
+    pub(crate) fn set_fault(&self, fault: Option<String>) {
+        *self.fault.lock() = fault;
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one row of the record, used once")]
-    fn record_end(
-        &self,
-        generation: &Generation,
-        call: CallId,
-        frame: &Frame,
-        frames: &[Frame],
-        emitted: &[Frame],
-        outcome: &Outcome,
-        timing: Timing,
-        memory: Option<u64>,
-    ) {
-        let out = emitted.iter().map(|frame| (true, frame));
-        let out = out.chain(frames.iter().map(|frame| (false, frame)));
-        let mut bytes_out = 0;
-        let mut frames_out = 0;
-        for (emitted, frame) in out {
-            let what = What::FrameOut { call, index: frames_out, emitted, frame: frame.clone() };
-            self.shared.record(generation.number, what);
-            bytes_out += frame.encoded_len() as u64;
-            frames_out += 1;
-        }
-        self.shared.record(
-            generation.number,
-            What::CallEnded {
-                call,
-                outcome: outcome.clone(),
-                timing,
-                bytes_in: frame.encoded_len() as u64,
-                bytes_out,
-                frames_out,
-                memory,
-            },
-        );
+    fn phase(&self) -> Phase {
+        let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed))];
+        let busy = phase == Phase::Ready && self.seats.iter().any(|seat| seat.is_held());
+        if busy { Phase::Busy } else { phase }
     }
 
-    /// Replaces a copy that cannot go on by a fresh one of the same artifact.
-    fn restart(&self, running: &mut Running, outcome: &Outcome) {
-        running.backend = None;
-        let generation = &running.generation;
-        self.enter(generation.number, Phase::Faulted, &outcome.to_string());
-        self.counters.restarts.fetch_add(1, Ordering::Relaxed);
-        self.enter(generation.number, Phase::Restarting, "fresh copy; its state is lost");
-        let context =
-            Context::new(self.shared.clone(), generation.rights.clone(), generation.number);
-        match ready(&generation.prepared, context, &generation.rights) {
-            Ok(backend) => {
-                running.backend = Some(backend);
-                self.enter(generation.number, Phase::Ready, "restarted");
-            }
-            Err((stage, problem)) => {
-                let fault = format!("{stage}: {problem}");
-                self.enter(generation.number, Phase::Faulted, &fault);
-                *self.fault.lock() = Some(fault);
-            }
-        }
-    }
-
-    fn enter(&self, generation: u32, to: Phase, cause: &str) {
+    pub(crate) fn enter(&self, generation: u32, to: Phase, cause: &str) {
         let from = PHASES[usize::from(self.phase.swap(to as u8, Ordering::Relaxed))];
-        let from = if from == Phase::Busy { Phase::Ready } else { from };
         self.shared.record(generation, What::Phase { from, to, cause: cause.to_owned() });
     }
 
@@ -315,72 +242,73 @@ impl Slot {
         // A copy, because the plugin may take its time to get ready, and a window that asks for the
         // status must not wait for it. `switch` applies what was decided meanwhile.
         let edits = self.edits.lock().clone();
-        bring_up(&self.shared, &self.request, &edits, prepared, number)
+        bring_up(&self.shared, &self.request, &edits, prepared, number, self.seats.len() as u32)
     }
 
-    /// Waits for the call under way, carries the state over and switches. Any refusal leaves the
+    /// Waits for the calls under way, carries the states over and switches. Any refusal leaves the
     /// running generation as it was. Gives the version of the state that was carried.
     pub(crate) fn switch(&self, mut fresh: Fresh, carry: Carry) -> Result<Option<u32>, Refused> {
         let refuse = |stop: Stop| (LoadStage::RestoreState, LoadProblem::Call(stop.into_outcome()));
-        let mut running = self.running.lock();
-        let current = running.generation.clone();
-        let saved = match &mut running.backend {
-            Some(backend) => {
-                backend.context().begin_call(None);
-                match backend.save_state() {
-                    Ok(saved) => saved,
-                    Err(stop) => {
-                        if let Stop::Dead(outcome) = &stop {
-                            self.restart(&mut running, outcome);
-                        }
-                        // A plugin that cannot give its state must still be replaceable.
-                        if matches!(carry, Carry::Current) {
-                            return Err(refuse(stop));
-                        }
-                        None
-                    }
-                }
-            }
-            None => None,
-        };
-        let carried = match carry {
-            Carry::Nothing => None,
-            Carry::Current => saved.clone(),
-            Carry::This(state) => state,
-        };
-        if let Some(state) = &carried {
-            fresh.backend.context().begin_call(None);
-            fresh.backend.restore_state(state).map_err(refuse)?;
+        let mut held: Vec<Held<'_>> =
+            self.seats.iter().filter_map(|seat| seat.hold(self.id)).collect();
+        if held.len() < self.seats.len() {
+            return Err((LoadStage::Read, LoadProblem::Nothing("such instance")));
         }
-        probe(&mut fresh.backend)?;
-        let old = running.backend.replace(fresh.backend);
-        running.previous = Some((current.prepared.clone(), saved));
-        self.can_roll_back.store(true, Ordering::Relaxed);
-        running.generation = Arc::new(fresh.generation);
-        self.current.store(running.generation.clone());
+        let mut saved = Vec::with_capacity(held.len());
+        for held in &mut held {
+            match held.running().save_state() {
+                Ok(state) => saved.push(state),
+                // A plugin that cannot give its state must still be replaceable.
+                Err(_) if !matches!(carry, Carry::Current) => saved.push(None),
+                Err(stop) => return Err(refuse(stop)),
+            }
+        }
+        let carried = match carry {
+            Carry::Nothing => Vec::new(),
+            Carry::Current => saved.clone(),
+            Carry::These(states) => states,
+        };
+        for (backend, state) in fresh.backends.iter_mut().zip(&carried) {
+            if let Some(state) = state {
+                backend.context().begin_call(None);
+                backend.restore_state(state).map_err(refuse)?;
+            }
+            probe(backend)?;
+        }
+        let generation = Arc::new(fresh.generation);
+        let mut old = Vec::with_capacity(held.len());
+        let previous = self.current().prepared.clone();
+        for (held, backend) in held.iter_mut().zip(fresh.backends) {
+            let running = held.running();
+            old.extend(running.backend.replace(backend));
+            running.generation = generation.clone();
+        }
+        *self.previous.lock() = Some(Previous { prepared: previous, states: saved });
+        self.current.store(generation);
         self.phase.store(Phase::Ready as u8, Ordering::Relaxed);
-        *self.fault.lock() = None;
-        drop(running);
+        self.set_fault(None);
+        drop(held);
         let edits = self.edits.lock();
         self.apply(&edits);
         drop(edits);
         self.queue.resize(self.current.load().rights.limits.load().queue);
-        if let Some(mut old) = old {
+        for mut old in old {
             old.cleanup();
         }
-        Ok(carried.map(|state| state.version))
+        Ok(carried.into_iter().flatten().next().map(|state| state.version))
     }
 
-    /// The artifact before, and the state it had when it was replaced.
-    pub(crate) fn previous(&self) -> Option<(Prepared, Option<State>)> {
-        self.running.lock().previous.clone()
+    pub(crate) fn previous(&self) -> Option<Previous> {
+        self.previous.lock().clone()
     }
 
-    /// Ends the copy. The slot refuses calls afterwards.
+    /// Ends the copies. Calls are refused afterwards.
     pub(crate) fn stop(&self) {
-        let old = self.running.lock().backend.take();
-        if let Some(mut old) = old {
-            old.cleanup();
+        for seat in &self.seats {
+            let old = seat.clear(self.id).and_then(|running| running.backend);
+            if let Some(mut old) = old {
+                old.cleanup();
+            }
         }
         self.enter(self.current().number, Phase::Stopped, "unloaded");
         self.shared.record(self.current().number, What::Unloaded);
@@ -388,7 +316,7 @@ impl Slot {
 
     /// Tells the log about something that the host did to this plugin's frames.
     pub(crate) fn note(&self, message: &str) {
-        let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed))];
+        let phase = self.phase();
         let cause = message.to_owned();
         self.shared.record(self.current().number, What::Phase { from: phase, to: phase, cause });
     }
@@ -440,12 +368,13 @@ impl Slot {
             .iter()
             .map(|(permission, ..)| self.permission_status(*permission, &current, &edits))
             .collect();
-        let counters = &self.counters;
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            self.counters.iter().map(|copy| counter(copy).load(Ordering::Relaxed)).sum()
+        };
         PluginStatus {
             instance: self.id,
             manifest: current.prepared.manifest.clone(),
-            phase: PHASES[usize::from(self.phase.load(Ordering::Relaxed))],
+            phase: self.phase(),
             generation: current.number,
             tier: current.prepared.tier,
             isolation: Isolation::InProcess,
@@ -454,15 +383,15 @@ impl Slot {
             path: current.prepared.path.clone(),
             queue_depth: self.queue.depth(),
             watching: self.watching.lock().is_some(),
-            can_roll_back: self.can_roll_back.load(Ordering::Relaxed),
+            can_roll_back: self.previous.lock().is_some(),
             fault: self.fault.lock().clone(),
             stats: PluginStats {
-                processed: load(&counters.processed),
-                errors: load(&counters.errors),
-                bytes_in: load(&counters.bytes_in),
-                bytes_out: load(&counters.bytes_out),
+                processed: sum(|counters| &counters.processed),
+                errors: sum(|counters| &counters.errors),
+                bytes_in: sum(|counters| &counters.bytes_in),
+                bytes_out: sum(|counters| &counters.bytes_out),
                 denials: permissions.iter().map(|permission| permission.denials).sum(),
-                restarts: load(&counters.restarts),
+                restarts: sum(|counters| &counters.restarts),
             },
             permissions,
             limit_status: self.limit_status(&current, &limits),
@@ -518,24 +447,13 @@ pub(crate) enum Carry {
     Nothing,
     /// That of the running generation.
     Current,
-    /// This one.
-    This(Option<State>),
+    /// These, one for each copy.
+    These(Vec<Option<State>>),
 }
 
 /// Adds to a counter that only the holder of the lock changes: others may read it at any time.
 fn bump(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
-}
-
-fn timing(context: &Context, total: Duration, queue: Duration) -> Timing {
-    let host = context.host_time;
-    let plugin = context.plugin_time.unwrap_or(total);
-    Timing {
-        queue,
-        guest: plugin.saturating_sub(host),
-        host,
-        boundary: total.saturating_sub(plugin),
-    }
 }
 
 fn bring_up(
@@ -544,20 +462,25 @@ fn bring_up(
     edits: &Edits,
     prepared: Prepared,
     number: u32,
+    copies: u32,
 ) -> Result<Fresh, Refused> {
     let manifest = &prepared.manifest;
     let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
     let grants = Grants::of(manifest, edits.mode, &edits.decisions);
     let config = merged_config(&manifest.config, request.config.as_ref());
     let rights = Arc::new(Rights::new(grants, limits, config));
-    let context = Context::new(shared.clone(), rights.clone(), number);
-    let mut backend = ready(&prepared, context, &rights)?;
-    probe(&mut backend)?;
-    Ok(Fresh { generation: Generation::new(number, prepared, rights), backend })
+    let copy = |_| {
+        let context = Context::new(shared.clone(), rights.clone(), number);
+        let mut backend = ready(&prepared, context, &rights)?;
+        probe(&mut backend)?;
+        Ok(backend)
+    };
+    let backends = (0..copies).map(copy).collect::<Result<_, _>>()?;
+    Ok(Fresh { generation: Generation::new(number, prepared, rights), backends })
 }
 
 /// A copy that was initialized.
-fn ready(
+pub(crate) fn ready(
     prepared: &Prepared,
     context: Context,
     rights: &Rights,

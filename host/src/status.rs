@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use glovebox_abi::manifest::{Isolation, Limits, Tier};
 use glovebox_abi::{Manifest, Permission};
@@ -105,4 +107,61 @@ pub struct PluginStats {
     pub denials: u64,
     /// Times a fresh copy was made because the old one could not go on.
     pub restarts: u64,
+}
+
+/// What the queues of a host did so far, all plugins together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DispatchStats {
+    /// Instances that were loaded.
+    pub loaded: u64,
+    /// Instances that were ended.
+    pub unloaded: u64,
+    /// Frames that were queued.
+    pub dispatched: u64,
+    /// Times that a queue had no room, or took nothing more.
+    pub refused: u64,
+    /// Queued frames whose call did not complete.
+    pub errors: u64,
+}
+
+/// The same while it is counted.
+#[derive(Debug, Default)]
+pub(crate) struct DispatchCounters {
+    loaded: AtomicU64,
+    unloaded: AtomicU64,
+    dispatched: AtomicU64,
+    refused: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl DispatchCounters {
+    pub(crate) fn load(&self) {
+        self.loaded.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn unload(&self) {
+        self.unloaded.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn dispatch(&self, frames: u64) {
+        self.dispatched.fetch_add(frames, Relaxed);
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn fail(&self, frames: u64) {
+        self.errors.fetch_add(frames, Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> DispatchStats {
+        DispatchStats {
+            loaded: self.loaded.load(Relaxed),
+            unloaded: self.unloaded.load(Relaxed),
+            dispatched: self.dispatched.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+        }
+    }
 }

@@ -231,7 +231,7 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
         times,
         completed,
         outcome: reply.outcome,
-        frames: reply.frames,
+        frames: reply.frames.into_vec(),
         took,
     }))
 }
@@ -280,7 +280,7 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
         id: reply.call,
         plugin: name_of(host, target).into(),
         input: recorded.input.clone(),
-        outputs: reply.frames,
+        outputs: reply.frames.into_vec(),
         outcome: Some(reply.outcome),
         latency: Some(started.elapsed()),
     };

@@ -126,8 +126,10 @@ impl Frame {
     /// If no well-formed frame stands there.
     pub fn copy_from(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
         let layout = Layout::read(bytes)?;
-        let header = &bytes[FRAME_PREFIX_LEN..layout.header_end];
-        let header = Header::from_cbor(Bytes::copy_from_slice(header))?;
+        let header = match &bytes[FRAME_PREFIX_LEN..layout.header_end] {
+            [] => Header::empty(),
+            header => Header::from_cbor(Bytes::copy_from_slice(header))?,
+        };
         let payload = Bytes::copy_from_slice(&bytes[layout.header_end..layout.end]);
         Ok((Frame { kind: layout.kind, header, payload }, layout.end))
     }

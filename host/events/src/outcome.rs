@@ -85,6 +85,11 @@ impl Outcome {
         matches!(self, Outcome::Completed)
     }
 
+    /// True if the host did not make the call.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Outcome::Refused { .. })
+    }
+
     /// True if the instance cannot go on after this.
     pub fn is_fatal(&self) -> bool {
         use Outcome::{Crashed, LimitExceeded, TimedOut, Trapped};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use glovebox_abi::{Frame, Health, Plugin, State};
 
 use super::{Backend, Stop};
+use crate::Frames;
 use crate::context::Context;
 
 pub(crate) type Factory = Arc<dyn Fn() -> Box<dyn Plugin> + Send + Sync>;
@@ -29,8 +30,10 @@ impl Backend for CoreBackend {
         Ok(self.plugin.initialize(&mut self.context, config)?)
     }
 
-    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
-        Ok(self.plugin.process(&mut self.context, frame)?)
+    fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
+        // Takes the vector over as it is.
+        *out = self.plugin.process(&mut self.context, frame)?.into();
+        Ok(())
     }
 
     fn health(&mut self) -> Result<Health, Stop> {

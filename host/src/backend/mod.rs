@@ -10,6 +10,7 @@ use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Failure, Frame, Health, State};
 use glovebox_events::Outcome;
 
+use crate::Frames;
 use crate::context::Context;
 use crate::status::Enforcement;
 
@@ -18,7 +19,8 @@ pub(crate) trait Backend: Send {
     /// The services it uses, for counting and stopping.
     fn context(&mut self) -> &mut Context;
     fn initialize(&mut self, config: &str) -> Result<(), Stop>;
-    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop>;
+    /// Puts the answer into `out`, which is empty. What stands there after a failure is not used.
+    fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop>;
     fn health(&mut self) -> Result<Health, Stop>;
     fn save_state(&mut self) -> Result<Option<State>, Stop>;
     fn restore_state(&mut self, state: &State) -> Result<(), Stop>;

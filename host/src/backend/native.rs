@@ -13,6 +13,7 @@ use glovebox_abi::{
 use glovebox_events::Outcome;
 
 use super::{Backend, Stop};
+use crate::Frames;
 use crate::context::Context;
 use crate::load::{Incompatible, LoadProblem};
 
@@ -103,7 +104,7 @@ impl NativeBackend {
         let context = unsafe { &*self.context };
         let hot = &context.rights.hot;
         let mut collected = Collected {
-            frames: Vec::new(),
+            frames: Frames::new(),
             state: None,
             message: None,
             bytes: 0,
@@ -133,7 +134,7 @@ impl NativeBackend {
 
 /// What one call put out.
 struct Collected {
-    frames: Vec<Frame>,
+    frames: Frames,
     state: Option<State>,
     message: Option<(u32, String)>,
     bytes: u64,
@@ -161,14 +162,15 @@ impl Backend for NativeBackend {
         Ok(())
     }
 
-    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
+    fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
         let collected = self.run(|table, instance, output| {
             let header = Slice::new(frame.header.as_bytes());
             let payload = Slice::new(&frame.payload);
             // SAFETY: the instance came from `create`; slices and output live through the call.
             unsafe { (table.process)(instance, frame.kind.0, header, payload, output) }
         })?;
-        Ok(collected.frames)
+        *out = collected.frames;
+        Ok(())
     }
 
     fn health(&mut self) -> Result<Health, Stop> {

@@ -43,7 +43,7 @@ fn echo_is_the_same_everywhere() {
         ] {
             let reply = bench.host.call(id, &frame);
             assert!(reply.outcome.is_completed(), "{binding}: {}", reply.outcome);
-            assert_eq!(reply.frames, [frame], "{binding}");
+            assert_eq!(reply.frames[..], [frame], "{binding}");
         }
     });
 }

@@ -64,7 +64,7 @@ fn a_full_queue_refuses_and_a_hung_plugin_delays_nobody() {
 
     gate.open();
     for (number, ticket) in tickets.into_iter().enumerate() {
-        assert_eq!(ticket.wait().frames, [Frame::data(format!("{number}"))]);
+        assert_eq!(ticket.wait().frames[..], [Frame::data(format!("{number}"))]);
     }
 }
 

@@ -17,8 +17,9 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 use super::engine::WasmEngine;
 use super::output::Printed;
-use super::ticker::Ticker;
+use super::ticker::Pulse;
 use super::{Stop, died};
+use crate::Frames;
 use crate::backend::Backend;
 use crate::context::Context;
 use crate::load::{Incompatible, LoadProblem};
@@ -111,7 +112,13 @@ impl ComponentCode {
         let data = Data { context, wasi: wasi.build(), table };
         let mut store = Store::new(&self.engine.engine, data);
         store.limiter(|data| &mut data.context);
-        let mut backend = ComponentBackend { code: self.clone(), plugin: None, printed, store };
+        let pulse = self.engine.ticker.pulse();
+        let at_epochs = pulse.clone();
+        store.epoch_deadline_callback(move |mut store| {
+            at_epochs.tick(&mut store.data_mut().context)
+        });
+        let mut backend =
+            ComponentBackend { code: self.clone(), plugin: None, printed, pulse, store };
         match backend.start() {
             Ok(plugin) => {
                 backend.plugin = Some(plugin);
@@ -144,13 +151,15 @@ pub(crate) struct ComponentBackend {
     code: Arc<ComponentCode>,
     plugin: Option<world::Plugin>,
     printed: Printed,
+    pulse: Arc<Pulse>,
     store: Store<Data>,
 }
 
 impl ComponentBackend {
     fn start(&mut self) -> Result<world::Plugin, Stop> {
         let code = self.code.clone();
-        let _running = code.engine.ticker.run();
+        let pulse = self.pulse.clone();
+        let _running = pulse.run();
         self.arm();
         code.linked
             .instantiate(&mut self.store)
@@ -161,9 +170,8 @@ impl ComponentBackend {
     /// lengths the plugin claims.
     fn arm(&mut self) {
         let hot = &self.store.data().context.rights.hot;
-        let deadline = hot.deadline.load(Ordering::Relaxed);
         let bytes = hot.output_bytes.load(Ordering::Relaxed).saturating_add(CROSSING_SLACK);
-        self.store.set_epoch_deadline(Ticker::epochs(deadline));
+        self.store.set_epoch_deadline(1);
         self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
@@ -180,7 +188,7 @@ impl ComponentBackend {
             let reason = "the instance was thrown away".to_owned();
             return Err(Stop::Dead(Outcome::Refused { reason }));
         };
-        let running = self.code.engine.ticker.run();
+        let running = self.pulse.run();
         let result = call(plugin.glovebox_plugin_guest(), &mut self.store);
         drop(running);
         let context = &mut self.store.data_mut().context;
@@ -205,7 +213,7 @@ impl Backend for ComponentBackend {
         self.run(|guest, store| guest.call_initialize(store, config))
     }
 
-    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
+    fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
         let given = self.run(|guest, store| {
             guest.call_process(
                 store,
@@ -234,7 +242,10 @@ impl Backend for ComponentBackend {
             let limit = LimitKind::OutputBytes;
             return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
         }
-        given.into_iter().map(|frame| frame_of(frame.kind, frame.header, frame.payload)).collect()
+        for frame in given {
+            out.push(frame_of(frame.kind, frame.header, frame.payload)?);
+        }
+        Ok(())
     }
 
     fn health(&mut self) -> Result<Health, Stop> {

@@ -8,14 +8,16 @@ use bytes::Bytes;
 use glovebox_abi::frame_abi::{self, Output};
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{
-    Failure, Frame, Health, LogLevel, ProtocolVersion, ServiceError, Services, State,
+    FRAME_PREFIX_LEN, Failure, Frame, Health, LogLevel, ProtocolVersion, ServiceError, Services,
+    State,
 };
 use glovebox_events::Outcome;
 use wasmtime::{Caller, Engine, Extern, Instance, Linker, Memory, Module, Store, TypedFunc};
 
 use super::engine::WasmEngine;
-use super::ticker::Ticker;
+use super::ticker::Pulse;
 use super::{Stop, died};
+use crate::Frames;
 use crate::backend::Backend;
 use crate::context::Context;
 use crate::load::{Incompatible, LoadProblem};
@@ -60,9 +62,12 @@ impl FrameAbiCode {
     pub(crate) fn instantiate(self: &Arc<Self>, context: Context) -> Result<FrameAbi, Outcome> {
         let mut store = Store::new(&self.engine.engine, context);
         store.limiter(|context| context);
+        let pulse = self.engine.ticker.pulse();
+        let at_epochs = pulse.clone();
+        store.epoch_deadline_callback(move |mut store| at_epochs.tick(store.data_mut()));
         let mut machine = Machine { store, buffer: Buffer { pointer: 0, size: 0 } };
-        let exports = machine.start(self).map_err(Stop::into_outcome)?;
-        Ok(FrameAbi { code: self.clone(), exports: Some(exports), machine })
+        let exports = machine.start(self, &pulse).map_err(Stop::into_outcome)?;
+        Ok(FrameAbi { exports: Some(exports), pulse, machine })
     }
 }
 
@@ -82,9 +87,9 @@ fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
 
 /// One running copy of a module.
 pub(crate) struct FrameAbi {
-    code: Arc<FrameAbiCode>,
     /// `None` after cleanup.
     exports: Option<Exports>,
+    pulse: Arc<Pulse>,
     machine: Machine,
 }
 
@@ -108,8 +113,8 @@ struct Buffer {
 }
 
 impl Machine {
-    fn start(&mut self, code: &FrameAbiCode) -> Result<Exports, Stop> {
-        let _running = code.engine.ticker.run();
+    fn start(&mut self, code: &FrameAbiCode, pulse: &Pulse) -> Result<Exports, Stop> {
+        let _running = pulse.run();
         self.arm();
         let started = (|| {
             let instance = code.linked.instantiate(&mut self.store)?;
@@ -126,10 +131,9 @@ impl Machine {
         started.map_err(|error| self.died(&error))
     }
 
-    /// Sets the deadline of the call that comes next.
+    /// Makes the engine ask at every epoch whether the call that comes next may go on.
     fn arm(&mut self) {
-        let deadline = self.store.data().rights.hot.deadline.load(Ordering::Relaxed);
-        self.store.set_epoch_deadline(Ticker::epochs(deadline));
+        self.store.set_epoch_deadline(1);
     }
 
     fn died(&mut self, error: &wasmtime::Error) -> Stop {
@@ -159,17 +163,31 @@ impl Machine {
         Ok(())
     }
 
-    fn write(&mut self, exports: &Exports, parts: &[&[u8]]) -> Result<i32, Stop> {
-        let size = parts.iter().map(|part| part.len()).sum::<usize>();
+    /// The first `size` bytes of the input buffer.
+    fn input(&mut self, exports: &Exports, size: usize) -> Result<&mut [u8], Stop> {
         self.reserve(exports, size)?;
         let memory = exports.memory.data_mut(&mut self.store);
         // `reserve` checked the buffer against the memory, which never shrinks.
-        let mut target = &mut memory[self.buffer.pointer..self.buffer.pointer + size];
-        for part in parts {
-            let (here, rest) = target.split_at_mut(part.len());
-            here.copy_from_slice(part);
-            target = rest;
+        Ok(&mut memory[self.buffer.pointer..self.buffer.pointer + size])
+    }
+
+    fn write(&mut self, exports: &Exports, bytes: &[u8]) -> Result<i32, Stop> {
+        self.input(exports, bytes.len())?.copy_from_slice(bytes);
+        Ok(bytes.len() as i32)
+    }
+
+    fn write_frame(&mut self, exports: &Exports, frame: &Frame) -> Result<i32, Stop> {
+        let (header, payload) = (frame.header.as_bytes(), &frame.payload);
+        let size = FRAME_PREFIX_LEN + header.len() + payload.len();
+        let input = self.input(exports, size)?;
+        let (prefix, rest) = input.split_at_mut(FRAME_PREFIX_LEN);
+        prefix.copy_from_slice(&Frame::prefix(frame.kind, header.len(), payload.len()));
+        let (for_header, for_payload) = rest.split_at_mut(header.len());
+        // Most headers are empty, and to copy nothing costs a call too.
+        if !header.is_empty() {
+            for_header.copy_from_slice(header);
         }
+        for_payload.copy_from_slice(payload);
         Ok(size as i32)
     }
 
@@ -194,49 +212,61 @@ impl Machine {
         Err(Failure::new(u32::from_le_bytes(*code), message).into())
     }
 
-    fn frames(&self, exports: &Exports, packed: i64) -> Result<Vec<Frame>, Stop> {
+    fn process(&mut self, exports: &Exports, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
+        self.arm();
+        let length = self.write_frame(exports, frame)?;
+        let started = self.store.data().shared.journal.is_heard().then(Instant::now);
+        let result = exports.process.call(&mut self.store, length);
+        if let Some(started) = started {
+            self.store.data_mut().plugin_time = Some(started.elapsed());
+        }
+        match result {
+            Ok(packed) => self.frames(exports, packed, out),
+            Err(error) => Err(self.died(&error)),
+        }
+    }
+
+    /// Copies the frames of an output.
+    fn frames(&self, exports: &Exports, packed: i64, out: &mut Frames) -> Result<(), Stop> {
         let context = self.store.data();
         let hot = &context.rights.hot;
+        let exceeded = |limit, asked, allowed| {
+            context.shared.counters.hit_limit(limit);
+            Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed })
+        };
         let mut rest = self.output(exports, packed)?;
         let (asked, allowed) = (rest.len() as u64, hot.output_bytes.load(Ordering::Relaxed));
-        // Most plugins answer with one frame.
-        let mut frames = Vec::with_capacity(usize::from(!rest.is_empty()));
-        let mut broken = (asked > allowed).then_some((LimitKind::OutputBytes, asked, allowed));
-        while broken.is_none() && !rest.is_empty() {
+        if asked > allowed {
+            return Err(exceeded(LimitKind::OutputBytes, asked, allowed));
+        }
+        let allowed = hot.output_frames.load(Ordering::Relaxed);
+        while !rest.is_empty() {
             let (frame, length) = Frame::copy_from(rest).map_err(|error| {
                 Stop::from(Failure::invalid(format!("the plugin gave a bad frame: {error}")))
             })?;
-            frames.push(frame);
+            out.push(frame);
             rest = &rest[length..];
-            let (asked, allowed) = (frames.len() as u64, hot.output_frames.load(Ordering::Relaxed));
-            broken = (asked > allowed).then_some((LimitKind::OutputFrames, asked, allowed));
-        }
-        match broken {
-            None => Ok(frames),
-            Some((limit, asked, allowed)) => {
-                context.shared.counters.hit_limit(limit);
-                Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }))
+            let asked = out.len() as u64;
+            if asked > allowed {
+                return Err(exceeded(LimitKind::OutputFrames, asked, allowed));
             }
         }
+        Ok(())
     }
 }
 
 impl FrameAbi {
-    /// Calls an optional export with `parts` in the buffer; `None` if the module lacks it.
-    fn call_optional(
-        &mut self,
-        name: &str,
-        parts: Option<&[&[u8]]>,
-    ) -> Result<Option<Vec<u8>>, Stop> {
-        let FrameAbi { code, exports: Some(exports), machine } = self else { return Err(ended()) };
+    /// Calls an optional export with `bytes` in the buffer; `None` if the module lacks it.
+    fn call_optional(&mut self, name: &str, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Stop> {
+        let FrameAbi { exports: Some(exports), pulse, machine } = self else { return Err(ended()) };
         let Some(function) = exports.instance.get_func(&mut machine.store, name) else {
             return Ok(None);
         };
-        let _running = code.engine.ticker.run();
+        let _running = pulse.run();
         machine.arm();
-        let result = match parts {
-            Some(parts) => {
-                let length = machine.write(exports, parts)?;
+        let result = match bytes {
+            Some(bytes) => {
+                let length = machine.write(exports, bytes)?;
                 let typed = function.typed::<i32, i64>(&machine.store);
                 typed.and_then(|function| function.call(&mut machine.store, length))
             }
@@ -260,23 +290,13 @@ impl Backend for FrameAbi {
     }
 
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
-        self.call_optional(frame_abi::INITIALIZE, Some(&[config.as_bytes()])).map(drop)
+        self.call_optional(frame_abi::INITIALIZE, Some(config.as_bytes())).map(drop)
     }
 
-    fn process(&mut self, frame: &Frame) -> Result<Vec<Frame>, Stop> {
-        let FrameAbi { code, exports: Some(exports), machine } = self else { return Err(ended()) };
-        let _running = code.engine.ticker.run();
-        machine.arm();
-        let header = frame.header.as_bytes();
-        let prefix = Frame::prefix(frame.kind, header.len(), frame.payload.len());
-        let length = machine.write(exports, &[&prefix, header, &frame.payload])?;
-        let started = machine.store.data().shared.journal.is_heard().then(Instant::now);
-        let result = exports.process.call(&mut machine.store, length);
-        machine.store.data_mut().plugin_time = started.map(|started| started.elapsed());
-        match result {
-            Ok(packed) => machine.frames(exports, packed),
-            Err(error) => Err(machine.died(&error)),
-        }
+    fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
+        let FrameAbi { exports: Some(exports), pulse, machine } = self else { return Err(ended()) };
+        let _running = pulse.run();
+        machine.process(exports, frame, out)
     }
 
     fn health(&mut self) -> Result<Health, Stop> {
@@ -301,8 +321,8 @@ impl Backend for FrameAbi {
     }
 
     fn restore_state(&mut self, state: &State) -> Result<(), Stop> {
-        let version = state.version.to_le_bytes();
-        match self.call_optional(frame_abi::RESTORE_STATE, Some(&[&version, &state.bytes]))? {
+        let saved = [&state.version.to_le_bytes()[..], &state.bytes].concat();
+        match self.call_optional(frame_abi::RESTORE_STATE, Some(&saved))? {
             Some(_) => Ok(()),
             None => {
                 let message = format!("the module has no `{}`", frame_abi::RESTORE_STATE);
@@ -313,11 +333,11 @@ impl Backend for FrameAbi {
 
     fn cleanup(&mut self) {
         let Some(exports) = self.exports.take() else { return };
-        let FrameAbi { code, machine, .. } = self;
+        let FrameAbi { pulse, machine, .. } = self;
         let function = exports.instance.get_func(&mut machine.store, frame_abi::CLEANUP);
         let typed = function.and_then(|function| function.typed::<(), ()>(&machine.store).ok());
         let Some(function) = typed else { return };
-        let _running = code.engine.ticker.run();
+        let _running = pulse.run();
         machine.arm();
         if let Err(error) = function.call(&mut machine.store, ()) {
             let message = format!("cleanup {}", machine.died(&error).into_outcome());

@@ -1,0 +1,223 @@
+//! Where one copy of a plugin runs, and a call of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glovebox_abi::{Frame, State};
+use glovebox_events::{CallId, Outcome, Phase, Timing, What};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::Frames;
+use crate::backend::{Backend, Stop};
+use crate::context::Context;
+use crate::host::Reply;
+use crate::registry::InstanceId;
+use crate::slot::{Counters, Generation, Slot, ready};
+
+/// Where one copy of a plugin runs. Whoever holds the lock owns the copy.
+///
+/// The registry keeps seats for its whole life and uses them again, so that a call finds its copy
+/// without counting references.
+#[derive(Default)]
+pub(crate) struct Seat(Mutex<Option<Running>>);
+
+/// A copy, and what it is a copy of.
+pub(crate) struct Running {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) counters: Arc<Counters>,
+    /// `None` if it cannot go on.
+    pub(crate) backend: Option<Box<dyn Backend>>,
+    /// The same as the slot's, for whoever holds the lock anyway.
+    pub(crate) generation: Arc<Generation>,
+    /// What the plugin sent to others during the last call.
+    pub(crate) emitted: Vec<Frame>,
+}
+
+/// A seat that is held, with a copy in it.
+pub(crate) struct Held<'a>(MutexGuard<'a, Option<Running>>);
+
+impl Seat {
+    pub(crate) fn place(&self, running: Running) {
+        *self.0.lock() = Some(running);
+    }
+
+    /// The copy of this instance; `None` if it is gone. Waits for the call under way.
+    #[inline]
+    pub(crate) fn hold(&self, id: InstanceId) -> Option<Held<'_>> {
+        Held::of(self.0.lock(), id)
+    }
+
+    /// The same, if no call is under way.
+    pub(crate) fn try_hold(&self, id: InstanceId) -> Option<Held<'_>> {
+        Held::of(self.0.try_lock()?, id)
+    }
+
+    /// True while somebody holds it: a call, most of the time.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.is_locked()
+    }
+
+    /// Takes the copy out; the seat is free afterwards.
+    pub(crate) fn clear(&self, id: InstanceId) -> Option<Running> {
+        let mut lock = self.0.lock();
+        if lock.as_ref()?.slot.id == id { lock.take() } else { None }
+    }
+}
+
+impl<'a> Held<'a> {
+    #[inline]
+    fn of(lock: MutexGuard<'a, Option<Running>>, id: InstanceId) -> Option<Held<'a>> {
+        match &*lock {
+            Some(running) if running.slot.id == id => Some(Held(lock)),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn running(&mut self) -> &mut Running {
+        self.0.as_mut().expect("`of` has looked, and the lock is held since")
+    }
+}
+
+impl Running {
+    /// Makes one call on this thread, and puts what came of it into `reply`, which is fresh. The
+    /// frames that the plugin emitted are in [`emitted`](Self::emitted) afterwards.
+    #[inline]
+    pub(crate) fn call(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
+        if self.slot.shared.journal.is_heard() {
+            self.call_heard(frame, queue, reply);
+            return;
+        }
+        if let Err(stop) = self.process(reply.call, frame, &mut reply.frames) {
+            if self.stopped(stop, reply) {
+                self.restart(&reply.outcome);
+            }
+        }
+        self.counters.count(frame, reply);
+    }
+
+    /// The same, with its events and timing.
+    fn call_heard(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
+        let shared = self.slot.shared.clone();
+        let number = self.generation.number;
+        let call = shared.journal.next_call();
+        reply.call = call;
+        shared.record(number, What::FrameIn { call, frame: frame.clone() });
+        let started = Instant::now();
+        let result = self.process(call, frame, &mut reply.frames);
+        let total = started.elapsed();
+        let dead = result.is_err_and(|stop| self.stopped(stop, reply));
+        self.counters.count(frame, reply);
+        let (timing, memory) = match &mut self.backend {
+            Some(backend) if !reply.outcome.is_refused() => {
+                (timing(backend.context(), total, queue), backend.memory())
+            }
+            _ => (Timing::default(), None),
+        };
+        let mut bytes_out = 0;
+        let mut frames_out = 0;
+        let out = self.emitted.iter().map(|frame| (true, frame));
+        for (emitted, frame) in out.chain(reply.frames.iter().map(|frame| (false, frame))) {
+            let what = What::FrameOut { call, index: frames_out, emitted, frame: frame.clone() };
+            shared.record(number, what);
+            bytes_out += frame.encoded_len() as u64;
+            frames_out += 1;
+        }
+        let bytes_in = frame.encoded_len() as u64;
+        let outcome = reply.outcome.clone();
+        shared.record(
+            number,
+            What::CallEnded { call, outcome, timing, bytes_in, bytes_out, frames_out, memory },
+        );
+        if dead {
+            self.restart(&reply.outcome);
+        }
+    }
+
+    #[inline]
+    fn process(&mut self, call: CallId, frame: &Frame, frames: &mut Frames) -> Result<(), Stop> {
+        if !self.generation.accepts(frame.kind) {
+            return Err(self.refuse(frame));
+        }
+        let Some(backend) = &mut self.backend else {
+            return Err(self.refuse(frame));
+        };
+        backend.context().begin_call(Some(call));
+        let result = backend.process(frame, frames);
+        let context = backend.context();
+        if !context.emitted.is_empty() {
+            self.emitted = std::mem::take(&mut context.emitted);
+        }
+        if context.broken.is_some() && result.is_ok() {
+            return Err(Stop::Alive(context.broken.take().unwrap_or(Outcome::Cancelled)));
+        }
+        result
+    }
+
+    #[cold]
+    fn refuse(&self, frame: &Frame) -> Stop {
+        let reason = if !self.generation.accepts(frame.kind) {
+            format!(
+                "the plugin does not accept {} frames; add the kind to `accepts` under [frames]",
+                frame.kind
+            )
+        } else {
+            let fault = self.slot.fault().unwrap_or_else(|| "it was unloaded".to_owned());
+            format!("the plugin cannot go on ({fault}); reload it")
+        };
+        Stop::Alive(Outcome::Refused { reason })
+    }
+
+    /// Says how the call ended; `true` if the copy cannot go on.
+    #[cold]
+    fn stopped(&mut self, stop: Stop, reply: &mut Reply) -> bool {
+        reply.frames.clear();
+        let dead = matches!(stop, Stop::Dead(_));
+        reply.outcome = stop.into_outcome();
+        dead
+    }
+
+    /// A copy of its state. If the copy dies of giving it, it is replaced.
+    pub(crate) fn save_state(&mut self) -> Result<Option<State>, Stop> {
+        let Some(backend) = &mut self.backend else { return Ok(None) };
+        backend.context().begin_call(None);
+        let saved = backend.save_state();
+        if let Err(Stop::Dead(outcome)) = &saved {
+            self.restart(outcome);
+        }
+        saved
+    }
+
+    /// Replaces a copy that cannot go on by a fresh one of the same artifact.
+    pub(crate) fn restart(&mut self, outcome: &Outcome) {
+        self.backend = None;
+        let (slot, generation) = (&self.slot, &self.generation);
+        slot.enter(generation.number, Phase::Faulted, &outcome.to_string());
+        self.counters.restarted();
+        slot.enter(generation.number, Phase::Restarting, "fresh copy; its state is lost");
+        let context =
+            Context::new(slot.shared.clone(), generation.rights.clone(), generation.number);
+        match ready(&generation.prepared, context, &generation.rights) {
+            Ok(backend) => {
+                self.backend = Some(backend);
+                slot.enter(generation.number, Phase::Ready, "restarted");
+            }
+            Err((stage, problem)) => {
+                let fault = format!("{stage}: {problem}");
+                slot.enter(generation.number, Phase::Faulted, &fault);
+                slot.set_fault(Some(fault));
+            }
+        }
+    }
+}
+
+fn timing(context: &Context, total: Duration, queue: Duration) -> Timing {
+    let host = context.host_time;
+    let plugin = context.plugin_time.unwrap_or(total);
+    Timing {
+        queue,
+        guest: plugin.saturating_sub(host),
+        host,
+        boundary: total.saturating_sub(plugin),
+    }
+}
