@@ -8,7 +8,9 @@ use glovebox_events::Sink;
 use crate::Host;
 use crate::backend::wasm::WasmEngine;
 use crate::context::Journal;
+use crate::lifecycle::{Hooks, LifecycleHook};
 use crate::load::{Cache, Preparer};
+use crate::state::StateStore;
 
 /// How a [`Host`] is set up.
 #[derive(Default)]
@@ -17,6 +19,8 @@ pub struct HostBuilder {
     wake: Option<Box<dyn Fn() + Send + Sync>>,
     cache_folder: Option<PathBuf>,
     compile_deadline: Option<Duration>,
+    state_folder: Option<PathBuf>,
+    hooks: Hooks,
 }
 
 /// Why a host cannot be set up.
@@ -67,6 +71,22 @@ impl HostBuilder {
         self
     }
 
+    /// Where states of plugins that ask for it (`persist = true` under [state]) are kept. Without it
+    /// they are not, and the log says so.
+    #[must_use]
+    pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> HostBuilder {
+        self.state_folder = Some(folder.into());
+        self
+    }
+
+    /// Called before and after every change of phase of every instance. May be given several times;
+    /// hooks are called in the order in which they were given.
+    #[must_use]
+    pub fn hook(mut self, hook: impl LifecycleHook + 'static) -> HostBuilder {
+        self.hooks.push(Box::new(hook));
+        self
+    }
+
     /// The host.
     ///
     /// # Errors
@@ -94,8 +114,10 @@ impl HostBuilder {
                 .tempdir()
                 .map_err(io("a folder for private copies"))?,
         };
-        let journal = Arc::new(Journal::new(self.sink, self.wake));
-        Ok(Host::assemble(journal, preparer, runtime))
+        let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks));
+        let states = self.state_folder.map(StateStore::new).transpose();
+        let states = states.map_err(io("the folder for states"))?;
+        Ok(Host::assemble(journal, preparer, states, runtime))
     }
 }
 

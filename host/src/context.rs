@@ -13,6 +13,7 @@ use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
 use parking_lot::Mutex;
 
 use crate::InstanceId;
+use crate::lifecycle::Hooks;
 use crate::policy::{AccessCounters, Grants};
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
@@ -21,6 +22,7 @@ const MAX_RANDOM_LEN: usize = 64 << 10;
 pub(crate) struct Journal {
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) wake: Option<Box<dyn Fn() + Send + Sync>>,
+    pub(crate) hooks: Hooks,
     sequence: AtomicU64,
     calls: AtomicU64,
 }
@@ -29,8 +31,9 @@ impl Journal {
     pub(crate) fn new(
         sink: Option<Arc<dyn Sink>>,
         wake: Option<Box<dyn Fn() + Send + Sync>>,
+        hooks: Hooks,
     ) -> Journal {
-        Journal { sink, wake, sequence: AtomicU64::new(0), calls: AtomicU64::new(1) }
+        Journal { sink, wake, hooks, sequence: AtomicU64::new(0), calls: AtomicU64::new(1) }
     }
 
     pub(crate) fn next_call(&self) -> CallId {
@@ -97,6 +100,8 @@ pub(crate) struct HotLimits {
     pub(crate) deadline: AtomicU64,
     pub(crate) output_bytes: AtomicU64,
     pub(crate) output_frames: AtomicU64,
+    /// Frames per second; 0 if unlimited.
+    pub(crate) rate: AtomicU64,
 }
 
 impl Rights {
@@ -116,6 +121,7 @@ impl Rights {
         self.hot.deadline.store(milliseconds, Ordering::Relaxed);
         self.hot.output_bytes.store(limits.output_bytes, Ordering::Relaxed);
         self.hot.output_frames.store(limits.output_frames, Ordering::Relaxed);
+        self.hot.rate.store(limits.rate.unwrap_or(0).into(), Ordering::Relaxed);
         self.limits.store(Arc::new(limits));
     }
 }
@@ -137,6 +143,8 @@ pub(crate) struct Context {
     /// the frames; only kept when somebody listens.
     pub(crate) plugin_time: Option<Duration>,
     call: Option<CallId>,
+    /// The deadline of what runs now, if it is not the one for calls.
+    step_deadline: Option<Duration>,
     /// [`Shared::cancellations`] when the call began.
     cancellations: u64,
     host_calls: u64,
@@ -156,6 +164,7 @@ impl Context {
             host_time: Duration::ZERO,
             plugin_time: None,
             call: None,
+            step_deadline: None,
             cancellations: 0,
             host_calls: 0,
             log_bytes: 0,
@@ -163,8 +172,29 @@ impl Context {
         }
     }
 
-    /// Starts counting anew.
-    pub(crate) fn begin_call(&mut self, call: Option<CallId>) {
+    /// Starts counting anew, for a step of the plugin's life.
+    pub(crate) fn begin_step(&mut self, deadline: Duration) {
+        self.begin(None);
+        self.step_deadline = Some(deadline);
+    }
+
+    /// Starts counting anew, for a call.
+    #[inline]
+    pub(crate) fn begin_call(&mut self, call: CallId) {
+        self.begin(Some(call));
+        self.step_deadline = None;
+    }
+
+    /// How long what runs now may take, in milliseconds. May change while it runs.
+    pub(crate) fn deadline(&self) -> u64 {
+        match self.step_deadline {
+            Some(deadline) => u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            None => self.rights.hot.deadline.load(Ordering::Relaxed),
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, call: Option<CallId>) {
         self.call = call;
         self.broken = None;
         self.host_time = Duration::ZERO;

@@ -186,14 +186,12 @@ impl Queue {
     }
 
     /// Gives all that waits in a lane to `work`, in order, until nothing is left.
-    pub(crate) fn work_off(&self, lane: usize, mut work: impl FnMut(&mut VecDeque<Job>)) {
+    pub(crate) fn work_off(&self, lane: usize, mut work: impl FnMut(Job)) {
         let lane = &self.lanes[lane];
-        let mut jobs = VecDeque::new();
         loop {
-            std::mem::swap(&mut jobs, &mut *lane.jobs.lock());
-            if !jobs.is_empty() {
-                work(&mut jobs);
-                jobs.clear();
+            let next = lane.jobs.lock().pop_front();
+            if let Some(job) = next {
+                work(job);
                 continue;
             }
             lane.worked.store(false, Ordering::Release);

@@ -1,22 +1,23 @@
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use glovebox_abi::manifest::Limits;
+use glovebox_abi::manifest::{Limits, OnFailure};
 use glovebox_abi::{Frame, Header, Permission};
-use glovebox_events::{CallId, LoadStage, Outcome, Phase, What};
+use glovebox_events::{CallId, LoadStage, Outcome, ReloadCause, What};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use crate::context::Journal;
-use crate::dispatch::{BatchTicket, Job, Places, Refusal, Ticket, Work};
+use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
 use crate::load::{LoadError, LoadProblem, LoadRequest, Preparer, Source};
 use crate::policy::{Decision, PolicyMode};
 use crate::registry::{InstanceId, Registry};
+use crate::reload::gone;
 use crate::seat::Held;
-use crate::slot::Slot;
+use crate::slot::{Carry, Slot, Surroundings};
+use crate::state::StateStore;
 use crate::status::{DispatchCounters, DispatchStats, PluginStatus};
 use crate::{Frames, HostBuilder, Loading, Task};
 
@@ -34,7 +35,7 @@ pub struct Host {
 
 pub(crate) struct Inner {
     pub(crate) registry: Registry,
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) surroundings: Surroundings,
     pub(crate) preparer: Preparer,
     pub(crate) dispatched: DispatchCounters,
     mode: Mutex<PolicyMode>,
@@ -66,7 +67,8 @@ pub struct Reply {
     pub call: CallId,
     /// How it ended.
     pub outcome: Outcome,
-    /// What the plugin answered; empty unless it completed.
+    /// What the plugin answered. Empty if it did not complete, unless its manifest says
+    /// `on-failure = "fail-open"`: then it is the frame that was given.
     pub frames: Frames,
 }
 
@@ -76,11 +78,19 @@ impl Host {
         HostBuilder::default()
     }
 
-    pub(crate) fn assemble(journal: Arc<Journal>, preparer: Preparer, runtime: Runtime) -> Host {
+    pub(crate) fn assemble(
+        journal: Arc<Journal>,
+        preparer: Preparer,
+        states: Option<StateStore>,
+        runtime: Runtime,
+    ) -> Host {
         let mode = Mutex::default();
         let (registry, dispatched) = Default::default();
+        let states = states.map(Arc::new);
+        let surroundings = Surroundings { journal, states, runtime: runtime.handle().clone() };
         let runtime = Some(runtime);
-        Host { inner: Arc::new(Inner { registry, journal, preparer, dispatched, mode, runtime }) }
+        let inner = Inner { registry, surroundings, preparer, dispatched, mode, runtime };
+        Host { inner: Arc::new(inner) }
     }
 
     /// Loads a plugin, stage by stage, on a thread of its own.
@@ -90,34 +100,25 @@ impl Host {
 
     fn load_now(&self, request: LoadRequest) -> Result<InstanceId, LoadError> {
         let started = Instant::now();
-        let loaded = self.inner.preparer.prepare(&request).and_then(|prepared| {
+        let preparer = &self.inner.preparer;
+        let prepared =
+            if request.lazy { preparer.glance(&request) } else { preparer.prepare(&request) };
+        let loaded = prepared.and_then(|prepared| {
             let path = prepared.path.clone();
             let mode = *self.inner.mode.lock();
             self.inner
                 .registry
                 .try_insert(|id, seat| {
-                    let journal = self.inner.journal.clone();
-                    Slot::start(id, seat, request.clone(), prepared, mode, journal)
+                    let surroundings = self.inner.surroundings.clone();
+                    Slot::start(id, seat, request.clone(), prepared, mode, surroundings)
                 })
                 .map_err(|(stage, problem)| LoadError::new(stage, path, problem))
         });
         match &loaded {
             Ok(id) => {
                 self.inner.dispatched.load();
-                if let Some(slot) = self.slot(*id) {
-                    let generation = slot.current();
-                    let prepared = &generation.prepared;
-                    slot.shared.record(
-                        generation.number,
-                        What::Loaded {
-                            version: prepared.manifest.plugin.version.to_string(),
-                            tier: prepared.tier,
-                            binding: prepared.binding,
-                            digest: prepared.digest.clone(),
-                            took: started.elapsed(),
-                            cached: prepared.cached,
-                        },
-                    );
+                if let Some(slot) = self.slot(*id).filter(|slot| !slot.is_asleep()) {
+                    self.started(&slot, started.elapsed());
                 }
             }
             Err(error) => {
@@ -128,10 +129,55 @@ impl Host {
                     Source::Core(manifest, _) => manifest.plugin.id.clone(),
                 };
                 let what = What::LoadFailed { stage: error.stage(), message: error.to_string() };
-                self.inner.journal.record(&name.into(), u64::MAX, 0, what);
+                self.inner.surroundings.journal.record(&name.into(), u64::MAX, 0, what);
             }
         }
         loaded
+    }
+
+    /// Says that an instance runs, and begins to look after it.
+    fn started(&self, slot: &Arc<Slot>, took: Duration) {
+        slot.tend();
+        let generation = slot.current();
+        let prepared = &generation.prepared;
+        slot.shared.record(
+            generation.number,
+            What::Loaded {
+                version: prepared.manifest.plugin.version.to_string(),
+                tier: prepared.tier,
+                binding: prepared.binding,
+                digest: prepared.digest.clone(),
+                took,
+                cached: prepared.cached,
+            },
+        );
+    }
+
+    /// Compiles and starts an instance that was loaded lazily. Once it failed, only a restart or a
+    /// reload tries again.
+    pub(crate) fn wake(&self, slot: &Arc<Slot>) -> Result<(), LoadError> {
+        let _one_at_a_time = slot.reloading.lock();
+        if !slot.is_asleep() || slot.fault().is_some() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let woken = self
+            .inner
+            .preparer
+            .prepare(&slot.request)
+            .inspect_err(|error| slot.fault_with(&error.to_string()))
+            .and_then(|prepared| slot.awaken(prepared).map_err(about(slot)));
+        match &woken {
+            Ok(()) => {
+                self.inner.registry.set_by_slot(slot.id, slot.copies() > 1);
+                self.started(slot, begun.elapsed());
+            }
+            Err(error) => {
+                let what = What::LoadFailed { stage: error.stage(), message: error.to_string() };
+                slot.shared.record(0, what);
+            }
+        }
+        woken
     }
 
     /// Ends an instance and forgets it; frames that wait are refused. `false` if it was gone already.
@@ -164,8 +210,8 @@ impl Host {
     async fn drain_slot(&self, slot: Arc<Slot>, deadline: Duration) -> Drained {
         let before = slot.status().stats.processed;
         slot.queue.close();
-        self.inner.registry.call_by_slot(slot.id);
-        slot.enter(slot.current().number, Phase::Draining, "asked to finish");
+        self.inner.registry.set_by_slot(slot.id, true);
+        slot.begin_draining("asked to finish");
         let in_time = tokio::time::timeout(deadline, slot.queue.wait_until_empty()).await.is_ok();
         let left = self.refuse_rest(&slot);
         let processed = slot.status().stats.processed - before;
@@ -203,6 +249,25 @@ impl Host {
         self.inner.registry.free(slot.id);
     }
 
+    /// Replaces all copies of an instance by fresh ones of the same artifact; also of one that failed
+    /// so often that only a person restarts it.
+    pub fn restart(&self, id: InstanceId) -> Task<Result<(), LoadError>> {
+        self.spawn(move |host| {
+            let slot = host.slot(id).ok_or_else(gone)?;
+            if slot.is_asleep() {
+                slot.forget_fault();
+                return host.wake(&slot);
+            }
+            slot.restart().map_err(about(&slot))
+        })
+    }
+
+    /// Saves the states of an instance now, if its manifest asks for them to be kept. `false` if it
+    /// does not, or the instance is gone. What goes wrong is an event.
+    pub fn save_state(&self, id: InstanceId) -> Task<bool> {
+        self.spawn(move |host| host.slot(id).is_some_and(|slot| slot.keep_states()))
+    }
+
     /// Takes the calls back that are under way. They end as cancelled: wasm within some
     /// milliseconds, wherever it is; core and native plugins at their next host call, because code
     /// of this process cannot be stopped. `false` if the instance is gone.
@@ -228,19 +293,49 @@ impl Host {
             Some((_, true)) => self.call_by_slot(id, frame, &mut reply),
             None => reply = self.gone(),
         }
+        if !reply.outcome.is_completed()
+            && let Some(slot) = self.slot(id)
+        {
+            self.after_failure(&slot, frame, 0, &mut reply);
+        }
         reply
+    }
+
+    /// Does what the manifest says about failed calls. No copy may be held.
+    #[cold]
+    fn after_failure(&self, slot: &Arc<Slot>, frame: &Frame, hops: u32, reply: &mut Reply) {
+        if reply.outcome.is_refused() {
+            return;
+        }
+        match slot.current().prepared.manifest.lifecycle.on_failure {
+            OnFailure::FailClosed => {}
+            OnFailure::FailOpen => reply.frames.push(frame.clone()),
+            OnFailure::Reload => {
+                // If it cannot be loaded anew, the failure stands, and an event says why.
+                if self.replace(slot, ReloadCause::Restart, Carry::Current).is_err() {
+                    return;
+                }
+                if let Some(mut held) = slot.hold_any() {
+                    *reply = Reply::default();
+                    self.call_held(&mut held, frame, Duration::ZERO, hops, reply);
+                }
+            }
+        }
     }
 
     #[cold]
     fn call_by_slot(&self, id: InstanceId, frame: &Frame, reply: &mut Reply) {
-        let slot = self.slot(id);
-        if let Some(slot) = &slot
-            && !slot.queue.is_open()
-        {
+        let Some(slot) = self.slot(id) else {
+            *reply = self.gone();
+            return;
+        };
+        if !slot.queue.is_open() {
             *reply = self.refused(&Refusal::Draining { plugin: slot.plugin.to_string() });
             return;
         }
-        match slot.as_ref().and_then(|slot| slot.hold_any()) {
+        // What goes wrong becomes the fault of the instance, and the reason of a refusal.
+        let _ = self.wake(&slot);
+        match slot.hold_any() {
             Some(mut held) => self.call_held(&mut held, frame, Duration::ZERO, 0, reply),
             None => *reply = self.gone(),
         }
@@ -253,7 +348,7 @@ impl Host {
 
     fn refused(&self, refusal: &Refusal) -> Reply {
         let reason = refusal.to_string();
-        let call = self.inner.journal.next_call();
+        let call = self.inner.surroundings.journal.next_call();
         Reply { call, outcome: Outcome::Refused { reason }, frames: Frames::new() }
     }
 
@@ -469,42 +564,49 @@ impl Host {
         places: Places,
     ) {
         self.inner.dispatched.dispatch(count);
-        let queued = self.inner.journal.is_heard().then(Instant::now);
+        let queued = self.inner.surroundings.journal.is_heard().then(Instant::now);
         // Works the lane off on a thread of the pool: idle instances cost none, and a hung one
         // holds only its own.
         if slot.queue.push(lane, work, queued, hops, places) {
             let host = self.clone();
-            self.run_blocking(move || {
-                slot.queue.work_off(lane, |jobs| host.work(&slot, lane, jobs));
-            });
+            self.run_blocking(move || host.work(&slot, lane));
         }
     }
 
-    fn work(&self, slot: &Slot, lane: usize, jobs: &mut VecDeque<Job>) {
-        let mut errors = 0;
-        while let Some(job) = jobs.pop_front() {
+    fn work(&self, slot: &Arc<Slot>, lane: usize) {
+        if slot.is_asleep() {
+            // What goes wrong becomes the fault of the instance, and the reason of a refusal.
+            let _ = self.wake(slot);
+        }
+        slot.queue.work_off(lane, |job| {
+            let mut errors = 0;
             let waited = job.queued.map(|queued| queued.elapsed()).unwrap_or_default();
-            let mut call = |held: &mut Option<Held<'_>>, frame: &Frame| {
+            // Held for the whole job, and given up after it, so that direct calls, reloads and checks
+            // get their turn.
+            let mut held = slot.hold_copy(lane);
+            let mut call = |frame: &Frame| {
                 let mut reply = Reply::default();
-                match held {
+                match &mut held {
                     Some(held) => self.call_held(held, frame, waited, job.hops, &mut reply),
                     None => reply = self.gone(),
                 }
-                errors += u64::from(!reply.outcome.is_completed());
+                if !reply.outcome.is_completed() {
+                    errors += 1;
+                    held = None;
+                    self.after_failure(slot, frame, job.hops, &mut reply);
+                    held = slot.hold_copy(lane);
+                }
                 reply
             };
-            // Given up after each job, so that direct calls, reloads and checks get their turn.
-            let mut held = slot.hold_copy(lane);
             // Nobody may be waiting for the answers.
             match job.work {
-                Work::One(frame, answer) => drop(answer.send(call(&mut held, &frame))),
+                Work::One(frame, answer) => drop(answer.send(call(&frame))),
                 Work::Batch(frames, answer) => {
-                    let replies = frames.iter().map(|frame| call(&mut held, frame)).collect();
-                    drop(answer.send(replies));
+                    drop(answer.send(frames.iter().map(call).collect()));
                 }
             }
-        }
-        self.inner.dispatched.fail(errors);
+            self.inner.dispatched.fail(errors);
+        });
     }
 
     /// What the queues did so far.
@@ -567,8 +669,11 @@ impl Host {
         let (sender, task) = Task::new();
         let host = self.clone();
         self.run_blocking(move || {
-            // Nobody may be waiting for the result.
-            let _ = sender.send(work(&host));
+            let result = work(&host);
+            // Whoever has the result may count on its own handle being the last one.
+            drop(host);
+            // Nobody may be waiting for it.
+            let _ = sender.send(result);
         });
         task
     }

@@ -33,12 +33,15 @@ mod builder;
 mod context;
 mod dispatch;
 mod host;
+mod lifecycle;
 mod load;
 mod policy;
+mod rate;
 mod registry;
 mod reload;
 mod seat;
 mod slot;
+mod state;
 mod status;
 mod task;
 mod watch;
@@ -46,6 +49,7 @@ mod watch;
 pub use builder::{HostBuilder, HostError};
 pub use dispatch::{BatchTicket, Refusal, Ticket};
 pub use host::{Drained, Host, Reply};
+pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use load::{
     ArtifactKind, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest, inspect,
 };

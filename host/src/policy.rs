@@ -145,5 +145,6 @@ pub(crate) fn limit_value(limits: &Limits, limit: LimitKind) -> Option<u64> {
         LimitKind::LogBytes => Some(limits.log_bytes),
         LimitKind::KvBytes => Some(limits.kv_bytes),
         LimitKind::Queue => Some(limits.queue.into()),
+        LimitKind::Rate => limits.rate.map(u64::from),
     }
 }

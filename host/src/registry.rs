@@ -59,7 +59,7 @@ struct Place {
     round: AtomicU32,
     /// Stays when the instance goes.
     seat: Arc<Seat>,
-    /// True if a call must look at the slot first: it has further seats, or is draining.
+    /// True if a call must look at the slot first: it has further seats, is asleep or is draining.
     by_slot: AtomicBool,
     slot: ArcSwapOption<Slot>,
 }
@@ -83,10 +83,10 @@ impl Registry {
         self.place(id).map(|place| (&*place.seat, place.by_slot.load(Ordering::Relaxed)))
     }
 
-    /// Makes calls of this instance look at its slot first.
-    pub(crate) fn call_by_slot(&self, id: InstanceId) {
+    /// Whether calls of this instance must look at its slot first.
+    pub(crate) fn set_by_slot(&self, id: InstanceId, by_slot: bool) {
         if let Some(place) = self.place(id) {
-            place.by_slot.store(true, Ordering::Relaxed);
+            place.by_slot.store(by_slot, Ordering::Relaxed);
         }
     }
 
@@ -118,7 +118,7 @@ impl Registry {
         let place = &self.places[id.index as usize];
         let slot = make(id, place.seat.clone()).inspect_err(|_| self.free(id))?;
         self.by_plugin.pin().insert(slot.plugin.clone(), id);
-        place.by_slot.store(slot.copies() > 1, Ordering::Relaxed);
+        place.by_slot.store(slot.copies() > 1 || slot.is_asleep(), Ordering::Relaxed);
         place.slot.store(Some(slot));
         place.round.store(id.round, Ordering::Release);
         Ok(id)

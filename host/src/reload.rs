@@ -1,5 +1,6 @@
 //! The hot swap: a transaction that ends with the new generation running, or the old one untouched.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use glovebox_events::{LoadStage, ReloadCause, What};
@@ -17,6 +18,10 @@ impl Host {
     pub fn reload(&self, id: InstanceId, cause: ReloadCause, carry_state: bool) -> Reloading {
         self.spawn(move |host| {
             let slot = host.slot(id).ok_or_else(gone)?;
+            if slot.is_asleep() {
+                slot.forget_fault();
+                return host.wake(&slot).map(|()| slot.current().number);
+            }
             let carry = if carry_state { Carry::Current } else { Carry::Nothing };
             host.replace(&slot, cause, carry)
         })
@@ -30,8 +35,16 @@ impl Host {
         })
     }
 
-    fn replace(&self, slot: &Slot, cause: ReloadCause, carry: Carry) -> Result<u32, LoadError> {
+    pub(crate) fn replace(
+        &self,
+        slot: &Arc<Slot>,
+        cause: ReloadCause,
+        carry: Carry,
+    ) -> Result<u32, LoadError> {
         let _one_at_a_time = slot.reloading.lock();
+        if !slot.queue.is_open() {
+            return Err(gone());
+        }
         let started = Instant::now();
         let before = slot.current();
         let result = self.try_replace(slot, cause, carry);
@@ -60,7 +73,7 @@ impl Host {
     /// `None` if there was nothing to do, else the version of the state that was carried over.
     fn try_replace(
         &self,
-        slot: &Slot,
+        slot: &Arc<Slot>,
         cause: ReloadCause,
         carry: Carry,
     ) -> Result<Option<Option<u32>>, LoadError> {
@@ -79,10 +92,12 @@ impl Host {
             return Ok(None);
         }
         let fresh = slot.next(prepared).map_err(about(slot))?;
-        slot.switch(fresh, carry).map(Some).map_err(about(slot))
+        let carried = slot.switch(fresh, carry).map_err(about(slot))?;
+        slot.tend();
+        Ok(Some(carried))
     }
 }
 
-fn gone() -> LoadError {
+pub(crate) fn gone() -> LoadError {
     LoadError::new(LoadStage::Read, None, LoadProblem::Nothing("such instance"))
 }

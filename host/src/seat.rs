@@ -1,18 +1,20 @@
 //! Where one copy of a plugin runs, and a call of it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use glovebox_abi::{Frame, State};
-use glovebox_events::{CallId, Outcome, Phase, Timing, What};
+use glovebox_abi::Frame;
+use glovebox_events::{CallId, Outcome, Timing, What};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::Frames;
 use crate::backend::{Backend, Stop};
 use crate::context::Context;
 use crate::host::Reply;
+use crate::lifecycle::Life;
 use crate::registry::InstanceId;
-use crate::slot::{Counters, Generation, Slot, ready};
+use crate::slot::{Generation, Slot};
 
 /// Where one copy of a plugin runs. Whoever holds the lock owns the copy.
 ///
@@ -24,7 +26,7 @@ pub(crate) struct Seat(Mutex<Option<Running>>);
 /// A copy, and what it is a copy of.
 pub(crate) struct Running {
     pub(crate) slot: Arc<Slot>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) life: Arc<Life>,
     /// `None` if it cannot go on.
     pub(crate) backend: Option<Box<dyn Backend>>,
     /// The same as the slot's, for whoever holds the lock anyway.
@@ -90,10 +92,10 @@ impl Running {
         }
         if let Err(stop) = self.process(reply.call, frame, &mut reply.frames) {
             if self.stopped(stop, reply) {
-                self.restart(&reply.outcome);
+                self.fail(&reply.outcome.to_string());
             }
         }
-        self.counters.count(frame, reply);
+        self.life.count(frame, reply);
     }
 
     /// The same, with its events and timing.
@@ -107,7 +109,7 @@ impl Running {
         let result = self.process(call, frame, &mut reply.frames);
         let total = started.elapsed();
         let dead = result.is_err_and(|stop| self.stopped(stop, reply));
-        self.counters.count(frame, reply);
+        self.life.count(frame, reply);
         let (timing, memory) = match &mut self.backend {
             Some(backend) if !reply.outcome.is_refused() => {
                 (timing(backend.context(), total, queue), backend.memory())
@@ -130,7 +132,7 @@ impl Running {
             What::CallEnded { call, outcome, timing, bytes_in, bytes_out, frames_out, memory },
         );
         if dead {
-            self.restart(&reply.outcome);
+            self.fail(&reply.outcome.to_string());
         }
     }
 
@@ -139,10 +141,13 @@ impl Running {
         if !self.generation.accepts(frame.kind) {
             return Err(self.refuse(frame));
         }
+        if self.generation.rights.hot.rate.load(Ordering::Relaxed) != 0 {
+            self.slot.take_token().map_err(Stop::Alive)?;
+        }
         let Some(backend) = &mut self.backend else {
             return Err(self.refuse(frame));
         };
-        backend.context().begin_call(Some(call));
+        backend.context().begin_call(call);
         let result = backend.process(frame, frames);
         let context = backend.context();
         if !context.emitted.is_empty() {
@@ -162,8 +167,8 @@ impl Running {
                 frame.kind
             )
         } else {
-            let fault = self.slot.fault().unwrap_or_else(|| "it was unloaded".to_owned());
-            format!("the plugin cannot go on ({fault}); reload it")
+            let fault = self.life.fault().unwrap_or_else(|| "it was unloaded".to_owned());
+            format!("the plugin cannot go on ({fault}); restart or reload it")
         };
         Stop::Alive(Outcome::Refused { reason })
     }
@@ -175,39 +180,6 @@ impl Running {
         let dead = matches!(stop, Stop::Dead(_));
         reply.outcome = stop.into_outcome();
         dead
-    }
-
-    /// A copy of its state. If the copy dies of giving it, it is replaced.
-    pub(crate) fn save_state(&mut self) -> Result<Option<State>, Stop> {
-        let Some(backend) = &mut self.backend else { return Ok(None) };
-        backend.context().begin_call(None);
-        let saved = backend.save_state();
-        if let Err(Stop::Dead(outcome)) = &saved {
-            self.restart(outcome);
-        }
-        saved
-    }
-
-    /// Replaces a copy that cannot go on by a fresh one of the same artifact.
-    pub(crate) fn restart(&mut self, outcome: &Outcome) {
-        self.backend = None;
-        let (slot, generation) = (&self.slot, &self.generation);
-        slot.enter(generation.number, Phase::Faulted, &outcome.to_string());
-        self.counters.restarted();
-        slot.enter(generation.number, Phase::Restarting, "fresh copy; its state is lost");
-        let context =
-            Context::new(slot.shared.clone(), generation.rights.clone(), generation.number);
-        match ready(&generation.prepared, context, &generation.rights) {
-            Ok(backend) => {
-                self.backend = Some(backend);
-                slot.enter(generation.number, Phase::Ready, "restarted");
-            }
-            Err((stage, problem)) => {
-                let fault = format!("{stage}: {problem}");
-                slot.enter(generation.number, Phase::Faulted, &fault);
-                slot.set_fault(Some(fault));
-            }
-        }
     }
 }
 

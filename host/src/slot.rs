@@ -2,22 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use glovebox_abi::manifest::{Isolation, LimitKind, Limits};
-use glovebox_abi::{Frame, Kind, Permission, State, units};
-use glovebox_events::{LoadStage, Phase, What};
+use glovebox_abi::manifest::{Isolation, Lifecycle, LimitKind, Limits};
+use glovebox_abi::{Kind, Manifest, Permission, State, units};
+use glovebox_events::{LoadStage, Outcome, Phase, What};
 use parking_lot::Mutex;
 
-use crate::backend::{Backend, Stop};
+use crate::backend::{Backend, Code, Stop};
 use crate::context::{Context, Journal, Rights, Shared};
 use crate::dispatch::Queue;
-use crate::host::Reply;
+use crate::lifecycle::{Counters, Life};
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::policy::{Decision, Grants, PolicyMode, limit_value, verdict};
+use crate::rate::Bucket;
 use crate::registry::InstanceId;
 use crate::seat::{Held, Running, Seat};
+use crate::state::{StateKeeper, StateStore};
 use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus};
 use crate::watch::Watching;
 
@@ -30,18 +33,28 @@ pub(crate) struct Slot {
     pub(crate) watching: Mutex<Option<Watching>>,
     /// Held while a reload is under way, so that two never cross.
     pub(crate) reloading: Mutex<()>,
-    /// What the copies did; each writes its own.
-    counters: Box<[Arc<Counters>]>,
+    /// What everybody may know of the copies.
+    lives: Box<[Arc<Life>]>,
     /// Where the copies run; the first is the one that the registry knows.
     seats: Box<[Arc<Seat>]>,
     /// Whose turn it is.
     turn: AtomicUsize,
     current: ArcSwap<Generation>,
     previous: Mutex<Option<Previous>>,
-    phase: AtomicU8,
-    fault: Mutex<Option<String>>,
     edits: Mutex<Edits>,
+    bucket: Mutex<Option<Bucket>>,
     last_generation: AtomicU32,
+    /// `None` if its states are not kept on disk.
+    states: Option<StateKeeper>,
+    surroundings: Surroundings,
+}
+
+/// What an instance needs of its host.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) states: Option<Arc<StateStore>>,
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 /// The artifact before, and the states that its copies had when it was replaced.
@@ -67,29 +80,6 @@ struct Edits {
     limits: Option<Limits>,
 }
 
-/// What one copy did. Only the holder of its seat writes here.
-#[derive(Default)]
-pub(crate) struct Counters {
-    processed: AtomicU64,
-    errors: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-    restarts: AtomicU64,
-}
-
-const PHASES: [Phase; 10] = [
-    Phase::Found,
-    Phase::Loaded,
-    Phase::Initializing,
-    Phase::Ready,
-    Phase::Busy,
-    Phase::Draining,
-    Phase::Stopped,
-    Phase::Faulted,
-    Phase::Restarting,
-    Phase::Quarantined,
-];
-
 /// Copies that are ready, and what they run.
 pub(crate) struct Fresh {
     generation: Generation,
@@ -100,6 +90,12 @@ pub(crate) struct Fresh {
 pub(crate) type Refused = (LoadStage, LoadProblem);
 
 impl Generation {
+    /// What is known before the first start.
+    fn asleep(request: &LoadRequest, edits: &Edits, prepared: Prepared) -> Generation {
+        let rights = Arc::new(rights(request, edits, &prepared.manifest));
+        Generation::new(0, Prepared { code: Code::Asleep, ..prepared }, rights)
+    }
+
     fn new(number: u32, prepared: Prepared, rights: Arc<Rights>) -> Generation {
         let mut accepts = [0; 4];
         for kind in &prepared.manifest.frames.accepts {
@@ -113,50 +109,30 @@ impl Generation {
     }
 }
 
-impl Counters {
-    #[inline]
-    pub(crate) fn count(&self, frame: &Frame, reply: &Reply) {
-        let size = |frame: &Frame| (frame.header.as_bytes().len() + frame.payload.len()) as u64;
-        if reply.outcome.is_completed() {
-            bump(&self.bytes_out, reply.frames.iter().map(size).sum());
-        } else {
-            bump(&self.errors, 1);
-            if reply.outcome.is_refused() {
-                return;
-            }
-        }
-        bump(&self.processed, 1);
-        bump(&self.bytes_in, size(frame));
-    }
-
-    pub(crate) fn restarted(&self) {
-        bump(&self.restarts, 1);
-    }
-}
-
 impl Slot {
-    /// Brings up the first generation; the slot is ready when this returns.
+    /// The instance with its first generation. Unless that is asleep, it is ready when this returns.
     pub(crate) fn start(
         id: InstanceId,
         seat: Arc<Seat>,
         request: LoadRequest,
         prepared: Prepared,
         mode: PolicyMode,
-        journal: Arc<Journal>,
+        surroundings: Surroundings,
     ) -> Result<Arc<Slot>, Refused> {
         let plugin: Arc<str> = prepared.manifest.plugin.id.as_str().into();
         let shared = Arc::new(Shared {
             plugin: plugin.clone(),
             instance: id,
-            journal,
+            journal: surroundings.journal.clone(),
             counters: Default::default(),
             kv: Mutex::default(),
             cancellations: AtomicU64::new(0),
         });
         let edits = Edits { mode, ..Edits::default() };
-        let copies = prepared.manifest.runtime.instances;
-        let fresh = bring_up(&shared, &request, &edits, prepared, 1, copies)?;
-        let generation = Arc::new(fresh.generation);
+        let manifest = prepared.manifest.clone();
+        let copies = manifest.runtime.instances;
+        let generation = Arc::new(Generation::asleep(&request, &edits, prepared.clone()));
+        let states = keeper(&surroundings, &manifest, &shared);
         let others = (1..copies).map(|_| Arc::default());
         let slot = Arc::new(Slot {
             id,
@@ -166,23 +142,56 @@ impl Slot {
             shared,
             watching: Mutex::default(),
             reloading: Mutex::default(),
-            counters: (0..copies).map(|_| Arc::default()).collect(),
+            lives: (0..copies).map(|copy| Arc::new(Life::new(copy))).collect(),
             seats: [seat].into_iter().chain(others).collect(),
             turn: AtomicUsize::new(0),
             current: ArcSwap::new(generation.clone()),
             previous: Mutex::default(),
-            phase: AtomicU8::new(Phase::Ready as u8),
-            fault: Mutex::default(),
             edits: Mutex::new(edits),
-            last_generation: AtomicU32::new(1),
+            bucket: Mutex::default(),
+            last_generation: AtomicU32::new(0),
+            states,
+            surroundings,
         });
-        let copies = slot.seats.iter().zip(&slot.counters).zip(fresh.backends);
-        for ((seat, counters), backend) in copies {
-            let (counters, generation) = (counters.clone(), generation.clone());
-            let (slot, backend, emitted) = (slot.clone(), Some(backend), Vec::new());
-            seat.place(Running { slot, counters, backend, generation, emitted });
+        for (seat, life) in slot.seats.iter().zip(&slot.lives) {
+            let (slot, life, generation) = (slot.clone(), life.clone(), generation.clone());
+            seat.place(Running { slot, life, backend: None, generation, emitted: Vec::new() });
+        }
+        if !matches!(prepared.code, Code::Asleep) {
+            slot.awaken(prepared).inspect_err(|_| slot.clear())?;
         }
         Ok(slot)
+    }
+
+    /// True if it was loaded and not started yet.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.current.load().number == 0
+    }
+
+    /// Brings up the first generation.
+    pub(crate) fn awaken(&self, prepared: Prepared) -> Result<(), Refused> {
+        let enter = |phase: Phase, cause: &str| {
+            self.lives.iter().for_each(|life| life.enter(&self.shared, 1, phase, cause));
+        };
+        enter(Phase::Loaded, if prepared.cached { "from the compile cache" } else { "checked" });
+        enter(Phase::Initializing, "first start");
+        let fresh = self.next(prepared).and_then(|mut fresh| {
+            restore_kept(&mut fresh, self.states.as_ref(), &self.shared)?;
+            Ok(fresh)
+        });
+        fresh.and_then(|fresh| self.switch(fresh, Carry::Nothing)).map(drop).inspect_err(
+            |(stage, problem)| {
+                self.fault_with(&format!("{stage}: {problem}"));
+            },
+        )
+    }
+
+    /// Empties the seats.
+    fn clear(&self) {
+        for (seat, life) in self.seats.iter().zip(&self.lives) {
+            seat.clear(self.id);
+            life.enter(&self.shared, 1, Phase::Stopped, "not loaded");
+        }
     }
 
     /// The number of copies.
@@ -212,23 +221,150 @@ impl Slot {
         self.current.load().accepts(kind)
     }
 
+    /// Why a copy cannot go on.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.fault.lock().clone()
+        self.lives.iter().find_map(|life| life.fault())
     }
 
-    pub(crate) fn set_fault(&self, fault: Option<String>) {
-        *self.fault.lock() = fault;
+    pub(crate) fn fault_with(&self, cause: &str) {
+        self.lives.iter().for_each(|life| life.fault_with(&self.shared, cause));
     }
 
+    pub(crate) fn forget_fault(&self) {
+        let number = self.current().number;
+        self.lives.iter().for_each(|life| life.forget_fault(&self.shared, number));
+    }
+
+    /// The phase of the copy that is worst off.
     fn phase(&self) -> Phase {
-        let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed))];
+        let worst = [
+            Phase::Quarantined,
+            Phase::Faulted,
+            Phase::Restarting,
+            Phase::Found,
+            Phase::Loaded,
+            Phase::Initializing,
+            Phase::Draining,
+            Phase::Ready,
+        ];
+        let phases: Vec<Phase> = self.lives.iter().map(|life| life.phase()).collect();
+        let phase = worst.into_iter().find(|phase| phases.contains(phase)).unwrap_or(phases[0]);
         let busy = phase == Phase::Ready && self.seats.iter().any(|seat| seat.is_held());
         if busy { Phase::Busy } else { phase }
     }
 
-    pub(crate) fn enter(&self, generation: u32, to: Phase, cause: &str) {
-        let from = PHASES[usize::from(self.phase.swap(to as u8, Ordering::Relaxed))];
-        self.shared.record(generation, What::Phase { from, to, cause: cause.to_owned() });
+    /// Lets one frame through if the limit on the rate does.
+    #[cold]
+    pub(crate) fn take_token(&self) -> Result<(), Outcome> {
+        let limits = self.current.load().rights.limits.load_full();
+        let Some(rate) = limits.rate else { return Ok(()) };
+        let now = Instant::now();
+        let mut bucket = self.bucket.lock();
+        let bucket = bucket.get_or_insert_with(|| Bucket::new(limits.burst, now));
+        bucket.take(rate, limits.burst, now).map_err(|_| {
+            let (limit, allowed) = (LimitKind::Rate, rate.into());
+            self.shared.counters.hit_limit(limit);
+            Outcome::LimitExceeded { limit, asked: allowed + 1, allowed }
+        })
+    }
+
+    /// Tells all copies that no new frames come.
+    pub(crate) fn begin_draining(&self, cause: &str) {
+        let number = self.current().number;
+        for life in &self.lives {
+            if life.phase().may_become(Phase::Draining) {
+                life.enter(&self.shared, number, Phase::Draining, cause);
+            }
+        }
+    }
+
+    /// Tries a copy that cannot go on again, after a while.
+    pub(crate) fn wake_later(self: &Arc<Self>, copy: u32, wait: Duration) {
+        let slot = Arc::downgrade(self);
+        self.surroundings.runtime.spawn(async move {
+            tokio::time::sleep(wait).await;
+            let Some(slot) = slot.upgrade() else { return };
+            tokio::task::spawn_blocking(move || {
+                if let Some(mut held) = slot.hold_copy(copy as usize) {
+                    held.running().retry();
+                }
+            });
+        });
+    }
+
+    /// Replaces all copies by fresh ones of the same artifact.
+    pub(crate) fn restart(&self) -> Result<(), Refused> {
+        for seat in &self.seats {
+            let mut held = seat.hold(self.id).ok_or_else(gone)?;
+            held.running().restart()?;
+        }
+        Ok(())
+    }
+
+    /// Looks after the copies for as long as the instance lives: asks how they are and saves their
+    /// states, as often as the manifest says.
+    pub(crate) fn tend(self: &Arc<Self>) {
+        let manifest = self.current().prepared.manifest.clone();
+        let check = |slot: &Slot| slot.each_free_copy(Running::check_health);
+        let save = |slot: &Slot| slot.each_free_copy(|running| running.keep_state());
+        let jobs: [(Option<Duration>, fn(&Slot)); 2] =
+            [(manifest.lifecycle.health_interval, check), (manifest.state.checkpoint, save)];
+        for (interval, job) in jobs {
+            let Some(interval) = interval else { continue };
+            let (slot, number) = (Arc::downgrade(self), self.current().number);
+            self.surroundings.runtime.spawn(async move {
+                loop {
+                    tokio::time::sleep(interval).await;
+                    let Some(slot) = slot.upgrade() else { return };
+                    // The next generation is looked after as its own manifest says.
+                    if slot.current().number != number || !slot.queue.is_open() {
+                        return;
+                    }
+                    // A panic of a core plugin must not end the looking after.
+                    let _ = tokio::task::spawn_blocking(move || job(&slot)).await;
+                }
+            });
+        }
+    }
+
+    fn each_free_copy(&self, work: impl Fn(&mut Running)) {
+        for seat in &self.seats {
+            if let Some(mut held) = seat.try_hold(self.id) {
+                work(held.running());
+            }
+        }
+    }
+
+    /// Saves the states of all copies; waits for the calls under way.
+    pub(crate) fn keep_states(&self) -> bool {
+        for seat in &self.seats {
+            if let Some(mut held) = seat.hold(self.id) {
+                held.running().keep_state();
+            }
+        }
+        self.keeps_states()
+    }
+
+    pub(crate) fn keeps_states(&self) -> bool {
+        self.states.is_some()
+    }
+
+    /// The state that a copy starts with, if its states are kept.
+    pub(crate) fn kept_state(&self, copy: u32) -> Option<State> {
+        let (state, problems) = self.states.as_ref()?.last(copy);
+        for problem in problems {
+            self.note(&problem);
+        }
+        state
+    }
+
+    /// Saves the state of a copy. A failure is noted, and the states that are kept stay.
+    pub(crate) fn keep_state(&self, copy: u32, state: &State) {
+        let Some(states) = &self.states else { return };
+        let keep = self.current().prepared.manifest.state.keep;
+        if let Err(error) = states.save(copy, state, keep) {
+            self.note(&format!("the state cannot be saved: {error}"));
+        }
     }
 
     /// Builds the next generation beside the running one.
@@ -252,7 +388,7 @@ impl Slot {
         let mut held: Vec<Held<'_>> =
             self.seats.iter().filter_map(|seat| seat.hold(self.id)).collect();
         if held.len() < self.seats.len() {
-            return Err((LoadStage::Read, LoadProblem::Nothing("such instance")));
+            return Err(gone());
         }
         let mut saved = Vec::with_capacity(held.len());
         for held in &mut held {
@@ -269,30 +405,38 @@ impl Slot {
             Carry::These(states) => states,
         };
         for (backend, state) in fresh.backends.iter_mut().zip(&carried) {
+            let lifecycle = &fresh.generation.prepared.manifest.lifecycle;
             if let Some(state) = state {
-                backend.context().begin_call(None);
+                backend.context().begin_step(lifecycle.start_deadline);
                 backend.restore_state(state).map_err(refuse)?;
             }
-            probe(backend)?;
+            probe(backend, lifecycle)?;
         }
         let generation = Arc::new(fresh.generation);
         let mut old = Vec::with_capacity(held.len());
         let previous = self.current().prepared.clone();
+        let previous_lifecycle = previous.manifest.lifecycle.clone();
         for (held, backend) in held.iter_mut().zip(fresh.backends) {
             let running = held.running();
             old.extend(running.backend.replace(backend));
             running.generation = generation.clone();
         }
-        *self.previous.lock() = Some(Previous { prepared: previous, states: saved });
+        if !self.is_asleep() {
+            *self.previous.lock() = Some(Previous { prepared: previous, states: saved });
+        }
+        let number = generation.number;
         self.current.store(generation);
-        self.phase.store(Phase::Ready as u8, Ordering::Relaxed);
-        self.set_fault(None);
+        for life in &self.lives {
+            let cause = if number == 1 { "started" } else { "a new generation took over" };
+            life.ready(&self.shared, number, cause);
+        }
         drop(held);
         let edits = self.edits.lock();
         self.apply(&edits);
         drop(edits);
         self.queue.resize(self.current.load().rights.limits.load().queue);
         for mut old in old {
+            old.context().begin_step(previous_lifecycle.stop_deadline);
             old.cleanup();
         }
         Ok(carried.into_iter().flatten().next().map(|state| state.version))
@@ -304,14 +448,17 @@ impl Slot {
 
     /// Ends the copies. Calls are refused afterwards.
     pub(crate) fn stop(&self) {
-        for seat in &self.seats {
-            let old = seat.clear(self.id).and_then(|running| running.backend);
-            if let Some(mut old) = old {
-                old.cleanup();
+        let number = self.current().number;
+        for (seat, life) in self.seats.iter().zip(&self.lives) {
+            let Some(mut running) = seat.clear(self.id) else { continue };
+            running.keep_state();
+            if life.phase() != Phase::Draining && life.phase().may_become(Phase::Draining) {
+                life.enter(&self.shared, number, Phase::Draining, "unloaded");
             }
+            running.end();
+            life.enter(&self.shared, number, Phase::Stopped, "unloaded");
         }
-        self.enter(self.current().number, Phase::Stopped, "unloaded");
-        self.shared.record(self.current().number, What::Unloaded);
+        self.shared.record(number, What::Unloaded);
     }
 
     /// Tells the log about something that the host did to this plugin's frames.
@@ -369,7 +516,7 @@ impl Slot {
             .map(|(permission, ..)| self.permission_status(*permission, &current, &edits))
             .collect();
         let sum = |counter: fn(&Counters) -> &AtomicU64| {
-            self.counters.iter().map(|copy| counter(copy).load(Ordering::Relaxed)).sum()
+            self.lives.iter().map(|life| counter(life.counters()).load(Ordering::Relaxed)).sum()
         };
         PluginStatus {
             instance: self.id,
@@ -384,7 +531,7 @@ impl Slot {
             queue_depth: self.queue.depth(),
             watching: self.watching.lock().is_some(),
             can_roll_back: self.previous.lock().is_some(),
-            fault: self.fault.lock().clone(),
+            fault: self.fault(),
             stats: PluginStats {
                 processed: sum(|counters| &counters.processed),
                 errors: sum(|counters| &counters.errors),
@@ -451,9 +598,54 @@ pub(crate) enum Carry {
     These(Vec<Option<State>>),
 }
 
-/// Adds to a counter that only the holder of the lock changes: others may read it at any time.
-fn bump(counter: &AtomicU64, by: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+fn gone() -> Refused {
+    (LoadStage::Read, LoadProblem::Nothing("such instance"))
+}
+
+/// Where the states of a new instance are kept, if its manifest asks for it.
+fn keeper(
+    surroundings: &Surroundings,
+    manifest: &Manifest,
+    shared: &Shared,
+) -> Option<StateKeeper> {
+    if !manifest.state.persist {
+        return None;
+    }
+    let Some(store) = &surroundings.states else {
+        tracing::warn!(plugin = &*shared.plugin, "its state is not kept: the host has no folder");
+        return None;
+    };
+    let keeper = store.keeper(&shared.plugin);
+    if keeper.is_none() {
+        tracing::warn!(plugin = &*shared.plugin, "its state is not kept: another instance's is");
+    }
+    keeper
+}
+
+/// Gives new copies the states that were kept. One that refuses its state does not start: to go on
+/// without would overwrite what is kept.
+fn restore_kept(
+    fresh: &mut Fresh,
+    states: Option<&StateKeeper>,
+    shared: &Shared,
+) -> Result<(), Refused> {
+    let Some(states) = states else { return Ok(()) };
+    let lifecycle = &fresh.generation.prepared.manifest.lifecycle;
+    for (copy, backend) in fresh.backends.iter_mut().enumerate() {
+        let (state, problems) = states.last(copy as u32);
+        for problem in problems {
+            tracing::warn!(plugin = &*shared.plugin, problem);
+        }
+        let Some(state) = state else { continue };
+        backend.context().begin_step(lifecycle.start_deadline);
+        backend.restore_state(&state).map_err(|stop| {
+            let (version, outcome) = (state.version, stop.into_outcome());
+            let folder = states.folder(copy as u32);
+            (LoadStage::RestoreState, LoadProblem::KeptState { version, outcome, folder })
+        })?;
+        probe(backend, lifecycle)?;
+    }
+    Ok(())
 }
 
 fn bring_up(
@@ -464,37 +656,41 @@ fn bring_up(
     number: u32,
     copies: u32,
 ) -> Result<Fresh, Refused> {
-    let manifest = &prepared.manifest;
-    let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
-    let grants = Grants::of(manifest, edits.mode, &edits.decisions);
-    let config = merged_config(&manifest.config, request.config.as_ref());
-    let rights = Arc::new(Rights::new(grants, limits, config));
+    let rights = Arc::new(rights(request, edits, &prepared.manifest));
     let copy = |_| {
         let context = Context::new(shared.clone(), rights.clone(), number);
         let mut backend = ready(&prepared, context, &rights)?;
-        probe(&mut backend)?;
+        probe(&mut backend, &prepared.manifest.lifecycle)?;
         Ok(backend)
     };
     let backends = (0..copies).map(copy).collect::<Result<_, _>>()?;
     Ok(Fresh { generation: Generation::new(number, prepared, rights), backends })
 }
 
+fn rights(request: &LoadRequest, edits: &Edits, manifest: &Manifest) -> Rights {
+    let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
+    let grants = Grants::of(manifest, edits.mode, &edits.decisions);
+    Rights::new(grants, limits, merged_config(&manifest.config, request.config.as_ref()))
+}
+
 /// A copy that was initialized.
 pub(crate) fn ready(
     prepared: &Prepared,
-    context: Context,
+    mut context: Context,
     rights: &Rights,
 ) -> Result<Box<dyn Backend>, Refused> {
     let refuse = |outcome| (LoadStage::Initialize, LoadProblem::Call(outcome));
+    let deadline = prepared.manifest.lifecycle.start_deadline;
+    context.begin_step(deadline);
     let mut backend = prepared.code.instantiate(context).map_err(refuse)?;
-    backend.context().begin_call(None);
+    backend.context().begin_step(deadline);
     let config = rights.config.load().to_string();
     backend.initialize(&config).map_err(|stop| refuse(stop.into_outcome()))?;
     Ok(backend)
 }
 
-fn probe(backend: &mut Box<dyn Backend>) -> Result<(), Refused> {
-    backend.context().begin_call(None);
+fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {
+    backend.context().begin_step(lifecycle.start_deadline);
     match backend.health() {
         Ok(health) if health.is_good() => Ok(()),
         Ok(health) => Err((

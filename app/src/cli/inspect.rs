@@ -113,7 +113,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     }
     line("accepts", kinds(&manifest.frames.accepts));
     line("emits", kinds(&manifest.frames.emits));
-    line("state", manifest.state_version.map_or_else(String::new, |v| format!("version {v}")));
+    line("state", manifest.state.version.map_or_else(String::new, |v| format!("version {v}")));
     let dependencies = manifest.dependencies.iter();
     line("needs", dependencies.map(|(id, v)| format!("{id} {v}")).collect::<Vec<_>>().join(", "));
     if !manifest.config.is_empty() {
@@ -188,7 +188,7 @@ fn json_of(
                 "memory": budget.memory,
                 "cpu": budget.cpu,
             },
-            "state_version": manifest.state_version,
+            "state_version": manifest.state.version,
             "dependencies": manifest.dependencies.iter()
                 .map(|(id, version)| (id.clone(), version.to_string().into()))
                 .collect::<serde_json::Map<String, Json>>(),

@@ -54,6 +54,12 @@ impl Frame {
         Frame::new(Kind::DATA, Header::empty(), payload)
     }
 
+    /// Bytes of header and payload together.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.header.as_bytes().len() + self.payload.len()
+    }
+
     /// The size of the encoded frame in bytes.
     pub fn encoded_len(&self) -> usize {
         FRAME_PREFIX_LEN + self.header.as_bytes().len() + self.payload.len()
@@ -124,13 +130,15 @@ impl Frame {
     /// # Errors
     ///
     /// If no well-formed frame stands there.
+    #[inline]
     pub fn copy_from(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
         let layout = Layout::read(bytes)?;
-        let header = match &bytes[FRAME_PREFIX_LEN..layout.header_end] {
-            [] => Header::empty(),
-            header => Header::from_cbor(Bytes::copy_from_slice(header))?,
-        };
         let payload = Bytes::copy_from_slice(&bytes[layout.header_end..layout.end]);
+        if layout.header_end == FRAME_PREFIX_LEN {
+            return Ok((Frame { kind: layout.kind, header: Header::empty(), payload }, layout.end));
+        }
+        let header = Bytes::copy_from_slice(&bytes[FRAME_PREFIX_LEN..layout.header_end]);
+        let header = Header::from_cbor(header)?;
         Ok((Frame { kind: layout.kind, header, payload }, layout.end))
     }
 }
@@ -143,6 +151,7 @@ struct Layout {
 }
 
 impl Layout {
+    #[inline]
     fn read(bytes: &[u8]) -> Result<Layout, FrameError> {
         let Some(prefix) = bytes.first_chunk::<FRAME_PREFIX_LEN>() else {
             return Err(FrameError::Cut { needed: FRAME_PREFIX_LEN, found: bytes.len() });

@@ -28,6 +28,7 @@ impl Header {
     pub const TARGET: &'static str = "target";
 
     /// A header that says nothing: zero bytes.
+    #[inline]
     pub fn empty() -> Header {
         Header(Bytes::new())
     }
@@ -58,6 +59,7 @@ impl Header {
     }
 
     /// The encoded map; empty for an empty header.
+    #[inline]
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }

@@ -25,6 +25,9 @@ macro_rules! named {
 /// Found → Loaded → Initializing → Ready ⇄ Busy → Draining → Stopped
 ///                              ↘ Faulted → Restarting → Ready | Quarantined
 /// ```
+///
+/// [`may_become`](Phase::may_become) has the whole table. A new generation takes a faulted or
+/// quarantined instance back to ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -48,6 +51,39 @@ pub enum Phase {
     Restarting,
     /// It failed too often; only a person restarts it.
     Quarantined,
+}
+
+impl Phase {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Phase; 10] = [
+        Phase::Found,
+        Phase::Loaded,
+        Phase::Initializing,
+        Phase::Ready,
+        Phase::Busy,
+        Phase::Draining,
+        Phase::Stopped,
+        Phase::Faulted,
+        Phase::Restarting,
+        Phase::Quarantined,
+    ];
+
+    /// True if `next` may follow. Nothing follows [`Phase::Stopped`].
+    pub fn may_become(self, next: Phase) -> bool {
+        use Phase::*;
+        match self {
+            Found => matches!(next, Loaded | Stopped | Faulted),
+            Loaded => matches!(next, Initializing | Stopped | Faulted),
+            Initializing => matches!(next, Ready | Stopped | Faulted),
+            Ready => matches!(next, Busy | Draining | Faulted | Restarting),
+            Busy => matches!(next, Ready | Draining | Faulted),
+            Draining => matches!(next, Stopped | Faulted),
+            Faulted => matches!(next, Found | Restarting | Draining | Stopped | Ready),
+            Restarting => matches!(next, Ready | Faulted | Quarantined | Stopped),
+            Quarantined => matches!(next, Restarting | Draining | Stopped | Ready),
+            Stopped => false,
+        }
+    }
 }
 
 named!(Phase {

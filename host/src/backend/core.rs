@@ -31,8 +31,12 @@ impl Backend for CoreBackend {
     }
 
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
-        // Takes the vector over as it is.
-        *out = self.plugin.process(&mut self.context, frame)?.into();
+        let mut frames = self.plugin.process(&mut self.context, frame)?;
+        match frames.len() {
+            1 => out.extend(frames.pop()),
+            // Takes the vector over as it is.
+            _ => *out = frames.into(),
+        }
         Ok(())
     }
 

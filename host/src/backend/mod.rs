@@ -60,6 +60,8 @@ pub(crate) enum Code {
     FrameAbi(Arc<wasm::frame_abi::FrameAbiCode>),
     Component(Arc<wasm::component::ComponentCode>),
     Native(Arc<native::NativeCode>),
+    /// Not compiled before the first frame.
+    Asleep,
 }
 
 impl Code {
@@ -70,6 +72,10 @@ impl Code {
             Code::FrameAbi(code) => Box::new(code.instantiate(context)?),
             Code::Component(code) => Box::new(code.instantiate(context)?),
             Code::Native(code) => Box::new(native::NativeBackend::new(code.clone(), context)),
+            Code::Asleep => {
+                let reason = "it is not compiled yet".to_owned();
+                return Err(Outcome::Refused { reason });
+            }
         })
     }
 

@@ -113,6 +113,19 @@ pub enum LoadProblem {
     /// A call to the plugin did not complete.
     #[error("the plugin {0}")]
     Call(Outcome),
+    /// The plugin does not take the state that was kept for it. The state stays where it is.
+    #[error(
+        "the plugin {outcome} on its kept state (version {version}), which stays as it was in {}",
+        .folder.display()
+    )]
+    KeptState {
+        /// Version of the state.
+        version: u32,
+        /// What the plugin did with it.
+        outcome: Outcome,
+        /// Where it is kept.
+        folder: PathBuf,
+    },
     /// The plugin says that it is not well.
     #[error("the plugin says that it is not well: {message} (code {code})")]
     Unhealthy {
@@ -213,7 +226,10 @@ impl LoadProblem {
                 return format!("raise `{limit}` under [limits] in plugin.toml, or use less");
             }
             LoadProblem::Call(Outcome::TimedOut { .. }) => {
-                "do less before the first frame, or raise `call-deadline` under [limits]"
+                "do less before the first frame, or raise `start-deadline` under [lifecycle]"
+            }
+            LoadProblem::KeptState { .. } => {
+                "load a plugin that can migrate it, or move the folder away"
             }
             LoadProblem::Call(_) => "see the log of the plugin",
             LoadProblem::Unhealthy { .. } => "see what the plugin checks in `health`",

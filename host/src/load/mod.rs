@@ -29,6 +29,7 @@ pub struct LoadRequest {
     pub(crate) source: Source,
     pub(crate) trust_native: bool,
     pub(crate) config: Option<serde_json::Value>,
+    pub(crate) lazy: bool,
 }
 
 #[derive(Clone)]
@@ -40,7 +41,12 @@ pub(crate) enum Source {
 impl LoadRequest {
     /// An artifact, a `plugin.toml`, or a folder with one.
     pub fn path(path: impl Into<PathBuf>) -> LoadRequest {
-        LoadRequest { source: Source::Path(path.into()), trust_native: false, config: None }
+        LoadRequest {
+            source: Source::Path(path.into()),
+            trust_native: false,
+            config: None,
+            lazy: false,
+        }
     }
 
     /// A plugin that is part of the application. `make` is called once for each copy.
@@ -52,7 +58,17 @@ impl LoadRequest {
             source: Source::Core(Box::new(manifest), Arc::new(make)),
             trust_native: false,
             config: None,
+            lazy: false,
         }
+    }
+
+    /// Only reads the file and its manifest now; compiles and starts the plugin when it gets its
+    /// first frame. What goes wrong then is the outcome of that frame. No effect on core plugins,
+    /// which have no file.
+    #[must_use]
+    pub fn lazy(mut self, lazy: bool) -> LoadRequest {
+        self.lazy = lazy;
+        self
     }
 
     /// Allows a native plugin to run in this process, where it can do whatever the process can.
@@ -81,6 +97,7 @@ impl fmt::Debug for LoadRequest {
             .field("source", &source)
             .field("trust_native", &self.trust_native)
             .field("config", &self.config)
+            .field("lazy", &self.lazy)
             .finish()
     }
 }

@@ -69,12 +69,7 @@ impl Preparer {
                 });
             }
         };
-        let artifact = read(path)?;
-        let at = |stage| {
-            let path = artifact.path.clone();
-            move |problem| LoadError::new(stage, Some(path), problem)
-        };
-        admit(&artifact, request.trust_native).map_err(at(LoadStage::Policy))?;
+        let artifact = admitted(path, request)?;
         let stage_of = |problem: &LoadProblem| match problem {
             LoadProblem::Incompatible(_) => LoadStage::Link,
             _ => LoadStage::Compile,
@@ -91,6 +86,28 @@ impl Preparer {
             digest: artifact.digest,
             path: Some(artifact.path),
             cached,
+        })
+    }
+
+    /// What is known of an artifact before it is compiled. A core plugin has nothing to wait for.
+    pub(crate) fn glance(&self, request: &LoadRequest) -> Result<Prepared, LoadError> {
+        let Source::Path(path) = &request.source else {
+            return self.prepare(request);
+        };
+        let artifact = admitted(path, request)?;
+        let (binding, tier) = match artifact.kind {
+            ArtifactKind::Component => (Binding::Component, Tier::Wasm),
+            ArtifactKind::CoreModule => (Binding::FrameAbi, Tier::Wasm),
+            _ => (Binding::Native, Tier::Native),
+        };
+        Ok(Prepared {
+            code: Code::Asleep,
+            manifest: Arc::new(artifact.manifest),
+            binding,
+            tier,
+            digest: artifact.digest,
+            path: Some(artifact.path),
+            cached: false,
         })
     }
 
@@ -144,6 +161,14 @@ impl Preparer {
 }
 
 /// The stages read, sniff and parse manifest. Nothing of the plugin runs.
+fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
+    let artifact = read(path)?;
+    match admit(&artifact, request.trust_native) {
+        Ok(()) => Ok(artifact),
+        Err(problem) => Err(LoadError::new(LoadStage::Policy, Some(artifact.path), problem)),
+    }
+}
+
 pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
     let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
     let Located { artifact: path, manifest, fallback } = locate(path)?;

@@ -1,10 +1,13 @@
 //! Queues: bounded, in order, and a hung plugin delays nobody else.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use glovebox_abi::{Failure, Frame, Header, Manifest, Plugin, Services};
-use glovebox_host::{Host, LoadRequest, Refusal};
+use glovebox_abi::{Failure, Frame, Header, Kind, Manifest, Plugin, Services};
+use glovebox_host::{Drained, Host, InstanceId, LoadRequest, Refusal, Reply};
 use glovebox_tests::Bench;
 
 /// Answers a frame when somebody lets it.
@@ -12,12 +15,14 @@ struct Gated(Arc<gate::Gate>);
 
 /// A gate from the standard library alone.
 mod gate {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Condvar, Mutex};
 
     #[derive(Default)]
     pub(super) struct Gate {
         open: Mutex<bool>,
         changed: Condvar,
+        waiting: AtomicUsize,
     }
 
     impl Gate {
@@ -26,7 +31,13 @@ mod gate {
             self.changed.notify_all();
         }
 
+        /// How many have come to the gate so far.
+        pub(super) fn waiting(&self) -> usize {
+            self.waiting.load(Ordering::SeqCst)
+        }
+
         pub(super) fn pass(&self) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
             let open = self.open.lock().unwrap();
             drop(self.changed.wait_while(open, |open| !*open).unwrap());
         }
@@ -66,6 +77,152 @@ fn a_full_queue_refuses_and_a_hung_plugin_delays_nobody() {
     for (number, ticket) in tickets.into_iter().enumerate() {
         assert_eq!(ticket.wait().frames[..], [Frame::data(format!("{number}"))]);
     }
+}
+
+/// A gated plugin, with so many copies and places in its queue.
+fn gated(bench: &Bench, copies: u32, queue: u32) -> (InstanceId, Arc<gate::Gate>) {
+    let gate = Arc::new(gate::Gate::default());
+    let mut manifest = Manifest::bare("gate");
+    manifest.runtime.instances = copies;
+    manifest.limits.queue = queue;
+    let shared = gate.clone();
+    let request = LoadRequest::core(manifest, move || Box::new(Gated(shared.clone())));
+    (bench.host.load(request).wait().unwrap(), gate)
+}
+
+fn from(source: &str, text: &str) -> Frame {
+    let header = Header::build().text(Header::SOURCE, source).finish();
+    Frame::new(Kind::DATA, header, text.to_owned())
+}
+
+#[test]
+fn copies_work_side_by_side_and_sources_stay_in_order() {
+    /// Remembers which copy got what, in order.
+    struct Scribe(usize, Arc<Mutex<Vec<(usize, Frame)>>>);
+    impl Plugin for Scribe {
+        fn process(&mut self, _: &mut dyn Services, frame: &Frame) -> Result<Vec<Frame>, Failure> {
+            self.1.lock().unwrap().push((self.0, frame.clone()));
+            Ok(Vec::new())
+        }
+    }
+    let bench = Bench::new();
+    let (written, made) = (Arc::new(Mutex::new(Vec::new())), AtomicUsize::new(0));
+    let mut manifest = Manifest::bare("scribe");
+    manifest.runtime.instances = 4;
+    let shared = written.clone();
+    let request = LoadRequest::core(manifest, move || {
+        Box::new(Scribe(made.fetch_add(1, Ordering::SeqCst), shared.clone()))
+    });
+    let id = bench.host.load(request).wait().unwrap();
+    let send = |frame| bench.host.try_dispatch_to(id, frame).unwrap();
+    let sources = ["a", "b", "c", "d", "e"];
+    let tickets: Vec<_> = (0..500)
+        .map(|number| send(from(sources[number % 5], &number.to_string())))
+        .chain((0..8).map(|_| send(Frame::data("no source"))))
+        .collect();
+    assert!(tickets.into_iter().all(|ticket| ticket.wait().outcome.is_completed()));
+    let written = written.lock().unwrap();
+    for source in sources {
+        let of_source = written
+            .iter()
+            .filter(|(_, frame)| frame.header.get_text(Header::SOURCE).as_deref() == Some(source));
+        let numbers: Vec<usize> = of_source
+            .clone()
+            .map(|(_, frame)| std::str::from_utf8(&frame.payload).unwrap().parse().unwrap())
+            .collect();
+        assert!(numbers.is_sorted() && numbers.len() == 100, "{source}: {numbers:?}");
+        let copies: HashSet<usize> = of_source.map(|(copy, _)| *copy).collect();
+        assert_eq!(copies.len(), 1, "{source} has one copy");
+    }
+    let mut alone: Vec<usize> = written
+        .iter()
+        .filter(|(_, frame)| frame.header.as_bytes().is_empty())
+        .map(|(copy, _)| *copy)
+        .collect();
+    alone.sort();
+    assert_eq!(alone, [0, 0, 1, 1, 2, 2, 3, 3], "frames without a source take turns");
+    assert_eq!(bench.host.plugin(id).unwrap().stats.processed, 508);
+}
+
+#[test]
+fn direct_calls_use_all_copies() {
+    let bench = Bench::new();
+    let (id, gate) = gated(&bench, 3, 8);
+    std::thread::scope(|scope| {
+        let calls: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| bench.host.call(id, &Frame::data("x")))).collect();
+        // All three are inside at the same time, or this never ends.
+        while gate.waiting() < 3 {
+            std::thread::yield_now();
+        }
+        gate.open();
+        assert!(calls.into_iter().all(|call| call.join().unwrap().outcome.is_completed()));
+    });
+}
+
+#[test]
+fn a_batch_is_answered_in_order_or_refused_as_a_whole() {
+    let bench = Bench::new();
+    let (id, gate) = gated(&bench, 1, 4);
+    gate.open();
+    let frames = |count: usize| (0..count).map(|n| Frame::data(n.to_string())).collect::<Vec<_>>();
+    let texts = |replies: Vec<Reply>| -> Vec<Frame> {
+        replies.into_iter().flat_map(|reply| reply.frames).collect()
+    };
+    let batch = bench.host.try_dispatch_batch(id, frames(4)).unwrap();
+    assert_eq!(texts(batch.wait()), frames(4));
+    let refusal = bench.host.try_dispatch_batch(id, frames(5)).unwrap_err();
+    assert_eq!(
+        refusal,
+        Refusal::TooMany { plugin: "gate".to_owned(), frames: 5, limit: 4 },
+        "more than the queue ever holds"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let replies = runtime.block_on(bench.host.dispatch_batch(id, frames(11)));
+    assert_eq!(texts(replies), frames(11), "waiting, it goes in pieces");
+    let stats = bench.host.dispatch_stats();
+    assert_eq!((stats.loaded, stats.dispatched, stats.refused, stats.errors), (1, 15, 1, 0));
+}
+
+#[test]
+fn draining_finishes_what_waits_and_takes_nothing_new() {
+    let check = |open: bool, deadline: u64, expected: Drained| {
+        let bench = Bench::new();
+        let (id, gate) = gated(&bench, 1, 8);
+        let tickets: Vec<_> =
+            (0..4).map(|_| bench.host.try_dispatch_to(id, Frame::data("x")).unwrap()).collect();
+        while gate.waiting() < 1 {
+            std::thread::yield_now();
+        }
+        let mut drained = bench.host.drain(id, Duration::from_millis(deadline));
+        while !matches!(
+            bench.host.try_dispatch_to(id, Frame::data("x")),
+            Err(Refusal::Draining { .. } | Refusal::Gone)
+        ) {
+            std::thread::yield_now();
+        }
+        let late = bench.host.call(id, &Frame::data("x")).outcome.to_string();
+        assert!(late.contains("draining") || late.contains("no such instance"), "{late}");
+        if open {
+            gate.open();
+        }
+        let result = loop {
+            match drained.try_take() {
+                Some(result) => break result,
+                None => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(result, expected);
+        gate.open();
+        let ended = tickets.into_iter().map(|ticket| ticket.wait().outcome.is_completed());
+        let completed = ended.filter(|completed| *completed).count() as u64;
+        assert_eq!(completed, if open { 4 } else { 1 });
+        while !bench.host.plugins().is_empty() {
+            std::thread::yield_now();
+        }
+    };
+    check(true, 20_000, Drained { processed: 4, refused: 0, in_time: true });
+    check(false, 50, Drained { processed: 0, refused: 3, in_time: false });
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod bindings;
 mod cli;
 mod dispatch;
 mod frames;
+mod lifecycle;
 mod load_errors;
 mod misbehaviour;
 mod policy;

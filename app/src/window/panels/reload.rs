@@ -58,7 +58,7 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
     if !plugin.digest.is_empty() {
         fact(ui, "Digest", plugin.digest.chars().take(16).collect::<String>());
     }
-    let state = match plugin.manifest.state_version {
+    let state = match plugin.manifest.state.version {
         Some(version) => format!("version {version}, carried over on reload"),
         None => "none declared".to_owned(),
     };

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::{ManifestError, line_of};
 
 /// Sections with a fixed set of keys.
-const SECTIONS: [(&str, &[&str]); 8] = [
+const SECTIONS: [(&str, &[&str]); 9] = [
     (
         "plugin",
         &[
@@ -38,10 +38,25 @@ const SECTIONS: [(&str, &[&str]); 8] = [
             "log-bytes",
             "kv-bytes",
             "queue",
+            "rate",
+            "burst",
+        ],
+    ),
+    (
+        "lifecycle",
+        &[
+            "start-deadline",
+            "stop-deadline",
+            "health-interval",
+            "restart",
+            "back-off",
+            "back-off-max",
+            "breaker",
+            "on-failure",
         ],
     ),
     ("budget", &["p50", "p99", "memory", "cpu"]),
-    ("state", &["version"]),
+    ("state", &["version", "persist", "keep", "checkpoint"]),
     ("permissions", &["log", "metric", "config", "now", "random", "kv", "emit"]),
 ];
 

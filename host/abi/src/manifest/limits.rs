@@ -32,6 +32,11 @@ pub struct Limits {
     pub kv_bytes: u64,
     /// Frames that may wait for the plugin, from 1 to 100,000.
     pub queue: u32,
+    /// Frames per second, on average; unlimited if absent.
+    pub rate: Option<u32>,
+    /// Frames that may come at once under a rate, from 1; as many as a second allows if the
+    /// manifest does not say.
+    pub burst: u32,
 }
 
 impl Default for Limits {
@@ -47,6 +52,8 @@ impl Default for Limits {
             log_bytes: 64 << 10,
             kv_bytes: 4 << 20,
             queue: 1024,
+            rate: None,
+            burst: 1,
         }
     }
 }
@@ -73,11 +80,13 @@ pub enum LimitKind {
     KvBytes,
     /// [`Limits::queue`], a number.
     Queue,
+    /// [`Limits::rate`], frames per second.
+    Rate,
 }
 
 impl LimitKind {
     /// All of them, in the order of the manifest's documentation.
-    pub const ALL: [LimitKind; 9] = [
+    pub const ALL: [LimitKind; 10] = [
         LimitKind::Memory,
         LimitKind::Table,
         LimitKind::Fuel,
@@ -87,6 +96,7 @@ impl LimitKind {
         LimitKind::LogBytes,
         LimitKind::KvBytes,
         LimitKind::Queue,
+        LimitKind::Rate,
     ];
 
     /// The key in the manifest.
@@ -101,6 +111,7 @@ impl LimitKind {
             LimitKind::LogBytes => "log-bytes",
             LimitKind::KvBytes => "kv-bytes",
             LimitKind::Queue => "queue",
+            LimitKind::Rate => "rate",
         }
     }
 
@@ -156,6 +167,8 @@ pub(super) struct RawLimits {
     log_bytes: Option<Size>,
     kv_bytes: Option<Size>,
     queue: Option<u32>,
+    rate: Option<u32>,
+    burst: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]
@@ -186,7 +199,16 @@ impl RawLimits {
             log_bytes: size("limits.log-bytes", self.log_bytes)?.unwrap_or(defaults.log_bytes),
             kv_bytes: size("limits.kv-bytes", self.kv_bytes)?.unwrap_or(defaults.kv_bytes),
             queue: self.queue.unwrap_or(defaults.queue),
+            rate: self.rate,
+            burst: self.burst.or(self.rate).unwrap_or(defaults.burst),
         };
+        if limits.rate == Some(0) || limits.burst == 0 {
+            let reason = "0 lets no frame through; write 1 or more".to_owned();
+            return Err(value("limits.rate", reason));
+        }
+        if self.burst.is_some() && self.rate.is_none() {
+            return Err(value("limits.burst", "needs `rate`".to_owned()));
+        }
         if limits.memory > MAX_MEMORY {
             return Err(value("limits.memory", "more than 2 GiB cannot be given".to_owned()));
         }
@@ -222,11 +244,11 @@ fn size(key: &str, size: Option<Size>) -> Result<Option<u64>, ManifestError> {
     }
 }
 
-fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, ManifestError> {
+pub(super) fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, ManifestError> {
     text.map(|text| units::parse_duration(&text).map_err(|error| value(key, error.to_string())))
         .transpose()
 }
 
-fn value(key: &str, reason: String) -> ManifestError {
+pub(super) fn value(key: &str, reason: String) -> ManifestError {
     ManifestError::Value { key: key.to_owned(), reason }
 }

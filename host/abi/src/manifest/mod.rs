@@ -23,6 +23,7 @@
 //! ```
 
 mod keys;
+mod lifecycle;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use std::collections::BTreeMap;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
+pub use lifecycle::{Lifecycle, OnFailure, Restart, StateRules};
 pub use limits::{Budget, LimitKind, Limits};
 
 use crate::{Kind, Permission};
@@ -51,8 +53,10 @@ pub struct Manifest {
     pub limits: Limits,
     /// What should not be exceeded.
     pub budget: Budget,
-    /// Version of its state, if it has one.
-    pub state_version: Option<u32>,
+    /// What happens when it starts, fails and ends.
+    pub lifecycle: Lifecycle,
+    /// What is kept of its state.
+    pub state: StateRules,
     /// Other plugins it needs, by id.
     pub dependencies: BTreeMap<String, VersionReq>,
     /// Its configuration where nobody says otherwise.
@@ -253,7 +257,8 @@ impl Manifest {
             artifact: raw.artifact,
             runtime: raw.runtime,
             permissions,
-            state_version: raw.state.version,
+            lifecycle: raw.lifecycle.read()?,
+            state: raw.state.read()?,
             dependencies: raw.dependencies,
             config: raw.config,
             config_schema: raw.config_schema,
@@ -291,7 +296,8 @@ impl Manifest {
             permissions: harmless.into_iter().map(|permission| (permission, true)).collect(),
             limits: Limits::default(),
             budget: Budget::default(),
-            state_version: None,
+            lifecycle: Lifecycle::default(),
+            state: StateRules::default(),
             dependencies: BTreeMap::new(),
             config: toml::Table::new(),
             config_schema: None,
@@ -411,7 +417,9 @@ struct Raw {
     #[serde(default)]
     budget: limits::RawBudget,
     #[serde(default)]
-    state: RawState,
+    lifecycle: lifecycle::RawLifecycle,
+    #[serde(default)]
+    state: lifecycle::RawState,
     #[serde(default)]
     dependencies: BTreeMap<String, VersionReq>,
     #[serde(default)]
@@ -423,11 +431,6 @@ struct Raw {
 struct RawFrames {
     accepts: Option<Vec<String>>,
     emits: Option<Vec<String>>,
-}
-
-#[derive(Default, Deserialize)]
-struct RawState {
-    version: Option<u32>,
 }
 
 #[cfg(test)]
@@ -453,6 +456,15 @@ mod tests {
         check("[plugin]\nid = \"a\"\n[limits]\nqueue = 0", "`limits.queue`");
         check("[plugin]\nid = \"a\"\n[frames]\naccepts = [\"dada\"]", "not a frame kind");
         check("[plugin]\nid = \"a\"\n[runtime]\ninstances = 0", "`runtime.instances`");
+        check("[plugin]\nid = \"a\"\n[lifecycle]\nbreaker = 0", "`lifecycle.breaker`");
+        check(
+            "[plugin]\nid = \"a\"\n[lifecycle]\nback-off = \"1 min\"",
+            "longer than `back-off-max`",
+        );
+        check("[plugin]\nid = \"a\"\n[lifecycle]\nrestart = \"sometimes\"", "line 4");
+        check("[plugin]\nid = \"a\"\n[state]\nkeep = 0", "`state.keep`");
+        check("[plugin]\nid = \"a\"\n[state]\ncheckpoint = \"1 s\"", "needs `persist = true`");
+        check("[plugin]\nid = \"a\"\n[limits]\nburst = 5", "needs `rate`");
         check("[plugin\nid = 1", "line 1");
         check("plugin = 3", "line 1");
     }

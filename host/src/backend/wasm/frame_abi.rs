@@ -132,6 +132,7 @@ impl Machine {
     }
 
     /// Makes the engine ask at every epoch whether the call that comes next may go on.
+    #[inline]
     fn arm(&mut self) {
         self.store.set_epoch_deadline(1);
     }
@@ -140,11 +141,9 @@ impl Machine {
         died(self.store.data_mut(), error)
     }
 
-    /// Makes sure that the input buffer holds `size` bytes.
+    /// Asks the module for an input buffer of `size` bytes.
+    #[cold]
     fn reserve(&mut self, exports: &Exports, size: usize) -> Result<(), Stop> {
-        if size <= self.buffer.size {
-            return Ok(());
-        }
         let size = size.next_power_of_two().max(4096);
         let asked = i32::try_from(size).unwrap_or(i32::MAX);
         let pointer =
@@ -164,8 +163,11 @@ impl Machine {
     }
 
     /// The first `size` bytes of the input buffer.
+    #[inline]
     fn input(&mut self, exports: &Exports, size: usize) -> Result<&mut [u8], Stop> {
-        self.reserve(exports, size)?;
+        if size > self.buffer.size {
+            self.reserve(exports, size)?;
+        }
         let memory = exports.memory.data_mut(&mut self.store);
         // `reserve` checked the buffer against the memory, which never shrinks.
         Ok(&mut memory[self.buffer.pointer..self.buffer.pointer + size])
@@ -176,6 +178,7 @@ impl Machine {
         Ok(bytes.len() as i32)
     }
 
+    #[inline]
     fn write_frame(&mut self, exports: &Exports, frame: &Frame) -> Result<i32, Stop> {
         let (header, payload) = (frame.header.as_bytes(), &frame.payload);
         let size = FRAME_PREFIX_LEN + header.len() + payload.len();
@@ -192,6 +195,7 @@ impl Machine {
     }
 
     /// The bytes of an output; a failure record is an error.
+    #[inline]
     fn output(&self, exports: &Exports, packed: i64) -> Result<&[u8], Stop> {
         let output = Output::unpack(packed);
         let memory = exports.memory.data(&self.store);
@@ -212,6 +216,7 @@ impl Machine {
         Err(Failure::new(u32::from_le_bytes(*code), message).into())
     }
 
+    #[inline]
     fn process(&mut self, exports: &Exports, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
         self.arm();
         let length = self.write_frame(exports, frame)?;
@@ -227,6 +232,7 @@ impl Machine {
     }
 
     /// Copies the frames of an output.
+    #[inline]
     fn frames(&self, exports: &Exports, packed: i64, out: &mut Frames) -> Result<(), Stop> {
         let context = self.store.data();
         let hot = &context.rights.hot;

@@ -9,6 +9,8 @@ mod ticker;
 
 pub(crate) use engine::WasmEngine;
 
+use std::time::Duration;
+
 use glovebox_abi::manifest::LimitKind;
 use glovebox_events::Outcome;
 use wasmtime::Trap;
@@ -35,7 +37,8 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     };
     if *trap == Trap::Interrupt {
         context.shared.counters.hit_deadline();
-        return Stop::Dead(Outcome::TimedOut { deadline: limits.call_deadline });
+        let deadline = Duration::from_millis(context.deadline());
+        return Stop::Dead(Outcome::TimedOut { deadline });
     }
     if *trap == Trap::OutOfFuel {
         let fuel = limits.fuel.unwrap_or_default();

@@ -122,10 +122,9 @@ impl Pulse {
         context
             .check_cancelled()
             .map_err(|cancelled| wasmtime::Error::msg(cancelled.to_string()))?;
-        let deadline = context.rights.hot.deadline.load(Ordering::Relaxed);
         let ran = self.state.ticks.load(Ordering::Relaxed) - self.began.load(Ordering::Relaxed);
         // One more, because the epoch in which the call began was not a whole one.
-        if ran > deadline.div_ceil(TICK.as_millis() as u64) {
+        if ran > context.deadline().div_ceil(TICK.as_millis() as u64) {
             return Err(Trap::Interrupt.into());
         }
         Ok(UpdateDeadline::Continue(1))

@@ -1,0 +1,241 @@
+//! States of plugins on disk: written whole or not at all, the last few kept.
+//!
+//! Each copy of a plugin has a folder; each save is a file of its own, numbered upwards:
+//!
+//! | offset | size | meaning |
+//! |---|---|---|
+//! | 0 | 8 | `GBXSTATE` |
+//! | 8 | 4 | version of the file format, 1, little-endian |
+//! | 12 | 4 | version of the plugin's state, little-endian |
+//! | 16 | 32 | BLAKE3 digest of the state's version and of the state |
+//! | 48 | … | the state |
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use glovebox_abi::State;
+use parking_lot::Mutex;
+
+const MAGIC: &[u8; 8] = b"GBXSTATE";
+const FORMAT: u32 = 1;
+const PREFIX_LEN: usize = 48;
+/// The largest state that is read: 256 MiB.
+const MAX_STATE_LEN: u64 = 256 << 20;
+
+/// The folder with the states of all plugins of a host.
+pub(crate) struct StateStore {
+    folder: PathBuf,
+    /// Plugins of which an instance keeps its states here.
+    taken: Mutex<HashSet<Arc<str>>>,
+}
+
+/// Where one instance keeps its states. While it lives, no other instance of the plugin does.
+pub(crate) struct StateKeeper {
+    store: Arc<StateStore>,
+    plugin: Arc<str>,
+}
+
+impl StateStore {
+    pub(crate) fn new(folder: PathBuf) -> io::Result<StateStore> {
+        fs::create_dir_all(&folder)?;
+        Ok(StateStore { folder, taken: Mutex::default() })
+    }
+
+    /// `None` if another instance of this plugin keeps its states here.
+    pub(crate) fn keeper(self: &Arc<Self>, plugin: &Arc<str>) -> Option<StateKeeper> {
+        let free = self.taken.lock().insert(plugin.clone());
+        free.then(|| StateKeeper { store: self.clone(), plugin: plugin.clone() })
+    }
+}
+
+impl StateKeeper {
+    /// Where the states of a copy are.
+    pub(crate) fn folder(&self, copy: u32) -> PathBuf {
+        // Ids are kebab-case, so they are safe names.
+        self.store.folder.join(&*self.plugin).join(copy.to_string())
+    }
+
+    /// Saves a state and removes all but the last `keep`.
+    pub(crate) fn save(&self, copy: u32, state: &State, keep: u32) -> io::Result<()> {
+        let folder = self.folder(copy);
+        fs::create_dir_all(&folder)?;
+        let saved = saved(&folder)?;
+        let number = saved.last().map_or(1, |(number, _)| number + 1);
+        let mut file = tempfile::Builder::new().prefix("unfinished-").tempfile_in(&folder)?;
+        let mut prefix = Vec::with_capacity(PREFIX_LEN);
+        prefix.extend(MAGIC);
+        prefix.extend(FORMAT.to_le_bytes());
+        prefix.extend(state.version.to_le_bytes());
+        prefix.extend(digest(state.version, &state.bytes).as_bytes());
+        file.write_all(&prefix)?;
+        file.write_all(&state.bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(folder.join(format!("{number:012}.state"))).map_err(|error| error.error)?;
+        sync_folder(&folder)?;
+        let surplus = (saved.len() + 1).saturating_sub(keep as usize);
+        for (_, path) in &saved[..surplus.min(saved.len())] {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// The last state that is whole. Damaged ones are left where they are, and reported.
+    pub(crate) fn last(&self, copy: u32) -> (Option<State>, Vec<String>) {
+        let mut problems = Vec::new();
+        let saved = match saved(&self.folder(copy)) {
+            Ok(saved) => saved,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return (None, problems),
+            Err(error) => {
+                problems.push(format!("the kept states cannot be listed: {error}"));
+                return (None, problems);
+            }
+        };
+        for (_, path) in saved.iter().rev() {
+            match read(path) {
+                Ok(state) => return (Some(state), problems),
+                Err(reason) => {
+                    problems
+                        .push(format!("a kept state is passed over: {reason}: {}", path.display()));
+                }
+            }
+        }
+        (None, problems)
+    }
+}
+
+impl Drop for StateKeeper {
+    fn drop(&mut self) {
+        self.store.taken.lock().remove(&self.plugin);
+    }
+}
+
+/// All saved states with their numbers, oldest first.
+fn saved(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut saved = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path
+            .extension()
+            .filter(|ending| *ending == "state")
+            .and_then(|_| path.file_stem()?.to_str()?.parse().ok());
+        saved.extend(number.map(|number| (number, path)));
+    }
+    saved.sort();
+    Ok(saved)
+}
+
+fn read(path: &Path) -> Result<State, String> {
+    let length = fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if length > MAX_STATE_LEN {
+        return Err(format!("{length} bytes are more than a state may have ({MAX_STATE_LEN})"));
+    }
+    let file = fs::read(path).map_err(|error| error.to_string())?;
+    let Some((prefix, bytes)) = file.split_first_chunk::<PREFIX_LEN>() else {
+        return Err(format!("cut short: {PREFIX_LEN} bytes needed, {} found", file.len()));
+    };
+    if &prefix[..8] != MAGIC {
+        return Err("not a kept state".to_owned());
+    }
+    let number = |at: usize| {
+        u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]])
+    };
+    if number(8) != FORMAT {
+        return Err(format!("format {}, expected {FORMAT}", number(8)));
+    }
+    if digest(number(12), bytes).as_bytes() != &prefix[16..] {
+        return Err("its digest does not fit: damaged or cut".to_owned());
+    }
+    Ok(State { version: number(12), bytes: bytes.to_vec() })
+}
+
+fn digest(version: u32, bytes: &[u8]) -> blake3::Hash {
+    blake3::Hasher::new().update(&version.to_le_bytes()).update(bytes).finalize()
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+/// Folders cannot be flushed on their own here; the rename is as durable as the system makes it.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(version: u32, text: &str) -> State {
+        State { version, bytes: text.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn the_last_whole_state_counts() {
+        fn check(damage: impl FnOnce(&Path), expected: Option<State>, problem: &str) {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Arc::new(StateStore::new(folder.path().to_owned()).unwrap());
+            let keeper = store.keeper(&"stats".into()).unwrap();
+            for number in 1..=4 {
+                keeper.save(0, &state(number, "counted"), 2).unwrap();
+            }
+            damage(&folder.path().join("stats/0"));
+            let (last, problems) = keeper.last(0);
+            assert_eq!(last, expected);
+            assert!(problems.join("; ").contains(problem), "{problems:?} lacks {problem:?}");
+        }
+        let newest = "000000000004.state";
+        let change = move |folder: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = fs::read(folder.join(newest)).unwrap();
+            change(&mut bytes);
+            fs::write(folder.join(newest), bytes).unwrap();
+        };
+        check(|_| {}, Some(state(4, "counted")), "");
+        check(
+            |folder| assert!(!folder.join("000000000002.state").exists()),
+            Some(state(4, "counted")),
+            "",
+        );
+        check(
+            |folder| change(folder, &|bytes| bytes.truncate(20)),
+            Some(state(3, "counted")),
+            "cut short",
+        );
+        check(
+            |folder| change(folder, &|bytes| bytes.truncate(50)),
+            Some(state(3, "counted")),
+            "digest",
+        );
+        check(
+            |folder| change(folder, &|bytes| bytes[50] ^= 1),
+            Some(state(3, "counted")),
+            "digest",
+        );
+        check(
+            |folder| change(folder, &|bytes| bytes[0] ^= 1),
+            Some(state(3, "counted")),
+            "not a kept",
+        );
+        check(
+            |folder| change(folder, &|bytes| bytes[8] = 9),
+            Some(state(3, "counted")),
+            "format 9",
+        );
+        check(|folder| change(folder, &|bytes| bytes[12] = 9), Some(state(3, "counted")), "digest");
+        check(|folder| fs::remove_dir_all(folder).unwrap(), None, "");
+    }
+
+    #[test]
+    fn one_instance_of_a_plugin_keeps_its_states() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(StateStore::new(folder.path().to_owned()).unwrap());
+        let first = store.keeper(&"stats".into());
+        assert!(first.is_some() && store.keeper(&"stats".into()).is_none());
+        drop(first);
+        assert!(store.keeper(&"stats".into()).is_some());
+    }
+}
