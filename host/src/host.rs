@@ -8,6 +8,7 @@ use glovebox_abi::{Frame, Header, Permission};
 use glovebox_events::{CallId, LoadStage, Outcome, ReloadCause, What};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 use crate::context::Journal;
 use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) surroundings: Surroundings,
     pub(crate) preparer: Preparer,
     pub(crate) dispatched: DispatchCounters,
+    /// How many loads may run at the same time.
+    loads: Arc<Semaphore>,
     mode: Mutex<PolicyMode>,
     runtime: Option<Runtime>,
 }
@@ -89,13 +92,31 @@ impl Host {
         let states = states.map(Arc::new);
         let surroundings = Surroundings { journal, states, runtime: runtime.handle().clone() };
         let runtime = Some(runtime);
-        let inner = Inner { registry, surroundings, preparer, dispatched, mode, runtime };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let loads = Arc::new(Semaphore::new(cores));
+        let inner = Inner { registry, surroundings, preparer, dispatched, loads, mode, runtime };
         Host { inner: Arc::new(inner) }
     }
 
-    /// Loads a plugin, stage by stage, on a thread of its own.
+    /// Loads a plugin, stage by stage, on another thread. As many loads as the machine has cores run
+    /// at the same time; further ones wait their turn.
     pub fn load(&self, request: LoadRequest) -> Loading {
-        self.spawn(move |host| host.load_now(request))
+        let (sender, task) = Task::new();
+        let host = self.clone();
+        let turns = self.inner.loads.clone();
+        self.runtime().spawn(async move {
+            // The turns are never closed.
+            let turn = turns.acquire_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let loaded = host.load_now(request);
+                drop(turn);
+                // Whoever has the result may count on its own handle being the last one.
+                drop(host);
+                // Nobody may be waiting for it.
+                let _ = sender.send(loaded);
+            });
+        });
+        task
     }
 
     fn load_now(&self, request: LoadRequest) -> Result<InstanceId, LoadError> {

@@ -106,7 +106,7 @@ fn frame_abi(figures: &mut Figures) {
             drop(black_box(memory.data(&store)[start..start + length].to_vec()));
         },
     );
-    figures.add("call-frame-abi-64b", value / baseline, "x", ("raw-wasmtime-ns", baseline), 3.0);
+    figures.add("call-frame-abi-64b", value / baseline, "x", ("raw-wasmtime-ns", baseline), 1.8);
 }
 
 mod world {
@@ -181,7 +181,7 @@ fn component(figures: &mut Figures) {
             drop(black_box(guest.call_process(&mut store, given).expect("it answers")));
         },
     );
-    figures.add("call-component-64b", value / baseline, "x", ("raw-wasmtime-ns", baseline), 1.5);
+    figures.add("call-component-64b", value / baseline, "x", ("raw-wasmtime-ns", baseline), 1.2);
 }
 
 fn native(figures: &mut Figures) {
@@ -226,7 +226,7 @@ fn native(figures: &mut Figures) {
         value - baseline,
         "ns",
         ("raw-pointer-ns", baseline),
-        100.0,
+        50.0,
     );
 }
 

@@ -1,6 +1,6 @@
 //! Measuring in turns, and printing figures.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
 /// How long one batch of calls should take.
@@ -21,12 +21,31 @@ struct Row {
     unit: &'static str,
     baseline: f64,
     baseline_is: &'static str,
-    target: f64,
+    target: Target,
+}
+
+/// What a good value is.
+#[derive(Clone, Copy)]
+enum Target {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Row {
     fn met(&self) -> bool {
-        self.value <= self.target
+        match self.target {
+            Target::AtMost(most) => self.value <= most,
+            Target::AtLeast(least) => self.value >= least,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::AtMost(most) => write!(formatter, "<={most}"),
+            Target::AtLeast(least) => write!(formatter, ">={least}"),
+        }
     }
 }
 
@@ -49,9 +68,32 @@ impl Figures {
         (baseline_is, baseline): (&'static str, f64),
         target: f64,
     ) {
+        self.push(name, value, unit, (baseline_is, baseline), Target::AtMost(target));
+    }
+
+    /// Prints a figure; `target` is the smallest good value.
+    pub(crate) fn add_at_least(
+        &mut self,
+        name: &str,
+        value: f64,
+        unit: &'static str,
+        baseline: (&'static str, f64),
+        target: f64,
+    ) {
+        self.push(name, value, unit, baseline, Target::AtLeast(target));
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        value: f64,
+        unit: &'static str,
+        (baseline_is, baseline): (&'static str, f64),
+        target: Target,
+    ) {
         println!(
             "FIGURE {name} value={value:.2} unit={unit} baseline={baseline:.2} \
-             baseline-is={baseline_is} target=<={target}"
+             baseline-is={baseline_is} target={target}"
         );
         self.rows.push(Row { name: name.to_owned(), value, unit, baseline, baseline_is, target });
     }
@@ -68,10 +110,11 @@ impl Figures {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
         for row in &self.rows {
             let Row { name, value, unit, baseline, baseline_is, target } = row;
+            let target = target.to_string();
             let met = if row.met() { "met" } else { "MISSED" };
             let _ = writeln!(
                 table,
-                "{name:width$}  {value:>10.2} {unit:<3} target <= {target:<7} {met:<7} \
+                "{name:width$}  {value:>12.2} {unit:<5} target {target:<10} {met:<7} \
                  ({baseline_is} {baseline:.2})"
             );
         }

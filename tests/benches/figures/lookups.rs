@@ -40,6 +40,6 @@ pub(crate) fn run(figures: &mut Figures) {
                 black_box(ids[there]);
             },
         );
-        figures.add(&name, value, "ns", ("array-index-ns", baseline), 20.0);
+        figures.add(&name, value, "ns", ("array-index-ns", baseline), 10.0);
     }
 }

@@ -8,6 +8,8 @@ mod calls;
 mod figure;
 mod loads;
 mod lookups;
+mod many;
+mod queues;
 mod startup;
 
 use figure::Figures;
@@ -19,6 +21,8 @@ fn main() {
     calls::run(&mut figures);
     lookups::run(&mut figures);
     loads::run(&mut figures);
+    many::run(&mut figures);
+    queues::run(&mut figures);
     startup::run(&mut figures);
     figures.finish();
 }

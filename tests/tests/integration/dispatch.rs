@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use glovebox_abi::{Failure, Frame, Header, Kind, Manifest, Plugin, Services};
+use glovebox_events::Phase;
 use glovebox_host::{Drained, Host, InstanceId, LoadRequest, Refusal, Reply};
 use glovebox_tests::Bench;
 
@@ -195,12 +196,11 @@ fn draining_finishes_what_waits_and_takes_nothing_new() {
             std::thread::yield_now();
         }
         let mut drained = bench.host.drain(id, Duration::from_millis(deadline));
-        while !matches!(
-            bench.host.try_dispatch_to(id, Frame::data("x")),
-            Err(Refusal::Draining { .. } | Refusal::Gone)
-        ) {
+        while bench.host.plugin(id).is_some_and(|status| status.phase != Phase::Draining) {
             std::thread::yield_now();
         }
+        let refused = bench.host.try_dispatch_to(id, Frame::data("x"));
+        assert!(matches!(refused, Err(Refusal::Draining { .. } | Refusal::Gone)));
         let late = bench.host.call(id, &Frame::data("x")).outcome.to_string();
         assert!(late.contains("draining") || late.contains("no such instance"), "{late}");
         if open {

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each subject.
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test, also in its helpers")]
 
+mod allocations;
 mod architecture;
 mod bindings;
 mod cli;
