@@ -60,6 +60,9 @@ const SECTIONS: [(&str, &[&str]); 9] = [
     ("permissions", &["log", "metric", "config", "now", "random", "kv", "emit"]),
 ];
 
+/// A section whose keys are names, each with a section of its own under it, and the keys of those.
+const CONFIGURATIONS: (&str, &[&str]) = ("configurations", &["description", "config"]);
+
 /// Sections whose keys are the plugin's own.
 const OPEN_SECTIONS: [&str; 3] = ["dependencies", "config", "config-schema"];
 
@@ -71,8 +74,13 @@ pub(super) fn check(text: &str) -> Result<(), ManifestError> {
         if OPEN_SECTIONS.contains(&name) {
             continue;
         }
+        if name == CONFIGURATIONS.0 {
+            check_configurations(text, value.get_ref())?;
+            continue;
+        }
         let Some((_, known)) = SECTIONS.iter().find(|(section, _)| *section == name) else {
             let sections = SECTIONS.iter().map(|(section, _)| *section).chain(OPEN_SECTIONS);
+            let sections = sections.chain([CONFIGURATIONS.0]);
             return Err(ManifestError::unknown(name, "the top level", line, sections));
         };
         let DeValue::Table(entries) = value.get_ref() else {
@@ -83,6 +91,28 @@ pub(super) fn check(text: &str) -> Result<(), ManifestError> {
             let key = key.get_ref().as_ref();
             if !known.contains(&key) {
                 return Err(ManifestError::unknown(key, name, line, known.iter().copied()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_configurations(text: &str, section: &DeValue<'_>) -> Result<(), ManifestError> {
+    // What is not a table is found, with its line, when the values are read.
+    let DeValue::Table(configurations) = section else {
+        return Ok(());
+    };
+    for (name, configuration) in configurations {
+        let DeValue::Table(entries) = configuration.get_ref() else {
+            continue;
+        };
+        for key in entries.keys() {
+            let line = Some(line_of(text, key.span().start));
+            let key = key.get_ref().as_ref();
+            if !CONFIGURATIONS.1.contains(&key) {
+                let section = format!("{}.{}", CONFIGURATIONS.0, name.get_ref());
+                let known = CONFIGURATIONS.1.iter().copied();
+                return Err(ManifestError::unknown(key, &section, line, known));
             }
         }
     }

@@ -22,6 +22,7 @@
 //! # Ok::<(), glovebox_abi::manifest::ManifestError>(())
 //! ```
 
+mod configurations;
 mod keys;
 mod lifecycle;
 mod limits;
@@ -31,6 +32,7 @@ use std::collections::BTreeMap;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
+pub use configurations::{Configuration, UnknownConfiguration};
 pub use lifecycle::{Lifecycle, OnFailure, Restart, StateRules};
 pub use limits::{Budget, LimitKind, Limits};
 
@@ -63,6 +65,8 @@ pub struct Manifest {
     pub config: toml::Table,
     /// JSON Schema of the configuration, as TOML.
     pub config_schema: Option<toml::Table>,
+    /// Other configurations of the same artifact, by name.
+    pub configurations: BTreeMap<String, Configuration>,
 }
 
 /// Who a plugin is.
@@ -221,6 +225,7 @@ impl Manifest {
                 reason: "0 instances cannot run; write 1 or more".to_owned(),
             });
         }
+        configurations::check(id, &raw.configurations, raw.config_schema.as_ref())?;
         let mut permissions = BTreeMap::new();
         for (name, asked) in raw.permissions {
             let permission = name.parse().map_err(|_| {
@@ -262,6 +267,7 @@ impl Manifest {
             dependencies: raw.dependencies,
             config: raw.config,
             config_schema: raw.config_schema,
+            configurations: raw.configurations,
         })
     }
 
@@ -301,6 +307,7 @@ impl Manifest {
             dependencies: BTreeMap::new(),
             config: toml::Table::new(),
             config_schema: None,
+            configurations: BTreeMap::new(),
         }
     }
 
@@ -425,6 +432,8 @@ struct Raw {
     #[serde(default)]
     config: toml::Table,
     config_schema: Option<toml::Table>,
+    #[serde(default)]
+    configurations: BTreeMap<String, Configuration>,
 }
 
 #[derive(Default, Deserialize)]
