@@ -261,7 +261,8 @@ impl Host {
         left
     }
 
-    fn end(&self, slot: &Slot) {
+    /// Ends an instance that was taken out of the registry.
+    pub(crate) fn end(&self, slot: &Slot) {
         *slot.watching.lock() = None;
         slot.queue.close();
         self.refuse_rest(slot);

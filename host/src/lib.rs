@@ -30,6 +30,7 @@
 
 mod backend;
 mod builder;
+pub mod catalog;
 mod context;
 mod dispatch;
 mod host;
@@ -47,11 +48,13 @@ mod task;
 mod watch;
 
 pub use builder::{HostBuilder, HostError};
+pub use catalog::{Catalog, Intent, PluginSet, Query, ScanBounds, SetError};
 pub use dispatch::{BatchTicket, Refusal, Ticket};
 pub use host::{Drained, Host, Reply};
 pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use load::{
-    ArtifactKind, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest, inspect,
+    ArtifactKind, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest, ManifestPlace,
+    inspect,
 };
 pub use policy::{Decision, PolicyMode};
 pub use registry::InstanceId;

@@ -16,6 +16,7 @@
 mod build;
 mod call;
 mod diff;
+mod discover;
 mod error;
 mod frame;
 mod inspect;
@@ -68,6 +69,7 @@ enum Verb {
     Watch(Box<watch::Watch>),
     #[command(name = "diff")]
     Compare(diff::Compare),
+    Discover(Box<discover::Discover>),
     Trace(trace::Trace),
     Build(build::Build),
 }
@@ -107,6 +109,7 @@ impl Verb {
             Verb::Replay(verb) => verb.run(),
             Verb::Watch(verb) => verb.run(),
             Verb::Compare(verb) => verb.run(),
+            Verb::Discover(verb) => verb.run(),
             Verb::Trace(trace) => trace.verb.run(),
             Verb::Build(verb) => verb.run(),
         }
@@ -119,6 +122,7 @@ impl Verb {
             Verb::Replay(verb) => &verb.output,
             Verb::Watch(verb) => &verb.output,
             Verb::Compare(verb) => &verb.output,
+            Verb::Discover(verb) => &verb.output,
             Verb::Trace(trace) => trace.verb.output(),
             Verb::Build(verb) => &verb.output,
         }
@@ -132,6 +136,7 @@ impl Verb {
             Verb::Replay(_) => ("replay", "Replayed 0 frames"),
             Verb::Watch(_) => ("watch", "Replayed 0 times"),
             Verb::Compare(_) => ("diff", "Compared 0 calls"),
+            Verb::Discover(_) => ("discover", "Found 0 plugins"),
             Verb::Trace(trace) => trace.verb.name(),
             Verb::Build(_) => ("build", "Built 0 artifacts"),
         }

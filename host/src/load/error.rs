@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use glovebox_abi::ProtocolVersion;
-use glovebox_abi::manifest::ManifestError;
+use glovebox_abi::manifest::{ManifestError, UnknownConfiguration};
 use glovebox_events::{LoadStage, Outcome};
 
 use super::ArtifactKind;
@@ -84,6 +84,9 @@ pub enum LoadProblem {
     /// The manifest is wrong.
     #[error("{0}")]
     Manifest(#[from] ManifestError),
+    /// The manifest has no configuration of the name that was asked for.
+    #[error("{0}")]
+    Configuration(#[from] UnknownConfiguration),
     /// A native library needs trust.
     #[error("a native plugin runs as trusted code inside this process")]
     NativeNotTrusted,
@@ -204,6 +207,9 @@ impl LoadProblem {
             LoadProblem::WrongKind { found } => found.remedy(),
             LoadProblem::Malformed { .. } => "copy or build the file again",
             LoadProblem::Manifest(_) => "correct plugin.toml",
+            LoadProblem::Configuration(_) => {
+                "name one that is there, or add [configurations.NAME] to plugin.toml"
+            }
             LoadProblem::NativeNotTrusted => {
                 "if you trust its author, load it again with trust (--trust-native)"
             }

@@ -91,7 +91,9 @@ fn library_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
 }
 
 /// The names that a library exports; what cannot be read is left out.
-pub(super) fn exported_names(library: &object::File<'_>) -> Vec<String> {
+pub(super) fn exported_names<'data, R: object::ReadRef<'data>>(
+    library: &object::File<'data, R>,
+) -> Vec<String> {
     let exports = library.exports().into_iter().flatten().flatten();
     exports.filter_map(|export| name_of(export.name())).collect()
 }

@@ -6,6 +6,7 @@
 mod cache;
 mod error;
 mod inspect;
+mod peek;
 mod prepare;
 mod sniff;
 
@@ -18,7 +19,9 @@ use glovebox_abi::{Manifest, Plugin};
 pub(crate) use cache::Cache;
 pub use error::{Incompatible, LoadError, LoadProblem};
 pub use inspect::{Inspection, inspect};
-pub(crate) use prepare::{Prepared, Preparer};
+pub use peek::ManifestPlace;
+pub(crate) use peek::{Peeked, peek};
+pub(crate) use prepare::{Prepared, Preparer, names_in};
 pub use sniff::ArtifactKind;
 
 use crate::backend::core::Factory;
@@ -29,6 +32,7 @@ pub struct LoadRequest {
     pub(crate) source: Source,
     pub(crate) trust_native: bool,
     pub(crate) config: Option<serde_json::Value>,
+    pub(crate) configuration: Option<String>,
     pub(crate) lazy: bool,
 }
 
@@ -41,12 +45,7 @@ pub(crate) enum Source {
 impl LoadRequest {
     /// An artifact, a `plugin.toml`, or a folder with one.
     pub fn path(path: impl Into<PathBuf>) -> LoadRequest {
-        LoadRequest {
-            source: Source::Path(path.into()),
-            trust_native: false,
-            config: None,
-            lazy: false,
-        }
+        LoadRequest::of(Source::Path(path.into()))
     }
 
     /// A plugin that is part of the application. `make` is called once for each copy.
@@ -54,12 +53,11 @@ impl LoadRequest {
         manifest: Manifest,
         make: impl Fn() -> Box<dyn Plugin> + Send + Sync + 'static,
     ) -> LoadRequest {
-        LoadRequest {
-            source: Source::Core(Box::new(manifest), Arc::new(make)),
-            trust_native: false,
-            config: None,
-            lazy: false,
-        }
+        LoadRequest::of(Source::Core(Box::new(manifest), Arc::new(make)))
+    }
+
+    fn of(source: Source) -> LoadRequest {
+        LoadRequest { source, trust_native: false, config: None, configuration: None, lazy: false }
     }
 
     /// Only reads the file and its manifest now; compiles and starts the plugin when it gets its
@@ -78,7 +76,16 @@ impl LoadRequest {
         self
     }
 
-    /// A configuration, merged over the manifest's: its keys win.
+    /// One of the named configurations of the manifest: the instance runs with its keys over those
+    /// of `[config]`, and under the plugin's id, `-`, and the name. A name that the manifest does
+    /// not have is a load error that lists those it has.
+    #[must_use]
+    pub fn configuration(mut self, name: impl Into<String>) -> LoadRequest {
+        self.configuration = Some(name.into());
+        self
+    }
+
+    /// A configuration, merged over the manifest's and the named one's: its keys win.
     #[must_use]
     pub fn config(mut self, config: serde_json::Value) -> LoadRequest {
         self.config = Some(config);
@@ -97,6 +104,7 @@ impl fmt::Debug for LoadRequest {
             .field("source", &source)
             .field("trust_native", &self.trust_native)
             .field("config", &self.config)
+            .field("configuration", &self.configuration)
             .field("lazy", &self.lazy)
             .finish()
     }

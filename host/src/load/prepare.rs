@@ -19,9 +19,9 @@ use crate::backend::native::NativeCode;
 use crate::backend::wasm::WasmEngine;
 
 /// The largest artifact that is read: 256 MiB.
-const MAX_ARTIFACT_LEN: u64 = 256 << 20;
+pub(super) const MAX_ARTIFACT_LEN: u64 = 256 << 20;
 /// The largest manifest that is read: 1 MiB.
-const MAX_MANIFEST_LEN: u64 = 1 << 20;
+pub(super) const MAX_MANIFEST_LEN: u64 = 1 << 20;
 
 /// An artifact whose bytes are in memory and recognized, with its manifest; nothing ran yet.
 pub(crate) struct Artifact {
@@ -58,9 +58,11 @@ impl Preparer {
         let path = match &request.source {
             Source::Path(path) => path,
             Source::Core(manifest, factory) => {
+                let manifest = configured((**manifest).clone(), request)
+                    .map_err(|problem| LoadError::new(LoadStage::ParseManifest, None, problem))?;
                 return Ok(Prepared {
                     code: Code::Core(factory.clone()),
-                    manifest: Arc::new((**manifest).clone()),
+                    manifest: Arc::new(manifest),
                     binding: Binding::Core,
                     tier: Tier::Core,
                     digest: String::new(),
@@ -160,15 +162,27 @@ impl Preparer {
     }
 }
 
-/// The stages read, sniff and parse manifest. Nothing of the plugin runs.
+/// The manifest under the configuration that the request names, if it names one.
+fn configured(manifest: Manifest, request: &LoadRequest) -> Result<Manifest, LoadProblem> {
+    match &request.configuration {
+        Some(name) => Ok(manifest.configured(name)?),
+        None => Ok(manifest),
+    }
+}
+
+/// The stages up to policy. Nothing of the plugin runs.
 fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
-    let artifact = read(path)?;
+    let mut artifact = read(path)?;
+    artifact.manifest = configured(artifact.manifest, request).map_err(|problem| {
+        LoadError::new(LoadStage::ParseManifest, Some(artifact.path.clone()), problem)
+    })?;
     match admit(&artifact, request.trust_native) {
         Ok(()) => Ok(artifact),
         Err(problem) => Err(LoadError::new(LoadStage::Policy, Some(artifact.path), problem)),
     }
 }
 
+/// The stages read, sniff and parse manifest.
 pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
     let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
     let Located { artifact: path, manifest, fallback } = locate(path)?;
@@ -187,27 +201,30 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
         None => match (embedded()?, fallback) {
             (Some(manifest), _) => manifest,
             (None, Some(beside)) => read_manifest(&beside)?,
-            (None, None) => {
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-                Manifest::bare(stem.strip_prefix("lib").unwrap_or(&stem))
-            }
+            (None, None) => bare(&path),
         },
     };
     Ok(Artifact { path, kind, bytes, digest, manifest })
 }
 
+/// What holds for an artifact without a manifest.
+pub(super) fn bare(path: &Path) -> Manifest {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    Manifest::bare(stem.strip_prefix("lib").unwrap_or(&stem))
+}
+
 /// Where an artifact lies and what is said about it outside of it.
-struct Located {
-    artifact: PathBuf,
+pub(super) struct Located {
+    pub(super) artifact: PathBuf,
     /// The manifest that names the artifact.
-    manifest: Option<Manifest>,
+    pub(super) manifest: Option<Manifest>,
     /// A `plugin.toml` beside the artifact that names no artifact at all: it counts if the artifact
     /// has no manifest inside.
-    fallback: Option<PathBuf>,
+    pub(super) fallback: Option<PathBuf>,
 }
 
 /// Finds the artifact that `path` means, and the manifest that lies beside it.
-fn locate(path: &Path) -> Result<Located, LoadError> {
+pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
     let manifest_path = if path.is_dir() {
         path.join("plugin.toml")
@@ -252,7 +269,7 @@ fn beside(path: &Path) -> Result<Located, LoadError> {
 }
 
 /// The artifacts that a manifest names, whatever else is wrong with it.
-fn names_in(manifest: &Path) -> Vec<String> {
+pub(crate) fn names_in(manifest: &Path) -> Vec<String> {
     let text = read_file(manifest, MAX_MANIFEST_LEN).ok();
     let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let table = text.parse::<toml::Table>().unwrap_or_default();
@@ -261,14 +278,14 @@ fn names_in(manifest: &Path) -> Vec<String> {
     values.filter_map(toml::Value::as_str).map(str::to_owned).collect()
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
+pub(super) fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
     let at = |stage, problem| LoadError::new(stage, Some(path.to_owned()), problem);
     let bytes =
         read_file(path, MAX_MANIFEST_LEN).map_err(|problem| at(LoadStage::Read, problem))?;
     parse_manifest(&bytes).map_err(|problem| at(LoadStage::ParseManifest, problem))
 }
 
-fn parse_manifest(bytes: &[u8]) -> Result<Manifest, LoadProblem> {
+pub(super) fn parse_manifest(bytes: &[u8]) -> Result<Manifest, LoadProblem> {
     let text = std::str::from_utf8(bytes).map_err(|error| LoadProblem::Malformed {
         what: "manifest",
         reason: format!("not UTF-8 at byte {}", error.valid_up_to()),
@@ -276,7 +293,7 @@ fn parse_manifest(bytes: &[u8]) -> Result<Manifest, LoadProblem> {
     Ok(Manifest::parse(text)?)
 }
 
-fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadProblem> {
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadProblem> {
     let file = fs::File::open(path)?;
     let about = file.metadata()?;
     if about.is_dir() {
@@ -292,7 +309,10 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadProblem> {
 }
 
 /// Refuses what is no plugin, and turns text into bytes.
-fn recognize(kind: ArtifactKind, bytes: Vec<u8>) -> Result<(ArtifactKind, Vec<u8>), LoadProblem> {
+pub(super) fn recognize(
+    kind: ArtifactKind,
+    bytes: Vec<u8>,
+) -> Result<(ArtifactKind, Vec<u8>), LoadProblem> {
     match kind {
         ArtifactKind::WasmText => {
             let bytes = wat::parse_bytes(&bytes).map_err(|error| LoadProblem::Malformed {
@@ -315,34 +335,62 @@ fn recognize(kind: ArtifactKind, bytes: Vec<u8>) -> Result<(ArtifactKind, Vec<u8
 fn check_library(bytes: &[u8]) -> Result<(), LoadProblem> {
     let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
     let library = object::File::parse(bytes).map_err(|error| damaged(error.to_string()))?;
-    let found = format!("{:?} {:?}", library.format(), library.architecture()).to_lowercase();
-    let expected = format!("{} {}", NATIVE_FORMAT, std::env::consts::ARCH);
-    if !found.replace('_', "").eq_ignore_ascii_case(&expected.replace('_', "")) {
-        return Err(Incompatible::Machine { found, expected }.into());
-    }
+    check_machine(&library)?;
     for section in library.sections() {
         // Reading each section finds those that lie beyond the end of the file.
         let name = section.name().unwrap_or("?").to_owned();
         section.data().map_err(|error| damaged(format!("section {name}: {error}")))?;
     }
     check_extent(bytes)?;
-    let names = exported_names(&library);
+    match binding_of(&library) {
+        NativeBinding::Fits => Ok(()),
+        NativeBinding::Other(found) => Err(Incompatible::Version { found }.into()),
+        NativeBinding::None => {
+            Err(Incompatible::MissingExports(vec![format!("`{}`", native::SYMBOL)]).into())
+        }
+    }
+}
+
+/// Refuses a library for another machine.
+pub(super) fn check_machine<'data, R: object::ReadRef<'data>>(
+    library: &object::File<'data, R>,
+) -> Result<(), LoadProblem> {
+    let found = format!("{:?} {:?}", library.format(), library.architecture()).to_lowercase();
+    let expected = format!("{} {}", NATIVE_FORMAT, std::env::consts::ARCH);
+    if !found.replace('_', "").eq_ignore_ascii_case(&expected.replace('_', "")) {
+        return Err(Incompatible::Machine { found, expected }.into());
+    }
+    Ok(())
+}
+
+/// Which version of the native table a library exports.
+pub(super) enum NativeBinding {
+    /// The one of this host.
+    Fits,
+    /// One of another version.
+    Other(glovebox_abi::ProtocolVersion),
+    /// None: it is no plugin.
+    None,
+}
+
+pub(super) fn binding_of<'data, R: object::ReadRef<'data>>(
+    library: &object::File<'data, R>,
+) -> NativeBinding {
+    let names = exported_names(library);
     // Mach-O puts an underscore before each name.
+    let is_macho = library.format() == object::BinaryFormat::MachO;
     let names: Vec<&str> = names
         .iter()
-        .map(|name| if cfg!(target_os = "macos") { name.trim_start_matches('_') } else { name })
+        .map(|name| if is_macho { name.trim_start_matches('_') } else { name })
         .collect();
     if names.contains(&native::SYMBOL) {
-        return Ok(());
+        return NativeBinding::Fits;
     }
     let other = names.iter().find_map(|name| {
         name.strip_prefix(native::SYMBOL_PREFIX)
             .and_then(glovebox_abi::ProtocolVersion::from_suffix)
     });
-    Err(match other {
-        Some(found) => Incompatible::Version { found }.into(),
-        None => Incompatible::MissingExports(vec![format!("`{}`", native::SYMBOL)]).into(),
-    })
+    other.map_or(NativeBinding::None, NativeBinding::Other)
 }
 
 const NATIVE_FORMAT: &str = if cfg!(target_os = "macos") {
@@ -355,13 +403,13 @@ const NATIVE_FORMAT: &str = if cfg!(target_os = "macos") {
 
 /// Refuses an ELF file that ends before its section headers or any loadable segment does: the
 /// loader would map pages that are not there.
-fn check_extent(bytes: &[u8]) -> Result<(), LoadProblem> {
+pub(super) fn check_extent<'data, R: object::ReadRef<'data>>(bytes: R) -> Result<(), LoadProblem> {
     use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
     if NATIVE_FORMAT != "elf" {
         return Ok(());
     }
     let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
-    let file = ElfFile64::<object::Endianness>::parse(bytes)
+    let file = ElfFile64::<object::Endianness, R>::parse(bytes)
         .map_err(|error| damaged(error.to_string()))?;
     let (header, endian) = (file.elf_header(), file.endian());
     let sections = header.e_shoff(endian)
@@ -371,14 +419,18 @@ fn check_extent(bytes: &[u8]) -> Result<(), LoadProblem> {
         .iter()
         .map(|segment| segment.p_offset(endian).saturating_add(segment.p_filesz(endian)));
     let needed = segments.chain([sections]).max().unwrap_or(0);
-    if needed > bytes.len() as u64 {
-        return Err(damaged(format!("cut short: {needed} bytes needed, {} found", bytes.len())));
+    let found = bytes.len().unwrap_or(0);
+    if needed > found {
+        return Err(damaged(format!("cut short: {needed} bytes needed, {found} found")));
     }
     Ok(())
 }
 
 /// The manifest that the SDK's export macro put inside the artifact.
-fn embedded_manifest(kind: ArtifactKind, bytes: &[u8]) -> Result<Option<Manifest>, LoadProblem> {
+pub(super) fn embedded_manifest(
+    kind: ArtifactKind,
+    bytes: &[u8],
+) -> Result<Option<Manifest>, LoadProblem> {
     let text = match kind {
         ArtifactKind::Component | ArtifactKind::CoreModule => custom_section(bytes)?,
         _ => {
@@ -386,18 +438,27 @@ fn embedded_manifest(kind: ArtifactKind, bytes: &[u8]) -> Result<Option<Manifest
                 what: "shared library",
                 reason: error.to_string(),
             })?;
-            let name =
-                if cfg!(target_os = "macos") { "__glovebox" } else { native::MANIFEST_SECTION };
-            let section = library.section_by_name(name);
+            let section = library.section_by_name(manifest_section(library.format()));
             section.and_then(|section| section.data().ok())
         }
     };
-    let text = text.map(|text| text.trim_ascii_end()).map(|text| {
-        // Linkers pad sections with zeros.
-        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
-        &text[..end]
-    });
-    text.filter(|text| !text.is_empty()).map(parse_manifest).transpose()
+    text.map_or(Ok(None), parse_embedded)
+}
+
+/// The name of the section that holds the manifest of a library.
+pub(super) fn manifest_section(format: object::BinaryFormat) -> &'static str {
+    match format {
+        object::BinaryFormat::MachO => "__glovebox",
+        _ => native::MANIFEST_SECTION,
+    }
+}
+
+/// The manifest in the content of a section; `None` if there is nothing in it.
+pub(super) fn parse_embedded(section: &[u8]) -> Result<Option<Manifest>, LoadProblem> {
+    // Linkers pad sections with zeros.
+    let end = section.iter().position(|byte| *byte == 0).unwrap_or(section.len());
+    let text = section[..end].trim_ascii_end();
+    if text.is_empty() { Ok(None) } else { parse_manifest(text).map(Some) }
 }
 
 /// The manifest section of a module, or of a component or any module inside it.
