@@ -253,23 +253,33 @@ fn report(
 }
 
 fn finding_json(finding: &ScanFinding) -> Json {
-    let name = match finding {
-        ScanFinding::Unreadable(error) => {
-            return json!({
-                "finding": "unreadable",
-                "stage": error.stage().name(),
-                "path": error.path(),
-                "problem": error.problem().to_string(),
-                "remedy": error.remedy(),
-                "message": finding.to_string(),
-            });
+    let mut json = match finding {
+        ScanFinding::Unreadable(error) => json!({
+            "finding": "unreadable",
+            "stage": error.stage().name(),
+            "path": error.path(),
+            "problem": error.problem().to_string(),
+            "remedy": error.remedy(),
+        }),
+        ScanFinding::Duplicate { id, version, used, others } => json!({
+            "finding": "duplicate",
+            "id": id,
+            "version": version.to_string(),
+            "used": used,
+            "others": others,
+        }),
+        ScanFinding::TooDeep { limit, folders, first } => {
+            json!({ "finding": "too-deep", "limit": limit, "folders": folders, "first": first })
         }
-        ScanFinding::Duplicate { .. } => "duplicate",
-        ScanFinding::TooDeep { .. } => "too-deep",
-        ScanFinding::TooManyFiles { .. } => "too-many-files",
-        ScanFinding::TooManyPlugins { .. } => "too-many-plugins",
+        ScanFinding::TooManyFiles { limit } => {
+            json!({ "finding": "too-many-files", "limit": limit })
+        }
+        ScanFinding::TooManyPlugins { limit, found } => {
+            json!({ "finding": "too-many-plugins", "limit": limit, "found": found })
+        }
     };
-    json!({ "finding": name, "message": finding.to_string() })
+    json["message"] = finding.to_string().into();
+    json
 }
 
 fn entry_text(entry: &Entry) -> String {

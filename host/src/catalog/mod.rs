@@ -133,8 +133,10 @@ impl Catalog {
     fn new(mut entries: Vec<Entry>, mut findings: Vec<ScanFinding>, skipped: usize) -> Catalog {
         let of = |entry: &Entry| entry.manifest.plugin.version.clone();
         entries.sort_by(|a, b| {
-            let by_id = a.id().cmp(b.id());
-            by_id.then_with(|| of(b).cmp(&of(a))).then_with(|| a.path.cmp(&b.path))
+            let newest = || of(b).cmp(&of(a));
+            // Where one of two is chosen, it is the one in the sandbox.
+            let boxed = || a.is_native().cmp(&b.is_native());
+            a.id().cmp(b.id()).then_with(newest).then_with(boxed).then_with(|| a.path.cmp(&b.path))
         });
         findings.extend(scan::duplicates(&entries));
         let manifests: Vec<&Manifest> = entries.iter().map(|entry| &*entry.manifest).collect();
@@ -143,7 +145,8 @@ impl Catalog {
         Catalog { entries, findings, skipped, index }
     }
 
-    /// All plugins and their configurations: by id, the newest version first, then by path.
+    /// All plugins and their configurations: by id, the newest version first, those in the sandbox
+    /// before machine code, then by path.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -158,7 +161,8 @@ impl Catalog {
         self.skipped
     }
 
-    /// The newest version of a plugin, or of a configuration, and of those the first by path.
+    /// The newest version of a plugin, or of a configuration; the first of its
+    /// [entries](Self::entries) if there are several.
     pub fn newest(&self, id: &str) -> Option<&Entry> {
         self.versions(id).next()
     }

@@ -122,7 +122,7 @@ type Provider = OfflineDependencyProvider<Package, Versions>;
 impl Catalog {
     /// Chooses a version of each plugin that is wanted, and of each that these depend on, so that
     /// every range is fulfilled; the newest that will do. Of several artifacts of one version, the
-    /// first by path counts.
+    /// first of the [entries](Self::entries) counts.
     ///
     /// # Errors
     ///

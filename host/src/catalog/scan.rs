@@ -44,9 +44,9 @@ pub enum ScanFinding {
         id: String,
         /// Its version.
         version: Version,
-        /// The artifact that counts when dependencies are resolved: the first by path.
+        /// The artifact that counts when dependencies are resolved: the first among the entries.
         used: PathBuf,
-        /// The others, in order of their paths.
+        /// The others, in order.
         others: Vec<PathBuf>,
     },
     /// The scan went no deeper.
@@ -81,7 +81,7 @@ impl fmt::Display for ScanFinding {
                     others.iter().map(|path| path.display().to_string()).collect();
                 write!(
                     formatter,
-                    "`{id}` {version} is there {} times, and {} counts; the others are {}",
+                    "`{id}` {version} is there {} times; where one is chosen, {} counts, and not {}",
                     others.len() + 1,
                     used.display(),
                     others.join(", ")

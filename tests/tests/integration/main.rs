@@ -4,6 +4,7 @@
 mod allocations;
 mod architecture;
 mod bindings;
+mod catalog;
 mod cli;
 mod dispatch;
 mod frames;

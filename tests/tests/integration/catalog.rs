@@ -1,0 +1,421 @@
+//! Plugins found in folders, asked for, put in order, and loaded together.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use glovebox_events::What;
+use glovebox_host::catalog::{Context, Root};
+use glovebox_host::{Catalog, Intent, LoadRequest, Query, ScanBounds};
+use glovebox_tests::{Bench, binary, sample};
+use serde_json::Value as Json;
+
+/// A plugin of the frame ABI that answers nothing and carries its manifest inside.
+fn plugin(manifest: &str) -> String {
+    let manifest = manifest.replace('"', "'").replace('\n', "\\n");
+    format!(
+        "(module (@custom \"glovebox:manifest\" \"{manifest}\")
+            (memory (export \"memory\") 1)
+            (func (export \"glovebox_abi_0_1\"))
+            (func (export \"glovebox_buffer\") (param i32) (result i32) i32.const 1024)
+            (func (export \"glovebox_process\") (param i32) (result i64) i64.const 0))"
+    )
+}
+
+/// Its manifest, with dependencies as lines of TOML.
+fn about(id: &str, version: &str, needs: &str) -> String {
+    format!("[plugin]\nid = \"{id}\"\nversion = \"{version}\"\n[dependencies]\n{needs}")
+}
+
+/// A folder of files, given as path and content.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn of<C: AsRef<[u8]>>(files: impl IntoIterator<Item = (impl AsRef<Path>, C)>) -> Folder {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        for (path, content) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn scan(&self) -> Catalog {
+        Catalog::scan([self.path()], &ScanBounds::default())
+    }
+
+    /// The text without the path of this folder.
+    fn short(&self, text: impl ToString) -> String {
+        text.to_string().replace(&format!("{}/", self.path().display()), "")
+    }
+
+    fn findings(&self, catalog: &Catalog) -> Vec<String> {
+        catalog.findings().map(|finding| self.short(finding)).collect()
+    }
+}
+
+/// `id version place artifact` of everything that was found.
+fn entries(folder: &Folder, catalog: &Catalog) -> Vec<String> {
+    let entries = catalog.entries().iter().map(|entry| {
+        let place = entry.manifest_place.name();
+        let path = folder.short(entry.artifact.display());
+        format!("{} {} {place} {path}", entry.id(), entry.version())
+    });
+    entries.collect()
+}
+
+#[test]
+fn damaged_files_are_findings_among_good_ones() {
+    let inside = plugin(&about("inside", "1.0.0", ""));
+    let binary = wat::parse_str(&inside).unwrap();
+    let text = |text: &str| text.as_bytes().to_vec();
+    let folder = Folder::of([
+        (
+            "beside/plugin.toml",
+            text(
+                "[plugin]\nid = 'beside'\nversion = '2.0.0'\n[artifact]\nwasm = 'out/any.wasm'\n[configurations.fast]\ndescription = 'Quick'",
+            ),
+        ),
+        ("beside/out/any.wasm", binary.clone()),
+        ("inside.wat", text(&inside)),
+        ("copies/inside.wasm", binary.clone()),
+        ("nameless/plugin.toml", text("[plugin]\nid = 'nameless'")),
+        ("nameless/some.wasm", wat::parse_str("(module)").unwrap()),
+        ("My Bare.wasm", wat::parse_str("(module)").unwrap()),
+        (".hidden/inside.wasm", binary.clone()),
+        ("readme.md", text("no plugin")),
+        ("bad/cut.wasm", binary[..binary.len() - 1].to_vec()),
+        ("bad/empty.wasm", Vec::new()),
+        ("bad/gzip.wasm", vec![0x1F, 0x8B, 8, 0]),
+        ("bad/text.wat", text("(module (func $x")),
+        ("bad/library.so", text("\x7FELF and no more")),
+        ("bad/typo/plugin.toml", text("[plugin]\nid = 'a'\nnmae = 'A'")),
+        ("bad/none/plugin.toml", text("[plugin]\nid = 'a'\n[artifact]\nwasm = 'no.wasm'")),
+    ]);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("bad/circle")).unwrap();
+        std::os::unix::fs::symlink("inside.wat", folder.path().join("link.wat")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling.wasm")).unwrap();
+    }
+    let catalog = folder.scan();
+    assert_eq!(
+        entries(&folder, &catalog),
+        [
+            "beside 2.0.0 plugin.toml beside/out/any.wasm",
+            "beside-fast 2.0.0 plugin.toml beside/out/any.wasm",
+            "inside 1.0.0 artifact copies/inside.wasm",
+            "inside 1.0.0 artifact inside.wat",
+            "my-bare 0.0.0 none My Bare.wasm",
+            "nameless 0.0.0 plugin.toml nameless/some.wasm",
+        ]
+    );
+    let findings = folder.findings(&catalog);
+    let starts = [
+        "read: no artifact: no.wasm does not exist; build the plugin with `glovebox build`",
+        "sniff: the module is damaged: cut short: the section at byte",
+        "sniff: this is an empty file, not a plugin; build the plugin again: bad/empty.wasm",
+        "sniff: this is a gzip archive, not a plugin; unpack it first: bad/gzip.wasm",
+        "sniff: the shared library is damaged:",
+        "sniff: the WebAssembly text is damaged:",
+        "parse manifest: unknown key `nmae` in [plugin] on line 3; did you mean `name`?; correct \
+         plugin.toml: bad/typo/plugin.toml",
+        "`inside` 1.0.0 is there 2 times; where one is chosen, copies/inside.wasm counts, and not \
+         inside.wat",
+    ];
+    assert_eq!(findings.len(), starts.len(), "{findings:#?}");
+    for (finding, start) in findings.iter().zip(starts) {
+        assert!(finding.starts_with(start), "{finding:?} does not start with {start:?}");
+    }
+    // The same again: nothing depends on the order in which the system lists files.
+    assert_eq!(entries(&folder, &folder.scan()), entries(&folder, &catalog));
+}
+
+#[test]
+fn the_bounds_of_a_scan_are_said() {
+    let module = wat::parse_str("(module)").unwrap();
+    let files = ["a.wasm", "one/b.wasm", "one/two/c.wasm", "one/two/three/d.wasm"];
+    let folder = Folder::of(files.map(|path| (path, module.clone())));
+    let check = |bounds: ScanBounds, ids: &str, findings: &[&str]| {
+        let catalog = Catalog::scan([folder.path()], &bounds);
+        let found: Vec<&str> = catalog.entries().iter().map(|entry| entry.id()).collect();
+        assert_eq!(found.join(" "), ids, "{bounds:?}");
+        assert_eq!(folder.findings(&catalog), findings);
+    };
+    let bounds = ScanBounds::default();
+    check(bounds, "a b c d", &[]);
+    let deep =
+        "1 folders lie deeper than 1 and were left out; scan them by name, the first being one/two";
+    check(ScanBounds { depth: 1, ..bounds }, "a b", &[deep]);
+    let plugins = "4 plugins, of which 3 were read; name folders that hold fewer";
+    check(ScanBounds { plugins: 3, ..bounds }, "a b c", &[plugins]);
+    let cut =
+        "more than 4 files and folders, and the rest was left out; name folders that hold fewer";
+    check(ScanBounds { files: 4, ..bounds }, "a b", &[cut]);
+}
+
+/// Code that no compiler takes stands behind the manifest, so whoever compiled would fail.
+#[test]
+fn a_thousand_plugins_are_found_without_compiling() {
+    let files = (0..1000).map(|number| {
+        let manifest = format!(
+            "[plugin]\nid = 'plugin-{number}'\ncapabilities = ['all', 'of-{}']",
+            number % 10
+        );
+        let name = b"glovebox:manifest";
+        let body = [&[name.len() as u8], &name[..], manifest.as_bytes()].concat();
+        assert!(body.len() < 128, "one byte of length is enough here");
+        let module = [b"\0asm\x01\0\0\0", &[0, body.len() as u8][..], &body, b"\x0A\x02\xFF\xFF"];
+        (format!("{}/{number}.wasm", number % 7), module.concat())
+    });
+    let folder = Folder::of(files);
+    let catalog = folder.scan();
+    assert_eq!((catalog.entries().len(), catalog.findings().len()), (1000, 0));
+    let query = Query { required: vec!["of-3".to_owned()], ..Query::default() };
+    assert_eq!(catalog.find(&query).len(), 100);
+    let query = Query { text: Some("plugn-777".to_owned()), ..Query::default() };
+    assert_eq!(catalog.find(&query)[0].entry.id(), "plugin-777");
+    let bench = Bench::new();
+    let error = bench.host.load(catalog.entries()[0].request()).wait().unwrap_err();
+    assert_eq!(error.stage().to_string(), "compile", "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn libraries_are_told_apart_without_opening_them() {
+    let folder = Folder::of([("a.c", "int x = 5;")]);
+    let library = folder.path().join("ordinary.so");
+    let mut command = Command::new("cc");
+    command.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(folder.path().join("a.c"));
+    assert!(command.status().unwrap().success());
+    let native = glovebox_tests::native_sample("redact");
+    fs::copy(&native, folder.path().join("libredact.so")).unwrap();
+    let wasm = sample("redact.wasm");
+    fs::copy(wasm, folder.path().join("redact.wasm")).unwrap();
+    let catalog = folder.scan();
+    // The one in the sandbox goes first, whatever it is called.
+    let found = ["redact 1.0.0 artifact redact.wasm", "redact 1.0.0 artifact libredact.so"];
+    assert_eq!(entries(&folder, &catalog), found);
+    assert_eq!(catalog.skipped(), 1);
+}
+
+#[test]
+fn the_samples_are_found_by_what_they_are() {
+    let catalog = Catalog::scan([sample("")], &ScanBounds::default());
+    let check = |query: Query, expected: &str| {
+        let mut ids: Vec<&str> = catalog.find(&query).iter().map(|hit| hit.entry.id()).collect();
+        ids.dedup();
+        assert_eq!(ids.join(" "), expected, "{query:?}");
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let text = |text: &str| Some(text.to_owned());
+    check(Query { required: names(&["redaction"]), ..Query::default() }, "redact");
+    check(Query { category: text("observability"), ..Query::default() }, "stats");
+    check(Query { plugin_type: text("service"), ..Query::default() }, "storage");
+    check(
+        Query { plugin_type: text("filter"), optional: names(&["redaction"]), ..Query::default() },
+        "redact echo hello-wat misbehave",
+    );
+    check(Query { text: text("percntiles"), ..Query::default() }, "stats");
+    check(Query { text: text("mask e-mails"), ..Query::default() }, "redact");
+    let intent = Intent {
+        intent: "redact secrets".to_owned(),
+        contexts: Context::find_in("privacy"),
+        requirements: vec!["p99<=5ms".parse().unwrap(), "permission:-kv".parse().unwrap()],
+    };
+    let assessment = catalog.intend(&Query::default(), &intent);
+    let best = &assessment.candidates[0];
+    assert_eq!((best.entry.id(), best.score), ("redact", 100.0));
+    assert_eq!(best.reasons[0].words, "`redact` is in its name");
+}
+
+/// Plugins that need each other, in files of their own.
+fn dependents(plugins: &[(&str, &str, &str)]) -> Folder {
+    let files = plugins.iter().map(|(id, version, needs)| {
+        (format!("{id}-{version}.wat"), plugin(&about(id, version, needs)))
+    });
+    Folder::of(files)
+}
+
+fn roots(text: &str) -> Vec<Root> {
+    text.split(' ').map(|root| root.parse().unwrap()).collect()
+}
+
+/// What happened to which plugin, in order.
+fn history(bench: &Bench) -> Vec<String> {
+    let events = bench.events.events().into_iter().filter_map(|event| match event.what {
+        What::Loaded { version, .. } => Some(format!("+{} {version}", event.plugin)),
+        What::Unloaded => Some(format!("-{}", event.plugin)),
+        _ => None,
+    });
+    events.collect()
+}
+
+#[test]
+fn a_set_is_loaded_in_order_and_unloaded_in_reverse() {
+    let folder = dependents(&[
+        ("app", "1.0.0", "store = '^1.1'\nlog = '*'"),
+        ("store", "1.0.0", ""),
+        ("store", "1.2.0", "log = '^2'"),
+        ("store", "2.0.0", ""),
+        ("log", "1.0.0", ""),
+        ("log", "2.1.0", ""),
+    ]);
+    let catalog = folder.scan();
+    let resolution = catalog.resolve(&roots("app")).unwrap();
+    let bench = Bench::new();
+    let set = bench.host.load_set(resolution.requests()).wait().unwrap();
+    assert_eq!(set.plugins().len(), 3);
+    assert_eq!(set.get("store"), bench.host.find("store"));
+    assert_eq!(bench.host.unload_set(set).wait(), 3);
+    assert_eq!(
+        history(&bench),
+        ["+log 2.1.0", "+store 1.2.0", "+app 1.0.0", "-app", "-store", "-log"]
+    );
+}
+
+#[test]
+fn a_set_that_cannot_be_loaded_leaves_nothing() {
+    let folder = dependents(&[
+        ("app", "1.0.0", "store = '*'"),
+        ("store", "1.0.0", "log = '*'"),
+        ("log", "1.0.0", "base = '*'"),
+        ("base", "1.0.0", ""),
+    ]);
+    // It has a manifest and no exports.
+    let manifest = about("store", "1.0.0", "log = '*'").replace('"', "'").replace('\n', "\\n");
+    let module = format!("(module (@custom \"glovebox:manifest\" \"{manifest}\"))");
+    fs::write(folder.path().join("store-1.0.0.wat"), module).unwrap();
+    let catalog = folder.scan();
+    let resolution = catalog.resolve(&roots("app")).unwrap();
+    let bench = Bench::new();
+    let error = bench.host.load_set(resolution.requests()).wait().unwrap_err();
+    let sentence = folder.short(&error);
+    let expected =
+        "cannot load `store`, 3 of 4, and unloaded the 2 before it: link: missing export";
+    assert!(sentence.starts_with(expected), "{sentence}");
+    assert!(sentence.ends_with(": store-1.0.0.wat"), "{sentence}");
+    assert_eq!(history(&bench), ["+base 1.0.0", "+log 1.0.0", "-log", "-base"]);
+    assert!(bench.host.plugins().is_empty());
+}
+
+#[test]
+fn what_does_not_fit_together_is_explained() {
+    let check = |plugins: &[(&str, &str, &str)], wanted: &str, expected: &str| {
+        let catalog = dependents(plugins).scan();
+        let error = catalog.resolve(&roots(wanted)).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    };
+    check(
+        &[
+            ("dashboard", "1.0.0", "chart = '^2'"),
+            ("report", "1.0.0", "chart = '>=1.4, <2'"),
+            ("chart", "1.4.2", ""),
+            ("chart", "2.0.0", ""),
+        ],
+        "dashboard report",
+        "Because `report` 1.0.0 needs `chart >=1.4, <2`, and `dashboard` 1.0.0 needs `chart ^2`, \
+         `dashboard` 1.0.0 and `report` 1.0.0 cannot be loaded together.\nAnd because `dashboard` \
+         is asked for, and `report` is asked for, what is asked for cannot be loaded together.",
+    );
+    check(
+        &[("a", "1.0.0", "b = '*'"), ("b", "1.0.0", "c = '^1'"), ("c", "1.0.0", "a = '*'")],
+        "b",
+        "plugins depend on each other in a circle: a → b → c → a; remove one of these dependencies",
+    );
+}
+
+#[test]
+fn a_factory_runs_under_its_configurations() {
+    let manifest = "
+        [plugin]
+        id = 'redact'
+        version = '1.0.0'
+        [artifact]
+        wasm = 'redact.wasm'
+        [permissions]
+        log = true
+        metric = true
+        [config]
+        replacement = '[redacted]'
+        [configurations.loud]
+        description = 'Says so'
+        config = { replacement = '***' }
+        [configurations.mails-only]
+        config = { cards = false, tokens = false }
+    ";
+    let redact = fs::read(sample("redact.wasm")).unwrap();
+    let folder =
+        Folder::of([("plugin.toml", manifest.as_bytes().to_vec()), ("redact.wasm", redact)]);
+    let catalog = folder.scan();
+    let ids: Vec<&str> = catalog.entries().iter().map(|entry| entry.id()).collect();
+    assert_eq!(ids, ["redact", "redact-loud", "redact-mails-only"]);
+    let loud = catalog.newest("redact-loud").unwrap();
+    assert_eq!(loud.manifest.plugin.description, "Says so");
+    assert_eq!(loud.factory.as_ref().map(|factory| factory.id.as_str()), Some("redact"));
+
+    let bench = Bench::new();
+    let load = |request: LoadRequest| bench.host.load(request).wait();
+    let (plain, loud) = (load(catalog.entries()[0].request()), load(loud.request()));
+    let (plain, loud) = (plain.unwrap(), loud.unwrap());
+    assert_eq!(bench.ask(plain, "to ann@example.org"), "to [redacted]");
+    assert_eq!(bench.ask(loud, "to ann@example.org"), "to ***");
+    assert_eq!(bench.host.find("redact-loud"), Some(loud));
+    let query = Query { text: Some("redact".to_owned()), ..Query::default() };
+    assert_eq!(bench.host.find_by(&query), [plain, loud]);
+    let generation = bench.host.reload(loud, glovebox_events::ReloadCause::Requested, true).wait();
+    assert_eq!(generation.unwrap(), 2);
+    assert_eq!(bench.ask(loud, "to ann@example.org"), "to ***");
+    let error = load(LoadRequest::path(folder.path()).configuration("quiet")).unwrap_err();
+    assert_eq!(
+        folder.short(error),
+        "parse manifest: plugin `redact` has no configuration `quiet`, only `loud`, `mails-only`; \
+         name one that is there, or add [configurations.NAME] to plugin.toml: redact.wasm"
+    );
+}
+
+#[test]
+fn the_program_discovers() {
+    let folder = dependents(&[
+        ("app", "1.0.0", "store = '^1'"),
+        ("store", "1.0.0", ""),
+        ("old", "1.0.0", "store = '^3'"),
+    ]);
+    let check = |arguments: &[&str], exit: i32, sentence: &str| -> Json {
+        let mut command = Command::new(binary());
+        command.current_dir(folder.path()).arg("discover").args(arguments).args(["--json", "-"]);
+        let run = command.output().unwrap();
+        let err = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(exit), "{arguments:?}: {err}");
+        let last = err.lines().last().unwrap_or_default();
+        assert!(last.contains(sentence), "{arguments:?}: {last}\ndoes not say {sentence:?}");
+        serde_json::from_slice(&run.stdout).unwrap_or_default()
+    };
+    let samples = sample("");
+    let samples = samples.to_str().unwrap();
+    let json = check(&[samples, "--capability", "redaction"], 0, "Found 2 of ");
+    assert_eq!(json["plugins"][0]["id"], "redact");
+    let json = check(&[samples, "--intent", "redcat", "--context", "fast"], 0, "for the intent");
+    let reason = &json["plugins"][0]["reasons"][0];
+    assert_eq!(reason["reason"], "`redcat` is nearly `redact` in its name");
+    let json = check(&[samples, "--require", "permission:-log"], 0, "requirements exclude ");
+    assert_eq!(json["excluded"][0]["id"], "misbehave");
+    check(&[], 0, "Found 3 of 3 plugins; 0 findings");
+    let json = check(&["--resolve", "app@^1"], 0, "Resolved 1 plugin, 2 with all that they");
+    assert_eq!(
+        (&json["order"][0]["id"], &json["order"][1]["id"]),
+        (&"store".into(), &"app".into())
+    );
+    let json = check(&["--resolve", "app", "old"], 3, "Resolved 0 of 2 plugins: they cannot");
+    let conflict = json["conflict"].as_str().unwrap();
+    assert!(conflict.contains("`old` 1.0.0 needs `store ^3`, but there is only `store` 1.0.0"));
+    check(&["--context", "zen"], 2, "names no context; there are high performance, low memory");
+    check(&["nowhere"], 2, "No such file or directory");
+    check(&["--require", "tpye:x"], 2, "try '--help'");
+    check(&["--resolve", "app", "--search", "x"], 2, "try '--help'");
+}
