@@ -202,7 +202,7 @@ mod tests {
             assert_eq!(context.name(), name);
             check(name, &[context]);
         }
-        check("Low latency", &[HighPerformance]);
+        check("LOW LATENCY", &[HighPerformance]);
         check("real-time", &[HighPerformance]);
         check("least permissions, low memory", &[LowMemory, Privacy]);
         check("a production system", &[Reliability]);
