@@ -119,6 +119,8 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     if !manifest.config.is_empty() {
         line("config", json!(manifest.config).to_string());
     }
+    let names: Vec<&str> = manifest.configurations.keys().map(String::as_str).collect();
+    line("configured", names.join(", "));
     let mut section = |title: &str, lines: Vec<String>| {
         let _ = writeln!(text, "\n{title} ({})", lines.len());
         for line in lines {
@@ -194,6 +196,12 @@ fn json_of(
                 .collect::<serde_json::Map<String, Json>>(),
             "config": manifest.config,
             "config_schema": manifest.config_schema,
+            "configurations": manifest.configurations.iter()
+                .map(|(name, configuration)| (name.clone(), json!({
+                    "description": configuration.description,
+                    "config": configuration.config,
+                })))
+                .collect::<serde_json::Map<String, Json>>(),
         },
         "imports": inspection.imports,
         "exports": inspection.exports,

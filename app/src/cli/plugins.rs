@@ -19,6 +19,9 @@ pub(super) struct LoadArgs {
     /// Configuration, merged over the manifest's: a JSON object, or `@FILE`
     #[arg(long, value_name = "JSON")]
     pub config: Option<String>,
+    /// Load the plugin under this one of its named configurations
+    #[arg(long, value_name = "NAME")]
+    pub configuration: Option<String>,
     /// Let a native plugin run as trusted code inside this process
     #[arg(long)]
     pub trust_native: bool,
@@ -28,6 +31,9 @@ impl LoadArgs {
     /// Loads one plugin.
     pub(super) fn load(&self, host: &Host, path: &Path) -> Result<InstanceId, Problem> {
         let mut request = LoadRequest::path(path).trust_native(self.trust_native);
+        if let Some(name) = &self.configuration {
+            request = request.configuration(name);
+        }
         if let Some(config) = &self.config {
             request = request.config(json_object("--config", config)?);
         }
@@ -83,7 +89,13 @@ pub(super) fn record_of(status: &PluginStatus) -> PluginRecord {
 fn manifest_text(artifact: &Path, manifest: &Manifest) -> Option<String> {
     let beside = || std::fs::read_to_string(artifact.with_file_name("plugin.toml")).ok();
     let inside = || crate::build::embedded_manifest(&std::fs::read(artifact).ok()?);
-    let is_it = |text: &String| Manifest::parse(text).is_ok_and(|parsed| parsed == *manifest);
+    let is_it = |text: &String| {
+        Manifest::parse(text).is_ok_and(|parsed| {
+            let mut names = parsed.configurations.keys();
+            parsed == *manifest
+                || names.any(|name| parsed.configured(name).as_ref() == Ok(manifest))
+        })
+    };
     beside().filter(is_it).or_else(|| inside().filter(is_it))
 }
 

@@ -16,6 +16,8 @@
 //! }
 //! let redacting = catalog.find(&Query { required: vec!["redaction".into()], ..Query::default() });
 //! assert_eq!(redacting[0].entry.id(), "mail");
+//! let loading = catalog.resolve(&["mail@>=0.0.0".parse()?])?;
+//! assert_eq!(loading.order().len(), 1); // `Host::load_set(loading.requests())` loads them
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

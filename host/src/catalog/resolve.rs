@@ -148,11 +148,7 @@ impl Catalog {
                 Some((entry.id(), entry))
             }
         });
-        let mut order = Order { plugins: plugins.collect(), done: Vec::new(), path: Vec::new() };
-        for id in order.plugins.keys().copied().collect::<Vec<_>>() {
-            order.visit(id)?;
-        }
-        Ok(Resolution { order: order.done })
+        Ok(Resolution { order: in_order(&plugins.collect())? })
     }
 
     /// The versions in the catalog that a range means.
@@ -196,34 +192,43 @@ impl Catalog {
     }
 }
 
-/// Puts chosen plugins in order.
-struct Order<'catalog> {
-    plugins: BTreeMap<&'catalog str, &'catalog Entry>,
-    done: Vec<&'catalog Entry>,
-    /// From a plugin to what it depends on, and so on.
-    path: Vec<&'catalog str>,
-}
-
-impl<'catalog> Order<'catalog> {
-    fn visit(&mut self, id: &'catalog str) -> Result<(), ResolveError> {
-        if let Some(start) = self.path.iter().position(|above| *above == id) {
-            let cycle = self.path[start..].iter().chain([&id]);
-            return Err(ResolveError::Cycle { cycle: cycle.map(|id| (*id).to_owned()).collect() });
+/// Puts chosen plugins in order. It keeps its own stack: a chain of dependencies may be as long as
+/// the catalog.
+fn in_order<'catalog>(
+    plugins: &BTreeMap<&'catalog str, &'catalog Entry>,
+) -> Result<Vec<&'catalog Entry>, ResolveError> {
+    let mut order = Vec::with_capacity(plugins.len());
+    let mut done = BTreeSet::new();
+    for (id, entry) in plugins {
+        if done.contains(id) {
+            continue;
         }
-        let Some(entry) = self.plugins.get(id).copied() else {
-            return Ok(());
-        };
-        if self.done.iter().any(|done| done.id() == id) {
-            return Ok(());
+        // From a plugin to one that it depends on, and so on, each with what is left to look at.
+        let mut path = vec![(*id, entry.manifest.dependencies.keys())];
+        let mut on_path = BTreeSet::from([*id]);
+        while let Some((id, needed)) = path.last_mut() {
+            let Some(next) = needed.next() else {
+                order.extend(plugins.get(id).copied());
+                done.insert(*id);
+                on_path.remove(id);
+                path.pop();
+                continue;
+            };
+            let Some((next, entry)) = plugins.get_key_value(next.as_str()) else {
+                continue;
+            };
+            if on_path.contains(next) {
+                let circle = path.iter().map(|(id, _)| *id).skip_while(|id| id != next);
+                let cycle = circle.chain([*next]).map(str::to_owned).collect();
+                return Err(ResolveError::Cycle { cycle });
+            }
+            if !done.contains(next) {
+                on_path.insert(next);
+                path.push((next, entry.manifest.dependencies.keys()));
+            }
         }
-        self.path.push(id);
-        for needed in entry.manifest.dependencies.keys() {
-            self.visit(needed)?;
-        }
-        self.path.pop();
-        self.done.push(entry);
-        Ok(())
     }
+    Ok(order)
 }
 
 #[cfg(test)]
@@ -332,6 +337,21 @@ mod tests {
              name to mean it, and `a` of any version needs `b *`, `a` of any version cannot be \
              loaded.\nAnd because `a` is asked for, `a` cannot be loaded.",
         );
+    }
+
+    /// As long as no person would make it, on the small stack of a test.
+    #[test]
+    fn long_chains_are_resolved() {
+        let length = 3000;
+        let link = |number: usize| format!("a{number} 1.0.0: a{} *", number + 1);
+        let mut chain: Vec<String> = (0..length).map(link).collect();
+        let broken = catalog(&chain.join("\n"));
+        chain.push(format!("a{length} 1.0.0"));
+        let whole = catalog(&chain.join("\n"));
+        let roots = ["a0".parse().unwrap()];
+        assert_eq!(whole.resolve(&roots).unwrap().order().len(), length + 1);
+        let error = broken.resolve(&roots).unwrap_err().to_string();
+        assert!(error.contains(&format!("there is no plugin `a{length}`")), "{error}");
     }
 
     #[test]

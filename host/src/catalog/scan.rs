@@ -87,12 +87,18 @@ impl fmt::Display for ScanFinding {
                     others.join(", ")
                 )
             }
-            ScanFinding::TooDeep { limit, folders, first } => write!(
-                formatter,
-                "{folders} folders lie deeper than {limit} and were left out; scan them by name, \
-                 the first being {}",
-                first.display()
-            ),
+            ScanFinding::TooDeep { limit, folders, first } => {
+                let first = first.display();
+                match folders {
+                    1 => write!(formatter, "{first} lies deeper than {limit} folders and was")?,
+                    more => write!(
+                        formatter,
+                        "{first} and {} more lie deeper than {limit} folders and were",
+                        more - 1
+                    )?,
+                }
+                formatter.write_str(" left out; to see what is there, scan it by name")
+            }
             ScanFinding::TooManyFiles { limit } => write!(
                 formatter,
                 "more than {limit} files and folders, and the rest was left out; name folders \

@@ -33,7 +33,7 @@ pub struct SetError {
     /// How many there are.
     pub total: usize,
     /// Why it was not loaded.
-    pub source: LoadError,
+    pub source: Box<LoadError>,
 }
 
 fn unloaded(position: usize) -> String {
@@ -64,7 +64,8 @@ impl Host {
                     Ok(instance) => plugins.push((plugin, instance)),
                     Err(source) => {
                         host.unload_in_turn(&plugins);
-                        return Err(SetError { plugin, position: position + 1, total, source });
+                        let (position, source) = (position + 1, Box::new(source));
+                        return Err(SetError { plugin, position, total, source });
                     }
                 }
             }

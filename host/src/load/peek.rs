@@ -78,16 +78,16 @@ pub(crate) fn peek(path: &Path) -> Result<Option<Peeked>, LoadError> {
     };
     let (file, size) = open(&artifact).map_err(at(LoadStage::Read))?;
     let found = look(&artifact, file, size).map_err(|(stage, problem)| at(stage)(problem))?;
-    let Some((kind, section)) = found else {
+    let Some((kind, inside)) = found else {
         return Ok(None);
     };
-    let (manifest, place) = match (manifest, section) {
+    let (manifest, place) = match (manifest, inside) {
         (Some(manifest), _) => (manifest, ManifestPlace::Beside),
-        (None, Section::Manifest(parsed)) => {
+        (None, Some(parsed)) => {
             let inside = parsed.map_err(at(LoadStage::ParseManifest))?;
             (inside, ManifestPlace::Inside)
         }
-        (None, Section::None) => match fallback {
+        (None, None) => match fallback {
             Some(beside) => (read_manifest(&beside)?, ManifestPlace::Beside),
             None => (bare(&artifact), ManifestPlace::Nowhere),
         },
@@ -111,19 +111,10 @@ fn open(path: &Path) -> Result<(File, u64), LoadProblem> {
     Ok((file, about.len()))
 }
 
-/// The manifest inside an artifact, which counts only if no other goes before it.
-enum Section {
-    Manifest(Result<Manifest, LoadProblem>),
-    None,
-}
-
-impl Section {
-    fn of(parsed: Result<Option<Manifest>, LoadProblem>) -> Section {
-        parsed.transpose().map_or(Section::None, Section::Manifest)
-    }
-}
-
-type Looked = Result<Option<(ArtifactKind, Section)>, (LoadStage, LoadProblem)>;
+/// The manifest inside an artifact, if there is one; what is wrong with it matters only if no other
+/// goes before it.
+type Inside = Option<Result<Manifest, LoadProblem>>;
+type Looked = Result<Option<(ArtifactKind, Inside)>, (LoadStage, LoadProblem)>;
 
 fn look(path: &Path, mut file: File, size: u64) -> Looked {
     let sniff = |problem| (LoadStage::Sniff, problem);
@@ -135,18 +126,19 @@ fn look(path: &Path, mut file: File, size: u64) -> Looked {
             let cache = ReadCache::new(file);
             let section = Walk { file: &cache, kind, sections: 0 }.manifest(0, size, 0);
             let section = section.map_err(sniff)?;
-            let parsed = section.map_or(Ok(None), parse_embedded);
-            Ok(Some((kind, Section::of(parsed))))
+            let inside = section.and_then(|section| parse_embedded(section).transpose());
+            Ok(Some((kind, inside)))
         }
         ArtifactKind::WasmText => {
             let text = read_file(path, MAX_TEXT_LEN).map_err(|error| (LoadStage::Read, error))?;
             let (kind, bytes) = recognize(ArtifactKind::WasmText, text).map_err(sniff)?;
-            Ok(Some((ArtifactKind::WasmText, Section::of(embedded_manifest(kind, &bytes)))))
+            let inside = embedded_manifest(kind, &bytes).transpose();
+            Ok(Some((ArtifactKind::WasmText, inside)))
         }
         kind @ (ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe) => {
             let cache = ReadCache::new(file);
-            let section = library(&cache).map_err(sniff)?;
-            Ok(section.map(|section| (kind, section)))
+            let inside = library(&cache).map_err(sniff)?;
+            Ok(inside.map(|inside| (kind, inside)))
         }
         found => Err(sniff(LoadProblem::WrongKind { found })),
     }
@@ -161,7 +153,7 @@ fn whole_characters(head: &[u8]) -> &[u8] {
 }
 
 /// `None` if the library exports no table of any version and has no manifest.
-fn library(file: &ReadCache<File>) -> Result<Option<Section>, LoadProblem> {
+fn library(file: &ReadCache<File>) -> Result<Option<Inside>, LoadProblem> {
     let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
     let library = object::File::parse(file).map_err(|error| damaged(error.to_string()))?;
     let section = library.section_by_name(manifest_section(library.format()));
@@ -180,13 +172,13 @@ fn library(file: &ReadCache<File>) -> Result<Option<Section>, LoadProblem> {
         }
     }
     let Some(section) = section else {
-        return Ok(Some(Section::None));
+        return Ok(Some(None));
     };
     if section.size() > MAX_MANIFEST_LEN {
         return Err(LoadProblem::TooLarge { size: section.size(), limit: MAX_MANIFEST_LEN });
     }
     let content = section.data().map_err(|error| damaged(error.to_string()))?;
-    Ok(Some(Section::of(parse_embedded(content))))
+    Ok(Some(parse_embedded(content).transpose()))
 }
 
 /// A way over the sections of a module or component, and of those inside it.

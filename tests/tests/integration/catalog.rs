@@ -149,8 +149,7 @@ fn the_bounds_of_a_scan_are_said() {
     };
     let bounds = ScanBounds::default();
     check(bounds, "a b c d", &[]);
-    let deep =
-        "1 folders lie deeper than 1 and were left out; scan them by name, the first being one/two";
+    let deep = "one/two lies deeper than 1 folders and was left out; to see what is there, scan it by name";
     check(ScanBounds { depth: 1, ..bounds }, "a b", &[deep]);
     let plugins = "4 plugins, of which 3 were read; name folders that hold fewer";
     check(ScanBounds { plugins: 3, ..bounds }, "a b c", &[plugins]);
