@@ -172,7 +172,7 @@ impl Discover {
             Err(error) => {
                 let cycle = match &error {
                     ResolveError::Cycle { cycle } => Some(cycle),
-                    ResolveError::Conflict { .. } => None,
+                    _ => None,
                 };
                 let json = json!({
                     "order": [],

@@ -5,12 +5,16 @@
 //! `1.3.0-beta`): so each range is turned into the set of those versions in the catalog that it
 //! [matches](VersionReq::matches), which is exact, because no other version can be chosen.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use pubgrub::{OfflineDependencyProvider, PubGrubError, Ranges};
+use pubgrub::{
+    Dependencies, DependencyProvider, OfflineDependencyProvider, PackageResolutionStatistics,
+    PubGrubError, Ranges,
+};
 use semver::{Version, VersionReq};
 
 use super::conflict::explain;
@@ -97,6 +101,24 @@ pub enum ResolveError {
         /// Their ids, the first again at the end.
         cycle: Vec<String>,
     },
+    /// What is asked for can lead to more plugins than are loaded together.
+    #[error(
+        "{found} plugins may be needed, and no more than {limit} are loaded together; ask for fewer"
+    )]
+    TooMany {
+        /// Number of ids.
+        found: usize,
+        /// The largest number.
+        limit: usize,
+    },
+    /// Finding versions that fit can take longer than anyone waits.
+    #[error(
+        "found no versions that fit in {steps} steps; ask for fewer plugins, or name their versions"
+    )]
+    GaveUp {
+        /// Choices that were tried.
+        steps: u32,
+    },
 }
 
 /// What the solver calls a plugin.
@@ -117,7 +139,65 @@ impl fmt::Display for Package {
 }
 
 pub(super) type Versions = Ranges<Version>;
-type Provider = OfflineDependencyProvider<Package, Versions>;
+type Known = OfflineDependencyProvider<Package, Versions>;
+
+/// Chains of dependencies can be as long as there are plugins, and the solver explains them by
+/// recursion.
+const MAX_PLUGINS: usize = 1000;
+/// A few seconds. Catalogs that people make need some hundred.
+const MAX_STEPS: u32 = 100_000;
+
+/// What is known, asked so often and no more.
+struct Provider {
+    known: Known,
+    steps: Cell<u32>,
+    limit: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("too many steps")]
+struct TooManySteps;
+
+impl DependencyProvider for Provider {
+    type P = Package;
+    type V = Version;
+    type VS = Versions;
+    type M = String;
+    type Priority = <Known as DependencyProvider>::Priority;
+    type Err = TooManySteps;
+
+    fn prioritize(
+        &self,
+        package: &Package,
+        range: &Versions,
+        statistics: &PackageResolutionStatistics,
+    ) -> Self::Priority {
+        self.known.prioritize(package, range, statistics)
+    }
+
+    fn choose_version(
+        &self,
+        package: &Package,
+        range: &Versions,
+    ) -> Result<Option<Version>, TooManySteps> {
+        let Ok(chosen) = self.known.choose_version(package, range);
+        Ok(chosen)
+    }
+
+    fn get_dependencies(
+        &self,
+        package: &Package,
+        version: &Version,
+    ) -> Result<Dependencies<Package, Versions, String>, TooManySteps> {
+        let Ok(dependencies) = self.known.get_dependencies(package, version);
+        Ok(dependencies)
+    }
+
+    fn should_cancel(&self) -> Result<(), TooManySteps> {
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() > self.limit { Err(TooManySteps) } else { Ok(()) }
+    }
+}
 
 impl Catalog {
     /// Chooses a version of each plugin that is wanted, and of each that these depend on, so that
@@ -126,20 +206,28 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// If a plugin is not there, ranges contradict each other, or dependencies form a circle.
+    /// If a plugin is not there, ranges contradict each other, or dependencies form a circle; and if
+    /// more than 1,000 plugins, or 100,000 steps, would be needed.
     pub fn resolve(&self, roots: &[Root]) -> Result<Resolution<'_>, ResolveError> {
+        self.resolve_within(roots, MAX_STEPS)
+    }
+
+    fn resolve_within(&self, roots: &[Root], limit: u32) -> Result<Resolution<'_>, ResolveError> {
+        let known = self.everything_from(roots)?;
+        let provider = Provider { known, steps: Cell::new(0), limit };
         let no_version = Version::new(0, 0, 0);
-        let chosen = pubgrub::resolve(&self.provider(roots), Package::Roots, no_version);
+        let chosen = pubgrub::resolve(&provider, Package::Roots, no_version);
         let chosen = match chosen {
             Ok(chosen) => chosen,
             Err(PubGrubError::NoSolution(tree)) => {
                 return Err(ResolveError::Conflict { explanation: explain(self, roots, &tree) });
             }
+            // The only error that the provider has.
             Err(
-                PubGrubError::ErrorRetrievingDependencies { source: never, .. }
-                | PubGrubError::ErrorChoosingVersion { source: never, .. }
-                | PubGrubError::ErrorInShouldCancel(never),
-            ) => match never {},
+                PubGrubError::ErrorRetrievingDependencies { .. }
+                | PubGrubError::ErrorChoosingVersion { .. }
+                | PubGrubError::ErrorInShouldCancel(_),
+            ) => return Err(ResolveError::GaveUp { steps: limit }),
         };
         let plugins = chosen.into_iter().filter_map(|(package, version)| match package {
             Package::Roots => None,
@@ -160,8 +248,8 @@ impl Catalog {
     }
 
     /// Everything that the roots can lead to.
-    fn provider(&self, roots: &[Root]) -> Provider {
-        let mut provider = Provider::new();
+    fn everything_from(&self, roots: &[Root]) -> Result<Known, ResolveError> {
+        let mut known = Known::new();
         let depend =
             |id: &str, range: &VersionReq| (Package::Plugin(id.into()), self.matching(id, range));
         // One plugin may be wanted twice, with two ranges that must both hold.
@@ -172,7 +260,7 @@ impl Catalog {
         }
         let mut open: Vec<&str> = wanted.keys().copied().collect();
         let wanted = wanted.into_iter().map(|(id, set)| (Package::Plugin(id.into()), set));
-        provider.add_dependencies(Package::Roots, Version::new(0, 0, 0), wanted);
+        known.add_dependencies(Package::Roots, Version::new(0, 0, 0), wanted);
         let mut seen: BTreeSet<&str> = open.iter().copied().collect();
         while let Some(id) = open.pop() {
             let mut before = None;
@@ -184,11 +272,14 @@ impl Catalog {
                 let needs = &entry.manifest.dependencies;
                 let package = Package::Plugin(id.into());
                 let depends = needs.iter().map(|(id, range)| depend(id, range));
-                provider.add_dependencies(package, entry.version().clone(), depends);
+                known.add_dependencies(package, entry.version().clone(), depends);
                 open.extend(needs.keys().map(String::as_str).filter(|id| seen.insert(id)));
             }
         }
-        provider
+        if seen.len() > MAX_PLUGINS {
+            return Err(ResolveError::TooMany { found: seen.len(), limit: MAX_PLUGINS });
+        }
+        Ok(known)
     }
 }
 
@@ -339,19 +430,28 @@ mod tests {
         );
     }
 
-    /// As long as no person would make it, on the small stack of a test.
+    /// The longest there may be, on the small stack of a test.
     #[test]
     fn long_chains_are_resolved() {
-        let length = 3000;
-        let link = |number: usize| format!("a{number} 1.0.0: a{} *", number + 1);
-        let mut chain: Vec<String> = (0..length).map(link).collect();
-        let broken = catalog(&chain.join("\n"));
-        chain.push(format!("a{length} 1.0.0"));
-        let whole = catalog(&chain.join("\n"));
+        let chain = |length: usize| {
+            let link = |number: usize| format!("a{number} 1.0.0: a{} *", number + 1);
+            catalog(&(0..length).map(link).collect::<Vec<_>>().join("\n"))
+        };
         let roots = ["a0".parse().unwrap()];
-        assert_eq!(whole.resolve(&roots).unwrap().order().len(), length + 1);
-        let error = broken.resolve(&roots).unwrap_err().to_string();
-        assert!(error.contains(&format!("there is no plugin `a{length}`")), "{error}");
+        let error = chain(MAX_PLUGINS - 1).resolve(&roots).unwrap_err().to_string();
+        let missing = format!("there is no plugin `a{}`", MAX_PLUGINS - 1);
+        assert!(error.contains(&missing), "{error}");
+        let error = chain(MAX_PLUGINS).resolve(&roots).unwrap_err();
+        assert_eq!(error, ResolveError::TooMany { found: 1001, limit: 1000 });
+    }
+
+    #[test]
+    fn a_search_that_takes_too_long_ends() {
+        let catalog = catalog(PLUGINS);
+        let roots = ["app".parse().unwrap()];
+        let error = catalog.resolve_within(&roots, 2).unwrap_err();
+        assert_eq!(error, ResolveError::GaveUp { steps: 2 });
+        assert!(catalog.resolve_within(&roots, 100).is_ok());
     }
 
     #[test]
