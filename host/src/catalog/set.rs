@@ -46,7 +46,7 @@ fn unloaded(position: usize) -> String {
 
 impl Host {
     /// Loads plugins one after another, in the order of
-    /// [`Resolution::requests`](crate::Resolution::requests): dependencies first. Each becomes an
+    /// [`Resolution::requests`](crate::catalog::Resolution::requests): dependencies first. Each becomes an
     /// instance of its own, whatever else runs in this host. The text of each pair is the id, for
     /// errors and [`PluginSet::get`].
     ///
