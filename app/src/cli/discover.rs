@@ -172,7 +172,9 @@ impl Discover {
             Err(error) => {
                 let cycle = match &error {
                     ResolveError::Cycle { cycle } => Some(cycle),
-                    _ => None,
+                    ResolveError::Conflict { .. }
+                    | ResolveError::TooMany { .. }
+                    | ResolveError::GaveUp { .. } => None,
                 };
                 let json = json!({
                     "order": [],
@@ -335,7 +337,7 @@ fn entry_json(entry: &Entry) -> Json {
             "is": entry.kind.describe(),
             "size": entry.size,
         },
-        "manifest": entry.manifest_place.name(),
+        "manifest_in": entry.manifest_place.name(),
     })
 }
 

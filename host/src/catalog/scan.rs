@@ -178,7 +178,8 @@ impl Walk {
                     continue;
                 }
             };
-            let hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes()[0] == b'.';
+            let hidden =
+                entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
             if entry.file_type().is_dir() {
                 if hidden {
                     walk.skip_current_dir();

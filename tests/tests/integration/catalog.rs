@@ -1,6 +1,7 @@
 //! Plugins found in folders, asked for, put in order, and loaded together.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -201,6 +202,40 @@ fn libraries_are_told_apart_without_opening_them() {
     let found = ["redact 1.0.0 artifact redact.wasm", "redact 1.0.0 artifact libredact.so"];
     assert_eq!(entries(&folder, &catalog), found);
     assert_eq!(catalog.skipped(), 1);
+}
+
+#[test]
+fn any_damage_gives_an_entry_or_a_finding() {
+    let folder = Folder::of([("any", "")]);
+    let path = folder.path().join("any");
+    let check = |damage: &str| {
+        let catalog = Catalog::scan([&path], &ScanBounds::default());
+        let found = catalog.entries().len() + catalog.findings().len() + catalog.skipped();
+        assert_eq!(found, 1, "{damage}");
+    };
+    for artifact in [sample("echo.wasm"), glovebox_tests::native_sample("redact")] {
+        let whole = fs::read(artifact).unwrap();
+        fs::write(&path, &whole).unwrap();
+        let mut file = fs::File::options().write(true).open(&path).unwrap();
+        let mut write = |position: usize, byte: u8| {
+            file.seek(SeekFrom::Start(position as u64)).unwrap();
+            file.write_all(&[byte]).unwrap();
+        };
+        // Headers come first, and tables of sections last.
+        let (head, tail) = (0..128, whole.len() - 256..whole.len());
+        for position in head.chain(tail) {
+            for byte in [0, 0xFF, whole[position] ^ 0x80] {
+                write(position, byte);
+                check(&format!("{byte:#04X} at {position}"));
+            }
+            write(position, whole[position]);
+        }
+        for parts in (0..100).rev() {
+            let length = (whole.len() * parts / 100) as u64;
+            file.set_len(length).unwrap();
+            check(&format!("cut at {length}"));
+        }
+    }
 }
 
 #[test]
