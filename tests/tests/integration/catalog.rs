@@ -405,6 +405,8 @@ fn a_factory_runs_under_its_configurations() {
     let generation = bench.host.reload(loud, glovebox_events::ReloadCause::Requested, true).wait();
     assert_eq!(generation.unwrap(), 2);
     assert_eq!(bench.ask(loud, "to ann@example.org"), "to ***");
+    let asleep = load(LoadRequest::path(folder.path()).configuration("loud").lazy(true)).unwrap();
+    assert_eq!(bench.ask(asleep, "to ann@example.org"), "to ***");
     let error = load(LoadRequest::path(folder.path()).configuration("quiet")).unwrap_err();
     assert_eq!(
         folder.short(error),
