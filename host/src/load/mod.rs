@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use glovebox_abi::{Manifest, Plugin};
+use glovebox_abi::{Manifest, Plugin, Requests};
 
 pub(crate) use cache::Cache;
 pub use error::{Incompatible, LoadError, LoadProblem};
@@ -30,6 +30,7 @@ pub struct LoadRequest {
     pub(crate) trust_native: bool,
     pub(crate) config: Option<serde_json::Value>,
     pub(crate) lazy: bool,
+    pub(crate) permissions: Option<Requests>,
 }
 
 #[derive(Clone)]
@@ -41,12 +42,7 @@ pub(crate) enum Source {
 impl LoadRequest {
     /// An artifact, a `plugin.toml`, or a folder with one.
     pub fn path(path: impl Into<PathBuf>) -> LoadRequest {
-        LoadRequest {
-            source: Source::Path(path.into()),
-            trust_native: false,
-            config: None,
-            lazy: false,
-        }
+        LoadRequest::of(Source::Path(path.into()))
     }
 
     /// A plugin that is part of the application. `make` is called once for each copy.
@@ -54,12 +50,19 @@ impl LoadRequest {
         manifest: Manifest,
         make: impl Fn() -> Box<dyn Plugin> + Send + Sync + 'static,
     ) -> LoadRequest {
-        LoadRequest {
-            source: Source::Core(Box::new(manifest), Arc::new(make)),
-            trust_native: false,
-            config: None,
-            lazy: false,
-        }
+        LoadRequest::of(Source::Core(Box::new(manifest), Arc::new(make)))
+    }
+
+    fn of(source: Source) -> LoadRequest {
+        LoadRequest { source, trust_native: false, config: None, lazy: false, permissions: None }
+    }
+
+    /// Takes these for what the plugin asks for, in place of the manifest's `[permissions]`: to try
+    /// what it needs.
+    #[must_use]
+    pub fn permissions(mut self, permissions: Requests) -> LoadRequest {
+        self.permissions = Some(permissions);
+        self
     }
 
     /// Only reads the file and its manifest now; compiles and starts the plugin when it gets its
@@ -98,6 +101,7 @@ impl fmt::Debug for LoadRequest {
             .field("trust_native", &self.trust_native)
             .field("config", &self.config)
             .field("lazy", &self.lazy)
+            .field("permissions", &self.permissions)
             .finish()
     }
 }

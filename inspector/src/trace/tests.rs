@@ -77,7 +77,7 @@ fn every_event_survives_the_file() {
     assert_eq!(report.problems, []);
     let info = report.info;
     assert_eq!(info.app_version, "9.9.9");
-    assert_eq!((info.events, info.frames_in, info.frames_out), (17, 2, 1));
+    assert_eq!((info.events, info.frames_in, info.frames_out), (18, 2, 1));
     assert_eq!((info.calls, info.errors, info.host_calls), (5, 4, 2));
     assert_eq!((info.lost_events, info.complete, info.format), (5, true, 1));
     assert_eq!(info.duration().as_nanos(), 16);
@@ -358,7 +358,7 @@ fn selections_hold_whole_calls() {
         assert_eq!((found.len() as u64, damage.len()), (events, 0));
         assert!(is_subsequence(&found, &sample::events()));
     }
-    check("", 2, 17);
+    check("", 2, 18);
     check("kind:data", 1, 12);
     check("status:limit-exceeded", 1, 13);
     check("nowhere", 0, 8);
