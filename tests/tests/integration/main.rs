@@ -12,4 +12,5 @@ mod misbehaviour;
 mod policy;
 mod reload;
 mod smoke;
+mod wasi;
 mod window;
