@@ -75,8 +75,8 @@ pub(crate) fn verdict(
     let choice = |rule: Option<&Rule>| rule.and_then(|rule| rule.decision);
     let own_section = format!("[plugins.{id}] in {}", policy.name());
     let default_section = format!("[default] in {}", policy.name());
-    let allow_here = format!("`{permission} = \"allow\"` to {own_section}");
     let asked = request.is_some();
+    let allow_here = format!("`{}` to {own_section}", allowing(permission, asked));
     let harmless = permission.is_harmless();
     let (standing, rule, explanation) = match (decision, choice(own), asked, choice(default)) {
         (Decision::Deny, ..) => {
@@ -170,6 +170,24 @@ pub(crate) fn verdict(
     verdict
 }
 
+/// A rule that allows a permission. One that is not asked for has to say how much is allowed, where
+/// that is not obvious.
+fn allowing(permission: Permission, asked: bool) -> String {
+    let list = match permission {
+        Permission::Files => "folders",
+        Permission::Network => "hosts",
+        Permission::Environment => "names",
+        _ => "",
+    };
+    let example = permission.request_example();
+    match example.split_once(" = ") {
+        Some((_, value)) if !asked && !list.is_empty() => {
+            format!("{permission} = {{ decision = \"allow\", {list} = {value} }}")
+        }
+        _ => format!("{permission} = \"allow\""),
+    }
+}
+
 /// Adds the parameters, and denies what is granted within nothing at all.
 fn narrow(verdict: &mut Verdict, request: Option<Scope>, granted: Scope, own_section: &str) {
     let permission = verdict.permission;
@@ -196,9 +214,8 @@ fn narrow(verdict: &mut Verdict, request: Option<Scope>, granted: Scope, own_sec
         if !scopes.iter().any(named) {
             verdict.standing = Standing::Denied;
             verdict.explanation = format!(
-                "allowed, but nothing is named: write `{}` with decision = \"allow\" to \
-                 {own_section}",
-                permission.request_example()
+                "allowed, but nothing is named: write `{}` to {own_section}",
+                allowing(permission, false)
             );
         }
         // What narrows nothing need not be checked.
@@ -349,9 +366,9 @@ mod tests {
             "[plugins.redact]\nfiles = \"allow\"",
             "",
             Files,
-            "denied: allowed, but nothing is named: write `files = [{ path = \"data\", \
-             at = \"/data\", access = \"read\" }]` with decision = \"allow\" to [plugins.redact] \
-             in policy.toml",
+            "denied: allowed, but nothing is named: write `files = { decision = \"allow\", \
+             folders = [{ path = \"data\", at = \"/data\", access = \"read\" }] }` to \
+             [plugins.redact] in policy.toml",
         );
         check(
             "[plugins.redact]\nnow = { decision = \"allow\", precision = \"1 ms\" }",

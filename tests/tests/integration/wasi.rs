@@ -1,12 +1,13 @@
 //! WASI gives what the policy grants and nothing more, and no wait outlasts the call.
 
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use glovebox_abi::{Frame, Permission, ServiceError};
+use glovebox_abi::{Frame, Manifest, Permission, ServiceError};
 use glovebox_events::{HostCall, Outcome, What};
 use glovebox_host::{Decision, InstanceId, LoadRequest, Policy};
-use glovebox_tests::Bench;
+use glovebox_tests::{Bench, root};
 
 /// A module of the frame ABI with preview 1: `body` leaves a number, which is the answer. Texts of
 /// the test lie at 1024.
@@ -335,4 +336,168 @@ fn wishes_for_files_are_seen_where_none_is_granted() {
     let suggestion = glovebox_host::suggest(|_| Ok::<_, ()>(wishes.clone())).unwrap();
     let expected = "files = [{ path = \"data\", at = \"/data\", access = \"read\" }]\n";
     assert_eq!(suggestion.permissions.to_string(), expected);
+}
+
+/// A component that uses preview 2 as it is told.
+struct Component {
+    bench: Bench,
+    id: InstanceId,
+}
+
+impl Component {
+    fn load(permissions: &str, policy: &str) -> Component {
+        let text = format!("[plugin]\nid = \"wasi-guest\"\n[permissions]\n{permissions}");
+        let permissions = Manifest::parse(&text).unwrap().permissions;
+        let policy = Policy::parse(policy).unwrap();
+        let bench = Bench::with(|builder| builder.policy(policy));
+        let path = root().join("tests/fixtures/wasi-guest.wasm");
+        let loaded = bench.host.load(LoadRequest::path(path).permissions(permissions)).wait();
+        let id = loaded.unwrap_or_else(|error| panic!("{error}"));
+        Component { bench, id }
+    }
+
+    fn ask(&self, command: &str) -> String {
+        self.bench.ask(self.id, command)
+    }
+}
+
+/// Connections and datagrams that reach this machine.
+struct Listeners {
+    tcp: TcpListener,
+    udp: UdpSocket,
+}
+
+impl Listeners {
+    fn new() -> Listeners {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        udp.set_nonblocking(true).unwrap();
+        Listeners { tcp, udp }
+    }
+
+    /// `<tcp>` and `<udp>` become the ports.
+    fn fill_in(&self, text: &str) -> String {
+        let port = |address: SocketAddr| address.port().to_string();
+        text.replace("<tcp>", &port(self.tcp.local_addr().unwrap()))
+            .replace("<udp>", &port(self.udp.local_addr().unwrap()))
+    }
+
+    fn heard(&self) -> (usize, usize) {
+        let connections = std::iter::from_fn(|| self.tcp.accept().ok()).count();
+        let datagrams = std::iter::from_fn(|| self.udp.recv(&mut [0; 16]).ok()).count();
+        (connections, datagrams)
+    }
+}
+
+#[test]
+fn the_network_is_reached_where_it_is_granted_and_nowhere_else() {
+    const DENIED: &str = "access-denied";
+    /// `heard` counts connections and datagrams; the last access of the network is `log`.
+    #[track_caller]
+    fn check(permissions: &str, command: &str, answer: &str, heard: (usize, usize), log: &str) {
+        let listeners = Listeners::new();
+        let guest = Component::load(&listeners.fill_in(permissions), "");
+        let found = guest.ask(&listeners.fill_in(command));
+        assert!(found.contains(answer), "{permissions} {command}: {found}");
+        assert_eq!(listeners.heard(), heard, "{permissions} {command}");
+        let accesses = guest.bench.host.access_log(guest.id).unwrap().entries;
+        let network = accesses.iter().filter(|entry| entry.permission == Permission::Network);
+        let entries: Vec<String> = network
+            .map(|entry| {
+                format!("{} {}", if entry.allowed { "may" } else { "may not" }, entry.parameter)
+            })
+            .collect();
+        let log = listeners.fill_in(log);
+        assert!(entries.contains(&log), "{permissions} {command}: {entries:?} lacks {log}");
+        let events = guest.bench.events.events().into_iter();
+        let shown = events.filter(|event| {
+            matches!(&event.what, What::HostCall { host_call, .. }
+                if host_call.permission == Permission::Network)
+        });
+        assert_eq!(shown.count(), entries.len(), "{permissions} {command}");
+    }
+    let here = "network = [\"127.0.0.1:<tcp>\", \"127.0.0.1:<udp>\"]";
+    let (tcp, udp) = ("connect 127.0.0.1 <tcp>", "send 127.0.0.1 <udp>");
+    check("", tcp, DENIED, (0, 0), "may not ");
+    check("", udp, DENIED, (0, 0), "may not ");
+    check(here, tcp, "connected", (1, 0), "may 127.0.0.1:<tcp>");
+    check(here, udp, "sent 1", (0, 1), "may 127.0.0.1:<udp>");
+    check("network = [\"127.0.0.0/8:*\"]", tcp, "connected", (1, 0), "may 127.0.0.1:<tcp>");
+    check("network = [\"127.0.0.1:1\"]", tcp, DENIED, (0, 0), "may not 127.0.0.1:<tcp>");
+    check("network = [\"127.0.0.1:1\"]", udp, DENIED, (0, 0), "may not 127.0.0.1:<udp>");
+    check("network = [\"10.0.0.0/8:*\"]", tcp, DENIED, (0, 0), "may not 127.0.0.1:<tcp>");
+    let except = "network = { hosts = [\"*:*\"], except = [\"127.0.0.0/8:*\"] }";
+    check(except, tcp, DENIED, (0, 0), "may not 127.0.0.1:<tcp>");
+    // A name stands for what looking it up gives, and for nothing else.
+    let name = "network = [\"localhost:<tcp>\"]";
+    let resolve = "resolve localhost <tcp>";
+    check("", resolve, DENIED, (0, 0), "may not look up localhost");
+    check(here, resolve, DENIED, (0, 0), "may not look up localhost");
+    check(name, resolve, "connected", (1, 0), "may localhost:<tcp>");
+    check(name, tcp, DENIED, (0, 0), "may not 127.0.0.1:<tcp>");
+}
+
+#[test]
+fn queued_frames_reach_the_network_too() {
+    let listeners = Listeners::new();
+    let guest = Component::load(&listeners.fill_in("network = [\"127.0.0.1:<tcp>\"]"), "");
+    let frame = Frame::data(listeners.fill_in("connect 127.0.0.1 <tcp>"));
+    let reply = guest.bench.host.try_dispatch_to(guest.id, frame).unwrap().wait();
+    assert!(reply.outcome.is_completed(), "{}", reply.outcome);
+    assert_eq!(listeners.heard(), (1, 0));
+}
+
+#[test]
+fn a_network_that_is_wished_for_is_suggested() {
+    let listeners = Listeners::new();
+    let guest = Component::load("", "mode = \"record\"");
+    let answer = guest.ask(&listeners.fill_in("connect 127.0.0.1 <tcp>"));
+    assert!(answer.contains("access-denied"), "{answer}");
+    assert_eq!(listeners.heard(), (0, 0));
+    let wishes = guest.bench.host.wishes(guest.id);
+    let suggestion = glovebox_host::suggest(|_| Ok::<_, ()>(wishes.clone())).unwrap();
+    let expected = listeners.fill_in("network = [\"127.0.0.1:<tcp>\"]\n");
+    assert_eq!(suggestion.permissions.to_string(), expected);
+}
+
+#[test]
+fn components_get_what_is_granted() {
+    #[track_caller]
+    fn check(permissions: &str, command: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        folders(folder.path());
+        let path = folder.path().display().to_string();
+        let guest = Component::load(&permissions.replace("<folder>", &path), "");
+        let mut limits = guest.bench.host.plugin(guest.id).unwrap().limits;
+        limits.call_deadline = Duration::from_millis(200);
+        guest.bench.host.set_limits(guest.id, limits);
+        let found = guest.ask(command);
+        assert!(found.contains(expected), "{permissions} {command}: {found}");
+    }
+    let data = "files = [{ path = \"<folder>/data\", at = \"/data\" }]";
+    check(data, "open hello", "/data: opened");
+    check(data, "open ../outside/secret", "not-permitted");
+    check(data, "open etc/passwd", "not-permitted");
+    check(data, "open nothing", "no-entry");
+    check("environment = [\"PATH\"]", "variables", "PATH");
+    check("random = true", "random 16", "16 bytes");
+    check(
+        "random = true",
+        "random 1099511627776",
+        "trapped: host-error: asked for 1024 GiB of random bytes at once, limit 1 MiB",
+    );
+    check("", "sleep 3600", "timed out: stopped at its deadline of 200 ms");
+}
+
+#[test]
+fn a_component_loses_a_folder_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    folders(folder.path());
+    let path = folder.path().join("data");
+    let files = format!("files = [{{ path = \"{}\", at = \"/data\" }}]", path.display());
+    let guest = Component::load(&files, "");
+    assert_eq!(guest.ask("open hello"), "/data: opened");
+    guest.bench.host.set_decision(guest.id, Permission::Files, Decision::Deny);
+    assert_eq!(guest.ask("open hello"), "");
 }
