@@ -22,6 +22,7 @@ mod inspect;
 mod junit;
 mod observe;
 mod plugins;
+mod policy;
 mod replay;
 mod report;
 mod timing;
@@ -70,6 +71,7 @@ enum Verb {
     Compare(diff::Compare),
     Trace(trace::Trace),
     Build(build::Build),
+    Policy(policy::Policy),
 }
 
 /// Does what the arguments ask for, the first being the name of the program.
@@ -109,6 +111,7 @@ impl Verb {
             Verb::Compare(verb) => verb.run(),
             Verb::Trace(trace) => trace.verb.run(),
             Verb::Build(verb) => verb.run(),
+            Verb::Policy(policy) => policy.verb.run(),
         }
     }
 
@@ -121,6 +124,7 @@ impl Verb {
             Verb::Compare(verb) => &verb.output,
             Verb::Trace(trace) => trace.verb.output(),
             Verb::Build(verb) => &verb.output,
+            Verb::Policy(policy) => policy.verb.output(),
         }
     }
 
@@ -134,6 +138,7 @@ impl Verb {
             Verb::Compare(_) => ("diff", "Compared 0 calls"),
             Verb::Trace(trace) => trace.verb.name(),
             Verb::Build(_) => ("build", "Built 0 artifacts"),
+            Verb::Policy(policy) => policy.verb.name(),
         }
     }
 }
