@@ -10,6 +10,8 @@ use crate::backend::wasm::WasmEngine;
 use crate::context::Journal;
 use crate::lifecycle::{Hooks, LifecycleHook};
 use crate::load::{Cache, Preparer};
+use crate::permissions::HostRules;
+use crate::policy::Policy;
 use crate::state::StateStore;
 
 /// How a [`Host`] is set up.
@@ -21,6 +23,7 @@ pub struct HostBuilder {
     compile_deadline: Option<Duration>,
     state_folder: Option<PathBuf>,
     hooks: Hooks,
+    policy: Policy,
 }
 
 /// Why a host cannot be set up.
@@ -87,6 +90,13 @@ impl HostBuilder {
         self
     }
 
+    /// What plugins may do; without rules, whatever their manifests ask for.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> HostBuilder {
+        self.policy = policy;
+        self
+    }
+
     /// The host.
     ///
     /// # Errors
@@ -103,7 +113,8 @@ impl HostBuilder {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("glovebox-plugins")
-            .enable_time()
+            // Sockets and timers of WASI.
+            .enable_all()
             .build()
             .map_err(io("the threads for plugins"))?;
         let preparer = Preparer {
@@ -117,7 +128,9 @@ impl HostBuilder {
         let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks));
         let states = self.state_folder.map(StateStore::new).transpose();
         let states = states.map_err(io("the folder for states"))?;
-        Ok(Host::assemble(journal, preparer, states, runtime))
+        let mode = self.policy.mode().unwrap_or_default();
+        let rules = HostRules { policy: Arc::new(self.policy), mode };
+        Ok(Host::assemble(journal, preparer, states, rules, runtime))
     }
 }
 

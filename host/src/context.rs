@@ -1,20 +1,21 @@
 //! What one instance sees of its host: the services, checked, measured and recorded.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{LimitKind, Limits};
-use glovebox_abi::{Frame, LogLevel, Permission, ServiceError, Services};
+use glovebox_abi::{Frame, Header, Kind, LogLevel, Permission, ServiceError, Services};
 use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
 use parking_lot::Mutex;
 
 use crate::InstanceId;
 use crate::lifecycle::Hooks;
-use crate::policy::{AccessCounters, Grants};
+use crate::policy::{AccessCounters, Accesses, Grants, Parameter, Wishes};
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
 
@@ -23,6 +24,8 @@ pub(crate) struct Journal {
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) wake: Option<Box<dyn Fn() + Send + Sync>>,
     pub(crate) hooks: Hooks,
+    /// What plugins wished for, by id; kept while the policy's mode is to record it.
+    pub(crate) wishes: Mutex<BTreeMap<Arc<str>, Wishes>>,
     sequence: AtomicU64,
     calls: AtomicU64,
 }
@@ -33,7 +36,14 @@ impl Journal {
         wake: Option<Box<dyn Fn() + Send + Sync>>,
         hooks: Hooks,
     ) -> Journal {
-        Journal { sink, wake, hooks, sequence: AtomicU64::new(0), calls: AtomicU64::new(1) }
+        Journal {
+            sink,
+            wake,
+            hooks,
+            wishes: Mutex::default(),
+            sequence: AtomicU64::new(0),
+            calls: AtomicU64::new(1),
+        }
     }
 
     pub(crate) fn next_call(&self) -> CallId {
@@ -76,17 +86,67 @@ pub(crate) struct Shared {
     pub(crate) kv: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Counts the times that the calls under way were taken back.
     pub(crate) cancellations: AtomicU64,
+    pub(crate) accesses: Mutex<Accesses>,
+    /// The permissions that a person was asked about, as bits.
+    pub(crate) asked: AtomicU32,
 }
 
 impl Shared {
     pub(crate) fn record(&self, generation: u32, what: What) {
         self.journal.record(&self.plugin, self.instance.get(), generation, what);
     }
+
+    /// Decides about one use of a permission, counts it and keeps it in the access log.
+    pub(crate) fn access(
+        &self,
+        grants: &Grants,
+        generation: u32,
+        permission: Permission,
+        parameter: &Parameter<'_>,
+    ) -> bool {
+        self.accessed(
+            grants,
+            generation,
+            permission,
+            parameter,
+            grants.admits(permission, parameter),
+        )
+    }
+
+    /// The same for a use about which was decided elsewhere.
+    pub(crate) fn accessed(
+        &self,
+        grants: &Grants,
+        generation: u32,
+        permission: Permission,
+        parameter: &Parameter<'_>,
+        allowed: bool,
+    ) -> bool {
+        let counters = self.counters.permission(permission);
+        let counter = if allowed { &counters.uses } else { &counters.denials };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let now = unix_nanoseconds();
+        counters.last_used.store(now, Ordering::Relaxed);
+        let rule = grants.rule(permission);
+        self.accesses.lock().add(now, permission, parameter, allowed, &rule);
+        if grants.recording {
+            let mut wishes = self.journal.wishes.lock();
+            wishes.entry(self.plugin.clone()).or_default().add(permission, parameter, allowed);
+        }
+        let bit = 1 << permission as u32;
+        if grants.asks(permission) && self.asked.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            let parameter = parameter.to_string();
+            self.record(generation, What::PolicyAsked { permission, parameter });
+        }
+        allowed
+    }
 }
 
 /// What one generation may do; changed while it runs, and read without locks.
 pub(crate) struct Rights {
     pub(crate) grants: ArcSwap<Grants>,
+    /// Counts the changes of what a copy cannot be given while it runs: folders and variables.
+    pub(crate) outfit: AtomicU64,
     pub(crate) limits: ArcSwap<Limits>,
     pub(crate) config: ArcSwap<serde_json::Value>,
     /// Copies of the limits that every call reads.
@@ -102,18 +162,42 @@ pub(crate) struct HotLimits {
     pub(crate) output_frames: AtomicU64,
     /// Frames per second; 0 if unlimited.
     pub(crate) rate: AtomicU64,
+    /// Kinds of frames that may be received, as a set of bits.
+    receives: [AtomicU64; 4],
 }
 
 impl Rights {
     pub(crate) fn new(grants: Grants, limits: Limits, config: serde_json::Value) -> Rights {
         let rights = Rights {
-            grants: ArcSwap::from_pointee(grants),
+            grants: ArcSwap::default(),
+            outfit: AtomicU64::new(0),
             limits: ArcSwap::default(),
             config: ArcSwap::from_pointee(config),
             hot: HotLimits::default(),
         };
         rights.set_limits(limits);
+        rights.set_grants(grants);
         rights
+    }
+
+    /// True if the copy that runs needs other folders or variables now.
+    pub(crate) fn set_grants(&self, grants: Grants) -> bool {
+        for (bits, receives) in self.hot.receives.iter().zip(grants.receives()) {
+            bits.store(receives, Ordering::Relaxed);
+        }
+        let before = self.grants.swap(Arc::new(grants));
+        let now = self.grants.load();
+        let other = before.folders != now.folders || before.environment != now.environment;
+        if other {
+            self.outfit.fetch_add(1, Ordering::Relaxed);
+        }
+        other
+    }
+
+    /// True if frames of this kind may be received.
+    pub(crate) fn receives(&self, kind: Kind) -> bool {
+        let bits = &self.hot.receives[usize::from(kind.0 >> 6)];
+        bits.load(Ordering::Relaxed) & (1 << (kind.0 & 63)) != 0
     }
 
     pub(crate) fn set_limits(&self, limits: Limits) {
@@ -170,6 +254,11 @@ impl Context {
             log_bytes: 0,
             emitted_bytes: 0,
         }
+    }
+
+    /// The call under way.
+    pub(crate) fn call(&self) -> Option<CallId> {
+        self.call
     }
 
     /// Starts counting anew, for a step of the plugin's life.
@@ -232,6 +321,7 @@ impl Context {
         &mut self,
         service: &'static str,
         permission: Permission,
+        parameter: Parameter<'_>,
         arguments: impl FnOnce() -> Value,
         show: impl FnOnce(&T) -> Value,
         work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
@@ -240,18 +330,13 @@ impl Context {
         self.host_calls += 1;
         let allowed = self.rights.limits.load().host_calls;
         let is_cancelled = self.check_cancelled().is_err();
-        let counters = self.shared.counters.permission(permission);
         let result = if is_cancelled {
             Err(ServiceError::Unavailable)
         } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
-        } else if self.rights.grants.load().has(permission) {
-            counters.uses.fetch_add(1, Ordering::Relaxed);
-            counters.last_used.store(unix_nanoseconds(), Ordering::Relaxed);
+        } else if self.access(permission, &parameter) {
             work(self)
         } else {
-            counters.denials.fetch_add(1, Ordering::Relaxed);
-            counters.last_used.store(unix_nanoseconds(), Ordering::Relaxed);
             Err(ServiceError::Denied)
         };
         if let Some(started) = started {
@@ -268,10 +353,18 @@ impl Context {
         }
         result
     }
+
+    fn access(&self, permission: Permission, parameter: &Parameter<'_>) -> bool {
+        self.shared.access(&self.rights.grants.load(), self.generation, permission, parameter)
+    }
 }
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
+}
+
+fn key(key: &str, write: bool) -> Parameter<'_> {
+    Parameter::Key { key: Cow::Borrowed(key), write }
 }
 
 fn nothing(_: &()) -> Value {
@@ -281,7 +374,7 @@ fn nothing(_: &()) -> Value {
 impl Services for Context {
     fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
         let arguments = || Value::Array(vec![Value::Integer(level as i128), text(message)]);
-        self.serve("log", Permission::Log, arguments, nothing, |context| {
+        self.serve("log", Permission::Log, Parameter::Nothing, arguments, nothing, |context| {
             let asked = context.log_bytes + message.len() as u64;
             if asked > context.rights.limits.load().log_bytes {
                 context.shared.counters.hit_limit(LimitKind::LogBytes);
@@ -294,21 +387,32 @@ impl Services for Context {
 
     fn now(&mut self) -> Result<u64, ServiceError> {
         let show = |now: &u64| Value::Integer((*now).into());
-        self.serve("now", Permission::Now, || Value::Null, show, |_| Ok(unix_nanoseconds()))
+        self.serve(
+            "now",
+            Permission::Now,
+            Parameter::Nothing,
+            || Value::Null,
+            show,
+            |context| {
+                let now = unix_nanoseconds();
+                Ok(now - now % context.rights.grants.load().precision.max(1))
+            },
+        )
     }
 
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
         let length = buffer.len();
         let arguments = || Value::Integer(length as i128);
         let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
-        let bytes = self.serve("random", Permission::Random, arguments, show, |_| {
-            if length > MAX_RANDOM_LEN {
-                return Err(ServiceError::Invalid);
-            }
-            let mut bytes = vec![0; length];
-            getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
-            Ok(bytes)
-        })?;
+        let bytes =
+            self.serve("random", Permission::Random, Parameter::Nothing, arguments, show, |_| {
+                if length > MAX_RANDOM_LEN {
+                    return Err(ServiceError::Invalid);
+                }
+                let mut bytes = vec![0; length];
+                getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
+                Ok(bytes)
+            })?;
         buffer.copy_from_slice(&bytes);
         Ok(())
     }
@@ -318,6 +422,7 @@ impl Services for Context {
         self.serve(
             "config",
             Permission::Config,
+            Parameter::Nothing,
             || text(key),
             show,
             |context| {
@@ -335,6 +440,7 @@ impl Services for Context {
         self.serve(
             "kv-get",
             Permission::Kv,
+            self::key(key, false),
             || text(key),
             show,
             |context| Ok(context.shared.kv.lock().get(key).cloned()),
@@ -343,7 +449,7 @@ impl Services for Context {
 
     fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
         let arguments = || Value::Array(vec![text(key), Value::Bytes(value.to_vec())]);
-        self.serve("kv-set", Permission::Kv, arguments, nothing, |context| {
+        self.serve("kv-set", Permission::Kv, self::key(key, true), arguments, nothing, |context| {
             let mut kv = context.shared.kv.lock();
             let others = kv.iter().filter(|(known, _)| *known != key);
             let used: usize = others.map(|(key, value)| key.len() + value.len()).sum();
@@ -362,6 +468,7 @@ impl Services for Context {
         self.serve(
             "kv-delete",
             Permission::Kv,
+            self::key(key, true),
             || text(key),
             show,
             |context| Ok(context.shared.kv.lock().remove(key).is_some()),
@@ -373,6 +480,7 @@ impl Services for Context {
         self.serve(
             "kv-list",
             Permission::Kv,
+            key(prefix, false),
             || text(prefix),
             show,
             |context| {
@@ -385,7 +493,10 @@ impl Services for Context {
 
     fn emit(&mut self, frame: &Frame) -> Result<(), ServiceError> {
         let arguments = || Value::Integer(frame.encoded_len() as i128);
-        self.serve("emit", Permission::Emit, arguments, nothing, |context| {
+        let empty = frame.header.as_bytes().is_empty();
+        let to = if empty { None } else { frame.header.get_text(Header::TARGET) };
+        let parameter = Parameter::Frame { kind: frame.kind, to: to.map(Cow::Owned) };
+        self.serve("emit", Permission::Emit, parameter, arguments, nothing, |context| {
             let limits = context.rights.limits.load();
             let bytes = context.emitted_bytes + frame.encoded_len() as u64;
             let frames = context.emitted.len() as u64 + 1;
@@ -403,6 +514,6 @@ impl Services for Context {
 
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
         let arguments = || Value::Array(vec![text(name), Value::Float(value)]);
-        self.serve("metric", Permission::Metric, arguments, nothing, |_| Ok(()))
+        self.serve("metric", Permission::Metric, Parameter::Nothing, arguments, nothing, |_| Ok(()))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::manifest::{Limits, OnFailure};
-use glovebox_abi::{Frame, Header, Permission};
+use glovebox_abi::{Frame, Header};
 use glovebox_events::{CallId, LoadStage, Outcome, ReloadCause, What};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::context::Journal;
 use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
 use crate::load::{LoadError, LoadProblem, LoadRequest, Preparer, Source};
-use crate::policy::{Decision, PolicyMode};
+use crate::permissions::HostRules;
 use crate::registry::{InstanceId, Registry};
 use crate::reload::gone;
 use crate::seat::Held;
@@ -41,7 +41,7 @@ pub(crate) struct Inner {
     pub(crate) dispatched: DispatchCounters,
     /// How many loads may run at the same time.
     loads: Arc<Semaphore>,
-    mode: Mutex<PolicyMode>,
+    pub(crate) rules: Mutex<HostRules>,
     runtime: Option<Runtime>,
 }
 
@@ -85,16 +85,17 @@ impl Host {
         journal: Arc<Journal>,
         preparer: Preparer,
         states: Option<StateStore>,
+        rules: HostRules,
         runtime: Runtime,
     ) -> Host {
-        let mode = Mutex::default();
+        let rules = Mutex::new(rules);
         let (registry, dispatched) = Default::default();
         let states = states.map(Arc::new);
         let surroundings = Surroundings { journal, states, runtime: runtime.handle().clone() };
         let runtime = Some(runtime);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let loads = Arc::new(Semaphore::new(cores));
-        let inner = Inner { registry, surroundings, preparer, dispatched, loads, mode, runtime };
+        let inner = Inner { registry, surroundings, preparer, dispatched, loads, rules, runtime };
         Host { inner: Arc::new(inner) }
     }
 
@@ -126,12 +127,12 @@ impl Host {
             if request.lazy { preparer.glance(&request) } else { preparer.prepare(&request) };
         let loaded = prepared.and_then(|prepared| {
             let path = prepared.path.clone();
-            let mode = *self.inner.mode.lock();
+            let rules = self.inner.rules.lock().clone();
             self.inner
                 .registry
                 .try_insert(|id, seat| {
                     let surroundings = self.inner.surroundings.clone();
-                    Slot::start(id, seat, request.clone(), prepared, mode, surroundings)
+                    Slot::start(id, seat, request.clone(), prepared, rules, surroundings)
                 })
                 .map_err(|(stage, problem)| LoadError::new(stage, path, problem))
         });
@@ -656,28 +657,10 @@ impl Host {
         self.inner.registry.contains(id)
     }
 
-    /// Decides about one permission of one instance; in effect at once. `false` if it is gone.
-    pub fn set_decision(&self, id: InstanceId, permission: Permission, decision: Decision) -> bool {
-        self.slot(id).map(|slot| slot.decide(permission, decision)).is_some()
-    }
-
     /// Changes the limits of one instance; in effect from the next call. `false` if it is gone.
     pub fn set_limits(&self, id: InstanceId, limits: Limits) -> bool {
         let _runtime = self.runtime().enter();
         self.slot(id).map(|slot| slot.set_limits(limits)).is_some()
-    }
-
-    /// Decides what is granted where nobody decided about a single permission; in effect at once.
-    pub fn set_policy_mode(&self, mode: PolicyMode) {
-        *self.inner.mode.lock() = mode;
-        for slot in self.inner.registry.all() {
-            slot.set_mode(mode);
-        }
-    }
-
-    /// What is granted where nobody decided about a single permission.
-    pub fn policy_mode(&self) -> PolicyMode {
-        *self.inner.mode.lock()
     }
 
     pub(crate) fn slot(&self, id: InstanceId) -> Option<Arc<Slot>> {

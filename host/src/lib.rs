@@ -36,6 +36,7 @@ mod dispatch;
 mod host;
 mod lifecycle;
 mod load;
+mod permissions;
 mod policy;
 mod rate;
 mod registry;
@@ -56,7 +57,10 @@ pub use load::{
     ArtifactKind, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest, ManifestPlace,
     inspect,
 };
-pub use policy::{Decision, PolicyMode};
+pub use policy::{
+    AccessEntry, AccessLog, Decision, Parameter, Policy, PolicyError, PolicyMode, Standing,
+    Suggestion, UnknownMode, Verdict, Wish, suggest,
+};
 pub use registry::InstanceId;
 pub use status::{
     DispatchStats, Enforcement, LimitStatus, PermissionStatus, PluginStats, PluginStatus,

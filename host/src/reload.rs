@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use glovebox_events::{LoadStage, ReloadCause, What};
 
+use crate::backend::Code;
 use crate::host::about;
 use crate::load::{LoadError, LoadProblem};
 use crate::registry::InstanceId;
@@ -32,6 +33,18 @@ impl Host {
         self.spawn(move |host| {
             let slot = host.slot(id).ok_or_else(gone)?;
             host.replace(&slot, ReloadCause::RolledBack, Carry::Nothing)
+        })
+    }
+
+    /// Gives an instance a fresh copy of the artifact that runs, with a copy of its state.
+    pub(crate) fn reload_prepared(&self, id: InstanceId, cause: ReloadCause) -> Reloading {
+        self.spawn(move |host| {
+            let slot = host.slot(id).ok_or_else(gone)?;
+            // One that sleeps is given what is right when it wakes up.
+            if matches!(slot.current().prepared.code, Code::Asleep) {
+                return Ok(slot.current().number);
+            }
+            host.replace(&slot, cause, Carry::Current)
         })
     }
 
@@ -84,6 +97,8 @@ impl Host {
                 about(slot)((LoadStage::Read, problem))
             })?;
             (previous.prepared, Carry::These(previous.states))
+        } else if cause == ReloadCause::PolicyChanged {
+            (slot.current().prepared.clone(), carry)
         } else {
             (self.inner.preparer.prepare(&slot.request)?, carry)
         };

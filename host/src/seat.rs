@@ -141,6 +141,9 @@ impl Running {
         if !self.generation.accepts(frame.kind) {
             return Err(self.refuse(frame));
         }
+        if !self.generation.rights.receives(frame.kind) {
+            return Err(self.refuse(frame));
+        }
         if self.generation.rights.hot.rate.load(Ordering::Relaxed) != 0 {
             self.slot.take_token().map_err(Stop::Alive)?;
         }
@@ -166,6 +169,8 @@ impl Running {
                 "the plugin does not accept {} frames; add the kind to `accepts` under [frames]",
                 frame.kind
             )
+        } else if !self.generation.rights.receives(frame.kind) {
+            self.slot.refuse_kind(&self.generation, frame.kind)
         } else {
             let fault = self.life.fault().unwrap_or_else(|| "it was unloaded".to_owned());
             format!("the plugin cannot go on ({fault}); restart or reload it")

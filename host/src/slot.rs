@@ -16,12 +16,13 @@ use crate::context::{Context, Journal, Rights, Shared};
 use crate::dispatch::Queue;
 use crate::lifecycle::{Counters, Life};
 use crate::load::{LoadProblem, LoadRequest, Prepared};
-use crate::policy::{Decision, Grants, PolicyMode, limit_value, verdict};
+use crate::permissions::HostRules;
+use crate::policy::{Decision, Grants, Parameter, Standpoint, Verdict};
 use crate::rate::Bucket;
 use crate::registry::InstanceId;
 use crate::seat::{Held, Running, Seat};
 use crate::state::{StateKeeper, StateStore};
-use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus};
+use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus, limit_value};
 use crate::watch::Watching;
 
 pub(crate) struct Slot {
@@ -75,9 +76,20 @@ pub(crate) struct Generation {
 /// What people changed about the instance.
 #[derive(Clone, Default)]
 struct Edits {
-    mode: PolicyMode,
+    rules: HostRules,
     decisions: BTreeMap<Permission, Decision>,
     limits: Option<Limits>,
+}
+
+impl Edits {
+    fn grants(&self, prepared: &Prepared) -> Grants {
+        let standpoint = Standpoint {
+            policy: &self.rules.policy,
+            mode: self.rules.mode,
+            manifest: &prepared.manifest,
+        };
+        Grants::of(&standpoint, &self.decisions, prepared.base.as_deref())
+    }
 }
 
 /// Copies that are ready, and what they run.
@@ -92,7 +104,7 @@ pub(crate) type Refused = (LoadStage, LoadProblem);
 impl Generation {
     /// What is known before the first start.
     fn asleep(request: &LoadRequest, edits: &Edits, prepared: Prepared) -> Generation {
-        let rights = Arc::new(rights(request, edits, &prepared.manifest));
+        let rights = Arc::new(rights(request, edits, &prepared));
         Generation::new(0, Prepared { code: Code::Asleep, ..prepared }, rights)
     }
 
@@ -116,7 +128,7 @@ impl Slot {
         seat: Arc<Seat>,
         request: LoadRequest,
         prepared: Prepared,
-        mode: PolicyMode,
+        rules: HostRules,
         surroundings: Surroundings,
     ) -> Result<Arc<Slot>, Refused> {
         let plugin: Arc<str> = prepared.manifest.plugin.id.as_str().into();
@@ -127,8 +139,10 @@ impl Slot {
             counters: Default::default(),
             kv: Mutex::default(),
             cancellations: AtomicU64::new(0),
+            accesses: Mutex::default(),
+            asked: AtomicU32::new(0),
         });
-        let edits = Edits { mode, ..Edits::default() };
+        let edits = Edits { rules, ..Edits::default() };
         let manifest = prepared.manifest.clone();
         let copies = manifest.runtime.instances;
         let generation = Arc::new(Generation::asleep(&request, &edits, prepared.clone()));
@@ -219,6 +233,19 @@ impl Slot {
 
     pub(crate) fn accepts(&self, kind: Kind) -> bool {
         self.current.load().accepts(kind)
+    }
+
+    /// Counts a frame of a kind that the policy does not let the plugin receive; says why.
+    pub(crate) fn refuse_kind(&self, generation: &Generation, kind: Kind) -> String {
+        let grants = generation.rights.grants.load();
+        let parameter = Parameter::Kind(kind);
+        self.shared.access(&grants, generation.number, Permission::Receive, &parameter);
+        let verdict = grants.verdict(Permission::Receive);
+        let why = verdict.map(|verdict| match verdict.is_granted() {
+            true => format!("`receive` is granted within {}", verdict.parameters()),
+            false => verdict.explanation.clone(),
+        });
+        format!("the plugin may not receive {kind} frames: {}", why.unwrap_or_default())
     }
 
     /// Why a copy cannot go on.
@@ -468,10 +495,12 @@ impl Slot {
         self.shared.record(self.current().number, What::Phase { from: phase, to: phase, cause });
     }
 
-    pub(crate) fn decide(&self, permission: Permission, decision: Decision) {
+    /// True if the copies need other folders or variables now.
+    pub(crate) fn decide(&self, permission: Permission, decision: Decision) -> bool {
         let mut edits = self.edits.lock();
         edits.decisions.insert(permission, decision);
-        self.apply(&edits);
+        let outfit = self.apply(&edits);
+        self.shared.asked.fetch_and(!(1 << permission as u32), Ordering::Relaxed);
         let decision = match decision {
             Decision::AsDeclared => "as declared",
             Decision::Allow => "allowed",
@@ -479,14 +508,18 @@ impl Slot {
         };
         let summary = format!("`{permission}` is {decision}");
         self.shared.record(self.current().number, What::PolicyChanged { summary });
+        outfit
     }
 
-    pub(crate) fn set_mode(&self, mode: PolicyMode) {
+    /// True if the copies need other folders or variables now.
+    pub(crate) fn set_rules(&self, rules: HostRules, summary: &str) -> bool {
         let mut edits = self.edits.lock();
-        edits.mode = mode;
-        self.apply(&edits);
-        let summary = format!("policy is {}", mode.name());
+        edits.rules = rules;
+        let outfit = self.apply(&edits);
+        self.shared.asked.store(0, Ordering::Relaxed);
+        let summary = summary.to_owned();
         self.shared.record(self.current().number, What::PolicyChanged { summary });
+        outfit
     }
 
     pub(crate) fn set_limits(&self, limits: Limits) {
@@ -498,13 +531,11 @@ impl Slot {
         self.shared.record(self.current().number, What::PolicyChanged { summary });
     }
 
-    fn apply(&self, edits: &Edits) {
+    fn apply(&self, edits: &Edits) -> bool {
         let current = self.current.load();
-        let manifest = &current.prepared.manifest;
-        let grants = Grants::of(manifest, edits.mode, &edits.decisions);
-        current.rights.grants.store(Arc::new(grants));
-        let limits = edits.limits.as_ref().unwrap_or(&manifest.limits);
+        let limits = edits.limits.as_ref().unwrap_or(&current.prepared.manifest.limits);
         current.rights.set_limits(limits.clone());
+        current.rights.set_grants(edits.grants(&current.prepared))
     }
 
     pub(crate) fn status(&self) -> PluginStatus {
@@ -552,17 +583,18 @@ impl Slot {
         current: &Generation,
         edits: &Edits,
     ) -> PermissionStatus {
-        let manifest = &current.prepared.manifest;
         let decision = edits.decisions.get(&permission).copied().unwrap_or_default();
-        let (granted, explanation) = verdict(manifest, edits.mode, permission, decision);
+        let grants = current.rights.grants.load();
+        let verdict = grants.verdict(permission);
         let counters = self.shared.counters.permission(permission);
         let last_used = counters.last_used.load(Ordering::Relaxed);
         PermissionStatus {
             permission,
-            asked: manifest.asks_for(permission),
+            asked: current.prepared.manifest.asks_for(permission),
             decision,
-            granted,
-            explanation,
+            granted: grants.has(permission),
+            parameters: verdict.map(Verdict::parameters).unwrap_or_default(),
+            explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
             uses: counters.uses.load(Ordering::Relaxed),
             denials: counters.denials.load(Ordering::Relaxed),
             last_used: (last_used > 0).then_some(last_used),
@@ -656,7 +688,7 @@ fn bring_up(
     number: u32,
     copies: u32,
 ) -> Result<Fresh, Refused> {
-    let rights = Arc::new(rights(request, edits, &prepared.manifest));
+    let rights = Arc::new(rights(request, edits, &prepared));
     let copy = |_| {
         let context = Context::new(shared.clone(), rights.clone(), number);
         let mut backend = ready(&prepared, context, &rights)?;
@@ -667,9 +699,10 @@ fn bring_up(
     Ok(Fresh { generation: Generation::new(number, prepared, rights), backends })
 }
 
-fn rights(request: &LoadRequest, edits: &Edits, manifest: &Manifest) -> Rights {
+fn rights(request: &LoadRequest, edits: &Edits, prepared: &Prepared) -> Rights {
+    let manifest = &prepared.manifest;
     let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
-    let grants = Grants::of(manifest, edits.mode, &edits.decisions);
+    let grants = edits.grants(prepared);
     Rights::new(grants, limits, merged_config(&manifest.config, request.config.as_ref()))
 }
 
@@ -679,7 +712,13 @@ pub(crate) fn ready(
     mut context: Context,
     rights: &Rights,
 ) -> Result<Box<dyn Backend>, Refused> {
-    let refuse = |outcome| (LoadStage::Initialize, LoadProblem::Call(outcome));
+    let refuse = |outcome| {
+        let problem = match outcome {
+            Outcome::Refused { reason } => LoadProblem::NotGiven { reason },
+            outcome => LoadProblem::Call(outcome),
+        };
+        (LoadStage::Initialize, problem)
+    };
     let deadline = prepared.manifest.lifecycle.start_deadline;
     context.begin_step(deadline);
     let mut backend = prepared.code.instantiate(context).map_err(refuse)?;

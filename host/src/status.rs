@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use glovebox_abi::manifest::{Isolation, Limits, Tier};
+use glovebox_abi::manifest::{Isolation, LimitKind, Limits, Tier};
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, Phase};
 
@@ -60,6 +60,8 @@ pub struct PermissionStatus {
     pub decision: Decision,
     /// True if it is in effect.
     pub granted: bool,
+    /// Within what, for people; empty if nothing narrows it or it is not in effect.
+    pub parameters: String,
     /// Why, for people.
     pub explanation: String,
     /// Times it was used.
@@ -163,5 +165,21 @@ impl DispatchCounters {
             refused: self.refused.load(Relaxed),
             errors: self.errors.load(Relaxed),
         }
+    }
+}
+
+/// The value of one limit; `None` is unlimited.
+pub(crate) fn limit_value(limits: &Limits, limit: LimitKind) -> Option<u64> {
+    match limit {
+        LimitKind::Memory => Some(limits.memory),
+        LimitKind::Table => Some(limits.table),
+        LimitKind::Fuel => limits.fuel,
+        LimitKind::OutputBytes => Some(limits.output_bytes),
+        LimitKind::OutputFrames => Some(limits.output_frames),
+        LimitKind::HostCalls => Some(limits.host_calls),
+        LimitKind::LogBytes => Some(limits.log_bytes),
+        LimitKind::KvBytes => Some(limits.kv_bytes),
+        LimitKind::Queue => Some(limits.queue.into()),
+        LimitKind::Rate => limits.rate.map(u64::from),
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use super::error::{Exit, Problem};
 use super::frame::{frame_json, frame_text, header, payload};
 use super::observe::is_stopped;
-use super::plugins::{self, LoadArgs};
+use super::plugins::{self, LoadArgs, PolicyArg};
 use super::report::{Output, Report, count, count_of};
 use super::timing;
 
@@ -40,6 +40,8 @@ pub(super) struct Call {
     #[command(flatten)]
     pub load: LoadArgs,
     #[command(flatten)]
+    pub policy: PolicyArg,
+    #[command(flatten)]
     pub output: Output,
 }
 
@@ -57,6 +59,7 @@ impl Call {
         let frame = self.frame()?;
         let (store, metrics) = (Arc::new(LiveStore::default()), Arc::new(LiveMetrics::default()));
         let host = plugins::host(vec![store.clone(), metrics.clone()])?;
+        self.policy.apply(&host)?;
         let id = self.load.load(&host, &self.plugin)?;
         let first = host.call(id, &frame);
         let mut calls =

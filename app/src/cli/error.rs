@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use glovebox_host::{HostError, LoadError};
+use glovebox_host::{HostError, LoadError, PolicyError};
 use glovebox_inspector::filter::FilterError;
 use glovebox_inspector::import::ImportError;
 use glovebox_inspector::trace::TraceError;
@@ -34,6 +34,9 @@ pub enum Problem {
     /// A filter makes no sense.
     #[error("read filter: {0}")]
     Filter(#[from] FilterError),
+    /// A policy makes no sense.
+    #[error("read policy: {0}")]
+    Policy(#[from] PolicyError),
     /// A plugin cannot be loaded.
     #[error("load plugin: {0}")]
     Load(#[from] LoadError),
@@ -90,7 +93,7 @@ impl Problem {
     /// Its exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Problem::Usage(_) | Problem::Filter(_) => Exit::Usage,
+            Problem::Usage(_) | Problem::Filter(_) | Problem::Policy(_) => Exit::Usage,
             Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
             Problem::File { action: READ_ARGUMENT, .. } => Exit::Usage,
             Problem::Load(_) => Exit::NotLoaded,
@@ -110,6 +113,7 @@ impl Problem {
         match self {
             Problem::Usage(_) => "arguments",
             Problem::Filter(_) => "read filter",
+            Problem::Policy(_) => "read policy",
             Problem::Load(error) => error.stage().name(),
             Problem::Trace(_) => "read trace",
             Problem::Import(_) => "import",

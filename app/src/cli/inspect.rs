@@ -133,7 +133,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
         let permissions = status.permissions.iter().map(|permission| {
             let granted = if permission.granted { "granted" } else { "denied" };
             let name = permission.permission.name();
-            format!("{name:<8} {granted:<8} {}", permission.explanation)
+            format!("{name:<11} {granted:<8} {}", permission.explanation)
         });
         section("permissions", permissions.collect());
         let limits = status.limit_status.iter().map(|limit| match limit.enforcement {

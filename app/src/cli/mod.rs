@@ -23,6 +23,7 @@ mod inspect;
 mod junit;
 mod observe;
 mod plugins;
+mod policy;
 mod replay;
 mod report;
 mod timing;
@@ -72,6 +73,7 @@ enum Verb {
     Discover(Box<discover::Discover>),
     Trace(trace::Trace),
     Build(build::Build),
+    Policy(policy::Policy),
 }
 
 /// Does what the arguments ask for, the first being the name of the program.
@@ -112,6 +114,7 @@ impl Verb {
             Verb::Discover(verb) => verb.run(),
             Verb::Trace(trace) => trace.verb.run(),
             Verb::Build(verb) => verb.run(),
+            Verb::Policy(policy) => policy.verb.run(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Verb {
             Verb::Discover(verb) => &verb.output,
             Verb::Trace(trace) => trace.verb.output(),
             Verb::Build(verb) => &verb.output,
+            Verb::Policy(policy) => policy.verb.output(),
         }
     }
 
@@ -139,6 +143,7 @@ impl Verb {
             Verb::Discover(_) => ("discover", "Found 0 plugins"),
             Verb::Trace(trace) => trace.verb.name(),
             Verb::Build(_) => ("build", "Built 0 artifacts"),
+            Verb::Policy(policy) => policy.verb.name(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use glovebox_abi::Manifest;
 use glovebox_events::Sink;
-use glovebox_host::{Host, InstanceId, LoadRequest, PluginStatus};
+use glovebox_host::{Host, InstanceId, LoadRequest, PluginStatus, Policy};
 use glovebox_inspector::trace::PluginRecord;
 use serde_json::{Value as Json, json};
 
@@ -30,6 +30,11 @@ pub(super) struct LoadArgs {
 impl LoadArgs {
     /// Loads one plugin.
     pub(super) fn load(&self, host: &Host, path: &Path) -> Result<InstanceId, Problem> {
+        Ok(host.load(self.request(path)?).wait()?)
+    }
+
+    /// What the host is asked to load.
+    pub(super) fn request(&self, path: &Path) -> Result<LoadRequest, Problem> {
         let mut request = LoadRequest::path(path).trust_native(self.trust_native);
         if let Some(name) = &self.configuration {
             request = request.configuration(name);
@@ -37,7 +42,25 @@ impl LoadArgs {
         if let Some(config) = &self.config {
             request = request.config(json_object("--config", config)?);
         }
-        Ok(host.load(request).wait()?)
+        Ok(request)
+    }
+}
+
+/// What plugins may do.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct PolicyArg {
+    /// The rules that apply to plugins; without them they may do whatever their manifests ask for
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+impl PolicyArg {
+    /// Puts the rules into effect.
+    pub(super) fn apply(&self, host: &Host) -> Result<(), Problem> {
+        if let Some(path) = &self.policy {
+            host.set_policy(Policy::load(path)?);
+        }
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ use super::diff::{self, Ignore};
 use super::error::{Exit, Problem};
 use super::junit;
 use super::observe::{Capture, Counts, Recorded, Recording, Tally};
-use super::plugins::{self, LoadArgs};
+use super::plugins::{self, LoadArgs, PolicyArg};
 use super::report::{Output, Report, count, count_of};
 use super::timing;
 use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Targets};
@@ -56,6 +56,8 @@ pub(super) struct Replay {
     pub junit: Option<PathBuf>,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub policy: PolicyArg,
     #[command(flatten)]
     pub output: Output,
 }
@@ -95,6 +97,7 @@ impl Stage {
     pub(super) fn set(
         paths: &[PathBuf],
         load: &LoadArgs,
+        policy: &PolicyArg,
         more: Vec<Arc<dyn Sink>>,
     ) -> Result<Stage, Problem> {
         let (metrics, tally) = (Arc::<LiveMetrics>::default(), Arc::<Tally>::default());
@@ -104,6 +107,7 @@ impl Stage {
             vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
         sinks.extend(more);
         let host = plugins::host(sinks)?;
+        policy.apply(&host)?;
         let instances = paths.iter().enumerate().map(|(loaded, path)| {
             load.load(&host, path).map_err(|problem| match loaded {
                 0 => problem,
@@ -140,7 +144,7 @@ impl Replay {
         let filter = self.filter.as_ref();
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
         let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
-        let stage = Stage::set(&self.plugins, &self.load, Vec::new())?;
+        let stage = Stage::set(&self.plugins, &self.load, &self.policy, Vec::new())?;
         if baseline.is_some() || self.junit.is_some() {
             stage.keep_events();
         }

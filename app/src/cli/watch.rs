@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::diff::{self, Ignore};
 use super::error::{Exit, Problem};
-use super::plugins::LoadArgs;
+use super::plugins::{LoadArgs, PolicyArg};
 use super::replay::Stage;
 use super::report::{Output, Report, count, say, to_stdout};
 
@@ -38,6 +38,8 @@ pub(super) struct Watch {
     pub ignore: Ignore,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub policy: PolicyArg,
     #[command(flatten)]
     pub output: Output,
 }
@@ -73,7 +75,8 @@ impl Watch {
         let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
         let (sender, changes) = sync_channel(16);
         let reloads = Arc::new(Reloads(sender));
-        let stage = Stage::set(std::slice::from_ref(&self.plugin), &self.load, vec![reloads])?;
+        let plugins = std::slice::from_ref(&self.plugin);
+        let stage = Stage::set(plugins, &self.load, &self.policy, vec![reloads])?;
         for id in &stage.instances {
             stage.host.watch(*id, true)?;
         }

@@ -138,7 +138,9 @@ impl App {
             Verb::ToggleStrict => {
                 let mode = match self.view().policy_mode() {
                     PolicyMode::Strict => PolicyMode::AsDeclared,
-                    PolicyMode::AsDeclared => PolicyMode::Strict,
+                    PolicyMode::AsDeclared | PolicyMode::Ask | PolicyMode::Record => {
+                        PolicyMode::Strict
+                    }
                 };
                 self.workbench.execute(Command::SetPolicyMode(mode));
             }

@@ -367,9 +367,9 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
             }
             ui.add_space(4.0);
         }
-        let strict = ctx.policy_mode() == PolicyMode::Strict;
-        let name = if strict { "Policy: strict" } else { "Policy: as declared" };
-        if chip(ui, strict, name, Tone::Warn)
+        let mode = ctx.policy_mode();
+        let name = format!("Policy: {mode}");
+        if chip(ui, mode != PolicyMode::AsDeclared, &name, Tone::Warn)
             .on_hover_text("Strict grants only log, metric and config unless allowed one by one")
             .clicked()
         {

@@ -44,6 +44,8 @@ pub use header::{Header, HeaderBuilder};
 pub use kind::{Kind, UnknownKind};
 #[cfg(feature = "manifest")]
 pub use manifest::Manifest;
+#[cfg(feature = "manifest")]
+pub use manifest::{Requests, Scope};
 pub use permission::{Permission, UnknownPermission};
 pub use plugin::{Failure, Health, Plugin, State};
 pub use services::{LogLevel, ServiceError, Services};

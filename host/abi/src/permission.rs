@@ -20,11 +20,19 @@ pub enum Permission {
     Emit,
     /// Publish measurements.
     Metric,
+    /// Be given frames, by kind. A manifest asks for it with `accepts` under `[frames]`.
+    Receive,
+    /// Read or write folders of this machine, through WASI.
+    Files,
+    /// Reach hosts and ports, through WASI.
+    Network,
+    /// Read environment variables, through WASI.
+    Environment,
 }
 
 impl Permission {
     /// All permissions with their names and what they allow, in the order people should see them.
-    pub const ALL: [(Permission, &'static str, &'static str); 7] = [
+    pub const ALL: [(Permission, &'static str, &'static str); 11] = [
         (Permission::Log, "log", "write lines to the log"),
         (Permission::Metric, "metric", "publish measurements"),
         (Permission::Config, "config", "read its own configuration while running"),
@@ -32,6 +40,10 @@ impl Permission {
         (Permission::Random, "random", "get random bytes"),
         (Permission::Kv, "kv", "keep keys and values in its own store"),
         (Permission::Emit, "emit", "send frames to other plugins"),
+        (Permission::Receive, "receive", "be given frames of the kinds it accepts"),
+        (Permission::Files, "files", "read or write the listed folders of this machine"),
+        (Permission::Network, "network", "reach the listed hosts and ports"),
+        (Permission::Environment, "environment", "read the listed environment variables"),
     ];
 
     /// The name in manifests and policies.
@@ -42,6 +54,14 @@ impl Permission {
     /// What it allows, for people.
     pub fn allows(self) -> &'static str {
         self.entry().2
+    }
+
+    /// True for what cannot matter to anyone but the plugin: a strict policy grants it.
+    pub fn is_harmless(self) -> bool {
+        matches!(
+            self,
+            Permission::Log | Permission::Metric | Permission::Config | Permission::Receive
+        )
     }
 
     fn entry(self) -> &'static (Permission, &'static str, &'static str) {

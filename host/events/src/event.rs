@@ -154,6 +154,14 @@ pub enum What {
         /// What is different now.
         summary: String,
     },
+    /// The plugin used a permission about which a person is to decide. Until then it is denied;
+    /// said once for each permission and decision.
+    PolicyAsked {
+        /// Which permission.
+        permission: Permission,
+        /// On what it was used, for people; empty if on nothing in particular.
+        parameter: String,
+    },
     /// The instance is gone.
     Unloaded,
 }

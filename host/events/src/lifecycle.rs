@@ -171,6 +171,8 @@ pub enum ReloadCause {
     RolledBack,
     /// The instance cannot go on.
     Restart,
+    /// What the plugin may do changed, and the copy cannot be given it while it runs.
+    PolicyChanged,
 }
 
 named!(ReloadCause {
@@ -178,4 +180,5 @@ named!(ReloadCause {
     FileChanged => "file changed",
     RolledBack => "rolled back",
     Restart => "restart",
+    PolicyChanged => "policy changed",
 });

@@ -129,6 +129,12 @@ pub enum LoadProblem {
         /// Where it is kept.
         folder: PathBuf,
     },
+    /// It cannot be given what is granted to it.
+    #[error("{reason}")]
+    NotGiven {
+        /// What, and why.
+        reason: String,
+    },
     /// The plugin says that it is not well.
     #[error("the plugin says that it is not well: {message} (code {code})")]
     Unhealthy {
@@ -236,6 +242,9 @@ impl LoadProblem {
             }
             LoadProblem::KeptState { .. } => {
                 "load a plugin that can migrate it, or move the folder away"
+            }
+            LoadProblem::NotGiven { .. } => {
+                "make it available, or change [permissions] or the policy"
             }
             LoadProblem::Call(_) => "see the log of the plugin",
             LoadProblem::Unhealthy { .. } => "see what the plugin checks in `health`",

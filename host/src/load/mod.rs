@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use glovebox_abi::{Manifest, Plugin};
+use glovebox_abi::{Manifest, Plugin, Requests};
 
 pub(crate) use cache::Cache;
 pub use error::{Incompatible, LoadError, LoadProblem};
@@ -34,6 +34,7 @@ pub struct LoadRequest {
     pub(crate) config: Option<serde_json::Value>,
     pub(crate) configuration: Option<String>,
     pub(crate) lazy: bool,
+    pub(crate) permissions: Option<Requests>,
 }
 
 #[derive(Clone)]
@@ -57,7 +58,22 @@ impl LoadRequest {
     }
 
     fn of(source: Source) -> LoadRequest {
-        LoadRequest { source, trust_native: false, config: None, configuration: None, lazy: false }
+        LoadRequest {
+            source,
+            trust_native: false,
+            config: None,
+            configuration: None,
+            lazy: false,
+            permissions: None,
+        }
+    }
+
+    /// Takes these for what the plugin asks for, in place of the manifest's `[permissions]`: to try
+    /// what it needs.
+    #[must_use]
+    pub fn permissions(mut self, permissions: Requests) -> LoadRequest {
+        self.permissions = Some(permissions);
+        self
     }
 
     /// Only reads the file and its manifest now; compiles and starts the plugin when it gets its
@@ -106,6 +122,7 @@ impl fmt::Debug for LoadRequest {
             .field("config", &self.config)
             .field("configuration", &self.configuration)
             .field("lazy", &self.lazy)
+            .field("permissions", &self.permissions)
             .finish()
     }
 }

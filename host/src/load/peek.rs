@@ -71,7 +71,7 @@ pub(crate) struct Peeked {
 /// Reads the manifest of an artifact, a `plugin.toml`, or a folder with one. `None` for a shared
 /// library that does not even claim to be a plugin, of which there are many.
 pub(crate) fn peek(path: &Path) -> Result<Option<Peeked>, LoadError> {
-    let Located { artifact, manifest, fallback } = locate(path)?;
+    let Located { artifact, manifest, fallback, .. } = locate(path)?;
     let at = |stage| {
         let path = artifact.clone();
         move |problem| LoadError::new(stage, Some(path), problem)

@@ -31,6 +31,8 @@ pub(crate) struct Artifact {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: String,
     pub(crate) manifest: Manifest,
+    /// Where relative paths of the manifest start.
+    pub(crate) base: PathBuf,
 }
 
 /// Checked, compiled code and what is known about it.
@@ -42,6 +44,8 @@ pub(crate) struct Prepared {
     pub(crate) tier: Tier,
     pub(crate) digest: String,
     pub(crate) path: Option<PathBuf>,
+    /// Where relative paths of the manifest start; `None` for the core tier.
+    pub(crate) base: Option<PathBuf>,
     pub(crate) cached: bool,
 }
 
@@ -67,6 +71,7 @@ impl Preparer {
                     tier: Tier::Core,
                     digest: String::new(),
                     path: None,
+                    base: None,
                     cached: false,
                 });
             }
@@ -87,6 +92,7 @@ impl Preparer {
             tier,
             digest: artifact.digest,
             path: Some(artifact.path),
+            base: Some(artifact.base),
             cached,
         })
     }
@@ -109,6 +115,7 @@ impl Preparer {
             tier,
             digest: artifact.digest,
             path: Some(artifact.path),
+            base: Some(artifact.base),
             cached: false,
         })
     }
@@ -162,12 +169,16 @@ impl Preparer {
     }
 }
 
-/// The manifest under the configuration that the request names, if it names one.
-fn configured(manifest: Manifest, request: &LoadRequest) -> Result<Manifest, LoadProblem> {
-    match &request.configuration {
-        Some(name) => Ok(manifest.configured(name)?),
-        None => Ok(manifest),
+/// The manifest as the request wants it: under the configuration that it names, and with the
+/// permissions that it has.
+fn configured(mut manifest: Manifest, request: &LoadRequest) -> Result<Manifest, LoadProblem> {
+    if let Some(name) = &request.configuration {
+        manifest = manifest.configured(name)?;
     }
+    if let Some(permissions) = &request.permissions {
+        manifest.permissions = permissions.clone();
+    }
+    Ok(manifest)
 }
 
 /// The stages up to policy. Nothing of the plugin runs.
@@ -185,7 +196,7 @@ fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
 /// The stages read, sniff and parse manifest.
 pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
     let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
-    let Located { artifact: path, manifest, fallback } = locate(path)?;
+    let Located { artifact: path, manifest, base, fallback } = locate(path)?;
     let bytes = read_file(&path, MAX_ARTIFACT_LEN)
         .map_err(|problem| at(LoadStage::Read, &path, problem))?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
@@ -204,7 +215,7 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
             (None, None) => bare(&path),
         },
     };
-    Ok(Artifact { path, kind, bytes, digest, manifest })
+    Ok(Artifact { path, kind, bytes, digest, manifest, base })
 }
 
 /// What holds for an artifact without a manifest.
@@ -218,6 +229,8 @@ pub(super) struct Located {
     pub(super) artifact: PathBuf,
     /// The manifest that names the artifact.
     pub(super) manifest: Option<Manifest>,
+    /// The folder of the manifest; that of the artifact if there is none.
+    pub(super) base: PathBuf,
     /// A `plugin.toml` beside the artifact that names no artifact at all: it counts if the artifact
     /// has no manifest inside.
     pub(super) fallback: Option<PathBuf>,
@@ -238,7 +251,10 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     let named = [manifest.artifact.wasm.clone(), manifest.artifact.native.clone()];
     let mut candidates = named.iter().flatten().map(|name| folder.join(name));
     match candidates.find(|candidate| candidate.exists()) {
-        Some(artifact) => Ok(Located { artifact, manifest: Some(manifest), fallback: None }),
+        Some(artifact) => {
+            let base = absolute(folder);
+            Ok(Located { artifact, manifest: Some(manifest), base, fallback: None })
+        }
         None => {
             let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
             let reason = match names.as_slice() {
@@ -256,16 +272,22 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
 fn beside(path: &Path) -> Result<Located, LoadError> {
     let artifact = path.to_owned();
     let beside = path.with_file_name("plugin.toml");
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let base = absolute(folder);
     if !beside.is_file() {
-        return Ok(Located { artifact, manifest: None, fallback: None });
+        return Ok(Located { artifact, manifest: None, base, fallback: None });
     }
     let names = names_in(&beside);
-    let folder = path.parent().unwrap_or(Path::new(""));
     if names.iter().any(|name| folder.join(name) == path) {
         let manifest = Some(read_manifest(&beside)?);
-        return Ok(Located { artifact, manifest, fallback: None });
+        return Ok(Located { artifact, manifest, base, fallback: None });
     }
-    Ok(Located { artifact, manifest: None, fallback: names.is_empty().then_some(beside) })
+    Ok(Located { artifact, manifest: None, base, fallback: names.is_empty().then_some(beside) })
+}
+
+/// The folder whatever the working folder will be; a folder that cannot be found stays as it is.
+fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(Path::new(".").join(folder)).unwrap_or_else(|_| folder.to_owned())
 }
 
 /// The artifacts that a manifest names, whatever else is wrong with it.

@@ -303,6 +303,12 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
         What::PolicyChanged { summary } => {
             (NoticeKind::Policy, format!("policy changed: {summary}"))
         }
+        What::PolicyAsked { permission, parameter } => {
+            let on = if parameter.is_empty() { "" } else { " " };
+            let message =
+                format!("asks for `{permission}`{on}{parameter}: denied until somebody decides");
+            (NoticeKind::Policy, message)
+        }
         What::Unloaded => (NoticeKind::Loaded, "unloaded".to_owned()),
         // Rows, not notices; `ingest` never brings them here.
         What::FrameIn { .. }

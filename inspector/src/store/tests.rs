@@ -156,7 +156,8 @@ fn notices_read_well() {
         "reload (requested) was refused at stage probe, generation 2 runs on: no",
     );
     check(5, NoticeKind::Policy, "policy changed: kv granted");
-    check(6, NoticeKind::Loaded, "unloaded");
+    check(6, NoticeKind::Policy, "asks for `kv` read `a`: denied until somebody decides");
+    check(7, NoticeKind::Loaded, "unloaded");
 }
 
 #[test]

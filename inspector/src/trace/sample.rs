@@ -87,6 +87,7 @@ pub(crate) fn events() -> Vec<Event> {
             took: Duration::ZERO,
         },
         What::PolicyChanged { summary: "kv granted".into() },
+        What::PolicyAsked { permission: Permission::Kv, parameter: "read `a`".into() },
         What::Unloaded,
     ];
     let numbered = all.into_iter().enumerate();

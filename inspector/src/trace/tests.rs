@@ -77,10 +77,10 @@ fn every_event_survives_the_file() {
     assert_eq!(report.problems, []);
     let info = report.info;
     assert_eq!(info.app_version, "9.9.9");
-    assert_eq!((info.events, info.frames_in, info.frames_out), (17, 2, 1));
+    assert_eq!((info.events, info.frames_in, info.frames_out), (18, 2, 1));
     assert_eq!((info.calls, info.errors, info.host_calls), (5, 4, 2));
     assert_eq!((info.lost_events, info.complete, info.format), (5, true, 1));
-    assert_eq!(info.duration().as_nanos(), 16);
+    assert_eq!(info.duration().as_nanos(), 17);
     assert_eq!(info.plugins[0], plugin);
     assert_eq!(info.plugins[1].version, "1.4.0");
 }
@@ -358,8 +358,8 @@ fn selections_hold_whole_calls() {
         assert_eq!((found.len() as u64, damage.len()), (events, 0));
         assert!(is_subsequence(&found, &sample::events()));
     }
-    check("", 2, 17);
-    check("kind:data", 1, 12);
-    check("status:limit-exceeded", 1, 13);
-    check("nowhere", 0, 8);
+    check("", 2, 18);
+    check("kind:data", 1, 13);
+    check("status:limit-exceeded", 1, 14);
+    check("nowhere", 0, 9);
 }

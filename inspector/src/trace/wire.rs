@@ -97,6 +97,10 @@ pub(crate) enum Body {
     PolicyChanged {
         summary: String,
     },
+    PolicyAsked {
+        permission: Permission,
+        parameter: String,
+    },
     Unloaded,
 }
 
@@ -152,6 +156,9 @@ impl Body {
                 Body::ReloadFailed { cause, stage, message, took: nanos(took) }
             }
             What::PolicyChanged { summary } => Body::PolicyChanged { summary },
+            What::PolicyAsked { permission, parameter } => {
+                Body::PolicyAsked { permission, parameter }
+            }
             What::Unloaded => Body::Unloaded,
         }
     }
@@ -226,6 +233,9 @@ impl Body {
                 What::ReloadFailed { cause, stage, message, took: Duration::from_nanos(took) }
             }
             Body::PolicyChanged { summary } => What::PolicyChanged { summary },
+            Body::PolicyAsked { permission, parameter } => {
+                What::PolicyAsked { permission, parameter }
+            }
             Body::Unloaded => What::Unloaded,
         })
     }

@@ -445,3 +445,48 @@ fn a_change_is_replayed_and_compared() {
     assert!(text(&run.stdout).contains("/payload/state-version"), "{run:?}");
     assert_eq!(rest.last().unwrap(), "Watched 1 change: 1 led to differences, 0 refused");
 }
+
+#[test]
+fn policies_are_suggested_explained_and_checked() {
+    let folder = Folder::with_trace();
+    folder.write(
+        "policy.toml",
+        "mode = \"strict\"\n[plugins.storage]\nkv = { prefixes = [\"a\"] }\n",
+    );
+    folder.write("wrong.toml", "[default]\nkw = \"deny\"\n");
+    let store = r#"{"do":"store","key":"cache/a","value":1}"#;
+    folder.check(
+        &["policy", "suggest", "plugins/storage.wasm", "--payload", store],
+        0,
+        "[permissions]\nkv = { prefixes = [\"cache/\"] }\n",
+        "Suggested 1 permission for storage after 2 runs of 1 frame",
+    );
+    let suggest = ["policy", "suggest", "plugins/stats.wasm", "--trace", "in.mcap"];
+    let json = folder.json(&suggest, 0, "1 run of 4 frames; its manifest asks for more: log");
+    assert_eq!((&json["complete"], &json["text"]), (&true.into(), &"[permissions]\n".into()));
+    folder.check(
+        &["policy", "explain", "plugins/storage.wasm", "--policy", "policy.toml"],
+        0,
+        "kv           denied   asked for, but granted by nothing, and the policy is strict: add \
+         `kv = \"allow\"` to [plugins.storage] in policy.toml",
+        "Explained 11 permissions of storage: 1 granted, 10 denied, 0 asking",
+    );
+    folder.check(
+        &["policy", "check", "policy.toml"],
+        0,
+        "mode     strict\nplugins  storage\n",
+        "Checked 1 rule for 1 plugin",
+    );
+    folder.refused(
+        &["policy", "check", "wrong.toml"],
+        2,
+        "read policy",
+        "unknown key `kw` in [default] on line 2; did you mean `kv`?",
+    );
+    let call = ["call", "plugins/storage.wasm", "--payload", store];
+    folder.check(&call, 0, "completed", "completed with 1 frame");
+    let denied = [&call[..], &["--policy", "policy.toml"]].concat();
+    folder.check(&denied, 1, "cannot store `cache/a`: denied", "1 host call denied");
+    let replay = ["replay", "in.mcap", "--plugin", "plugins/stats.wasm", "--policy", "wrong.toml"];
+    folder.refused(&replay, 2, "read policy", "did you mean `kv`?");
+}

@@ -14,4 +14,5 @@ mod misbehaviour;
 mod policy;
 mod reload;
 mod smoke;
+mod wasi;
 mod window;

@@ -47,6 +47,13 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     });
 }
 
+const MODES: [(PolicyMode, &str, &str); 4] = [
+    (PolicyMode::AsDeclared, "As declared", "Grants what manifests ask for"),
+    (PolicyMode::Strict, "Strict", "Grants log, metric and config; all else is allowed one by one"),
+    (PolicyMode::Ask, "Ask", "Strict, and tells when a plugin wants more"),
+    (PolicyMode::Record, "Record", "As declared, and keeps every wish, to suggest permissions"),
+];
+
 fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
     ui.horizontal(|ui| {
         ui.label(
@@ -59,10 +66,9 @@ fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
     });
     ui.horizontal(|ui| {
         ui.label(RichText::new("Policy of all plugins").color(theme::of(ui).text_weak));
-        for (mode, name) in
-            [(PolicyMode::AsDeclared, "As declared"), (PolicyMode::Strict, "Strict")]
-        {
-            if chip(ui, ctx.policy_mode() == mode, name, Tone::Accent).clicked() {
+        for (mode, name, means) in MODES {
+            let chip = chip(ui, ctx.policy_mode() == mode, name, Tone::Accent);
+            if chip.on_hover_text(means).clicked() {
                 out.command(Command::SetPolicyMode(mode));
             }
         }
@@ -117,8 +123,12 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
             number(ui, status.denials);
             ui.scope(|ui| {
                 ui.set_max_width(why);
-                let text = RichText::new(&status.explanation).color(tokens.text_weak);
-                ui.add(egui::Label::new(text).truncate()).on_hover_text(&status.explanation);
+                let why = match status.parameters.as_str() {
+                    "" => status.explanation.clone(),
+                    parameters => format!("{parameters}: {}", status.explanation),
+                };
+                let text = RichText::new(&why).color(tokens.text_weak);
+                ui.add(egui::Label::new(text).truncate()).on_hover_text(&why);
             });
             ui.end_row();
         }

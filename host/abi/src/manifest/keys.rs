@@ -3,7 +3,8 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ManifestError, line_of};
+use super::{ManifestError, line_of, scope};
+use crate::Permission;
 
 /// Sections with a fixed set of keys.
 const SECTIONS: [(&str, &[&str]); 9] = [
@@ -57,11 +58,27 @@ const SECTIONS: [(&str, &[&str]); 9] = [
     ),
     ("budget", &["p50", "p99", "memory", "cpu"]),
     ("state", &["version", "persist", "keep", "checkpoint"]),
-    ("permissions", &["log", "metric", "config", "now", "random", "kv", "emit"]),
+    (
+        PERMISSIONS,
+        &[
+            "log",
+            "metric",
+            "config",
+            "now",
+            "random",
+            "kv",
+            "emit",
+            "files",
+            "network",
+            "environment",
+        ],
+    ),
 ];
 
 /// A section whose keys are names, each with a section of its own under it, and the keys of those.
 const CONFIGURATIONS: (&str, &[&str]) = ("configurations", &["description", "config"]);
+/// The section whose entries may be tables of their own.
+const PERMISSIONS: &str = "permissions";
 
 /// Sections whose keys are the plugin's own.
 const OPEN_SECTIONS: [&str; 3] = ["dependencies", "config", "config-schema"];
@@ -90,8 +107,74 @@ pub(super) fn check(text: &str) -> Result<(), ManifestError> {
             let line = Some(line_of(text, key.span().start));
             let key = key.get_ref().as_ref();
             if !known.contains(&key) {
+                // Asked for elsewhere, and a likely mistake for whoever knows policies.
+                if name == PERMISSIONS && key == Permission::Receive.name() {
+                    return Err(ManifestError::Value {
+                        key: "permissions.receive".to_owned(),
+                        reason: "a manifest asks for frames with `accepts` under [frames]"
+                            .to_owned(),
+                    });
+                }
                 return Err(ManifestError::unknown(key, name, line, known.iter().copied()));
             }
+        }
+        if name == PERMISSIONS {
+            check_permissions(text, name, entries, &[])?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the keys of permissions that are given as tables, as manifests and policies do, with `more`
+/// keys beside the parameters. `text` is what was parsed, for lines; `section` is named in errors.
+///
+/// # Errors
+///
+/// The first unknown key, with its line and the nearest known one.
+pub fn check_permissions(
+    text: &str,
+    section: &str,
+    entries: &DeTable<'_>,
+    more: &[&'static str],
+) -> Result<(), ManifestError> {
+    for (name, value) in entries {
+        let name = name.get_ref().as_ref();
+        let Ok(permission) = name.parse::<Permission>() else { continue };
+        let section = format!("{section}.{name}");
+        let parameters = scope::parameters(permission);
+        if let DeValue::Table(keys) = value.get_ref() {
+            let known = || parameters.iter().chain(more).copied();
+            check_keys(text, &section, keys, known)?;
+        }
+        let folders = match value.get_ref() {
+            DeValue::Array(folders) => Some(folders),
+            DeValue::Table(keys) => {
+                keys.get("folders").and_then(|value| value.get_ref().as_array())
+            }
+            _ => None,
+        };
+        if permission == Permission::Files {
+            for folder in folders.into_iter().flatten() {
+                if let DeValue::Table(keys) = folder.get_ref() {
+                    check_keys(text, &section, keys, || scope::FOLDER.into_iter())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_keys<I: Iterator<Item = &'static str>>(
+    text: &str,
+    section: &str,
+    keys: &DeTable<'_>,
+    known: impl Fn() -> I,
+) -> Result<(), ManifestError> {
+    for key in keys.keys() {
+        let line = Some(line_of(text, key.span().start));
+        let key = key.get_ref().as_ref();
+        if !known().any(|known| known == key) {
+            return Err(ManifestError::unknown(key, section, line, known()));
         }
     }
     Ok(())

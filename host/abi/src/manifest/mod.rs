@@ -23,9 +23,12 @@
 //! ```
 
 mod configurations;
+mod endpoint;
 mod keys;
 mod lifecycle;
 mod limits;
+mod requests;
+mod scope;
 
 use std::collections::BTreeMap;
 
@@ -33,8 +36,12 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 
 pub use configurations::{Configuration, UnknownConfiguration};
+pub use endpoint::{Endpoint, EndpointError, HostPattern};
+pub use keys::check_permissions;
 pub use lifecycle::{Lifecycle, OnFailure, Restart, StateRules};
 pub use limits::{Budget, LimitKind, Limits};
+pub use requests::{Request, Requests};
+pub use scope::{Access, Folder, Scope, Selection};
 
 use crate::{Kind, Permission};
 
@@ -49,8 +56,9 @@ pub struct Manifest {
     pub runtime: Runtime,
     /// Which frames it takes and gives.
     pub frames: Frames,
-    /// What it asks for; a permission that is not here is not asked for.
-    pub permissions: BTreeMap<Permission, bool>,
+    /// What it asks for; a permission that is not here is not asked for. Frames are asked for with
+    /// [`Frames::accepts`].
+    pub permissions: Requests,
     /// What must never be exceeded.
     pub limits: Limits,
     /// What should not be exceeded.
@@ -226,18 +234,7 @@ impl Manifest {
             });
         }
         configurations::check(id, &raw.configurations, raw.config_schema.as_ref())?;
-        let mut permissions = BTreeMap::new();
-        for (name, asked) in raw.permissions {
-            let permission = name.parse().map_err(|_| {
-                ManifestError::unknown(
-                    &name,
-                    "permissions",
-                    None,
-                    Permission::ALL.iter().map(|(_, name, _)| *name),
-                )
-            })?;
-            permissions.insert(permission, asked);
-        }
+        let permissions = Requests::read(raw.permissions)?;
         let defaults = Frames::default();
         let kinds = |names: Option<Vec<String>>, key: &str, default: Vec<Kind>| match names {
             None => Ok(default),
@@ -316,9 +313,20 @@ impl Manifest {
         if self.plugin.name.is_empty() { &self.plugin.id } else { &self.plugin.name }
     }
 
+    /// How much of a permission the plugin asks for; `None` if it does not ask for it.
+    pub fn request(&self, permission: Permission) -> Option<Scope> {
+        match permission {
+            Permission::Receive => {
+                let kinds = Selection::only(self.frames.accepts.clone());
+                (!self.frames.accepts.is_empty()).then(|| Scope { kinds, ..Scope::default() })
+            }
+            permission => self.permissions.get(permission).cloned(),
+        }
+    }
+
     /// True if the plugin asks for this permission.
     pub fn asks_for(&self, permission: Permission) -> bool {
-        self.permissions.get(&permission).copied().unwrap_or(false)
+        self.request(permission).is_some()
     }
 }
 
@@ -372,13 +380,15 @@ pub enum ManifestError {
 }
 
 impl ManifestError {
-    fn from_toml(text: &str, error: &toml::de::Error) -> ManifestError {
+    /// What `toml` says about `text`, with the line.
+    pub fn from_toml(text: &str, error: &toml::de::Error) -> ManifestError {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
         let reason = error.message().lines().collect::<Vec<_>>().join(" ");
         ManifestError::Toml { line: line_of(text, offset), reason }
     }
 
-    fn unknown<'a>(
+    /// An unknown key, with the known one that looks most like it.
+    pub fn unknown<'a>(
         key: &str,
         section: &str,
         line: Option<usize>,
@@ -395,8 +405,9 @@ impl ManifestError {
     }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
+/// The line of a place in a text, from 1.
+pub fn line_of(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 fn at_line(line: Option<usize>) -> String {
@@ -418,7 +429,7 @@ struct Raw {
     #[serde(default)]
     frames: RawFrames,
     #[serde(default)]
-    permissions: BTreeMap<String, bool>,
+    permissions: toml::Table,
     #[serde(default)]
     limits: limits::RawLimits,
     #[serde(default)]

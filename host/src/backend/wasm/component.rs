@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{
-    FRAME_PREFIX_LEN, Failure, Frame, Header, Health, Kind, LogLevel, Permission, ProtocolVersion,
+    FRAME_PREFIX_LEN, Failure, Frame, Header, Health, Kind, LogLevel, ProtocolVersion,
     ServiceError, Services, State,
 };
 use glovebox_events::Outcome;
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
-use wasmtime_wasi::random::Deterministic;
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::engine::WasmEngine;
 use super::output::Printed;
 use super::ticker::Pulse;
+use super::wasi::preview2::{self, HasWasi, Wasi};
 use super::{Stop, died};
 use crate::Frames;
 use crate::backend::Backend;
@@ -41,19 +40,22 @@ const GUEST: &str = "glovebox:plugin/guest@";
 
 /// Bytes that one crossing to the host may carry beyond the output limit: names, keys, lengths.
 const CROSSING_SLACK: u64 = 1 << 20;
-/// Handles that a plugin may hold.
-const MAX_HANDLES: usize = 10_000;
 
 /// What host functions see.
 pub(crate) struct Data {
     context: Context,
-    wasi: WasiCtx,
-    table: ResourceTable,
+    wasi: Wasi,
 }
 
 impl WasiView for Data {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        self.wasi.view()
+    }
+}
+
+impl HasWasi for Data {
+    fn wasi(&mut self) -> &mut Wasi {
+        &mut self.wasi
     }
 }
 
@@ -90,29 +92,12 @@ impl ComponentCode {
         context: Context,
     ) -> Result<ComponentBackend, Outcome> {
         let printed = Printed::default();
-        let grants = context.rights.grants.load();
-        let mut wasi = WasiCtx::builder();
-        wasi.stdout(printed.clone())
-            .stderr(printed.clone())
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false);
-        if !grants.has(Permission::Now) {
-            wasi.wall_clock(Frozen).monotonic_clock(Frozen);
-        }
-        if !grants.has(Permission::Random) {
-            // Hash maps of the standard library need numbers, but not random ones.
-            wasi.secure_random(Deterministic::new(vec![1]))
-                .insecure_random(Deterministic::new(vec![2]))
-                .insecure_random_seed(3);
-        }
-        drop(grants);
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
-        let data = Data { context, wasi: wasi.build(), table };
+        let pulse = self.engine.ticker.pulse();
+        let wasi = Wasi::new(&context, &printed, &pulse);
+        let wasi = wasi.map_err(|reason| Outcome::Refused { reason })?;
+        let data = Data { context, wasi };
         let mut store = Store::new(&self.engine.engine, data);
         store.limiter(|data| &mut data.context);
-        let pulse = self.engine.ticker.pulse();
         let at_epochs = pulse.clone();
         store.epoch_deadline_callback(move |mut store| {
             at_epochs.tick(&mut store.data_mut().context)
@@ -169,7 +154,9 @@ impl ComponentBackend {
     /// Sets what the call that comes next may use: time, and bytes that cross to the host whatever
     /// lengths the plugin claims.
     fn arm(&mut self) {
-        let hot = &self.store.data().context.rights.hot;
+        let data = self.store.data_mut();
+        data.wasi.begin(&data.context);
+        let hot = &data.context.rights.hot;
         let bytes = hot.output_bytes.load(Ordering::Relaxed).saturating_add(CROSSING_SLACK);
         self.store.set_epoch_deadline(1);
         self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -288,10 +275,10 @@ fn frame_of(kind: u8, header: Vec<u8>, payload: Vec<u8>) -> Result<Frame, Stop> 
     Ok(Frame::new(Kind(kind), header, payload))
 }
 
-/// The imports of the world, and WASI with nothing in it.
+/// The imports of the world, and WASI under the policy.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    preview2::add_to_linker(&mut linker)?;
     world::Plugin::add_to_linker::<_, HasSelf<Data>>(&mut linker, |data| data)?;
     Ok(linker)
 }
@@ -362,28 +349,5 @@ impl host::Host for Data {
     fn metric(&mut self, name: String, value: f64) -> wasmtime::Result<Result<(), u32>> {
         let result = self.context.metric(&name, value);
         self.answer(result)
-    }
-}
-
-/// A clock that stands still, for plugins that may not read the clock.
-struct Frozen;
-
-impl HostWallClock for Frozen {
-    fn resolution(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-impl HostMonotonicClock for Frozen {
-    fn resolution(&self) -> u64 {
-        1_000_000_000
-    }
-
-    fn now(&self) -> u64 {
-        0
     }
 }

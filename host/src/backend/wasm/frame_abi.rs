@@ -1,5 +1,6 @@
 //! The frame ABI on the host's side; [`glovebox_abi::frame_abi`] is its specification.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -16,19 +17,44 @@ use wasmtime::{Caller, Engine, Extern, Instance, Linker, Memory, Module, Store, 
 
 use super::engine::WasmEngine;
 use super::ticker::Pulse;
+use super::wasi::preview1::{self, HasWasi, Wasi};
 use super::{Stop, died};
 use crate::Frames;
 use crate::backend::Backend;
 use crate::context::Context;
 use crate::load::{Incompatible, LoadProblem};
 
-/// What host functions see.
-pub(crate) type Data = Context;
+/// What host functions see: the services, and WASI if the module imports any of it.
+pub(crate) struct Data {
+    context: Context,
+    wasi: Option<Box<Wasi>>,
+}
+
+impl Deref for Data {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl DerefMut for Data {
+    fn deref_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+}
+
+impl HasWasi for Data {
+    fn wasi(&mut self) -> Option<&mut Wasi> {
+        self.wasi.as_deref_mut()
+    }
+}
 
 /// A module that keeps to the frame ABI.
 pub(crate) struct FrameAbiCode {
     engine: Arc<WasmEngine>,
     linked: wasmtime::InstancePre<Data>,
+    uses_wasi: bool,
 }
 
 impl FrameAbiCode {
@@ -47,7 +73,9 @@ impl FrameAbiCode {
         let linked = engine.core_linker.instantiate_pre(module).map_err(|error| {
             let unknown: Vec<String> = module
                 .imports()
-                .filter(|import| import.module() != frame_abi::IMPORT_MODULE)
+                .filter(|import| {
+                    ![frame_abi::IMPORT_MODULE, preview1::MODULE].contains(&import.module())
+                })
                 .map(|import| format!("`{}::{}`", import.module(), import.name()))
                 .collect();
             if unknown.is_empty() {
@@ -56,13 +84,16 @@ impl FrameAbiCode {
                 Incompatible::UnknownImports(unknown)
             }
         })?;
-        Ok(FrameAbiCode { engine, linked })
+        let uses_wasi = module.imports().any(|import| import.module() == preview1::MODULE);
+        Ok(FrameAbiCode { engine, linked, uses_wasi })
     }
 
     pub(crate) fn instantiate(self: &Arc<Self>, context: Context) -> Result<FrameAbi, Outcome> {
-        let mut store = Store::new(&self.engine.engine, context);
-        store.limiter(|context| context);
         let pulse = self.engine.ticker.pulse();
+        let wasi = self.uses_wasi.then(|| Wasi::new(&context, &pulse).map(Box::new)).transpose();
+        let wasi = wasi.map_err(|reason| Outcome::Refused { reason })?;
+        let mut store = Store::new(&self.engine.engine, Data { context, wasi });
+        store.limiter(|data| &mut data.context);
         let at_epochs = pulse.clone();
         store.epoch_deadline_callback(move |mut store| at_epochs.tick(store.data_mut()));
         let mut machine = Machine { store, buffer: Buffer { pointer: 0, size: 0 } };
@@ -135,9 +166,23 @@ impl Machine {
     #[inline]
     fn arm(&mut self) {
         self.store.set_epoch_deadline(1);
+        let data = self.store.data_mut();
+        if let Some(wasi) = &mut data.wasi {
+            wasi.begin(&data.context);
+        }
+    }
+
+    /// What the plugin printed during a call becomes log lines.
+    #[inline]
+    fn log_printed(&mut self, level: LogLevel) {
+        let data = self.store.data_mut();
+        if let Some(printed) = data.wasi.as_ref().and_then(|wasi| wasi.printed()) {
+            data.context.log_on_behalf(level, &printed);
+        }
     }
 
     fn died(&mut self, error: &wasmtime::Error) -> Stop {
+        self.log_printed(LogLevel::Error);
         died(self.store.data_mut(), error)
     }
 
@@ -226,7 +271,10 @@ impl Machine {
             self.store.data_mut().plugin_time = Some(started.elapsed());
         }
         match result {
-            Ok(packed) => self.frames(exports, packed, out),
+            Ok(packed) => {
+                self.log_printed(LogLevel::Info);
+                self.frames(exports, packed, out)
+            }
             Err(error) => Err(self.died(&error)),
         }
     }
@@ -282,6 +330,7 @@ impl FrameAbi {
             }
         };
         let packed = result.map_err(|error| machine.died(&error))?;
+        machine.log_printed(LogLevel::Info);
         machine.output(exports, packed).map(|bytes| Some(bytes.to_vec()))
     }
 }
@@ -518,5 +567,6 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
+    preview1::add_to_linker(&mut linker)?;
     Ok(linker)
 }

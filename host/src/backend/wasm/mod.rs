@@ -6,6 +6,7 @@ pub(crate) mod frame_abi;
 mod limiter;
 mod output;
 mod ticker;
+mod wasi;
 
 pub(crate) use engine::WasmEngine;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use glovebox_abi::manifest::LimitKind;
 use glovebox_events::Outcome;
 use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
 
 use super::Stop;
 use crate::context::Context;
@@ -24,6 +26,19 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         return Stop::Dead(broken);
     }
     let limits = context.rights.limits.load();
+    match error.downcast_ref::<wasi::Interrupted>() {
+        Some(wasi::Interrupted::Overdue) => {
+            context.shared.counters.hit_deadline();
+            let deadline = Duration::from_millis(context.deadline());
+            return Stop::Dead(Outcome::TimedOut { deadline });
+        }
+        Some(wasi::Interrupted::Cancelled) => return Stop::Dead(Outcome::Cancelled),
+        None => {}
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref() {
+        let message = format!("the plugin ended itself with the code {code}");
+        return Stop::Dead(Outcome::Trapped { code: "exit".to_owned(), message });
+    }
     let Some(trap) = error.downcast_ref::<Trap>() else {
         // The cause stands last; what is before it is a backtrace.
         let message = error.root_cause().to_string();

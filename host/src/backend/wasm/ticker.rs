@@ -117,14 +117,19 @@ impl Pulse {
         Running(self)
     }
 
+    /// True if the call under way has run for longer than so many milliseconds.
+    pub(super) fn is_overdue(&self, deadline: u64) -> bool {
+        let ran = self.state.ticks.load(Ordering::Relaxed) - self.began.load(Ordering::Relaxed);
+        // One more, because the epoch in which the call began was not a whole one.
+        ran > deadline.div_ceil(TICK.as_millis() as u64)
+    }
+
     /// What the engine asks at every epoch of a call: may it go on?
     pub(super) fn tick(&self, context: &mut Context) -> wasmtime::Result<UpdateDeadline> {
         context
             .check_cancelled()
             .map_err(|cancelled| wasmtime::Error::msg(cancelled.to_string()))?;
-        let ran = self.state.ticks.load(Ordering::Relaxed) - self.began.load(Ordering::Relaxed);
-        // One more, because the epoch in which the call began was not a whole one.
-        if ran > context.deadline().div_ceil(TICK.as_millis() as u64) {
+        if self.is_overdue(context.deadline()) {
             return Err(Trap::Interrupt.into());
         }
         Ok(UpdateDeadline::Continue(1))

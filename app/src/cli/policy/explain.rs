@@ -1,0 +1,62 @@
+//! `glovebox policy explain`: what a plugin may do, and why.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use glovebox_host::{Policy, Standing, Verdict, inspect};
+use serde_json::json;
+
+use super::verdict_json;
+use crate::cli::error::{Exit, Problem};
+use crate::cli::report::{Output, Report, count_of};
+
+/// Say what a plugin may do, and why, without running any of it
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Explain {
+    /// An artifact, a plugin.toml, or a folder with one
+    pub plugin: PathBuf,
+    /// The rules that apply; without them whatever its manifest asks for
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Explain {
+    pub(in crate::cli) fn run(&self) -> Result<Report, Problem> {
+        let policy = self.policy.as_ref().map(Policy::load).transpose()?.unwrap_or_default();
+        let inspection = inspect(&self.plugin)?;
+        let verdicts = policy.explain(&inspection.manifest);
+        let count = |standing| verdicts.iter().filter(|found| found.standing == standing).count();
+        let id = &inspection.manifest.plugin.id;
+        let sentence = format!(
+            "Explained {} of {id}: {} granted, {} denied, {} asking",
+            count_of(verdicts.len(), "permission"),
+            count(Standing::Granted),
+            count(Standing::Denied),
+            count(Standing::Asking)
+        );
+        let json = json!({
+            "plugin": id,
+            "policy": self.policy,
+            "permissions": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
+        });
+        Ok(Report::new(text(&verdicts), json, sentence, Exit::Good))
+    }
+}
+
+fn text(verdicts: &[Verdict]) -> String {
+    let mut text = String::new();
+    for verdict in verdicts {
+        let name = verdict.permission.name();
+        let standing = verdict.standing.name();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<12} {standing:<8} {}", verdict.explanation);
+        let parameters = verdict.parameters();
+        if !parameters.is_empty() {
+            let _ = writeln!(text, "{:<21} within {parameters}", "");
+        }
+    }
+    text
+}

@@ -1,0 +1,65 @@
+//! `glovebox policy`: what plugins may do, what they need, and whether a policy file is right.
+
+mod check;
+mod explain;
+mod suggest;
+
+use clap::{Args, Subcommand};
+use glovebox_host::Verdict;
+use serde_json::{Value as Json, json};
+
+use super::error::Problem;
+use super::report::{Output, Report};
+
+/// Explain and check policies, and suggest the permissions that a plugin needs
+#[derive(Debug, Args)]
+pub(super) struct Policy {
+    #[command(subcommand)]
+    pub verb: PolicyVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyVerb {
+    Suggest(Box<suggest::Suggest>),
+    Explain(explain::Explain),
+    Check(check::Check),
+}
+
+impl PolicyVerb {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        match self {
+            PolicyVerb::Suggest(verb) => verb.run(),
+            PolicyVerb::Explain(verb) => verb.run(),
+            PolicyVerb::Check(verb) => verb.run(),
+        }
+    }
+
+    pub(super) fn output(&self) -> &Output {
+        match self {
+            PolicyVerb::Suggest(verb) => &verb.output,
+            PolicyVerb::Explain(verb) => &verb.output,
+            PolicyVerb::Check(verb) => &verb.output,
+        }
+    }
+
+    /// Its name, and what is true if it could do nothing.
+    pub(super) fn name(&self) -> (&'static str, &'static str) {
+        match self {
+            PolicyVerb::Suggest(_) => ("policy suggest", "Suggested 0 permissions"),
+            PolicyVerb::Explain(_) => ("policy explain", "Explained 0 permissions"),
+            PolicyVerb::Check(_) => ("policy check", "Checked 0 rules"),
+        }
+    }
+}
+
+/// A verdict for programs.
+fn verdict_json(verdict: &Verdict) -> Json {
+    json!({
+        "permission": verdict.permission.name(),
+        "asked": verdict.asked,
+        "standing": verdict.standing.name(),
+        "parameters": verdict.scopes.iter().map(|scope| scope.to_value()).collect::<Vec<_>>(),
+        "rule": verdict.rule,
+        "explanation": verdict.explanation,
+    })
+}

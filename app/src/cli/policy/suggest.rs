@@ -1,0 +1,168 @@
+//! `glovebox policy suggest`: the smallest permissions that a plugin needs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use glovebox_abi::{Frame, Header, Kind, Requests};
+use glovebox_host::{LoadError, PolicyMode, Suggestion, Wish, inspect, suggest};
+use glovebox_inspector::replay::{Pace, ReplayPlan};
+use serde_json::{Value as Json, json};
+
+use crate::cli::diff;
+use crate::cli::error::{Exit, Problem};
+use crate::cli::frame::{header, payload};
+use crate::cli::plugins::{self, LoadArgs};
+use crate::cli::report::{Output, Report, count_of};
+use crate::workbench::replay::{ReplayControl, Targets, replay};
+
+/// Print the smallest [permissions] with which a plugin is not denied anything
+///
+/// The plugin is run again and again, first with no permission at all and then with those that it
+/// has wished for, until it wishes for nothing new. What it would do with other frames is not
+/// known: give a trace that shows all it does. The exit code is 1 if the plugin wished for
+/// something new 16 times.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Suggest {
+    /// An artifact, a plugin.toml, or a folder with one
+    pub plugin: PathBuf,
+    /// Send the inputs of this trace
+    #[arg(long, value_name = "TRACE", required_unless_present = "payload")]
+    pub trace: Option<PathBuf>,
+    /// Send one frame with this payload: text, `@FILE`, or `hex:…`
+    #[arg(long, value_name = "TEXT|@FILE|hex:…")]
+    pub payload: Option<String>,
+    /// Kind of that frame: handshake, data, control, error, or a number from 0x60 to 0xFF
+    #[arg(long, default_value = "data", requires = "payload")]
+    pub kind: Kind,
+    /// Header of that frame: a JSON object, or `@FILE`; texts `hex:…` become bytes
+    #[arg(long, value_name = "JSON", requires = "payload")]
+    pub header: Option<String>,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What is sent to the plugin in each run.
+struct Inputs {
+    plan: Option<ReplayPlan>,
+    frame: Option<Frame>,
+}
+
+impl Suggest {
+    pub(in crate::cli) fn run(&self) -> Result<Report, Problem> {
+        let inputs = self.inputs()?;
+        let inspection = inspect(&self.plugin)?;
+        let manifest = &inspection.manifest;
+        let mut refusal = None;
+        let mut wishes = Vec::new();
+        let suggestion = suggest(|permissions| {
+            (wishes, refusal) = self.once(permissions, &manifest.plugin.id, &inputs)?;
+            Ok::<_, Problem>(wishes.clone())
+        })?;
+        // What it was denied last is not what keeps it from loading.
+        if let Some(refusal) = refusal {
+            let done = format!("Ran it {}", count_of(suggestion.rounds, "time"));
+            return Err(Problem::Load(refusal).after(done));
+        }
+        let superfluous: Vec<&str> = manifest
+            .permissions
+            .iter()
+            .filter(|(permission, _)| suggestion.permissions.get(*permission).is_none())
+            .map(|(permission, _)| permission.name())
+            .collect();
+        let json = json!({
+            "plugin": manifest.plugin.id,
+            "permissions": suggestion.permissions,
+            "text": text(&suggestion),
+            "runs": suggestion.rounds,
+            "frames": inputs.len(),
+            "complete": suggestion.complete,
+            "asked_for_but_not_used": superfluous,
+            "wishes": wishes.iter().map(wish_json).collect::<Vec<_>>(),
+        });
+        let exit = if suggestion.complete { Exit::Good } else { Exit::Different };
+        let sentence = sentence(&suggestion, &manifest.plugin.id, inputs.len(), &superfluous);
+        Ok(Report::new(text(&suggestion), json, sentence, exit))
+    }
+
+    fn inputs(&self) -> Result<Inputs, Problem> {
+        let read =
+            |trace: &PathBuf| diff::read(trace, |events| ReplayPlan::from_events(events, None));
+        let plan = self.trace.as_ref().map(read).transpose()?;
+        let frame = match &self.payload {
+            None => None,
+            Some(text) => {
+                let header = match &self.header {
+                    Some(text) => header(&plugins::json_object("--header", text)?),
+                    None => Header::empty(),
+                };
+                Some(Frame::new(self.kind, header, payload(text)?))
+            }
+        };
+        Ok(Inputs { plan, frame })
+    }
+
+    /// Runs the plugin in a host that is thrown away. A plugin that does not even load without a
+    /// permission has wished for it all the same.
+    fn once(
+        &self,
+        permissions: &Requests,
+        plugin: &str,
+        inputs: &Inputs,
+    ) -> Result<(Vec<Wish>, Option<LoadError>), Problem> {
+        let host = plugins::host(Vec::new())?;
+        host.set_policy_mode(PolicyMode::Record);
+        let request = self.load.request(&self.plugin)?.permissions(permissions.clone());
+        let id = match host.load(request).wait() {
+            Ok(id) => id,
+            Err(refusal) => return Ok((host.wishes_of(plugin), Some(refusal))),
+        };
+        if let Some(plan) = &inputs.plan {
+            let targets = Targets::new(&host, &[id], plan);
+            let control = ReplayControl::default();
+            replay(&host, &targets, plan, Pace::Max, &control, &mut |_| {});
+        }
+        if let Some(frame) = &inputs.frame {
+            host.call(id, frame);
+        }
+        Ok((host.wishes(id), None))
+    }
+}
+
+impl Inputs {
+    fn len(&self) -> usize {
+        let planned = self.plan.as_ref().map_or(0, |plan| plan.inputs.len());
+        planned + usize::from(self.frame.is_some())
+    }
+}
+
+fn text(suggestion: &Suggestion) -> String {
+    format!("[permissions]\n{}", suggestion.permissions)
+}
+
+fn wish_json(wish: &Wish) -> Json {
+    json!({
+        "permission": wish.permission.name(),
+        "parameter": wish.parameter.to_string(),
+        "times": wish.times,
+        "denied": wish.denied,
+    })
+}
+
+fn sentence(suggestion: &Suggestion, plugin: &str, frames: usize, superfluous: &[&str]) -> String {
+    let mut text = format!(
+        "Suggested {} for {plugin} after {} of {}",
+        count_of(suggestion.permissions.iter().count(), "permission"),
+        count_of(suggestion.rounds, "run"),
+        count_of(frames, "frame")
+    );
+    if !suggestion.complete {
+        text.push_str("; it still wished for more, so they do not suffice");
+    }
+    if !superfluous.is_empty() {
+        text.push_str("; its manifest asks for more: ");
+        text.push_str(&superfluous.join(", "));
+    }
+    text
+}

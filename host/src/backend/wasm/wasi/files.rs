@@ -1,0 +1,287 @@
+//! Folders and files of preview 2: the library's, with every path seen and every wait bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use glovebox_abi::ServiceError;
+use glovebox_abi::cbor::Value;
+use wasmtime::component::{HasData, Resource};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
+use wasmtime_wasi::p2::bindings::filesystem::types as waiting;
+use wasmtime_wasi::p2::bindings::filesystem::{preopens, types::ErrorCode};
+use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
+    self, Advice, Descriptor, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry,
+    DirectoryEntryStream, Filesize, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::bindings::sync::io::streams::{Error, InputStream, OutputStream};
+use wasmtime_wasi::p2::{FsError, FsResult};
+
+use super::{FILES, Witness, below, path};
+
+/// What is known about the handles of a copy.
+#[derive(Default)]
+pub(super) struct Handles {
+    /// Names of folders, as the plugin knows them.
+    names: BTreeMap<u32, String>,
+    /// Folders that stand in for those that are not granted.
+    decoys: BTreeSet<u32>,
+    /// Streams of files.
+    pub(super) streams: BTreeSet<u32>,
+}
+
+/// The folders of a plugin.
+pub(super) struct Files<'a> {
+    pub(super) view: WasiFilesystemCtxView<'a>,
+    pub(super) witness: &'a Witness,
+    pub(super) handles: &'a mut Handles,
+    /// True if the folders are no longer what is granted: then they cannot be used any more.
+    pub(super) sealed: bool,
+    /// True if the last folder stands in for all that are not granted.
+    pub(super) has_decoy: bool,
+}
+
+/// Says that [`Files`] is taken from a store.
+pub(super) struct HasFiles;
+
+impl HasData for HasFiles {
+    type Data<'a> = Files<'a>;
+}
+
+impl Files<'_> {
+    fn open(&self) -> FsResult<()> {
+        if self.sealed { Err(ErrorCode::Access.into()) } else { Ok(()) }
+    }
+
+    /// The path as the plugin knows it, if it may be used at all.
+    fn named(
+        &self,
+        service: &'static str,
+        folder: &Resource<Descriptor>,
+        name: &str,
+        write: bool,
+    ) -> FsResult<String> {
+        let handle = folder.rep();
+        let unknown = String::new();
+        let full = below(self.handles.names.get(&handle).unwrap_or(&unknown), name);
+        if self.sealed || self.handles.decoys.contains(&handle) {
+            self.witness.decided(service, FILES, &path(&full, write), false);
+            return Err(ErrorCode::Access.into());
+        }
+        Ok(full)
+    }
+
+    fn ended<T>(&self, service: &'static str, full: &str, write: bool, result: &FsResult<T>) {
+        let result = match result {
+            Ok(_) => Ok(Value::Null),
+            Err(error) => Err(service_error(error)),
+        };
+        self.witness.ended(service, FILES, &path(full, write), result);
+    }
+
+    /// Takes in a use of which only the refusal matters.
+    fn refused<T>(&self, service: &'static str, full: &str, write: bool, result: &FsResult<T>) {
+        if let Err(error) = result
+            && service_error(error) == ServiceError::Denied
+        {
+            self.ended(service, full, write, result);
+        }
+    }
+}
+
+fn service_error(error: &FsError) -> ServiceError {
+    match error.downcast_ref() {
+        Some(ErrorCode::Access | ErrorCode::NotPermitted | ErrorCode::ReadOnly) => {
+            ServiceError::Denied
+        }
+        Some(ErrorCode::Invalid | ErrorCode::IllegalByteSequence | ErrorCode::NameTooLong) => {
+            ServiceError::Invalid
+        }
+        _ => ServiceError::Unavailable,
+    }
+}
+
+/// Hands functions on to the library, as long as the folders are what is granted.
+macro_rules! hand_on {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)+) => {$(
+        fn $name(&mut self, $($argument: $type),*) -> FsResult<$result> {
+            self.open()?;
+            let work = waiting::HostDescriptor::$name(&mut self.view, $($argument.into()),*);
+            Ok(self.witness.wait(work).map_err(FsError::trap)??.into())
+        }
+    )+};
+}
+
+/// The same for functions with a path. `shown` says which are events also if they are not refused.
+macro_rules! hand_on_path {
+    ($(fn $name:ident($service:literal, $write:expr, $shown:literal, $folder:ident, $path:ident:
+        $($argument:ident: $type:ty),*) -> $result:ty;)+) => {$(
+        fn $name(&mut self, $($argument: $type),*) -> FsResult<$result> {
+            let full = self.named($service, &$folder, &$path, $write)?;
+            let work = waiting::HostDescriptor::$name(&mut self.view, $($argument.into()),*);
+            let result = self.witness.wait(work).map_err(FsError::trap)?;
+            match $shown {
+                true => self.ended($service, &full, $write, &result),
+                false => self.refused($service, &full, $write, &result),
+            }
+            Ok(result?.into())
+        }
+    )+};
+}
+
+impl types::HostDescriptor for Files<'_> {
+    hand_on! {
+        fn advise(fd: Resource<Descriptor>, offset: Filesize, length: Filesize, advice: Advice) -> ();
+        fn sync_data(fd: Resource<Descriptor>) -> ();
+        fn get_flags(fd: Resource<Descriptor>) -> DescriptorFlags;
+        fn get_type(fd: Resource<Descriptor>) -> DescriptorType;
+        fn set_size(fd: Resource<Descriptor>, size: Filesize) -> ();
+        fn set_times(fd: Resource<Descriptor>, accessed: NewTimestamp, modified: NewTimestamp) -> ();
+        fn read(fd: Resource<Descriptor>, length: Filesize, offset: Filesize) -> (Vec<u8>, bool);
+        fn write(fd: Resource<Descriptor>, buffer: Vec<u8>, offset: Filesize) -> Filesize;
+        fn read_directory(fd: Resource<Descriptor>) -> Resource<DirectoryEntryStream>;
+        fn sync(fd: Resource<Descriptor>) -> ();
+        fn stat(fd: Resource<Descriptor>) -> DescriptorStat;
+        fn metadata_hash(fd: Resource<Descriptor>) -> MetadataHashValue;
+    }
+
+    hand_on_path! {
+        fn create_directory_at("wasi:filesystem create-directory-at", true, true, fd, name:
+            fd: Resource<Descriptor>, name: String) -> ();
+        fn remove_directory_at("wasi:filesystem remove-directory-at", true, true, fd, name:
+            fd: Resource<Descriptor>, name: String) -> ();
+        fn unlink_file_at("wasi:filesystem unlink-file-at", true, true, fd, name:
+            fd: Resource<Descriptor>, name: String) -> ();
+        fn symlink_at("wasi:filesystem symlink-at", true, true, fd, name:
+            fd: Resource<Descriptor>, target: String, name: String) -> ();
+        fn link_at("wasi:filesystem link-at", true, true, to, name:
+            fd: Resource<Descriptor>, flags: PathFlags, old: String, to: Resource<Descriptor>,
+            name: String) -> ();
+        fn rename_at("wasi:filesystem rename-at", true, true, fd, old:
+            fd: Resource<Descriptor>, old: String, to: Resource<Descriptor>, new: String) -> ();
+        fn set_times_at("wasi:filesystem set-times-at", true, true, fd, name:
+            fd: Resource<Descriptor>, flags: PathFlags, name: String, accessed: NewTimestamp,
+            modified: NewTimestamp) -> ();
+        fn stat_at("wasi:filesystem stat-at", false, false, fd, name:
+            fd: Resource<Descriptor>, flags: PathFlags, name: String) -> DescriptorStat;
+        fn readlink_at("wasi:filesystem readlink-at", false, false, fd, name:
+            fd: Resource<Descriptor>, name: String) -> String;
+        fn metadata_hash_at("wasi:filesystem metadata-hash-at", false, false, fd, name:
+            fd: Resource<Descriptor>, flags: PathFlags, name: String) -> MetadataHashValue;
+    }
+
+    fn open_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path_flags: PathFlags,
+        name: String,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Resource<Descriptor>> {
+        const SERVICE: &str = "wasi:filesystem open-at";
+        let changes = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::EXCLUSIVE;
+        let write = open_flags.intersects(changes) || flags.contains(DescriptorFlags::WRITE);
+        let full = self.named(SERVICE, &fd, &name, write)?;
+        let work = waiting::HostDescriptor::open_at(
+            &mut self.view,
+            fd,
+            path_flags.into(),
+            name,
+            open_flags.into(),
+            flags.into(),
+        );
+        let result = self.witness.wait(work).map_err(FsError::trap)?;
+        self.ended(SERVICE, &full, write, &result);
+        let opened = result?;
+        self.handles.names.insert(opened.rep(), full);
+        Ok(opened)
+    }
+
+    fn read_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: Filesize,
+    ) -> FsResult<Resource<InputStream>> {
+        self.open()?;
+        let stream = waiting::HostDescriptor::read_via_stream(&mut self.view, fd, offset)?;
+        self.handles.streams.insert(stream.rep());
+        Ok(stream)
+    }
+
+    fn write_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: Filesize,
+    ) -> FsResult<Resource<OutputStream>> {
+        self.open()?;
+        let stream = waiting::HostDescriptor::write_via_stream(&mut self.view, fd, offset)?;
+        self.handles.streams.insert(stream.rep());
+        Ok(stream)
+    }
+
+    fn append_via_stream(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<OutputStream>> {
+        self.open()?;
+        let stream = waiting::HostDescriptor::append_via_stream(&mut self.view, fd)?;
+        self.handles.streams.insert(stream.rep());
+        Ok(stream)
+    }
+
+    fn is_same_object(
+        &mut self,
+        one: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        let work = waiting::HostDescriptor::is_same_object(&mut self.view, one, other);
+        self.witness.wait(work)?
+    }
+
+    fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
+        self.handles.names.remove(&fd.rep());
+        self.handles.decoys.remove(&fd.rep());
+        waiting::HostDescriptor::drop(&mut self.view, fd)
+    }
+}
+
+impl types::HostDirectoryEntryStream for Files<'_> {
+    fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
+        self.open()?;
+        let work = waiting::HostDirectoryEntryStream::read_directory_entry(&mut self.view, stream);
+        Ok(self.witness.wait(work).map_err(FsError::trap)??.map(Into::into))
+    }
+
+    fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        waiting::HostDirectoryEntryStream::drop(&mut self.view, stream)
+    }
+}
+
+impl types::Host for Files<'_> {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<types::ErrorCode> {
+        types::Host::convert_error_code(&mut self.view, error)
+    }
+
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<Error>,
+    ) -> wasmtime::Result<Option<types::ErrorCode>> {
+        types::Host::filesystem_error_code(&mut self.view, error)
+    }
+}
+
+impl preopens::Host for Files<'_> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        if self.sealed {
+            return Ok(Vec::new());
+        }
+        let folders = preopens::Host::get_directories(&mut self.view)?;
+        for (folder, name) in &folders {
+            self.handles.names.insert(folder.rep(), name.clone());
+        }
+        if let Some((last, _)) = folders.last()
+            && self.has_decoy
+        {
+            self.handles.decoys.insert(last.rep());
+        }
+        Ok(folders)
+    }
+}

@@ -1,0 +1,339 @@
+//! WASI preview 2, for components.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use glovebox_abi::Permission;
+use glovebox_abi::cbor::Value;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
+use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, random, sockets, sync};
+use wasmtime_wasi::p2::{DynPollable, StreamError, StreamResult};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView, WasiSocketsView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_io::bindings::wasi::io as waiting;
+
+use super::files::{Files, Handles, HasFiles};
+use super::network::{HasSockets, Sockets};
+use super::random::{HasRandom, Random};
+use super::{MAX_HANDLES, Outfit, Witness};
+use crate::backend::wasm::output::Printed;
+use crate::backend::wasm::ticker::Pulse;
+use crate::context::Context;
+use crate::policy::Parameter;
+
+/// The WASI of one copy.
+pub(in super::super) struct Wasi {
+    context: WasiCtx,
+    /// How often what is granted had changed when this was made.
+    made_at: u64,
+    decoy: Option<tempfile::TempDir>,
+    table: ResourceTable,
+    witness: Witness,
+    handles: Handles,
+    lookups: BTreeMap<u32, String>,
+}
+
+/// What has WASI of its own.
+pub(in super::super) trait HasWasi: WasiView + 'static {
+    fn wasi(&mut self) -> &mut Wasi;
+}
+
+impl Wasi {
+    /// # Errors
+    ///
+    /// In words, if a granted folder cannot be opened.
+    pub(in super::super) fn new(
+        context: &Context,
+        printed: &Printed,
+        pulse: &Arc<Pulse>,
+    ) -> Result<Wasi, String> {
+        let witness = Witness::new(context, pulse);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let Outfit { mut builder, made_at, decoy, .. } = Outfit::new(&witness, printed)?;
+        Ok(Wasi {
+            context: builder.build(),
+            made_at,
+            decoy,
+            table,
+            witness,
+            handles: Handles::default(),
+            lookups: BTreeMap::new(),
+        })
+    }
+
+    /// A call begins.
+    pub(in super::super) fn begin(&self, context: &Context) {
+        self.witness.begin(context);
+    }
+
+    pub(in super::super) fn view(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.made_at != self.witness.outfit()
+    }
+
+    fn files(&mut self) -> Files<'_> {
+        let sealed = self.is_sealed();
+        let (ctx, table) = (self.context.filesystem(), &mut self.table);
+        Files {
+            view: WasiFilesystemCtxView { ctx, table },
+            witness: &self.witness,
+            handles: &mut self.handles,
+            sealed,
+            has_decoy: self.decoy.is_some(),
+        }
+    }
+
+    fn sockets(&mut self) -> Sockets<'_> {
+        let (ctx, table) = (self.context.sockets(), &mut self.table);
+        Sockets {
+            view: WasiSocketsCtxView { ctx, table },
+            witness: &self.witness,
+            lookups: &mut self.lookups,
+        }
+    }
+
+    fn io(&mut self) -> Io<'_> {
+        let sealed = self.is_sealed();
+        Io { table: &mut self.table, handles: &mut self.handles, witness: &self.witness, sealed }
+    }
+}
+
+/// Adds WASI to a linker of components.
+pub(in super::super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    let l = linker;
+    clocks::wall_clock::add_to_linker::<T, WasiClocks>(l, T::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<T, WasiClocks>(l, T::clocks)?;
+    random::random::add_to_linker::<T, HasRandom>(l, |data| Random(&data.wasi().witness))?;
+    random::insecure::add_to_linker::<T, HasRandom>(l, |data| Random(&data.wasi().witness))?;
+    random::insecure_seed::add_to_linker::<T, HasRandom>(l, |data| Random(&data.wasi().witness))?;
+    cli::exit::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::environment::add_to_linker::<T, HasEnvironment>(l, |data| Environment(data.wasi()))?;
+    cli::stdin::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::stdout::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::stderr::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::terminal_input::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::terminal_output::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::terminal_stdin::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::terminal_stdout::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    cli::terminal_stderr::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    filesystem::preopens::add_to_linker::<T, HasFiles>(l, |data| data.wasi().files())?;
+    sync::filesystem::types::add_to_linker::<T, HasFiles>(l, |data| data.wasi().files())?;
+    let options = bindings::sockets::network::LinkOptions::default();
+    sockets::network::add_to_linker::<T, WasiSockets>(l, &options, T::sockets)?;
+    sockets::instance_network::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<T, HasSockets>(l, |data| data.wasi().sockets())?;
+    sockets::tcp_create_socket::add_to_linker::<T, HasSockets>(l, |data| data.wasi().sockets())?;
+    sync::sockets::udp_create_socket::add_to_linker::<T, HasSockets>(l, |data| {
+        data.wasi().sockets()
+    })?;
+    sync::sockets::tcp::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
+    sync::sockets::udp::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
+    waiting::error::add_to_linker::<T, HasTable>(l, |data| &mut data.wasi().table)?;
+    sync::io::poll::add_to_linker::<T, HasIo>(l, |data| data.wasi().io())?;
+    sync::io::streams::add_to_linker::<T, HasIo>(l, |data| data.wasi().io())
+}
+
+struct HasTable;
+
+impl HasData for HasTable {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+/// The variables of a plugin, which it gets all at once.
+struct Environment<'a>(&'a mut Wasi);
+
+struct HasEnvironment;
+
+impl HasData for HasEnvironment {
+    type Data<'a> = Environment<'a>;
+}
+
+impl cli::environment::Host for Environment<'_> {
+    fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
+        let witness = &self.0.witness;
+        let variables = witness.grants().environment.clone();
+        // Whoever starts reads them, so that reading none is no wish.
+        if !variables.is_empty() {
+            let names = variables.iter().map(|(name, _)| Value::Text(name.clone()));
+            let names = Ok(Value::Array(names.collect()));
+            let permission = Permission::Environment;
+            witness.ended("wasi:cli get-environment", permission, &Parameter::Nothing, names);
+        }
+        Ok(variables)
+    }
+
+    fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+/// Streams and waiting, which ends with the call.
+struct Io<'a> {
+    table: &'a mut ResourceTable,
+    handles: &'a mut Handles,
+    witness: &'a Witness,
+    sealed: bool,
+}
+
+struct HasIo;
+
+impl HasData for HasIo {
+    type Data<'a> = Io<'a>;
+}
+
+impl sync::io::poll::Host for Io<'_> {
+    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.witness.wait(waiting::poll::Host::poll(self.table, pollables))?
+    }
+}
+
+impl sync::io::poll::HostPollable for Io<'_> {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        self.witness.wait(waiting::poll::HostPollable::ready(self.table, pollable))?
+    }
+
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.witness.wait(waiting::poll::HostPollable::block(self.table, pollable))?
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        waiting::poll::HostPollable::drop(self.table, pollable)
+    }
+}
+
+type In = Resource<sync::io::streams::InputStream>;
+type Out = Resource<sync::io::streams::OutputStream>;
+
+impl Io<'_> {
+    /// A stream of a file that is no longer granted is closed.
+    fn usable(&self, stream: u32) -> StreamResult<()> {
+        match self.sealed && self.handles.streams.contains(&stream) {
+            true => Err(StreamError::Closed),
+            false => Ok(()),
+        }
+    }
+
+    fn wait<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut ResourceTable) -> StreamResult<T>,
+    ) -> StreamResult<T> {
+        self.witness.wait(work(self.table)).map_err(StreamError::Trap)?
+    }
+}
+
+impl sync::io::streams::Host for Io<'_> {
+    fn convert_stream_error(
+        &mut self,
+        error: StreamError,
+    ) -> wasmtime::Result<sync::io::streams::StreamError> {
+        sync::io::streams::Host::convert_stream_error(self.table, error)
+    }
+}
+
+impl sync::io::streams::HostInputStream for Io<'_> {
+    fn read(&mut self, stream: In, length: u64) -> StreamResult<Vec<u8>> {
+        self.usable(stream.rep())?;
+        waiting::streams::HostInputStream::read(self.table, stream, length)
+    }
+
+    fn blocking_read(&mut self, stream: In, length: u64) -> StreamResult<Vec<u8>> {
+        use waiting::streams::HostInputStream as Streams;
+        self.usable(stream.rep())?;
+        self.wait(async |table| Streams::blocking_read(table, stream, length).await)
+    }
+
+    fn skip(&mut self, stream: In, length: u64) -> StreamResult<u64> {
+        self.usable(stream.rep())?;
+        waiting::streams::HostInputStream::skip(self.table, stream, length)
+    }
+
+    fn blocking_skip(&mut self, stream: In, length: u64) -> StreamResult<u64> {
+        use waiting::streams::HostInputStream as Streams;
+        self.usable(stream.rep())?;
+        self.wait(async |table| Streams::blocking_skip(table, stream, length).await)
+    }
+
+    fn subscribe(&mut self, stream: In) -> wasmtime::Result<Resource<DynPollable>> {
+        waiting::streams::HostInputStream::subscribe(self.table, stream)
+    }
+
+    fn drop(&mut self, stream: In) -> wasmtime::Result<()> {
+        self.handles.streams.remove(&stream.rep());
+        self.witness.wait(waiting::streams::HostInputStream::drop(self.table, stream))?
+    }
+}
+
+impl sync::io::streams::HostOutputStream for Io<'_> {
+    fn check_write(&mut self, stream: Out) -> StreamResult<u64> {
+        self.usable(stream.rep())?;
+        waiting::streams::HostOutputStream::check_write(self.table, stream)
+    }
+
+    fn write(&mut self, stream: Out, bytes: Vec<u8>) -> StreamResult<()> {
+        self.usable(stream.rep())?;
+        waiting::streams::HostOutputStream::write(self.table, stream, bytes)
+    }
+
+    fn write_zeroes(&mut self, stream: Out, length: u64) -> StreamResult<()> {
+        self.usable(stream.rep())?;
+        waiting::streams::HostOutputStream::write_zeroes(self.table, stream, length)
+    }
+
+    fn flush(&mut self, stream: Out) -> StreamResult<()> {
+        self.usable(stream.rep())?;
+        waiting::streams::HostOutputStream::flush(self.table, stream)
+    }
+
+    fn blocking_write_and_flush(&mut self, stream: Out, bytes: Vec<u8>) -> StreamResult<()> {
+        use waiting::streams::HostOutputStream as Streams;
+        self.usable(stream.rep())?;
+        self.wait(async |table| Streams::blocking_write_and_flush(table, stream, bytes).await)
+    }
+
+    fn blocking_write_zeroes_and_flush(&mut self, stream: Out, length: u64) -> StreamResult<()> {
+        use waiting::streams::HostOutputStream as Streams;
+        self.usable(stream.rep())?;
+        self.wait(async |table| {
+            Streams::blocking_write_zeroes_and_flush(table, stream, length).await
+        })
+    }
+
+    fn blocking_flush(&mut self, stream: Out) -> StreamResult<()> {
+        use waiting::streams::HostOutputStream as Streams;
+        self.usable(stream.rep())?;
+        self.wait(async |table| Streams::blocking_flush(table, stream).await)
+    }
+
+    fn splice(&mut self, stream: Out, from: In, length: u64) -> StreamResult<u64> {
+        self.usable(stream.rep())?;
+        self.usable(from.rep())?;
+        waiting::streams::HostOutputStream::splice(self.table, stream, from, length)
+    }
+
+    fn blocking_splice(&mut self, stream: Out, from: In, length: u64) -> StreamResult<u64> {
+        use waiting::streams::HostOutputStream as Streams;
+        self.usable(stream.rep())?;
+        self.usable(from.rep())?;
+        self.wait(async |table| Streams::blocking_splice(table, stream, from, length).await)
+    }
+
+    fn subscribe(&mut self, stream: Out) -> wasmtime::Result<Resource<DynPollable>> {
+        waiting::streams::HostOutputStream::subscribe(self.table, stream)
+    }
+
+    fn drop(&mut self, stream: Out) -> wasmtime::Result<()> {
+        self.handles.streams.remove(&stream.rep());
+        self.witness.wait(waiting::streams::HostOutputStream::drop(self.table, stream))?
+    }
+}

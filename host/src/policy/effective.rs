@@ -1,0 +1,229 @@
+//! The effective permissions of one instance: a snapshot that calls read without locks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use glovebox_abi::manifest::{Access, Folder, Scope};
+use glovebox_abi::{Kind, Manifest, Permission};
+
+use super::merge::{Standing, Verdict, verdict};
+use super::{Decision, Parameter, Policy, PolicyMode};
+
+/// From where verdicts about a plugin are made.
+pub(crate) struct Standpoint<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) mode: PolicyMode,
+    pub(crate) manifest: &'a Manifest,
+}
+
+/// What one instance may do.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    granted: u32,
+    /// By the ordinal of the permission.
+    verdicts: Vec<(Verdict, Arc<str>)>,
+    /// Folders that WASI opens.
+    pub(crate) folders: Vec<GrantedFolder>,
+    /// Environment variables with their values.
+    pub(crate) environment: Vec<(String, String)>,
+    /// What clocks are rounded down to, in nanoseconds; at least 1.
+    pub(crate) precision: u64,
+    /// True if wishes are kept.
+    pub(crate) recording: bool,
+}
+
+/// One folder, as it is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GrantedFolder {
+    pub(crate) path: PathBuf,
+    pub(crate) at: String,
+    pub(crate) writable: bool,
+}
+
+impl Grants {
+    /// `base` is where relative folders of the manifest start.
+    pub(crate) fn of(
+        standpoint: &Standpoint<'_>,
+        decisions: &BTreeMap<Permission, Decision>,
+        base: Option<&Path>,
+    ) -> Grants {
+        let decision = |permission| decisions.get(&permission).copied().unwrap_or_default();
+        let mut grants = Grants {
+            recording: standpoint.mode == PolicyMode::Record,
+            precision: 1,
+            ..Grants::default()
+        };
+        let mut all: Vec<Permission> = Permission::ALL.iter().map(|(which, ..)| *which).collect();
+        all.sort_by_key(|permission| *permission as usize);
+        for permission in all {
+            let verdict = verdict(standpoint, permission, decision(permission));
+            if verdict.is_granted() {
+                grants.granted |= 1 << permission as u32;
+                grants.take_in(&verdict, base);
+            }
+            let rule = verdict.rule.as_str().into();
+            grants.verdicts.push((verdict, rule));
+        }
+        grants
+    }
+
+    fn take_in(&mut self, verdict: &Verdict, base: Option<&Path>) {
+        let scopes = &verdict.scopes;
+        match verdict.permission {
+            Permission::Now => {
+                let precisions = scopes.iter().filter_map(|scope| scope.precision);
+                let longest = precisions.max().unwrap_or_default().as_nanos();
+                self.precision = u64::try_from(longest).unwrap_or(u64::MAX).max(1);
+            }
+            Permission::Files => self.folders = folders(scopes, base),
+            Permission::Environment => {
+                let admitted = |name: &str| scopes.iter().all(|scope| scope.admits_name(name));
+                let all = std::env::vars_os().filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                });
+                self.environment = all.filter(|(name, _)| admitted(name)).collect();
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn has(&self, permission: Permission) -> bool {
+        self.granted & (1 << permission as u32) != 0
+    }
+
+    /// The verdict about a permission; `None` before any was made.
+    pub(crate) fn verdict(&self, permission: Permission) -> Option<&Verdict> {
+        self.verdicts.get(permission as usize).map(|(verdict, _)| verdict)
+    }
+
+    /// What decided about a permission.
+    pub(crate) fn rule(&self, permission: Permission) -> Arc<str> {
+        let found = self.verdicts.get(permission as usize);
+        found.map_or_else(|| "nothing".into(), |(_, rule)| rule.clone())
+    }
+
+    /// True if a person is to be asked about the permission.
+    pub(crate) fn asks(&self, permission: Permission) -> bool {
+        self.verdict(permission).is_some_and(|verdict| verdict.standing == Standing::Asking)
+    }
+
+    fn scopes(&self, permission: Permission) -> &[Scope] {
+        self.verdict(permission).map_or(&[], |verdict| &verdict.scopes)
+    }
+
+    /// True if a use with this parameter is in effect.
+    pub(crate) fn admits(&self, permission: Permission, parameter: &Parameter<'_>) -> bool {
+        if !self.has(permission) {
+            return false;
+        }
+        let all = |admits: &dyn Fn(&Scope) -> bool| self.scopes(permission).iter().all(admits);
+        match parameter {
+            Parameter::Key { key, write } => all(&|scope| scope.admits_key(key, *write)),
+            Parameter::Frame { kind, to } => all(&|scope| scope.admits_frame(*kind, to.as_deref())),
+            Parameter::Kind(kind) => all(&|scope| scope.admits_kind(*kind)),
+            Parameter::Lookup(name) => {
+                all(&|scope| scope.hosts.admits(|endpoint| endpoint.admits_name(name)))
+            }
+            // What names an address was looked up under is known to the caller only.
+            Parameter::Nothing | Parameter::Peer { .. } | Parameter::Path { .. } => true,
+        }
+    }
+
+    /// True if an address may be reached that was found by looking these names up.
+    pub(crate) fn admits_peer(&self, address: IpAddr, port: u16, names: &[String]) -> bool {
+        self.has(Permission::Network)
+            && self.scopes(Permission::Network).iter().all(|scope| {
+                scope.hosts.admits(|endpoint| {
+                    endpoint.admits_address(address, port)
+                        || endpoint.ports.contains(&port)
+                            && names.iter().any(|name| endpoint.admits_name(name))
+                })
+            })
+    }
+
+    /// The kinds that may be received, as a set of bits.
+    pub(crate) fn receives(&self) -> [u64; 4] {
+        let mut bits = [0; 4];
+        for kind in 0..=u8::MAX {
+            if self.admits(Permission::Receive, &Parameter::Kind(Kind(kind))) {
+                bits[usize::from(kind >> 6)] |= 1 << (kind & 63);
+            }
+        }
+        bits
+    }
+}
+
+/// The folders that all scopes admit: a folder is admitted by the same folder and by those around
+/// it, and the weaker access counts.
+fn folders(scopes: &[Scope], base: Option<&Path>) -> Vec<GrantedFolder> {
+    let mut lists = scopes.iter().filter_map(|scope| scope.folders.only.as_deref());
+    let resolve = |folder: &Folder| {
+        let path = base.map_or_else(|| folder.path.clone().into(), |base| base.join(&folder.path));
+        GrantedFolder {
+            // A link to a folder is that folder; one that is not there is opened, and fails, later.
+            path: path.canonicalize().unwrap_or(path),
+            at: folder.at.clone(),
+            writable: folder.access == Access::ReadWrite,
+        }
+    };
+    let first = lists.next().unwrap_or_default().iter().map(resolve).collect();
+    lists.fold(first, |folders: Vec<GrantedFolder>, list| {
+        let list: Vec<GrantedFolder> = list.iter().map(resolve).collect();
+        let pairs = folders.iter().flat_map(|one| list.iter().map(move |other| (one, other)));
+        pairs.filter_map(|(one, other)| one.within(other)).collect()
+    })
+}
+
+impl GrantedFolder {
+    /// What both this and `other` admit, under this one's name.
+    fn within(&self, other: &GrantedFolder) -> Option<GrantedFolder> {
+        let writable = self.writable && other.writable;
+        if self.path.starts_with(&other.path) {
+            return Some(GrantedFolder { writable, ..self.clone() });
+        }
+        let rest = other.path.strip_prefix(&self.path).ok()?;
+        let at = format!("{}/{}", self.at.trim_end_matches('/'), rest.display());
+        Some(GrantedFolder { path: other.path.clone(), at, writable })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_abi::manifest::Selection;
+
+    use super::*;
+
+    #[test]
+    fn folders_intersect() {
+        /// `path at access` of what is asked for, of what is granted, and of what comes out.
+        fn check(asked: &[&str], granted: &[&str], expected: &[&str]) {
+            let scope = |folders: &[&str]| {
+                let folder = |text: &&str| {
+                    let parts: Vec<&str> = text.split(' ').collect();
+                    let access = if parts[2] == "rw" { Access::ReadWrite } else { Access::Read };
+                    Folder { path: parts[0].to_owned(), at: parts[1].to_owned(), access }
+                };
+                let folders = Selection::only(folders.iter().map(folder).collect());
+                Scope { folders, ..Scope::default() }
+            };
+            let base = Path::new("/no/such");
+            let found = folders(&[scope(asked), scope(granted)], Some(base));
+            let found: Vec<String> = found
+                .iter()
+                .map(|folder| {
+                    let access = if folder.writable { "rw" } else { "r" };
+                    format!("{} {} {access}", folder.path.display(), folder.at)
+                })
+                .collect();
+            assert_eq!(found, expected, "{asked:?} within {granted:?}");
+        }
+        check(&["data /data rw"], &["data /x r"], &["/no/such/data /data r"]);
+        check(&["data/a /a r"], &["data /x rw"], &["/no/such/data/a /a r"]);
+        check(&["data /data rw"], &["data/a /x rw"], &["/no/such/data/a /data/a rw"]);
+        check(&["data /data rw"], &["/no/other /x rw"], &[]);
+        check(&["data-b /b r"], &["data /x r"], &[]);
+        check(&["data /data r"], &[], &[]);
+    }
+}

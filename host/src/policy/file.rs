@@ -1,0 +1,296 @@
+//! `policy.toml`: the rules of a person for all plugins and for single ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use glovebox_abi::manifest::{ManifestError, Scope, check_permissions, is_kebab_case, line_of};
+use glovebox_abi::{Manifest, Permission};
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+
+use super::effective::Standpoint;
+use super::merge::{self, Verdict};
+use super::{Decision, PolicyMode};
+
+/// The largest file that is read: 1 MiB.
+const MAX_POLICY_LEN: u64 = 1 << 20;
+
+/// The rules of a `policy.toml`. The default one has none, so that the [`PolicyMode`] decides.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Policy {
+    /// What it is called in explanations.
+    pub(super) name: String,
+    /// What decides where no rule does; the host's own mode if absent.
+    pub(super) mode: Option<PolicyMode>,
+    pub(super) default: Section,
+    pub(super) plugins: BTreeMap<String, Section>,
+}
+
+/// The rules of one level.
+pub(super) type Section = BTreeMap<Permission, Rule>;
+
+/// What one level says about one permission.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Rule {
+    pub(super) decision: Option<Choice>,
+    pub(super) scope: Scope,
+}
+
+/// The three answers of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    Allow,
+    Deny,
+    Ask,
+}
+
+/// Why a policy cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file cannot be read.
+    #[error("cannot read the policy: {source}: {}", path.display())]
+    Io {
+        /// What the operating system says.
+        source: std::io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is too large to be one.
+    #[error("a policy of {length} bytes is too large, limit {MAX_POLICY_LEN}: {}", path.display())]
+    TooLarge {
+        /// Its length in bytes.
+        length: u64,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The text is no policy.
+    #[error("{problem}{}", file(.path))]
+    Text {
+        /// What is wrong with it, and where.
+        problem: ManifestError,
+        /// The file, if it is one.
+        path: Option<PathBuf>,
+    },
+}
+
+fn file(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()))
+}
+
+impl Policy {
+    /// Reads a file. Relative folders in it start at its own.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, is larger than 1 MiB, or [`parse`](Self::parse) refuses its text.
+    pub fn load(path: impl AsRef<Path>) -> Result<Policy, PolicyError> {
+        let path = path.as_ref();
+        let io = |source| PolicyError::Io { source, path: path.to_owned() };
+        let length = std::fs::metadata(path).map_err(io)?.len();
+        if length > MAX_POLICY_LEN {
+            return Err(PolicyError::TooLarge { length, path: path.to_owned() });
+        }
+        let text = std::fs::read_to_string(path).map_err(io)?;
+        let folder = path.canonicalize().map_err(io)?;
+        let folder = folder.parent().unwrap_or(Path::new("/"));
+        let named = |problem| PolicyError::Text { problem, path: Some(path.to_owned()) };
+        let mut policy = read(&text, Some(folder)).map_err(named)?;
+        policy.name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(policy)
+    }
+
+    /// Reads a text. Relative folders in it start at the working folder of the process.
+    ///
+    /// # Errors
+    ///
+    /// If it is not TOML, has an unknown key, or a value of the wrong type or range.
+    pub fn parse(text: &str) -> Result<Policy, PolicyError> {
+        read(text, None).map_err(|problem| PolicyError::Text { problem, path: None })
+    }
+
+    /// What decides where no rule does, if the file says so.
+    pub fn mode(&self) -> Option<PolicyMode> {
+        self.mode
+    }
+
+    /// Ids of the plugins that have rules of their own.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        self.plugins.keys().map(String::as_str)
+    }
+
+    /// How many rules there are, all levels together.
+    pub fn rules(&self) -> usize {
+        self.default.len() + self.plugins.values().map(BTreeMap::len).sum::<usize>()
+    }
+
+    /// What this policy grants to a plugin, and why, in the order people should see it.
+    pub fn explain(&self, manifest: &Manifest) -> Vec<Verdict> {
+        let mode = self.mode.unwrap_or_default();
+        let standpoint = Standpoint { policy: self, mode, manifest };
+        let verdicts = Permission::ALL.into_iter();
+        verdicts
+            .map(|(permission, ..)| merge::verdict(&standpoint, permission, Decision::AsDeclared))
+            .collect()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        if self.name.is_empty() { "policy.toml" } else { &self.name }
+    }
+}
+
+fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
+    check(text)?;
+    let table: toml::Table =
+        toml::from_str(text).map_err(|error| ManifestError::from_toml(text, &error))?;
+    let mut policy = Policy::default();
+    for (name, value) in table {
+        let wrong = |key: &str, reason: &str| ManifestError::Value {
+            key: key.to_owned(),
+            reason: reason.to_owned(),
+        };
+        match (name.as_str(), value) {
+            ("mode", Value::String(mode)) => {
+                let mode = mode.parse::<PolicyMode>();
+                policy.mode = Some(mode.map_err(|error| wrong("mode", &error.to_string()))?);
+            }
+            ("default", Value::Table(rules)) => {
+                policy.default = section("default", rules, folder)?;
+            }
+            ("plugins", Value::Table(plugins)) => {
+                for (id, rules) in plugins {
+                    let name = format!("plugins.{id}");
+                    let Value::Table(rules) = rules else {
+                        return Err(wrong(&name, &format!("write a section [{name}]")));
+                    };
+                    if !is_kebab_case(&id) {
+                        return Err(ManifestError::Id { id });
+                    }
+                    policy.plugins.insert(id, section(&name, rules, folder)?);
+                }
+            }
+            ("mode", _) => return Err(wrong("mode", "write for example mode = \"strict\"")),
+            (name, _) => return Err(wrong(name, &format!("write a section [{name}]"))),
+        }
+    }
+    Ok(policy)
+}
+
+/// Finds unknown keys with their lines, before any value is looked at.
+fn check(text: &str) -> Result<(), ManifestError> {
+    let table = DeTable::parse(text).map_err(|error| ManifestError::from_toml(text, &error))?;
+    const KNOWN: [&str; 3] = ["mode", "default", "plugins"];
+    for (key, value) in table.get_ref() {
+        let line = Some(line_of(text, key.span().start));
+        let name = key.get_ref().as_ref();
+        match (name, value.get_ref()) {
+            ("mode", _) => {}
+            ("default", DeValue::Table(rules)) => check_section(text, name, rules)?,
+            ("plugins", DeValue::Table(plugins)) => {
+                for (id, rules) in plugins {
+                    if let DeValue::Table(rules) = rules.get_ref() {
+                        check_section(text, &format!("plugins.{}", id.get_ref()), rules)?;
+                    }
+                }
+            }
+            (name, _) if KNOWN.contains(&name) => {}
+            (name, _) => {
+                return Err(ManifestError::unknown(name, "the top level", line, KNOWN.into_iter()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_section(text: &str, section: &str, rules: &DeTable<'_>) -> Result<(), ManifestError> {
+    for key in rules.keys() {
+        let name = key.get_ref().as_ref();
+        if name.parse::<Permission>().is_err() {
+            let line = Some(line_of(text, key.span().start));
+            let known = Permission::ALL.iter().map(|(_, name, _)| *name);
+            return Err(ManifestError::unknown(name, section, line, known));
+        }
+    }
+    check_permissions(text, section, rules, &["decision"])
+}
+
+fn section(
+    section: &str,
+    rules: toml::Table,
+    folder: Option<&Path>,
+) -> Result<Section, ManifestError> {
+    let mut read = Section::new();
+    for (name, value) in rules {
+        // `check` has refused all others.
+        let Ok(permission) = name.parse::<Permission>() else { continue };
+        let key = format!("{section}.{name}");
+        let wrong = |reason: String| ManifestError::Value { key: key.clone(), reason };
+        let choice = |text: &str| match text {
+            "allow" => Ok(Choice::Allow),
+            "deny" => Ok(Choice::Deny),
+            "ask" => Ok(Choice::Ask),
+            text => Err(wrong(format!("`{text}` is no decision; use allow, deny or ask"))),
+        };
+        let rule = match value {
+            Value::String(text) => Rule { decision: Some(choice(&text)?), scope: Scope::default() },
+            Value::Boolean(_) => {
+                return Err(wrong("write \"allow\", \"deny\" or \"ask\"".to_owned()));
+            }
+            mut value => {
+                let decision = match value.as_table_mut().and_then(|rule| rule.remove("decision")) {
+                    None => None,
+                    Some(Value::String(text)) => Some(choice(&text)?),
+                    Some(_) => {
+                        return Err(wrong("decision is \"allow\", \"deny\" or \"ask\"".to_owned()));
+                    }
+                };
+                let mut scope = Scope::read(section, permission, value)?;
+                for granted in scope.folders.only.iter_mut().flatten() {
+                    if let Some(folder) = folder {
+                        granted.path = folder.join(&granted.path).to_string_lossy().into_owned();
+                    }
+                }
+                Rule { decision, scope }
+            }
+        };
+        if rule.decision == Some(Choice::Deny) && rule.scope != Scope::default() {
+            return Err(wrong(
+                "parameters of a denied permission have no effect; to deny a part, allow it and \
+                 list the part under `except`"
+                    .to_owned(),
+            ));
+        }
+        read.insert(permission, rule);
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_policies_say_what_is_wrong() {
+        fn check(text: &str, expected: &str) {
+            let error = Policy::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+        }
+        check("mode = \"stirct\"", "`mode`: `stirct` is not a policy mode; use as-declared");
+        check("mode = 1", "write for example mode = \"strict\"");
+        check(
+            "modes = 1",
+            "unknown key `modes` in [the top level] on line 1; did you mean `mode`?",
+        );
+        check("[defaults]\n", "did you mean `default`?");
+        check("default = 1", "`default`: write a section [default]");
+        check("[default]\nkw = \"deny\"", "unknown key `kw` in [default] on line 2; did you mean");
+        check("[plugins.a]\n\nkw = \"deny\"", "in [plugins.a] on line 3; did you mean `kv`?");
+        check("[plugins.\"Not Kebab\"]\nkv = \"deny\"", "not a plugin id");
+        check("[plugins]\na = 1", "`plugins.a`: write a section [plugins.a]");
+        check("[default]\nkv = \"alow\"", "`default.kv`: `alow` is no decision");
+        check("[default]\nkv = true", "write \"allow\", \"deny\" or \"ask\"");
+        check("[default]\nkv = { decison = \"deny\" }", "did you mean `decision`?");
+        check("[default]\nkv = { decision = \"deny\", prefixes = [\"a\"] }", "under `except`");
+        check("[default]\nnetwork = [\"a\"]", "`default.network.hosts`: `a` is no host and port");
+        check("[default", "line 1");
+    }
+}

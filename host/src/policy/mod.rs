@@ -1,0 +1,157 @@
+//! What plugins may do, and why: the rules of `policy.toml`, the requests of manifests, and what
+//! people decide while plugins run.
+//!
+//! Read [`Policy`] first (the file), then [`Verdict`] (what came of it for one permission), then
+//! [`suggest`](suggest()) (the smallest `[permissions]` with which a run is not denied anything).
+//!
+//! ```
+//! use glovebox_abi::{Manifest, Permission};
+//! use glovebox_host::{Policy, Standing};
+//!
+//! let policy = Policy::parse(r#"
+//!     mode = "strict"
+//!
+//!     [default]
+//!     now = { decision = "allow", precision = "1 ms" }
+//!
+//!     [plugins.redact]
+//!     kv = { decision = "allow", prefixes = ["cache/"] }
+//! "#)?;
+//! let mut manifest = Manifest::bare("redact");
+//! manifest.permissions.insert(Permission::Kv, true);
+//! let verdicts = policy.explain(&manifest);
+//! let kv = verdicts.iter().find(|verdict| verdict.permission == Permission::Kv).unwrap();
+//! assert_eq!(kv.standing, Standing::Granted);
+//! assert_eq!(kv.parameters(), r#"{ prefixes = ["cache/"] }"#);
+//! # Ok::<(), glovebox_host::PolicyError>(())
+//! ```
+//!
+//! # The file
+//!
+//! `mode`, a section `[default]` and sections `[plugins.ID]`. Each permission is `"allow"`, `"deny"`
+//! or `"ask"`; or a table with `decision` and the parameters of
+//! [`Scope`](glovebox_abi::manifest::Scope); or, for `files`, `network` and `environment`, a list
+//! alone. Relative folders start at the folder of the file.
+//!
+//! # The merge rule
+//!
+//! The first line that fits decides. *Asked for* means: in `[permissions]` of the manifest; frames
+//! (`receive`) are asked for with `accepts`.
+//!
+//! | # | if | then |
+//! |---|---|---|
+//! | 1 | a person denied it for the instance | denied |
+//! | 2 | a person allowed it for the instance | granted, also if not asked for |
+//! | 3 | `[plugins.ID]` says `deny` | denied |
+//! | 4 | `[plugins.ID]` says `allow` | granted, also if not asked for |
+//! | 5 | `[plugins.ID]` says `ask` | denied until a person decides |
+//! | 6 | it is not asked for | denied |
+//! | 7 | `[default]` says `deny` | denied |
+//! | 8 | `[default]` says `allow` | granted |
+//! | 9 | `[default]` says `ask` | denied until a person decides |
+//! | 10 | the mode is `as-declared` or `record` | granted |
+//! | 11 | it is `log`, `metric`, `config` or `receive` | granted |
+//! | 12 | the mode is `strict` | denied |
+//! | 13 | the mode is `ask` | denied until a person decides |
+//!
+//! What is granted is granted within parameters:
+//!
+//! - A use must be within what the manifest asks for (if it asks) *and* within what the policy
+//!   grants. What a person allows is not narrowed by the policy.
+//! - **Omitted is not empty.** A parameter that `[plugins.ID]` leaves out is that of `[default]`, and
+//!   narrows nothing if both leave it out; a decision that is left out is that of the next level. An
+//!   empty list admits nothing.
+//! - **Deny beats allow at the same level**: what `except` lists is denied whatever the list beside
+//!   it says. A level that denies a permission cannot also give it parameters.
+//!
+//! # What this module deliberately does not do
+//!
+//! It guards the doors of the sandbox and is none itself: a native plugin in this process can do
+//! whatever the process can, and only its host services are checked. It does not see what a plugin
+//! does with files it was given: opening, creating, renaming and removing are checked and shown,
+//! bytes that are read and written are not.
+
+mod access;
+mod effective;
+mod file;
+mod merge;
+mod suggest;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub(crate) use access::{AccessCounters, Accesses, Wishes};
+pub use access::{AccessEntry, AccessLog, Parameter, Wish};
+pub(crate) use effective::{Grants, Standpoint};
+pub use file::{Policy, PolicyError};
+pub use merge::{Standing, Verdict};
+pub use suggest::{Suggestion, suggest};
+
+/// What a person decided about one permission of one plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decision {
+    /// What the manifest asks for and the [`Policy`] and [`PolicyMode`] grant.
+    #[default]
+    AsDeclared,
+    /// Granted, also if the manifest does not ask for it.
+    Allow,
+    /// Never granted.
+    Deny,
+}
+
+/// What a host grants where no rule says anything about a permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PolicyMode {
+    /// Everything a manifest asks for.
+    #[default]
+    AsDeclared,
+    /// Of what a manifest asks for, only what cannot matter to anyone else: `log`, `metric`,
+    /// `config` and `receive`.
+    Strict,
+    /// The same as strict at first; the first use of anything else is an event, so that a person
+    /// can be asked.
+    Ask,
+    /// The same as as-declared, and every wish is kept with its parameters; see
+    /// [`Host::wishes`](crate::Host::wishes).
+    Record,
+}
+
+impl PolicyMode {
+    /// All modes with their names in `policy.toml`.
+    pub const ALL: [(PolicyMode, &'static str); 4] = [
+        (PolicyMode::AsDeclared, "as-declared"),
+        (PolicyMode::Strict, "strict"),
+        (PolicyMode::Ask, "ask"),
+        (PolicyMode::Record, "record"),
+    ];
+
+    /// The name for people and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            PolicyMode::AsDeclared => "as declared",
+            PolicyMode::Strict => "strict",
+            PolicyMode::Ask => "ask",
+            PolicyMode::Record => "record",
+        }
+    }
+}
+
+impl fmt::Display for PolicyMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// A text that names no policy mode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a policy mode; use as-declared, strict, ask or record")]
+pub struct UnknownMode(pub String);
+
+impl FromStr for PolicyMode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<PolicyMode, UnknownMode> {
+        let found = PolicyMode::ALL.iter().find(|(_, name)| *name == text);
+        found.map(|(mode, _)| *mode).ok_or_else(|| UnknownMode(text.to_owned()))
+    }
+}
