@@ -249,6 +249,8 @@ fn report(
         let _ = writeln!(text, "  {finding}");
         listed.push(finding_json(finding));
     }
+    // Whoever wrote a manifest, or named a file, must not steer the terminal.
+    let text = text.replace(|c: char| c.is_control() && c != '\n', "\u{FFFD}");
     json["findings"] = listed.into();
     json["skipped_libraries"] = catalog.skipped().into();
     Report::new(text, json, format!("{sentence}; {}", count_of(number, "finding")), exit)

@@ -144,7 +144,8 @@ type Known = OfflineDependencyProvider<Package, Versions>;
 /// Chains of dependencies can be as long as there are plugins, and the solver explains them by
 /// recursion.
 const MAX_PLUGINS: usize = 1000;
-/// A few seconds. Catalogs that people make need some hundred.
+/// Choosing versions can take exponentially long; dependencies that people write take a step or two
+/// for each plugin.
 const MAX_STEPS: u32 = 100_000;
 
 /// What is known, asked so often and no more.

@@ -15,6 +15,9 @@ use crate::load::{LoadError, LoadProblem, ManifestPlace, Peeked, names_in, peek}
 const MANIFEST: &str = "plugin.toml";
 const ARTIFACTS: [&str; 5] = ["wasm", "wat", "so", "dylib", "dll"];
 
+/// Paths in the sentence of one finding.
+const MAX_SHOWN: usize = 3;
+
 /// How far a scan goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScanBounds {
@@ -77,15 +80,19 @@ impl fmt::Display for ScanFinding {
         match self {
             ScanFinding::Unreadable(error) => error.fmt(formatter),
             ScanFinding::Duplicate { id, version, used, others } => {
-                let others: Vec<String> =
-                    others.iter().map(|path| path.display().to_string()).collect();
+                let shown: Vec<String> =
+                    others.iter().take(MAX_SHOWN).map(|path| path.display().to_string()).collect();
                 write!(
                     formatter,
                     "`{id}` {version} is there {} times; where one is chosen, {} counts, and not {}",
                     others.len() + 1,
                     used.display(),
-                    others.join(", ")
-                )
+                    shown.join(", ")
+                )?;
+                match others.len() - shown.len() {
+                    0 => Ok(()),
+                    more => write!(formatter, " and {more} more"),
+                }
             }
             ScanFinding::TooDeep { limit, folders, first } => {
                 let first = first.display();
@@ -319,4 +326,27 @@ pub(super) fn duplicates(entries: &[Entry]) -> Vec<ScanFinding> {
             others: group[1..].iter().map(|entry| entry.artifact.clone()).collect(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicates_are_shown_in_part() {
+        fn check(others: usize, expected: &str) {
+            let finding = ScanFinding::Duplicate {
+                id: "a".to_owned(),
+                version: Version::new(1, 0, 0),
+                used: "0".into(),
+                others: (1..=others).map(|number| number.to_string().into()).collect(),
+            };
+            let finding = finding.to_string();
+            let (_, end) = finding.split_once("0 counts, and not ").unwrap();
+            assert_eq!(end, expected);
+        }
+        check(1, "1");
+        check(3, "1, 2, 3");
+        check(5, "1, 2, 3 and 2 more");
+    }
 }

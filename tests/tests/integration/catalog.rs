@@ -455,3 +455,13 @@ fn the_program_discovers() {
     check(&["--require", "tpye:x"], 2, "try '--help'");
     check(&["--resolve", "app", "--search", "x"], 2, "try '--help'");
 }
+
+#[test]
+fn manifests_do_not_steer_the_terminal() {
+    let manifest =
+        "[plugin]\nid = 'a'\ndescription = \"\\u001b[2Jgone\"\n[artifact]\nwasm = 'a.wat'";
+    let folder = Folder::of([("plugin.toml", manifest), ("a.wat", "(module)")]);
+    let run = Command::new(binary()).arg("discover").arg(folder.path()).output().unwrap();
+    let out = String::from_utf8(run.stdout).unwrap();
+    assert!(out.contains("description   \u{FFFD}[2Jgone\n"), "{out:?}");
+}
