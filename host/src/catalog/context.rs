@@ -171,9 +171,8 @@ fn memory_share(bytes: u64) -> f64 {
 
 /// A third of the points goes with each permission that can matter to anyone else.
 fn permissions(manifest: &Manifest, of: f64) -> Judged {
-    let harmless = [Permission::Log, Permission::Metric, Permission::Config];
     let asked = Permission::ALL.iter().map(|(permission, ..)| *permission);
-    let asked = asked.filter(|one| !harmless.contains(one) && manifest.asks_for(*one));
+    let asked = asked.filter(|one| !one.is_harmless() && manifest.asks_for(*one));
     let asked: Vec<&str> = asked.map(Permission::name).collect();
     let words = match asked.as_slice() {
         [] => "asks for no permission that matters to others".to_owned(),

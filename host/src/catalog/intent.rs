@@ -23,7 +23,7 @@ use super::{Context, Entry, Requirement};
 /// | | 10 | declared `cpu`: what it leaves of a core |
 /// | **low memory** | 30 | the limit `memory`: all up to 1 MiB, none from 1 GiB on, evenly per doubling |
 /// | | 20 | declared `memory`: the same |
-/// | **privacy** | 30 | permissions other than `log`, `metric` and `config`: a third less for each |
+/// | **privacy** | 30 | permissions that can matter to others: not `log`, `metric`, `config` or `receive`: a third less for each |
 /// | | 20 | runs in a sandbox |
 /// | **reliability** | 15 | version 1.0.0 or later, and no pre-release |
 /// | | 15 | runs in a sandbox |
