@@ -227,6 +227,23 @@ fn waiting_ends_with_the_call() {
 }
 
 #[test]
+fn waiting_ends_when_the_call_is_taken_back() {
+    let guest = Component::load("", "");
+    let host = guest.bench.host.clone();
+    let mut limits = host.plugin(guest.id).unwrap().limits;
+    limits.call_deadline = Duration::from_secs(600);
+    host.set_limits(guest.id, limits);
+    let id = guest.id;
+    let call = std::thread::spawn(move || guest.ask("sleep 3600"));
+    // Only a call that has begun can be taken back.
+    while !call.is_finished() {
+        host.cancel(id);
+        std::thread::yield_now();
+    }
+    assert_eq!(call.join().unwrap(), "cancelled");
+}
+
+#[test]
 fn clocks_are_as_exact_as_granted() {
     /// What remains of both clocks when divided by `unit` nanoseconds, added; and whether the
     /// calendar's stands still.
