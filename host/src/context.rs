@@ -102,6 +102,8 @@ pub(crate) struct HotLimits {
     pub(crate) output_frames: AtomicU64,
     /// Frames per second; 0 if unlimited.
     pub(crate) rate: AtomicU64,
+    pub(crate) host_call_bytes: AtomicU64,
+    pub(crate) resources: AtomicU64,
 }
 
 impl Rights {
@@ -122,6 +124,8 @@ impl Rights {
         self.hot.output_bytes.store(limits.output_bytes, Ordering::Relaxed);
         self.hot.output_frames.store(limits.output_frames, Ordering::Relaxed);
         self.hot.rate.store(limits.rate.unwrap_or(0).into(), Ordering::Relaxed);
+        self.hot.host_call_bytes.store(limits.host_call_bytes, Ordering::Relaxed);
+        self.hot.resources.store(limits.resources, Ordering::Relaxed);
         self.limits.store(Arc::new(limits));
     }
 }
@@ -148,6 +152,8 @@ pub(crate) struct Context {
     /// [`Shared::cancellations`] when the call began.
     cancellations: u64,
     host_calls: u64,
+    /// Bytes that the service under way was given.
+    carried: usize,
     log_bytes: u64,
     emitted_bytes: u64,
 }
@@ -167,6 +173,7 @@ impl Context {
             step_deadline: None,
             cancellations: 0,
             host_calls: 0,
+            carried: 0,
             log_bytes: 0,
             emitted_bytes: 0,
         }
@@ -227,6 +234,13 @@ impl Context {
         ServiceError::LimitExceeded
     }
 
+    /// Checks the bytes that one host call carries to the host, before they are copied.
+    pub(crate) fn carry(&mut self, bytes: usize) -> Result<(), ServiceError> {
+        let (asked, limit) = (bytes as u64, LimitKind::HostCallBytes);
+        let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
+        if asked > allowed { Err(self.exceed(limit, asked, allowed)) } else { Ok(()) }
+    }
+
     /// Checks, runs, counts and records one use of a service.
     fn serve<T>(
         &mut self,
@@ -240,11 +254,15 @@ impl Context {
         self.host_calls += 1;
         let allowed = self.rights.limits.load().host_calls;
         let is_cancelled = self.check_cancelled().is_err();
+        let carried = std::mem::take(&mut self.carried);
+        let carried = self.carry(carried);
         let counters = self.shared.counters.permission(permission);
         let result = if is_cancelled {
             Err(ServiceError::Unavailable)
         } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
+        } else if let Err(error) = carried {
+            Err(error)
         } else if self.rights.grants.load().has(permission) {
             counters.uses.fetch_add(1, Ordering::Relaxed);
             counters.last_used.store(unix_nanoseconds(), Ordering::Relaxed);
@@ -280,6 +298,7 @@ fn nothing(_: &()) -> Value {
 
 impl Services for Context {
     fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
+        self.carried = message.len();
         let arguments = || Value::Array(vec![Value::Integer(level as i128), text(message)]);
         self.serve("log", Permission::Log, arguments, nothing, |context| {
             let asked = context.log_bytes + message.len() as u64;
@@ -314,6 +333,7 @@ impl Services for Context {
     }
 
     fn config(&mut self, key: &str) -> Result<Option<String>, ServiceError> {
+        self.carried = key.len();
         let show = |value: &Option<String>| value.as_deref().map_or(Value::Null, text);
         self.serve(
             "config",
@@ -331,6 +351,7 @@ impl Services for Context {
     }
 
     fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, ServiceError> {
+        self.carried = key.len();
         let show = |value: &Option<Vec<u8>>| value.clone().map_or(Value::Null, Value::Bytes);
         self.serve(
             "kv-get",
@@ -342,6 +363,7 @@ impl Services for Context {
     }
 
     fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
+        self.carried = key.len() + value.len();
         let arguments = || Value::Array(vec![text(key), Value::Bytes(value.to_vec())]);
         self.serve("kv-set", Permission::Kv, arguments, nothing, |context| {
             let mut kv = context.shared.kv.lock();
@@ -358,6 +380,7 @@ impl Services for Context {
     }
 
     fn kv_delete(&mut self, key: &str) -> Result<bool, ServiceError> {
+        self.carried = key.len();
         let show = |existed: &bool| Value::Bool(*existed);
         self.serve(
             "kv-delete",
@@ -369,6 +392,7 @@ impl Services for Context {
     }
 
     fn kv_list(&mut self, prefix: &str) -> Result<Vec<String>, ServiceError> {
+        self.carried = prefix.len();
         let show = |keys: &Vec<String>| Value::Array(keys.iter().map(|key| text(key)).collect());
         self.serve(
             "kv-list",
@@ -384,6 +408,7 @@ impl Services for Context {
     }
 
     fn emit(&mut self, frame: &Frame) -> Result<(), ServiceError> {
+        self.carried = frame.encoded_len();
         let arguments = || Value::Integer(frame.encoded_len() as i128);
         self.serve("emit", Permission::Emit, arguments, nothing, |context| {
             let limits = context.rights.limits.load();
@@ -402,6 +427,7 @@ impl Services for Context {
     }
 
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
+        self.carried = name.len();
         let arguments = || Value::Array(vec![text(name), Value::Float(value)]);
         self.serve("metric", Permission::Metric, arguments, nothing, |_| Ok(()))
     }

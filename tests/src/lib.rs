@@ -1,6 +1,8 @@
 //! What the integration tests and benches share: where files lie, and a sink that remembers.
 
+pub mod alone;
 pub mod display;
+pub mod guest;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};

@@ -47,8 +47,17 @@ impl Stop {
     }
 }
 
+/// The longest message of a failure that is kept, in bytes: it goes into every event about the call.
+const MAX_MESSAGE_LEN: usize = 16 << 10;
+
 impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
+    fn from(mut failure: Failure) -> Stop {
+        let length = failure.message.len();
+        if length > MAX_MESSAGE_LEN {
+            let end = failure.message.floor_char_boundary(MAX_MESSAGE_LEN);
+            failure.message.truncate(end);
+            failure.message.push_str(&format!("… ({} bytes left out)", length - end));
+        }
         Stop::Alive(failure.into())
     }
 }

@@ -7,7 +7,7 @@ use wasmtime::{Config, Engine, Module};
 use super::component::ComponentCode;
 use super::frame_abi::FrameAbiCode;
 use super::ticker::Ticker;
-use crate::load::{ArtifactKind, Cache, LoadProblem};
+use crate::load::{ArtifactKind, Cache, LoadProblem, shorten};
 
 /// Deep recursion of a plugin ends here, far from the end of the host's own stack.
 const MAX_STACK: usize = 512 << 10;
@@ -47,10 +47,10 @@ impl WasmEngine {
             .epoch_interruption(true)
             .max_wasm_stack(MAX_STACK)
             // Not-a-number values with the same bits everywhere, so that traces repeat.
-            .cranelift_nan_canonicalization(true)
-            .wasm_memory64(false)
-            .wasm_multi_memory(false)
-            .wasm_relaxed_simd(false);
+            .cranelift_nan_canonicalization(true);
+        for (features, _) in OFF {
+            config.wasm_features(features, false);
+        }
         let engine = Engine::new(&config)?;
         let ticker = Ticker::start(engine.clone())?;
         let core_linker = super::frame_abi::linker(&engine)?;
@@ -124,15 +124,13 @@ fn diagnose(kind: ArtifactKind, bytes: &[u8], error: &wasmtime::Error) -> LoadPr
     let on = WasmFeatures::default() - off;
     let validate =
         |features| wasmparser::Validator::new_with_features(features).validate_all(bytes).err();
-    let Some(invalid) = validate(on) else {
-        return LoadProblem::Malformed {
-            what: kind.noun(),
-            reason: error.root_cause().to_string(),
-        };
-    };
+    if validate(on).is_none() {
+        let reason = shorten(&error.root_cause().to_string());
+        return LoadProblem::Malformed { what: kind.noun(), reason };
+    }
     // What is still invalid with everything on is broken; otherwise everything is taken away again
     // that is not needed.
-    if validate(on | off).is_some() {
+    if let Some(invalid) = validate(on | off) {
         let reason = format!("{} at byte {}", invalid.message(), invalid.offset());
         return LoadProblem::Malformed { what: kind.noun(), reason };
     }

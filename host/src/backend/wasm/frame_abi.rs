@@ -12,7 +12,9 @@ use glovebox_abi::{
     State,
 };
 use glovebox_events::Outcome;
-use wasmtime::{Caller, Engine, Extern, Instance, Linker, Memory, Module, Store, TypedFunc};
+use wasmtime::{
+    Caller, Engine, Extern, ExternType, Instance, Linker, Memory, Module, Store, TypedFunc, ValType,
+};
 
 use super::engine::WasmEngine;
 use super::ticker::Pulse;
@@ -20,7 +22,21 @@ use super::{Stop, died};
 use crate::Frames;
 use crate::backend::Backend;
 use crate::context::Context;
-use crate::load::{Incompatible, LoadProblem};
+use crate::load::{Incompatible, LoadProblem, shorten};
+
+/// The functions that a module may import.
+const IMPORTS: [&str; 10] = [
+    "log",
+    "now",
+    "random",
+    "config",
+    "kv_get",
+    "kv_set",
+    "kv_delete",
+    "kv_list",
+    "emit",
+    "metric",
+];
 
 /// What host functions see.
 pub(crate) type Data = Context;
@@ -44,18 +60,21 @@ impl FrameAbiCode {
         if !missing.is_empty() {
             return Err(Incompatible::MissingExports(missing).into());
         }
-        let linked = engine.core_linker.instantiate_pre(module).map_err(|error| {
-            let unknown: Vec<String> = module
-                .imports()
-                .filter(|import| import.module() != frame_abi::IMPORT_MODULE)
-                .map(|import| format!("`{}::{}`", import.module(), import.name()))
-                .collect();
-            if unknown.is_empty() {
-                Incompatible::Import { reason: format!("{error:#}") }
-            } else {
-                Incompatible::UnknownImports(unknown)
-            }
-        })?;
+        check_types(module)?;
+        let unknown: Vec<String> = module
+            .imports()
+            .filter(|import| {
+                import.module() != frame_abi::IMPORT_MODULE || !IMPORTS.contains(&import.name())
+            })
+            .map(|import| format!("`{}::{}`", shorten(import.module()), shorten(import.name())))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Incompatible::UnknownImports(unknown).into());
+        }
+        let linked = engine
+            .core_linker
+            .instantiate_pre(module)
+            .map_err(|error| Incompatible::Import { reason: shorten(&format!("{error:#}")) })?;
         Ok(FrameAbiCode { engine, linked })
     }
 
@@ -71,6 +90,43 @@ impl FrameAbiCode {
     }
 }
 
+/// Checks that every export of the contract has its type, so that a call cannot fail for it.
+fn check_types(module: &Module) -> Result<(), LoadProblem> {
+    for export in module.exports() {
+        let expected = match export.name() {
+            "memory" => "a 32-bit memory",
+            "_initialize" | frame_abi::CLEANUP => "() -> ()",
+            frame_abi::BUFFER => "(i32) -> (i32)",
+            frame_abi::PROCESS | frame_abi::INITIALIZE | frame_abi::RESTORE_STATE => {
+                "(i32) -> (i64)"
+            }
+            frame_abi::HEALTH | frame_abi::SAVE_STATE => "() -> (i64)",
+            _ => continue,
+        };
+        let found = match export.ty() {
+            ExternType::Memory(memory) if !memory.is_64() => "a 32-bit memory".to_owned(),
+            ExternType::Memory(_) => "a 64-bit memory".to_owned(),
+            ExternType::Func(function) => {
+                let list = |types: &mut dyn Iterator<Item = ValType>| {
+                    types.map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
+                };
+                let (parameters, results) =
+                    (list(&mut function.params()), list(&mut function.results()));
+                format!("({parameters}) -> ({results})")
+            }
+            ExternType::Global(_) => "a global".to_owned(),
+            ExternType::Table(_) => "a table".to_owned(),
+            ExternType::Tag(_) => "a tag".to_owned(),
+        };
+        if found != expected {
+            let found = shorten(&found);
+            let reason = format!("`{}` is {found}, expected {expected}", export.name());
+            return Err(Incompatible::Export { reason }.into());
+        }
+    }
+    Ok(())
+}
+
 fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
     let marked = exports.iter().filter_map(|name| {
         name.strip_prefix(frame_abi::MARKER_PREFIX).and_then(ProtocolVersion::from_suffix)
@@ -78,6 +134,9 @@ fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
     let versions: Vec<ProtocolVersion> = marked.collect();
     if versions.iter().any(|version| ProtocolVersion::CURRENT.supports(*version)) {
         return Ok(());
+    }
+    if exports.iter().any(|name| name.starts_with(super::component::GUEST)) {
+        return Err(Incompatible::NotEncoded.into());
     }
     Err(match versions.first() {
         Some(version) => Incompatible::Version { found: *version }.into(),
@@ -372,12 +431,13 @@ impl<'a> Guest<'a> {
         Ok(Guest { memory, context })
     }
 
-    fn bytes(&self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
+    fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
+        self.context.carry(length as u32 as usize).map_err(wasmtime::Error::new)?;
         let start = pointer as u32 as usize;
         self.memory.get(start..start + length as u32 as usize).ok_or_else(outside)
     }
 
-    fn text(&self, pointer: i32, length: i32) -> wasmtime::Result<String> {
+    fn text(&mut self, pointer: i32, length: i32) -> wasmtime::Result<String> {
         let bytes = self.bytes(pointer, length)?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
@@ -413,7 +473,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "log",
         |mut caller: Caller<'_, Data>, level: i32, ptr: i32, len: i32| {
-            let guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller)?;
             let message = guest.text(ptr, len)?;
             let result = guest.context.log(LogLevel::from_u32(level as u32), &message);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
@@ -426,8 +486,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     })?;
     linker.func_wrap(module, "random", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
         let mut guest = Guest::of(&mut caller)?;
-        let length = guest.bytes(ptr, len)?.len();
-        let mut buffer = vec![0; length];
+        // More than any service gives is refused there, so no more need be allocated here.
+        let mut buffer = vec![0; (len as u32 as usize).min((64 << 10) + 1)];
         let result = guest.context.random(&mut buffer);
         if result.is_ok() {
             guest.give(&buffer, ptr, len)?;
@@ -466,7 +526,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "kv_set",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller)?;
             let key = guest.text(key, key_len)?;
             let value = guest.bytes(ptr, len)?.to_vec();
             let result = guest.context.kv_set(&key, &value);
@@ -474,7 +534,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         },
     )?;
     linker.func_wrap(module, "kv_delete", |mut caller: Caller<'_, Data>, key: i32, len: i32| {
-        let guest = Guest::of(&mut caller)?;
+        let mut guest = Guest::of(&mut caller)?;
         let key = guest.text(key, len)?;
         let result = guest.context.kv_delete(&key);
         guest.answer(result.map(i64::from)).map(|code| code as i32)
@@ -500,7 +560,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         },
     )?;
     linker.func_wrap(module, "emit", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-        let guest = Guest::of(&mut caller)?;
+        let mut guest = Guest::of(&mut caller)?;
         let frame = Frame::decode(&Bytes::copy_from_slice(guest.bytes(ptr, len)?));
         let result = match frame {
             Ok(frame) => guest.context.emit(&frame),
@@ -512,7 +572,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "metric",
         |mut caller: Caller<'_, Data>, name: i32, name_len: i32, value: f64| {
-            let guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller)?;
             let name = guest.text(name, name_len)?;
             let result = guest.context.metric(&name, value);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)

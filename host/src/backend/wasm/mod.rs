@@ -17,22 +17,29 @@ use wasmtime::Trap;
 
 use super::Stop;
 use crate::context::Context;
+use crate::load::shorten;
+use crate::policy::limit_value;
 
 /// Turns an error of the engine into how the call ended. The store must be thrown away.
 fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     if let Some(broken) = context.broken.take() {
         return Stop::Dead(broken);
     }
-    let limits = context.rights.limits.load();
+    let limits = context.rights.limits.load_full();
     let Some(trap) = error.downcast_ref::<Trap>() else {
         // The cause stands last; what is before it is a backtrace.
         let message = error.root_cause().to_string();
-        // The engine has no type for this one.
-        if message.contains("fuel allocated for hostcalls has been exhausted") {
-            let (limit, allowed) = (LimitKind::OutputBytes, limits.output_bytes);
+        if let Some(limit) = exhausted(error, &message) {
+            let allowed = limit_value(&limits, limit).unwrap_or_default();
+            // The engine stops at the first byte or handle that is too much.
+            let asked = match limit {
+                LimitKind::Resources => allowed + 1,
+                _ => component::crossing_bytes(&context.rights.hot) + 1,
+            };
             context.shared.counters.hit_limit(limit);
-            return Stop::Dead(Outcome::LimitExceeded { limit, asked: allowed + 1, allowed });
+            return Stop::Dead(Outcome::LimitExceeded { limit, asked, allowed });
         }
+        let message = shorten(&message);
         return Stop::Dead(Outcome::Trapped { code: "host-error".to_owned(), message });
     };
     if *trap == Trap::Interrupt {
@@ -50,7 +57,7 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         .downcast_ref::<wasmtime::WasmBacktrace>()
         .and_then(|backtrace| backtrace.frames().first())
         .map(|frame| match frame.func_name() {
-            Some(name) => format!(" in `{name}`"),
+            Some(name) => format!(" in `{}`", shorten(name)),
             None => format!(" in function {}", frame.func_index()),
         })
         .unwrap_or_default();
@@ -60,6 +67,24 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         code: kebab(&format!("{trap:?}")),
         message: format!("{reason}{place}"),
     })
+}
+
+/// Which limit of components the engine found used up; its own errors have no types.
+fn exhausted(error: &wasmtime::Error, message: &str) -> Option<LimitKind> {
+    if message.contains("fuel allocated for hostcalls has been exhausted") {
+        // The plugin is on the stack while it calls the host, and has left it when its own result
+        // is taken over.
+        return Some(match error.downcast_ref::<wasmtime::WasmBacktrace>() {
+            Some(_) => LimitKind::HostCallBytes,
+            None => LimitKind::OutputBytes,
+        });
+    }
+    let is_full = matches!(
+        error.downcast_ref::<wasmtime::component::ResourceTableError>(),
+        Some(wasmtime::component::ResourceTableError::Full)
+    );
+    let too_many = message.contains("store handle limit exceeded");
+    (is_full || too_many).then_some(LimitKind::Resources)
 }
 
 /// `UnreachableCodeReached` → `unreachable-code-reached`.
