@@ -6,6 +6,7 @@
 mod cache;
 mod error;
 mod inspect;
+mod library;
 mod peek;
 mod prepare;
 mod sniff;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use glovebox_abi::{Manifest, Plugin};
 
 pub(crate) use cache::Cache;
+pub(crate) use error::shorten;
 pub use error::{Incompatible, LoadError, LoadProblem};
 pub use inspect::{Inspection, inspect};
 pub use peek::ManifestPlace;

@@ -4,6 +4,7 @@
 mod allocations;
 mod architecture;
 mod bindings;
+mod cases_native;
 mod cases_wasm;
 mod catalog;
 mod cli;

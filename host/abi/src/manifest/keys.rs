@@ -22,7 +22,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "keywords",
         ],
     ),
-    ("artifact", &["wasm", "native"]),
+    ("artifact", &["wasm", "native", "digest"]),
     ("runtime", &["tier", "isolation", "instances"]),
     ("frames", &["accepts", "emits"]),
     (
@@ -30,11 +30,13 @@ const SECTIONS: [(&str, &[&str]); 9] = [
         &[
             "memory",
             "table",
+            "resources",
             "call-deadline",
             "fuel",
             "output-bytes",
             "output-frames",
             "host-calls",
+            "host-call-bytes",
             "log-bytes",
             "kv-bytes",
             "queue",
