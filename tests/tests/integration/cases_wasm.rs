@@ -150,20 +150,30 @@ fn a_destructor_that_loops_is_stopped() {
 
 #[test]
 fn handles_have_a_limit() {
-    let leak = "(loop (drop (call $new (i32.const 7))) (br 0))";
-    let expected = "limit exceeded: asked for 10001 of resources, limit 10000";
-    component(things(leak, ""), "call-deadline = \"20 s\"", expected);
-    let expected = "limit exceeded: asked for 8 of resources, limit 7";
-    component(things(leak, ""), "resources = 7", expected);
+    let loops = |body: &str, count: u32| {
+        format!(
+            "(local $n i32)
+            (loop
+                {body}
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (br_if 0 (i32.lt_u (local.get $n) (i32.const {count}))))
+            (i32.store (i32.const 276) (i32.const 0)) (i32.store (i32.const 280) (i32.const 0))
+            (return (i32.const 272))"
+        )
+    };
+    let leak = "(drop (call $new (i32.const 7)))";
+    let churn = "(call $drop (call $new (i32.const 7)))";
+    let check = |body: &str, count: u32, limits: &str, expected: &str| {
+        let limits = format!("{limits}call-deadline = \"20 s\"");
+        let bytes = things(&loops(body, count), "").component();
+        misbehave(&Bench::new(), &bytes, &limits, expected, !expected.is_empty());
+    };
+    check(leak, 10_000, "", "");
+    check(leak, 10_001, "", "limit exceeded: asked for 10001 of resources, limit 10000");
+    check(leak, 7, "resources = 7\n", "");
+    check(leak, 8, "resources = 7\n", "limit exceeded: asked for 8 of resources, limit 7");
     // Handles that are given back do not count.
-    let churn = "(local $n i32)
-        (loop (call $drop (call $new (i32.const 7)))
-            (local.set $n (i32.add (local.get $n) (i32.const 1)))
-            (br_if 0 (i32.lt_u (local.get $n) (i32.const 20000))))
-        (i32.store (i32.const 276) (i32.const 0)) (i32.store (i32.const 280) (i32.const 0))
-        (return (i32.const 272))";
-    let limits = "resources = 7\ncall-deadline = \"20 s\"";
-    misbehave(&Bench::new(), &things(churn, "").component(), limits, "", false);
+    check(churn, 20_000, "resources = 7\n", "");
 }
 
 #[test]
