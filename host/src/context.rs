@@ -13,6 +13,7 @@ use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
 use parking_lot::Mutex;
 
 use crate::InstanceId;
+use crate::backend::Stop;
 use crate::lifecycle::Hooks;
 use crate::policy::{AccessCounters, Grants};
 
@@ -225,7 +226,10 @@ impl Context {
     /// Writes a line on behalf of the plugin that it did not write itself, such as its standard
     /// error.
     pub(crate) fn log_on_behalf(&mut self, level: LogLevel, message: &str) {
+        // Also after a call that was broken off, and without using up what it may do.
+        let (broken, host_calls) = (self.broken.take(), std::mem::take(&mut self.host_calls));
         let _ = self.log(level, message);
+        (self.broken, self.host_calls) = (broken, host_calls);
     }
 
     fn exceed(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> ServiceError {
@@ -234,11 +238,54 @@ impl Context {
         ServiceError::LimitExceeded
     }
 
-    /// Checks the bytes that one host call carries to the host, before they are copied.
-    pub(crate) fn carry(&mut self, bytes: usize) -> Result<(), ServiceError> {
-        let (asked, limit) = (bytes as u64, LimitKind::HostCallBytes);
-        let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
-        if asked > allowed { Err(self.exceed(limit, asked, allowed)) } else { Ok(()) }
+    /// Checks the frames that a call answered with against the limits of the output.
+    pub(crate) fn check_output(&self, frames: &[Frame]) -> Result<(), Stop> {
+        let hot = &self.rights.hot;
+        let bytes = frames.iter().map(|frame| frame.encoded_len() as u64).sum();
+        let checks = [
+            (LimitKind::OutputBytes, bytes, &hot.output_bytes),
+            (LimitKind::OutputFrames, frames.len() as u64, &hot.output_frames),
+        ];
+        for (limit, asked, allowed) in checks {
+            let allowed = allowed.load(Ordering::Relaxed);
+            if asked > allowed {
+                self.shared.counters.hit_limit(limit);
+                return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+            }
+        }
+        Ok(())
+    }
+
+    /// True if one host call may carry so many bytes to the host.
+    pub(crate) fn may_carry(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.rights.hot.host_call_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes a host call that carries more than it may, without its arguments: for bindings that
+    /// know the length before they copy the bytes.
+    pub(crate) fn refuse_carried(
+        &mut self,
+        service: &'static str,
+        permission: Permission,
+        bytes: usize,
+    ) -> ServiceError {
+        self.carried = bytes;
+        let result = self.serve(service, permission, || Value::Null, nothing, |_| Ok(()));
+        result.err().unwrap_or(ServiceError::LimitExceeded)
+    }
+
+    /// Random bytes, as [`Services::random`] gives them into a buffer.
+    pub(crate) fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
+        let arguments = || Value::Integer(length as i128);
+        let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
+        self.serve("random", Permission::Random, arguments, show, |_| {
+            if length > MAX_RANDOM_LEN {
+                return Err(ServiceError::Invalid);
+            }
+            let mut bytes = vec![0; length];
+            getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
+            Ok(bytes)
+        })
     }
 
     /// Checks, runs, counts and records one use of a service.
@@ -250,19 +297,26 @@ impl Context {
         show: impl FnOnce(&T) -> Value,
         work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
+        // Where the plugin cannot be stopped in the middle, nothing is done for it any more.
+        match &self.broken {
+            None => {}
+            Some(Outcome::Cancelled) => return Err(ServiceError::Unavailable),
+            Some(_) => return Err(ServiceError::LimitExceeded),
+        }
         let started = self.shared.journal.is_heard().then(Instant::now);
         self.host_calls += 1;
         let allowed = self.rights.limits.load().host_calls;
         let is_cancelled = self.check_cancelled().is_err();
         let carried = std::mem::take(&mut self.carried);
-        let carried = self.carry(carried);
+        let may_carry = self.may_carry(carried);
         let counters = self.shared.counters.permission(permission);
         let result = if is_cancelled {
             Err(ServiceError::Unavailable)
         } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
-        } else if let Err(error) = carried {
-            Err(error)
+        } else if !may_carry {
+            let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
+            Err(self.exceed(LimitKind::HostCallBytes, carried as u64, allowed))
         } else if self.rights.grants.load().has(permission) {
             counters.uses.fetch_add(1, Ordering::Relaxed);
             counters.last_used.store(unix_nanoseconds(), Ordering::Relaxed);
@@ -278,7 +332,8 @@ impl Context {
             let host_call = HostCall {
                 service: service.into(),
                 permission,
-                arguments: arguments(),
+                // What is too much for the host is too much for its events.
+                arguments: if may_carry { arguments() } else { Value::Null },
                 result: result.as_ref().map(show).map_err(|error| *error),
                 took,
             };
@@ -317,18 +372,7 @@ impl Services for Context {
     }
 
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
-        let length = buffer.len();
-        let arguments = || Value::Integer(length as i128);
-        let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
-        let bytes = self.serve("random", Permission::Random, arguments, show, |_| {
-            if length > MAX_RANDOM_LEN {
-                return Err(ServiceError::Invalid);
-            }
-            let mut bytes = vec![0; length];
-            getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
-            Ok(bytes)
-        })?;
-        buffer.copy_from_slice(&bytes);
+        buffer.copy_from_slice(&self.random_bytes(buffer.len())?);
         Ok(())
     }
 

@@ -686,7 +686,11 @@ pub(crate) fn ready(
     backend.context().begin_step(deadline);
     let config = rights.config.load().to_string();
     backend.initialize(&config).map_err(|stop| refuse(stop.into_outcome()))?;
-    Ok(backend)
+    // A plugin that goes on after a broken limit has broken it all the same.
+    match backend.context().broken.take() {
+        None => Ok(backend),
+        Some(broken) => Err(refuse(broken)),
+    }
 }
 
 fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {

@@ -52,6 +52,8 @@ const MAX_MESSAGE_LEN: usize = 16 << 10;
 
 impl From<Failure> for Stop {
     fn from(mut failure: Failure) -> Stop {
+        // 0 would be no failure; the native table cannot carry it.
+        failure.code = failure.code.max(1);
         let length = failure.message.len();
         if length > MAX_MESSAGE_LEN {
             let end = failure.message.floor_char_boundary(MAX_MESSAGE_LEN);

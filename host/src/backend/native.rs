@@ -349,15 +349,18 @@ unsafe extern "C" fn host_now(context: *mut c_void, nanoseconds: *mut u64) -> u3
 }
 
 unsafe extern "C" fn host_random(context: *mut c_void, buffer: *mut u8, length: usize) -> u32 {
-    if length == 0 {
-        return 0;
-    }
-    // SAFETY: see above; the plugin lends `length` bytes, which may be uninitialized, so they are
-    // written before they are read.
+    // SAFETY: see above; the plugin lends `length` bytes, which are only written to. Where the
+    // length is 0, the pointer is not looked at.
     unsafe {
-        buffer.write_bytes(0, length);
-        let buffer = std::slice::from_raw_parts_mut(buffer, length);
-        serve(context, |context| context.random(buffer), drop)
+        serve(
+            context,
+            |context| context.random_bytes(length),
+            |bytes| {
+                if !bytes.is_empty() {
+                    buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                }
+            },
+        )
     }
 }
 

@@ -13,6 +13,7 @@ mod frames;
 mod lifecycle;
 mod load_errors;
 mod misbehaviour;
+mod parity;
 mod policy;
 mod reload;
 mod smoke;

@@ -387,9 +387,7 @@ impl host::Host for Data {
     }
 
     fn random(&mut self, length: u32) -> wasmtime::Result<Result<Vec<u8>, u32>> {
-        // More than any service gives is refused there, so no more need be allocated here.
-        let mut buffer = vec![0; (length as usize).min((64 << 10) + 1)];
-        let result = self.context.random(&mut buffer).map(|()| buffer);
+        let result = self.context.random_bytes(length as usize);
         self.answer(result)
     }
 

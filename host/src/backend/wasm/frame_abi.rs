@@ -8,8 +8,8 @@ use bytes::Bytes;
 use glovebox_abi::frame_abi::{self, Output};
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{
-    FRAME_PREFIX_LEN, Failure, Frame, Health, LogLevel, ProtocolVersion, ServiceError, Services,
-    State,
+    FRAME_PREFIX_LEN, Failure, Frame, Health, LogLevel, Permission, ProtocolVersion, ServiceError,
+    Services, State,
 };
 use glovebox_events::Outcome;
 use wasmtime::{
@@ -419,20 +419,35 @@ impl Backend for FrameAbi {
 struct Guest<'a> {
     memory: &'a mut [u8],
     context: &'a mut Context,
+    service: &'static str,
+    permission: Permission,
 }
 
 impl<'a> Guest<'a> {
-    fn of(caller: &'a mut Caller<'_, Data>) -> wasmtime::Result<Guest<'a>> {
+    fn of(
+        caller: &'a mut Caller<'_, Data>,
+        (service, permission): (&'static str, Permission),
+    ) -> wasmtime::Result<Guest<'a>> {
         let memory = match caller.get_export("memory") {
             Some(Extern::Memory(memory)) => memory,
             _ => return Err(wasmtime::Error::msg("the module has no export `memory`")),
         };
         let (memory, context) = memory.data_and_store_mut(caller);
-        Ok(Guest { memory, context })
+        Ok(Guest { memory, context, service, permission })
+    }
+
+    /// Ends the call if two arguments together are more than it may carry, before they are copied.
+    fn room(&mut self, first: i32, second: i32) -> wasmtime::Result<()> {
+        let bytes = (first as u32 as usize).saturating_add(second as u32 as usize);
+        if self.context.may_carry(bytes) {
+            return Ok(());
+        }
+        let error = self.context.refuse_carried(self.service, self.permission, bytes);
+        Err(wasmtime::Error::new(error))
     }
 
     fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
-        self.context.carry(length as u32 as usize).map_err(wasmtime::Error::new)?;
+        self.room(length, 0)?;
         let start = pointer as u32 as usize;
         self.memory.get(start..start + length as u32 as usize).ok_or_else(outside)
     }
@@ -473,32 +488,30 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "log",
         |mut caller: Caller<'_, Data>, level: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("log", Permission::Log))?;
             let message = guest.text(ptr, len)?;
             let result = guest.context.log(LogLevel::from_u32(level as u32), &message);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
     linker.func_wrap(module, "now", |mut caller: Caller<'_, Data>| {
-        let guest = Guest::of(&mut caller)?;
+        let guest = Guest::of(&mut caller, ("now", Permission::Now))?;
         let result = guest.context.now();
         guest.answer(result.map(|now| now as i64))
     })?;
     linker.func_wrap(module, "random", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-        let mut guest = Guest::of(&mut caller)?;
-        // More than any service gives is refused there, so no more need be allocated here.
-        let mut buffer = vec![0; (len as u32 as usize).min((64 << 10) + 1)];
-        let result = guest.context.random(&mut buffer);
-        if result.is_ok() {
-            guest.give(&buffer, ptr, len)?;
+        let mut guest = Guest::of(&mut caller, ("random", Permission::Random))?;
+        let result = guest.context.random_bytes(len as u32 as usize);
+        if let Ok(bytes) = &result {
+            guest.give(bytes, ptr, len)?;
         }
-        guest.answer(result.map(|()| 0)).map(|code| code as i32)
+        guest.answer(result.map(|_| 0)).map(|code| code as i32)
     })?;
     linker.func_wrap(
         module,
         "config",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("config", Permission::Config))?;
             let key = guest.text(key, key_len)?;
             let result = match guest.context.config(&key) {
                 Ok(None) => Ok(0),
@@ -512,7 +525,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "kv_get",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("kv-get", Permission::Kv))?;
             let key = guest.text(key, key_len)?;
             let result = match guest.context.kv_get(&key) {
                 Ok(None) => Ok(0),
@@ -526,7 +539,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "kv_set",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("kv-set", Permission::Kv))?;
+            guest.room(key_len, len)?;
             let key = guest.text(key, key_len)?;
             let value = guest.bytes(ptr, len)?.to_vec();
             let result = guest.context.kv_set(&key, &value);
@@ -534,7 +548,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         },
     )?;
     linker.func_wrap(module, "kv_delete", |mut caller: Caller<'_, Data>, key: i32, len: i32| {
-        let mut guest = Guest::of(&mut caller)?;
+        let mut guest = Guest::of(&mut caller, ("kv-delete", Permission::Kv))?;
         let key = guest.text(key, len)?;
         let result = guest.context.kv_delete(&key);
         guest.answer(result.map(i64::from)).map(|code| code as i32)
@@ -543,7 +557,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "kv_list",
         |mut caller: Caller<'_, Data>, prefix: i32, prefix_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("kv-list", Permission::Kv))?;
             let prefix = guest.text(prefix, prefix_len)?;
             let result = match guest.context.kv_list(&prefix) {
                 Ok(keys) => {
@@ -560,7 +574,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         },
     )?;
     linker.func_wrap(module, "emit", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-        let mut guest = Guest::of(&mut caller)?;
+        let mut guest = Guest::of(&mut caller, ("emit", Permission::Emit))?;
         let frame = Frame::decode(&Bytes::copy_from_slice(guest.bytes(ptr, len)?));
         let result = match frame {
             Ok(frame) => guest.context.emit(&frame),
@@ -572,7 +586,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "metric",
         |mut caller: Caller<'_, Data>, name: i32, name_len: i32, value: f64| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("metric", Permission::Metric))?;
             let name = guest.text(name, name_len)?;
             let result = guest.context.metric(&name, value);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
