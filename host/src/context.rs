@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::InstanceId;
 use crate::backend::Stop;
+use crate::determinism::Determinism;
 use crate::lifecycle::Hooks;
 use crate::policy::{AccessCounters, Grants};
 
@@ -92,6 +93,8 @@ pub(crate) struct Rights {
     pub(crate) config: ArcSwap<serde_json::Value>,
     /// Copies of the limits that every call reads.
     pub(crate) hot: HotLimits,
+    /// Where chance comes from, in a run that must repeat.
+    pub(crate) seed: Option<u64>,
 }
 
 /// The limits on the way of every call, so that it need not count references.
@@ -103,6 +106,8 @@ pub(crate) struct HotLimits {
     pub(crate) output_frames: AtomicU64,
     /// Frames per second; 0 if unlimited.
     pub(crate) rate: AtomicU64,
+    /// Units of work per call; the largest number if unlimited.
+    pub(crate) fuel: AtomicU64,
     pub(crate) host_call_bytes: AtomicU64,
     pub(crate) resources: AtomicU64,
 }
@@ -114,9 +119,16 @@ impl Rights {
             limits: ArcSwap::default(),
             config: ArcSwap::from_pointee(config),
             hot: HotLimits::default(),
+            seed: None,
         };
         rights.set_limits(limits);
         rights
+    }
+
+    /// Makes time and chance repeat.
+    pub(crate) fn with_seed(mut self, seed: Option<u64>) -> Rights {
+        self.seed = seed;
+        self
     }
 
     pub(crate) fn set_limits(&self, limits: Limits) {
@@ -125,6 +137,7 @@ impl Rights {
         self.hot.output_bytes.store(limits.output_bytes, Ordering::Relaxed);
         self.hot.output_frames.store(limits.output_frames, Ordering::Relaxed);
         self.hot.rate.store(limits.rate.unwrap_or(0).into(), Ordering::Relaxed);
+        self.hot.fuel.store(limits.fuel.unwrap_or(u64::MAX), Ordering::Relaxed);
         self.hot.host_call_bytes.store(limits.host_call_bytes, Ordering::Relaxed);
         self.hot.resources.store(limits.resources, Ordering::Relaxed);
         self.limits.store(Arc::new(limits));
@@ -155,6 +168,8 @@ pub(crate) struct Context {
     host_calls: u64,
     /// Bytes that the service under way was given.
     carried: usize,
+    /// Time and chance, where they must repeat.
+    determinism: Option<Determinism>,
     log_bytes: u64,
     emitted_bytes: u64,
 }
@@ -163,6 +178,7 @@ impl Context {
     pub(crate) fn new(shared: Arc<Shared>, rights: Arc<Rights>, generation: u32) -> Context {
         Context {
             shared,
+            determinism: rights.seed.map(Determinism::new),
             rights,
             generation,
             emitted: Vec::new(),
@@ -191,6 +207,9 @@ impl Context {
     pub(crate) fn begin_call(&mut self, call: CallId) {
         self.begin(Some(call));
         self.step_deadline = None;
+        if let Some(determinism) = &mut self.determinism {
+            determinism.next_frame();
+        }
     }
 
     /// How long what runs now may take, in milliseconds. May change while it runs.
@@ -278,12 +297,15 @@ impl Context {
     pub(crate) fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
         let arguments = || Value::Integer(length as i128);
         let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
-        self.serve("random", Permission::Random, arguments, show, |_| {
+        self.serve("random", Permission::Random, arguments, show, |context| {
             if length > MAX_RANDOM_LEN {
                 return Err(ServiceError::Invalid);
             }
             let mut bytes = vec![0; length];
-            getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
+            match &mut context.determinism {
+                Some(determinism) => determinism.fill(&mut bytes),
+                None => getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?,
+            }
             Ok(bytes)
         })
     }
@@ -368,7 +390,15 @@ impl Services for Context {
 
     fn now(&mut self) -> Result<u64, ServiceError> {
         let show = |now: &u64| Value::Integer((*now).into());
-        self.serve("now", Permission::Now, || Value::Null, show, |_| Ok(unix_nanoseconds()))
+        self.serve(
+            "now",
+            Permission::Now,
+            || Value::Null,
+            show,
+            |context| {
+                Ok(context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now))
+            },
+        )
     }
 
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::context::Journal;
 use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
-use crate::load::{LoadError, LoadProblem, LoadRequest, Preparer, Source};
+use crate::load::{CacheStats, LoadError, LoadProblem, LoadRequest, Preparer, Source};
 use crate::policy::{Decision, PolicyMode};
 use crate::registry::{InstanceId, Registry};
 use crate::reload::gone;
@@ -634,6 +634,11 @@ impl Host {
     /// What the queues did so far.
     pub fn dispatch_stats(&self) -> DispatchStats {
         self.inner.dispatched.read()
+    }
+
+    /// What the compile cache did so far.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.inner.preparer.engines.cache_stats()
     }
 
     /// The state of all instances.

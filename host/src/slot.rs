@@ -670,7 +670,8 @@ fn bring_up(
 fn rights(request: &LoadRequest, edits: &Edits, manifest: &Manifest) -> Rights {
     let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
     let grants = Grants::of(manifest, edits.mode, &edits.decisions);
-    Rights::new(grants, limits, merged_config(&manifest.config, request.config.as_ref()))
+    let config = merged_config(&manifest.config, request.config.as_ref());
+    Rights::new(grants, limits, config).with_seed(request.seed(manifest))
 }
 
 /// A copy that was initialized.

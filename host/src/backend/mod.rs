@@ -92,8 +92,13 @@ impl Code {
 
     /// Whether the code can be held to a limit; `None` asks about the call deadline.
     pub(crate) fn enforcement(&self, limit: Option<LimitKind>) -> Enforcement {
-        let machine =
-            matches!(limit, None | Some(LimitKind::Memory | LimitKind::Table | LimitKind::Fuel));
+        let machine = match limit {
+            None => true,
+            Some(limit) => matches!(
+                limit,
+                LimitKind::Memory | LimitKind::Table | LimitKind::Resources | LimitKind::Fuel
+            ),
+        };
         match self {
             Code::Core(_) if machine => {
                 Enforcement::NotAvailable("built into the application, which is trusted code")
@@ -101,10 +106,19 @@ impl Code {
             Code::Native(_) if machine => {
                 Enforcement::NotAvailable("a native plugin in this process is trusted code")
             }
-            Code::FrameAbi(_) | Code::Component(_) if limit == Some(LimitKind::Fuel) => {
-                Enforcement::NotAvailable("needs deterministic mode, which is not built yet")
-            }
+            Code::FrameAbi(code) if limit == Some(LimitKind::Fuel) => fuel(code.engine.metered),
+            Code::Component(code) if limit == Some(LimitKind::Fuel) => fuel(code.engine.metered),
             _ => Enforcement::Enforced,
         }
     }
+}
+
+/// Whether an engine holds its plugins to a limit of fuel.
+fn fuel(metered: bool) -> Enforcement {
+    if metered {
+        return Enforcement::Enforced;
+    }
+    Enforcement::NotAvailable(
+        "its work is not counted; write `fuel` under [limits] of the manifest and load it again",
+    )
 }

@@ -15,7 +15,7 @@ use object::{Object, ObjectSection};
 use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
-use crate::backend::wasm::WasmEngine;
+use crate::backend::wasm::{Engines, WasmEngine};
 
 /// The largest artifact that is read: 256 MiB.
 pub(super) const MAX_ARTIFACT_LEN: u64 = 256 << 20;
@@ -46,7 +46,7 @@ pub(crate) struct Prepared {
 
 /// What preparing needs from the host.
 pub(crate) struct Preparer {
-    pub(crate) engine: Arc<WasmEngine>,
+    pub(crate) engines: Engines,
     pub(crate) compile_deadline: Duration,
     /// Private copies of libraries; removed with the host.
     pub(crate) copies: tempfile::TempDir,
@@ -75,7 +75,7 @@ impl Preparer {
             LoadProblem::Incompatible(_) => LoadStage::Link,
             _ => LoadStage::Compile,
         };
-        let (code, binding, cached) = self.compile(&artifact).map_err(|problem| {
+        let (code, binding, cached) = self.compile(&artifact, request).map_err(|problem| {
             LoadError::new(stage_of(&problem), Some(artifact.path.clone()), problem)
         })?;
         let tier = if binding == Binding::Native { Tier::Native } else { Tier::Wasm };
@@ -112,18 +112,24 @@ impl Preparer {
         })
     }
 
-    fn compile(&self, artifact: &Artifact) -> Result<(Code, Binding, bool), LoadProblem> {
+    fn compile(
+        &self,
+        artifact: &Artifact,
+        request: &LoadRequest,
+    ) -> Result<(Code, Binding, bool), LoadProblem> {
+        let manifest = &artifact.manifest;
+        let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
         match artifact.kind {
             ArtifactKind::Component => {
                 let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
                 let compiled =
-                    self.with_deadline(move |engine| engine.component(&bytes, &digest))?;
+                    self.with_deadline(metered, move |engine| engine.component(&bytes, &digest))?;
                 Ok((Code::Component(Arc::new(compiled.code)), Binding::Component, compiled.cached))
             }
             ArtifactKind::CoreModule => {
                 let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
                 let compiled =
-                    self.with_deadline(move |engine| engine.frame_abi(&bytes, &digest))?;
+                    self.with_deadline(metered, move |engine| engine.frame_abi(&bytes, &digest))?;
                 Ok((Code::FrameAbi(Arc::new(compiled.code)), Binding::FrameAbi, compiled.cached))
             }
             _ => Ok((Code::Native(Arc::new(self.open(artifact)?)), Binding::Native, false)),
@@ -134,10 +140,11 @@ impl Preparer {
     /// until it is done, and its result is dropped. A worker process will replace it.
     fn with_deadline<T: Send + 'static>(
         &self,
+        metered: bool,
         compile: impl FnOnce(&Arc<WasmEngine>) -> Result<T, LoadProblem> + Send + 'static,
     ) -> Result<T, LoadProblem> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let engine = self.engine.clone();
+        let engine = self.engines.get(metered)?;
         std::thread::Builder::new().name("glovebox-compile".to_owned()).spawn(move || {
             // Nobody listens any more after the deadline.
             let _ = sender.send(compile(&engine));
@@ -175,7 +182,7 @@ fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
     artifact.manifest = configured(artifact.manifest, request).map_err(|problem| {
         LoadError::new(LoadStage::ParseManifest, Some(artifact.path.clone()), problem)
     })?;
-    match admit(&artifact, request.trust_native) {
+    match admit(&artifact, request) {
         Ok(()) => Ok(artifact),
         Err(problem) => Err(LoadError::new(LoadStage::Policy, Some(artifact.path), problem)),
     }
@@ -400,7 +407,7 @@ fn custom_section(bytes: &[u8]) -> Result<Option<&[u8]>, LoadProblem> {
 }
 
 /// The stage policy: may this run here?
-fn admit(artifact: &Artifact, trust_native: bool) -> Result<(), LoadProblem> {
+fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> {
     let is_native =
         matches!(artifact.kind, ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe);
     let actual = if is_native { Tier::Native } else { Tier::Wasm };
@@ -411,7 +418,13 @@ fn admit(artifact: &Artifact, trust_native: bool) -> Result<(), LoadProblem> {
     if let Some(isolation) = runtime.isolation.filter(|place| *place != Isolation::InProcess) {
         return Err(LoadProblem::NotAvailable { what: "isolation", name: isolation.name() });
     }
-    if is_native && !trust_native {
+    if is_native && request.seed(&artifact.manifest).is_some() {
+        return Err(LoadProblem::NotAvailable {
+            what: "mode for native plugins",
+            name: "deterministic",
+        });
+    }
+    if is_native && !request.trust_native {
         return Err(LoadProblem::NativeNotTrusted);
     }
     Ok(())

@@ -107,7 +107,7 @@ fn a_start_that_loops_is_stopped_and_never_listed() {
         for bytes in [bytes, guest.component()] {
             let bench = Bench::new();
             let error = bench
-                .load_bytes("guest.wasm", &bytes, "[limits]\ncall-deadline = \"50 ms\"")
+                .load_bytes("guest.wasm", &bytes, "[lifecycle]\nstart-deadline = \"50 ms\"")
                 .unwrap_err()
                 .to_string();
             let expected = "initialize: the plugin timed out: stopped at its deadline of 50 ms; ";

@@ -4,10 +4,12 @@
 mod allocations;
 mod architecture;
 mod bindings;
+mod cache;
 mod cases_native;
 mod cases_wasm;
 mod catalog;
 mod cli;
+mod determinism;
 mod dispatch;
 mod frames;
 mod lifecycle;

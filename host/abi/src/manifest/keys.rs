@@ -23,7 +23,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("artifact", &["wasm", "native", "digest"]),
-    ("runtime", &["tier", "isolation", "instances"]),
+    ("runtime", &["tier", "isolation", "instances", "deterministic", "seed"]),
     ("frames", &["accepts", "emits"]),
     (
         "limits",

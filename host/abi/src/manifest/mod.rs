@@ -147,11 +147,17 @@ pub struct Runtime {
     pub isolation: Option<Isolation>,
     /// How many copies, from 1.
     pub instances: u32,
+    /// True if the same frames must give the same bytes each time: time and chance are made up from
+    /// [`seed`](Self::seed), and work is counted instead of time. For one copy in WebAssembly.
+    pub deterministic: bool,
+    /// Where random bytes come from if the plugin is [`deterministic`](Self::deterministic); 0 if
+    /// absent.
+    pub seed: Option<u64>,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Runtime { tier: None, isolation: None, instances: 1 }
+        Runtime { tier: None, isolation: None, instances: 1, deterministic: false, seed: None }
     }
 }
 
@@ -243,6 +249,21 @@ impl Manifest {
             return Err(ManifestError::Value {
                 key: "runtime.instances".to_owned(),
                 reason: "0 instances cannot run; write 1 or more".to_owned(),
+            });
+        }
+        if raw.runtime.deterministic && raw.runtime.instances > 1 {
+            return Err(ManifestError::Value {
+                key: "runtime.deterministic".to_owned(),
+                reason: format!(
+                    "which of {} copies gets a frame is a matter of time; write `instances = 1`",
+                    raw.runtime.instances
+                ),
+            });
+        }
+        if raw.runtime.seed.is_some() && !raw.runtime.deterministic {
+            return Err(ManifestError::Value {
+                key: "runtime.seed".to_owned(),
+                reason: "has no effect without `deterministic = true`".to_owned(),
             });
         }
         for digest in &raw.artifact.digest {
@@ -507,6 +528,11 @@ mod tests {
         check("[plugin]\nid = \"a\"\n[state]\nkeep = 0", "`state.keep`");
         check("[plugin]\nid = \"a\"\n[state]\ncheckpoint = \"1 s\"", "needs `persist = true`");
         check("[plugin]\nid = \"a\"\n[limits]\nburst = 5", "needs `rate`");
+        check("[plugin]\nid = \"a\"\n[runtime]\nseed = 1", "without `deterministic = true`");
+        check(
+            "[plugin]\nid = \"a\"\n[runtime]\ndeterministic = true\ninstances = 2",
+            "which of 2 copies gets a frame",
+        );
         check("[plugin]\nid = \"a\"\n[artifact]\ndigest = \"blake3:12\"", "64 lower-case");
         check("[plugin]\nid = \"a\"\n[artifact]\ndigest = 1", "a text or a list of texts");
         check("[plugin\nid = 1", "line 1");

@@ -22,6 +22,7 @@ use super::{Stop, died};
 use crate::Frames;
 use crate::backend::Backend;
 use crate::context::{Context, HotLimits};
+use crate::determinism;
 use crate::load::{Incompatible, LoadProblem, shorten};
 
 mod world {
@@ -72,7 +73,7 @@ impl WasiView for Data {
 
 /// A component of our world.
 pub(crate) struct ComponentCode {
-    engine: Arc<WasmEngine>,
+    pub(crate) engine: Arc<WasmEngine>,
     linked: world::PluginPre<Data>,
 }
 
@@ -103,7 +104,8 @@ impl ComponentCode {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
-        if !grants.has(Permission::Now) {
+        let seed = context.rights.seed;
+        if !grants.has(Permission::Now) || seed.is_some() {
             wasi.wall_clock(Frozen).monotonic_clock(Frozen);
         }
         if !grants.has(Permission::Random) {
@@ -111,6 +113,17 @@ impl ComponentCode {
             wasi.secure_random(Deterministic::new(vec![1]))
                 .insecure_random(Deterministic::new(vec![2]))
                 .insecure_random_seed(3);
+        }
+        // Time stands still in a run that must repeat; only the service `now` goes on with the frames.
+        if let Some(seed) = seed.filter(|_| grants.has(Permission::Random)) {
+            let bytes = |purpose| {
+                let mut bytes = vec![0; 4096];
+                determinism::bytes(seed, purpose).fill(&mut bytes);
+                Deterministic::new(bytes)
+            };
+            wasi.secure_random(bytes("wasi"))
+                .insecure_random(bytes("wasi insecure"))
+                .insecure_random_seed(seed.into());
         }
         drop(grants);
         let data = Data { context, wasi: wasi.build(), table: ResourceTable::new() };
@@ -240,6 +253,9 @@ impl ComponentBackend {
         self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
         self.store.set_max_component_handles(resources);
         self.store.data_mut().table.set_max_capacity(resources);
+        if self.code.engine.metered {
+            super::refuel(&mut self.store, |data| &data.context);
+        }
     }
 
     /// Runs one export. What the plugin printed meanwhile becomes log lines.

@@ -43,7 +43,7 @@ pub(crate) type Data = Context;
 
 /// A module that keeps to the frame ABI.
 pub(crate) struct FrameAbiCode {
-    engine: Arc<WasmEngine>,
+    pub(crate) engine: Arc<WasmEngine>,
     linked: wasmtime::InstancePre<Data>,
 }
 
@@ -84,7 +84,8 @@ impl FrameAbiCode {
         let pulse = self.engine.ticker.pulse();
         let at_epochs = pulse.clone();
         store.epoch_deadline_callback(move |mut store| at_epochs.tick(store.data_mut()));
-        let mut machine = Machine { store, buffer: Buffer { pointer: 0, size: 0 } };
+        let mut machine =
+            Machine { store, buffer: Buffer { pointer: 0, size: 0 }, metered: self.engine.metered };
         let exports = machine.start(self, &pulse).map_err(Stop::into_outcome)?;
         Ok(FrameAbi { exports: Some(exports), pulse, machine })
     }
@@ -163,6 +164,8 @@ struct Exports {
 struct Machine {
     store: Store<Data>,
     buffer: Buffer,
+    /// True if the engine counts work.
+    metered: bool,
 }
 
 /// The input buffer that the module handed out last.
@@ -190,10 +193,14 @@ impl Machine {
         started.map_err(|error| self.died(&error))
     }
 
-    /// Makes the engine ask at every epoch whether the call that comes next may go on.
+    /// Makes the engine ask at every epoch whether the call that comes next may go on, and sets its
+    /// fuel.
     #[inline]
     fn arm(&mut self) {
         self.store.set_epoch_deadline(1);
+        if self.metered {
+            super::refuel(&mut self.store, |context| context);
+        }
     }
 
     fn died(&mut self, error: &wasmtime::Error) -> Stop {

@@ -7,9 +7,11 @@ mod limiter;
 mod output;
 mod ticker;
 
-pub(crate) use engine::WasmEngine;
+pub(crate) use engine::{Engines, WasmEngine};
 
 use std::time::Duration;
+
+use std::sync::atomic::Ordering;
 
 use glovebox_abi::manifest::LimitKind;
 use glovebox_events::Outcome;
@@ -67,6 +69,12 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         code: kebab(&format!("{trap:?}")),
         message: format!("{reason}{place}"),
     })
+}
+
+/// Gives the call that comes next its fuel.
+fn refuel<T>(store: &mut wasmtime::Store<T>, context: impl Fn(&T) -> &Context) {
+    let fuel = context(store.data()).rights.hot.fuel.load(Ordering::Relaxed);
+    store.set_fuel(fuel).expect("only called where the engine counts work");
 }
 
 /// Which limit of components the engine found used up; its own errors have no types.
