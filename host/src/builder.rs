@@ -1,6 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use glovebox_events::Sink;
@@ -123,6 +124,7 @@ impl HostBuilder {
             .map_err(io("the threads for plugins"))?;
         let preparer = Preparer {
             engines,
+            mapped: AtomicU64::new(0),
             compile_deadline: self.compile_deadline.unwrap_or(Duration::from_secs(10)),
             copies: tempfile::Builder::new()
                 .prefix("glovebox-")

@@ -641,6 +641,12 @@ impl Host {
         self.inner.preparer.engines.cache_stats()
     }
 
+    /// How many shared libraries this host has opened. All of them stay mapped until the process
+    /// ends, also those of generations that are gone: closing one is never safe.
+    pub fn mapped_libraries(&self) -> u64 {
+        self.inner.preparer.mapped.load(Relaxed)
+    }
+
     /// The state of all instances.
     pub fn plugins(&self) -> Vec<PluginStatus> {
         self.inner.registry.all().iter().map(|slot| slot.status()).collect()

@@ -153,10 +153,10 @@ impl Running {
         if !context.emitted.is_empty() {
             self.emitted = std::mem::take(&mut context.emitted);
         }
-        match context.broken.take() {
-            None => result,
-            Some(broken) => Err(broke(broken, result)),
+        if context.broken.is_none() {
+            return result;
         }
+        Err(broke(context.broken.take().unwrap_or(Outcome::Cancelled), result))
     }
 
     #[cold]

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) struct Preparer {
     pub(crate) compile_deadline: Duration,
     /// Private copies of libraries; removed with the host.
     pub(crate) copies: tempfile::TempDir,
+    /// Libraries that were opened, and so stay mapped.
+    pub(crate) mapped: AtomicU64,
 }
 
 impl Preparer {
@@ -164,7 +167,9 @@ impl Preparer {
             .tempfile_in(self.copies.path())?;
         std::io::Write::write_all(&mut copy, &artifact.bytes)?;
         let copy = copy.into_temp_path();
-        NativeCode::open(&copy)
+        let code = NativeCode::open(&copy);
+        self.mapped.fetch_add(1, Ordering::Relaxed);
+        code
     }
 }
 

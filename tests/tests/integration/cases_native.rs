@@ -318,6 +318,7 @@ fn a_hundred_reloads_run_new_code_and_grow_within_bounds() {
             let expected = if number % 2 == 0 { "even" } else { "odd" };
             assert_eq!(answer.join().unwrap().payload, expected);
         }
+        assert_eq!(bench.host.mapped_libraries(), 101);
         let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
         // No copy is ever unmapped; each is one library with its first page mapped once.
         let copies = maps.lines().filter(|line| {

@@ -9,6 +9,10 @@ use super::ManifestError;
 use crate::units;
 
 /// Hard limits: a call that breaks one is stopped and says which.
+///
+/// A call that breaks one in the middle, by memory or by what it asks of the host, ends the copy of
+/// the plugin; a fresh one answers the next frame. Log and store refuse what is too much, and the
+/// plugin goes on. An answer that is too much is not given, and the copy goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Limits {
