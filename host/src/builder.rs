@@ -1,15 +1,16 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use glovebox_events::Sink;
 
 use crate::Host;
-use crate::backend::wasm::WasmEngine;
+use crate::backend::wasm::Engines;
 use crate::context::Journal;
 use crate::lifecycle::{Hooks, LifecycleHook};
-use crate::load::{Cache, Preparer};
+use crate::load::{Cache, DEFAULT_CACHE_LIMIT, Preparer};
 use crate::permissions::HostRules;
 use crate::policy::Policy;
 use crate::state::StateStore;
@@ -20,6 +21,7 @@ pub struct HostBuilder {
     sink: Option<Arc<dyn Sink>>,
     wake: Option<Box<dyn Fn() + Send + Sync>>,
     cache_folder: Option<PathBuf>,
+    cache_limit: Option<u64>,
     compile_deadline: Option<Duration>,
     state_folder: Option<PathBuf>,
     hooks: Hooks,
@@ -60,10 +62,21 @@ impl HostBuilder {
         self
     }
 
-    /// Where compiled code is kept; private to the user. Without it every load compiles.
+    /// Where compiled code is kept. Without it every load compiles.
+    ///
+    /// The folder is made for its user alone, and closed to others if it is open; hosts may share it.
+    /// Building the host fails if it belongs to another user.
     #[must_use]
     pub fn cache_folder(mut self, folder: impl Into<PathBuf>) -> HostBuilder {
         self.cache_folder = Some(folder.into());
+        self
+    }
+
+    /// Bytes of compiled code that are kept in the folder; 512 MiB unless told. What was not used
+    /// for longest makes room.
+    #[must_use]
+    pub fn cache_limit(mut self, bytes: u64) -> HostBuilder {
+        self.cache_limit = Some(bytes);
         self
     }
 
@@ -105,10 +118,13 @@ impl HostBuilder {
     pub fn build(self) -> Result<Host, HostError> {
         let io = |what| move |source| HostError::Io { what, source };
         let cache = match &self.cache_folder {
-            Some(folder) => Cache::in_folder(folder).map_err(io("the compile cache"))?,
+            Some(folder) => {
+                let limit = self.cache_limit.unwrap_or(DEFAULT_CACHE_LIMIT);
+                Cache::in_folder(folder, limit).map_err(io("the compile cache"))?
+            }
             None => Cache::default(),
         };
-        let engine = WasmEngine::new(cache)
+        let engines = Engines::new(cache)
             .map_err(|error| HostError::Engine { reason: format!("{error:#}") })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -118,7 +134,8 @@ impl HostBuilder {
             .build()
             .map_err(io("the threads for plugins"))?;
         let preparer = Preparer {
-            engine: Arc::new(engine),
+            engines,
+            mapped: AtomicU64::new(0),
             compile_deadline: self.compile_deadline.unwrap_or(Duration::from_secs(10)),
             copies: tempfile::Builder::new()
                 .prefix("glovebox-")
@@ -139,6 +156,7 @@ impl fmt::Debug for HostBuilder {
         formatter
             .debug_struct("HostBuilder")
             .field("cache_folder", &self.cache_folder)
+            .field("cache_limit", &self.cache_limit)
             .field("compile_deadline", &self.compile_deadline)
             .finish_non_exhaustive()
     }

@@ -14,6 +14,8 @@ use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
 use parking_lot::Mutex;
 
 use crate::InstanceId;
+use crate::backend::Stop;
+use crate::determinism::Determinism;
 use crate::lifecycle::Hooks;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, Wishes};
 
@@ -151,6 +153,8 @@ pub(crate) struct Rights {
     pub(crate) config: ArcSwap<serde_json::Value>,
     /// Copies of the limits that every call reads.
     pub(crate) hot: HotLimits,
+    /// Where chance comes from, in a run that must repeat.
+    pub(crate) seed: Option<u64>,
 }
 
 /// The limits on the way of every call, so that it need not count references.
@@ -164,6 +168,10 @@ pub(crate) struct HotLimits {
     pub(crate) rate: AtomicU64,
     /// Kinds of frames that may be received, as a set of bits.
     receives: [AtomicU64; 4],
+    /// Units of work per call; the largest number if unlimited.
+    pub(crate) fuel: AtomicU64,
+    pub(crate) host_call_bytes: AtomicU64,
+    pub(crate) resources: AtomicU64,
 }
 
 impl Rights {
@@ -174,6 +182,7 @@ impl Rights {
             limits: ArcSwap::default(),
             config: ArcSwap::from_pointee(config),
             hot: HotLimits::default(),
+            seed: None,
         };
         rights.set_limits(limits);
         rights.set_grants(grants);
@@ -200,12 +209,21 @@ impl Rights {
         bits.load(Ordering::Relaxed) & (1 << (kind.0 & 63)) != 0
     }
 
+    /// Makes time and chance repeat.
+    pub(crate) fn with_seed(mut self, seed: Option<u64>) -> Rights {
+        self.seed = seed;
+        self
+    }
+
     pub(crate) fn set_limits(&self, limits: Limits) {
         let milliseconds = u64::try_from(limits.call_deadline.as_millis()).unwrap_or(u64::MAX);
         self.hot.deadline.store(milliseconds, Ordering::Relaxed);
         self.hot.output_bytes.store(limits.output_bytes, Ordering::Relaxed);
         self.hot.output_frames.store(limits.output_frames, Ordering::Relaxed);
         self.hot.rate.store(limits.rate.unwrap_or(0).into(), Ordering::Relaxed);
+        self.hot.fuel.store(limits.fuel.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.hot.host_call_bytes.store(limits.host_call_bytes, Ordering::Relaxed);
+        self.hot.resources.store(limits.resources, Ordering::Relaxed);
         self.limits.store(Arc::new(limits));
     }
 }
@@ -232,6 +250,10 @@ pub(crate) struct Context {
     /// [`Shared::cancellations`] when the call began.
     cancellations: u64,
     host_calls: u64,
+    /// Bytes that the service under way was given.
+    carried: usize,
+    /// Time and chance, where they must repeat.
+    determinism: Option<Determinism>,
     log_bytes: u64,
     emitted_bytes: u64,
 }
@@ -240,6 +262,7 @@ impl Context {
     pub(crate) fn new(shared: Arc<Shared>, rights: Arc<Rights>, generation: u32) -> Context {
         Context {
             shared,
+            determinism: rights.seed.map(Determinism::new),
             rights,
             generation,
             emitted: Vec::new(),
@@ -251,6 +274,7 @@ impl Context {
             step_deadline: None,
             cancellations: 0,
             host_calls: 0,
+            carried: 0,
             log_bytes: 0,
             emitted_bytes: 0,
         }
@@ -272,6 +296,9 @@ impl Context {
     pub(crate) fn begin_call(&mut self, call: CallId) {
         self.begin(Some(call));
         self.step_deadline = None;
+        if let Some(determinism) = &mut self.determinism {
+            determinism.next_frame();
+        }
     }
 
     /// How long what runs now may take, in milliseconds. May change while it runs.
@@ -307,13 +334,71 @@ impl Context {
     /// Writes a line on behalf of the plugin that it did not write itself, such as its standard
     /// error.
     pub(crate) fn log_on_behalf(&mut self, level: LogLevel, message: &str) {
+        // Also after a call that was broken off, and without using up what it may do.
+        let (broken, host_calls) = (self.broken.take(), std::mem::take(&mut self.host_calls));
         let _ = self.log(level, message);
+        (self.broken, self.host_calls) = (broken, host_calls);
     }
 
     fn exceed(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> ServiceError {
         self.shared.counters.hit_limit(limit);
         self.broken = Some(Outcome::LimitExceeded { limit, asked, allowed });
         ServiceError::LimitExceeded
+    }
+
+    /// Checks the frames that a call answered with against the limits of the output.
+    pub(crate) fn check_output(&self, frames: &[Frame]) -> Result<(), Stop> {
+        let hot = &self.rights.hot;
+        let bytes = frames.iter().map(|frame| frame.encoded_len() as u64).sum();
+        let checks = [
+            (LimitKind::OutputBytes, bytes, &hot.output_bytes),
+            (LimitKind::OutputFrames, frames.len() as u64, &hot.output_frames),
+        ];
+        for (limit, asked, allowed) in checks {
+            let allowed = allowed.load(Ordering::Relaxed);
+            if asked > allowed {
+                self.shared.counters.hit_limit(limit);
+                return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+            }
+        }
+        Ok(())
+    }
+
+    /// True if one host call may carry so many bytes to the host.
+    pub(crate) fn may_carry(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.rights.hot.host_call_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes a host call that carries more than it may, without its arguments: for bindings that
+    /// know the length before they copy the bytes.
+    pub(crate) fn refuse_carried(
+        &mut self,
+        service: &'static str,
+        permission: Permission,
+        bytes: usize,
+    ) -> ServiceError {
+        self.carried = bytes;
+        let nowhere = Parameter::Nothing;
+        let result = self.serve(service, permission, nowhere, || Value::Null, nothing, |_| Ok(()));
+        result.err().unwrap_or(ServiceError::LimitExceeded)
+    }
+
+    /// Random bytes, as [`Services::random`] gives them into a buffer.
+    pub(crate) fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
+        let arguments = || Value::Integer(length as i128);
+        let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
+        let nowhere = Parameter::Nothing;
+        self.serve("random", Permission::Random, nowhere, arguments, show, |context| {
+            if length > MAX_RANDOM_LEN {
+                return Err(ServiceError::Invalid);
+            }
+            let mut bytes = vec![0; length];
+            match &mut context.determinism {
+                Some(determinism) => determinism.fill(&mut bytes),
+                None => getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?,
+            }
+            Ok(bytes)
+        })
     }
 
     /// Checks, runs, counts and records one use of a service.
@@ -326,14 +411,25 @@ impl Context {
         show: impl FnOnce(&T) -> Value,
         work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
+        // Where the plugin cannot be stopped in the middle, nothing is done for it any more.
+        match &self.broken {
+            None => {}
+            Some(Outcome::Cancelled) => return Err(ServiceError::Unavailable),
+            Some(_) => return Err(ServiceError::LimitExceeded),
+        }
         let started = self.shared.journal.is_heard().then(Instant::now);
         self.host_calls += 1;
         let allowed = self.rights.limits.load().host_calls;
         let is_cancelled = self.check_cancelled().is_err();
+        let carried = std::mem::take(&mut self.carried);
+        let may_carry = self.may_carry(carried);
         let result = if is_cancelled {
             Err(ServiceError::Unavailable)
         } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
+        } else if !may_carry {
+            let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
+            Err(self.exceed(LimitKind::HostCallBytes, carried as u64, allowed))
         } else if self.access(permission, &parameter) {
             work(self)
         } else {
@@ -345,7 +441,8 @@ impl Context {
             let host_call = HostCall {
                 service: service.into(),
                 permission,
-                arguments: arguments(),
+                // What is too much for the host is too much for its events.
+                arguments: if may_carry { arguments() } else { Value::Null },
                 result: result.as_ref().map(show).map_err(|error| *error),
                 took,
             };
@@ -373,6 +470,7 @@ fn nothing(_: &()) -> Value {
 
 impl Services for Context {
     fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
+        self.carried = message.len();
         let arguments = || Value::Array(vec![Value::Integer(level as i128), text(message)]);
         self.serve("log", Permission::Log, Parameter::Nothing, arguments, nothing, |context| {
             let asked = context.log_bytes + message.len() as u64;
@@ -394,30 +492,20 @@ impl Services for Context {
             || Value::Null,
             show,
             |context| {
-                let now = unix_nanoseconds();
+                let now =
+                    context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now);
                 Ok(now - now % context.rights.grants.load().precision.max(1))
             },
         )
     }
 
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
-        let length = buffer.len();
-        let arguments = || Value::Integer(length as i128);
-        let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
-        let bytes =
-            self.serve("random", Permission::Random, Parameter::Nothing, arguments, show, |_| {
-                if length > MAX_RANDOM_LEN {
-                    return Err(ServiceError::Invalid);
-                }
-                let mut bytes = vec![0; length];
-                getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
-                Ok(bytes)
-            })?;
-        buffer.copy_from_slice(&bytes);
+        buffer.copy_from_slice(&self.random_bytes(buffer.len())?);
         Ok(())
     }
 
     fn config(&mut self, key: &str) -> Result<Option<String>, ServiceError> {
+        self.carried = key.len();
         let show = |value: &Option<String>| value.as_deref().map_or(Value::Null, text);
         self.serve(
             "config",
@@ -436,6 +524,7 @@ impl Services for Context {
     }
 
     fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, ServiceError> {
+        self.carried = key.len();
         let show = |value: &Option<Vec<u8>>| value.clone().map_or(Value::Null, Value::Bytes);
         self.serve(
             "kv-get",
@@ -448,6 +537,7 @@ impl Services for Context {
     }
 
     fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
+        self.carried = key.len() + value.len();
         let arguments = || Value::Array(vec![text(key), Value::Bytes(value.to_vec())]);
         self.serve("kv-set", Permission::Kv, self::key(key, true), arguments, nothing, |context| {
             let mut kv = context.shared.kv.lock();
@@ -464,6 +554,7 @@ impl Services for Context {
     }
 
     fn kv_delete(&mut self, key: &str) -> Result<bool, ServiceError> {
+        self.carried = key.len();
         let show = |existed: &bool| Value::Bool(*existed);
         self.serve(
             "kv-delete",
@@ -476,6 +567,7 @@ impl Services for Context {
     }
 
     fn kv_list(&mut self, prefix: &str) -> Result<Vec<String>, ServiceError> {
+        self.carried = prefix.len();
         let show = |keys: &Vec<String>| Value::Array(keys.iter().map(|key| text(key)).collect());
         self.serve(
             "kv-list",
@@ -492,6 +584,7 @@ impl Services for Context {
     }
 
     fn emit(&mut self, frame: &Frame) -> Result<(), ServiceError> {
+        self.carried = frame.encoded_len();
         let arguments = || Value::Integer(frame.encoded_len() as i128);
         let empty = frame.header.as_bytes().is_empty();
         let to = if empty { None } else { frame.header.get_text(Header::TARGET) };
@@ -513,6 +606,7 @@ impl Services for Context {
     }
 
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
+        self.carried = name.len();
         let arguments = || Value::Array(vec![text(name), Value::Float(value)]);
         self.serve("metric", Permission::Metric, Parameter::Nothing, arguments, nothing, |_| Ok(()))
     }

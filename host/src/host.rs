@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::context::Journal;
 use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
-use crate::load::{LoadError, LoadProblem, LoadRequest, Preparer, Source};
+use crate::load::{CacheStats, LoadError, LoadProblem, LoadRequest, Preparer, Source};
 use crate::permissions::HostRules;
 use crate::registry::{InstanceId, Registry};
 use crate::reload::gone;
@@ -635,6 +635,17 @@ impl Host {
     /// What the queues did so far.
     pub fn dispatch_stats(&self) -> DispatchStats {
         self.inner.dispatched.read()
+    }
+
+    /// What the compile cache did so far.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.inner.preparer.engines.cache_stats()
+    }
+
+    /// How many shared libraries this host has opened. All of them stay mapped until the process
+    /// ends, also those of generations that are gone: closing one is never safe.
+    pub fn mapped_libraries(&self) -> u64 {
+        self.inner.preparer.mapped.load(Relaxed)
     }
 
     /// The state of all instances.

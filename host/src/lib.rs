@@ -32,6 +32,7 @@ mod backend;
 mod builder;
 pub mod catalog;
 mod context;
+mod determinism;
 mod dispatch;
 mod host;
 mod lifecycle;
@@ -54,8 +55,8 @@ pub use dispatch::{BatchTicket, Refusal, Ticket};
 pub use host::{Drained, Host, Reply};
 pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use load::{
-    ArtifactKind, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest, ManifestPlace,
-    inspect,
+    ArtifactKind, CacheStats, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest,
+    ManifestPlace, inspect,
 };
 pub use policy::{
     AccessEntry, AccessLog, Decision, Parameter, Policy, PolicyError, PolicyMode, Standing,

@@ -156,10 +156,10 @@ impl Running {
         if !context.emitted.is_empty() {
             self.emitted = std::mem::take(&mut context.emitted);
         }
-        if context.broken.is_some() && result.is_ok() {
-            return Err(Stop::Alive(context.broken.take().unwrap_or(Outcome::Cancelled)));
+        if context.broken.is_none() {
+            return result;
         }
-        result
+        Err(broke(context.broken.take().unwrap_or(Outcome::Cancelled), result))
     }
 
     #[cold]
@@ -185,6 +185,19 @@ impl Running {
         let dead = matches!(stop, Stop::Dead(_));
         reply.outcome = stop.into_outcome();
         dead
+    }
+}
+
+/// What a call comes to in which a service ended it, whatever the plugin made of that.
+///
+/// A WebAssembly plugin stops in the middle then, and its copy is lost. The other tiers cannot stop
+/// theirs, but treat it the same: a plugin must not depend on what runs it.
+#[cold]
+fn broke(broken: Outcome, result: Result<(), Stop>) -> Stop {
+    match (broken, result) {
+        (_, Err(Stop::Dead(outcome))) => Stop::Dead(outcome),
+        (Outcome::Cancelled, _) => Stop::Alive(Outcome::Cancelled),
+        (broken, _) => Stop::Dead(broken),
     }
 }
 

@@ -702,8 +702,8 @@ fn bring_up(
 fn rights(request: &LoadRequest, edits: &Edits, prepared: &Prepared) -> Rights {
     let manifest = &prepared.manifest;
     let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
-    let grants = edits.grants(prepared);
-    Rights::new(grants, limits, merged_config(&manifest.config, request.config.as_ref()))
+    let config = merged_config(&manifest.config, request.config.as_ref());
+    Rights::new(edits.grants(prepared), limits, config).with_seed(request.seed(manifest))
 }
 
 /// A copy that was initialized.
@@ -725,7 +725,11 @@ pub(crate) fn ready(
     backend.context().begin_step(deadline);
     let config = rights.config.load().to_string();
     backend.initialize(&config).map_err(|stop| refuse(stop.into_outcome()))?;
-    Ok(backend)
+    // A plugin that goes on after a broken limit has broken it all the same.
+    match backend.context().broken.take() {
+        None => Ok(backend),
+        Some(broken) => Err(refuse(broken)),
+    }
 }
 
 fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {

@@ -173,10 +173,12 @@ pub(crate) fn limit_value(limits: &Limits, limit: LimitKind) -> Option<u64> {
     match limit {
         LimitKind::Memory => Some(limits.memory),
         LimitKind::Table => Some(limits.table),
+        LimitKind::Resources => Some(limits.resources),
         LimitKind::Fuel => limits.fuel,
         LimitKind::OutputBytes => Some(limits.output_bytes),
         LimitKind::OutputFrames => Some(limits.output_frames),
         LimitKind::HostCalls => Some(limits.host_calls),
+        LimitKind::HostCallBytes => Some(limits.host_call_bytes),
         LimitKind::LogBytes => Some(limits.log_bytes),
         LimitKind::KvBytes => Some(limits.kv_bytes),
         LimitKind::Queue => Some(limits.queue.into()),

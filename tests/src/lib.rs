@@ -1,6 +1,10 @@
 //! What the integration tests and benches share: where files lie, and a sink that remembers.
 
+pub mod alone;
 pub mod display;
+pub mod guest;
+#[path = "../parity-plugin/src/plugin.rs"]
+pub mod parity_plugin;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -22,6 +26,16 @@ pub fn sample(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// A prebuilt plugin that is for tests alone, found as a [`sample`] is.
+///
+/// `glovebox build tests/NAME --out tests/fixtures` makes its component, and with
+/// `--binding frame-abi` its module.
+pub fn fixture(name: &str) -> PathBuf {
+    let folder = std::env::var_os("GLOVEBOX_TEST_PLUGINS")
+        .map_or_else(|| root().join("tests/fixtures"), PathBuf::from);
+    folder.join(name)
+}
+
 /// The shared library of a Rust sample, built now if need be, in the profile of this program.
 ///
 /// # Panics
@@ -30,7 +44,7 @@ pub fn sample(name: &str) -> PathBuf {
 pub fn native_sample(name: &str) -> PathBuf {
     use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
     build(&["--package", &format!("glovebox-{name}")])
-        .join(format!("{DLL_PREFIX}glovebox_{name}{DLL_SUFFIX}"))
+        .join(format!("{DLL_PREFIX}glovebox_{}{DLL_SUFFIX}", name.replace('-', "_")))
 }
 
 /// The binary `glovebox`, built now if need be, in the profile of this program.

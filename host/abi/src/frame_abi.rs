@@ -63,8 +63,9 @@
 //! # Limits
 //!
 //! A frame is at most [`MAX_FRAME_LEN`](crate::MAX_FRAME_LEN) bytes. A plugin's own limits (output
-//! bytes and frames, memory, deadline) are enforced by the host on every call. After a trap the
-//! instance is thrown away.
+//! bytes and frames, memory, deadline) are enforced by the host on every call. After a trap, or a
+//! limit that is broken in the middle of a call, the instance is thrown away. Arguments of imports
+//! that are longer than the plugin's host-call bytes end the call before they are looked at.
 
 /// Name of the import module.
 pub const IMPORT_MODULE: &str = "glovebox";

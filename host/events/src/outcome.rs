@@ -96,7 +96,8 @@ impl Outcome {
         match self {
             Trapped { .. } | TimedOut { .. } | Crashed { .. } => true,
             LimitExceeded { limit, .. } => {
-                matches!(limit, LimitKind::Memory | LimitKind::Table | LimitKind::Fuel)
+                use LimitKind::{Fuel, Memory, Resources, Table};
+                matches!(limit, Memory | Table | Resources | Fuel)
             }
             _ => false,
         }

@@ -37,7 +37,7 @@ impl Backend for CoreBackend {
             // Takes the vector over as it is.
             _ => *out = frames.into(),
         }
-        Ok(())
+        self.context.check_output(out)
     }
 
     fn health(&mut self) -> Result<Health, Stop> {

@@ -47,8 +47,19 @@ impl Stop {
     }
 }
 
+/// The longest message of a failure that is kept, in bytes: it goes into every event about the call.
+const MAX_MESSAGE_LEN: usize = 16 << 10;
+
 impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
+    fn from(mut failure: Failure) -> Stop {
+        // 0 would be no failure; the native table cannot carry it.
+        failure.code = failure.code.max(1);
+        let length = failure.message.len();
+        if length > MAX_MESSAGE_LEN {
+            let end = failure.message.floor_char_boundary(MAX_MESSAGE_LEN);
+            failure.message.truncate(end);
+            failure.message.push_str(&format!("… ({} bytes left out)", length - end));
+        }
         Stop::Alive(failure.into())
     }
 }
@@ -81,8 +92,13 @@ impl Code {
 
     /// Whether the code can be held to a limit; `None` asks about the call deadline.
     pub(crate) fn enforcement(&self, limit: Option<LimitKind>) -> Enforcement {
-        let machine =
-            matches!(limit, None | Some(LimitKind::Memory | LimitKind::Table | LimitKind::Fuel));
+        let machine = match limit {
+            None => true,
+            Some(limit) => matches!(
+                limit,
+                LimitKind::Memory | LimitKind::Table | LimitKind::Resources | LimitKind::Fuel
+            ),
+        };
         match self {
             Code::Core(_) if machine => {
                 Enforcement::NotAvailable("built into the application, which is trusted code")
@@ -90,10 +106,19 @@ impl Code {
             Code::Native(_) if machine => {
                 Enforcement::NotAvailable("a native plugin in this process is trusted code")
             }
-            Code::FrameAbi(_) | Code::Component(_) if limit == Some(LimitKind::Fuel) => {
-                Enforcement::NotAvailable("needs deterministic mode, which is not built yet")
-            }
+            Code::FrameAbi(code) if limit == Some(LimitKind::Fuel) => fuel(code.engine.metered),
+            Code::Component(code) if limit == Some(LimitKind::Fuel) => fuel(code.engine.metered),
             _ => Enforcement::Enforced,
         }
     }
+}
+
+/// Whether an engine holds its plugins to a limit of fuel.
+fn fuel(metered: bool) -> Enforcement {
+    if metered {
+        return Enforcement::Enforced;
+    }
+    Enforcement::NotAvailable(
+        "its work is not counted; write `fuel` under [limits] of the manifest and load it again",
+    )
 }

@@ -15,10 +15,14 @@ use glovebox_events::Outcome;
 use super::{Backend, Stop};
 use crate::Frames;
 use crate::context::Context;
-use crate::load::{Incompatible, LoadProblem};
+use crate::load::{Incompatible, LoadProblem, shorten};
 
 /// An opened library. It is never closed: code of a library may run until the process ends
 /// (destructors of thread-local values), so closing it is never safe.
+///
+/// So a reload leaves the old copy mapped, and a process grows by the mapped size of the library for
+/// each, of which only the pages that were written to are its own memory: a few hundred KiB for a
+/// plugin in Rust. What is promised is that new code runs, not that old code is gone.
 pub(crate) struct NativeCode {
     table: &'static PluginTable,
 }
@@ -120,6 +124,9 @@ impl NativeBackend {
         };
         let code = call(self.code.table, self.instance, &raw const output);
         if let Some(broken) = collected.broken.take() {
+            if let Outcome::LimitExceeded { limit, .. } = &broken {
+                context.shared.counters.hit_limit(*limit);
+            }
             return Err(Stop::Alive(broken));
         }
         if code == 0 {
@@ -128,6 +135,11 @@ impl NativeBackend {
         let (code, message) = collected.message.take().unwrap_or_else(|| {
             (code, format!("the plugin returned code {code} without a message"))
         });
+        if code == Failure::PANIC {
+            // The macro caught it inside the plugin, and runs this copy no more.
+            let code = "plugin-panic".to_owned();
+            return Err(Stop::Dead(Outcome::Trapped { code, message: shorten(&message) }));
+        }
         Err(Failure::new(code, message).into())
     }
 }
@@ -337,15 +349,18 @@ unsafe extern "C" fn host_now(context: *mut c_void, nanoseconds: *mut u64) -> u3
 }
 
 unsafe extern "C" fn host_random(context: *mut c_void, buffer: *mut u8, length: usize) -> u32 {
-    if length == 0 {
-        return 0;
-    }
-    // SAFETY: see above; the plugin lends `length` bytes, which may be uninitialized, so they are
-    // written before they are read.
+    // SAFETY: see above; the plugin lends `length` bytes, which are only written to. Where the
+    // length is 0, the pointer is not looked at.
     unsafe {
-        buffer.write_bytes(0, length);
-        let buffer = std::slice::from_raw_parts_mut(buffer, length);
-        serve(context, |context| context.random(buffer), drop)
+        serve(
+            context,
+            |context| context.random_bytes(length),
+            |bytes| {
+                if !bytes.is_empty() {
+                    buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                }
+            },
+        )
     }
 }
 

@@ -81,6 +81,14 @@ pub enum LoadProblem {
         /// What is wrong, and where.
         reason: String,
     },
+    /// The file is not the one that its manifest is about.
+    #[error("the artifact has the digest {found}, but its manifest says {expected}")]
+    Digest {
+        /// Digest of the file, as `[artifact]` writes it.
+        found: String,
+        /// The digest or digests in the manifest.
+        expected: String,
+    },
     /// The manifest is wrong.
     #[error("{0}")]
     Manifest(#[from] ManifestError),
@@ -169,11 +177,20 @@ pub enum Incompatible {
         found: ProtocolVersion,
     },
     /// It lacks exports.
-    #[error("missing export {}", .0.join(", "))]
+    #[error("missing export {}", list(.0))]
     MissingExports(Vec<String>),
     /// It wants imports that the contract does not have.
-    #[error("unknown import {}", .0.join(", "))]
+    #[error("unknown import {}", list(.0))]
     UnknownImports(Vec<String>),
+    /// An export has another type.
+    #[error("an export does not fit: {reason}")]
+    Export {
+        /// Which, and how.
+        reason: String,
+    },
+    /// A core module was made for the world of components, and not encoded as one.
+    #[error("a module of the component world that was not made a component")]
+    NotEncoded,
     /// An import has another type.
     #[error("an import does not fit: {reason}")]
     Import {
@@ -198,6 +215,27 @@ pub enum Incompatible {
     },
 }
 
+/// The first few names, each cut to a length that fits a sentence, and how many more there are: an
+/// artifact may name a million of them.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| shorten(name)).collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// At most 200 characters of a text that an artifact chose, with `…` where something is left out.
+pub(crate) fn shorten(text: &str) -> String {
+    const LENGTH: usize = 200;
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl LoadProblem {
     /// What to do about it.
     pub fn remedy(&self) -> String {
@@ -212,6 +250,9 @@ impl LoadProblem {
             }
             LoadProblem::WrongKind { found } => found.remedy(),
             LoadProblem::Malformed { .. } => "copy or build the file again",
+            LoadProblem::Digest { .. } => {
+                "copy the artifact again, or write its digest under [artifact] in plugin.toml"
+            }
             LoadProblem::Manifest(_) => "correct plugin.toml",
             LoadProblem::Configuration(_) => {
                 "name one that is there, or add [configurations.NAME] to plugin.toml"
@@ -225,6 +266,9 @@ impl LoadProblem {
             }
             LoadProblem::Incompatible(Incompatible::MissingExports(_)) => {
                 "use the SDK's `export!` macro, or see the documentation of the binding"
+            }
+            LoadProblem::Incompatible(Incompatible::NotEncoded) => {
+                "encode it with `glovebox build` or `wasm-tools component new`"
             }
             LoadProblem::Incompatible(Incompatible::Machine { .. }) => {
                 "build it for this machine, or as wasm"

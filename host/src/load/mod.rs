@@ -6,6 +6,7 @@
 mod cache;
 mod error;
 mod inspect;
+mod library;
 mod peek;
 mod prepare;
 mod sniff;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 
 use glovebox_abi::{Manifest, Plugin, Requests};
 
-pub(crate) use cache::Cache;
+pub use cache::CacheStats;
+pub(crate) use cache::{Cache, DEFAULT_LIMIT as DEFAULT_CACHE_LIMIT};
+pub(crate) use error::shorten;
 pub use error::{Incompatible, LoadError, LoadProblem};
 pub use inspect::{Inspection, inspect};
 pub use peek::ManifestPlace;
@@ -35,6 +38,7 @@ pub struct LoadRequest {
     pub(crate) configuration: Option<String>,
     pub(crate) lazy: bool,
     pub(crate) permissions: Option<Requests>,
+    pub(crate) seed: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -65,6 +69,7 @@ impl LoadRequest {
             configuration: None,
             lazy: false,
             permissions: None,
+            seed: None,
         }
     }
 
@@ -90,6 +95,22 @@ impl LoadRequest {
     pub fn trust_native(mut self, trust: bool) -> LoadRequest {
         self.trust_native = trust;
         self
+    }
+
+    /// Makes runs repeat, whatever the manifest says: the same frames give the same bytes each time,
+    /// in one copy of a WebAssembly plugin. Its clock begins at a fixed time and goes on by 1 ms a
+    /// frame and 1 µs a look, and random bytes come from `seed`. A native plugin is refused, because
+    /// nobody can promise it for machine code; of a core plugin only time and chance are made up.
+    #[must_use]
+    pub fn deterministic(mut self, seed: u64) -> LoadRequest {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The seed of a run that must repeat; `None` of any other.
+    pub(crate) fn seed(&self, manifest: &Manifest) -> Option<u64> {
+        let runtime = &manifest.runtime;
+        self.seed.or_else(|| runtime.deterministic.then(|| runtime.seed.unwrap_or(0)))
     }
 
     /// One of the named configurations of the manifest: the instance runs with its keys over those
@@ -121,6 +142,7 @@ impl fmt::Debug for LoadRequest {
             .field("trust_native", &self.trust_native)
             .field("config", &self.config)
             .field("configuration", &self.configuration)
+            .field("seed", &self.seed)
             .field("lazy", &self.lazy)
             .field("permissions", &self.permissions)
             .finish()

@@ -13,10 +13,10 @@ use glovebox_events::LoadStage;
 use object::read::{ReadCache, ReadRef};
 use object::{Object, ObjectSection};
 
+use super::library::{NativeBinding, binding_of, check_extent, check_machine};
 use super::prepare::{
-    Located, MAX_ARTIFACT_LEN, MAX_MANIFEST_LEN, NativeBinding, bare, binding_of, check_extent,
-    check_machine, embedded_manifest, locate, manifest_section, parse_embedded, read_file,
-    read_manifest, recognize,
+    Located, MAX_ARTIFACT_LEN, MAX_MANIFEST_LEN, bare, embedded_manifest, locate, manifest_section,
+    parse_embedded, read_file, read_manifest, recognize,
 };
 use super::{ArtifactKind, Incompatible, LoadError, LoadProblem};
 

@@ -4,19 +4,19 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use glovebox_abi::manifest::{Isolation, Tier};
+use glovebox_abi::manifest::{DIGEST_PREFIX, Isolation, Tier};
 use glovebox_abi::{Manifest, frame_abi, native};
 use glovebox_events::{Binding, LoadStage};
 use object::{Object, ObjectSection};
 
-use super::inspect::exported_names;
-use super::{ArtifactKind, Incompatible, LoadError, LoadProblem, LoadRequest, Source};
+use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
-use crate::backend::wasm::WasmEngine;
+use crate::backend::wasm::{Engines, WasmEngine};
 
 /// The largest artifact that is read: 256 MiB.
 pub(super) const MAX_ARTIFACT_LEN: u64 = 256 << 20;
@@ -51,10 +51,12 @@ pub(crate) struct Prepared {
 
 /// What preparing needs from the host.
 pub(crate) struct Preparer {
-    pub(crate) engine: Arc<WasmEngine>,
+    pub(crate) engines: Engines,
     pub(crate) compile_deadline: Duration,
     /// Private copies of libraries; removed with the host.
     pub(crate) copies: tempfile::TempDir,
+    /// Libraries that were opened, and so stay mapped.
+    pub(crate) mapped: AtomicU64,
 }
 
 impl Preparer {
@@ -81,7 +83,7 @@ impl Preparer {
             LoadProblem::Incompatible(_) => LoadStage::Link,
             _ => LoadStage::Compile,
         };
-        let (code, binding, cached) = self.compile(&artifact).map_err(|problem| {
+        let (code, binding, cached) = self.compile(&artifact, request).map_err(|problem| {
             LoadError::new(stage_of(&problem), Some(artifact.path.clone()), problem)
         })?;
         let tier = if binding == Binding::Native { Tier::Native } else { Tier::Wasm };
@@ -120,18 +122,24 @@ impl Preparer {
         })
     }
 
-    fn compile(&self, artifact: &Artifact) -> Result<(Code, Binding, bool), LoadProblem> {
+    fn compile(
+        &self,
+        artifact: &Artifact,
+        request: &LoadRequest,
+    ) -> Result<(Code, Binding, bool), LoadProblem> {
+        let manifest = &artifact.manifest;
+        let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
         match artifact.kind {
             ArtifactKind::Component => {
                 let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
                 let compiled =
-                    self.with_deadline(move |engine| engine.component(&bytes, &digest))?;
+                    self.with_deadline(metered, move |engine| engine.component(&bytes, &digest))?;
                 Ok((Code::Component(Arc::new(compiled.code)), Binding::Component, compiled.cached))
             }
             ArtifactKind::CoreModule => {
                 let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
                 let compiled =
-                    self.with_deadline(move |engine| engine.frame_abi(&bytes, &digest))?;
+                    self.with_deadline(metered, move |engine| engine.frame_abi(&bytes, &digest))?;
                 Ok((Code::FrameAbi(Arc::new(compiled.code)), Binding::FrameAbi, compiled.cached))
             }
             _ => Ok((Code::Native(Arc::new(self.open(artifact)?)), Binding::Native, false)),
@@ -142,10 +150,11 @@ impl Preparer {
     /// until it is done, and its result is dropped. A worker process will replace it.
     fn with_deadline<T: Send + 'static>(
         &self,
+        metered: bool,
         compile: impl FnOnce(&Arc<WasmEngine>) -> Result<T, LoadProblem> + Send + 'static,
     ) -> Result<T, LoadProblem> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let engine = self.engine.clone();
+        let engine = self.engines.get(metered)?;
         std::thread::Builder::new().name("glovebox-compile".to_owned()).spawn(move || {
             // Nobody listens any more after the deadline.
             let _ = sender.send(compile(&engine));
@@ -165,7 +174,9 @@ impl Preparer {
             .tempfile_in(self.copies.path())?;
         std::io::Write::write_all(&mut copy, &artifact.bytes)?;
         let copy = copy.into_temp_path();
-        NativeCode::open(&copy)
+        let code = NativeCode::open(&copy);
+        self.mapped.fetch_add(1, Ordering::Relaxed);
+        code
     }
 }
 
@@ -187,7 +198,7 @@ fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
     artifact.manifest = configured(artifact.manifest, request).map_err(|problem| {
         LoadError::new(LoadStage::ParseManifest, Some(artifact.path.clone()), problem)
     })?;
-    match admit(&artifact, request.trust_native) {
+    match admit(&artifact, request) {
         Ok(()) => Ok(artifact),
         Err(problem) => Err(LoadError::new(LoadStage::Policy, Some(artifact.path), problem)),
     }
@@ -200,6 +211,11 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
     let bytes = read_file(&path, MAX_ARTIFACT_LEN)
         .map_err(|problem| at(LoadStage::Read, &path, problem))?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
+    // Before anybody looks inside: a digest is the only proof that nothing was changed or lost.
+    if let Some(manifest) = &manifest {
+        check_digest(manifest, &digest)
+            .map_err(|problem| at(LoadStage::Signature, &path, problem))?;
+    }
     let kind = ArtifactKind::of(&bytes);
     let (kind, bytes) =
         recognize(kind, bytes).map_err(|problem| at(LoadStage::Sniff, &path, problem))?;
@@ -330,6 +346,15 @@ pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadProblem>
     Ok(bytes)
 }
 
+fn check_digest(manifest: &Manifest, digest: &str) -> Result<(), LoadProblem> {
+    let found = format!("{DIGEST_PREFIX}{digest}");
+    let expected = &manifest.artifact.digest;
+    if expected.is_empty() || expected.contains(&found) {
+        return Ok(());
+    }
+    Err(LoadProblem::Digest { found, expected: expected.join(" or ") })
+}
+
 /// Refuses what is no plugin, and turns text into bytes.
 pub(super) fn recognize(
     kind: ArtifactKind,
@@ -345,107 +370,11 @@ pub(super) fn recognize(
         }
         ArtifactKind::Component | ArtifactKind::CoreModule => Ok((kind, bytes)),
         ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe => {
-            check_library(&bytes)?;
+            super::library::check(&bytes)?;
             Ok((kind, bytes))
         }
         found => Err(LoadProblem::WrongKind { found }),
     }
-}
-
-/// Looks at a library's sections and symbols without opening it: a damaged one can kill the
-/// process that opens it.
-fn check_library(bytes: &[u8]) -> Result<(), LoadProblem> {
-    let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
-    let library = object::File::parse(bytes).map_err(|error| damaged(error.to_string()))?;
-    check_machine(&library)?;
-    for section in library.sections() {
-        // Reading each section finds those that lie beyond the end of the file.
-        let name = section.name().unwrap_or("?").to_owned();
-        section.data().map_err(|error| damaged(format!("section {name}: {error}")))?;
-    }
-    check_extent(bytes)?;
-    match binding_of(&library) {
-        NativeBinding::Fits => Ok(()),
-        NativeBinding::Other(found) => Err(Incompatible::Version { found }.into()),
-        NativeBinding::None => {
-            Err(Incompatible::MissingExports(vec![format!("`{}`", native::SYMBOL)]).into())
-        }
-    }
-}
-
-/// Refuses a library for another machine.
-pub(super) fn check_machine<'data, R: object::ReadRef<'data>>(
-    library: &object::File<'data, R>,
-) -> Result<(), LoadProblem> {
-    let found = format!("{:?} {:?}", library.format(), library.architecture()).to_lowercase();
-    let expected = format!("{} {}", NATIVE_FORMAT, std::env::consts::ARCH);
-    if !found.replace('_', "").eq_ignore_ascii_case(&expected.replace('_', "")) {
-        return Err(Incompatible::Machine { found, expected }.into());
-    }
-    Ok(())
-}
-
-/// Which version of the native table a library exports.
-pub(super) enum NativeBinding {
-    /// The one of this host.
-    Fits,
-    /// One of another version.
-    Other(glovebox_abi::ProtocolVersion),
-    /// None: it is no plugin.
-    None,
-}
-
-pub(super) fn binding_of<'data, R: object::ReadRef<'data>>(
-    library: &object::File<'data, R>,
-) -> NativeBinding {
-    let names = exported_names(library);
-    // Mach-O puts an underscore before each name.
-    let is_macho = library.format() == object::BinaryFormat::MachO;
-    let names: Vec<&str> = names
-        .iter()
-        .map(|name| if is_macho { name.trim_start_matches('_') } else { name })
-        .collect();
-    if names.contains(&native::SYMBOL) {
-        return NativeBinding::Fits;
-    }
-    let other = names.iter().find_map(|name| {
-        name.strip_prefix(native::SYMBOL_PREFIX)
-            .and_then(glovebox_abi::ProtocolVersion::from_suffix)
-    });
-    other.map_or(NativeBinding::None, NativeBinding::Other)
-}
-
-const NATIVE_FORMAT: &str = if cfg!(target_os = "macos") {
-    "macho"
-} else if cfg!(target_os = "windows") {
-    "pe"
-} else {
-    "elf"
-};
-
-/// Refuses an ELF file that ends before its section headers or any loadable segment does: the
-/// loader would map pages that are not there.
-pub(super) fn check_extent<'data, R: object::ReadRef<'data>>(bytes: R) -> Result<(), LoadProblem> {
-    use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-    if NATIVE_FORMAT != "elf" {
-        return Ok(());
-    }
-    let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
-    let file = ElfFile64::<object::Endianness, R>::parse(bytes)
-        .map_err(|error| damaged(error.to_string()))?;
-    let (header, endian) = (file.elf_header(), file.endian());
-    let sections = header.e_shoff(endian)
-        + u64::from(header.e_shentsize(endian)) * u64::from(header.e_shnum(endian));
-    let segments = file
-        .elf_program_headers()
-        .iter()
-        .map(|segment| segment.p_offset(endian).saturating_add(segment.p_filesz(endian)));
-    let needed = segments.chain([sections]).max().unwrap_or(0);
-    let found = bytes.len().unwrap_or(0);
-    if needed > found {
-        return Err(damaged(format!("cut short: {needed} bytes needed, {found} found")));
-    }
-    Ok(())
 }
 
 /// The manifest that the SDK's export macro put inside the artifact.
@@ -505,7 +434,7 @@ fn custom_section(bytes: &[u8]) -> Result<Option<&[u8]>, LoadProblem> {
 }
 
 /// The stage policy: may this run here?
-fn admit(artifact: &Artifact, trust_native: bool) -> Result<(), LoadProblem> {
+fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> {
     let is_native =
         matches!(artifact.kind, ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe);
     let actual = if is_native { Tier::Native } else { Tier::Wasm };
@@ -516,7 +445,13 @@ fn admit(artifact: &Artifact, trust_native: bool) -> Result<(), LoadProblem> {
     if let Some(isolation) = runtime.isolation.filter(|place| *place != Isolation::InProcess) {
         return Err(LoadProblem::NotAvailable { what: "isolation", name: isolation.name() });
     }
-    if is_native && !trust_native {
+    if is_native && request.seed(&artifact.manifest).is_some() {
+        return Err(LoadProblem::NotAvailable {
+            what: "mode for native plugins",
+            name: "deterministic",
+        });
+    }
+    if is_native && !request.trust_native {
         return Err(LoadProblem::NativeNotTrusted);
     }
     Ok(())

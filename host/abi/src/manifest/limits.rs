@@ -9,6 +9,10 @@ use super::ManifestError;
 use crate::units;
 
 /// Hard limits: a call that breaks one is stopped and says which.
+///
+/// A call that breaks one in the middle, by memory or by what it asks of the host, ends the copy of
+/// the plugin; a fresh one answers the next frame. Log and store refuse what is too much, and the
+/// plugin goes on. An answer that is too much is not given, and the copy goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Limits {
@@ -16,6 +20,8 @@ pub struct Limits {
     pub memory: u64,
     /// Elements of a table.
     pub table: u64,
+    /// Handles of resources that a component may hold at once, its own and the host's.
+    pub resources: u64,
     /// How long one call may take.
     pub call_deadline: Duration,
     /// Units of work per call, for runs that must repeat exactly; unlimited if absent.
@@ -26,6 +32,8 @@ pub struct Limits {
     pub output_frames: u64,
     /// Host calls per call.
     pub host_calls: u64,
+    /// Bytes that one host call may carry from the plugin to the host.
+    pub host_call_bytes: u64,
     /// Bytes of log lines per call.
     pub log_bytes: u64,
     /// Bytes of keys and values in the plugin's store.
@@ -44,11 +52,13 @@ impl Default for Limits {
         Limits {
             memory: 64 << 20,
             table: 10_000,
+            resources: 10_000,
             call_deadline: Duration::from_secs(1),
             fuel: None,
             output_bytes: 8 << 20,
             output_frames: 4096,
             host_calls: 10_000,
+            host_call_bytes: 8 << 20,
             log_bytes: 64 << 10,
             kv_bytes: 4 << 20,
             queue: 1024,
@@ -66,6 +76,8 @@ pub enum LimitKind {
     Memory,
     /// [`Limits::table`], in elements.
     Table,
+    /// [`Limits::resources`], a number.
+    Resources,
     /// [`Limits::fuel`], in units of work.
     Fuel,
     /// [`Limits::output_bytes`], in bytes.
@@ -74,6 +86,8 @@ pub enum LimitKind {
     OutputFrames,
     /// [`Limits::host_calls`], a number.
     HostCalls,
+    /// [`Limits::host_call_bytes`], in bytes.
+    HostCallBytes,
     /// [`Limits::log_bytes`], in bytes.
     LogBytes,
     /// [`Limits::kv_bytes`], in bytes.
@@ -86,13 +100,15 @@ pub enum LimitKind {
 
 impl LimitKind {
     /// All of them, in the order of the manifest's documentation.
-    pub const ALL: [LimitKind; 10] = [
+    pub const ALL: [LimitKind; 12] = [
         LimitKind::Memory,
         LimitKind::Table,
+        LimitKind::Resources,
         LimitKind::Fuel,
         LimitKind::OutputBytes,
         LimitKind::OutputFrames,
         LimitKind::HostCalls,
+        LimitKind::HostCallBytes,
         LimitKind::LogBytes,
         LimitKind::KvBytes,
         LimitKind::Queue,
@@ -104,10 +120,12 @@ impl LimitKind {
         match self {
             LimitKind::Memory => "memory",
             LimitKind::Table => "table",
+            LimitKind::Resources => "resources",
             LimitKind::Fuel => "fuel",
             LimitKind::OutputBytes => "output-bytes",
             LimitKind::OutputFrames => "output-frames",
             LimitKind::HostCalls => "host-calls",
+            LimitKind::HostCallBytes => "host-call-bytes",
             LimitKind::LogBytes => "log-bytes",
             LimitKind::KvBytes => "kv-bytes",
             LimitKind::Queue => "queue",
@@ -117,8 +135,8 @@ impl LimitKind {
 
     /// True if the numbers are bytes.
     pub fn is_bytes(self) -> bool {
-        use LimitKind::{KvBytes, LogBytes, Memory, OutputBytes};
-        matches!(self, Memory | OutputBytes | LogBytes | KvBytes)
+        use LimitKind::{HostCallBytes, KvBytes, LogBytes, Memory, OutputBytes};
+        matches!(self, Memory | OutputBytes | HostCallBytes | LogBytes | KvBytes)
     }
 
     /// A number of this limit, with its unit.
@@ -159,11 +177,13 @@ enum Size {
 pub(super) struct RawLimits {
     memory: Option<Size>,
     table: Option<u64>,
+    resources: Option<u64>,
     call_deadline: Option<String>,
     fuel: Option<u64>,
     output_bytes: Option<Size>,
     output_frames: Option<u64>,
     host_calls: Option<u64>,
+    host_call_bytes: Option<Size>,
     log_bytes: Option<Size>,
     kv_bytes: Option<Size>,
     queue: Option<u32>,
@@ -189,6 +209,7 @@ impl RawLimits {
         let limits = Limits {
             memory: size("limits.memory", self.memory)?.unwrap_or(defaults.memory),
             table: self.table.unwrap_or(defaults.table),
+            resources: self.resources.unwrap_or(defaults.resources),
             call_deadline: duration("limits.call-deadline", self.call_deadline)?
                 .unwrap_or(defaults.call_deadline),
             fuel: self.fuel,
@@ -196,6 +217,8 @@ impl RawLimits {
                 .unwrap_or(defaults.output_bytes),
             output_frames: self.output_frames.unwrap_or(defaults.output_frames),
             host_calls: self.host_calls.unwrap_or(defaults.host_calls),
+            host_call_bytes: size("limits.host-call-bytes", self.host_call_bytes)?
+                .unwrap_or(defaults.host_call_bytes),
             log_bytes: size("limits.log-bytes", self.log_bytes)?.unwrap_or(defaults.log_bytes),
             kv_bytes: size("limits.kv-bytes", self.kv_bytes)?.unwrap_or(defaults.kv_bytes),
             queue: self.queue.unwrap_or(defaults.queue),

@@ -123,6 +123,26 @@ pub struct Artifact {
     pub wasm: Option<String>,
     /// A shared library.
     pub native: Option<String>,
+    /// What the bytes of the artifact must hash to: `blake3:` and 64 hexadecimal digits. Written as
+    /// one text, or a list where there is more than one artifact; nothing is checked if empty.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub digest: Vec<String>,
+}
+
+/// What a digest in `[artifact]` starts with; the hash function is BLAKE3 with 256 bits.
+pub const DIGEST_PREFIX: &str = "blake3:";
+
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text or a list of texts")]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(from)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
 }
 
 /// How a plugin wants to run.
@@ -135,11 +155,17 @@ pub struct Runtime {
     pub isolation: Option<Isolation>,
     /// How many copies, from 1.
     pub instances: u32,
+    /// True if the same frames must give the same bytes each time: time and chance are made up from
+    /// [`seed`](Self::seed), and work is counted instead of time. For one copy in WebAssembly.
+    pub deterministic: bool,
+    /// Where random bytes come from if the plugin is [`deterministic`](Self::deterministic); 0 if
+    /// absent.
+    pub seed: Option<u64>,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Runtime { tier: None, isolation: None, instances: 1 }
+        Runtime { tier: None, isolation: None, instances: 1, deterministic: false, seed: None }
     }
 }
 
@@ -232,6 +258,34 @@ impl Manifest {
                 key: "runtime.instances".to_owned(),
                 reason: "0 instances cannot run; write 1 or more".to_owned(),
             });
+        }
+        if raw.runtime.deterministic && raw.runtime.instances > 1 {
+            return Err(ManifestError::Value {
+                key: "runtime.deterministic".to_owned(),
+                reason: format!(
+                    "which of {} copies gets a frame is a matter of time; write `instances = 1`",
+                    raw.runtime.instances
+                ),
+            });
+        }
+        if raw.runtime.seed.is_some() && !raw.runtime.deterministic {
+            return Err(ManifestError::Value {
+                key: "runtime.seed".to_owned(),
+                reason: "has no effect without `deterministic = true`".to_owned(),
+            });
+        }
+        for digest in &raw.artifact.digest {
+            let hexadecimal = digest.strip_prefix(DIGEST_PREFIX).unwrap_or_default();
+            let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            if hexadecimal.len() != 64 || !hexadecimal.bytes().all(is_digit) {
+                return Err(ManifestError::Value {
+                    key: "artifact.digest".to_owned(),
+                    reason: format!(
+                        "`{digest}` is no digest; write `{DIGEST_PREFIX}` and 64 lower-case \
+                         hexadecimal digits, as `glovebox inspect` shows them"
+                    ),
+                });
+            }
         }
         configurations::check(id, &raw.configurations, raw.config_schema.as_ref())?;
         let permissions = Requests::read(raw.permissions)?;
@@ -485,6 +539,13 @@ mod tests {
         check("[plugin]\nid = \"a\"\n[state]\nkeep = 0", "`state.keep`");
         check("[plugin]\nid = \"a\"\n[state]\ncheckpoint = \"1 s\"", "needs `persist = true`");
         check("[plugin]\nid = \"a\"\n[limits]\nburst = 5", "needs `rate`");
+        check("[plugin]\nid = \"a\"\n[runtime]\nseed = 1", "without `deterministic = true`");
+        check(
+            "[plugin]\nid = \"a\"\n[runtime]\ndeterministic = true\ninstances = 2",
+            "which of 2 copies gets a frame",
+        );
+        check("[plugin]\nid = \"a\"\n[artifact]\ndigest = \"blake3:12\"", "64 lower-case");
+        check("[plugin]\nid = \"a\"\n[artifact]\ndigest = 1", "a text or a list of texts");
         check("[plugin\nid = 1", "line 1");
         check("plugin = 3", "line 1");
     }

@@ -9,7 +9,7 @@ use glovebox_abi::{
     ServiceError, Services, State,
 };
 use glovebox_events::Outcome;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker, types as types_of};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
@@ -20,8 +20,8 @@ use super::wasi::preview2::{self, HasWasi, Wasi};
 use super::{Stop, died};
 use crate::Frames;
 use crate::backend::Backend;
-use crate::context::Context;
-use crate::load::{Incompatible, LoadProblem};
+use crate::context::{Context, HotLimits};
+use crate::load::{Incompatible, LoadProblem, shorten};
 
 mod world {
     wasmtime::component::bindgen!({
@@ -36,9 +36,25 @@ use world::exports::glovebox::plugin::guest;
 use world::glovebox::plugin::{host, types};
 
 const PACKAGE: &str = "glovebox:plugin/";
-const GUEST: &str = "glovebox:plugin/guest@";
+pub(super) const GUEST: &str = "glovebox:plugin/guest@";
+/// The functions of the interface `guest`; a plugin exports all of them.
+const GUEST_FUNCTIONS: [&str; 6] =
+    ["initialize", "process", "health", "save-state", "restore-state", "cleanup"];
+/// The functions of the interface `host`.
+const HOST_FUNCTIONS: [&str; 10] = [
+    "log",
+    "now",
+    "random",
+    "config",
+    "kv-get",
+    "kv-set",
+    "kv-delete",
+    "kv-list",
+    "emit",
+    "metric",
+];
 
-/// Bytes that one crossing to the host may carry beyond the output limit: names, keys, lengths.
+/// Bytes that one crossing to the host may carry beyond the limits: names, keys, lengths.
 const CROSSING_SLACK: u64 = 1 << 20;
 
 /// What host functions see.
@@ -61,29 +77,22 @@ impl HasWasi for Data {
 
 /// A component of our world.
 pub(crate) struct ComponentCode {
-    engine: Arc<WasmEngine>,
+    pub(crate) engine: Arc<WasmEngine>,
     linked: world::PluginPre<Data>,
 }
 
 impl ComponentCode {
     pub(super) fn new(engine: Arc<WasmEngine>, component: &Component) -> Result<Self, LoadProblem> {
         let shape = component.component_type();
-        let exports: Vec<String> =
-            shape.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
-        check_version(&exports)?;
-        let unknown: Vec<String> = shape
-            .imports(&engine.engine)
-            .filter(|(name, _)| !name.starts_with(PACKAGE) && !name.starts_with("wasi:"))
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
-        if !unknown.is_empty() {
-            return Err(Incompatible::UnknownImports(unknown).into());
-        }
+        check_exports(&shape, &engine.engine)?;
+        check_imports(&shape, &engine.engine)?;
+        let reason = |error: wasmtime::Error| shorten(&format!("{error:#}"));
         let linked = engine
             .component_linker
             .instantiate_pre(component)
-            .and_then(world::PluginPre::new)
-            .map_err(|error| Incompatible::Import { reason: format!("{error:#}") })?;
+            .map_err(|error| Incompatible::Import { reason: reason(error) })?;
+        let linked = world::PluginPre::new(linked)
+            .map_err(|error| Incompatible::Export { reason: reason(error) })?;
         Ok(ComponentCode { engine, linked })
     }
 
@@ -114,11 +123,70 @@ impl ComponentCode {
     }
 }
 
-fn check_version(exports: &[String]) -> Result<(), LoadProblem> {
-    let Some(version) = exports.iter().find_map(|name| name.strip_prefix(GUEST)) else {
+/// How much may cross to the host at once. The engine knows one number for the arguments of a host
+/// call and for the result of a call to the plugin; the smaller of the two limits is checked again
+/// where it applies.
+pub(super) fn crossing_bytes(hot: &HotLimits) -> u64 {
+    let output = hot.output_bytes.load(Ordering::Relaxed);
+    hot.host_call_bytes.load(Ordering::Relaxed).max(output).saturating_add(CROSSING_SLACK)
+}
+
+/// Checks the version first, then that no function of the guest is missing.
+fn check_exports(shape: &types_of::Component, engine: &Engine) -> Result<(), LoadProblem> {
+    let guest = shape.exports(engine).find(|(name, _)| name.starts_with(GUEST));
+    let Some((name, export)) = guest else {
         let needed = format!("`{GUEST}{}.0`", ProtocolVersion::CURRENT);
         return Err(Incompatible::MissingExports(vec![needed]).into());
     };
+    check_version(&name[GUEST.len()..])?;
+    let functions = functions_of(&export.ty, engine);
+    let missing: Vec<String> = GUEST_FUNCTIONS
+        .iter()
+        .filter(|function| !functions.contains(&(**function).to_owned()))
+        .map(|function| format!("`{name}#{function}`"))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Incompatible::MissingExports(missing).into()) }
+}
+
+/// Lists everything that the component wants and the world does not have.
+fn check_imports(shape: &types_of::Component, engine: &Engine) -> Result<(), LoadProblem> {
+    let mut unknown = Vec::new();
+    for (name, import) in shape.imports(engine) {
+        // A missing part of WASI is named by the linker.
+        if name.starts_with("wasi:") {
+            continue;
+        }
+        let Some((interface, version)) =
+            name.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'))
+        else {
+            unknown.push(format!("`{name}`"));
+            continue;
+        };
+        check_version(version)?;
+        match interface {
+            "types" => {}
+            "host" => {
+                let functions = functions_of(&import.ty, engine).into_iter();
+                let others = functions.filter(|name| !HOST_FUNCTIONS.contains(&name.as_str()));
+                unknown.extend(others.map(|function| format!("`{name}#{function}`")));
+            }
+            _ => unknown.push(format!("`{name}`")),
+        }
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(Incompatible::UnknownImports(unknown).into()) }
+}
+
+fn functions_of(item: &types_of::ComponentItem, engine: &Engine) -> Vec<String> {
+    let types_of::ComponentItem::ComponentInstance(instance) = item else {
+        return Vec::new();
+    };
+    let exports = instance.exports(engine);
+    let functions =
+        exports.filter(|(_, item)| matches!(item.ty, types_of::ComponentItem::ComponentFunc(_)));
+    functions.map(|(name, _)| name.to_owned()).collect()
+}
+
+fn check_version(version: &str) -> Result<(), LoadProblem> {
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(u16::MAX));
     let found = ProtocolVersion {
         major: numbers.next().unwrap_or(u16::MAX),
@@ -151,15 +219,21 @@ impl ComponentBackend {
             .map_err(|error| died(&mut self.store.data_mut().context, &error))
     }
 
-    /// Sets what the call that comes next may use: time, and bytes that cross to the host whatever
-    /// lengths the plugin claims.
+    /// Sets what the call that comes next may use: time, handles, and bytes that cross to the host
+    /// whatever lengths the plugin claims.
     fn arm(&mut self) {
         let data = self.store.data_mut();
         data.wasi.begin(&data.context);
         let hot = &data.context.rights.hot;
-        let bytes = hot.output_bytes.load(Ordering::Relaxed).saturating_add(CROSSING_SLACK);
+        let resources = hot.resources.load(Ordering::Relaxed);
+        let resources = usize::try_from(resources).unwrap_or(usize::MAX);
+        let bytes = crossing_bytes(hot);
         self.store.set_epoch_deadline(1);
         self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.store.set_max_component_handles(resources);
+        if self.code.engine.metered {
+            super::refuel(&mut self.store, |data| &data.context);
+        }
     }
 
     /// Runs one export. What the plugin printed meanwhile becomes log lines.
@@ -307,9 +381,7 @@ impl host::Host for Data {
     }
 
     fn random(&mut self, length: u32) -> wasmtime::Result<Result<Vec<u8>, u32>> {
-        // More than any service gives is refused there, so no more need be allocated here.
-        let mut buffer = vec![0; (length as usize).min((64 << 10) + 1)];
-        let result = self.context.random(&mut buffer).map(|()| buffer);
+        let result = self.context.random_bytes(length as usize);
         self.answer(result)
     }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use wasmparser::WasmFeatures;
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Module};
@@ -7,18 +8,56 @@ use wasmtime::{Config, Engine, Module};
 use super::component::ComponentCode;
 use super::frame_abi::FrameAbiCode;
 use super::ticker::Ticker;
-use crate::load::{ArtifactKind, Cache, LoadProblem};
+use crate::load::{ArtifactKind, Cache, CacheStats, LoadProblem, shorten};
 
 /// Deep recursion of a plugin ends here, far from the end of the host's own stack.
 const MAX_STACK: usize = 512 << 10;
 
-/// The engine that runs all wasm plugins of a host.
+/// The engines of a host: one for speed, and one that counts work. Counting costs a third of the
+/// speed, so that only plugins run there that must repeat or have a limit on their work.
+pub(crate) struct Engines {
+    cache: Arc<Cache>,
+    fast: Arc<WasmEngine>,
+    /// Made when the first plugin needs it.
+    metered: Mutex<Option<Arc<WasmEngine>>>,
+}
+
+impl Engines {
+    /// Engines that keep compiled code in `cache`.
+    pub(crate) fn new(cache: Cache) -> wasmtime::Result<Engines> {
+        let cache = Arc::new(cache);
+        let fast = Arc::new(WasmEngine::new(cache.clone(), false)?);
+        Ok(Engines { cache, fast, metered: Mutex::default() })
+    }
+
+    /// The engine that counts work, or the fast one.
+    pub(crate) fn get(&self, metered: bool) -> Result<Arc<WasmEngine>, LoadProblem> {
+        if !metered {
+            return Ok(self.fast.clone());
+        }
+        let mut engine = self.metered.lock();
+        if let Some(engine) = &*engine {
+            return Ok(engine.clone());
+        }
+        let new = WasmEngine::new(self.cache.clone(), true)
+            .map_err(|error| std::io::Error::other(format!("no engine: {error:#}")))?;
+        Ok(engine.insert(Arc::new(new)).clone())
+    }
+
+    pub(crate) fn cache_stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+}
+
+/// An engine that runs wasm plugins.
 pub(crate) struct WasmEngine {
     pub(super) engine: Engine,
     pub(super) ticker: Ticker,
     pub(super) core_linker: wasmtime::Linker<super::frame_abi::Data>,
     pub(super) component_linker: wasmtime::component::Linker<super::component::Data>,
-    cache: Cache,
+    /// True if it counts the work of its plugins.
+    pub(crate) metered: bool,
+    cache: Arc<Cache>,
 }
 
 /// Compiled code and whether it came from the cache.
@@ -40,22 +79,22 @@ const OFF: [(WasmFeatures, &str); 8] = [
 ];
 
 impl WasmEngine {
-    /// An engine that keeps compiled code in `cache`.
-    pub(crate) fn new(cache: Cache) -> wasmtime::Result<WasmEngine> {
+    fn new(cache: Arc<Cache>, metered: bool) -> wasmtime::Result<WasmEngine> {
         let mut config = Config::new();
         config
             .epoch_interruption(true)
+            .consume_fuel(metered)
             .max_wasm_stack(MAX_STACK)
             // Not-a-number values with the same bits everywhere, so that traces repeat.
-            .cranelift_nan_canonicalization(true)
-            .wasm_memory64(false)
-            .wasm_multi_memory(false)
-            .wasm_relaxed_simd(false);
+            .cranelift_nan_canonicalization(true);
+        for (features, _) in OFF {
+            config.wasm_features(features, false);
+        }
         let engine = Engine::new(&config)?;
         let ticker = Ticker::start(engine.clone())?;
         let core_linker = super::frame_abi::linker(&engine)?;
         let component_linker = super::component::linker(&engine)?;
-        Ok(WasmEngine { engine, ticker, core_linker, component_linker, cache })
+        Ok(WasmEngine { engine, ticker, core_linker, component_linker, metered, cache })
     }
 
     /// Compiles a core module, or takes it from the cache, and checks it against the frame ABI.
@@ -70,8 +109,8 @@ impl WasmEngine {
             digest,
             || Module::new(&self.engine, bytes),
             Module::serialize,
-            // SAFETY: the cache only gives bytes that this engine's `serialize` made and whose
-            // digest still fits.
+            // SAFETY: the cache only gives bytes that `serialize` of an engine with this one's
+            // fingerprint made, for this user, and whose digest still fits.
             |bytes| unsafe { Module::deserialize(&self.engine, bytes) },
         )?;
         Ok(Compiled { code: FrameAbiCode::new(self.clone(), &module)?, cached })
@@ -106,8 +145,11 @@ impl WasmEngine {
         deserialize: impl FnOnce(&[u8]) -> wasmtime::Result<T>,
     ) -> Result<(T, bool), LoadProblem> {
         let key = self.cache.key(digest, &self.engine);
-        if let Some(code) = self.cache.get(&key).and_then(|bytes| deserialize(&bytes).ok()) {
-            return Ok((code, true));
+        if let Some(bytes) = self.cache.get(&key) {
+            match deserialize(&bytes) {
+                Ok(code) => return Ok((code, true)),
+                Err(error) => self.cache.reject(&key, &format!("{error:#}")),
+            }
         }
         let code = compile().map_err(|error| diagnose(kind, bytes, &error))?;
         match serialize(&code) {
@@ -124,15 +166,13 @@ fn diagnose(kind: ArtifactKind, bytes: &[u8], error: &wasmtime::Error) -> LoadPr
     let on = WasmFeatures::default() - off;
     let validate =
         |features| wasmparser::Validator::new_with_features(features).validate_all(bytes).err();
-    let Some(invalid) = validate(on) else {
-        return LoadProblem::Malformed {
-            what: kind.noun(),
-            reason: error.root_cause().to_string(),
-        };
-    };
+    if validate(on).is_none() {
+        let reason = shorten(&error.root_cause().to_string());
+        return LoadProblem::Malformed { what: kind.noun(), reason };
+    }
     // What is still invalid with everything on is broken; otherwise everything is taken away again
     // that is not needed.
-    if validate(on | off).is_some() {
+    if let Some(invalid) = validate(on | off) {
         let reason = format!("{} at byte {}", invalid.message(), invalid.offset());
         return LoadProblem::Malformed { what: kind.noun(), reason };
     }

@@ -9,11 +9,13 @@ use bytes::Bytes;
 use glovebox_abi::frame_abi::{self, Output};
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{
-    FRAME_PREFIX_LEN, Failure, Frame, Health, LogLevel, ProtocolVersion, ServiceError, Services,
-    State,
+    FRAME_PREFIX_LEN, Failure, Frame, Health, LogLevel, Permission, ProtocolVersion, ServiceError,
+    Services, State,
 };
 use glovebox_events::Outcome;
-use wasmtime::{Caller, Engine, Extern, Instance, Linker, Memory, Module, Store, TypedFunc};
+use wasmtime::{
+    Caller, Engine, Extern, ExternType, Instance, Linker, Memory, Module, Store, TypedFunc, ValType,
+};
 
 use super::engine::WasmEngine;
 use super::ticker::Pulse;
@@ -22,7 +24,21 @@ use super::{Stop, died};
 use crate::Frames;
 use crate::backend::Backend;
 use crate::context::Context;
-use crate::load::{Incompatible, LoadProblem};
+use crate::load::{Incompatible, LoadProblem, shorten};
+
+/// The functions that a module may import.
+const IMPORTS: [&str; 10] = [
+    "log",
+    "now",
+    "random",
+    "config",
+    "kv_get",
+    "kv_set",
+    "kv_delete",
+    "kv_list",
+    "emit",
+    "metric",
+];
 
 /// What host functions see: the services, and WASI if the module imports any of it.
 pub(crate) struct Data {
@@ -52,7 +68,7 @@ impl HasWasi for Data {
 
 /// A module that keeps to the frame ABI.
 pub(crate) struct FrameAbiCode {
-    engine: Arc<WasmEngine>,
+    pub(crate) engine: Arc<WasmEngine>,
     linked: wasmtime::InstancePre<Data>,
     uses_wasi: bool,
 }
@@ -70,20 +86,24 @@ impl FrameAbiCode {
         if !missing.is_empty() {
             return Err(Incompatible::MissingExports(missing).into());
         }
-        let linked = engine.core_linker.instantiate_pre(module).map_err(|error| {
-            let unknown: Vec<String> = module
-                .imports()
-                .filter(|import| {
-                    ![frame_abi::IMPORT_MODULE, preview1::MODULE].contains(&import.module())
-                })
-                .map(|import| format!("`{}::{}`", import.module(), import.name()))
-                .collect();
-            if unknown.is_empty() {
-                Incompatible::Import { reason: format!("{error:#}") }
-            } else {
-                Incompatible::UnknownImports(unknown)
-            }
-        })?;
+        check_types(module)?;
+        let is_known = |import: &wasmtime::ImportType<'_>| match import.module() {
+            frame_abi::IMPORT_MODULE => IMPORTS.contains(&import.name()),
+            preview1::MODULE => true,
+            _ => false,
+        };
+        let unknown: Vec<String> = module
+            .imports()
+            .filter(|import| !is_known(import))
+            .map(|import| format!("`{}::{}`", shorten(import.module()), shorten(import.name())))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Incompatible::UnknownImports(unknown).into());
+        }
+        let linked = engine
+            .core_linker
+            .instantiate_pre(module)
+            .map_err(|error| Incompatible::Import { reason: shorten(&format!("{error:#}")) })?;
         let uses_wasi = module.imports().any(|import| import.module() == preview1::MODULE);
         Ok(FrameAbiCode { engine, linked, uses_wasi })
     }
@@ -96,10 +116,48 @@ impl FrameAbiCode {
         store.limiter(|data| &mut data.context);
         let at_epochs = pulse.clone();
         store.epoch_deadline_callback(move |mut store| at_epochs.tick(store.data_mut()));
-        let mut machine = Machine { store, buffer: Buffer { pointer: 0, size: 0 } };
+        let mut machine =
+            Machine { store, buffer: Buffer { pointer: 0, size: 0 }, metered: self.engine.metered };
         let exports = machine.start(self, &pulse).map_err(Stop::into_outcome)?;
         Ok(FrameAbi { exports: Some(exports), pulse, machine })
     }
+}
+
+/// Checks that every export of the contract has its type, so that a call cannot fail for it.
+fn check_types(module: &Module) -> Result<(), LoadProblem> {
+    for export in module.exports() {
+        let expected = match export.name() {
+            "memory" => "a 32-bit memory",
+            "_initialize" | frame_abi::CLEANUP => "() -> ()",
+            frame_abi::BUFFER => "(i32) -> (i32)",
+            frame_abi::PROCESS | frame_abi::INITIALIZE | frame_abi::RESTORE_STATE => {
+                "(i32) -> (i64)"
+            }
+            frame_abi::HEALTH | frame_abi::SAVE_STATE => "() -> (i64)",
+            _ => continue,
+        };
+        let found = match export.ty() {
+            ExternType::Memory(memory) if !memory.is_64() => "a 32-bit memory".to_owned(),
+            ExternType::Memory(_) => "a 64-bit memory".to_owned(),
+            ExternType::Func(function) => {
+                let list = |types: &mut dyn Iterator<Item = ValType>| {
+                    types.map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
+                };
+                let (parameters, results) =
+                    (list(&mut function.params()), list(&mut function.results()));
+                format!("({parameters}) -> ({results})")
+            }
+            ExternType::Global(_) => "a global".to_owned(),
+            ExternType::Table(_) => "a table".to_owned(),
+            ExternType::Tag(_) => "a tag".to_owned(),
+        };
+        if found != expected {
+            let found = shorten(&found);
+            let reason = format!("`{}` is {found}, expected {expected}", export.name());
+            return Err(Incompatible::Export { reason }.into());
+        }
+    }
+    Ok(())
 }
 
 fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
@@ -109,6 +167,9 @@ fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
     let versions: Vec<ProtocolVersion> = marked.collect();
     if versions.iter().any(|version| ProtocolVersion::CURRENT.supports(*version)) {
         return Ok(());
+    }
+    if exports.iter().any(|name| name.starts_with(super::component::GUEST)) {
+        return Err(Incompatible::NotEncoded.into());
     }
     Err(match versions.first() {
         Some(version) => Incompatible::Version { found: *version }.into(),
@@ -135,6 +196,8 @@ struct Exports {
 struct Machine {
     store: Store<Data>,
     buffer: Buffer,
+    /// True if the engine counts work.
+    metered: bool,
 }
 
 /// The input buffer that the module handed out last.
@@ -162,10 +225,14 @@ impl Machine {
         started.map_err(|error| self.died(&error))
     }
 
-    /// Makes the engine ask at every epoch whether the call that comes next may go on.
+    /// Makes the engine ask at every epoch whether the call that comes next may go on, and sets its
+    /// fuel.
     #[inline]
     fn arm(&mut self) {
         self.store.set_epoch_deadline(1);
+        if self.metered {
+            super::refuel(&mut self.store, |data| &data.context);
+        }
         let data = self.store.data_mut();
         if let Some(wasi) = &mut data.wasi {
             wasi.begin(&data.context);
@@ -409,24 +476,40 @@ impl Backend for FrameAbi {
 struct Guest<'a> {
     memory: &'a mut [u8],
     context: &'a mut Context,
+    service: &'static str,
+    permission: Permission,
 }
 
 impl<'a> Guest<'a> {
-    fn of(caller: &'a mut Caller<'_, Data>) -> wasmtime::Result<Guest<'a>> {
+    fn of(
+        caller: &'a mut Caller<'_, Data>,
+        (service, permission): (&'static str, Permission),
+    ) -> wasmtime::Result<Guest<'a>> {
         let memory = match caller.get_export("memory") {
             Some(Extern::Memory(memory)) => memory,
             _ => return Err(wasmtime::Error::msg("the module has no export `memory`")),
         };
         let (memory, context) = memory.data_and_store_mut(caller);
-        Ok(Guest { memory, context })
+        Ok(Guest { memory, context, service, permission })
     }
 
-    fn bytes(&self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
+    /// Ends the call if two arguments together are more than it may carry, before they are copied.
+    fn room(&mut self, first: i32, second: i32) -> wasmtime::Result<()> {
+        let bytes = (first as u32 as usize).saturating_add(second as u32 as usize);
+        if self.context.may_carry(bytes) {
+            return Ok(());
+        }
+        let error = self.context.refuse_carried(self.service, self.permission, bytes);
+        Err(wasmtime::Error::new(error))
+    }
+
+    fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
+        self.room(length, 0)?;
         let start = pointer as u32 as usize;
         self.memory.get(start..start + length as u32 as usize).ok_or_else(outside)
     }
 
-    fn text(&self, pointer: i32, length: i32) -> wasmtime::Result<String> {
+    fn text(&mut self, pointer: i32, length: i32) -> wasmtime::Result<String> {
         let bytes = self.bytes(pointer, length)?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
@@ -462,32 +545,30 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "log",
         |mut caller: Caller<'_, Data>, level: i32, ptr: i32, len: i32| {
-            let guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("log", Permission::Log))?;
             let message = guest.text(ptr, len)?;
             let result = guest.context.log(LogLevel::from_u32(level as u32), &message);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
     linker.func_wrap(module, "now", |mut caller: Caller<'_, Data>| {
-        let guest = Guest::of(&mut caller)?;
+        let guest = Guest::of(&mut caller, ("now", Permission::Now))?;
         let result = guest.context.now();
         guest.answer(result.map(|now| now as i64))
     })?;
     linker.func_wrap(module, "random", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-        let mut guest = Guest::of(&mut caller)?;
-        let length = guest.bytes(ptr, len)?.len();
-        let mut buffer = vec![0; length];
-        let result = guest.context.random(&mut buffer);
-        if result.is_ok() {
-            guest.give(&buffer, ptr, len)?;
+        let mut guest = Guest::of(&mut caller, ("random", Permission::Random))?;
+        let result = guest.context.random_bytes(len as u32 as usize);
+        if let Ok(bytes) = &result {
+            guest.give(bytes, ptr, len)?;
         }
-        guest.answer(result.map(|()| 0)).map(|code| code as i32)
+        guest.answer(result.map(|_| 0)).map(|code| code as i32)
     })?;
     linker.func_wrap(
         module,
         "config",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("config", Permission::Config))?;
             let key = guest.text(key, key_len)?;
             let result = match guest.context.config(&key) {
                 Ok(None) => Ok(0),
@@ -501,7 +582,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "kv_get",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("kv-get", Permission::Kv))?;
             let key = guest.text(key, key_len)?;
             let result = match guest.context.kv_get(&key) {
                 Ok(None) => Ok(0),
@@ -515,7 +596,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "kv_set",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("kv-set", Permission::Kv))?;
+            guest.room(key_len, len)?;
             let key = guest.text(key, key_len)?;
             let value = guest.bytes(ptr, len)?.to_vec();
             let result = guest.context.kv_set(&key, &value);
@@ -523,7 +605,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         },
     )?;
     linker.func_wrap(module, "kv_delete", |mut caller: Caller<'_, Data>, key: i32, len: i32| {
-        let guest = Guest::of(&mut caller)?;
+        let mut guest = Guest::of(&mut caller, ("kv-delete", Permission::Kv))?;
         let key = guest.text(key, len)?;
         let result = guest.context.kv_delete(&key);
         guest.answer(result.map(i64::from)).map(|code| code as i32)
@@ -532,7 +614,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "kv_list",
         |mut caller: Caller<'_, Data>, prefix: i32, prefix_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("kv-list", Permission::Kv))?;
             let prefix = guest.text(prefix, prefix_len)?;
             let result = match guest.context.kv_list(&prefix) {
                 Ok(keys) => {
@@ -549,7 +631,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         },
     )?;
     linker.func_wrap(module, "emit", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-        let guest = Guest::of(&mut caller)?;
+        let mut guest = Guest::of(&mut caller, ("emit", Permission::Emit))?;
         let frame = Frame::decode(&Bytes::copy_from_slice(guest.bytes(ptr, len)?));
         let result = match frame {
             Ok(frame) => guest.context.emit(&frame),
@@ -561,7 +643,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         module,
         "metric",
         |mut caller: Caller<'_, Data>, name: i32, name_len: i32, value: f64| {
-            let guest = Guest::of(&mut caller)?;
+            let mut guest = Guest::of(&mut caller, ("metric", Permission::Metric))?;
             let name = guest.text(name, name_len)?;
             let result = guest.context.metric(&name, value);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)

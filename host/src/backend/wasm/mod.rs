@@ -8,9 +8,11 @@ mod output;
 mod ticker;
 mod wasi;
 
-pub(crate) use engine::WasmEngine;
+pub(crate) use engine::{Engines, WasmEngine};
 
 use std::time::Duration;
+
+use std::sync::atomic::Ordering;
 
 use glovebox_abi::manifest::LimitKind;
 use glovebox_events::Outcome;
@@ -19,13 +21,15 @@ use wasmtime_wasi::I32Exit;
 
 use super::Stop;
 use crate::context::Context;
+use crate::load::shorten;
+use crate::status::limit_value;
 
 /// Turns an error of the engine into how the call ended. The store must be thrown away.
 fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     if let Some(broken) = context.broken.take() {
         return Stop::Dead(broken);
     }
-    let limits = context.rights.limits.load();
+    let limits = context.rights.limits.load_full();
     match error.downcast_ref::<wasi::Interrupted>() {
         Some(wasi::Interrupted::Overdue) => {
             context.shared.counters.hit_deadline();
@@ -42,12 +46,17 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     let Some(trap) = error.downcast_ref::<Trap>() else {
         // The cause stands last; what is before it is a backtrace.
         let message = error.root_cause().to_string();
-        // The engine has no type for this one.
-        if message.contains("fuel allocated for hostcalls has been exhausted") {
-            let (limit, allowed) = (LimitKind::OutputBytes, limits.output_bytes);
+        if let Some(limit) = exhausted(error, &message) {
+            let allowed = limit_value(&limits, limit).unwrap_or_default();
+            // The engine stops at the first byte or handle that is too much.
+            let asked = match limit {
+                LimitKind::Resources => allowed + 1,
+                _ => component::crossing_bytes(&context.rights.hot) + 1,
+            };
             context.shared.counters.hit_limit(limit);
-            return Stop::Dead(Outcome::LimitExceeded { limit, asked: allowed + 1, allowed });
+            return Stop::Dead(Outcome::LimitExceeded { limit, asked, allowed });
         }
+        let message = shorten(&message);
         return Stop::Dead(Outcome::Trapped { code: "host-error".to_owned(), message });
     };
     if *trap == Trap::Interrupt {
@@ -65,7 +74,7 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         .downcast_ref::<wasmtime::WasmBacktrace>()
         .and_then(|backtrace| backtrace.frames().first())
         .map(|frame| match frame.func_name() {
-            Some(name) => format!(" in `{name}`"),
+            Some(name) => format!(" in `{}`", shorten(name)),
             None => format!(" in function {}", frame.func_index()),
         })
         .unwrap_or_default();
@@ -75,6 +84,30 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         code: kebab(&format!("{trap:?}")),
         message: format!("{reason}{place}"),
     })
+}
+
+/// Gives the call that comes next its fuel.
+fn refuel<T>(store: &mut wasmtime::Store<T>, context: impl Fn(&T) -> &Context) {
+    let fuel = context(store.data()).rights.hot.fuel.load(Ordering::Relaxed);
+    store.set_fuel(fuel).expect("only called where the engine counts work");
+}
+
+/// Which limit of components the engine found used up; its own errors have no types.
+fn exhausted(error: &wasmtime::Error, message: &str) -> Option<LimitKind> {
+    if message.contains("fuel allocated for hostcalls has been exhausted") {
+        // The plugin is on the stack while it calls the host, and has left it when its own result
+        // is taken over.
+        return Some(match error.downcast_ref::<wasmtime::WasmBacktrace>() {
+            Some(_) => LimitKind::HostCallBytes,
+            None => LimitKind::OutputBytes,
+        });
+    }
+    let is_full = matches!(
+        error.downcast_ref::<wasmtime::component::ResourceTableError>(),
+        Some(wasmtime::component::ResourceTableError::Full)
+    );
+    let too_many = message.contains("store handle limit exceeded");
+    (is_full || too_many).then_some(LimitKind::Resources)
 }
 
 /// `UnreachableCodeReached` → `unreachable-code-reached`.

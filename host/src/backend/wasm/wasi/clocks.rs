@@ -4,9 +4,10 @@ use glovebox_abi::Permission;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 use super::Witness;
+use crate::determinism;
 
 /// Both clocks of a copy: rounded down to the precision that is granted, and standing still without
-/// the permission.
+/// the permission. In a run that must repeat they stand still too: at its beginning, and at 0.
 pub(super) struct Clock {
     witness: Witness,
     started: Instant,
@@ -36,6 +37,9 @@ impl HostWallClock for Clock {
         if !self.witness.admit_often("wasi:clocks wall-clock", Permission::Now) {
             return Duration::ZERO;
         }
+        if self.witness.repeats() {
+            return Duration::from_nanos(self.round(Duration::from_nanos(determinism::START)));
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Duration::from_nanos(self.round(now))
     }
@@ -48,8 +52,8 @@ impl HostMonotonicClock for Clock {
 
     fn now(&self) -> u64 {
         match self.witness.admit_often("wasi:clocks monotonic-clock", Permission::Now) {
-            true => self.round(self.started.elapsed()),
-            false => 0,
+            true if !self.witness.repeats() => self.round(self.started.elapsed()),
+            _ => 0,
         }
     }
 }

@@ -29,7 +29,7 @@
 //! that paths below it are seen, and denied.
 //!
 //! **What is not promised**: that a plugin cannot use up the file handles of the process, if it may
-//! reach the network or open files: 10,000 handles are the limit of a copy. Preview 1 has no sockets.
+//! reach the network or open files: the limit `resources` is for each copy. Preview 1 has no sockets.
 
 mod clocks;
 mod files;
@@ -39,16 +39,22 @@ pub(super) mod preview2;
 mod random;
 mod witness;
 
+use std::sync::atomic::Ordering;
+
 use glovebox_abi::Permission;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use self::clocks::Clock;
 pub(super) use self::witness::Witness;
 use super::output::Printed;
+use crate::context::Context;
 use crate::policy::Parameter;
 
 /// Handles that a plugin may hold.
-pub(super) const MAX_HANDLES: usize = 10_000;
+fn handles(context: &Context) -> usize {
+    let resources = context.rights.hot.resources.load(Ordering::Relaxed);
+    usize::try_from(resources).unwrap_or(usize::MAX)
+}
 
 /// Why a plugin was woken up that waited in a host function, where epochs do not reach it.
 #[derive(Debug, thiserror::Error)]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
 use wasmtime::{AsContextMut, Caller, Extern, Linker};
+use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as preview1, WasiSnapshotPreview1};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::{WasiCtxBuilder, WasiView};
 use wiggle::GuestMemory;
 
 use super::random::Random;
-use super::{DECOY, FILES, MAX_HANDLES, Outfit, Witness, bare, below, path};
+use super::{DECOY, FILES, Outfit, Witness, bare, below, handles, path};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
 use crate::context::Context;
@@ -65,14 +65,9 @@ impl Wasi {
         let witness = Witness::new(context, pulse);
         let printed = Printed::default();
         let Outfit { mut builder, made_at, folders, decoy } = Outfit::new(&witness, &printed)?;
-        let limited = |builder: &mut WasiCtxBuilder| {
-            let mut context = builder.build_p1();
-            context.ctx().table.set_max_capacity(MAX_HANDLES);
-            context
-        };
         Ok(Wasi {
-            context: limited(&mut builder),
-            sealed: limited(&mut bare(&witness, &printed)),
+            context: builder.build_p1(),
+            sealed: bare(&witness, &printed).build_p1(),
             made_at,
             folders,
             decoy,
@@ -82,7 +77,10 @@ impl Wasi {
     }
 
     /// A call begins.
-    pub(in super::super) fn begin(&self, context: &Context) {
+    pub(in super::super) fn begin(&mut self, context: &Context) {
+        for wasi in [&mut self.context, &mut self.sealed] {
+            wasi.ctx().table.set_max_capacity(handles(context));
+        }
         self.witness.begin(context);
     }
 

@@ -18,7 +18,7 @@ use wasmtime_wasi_io::bindings::wasi::io as waiting;
 use super::files::{Files, Handles, HasFiles};
 use super::network::{HasSockets, Sockets};
 use super::random::{HasRandom, Random};
-use super::{MAX_HANDLES, Outfit, Witness};
+use super::{Outfit, Witness, handles};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
 use crate::context::Context;
@@ -51,14 +51,12 @@ impl Wasi {
         pulse: &Arc<Pulse>,
     ) -> Result<Wasi, String> {
         let witness = Witness::new(context, pulse);
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
         let Outfit { mut builder, made_at, decoy, .. } = Outfit::new(&witness, printed)?;
         Ok(Wasi {
             context: builder.build(),
             made_at,
             decoy,
-            table,
+            table: ResourceTable::new(),
             witness,
             handles: Handles::default(),
             lookups: BTreeMap::new(),
@@ -66,7 +64,8 @@ impl Wasi {
     }
 
     /// A call begins.
-    pub(in super::super) fn begin(&self, context: &Context) {
+    pub(in super::super) fn begin(&mut self, context: &Context) {
+        self.table.set_max_capacity(handles(context));
         self.witness.begin(context);
     }
 

@@ -28,27 +28,28 @@ impl Random<'_> {
     /// Which end the call, if more is asked for than a request gives: before any of it is allocated.
     pub(super) fn secure(&self, length: u64) -> wasmtime::Result<Vec<u8>> {
         let permitted = self.0.admit_often("wasi:random get-random-bytes", Permission::Random);
-        bytes(length, permitted)
+        self.bytes(length, permitted)
     }
 
     fn insecure(&self, length: u64) -> wasmtime::Result<Vec<u8>> {
-        bytes(length, self.0.grants().has(Permission::Random))
+        self.bytes(length, self.0.grants().has(Permission::Random))
     }
-}
 
-fn bytes(length: u64, permitted: bool) -> wasmtime::Result<Vec<u8>> {
-    if length > MAX_RANDOM_LEN {
-        let limit = show_size(MAX_RANDOM_LEN);
-        let asked = show_size(length);
-        let text = format!("asked for {asked} of random bytes at once, limit {limit}");
-        return Err(wasmtime::Error::msg(text));
+    fn bytes(&self, length: u64, permitted: bool) -> wasmtime::Result<Vec<u8>> {
+        if length > MAX_RANDOM_LEN {
+            let limit = show_size(MAX_RANDOM_LEN);
+            let asked = show_size(length);
+            let text = format!("asked for {asked} of random bytes at once, limit {limit}");
+            return Err(wasmtime::Error::msg(text));
+        }
+        let mut bytes = vec![NOT_RANDOM; length as usize];
+        if permitted {
+            self.0
+                .fill(&mut bytes)
+                .map_err(|error| wasmtime::Error::msg(format!("no random bytes here: {error}")))?;
+        }
+        Ok(bytes)
     }
-    let mut bytes = vec![NOT_RANDOM; length as usize];
-    if permitted {
-        getrandom::fill(&mut bytes)
-            .map_err(|error| wasmtime::Error::msg(format!("no random bytes here: {error}")))?;
-    }
-    Ok(bytes)
 }
 
 fn number(bytes: &[u8]) -> u64 {

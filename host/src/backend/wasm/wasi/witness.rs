@@ -15,6 +15,7 @@ use wasmtime_wasi::runtime;
 use super::Interrupted;
 use crate::backend::wasm::ticker::Pulse;
 use crate::context::{Context, Rights, Shared};
+use crate::determinism;
 use crate::policy::{Grants, Parameter};
 
 /// Addresses whose names are remembered.
@@ -41,6 +42,8 @@ struct Inner {
     call: AtomicU64,
     /// Permissions whose use is no event any more in this call, as bits.
     told: AtomicU32,
+    /// Where random bytes come from in a run that must repeat.
+    chance: Option<Mutex<blake3::OutputReader>>,
     /// Under which names addresses were found.
     peers: Mutex<BTreeMap<IpAddr, BTreeSet<String>>>,
 }
@@ -56,6 +59,7 @@ impl Witness {
             cancellations: AtomicU64::new(0),
             call: AtomicU64::new(0),
             told: AtomicU32::new(0),
+            chance: context.rights.seed.map(|seed| Mutex::new(determinism::bytes(seed, "wasi"))),
             peers: Mutex::default(),
         }))
     }
@@ -68,6 +72,21 @@ impl Witness {
         cancellations.store(taken_back, Ordering::Relaxed);
         call.store(context.call().map_or(0, |call| call.0), Ordering::Relaxed);
         told.store(0, Ordering::Relaxed);
+    }
+
+    /// True if the run must repeat, so that time stands still.
+    pub(super) fn repeats(&self) -> bool {
+        self.0.chance.is_some()
+    }
+
+    /// Fills the buffer with bytes that nobody can guess or, in a run that must repeat, with the
+    /// next ones of its seed.
+    pub(super) fn fill(&self, buffer: &mut [u8]) -> Result<(), getrandom::Error> {
+        match &self.0.chance {
+            Some(chance) => chance.lock().fill(buffer),
+            None => getrandom::fill(buffer)?,
+        }
+        Ok(())
     }
 
     /// Waits for a host function, until the call must end.

@@ -1,0 +1,351 @@
+//! One plugin through every binding: the same frames, failures, host calls, limits, permissions and
+//! state, told by comparing each binding with the core tier, where nothing lies between plugin and
+//! host.
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::{Frame, Header, Kind, Manifest, Permission};
+use glovebox_events::{Binding, ReloadCause, What};
+use glovebox_host::{Decision, InstanceId, LoadRequest};
+use glovebox_tests::parity_plugin::Parity;
+use glovebox_tests::{Bench, fixture, native_sample, root};
+use serde_json::json;
+
+const BINDINGS: [Binding; 4] =
+    [Binding::Core, Binding::FrameAbi, Binding::Component, Binding::Native];
+
+fn manifest() -> Manifest {
+    let path = root().join("tests/parity-plugin/plugin.toml");
+    Manifest::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn request(binding: Binding) -> LoadRequest {
+    match binding {
+        Binding::Core => LoadRequest::core(manifest(), || Box::new(Parity::default())),
+        Binding::Component => LoadRequest::path(fixture("parity-plugin.wasm")),
+        Binding::FrameAbi => LoadRequest::path(fixture("parity-plugin.frame-abi.wasm")),
+        _ => LoadRequest::path(native_sample("parity-plugin")).trust_native(true),
+    }
+}
+
+fn load(binding: Binding) -> (Bench, InstanceId) {
+    let bench = Bench::new();
+    let id = bench.host.load(request(binding)).wait().unwrap_or_else(|error| panic!("{error}"));
+    let status = bench.host.plugin(id).unwrap();
+    assert_eq!(status.binding, binding);
+    assert_eq!(*status.manifest, manifest(), "{binding}: built from another plugin.toml");
+    (bench, id)
+}
+
+/// Everything that a call left behind, as text: the outcome, the frames, the host calls with what
+/// they were given and gave, the counters.
+fn story(bench: &Bench, id: InstanceId, frame: &Frame) -> String {
+    let before = bench.events.events().len();
+    let reply = bench.host.call(id, frame);
+    let mut story = vec![format!("outcome {}", reply.outcome)];
+    let show = |frame: &Frame| {
+        format!("{} {:?} {:?}", frame.kind, frame.header, String::from_utf8_lossy(&frame.payload))
+    };
+    story.extend(reply.frames.iter().map(|frame| format!("answer {}", show(frame))));
+    for event in &bench.events.events()[before..] {
+        match &event.what {
+            What::FrameOut { emitted, index, frame, .. } => {
+                story.push(format!("out {index} emitted {emitted} {}", show(frame)));
+            }
+            What::HostCall { host_call, .. } => {
+                let result = match (&*host_call.service, &host_call.result) {
+                    // What differs each time.
+                    ("now", Ok(Value::Integer(now))) => format!("later than 0: {}", *now > 0),
+                    ("random", Ok(Value::Bytes(bytes))) => format!("{} bytes", bytes.len()),
+                    (_, result) => format!("{result:?}"),
+                };
+                story.push(format!(
+                    "host {} {} {:?} {result}",
+                    host_call.service, host_call.permission, host_call.arguments
+                ));
+            }
+            What::Phase { to, .. } => story.push(format!("phase {to}")),
+            What::CallEnded { bytes_in, bytes_out, frames_out, .. } => {
+                story.push(format!("in {bytes_in} out {bytes_out} in {frames_out} frames"));
+            }
+            _ => {}
+        }
+    }
+    let status = bench.host.plugin(id).unwrap();
+    let hits = status.limit_status.iter().map(|limit| (limit.name, limit.hits));
+    let hits: Vec<_> = hits.filter(|(_, hits)| *hits > 0).collect();
+    let uses = status.permissions.iter().map(|one| (one.permission, one.uses, one.denials));
+    let uses: Vec<_> = uses.filter(|(_, uses, denials)| uses + denials > 0).collect();
+    story.push(format!("stats {:?} hits {hits:?} uses {uses:?}", status.stats));
+    story.join("\n")
+}
+
+/// Runs the same frames through every binding. `script` gives, for each, what the core tier's story
+/// must hold.
+#[track_caller]
+fn check(prepare: impl Fn(&Bench, InstanceId), script: &[(Frame, &str)]) {
+    let mut expected = Vec::new();
+    for binding in BINDINGS {
+        let (bench, id) = load(binding);
+        prepare(&bench, id);
+        for (number, (frame, part)) in script.iter().enumerate() {
+            let story = story(&bench, id, frame);
+            if binding == Binding::Core {
+                assert!(story.contains(part), "{frame:?}: {story}\nlacks {part:?}");
+                expected.push(story);
+            } else {
+                let core = &expected[number];
+                let place = core.lines().zip(story.lines()).find(|(core, other)| core != other);
+                assert!(*core == story, "{binding}: {frame:?}\n{place:#?}\n{story:.3000}");
+            }
+        }
+    }
+}
+
+/// Data frames with these commands.
+#[track_caller]
+fn commands(prepare: impl Fn(&Bench, InstanceId), script: &[(&str, &str)]) {
+    let script: Vec<_> =
+        script.iter().map(|(command, part)| (Frame::data((*command).to_owned()), *part)).collect();
+    check(prepare, &script);
+}
+
+#[test]
+fn frames_are_the_same() {
+    let header = || {
+        Header::build()
+            .text(Header::ID, "a-1")
+            .integer("n", -7)
+            .value(
+                "deep",
+                Value::Array(vec![Value::Float(0.5), Value::Bytes(vec![1]), Value::Null]),
+            )
+            .finish()
+    };
+    check(
+        |_, _| {},
+        &[
+            (Frame::data("echo"), "answer data"),
+            (Frame::new(Kind::DATA, header(), "echo"), "a-1"),
+            (Frame::new(Kind::CONTROL, header(), vec![0, 255, 128]), "answer control"),
+            (Frame::new(Kind(0x60), Header::empty(), ""), "answer 0x60"),
+            (Frame::new(Kind(0x61), Header::empty(), ""), "does not accept"),
+            (Frame::new(Kind::ERROR, Header::empty(), ""), "does not accept"),
+            (Frame::new(Kind::CONTROL, header(), vec![7; 60_000]), "answer control"),
+            (Frame::data(""), "unknown command ``"),
+            (Frame::data(vec![0xFF, 0xFE]), "a command is a text in UTF-8 (code 2)"),
+            (Frame::data("none"), "in 0 frames"),
+            (Frame::data("frames 0"), "in 0 frames"),
+            (Frame::data("frames 16"), "in 16 frames"),
+            (Frame::data("kinds"), "out 3 emitted false 0x60"),
+            (Frame::data("repeat 3 service emit x"), "emitted true"),
+            (Frame::data("count"), "answer data"),
+            // The copy of the host's buffer that a plugin may keep does not change under it.
+            (Frame::data("echo ".to_owned() + &"x".repeat(50_000)), "in 1 frames"),
+            (Frame::data("echo short"), "echo short"),
+        ],
+    );
+}
+
+#[test]
+fn failures_are_the_same() {
+    commands(
+        |_, _| {},
+        &[
+            ("fail 1000 mine", "outcome failed: mine (code 1000)"),
+            ("fail 4294967295 ünï", "outcome failed: ünï (code 4294967295)"),
+            ("fail 0 nothing", "outcome failed: nothing (code 1)"),
+            ("fail 7", "outcome failed:  (code 7)"),
+            ("fail-long 10000", "… (3616 bytes left out)"),
+            ("needs random 70000", "outcome failed: refused invalid argument (code 4)"),
+            ("count", "\"7\""),
+        ],
+    );
+}
+
+#[test]
+fn services_are_the_same() {
+    commands(
+        |_, _| {},
+        &[
+            ("service log 3 careful", "host log log"),
+            ("service log 99 loud", "granted ()"),
+            ("service log 2 ", "granted ()"),
+            ("service now", "granted true"),
+            ("service random 16", "granted 16"),
+            ("service random 0", "granted 0"),
+            ("service random 65536", "granted 65536"),
+            ("service random 65537", "refused invalid argument"),
+            ("service config greeting", "granted Some(\\\"\\\\\\\"hi"),
+            ("service config nested", "three"),
+            ("service config", "greeting"),
+            ("service config no-such-key", "granted None"),
+            ("service kv-get a", "granted None"),
+            ("service kv-set a 1", "granted ()"),
+            ("service kv-set ab ", "granted ()"),
+            ("service kv-set b ünï", "granted ()"),
+            ("service kv-get a", "granted Some([49])"),
+            ("service kv-get ab", "granted Some([])"),
+            ("service kv-list a", "granted [\\\"a\\\", \\\"ab\\\"]"),
+            ("service kv-list", "\\\"b\\\""),
+            ("service kv-list z", "granted []"),
+            ("service kv-delete a", "granted true"),
+            ("service kv-delete a", "granted false"),
+            ("service emit hello", "emitted true"),
+            ("service emit-to nobody hello", "emitted true"),
+            ("service metric size 2.5", "granted ()"),
+            ("service metric size nan", "granted ()"),
+            ("service metric size -inf", "granted ()"),
+            ("config-at-start", "nested"),
+        ],
+    );
+}
+
+#[test]
+fn denials_are_the_same() {
+    let all = [
+        "service log 2 x",
+        "service now",
+        "service random 4",
+        "service random 70000",
+        "service config greeting",
+        "service kv-get a",
+        "service kv-set a 1",
+        "service kv-delete a",
+        "service kv-list a",
+        "service emit x",
+        "service metric m 1",
+        "needs now",
+    ];
+    for decision in [Decision::Deny, Decision::Allow] {
+        let script: Vec<(&str, &str)> = all
+            .iter()
+            .map(|command| {
+                let part = match (decision, *command) {
+                    (Decision::Deny, _) => "refused denied: the plugin lacks the permission",
+                    (_, "service random 70000") => "refused invalid",
+                    (_, "needs now") => "granted",
+                    _ => "granted",
+                };
+                (*command, part)
+            })
+            .collect();
+        let decide = |bench: &Bench, id| {
+            // All at first, as asked for; `config` after the start.
+            for (permission, ..) in Permission::ALL {
+                // Without it no frame would come through to ask for the others.
+                if permission != Permission::Receive {
+                    assert!(bench.host.set_decision(id, permission, decision));
+                }
+            }
+        };
+        commands(decide, &script);
+    }
+}
+
+#[test]
+fn limits_are_the_same() {
+    commands(
+        |_, _| {},
+        &[
+            ("count", "\"1\""),
+            // Refused to the plugin, which goes on.
+            ("service log-bytes 1024", "granted ()"),
+            ("service log-bytes 1025", "refused a limit is used up"),
+            ("repeat 3 service log-bytes 400", "refused a limit is used up"),
+            ("service kv-bytes a 2047", "granted ()"),
+            ("service kv-bytes b 1", "refused a limit is used up"),
+            ("service kv-bytes a 100", "granted ()"),
+            ("count", "\"8\""),
+            // Too much of an answer: the call fails, and the copy goes on.
+            ("frames 17", "asked for 17 of output-frames, limit 16"),
+            ("bytes 65524", "outcome completed"),
+            ("bytes 65525", "of output-bytes, limit 64 KiB"),
+            ("count", "\"12\""),
+            // Too much of the host: the call ends, and a fresh copy counts from the start.
+            ("repeat 50 service now", "outcome completed"),
+            ("repeat 51 service now", "asked for 51 of host-calls, limit 50"),
+            ("count", "\"1\""),
+            ("service log-bytes 4097", "of host-call-bytes, limit 4 KiB"),
+            ("count", "\"1\""),
+            ("service kv-bytes a 4096", "of host-call-bytes, limit 4 KiB"),
+            ("service emit-bytes 4085", "of host-call-bytes, limit 4 KiB"),
+            ("repeat 16 service emit x", "outcome completed"),
+            ("repeat 17 service emit x", "asked for 17 of output-frames, limit 16"),
+            ("repeat 17 service emit-bytes 4084", "of output-bytes, limit 64 KiB"),
+            ("needs log-bytes 4097", "of host-call-bytes, limit 4 KiB"),
+            ("count", "\"1\""),
+        ],
+    );
+}
+
+#[test]
+fn starts_that_fail_fail_the_same() {
+    #[track_caller]
+    fn check(start: &str, expected: &str) {
+        let mut core = String::new();
+        for binding in BINDINGS {
+            let bench = Bench::new();
+            let request = request(binding).config(json!({ "start": start }));
+            let error = bench.host.load(request).wait().unwrap_err();
+            let error = format!("{}: {}; {}", error.stage(), error.problem(), error.remedy());
+            if binding == Binding::Core {
+                assert!(error.starts_with(expected), "{error:?} is not {expected:?}");
+                core.clone_from(&error);
+            }
+            assert_eq!(error, core, "{binding}");
+            assert_eq!(bench.host.plugins().len(), 0);
+        }
+    }
+    check("fail", "initialize: the plugin failed: told to fail at the start (code 1001); ");
+    check("sick", "probe: the plugin says that it is not well: told to be sick (code 1002); ");
+    check("flood", "initialize: the plugin limit exceeded: asked for 51 of host-calls, limit 50; ");
+}
+
+#[test]
+fn state_moves_the_same() {
+    #[track_caller]
+    fn check(version: &str, carry: bool, expected: &str, count: &str) {
+        for binding in BINDINGS {
+            let (bench, id) = load(binding);
+            bench.ask(id, "count");
+            bench.ask(id, version);
+            let reloaded = bench.host.reload(id, ReloadCause::Requested, carry).wait();
+            let carried = bench.events.events().iter().find_map(|event| match event.what {
+                What::Reloaded { state_version, .. } => Some(state_version),
+                _ => None,
+            });
+            let told = match reloaded {
+                Ok(generation) => format!("generation {generation} with {carried:?}"),
+                Err(error) => format!("{}: {}", error.stage(), error.problem()),
+            };
+            assert_eq!(told, expected, "{binding}");
+            assert_eq!(bench.ask(id, "count"), count, "{binding} after {version}");
+        }
+    }
+    check("echo", true, "generation 2 with Some(Some(2))", "3");
+    check("state-version 1", true, "generation 2 with Some(Some(1))", "3");
+    check("state-version 0", true, "generation 2 with Some(None)", "1");
+    check("echo", false, "generation 2 with Some(None)", "1");
+    let refused = "restore state: the plugin failed: version 9 of the state is not known (code 3)";
+    check("state-version 9", true, refused, "3");
+    let refused = "restore state: the plugin failed: told not to give its state (code 1003)";
+    check("state-version 13", true, refused, "3");
+}
+
+/// A panic of a core plugin is a panic of the application, and nobody's to catch; everywhere else it
+/// ends the copy. Its message is in the outcome of a library, and in the log of a module.
+#[test]
+fn panics_end_the_copy_everywhere_but_in_the_application() {
+    for binding in [Binding::FrameAbi, Binding::Component, Binding::Native] {
+        let (bench, id) = load(binding);
+        assert_eq!(bench.ask(id, "count"), "1");
+        let story = story(&bench, id, &Frame::data("panic at the disco"));
+        assert!(story.starts_with("outcome trapped: "), "{binding}: {story}");
+        assert!(story.contains("at the disco"), "{binding}: {story}");
+        assert!(story.contains("\nphase restarting\n"), "{binding}: {story}");
+        assert_eq!(bench.ask(id, "count"), "1", "{binding}");
+        let request = request(binding).config(json!({ "start": "panic" }));
+        let error = bench.host.load(request).wait().unwrap_err().to_string();
+        assert!(error.starts_with("initialize: the plugin trapped: "), "{binding}: {error}");
+    }
+}
