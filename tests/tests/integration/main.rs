@@ -11,6 +11,7 @@ mod frames;
 mod lifecycle;
 mod load_errors;
 mod misbehaviour;
+mod pipeline;
 mod policy;
 mod reload;
 mod smoke;
