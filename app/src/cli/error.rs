@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glovebox_host::pipeline::{PipelineError, StartError};
 use glovebox_host::{HostError, LoadError, PolicyError};
 use glovebox_inspector::filter::FilterError;
 use glovebox_inspector::import::ImportError;
@@ -62,6 +63,12 @@ pub enum Problem {
     /// There is no host on this machine.
     #[error("start host: {0}")]
     Host(#[from] HostError),
+    /// A pipeline makes no sense.
+    #[error("read pipeline: {0}")]
+    Pipeline(#[from] PipelineError),
+    /// A pipeline cannot start.
+    #[error("start pipeline: {0}")]
+    Start(#[from] StartError),
     /// A plugin cannot be watched.
     #[error("watch: {0}")]
     Watch(#[from] glovebox_host::WatchError),
@@ -93,10 +100,13 @@ impl Problem {
     /// Its exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Problem::Usage(_) | Problem::Filter(_) | Problem::Policy(_) => Exit::Usage,
+            Problem::Usage(_)
+            | Problem::Filter(_)
+            | Problem::Policy(_)
+            | Problem::Pipeline(_) => Exit::Usage,
             Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
             Problem::File { action: READ_ARGUMENT, .. } => Exit::Usage,
-            Problem::Load(_) => Exit::NotLoaded,
+            Problem::Load(_) | Problem::Start(_) => Exit::NotLoaded,
             Problem::Trace(_) | Problem::Import(_) => Exit::TraceUnreadable,
             Problem::Record(_)
             | Problem::File { .. }
@@ -120,6 +130,8 @@ impl Problem {
             Problem::Record(_) => "write trace",
             Problem::File { action, .. } => action,
             Problem::Host(_) => "start host",
+            Problem::Pipeline(_) => "read pipeline",
+            Problem::Start(_) => "start pipeline",
             Problem::Watch(_) => "watch",
             Problem::Build(_) => "build",
             Problem::Window(_) => "open window",

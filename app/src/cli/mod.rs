@@ -26,6 +26,7 @@ mod plugins;
 mod policy;
 mod replay;
 mod report;
+mod run;
 mod timing;
 mod trace;
 mod watch;
@@ -67,6 +68,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     Call(Box<call::Call>),
     Replay(Box<replay::Replay>),
+    Run(Box<run::Run>),
     Watch(Box<watch::Watch>),
     #[command(name = "diff")]
     Compare(diff::Compare),
@@ -109,6 +111,7 @@ impl Verb {
             Verb::Inspect(verb) => verb.run(),
             Verb::Call(verb) => verb.run(),
             Verb::Replay(verb) => verb.run(),
+            Verb::Run(verb) => verb.run(),
             Verb::Watch(verb) => verb.run(),
             Verb::Compare(verb) => verb.run(),
             Verb::Discover(verb) => verb.run(),
@@ -123,6 +126,7 @@ impl Verb {
             Verb::Inspect(verb) => &verb.output,
             Verb::Call(verb) => &verb.output,
             Verb::Replay(verb) => &verb.output,
+            Verb::Run(verb) => &verb.output,
             Verb::Watch(verb) => &verb.output,
             Verb::Compare(verb) => &verb.output,
             Verb::Discover(verb) => &verb.output,
@@ -138,6 +142,7 @@ impl Verb {
             Verb::Inspect(_) => ("inspect", "Inspected 0 plugins"),
             Verb::Call(_) => ("call", "Sent 0 frames"),
             Verb::Replay(_) => ("replay", "Replayed 0 frames"),
+            Verb::Run(_) => ("run", "Ran 0 frames"),
             Verb::Watch(_) => ("watch", "Replayed 0 times"),
             Verb::Compare(_) => ("diff", "Compared 0 calls"),
             Verb::Discover(_) => ("discover", "Found 0 plugins"),

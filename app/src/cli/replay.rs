@@ -128,6 +128,23 @@ impl Stage {
         replay::replay(&self.host, &targets, plan, pace, &ReplayControl::default(), &mut |_| {})
     }
 
+    /// Starts writing what happens to a new trace, which says which plugins it is about.
+    pub(super) fn record(&self, path: &Path, instances: &[InstanceId]) -> Result<(), Problem> {
+        let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
+        let records: Vec<_> = statuses.map(|status| plugins::record_of(&status)).collect();
+        self.recording.start(path, &records)
+    }
+
+    /// Closes the trace; `None` if there is none.
+    pub(super) fn finish_recording(&self) -> Result<Option<Recorded>, Problem> {
+        self.recording.finish()
+    }
+
+    /// What was counted so far.
+    pub(super) fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
     /// Starts to keep what happens.
     pub(super) fn keep_events(&self) {
         self.capture.start();
@@ -149,18 +166,17 @@ impl Replay {
             stage.keep_events();
         }
         if let Some(path) = &self.record {
-            let records: Vec<_> = stage.statuses().iter().map(plugins::record_of).collect();
-            stage.recording.start(path, &records)?;
+            stage.record(path, &stage.instances)?;
         }
         let summary = stage.replay(&plan, self.speed.0);
         let recorded =
-            stage.recording.finish().map_err(|problem| problem.after(summary.sentence()))?;
+            stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
         let name = self.trace.display().to_string();
         let run = Run::from_events(format!("replay of {name}"), stage.events());
         let found = Found {
             diff: baseline.as_ref().map(|baseline| self.ignore.diff(baseline, &run)),
             generations: stage.metrics.lock().snapshot().generations,
-            counts: stage.tally.counts(),
+            counts: stage.counts(),
             plugins: stage.statuses(),
             skipped: plan.skipped,
             summary,
@@ -301,15 +317,7 @@ impl Found {
         }
         line("duration", show_duration(summary.took));
         if let Some(recorded) = &self.recorded {
-            line(
-                "recorded",
-                format!(
-                    "{}, {}: {}",
-                    count(recorded.events, "event"),
-                    show_size(recorded.bytes),
-                    recorded.path.display()
-                ),
-            );
+            line("recorded", recorded.sentence());
         }
         text
     }
@@ -354,11 +362,7 @@ impl Found {
                 json["generation"] = figures.generation.into();
                 json
             }).collect::<Vec<_>>(),
-            "recorded": self.recorded.as_ref().map(|recorded| json!({
-                "path": recorded.path,
-                "events": recorded.events,
-                "bytes": recorded.bytes,
-            })),
+            "recorded": self.recorded.as_ref().map(Recorded::json),
             "diff": self.diff.as_ref().map(diff::to_json),
         })
     }

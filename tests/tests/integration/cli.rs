@@ -1,5 +1,7 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
 
+mod run;
+
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
