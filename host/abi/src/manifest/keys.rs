@@ -26,23 +26,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
     ("artifact", &["wasm", "native"]),
     ("runtime", &["tier", "isolation", "instances"]),
     ("frames", &["accepts", "emits"]),
-    (
-        "limits",
-        &[
-            "memory",
-            "table",
-            "call-deadline",
-            "fuel",
-            "output-bytes",
-            "output-frames",
-            "host-calls",
-            "log-bytes",
-            "kv-bytes",
-            "queue",
-            "rate",
-            "burst",
-        ],
-    ),
+    ("limits", LIMITS),
     (
         "lifecycle",
         &[
@@ -79,6 +63,21 @@ const SECTIONS: [(&str, &[&str]); 9] = [
 const CONFIGURATIONS: (&str, &[&str]) = ("configurations", &["description", "config"]);
 /// The section whose entries may be tables of their own.
 const PERMISSIONS: &str = "permissions";
+/// The keys of `[limits]`.
+pub(super) const LIMITS: &[&str] = &[
+    "memory",
+    "table",
+    "call-deadline",
+    "fuel",
+    "output-bytes",
+    "output-frames",
+    "host-calls",
+    "log-bytes",
+    "kv-bytes",
+    "queue",
+    "rate",
+    "burst",
+];
 
 /// Sections whose keys are the plugin's own.
 const OPEN_SECTIONS: [&str; 3] = ["dependencies", "config", "config-schema"];
