@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use glovebox_events::Sink;
 
-use crate::Host;
 use crate::backend::wasm::WasmEngine;
 use crate::context::Journal;
 use crate::lifecycle::{Hooks, LifecycleHook};
@@ -13,6 +12,7 @@ use crate::load::{Cache, Preparer};
 use crate::permissions::HostRules;
 use crate::policy::Policy;
 use crate::state::StateStore;
+use crate::{Host, Mock, Profile};
 
 /// How a [`Host`] is set up.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub struct HostBuilder {
     state_folder: Option<PathBuf>,
     hooks: Hooks,
     policy: Policy,
+    profile: Option<Profile>,
+    mock: Option<Arc<Mock>>,
 }
 
 /// Why a host cannot be set up.
@@ -34,6 +36,14 @@ pub enum HostError {
     Engine {
         /// What the engine says.
         reason: String,
+    },
+    /// The profile wants the real host services.
+    #[error(
+        "mock host services are refused in profile `{profile}`; leave them out, or use the profile `development`"
+    )]
+    MocksRefused {
+        /// Name of the profile.
+        profile: String,
     },
     /// The operating system refused a thread or a folder.
     #[error("cannot set up {what}: {source}")]
@@ -97,12 +107,31 @@ impl HostBuilder {
         self
     }
 
+    /// What the host is run for; see [`Profile`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> HostBuilder {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// Host services as a script says, for all instances that bring none of their own.
+    #[must_use]
+    pub fn mock(mut self, mock: Arc<Mock>) -> HostBuilder {
+        self.mock = Some(mock);
+        self
+    }
+
     /// The host.
     ///
     /// # Errors
     ///
-    /// If the operating system refuses a thread or folder, or the engine cannot start.
+    /// If the profile refuses a mock, and if the operating system refuses a thread or folder, or the engine cannot start.
     pub fn build(self) -> Result<Host, HostError> {
+        if let (Some(profile), true) = (&self.profile, self.mock.is_some())
+            && !profile.mocks()
+        {
+            return Err(HostError::MocksRefused { profile: profile.name().to_owned() });
+        }
         let io = |what| move |source| HostError::Io { what, source };
         let cache = match &self.cache_folder {
             Some(folder) => Cache::in_folder(folder).map_err(io("the compile cache"))?,
@@ -130,7 +159,7 @@ impl HostBuilder {
         let states = states.map_err(io("the folder for states"))?;
         let mode = self.policy.mode().unwrap_or_default();
         let rules = HostRules { policy: Arc::new(self.policy), mode };
-        Ok(Host::assemble(journal, preparer, states, rules, runtime))
+        Ok(Host::assemble(journal, preparer, states, rules, runtime, self.profile, self.mock))
     }
 }
 
@@ -140,6 +169,8 @@ impl fmt::Debug for HostBuilder {
             .debug_struct("HostBuilder")
             .field("cache_folder", &self.cache_folder)
             .field("compile_deadline", &self.compile_deadline)
+            .field("profile", &self.profile)
+            .field("mock", &self.mock)
             .finish_non_exhaustive()
     }
 }

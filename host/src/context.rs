@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::InstanceId;
 use crate::lifecycle::Hooks;
+use crate::mock::MockServices;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, Wishes};
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) accesses: Mutex<Accesses>,
     /// The permissions that a person was asked about, as bits.
     pub(crate) asked: AtomicU32,
+    /// Answers instead of the world, if there is one.
+    pub(crate) mock: Option<MockServices>,
 }
 
 impl Shared {
@@ -234,6 +237,8 @@ pub(crate) struct Context {
     host_calls: u64,
     log_bytes: u64,
     emitted_bytes: u64,
+    /// Time that a mock took during the call.
+    delayed: Duration,
 }
 
 impl Context {
@@ -253,6 +258,7 @@ impl Context {
             host_calls: 0,
             log_bytes: 0,
             emitted_bytes: 0,
+            delayed: Duration::ZERO,
         }
     }
 
@@ -291,6 +297,7 @@ impl Context {
         self.host_calls = 0;
         self.log_bytes = 0;
         self.emitted_bytes = 0;
+        self.delayed = Duration::ZERO;
         self.emitted.clear();
         self.cancellations = self.shared.cancellations.load(Ordering::Relaxed);
     }
@@ -316,6 +323,26 @@ impl Context {
         ServiceError::LimitExceeded
     }
 
+    /// Lets a mock delay a call, or fail it. Delays that reach the deadline end the call.
+    fn mocked(&mut self, service: &str) -> Result<(), ServiceError> {
+        let Some(mock) = &self.shared.mock else {
+            return Ok(());
+        };
+        let verdict = mock.verdict(service);
+        if !verdict.delay.is_zero() {
+            let deadline = self.rights.limits.load().call_deadline;
+            let left = deadline.saturating_sub(self.delayed);
+            self.delayed += verdict.delay.min(left);
+            std::thread::sleep(verdict.delay.min(left));
+            if verdict.delay > left {
+                self.shared.counters.hit_deadline();
+                self.broken = Some(Outcome::TimedOut { deadline });
+                return Err(ServiceError::Unavailable);
+            }
+        }
+        verdict.fail.map_or(Ok(()), Err)
+    }
+
     /// Checks, runs, counts and records one use of a service.
     fn serve<T>(
         &mut self,
@@ -335,7 +362,7 @@ impl Context {
         } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
         } else if self.access(permission, &parameter) {
-            work(self)
+            self.mocked(service).and_then(|()| work(self))
         } else {
             Err(ServiceError::Denied)
         };
@@ -394,7 +421,8 @@ impl Services for Context {
             || Value::Null,
             show,
             |context| {
-                let now = unix_nanoseconds();
+                let mocked = context.shared.mock.as_ref().and_then(MockServices::now);
+                let now = mocked.unwrap_or_else(unix_nanoseconds);
                 Ok(now - now % context.rights.grants.load().precision.max(1))
             },
         )
@@ -404,12 +432,16 @@ impl Services for Context {
         let length = buffer.len();
         let arguments = || Value::Integer(length as i128);
         let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
+        let nothing = Parameter::Nothing;
         let bytes =
-            self.serve("random", Permission::Random, Parameter::Nothing, arguments, show, |_| {
+            self.serve("random", Permission::Random, nothing, arguments, show, |context| {
                 if length > MAX_RANDOM_LEN {
                     return Err(ServiceError::Invalid);
                 }
                 let mut bytes = vec![0; length];
+                if context.shared.mock.as_ref().is_some_and(|mock| mock.fill(&mut bytes)) {
+                    return Ok(bytes);
+                }
                 getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?;
                 Ok(bytes)
             })?;

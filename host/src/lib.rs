@@ -37,9 +37,11 @@ mod document;
 mod host;
 mod lifecycle;
 mod load;
+mod mock;
 mod permissions;
 pub mod pipeline;
 mod policy;
+mod profile;
 mod rate;
 mod registry;
 mod reload;
@@ -64,6 +66,8 @@ pub use policy::{
     AccessEntry, AccessLog, Decision, Parameter, Policy, PolicyError, PolicyMode, Standing,
     Suggestion, UnknownMode, Verdict, Wish, suggest,
 };
+pub use mock::{Mock, MockError};
+pub use profile::Profile;
 pub use registry::InstanceId;
 pub use status::{
     DispatchStats, Enforcement, LimitStatus, PermissionStatus, PluginStats, PluginStatus,

@@ -14,6 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use glovebox_abi::manifest::LimitChanges;
 use glovebox_abi::{Manifest, Plugin, Requests};
 
 pub(crate) use cache::Cache;
@@ -24,6 +25,7 @@ pub(crate) use peek::{Peeked, peek};
 pub(crate) use prepare::{Prepared, Preparer, names_in};
 pub use sniff::ArtifactKind;
 
+use crate::Mock;
 use crate::backend::core::Factory;
 
 /// What to load, and how.
@@ -35,6 +37,8 @@ pub struct LoadRequest {
     pub(crate) configuration: Option<String>,
     pub(crate) lazy: bool,
     pub(crate) permissions: Option<Requests>,
+    pub(crate) mock: Option<Arc<Mock>>,
+    pub(crate) limits: LimitChanges,
 }
 
 #[derive(Clone)]
@@ -65,6 +69,8 @@ impl LoadRequest {
             configuration: None,
             lazy: false,
             permissions: None,
+            mock: None,
+            limits: LimitChanges::default(),
         }
     }
 
@@ -107,6 +113,20 @@ impl LoadRequest {
         self.config = Some(config);
         self
     }
+
+    /// Host services for this instance alone, as a script says, instead of those of the host.
+    #[must_use]
+    pub fn mock(mut self, mock: Arc<Mock>) -> LoadRequest {
+        self.mock = Some(mock);
+        self
+    }
+
+    /// Limits that differ from the manifest's.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitChanges) -> LoadRequest {
+        self.limits = limits;
+        self
+    }
 }
 
 impl fmt::Debug for LoadRequest {
@@ -123,6 +143,8 @@ impl fmt::Debug for LoadRequest {
             .field("configuration", &self.configuration)
             .field("lazy", &self.lazy)
             .field("permissions", &self.permissions)
+            .field("mock", &self.mock)
+            .field("limits", &self.limits)
             .finish()
     }
 }

@@ -11,6 +11,7 @@ mod frames;
 mod lifecycle;
 mod load_errors;
 mod misbehaviour;
+mod mock;
 mod pipeline;
 mod policy;
 mod reload;
