@@ -51,6 +51,7 @@ mod state;
 mod status;
 mod task;
 mod watch;
+pub mod workspace;
 
 pub use builder::{HostBuilder, HostError};
 pub use catalog::{Catalog, Intent, PluginSet, Query, ScanBounds, SetError};

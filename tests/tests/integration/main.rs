@@ -18,3 +18,4 @@ mod reload;
 mod smoke;
 mod wasi;
 mod window;
+mod workspace;
