@@ -165,6 +165,7 @@ impl Host {
                 }
             }
             Err(error) => {
+                tracing::warn!(%error, "not loaded");
                 let name = match &request.source {
                     Source::Path(path) => {
                         path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
@@ -183,6 +184,7 @@ impl Host {
         slot.tend();
         let generation = slot.current();
         let prepared = &generation.prepared;
+        tracing::info!(plugin = &*slot.plugin, instance = %slot.id, ?took, "loaded");
         slot.shared.record(
             generation.number,
             What::Loaded {
@@ -269,6 +271,7 @@ impl Host {
         let Some(slot) = self.inner.registry.remove(id) else {
             return false;
         };
+        tracing::info!(plugin = &*slot.plugin, instance = %id, "unloaded");
         let host = self.clone();
         // The call under way may take its time; nobody need wait for it.
         self.run_blocking(move || host.end(&slot));

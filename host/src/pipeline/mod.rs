@@ -102,6 +102,7 @@ mod plan;
 mod run;
 mod start;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -207,6 +208,19 @@ impl Pipeline {
     /// Names of the stages, in the order in which a frame meets them.
     pub fn stages(&self) -> impl Iterator<Item = &str> {
         self.stages.iter().map(|stage| &*stage.name)
+    }
+
+    /// Ids of the plugins that must be loaded before the pipeline can start; each once, in the order
+    /// of the stages.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        let mut seen = BTreeSet::new();
+        self.stages
+            .iter()
+            .filter_map(|stage| match &stage.plugin {
+                StagePlugin::Loaded(id) => Some(id.as_str()),
+                StagePlugin::File { .. } => None,
+            })
+            .filter(move |id| seen.insert(*id))
     }
 
     /// Names of the stages whose answers are the result, in the order of the file.

@@ -280,6 +280,10 @@ impl<'a> Walk<'a> {
                 self.drop_failed(position, frame, reply.call, &reply.outcome);
                 Action::Dropped
             };
+            if !reply.outcome.is_completed() {
+                let outcome = &reply.outcome;
+                tracing::debug!(stage = &*stage.name, %outcome, ?action, "a call failed");
+            }
             let name = stage.name.clone();
             let (call, outcome) = (reply.call, reply.outcome);
             self.run.calls.push(StageCall { stage: name, call, outcome, action, took });

@@ -62,15 +62,6 @@ pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, Workspa
         Some(enabled) => enabled.clone(),
         None => found.keys().cloned().collect(),
     };
-    if let Some((plugin, settings)) =
-        workspace.settings.iter().find(|(id, _)| !enabled.contains(id))
-    {
-        return Err(WorkspaceError::NotEnabled {
-            plugin: plugin.clone(),
-            line: settings.line,
-            nearest: nearest(plugin, enabled.iter().map(String::as_str)).map(str::to_owned),
-        });
-    }
     let plugin = |id: String| match found.get(&id).map(Vec::as_slice) {
         Some([path, others @ ..]) => Ok(WorkspacePlugin {
             request: match workspace.settings.get(&id) {
@@ -88,7 +79,16 @@ pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, Workspa
             plugin: id,
         }),
     };
-    let plugins = enabled.into_iter().map(plugin).collect::<Result<_, _>>()?;
+    let plugins = enabled.iter().cloned().map(plugin).collect::<Result<_, _>>()?;
+    if let Some((plugin, settings)) =
+        workspace.settings.iter().find(|(id, _)| !enabled.contains(id))
+    {
+        return Err(WorkspaceError::NotEnabled {
+            plugin: plugin.clone(),
+            line: settings.line,
+            nearest: nearest(plugin, enabled.iter().map(String::as_str)).map(str::to_owned),
+        });
+    }
     Ok(WorkspacePlugins { plugins, unreadable })
 }
 
