@@ -10,6 +10,7 @@ use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::pipeline::{
     FrameTest, Pipeline, PipelineMetrics, Run as PipelineRun, Running, StageLatency, StageMetrics,
 };
+use glovebox_host::{LoadRequest, inspect};
 use glovebox_inspector::filter::{Filter, FrameFilter};
 use glovebox_inspector::metrics::LatencySummary;
 use glovebox_inspector::replay::ReplayPlan;
@@ -21,6 +22,7 @@ use super::observe::Recorded;
 use super::plugins::LoadArgs;
 use super::replay::Stage;
 use super::report::{Output, Report, count, count_of};
+use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
 
 /// Send the inputs of a trace through a pipeline, and count what becomes of them
@@ -30,8 +32,8 @@ use super::timing;
 /// pipeline, and 4 if a plugin crashes or has to be stopped.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// The pipeline, a TOML file
-    pub pipeline: PathBuf,
+    /// The pipeline, a TOML file; that of the workspace, if it is left out
+    pub pipeline: Option<PathBuf>,
     /// The trace with the inputs
     #[arg(long)]
     pub trace: PathBuf,
@@ -39,7 +41,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<Filter>,
     /// A plugin that stages name by its id: an artifact, a plugin.toml, or a folder with one; may
-    /// be repeated
+    /// be repeated. Other ids are those of plugins of the workspace
     #[arg(long = "plugin", value_name = "PLUGIN")]
     pub plugins: Vec<PathBuf>,
     /// Write what happens to a new trace
@@ -47,6 +49,8 @@ pub(super) struct Run {
     pub record: Option<PathBuf>,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub surroundings: SurroundingsArgs,
     #[command(flatten)]
     pub output: Output,
 }
@@ -92,11 +96,16 @@ impl Results {
 }
 
 impl Run {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
-        let pipeline = Pipeline::read(&self.pipeline, &condition)?;
+    pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
+        let path = self.pipeline.as_deref().or(surroundings.pipeline()).ok_or_else(|| {
+            let remedy = "name its file, or use a workspace with `pipeline = \"…\"`";
+            Problem::Usage(format!("there is no pipeline to run; {remedy}"))
+        })?;
+        let pipeline = Pipeline::read(path, &condition)?;
         let filter = self.filter.as_ref();
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
-        let stage = Stage::set(&self.plugins, &self.load, Vec::new())?;
+        let requests = self.requests(&pipeline, surroundings)?;
+        let stage = Stage::set(requests, Vec::new(), surroundings)?;
         let trust = self.load.trust_native;
         let running = pipeline.start_with(&stage.host, move |request| request.trust_native(trust));
         let running = running.wait()?;
@@ -109,7 +118,7 @@ impl Run {
             results.add(running.send(&input.frame));
         }
         let found = Found {
-            pipeline: name(&pipeline, &self.pipeline),
+            pipeline: name(&pipeline, path),
             planned: plan.inputs.len(),
             skipped: plan.skipped,
             took: started.elapsed(),
@@ -121,6 +130,30 @@ impl Run {
         let recorded = self.finish(&stage, running, &found)?;
         let found = Found { recorded, ..found };
         Ok(Report::new(found.text(), found.json(&self.trace), found.sentence(), found.exit()))
+    }
+
+    /// The plugins that are named, and those of the workspace that stages name by their id.
+    fn requests(
+        &self,
+        pipeline: &Pipeline,
+        surroundings: &Surroundings,
+    ) -> Result<Vec<LoadRequest>, Problem> {
+        let mut requests = surroundings.requests(&self.load, &self.plugins)?;
+        let mut named = Vec::new();
+        for path in &self.plugins {
+            // What cannot be inspected cannot be loaded either, which says why.
+            named.extend(inspect(path).ok().map(|found| found.manifest.plugin.id));
+        }
+        let mut needed: Vec<&str> = pipeline.plugins().collect();
+        needed.retain(|id| !named.iter().any(|named| named == id));
+        if needed.is_empty() {
+            return Ok(requests);
+        }
+        let found = surroundings.plugins()?.map(|found| found.plugins).unwrap_or_default();
+        for plugin in found.into_iter().filter(|plugin| needed.contains(&plugin.id.as_str())) {
+            requests.push(self.load.over(plugin.request)?);
+        }
+        Ok(requests)
     }
 
     /// Ends the pipeline and then the recording, so that the end is recorded too.
