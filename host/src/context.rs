@@ -19,6 +19,8 @@ use crate::mock::MockServices;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, Wishes};
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
+/// How long a mock delays a call before it looks whether the call was taken back.
+const MOCK_NAP: Duration = Duration::from_millis(5);
 
 /// Where the events of a host go.
 pub(crate) struct Journal {
@@ -333,7 +335,14 @@ impl Context {
             let deadline = self.rights.limits.load().call_deadline;
             let left = deadline.saturating_sub(self.delayed);
             self.delayed += verdict.delay.min(left);
-            std::thread::sleep(verdict.delay.min(left));
+            let end = Instant::now() + verdict.delay.min(left);
+            // In short naps, because the call may be taken back meanwhile.
+            while let Some(nap) = end.checked_duration_since(Instant::now()) {
+                std::thread::sleep(nap.min(MOCK_NAP));
+                if self.check_cancelled().is_err() {
+                    return Err(ServiceError::Unavailable);
+                }
+            }
             if verdict.delay > left {
                 self.shared.counters.hit_deadline();
                 self.broken = Some(Outcome::TimedOut { deadline });

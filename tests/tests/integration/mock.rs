@@ -177,6 +177,26 @@ fn delays_end_with_the_call_deadline() {
 }
 
 #[test]
+fn a_delayed_call_can_be_taken_back() {
+    let bench = Bench::new();
+    let request = LoadRequest::path(sample("storage.wasm"))
+        .mock(script("[[answer]]\nservice = 'kv-list'\ndelay = '60 min'"));
+    let id = bench.host.load(request).wait().unwrap();
+    let mut limits = bench.host.plugin(id).unwrap().limits;
+    limits.call_deadline = Duration::from_secs(60);
+    bench.host.set_limits(id, limits);
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| bench.ask(id, r#"{"do":"list"}"#));
+        // One that comes before the call begins is not for it.
+        while !call.is_finished() {
+            bench.host.cancel(id);
+            std::thread::yield_now();
+        }
+        assert_eq!(call.join().unwrap(), "cancelled");
+    });
+}
+
+#[test]
 fn production_wants_the_real_services() {
     let mock = script("[now]\nfixed = 1");
     let refused = Host::builder().profile(Profile::production()).mock(mock.clone()).build();
