@@ -326,6 +326,7 @@ impl Context {
     }
 
     /// Lets a mock delay a call, or fail it. Delays that reach the deadline end the call.
+    #[expect(clippy::disallowed_methods, reason = "the delay is what the mock asks for")]
     fn mocked(&mut self, service: &str) -> Result<(), ServiceError> {
         let Some(mock) = &self.shared.mock else {
             return Ok(());

@@ -15,6 +15,9 @@ impl<T: Fn(&Frame) -> bool + Send + Sync> FrameTest for T {
     }
 }
 
+/// Turns the text of a `when` into a test, or says why it is none.
+pub type CompileCondition<'a> = &'a dyn Fn(&str) -> Result<Box<dyn FrameTest>, String>;
+
 /// For applications without a language for conditions: refuses every `when`.
 ///
 /// # Errors

@@ -105,7 +105,7 @@ pub struct StartError {
 pub enum StageProblem {
     /// Its plugin cannot be loaded.
     #[error("{0}")]
-    Load(#[from] LoadError),
+    Load(Box<LoadError>),
     /// Its plugin is none of those that are loaded.
     #[error("no plugin `{plugin}` is loaded ({}){}; load it first, or name its file", show_loaded(.loaded), did_you_mean(.nearest.as_deref()))]
     NotLoaded {

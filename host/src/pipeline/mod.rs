@@ -108,7 +108,7 @@ use std::sync::Arc;
 
 use glovebox_abi::Kind;
 
-pub use condition::{FrameTest, no_conditions};
+pub use condition::{CompileCondition, FrameTest, no_conditions};
 pub use error::{PipelineError, StageProblem, StartError};
 pub use failure::FailurePolicy;
 pub use metrics::{PipelineMetrics, StageLatency, StageMetrics};
@@ -178,7 +178,7 @@ impl Pipeline {
     pub fn parse(
         text: &str,
         folder: impl AsRef<Path>,
-        compile: &dyn Fn(&str) -> Result<Box<dyn FrameTest>, String>,
+        compile: CompileCondition<'_>,
     ) -> Result<Pipeline, PipelineError> {
         plan::plan(file::read(text, folder.as_ref())?, compile)
     }
@@ -190,7 +190,7 @@ impl Pipeline {
     /// If the file cannot be read, and as [`parse`](Self::parse), with the file's path.
     pub fn read(
         path: impl AsRef<Path>,
-        compile: &dyn Fn(&str) -> Result<Box<dyn FrameTest>, String>,
+        compile: CompileCondition<'_>,
     ) -> Result<Pipeline, PipelineError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)

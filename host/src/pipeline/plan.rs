@@ -7,7 +7,7 @@ use glovebox_abi::Kind;
 
 use super::condition::Condition;
 use super::file::{PipelineFile, StageFile};
-use super::{FailurePolicy, FrameTest, Pipeline, PipelineError, Source, Stage};
+use super::{CompileCondition, FailurePolicy, Pipeline, PipelineError, Source, Stage};
 use crate::document::{DocumentError, nearest};
 
 /// What a `from` names beside stages.
@@ -17,7 +17,7 @@ const ERRORS: &str = ".errors";
 
 pub(super) fn plan(
     file: PipelineFile,
-    compile: &dyn Fn(&str) -> Result<Box<dyn FrameTest>, String>,
+    compile: CompileCondition<'_>,
 ) -> Result<Pipeline, PipelineError> {
     if file.stages.is_empty() {
         return Err(PipelineError::NoStages);
@@ -65,7 +65,7 @@ pub(super) fn plan(
 
 fn condition(
     stage: &StageFile,
-    compile: &dyn Fn(&str) -> Result<Box<dyn FrameTest>, String>,
+    compile: CompileCondition<'_>,
 ) -> Result<Option<Condition>, DocumentError> {
     let Some(text) = &stage.when else {
         return Ok(None);
@@ -230,6 +230,7 @@ mod tests {
     use glovebox_abi::Frame;
 
     use super::*;
+    use crate::pipeline::FrameTest;
 
     fn compile(text: &str) -> Result<Box<dyn FrameTest>, String> {
         match text.strip_prefix("payload:") {

@@ -56,7 +56,8 @@ fn instance(
             if let Some(config) = config {
                 request = request.config(serde_json::to_value(config).unwrap_or_default());
             }
-            let id = host.load(prepare(request)).wait()?;
+            let id = host.load(prepare(request)).wait();
+            let id = id.map_err(|error| StageProblem::Load(Box::new(error)))?;
             loaded.push(id);
             Ok(id)
         }

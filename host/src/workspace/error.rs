@@ -87,7 +87,7 @@ pub enum WorkspaceError {
         /// Id of the plugin.
         plugin: String,
         /// What is wrong.
-        problem: LoadError,
+        problem: Box<LoadError>,
     },
 }
 

@@ -44,9 +44,9 @@ pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, Workspa
     let (mut found, unreadable) = look(&workspace.folders)?;
     for (id, settings) in &workspace.settings {
         let Some(path) = &settings.path else { continue };
-        let inspection = inspect(path).map_err(|problem| {
-            let plugin = id.clone();
-            WorkspaceError::Artifact { plugin, problem }
+        let inspection = inspect(path).map_err(|problem| WorkspaceError::Artifact {
+            plugin: id.clone(),
+            problem: Box::new(problem),
         })?;
         if inspection.manifest.plugin.id != *id {
             return Err(WorkspaceError::OtherPlugin {
