@@ -333,7 +333,7 @@ impl Context {
         };
         let verdict = mock.verdict(service);
         if !verdict.delay.is_zero() {
-            let deadline = self.rights.limits.load().call_deadline;
+            let deadline = Duration::from_millis(self.deadline());
             let left = deadline.saturating_sub(self.delayed);
             self.delayed += verdict.delay.min(left);
             let end = Instant::now() + verdict.delay.min(left);
