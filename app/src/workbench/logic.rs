@@ -181,7 +181,7 @@ impl Workbench {
 
     /// Loads what a workspace asks for, as it asks for it.
     fn take_in_workspace(&mut self, path: &Path, opened: OpenedWorkspace) {
-        let OpenedWorkspace { profile, mock, plugins } = opened;
+        let OpenedWorkspace { profile, policy, mock, plugins } = opened;
         let on = profile.as_ref().map_or_else(String::new, |profile| format!(" on {profile}"));
         let found = plugins.plugins.len();
         let count = if found == 1 { "1 plugin".to_owned() } else { format!("{found} plugins") };
@@ -189,6 +189,10 @@ impl Workbench {
         for unreadable in &plugins.unreadable {
             let text = format!("{} is no plugin that can be read", unreadable.display());
             self.notices.add(Level::Warning, text);
+        }
+        if let Some(policy) = policy {
+            self.host.set_policy(policy);
+            self.outcome.policy_mode = self.host.policy_mode();
         }
         if let Some(profile) = profile {
             self.host.set_profile(profile);

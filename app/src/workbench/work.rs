@@ -11,7 +11,7 @@ use glovebox_abi::Frame;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
-use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Profile};
+use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
 use glovebox_inspector::replay::ReplayPlan;
 use glovebox_inspector::trace::Recorder;
@@ -51,6 +51,7 @@ pub(super) enum Finished {
 #[derive(Debug)]
 pub(super) struct OpenedWorkspace {
     pub(super) profile: Option<Profile>,
+    pub(super) policy: Option<Policy>,
     pub(super) mock: Option<Arc<Mock>>,
     pub(super) plugins: WorkspacePlugins,
 }
@@ -99,6 +100,7 @@ pub(super) fn open_workspace(path: PathBuf) -> Finished {
         let workspace = Workspace::read(&path)?;
         Ok(Box::new(OpenedWorkspace {
             profile: workspace.profile(None)?,
+            policy: workspace.policy().map(Policy::load).transpose()?,
             mock: workspace.mock().map(Mock::read).transpose()?.map(Arc::new),
             plugins: workspace.plugins()?,
         }))
