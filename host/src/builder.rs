@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use glovebox_events::Sink;
 
-use crate::Host;
 use crate::backend::wasm::Engines;
 use crate::context::Journal;
 use crate::lifecycle::{Hooks, LifecycleHook};
@@ -14,6 +13,7 @@ use crate::load::{Cache, DEFAULT_CACHE_LIMIT, Preparer};
 use crate::permissions::HostRules;
 use crate::policy::Policy;
 use crate::state::StateStore;
+use crate::{Host, Mock, Profile};
 
 /// How a [`Host`] is set up.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub struct HostBuilder {
     state_folder: Option<PathBuf>,
     hooks: Hooks,
     policy: Policy,
+    profile: Option<Profile>,
+    mock: Option<Arc<Mock>>,
 }
 
 /// Why a host cannot be set up.
@@ -36,6 +38,14 @@ pub enum HostError {
     Engine {
         /// What the engine says.
         reason: String,
+    },
+    /// The profile wants the real host services.
+    #[error(
+        "mock host services are refused in profile `{profile}`; leave them out, or use the profile `development`"
+    )]
+    MocksRefused {
+        /// Name of the profile.
+        profile: String,
     },
     /// The operating system refused a thread or a folder.
     #[error("cannot set up {what}: {source}")]
@@ -110,12 +120,31 @@ impl HostBuilder {
         self
     }
 
+    /// What the host is run for; see [`Profile`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> HostBuilder {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// Host services as a script says, for all instances that bring none of their own.
+    #[must_use]
+    pub fn mock(mut self, mock: Arc<Mock>) -> HostBuilder {
+        self.mock = Some(mock);
+        self
+    }
+
     /// The host.
     ///
     /// # Errors
     ///
-    /// If the operating system refuses a thread or folder, or the engine cannot start.
+    /// If the profile refuses a mock, and if the operating system refuses a thread or folder, or the engine cannot start.
     pub fn build(self) -> Result<Host, HostError> {
+        if let (Some(profile), true) = (&self.profile, self.mock.is_some())
+            && !profile.mocks()
+        {
+            return Err(HostError::MocksRefused { profile: profile.name().to_owned() });
+        }
         let io = |what| move |source| HostError::Io { what, source };
         let cache = match &self.cache_folder {
             Some(folder) => {
@@ -147,7 +176,7 @@ impl HostBuilder {
         let states = states.map_err(io("the folder for states"))?;
         let mode = self.policy.mode().unwrap_or_default();
         let rules = HostRules { policy: Arc::new(self.policy), mode };
-        Ok(Host::assemble(journal, preparer, states, rules, runtime))
+        Ok(Host::assemble(journal, preparer, states, rules, runtime, self.profile, self.mock))
     }
 }
 
@@ -158,6 +187,8 @@ impl fmt::Debug for HostBuilder {
             .field("cache_folder", &self.cache_folder)
             .field("cache_limit", &self.cache_limit)
             .field("compile_deadline", &self.compile_deadline)
+            .field("profile", &self.profile)
+            .field("mock", &self.mock)
             .finish_non_exhaustive()
     }
 }

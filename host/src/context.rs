@@ -17,9 +17,12 @@ use crate::InstanceId;
 use crate::backend::Stop;
 use crate::determinism::Determinism;
 use crate::lifecycle::Hooks;
+use crate::mock::MockServices;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, Wishes};
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
+/// How long a mock delays a call before it looks whether the call was taken back.
+const MOCK_NAP: Duration = Duration::from_millis(5);
 
 /// Where the events of a host go.
 pub(crate) struct Journal {
@@ -91,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) accesses: Mutex<Accesses>,
     /// The permissions that a person was asked about, as bits.
     pub(crate) asked: AtomicU32,
+    /// Answers instead of the world, if there is one.
+    pub(crate) mock: Option<MockServices>,
 }
 
 impl Shared {
@@ -256,6 +261,8 @@ pub(crate) struct Context {
     determinism: Option<Determinism>,
     log_bytes: u64,
     emitted_bytes: u64,
+    /// Time that a mock took during the call.
+    delayed: Duration,
 }
 
 impl Context {
@@ -277,6 +284,7 @@ impl Context {
             carried: 0,
             log_bytes: 0,
             emitted_bytes: 0,
+            delayed: Duration::ZERO,
         }
     }
 
@@ -318,6 +326,7 @@ impl Context {
         self.host_calls = 0;
         self.log_bytes = 0;
         self.emitted_bytes = 0;
+        self.delayed = Duration::ZERO;
         self.emitted.clear();
         self.cancellations = self.shared.cancellations.load(Ordering::Relaxed);
     }
@@ -393,12 +402,43 @@ impl Context {
                 return Err(ServiceError::Invalid);
             }
             let mut bytes = vec![0; length];
+            if context.shared.mock.as_ref().is_some_and(|mock| mock.fill(&mut bytes)) {
+                return Ok(bytes);
+            }
             match &mut context.determinism {
                 Some(determinism) => determinism.fill(&mut bytes),
                 None => getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?,
             }
             Ok(bytes)
         })
+    }
+
+    /// Lets a mock delay a call, or fail it. Delays that reach the deadline end the call.
+    #[expect(clippy::disallowed_methods, reason = "the delay is what the mock asks for")]
+    fn mocked(&mut self, service: &str) -> Result<(), ServiceError> {
+        let Some(mock) = &self.shared.mock else {
+            return Ok(());
+        };
+        let verdict = mock.verdict(service);
+        if !verdict.delay.is_zero() {
+            let deadline = Duration::from_millis(self.deadline());
+            let left = deadline.saturating_sub(self.delayed);
+            self.delayed += verdict.delay.min(left);
+            let end = Instant::now() + verdict.delay.min(left);
+            // In short naps, because the call may be taken back meanwhile.
+            while let Some(nap) = end.checked_duration_since(Instant::now()) {
+                std::thread::sleep(nap.min(MOCK_NAP));
+                if self.check_cancelled().is_err() {
+                    return Err(ServiceError::Unavailable);
+                }
+            }
+            if verdict.delay > left {
+                self.shared.counters.hit_deadline();
+                self.broken = Some(Outcome::TimedOut { deadline });
+                return Err(ServiceError::Unavailable);
+            }
+        }
+        verdict.fail.map_or(Ok(()), Err)
     }
 
     /// Checks, runs, counts and records one use of a service.
@@ -431,7 +471,7 @@ impl Context {
             let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
             Err(self.exceed(LimitKind::HostCallBytes, carried as u64, allowed))
         } else if self.access(permission, &parameter) {
-            work(self)
+            self.mocked(service).and_then(|()| work(self))
         } else {
             Err(ServiceError::Denied)
         };
@@ -492,8 +532,10 @@ impl Services for Context {
             || Value::Null,
             show,
             |context| {
-                let now =
-                    context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now);
+                let mocked = context.shared.mock.as_ref().and_then(MockServices::now);
+                let now = mocked.unwrap_or_else(|| {
+                    context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
+                });
                 Ok(now - now % context.rights.grants.load().precision.max(1))
             },
         )

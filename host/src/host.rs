@@ -20,7 +20,7 @@ use crate::seat::Held;
 use crate::slot::{Carry, Slot, Surroundings};
 use crate::state::StateStore;
 use crate::status::{DispatchCounters, DispatchStats, PluginStatus};
-use crate::{Frames, HostBuilder, Loading, Task};
+use crate::{Frames, HostBuilder, Loading, Mock, Profile, Task};
 
 /// How often a frame may be passed on by `emit` before it is dropped and logged: two plugins that
 /// answer each other would go on for ever.
@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     /// How many loads may run at the same time.
     loads: Arc<Semaphore>,
     pub(crate) rules: Mutex<HostRules>,
+    profile: Mutex<Option<Profile>>,
+    mock: Option<Arc<Mock>>,
     runtime: Option<Runtime>,
 }
 
@@ -87,6 +89,8 @@ impl Host {
         states: Option<StateStore>,
         rules: HostRules,
         runtime: Runtime,
+        profile: Option<Profile>,
+        mock: Option<Arc<Mock>>,
     ) -> Host {
         let rules = Mutex::new(rules);
         let (registry, dispatched) = Default::default();
@@ -95,7 +99,18 @@ impl Host {
         let runtime = Some(runtime);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let loads = Arc::new(Semaphore::new(cores));
-        let inner = Inner { registry, surroundings, preparer, dispatched, loads, rules, runtime };
+        let profile = Mutex::new(profile);
+        let inner = Inner {
+            registry,
+            surroundings,
+            preparer,
+            dispatched,
+            loads,
+            rules,
+            profile,
+            mock,
+            runtime,
+        };
         Host { inner: Arc::new(inner) }
     }
 
@@ -120,11 +135,14 @@ impl Host {
         task
     }
 
-    fn load_now(&self, request: LoadRequest) -> Result<InstanceId, LoadError> {
+    fn load_now(&self, mut request: LoadRequest) -> Result<InstanceId, LoadError> {
+        request.mock = request.mock.or_else(|| self.inner.mock.clone());
         let started = Instant::now();
         let preparer = &self.inner.preparer;
-        let prepared =
-            if request.lazy { preparer.glance(&request) } else { preparer.prepare(&request) };
+        let prepared = self.check_profile(&request).and_then(|()| match request.lazy {
+            true => preparer.glance(&request),
+            false => preparer.prepare(&request),
+        });
         let loaded = prepared.and_then(|prepared| {
             let path = prepared.path.clone();
             let rules = self.inner.rules.lock().clone();
@@ -139,11 +157,15 @@ impl Host {
         match &loaded {
             Ok(id) => {
                 self.inner.dispatched.load();
-                if let Some(slot) = self.slot(*id).filter(|slot| !slot.is_asleep()) {
-                    self.started(&slot, started.elapsed());
+                if let Some(slot) = self.slot(*id) {
+                    if !slot.is_asleep() {
+                        self.started(&slot, started.elapsed());
+                    }
+                    self.follow_profile(&slot, &request);
                 }
             }
             Err(error) => {
+                tracing::warn!(%error, "not loaded");
                 let name = match &request.source {
                     Source::Path(path) => {
                         path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
@@ -162,6 +184,7 @@ impl Host {
         slot.tend();
         let generation = slot.current();
         let prepared = &generation.prepared;
+        tracing::info!(plugin = &*slot.plugin, instance = %slot.id, ?took, "loaded");
         slot.shared.record(
             generation.number,
             What::Loaded {
@@ -202,11 +225,53 @@ impl Host {
         woken
     }
 
+    /// Refuses what the profile does not allow.
+    fn check_profile(&self, request: &LoadRequest) -> Result<(), LoadError> {
+        match &*self.inner.profile.lock() {
+            Some(profile) if request.mock.is_some() && !profile.mocks() => {
+                let problem = LoadProblem::MocksRefused { profile: profile.name().to_owned() };
+                let path = match &request.source {
+                    Source::Path(path) => Some(path.clone()),
+                    Source::Core(..) => None,
+                };
+                Err(LoadError::new(LoadStage::Policy, path, problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that services are mocked, and starts the watch that the profile wants.
+    fn follow_profile(&self, slot: &Slot, request: &LoadRequest) {
+        if let Some(mock) = &request.mock {
+            slot.shared.record(1, What::PolicyChanged { summary: mock.summary() });
+        }
+        let reload = self.inner.profile.lock().as_ref().is_some_and(Profile::reload);
+        let from_file = matches!(request.source, Source::Path(_));
+        if reload
+            && from_file
+            && let Err(error) = self.watch(slot.id, true)
+        {
+            tracing::warn!(plugin = &*slot.plugin, %error, "not watched");
+            slot.note(&format!("a change of the artifact will not reload it: {error}"));
+        }
+    }
+
+    /// Changes what the host is run for, for what is loaded from now on.
+    pub fn set_profile(&self, profile: Profile) {
+        *self.inner.profile.lock() = Some(profile);
+    }
+
+    /// What the host is run for, if anybody said so.
+    pub fn profile(&self) -> Option<Profile> {
+        self.inner.profile.lock().clone()
+    }
+
     /// Ends an instance and forgets it; frames that wait are refused. `false` if it was gone already.
     pub fn unload(&self, id: InstanceId) -> bool {
         let Some(slot) = self.inner.registry.remove(id) else {
             return false;
         };
+        tracing::info!(plugin = &*slot.plugin, instance = %id, "unloaded");
         let host = self.clone();
         // The call under way may take its time; nobody need wait for it.
         self.run_blocking(move || host.end(&slot));

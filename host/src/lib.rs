@@ -34,11 +34,15 @@ pub mod catalog;
 mod context;
 mod determinism;
 mod dispatch;
+mod document;
 mod host;
 mod lifecycle;
 mod load;
+mod mock;
 mod permissions;
+pub mod pipeline;
 mod policy;
+mod profile;
 mod rate;
 mod registry;
 mod reload;
@@ -48,20 +52,24 @@ mod state;
 mod status;
 mod task;
 mod watch;
+pub mod workspace;
 
 pub use builder::{HostBuilder, HostError};
 pub use catalog::{Catalog, Intent, PluginSet, Query, ScanBounds, SetError};
 pub use dispatch::{BatchTicket, Refusal, Ticket};
+pub use document::DocumentError;
 pub use host::{Drained, Host, Reply};
 pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use load::{
     ArtifactKind, CacheStats, Incompatible, Inspection, LoadError, LoadProblem, LoadRequest,
     ManifestPlace, inspect,
 };
+pub use mock::{Mock, MockError};
 pub use policy::{
     AccessEntry, AccessLog, Decision, Parameter, Policy, PolicyError, PolicyMode, Standing,
     Suggestion, UnknownMode, Verdict, Wish, suggest,
 };
+pub use profile::Profile;
 pub use registry::InstanceId;
 pub use status::{
     DispatchStats, Enforcement, LimitStatus, PermissionStatus, PluginStats, PluginStatus,

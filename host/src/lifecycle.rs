@@ -137,6 +137,7 @@ impl Life {
         }
         let store = || {
             self.phase.store(to as u8, Ordering::Relaxed);
+            tracing::debug!(plugin = &*shared.plugin, %from, %to, cause, "phase");
             shared.record(generation, What::Phase { from, to, cause: cause.to_owned() });
         };
         let hooks = &shared.journal.hooks;

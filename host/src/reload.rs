@@ -64,20 +64,26 @@ impl Host {
         let now = slot.current();
         let what = match &result {
             Ok(None) => return Ok(before.number),
-            Ok(Some(state_version)) => What::Reloaded {
-                cause,
-                from: before.number,
-                version: now.prepared.manifest.plugin.version.to_string(),
-                digest: now.prepared.digest.clone(),
-                state_version: *state_version,
-                took: started.elapsed(),
-            },
-            Err(error) => What::ReloadFailed {
-                cause,
-                stage: error.stage(),
-                message: error.to_string(),
-                took: started.elapsed(),
-            },
+            Ok(Some(state_version)) => {
+                tracing::info!(plugin = &*slot.plugin, %cause, generation = now.number, "reloaded");
+                What::Reloaded {
+                    cause,
+                    from: before.number,
+                    version: now.prepared.manifest.plugin.version.to_string(),
+                    digest: now.prepared.digest.clone(),
+                    state_version: *state_version,
+                    took: started.elapsed(),
+                }
+            }
+            Err(error) => {
+                tracing::warn!(plugin = &*slot.plugin, %cause, %error, "not reloaded");
+                What::ReloadFailed {
+                    cause,
+                    stage: error.stage(),
+                    message: error.to_string(),
+                    took: started.elapsed(),
+                }
+            }
         };
         slot.shared.record(now.number, what);
         result.map(|_| now.number)

@@ -16,6 +16,7 @@ use crate::context::{Context, Journal, Rights, Shared};
 use crate::dispatch::Queue;
 use crate::lifecycle::{Counters, Life};
 use crate::load::{LoadProblem, LoadRequest, Prepared};
+use crate::mock::MockServices;
 use crate::permissions::HostRules;
 use crate::policy::{Decision, Grants, Parameter, Standpoint, Verdict};
 use crate::rate::Bucket;
@@ -132,12 +133,14 @@ impl Slot {
         surroundings: Surroundings,
     ) -> Result<Arc<Slot>, Refused> {
         let plugin: Arc<str> = prepared.manifest.plugin.id.as_str().into();
+        let mock = request.mock.clone().map(|mock| MockServices::new(mock, &plugin));
         let shared = Arc::new(Shared {
             plugin: plugin.clone(),
             instance: id,
             journal: surroundings.journal.clone(),
             counters: Default::default(),
-            kv: Mutex::default(),
+            kv: Mutex::new(mock.as_ref().map(MockServices::kv).unwrap_or_default()),
+            mock,
             cancellations: AtomicU64::new(0),
             accesses: Mutex::default(),
             asked: AtomicU32::new(0),
@@ -533,8 +536,10 @@ impl Slot {
 
     fn apply(&self, edits: &Edits) -> bool {
         let current = self.current.load();
-        let limits = edits.limits.as_ref().unwrap_or(&current.prepared.manifest.limits);
-        current.rights.set_limits(limits.clone());
+        let limits = edits.limits.clone();
+        let limits =
+            limits.unwrap_or_else(|| self.request.limits.over(&current.prepared.manifest.limits));
+        current.rights.set_limits(limits);
         current.rights.set_grants(edits.grants(&current.prepared))
     }
 
@@ -572,6 +577,7 @@ impl Slot {
                 restarts: sum(|counters| &counters.restarts),
             },
             permissions,
+            mocks: self.shared.mock.as_ref().map_or_else(Vec::new, |mock| mock.mock.services()),
             limit_status: self.limit_status(&current, &limits),
             limits,
         }
@@ -701,7 +707,8 @@ fn bring_up(
 
 fn rights(request: &LoadRequest, edits: &Edits, prepared: &Prepared) -> Rights {
     let manifest = &prepared.manifest;
-    let limits = edits.limits.clone().unwrap_or_else(|| manifest.limits.clone());
+    let limits = edits.limits.clone();
+    let limits = limits.unwrap_or_else(|| request.limits.over(&manifest.limits));
     let config = merged_config(&manifest.config, request.config.as_ref());
     Rights::new(edits.grants(prepared), limits, config).with_seed(request.seed(manifest))
 }

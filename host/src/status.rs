@@ -41,6 +41,8 @@ pub struct PluginStatus {
     pub fault: Option<String>,
     /// What it may do, and did.
     pub permissions: Vec<PermissionStatus>,
+    /// Host services that a [`Mock`](crate::Mock) answers, or may.
+    pub mocks: Vec<&'static str>,
     /// What it must not exceed.
     pub limits: Limits,
     /// The same, one by one, with how each is enforced.

@@ -16,14 +16,15 @@ use serde_json::{Value as Json, json};
 use super::error::{Exit, Problem};
 use super::frame::{frame_json, frame_text, header, payload};
 use super::observe::is_stopped;
-use super::plugins::{self, LoadArgs, PolicyArg};
+use super::plugins::{self, LoadArgs};
 use super::report::{Output, Report, count, count_of};
+use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
 
 /// Send one frame to a plugin and show its answers
 #[derive(Debug, Args)]
 pub(super) struct Call {
-    /// An artifact, a plugin.toml, or a folder with one
+    /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace
     pub plugin: PathBuf,
     /// Kind of the frame: handshake, data, control, error, or a number from 0x60 to 0xFF
     #[arg(long, default_value = "data")]
@@ -40,7 +41,7 @@ pub(super) struct Call {
     #[command(flatten)]
     pub load: LoadArgs,
     #[command(flatten)]
-    pub policy: PolicyArg,
+    pub surroundings: SurroundingsArgs,
     #[command(flatten)]
     pub output: Output,
 }
@@ -55,12 +56,12 @@ struct Calls {
 }
 
 impl Call {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let frame = self.frame()?;
         let (store, metrics) = (Arc::new(LiveStore::default()), Arc::new(LiveMetrics::default()));
-        let host = plugins::host(vec![store.clone(), metrics.clone()])?;
-        self.policy.apply(&host)?;
-        let id = self.load.load(&host, &self.plugin)?;
+        let request = surroundings.request(&self.load, &self.plugin)?;
+        let host = plugins::host(vec![store.clone(), metrics.clone()], surroundings)?;
+        let id = host.load(request).wait()?;
         let first = host.call(id, &frame);
         let mut calls =
             Calls { outcomes: BTreeMap::new(), alike: 1, worst: exit_of(&first.outcome), first };
@@ -91,6 +92,7 @@ impl Call {
             "log": log.iter().map(|(level, message)| json!({"level": level, "message": message}))
                 .collect::<Vec<_>>(),
             "denials": denials,
+            "mocks": status.mocks,
         });
         let evicted = store.lock().evicted_entries();
         if evicted > 0 {

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use glovebox_host::{HostError, LoadError, PolicyError};
+use glovebox_host::pipeline::{PipelineError, StartError};
+use glovebox_host::workspace::WorkspaceError;
+use glovebox_host::{HostError, LoadError, MockError, PolicyError};
 use glovebox_inspector::filter::FilterError;
 use glovebox_inspector::import::ImportError;
 use glovebox_inspector::trace::TraceError;
@@ -62,6 +64,18 @@ pub enum Problem {
     /// There is no host on this machine.
     #[error("start host: {0}")]
     Host(#[from] HostError),
+    /// A workspace makes no sense.
+    #[error("read workspace: {0}")]
+    Workspace(#[from] WorkspaceError),
+    /// A mock makes no sense.
+    #[error("read mock: {0}")]
+    Mock(#[from] MockError),
+    /// A pipeline makes no sense.
+    #[error("read pipeline: {0}")]
+    Pipeline(#[from] PipelineError),
+    /// A pipeline cannot start.
+    #[error("start pipeline: {0}")]
+    Start(#[from] StartError),
     /// A plugin cannot be watched.
     #[error("watch: {0}")]
     Watch(#[from] glovebox_host::WatchError),
@@ -90,13 +104,24 @@ impl Problem {
         Problem::After { done: done.into(), problem: Box::new(self) }
     }
 
+    /// The problem of a workspace, with its file.
+    pub(super) fn of_workspace(problem: WorkspaceError, file: &Path) -> Problem {
+        WorkspaceError::In { problem: Box::new(problem), path: file.to_owned() }.into()
+    }
+
     /// Its exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Problem::Usage(_) | Problem::Filter(_) | Problem::Policy(_) => Exit::Usage,
+            Problem::Usage(_)
+            | Problem::Filter(_)
+            | Problem::Policy(_)
+            | Problem::Pipeline(_)
+            | Problem::Mock(_)
+            | Problem::Host(HostError::MocksRefused { .. }) => Exit::Usage,
+            Problem::Workspace(error) => of_workspace(error),
             Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
             Problem::File { action: READ_ARGUMENT, .. } => Exit::Usage,
-            Problem::Load(_) => Exit::NotLoaded,
+            Problem::Load(_) | Problem::Start(_) => Exit::NotLoaded,
             Problem::Trace(_) | Problem::Import(_) => Exit::TraceUnreadable,
             Problem::Record(_)
             | Problem::File { .. }
@@ -120,6 +145,10 @@ impl Problem {
             Problem::Record(_) => "write trace",
             Problem::File { action, .. } => action,
             Problem::Host(_) => "start host",
+            Problem::Workspace(_) => "read workspace",
+            Problem::Mock(_) => "read mock",
+            Problem::Pipeline(_) => "read pipeline",
+            Problem::Start(_) => "start pipeline",
             Problem::Watch(_) => "watch",
             Problem::Build(_) => "build",
             Problem::Window(_) => "open window",
@@ -130,6 +159,15 @@ impl Problem {
 
 /// The action of [`Problem::File`] for a file that the command line names as an argument's value.
 pub(super) const READ_ARGUMENT: &str = "read the file named on the command line";
+
+/// A plugin that is not there cannot be loaded; all else is wrong in the file.
+fn of_workspace(error: &WorkspaceError) -> Exit {
+    match error {
+        WorkspaceError::In { problem, .. } => of_workspace(problem),
+        WorkspaceError::NotFound { .. } | WorkspaceError::Artifact { .. } => Exit::NotLoaded,
+        _ => Exit::Usage,
+    }
+}
 
 fn remedy_for_trace(error: &TraceError) -> &'static str {
     match error {

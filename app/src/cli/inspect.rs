@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::error::{Exit, Problem};
 use super::plugins::{self, LoadArgs};
 use super::report::{Output, Report, count_of};
+use super::surroundings::Surroundings;
 
 /// Show manifest, binding, imports, exports, permissions, limits, digest, and what is missing
 ///
@@ -30,12 +31,9 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn run(&self) -> Result<Report, Problem> {
         let inspection = glovebox_host::inspect(&self.plugin)?;
-        let host = plugins::host(Vec::new())?;
-        let loaded = match self.load.load(&host, &self.plugin) {
-            Ok(id) => Ok(host.plugin(id)),
-            Err(Problem::Load(error)) => Err(error),
-            Err(problem) => return Err(problem),
-        };
+        let host = plugins::host(Vec::new(), &Surroundings::default())?;
+        let request = self.load.request(&self.plugin)?;
+        let loaded = host.load(request).wait().map(|id| host.plugin(id));
         let status = loaded.as_ref().ok().and_then(Option::as_ref);
         let refusal = loaded.as_ref().err();
         let missing = missing(&inspection, refusal);

@@ -26,6 +26,8 @@ mod plugins;
 mod policy;
 mod replay;
 mod report;
+mod run;
+mod surroundings;
 mod timing;
 mod trace;
 mod watch;
@@ -35,11 +37,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use glovebox_abi::LogLevel;
 
 pub use error::{Exit, Problem};
 pub use report::{Output, Report};
 
 use crate::window::WindowOptions;
+use surroundings::Surroundings;
 
 /// A workbench for plugins
 ///
@@ -67,6 +71,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     Call(Box<call::Call>),
     Replay(Box<replay::Replay>),
+    Run(Box<run::Run>),
     Watch(Box<watch::Watch>),
     #[command(name = "diff")]
     Compare(diff::Compare),
@@ -87,12 +92,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return code.into();
         }
     };
-    log_to_stderr();
     let Some(verb) = arguments.verb else {
+        log_to_stderr(None);
         return window::open(arguments.window);
     };
     let (name, nothing) = verb.name();
-    let report = verb.run().unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
+    let report = verb.surroundings().and_then(|surroundings| {
+        log_to_stderr(surroundings.log());
+        verb.run(&surroundings)
+    });
+    let report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
     match report.write(name, verb.output()) {
         Ok(()) => report.exit.into(),
         Err(problem) => {
@@ -104,12 +113,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 impl Verb {
-    fn run(&self) -> Result<Report, Problem> {
+    /// The workspace, profile and mocks of a verb that has any.
+    fn surroundings(&self) -> Result<Surroundings, Problem> {
+        match self {
+            Verb::Call(verb) => verb.surroundings.read(),
+            Verb::Replay(verb) => verb.surroundings.read(),
+            Verb::Run(verb) => verb.surroundings.read(),
+            Verb::Watch(verb) => verb.surroundings.read(),
+            Verb::Inspect(_)
+            | Verb::Compare(_)
+            | Verb::Discover(_)
+            | Verb::Trace(_)
+            | Verb::Build(_)
+            | Verb::Policy(_) => Ok(Surroundings::default()),
+        }
+    }
+
+    fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         match self {
             Verb::Inspect(verb) => verb.run(),
-            Verb::Call(verb) => verb.run(),
-            Verb::Replay(verb) => verb.run(),
-            Verb::Watch(verb) => verb.run(),
+            Verb::Call(verb) => verb.run(surroundings),
+            Verb::Replay(verb) => verb.run(surroundings),
+            Verb::Run(verb) => verb.run(surroundings),
+            Verb::Watch(verb) => verb.run(surroundings),
             Verb::Compare(verb) => verb.run(),
             Verb::Discover(verb) => verb.run(),
             Verb::Trace(trace) => trace.verb.run(),
@@ -123,6 +149,7 @@ impl Verb {
             Verb::Inspect(verb) => &verb.output,
             Verb::Call(verb) => &verb.output,
             Verb::Replay(verb) => &verb.output,
+            Verb::Run(verb) => &verb.output,
             Verb::Watch(verb) => &verb.output,
             Verb::Compare(verb) => &verb.output,
             Verb::Discover(verb) => &verb.output,
@@ -138,6 +165,7 @@ impl Verb {
             Verb::Inspect(_) => ("inspect", "Inspected 0 plugins"),
             Verb::Call(_) => ("call", "Sent 0 frames"),
             Verb::Replay(_) => ("replay", "Replayed 0 frames"),
+            Verb::Run(_) => ("run", "Ran 0 frames"),
             Verb::Watch(_) => ("watch", "Replayed 0 times"),
             Verb::Compare(_) => ("diff", "Compared 0 calls"),
             Verb::Discover(_) => ("discover", "Found 0 plugins"),
@@ -154,9 +182,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
-fn log_to_stderr() {
+/// Writes log lines from this level on, errors alone without one. `GLOVEBOX_LOG` wins.
+fn log_to_stderr(level: Option<LogLevel>) {
+    let level = match level {
+        Some(LogLevel::Trace) => "error,glovebox=trace",
+        Some(LogLevel::Debug) => "error,glovebox=debug",
+        Some(LogLevel::Info) => "error,glovebox=info",
+        Some(LogLevel::Warn) => "warn",
+        Some(LogLevel::Error) | None => "error",
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("GLOVEBOX_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Only a program that embeds this one can have set a log up already; then that one holds.
     let _ = log.try_init();

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Sink, What};
 use glovebox_inspector::trace::{PluginRecord, TraceError, TraceWriter};
 use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
 
 use super::error::Problem;
 use super::report::count;
@@ -149,6 +151,19 @@ pub(super) struct Recorded {
     pub(super) path: PathBuf,
     pub(super) events: u64,
     pub(super) bytes: u64,
+}
+
+impl Recorded {
+    /// For people.
+    pub(super) fn sentence(&self) -> String {
+        let (events, bytes) = (count(self.events, "event"), show_size(self.bytes));
+        format!("{events}, {bytes}: {}", self.path.display())
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Json {
+        json!({ "path": self.path, "events": self.events, "bytes": self.bytes })
+    }
 }
 
 impl Recording {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use clap::Args;
 use glovebox_abi::Manifest;
 use glovebox_events::Sink;
-use glovebox_host::{Host, InstanceId, LoadRequest, PluginStatus, Policy};
+use glovebox_host::{Host, LoadRequest, PluginStatus};
 use glovebox_inspector::trace::PluginRecord;
 use serde_json::{Value as Json, json};
 
 use super::error::{Problem, READ_ARGUMENT};
 use super::observe::Sinks;
+use super::surroundings::Surroundings;
 
 /// How plugins are loaded.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,14 +29,16 @@ pub(super) struct LoadArgs {
 }
 
 impl LoadArgs {
-    /// Loads one plugin.
-    pub(super) fn load(&self, host: &Host, path: &Path) -> Result<InstanceId, Problem> {
-        Ok(host.load(self.request(path)?).wait()?)
-    }
-
     /// What the host is asked to load.
     pub(super) fn request(&self, path: &Path) -> Result<LoadRequest, Problem> {
-        let mut request = LoadRequest::path(path).trust_native(self.trust_native);
+        self.over(LoadRequest::path(path))
+    }
+
+    /// A request with what the command line says: it wins over what the request says already.
+    pub(super) fn over(&self, mut request: LoadRequest) -> Result<LoadRequest, Problem> {
+        if self.trust_native {
+            request = request.trust_native(true);
+        }
         if let Some(name) = &self.configuration {
             request = request.configuration(name);
         }
@@ -46,27 +49,12 @@ impl LoadArgs {
     }
 }
 
-/// What plugins may do.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct PolicyArg {
-    /// The rules that apply to plugins; without them they may do whatever their manifests ask for
-    #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
-}
-
-impl PolicyArg {
-    /// Puts the rules into effect.
-    pub(super) fn apply(&self, host: &Host) -> Result<(), Problem> {
-        if let Some(path) = &self.policy {
-            host.set_policy(Policy::load(path)?);
-        }
-        Ok(())
-    }
-}
-
 /// A host that hands its events to these sinks and keeps compiled code in the user's cache.
-pub(super) fn host(sinks: Vec<Arc<dyn Sink>>) -> Result<Host, Problem> {
-    let builder = Host::builder().sink(Arc::new(Sinks(sinks)));
+pub(super) fn host(
+    sinks: Vec<Arc<dyn Sink>>,
+    surroundings: &Surroundings,
+) -> Result<Host, Problem> {
+    let builder = surroundings.prepare(Host::builder()).sink(Arc::new(Sinks(sinks)));
     // A machine without a home still runs plugins; it compiles them each time.
     let builder = match cache_folder().filter(|folder| std::fs::create_dir_all(folder).is_ok()) {
         Some(folder) => builder.cache_folder(folder),

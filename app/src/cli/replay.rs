@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::{Event, Sink};
-use glovebox_host::{Host, InstanceId, PluginStatus};
+use glovebox_host::{Host, InstanceId, LoadRequest, PluginStatus};
 use glovebox_inspector::diff::{Diff, Run};
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::metrics::{GenerationMetrics, LiveMetrics};
@@ -20,8 +20,9 @@ use super::diff::{self, Ignore};
 use super::error::{Exit, Problem};
 use super::junit;
 use super::observe::{Capture, Counts, Recorded, Recording, Tally};
-use super::plugins::{self, LoadArgs, PolicyArg};
+use super::plugins::{self, LoadArgs};
 use super::report::{Output, Report, count, count_of};
+use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
 use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Targets};
 
@@ -34,8 +35,9 @@ use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Targets};
 pub(super) struct Replay {
     /// The trace
     pub trace: PathBuf,
-    /// An artifact, a plugin.toml, or a folder with one; may be repeated
-    #[arg(long = "plugin", value_name = "PLUGIN", required = true)]
+    /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace; may be
+    /// repeated. Without it, all plugins of the workspace
+    #[arg(long = "plugin", value_name = "PLUGIN")]
     pub plugins: Vec<PathBuf>,
     /// max: without waiting; real: as it was recorded; x10: ten times as fast as that
     #[arg(long, default_value = "max")]
@@ -57,7 +59,7 @@ pub(super) struct Replay {
     #[command(flatten)]
     pub load: LoadArgs,
     #[command(flatten)]
-    pub policy: PolicyArg,
+    pub surroundings: SurroundingsArgs,
     #[command(flatten)]
     pub output: Output,
 }
@@ -95,10 +97,9 @@ pub(super) struct Stage {
 impl Stage {
     /// Loads the plugins.
     pub(super) fn set(
-        paths: &[PathBuf],
-        load: &LoadArgs,
-        policy: &PolicyArg,
+        requests: Vec<LoadRequest>,
         more: Vec<Arc<dyn Sink>>,
+        surroundings: &Surroundings,
     ) -> Result<Stage, Problem> {
         let (metrics, tally) = (Arc::<LiveMetrics>::default(), Arc::<Tally>::default());
         let (capture, recording) = (Arc::<Capture>::default(), Arc::<Recording>::default());
@@ -106,12 +107,13 @@ impl Stage {
         let mut sinks: Vec<Arc<dyn Sink>> =
             vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
         sinks.extend(more);
-        let host = plugins::host(sinks)?;
-        policy.apply(&host)?;
-        let instances = paths.iter().enumerate().map(|(loaded, path)| {
-            load.load(&host, path).map_err(|problem| match loaded {
-                0 => problem,
-                loaded => problem.after(format!("Loaded {}", count_of(loaded, "plugin"))),
+        let host = plugins::host(sinks, surroundings)?;
+        let instances = requests.into_iter().enumerate().map(|(loaded, request)| {
+            host.load(request).wait().map_err(|error| match loaded {
+                0 => Problem::Load(error),
+                loaded => {
+                    Problem::Load(error).after(format!("Loaded {}", count_of(loaded, "plugin")))
+                }
             })
         });
         let instances = instances.collect::<Result<_, _>>()?;
@@ -128,6 +130,23 @@ impl Stage {
         replay::replay(&self.host, &targets, plan, pace, &ReplayControl::default(), &mut |_| {})
     }
 
+    /// Starts writing what happens to a new trace, which says which plugins it is about.
+    pub(super) fn record(&self, path: &Path, instances: &[InstanceId]) -> Result<(), Problem> {
+        let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
+        let records: Vec<_> = statuses.map(|status| plugins::record_of(&status)).collect();
+        self.recording.start(path, &records)
+    }
+
+    /// Closes the trace; `None` if there is none.
+    pub(super) fn finish_recording(&self) -> Result<Option<Recorded>, Problem> {
+        self.recording.finish()
+    }
+
+    /// What was counted so far.
+    pub(super) fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
     /// Starts to keep what happens.
     pub(super) fn keep_events(&self) {
         self.capture.start();
@@ -140,27 +159,27 @@ impl Stage {
 }
 
 impl Replay {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let filter = self.filter.as_ref();
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
+        let requests = self.requests(surroundings)?;
         let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
-        let stage = Stage::set(&self.plugins, &self.load, &self.policy, Vec::new())?;
+        let stage = Stage::set(requests, Vec::new(), surroundings)?;
         if baseline.is_some() || self.junit.is_some() {
             stage.keep_events();
         }
         if let Some(path) = &self.record {
-            let records: Vec<_> = stage.statuses().iter().map(plugins::record_of).collect();
-            stage.recording.start(path, &records)?;
+            stage.record(path, &stage.instances)?;
         }
         let summary = stage.replay(&plan, self.speed.0);
         let recorded =
-            stage.recording.finish().map_err(|problem| problem.after(summary.sentence()))?;
+            stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
         let name = self.trace.display().to_string();
         let run = Run::from_events(format!("replay of {name}"), stage.events());
         let found = Found {
             diff: baseline.as_ref().map(|baseline| self.ignore.diff(baseline, &run)),
             generations: stage.metrics.lock().snapshot().generations,
-            counts: stage.tally.counts(),
+            counts: stage.counts(),
             plugins: stage.statuses(),
             skipped: plan.skipped,
             summary,
@@ -176,6 +195,21 @@ impl Replay {
                 .map_err(|problem| problem.after(found.summary.sentence()))?;
         }
         Ok(Report::new(found.text(), found.json(&self.trace), found.sentence(), found.exit()))
+    }
+}
+
+impl Replay {
+    /// The plugins that are named, else those of the workspace.
+    fn requests(&self, surroundings: &Surroundings) -> Result<Vec<LoadRequest>, Problem> {
+        if !self.plugins.is_empty() {
+            return surroundings.requests(&self.load, &self.plugins);
+        }
+        let plugins = surroundings.plugins()?.map(|found| found.plugins).unwrap_or_default();
+        if plugins.is_empty() {
+            let remedy = "name one with --plugin <PLUGIN>, or use a workspace that enables some";
+            return Err(Problem::Usage(format!("there is no plugin to send to; {remedy}")));
+        }
+        plugins.into_iter().map(|plugin| self.load.over(plugin.request)).collect()
     }
 }
 
@@ -301,15 +335,7 @@ impl Found {
         }
         line("duration", show_duration(summary.took));
         if let Some(recorded) = &self.recorded {
-            line(
-                "recorded",
-                format!(
-                    "{}, {}: {}",
-                    count(recorded.events, "event"),
-                    show_size(recorded.bytes),
-                    recorded.path.display()
-                ),
-            );
+            line("recorded", recorded.sentence());
         }
         text
     }
@@ -354,11 +380,7 @@ impl Found {
                 json["generation"] = figures.generation.into();
                 json
             }).collect::<Vec<_>>(),
-            "recorded": self.recorded.as_ref().map(|recorded| json!({
-                "path": recorded.path,
-                "events": recorded.events,
-                "bytes": recorded.bytes,
-            })),
+            "recorded": self.recorded.as_ref().map(Recorded::json),
             "diff": self.diff.as_ref().map(diff::to_json),
         })
     }

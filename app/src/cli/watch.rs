@@ -12,9 +12,10 @@ use serde_json::json;
 
 use super::diff::{self, Ignore};
 use super::error::{Exit, Problem};
-use super::plugins::{LoadArgs, PolicyArg};
+use super::plugins::LoadArgs;
 use super::replay::Stage;
 use super::report::{Output, Report, count, say, to_stdout};
+use super::surroundings::{Surroundings, SurroundingsArgs};
 
 /// Reload a plugin whenever its file changes, replay a trace into it, and show what is different
 ///
@@ -39,7 +40,7 @@ pub(super) struct Watch {
     #[command(flatten)]
     pub load: LoadArgs,
     #[command(flatten)]
-    pub policy: PolicyArg,
+    pub surroundings: SurroundingsArgs,
     #[command(flatten)]
     pub output: Output,
 }
@@ -70,13 +71,13 @@ impl Sink for Reloads {
 }
 
 impl Watch {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
         let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
         let (sender, changes) = sync_channel(16);
         let reloads = Arc::new(Reloads(sender));
-        let plugins = std::slice::from_ref(&self.plugin);
-        let stage = Stage::set(plugins, &self.load, &self.policy, vec![reloads])?;
+        let request = self.load.request(&self.plugin)?;
+        let stage = Stage::set(vec![request], vec![reloads], surroundings)?;
         for id in &stage.instances {
             stage.host.watch(*id, true)?;
         }

@@ -2,12 +2,17 @@
 
 use std::process::ExitCode;
 
+use glovebox_host::workspace::Workspace;
+
 use super::error::{Exit, Problem};
 use super::report::{Report, say};
 use crate::window::{self, WindowOptions};
 
 /// Opens the window, and says in one sentence why it cannot.
-pub(super) fn open(options: WindowOptions) -> ExitCode {
+pub(super) fn open(mut options: WindowOptions) -> ExitCode {
+    if options.files.is_empty() {
+        options.files.extend(Workspace::find("."));
+    }
     if let Some(missing) = options.files.iter().find(|file| !file.exists()) {
         let name = missing.display();
         say(&format!(

@@ -15,9 +15,10 @@ use super::{Example, JobId, Source, TraceId};
 /// Everything that changes the workbench.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Loads plugins and opens traces; with both, replays the traces into the plugins.
+    /// Loads plugins, opens traces and workspaces; with plugins and traces, replays the traces into
+    /// the plugins.
     Start {
-        /// Artifacts, manifests, folders, traces and captures.
+        /// Artifacts, manifests, folders, traces, captures, and files named `glovebox.toml`.
         files: Vec<PathBuf>,
     },
     /// Loads the plugins of an example and replays its trace.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use glovebox_abi::Frame;
-use glovebox_host::InstanceId;
+use glovebox_host::workspace::Workspace;
+use glovebox_host::{InstanceId, LoadRequest};
 use glovebox_inspector::diff::{Class, DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 
-use super::work::{self, Finished, ReplayWork, Replayed};
+use super::work::{self, Finished, OpenedWorkspace, ReplayWork, Replayed};
 use super::{
     Command, DiffView, JobId, Level, Origin, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench,
     trace,
@@ -144,10 +145,18 @@ impl Workbench {
 
     /// Loads plugins and opens traces; with both, the traces are replayed into the plugins.
     fn start(&mut self, files: Vec<PathBuf>, sends: Vec<Frame>) {
+        let (workspaces, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| path.ends_with(Workspace::FILE));
         let (traces, plugins): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|path| trace::is_trace_or_capture(path));
+        let with_plugins = !plugins.is_empty() || !workspaces.is_empty();
         let mut start =
-            Start { replay: !traces.is_empty() && !plugins.is_empty(), sends, ..Start::default() };
+            Start { replay: !traces.is_empty() && with_plugins, sends, ..Start::default() };
+        for path in workspaces {
+            let title = format!("Reading {}", file_name(&path));
+            let job = self.jobs.start(title, move |_| work::open_workspace(path));
+            start.waiting.insert(job);
+        }
         for path in plugins {
             start.waiting.insert(self.start_load(path));
         }
@@ -160,10 +169,47 @@ impl Workbench {
     }
 
     fn start_load(&mut self, path: PathBuf) -> JobId {
+        let request = LoadRequest::path(&path).trust_native(self.outcome.trusts_native);
+        self.start_request(path, request)
+    }
+
+    fn start_request(&mut self, path: PathBuf, request: LoadRequest) -> JobId {
         let host = self.host.clone();
         let title = format!("Loading {}", file_name(&path));
-        let trust = self.outcome.trusts_native;
-        self.jobs.start(title, move |_| work::load(&host, path, trust))
+        self.jobs.start(title, move |_| work::load(&host, path, request))
+    }
+
+    /// Loads what a workspace asks for, as it asks for it.
+    fn take_in_workspace(&mut self, path: &Path, opened: OpenedWorkspace) {
+        let OpenedWorkspace { profile, policy, mock, plugins } = opened;
+        let on = profile.as_ref().map_or_else(String::new, |profile| format!(" on {profile}"));
+        let found = plugins.plugins.len();
+        let count = if found == 1 { "1 plugin".to_owned() } else { format!("{found} plugins") };
+        self.notices.add(Level::Info, format!("{}: {count}{on}", path.display()));
+        for unreadable in &plugins.unreadable {
+            let text = format!("{} is no plugin that can be read", unreadable.display());
+            self.notices.add(Level::Warning, text);
+        }
+        if let Some(policy) = policy {
+            self.host.set_policy(policy);
+            self.outcome.policy_mode = self.host.policy_mode();
+        }
+        if let Some(profile) = profile {
+            self.host.set_profile(profile);
+        }
+        for plugin in plugins.plugins {
+            let mut request = plugin.request;
+            if self.outcome.trusts_native {
+                request = request.trust_native(true);
+            }
+            if let Some(mock) = &mock {
+                request = request.mock(mock.clone());
+            }
+            let job = self.start_request(plugin.path, request);
+            if let Some(start) = &mut self.start {
+                start.waiting.insert(job);
+            }
+        }
     }
 
     fn start_open(&mut self, path: PathBuf) -> JobId {
@@ -290,6 +336,13 @@ impl Workbench {
             Finished::Loaded(path, Err(error)) => {
                 self.outcome.loads_failed += 1;
                 let text = format!("{} was not loaded: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Workspace(path, Ok(opened)) => self.take_in_workspace(&path, *opened),
+            Finished::Workspace(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                // A problem in the file names it; one about what the file asks for may not.
+                let text = format!("{} was not opened: {error}", file_name(&path));
                 self.notices.add(Level::Error, text);
             }
             Finished::Opened(_, Ok(opened)) => {

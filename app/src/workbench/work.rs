@@ -10,7 +10,8 @@ use bytes::Bytes;
 use glovebox_abi::Frame;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Outcome, ReloadCause};
-use glovebox_host::{Host, InstanceId, LoadRequest};
+use glovebox_host::workspace::{Workspace, WorkspacePlugins};
+use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
 use glovebox_inspector::replay::ReplayPlan;
 use glovebox_inspector::trace::Recorder;
@@ -32,6 +33,8 @@ pub(super) enum Finished {
     Failed(String),
     /// A plugin was loaded, or not.
     Loaded(PathBuf, Result<InstanceId, String>),
+    /// A workspace was read, or not.
+    Workspace(PathBuf, Result<Box<OpenedWorkspace>, String>),
     /// A trace was opened, or not.
     Opened(PathBuf, Result<Box<Opened>, String>),
     /// A recording is finished, or not.
@@ -42,6 +45,15 @@ pub(super) enum Finished {
     Compared(Result<Box<DiffView>, String>),
     /// A frame was sent.
     Sent(Box<Sent>),
+}
+
+/// What a workspace asks for.
+#[derive(Debug)]
+pub(super) struct OpenedWorkspace {
+    pub(super) profile: Option<Profile>,
+    pub(super) policy: Option<Policy>,
+    pub(super) mock: Option<Arc<Mock>>,
+    pub(super) plugins: WorkspacePlugins,
 }
 
 /// How a replay ended.
@@ -77,10 +89,24 @@ pub struct Sent {
     pub took: Duration,
 }
 
-pub(super) fn load(host: &Host, path: PathBuf, trust_native: bool) -> Finished {
-    let request = LoadRequest::path(path.clone()).trust_native(trust_native);
+pub(super) fn load(host: &Host, path: PathBuf, request: LoadRequest) -> Finished {
     let result = host.load(request).wait();
     Finished::Loaded(path, result.map_err(|error| error.to_string()))
+}
+
+/// Reads a workspace and looks for its plugins; nothing is loaded yet.
+pub(super) fn open_workspace(path: PathBuf) -> Finished {
+    let read = || -> anyhow::Result<Box<OpenedWorkspace>> {
+        let workspace = Workspace::read(&path)?;
+        Ok(Box::new(OpenedWorkspace {
+            profile: workspace.profile(None)?,
+            policy: workspace.policy().map(Policy::load).transpose()?,
+            mock: workspace.mock().map(Mock::read).transpose()?.map(Arc::new),
+            plugins: workspace.plugins()?,
+        }))
+    };
+    let result = read().map_err(|error| format!("{error:#}"));
+    Finished::Workspace(path, result)
 }
 
 pub(super) fn open(path: PathBuf, state: &JobState) -> Finished {

@@ -106,6 +106,12 @@ pub enum LoadProblem {
         /// What the manifest asks for.
         name: &'static str,
     },
+    /// The profile of the host wants the real host services.
+    #[error("mock host services are refused in profile `{profile}`")]
+    MocksRefused {
+        /// Name of the profile.
+        profile: String,
+    },
     /// The artifact does not fit the contract.
     #[error("{0}")]
     Incompatible(#[from] Incompatible),
@@ -259,6 +265,9 @@ impl LoadProblem {
             }
             LoadProblem::NativeNotTrusted => {
                 "if you trust its author, load it again with trust (--trust-native)"
+            }
+            LoadProblem::MocksRefused { .. } => {
+                "load it without the mock, or in the profile `development`"
             }
             LoadProblem::NotAvailable { .. } => "remove the key from [runtime] in plugin.toml",
             LoadProblem::Incompatible(Incompatible::Version { .. }) => {

@@ -15,6 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use glovebox_abi::manifest::LimitChanges;
 use glovebox_abi::{Manifest, Plugin, Requests};
 
 pub use cache::CacheStats;
@@ -27,6 +28,7 @@ pub(crate) use peek::{Peeked, peek};
 pub(crate) use prepare::{Prepared, Preparer, names_in};
 pub use sniff::ArtifactKind;
 
+use crate::Mock;
 use crate::backend::core::Factory;
 
 /// What to load, and how.
@@ -39,6 +41,8 @@ pub struct LoadRequest {
     pub(crate) lazy: bool,
     pub(crate) permissions: Option<Requests>,
     pub(crate) seed: Option<u64>,
+    pub(crate) mock: Option<Arc<Mock>>,
+    pub(crate) limits: LimitChanges,
 }
 
 #[derive(Clone)]
@@ -70,6 +74,8 @@ impl LoadRequest {
             lazy: false,
             permissions: None,
             seed: None,
+            mock: None,
+            limits: LimitChanges::default(),
         }
     }
 
@@ -128,6 +134,20 @@ impl LoadRequest {
         self.config = Some(config);
         self
     }
+
+    /// Host services for this instance alone, as a script says, instead of those of the host.
+    #[must_use]
+    pub fn mock(mut self, mock: Arc<Mock>) -> LoadRequest {
+        self.mock = Some(mock);
+        self
+    }
+
+    /// Limits that differ from the manifest's.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitChanges) -> LoadRequest {
+        self.limits = limits;
+        self
+    }
 }
 
 impl fmt::Debug for LoadRequest {
@@ -145,6 +165,8 @@ impl fmt::Debug for LoadRequest {
             .field("seed", &self.seed)
             .field("lazy", &self.lazy)
             .field("permissions", &self.permissions)
+            .field("mock", &self.mock)
+            .field("limits", &self.limits)
             .finish()
     }
 }

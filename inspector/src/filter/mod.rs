@@ -44,6 +44,7 @@ use glovebox_abi::{Frame, Kind};
 use glovebox_events::{CallId, Outcome};
 
 use crate::store::Direction;
+use parse::Scope;
 
 /// What a filter looks at: one frame and the call it belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +94,7 @@ impl Filter {
     ///
     /// If the text is not a filter; the error says where and, if it can, what was meant.
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
-        parse::parse(text).map(Filter)
+        parse::parse(text, Scope::Call).map(Filter)
     }
 
     /// True if the frame fulfils the condition.
@@ -113,6 +114,51 @@ impl Default for Filter {
     /// The filter that matches everything.
     fn default() -> Self {
         Filter(Expression::All(Vec::new()))
+    }
+}
+
+/// A condition on frames by themselves, without a call: for frames that are on their way.
+///
+/// Of the language it has the fields `kind`, `size`, `header.<path>`, `payload.<path>` and `text`;
+/// the others are errors, because they could never hold.
+///
+/// ```
+/// use glovebox_abi::Frame;
+/// use glovebox_inspector::filter::FrameFilter;
+///
+/// let filter = FrameFilter::parse("kind:data payload.n>2")?;
+/// assert!(filter.matches(&Frame::data(r#"{"n": 3}"#)));
+/// let error = FrameFilter::parse("size>1k latency>5ms").unwrap_err();
+/// assert_eq!(error.position, 8);
+/// # Ok::<(), glovebox_inspector::filter::FilterError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameFilter(Expression);
+
+impl FrameFilter {
+    /// Reads a filter; an empty text matches everything.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not a filter, or asks for something that a frame alone does not have.
+    pub fn parse(text: &str) -> Result<FrameFilter, FilterError> {
+        parse::parse(text, Scope::Frame).map(FrameFilter)
+    }
+
+    /// True if the frame fulfils the condition.
+    pub fn matches(&self, frame: &Frame) -> bool {
+        // What only calls have is never asked for, so it does not matter what stands here.
+        let subject = Subject {
+            plugin: "",
+            direction: Direction::In,
+            call: CallId(0),
+            generation: 0,
+            outcome: None,
+            denied: false,
+            latency: None,
+            frame,
+        };
+        matching::matches(&self.0, &subject)
     }
 }
 
@@ -290,6 +336,30 @@ mod tests {
         check("not", 3, "expected a condition");
         check(&"(".repeat(1000), 64, "nested too deeply");
         check(&"not ".repeat(1000), 256, "nested too deeply");
+    }
+
+    #[test]
+    fn frames_alone_have_no_calls() {
+        fn check(text: &str, expected: Result<bool, (usize, &str)>) {
+            let frame = Frame::data(&br#"{"n": 3}"#[..]);
+            let found = FrameFilter::parse(text).map(|filter| filter.matches(&frame));
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
+                (Err(error), Err((position, message))) => {
+                    assert_eq!(error.position, position, "{text}: {error}");
+                    let shown = error.to_string();
+                    assert!(shown.contains(message), "{shown:?} does not say {message:?}");
+                }
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+        check("", Ok(true));
+        check("kind:data size<1k payload.n=3 text:n", Ok(true));
+        check("not kind:data or header.id=1", Ok(false));
+        check("kind:data latency>5ms", Err((10, "`latency` is about a call")));
+        check("not (plugin:x)", Err((5, "use kind, size, text, header, payload")));
+        check("status:error", Err((0, "`status` is about a call")));
+        check("plugn:x", Err((0, "did you mean `plugin`?")));
     }
 
     proptest::proptest! {

@@ -17,8 +17,20 @@ const FIELDS: [&str; 11] = [
     "payload",
 ];
 
-pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
-    let mut parser = Parser { text, at: 0 };
+/// The fields that tell something about a frame by itself.
+const FRAME_FIELDS: [&str; 5] = ["kind", "size", "text", "header", "payload"];
+
+/// What a filter may ask about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// A frame and the call it belongs to.
+    Call,
+    /// A frame by itself.
+    Frame,
+}
+
+pub(super) fn parse(text: &str, scope: Scope) -> Result<Expression, FilterError> {
+    let mut parser = Parser { text, at: 0, scope };
     let expression = parser.any(0)?;
     match parser.peek() {
         None => Ok(expression),
@@ -33,6 +45,7 @@ fn error(position: usize, message: impl Into<String>) -> FilterError {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    scope: Scope,
 }
 
 impl<'a> Parser<'a> {
@@ -158,6 +171,9 @@ impl<'a> Parser<'a> {
         let value_at = self.at;
         let condition =
             Condition { start, field, symbol, symbol_at, value_at, value: self.value()? };
+        if self.scope == Scope::Frame {
+            condition.check_frame_field()?;
+        }
         let test = Expression::Test(condition.test()?);
         Ok(if symbol == "!=" { Expression::Not(Box::new(test)) } else { test })
     }
@@ -199,6 +215,18 @@ struct Condition<'a> {
 }
 
 impl Condition<'_> {
+    /// Refuses a field that only calls have; unknown ones are left to `test`.
+    fn check_frame_field(&self) -> Result<(), FilterError> {
+        let field = self.field;
+        if FIELDS.contains(&field) && !FRAME_FIELDS.contains(&field) {
+            let known = FRAME_FIELDS.join(", ");
+            let message =
+                format!("`{field}` is about a call, and there is only a frame; use {known}");
+            return Err(error(self.start, message));
+        }
+        Ok(())
+    }
+
     fn test(self) -> Result<Test, FilterError> {
         let value = &self.value;
         if let Some((field, path)) = self.field.split_once('.') {

@@ -1,5 +1,8 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
 
+mod run;
+mod workspace;
+
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
@@ -106,7 +109,12 @@ fn plugins_are_inspected() {
     let json = inspect("plugins/echo.frame-abi.wasm");
     assert_eq!(json["instance"]["binding"], "frame ABI");
     let plugin = ["inspect", "plugins/redact.wasm"];
-    folder.check(&plugin, 0, "log         granted  asked for in the manifest", "2 imports, 1 export");
+    folder.check(
+        &plugin,
+        0,
+        "log         granted  asked for in the manifest",
+        "2 imports, 1 export",
+    );
     folder.write("bare.wat", "(module)");
     let out = folder.check(&["inspect", "bare.wat"], 3, "exports (0)", "it cannot be loaded: link");
     assert!(out.contains("missing export `glovebox_abi_0_1`; use the SDK's"), "{out}");

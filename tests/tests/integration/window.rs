@@ -212,3 +212,32 @@ fn a_denial_by_command_is_in_effect_and_shown() {
     assert_eq!(reply.outcome.name(), "failed");
     shows(&mut window, "denied for this plugin");
 }
+
+#[test]
+fn a_workspace_opens_with_its_plugins() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("glovebox.toml");
+    let open_with = |enabled: &str| {
+        let plugins = sample("").canonicalize().unwrap();
+        let text = format!(
+            "profile = 'development'\nmock = 'mock.toml'\n[plugins]\nfolders = '{}'\nenabled = {enabled}\n\
+             [plugin.redact.limits]\nqueue = 7",
+            plugins.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(folder.path().join("mock.toml"), "[random]\nseed = 1").unwrap();
+        open(&[file.clone(), root().join("assets/traces/shop.pcap")])
+    };
+    let mut window = open_with("['redact', 'echo']");
+    shows(&mut window, "glovebox.toml: 2 plugins on development");
+    let view = app(&window).view();
+    assert_eq!(view.loads_failed(), 0);
+    assert_eq!(view.frames_replayed(), 2 * 221, "the trace went to both");
+    let redact = view.plugin_by_id("redact").unwrap();
+    assert_eq!((redact.limits.queue, redact.watching), (7, true));
+    assert_eq!(redact.mocks, ["random"]);
+    let window = open_with("['redakt']");
+    let view = app(&window).view();
+    let said = view.notices().iter().any(|notice| notice.text.contains("did you mean `redact`?"));
+    assert!(said && view.loads_failed() == 1, "{:?}", view.notices());
+}

@@ -13,6 +13,7 @@ use crate::cli::error::{Exit, Problem};
 use crate::cli::frame::{header, payload};
 use crate::cli::plugins::{self, LoadArgs};
 use crate::cli::report::{Output, Report, count_of};
+use crate::cli::surroundings::Surroundings;
 use crate::workbench::replay::{ReplayControl, Targets, replay};
 
 /// Print the smallest [permissions] with which a plugin is not denied anything
@@ -111,7 +112,7 @@ impl Suggest {
         plugin: &str,
         inputs: &Inputs,
     ) -> Result<(Vec<Wish>, Option<LoadError>), Problem> {
-        let host = plugins::host(Vec::new())?;
+        let host = plugins::host(Vec::new(), &Surroundings::default())?;
         host.set_policy_mode(PolicyMode::Record);
         let request = self.load.request(&self.plugin)?.permissions(permissions.clone());
         let id = match host.load(request).wait() {

@@ -26,25 +26,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
     ("artifact", &["wasm", "native", "digest"]),
     ("runtime", &["tier", "isolation", "instances", "deterministic", "seed"]),
     ("frames", &["accepts", "emits"]),
-    (
-        "limits",
-        &[
-            "memory",
-            "table",
-            "resources",
-            "call-deadline",
-            "fuel",
-            "output-bytes",
-            "output-frames",
-            "host-calls",
-            "host-call-bytes",
-            "log-bytes",
-            "kv-bytes",
-            "queue",
-            "rate",
-            "burst",
-        ],
-    ),
+    ("limits", LIMITS),
     (
         "lifecycle",
         &[
@@ -81,6 +63,23 @@ const SECTIONS: [(&str, &[&str]); 9] = [
 const CONFIGURATIONS: (&str, &[&str]) = ("configurations", &["description", "config"]);
 /// The section whose entries may be tables of their own.
 const PERMISSIONS: &str = "permissions";
+/// The keys of `[limits]`.
+pub(super) const LIMITS: &[&str] = &[
+    "memory",
+    "table",
+    "resources",
+    "call-deadline",
+    "fuel",
+    "output-bytes",
+    "output-frames",
+    "host-calls",
+    "host-call-bytes",
+    "log-bytes",
+    "kv-bytes",
+    "queue",
+    "rate",
+    "burst",
+];
 
 /// Sections whose keys are the plugin's own.
 const OPEN_SECTIONS: [&str; 3] = ["dependencies", "config", "config-schema"];

@@ -68,6 +68,75 @@ impl Default for Limits {
     }
 }
 
+/// Limits that differ from others: what is absent stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LimitChanges {
+    /// [`Limits::memory`].
+    pub memory: Option<u64>,
+    /// [`Limits::table`].
+    pub table: Option<u64>,
+    /// [`Limits::resources`].
+    pub resources: Option<u64>,
+    /// [`Limits::call_deadline`].
+    pub call_deadline: Option<Duration>,
+    /// [`Limits::fuel`].
+    pub fuel: Option<u64>,
+    /// [`Limits::output_bytes`].
+    pub output_bytes: Option<u64>,
+    /// [`Limits::output_frames`].
+    pub output_frames: Option<u64>,
+    /// [`Limits::host_calls`].
+    pub host_calls: Option<u64>,
+    /// [`Limits::host_call_bytes`].
+    pub host_call_bytes: Option<u64>,
+    /// [`Limits::log_bytes`].
+    pub log_bytes: Option<u64>,
+    /// [`Limits::kv_bytes`].
+    pub kv_bytes: Option<u64>,
+    /// [`Limits::queue`].
+    pub queue: Option<u32>,
+    /// [`Limits::rate`].
+    pub rate: Option<u32>,
+    /// [`Limits::burst`].
+    pub burst: Option<u32>,
+}
+
+impl LimitChanges {
+    /// The keys of `[limits]`, here and in manifests.
+    pub const KEYS: &[&str] = super::keys::LIMITS;
+
+    /// Reads the keys of a table as they stand in `[limits]` of a manifest; others are not looked
+    /// at.
+    ///
+    /// # Errors
+    ///
+    /// If a value has the wrong type or is out of range.
+    pub fn parse(table: &toml::Table) -> Result<LimitChanges, ManifestError> {
+        let raw: Result<RawLimits, _> = table.clone().try_into();
+        raw.map_err(|error| value("limits", error.message().to_owned()))?.changes()
+    }
+
+    /// These limits, with the changes.
+    pub fn over(&self, limits: &Limits) -> Limits {
+        Limits {
+            memory: self.memory.unwrap_or(limits.memory),
+            table: self.table.unwrap_or(limits.table),
+            resources: self.resources.unwrap_or(limits.resources),
+            call_deadline: self.call_deadline.unwrap_or(limits.call_deadline),
+            fuel: self.fuel.or(limits.fuel),
+            output_bytes: self.output_bytes.unwrap_or(limits.output_bytes),
+            output_frames: self.output_frames.unwrap_or(limits.output_frames),
+            host_calls: self.host_calls.unwrap_or(limits.host_calls),
+            host_call_bytes: self.host_call_bytes.unwrap_or(limits.host_call_bytes),
+            log_bytes: self.log_bytes.unwrap_or(limits.log_bytes),
+            kv_bytes: self.kv_bytes.unwrap_or(limits.kv_bytes),
+            queue: self.queue.unwrap_or(limits.queue),
+            rate: self.rate.or(limits.rate),
+            burst: self.burst.unwrap_or(limits.burst),
+        }
+    }
+}
+
 /// Names of the limits, as errors, events and the policy panel show them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -205,44 +274,46 @@ const MAX_QUEUE: u32 = 100_000;
 
 impl RawLimits {
     pub(super) fn read(self) -> Result<Limits, ManifestError> {
-        let defaults = Limits::default();
-        let limits = Limits {
-            memory: size("limits.memory", self.memory)?.unwrap_or(defaults.memory),
-            table: self.table.unwrap_or(defaults.table),
-            resources: self.resources.unwrap_or(defaults.resources),
-            call_deadline: duration("limits.call-deadline", self.call_deadline)?
-                .unwrap_or(defaults.call_deadline),
+        Ok(self.changes()?.over(&Limits::default()))
+    }
+
+    fn changes(self) -> Result<LimitChanges, ManifestError> {
+        let changes = LimitChanges {
+            memory: size("limits.memory", self.memory)?,
+            table: self.table,
+            resources: self.resources,
+            call_deadline: duration("limits.call-deadline", self.call_deadline)?,
             fuel: self.fuel,
-            output_bytes: size("limits.output-bytes", self.output_bytes)?
-                .unwrap_or(defaults.output_bytes),
-            output_frames: self.output_frames.unwrap_or(defaults.output_frames),
-            host_calls: self.host_calls.unwrap_or(defaults.host_calls),
-            host_call_bytes: size("limits.host-call-bytes", self.host_call_bytes)?
-                .unwrap_or(defaults.host_call_bytes),
-            log_bytes: size("limits.log-bytes", self.log_bytes)?.unwrap_or(defaults.log_bytes),
-            kv_bytes: size("limits.kv-bytes", self.kv_bytes)?.unwrap_or(defaults.kv_bytes),
-            queue: self.queue.unwrap_or(defaults.queue),
+            output_bytes: size("limits.output-bytes", self.output_bytes)?,
+            output_frames: self.output_frames,
+            host_calls: self.host_calls,
+            host_call_bytes: size("limits.host-call-bytes", self.host_call_bytes)?,
+            log_bytes: size("limits.log-bytes", self.log_bytes)?,
+            kv_bytes: size("limits.kv-bytes", self.kv_bytes)?,
+            queue: self.queue,
             rate: self.rate,
-            burst: self.burst.or(self.rate).unwrap_or(defaults.burst),
+            burst: self.burst.or(self.rate),
         };
-        if limits.rate == Some(0) || limits.burst == 0 {
+        if self.rate == Some(0) || self.burst == Some(0) {
             let reason = "0 lets no frame through; write 1 or more".to_owned();
             return Err(value("limits.rate", reason));
         }
         if self.burst.is_some() && self.rate.is_none() {
             return Err(value("limits.burst", "needs `rate`".to_owned()));
         }
-        if limits.memory > MAX_MEMORY {
+        if changes.memory.is_some_and(|memory| memory > MAX_MEMORY) {
             return Err(value("limits.memory", "more than 2 GiB cannot be given".to_owned()));
         }
-        if limits.queue == 0 || limits.queue > MAX_QUEUE {
-            let reason = format!("{} is out of range; write 1 to 100000", limits.queue);
+        if let Some(queue) = changes.queue
+            && !(1..=MAX_QUEUE).contains(&queue)
+        {
+            let reason = format!("{queue} is out of range; write 1 to 100000");
             return Err(value("limits.queue", reason));
         }
-        if limits.call_deadline.is_zero() {
+        if changes.call_deadline.is_some_and(|deadline| deadline.is_zero()) {
             return Err(value("limits.call-deadline", "must be longer than 0".to_owned()));
         }
-        Ok(limits)
+        Ok(changes)
     }
 }
 

@@ -39,7 +39,7 @@ pub use configurations::{Configuration, UnknownConfiguration};
 pub use endpoint::{Endpoint, EndpointError, HostPattern};
 pub use keys::check_permissions;
 pub use lifecycle::{Lifecycle, OnFailure, Restart, StateRules};
-pub use limits::{Budget, LimitKind, Limits};
+pub use limits::{Budget, LimitChanges, LimitKind, Limits};
 pub use requests::{Request, Requests};
 pub use scope::{Access, Folder, Scope, Selection};
 

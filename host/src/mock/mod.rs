@@ -1,0 +1,170 @@
+//! Scripted host services: what a plugin sees, decided by a file instead of by the world.
+//!
+//! A [`Mock`] is given to the [`HostBuilder`](crate::HostBuilder::mock) for all instances, or to a
+//! [`LoadRequest`](crate::LoadRequest::mock) for one. The same file and the same frames lead to the
+//! same bytes, every time.
+//!
+//! ```toml
+//! [now]
+//! fixed = 2026-01-01T00:00:00Z      # or nanoseconds since the Unix epoch
+//! step = "1 ms"                     # how much later each reading is; "0 ns" if absent
+//!
+//! [random]
+//! seed = 42
+//!
+//! [kv]                              # what the store holds at the start
+//! "cart/1" = "two apples"
+//! "cart/2" = { hex = "00ff" }
+//!
+//! [[answer]]                        # the third `kv-get` fails
+//! service = "kv-get"
+//! call = 3                          # every call, if absent
+//! fail = "unavailable"              # or "denied", "limit"
+//!
+//! [[answer]]                        # every reading of the clock takes its time
+//! service = "now"
+//! delay = "5 ms"
+//! ```
+//!
+//! What is not in the file works as ever. Calls are counted per instance and service, from 1, a
+//! reload does not start them again, and of several answers for the same call the first counts.
+//!
+//! Mocks stand *behind* the permissions: a call that is denied never reaches them and is not counted
+//! by them. What they answer is counted, limited and recorded like any answer; that they answer is
+//! said in [`PluginStatus::mocks`](crate::PluginStatus::mocks) and in an event when the instance is
+//! loaded. All delays of a call together last no longer than its deadline: the one that would is cut
+//! short, and the call has timed out.
+//!
+//! # Random bytes
+//!
+//! An instance reads, from call to call, the output of BLAKE3 in its extendable mode (`derive_key`
+//! with the context `glovebox 2026-01 mock random`) over the seed as eight bytes, little-endian, and
+//! the id of the plugin. So plugins do not see each other's bytes, and the order in which they ask
+//! does not matter.
+//!
+//! This module deliberately does not script what WASI offers, and answers nothing from a trace.
+
+mod file;
+mod services;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use glovebox_abi::ServiceError;
+
+pub(crate) use services::MockServices;
+
+use crate::document::DocumentError;
+
+/// The names of the services, as in events.
+const SERVICES: [&str; 10] = [
+    "log",
+    "metric",
+    "config",
+    "now",
+    "random",
+    "kv-get",
+    "kv-set",
+    "kv-delete",
+    "kv-list",
+    "emit",
+];
+
+/// A script for host services.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mock {
+    clock: Option<Clock>,
+    seed: Option<u64>,
+    kv: BTreeMap<String, Vec<u8>>,
+    answers: Vec<Answer>,
+}
+
+/// A clock that only readings move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Clock {
+    /// The first reading, in nanoseconds since the Unix epoch.
+    start: u64,
+    step: Duration,
+}
+
+/// What becomes of some calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answer {
+    /// Position in [`SERVICES`].
+    service: usize,
+    /// Which call, from 1; every one if absent.
+    call: Option<u64>,
+    fail: Option<ServiceError>,
+    delay: Option<Duration>,
+}
+
+/// Why a text is not a mock.
+#[derive(Debug, thiserror::Error)]
+pub enum MockError {
+    /// The file cannot be read.
+    #[error("cannot read the mock: {source}; check the path: {}", path.display())]
+    Io {
+        /// What the operating system says.
+        source: io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something is wrong in a file.
+    #[error("{problem}: {}", path.display())]
+    In {
+        /// What.
+        problem: DocumentError,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something is wrong in a text.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+impl Mock {
+    /// Reads a mock.
+    ///
+    /// # Errors
+    ///
+    /// If it is not TOML, or has an unknown key or a value that makes no sense.
+    pub fn parse(text: &str) -> Result<Mock, MockError> {
+        Ok(file::read(text)?)
+    }
+
+    /// Reads a mock from a file.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, and as [`parse`](Self::parse), with the file's path.
+    pub fn read(path: impl AsRef<Path>) -> Result<Mock, MockError> {
+        let path = path.as_ref().to_owned();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(MockError::Io { source, path }),
+        };
+        file::read(&text).map_err(|problem| MockError::In { problem, path })
+    }
+
+    /// The services that do not work as ever, as events name them.
+    pub fn services(&self) -> Vec<&'static str> {
+        let is_mocked = |(position, name): &(usize, &'static str)| match *name {
+            "now" if self.clock.is_some() => true,
+            "random" if self.seed.is_some() => true,
+            name if name.starts_with("kv-") && !self.kv.is_empty() => true,
+            _ => self.answers.iter().any(|answer| answer.service == *position),
+        };
+        let services = SERVICES.into_iter().enumerate().filter(is_mocked);
+        services.map(|(_, name)| name).collect()
+    }
+
+    /// For an event.
+    pub(crate) fn summary(&self) -> String {
+        match self.services()[..] {
+            [] => "a mock is in place that answers no host service".to_owned(),
+            ref services => format!("answered by a mock: {}", services.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Workspace files: found upwards, their plugins found and loaded as they say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use glovebox_events::{Event, ReloadCause, Sink, What};
+use glovebox_host::workspace::Workspace;
+use glovebox_host::{Host, LoadRequest, Profile};
+use glovebox_tests::{Bench, sample};
+
+/// A folder with a workspace file and some samples in `plugins`.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(text: &str, samples: &[(&str, &str)]) -> Folder {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        folder.write("glovebox.toml", text);
+        fs::create_dir(folder.path("plugins")).unwrap();
+        for (from, to) in samples {
+            fs::copy(sample(from), folder.path("plugins").join(to)).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn workspace(&self) -> Workspace {
+        Workspace::read(self.path("glovebox.toml")).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+const FOLDERS: &str = "[plugins]\nfolders = 'plugins'\n";
+
+#[test]
+fn the_file_is_found_upwards() {
+    let folder = Folder::new("", &[]);
+    let deep = folder.path("a/b/c");
+    fs::create_dir_all(&deep).unwrap();
+    let check = |from: &Path, expected: Option<PathBuf>| {
+        assert_eq!(Workspace::find(from), expected, "{}", from.display());
+    };
+    check(&deep, Some(folder.path("glovebox.toml")));
+    check(&folder.path(""), Some(folder.path("glovebox.toml")));
+    check(&deep.join(".."), Some(folder.path("glovebox.toml")));
+    folder.write("a/b/glovebox.toml", "");
+    check(&deep, Some(folder.path("a/b/glovebox.toml")));
+    fs::remove_file(folder.path("glovebox.toml")).unwrap();
+    check(&folder.path("a"), None);
+}
+
+#[test]
+fn plugins_are_found() {
+    #[track_caller]
+    fn check(text: &str, samples: &[(&str, &str)], expected: &[(&str, &str)], unreadable: usize) {
+        let folder = Folder::new(text, samples);
+        folder.write("plugins/damaged.wasm", "no plugin");
+        folder.write("plugins/notes.txt", "no plugin either");
+        let found = folder.workspace().plugins().unwrap_or_else(|error| panic!("{error}"));
+        let shown: Vec<(String, String)> = found
+            .plugins
+            .iter()
+            .map(|plugin| {
+                let path = plugin.path.strip_prefix(folder.path("")).unwrap();
+                (plugin.id.clone(), path.display().to_string())
+            })
+            .collect();
+        let shown: Vec<(&str, &str)> = shown.iter().map(|(id, path)| (&**id, &**path)).collect();
+        assert_eq!(shown, expected, "{text}");
+        assert_eq!(found.unreadable.len(), unreadable);
+    }
+    let two = [("redact.wasm", "b.wasm"), ("echo.wasm", "a.wasm")];
+    let all = [("echo", "plugins/a.wasm"), ("redact", "plugins/b.wasm")];
+    check(FOLDERS, &two, &all, 1);
+    let enabled = format!("{FOLDERS}enabled = ['redact', 'echo']");
+    check(&enabled, &two, &[all[1], all[0]], 1);
+    check(&format!("{FOLDERS}enabled = []"), &two, &[], 1);
+    check("", &two, &[], 0);
+    // The newer version counts, then the name; or what the file says.
+    let versions =
+        [("stats-v1.wasm", "a.wasm"), ("stats.wasm", "b.wasm"), ("stats.wasm", "c.wasm")];
+    check(FOLDERS, &versions, &[("stats", "plugins/b.wasm")], 1);
+    let named = format!("{FOLDERS}[plugin.stats]\npath = 'plugins/a.wasm'");
+    check(&named, &versions, &[("stats", "plugins/a.wasm")], 1);
+}
+
+#[test]
+fn what_cannot_be_found_is_said() {
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let folder = Folder::new(text, &[("redact.wasm", "redact.wasm")]);
+        let error = folder.workspace().plugins().unwrap_err().to_string();
+        let error = error.replace(&folder.path("").display().to_string(), "W/");
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+    check(
+        &format!("{FOLDERS}enabled = 'redakt'"),
+        "plugin `redakt` is enabled, but not in W/plugins; did you mean `redact`?",
+    );
+    check(
+        "[plugins]\nenabled = 'redact'",
+        "not in any folder, because `folders` under [plugins] names none",
+    );
+    check("[plugins]\nfolders = ['plugins', 'none']", "cannot look for plugins: No such file");
+    check(
+        &format!("{FOLDERS}[plugin.redacts]\nconfig = {{}}"),
+        "line 3: [plugin.redacts] is about a plugin that is not enabled; add it to `enabled` under [plugins], or remove the section; did you mean `redact`?",
+    );
+    check(
+        &format!("{FOLDERS}[plugin.echo]\npath = 'plugins/redact.wasm'"),
+        "line 3: `plugin.echo.path` names an artifact of plugin `redact`",
+    );
+    check(
+        &format!("{FOLDERS}[plugin.echo]\npath = 'none.wasm'"),
+        "plugin `echo`: read: cannot read the file",
+    );
+}
+
+#[test]
+fn plugins_are_loaded_as_the_file_says() {
+    let text = format!(
+        "{FOLDERS}[plugin.redact]\nconfig = {{ replacement = 'X' }}\n\
+         [plugin.redact.limits]\nmemory = '32 MiB'\ncall-deadline = '77 ms'"
+    );
+    let folder = Folder::new(&text, &[("redact.wasm", "redact.wasm")]);
+    let bench = Bench::new();
+    let found = folder.workspace().plugins().unwrap();
+    let id = bench.host.load(found.get("redact").unwrap().request.clone()).wait().unwrap();
+    assert_eq!(bench.ask(id, "to ann@example.org"), "to X");
+    let check = || {
+        let status = bench.host.plugin(id).unwrap();
+        assert_eq!(status.limits.memory, 32 << 20);
+        assert_eq!(status.limits.call_deadline, Duration::from_millis(77));
+        assert_eq!(status.limits.queue, status.manifest.limits.queue);
+        assert_eq!(status.manifest.limits.call_deadline, Duration::from_millis(500));
+    };
+    check();
+    // They stay over a reload, which reads the manifest anew.
+    bench.host.reload(id, ReloadCause::Requested, true).wait().unwrap();
+    check();
+}
+
+/// Tells when an instance was reloaded because its file changed.
+struct Reloads(mpsc::SyncSender<()>);
+
+impl Sink for Reloads {
+    fn record(&self, event: &Event) {
+        if let What::Reloaded { cause: ReloadCause::FileChanged, .. } = event.what {
+            // One that is not waited for changes nothing.
+            let _ = self.0.try_send(());
+        }
+    }
+}
+
+#[test]
+fn development_reloads_and_production_does_not() {
+    let check = |profile: Profile, reloads: bool| {
+        let folder = Folder::new("", &[("stats-v1.wasm", "stats.wasm")]);
+        let (sender, reloaded) = mpsc::sync_channel(16);
+        let sink = std::sync::Arc::new(Reloads(sender));
+        let host = Host::builder().sink(sink).profile(profile).build().unwrap();
+        let artifact = folder.path("plugins/stats.wasm");
+        let id = host.load(LoadRequest::path(&artifact)).wait().unwrap();
+        assert_eq!(host.plugin(id).unwrap().watching, reloads);
+        if reloads {
+            fs::copy(sample("stats.wasm"), &artifact).unwrap();
+            reloaded.recv_timeout(Duration::from_secs(30)).expect("the change is seen");
+            assert_eq!(host.plugin(id).unwrap().manifest.plugin.version.to_string(), "2.0.0");
+        }
+    };
+    check(Profile::development(), true);
+    check(Profile::production(), false);
+    check(Profile::production().renamed("mine").with_reload(true), true);
+}
