@@ -97,7 +97,7 @@ impl HostBuilder {
         self
     }
 
-    /// Where states of plugins that ask for it (`persist = true` under [state]) are kept. Without it
+    /// Where states of plugins that ask for it (`persist = true` under `[state]`) are kept. Without it
     /// they are not, and the log says so.
     #[must_use]
     pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> HostBuilder {

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::Frames;
 use crate::backend::{Backend, Stop};
-use crate::context::Context;
+use crate::context::{Context, Rights};
 use crate::host::Reply;
 use crate::lifecycle::Life;
 use crate::registry::InstanceId;
@@ -25,6 +25,12 @@ pub(crate) struct Seat(Mutex<Option<Running>>);
 
 /// A copy, and what it is a copy of.
 pub(crate) struct Running {
+    /// The same as the slot's. What every call looks at stands here, because each step to memory
+    /// elsewhere costs as much as the rest of the way.
+    id: InstanceId,
+    is_heard: bool,
+    accepts: [u64; 4],
+    rights: Arc<Rights>,
     pub(crate) slot: Arc<Slot>,
     pub(crate) life: Arc<Life>,
     /// `None` if it cannot go on.
@@ -70,7 +76,7 @@ impl<'a> Held<'a> {
     #[inline]
     fn of(lock: MutexGuard<'a, Option<Running>>, id: InstanceId) -> Option<Held<'a>> {
         match &*lock {
-            Some(running) if running.slot.id == id => Some(Held(lock)),
+            Some(running) if running.id == id => Some(Held(lock)),
             _ => None,
         }
     }
@@ -82,18 +88,40 @@ impl<'a> Held<'a> {
 }
 
 impl Running {
+    /// The place of a copy that does not run yet.
+    pub(crate) fn new(slot: Arc<Slot>, life: Arc<Life>, generation: Arc<Generation>) -> Running {
+        Running {
+            id: slot.id,
+            is_heard: slot.shared.journal.is_heard(),
+            accepts: generation.accepts,
+            rights: generation.rights.clone(),
+            slot,
+            life,
+            backend: None,
+            generation,
+            emitted: Vec::new(),
+        }
+    }
+
+    /// Belongs to another generation from now on.
+    pub(crate) fn adopt(&mut self, generation: Arc<Generation>) {
+        self.accepts = generation.accepts;
+        self.rights = generation.rights.clone();
+        self.generation = generation;
+    }
+
     /// Makes one call on this thread, and puts what came of it into `reply`, which is fresh. The
     /// frames that the plugin emitted are in [`emitted`](Self::emitted) afterwards.
     #[inline]
     pub(crate) fn call(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
-        if self.slot.shared.journal.is_heard() {
+        if self.is_heard {
             self.call_heard(frame, queue, reply);
             return;
         }
-        if let Err(stop) = self.process(reply.call, frame, &mut reply.frames) {
-            if self.stopped(stop, reply) {
-                self.fail(&reply.outcome.to_string());
-            }
+        if let Err(stop) = self.process(reply.call, frame, &mut reply.frames)
+            && self.stopped(stop, reply)
+        {
+            self.fail(&reply.outcome.to_string());
         }
         self.life.count(frame, reply);
     }
@@ -138,13 +166,12 @@ impl Running {
 
     #[inline]
     fn process(&mut self, call: CallId, frame: &Frame, frames: &mut Frames) -> Result<(), Stop> {
-        if !self.generation.accepts(frame.kind) {
+        let kind = usize::from(frame.kind.0);
+        let accepts = self.accepts[kind >> 6] & (1 << (kind & 63)) != 0;
+        if !accepts || !self.rights.receives(frame.kind) {
             return Err(self.refuse(frame));
         }
-        if !self.generation.rights.receives(frame.kind) {
-            return Err(self.refuse(frame));
-        }
-        if self.generation.rights.hot.rate.load(Ordering::Relaxed) != 0 {
+        if self.rights.hot.rate.load(Ordering::Relaxed) != 0 {
             self.slot.take_token().map_err(Stop::Alive)?;
         }
         let Some(backend) = &mut self.backend else {

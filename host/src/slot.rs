@@ -71,7 +71,8 @@ pub(crate) struct Generation {
     pub(crate) number: u32,
     pub(crate) prepared: Prepared,
     pub(crate) rights: Arc<Rights>,
-    accepts: [u64; 4],
+    /// Kinds of frames that the manifest accepts, as a set of bits.
+    pub(crate) accepts: [u64; 4],
 }
 
 /// What people changed about the instance.
@@ -172,7 +173,7 @@ impl Slot {
         });
         for (seat, life) in slot.seats.iter().zip(&slot.lives) {
             let (slot, life, generation) = (slot.clone(), life.clone(), generation.clone());
-            seat.place(Running { slot, life, backend: None, generation, emitted: Vec::new() });
+            seat.place(Running::new(slot, life, generation));
         }
         if !matches!(prepared.code, Code::Asleep) {
             slot.awaken(prepared).inspect_err(|_| slot.clear())?;
@@ -335,26 +336,26 @@ impl Slot {
     /// states, as often as the manifest says.
     pub(crate) fn tend(self: &Arc<Self>) {
         let manifest = self.current().prepared.manifest.clone();
-        let check = |slot: &Slot| slot.each_free_copy(Running::check_health);
-        let save = |slot: &Slot| slot.each_free_copy(|running| running.keep_state());
-        let jobs: [(Option<Duration>, fn(&Slot)); 2] =
-            [(manifest.lifecycle.health_interval, check), (manifest.state.checkpoint, save)];
-        for (interval, job) in jobs {
-            let Some(interval) = interval else { continue };
-            let (slot, number) = (Arc::downgrade(self), self.current().number);
-            self.surroundings.runtime.spawn(async move {
-                loop {
-                    tokio::time::sleep(interval).await;
-                    let Some(slot) = slot.upgrade() else { return };
-                    // The next generation is looked after as its own manifest says.
-                    if slot.current().number != number || !slot.queue.is_open() {
-                        return;
-                    }
-                    // A panic of a core plugin must not end the looking after.
-                    let _ = tokio::task::spawn_blocking(move || job(&slot)).await;
+        self.every(manifest.lifecycle.health_interval, Running::check_health);
+        self.every(manifest.state.checkpoint, Running::keep_state);
+    }
+
+    /// Does something with each free copy of this generation, again and again.
+    fn every(self: &Arc<Self>, interval: Option<Duration>, work: fn(&mut Running)) {
+        let Some(interval) = interval else { return };
+        let (slot, number) = (Arc::downgrade(self), self.current().number);
+        self.surroundings.runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(slot) = slot.upgrade() else { return };
+                // The next generation is looked after as its own manifest says.
+                if slot.current().number != number || !slot.queue.is_open() {
+                    return;
                 }
-            });
-        }
+                // A panic of a core plugin must not end the looking after.
+                let _ = tokio::task::spawn_blocking(move || slot.each_free_copy(work)).await;
+            }
+        });
     }
 
     fn each_free_copy(&self, work: impl Fn(&mut Running)) {
@@ -449,7 +450,7 @@ impl Slot {
         for (held, backend) in held.iter_mut().zip(fresh.backends) {
             let running = held.running();
             old.extend(running.backend.replace(backend));
-            running.generation = generation.clone();
+            running.adopt(generation.clone());
         }
         if !self.is_asleep() {
             *self.previous.lock() = Some(Previous { prepared: previous, states: saved });

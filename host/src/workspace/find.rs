@@ -1,15 +1,12 @@
 //! Where the plugins of a workspace are.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Workspace, WorkspaceError};
+use crate::catalog::ScanFinding;
 use crate::document::nearest;
-use crate::{Inspection, LoadError, LoadRequest, inspect};
-
-/// Files that may be plugins, by what their name ends with.
-const ARTIFACTS: [&str; 5] = ["wasm", "wat", "so", "dylib", "dll"];
+use crate::{Catalog, LoadRequest, ScanBounds, inspect};
 
 /// The plugins of a workspace.
 #[derive(Debug, Clone)]
@@ -56,21 +53,22 @@ pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, Workspa
                 path: path.clone(),
             });
         }
-        found.entry(id.clone()).or_default().insert(0, inspection.path);
+        let request = LoadRequest::path(&inspection.path);
+        found.entry(id.clone()).or_default().insert(0, (inspection.path, request));
     }
     let enabled = match &workspace.enabled {
         Some(enabled) => enabled.clone(),
         None => found.keys().cloned().collect(),
     };
     let plugin = |id: String| match found.get(&id).map(Vec::as_slice) {
-        Some([path, others @ ..]) => Ok(WorkspacePlugin {
+        Some([(path, request), others @ ..]) => Ok(WorkspacePlugin {
             request: match workspace.settings.get(&id) {
-                Some(settings) => settings.request(path),
-                None => LoadRequest::path(path),
+                Some(settings) => settings.apply(request.clone()),
+                None => request.clone(),
             },
             id,
             path: path.clone(),
-            others: others.to_vec(),
+            others: others.iter().map(|(path, _)| path.clone()).collect(),
         }),
         _ => Err(WorkspaceError::NotFound {
             folders: workspace.folders.clone(),
@@ -92,52 +90,25 @@ pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, Workspa
     Ok(WorkspacePlugins { plugins, unreadable })
 }
 
-/// Artifacts by plugin id, the one that counts first; and what could not be read.
-type Look = (BTreeMap<String, Vec<PathBuf>>, Vec<PathBuf>);
+/// How to load each plugin, by id, with the path of each artifact, the one that counts first; and
+/// what could not be read.
+type Look = (BTreeMap<String, Vec<(PathBuf, LoadRequest)>>, Vec<PathBuf>);
 
-/// Reads the manifests in some folders, one level deep.
 fn look(folders: &[PathBuf]) -> Result<Look, WorkspaceError> {
-    let mut inspections: Vec<(usize, Inspection)> = Vec::new();
-    let mut unreadable = Vec::new();
-    for (position, folder) in folders.iter().enumerate() {
-        for path in candidates(folder)? {
-            let inspection: Result<Inspection, LoadError> = inspect(&path);
-            match inspection {
-                Ok(inspection) => inspections.push((position, inspection)),
-                Err(_) => unreadable.push(path),
-            }
-        }
+    for folder in folders {
+        let refused = |source| WorkspaceError::Folder { source, path: folder.clone() };
+        std::fs::read_dir(folder).map_err(refused)?;
     }
-    inspections.sort_by_key(|(position, inspection)| {
-        let version = inspection.manifest.plugin.version.clone();
-        (Reverse(version), *position, inspection.path.clone())
+    let catalog = Catalog::scan(folders, &ScanBounds::default());
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for entry in catalog.entries() {
+        let artifacts = found.entry(entry.id().to_owned()).or_default();
+        artifacts.push((entry.artifact.clone(), entry.request()));
+    }
+    let unreadable = catalog.findings().filter_map(|finding| match finding {
+        ScanFinding::Unreadable(error) => error.path().cloned(),
+        _ => None,
     });
-    let mut found = BTreeMap::<String, Vec<PathBuf>>::new();
-    for (_, inspection) in inspections {
-        let paths = found.entry(inspection.manifest.plugin.id).or_default();
-        // A `plugin.toml` and the artifact it names are the same plugin.
-        if !paths.contains(&inspection.path) {
-            paths.push(inspection.path);
-        }
-    }
+    let unreadable = unreadable.collect();
     Ok((found, unreadable))
-}
-
-/// What may be a plugin in a folder, sorted by name. A folder with a manifest is one plugin.
-fn candidates(folder: &Path) -> Result<Vec<PathBuf>, WorkspaceError> {
-    let refused = |source| WorkspaceError::Folder { source, path: folder.to_owned() };
-    if folder.join("plugin.toml").is_file() {
-        return Ok(vec![folder.to_owned()]);
-    }
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(refused)? {
-        let path = entry.map_err(refused)?.path();
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        let is_artifact = extension.is_some_and(|extension| ARTIFACTS.contains(&extension));
-        if (is_artifact && path.is_file()) || path.join("plugin.toml").is_file() {
-            paths.push(path);
-        }
-    }
-    paths.sort_unstable();
-    Ok(paths)
 }

@@ -32,10 +32,10 @@
 //!
 //! # Which artifact
 //!
-//! A folder is searched for wasm (binary and text), shared libraries, and folders with a
-//! `plugin.toml`; not below those. Of several artifacts of one plugin, the newest version counts,
-//! then the folder that is named first, then the file whose name comes first;
-//! [`WorkspacePlugin::others`] has the rest.
+//! The folders are searched as a [catalog](crate::catalog) is made, folders below them and named
+//! configurations included. Of several artifacts of one plugin, the newest version counts, then wasm
+//! before machine code, then the one whose path comes first; [`WorkspacePlugin::others`] has the
+//! rest.
 //!
 //! ```
 //! use glovebox_host::workspace::Workspace;
@@ -90,13 +90,12 @@ struct PluginSettings {
 }
 
 impl PluginSettings {
-    fn request(&self, path: &Path) -> LoadRequest {
-        let mut request =
-            LoadRequest::path(path).trust_native(self.trust_native).limits(self.limits.clone());
-        if let Some(config) = &self.config {
-            request = request.config(serde_json::to_value(config).unwrap_or_default());
+    fn apply(&self, request: LoadRequest) -> LoadRequest {
+        let request = request.trust_native(self.trust_native).limits(self.limits.clone());
+        match &self.config {
+            Some(config) => request.config(serde_json::to_value(config).unwrap_or_default()),
+            None => request,
         }
-        request
     }
 }
 

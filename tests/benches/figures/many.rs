@@ -7,6 +7,7 @@ use glovebox_tests::sample;
 
 use crate::figure::Figures;
 
+#[expect(clippy::disallowed_methods, reason = "what is measured is that nothing happens")]
 pub(crate) fn run(figures: &mut Figures) {
     let names = ["many-load-100", "many-load-1000", "many-resident", "many-threads", "many-idle"];
     if !names.iter().any(|name| figures.wants(name)) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -69,11 +69,11 @@ fn patient(script: &Arc<Script>, manifest: Manifest) -> LoadRequest {
 }
 
 /// Sends every change of phase to a test, before and after.
-struct Tell(Mutex<Sender<(bool, Transition)>>);
+struct Tell(Mutex<SyncSender<(bool, Transition)>>);
 
 impl Tell {
     fn new() -> (Tell, Receiver<(bool, Transition)>) {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(1000);
         (Tell(Mutex::new(sender)), receiver)
     }
 
