@@ -99,16 +99,18 @@ impl NativeBackend {
         NativeBackend { code, instance: std::ptr::null_mut(), host, context }
     }
 
-    /// Runs one function of the table and collects what it put out.
+    /// Runs one function of the table and collects what it put out: frames into `frames`, and the
+    /// state.
     fn run(
         &mut self,
+        frames: &mut Frames,
         call: impl FnOnce(&PluginTable, *mut c_void, *const Output) -> u32,
-    ) -> Result<Collected, Stop> {
+    ) -> Result<Option<State>, Stop> {
         // SAFETY: the context lives as long as this value, and nothing else refers to it now.
         let context = unsafe { &*self.context };
         let hot = &context.rights.hot;
         let mut collected = Collected {
-            frames: Frames::new(),
+            frames,
             state: None,
             message: None,
             bytes: 0,
@@ -130,7 +132,7 @@ impl NativeBackend {
             return Err(Stop::Alive(broken));
         }
         if code == 0 {
-            return Ok(collected);
+            return Ok(collected.state);
         }
         let (code, message) = collected.message.take().unwrap_or_else(|| {
             (code, format!("the plugin returned code {code} without a message"))
@@ -145,8 +147,8 @@ impl NativeBackend {
 }
 
 /// What one call put out.
-struct Collected {
-    frames: Frames,
+struct Collected<'a> {
+    frames: &'a mut Frames,
     state: Option<State>,
     message: Option<(u32, String)>,
     bytes: u64,
@@ -165,7 +167,7 @@ impl Backend for NativeBackend {
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
         let mut created = std::ptr::null_mut();
         let host: *const HostTable = &raw const *self.host;
-        self.run(|table, _, output| {
+        self.run(&mut Frames::new(), |table, _, output| {
             // SAFETY: the host table and the output live through the call; the text is lent.
             created = unsafe { (table.create)(host, Slice::new(config.as_bytes()), output) };
             u32::from(created.is_null())
@@ -175,18 +177,17 @@ impl Backend for NativeBackend {
     }
 
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
-        let collected = self.run(|table, instance, output| {
+        let result = self.run(out, |table, instance, output| {
             let header = Slice::new(frame.header.as_bytes());
             let payload = Slice::new(&frame.payload);
             // SAFETY: the instance came from `create`; slices and output live through the call.
             unsafe { (table.process)(instance, frame.kind.0, header, payload, output) }
-        })?;
-        *out = collected.frames;
-        Ok(())
+        });
+        result.map(drop)
     }
 
     fn health(&mut self) -> Result<Health, Stop> {
-        let result = self.run(|table, instance, output| {
+        let result = self.run(&mut Frames::new(), |table, instance, output| {
             // SAFETY: the instance came from `create`; the output lives through the call.
             unsafe { (table.health)(instance, output) }
         });
@@ -198,15 +199,14 @@ impl Backend for NativeBackend {
     }
 
     fn save_state(&mut self) -> Result<Option<State>, Stop> {
-        let collected = self.run(|table, instance, output| {
+        self.run(&mut Frames::new(), |table, instance, output| {
             // SAFETY: the instance came from `create`; the output lives through the call.
             unsafe { (table.save_state)(instance, output) }
-        })?;
-        Ok(collected.state)
+        })
     }
 
     fn restore_state(&mut self, state: &State) -> Result<(), Stop> {
-        self.run(|table, instance, output| {
+        self.run(&mut Frames::new(), |table, instance, output| {
             let bytes = Slice::new(&state.bytes);
             // SAFETY: the instance came from `create`; slice and output live through the call.
             unsafe { (table.restore_state)(instance, state.version, bytes, output) }
@@ -250,7 +250,7 @@ unsafe fn bytes<'a>(slice: Slice) -> &'a [u8] {
 unsafe extern "C" fn output_frame(out: *mut c_void, kind: u8, header: Slice, payload: Slice) {
     // SAFETY: `out` is the `Collected` of the call under way; the plugin lends the slices.
     let (out, header, payload) =
-        unsafe { (&mut *out.cast::<Collected>(), bytes(header), bytes(payload)) };
+        unsafe { (&mut *out.cast::<Collected<'_>>(), bytes(header), bytes(payload)) };
     if out.broken.is_some() {
         return;
     }
@@ -279,13 +279,13 @@ unsafe extern "C" fn output_frame(out: *mut c_void, kind: u8, header: Slice, pay
 
 unsafe extern "C" fn output_state(out: *mut c_void, version: u32, state: Slice) {
     // SAFETY: `out` is the `Collected` of the call under way; the plugin lends the slice.
-    let (out, state) = unsafe { (&mut *out.cast::<Collected>(), bytes(state)) };
+    let (out, state) = unsafe { (&mut *out.cast::<Collected<'_>>(), bytes(state)) };
     out.state = Some(State { version, bytes: state.to_vec() });
 }
 
 unsafe extern "C" fn output_message(out: *mut c_void, code: u32, message: Slice) {
     // SAFETY: `out` is the `Collected` of the call under way; the plugin lends the slice.
-    let (out, message) = unsafe { (&mut *out.cast::<Collected>(), bytes(message)) };
+    let (out, message) = unsafe { (&mut *out.cast::<Collected<'_>>(), bytes(message)) };
     out.message = Some((code, String::from_utf8_lossy(message).into_owned()));
 }
 
