@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use glovebox_abi::cbor::Value;
-use glovebox_abi::manifest::{LimitKind, Limits};
+use glovebox_abi::manifest::{LimitKind, Limits, Tier};
 use glovebox_abi::{Frame, Header, Kind, LogLevel, Permission, ServiceError, Services};
 use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use crate::backend::Stop;
 use crate::determinism::Determinism;
 use crate::lifecycle::Hooks;
 use crate::mock::MockServices;
+use crate::observe::span::{self, About};
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, Wishes};
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
@@ -238,6 +239,7 @@ pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) rights: Arc<Rights>,
     pub(crate) generation: u32,
+    tier: Tier,
     /// Frames that were emitted during the call, in order.
     pub(crate) emitted: Vec<Frame>,
     /// Why the call must end, if a service found a limit broken.
@@ -266,12 +268,18 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(shared: Arc<Shared>, rights: Arc<Rights>, generation: u32) -> Context {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        rights: Arc<Rights>,
+        generation: u32,
+        tier: Tier,
+    ) -> Context {
         Context {
             shared,
             determinism: rights.seed.map(Determinism::new),
             rights,
             generation,
+            tier,
             emitted: Vec::new(),
             broken: None,
             memory: 0,
@@ -457,6 +465,7 @@ impl Context {
             Some(Outcome::Cancelled) => return Err(ServiceError::Unavailable),
             Some(_) => return Err(ServiceError::LimitExceeded),
         }
+        let span = span::service(&self.about(), service).entered();
         let started = self.shared.journal.is_heard().then(Instant::now);
         self.host_calls += 1;
         let allowed = self.rights.limits.load().host_calls;
@@ -475,6 +484,9 @@ impl Context {
         } else {
             Err(ServiceError::Denied)
         };
+        if let Err(error) = &result {
+            span.record("error", tracing::field::display(error));
+        }
         if let Some(started) = started {
             let took = started.elapsed();
             self.host_time += took;
@@ -489,6 +501,11 @@ impl Context {
             self.shared.record(self.generation, What::HostCall { call: self.call, host_call });
         }
         result
+    }
+
+    fn about(&self) -> About<'_> {
+        let Shared { plugin, instance, .. } = &*self.shared;
+        About { plugin, instance: *instance, generation: self.generation, tier: self.tier }
     }
 
     fn access(&self, permission: Permission, parameter: &Parameter<'_>) -> bool {

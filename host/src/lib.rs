@@ -54,6 +54,7 @@ mod host;
 mod lifecycle;
 mod load;
 mod mock;
+mod observe;
 mod permissions;
 pub mod pipeline;
 mod policy;
