@@ -30,6 +30,8 @@ pub(crate) struct Journal {
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) wake: Option<Box<dyn Fn() + Send + Sync>>,
     pub(crate) hooks: Hooks,
+    /// True if calls are timed also without a sink.
+    times_calls: bool,
     /// What plugins wished for, by id; kept while the policy's mode is to record it.
     pub(crate) wishes: Mutex<BTreeMap<Arc<str>, Wishes>>,
     sequence: AtomicU64,
@@ -41,11 +43,13 @@ impl Journal {
         sink: Option<Arc<dyn Sink>>,
         wake: Option<Box<dyn Fn() + Send + Sync>>,
         hooks: Hooks,
+        times_calls: bool,
     ) -> Journal {
         Journal {
             sink,
             wake,
             hooks,
+            times_calls,
             wishes: Mutex::default(),
             sequence: AtomicU64::new(0),
             calls: AtomicU64::new(1),
@@ -58,7 +62,7 @@ impl Journal {
 
     /// True if anybody takes the events, so that making and timing them is worth it.
     pub(crate) fn is_heard(&self) -> bool {
-        self.sink.is_some()
+        self.sink.is_some() || self.times_calls
     }
 
     pub(crate) fn record(&self, plugin: &Arc<str>, instance: u64, generation: u32, what: What) {

@@ -36,6 +36,9 @@
 //! | `permissions` | what a plugin asks for, what a policy grants, what was used | [`Policy`], [`Decision`], [`Host::access_log`] |
 //! | `hot_swap` | the next version takes over with the state, or the one before runs on | [`Host::reload`], [`Host::watch`], [`Host::roll_back`] |
 //!
+//! Operating it: the spans of [`Host`], and with the feature `prometheus` `Host::prometheus` and
+//! `Host::serve_metrics`.
+//!
 //! Beyond these: [`catalog`] finds plugins on disk, [`workspace`] reads a file with a set of them,
 //! [`pipeline`] sends frames through several.
 //!
@@ -81,6 +84,9 @@ pub use load::{
     ManifestPlace, inspect,
 };
 pub use mock::{Mock, MockError};
+pub use observe::CallLatency;
+#[cfg(feature = "prometheus")]
+pub use observe::{EndpointError, MetricsEndpoint};
 pub use policy::{
     AccessEntry, AccessLog, Decision, Parameter, Policy, PolicyError, PolicyMode, Standing,
     Suggestion, UnknownMode, Verdict, Wish, suggest,

@@ -14,7 +14,7 @@ use crate::backend::{Backend, Stop};
 use crate::context::{Context, Shared};
 use crate::host::Reply;
 use crate::load::LoadProblem;
-use crate::observe::span;
+use crate::observe::{LatencyCounters, span};
 use crate::seat::Running;
 use crate::slot::{Refused, ready, restore};
 
@@ -97,6 +97,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) restarts: AtomicU64,
+    /// Bytes of memory after the last call that was timed; 0 if it cannot be told.
+    pub(crate) memory: AtomicU64,
+    pub(crate) latency: LatencyCounters,
 }
 
 impl Life {
@@ -193,6 +196,12 @@ impl Life {
         }
         bump(&counters.processed, 1);
         bump(&counters.bytes_in, frame.size() as u64);
+    }
+
+    /// Counts what is only known of a call that was timed.
+    pub(crate) fn time(&self, took: Duration, memory: Option<u64>) {
+        self.counters.latency.add(took);
+        self.counters.memory.store(memory.unwrap_or(0), Ordering::Relaxed);
     }
 }
 

@@ -165,7 +165,10 @@ impl Running {
         self.life.count(frame, reply);
         let (timing, memory) = match &mut self.backend {
             Some(backend) if !reply.outcome.is_refused() => {
-                (timing(backend.context(), total, queue), backend.memory())
+                let timing = timing(backend.context(), total, queue);
+                let memory = backend.memory();
+                self.life.time(timing.latency(), memory);
+                (timing, memory)
             }
             _ => (Timing::default(), None),
         };

@@ -17,6 +17,7 @@ use crate::dispatch::Queue;
 use crate::lifecycle::{Counters, Life};
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::mock::MockServices;
+use crate::observe::CallLatency;
 use crate::observe::span::{self, About};
 use crate::permissions::HostRules;
 use crate::policy::{Decision, Grants, Parameter, Standpoint, Verdict};
@@ -567,6 +568,8 @@ impl Slot {
         let sum = |counter: fn(&Counters) -> &AtomicU64| {
             self.lives.iter().map(|life| counter(life.counters()).load(Ordering::Relaxed)).sum()
         };
+        let mut latency = CallLatency::default();
+        self.lives.iter().for_each(|life| life.counters().latency.add_to(&mut latency));
         PluginStatus {
             instance: self.id,
             manifest: current.prepared.manifest.clone(),
@@ -589,6 +592,8 @@ impl Slot {
                 denials: permissions.iter().map(|permission| permission.denials).sum(),
                 restarts: sum(|counters| &counters.restarts),
             },
+            latency,
+            memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
             permissions,
             mocks: self.shared.mock.as_ref().map_or_else(Vec::new, |mock| mock.mock.services()),
             limit_status: self.limit_status(&current, &limits),

@@ -179,6 +179,8 @@ impl Preparer {
         let load = Span::current();
         std::thread::Builder::new().name("glovebox-compile".to_owned()).spawn(move || {
             let compiled = load.in_scope(compile);
+            // Nobody waits for the end of this thread, and the span ends with the load.
+            drop(load);
             // Nobody listens any more after the deadline.
             let _ = sender.send(compiled);
         })?;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use glovebox_abi::Frame;
 use glovebox_events::ReloadCause;
-use glovebox_host::{Host, LoadRequest};
+use glovebox_host::{EndpointError, Host, LoadRequest};
 use glovebox_tests::alone::alone;
-use glovebox_tests::{example, sample};
+use glovebox_tests::{Bench, binary, example, root, sample};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -233,4 +235,147 @@ fn every_step_has_a_span() {
         let ended: Vec<String> = spans.take().into_iter().map(|span| span.path).collect();
         assert_eq!(ended, ["load/read", "load"]);
     });
+}
+
+/// Sends a request and gives the whole answer.
+fn ask(address: SocketAddr, request: &str) -> String {
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(connection, "{request} HTTP/1.1\r\nhost: here\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The values of a text for Prometheus by name and labels. Each has its help and its type, and what
+/// is a counter is called so.
+fn figures(text: &str) -> BTreeMap<String, f64> {
+    let mut figures = BTreeMap::new();
+    let (mut help, mut sort) = ("", ("", ""));
+    for line in text.lines() {
+        if let Some(about) = line.strip_prefix("# HELP ") {
+            help = about.split_once(' ').unwrap().0;
+        } else if let Some(about) = line.strip_prefix("# TYPE ") {
+            sort = about.split_once(' ').unwrap();
+            assert_eq!(help, sort.0, "{line}");
+            assert_eq!(sort.0.ends_with("_total"), sort.1 == "counter", "{line}");
+        } else {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with(sort.0), "{line} stands below {sort:?}");
+            assert!(figures.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{line}");
+        }
+    }
+    figures
+}
+
+#[test]
+fn figures_are_those_of_the_status() {
+    let bench = Bench::new();
+    let misbehave = bench.load("misbehave.wasm");
+    let echo = bench.load("echo.wasm");
+    for payload in ["fine", "mode=fail", "mode=deny-me", "mode=trap"] {
+        bench.ask(misbehave, payload);
+    }
+    let ticket = bench.host.try_dispatch_to(echo, Frame::data("four")).unwrap();
+    assert!(ticket.wait().outcome.is_completed());
+    let found = figures(&bench.host.prometheus());
+    let check = |name: &str, expected: f64| {
+        assert_eq!(found.get(name), Some(&expected), "{name} in {found:#?}");
+    };
+    check("glovebox_instances_loaded_total", 2.0);
+    check("glovebox_dispatched_frames_total", 1.0);
+    check("glovebox_dispatch_errors_total", 0.0);
+    check(r#"glovebox_plugin_calls_total{plugin="misbehave",instance="0"}"#, 4.0);
+    check(r#"glovebox_plugin_call_errors_total{plugin="misbehave",instance="0"}"#, 2.0);
+    check(r#"glovebox_plugin_restarts_total{plugin="misbehave",instance="0"}"#, 1.0);
+    let denials = r#"glovebox_plugin_permission_denials_total{plugin="misbehave",instance="0""#;
+    let denied = bench.host.plugin(misbehave).unwrap().stats.denials;
+    let sum: f64 = found.iter().filter(|(name, _)| name.starts_with(denials)).map(|(_, n)| n).sum();
+    assert!(denied > 0);
+    assert_eq!(sum, denied as f64);
+    check(r#"glovebox_plugin_phase{plugin="misbehave",instance="0",phase="ready"}"#, 1.0);
+    check(r#"glovebox_plugin_received_bytes_total{plugin="echo",instance="1"}"#, 4.0);
+    check(r#"glovebox_plugin_sent_bytes_total{plugin="echo",instance="1"}"#, 4.0);
+    let duration = "glovebox_plugin_call_duration_seconds";
+    check(&format!(r#"{duration}_count{{plugin="misbehave",instance="0"}}"#), 4.0);
+    check(&format!(r#"{duration}_bucket{{plugin="misbehave",instance="0",le="+Inf"}}"#), 4.0);
+    let memory = r#"glovebox_plugin_memory_bytes{plugin="echo",instance="1"}"#;
+    assert!(found[memory] >= 65536.0, "{}", found[memory]);
+    let info = r#"glovebox_plugin_info{plugin="echo",instance="1",version="1.0.0",tier="wasm""#;
+    assert!(found.keys().any(|name| name.starts_with(info)), "{found:#?}");
+}
+
+#[test]
+fn calls_are_timed_if_somebody_wants_it() {
+    fn check(host: Host, expected: u64) {
+        let echo = host.load(LoadRequest::path(sample("echo.frame-abi.wasm"))).wait().unwrap();
+        host.call(echo, &Frame::data("x"));
+        let status = host.plugin(echo).unwrap();
+        assert_eq!((status.latency.count(), status.stats.processed), (expected, 1));
+        assert_eq!(status.latency.sum.is_zero(), expected == 0);
+    }
+    check(Host::builder().build().unwrap(), 0);
+    check(Host::builder().time_calls().build().unwrap(), 1);
+    check(Bench::new().host.clone(), 1);
+}
+
+#[test]
+fn metrics_are_served_until_the_handle_goes() {
+    let bench = Bench::new();
+    let everywhere = bench.host.serve_metrics("0.0.0.0:0".parse().unwrap()).unwrap_err();
+    assert!(matches!(everywhere, EndpointError::NotLoopback { .. }), "{everywhere}");
+    let endpoint = bench.host.serve_metrics("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = endpoint.address();
+    let taken = bench.host.serve_metrics(address).unwrap_err();
+    assert!(matches!(taken, EndpointError::Io { .. }), "{taken}");
+    bench.load("echo.wasm");
+    let check = |request: &str, status: &str, expected: &str| {
+        let answer = ask(address, request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+        assert!(answer.contains(expected), "{request}: {answer}");
+    };
+    check("GET /metrics", "200 OK", "content-type: text/plain; version=0.0.4; charset=utf-8\r\n");
+    check("GET /metrics?name=x", "200 OK", "glovebox_plugin_generation{plugin=\"echo\"");
+    let answer = ask(address, "GET /metrics");
+    assert!(!figures(answer.split_once("\r\n\r\n").unwrap().1).is_empty());
+    check("HEAD /metrics", "200 OK", "");
+    check("GET /", "404 Not Found", "metrics are at /metrics");
+    check("POST /metrics", "405 Method Not Allowed", "allow: GET, HEAD\r\n");
+    check("nonsense", "400 Bad Request", "");
+    check(&format!("GET /{}", "x".repeat(100_000)), "4", "");
+    // More connections than are served at once say nothing, and lose their turn for it.
+    let idle: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
+    check("GET /metrics", "200 OK", "glovebox_build_info");
+    drop(idle);
+
+    drop(bench);
+    check("GET /metrics", "503 Service Unavailable", "the host is gone");
+    drop(endpoint);
+    assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn verbs_serve_metrics_while_they_run() {
+    let trace = root().join("assets/traces/shop.mcap");
+    let mut watch = Command::new(binary())
+        .arg("watch")
+        .arg(sample("redact.wasm"))
+        .args(["--metrics", "127.0.0.1:0", "--trace"])
+        .arg(&trace)
+        .env_remove("GLOVEBOX_LOG")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    let address = first.strip_prefix("Serving http://").and_then(|s| s.strip_suffix("/metrics"));
+    let address = address.unwrap_or_else(|| panic!("{first}")).parse().unwrap();
+    let watching = lines.next().unwrap();
+    assert!(watching.contains("; watching "), "{watching}");
+    let answer = ask(address, "GET /metrics");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let found = figures(answer.split_once("\r\n\r\n").unwrap().1);
+    let calls = found[r#"glovebox_plugin_calls_total{plugin="redact",instance="0"}"#];
+    assert!(calls > 0.0, "{found:#?}");
 }
