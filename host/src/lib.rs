@@ -36,8 +36,8 @@
 //! | `permissions` | what a plugin asks for, what a policy grants, what was used | [`Policy`], [`Decision`], [`Host::access_log`] |
 //! | `hot_swap` | the next version takes over with the state, or the one before runs on | [`Host::reload`], [`Host::watch`], [`Host::roll_back`] |
 //!
-//! Operating it: the spans of [`Host`], and with the feature `prometheus` `Host::prometheus` and
-//! `Host::serve_metrics`.
+//! Operating it: the spans of [`Host`]; with the feature `prometheus`, `Host::prometheus` and
+//! `Host::serve_metrics`; with the feature `otlp`, the module `otlp`.
 //!
 //! Beyond these: [`catalog`] finds plugins on disk, [`workspace`] reads a file with a set of them,
 //! [`pipeline`] sends frames through several.
@@ -85,6 +85,8 @@ pub use load::{
 };
 pub use mock::{Mock, MockError};
 pub use observe::CallLatency;
+#[cfg(feature = "otlp")]
+pub use observe::otlp;
 #[cfg(feature = "prometheus")]
 pub use observe::{EndpointError, MetricsEndpoint};
 pub use policy::{

@@ -2,9 +2,11 @@
 
 #[cfg(feature = "prometheus")]
 mod endpoint;
-#[cfg(feature = "prometheus")]
+#[cfg(any(feature = "prometheus", feature = "otlp"))]
 mod figures;
 mod latency;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 pub(crate) mod span;
