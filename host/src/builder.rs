@@ -25,6 +25,7 @@ pub struct HostBuilder {
     compile_deadline: Option<Duration>,
     state_folder: Option<PathBuf>,
     hooks: Hooks,
+    time_calls: bool,
     policy: Policy,
     profile: Option<Profile>,
     mock: Option<Arc<Mock>>,
@@ -58,10 +59,18 @@ pub enum HostError {
 }
 
 impl HostBuilder {
-    /// Where all events go. Without a sink nothing is measured, and calls are faster.
+    /// Where all events go. Without a sink nothing is timed, and calls are faster.
     #[must_use]
     pub fn sink(mut self, sink: Arc<dyn Sink>) -> HostBuilder {
         self.sink = Some(sink);
+        self
+    }
+
+    /// Times calls also without a sink, for [`PluginStatus::latency`](crate::PluginStatus::latency).
+    /// It makes a call as slow as a sink does.
+    #[must_use]
+    pub fn time_calls(mut self) -> HostBuilder {
+        self.time_calls = true;
         self
     }
 
@@ -171,7 +180,7 @@ impl HostBuilder {
                 .tempdir()
                 .map_err(io("a folder for private copies"))?,
         };
-        let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks));
+        let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks, self.time_calls));
         let states = self.state_folder.map(StateStore::new).transpose();
         let states = states.map_err(io("the folder for states"))?;
         let mode = self.policy.mode().unwrap_or_default();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use glovebox_abi::cbor::Value;
-use glovebox_abi::manifest::{LimitKind, Limits};
+use glovebox_abi::manifest::{LimitKind, Limits, Tier};
 use glovebox_abi::{Frame, Header, Kind, LogLevel, Permission, ServiceError, Services};
 use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use crate::backend::Stop;
 use crate::determinism::Determinism;
 use crate::lifecycle::Hooks;
 use crate::mock::MockServices;
+use crate::observe::span::{self, About};
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, Wishes};
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
@@ -29,6 +30,8 @@ pub(crate) struct Journal {
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) wake: Option<Box<dyn Fn() + Send + Sync>>,
     pub(crate) hooks: Hooks,
+    /// True if calls are timed also without a sink.
+    times_calls: bool,
     /// What plugins wished for, by id; kept while the policy's mode is to record it.
     pub(crate) wishes: Mutex<BTreeMap<Arc<str>, Wishes>>,
     sequence: AtomicU64,
@@ -40,11 +43,13 @@ impl Journal {
         sink: Option<Arc<dyn Sink>>,
         wake: Option<Box<dyn Fn() + Send + Sync>>,
         hooks: Hooks,
+        times_calls: bool,
     ) -> Journal {
         Journal {
             sink,
             wake,
             hooks,
+            times_calls,
             wishes: Mutex::default(),
             sequence: AtomicU64::new(0),
             calls: AtomicU64::new(1),
@@ -57,7 +62,7 @@ impl Journal {
 
     /// True if anybody takes the events, so that making and timing them is worth it.
     pub(crate) fn is_heard(&self) -> bool {
-        self.sink.is_some()
+        self.sink.is_some() || self.times_calls
     }
 
     pub(crate) fn record(&self, plugin: &Arc<str>, instance: u64, generation: u32, what: What) {
@@ -238,6 +243,7 @@ pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) rights: Arc<Rights>,
     pub(crate) generation: u32,
+    tier: Tier,
     /// Frames that were emitted during the call, in order.
     pub(crate) emitted: Vec<Frame>,
     /// Why the call must end, if a service found a limit broken.
@@ -266,12 +272,18 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(shared: Arc<Shared>, rights: Arc<Rights>, generation: u32) -> Context {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        rights: Arc<Rights>,
+        generation: u32,
+        tier: Tier,
+    ) -> Context {
         Context {
             shared,
             determinism: rights.seed.map(Determinism::new),
             rights,
             generation,
+            tier,
             emitted: Vec::new(),
             broken: None,
             memory: 0,
@@ -457,6 +469,7 @@ impl Context {
             Some(Outcome::Cancelled) => return Err(ServiceError::Unavailable),
             Some(_) => return Err(ServiceError::LimitExceeded),
         }
+        let span = span::service(&self.about(), service).entered();
         let started = self.shared.journal.is_heard().then(Instant::now);
         self.host_calls += 1;
         let allowed = self.rights.limits.load().host_calls;
@@ -475,6 +488,9 @@ impl Context {
         } else {
             Err(ServiceError::Denied)
         };
+        if let Err(error) = &result {
+            span.record("error", tracing::field::display(error));
+        }
         if let Some(started) = started {
             let took = started.elapsed();
             self.host_time += took;
@@ -489,6 +505,11 @@ impl Context {
             self.shared.record(self.generation, What::HostCall { call: self.call, host_call });
         }
         result
+    }
+
+    fn about(&self) -> About<'_> {
+        let Shared { plugin, instance, .. } = &*self.shared;
+        About { plugin, instance: *instance, generation: self.generation, tier: self.tier }
     }
 
     fn access(&self, permission: Permission, parameter: &Parameter<'_>) -> bool {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use glovebox_abi::{Frame, Header};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Span;
 
 use crate::Task;
 use crate::host::Reply;
@@ -60,6 +61,8 @@ pub(crate) struct Job {
     pub(crate) work: Work,
     /// When it was queued; only kept when somebody listens.
     pub(crate) queued: Option<Instant>,
+    /// Ends with the last answer.
+    pub(crate) span: Span,
     /// How many plugins the frames came through by `emit`.
     pub(crate) hops: u32,
     _places: OwnedSemaphorePermit,
@@ -177,11 +180,12 @@ impl Queue {
         lane: usize,
         work: Work,
         queued: Option<Instant>,
+        span: Span,
         hops: u32,
         Places(places): Places,
     ) -> bool {
         let lane = &self.lanes[lane];
-        lane.jobs.lock().push_back(Job { work, queued, hops, _places: places });
+        lane.jobs.lock().push_back(Job { work, queued, span, hops, _places: places });
         !lane.worked.swap(true, Ordering::AcqRel)
     }
 

@@ -9,10 +9,12 @@ use glovebox_events::{CallId, LoadStage, Outcome, ReloadCause, What};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
+use tracing::Span;
 
 use crate::context::Journal;
 use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
 use crate::load::{CacheStats, LoadError, LoadProblem, LoadRequest, Preparer, Source};
+use crate::observe::span;
 use crate::permissions::HostRules;
 use crate::registry::{InstanceId, Registry};
 use crate::reload::gone;
@@ -29,6 +31,19 @@ const MAX_HOPS: u32 = 8;
 /// Loads, runs, limits, swaps and watches plugins. Clones are handles to the same host.
 ///
 /// When the last handle goes, all instances end.
+///
+/// # Spans
+///
+/// Each step is a span of `tracing`, as long as a subscriber of the process wants its level; without
+/// one, a call pays for a single look at a number.
+///
+/// | level | spans |
+/// |---|---|
+/// | info | `load`, `reload`, `restart`, `unload` |
+/// | debug | the stages inside a load or reload, by the names of [`LoadStage`], and `switch`; `save state`, `health`; `dispatch`, from the queue to the answers; `call`; `service`, for each use of a host service |
+///
+/// Each has the fields `plugin`, `instance`, `generation` and `tier`, stages those of the step around
+/// them. Work on another thread is inside the span in which it was asked for.
 #[derive(Clone)]
 pub struct Host {
     pub(crate) inner: Arc<Inner>,
@@ -120,11 +135,14 @@ impl Host {
         let (sender, task) = Task::new();
         let host = self.clone();
         let turns = self.inner.loads.clone();
+        let span = span::load();
         self.runtime().spawn(async move {
             // The turns are never closed.
             let turn = turns.acquire_owned().await;
             tokio::task::spawn_blocking(move || {
-                let loaded = host.load_now(request);
+                let loaded = span.in_scope(|| host.load_now(request, &span));
+                // Ended before anybody has the result.
+                drop(span);
                 drop(turn);
                 // Whoever has the result may count on its own handle being the last one.
                 drop(host);
@@ -135,7 +153,7 @@ impl Host {
         task
     }
 
-    fn load_now(&self, mut request: LoadRequest) -> Result<InstanceId, LoadError> {
+    fn load_now(&self, mut request: LoadRequest, span: &Span) -> Result<InstanceId, LoadError> {
         request.mock = request.mock.or_else(|| self.inner.mock.clone());
         let started = Instant::now();
         let preparer = &self.inner.preparer;
@@ -158,6 +176,7 @@ impl Host {
             Ok(id) => {
                 self.inner.dispatched.load();
                 if let Some(slot) = self.slot(*id) {
+                    span::tell(span, &slot.about());
                     if !slot.is_asleep() {
                         self.started(&slot, started.elapsed());
                     }
@@ -205,6 +224,8 @@ impl Host {
         if !slot.is_asleep() || slot.fault().is_some() {
             return Ok(());
         }
+        let span = span::load();
+        let _entered = span.enter();
         let begun = Instant::now();
         let woken = self
             .inner
@@ -212,6 +233,7 @@ impl Host {
             .prepare(&slot.request)
             .inspect_err(|error| slot.fault_with(&error.to_string()))
             .and_then(|prepared| slot.awaken(prepared).map_err(about(slot)));
+        span::tell(&span, &slot.about());
         match &woken {
             Ok(()) => {
                 self.inner.registry.set_by_slot(slot.id, slot.copies() > 1);
@@ -329,6 +351,7 @@ impl Host {
 
     /// Ends an instance that was taken out of the registry.
     pub(crate) fn end(&self, slot: &Slot) {
+        let _span = span::unload(&slot.about()).entered();
         *slot.watching.lock() = None;
         slot.queue.close();
         self.refuse_rest(slot);
@@ -653,9 +676,13 @@ impl Host {
     ) {
         self.inner.dispatched.dispatch(count);
         let queued = self.inner.surroundings.journal.is_heard().then(Instant::now);
+        let span = match span::calls_are_traced() {
+            true => span::dispatch(&slot.about(), count),
+            false => Span::none(),
+        };
         // Works the lane off on a thread of the pool: idle instances cost none, and a hung one
         // holds only its own.
-        if slot.queue.push(lane, work, queued, hops, places) {
+        if slot.queue.push(lane, work, queued, span, hops, places) {
             let host = self.clone();
             self.run_blocking(move || host.work(&slot, lane));
         }
@@ -667,6 +694,8 @@ impl Host {
             let _ = self.wake(slot);
         }
         slot.queue.work_off(lane, |job| {
+            let span = job.span;
+            let entered = span.enter();
             let mut errors = 0;
             let waited = job.queued.map(|queued| queued.elapsed()).unwrap_or_default();
             // Held for the whole job, and given up after it, so that direct calls, reloads and checks
@@ -686,11 +715,19 @@ impl Host {
                 }
                 reply
             };
-            // Nobody may be waiting for the answers.
+            // The span ends before anybody has the answers, and nobody may be waiting for them.
             match job.work {
-                Work::One(frame, answer) => drop(answer.send(call(&frame))),
+                Work::One(frame, answer) => {
+                    let reply = call(&frame);
+                    drop(entered);
+                    drop(span);
+                    drop(answer.send(reply));
+                }
                 Work::Batch(frames, answer) => {
-                    drop(answer.send(frames.iter().map(call).collect()));
+                    let replies = frames.iter().map(call).collect();
+                    drop(entered);
+                    drop(span);
+                    drop(answer.send(replies));
                 }
             }
             self.inner.dispatched.fail(errors);
@@ -749,8 +786,11 @@ impl Host {
     ) -> Task<T> {
         let (sender, task) = Task::new();
         let host = self.clone();
+        let caller = Span::current();
         self.run_blocking(move || {
-            let result = work(&host);
+            let result = caller.in_scope(|| work(&host));
+            // Ended before anybody has the result.
+            drop(caller);
             // Whoever has the result may count on its own handle being the last one.
             drop(host);
             // Nobody may be waiting for it.

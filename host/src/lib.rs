@@ -24,6 +24,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # A tour
+//!
+//! Each line leads to an example that runs (`cargo run -p glovebox-host --example NAME`) and to the
+//! items to read next.
+//!
+//! | example | what it shows | read next |
+//! |---|---|---|
+//! | `embed` | a host, a plugin of the application, one from a file, events, failures | [`HostBuilder`], [`LoadRequest`], [`Reply`], [`LoadError`] |
+//! | `dispatch` | queues, routing by header and kind, batches, back-pressure, draining | [`Host::dispatch_to`], [`Host::try_dispatch`], [`Refusal`], [`Host::drain`] |
+//! | `permissions` | what a plugin asks for, what a policy grants, what was used | [`Policy`], [`Decision`], [`Host::access_log`] |
+//! | `hot_swap` | the next version takes over with the state, or the one before runs on | [`Host::reload`], [`Host::watch`], [`Host::roll_back`] |
+//!
+//! Operating it: the spans of [`Host`]; with the feature `prometheus`, `Host::prometheus` and
+//! `Host::serve_metrics`; with the feature `otlp`, the module `otlp`.
+//!
+//! Beyond these: [`catalog`] finds plugins on disk, [`workspace`] reads a file with a set of them,
+//! [`pipeline`] sends frames through several.
+//!
 //! What this crate deliberately does not do: it draws nothing, stores no traces, and knows neither
 //! egui nor MCAP. It wakes a window through a plain callback.
 #![warn(missing_docs)]
@@ -39,6 +57,7 @@ mod host;
 mod lifecycle;
 mod load;
 mod mock;
+mod observe;
 mod permissions;
 pub mod pipeline;
 mod policy;
@@ -65,6 +84,11 @@ pub use load::{
     ManifestPlace, inspect,
 };
 pub use mock::{Mock, MockError};
+pub use observe::CallLatency;
+#[cfg(feature = "otlp")]
+pub use observe::otlp;
+#[cfg(feature = "prometheus")]
+pub use observe::{EndpointError, MetricsEndpoint};
 pub use policy::{
     AccessEntry, AccessLog, Decision, Parameter, Policy, PolicyError, PolicyMode, Standing,
     Suggestion, UnknownMode, Verdict, Wish, suggest,

@@ -14,8 +14,9 @@ use crate::backend::{Backend, Stop};
 use crate::context::{Context, Shared};
 use crate::host::Reply;
 use crate::load::LoadProblem;
+use crate::observe::{LatencyCounters, span};
 use crate::seat::Running;
-use crate::slot::{Refused, ready};
+use crate::slot::{Refused, ready, restore};
 
 /// A change of phase of one copy of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +97,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) restarts: AtomicU64,
+    /// Bytes of memory after the last call that was timed; 0 if it cannot be told.
+    pub(crate) memory: AtomicU64,
+    pub(crate) latency: LatencyCounters,
 }
 
 impl Life {
@@ -193,6 +197,12 @@ impl Life {
         bump(&counters.processed, 1);
         bump(&counters.bytes_in, frame.size() as u64);
     }
+
+    /// Counts what is only known of a call that was timed.
+    pub(crate) fn time(&self, took: Duration, memory: Option<u64>) {
+        self.counters.latency.add(took);
+        self.counters.memory.store(memory.unwrap_or(0), Ordering::Relaxed);
+    }
 }
 
 /// Adds to a counter that only the holder of the seat changes: others may read it at any time.
@@ -226,6 +236,7 @@ impl Running {
             Restart::OnFailure | Restart::Never => lifecycle.breaker,
         };
         bump(&self.life.counters.restarts, 1);
+        let _span = span::restart(&self.about(), failures + 1).entered();
         self.enter(Phase::Restarting, &format!("attempt {}", failures + 1));
         let (problem, failures) = match self.fresh() {
             Ok((backend, with)) => {
@@ -255,14 +266,17 @@ impl Running {
     /// A fresh copy that is ready, and what it starts with, in words.
     fn fresh(&self) -> Result<(Box<dyn Backend>, String), Refused> {
         let (slot, generation) = (&self.slot, &self.generation);
-        let context =
-            Context::new(slot.shared.clone(), generation.rights.clone(), generation.number);
+        let context = Context::new(
+            slot.shared.clone(),
+            generation.rights.clone(),
+            generation.number,
+            generation.prepared.tier,
+        );
         let mut backend = ready(&generation.prepared, context, &generation.rights)?;
         let Some(state) = slot.kept_state(self.life.copy) else {
             return Ok((backend, "without its state, which is lost".to_owned()));
         };
-        backend.context().begin_step(generation.prepared.manifest.lifecycle.start_deadline);
-        match backend.restore_state(&state) {
+        match restore(&mut backend, &state, &generation.prepared.manifest.lifecycle) {
             Ok(()) => Ok((backend, format!("with its kept state, version {}", state.version))),
             Err(Stop::Alive(outcome)) => {
                 Ok((backend, format!("without its kept state, which it refused: {outcome}")))
@@ -292,6 +306,7 @@ impl Running {
     /// Asks the plugin how it is. One that says it is not well, or cannot say, has failed.
     pub(crate) fn check_health(&mut self) {
         let Some(backend) = &mut self.backend else { return };
+        let _span = span::health(&self.slot.about_generation(&self.generation)).entered();
         backend.context().begin_step(self.generation.prepared.manifest.lifecycle.start_deadline);
         let cause = match backend.health() {
             Ok(health) if health.is_good() => return,
@@ -304,6 +319,7 @@ impl Running {
     /// A copy of its state. If the copy dies of giving it, it is replaced.
     pub(crate) fn save_state(&mut self) -> Result<Option<State>, Stop> {
         let Some(backend) = &mut self.backend else { return Ok(None) };
+        let _span = span::save_state(&self.slot.about_generation(&self.generation)).entered();
         backend.context().begin_step(self.generation.prepared.manifest.lifecycle.stop_deadline);
         let saved = backend.save_state();
         if let Err(Stop::Dead(outcome)) = &saved {

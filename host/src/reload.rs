@@ -8,6 +8,7 @@ use glovebox_events::{LoadStage, ReloadCause, What};
 use crate::backend::Code;
 use crate::host::about;
 use crate::load::{LoadError, LoadProblem};
+use crate::observe::span;
 use crate::registry::InstanceId;
 use crate::slot::{Carry, Slot};
 use crate::{Host, Reloading};
@@ -60,11 +61,14 @@ impl Host {
         }
         let started = Instant::now();
         let before = slot.current();
+        let span = span::reload(&slot.about_generation(&before), cause);
+        let _entered = span.enter();
         let result = self.try_replace(slot, cause, carry);
         let now = slot.current();
         let what = match &result {
             Ok(None) => return Ok(before.number),
             Ok(Some(state_version)) => {
+                span.record("next_generation", now.number);
                 tracing::info!(plugin = &*slot.plugin, %cause, generation = now.number, "reloaded");
                 What::Reloaded {
                     cause,

@@ -13,6 +13,7 @@ use crate::backend::{Backend, Stop};
 use crate::context::{Context, Rights};
 use crate::host::Reply;
 use crate::lifecycle::Life;
+use crate::observe::span::{self, About};
 use crate::registry::InstanceId;
 use crate::slot::{Generation, Slot};
 
@@ -114,10 +115,34 @@ impl Running {
     /// frames that the plugin emitted are in [`emitted`](Self::emitted) afterwards.
     #[inline]
     pub(crate) fn call(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
-        if self.is_heard {
+        if span::calls_are_traced() {
+            self.call_traced(frame, queue, reply);
+        } else if self.is_heard {
             self.call_heard(frame, queue, reply);
-            return;
+        } else {
+            self.call_unheard(frame, reply);
         }
+    }
+
+    /// What its spans say about it.
+    pub(crate) fn about(&self) -> About<'_> {
+        self.slot.about_generation(&self.generation)
+    }
+
+    /// One call in a span of its own.
+    #[cold]
+    fn call_traced(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
+        let span = span::call(&self.about()).entered();
+        match self.is_heard {
+            true => self.call_heard(frame, queue, reply),
+            false => self.call_unheard(frame, reply),
+        }
+        span.record("call", reply.call.0).record("outcome", reply.outcome.name());
+    }
+
+    /// Without events and timing.
+    #[inline]
+    fn call_unheard(&mut self, frame: &Frame, reply: &mut Reply) {
         if let Err(stop) = self.process(reply.call, frame, &mut reply.frames)
             && self.stopped(stop, reply)
         {
@@ -126,7 +151,7 @@ impl Running {
         self.life.count(frame, reply);
     }
 
-    /// The same, with its events and timing.
+    /// With its events and timing.
     fn call_heard(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
         let shared = self.slot.shared.clone();
         let number = self.generation.number;
@@ -140,7 +165,10 @@ impl Running {
         self.life.count(frame, reply);
         let (timing, memory) = match &mut self.backend {
             Some(backend) if !reply.outcome.is_refused() => {
-                (timing(backend.context(), total, queue), backend.memory())
+                let timing = timing(backend.context(), total, queue);
+                let memory = backend.memory();
+                self.life.time(timing.latency(), memory);
+                (timing, memory)
             }
             _ => (Timing::default(), None),
         };

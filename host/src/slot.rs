@@ -17,6 +17,8 @@ use crate::dispatch::Queue;
 use crate::lifecycle::{Counters, Life};
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::mock::MockServices;
+use crate::observe::CallLatency;
+use crate::observe::span::{self, About};
 use crate::permissions::HostRules;
 use crate::policy::{Decision, Grants, Parameter, Standpoint, Verdict};
 use crate::rate::Bucket;
@@ -235,6 +237,17 @@ impl Slot {
         self.current.load_full()
     }
 
+    /// What its spans say about it.
+    pub(crate) fn about(&self) -> About<'_> {
+        self.about_generation(&self.current.load())
+    }
+
+    /// The same for one certain generation.
+    pub(crate) fn about_generation(&self, generation: &Generation) -> About<'_> {
+        let tier = generation.prepared.tier;
+        About { plugin: &self.plugin, instance: self.id, generation: generation.number, tier }
+    }
+
     pub(crate) fn accepts(&self, kind: Kind) -> bool {
         self.current.load().accepts(kind)
     }
@@ -415,6 +428,7 @@ impl Slot {
     /// Waits for the calls under way, carries the states over and switches. Any refusal leaves the
     /// running generation as it was. Gives the version of the state that was carried.
     pub(crate) fn switch(&self, mut fresh: Fresh, carry: Carry) -> Result<Option<u32>, Refused> {
+        let _span = span::switch().entered();
         let refuse = |stop: Stop| (LoadStage::RestoreState, LoadProblem::Call(stop.into_outcome()));
         let mut held: Vec<Held<'_>> =
             self.seats.iter().filter_map(|seat| seat.hold(self.id)).collect();
@@ -438,8 +452,7 @@ impl Slot {
         for (backend, state) in fresh.backends.iter_mut().zip(&carried) {
             let lifecycle = &fresh.generation.prepared.manifest.lifecycle;
             if let Some(state) = state {
-                backend.context().begin_step(lifecycle.start_deadline);
-                backend.restore_state(state).map_err(refuse)?;
+                restore(backend, state, lifecycle).map_err(refuse)?;
             }
             probe(backend, lifecycle)?;
         }
@@ -555,6 +568,8 @@ impl Slot {
         let sum = |counter: fn(&Counters) -> &AtomicU64| {
             self.lives.iter().map(|life| counter(life.counters()).load(Ordering::Relaxed)).sum()
         };
+        let mut latency = CallLatency::default();
+        self.lives.iter().for_each(|life| life.counters().latency.add_to(&mut latency));
         PluginStatus {
             instance: self.id,
             manifest: current.prepared.manifest.clone(),
@@ -577,6 +592,8 @@ impl Slot {
                 denials: permissions.iter().map(|permission| permission.denials).sum(),
                 restarts: sum(|counters| &counters.restarts),
             },
+            latency,
+            memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
             permissions,
             mocks: self.shared.mock.as_ref().map_or_else(Vec::new, |mock| mock.mock.services()),
             limit_status: self.limit_status(&current, &limits),
@@ -676,8 +693,7 @@ fn restore_kept(
             tracing::warn!(plugin = &*shared.plugin, problem);
         }
         let Some(state) = state else { continue };
-        backend.context().begin_step(lifecycle.start_deadline);
-        backend.restore_state(&state).map_err(|stop| {
+        restore(backend, &state, lifecycle).map_err(|stop| {
             let (version, outcome) = (state.version, stop.into_outcome());
             let folder = states.folder(copy as u32);
             (LoadStage::RestoreState, LoadProblem::KeptState { version, outcome, folder })
@@ -697,7 +713,7 @@ fn bring_up(
 ) -> Result<Fresh, Refused> {
     let rights = Arc::new(rights(request, edits, &prepared));
     let copy = |_| {
-        let context = Context::new(shared.clone(), rights.clone(), number);
+        let context = Context::new(shared.clone(), rights.clone(), number, prepared.tier);
         let mut backend = ready(&prepared, context, &rights)?;
         probe(&mut backend, &prepared.manifest.lifecycle)?;
         Ok(backend)
@@ -727,6 +743,7 @@ pub(crate) fn ready(
         };
         (LoadStage::Initialize, problem)
     };
+    let _span = span::stage(LoadStage::Initialize).entered();
     let deadline = prepared.manifest.lifecycle.start_deadline;
     context.begin_step(deadline);
     let mut backend = prepared.code.instantiate(context).map_err(refuse)?;
@@ -740,7 +757,19 @@ pub(crate) fn ready(
     }
 }
 
+/// Gives a copy its state.
+pub(crate) fn restore(
+    backend: &mut Box<dyn Backend>,
+    state: &State,
+    lifecycle: &Lifecycle,
+) -> Result<(), Stop> {
+    let _span = span::stage(LoadStage::RestoreState).entered();
+    backend.context().begin_step(lifecycle.start_deadline);
+    backend.restore_state(state)
+}
+
 fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {
+    let _span = span::stage(LoadStage::Probe).entered();
     backend.context().begin_step(lifecycle.start_deadline);
     match backend.health() {
         Ok(health) if health.is_good() => Ok(()),

@@ -8,6 +8,7 @@ use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, Phase};
 
 use crate::InstanceId;
+use crate::observe::CallLatency;
 use crate::policy::Decision;
 
 /// Everything a person may want to know about an instance, at one moment.
@@ -49,6 +50,11 @@ pub struct PluginStatus {
     pub limit_status: Vec<LimitStatus>,
     /// What it did so far, all generations together.
     pub stats: PluginStats,
+    /// How long its calls took, all generations together; empty if nobody listens.
+    pub latency: CallLatency,
+    /// Bytes of memory that its copies held after the last call that was timed, where the tier can
+    /// tell.
+    pub memory: Option<u64>,
 }
 
 /// One permission of one instance.

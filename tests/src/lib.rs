@@ -62,6 +62,18 @@ pub fn binary() -> &'static Path {
     })
 }
 
+/// An example of the host, built now if need be, in the profile of this program.
+///
+/// # Panics
+///
+/// If the examples do not build.
+pub fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    // The whole workspace, for the same reason as above.
+    let folder = FOLDER.get_or_init(|| build(&["--workspace", "--examples"]));
+    folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// Builds something with cargo and gives the folder of the profile.
 fn build(what: &[&str]) -> PathBuf {
     let program = std::env::current_exe().expect("a program knows where it is");

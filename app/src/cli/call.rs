@@ -61,6 +61,7 @@ impl Call {
         let (store, metrics) = (Arc::new(LiveStore::default()), Arc::new(LiveMetrics::default()));
         let request = surroundings.request(&self.load, &self.plugin)?;
         let host = plugins::host(vec![store.clone(), metrics.clone()], surroundings)?;
+        let _endpoint = surroundings.serve_metrics(&host)?;
         let id = host.load(request).wait()?;
         let first = host.call(id, &frame);
         let mut calls =

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use glovebox_host::pipeline::{PipelineError, StartError};
 use glovebox_host::workspace::WorkspaceError;
-use glovebox_host::{HostError, LoadError, MockError, PolicyError};
+use glovebox_host::{EndpointError, HostError, LoadError, MockError, PolicyError};
 use glovebox_inspector::filter::FilterError;
 use glovebox_inspector::import::ImportError;
 use glovebox_inspector::trace::TraceError;
@@ -64,6 +64,9 @@ pub enum Problem {
     /// There is no host on this machine.
     #[error("start host: {0}")]
     Host(#[from] HostError),
+    /// Metrics cannot be served.
+    #[error("serve metrics: {0}")]
+    Metrics(#[from] EndpointError),
     /// A workspace makes no sense.
     #[error("read workspace: {0}")]
     Workspace(#[from] WorkspaceError),
@@ -117,6 +120,7 @@ impl Problem {
             | Problem::Policy(_)
             | Problem::Pipeline(_)
             | Problem::Mock(_)
+            | Problem::Metrics(EndpointError::NotLoopback { .. })
             | Problem::Host(HostError::MocksRefused { .. }) => Exit::Usage,
             Problem::Workspace(error) => of_workspace(error),
             Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
@@ -126,6 +130,7 @@ impl Problem {
             Problem::Record(_)
             | Problem::File { .. }
             | Problem::Host(_)
+            | Problem::Metrics(_)
             | Problem::Watch(_)
             | Problem::Build(_)
             | Problem::Window(_) => Exit::Different,
@@ -145,6 +150,7 @@ impl Problem {
             Problem::Record(_) => "write trace",
             Problem::File { action, .. } => action,
             Problem::Host(_) => "start host",
+            Problem::Metrics(_) => "serve metrics",
             Problem::Workspace(_) => "read workspace",
             Problem::Mock(_) => "read mock",
             Problem::Pipeline(_) => "read pipeline",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::{Event, Sink};
-use glovebox_host::{Host, InstanceId, LoadRequest, PluginStatus};
+use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
 use glovebox_inspector::diff::{Diff, Run};
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::metrics::{GenerationMetrics, LiveMetrics};
@@ -92,6 +92,8 @@ pub(super) struct Stage {
     tally: Arc<Tally>,
     capture: Arc<Capture>,
     recording: Arc<Recording>,
+    /// Serves metrics as long as the stage stands.
+    _endpoint: Option<MetricsEndpoint>,
 }
 
 impl Stage {
@@ -108,6 +110,7 @@ impl Stage {
             vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
         sinks.extend(more);
         let host = plugins::host(sinks, surroundings)?;
+        let endpoint = surroundings.serve_metrics(&host)?;
         let instances = requests.into_iter().enumerate().map(|(loaded, request)| {
             host.load(request).wait().map_err(|error| match loaded {
                 0 => Problem::Load(error),
@@ -117,7 +120,7 @@ impl Stage {
             })
         });
         let instances = instances.collect::<Result<_, _>>()?;
-        Ok(Stage { host, instances, metrics, tally, capture, recording })
+        Ok(Stage { host, instances, metrics, tally, capture, recording, _endpoint: endpoint })
     }
 
     pub(super) fn statuses(&self) -> Vec<PluginStatus> {

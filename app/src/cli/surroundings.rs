@@ -1,5 +1,6 @@
 //! What a verb works in: the workspace, the policy, the profile, and mock host services.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,10 +8,11 @@ use clap::Args;
 use glovebox_abi::LogLevel;
 use glovebox_abi::manifest::is_kebab_case;
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
-use glovebox_host::{HostBuilder, LoadRequest, Mock, Policy, Profile};
+use glovebox_host::{Host, HostBuilder, LoadRequest, MetricsEndpoint, Mock, Policy, Profile};
 
 use super::error::Problem;
 use super::plugins::LoadArgs;
+use super::report::say;
 
 /// Which workspace, profile, policy and mocks.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,6 +30,10 @@ pub(super) struct SurroundingsArgs {
     /// Answer host services as this file says, instead of the one the workspace names
     #[arg(long, value_name = "FILE")]
     pub mock: Option<PathBuf>,
+    /// Serve figures for Prometheus at /metrics of this address while the verb runs, e.g.
+    /// 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What the arguments and the workspace say. The default is for verbs that ask for none of it.
@@ -37,6 +43,7 @@ pub(super) struct Surroundings {
     profile: Option<Profile>,
     policy: Option<Policy>,
     mock: Option<Arc<Mock>>,
+    metrics: Option<SocketAddr>,
 }
 
 impl SurroundingsArgs {
@@ -50,7 +57,7 @@ impl SurroundingsArgs {
         let policy = policy.map(Policy::load).transpose()?;
         let mock = self.mock.as_deref().or_else(|| workspace.as_ref()?.mock());
         let mock = mock.map(Mock::read).transpose()?.map(Arc::new);
-        Ok(Surroundings { workspace, profile, policy, mock })
+        Ok(Surroundings { workspace, profile, policy, mock, metrics: self.metrics })
     }
 }
 
@@ -72,6 +79,14 @@ impl Surroundings {
             builder = builder.mock(mock.clone());
         }
         builder
+    }
+
+    /// Serves the figures of a host if the command line asks for it, and says where.
+    pub(super) fn serve_metrics(&self, host: &Host) -> Result<Option<MetricsEndpoint>, Problem> {
+        let Some(address) = self.metrics else { return Ok(None) };
+        let endpoint = host.serve_metrics(address)?;
+        say(&format!("Serving http://{}/metrics", endpoint.address()));
+        Ok(Some(endpoint))
     }
 
     /// The pipeline of the workspace.

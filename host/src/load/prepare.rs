@@ -12,11 +12,15 @@ use glovebox_abi::manifest::{DIGEST_PREFIX, Isolation, Tier};
 use glovebox_abi::{Manifest, frame_abi, native};
 use glovebox_events::{Binding, LoadStage};
 use object::{Object, ObjectSection};
+use tracing::Span;
+use wasmtime::Module;
+use wasmtime::component::Component;
 
 use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
-use crate::backend::wasm::{Engines, WasmEngine};
+use crate::backend::wasm::{Engines, Program, WasmEngine};
+use crate::observe::span;
 
 /// The largest artifact that is read: 256 MiB.
 pub(super) const MAX_ARTIFACT_LEN: u64 = 256 << 20;
@@ -131,33 +135,54 @@ impl Preparer {
         let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
         match artifact.kind {
             ArtifactKind::Component => {
-                let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
-                let compiled =
-                    self.with_deadline(metered, move |engine| engine.component(&bytes, &digest))?;
-                Ok((Code::Component(Arc::new(compiled.code)), Binding::Component, compiled.cached))
+                let (code, cached) = self.machine_code::<Component>(artifact, metered)?;
+                Ok((Code::Component(Arc::new(code)), Binding::Component, cached))
             }
             ArtifactKind::CoreModule => {
-                let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
-                let compiled =
-                    self.with_deadline(metered, move |engine| engine.frame_abi(&bytes, &digest))?;
-                Ok((Code::FrameAbi(Arc::new(compiled.code)), Binding::FrameAbi, compiled.cached))
+                let (code, cached) = self.machine_code::<Module>(artifact, metered)?;
+                Ok((Code::FrameAbi(Arc::new(code)), Binding::FrameAbi, cached))
             }
             _ => Ok((Code::Native(Arc::new(self.open(artifact)?)), Binding::Native, false)),
         }
+    }
+
+    /// The code of a WebAssembly artifact, and whether it came from the cache.
+    fn machine_code<P: Program>(
+        &self,
+        artifact: &Artifact,
+        metered: bool,
+    ) -> Result<(P::Code, bool), LoadProblem> {
+        let engine = self.engines.get(metered)?;
+        // What was compiled before is only read, which no artifact can draw out: that needs neither
+        // a deadline nor a thread.
+        let stage = span::stage(LoadStage::Compile);
+        if let Some(program) = stage.in_scope(|| engine.cached::<P>(&artifact.digest)) {
+            drop(stage);
+            return Ok((link(&program, &engine)?, true));
+        }
+        let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
+        let code = self.with_deadline(move || {
+            let program = stage.in_scope(|| engine.compile::<P>(&bytes, &digest));
+            drop(stage);
+            link(&program?, &engine)
+        })?;
+        Ok((code, false))
     }
 
     /// Runs the compiler with a deadline. A thread cannot be killed: one that overruns goes on
     /// until it is done, and its result is dropped. A worker process will replace it.
     fn with_deadline<T: Send + 'static>(
         &self,
-        metered: bool,
-        compile: impl FnOnce(&Arc<WasmEngine>) -> Result<T, LoadProblem> + Send + 'static,
+        compile: impl FnOnce() -> Result<T, LoadProblem> + Send + 'static,
     ) -> Result<T, LoadProblem> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let engine = self.engines.get(metered)?;
+        let load = Span::current();
         std::thread::Builder::new().name("glovebox-compile".to_owned()).spawn(move || {
+            let compiled = load.in_scope(compile);
+            // Nobody waits for the end of this thread, and the span ends with the load.
+            drop(load);
             // Nobody listens any more after the deadline.
-            let _ = sender.send(compile(&engine));
+            let _ = sender.send(compiled);
         })?;
         receiver
             .recv_timeout(self.compile_deadline)
@@ -167,6 +192,7 @@ impl Preparer {
     /// Opens a private copy under a name of its own: a path that is open already would give the
     /// old code, and overwriting an open library kills the process.
     fn open(&self, artifact: &Artifact) -> Result<NativeCode, LoadProblem> {
+        let _span = span::stage(LoadStage::Compile).entered();
         let suffix = artifact.path.extension().unwrap_or_default().to_string_lossy().into_owned();
         let mut copy = tempfile::Builder::new()
             .prefix(&artifact.digest[..16])
@@ -174,10 +200,15 @@ impl Preparer {
             .tempfile_in(self.copies.path())?;
         std::io::Write::write_all(&mut copy, &artifact.bytes)?;
         let copy = copy.into_temp_path();
-        let code = NativeCode::open(&copy);
+        let code = span::stage(LoadStage::Link).in_scope(|| NativeCode::open(&copy));
         self.mapped.fetch_add(1, Ordering::Relaxed);
         code
     }
+}
+
+/// The stage link: connects what a program imports.
+fn link<P: Program>(program: &P, engine: &Arc<WasmEngine>) -> Result<P::Code, LoadProblem> {
+    span::stage(LoadStage::Link).in_scope(|| program.link(engine))
 }
 
 /// The manifest as the request wants it: under the configuration that it names, and with the
@@ -198,7 +229,7 @@ fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
     artifact.manifest = configured(artifact.manifest, request).map_err(|problem| {
         LoadError::new(LoadStage::ParseManifest, Some(artifact.path.clone()), problem)
     })?;
-    match admit(&artifact, request) {
+    match span::stage(LoadStage::Policy).in_scope(|| admit(&artifact, request)) {
         Ok(()) => Ok(artifact),
         Err(problem) => Err(LoadError::new(LoadStage::Policy, Some(artifact.path), problem)),
     }
@@ -208,19 +239,22 @@ fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
 pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
     let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
     let Located { artifact: path, manifest, base, fallback } = locate(path)?;
-    let bytes = read_file(&path, MAX_ARTIFACT_LEN)
+    let bytes = span::stage(LoadStage::Read)
+        .in_scope(|| read_file(&path, MAX_ARTIFACT_LEN))
         .map_err(|problem| at(LoadStage::Read, &path, problem))?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
     // Before anybody looks inside: a digest is the only proof that nothing was changed or lost.
     if let Some(manifest) = &manifest {
-        check_digest(manifest, &digest)
+        span::stage(LoadStage::Signature)
+            .in_scope(|| check_digest(manifest, &digest))
             .map_err(|problem| at(LoadStage::Signature, &path, problem))?;
     }
-    let kind = ArtifactKind::of(&bytes);
-    let (kind, bytes) =
-        recognize(kind, bytes).map_err(|problem| at(LoadStage::Sniff, &path, problem))?;
+    let (kind, bytes) = span::stage(LoadStage::Sniff)
+        .in_scope(|| recognize(ArtifactKind::of(&bytes), bytes))
+        .map_err(|problem| at(LoadStage::Sniff, &path, problem))?;
     let embedded = || {
-        embedded_manifest(kind, &bytes)
+        span::stage(LoadStage::ParseManifest)
+            .in_scope(|| embedded_manifest(kind, &bytes))
             .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))
     };
     let manifest = match manifest {
@@ -318,9 +352,12 @@ pub(crate) fn names_in(manifest: &Path) -> Vec<String> {
 
 pub(super) fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
     let at = |stage, problem| LoadError::new(stage, Some(path.to_owned()), problem);
-    let bytes =
-        read_file(path, MAX_MANIFEST_LEN).map_err(|problem| at(LoadStage::Read, problem))?;
-    parse_manifest(&bytes).map_err(|problem| at(LoadStage::ParseManifest, problem))
+    let bytes = span::stage(LoadStage::Read)
+        .in_scope(|| read_file(path, MAX_MANIFEST_LEN))
+        .map_err(|problem| at(LoadStage::Read, problem))?;
+    span::stage(LoadStage::ParseManifest)
+        .in_scope(|| parse_manifest(&bytes))
+        .map_err(|problem| at(LoadStage::ParseManifest, problem))
 }
 
 pub(super) fn parse_manifest(bytes: &[u8]) -> Result<Manifest, LoadProblem> {

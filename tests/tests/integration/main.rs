@@ -16,6 +16,7 @@ mod lifecycle;
 mod load_errors;
 mod misbehaviour;
 mod mock;
+mod observe;
 mod parity;
 mod pipeline;
 mod policy;

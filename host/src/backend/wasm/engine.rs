@@ -60,10 +60,65 @@ pub(crate) struct WasmEngine {
     cache: Arc<Cache>,
 }
 
-/// Compiled code and whether it came from the cache.
-pub(crate) struct Compiled<T> {
-    pub(crate) code: T,
-    pub(crate) cached: bool,
+/// What the compiler makes: a core module, or a component.
+pub(crate) trait Program: Sized + 'static {
+    /// What artifacts of this kind are called.
+    const KIND: ArtifactKind;
+    /// The same with its imports connected, so that copies can be made.
+    type Code: Send + 'static;
+
+    fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
+    /// # Safety
+    ///
+    /// The bytes must be what [`serialize`](Self::serialize) gave, for an engine of these settings.
+    unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+    /// Checks it against the contract.
+    fn link(&self, engine: &Arc<WasmEngine>) -> Result<Self::Code, LoadProblem>;
+}
+
+impl Program for Module {
+    const KIND: ArtifactKind = ArtifactKind::CoreModule;
+    type Code = FrameAbiCode;
+
+    fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Module> {
+        Module::new(engine, bytes)
+    }
+
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+        self.serialize()
+    }
+
+    unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Module> {
+        // SAFETY: the caller keeps to the same condition.
+        unsafe { Module::deserialize(engine, bytes) }
+    }
+
+    fn link(&self, engine: &Arc<WasmEngine>) -> Result<FrameAbiCode, LoadProblem> {
+        FrameAbiCode::new(engine.clone(), self)
+    }
+}
+
+impl Program for Component {
+    const KIND: ArtifactKind = ArtifactKind::Component;
+    type Code = ComponentCode;
+
+    fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+        Component::new(engine, bytes)
+    }
+
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+        self.serialize()
+    }
+
+    unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: the caller keeps to the same condition.
+        unsafe { Component::deserialize(engine, bytes) }
+    }
+
+    fn link(&self, engine: &Arc<WasmEngine>) -> Result<ComponentCode, LoadProblem> {
+        ComponentCode::new(engine.clone(), self)
+    }
 }
 
 /// The features that can be switched off, with the names people know them by.
@@ -97,66 +152,25 @@ impl WasmEngine {
         Ok(WasmEngine { engine, ticker, core_linker, component_linker, metered, cache })
     }
 
-    /// Compiles a core module, or takes it from the cache, and checks it against the frame ABI.
-    pub(crate) fn frame_abi(
-        self: &Arc<Self>,
-        bytes: &[u8],
-        digest: &str,
-    ) -> Result<Compiled<FrameAbiCode>, LoadProblem> {
-        let (module, cached) = self.compile(
-            ArtifactKind::CoreModule,
-            bytes,
-            digest,
-            || Module::new(&self.engine, bytes),
-            Module::serialize,
-            // SAFETY: the cache only gives bytes that `serialize` of an engine with this one's
-            // fingerprint made, for this user, and whose digest still fits.
-            |bytes| unsafe { Module::deserialize(&self.engine, bytes) },
-        )?;
-        Ok(Compiled { code: FrameAbiCode::new(self.clone(), &module)?, cached })
-    }
-
-    /// Compiles a component, or takes it from the cache, and checks it against the world.
-    pub(crate) fn component(
-        self: &Arc<Self>,
-        bytes: &[u8],
-        digest: &str,
-    ) -> Result<Compiled<ComponentCode>, LoadProblem> {
-        let (component, cached) = self.compile(
-            ArtifactKind::Component,
-            bytes,
-            digest,
-            || Component::new(&self.engine, bytes),
-            Component::serialize,
-            // SAFETY: the cache only gives bytes that this engine's `serialize` made and whose
-            // digest still fits.
-            |bytes| unsafe { Component::deserialize(&self.engine, bytes) },
-        )?;
-        Ok(Compiled { code: ComponentCode::new(self.clone(), &component)?, cached })
-    }
-
-    fn compile<T>(
-        &self,
-        kind: ArtifactKind,
-        bytes: &[u8],
-        digest: &str,
-        compile: impl FnOnce() -> wasmtime::Result<T>,
-        serialize: impl FnOnce(&T) -> wasmtime::Result<Vec<u8>>,
-        deserialize: impl FnOnce(&[u8]) -> wasmtime::Result<T>,
-    ) -> Result<(T, bool), LoadProblem> {
+    /// What was compiled before, if the cache has it.
+    pub(crate) fn cached<P: Program>(&self, digest: &str) -> Option<P> {
         let key = self.cache.key(digest, &self.engine);
-        if let Some(bytes) = self.cache.get(&key) {
-            match deserialize(&bytes) {
-                Ok(code) => return Ok((code, true)),
-                Err(error) => self.cache.reject(&key, &format!("{error:#}")),
-            }
-        }
-        let code = compile().map_err(|error| diagnose(kind, bytes, &error))?;
-        match serialize(&code) {
-            Ok(bytes) => self.cache.put(&key, &bytes),
+        let bytes = self.cache.get(&key)?;
+        // SAFETY: the cache only gives bytes that `serialize` of an engine with this one's
+        // fingerprint made, for this user, and whose digest still fits.
+        let program = unsafe { P::deserialize(&self.engine, &bytes) };
+        program.inspect_err(|error| self.cache.reject(&key, &format!("{error:#}"))).ok()
+    }
+
+    /// Compiles an artifact and keeps the code in the cache. May take long.
+    pub(crate) fn compile<P: Program>(&self, bytes: &[u8], digest: &str) -> Result<P, LoadProblem> {
+        let program =
+            P::compile(&self.engine, bytes).map_err(|error| diagnose(P::KIND, bytes, &error))?;
+        match program.serialize() {
+            Ok(bytes) => self.cache.put(&self.cache.key(digest, &self.engine), &bytes),
             Err(error) => tracing::warn!(%error, "compiled code cannot be cached"),
         }
-        Ok((code, false))
+        Ok(program)
     }
 }
 

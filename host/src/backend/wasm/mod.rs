@@ -8,7 +8,7 @@ mod output;
 mod ticker;
 mod wasi;
 
-pub(crate) use engine::{Engines, WasmEngine};
+pub(crate) use engine::{Engines, Program, WasmEngine};
 
 use std::time::Duration;
 
