@@ -136,35 +136,38 @@ impl Preparer {
         match artifact.kind {
             ArtifactKind::Component => {
                 let (code, cached) = self.machine_code::<Component>(artifact, metered)?;
-                Ok((Code::Component(Arc::new(code)), Binding::Component, cached))
+                Ok((Code::Component(code), Binding::Component, cached))
             }
             ArtifactKind::CoreModule => {
                 let (code, cached) = self.machine_code::<Module>(artifact, metered)?;
-                Ok((Code::FrameAbi(Arc::new(code)), Binding::FrameAbi, cached))
+                Ok((Code::FrameAbi(code), Binding::FrameAbi, cached))
             }
             _ => Ok((Code::Native(Arc::new(self.open(artifact)?)), Binding::Native, false)),
         }
     }
 
-    /// The code of a WebAssembly artifact, and whether it came from the cache.
+    /// The code of a WebAssembly artifact, and whether it was compiled before.
     fn machine_code<P: Program>(
         &self,
         artifact: &Artifact,
         metered: bool,
-    ) -> Result<(P::Code, bool), LoadProblem> {
+    ) -> Result<(Arc<P::Code>, bool), LoadProblem> {
         let engine = self.engines.get(metered)?;
+        if let Some(code) = engine.loaded::<P>(&artifact.digest) {
+            return Ok((code, true));
+        }
         // What was compiled before is only read, which no artifact can draw out: that needs neither
         // a deadline nor a thread.
         let stage = span::stage(LoadStage::Compile);
         if let Some(program) = stage.in_scope(|| engine.cached::<P>(&artifact.digest)) {
             drop(stage);
-            return Ok((link(&program, &engine)?, true));
+            return Ok((link(&program, &engine, &artifact.digest)?, true));
         }
         let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
         let code = self.with_deadline(move || {
             let program = stage.in_scope(|| engine.compile::<P>(&bytes, &digest));
             drop(stage);
-            link(&program?, &engine)
+            link(&program?, &engine, &digest)
         })?;
         Ok((code, false))
     }
@@ -207,8 +210,12 @@ impl Preparer {
 }
 
 /// The stage link: connects what a program imports.
-fn link<P: Program>(program: &P, engine: &Arc<WasmEngine>) -> Result<P::Code, LoadProblem> {
-    span::stage(LoadStage::Link).in_scope(|| program.link(engine))
+fn link<P: Program>(
+    program: &P,
+    engine: &Arc<WasmEngine>,
+    digest: &str,
+) -> Result<Arc<P::Code>, LoadProblem> {
+    span::stage(LoadStage::Link).in_scope(|| engine.link(program, digest))
 }
 
 /// The manifest as the request wants it: under the configuration that it names, and with the

@@ -1,4 +1,6 @@
-use std::sync::Arc;
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use wasmparser::WasmFeatures;
@@ -58,6 +60,9 @@ pub(crate) struct WasmEngine {
     /// True if it counts the work of its plugins.
     pub(crate) metered: bool,
     cache: Arc<Cache>,
+    /// Code of which copies may run, by the digest of its artifact: a thousand instances of one
+    /// artifact need its code once.
+    loaded: Mutex<HashMap<String, Weak<dyn Any + Send + Sync>>>,
 }
 
 /// What the compiler makes: a core module, or a component.
@@ -65,7 +70,7 @@ pub(crate) trait Program: Sized + 'static {
     /// What artifacts of this kind are called.
     const KIND: ArtifactKind;
     /// The same with its imports connected, so that copies can be made.
-    type Code: Send + 'static;
+    type Code: Send + Sync + 'static;
 
     fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
     fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
@@ -149,7 +154,28 @@ impl WasmEngine {
         let ticker = Ticker::start(engine.clone())?;
         let core_linker = super::frame_abi::linker(&engine)?;
         let component_linker = super::component::linker(&engine)?;
-        Ok(WasmEngine { engine, ticker, core_linker, component_linker, metered, cache })
+        let loaded = Mutex::default();
+        Ok(WasmEngine { engine, ticker, core_linker, component_linker, metered, cache, loaded })
+    }
+
+    /// The code of an artifact that other instances run.
+    pub(crate) fn loaded<P: Program>(&self, digest: &str) -> Option<Arc<P::Code>> {
+        self.loaded.lock().get(digest)?.upgrade()?.downcast().ok()
+    }
+
+    /// Connects what a program imports, and keeps the code for further instances of the artifact
+    /// for as long as one runs.
+    pub(crate) fn link<P: Program>(
+        self: &Arc<Self>,
+        program: &P,
+        digest: &str,
+    ) -> Result<Arc<P::Code>, LoadProblem> {
+        let code = Arc::new(program.link(self)?);
+        let mut loaded = self.loaded.lock();
+        loaded.retain(|_, code| code.strong_count() > 0);
+        let code_of_any_kind: Arc<dyn Any + Send + Sync> = code.clone();
+        loaded.insert(digest.to_owned(), Arc::downgrade(&code_of_any_kind));
+        Ok(code)
     }
 
     /// What was compiled before, if the cache has it.
