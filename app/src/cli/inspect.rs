@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use glovebox_abi::manifest::BudgetKind;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus};
 use serde_json::{Value as Json, json};
@@ -113,7 +114,8 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("emits", kinds(&manifest.frames.emits));
     line("state", manifest.state.version.map_or_else(String::new, |v| format!("version {v}")));
     let budgets = BudgetKind::ALL.into_iter();
-    let budgets = budgets.filter_map(|kind| Some(format!("{kind} {}", manifest.budget.show(kind)?)));
+    let budgets =
+        budgets.filter_map(|kind| Some(format!("{kind} {}", manifest.budget.show(kind)?)));
     line("budget", budgets.collect::<Vec<_>>().join(", "));
     let dependencies = manifest.dependencies.iter();
     line("needs", dependencies.map(|(id, v)| format!("{id} {v}")).collect::<Vec<_>>().join(", "));
