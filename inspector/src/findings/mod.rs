@@ -16,6 +16,7 @@
 //! those.
 
 mod budget;
+mod live;
 mod record;
 mod rule;
 mod rules;
@@ -24,6 +25,7 @@ mod severity;
 mod tests;
 
 pub use budget::{BudgetFigures, BudgetVerdict, MIN_CALLS, MIN_SPAN, Standing, verdicts};
+pub use live::LiveRecorder;
 pub use record::{
     AskedHostCall, CallEnd, CallRecord, Load, MAX_CALLS, PermissionUse, PluginFacts, Record,
     Recorder, Segment, SegmentKey, Spot,
