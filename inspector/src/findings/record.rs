@@ -154,6 +154,16 @@ impl PluginFacts {
     }
 }
 
+impl crate::trace::PluginRecord {
+    /// What the plugin says about itself, by the manifest in the trace. `None` if there is none, or
+    /// one that only a later version understands.
+    pub fn facts(&self) -> Option<PluginFacts> {
+        let manifest = Manifest::parse(self.manifest.as_deref()?).ok()?;
+        let digest = Some(self.digest.clone()).filter(|digest| !digest.is_empty());
+        Some(PluginFacts { digest, ..PluginFacts::of(&manifest) })
+    }
+}
+
 /// Uses of one permission by one plugin.
 #[derive(Debug, Clone, Default)]
 pub struct PermissionUse {
@@ -284,6 +294,13 @@ impl Recorder {
     pub fn next_run(&mut self) {
         self.run += 1;
         self.positions.clear();
+    }
+
+    /// Forgets all calls and what was seen; what plugins say about themselves stays.
+    pub fn clear(&mut self) {
+        let plugins = std::mem::take(&mut self.record.plugins);
+        *self = Recorder::new(self.limit);
+        self.record.plugins = plugins;
     }
 
     /// The record so far.

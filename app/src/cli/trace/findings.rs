@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_abi::Manifest;
-use glovebox_inspector::findings::{PluginFacts, Recorder};
+use glovebox_inspector::findings::Recorder;
 use glovebox_inspector::trace::{TraceError, TraceReader};
 use serde_json::json;
 
@@ -44,11 +43,7 @@ impl TraceFindings {
             }
         }
         for plugin in reader.plugins() {
-            // A manifest that a later version wrote is as good as none.
-            let manifest = plugin.manifest.as_deref().map(Manifest::parse).and_then(Result::ok);
-            if let Some(manifest) = manifest {
-                let digest = Some(plugin.digest.clone()).filter(|digest| !digest.is_empty());
-                let facts = PluginFacts { digest, ..PluginFacts::of(&manifest) };
+            if let Some(facts) = plugin.facts() {
                 recorder.describe(&plugin.id, facts);
             }
         }
