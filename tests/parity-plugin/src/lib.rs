@@ -6,6 +6,6 @@ pub mod plugin;
 
 /// What is exported, with a budget that each binding must carry.
 #[glovebox_sdk::budget(p99 = "50ms", load_time = "20 s")]
-type Exported = plugin::Parity;
+type Budgeted = plugin::Parity;
 
-glovebox_sdk::export!(Exported);
+glovebox_sdk::export!(Budgeted);
