@@ -20,7 +20,18 @@
 //! assert_eq!(json["payload"], "hello");
 //! ```
 //!
-//! This module deliberately does not export to other formats yet.
+//! Figures go to Prometheus ([`write_prometheus`]) and series to CSV ([`write_csv`]), calls to
+//! Perfetto ([`PerfettoWriter`]).
+
+mod csv;
+mod perfetto;
+mod prometheus;
+#[cfg(test)]
+mod tests;
+
+pub use csv::write_csv;
+pub use perfetto::PerfettoWriter;
+pub use prometheus::write_prometheus;
 
 use std::io::{self, Write};
 

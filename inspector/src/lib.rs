@@ -24,6 +24,7 @@ pub mod decode;
 pub mod diff;
 pub mod export;
 pub mod filter;
+pub mod findings;
 pub mod import;
 pub mod metrics;
 pub mod replay;

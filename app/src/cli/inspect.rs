@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use glovebox_abi::manifest::BudgetKind;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus};
 use serde_json::{Value as Json, json};
@@ -112,6 +113,10 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("accepts", kinds(&manifest.frames.accepts));
     line("emits", kinds(&manifest.frames.emits));
     line("state", manifest.state.version.map_or_else(String::new, |v| format!("version {v}")));
+    let budgets = BudgetKind::ALL.into_iter();
+    let budgets =
+        budgets.filter_map(|kind| Some(format!("{kind} {}", manifest.budget.show(kind)?)));
+    line("budget", budgets.collect::<Vec<_>>().join(", "));
     let dependencies = manifest.dependencies.iter();
     line("needs", dependencies.map(|(id, v)| format!("{id} {v}")).collect::<Vec<_>>().join(", "));
     if !manifest.config.is_empty() {
@@ -187,6 +192,7 @@ fn json_of(
                 "p99": duration(budget.p99),
                 "memory": budget.memory,
                 "cpu": budget.cpu,
+                "load_time": duration(budget.load_time),
             },
             "state_version": manifest.state.version,
             "dependencies": manifest.dependencies.iter()

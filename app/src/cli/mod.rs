@@ -18,6 +18,7 @@ mod call;
 mod diff;
 mod discover;
 mod error;
+mod findings;
 mod frame;
 mod inspect;
 mod junit;
@@ -76,6 +77,7 @@ enum Verb {
     #[command(name = "diff")]
     Compare(diff::Compare),
     Discover(Box<discover::Discover>),
+    Findings(findings::Findings),
     Trace(trace::Trace),
     Build(build::Build),
     Policy(policy::Policy),
@@ -123,6 +125,7 @@ impl Verb {
             Verb::Inspect(_)
             | Verb::Compare(_)
             | Verb::Discover(_)
+            | Verb::Findings(_)
             | Verb::Trace(_)
             | Verb::Build(_)
             | Verb::Policy(_) => Ok(Surroundings::default()),
@@ -138,6 +141,7 @@ impl Verb {
             Verb::Watch(verb) => verb.run(surroundings),
             Verb::Compare(verb) => verb.run(),
             Verb::Discover(verb) => verb.run(),
+            Verb::Findings(verb) => verb.run(),
             Verb::Trace(trace) => trace.verb.run(),
             Verb::Build(verb) => verb.run(),
             Verb::Policy(policy) => policy.verb.run(),
@@ -153,6 +157,7 @@ impl Verb {
             Verb::Watch(verb) => &verb.output,
             Verb::Compare(verb) => &verb.output,
             Verb::Discover(verb) => &verb.output,
+            Verb::Findings(verb) => &verb.output,
             Verb::Trace(trace) => trace.verb.output(),
             Verb::Build(verb) => &verb.output,
             Verb::Policy(policy) => policy.verb.output(),
@@ -169,6 +174,7 @@ impl Verb {
             Verb::Watch(_) => ("watch", "Replayed 0 times"),
             Verb::Compare(_) => ("diff", "Compared 0 calls"),
             Verb::Discover(_) => ("discover", "Found 0 plugins"),
+            Verb::Findings(_) => ("findings", "Listed 0 rules"),
             Verb::Trace(trace) => trace.verb.name(),
             Verb::Build(_) => ("build", "Built 0 artifacts"),
             Verb::Policy(policy) => policy.verb.name(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use glovebox_abi::Manifest;
+use glovebox_abi::manifest::Budget;
 use glovebox_events::Sink;
 use glovebox_host::{Host, LoadRequest, PluginStatus};
 use glovebox_inspector::trace::PluginRecord;
@@ -100,14 +101,28 @@ pub(super) fn record_of(status: &PluginStatus) -> PluginRecord {
 fn manifest_text(artifact: &Path, manifest: &Manifest) -> Option<String> {
     let beside = || std::fs::read_to_string(artifact.with_file_name("plugin.toml")).ok();
     let inside = || crate::build::embedded_manifest(&std::fs::read(artifact).ok()?);
+    // The source may have added to the budget, which stands in no text then.
     let is_it = |text: &String| {
         Manifest::parse(text).is_ok_and(|parsed| {
+            let parsed = Manifest { budget: manifest.budget, ..parsed };
             let mut names = parsed.configurations.keys();
             parsed == *manifest
                 || names.any(|name| parsed.configured(name).as_ref() == Ok(manifest))
         })
     };
-    beside().filter(is_it).or_else(|| inside().filter(is_it))
+    let text = beside().filter(is_it).or_else(|| inside().filter(is_it))?;
+    Some(with_budget(&text, manifest.budget).unwrap_or(text))
+}
+
+/// The text with the whole budget in it; `None` if it has that already, or cannot be written anew.
+fn with_budget(text: &str, budget: Budget) -> Option<String> {
+    if Manifest::parse(text).ok()?.budget == budget {
+        return None;
+    }
+    let mut table: toml::Table = text.parse().ok()?;
+    let budget: toml::Table = budget.to_toml().parse().ok()?;
+    table.insert("budget".to_owned(), budget.into());
+    toml::to_string(&table).ok()
 }
 
 /// Which plugin ran, for reports.

@@ -12,12 +12,14 @@ use glovebox_events::{Event, Sink};
 use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
 use glovebox_inspector::diff::{Diff, Run};
 use glovebox_inspector::filter::Filter;
+use glovebox_inspector::findings::{Judgement, LiveRecorder, PluginFacts};
 use glovebox_inspector::metrics::{GenerationMetrics, LiveMetrics};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::{Value as Json, json};
 
 use super::diff::{self, Ignore};
 use super::error::{Exit, Problem};
+use super::findings::{self, FindingsArgs};
 use super::junit;
 use super::observe::{Capture, Counts, Recorded, Recording, Tally};
 use super::plugins::{self, LoadArgs};
@@ -30,7 +32,8 @@ use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Targets};
 ///
 /// Inputs go to the plugin of the same id; with a single --plugin, and from a capture, to all of
 /// them. The exit code is 1 if a call fails or the run differs from the baseline, and 4 if a
-/// plugin crashes or has to be stopped. With --against only differences count.
+/// plugin crashes or has to be stopped. With --against only differences count, and what
+/// --fail-on-findings names.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// The trace
@@ -56,6 +59,11 @@ pub(super) struct Replay {
     /// Write one JUnit test case per call
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// How often to replay, each time into fresh copies; everything but findings is about the first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    #[command(flatten)]
+    pub findings: FindingsArgs,
     #[command(flatten)]
     pub load: LoadArgs,
     #[command(flatten)]
@@ -167,7 +175,18 @@ impl Replay {
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
         let requests = self.requests(surroundings)?;
         let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
-        let stage = Stage::set(requests, Vec::new(), surroundings)?;
+        let record = Arc::<LiveRecorder>::default();
+        if self.speed.0 == Pace::Max {
+            record.lock().set_unpaced();
+        }
+        let stage = Stage::set(requests.clone(), vec![record.clone()], surroundings)?;
+        for status in stage.statuses() {
+            let facts = PluginFacts {
+                digest: Some(status.digest.clone()),
+                ..PluginFacts::of(&status.manifest)
+            };
+            record.lock().describe(&status.manifest.plugin.id, facts);
+        }
         if baseline.is_some() || self.junit.is_some() {
             stage.keep_events();
         }
@@ -177,6 +196,12 @@ impl Replay {
         let summary = stage.replay(&plan, self.speed.0);
         let recorded =
             stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
+        for _ in 1..self.runs {
+            record.lock().next_run();
+            Stage::set(requests.clone(), vec![record.clone()], surroundings)?
+                .replay(&plan, self.speed.0);
+        }
+        let judgement = self.findings.judge(record.lock().record())?;
         let name = self.trace.display().to_string();
         let run = Run::from_events(format!("replay of {name}"), stage.events());
         let found = Found {
@@ -187,6 +212,8 @@ impl Replay {
             skipped: plan.skipped,
             summary,
             recorded,
+            fails: self.findings.fails(&judgement),
+            judgement,
         };
         if let Some(path) = &self.junit {
             let text = match &found.diff {
@@ -225,6 +252,9 @@ struct Found {
     counts: Counts,
     recorded: Option<Recorded>,
     diff: Option<Diff>,
+    judgement: Judgement,
+    /// True if the findings alone make the exit code 1.
+    fails: bool,
 }
 
 /// Sums over all plugins and generations.
@@ -259,10 +289,10 @@ impl Found {
     fn exit(&self) -> Exit {
         let nothing_sent = self.summary.sent == 0;
         match &self.diff {
-            Some(diff) if diff.is_same() && !nothing_sent => Exit::Good,
+            Some(diff) if diff.is_same() && !nothing_sent && !self.fails => Exit::Good,
             _ if self.counts.stopped > 0 => Exit::Crashed,
             Some(_) => Exit::Different,
-            None if self.summary.failures() > 0 || nothing_sent => Exit::Different,
+            None if self.summary.failures() > 0 || nothing_sent || self.fails => Exit::Different,
             None => Exit::Good,
         }
     }
@@ -284,6 +314,9 @@ impl Found {
         }
         if let Some(diff) = &self.diff {
             text.push_str(&format!("; {}", diff.summary()));
+        }
+        if let Some(found) = findings::sentence(&self.judgement) {
+            text.push_str(&format!("; {found}"));
         }
         text
     }
@@ -336,6 +369,9 @@ impl Found {
             let who = format!("{} generation {}", figures.plugin, figures.generation);
             line("latency", format!("{who}: {}", timing::long(&figures.latency)));
         }
+        for (name, found) in findings::lines(&self.judgement) {
+            line(name, found);
+        }
         line("duration", show_duration(summary.took));
         if let Some(recorded) = &self.recorded {
             line("recorded", recorded.sentence());
@@ -346,7 +382,7 @@ impl Found {
     fn json(&self, trace: &Path) -> Json {
         let totals = self.totals();
         let counts = &self.counts;
-        json!({
+        let mut json = json!({
             "trace": trace,
             "plugins": self.plugins.iter().map(plugins::status_json).collect::<Vec<_>>(),
             "inputs": {
@@ -385,7 +421,9 @@ impl Found {
             }).collect::<Vec<_>>(),
             "recorded": self.recorded.as_ref().map(Recorded::json),
             "diff": self.diff.as_ref().map(diff::to_json),
-        })
+        });
+        findings::add_to(&mut json, &self.judgement);
+        json
     }
 }
 

@@ -188,6 +188,7 @@ fn summary(latency: &StageLatency) -> LatencySummary {
         p90: latency.p90,
         p99: latency.p99,
         p99_9: latency.p99_9,
+        p99_99: latency.p99_99,
         max: latency.max,
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn json(latency: &LatencySummary) -> Json {
         "p90_ns": nanos(latency.p90),
         "p99_ns": nanos(latency.p99),
         "p99_9_ns": nanos(latency.p99_9),
+        "p99_99_ns": nanos(latency.p99_99),
         "max_ns": nanos(latency.max),
     })
 }
@@ -34,11 +35,12 @@ pub(super) fn short(latency: &LatencySummary) -> String {
 /// For a line of its own.
 pub(super) fn long(latency: &LatencySummary) -> String {
     format!(
-        "p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
+        "p50 {}, p90 {}, p99 {}, p99.9 {}, p99.99 {}, max {}",
         show_duration(latency.p50),
         show_duration(latency.p90),
         show_duration(latency.p99),
         show_duration(latency.p99_9),
+        show_duration(latency.p99_99),
         show_duration(latency.max)
     )
 }

@@ -13,6 +13,7 @@ use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 
+use super::findings;
 use super::work::{self, Finished, OpenedWorkspace, ReplayWork, Replayed};
 use super::{
     Command, DiffView, JobId, Level, Origin, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench,
@@ -61,7 +62,10 @@ impl Workbench {
                 self.start_open(path);
             }
             Command::SaveTrace { trace, path } => self.save(trace, path),
-            Command::CloseTrace(id) => self.traces.remove(id),
+            Command::CloseTrace(id) => {
+                self.traces.remove(id);
+                self.findings.remove(id);
+            }
             Command::Pin(id) => self.traces.pin(id),
             Command::StartRecording => self.start_recording(),
             Command::StopRecording => {
@@ -71,7 +75,10 @@ impl Workbench {
                     });
                 }
             }
-            Command::ClearLive => self.fanout.store.lock().clear(),
+            Command::ClearLive => {
+                self.fanout.store.lock().clear();
+                self.fanout.findings.lock().clear();
+            }
             Command::Replay(request) => self.replay(request, None),
             Command::StepReplay => {
                 if let Some(replay) = self.jobs.replay() {
@@ -351,6 +358,7 @@ impl Workbench {
                 }
                 let text = format!("{} is open, {} frames", opened.name, opened.store.len());
                 let id = self.traces.add(*opened);
+                self.look_over(id);
                 if self.traces.baseline().is_none() {
                     self.traces.pin(Some(id));
                 }
@@ -364,6 +372,7 @@ impl Workbench {
                 let text = format!("{} was not opened: {error}", file_name(&path));
                 self.notices.add(Level::Error, text);
             }
+            Finished::Judged(trace, judgement) => self.findings.add(trace, judgement),
             Finished::Recorded(Ok(path)) => {
                 let text = format!("Recorded {}", path.display());
                 self.notices.add(Level::Success, text);
@@ -388,12 +397,23 @@ impl Workbench {
         }
     }
 
+    /// Lets the rules look over a trace that was just opened.
+    fn look_over(&mut self, id: TraceId) {
+        let Some(trace) = self.traces.get(id) else {
+            return;
+        };
+        let (origin, plugins) = (trace.origin.clone(), self.host.plugins());
+        let title = format!("Looking over {}", trace.name);
+        self.jobs.start(title, move |state| findings::look_over(id, &origin, &plugins, state));
+    }
+
     fn take_in_replay(&mut self, mut replayed: Replayed) {
         let level = work::level_of(&replayed.summary);
         self.notices.add(level, replayed.summary.sentence());
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         replayed.run.lost = replayed.lost;
         let run = self.traces.add(replayed.run);
+        self.look_over(run);
         // A capture has no answers to compare with; the first run of it does.
         let baseline = self.traces.baseline().map(|trace| &trace.origin);
         if let None | Some(Origin::Imported(..)) = baseline {

@@ -10,6 +10,7 @@
 
 mod command;
 mod example;
+mod findings;
 pub mod jobs;
 mod logic;
 mod notice;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_host::{Host, InstanceId, PluginStatus, PolicyMode};
 use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::metrics::MetricsSnapshot;
 use glovebox_inspector::store::Store;
 use glovebox_inspector::trace::RecorderStatus;
@@ -77,6 +79,7 @@ pub struct Workbench {
     notices: Notices,
     traces: Traces,
     recordings_folder: PathBuf,
+    findings: findings::Findings,
     outcome: Outcomes,
     seen: Seen,
     start: Option<logic::Start>,
@@ -128,7 +131,7 @@ impl Workbench {
     ///
     /// If the host cannot start.
     pub fn new(options: WorkbenchOptions) -> anyhow::Result<Workbench> {
-        let fanout = Arc::new(Fanout::default());
+        let fanout = Arc::new(Fanout::new(findings::LIVE_CALLS));
         let waker = Arc::clone(&fanout.waker);
         let mut builder = Host::builder()
             .sink(Arc::clone(&fanout) as Arc<dyn glovebox_events::Sink>)
@@ -145,6 +148,7 @@ impl Workbench {
             recordings_folder: options
                 .recordings_folder
                 .unwrap_or_else(|| std::env::temp_dir().join("glovebox")),
+            findings: findings::Findings::default(),
             outcome: Outcomes::default(),
             seen: Seen::default(),
             start: None,
@@ -186,6 +190,9 @@ impl Workbench {
                 again = Some(SNAPSHOT_AGE);
             }
         }
+        if self.findings.look(version, &self.fanout, &self.seen.plugins) {
+            again = again.or(Some(Duration::from_secs(1)));
+        }
         self.seen.recording = self.fanout.recorder().map(|recorder| recorder.status());
         if self.seen.recording.is_some() {
             again = Some(SNAPSHOT_AGE);
@@ -220,6 +227,12 @@ impl<'a> ViewCtx<'a> {
     /// Figures, not older than a quarter of a second.
     pub fn metrics(&self) -> &'a MetricsSnapshot {
         &self.workbench.seen.metrics
+    }
+
+    /// What rules found in a source; `None` while a trace is being looked over. About what happens
+    /// now it is about a second old.
+    pub fn findings(&self, source: Source) -> Option<&'a Arc<Judgement>> {
+        self.workbench.findings.of(source)
     }
 
     /// Latency histogram of one generation.

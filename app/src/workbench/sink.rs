@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use glovebox_events::{Event, Sink, What};
+use glovebox_inspector::findings::LiveRecorder;
 use glovebox_inspector::metrics::LiveMetrics;
 use glovebox_inspector::store::LiveStore;
 use glovebox_inspector::trace::Recorder;
@@ -56,6 +57,8 @@ pub(super) struct Fanout {
     pub store: LiveStore,
     /// Figures per plugin and generation.
     pub metrics: LiveMetrics,
+    /// What rules look at.
+    pub findings: LiveRecorder,
     /// Latency of calls by plugin and generation.
     pub latencies: Mutex<BTreeMap<(Arc<str>, u32), LatencyCounts>>,
     /// Wakes the window.
@@ -75,6 +78,11 @@ pub(super) struct Capture {
 }
 
 impl Fanout {
+    /// One that lets rules look at so many calls.
+    pub(super) fn new(calls: usize) -> Fanout {
+        Fanout { findings: LiveRecorder::new(calls), ..Fanout::default() }
+    }
+
     /// Starts or ends handing events to a recorder; returns the one before.
     pub(super) fn set_recorder(&self, recorder: Option<Arc<Recorder>>) -> Option<Arc<Recorder>> {
         std::mem::replace(&mut *self.recorder.write(), recorder)
@@ -108,6 +116,7 @@ impl Sink for Fanout {
         }
         self.store.record(event);
         self.metrics.record(event);
+        self.findings.record(event);
         if let What::CallEnded { timing, .. } = &event.what {
             let key = (Arc::clone(&event.plugin), event.generation);
             let mut latencies = self.latencies.lock();

@@ -13,13 +13,14 @@ use glovebox_events::{Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
+use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::replay::ReplayPlan;
 use glovebox_inspector::trace::Recorder;
 
 use super::jobs::JobState;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Targets, replay};
 use super::sink::Fanout;
-use super::trace::Opened;
+use super::trace::{Opened, TraceId};
 use super::{DiffView, Level, Origin, ReplayRequest, SendRequest};
 
 /// What a job brings back.
@@ -37,6 +38,8 @@ pub(super) enum Finished {
     Workspace(PathBuf, Result<Box<OpenedWorkspace>, String>),
     /// A trace was opened, or not.
     Opened(PathBuf, Result<Box<Opened>, String>),
+    /// A trace was looked over by all rules.
+    Judged(TraceId, Judgement),
     /// A recording is finished, or not.
     Recorded(Result<PathBuf, String>),
     /// A replay is over.

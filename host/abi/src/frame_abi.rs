@@ -89,6 +89,9 @@ pub const RESTORE_STATE: &str = "glovebox_restore_state";
 pub const CLEANUP: &str = "glovebox_cleanup";
 /// Custom section that holds the text of `plugin.toml`, in modules and components alike.
 pub const MANIFEST_SECTION: &str = "glovebox:manifest";
+/// Custom section that holds what the SDK's attribute `#[budget]` says, in modules and components
+/// alike: lines as they stand under `[budget]` in `plugin.toml`.
+pub const BUDGET_SECTION: &str = "glovebox:budget";
 
 /// The `i64` that exports return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,11 @@ pub const SYMBOL: &str = "glovebox_plugin_0_1";
 pub const MANIFEST_SECTION: &str = ".glovebox";
 /// The same in Mach-O files.
 pub const MANIFEST_SECTION_MACOS: &str = "__DATA,__glovebox";
+/// Section that holds what the SDK's attribute `#[budget]` says in ELF and PE files: lines as they
+/// stand under `[budget]` in `plugin.toml`. PE keeps no more than these eight characters.
+pub const BUDGET_SECTION: &str = ".gbudget";
+/// The same in Mach-O files.
+pub const BUDGET_SECTION_MACOS: &str = "__DATA,__gbudget";
 
 /// The exported function.
 pub type Entry = unsafe extern "C" fn() -> *const PluginTable;

@@ -1,7 +1,8 @@
 //! Write a Glovebox plugin once; it builds for every binding.
 //!
 //! Read [`Plugin`] first (the trait to implement), then [`export!`] (which makes an artifact of
-//! it), then [`testing`] (which runs it in unit tests, without a host).
+//! it), then [`testing`] (which runs it in unit tests, without a host). [`budget`] says in the source
+//! what a plugin should not exceed.
 //!
 //! ```
 //! use glovebox_sdk::{Failure, Frame, Plugin, Services};
@@ -67,3 +68,4 @@ pub use glovebox_abi::{
     Failure, Frame, FrameError, Header, HeaderBuilder, Health, Kind, LogLevel, Permission, Plugin,
     ProtocolVersion, ServiceError, Services, State, cbor,
 };
+pub use glovebox_macros::budget;

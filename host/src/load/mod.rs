@@ -3,6 +3,7 @@
 //! Every stage may refuse, and says so with a [`LoadError`]. Nothing of a plugin runs before its
 //! bytes were copied, hashed and recognized, its manifest read and its version checked.
 
+mod budget;
 mod cache;
 mod error;
 mod inspect;

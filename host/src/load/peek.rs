@@ -2,7 +2,8 @@
 //!
 //! [`peek`] walks over the sections of a file and reads none but the one with the manifest, so that
 //! a folder of a thousand plugins costs a few kilobytes each. It deliberately trusts nothing for
-//! good: what it passes is read whole, hashed and checked again when it is loaded.
+//! good: what it passes is read whole, hashed and checked again when it is loaded. Only then is the
+//! budget of the plugin's source added to the manifest.
 
 use std::fs::File;
 use std::io::Read;

@@ -16,6 +16,7 @@ use tracing::Span;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
+use super::budget::budget_of_source;
 use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
@@ -264,7 +265,7 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
             .in_scope(|| embedded_manifest(kind, &bytes))
             .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))
     };
-    let manifest = match manifest {
+    let mut manifest = match manifest {
         Some(manifest) => manifest,
         None => match (embedded()?, fallback) {
             (Some(manifest), _) => manifest,
@@ -272,6 +273,9 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
             (None, None) => bare(&path),
         },
     };
+    manifest.budget = budget_of_source(kind, &bytes)
+        .and_then(|attribute| Ok(manifest.budget.merged(attribute)?))
+        .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))?;
     Ok(Artifact { path, kind, bytes, digest, manifest, base })
 }
 
@@ -450,10 +454,14 @@ pub(super) fn manifest_section(format: object::BinaryFormat) -> &'static str {
 
 /// The manifest in the content of a section; `None` if there is nothing in it.
 pub(super) fn parse_embedded(section: &[u8]) -> Result<Option<Manifest>, LoadProblem> {
-    // Linkers pad sections with zeros.
-    let end = section.iter().position(|byte| *byte == 0).unwrap_or(section.len());
-    let text = section[..end].trim_ascii_end();
+    let text = without_padding(section);
     if text.is_empty() { Ok(None) } else { parse_manifest(text).map(Some) }
+}
+
+/// The content of a section without the zeros that linkers add.
+pub(super) fn without_padding(section: &[u8]) -> &[u8] {
+    let end = section.iter().position(|byte| *byte == 0).unwrap_or(section.len());
+    section[..end].trim_ascii_end()
 }
 
 /// The manifest section of a module, or of a component or any module inside it.

@@ -84,6 +84,8 @@ pub struct StageLatency {
     pub p99: Duration,
     /// 999 of 1000 were faster.
     pub p99_9: Duration,
+    /// 9999 of 10,000 were faster.
+    pub p99_99: Duration,
     /// The slowest.
     pub max: Duration,
 }
@@ -126,6 +128,7 @@ impl StageMeter {
                 p90: quantile(0.9),
                 p99: quantile(0.99),
                 p99_9: quantile(0.999),
+                p99_99: quantile(0.9999),
                 max: quantile(1.0),
             },
         };

@@ -18,7 +18,8 @@ pub(super) struct Latencies(Histogram<u64>);
 impl Default for Latencies {
     fn default() -> Self {
         let histogram = Histogram::new_with_max(MAX_LATENCY, 3);
-        Latencies(histogram.expect("1 hour and 3 digits are within what a histogram can do"))
+        let histogram = histogram.expect("1 hour and 3 digits are within what a histogram can do");
+        Latencies(histogram)
     }
 }
 
@@ -26,6 +27,11 @@ impl Latencies {
     pub(super) fn add(&mut self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(MAX_LATENCY);
         self.0.saturating_record(nanos);
+    }
+
+    pub(super) fn merge(&mut self, other: &Latencies) {
+        let added = self.0.add(&other.0);
+        added.expect("all histograms here have the same range");
     }
 
     pub(super) fn clear(&mut self) {
@@ -45,6 +51,7 @@ impl Latencies {
             p90: quantile(0.9),
             p99: quantile(0.99),
             p99_9: quantile(0.999),
+            p99_99: quantile(0.9999),
             max: quantile(1.0),
         }
     }
@@ -66,12 +73,15 @@ pub(super) struct Generation {
     memory_peak: Option<u64>,
     latencies: Latencies,
     split: Split,
+    range: Option<(u64, u64)>,
+    load_time: Option<Duration>,
 }
 
 impl Generation {
     pub(super) fn ingest(&mut self, event: &Event) {
         match &event.what {
             What::FrameIn { frame, .. } => {
+                self.range.get_or_insert((event.at, event.at));
                 self.frames_in += 1;
                 self.bytes_in += frame.encoded_len() as u64;
             }
@@ -81,6 +91,8 @@ impl Generation {
             }
             What::CallEnded { outcome, timing, memory, .. } => {
                 self.calls += 1;
+                let (first, last) = self.range.unwrap_or((event.at, event.at));
+                self.range = Some((first, last.max(event.at)));
                 *self.outcomes.entry(outcome.name()).or_default() += 1;
                 self.latencies.add(timing.latency());
                 self.add_timing(timing);
@@ -91,9 +103,35 @@ impl Generation {
                 self.host_calls += 1;
                 self.denials += u64::from(host_call.result == Err(ServiceError::Denied));
             }
+            What::Loaded { took, .. } => self.load_time = Some(*took),
             What::Phase { to: Phase::Restarting, .. } => self.restarts += 1,
             _ => {}
         }
+    }
+
+    /// Adds the counters of another generation, or of the same in another run; its memory is later.
+    pub(super) fn merge(&mut self, other: &Generation) {
+        self.frames_in += other.frames_in;
+        self.frames_out += other.frames_out;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.calls += other.calls;
+        for (name, count) in &other.outcomes {
+            *self.outcomes.entry(name).or_default() += count;
+        }
+        self.host_calls += other.host_calls;
+        self.denials += other.denials;
+        self.restarts += other.restarts;
+        self.memory = other.memory.or(self.memory);
+        self.memory_peak = self.memory_peak.max(other.memory_peak);
+        self.latencies.merge(&other.latencies);
+        self.range = match (self.range, other.range) {
+            (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+            (one, other) => one.or(other),
+        };
+        self.load_time = other.load_time.or(self.load_time);
+        let Split { queue, guest, host, boundary } = other.split;
+        self.add_timing(&Timing { queue, guest, host, boundary });
     }
 
     fn add_timing(&mut self, timing: &Timing) {
@@ -121,6 +159,8 @@ impl Generation {
             memory_peak: self.memory_peak,
             latency: self.latencies.summary(),
             split: self.split,
+            range: self.range,
+            load_time: self.load_time,
         }
     }
 }

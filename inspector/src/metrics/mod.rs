@@ -13,6 +13,7 @@
 //! This module deliberately has no clock: time is what the events say, so a trace gives the same
 //! figures as the run it recorded.
 
+mod compare;
 mod generation;
 mod series;
 
@@ -22,8 +23,10 @@ use std::time::Duration;
 
 use glovebox_events::{Event, Sink};
 
+use crate::findings::BudgetFigures;
+pub use compare::{Compared, Figure, compare};
 use generation::Generation;
-use series::Timeline;
+use series::{KEPT, SECOND, Timeline};
 
 /// Figures of one generation of a plugin.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,9 +61,30 @@ pub struct GenerationMetrics {
     pub latency: LatencySummary,
     /// Where the time went.
     pub split: Split,
+    /// Time of the first input and of the last end, in nanoseconds since the Unix epoch.
+    pub range: Option<(u64, u64)>,
+    /// How long the last load took, if it was seen.
+    pub load_time: Option<Duration>,
 }
 
 impl GenerationMetrics {
+    /// What budgets are judged by, for a plugin of so many copies.
+    pub fn budget_figures(&self, copies: u32) -> BudgetFigures {
+        let (first, last) = self.range.unwrap_or_default();
+        let refused = self.outcomes.get("refused").copied().unwrap_or(0);
+        BudgetFigures {
+            calls: self.calls - refused,
+            p50: self.latency.p50,
+            p99: self.latency.p99,
+            memory: self.memory_peak,
+            busy: self.split.guest.saturating_add(self.split.boundary),
+            span: Duration::from_nanos(last.saturating_sub(first)),
+            copies: u64::from(copies.max(1)),
+            unpaced: false,
+            load_time: self.load_time,
+        }
+    }
+
     /// Calls that ended with anything but `completed`.
     pub fn errors(&self) -> u64 {
         self.calls - self.outcomes.get("completed").copied().unwrap_or(0)
@@ -80,11 +104,17 @@ pub struct LatencySummary {
     pub p99: Duration,
     /// 999 of 1000 were no slower.
     pub p99_9: Duration,
+    /// 9999 of 10,000 were no slower.
+    pub p99_99: Duration,
     /// The slowest.
     pub max: Duration,
 }
 
 /// Total time of all calls by where it went.
+///
+/// Only the frame ABI tells guest and boundary apart. For components, shared libraries and plugins
+/// built into the application [`boundary`](Self::boundary) is zero and its time is part of
+/// [`guest`](Self::guest): how much of it nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Split {
     /// Waiting in the queue.
@@ -93,15 +123,27 @@ pub struct Split {
     pub guest: Duration,
     /// Inside host services.
     pub host: Duration,
-    /// Carrying frames in and out.
+    /// Carrying frames in and out; zero where it is part of the guest's time.
     pub boundary: Duration,
 }
 
-/// One second of one plugin.
+impl Split {
+    /// The latency of all calls together: everything but the queue.
+    pub fn latency(&self) -> Duration {
+        self.guest.saturating_add(self.host).saturating_add(self.boundary)
+    }
+
+    /// The time of carrying frames, where the binding tells it.
+    pub fn known_boundary(&self) -> Option<Duration> {
+        (!self.boundary.is_zero()).then_some(self.boundary)
+    }
+}
+
+/// A short while of one plugin: a second, or a tenth of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bucket {
-    /// Seconds since the Unix epoch.
-    pub second: u64,
+    /// When it begins, in nanoseconds since the Unix epoch.
+    pub start: u64,
     /// Frames in and out.
     pub frames: u64,
     /// Calls that ended.
@@ -112,7 +154,7 @@ pub struct Bucket {
     pub p50: Option<Duration>,
     /// 99th percentile of the latency; `None` without calls.
     pub p99: Option<Duration>,
-    /// Bytes of memory at the end of the second, where the tier can tell.
+    /// Bytes of memory at its end, where the tier can tell.
     pub memory: Option<u64>,
 }
 
@@ -127,11 +169,15 @@ pub struct ReloadMark {
     pub accepted: bool,
 }
 
-/// The last ten minutes of one plugin, second by second; seconds without events are left out.
+/// The last while of one plugin, bucket by bucket; those without events are left out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Series {
+    /// How long a bucket is.
+    pub step: Duration,
     /// Oldest first.
     pub buckets: Vec<Bucket>,
+    /// Buckets that are too old to be here.
+    pub left_out: u64,
     /// Reloads in that time, oldest first.
     pub reloads: Vec<ReloadMark>,
 }
@@ -141,17 +187,27 @@ pub struct Series {
 pub struct MetricsSnapshot {
     /// By plugin in order of appearance, then by generation.
     pub generations: Vec<GenerationMetrics>,
-    /// By plugin.
+    /// By plugin, by the second: the last ten minutes.
     pub series: BTreeMap<Arc<str>, Series>,
+    /// By plugin, by the tenth of a second: the last minute.
+    pub fine: BTreeMap<Arc<str>, Series>,
 }
 
 /// Counts events.
 ///
-/// Each generation costs about 300 KiB, most of it its histogram; each plugin's series is bounded.
-#[derive(Debug, Default)]
+/// Each generation costs about 300 KiB, most of it its histogram; each plugin's series are bounded.
+#[derive(Debug)]
 pub struct Metrics {
     /// In order of appearance.
     plugins: Vec<Plugin>,
+    /// Buckets of each series.
+    kept: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::keeping(KEPT)
+    }
 }
 
 #[derive(Debug)]
@@ -159,26 +215,55 @@ struct Plugin {
     id: Arc<str>,
     generations: BTreeMap<u32, Generation>,
     series: Timeline,
+    fine: Timeline,
 }
 
 impl Metrics {
+    /// Metrics whose series keep so many buckets, from 1; each costs about 100 bytes.
+    pub fn keeping(buckets: usize) -> Metrics {
+        Metrics { plugins: Vec::new(), kept: buckets.max(1) }
+    }
+
+    /// Adds the figures of another run, generation by generation; the series stay as they are.
+    pub fn merge(&mut self, other: &Metrics) {
+        for plugin in &other.plugins {
+            let index = self.plugin(&plugin.id);
+            for (number, figures) in &plugin.generations {
+                self.plugins[index].generations.entry(*number).or_default().merge(figures);
+            }
+        }
+    }
+
+    /// All generations of a plugin together, under the number of the last.
+    pub fn total(&self, plugin: &str) -> Option<GenerationMetrics> {
+        let plugin = self.plugins.iter().find(|known| &*known.id == plugin)?;
+        let mut total = Generation::default();
+        plugin.generations.values().for_each(|figures| total.merge(figures));
+        let (last, _) = plugin.generations.last_key_value()?;
+        Some(total.snapshot(&plugin.id, *last))
+    }
+
+    fn plugin(&mut self, id: &Arc<str>) -> usize {
+        let known = self.plugins.iter().position(|known| known.id == *id);
+        known.unwrap_or_else(|| {
+            self.plugins.push(Plugin {
+                id: id.clone(),
+                generations: BTreeMap::new(),
+                series: Timeline::new(SECOND, self.kept),
+                fine: Timeline::new(SECOND / 10, self.kept),
+            });
+            self.plugins.len() - 1
+        })
+    }
+
     /// Takes one event.
     pub fn ingest(&mut self, event: &Event) {
-        let index = match self.plugins.iter().position(|known| known.id == event.plugin) {
-            Some(index) => index,
-            None => {
-                self.plugins.push(Plugin {
-                    id: event.plugin.clone(),
-                    generations: BTreeMap::new(),
-                    series: Timeline::default(),
-                });
-                self.plugins.len() - 1
-            }
-        };
+        let index = self.plugin(&event.plugin);
         let plugin = &mut self.plugins[index];
         let generation = plugin.generations.entry(event.generation);
         generation.or_default().ingest(event);
         plugin.series.ingest(event);
+        plugin.fine.ingest(event);
     }
 
     /// The figures as they are now.
@@ -192,7 +277,11 @@ impl Metrics {
                     generations.map(|(number, figures)| figures.snapshot(&plugin.id, *number))
                 })
                 .collect(),
-            series: plugins.map(|plugin| (plugin.id.clone(), plugin.series.snapshot())).collect(),
+            series: plugins
+                .clone()
+                .map(|plugin| (plugin.id.clone(), plugin.series.snapshot()))
+                .collect(),
+            fine: plugins.map(|plugin| (plugin.id.clone(), plugin.fine.snapshot())).collect(),
         }
     }
 
@@ -317,6 +406,7 @@ mod tests {
         check(latency.p50, 50);
         check(latency.p90, 90);
         check(latency.p99, 99);
+        check(latency.p99_99, 100);
         check(latency.max, 100);
     }
 
@@ -326,7 +416,9 @@ mod tests {
         let series = &snapshot.series["echo"];
         let figures = series.buckets.iter();
         let figures: Vec<_> = figures
-            .map(|bucket| (bucket.second, bucket.frames, bucket.calls, bucket.errors))
+            .map(|bucket| {
+                (bucket.start / 1_000_000_000, bucket.frames, bucket.calls, bucket.errors)
+            })
             .collect();
         assert_eq!(figures, [(1, 100, 100, 0), (3, 0, 1, 1)]);
         assert!(series.buckets[0].p99 > series.buckets[0].p50);
@@ -337,6 +429,45 @@ mod tests {
     }
 
     #[test]
+    fn tenths_of_a_second_are_told_apart() {
+        let mut metrics = Metrics::default();
+        for tenth in [0, 0, 3, 10] {
+            let mut event = event(1, 1, ended(5, Outcome::Completed));
+            event.at += tenth * 100_000_000;
+            metrics.ingest(&event);
+        }
+        let snapshot = metrics.snapshot();
+        fn check(series: &Series, step: u64, expected: &[(u64, u64)]) {
+            assert_eq!(series.step, Duration::from_millis(step));
+            let found = series.buckets.iter().map(|one| (one.start / 100_000_000, one.calls));
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+        }
+        check(&snapshot.fine["echo"], 100, &[(10, 2), (13, 1), (20, 1)]);
+        check(&snapshot.series["echo"], 1000, &[(10, 3), (20, 1)]);
+    }
+
+    #[test]
+    fn runs_and_generations_are_merged() {
+        let one = sample();
+        let mut both = sample();
+        both.merge(&one);
+        fn check(found: &GenerationMetrics, calls: u64, frames: u64, p50: u64, denials: u64) {
+            let micros = found.latency.p50.as_nanos().div_ceil(1000) as u64;
+            assert_eq!((found.calls, found.latency.count), (calls, calls));
+            assert_eq!((found.frames_in, micros, found.denials), (frames, p50, denials));
+        }
+        check(&one.generation("echo", 1).unwrap(), 100, 100, 51, 0);
+        check(&both.generation("echo", 1).unwrap(), 200, 200, 51, 0);
+        // 1 to 100 µs and another 5 µs: the 51st of 101.
+        let total = one.total("echo").unwrap();
+        check(&total, 101, 100, 51, 1);
+        assert_eq!((total.generation, total.errors()), (2, 1));
+        assert_eq!(total.memory_peak, Some(100));
+        assert_eq!(both.total("echo").unwrap().calls, 202);
+        assert_eq!(one.total("nobody"), None);
+    }
+
+    #[test]
     fn series_are_bounded() {
         let mut metrics = Metrics::default();
         for second in 0..2000 {
@@ -344,7 +475,7 @@ mod tests {
             metrics.ingest(&event(second, 1, reloaded()));
         }
         let series = &metrics.snapshot().series["echo"];
-        assert_eq!(series.buckets.len(), series::KEPT_SECONDS as usize);
-        assert_eq!(series.reloads.len(), series::KEPT_SECONDS as usize);
+        assert_eq!((series.buckets.len(), series.left_out), (KEPT, 2000 - KEPT as u64));
+        assert_eq!(series.reloads.len(), KEPT);
     }
 }

@@ -1,16 +1,22 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use glovebox_events::{Event, What};
 
 use super::generation::Latencies;
 use super::{Bucket, ReloadMark, Series};
 
-/// Ten minutes.
-pub(super) const KEPT_SECONDS: u64 = 600;
+/// Buckets that are kept: ten minutes of seconds.
+pub(super) const KEPT: usize = 600;
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-/// The seconds of one plugin.
-#[derive(Debug, Default)]
+/// One series of one plugin.
+#[derive(Debug)]
 pub(super) struct Timeline {
+    /// How long a bucket is, in nanoseconds.
+    step: u64,
+    kept: usize,
+    left_out: u64,
     closed: VecDeque<Bucket>,
     open: Option<Bucket>,
     /// Of the open bucket.
@@ -19,8 +25,20 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
+    pub(super) fn new(step: Duration, kept: usize) -> Timeline {
+        Timeline {
+            step: u64::try_from(step.as_nanos()).unwrap_or(u64::MAX).max(1),
+            kept,
+            left_out: 0,
+            closed: VecDeque::new(),
+            open: None,
+            latencies: Latencies::default(),
+            reloads: VecDeque::new(),
+        }
+    }
+
     pub(super) fn ingest(&mut self, event: &Event) {
-        self.open_second(event.at / 1_000_000_000);
+        self.open_bucket(event.at - event.at % self.step);
         let Some(bucket) = &mut self.open else {
             return;
         };
@@ -39,27 +57,29 @@ impl Timeline {
     }
 
     fn mark(&mut self, event: &Event, accepted: bool) {
-        if self.reloads.len() as u64 >= KEPT_SECONDS {
+        if self.reloads.len() >= self.kept {
             self.reloads.pop_front();
         }
         self.reloads.push_back(ReloadMark { at: event.at, generation: event.generation, accepted });
     }
 
-    /// Makes `second` the open bucket. Events that come late count for the second that is open.
-    fn open_second(&mut self, second: u64) {
-        if self.open.is_some_and(|bucket| second <= bucket.second) {
+    /// Opens the bucket that begins at `start`. Events that come late count for the one that is open.
+    fn open_bucket(&mut self, start: u64) {
+        if self.open.is_some_and(|bucket| start <= bucket.start) {
             return;
         }
         self.closed.extend(self.current());
         self.latencies.clear();
-        let oldest = (second + 1).saturating_sub(KEPT_SECONDS);
-        while self.closed.front().is_some_and(|bucket| bucket.second < oldest) {
+        let span = self.step.saturating_mul(self.kept as u64 - 1);
+        let oldest = start.saturating_sub(span);
+        while self.closed.front().is_some_and(|bucket| bucket.start < oldest) {
             self.closed.pop_front();
+            self.left_out += 1;
         }
-        while self.reloads.front().is_some_and(|mark| mark.at / 1_000_000_000 < oldest) {
+        while self.reloads.front().is_some_and(|mark| mark.at < oldest) {
             self.reloads.pop_front();
         }
-        self.open = Some(Bucket { second, ..Bucket::default() });
+        self.open = Some(Bucket { start, ..Bucket::default() });
     }
 
     /// The open bucket with its percentiles.
@@ -73,6 +93,8 @@ impl Timeline {
 
     pub(super) fn snapshot(&self) -> Series {
         Series {
+            step: Duration::from_nanos(self.step),
+            left_out: self.left_out,
             buckets: self.closed.iter().copied().chain(self.current()).collect(),
             reloads: self.reloads.iter().copied().collect(),
         }

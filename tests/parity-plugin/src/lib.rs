@@ -4,4 +4,8 @@
 
 pub mod plugin;
 
-glovebox_sdk::export!(plugin::Parity);
+/// What is exported, with a budget that each binding must carry.
+#[glovebox_sdk::budget(p99 = "50ms", load_time = "20 s")]
+type Budgeted = plugin::Parity;
+
+glovebox_sdk::export!(Budgeted);

@@ -1,5 +1,6 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
 
+mod findings;
 mod run;
 mod workspace;
 

@@ -3,6 +3,7 @@
 //! host.
 
 use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::Budget;
 use glovebox_abi::{Frame, Header, Kind, Manifest, Permission};
 use glovebox_events::{Binding, ReloadCause, What};
 use glovebox_host::{Decision, InstanceId, LoadRequest};
@@ -13,9 +14,13 @@ use serde_json::json;
 const BINDINGS: [Binding; 4] =
     [Binding::Core, Binding::FrameAbi, Binding::Component, Binding::Native];
 
+/// What `plugin.toml` says, and what the attribute in the source adds to it.
 fn manifest() -> Manifest {
     let path = root().join("tests/parity-plugin/plugin.toml");
-    Manifest::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+    let mut manifest = Manifest::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let attribute = Budget::parse("p99 = \"50ms\"\nload-time = \"20 s\"").unwrap();
+    manifest.budget = manifest.budget.merged(attribute).unwrap();
+    manifest
 }
 
 fn request(binding: Binding) -> LoadRequest {

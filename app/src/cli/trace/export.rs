@@ -1,18 +1,20 @@
-//! `glovebox trace export`: events as NDJSON.
+//! `glovebox trace export`: events as NDJSON or for Perfetto, figures for Prometheus, series as CSV.
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use glovebox_inspector::export;
+use clap::{Args, ValueEnum};
+use glovebox_inspector::export::{self, PerfettoWriter};
+use glovebox_inspector::metrics::Metrics;
 use glovebox_inspector::trace::TraceReader;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
 
-/// Write the events of a trace as NDJSON, one object per line
+/// Write a trace in another format: its events as NDJSON, one object per line, or as slices for
+/// Perfetto; its figures for Prometheus; its series as CSV
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {
     /// The trace
@@ -20,9 +22,44 @@ pub(in crate::cli) struct Export {
     /// Where to; `-` is stdout
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     pub out: PathBuf,
+    /// In which format
+    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Format,
+    /// How long each line of a CSV file is about
+    #[arg(long, value_enum, default_value_t)]
+    pub step: Step,
     #[command(flatten)]
     pub output: Output,
 }
+
+/// What can be exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(in crate::cli) enum Format {
+    /// One JSON object per event
+    #[default]
+    Ndjson,
+    /// Figures of each plugin and generation, in the text format of Prometheus
+    Prometheus,
+    /// Rate, latency and memory of each plugin over time
+    Csv,
+    /// Calls and host calls as slices, for ui.perfetto.dev and chrome://tracing
+    Perfetto,
+}
+
+/// How long a bucket of a series is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(in crate::cli) enum Step {
+    /// A second
+    #[default]
+    #[value(name = "1s")]
+    Second,
+    /// A tenth of a second
+    #[value(name = "100ms")]
+    Tenth,
+}
+
+/// Buckets of a series that are written at most: a day of seconds.
+const MAX_BUCKETS: usize = 86_400;
 
 /// Why not everything was exported.
 enum Stopped {
@@ -43,7 +80,15 @@ impl Export {
             false => Box::new(File::create(&self.out).map_err(Problem::file("write", &self.out))?),
         };
         let mut events = 0u64;
-        let copied = copy(reader, BufWriter::new(out), &mut events);
+        let out = BufWriter::new(out);
+        let mut left_out = 0;
+        let copied = match self.format {
+            Format::Ndjson => copy(reader, out, &mut events),
+            Format::Perfetto => slices(reader, out, &mut events),
+            Format::Prometheus | Format::Csv => {
+                self.figures(reader, out, &mut events, &mut left_out)
+            }
+        };
         let exported = count(events, "event");
         let sentence = match copied {
             Ok(()) if to_stdout => format!("Exported {exported}"),
@@ -59,9 +104,79 @@ impl Export {
                 return Err(problem.after(format!("Exported {exported}")));
             }
         };
-        let json = json!({ "trace": self.trace, "out": self.out, "events": events });
+        let sentence = match left_out {
+            0 => sentence,
+            left_out => {
+                let oldest = count(left_out, "oldest bucket");
+                format!("{sentence}; without the {oldest}: at most {MAX_BUCKETS} are written")
+            }
+        };
+        let json = json!({
+            "trace": self.trace,
+            "out": self.out,
+            "events": events,
+            "buckets_left_out": left_out,
+        });
         Ok(Report::new(String::new(), json, sentence, Exit::Good))
     }
+}
+
+impl Export {
+    /// Figures and series of the whole trace.
+    fn figures(
+        &self,
+        reader: TraceReader,
+        mut out: impl Write,
+        events: &mut u64,
+        left_out: &mut u64,
+    ) -> Result<(), Stopped> {
+        let mut metrics = Metrics::keeping(MAX_BUCKETS);
+        let mut damage = None;
+        for event in reader {
+            match event {
+                Ok(event) => metrics.ingest(&event),
+                Err(error) => {
+                    damage = Some(error);
+                    break;
+                }
+            }
+            *events += 1;
+        }
+        let snapshot = metrics.snapshot();
+        let written = match self.format {
+            Format::Csv => {
+                let series = match self.step {
+                    Step::Second => &snapshot.series,
+                    Step::Tenth => &snapshot.fine,
+                };
+                *left_out = series.values().map(|series| series.left_out).sum();
+                let series = series.iter().map(|(plugin, series)| (&**plugin, series));
+                export::write_csv(series, &mut out)
+            }
+            _ => export::write_prometheus(&snapshot.generations, &mut out),
+        };
+        written.and_then(|()| out.flush()).map_err(Stopped::Write)?;
+        // What could be read comes first.
+        damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
+    }
+}
+
+fn slices(reader: TraceReader, out: impl Write, events: &mut u64) -> Result<(), Stopped> {
+    let mut writer = PerfettoWriter::new(out).map_err(Stopped::Write)?;
+    let mut damage = None;
+    for event in reader {
+        match event {
+            Ok(event) => writer.write(&event).map_err(Stopped::Write)?,
+            Err(error) => {
+                damage = Some(error);
+                break;
+            }
+        }
+        *events += 1;
+    }
+    // A file that is cut short is no JSON.
+    writer.finish().map_err(Stopped::Write)?;
+    damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
 }
 
 fn copy(reader: TraceReader, mut out: impl Write, events: &mut u64) -> Result<(), Stopped> {

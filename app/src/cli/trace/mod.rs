@@ -3,6 +3,7 @@
 mod check;
 mod export;
 mod filter;
+mod findings;
 mod generate;
 mod import;
 mod info;
@@ -29,6 +30,7 @@ pub(super) enum TraceVerb {
     Export(export::Export),
     Import(import::Import),
     Filter(filter::FilterTrace),
+    Findings(findings::TraceFindings),
     Generate(generate::Generate),
 }
 
@@ -41,6 +43,7 @@ impl TraceVerb {
             TraceVerb::Export(verb) => verb.run(),
             TraceVerb::Import(verb) => verb.run(),
             TraceVerb::Filter(verb) => verb.run(),
+            TraceVerb::Findings(verb) => verb.run(),
             TraceVerb::Generate(verb) => verb.run(),
         }
     }
@@ -53,6 +56,7 @@ impl TraceVerb {
             TraceVerb::Export(verb) => &verb.output,
             TraceVerb::Import(verb) => &verb.output,
             TraceVerb::Filter(verb) => &verb.output,
+            TraceVerb::Findings(verb) => &verb.output,
             TraceVerb::Generate(verb) => &verb.output,
         }
     }
@@ -66,6 +70,7 @@ impl TraceVerb {
             TraceVerb::Export(_) => ("trace export", "Exported 0 events"),
             TraceVerb::Import(_) => ("trace import", "Imported 0 frames"),
             TraceVerb::Filter(_) => ("trace filter", "Kept 0 calls"),
+            TraceVerb::Findings(_) => ("trace findings", "Looked over 0 events"),
             TraceVerb::Generate(_) => ("trace generate", "Generated 0 frames"),
         }
     }

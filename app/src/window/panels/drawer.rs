@@ -8,7 +8,8 @@ use egui_material_icons::icons as icon;
 use glovebox_abi::LogLevel;
 use glovebox_events::CallId;
 use glovebox_host::Decision;
-use glovebox_inspector::store::{NoticeKind, RowId, Store};
+use glovebox_inspector::findings::{Evidence, Finding, Severity};
+use glovebox_inspector::store::{NoticeKind, Row, RowId, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::window::action::{Actions, Change};
@@ -41,11 +42,13 @@ pub struct State {
 
 const LINE: f32 = 20.0;
 
-/// Problems: failing calls and what the workbench could not do.
+/// Problems: findings, failing calls and what the workbench could not do.
 pub(in crate::window) fn problem_count(ctx: ViewCtx<'_>, state: &ViewState) -> usize {
     let notices = ctx.notices().iter();
     let notices = notices.filter(|notice| matches!(notice.level, Level::Error | Level::Warning));
-    state.overview.digest.failures.len() + notices.count()
+    let findings = ctx.findings(state.selection.source);
+    let findings = findings.map_or(0, |judgement| judgement.findings.len());
+    findings + state.overview.digest.failures.len() + notices.count()
 }
 
 /// Paints the drawer.
@@ -101,6 +104,8 @@ struct Line {
     text: String,
     call: Option<CallId>,
     row: Option<RowId>,
+    /// All frames that the line is about, if it is about several.
+    rows: Vec<RowId>,
 }
 
 /// A list of lines.
@@ -168,8 +173,13 @@ fn lines(
                 if let (true, Some(row)) = (response.clicked(), target) {
                     out.view(Change::Select(RowRef { source, row }));
                 }
-                let text = line.text;
+                let (text, rows) = (line.text, line.rows);
                 response.on_hover_text(&text).context_menu(|ui| {
+                    for row in &rows {
+                        if ui.button(format!("Go to frame {}", row.0)).clicked() {
+                            out.view(Change::Select(RowRef { source, row: *row }));
+                        }
+                    }
                     if ui.button("Copy").clicked() {
                         out.view(Change::Copy(text.clone()));
                     }
@@ -198,12 +208,14 @@ fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
             text: line.message,
             call: line.call,
             row: None,
+            rows: Vec::new(),
         })
     });
 }
 
 fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions) {
     let source = state.selection.source;
+    let findings = ctx.findings(source).map_or(&[][..], |judgement| &judgement.findings);
     let failures = &state.overview.digest.failures;
     let workbench: Vec<_> = ctx
         .notices()
@@ -215,9 +227,13 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
         notices.cloned().collect::<Vec<_>>()
     });
     let host = host.unwrap_or_default();
-    let count = failures.len() + host.len() + workbench.len();
+    let count = findings.len() + failures.len() + host.len() + workbench.len();
     let list = List { name: "problems", count, empty: "Nothing went wrong", source };
     lines(ui, list, ctx, out, |index| {
+        if let Some(finding) = findings.get(index) {
+            return Some(of_finding(ctx, source, finding));
+        }
+        let index = index - findings.len();
         if let Some(id) = failures.get(index) {
             return ctx.read(source, |store| failure(store, *id)).flatten();
         }
@@ -231,6 +247,7 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
                 text: notice.message.clone(),
                 call: None,
                 row: None,
+                rows: Vec::new(),
             });
         }
         let notice = workbench.get(index - host.len())?;
@@ -246,8 +263,48 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
             text: notice.text.clone(),
             call: None,
             row: None,
+            rows: Vec::new(),
         })
     });
+}
+
+/// A finding, with the first frame that shows it.
+fn of_finding(ctx: ViewCtx<'_>, source: Source, finding: &Finding) -> Line {
+    let rows = ctx.read(source, |store| {
+        let rows = finding.evidence.iter().filter_map(|one| row_of(store, one));
+        rows.map(|row| (row.id, row.at)).collect::<Vec<_>>()
+    });
+    let rows = rows.unwrap_or_default();
+    let (picture, tone) = match finding.severity {
+        Severity::Info => (icon::ICON_INFO, Tone::Info),
+        Severity::Warning => (icon::ICON_WARNING, Tone::Warn),
+        Severity::Error => (icon::ICON_ERROR, Tone::Bad),
+    };
+    let more = match rows.len() {
+        0 | 1 => String::new(),
+        rows => format!(" (first of {rows} frames)"),
+    };
+    Line {
+        at: rows.first().map_or_else(String::new, |(_, at)| clock(*at)),
+        picture,
+        tone,
+        plugin: finding.plugin.clone(),
+        text: format!("{}: {}{more}; {}", finding.rule, finding.message, finding.remedy),
+        call: None,
+        row: rows.first().map(|(row, _)| *row),
+        rows: rows.into_iter().map(|(row, _)| row).collect(),
+    }
+}
+
+/// The row of an event that shows a finding; the input of its call if the event is no frame.
+fn row_of<'a>(store: &'a Store, evidence: &Evidence) -> Option<&'a Row> {
+    let rows = &store.call(evidence.call?)?.rows;
+    let mut kept = rows.iter().filter_map(|id| store.row_by_id(*id));
+    let first = kept.next()?;
+    if first.sequence == evidence.sequence {
+        return Some(first);
+    }
+    Some(kept.find(|row| row.sequence == evidence.sequence).unwrap_or(first))
 }
 
 fn failure(store: &Store, id: RowId) -> Option<Line> {
@@ -262,6 +319,7 @@ fn failure(store: &Store, id: RowId) -> Option<Line> {
         text: format!("frame {}: {outcome}", row.id.0),
         call: None,
         row: Some(id),
+        rows: Vec::new(),
     })
 }
 
@@ -292,6 +350,7 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
             ),
             call: denial.call,
             row: None,
+            rows: Vec::new(),
         })
     });
 }

@@ -5,7 +5,9 @@ use egui_material_icons::icons as icon;
 use egui_plot::{Bar, BarChart, HLine, Legend, Line, LineStyle, Plot, PlotPoints, Points, VLine};
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::PluginStatus;
-use glovebox_inspector::metrics::{Bucket, GenerationMetrics, Series};
+use glovebox_inspector::findings::{Standing, verdicts};
+use glovebox_inspector::metrics::{Bucket, Figure, GenerationMetrics, Series, compare};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::frames::thousands;
@@ -22,6 +24,10 @@ use crate::workbench::ViewCtx;
 pub struct State {
     /// The plugin whose charts are shown; the selected one if none was clicked here.
     plugin: Option<String>,
+    /// The plugin and generation that the chosen one is compared with.
+    compared: Option<(Arc<str>, u32)>,
+    /// True if charts show tenths of a second.
+    fine: bool,
 }
 
 const COLUMNS: [(&str, f32, Align); 10] = [
@@ -37,7 +43,7 @@ const COLUMNS: [(&str, f32, Align); 10] = [
     ("frames per second", 120.0, Align::Min),
 ];
 
-/// Seconds that charts show.
+/// Buckets that charts show.
 const SHOWN: u64 = 120;
 
 /// Paints the metrics.
@@ -79,9 +85,14 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             }
             let newest = metrics.generations.iter().rev();
             let newest = newest.into_iter().find(|figures| *figures.plugin == *chosen);
-            if let (Some(figures), Some(series)) = (newest, metrics.series.get(chosen.as_str())) {
+            let remembered = &mut state.panels.metrics;
+            let all = if remembered.fine { &metrics.fine } else { &metrics.series };
+            if let (Some(figures), Some(series)) = (newest, all.get(chosen.as_str())) {
                 separator(ui);
+                ui.checkbox(&mut remembered.fine, "Tenths of a second")
+                    .on_hover_text("Show the last 12 seconds instead of the last 2 minutes");
                 charts(ui, ctx, figures, series);
+                comparison(ui, &metrics.generations, figures, remembered);
             }
         });
     });
@@ -156,10 +167,11 @@ fn per_second(buckets: &[Bucket], seconds: u64) -> Vec<f64> {
     let Some(last) = buckets.last() else {
         return Vec::new();
     };
-    let first = last.second.saturating_sub(seconds - 1);
+    let second = |bucket: &Bucket| bucket.start / 1_000_000_000;
+    let first = second(last).saturating_sub(seconds - 1);
     let mut values = vec![0.0; seconds as usize];
-    for bucket in buckets.iter().filter(|bucket| bucket.second >= first) {
-        values[(bucket.second - first) as usize] = bucket.frames as f64;
+    for bucket in buckets.iter().filter(|bucket| second(bucket) >= first) {
+        values[(second(bucket) - first) as usize] = bucket.frames as f64;
     }
     values
 }
@@ -168,15 +180,17 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
     let tokens = theme::of(ui);
     let plugin = ctx.plugin_by_id(&figures.plugin);
     let width = (ui.available_width() - 12.0) / 2.0;
-    let last = series.buckets.last().map_or(0, |bucket| bucket.second);
-    let first = last.saturating_sub(SHOWN - 1);
-    let buckets: Vec<_> = series.buckets.iter().filter(|bucket| bucket.second >= first).collect();
-    let x = |bucket: &Bucket| bucket.second as f64 - last as f64;
+    let last = series.buckets.last().map_or(0, |bucket| bucket.start);
+    let step = u64::try_from(series.step.as_nanos()).unwrap_or(u64::MAX);
+    let first = last.saturating_sub(step.saturating_mul(SHOWN - 1));
+    let buckets: Vec<_> = series.buckets.iter().filter(|bucket| bucket.start >= first).collect();
+    let x = |bucket: &Bucket| (bucket.start as f64 - last as f64) / 1e9;
+    let last = last as f64 / 1e9;
     let marks: Vec<_> = series
         .reloads
         .iter()
-        .map(|mark| (mark.at as f64 / 1e9 - last as f64, mark.generation, mark.accepted))
-        .filter(|(at, ..)| *at >= -(SHOWN as f64))
+        .map(|mark| (mark.at as f64 / 1e9 - last, mark.generation, mark.accepted))
+        .filter(|(at, ..)| *at >= -(SHOWN as f64) * series.step.as_secs_f64())
         .collect();
     let mark_lines = |plot: &mut egui_plot::PlotUi<'_>| {
         for (at, generation, accepted) in &marks {
@@ -198,8 +212,8 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
     ui.horizontal(|ui| {
         ui.vertical(|ui| {
             ui.set_width(width);
-            section(ui, "Rate", |ui| unit(ui, "frames per second"));
-            over_time("rate", tokens).show(ui, |plot| {
+            section(ui, "Rate", |ui| unit(ui, frames_per(series.step)));
+            over_time("rate", series.step, tokens).show(ui, |plot| {
                 plot.line(
                     Line::new("frames", points(&|bucket| Some(bucket.frames as f64)))
                         .color(tokens.lane(0))
@@ -219,8 +233,8 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
         });
         ui.vertical(|ui| {
             ui.set_width(width);
-            section(ui, "Latency", |ui| unit(ui, "µs, per second"));
-            over_time("latency", tokens).show(ui, |plot| {
+            section(ui, "Latency", |ui| unit(ui, "µs"));
+            over_time("latency", series.step, tokens).show(ui, |plot| {
                 plot.line(
                     Line::new("p50", points(&|bucket| bucket.p50.map(micros)))
                         .color(tokens.lane(1)),
@@ -274,7 +288,7 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
             ui.set_width(width);
             section(ui, "Memory", |ui| unit(ui, "MiB"));
             let mebi = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-            over_time("memory", tokens).show(ui, |plot| {
+            over_time("memory", series.step, tokens).show(ui, |plot| {
                 plot.line(
                     Line::new("memory", points(&|bucket| bucket.memory.map(mebi)))
                         .color(tokens.lane(2))
@@ -306,13 +320,12 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     let calls = u32::try_from(figures.calls.max(1)).unwrap_or(u32::MAX);
     let split = &figures.split;
     // Only the frame ABI can tell the guest's time from carrying the frames.
-    let included = split.boundary.is_zero();
+    let boundary = split.known_boundary();
     let per_call = |total: Duration| format!("{} per call", show_duration(total / calls));
-    let guest = per_call(split.guest) + if included { ", boundary included" } else { "" };
-    fact(ui, "Guest", guest);
-    if !included {
-        fact(ui, "Boundary", per_call(split.boundary));
-    }
+    let included = if boundary.is_none() { ", boundary included" } else { "" };
+    fact(ui, "Guest", per_call(split.guest) + included);
+    let unknown = || "not known: this binding does not tell it from the guest's time".to_owned();
+    fact(ui, "Boundary", boundary.map_or_else(unknown, per_call));
     fact(ui, "Host", per_call(split.host));
     fact(ui, "Queue", per_call(split.queue));
     fact(
@@ -321,7 +334,21 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
         format!("{} in, {} out", show_size(figures.bytes_in), show_size(figures.bytes_out)),
     );
     fact(ui, "Restarts", thousands(figures.restarts));
+    let latency = &figures.latency;
+    let tail =
+        format!("{}, p99.99 {}", show_duration(latency.p99_9), show_duration(latency.p99_99));
+    fact(ui, "p99.9", tail);
     if let Some(plugin) = plugin {
+        let copies = plugin.manifest.runtime.instances;
+        for verdict in verdicts(&plugin.manifest.budget, &figures.budget_figures(copies)) {
+            let (allowed, name) = (&verdict.allowed, format!("Budget {}", verdict.kind));
+            let text = match &verdict.standing {
+                Standing::Kept(found) => format!("{found} of {allowed}, kept"),
+                Standing::Broken(found) => format!("{found} of {allowed}, broken"),
+                Standing::NotJudged(reason) => format!("{allowed}, not judged: {reason}"),
+            };
+            fact(ui, &name, text);
+        }
         fact(ui, "Queue depth", format!("{} of {}", plugin.queue_depth, plugin.limits.queue));
     }
     for (name, count) in &figures.outcomes {
@@ -329,12 +356,73 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     }
 }
 
-/// The last minute at least, in seconds before the last event.
-fn over_time<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
+/// The chosen generation beside another one, of this plugin or of another.
+fn comparison(
+    ui: &mut Ui,
+    all: &[GenerationMetrics],
+    chosen: &GenerationMetrics,
+    state: &mut State,
+) {
+    let others = || {
+        let same = |one: &&GenerationMetrics| {
+            one.plugin == chosen.plugin && one.generation == chosen.generation
+        };
+        all.iter().filter(move |one| !same(one))
+    };
+    if others().next().is_none() {
+        return;
+    }
+    let name = |one: &GenerationMetrics| format!("{} generation {}", one.plugin, one.generation);
+    let is = |one: &&GenerationMetrics, (plugin, generation): &(Arc<str>, u32)| {
+        one.plugin == *plugin && one.generation == *generation
+    };
+    let compared = state.compared.as_ref();
+    let before = compared.and_then(|compared| others().find(|one| is(one, compared)));
+    section(ui, "Compared", |_| {});
+    egui::ComboBox::from_label("Compare with")
+        .selected_text(before.map_or_else(|| "nothing".to_owned(), name))
+        .show_ui(ui, |ui| {
+            ui.selectable_value(&mut state.compared, None, "nothing");
+            for one in others() {
+                let this = Some((one.plugin.clone(), one.generation));
+                ui.selectable_value(&mut state.compared, this, name(one));
+            }
+        });
+    let Some(before) = before else { return };
+    egui::Grid::new("compared").striped(true).num_columns(4).show(ui, |ui| {
+        for title in ["figure".to_owned(), name(before), name(chosen), "change".to_owned()] {
+            ui.strong(title);
+        }
+        ui.end_row();
+        for one in compare(before, chosen) {
+            ui.label(one.name);
+            ui.label(one.before.map_or_else(|| "–".to_owned(), show_figure));
+            ui.label(one.after.map_or_else(|| "–".to_owned(), show_figure));
+            let change = one.ratio().map(|ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0));
+            ui.label(change.unwrap_or_default());
+            ui.end_row();
+        }
+    });
+}
+
+fn show_figure(figure: Figure) -> String {
+    match figure {
+        Figure::Count(number) => thousands(number),
+        Figure::Time(time) => show_duration(time),
+        Figure::Bytes(bytes) => show_size(bytes),
+    }
+}
+
+fn frames_per(step: Duration) -> &'static str {
+    if step < Duration::from_secs(1) { "frames per tenth of a second" } else { "frames per second" }
+}
+
+/// The last sixty buckets at least, in seconds before the last event.
+fn over_time<'a>(name: &'static str, step: Duration, tokens: &Tokens) -> Plot<'a> {
     let legend = Legend::default().position(egui_plot::Corner::LeftTop).background_alpha(0.0);
     plot(name, tokens)
         .legend(legend)
-        .include_x(-60.0)
+        .include_x(-60.0 * step.as_secs_f64())
         .include_x(0.0)
         .x_axis_formatter(|mark, _| format!("{} s", mark.value))
 }
@@ -357,7 +445,11 @@ mod tests {
 
     #[test]
     fn quiet_seconds_count() {
-        let bucket = |second, frames| Bucket { second, frames, ..Bucket::default() };
+        let bucket = |second: u64, frames| Bucket {
+            start: second * 1_000_000_000,
+            frames,
+            ..Bucket::default()
+        };
         let values = per_second(&[bucket(1, 9), bucket(7, 3), bucket(10, 5)], 4);
         assert_eq!(values, [3.0, 0.0, 0.0, 5.0]);
         assert!(per_second(&[], 4).is_empty());

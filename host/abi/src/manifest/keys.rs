@@ -40,7 +40,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "on-failure",
         ],
     ),
-    ("budget", &["p50", "p99", "memory", "cpu"]),
+    ("budget", BUDGET),
     ("state", &["version", "persist", "keep", "checkpoint"]),
     (
         PERMISSIONS,
@@ -80,6 +80,8 @@ pub(super) const LIMITS: &[&str] = &[
     "rate",
     "burst",
 ];
+/// The keys of `[budget]`.
+pub(super) const BUDGET: &[&str] = &["p50", "p99", "memory", "cpu", "load-time"];
 
 /// Sections whose keys are the plugin's own.
 const OPEN_SECTIONS: [&str; 3] = ["dependencies", "config", "config-schema"];

@@ -1,4 +1,4 @@
-//! `[limits]` and `[budget]`: what must not, and what should not, be exceeded.
+//! `[limits]`: what must not be exceeded.
 
 use std::fmt;
 use std::time::Duration;
@@ -220,23 +220,10 @@ impl fmt::Display for LimitKind {
     }
 }
 
-/// Soft limits: breaking one is a finding, never a stop.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Budget {
-    /// Half of all calls should be faster.
-    pub p50: Option<Duration>,
-    /// 99 of 100 calls should be faster.
-    pub p99: Option<Duration>,
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Share of one core, from 0 to 1.
-    pub cpu: Option<f64>,
-}
-
 /// A size as a number of bytes or a text with a unit.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Size {
+pub(super) enum Size {
     Bytes(u64),
     Text(String),
 }
@@ -258,15 +245,6 @@ pub(super) struct RawLimits {
     queue: Option<u32>,
     rate: Option<u32>,
     burst: Option<u32>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawBudget {
-    p50: Option<String>,
-    p99: Option<String>,
-    memory: Option<Size>,
-    cpu: Option<f64>,
 }
 
 const MAX_MEMORY: u64 = 2 << 30;
@@ -317,18 +295,7 @@ impl RawLimits {
     }
 }
 
-impl RawBudget {
-    pub(super) fn read(self) -> Result<Budget, ManifestError> {
-        Ok(Budget {
-            p50: duration("budget.p50", self.p50)?,
-            p99: duration("budget.p99", self.p99)?,
-            memory: size("budget.memory", self.memory)?,
-            cpu: self.cpu,
-        })
-    }
-}
-
-fn size(key: &str, size: Option<Size>) -> Result<Option<u64>, ManifestError> {
+pub(super) fn size(key: &str, size: Option<Size>) -> Result<Option<u64>, ManifestError> {
     match size {
         None => Ok(None),
         Some(Size::Bytes(bytes)) => Ok(Some(bytes)),

@@ -22,6 +22,7 @@
 //! # Ok::<(), glovebox_abi::manifest::ManifestError>(())
 //! ```
 
+mod budget;
 mod configurations;
 mod endpoint;
 mod keys;
@@ -35,11 +36,12 @@ use std::collections::BTreeMap;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
+pub use budget::{Budget, BudgetKind, show_share};
 pub use configurations::{Configuration, UnknownConfiguration};
 pub use endpoint::{Endpoint, EndpointError, HostPattern};
 pub use keys::check_permissions;
 pub use lifecycle::{Lifecycle, OnFailure, Restart, StateRules};
-pub use limits::{Budget, LimitChanges, LimitKind, Limits};
+pub use limits::{LimitChanges, LimitKind, Limits};
 pub use requests::{Request, Requests};
 pub use scope::{Access, Folder, Scope, Selection};
 
@@ -423,6 +425,19 @@ pub enum ManifestError {
         /// What is wrong with the value.
         reason: String,
     },
+    /// The source of the plugin and its manifest want different things.
+    #[error(
+        "`{key}` is {attribute} in the attribute `#[budget]` of the source, but {manifest} in \
+         plugin.toml; remove one of the two, or make them the same"
+    )]
+    Contradiction {
+        /// Section and key.
+        key: String,
+        /// The value in the manifest, with its unit.
+        manifest: String,
+        /// The value in the source, with its unit.
+        attribute: String,
+    },
     /// An id that is not kebab-case.
     #[error(
         "`{id}` is not a plugin id; use lower-case letters, digits and single `-`, e.g. \"redact-mail\""
@@ -487,7 +502,7 @@ struct Raw {
     #[serde(default)]
     limits: limits::RawLimits,
     #[serde(default)]
-    budget: limits::RawBudget,
+    budget: budget::RawBudget,
     #[serde(default)]
     lifecycle: lifecycle::RawLifecycle,
     #[serde(default)]
@@ -546,6 +561,10 @@ mod tests {
         );
         check("[plugin]\nid = \"a\"\n[artifact]\ndigest = \"blake3:12\"", "64 lower-case");
         check("[plugin]\nid = \"a\"\n[artifact]\ndigest = 1", "a text or a list of texts");
+        check("[plugin]\nid = \"a\"\n[budget]\np9 = \"1 ms\"", "line 4; did you mean `p99`?");
+        check("[plugin]\nid = \"a\"\n[budget]\nloadtime = \"1 s\"", "did you mean `load-time`?");
+        check("[plugin]\nid = \"a\"\n[budget]\np99 = \"5\"", "`budget.p99`: `5` is not a duration");
+        check("[plugin]\nid = \"a\"\n[budget]\nmemory = \"1 ms\"", "`budget.memory`");
         check("[plugin\nid = 1", "line 1");
         check("plugin = 3", "line 1");
     }

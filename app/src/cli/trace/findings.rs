@@ -1,0 +1,68 @@
+//! `glovebox trace findings`: what rules find in a trace.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use glovebox_inspector::findings::Recorder;
+use glovebox_inspector::trace::{TraceError, TraceReader};
+use serde_json::json;
+
+use super::super::error::{Exit, Problem};
+use super::super::findings::{self, FindingsArgs};
+use super::super::report::{Output, Report, count};
+
+/// Look over a trace with all rules; `glovebox findings` lists them
+///
+/// Budgets and permissions are judged by the manifests in the trace. The calls that the trace
+/// begins or ends in the middle of count as far as they go.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TraceFindings {
+    /// The trace, finished or not
+    pub trace: PathBuf,
+    #[command(flatten)]
+    pub findings: FindingsArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl TraceFindings {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let mut reader = TraceReader::open(&self.trace).map_err(Problem::Trace)?;
+        let mut recorder = Recorder::default();
+        let (mut events, mut damaged) = (0u64, 0u64);
+        for event in &mut reader {
+            match event {
+                Ok(event) => {
+                    events += 1;
+                    recorder.ingest(&event);
+                }
+                Err(TraceError::Damaged { lost, .. } | TraceError::CutShort { lost, .. }) => {
+                    damaged += lost;
+                }
+                Err(error) => return Err(Problem::Trace(error)),
+            }
+        }
+        for plugin in reader.plugins() {
+            if let Some(facts) = plugin.facts() {
+                recorder.describe(&plugin.id, facts);
+            }
+        }
+        let judgement = self.findings.judge(&recorder.finish())?;
+        let found = findings::sentence(&judgement).unwrap_or_else(|| "0 findings".to_owned());
+        let mut sentence = format!("Looked over {}: {found}", count(events, "event"));
+        let exit = match damaged {
+            0 if self.findings.fails(&judgement) => Exit::Different,
+            0 => Exit::Good,
+            damaged => {
+                let damaged = count(damaged, "byte");
+                sentence.push_str(&format!("; {damaged} of the trace could not be read"));
+                Exit::TraceUnreadable
+            }
+        };
+        let lines = findings::lines(&judgement);
+        let text = lines.iter().map(|(name, line)| format!("{name:<12} {line}\n")).collect();
+        let mut json = json!({ "trace": self.trace, "events": events, "damaged_bytes": damaged });
+        findings::add_to(&mut json, &judgement);
+        Ok(Report::new(text, json, sentence, exit))
+    }
+}

@@ -1,0 +1,140 @@
+//! What rules find in the frames that the window shows: in open traces once, in what happens now
+//! again and again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::time::{Duration, Instant};
+
+use glovebox_host::PluginStatus;
+use glovebox_inspector::findings::{Judgement, PluginFacts, Record, Recorder, Severities, judge};
+use glovebox_inspector::trace::TraceReader;
+
+use super::jobs::JobState;
+use super::sink::{Fanout, Waker};
+use super::trace::{Origin, TraceId};
+use super::{Source, work::Finished};
+
+/// Calls of what happens now that rules look at: copying them must not hold a plugin up.
+pub(super) const LIVE_CALLS: usize = 10_000;
+/// How old the findings about what happens now may be.
+const AGE: Duration = Duration::from_secs(1);
+
+/// Findings by source.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    live: Arc<Judgement>,
+    traces: BTreeMap<TraceId, Arc<Judgement>>,
+    judging: Option<Receiver<Judgement>>,
+    judged: Option<(u64, Instant)>,
+}
+
+impl Findings {
+    /// What was found; nothing for a trace that is still being looked over.
+    pub(super) fn of(&self, source: Source) -> Option<&Arc<Judgement>> {
+        match source {
+            Source::Live => Some(&self.live),
+            Source::Trace(id) => self.traces.get(&id),
+        }
+    }
+
+    pub(super) fn add(&mut self, trace: TraceId, judgement: Judgement) {
+        self.traces.insert(trace, Arc::new(judgement));
+    }
+
+    pub(super) fn remove(&mut self, trace: TraceId) {
+        self.traces.remove(&trace);
+    }
+
+    /// Has what happens now looked over on a thread of its own, if there is anything new in the
+    /// store of this version. True if there is more to do in a second.
+    pub(super) fn look(&mut self, version: u64, fanout: &Fanout, plugins: &[PluginStatus]) -> bool {
+        match self.judging.as_ref().map(Receiver::try_recv) {
+            Some(Err(TryRecvError::Empty)) => return true,
+            Some(Ok(judgement)) => {
+                self.live = Arc::new(judgement);
+                self.judging = None;
+            }
+            // The thread could not start or died; the next one may not.
+            Some(Err(TryRecvError::Disconnected)) => self.judging = None,
+            None => {}
+        }
+        match self.judged {
+            Some((judged, _)) if judged == version => return false,
+            Some((_, at)) if at.elapsed() < AGE => return true,
+            _ => {}
+        }
+        self.judged = Some((version, Instant::now()));
+        let record = {
+            let mut recorder = fanout.findings.lock();
+            for plugin in plugins {
+                recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
+            }
+            recorder.record().clone()
+        };
+        let (sender, receiver) = sync_channel(1);
+        let waker: Arc<Waker> = Arc::clone(&fanout.waker);
+        let thread = std::thread::Builder::new().name("glovebox findings".to_owned());
+        let spawned = thread.spawn(move || {
+            // The receiver is gone only when the workbench is.
+            let _ = sender.send(judge(&record, &Severities::default()));
+            waker.wake();
+        });
+        self.judging = spawned.ok().map(|_| receiver);
+        true
+    }
+}
+
+/// What a loaded plugin says about itself.
+pub(super) fn facts(plugin: &PluginStatus) -> PluginFacts {
+    PluginFacts { digest: Some(plugin.digest.clone()), ..PluginFacts::of(&plugin.manifest) }
+}
+
+/// Looks over an open trace. Manifests in the trace go before those of plugins that are loaded.
+pub(super) fn look_over(
+    trace: TraceId,
+    origin: &Origin,
+    plugins: &[PluginStatus],
+    state: &JobState,
+) -> Finished {
+    let mut recorder = Recorder::default();
+    for plugin in plugins {
+        recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
+    }
+    let cancelled = || state.cancel.load(Ordering::Relaxed);
+    match origin {
+        Origin::Imported(_, events) | Origin::Replay(events) => {
+            events.iter().take_while(|_| !cancelled()).for_each(|event| recorder.ingest(event));
+        }
+        Origin::File(path) => {
+            let mut reader = match TraceReader::open(path) {
+                Ok(reader) => reader,
+                Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
+            };
+            let mut events = 0u64;
+            while let Some(event) = reader.next() {
+                if cancelled() {
+                    return Finished::Nothing;
+                }
+                events += 1;
+                if events.is_multiple_of(4096) {
+                    state.progress(reader.position(), reader.size());
+                }
+                match event {
+                    Ok(event) => recorder.ingest(&event),
+                    // What is wrong with the trace was said when it was opened.
+                    Err(error) if error.is_damage() => {}
+                    Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
+                }
+            }
+            for plugin in reader.plugins() {
+                if let Some(facts) = plugin.facts() {
+                    recorder.describe(&plugin.id, facts);
+                }
+            }
+        }
+    }
+    let record: Record = recorder.finish();
+    Finished::Judged(trace, judge(&record, &Severities::default()))
+}

@@ -1,0 +1,54 @@
+//! The budget that a plugin's source declares with the SDK's attribute `#[budget]`: a section of the
+//! artifact, beside the one with the manifest.
+
+use glovebox_abi::manifest::Budget;
+use glovebox_abi::{frame_abi, native};
+use object::{Object, ObjectSection};
+use wasmparser::{Parser, Payload};
+
+use super::prepare::{MAX_MANIFEST_LEN, without_padding};
+use super::{ArtifactKind, LoadProblem};
+
+/// The budget in an artifact's section; empty if there is none. A damaged artifact has none here:
+/// the stages that compile or open it say what is wrong with it.
+pub(super) fn budget_of_source(kind: ArtifactKind, bytes: &[u8]) -> Result<Budget, LoadProblem> {
+    let text = match kind {
+        ArtifactKind::Component | ArtifactKind::CoreModule => of_module(bytes),
+        _ => of_library(bytes),
+    };
+    if text.len() as u64 > MAX_MANIFEST_LEN {
+        return Err(LoadProblem::TooLarge { size: text.len() as u64, limit: MAX_MANIFEST_LEN });
+    }
+    let damaged = |reason| LoadProblem::Malformed { what: "section with the budget", reason };
+    let text = String::from_utf8(text).map_err(|error| {
+        damaged(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    })?;
+    Budget::parse(&text).map_err(|error| damaged(error.to_string()))
+}
+
+/// The sections of a module, or of a component and all modules inside it, one after the other.
+fn of_module(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        if let Payload::CustomSection(section) = payload
+            && section.name() == frame_abi::BUDGET_SECTION
+        {
+            text.extend(without_padding(section.data()));
+            text.push(b'\n');
+        }
+    }
+    text
+}
+
+fn of_library(bytes: &[u8]) -> Vec<u8> {
+    let Ok(library) = object::File::parse(bytes) else {
+        return Vec::new();
+    };
+    let name = match library.format() {
+        object::BinaryFormat::MachO => "__gbudget",
+        _ => native::BUDGET_SECTION,
+    };
+    let section = library.section_by_name(name);
+    let content = section.and_then(|section| section.data().ok()).unwrap_or_default();
+    without_padding(content).to_vec()
+}

@@ -1,0 +1,184 @@
+//! Calls as a trace for Perfetto and `chrome://tracing`, in the JSON Trace Event Format of Chrome.
+//!
+//! A plugin is a process and an instance a thread of it. A call is a slice with its split, a host
+//! call one inside it, a reload or a denial a mark; memory is a counter. Times are in microseconds
+//! since the first event.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::{Frame, ServiceError};
+use glovebox_events::{CallId, Event, What};
+use serde_json::{Value as Json, json};
+
+/// Writes events one after the other; [`finish`](Self::finish) ends the file. Only calls that run
+/// are in memory.
+#[derive(Debug)]
+pub struct PerfettoWriter<W: Write> {
+    out: W,
+    start: Option<u64>,
+    plugins: Vec<Arc<str>>,
+    open: HashMap<CallId, Open>,
+    first: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    at: u64,
+    name: String,
+    place: (usize, u64),
+}
+
+impl<W: Write> PerfettoWriter<W> {
+    /// Starts the file.
+    ///
+    /// # Errors
+    ///
+    /// If `out` refuses.
+    pub fn new(mut out: W) -> io::Result<PerfettoWriter<W>> {
+        out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
+        let (start, plugins, open) = (None, Vec::new(), HashMap::new());
+        Ok(PerfettoWriter { out, start, plugins, open, first: true })
+    }
+
+    /// Takes one event.
+    ///
+    /// # Errors
+    ///
+    /// If `out` refuses.
+    pub fn write(&mut self, event: &Event) -> io::Result<()> {
+        self.start.get_or_insert(event.at);
+        let process = self.process(event)?;
+        let place = (process, event.instance);
+        match &event.what {
+            What::FrameIn { call, frame } => {
+                let open = Open { at: event.at, name: name_of(frame), place };
+                self.open.insert(*call, open);
+                Ok(())
+            }
+            What::CallEnded { call, outcome, timing, bytes_in, bytes_out, frames_out, memory } => {
+                let took = timing.latency();
+                // A call whose beginning was not recorded began so long before its end.
+                let began = event.at.saturating_sub(nanos(took));
+                let open = self.open.remove(call);
+                let at = open.as_ref().map_or(began, |open| open.at);
+                let arguments = json!({
+                    "call": call.0,
+                    "generation": event.generation,
+                    "outcome": outcome.name(),
+                    "bytes_in": bytes_in,
+                    "bytes_out": bytes_out,
+                    "frames_out": frames_out,
+                    "queue_ns": nanos(timing.queue),
+                    "guest_ns": nanos(timing.guest),
+                    "host_ns": nanos(timing.host),
+                    "boundary_ns": (!timing.boundary.is_zero()).then(|| nanos(timing.boundary)),
+                });
+                let name = open.map_or_else(|| "call".to_owned(), |open| open.name);
+                self.slice(place, &name, at, took, &arguments)?;
+                match memory {
+                    None => Ok(()),
+                    Some(bytes) => {
+                        let value = json!({ "bytes": bytes });
+                        self.entry("C", place, "memory", event.at, json!({ "args": value }))
+                    }
+                }
+            }
+            What::HostCall { host_call, .. } => {
+                let at = event.at.saturating_sub(nanos(host_call.took));
+                let arguments = json!({ "permission": host_call.permission.name() });
+                self.slice(place, &host_call.service, at, host_call.took, &arguments)?;
+                match host_call.result {
+                    Err(ServiceError::Denied) => {
+                        self.mark(place, &format!("{} denied", host_call.service), event.at)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            What::Reloaded { .. } => {
+                self.mark(place, &format!("generation {}", event.generation), event.at)
+            }
+            What::ReloadFailed { .. } => self.mark(place, "reload refused", event.at),
+            What::Phase { to, .. } => self.mark(place, to.name(), event.at),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the file; calls that never ended are marks at their beginning.
+    ///
+    /// # Errors
+    ///
+    /// If the file refuses.
+    pub fn finish(mut self) -> io::Result<W> {
+        let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
+        open.sort_by_key(|(call, _)| *call);
+        for (call, open) in open {
+            self.mark(open.place, &format!("{} {call} never ended", open.name), open.at)?;
+        }
+        self.out.write_all(b"\n]}\n")?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    /// The number of a plugin's process; a new one is announced.
+    fn process(&mut self, event: &Event) -> io::Result<usize> {
+        if let Some(index) = self.plugins.iter().position(|plugin| *plugin == event.plugin) {
+            return Ok(index + 1);
+        }
+        self.plugins.push(event.plugin.clone());
+        let place = (self.plugins.len(), event.instance);
+        let arguments = json!({ "args": { "name": *event.plugin } });
+        self.entry("M", place, "process_name", event.at, arguments)?;
+        Ok(place.0)
+    }
+
+    fn slice(
+        &mut self,
+        place: (usize, u64),
+        name: &str,
+        at: u64,
+        took: Duration,
+        arguments: &Json,
+    ) -> io::Result<()> {
+        let more = json!({ "dur": micros(nanos(took)), "args": arguments });
+        self.entry("X", place, name, at, more)
+    }
+
+    fn mark(&mut self, place: (usize, u64), name: &str, at: u64) -> io::Result<()> {
+        self.entry("i", place, name, at, json!({ "s": "t" }))
+    }
+
+    fn entry(
+        &mut self,
+        phase: &str,
+        (process, thread): (usize, u64),
+        name: &str,
+        at: u64,
+        mut entry: Json,
+    ) -> io::Result<()> {
+        let since = at.saturating_sub(self.start.unwrap_or(at));
+        entry["ph"] = phase.into();
+        entry["pid"] = process.into();
+        entry["tid"] = thread.into();
+        entry["name"] = name.into();
+        entry["ts"] = micros(since).into();
+        self.out.write_all(if self.first { b"\n" } else { b",\n" })?;
+        self.first = false;
+        serde_json::to_writer(&mut self.out, &entry)?;
+        Ok(())
+    }
+}
+
+fn name_of(frame: &Frame) -> String {
+    format!("{} {} B", frame.kind, frame.encoded_len())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1000.0
+}

@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use glovebox_events::CallId;
+use serde::Serialize;
+
+use super::{RULES, Record, Severities, Severity, Spot};
+
+/// One thing to look for in a run.
+pub trait Rule: Sync {
+    /// Kebab-case name, for settings and reports.
+    fn id(&self) -> &'static str;
+
+    /// How severe its findings are unless somebody says otherwise.
+    fn severity(&self) -> Severity;
+
+    /// What it finds, with all thresholds; one sentence or more.
+    fn describe(&self) -> &'static str;
+
+    /// What to do about a finding.
+    fn remedy(&self) -> &'static str;
+
+    /// Looks over a run.
+    fn run(&self, record: &Record, out: &mut Verdict);
+}
+
+/// What one rule says of a run.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    found: Vec<Found>,
+    unjudged: Vec<(Arc<str>, String)>,
+}
+
+#[derive(Debug)]
+struct Found {
+    plugin: Arc<str>,
+    generation: u32,
+    message: String,
+    evidence: Vec<Evidence>,
+}
+
+impl Verdict {
+    /// Frames that one finding names at most; the message has the number of all.
+    pub const MAX_EVIDENCE: usize = 5;
+
+    /// Adds a finding. Of the spots that show it, the first are kept.
+    pub fn find(
+        &mut self,
+        plugin: &Arc<str>,
+        generation: u32,
+        message: String,
+        spots: impl IntoIterator<Item = Spot>,
+    ) {
+        let spots = spots.into_iter().take(Self::MAX_EVIDENCE);
+        self.found.push(Found {
+            plugin: plugin.clone(),
+            generation,
+            message,
+            evidence: spots.map(Evidence::from).collect(),
+        });
+    }
+
+    /// Says that this was not judged about a plugin, and why.
+    pub fn skip(&mut self, plugin: &Arc<str>, reason: String) {
+        self.unjudged.push((plugin.clone(), reason));
+    }
+}
+
+/// A frame or another event that shows a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// Which run of the record it is in, from 0.
+    pub run: u32,
+    /// Sequence number of the event.
+    pub sequence: u64,
+    /// The call it belongs to, if it belongs to one.
+    pub call: Option<CallId>,
+}
+
+impl From<Spot> for Evidence {
+    fn from(spot: Spot) -> Evidence {
+        Evidence { run: spot.run, sequence: spot.sequence, call: spot.call }
+    }
+}
+
+/// Something a person should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Id of the rule.
+    pub rule: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Id of the plugin.
+    pub plugin: String,
+    /// Which generation of it, from 1; the last if it is about several.
+    pub generation: u32,
+    /// What was found, with numbers.
+    pub message: String,
+    /// What to do.
+    pub remedy: &'static str,
+    /// Frames that show it, the most telling first; empty if no single frame does.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What a rule could not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unjudged {
+    /// Id of the rule.
+    pub rule: &'static str,
+    /// Id of the plugin.
+    pub plugin: String,
+    /// Why, with numbers.
+    pub reason: String,
+}
+
+/// What all rules say of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Judgement {
+    /// The most severe first, then in the order of [`RULES`].
+    pub findings: Vec<Finding>,
+    /// In the order of [`RULES`].
+    pub unjudged: Vec<Unjudged>,
+    /// Calls of the run that are not in the record, because it was full.
+    pub calls_left_out: u64,
+}
+
+impl Judgement {
+    /// Number of findings that are at least this severe.
+    pub fn count(&self, least: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity >= least).count()
+    }
+}
+
+/// Runs all rules that are not off over a run.
+pub fn judge(record: &Record, severities: &Severities) -> Judgement {
+    let mut judgement = Judgement { calls_left_out: record.calls_left_out, ..Judgement::default() };
+    for rule in RULES {
+        let Some(severity) = severities.of(*rule) else {
+            continue;
+        };
+        let mut verdict = Verdict::default();
+        rule.run(record, &mut verdict);
+        judgement.findings.extend(verdict.found.into_iter().map(|found| Finding {
+            rule: rule.id(),
+            severity,
+            plugin: found.plugin.to_string(),
+            generation: found.generation,
+            message: found.message,
+            remedy: rule.remedy(),
+            evidence: found.evidence,
+        }));
+        judgement.unjudged.extend(verdict.unjudged.into_iter().map(|(plugin, reason)| Unjudged {
+            rule: rule.id(),
+            plugin: plugin.to_string(),
+            reason,
+        }));
+    }
+    judgement.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    judgement
+}

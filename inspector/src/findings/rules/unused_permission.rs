@@ -1,0 +1,50 @@
+use super::super::record::Record;
+use super::super::rule::{Rule, Verdict};
+use super::super::severity::Severity;
+
+/// Permissions that are asked for and not needed.
+pub(super) struct UnusedPermission;
+
+const MIN_CALLS: u64 = 20;
+
+impl Rule for UnusedPermission {
+    fn id(&self) -> &'static str {
+        "unused-permission"
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Info
+    }
+
+    fn describe(&self) -> &'static str {
+        "The manifest asks for a permission that no host call of the run needs, harmless ones \
+         (`log`, `metric`, `config`, frames) excepted; from 20 calls on, where the manifest is known."
+    }
+
+    fn remedy(&self) -> &'static str {
+        "remove it from [permissions], or replay a trace that needs it"
+    }
+
+    fn run(&self, record: &Record, out: &mut Verdict) {
+        for (plugin, generation) in record.seen() {
+            let Some(facts) = record.plugins.get(&plugin) else {
+                out.skip(&plugin, "its manifest is not known".to_owned());
+                continue;
+            };
+            let segments = record.segments.iter().filter(|one| one.key.plugin == plugin);
+            let ended: u64 = segments.map(|segment| segment.ended).sum();
+            if ended < MIN_CALLS {
+                out.skip(&plugin, format!("{ended} of {MIN_CALLS} calls"));
+                continue;
+            }
+            let asked = facts.permissions.iter().filter(|permission| !permission.is_harmless());
+            for permission in asked {
+                if !record.uses.contains_key(&(plugin.clone(), *permission)) {
+                    let message =
+                        format!("asks for `{permission}` and did not use it in {ended} calls");
+                    out.find(&plugin, generation, message, []);
+                }
+            }
+        }
+    }
+}
