@@ -109,8 +109,8 @@ fn two_traces_alone_are_compared_in_their_order() {
     wait(&mut window, "the comparison is there", |window| app(window).view().diff().is_some());
     let view = app(&window).view();
     let (_, diff) = view.diff().unwrap();
-    assert_eq!((diff.diff.before.as_str(), diff.diff.after.as_str()), ("second.mcap", "shop.mcap"));
-    assert!(diff.diff.is_same());
+    assert_eq!((diff.before.name.as_str(), diff.after.name.as_str()), ("second.mcap", "shop.mcap"));
+    assert!(diff.is_same());
 }
 
 #[test]
