@@ -138,6 +138,12 @@ impl Workbench {
                     self.jobs.start(title, move |_| work::compare(before, after, &options));
                 }
             }
+            Command::SaveBaseline { path, decisions } => {
+                if let Some(diff) = self.outcome.diff.clone() {
+                    let title = format!("Writing {}", path.display());
+                    self.jobs.start(title, move |_| work::save_baseline(&diff, &path, &decisions));
+                }
+            }
             Command::Notify(level, text) => self.notices.add(level, text),
         }
     }

@@ -1,5 +1,6 @@
 //! What the threads of jobs do, and what they bring back.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use glovebox_abi::units::show_size;
 use glovebox_events::{Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
+use glovebox_inspector::baseline::{Baseline, Decision};
 use glovebox_inspector::diff::{self, Diff, DiffOptions, Run, RunCall};
 use glovebox_inspector::replay::ReplayPlan;
 use glovebox_inspector::trace::Recorder;
@@ -218,6 +220,24 @@ pub(super) fn compare(
     let compared = compared
         .map(|(before, after)| Box::new(diff::diff(Arc::new(before), Arc::new(after), options)));
     Finished::Compared(compared.map_err(|error| format!("{error:#}")))
+}
+
+/// Writes the baseline that decisions lead to.
+pub(super) fn save_baseline(
+    diff: &Diff,
+    path: &Path,
+    decisions: &BTreeMap<usize, Decision>,
+) -> Finished {
+    let decision = |at: usize| decisions.get(&at).copied().unwrap_or_default();
+    let baseline = Baseline::of_decisions(diff, decision);
+    match baseline.write(path) {
+        Ok(()) => Finished::Done(format!(
+            "{} calls are the baseline now: {}",
+            baseline.run().len(),
+            path.display()
+        )),
+        Err(error) => Finished::Failed(error.to_string()),
+    }
 }
 
 pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finished {

@@ -74,7 +74,7 @@ use std::sync::Arc;
 
 pub use error::BaselineError;
 
-use crate::diff::{self, Class, Diff, DiffOptions, Run};
+use crate::diff::{self, Class, Diff, DiffOptions, Run, RunCall};
 use stanza::Stanza;
 
 /// The version of the format that is written and read.
@@ -111,25 +111,45 @@ struct CallText {
     stanzas: Vec<Stanza>,
 }
 
+impl CallText {
+    fn of(call: &RunCall, rules: &DiffOptions) -> CallText {
+        CallText { plugin: call.plugin.to_string(), stanzas: stanza::of_call(call, rules) }
+    }
+}
+
+/// The rules without those about time, which a baseline does not hold.
+fn of_frames(rules: &DiffOptions) -> DiffOptions {
+    DiffOptions {
+        ignore: rules.ignore.clone(),
+        tolerances: rules.tolerances.clone(),
+        ..DiffOptions::default()
+    }
+}
+
 impl Baseline {
     /// Accepts all of a run.
     pub fn of(run: &Run, rules: &DiffOptions) -> Baseline {
-        let rules = DiffOptions {
-            ignore: rules.ignore.clone(),
-            tolerances: rules.tolerances.clone(),
-            ..DiffOptions::default()
-        };
-        let calls: Vec<CallText> = run
-            .iter()
-            .map(|call| CallText {
-                plugin: call.plugin.to_string(),
-                stanzas: stanza::of_call(&call, &rules),
-            })
-            .collect();
+        let rules = of_frames(rules);
+        let calls: Vec<CallText> = run.iter().map(|call| CallText::of(&call, &rules)).collect();
         let mut latencies: Vec<usize> = (0..calls.len()).collect();
         latencies.sort_by(|a, b| calls[*a].plugin.cmp(&calls[*b].plugin));
         let latencies = latencies.into_iter().map(|at| run.latency(at)).collect::<Vec<_>>();
         Baseline::from_parts(run.name.clone(), rules, Vec::new(), calls, &latencies)
+    }
+
+    /// The baseline that decisions about two other runs lead to; as [`Review::decide`].
+    pub fn of_decisions(diff: &Diff, decision: impl Fn(usize) -> Decision) -> Baseline {
+        let rules = &diff.options;
+        let take = |side: Side, at: usize| {
+            let run = match side {
+                Side::Before => &diff.before,
+                Side::After => &diff.after,
+            };
+            Some(CallText::of(&run.call(at)?, rules))
+        };
+        let (calls, rejected) = choose(diff, &[], decision, take);
+        let name = diff.before.name.clone();
+        Baseline::from_parts(name, of_frames(rules), rejected, calls, &[])
     }
 
     fn from_parts(
@@ -280,40 +300,62 @@ impl Review {
     /// The baseline that decisions lead to; `decision` is asked for each entry of the diff that is
     /// different, by position in [`Diff::entries`].
     pub fn decide(&self, decision: impl Fn(usize) -> Decision) -> Baseline {
-        let mut calls = Vec::with_capacity(self.diff.entries.len());
-        let mut wrong = vec![false; self.diff.groups.len()];
-        let mut accepted = vec![false; self.diff.groups.len()];
-        for (at, entry) in self.diff.entries.iter().enumerate() {
-            let decision = match entry.class {
-                Class::Same => Decision::Skip,
-                _ => decision(at),
-            };
-            let group = entry.group.map(|group| group as usize);
-            let (run, position) = match decision {
-                Decision::Accept => (&self.after, entry.after),
-                Decision::Reject | Decision::Skip => (&self.before, entry.before),
-            };
-            match (decision, group) {
-                (Decision::Accept, Some(group)) => accepted[group] = true,
-                (Decision::Reject, Some(group)) => wrong[group] = true,
-                _ => {}
-            }
-            calls.extend(position.and_then(|at| run.calls.get(at as usize)).cloned());
-        }
-        let mut rejected: Vec<Rejected> = Vec::new();
-        for known in &self.before.rejected {
-            let group = self.diff.groups.iter().position(|group| group.id == known.group);
-            // What is gone, or found right after all, is forgotten.
-            if group.is_some_and(|group| !accepted[group] && !wrong[group]) {
-                rejected.push(known.clone());
-            }
-        }
-        for (group, _) in self.diff.groups.iter().zip(&wrong).filter(|(_, wrong)| **wrong) {
-            rejected.push(Rejected { group: group.id.clone(), title: group.title() });
-        }
+        let take = |side: Side, at: usize| match side {
+            Side::Before => self.before.calls.get(at).cloned(),
+            Side::After => self.after.calls.get(at).cloned(),
+        };
+        let known = &self.before.rejected;
+        let (calls, rejected) = choose(&self.diff, known, decision, take);
         let name = self.before.run.name.clone();
         Baseline::from_parts(name, self.before.rules.clone(), rejected, calls, &[])
     }
+}
+
+/// One of the two runs.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Before,
+    After,
+}
+
+/// Takes each call from the side that a decision says.
+fn choose(
+    diff: &Diff,
+    known: &[Rejected],
+    decision: impl Fn(usize) -> Decision,
+    take: impl Fn(Side, usize) -> Option<CallText>,
+) -> (Vec<CallText>, Vec<Rejected>) {
+    let mut calls = Vec::with_capacity(diff.entries.len());
+    let mut wrong = vec![false; diff.groups.len()];
+    let mut accepted = vec![false; diff.groups.len()];
+    for (at, entry) in diff.entries.iter().enumerate() {
+        let decision = match entry.class {
+            Class::Same => Decision::Skip,
+            _ => decision(at),
+        };
+        let (side, position) = match decision {
+            Decision::Accept => (Side::After, entry.after),
+            Decision::Reject | Decision::Skip => (Side::Before, entry.before),
+        };
+        match (decision, entry.group.map(|group| group as usize)) {
+            (Decision::Accept, Some(group)) => accepted[group] = true,
+            (Decision::Reject, Some(group)) => wrong[group] = true,
+            _ => {}
+        }
+        calls.extend(position.and_then(|at| take(side, at as usize)));
+    }
+    let mut rejected: Vec<Rejected> = Vec::new();
+    for known in known {
+        let group = diff.groups.iter().position(|group| group.id == known.group);
+        // What is gone, or found right after all, is forgotten.
+        if group.is_some_and(|group| !accepted[group] && !wrong[group]) {
+            rejected.push(known.clone());
+        }
+    }
+    for (group, _) in diff.groups.iter().zip(&wrong).filter(|(_, wrong)| **wrong) {
+        rejected.push(Rejected { group: group.id.clone(), title: group.title() });
+    }
+    (calls, rejected)
 }
 
 impl fmt::Display for Baseline {

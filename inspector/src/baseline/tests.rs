@@ -242,7 +242,7 @@ fn decisions_lead_to_a_baseline() {
     check(&[Accept, Skip, Skip, Skip], &["[1]", "[9]", "3", "4", "5"], 0);
     check(&[Skip, Skip, Accept, Skip], &["[1]", "[2]", "3", "5"], 0);
     check(&[Skip, Skip, Skip, Accept], &["[1]", "[2]", "3", "4", "5", "7"], 0);
-    check(&[Reject, Accept, Reject, Skip], &["[1]", "[9]", "3", "4", "5"], 2);
+    check(&[Reject, Accept, Reject, Skip], &["[1]", "[2]", "8", "4", "5"], 2);
 }
 
 #[test]
