@@ -14,6 +14,7 @@ use glovebox_inspector::diff::Run;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::metrics::{GenerationMetrics, LiveMetrics};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
+use glovebox_inspector::trace::ParentRecord;
 use serde_json::{Value as Json, json};
 
 use super::against::{Against, Judged};
@@ -131,6 +132,11 @@ impl Stage {
         let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
         let records: Vec<_> = statuses.map(|status| plugins::record_of(&status)).collect();
         self.recording.start(path, &records)
+    }
+
+    /// Says in the new trace which one it was made from.
+    pub(super) fn describe_parent(&self, parent: &ParentRecord) -> Result<(), Problem> {
+        self.recording.describe_parent(parent)
     }
 
     /// Closes the trace; `None` if there is none.

@@ -180,6 +180,8 @@ impl TraceReader {
             plugin.version = entry("version");
             plugin.digest = entry("digest");
             plugin.binding = serde_json::from_value(entry("binding").into()).ok();
+        } else if name == PARENT {
+            self.about.parent = Some(ParentRecord { path: entry("path"), how: entry("how") });
         }
         Ok(true)
     }

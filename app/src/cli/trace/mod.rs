@@ -7,6 +7,7 @@ mod generate;
 mod import;
 mod info;
 mod recover;
+mod shrink;
 
 use clap::{Args, Subcommand};
 use glovebox_inspector::trace::Problem as Damage;
@@ -30,6 +31,7 @@ pub(super) enum TraceVerb {
     Import(import::Import),
     Filter(filter::FilterTrace),
     Generate(generate::Generate),
+    Shrink(Box<shrink::ShrinkTrace>),
 }
 
 impl TraceVerb {
@@ -42,6 +44,7 @@ impl TraceVerb {
             TraceVerb::Import(verb) => verb.run(),
             TraceVerb::Filter(verb) => verb.run(),
             TraceVerb::Generate(verb) => verb.run(),
+            TraceVerb::Shrink(verb) => verb.run(),
         }
     }
 
@@ -54,6 +57,7 @@ impl TraceVerb {
             TraceVerb::Import(verb) => &verb.output,
             TraceVerb::Filter(verb) => &verb.output,
             TraceVerb::Generate(verb) => &verb.output,
+            TraceVerb::Shrink(verb) => &verb.output,
         }
     }
 
@@ -67,6 +71,7 @@ impl TraceVerb {
             TraceVerb::Import(_) => ("trace import", "Imported 0 frames"),
             TraceVerb::Filter(_) => ("trace filter", "Kept 0 calls"),
             TraceVerb::Generate(_) => ("trace generate", "Generated 0 frames"),
+            TraceVerb::Shrink(_) => ("trace shrink", "Shrunk 0 frames"),
         }
     }
 }
