@@ -13,7 +13,7 @@ use super::capture::{Capture, Report, report_of};
 use super::commands::{Situation, pressed};
 use super::dialogs::Dialogs;
 use super::overlays::Overlay;
-use super::panels::frames;
+use super::panels::{PanelId, frames};
 use super::session::Session;
 use super::shell::{Moment, Pulse, Shell};
 use super::state::ViewState;
