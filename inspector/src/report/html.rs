@@ -8,11 +8,11 @@ use super::plot;
 use crate::diff::{Change, Class, Diff, Group, Row};
 
 /// Rows shown of a group; more are counted.
-const SHOWN_ROWS: usize = 25;
+const SHOWN_ROWS: usize = 10;
 /// Groups shown with rows; more are listed by title, and beyond ten times as many counted.
-const SHOWN_GROUPS: usize = 100;
+const SHOWN_GROUPS: usize = 50;
 /// Changes shown of a row; more are counted.
-const SHOWN_CHANGES: usize = 50;
+const SHOWN_CHANGES: usize = 20;
 
 const STYLE: &str = include_str!("style.css");
 
