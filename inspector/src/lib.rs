@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod baseline;
 pub mod decode;
 pub mod diff;
 pub mod export;
@@ -28,5 +29,7 @@ pub mod findings;
 pub mod import;
 pub mod metrics;
 pub mod replay;
+pub mod report;
+pub mod shrink;
 pub mod store;
 pub mod trace;

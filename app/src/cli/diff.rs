@@ -1,65 +1,117 @@
 //! `glovebox diff`: two traces, call by call.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use glovebox_events::Event;
-use glovebox_inspector::diff::{self, Class, Diff, DiffOptions, PathPattern, Run};
+use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::report::{html, junit};
 use glovebox_inspector::trace::TraceReader;
 use serde_json::{Value as Json, json};
 
+use super::against::{Rules, Standard};
 use super::error::{Exit, Problem};
 use super::report::{Output, Report};
 
+/// Rows written out as JSON; groups and counts tell about all.
+const JSON_ROWS: usize = 10_000;
+
 /// Compare two traces call by call, and name exactly what differs
 ///
-/// The exit code is 1 if anything does. Values inside JSON and CBOR are compared one by one.
+/// The exit code is 1 if anything does. Values inside JSON and CBOR are compared one by one, and
+/// calls that differ in the same places are one group.
 #[derive(Debug, Args)]
 pub(super) struct Compare {
-    /// The trace that is right
+    /// The trace that is right, or a baseline
     pub before: PathBuf,
     /// The trace to compare with it
     pub after: PathBuf,
     #[command(flatten)]
-    pub ignore: Ignore,
+    pub rules: Rules,
+    #[command(flatten)]
+    pub reports: Reports,
     #[command(flatten)]
     pub output: Output,
 }
 
-/// What does not count as a difference.
+/// What else is written about differences.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct Ignore {
-    /// A path that is not compared, e.g. /header/time or /payload/*/id; may be repeated
-    #[arg(long = "ignore", value_name = "PATH")]
-    pub paths: Vec<PathPattern>,
+pub(super) struct Reports {
+    /// Write one JUnit test case per call
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write a page that shows groups, rows and latencies, and needs nothing but itself
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
-impl Ignore {
-    /// Compares two runs.
-    pub(super) fn diff(&self, before: &Run, after: &Run) -> Diff {
-        let options = DiffOptions { ignore: self.paths.clone(), ..DiffOptions::default() };
-        diff::diff(before, after, &options)
+impl Reports {
+    /// Writes what was asked for.
+    pub(super) fn write(&self, name: &str, diff: &Diff) -> Result<(), Problem> {
+        if let Some(path) = &self.junit {
+            write_junit(path, junit::of_diff(name, diff))?;
+        }
+        if let Some(path) = &self.html {
+            std::fs::write(path, html::of_diff(diff)).map_err(Problem::file("write", path))?;
+        }
+        Ok(())
     }
+
+    /// As [`write`](Self::write), for a run that was compared with nothing.
+    pub(super) fn write_run(&self, name: &str, run: &Run) -> Result<(), Problem> {
+        match &self.junit {
+            Some(path) => write_junit(path, junit::of_run(name, run)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_junit<E: std::error::Error + Send + Sync + 'static>(
+    path: &Path,
+    text: Result<String, E>,
+) -> Result<(), Problem> {
+    let text = text.map_err(std::io::Error::other);
+    text.and_then(|text| std::fs::write(path, text)).map_err(Problem::file("write", path))
 }
 
 impl Compare {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let (before, after) = (read_run(&self.before)?, read_run(&self.after)?);
-        let diff = self.ignore.diff(&before, &after);
+        let standard = Standard::read(&self.before, &self.rules)?;
+        let after = Arc::new(read_run(&self.after)?);
+        let compared = standard.compare(after, &self.rules);
+        let diff = compared.diff();
+        let name = format!("{} and {}", self.before.display(), self.after.display());
+        self.reports.write(&name, diff).map_err(|problem| problem.after(diff.summary()))?;
         let exit = if diff.is_same() { Exit::Good } else { Exit::Different };
-        Ok(Report::new(diff.to_text(), to_json(&diff), diff.summary(), exit))
+        Ok(Report::new(diff.to_text(), to_json(diff), diff.summary(), exit))
     }
 }
 
-/// A diff for programs: all that is different, and the counts.
+/// A diff for programs: groups, counts and rows.
 pub(super) fn to_json(diff: &Diff) -> Json {
-    let different = diff.entries.iter().filter(|entry| entry.class != Class::Same);
+    let rows = diff.different().take(JSON_ROWS).filter_map(|at| diff.row(at));
+    let different = diff.counts.different();
+    let groups = diff.groups.iter().map(|group| {
+        let mut json = json!(group);
+        json["title"] = group.title().into();
+        json
+    });
+    let latency = diff.latency.iter().map(|shift| {
+        let mut json = json!(shift);
+        json["significant"] = shift.is_significant().into();
+        json
+    });
     json!({
-        "before": diff.before,
-        "after": diff.after,
+        "before": diff.before.name,
+        "after": diff.after.name,
         "counts": diff.counts,
-        "different": diff.counts.different(),
-        "differences": different.collect::<Vec<_>>(),
+        "different": different,
+        "groups": groups.collect::<Vec<_>>(),
+        "latency": latency.collect::<Vec<_>>(),
+        "differences": rows.collect::<Vec<_>>(),
+        "differences_left_out": different.saturating_sub(JSON_ROWS),
+        "events_left_out": { "before": diff.before.left_out, "after": diff.after.left_out },
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use glovebox_host::pipeline::{PipelineError, StartError};
 use glovebox_host::workspace::WorkspaceError;
 use glovebox_host::{EndpointError, HostError, LoadError, MockError, PolicyError};
+use glovebox_inspector::baseline::BaselineError;
 use glovebox_inspector::filter::FilterError;
 use glovebox_inspector::import::ImportError;
 use glovebox_inspector::trace::TraceError;
@@ -45,6 +46,9 @@ pub enum Problem {
     /// A trace cannot be read.
     #[error("read trace: {0}{remedy}", remedy = remedy_for_trace(.0))]
     Trace(TraceError),
+    /// A baseline cannot be read or written.
+    #[error("compare: {0}")]
+    Baseline(#[from] BaselineError),
     /// A capture cannot be read.
     #[error("import: {0}{remedy}", remedy = remedy_for_import(.0))]
     Import(#[from] ImportError),
@@ -126,7 +130,8 @@ impl Problem {
             Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
             Problem::File { action: READ_ARGUMENT, .. } => Exit::Usage,
             Problem::Load(_) | Problem::Start(_) => Exit::NotLoaded,
-            Problem::Trace(_) | Problem::Import(_) => Exit::TraceUnreadable,
+            Problem::Baseline(BaselineError::Io { action: "write", .. }) => Exit::Different,
+            Problem::Trace(_) | Problem::Import(_) | Problem::Baseline(_) => Exit::TraceUnreadable,
             Problem::Record(_)
             | Problem::File { .. }
             | Problem::Host(_)
@@ -146,6 +151,7 @@ impl Problem {
             Problem::Policy(_) => "read policy",
             Problem::Load(error) => error.stage().name(),
             Problem::Trace(_) => "read trace",
+            Problem::Baseline(_) => "compare",
             Problem::Import(_) => "import",
             Problem::Record(_) => "write trace",
             Problem::File { action, .. } => action,

@@ -13,6 +13,7 @@
 //! | 4 | a plugin crashed, trapped, or was stopped at its deadline or a limit |
 //! | 5 | a trace or capture cannot be read |
 
+mod against;
 mod build;
 mod call;
 mod diff;
@@ -21,7 +22,6 @@ mod error;
 mod findings;
 mod frame;
 mod inspect;
-mod junit;
 mod observe;
 mod plugins;
 mod policy;

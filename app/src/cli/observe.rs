@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Sink, What};
-use glovebox_inspector::trace::{PluginRecord, TraceError, TraceWriter};
+use glovebox_inspector::trace::{ParentRecord, PluginRecord, TraceError, TraceWriter};
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
@@ -175,6 +175,15 @@ impl Recording {
         }
         *self.0.lock() = State::On(Box::new(writer), Instant::now());
         Ok(())
+    }
+
+    /// Says which trace the file was made from.
+    pub(super) fn describe_parent(&self, parent: &ParentRecord) -> Result<(), Problem> {
+        match &mut *self.0.lock() {
+            State::On(writer, _) => writer.describe_parent(parent).map_err(Problem::Record),
+            // What broke it is told at the end.
+            State::Off | State::Broken(..) => Ok(()),
+        }
     }
 
     /// Closes the file; `None` if there is none.

@@ -10,17 +10,18 @@ use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::{Event, Sink};
 use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
-use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::diff::Run;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::findings::{Judgement, LiveRecorder, PluginFacts};
 use glovebox_inspector::metrics::{GenerationMetrics, LiveMetrics};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
+use glovebox_inspector::trace::ParentRecord;
 use serde_json::{Value as Json, json};
 
-use super::diff::{self, Ignore};
+use super::against::{Against, Judged};
+use super::diff::{self, Reports};
 use super::error::{Exit, Problem};
 use super::findings::{self, FindingsArgs};
-use super::junit;
 use super::observe::{Capture, Counts, Recorded, Recording, Tally};
 use super::plugins::{self, LoadArgs};
 use super::report::{Output, Report, count, count_of};
@@ -51,14 +52,10 @@ pub(super) struct Replay {
     /// Write what happens to a new trace
     #[arg(long, value_name = "OUT")]
     pub record: Option<PathBuf>,
-    /// Compare with an accepted run
-    #[arg(long, value_name = "BASELINE")]
-    pub against: Option<PathBuf>,
     #[command(flatten)]
-    pub ignore: Ignore,
-    /// Write one JUnit test case per call
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
+    pub against: Against,
+    #[command(flatten)]
+    pub reports: Reports,
     /// How often to replay, each time into fresh copies; everything but findings is about the first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
@@ -148,6 +145,11 @@ impl Stage {
         self.recording.start(path, &records)
     }
 
+    /// Says in the new trace which one it was made from.
+    pub(super) fn describe_parent(&self, parent: &ParentRecord) -> Result<(), Problem> {
+        self.recording.describe_parent(parent)
+    }
+
     /// Closes the trace; `None` if there is none.
     pub(super) fn finish_recording(&self) -> Result<Option<Recorded>, Problem> {
         self.recording.finish()
@@ -174,7 +176,11 @@ impl Replay {
         let filter = self.filter.as_ref();
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
         let requests = self.requests(surroundings)?;
-        let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
+        let standard = self.against.standard()?;
+        if self.reports.html.is_some() && !self.against.is_asked_for() {
+            let remedy = "name what to compare with: --against <BASELINE>";
+            return Err(Problem::Usage(format!("--html shows differences; {remedy}")));
+        }
         let record = Arc::<LiveRecorder>::default();
         if self.speed.0 == Pace::Max {
             record.lock().set_unpaced();
@@ -187,7 +193,7 @@ impl Replay {
             };
             record.lock().describe(&status.manifest.plugin.id, facts);
         }
-        if baseline.is_some() || self.junit.is_some() {
+        if standard.is_some() || self.reports.junit.is_some() {
             stage.keep_events();
         }
         if let Some(path) = &self.record {
@@ -203,9 +209,14 @@ impl Replay {
         }
         let judgement = self.findings.judge(record.lock().record())?;
         let name = self.trace.display().to_string();
-        let run = Run::from_events(format!("replay of {name}"), stage.events());
+        let run = Arc::new(Run::from_events(format!("replay of {name}"), stage.events()));
+        // A replay that sent nothing must not make everything look gone.
+        let standard = standard.filter(|_| summary.sent > 0 || !self.against.decides());
+        let judge = |standard| self.against.judge(&standard, run.clone());
+        let judged = standard.map(judge).transpose();
+        let judged = judged.map_err(|problem| problem.after(summary.sentence()))?;
         let found = Found {
-            diff: baseline.as_ref().map(|baseline| self.ignore.diff(baseline, &run)),
+            judged,
             generations: stage.metrics.lock().snapshot().generations,
             counts: stage.counts(),
             plugins: stage.statuses(),
@@ -215,15 +226,11 @@ impl Replay {
             fails: self.findings.fails(&judgement),
             judgement,
         };
-        if let Some(path) = &self.junit {
-            let text = match &found.diff {
-                Some(diff) => junit::of_diff(&name, diff, &run),
-                None => junit::of_run(&name, &run),
-            };
-            std::fs::write(path, text)
-                .map_err(Problem::file("write", path))
-                .map_err(|problem| problem.after(found.summary.sentence()))?;
-        }
+        let written = match &found.judged {
+            Some(judged) => self.reports.write(&name, judged.compared.diff()),
+            None => self.reports.write_run(&name, &run),
+        };
+        written.map_err(|problem| problem.after(found.summary.sentence()))?;
         Ok(Report::new(found.text(), found.json(&self.trace), found.sentence(), found.exit()))
     }
 }
@@ -251,7 +258,7 @@ struct Found {
     generations: Vec<GenerationMetrics>,
     counts: Counts,
     recorded: Option<Recorded>,
-    diff: Option<Diff>,
+    judged: Option<Judged>,
     judgement: Judgement,
     /// True if the findings alone make the exit code 1.
     fails: bool,
@@ -288,8 +295,8 @@ impl Found {
 
     fn exit(&self) -> Exit {
         let nothing_sent = self.summary.sent == 0;
-        match &self.diff {
-            Some(diff) if diff.is_same() && !nothing_sent && !self.fails => Exit::Good,
+        match &self.judged {
+            Some(judged) if judged.is_good() && !nothing_sent && !self.fails => Exit::Good,
             _ if self.counts.stopped > 0 => Exit::Crashed,
             Some(_) => Exit::Different,
             None if self.summary.failures() > 0 || nothing_sent || self.fails => Exit::Different,
@@ -312,8 +319,8 @@ impl Found {
         if denials > 0 {
             text.push_str(&format!("; {} denied", count(denials, "host call")));
         }
-        if let Some(diff) = &self.diff {
-            text.push_str(&format!("; {}", diff.summary()));
+        if let Some(judged) = &self.judged {
+            text.push_str(&format!("; {}", judged.sentence()));
         }
         if let Some(found) = findings::sentence(&self.judgement) {
             text.push_str(&format!("; {found}"));
@@ -323,7 +330,7 @@ impl Found {
 
     fn text(&self) -> String {
         let totals = self.totals();
-        let mut text = self.diff.as_ref().map(Diff::to_text).unwrap_or_default();
+        let mut text = self.judged.as_ref().map(Judged::text).unwrap_or_default();
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:<12} {value}");
@@ -420,7 +427,8 @@ impl Found {
                 json
             }).collect::<Vec<_>>(),
             "recorded": self.recorded.as_ref().map(Recorded::json),
-            "diff": self.diff.as_ref().map(diff::to_json),
+            "diff": self.judged.as_ref().map(|judged| diff::to_json(judged.compared.diff())),
+            "baseline": self.judged.as_ref().map(Judged::json),
         });
         findings::add_to(&mut json, &self.judgement);
         json

@@ -6,11 +6,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use clap::Args;
 use glovebox_events::{Event, ReloadCause, Sink, What};
-use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::diff::Run;
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::json;
 
-use super::diff::{self, Ignore};
+use super::against::{Compared, Rules, Standard};
+use super::diff;
 use super::error::{Exit, Problem};
 use super::plugins::LoadArgs;
 use super::replay::Stage;
@@ -36,7 +37,7 @@ pub(super) struct Watch {
     #[arg(long, value_name = "N")]
     pub changes: Option<u64>,
     #[command(flatten)]
-    pub ignore: Ignore,
+    pub rules: Rules,
     #[command(flatten)]
     pub load: LoadArgs,
     #[command(flatten)]
@@ -73,7 +74,8 @@ impl Sink for Reloads {
 impl Watch {
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
-        let baseline = self.against.as_deref().map(diff::read_run).transpose()?;
+        let read = |path| Standard::read(path, &self.rules);
+        let baseline = self.against.as_deref().map(read).transpose()?;
         let (sender, changes) = sync_channel(16);
         let reloads = Arc::new(Reloads(sender));
         let request = self.load.request(&self.plugin)?;
@@ -83,13 +85,14 @@ impl Watch {
         }
         stage.keep_events();
         let first = stage.replay(&plan, Pace::Max);
-        let run = Run::from_events("first replay", stage.events());
+        let run = Arc::new(Run::from_events("first replay", stage.events()));
         let baseline = match baseline {
             Some(baseline) => {
-                to_stdout(self.ignore.diff(&baseline, &run).to_text().as_bytes())?;
+                let compared = baseline.compare(run, &self.rules);
+                to_stdout(compared.diff().to_text().as_bytes())?;
                 baseline
             }
-            None => run,
+            None => Standard::Run(run),
         };
         say(&format!("{}; watching {}", first.sentence(), self.plugin.display()));
         self.follow(&stage, &plan, &baseline, &changes)
@@ -99,7 +102,7 @@ impl Watch {
         &self,
         stage: &Stage,
         plan: &ReplayPlan,
-        baseline: &Run,
+        baseline: &Standard,
         changes: &Receiver<Change>,
     ) -> Result<Report, Problem> {
         let (mut seen, mut different, mut refused) = (0u64, 0u64, 0u64);
@@ -109,7 +112,7 @@ impl Watch {
             let Ok(change) = changes.recv() else { break };
             seen += 1;
             match self.once(stage, plan, baseline, change)? {
-                Some(diff) => different += u64::from(!diff.is_same()),
+                Some(compared) => different += u64::from(!compared.diff().is_same()),
                 None => refused += 1,
             }
         }
@@ -127,9 +130,9 @@ impl Watch {
         &self,
         stage: &Stage,
         plan: &ReplayPlan,
-        baseline: &Run,
+        baseline: &Standard,
         change: Change,
-    ) -> Result<Option<Diff>, Problem> {
+    ) -> Result<Option<Compared>, Problem> {
         if let Change::Refused(message) = change {
             say(&format!("Not reloaded: {message}"));
             return Ok(None);
@@ -149,10 +152,11 @@ impl Watch {
         drop(stage.events());
         let summary = stage.replay(plan, Pace::Max);
         let name = format!("generation {generation}");
-        let run = Run::from_events(name.clone(), stage.events());
-        let diff = self.ignore.diff(baseline, &run);
+        let run = Arc::new(Run::from_events(name.clone(), stage.events()));
+        let compared = baseline.compare(run, &self.rules);
+        let diff = compared.diff();
         to_stdout(diff.to_text().as_bytes())?;
         say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
-        Ok(Some(diff))
+        Ok(Some(compared))
     }
 }

@@ -13,7 +13,7 @@ use super::capture::{Capture, Report, report_of};
 use super::commands::{Situation, pressed};
 use super::dialogs::Dialogs;
 use super::overlays::Overlay;
-use super::panels::frames;
+use super::panels::{PanelId, frames};
 use super::session::Session;
 use super::shell::{Moment, Pulse, Shell};
 use super::state::ViewState;
@@ -280,6 +280,9 @@ impl App {
             replay: view.replay().is_some(),
             busy: view.is_busy(),
             can_send: plugin.is_some() && self.state.panels.compose.can_send(),
+            difference: self.shell.drawn.contains(PanelId::Diff.panel().title)
+                && view.diff().is_some_and(|(_, diff)| diff.counts.different() > 0),
+            decided: self.state.panels.diff.review.decided() > 0,
             can_go_back: selection.can_go_back(),
             can_go_forward: selection.can_go_forward(),
         }

@@ -53,6 +53,15 @@ pub enum Verb {
     EditRow,
     ResendAndDiff,
     Send,
+    AcceptDifference,
+    RejectDifference,
+    SkipDifference,
+    AcceptRemaining,
+    RejectRemaining,
+    SkipRemaining,
+    NextDifference,
+    PreviousDifference,
+    SaveBaseline,
     Pin,
     FirstRow,
     FollowTail,
@@ -75,18 +84,20 @@ pub enum Menu {
     Plugin,
     Record,
     Run,
+    Review,
     Help,
 }
 
 impl Menu {
     /// All menus with their names.
-    pub const ALL: [(Menu, &'static str); 7] = [
+    pub const ALL: [(Menu, &'static str); 8] = [
         (Menu::File, "File"),
         (Menu::Edit, "Edit"),
         (Menu::View, "View"),
         (Menu::Plugin, "Plugin"),
         (Menu::Record, "Record"),
         (Menu::Run, "Run"),
+        (Menu::Review, "Review"),
         (Menu::Help, "Help"),
     ];
 }
@@ -116,6 +127,10 @@ pub struct Situation {
     pub busy: bool,
     /// What is composed can be sent.
     pub can_send: bool,
+    /// Differences are in front.
+    pub difference: bool,
+    /// Something was decided about differences.
+    pub decided: bool,
     /// There was a selection before this one.
     pub can_go_back: bool,
     /// There was a selection after this one.
@@ -288,6 +303,16 @@ pub const TABLE: &[Entry] = table! {
     Run: Verb::ResendAndDiff, "Send selected again and compare", "Show how the answer differs from the recorded one", ICON_DIFFERENCE, [], |now| now.row && now.plugin;
     Run: Verb::Send, "Send", "Send what is composed", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send;
 
+    Review: Verb::AcceptDifference, "Accept", "The second run is right about the selected group or call", ICON_CHECK, [bare(Key::A)], |now| now.difference;
+    Review: Verb::RejectDifference, "Reject", "The first run is right about the selected group or call", ICON_CLOSE, [bare(Key::R)], |now| now.difference;
+    Review: Verb::SkipDifference, "Skip", "Decide nothing about the selected group or call, and go on", ICON_SKIP_NEXT, [bare(Key::S)], |now| now.difference;
+    #line Review: Verb::AcceptRemaining, "Accept all remaining", "The second run is right about everything that is undecided", ICON_CHECK, [shift(Key::A)], |now| now.difference;
+    Review: Verb::RejectRemaining, "Reject all remaining", "The first run is right about everything that is undecided", ICON_CLOSE, [shift(Key::R)], |now| now.difference;
+    Review: Verb::SkipRemaining, "Skip all remaining", "Leave everything that is undecided as it is, and go to the end", ICON_SKIP_NEXT, [shift(Key::S)], |now| now.difference;
+    #line Review: Verb::NextDifference, "Next difference", "Select the group or call below", ICON_EXPAND_MORE, [bare(Key::N)], |now| now.difference;
+    Review: Verb::PreviousDifference, "Previous difference", "Select the group or call above", ICON_EXPAND_MORE, [shift(Key::N)], |now| now.difference;
+    #line Review: Verb::SaveBaseline, "Save as baseline…", "Write what was accepted, and the first run elsewhere, to a text file for `glovebox replay --against`", ICON_SAVE, [ctrl_shift(Key::S)], |now| now.decided;
+
     Help: Verb::Keys, "Keys", "Show every key", ICON_KEYBOARD, [bare(Key::F1), shift(Key::Slash), bare(Key::Questionmark)], always;
     Help: Verb::Welcome, "Welcome", "Show the first screen with its examples", ICON_INFO, [], always;
 };
@@ -310,8 +335,11 @@ pub fn pressed(ctx: &egui::Context, now: &Situation) -> Vec<Verb> {
         .flat_map(|entry| entry.keys.iter().map(|keys| (*keys, entry.verb)))
         .filter(|(keys, _)| !typing || !is_plain(keys))
         .collect();
-    // The most modifiers first: egui lets Ctrl+R match Ctrl+Shift+R, too.
-    keys.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys.modifiers)));
+    // The most modifiers first: egui lets Ctrl+R match Ctrl+Shift+R, too. While differences are in
+    // front, a key that has a meaning for them has no other.
+    keys.sort_by_key(|(keys, verb)| {
+        (std::cmp::Reverse(count(keys.modifiers)), entry(*verb).menu != Menu::Review)
+    });
     ctx.input_mut(|input| {
         let pressed = keys.iter().filter(|(keys, _)| input.consume_shortcut(keys));
         pressed.map(|(_, verb)| *verb).collect()
@@ -345,7 +373,9 @@ mod tests {
             assert!(!entry.tooltip.ends_with('.'), "{}", entry.tooltip);
             for shortcut in entry.keys {
                 let shown = show_keys(shortcut);
-                assert!(keys.insert(shown.clone()), "{shown} means two things");
+                // The keys of a review count only while differences are in front.
+                let place = (shown.clone(), entry.menu == Menu::Review);
+                assert!(keys.insert(place), "{shown} means two things");
             }
         }
     }

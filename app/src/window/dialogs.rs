@@ -18,6 +18,8 @@ pub(super) enum Purpose {
     Trace,
     /// To save a trace.
     Save(TraceId),
+    /// To save a baseline.
+    SaveBaseline,
 }
 
 /// What a person chose.
@@ -98,6 +100,11 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
             .set_title("Save trace")
             .set_file_name(name)
             .add_filter("Traces", &["mcap"])
+            .save_file(),
+        Purpose::SaveBaseline => dialog
+            .set_title("Save as baseline")
+            .set_file_name(name)
+            .add_filter("Baselines", &["txt"])
             .save_file(),
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use glovebox_host::{InstanceId, PolicyMode};
+use glovebox_inspector::baseline::Decision;
+use glovebox_inspector::diff::Diff;
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Row};
 
@@ -13,6 +15,7 @@ use super::dialogs::{Chosen, Purpose};
 use super::overlays::Overlay;
 use super::palette::Palette;
 use super::panels::PanelId;
+use super::panels::diff::Review;
 use super::theme;
 use crate::workbench::{Command, Level, ReplayRequest, RowRef, SendRequest, Source, TraceId};
 
@@ -188,6 +191,25 @@ impl App {
                 }
             }
             Verb::Send => self.send(),
+            Verb::AcceptDifference => {
+                self.review(|review, diff| review.decide(Decision::Accept, diff))
+            }
+            Verb::RejectDifference => {
+                self.review(|review, diff| review.decide(Decision::Reject, diff))
+            }
+            Verb::SkipDifference => self.review(|review, diff| review.decide(Decision::Skip, diff)),
+            Verb::AcceptRemaining => {
+                self.review(|review, diff| review.decide_remaining(Decision::Accept, diff));
+            }
+            Verb::RejectRemaining => {
+                self.review(|review, diff| review.decide_remaining(Decision::Reject, diff));
+            }
+            Verb::SkipRemaining => {
+                self.review(|review, diff| review.decide_remaining(Decision::Skip, diff));
+            }
+            Verb::NextDifference => self.review(|review, _| review.step(1)),
+            Verb::PreviousDifference => self.review(|review, _| review.step(-1)),
+            Verb::SaveBaseline => self.dialogs.open(ctx, Purpose::SaveBaseline, "baseline.txt"),
             Verb::Pin => {
                 if let Some((id, _)) = self.shown_trace() {
                     let pinned = self.view().baseline().is_some_and(|trace| trace.id == id);
@@ -255,6 +277,12 @@ impl App {
                 Chosen::File(Purpose::Save(trace), path) => {
                     self.workbench.execute(Command::SaveTrace { trace, path })
                 }
+                Chosen::File(Purpose::SaveBaseline, path) => self.save_baseline(path),
+                Chosen::NoDialog(Purpose::SaveBaseline) => {
+                    let text = "The desktop has no dialog to save with; `glovebox replay --against \
+                                baseline.txt --accept` writes a baseline";
+                    self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
+                }
                 Chosen::NoDialog(Purpose::Plugin | Purpose::Trace) => {
                     self.overlay = Overlay::Path(String::new())
                 }
@@ -264,6 +292,20 @@ impl App {
                 }
             }
         }
+    }
+
+    fn review(&mut self, change: impl FnOnce(&mut Review, &Diff)) {
+        if let Some((number, diff)) = self.workbench.view().diff() {
+            let review = &mut self.state.panels.diff.review;
+            review.look_at(number, diff);
+            change(review, diff);
+        }
+    }
+
+    /// Writes the baseline that the decisions lead to.
+    pub fn save_baseline(&mut self, path: PathBuf) {
+        let decisions = self.state.panels.diff.review.decisions().clone();
+        self.workbench.execute(Command::SaveBaseline { path, decisions });
     }
 
     fn with_plugin(&mut self, command: impl FnOnce(InstanceId) -> Command) {

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use glovebox_abi::manifest::Limits;
 use glovebox_abi::{Frame, Permission};
 use glovebox_events::CallId;
-use glovebox_host::{Decision, InstanceId, PolicyMode};
+use glovebox_host::{InstanceId, PolicyMode};
+use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::DiffOptions;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::Pace;
@@ -81,7 +83,7 @@ pub enum Command {
     /// Reloads, replays the pinned trace and compares.
     Loop(InstanceId),
     /// Grants or denies one permission.
-    Decide(InstanceId, Permission, Decision),
+    Decide(InstanceId, Permission, glovebox_host::Decision),
     /// Changes the limits.
     SetLimits(InstanceId, Box<Limits>),
     /// Changes what is granted where nobody decided.
@@ -94,6 +96,14 @@ pub enum Command {
         after: TraceId,
         /// What counts.
         options: DiffOptions,
+    },
+    /// Writes the baseline that decisions about the last diff lead to; what nobody decided about
+    /// stays as it was in the first run.
+    SaveBaseline {
+        /// The file; what was there is replaced.
+        path: PathBuf,
+        /// By position in the entries of the diff.
+        decisions: BTreeMap<usize, Decision>,
     },
     /// Says something in the list of notices.
     Notify(super::Level, String),

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use glovebox_abi::Frame;
 use glovebox_host::workspace::Workspace;
 use glovebox_host::{InstanceId, LoadRequest};
-use glovebox_inspector::diff::{Class, DiffOptions, RunCall};
+use glovebox_inspector::diff::{Diff, DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
@@ -16,8 +16,7 @@ use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 use super::findings;
 use super::work::{self, Finished, OpenedWorkspace, ReplayWork, Replayed};
 use super::{
-    Command, DiffView, JobId, Level, Origin, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench,
-    trace,
+    Command, JobId, Level, Origin, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench, trace,
 };
 
 /// Files that are being loaded, to be joined in a replay once they are there.
@@ -144,6 +143,12 @@ impl Workbench {
                 if let (Some(before), Some(after)) = (side(before), side(after)) {
                     let title = format!("Comparing {} with {}", before.0, after.0);
                     self.jobs.start(title, move |_| work::compare(before, after, &options));
+                }
+            }
+            Command::SaveBaseline { path, decisions } => {
+                if let Some(diff) = self.outcome.diff.clone() {
+                    let title = format!("Writing {}", path.display());
+                    self.jobs.start(title, move |_| work::save_baseline(&diff, &path, &decisions));
                 }
             }
             Command::Notify(level, text) => self.notices.add(level, text),
@@ -424,28 +429,12 @@ impl Workbench {
         }
     }
 
-    fn take_in_diff(&mut self, view: DiffView) {
-        let counts = &view.diff.counts;
-        let different = view.diff.entries.iter();
-        let different = different.filter(|entry| entry.class != Class::Same).count();
-        let text = match different {
-            0 => format!(
-                "{} and {}: no difference in {}",
-                view.diff.before,
-                view.diff.after,
-                calls(counts.same)
-            ),
-            count => format!(
-                "{} and {}: {count} of {} different",
-                view.diff.before,
-                view.diff.after,
-                calls(view.diff.entries.len())
-            ),
-        };
-        let level = if different == 0 { Level::Success } else { Level::Warning };
-        self.notices.add(level, text);
+    fn take_in_diff(&mut self, diff: Diff) {
+        let names = format!("{} and {}", diff.before.name, diff.after.name);
+        let level = if diff.is_same() { Level::Success } else { Level::Warning };
+        self.notices.add(level, format!("{names}: {}", diff.summary()));
         self.outcome.diffs += 1;
-        self.outcome.diff = Some(Arc::new(view));
+        self.outcome.diff = Some(Arc::new(diff));
     }
 
     fn unused_name(&self, name: &str) -> String {
@@ -501,16 +490,10 @@ fn call_of(store: &Store, row: RowRef) -> Option<RunCall> {
         plugin: Arc::clone(&call.plugin),
         input: input.frame.clone(),
         outputs: outputs.map(|row| row.frame.clone()).collect(),
+        host_calls: Vec::new(),
         outcome: call.status.outcome().cloned(),
         latency: call.timing.as_ref().map(glovebox_events::Timing::latency),
     })
-}
-
-fn calls(count: usize) -> String {
-    match count {
-        1 => "1 call".to_owned(),
-        count => format!("{count} calls"),
-    }
 }
 
 fn file_name(path: &Path) -> String {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glovebox_host::{Host, InstanceId, PluginStatus, PolicyMode};
-use glovebox_inspector::diff::{Diff, Run};
+use glovebox_inspector::diff::Diff;
 use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::metrics::MetricsSnapshot;
 use glovebox_inspector::store::Store;
@@ -88,7 +88,7 @@ pub struct Workbench {
 /// What commands led to.
 #[derive(Debug, Default)]
 struct Outcomes {
-    diff: Option<Arc<DiffView>>,
+    diff: Option<Arc<Diff>>,
     diffs: u64,
     sent: VecDeque<Sent>,
     policy_mode: PolicyMode,
@@ -105,17 +105,6 @@ struct Seen {
     recording: Option<RecorderStatus>,
     version: Option<u64>,
     snapshot: Option<Instant>,
-}
-
-/// A diff together with the runs it compares.
-#[derive(Debug)]
-pub struct DiffView {
-    /// What is different.
-    pub diff: Diff,
-    /// The first run.
-    pub before: Run,
-    /// The second run.
-    pub after: Run,
 }
 
 /// Everything a view may look at, and nothing it could change.
@@ -285,7 +274,7 @@ impl<'a> ViewCtx<'a> {
     }
 
     /// The last diff, and a number that counts diffs.
-    pub fn diff(&self) -> Option<(u64, &'a Arc<DiffView>)> {
+    pub fn diff(&self) -> Option<(u64, &'a Arc<Diff>)> {
         let outcome = &self.workbench.outcome;
         outcome.diff.as_ref().map(|diff| (outcome.diffs, diff))
     }

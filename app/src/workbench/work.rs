@@ -1,5 +1,6 @@
 //! What the threads of jobs do, and what they bring back.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,8 @@ use glovebox_abi::units::show_size;
 use glovebox_events::{Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
-use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
+use glovebox_inspector::baseline::{Baseline, Decision};
+use glovebox_inspector::diff::{self, Diff, DiffOptions, Run, RunCall};
 use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::replay::ReplayPlan;
 use glovebox_inspector::trace::Recorder;
@@ -21,7 +23,7 @@ use super::jobs::JobState;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Targets, replay};
 use super::sink::Fanout;
 use super::trace::{Opened, TraceId};
-use super::{DiffView, Level, Origin, ReplayRequest, SendRequest};
+use super::{Level, Origin, ReplayRequest, SendRequest};
 
 /// What a job brings back.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub(super) enum Finished {
     /// A replay is over.
     Replayed(Box<Replayed>),
     /// Two runs were compared, or not.
-    Compared(Result<Box<DiffView>, String>),
+    Compared(Result<Box<Diff>, String>),
     /// A frame was sent.
     Sent(Box<Sent>),
 }
@@ -66,7 +68,7 @@ pub(super) struct Replayed {
     pub(super) run: Opened,
     pub(super) lost: u64,
     /// With the trace it was made from, if that was asked for.
-    pub(super) diff: Option<DiffView>,
+    pub(super) diff: Option<Diff>,
 }
 
 /// A frame that was composed, and the last answer to it.
@@ -202,8 +204,7 @@ impl ReplayWork {
         let diff = self.reload_and_diff.map(|_| {
             let before = Run::from_events(self.trace_name, events);
             let after = Run::from_events(name.clone(), capture.events.iter().cloned());
-            let diff = diff::diff(&before, &after, &DiffOptions::default());
-            DiffView { diff, before, after }
+            diff::diff(Arc::new(before), Arc::new(after), &DiffOptions::default())
         });
         let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
         Ok(Finished::Replayed(Box::new(Replayed { summary, run, lost: capture.lost, diff })))
@@ -219,11 +220,27 @@ pub(super) fn compare(
         Ok(Run::from_events(name, origin.events()?))
     };
     let compared = run(before).and_then(|before| Ok((before, run(after)?)));
-    let compared = compared.map(|(before, after)| {
-        let diff = diff::diff(&before, &after, options);
-        Box::new(DiffView { diff, before, after })
-    });
+    let compared = compared
+        .map(|(before, after)| Box::new(diff::diff(Arc::new(before), Arc::new(after), options)));
     Finished::Compared(compared.map_err(|error| format!("{error:#}")))
+}
+
+/// Writes the baseline that decisions lead to.
+pub(super) fn save_baseline(
+    diff: &Diff,
+    path: &Path,
+    decisions: &BTreeMap<usize, Decision>,
+) -> Finished {
+    let decision = |at: usize| decisions.get(&at).copied().unwrap_or_default();
+    let baseline = Baseline::of_decisions(diff, decision);
+    match baseline.write(path) {
+        Ok(()) => Finished::Done(format!(
+            "{} calls are the baseline now: {}",
+            baseline.run().len(),
+            path.display()
+        )),
+        Err(error) => Finished::Failed(error.to_string()),
+    }
 }
 
 pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finished {
@@ -310,13 +327,15 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
         plugin: name_of(host, target).into(),
         input: recorded.input.clone(),
         outputs: reply.frames.into_vec(),
+        // Those of the recorded call are not at hand either.
+        host_calls: Vec::new(),
         outcome: Some(reply.outcome),
         latency: Some(started.elapsed()),
     };
-    let before = Run { name: format!("call {}", recorded.id), calls: vec![recorded] };
-    let after = Run { name: format!("sent again as {}", again.id), calls: vec![again] };
-    let diff = diff::diff(&before, &after, &DiffOptions::default());
-    Finished::Compared(Ok(Box::new(DiffView { diff, before, after })))
+    let before = Run::from_calls(format!("call {}", recorded.id), [recorded]);
+    let after = Run::from_calls(format!("sent again as {}", again.id), [again]);
+    let diff = diff::diff(Arc::new(before), Arc::new(after), &DiffOptions::default());
+    Finished::Compared(Ok(Box::new(diff)))
 }
 
 pub(super) fn name_of(host: &Host, instance: InstanceId) -> String {

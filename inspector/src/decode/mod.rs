@@ -104,7 +104,7 @@ pub fn payload_format(frame: &Frame) -> PayloadFormat {
     let said = frame.header.get_text(Header::CONTENT_TYPE);
     let says = |word| said.as_ref().is_some_and(|said| said.contains(word));
     let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok();
-    let looks_like_json = matches!(payload.trim_ascii_start().first(), Some(b'{' | b'['));
+    let looks_like_json = looks_like_json(payload);
     // A map or an array: anything shorter would be found in any bytes.
     let looks_like_cbor = matches!(payload[0], 0x80..=0xBF);
     if (says("json") || looks_like_json) && is_json() {
@@ -121,8 +121,18 @@ pub fn payload_format(frame: &Frame) -> PayloadFormat {
     }
 }
 
+fn looks_like_json(payload: &[u8]) -> bool {
+    matches!(payload.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
 /// The payload as a JSON value, if it is JSON or CBOR.
 pub fn payload_json(frame: &Frame) -> Option<serde_json::Value> {
+    // Most payloads look like what they are, and are read once then.
+    if looks_like_json(&frame.payload)
+        && let Ok(value) = serde_json::from_slice(&frame.payload)
+    {
+        return Some(value);
+    }
     match payload_format(frame) {
         PayloadFormat::Json => serde_json::from_slice(&frame.payload).ok(),
         PayloadFormat::Cbor => Value::decode(&frame.payload).ok().map(|value| to_json(&value)),

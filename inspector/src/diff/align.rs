@@ -1,88 +1,123 @@
 //! Which calls of two runs belong together.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use glovebox_abi::Header;
-use similar::{Algorithm, DiffOp, capture_diff_slices_deadline};
+use glovebox_abi::{FRAME_PREFIX_LEN, Header};
+use minicbor::data::Type;
+use minicbor::decode::Decoder;
+use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::{Run, RunCall};
-use crate::decode::to_json;
+use super::Run;
 
-/// After so long the alignment of runs that have little in common becomes coarser.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A call of either run, or one of both.
+/// A call of either run, or one of both, by position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair {
-    pub(super) before: Option<usize>,
-    pub(super) after: Option<usize>,
+    pub(super) before: Option<u32>,
+    pub(super) after: Option<u32>,
+    /// True if an id holds it together, and it stands in another order than its neighbours.
+    pub(super) moved: bool,
+}
+
+/// What turns one sequence into another: patience, and Myers where no item is unique.
+pub(super) fn sequence<T: Eq + Hash>(before: &[T], after: &[T]) -> Vec<DiffOp> {
+    capture_diff_slices(Algorithm::Patience, before, after)
+}
+
+/// A number that is the same for what is the same.
+pub(super) fn token(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Pairs every call, in the order of the runs.
 pub(super) fn align(before: &Run, after: &Run) -> Vec<Pair> {
-    let by_plugin = !(has_one_plugin(before) && has_one_plugin(after));
+    // With one plugin on each side its id does not matter: a copy under another name is compared.
+    let by_plugin = before.plugins().len() > 1 || after.plugins().len() > 1;
+    let plugin = |run: &Run, at: usize| token(run.plugin(at).filter(|_| by_plugin));
     // Position in the first run by position in the second.
-    let mut partners = pair_by_id(before, after, by_plugin);
-    pair_by_input(before, after, by_plugin, &mut partners);
-    in_order(before.calls.len(), &partners)
+    let mut partners = pair_by_id(before, after, &plugin);
+    let moved = out_of_order(&partners);
+    pair_by_input(before, after, &plugin, &mut partners);
+    in_order(before.len(), &partners, &moved)
 }
 
-/// With one plugin on each side its id does not matter: a copy under another name is compared too.
-fn has_one_plugin(run: &Run) -> bool {
-    let mut calls = run.calls.iter();
-    let first = calls.next();
-    calls.all(|call| first.is_some_and(|first| first.plugin == call.plugin))
-}
-
-fn pair_by_id(before: &Run, after: &Run, by_plugin: bool) -> Vec<Option<usize>> {
-    let ids = |run: &Run| -> Vec<Option<String>> {
-        let id_of = |call: &RunCall| {
-            let id = to_json(&call.input.header.get(Header::ID)?);
-            let plugin = if by_plugin { &*call.plugin } else { "" };
-            Some(format!("{plugin}/{id}"))
-        };
-        run.calls.iter().map(id_of).collect()
-    };
-    /// Where each id stands, if it stands in one place only.
-    fn unique(ids: &[Option<String>]) -> HashMap<&str, Option<usize>> {
-        let mut places = HashMap::new();
-        for (index, id) in ids.iter().enumerate() {
-            if let Some(id) = id {
-                let place = places.entry(id.as_str());
-                place.and_modify(|place| *place = None).or_insert(Some(index));
+fn pair_by_id(before: &Run, after: &Run, plugin: &impl Fn(&Run, usize) -> u64) -> Vec<Option<u32>> {
+    let id = |run: &Run, at: usize| Some(token((plugin(run, at), id_of(run.input(at))?)));
+    /// Where an id stands, if it stands in one place only.
+    type Place = Result<u32, Repeated>;
+    #[derive(Clone, Copy)]
+    struct Repeated;
+    let places = |run: &Run| {
+        let mut places: HashMap<u64, Place> = HashMap::new();
+        for at in 0..run.len() {
+            if let Some(id) = id(run, at) {
+                let place = places.entry(id);
+                place.and_modify(|place| *place = Err(Repeated)).or_insert(Ok(at as u32));
             }
         }
         places
-    }
-    let (ids_before, ids_after) = (ids(before), ids(after));
-    let (in_before, in_after) = (unique(&ids_before), unique(&ids_after));
-    let partner = |id: &Option<String>| {
-        let id = id.as_deref()?;
-        in_after.get(id).copied().flatten()?;
-        in_before.get(id).copied().flatten()
     };
-    ids_after.iter().map(partner).collect()
+    let mut partners = vec![None; after.len()];
+    let in_before = places(before);
+    if in_before.is_empty() {
+        return partners;
+    }
+    for (id, place) in places(after) {
+        if let (Ok(after), Some(Ok(before))) = (place, in_before.get(&id)) {
+            partners[after as usize] = Some(*before);
+        }
+    }
+    partners
+}
+
+/// The encoded value of `id` in the header of an encoded frame.
+fn id_of(frame: &[u8]) -> Option<&[u8]> {
+    let length = u32::from_le_bytes(*frame.get(4..8)?.first_chunk()?) as usize;
+    let header = frame.get(FRAME_PREFIX_LEN..FRAME_PREFIX_LEN + length)?;
+    let mut decoder = Decoder::new(header);
+    let mut left = decoder.map().ok()?;
+    loop {
+        match &mut left {
+            Some(0) => return None,
+            Some(left) => *left -= 1,
+            None if decoder.datatype().ok()? == Type::Break => return None,
+            None => {}
+        }
+        let is_id = decoder.datatype().ok()? == Type::String && {
+            let start = decoder.position();
+            let found = decoder.str().ok()? == Header::ID;
+            decoder.set_position(start);
+            found
+        };
+        decoder.skip().ok()?;
+        let start = decoder.position();
+        decoder.skip().ok()?;
+        if is_id {
+            return header.get(start..decoder.position());
+        }
+    }
 }
 
 /// Pairs what has no partner yet.
-fn pair_by_input(before: &Run, after: &Run, by_plugin: bool, partners: &mut [Option<usize>]) {
-    let mut taken = vec![false; before.calls.len()];
-    for index in partners.iter().flatten() {
-        taken[*index] = true;
-    }
-    let left: Vec<usize> = (0..before.calls.len()).filter(|at| !taken[*at]).collect();
-    let right: Vec<usize> = (0..partners.len()).filter(|at| partners[*at].is_none()).collect();
-    let mut names = HashMap::new();
-    let mut token = |call: &RunCall| {
-        let plugin = by_plugin.then(|| call.plugin.clone());
-        let next = names.len();
-        *names.entry((plugin, call.input.clone())).or_insert(next)
+fn pair_by_input(
+    before: &Run,
+    after: &Run,
+    plugin: &impl Fn(&Run, usize) -> u64,
+    partners: &mut [Option<u32>],
+) {
+    let mut taken = vec![false; before.len()];
+    partners.iter().flatten().for_each(|at| taken[*at as usize] = true);
+    let left: Vec<u32> = (0..before.len() as u32).filter(|at| !taken[*at as usize]).collect();
+    let right: Vec<u32> =
+        (0..after.len() as u32).filter(|at| partners[*at as usize].is_none()).collect();
+    let tokens = |run: &Run, places: &[u32]| -> Vec<u64> {
+        let places = places.iter().map(|at| *at as usize);
+        places.map(|at| token((plugin(run, at), run.input(at)))).collect()
     };
-    let old: Vec<usize> = left.iter().map(|at| token(&before.calls[*at])).collect();
-    let new: Vec<usize> = right.iter().map(|at| token(&after.calls[*at])).collect();
-    let deadline = Some(Instant::now() + PATIENCE);
-    for operation in capture_diff_slices_deadline(Algorithm::Myers, &old, &new, deadline) {
+    let (old, new) = (tokens(before, &left), tokens(after, &right));
+    for operation in sequence(&old, &new) {
         let (old, new) = match operation {
             DiffOp::Equal { .. } => (operation.old_range(), operation.new_range()),
             // As many on both sides: most likely the same calls with other inputs.
@@ -93,32 +128,109 @@ fn pair_by_input(before: &Run, after: &Run, by_plugin: bool, partners: &mut [Opt
         };
         for (old, new) in old.zip(new) {
             let (old, new) = (left[old], right[new]);
-            if !by_plugin || before.calls[old].plugin == after.calls[new].plugin {
-                partners[new] = Some(old);
+            if plugin(before, old as usize) == plugin(after, new as usize) {
+                partners[new as usize] = Some(old);
             }
         }
     }
 }
 
+/// Which calls of the second run stand in another order: all that are not part of a longest
+/// sequence that rises (Fredman 1975).
+fn out_of_order(partners: &[Option<u32>]) -> Vec<bool> {
+    let mut moved = vec![false; partners.len()];
+    if partners.iter().flatten().is_sorted() {
+        return moved;
+    }
+    // For each length, where the sequence of that length with the smallest end ends.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut previous: Vec<Option<usize>> = vec![None; partners.len()];
+    for (after, before) in partners.iter().enumerate() {
+        if before.is_none() {
+            continue;
+        }
+        moved[after] = true;
+        let length = ends.partition_point(|end| partners[*end] < *before);
+        previous[after] = length.checked_sub(1).map(|shorter| ends[shorter]);
+        match ends.get_mut(length) {
+            Some(end) => *end = after,
+            None => ends.push(after),
+        }
+    }
+    let mut next = ends.last().copied();
+    while let Some(at) = next {
+        moved[at] = false;
+        next = previous[at];
+    }
+    moved
+}
+
 /// Puts a call that only the second run has behind the one it followed there.
-fn in_order(calls_before: usize, partners: &[Option<usize>]) -> Vec<Pair> {
-    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); calls_before + 1];
-    let mut partner_of: Vec<Option<usize>> = vec![None; calls_before];
+fn in_order(calls_before: usize, partners: &[Option<u32>], moved: &[bool]) -> Vec<Pair> {
+    let mut partner_of: Vec<Option<u32>> = vec![None; calls_before];
+    // The calls that only the second run has, each with the one it follows.
+    let mut extras: Vec<(u32, u32)> = Vec::new();
     let mut anchor = 0;
     for (after, before) in partners.iter().enumerate() {
         match before {
             Some(before) => {
-                partner_of[*before] = Some(after);
+                partner_of[*before as usize] = Some(after as u32);
                 anchor = before + 1;
             }
-            None => followers[anchor].push(after),
+            None => extras.push((anchor, after as u32)),
         }
     }
-    let extra = |after: &usize| Pair { before: None, after: Some(*after) };
-    let mut pairs: Vec<Pair> = followers[0].iter().map(extra).collect();
-    for before in 0..calls_before {
-        pairs.push(Pair { before: Some(before), after: partner_of[before] });
-        pairs.extend(followers[before + 1].iter().map(extra));
+    extras.sort_unstable();
+    let mut extras = extras.into_iter().peekable();
+    let mut pairs = Vec::with_capacity(calls_before + extras.len());
+    for before in 0..=calls_before as u32 {
+        while let Some((_, after)) = extras.next_if(|(anchor, _)| *anchor == before) {
+            pairs.push(Pair { before: None, after: Some(after), moved: false });
+        }
+        if let Some(after) = partner_of.get(before as usize).copied() {
+            let moved = after.is_some_and(|after| moved[after as usize]);
+            pairs.push(Pair { before: Some(before), after, moved });
+        }
     }
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glovebox_abi::Frame;
+    use glovebox_abi::Kind;
+    use glovebox_abi::cbor::Value;
+
+    #[test]
+    fn ids_are_found_in_encoded_headers() {
+        fn check(header: &[u8], expected: Option<&[u8]>) {
+            let header = Header::from_cbor(header.to_vec().into()).expect("the test writes maps");
+            let frame = Frame::new(Kind::DATA, header, &b"x"[..]).to_bytes();
+            assert_eq!(id_of(&frame), expected);
+        }
+        check(b"", None);
+        check(&[0xA0], None);
+        check(&[0xA1, 0x62, b'i', b'd', 0x07], Some(&[0x07]));
+        check(&[0xA2, 0x61, b'a', 0x81, 0x01, 0x62, b'i', b'd', 0x61, b'x'], Some(b"\x61x"));
+        // Of open length, and with a key that is no text.
+        check(&[0xBF, 0x07, 0x01, 0x62, b'i', b'd', 0xF5, 0xFF], Some(&[0xF5]));
+        check(&[0xBF, 0x07, 0x01, 0xFF], None);
+        let header = Header::build().value("id", Value::Array(vec![Value::Null])).finish();
+        check(header.as_bytes(), Some(&[0x81, 0xF6]));
+    }
+
+    #[test]
+    fn the_fewest_calls_count_as_moved() {
+        fn check(partners: &[u32], expected: &[usize]) {
+            let partners: Vec<Option<u32>> = partners.iter().map(|at| Some(*at)).collect();
+            let moved = out_of_order(&partners);
+            let found: Vec<usize> = (0..moved.len()).filter(|at| moved[*at]).collect();
+            assert_eq!(found, expected);
+        }
+        check(&[0, 1, 2], &[]);
+        check(&[3, 0, 1, 2], &[0]);
+        check(&[1, 2, 3, 0], &[3]);
+        check(&[0, 5, 1, 2, 3], &[1]);
+    }
 }

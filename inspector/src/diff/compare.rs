@@ -1,51 +1,80 @@
 //! What is different between two calls that belong together.
 
-use std::collections::BTreeSet;
-
 use glovebox_abi::Frame;
 use glovebox_abi::units::show_duration;
-use serde_json::Value as Json;
-use similar::{Algorithm, DiffOp, TextDiff, capture_diff_slices};
+use glovebox_events::{HostCall, Outcome};
+use serde_json::{Value as Json, json};
+use similar::DiffOp;
 
-use super::{Change, Class, DiffOptions, RunCall};
+use super::align::{sequence, token};
+use super::path::Place;
+use super::structure::{Found, differences};
+use super::{Change, Class, Comparison, DiffOptions, RunCall};
 use crate::decode::{self, PayloadFormat};
 
 /// Bytes shown of a payload that is neither JSON, CBOR nor text.
 const SHOWN_BYTES: usize = 32;
+/// Payloads beyond this many bytes are compared from both ends only.
+const ALIGNED_BYTES: usize = 16 << 10;
+/// So few equal bytes between two differences are shown with them.
+const JOINED_BYTES: usize = 4;
 
 pub(super) fn calls(
     before: &RunCall,
     after: &RunCall,
+    moved: bool,
     options: &DiffOptions,
-) -> (Class, Vec<Change>) {
-    let mut found = Found { options, output: None, changes: Vec::new() };
-    let outcome = |call: &RunCall| {
-        let outcome = call.outcome.as_ref();
-        outcome.map_or_else(|| "pending".to_owned(), ToString::to_string)
-    };
+) -> Comparison {
+    let mut found = Found::new(options);
     if before.outcome != after.outcome {
-        found.add("/outcome", Some(outcome(before)), Some(outcome(after)));
+        found.at("/outcome", Some(ending(before)), Some(ending(after)));
     }
-    let outcome_changed = !found.changes.is_empty();
-    found.frames("/input", &before.input, &after.input);
+    let outcome_changed = !found.is_empty();
+    frames(&mut found, "/input", &before.input, &after.input);
     let reordered = is_reordered(before, after);
     if !reordered {
-        found.outputs(before, after);
+        outputs(&mut found, before, after);
     }
-    let class = match found.changes.is_empty() {
+    let class = match found.is_empty() {
         _ if outcome_changed => Class::Outcome,
         false => Class::Changed,
-        true if reordered => {
-            let (before, after) = (order(before, before), order(before, after));
-            found.add("/order", Some(before), Some(after));
-            found.class_if_any(Class::Order)
-        }
         true => {
-            found.latency(before, after);
-            found.class_if_any(Class::Slower)
+            if reordered {
+                found.at("/order", Some(order(before, before)), Some(order(before, after)));
+            } else if moved {
+                let place = |call: &RunCall| Some(format!("call {}", call.id));
+                found.at("/order", place(before), place(after));
+            }
+            let class = if found.is_empty() { Class::HostCalls } else { Class::Order };
+            host_calls(&mut found, &before.host_calls, &after.host_calls);
+            if found.is_empty() {
+                latency(&mut found, before, after);
+                if found.is_empty() { Class::Same } else { Class::Slower }
+            } else {
+                class
+            }
         }
     };
-    (class, found.changes)
+    if matches!(class, Class::Outcome | Class::Changed) {
+        host_calls(&mut found, &before.host_calls, &after.host_calls);
+    }
+    Comparison { class, changes: found.changes, more: found.more }
+}
+
+/// How a call ended, for people.
+pub(super) fn ending(call: &RunCall) -> String {
+    call.outcome.as_ref().map_or_else(|| "pending".to_owned(), ToString::to_string)
+}
+
+/// How a call ended, without what differs from call to call.
+pub(super) fn cause(outcome: Option<&Outcome>) -> String {
+    match outcome {
+        None => "pending".to_owned(),
+        Some(Outcome::Failed { code, .. }) => format!("failed (code {code})"),
+        Some(Outcome::Trapped { code, .. }) => format!("trapped ({code})"),
+        Some(Outcome::LimitExceeded { limit, .. }) => format!("limit-exceeded ({limit})"),
+        Some(other) => other.name().to_owned(),
+    }
 }
 
 /// True if both gave the same outputs, but not in the same order.
@@ -54,8 +83,8 @@ fn is_reordered(before: &RunCall, after: &RunCall) -> bool {
         return false;
     }
     let sorted = |call: &RunCall| {
-        let mut outputs: Vec<_> = call.outputs.iter().map(Frame::to_bytes).collect();
-        outputs.sort();
+        let mut outputs: Vec<u64> = call.outputs.iter().map(token).collect();
+        outputs.sort_unstable();
         outputs
     };
     sorted(before) == sorted(after)
@@ -69,183 +98,149 @@ fn order(reference: &RunCall, call: &RunCall) -> String {
     positions.join(" ")
 }
 
-/// Collects changes that are not ignored.
-struct Found<'a> {
-    options: &'a DiffOptions,
-    output: Option<usize>,
-    changes: Vec<Change>,
+fn latency(found: &mut Found<'_>, before: &RunCall, after: &RunCall) {
+    let options = found.options;
+    let (Some(factor), Some(old), Some(new)) =
+        (options.slower_factor, before.latency, after.latency)
+    else {
+        return;
+    };
+    if new > options.slower_floor && new.as_secs_f64() > old.as_secs_f64() * factor {
+        found.at("/latency", Some(show_duration(old)), Some(show_duration(new)));
+    }
 }
 
-impl Found<'_> {
-    fn class_if_any(&self, class: Class) -> Class {
-        if self.changes.is_empty() { Class::Same } else { class }
-    }
-
-    fn is_ignored(&self, path: &str) -> bool {
-        // A pattern for frames holds for inputs too.
-        let inside = path.strip_prefix("/input").unwrap_or(path);
-        let mut patterns = self.options.ignore.iter();
-        patterns.any(|pattern| pattern.matches(path) || pattern.matches(inside))
-    }
-
-    fn add(&mut self, path: &str, before: Option<String>, after: Option<String>) {
-        if !self.is_ignored(path) {
-            self.changes.push(Change { output: self.output, path: path.to_owned(), before, after });
+/// Aligns the outputs, so that one more or less does not make all others different.
+fn outputs(found: &mut Found<'_>, before: &RunCall, after: &RunCall) {
+    let (old, new) = (&before.outputs, &after.outputs);
+    let tokens = |frames: &[Frame]| frames.iter().map(token).collect::<Vec<_>>();
+    for (old_at, new_at) in differences(&tokens(old), &tokens(new)) {
+        found.output = new_at.or(old_at);
+        match (old_at.map(|at| &old[at]), new_at.map(|at| &new[at])) {
+            (Some(old), Some(new)) => frames(found, "", old, new),
+            (old, new) => found.at("/output", old.map(summary), new.map(summary)),
         }
     }
+    found.output = None;
+}
 
-    fn latency(&mut self, before: &RunCall, after: &RunCall) {
-        let (Some(factor), Some(old), Some(new)) =
-            (self.options.slower_factor, before.latency, after.latency)
-        else {
-            return;
-        };
-        if new > self.options.slower_floor && new.as_secs_f64() > old.as_secs_f64() * factor {
-            self.add("/latency", Some(show_duration(old)), Some(show_duration(new)));
-        }
+/// Compares what was asked of the host and what it answered; the time and random numbers are
+/// expected to be different.
+fn host_calls(found: &mut Found<'_>, before: &[HostCall], after: &[HostCall]) {
+    let (old, new): (Vec<Json>, Vec<Json>) =
+        (before.iter().map(asked).collect(), after.iter().map(asked).collect());
+    if old == new {
+        return;
     }
-
-    /// Aligns the outputs, so that one more or less does not make all others different.
-    fn outputs(&mut self, before: &RunCall, after: &RunCall) {
-        let (old, new) = (&before.outputs, &after.outputs);
-        for operation in capture_diff_slices(Algorithm::Myers, old, new) {
-            if matches!(operation, DiffOp::Equal { .. }) {
-                continue;
-            }
-            let mut old_at = operation.old_range();
-            let mut new_at = operation.new_range();
-            loop {
-                match (old_at.next(), new_at.next()) {
-                    (Some(old_at), Some(new_at)) => {
-                        self.output = Some(new_at);
-                        self.frames("", &old[old_at], &new[new_at]);
-                    }
-                    (Some(old_at), None) => {
-                        self.output = Some(old_at);
-                        self.add("/", Some(summary(&old[old_at])), None);
-                    }
-                    (None, Some(new_at)) => {
-                        self.output = Some(new_at);
-                        self.add("/", None, Some(summary(&new[new_at])));
-                    }
-                    (None, None) => break,
-                }
-            }
-        }
-        self.output = None;
-    }
-
-    fn frames(&mut self, path: &str, before: &Frame, after: &Frame) {
-        if before.kind != after.kind {
-            let (before, after) = (before.kind.to_string(), after.kind.to_string());
-            self.add(&format!("{path}/kind"), Some(before), Some(after));
-        }
-        if before.header != after.header {
-            let (before, after) = (decode::header_json(before), decode::header_json(after));
-            self.json(&format!("{path}/header"), &before, &after);
-        }
-        if before.payload != after.payload {
-            self.payloads(&format!("{path}/payload"), before, after);
-        }
-    }
-
-    fn payloads(&mut self, path: &str, before: &Frame, after: &Frame) {
-        match (decode::payload_json(before), decode::payload_json(after)) {
-            (Some(before), Some(after)) => return self.json(path, &before, &after),
-            (None, None) => {}
-            _ => return self.add(path, Some(summary(before)), Some(summary(after))),
-        }
-        let is_text = |frame| {
-            let format = decode::payload_format(frame);
-            matches!(format, PayloadFormat::Text | PayloadFormat::Empty)
-        };
-        let (old, new) = (&before.payload, &after.payload);
-        if is_text(before) && is_text(after) {
-            let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
-            self.lines(path, &old, &new);
-        } else {
-            let same = old.iter().zip(new.iter()).take_while(|(a, b)| a == b);
-            let start = same.count();
-            let shown = |bytes: &[u8]| Some(show_bytes(&bytes[start..]));
-            self.add(&format!("{path}/bytes/{start}"), shown(old), shown(new));
-        }
-    }
-
-    fn lines(&mut self, path: &str, before: &str, after: &str) {
-        let diff = TextDiff::from_lines(before, after);
-        let (old, new): (Vec<&str>, Vec<&str>) =
-            (diff.iter_old_slices().collect(), diff.iter_new_slices().collect());
-        for operation in diff.ops() {
-            if matches!(operation, DiffOp::Equal { .. }) {
-                continue;
-            }
-            let line = operation.new_range().start + 1;
-            let joined = |lines: &[&str]| {
-                (!lines.is_empty()).then(|| lines.concat().trim_end_matches('\n').to_owned())
-            };
-            let before = joined(&old[operation.old_range()]);
-            let after = joined(&new[operation.new_range()]);
-            self.add(&format!("{path}/lines/{line}"), before, after);
-        }
-    }
-
-    fn json(&mut self, path: &str, before: &Json, after: &Json) {
-        if before == after || self.is_ignored(path) {
-            return;
-        }
-        match (before, after) {
-            (Json::Object(old), Json::Object(new)) => {
-                let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-                for key in keys {
-                    let path = format!("{path}/{}", escape(key));
-                    match (old.get(key), new.get(key)) {
-                        (Some(old), Some(new)) => self.json(&path, old, new),
-                        (old, new) => self.add(
-                            &path,
-                            old.map(ToString::to_string),
-                            new.map(ToString::to_string),
-                        ),
-                    }
-                }
-            }
-            (Json::Array(old), Json::Array(new)) => self.items(path, old, new),
-            _ => self.add(path, Some(before.to_string()), Some(after.to_string())),
-        }
-    }
-
-    /// Aligns the items of lists, so that one more or less does not make all others different.
-    fn items(&mut self, path: &str, old: &[Json], new: &[Json]) {
-        if old.len() == new.len() {
-            for (index, (old, new)) in old.iter().zip(new).enumerate() {
-                self.json(&format!("{path}/{index}"), old, new);
-            }
-            return;
-        }
-        let texts = |items: &[Json]| items.iter().map(Json::to_string).collect::<Vec<_>>();
-        for operation in capture_diff_slices(Algorithm::Myers, &texts(old), &texts(new)) {
-            if matches!(operation, DiffOp::Equal { .. }) {
-                continue;
-            }
-            let (old_at, new_at) = (operation.old_range(), operation.new_range());
-            for step in 0..old_at.len().max(new_at.len()) {
-                let old_at = old_at.clone().nth(step);
-                let new_at = new_at.clone().nth(step);
-                let index = new_at.or(old_at).unwrap_or_default();
-                let path = format!("{path}/{index}");
-                match (old_at.map(|at| &old[at]), new_at.map(|at| &new[at])) {
-                    (Some(old), Some(new)) => self.json(&path, old, new),
+    let tokens = |calls: &[Json]| calls.iter().map(token).collect::<Vec<_>>();
+    for (old_at, new_at) in differences(&tokens(&old), &tokens(&new)) {
+        let mut one = |at: usize, calls: &[HostCall], old: Option<&Json>, new: Option<&Json>| {
+            let mut place = Place::new("/host");
+            place.position(at, |place| {
+                place.key(&calls[at].service, |place| match (old, new) {
+                    (Some(old), Some(new)) => found.values(place, old, new),
                     (old, new) => {
-                        self.add(&path, old.map(ToString::to_string), new.map(ToString::to_string))
+                        found.add(place, old.map(Json::to_string), new.map(Json::to_string));
                     }
-                }
+                });
+            });
+        };
+        match (old_at, new_at) {
+            (Some(old_at), Some(new_at)) if before[old_at].service == after[new_at].service => {
+                one(new_at, after, Some(&old[old_at]), Some(&new[new_at]));
+            }
+            _ => {
+                old_at.into_iter().for_each(|at| one(at, before, Some(&old[at]), None));
+                new_at.into_iter().for_each(|at| one(at, after, None, Some(&new[at])));
             }
         }
     }
 }
 
-/// As in JSON Pointer (RFC 6901).
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+/// What of a host call is compared.
+pub(crate) fn asked(call: &HostCall) -> Json {
+    let mut asked = json!({ "arguments": decode::to_json(&call.arguments) });
+    match &call.result {
+        Err(error) => asked["error"] = error.to_string().into(),
+        Ok(_) if matches!(&*call.service, "now" | "random") => {}
+        Ok(value) => asked["result"] = decode::to_json(value),
+    }
+    // So that calls of different services with the same arguments are different.
+    asked["service"] = (*call.service).into();
+    asked
+}
+
+fn frames(found: &mut Found<'_>, path: &str, before: &Frame, after: &Frame) {
+    if before.kind != after.kind {
+        let (before, after) = (before.kind.to_string(), after.kind.to_string());
+        found.at(&format!("{path}/kind"), Some(before), Some(after));
+    }
+    if before.header != after.header {
+        let (before, after) = (decode::header_json(before), decode::header_json(after));
+        found.values(&mut Place::new(&format!("{path}/header")), &before, &after);
+    }
+    if before.payload != after.payload {
+        payloads(found, &mut Place::new(&format!("{path}/payload")), before, after);
+    }
+}
+
+fn payloads(found: &mut Found<'_>, place: &mut Place, before: &Frame, after: &Frame) {
+    match (decode::payload_json(before), decode::payload_json(after)) {
+        (Some(before), Some(after)) => return found.values(place, &before, &after),
+        (None, None) => {}
+        _ => return found.add(place, Some(summary(before)), Some(summary(after))),
+    }
+    let is_text = |frame| {
+        let format = decode::payload_format(frame);
+        matches!(format, PayloadFormat::Text | PayloadFormat::Empty)
+    };
+    let (old, new) = (&before.payload, &after.payload);
+    if is_text(before) && is_text(after) {
+        let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
+        found.lines(place, &old, &new);
+    } else {
+        bytes(found, place, old, new);
+    }
+}
+
+/// Compares bytes: each run that is different, at its offset in the second payload.
+fn bytes(found: &mut Found<'_>, place: &mut Place, old: &[u8], new: &[u8]) {
+    let hunks = if old.len().max(new.len()) <= ALIGNED_BYTES {
+        hunks(old, new)
+    } else {
+        let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        let (old_rest, new_rest) = (&old[start..], &new[start..]);
+        let same = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(a, b)| a == b);
+        let end = same.count();
+        vec![(start..old.len() - end, start..new.len() - end)]
+    };
+    for (old_at, new_at) in hunks {
+        let shown = |bytes: &[u8]| (!bytes.is_empty()).then(|| show_bytes(bytes));
+        let (before, after) = (shown(&old[old_at]), shown(&new[new_at.clone()]));
+        place.key("bytes", |place| {
+            place.position(new_at.start, |place| found.add(place, before, after));
+        });
+    }
+}
+
+type Hunk = (std::ops::Range<usize>, std::ops::Range<usize>);
+
+fn hunks(old: &[u8], new: &[u8]) -> Vec<Hunk> {
+    let mut hunks: Vec<Hunk> = Vec::new();
+    for operation in sequence(old, new) {
+        if matches!(operation, DiffOp::Equal { .. }) {
+            continue;
+        }
+        let (old_at, new_at) = (operation.old_range(), operation.new_range());
+        match hunks.last_mut() {
+            Some((old_last, new_last)) if new_at.start - new_last.end <= JOINED_BYTES => {
+                old_last.end = old_at.end;
+                new_last.end = new_at.end;
+            }
+            _ => hunks.push((old_at, new_at)),
+        }
+    }
+    hunks
 }
 
 /// A whole frame in one line.
@@ -264,4 +259,9 @@ fn summary(frame: &Frame) -> String {
 fn show_bytes(bytes: &[u8]) -> String {
     let shown = decode::hex(&bytes[..bytes.len().min(SHOWN_BYTES)]);
     if bytes.len() > SHOWN_BYTES { format!("{shown}… ({} bytes)", bytes.len()) } else { shown }
+}
+
+/// The changes of a call that has no partner: none, the class says it all.
+pub(super) fn alone(class: Class) -> Comparison {
+    Comparison { class, changes: Vec::<Change>::new(), more: 0 }
 }

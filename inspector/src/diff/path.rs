@@ -1,9 +1,14 @@
+//! Where in a frame something stands, and which places a rule is about.
+
 use std::str::FromStr;
 
-/// Matches paths such as `/payload/user/email`; a segment `*` matches any one segment, and a
-/// pattern matches everything below it too.
+/// Matches paths such as `/payload/user/email`.
+///
+/// `*` stands for any one segment or, inside a segment, for any part of it (`*_at`); a segment `**`
+/// stands for any number of segments. A pattern matches everything below it too. As in JSON Pointer
+/// (RFC 6901), `~1` is a `/` inside a segment and `~0` a `~`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathPattern(Vec<String>);
+pub struct PathPattern(String);
 
 /// A text that is no path pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,24 +18,115 @@ pub struct PathPatternError(pub String);
 impl PathPattern {
     /// True if the pattern matches this path or something above it.
     pub fn matches(&self, path: &str) -> bool {
-        let mut found = path.split('/').skip(1);
-        self.0.iter().all(|wanted| {
-            let segment = found.next();
-            segment.is_some_and(|segment| wanted == "*" || wanted == segment)
-        })
+        let path = path.strip_prefix('/').unwrap_or(path);
+        segments_match(&self.0[1..], Some(path))
     }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Matches patterns of segments; `None` is the end of the path.
+fn segments_match(pattern: &str, path: Option<&str>) -> bool {
+    let (wanted, rest) = match pattern.split_once('/') {
+        Some((wanted, rest)) => (wanted, Some(rest)),
+        None => (pattern, None),
+    };
+    let Some(path) = path else {
+        return false;
+    };
+    let (segment, below) = match path.split_once('/') {
+        Some((segment, below)) => (segment, Some(below)),
+        None => (path, None),
+    };
+    if wanted == "**" {
+        return match rest {
+            None => true,
+            Some(rest) => segments_match(rest, Some(path)) || segments_match(pattern, below),
+        };
+    }
+    part_matches(wanted.as_bytes(), segment.as_bytes())
+        && rest.is_none_or(|rest| segments_match(rest, below))
+}
+
+/// Matches one segment, without going back more than once: the last `*` takes what it must.
+fn part_matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut wanted, mut at) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while at < text.len() {
+        if pattern.get(wanted) == Some(&b'*') {
+            star = Some((wanted, at));
+            wanted += 1;
+        } else if pattern.get(wanted) == Some(&text[at]) {
+            wanted += 1;
+            at += 1;
+        } else if let Some((star_at, taken)) = star {
+            star = Some((star_at, taken + 1));
+            wanted = star_at + 1;
+            at = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[wanted..].iter().all(|byte| *byte == b'*')
 }
 
 impl FromStr for PathPattern {
     type Err = PathPatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // More would only make matching slow.
+        let is_sane = text.len() <= 1024 && text.matches("**").count() <= 4;
         match text.strip_prefix('/') {
-            Some(path) if !path.is_empty() => {
-                Ok(PathPattern(path.split('/').map(str::to_owned).collect()))
-            }
+            Some(path) if !path.is_empty() && is_sane => Ok(PathPattern(text.to_owned())),
             _ => Err(PathPatternError(text.to_owned())),
         }
+    }
+}
+
+/// A place in a frame: where it is, and the same with `*` for positions, which is what differences
+/// with one cause have in common.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
+    pub(super) path: String,
+    pub(super) pattern: String,
+}
+
+impl Place {
+    pub(super) fn new(path: &str) -> Place {
+        Place { path: path.to_owned(), pattern: path.to_owned() }
+    }
+
+    /// Goes on below a key while `then` runs.
+    pub(super) fn key(&mut self, key: &str, then: impl FnOnce(&mut Place)) {
+        let escaped = escape(key);
+        self.below(&escaped, &escaped, then);
+    }
+
+    /// Goes on below a position.
+    pub(super) fn position(&mut self, at: usize, then: impl FnOnce(&mut Place)) {
+        self.below(&at.to_string(), "*", then);
+    }
+
+    fn below(&mut self, name: &str, pattern: &str, then: impl FnOnce(&mut Place)) {
+        let lengths = (self.path.len(), self.pattern.len());
+        self.path.push('/');
+        self.path.push_str(name);
+        self.pattern.push('/');
+        self.pattern.push_str(pattern);
+        then(self);
+        self.path.truncate(lengths.0);
+        self.pattern.truncate(lengths.1);
+    }
+}
+
+/// As in JSON Pointer (RFC 6901).
+fn escape(key: &str) -> std::borrow::Cow<'_, str> {
+    match key.contains(['~', '/']) {
+        true => key.replace('~', "~0").replace('/', "~1").into(),
+        false => key.into(),
     }
 }
 
@@ -52,7 +148,27 @@ mod tests {
         check("/payload/*/time", "/payload/3/date", false);
         check("/payload/*/time", "/payload/a/b/time", false);
         check("/*/id", "/header/id", true);
-        assert!("payload".parse::<PathPattern>().is_err());
-        assert!("/".parse::<PathPattern>().is_err());
+        check("/payload/*_at", "/payload/created_at", true);
+        check("/payload/*_at", "/payload/created_at/x", true);
+        check("/payload/*_at", "/payload/at", false);
+        check("/payload/x*y*z", "/payload/x1y2y3z", true);
+        check("/payload/x*y*z", "/payload/x1y2y3", false);
+        check("/**/time", "/payload/a/b/time", true);
+        check("/**/time", "/time", true);
+        check("/**/time", "/payload/timer", false);
+        check("/payload/**", "/payload/a", true);
+        check("/payload/**/id/*", "/payload/a/id/b/id", true);
+        check("/payload/**/id/*", "/payload/a/id", false);
+    }
+
+    #[test]
+    fn other_texts_are_no_patterns() {
+        fn check(text: &str) {
+            assert_eq!(text.parse::<PathPattern>(), Err(PathPatternError(text.to_owned())));
+        }
+        check("payload");
+        check("/");
+        check("");
+        check(&"/**".repeat(5));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use glovebox_events::{Event, What};
 use serde::Serialize;
 
-use super::{PluginRecord, TraceError};
+use super::{ParentRecord, PluginRecord, TraceError};
 
 /// What is in a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -31,6 +31,8 @@ pub struct TraceInfo {
     pub host_calls: u64,
     /// Plugins in order of appearance; a plugin that was reloaded appears with its last version.
     pub plugins: Vec<PluginRecord>,
+    /// The trace it was made from, if it was.
+    pub parent: Option<ParentRecord>,
     /// Time of the first and the last event, in nanoseconds since the Unix epoch.
     pub range: Option<(u64, u64)>,
     /// Events the recorder could not keep.

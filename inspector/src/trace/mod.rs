@@ -39,7 +39,8 @@
 //! event's. `{"gap":{"lost":n}}` instead of an event says that `n` events were not recorded.
 //!
 //! Metadata `glovebox` holds `format` and `app`; metadata `plugin` holds `id`, `version`, `digest`
-//! and `binding`; the attachment `<id>/plugin.toml` holds a manifest.
+//! and `binding`; metadata `parent` holds `path` and `how` of the trace this one was made from, if it
+//! was; the attachment `<id>/plugin.toml` holds a manifest.
 //!
 //! A file is named `….mcap.partial` until it is finished. Chunks are written whole, so after a
 //! `kill -9` everything up to the last flush is there; only the summary is missing, and nothing
@@ -68,13 +69,15 @@ pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
 pub use select::{SelectReport, select};
-pub use writer::{PluginRecord, TraceWriter};
+pub use writer::{ParentRecord, PluginRecord, TraceWriter};
 
 /// The format this version writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// Profile of the file, and name of the metadata record about it.
 const PROFILE: &str = "glovebox";
+/// Name of the metadata record about the trace this one was made from.
+const PARENT: &str = "parent";
 const EVENTS_TOPIC: &str = "/workbench/events";
 /// Fixed, so that a chunk can be read when the one that announces the channels is lost.
 const EVENTS_CHANNEL: u16 = 0;

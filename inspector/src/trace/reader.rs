@@ -9,7 +9,10 @@ use glovebox_events::{Event, What};
 
 use super::framing::{self, Next, Records, opcode};
 use super::wire::{Envelope, Follows, Line, Part};
-use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, PluginRecord, TraceError};
+use super::{
+    EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PARENT, PROFILE, ParentRecord, PluginRecord,
+    TraceError,
+};
 
 /// Yields the events of a trace in the order in which they were written.
 ///
@@ -37,6 +40,7 @@ struct About {
     app_version: String,
     plugins: Vec<PluginRecord>,
     lost_events: u64,
+    parent: Option<ParentRecord>,
 }
 
 impl TraceReader {
@@ -89,6 +93,11 @@ impl TraceReader {
     /// Version of the application that wrote the file.
     pub fn app_version(&self) -> &str {
         &self.about.app_version
+    }
+
+    /// The trace it was made from, once reading came by what says so.
+    pub fn parent(&self) -> Option<&ParentRecord> {
+        self.about.parent.as_ref()
     }
 
     /// Plugins described so far.
@@ -180,6 +189,8 @@ impl TraceReader {
             plugin.version = entry("version");
             plugin.digest = entry("digest");
             plugin.binding = serde_json::from_value(entry("binding").into()).ok();
+        } else if name == PARENT {
+            self.about.parent = Some(ParentRecord { path: entry("path"), how: entry("how") });
         }
         Ok(true)
     }

@@ -130,6 +130,7 @@ fn read_all(
     info.size = reader.size();
     info.format = reader.format();
     info.app_version = reader.app_version().to_owned();
+    info.parent = reader.parent().cloned();
     info.plugins = reader.plugins().to_vec();
     info.lost_events = reader.lost_events();
     info.complete = reader.is_complete();

@@ -11,7 +11,7 @@ use mcap::write::NoSeek;
 use serde::Serialize;
 
 use super::wire::{self, Envelope, Line};
-use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, TraceError};
+use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PARENT, PROFILE, TraceError};
 
 /// Bytes of a chunk before compression, unless a single event is larger.
 const CHUNK_LIMIT: usize = 256 << 10;
@@ -33,6 +33,15 @@ pub struct PluginRecord {
     pub binding: Option<Binding>,
     /// Text of its `plugin.toml`.
     pub manifest: Option<String>,
+}
+
+/// What a trace says about the one it was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParentRecord {
+    /// The file, as it was named.
+    pub path: String,
+    /// What was done to it, for people.
+    pub how: String,
 }
 
 /// Writes a trace file, on the caller's thread.
@@ -95,6 +104,15 @@ impl TraceWriter {
     /// As [`write`](Self::write).
     pub fn describe_plugin(&mut self, plugin: &PluginRecord) -> Result<(), TraceError> {
         self.encoder.describe_plugin(plugin).map_err(|error| error.at(&self.partial))
+    }
+
+    /// Says which trace this one was made from.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn describe_parent(&mut self, parent: &ParentRecord) -> Result<(), TraceError> {
+        self.encoder.describe_parent(parent).map_err(|error| error.at(&self.partial))
     }
 
     /// Hands everything to the operating system, so that it survives the death of this process.
@@ -332,6 +350,13 @@ impl<W: Write> Encoder<W> {
             })?;
         }
         Ok(())
+    }
+
+    pub(super) fn describe_parent(&mut self, parent: &ParentRecord) -> Result<(), EncodeError> {
+        let metadata = strings([("path", parent.path.clone()), ("how", parent.how.clone())]);
+        self.flush()?;
+        let name = PARENT.to_owned();
+        Ok(self.mcap.write_metadata(&mcap::write::Metadata { name, metadata })?)
     }
 
     /// Ends the chunk if `size` more bytes would not fit; an event is never torn.

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "figures are what this program is for")]
 
 mod calls;
+mod diffs;
 mod figure;
 mod loads;
 mod lookups;
@@ -20,6 +21,7 @@ fn main() {
     let mut figures = Figures::new(wanted);
     calls::run(&mut figures);
     lookups::run(&mut figures);
+    diffs::run(&mut figures);
     loads::run(&mut figures);
     many::run(&mut figures);
     queues::run(&mut figures);

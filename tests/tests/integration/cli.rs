@@ -1,5 +1,6 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
 
+mod compare;
 mod findings;
 mod run;
 mod workspace;
@@ -197,7 +198,7 @@ fn traces_are_replayed_and_compared() {
     let expected =
         ["/payload/kinds/data/measured", "/payload/kinds/data/size", "/payload/state-version"];
     assert_eq!(paths, expected);
-    let block = "changed: stats call #3 → #3\n  output 0 /payload/kinds/data/measured\n    + 2\n";
+    let block = "  call #3 → #3\n  output 0 /payload/kinds/data/measured\n    + 2\n";
     folder.check(&["diff", "v1.mcap", "v2.mcap"], 1, block, "4 calls compared, 1 different");
     folder.check(&["diff", "v1.mcap", "v1.mcap"], 0, "", "4 calls compared, no differences");
     let ignore = ["--ignore", "/payload/kinds/*/measured", "--ignore", "/payload/kinds/data/size"];

@@ -8,7 +8,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use glovebox::window::App;
 use glovebox::window::commands::{TABLE, Verb};
-use glovebox::window::panels::{PANELS, Place};
+use glovebox::window::panels::{PANELS, PanelId, Place};
 use glovebox::workbench::{Command, Workbench, WorkbenchOptions};
 use glovebox_tests::{root, sample};
 
@@ -109,8 +109,44 @@ fn two_traces_alone_are_compared_in_their_order() {
     wait(&mut window, "the comparison is there", |window| app(window).view().diff().is_some());
     let view = app(&window).view();
     let (_, diff) = view.diff().unwrap();
-    assert_eq!((diff.diff.before.as_str(), diff.diff.after.as_str()), ("second.mcap", "shop.mcap"));
-    assert!(diff.diff.is_same());
+    assert_eq!((diff.before.name.as_str(), diff.after.name.as_str()), ("second.mcap", "shop.mcap"));
+    assert!(diff.is_same());
+}
+
+#[test]
+fn differences_are_reviewed_with_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = |name: &str, payloads: [&str; 3]| {
+        let line = |payload: &str| {
+            serde_json::json!({ "plugin": "p", "payload": payload }).to_string() + "\n"
+        };
+        let path = folder.path().join(name);
+        std::fs::write(&path, payloads.map(line).concat()).unwrap();
+        path
+    };
+    let before = trace("a.ndjson", ["[1]", "[2]", r#"{"x":1}"#]);
+    let after = trace("b.ndjson", ["[7]", "[8]", r#"{"x":2}"#]);
+    let mut window = open(&[before, after]);
+    wait(&mut window, "the comparison is there", |window| app(window).view().diff().is_some());
+    window.state_mut().as_mut().unwrap().show_panel(PanelId::Diff);
+    shows(&mut window, "2 calls of p differ only in /input/payload/*");
+    shows(&mut window, "0 accepted, 0 rejected, 3 left");
+    for (modifiers, key, expected) in [
+        (Modifiers::NONE, Key::S, "0 accepted, 0 rejected, 3 left"),
+        (Modifiers::NONE, Key::R, "0 accepted, 1 rejected, 2 left"),
+        (Modifiers::SHIFT, Key::A, "2 accepted, 1 rejected, 0 left"),
+        (Modifiers::SHIFT, Key::R, "2 accepted, 1 rejected, 0 left"),
+    ] {
+        window.key_press_modifiers(modifiers, key);
+        window.step();
+        shows(&mut window, expected);
+    }
+    let file = folder.path().join("b.txt");
+    window.state_mut().as_mut().unwrap().save_baseline(file.clone());
+    shows(&mut window, "3 calls are the baseline now");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains("1 call of p differs only in /input/payload/x"), "{text}");
+    assert!(text.contains("in data json\n[8]\n") && text.contains("{\"x\":1}"), "{text}");
 }
 
 #[test]

@@ -37,6 +37,9 @@ impl Info {
         line("calls", format!("{}, {} not completed", info.calls, info.errors));
         line("host calls", info.host_calls.to_string());
         line("duration", show_duration(info.duration()));
+        if let Some(parent) = &info.parent {
+            line("made from", format!("{}: {}", parent.path, parent.how));
+        }
         line("damaged", show_size(info.damaged_bytes));
         for plugin in &info.plugins {
             let binding = plugin.binding.map_or("unknown binding", |binding| binding.name());

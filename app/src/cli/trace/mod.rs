@@ -8,6 +8,7 @@ mod generate;
 mod import;
 mod info;
 mod recover;
+mod shrink;
 
 use clap::{Args, Subcommand};
 use glovebox_inspector::trace::Problem as Damage;
@@ -32,6 +33,7 @@ pub(super) enum TraceVerb {
     Filter(filter::FilterTrace),
     Findings(findings::TraceFindings),
     Generate(generate::Generate),
+    Shrink(Box<shrink::ShrinkTrace>),
 }
 
 impl TraceVerb {
@@ -45,6 +47,7 @@ impl TraceVerb {
             TraceVerb::Filter(verb) => verb.run(),
             TraceVerb::Findings(verb) => verb.run(),
             TraceVerb::Generate(verb) => verb.run(),
+            TraceVerb::Shrink(verb) => verb.run(),
         }
     }
 
@@ -58,6 +61,7 @@ impl TraceVerb {
             TraceVerb::Filter(verb) => &verb.output,
             TraceVerb::Findings(verb) => &verb.output,
             TraceVerb::Generate(verb) => &verb.output,
+            TraceVerb::Shrink(verb) => &verb.output,
         }
     }
 
@@ -72,6 +76,7 @@ impl TraceVerb {
             TraceVerb::Filter(_) => ("trace filter", "Kept 0 calls"),
             TraceVerb::Findings(_) => ("trace findings", "Looked over 0 events"),
             TraceVerb::Generate(_) => ("trace generate", "Generated 0 frames"),
+            TraceVerb::Shrink(_) => ("trace shrink", "Shrunk 0 frames"),
         }
     }
 }

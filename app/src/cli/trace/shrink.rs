@@ -1,0 +1,304 @@
+//! `glovebox trace shrink`: the smallest trace that still fails.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use glovebox_abi::units::{parse_duration, show_duration};
+use glovebox_events::Outcome;
+use glovebox_host::LoadRequest;
+use glovebox_inspector::diff::Run;
+use glovebox_inspector::filter::Filter;
+use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
+use glovebox_inspector::shrink::{self, Effort, Progress, Shrunk, Stage as Part};
+use glovebox_inspector::trace::ParentRecord;
+use serde_json::json;
+
+use super::super::against::{Rules, Standard};
+use super::super::diff;
+use super::super::error::{Exit, Problem};
+use super::super::plugins::LoadArgs;
+use super::super::replay::Stage;
+use super::super::report::{Output, Report, count_of, say};
+use super::super::surroundings::{Surroundings, SurroundingsArgs};
+
+/// Find the smallest part of a trace whose replay still fails, and write it to a new trace
+///
+/// Failing means that a call ends as the first one that does not complete, or with --against that
+/// calls differ in the same way as the largest group of differences. Inputs are left out first, then
+/// parts of headers and payloads. Each attempt runs in fresh instances.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ShrinkTrace {
+    /// The trace
+    pub trace: PathBuf,
+    /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace; may be
+    /// repeated
+    #[arg(long = "plugin", value_name = "PLUGIN", required = true)]
+    pub plugins: Vec<PathBuf>,
+    /// The new trace, a replay of what was found; nothing is overwritten
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// Start no attempt after so long
+    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "TIME")]
+    pub budget: Duration,
+    /// Look for a call that ends like this instead, e.g. trapped or timed-out
+    #[arg(long, value_name = "OUTCOME", value_parser = failure, conflicts_with = "against")]
+    pub outcome: Option<String>,
+    /// Look for a difference from this trace or baseline; payloads stay as they are then, since it
+    /// knows no other
+    #[arg(long, value_name = "BASELINE")]
+    pub against: Option<PathBuf>,
+    /// Look for the group of differences of this name, which `replay --against` prints
+    #[arg(long, value_name = "GROUP", requires = "against")]
+    pub group: Option<String>,
+    /// Send only the inputs that match, e.g. 'kind:data size>1k'
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<Filter>,
+    #[command(flatten)]
+    pub rules: Rules,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub surroundings: SurroundingsArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// An outcome that is a failure.
+fn failure(text: &str) -> Result<String, String> {
+    let mut names = Outcome::NAMES.into_iter().filter(|name| *name != "completed");
+    match names.clone().any(|name| name == text) {
+        true => Ok(text.to_owned()),
+        false => {
+            let first = names.next().unwrap_or_default();
+            let names = names.fold(first.to_owned(), |all, name| format!("{all}, {name}"));
+            Err(format!("use one of {names}"))
+        }
+    }
+}
+
+/// What an attempt must show to be a failure.
+enum Wanted {
+    /// A call that ends like this.
+    Ending(String),
+    /// A group of differences, by its name.
+    Difference(Box<Standard>, String),
+}
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+impl ShrinkTrace {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        if self.out.symlink_metadata().is_ok() {
+            let out = self.out.display();
+            return Err(Problem::Usage(format!("will not overwrite; choose another name: {out}")));
+        }
+        let surroundings = self.surroundings.read()?;
+        let filter = self.filter.as_ref();
+        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
+        let attempt = Attempt {
+            requests: surroundings.requests(&self.load, &self.plugins)?,
+            surroundings: &surroundings,
+        };
+        let whole = Arc::new(attempt.run(&plan.inputs)?);
+        let (wanted, what) = self.wanted(&whole)?;
+        let Some(wanted) = wanted else {
+            let sentence = format!("Shrunk 0 frames: {what}");
+            let json = json!({ "trace": self.trace, "failing": null });
+            return Ok(Report::new(String::new(), json, sentence, Exit::Different));
+        };
+        say(&format!("Looking for the fewest of {} with: {what}", frames(plan.inputs.len())));
+        let effort = Effort { budget: self.budget, payloads: matches!(wanted, Wanted::Ending(_)) };
+        let started = Instant::now();
+        let mut told = started;
+        let mut tell = |now: Progress| {
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                say(&progress(&now, started.elapsed()));
+            }
+        };
+        let mut fails = |inputs: &[ReplayInput]| {
+            Ok::<bool, Problem>(self.is_failure(&wanted, attempt.run(inputs)?))
+        };
+        let shrunk = shrink::shrink(&plan.inputs, effort, &mut fails, &mut tell)?;
+        let Some(shrunk) = shrunk else {
+            let sentence =
+                format!("Shrunk 0 frames: the second replay did not fail as the first one: {what}");
+            let json = json!({ "trace": self.trace, "failing": what, "steady": false });
+            return Ok(Report::new(String::new(), json, sentence, Exit::Different));
+        };
+        self.finish(&attempt, &plan, &shrunk, &what, started.elapsed())
+    }
+
+    /// What is wrong with the whole trace, and that in words.
+    fn wanted(&self, whole: &Arc<Run>) -> Result<(Option<Wanted>, String), Problem> {
+        let Some(path) = &self.against else {
+            let endings = (0..whole.len()).filter_map(|at| whole.outcome(at));
+            let found = endings
+                .filter(|outcome| !outcome.is_completed())
+                .find(|outcome| self.outcome.as_deref().is_none_or(|name| name == outcome.name()));
+            return Ok(match found {
+                Some(outcome) => {
+                    let ending = ending(outcome);
+                    (Some(Wanted::Ending(ending.clone())), format!("a call that {ending}"))
+                }
+                None => {
+                    let calls = count_of(whole.len(), "call");
+                    let wanted = self.outcome.as_deref().unwrap_or("failed in any way");
+                    (None, format!("none of {calls} {wanted}"))
+                }
+            });
+        };
+        let standard = Standard::read(path, &self.rules)?;
+        let compared = standard.compare(whole.clone(), &self.rules);
+        let diff = compared.diff();
+        let mut groups = diff.groups.iter();
+        let group = match &self.group {
+            Some(id) => groups.find(|group| group.id == *id),
+            None => groups.next(),
+        };
+        Ok(match group {
+            Some(group) => {
+                let id = group.id.clone();
+                let title = format!("group {id}, in which {}", group.title());
+                (Some(Wanted::Difference(Box::new(standard), id)), title)
+            }
+            None => (None, format!("there is no such difference; {}", diff.summary())),
+        })
+    }
+
+    fn is_failure(&self, wanted: &Wanted, run: Run) -> bool {
+        match wanted {
+            Wanted::Ending(wanted) => (0..run.len())
+                .filter_map(|at| run.outcome(at))
+                .any(|found| ending(found) == *wanted),
+            Wanted::Difference(standard, id) => {
+                let compared = standard.compare(Arc::new(run), &self.rules);
+                compared.diff().groups.iter().any(|group| group.id == *id)
+            }
+        }
+    }
+
+    /// Replays what was found once more, into the new trace.
+    fn finish(
+        &self,
+        attempt: &Attempt<'_>,
+        plan: &ReplayPlan,
+        shrunk: &Shrunk,
+        what: &str,
+        took: Duration,
+    ) -> Result<Report, Problem> {
+        let (before, after) = (plan.inputs.len(), shrunk.inputs.len());
+        let bytes =
+            |inputs: &[ReplayInput]| inputs.iter().map(|input| input.frame.size()).sum::<usize>();
+        let (bytes_before, bytes_after) = (bytes(&plan.inputs), bytes(&shrunk.inputs));
+        let how = format!(
+            "shrunk from {} of {bytes_before} bytes to {after} of {bytes_after} bytes: {what}",
+            frames(before)
+        );
+        let parent = ParentRecord { path: self.trace.display().to_string(), how };
+        let stage = attempt.stage()?;
+        stage.record(&self.out, &stage.instances)?;
+        stage.describe_parent(&parent)?;
+        let smallest = ReplayPlan { inputs: shrunk.inputs.clone(), skipped: 0 };
+        stage.replay(&smallest, Pace::Max);
+        let recorded = stage.finish_recording()?;
+        let sentence = format!(
+            "Shrunk {} to {after} and {bytes_before} bytes to {bytes_after} in {} and {}{}: {}",
+            frames(before),
+            count_of(shrunk.attempts, "attempt"),
+            show_duration(took),
+            match shrunk.complete {
+                true => String::new(),
+                false => "; the budget was used up, more could be left out".to_owned(),
+            },
+            self.out.display()
+        );
+        let json = json!({
+            "trace": self.trace,
+            "out": self.out,
+            "failing": what,
+            "steady": true,
+            "frames_before": before,
+            "frames": after,
+            "bytes_before": bytes_before,
+            "bytes": bytes_after,
+            "attempts": shrunk.attempts,
+            "complete": shrunk.complete,
+            "duration_ns": u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+            "recorded": recorded.as_ref().map(super::super::observe::Recorded::json),
+        });
+        Ok(Report::new(format!("{}\n", self.out.display()), json, sentence, Exit::Good))
+    }
+}
+
+/// How to try some inputs.
+struct Attempt<'a> {
+    requests: Vec<LoadRequest>,
+    surroundings: &'a Surroundings,
+}
+
+impl Attempt<'_> {
+    /// Fresh instances in a host of their own.
+    fn stage(&self) -> Result<Stage, Problem> {
+        Stage::set(self.requests.clone(), Vec::new(), self.surroundings)
+    }
+
+    fn run(&self, inputs: &[ReplayInput]) -> Result<Run, Problem> {
+        let stage = self.stage()?;
+        stage.keep_events();
+        let plan = ReplayPlan { inputs: inputs.to_vec(), skipped: 0 };
+        stage.replay(&plan, Pace::Max);
+        Ok(Run::from_events("attempt", stage.events()))
+    }
+}
+
+/// How a call ended, without what differs from call to call.
+fn ending(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Failed { code, .. } => format!("failed with code {code}"),
+        Outcome::Trapped { code, .. } => format!("trapped with {code}"),
+        Outcome::LimitExceeded { limit, .. } => format!("exceeded its limit of {limit}"),
+        Outcome::TimedOut { .. } => "timed out".to_owned(),
+        Outcome::Crashed { cause } => format!("crashed with {cause}"),
+        Outcome::Completed | Outcome::Cancelled | Outcome::Refused { .. } => {
+            format!("was {}", outcome.name())
+        }
+    }
+}
+
+fn progress(now: &Progress, elapsed: Duration) -> String {
+    let part = match now.stage {
+        Part::Frames => "inputs",
+        Part::Payloads => "payloads",
+    };
+    format!(
+        "{}: {}, leaving out {part}: {} of {} bytes left",
+        show_duration(elapsed),
+        count_of(now.attempts, "attempt"),
+        frames(now.frames),
+        now.bytes
+    )
+}
+
+fn frames(count: usize) -> String {
+    count_of(count, "frame")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_that_fail_are_read() {
+        fn check(text: &str, expected: bool) {
+            assert_eq!(failure(text).is_ok(), expected, "{text}");
+        }
+        check("trapped", true);
+        check("timed-out", true);
+        check("completed", false);
+        check("trap", false);
+    }
+}

@@ -1,0 +1,46 @@
+use std::io;
+use std::path::PathBuf;
+
+use super::{FORMAT, MAX_SIZE};
+
+/// Why a baseline cannot be read, written or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum BaselineError {
+    /// The file cannot be read or written.
+    #[error("cannot {action} the baseline: {source}: {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is larger than any baseline that somebody reads.
+    #[error("a baseline of {size} bytes is too large, at most {MAX_SIZE} are read; record a trace and compare with that: {}", path.display())]
+    TooLarge {
+        /// Size of the file in bytes.
+        size: u64,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The first line is another one.
+    #[error("this is no baseline of format {FORMAT}: its first line is not `{expected}`; name a trace, or make a baseline with --accept", expected = super::FIRST_LINE)]
+    Format,
+    /// A line makes no sense.
+    #[error("line {line} of the baseline: {reason}; correct it, or make it again with --accept")]
+    Line {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The error of one file.
+    #[error("{error}: {}", path.display())]
+    In {
+        /// What is wrong with it.
+        error: Box<BaselineError>,
+        /// The file.
+        path: PathBuf,
+    },
+}

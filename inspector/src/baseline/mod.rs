@@ -1,0 +1,376 @@
+//! Accepted runs, as text files that read well in a pull request.
+//!
+//! A [`Baseline`] is made of a [`Run`] or read from a file. A [`Review`] compares a run with it, and
+//! [`Review::decide`] makes the baseline that a person's decisions lead to.
+//!
+//! ```
+//! use glovebox_inspector::baseline::{Baseline, Decision, Review};
+//! use glovebox_inspector::diff::{DiffOptions, Run};
+//!
+//! let accepted = Baseline::of(&Run::default(), &DiffOptions::default());
+//! let again: Baseline = accepted.to_string().parse()?;
+//! let review = Review::of(again, &Run::default());
+//! assert!(review.diff().is_same());
+//! let next = review.decide(|_| Decision::Accept);
+//! assert_eq!(next.to_string(), accepted.to_string());
+//! # Ok::<(), glovebox_inspector::baseline::BaselineError>(())
+//! ```
+//!
+//! # Format, version 1
+//!
+//! ```text
+//! # Glovebox baseline 1
+//! # Made by `glovebox replay … --against THIS --accept`. Lines that start with # are comments.
+//! ignore /payload/meta/ts
+//! tolerance /payload/price=0.01
+//! rejected 3f2a81c0 4 calls of redact differ only in /payload/mail
+//!
+//! == redact 1: in data json
+//! header {"id":"a"}
+//! {"mail":"ann@example.org"}
+//!
+//! == redact 1: host
+//! {"service":"log","permission":"log","arguments":[2,"1 mail"],"result":null}
+//!
+//! == redact 1: out data json
+//! {"mail":"[redacted]"}
+//!
+//! == redact 1: end completed
+//! ```
+//!
+//! One stanza per frame, sorted by plugin and call; calls are counted from 1 for each plugin. In a
+//! call the input comes first, then host calls, outputs and the end, each in their order. `ignore`
+//! and `tolerance` are rules that hold whenever a run is compared with this file; what is ignored
+//! is written as `…`, so that accepting a run again changes nothing. `rejected` names groups that
+//! a person found wrong.
+//!
+//! | head | body |
+//! |---|---|
+//! | `in KIND FORMAT`, `out KIND FORMAT` | `header` and JSON, if there is one; then the payload |
+//! | `host` | JSON; results of `now` and `random` are left out |
+//! | `end NAME` | JSON with the details; nothing for `completed` and `pending` |
+//!
+//! | payload | written as |
+//! |---|---|
+//! | `json`, `cbor` | JSON, keys sorted; byte strings as `hex:…`; CBOR tags are left out |
+//! | `text` | one line per line, each behind a `\|` |
+//! | `string` | text with control characters, as one JSON string |
+//! | `hex` | hexadecimal, 32 bytes a line |
+//! | `empty` | nothing |
+//!
+//! Times and latencies are left out: they are different each time.
+//!
+//! This module deliberately keeps no history: that is what version control is for.
+
+mod error;
+mod stanza;
+mod text;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub use error::BaselineError;
+
+use crate::diff::{self, Class, Diff, DiffOptions, Run, RunCall};
+use stanza::Stanza;
+
+/// The version of the format that is written and read.
+pub const FORMAT: u32 = 1;
+/// What every baseline starts with.
+const FIRST_LINE: &str = "# Glovebox baseline 1";
+/// Bytes of the largest file that is read.
+pub const MAX_SIZE: u64 = 256 << 20;
+
+/// An accepted run.
+#[derive(Debug, Clone, Default)]
+pub struct Baseline {
+    /// What does not count as a difference; times of calls are never looked at.
+    pub rules: DiffOptions,
+    /// Groups that were found wrong.
+    pub rejected: Vec<Rejected>,
+    calls: Vec<CallText>,
+    run: Arc<Run>,
+}
+
+/// A group of differences that a person found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// [`Group::id`](diff::Group::id).
+    pub group: String,
+    /// What the group was about, for people.
+    pub title: String,
+}
+
+/// A call as it is written.
+#[derive(Debug, Clone, PartialEq)]
+struct CallText {
+    plugin: String,
+    stanzas: Vec<Stanza>,
+}
+
+impl CallText {
+    fn of(call: &RunCall, rules: &DiffOptions) -> CallText {
+        CallText { plugin: call.plugin.to_string(), stanzas: stanza::of_call(call, rules) }
+    }
+}
+
+/// The rules without those about time, which a baseline does not hold.
+fn of_frames(rules: &DiffOptions) -> DiffOptions {
+    DiffOptions {
+        ignore: rules.ignore.clone(),
+        tolerances: rules.tolerances.clone(),
+        ..DiffOptions::default()
+    }
+}
+
+impl Baseline {
+    /// Accepts all of a run.
+    pub fn of(run: &Run, rules: &DiffOptions) -> Baseline {
+        let rules = of_frames(rules);
+        let calls: Vec<CallText> = run.iter().map(|call| CallText::of(&call, &rules)).collect();
+        let mut latencies: Vec<usize> = (0..calls.len()).collect();
+        latencies.sort_by(|a, b| calls[*a].plugin.cmp(&calls[*b].plugin));
+        let latencies = latencies.into_iter().map(|at| run.latency(at)).collect::<Vec<_>>();
+        Baseline::from_parts(run.name.clone(), rules, Vec::new(), calls, &latencies)
+    }
+
+    /// The baseline that decisions about two other runs lead to; as [`Review::decide`].
+    pub fn of_decisions(diff: &Diff, decision: impl Fn(usize) -> Decision) -> Baseline {
+        let rules = &diff.options;
+        let take = |side: Side, at: usize| {
+            let run = match side {
+                Side::Before => &diff.before,
+                Side::After => &diff.after,
+            };
+            Some(CallText::of(&run.call(at)?, rules))
+        };
+        let (calls, rejected) = choose(diff, &[], decision, take);
+        let name = diff.before.name.clone();
+        Baseline::from_parts(name, of_frames(rules), rejected, calls, &[])
+    }
+
+    fn from_parts(
+        name: String,
+        rules: DiffOptions,
+        rejected: Vec<Rejected>,
+        mut calls: Vec<CallText>,
+        latencies: &[Option<std::time::Duration>],
+    ) -> Baseline {
+        calls.sort_by(|a, b| a.plugin.cmp(&b.plugin));
+        let numbered = text::numbered(&calls).zip(latencies.iter().chain(std::iter::repeat(&None)));
+        let run = Run::from_calls(
+            name,
+            // What is written can be read: `stanza` tests that.
+            numbered.filter_map(|((number, call), latency)| {
+                stanza::to_call(number, &call.plugin, &call.stanzas, *latency).ok()
+            }),
+        );
+        Baseline { rules, rejected, run: Arc::new(run), calls }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, is larger than [`MAX_SIZE`], or is no baseline.
+    pub fn read(path: impl AsRef<Path>) -> Result<Baseline, BaselineError> {
+        let path = path.as_ref();
+        let failed = |source| BaselineError::Io { action: "read", source, path: path.to_owned() };
+        let size = std::fs::metadata(path).map_err(failed)?.len();
+        if size > MAX_SIZE {
+            return Err(BaselineError::TooLarge { size, path: path.to_owned() });
+        }
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let inside = |error| BaselineError::In { error: Box::new(error), path: path.to_owned() };
+        let mut baseline: Baseline = text.parse().map_err(inside)?;
+        let mut run = Run::clone(&baseline.run);
+        run.name = path.display().to_string();
+        baseline.run = Arc::new(run);
+        Ok(baseline)
+    }
+
+    /// Writes the file, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written; what was there before stays then.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), BaselineError> {
+        let path = path.as_ref();
+        let failed = |source| BaselineError::Io { action: "write", source, path: path.to_owned() };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new()
+            .prefix(".baseline-")
+            .permissions_of(path)
+            .tempfile_in(folder)
+            .map_err(failed)?;
+        write!(file, "{self}").map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// True if a file starts as a baseline does.
+    pub fn is_one(path: impl AsRef<Path>) -> bool {
+        let mut start = [0; FIRST_LINE.len()];
+        let file = std::fs::File::open(path);
+        let read = file.and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+        read.is_ok() && start == FIRST_LINE.as_bytes()
+    }
+
+    /// The run, with calls counted from 1 for each plugin.
+    pub fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+}
+
+/// New files get the rights that files usually get, and old ones keep theirs.
+trait PermissionsOf {
+    fn permissions_of(&mut self, path: &Path) -> &mut Self;
+}
+
+impl PermissionsOf for tempfile::Builder<'_, '_> {
+    #[cfg(unix)]
+    fn permissions_of(&mut self, path: &Path) -> &mut Self {
+        use std::os::unix::fs::PermissionsExt;
+        let known = std::fs::metadata(path).map(|found| found.permissions());
+        // The umask takes from this what the user does not want to give.
+        self.permissions(known.unwrap_or_else(|_| std::fs::Permissions::from_mode(0o666)))
+    }
+
+    #[cfg(not(unix))]
+    fn permissions_of(&mut self, _: &Path) -> &mut Self {
+        self
+    }
+}
+
+/// What a person says of a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decision {
+    /// The second run is right.
+    Accept,
+    /// The first run is right; the difference is remembered as wrong.
+    Reject,
+    /// Nobody knows yet.
+    #[default]
+    Skip,
+}
+
+impl Decision {
+    /// A word for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decision::Accept => "accepted",
+            Decision::Reject => "rejected",
+            Decision::Skip => "skipped",
+        }
+    }
+}
+
+/// A run beside the baseline it is compared with.
+#[derive(Debug, Clone)]
+pub struct Review {
+    before: Baseline,
+    after: Baseline,
+    diff: Diff,
+}
+
+impl Review {
+    /// Compares a run with a baseline, by the baseline's rules.
+    pub fn of(baseline: Baseline, run: &Run) -> Review {
+        let after = Baseline::of(run, &baseline.rules);
+        let diff = diff::diff(baseline.run.clone(), after.run.clone(), &baseline.rules);
+        Review { before: baseline, after, diff }
+    }
+
+    /// What is different.
+    pub fn diff(&self) -> &Diff {
+        &self.diff
+    }
+
+    /// Groups that were found wrong before, by position in [`Diff::groups`].
+    pub fn known_as_wrong(&self) -> Vec<usize> {
+        let known = |id: &str| self.before.rejected.iter().any(|rejected| rejected.group == id);
+        let groups = self.diff.groups.iter().enumerate();
+        groups.filter(|(_, group)| known(&group.id)).map(|(at, _)| at).collect()
+    }
+
+    /// The baseline that decisions lead to; `decision` is asked for each entry of the diff that is
+    /// different, by position in [`Diff::entries`].
+    pub fn decide(&self, decision: impl Fn(usize) -> Decision) -> Baseline {
+        let take = |side: Side, at: usize| match side {
+            Side::Before => self.before.calls.get(at).cloned(),
+            Side::After => self.after.calls.get(at).cloned(),
+        };
+        let known = &self.before.rejected;
+        let (calls, rejected) = choose(&self.diff, known, decision, take);
+        let name = self.before.run.name.clone();
+        Baseline::from_parts(name, self.before.rules.clone(), rejected, calls, &[])
+    }
+}
+
+/// One of the two runs.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Before,
+    After,
+}
+
+/// Takes each call from the side that a decision says.
+fn choose(
+    diff: &Diff,
+    known: &[Rejected],
+    decision: impl Fn(usize) -> Decision,
+    take: impl Fn(Side, usize) -> Option<CallText>,
+) -> (Vec<CallText>, Vec<Rejected>) {
+    let mut calls = Vec::with_capacity(diff.entries.len());
+    let mut wrong = vec![false; diff.groups.len()];
+    let mut accepted = vec![false; diff.groups.len()];
+    for (at, entry) in diff.entries.iter().enumerate() {
+        let decision = match entry.class {
+            Class::Same => Decision::Skip,
+            _ => decision(at),
+        };
+        let (side, position) = match decision {
+            Decision::Accept => (Side::After, entry.after),
+            Decision::Reject | Decision::Skip => (Side::Before, entry.before),
+        };
+        match (decision, entry.group.map(|group| group as usize)) {
+            (Decision::Accept, Some(group)) => accepted[group] = true,
+            (Decision::Reject, Some(group)) => wrong[group] = true,
+            _ => {}
+        }
+        calls.extend(position.and_then(|at| take(side, at as usize)));
+    }
+    let mut rejected: Vec<Rejected> = Vec::new();
+    for known in known {
+        let group = diff.groups.iter().position(|group| group.id == known.group);
+        // What is gone, or found right after all, is forgotten.
+        if group.is_some_and(|group| !accepted[group] && !wrong[group]) {
+            rejected.push(known.clone());
+        }
+    }
+    for (group, _) in diff.groups.iter().zip(&wrong).filter(|(_, wrong)| **wrong) {
+        rejected.push(Rejected { group: group.id.clone(), title: group.title() });
+    }
+    (calls, rejected)
+}
+
+impl fmt::Display for Baseline {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write(self, formatter)
+    }
+}
+
+impl FromStr for Baseline {
+    type Err = BaselineError;
+
+    fn from_str(text: &str) -> Result<Baseline, BaselineError> {
+        text::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

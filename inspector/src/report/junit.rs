@@ -1,0 +1,93 @@
+//! JUnit XML: a test case per call, so that continuous integration shows which ones failed.
+
+use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use crate::diff::{Change, Class, Diff, Run};
+
+/// A test case fails if its call differs.
+///
+/// # Errors
+///
+/// If the XML cannot be made.
+pub fn of_diff(name: &str, diff: &Diff) -> Result<String, SerializeError> {
+    let cases = diff.entries.iter().enumerate().map(|(at, entry)| {
+        let run = if entry.after.is_some() { &diff.after } else { &diff.before };
+        let position = entry.after.or(entry.before).unwrap_or(u32::MAX) as usize;
+        let status = match entry.class {
+            Class::Same => TestCaseStatus::success(),
+            class => {
+                let title =
+                    diff.group_of(entry).map(|group| format!("{} {}", group.id, group.title()));
+                let row = diff.row(at);
+                let changes = row.iter().flat_map(|row| &row.changes).map(line);
+                let changes = changes.collect::<Vec<_>>().join("\n");
+                failure(class.name(), title.unwrap_or_default(), changes)
+            }
+        };
+        case(run, position, status)
+    });
+    let mut cases: Vec<TestCase> = cases.collect();
+    if let Some(factor) = diff.options.slower_factor {
+        cases.extend(diff.latency.iter().map(|shift| {
+            let is_slower = shift.is_significant() && shift.factor() > factor;
+            let status = match is_slower {
+                false => TestCaseStatus::success(),
+                true => failure("slower", "slower as a whole".to_owned(), shift.sentence()),
+            };
+            let mut case = TestCase::new("latency", status);
+            case.set_classname(shift.plugin.as_str());
+            case
+        }));
+    }
+    write(name, cases)
+}
+
+/// A test case fails if its call does not complete.
+///
+/// # Errors
+///
+/// If the XML cannot be made.
+pub fn of_run(name: &str, run: &Run) -> Result<String, SerializeError> {
+    let cases = (0..run.len()).map(|at| {
+        let status = match run.outcome(at) {
+            None => failure("pending", "the call never ended".to_owned(), String::new()),
+            Some(outcome) if outcome.is_completed() => TestCaseStatus::success(),
+            Some(outcome) => failure(outcome.name(), outcome.to_string(), String::new()),
+        };
+        case(run, at, status)
+    });
+    write(name, cases.collect())
+}
+
+fn case(run: &Run, at: usize, status: TestCaseStatus) -> TestCase {
+    let number = run.id(at).map_or_else(String::new, |id| id.to_string());
+    let mut case = TestCase::new(format!("call {number}"), status);
+    case.set_classname(run.plugin(at).map_or("", |plugin| &**plugin));
+    case.set_time(run.latency(at).unwrap_or_default());
+    case
+}
+
+fn failure(sort: &str, message: String, more: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_type(sort).set_message(message);
+    if !more.is_empty() {
+        status.set_description(more);
+    }
+    status
+}
+
+/// A change in one line.
+fn line(change: &Change) -> String {
+    let output = change.output.map_or_else(String::new, |n| format!("output {n} "));
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
+    let moved = change.moved_from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
+    format!("{output}{}{moved}: {} -> {}", change.path, text(&change.before), text(&change.after))
+}
+
+fn write(name: &str, cases: Vec<TestCase>) -> Result<String, SerializeError> {
+    let mut suite = TestSuite::new(name);
+    suite.add_test_cases(cases);
+    let mut report = Report::new("glovebox");
+    report.add_test_suite(suite);
+    report.to_string()
+}

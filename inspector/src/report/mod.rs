@@ -1,0 +1,9 @@
+//! What was found, for other programs and for people without this one.
+//!
+//! [`junit`] is what continuous integration reads, [`html`] a page that needs nothing but itself.
+//!
+//! This module deliberately writes no files: it makes texts.
+
+pub mod html;
+pub mod junit;
+mod plot;

@@ -1,0 +1,149 @@
+//! Baselines, reports and shrinking.
+
+use std::fs;
+
+use glovebox_tests::root;
+
+use super::Folder;
+
+impl Folder {
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+}
+
+/// Three inputs whose answers depend on nothing but them.
+const MAILS: &str = r#"{"plugin":"redact","payload":"{\"mail\":\"ann@example.org\",\"n\":1}"}
+{"plugin":"redact","payload":"nothing to see"}
+{"plugin":"redact","payload":"{\"mail\":\"bob@example.org\",\"n\":2}"}
+"#;
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("mails.ndjson", MAILS);
+    let import = ["trace", "import", "mails.ndjson", "-o", "in.mcap"];
+    folder.check(&import, 0, "in.mcap", "Imported 3 events");
+    folder
+}
+
+#[test]
+fn baselines_are_made_checked_and_changed() {
+    let folder = folder();
+    let replay = ["replay", "in.mcap", "--plugin", "plugins/redact.wasm"];
+    let check = |more: &[&str], exit: i32, sentence: &str| {
+        let arguments = [&replay[..], &["--against", "b.txt"], more].concat();
+        folder.json(&arguments, exit, sentence)
+    };
+    let nothing = [&replay[..], &["--against", "b.txt", "--check"]].concat();
+    folder.refused(&nothing, 2, "there is no baseline yet", "make it with --accept");
+    check(&["--accept"], 0, "made a baseline of 3 calls: b.txt");
+    let first = folder.read("b.txt");
+    assert!(first.starts_with("# Glovebox baseline 1\n"), "{first}");
+    let stanza = "== redact 1: out data json\n{\"mail\":\"[redacted]\",\"n\":1}\n";
+    assert!(first.contains(stanza), "{first}");
+    check(&["--check"], 0, "3 calls compared, no differences");
+    check(&["--accept", "all"], 0, "0 calls accepted");
+    assert_eq!(folder.read("b.txt"), first, "accepting the same run again changes nothing");
+
+    let other = ["--config", r#"{"replacement":"X"}"#];
+    let changed = |more: &[&str], exit: i32, sentence: &str| {
+        check(&[&other[..], more].concat(), exit, sentence)
+    };
+    let json = changed(&["--check"], 1, "2 different: 2 changed; 1 group");
+    assert_eq!(
+        json["diff"]["groups"][0]["title"],
+        "2 calls of redact differ only in /payload/mail"
+    );
+    let group = json["diff"]["groups"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(folder.read("b.txt"), first, "--check writes nothing");
+    changed(&["--check", "--ignore", "/payload/mail"], 0, "no differences");
+    changed(&["--accept", "00000000"], 2, &format!("groups are {group}"));
+    changed(&["--reject", &group], 1, "0 calls accepted, 2 rejected, 0 left: b.txt");
+    let json = changed(&["--check"], 1, "1 group rejected before");
+    assert_eq!(json["baseline"]["rejected_before"][0], *group);
+    changed(&["--accept", "#3"], 1, "1 call accepted, 0 rejected, 1 left");
+    let text = folder.read("b.txt");
+    assert!(text.contains(stanza), "the other call stays as it was: {text}");
+    assert!(text.contains("{\"mail\":\"X\",\"n\":2}"), "{text}");
+    changed(&["--accept", &group], 0, "1 call accepted, 0 rejected, 0 left");
+    changed(&["--check"], 0, "no differences");
+
+    folder.write("b.txt", first.replace("== redact 2: in data text", "== redact 2: in data txt"));
+    let damaged = [&replay[..], &["--against", "b.txt"]].concat();
+    folder.refused(&damaged, 5, "line ", "`txt` is not json, cbor, text");
+    let trace = [&replay[..], &["--against", "in.mcap", "--accept"]].concat();
+    folder.refused(&trace, 2, "a trace cannot be changed", "name a baseline");
+}
+
+#[test]
+fn differences_are_reported_for_others() {
+    let folder = Folder::new();
+    let trace = root().join("assets/traces/shop.mcap");
+    let trace = trace.to_str().unwrap();
+    let record = |out: &str, config: &str| {
+        let more = ["--record", out, "--config", config];
+        let replay = ["replay", trace, "--plugin", "plugins/redact.wasm"];
+        folder.check(&[&replay[..], &more].concat(), 0, "recorded", "Replayed 221 frames");
+    };
+    record("a.mcap", "{}");
+    record("b.mcap", r#"{"cards":false}"#);
+    let diff = ["diff", "a.mcap", "b.mcap", "--html", "r.html", "--junit", "r.xml"];
+    let json = folder.json(&diff, 1, "changed");
+    let different = json["different"].as_u64().unwrap();
+    let grouped: u64 = json["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["calls"].as_u64().unwrap())
+        .sum();
+    assert_eq!(grouped, different, "every call that is different is in one group");
+    assert_eq!(json["latency"][0]["calls"], 221);
+    let xml = folder.read("r.xml");
+    assert!(xml.contains(r#"tests="221""#), "{}", &xml[..400]);
+    assert!(xml.contains(&format!(r#"failures="{different}""#)), "{}", &xml[..400]);
+    let page = folder.read("r.html");
+    assert!(page.contains("<svg") && !page.contains("<script"));
+    let nowhere = ["diff", "a.mcap", "b.mcap", "--html", "none/r.html"];
+    folder.refused(&nowhere, 1, "cannot write", "none/r.html");
+    let replay = ["replay", trace, "--plugin", "plugins/redact.wasm", "--html", "r.html"];
+    folder.refused(&replay, 2, "--html shows differences", "--against <BASELINE>");
+}
+
+#[test]
+fn failing_traces_are_shrunk() {
+    let folder = Folder::new();
+    let mut inputs = String::new();
+    for number in 0..60 {
+        let payload = if number == 41 { "mode=trap" } else { "hello" };
+        inputs.push_str(&format!("{{\"plugin\":\"misbehave\",\"payload\":\"{payload}\"}}\n"));
+    }
+    folder.write("in.ndjson", inputs);
+    let import = ["trace", "import", "in.ndjson", "-o", "in.mcap"];
+    folder.check(&import, 0, "in.mcap", "Imported 60 events");
+    let shrink = ["trace", "shrink", "in.mcap", "--plugin", "plugins/misbehave.wasm", "-o"];
+    let arguments = [&shrink[..], &["small.mcap", "--outcome", "trapped"]].concat();
+    let json = folder.json(&arguments, 0, "Shrunk 60 frames to 1 and");
+    assert_eq!((json["frames"].as_u64(), json["complete"].as_bool()), (Some(1), Some(true)));
+    assert!(json["bytes"].as_u64() < Some(20), "{json}");
+    folder.check(&["trace", "info", "small.mcap"], 0, "made from    in.mcap: shrunk from 60", "");
+    let again = ["replay", "small.mcap", "--plugin", "plugins/misbehave.wasm"];
+    folder.check(&again, 4, "1 trapped", "Replayed 1 frame");
+    folder.refused(&arguments, 2, "will not overwrite", "choose another name");
+    let none = [&shrink[..], &["none.mcap", "--outcome", "timed-out"]].concat();
+    folder.check(&none, 1, "", "none of 60 calls timed-out");
+    let hurried = [&shrink[..], &["hurried.mcap", "--budget", "0s"]].concat();
+    folder.check(&hurried, 0, "hurried.mcap", "the budget was used up");
+}
+
+#[test]
+fn traces_are_shrunk_to_a_difference() {
+    let folder = folder();
+    let replay = ["replay", "in.mcap", "--plugin", "plugins/redact.wasm", "--against", "b.txt"];
+    folder.check(&[&replay[..], &["--accept"]].concat(), 0, "", "made a baseline");
+    let shrink = ["trace", "shrink", "in.mcap", "--plugin", "plugins/redact.wasm", "--against"];
+    let changed = ["b.txt", "-o", "small.mcap", "--config", r#"{"replacement":"X"}"#];
+    let json = folder.json(&[&shrink[..], &changed].concat(), 0, "Shrunk 3 frames to 1");
+    assert!(json["failing"].as_str().unwrap().contains("/payload/mail"), "{json}");
+    let same = [&shrink[..], &["b.txt", "-o", "same.mcap"]].concat();
+    folder.check(&same, 1, "", "there is no such difference");
+}
