@@ -78,6 +78,7 @@
 //! which a search skips what cannot match. The language deliberately has no arithmetic, and it
 //! compares a frame with nothing but what is written: not with other frames.
 
+mod complete;
 mod condition;
 mod error;
 mod expression;
@@ -96,6 +97,7 @@ use std::fmt;
 
 use glovebox_abi::Frame;
 
+pub use complete::{Completion, SeenValues};
 pub use error::{FilterError, FilterProblem};
 use expression::Expression;
 use parse::Scope;

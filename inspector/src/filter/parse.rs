@@ -300,7 +300,7 @@ impl<'a> Parser<'a> {
         }
         match word.find('~') {
             Some(end) if condition::is_field(&word[..end]) => &word[..end],
-            Some(end) if starts_pattern(&self.rest()[end + 1..]) => &word[..end],
+            Some(end) if end > 0 && starts_pattern(&self.rest()[end + 1..]) => &word[..end],
             _ => word,
         }
     }
