@@ -8,7 +8,7 @@ use glovebox_events::{CallId, Event, Outcome, What};
 use serde::Serialize;
 
 use super::{TraceError, TraceReader, TraceWriter};
-use crate::filter::{Filter, Subject};
+use crate::filter::{Filter, Statuses, Subject};
 use crate::store::Direction;
 
 /// What [`select`] wrote.
@@ -95,6 +95,8 @@ struct Calls<'a> {
     open: HashMap<CallId, Open>,
     wanted: HashSet<CallId>,
     seen: u64,
+    /// Time of the first event, in nanoseconds since the Unix epoch.
+    start: Option<u64>,
 }
 
 #[derive(Default)]
@@ -105,10 +107,11 @@ struct Open {
 
 impl<'a> Calls<'a> {
     fn new(filter: &'a Filter) -> Calls<'a> {
-        Calls { filter, open: HashMap::new(), wanted: HashSet::new(), seen: 0 }
+        Calls { filter, open: HashMap::new(), wanted: HashSet::new(), seen: 0, start: None }
     }
 
     fn look_at(&mut self, event: &Event) {
+        self.start.get_or_insert(event.at);
         match &event.what {
             What::FrameIn { call, .. } => {
                 let frame = (event.clone(), Direction::In);
@@ -147,6 +150,7 @@ impl<'a> Calls<'a> {
         latency: Option<Duration>,
     ) {
         self.seen += 1;
+        let start = self.start.unwrap_or(0);
         let matches = open.frames.iter().any(|(event, direction)| {
             frame_of(event).is_some_and(|frame| {
                 self.filter.matches(&Subject {
@@ -154,10 +158,10 @@ impl<'a> Calls<'a> {
                     direction: *direction,
                     call,
                     generation: event.generation,
-                    outcome,
-                    denied: open.denied,
+                    time: Duration::from_nanos(event.at.saturating_sub(start)),
+                    status: Statuses::of(outcome, open.denied),
                     latency,
-                    frame,
+                    ..Subject::of_frame(frame)
                 })
             })
         });
