@@ -1,18 +1,20 @@
 //! A server of an application that has no plugins records what goes through it.
 //!
-//! `cargo run -p glovebox-inspector --no-default-features --example capture -- shop.mcap`, and then
-//! `glovebox shop.mcap` or `glovebox trace info shop.mcap`.
+//! `cargo run -p glovebox-inspector --no-default-features --example capture -- shop.mcap 1000`, and
+//! then `glovebox shop.mcap` or `glovebox trace info shop.mcap`.
 
 use glovebox_abi::{Frame, Header, Kind};
 use glovebox_inspector::capture::{Capture, Source};
 
 #[allow(clippy::print_stderr, reason = "it is a program")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).unwrap_or_else(|| "shop.mcap".to_owned());
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().unwrap_or_else(|| "shop.mcap".to_owned());
+    let orders = arguments.next().map_or(Ok(1_000), |orders| orders.parse())?;
     let capture = Capture::start(&path)?;
     let till = capture.source("till", env!("CARGO_PKG_VERSION"))?;
 
-    for number in 0..1_000 {
+    for number in 0..orders {
         serve(&till, number);
     }
 

@@ -42,6 +42,34 @@ fn write_chunks(path: &Path, chunks: u64) -> Vec<Event> {
     events
 }
 
+#[test]
+fn recovery_counts_what_a_damaged_chunk_held() {
+    /// Breaks the nth chunk; its two frames are counted if any count follows.
+    fn check(chunk: usize, lost: u64, uncounted: bool) {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        write_chunks(&path, 3);
+        let mut bytes = std::fs::read(&path).expect("it was written");
+        let starts: Vec<usize> =
+            (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"lz4")).collect();
+        // The first one holds nothing but a channel, and the summary names some again.
+        bytes[starts[chunk] + 40] ^= 1;
+        if uncounted {
+            bytes.truncate(starts[chunk] + 60);
+        }
+        std::fs::write(&path, bytes).expect("there is space");
+        let out = folder.path().join("out.mcap");
+        let report = recover(&path, &out).expect("it is a trace");
+        let counts = (report.found.frames_in, report.lost.frames_in, report.lossless);
+        let before = 2 * (chunk as u64 - 1);
+        assert_eq!(counts, (if uncounted { before } else { 6 - lost }, lost, false), "{report:?}");
+        assert_eq!(report.uncounted_bytes > 0, uncounted, "{report:?}");
+        assert_eq!(info(&out).expect("it was recovered").lost_events, lost);
+    }
+    (1..=3).for_each(|chunk| check(chunk, 2, false));
+    (1..=3).for_each(|chunk| check(chunk, 0, true));
+}
+
 /// The events that can be read, and the damage.
 fn read(path: &Path) -> Result<(Vec<Event>, Vec<TraceError>), TraceError> {
     super::read(path).map(|whole| (whole.events, whole.damage))

@@ -19,6 +19,7 @@ mod mock;
 mod parity;
 mod pipeline;
 mod policy;
+mod recording;
 mod reload;
 mod smoke;
 mod wasi;

@@ -324,3 +324,32 @@ fn a_removed_file_is_noticed_and_counted() {
     assert_eq!((status.events + status.dropped, status.dropped), (13, 11));
     assert_eq!(status.path, Path::new("folder/run.002.mcap"));
 }
+
+/// `cargo test -p glovebox-inspector a_full_file_system -- --ignored`, as root on Linux.
+#[test]
+#[ignore = "mounts a file system, which needs root"]
+fn a_full_file_system_is_survived() {
+    let folder = folder();
+    let run = |program: &str, arguments: &[&str]| {
+        let status =
+            std::process::Command::new(program).args(arguments).arg(folder.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "{program} {arguments:?}");
+    };
+    run("mount", &["-t", "tmpfs", "-o", "size=1m", "none"]);
+    let path = folder.path().join("run.mcap");
+    let options = RecorderOptions { memory: 1 << 20, ..RecorderOptions::default() };
+    let recorder = Recorder::start(&path, &options).expect("it is empty");
+    let sent: Vec<Event> = (0..20_000).map(noise).collect();
+    sent[..10_000].iter().for_each(|event| recorder.record(event));
+    until(&recorder, "full", |status| status.trouble.is_some());
+    assert!(recorder.status().trouble.is_some_and(|trouble| trouble.contains("space")));
+    run("mount", &["-o", "remount,size=64m", "none"]);
+    until(&recorder, "well again", |status| status.trouble.is_none());
+    sent[10_000..].iter().for_each(|event| recorder.record(event));
+    let status = recorder.finish().expect("there is space again");
+    assert!(status.dropped > 0 && status.events + status.dropped == 20_000, "{status:?}");
+    let found = read_all([std::fs::read(&path).expect("it is finished")]);
+    assert_eq!((found.lost, found.damage), (status.dropped, 0));
+    assert!(is_subsequence(&found.events, &sent));
+    run("umount", &[]);
+}
