@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,6 +37,8 @@ pub(crate) struct Journal {
     pub(crate) wishes: Mutex<BTreeMap<Arc<str>, Wishes>>,
     sequence: AtomicU64,
     calls: AtomicU64,
+    /// Events on which the sink panicked.
+    unheard: AtomicU64,
 }
 
 impl Journal {
@@ -53,7 +56,13 @@ impl Journal {
             wishes: Mutex::default(),
             sequence: AtomicU64::new(0),
             calls: AtomicU64::new(1),
+            unheard: AtomicU64::new(0),
         }
+    }
+
+    /// Events on which the sink panicked.
+    pub(crate) fn unheard(&self) -> u64 {
+        self.unheard.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_call(&self) -> CallId {
@@ -67,14 +76,19 @@ impl Journal {
 
     pub(crate) fn record(&self, plugin: &Arc<str>, instance: u64, generation: u32, what: What) {
         if let Some(sink) = &self.sink {
-            sink.record(&Event {
+            let event = Event {
                 sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
                 at: unix_nanoseconds(),
                 plugin: plugin.clone(),
                 instance,
                 generation,
                 what,
-            });
+            };
+            // A broken sink must not take the call, or the thread of an instance, with it.
+            let recorded = catch_unwind(AssertUnwindSafe(|| sink.record(&event)));
+            if recorded.is_err() {
+                self.unheard.fetch_add(1, Ordering::Relaxed);
+            }
         }
         if let Some(wake) = &self.wake {
             wake();

@@ -739,6 +739,11 @@ impl Host {
         self.inner.dispatched.read()
     }
 
+    /// Events on which the sink panicked, so that it may not have kept them. Calls go on.
+    pub fn unheard_events(&self) -> u64 {
+        self.inner.surroundings.journal.unheard()
+    }
+
     /// What the compile cache did so far.
     pub fn cache_stats(&self) -> CacheStats {
         self.inner.preparer.engines.cache_stats()

@@ -20,16 +20,31 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod baseline;
-pub mod decode;
-pub mod diff;
-pub mod export;
-pub mod filter;
-pub mod findings;
-pub mod import;
-pub mod metrics;
-pub mod replay;
-pub mod report;
-pub mod shrink;
-pub mod store;
+pub mod capture;
 pub mod trace;
+mod weight;
+
+#[cfg(feature = "analysis")]
+pub mod baseline;
+#[cfg(feature = "analysis")]
+pub mod decode;
+#[cfg(feature = "analysis")]
+pub mod diff;
+#[cfg(feature = "analysis")]
+pub mod export;
+#[cfg(feature = "analysis")]
+pub mod filter;
+#[cfg(feature = "analysis")]
+pub mod findings;
+#[cfg(feature = "analysis")]
+pub mod import;
+#[cfg(feature = "analysis")]
+pub mod metrics;
+#[cfg(feature = "analysis")]
+pub mod replay;
+#[cfg(feature = "analysis")]
+pub mod report;
+#[cfg(feature = "analysis")]
+pub mod shrink;
+#[cfg(feature = "analysis")]
+pub mod store;

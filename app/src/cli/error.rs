@@ -53,7 +53,7 @@ pub enum Problem {
     #[error("import: {0}{remedy}", remedy = remedy_for_import(.0))]
     Import(#[from] ImportError),
     /// A trace cannot be written.
-    #[error("write trace: {0}")]
+    #[error("write trace: {0}{remedy}", remedy = remedy_for_record(.0))]
     Record(TraceError),
     /// Another file cannot be read or written.
     #[error("cannot {action}: {source}: {}", path.display())]
@@ -184,6 +184,24 @@ fn of_workspace(error: &WorkspaceError) -> Exit {
 fn remedy_for_trace(error: &TraceError) -> &'static str {
     match error {
         TraceError::Io { source, .. } => remedy_for_file(source),
+        // The others say it themselves.
+        _ => "",
+    }
+}
+
+fn remedy_for_record(error: &TraceError) -> &'static str {
+    use io::ErrorKind::{
+        NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    match error {
+        TraceError::Io { source, .. } | TraceError::NotSynced { source, .. } => {
+            match source.kind() {
+                StorageFull | QuotaExceeded => "; make room, or record elsewhere",
+                PermissionDenied | ReadOnlyFilesystem => "; choose a folder you may write to",
+                NotFound | NotADirectory => "; make the folder first",
+                _ => "; record elsewhere",
+            }
+        }
         // The others say it themselves.
         _ => "",
     }

@@ -8,9 +8,10 @@ use egui::{
 };
 use egui_material_icons::icons as icon;
 use egui_tiles::{SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
-use glovebox_abi::units::show_size;
+use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::PolicyMode;
 use glovebox_inspector::store::Store;
+use glovebox_inspector::trace::RecorderStatus;
 
 use super::action::{Actions, Change};
 use super::commands::{Menu, Situation, TABLE, Verb};
@@ -466,14 +467,7 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
             }
         }
         match ctx.recording() {
-            Some(recording) => {
-                let text = format!("recording {}", show_size(recording.bytes));
-                ui.label(RichText::new(text).color(tokens.bad));
-                let color = if recording.dropped > 0 { tokens.bad } else { tokens.text_weak };
-                ui.label(
-                    RichText::new(format!("{} dropped", thousands(recording.dropped))).color(color),
-                );
-            }
+            Some(recording) => recording_status(ui, recording),
             None => {
                 ui.label(weak("not recording".to_owned()));
             }
@@ -534,6 +528,34 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
             }
         });
     });
+}
+
+/// How much is recorded, what is missing, and how full the recorder's memory is once the disk is
+/// the slower side.
+fn recording_status(ui: &mut Ui, recording: &RecorderStatus) {
+    let tokens = theme::of(ui);
+    let RecorderStatus { pressure, dropped, .. } = recording;
+    let mut text = format!("recording {}", show_size(recording.bytes));
+    if recording.segments > 1 {
+        text.push_str(&format!(" in {} files", recording.segments));
+    }
+    ui.label(RichText::new(text).color(tokens.bad));
+    let color = if *dropped > 0 { tokens.bad } else { tokens.text_weak };
+    ui.label(RichText::new(format!("{} dropped", thousands(*dropped))).color(color));
+    if pressure.held > 0 || pressure.bytes * 2 > pressure.limit {
+        let (bytes, limit) = (show_size(pressure.bytes), show_size(pressure.limit));
+        let waits = RichText::new(format!("{bytes} of {limit} wait for the disk"));
+        ui.label(waits.color(tokens.warn)).on_hover_text(format!(
+            "At most {} waited. Plugins were held {} times, {} in all",
+            show_size(pressure.peak),
+            thousands(pressure.held),
+            show_duration(pressure.held_for)
+        ));
+    }
+    if let Some(trouble) = &recording.trouble {
+        let waiting = format!("not writing: {} events in memory", thousands(pressure.waiting));
+        ui.label(RichText::new(waiting).color(tokens.bad)).on_hover_text(trouble);
+    }
 }
 
 fn centre_panels() -> impl Iterator<Item = PanelId> {

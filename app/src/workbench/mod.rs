@@ -182,11 +182,29 @@ impl Workbench {
         if self.findings.look(version, &self.fanout, &self.seen.plugins) {
             again = again.or(Some(Duration::from_secs(1)));
         }
-        self.seen.recording = self.fanout.recorder().map(|recorder| recorder.status());
+        let recording = self.fanout.recorder().map(|recorder| recorder.status());
+        self.note_recording(recording.as_ref());
+        self.seen.recording = recording;
         if self.seen.recording.is_some() {
             again = Some(SNAPSHOT_AGE);
         }
         again
+    }
+
+    /// Says once when a recording cannot go on, and once when it does again.
+    fn note_recording(&mut self, now: Option<&RecorderStatus>) {
+        let trouble = |status: Option<&RecorderStatus>| status?.trouble.clone();
+        let (before, now) = (trouble(self.seen.recording.as_ref()), now.map(|now| &now.trouble));
+        match (before, now) {
+            (None, Some(Some(trouble))) => {
+                let text = format!("Not recording: {trouble}; events are kept in memory meanwhile");
+                self.notices.add(Level::Error, text);
+            }
+            (Some(_), Some(None)) => {
+                self.notices.add(Level::Info, "Recording again".to_owned());
+            }
+            _ => {}
+        }
     }
 
     /// Asks the host again after a command that changed it.

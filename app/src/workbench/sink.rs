@@ -111,7 +111,9 @@ impl Fanout {
 
 impl Sink for Fanout {
     fn record(&self, event: &Event) {
-        if let Some(recorder) = &*self.recorder.read() {
+        // Not under the lock: a recorder whose memory is full holds this thread for a moment, and
+        // the window may want to end the recording meanwhile.
+        if let Some(recorder) = self.recorder() {
             recorder.record(event);
         }
         self.store.record(event);

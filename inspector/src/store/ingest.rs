@@ -12,10 +12,10 @@ use super::{
     Call, Denial, Direction, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId,
     Status, Store,
 };
+use crate::weight;
 
-/// What a row or a host call costs beyond its own bytes, about.
+/// What a row costs beyond its own bytes, about.
 const ROW_OVERHEAD: usize = size_of::<Row>() + size_of::<Call>();
-const HOST_CALL_OVERHEAD: usize = size_of::<HostCall>();
 
 /// What tells the frames of a call apart.
 struct Place {
@@ -151,7 +151,7 @@ impl Store {
         let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) else {
             return;
         };
-        self.counters.bytes += host_call_cost(host_call);
+        self.counters.bytes += weight::host_call(host_call);
         call.host_calls.push((event.at, host_call.clone()));
         if denied && !call.denied {
             call.denied = true;
@@ -189,7 +189,7 @@ impl Store {
             // A call goes with the last of its rows. One that still runs may lose its first row
             // before the others come; it is made anew by the next row then.
             if call.rows.last() == Some(&row.id) {
-                let costs = call.host_calls.iter().map(|(_, call)| host_call_cost(call));
+                let costs = call.host_calls.iter().map(|(_, call)| weight::host_call(call));
                 self.counters.bytes -= costs.sum::<usize>();
                 self.calls.remove(&row.call);
             }
@@ -199,25 +199,6 @@ impl Store {
 
 fn row_cost(row: &Row) -> usize {
     row.frame.encoded_len() + ROW_OVERHEAD
-}
-
-fn host_call_cost(host_call: &HostCall) -> usize {
-    let result = host_call.result.as_ref().map_or(0, value_cost);
-    HOST_CALL_OVERHEAD + value_cost(&host_call.arguments) + result
-}
-
-fn value_cost(value: &Value) -> usize {
-    let inside = match value {
-        Value::Text(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        Value::Array(items) => items.iter().map(value_cost).sum(),
-        Value::Map(entries) => {
-            entries.iter().map(|(key, value)| value_cost(key) + value_cost(value)).sum()
-        }
-        Value::Tag(_, value) => value_cost(value),
-        _ => 0,
-    };
-    size_of::<Value>() + inside
 }
 
 /// Level and message, in the order of the contract.

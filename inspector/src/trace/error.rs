@@ -20,6 +20,26 @@ pub enum TraceError {
         /// The file that is there.
         path: PathBuf,
     },
+    /// Another writer holds the file.
+    #[error("somebody is writing it now; choose another name or wait: {}", path.display())]
+    Held {
+        /// The file that is being written.
+        path: PathBuf,
+    },
+    /// The file was removed while it was written.
+    #[error("somebody removed the file while it was written; make its folder again: {}", path.display())]
+    Removed {
+        /// Where the file was.
+        path: PathBuf,
+    },
+    /// The disk did not confirm what was written.
+    #[error("cannot sync, so a loss of power would take the end: {source}: {}", path.display())]
+    NotSynced {
+        /// Why it failed.
+        source: io::Error,
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is something else.
     #[error("not a Glovebox trace: {found}; {remedy}: {}", path.display())]
     NotATrace {
@@ -32,7 +52,7 @@ pub enum TraceError {
     },
     /// A later version of Glovebox wrote the file.
     #[error(
-        "trace has format {found}, this version reads up to {supported}; open it with a newer Glovebox: {}",
+        "trace has format {found}, this version reads up to {supported}; needs version {needs}: {}",
         path.display()
     )]
     NewerFormat {
@@ -40,6 +60,8 @@ pub enum TraceError {
         found: u32,
         /// [`FORMAT_VERSION`](super::FORMAT_VERSION).
         supported: u32,
+        /// A version of Glovebox that reads it, as far as the file says.
+        needs: String,
         /// The file.
         path: PathBuf,
     },

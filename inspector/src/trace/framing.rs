@@ -64,6 +64,11 @@ pub(super) struct Records<R> {
     footer: bool,
     complete: bool,
     ended: bool,
+    /// Of what was read of this section.
+    crc: crc32fast::Hasher,
+    /// Nothing of this section was skipped, so its CRC can be checked.
+    gapless: bool,
+    data_end: Option<u64>,
 }
 
 impl<R: Read + Seek> Records<R> {
@@ -77,7 +82,19 @@ impl<R: Read + Seek> Records<R> {
             footer: false,
             complete: false,
             ended: false,
+            crc: {
+                let mut crc = crc32fast::Hasher::new();
+                crc.update(MAGIC);
+                crc
+            },
+            gapless: true,
+            data_end: None,
         }
+    }
+
+    /// Where the data ends and the summary starts, once that was read.
+    pub(super) fn data_end(&self) -> Option<u64> {
+        self.data_end
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -124,10 +141,49 @@ impl<R: Read + Seek> Records<R> {
             let reason = format!("a record of opcode {opcode:#04x} does not add up");
             return self.resume_after(offset, reason);
         }
+        let intact = self.check_section(opcode, &prefix, &data);
         self.offset += PREFIX + length;
-        self.summary |= opcode == opcode::DATA_END;
+        if opcode == opcode::DATA_END {
+            self.summary = true;
+            self.data_end = Some(offset);
+        }
         self.footer = opcode == opcode::FOOTER;
+        if let Err(reason) = intact {
+            return Ok(Next::Damaged { offset, lost: 0, reason: reason.to_owned() });
+        }
         Ok(Next::Record { offset, opcode, data })
+    }
+
+    /// Takes a record into the CRC of its section, and compares that where the section ends. This
+    /// finds what no other CRC covers: metadata, the summary, and the heads of chunks.
+    fn check_section(
+        &mut self,
+        opcode: u8,
+        prefix: &[u8],
+        data: &[u8],
+    ) -> Result<(), &'static str> {
+        let end_of_data = opcode == opcode::DATA_END && !self.summary;
+        if end_of_data {
+            let crc = std::mem::take(&mut self.crc).finalize();
+            let gapless = std::mem::replace(&mut self.gapless, true);
+            return match u32_at(data, 0) {
+                Some(0) | None => Ok(()),
+                Some(expected) if expected == crc || !gapless => Ok(()),
+                Some(_) => Err("the CRC of all data is wrong: a record outside of chunks changed"),
+            };
+        }
+        self.crc.update(prefix);
+        if opcode != opcode::FOOTER {
+            self.crc.update(data);
+            return Ok(());
+        }
+        let (covered, expected) = data.split_at(data.len().min(16));
+        self.crc.update(covered);
+        match u32_at(expected, 0) {
+            Some(0) | None => Ok(()),
+            Some(expected) if expected == self.crc.clone().finalize() || !self.gapless => Ok(()),
+            Some(_) => Err("the CRC of the summary is wrong; the frames are not concerned"),
+        }
     }
 
     /// True if a record is what it says. One that is not has a damaged length, most likely, and
@@ -137,7 +193,7 @@ impl<R: Read + Seek> Records<R> {
             opcode::CHUNK => chunk_length(data) == Some(data.len() as u64),
             opcode::HEADER => self.offset == MAGIC.len() as u64 && parse_header(data).is_some(),
             opcode::METADATA => parse_metadata(data).is_some(),
-            opcode::ATTACHMENT => parse_attachment(data).is_some(),
+            opcode::ATTACHMENT => attachment_parts(data).is_some(),
             opcode::MESSAGE_INDEX => {
                 u32_at(data, 2).is_some_and(|size| data.len() - 6 == size as usize)
             }
@@ -171,6 +227,7 @@ impl<R: Read + Seek> Records<R> {
 
     /// Looks for the next chunk after `offset`.
     fn resume_after(&mut self, offset: u64, reason: String) -> io::Result<Next> {
+        self.gapless = false;
         match self.find_chunk(offset + 1)? {
             Some(found) => {
                 self.source.seek(SeekFrom::Start(found))?;
@@ -324,8 +381,16 @@ pub(super) fn parse_metadata(data: &[u8]) -> Option<(&str, BTreeMap<&str, &str>)
     Some((name, entries))
 }
 
-/// The name and the data of an attachment record.
+/// The name and the data of an attachment record, if its CRC is right.
 pub(super) fn parse_attachment(data: &[u8]) -> Option<(&str, &[u8])> {
+    let parts = attachment_parts(data)?;
+    let (covered, crc) = data.split_last_chunk()?;
+    let crc = u32::from_le_bytes(*crc);
+    (crc == 0 || crc == crc32fast::hash(covered)).then_some(parts)
+}
+
+/// The same, whatever its CRC.
+fn attachment_parts(data: &[u8]) -> Option<(&str, &[u8])> {
     let (name, rest) = text_at(data.get(16..)?)?;
     let (_media_type, rest) = text_at(rest)?;
     let (length, rest) = rest.split_first_chunk()?;

@@ -3,7 +3,7 @@
 //!
 //! [`Recorder`] is the sink that writes while plugins run, [`TraceWriter`] its synchronous core,
 //! [`TraceReader`] yields the events again. [`info`], [`check`],
-//! [`recover`] and [`select`] are the verbs of the command line.
+//! [`recover`] and `select` are the verbs of the command line.
 //!
 //! ```no_run
 //! use glovebox_inspector::trace::{self, TraceWriter};
@@ -36,28 +36,39 @@
 //! plugin's own channel, and always in the same chunk. So each chunk can be read without the
 //! others, and a foreign tool that knows nothing of Glovebox sees plain frames per plugin.
 //! `log_time` and `publish_time` are `at`; the message's `sequence` is the low 32 bits of the
-//! event's. `{"gap":{"lost":n}}` instead of an event says that `n` events were not recorded.
+//! event's. `{"gap":{"lost":n,"cause":"disk-full"}}` instead of an event says that `n` events were not
+//! recorded there, and why ([`GapCause`]).
 //!
-//! Metadata `glovebox` holds `format` and `app`; metadata `plugin` holds `id`, `version`, `digest`
-//! and `binding`; metadata `parent` holds `path` and `how` of the trace this one was made from, if it
-//! was; the attachment `<id>/plugin.toml` holds a manifest.
+//! Metadata `glovebox` holds `format`, `app` and `segment`, which counts the files of a recording
+//! from 1; metadata `plugin` holds `id`, `version`, `digest` and `binding`; metadata `parent` holds
+//! `path` and `how` of the trace this one was made from, if it was; the attachment `<id>/plugin.toml`
+//! holds a manifest. After each chunk, metadata `tally` says how many events of each kind there
+//! should be up to there, so that what a damaged chunk held can be counted.
 //!
-//! A file is named `….mcap.partial` until it is finished. Chunks are written whole, so after a
-//! `kill -9` everything up to the last flush is there; only the summary is missing, and nothing
-//! needs it.
+//! A file is named `….mcap.partial` until it is finished, and locked while it is written. Chunks
+//! are written whole, so after a `kill -9` everything up to the last flush is there; only the
+//! summary is missing, and nothing needs it. The next files of a recording are called
+//! `….002.mcap`, `….003.mcap`: each is a whole trace.
 //!
 //! This module deliberately does not map files into memory (a file that shrinks would kill the
 //! process) and does not seek by time: it streams.
 
+mod encoder;
 mod error;
 mod framing;
 mod info;
 mod reader;
 mod recorder;
+mod recording;
 mod repair;
+mod ring;
 #[cfg(test)]
 pub(crate) mod sample;
+mod segments;
+#[cfg(feature = "analysis")]
 mod select;
+mod storage;
+mod tally;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;
@@ -68,7 +79,12 @@ pub use info::{TraceInfo, info};
 pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
+pub use ring::Pressure;
+pub use segments::SegmentLimits;
+#[cfg(feature = "analysis")]
 pub use select::{SelectReport, select};
+pub use tally::Tally;
+pub use wire::GapCause;
 pub use writer::{ParentRecord, PluginRecord, TraceWriter};
 
 /// The format this version writes, and the newest it reads.
@@ -78,6 +94,8 @@ pub const FORMAT_VERSION: u32 = 1;
 const PROFILE: &str = "glovebox";
 /// Name of the metadata record about the trace this one was made from.
 const PARENT: &str = "parent";
+/// Name of the metadata records that say how many events there should be up to there.
+const TALLY: &str = "tally";
 const EVENTS_TOPIC: &str = "/workbench/events";
 /// Fixed, so that a chunk can be read when the one that announces the channels is lost.
 const EVENTS_CHANNEL: u16 = 0;

@@ -10,8 +10,8 @@ use glovebox_events::{Event, What};
 use super::framing::{self, Next, Records, opcode};
 use super::wire::{Envelope, Follows, Line, Part};
 use super::{
-    EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PARENT, PROFILE, ParentRecord, PluginRecord,
-    TraceError,
+    EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, GapCause, PARENT, PROFILE, ParentRecord,
+    PluginRecord, TALLY, Tally, TraceError,
 };
 
 /// Yields the events of a trace in the order in which they were written.
@@ -41,6 +41,8 @@ struct About {
     plugins: Vec<PluginRecord>,
     lost_events: u64,
     parent: Option<ParentRecord>,
+    gap_cause: GapCause,
+    tally: Tally,
 }
 
 impl TraceReader {
@@ -108,6 +110,21 @@ impl TraceReader {
     /// Events the recorder could not keep, so far.
     pub fn lost_events(&self) -> u64 {
         self.about.lost_events
+    }
+
+    /// Why the events before the last gap could not be kept.
+    pub(super) fn gap_cause(&self) -> GapCause {
+        self.about.gap_cause
+    }
+
+    /// Where the summary starts, once the reader is there.
+    pub(super) fn data_end(&self) -> Option<u64> {
+        self.records.data_end()
+    }
+
+    /// The events there should be up to here, as the writer counted them.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.about.tally
     }
 
     /// True once the end mark of a cleanly finished file was read.
@@ -179,6 +196,11 @@ impl TraceReader {
                 return Err(TraceError::NewerFormat {
                     found: format,
                     supported: FORMAT_VERSION,
+                    // The version that wrote it surely reads it.
+                    needs: match entry("app") {
+                        app if app.is_empty() => "later than this one".to_owned(),
+                        app => format!("{app} of Glovebox"),
+                    },
                     path: self.path.clone(),
                 });
             }
@@ -191,6 +213,11 @@ impl TraceReader {
             plugin.binding = serde_json::from_value(entry("binding").into()).ok();
         } else if name == PARENT {
             self.about.parent = Some(ParentRecord { path: entry("path"), how: entry("how") });
+        } else if name == TALLY {
+            let Some(tally) = Tally::from_metadata(&entries) else {
+                return Ok(false);
+            };
+            self.about.tally = tally;
         }
         Ok(true)
     }
@@ -244,7 +271,10 @@ impl TraceReader {
                 continue;
             }
             match parse_line(&line) {
-                Ok(Line::Gap { lost }) => self.about.lost_events += lost,
+                Ok(Line::Gap { lost, cause }) => {
+                    self.about.lost_events = self.about.lost_events.saturating_add(lost);
+                    self.about.gap_cause = cause;
+                }
                 Ok(Line::Event(envelope)) => {
                     let body = match envelope.what.follows() {
                         Follows::Nothing => None,

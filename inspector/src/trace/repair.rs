@@ -1,8 +1,9 @@
 use std::path::Path;
 
+use glovebox_events::Event;
 use serde::Serialize;
 
-use super::{TraceError, TraceInfo, TraceReader, TraceWriter};
+use super::{GapCause, Tally, TraceError, TraceInfo, TraceReader, TraceWriter};
 
 /// Bytes of a trace that are bad.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,7 +41,15 @@ impl CheckReport {
 ///
 /// If the file cannot be opened or is no trace.
 pub fn check(path: impl AsRef<Path>) -> Result<CheckReport, TraceError> {
-    read_all(path.as_ref(), |_, _| Ok(()))
+    let mut reader = TraceReader::open(&path)?;
+    let mut audit = Audit::default();
+    while let Some(item) = reader.next() {
+        audit.settle(&reader);
+        audit.take_in(item)?;
+    }
+    audit.settle(&reader);
+    let info = audit.info(path.as_ref(), &reader);
+    Ok(CheckReport { missing_events: audit.missing_numbers(), info, problems: audit.problems })
 }
 
 /// What [`recover`] saved.
@@ -48,92 +57,140 @@ pub fn check(path: impl AsRef<Path>) -> Result<CheckReport, TraceError> {
 pub struct RecoverReport {
     /// What was read, and so what the new file holds.
     pub recovered: TraceInfo,
-    /// What could not be read.
-    pub lost: Vec<Problem>,
+    /// Events that are in the new file.
+    pub found: Tally,
+    /// Events that the trace once held, by its own count, and that cannot be read.
+    pub lost: Tally,
+    /// Damaged bytes of which nobody knows how many events they held: the end of a file that was
+    /// cut off, or a file from before events were counted.
+    pub uncounted_bytes: u64,
+    /// Bytes that could not be read, in order.
+    pub problems: Vec<Problem>,
     /// Numbers missing between the first and the last sequence number.
     pub missing_events: u64,
+    /// True if all that was ever written to the file is in the new one. What a dead writer had not
+    /// yet flushed was never in the file.
+    pub lossless: bool,
 }
 
-impl RecoverReport {
-    /// True if every byte of the file could be read; what a dead writer had not yet flushed is not
-    /// in the file.
-    pub fn is_lossless(&self) -> bool {
-        self.lost.is_empty()
-    }
-}
-
-/// Writes all that can be read of a trace to a new, finished file.
+/// Writes all that can be read of a trace to a new, finished file. Where events are lost, it says
+/// how many.
 ///
 /// # Errors
 ///
 /// If the trace cannot be opened or the new file cannot be written.
 pub fn recover(path: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<RecoverReport, TraceError> {
-    let mut writer: Option<TraceWriter> = None;
-    let report = read_all(path.as_ref(), |reader, event| {
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            None => writer.insert(TraceWriter::create(&out, reader.app_version())?),
+    let mut reader = TraceReader::open(&path)?;
+    let mut writer = TraceWriter::create(&out, reader.app_version())?;
+    let mut audit = Audit::default();
+    let mut gaps = 0;
+    loop {
+        let item = reader.next();
+        let lost = audit.settle(&reader);
+        if lost > 0 {
+            writer.write_gap(lost, GapCause::Damaged)?;
+        }
+        let recorded = reader.lost_events() - gaps;
+        if recorded > 0 {
+            gaps += recorded;
+            writer.write_gap(recorded, reader.gap_cause())?;
+        }
+        let Some(item) = item else {
+            break;
         };
-        writer.write(event)
-    })?;
-    let mut writer = match writer {
-        Some(writer) => writer,
-        None => TraceWriter::create(&out, &report.info.app_version)?,
-    };
-    for plugin in &report.info.plugins {
+        if let Some(event) = audit.take_in(item)? {
+            writer.write(&event)?;
+        }
+    }
+    for plugin in reader.plugins() {
         writer.describe_plugin(plugin)?;
     }
-    if report.info.lost_events > 0 {
-        writer.write_gap(report.info.lost_events)?;
-    }
     writer.finish()?;
+    // The summary is made anew, so nothing that is wrong with the old one is a loss.
+    let end = reader.data_end().unwrap_or(u64::MAX);
     Ok(RecoverReport {
-        recovered: report.info,
-        lost: report.problems,
-        missing_events: report.missing_events,
+        recovered: audit.info(path.as_ref(), &reader),
+        found: audit.found,
+        lost: audit.lost,
+        uncounted_bytes: audit.uncounted_bytes,
+        missing_events: audit.missing_numbers(),
+        lossless: audit.problems.iter().all(|problem| problem.offset > end)
+            && audit.lost.events() == 0,
+        problems: audit.problems,
     })
 }
 
-fn read_all(
-    path: &Path,
-    mut each: impl FnMut(&TraceReader, &glovebox_events::Event) -> Result<(), TraceError>,
-) -> Result<CheckReport, TraceError> {
-    let mut reader = TraceReader::open(path)?;
-    let mut info = TraceInfo::default();
-    let mut problems = Vec::new();
-    let mut sequences: Option<(u64, u64)> = None;
-    while let Some(item) = reader.next() {
-        match item {
+/// Counts what a reader finds and what it does not.
+#[derive(Debug, Default)]
+struct Audit {
+    info: TraceInfo,
+    problems: Vec<Problem>,
+    /// The first and the last sequence number.
+    sequences: Option<(u64, u64)>,
+    found: Tally,
+    lost: Tally,
+    uncounted_bytes: u64,
+    /// The writer's count that was compared last.
+    settled: Tally,
+}
+
+impl Audit {
+    /// Compares what was found so far with what the writer counted; says how many more are lost.
+    /// Call it before what the reader gave last is taken in: that came after the count.
+    fn settle(&mut self, reader: &TraceReader) -> u64 {
+        if self.settled == *reader.tally() {
+            return 0;
+        }
+        self.settled = *reader.tally();
+        let before = self.lost.events();
+        self.lost = self.found.missing_of(&self.settled);
+        self.uncounted_bytes = 0;
+        self.lost.events().saturating_sub(before)
+    }
+
+    /// Takes in an event, which is handed back, or damage.
+    fn take_in(&mut self, item: Result<Event, TraceError>) -> Result<Option<Event>, TraceError> {
+        let problem = match item {
             Ok(event) => {
-                info.count(&event);
-                let (first, last) = sequences.unwrap_or((event.sequence, event.sequence));
-                sequences = Some((first.min(event.sequence), last.max(event.sequence)));
-                each(&reader, &event)?;
+                self.info.count(&event);
+                self.found.count(&event);
+                let number = event.sequence;
+                let (first, last) = self.sequences.unwrap_or((number, number));
+                self.sequences = Some((first.min(number), last.max(number)));
+                return Ok(Some(event));
+            }
+            Err(TraceError::CutShort { lost: 0, .. }) => return Ok(None),
+            Err(TraceError::CutShort { offset, lost, .. }) => {
+                let reason = "the file ends in the middle of a record".to_owned();
+                Problem { offset, bytes: lost, reason }
             }
             Err(TraceError::Damaged { offset, lost, reason, .. }) => {
-                problems.push(Problem { offset, bytes: lost, reason })
-            }
-            Err(TraceError::CutShort { offset, lost, .. }) => {
-                if lost > 0 {
-                    problems.push(Problem {
-                        offset,
-                        bytes: lost,
-                        reason: "the file ends in the middle of a record".to_owned(),
-                    });
-                }
+                Problem { offset, bytes: lost, reason }
             }
             Err(error) => return Err(error),
+        };
+        self.uncounted_bytes += problem.bytes;
+        self.problems.push(problem);
+        Ok(None)
+    }
+
+    fn missing_numbers(&self) -> u64 {
+        let spanned = self.sequences.map_or(0, |(first, last)| (last - first).saturating_add(1));
+        spanned.saturating_sub(self.info.events)
+    }
+
+    fn info(&self, path: &Path, reader: &TraceReader) -> TraceInfo {
+        TraceInfo {
+            path: path.to_owned(),
+            size: reader.size(),
+            format: reader.format(),
+            app_version: reader.app_version().to_owned(),
+            parent: reader.parent().cloned(),
+            plugins: reader.plugins().to_vec(),
+            lost_events: reader.lost_events(),
+            complete: reader.is_complete(),
+            damaged_bytes: self.problems.iter().map(|problem| problem.bytes).sum(),
+            ..self.info.clone()
         }
     }
-    let spanned = sequences.map_or(0, |(first, last)| (last - first).saturating_add(1));
-    info.path = path.to_owned();
-    info.size = reader.size();
-    info.format = reader.format();
-    info.app_version = reader.app_version().to_owned();
-    info.parent = reader.parent().cloned();
-    info.plugins = reader.plugins().to_vec();
-    info.lost_events = reader.lost_events();
-    info.complete = reader.is_complete();
-    info.damaged_bytes = problems.iter().map(|problem| problem.bytes).sum();
-    Ok(CheckReport { missing_events: spanned.saturating_sub(info.events), info, problems })
 }

@@ -21,7 +21,46 @@ pub(crate) enum Line<'a> {
     Event(Envelope<'a>),
     Gap {
         lost: u64,
+        #[serde(default)]
+        cause: GapCause,
     },
+}
+
+/// Why events are not in a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapCause {
+    /// The disk was too slow, and memory was full.
+    TooSlow,
+    /// The disk was full, and then memory was.
+    DiskFull,
+    /// The disk refused, and then memory was full.
+    DiskFailed,
+    /// Somebody removed the file while it was written.
+    FileRemoved,
+    /// They do not fit into the format.
+    NotEncodable,
+    /// They were in a trace that could only be recovered in part.
+    Damaged,
+    /// The file does not say.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl GapCause {
+    /// For people, after "because".
+    pub fn reason(self) -> &'static str {
+        match self {
+            GapCause::TooSlow => "the disk was too slow",
+            GapCause::DiskFull => "the disk was full",
+            GapCause::DiskFailed => "the disk failed",
+            GapCause::FileRemoved => "the file was removed",
+            GapCause::NotEncodable => "they do not fit into the format",
+            GapCause::Damaged => "the trace they were in is damaged",
+            GapCause::Unknown => "of an unknown cause",
+        }
+    }
 }
 
 /// What all events have in common.
@@ -121,43 +160,61 @@ impl Body {
         }
     }
 
+    /// Field by field, because a clone of everything would cost most of the time of a recording.
     pub(crate) fn of(what: &What) -> Body {
-        // Values can be large, and a body does not hold them.
-        if let What::HostCall { call, .. } = what {
-            return Body::HostCall { call: *call };
-        }
-        match what.clone() {
-            What::FrameIn { call, .. } => Body::FrameIn { call },
-            What::FrameOut { call, index, emitted, .. } => Body::FrameOut { call, index, emitted },
+        match what {
+            What::FrameIn { call, .. } => Body::FrameIn { call: *call },
+            What::FrameOut { call, index, emitted, .. } => {
+                Body::FrameOut { call: *call, index: *index, emitted: *emitted }
+            }
             What::CallEnded { call, outcome, timing, bytes_in, bytes_out, frames_out, memory } => {
                 Body::CallEnded {
-                    call,
-                    outcome,
+                    call: *call,
+                    outcome: outcome.clone(),
                     queue: nanos(timing.queue),
                     guest: nanos(timing.guest),
                     host: nanos(timing.host),
                     boundary: nanos(timing.boundary),
-                    bytes_in,
-                    bytes_out,
-                    frames_out,
-                    memory,
+                    bytes_in: *bytes_in,
+                    bytes_out: *bytes_out,
+                    frames_out: *frames_out,
+                    memory: *memory,
                 }
             }
-            What::HostCall { call, .. } => Body::HostCall { call },
-            What::Phase { from, to, cause } => Body::Phase { from, to, cause },
-            What::Loaded { version, tier, binding, digest, took, cached } => {
-                Body::Loaded { version, tier, binding, digest, took: nanos(took), cached }
+            What::HostCall { call, .. } => Body::HostCall { call: *call },
+            What::Phase { from, to, cause } => {
+                Body::Phase { from: *from, to: *to, cause: cause.clone() }
             }
-            What::LoadFailed { stage, message } => Body::LoadFailed { stage, message },
+            What::Loaded { version, tier, binding, digest, took, cached } => Body::Loaded {
+                version: version.clone(),
+                tier: *tier,
+                binding: *binding,
+                digest: digest.clone(),
+                took: nanos(*took),
+                cached: *cached,
+            },
+            What::LoadFailed { stage, message } => {
+                Body::LoadFailed { stage: *stage, message: message.clone() }
+            }
             What::Reloaded { cause, from, version, digest, state_version, took } => {
-                Body::Reloaded { cause, from, version, digest, state_version, took: nanos(took) }
+                Body::Reloaded {
+                    cause: *cause,
+                    from: *from,
+                    version: version.clone(),
+                    digest: digest.clone(),
+                    state_version: *state_version,
+                    took: nanos(*took),
+                }
             }
-            What::ReloadFailed { cause, stage, message, took } => {
-                Body::ReloadFailed { cause, stage, message, took: nanos(took) }
-            }
-            What::PolicyChanged { summary } => Body::PolicyChanged { summary },
+            What::ReloadFailed { cause, stage, message, took } => Body::ReloadFailed {
+                cause: *cause,
+                stage: *stage,
+                message: message.clone(),
+                took: nanos(*took),
+            },
+            What::PolicyChanged { summary } => Body::PolicyChanged { summary: summary.clone() },
             What::PolicyAsked { permission, parameter } => {
-                Body::PolicyAsked { permission, parameter }
+                Body::PolicyAsked { permission: *permission, parameter: parameter.clone() }
             }
             What::Unloaded => Body::Unloaded,
         }

@@ -1,24 +1,15 @@
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use glovebox_events::{Binding, Event, What};
-use mcap::records::MessageHeader;
-use mcap::write::NoSeek;
+use glovebox_events::{Binding, Event};
+use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::wire::{self, Envelope, Line};
-use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PARENT, PROFILE, TraceError};
-
-/// Bytes of a chunk before compression, unless a single event is larger.
-const CHUNK_LIMIT: usize = 256 << 10;
-/// What MCAP adds to the data of a message, in bytes.
-const MESSAGE_OVERHEAD: usize = 31;
-/// What MCAP adds to the topic of a channel, with some room, in bytes.
-const CHANNEL_OVERHEAD: usize = 64;
+use super::encoder::{EncodeError, Encoder};
+use super::storage::{Disk, Storage, StoredFile};
+use super::wire::GapCause;
+use super::{Tally, TraceError};
 
 /// What a trace says about a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,14 +35,37 @@ pub struct ParentRecord {
     pub how: String,
 }
 
+/// Which file of a recording it is, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment(pub(super) u32);
+
 /// Writes a trace file, on the caller's thread.
+///
+/// After an error everything that was given is still there, in memory or in the file, and the next
+/// call tries again; so a full disk can be emptied. Takes less than 1 MiB of memory, unless a
+/// single frame is larger.
 #[derive(Debug)]
 pub struct TraceWriter {
+    name: Name,
+    file: Box<dyn StoredFile>,
+    encoder: Encoder<Outbox>,
+    outbox: Outbox,
+    /// Bytes of the file that hold what they should.
+    bytes: u64,
+    /// Events in the file.
+    flushed: u64,
+    /// Events in the file that survive a loss of power.
+    synced: u64,
+    /// The summary is in the outbox or in the file.
+    finished: bool,
+}
+
+/// What a trace is called while it is written, and afterwards.
+#[derive(Debug)]
+struct Name {
     path: PathBuf,
     partial: PathBuf,
-    file: File,
-    encoder: Encoder<BufWriter<File>>,
-    bytes: u64,
+    storage: Arc<dyn Storage>,
 }
 
 impl TraceWriter {
@@ -59,42 +73,76 @@ impl TraceWriter {
     ///
     /// # Errors
     ///
-    /// [`TraceError::Exists`] if `path` or its `.partial` is there.
+    /// [`TraceError::Exists`] if `path` or its `.partial` is there, [`TraceError::Held`] if
+    /// somebody writes that now.
     pub fn create(path: impl AsRef<Path>, app_version: &str) -> Result<TraceWriter, TraceError> {
-        let path = path.as_ref().to_owned();
-        let partial = partial_path(&path);
-        if path.symlink_metadata().is_ok() {
+        Self::create_in(Arc::new(Disk), path.as_ref(), app_version)
+    }
+
+    pub(super) fn create_in(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        app_version: &str,
+    ) -> Result<TraceWriter, TraceError> {
+        let mut writer = Self::begin(storage, path, app_version, Segment(1))?;
+        if let Err(error) = writer.flush() {
+            // If it cannot be removed either, its name says `.partial`.
+            let _ = writer.name.storage.remove(&writer.name.partial);
+            return Err(error);
+        }
+        Ok(writer)
+    }
+
+    /// Makes the file, and writes nothing to it yet.
+    pub(super) fn begin(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        app_version: &str,
+        segment: Segment,
+    ) -> Result<TraceWriter, TraceError> {
+        let (path, partial) = (path.to_owned(), partial_path(path));
+        if storage.exists(&path) {
             return Err(TraceError::Exists { path });
         }
-        let file = File::create_new(&partial).map_err(|source| match source.kind() {
+        let file = storage.create(&partial).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists if storage.is_held(&partial) => {
+                TraceError::Held { path: partial.clone() }
+            }
             io::ErrorKind::AlreadyExists => TraceError::Exists { path: partial.clone() },
             _ => TraceError::io("create", source, &partial),
         })?;
-        let handle =
-            file.try_clone().map_err(|source| TraceError::io("create", source, &partial))?;
-        let encoder =
-            Encoder::new(BufWriter::new(file), app_version).map_err(|error| error.at(&partial))?;
-        let mut writer = TraceWriter { path, partial, file: handle, encoder, bytes: 0 };
-        writer.flush()?;
-        Ok(writer)
+        let outbox = Outbox::default();
+        let encoder = Encoder::new(outbox.clone(), app_version, segment)
+            .map_err(|error| error.at(&partial))?;
+        Ok(TraceWriter {
+            name: Name { path, partial, storage },
+            file,
+            encoder,
+            outbox,
+            bytes: 0,
+            flushed: 0,
+            synced: 0,
+            finished: false,
+        })
     }
 
     /// Appends one event.
     ///
     /// # Errors
     ///
-    /// If the event cannot be written; nothing can be written after that.
+    /// The event was not taken; all that were taken before are kept.
+    /// [`TraceError::Encode`] if this event does not fit into the format, while others do.
     pub fn write(&mut self, event: &Event) -> Result<(), TraceError> {
-        self.encoder.write(event).map_err(|error| error.at(&self.partial))
+        self.give(|encoder| encoder.write(event))
     }
 
-    /// Says that `lost` events were not recorded.
+    /// Says that `lost` events were not recorded, and why.
     ///
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub fn write_gap(&mut self, lost: u64) -> Result<(), TraceError> {
-        self.encoder.write_gap(lost).map_err(|error| error.at(&self.partial))
+    pub fn write_gap(&mut self, lost: u64, cause: GapCause) -> Result<(), TraceError> {
+        self.give(|encoder| encoder.write_gap(lost, cause))
     }
 
     /// Says which plugin events of this id are about.
@@ -103,7 +151,7 @@ impl TraceWriter {
     ///
     /// As [`write`](Self::write).
     pub fn describe_plugin(&mut self, plugin: &PluginRecord) -> Result<(), TraceError> {
-        self.encoder.describe_plugin(plugin).map_err(|error| error.at(&self.partial))
+        self.give(|encoder| encoder.describe_plugin(plugin))
     }
 
     /// Says which trace this one was made from.
@@ -112,66 +160,154 @@ impl TraceWriter {
     ///
     /// As [`write`](Self::write).
     pub fn describe_parent(&mut self, parent: &ParentRecord) -> Result<(), TraceError> {
-        self.encoder.describe_parent(parent).map_err(|error| error.at(&self.partial))
+        self.give(|encoder| encoder.describe_parent(parent))
     }
 
     /// Hands everything to the operating system, so that it survives the death of this process.
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// If not everything could be handed over; the next call goes on where this one stopped.
     pub fn flush(&mut self) -> Result<(), TraceError> {
-        self.encoder.flush().map_err(|error| error.at(&self.partial))?;
-        let metadata = self.file.metadata();
-        self.bytes =
-            metadata.map_err(|source| TraceError::io("measure", source, &self.partial))?.len();
-        Ok(())
+        self.encoder.flush().map_err(|error| error.at(&self.name.partial))?;
+        self.write_out()
     }
 
     /// Flushes and waits for the disk, so that it survives a loss of power.
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// As [`flush`](Self::flush); [`TraceError::NotSynced`] if the disk refused. What was written
+    /// since the last time may be lost then, and a later success would not mean that it is not:
+    /// go on in a new file. [`TraceError::Removed`] if somebody removed the file.
     pub fn sync(&mut self) -> Result<(), TraceError> {
         self.flush()?;
-        self.file.sync_data().map_err(|source| TraceError::io("write", source, &self.partial))
+        self.sync_file()
     }
 
-    /// Bytes in the file at the last flush.
+    /// Bytes in the file.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Events written so far.
     pub fn events(&self) -> u64 {
-        self.encoder.events
+        self.encoder.tally().events()
+    }
+
+    /// Events written so far, by kind.
+    pub fn tally(&self) -> &Tally {
+        self.encoder.tally()
     }
 
     /// Events that the operating system has, so that they survive the death of this process.
     pub fn flushed_events(&self) -> u64 {
-        self.encoder.flushed
+        self.flushed
+    }
+
+    /// Events that are on the disk, so that they survive a loss of power.
+    pub fn synced_events(&self) -> u64 {
+        self.synced
     }
 
     /// The file as it is named now, with `.partial`.
     pub fn partial(&self) -> &Path {
-        &self.partial
+        &self.name.partial
     }
 
     /// Writes the summary and gives the file its name, which is returned.
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write); the `.partial` stays and can be read.
+    /// As [`sync`](Self::sync); the `.partial` stays and can be read.
     pub fn finish(mut self) -> Result<PathBuf, TraceError> {
-        self.encoder.finish().map_err(|error| error.at(&self.partial))?;
-        self.file.sync_all().map_err(|source| TraceError::io("write", source, &self.partial))?;
-        if self.path.symlink_metadata().is_ok() {
-            return Err(TraceError::Exists { path: self.path });
+        self.try_finish()
+    }
+
+    /// As [`finish`](Self::finish); can be tried again. Nothing can be written after the first try.
+    pub(super) fn try_finish(&mut self) -> Result<PathBuf, TraceError> {
+        if !self.finished {
+            self.write_out()?;
+            self.encoder.finish().map_err(|error| error.at(&self.name.partial))?;
+            self.finished = true;
         }
-        std::fs::rename(&self.partial, &self.path)
-            .map_err(|source| TraceError::io("rename", source, &self.partial))?;
-        Ok(self.path)
+        self.write_out()?;
+        self.sync_file()?;
+        let Name { path, partial, storage } = &self.name;
+        if storage.exists(path) {
+            return Err(TraceError::Exists { path: path.clone() });
+        }
+        storage.publish(partial, path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => TraceError::Exists { path: path.clone() },
+            _ => TraceError::io("rename", source, partial),
+        })?;
+        Ok(path.clone())
+    }
+
+    /// True if there is nothing that [`sync`](Self::sync) would have to do.
+    pub(super) fn is_synced(&self) -> bool {
+        self.encoder.is_flushed() && self.outbox.is_empty() && self.synced == self.events()
+    }
+
+    /// True from the first try to finish on.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finished
+    }
+
+    fn give(
+        &mut self,
+        encode: impl FnOnce(&mut Encoder<Outbox>) -> Result<(), EncodeError>,
+    ) -> Result<(), TraceError> {
+        // Before the encoder makes more, so that memory stays bounded while the disk is full.
+        self.write_out()?;
+        encode(&mut self.encoder).map_err(|error| error.at(&self.name.partial))
+    }
+
+    /// Writes the chunks that are ready. What fails is written again at the same place.
+    fn write_out(&mut self) -> Result<(), TraceError> {
+        let mut ready = self.outbox.0.lock();
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < ready.len() {
+            match self.file.write_at(&ready[done..], self.bytes) {
+                Ok(0) => {
+                    result = Err(io::ErrorKind::WriteZero.into());
+                    break;
+                }
+                Ok(written) => {
+                    done += written;
+                    self.bytes += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        ready.drain(..done);
+        drop(ready);
+        result.map_err(|source| TraceError::io("write", source, &self.name.partial))?;
+        self.flushed = self.encoder.flushed();
+        Ok(())
+    }
+
+    fn sync_file(&mut self) -> Result<(), TraceError> {
+        let path = || self.name.partial.clone();
+        loop {
+            match self.file.sync() {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(TraceError::NotSynced { source, path: path() }),
+            }
+        }
+        match self.file.is_reachable() {
+            Ok(true) => {}
+            Ok(false) => return Err(TraceError::Removed { path: path() }),
+            Err(source) => return Err(TraceError::io("find", source, &self.name.partial)),
+        }
+        self.synced = self.flushed;
+        Ok(())
     }
 }
 
@@ -181,227 +317,23 @@ fn partial_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// An error of the encoder, which knows no path.
-#[derive(Debug)]
-pub(super) enum EncodeError {
-    Mcap(mcap::McapError),
-    Event { sequence: u64, reason: String },
-}
+/// Bytes that are ready for the file. The encoder fills it, the writer empties it.
+#[derive(Debug, Clone, Default)]
+struct Outbox(Arc<Mutex<Vec<u8>>>);
 
-impl EncodeError {
-    fn at(self, path: &Path) -> TraceError {
-        let path = path.to_owned();
-        match self {
-            EncodeError::Mcap(mcap::McapError::Io(source)) => {
-                TraceError::Io { action: "write", source, path }
-            }
-            EncodeError::Mcap(source) => TraceError::Mcap { source, path },
-            EncodeError::Event { sequence, reason } => {
-                TraceError::Encode { sequence, reason, path }
-            }
-        }
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
     }
 }
 
-impl From<mcap::McapError> for EncodeError {
-    fn from(error: mcap::McapError) -> Self {
-        EncodeError::Mcap(error)
-    }
-}
-
-/// The channels of one plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Topic {
-    In,
-    Out,
-    Host,
-}
-
-impl Topic {
-    fn name_and_encoding(self) -> (&'static str, &'static str) {
-        match self {
-            Topic::In => ("in", "glovebox-frame"),
-            Topic::Out => ("out", "glovebox-frame"),
-            Topic::Host => ("host", "cbor"),
-        }
-    }
-}
-
-/// Turns events into the bytes of a trace. Knows nothing of files, so that tests can make any
-/// write fail.
-pub(super) struct Encoder<W: Write> {
-    mcap: mcap::Writer<NoSeek<W>>,
-    channels: HashMap<(Arc<str>, Topic), u16>,
-    /// Bytes in the open chunk.
-    chunk: usize,
-    pub(super) events: u64,
-    pub(super) flushed: u64,
-    line: Vec<u8>,
-    body: Vec<u8>,
-}
-
-impl<W: Write> fmt::Debug for Encoder<W> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Encoder").field("events", &self.events).finish_non_exhaustive()
-    }
-}
-
-impl<W: Write> Encoder<W> {
-    pub(super) fn new(out: W, app_version: &str) -> Result<Encoder<W>, EncodeError> {
-        let mut mcap = mcap::WriteOptions::new()
-            .profile(PROFILE)
-            .library(format!("glovebox/{app_version}"))
-            .compression(Some(mcap::Compression::Lz4))
-            // Chunks end between events, see `make_room`.
-            .chunk_size(None)
-            // A chunk is written whole or not at all.
-            .disable_seeking(true)
-            // They would be as large as most messages, and chunks are small enough to be searched.
-            .emit_message_indexes(false)
-            .create(NoSeek::new(out))?;
-        mcap.write_metadata(&mcap::write::Metadata {
-            name: PROFILE.to_owned(),
-            metadata: strings([
-                ("format", FORMAT_VERSION.to_string()),
-                ("app", app_version.to_owned()),
-            ]),
-        })?;
-        let none = BTreeMap::new();
-        mcap.add_channel_with_id(EVENTS_CHANNEL, 0, EVENTS_TOPIC, "json", &none)?;
-        Ok(Encoder {
-            mcap,
-            channels: HashMap::new(),
-            chunk: EVENTS_TOPIC.len() + CHANNEL_OVERHEAD,
-            events: 0,
-            flushed: 0,
-            line: Vec::new(),
-            body: Vec::new(),
-        })
+impl Write for Outbox {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
-    pub(super) fn write(&mut self, event: &Event) -> Result<(), EncodeError> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, &Line::Event(Envelope::of(event))).map_err(
-            |error| EncodeError::Event { sequence: event.sequence, reason: error.to_string() },
-        )?;
-        self.body.clear();
-        let topic = match &event.what {
-            What::FrameIn { frame, .. } => {
-                frame.encode_into(&mut self.body);
-                Some(Topic::In)
-            }
-            What::FrameOut { frame, .. } => {
-                frame.encode_into(&mut self.body);
-                Some(Topic::Out)
-            }
-            What::HostCall { host_call, .. } => {
-                self.body = wire::host_call_value(host_call).to_bytes();
-                Some(Topic::Host)
-            }
-            _ => None,
-        };
-        let channel_size = event.plugin.len() + CHANNEL_OVERHEAD;
-        self.make_room(self.line.len() + self.body.len() + 2 * MESSAGE_OVERHEAD + channel_size)?;
-        let body_channel = match topic {
-            Some(topic) => Some(self.channel(&event.plugin, topic)?),
-            None => None,
-        };
-        let header = |channel_id| MessageHeader {
-            channel_id,
-            // MCAP has 32 bits here; the envelope has all 64.
-            sequence: event.sequence as u32,
-            log_time: event.at,
-            publish_time: event.at,
-        };
-        self.mcap.write_to_known_channel(&header(EVENTS_CHANNEL), &self.line)?;
-        if let Some(channel) = body_channel {
-            self.mcap.write_to_known_channel(&header(channel), &self.body)?;
-        }
-        self.events += 1;
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-
-    pub(super) fn write_gap(&mut self, lost: u64) -> Result<(), EncodeError> {
-        self.line = format!("{{\"gap\":{{\"lost\":{lost}}}}}").into_bytes();
-        self.make_room(self.line.len() + MESSAGE_OVERHEAD)?;
-        let header =
-            MessageHeader { channel_id: EVENTS_CHANNEL, sequence: 0, log_time: 0, publish_time: 0 };
-        Ok(self.mcap.write_to_known_channel(&header, &self.line)?)
-    }
-
-    pub(super) fn describe_plugin(&mut self, plugin: &PluginRecord) -> Result<(), EncodeError> {
-        let mut metadata = strings([
-            ("id", plugin.id.clone()),
-            ("version", plugin.version.clone()),
-            ("digest", plugin.digest.clone()),
-        ]);
-        if let Some(binding) = plugin.binding {
-            metadata.insert("binding".to_owned(), binding_name(binding));
-        }
-        self.flush()?;
-        self.mcap.write_metadata(&mcap::write::Metadata { name: "plugin".to_owned(), metadata })?;
-        if let Some(manifest) = &plugin.manifest {
-            self.mcap.attach(&mcap::Attachment {
-                log_time: 0,
-                create_time: 0,
-                name: format!("{}/plugin.toml", plugin.id),
-                media_type: "application/toml".to_owned(),
-                data: manifest.as_bytes().into(),
-            })?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn describe_parent(&mut self, parent: &ParentRecord) -> Result<(), EncodeError> {
-        let metadata = strings([("path", parent.path.clone()), ("how", parent.how.clone())]);
-        self.flush()?;
-        let name = PARENT.to_owned();
-        Ok(self.mcap.write_metadata(&mcap::write::Metadata { name, metadata })?)
-    }
-
-    /// Ends the chunk if `size` more bytes would not fit; an event is never torn.
-    fn make_room(&mut self, size: usize) -> Result<(), EncodeError> {
-        if self.chunk > 0 && self.chunk + size > CHUNK_LIMIT {
-            self.flush()?;
-        }
-        self.chunk += size;
-        Ok(())
-    }
-
-    pub(super) fn flush(&mut self) -> Result<(), EncodeError> {
-        self.mcap.flush()?;
-        self.chunk = 0;
-        self.flushed = self.events;
-        Ok(())
-    }
-
-    pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
-        self.mcap.finish()?;
-        self.flushed = self.events;
-        Ok(())
-    }
-
-    fn channel(&mut self, plugin: &Arc<str>, topic: Topic) -> Result<u16, EncodeError> {
-        let key = (plugin.clone(), topic);
-        if let Some(channel) = self.channels.get(&key) {
-            return Ok(*channel);
-        }
-        let (name, encoding) = topic.name_and_encoding();
-        let topic = format!("/plugin/{plugin}/{name}");
-        let channel = self.mcap.add_channel(0, &topic, encoding, &BTreeMap::new())?;
-        self.channels.insert(key, channel);
-        Ok(channel)
-    }
-}
-
-fn strings<const N: usize>(entries: [(&str, String); N]) -> BTreeMap<String, String> {
-    let entries = entries.into_iter();
-    entries.map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-fn binding_name(binding: Binding) -> String {
-    match serde_json::to_value(binding) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => binding.name().to_owned(),
     }
 }

@@ -11,6 +11,7 @@ mod loads;
 mod lookups;
 mod many;
 mod queues;
+mod records;
 mod startup;
 
 use figure::Figures;
@@ -25,6 +26,7 @@ fn main() {
     loads::run(&mut figures);
     many::run(&mut figures);
     queues::run(&mut figures);
+    records::run(&mut figures);
     startup::run(&mut figures);
     figures.finish();
 }

@@ -266,10 +266,23 @@ fn traces_are_converted_and_repaired() {
     let json = folder.json(&["trace", "check", "cut.mcap"], 1, "`glovebox trace recover`");
     assert_eq!(json["problems"].as_array().map(Vec::len), Some(1));
     let recover = ["trace", "recover", "cut.mcap", "-o", "saved.mcap"];
-    let json = folder.json(&recover, 0, "could not be read");
+    let json = folder.json(&recover, 1, "bytes of which nobody knows what they held");
+    assert_eq!(json["lossless"], false);
     let saved = json["recovered"]["events"].as_u64().unwrap();
     assert!((1..5000).contains(&saved), "{saved}");
     folder.check(&["trace", "check", "saved.mcap"], 0, "", "the trace is good");
+    let again = ["trace", "recover", "saved.mcap", "-o", "again-saved.mcap"];
+    folder.check(&again, 0, "frames-in", "all there was");
+    // A chunk in the middle: the writer's own count says what was in it.
+    let mut hurt = whole.clone();
+    hurt[whole.len() / 2] ^= 1;
+    folder.write("hurt.mcap", hurt);
+    let recover = ["trace", "recover", "hurt.mcap", "-o", "healed.mcap"];
+    let json = folder.json(&recover, 1, "lost");
+    let [kept, lost] = ["recovered", "lost"].map(|count| json["kinds"][0][count].as_u64().unwrap());
+    assert!(lost > 100 && kept + lost == 5000, "{kept} and {lost}");
+    let info = folder.json(&["trace", "info", "healed.mcap"], 0, "");
+    assert_eq!(info["lost_events"].as_u64(), Some(lost));
     let export = ["trace", "export", "cut.mcap"];
     let out = folder.check(&export, 5, "", &format!("Exported {saved} events, then stopped: read"));
     assert_eq!(out.lines().count() as u64, saved);

@@ -20,6 +20,7 @@ mod observe;
 mod parity;
 mod pipeline;
 mod policy;
+mod recording;
 mod reload;
 mod smoke;
 mod wasi;

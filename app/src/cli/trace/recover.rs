@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::trace::{self, TraceReader};
+use glovebox_inspector::trace::{self, RecoverReport, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -11,6 +11,9 @@ use super::super::report::{Output, Report, count};
 use super::damage_line;
 
 /// Write all that can be read of a damaged or unfinished trace to a new one
+///
+/// The exit code is 0 if nothing is lost and 1 if something is. What a recorder that died had not
+/// yet written was never in the file, and is no loss of it.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Recover {
     /// The trace
@@ -27,22 +30,48 @@ impl Recover {
         // What is wrong with the trace and what is wrong with the new file are different things.
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let report = trace::recover(&self.trace, &self.out).map_err(Problem::Record)?;
-        let info = &report.recovered;
-        let events = count(info.events, "event");
+        let events = count(report.found.events(), "event");
         let out = self.out.display();
-        let sentence = if report.is_lossless() {
-            format!("Recovered {events}, all there was, into {out}")
+        let (sentence, exit) = if report.lossless {
+            (format!("Recovered {events}, all there was, into {out}"), Exit::Good)
         } else {
-            let lost = count(info.damaged_bytes, "byte");
-            format!("Recovered {events} into {out}; {lost} could not be read")
+            let sentence = format!("Recovered {events} into {out}; lost {}", loss(&report));
+            (sentence, Exit::Different)
         };
+        let kinds = report.found.entries().into_iter().zip(report.lost.entries());
+        let kinds: Vec<_> = kinds.map(|((kind, found), (_, lost))| (kind, found, lost)).collect();
+        let mut text = format!("{:<12} {:>12} {:>12}\n", "kind", "recovered", "lost");
+        for (kind, found, lost) in &kinds {
+            text.push_str(&format!("{kind:<12} {found:>12} {lost:>12}\n"));
+        }
+        text.extend(report.problems.iter().map(damage_line));
+        let kinds = kinds
+            .iter()
+            .map(|(kind, found, lost)| json!({ "kind": kind, "recovered": found, "lost": lost }));
         let json = json!({
             "out": self.out,
-            "recovered": info,
-            "lost": report.lost,
+            "lossless": report.lossless,
+            "kinds": kinds.collect::<Vec<_>>(),
+            "uncounted_bytes": report.uncounted_bytes,
+            "recovered": report.recovered,
+            "problems": report.problems,
             "missing_events": report.missing_events,
         });
-        let text = report.lost.iter().map(damage_line).collect();
-        Ok(Report::new(text, json, sentence, Exit::Good))
+        Ok(Report::new(text, json, sentence, exit))
+    }
+}
+
+/// What is lost, as exactly as anybody knows.
+fn loss(report: &RecoverReport) -> String {
+    let events = report.lost.events();
+    let damaged = count(report.recovered.damaged_bytes, "byte");
+    match report.uncounted_bytes {
+        0 if events > 0 => format!("{} ({damaged})", count(events, "event")),
+        0 => "facts about plugins, but no event".to_owned(),
+        bytes if events > 0 => {
+            let bytes = count(bytes, "byte");
+            format!("{}, and {bytes} of which nobody knows what they held", count(events, "event"))
+        }
+        bytes => format!("{} of which nobody knows what they held", count(bytes, "byte")),
     }
 }

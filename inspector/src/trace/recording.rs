@@ -1,0 +1,246 @@
+//! The thread that writes what a [`Ring`] holds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glovebox_events::{Event, What};
+
+use super::recorder::Shared;
+use super::ring::{Batch, Ring};
+use super::segments::Segments;
+use super::writer::PluginRecord;
+use super::{GapCause, TraceError};
+use crate::weight;
+
+/// How often a recording does what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Events are in the file after this long.
+    pub(super) flush: Duration,
+    /// Events are on the disk after this long.
+    pub(super) sync: Duration,
+    /// How long after a failure the next try is, at first; each failure in a row doubles it, up to
+    /// sixteen times as long.
+    pub(super) retry: Duration,
+}
+
+impl Pace {
+    /// At most 250 ms are lost when the process dies and 1 s when the power fails; this leaves
+    /// some for the work itself.
+    pub(super) const USUAL: Pace = Pace {
+        flush: Duration::from_millis(200),
+        sync: Duration::from_millis(750),
+        retry: Duration::from_millis(100),
+    };
+}
+
+/// Bytes of events after which callers that wait for room are told.
+const RELEASE_EVERY: usize = 256 << 10;
+
+/// The thread's side of a recorder.
+pub(super) struct Recording {
+    ring: Arc<Ring>,
+    segments: Segments,
+    shared: Arc<Shared>,
+    pace: Pace,
+    flushed: Instant,
+    synced: Instant,
+    trouble: Option<Trouble>,
+}
+
+/// What went wrong last.
+struct Trouble {
+    message: String,
+    /// Failures since the last success.
+    failures: u32,
+    retry: Instant,
+}
+
+impl Recording {
+    pub(super) fn new(
+        ring: Arc<Ring>,
+        segments: Segments,
+        shared: Arc<Shared>,
+        pace: Pace,
+    ) -> Recording {
+        let now = Instant::now();
+        let (flushed, synced) = (now, now);
+        let recording = Recording { ring, segments, shared, pace, flushed, synced, trouble: None };
+        recording.publish();
+        recording
+    }
+
+    /// Writes until the end is asked for.
+    pub(super) fn run(mut self) {
+        loop {
+            let closing = self.ring.wait(self.next_look());
+            match self.step() {
+                Ok(()) => self.end_trouble(),
+                Err(error) => self.take_note(&error),
+            }
+            self.publish();
+            if closing && (self.trouble.is_some() || self.ring.is_empty()) {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    /// When there is something to do although no event comes.
+    fn next_look(&self) -> Option<Instant> {
+        match &self.trouble {
+            Some(trouble) => Some(trouble.retry),
+            None if self.segments.is_synced() => None,
+            None => Some((self.flushed + self.pace.flush).min(self.synced + self.pace.sync)),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), TraceError> {
+        if self.trouble.is_some() {
+            // Nothing is taken out of memory before the disk takes what it refused.
+            self.segments.writer()?.flush()?;
+        }
+        if self.segments.is_synced() {
+            // There was nothing to flush and to sync.
+            (self.flushed, self.synced) = (Instant::now(), Instant::now());
+        }
+        let batch = self.ring.take();
+        let urgent = batch.urgent;
+        self.write(batch)?;
+        if urgent || self.synced.elapsed() >= self.pace.sync {
+            self.segments.sync()?;
+            (self.flushed, self.synced) = (Instant::now(), Instant::now());
+        } else if self.flushed.elapsed() >= self.pace.flush {
+            self.segments.flush()?;
+            self.flushed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Writes a batch; what cannot be written is in the ring again.
+    fn write(&mut self, mut batch: Batch) -> Result<(), TraceError> {
+        let mut written = 0;
+        let mut result = Ok(());
+        loop {
+            match self.write_next(&mut batch) {
+                Ok(0) => break,
+                Ok(weight) => written += weight,
+                Err(error) => {
+                    self.ring.put_back(batch);
+                    result = Err(error);
+                    break;
+                }
+            }
+            if written >= RELEASE_EVERY {
+                self.ring.release(std::mem::take(&mut written));
+            }
+        }
+        if written > 0 {
+            self.ring.release(written);
+        }
+        result
+    }
+
+    /// Writes the first thing of a batch and takes it out; gives the weight of the events, 0 at
+    /// the end.
+    fn write_next(&mut self, batch: &mut Batch) -> Result<usize, TraceError> {
+        while let Some(plugin) = batch.plugins.first() {
+            self.segments.describe(plugin)?;
+            batch.plugins.remove(0);
+        }
+        if let Some((lost, cause)) = batch.gap {
+            self.segments.writer()?.write_gap(lost, cause)?;
+            batch.gap = None;
+        }
+        let Some(event) = batch.events.front() else {
+            return Ok(0);
+        };
+        match self.segments.writer()?.write(event) {
+            Ok(()) => {}
+            Err(TraceError::Encode { .. }) => self.ring.owe(1, GapCause::NotEncodable),
+            Err(error) => return Err(error),
+        }
+        let weight = weight::event(event);
+        if let Some(plugin) = described_by(event) {
+            self.segments.remember(plugin);
+        }
+        batch.events.pop_front();
+        Ok(weight)
+    }
+
+    fn end_trouble(&mut self) {
+        if self.trouble.take().is_some() {
+            self.ring.set_trouble(None);
+        }
+    }
+
+    fn take_note(&mut self, error: &TraceError) {
+        let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
+        let after = self.pace.retry.saturating_mul(1 << (failures - 1).min(4));
+        let message = error.to_string();
+        self.trouble = Some(Trouble { message, failures, retry: Instant::now() + after });
+        self.ring.set_trouble(Some(cause_of(error)));
+        if let Some((lost, cause)) = self.segments.give_up(error) {
+            self.ring.owe(lost, cause);
+        }
+    }
+
+    fn publish(&self) {
+        let mut status = self.shared.status.lock();
+        status.path = self.segments.newest().to_owned();
+        status.segments = self.segments.count();
+        status.bytes = self.segments.bytes();
+        status.events = self.segments.events();
+        status.synced = self.segments.synced();
+        status.trouble = self.trouble.as_ref().map(|trouble| trouble.message.clone());
+        if let Some(trouble) = &status.trouble {
+            status.last_trouble = Some(trouble.clone());
+        }
+    }
+
+    fn finish(mut self) {
+        let missing = self.ring.close();
+        let told = match missing {
+            Some((lost, cause)) => {
+                self.segments.writer().and_then(|writer| writer.write_gap(lost, cause))
+            }
+            None => Ok(()),
+        };
+        let finished = told.and_then(|()| self.segments.finish());
+        match &finished {
+            Ok(_) => self.trouble = None,
+            Err(error) => self.take_note(error),
+        }
+        self.publish();
+        self.shared.status.lock().finished = finished.is_ok();
+    }
+}
+
+fn cause_of(error: &TraceError) -> GapCause {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error {
+        TraceError::Io { source, .. }
+            if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
+        {
+            GapCause::DiskFull
+        }
+        TraceError::Removed { .. } => GapCause::FileRemoved,
+        _ => GapCause::DiskFailed,
+    }
+}
+
+/// What later files have to say about a plugin that was loaded in this one.
+fn described_by(event: &Event) -> Option<PluginRecord> {
+    let (version, digest, binding) = match &event.what {
+        What::Loaded { version, digest, binding, .. } => (version, digest, Some(*binding)),
+        What::Reloaded { version, digest, .. } => (version, digest, None),
+        _ => return None,
+    };
+    Some(PluginRecord {
+        id: event.plugin.to_string(),
+        version: version.clone(),
+        digest: digest.clone(),
+        binding,
+        manifest: None,
+    })
+}

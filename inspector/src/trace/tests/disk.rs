@@ -1,0 +1,218 @@
+//! A disk that fails, fills up and forgets.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::trace::storage::{Storage, StoredFile};
+
+/// Bytes that a disk writes together.
+const SECTOR: usize = 512;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    NoSpace,
+    Failure,
+    Interrupted,
+    ShortWrite,
+}
+
+impl Fault {
+    pub(super) const ALL: [Fault; 4] =
+        [Fault::NoSpace, Fault::Failure, Fault::Interrupted, Fault::ShortWrite];
+}
+
+/// Disks in memory; clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FaultyDisk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    files: BTreeMap<PathBuf, Arc<Mutex<Contents>>>,
+    /// Operations so far.
+    operations: u64,
+    /// The first operation that fails, how many do, and how.
+    plan: Option<(u64, u64, Fault)>,
+    /// Bytes that all files may have.
+    pub(super) quota: Option<u64>,
+    /// The folder is gone.
+    pub(super) gone: bool,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    written: Vec<u8>,
+    /// What `written` was at the last sync.
+    synced: Vec<u8>,
+    unlinked: bool,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    disk: FaultyDisk,
+    contents: Arc<Mutex<Contents>>,
+}
+
+impl FaultyDisk {
+    /// A disk on which `count` operations fail, from this one on; the first is 1.
+    pub(super) fn failing(from: u64, count: u64, fault: Fault) -> FaultyDisk {
+        let disk = FaultyDisk::default();
+        disk.state().plan = Some((from, count, fault));
+        disk
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
+    }
+
+    /// True if the plan was reached.
+    pub(super) fn tripped(&self) -> bool {
+        let state = self.state();
+        state.plan.is_some_and(|(from, ..)| state.operations >= from)
+    }
+
+    /// Removes all files and their folder, under those who write them.
+    pub(super) fn remove_all(&self) {
+        let mut state = self.state();
+        state.gone = true;
+        for contents in std::mem::take(&mut state.files).into_values() {
+            contents.lock().unlinked = true;
+        }
+    }
+
+    /// Names and bytes of all files.
+    pub(super) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let state = self.state();
+        let files = state.files.iter();
+        files.map(|(path, contents)| (path.clone(), contents.lock().written.clone())).collect()
+    }
+
+    /// What is left after the power failed: of what was not synced, each sector is there, or not,
+    /// or holds anything.
+    pub(super) fn after_power_loss(&self, mut random: impl FnMut() -> u64) -> Vec<Vec<u8>> {
+        let state = self.state();
+        let mut left = Vec::new();
+        for contents in state.files.values() {
+            let contents = contents.lock();
+            let (written, synced) = (&contents.written, &contents.synced);
+            let grown = written.len() - synced.len();
+            let size = synced.len() + (random() % (grown as u64 + 1)) as usize;
+            let mut bytes = synced.clone();
+            bytes.resize(size, 0);
+            for start in (0..size).step_by(SECTOR) {
+                let end = (start + SECTOR).min(size);
+                if synced.get(start..end) == written.get(start..end) {
+                    continue;
+                }
+                // Only what was written since the last sync can have changed.
+                let from = start.max(synced.len());
+                match random() % 3 {
+                    0 => {}
+                    1 => bytes[from..end].copy_from_slice(&written[from..end]),
+                    _ => bytes[from..end].fill_with(|| random() as u8),
+                }
+            }
+            left.push(bytes);
+        }
+        left
+    }
+
+    /// Counts an operation; gives the fault it suffers.
+    fn operation(&self) -> io::Result<Option<Fault>> {
+        let mut state = self.state();
+        state.operations += 1;
+        let fault = match state.plan {
+            Some((from, count, fault))
+                if (from..from.saturating_add(count)).contains(&state.operations) =>
+            {
+                fault
+            }
+            _ => return Ok(None),
+        };
+        match fault {
+            Fault::NoSpace => Err(io::ErrorKind::StorageFull.into()),
+            Fault::Failure => Err(io::Error::other("the disk failed")),
+            Fault::Interrupted => Err(io::ErrorKind::Interrupted.into()),
+            Fault::ShortWrite => Ok(Some(fault)),
+        }
+    }
+}
+
+impl Storage for FaultyDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
+        self.operation()?;
+        let mut state = self.state();
+        if state.gone {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if state.files.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let contents = Arc::new(Mutex::new(Contents::default()));
+        state.files.insert(path.to_owned(), contents.clone());
+        Ok(Box::new(OpenFile { disk: self.clone(), contents }))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.state().files.contains_key(path)
+    }
+
+    fn is_held(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn publish(&self, partial: &Path, path: &Path) -> io::Result<()> {
+        self.operation()?;
+        let mut state = self.state();
+        let contents = state.files.remove(partial).ok_or(io::ErrorKind::NotFound)?;
+        state.files.insert(path.to_owned(), contents);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.state().files.remove(path);
+        Ok(())
+    }
+}
+
+impl StoredFile for OpenFile {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let fault = self.disk.operation()?;
+        let mut contents = self.contents.lock();
+        let offset = offset as usize;
+        let mut count = match fault {
+            Some(_) => bytes.len().div_ceil(3),
+            None => bytes.len(),
+        };
+        let state = self.disk.state();
+        if let Some(quota) = state.quota {
+            let others = state.files.values().filter(|file| !Arc::ptr_eq(file, &self.contents));
+            let used: usize = others.map(|file| file.lock().written.len()).sum();
+            let room = (quota as usize).saturating_sub(used + offset);
+            if room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            count = count.min(room);
+        }
+        drop(state);
+        let end = (offset + count).max(contents.written.len());
+        contents.written.resize(end, 0);
+        contents.written[offset..offset + count].copy_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.operation()?;
+        let mut contents = self.contents.lock();
+        contents.synced = contents.written.clone();
+        Ok(())
+    }
+
+    fn is_reachable(&self) -> io::Result<bool> {
+        Ok(!self.contents.lock().unlinked)
+    }
+}
