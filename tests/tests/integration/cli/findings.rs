@@ -131,3 +131,28 @@ fn rules_look_over_replays_and_traces() {
     let list = folder.json(&["findings"], 0, "Listed 11 rules");
     assert_eq!(list["rules"][0]["rule"], "budget-broken");
 }
+
+#[test]
+fn figures_are_exported() {
+    let folder = folder("", "", "120");
+    folder.check(&[&REPLAY[..], &["--record", "out.mcap"]].concat(), 0, "p99.99 ", "120 frames");
+    let export = |more: &[&str], data: &str| {
+        folder.check(&[&["trace", "export", "out.mcap"], more].concat(), 0, data, "Exported")
+    };
+    let calls =
+        "glovebox_calls_total{plugin=\"guest\",generation=\"1\",outcome=\"completed\"} 120\n";
+    export(&["--as", "prometheus"], calls);
+    let csv = |step: &str, length: &str| {
+        let out = export(&["--as", "csv", "--step", step], "plugin,start_ns,");
+        let lines = out.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        let lines: Vec<_> = lines.collect();
+        assert!(lines.iter().all(|line| line[0] == "guest" && line[2] == length), "{out}");
+        let frames = lines.iter().map(|line| line[3].parse::<u64>().unwrap());
+        assert_eq!(frames.sum::<u64>(), 240, "{out}");
+    };
+    csv("1s", "1000000000");
+    csv("100ms", "100000000");
+    let json: Json = serde_json::from_str(&export(&["--as", "perfetto"], "traceEvents")).unwrap();
+    let entries = json["traceEvents"].as_array().unwrap();
+    assert_eq!(entries.iter().filter(|one| one["args"]["outcome"] == "completed").count(), 120);
+}
