@@ -64,6 +64,27 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     })
 }
 
+/// Reads a share of the whole in percent, as a number from 0 to 1: `20%`, `2.5 %`. The sign is
+/// needed; the range is not checked.
+///
+/// # Errors
+///
+/// If the text is no share.
+pub fn parse_share(text: &str) -> Result<f64, UnitError> {
+    let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    number.map(|percent: f64| percent / 100.0).ok_or_else(|| UnitError {
+        text: text.to_owned(),
+        what: "share",
+        example: "0.2 or \"20%\"",
+    })
+}
+
+/// A share of the whole, for people: `20 %`.
+pub fn show_share(share: f64) -> String {
+    let percent = (share * 1000.0).round() / 10.0;
+    format!("{percent} %")
+}
+
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_');

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use glovebox_abi::manifest::{Budget, BudgetKind, show_share};
-use glovebox_abi::units::{show_duration, show_size};
+use glovebox_abi::manifest::{Budget, BudgetKind};
+use glovebox_abi::units::{show_duration, show_share, show_size};
 
 /// Calls without which a percentile says nothing.
 pub const MIN_CALLS: u64 = 100;

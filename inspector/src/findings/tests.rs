@@ -289,6 +289,8 @@ fn growing_memory() {
     };
     check("growing-memory", grows(|_| 17), &[]);
     check("growing-memory", grows(|index| 17 + index.min(50)), &[]);
+    // One late step, however high, is not growth.
+    check("growing-memory", grows(|index| if index < 90 { 17 } else { 99 }), &[]);
     check(
         "growing-memory",
         grows(|index| 17 + index / 10),
@@ -537,13 +539,19 @@ fn outputs_that_differ_between_runs() {
 #[test]
 fn records_are_bounded_and_count_what_they_leave_out() {
     let mut run = Run { recorder: Recorder::new(10), ..Run::new() };
-    run.calls(15, |_| failed());
+    run.calls(12, |_| failed());
+    // One that goes on while others make it move, and end.
+    let long = run.start("long");
+    run.calls(4, |_| failed());
+    run.end(long, &Call::default(), Outcome::Completed);
     let record = run.recorder.finish();
-    assert_eq!((record.calls.len(), record.calls_left_out), (10, 5));
+    assert_eq!((record.calls.len(), record.calls_left_out), (10, 7));
     assert!(record.calls.iter().all(|call| call.end.is_some()));
-    assert_eq!(record.segments[0].ended, 15);
+    let completed = record.calls.iter().filter(|call| call.is_completed());
+    assert_eq!(completed.map(|call| call.input.call).collect::<Vec<_>>(), [Some(long)]);
+    assert_eq!(record.segments[0].ended, 17);
     let judgement = judge(&record, &Severities::default());
-    assert_eq!(judgement.calls_left_out, 5);
+    assert_eq!(judgement.calls_left_out, 7);
 }
 
 #[test]

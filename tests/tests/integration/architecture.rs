@@ -21,7 +21,7 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
     Some(match name {
         "glovebox-abi" => &[],
         "glovebox-events" => &["glovebox-abi"],
-        "glovebox-macros" => &["glovebox-abi"],
+        "glovebox-macros" => &[],
         "glovebox-sdk" => &["glovebox-abi", "glovebox-macros"],
         "glovebox-host" => &["glovebox-abi", "glovebox-events"],
         "glovebox-inspector" => &["glovebox-abi", "glovebox-events"],

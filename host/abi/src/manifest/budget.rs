@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{Size, duration, size, value};
 use super::{ManifestError, keys, line_of};
-use crate::units::{show_duration, show_size};
+use crate::units::{parse_share, show_duration, show_share, show_size};
 
 /// Soft limits: breaking one is a finding, never a stop.
 ///
@@ -194,12 +194,6 @@ fn wrong(kind: BudgetKind, reason: String) -> ManifestError {
     value(&format!("budget.{kind}"), reason)
 }
 
-/// A share of the time of one core, for people: `20 %`.
-pub fn show_share(share: f64) -> String {
-    let percent = (share * 1000.0).round() / 10.0;
-    format!("{percent} %")
-}
-
 /// A share as a number from 0 to 1, or a text in percent.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a number from 0 to 1, or a text such as \"20%\"")]
@@ -232,16 +226,12 @@ impl RawBudget {
 }
 
 fn share(share: Share) -> Result<f64, ManifestError> {
-    let text = match share {
-        Share::Number(number) => return Ok(number),
-        Share::Percent(text) => text,
-    };
-    let percent =
-        text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    percent.map(|percent| percent / 100.0).ok_or_else(|| {
-        let reason = format!("`{text}` is not a share; write for example 0.2 or \"20%\"");
-        wrong(BudgetKind::Cpu, reason)
-    })
+    match share {
+        Share::Number(number) => Ok(number),
+        Share::Percent(text) => {
+            parse_share(&text).map_err(|error| wrong(BudgetKind::Cpu, error.to_string()))
+        }
+    }
 }
 
 #[cfg(test)]

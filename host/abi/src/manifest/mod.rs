@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
-pub use budget::{Budget, BudgetKind, show_share};
+pub use budget::{Budget, BudgetKind};
 pub use configurations::{Configuration, UnknownConfiguration};
 pub use endpoint::{Endpoint, EndpointError, HostPattern};
 pub use keys::check_permissions;

@@ -6,6 +6,11 @@
 #![warn(missing_docs)]
 
 mod budget;
+/// The same file as in `glovebox-abi`. A dependency on that crate would change the features of what
+/// the compiler's plugins share with those of wasmtime, which would be built twice then.
+#[allow(dead_code, unreachable_pub, reason = "only what reads texts is needed here")]
+#[path = "../../../abi/src/units.rs"]
+mod units;
 
 use proc_macro::TokenStream;
 
