@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Sink, What};
-use glovebox_inspector::trace::{ParentRecord, PluginRecord, TraceError, TraceWriter};
+use glovebox_inspector::trace::{
+    ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, TraceWriter,
+};
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
@@ -129,27 +131,21 @@ impl Sink for Capture {
     }
 }
 
-/// How often what was written goes to the operating system.
-const FLUSH_EVERY: Duration = Duration::from_millis(250);
+/// How long a plugin waits for a slow disk: a verb that records has nothing better to do than to
+/// lose nothing.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Writes a trace on the thread of the plugin: slower than the window's recorder, and nothing is
-/// ever dropped.
+/// Records a trace, once asked to.
 #[derive(Debug, Default)]
-pub(super) struct Recording(Mutex<State>);
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Off,
-    On(Box<TraceWriter>, Instant),
-    Broken(TraceError, u64),
-}
+pub(super) struct Recording(Mutex<Option<Arc<Recorder>>>);
 
 /// What was recorded.
 #[derive(Debug)]
 pub(super) struct Recorded {
     pub(super) path: PathBuf,
     pub(super) events: u64,
+    /// Events the disk did not take, even after a while.
+    pub(super) dropped: u64,
     pub(super) bytes: u64,
 }
 
@@ -157,42 +153,57 @@ impl Recorded {
     /// For people.
     pub(super) fn sentence(&self) -> String {
         let (events, bytes) = (count(self.events, "event"), show_size(self.bytes));
-        format!("{events}, {bytes}: {}", self.path.display())
+        let dropped = match self.dropped {
+            0 => String::new(),
+            dropped => format!(" ({dropped} dropped)"),
+        };
+        format!("{events}{dropped}, {bytes}: {}", self.path.display())
     }
 
     /// For programs.
     pub(super) fn json(&self) -> Json {
-        json!({ "path": self.path, "events": self.events, "bytes": self.bytes })
+        json!({
+            "path": self.path,
+            "events": self.events,
+            "dropped": self.dropped,
+            "bytes": self.bytes,
+        })
     }
 }
 
 impl Recording {
-    /// Starts the file and says which plugins it is about.
-    pub(super) fn start(&self, path: &Path, plugins: &[PluginRecord]) -> Result<(), Problem> {
-        let mut writer = create(path)?;
+    /// Starts the file and says which plugins it is about, and from which trace it is made.
+    pub(super) fn start(
+        &self,
+        path: &Path,
+        plugins: &[PluginRecord],
+        parent: Option<ParentRecord>,
+    ) -> Result<(), Problem> {
+        let options = RecorderOptions {
+            app_version: env!("CARGO_PKG_VERSION").to_owned(),
+            patience: PATIENCE,
+            parent,
+            ..RecorderOptions::default()
+        };
+        let recorder = Recorder::start(path, &options).map_err(Problem::Record)?;
         for plugin in plugins {
-            writer.describe_plugin(plugin).map_err(Problem::Record)?;
+            recorder.describe_plugin(plugin.clone());
         }
-        *self.0.lock() = State::On(Box::new(writer), Instant::now());
+        *self.0.lock() = Some(Arc::new(recorder));
         Ok(())
-    }
-
-    /// Says which trace the file was made from.
-    pub(super) fn describe_parent(&self, parent: &ParentRecord) -> Result<(), Problem> {
-        match &mut *self.0.lock() {
-            State::On(writer, _) => writer.describe_parent(parent).map_err(Problem::Record),
-            // What broke it is told at the end.
-            State::Off | State::Broken(..) => Ok(()),
-        }
     }
 
     /// Closes the file; `None` if there is none.
     pub(super) fn finish(&self) -> Result<Option<Recorded>, Problem> {
-        match std::mem::take(&mut *self.0.lock()) {
-            State::Off => Ok(None),
-            State::On(writer, _) => finish(*writer).map(Some),
-            State::Broken(error, events) => {
-                let done = format!("Recorded {}", count(events, "event"));
+        let Some(recorder) = self.0.lock().take() else {
+            return Ok(None);
+        };
+        match recorder.finish() {
+            Ok(RecorderStatus { path, events, dropped, bytes, .. }) => {
+                Ok(Some(Recorded { path, events, dropped, bytes }))
+            }
+            Err(error) => {
+                let done = format!("Recorded {}", count(recorder.status().events, "event"));
                 Err(Problem::Record(error).after(done))
             }
         }
@@ -201,18 +212,10 @@ impl Recording {
 
 impl Sink for Recording {
     fn record(&self, event: &Event) {
-        let mut state = self.0.lock();
-        let State::On(writer, flushed) = &mut *state else {
-            return;
-        };
-        let mut written = writer.write(event);
-        if written.is_ok() && flushed.elapsed() >= FLUSH_EVERY {
-            written = writer.flush();
-            *flushed = Instant::now();
-        }
-        if let Err(error) = written {
-            let safe = writer.flushed_events();
-            *state = State::Broken(error, safe);
+        // Not under the lock: the recorder may hold this thread.
+        let recorder = self.0.lock().clone();
+        if let Some(recorder) = recorder {
+            recorder.record(event);
         }
     }
 }
@@ -227,5 +230,5 @@ pub(super) fn finish(writer: TraceWriter) -> Result<Recorded, Problem> {
     let events = writer.events();
     let path = writer.finish().map_err(Problem::Record)?;
     let bytes = path.metadata().map_or(0, |found| found.len());
-    Ok(Recorded { path, events, bytes })
+    Ok(Recorded { path, events, dropped: 0, bytes })
 }

@@ -138,16 +138,19 @@ impl Stage {
         replay::replay(&self.host, &targets, plan, pace, &ReplayControl::default(), &mut |_| {})
     }
 
-    /// Starts writing what happens to a new trace, which says which plugins it is about.
-    pub(super) fn record(&self, path: &Path, instances: &[InstanceId]) -> Result<(), Problem> {
+    /// Starts writing what happens to a new trace, which says which plugins it is about, and from
+    /// which trace it was made: `how` is for people.
+    pub(super) fn record(
+        &self,
+        path: &Path,
+        instances: &[InstanceId],
+        from: &Path,
+        how: &str,
+    ) -> Result<(), Problem> {
         let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
         let records: Vec<_> = statuses.map(|status| plugins::record_of(&status)).collect();
-        self.recording.start(path, &records)
-    }
-
-    /// Says in the new trace which one it was made from.
-    pub(super) fn describe_parent(&self, parent: &ParentRecord) -> Result<(), Problem> {
-        self.recording.describe_parent(parent)
+        let parent = ParentRecord { path: from.display().to_string(), how: how.to_owned() };
+        self.recording.start(path, &records, Some(parent))
     }
 
     /// Closes the trace; `None` if there is none.
@@ -197,7 +200,7 @@ impl Replay {
             stage.keep_events();
         }
         if let Some(path) = &self.record {
-            stage.record(path, &stage.instances)?;
+            stage.record(path, &stage.instances, &self.trace, "replayed")?;
         }
         let summary = stage.replay(&plan, self.speed.0);
         let recorded =

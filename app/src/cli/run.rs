@@ -110,7 +110,7 @@ impl Run {
         let running = pipeline.start_with(&stage.host, move |request| request.trust_native(trust));
         let running = running.wait()?;
         if let Some(path) = &self.record {
-            stage.record(path, running.instances())?;
+            stage.record(path, running.instances(), &self.trace, "sent through a pipeline")?;
         }
         let started = Instant::now();
         let mut results = Results::default();

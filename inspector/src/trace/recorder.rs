@@ -13,7 +13,7 @@ use super::recording::{Pace, Recording};
 use super::ring::{Pressure, Ring};
 use super::segments::{SegmentLimits, Segments};
 use super::storage::{Disk, Storage};
-use super::{PluginRecord, TraceError};
+use super::{ParentRecord, PluginRecord, TraceError};
 
 /// How a [`Recorder`] works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct RecorderOptions {
     pub patience: Duration,
     /// When the recording goes on in a new file.
     pub segments: SegmentLimits,
+    /// The trace that this one is made from, if it is.
+    pub parent: Option<ParentRecord>,
 }
 
 impl Default for RecorderOptions {
@@ -36,6 +38,7 @@ impl Default for RecorderOptions {
             memory: 64 << 20,
             patience: Duration::from_millis(50),
             segments: SegmentLimits::default(),
+            parent: None,
         }
     }
 }
@@ -105,7 +108,7 @@ impl Recorder {
         options: &RecorderOptions,
         pace: Pace,
     ) -> Result<Recorder, TraceError> {
-        let segments = Segments::start(storage, path, &options.app_version, options.segments)?;
+        let segments = Segments::start(storage, path, options)?;
         let partial = segments.newest().to_owned();
         let ring = Arc::new(Ring::new(options.memory, options.patience));
         let shared = Arc::new(Shared::default());

@@ -120,20 +120,19 @@ impl Recording {
     /// Writes a batch; what cannot be written is in the ring again.
     fn write(&mut self, mut batch: Batch) -> Result<(), TraceError> {
         let mut written = 0;
-        let mut result = Ok(());
-        loop {
+        let result = loop {
             match self.write_next(&mut batch) {
-                Ok(0) => break,
+                Ok(0) => break Ok(()),
                 Ok(weight) => written += weight,
-                Err(error) => {
-                    self.ring.put_back(batch);
-                    result = Err(error);
-                    break;
-                }
+                Err(error) => break Err(error),
             }
             if written >= RELEASE_EVERY {
                 self.ring.release(std::mem::take(&mut written));
             }
+        };
+        match &result {
+            Ok(()) => self.ring.recycle(batch),
+            Err(_) => self.ring.put_back(batch),
         }
         if written > 0 {
             self.ring.release(written);

@@ -14,6 +14,9 @@ use crate::weight;
 /// How long the thread that writes lets events gather, so that it is not woken for each.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// Events for which room is kept between batches.
+const SPARE: usize = 8 << 10;
+
 /// How full the memory of a recorder is, and what that cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Pressure {
@@ -47,6 +50,8 @@ pub(super) struct Ring {
 #[derive(Debug, Default)]
 struct State {
     events: VecDeque<Event>,
+    /// What the batch before was in, so that no room for events has to be made anew.
+    spare: VecDeque<Event>,
     /// Weight of `events`, and of those that were taken and are not written yet.
     bytes: usize,
     /// Events that went before the first of `events`, since somebody took any.
@@ -176,12 +181,20 @@ impl Ring {
     /// Takes all there is. Its weight counts until it is [released](Self::release).
     pub(super) fn take(&self) -> Batch {
         let mut state = self.state.lock();
+        let empty = std::mem::take(&mut state.spare);
         Batch {
             gap: state.gap.take(),
             plugins: std::mem::take(&mut state.plugins),
-            events: std::mem::take(&mut state.events),
+            events: std::mem::replace(&mut state.events, empty),
             urgent: std::mem::take(&mut state.urgent),
         }
+    }
+
+    /// Gives back what all events of a batch were taken out of.
+    pub(super) fn recycle(&self, mut batch: Batch) {
+        // After a long batch, its memory is worth more than the time to ask for it again.
+        batch.events.shrink_to(SPARE);
+        self.state.lock().spare = batch.events;
     }
 
     /// Takes back what could not be written. If more was dropped meanwhile, the file will name

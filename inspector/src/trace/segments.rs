@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::storage::Storage;
-use super::writer::{PluginRecord, Segment, TraceWriter};
-use super::{GapCause, TraceError};
+use super::writer::{ParentRecord, PluginRecord, Segment, TraceWriter};
+use super::{GapCause, RecorderOptions, TraceError};
 
 /// Names that are tried until one is free.
 const NAMES_TRIED: u32 = 1000;
@@ -29,6 +29,7 @@ pub(super) struct Segments {
     path: PathBuf,
     app_version: String,
     limits: SegmentLimits,
+    parent: Option<ParentRecord>,
     /// Each file describes all of them.
     plugins: Vec<PluginRecord>,
     writer: Option<TraceWriter>,
@@ -51,15 +52,18 @@ impl Segments {
     pub(super) fn start(
         storage: Arc<dyn Storage>,
         path: &Path,
-        app_version: &str,
-        limits: SegmentLimits,
+        options: &RecorderOptions,
     ) -> Result<Segments, TraceError> {
-        let writer = TraceWriter::create_in(storage.clone(), path, app_version)?;
+        let mut writer = TraceWriter::create_in(storage.clone(), path, &options.app_version)?;
+        if let Some(parent) = &options.parent {
+            writer.describe_parent(parent)?;
+        }
         Ok(Segments {
             storage,
             path: path.to_owned(),
-            app_version: app_version.to_owned(),
-            limits,
+            app_version: options.app_version.clone(),
+            limits: options.segments,
+            parent: options.parent.clone(),
             plugins: Vec::new(),
             newest: writer.partial().to_owned(),
             writer: Some(writer),
@@ -208,6 +212,9 @@ impl Segments {
                 made => break made?,
             }
         };
+        if let Some(parent) = &self.parent {
+            writer.describe_parent(parent)?;
+        }
         for plugin in &self.plugins {
             writer.describe_plugin(plugin)?;
         }

@@ -2,28 +2,17 @@
 
 use std::sync::Arc;
 
-use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
+use glovebox_abi::Frame;
 use glovebox_events::{Event, Outcome, Sink, What};
-use glovebox_host::{Host, LoadRequest};
+use glovebox_host::{Host, InstanceId, LoadRequest};
 use glovebox_inspector::trace::{self, Recorder, RecorderOptions};
-use glovebox_tests::root;
+use glovebox_tests::{root, sample};
 
 #[path = "../../fuzz/read_trace.rs"]
 mod body;
 
-/// Answers, or panics, as its input says.
-struct Moody;
-
-impl Plugin for Moody {
-    fn process(&mut self, _: &mut dyn Services, frame: &Frame) -> Result<Vec<Frame>, Failure> {
-        assert_ne!(&frame.payload[..], b"panic");
-        Ok(vec![frame.clone()])
-    }
-}
-
-fn load(host: &Host) -> glovebox_host::InstanceId {
-    let request = LoadRequest::core(Manifest::bare("moody"), || Box::new(Moody));
-    host.load(request).wait().unwrap()
+fn load(host: &Host) -> InstanceId {
+    host.load(LoadRequest::path(sample("misbehave.frame-abi.wasm"))).wait().unwrap()
 }
 
 #[test]
@@ -53,7 +42,7 @@ fn what_a_plugin_crashed_on_is_recorded() {
     let recorder = Arc::new(Recorder::start(&path, &RecorderOptions::default()).unwrap());
     let host = Host::builder().sink(Arc::clone(&recorder) as Arc<dyn Sink>).build().unwrap();
     let id = load(&host);
-    let sent = ["one", "panic", "two"].map(Frame::data);
+    let sent = ["one", "mode=trap", "two"].map(Frame::data);
     for frame in &sent {
         host.call(id, frame);
     }
@@ -65,7 +54,7 @@ fn what_a_plugin_crashed_on_is_recorded() {
         What::FrameIn { frame, .. } => Some(frame.clone()),
         _ => None,
     });
-    assert_eq!(inputs.collect::<Vec<_>>()[..2], sent[..2]);
+    assert_eq!(inputs.collect::<Vec<_>>(), sent);
     let fatal = |event: &Event| matches!(&event.what, What::CallEnded { outcome, .. } if outcome.is_fatal());
     assert!(events.iter().any(fatal), "{events:?}");
 }

@@ -12,7 +12,6 @@ use glovebox_inspector::diff::Run;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 use glovebox_inspector::shrink::{self, Effort, Progress, Shrunk, Stage as Part};
-use glovebox_inspector::trace::ParentRecord;
 use serde_json::json;
 
 use super::super::against::{Rules, Standard};
@@ -198,10 +197,8 @@ impl ShrinkTrace {
             "shrunk from {} of {bytes_before} bytes to {after} of {bytes_after} bytes: {what}",
             frames(before)
         );
-        let parent = ParentRecord { path: self.trace.display().to_string(), how };
         let stage = attempt.stage()?;
-        stage.record(&self.out, &stage.instances)?;
-        stage.describe_parent(&parent)?;
+        stage.record(&self.out, &stage.instances, &self.trace, &how)?;
         let smallest = ReplayPlan { inputs: shrunk.inputs.clone(), skipped: 0 };
         stage.replay(&smallest, Pace::Max);
         let recorded = stage.finish_recording()?;

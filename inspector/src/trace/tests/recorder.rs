@@ -88,8 +88,8 @@ fn recordings_go_on_in_segments() {
 fn an_event_that_does_not_fit_loses_only_itself() {
     let folder = folder();
     let path = folder.path().join("a.mcap");
-    let recorder =
-        Recorder::start(&path, &RecorderOptions::default()).expect("the folder is empty");
+    let options = RecorderOptions { memory: 256 << 20, ..RecorderOptions::default() };
+    let recorder = Recorder::start(&path, &options).expect("the folder is empty");
     let sent = [input(0, "small"), input(1, vec![0; 64 << 20]), input(2, "small")];
     for event in &sent {
         recorder.record(event);
