@@ -18,6 +18,7 @@ mod call;
 mod diff;
 mod discover;
 mod error;
+mod filter;
 mod frame;
 mod inspect;
 mod junit;
