@@ -6,6 +6,7 @@
 
 mod calls;
 mod figure;
+mod filters;
 mod loads;
 mod lookups;
 mod many;
@@ -20,6 +21,7 @@ fn main() {
     let mut figures = Figures::new(wanted);
     calls::run(&mut figures);
     lookups::run(&mut figures);
+    filters::run(&mut figures);
     loads::run(&mut figures);
     many::run(&mut figures);
     queues::run(&mut figures);
