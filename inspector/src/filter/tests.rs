@@ -317,6 +317,7 @@ fn filters_are_written_down_again() {
     check("json.items[0][\"a b\"]:x", "json.items[0][\"a b\"]:x");
     check("payload~hex:\"dead??e?\"", "payload ~ hex:\"de ad ?? e?\"");
     check("header.x in {\"a..b\", a..b}", "header.x in {\"a..b\", a..b}");
+    check("header.x in \"a.\"..", "header.x in {\"a.\"..}");
     check("plugin!~/a\\/b/i", "not plugin ~ /a\\/b/i");
     check("text:\"a\\\"b\\\\c\\d\"", "text:\"a\\\"b\\\\c\\\\d\"");
 }
