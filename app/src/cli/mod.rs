@@ -19,6 +19,7 @@ mod call;
 mod diff;
 mod discover;
 mod error;
+mod filter;
 mod findings;
 mod frame;
 mod inspect;

@@ -47,7 +47,7 @@ pub(super) struct Replay {
     #[arg(long, default_value = "max")]
     pub speed: Speed,
     /// Send only the inputs that match, e.g. 'kind:data size>1k'
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = super::filter::parse)]
     pub filter: Option<Filter>,
     /// Write what happens to a new trace
     #[arg(long, value_name = "OUT")]

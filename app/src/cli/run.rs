@@ -38,7 +38,7 @@ pub(super) struct Run {
     #[arg(long)]
     pub trace: PathBuf,
     /// Send only the inputs that match, e.g. 'kind:data size>1k'
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = super::filter::parse)]
     pub filter: Option<Filter>,
     /// A plugin that stages name by its id: an artifact, a plugin.toml, or a folder with one; may
     /// be repeated. Other ids are those of plugins of the workspace

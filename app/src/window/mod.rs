@@ -11,6 +11,7 @@ mod app;
 mod capture;
 pub mod commands;
 mod dialogs;
+mod filter_field;
 mod logic;
 mod overlays;
 mod palette;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use egui::{
     Align, CentralPanel, Color32, Frame, Layout as Direction, Margin, Panel as Side, RichText,
-    Stroke, TextEdit, Ui, Visuals, WidgetText, vec2,
+    Stroke, Ui, Visuals, WidgetText, vec2,
 };
 use egui_material_icons::icons as icon;
 use egui_tiles::{SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
@@ -13,16 +13,15 @@ use glovebox_host::PolicyMode;
 use glovebox_inspector::store::Store;
 use glovebox_inspector::trace::RecorderStatus;
 
-use super::action::{Actions, Change};
+use super::action::Actions;
 use super::commands::{Menu, Situation, TABLE, Verb};
+use super::filter_field;
 use super::panels::frames::thousands;
 use super::panels::{PANELS, PanelId, Place};
 use super::session::{Layout, Session};
 use super::state::ViewState;
 use super::theme::{self, BAR, Tone};
-use super::widgets::{
-    bordered, chip, icon_button, icon_text, label, named_field, phase_tone, verb_button,
-};
+use super::widgets::{chip, icon_button, icon_text, label, phase_tone, verb_button};
 use crate::workbench::{Command, Source, ViewCtx};
 
 /// The frame around the panels.
@@ -377,7 +376,7 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
             out.run(Verb::ToggleStrict);
         }
         divider(ui);
-        filter(ui, state, out);
+        filter_field::show(ui, ctx, state, out);
     });
     if let Some(error) = &state.query.error {
         let text = match error.suggestion {
@@ -395,53 +394,6 @@ fn divider(ui: &mut Ui) {
     let tokens = theme::of(ui);
     let (rect, _) = ui.allocate_exact_size(vec2(13.0, 20.0), egui::Sense::hover());
     ui.painter().vline(rect.center().x, rect.y_range(), Stroke::new(1.0, tokens.separator));
-}
-
-fn filter(ui: &mut Ui, state: &mut ViewState, out: &mut Actions) {
-    let tokens = theme::of(ui);
-    ui.label(icon_text(icon::ICON_FILTER_ALT, 15.0).color(if state.query.is_set() {
-        tokens.accent
-    } else {
-        tokens.text_weak
-    }));
-    let mut text = state.query.text.clone();
-    let clear = if state.query.is_set() { 28.0 } else { 0.0 };
-    let width = (ui.available_width() - clear - 8.0).max(60.0);
-    let output = bordered(ui, |ui| {
-        TextEdit::singleline(&mut text)
-            .id_salt("filter")
-            .font(theme::mono(12.0))
-            .hint_text("plugin:redact status:error latency>5ms text:\"abc\"")
-            .desired_width(width)
-            .margin(Margin::symmetric(6, 4))
-            .show(ui)
-    });
-    let response = named_field(output.response.response.clone(), "Filter");
-    if let Some(error) = &state.query.error {
-        let chars =
-            state.query.text.get(..error.position).map_or(0, |before| before.chars().count());
-        let cursor = egui::text::CCursor::new(chars.min(state.query.text.chars().count()));
-        let at = output.galley.pos_from_cursor(cursor);
-        let origin = output.galley_pos;
-        let left = origin.x + at.left();
-        let right = (origin.x + output.galley.size().x).max(left + 8.0).min(response.rect.right());
-        ui.painter().hline(
-            left..=right,
-            response.rect.bottom() - 3.0,
-            Stroke::new(2.0, tokens.bad),
-        );
-    }
-    if std::mem::take(&mut state.query.focus) {
-        response.request_focus();
-    }
-    if text != state.query.text {
-        out.view(Change::Filter(text));
-    }
-    if state.query.is_set()
-        && icon_button(ui, icon::ICON_CLOSE, "Clear filter (Esc)", true).clicked()
-    {
-        out.run(Verb::ClearFilter);
-    }
 }
 
 fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &mut Actions) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use glovebox_host::InstanceId;
 use glovebox_inspector::filter::{Filter, FilterError};
 
+use super::filter_field;
 use super::panels::{compose, diff, drawer, frames, inspector, metrics, plugins, policy, timeline};
 use crate::workbench::{Overview, RowRef, Source, ViewCtx};
 
@@ -123,6 +124,8 @@ pub struct Query {
     pub range: Option<(u64, u64)>,
     /// True if the field is to get the focus.
     pub focus: bool,
+    /// What could be typed next.
+    pub completion: filter_field::State,
     revision: u64,
 }
 

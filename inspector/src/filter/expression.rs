@@ -280,7 +280,9 @@ pub(super) struct Word<'a>(pub &'a str);
 impl fmt::Display for Word<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |c: char| c.is_alphanumeric() || "-_./@+*$#".contains(c);
-        if !self.0.is_empty() && self.0.chars().all(plain) && !self.0.contains("..") {
+        // A dot at an end could become one of the two of a range.
+        let is_range = self.0.contains("..") || self.0.starts_with('.') || self.0.ends_with('.');
+        if !self.0.is_empty() && self.0.chars().all(plain) && !is_range {
             formatter.write_str(self.0)
         } else {
             Quoted(self.0).fmt(formatter)

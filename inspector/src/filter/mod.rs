@@ -127,9 +127,9 @@ impl Filter {
 
     /// True if the frame fulfils the condition.
     ///
-    /// Nothing is allocated, but for a value that is itself a list, a map or a number with a
-    /// fraction and is compared as a text. Of header and payload only the way to the wanted value
-    /// is decoded; of JSON, all is read.
+    /// Nothing is allocated once a regular expression has been used, but for lists, maps, fractions
+    /// and bytes that are compared as texts. Of a header only the way to the wanted value is
+    /// decoded; a payload is read to its end, because it must be JSON or CBOR as a whole.
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
         matching::matches(&self.0, subject)
     }
@@ -157,7 +157,7 @@ impl fmt::Display for Filter {
 
 /// A condition on frames by themselves, without a call: for frames that are on their way.
 ///
-/// Of the language it has the fields `kind`, `size`, `header.<path>`, `payload.<path>` and `text`;
+/// Of the language it has the fields `kind`, `size`, `text`, `header`, `payload`, `json` and `cbor`;
 /// the others are errors, because they could never hold.
 ///
 /// ```
@@ -187,6 +187,23 @@ impl FrameFilter {
     pub fn matches(&self, frame: &Frame) -> bool {
         matching::matches(&self.0, &Subject::of_frame(frame))
     }
+}
+
+/// A value as it is written in a filter: in quotes where it needs them.
+///
+/// ```
+/// use glovebox_inspector::filter::{path_step, quote};
+///
+/// let field = format!("header{}{}", path_step("user"), path_step("first name"));
+/// assert_eq!(format!("{field}={}", quote("Ann B")), r#"header.user["first name"]="Ann B""#);
+/// ```
+pub fn quote(value: &str) -> String {
+    expression::Word(value).to_string()
+}
+
+/// A step of a path as it is written in a filter, behind a field or another step: `.user`, `[0]`.
+pub fn path_step(name: &str) -> String {
+    path::Step::new(name).to_string()
 }
 
 impl std::str::FromStr for Filter {

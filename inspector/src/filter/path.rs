@@ -28,17 +28,21 @@ impl Step {
 impl fmt::Display for Path {
     /// As it stands in a filter, behind the field: `.items[0].price`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|step| step.fmt(formatter))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |c: char| c.is_alphanumeric() || "-_/@+*$".contains(c);
-        for Step { name, number } in &self.0 {
-            if number.is_some() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-                write!(formatter, "[{name}]")?;
-            } else if !name.is_empty() && name.chars().all(plain) {
-                write!(formatter, ".{name}")?;
-            } else {
-                write!(formatter, "[{}]", Quoted(name))?;
-            }
+        let Step { name, number } = self;
+        if number.is_some() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+            write!(formatter, "[{name}]")
+        } else if !name.is_empty() && name.chars().all(plain) {
+            write!(formatter, ".{name}")
+        } else {
+            write!(formatter, "[{}]", Quoted(name))
         }
-        Ok(())
     }
 }
 

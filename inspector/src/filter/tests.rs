@@ -95,6 +95,7 @@ fn filters_match() {
     check("call in {1, 7}", true);
     check("header.user.id in 42..100", true);
     check("header.user.id in {1, 43..100}", false);
+    check("header.user.id in 1..42", true);
     check("payload.tags[0] in {\"x\", y}", true);
     check("payload.n in 2.5..3", true);
     check("header.id in Q..R", true);
@@ -315,6 +316,8 @@ fn filters_are_written_down_again() {
     check("kind in {data, control, 0x61}", "kind in {data..control, 0x61}");
     check("json.items[0][\"a b\"]:x", "json.items[0][\"a b\"]:x");
     check("payload~hex:\"dead??e?\"", "payload ~ hex:\"de ad ?? e?\"");
+    check("header.x in {\"a..b\", a..b}", "header.x in {\"a..b\", a..b}");
+    check("header.x in \"a.\"..", "header.x in {\"a.\"..}");
     check("plugin!~/a\\/b/i", "not plugin ~ /a\\/b/i");
     check("text:\"a\\\"b\\\\c\\d\"", "text:\"a\\\"b\\\\c\\\\d\"");
 }

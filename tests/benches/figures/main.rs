@@ -7,6 +7,7 @@
 mod calls;
 mod diffs;
 mod figure;
+mod filters;
 mod loads;
 mod lookups;
 mod many;
@@ -23,6 +24,7 @@ fn main() {
     calls::run(&mut figures);
     lookups::run(&mut figures);
     diffs::run(&mut figures);
+    filters::run(&mut figures);
     loads::run(&mut figures);
     many::run(&mut figures);
     queues::run(&mut figures);

@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../read_trace.rs"]
+#[path = "../bodies/read_trace.rs"]
 mod body;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| body::read_trace(bytes));

@@ -414,6 +414,8 @@ fn command_lines_that_make_no_sense() {
     };
     check(&replay(&["--speed", "fast"]), "use max, real, or a factor such as x10");
     check(&replay(&["--filter", "latncy>5ms"]), "did you mean `latency`?");
+    check(&replay(&["--filter", "kind:data size>lots"]), "kind:data size>lots\n                 ^");
+    check(&["trace", "filter", "in.mcap", "a or", "-o", "b.mcap"], "a or\n      ^");
     check(&["replay", "in.mcap"], "--plugin <PLUGIN>");
     check(&["diff", "in.mcap", "in.mcap", "--ignore", "payload"], "start it with `/`");
     let export = ["trace", "export", "in.mcap"];

@@ -12,6 +12,7 @@ mod cli;
 mod determinism;
 mod dispatch;
 mod frames;
+mod fuzz;
 mod lifecycle;
 mod load_errors;
 mod misbehaviour;

@@ -8,7 +8,7 @@ use glovebox_host::{Host, InstanceId, LoadRequest};
 use glovebox_inspector::trace::{self, Recorder, RecorderOptions};
 use glovebox_tests::{root, sample};
 
-#[path = "../../fuzz/read_trace.rs"]
+#[path = "../../fuzz/bodies/read_trace.rs"]
 mod body;
 
 fn load(host: &Host) -> InstanceId {
@@ -62,7 +62,7 @@ fn what_a_plugin_crashed_on_is_recorded() {
 #[test]
 fn seeds_of_the_fuzz_target_are_read() {
     let mut seeds = 0;
-    for entry in std::fs::read_dir(root().join("tests/fuzz/corpus/read_trace")).unwrap() {
+    for entry in std::fs::read_dir(root().join("tests/fuzz/seeds/read_trace")).unwrap() {
         body::read_trace(&std::fs::read(entry.unwrap().path()).unwrap());
         seeds += 1;
     }

@@ -150,6 +150,35 @@ fn differences_are_reviewed_with_keys() {
 }
 
 #[test]
+fn filters_are_completed_by_keys() {
+    let mut window = open(&demo());
+    wait(&mut window, "frames are shown", |window| app(window).report().frames_shown > 10);
+    let typed = |window: &Window| window.get_by_label("Filter").value().unwrap_or_default();
+    window.key_press(Key::Slash);
+    window.step();
+    for (text, offered) in [("pl", "plugin:"), ("re", "redact"), (" dir:", "in"), ("o", "out")] {
+        window.event(egui::Event::Text(text.to_owned()));
+        shows(&mut window, offered);
+        if text == " dir:" {
+            continue;
+        }
+        window.key_press(if text == "re" { Key::Enter } else { Key::Tab });
+        window.step();
+    }
+    wait(&mut window, "the filter is complete", |window| typed(window) == "plugin:redact dir:out");
+    wait(&mut window, "half of the rows match", |window| app(window).report().rows == 221);
+    // The second one is chosen with an arrow.
+    window.event(egui::Event::Text(" kind:".to_owned()));
+    shows(&mut window, "handshake");
+    window.key_press(Key::ArrowDown);
+    window.step();
+    window.key_press(Key::Tab);
+    wait(&mut window, "a kind is chosen", |window| typed(window).ends_with("kind:handshake"));
+    window.event(egui::Event::Text(" latncy>1s".to_owned()));
+    shows(&mut window, "unknown field `latncy` at byte 37; did you mean `latency`?");
+}
+
+#[test]
 fn every_panel_draws() {
     let mut window = open(&demo());
     for panel in PANELS {

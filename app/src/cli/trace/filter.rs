@@ -19,6 +19,7 @@ pub(in crate::cli) struct FilterTrace {
     /// The trace
     pub trace: PathBuf,
     /// What to keep, e.g. 'status:error or latency>5ms'
+    #[arg(value_parser = super::super::filter::parse)]
     pub filter: Filter,
     /// The new trace; nothing is overwritten
     #[arg(short, long, value_name = "OUT")]

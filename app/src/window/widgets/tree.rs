@@ -6,6 +6,7 @@ use std::ops::Range;
 use egui::{Align, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_inspector::decode::Node;
+use glovebox_inspector::filter;
 
 use super::{icon_font, paint_row, text_in};
 use crate::window::theme::{self, ROW};
@@ -114,9 +115,12 @@ fn branch(
         }
     }
     response.context_menu(|ui| {
-        if !is_branch && path.starts_with("header.") && ui.button("Apply as filter").clicked() {
-            let value = node.value.trim_matches('"');
-            pointed.filter = Some(format!("{path}={}", quote(value)));
+        let has_path = |root| path.strip_prefix(root).is_some_and(|path: &str| !path.is_empty());
+        if !is_branch
+            && (has_path("header") || has_path("payload"))
+            && ui.button("Apply as filter").clicked()
+        {
+            pointed.filter = Some(format!("{path}={}", filter::quote(&node.value)));
         }
         if ui.button("Copy value").clicked() {
             pointed.copy = Some(node.value.clone());
@@ -124,19 +128,9 @@ fn branch(
     });
     if open {
         for child in &node.children {
-            let path = format!("{path}.{}", child.label);
+            let path = format!("{path}{}", filter::path_step(&child.label));
             branch(ui, child, path, depth + 1, state, hovered, pointed);
         }
-    }
-}
-
-/// A value as the filter language wants it.
-fn quote(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@/".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        value.to_owned()
-    } else {
-        format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
     }
 }
 

@@ -1,0 +1,30 @@
+//! The bodies of the fuzz targets, over the seeds and what a small change makes of them.
+
+#[path = "../../fuzz/bodies/filter.rs"]
+mod filter;
+
+use glovebox_tests::root;
+
+#[test]
+fn filters_survive_their_seeds() {
+    check("filter", filter::run);
+}
+
+fn check(target: &str, run: impl Fn(&[u8])) {
+    let folder = root().join("tests/fuzz/seeds").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        run(&seed);
+        for at in 0..seed.len() {
+            run(&seed[..at]);
+            let mut changed = seed.clone();
+            changed[at] ^= 1 << (at % 7);
+            run(&changed);
+            changed.remove(at);
+            run(&changed);
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} seeds in {}", folder.display());
+}
