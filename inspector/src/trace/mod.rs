@@ -50,6 +50,7 @@
 
 mod error;
 mod framing;
+mod generate;
 mod info;
 mod reader;
 mod recorder;
@@ -63,6 +64,7 @@ pub(crate) mod wire;
 mod writer;
 
 pub use error::TraceError;
+pub use generate::MadeUpRun;
 pub use info::{TraceInfo, info};
 pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
