@@ -1,16 +1,37 @@
-//! Makes a big trace: `cargo run --release --example big_trace -- 10000000 big.mcap`.
+//! Measures what reading a big trace costs:
+//! `cargo run --release -p glovebox-inspector --example big_trace -- generate 10000000 big.mcap`,
+//! then `… -- index big.mcap`, `… -- find big.mcap 'header.user.id=42'`.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement prints and may stop")]
+
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use glovebox_inspector::trace::{MadeUpRun, TraceWriter};
+
+use glovebox_inspector::trace::{MadeUpRun, TraceIndex, TraceWriter};
+
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    match &args[0][..] {
-        "generate" => {
-            let started = Instant::now();
-            let mut writer = TraceWriter::create(&args[2], "0.1.0").unwrap();
-            for event in MadeUpRun::new(args[1].parse().unwrap(), 0) { writer.write(&event).unwrap(); }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let started = Instant::now();
+    match arguments[..] {
+        ["generate", frames, path] => {
+            let mut writer = TraceWriter::create(path, "0.1.0").unwrap();
+            for event in MadeUpRun::new(frames.parse().unwrap(), 0) {
+                writer.write(&event).unwrap();
+            }
             writer.finish().unwrap();
-            println!("{:?} {} bytes", started.elapsed(), std::fs::metadata(&args[2]).unwrap().len());
         }
-        _ => {}
+        ["index", path] => {
+            let index = TraceIndex::build(path, &mut |_, _| {}, &AtomicBool::new(false)).unwrap();
+            println!("{:?}", index.info());
+        }
+        _ => println!("generate FRAMES TRACE, index TRACE"),
+    }
+    println!("{:?}", started.elapsed());
+    memory();
+}
+
+fn memory() {
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or(""));
     }
 }

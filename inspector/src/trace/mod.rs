@@ -48,9 +48,12 @@
 //! This module deliberately does not map files into memory (a file that shrinks would kill the
 //! process) and does not seek by time: it streams.
 
+mod chunk;
 mod error;
 mod framing;
 mod generate;
+mod glance;
+pub mod index;
 mod info;
 mod reader;
 mod recorder;
@@ -65,6 +68,7 @@ mod writer;
 
 pub use error::TraceError;
 pub use generate::MadeUpRun;
+pub use index::TraceIndex;
 pub use info::{TraceInfo, info};
 pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};

@@ -1,11 +1,11 @@
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{TraceError, TraceInfo, TraceReader, TraceWriter};
 
 /// Bytes of a trace that are bad.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// Where, in bytes from the start of the file.
     pub offset: u64,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use glovebox_events::{Binding, Event, What};
 use mcap::records::MessageHeader;
 use mcap::write::NoSeek;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::wire::{self, Envelope, Line};
 use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, TraceError};
@@ -21,7 +21,7 @@ const MESSAGE_OVERHEAD: usize = 31;
 const CHANNEL_OVERHEAD: usize = 64;
 
 /// What a trace says about a plugin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRecord {
     /// Id of the plugin.
     pub id: String,
