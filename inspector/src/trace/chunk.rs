@@ -12,7 +12,7 @@ const MESSAGE_HEAD: usize = 22;
 /// What a buffer may keep for the next chunk, in bytes. Ours have 256 KiB.
 const KEPT: usize = 4 << 20;
 
-/// The records of one chunk.
+/// The records of some chunks that follow each other.
 #[derive(Debug, Default)]
 pub(super) struct ChunkBuffer(Vec<u8>);
 
@@ -26,10 +26,24 @@ pub(super) enum Entry<'a> {
 }
 
 impl ChunkBuffer {
-    /// Decompresses a chunk and checks its CRC and its records; `Err` says what is wrong.
-    pub(super) fn fill(&mut self, chunk: &[u8]) -> Result<(), String> {
+    /// Forgets what it holds, but not the memory for as much again.
+    pub(super) fn clear(&mut self) {
         self.0.clear();
         self.0.shrink_to(KEPT);
+    }
+
+    /// Decompresses a chunk and checks its CRC and its records; `Err` says what is wrong, and then
+    /// nothing is added.
+    pub(super) fn append(&mut self, chunk: &[u8]) -> Result<(), String> {
+        let before = self.0.len();
+        let added = self.decompress(chunk);
+        if added.is_err() {
+            self.0.truncate(before);
+        }
+        added
+    }
+
+    fn decompress(&mut self, chunk: &[u8]) -> Result<(), String> {
         let head = Head::parse(chunk).ok_or("the chunk has no header")?;
         if head.size > MAX_RECORD {
             return Err(format!("the chunk claims {} bytes after decompression", head.size));
@@ -37,10 +51,11 @@ impl ChunkBuffer {
         if head.crc == 0 {
             return Err("the chunk has no CRC".to_owned());
         }
+        let before = self.0.len();
         // One byte more than claimed, to see that there is one.
         let limit = head.size + 1;
         // Allocated at once if that is no more than any buffer keeps.
-        self.0.reserve_exact((limit as usize).min(KEPT));
+        self.0.reserve((limit as usize).min(KEPT));
         let read = match head.compression {
             "" => head.data.take(limit).read_to_end(&mut self.0),
             "lz4" => lz4::Decoder::new(head.data)
@@ -50,14 +65,15 @@ impl ChunkBuffer {
             other => return Err(format!("the chunk is compressed with the unknown `{other}`")),
         };
         read.map_err(|error| format!("the chunk cannot be decompressed: {error}"))?;
-        if self.0.len() as u64 != head.size {
-            return Err(format!("the chunk holds {} bytes and claims {}", self.0.len(), head.size));
+        let bytes = &self.0[before..];
+        if bytes.len() as u64 != head.size {
+            return Err(format!("the chunk holds {} bytes and claims {}", bytes.len(), head.size));
         }
-        let found = crc32fast::hash(&self.0);
+        let found = crc32fast::hash(bytes);
         if found != head.crc {
             return Err(format!("the chunk has CRC {found:#010x} and claims {:#010x}", head.crc));
         }
-        match records(&self.0).last() {
+        match records(bytes).last() {
             Some(Err(reason)) => Err(reason),
             _ => Ok(()),
         }
@@ -90,7 +106,7 @@ impl ChunkBuffer {
     }
 
     fn records(&self) -> impl Iterator<Item = (u8, &[u8])> {
-        // All are good: `fill` has looked.
+        // All are good: `append` has looked.
         records(&self.0).filter_map(Result::ok)
     }
 }

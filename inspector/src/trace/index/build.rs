@@ -86,7 +86,7 @@ fn events_channel(path: &Path) -> Result<u16, TraceError> {
     let mut buffer = ChunkBuffer::default();
     for _ in 0..ANNOUNCED_WITHIN {
         match reader.next_chunk() {
-            Ok(Some(chunk)) if buffer.fill(&chunk.data).is_ok() => {
+            Ok(Some(chunk)) if buffer.append(&chunk.data).is_ok() => {
                 if let Some(channel) = buffer.events_channel() {
                     return Ok(channel);
                 }
@@ -120,7 +120,8 @@ fn look_into_chunks(
         let Ok((number, RawChunk { offset, data })) = next else {
             return;
         };
-        let filled = buffer.fill(&data);
+        buffer.clear();
+        let filled = buffer.append(&data);
         let length = PREFIX + data.len() as u64;
         drop(data);
         let facts = filled.map(|()| Facts::of(&buffer, events_channel));

@@ -35,6 +35,8 @@ pub(super) use facts::FrameView;
 const MAX_SPANS: usize = 1 << 16;
 /// Bytes of a span after decompression in a trace that is not large; ours have such chunks.
 const SPAN_BYTES: u64 = 256 << 10;
+/// Bytes between two chunks of a span that are of no use, damaged or about plugins.
+const MAX_GAP: u64 = 1 << 20;
 /// Problems that are listed; all are counted.
 const MAX_PROBLEMS: usize = 1_000;
 
@@ -187,7 +189,12 @@ impl TraceIndex {
     /// Adds a chunk that follows the last one.
     fn push(&mut self, span: Span) {
         match self.spans.last_mut() {
-            Some(last) if last.bytes + span.bytes <= self.grain => last.join(span),
+            Some(last)
+                if last.bytes + span.bytes <= self.grain
+                    && span.offset - (last.offset + last.length) <= MAX_GAP =>
+            {
+                last.join(span);
+            }
             _ => self.spans.push(span),
         }
     }

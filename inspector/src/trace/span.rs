@@ -1,0 +1,134 @@
+//! One span of a trace in memory, and the way each of its calls went.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use glovebox_events::CallId;
+
+use super::TraceError;
+use super::chunk::{ChunkBuffer, Entry};
+use super::framing::{Next, Records, opcode};
+use super::glance::{EventGlance, Glance, WhatGlance};
+use super::index::marks::Verdict;
+use super::index::{FrameView, Span, TraceIndex, ended, is_denied};
+use crate::store::Direction;
+
+/// Reads spans of a trace, one at a time, into memory that is used again.
+#[derive(Debug)]
+pub(super) struct SpanReader {
+    path: PathBuf,
+    file: File,
+    events_channel: u16,
+    /// The span as it stands in the file, after as many bytes as a file has before its first record.
+    raw: Vec<u8>,
+    records: ChunkBuffer,
+    verdicts: HashMap<CallId, Verdict>,
+}
+
+/// A frame where it stands in a span.
+pub(super) struct FramePlace<'a> {
+    pub(super) event: EventGlance<'a>,
+    pub(super) call: CallId,
+    pub(super) direction: Direction,
+    pub(super) frame: FrameView<'a>,
+    pub(super) verdict: Verdict,
+}
+
+impl SpanReader {
+    pub(super) fn open(path: &Path, index: &TraceIndex) -> Result<SpanReader, TraceError> {
+        let file = File::open(path).map_err(|source| TraceError::io("read", source, path))?;
+        Ok(SpanReader {
+            path: path.to_owned(),
+            file,
+            events_channel: index.events_channel,
+            raw: Vec::new(),
+            records: ChunkBuffer::default(),
+            verdicts: HashMap::new(),
+        })
+    }
+
+    /// Reads a span. Damage is passed over: who made the index has counted it.
+    pub(super) fn read(&mut self, span: &Span) -> Result<(), TraceError> {
+        self.load(span).map_err(|source| TraceError::io("read", source, &self.path))
+    }
+
+    fn load(&mut self, span: &Span) -> io::Result<()> {
+        self.raw.clear();
+        self.raw.extend_from_slice(mcap::MAGIC);
+        self.file.seek(SeekFrom::Start(span.offset))?;
+        (&mut self.file).take(span.length).read_to_end(&mut self.raw)?;
+        self.records.clear();
+        let size = self.raw.len() as u64;
+        let mut source = Cursor::new(&self.raw);
+        source.set_position(mcap::MAGIC.len() as u64);
+        let mut records = Records::new(source, size);
+        loop {
+            match records.next()? {
+                Next::Record { opcode: opcode::CHUNK, data, .. } => {
+                    // A chunk that is bad now was bad when the index was made.
+                    let _ = self.records.append(&data);
+                }
+                Next::Record { .. } | Next::Damaged { .. } => {}
+                Next::CutShort { .. } | Next::End => return Ok(()),
+            }
+        }
+    }
+
+    /// The messages of the span, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.records.entries(self.events_channel)
+    }
+
+    /// The frames of the span, in the order of rows, each with the way its call went.
+    pub(super) fn frames(&mut self, span: &Span) -> impl Iterator<Item = FramePlace<'_>> {
+        self.judge(span);
+        let (verdicts, is_flawed) = (&self.verdicts, span.flawed);
+        self.entries().filter_map(move |entry| {
+            let Entry::Event { line, body: Some(body) } = entry else {
+                return None;
+            };
+            let Ok(Glance::Event(event)) = Glance::of(line) else {
+                return None;
+            };
+            let (call, direction) = match event.what {
+                WhatGlance::FrameIn { call } => (call, Direction::In),
+                WhatGlance::FrameOut { call } => (call, Direction::Out),
+                _ => return None,
+            };
+            let frame = match is_flawed {
+                true => FrameView::checked(Some(body)).ok()?,
+                false => FrameView::of(body)?,
+            };
+            let verdict = verdicts.get(&call).copied().unwrap_or_default();
+            Some(FramePlace { event, call, direction, frame, verdict })
+        })
+    }
+
+    /// Finds out how the calls of the span went: by what stands in it, and by what the index says
+    /// of other spans.
+    fn judge(&mut self, span: &Span) {
+        self.verdicts.clear();
+        for entry in self.records.entries(self.events_channel) {
+            let Entry::Event { line, body } = entry else {
+                continue;
+            };
+            let Ok(Glance::Event(event)) = Glance::of(line) else {
+                continue;
+            };
+            match event.what {
+                WhatGlance::Ended { call, end } => {
+                    self.verdicts.entry(call).or_default().ended = Some(ended(&end));
+                }
+                WhatGlance::HostCall { call: Some(call) } if body.is_some_and(is_denied) => {
+                    self.verdicts.entry(call).or_default().denied = true;
+                }
+                _ => {}
+            }
+        }
+        for late in &span.late {
+            self.verdicts.insert(late.call, late.verdict());
+        }
+    }
+}
