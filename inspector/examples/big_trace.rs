@@ -6,7 +6,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use glovebox_inspector::trace::{MadeUpRun, TraceIndex, TraceWriter};
+use glovebox_inspector::trace::{self, Hit, MadeUpRun, TraceIndex, TraceWriter};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,7 +24,24 @@ fn main() {
             let index = TraceIndex::build(path, &mut |_, _| {}, &AtomicBool::new(false)).unwrap();
             println!("{:?}", index.info());
         }
-        _ => println!("generate FRAMES TRACE, index TRACE"),
+        ["open", path] => {
+            let index = TraceIndex::open(path, &mut |_, _| {}, &AtomicBool::new(false)).unwrap();
+            println!("{} frames", index.frames());
+        }
+        ["find", path, filter] => {
+            let never = AtomicBool::new(false);
+            let index = TraceIndex::open(path, &mut |_, _| {}, &never).unwrap();
+            println!("{:?} to open", started.elapsed());
+            let filter = filter.parse().unwrap();
+            let started = Instant::now();
+            let mut found = 0;
+            let mut count = |hits: &[Hit]| found += hits.len();
+            trace::find(path, &index, &filter, &mut count, &|_, _| {}, &never).unwrap();
+            let seconds = started.elapsed().as_secs_f64();
+            let rate = index.frames() as f64 / seconds / 1e6;
+            println!("{found} frames found in {seconds:.3} s, {rate:.2} million frames per second");
+        }
+        _ => println!("generate FRAMES TRACE, index TRACE, open TRACE, find TRACE FILTER"),
     }
     println!("{:?}", started.elapsed());
     memory();

@@ -1,17 +1,15 @@
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use glovebox_events::CallId;
 use parking_lot::Mutex;
 
 use super::chunk::Entry;
 use super::index::{FrameView, Span};
-use super::span::{FramePlace, SpanReader};
+use super::span::SpanReader;
 use super::{TraceError, TraceIndex};
-use crate::filter::{Filter, FrameFilter, Subject};
+use crate::filter::{Filter, FrameFilter};
 
 /// A frame that matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +61,7 @@ pub fn find(
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(&work)).collect();
         let mut result = work();
         for other in others {
             // A panic is a bug of ours; it goes on here as if there were no threads.

@@ -44,10 +44,10 @@ pub(super) enum WhatGlance {
 
 /// How a call ended, and where its time went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct End {
-    pub(super) outcome: Outcome,
-    pub(super) timing: Timing,
-    pub(super) memory: Option<u64>,
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    pub(crate) timing: Timing,
+    pub(crate) memory: Option<u64>,
 }
 
 impl WhatGlance {

@@ -48,32 +48,44 @@
 //! This module deliberately does not map files into memory (a file that shrinks would kill the
 //! process) and does not seek by time: it streams.
 
+mod anonymize;
 mod chunk;
 mod error;
+mod find;
 mod framing;
 mod generate;
 mod glance;
 pub mod index;
 mod info;
+mod merge;
 mod reader;
 mod recorder;
 mod repair;
 #[cfg(test)]
 pub(crate) mod sample;
 mod select;
+mod span;
+mod split;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;
+mod windows;
 mod writer;
 
+pub use anonymize::{AnonymizeReport, Redacted, Redaction, RedactionError, anonymize};
 pub use error::TraceError;
+pub use find::{Hit, find};
 pub use generate::MadeUpRun;
+pub(crate) use glance::End;
 pub use index::TraceIndex;
 pub use info::{TraceInfo, info};
+pub use merge::{MergeReport, merge};
 pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
 pub use select::{SelectReport, select};
+pub use split::{Part, PartLimit, SplitReport, split};
+pub use windows::{FrameWindows, Window};
 pub use writer::{PluginRecord, TraceWriter};
 
 /// The format this version writes, and the newest it reads.

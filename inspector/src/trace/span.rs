@@ -1,18 +1,21 @@
 //! One span of a trace in memory, and the way each of its calls went.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use glovebox_events::CallId;
+use glovebox_events::{CallId, Event, What};
 
 use super::TraceError;
 use super::chunk::{ChunkBuffer, Entry};
 use super::framing::{Next, Records, opcode};
 use super::glance::{EventGlance, Glance, WhatGlance};
 use super::index::marks::Verdict;
-use super::index::{FrameView, Span, TraceIndex, ended, is_denied};
+use super::reader::decode_event;
+use super::index::{FrameView, Span, TraceIndex, is_denied};
+use crate::filter::Subject;
 use crate::store::Direction;
 
 /// Reads spans of a trace, one at a time, into memory that is used again.
@@ -34,6 +37,24 @@ pub(super) struct FramePlace<'a> {
     pub(super) direction: Direction,
     pub(super) frame: FrameView<'a>,
     pub(super) verdict: Verdict,
+}
+
+impl FramePlace<'_> {
+    /// What a filter looks at; `start` is the time of the first event of the trace.
+    pub(super) fn subject(&self, start: u64) -> Subject<'_> {
+        Subject {
+            plugin: &self.event.plugin,
+            kind: self.frame.kind,
+            direction: self.direction,
+            call: self.call,
+            generation: self.event.generation,
+            time: Duration::from_nanos(self.event.at.saturating_sub(start)),
+            status: self.verdict.status,
+            latency: self.verdict.latency.map(Duration::from_nanos),
+            header: self.frame.header,
+            payload: self.frame.payload,
+        }
+    }
 }
 
 impl SpanReader {
@@ -81,6 +102,15 @@ impl SpanReader {
         self.records.entries(self.events_channel)
     }
 
+    /// The events of the span, in order.
+    pub(super) fn events(&self) -> impl Iterator<Item = Event> {
+        let mut ids = HashSet::new();
+        self.entries().filter_map(move |entry| match entry {
+            Entry::Event { line, body } => decode_event(line, body, &mut ids).ok(),
+            Entry::Stray => None,
+        })
+    }
+
     /// The frames of the span, in the order of rows, each with the way its call went.
     pub(super) fn frames(&mut self, span: &Span) -> impl Iterator<Item = FramePlace<'_>> {
         self.judge(span);
@@ -119,10 +149,10 @@ impl SpanReader {
             };
             match event.what {
                 WhatGlance::Ended { call, end } => {
-                    self.verdicts.entry(call).or_default().ended = Some(ended(&end));
+                    self.verdicts.entry(call).or_default().end(&end);
                 }
                 WhatGlance::HostCall { call: Some(call) } if body.is_some_and(is_denied) => {
-                    self.verdicts.entry(call).or_default().denied = true;
+                    self.verdicts.entry(call).or_default().deny();
                 }
                 _ => {}
             }
@@ -130,5 +160,16 @@ impl SpanReader {
         for late in &span.late {
             self.verdicts.insert(late.call, late.verdict());
         }
+    }
+}
+
+/// The call that an event belongs to.
+pub(super) fn call_of(event: &Event) -> Option<CallId> {
+    match &event.what {
+        What::FrameIn { call, .. } | What::FrameOut { call, .. } | What::CallEnded { call, .. } => {
+            Some(*call)
+        }
+        What::HostCall { call, .. } => *call,
+        _ => None,
     }
 }

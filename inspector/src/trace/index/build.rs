@@ -11,8 +11,9 @@ use glovebox_events::CallId;
 use parking_lot::Mutex;
 
 use super::facts::{Facts, Touch};
-use super::marks::{Marks, Range, Verdict};
-use super::{LateEnd, MAX_PROBLEMS, MAX_SPANS, SPAN_BYTES, Span, TraceIndex, ended};
+use super::marks::{LAST_PLUGIN, Verdict, join};
+use crate::filter::Span as Numbers;
+use super::{LateEnd, MAX_PROBLEMS, MAX_SPANS, SPAN_BYTES, Span, TraceIndex};
 use crate::trace::chunk::ChunkBuffer;
 use crate::trace::glance::End;
 use crate::trace::reader::RawChunk;
@@ -188,9 +189,9 @@ struct Builder {
 /// What is known of the whole trace so far.
 #[derive(Default)]
 struct Counted {
-    times: Range,
-    sequences: Range,
-    calls: Range,
+    times: Numbers,
+    sequences: Numbers,
+    calls: Numbers,
     lost: u64,
 }
 
@@ -233,13 +234,8 @@ impl Builder {
         }
         facts.loads.iter().for_each(|event| reader.learn(event));
         let first_row = self.index.frames();
-        let mut marks = Marks::default();
-        for (number, plugin) in facts.plugins.iter().enumerate() {
-            if facts.marks.has_plugin(number) {
-                marks.add_plugin(self.number_of(plugin));
-            }
-        }
-        marks.join(&facts.marks.without_plugins());
+        // Plugins beyond the last mark share it here as they do there.
+        let marks = facts.marks.renumbered(|number| self.number_of(&facts.plugins[number]));
         let counts = &facts.counts;
         let info = &mut self.index.info;
         info.events += counts.events;
@@ -249,9 +245,9 @@ impl Builder {
         info.errors += counts.errors;
         info.host_calls += counts.host_calls;
         self.counted.lost += counts.lost;
-        self.counted.times.join(counts.times);
-        self.counted.sequences.join(counts.sequences);
-        self.counted.calls.join(counts.calls_seen);
+        join(&mut self.counted.times, counts.times);
+        join(&mut self.counted.sequences, counts.sequences);
+        join(&mut self.counted.calls, counts.calls_seen);
         self.index.push(Span {
             offset,
             length,
@@ -260,6 +256,7 @@ impl Builder {
             frames: counts.frames_in + counts.frames_out,
             outside: counts.outside,
             flawed: facts.bad.is_some(),
+            calls: counts.calls_seen,
             marks,
             late: Vec::new(),
         });
@@ -275,7 +272,7 @@ impl Builder {
     fn number_of(&mut self, plugin: &str) -> usize {
         let plugins = &mut self.index.plugins;
         plugins.iter().position(|known| known == plugin).unwrap_or_else(|| {
-            if plugins.len() <= super::marks::LAST_PLUGIN as usize {
+            if plugins.len() <= LAST_PLUGIN {
                 plugins.push(plugin.to_owned());
             }
             plugins.len() - 1
@@ -285,7 +282,9 @@ impl Builder {
     fn finish(mut self, path: &Path, reader: &TraceReader) -> TraceIndex {
         self.calls.finish(&mut self.index);
         let Counted { times, sequences, calls, lost } = self.counted;
-        let ends = |range: Range| range.bounds().map(std::ops::RangeInclusive::into_inner);
+        let ends = |numbers: Numbers| {
+            (!numbers.is_empty()).then_some((numbers.first, numbers.last))
+        };
         let index = &mut self.index;
         index.sequences = ends(sequences);
         index.last_call = ends(calls).map_or(0, |(_, last)| last);
@@ -359,7 +358,7 @@ impl OpenCalls {
 
     /// Says in every span with frames of a call how it went.
     fn close(&mut self, index: &mut TraceIndex, call: CallId, open: OpenCall) {
-        let verdict = Verdict { ended: open.end.as_ref().map(ended), denied: open.denied };
+        let verdict = Verdict::of(open.end.as_ref(), open.denied);
         let mut last = None;
         let spans = &mut index.spans;
         let place = |spans: &[Span], at| spans.partition_point(|span| span.offset <= at).checked_sub(1);
@@ -377,7 +376,7 @@ impl OpenCalls {
             last = number;
             if self.late >= MAX_CALLS {
                 index.unjoined += 1;
-                span.marks.add_verdict(Verdict { ended: None, denied: open.denied });
+                span.marks.add_verdict(Verdict::of(None, open.denied));
                 continue;
             }
             self.late += 1;

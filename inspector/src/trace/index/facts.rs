@@ -7,8 +7,8 @@ use glovebox_abi::{FRAME_PREFIX_LEN, Kind, ServiceError, WIRE_VERSION};
 use glovebox_events::{CallId, Event};
 use minicbor::Decoder;
 
-use super::marks::{Marks, Range, Verdict};
-use super::ended;
+use super::marks::{Marks, Verdict};
+use crate::filter::{Directions, Span as Numbers};
 use crate::store::Direction;
 use crate::trace::chunk::{ChunkBuffer, Entry};
 use crate::trace::glance::{End, EventGlance, Glance, WhatGlance};
@@ -42,9 +42,9 @@ pub(super) struct Counts {
     pub(super) host_calls: u64,
     pub(super) outside: u64,
     pub(super) lost: u64,
-    pub(super) times: Range,
-    pub(super) sequences: Range,
-    pub(super) calls_seen: Range,
+    pub(super) times: Numbers,
+    pub(super) sequences: Numbers,
+    pub(super) calls_seen: Numbers,
 }
 
 /// What one chunk has of a call.
@@ -69,10 +69,7 @@ impl Facts {
         }
         for touch in calls.into_values() {
             if touch.started && touch.end.is_some() {
-                facts.marks.add_verdict(Verdict {
-                    ended: touch.end.as_ref().map(ended),
-                    denied: touch.denied,
-                });
+                facts.marks.add_verdict(Verdict::of(touch.end.as_ref(), touch.denied));
             } else {
                 facts.touches.push(touch);
             }
@@ -103,8 +100,8 @@ impl Facts {
         let stray = event.what.follows() == Follows::Nothing && body.is_some();
         self.event(&event, line, body, calls)?;
         self.counts.events += 1;
-        self.counts.times.add(event.at);
-        self.counts.sequences.add(event.sequence);
+        self.counts.times.grow(event.at);
+        self.counts.sequences.grow(event.sequence);
         if stray { Err("a frame lacks its event".to_owned()) } else { Ok(()) }
     }
 
@@ -157,7 +154,7 @@ impl Facts {
         call: CallId,
         calls: &'a mut HashMap<CallId, Touch>,
     ) -> &'a mut Touch {
-        self.counts.calls_seen.add(call.0);
+        self.counts.calls_seen.grow(call.0);
         let none = Touch { call, started: false, frames: false, end: None, denied: false };
         calls.entry(call).or_insert(none)
     }
@@ -175,10 +172,11 @@ impl Facts {
             self.plugins.len() - 1
         });
         self.marks.add_plugin(number);
-        self.marks.add_frame(frame.kind, direction, frame.size());
-        self.marks.times.add(event.at);
-        self.marks.calls.add(call.0);
-        self.marks.generations.add(event.generation.into());
+        self.marks.kinds.insert(frame.kind);
+        self.marks.directions = self.marks.directions.with(Directions::of(direction));
+        self.marks.sizes.grow(frame.size());
+        self.marks.times.grow(event.at);
+        self.marks.calls.grow(call.0);
     }
 }
 
@@ -213,7 +211,7 @@ impl<'a> FrameView<'a> {
     }
 
     /// Takes a frame apart and looks at all of it.
-    fn checked(body: Option<&'a [u8]>) -> Result<FrameView<'a>, String> {
+    pub(in crate::trace) fn checked(body: Option<&'a [u8]>) -> Result<FrameView<'a>, String> {
         let bytes = body.ok_or("an event lacks its frame")?;
         let frame = FrameView::of(bytes).ok_or("a frame does not add up")?;
         if !frame.header.is_empty() {

@@ -1,158 +1,144 @@
 //! What the frames of some chunks are like, so that a filter can pass over them.
 
-use std::ops::RangeInclusive;
+use std::collections::BTreeSet;
 
-use glovebox_abi::{FRAME_PREFIX_LEN, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::store::Direction;
+use super::End;
+use crate::filter::{ChunkSummary, Directions, Kinds, Span as Numbers, Statuses};
 
-/// A smallest and a largest value; none of nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Range(Option<(u64, u64)>);
+/// How the call of a frame went, as far as a filter asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::trace) struct Verdict {
+    pub(in crate::trace) status: Statuses,
+    /// Nanoseconds, once the call is over.
+    pub(in crate::trace) latency: Option<u64>,
+}
 
-impl Range {
-    pub(crate) fn add(&mut self, value: u64) {
-        self.join(Range(Some((value, value))));
-    }
-
-    pub(crate) fn join(&mut self, other: Range) {
-        self.0 = match (self.0, other.0) {
-            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
-            (one, other) => one.or(other),
-        };
-    }
-
-    /// Smallest and largest value.
-    pub(crate) fn bounds(self) -> Option<RangeInclusive<u64>> {
-        self.0.map(|(least, most)| least..=most)
-    }
-
-    pub(crate) fn contains(self, value: u64) -> bool {
-        self.bounds().is_some_and(|bounds| bounds.contains(&value))
+impl Default for Verdict {
+    fn default() -> Self {
+        Verdict::of(None, false)
     }
 }
 
-/// How the call of a frame ended, as far as a filter asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Verdict {
-    /// Position in [`Outcome::NAMES`](glovebox_events::Outcome::NAMES) and latency in nanoseconds,
-    /// once the call is over.
-    pub(crate) ended: Option<(u8, u64)>,
-    /// True if the plugin was denied anything during the call.
-    pub(crate) denied: bool,
+impl Verdict {
+    pub(in crate::trace) fn of(end: Option<&End>, denied: bool) -> Verdict {
+        Verdict {
+            status: Statuses::of(end.map(|end| &end.outcome), denied),
+            latency: end.map(|end| {
+                u64::try_from(end.timing.latency().as_nanos()).unwrap_or(u64::MAX)
+            }),
+        }
+    }
+
+    /// Adds that something was denied.
+    pub(in crate::trace) fn deny(&mut self) {
+        self.status = self.status.with(Statuses::DENIED);
+    }
+
+    /// Adds how the call ended.
+    pub(in crate::trace) fn end(&mut self, end: &End) {
+        let denied = self.status.overlaps(Statuses::DENIED);
+        *self = Verdict::of(Some(end), denied);
+    }
 }
 
-/// Marks the place of denied calls among the statuses.
-const DENIED: u32 = 1 << 30;
-/// Marks the place of calls that never ended.
-const PENDING: u32 = 1 << 31;
 /// Plugins from this one on share a mark.
-pub(super) const LAST_PLUGIN: u32 = 63;
+pub(super) const LAST_PLUGIN: usize = 63;
 
-/// What occurs among frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Marks {
+/// What occurs among frames: a [`ChunkSummary`] that fits into few bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(in crate::trace) struct Marks {
     /// Nanoseconds since the Unix epoch.
-    pub(crate) times: Range,
-    /// Numbers of calls.
-    pub(crate) calls: Range,
-    pub(crate) generations: Range,
+    pub(super) times: Numbers,
+    pub(super) calls: Numbers,
     /// Bytes of encoded frames.
-    pub(crate) sizes: Range,
+    pub(super) sizes: Numbers,
     /// Nanoseconds.
-    pub(crate) latencies: Range,
+    latencies: Numbers,
     /// One bit per plugin of the trace.
     plugins: u64,
-    kinds: [u64; 4],
-    inputs: bool,
-    outputs: bool,
-    statuses: u32,
+    pub(super) kinds: Kinds,
+    pub(super) directions: Directions,
+    statuses: Statuses,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Marks {
+            times: Numbers::NONE,
+            calls: Numbers::NONE,
+            sizes: Numbers::NONE,
+            latencies: Numbers::NONE,
+            plugins: 0,
+            kinds: Kinds::default(),
+            directions: Directions::default(),
+            statuses: Statuses::NONE,
+        }
+    }
 }
 
 impl Marks {
     pub(super) fn add_plugin(&mut self, number: usize) {
-        self.plugins |= 1 << u32::try_from(number).unwrap_or(LAST_PLUGIN).min(LAST_PLUGIN);
-    }
-
-    pub(super) fn add_frame(&mut self, kind: Kind, direction: Direction, size: u64) {
-        self.kinds[usize::from(kind.0 >> 6)] |= 1 << (kind.0 & 63);
-        match direction {
-            Direction::In => self.inputs = true,
-            Direction::Out => self.outputs = true,
-        }
-        self.sizes.add(size);
+        self.plugins |= 1 << number.min(LAST_PLUGIN);
     }
 
     pub(super) fn add_verdict(&mut self, verdict: Verdict) {
-        match verdict.ended {
-            Some((outcome, latency)) => {
-                self.statuses |= 1 << outcome.min(29);
-                self.latencies.add(latency);
-            }
-            None => self.statuses |= PENDING,
-        }
-        if verdict.denied {
-            self.statuses |= DENIED;
+        self.statuses = self.statuses.with(verdict.status);
+        if let Some(latency) = verdict.latency {
+            self.latencies.grow(latency);
         }
     }
 
     pub(super) fn join(&mut self, other: &Marks) {
-        self.times.join(other.times);
-        self.calls.join(other.calls);
-        self.generations.join(other.generations);
-        self.sizes.join(other.sizes);
-        self.latencies.join(other.latencies);
+        join(&mut self.times, other.times);
+        join(&mut self.calls, other.calls);
+        join(&mut self.sizes, other.sizes);
+        join(&mut self.latencies, other.latencies);
         self.plugins |= other.plugins;
-        for (kinds, others) in self.kinds.iter_mut().zip(other.kinds) {
-            *kinds |= others;
-        }
-        self.inputs |= other.inputs;
-        self.outputs |= other.outputs;
-        self.statuses |= other.statuses;
+        other.kinds.iter().for_each(|kind| self.kinds.insert(kind));
+        self.directions = self.directions.with(other.directions);
+        self.statuses = self.statuses.with(other.statuses);
     }
 
-    /// The same, whatever the plugins.
-    pub(super) fn without_plugins(mut self) -> Marks {
-        self.plugins = 0;
+    /// The same marks with the plugins numbered differently.
+    pub(super) fn renumbered(mut self, mut number: impl FnMut(usize) -> usize) -> Marks {
+        let plugins = std::mem::take(&mut self.plugins);
+        for old in (0..=LAST_PLUGIN).filter(|old| plugins & (1 << old) != 0) {
+            self.add_plugin(number(old));
+        }
         self
     }
 
-    /// True if a plugin of this number occurs, or may occur.
-    pub(crate) fn has_plugin(&self, number: usize) -> bool {
-        let number = u32::try_from(number).unwrap_or(LAST_PLUGIN).min(LAST_PLUGIN);
-        self.plugins & (1 << number) != 0
-    }
-
-    /// The kinds that occur.
-    pub(crate) fn kinds(&self) -> impl Iterator<Item = Kind> {
-        let kinds = self.kinds;
-        (0..=u8::MAX).filter(move |kind| kinds[usize::from(kind >> 6)] & (1 << (kind & 63)) != 0).map(Kind)
-    }
-
-    pub(crate) fn has_direction(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::In => self.inputs,
-            Direction::Out => self.outputs,
+    /// What a filter looks at. Of a trace with more plugins than marks, any may occur.
+    pub(in crate::trace) fn summary(&self, plugins: &[String], start: u64) -> ChunkSummary {
+        let is_marked = |number: &usize| self.plugins & (1 << number) != 0;
+        let since_start = |at: u64| at.saturating_sub(start);
+        ChunkSummary {
+            times: match self.times.is_empty() {
+                true => Numbers::NONE,
+                false => Numbers {
+                    first: since_start(self.times.first),
+                    last: since_start(self.times.last),
+                },
+            },
+            plugins: (plugins.len() <= LAST_PLUGIN).then(|| {
+                let marked = (0..plugins.len()).filter(is_marked);
+                marked.map(|number| plugins[number].clone()).collect::<BTreeSet<_>>()
+            }),
+            kinds: self.kinds,
+            directions: self.directions,
+            statuses: self.statuses,
+            sizes: self.sizes,
+            latencies: self.latencies,
+            calls: self.calls,
         }
-    }
-
-    /// True if calls ended like this; the position in
-    /// [`Outcome::NAMES`](glovebox_events::Outcome::NAMES).
-    pub(crate) fn has_outcome(&self, outcome: usize) -> bool {
-        self.statuses & (1 << outcome.min(29)) != 0
-    }
-
-    pub(crate) fn has_pending(&self) -> bool {
-        self.statuses & PENDING != 0
-    }
-
-    pub(crate) fn has_denied(&self) -> bool {
-        self.statuses & DENIED != 0
     }
 }
 
-/// Kind and size of an encoded frame, by its prefix; the rest is left to who decodes it.
-pub(crate) fn frame_facts(frame: &[u8]) -> Option<(Kind, u64)> {
-    (frame.len() >= FRAME_PREFIX_LEN).then(|| (Kind(frame[0]), frame.len() as u64))
+pub(super) fn join(numbers: &mut Numbers, other: Numbers) {
+    if !other.is_empty() {
+        numbers.grow(other.first);
+        numbers.grow(other.last);
+    }
 }

@@ -17,24 +17,27 @@
 mod build;
 mod facts;
 mod file;
-pub(crate) mod marks;
+pub(super) mod marks;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use glovebox_events::{CallId, Outcome};
+use glovebox_events::CallId;
 use serde::{Deserialize, Serialize};
 
 use super::glance::End;
+use crate::filter::{ChunkSummary, Span as Numbers};
 use super::{Problem, TraceError, TraceInfo};
 use marks::{Marks, Verdict};
 
-pub(super) use facts::FrameView;
+pub(super) use facts::{FrameView, is_denied};
 
 /// Spans of an index, whatever the size of the trace.
 const MAX_SPANS: usize = 1 << 16;
 /// Bytes of a span after decompression in a trace that is not large; ours have such chunks.
 const SPAN_BYTES: u64 = 256 << 10;
+/// Smaller traces, in bytes, are scanned faster than anybody notices: their index is not kept.
+const KEPT_FROM: u64 = 8 << 20;
 /// Bytes between two chunks of a span that are of no use, damaged or about plugins.
 const MAX_GAP: u64 = 1 << 20;
 /// Problems that are listed; all are counted.
@@ -75,6 +78,8 @@ pub(super) struct Span {
     pub(super) outside: u64,
     /// True if anything in it is damaged.
     pub(super) flawed: bool,
+    /// Numbers of the calls that anything in it is about.
+    pub(super) calls: Numbers,
     pub(super) marks: Marks,
     /// How calls ended that have frames here and went on in other spans.
     pub(super) late: Vec<LateEnd>,
@@ -90,16 +95,8 @@ pub(super) struct LateEnd {
 
 impl LateEnd {
     pub(super) fn verdict(&self) -> Verdict {
-        Verdict { ended: self.end.as_ref().map(ended), denied: self.denied }
+        Verdict::of(self.end.as_ref(), self.denied)
     }
-}
-
-/// The part of an end that a filter asks for.
-pub(super) fn ended(end: &End) -> (u8, u64) {
-    let name = end.outcome.name();
-    let number = Outcome::NAMES.iter().position(|known| *known == name).unwrap_or_default();
-    let latency = u64::try_from(end.timing.latency().as_nanos()).unwrap_or(u64::MAX);
-    (number as u8, latency)
 }
 
 impl TraceIndex {
@@ -107,7 +104,8 @@ impl TraceIndex {
     /// which is then kept beside it.
     ///
     /// `progress` is called now and then with bytes read and bytes in all; raising `cancel` ends
-    /// it. An index that cannot be kept, as in a folder that cannot be written, is no error.
+    /// it. The index of a trace below 8 MiB is not kept, and one that cannot be kept, as in a folder
+    /// that cannot be written, is no error.
     ///
     /// # Errors
     ///
@@ -123,6 +121,9 @@ impl TraceIndex {
             return Ok(index);
         }
         let index = TraceIndex::build(path, progress, cancel)?;
+        if index.info.size < KEPT_FROM {
+            return Ok(index);
+        }
         // A trace that grew meanwhile has another stamp, and is indexed again.
         let _ = file::save(path, &stamp, &index);
         Ok(index)
@@ -174,7 +175,7 @@ impl TraceIndex {
     /// The number of the first row at or after a time, in nanoseconds since the Unix epoch, to the
     /// span: the row may be a few hundred too early.
     pub fn row_at(&self, at: u64) -> u64 {
-        let later = |span: &&Span| span.marks.times.bounds().is_some_and(|times| *times.end() >= at);
+        let later = |span: &&Span| !span.marks.times.is_empty() && span.marks.times.last >= at;
         self.spans.iter().find(later).map_or(self.frames(), |span| span.first_row)
     }
 
@@ -208,12 +209,19 @@ impl TraceIndex {
 }
 
 impl Span {
+    /// What a filter looks at to pass over the span.
+    pub(super) fn summary(&self, index: &TraceIndex) -> ChunkSummary {
+        let start = index.info.range.map_or(0, |(first, _)| first);
+        self.marks.summary(&index.plugins, start)
+    }
+
     fn join(&mut self, next: Span) {
         self.length = next.offset + next.length - self.offset;
         self.bytes += next.bytes;
         self.frames += next.frames;
         self.outside += next.outside;
         self.flawed |= next.flawed;
+        marks::join(&mut self.calls, next.calls);
         self.marks.join(&next.marks);
         for late in next.late {
             if !self.late.iter().any(|known| known.call == late.call) {
