@@ -58,7 +58,7 @@ pub fn from_json(json: &Json) -> Value {
 }
 
 /// A key as a text.
-pub(super) fn key_text(key: &Value) -> String {
+pub(crate) fn key_text(key: &Value) -> String {
     match to_json(key) {
         Json::String(text) => text,
         other => other.to_string(),

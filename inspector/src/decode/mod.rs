@@ -24,6 +24,7 @@ use std::ops::Range;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Header, WIRE_VERSION};
 
+pub(crate) use json::key_text;
 pub use json::{from_json, to_json};
 
 /// Payloads beyond this many bytes are not taken apart for the tree.

@@ -5,22 +5,63 @@
 //! ```
 //!
 //! Conditions that stand side by side must all hold; `or`, `and`, `not` and brackets do what they
-//! say. A word without a field is searched for like `text:`.
+//! say, and `and` binds tighter than `or`. A word without a field is searched for like `text:`.
 //!
 //! | field | values | operators |
 //! |---|---|---|
-//! | `plugin` | part of an id; all of it with `=` | `: = !=` |
-//! | `kind` | `data`, `control`, `0x61`, … | `: = !=` |
-//! | `dir` | `in`, `out` | `: = !=` |
-//! | `status` | `pending`, `ok`, `error`, `denied`, or an outcome such as `timed-out` | `: = !=` |
-//! | `latency` | a duration with its unit: `5ms` | all |
-//! | `size` | bytes of the encoded frame: `1k`, `64 KiB` in quotes | all |
-//! | `call`, `gen` | a number | all |
+//! | `plugin` | part of an id; all of it with `=` and in sets | `: = != ~ !~ in` |
+//! | `kind` | `data`, `control`, `0x61`, … | `: = != in` |
+//! | `dir` | `in`, `out` | `: = != in` |
+//! | `status` | `pending`, `ok`, `error`, `denied`, or an outcome such as `timed-out` | `: = != in` |
+//! | `latency` | a duration with its unit: `5ms` | `: = != > >= < <= in` |
+//! | `size` | bytes of the encoded frame: `1k`, `64 KiB` in quotes | the same |
+//! | `time` | since the first event, a duration with its unit: `1.5s` | the same |
+//! | `call`, `gen` | a number | the same |
 //! | `header.<path>` | part of the value; all of it with `=` | all |
-//! | `payload.<path>` | the same, in JSON or CBOR; items of a list by number | all |
-//! | `text` | part of header or payload, case does not matter | `: !=` |
+//! | `payload.<path>` | the same, in JSON or CBOR | all |
+//! | `json.<path>`, `cbor.<path>` | the same, if the payload is of this format | all |
+//! | `header`, `payload` | anywhere in their bytes | `: ~ !~` |
+//! | `text` | part of header or payload, case does not matter | `: = != ~ !~` |
 //!
-//! All operators are `: = != > >= < <=`. Values with spaces or brackets are quoted.
+//! # Grammar
+//!
+//! ```text
+//! filter     = [ any ]
+//! any        = all { "or" all }
+//! all        = one { [ "and" ] one }
+//! one        = ( "not" | "!" ) one | "(" [ any ] ")" | condition
+//! condition  = field ( ":" | "=" | "!=" | ">" | ">=" | "<" | "<=" ) value
+//!            | field ( "~" | "!~" ) pattern
+//!            | field "in" ( range | "{" element { "," element } "}" )
+//!            | word | quoted
+//! element    = value | range
+//! range      = value ".." value | value ".." | ".." value        (no space around "..")
+//! field      = name { "." name | "[" number "]" | "[" quoted "]" }
+//! value      = quoted | word | bytes                             (bytes without "?")
+//! pattern    = "/" regex "/" [ "i" ] | quoted | bytes
+//! bytes      = 'hex:"' { digit digit } '"'                       (a digit may be "?": any)
+//! quoted     = '"' { character | '\"' | '\\' } '"'
+//! ```
+//!
+//! **Paths** go into maps by key and into lists by number, from 0: `json.items[0].price`, which is
+//! also `json.items.0.price`. A key with spaces, dots or operators is quoted:
+//! `header["user id"]`. A value that is not there fulfils nothing, so `!=` holds for it.
+//!
+//! **Ranges** include both ends: `size in 100..2k`. An end may be left out: `time in 10s..`. Sets
+//! hold values and ranges: `header.code in {200, 300..399}`.
+//!
+//! **Units**: durations have `ns`, `us`, `ms`, `s` or `min`; sizes may have `k`, `M`, `G` (powers of
+//! 1000) or `KiB`, `MiB`, `GiB`. Numbers in a header or payload are written with or without a unit
+//! of sizes.
+//!
+//! **Values** in a header or payload are compared as what they are there: numbers with numbers, by
+//! value; texts by their bytes; `true`, `null`, lists and maps as their JSON. A string of bytes is
+//! written `hex:"de ad"`.
+//!
+//! **Patterns**: `payload ~ /re/` is a regular expression in the syntax of the crate
+//! [`regex`](https://docs.rs/regex/1/regex/#syntax) over the raw bytes, case matters unless `i`
+//! follows; a slash in it is written `\/`. `payload ~ "text"` looks for exactly this text, and
+//! `payload ~ hex:"de ad ?? ef"` for bytes.
 //!
 //! ```
 //! use glovebox_inspector::filter::Filter;
@@ -33,87 +74,83 @@
 //! );
 //! ```
 //!
-//! The language deliberately has no regular expressions and no arithmetic yet.
+//! Read [`Filter`] first, then [`Subject`], which is what it looks at, and [`ChunkSummary`], by
+//! which a search skips what cannot match. The language deliberately has no arithmetic, and it
+//! compares a frame with nothing but what is written: not with other frames.
 
+mod alone;
+mod condition;
+mod error;
+mod expression;
 mod matching;
 mod parse;
+mod path;
+mod pattern;
+mod seek;
+mod sets;
+mod span;
+mod subject;
+mod summary;
+mod value;
 
-use std::time::Duration;
+use std::fmt;
 
-use glovebox_abi::{Frame, Kind};
-use glovebox_events::{CallId, Outcome};
+use glovebox_abi::Frame;
 
-use crate::store::Direction;
+pub use error::{FilterError, FilterProblem};
+use expression::Expression;
 use parse::Scope;
+pub use sets::{Directions, Kinds, Statuses};
+pub use span::Span;
+pub use subject::Subject;
+use subject::nanoseconds;
+pub use summary::ChunkSummary;
 
-/// What a filter looks at: one frame and the call it belongs to.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// Id of the plugin.
-    pub plugin: &'a str,
-    /// Which way the frame went.
-    pub direction: Direction,
-    /// The call.
-    pub call: CallId,
-    /// Generation of the plugin, from 1.
-    pub generation: u32,
-    /// How the call ended, if it did.
-    pub outcome: Option<&'a Outcome>,
-    /// True if the plugin was denied anything during the call.
-    pub denied: bool,
-    /// Latency of the call, once it is over.
-    pub latency: Option<Duration>,
-    /// The frame.
-    pub frame: &'a Frame,
-}
-
-/// A condition on frames.
+/// A condition on frames, ready to be tried on any number of them.
+///
+/// Threads that search at the same time should each have a clone: what regular expressions need
+/// for their work is not shared then.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter(Expression);
-
-/// Why a text is not a filter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message} at byte {position}{}", did_you_mean(.suggestion.as_deref()))]
-pub struct FilterError {
-    /// Where, in bytes from the start of the text.
-    pub position: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What may have been meant.
-    pub suggestion: Option<String>,
-}
-
-fn did_you_mean(suggestion: Option<&str>) -> String {
-    suggestion.map_or_else(String::new, |suggestion| format!("; did you mean `{suggestion}`?"))
-}
 
 impl Filter {
     /// Reads a filter; an empty text matches everything.
     ///
     /// # Errors
     ///
-    /// If the text is not a filter; the error says where and, if it can, what was meant.
+    /// If the text is not a filter; the error says where and, if it can, what was meant. A filter
+    /// has at most 64 KiB, 1000 conditions, 64 regular expressions and 64 levels of brackets.
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
         parse::parse(text, Scope::Call).map(Filter)
     }
 
     /// True if the frame fulfils the condition.
     ///
-    /// Header and payload are decoded only if the filter asks for a path in them.
+    /// Nothing is allocated, but for a value that is itself a list, a map or a number with a
+    /// fraction and is compared as a text. Of header and payload only the way to the wanted value
+    /// is decoded; of JSON, all is read.
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
         matching::matches(&self.0, subject)
     }
 
-    /// True if the filter matches everything.
+    /// True if the filter matches everything because it has no conditions.
     pub fn is_empty(&self) -> bool {
-        self.0 == Expression::All(Vec::new())
+        self.0 == Expression::everything()
     }
 }
 
 impl Default for Filter {
     /// The filter that matches everything.
     fn default() -> Self {
-        Filter(Expression::All(Vec::new()))
+        Filter(Expression::everything())
+    }
+}
+
+impl fmt::Display for Filter {
+    /// As a text that reads as an equal filter; comparisons of numbers become `>=`, `<=`, `=` or
+    /// ranges.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
     }
 }
 
@@ -147,18 +184,7 @@ impl FrameFilter {
 
     /// True if the frame fulfils the condition.
     pub fn matches(&self, frame: &Frame) -> bool {
-        // What only calls have is never asked for, so it does not matter what stands here.
-        let subject = Subject {
-            plugin: "",
-            direction: Direction::In,
-            call: CallId(0),
-            generation: 0,
-            outcome: None,
-            denied: false,
-            latency: None,
-            frame,
-        };
-        matching::matches(&self.0, &subject)
+        matching::matches(&self.0, &Subject::of_frame(frame))
     }
 }
 
@@ -170,204 +196,7 @@ impl std::str::FromStr for Filter {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Expression {
-    All(Vec<Expression>),
-    Any(Vec<Expression>),
-    Not(Box<Expression>),
-    Test(Test),
-}
-
-/// One condition.
-#[derive(Debug, Clone, PartialEq)]
-enum Test {
-    Plugin(Operator, String),
-    Kind(Kind),
-    Direction(Direction),
-    Status(WantedStatus),
-    Latency(Operator, Duration),
-    Size(Operator, u64),
-    Call(Operator, u64),
-    Generation(Operator, u64),
-    Header(Vec<String>, Operator, String),
-    Payload(Vec<String>, Operator, String),
-    /// In lower case.
-    Text(String),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum WantedStatus {
-    Pending,
-    Error,
-    Denied,
-    Outcome(&'static str),
-}
-
-/// `!=` is a negated `=` and does not appear here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Contains,
-    Equal,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use glovebox_abi::Header;
-    use glovebox_abi::cbor::Value;
-
-    #[test]
-    fn filters_match() {
-        let failed = Outcome::TimedOut { deadline: Duration::from_millis(20) };
-        let user = Value::Map(vec![(Value::Text("id".into()), Value::Integer(42))]);
-        let header = Header::build().text("id", "Q-1").value("user", user).finish();
-        let payload = &br#"{"mail": "Ann@example.org", "tags": ["x", "urgent"], "n": 2.5}"#[..];
-        let frame = Frame::new(Kind::DATA, header, payload);
-        let subject = Subject {
-            plugin: "redact-mail",
-            direction: Direction::In,
-            call: CallId(7),
-            generation: 2,
-            outcome: Some(&failed),
-            denied: false,
-            latency: Some(Duration::from_millis(20)),
-            frame: &frame,
-        };
-        let check = |text: &str, expected: bool| {
-            let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(filter.matches(&subject), expected, "{text}");
-        };
-        check("", true);
-        check("plugin:redact", true);
-        check("plugin=redact", false);
-        check("plugin=redact-mail", true);
-        check("plugin!=redact-mail", false);
-        check("kind:data", true);
-        check("kind:0x61", false);
-        check("kind!=control", true);
-        check("dir:in", true);
-        check("dir:out", false);
-        check("status:error", true);
-        check("status:timed-out", true);
-        check("status:ok", false);
-        check("status:pending", false);
-        check("status:denied", false);
-        check("latency>5ms", true);
-        check("latency > 20ms", false);
-        check("latency>=20ms", true);
-        check("latency<1s", true);
-        check("size>50", true);
-        check("size>1k", false);
-        check("call:7", true);
-        check("call=#7", true);
-        check("call>7", false);
-        check("gen<=2", true);
-        check("header.user.id=42", true);
-        check("header.user.id>41", true);
-        check("header.user.id!=42", false);
-        check("header.id:q-", true);
-        check("header.missing=1", false);
-        check("header.missing!=1", true);
-        check("payload.mail:example.org", true);
-        check("payload.tags.1=urgent", true);
-        check("payload.n<2.6", true);
-        check("payload.n<10", true);
-        check("text:\"ann@\"", true);
-        check("ANN", true);
-        check("bob", false);
-        check("(bob or ann) not eve", true);
-        check("bob or ann kind:control", false);
-        check("not (bob or eve) and kind:data", true);
-        check("not not ann", true);
-        check("!bob", true);
-    }
-
-    #[test]
-    fn calls_that_run_have_no_latency() {
-        let frame = Frame::data(&b""[..]);
-        let subject = Subject {
-            plugin: "echo",
-            direction: Direction::In,
-            call: CallId(1),
-            generation: 1,
-            outcome: None,
-            denied: true,
-            latency: None,
-            frame: &frame,
-        };
-        let check = |text: &str, expected: bool| {
-            let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(filter.matches(&subject), expected, "{text}");
-        };
-        check("status:pending", true);
-        check("status:denied", true);
-        check("status:error", false);
-        check("latency<1min", false);
-        check("latency>0ns", false);
-    }
-
-    #[test]
-    fn bad_filters_are_explained() {
-        fn check(text: &str, position: usize, expected: &str) {
-            let error = Filter::parse(text).expect_err(text);
-            assert_eq!(error.position, position, "{text}: {error}");
-            let shown = error.to_string();
-            assert!(shown.contains(expected), "{shown:?} does not say {expected:?}");
-        }
-        check("latncy>5ms", 0, "did you mean `latency`?");
-        check("a plugn:x", 2, "did you mean `plugin`?");
-        check("status:eror", 7, "did you mean `error`?");
-        check("kind:dta", 5, "did you mean `data`?");
-        check("dir:up", 4, "in or out");
-        check("latency>5", 8, "is not a duration");
-        check("size>lots", 5, "is not a size");
-        check("call=x", 5, "not a number");
-        check("kind>data", 4, "cannot be compared with `>`");
-        check("text:\"abc", 5, "quote is not closed");
-        check("(a or b", 0, "bracket is not closed");
-        check("a )", 2, "bracket was not opened");
-        check("a or", 4, "expected a condition");
-        check("plugin:", 7, "expected a value");
-        check("header=3", 0, "header.<path>");
-        check("not", 3, "expected a condition");
-        check(&"(".repeat(1000), 64, "nested too deeply");
-        check(&"not ".repeat(1000), 256, "nested too deeply");
-    }
-
-    #[test]
-    fn frames_alone_have_no_calls() {
-        fn check(text: &str, expected: Result<bool, (usize, &str)>) {
-            let frame = Frame::data(&br#"{"n": 3}"#[..]);
-            let found = FrameFilter::parse(text).map(|filter| filter.matches(&frame));
-            match (found, expected) {
-                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
-                (Err(error), Err((position, message))) => {
-                    assert_eq!(error.position, position, "{text}: {error}");
-                    let shown = error.to_string();
-                    assert!(shown.contains(message), "{shown:?} does not say {message:?}");
-                }
-                (found, _) => panic!("{text}: {found:?}"),
-            }
-        }
-        check("", Ok(true));
-        check("kind:data size<1k payload.n=3 text:n", Ok(true));
-        check("not kind:data or header.id=1", Ok(false));
-        check("kind:data latency>5ms", Err((10, "`latency` is about a call")));
-        check("not (plugin:x)", Err((5, "use kind, size, text, header, payload")));
-        check("status:error", Err((0, "`status` is about a call")));
-        check("plugn:x", Err((0, "did you mean `plugin`?")));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_text_is_read_or_refused(text in r#"[a-z:=!<>()" .µ0-9]{0,30}"#) {
-            if let Err(error) = Filter::parse(&text) {
-                proptest::prop_assert!(error.position <= text.len());
-            }
-        }
-    }
-}
+mod proptests;
+#[cfg(test)]
+mod tests;

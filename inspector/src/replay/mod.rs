@@ -26,7 +26,7 @@ use glovebox_events::{CallId, Event, Outcome, What};
 
 pub use schedule::{Due, Pace, Schedule};
 
-use crate::filter::{Filter, Subject};
+use crate::filter::{Filter, Statuses, Subject};
 use crate::store::Direction;
 
 /// One frame to send again.
@@ -67,8 +67,10 @@ impl ReplayPlan {
     ) -> ReplayPlan {
         let mut inputs: Vec<(ReplayInput, u32)> = Vec::new();
         let mut ends: HashMap<CallId, End> = HashMap::new();
-        let mut start = None;
+        // Replays count from the first input, filters from the first event.
+        let (mut start, mut first_event) = (None, None);
         for event in events {
+            first_event.get_or_insert(event.at);
             match event.what {
                 What::FrameIn { call, frame } => {
                     let start = *start.get_or_insert(event.at);
@@ -93,6 +95,8 @@ impl ReplayPlan {
                 _ => {}
             }
         }
+        let before_inputs = start.unwrap_or(0).saturating_sub(first_event.unwrap_or(0));
+        let first_input = Duration::from_nanos(before_inputs);
         let found = inputs.len();
         let none = End::default();
         let wanted = |(input, generation): &(ReplayInput, u32)| {
@@ -103,10 +107,10 @@ impl ReplayPlan {
                     direction: Direction::In,
                     call: input.call,
                     generation: *generation,
-                    outcome: end.outcome.as_ref(),
-                    denied: end.denied,
+                    time: first_input.saturating_add(input.offset),
+                    status: Statuses::of(end.outcome.as_ref(), end.denied),
                     latency: end.latency,
-                    frame: &input.frame,
+                    ..Subject::of_frame(&input.frame)
                 })
             })
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use glovebox_abi::{Frame, Kind};
 use glovebox_events::{CallId, Outcome};
 
-use crate::filter::Subject;
+use crate::filter::{Statuses, Subject};
 
 /// Names a row for as long as its store lives, whether or not the row is still kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,10 +123,10 @@ impl Row {
             direction: self.direction,
             call: self.call,
             generation: self.generation,
-            outcome: self.status.outcome(),
-            denied: self.denied,
+            time: self.since_start,
+            status: Statuses::of(self.status.outcome(), self.denied),
             latency: self.latency,
-            frame: &self.frame,
+            ..Subject::of_frame(&self.frame)
         }
     }
 }

@@ -191,7 +191,7 @@ fn copy(
             }
             Err(error) => return Err(error),
         }
-        progress(reader.position(), reader.size());
+        progress(TraceReader::position(reader), reader.size());
     }
     for plugin in reader.plugins() {
         writer.describe_plugin(plugin)?;

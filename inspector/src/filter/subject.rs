@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Kind};
+use glovebox_events::CallId;
+
+use super::Statuses;
+use crate::store::Direction;
+
+/// What a filter looks at: one frame and the call it belongs to.
+///
+/// All of it is borrowed, and header and payload are as they stand in a trace, so that a search
+/// through a file need not make anything of a frame first.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Id of the plugin.
+    pub plugin: &'a str,
+    /// What sort of frame.
+    pub kind: Kind,
+    /// Which way the frame went.
+    pub direction: Direction,
+    /// The call.
+    pub call: CallId,
+    /// Generation of the plugin, from 1.
+    pub generation: u32,
+    /// When the frame was seen, since the first event of the store or trace.
+    pub time: Duration,
+    /// Where the call stands, and whether anything was denied during it.
+    pub status: Statuses,
+    /// Latency of the call, once it is over.
+    pub latency: Option<Duration>,
+    /// The header: one CBOR map, or empty.
+    pub header: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Subject<'a> {
+    /// A frame by itself, about whose call nothing is known.
+    pub fn of_frame(frame: &'a Frame) -> Subject<'a> {
+        Subject {
+            kind: frame.kind,
+            header: frame.header.as_bytes(),
+            payload: &frame.payload,
+            ..Subject::nothing()
+        }
+    }
+
+    /// Nothing at all.
+    pub(super) fn nothing() -> Subject<'a> {
+        Subject {
+            plugin: "",
+            kind: Kind::DATA,
+            direction: Direction::In,
+            call: CallId(0),
+            generation: 0,
+            time: Duration::ZERO,
+            status: Statuses::NONE,
+            latency: None,
+            header: &[],
+            payload: &[],
+        }
+    }
+
+    /// Bytes of the encoded frame.
+    pub fn size(&self) -> u64 {
+        (FRAME_PREFIX_LEN + self.header.len() + self.payload.len()) as u64
+    }
+}
+
+/// A duration as filters count it; beyond 584 years it is that.
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
