@@ -13,6 +13,11 @@ impl Filter {
         let known = known(&self.0, true)?;
         Some(FrameFilter(known))
     }
+
+    /// True if it asks the same of frames alone, and nothing else.
+    pub(crate) fn is_same(&self, alone: &FrameFilter) -> bool {
+        self.0 == alone.0
+    }
 }
 
 impl FrameFilter {

@@ -5,7 +5,6 @@ use std::thread;
 use glovebox_events::CallId;
 use parking_lot::Mutex;
 
-use super::chunk::Entry;
 use super::index::{FrameView, Span};
 use super::span::SpanReader;
 use super::{TraceError, TraceIndex};
@@ -78,6 +77,8 @@ struct Search<'a> {
     filter: Filter,
     /// What the filter asks of frames alone, if that rules anything out.
     alone: Option<FrameFilter>,
+    /// True if that is all that the filter asks.
+    is_alone: bool,
     start: u64,
     reader: SpanReader,
     hits: Vec<Hit>,
@@ -85,11 +86,13 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(path: &Path, index: &'a TraceIndex, filter: &Filter) -> Result<Search<'a>, TraceError> {
+        let alone = filter.of_frames_alone();
         Ok(Search {
             index,
+            is_alone: alone.as_ref().is_some_and(|alone| filter.is_same(alone)),
+            alone,
             // Each thread has a clone, because what regular expressions work with is not shared.
             filter: filter.clone(),
-            alone: filter.of_frames_alone(),
             start: index.info.range.map_or(0, |(first, _)| first),
             reader: SpanReader::open(path, index)?,
             hits: Vec::new(),
@@ -103,27 +106,17 @@ impl<'a> Search<'a> {
             return Ok(&self.hits);
         }
         self.reader.read(span)?;
-        if let Some(alone) = &self.alone
-            && !self.reader.entries().any(|entry| may_match(alone, entry))
-        {
-            return Ok(&self.hits);
-        }
-        for (row, place) in (span.first_row..).zip(self.reader.frames(span)) {
-            if self.filter.matches(&place.subject(self.start)) {
-                self.hits.push(Hit { row, call: place.call });
+        let Search { filter, alone, is_alone, start, hits, .. } = self;
+        let is_candidate = |frame: &FrameView<'_>| {
+            let passes =
+                |alone: &FrameFilter| alone.matches_parts(frame.kind, frame.header, frame.payload);
+            alone.as_ref().is_none_or(passes)
+        };
+        self.reader.each_frame(span, !*is_alone, is_candidate, |row, place| {
+            if *is_alone || filter.matches(&place.subject(*start)) {
+                hits.push(Hit { row, call: place.call });
             }
-        }
+        });
         Ok(&self.hits)
     }
-}
-
-/// True if a message may be a frame that fulfils the condition. What it really is, is found out
-/// when there is one.
-fn may_match(alone: &FrameFilter, entry: Entry<'_>) -> bool {
-    let Entry::Event { body: Some(body), .. } = entry else {
-        return false;
-    };
-    FrameView::of(body).is_some_and(|frame| {
-        alone.matches_parts(frame.kind, frame.header, frame.payload)
-    })
 }

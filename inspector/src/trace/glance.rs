@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use glovebox_events::{CallId, Outcome, Timing};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::wire::{Body, Follows, Line};
 
@@ -34,10 +34,19 @@ pub(super) struct EventGlance<'a> {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum WhatGlance {
-    FrameIn { call: CallId },
-    FrameOut { call: CallId },
-    HostCall { call: Option<CallId> },
-    Ended { call: CallId, end: End },
+    FrameIn {
+        call: CallId,
+    },
+    FrameOut {
+        call: CallId,
+    },
+    HostCall {
+        call: Option<CallId>,
+    },
+    Ended {
+        call: CallId,
+        end: End,
+    },
     /// Something outside of calls.
     Outside,
 }
@@ -45,12 +54,26 @@ pub(super) enum WhatGlance {
 /// How a call ended, and where its time went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct End {
+    /// As JSON, because the format of an index cannot hold an enum that is tagged inside.
+    #[serde(serialize_with = "to_json", deserialize_with = "from_json")]
     pub(crate) outcome: Outcome,
     pub(crate) timing: Timing,
     pub(crate) memory: Option<u64>,
 }
 
+fn to_json<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::to_string(outcome).map_err(ser::Error::custom)?.serialize(serializer)
+}
+
+fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+    serde_json::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
 impl WhatGlance {
+    pub(super) fn is_frame(&self) -> bool {
+        self.follows() == Follows::Frame
+    }
+
     pub(super) fn follows(&self) -> Follows {
         match self {
             WhatGlance::FrameIn { .. } | WhatGlance::FrameOut { .. } => Follows::Frame,
@@ -66,6 +89,25 @@ impl<'a> Glance<'a> {
         match Cursor(line).event() {
             Some(event) => Ok(Glance::Event(event)),
             None => Glance::decode(line),
+        }
+    }
+
+    /// True if the line is that of a frame. By its last bytes in our layout, else by all of it.
+    pub(super) fn is_of_frame(line: &[u8]) -> bool {
+        let digits_from_end =
+            |bytes: &[u8]| bytes.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        if let Some(rest) = line.strip_suffix(b"}}}}") {
+            let rest = &rest[..rest.len() - digits_from_end(rest)];
+            if rest.ends_with(br#""what":{"frame-in":{"call":"#) {
+                return true;
+            }
+            if rest.ends_with(br#""what":{"host-call":{"call":"#) {
+                return false;
+            }
+        }
+        match Glance::of(line) {
+            Ok(Glance::Event(event)) => event.what.is_frame(),
+            _ => false,
         }
     }
 

@@ -68,6 +68,8 @@ mod span;
 mod split;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_reading;
 pub(crate) mod wire;
 mod windows;
 mod writer;

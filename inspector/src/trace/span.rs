@@ -13,8 +13,8 @@ use super::chunk::{ChunkBuffer, Entry};
 use super::framing::{Next, Records, opcode};
 use super::glance::{EventGlance, Glance, WhatGlance};
 use super::index::marks::Verdict;
-use super::reader::decode_event;
 use super::index::{FrameView, Span, TraceIndex, is_denied};
+use super::reader::decode_event;
 use crate::filter::Subject;
 use crate::store::Direction;
 
@@ -111,55 +111,86 @@ impl SpanReader {
         })
     }
 
-    /// The frames of the span, in the order of rows, each with the way its call went.
-    pub(super) fn frames(&mut self, span: &Span) -> impl Iterator<Item = FramePlace<'_>> {
-        self.judge(span);
-        let (verdicts, is_flawed) = (&self.verdicts, span.flawed);
-        self.entries().filter_map(move |entry| {
+    /// Hands on the frames of the span that a condition on frames alone lets through, each with its
+    /// row. Only of these the event is looked at, and, if `judged`, how their calls went.
+    pub(super) fn each_frame(
+        &mut self,
+        span: &Span,
+        is_judged: bool,
+        mut is_candidate: impl FnMut(&FrameView<'_>) -> bool,
+        mut each: impl FnMut(u64, &FramePlace<'_>),
+    ) {
+        let mut candidates = Vec::new();
+        let mut row = span.first_row;
+        for entry in self.records.entries(self.events_channel) {
             let Entry::Event { line, body: Some(body) } = entry else {
-                return None;
+                continue;
             };
+            let frame = match span.flawed {
+                true => FrameView::checked(Some(body)).ok(),
+                false => FrameView::of(body),
+            };
+            let Some(frame) = frame else {
+                continue;
+            };
+            let is_frame = match span.flawed {
+                true => matches!(Glance::of(line), Ok(Glance::Event(event)) if event.what.is_frame()),
+                false => Glance::is_of_frame(line),
+            };
+            if !is_frame {
+                continue;
+            }
+            if is_candidate(&frame) {
+                candidates.push((row, line, frame));
+            }
+            row += 1;
+        }
+        if is_judged && !candidates.is_empty() {
+            judge(&mut self.verdicts, &self.records, self.events_channel, span);
+        }
+        for (row, line, frame) in candidates {
             let Ok(Glance::Event(event)) = Glance::of(line) else {
-                return None;
+                continue;
             };
             let (call, direction) = match event.what {
                 WhatGlance::FrameIn { call } => (call, Direction::In),
                 WhatGlance::FrameOut { call } => (call, Direction::Out),
-                _ => return None,
+                _ => continue,
             };
-            let frame = match is_flawed {
-                true => FrameView::checked(Some(body)).ok()?,
-                false => FrameView::of(body)?,
-            };
-            let verdict = verdicts.get(&call).copied().unwrap_or_default();
-            Some(FramePlace { event, call, direction, frame, verdict })
-        })
+            let verdict = self.verdicts.get(&call).copied().unwrap_or_default();
+            each(row, &FramePlace { event, call, direction, frame, verdict });
+        }
     }
+}
 
-    /// Finds out how the calls of the span went: by what stands in it, and by what the index says
-    /// of other spans.
-    fn judge(&mut self, span: &Span) {
-        self.verdicts.clear();
-        for entry in self.records.entries(self.events_channel) {
-            let Entry::Event { line, body } = entry else {
-                continue;
-            };
-            let Ok(Glance::Event(event)) = Glance::of(line) else {
-                continue;
-            };
-            match event.what {
-                WhatGlance::Ended { call, end } => {
-                    self.verdicts.entry(call).or_default().end(&end);
-                }
-                WhatGlance::HostCall { call: Some(call) } if body.is_some_and(is_denied) => {
-                    self.verdicts.entry(call).or_default().deny();
-                }
-                _ => {}
+/// Finds out how the calls of a span went: by what stands in it, and by what the index says of
+/// other spans.
+fn judge(
+    verdicts: &mut HashMap<CallId, Verdict>,
+    records: &ChunkBuffer,
+    events_channel: u16,
+    span: &Span,
+) {
+    verdicts.clear();
+    for entry in records.entries(events_channel) {
+        let Entry::Event { line, body } = entry else {
+            continue;
+        };
+        let Ok(Glance::Event(event)) = Glance::of(line) else {
+            continue;
+        };
+        match event.what {
+            WhatGlance::Ended { call, end } => {
+                verdicts.entry(call).or_default().end(&end);
             }
+            WhatGlance::HostCall { call: Some(call) } if body.is_some_and(is_denied) => {
+                verdicts.entry(call).or_default().deny();
+            }
+            _ => {}
         }
-        for late in &span.late {
-            self.verdicts.insert(late.call, late.verdict());
-        }
+    }
+    for late in &span.late {
+        verdicts.insert(late.call, late.verdict());
     }
 }
 

@@ -1,12 +1,16 @@
 //! `glovebox trace`: what can be done with trace files.
 
+mod anonymize;
 mod check;
 mod export;
 mod filter;
 mod generate;
 mod import;
 mod info;
+mod merge;
+mod progress;
 mod recover;
+mod split;
 
 use clap::{Args, Subcommand};
 use glovebox_inspector::trace::Problem as Damage;
@@ -29,6 +33,9 @@ pub(super) enum TraceVerb {
     Export(export::Export),
     Import(import::Import),
     Filter(filter::FilterTrace),
+    Merge(merge::Merge),
+    Split(split::Split),
+    Anonymize(anonymize::Anonymize),
     Generate(generate::Generate),
 }
 
@@ -41,6 +48,9 @@ impl TraceVerb {
             TraceVerb::Export(verb) => verb.run(),
             TraceVerb::Import(verb) => verb.run(),
             TraceVerb::Filter(verb) => verb.run(),
+            TraceVerb::Merge(verb) => verb.run(),
+            TraceVerb::Split(verb) => verb.run(),
+            TraceVerb::Anonymize(verb) => verb.run(),
             TraceVerb::Generate(verb) => verb.run(),
         }
     }
@@ -53,6 +63,9 @@ impl TraceVerb {
             TraceVerb::Export(verb) => &verb.output,
             TraceVerb::Import(verb) => &verb.output,
             TraceVerb::Filter(verb) => &verb.output,
+            TraceVerb::Merge(verb) => &verb.output,
+            TraceVerb::Split(verb) => &verb.output,
+            TraceVerb::Anonymize(verb) => &verb.output,
             TraceVerb::Generate(verb) => &verb.output,
         }
     }
@@ -66,6 +79,9 @@ impl TraceVerb {
             TraceVerb::Export(_) => ("trace export", "Exported 0 events"),
             TraceVerb::Import(_) => ("trace import", "Imported 0 frames"),
             TraceVerb::Filter(_) => ("trace filter", "Kept 0 calls"),
+            TraceVerb::Merge(_) => ("trace merge", "Merged 0 events"),
+            TraceVerb::Split(_) => ("trace split", "Split 0 events"),
+            TraceVerb::Anonymize(_) => ("trace anonymize", "Changed 0 events"),
             TraceVerb::Generate(_) => ("trace generate", "Generated 0 frames"),
         }
     }

@@ -22,7 +22,7 @@ const TAIL: u64 = 4 << 10;
 
 /// Tells the states of a file apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
+pub(in crate::trace) struct Stamp {
     size: u64,
     /// Nanoseconds since the Unix epoch, as far as the file system says.
     modified: u128,
@@ -31,7 +31,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn of(path: &Path) -> Result<Stamp, TraceError> {
+    pub(in crate::trace) fn of(path: &Path) -> Result<Stamp, TraceError> {
         let read = || -> io::Result<Stamp> {
             let mut file = File::open(path)?;
             let metadata = file.metadata()?;
@@ -56,7 +56,7 @@ pub(super) fn path_of(trace: &Path) -> PathBuf {
 }
 
 /// The index of a trace in this state.
-pub(super) fn load(trace: &Path, stamp: &Stamp) -> Option<TraceIndex> {
+pub(in crate::trace) fn load(trace: &Path, stamp: &Stamp) -> Option<TraceIndex> {
     let mut bytes = Vec::new();
     File::open(path_of(trace)).ok()?.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
     let rest = bytes.strip_prefix(MAGIC)?;
@@ -75,7 +75,7 @@ pub(super) fn load(trace: &Path, stamp: &Stamp) -> Option<TraceIndex> {
 }
 
 /// Keeps an index, replacing an older one at once.
-pub(super) fn save(trace: &Path, stamp: &Stamp, index: &TraceIndex) -> io::Result<()> {
+pub(in crate::trace) fn save(trace: &Path, stamp: &Stamp, index: &TraceIndex) -> io::Result<()> {
     let body = postcard::to_allocvec(&(stamp, index)).map_err(io::Error::other)?;
     let path = path_of(trace);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -16,7 +16,7 @@
 
 mod build;
 mod facts;
-mod file;
+pub(super) mod file;
 pub(super) mod marks;
 
 use std::path::Path;
