@@ -36,9 +36,7 @@ fn known(expression: &Expression, wanted: bool) -> Option<Expression> {
         Expression::Any(parts) if !wanted => some_of(parts, wanted, Expression::Any),
         Expression::All(parts) => all_of(parts, wanted, Expression::All),
         Expression::Any(parts) => all_of(parts, wanted, Expression::Any),
-        Expression::Not(part) => {
-            known(part, !wanted).map(|part| Expression::Not(Box::new(part)))
-        }
+        Expression::Not(part) => known(part, !wanted).map(|part| Expression::Not(Box::new(part))),
         Expression::Condition(condition) => {
             let is_known = match condition {
                 Condition::Kind(_) | Condition::Value(..) | Condition::Search(..) => true,

@@ -84,11 +84,7 @@ impl MadeUpRun {
         MadeUpRun { only_inputs: true, ..MadeUpRun::of_plugins(plugins, frames, seed) }
     }
 
-    fn of_plugins(
-        plugins: [Arc<str>; PLUGINS.len()],
-        frames: u64,
-        seed: u64,
-    ) -> MadeUpRun {
+    fn of_plugins(plugins: [Arc<str>; PLUGINS.len()], frames: u64, seed: u64) -> MadeUpRun {
         MadeUpRun {
             random: Random(seed),
             plugins,

@@ -24,8 +24,8 @@ pub struct MergeReport {
 /// Writes the events of several traces to a new one, in the order of their times.
 ///
 /// Events of one trace keep their order. Parts of one recording, told by sequence numbers that do
-/// not overlap, keep all their numbers, so that a call may go from one part into the next. In any
-/// other case sequence numbers, calls and instances get new numbers, so that nothing of one trace
+/// not overlap, are put together in the order of these, whatever order they are given in, and keep
+/// all their numbers, so that a call may go from one part into the next. In any other case sequence numbers, calls and instances get new numbers, so that nothing of one trace
 /// is taken for something of another. One chunk of each trace is in memory.
 ///
 /// # Errors
@@ -77,18 +77,18 @@ fn copy<P: AsRef<Path>>(
     for (number, path) in paths.iter().enumerate() {
         let mut input = TraceReader::open(path)?;
         if let Some(event) = next_good(&mut input)? {
-            heads.push(Reverse(Head { event, input: number }));
+            heads.push(Reverse(numbers.head(event, number)));
         }
         inputs.push(input);
     }
-    while let Some(Reverse(Head { mut event, input })) = heads.pop() {
+    while let Some(Reverse(Head { mut event, input, .. })) = heads.pop() {
         if cancel.load(Ordering::Relaxed) {
             return Err(TraceError::Cancelled { path: writer.partial().to_owned() });
         }
         numbers.renumber(&mut event, input);
         writer.write(&event)?;
         if let Some(event) = next_good(&mut inputs[input])? {
-            heads.push(Reverse(Head { event, input }));
+            heads.push(Reverse(numbers.head(event, input)));
         }
     }
     Ok(())
@@ -114,13 +114,15 @@ fn is_one_recording(indexes: &[TraceIndex]) -> bool {
 
 /// The next event of an input.
 struct Head {
+    /// Its time; within one recording its sequence number.
+    order: u64,
     event: Event,
     input: usize,
 }
 
 impl Head {
     fn key(&self) -> (u64, usize) {
-        (self.event.at, self.input)
+        (self.order, self.input)
     }
 }
 
@@ -167,6 +169,11 @@ impl Numbers {
             first_call: first_call.collect(),
             instances: HashMap::new(),
         }
+    }
+
+    fn head(&self, event: Event, input: usize) -> Head {
+        let order = if self.is_one_recording { event.sequence } else { event.at };
+        Head { order, event, input }
     }
 
     fn renumber(&mut self, event: &mut Event, input: usize) {

@@ -70,8 +70,8 @@ mod split;
 mod tests;
 #[cfg(test)]
 mod tests_of_reading;
-pub(crate) mod wire;
 mod windows;
+pub(crate) mod wire;
 mod writer;
 
 pub use anonymize::{AnonymizeReport, Redacted, Redaction, RedactionError, anonymize};

@@ -134,7 +134,9 @@ impl SpanReader {
                 continue;
             };
             let is_frame = match span.flawed {
-                true => matches!(Glance::of(line), Ok(Glance::Event(event)) if event.what.is_frame()),
+                true => {
+                    matches!(Glance::of(line), Ok(Glance::Event(event)) if event.what.is_frame())
+                }
                 false => Glance::is_of_frame(line),
             };
             if !is_frame {

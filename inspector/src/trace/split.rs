@@ -143,10 +143,8 @@ impl OpenPart {
     }
 
     fn write(&mut self, event: &Event) -> Result<(), TraceError> {
-        self.frames += u64::from(matches!(
-            event.what,
-            What::FrameIn { .. } | What::FrameOut { .. }
-        ));
+        self.frames +=
+            u64::from(matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. }));
         self.writer.write(event)
     }
 

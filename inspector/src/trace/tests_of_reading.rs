@@ -113,7 +113,7 @@ fn a_search_finds_what_a_whole_read_finds() {
     check("payload.order=7", true);
     check("time<1ms", true);
     check("plugin=nobody", false);
-    check("latency>1h", false);
+    check("latency>10s", false);
 }
 
 #[test]
@@ -165,7 +165,10 @@ fn damage_costs_what_is_damaged() {
     std::fs::write(&path, &bytes).expect("there is space");
     let index = build(&path);
     let report = check(&path).expect("it is a trace");
-    assert_eq!(index.problems(), report.problems);
+    let places = |problems: &[Problem]| -> Vec<(u64, u64)> {
+        problems.iter().map(|problem| (problem.offset, problem.bytes)).collect()
+    };
+    assert_eq!(places(index.problems()), places(&report.problems));
     assert_eq!(index.info(), &report.info);
     assert!(index.info().damaged_bytes > 0);
     let left = whole(&path);
@@ -198,7 +201,7 @@ fn parts_merge_into_the_whole() {
         let merged = folder.path().join(format!("merged{number}.mcap"));
         let report = merge(&paths, &merged, "0.1.0", &mut |_, _| {}, &NEVER).expect("it is read");
         assert!(report.one_recording);
-        assert_eq!(events(&merged), all, "{limit:?}");
+        assert!(events(&merged) == all, "{limit:?}: the merged parts differ from the whole");
     };
     check(PartLimit::Frames(1_000));
     check(PartLimit::Time(Duration::from_millis(100)));
@@ -209,8 +212,7 @@ fn parts_merge_into_the_whole() {
 fn traces_of_two_recordings_stay_apart() {
     let (folder, path) = made_up(1_000);
     let out = folder.path().join("two.mcap");
-    let report =
-        merge(&[&path, &path], &out, "0.1.0", &mut |_, _| {}, &NEVER).expect("it is read");
+    let report = merge(&[&path, &path], &out, "0.1.0", &mut |_, _| {}, &NEVER).expect("it is read");
     assert!(!report.one_recording);
     let (one, two) = (build(&path), build(&out));
     assert_eq!(two.info().events, 2 * one.info().events);
@@ -234,7 +236,8 @@ fn nothing_that_was_taken_out_is_left() {
         let report = anonymize(&path, &mut redaction, &out, &mut |_, _| {}, &NEVER);
         let report = report.expect("there is space");
         assert!(report.redacted.iter().all(|redacted| redacted.times > 0), "{report:?}");
-        let text: String = events(&out).iter().map(|event| crate::export::to_json(event).to_string()).collect();
+        let text: String =
+            events(&out).iter().map(|event| crate::export::to_json(event).to_string()).collect();
         for gone in gone {
             assert!(!text.contains(gone), "{gone} is left by {paths:?} {patterns:?}");
         }

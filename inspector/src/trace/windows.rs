@@ -47,7 +47,10 @@ impl FrameWindows {
     /// # Errors
     ///
     /// If the file cannot be opened.
-    pub fn open(path: impl AsRef<Path>, index: Arc<TraceIndex>) -> Result<FrameWindows, TraceError> {
+    pub fn open(
+        path: impl AsRef<Path>,
+        index: Arc<TraceIndex>,
+    ) -> Result<FrameWindows, TraceError> {
         let reader = SpanReader::open(path.as_ref(), &index)?;
         Ok(FrameWindows { index, reader })
     }

@@ -38,8 +38,7 @@ impl FilterTrace {
         let index = index.map_err(Problem::Trace)?;
         let searching = Progress::new("searching");
         let progress = |done, all| searching.at(done, all);
-        let found =
-            trace::select(&self.trace, &index, &self.filter, &self.out, &progress, &never);
+        let found = trace::select(&self.trace, &index, &self.filter, &self.out, &progress, &never);
         let found = found.map_err(Problem::Record)?;
         let (all, out) = (found.calls + found.skipped, self.out.display());
         let mut sentence = format!("Kept {} of {} in {out}", found.calls, count(all, "call"));

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use super::facts::{Facts, Touch};
 use super::marks::{LAST_PLUGIN, Verdict, join};
-use crate::filter::Span as Numbers;
 use super::{LateEnd, MAX_PROBLEMS, MAX_SPANS, SPAN_BYTES, Span, TraceIndex};
+use crate::filter::Span as Numbers;
 use crate::trace::chunk::ChunkBuffer;
 use crate::trace::glance::End;
 use crate::trace::reader::RawChunk;
@@ -282,9 +282,8 @@ impl Builder {
     fn finish(mut self, path: &Path, reader: &TraceReader) -> TraceIndex {
         self.calls.finish(&mut self.index);
         let Counted { times, sequences, calls, lost } = self.counted;
-        let ends = |numbers: Numbers| {
-            (!numbers.is_empty()).then_some((numbers.first, numbers.last))
-        };
+        let ends =
+            |numbers: Numbers| (!numbers.is_empty()).then_some((numbers.first, numbers.last));
         let index = &mut self.index;
         index.sequences = ends(sequences);
         index.last_call = ends(calls).map_or(0, |(_, last)| last);
@@ -361,7 +360,8 @@ impl OpenCalls {
         let verdict = Verdict::of(open.end.as_ref(), open.denied);
         let mut last = None;
         let spans = &mut index.spans;
-        let place = |spans: &[Span], at| spans.partition_point(|span| span.offset <= at).checked_sub(1);
+        let place =
+            |spans: &[Span], at| spans.partition_point(|span| span.offset <= at).checked_sub(1);
         let ends_in = place(spans, open.last_at);
         let is_local = open.frames_at.iter().all(|at| place(spans, *at) == ends_in);
         for at in open.frames_at {

@@ -137,7 +137,7 @@ impl Facts {
                 self.counts.outside += u64::from(call.is_none());
             }
             WhatGlance::Ended { call, end } => {
-                self.touch(*call, calls).end = Some(end.clone());
+                self.touch(*call, calls).end.get_or_insert_with(|| end.clone());
                 self.counts.calls += 1;
                 self.counts.errors += u64::from(!end.outcome.is_completed());
             }
@@ -149,11 +149,7 @@ impl Facts {
         Ok(())
     }
 
-    fn touch<'a>(
-        &mut self,
-        call: CallId,
-        calls: &'a mut HashMap<CallId, Touch>,
-    ) -> &'a mut Touch {
+    fn touch<'a>(&mut self, call: CallId, calls: &'a mut HashMap<CallId, Touch>) -> &'a mut Touch {
         self.counts.calls_seen.grow(call.0);
         let none = Touch { call, started: false, frames: false, end: None, denied: false };
         calls.entry(call).or_insert(none)

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::{TraceIndex, TraceError};
+use super::{TraceError, TraceIndex};
 
 /// Changes with everything that changes the bytes.
 const MAGIC: &[u8; 8] = b"GBINDEX1";

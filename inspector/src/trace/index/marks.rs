@@ -25,9 +25,8 @@ impl Verdict {
     pub(in crate::trace) fn of(end: Option<&End>, denied: bool) -> Verdict {
         Verdict {
             status: Statuses::of(end.map(|end| &end.outcome), denied),
-            latency: end.map(|end| {
-                u64::try_from(end.timing.latency().as_nanos()).unwrap_or(u64::MAX)
-            }),
+            latency: end
+                .map(|end| u64::try_from(end.timing.latency().as_nanos()).unwrap_or(u64::MAX)),
         }
     }
 
@@ -36,8 +35,11 @@ impl Verdict {
         self.status = self.status.with(Statuses::DENIED);
     }
 
-    /// Adds how the call ended.
+    /// Adds how the call ended; of several ends the first counts.
     pub(in crate::trace) fn end(&mut self, end: &End) {
+        if self.latency.is_some() {
+            return;
+        }
         let denied = self.status.overlaps(Statuses::DENIED);
         *self = Verdict::of(Some(end), denied);
     }

@@ -26,8 +26,8 @@ use glovebox_events::CallId;
 use serde::{Deserialize, Serialize};
 
 use super::glance::End;
-use crate::filter::{ChunkSummary, Span as Numbers};
 use super::{Problem, TraceError, TraceInfo};
+use crate::filter::{ChunkSummary, Span as Numbers};
 use marks::{Marks, Verdict};
 
 pub(super) use facts::{FrameView, is_denied};
