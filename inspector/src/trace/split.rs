@@ -11,6 +11,9 @@ use super::{TraceError, TraceReader, TraceWriter};
 /// Events that a part may be longer so that it tears no call.
 const GRACE: u64 = 10_000;
 
+/// Events between two looks at the size of a part.
+const LOOK_EVERY: u64 = 64;
+
 /// Where a part ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartLimit {
@@ -133,13 +136,21 @@ impl OpenPart {
     fn ends(&mut self, limit: PartLimit, next: &Event, open: usize) -> bool {
         let is_full = match limit {
             PartLimit::Frames(frames) => self.frames >= frames,
-            PartLimit::Bytes(bytes) => self.writer.bytes() >= bytes,
+            PartLimit::Bytes(bytes) => self.over > 0 || self.bytes() >= bytes,
             PartLimit::Time(time) => {
                 Duration::from_nanos(next.at.saturating_sub(self.started)) >= time
             }
         };
         self.over += u64::from(is_full);
         is_full && (open == 0 || self.over > GRACE)
+    }
+
+    /// Bytes of the file, looked at now and then; that it cannot be looked at, writing will say.
+    fn bytes(&self) -> u64 {
+        if !self.writer.events().is_multiple_of(LOOK_EVERY) {
+            return 0;
+        }
+        self.writer.partial().metadata().map_or(0, |found| found.len())
     }
 
     fn write(&mut self, event: &Event) -> Result<(), TraceError> {
