@@ -287,7 +287,7 @@ impl Redaction {
                 changed
             }
             Value::Array(items) => {
-                items.iter_mut().fold(false, |changed, item| self.texts_in(item) || changed)
+                items.iter_mut().filter_map(|item| self.texts_in(item).then_some(())).count() > 0
             }
             Value::Map(entries) => entries.iter_mut().fold(false, |changed, (key, value)| {
                 let key = self.texts_in(key);

@@ -60,7 +60,7 @@ pub fn find(
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(&work)).collect();
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
         let mut result = work();
         for other in others {
             // A panic is a bug of ours; it goes on here as if there were no threads.

@@ -13,7 +13,7 @@ use super::*;
 use crate::filter::Filter;
 use crate::store::{Store, StoreLimits};
 
-const NEVER: AtomicBool = AtomicBool::new(false);
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A finished trace of a made-up run in a folder of its own.
 fn made_up(frames: u64) -> (TempDir, PathBuf) {
