@@ -79,6 +79,7 @@
 //! compares a frame with nothing but what is written: not with other frames.
 
 mod complete;
+mod alone;
 mod condition;
 mod error;
 mod expression;

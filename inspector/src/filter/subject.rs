@@ -38,16 +38,26 @@ impl<'a> Subject<'a> {
     /// A frame by itself, about whose call nothing is known.
     pub fn of_frame(frame: &'a Frame) -> Subject<'a> {
         Subject {
-            plugin: "",
             kind: frame.kind,
+            header: frame.header.as_bytes(),
+            payload: &frame.payload,
+            ..Subject::nothing()
+        }
+    }
+
+    /// Nothing at all.
+    pub(super) fn nothing() -> Subject<'a> {
+        Subject {
+            plugin: "",
+            kind: Kind::DATA,
             direction: Direction::In,
             call: CallId(0),
             generation: 0,
             time: Duration::ZERO,
             status: Statuses::NONE,
             latency: None,
-            header: frame.header.as_bytes(),
-            payload: &frame.payload,
+            header: &[],
+            payload: &[],
         }
     }
 

@@ -8,6 +8,8 @@ use glovebox_abi::units::show_duration;
 use glovebox_abi::{Frame, LogLevel, ServiceError};
 use glovebox_events::{CallId, Event, HostCall, Phase, Timing, What};
 
+use crate::trace::End;
+
 use super::{
     Call, Denial, Direction, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId,
     Status, Store,
@@ -50,6 +52,24 @@ impl Store {
             _ => self.notice(event),
         }
         self.evict();
+    }
+
+    /// Counts times from here on, in nanoseconds since the Unix epoch, instead of from the first
+    /// event.
+    pub(crate) fn start_at(&mut self, at: u64) {
+        self.counters.start = Some(at);
+    }
+
+    /// Says how a call went of which the end is not among the events.
+    pub(crate) fn end_late(&mut self, call: CallId, end: Option<&End>, denied: bool) {
+        if let Some(End { outcome, timing, memory }) = end {
+            self.end_call(call, Status::Ended(Arc::new(outcome.clone())), *timing, *memory);
+        }
+        if denied && let Some(call) = self.calls.get_mut(&call) {
+            call.denied = true;
+            let id = call.id;
+            self.update_rows(id, |row| row.denied = true);
+        }
     }
 
     fn count_missing(&mut self, sequence: u64) {

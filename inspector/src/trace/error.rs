@@ -111,6 +111,12 @@ pub enum TraceError {
         /// The file.
         path: PathBuf,
     },
+    /// Somebody asked to stop reading.
+    #[error("reading was cancelled: {}", path.display())]
+    Cancelled {
+        /// The file.
+        path: PathBuf,
+    },
     /// The thread that writes the file could not be started or has ended.
     #[error("the recorder has stopped: {reason}: {}", path.display())]
     RecorderStopped {

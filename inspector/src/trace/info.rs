@@ -2,12 +2,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use glovebox_events::{Event, What};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ParentRecord, PluginRecord, TraceError};
 
 /// What is in a trace.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TraceInfo {
     /// The file.
     pub path: PathBuf,

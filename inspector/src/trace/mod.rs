@@ -53,10 +53,24 @@
 //! This module deliberately does not map files into memory (a file that shrinks would kill the
 //! process) and does not seek by time: it streams.
 
+#[cfg(feature = "analysis")]
+mod anonymize;
+#[cfg(feature = "analysis")]
+mod chunk;
 mod encoder;
 mod error;
+#[cfg(feature = "analysis")]
+mod find;
 mod framing;
+#[cfg(feature = "analysis")]
+mod generate;
+#[cfg(feature = "analysis")]
+mod glance;
+#[cfg(feature = "analysis")]
+pub mod index;
 mod info;
+#[cfg(feature = "analysis")]
+mod merge;
 mod reader;
 mod recorder;
 mod recording;
@@ -67,15 +81,34 @@ pub(crate) mod sample;
 mod segments;
 #[cfg(feature = "analysis")]
 mod select;
+#[cfg(feature = "analysis")]
+mod span;
+#[cfg(feature = "analysis")]
+mod split;
 mod storage;
 mod tally;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_reading;
+#[cfg(feature = "analysis")]
+mod windows;
 pub(crate) mod wire;
 mod writer;
 
+#[cfg(feature = "analysis")]
+pub use anonymize::{AnonymizeReport, Redacted, Redaction, RedactionError, anonymize};
 pub use error::TraceError;
+#[cfg(feature = "analysis")]
+pub use find::{Hit, find};
+#[cfg(feature = "analysis")]
+pub use generate::MadeUpRun;
+pub(crate) use glance::End;
+#[cfg(feature = "analysis")]
+pub use index::TraceIndex;
 pub use info::{TraceInfo, info};
+#[cfg(feature = "analysis")]
+pub use merge::{MergeReport, merge};
 pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
@@ -83,7 +116,11 @@ pub use ring::Pressure;
 pub use segments::SegmentLimits;
 #[cfg(feature = "analysis")]
 pub use select::{SelectReport, select};
+#[cfg(feature = "analysis")]
+pub use split::{Part, PartLimit, SplitReport, split};
 pub use tally::Tally;
+#[cfg(feature = "analysis")]
+pub use windows::{FrameWindows, Window};
 pub use wire::GapCause;
 pub use writer::{ParentRecord, PluginRecord, TraceWriter};
 

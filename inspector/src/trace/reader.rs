@@ -33,6 +33,15 @@ pub struct TraceReader {
     ended: bool,
 }
 
+/// A chunk as it stands in the file.
+#[derive(Debug)]
+pub(super) struct RawChunk {
+    /// In bytes from the start of the file.
+    pub(super) offset: u64,
+    /// Without opcode and length.
+    pub(super) data: Vec<u8>,
+}
+
 /// What a trace says about itself.
 #[derive(Debug, Default)]
 struct About {
@@ -52,7 +61,17 @@ impl TraceReader {
     ///
     /// If the file cannot be opened or is no trace of a version this one reads.
     pub fn open(path: impl AsRef<Path>) -> Result<TraceReader, TraceError> {
-        let path = path.as_ref().to_owned();
+        let mut reader = TraceReader::start(path.as_ref())?;
+        // The header and the metadata about the format come first.
+        while reader.ready.is_empty() && reader.about.format == 0 && !reader.ended {
+            reader.advance()?;
+        }
+        Ok(reader)
+    }
+
+    /// Opens a trace and reads no record yet.
+    pub(super) fn start(path: &Path) -> Result<TraceReader, TraceError> {
+        let path = path.to_owned();
         let failed = |source| TraceError::io("read", source, &path);
         let mut file = File::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
@@ -61,7 +80,7 @@ impl TraceReader {
         if start != mcap::MAGIC {
             return Err(not_a_trace(&start, path));
         }
-        let mut reader = TraceReader {
+        Ok(TraceReader {
             records: Records::new(BufReader::with_capacity(256 << 10, file), size),
             path,
             ready: VecDeque::new(),
@@ -69,12 +88,7 @@ impl TraceReader {
             about: About::default(),
             ids: HashSet::new(),
             ended: false,
-        };
-        // The header and the metadata about the format come first.
-        while reader.ready.is_empty() && reader.about.format == 0 && !reader.ended {
-            reader.advance()?;
-        }
-        Ok(reader)
+        })
     }
 
     /// Bytes read so far, for showing progress against [`size`](Self::size).
@@ -132,6 +146,30 @@ impl TraceReader {
         self.records.is_complete()
     }
 
+    /// The next chunk as it stands in the file, for who looks into it elsewhere; what else stands
+    /// there is taken in. `None` at the end.
+    pub(super) fn next_chunk(&mut self) -> Result<Option<RawChunk>, TraceError> {
+        loop {
+            // Without a look into a chunk, there are no events.
+            if let Some(Err(damage)) = self.ready.pop_front() {
+                return Err(damage);
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let failed = |source| TraceError::io("read", source, &self.path);
+            match self.records.next().map_err(failed)? {
+                Next::Record { offset, opcode: opcode::CHUNK, data } => {
+                    return Ok(Some(RawChunk { offset, data }));
+                }
+                Next::Record { offset, opcode, data } => self.record(offset, opcode, &data)?,
+                Next::Damaged { offset, lost, reason } => self.damaged(offset, lost, reason),
+                Next::CutShort { offset, lost } => self.cut_short(offset, lost),
+                Next::End => self.ended = true,
+            }
+        }
+    }
+
     /// Reads one record and queues what it holds.
     fn advance(&mut self) -> Result<(), TraceError> {
         let next =
@@ -139,14 +177,16 @@ impl TraceReader {
         match next {
             Next::Record { offset, opcode, data } => return self.record(offset, opcode, &data),
             Next::Damaged { offset, lost, reason } => self.damaged(offset, lost, reason),
-            Next::CutShort { offset, lost } => {
-                self.ended = true;
-                let path = self.path.clone();
-                self.ready.push_back(Err(TraceError::CutShort { offset, lost, path }));
-            }
+            Next::CutShort { offset, lost } => self.cut_short(offset, lost),
             Next::End => self.ended = true,
         }
         Ok(())
+    }
+
+    fn cut_short(&mut self, offset: u64, lost: u64) {
+        self.ended = true;
+        let path = self.path.clone();
+        self.ready.push_back(Err(TraceError::CutShort { offset, lost, path }));
     }
 
     fn record(&mut self, offset: u64, opcode: u8, data: &[u8]) -> Result<(), TraceError> {
@@ -292,19 +332,13 @@ impl TraceReader {
     }
 
     fn event(&mut self, envelope: Envelope<'_>, body: Option<Bytes>) -> Result<Event, String> {
-        let part = match body {
-            Some(bytes) => Part::decode(envelope.what.follows(), &bytes)?,
-            None => Part::Nothing,
-        };
-        let id = match self.ids.get(&*envelope.plugin) {
-            Some(id) => id.clone(),
-            None => {
-                let id: Arc<str> = (*envelope.plugin).into();
-                self.ids.insert(id.clone());
-                id
-            }
-        };
-        let event = envelope.join(id, part)?;
+        let event = join(envelope, body, &mut self.ids)?;
+        self.learn(&event);
+        Ok(event)
+    }
+
+    /// Takes in what an event says about its plugin.
+    pub(super) fn learn(&mut self, event: &Event) {
         match &event.what {
             What::Loaded { version, digest, binding, .. } => {
                 let plugin = self.plugin(&event.plugin);
@@ -319,8 +353,39 @@ impl TraceReader {
             }
             _ => {}
         }
-        Ok(event)
     }
+}
+
+/// One event of its line and of the message that follows it; `ids` are those that events share.
+pub(super) fn decode_event(
+    line: &[u8],
+    body: Option<&[u8]>,
+    ids: &mut HashSet<Arc<str>>,
+) -> Result<Event, String> {
+    match parse_line(line)? {
+        Line::Event(envelope) => join(envelope, body.map(Bytes::copy_from_slice), ids),
+        Line::Gap { .. } => Err("a gap is no event".to_owned()),
+    }
+}
+
+fn join(
+    envelope: Envelope<'_>,
+    body: Option<Bytes>,
+    ids: &mut HashSet<Arc<str>>,
+) -> Result<Event, String> {
+    let part = match body {
+        Some(bytes) => Part::decode(envelope.what.follows(), &bytes)?,
+        None => Part::Nothing,
+    };
+    let id = match ids.get(&*envelope.plugin) {
+        Some(id) => id.clone(),
+        None => {
+            let id: Arc<str> = (*envelope.plugin).into();
+            ids.insert(id.clone());
+            id
+        }
+    };
+    envelope.join(id, part)
 }
 
 fn parse_line(line: &[u8]) -> Result<Line<'_>, String> {

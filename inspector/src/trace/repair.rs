@@ -1,12 +1,12 @@
 use std::path::Path;
 
 use glovebox_events::Event;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{GapCause, Tally, TraceError, TraceInfo, TraceReader, TraceWriter};
 
 /// Bytes of a trace that are bad.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// Where, in bytes from the start of the file.
     pub offset: u64,

@@ -1,23 +1,23 @@
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::{CallId, Event, Outcome, What};
-
+use roaring::RoaringTreemap;
 use serde::Serialize;
 
-use super::{TraceError, TraceReader, TraceWriter};
-use crate::filter::{Filter, Statuses, Subject};
-use crate::store::Direction;
+use super::find::{Hit, find};
+use super::span::{SpanReader, call_of};
+use super::{TraceError, TraceIndex, TraceWriter};
+use crate::filter::Filter;
 
 /// What [`select`] wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SelectReport {
     /// Calls that are in the new trace.
     pub calls: u64,
-    /// Calls that are not.
+    /// Calls that are not. A call counts where its input frame stands.
     pub skipped: u64,
+    /// Frames that match; the other frames of their calls are in the new trace too.
+    pub frames: u64,
     /// Events in the new trace.
     pub events: u64,
     /// Bytes that could not be read.
@@ -27,153 +27,90 @@ pub struct SelectReport {
 /// Writes the calls of which any frame matches to a new trace, whole, and all that happened
 /// outside of calls.
 ///
+/// The trace is searched on all cores; what the index rules out is not read, neither for the
+/// search nor for the new trace.
+///
 /// # Errors
 ///
-/// If the trace cannot be opened or the new one cannot be written. Damage is counted, not an
-/// error.
+/// If the trace cannot be read, the new one cannot be written, or `cancel` was raised. Damage is
+/// counted, not an error.
 pub fn select(
     path: impl AsRef<Path>,
+    index: &TraceIndex,
     filter: &Filter,
     out: impl AsRef<Path>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    cancel: &AtomicBool,
 ) -> Result<SelectReport, TraceError> {
-    let mut report = SelectReport::default();
-    let mut calls = Calls::new(filter);
-    let mut first = TraceReader::open(&path)?;
-    each_event(&mut first, |event| {
-        calls.look_at(event);
-        Ok(())
-    })?;
-    calls.finish();
-    report.calls = calls.wanted.len() as u64;
-    report.skipped = calls.seen - report.calls;
-
-    let mut writer = TraceWriter::create(out, first.app_version())?;
-    for plugin in first.plugins() {
-        writer.describe_plugin(plugin)?;
+    let path = path.as_ref();
+    let mut writer = TraceWriter::create(out, &index.info.app_version)?;
+    let mut selection = Selection { path, index, filter, calls: RoaringTreemap::new(), frames: 0 };
+    let copied = selection
+        .find_calls(progress, cancel)
+        .and_then(|()| selection.copy_calls(&mut writer, cancel));
+    if let Err(error) = copied {
+        // Half of it would mislead. If it cannot be removed, its name says `.partial`.
+        let _ = std::fs::remove_file(writer.partial());
+        return Err(error);
     }
-    let mut second = TraceReader::open(&path)?;
-    report.damaged_bytes = each_event(&mut second, |event| match call_of(event) {
-        Some(call) if !calls.wanted.contains(&call) => Ok(()),
-        _ => writer.write(event),
-    })?;
-    report.events = writer.events();
+    let events = writer.events();
     writer.finish()?;
-    Ok(report)
+    let calls = selection.calls.len();
+    Ok(SelectReport {
+        calls,
+        skipped: index.info.frames_in.saturating_sub(calls),
+        frames: selection.frames,
+        events,
+        damaged_bytes: index.info.damaged_bytes,
+    })
 }
 
-/// Hands on every event that can be read; gives the number of damaged bytes.
-fn each_event(
-    reader: &mut TraceReader,
-    mut each: impl FnMut(&Event) -> Result<(), TraceError>,
-) -> Result<u64, TraceError> {
-    let mut damaged = 0;
-    for item in reader {
-        match item {
-            Ok(event) => each(&event)?,
-            Err(TraceError::Damaged { lost, .. } | TraceError::CutShort { lost, .. }) => {
-                damaged += lost;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(damaged)
-}
-
-fn call_of(event: &Event) -> Option<CallId> {
-    match &event.what {
-        What::FrameIn { call, .. } | What::FrameOut { call, .. } | What::CallEnded { call, .. } => {
-            Some(*call)
-        }
-        What::HostCall { call, .. } => *call,
-        _ => None,
-    }
-}
-
-/// Decides about each call when it ends, so that only calls that run are in memory.
-struct Calls<'a> {
+/// The calls that match.
+struct Selection<'a> {
+    path: &'a Path,
+    index: &'a TraceIndex,
     filter: &'a Filter,
-    open: HashMap<CallId, Open>,
-    wanted: HashSet<CallId>,
-    seen: u64,
-    /// Time of the first event, in nanoseconds since the Unix epoch.
-    start: Option<u64>,
+    /// A few bits per call, however many there are.
+    calls: RoaringTreemap,
+    frames: u64,
 }
 
-#[derive(Default)]
-struct Open {
-    frames: Vec<(Event, Direction)>,
-    denied: bool,
-}
-
-impl<'a> Calls<'a> {
-    fn new(filter: &'a Filter) -> Calls<'a> {
-        Calls { filter, open: HashMap::new(), wanted: HashSet::new(), seen: 0, start: None }
+impl Selection<'_> {
+    fn find_calls(
+        &mut self,
+        progress: &(dyn Fn(u64, u64) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<(), TraceError> {
+        let Selection { path, index, filter, calls, frames } = self;
+        let mut take = |hits: &[Hit]| {
+            *frames += hits.len() as u64;
+            calls.extend(hits.iter().map(|hit| hit.call.0));
+        };
+        find(path, index, filter, &mut take, progress, cancel)
     }
 
-    fn look_at(&mut self, event: &Event) {
-        self.start.get_or_insert(event.at);
-        match &event.what {
-            What::FrameIn { call, .. } => {
-                let frame = (event.clone(), Direction::In);
-                self.open.entry(*call).or_default().frames.push(frame);
+    fn copy_calls(&self, writer: &mut TraceWriter, cancel: &AtomicBool) -> Result<(), TraceError> {
+        for plugin in &self.index.info.plugins {
+            writer.describe_plugin(plugin)?;
+        }
+        let mut reader = SpanReader::open(self.path, self.index)?;
+        for span in &self.index.spans {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(TraceError::Cancelled { path: self.path.to_owned() });
             }
-            What::FrameOut { call, .. } => {
-                let frame = (event.clone(), Direction::Out);
-                self.open.entry(*call).or_default().frames.push(frame);
+            let has_calls = !span.calls.is_empty()
+                && self.calls.range_cardinality(span.calls.first..=span.calls.last) > 0;
+            if !has_calls && span.outside == 0 {
+                continue;
             }
-            What::HostCall { call: Some(call), host_call }
-                if host_call.result == Err(ServiceError::Denied) =>
-            {
-                self.open.entry(*call).or_default().denied = true;
-            }
-            What::CallEnded { call, outcome, timing, .. } => {
-                if let Some(open) = self.open.remove(call) {
-                    self.decide(*call, &open, Some(outcome), Some(timing.latency()));
+            reader.read(span)?;
+            for event in reader.events() {
+                match call_of(&event) {
+                    Some(call) if !self.calls.contains(call.0) => {}
+                    _ => writer.write(&event)?,
                 }
             }
-            _ => {}
         }
-    }
-
-    /// Decides about calls that never ended.
-    fn finish(&mut self) {
-        for (call, open) in std::mem::take(&mut self.open) {
-            self.decide(call, &open, None, None);
-        }
-    }
-
-    fn decide(
-        &mut self,
-        call: CallId,
-        open: &Open,
-        outcome: Option<&Outcome>,
-        latency: Option<Duration>,
-    ) {
-        self.seen += 1;
-        let start = self.start.unwrap_or(0);
-        let matches = open.frames.iter().any(|(event, direction)| {
-            frame_of(event).is_some_and(|frame| {
-                self.filter.matches(&Subject {
-                    plugin: &event.plugin,
-                    direction: *direction,
-                    call,
-                    generation: event.generation,
-                    time: Duration::from_nanos(event.at.saturating_sub(start)),
-                    status: Statuses::of(outcome, open.denied),
-                    latency,
-                    ..Subject::of_frame(frame)
-                })
-            })
-        });
-        if matches {
-            self.wanted.insert(call);
-        }
-    }
-}
-
-fn frame_of(event: &Event) -> Option<&Frame> {
-    match &event.what {
-        What::FrameIn { frame, .. } | What::FrameOut { frame, .. } => Some(frame),
-        _ => None,
+        Ok(())
     }
 }

@@ -298,7 +298,10 @@ fn selections_hold_whole_calls() {
         writer.finish().expect("there is space");
         let out = folder.path().join("out.mcap");
         let filter = filter.parse().expect(filter);
-        let report = select(&path, &filter, &out).expect("it is a trace");
+        let never = std::sync::atomic::AtomicBool::new(false);
+        let index = TraceIndex::build(&path, &mut |_, _| {}, &never).expect("it is a trace");
+        let report =
+            select(&path, &index, &filter, &out, &|_, _| {}, &never).expect("it is a trace");
         assert_eq!((report.calls, report.skipped), (calls, 2 - calls), "{filter:?}");
         assert_eq!(report.events, events, "{filter:?}");
         let (found, damage) = read(&out).expect("it was written");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use glovebox_events::{Binding, Event};
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::encoder::{EncodeError, Encoder};
 use super::storage::{Disk, Storage, StoredFile};
@@ -12,7 +12,7 @@ use super::wire::GapCause;
 use super::{Tally, TraceError};
 
 /// What a trace says about a plugin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRecord {
     /// Id of the plugin.
     pub id: String,
@@ -27,7 +27,7 @@ pub struct PluginRecord {
 }
 
 /// What a trace says about the one it was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentRecord {
     /// The file, as it was named.
     pub path: String,

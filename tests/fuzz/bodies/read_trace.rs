@@ -1,4 +1,4 @@
-//! What the fuzz target does with some bytes; a normal test does it with those of the corpus.
+//! What the fuzz target does with some bytes; a normal test does it with those of the seeds.
 
 use glovebox_inspector::trace;
 

@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::trace;
+use glovebox_inspector::trace::TraceIndex;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
+use super::progress::Progress;
 
 /// Say what is in a trace: events, frames, calls, plugins, time, damage
 #[derive(Debug, Args)]
@@ -22,7 +24,14 @@ pub(in crate::cli) struct Info {
 
 impl Info {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let info = trace::info(&self.trace).map_err(Problem::Trace)?;
+        let progress = Progress::new("indexing");
+        let index = TraceIndex::open(
+            &self.trace,
+            &mut |done, all| progress.at(done, all),
+            &AtomicBool::new(false),
+        );
+        let index = index.map_err(Problem::Trace)?;
+        let info = index.info();
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.

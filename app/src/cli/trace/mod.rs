@@ -1,5 +1,6 @@
 //! `glovebox trace`: what can be done with trace files.
 
+mod anonymize;
 mod check;
 mod export;
 mod filter;
@@ -7,8 +8,11 @@ mod findings;
 mod generate;
 mod import;
 mod info;
+mod merge;
+mod progress;
 mod recover;
 mod shrink;
+mod split;
 
 use clap::{Args, Subcommand};
 use glovebox_inspector::trace::Problem as Damage;
@@ -32,6 +36,9 @@ pub(super) enum TraceVerb {
     Import(import::Import),
     Filter(filter::FilterTrace),
     Findings(findings::TraceFindings),
+    Merge(merge::Merge),
+    Split(split::Split),
+    Anonymize(anonymize::Anonymize),
     Generate(generate::Generate),
     Shrink(Box<shrink::ShrinkTrace>),
 }
@@ -46,6 +53,9 @@ impl TraceVerb {
             TraceVerb::Import(verb) => verb.run(),
             TraceVerb::Filter(verb) => verb.run(),
             TraceVerb::Findings(verb) => verb.run(),
+            TraceVerb::Merge(verb) => verb.run(),
+            TraceVerb::Split(verb) => verb.run(),
+            TraceVerb::Anonymize(verb) => verb.run(),
             TraceVerb::Generate(verb) => verb.run(),
             TraceVerb::Shrink(verb) => verb.run(),
         }
@@ -60,6 +70,9 @@ impl TraceVerb {
             TraceVerb::Import(verb) => &verb.output,
             TraceVerb::Filter(verb) => &verb.output,
             TraceVerb::Findings(verb) => &verb.output,
+            TraceVerb::Merge(verb) => &verb.output,
+            TraceVerb::Split(verb) => &verb.output,
+            TraceVerb::Anonymize(verb) => &verb.output,
             TraceVerb::Generate(verb) => &verb.output,
             TraceVerb::Shrink(verb) => &verb.output,
         }
@@ -75,6 +88,9 @@ impl TraceVerb {
             TraceVerb::Import(_) => ("trace import", "Imported 0 frames"),
             TraceVerb::Filter(_) => ("trace filter", "Kept 0 calls"),
             TraceVerb::Findings(_) => ("trace findings", "Looked over 0 events"),
+            TraceVerb::Merge(_) => ("trace merge", "Merged 0 events"),
+            TraceVerb::Split(_) => ("trace split", "Split 0 events"),
+            TraceVerb::Anonymize(_) => ("trace anonymize", "Changed 0 events"),
             TraceVerb::Generate(_) => ("trace generate", "Generated 0 frames"),
             TraceVerb::Shrink(_) => ("trace shrink", "Shrunk 0 frames"),
         }

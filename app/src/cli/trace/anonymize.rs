@@ -1,0 +1,72 @@
+//! `glovebox trace anonymize`: a trace without what is nobody's business.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use glovebox_inspector::trace::{self, Redaction, TraceReader};
+use serde_json::json;
+
+use super::super::error::{Exit, Problem};
+use super::super::report::{Output, Report, count};
+use super::progress::Progress;
+
+/// Write a trace without what a path leads to or a pattern finds
+///
+/// Paths start with header, payload, or the arguments or result of host calls. Patterns are regular
+/// expressions and are replaced everywhere, also in host calls and messages. The exit code is 1 if
+/// a path or pattern was never found.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Anonymize {
+    /// The trace
+    pub trace: PathBuf,
+    /// The new trace; nothing is overwritten
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// What to take out, e.g. payload.customer.mail, header.user.id, payload.items.*.name
+    #[arg(long, value_name = "PATH", required_unless_present = "pattern")]
+    pub path: Vec<String>,
+    /// What to take out wherever it stands, e.g. '[\w.]+@[\w.]+'
+    #[arg(long, value_name = "REGEX")]
+    pub pattern: Vec<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Anonymize {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let mut redaction = Redaction::default();
+        let paths = self.path.iter().try_for_each(|path| redaction.add_path(path));
+        let added = paths.and_then(|()| {
+            self.pattern.iter().try_for_each(|pattern| redaction.add_pattern(pattern))
+        });
+        added.map_err(|error| Problem::Usage(error.to_string()))?;
+        // What is wrong with the trace and what is wrong with the new file are different things.
+        drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
+        let progress = Progress::new("anonymizing");
+        let report = &mut |done, all| progress.at(done, all);
+        let never = AtomicBool::new(false);
+        let done = trace::anonymize(&self.trace, &mut redaction, &self.out, report, &never);
+        let done = done.map_err(Problem::Record)?;
+        let (events, out) = (count(done.events, "event"), self.out.display());
+        let mut sentence = format!("Changed {} of {events} in {out}", done.changed);
+        let mut text = String::new();
+        let mut exit = Exit::Good;
+        for redacted in &done.redacted {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{} {}", count(redacted.times, "time"), redacted.what);
+            if redacted.times == 0 {
+                sentence.push_str(&format!("; `{}` was never found", redacted.what));
+                exit = Exit::Different;
+            }
+        }
+        if done.damaged_bytes > 0 {
+            let damaged = count(done.damaged_bytes, "byte");
+            sentence.push_str(&format!("; {damaged} of the trace could not be read"));
+            exit = Exit::TraceUnreadable;
+        }
+        let json = json!({ "trace": self.trace, "out": self.out, "anonymized": done });
+        Ok(Report::new(text, json, sentence, exit))
+    }
+}

@@ -1,0 +1,75 @@
+//! `glovebox trace split`: one trace as several.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Args;
+use glovebox_abi::units::{parse_duration, parse_size};
+use glovebox_inspector::trace::{self, PartLimit, TraceReader};
+use serde_json::json;
+
+use super::super::error::{Exit, Problem};
+use super::super::report::{Output, Report, count, count_of};
+use super::progress::Progress;
+
+/// Write a trace as several: OUT.001.mcap, OUT.002.mcap and so on
+///
+/// A part ends at the first moment after its limit at which no call runs.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("limit").required(true))]
+pub(in crate::cli) struct Split {
+    /// The trace
+    pub trace: PathBuf,
+    /// What the parts are called, e.g. part.mcap; nothing is overwritten
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// Frames of a part
+    #[arg(long, value_name = "N", group = "limit", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// Time of a part, e.g. 10s
+    #[arg(long, value_name = "DURATION", group = "limit", value_parser = parse_duration)]
+    pub every: Option<Duration>,
+    /// Size of a part, e.g. 100M, to the chunk
+    #[arg(long, value_name = "SIZE", group = "limit", value_parser = parse_size)]
+    pub size: Option<u64>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Split {
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let limit = match (self.frames, self.every, self.size) {
+            (Some(frames), ..) => PartLimit::Frames(frames),
+            (_, Some(time), _) => PartLimit::Time(time),
+            (.., Some(bytes)) => PartLimit::Bytes(bytes),
+            (None, None, None) => {
+                let reason = "how large is a part? give --frames, --every or --size";
+                return Err(Problem::Usage(reason.to_owned()));
+            }
+        };
+        // What is wrong with the trace and what is wrong with the new files are different things.
+        drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
+        let progress = Progress::new("splitting");
+        let report = &mut |done, all| progress.at(done, all);
+        let split = trace::split(&self.trace, limit, &self.out, report, &AtomicBool::new(false));
+        let split = split.map_err(Problem::Record)?;
+        let events: u64 = split.parts.iter().map(|part| part.events).sum();
+        let parts = count_of(split.parts.len(), "part");
+        let mut sentence = format!("Split {} into {parts}", count(events, "event"));
+        if split.torn_calls > 0 {
+            let torn = count(split.torn_calls, "call");
+            sentence.push_str(&format!("; {torn} go on in the next part"));
+        }
+        let exit = match split.damaged_bytes {
+            0 => Exit::Good,
+            damaged => {
+                sentence.push_str(&format!("; {} could not be read", count(damaged, "byte")));
+                Exit::TraceUnreadable
+            }
+        };
+        let text = split.parts.iter().map(|part| format!("{}\n", part.path.display())).collect();
+        let json = json!({ "trace": self.trace, "split": split });
+        Ok(Report::new(text, json, sentence, exit))
+    }
+}

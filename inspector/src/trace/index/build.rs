@@ -1,0 +1,386 @@
+//! One scan over a trace: this thread reads, all cores look into chunks, this thread puts together
+//! what they saw, in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+
+use glovebox_events::CallId;
+use parking_lot::Mutex;
+
+use super::facts::{Facts, Touch};
+use super::marks::{LAST_PLUGIN, Verdict, join};
+use super::{LateEnd, MAX_PROBLEMS, MAX_SPANS, SPAN_BYTES, Span, TraceIndex};
+use crate::filter::Span as Numbers;
+use crate::trace::chunk::ChunkBuffer;
+use crate::trace::glance::End;
+use crate::trace::reader::RawChunk;
+use crate::trace::{EVENTS_CHANNEL, Problem, TraceError, TraceInfo, TraceReader};
+
+/// Calls that run at the same time, and ends in other spans, that are remembered.
+const MAX_CALLS: usize = 1 << 18;
+/// Bytes of chunks that are read and not yet looked into, unless a single chunk has more.
+const MAX_WAITING: usize = 4 << 20;
+/// Chunks that announce no channel are looked at this often before the usual one is assumed.
+const ANNOUNCED_WITHIN: usize = 8;
+/// Opcode and length of a record.
+const PREFIX: u64 = 9;
+
+pub(super) fn build(
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+    cancel: &AtomicBool,
+) -> Result<TraceIndex, TraceError> {
+    let events_channel = events_channel(path)?;
+    let mut reader = TraceReader::start(path)?;
+    let mut builder = Builder::new(events_channel);
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let (to_workers, work) = mpsc::sync_channel::<(usize, RawChunk)>(2 * workers);
+    let (to_us, results) = mpsc::sync_channel(2 * workers);
+    let work = Mutex::new(work);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            let (work, to_us) = (&work, to_us.clone());
+            scope.spawn(move || look_into_chunks(work, &to_us, events_channel));
+        }
+        drop(to_us);
+        // Dropped at the end of this, which ends the workers.
+        let mut flow = Flow { to_workers, results, waiting: Waiting::default() };
+        loop {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(TraceError::Cancelled { path: path.to_owned() });
+            }
+            match reader.next_chunk() {
+                Ok(Some(chunk)) => {
+                    while flow.is_full(chunk.data.len(), workers) {
+                        flow.take(&mut builder, &mut reader);
+                    }
+                    flow.give(chunk);
+                    progress(reader.position(), reader.size());
+                }
+                Ok(None) => break,
+                Err(TraceError::Damaged { offset, lost, reason, .. }) => {
+                    builder.problem(Problem { offset, bytes: lost, reason });
+                }
+                Err(TraceError::CutShort { offset, lost, .. }) if lost > 0 => {
+                    let reason = "the file ends in the middle of a record".to_owned();
+                    builder.problem(Problem { offset, bytes: lost, reason });
+                }
+                Err(TraceError::CutShort { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        while flow.waiting.chunks > 0 {
+            flow.take(&mut builder, &mut reader);
+        }
+        progress(reader.size(), reader.size());
+        Ok(())
+    })?;
+    Ok(builder.finish(path, &reader))
+}
+
+/// The channel of events, which only a chunk near the start announces.
+fn events_channel(path: &Path) -> Result<u16, TraceError> {
+    let mut reader = TraceReader::start(path)?;
+    let mut buffer = ChunkBuffer::default();
+    for _ in 0..ANNOUNCED_WITHIN {
+        match reader.next_chunk() {
+            Ok(Some(chunk)) if buffer.append(&chunk.data).is_ok() => {
+                if let Some(channel) = buffer.events_channel() {
+                    return Ok(channel);
+                }
+            }
+            Ok(None) => break,
+            Err(error) if !error.is_damage() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(EVENTS_CHANNEL)
+}
+
+/// What a worker found in one chunk, with its place among all.
+struct Found {
+    number: usize,
+    offset: u64,
+    /// Bytes in the file, with opcode and length.
+    length: u64,
+    /// `Err` if nothing in it can be used.
+    facts: Result<Facts, String>,
+}
+
+fn look_into_chunks(
+    work: &Mutex<Receiver<(usize, RawChunk)>>,
+    to_us: &SyncSender<Found>,
+    events_channel: u16,
+) {
+    let mut buffer = ChunkBuffer::default();
+    loop {
+        let next = work.lock().recv();
+        let Ok((number, RawChunk { offset, data })) = next else {
+            return;
+        };
+        buffer.clear();
+        let filled = buffer.append(&data);
+        let length = PREFIX + data.len() as u64;
+        drop(data);
+        let facts = filled.map(|()| Facts::of(&buffer, events_channel));
+        if to_us.send(Found { number, offset, length, facts }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Chunks on their way to the workers and back.
+struct Flow {
+    to_workers: SyncSender<(usize, RawChunk)>,
+    results: Receiver<Found>,
+    waiting: Waiting,
+}
+
+#[derive(Default)]
+struct Waiting {
+    given: usize,
+    taken: usize,
+    chunks: usize,
+    bytes: usize,
+    /// What came before its turn.
+    early: BTreeMap<usize, Found>,
+}
+
+impl Flow {
+    fn is_full(&self, more: usize, workers: usize) -> bool {
+        let Waiting { chunks, bytes, .. } = self.waiting;
+        chunks > 0 && (chunks >= 2 * workers || bytes + more > MAX_WAITING)
+    }
+
+    fn give(&mut self, chunk: RawChunk) {
+        self.waiting.bytes += chunk.data.len();
+        self.waiting.chunks += 1;
+        // Only fails if all workers are gone, and they go last.
+        let _ = self.to_workers.send((self.waiting.given, chunk));
+        self.waiting.given += 1;
+    }
+
+    /// Waits for one chunk, and adds all whose turn it is.
+    fn take(&mut self, builder: &mut Builder, reader: &mut TraceReader) {
+        let Ok(found) = self.results.recv() else {
+            self.waiting.chunks = 0;
+            return;
+        };
+        self.waiting.early.insert(found.number, found);
+        while let Some(found) = self.waiting.early.remove(&self.waiting.taken) {
+            self.waiting.taken += 1;
+            self.waiting.chunks -= 1;
+            self.waiting.bytes -= (found.length - PREFIX) as usize;
+            builder.add(found, reader);
+        }
+    }
+}
+
+/// Puts together what chunks hold.
+struct Builder {
+    index: TraceIndex,
+    calls: OpenCalls,
+    counted: Counted,
+}
+
+/// What is known of the whole trace so far.
+#[derive(Default)]
+struct Counted {
+    times: Numbers,
+    sequences: Numbers,
+    calls: Numbers,
+    lost: u64,
+}
+
+impl Builder {
+    fn new(events_channel: u16) -> Builder {
+        Builder {
+            index: TraceIndex {
+                info: TraceInfo::default(),
+                problems: Vec::new(),
+                missing_events: 0,
+                events_channel,
+                plugins: Vec::new(),
+                spans: Vec::new(),
+                grain: SPAN_BYTES,
+                unjoined: 0,
+                last_call: 0,
+                sequences: None,
+            },
+            calls: OpenCalls::default(),
+            counted: Counted::default(),
+        }
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        self.index.info.damaged_bytes += problem.bytes;
+        if self.index.problems.len() < MAX_PROBLEMS {
+            self.index.problems.push(problem);
+        }
+    }
+
+    fn add(&mut self, found: Found, reader: &mut TraceReader) {
+        let Found { offset, length, facts, .. } = found;
+        let bytes = length - PREFIX;
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(reason) => return self.problem(Problem { offset, bytes, reason }),
+        };
+        if let Some(reason) = facts.bad.clone() {
+            self.problem(Problem { offset, bytes, reason });
+        }
+        facts.loads.iter().for_each(|event| reader.learn(event));
+        let first_row = self.index.frames();
+        // Plugins beyond the last mark share it here as they do there.
+        let marks = facts.marks.renumbered(|number| self.number_of(&facts.plugins[number]));
+        let counts = &facts.counts;
+        let info = &mut self.index.info;
+        info.events += counts.events;
+        info.frames_in += counts.frames_in;
+        info.frames_out += counts.frames_out;
+        info.calls += counts.calls;
+        info.errors += counts.errors;
+        info.host_calls += counts.host_calls;
+        self.counted.lost += counts.lost;
+        join(&mut self.counted.times, counts.times);
+        join(&mut self.counted.sequences, counts.sequences);
+        join(&mut self.counted.calls, counts.calls_seen);
+        self.index.push(Span {
+            offset,
+            length,
+            bytes: facts.bytes,
+            first_row,
+            frames: counts.frames_in + counts.frames_out,
+            outside: counts.outside,
+            flawed: facts.bad.is_some(),
+            calls: counts.calls_seen,
+            marks,
+            late: Vec::new(),
+        });
+        for touch in facts.touches {
+            self.calls.touch(&mut self.index, touch);
+        }
+        if self.index.spans.len() >= MAX_SPANS {
+            self.index.coarsen();
+        }
+    }
+
+    /// The number of a plugin; those that share a mark share the number too.
+    fn number_of(&mut self, plugin: &str) -> usize {
+        let plugins = &mut self.index.plugins;
+        plugins.iter().position(|known| known == plugin).unwrap_or_else(|| {
+            if plugins.len() <= LAST_PLUGIN {
+                plugins.push(plugin.to_owned());
+            }
+            plugins.len() - 1
+        })
+    }
+
+    fn finish(mut self, path: &Path, reader: &TraceReader) -> TraceIndex {
+        self.calls.finish(&mut self.index);
+        let Counted { times, sequences, calls, lost } = self.counted;
+        let ends =
+            |numbers: Numbers| (!numbers.is_empty()).then_some((numbers.first, numbers.last));
+        let index = &mut self.index;
+        index.sequences = ends(sequences);
+        index.last_call = ends(calls).map_or(0, |(_, last)| last);
+        let spanned = index.sequences.map_or(0, |(first, last)| (last - first).saturating_add(1));
+        index.missing_events = spanned.saturating_sub(index.info.events);
+        let info = &mut index.info;
+        info.path = path.to_owned();
+        info.size = reader.size();
+        info.format = reader.format();
+        info.app_version = reader.app_version().to_owned();
+        info.plugins = reader.plugins().to_vec();
+        info.range = ends(times);
+        info.lost_events = lost;
+        info.complete = reader.is_complete();
+        self.index
+    }
+}
+
+/// Calls that started and have not ended, and the places where they left frames.
+#[derive(Default)]
+struct OpenCalls {
+    open: BTreeMap<CallId, OpenCall>,
+    /// Ends that stand with the spans of an index.
+    late: usize,
+}
+
+#[derive(Default)]
+struct OpenCall {
+    /// Offsets of the chunks with its frames: spans may be joined meanwhile.
+    frames_at: Vec<u64>,
+    /// Offset of the last chunk with anything of it.
+    last_at: u64,
+    end: Option<End>,
+    denied: bool,
+}
+
+impl OpenCalls {
+    fn touch(&mut self, index: &mut TraceIndex, touch: Touch) {
+        let here = index.spans.last().map_or(0, |span| span.offset);
+        if !touch.started && !touch.frames && !self.open.contains_key(&touch.call) {
+            // The end of a call that is not in this trace, or was given up.
+            return;
+        }
+        if self.open.len() >= MAX_CALLS {
+            // Calls are numbered in order, so this one is the oldest.
+            if let Some((call, open)) = self.open.pop_first() {
+                index.unjoined += 1;
+                self.close(index, call, open);
+            }
+        }
+        let open = self.open.entry(touch.call).or_default();
+        if touch.frames && open.frames_at.last() != Some(&here) {
+            open.frames_at.push(here);
+        }
+        open.last_at = here;
+        open.denied |= touch.denied;
+        if touch.end.is_some() {
+            open.end = touch.end;
+            if let Some(open) = self.open.remove(&touch.call) {
+                self.close(index, touch.call, open);
+            }
+        }
+    }
+
+    /// Calls that never ended.
+    fn finish(&mut self, index: &mut TraceIndex) {
+        for (call, open) in std::mem::take(&mut self.open) {
+            self.close(index, call, open);
+        }
+    }
+
+    /// Says in every span with frames of a call how it went.
+    fn close(&mut self, index: &mut TraceIndex, call: CallId, open: OpenCall) {
+        let verdict = Verdict::of(open.end.as_ref(), open.denied);
+        let mut last = None;
+        let spans = &mut index.spans;
+        let place =
+            |spans: &[Span], at| spans.partition_point(|span| span.offset <= at).checked_sub(1);
+        let ends_in = place(spans, open.last_at);
+        let is_local = open.frames_at.iter().all(|at| place(spans, *at) == ends_in);
+        for at in open.frames_at {
+            let number = place(spans, at);
+            let Some(span) = number.and_then(|number| spans.get_mut(number)) else {
+                continue;
+            };
+            span.marks.add_verdict(verdict);
+            if is_local || last == number {
+                continue;
+            }
+            last = number;
+            if self.late >= MAX_CALLS {
+                index.unjoined += 1;
+                span.marks.add_verdict(Verdict::of(None, open.denied));
+                continue;
+            }
+            self.late += 1;
+            span.late.push(LateEnd { call, end: open.end.clone(), denied: open.denied });
+        }
+    }
+}

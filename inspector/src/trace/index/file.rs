@@ -1,0 +1,90 @@
+//! The file beside a trace that keeps its index.
+//!
+//! 8 bytes that name the format, the CRC-32 of the rest, the stamp of the trace, the index; the
+//! last two as postcard (<https://postcard.jamesmunns.com>). A file that is anything else, or the
+//! index of another state of the trace, counts as none.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use super::{TraceError, TraceIndex};
+
+/// Changes with everything that changes the bytes.
+const MAGIC: &[u8; 8] = b"GBINDEX1";
+/// The largest index that is read, in bytes; ours are far smaller.
+const MAX_SIZE: u64 = 64 << 20;
+/// Bytes at the end of a trace that are part of its stamp; a finished one has its summary there.
+const TAIL: u64 = 4 << 10;
+
+/// Tells the states of a file apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::trace) struct Stamp {
+    size: u64,
+    /// Nanoseconds since the Unix epoch, as far as the file system says.
+    modified: u128,
+    /// CRC-32 of the last bytes.
+    tail: u32,
+}
+
+impl Stamp {
+    pub(in crate::trace) fn of(path: &Path) -> Result<Stamp, TraceError> {
+        let read = || -> io::Result<Stamp> {
+            let mut file = File::open(path)?;
+            let metadata = file.metadata()?;
+            let size = metadata.len();
+            let modified = metadata.modified().ok();
+            let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            file.seek(SeekFrom::Start(size.saturating_sub(TAIL)))?;
+            let mut tail = Vec::new();
+            file.take(TAIL).read_to_end(&mut tail)?;
+            let modified = since.map_or(0, |since| since.as_nanos());
+            Ok(Stamp { size, modified, tail: crc32fast::hash(&tail) })
+        };
+        read().map_err(|source| TraceError::io("read", source, path))
+    }
+}
+
+/// Where the index of a trace is kept.
+pub(super) fn path_of(trace: &Path) -> PathBuf {
+    let mut name = trace.as_os_str().to_owned();
+    name.push(".index");
+    name.into()
+}
+
+/// The index of a trace in this state.
+pub(in crate::trace) fn load(trace: &Path, stamp: &Stamp) -> Option<TraceIndex> {
+    let mut bytes = Vec::new();
+    File::open(path_of(trace)).ok()?.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (crc, rest) = rest.split_first_chunk()?;
+    if crc32fast::hash(rest) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    let (found, rest) = postcard::take_from_bytes::<Stamp>(rest).ok()?;
+    if found != *stamp {
+        return None;
+    }
+    let mut index: TraceIndex = postcard::from_bytes(rest).ok()?;
+    // The trace may have been moved together with its index.
+    trace.clone_into(&mut index.info.path);
+    Some(index)
+}
+
+/// Keeps an index, replacing an older one at once.
+pub(in crate::trace) fn save(trace: &Path, stamp: &Stamp, index: &TraceIndex) -> io::Result<()> {
+    let body = postcard::to_allocvec(&(stamp, index)).map_err(io::Error::other)?;
+    let path = path_of(trace);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(MAGIC)?;
+    file.write_all(&crc32fast::hash(&body).to_le_bytes())?;
+    file.write_all(&body)?;
+    // As readable as the trace is: a temporary file is for its owner alone.
+    fs::set_permissions(file.path(), fs::metadata(trace)?.permissions())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

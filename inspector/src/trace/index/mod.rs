@@ -1,0 +1,232 @@
+//! The index of a trace: what stands where, so that nobody has to read it all.
+//!
+//! A [`TraceIndex`] divides a trace into spans of a few chunks and says of each how many frames it
+//! holds and what they are like. It is made by one scan ([`TraceIndex::build`]) and kept beside the
+//! trace as `<trace>.index`; [`TraceIndex::open`] does whichever is needed. From it,
+//! [`FrameWindows`](super::FrameWindows) reads any rows, and a filter passes over the spans in which
+//! nothing can match.
+//!
+//! How a call ended stands later in the file than its frames. Where that is in another span, the
+//! index holds the end with the span of the frames, so that each span can be read alone.
+//!
+//! Whatever the size of the trace, an index has at most 65,536 spans: in larger traces, a span has
+//! more chunks. It remembers at most 262,144 calls that run at the same time and as many ends in
+//! another span; the frames of calls beyond that count as pending, and
+//! [`TraceIndex::unjoined_calls`] says how many calls that are.
+
+mod build;
+mod facts;
+pub(super) mod file;
+pub(super) mod marks;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use glovebox_events::CallId;
+use serde::{Deserialize, Serialize};
+
+use super::glance::End;
+use super::{Problem, TraceError, TraceInfo};
+use crate::filter::{ChunkSummary, Span as Numbers};
+use marks::{Marks, Verdict};
+
+pub(super) use facts::{FrameView, is_denied};
+
+/// Spans of an index, whatever the size of the trace.
+const MAX_SPANS: usize = 1 << 16;
+/// Bytes of a span after decompression in a trace that is not large; ours have such chunks.
+const SPAN_BYTES: u64 = 256 << 10;
+/// Smaller traces, in bytes, are scanned faster than anybody notices: their index is not kept.
+const KEPT_FROM: u64 = 8 << 20;
+/// Bytes between two chunks of a span that are of no use, damaged or about plugins.
+const MAX_GAP: u64 = 1 << 20;
+/// Problems that are listed; all are counted.
+const MAX_PROBLEMS: usize = 1_000;
+
+/// What stands where in a trace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceIndex {
+    pub(super) info: TraceInfo,
+    pub(super) problems: Vec<Problem>,
+    /// Numbers missing between the first and the last sequence number.
+    pub(super) missing_events: u64,
+    pub(super) events_channel: u16,
+    /// Ids of the plugins of frames; the marks of spans go by their numbers.
+    pub(super) plugins: Vec<String>,
+    pub(super) spans: Vec<Span>,
+    /// Most bytes of a span after decompression, unless a single chunk has more.
+    grain: u64,
+    unjoined: u64,
+    /// Largest number of a call and of an instance, so that traces can be merged.
+    pub(super) last_call: u64,
+    pub(super) sequences: Option<(u64, u64)>,
+}
+
+/// Some chunks that follow each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Span {
+    /// In bytes from the start of the file.
+    pub(super) offset: u64,
+    /// Bytes in the file.
+    pub(super) length: u64,
+    /// Bytes after decompression.
+    bytes: u64,
+    /// Frames before this span.
+    pub(super) first_row: u64,
+    pub(super) frames: u64,
+    /// Events that belong to no call.
+    pub(super) outside: u64,
+    /// True if anything in it is damaged.
+    pub(super) flawed: bool,
+    /// Numbers of the calls that anything in it is about.
+    pub(super) calls: Numbers,
+    pub(super) marks: Marks,
+    /// How calls ended that have frames here and went on in other spans.
+    pub(super) late: Vec<LateEnd>,
+}
+
+/// What another span says about a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LateEnd {
+    pub(super) call: CallId,
+    pub(super) end: Option<End>,
+    pub(super) denied: bool,
+}
+
+impl LateEnd {
+    pub(super) fn verdict(&self) -> Verdict {
+        Verdict::of(self.end.as_ref(), self.denied)
+    }
+}
+
+impl TraceIndex {
+    /// The index of a trace: the one beside it if that is there and fits, otherwise a new one,
+    /// which is then kept beside it.
+    ///
+    /// `progress` is called now and then with bytes read and bytes in all; raising `cancel` ends
+    /// it. The index of a trace below 8 MiB is not kept, and one that cannot be kept, as in a folder
+    /// that cannot be written, is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the trace cannot be read, or reading was cancelled. Damage is no error, but counted.
+    pub fn open(
+        path: impl AsRef<Path>,
+        progress: &mut dyn FnMut(u64, u64),
+        cancel: &AtomicBool,
+    ) -> Result<TraceIndex, TraceError> {
+        let path = path.as_ref();
+        let stamp = file::Stamp::of(path)?;
+        if let Some(index) = file::load(path, &stamp) {
+            return Ok(index);
+        }
+        let index = TraceIndex::build(path, progress, cancel)?;
+        if index.info.size < KEPT_FROM {
+            return Ok(index);
+        }
+        // A trace that grew meanwhile has another stamp, and is indexed again.
+        let _ = file::save(path, &stamp, &index);
+        Ok(index)
+    }
+
+    /// The index beside a trace, if it is there and fits the trace as it is now.
+    ///
+    /// # Errors
+    ///
+    /// If the trace itself cannot be looked at.
+    pub fn beside(path: impl AsRef<Path>) -> Result<Option<TraceIndex>, TraceError> {
+        let stamp = file::Stamp::of(path.as_ref())?;
+        Ok(file::load(path.as_ref(), &stamp))
+    }
+
+    /// Scans a trace once, on all cores, in bounded memory; keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn build(
+        path: impl AsRef<Path>,
+        progress: &mut dyn FnMut(u64, u64),
+        cancel: &AtomicBool,
+    ) -> Result<TraceIndex, TraceError> {
+        build::build(path.as_ref(), progress, cancel)
+    }
+
+    /// What is in the trace.
+    pub fn info(&self) -> &TraceInfo {
+        &self.info
+    }
+
+    /// Where it is damaged, in order; the first thousand places.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Frames, in and out.
+    pub fn frames(&self) -> u64 {
+        self.info.frames_in + self.info.frames_out
+    }
+
+    /// Calls whose end is not known to their frames, because too many ran at the same time.
+    pub fn unjoined_calls(&self) -> u64 {
+        self.unjoined
+    }
+
+    /// The number of the first row at or after a time, in nanoseconds since the Unix epoch, to the
+    /// span: the row may be a few hundred too early.
+    pub fn row_at(&self, at: u64) -> u64 {
+        let later = |span: &&Span| !span.marks.times.is_empty() && span.marks.times.last >= at;
+        self.spans.iter().find(later).map_or(self.frames(), |span| span.first_row)
+    }
+
+    /// The span that holds a row.
+    pub(super) fn span_of(&self, row: u64) -> Option<usize> {
+        if row >= self.frames() {
+            return None;
+        }
+        Some(self.spans.partition_point(|span| span.first_row + span.frames <= row))
+    }
+
+    /// Adds a chunk that follows the last one.
+    fn push(&mut self, span: Span) {
+        match self.spans.last_mut() {
+            Some(last)
+                if last.bytes + span.bytes <= self.grain
+                    && span.offset - (last.offset + last.length) <= MAX_GAP =>
+            {
+                last.join(span);
+            }
+            _ => self.spans.push(span),
+        }
+    }
+
+    /// Joins neighbours until there is room again.
+    fn coarsen(&mut self) {
+        self.grain *= 2;
+        let spans = std::mem::take(&mut self.spans);
+        spans.into_iter().for_each(|span| self.push(span));
+    }
+}
+
+impl Span {
+    /// What a filter looks at to pass over the span.
+    pub(super) fn summary(&self, index: &TraceIndex) -> ChunkSummary {
+        let start = index.info.range.map_or(0, |(first, _)| first);
+        self.marks.summary(&index.plugins, start)
+    }
+
+    fn join(&mut self, next: Span) {
+        self.length = next.offset + next.length - self.offset;
+        self.bytes += next.bytes;
+        self.frames += next.frames;
+        self.outside += next.outside;
+        self.flawed |= next.flawed;
+        marks::join(&mut self.calls, next.calls);
+        self.marks.join(&next.marks);
+        for late in next.late {
+            if !self.late.iter().any(|known| known.call == late.call) {
+                self.late.push(late);
+            }
+        }
+    }
+}

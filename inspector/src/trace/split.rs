@@ -1,0 +1,171 @@
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use glovebox_events::{CallId, Event, What};
+use serde::Serialize;
+
+use super::{TraceError, TraceReader, TraceWriter};
+
+/// Events that a part may be longer so that it tears no call.
+const GRACE: u64 = 10_000;
+
+/// Events between two looks at the size of a part.
+const LOOK_EVERY: u64 = 64;
+
+/// Where a part ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartLimit {
+    /// After so many frames.
+    Frames(u64),
+    /// After so much time.
+    Time(Duration),
+    /// At so many bytes of the file, to the chunk.
+    Bytes(u64),
+}
+
+/// One part of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The new trace.
+    pub path: PathBuf,
+    /// Its events.
+    pub events: u64,
+    /// Its frames.
+    pub frames: u64,
+}
+
+/// What [`split`] wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SplitReport {
+    /// The parts, in order.
+    pub parts: Vec<Part>,
+    /// Calls that go on in the next part.
+    pub torn_calls: u64,
+    /// Events that the recorder could not keep.
+    pub lost_events: u64,
+    /// Bytes that could not be read.
+    pub damaged_bytes: u64,
+}
+
+/// Writes a trace as several: `out.mcap` becomes `out.001.mcap`, `out.002.mcap` and so on.
+///
+/// A part ends at the first moment after its limit at which no call runs, but at most 10,000 events
+/// later; then calls are torn, and counted. All numbers are kept, so [`merge`](super::merge) makes
+/// the trace of its parts again.
+///
+/// # Errors
+///
+/// If the trace cannot be read, a part cannot be written, or `cancel` was raised; parts that are
+/// finished stay. Damage is counted, not an error.
+pub fn split(
+    path: impl AsRef<Path>,
+    limit: PartLimit,
+    out: impl AsRef<Path>,
+    progress: &mut dyn FnMut(u64, u64),
+    cancel: &AtomicBool,
+) -> Result<SplitReport, TraceError> {
+    let path = path.as_ref();
+    let mut reader = TraceReader::open(path)?;
+    let mut report = SplitReport::default();
+    let mut open: HashSet<CallId> = HashSet::new();
+    let mut part: Option<OpenPart> = None;
+    while let Some(event) = reader.next() {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(TraceError::Cancelled { path: path.to_owned() });
+        }
+        let event = match event {
+            Ok(event) => event,
+            Err(TraceError::Damaged { lost, .. } | TraceError::CutShort { lost, .. }) => {
+                report.damaged_bytes += lost;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(full) = part.take_if(|part| part.ends(limit, &event, open.len())) {
+            report.torn_calls += open.len() as u64;
+            report.parts.push(full.finish()?);
+        }
+        let part = match &mut part {
+            Some(part) => part,
+            None => {
+                let path = part_path(out.as_ref(), report.parts.len() + 1);
+                part.insert(OpenPart::start(&path, &reader, &event)?)
+            }
+        };
+        part.write(&event)?;
+        match &event.what {
+            // A bounded number: who lets more calls run has them torn uncounted.
+            What::FrameIn { call, .. } if (open.len() as u64) < GRACE => {
+                open.insert(*call);
+            }
+            What::CallEnded { call, .. } => {
+                open.remove(call);
+            }
+            _ => {}
+        }
+        progress(reader.position(), reader.size());
+    }
+    if let Some(last) = part {
+        report.parts.push(last.finish()?);
+    }
+    report.lost_events = reader.lost_events();
+    Ok(report)
+}
+
+/// A part that is being written.
+struct OpenPart {
+    writer: TraceWriter,
+    started: u64,
+    frames: u64,
+    /// Events since the limit was reached.
+    over: u64,
+}
+
+impl OpenPart {
+    fn start(path: &Path, reader: &TraceReader, first: &Event) -> Result<OpenPart, TraceError> {
+        let mut writer = TraceWriter::create(path, reader.app_version())?;
+        for plugin in reader.plugins() {
+            writer.describe_plugin(plugin)?;
+        }
+        Ok(OpenPart { writer, started: first.at, frames: 0, over: 0 })
+    }
+
+    /// True if the part ends before this event.
+    fn ends(&mut self, limit: PartLimit, next: &Event, open: usize) -> bool {
+        let is_full = match limit {
+            PartLimit::Frames(frames) => self.frames >= frames,
+            PartLimit::Bytes(bytes) => self.over > 0 || self.bytes() >= bytes,
+            PartLimit::Time(time) => {
+                Duration::from_nanos(next.at.saturating_sub(self.started)) >= time
+            }
+        };
+        self.over += u64::from(is_full);
+        is_full && (open == 0 || self.over > GRACE)
+    }
+
+    /// Bytes of the file, looked at now and then; that it cannot be looked at, writing will say.
+    fn bytes(&self) -> u64 {
+        if !self.writer.events().is_multiple_of(LOOK_EVERY) {
+            return 0;
+        }
+        self.writer.partial().metadata().map_or(0, |found| found.len())
+    }
+
+    fn write(&mut self, event: &Event) -> Result<(), TraceError> {
+        self.frames +=
+            u64::from(matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. }));
+        self.writer.write(event)
+    }
+
+    fn finish(self) -> Result<Part, TraceError> {
+        let events = self.writer.events();
+        Ok(Part { path: self.writer.finish()?, events, frames: self.frames })
+    }
+}
+
+fn part_path(out: &Path, number: usize) -> PathBuf {
+    let extension = out.extension().unwrap_or("mcap".as_ref()).to_string_lossy();
+    out.with_extension(format!("{number:03}.{extension}"))
+}

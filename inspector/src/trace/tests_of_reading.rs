@@ -1,0 +1,257 @@
+//! What an index, windows and a search say, against the same from a whole read.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use glovebox_events::{CallId, Event};
+use tempfile::TempDir;
+
+use super::*;
+use crate::filter::Filter;
+use crate::store::{Store, StoreLimits};
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// A finished trace of a made-up run in a folder of its own.
+fn made_up(frames: u64) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("run.mcap");
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    for event in MadeUpRun::new(frames, 3) {
+        writer.write(&event).expect("there is space");
+    }
+    writer.finish().expect("there is space");
+    (folder, path)
+}
+
+fn build(path: &Path) -> TraceIndex {
+    TraceIndex::build(path, &mut |_, _| {}, &NEVER).expect("it is a trace")
+}
+
+/// All of a trace, read whole.
+fn whole(path: &Path) -> Store {
+    let mut store = Store::new(StoreLimits { bytes: usize::MAX, list: 1_000_000 });
+    for event in super::read(path).expect("it is a trace").events {
+        store.ingest(&event);
+    }
+    store
+}
+
+fn events(path: &Path) -> Vec<Event> {
+    super::read(path).expect("it is a trace").events
+}
+
+#[test]
+fn an_index_counts_what_a_whole_read_counts() {
+    let (_folder, path) = made_up(6_000);
+    let index = build(&path);
+    let report = check(&path).expect("it is a trace");
+    assert_eq!(index.info(), &report.info);
+    assert_eq!(index.missing_events, report.missing_events);
+    assert_eq!(index.frames(), 6_000);
+    assert!(index.spans.len() > 10, "{} spans", index.spans.len());
+    let late: usize = index.spans.iter().map(|span| span.late.len()).sum();
+    assert!(late > 0, "no call spans two chunks, so nothing is joined");
+}
+
+#[test]
+fn windows_show_what_a_whole_read_shows() {
+    let (_folder, path) = made_up(6_000);
+    let whole = whole(&path);
+    let index = Arc::new(build(&path));
+    let mut windows = FrameWindows::open(&path, index).expect("it is there");
+    let mut check = |rows: std::ops::Range<u64>| {
+        let window = windows.read(rows.clone()).expect("it can be read");
+        for number in rows {
+            let found = window.row(number).expect("it was asked for");
+            let expected = whole.row(number as usize).expect("it is in the trace");
+            assert_eq!(found.sequence, expected.sequence, "row {number}");
+            assert_eq!(found.since_start, expected.since_start, "row {number}");
+            assert_eq!(found.status, expected.status, "row {number}");
+            assert_eq!(found.latency, expected.latency, "row {number}");
+            assert_eq!(found.denied, expected.denied, "row {number}");
+            assert_eq!(found.frame, expected.frame, "row {number}");
+        }
+    };
+    check(0..6_000);
+    (0..6_000).step_by(100).for_each(|row| check(row..row + 1));
+    let beyond = windows.read(6_000..6_001).expect("it can be read");
+    assert!(beyond.store.is_empty() && beyond.row(6_000).is_none());
+}
+
+#[test]
+fn a_search_finds_what_a_whole_read_finds() {
+    let (_folder, path) = made_up(6_000);
+    let whole = whole(&path);
+    let index = build(&path);
+    let check = |text: &str, is_found: bool| {
+        let filter = Filter::parse(text).expect(text);
+        let rows = (0..).zip(whole.rows());
+        let expected: Vec<Hit> = rows
+            .filter(|(_, row)| filter.matches(&row.subject()))
+            .map(|(number, row)| Hit { row: number, call: row.call })
+            .collect();
+        let mut found = Vec::new();
+        let mut take = |hits: &[Hit]| found.extend_from_slice(hits);
+        find(&path, &index, &filter, &mut take, &|_, _| {}, &NEVER).expect("it can be read");
+        found.sort_by_key(|hit| hit.row);
+        assert_eq!(found, expected, "{text}");
+        assert_eq!(!found.is_empty(), is_found, "{text}");
+    };
+    check("", true);
+    check("header.user.id=42", true);
+    check("latency>5ms and header.user.id<300", true);
+    check("latency>2ms", true);
+    check("status:error dir:in", true);
+    check("status:denied", true);
+    check("not status:ok", true);
+    check("plugin:redact kind:control or plugin:audit size>200", true);
+    check("call in 100..120", true);
+    check("payload.order=7", true);
+    check("time<1ms", true);
+    check("plugin=nobody", false);
+    check("latency>10s", false);
+}
+
+#[test]
+fn a_call_is_selected_whole() {
+    let (folder, path) = made_up(3_000);
+    let out = folder.path().join("few.mcap");
+    let filter = Filter::parse("latency>1ms").expect("it is a filter");
+    let index = build(&path);
+    let report = select(&path, &index, &filter, &out, &|_, _| {}, &NEVER).expect("there is space");
+    let store = whole(&path);
+    let matching = store.rows().filter(|row| filter.matches(&row.subject()));
+    let wanted: HashSet<CallId> = matching.map(|row| row.call).collect();
+    let expected: Vec<Event> = events(&path)
+        .into_iter()
+        .filter(|event| span::call_of(event).is_none_or(|call| wanted.contains(&call)))
+        .collect();
+    assert_eq!(events(&out), expected);
+    assert_eq!((report.calls, report.events), (wanted.len() as u64, expected.len() as u64));
+}
+
+#[test]
+fn an_index_is_kept_as_long_as_it_fits() {
+    let (_folder, path) = made_up(3_000);
+    let index = build(&path);
+    let stamp = index::file::Stamp::of(&path).expect("it is there");
+    assert_eq!(index::file::load(&path, &stamp), None);
+    index::file::save(&path, &stamp, &index).expect("there is space");
+    assert_eq!(index::file::load(&path, &stamp), Some(index));
+    assert!(TraceIndex::beside(&path).expect("it is there").is_some());
+    let beside = path.with_extension("mcap.index");
+    let mut bytes = std::fs::read(&beside).expect("it was saved");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&beside, &bytes).expect("there is space");
+    assert_eq!(index::file::load(&path, &stamp), None, "a flipped bit");
+    bytes[middle] ^= 1;
+    std::fs::write(&beside, &bytes).expect("there is space");
+    let whole = std::fs::read(&path).expect("it was written");
+    std::fs::write(&path, &whole[..whole.len() / 2]).expect("there is space");
+    assert!(TraceIndex::beside(&path).expect("it is there").is_none(), "another trace");
+}
+
+#[test]
+fn damage_costs_what_is_damaged() {
+    let (_folder, path) = made_up(3_000);
+    let mut bytes = std::fs::read(&path).expect("it was written");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&path, &bytes).expect("there is space");
+    let index = build(&path);
+    let report = check(&path).expect("it is a trace");
+    let places = |problems: &[Problem]| -> Vec<(u64, u64)> {
+        problems.iter().map(|problem| (problem.offset, problem.bytes)).collect()
+    };
+    assert_eq!(places(index.problems()), places(&report.problems));
+    assert_eq!(index.info(), &report.info);
+    assert!(index.info().damaged_bytes > 0);
+    let left = whole(&path);
+    let mut windows = FrameWindows::open(&path, Arc::new(index)).expect("it is there");
+    let window = windows.read(0..3_000).expect("it can be read");
+    assert_eq!(window.store.len(), left.len());
+    let same = window.store.rows().zip(left.rows());
+    assert!(same.into_iter().all(|(one, other)| one.sequence == other.sequence));
+}
+
+#[test]
+fn reading_is_cancelled() {
+    let (_folder, path) = made_up(1_000);
+    let cancelled = AtomicBool::new(true);
+    let index = TraceIndex::build(&path, &mut |_, _| {}, &cancelled);
+    assert!(matches!(index, Err(TraceError::Cancelled { .. })));
+}
+
+#[test]
+fn parts_merge_into_the_whole() {
+    let (folder, path) = made_up(3_000);
+    let all = events(&path);
+    let mut number = 0;
+    let mut check = |limit: PartLimit| {
+        number += 1;
+        let out = folder.path().join(format!("part{number}.mcap"));
+        let report = split(&path, limit, &out, &mut |_, _| {}, &NEVER).expect("there is space");
+        assert!(report.parts.len() > 1, "{limit:?}: {report:?}");
+        let paths: Vec<_> = report.parts.iter().rev().map(|part| part.path.clone()).collect();
+        let merged = folder.path().join(format!("merged{number}.mcap"));
+        let report = merge(&paths, &merged, "0.1.0", &mut |_, _| {}, &NEVER).expect("it is read");
+        assert!(report.one_recording);
+        assert!(events(&merged) == all, "{limit:?}: the merged parts differ from the whole");
+    };
+    check(PartLimit::Frames(1_000));
+    check(PartLimit::Time(Duration::from_millis(100)));
+    check(PartLimit::Bytes(100_000));
+}
+
+#[test]
+fn traces_of_two_recordings_stay_apart() {
+    let (folder, path) = made_up(1_000);
+    let out = folder.path().join("two.mcap");
+    let report = merge(&[&path, &path], &out, "0.1.0", &mut |_, _| {}, &NEVER).expect("it is read");
+    assert!(!report.one_recording);
+    let (one, two) = (build(&path), build(&out));
+    assert_eq!(two.info().events, 2 * one.info().events);
+    assert_eq!(two.last_call, 2 * one.last_call);
+    let all = events(&out);
+    assert!(all.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    assert!((0..).zip(&all).all(|(number, event)| event.sequence == number));
+    let store = whole(&out);
+    assert!(store.rows().all(|row| row.status != crate::store::Status::Pending));
+}
+
+#[test]
+fn nothing_that_was_taken_out_is_left() {
+    let (folder, path) = made_up(1_000);
+    let check = |paths: &[&str], patterns: &[&str], gone: &[&str], kept: &[&str]| {
+        let out = folder.path().join("anonymous.mcap");
+        let _ = std::fs::remove_file(&out);
+        let mut redaction = Redaction::default();
+        paths.iter().for_each(|path| redaction.add_path(path).expect("it is a path"));
+        patterns.iter().for_each(|text| redaction.add_pattern(text).expect("it is a pattern"));
+        let report = anonymize(&path, &mut redaction, &out, &mut |_, _| {}, &NEVER);
+        let report = report.expect("there is space");
+        assert!(report.redacted.iter().all(|redacted| redacted.times > 0), "{report:?}");
+        let text: String =
+            events(&out).iter().map(|event| crate::export::to_json(event).to_string()).collect();
+        for gone in gone {
+            assert!(!text.contains(gone), "{gone} is left by {paths:?} {patterns:?}");
+        }
+        for kept in kept {
+            assert!(text.contains(kept), "{kept} is gone by {paths:?} {patterns:?}");
+        }
+        let rows = whole(&out).rows().count();
+        assert_eq!(rows, 1_000);
+    };
+    check(&["payload.note"], &[], &["at the door"], &["@example.org"]);
+    check(&[], &["customer[- ][0-9]+@example.org"], &["@example.org"], &["at the door"]);
+    check(&["header.user.id"], &[], &[], &["\"user\":{\"id\":0}"]);
+    check(&["arguments.1"], &["no such article"], &["of customer", "no such article"], &[]);
+    let mut redaction = Redaction::default();
+    assert!(redaction.add_path("body.x").is_err());
+    assert!(redaction.add_pattern("(").is_err());
+}
