@@ -112,8 +112,7 @@ fn writers_survive_a_failure_of_any_operation() {
                 continue;
             };
             let mut tries = 0;
-            let mut safe = 0;
-            for event in &events {
+            for (safe, event) in events.iter().enumerate() {
                 while writer.write(event).is_err() {
                     tries += 1;
                     assert!(tries <= count, "operation {operation} fails for ever");
@@ -125,7 +124,6 @@ fn writers_survive_a_failure_of_any_operation() {
                     assert!(found.len() >= safe, "operation {operation} lost what was flushed");
                     assert_eq!(found, events[..found.len()], "operation {operation}");
                 }
-                safe += 1;
             }
             while let Err(error) = writer.try_finish() {
                 tries += 1;
