@@ -108,6 +108,10 @@ impl<'a> Found<'a> {
             left: Vec<usize>,
             came: Vec<usize>,
         }
+        let new = &self.changes[start..];
+        if new.iter().all(|change| change.before.is_some() && change.after.is_some()) {
+            return;
+        }
         let mut traffic: HashMap<&str, Traffic> = HashMap::new();
         for (index, change) in self.changes.iter().enumerate().skip(start) {
             match (&change.before, &change.after) {
@@ -161,7 +165,14 @@ pub(super) fn differences(
     old: &[u64],
     new: &[u64],
 ) -> impl Iterator<Item = (Option<usize>, Option<usize>)> {
-    let operations = sequence(old, new).into_iter();
+    // Most often there is one of each.
+    let operations = match (old, new) {
+        ([old], [new]) if old != new => {
+            vec![DiffOp::Replace { old_index: 0, old_len: 1, new_index: 0, new_len: 1 }]
+        }
+        _ => sequence(old, new),
+    };
+    let operations = operations.into_iter();
     let different = operations.filter(|operation| !matches!(operation, DiffOp::Equal { .. }));
     different.flat_map(|operation| {
         let (old, new) = (operation.old_range(), operation.new_range());
