@@ -113,7 +113,7 @@ impl<'a> Glance<'a> {
 
     fn decode(line: &'a [u8]) -> Result<Glance<'a>, String> {
         let envelope = match serde_json::from_slice(line).map_err(|error| error.to_string())? {
-            Line::Gap { lost } => return Ok(Glance::Gap { lost }),
+            Line::Gap { lost, .. } => return Ok(Glance::Gap { lost }),
             Line::Event(envelope) => envelope,
         };
         let what = match envelope.what {
