@@ -78,8 +78,8 @@
 //! which a search skips what cannot match. The language deliberately has no arithmetic, and it
 //! compares a frame with nothing but what is written: not with other frames.
 
-mod complete;
 mod alone;
+mod complete;
 mod condition;
 mod error;
 mod expression;
