@@ -54,8 +54,8 @@ fn some_of(
     wanted: bool,
     join: fn(Vec<Expression>) -> Expression,
 ) -> Option<Expression> {
-    let parts: Vec<_> = parts.iter().filter_map(|part| known(part, wanted)).collect();
-    (!parts.is_empty()).then(|| join(parts))
+    let mut parts: Vec<_> = parts.iter().filter_map(|part| known(part, wanted)).collect();
+    if parts.len() > 1 { Some(join(parts)) } else { parts.pop() }
 }
 
 /// All parts, if all are known.
@@ -85,7 +85,7 @@ mod tests {
         check("latency>5ms", None);
         check("latency>5ms or header.a=1", None);
         check("(latency>5ms or header.a=1) kind:data", Some("kind:data"));
-        check("not (latency>5ms or header.a=1)", Some("not header.a=1"));
+        check("not (latency>5ms or header.a=1)", Some("not (header.a=1)"));
         check("not (latency>5ms and header.a=1)", None);
         check("not (size>1k and header.a=1)", Some("not (size>1k and header.a=1)"));
         check("plugin:x dir:in status:error call=1 gen=1", None);

@@ -77,7 +77,7 @@ impl MadeUpRun {
         run
     }
 
-    /// The inputs alone, all for this plugin, as if nothing had run yet.
+    /// The inputs alone, all data and for this plugin, as if nothing had run yet.
     pub fn inputs(plugin: &str, frames: u64, seed: u64) -> MadeUpRun {
         let plugin: Arc<str> = plugin.into();
         let plugins = std::array::from_fn(|_| plugin.clone());
@@ -116,7 +116,11 @@ impl MadeUpRun {
         };
         let start = self.arrival.max(self.free_at[plugin]);
         let call = CallId(self.calls);
-        let order = Order::new(self.calls - 1, &mut self.random);
+        let mut order = Order::new(self.calls - 1, &mut self.random);
+        if self.only_inputs {
+            // What a plugin of which nothing is known accepts.
+            order.kind = Kind::DATA;
+        }
         let frame = order.question();
         let bytes_in = frame.encoded_len() as u64;
         self.push(start, plugin, What::FrameIn { call, frame });

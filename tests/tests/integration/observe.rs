@@ -210,16 +210,22 @@ fn every_step_has_a_span() {
         let next = [("cause", "requested"), ("next_generation", "2")];
         check(&reload, &[&about[..], &next].concat());
 
-        // The same stages from the cache, and services inside calls.
+        // The same stages from the cache, none of which makes code where a copy runs already, and
+        // services inside calls.
         let redact = LoadRequest::path(sample("redact.wasm"));
         let about = |instance| {
             [("plugin", "redact"), ("instance", instance), ("generation", "1"), ("tier", "wasm")]
         };
         host.load(redact.clone()).wait().unwrap();
         check(&started, &about("1"));
+        let other = Host::builder().cache_folder(cache.path()).build().unwrap();
+        other.load(redact.clone()).wait().unwrap();
+        assert_eq!(other.cache_stats().hits, 1);
+        check(&started, &about("0"));
         let redact = host.load(redact).wait().unwrap();
-        assert_eq!(host.cache_stats().hits, 1);
-        check(&started, &about("2"));
+        let makes_code = |stage: &&&str| !["load/compile", "load/link"].contains(stage);
+        let shared: Vec<&str> = started.iter().filter(makes_code).copied().collect();
+        check(&shared, &about("2"));
         host.call(redact, &Frame::data("ada@example.org"));
         let ended = spans.take();
         let services: Vec<&Ended> =
@@ -237,12 +243,14 @@ fn every_step_has_a_span() {
     });
 }
 
-/// Sends a request and gives the whole answer.
+/// Sends a request and gives the whole answer; nothing if the connection was closed on it.
 fn ask(address: SocketAddr, request: &str) -> String {
     let mut connection = TcpStream::connect(address).unwrap();
-    write!(connection, "{request} HTTP/1.1\r\nhost: here\r\n\r\n").unwrap();
+    let request = format!("{request} HTTP/1.1\r\nhost: here\r\n\r\n");
     let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
+    // A server may close before it has read all, and take back what it answered.
+    let _ = connection.write_all(request.as_bytes());
+    let _ = connection.read_to_string(&mut answer);
     answer
 }
 
@@ -341,7 +349,8 @@ fn metrics_are_served_until_the_handle_goes() {
     check("GET /", "404 Not Found", "metrics are at /metrics");
     check("POST /metrics", "405 Method Not Allowed", "allow: GET, HEAD\r\n");
     check("nonsense", "400 Bad Request", "");
-    check(&format!("GET /{}", "x".repeat(100_000)), "4", "");
+    let answer = ask(address, &format!("GET /{}", "x".repeat(100_000)));
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     // More connections than are served at once say nothing, and lose their turn for it.
     let idle: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
     check("GET /metrics", "200 OK", "glovebox_build_info");

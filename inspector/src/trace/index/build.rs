@@ -294,6 +294,7 @@ impl Builder {
         info.size = reader.size();
         info.format = reader.format();
         info.app_version = reader.app_version().to_owned();
+        info.parent = reader.parent().cloned();
         info.plugins = reader.plugins().to_vec();
         info.range = ends(times);
         info.lost_events = lost;
