@@ -21,15 +21,17 @@
 //! ```
 //!
 //! Figures go to Prometheus ([`write_prometheus`]) and series to CSV ([`write_csv`]), calls to
-//! Perfetto ([`PerfettoWriter`]).
+//! Perfetto ([`PerfettoWriter`]), frames to Wireshark ([`PcapngWriter`], [`dissector`]).
 
 mod csv;
+mod pcapng;
 mod perfetto;
 mod prometheus;
 #[cfg(test)]
 mod tests;
 
 pub use csv::write_csv;
+pub use pcapng::{PcapngWriter, dissector};
 pub use perfetto::PerfettoWriter;
 pub use prometheus::write_prometheus;
 

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
+
 use super::*;
 use crate::metrics::{Bucket, Metrics, Series};
 use crate::trace::sample;
@@ -75,4 +77,48 @@ fn calls_become_slices() {
     assert_eq!(calls.len(), 5);
     // From the input to the sum of guest, host and boundary, in microseconds.
     assert_eq!((&calls[0]["ts"], &calls[0]["dur"]), (&Json::from(0.002), &Json::from(0.009)));
+}
+
+#[test]
+fn frames_become_packets() {
+    use glovebox_abi::Frame;
+    use pcap_file::pcapng::{Block, PcapNgReader};
+
+    let events = sample::events();
+    let mut writer = PcapngWriter::new(Vec::new()).unwrap();
+    let written = events.iter().filter(|event| writer.write(event).unwrap()).collect::<Vec<_>>();
+    let file = writer.finish();
+    let mut reader = PcapNgReader::new(&file[..]).unwrap();
+    let (mut names, mut found) = (Vec::new(), 0);
+    while let Some(block) = reader.next_block() {
+        match block.unwrap() {
+            Block::InterfaceDescription(interface) => {
+                assert_eq!(u32::from(interface.linktype), 147);
+                assert!(interface.options.contains(&InterfaceDescriptionOption::IfTsResol(9)));
+                let name = interface.options.iter().find_map(|option| match option {
+                    InterfaceDescriptionOption::IfName(name) => Some(name.clone().into_owned()),
+                    _ => None,
+                });
+                names.push(name.unwrap());
+            }
+            Block::EnhancedPacket(packet) => {
+                let event = written[found];
+                let (direction, call, frame) = match &event.what {
+                    What::FrameIn { call, frame } => (1, call, frame),
+                    What::FrameOut { call, frame, .. } => (2, call, frame),
+                    other => panic!("{other:?} has no frame"),
+                };
+                assert_eq!(packet.data[..4], [1, direction, 0, 0]);
+                assert_eq!(packet.data[4..8], event.generation.to_le_bytes());
+                assert_eq!(packet.data[8..16], call.0.to_le_bytes());
+                let rest = packet.data[16..].to_vec().into();
+                assert_eq!(&Frame::decode(&rest).unwrap(), frame);
+                assert_eq!(packet.timestamp.as_nanos(), event.at.into());
+                assert_eq!(names[packet.interface_id as usize], *event.plugin);
+                found += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(found > 1 && found == written.len(), "{found} of {}", written.len());
 }

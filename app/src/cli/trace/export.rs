@@ -1,11 +1,12 @@
-//! `glovebox trace export`: events as NDJSON or for Perfetto, figures for Prometheus, series as CSV.
+//! `glovebox trace export`: events as NDJSON or for Perfetto, frames for Wireshark, figures for
+//! Prometheus, series as CSV.
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use glovebox_inspector::export::{self, PerfettoWriter};
+use glovebox_inspector::export::{self, PcapngWriter, PerfettoWriter};
 use glovebox_inspector::metrics::Metrics;
 use glovebox_inspector::trace::TraceReader;
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
 
 /// Write a trace in another format: its events as NDJSON, one object per line, or as slices for
-/// Perfetto; its figures for Prometheus; its series as CSV
+/// Perfetto; its frames as packets for Wireshark; its figures for Prometheus; its series as CSV
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {
     /// The trace
@@ -28,6 +29,9 @@ pub(in crate::cli) struct Export {
     /// How long each line of a CSV file is about
     #[arg(long, value_enum, default_value_t)]
     pub step: Step,
+    /// Write the dissector that Wireshark needs to read a pcapng file
+    #[arg(long, value_name = "LUA")]
+    pub dissector: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
 }
@@ -44,6 +48,8 @@ pub(in crate::cli) enum Format {
     Csv,
     /// Calls and host calls as slices, for ui.perfetto.dev and chrome://tracing
     Perfetto,
+    /// Frames as packets of link type 147, for Wireshark and tshark
+    Pcapng,
 }
 
 /// How long a bucket of a series is.
@@ -74,6 +80,13 @@ impl Export {
             let reason = "both the events and the report want stdout; give -o a file";
             return Err(Problem::Usage(reason.to_owned()));
         }
+        if let Some(path) = &self.dissector {
+            if self.format != Format::Pcapng {
+                let reason = "--dissector is for packets; add --as pcapng";
+                return Err(Problem::Usage(reason.to_owned()));
+            }
+            std::fs::write(path, export::dissector()).map_err(Problem::file("write", path))?;
+        }
         let reader = TraceReader::open(&self.trace).map_err(Problem::Trace)?;
         let out: Box<dyn Write> = match to_stdout {
             true => Box::new(io::stdout().lock()),
@@ -85,11 +98,13 @@ impl Export {
         let copied = match self.format {
             Format::Ndjson => copy(reader, out, &mut events),
             Format::Perfetto => slices(reader, out, &mut events),
+            Format::Pcapng => packets(reader, out, &mut events),
             Format::Prometheus | Format::Csv => {
                 self.figures(reader, out, &mut events, &mut left_out)
             }
         };
-        let exported = count(events, "event");
+        let unit = if self.format == Format::Pcapng { "frame" } else { "event" };
+        let exported = count(events, unit);
         let sentence = match copied {
             Ok(()) if to_stdout => format!("Exported {exported}"),
             Ok(()) => format!("Exported {exported} to {}", self.out.display()),
@@ -176,6 +191,23 @@ fn slices(reader: TraceReader, out: impl Write, events: &mut u64) -> Result<(), 
     }
     // A file that is cut short is no JSON.
     writer.finish().map_err(Stopped::Write)?;
+    damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
+}
+
+/// Counts frames, not events.
+fn packets(reader: TraceReader, out: impl Write, frames: &mut u64) -> Result<(), Stopped> {
+    let mut writer = PcapngWriter::new(out).map_err(Stopped::Write)?;
+    let mut damage = None;
+    for event in reader {
+        match event {
+            Ok(event) => *frames += u64::from(writer.write(&event).map_err(Stopped::Write)?),
+            Err(error) => {
+                damage = Some(error);
+                break;
+            }
+        }
+    }
+    writer.finish().flush().map_err(Stopped::Write)?;
     damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
 }
 

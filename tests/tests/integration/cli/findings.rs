@@ -155,4 +155,14 @@ fn figures_are_exported() {
     let json: Json = serde_json::from_str(&export(&["--as", "perfetto"], "traceEvents")).unwrap();
     let entries = json["traceEvents"].as_array().unwrap();
     assert_eq!(entries.iter().filter(|one| one["args"]["outcome"] == "completed").count(), 120);
+    let packets = ["trace", "export", "out.mcap", "--as", "pcapng", "-o", "out.pcapng"];
+    let packets = [&packets[..], &["--dissector", "frames.lua"]].concat();
+    folder.check(&packets, 0, "", "Exported 240 frames to out.pcapng");
+    let lua = std::fs::read_to_string(folder.0.path().join("frames.lua")).unwrap();
+    assert!(
+        lua.contains("\nDissectorTable.get(\"wtap_encap\"):add(wtap.USER0, glovebox)\n"),
+        "{lua}"
+    );
+    let misplaced = ["trace", "export", "out.mcap", "--dissector", "frames.lua"];
+    folder.refused(&misplaced, 2, "--dissector is for packets", "add --as pcapng");
 }
