@@ -192,7 +192,7 @@ impl Running {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn process(&mut self, call: CallId, frame: &Frame, frames: &mut Frames) -> Result<(), Stop> {
         let kind = usize::from(frame.kind.0);
         let accepts = self.accepts[kind >> 6] & (1 << (kind & 63)) != 0;

@@ -307,7 +307,7 @@ impl Machine {
     }
 
     /// The bytes of an output; a failure record is an error.
-    #[inline]
+    #[inline(always)]
     fn output(&self, exports: &Exports, packed: i64) -> Result<&[u8], Stop> {
         let output = Output::unpack(packed);
         let memory = exports.memory.data(&self.store);
@@ -347,7 +347,7 @@ impl Machine {
     }
 
     /// Copies the frames of an output.
-    #[inline]
+    #[inline(always)]
     fn frames(&self, exports: &Exports, packed: i64, out: &mut Frames) -> Result<(), Stop> {
         let context = self.store.data();
         let hot = &context.rights.hot;
