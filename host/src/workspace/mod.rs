@@ -40,7 +40,7 @@
 //! ```
 //! use glovebox_host::workspace::Workspace;
 //!
-//! let workspace = Workspace::parse("profile = \"production\"", "/work/glovebox.toml")?;
+//! let workspace = Workspace::parse("profile = \"production\"", "plugins/glovebox.toml")?;
 //! let profile = workspace.profile(None)?.expect("the file names one");
 //! assert!(!profile.mocks());
 //! # Ok::<(), glovebox_host::workspace::WorkspaceError>(())
