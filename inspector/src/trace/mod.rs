@@ -103,6 +103,7 @@ pub use error::TraceError;
 pub use find::{Hit, find};
 #[cfg(feature = "analysis")]
 pub use generate::MadeUpRun;
+#[cfg(feature = "analysis")]
 pub(crate) use glance::End;
 #[cfg(feature = "analysis")]
 pub use index::TraceIndex;

@@ -34,6 +34,7 @@ pub struct TraceReader {
 }
 
 /// A chunk as it stands in the file.
+#[cfg(feature = "analysis")]
 #[derive(Debug)]
 pub(super) struct RawChunk {
     /// In bytes from the start of the file.
@@ -148,6 +149,7 @@ impl TraceReader {
 
     /// The next chunk as it stands in the file, for who looks into it elsewhere; what else stands
     /// there is taken in. `None` at the end.
+    #[cfg(feature = "analysis")]
     pub(super) fn next_chunk(&mut self) -> Result<Option<RawChunk>, TraceError> {
         loop {
             // Without a look into a chunk, there are no events.
@@ -357,6 +359,7 @@ impl TraceReader {
 }
 
 /// One event of its line and of the message that follows it; `ids` are those that events share.
+#[cfg(feature = "analysis")]
 pub(super) fn decode_event(
     line: &[u8],
     body: Option<&[u8]>,
