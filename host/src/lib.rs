@@ -53,9 +53,11 @@ mod context;
 mod determinism;
 mod dispatch;
 mod document;
+mod frames;
 mod host;
 mod lifecycle;
 mod load;
+mod lock;
 mod mock;
 mod observe;
 mod permissions;
@@ -77,6 +79,7 @@ pub use builder::{HostBuilder, HostError};
 pub use catalog::{Catalog, Intent, PluginSet, Query, ScanBounds, SetError};
 pub use dispatch::{BatchTicket, Refusal, Ticket};
 pub use document::DocumentError;
+pub use frames::Frames;
 pub use host::{Drained, Host, Reply};
 pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use load::{
@@ -101,8 +104,6 @@ pub use status::{
 pub use task::Task;
 pub use watch::WatchError;
 
-/// What one call gives back. Most plugins answer with one frame, which takes no memory of its own.
-pub type Frames = smallvec::SmallVec<[glovebox_abi::Frame; 1]>;
 /// A load that is under way.
 pub type Loading = Task<Result<InstanceId, LoadError>>;
 /// A reload that is under way; ends with the new generation.

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::Frame;
 use glovebox_events::{CallId, Outcome, Timing, What};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::Frames;
 use crate::backend::{Backend, Stop};
 use crate::context::{Context, Rights};
 use crate::host::Reply;
 use crate::lifecycle::Life;
+use crate::lock::{Guard, Locked};
 use crate::observe::span::{self, About};
 use crate::registry::InstanceId;
 use crate::slot::{Generation, Slot};
@@ -22,7 +22,7 @@ use crate::slot::{Generation, Slot};
 /// The registry keeps seats for its whole life and uses them again, so that a call finds its copy
 /// without counting references.
 #[derive(Default)]
-pub(crate) struct Seat(Mutex<Option<Running>>);
+pub(crate) struct Seat(Locked<Option<Running>>);
 
 /// A copy, and what it is a copy of.
 pub(crate) struct Running {
@@ -43,7 +43,7 @@ pub(crate) struct Running {
 }
 
 /// A seat that is held, with a copy in it.
-pub(crate) struct Held<'a>(MutexGuard<'a, Option<Running>>);
+pub(crate) struct Held<'a>(Guard<'a, Option<Running>>);
 
 impl Seat {
     pub(crate) fn place(&self, running: Running) {
@@ -75,7 +75,7 @@ impl Seat {
 
 impl<'a> Held<'a> {
     #[inline]
-    fn of(lock: MutexGuard<'a, Option<Running>>, id: InstanceId) -> Option<Held<'a>> {
+    fn of(lock: Guard<'a, Option<Running>>, id: InstanceId) -> Option<Held<'a>> {
         match &*lock {
             Some(running) if running.id == id => Some(Held(lock)),
             _ => None,
@@ -205,16 +205,7 @@ impl Running {
         let Some(backend) = &mut self.backend else {
             return Err(self.refuse(frame));
         };
-        backend.context().begin_call(call);
-        let result = backend.process(frame, frames);
-        let context = backend.context();
-        if !context.emitted.is_empty() {
-            self.emitted = std::mem::take(&mut context.emitted);
-        }
-        if context.broken.is_none() {
-            return result;
-        }
-        Err(broke(context.broken.take().unwrap_or(Outcome::Cancelled), result))
+        backend.call(call, frame, frames, &mut self.emitted)
     }
 
     #[cold]
@@ -240,19 +231,6 @@ impl Running {
         let dead = matches!(stop, Stop::Dead(_));
         reply.outcome = stop.into_outcome();
         dead
-    }
-}
-
-/// What a call comes to in which a service ended it, whatever the plugin made of that.
-///
-/// A WebAssembly plugin stops in the middle then, and its copy is lost. The other tiers cannot stop
-/// theirs, but treat it the same: a plugin must not depend on what runs it.
-#[cold]
-fn broke(broken: Outcome, result: Result<(), Stop>) -> Stop {
-    match (broken, result) {
-        (_, Err(Stop::Dead(outcome))) => Stop::Dead(outcome),
-        (Outcome::Cancelled, _) => Stop::Alive(Outcome::Cancelled),
-        (broken, _) => Stop::Dead(broken),
     }
 }
 

@@ -1,5 +1,6 @@
 use bytes::{BufMut, Bytes};
 
+use crate::cbor::{self, CborError};
 use crate::{Header, Kind};
 
 /// Bytes before the header on the wire: kind, reserved, wire version, two lengths.
@@ -122,24 +123,58 @@ impl Frame {
         bytes::Buf::advance(bytes, layout.end);
         Ok(Frame { kind: layout.kind, header, payload })
     }
+}
 
-    /// Copies one frame from the front of `bytes`; also says how many bytes it took.
+/// A well-formed frame in memory that is not ours to share, such as a plugin's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameRef<'a> {
+    kind: Kind,
+    header: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl<'a> FrameRef<'a> {
+    /// A frame of the three parts.
     ///
-    /// For memory that is not ours to share, such as a plugin's.
+    /// # Errors
+    ///
+    /// If the header is not one CBOR map, nor empty.
+    #[inline]
+    pub fn new(kind: Kind, header: &'a [u8], payload: &'a [u8]) -> Result<Self, CborError> {
+        // Most headers are empty.
+        if !header.is_empty() {
+            cbor::check_map(header)?;
+        }
+        Ok(FrameRef { kind, header, payload })
+    }
+
+    /// Reads the encoded frame at the front of `bytes`.
     ///
     /// # Errors
     ///
     /// If no well-formed frame stands there.
     #[inline]
-    pub fn copy_from(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
+    pub fn read(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let layout = Layout::read(bytes)?;
-        let payload = Bytes::copy_from_slice(&bytes[layout.header_end..layout.end]);
-        if layout.header_end == FRAME_PREFIX_LEN {
-            return Ok((Frame { kind: layout.kind, header: Header::empty(), payload }, layout.end));
+        let header = &bytes[FRAME_PREFIX_LEN..layout.header_end];
+        let payload = &bytes[layout.header_end..layout.end];
+        Ok(FrameRef::new(layout.kind, header, payload)?)
+    }
+
+    /// The size of the encoded frame in bytes.
+    #[inline]
+    pub fn encoded_len(&self) -> usize {
+        FRAME_PREFIX_LEN + self.header.len() + self.payload.len()
+    }
+
+    /// A copy of its own.
+    #[inline]
+    pub fn to_frame(&self) -> Frame {
+        Frame {
+            kind: self.kind,
+            header: Header::copy_of_checked(self.header),
+            payload: Bytes::copy_from_slice(self.payload),
         }
-        let header = Bytes::copy_from_slice(&bytes[FRAME_PREFIX_LEN..layout.header_end]);
-        let header = Header::from_cbor(header)?;
-        Ok((Frame { kind: layout.kind, header, payload }, layout.end))
     }
 }
 

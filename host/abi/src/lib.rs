@@ -39,7 +39,7 @@ mod services;
 pub mod units;
 mod version;
 
-pub use frame::{FRAME_PREFIX_LEN, Frame, FrameError, MAX_FRAME_LEN, WIRE_VERSION};
+pub use frame::{FRAME_PREFIX_LEN, Frame, FrameError, FrameRef, MAX_FRAME_LEN, WIRE_VERSION};
 pub use header::{Header, HeaderBuilder};
 pub use kind::{Kind, UnknownKind};
 #[cfg(feature = "manifest")]

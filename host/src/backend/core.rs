@@ -31,17 +31,11 @@ impl Backend for CoreBackend {
     }
 
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
-        // Looked at in place: to move frames right after they were written makes the processor wait.
-        let mut answer = self.plugin.process(&mut self.context, frame);
-        let Ok(frames) = &mut answer else {
-            return Ok(answer.map(drop)?);
-        };
-        match frames.len() {
-            1 => out.extend(frames.pop()),
-            // Takes the vector over as it is.
-            _ => *out = std::mem::take(frames).into(),
-        }
-        self.context.check_output(out)
+        let frames = self.plugin.process(&mut self.context, frame)?;
+        // Checked where they lie: to move a vector right after it was written takes a while.
+        self.context.check_output(&frames)?;
+        *out = frames.into();
+        Ok(())
     }
 
     fn health(&mut self) -> Result<Health, Stop> {

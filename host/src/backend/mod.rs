@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Failure, Frame, Health, State};
-use glovebox_events::Outcome;
+use glovebox_events::{CallId, Outcome};
 
 use crate::Frames;
 use crate::context::Context;
@@ -24,6 +24,28 @@ pub(crate) trait Backend: Send {
     fn health(&mut self) -> Result<Health, Stop>;
     fn save_state(&mut self) -> Result<Option<State>, Stop>;
     fn restore_state(&mut self, state: &State) -> Result<(), Stop>;
+    /// One whole call: [`process`](Self::process), and what the services made of it meanwhile. What
+    /// the plugin emitted is put into `emitted`.
+    ///
+    /// Stands here so that a call finds its backend once, and the rest of the way is known.
+    fn call(
+        &mut self,
+        call: CallId,
+        frame: &Frame,
+        out: &mut Frames,
+        emitted: &mut Vec<Frame>,
+    ) -> Result<(), Stop> {
+        self.context().begin_call(call);
+        let result = self.process(frame, out);
+        let context = self.context();
+        if !context.emitted.is_empty() {
+            *emitted = std::mem::take(&mut context.emitted);
+        }
+        match context.broken.take() {
+            None => result,
+            Some(broken) => Err(broke(broken, result)),
+        }
+    }
     /// The last call.
     fn cleanup(&mut self);
     /// Bytes of memory it holds, where that can be told.
@@ -44,6 +66,19 @@ impl Stop {
         match self {
             Stop::Alive(outcome) | Stop::Dead(outcome) => outcome,
         }
+    }
+}
+
+/// What a call comes to in which a service ended it, whatever the plugin made of that.
+///
+/// A WebAssembly plugin stops in the middle then, and its copy is lost. The other tiers cannot stop
+/// theirs, but treat it the same: a plugin must not depend on what runs it.
+#[cold]
+fn broke(broken: Outcome, result: Result<(), Stop>) -> Stop {
+    match (broken, result) {
+        (_, Err(Stop::Dead(outcome))) => Stop::Dead(outcome),
+        (Outcome::Cancelled, _) => Stop::Alive(Outcome::Cancelled),
+        (broken, _) => Stop::Dead(broken),
     }
 }
 

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::native::{Entry, HostTable, Output, PluginTable, Receiver, SYMBOL, Slice};
 use glovebox_abi::{
-    Failure, Frame, Header, Health, Kind, LogLevel, ProtocolVersion, ServiceError, Services, State,
+    Failure, Frame, FrameRef, Header, Health, Kind, LogLevel, ProtocolVersion, ServiceError,
+    Services, State,
 };
 use glovebox_events::Outcome;
 
@@ -263,10 +264,8 @@ unsafe extern "C" fn output_frame(out: *mut c_void, kind: u8, header: Slice, pay
         (LimitKind::OutputFrames, frames, out.allowed_frames)
     } else {
         out.bytes = asked;
-        match Header::from_cbor(Bytes::copy_from_slice(header)) {
-            Ok(header) => {
-                out.frames.push(Frame::new(Kind(kind), header, Bytes::copy_from_slice(payload)));
-            }
+        match FrameRef::new(Kind(kind), header, payload) {
+            Ok(frame) => out.frames.push_copy(frame),
             Err(error) => {
                 let message = format!("the plugin gave a frame with a bad header: {error}");
                 out.broken = Some(Failure::invalid(message).into());

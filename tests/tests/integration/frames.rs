@@ -1,6 +1,6 @@
 //! Frames of any content survive the wire, and any bytes are a frame or an error.
 
-use glovebox_abi::{Frame, Header, Kind};
+use glovebox_abi::{Frame, FrameRef, Header, Kind};
 use proptest::prelude::*;
 
 proptest! {
@@ -15,13 +15,14 @@ proptest! {
         let frame = Frame::new(Kind(kind), header, payload);
         let bytes = frame.to_bytes();
         prop_assert_eq!(Frame::decode(&bytes), Ok(frame.clone()));
-        prop_assert_eq!(Frame::copy_from(&bytes), Ok((frame, bytes.len())));
+        let read = FrameRef::read(&bytes).unwrap();
+        prop_assert_eq!((read.to_frame(), read.encoded_len()), (frame, bytes.len()));
     }
 
     #[test]
     fn any_bytes_are_a_frame_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok((frame, length)) = Frame::copy_from(&bytes) {
-            prop_assert_eq!(&frame.to_bytes()[..], &bytes[..length]);
+        if let Ok(frame) = FrameRef::read(&bytes) {
+            prop_assert_eq!(&frame.to_frame().to_bytes()[..], &bytes[..frame.encoded_len()]);
         }
     }
 

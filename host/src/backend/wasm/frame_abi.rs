@@ -9,8 +9,8 @@ use bytes::Bytes;
 use glovebox_abi::frame_abi::{self, Output};
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{
-    FRAME_PREFIX_LEN, Failure, Frame, Health, LogLevel, Permission, ProtocolVersion, ServiceError,
-    Services, State,
+    FRAME_PREFIX_LEN, Failure, Frame, FrameRef, Health, LogLevel, Permission, ProtocolVersion,
+    ServiceError, Services, State,
 };
 use glovebox_events::Outcome;
 use wasmtime::{
@@ -362,11 +362,11 @@ impl Machine {
         }
         let allowed = hot.output_frames.load(Ordering::Relaxed);
         while !rest.is_empty() {
-            let (frame, length) = Frame::copy_from(rest).map_err(|error| {
+            let frame = FrameRef::read(rest).map_err(|error| {
                 Stop::from(Failure::invalid(format!("the plugin gave a bad frame: {error}")))
             })?;
-            out.push(frame);
-            rest = &rest[length..];
+            out.push_copy(frame);
+            rest = &rest[frame.encoded_len()..];
             let asked = out.len() as u64;
             if asked > allowed {
                 return Err(exceeded(LimitKind::OutputFrames, asked, allowed));
