@@ -1,32 +1,36 @@
 //! One instance: its copies, its generations, its queue and its counters.
 
+mod start;
+mod status;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use glovebox_abi::manifest::{Isolation, Lifecycle, LimitKind, Limits};
-use glovebox_abi::{Kind, Manifest, Permission, State, units};
+use glovebox_abi::manifest::{LimitKind, Limits};
+use glovebox_abi::{Kind, Permission, State};
 use glovebox_events::{LoadStage, Outcome, Phase, What};
 use parking_lot::Mutex;
 
 use crate::backend::{Backend, Code, Stop};
-use crate::context::{Context, Journal, Rights, Shared};
+use crate::context::{Journal, Rights, Shared};
 use crate::dispatch::Queue;
-use crate::lifecycle::{Counters, Life};
+use crate::lifecycle::Life;
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::mock::MockServices;
-use crate::observe::CallLatency;
 use crate::observe::span::{self, About};
 use crate::permissions::HostRules;
-use crate::policy::{Decision, Grants, Parameter, Standpoint, Verdict};
+use crate::policy::{Decision, Grants, Parameter, Standpoint};
 use crate::rate::Bucket;
 use crate::registry::InstanceId;
 use crate::seat::{Held, Running, Seat};
 use crate::state::{StateKeeper, StateStore};
-use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus, limit_value};
 use crate::watch::Watching;
+
+use start::{bring_up, keeper, probe, restore_kept, rights};
+pub(crate) use start::{ready, restore};
 
 pub(crate) struct Slot {
     pub(crate) id: InstanceId,
@@ -556,92 +560,6 @@ impl Slot {
         current.rights.set_limits(limits);
         current.rights.set_grants(edits.grants(&current.prepared))
     }
-
-    pub(crate) fn status(&self) -> PluginStatus {
-        let current = self.current.load();
-        let edits = self.edits.lock();
-        let limits = (**current.rights.limits.load()).clone();
-        let permissions: Vec<PermissionStatus> = Permission::ALL
-            .iter()
-            .map(|(permission, ..)| self.permission_status(*permission, &current, &edits))
-            .collect();
-        let sum = |counter: fn(&Counters) -> &AtomicU64| {
-            self.lives.iter().map(|life| counter(life.counters()).load(Ordering::Relaxed)).sum()
-        };
-        let mut latency = CallLatency::default();
-        self.lives.iter().for_each(|life| life.counters().latency.add_to(&mut latency));
-        PluginStatus {
-            instance: self.id,
-            manifest: current.prepared.manifest.clone(),
-            phase: self.phase(),
-            generation: current.number,
-            tier: current.prepared.tier,
-            isolation: Isolation::InProcess,
-            binding: current.prepared.binding,
-            digest: current.prepared.digest.clone(),
-            path: current.prepared.path.clone(),
-            queue_depth: self.queue.depth(),
-            watching: self.watching.lock().is_some(),
-            can_roll_back: self.previous.lock().is_some(),
-            fault: self.fault(),
-            stats: PluginStats {
-                processed: sum(|counters| &counters.processed),
-                errors: sum(|counters| &counters.errors),
-                bytes_in: sum(|counters| &counters.bytes_in),
-                bytes_out: sum(|counters| &counters.bytes_out),
-                denials: permissions.iter().map(|permission| permission.denials).sum(),
-                restarts: sum(|counters| &counters.restarts),
-            },
-            latency,
-            memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
-            permissions,
-            mocks: self.shared.mock.as_ref().map_or_else(Vec::new, |mock| mock.mock.services()),
-            limit_status: self.limit_status(&current, &limits),
-            limits,
-        }
-    }
-
-    fn permission_status(
-        &self,
-        permission: Permission,
-        current: &Generation,
-        edits: &Edits,
-    ) -> PermissionStatus {
-        let decision = edits.decisions.get(&permission).copied().unwrap_or_default();
-        let grants = current.rights.grants.load();
-        let verdict = grants.verdict(permission);
-        let counters = self.shared.counters.permission(permission);
-        let last_used = counters.last_used.load(Ordering::Relaxed);
-        PermissionStatus {
-            permission,
-            asked: current.prepared.manifest.asks_for(permission),
-            decision,
-            granted: grants.has(permission),
-            parameters: verdict.map(Verdict::parameters).unwrap_or_default(),
-            explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
-            uses: counters.uses.load(Ordering::Relaxed),
-            denials: counters.denials.load(Ordering::Relaxed),
-            last_used: (last_used > 0).then_some(last_used),
-        }
-    }
-
-    fn limit_status(&self, current: &Generation, limits: &Limits) -> Vec<LimitStatus> {
-        let code = &current.prepared.code;
-        let deadline = LimitStatus {
-            name: "call-deadline",
-            value: units::show_duration(limits.call_deadline),
-            enforcement: code.enforcement(None),
-            hits: self.shared.counters.deadline_hits(),
-        };
-        let others = LimitKind::ALL.into_iter().map(|limit| LimitStatus {
-            name: limit.name(),
-            value: limit_value(limits, limit)
-                .map_or_else(|| "unlimited".to_owned(), |value| limit.show(value)),
-            enforcement: code.enforcement(Some(limit)),
-            hits: self.shared.counters.limit_hits(limit),
-        });
-        [deadline].into_iter().chain(others).collect()
-    }
 }
 
 /// Which state a new generation goes on from.
@@ -656,140 +574,4 @@ pub(crate) enum Carry {
 
 fn gone() -> Refused {
     (LoadStage::Read, LoadProblem::Nothing("such instance"))
-}
-
-/// Where the states of a new instance are kept, if its manifest asks for it.
-fn keeper(
-    surroundings: &Surroundings,
-    manifest: &Manifest,
-    shared: &Shared,
-) -> Option<StateKeeper> {
-    if !manifest.state.persist {
-        return None;
-    }
-    let Some(store) = &surroundings.states else {
-        tracing::warn!(plugin = &*shared.plugin, "its state is not kept: the host has no folder");
-        return None;
-    };
-    let keeper = store.keeper(&shared.plugin);
-    if keeper.is_none() {
-        tracing::warn!(plugin = &*shared.plugin, "its state is not kept: another instance's is");
-    }
-    keeper
-}
-
-/// Gives new copies the states that were kept. One that refuses its state does not start: to go on
-/// without would overwrite what is kept.
-fn restore_kept(
-    fresh: &mut Fresh,
-    states: Option<&StateKeeper>,
-    shared: &Shared,
-) -> Result<(), Refused> {
-    let Some(states) = states else { return Ok(()) };
-    let lifecycle = &fresh.generation.prepared.manifest.lifecycle;
-    for (copy, backend) in fresh.backends.iter_mut().enumerate() {
-        let (state, problems) = states.last(copy as u32);
-        for problem in problems {
-            tracing::warn!(plugin = &*shared.plugin, problem);
-        }
-        let Some(state) = state else { continue };
-        restore(backend, &state, lifecycle).map_err(|stop| {
-            let (version, outcome) = (state.version, stop.into_outcome());
-            let folder = states.folder(copy as u32);
-            (LoadStage::RestoreState, LoadProblem::KeptState { version, outcome, folder })
-        })?;
-        probe(backend, lifecycle)?;
-    }
-    Ok(())
-}
-
-fn bring_up(
-    shared: &Arc<Shared>,
-    request: &LoadRequest,
-    edits: &Edits,
-    prepared: Prepared,
-    number: u32,
-    copies: u32,
-) -> Result<Fresh, Refused> {
-    let rights = Arc::new(rights(request, edits, &prepared));
-    let copy = |_| {
-        let context = Context::new(shared.clone(), rights.clone(), number, prepared.tier);
-        let mut backend = ready(&prepared, context, &rights)?;
-        probe(&mut backend, &prepared.manifest.lifecycle)?;
-        Ok(backend)
-    };
-    let backends = (0..copies).map(copy).collect::<Result<_, _>>()?;
-    Ok(Fresh { generation: Generation::new(number, prepared, rights), backends })
-}
-
-fn rights(request: &LoadRequest, edits: &Edits, prepared: &Prepared) -> Rights {
-    let manifest = &prepared.manifest;
-    let limits = edits.limits.clone();
-    let limits = limits.unwrap_or_else(|| request.limits.over(&manifest.limits));
-    let config = merged_config(&manifest.config, request.config.as_ref());
-    Rights::new(edits.grants(prepared), limits, config).with_seed(request.seed(manifest))
-}
-
-/// A copy that was initialized.
-pub(crate) fn ready(
-    prepared: &Prepared,
-    mut context: Context,
-    rights: &Rights,
-) -> Result<Box<dyn Backend>, Refused> {
-    let refuse = |outcome| {
-        let problem = match outcome {
-            Outcome::Refused { reason } => LoadProblem::NotGiven { reason },
-            outcome => LoadProblem::Call(outcome),
-        };
-        (LoadStage::Initialize, problem)
-    };
-    let _span = span::stage(LoadStage::Initialize).entered();
-    let deadline = prepared.manifest.lifecycle.start_deadline;
-    context.begin_step(deadline);
-    let mut backend = prepared.code.instantiate(context).map_err(refuse)?;
-    backend.context().begin_step(deadline);
-    let config = rights.config.load().to_string();
-    backend.initialize(&config).map_err(|stop| refuse(stop.into_outcome()))?;
-    // A plugin that goes on after a broken limit has broken it all the same.
-    match backend.context().broken.take() {
-        None => Ok(backend),
-        Some(broken) => Err(refuse(broken)),
-    }
-}
-
-/// Gives a copy its state.
-pub(crate) fn restore(
-    backend: &mut Box<dyn Backend>,
-    state: &State,
-    lifecycle: &Lifecycle,
-) -> Result<(), Stop> {
-    let _span = span::stage(LoadStage::RestoreState).entered();
-    backend.context().begin_step(lifecycle.start_deadline);
-    backend.restore_state(state)
-}
-
-fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {
-    let _span = span::stage(LoadStage::Probe).entered();
-    backend.context().begin_step(lifecycle.start_deadline);
-    match backend.health() {
-        Ok(health) if health.is_good() => Ok(()),
-        Ok(health) => Err((
-            LoadStage::Probe,
-            LoadProblem::Unhealthy { code: health.code, message: health.message },
-        )),
-        Err(stop) => Err((LoadStage::Probe, LoadProblem::Call(stop.into_outcome()))),
-    }
-}
-
-/// The manifest's configuration with the request's keys over it.
-fn merged_config(manifest: &toml::Table, request: Option<&serde_json::Value>) -> serde_json::Value {
-    let mut merged = serde_json::to_value(manifest).unwrap_or_default();
-    match (&mut merged, request) {
-        (serde_json::Value::Object(merged), Some(serde_json::Value::Object(request))) => {
-            merged.extend(request.clone());
-        }
-        (_, Some(request)) => merged = request.clone(),
-        (_, None) => {}
-    }
-    merged
 }

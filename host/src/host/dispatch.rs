@@ -1,0 +1,281 @@
+//! Frames on their way to plugins: who gets them, and the queues in which they wait.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use glovebox_abi::{Frame, Header};
+use tracing::Span;
+
+use super::{Host, Reply};
+use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
+use crate::observe::span;
+use crate::registry::InstanceId;
+use crate::slot::Slot;
+use crate::task::Task;
+
+/// How often a frame may be passed on by `emit` before it is dropped and logged: two plugins that
+/// answer each other would go on for ever.
+const MAX_HOPS: u32 = 8;
+
+impl Host {
+    /// Routes a frame: to the plugin that its header's `target` names, otherwise to all that
+    /// accept its kind. Waits while a queue is full, then for all answers.
+    pub async fn dispatch(&self, frame: Frame) -> Vec<(InstanceId, Reply)> {
+        let receivers = self.receivers(&frame, None);
+        self.dispatch_among(receivers, frame).await
+    }
+
+    /// Sends a frame to all plugins that accept its kind, whatever its header's `target` says.
+    /// Waits while a queue is full, then for all answers.
+    pub async fn broadcast(&self, frame: Frame) -> Vec<(InstanceId, Reply)> {
+        let mut receivers = self.inner.registry.all();
+        receivers.retain(|slot| slot.accepts(frame.kind));
+        self.dispatch_among(receivers, frame).await
+    }
+
+    async fn dispatch_among(
+        &self,
+        receivers: Vec<Arc<Slot>>,
+        frame: Frame,
+    ) -> Vec<(InstanceId, Reply)> {
+        let mut tickets = Vec::with_capacity(receivers.len());
+        for slot in receivers {
+            let id = slot.id;
+            if let Some(place) = slot.queue.wait_for_places(1).await {
+                tickets.push((id, self.enqueue(slot, frame.clone(), 0, place)));
+            }
+        }
+        let mut replies = Vec::with_capacity(tickets.len());
+        for (id, ticket) in tickets {
+            replies.push((id, ticket.await));
+        }
+        replies
+    }
+
+    /// Queues a frame for one instance; waits while the queue is full, then for the answer.
+    ///
+    /// If the instance has several copies, frames of one `source` are handled by the same copy, in
+    /// order; frames without a source go to the copies in turn.
+    pub async fn dispatch_to(&self, id: InstanceId, frame: Frame) -> Reply {
+        let Some(slot) = self.slot(id) else {
+            return self.gone();
+        };
+        match slot.queue.wait_for_places(1).await {
+            Some(place) => self.enqueue(slot, frame, 0, place).await,
+            None => self.refused(&Refusal::Draining { plugin: slot.plugin.to_string() }),
+        }
+    }
+
+    /// Queues frames for one instance as one piece of work, which costs far less than one by one;
+    /// waits while the queue is full, then for all answers, which come in the order of the frames.
+    ///
+    /// If the instance has several copies, the batch goes to one of them. More frames than the
+    /// queue holds are queued in several pieces.
+    pub async fn dispatch_batch(&self, id: InstanceId, mut frames: Vec<Frame>) -> Vec<Reply> {
+        let Some(slot) = self.slot(id) else {
+            return frames.iter().map(|_| self.gone()).collect();
+        };
+        let Some(first) = frames.first() else { return Vec::new() };
+        let lane = slot.queue.lane_for(first);
+        let mut replies = Vec::with_capacity(frames.len());
+        while !frames.is_empty() {
+            let count = frames.len().min(slot.queue.limit() as usize);
+            let rest = frames.split_off(count);
+            match slot.queue.wait_for_places(count as u32).await {
+                Some(places) => {
+                    let ticket = self.enqueue_batch(slot.clone(), lane, frames, places);
+                    replies.extend(ticket.await);
+                }
+                None => {
+                    let refusal = Refusal::Draining { plugin: slot.plugin.to_string() };
+                    replies.extend(frames.iter().map(|_| self.refused(&refusal)));
+                }
+            }
+            frames = rest;
+        }
+        replies
+    }
+
+    /// Queues frames for one instance as one piece of work, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If the queue has no room for all of them, or the instance is gone; then none is queued.
+    pub fn try_dispatch_batch(
+        &self,
+        id: InstanceId,
+        frames: Vec<Frame>,
+    ) -> Result<BatchTicket, Refusal> {
+        let slot = self.slot(id).ok_or(Refusal::Gone)?;
+        let limit = slot.queue.limit();
+        if frames.len() > limit as usize {
+            self.inner.dispatched.refuse();
+            let plugin = slot.plugin.to_string();
+            return Err(Refusal::TooMany { plugin, frames: frames.len(), limit });
+        }
+        let places = self.try_places(&slot, frames.len() as u32)?;
+        let lane = frames.first().map_or(0, |first| slot.queue.lane_for(first));
+        Ok(self.enqueue_batch(slot, lane, frames, places))
+    }
+
+    /// Queues a frame for each plugin that [`dispatch`](Self::dispatch) would route it to, and does
+    /// not wait.
+    ///
+    /// # Errors
+    ///
+    /// If a queue is full; then no plugin gets the frame.
+    pub fn try_dispatch(&self, frame: &Frame) -> Result<Vec<(InstanceId, Ticket)>, Refusal> {
+        let slots = self.receivers(frame, None);
+        let places: Vec<_> =
+            slots.iter().map(|slot| self.try_places(slot, 1)).collect::<Result<_, _>>()?;
+        let placed = slots.into_iter().zip(places);
+        Ok(placed
+            .map(|(slot, place)| (slot.id, self.enqueue(slot, frame.clone(), 0, place)))
+            .collect())
+    }
+
+    /// Queues a frame for one instance and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If its queue is full, or it is draining or gone.
+    pub fn try_dispatch_to(&self, id: InstanceId, frame: Frame) -> Result<Ticket, Refusal> {
+        let slot = self.slot(id).ok_or(Refusal::Gone)?;
+        let place = self.try_places(&slot, 1)?;
+        Ok(self.enqueue(slot, frame, 0, place))
+    }
+
+    pub(super) fn try_places(&self, slot: &Slot, count: u32) -> Result<Places, Refusal> {
+        slot.queue.try_places(count).ok_or_else(|| {
+            self.inner.dispatched.refuse();
+            let plugin = slot.plugin.to_string();
+            match slot.queue.is_open() {
+                true => Refusal::Full { plugin, limit: slot.queue.limit() },
+                false => Refusal::Draining { plugin },
+            }
+        })
+    }
+
+    pub(super) fn enqueue(
+        &self,
+        slot: Arc<Slot>,
+        frame: Frame,
+        hops: u32,
+        place: Places,
+    ) -> Ticket {
+        let lane = slot.queue.lane_for(&frame);
+        let (answer, ticket) = Task::new();
+        self.push(slot, lane, Work::One(frame, answer), 1, hops, place);
+        ticket
+    }
+
+    fn enqueue_batch(
+        &self,
+        slot: Arc<Slot>,
+        lane: usize,
+        frames: Vec<Frame>,
+        places: Places,
+    ) -> BatchTicket {
+        let (answer, ticket) = Task::new();
+        let count = frames.len() as u64;
+        self.push(slot, lane, Work::Batch(frames, answer), count, 0, places);
+        ticket
+    }
+
+    pub(super) fn push(
+        &self,
+        slot: Arc<Slot>,
+        lane: usize,
+        work: Work,
+        count: u64,
+        hops: u32,
+        places: Places,
+    ) {
+        self.inner.dispatched.dispatch(count);
+        let queued = self.inner.surroundings.journal.is_heard().then(Instant::now);
+        let span = match span::calls_are_traced() {
+            true => span::dispatch(&slot.about(), count),
+            false => Span::none(),
+        };
+        // Works the lane off on a thread of the pool: idle instances cost none, and a hung one
+        // holds only its own.
+        if slot.queue.push(lane, work, queued, span, hops, places) {
+            let host = self.clone();
+            self.run_blocking(move || host.work(&slot, lane));
+        }
+    }
+
+    pub(super) fn work(&self, slot: &Arc<Slot>, lane: usize) {
+        if slot.is_asleep() {
+            // What goes wrong becomes the fault of the instance, and the reason of a refusal.
+            let _ = self.wake(slot);
+        }
+        slot.queue.work_off(lane, |job| {
+            let span = job.span;
+            let entered = span.enter();
+            let mut errors = 0;
+            let waited = job.queued.map(|queued| queued.elapsed()).unwrap_or_default();
+            // Held for the whole job, and given up after it, so that direct calls, reloads and checks
+            // get their turn.
+            let mut held = slot.hold_copy(lane);
+            let mut call = |frame: &Frame| {
+                let mut reply = Reply::default();
+                match &mut held {
+                    Some(held) => self.call_held(held, frame, waited, job.hops, &mut reply),
+                    None => reply = self.gone(),
+                }
+                if !reply.outcome.is_completed() {
+                    errors += 1;
+                    held = None;
+                    self.after_failure(slot, frame, job.hops, &mut reply);
+                    held = slot.hold_copy(lane);
+                }
+                reply
+            };
+            // The span ends before anybody has the answers, and nobody may be waiting for them.
+            match job.work {
+                Work::One(frame, answer) => {
+                    let reply = call(&frame);
+                    drop(entered);
+                    drop(span);
+                    drop(answer.send(reply));
+                }
+                Work::Batch(frames, answer) => {
+                    let replies = frames.iter().map(call).collect();
+                    drop(entered);
+                    drop(span);
+                    drop(answer.send(replies));
+                }
+            }
+            self.inner.dispatched.fail(errors);
+        });
+    }
+
+    /// Carries an emitted frame to the plugin it names, or to all others that accept its kind.
+    pub(super) fn pass_on(&self, from: &Slot, frame: Frame, hops: u32) {
+        if hops > MAX_HOPS {
+            let reason = format!("emitted frame dropped after {MAX_HOPS} hops");
+            tracing::warn!(plugin = &*from.plugin, reason);
+            from.note(&reason);
+            return;
+        }
+        for slot in self.receivers(&frame, Some(from.id)) {
+            match self.try_places(&slot, 1) {
+                // Nobody waits for the answer.
+                Ok(place) => drop(self.enqueue(slot, frame.clone(), hops, place)),
+                Err(refusal) => from.note(&format!("emitted frame dropped: {refusal}")),
+            }
+        }
+    }
+
+    pub(super) fn receivers(&self, frame: &Frame, from: Option<InstanceId>) -> Vec<Arc<Slot>> {
+        if !frame.header.as_bytes().is_empty()
+            && let Some(target) = frame.header.get_text(Header::TARGET)
+        {
+            return self.find(&target).and_then(|id| self.slot(id)).into_iter().collect();
+        }
+        let mut slots = self.inner.registry.all();
+        slots.retain(|slot| Some(slot.id) != from && slot.accepts(frame.kind));
+        slots
+    }
+}

@@ -1,0 +1,100 @@
+//! What can be told about an instance.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use glovebox_abi::manifest::{Isolation, LimitKind, Limits};
+use glovebox_abi::{Permission, units};
+
+use super::{Edits, Generation, Slot};
+use crate::lifecycle::Counters;
+use crate::observe::CallLatency;
+use crate::policy::Verdict;
+use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus, limit_value};
+
+impl Slot {
+    pub(crate) fn status(&self) -> PluginStatus {
+        let current = self.current.load();
+        let edits = self.edits.lock();
+        let limits = (**current.rights.limits.load()).clone();
+        let permissions: Vec<PermissionStatus> = Permission::ALL
+            .iter()
+            .map(|(permission, ..)| self.permission_status(*permission, &current, &edits))
+            .collect();
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            self.lives.iter().map(|life| counter(life.counters()).load(Ordering::Relaxed)).sum()
+        };
+        let mut latency = CallLatency::default();
+        self.lives.iter().for_each(|life| life.counters().latency.add_to(&mut latency));
+        PluginStatus {
+            instance: self.id,
+            manifest: current.prepared.manifest.clone(),
+            phase: self.phase(),
+            generation: current.number,
+            tier: current.prepared.tier,
+            isolation: Isolation::InProcess,
+            binding: current.prepared.binding,
+            digest: current.prepared.digest.clone(),
+            path: current.prepared.path.clone(),
+            queue_depth: self.queue.depth(),
+            watching: self.watching.lock().is_some(),
+            can_roll_back: self.previous.lock().is_some(),
+            fault: self.fault(),
+            stats: PluginStats {
+                processed: sum(|counters| &counters.processed),
+                errors: sum(|counters| &counters.errors),
+                bytes_in: sum(|counters| &counters.bytes_in),
+                bytes_out: sum(|counters| &counters.bytes_out),
+                denials: permissions.iter().map(|permission| permission.denials).sum(),
+                restarts: sum(|counters| &counters.restarts),
+            },
+            latency,
+            memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
+            permissions,
+            mocks: self.shared.mock.as_ref().map_or_else(Vec::new, |mock| mock.mock.services()),
+            limit_status: self.limit_status(&current, &limits),
+            limits,
+        }
+    }
+
+    fn permission_status(
+        &self,
+        permission: Permission,
+        current: &Generation,
+        edits: &Edits,
+    ) -> PermissionStatus {
+        let decision = edits.decisions.get(&permission).copied().unwrap_or_default();
+        let grants = current.rights.grants.load();
+        let verdict = grants.verdict(permission);
+        let counters = self.shared.counters.permission(permission);
+        let last_used = counters.last_used.load(Ordering::Relaxed);
+        PermissionStatus {
+            permission,
+            asked: current.prepared.manifest.asks_for(permission),
+            decision,
+            granted: grants.has(permission),
+            parameters: verdict.map(Verdict::parameters).unwrap_or_default(),
+            explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
+            uses: counters.uses.load(Ordering::Relaxed),
+            denials: counters.denials.load(Ordering::Relaxed),
+            last_used: (last_used > 0).then_some(last_used),
+        }
+    }
+
+    fn limit_status(&self, current: &Generation, limits: &Limits) -> Vec<LimitStatus> {
+        let code = &current.prepared.code;
+        let deadline = LimitStatus {
+            name: "call-deadline",
+            value: units::show_duration(limits.call_deadline),
+            enforcement: code.enforcement(None),
+            hits: self.shared.counters.deadline_hits(),
+        };
+        let others = LimitKind::ALL.into_iter().map(|limit| LimitStatus {
+            name: limit.name(),
+            value: limit_value(limits, limit)
+                .map_or_else(|| "unlimited".to_owned(), |value| limit.show(value)),
+            enforcement: code.enforcement(Some(limit)),
+            hits: self.shared.counters.limit_hits(limit),
+        });
+        [deadline].into_iter().chain(others).collect()
+    }
+}
