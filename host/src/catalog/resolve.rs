@@ -74,7 +74,8 @@ pub struct Resolution<'catalog> {
 }
 
 impl<'catalog> Resolution<'catalog> {
-    /// The plugins in the order of loading: each after those it depends on, otherwise by id.
+    /// The plugins in the order of loading: each after those it depends on, otherwise in the order
+    /// of the roots.
     pub fn order(&self) -> &[&'catalog Entry] {
         &self.order
     }
@@ -237,7 +238,7 @@ impl Catalog {
                 Some((entry.id(), entry))
             }
         });
-        Ok(Resolution { order: in_order(&plugins.collect())? })
+        Ok(Resolution { order: in_order(&plugins.collect(), roots)? })
     }
 
     /// The versions in the catalog that a range means.
@@ -284,14 +285,16 @@ impl Catalog {
     }
 }
 
-/// Puts chosen plugins in order. It keeps its own stack: a chain of dependencies may be as long as
+/// Puts chosen plugins in order: what each depends on first, otherwise as they are `wanted`. It keeps its own stack: a chain of dependencies may be as long as
 /// the catalog.
 fn in_order<'catalog>(
     plugins: &BTreeMap<&'catalog str, &'catalog Entry>,
+    wanted: &[Root],
 ) -> Result<Vec<&'catalog Entry>, ResolveError> {
     let mut order = Vec::with_capacity(plugins.len());
     let mut done = BTreeSet::new();
-    for (id, entry) in plugins {
+    for root in wanted {
+        let Some((id, entry)) = plugins.get_key_value(root.id.as_str()) else { continue };
         if done.contains(id) {
             continue;
         }

@@ -187,7 +187,8 @@ impl Host {
 impl Drop for Inner {
     fn drop(&mut self) {
         // No handle is left, so no call is under way that this would wait for.
-        for slot in self.registry.all() {
+        // What was loaded later may depend on what was loaded before.
+        for slot in self.registry.all().into_iter().rev() {
             slot.stop();
         }
         // The last handle may go on a thread of the pool itself, which must not wait for itself.

@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::LoadError;
+use crate::catalog::ResolveError;
 use crate::document::{DocumentError, did_you_mean};
 
 /// Why a workspace is not to be had.
@@ -59,6 +60,9 @@ pub enum WorkspaceError {
         /// Artifacts there whose manifest could not be read.
         unreadable: Vec<PathBuf>,
     },
+    /// Plugins that do not fit together.
+    #[error("[plugins]: {0}")]
+    Dependencies(#[from] ResolveError),
     /// Settings that would have no effect.
     #[error("line {line}: [plugin.{plugin}] is about a plugin that is not enabled; add it to `enabled` under [plugins], or remove the section{}", did_you_mean(.nearest.as_deref()))]
     NotEnabled {

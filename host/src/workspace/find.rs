@@ -1,17 +1,20 @@
 //! Where the plugins of a workspace are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use semver::{Comparator, Op, Version, VersionReq};
+
 use super::{Workspace, WorkspaceError};
-use crate::catalog::ScanFinding;
+use crate::catalog::{Entry, Root, ScanFinding};
 use crate::document::nearest;
-use crate::{Catalog, LoadRequest, ScanBounds, inspect};
+use crate::{Catalog, Inspection, LoadRequest, ScanBounds, inspect};
 
 /// The plugins of a workspace.
 #[derive(Debug, Clone)]
 pub struct WorkspacePlugins {
-    /// Those that are enabled, in the order of `enabled`; sorted by id where that is absent.
+    /// Those that are enabled and those they depend on, each after its dependencies; otherwise in
+    /// the order of `enabled`, or sorted by id where that is absent.
     pub plugins: Vec<WorkspacePlugin>,
     /// Artifacts in the folders whose manifest could not be read.
     pub unreadable: Vec<PathBuf>,
@@ -38,7 +41,70 @@ impl WorkspacePlugins {
 }
 
 pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, WorkspaceError> {
-    let (mut found, unreadable) = look(&workspace.folders)?;
+    for folder in &workspace.folders {
+        let refused = |source| WorkspaceError::Folder { source, path: folder.clone() };
+        std::fs::read_dir(folder).map_err(refused)?;
+    }
+    let chosen = chosen(workspace)?;
+    let paths = chosen.values().map(|artifact| &artifact.path).chain(&workspace.folders);
+    let catalog = Catalog::scan(paths, &ScanBounds::default());
+    let unreadable: Vec<PathBuf> = catalog
+        .findings()
+        .filter_map(|finding| match finding {
+            ScanFinding::Unreadable(error) => error.path().cloned(),
+            _ => None,
+        })
+        .collect();
+    let found: BTreeSet<&str> = catalog.entries().iter().map(Entry::id).collect();
+    let enabled: Vec<&str> = match &workspace.enabled {
+        Some(enabled) => enabled.iter().map(String::as_str).collect(),
+        None => found.iter().copied().collect(),
+    };
+    if let Some(missing) = enabled.iter().find(|id| !found.contains(*id)) {
+        return Err(WorkspaceError::NotFound {
+            plugin: (*missing).to_owned(),
+            folders: workspace.folders.clone(),
+            nearest: nearest(missing, found).map(str::to_owned),
+            unreadable,
+        });
+    }
+    let roots: Vec<Root> = enabled.iter().map(|id| root(&catalog, &chosen, id)).collect();
+    let resolution = catalog.resolve(&roots)?;
+    let plugins: Vec<WorkspacePlugin> = resolution
+        .order()
+        .iter()
+        .map(|entry| {
+            let (path, request) = match chosen.get(entry.id()) {
+                Some(artifact) => (&artifact.path, LoadRequest::path(&artifact.path)),
+                None => (&entry.artifact, entry.request()),
+            };
+            let others = catalog.versions(entry.id()).map(|other| &other.artifact);
+            WorkspacePlugin {
+                id: entry.id().to_owned(),
+                request: match workspace.settings.get(entry.id()) {
+                    Some(settings) => settings.apply(request),
+                    None => request,
+                },
+                others: others.filter(|other| *other != path).cloned().collect(),
+                path: path.clone(),
+            }
+        })
+        .collect();
+    let is_loaded = |id: &str| plugins.iter().any(|plugin| plugin.id == id);
+    if let Some((plugin, settings)) = workspace.settings.iter().find(|(id, _)| !is_loaded(id)) {
+        let loaded = plugins.iter().map(|plugin| plugin.id.as_str());
+        return Err(WorkspaceError::NotEnabled {
+            plugin: plugin.clone(),
+            line: settings.line,
+            nearest: nearest(plugin, loaded).map(str::to_owned),
+        });
+    }
+    Ok(WorkspacePlugins { plugins, unreadable })
+}
+
+/// The artifacts that the workspace names itself, by the id of their plugin.
+fn chosen(workspace: &Workspace) -> Result<BTreeMap<&str, Inspection>, WorkspaceError> {
+    let mut chosen = BTreeMap::new();
     for (id, settings) in &workspace.settings {
         let Some(path) = &settings.path else { continue };
         let inspection = inspect(path).map_err(|problem| WorkspaceError::Artifact {
@@ -53,62 +119,29 @@ pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, Workspa
                 path: path.clone(),
             });
         }
-        let request = LoadRequest::path(&inspection.path);
-        found.entry(id.clone()).or_default().insert(0, (inspection.path, request));
+        chosen.insert(id.as_str(), inspection);
     }
-    let enabled = match &workspace.enabled {
-        Some(enabled) => enabled.clone(),
-        None => found.keys().cloned().collect(),
-    };
-    let plugin = |id: String| match found.get(&id).map(Vec::as_slice) {
-        Some([(path, request), others @ ..]) => Ok(WorkspacePlugin {
-            request: match workspace.settings.get(&id) {
-                Some(settings) => settings.apply(request.clone()),
-                None => request.clone(),
-            },
-            id,
-            path: path.clone(),
-            others: others.iter().map(|(path, _)| path.clone()).collect(),
-        }),
-        _ => Err(WorkspaceError::NotFound {
-            folders: workspace.folders.clone(),
-            nearest: nearest(&id, found.keys().map(String::as_str)).map(str::to_owned),
-            unreadable: unreadable.clone(),
-            plugin: id,
-        }),
-    };
-    let plugins = enabled.iter().cloned().map(plugin).collect::<Result<_, _>>()?;
-    if let Some((plugin, settings)) =
-        workspace.settings.iter().find(|(id, _)| !enabled.contains(id))
-    {
-        return Err(WorkspaceError::NotEnabled {
-            plugin: plugin.clone(),
-            line: settings.line,
-            nearest: nearest(plugin, enabled.iter().map(String::as_str)).map(str::to_owned),
-        });
-    }
-    Ok(WorkspacePlugins { plugins, unreadable })
+    Ok(chosen)
 }
 
-/// How to load each plugin, by id, with the path of each artifact, the one that counts first; and
-/// what could not be read.
-type Look = (BTreeMap<String, Vec<(PathBuf, LoadRequest)>>, Vec<PathBuf>);
-
-fn look(folders: &[PathBuf]) -> Result<Look, WorkspaceError> {
-    for folder in folders {
-        let refused = |source| WorkspaceError::Folder { source, path: folder.clone() };
-        std::fs::read_dir(folder).map_err(refused)?;
-    }
-    let catalog = Catalog::scan(folders, &ScanBounds::default());
-    let mut found = BTreeMap::<_, Vec<_>>::new();
-    for entry in catalog.entries() {
-        let artifacts = found.entry(entry.id().to_owned()).or_default();
-        artifacts.push((entry.artifact.clone(), entry.request()));
-    }
-    let unreadable = catalog.findings().filter_map(|finding| match finding {
-        ScanFinding::Unreadable(error) => error.path().cloned(),
-        _ => None,
-    });
-    let unreadable = unreadable.collect();
-    Ok((found, unreadable))
+/// Any version of an enabled plugin, unless the workspace names one, or there are only such as must
+/// be named.
+fn root(catalog: &Catalog, chosen: &BTreeMap<&str, Inspection>, id: &str) -> Root {
+    let exactly = |version: &Version| VersionReq {
+        comparators: vec![Comparator {
+            op: Op::Exact,
+            major: version.major,
+            minor: Some(version.minor),
+            patch: Some(version.patch),
+            pre: version.pre.clone(),
+        }],
+    };
+    let range = match chosen.get(id) {
+        Some(artifact) => exactly(&artifact.manifest.plugin.version),
+        None if catalog.versions(id).any(|entry| VersionReq::STAR.matches(entry.version())) => {
+            VersionReq::STAR
+        }
+        None => catalog.newest(id).map_or(VersionReq::STAR, |entry| exactly(entry.version())),
+    };
+    Root { id: id.to_owned(), range }
 }

@@ -182,12 +182,14 @@ impl Workspace {
         })
     }
 
-    /// Looks for the plugins, without loading any: manifests are read, and nothing else.
+    /// Looks for the plugins and those they depend on, without loading any: manifests are read, and
+    /// nothing else.
     ///
     /// # Errors
     ///
     /// If a folder cannot be read, an enabled plugin is in none of them, a `path` holds another
-    /// plugin, or there are settings for a plugin that is not enabled.
+    /// plugin, there are settings for a plugin that is not enabled, or the plugins
+    /// [do not fit together](WorkspaceError::Dependencies).
     pub fn plugins(&self) -> Result<WorkspacePlugins, WorkspaceError> {
         find::plugins(self)
     }

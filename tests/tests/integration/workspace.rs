@@ -124,6 +124,60 @@ fn what_cannot_be_found_is_said() {
 }
 
 #[test]
+fn plugins_come_after_those_they_depend_on() {
+    /// Each plugin is its id and version, and what it depends on.
+    #[track_caller]
+    fn check(enabled: &str, plugins: &[(&str, &str)], expected: Result<&[&str], &str>) {
+        let folder = Folder::new(&format!("{FOLDERS}{enabled}"), &[]);
+        for (place, (plugin, dependencies)) in plugins.iter().enumerate() {
+            let (id, version) = plugin.split_once(' ').unwrap();
+            let place = format!("plugins/{place}");
+            fs::create_dir(folder.path(&place)).unwrap();
+            fs::copy(sample("echo.wasm"), folder.path(&place).join("echo.wasm")).unwrap();
+            let manifest = format!(
+                "[plugin]\nid = '{id}'\nversion = '{version}'\n[artifact]\nwasm = 'echo.wasm'\n\
+                 [dependencies]\n{dependencies}"
+            );
+            folder.write(&format!("{place}/plugin.toml"), &manifest);
+        }
+        match (folder.workspace().plugins(), expected) {
+            (Ok(found), Ok(expected)) => {
+                let ids: Vec<&str> = found.plugins.iter().map(|plugin| &*plugin.id).collect();
+                assert_eq!(ids, expected);
+                let host = Host::builder().build().unwrap();
+                for plugin in found.plugins {
+                    host.load(plugin.request).wait().unwrap();
+                }
+            }
+            (found, expected) => {
+                let error = found.unwrap_err().to_string();
+                let expected = expected.unwrap_err();
+                assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+            }
+        }
+    }
+    let chain = [("a 1.0.0", "b = '1'"), ("b 1.0.0", "c = '1'"), ("c 1.0.0", ""), ("d 1.0.0", "")];
+    check("", &chain, Ok(&["c", "b", "a", "d"]));
+    check("enabled = ['d', 'a']", &chain, Ok(&["d", "c", "b", "a"]));
+    check("enabled = ['c', 'd']", &chain, Ok(&["c", "d"]));
+    // The newest that will do.
+    let versions = [("a 1.0.0", "b = '1'"), ("b 1.1.0", ""), ("b 2.0.0", "")];
+    check("enabled = ['b', 'a']", &versions, Ok(&["b", "a"]));
+    check("enabled = 'b'", &[("b 1.0.0-beta", "")], Ok(&["b"]));
+    check(
+        "",
+        &[("a 1.0.0", "b = '2'"), ("b 1.0.0", "")],
+        Err("[plugins]: Because `a` 1.0.0 needs `b ^2`, but there is only `b` 1.0.0"),
+    );
+    check("", &[("a 1.0.0", "b = '2'")], Err("`a` 1.0.0 needs `b ^2`"));
+    check(
+        "",
+        &[("a 1.0.0", "b = '1'"), ("b 1.0.0", "a = '1'")],
+        Err("plugins depend on each other in a circle: a → b → a"),
+    );
+}
+
+#[test]
 fn plugins_are_loaded_as_the_file_says() {
     let text = format!(
         "{FOLDERS}[plugin.redact]\nconfig = {{ replacement = 'X' }}\n\
