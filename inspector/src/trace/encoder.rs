@@ -1,16 +1,14 @@
 //! Events as the bytes of a trace. Knows nothing of files.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::io::Write;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use glovebox_abi::{Frame, MAX_FRAME_LEN};
 use glovebox_events::{Binding, Event, What};
-use mcap::records::MessageHeader;
-use mcap::write::NoSeek;
 
+use super::container::Container;
 use super::tally::Tally;
 use super::wire::{self, Envelope, GapCause, Line};
 use super::writer::Segment;
@@ -27,8 +25,8 @@ const CHANNEL_OVERHEAD: usize = 64;
 /// Why an event has no bytes.
 #[derive(Debug)]
 pub(super) enum EncodeError {
-    /// The library refused, or the bytes did not get out.
-    Mcap(mcap::McapError),
+    /// The compressor refused.
+    Compress(io::Error),
     /// The event does not fit into the format; others do.
     Event { sequence: u64, reason: String },
 }
@@ -37,10 +35,7 @@ impl EncodeError {
     pub(super) fn at(self, path: &Path) -> TraceError {
         let path = path.to_owned();
         match self {
-            EncodeError::Mcap(mcap::McapError::Io(source)) => {
-                TraceError::Io { action: "write", source, path }
-            }
-            EncodeError::Mcap(source) => TraceError::Mcap { source, path },
+            EncodeError::Compress(source) => TraceError::Io { action: "compress", source, path },
             EncodeError::Event { sequence, reason } => {
                 TraceError::Encode { sequence, reason, path }
             }
@@ -48,9 +43,9 @@ impl EncodeError {
     }
 }
 
-impl From<mcap::McapError> for EncodeError {
-    fn from(error: mcap::McapError) -> Self {
-        EncodeError::Mcap(error)
+impl From<io::Error> for EncodeError {
+    fn from(error: io::Error) -> Self {
+        EncodeError::Compress(error)
     }
 }
 
@@ -73,11 +68,10 @@ impl Topic {
 }
 
 /// Turns events into the bytes of a trace.
-pub(super) struct Encoder<W: Write> {
-    mcap: mcap::Writer<NoSeek<W>>,
+#[derive(Debug)]
+pub(super) struct Encoder {
+    container: Container,
     channels: HashMap<(Arc<str>, Topic), u16>,
-    /// Bytes in the open chunk.
-    chunk: usize,
     tally: Tally,
     /// Those of `tally` that are in chunks which are written.
     flushed: Tally,
@@ -87,46 +81,35 @@ pub(super) struct Encoder<W: Write> {
     body: Vec<u8>,
 }
 
-impl<W: Write> fmt::Debug for Encoder<W> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Encoder").field("tally", &self.tally).finish_non_exhaustive()
-    }
-}
-
-impl<W: Write> Encoder<W> {
-    /// Writes what a file starts with.
-    pub(super) fn new(
-        out: W,
-        app_version: &str,
-        segment: Segment,
-    ) -> Result<Encoder<W>, EncodeError> {
-        let mut mcap = mcap::WriteOptions::new()
-            .profile(PROFILE)
-            .library(format!("glovebox/{app_version}"))
-            .compression(Some(mcap::Compression::Lz4))
-            // Chunks end between events, see `make_room`.
-            .chunk_size(None)
-            // A chunk is written whole or not at all.
-            .disable_seeking(true)
-            // They would be as large as most messages, and chunks are small enough to be searched.
-            .emit_message_indexes(false)
-            .create(NoSeek::new(out))?;
+impl Encoder {
+    /// Makes what a file starts with.
+    pub(super) fn new(app_version: &str, segment: Segment) -> Result<Encoder, EncodeError> {
+        let mut container = Container::new(PROFILE, &format!("glovebox/{app_version}"));
         let mut metadata =
             strings([("format", FORMAT_VERSION.to_string()), ("app", app_version.to_owned())]);
         metadata.insert("segment".to_owned(), segment.0.to_string());
-        mcap.write_metadata(&mcap::write::Metadata { name: PROFILE.to_owned(), metadata })?;
-        let none = BTreeMap::new();
-        mcap.add_channel_with_id(EVENTS_CHANNEL, 0, EVENTS_TOPIC, "json", &none)?;
+        container.metadata(PROFILE, &metadata)?;
+        // The first one is `EVENTS_CHANNEL`.
+        container.add_channel(EVENTS_TOPIC.to_owned(), "json");
         Ok(Encoder {
-            mcap,
+            container,
             channels: HashMap::new(),
-            chunk: EVENTS_TOPIC.len() + CHANNEL_OVERHEAD,
             tally: Tally::default(),
             flushed: Tally::default(),
             last: 0,
             line: Vec::new(),
             body: Vec::new(),
         })
+    }
+
+    /// Bytes that wait for the file.
+    pub(super) fn ready(&self) -> &[u8] {
+        self.container.ready()
+    }
+
+    /// Forgets the first of the bytes that wait.
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.container.take(bytes);
     }
 
     /// All events that were given.
@@ -136,7 +119,7 @@ impl<W: Write> Encoder<W> {
 
     /// True if nothing waits for the end of a chunk.
     pub(super) fn is_flushed(&self) -> bool {
-        self.chunk == 0
+        self.container.chunk_len() == 0
     }
 
     /// Events that are in chunks which are written.
@@ -171,19 +154,14 @@ impl<W: Write> Encoder<W> {
         }
         self.make_room(size + 2 * MESSAGE_OVERHEAD + event.plugin.len() + CHANNEL_OVERHEAD)?;
         let body_channel = match topic {
-            Some(topic) => Some(self.channel(&event.plugin, topic)?),
+            Some(topic) => Some(self.channel(&event.plugin, topic).map_err(refused)?),
             None => None,
         };
-        let header = |channel_id| MessageHeader {
-            channel_id,
-            // MCAP has 32 bits here; the envelope has all 64.
-            sequence: event.sequence as u32,
-            log_time: event.at,
-            publish_time: event.at,
-        };
-        self.mcap.write_to_known_channel(&header(EVENTS_CHANNEL), &self.line)?;
+        // MCAP has 32 bits here; the envelope has all 64.
+        let sequence = event.sequence as u32;
+        self.container.message(EVENTS_CHANNEL, sequence, event.at, &self.line);
         if let Some(channel) = body_channel {
-            self.mcap.write_to_known_channel(&header(channel), &self.body)?;
+            self.container.message(channel, sequence, event.at, &self.body);
         }
         self.tally.count(event);
         self.last = event.at;
@@ -196,13 +174,8 @@ impl<W: Write> Encoder<W> {
         serde_json::to_writer(&mut self.line, &line)
             .map_err(|error| EncodeError::Event { sequence: 0, reason: error.to_string() })?;
         self.make_room(self.line.len() + MESSAGE_OVERHEAD)?;
-        let header = MessageHeader {
-            channel_id: EVENTS_CHANNEL,
-            sequence: 0,
-            log_time: self.last,
-            publish_time: self.last,
-        };
-        Ok(self.mcap.write_to_known_channel(&header, &self.line)?)
+        self.container.message(EVENTS_CHANNEL, 0, self.last, &self.line);
+        Ok(())
     }
 
     pub(super) fn describe_plugin(&mut self, plugin: &PluginRecord) -> Result<(), EncodeError> {
@@ -215,15 +188,10 @@ impl<W: Write> Encoder<W> {
             metadata.insert("binding".to_owned(), binding_name(binding));
         }
         self.flush()?;
-        self.mcap.write_metadata(&mcap::write::Metadata { name: "plugin".to_owned(), metadata })?;
+        self.container.metadata("plugin", &metadata)?;
         if let Some(manifest) = &plugin.manifest {
-            self.mcap.attach(&mcap::Attachment {
-                log_time: 0,
-                create_time: 0,
-                name: format!("{}/plugin.toml", plugin.id),
-                media_type: "application/toml".to_owned(),
-                data: manifest.as_bytes().into(),
-            })?;
+            let name = format!("{}/plugin.toml", plugin.id);
+            self.container.attach(&name, "application/toml", manifest.as_bytes())?;
         }
         Ok(())
     }
@@ -231,49 +199,46 @@ impl<W: Write> Encoder<W> {
     pub(super) fn describe_parent(&mut self, parent: &ParentRecord) -> Result<(), EncodeError> {
         let metadata = strings([("path", parent.path.clone()), ("how", parent.how.clone())]);
         self.flush()?;
-        self.mcap.write_metadata(&mcap::write::Metadata { name: PARENT.to_owned(), metadata })?;
+        self.container.metadata(PARENT, &metadata)?;
         Ok(())
     }
 
     /// Ends the chunk if `size` more bytes would not fit; an event is never torn.
     fn make_room(&mut self, size: usize) -> Result<(), EncodeError> {
-        if self.chunk > 0 && self.chunk + size > CHUNK_LIMIT {
+        if !self.is_flushed() && self.container.chunk_len() + size > CHUNK_LIMIT {
             self.flush()?;
         }
-        self.chunk += size;
         Ok(())
     }
 
     /// Ends the chunk, and says how many events of each kind there should be up to here.
     pub(super) fn flush(&mut self) -> Result<(), EncodeError> {
-        if self.chunk == 0 {
+        if self.is_flushed() {
             return Ok(());
         }
-        self.mcap.flush()?;
+        self.container.end_chunk()?;
         if self.flushed != self.tally {
-            let metadata = self.tally.to_metadata();
-            self.mcap
-                .write_metadata(&mcap::write::Metadata { name: TALLY.to_owned(), metadata })?;
+            self.container.metadata(TALLY, &self.tally.to_metadata())?;
         }
-        self.chunk = 0;
         self.flushed = self.tally;
         Ok(())
     }
 
     pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
         self.flush()?;
-        self.mcap.finish()?;
-        Ok(())
+        Ok(self.container.finish()?)
     }
 
-    fn channel(&mut self, plugin: &Arc<str>, topic: Topic) -> Result<u16, EncodeError> {
+    /// The channel of a plugin; `Err` says that there can be no more.
+    fn channel(&mut self, plugin: &Arc<str>, topic: Topic) -> Result<u16, String> {
         let key = (plugin.clone(), topic);
         if let Some(channel) = self.channels.get(&key) {
             return Ok(*channel);
         }
         let (name, encoding) = topic.name_and_encoding();
         let topic = format!("/plugin/{plugin}/{name}");
-        let channel = self.mcap.add_channel(0, &topic, encoding, &BTreeMap::new())?;
+        let channel = self.container.add_channel(topic, encoding);
+        let channel = channel.ok_or("the file has as many channels as fit into its format")?;
         self.channels.insert(key, channel);
         Ok(channel)
     }

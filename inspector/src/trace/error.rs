@@ -103,14 +103,6 @@ pub enum TraceError {
         /// The file.
         path: PathBuf,
     },
-    /// The MCAP library refused.
-    #[error("cannot write: {source}: {}", path.display())]
-    Mcap {
-        /// Why.
-        source: mcap::McapError,
-        /// The file.
-        path: PathBuf,
-    },
     /// Somebody asked to stop reading.
     #[error("reading was cancelled: {}", path.display())]
     Cancelled {

@@ -1,14 +1,12 @@
 //! The records of an MCAP file, read one after the other from bytes nobody vouches for.
 //!
-//! The MCAP crate decompresses and checks chunks; finding records, and the next good chunk after a
-//! damaged one, happens here, because only then damage has an offset and a size.
+//! Chunks are decompressed and checked in [`chunk`](super::chunk); finding records, and the next
+//! good chunk after a damaged one, happens here, so that damage has an offset and a size.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use bytes::Bytes;
 use mcap::MAGIC;
-use mcap::sans_io::{LinearReadEvent, LinearReader, LinearReaderOptions};
 
 /// The largest record that is read: a chunk with one frame of the largest size, and some room.
 pub(super) const MAX_RECORD: u64 = (glovebox_abi::MAX_FRAME_LEN as u64) + (16 << 20);
@@ -21,8 +19,13 @@ pub(super) mod opcode {
     pub(crate) const MESSAGE: u8 = 0x05;
     pub(crate) const CHUNK: u8 = 0x06;
     pub(crate) const MESSAGE_INDEX: u8 = 0x07;
+    pub(crate) const CHUNK_INDEX: u8 = 0x08;
     pub(crate) const ATTACHMENT: u8 = 0x09;
+    pub(crate) const ATTACHMENT_INDEX: u8 = 0x0A;
+    pub(crate) const STATISTICS: u8 = 0x0B;
     pub(crate) const METADATA: u8 = 0x0C;
+    pub(crate) const METADATA_INDEX: u8 = 0x0D;
+    pub(crate) const SUMMARY_OFFSET: u8 = 0x0E;
     pub(crate) const DATA_END: u8 = 0x0F;
 }
 
@@ -303,52 +306,6 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-/// Decompresses a chunk, checks its CRC, and hands on its records; nothing of a bad chunk is
-/// handed on.
-pub(super) fn read_chunk(chunk: &[u8], mut each: impl FnMut(u8, &[u8])) -> Result<(), String> {
-    let size = u64_at(chunk, 16).ok_or("the chunk has no header")?;
-    if size > MAX_RECORD {
-        return Err(format!("the chunk claims {size} bytes after decompression"));
-    }
-    if u32_at(chunk, 24) == Some(0) {
-        return Err("the chunk has no CRC".to_owned());
-    }
-    let mut reader = LinearReader::new_with_options(
-        LinearReaderOptions::default()
-            .with_skip_start_magic(true)
-            .with_skip_end_magic(true)
-            .with_prevalidate_chunk_crcs(true)
-            .with_record_length_limit(MAX_RECORD as usize),
-    );
-    let space = reader.insert(PREFIX as usize + chunk.len());
-    space[0] = opcode::CHUNK;
-    space[1..PREFIX as usize].copy_from_slice(&(chunk.len() as u64).to_le_bytes());
-    space[PREFIX as usize..].copy_from_slice(chunk);
-    reader.notify_read(PREFIX as usize + chunk.len());
-    let mut seen = 0;
-    while let Some(event) = reader.next_event() {
-        match event.map_err(|error| error.to_string())? {
-            LinearReadEvent::Record { opcode, data } => {
-                seen += PREFIX + data.len() as u64;
-                each(opcode, data);
-            }
-            // There is no more: the chunk was given whole.
-            LinearReadEvent::ReadRequest(_) => break,
-        }
-    }
-    if seen == size {
-        Ok(())
-    } else {
-        Err(format!("the chunk holds {seen} bytes and claims {size}"))
-    }
-}
-
-/// The channel and the data of a message record.
-pub(super) fn parse_message(data: &[u8]) -> Option<(u16, Bytes)> {
-    let channel = u16::from_le_bytes(*data.first_chunk()?);
-    Some((channel, Bytes::copy_from_slice(data.get(22..)?)))
 }
 
 /// The id and the topic of a channel record.

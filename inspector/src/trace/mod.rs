@@ -20,7 +20,9 @@
 //! # Format, version 1
 //!
 //! An MCAP file (<https://mcap.dev/spec>) of the profile `glovebox`. Chunks are compressed with
-//! LZ4, hold at most 256 KiB before compression unless a single frame is larger, and carry a CRC.
+//! LZ4, hold at most 256 KiB before compression unless a single frame is larger, and carry a CRC;
+//! the LZ4 frames therefore have no checksums of their own. Files of other tools may have them, and
+//! may be compressed with zstd or not at all.
 //!
 //! | channel | message data |
 //! |---|---|
@@ -55,8 +57,8 @@
 
 #[cfg(feature = "analysis")]
 mod anonymize;
-#[cfg(feature = "analysis")]
 mod chunk;
+mod container;
 mod encoder;
 mod error;
 #[cfg(feature = "analysis")]

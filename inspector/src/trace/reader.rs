@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use glovebox_events::{Event, What};
+use mcap::MAGIC;
 
+use super::chunk::{ChunkBuffer, Entry};
 use super::framing::{self, Next, Records, opcode};
 use super::wire::{Envelope, Follows, Line, Part};
 use super::{
-    EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, GapCause, PARENT, PROFILE, ParentRecord,
-    PluginRecord, TALLY, Tally, TraceError,
+    EVENTS_CHANNEL, FORMAT_VERSION, GapCause, PARENT, PROFILE, ParentRecord, PluginRecord, TALLY,
+    Tally, TraceError,
 };
 
 /// Yields the events of a trace in the order in which they were written.
@@ -27,6 +29,7 @@ pub struct TraceReader {
     records: Records<BufReader<File>>,
     ready: VecDeque<Result<Event, TraceError>>,
     events_channel: u16,
+    buffer: ChunkBuffer,
     about: About,
     /// Plugins whose ids events share.
     ids: HashSet<Arc<str>>,
@@ -77,8 +80,8 @@ impl TraceReader {
         let mut file = File::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut start = Vec::new();
-        (&mut file).take(mcap::MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
-        if start != mcap::MAGIC {
+        (&mut file).take(MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
+        if start != MAGIC {
             return Err(not_a_trace(&start, path));
         }
         Ok(TraceReader {
@@ -86,6 +89,7 @@ impl TraceReader {
             path,
             ready: VecDeque::new(),
             events_channel: EVENTS_CHANNEL,
+            buffer: ChunkBuffer::default(),
             about: About::default(),
             ids: HashSet::new(),
             ended: false,
@@ -292,51 +296,48 @@ impl TraceReader {
 
     /// Queues the events of a chunk. A bad CRC queues none; a bad event loses itself only.
     fn chunk(&mut self, data: &[u8]) -> Result<(), String> {
-        let mut messages = Vec::new();
-        let mut events_channel = self.events_channel;
-        framing::read_chunk(data, |opcode, data| match opcode {
-            opcode::MESSAGE => messages.extend(framing::parse_message(data)),
-            // Always 0 in our files, but another tool may have rewritten this one.
-            opcode::CHANNEL => {
-                if let Some((id, EVENTS_TOPIC)) = framing::parse_channel(data) {
-                    events_channel = id;
-                }
-            }
-            _ => {}
-        })?;
-        self.events_channel = events_channel;
-        let mut messages = messages.into_iter().peekable();
+        // Given back below, because the events borrow from it while they are taken in.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let taken = buffer.append(data).and_then(|()| self.entries(&buffer));
+        self.buffer = buffer;
+        taken
+    }
+
+    fn entries(&mut self, chunk: &ChunkBuffer) -> Result<(), String> {
+        // Always 0 in our files, but another tool may have rewritten this one.
+        self.events_channel = chunk.events_channel().unwrap_or(self.events_channel);
         let mut bad = Ok(());
-        while let Some((channel, line)) = messages.next() {
-            if channel != events_channel {
-                bad = Err("a frame lacks its event".to_owned());
-                continue;
-            }
-            match parse_line(&line) {
-                Ok(Line::Gap { lost, cause }) => {
-                    self.about.lost_events = self.about.lost_events.saturating_add(lost);
-                    self.about.gap_cause = cause;
-                }
-                Ok(Line::Event(envelope)) => {
-                    let body = match envelope.what.follows() {
-                        Follows::Nothing => None,
-                        _ => messages.next_if(|(channel, _)| *channel != events_channel),
-                    };
-                    match self.event(envelope, body.map(|(_, data)| data)) {
-                        Ok(event) => self.ready.push_back(Ok(event)),
-                        Err(reason) => bad = Err(reason),
-                    }
-                }
-                Err(reason) => bad = Err(reason),
+        for entry in chunk.entries(self.events_channel) {
+            if let Err(reason) = self.entry(entry) {
+                bad = Err(reason);
             }
         }
         bad
     }
 
-    fn event(&mut self, envelope: Envelope<'_>, body: Option<Bytes>) -> Result<Event, String> {
-        let event = join(envelope, body, &mut self.ids)?;
-        self.learn(&event);
-        Ok(event)
+    fn entry(&mut self, entry: Entry<'_>) -> Result<(), String> {
+        let stray = || Err("a frame lacks its event".to_owned());
+        let Entry::Event { line, body } = entry else {
+            return stray();
+        };
+        let (follows, body) = match parse_line(line)? {
+            Line::Gap { lost, cause } => {
+                self.about.lost_events = self.about.lost_events.saturating_add(lost);
+                self.about.gap_cause = cause;
+                (Follows::Nothing, body)
+            }
+            Line::Event(envelope) => {
+                let follows = envelope.what.follows();
+                let own = body.filter(|_| follows != Follows::Nothing);
+                let event = join(envelope, own.map(Bytes::copy_from_slice), &mut self.ids)?;
+                self.learn(&event);
+                self.ready.push_back(Ok(event));
+                (follows, body)
+            }
+        };
+        // A body that nobody asked for is lost, but the event is not.
+        if follows == Follows::Nothing && body.is_some() { stray() } else { Ok(()) }
     }
 
     /// Takes in what an event says about its plugin.
@@ -460,7 +461,7 @@ fn not_a_trace(start: &[u8], path: PathBuf) -> TraceError {
         | [0xA1, 0xB2, 0x3C, 0x4D, ..] => ("a pcap capture", "use `glovebox trace import`"),
         [0x0A, 0x0D, 0x0D, 0x0A, ..] => ("a pcapng capture", "use `glovebox trace import`"),
         [b'{', ..] => ("JSON", "use `glovebox trace import` for NDJSON"),
-        _ if mcap::MAGIC.starts_with(start) => ("cut off at once", "record it again"),
+        _ if MAGIC.starts_with(start) => ("cut off at once", "record it again"),
         _ => ("an unknown format", "give a .mcap file"),
     };
     TraceError::NotATrace { found: found.to_owned(), remedy, path }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use glovebox_events::{CallId, Event, What};
+use mcap::MAGIC;
 
 use super::TraceError;
 use super::chunk::{ChunkBuffer, Entry};
@@ -77,13 +78,13 @@ impl SpanReader {
 
     fn load(&mut self, span: &Span) -> io::Result<()> {
         self.raw.clear();
-        self.raw.extend_from_slice(mcap::MAGIC);
+        self.raw.extend_from_slice(MAGIC);
         self.file.seek(SeekFrom::Start(span.offset))?;
         (&mut self.file).take(span.length).read_to_end(&mut self.raw)?;
         self.records.clear();
         let size = self.raw.len() as u64;
         let mut source = Cursor::new(&self.raw);
-        source.set_position(mcap::MAGIC.len() as u64);
+        source.set_position(MAGIC.len() as u64);
         let mut records = Records::new(source, size);
         loop {
             match records.next()? {

@@ -1,5 +1,6 @@
 mod disk;
 mod faults;
+mod foreign;
 mod kills;
 mod recorder;
 

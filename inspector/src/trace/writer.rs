@@ -1,9 +1,8 @@
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glovebox_events::{Binding, Event};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{EncodeError, Encoder};
@@ -48,15 +47,14 @@ pub(super) struct Segment(pub(super) u32);
 pub struct TraceWriter {
     name: Name,
     file: Box<dyn StoredFile>,
-    encoder: Encoder<Outbox>,
-    outbox: Outbox,
+    encoder: Encoder,
     /// Bytes of the file that hold what they should.
     bytes: u64,
     /// Events in the file.
     flushed: u64,
     /// Events in the file that survive a loss of power.
     synced: u64,
-    /// The summary is in the outbox or in the file.
+    /// The summary waits in the encoder or is in the file.
     finished: bool,
 }
 
@@ -111,14 +109,11 @@ impl TraceWriter {
             io::ErrorKind::AlreadyExists => TraceError::Exists { path: partial.clone() },
             _ => TraceError::io("create", source, &partial),
         })?;
-        let outbox = Outbox::default();
-        let encoder = Encoder::new(outbox.clone(), app_version, segment)
-            .map_err(|error| error.at(&partial))?;
+        let encoder = Encoder::new(app_version, segment).map_err(|error| error.at(&partial))?;
         Ok(TraceWriter {
             name: Name { path, partial, storage },
             file,
             encoder,
-            outbox,
             bytes: 0,
             flushed: 0,
             synced: 0,
@@ -246,7 +241,8 @@ impl TraceWriter {
 
     /// True if there is nothing that [`sync`](Self::sync) would have to do.
     pub(super) fn is_synced(&self) -> bool {
-        self.encoder.is_flushed() && self.outbox.is_empty() && self.synced == self.events()
+        let is_written = self.encoder.is_flushed() && self.encoder.ready().is_empty();
+        is_written && self.synced == self.events()
     }
 
     /// True from the first try to finish on.
@@ -256,7 +252,7 @@ impl TraceWriter {
 
     fn give(
         &mut self,
-        encode: impl FnOnce(&mut Encoder<Outbox>) -> Result<(), EncodeError>,
+        encode: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>,
     ) -> Result<(), TraceError> {
         // Before the encoder makes more, so that memory stays bounded while the disk is full.
         self.write_out()?;
@@ -265,7 +261,7 @@ impl TraceWriter {
 
     /// Writes the chunks that are ready. What fails is written again at the same place.
     fn write_out(&mut self) -> Result<(), TraceError> {
-        let mut ready = self.outbox.0.lock();
+        let ready = self.encoder.ready();
         let mut done = 0;
         let mut result = Ok(());
         while done < ready.len() {
@@ -285,8 +281,7 @@ impl TraceWriter {
                 }
             }
         }
-        ready.drain(..done);
-        drop(ready);
+        self.encoder.take(done);
         result.map_err(|source| TraceError::io("write", source, &self.name.partial))?;
         self.flushed = self.encoder.flushed();
         Ok(())
@@ -315,25 +310,4 @@ fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".partial");
     name.into()
-}
-
-/// Bytes that are ready for the file. The encoder fills it, the writer empties it.
-#[derive(Debug, Clone, Default)]
-struct Outbox(Arc<Mutex<Vec<u8>>>);
-
-impl Outbox {
-    fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
-    }
-}
-
-impl Write for Outbox {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
