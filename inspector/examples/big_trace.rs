@@ -1,6 +1,7 @@
 //! Measures what reading a big trace costs:
 //! `cargo run --release -p glovebox-inspector --example big_trace -- generate 10000000 big.mcap`,
-//! then `… -- index big.mcap`, `… -- find big.mcap 'header.user.id=42'`.
+//! then `… -- index big.mcap`, `… -- find big.mcap 'header.user.id=42'`,
+//! `… -- select big.mcap 'header.user.id=42' out.mcap`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement prints and may stop")]
 
 use std::sync::atomic::AtomicBool;
@@ -41,7 +42,18 @@ fn main() {
             let rate = index.frames() as f64 / seconds / 1e6;
             println!("{found} frames found in {seconds:.3} s, {rate:.2} million frames per second");
         }
-        _ => println!("generate FRAMES TRACE, index TRACE, open TRACE, find TRACE FILTER"),
+        ["select", path, filter, out] => {
+            let never = AtomicBool::new(false);
+            let index = TraceIndex::open(path, &mut |_, _| {}, &never).unwrap();
+            println!("{:?} to open", started.elapsed());
+            let filter = filter.parse().unwrap();
+            let report = trace::select(path, &index, &filter, out, &|_, _| {}, &never).unwrap();
+            println!("{report:?}");
+        }
+        _ => println!(
+            "generate FRAMES TRACE, index TRACE, open TRACE, find TRACE FILTER, \
+             select TRACE FILTER OUT"
+        ),
     }
     println!("{:?}", started.elapsed());
     memory();

@@ -7,10 +7,8 @@
 use std::io::Read;
 
 use super::EVENTS_TOPIC;
-use super::framing::{MAX_RECORD, opcode, parse_channel};
+use super::framing::{MAX_RECORD, PREFIX, opcode, parse_channel};
 
-/// Opcode and length of a record.
-const PREFIX: usize = 9;
 /// Channel, sequence and times of a message.
 const MESSAGE_HEAD: usize = 22;
 /// What a buffer may keep for the next chunk, in bytes. Ours have 256 KiB.

@@ -30,7 +30,7 @@ pub(super) mod opcode {
 }
 
 /// Opcode and length.
-const PREFIX: u64 = 9;
+pub(super) const PREFIX: usize = 9;
 /// A chunk's header up to the name of its compression.
 const CHUNK_HEAD: usize = 32;
 
@@ -95,6 +95,13 @@ impl<R: Read + Seek> Records<R> {
         }
     }
 
+    /// Starts at a record that is not the first.
+    #[cfg(feature = "analysis")]
+    pub(super) fn starting_at(offset: u64, mut source: R, size: u64) -> io::Result<Records<R>> {
+        source.seek(SeekFrom::Start(offset))?;
+        Ok(Records { offset, gapless: false, ..Records::new(source, size) })
+    }
+
     /// Where the data ends and the summary starts, once that was read.
     pub(super) fn data_end(&self) -> Option<u64> {
         self.data_end
@@ -120,18 +127,18 @@ impl<R: Read + Seek> Records<R> {
             return self.end_mark();
         }
         let remaining = self.size - self.offset;
-        if remaining < PREFIX {
+        if remaining < PREFIX as u64 {
             return self.cut_short();
         }
         let offset = self.offset;
-        let mut prefix = [0; PREFIX as usize];
+        let mut prefix = [0; PREFIX];
         self.source.read_exact(&mut prefix)?;
         let [opcode, length @ ..] = prefix;
         let length = u64::from_le_bytes(length);
         if opcode == 0 || opcode > opcode::DATA_END {
             return self.resume_after(offset, format!("no record has the opcode {opcode:#04x}"));
         }
-        if length > remaining - PREFIX || length > MAX_RECORD {
+        if length > remaining - PREFIX as u64 || length > MAX_RECORD {
             return self.resume_after(offset, format!("a record claims {length} bytes"));
         }
         let mut data = Vec::new();
@@ -145,7 +152,7 @@ impl<R: Read + Seek> Records<R> {
             return self.resume_after(offset, reason);
         }
         let intact = self.check_section(opcode, &prefix, &data);
-        self.offset += PREFIX + length;
+        self.offset += PREFIX as u64 + length;
         if opcode == opcode::DATA_END {
             self.summary = true;
             self.data_end = Some(offset);
@@ -261,7 +268,7 @@ impl<R: Read + Seek> Records<R> {
     fn find_chunk(&mut self, start: u64) -> io::Result<Option<u64>> {
         const BLOCK: u64 = 1 << 20;
         /// Prefix, head, the longest known compression name and the compressed size.
-        const NEEDED: usize = PREFIX as usize + CHUNK_HEAD + 4 + 8;
+        const NEEDED: usize = PREFIX + CHUNK_HEAD + 4 + 8;
         let mut start = start;
         while start < self.size {
             self.source.seek(SeekFrom::Start(start))?;
@@ -283,10 +290,26 @@ impl<R: Read + Seek> Records<R> {
             return false;
         };
         let length = u64::from_le_bytes(*length);
-        length <= self.size - offset - PREFIX
+        length <= self.size - offset - PREFIX as u64
             && length <= MAX_RECORD
             && chunk_length(head) == Some(length)
     }
+}
+
+/// The record at the start of some bytes, if it is a good one of those that stand between other
+/// chunks.
+#[cfg(feature = "analysis")]
+pub(super) fn whole_record(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let ([opcode, length @ ..], rest) = bytes.split_first_chunk::<PREFIX>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let data = rest.get(..length)?;
+    let is_good = match *opcode {
+        opcode::CHUNK => chunk_length(data) == Some(data.len() as u64),
+        opcode::METADATA => parse_metadata(data).is_some(),
+        opcode::ATTACHMENT => attachment_parts(data).is_some(),
+        _ => false,
+    };
+    (is_good && length as u64 <= MAX_RECORD).then_some((*opcode, data))
 }
 
 /// The length a chunk must have by its own header, if that is one.

@@ -94,21 +94,30 @@ impl<'a> Glance<'a> {
 
     /// True if the line is that of a frame. By its last bytes in our layout, else by all of it.
     pub(super) fn is_of_frame(line: &[u8]) -> bool {
-        let digits_from_end =
-            |bytes: &[u8]| bytes.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         if let Some(rest) = line.strip_suffix(b"}}}}") {
-            let rest = &rest[..rest.len() - digits_from_end(rest)];
+            let rest = without_number(rest);
             if rest.ends_with(br#""what":{"frame-in":{"call":"#) {
                 return true;
             }
             if rest.ends_with(br#""what":{"host-call":{"call":"#) {
                 return false;
             }
+            let emitted = |emitted: &[u8]| rest.strip_suffix(emitted);
+            let out = emitted(br#","emitted":false"#).or_else(|| emitted(br#","emitted":true"#));
+            if out.is_some_and(is_of_output) {
+                return true;
+            }
         }
         match Glance::of(line) {
             Ok(Glance::Event(event)) => event.what.is_frame(),
             _ => false,
         }
+    }
+
+    /// The call that the line is about, by its first bytes in our layout; `None` if all of it must
+    /// be looked at to know.
+    pub(super) fn call_of(line: &[u8]) -> Option<CallId> {
+        Cursor(line).call()
     }
 
     fn decode(line: &'a [u8]) -> Result<Glance<'a>, String> {
@@ -136,6 +145,19 @@ impl<'a> Glance<'a> {
     }
 }
 
+/// True if a line that ends here is that of an output.
+fn is_of_output(line: &[u8]) -> bool {
+    without_number(line)
+        .strip_suffix(br#","index":"#)
+        .is_some_and(|rest| without_number(rest).ends_with(br#""what":{"frame-out":{"call":"#))
+}
+
+/// What stands before the digits at the end.
+fn without_number(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    &line[..end]
+}
+
 fn timing(queue: u64, guest: u64, host: u64, boundary: u64) -> Timing {
     Timing {
         queue: Duration::from_nanos(queue),
@@ -150,6 +172,24 @@ fn timing(queue: u64, guest: u64, host: u64, boundary: u64) -> Timing {
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
+    fn call(mut self) -> Option<CallId> {
+        self.eat(br#"{"event":{"sequence":"#)?;
+        self.number()?;
+        self.eat(br#","at":"#)?;
+        self.number()?;
+        self.eat(br#","plugin":""#)?;
+        self.text()?;
+        self.eat(br#","instance":"#)?;
+        self.number()?;
+        self.eat(br#","generation":"#)?;
+        self.number()?;
+        self.eat(br#","what":{""#)?;
+        let kinds: [&[u8]; 4] = [b"frame-in", b"frame-out", b"call-ended", b"host-call"];
+        kinds.into_iter().find_map(|kind| self.eat(kind))?;
+        self.eat(br#"":{"call":"#)?;
+        self.number().map(CallId)
+    }
+
     fn event(mut self) -> Option<EventGlance<'a>> {
         self.eat(br#"{"event":{"sequence":"#)?;
         let sequence = self.number()?;
@@ -222,21 +262,22 @@ impl<'a> Cursor<'a> {
     /// An integer as JSON has it: no sign, no leading zero.
     #[inline]
     fn number(&mut self) -> Option<u64> {
-        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, rest) = self.0.split_at(digits);
-        if digits == 0 || digits > 20 || (digits > 1 && number[0] == b'0') {
+        let mut value = 0u64;
+        let mut digits = 0;
+        while let Some(digit) = self.0.get(digits).map(|byte| byte.wrapping_sub(b'0'))
+            && digit < 10
+        {
+            // Nineteen digits always fit.
+            value = match digits {
+                0..19 => value * 10 + u64::from(digit),
+                _ => value.checked_mul(10)?.checked_add(u64::from(digit))?,
+            };
+            digits += 1;
+        }
+        if digits == 0 || (digits > 1 && self.0[0] == b'0') {
             return None;
         }
-        self.0 = rest;
-        let mut value = 0u64;
-        // Nineteen digits always fit.
-        let (safe, last) = number.split_at(digits.min(19));
-        for digit in safe {
-            value = value * 10 + u64::from(digit - b'0');
-        }
-        for digit in last {
-            value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-        }
+        self.0 = &self.0[digits..];
         Some(value)
     }
 
@@ -252,7 +293,10 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
+    use glovebox_events::What;
+
     use super::super::sample;
+    use super::super::span::call_of;
     use super::super::wire::Envelope;
     use super::*;
 
@@ -274,6 +318,11 @@ mod tests {
             let is_quick = Cursor(line.as_bytes()).event().is_some();
             quick += usize::from(is_quick);
             check(&line, is_quick);
+            let call = call_of(&event);
+            // Numbers alone: a host call outside of calls is looked at in full.
+            assert_eq!(Glance::call_of(line.as_bytes()), call, "{line}");
+            let is_frame = matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. });
+            assert_eq!(Glance::is_of_frame(line.as_bytes()), is_frame, "{line}");
             assert!(Glance::of(line.as_bytes()).is_ok(), "{line}");
         }
         // Three frames, two host calls and a call that completed.

@@ -1,13 +1,20 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
 
+use glovebox_events::Event;
 use roaring::RoaringTreemap;
 use serde::Serialize;
 
 use super::find::{Hit, find};
-use super::span::{SpanReader, call_of};
+use super::index::Span;
+use super::span::SpanReader;
 use super::{TraceError, TraceIndex, TraceWriter};
 use crate::filter::Filter;
+
+/// Spans whose events a thread may pick out before those before them are written.
+const AHEAD: usize = 4;
 
 /// What [`select`] wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -89,28 +96,65 @@ impl Selection<'_> {
         find(path, index, filter, &mut take, progress, cancel)
     }
 
+    /// Writes on this thread what all cores pick out of the spans.
     fn copy_calls(&self, writer: &mut TraceWriter, cancel: &AtomicBool) -> Result<(), TraceError> {
         for plugin in &self.index.info.plugins {
             writer.describe_plugin(plugin)?;
         }
-        let mut reader = SpanReader::open(self.path, self.index)?;
-        for span in &self.index.spans {
-            if cancel.load(Ordering::Relaxed) {
-                return Err(TraceError::Cancelled { path: self.path.to_owned() });
-            }
-            let has_calls = !span.calls.is_empty()
-                && self.calls.range_cardinality(span.calls.first..=span.calls.last) > 0;
-            if !has_calls && span.outside == 0 {
-                continue;
-            }
-            reader.read(span)?;
-            for event in reader.events() {
-                match call_of(&event) {
-                    Some(call) if !self.calls.contains(call.0) => {}
-                    _ => writer.write(&event)?,
+        let spans: Vec<&Span> =
+            self.index.spans.iter().filter(|span| self.concerns(span)).collect();
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            // Each worker has every nth span, so that taking turns puts them in order.
+            let start = |number: usize| {
+                let (to_us, picked) = mpsc::sync_channel(AHEAD);
+                let own = spans.iter().skip(number).step_by(workers);
+                scope.spawn(move || self.pick(own, &to_us));
+                picked
+            };
+            let workers: Vec<Receiver<_>> = (0..workers).map(start).collect();
+            for (_, picked) in spans.iter().zip(workers.iter().cycle()) {
+                if cancel.load(Ordering::Relaxed) {
+                    return Err(TraceError::Cancelled { path: self.path.to_owned() });
+                }
+                // A worker that is gone has panicked, which leaving the scope hands on.
+                for event in picked.recv().unwrap_or(Ok(Vec::new()))? {
+                    writer.write(&event)?;
                 }
             }
+            Ok(())
+        })
+    }
+
+    /// True if there may be anything in a span to be copied.
+    fn concerns(&self, span: &Span) -> bool {
+        let calls = span.calls;
+        let has_calls =
+            !calls.is_empty() && self.calls.range_cardinality(calls.first..=calls.last) > 0;
+        has_calls || span.outside > 0
+    }
+
+    /// Hands on what is to be copied of each span, until nobody wants it any more.
+    fn pick<'a>(
+        &self,
+        spans: impl Iterator<Item = &'a &'a Span>,
+        to_writer: &SyncSender<Result<Vec<Event>, TraceError>>,
+    ) {
+        let mut reader = match SpanReader::open(self.path, self.index) {
+            Ok(reader) => reader,
+            Err(error) => {
+                // Only fails if nobody wants anything any more.
+                let _ = to_writer.send(Err(error));
+                return;
+            }
+        };
+        for span in spans {
+            let picked = reader
+                .read(span)
+                .map(|()| reader.events_of(|call| self.calls.contains(call.0)).collect());
+            if to_writer.send(picked).is_err() {
+                return;
+            }
         }
-        Ok(())
     }
 }

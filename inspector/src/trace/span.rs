@@ -11,7 +11,7 @@ use mcap::MAGIC;
 
 use super::TraceError;
 use super::chunk::{ChunkBuffer, Entry};
-use super::framing::{Next, Records, opcode};
+use super::framing::{self, Next, Records, opcode};
 use super::glance::{EventGlance, Glance, WhatGlance};
 use super::index::marks::Verdict;
 use super::index::{FrameView, Span, TraceIndex, is_denied};
@@ -40,7 +40,20 @@ pub(super) struct FramePlace<'a> {
     pub(super) verdict: Verdict,
 }
 
-impl FramePlace<'_> {
+impl<'a> FramePlace<'a> {
+    /// A frame and the line of its event; how its call went is not known yet.
+    fn of(line: &'a [u8], frame: FrameView<'a>) -> Option<FramePlace<'a>> {
+        let Ok(Glance::Event(event)) = Glance::of(line) else {
+            return None;
+        };
+        let (call, direction) = match event.what {
+            WhatGlance::FrameIn { call } => (call, Direction::In),
+            WhatGlance::FrameOut { call } => (call, Direction::Out),
+            _ => return None,
+        };
+        Some(FramePlace { event, call, direction, frame, verdict: Verdict::default() })
+    }
+
     /// What a filter looks at; `start` is the time of the first event of the trace.
     pub(super) fn subject(&self, start: u64) -> Subject<'_> {
         Subject {
@@ -77,21 +90,27 @@ impl SpanReader {
     }
 
     fn load(&mut self, span: &Span) -> io::Result<()> {
-        self.raw.clear();
-        self.raw.extend_from_slice(MAGIC);
-        self.file.seek(SeekFrom::Start(span.offset))?;
-        (&mut self.file).take(span.length).read_to_end(&mut self.raw)?;
-        self.records.clear();
-        let size = self.raw.len() as u64;
-        let mut source = Cursor::new(&self.raw);
-        source.set_position(MAGIC.len() as u64);
-        let mut records = Records::new(source, size);
+        let SpanReader { file, raw, records, .. } = self;
+        raw.clear();
+        raw.extend_from_slice(MAGIC);
+        file.seek(SeekFrom::Start(span.offset))?;
+        file.take(span.length).read_to_end(raw)?;
+        records.clear();
+        // A chunk that is bad now was bad when the index was made.
+        let mut take = |chunk: &[u8]| drop(records.append(chunk));
+        let mut at = MAGIC.len();
+        while let Some((opcode, data)) = framing::whole_record(&raw[at..]) {
+            if opcode == opcode::CHUNK {
+                take(data);
+            }
+            at += framing::PREFIX + data.len();
+        }
+        // Something is damaged, most likely; this finds what comes after it.
+        let size = raw.len() as u64;
+        let mut left = Records::starting_at(at as u64, Cursor::new(&raw[..]), size)?;
         loop {
-            match records.next()? {
-                Next::Record { opcode: opcode::CHUNK, data, .. } => {
-                    // A chunk that is bad now was bad when the index was made.
-                    let _ = self.records.append(&data);
-                }
+            match left.next()? {
+                Next::Record { opcode: opcode::CHUNK, data, .. } => take(&data),
                 Next::Record { .. } | Next::Damaged { .. } => {}
                 Next::CutShort { .. } | Next::End => return Ok(()),
             }
@@ -105,10 +124,24 @@ impl SpanReader {
 
     /// The events of the span, in order.
     pub(super) fn events(&self) -> impl Iterator<Item = Event> {
+        self.events_of(|_| true)
+    }
+
+    /// The events of the span that belong to these calls or to none, in order.
+    pub(super) fn events_of(
+        &self,
+        is_wanted: impl Fn(CallId) -> bool,
+    ) -> impl Iterator<Item = Event> {
         let mut ids = HashSet::new();
-        self.entries().filter_map(move |entry| match entry {
-            Entry::Event { line, body } => decode_event(line, body, &mut ids).ok(),
-            Entry::Stray => None,
+        self.entries().filter_map(move |entry| {
+            let Entry::Event { line, body } = entry else {
+                return None;
+            };
+            if Glance::call_of(line).is_some_and(|call| !is_wanted(call)) {
+                return None;
+            }
+            let event = decode_event(line, body, &mut ids).ok()?;
+            call_of(&event).is_none_or(&is_wanted).then_some(event)
         })
     }
 
@@ -148,52 +181,64 @@ impl SpanReader {
             }
             row += 1;
         }
-        if is_judged && !candidates.is_empty() {
+        let mut places: Vec<_> = candidates
+            .into_iter()
+            .filter_map(|(row, line, frame)| Some((row, FramePlace::of(line, frame)?)))
+            .collect();
+        self.verdicts.clear();
+        if is_judged && !places.is_empty() {
+            let calls = places.iter().map(|(_, place)| (place.call, Verdict::default()));
+            self.verdicts.extend(calls);
             judge(&mut self.verdicts, &self.records, self.events_channel, span);
         }
-        for (row, line, frame) in candidates {
-            let Ok(Glance::Event(event)) = Glance::of(line) else {
-                continue;
-            };
-            let (call, direction) = match event.what {
-                WhatGlance::FrameIn { call } => (call, Direction::In),
-                WhatGlance::FrameOut { call } => (call, Direction::Out),
-                _ => continue,
-            };
-            let verdict = self.verdicts.get(&call).copied().unwrap_or_default();
-            each(row, &FramePlace { event, call, direction, frame, verdict });
+        for (row, place) in &mut places {
+            place.verdict = self.verdicts.get(&place.call).copied().unwrap_or_default();
+            each(*row, place);
         }
     }
 }
 
-/// Finds out how the calls of a span went: by what stands in it, and by what the index says of
-/// other spans.
+/// Finds out how these calls went: by what stands in the span, and by what the index says of other
+/// spans.
 fn judge(
     verdicts: &mut HashMap<CallId, Verdict>,
     records: &ChunkBuffer,
     events_channel: u16,
     span: &Span,
 ) {
-    verdicts.clear();
     for entry in records.entries(events_channel) {
         let Entry::Event { line, body } = entry else {
             continue;
         };
+        let is_denied = body.is_some_and(is_denied);
+        // A good event that something follows says nothing but, maybe, that something was denied.
+        let is_idle = body.is_some() && !is_denied && !span.flawed;
+        let is_of_others =
+            || Glance::call_of(line).is_some_and(|call| !verdicts.contains_key(&call));
+        if is_idle || is_of_others() {
+            continue;
+        }
         let Ok(Glance::Event(event)) = Glance::of(line) else {
             continue;
         };
         match event.what {
             WhatGlance::Ended { call, end } => {
-                verdicts.entry(call).or_default().end(&end);
+                if let Some(verdict) = verdicts.get_mut(&call) {
+                    verdict.end(&end);
+                }
             }
-            WhatGlance::HostCall { call: Some(call) } if body.is_some_and(is_denied) => {
-                verdicts.entry(call).or_default().deny();
+            WhatGlance::HostCall { call: Some(call) } if is_denied => {
+                if let Some(verdict) = verdicts.get_mut(&call) {
+                    verdict.deny();
+                }
             }
             _ => {}
         }
     }
     for late in &span.late {
-        verdicts.insert(late.call, late.verdict());
+        if let Some(verdict) = verdicts.get_mut(&late.call) {
+            *verdict = late.verdict();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use glovebox_events::{CallId, Event};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -132,6 +133,94 @@ fn a_call_is_selected_whole() {
         .collect();
     assert_eq!(events(&out), expected);
     assert_eq!((report.calls, report.events), (wanted.len() as u64, expected.len() as u64));
+}
+
+/// Conditions of every sort, some of which hold for few frames of a made-up run.
+fn conditions() -> impl Strategy<Value = String> {
+    let number = 0..600u32;
+    prop_oneof![
+        number.clone().prop_map(|user| format!("header.user.id={user}")),
+        number.clone().prop_map(|user| format!("header.user.id<{user}")),
+        number.clone().prop_map(|order| format!("header.id:order-{order}")),
+        number.clone().prop_map(|order| format!("payload.order>{order}")),
+        number.clone().prop_map(|call| format!("call in {call}..")),
+        number.prop_map(|size| format!("size>{size}")),
+        (0..40u32).prop_map(|half| format!("latency>{}us", half * 500)),
+        prop::sample::select(vec![
+            "status:denied",
+            "status:error",
+            "dir:out",
+            "kind:control",
+            "plugin:redact",
+            "time<10ms",
+            "text:deposit",
+            "header.content-type~/cbor/",
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+fn filters() -> impl Strategy<Value = String> {
+    conditions().prop_recursive(3, 8, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} and {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} or {b})")),
+            inner.prop_map(|a| format!("not ({a})")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// The quick looks at lines and headers, and all that is passed over, change no result.
+    #[test]
+    fn a_search_is_the_same_as_trying_every_frame(
+        seed: u64,
+        damaged: Option<prop::sample::Index>,
+        filters in prop::collection::vec(filters(), 12),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("run.mcap");
+        let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+        for (number, event) in MadeUpRun::new(1_500, seed).enumerate() {
+            writer.write(&event).expect("there is space");
+            if number % 97 == 0 {
+                writer.flush().expect("there is space");
+            }
+        }
+        writer.finish().expect("there is space");
+        if let Some(place) = damaged {
+            let mut bytes = std::fs::read(&path).expect("it was written");
+            // Behind the announcements, without which it is no trace.
+            let place = 1_000 + place.index(bytes.len() / 2);
+            bytes[place] ^= 0x10;
+            std::fs::write(&path, &bytes).expect("there is space");
+        }
+        let (index, whole, all) = (build(&path), whole(&path), events(&path));
+        for text in filters {
+            let filter = Filter::parse(&text).expect(&text);
+            let rows = (0..).zip(whole.rows());
+            let expected: Vec<Hit> = rows
+                .filter(|(_, row)| filter.matches(&row.subject()))
+                .map(|(number, row)| Hit { row: number, call: row.call })
+                .collect();
+            let mut found = Vec::new();
+            let mut take = |hits: &[Hit]| found.extend_from_slice(hits);
+            find(&path, &index, &filter, &mut take, &|_, _| {}, &NEVER).expect("it can be read");
+            found.sort_by_key(|hit| hit.row);
+            prop_assert_eq!(&found, &expected, "{}", text);
+            let out = folder.path().join("out.mcap");
+            select(&path, &index, &filter, &out, &|_, _| {}, &NEVER).expect("there is space");
+            let wanted: HashSet<CallId> = expected.iter().map(|hit| hit.call).collect();
+            let is_wanted = |event: &&Event| {
+                span::call_of(event).is_none_or(|call| wanted.contains(&call))
+            };
+            let kept: Vec<&Event> = all.iter().filter(is_wanted).collect();
+            prop_assert!(events(&out).iter().eq(kept), "{}", text);
+            std::fs::remove_file(&out).expect("it was written");
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::super::path::Step;
 use super::super::value::{Leaf, Number, ValueTest};
 use crate::decode::{key_text, to_json};
 
-/// True if there is a value at `path` that fulfils `test`; what is malformed fulfils nothing.
+/// True if there is a value at `path` that fulfils `test`; what is malformed fulfils nothing. Texts
+/// that are passed over may be no UTF-8.
 pub(super) fn holds(bytes: &[u8], path: &[Step], test: &ValueTest) -> bool {
     let mut decoder = Decoder::new(bytes);
     let found = path.iter().try_for_each(|step| enter(&mut decoder, step));
@@ -26,7 +27,7 @@ pub(super) fn enter(decoder: &mut Decoder<'_>, step: &Step) -> Option<()> {
                 if is_key(decoder, step)? {
                     return Some(());
                 }
-                decoder.skip().ok()?;
+                skip(decoder)?;
                 seen += 1;
             }
             None
@@ -39,7 +40,7 @@ pub(super) fn enter(decoder: &mut Decoder<'_>, step: &Step) -> Option<()> {
                 if seen == wanted {
                     return Some(());
                 }
-                decoder.skip().ok()?;
+                skip(decoder)?;
                 seen += 1;
             }
             None
@@ -65,8 +66,43 @@ fn has_next(decoder: &Decoder<'_>, length: Option<u64>, seen: u64) -> Option<boo
     })
 }
 
+/// Takes a value without looking at it. Short texts, bytes and integers are most of what there is,
+/// and need not be decoded for that.
+fn skip(decoder: &mut Decoder<'_>) -> Option<()> {
+    let after = match short(decoder) {
+        Some(Short::Text(bytes) | Short::Bytes(bytes)) => 1 + bytes.len(),
+        Some(Short::Integer) => 1,
+        None => return decoder.skip().ok(),
+    };
+    decoder.set_position(decoder.position() + after);
+    Some(())
+}
+
+/// A value whose first byte says how long it is.
+enum Short<'a> {
+    Text(&'a [u8]),
+    Bytes(&'a [u8]),
+    Integer,
+}
+
+fn short<'a>(decoder: &Decoder<'a>) -> Option<Short<'a>> {
+    let (first, rest) = decoder.input().get(decoder.position()..)?.split_first()?;
+    // Three bits of type, and five that are the length up to 23.
+    let length = usize::from(first & 0x1F);
+    match first {
+        0x00..=0x17 | 0x20..=0x37 => Some(Short::Integer),
+        0x40..=0x57 => rest.get(..length).map(Short::Bytes),
+        0x60..=0x77 => rest.get(..length).map(Short::Text),
+        _ => None,
+    }
+}
+
 /// Takes a key and compares it.
 fn is_key(decoder: &mut Decoder<'_>, step: &Step) -> Option<bool> {
+    if let Some(Short::Text(text)) = short(decoder) {
+        decoder.set_position(decoder.position() + 1 + text.len());
+        return Some(text == step.name.as_bytes());
+    }
     Some(match decoder.datatype().ok()? {
         Type::String => decoder.str().ok()? == step.name,
         Type::U8
