@@ -90,7 +90,9 @@ impl Recording {
     fn next_look(&self) -> Option<Instant> {
         match &self.trouble {
             Some(trouble) => Some(trouble.retry),
-            None if self.segments.is_synced() => None,
+            None if self.segments.is_synced() => {
+                self.ring.is_roomy().then(|| self.synced + self.pace.sync)
+            }
             None => Some((self.flushed + self.pace.flush).min(self.synced + self.pace.sync)),
         }
     }
@@ -102,6 +104,9 @@ impl Recording {
         }
         if self.segments.is_synced() {
             // There was nothing to flush and to sync.
+            if self.synced.elapsed() >= self.pace.sync {
+                self.ring.shrink();
+            }
             (self.flushed, self.synced) = (Instant::now(), Instant::now());
         }
         let batch = self.ring.take();

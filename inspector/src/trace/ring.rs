@@ -14,7 +14,7 @@ use crate::weight;
 /// How long the thread that writes lets events gather, so that it is not woken for each.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// Events for which room is kept between batches.
+/// Events for which room is kept in both queues when nothing happens.
 const SPARE: usize = 8 << 10;
 
 /// How full the memory of a recorder is, and what that cost.
@@ -191,10 +191,24 @@ impl Ring {
     }
 
     /// Gives back what all events of a batch were taken out of.
-    pub(super) fn recycle(&self, mut batch: Batch) {
-        // After a long batch, its memory is worth more than the time to ask for it again.
-        batch.events.shrink_to(SPARE);
+    ///
+    /// None of it is given to the system here: many events come in while others are synced, again
+    /// and again, and memory that is asked for anew is cleared page by page while a caller waits.
+    pub(super) fn recycle(&self, batch: Batch) {
         self.state.lock().spare = batch.events;
+    }
+
+    /// True if there is memory that [`shrink`](Self::shrink) would give back.
+    pub(super) fn is_roomy(&self) -> bool {
+        let state = self.state.lock();
+        state.events.capacity().max(state.spare.capacity()) > SPARE
+    }
+
+    /// Gives memory back that only many events at once need.
+    pub(super) fn shrink(&self) {
+        let mut state = self.state.lock();
+        state.events.shrink_to(SPARE);
+        state.spare.shrink_to(SPARE);
     }
 
     /// Takes back what could not be written. If more was dropped meanwhile, the file will name
