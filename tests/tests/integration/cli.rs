@@ -1,6 +1,7 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
 
 mod compare;
+mod derive;
 mod findings;
 mod run;
 mod workspace;
