@@ -161,3 +161,36 @@ fn decode_next(decoder: &mut Decoder<'_>) -> Option<Value> {
     decoder.skip().ok()?;
     Value::decode(decoder.input().get(start..decoder.position())?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The quick way over a value ends where the decoder ends.
+        #[test]
+        fn nothing_is_passed_over_differently(head: u8, rest in prop::collection::vec(any::<u8>(), 0..40)) {
+            let bytes = [&[head][..], &rest].concat();
+            let (mut ours, mut theirs) = (Decoder::new(&bytes), Decoder::new(&bytes));
+            let passed = skip(&mut ours).is_some();
+            if theirs.skip().is_ok() {
+                prop_assert!(passed);
+                prop_assert_eq!(ours.position(), theirs.position());
+            }
+            prop_assert!(ours.position() <= bytes.len());
+        }
+
+        /// So does the quick way over a key, whatever its length.
+        #[test]
+        fn keys_are_compared_by_what_they_say(key in ".{0,30}", other in ".{0,30}") {
+            let bytes = Value::Text(key.clone()).to_bytes();
+            for wanted in [&key, &other] {
+                let mut decoder = Decoder::new(&bytes);
+                prop_assert_eq!(is_key(&mut decoder, &Step::new(wanted.as_str())), Some(*wanted == key));
+                prop_assert_eq!(decoder.position(), bytes.len());
+            }
+        }
+    }
+}

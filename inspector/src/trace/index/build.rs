@@ -299,6 +299,8 @@ impl Builder {
         info.range = ends(times);
         info.lost_events = lost;
         info.complete = reader.is_complete();
+        // What a worker finds in a chunk may be known later than what follows the chunk.
+        self.index.problems.sort_by_key(|problem| problem.offset);
         self.index
     }
 }
