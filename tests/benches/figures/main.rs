@@ -13,6 +13,8 @@ mod lookups;
 mod many;
 mod queues;
 mod records;
+mod replays;
+mod searches;
 mod startup;
 
 use figure::Figures;
@@ -29,6 +31,8 @@ fn main() {
     many::run(&mut figures);
     queues::run(&mut figures);
     records::run(&mut figures);
+    replays::run(&mut figures);
+    searches::run(&mut figures);
     startup::run(&mut figures);
     figures.finish();
 }
