@@ -115,7 +115,7 @@ mod tests {
                             let mut counter = counter.lock();
                             assert!(counter_is_held(&counter));
                             let before = *counter;
-                            thread::sleep(hold);
+                            thread::park_timeout(hold);
                             *counter = before + 1;
                         }
                     });

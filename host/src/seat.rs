@@ -141,7 +141,7 @@ impl Running {
     }
 
     /// Without events and timing.
-    #[inline]
+    #[inline(always)]
     fn call_unheard(&mut self, frame: &Frame, reply: &mut Reply) {
         if let Err(stop) = self.process(reply.call, frame, &mut reply.frames)
             && self.stopped(stop, reply)

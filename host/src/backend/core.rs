@@ -30,6 +30,7 @@ impl Backend for CoreBackend {
         Ok(self.plugin.initialize(&mut self.context, config)?)
     }
 
+    #[inline]
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
         let frames = self.plugin.process(&mut self.context, frame)?;
         // Checked where they lie: to move a vector right after it was written takes a while.

@@ -415,6 +415,7 @@ impl Backend for FrameAbi {
         self.call_optional(frame_abi::INITIALIZE, Some(config.as_bytes())).map(drop)
     }
 
+    #[inline]
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
         let FrameAbi { exports: Some(exports), pulse, machine } = self else { return Err(ended()) };
         let _running = pulse.run();
