@@ -15,6 +15,7 @@ use glovebox_events::{CallId, Event, HostCall, Outcome, Sink, What};
 use parking_lot::Mutex;
 
 use crate::InstanceId;
+use crate::answers::{ANSWERABLE, Answered, Answers, Asked, Given};
 use crate::backend::Stop;
 use crate::determinism::Determinism;
 use crate::lifecycle::Hooks;
@@ -115,6 +116,8 @@ pub(crate) struct Shared {
     pub(crate) asked: AtomicU32,
     /// Answers instead of the world, if there is one.
     pub(crate) mock: Option<MockServices>,
+    /// Answers before the mock does, if there are any.
+    pub(crate) answers: Option<Arc<dyn Answers>>,
 }
 
 impl Shared {
@@ -283,6 +286,8 @@ pub(crate) struct Context {
     emitted_bytes: u64,
     /// Time that a mock took during the call.
     delayed: Duration,
+    /// True if the last use of a service was answered by [`Answers`].
+    answered: bool,
 }
 
 impl Context {
@@ -311,6 +316,7 @@ impl Context {
             log_bytes: 0,
             emitted_bytes: 0,
             delayed: Duration::ZERO,
+            answered: false,
         }
     }
 
@@ -414,16 +420,15 @@ impl Context {
     ) -> ServiceError {
         self.carried = bytes;
         let nowhere = Parameter::Nothing;
-        let result = self.serve(service, permission, nowhere, || Value::Null, nothing, |_| Ok(()));
+        let result = self.serve(service, permission, nowhere, || Value::Null, |_| Ok(()));
         result.err().unwrap_or(ServiceError::LimitExceeded)
     }
 
     /// Random bytes, as [`Services::random`] gives them into a buffer.
     pub(crate) fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
         let arguments = || Value::Integer(length as i128);
-        let show = |bytes: &Vec<u8>| Value::Bytes(bytes.clone());
         let nowhere = Parameter::Nothing;
-        self.serve("random", Permission::Random, nowhere, arguments, show, |context| {
+        let bytes = self.serve("random", Permission::Random, nowhere, arguments, |context| {
             if length > MAX_RANDOM_LEN {
                 return Err(ServiceError::Invalid);
             }
@@ -436,7 +441,26 @@ impl Context {
                 None => getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?,
             }
             Ok(bytes)
-        })
+        })?;
+        // Answers from elsewhere may be of any length.
+        if bytes.len() == length { Ok(bytes) } else { Err(ServiceError::Unavailable) }
+    }
+
+    /// What [`Answers`] say, if there are any and they do not leave it to the host.
+    fn answer<T: Given>(
+        &self,
+        service: &'static str,
+        arguments: &Value,
+    ) -> Option<Result<T, ServiceError>> {
+        let answers = self.shared.answers.as_ref().filter(|_| ANSWERABLE.contains(&service))?;
+        let plugin = &*self.shared.plugin;
+        match answers.answer(&Asked { plugin, call: self.call, service, arguments }) {
+            Answered::With(Ok(value)) => {
+                Some(T::from_value(value).ok_or(ServiceError::Unavailable))
+            }
+            Answered::With(Err(error)) => Some(Err(error)),
+            Answered::ByHost => None,
+        }
     }
 
     /// Lets a mock delay a call, or fail it. Delays that reach the deadline end the call.
@@ -468,15 +492,15 @@ impl Context {
     }
 
     /// Checks, runs, counts and records one use of a service.
-    fn serve<T>(
+    fn serve<T: Given>(
         &mut self,
         service: &'static str,
         permission: Permission,
         parameter: Parameter<'_>,
-        arguments: impl FnOnce() -> Value,
-        show: impl FnOnce(&T) -> Value,
+        arguments: impl Fn() -> Value,
         work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
+        self.answered = false;
         // Where the plugin cannot be stopped in the middle, nothing is done for it any more.
         match &self.broken {
             None => {}
@@ -498,7 +522,14 @@ impl Context {
             let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
             Err(self.exceed(LimitKind::HostCallBytes, carried as u64, allowed))
         } else if self.access(permission, &parameter) {
-            self.mocked(service).and_then(|()| work(self))
+            let is_answered = self.shared.answers.is_some();
+            match is_answered.then(|| self.answer(service, &arguments())).flatten() {
+                Some(answer) => {
+                    self.answered = true;
+                    answer
+                }
+                None => self.mocked(service).and_then(|()| work(self)),
+            }
         } else {
             Err(ServiceError::Denied)
         };
@@ -513,7 +544,7 @@ impl Context {
                 permission,
                 // What is too much for the host is too much for its events.
                 arguments: if may_carry { arguments() } else { Value::Null },
-                result: result.as_ref().map(show).map_err(|error| *error),
+                result: result.as_ref().map(T::to_value).map_err(|error| *error),
                 took,
             };
             self.shared.record(self.generation, What::HostCall { call: self.call, host_call });
@@ -539,15 +570,11 @@ fn key(key: &str, write: bool) -> Parameter<'_> {
     Parameter::Key { key: Cow::Borrowed(key), write }
 }
 
-fn nothing(_: &()) -> Value {
-    Value::Null
-}
-
 impl Services for Context {
     fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
         self.carried = message.len();
         let arguments = || Value::Array(vec![Value::Integer(level as i128), text(message)]);
-        self.serve("log", Permission::Log, Parameter::Nothing, arguments, nothing, |context| {
+        self.serve("log", Permission::Log, Parameter::Nothing, arguments, |context| {
             let asked = context.log_bytes + message.len() as u64;
             if asked > context.rights.limits.load().log_bytes {
                 context.shared.counters.hit_limit(LimitKind::LogBytes);
@@ -559,13 +586,11 @@ impl Services for Context {
     }
 
     fn now(&mut self) -> Result<u64, ServiceError> {
-        let show = |now: &u64| Value::Integer((*now).into());
         self.serve(
             "now",
             Permission::Now,
             Parameter::Nothing,
             || Value::Null,
-            show,
             |context| {
                 let mocked = context.shared.mock.as_ref().and_then(MockServices::now);
                 let now = mocked.unwrap_or_else(|| {
@@ -583,13 +608,11 @@ impl Services for Context {
 
     fn config(&mut self, key: &str) -> Result<Option<String>, ServiceError> {
         self.carried = key.len();
-        let show = |value: &Option<String>| value.as_deref().map_or(Value::Null, text);
         self.serve(
             "config",
             Permission::Config,
             Parameter::Nothing,
             || text(key),
-            show,
             |context| {
                 let config = context.rights.config.load();
                 Ok(match key {
@@ -602,13 +625,11 @@ impl Services for Context {
 
     fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, ServiceError> {
         self.carried = key.len();
-        let show = |value: &Option<Vec<u8>>| value.clone().map_or(Value::Null, Value::Bytes);
         self.serve(
             "kv-get",
             Permission::Kv,
             self::key(key, false),
             || text(key),
-            show,
             |context| Ok(context.shared.kv.lock().get(key).cloned()),
         )
     }
@@ -616,7 +637,8 @@ impl Services for Context {
     fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
         self.carried = key.len() + value.len();
         let arguments = || Value::Array(vec![text(key), Value::Bytes(value.to_vec())]);
-        self.serve("kv-set", Permission::Kv, self::key(key, true), arguments, nothing, |context| {
+        let parameter = self::key(key, true);
+        self.serve("kv-set", Permission::Kv, parameter, arguments, |context| {
             let mut kv = context.shared.kv.lock();
             let others = kv.iter().filter(|(known, _)| *known != key);
             let used: usize = others.map(|(key, value)| key.len() + value.len()).sum();
@@ -627,31 +649,36 @@ impl Services for Context {
             }
             kv.insert(key.to_owned(), value.to_vec());
             Ok(())
-        })
+        })?;
+        if self.answered {
+            self.shared.kv.lock().insert(key.to_owned(), value.to_vec());
+        }
+        Ok(())
     }
 
     fn kv_delete(&mut self, key: &str) -> Result<bool, ServiceError> {
         self.carried = key.len();
-        let show = |existed: &bool| Value::Bool(*existed);
-        self.serve(
+        let parameter = self::key(key, true);
+        let existed = self.serve(
             "kv-delete",
             Permission::Kv,
-            self::key(key, true),
+            parameter,
             || text(key),
-            show,
             |context| Ok(context.shared.kv.lock().remove(key).is_some()),
-        )
+        )?;
+        if self.answered {
+            self.shared.kv.lock().remove(key);
+        }
+        Ok(existed)
     }
 
     fn kv_list(&mut self, prefix: &str) -> Result<Vec<String>, ServiceError> {
         self.carried = prefix.len();
-        let show = |keys: &Vec<String>| Value::Array(keys.iter().map(|key| text(key)).collect());
         self.serve(
             "kv-list",
             Permission::Kv,
             key(prefix, false),
             || text(prefix),
-            show,
             |context| {
                 let kv = context.shared.kv.lock();
                 let from = kv.range(prefix.to_owned()..).map(|(key, _)| key);
@@ -666,7 +693,7 @@ impl Services for Context {
         let empty = frame.header.as_bytes().is_empty();
         let to = if empty { None } else { frame.header.get_text(Header::TARGET) };
         let parameter = Parameter::Frame { kind: frame.kind, to: to.map(Cow::Owned) };
-        self.serve("emit", Permission::Emit, parameter, arguments, nothing, |context| {
+        self.serve("emit", Permission::Emit, parameter, arguments, |context| {
             let limits = context.rights.limits.load();
             let bytes = context.emitted_bytes + frame.encoded_len() as u64;
             let frames = context.emitted.len() as u64 + 1;
@@ -685,6 +712,6 @@ impl Services for Context {
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
         self.carried = name.len();
         let arguments = || Value::Array(vec![text(name), Value::Float(value)]);
-        self.serve("metric", Permission::Metric, Parameter::Nothing, arguments, nothing, |_| Ok(()))
+        self.serve("metric", Permission::Metric, Parameter::Nothing, arguments, |_| Ok(()))
     }
 }

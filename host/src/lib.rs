@@ -46,6 +46,7 @@
 //! egui nor MCAP. It wakes a window through a plain callback.
 #![warn(missing_docs)]
 
+mod answers;
 mod backend;
 mod builder;
 pub mod catalog;
@@ -75,6 +76,7 @@ mod task;
 mod watch;
 pub mod workspace;
 
+pub use answers::{Answered, Answers, Asked};
 pub use builder::{HostBuilder, HostError};
 pub use catalog::{Catalog, Intent, PluginSet, Query, ScanBounds, SetError};
 pub use dispatch::{BatchTicket, Refusal, Ticket};

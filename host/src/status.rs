@@ -42,7 +42,7 @@ pub struct PluginStatus {
     pub fault: Option<String>,
     /// What it may do, and did.
     pub permissions: Vec<PermissionStatus>,
-    /// Host services that a [`Mock`](crate::Mock) answers, or may.
+    /// Host services that a [`Mock`](crate::Mock) or [`Answers`](crate::Answers) answer, or may.
     pub mocks: Vec<&'static str>,
     /// What it must not exceed.
     pub limits: Limits,

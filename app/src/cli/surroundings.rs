@@ -89,6 +89,11 @@ impl Surroundings {
         Ok(Some(endpoint))
     }
 
+    /// The script of host services, if there is one.
+    pub(super) fn mock(&self) -> Option<&Mock> {
+        self.mock.as_deref()
+    }
+
     /// The pipeline of the workspace.
     pub(super) fn pipeline(&self) -> Option<&Path> {
         self.workspace.as_ref()?.pipeline()

@@ -8,6 +8,7 @@
 //! This module deliberately knows nothing of egui, and nothing here waits on the caller's thread
 //! for a plugin or a file.
 
+pub(crate) mod answers;
 mod command;
 mod example;
 mod findings;

@@ -6,44 +6,66 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use glovebox_events::Outcome;
 use glovebox_host::{Host, InstanceId};
-use glovebox_inspector::replay::{Due, Pace, ReplayPlan, Schedule};
+use glovebox_inspector::replay::{Due, Pace, ReplayInput, ReplayPlan, Schedule, TraceAnswers};
 use parking_lot::{Condvar, Mutex};
 
-/// Which instance gets the inputs of which plugin.
+/// One that gets inputs.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What answers its host calls from the trace, if anything does.
+    pub answers: Option<Arc<TraceAnswers>>,
+}
+
+impl From<InstanceId> for Target {
+    fn from(instance: InstanceId) -> Target {
+        Target { instance, answers: None }
+    }
+}
+
+impl Target {
+    fn send(&self, host: &Host, input: &ReplayInput) -> Outcome {
+        if let Some(answers) = &self.answers {
+            answers.begin(input.call, &input.plugin);
+        }
+        let reply = host.call(self.instance, &input.frame);
+        if let Some(answers) = &self.answers {
+            answers.end();
+        }
+        reply.outcome
+    }
+}
+
+/// Which instances get the inputs of which plugin.
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
-    by_plugin: BTreeMap<Arc<str>, InstanceId>,
-    others: Vec<InstanceId>,
+    by_plugin: BTreeMap<Arc<str>, Vec<Target>>,
+    others: Vec<Target>,
 }
 
 impl Targets {
-    /// Inputs go to the instance of the same plugin id. With a single instance, the inputs of all
-    /// other plugins go there too; a plan about none of the instances, such as a capture of
-    /// network traffic, goes to each of them.
-    pub fn new(host: &Host, instances: &[InstanceId], plan: &ReplayPlan) -> Targets {
-        let id_of = |instance: &InstanceId| {
-            let id = host.plugin(*instance)?.manifest.plugin.id.as_str().into();
-            Some((id, *instance))
-        };
-        let by_plugin: BTreeMap<_, _> = instances.iter().filter_map(id_of).collect();
-        let foreign = !plan.plugins().iter().any(|plugin| by_plugin.contains_key(plugin));
-        Targets {
-            others: match instances {
-                [_] => instances.to_vec(),
-                _ if foreign => instances.to_vec(),
-                _ => Vec::new(),
-            },
-            by_plugin,
+    /// Inputs go to the instances of the same plugin id, such as several versions of it. If all are
+    /// of one id, the inputs of all other plugins go there too; a plan about none of them, such as
+    /// a capture of network traffic, goes to each.
+    pub fn new(host: &Host, targets: Vec<Target>, plan: &ReplayPlan) -> Targets {
+        let mut by_plugin: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
+        for target in &targets {
+            if let Some(status) = host.plugin(target.instance) {
+                let id = status.manifest.plugin.id.as_str().into();
+                by_plugin.entry(id).or_default().push(target.clone());
+            }
         }
+        let foreign = !plan.plugins().iter().any(|plugin| by_plugin.contains_key(plugin));
+        let others = if by_plugin.len() == 1 || foreign { targets } else { Vec::new() };
+        Targets { by_plugin, others }
     }
 
-    /// The instances that get the inputs of this plugin.
-    pub fn of(&self, plugin: &str) -> &[InstanceId] {
-        match self.by_plugin.get(plugin) {
-            Some(instance) => std::slice::from_ref(instance),
-            None => &self.others,
-        }
+    /// Those that get the inputs of this plugin.
+    pub fn of(&self, plugin: &str) -> &[Target] {
+        self.by_plugin.get(plugin).unwrap_or(&self.others)
     }
 }
 
@@ -226,10 +248,10 @@ pub fn replay(
                 };
                 let targets = targets.of(&input.plugin);
                 summary.unrouted += usize::from(targets.is_empty());
-                for instance in targets {
-                    let reply = host.call(*instance, &input.frame);
+                for target in targets {
+                    let outcome = target.send(host, input);
                     summary.sent += 1;
-                    *summary.outcomes.entry(reply.outcome.name()).or_default() += 1;
+                    *summary.outcomes.entry(outcome.name()).or_default() += 1;
                 }
                 summary.done += 1;
                 progress(ReplayProgress { done: summary.done, total: summary.planned });

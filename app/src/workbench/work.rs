@@ -20,7 +20,7 @@ use glovebox_inspector::replay::ReplayPlan;
 use glovebox_inspector::trace::Recorder;
 
 use super::jobs::JobState;
-use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Targets, replay};
+use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
 use super::sink::Fanout;
 use super::trace::{Opened, TraceId};
 use super::{Level, Origin, ReplayRequest, SendRequest};
@@ -183,13 +183,14 @@ impl ReplayWork {
         if !request.calls.is_empty() {
             plan = plan.calls(&request.calls);
         }
-        let instances = if request.targets.is_empty() {
+        let instances: Vec<InstanceId> = if request.targets.is_empty() {
             let plugins = self.host.plugins();
             plugins.iter().map(|plugin| plugin.instance).collect()
         } else {
             request.targets
         };
-        let targets = Targets::new(&self.host, &instances, &plan);
+        let targets = instances.into_iter().map(Target::from).collect();
+        let targets = Targets::new(&self.host, targets, &plan);
         anyhow::ensure!(
             self.fanout.start_capture(),
             "a replay is under way; stop it before another one starts"

@@ -8,6 +8,7 @@ use glovebox_events::{LoadStage, What};
 use tracing::Span;
 
 use super::Host;
+use crate::answers::ANSWERABLE;
 use crate::dispatch::Work;
 use crate::load::{LoadError, LoadProblem, LoadRequest, Source};
 use crate::observe::span;
@@ -149,7 +150,9 @@ impl Host {
     /// Refuses what the profile does not allow.
     fn check_profile(&self, request: &LoadRequest) -> Result<(), LoadError> {
         match &*self.inner.profile.lock() {
-            Some(profile) if request.mock.is_some() && !profile.mocks() => {
+            Some(profile)
+                if (request.mock.is_some() || request.answers.is_some()) && !profile.mocks() =>
+            {
                 let problem = LoadProblem::MocksRefused { profile: profile.name().to_owned() };
                 let path = match &request.source {
                     Source::Path(path) => Some(path.clone()),
@@ -165,6 +168,10 @@ impl Host {
     fn follow_profile(&self, slot: &Slot, request: &LoadRequest) {
         if let Some(mock) = &request.mock {
             slot.shared.record(1, What::PolicyChanged { summary: mock.summary() });
+        }
+        if request.answers.is_some() {
+            let summary = format!("answered by the application: {}", ANSWERABLE.join(", "));
+            slot.shared.record(1, What::PolicyChanged { summary });
         }
         let reload = self.inner.profile.lock().as_ref().is_some_and(Profile::reload);
         let from_file = matches!(request.source, Source::Path(_));

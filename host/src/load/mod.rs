@@ -29,8 +29,8 @@ pub(crate) use peek::{Peeked, peek};
 pub(crate) use prepare::{Prepared, Preparer, names_in};
 pub use sniff::ArtifactKind;
 
-use crate::Mock;
 use crate::backend::core::Factory;
+use crate::{Answers, Mock};
 
 /// What to load, and how.
 #[derive(Clone)]
@@ -43,6 +43,7 @@ pub struct LoadRequest {
     pub(crate) permissions: Option<Requests>,
     pub(crate) seed: Option<u64>,
     pub(crate) mock: Option<Arc<Mock>>,
+    pub(crate) answers: Option<Arc<dyn Answers>>,
     pub(crate) limits: LimitChanges,
 }
 
@@ -76,6 +77,7 @@ impl LoadRequest {
             permissions: None,
             seed: None,
             mock: None,
+            answers: None,
             limits: LimitChanges::default(),
         }
     }
@@ -143,6 +145,14 @@ impl LoadRequest {
         self
     }
 
+    /// Answers for this instance alone, in front of its mock. A profile that refuses mocks refuses
+    /// them too.
+    #[must_use]
+    pub fn answers(mut self, answers: Arc<dyn Answers>) -> LoadRequest {
+        self.answers = Some(answers);
+        self
+    }
+
     /// Limits that differ from the manifest's.
     #[must_use]
     pub fn limits(mut self, limits: LimitChanges) -> LoadRequest {
@@ -167,6 +177,7 @@ impl fmt::Debug for LoadRequest {
             .field("lazy", &self.lazy)
             .field("permissions", &self.permissions)
             .field("mock", &self.mock)
+            .field("answers", &self.answers)
             .field("limits", &self.limits)
             .finish()
     }

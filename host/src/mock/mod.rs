@@ -42,7 +42,8 @@
 //! the id of the plugin. So plugins do not see each other's bytes, and the order in which they ask
 //! does not matter.
 //!
-//! This module deliberately does not script what WASI offers, and answers nothing from a trace.
+//! This module deliberately does not script what WASI offers, and answers nothing from a trace:
+//! [`Answers`](crate::Answers) do, in front of it.
 
 mod file;
 mod services;

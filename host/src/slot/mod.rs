@@ -148,6 +148,7 @@ impl Slot {
             counters: Default::default(),
             kv: Mutex::new(mock.as_ref().map(MockServices::kv).unwrap_or_default()),
             mock,
+            answers: request.answers.clone(),
             cancellations: AtomicU64::new(0),
             accesses: Mutex::default(),
             asked: AtomicU32::new(0),

@@ -6,6 +6,7 @@ use glovebox_abi::manifest::{Isolation, LimitKind, Limits};
 use glovebox_abi::{Permission, units};
 
 use super::{Edits, Generation, Slot};
+use crate::answers::ANSWERABLE;
 use crate::lifecycle::Counters;
 use crate::observe::CallLatency;
 use crate::policy::Verdict;
@@ -50,10 +51,22 @@ impl Slot {
             latency,
             memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
             permissions,
-            mocks: self.shared.mock.as_ref().map_or_else(Vec::new, |mock| mock.mock.services()),
+            mocks: self.mocks(),
             limit_status: self.limit_status(&current, &limits),
             limits,
         }
+    }
+
+    /// The services that do not work as ever.
+    fn mocks(&self) -> Vec<&'static str> {
+        let mock = self.shared.mock.as_ref();
+        let mut mocks = mock.map_or_else(Vec::new, |mock| mock.mock.services());
+        for service in ANSWERABLE.into_iter().filter(|_| self.shared.answers.is_some()) {
+            if !mocks.contains(&service) {
+                mocks.push(service);
+            }
+        }
+        mocks
     }
 
     fn permission_status(

@@ -1,7 +1,7 @@
 //! What to send again, and when.
 //!
 //! A [`ReplayPlan`] is made from the events of a run; a [`Schedule`] says when each of its inputs
-//! is due.
+//! is due. [`TraceAnswers`] know what host services gave when the run was recorded.
 //!
 //! ```
 //! use std::time::Duration;
@@ -14,6 +14,7 @@
 //!
 //! This module deliberately sends nothing and has no clock: whoever runs plugins does that.
 
+mod answers;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,6 +25,7 @@ use std::time::Duration;
 use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Outcome, What};
 
+pub use answers::{Answer, Divergence, Divergences, Missing, RecordedAnswers, TraceAnswers};
 pub use schedule::{Due, Pace, Schedule};
 
 use crate::filter::{Filter, Statuses, Subject};

@@ -13,15 +13,15 @@ use glovebox_tests::{binary, root, sample};
 use serde_json::Value as Json;
 
 /// A folder to work in.
-struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(pub(crate) tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         Folder(tempfile::tempdir().unwrap())
     }
 
     /// A folder with `in.mcap`: inputs for `stats`, made of NDJSON.
-    fn with_trace() -> Folder {
+    pub(crate) fn with_trace() -> Folder {
         let folder = Folder::new();
         folder.write("in.ndjson", INPUTS);
         let run = folder.run(&["trace", "import", "in.ndjson", "-o", "in.mcap"]);
@@ -29,11 +29,11 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.0.path().join(name), content).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.0.path());
         for argument in arguments {
@@ -48,14 +48,20 @@ impl Folder {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs the program; `plugins/NAME` is a sample. `sentence` is part of the last line on
     /// stderr, `data` of what goes to stdout.
     #[track_caller]
-    fn check(&self, arguments: &[&str], exit: i32, data: &str, sentence: &str) -> String {
+    pub(crate) fn check(
+        &self,
+        arguments: &[&str],
+        exit: i32,
+        data: &str,
+        sentence: &str,
+    ) -> String {
         let run = self.run(arguments);
         let (out, err) = (text(&run.stdout), text(&run.stderr));
         assert_eq!(run.status.code(), Some(exit), "{arguments:?}\n{out}\n{err}");
@@ -68,7 +74,7 @@ impl Folder {
 
     /// As `check`, with the JSON that comes with `--json -`.
     #[track_caller]
-    fn json(&self, arguments: &[&str], exit: i32, sentence: &str) -> Json {
+    pub(crate) fn json(&self, arguments: &[&str], exit: i32, sentence: &str) -> Json {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json", "-"]).collect();
         let out = self.check(&arguments, exit, "", sentence);
         let json: Json = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
@@ -78,7 +84,7 @@ impl Folder {
 
     /// An error: one sentence with its stage and what to do about it, and nothing but that.
     #[track_caller]
-    fn refused(&self, arguments: &[&str], exit: i32, stage: &str, remedy: &str) {
+    pub(crate) fn refused(&self, arguments: &[&str], exit: i32, stage: &str, remedy: &str) {
         let run = self.run(arguments);
         let (out, err) = (text(&run.stdout), text(&run.stderr));
         assert_eq!(run.status.code(), Some(exit), "{arguments:?}\n{out}\n{err}");

@@ -23,6 +23,7 @@ mod pipeline;
 mod policy;
 mod recording;
 mod reload;
+mod replay;
 mod smoke;
 mod wasi;
 mod window;

@@ -120,7 +120,7 @@ impl Suggest {
             Err(refusal) => return Ok((host.wishes_of(plugin), Some(refusal))),
         };
         if let Some(plan) = &inputs.plan {
-            let targets = Targets::new(&host, &[id], plan);
+            let targets = Targets::new(&host, vec![id.into()], plan);
             let control = ReplayControl::default();
             replay(&host, &targets, plan, Pace::Max, &control, &mut |_| {});
         }

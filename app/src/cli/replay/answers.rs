@@ -1,0 +1,197 @@
+//! Where host calls of a replay get their answers from.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use glovebox_host::{LoadRequest, Mock};
+use glovebox_inspector::replay::{Divergence, Divergences, Missing, RecordedAnswers, TraceAnswers};
+use serde_json::{Value as Json, json};
+
+use super::super::error::Problem;
+use super::super::report::count;
+use super::super::surroundings::Surroundings;
+use crate::workbench::answers::FromTrace;
+
+/// Divergences that are shown to people; programs get more.
+const SHOWN: usize = 20;
+
+/// Who answers host calls.
+#[derive(Debug, Clone, Args)]
+pub(in super::super) struct AnswersArgs {
+    /// Who answers `now`, `random`, `config` and `kv-…`. live: the host, as ever; trace: they give
+    /// what they gave in the same call when the trace was recorded. A plugin that asks otherwise is
+    /// reported, and makes the exit code 1 unless --against is given. Other services and WASI are
+    /// always live
+    #[arg(long, value_enum, value_name = "live|trace", default_value_t = Source::Live,
+        hide_possible_values = true)]
+    pub answers: Source,
+    /// What becomes of a host call that the trace lacks. fail, unless told: the service is not
+    /// available; pass: the host answers; canned: the file of --mock answers what it scripts, and
+    /// the rest is not available
+    #[arg(long, value_enum, value_name = "fail|pass|canned", hide_possible_values = true)]
+    pub missing: Option<Rule>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum Source {
+    Live,
+    Trace,
+}
+
+/// What becomes of what the trace lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum Rule {
+    Fail,
+    Pass,
+    Canned,
+}
+
+impl Rule {
+    fn name(self) -> &'static str {
+        match self {
+            Rule::Fail => "fail",
+            Rule::Pass => "pass",
+            Rule::Canned => "canned",
+        }
+    }
+}
+
+impl AnswersArgs {
+    /// True if the trace answers.
+    pub(super) fn are_recorded(&self) -> bool {
+        self.answers == Source::Trace
+    }
+
+    fn rule(&self) -> Rule {
+        self.missing.unwrap_or(Rule::Fail)
+    }
+
+    /// What the rule comes to; an error if it makes no sense.
+    pub(super) fn missing(&self, surroundings: &Surroundings) -> Result<Missing, Problem> {
+        if self.missing.is_some() && !self.are_recorded() {
+            let remedy = "add --answers trace, or leave --missing out";
+            return Err(Problem::Usage(format!("live answers lack nothing; {remedy}")));
+        }
+        Ok(match self.rule() {
+            Rule::Fail => Missing::Fail,
+            Rule::Pass => Missing::Pass,
+            Rule::Canned => {
+                let services = surroundings.mock().map(Mock::services).unwrap_or_default();
+                if services.is_empty() {
+                    let remedy = "name a file that scripts some with --mock <FILE>";
+                    return Err(Problem::Usage(format!("there are no canned answers; {remedy}")));
+                }
+                Missing::PassOnly(services.into_iter().map(str::to_owned).collect())
+            }
+        })
+    }
+}
+
+/// Lets the trace answer what these instances ask, each for itself.
+pub(super) fn answered(
+    requests: Vec<LoadRequest>,
+    recorded: &Arc<RecordedAnswers>,
+    missing: &Missing,
+) -> (Vec<LoadRequest>, Vec<Arc<TraceAnswers>>) {
+    let pairs = requests.into_iter().map(|request| {
+        let answers = Arc::new(TraceAnswers::new(recorded.clone(), missing.clone()));
+        (request.answers(Arc::new(FromTrace(answers.clone()))), answers)
+    });
+    pairs.unzip()
+}
+
+/// How much of what was asked the trace answered.
+pub(super) struct AnsweredFound {
+    rule: Rule,
+    recorded: u64,
+    unusable: u64,
+    /// By target.
+    targets: Vec<Divergences>,
+}
+
+impl AnsweredFound {
+    pub(super) fn new(
+        arguments: &AnswersArgs,
+        recorded: &RecordedAnswers,
+        answers: &[Arc<TraceAnswers>],
+    ) -> AnsweredFound {
+        AnsweredFound {
+            rule: arguments.rule(),
+            recorded: recorded.found,
+            unusable: recorded.unusable,
+            targets: answers.iter().map(|answers| answers.divergences()).collect(),
+        }
+    }
+
+    fn sum(&self, figure: fn(&Divergences) -> u64) -> u64 {
+        self.targets.iter().map(figure).sum()
+    }
+
+    pub(super) fn diverges(&self) -> bool {
+        self.sum(Divergences::count) > 0
+    }
+
+    pub(super) fn sentence(&self) -> String {
+        let answered = count(self.sum(|found| found.answered), "host call");
+        match (self.sum(Divergences::count), self.sum(|found| found.inputs)) {
+            (0, _) => format!("{answered} answered from the trace, none diverges"),
+            (diverged, inputs) => {
+                let verb = if diverged == 1 { "diverges" } else { "diverge" };
+                let inputs = count(inputs, "input");
+                format!("{answered} answered from the trace, {diverged} {verb} in {inputs}")
+            }
+        }
+    }
+
+    /// Lines for people: a name and what there is to say.
+    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut all = format!(
+            "{} of {} in the trace used; {} with other arguments, {} that it lacks ({}), {} not made",
+            self.sum(|found| found.answered),
+            count(self.recorded, "answer"),
+            self.sum(|found| found.changed),
+            self.sum(|found| found.extra),
+            self.rule.name(),
+            self.sum(|found| found.not_made),
+        );
+        let mut add = |number: u64, what: &str| {
+            if number > 0 {
+                all.push_str(&format!("; {number} {what}"));
+            }
+        };
+        add(self.sum(|found| found.before_the_trace), "live, as the trace begins after loading");
+        add(self.sum(|found| found.outside), "in calls that no input began");
+        add(self.unusable, "recorded that no service can have given");
+        let mut lines = vec![("from trace", all)];
+        let each = self.targets.iter().flat_map(|found| &found.list);
+        lines.extend(each.take(SHOWN).map(|divergence| ("diverges", told(divergence))));
+        let left = self.sum(Divergences::count).saturating_sub(SHOWN as u64);
+        if left > 0 {
+            lines.push(("diverges", format!("and {left} more; --json lists them")));
+        }
+        lines
+    }
+
+    pub(super) fn json(&self) -> Json {
+        json!({
+            "missing": self.rule.name(),
+            "recorded": self.recorded,
+            "unusable": self.unusable,
+            "answered": self.sum(|found| found.answered),
+            "divergences": self.sum(Divergences::count),
+            "targets": self.targets,
+        })
+    }
+}
+
+fn told(divergence: &Divergence) -> String {
+    let Divergence { call, plugin, service, expected, asked } = divergence;
+    let call = call.map_or_else(|| "loading".to_owned(), |call| format!("call {call}"));
+    let what = match (expected, asked) {
+        (Some(expected), Some(asked)) => format!("recorded {expected}, asked {asked}"),
+        (Some(expected), None) => format!("recorded {expected}, not asked"),
+        (None, asked) => format!("not recorded, asked {}", asked.as_deref().unwrap_or_default()),
+    };
+    format!("{call} of {plugin}, {service}: {what}")
+}

@@ -1,0 +1,214 @@
+//! What a replay led to, for people and programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use glovebox_abi::units::{show_duration, show_size};
+use glovebox_host::PluginStatus;
+use glovebox_inspector::findings::Judgement;
+use glovebox_inspector::metrics::GenerationMetrics;
+use serde_json::{Value as Json, json};
+
+use super::super::against::Judged;
+use super::super::error::Exit;
+use super::super::observe::{Counts, Recorded};
+use super::super::report::count;
+use super::super::{diff, findings, plugins, timing};
+use super::answers::AnsweredFound;
+use crate::workbench::replay::ReplaySummary;
+
+/// What a replay led to.
+pub(super) struct Found {
+    pub(super) summary: ReplaySummary,
+    /// What the trace answered, if it was asked to.
+    pub(super) answered: Option<AnsweredFound>,
+    pub(super) skipped: usize,
+    pub(super) plugins: Vec<PluginStatus>,
+    pub(super) generations: Vec<GenerationMetrics>,
+    pub(super) counts: Counts,
+    pub(super) recorded: Option<Recorded>,
+    pub(super) judged: Option<Judged>,
+    pub(super) judgement: Judgement,
+    /// True if the findings alone make the exit code 1.
+    pub(super) fails: bool,
+}
+
+/// Sums over all plugins and generations.
+struct Totals {
+    calls: u64,
+    outcomes: BTreeMap<&'static str, u64>,
+    frames: (u64, u64),
+    bytes: (u64, u64),
+    host_calls: u64,
+    denials: u64,
+    restarts: u64,
+}
+
+impl Found {
+    fn totals(&self) -> Totals {
+        let sum = |figure: fn(&GenerationMetrics) -> u64| self.generations.iter().map(figure).sum();
+        let mut outcomes = BTreeMap::new();
+        for (name, count) in self.generations.iter().flat_map(|figures| &figures.outcomes) {
+            *outcomes.entry(*name).or_default() += count;
+        }
+        Totals {
+            calls: sum(|figures| figures.calls),
+            outcomes,
+            frames: (sum(|figures| figures.frames_in), sum(|figures| figures.frames_out)),
+            bytes: (sum(|figures| figures.bytes_in), sum(|figures| figures.bytes_out)),
+            host_calls: sum(|figures| figures.host_calls),
+            denials: sum(|figures| figures.denials),
+            restarts: sum(|figures| figures.restarts),
+        }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        let nothing_sent = self.summary.sent == 0;
+        match &self.judged {
+            Some(judged) if judged.is_good() && !nothing_sent && !self.fails => Exit::Good,
+            _ if self.counts.stopped > 0 => Exit::Crashed,
+            Some(_) => Exit::Different,
+            None if self.summary.failures() > 0 || nothing_sent || self.fails => Exit::Different,
+            None if self.answered.as_ref().is_some_and(AnsweredFound::diverges) => Exit::Different,
+            None => Exit::Good,
+        }
+    }
+
+    pub(super) fn sentence(&self) -> String {
+        let mut text = self.summary.sentence();
+        let answers = self.counts.changed + self.counts.unchanged;
+        if answers > 0 {
+            let changed = self.counts.changed;
+            let verb = if changed == 1 { "differs" } else { "differ" };
+            text.push_str(&format!(
+                "; {changed} of {} {verb} from the frame answered",
+                count(answers, "answer")
+            ));
+        }
+        let denials = self.totals().denials;
+        if denials > 0 {
+            text.push_str(&format!("; {} denied", count(denials, "host call")));
+        }
+        if let Some(answered) = &self.answered {
+            text.push_str(&format!("; {}", answered.sentence()));
+        }
+        if let Some(judged) = &self.judged {
+            text.push_str(&format!("; {}", judged.sentence()));
+        }
+        if let Some(found) = findings::sentence(&self.judgement) {
+            text.push_str(&format!("; {found}"));
+        }
+        text
+    }
+
+    pub(super) fn text(&self) -> String {
+        let totals = self.totals();
+        let mut text = self.judged.as_ref().map(Judged::text).unwrap_or_default();
+        let mut line = |name: &str, value: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:<12} {value}");
+        };
+        for status in &self.plugins {
+            let about = &status.manifest.plugin;
+            line("plugin", format!("{} {}, {}", about.id, about.version, status.binding));
+        }
+        let summary = &self.summary;
+        line(
+            "inputs",
+            format!(
+                "{} sent, {} without a plugin, {} left out by the filter",
+                summary.done - summary.unrouted,
+                summary.unrouted,
+                self.skipped
+            ),
+        );
+        let outcomes = totals.outcomes.iter().map(|(name, count)| format!("{count} {name}"));
+        let outcomes = outcomes.collect::<Vec<_>>().join(", ");
+        line("calls", format!("{}: {outcomes}", totals.calls));
+        line("frames", format!("{} in, {} out", totals.frames.0, totals.frames.1));
+        let (bytes_in, bytes_out) = totals.bytes;
+        line("bytes", format!("{} in, {} out", show_size(bytes_in), show_size(bytes_out)));
+        let counts = &self.counts;
+        line(
+            "answers",
+            format!(
+                "{} the frame itself, {} different; {} without an answer; {} emitted",
+                counts.unchanged,
+                counts.changed,
+                count(counts.silent, "call"),
+                count(counts.emitted, "frame")
+            ),
+        );
+        line("host calls", format!("{}, {} denied", totals.host_calls, totals.denials));
+        for (name, told) in self.answered.iter().flat_map(AnsweredFound::lines) {
+            line(name, told);
+        }
+        for ((plugin, permission), times) in &counts.denials {
+            line("denied", format!("{plugin} {permission}: {}", count(*times, "time")));
+        }
+        line("log lines", counts.log_lines.to_string());
+        line("restarts", totals.restarts.to_string());
+        for figures in &self.generations {
+            let who = format!("{} generation {}", figures.plugin, figures.generation);
+            line("latency", format!("{who}: {}", timing::long(&figures.latency)));
+        }
+        for (name, found) in findings::lines(&self.judgement) {
+            line(name, found);
+        }
+        line("duration", show_duration(summary.took));
+        if let Some(recorded) = &self.recorded {
+            line("recorded", recorded.sentence());
+        }
+        text
+    }
+
+    pub(super) fn json(&self, trace: &Path) -> Json {
+        let totals = self.totals();
+        let counts = &self.counts;
+        let mut json = json!({
+            "trace": trace,
+            "plugins": self.plugins.iter().map(plugins::status_json).collect::<Vec<_>>(),
+            "inputs": {
+                "planned": self.summary.planned,
+                "sent": self.summary.done - self.summary.unrouted,
+                "unrouted": self.summary.unrouted,
+                "filtered_out": self.skipped,
+            },
+            "calls": totals.calls,
+            "outcomes": totals.outcomes,
+            "frames_in": totals.frames.0,
+            "frames_out": totals.frames.1,
+            "bytes_in": totals.bytes.0,
+            "bytes_out": totals.bytes.1,
+            "answers": {
+                "same_as_input": counts.unchanged,
+                "different_from_input": counts.changed,
+                "calls_without": counts.silent,
+                "emitted": counts.emitted,
+            },
+            "host_calls": totals.host_calls,
+            "denied": totals.denials,
+            "denials": counts.denials.iter().map(|((plugin, permission), times)| json!({
+                "plugin": **plugin,
+                "permission": permission,
+                "times": times,
+            })).collect::<Vec<_>>(),
+            "from_trace": self.answered.as_ref().map(AnsweredFound::json),
+            "log_lines": counts.log_lines,
+            "restarts": totals.restarts,
+            "duration_ns": timing::nanos(self.summary.took),
+            "latency": self.generations.iter().map(|figures| {
+                let mut json = timing::json(&figures.latency);
+                json["plugin"] = (*figures.plugin).into();
+                json["generation"] = figures.generation.into();
+                json
+            }).collect::<Vec<_>>(),
+            "recorded": self.recorded.as_ref().map(Recorded::json),
+            "diff": self.judged.as_ref().map(|judged| diff::to_json(judged.compared.diff())),
+            "baseline": self.judged.as_ref().map(Judged::json),
+        });
+        findings::add_to(&mut json, &self.judgement);
+        json
+    }
+}

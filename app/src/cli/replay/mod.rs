@@ -1,0 +1,223 @@
+//! `glovebox replay`: the inputs of a trace, sent again.
+
+mod answers;
+mod found;
+mod stage;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::Args;
+use glovebox_events::Sink;
+use glovebox_host::LoadRequest;
+use glovebox_inspector::diff::Run;
+use glovebox_inspector::filter::Filter;
+use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
+use glovebox_inspector::replay::{Pace, RecordedAnswers, ReplayPlan};
+
+use super::against::Against;
+use super::diff::{self, Reports};
+use super::error::Problem;
+use super::findings::FindingsArgs;
+use super::plugins::LoadArgs;
+use super::report::{Output, Report};
+use super::surroundings::{Surroundings, SurroundingsArgs};
+use answers::{AnsweredFound, AnswersArgs};
+use found::Found;
+pub(super) use stage::Stage;
+
+/// Send the inputs of a trace to plugins again, and count what comes of it
+///
+/// Inputs go to the plugin of the same id; with a single --plugin, and from a capture, to all of
+/// them. The exit code is 1 if a call fails or the run differs from the baseline, and 4 if a
+/// plugin crashes or has to be stopped. With --against only differences count, and what
+/// --fail-on-findings names; without it also host calls that diverge from the trace that answers them.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The trace
+    pub trace: PathBuf,
+    /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace; may be
+    /// repeated. Without it, all plugins of the workspace
+    #[arg(long = "plugin", value_name = "PLUGIN")]
+    pub plugins: Vec<PathBuf>,
+    /// max: without waiting; real: as it was recorded; x10: ten times as fast as that
+    #[arg(long, default_value = "max")]
+    pub speed: Speed,
+    /// Send only the inputs that match, e.g. 'kind:data size>1k'
+    #[arg(long, value_name = "FILTER", value_parser = super::filter::parse)]
+    pub filter: Option<Filter>,
+    #[command(flatten)]
+    pub answers: AnswersArgs,
+    /// Write what happens to a new trace
+    #[arg(long, value_name = "OUT")]
+    pub record: Option<PathBuf>,
+    #[command(flatten)]
+    pub against: Against,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// How often to replay, each time into fresh copies; everything but findings is about the first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    #[command(flatten)]
+    pub findings: FindingsArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub surroundings: SurroundingsArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// How fast, as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Speed(Pace);
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Speed, String> {
+        let factor = || text.strip_prefix('x')?.parse::<f64>().ok();
+        match text {
+            "max" => Ok(Speed(Pace::Max)),
+            "real" => Ok(Speed(Pace::Original)),
+            _ => match factor().filter(|factor| factor.is_finite() && *factor > 0.0) {
+                Some(factor) => Ok(Speed(Pace::Times(factor))),
+                None => Err("use max, real, or a factor such as x10 or x0.5".to_owned()),
+            },
+        }
+    }
+}
+
+impl Replay {
+    pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
+        let missing = self.answers.missing(surroundings)?;
+        let (plan, recorded) = self.read()?;
+        let requests = self.requests(surroundings)?;
+        let standard = self.against.standard()?;
+        if self.reports.html.is_some() && !self.against.is_asked_for() {
+            let remedy = "name what to compare with: --against <BASELINE>";
+            return Err(Problem::Usage(format!("--html shows differences; {remedy}")));
+        }
+        let record = Arc::<LiveRecorder>::default();
+        if self.speed.0 == Pace::Max {
+            record.lock().set_unpaced();
+        }
+        let set = || -> Result<Stage, Problem> {
+            let more: Vec<Arc<dyn Sink>> = vec![record.clone()];
+            let Some(recorded) = &recorded else {
+                return Stage::set(requests.clone(), more, surroundings);
+            };
+            let (requests, answers) = answers::answered(requests.clone(), recorded, &missing);
+            Ok(Stage::set(requests, more, surroundings)?.with_answers(answers))
+        };
+        let stage = set()?;
+        for status in stage.statuses() {
+            let facts = PluginFacts {
+                digest: Some(status.digest.clone()),
+                ..PluginFacts::of(&status.manifest)
+            };
+            record.lock().describe(&status.manifest.plugin.id, facts);
+        }
+        if standard.is_some() || self.reports.junit.is_some() {
+            stage.keep_events();
+        }
+        if let Some(path) = &self.record {
+            stage.record(path, &stage.instances, &self.trace, &self.how())?;
+        }
+        let summary = stage.replay(&plan, self.speed.0);
+        let trace =
+            stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
+        let answered = recorded
+            .as_ref()
+            .map(|recorded| AnsweredFound::new(&self.answers, recorded, stage.answers()));
+        for _ in 1..self.runs {
+            record.lock().next_run();
+            set()?.replay(&plan, self.speed.0);
+        }
+        let judgement = self.findings.judge(record.lock().record())?;
+        let name = self.trace.display().to_string();
+        let run = Arc::new(Run::from_events(format!("replay of {name}"), stage.events()));
+        // A replay that sent nothing must not make everything look gone.
+        let standard = standard.filter(|_| summary.sent > 0 || !self.against.decides());
+        let judge = |standard| self.against.judge(&standard, run.clone());
+        let judged = standard.map(judge).transpose();
+        let judged = judged.map_err(|problem| problem.after(summary.sentence()))?;
+        let found = Found {
+            judged,
+            generations: stage.metrics.lock().snapshot().generations,
+            counts: stage.counts(),
+            plugins: stage.statuses(),
+            skipped: plan.skipped,
+            summary,
+            answered,
+            recorded: trace,
+            fails: self.findings.fails(&judgement),
+            judgement,
+        };
+        let written = match &found.judged {
+            Some(judged) => self.reports.write(&name, judged.compared.diff()),
+            None => self.reports.write_run(&name, &run),
+        };
+        written.map_err(|problem| problem.after(found.summary.sentence()))?;
+        Ok(Report::new(found.text(), found.json(&self.trace), found.sentence(), found.exit()))
+    }
+}
+
+impl Replay {
+    /// The inputs, and the answers of host services if they are asked for.
+    fn read(&self) -> Result<(ReplayPlan, Option<Arc<RecordedAnswers>>), Problem> {
+        let mut recorded = self.answers.are_recorded().then(RecordedAnswers::default);
+        let filter = self.filter.as_ref();
+        let plan = diff::read(&self.trace, |events| {
+            let events = events.inspect(|event| {
+                if let Some(recorded) = &mut recorded {
+                    recorded.add(event);
+                }
+            });
+            ReplayPlan::from_events(events, filter)
+        })?;
+        Ok((plan, recorded.map(Arc::new)))
+    }
+
+    /// How the new trace was made, for people.
+    fn how(&self) -> String {
+        let mut how = "replayed".to_owned();
+        if self.answers.are_recorded() {
+            how.push_str(", host calls answered from the trace");
+        }
+        how
+    }
+
+    /// The plugins that are named, else those of the workspace.
+    fn requests(&self, surroundings: &Surroundings) -> Result<Vec<LoadRequest>, Problem> {
+        if !self.plugins.is_empty() {
+            return surroundings.requests(&self.load, &self.plugins);
+        }
+        let plugins = surroundings.plugins()?.map(|found| found.plugins).unwrap_or_default();
+        if plugins.is_empty() {
+            let remedy = "name one with --plugin <PLUGIN>, or use a workspace that enables some";
+            return Err(Problem::Usage(format!("there is no plugin to send to; {remedy}")));
+        }
+        plugins.into_iter().map(|plugin| self.load.over(plugin.request)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds_are_read() {
+        fn check(text: &str, expected: Option<Pace>) {
+            assert_eq!(text.parse::<Speed>().ok(), expected.map(Speed), "{text}");
+        }
+        check("max", Some(Pace::Max));
+        check("real", Some(Pace::Original));
+        check("x2.5", Some(Pace::Times(2.5)));
+        check("x0", None);
+        check("x-1", None);
+        check("xinf", None);
+        check("fast", None);
+    }
+}

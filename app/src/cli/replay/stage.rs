@@ -1,0 +1,120 @@
+//! A host, and everything that listens to it while inputs are sent.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use glovebox_events::{Event, Sink};
+use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
+use glovebox_inspector::metrics::LiveMetrics;
+use glovebox_inspector::replay::{Pace, ReplayPlan, TraceAnswers};
+use glovebox_inspector::trace::ParentRecord;
+
+use super::super::error::Problem;
+use super::super::observe::{Capture, Counts, Recorded, Recording, Tally};
+use super::super::plugins;
+use super::super::report::count_of;
+use super::super::surroundings::Surroundings;
+use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Target, Targets};
+
+/// A host with everything that listens to a replay.
+pub(in super::super) struct Stage {
+    pub(in super::super) host: Host,
+    pub(in super::super) instances: Vec<InstanceId>,
+    pub(super) metrics: Arc<LiveMetrics>,
+    tally: Arc<Tally>,
+    capture: Arc<Capture>,
+    recording: Arc<Recording>,
+    /// What answers from the trace, by target; empty if nothing does.
+    answers: Vec<Arc<TraceAnswers>>,
+    /// Serves metrics as long as the stage stands.
+    _endpoint: Option<MetricsEndpoint>,
+}
+
+impl Stage {
+    /// Loads the plugins.
+    pub(in super::super) fn set(
+        requests: Vec<LoadRequest>,
+        more: Vec<Arc<dyn Sink>>,
+        surroundings: &Surroundings,
+    ) -> Result<Stage, Problem> {
+        let (metrics, tally) = (Arc::<LiveMetrics>::default(), Arc::<Tally>::default());
+        let (capture, recording) = (Arc::<Capture>::default(), Arc::<Recording>::default());
+        // The file first: what happens is on its way there before anybody looks at it.
+        let mut sinks: Vec<Arc<dyn Sink>> =
+            vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
+        sinks.extend(more);
+        let host = plugins::host(sinks, surroundings)?;
+        let endpoint = surroundings.serve_metrics(&host)?;
+        let instances = requests.into_iter().enumerate().map(|(loaded, request)| {
+            host.load(request).wait().map_err(|error| match loaded {
+                0 => Problem::Load(error),
+                loaded => {
+                    Problem::Load(error).after(format!("Loaded {}", count_of(loaded, "plugin")))
+                }
+            })
+        });
+        let instances = instances.collect::<Result<_, _>>()?;
+        let (answers, _endpoint) = (Vec::new(), endpoint);
+        Ok(Stage { host, instances, metrics, tally, capture, recording, answers, _endpoint })
+    }
+
+    /// Says what answers the targets from the trace, in the order in which they were loaded.
+    pub(super) fn with_answers(self, answers: Vec<Arc<TraceAnswers>>) -> Stage {
+        Stage { answers, ..self }
+    }
+
+    /// What answers from the trace, by target.
+    pub(super) fn answers(&self) -> &[Arc<TraceAnswers>] {
+        &self.answers
+    }
+
+    pub(in super::super) fn statuses(&self) -> Vec<PluginStatus> {
+        self.instances.iter().filter_map(|id| self.host.plugin(*id)).collect()
+    }
+
+    /// Replays the plan on this thread.
+    pub(in super::super) fn replay(&self, plan: &ReplayPlan, pace: Pace) -> ReplaySummary {
+        let targets = self.instances.iter().enumerate();
+        let targets = targets.map(|(at, instance)| Target {
+            instance: *instance,
+            answers: self.answers.get(at).cloned(),
+        });
+        let targets = Targets::new(&self.host, targets.collect(), plan);
+        replay::replay(&self.host, &targets, plan, pace, &ReplayControl::default(), &mut |_| {})
+    }
+
+    /// Starts writing what happens to a new trace, which says which plugins it is about, and from
+    /// which trace it was made: `how` is for people.
+    pub(in super::super) fn record(
+        &self,
+        path: &Path,
+        instances: &[InstanceId],
+        from: &Path,
+        how: &str,
+    ) -> Result<(), Problem> {
+        let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
+        let records: Vec<_> = statuses.map(|status| plugins::record_of(&status)).collect();
+        let parent = ParentRecord { path: from.display().to_string(), how: how.to_owned() };
+        self.recording.start(path, &records, Some(parent))
+    }
+
+    /// Closes the trace; `None` if there is none.
+    pub(in super::super) fn finish_recording(&self) -> Result<Option<Recorded>, Problem> {
+        self.recording.finish()
+    }
+
+    /// What was counted so far.
+    pub(in super::super) fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
+    /// Starts to keep what happens.
+    pub(in super::super) fn keep_events(&self) {
+        self.capture.start();
+    }
+
+    /// What happened since the last time.
+    pub(in super::super) fn events(&self) -> Vec<Event> {
+        self.capture.take()
+    }
+}

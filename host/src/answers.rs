@@ -1,0 +1,151 @@
+use std::fmt;
+
+use glovebox_abi::ServiceError;
+use glovebox_abi::cbor::Value;
+use glovebox_events::CallId;
+
+/// Answers host services in place of the host: those of a run that was recorded, for example.
+///
+/// Given to a [`LoadRequest`](crate::LoadRequest::answers). It stands where mocks stand, *behind* the
+/// permissions and the limits, and in front of a mock: what it leaves to the host, the mock may
+/// answer. What it answers is counted and recorded like any answer. It is asked on the thread of the
+/// call, which waits for it.
+///
+/// It is asked about `now`, `random`, `config` and `kv-…`. What a plugin sends with `log`, `metric`
+/// and `emit` goes to the host as ever, for nothing comes back from there; what WASI offers is
+/// answered by nobody else either.
+pub trait Answers: Send + Sync {
+    /// What becomes of one use of a service.
+    ///
+    /// A value that is not what the service gives, or not as many bytes as were asked for, reaches
+    /// the plugin as [`ServiceError::Unavailable`].
+    fn answer(&self, asked: &Asked<'_>) -> Answered;
+}
+
+/// One use of a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Id of the plugin that asks.
+    pub plugin: &'a str,
+    /// The call in which the plugin asks; `None` outside `process`.
+    pub call: Option<CallId>,
+    /// Name of the service, as in events.
+    pub service: &'static str,
+    /// What is asked, as in events.
+    pub arguments: &'a Value,
+}
+
+/// What becomes of a use of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answered {
+    /// This comes back, as in events. What the plugin writes to its store is written there too, if
+    /// the answer says that it was, so that what is left to the host finds it.
+    With(Result<Value, ServiceError>),
+    /// The host does what it is asked.
+    ByHost,
+}
+
+/// The services about which [`Answers`] are asked.
+pub(crate) const ANSWERABLE: [&str; 7] =
+    ["config", "now", "random", "kv-get", "kv-set", "kv-delete", "kv-list"];
+
+/// What a service gives, as events hold it.
+pub(crate) trait Given: Sized {
+    fn to_value(&self) -> Value;
+    /// `None` if the value is nothing that the service gives.
+    fn from_value(value: Value) -> Option<Self>;
+}
+
+impl Given for () {
+    fn to_value(&self) -> Value {
+        Value::Null
+    }
+
+    fn from_value(value: Value) -> Option<()> {
+        (value == Value::Null).then_some(())
+    }
+}
+
+impl Given for bool {
+    fn to_value(&self) -> Value {
+        Value::Bool(*self)
+    }
+
+    fn from_value(value: Value) -> Option<bool> {
+        match value {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl Given for u64 {
+    fn to_value(&self) -> Value {
+        Value::Integer((*self).into())
+    }
+
+    fn from_value(value: Value) -> Option<u64> {
+        match value {
+            Value::Integer(value) => value.try_into().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl Given for Vec<u8> {
+    fn to_value(&self) -> Value {
+        Value::Bytes(self.clone())
+    }
+
+    fn from_value(value: Value) -> Option<Vec<u8>> {
+        match value {
+            Value::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+impl Given for String {
+    fn to_value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+
+    fn from_value(value: Value) -> Option<String> {
+        match value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Given> Given for Option<T> {
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::to_value)
+    }
+
+    fn from_value(value: Value) -> Option<Option<T>> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+impl Given for Vec<String> {
+    fn to_value(&self) -> Value {
+        Value::Array(self.iter().map(String::to_value).collect())
+    }
+
+    fn from_value(value: Value) -> Option<Vec<String>> {
+        match value {
+            Value::Array(values) => values.into_iter().map(String::from_value).collect(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for dyn Answers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Answers")
+    }
+}
