@@ -27,6 +27,10 @@ pub(super) struct LoadArgs {
     /// Let a native plugin run as trusted code inside this process
     #[arg(long)]
     pub trust_native: bool,
+    /// Make WebAssembly plugins repeat: their work is counted in fuel, their clock is made up, and
+    /// random bytes come from this number. The same frames give the same bytes each time
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 impl LoadArgs {
@@ -39,6 +43,9 @@ impl LoadArgs {
     pub(super) fn over(&self, mut request: LoadRequest) -> Result<LoadRequest, Problem> {
         if self.trust_native {
             request = request.trust_native(true);
+        }
+        if let Some(seed) = self.seed {
+            request = request.deterministic(seed);
         }
         if let Some(name) = &self.configuration {
             request = request.configuration(name);
