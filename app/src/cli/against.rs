@@ -47,7 +47,7 @@ impl std::str::FromStr for Factor {
 const SLOWER_FLOOR: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl Rules {
-    fn options(&self) -> DiffOptions {
+    pub(super) fn options(&self) -> DiffOptions {
         DiffOptions {
             ignore: self.paths.clone(),
             tolerances: self.tolerances.clone(),

@@ -13,7 +13,7 @@ use glovebox_host::pipeline::{
 use glovebox_host::{LoadRequest, inspect};
 use glovebox_inspector::filter::{Filter, FrameFilter};
 use glovebox_inspector::metrics::LatencySummary;
-use glovebox_inspector::replay::ReplayPlan;
+use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 use serde_json::{Value as Json, json};
 
 use super::diff;
@@ -24,6 +24,7 @@ use super::replay::Stage;
 use super::report::{Output, Report, count, count_of};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
+use crate::workbench::replay::{ReplayControl, send_in_time};
 
 /// Send the inputs of a trace through a pipeline, and count what becomes of them
 ///
@@ -101,25 +102,72 @@ impl Run {
             let remedy = "name its file, or use a workspace with `pipeline = \"…\"`";
             Problem::Usage(format!("there is no pipeline to run; {remedy}"))
         })?;
-        let pipeline = Pipeline::read(path, &condition)?;
         let filter = self.filter.as_ref();
+        let through = Through {
+            pipeline: &Pipeline::read(path, &condition)?,
+            path,
+            trace: &self.trace,
+            plugins: &self.plugins,
+            load: &self.load,
+            record: self.record.as_deref(),
+            how: "sent through a pipeline",
+            pace: Pace::Max,
+            rounds: 1,
+        };
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
-        let requests = self.requests(&pipeline, surroundings)?;
+        through.run(&plan, surroundings)
+    }
+}
+
+/// How inputs of a trace go through a pipeline; the verbs `run` and `replay` share it.
+pub(super) struct Through<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    /// Its file.
+    pub(super) path: &'a Path,
+    /// Where the inputs come from.
+    pub(super) trace: &'a Path,
+    /// Plugins that stages name by their id.
+    pub(super) plugins: &'a [PathBuf],
+    pub(super) load: &'a LoadArgs,
+    /// The trace to write, if one is asked for.
+    pub(super) record: Option<&'a Path>,
+    /// How that trace was made, for people.
+    pub(super) how: &'a str,
+    pub(super) pace: Pace,
+    /// How often all inputs are sent.
+    pub(super) rounds: u32,
+}
+
+impl Through<'_> {
+    pub(super) fn run(
+        &self,
+        plan: &ReplayPlan,
+        surroundings: &Surroundings,
+    ) -> Result<Report, Problem> {
+        let requests = self.requests(self.pipeline, surroundings)?;
         let stage = Stage::set(requests, Vec::new(), surroundings)?;
-        let trust = self.load.trust_native;
-        let running = pipeline.start_with(&stage.host, move |request| request.trust_native(trust));
+        let (trust, seed) = (self.load.trust_native, self.load.seed);
+        let running = self.pipeline.start_with(&stage.host, move |request| {
+            let request = request.trust_native(trust);
+            match seed {
+                Some(seed) => request.deterministic(seed),
+                None => request,
+            }
+        });
         let running = running.wait()?;
-        if let Some(path) = &self.record {
-            stage.record(path, running.instances(), &self.trace, "sent through a pipeline")?;
+        if let Some(path) = self.record {
+            stage.record(path, running.instances(), self.trace, self.how)?;
         }
         let started = Instant::now();
         let mut results = Results::default();
-        for input in &plan.inputs {
-            results.add(running.send(&input.frame));
+        for _ in 0..self.rounds {
+            let mut send = |input: &ReplayInput| results.add(running.send(&input.frame));
+            // Nobody else holds the control, so that nobody cancels.
+            send_in_time(plan, self.pace, &ReplayControl::default(), &mut send);
         }
         let found = Found {
-            pipeline: name(&pipeline, path),
-            planned: plan.inputs.len(),
+            pipeline: name(self.pipeline, self.path),
+            planned: plan.inputs.len() * self.rounds as usize,
             skipped: plan.skipped,
             took: started.elapsed(),
             metrics: running.metrics(),
@@ -129,7 +177,7 @@ impl Run {
         };
         let recorded = self.finish(&stage, running, &found)?;
         let found = Found { recorded, ..found };
-        Ok(Report::new(found.text(), found.json(&self.trace), found.sentence(), found.exit()))
+        Ok(Report::new(found.text(), found.json(self.trace), found.sentence(), found.exit()))
     }
 
     /// The plugins that are named, and those of the workspace that stages name by their id.
@@ -138,9 +186,9 @@ impl Run {
         pipeline: &Pipeline,
         surroundings: &Surroundings,
     ) -> Result<Vec<LoadRequest>, Problem> {
-        let mut requests = surroundings.requests(&self.load, &self.plugins)?;
+        let mut requests = surroundings.requests(self.load, self.plugins)?;
         let mut named = Vec::new();
-        for path in &self.plugins {
+        for path in self.plugins {
             // What cannot be inspected cannot be loaded either, which says why.
             named.extend(inspect(path).ok().map(|found| found.manifest.plugin.id));
         }
@@ -255,7 +303,7 @@ impl Found {
         line(
             "inputs",
             format!(
-                "{} of {} sent, {} taken by no stage, {} left out by the filter",
+                "{} of {} sent, {} taken by no stage, {} left out",
                 metrics.inputs, self.planned, metrics.unclaimed, self.skipped
             ),
         );

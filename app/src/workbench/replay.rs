@@ -179,6 +179,19 @@ impl ReplaySummary {
         self.sent - self.outcomes.get("completed").copied().unwrap_or(0)
     }
 
+    /// Adds what another replay did after this one.
+    pub fn add(&mut self, other: ReplaySummary) {
+        self.planned += other.planned;
+        self.done += other.done;
+        self.sent += other.sent;
+        self.unrouted += other.unrouted;
+        for (name, count) in other.outcomes {
+            *self.outcomes.entry(name).or_default() += count;
+        }
+        self.cancelled |= other.cancelled;
+        self.took += other.took;
+    }
+
     /// One true sentence with counts.
     pub fn sentence(&self) -> String {
         let frames = |count: usize| match count {
@@ -216,8 +229,33 @@ pub fn replay(
     control: &ReplayControl,
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> ReplaySummary {
-    let mut schedule = Schedule::new(plan, pace);
     let mut summary = ReplaySummary { planned: plan.inputs.len(), ..ReplaySummary::default() };
+    let started = Instant::now();
+    let ended = send_in_time(plan, pace, control, &mut |input| {
+        let targets = targets.of(&input.plugin);
+        summary.unrouted += usize::from(targets.is_empty());
+        for target in targets {
+            let outcome = target.send(host, input);
+            summary.sent += 1;
+            *summary.outcomes.entry(outcome.name()).or_default() += 1;
+        }
+        summary.done += 1;
+        progress(ReplayProgress { done: summary.done, total: summary.planned });
+    });
+    summary.cancelled = !ended;
+    summary.took = started.elapsed();
+    summary
+}
+
+/// Hands every input of `plan` to `send` when it is due, on this thread. `false` if it was cancelled
+/// before all were sent.
+pub fn send_in_time(
+    plan: &ReplayPlan,
+    pace: Pace,
+    control: &ReplayControl,
+    send: &mut dyn FnMut(&ReplayInput),
+) -> bool {
+    let mut schedule = Schedule::new(plan, pace);
     if pace == Pace::Step {
         control.pause(true);
     }
@@ -228,38 +266,22 @@ pub fn replay(
             schedule.step();
         }
         match schedule.next(started.elapsed().saturating_sub(held)) {
-            Due::Finished => break,
+            Due::Finished => return true,
             Due::OnStep => {}
             Due::In(time) => {
                 control.rest(time);
                 if control.is_cancelled() {
-                    summary.cancelled = true;
-                    break;
+                    return false;
                 }
             }
             Due::Now(position) => {
-                let Some(waited) = control.admit() else {
-                    summary.cancelled = true;
-                    break;
-                };
+                let Some(waited) = control.admit() else { return false };
                 held += waited;
-                let Some(input) = plan.inputs.get(position) else {
-                    break;
-                };
-                let targets = targets.of(&input.plugin);
-                summary.unrouted += usize::from(targets.is_empty());
-                for target in targets {
-                    let outcome = target.send(host, input);
-                    summary.sent += 1;
-                    *summary.outcomes.entry(outcome.name()).or_default() += 1;
-                }
-                summary.done += 1;
-                progress(ReplayProgress { done: summary.done, total: summary.planned });
+                let Some(input) = plan.inputs.get(position) else { return true };
+                send(input);
             }
         }
     }
-    summary.took = started.elapsed();
-    summary
 }
 
 #[cfg(test)]

@@ -102,7 +102,10 @@ fn the_trace_answers_what_it_answered() {
     assert_eq!(json["from_trace"]["recorded"], 5);
     assert_eq!(json["from_trace"]["missing"], "fail");
     let parent = folder.json(&["trace", "info", "again.mcap"], 0, "");
-    assert_eq!(parent["parent"]["how"], "replayed, host calls answered from the trace");
+    assert_eq!(
+        parent["parent"]["how"],
+        "replayed, 3 of 5 inputs, host calls answered from the trace"
+    );
     let out = folder.check(&["trace", "export", "again.mcap"], 0, "", "Exported");
     for expected in [r#"{\"key\":\"a\",\"value\":1}"#, r#"{\"keys\":[\"a\"]}"#] {
         assert!(out.contains(expected), "{out}\nlacks {expected}");
@@ -213,4 +216,194 @@ fn what_was_written_is_there_for_what_passes() {
     folder.check(&pass, 1, "", "1 host call answered from the trace, 1 diverges in 1 input");
     let out = folder.check(&["trace", "export", "out.mcap"], 0, "", "");
     assert!(out.contains(r#"{\"key\":\"a\",\"value\":5}"#), "{out}");
+}
+
+/// Inputs for `stats`, each with a number of its own.
+fn numbered(count: usize) -> String {
+    let line = |number| json!({"plugin": "stats", "payload": format!("number {number}")});
+    let mut lines: Vec<String> = (0..count).map(|number| line(number).to_string()).collect();
+    let report = json!({"plugin": "stats", "kind": "control", "payload": "report"});
+    lines.push(report.to_string());
+    lines.join("\n")
+}
+
+#[test]
+fn some_inputs_can_be_chosen() {
+    let folder = recorded("plugins/stats.wasm", &numbered(9));
+    #[track_caller]
+    fn check(folder: &Folder, more: &[&str], sent: u64, left_out: u64, how: &str) {
+        let out = format!("out-{}.mcap", more.concat());
+        let more = [more, &["--record", &out]].concat();
+        let arguments = replay("run.mcap", "plugins/stats.wasm", &more);
+        let json = folder.json(&arguments, 0, &format!("Replayed {sent} frame"));
+        assert_eq!(json["inputs"]["sent"], sent);
+        assert_eq!(json["inputs"]["filtered_out"], left_out);
+        let info = folder.json(&["trace", "info", &out], 0, "");
+        assert_eq!(info["parent"]["how"], how);
+    }
+    check(&folder, &["--range", "2..5"], 3, 7, "replayed, 3 of 10 inputs");
+    check(&folder, &["--range", "8.."], 2, 8, "replayed, 2 of 10 inputs");
+    check(&folder, &["--range", "..100"], 10, 0, "replayed");
+    check(&folder, &["--calls", "3,#1"], 2, 8, "replayed, 2 of 10 inputs");
+    check(&folder, &["--range", "2..5", "--calls", "4"], 1, 9, "replayed, 1 of 10 inputs");
+    check(
+        &folder,
+        &["--range", "0..1", "--filter", "kind:control"],
+        1,
+        9,
+        "replayed, 1 of 10 inputs",
+    );
+    check(&folder, &["--loop", "3"], 30, 0, "replayed, 3 times");
+    // Into the same copies: the last report has counted all rounds.
+    let twice =
+        replay("run.mcap", "plugins/stats.wasm", &["--loop", "2", "--record", "twice.mcap"]);
+    assert_eq!(folder.json(&twice, 0, "")["inputs"]["rounds"], 2);
+    let out = folder.check(&["trace", "export", "twice.mcap"], 0, "", "");
+    assert!(out.contains(r#"\"frames\":18,"#), "{out}");
+    let refused = |more: &[&'static str], problem: &str, remedy: &str| {
+        let arguments = replay("run.mcap", "plugins/stats.wasm", more);
+        folder.refused(&arguments, 2, problem, remedy);
+    };
+    refused(&["--range", "10.."], "nothing from position 10 on", "only 10 inputs");
+    refused(&["--calls", "3,77"], "no input of #77 is among 10 inputs", "`glovebox trace export`");
+    refused(&["--range", "5..", "--calls", "2"], "no input in common", "leave one of them out");
+    for (option, value, problem) in [
+        ("--range", "5..5", "nothing is from 5 up to before 5"),
+        ("--range", "5", "write two positions, e.g. 100..200"),
+        ("--calls", "x", "write numbers of calls"),
+        ("--loop", "0", "0 is not in 1.."),
+    ] {
+        let run = folder.run(&replay("run.mcap", "plugins/stats.wasm", &[option, value]));
+        let told = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(2), "{told}");
+        assert!(told.contains(problem), "{told}\ndoes not say {problem:?}");
+    }
+}
+
+#[test]
+fn versions_and_tiers_are_compared() {
+    let folder = recorded("plugins/stats-v1.wasm", &numbered(3));
+    let into = |more: &[&'static str]| replay("run.mcap", "plugins/stats-v1.wasm", more);
+    let versions = into(&["--plugin", "plugins/stats.wasm", "--record", "both.mcap"]);
+    let sentence = "target 2 against target 1: 4 calls compared, 1 different";
+    let json = folder.json(&versions, 1, sentence);
+    assert_eq!(json["inputs"]["sent"], 4);
+    assert_eq!(json["calls"], 8);
+    let each: Vec<_> = ["version", "calls", "frames_out"]
+        .map(|key| [&json["targets"][0][key], &json["targets"][1][key]])
+        .to_vec();
+    assert_eq!(each, [[&json!("1.0.0"), &json!("2.0.0")], [&json!(4); 2], [&json!(1); 2]]);
+    let compared = &json["comparisons"][0];
+    assert_eq!([&compared["before_target"], &compared["after_target"]], [1, 2]);
+    assert_eq!(compared["counts"]["changed"], 1);
+    // In the new trace each has its own instance, and what made it says which is which.
+    let parent = folder.json(&["trace", "info", "both.mcap"], 0, "");
+    let how = parent["parent"]["how"].as_str().unwrap();
+    assert!(how.starts_with("replayed, into stats 1.0.0 (component) as instance "), "{how}");
+    let events = trace::read(folder.0.path().join("both.mcap")).unwrap().events;
+    let inputs = events.iter().filter(|event| matches!(event.what, What::FrameIn { .. }));
+    let mut by_instance = std::collections::BTreeMap::<u64, usize>::new();
+    inputs.for_each(|event| *by_instance.entry(event.instance).or_default() += 1);
+    assert_eq!(by_instance.into_values().collect::<Vec<_>>(), [4, 4]);
+    // The same version in two bindings does the same, and so does one of them as recorded.
+    let tiers = into(&["--plugin", "plugins/stats-v1.frame-abi.wasm", "--against", "run.mcap"]);
+    let sentence = "target 2 against target 1: 4 calls compared, no differences";
+    let out = folder.check(&tiers, 0, "target 2     stats 1.0.0, frame ABI, stats-v1.fr", sentence);
+    assert!(
+        out.contains("\ntarget 1     stats 1.0.0, component, stats-v1.wasm: 4 calls (4 com"),
+        "{out}"
+    );
+    // Three at once; answers of the trace are for each.
+    let three = into(&[
+        "--plugin",
+        "plugins/stats.wasm",
+        "--plugin",
+        "plugins/stats.frame-abi.wasm",
+        "--answers",
+        "trace",
+    ]);
+    let json = folder.json(&three, 1, "target 3 against target 1: 4 calls compared, 1 different");
+    assert_eq!(json["comparisons"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["from_trace"]["targets"].as_array().map(Vec::len), Some(3));
+    // Plugins of other ids get what is theirs, and are compared with nothing.
+    let other = into(&["--plugin", "plugins/echo.wasm"]);
+    let json = folder.json(&other, 0, "Replayed 4 frames");
+    assert_eq!(json["comparisons"], json!([]));
+    assert_eq!(json["targets"][1]["calls"], 0);
+}
+
+#[test]
+fn a_replay_goes_through_a_pipeline() {
+    let folder = recorded("plugins/stats.wasm", &numbered(3));
+    let plugin = glovebox_tests::sample("stats.wasm").canonicalize().unwrap();
+    folder.write(
+        "p.toml",
+        format!(
+            "[pipeline]\noutputs = 'only'\n[stage.only]\nfrom = 'input'\nplugin = '{}'\n",
+            plugin.display()
+        ),
+    );
+    let through = ["replay", "run.mcap", "--pipeline", "p.toml"];
+    let run = ["run", "p.toml", "--trace", "run.mcap"];
+    let json = folder.json(&through, 0, "Ran 4 frames through 1 stage of p");
+    let same = folder.json(&run, 0, "Ran 4 frames through 1 stage of p");
+    assert_eq!(json["outputs"], same["outputs"]);
+    assert_eq!(json["verb"], "replay");
+    let some = [&through[..], &["--range", "2..", "--loop", "5", "--record", "p.mcap"]].concat();
+    folder.check(&some, 0, "10 of 10 sent", "Ran 10 frames through 1 stage of p");
+    let info = folder.json(&["trace", "info", "p.mcap"], 0, "");
+    assert_eq!(info["parent"]["how"], "sent through a pipeline, 2 of 4 inputs, 5 times");
+    folder.refused(
+        &["replay", "run.mcap", "--pipeline", "none.toml"],
+        2,
+        "read pipeline",
+        "check the path",
+    );
+    let run = folder.run(&[&through[..], &["--answers", "trace"]].concat());
+    assert_eq!(run.status.code(), Some(2));
+}
+
+#[test]
+fn a_seed_makes_runs_repeat() {
+    for name in ["parity-plugin.wasm", "parity-plugin.frame-abi.wasm"] {
+        let plugin = fixture(name);
+        let plugin = plugin.to_str().unwrap();
+        let inputs = ["service random 16", "repeat 9 service now", "count", "fail 7 on purpose"];
+        let line = |input| json!({"plugin": "parity-plugin", "payload": input}).to_string();
+        let folder = Folder::new();
+        folder.write("in.ndjson", inputs.map(line).join("\n"));
+        folder.check(&["trace", "import", "in.ndjson", "-o", "in.mcap"], 0, "", "");
+        let run = |out: &'static str, more: &[&'static str]| {
+            let more = [&["--record", out], more].concat();
+            folder.check(&replay("in.mcap", plugin, &more), 1, "", "1 failed");
+            timeless(&folder, out)
+        };
+        let first = run("a.mcap", &["--seed", "7"]);
+        assert!(first.len() > 2 * inputs.len(), "{first:?}");
+        assert_eq!(first, run("b.mcap", &["--seed", "7"]), "{name}");
+        assert_ne!(first, run("c.mcap", &["--seed", "8"]), "{name}");
+        assert_ne!(run("d.mcap", &[]), run("e.mcap", &[]), "{name}: nothing shows a difference");
+    }
+    let folder = recorded("plugins/echo.wasm", r#"{"plugin":"echo","payload":"a"}"#);
+    let native = glovebox_tests::native_sample("echo");
+    let seeded = ["--trust-native", "--seed", "7"];
+    let arguments = replay("run.mcap", native.to_str().unwrap(), &seeded);
+    folder.refused(&arguments, 3, "load plugin: policy: ", "`deterministic` is not available");
+}
+
+/// What a trace holds, to the byte, without the time it took.
+fn timeless(folder: &Folder, name: &str) -> Vec<String> {
+    let events = trace::read(folder.0.path().join(name)).unwrap().events.into_iter();
+    events
+        .map(|event| match event.what {
+            What::HostCall { call, host_call } => {
+                format!(
+                    "{call:?} {} {:?} {:?}",
+                    host_call.service, host_call.arguments, host_call.result
+                )
+            }
+            What::CallEnded { call, outcome, memory, .. } => format!("{call} {outcome} {memory:?}"),
+            what => format!("{what:?}"),
+        })
+        .collect()
 }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_host::PluginStatus;
 use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::metrics::GenerationMetrics;
 use serde_json::{Value as Json, json};
@@ -16,6 +15,7 @@ use super::super::observe::{Counts, Recorded};
 use super::super::report::count;
 use super::super::{diff, findings, plugins, timing};
 use super::answers::AnsweredFound;
+use super::targets::TargetsFound;
 use crate::workbench::replay::ReplaySummary;
 
 /// What a replay led to.
@@ -24,8 +24,9 @@ pub(super) struct Found {
     /// What the trace answered, if it was asked to.
     pub(super) answered: Option<AnsweredFound>,
     pub(super) skipped: usize,
-    pub(super) plugins: Vec<PluginStatus>,
-    pub(super) generations: Vec<GenerationMetrics>,
+    /// How often the inputs were sent.
+    pub(super) rounds: u32,
+    pub(super) targets: TargetsFound,
     pub(super) counts: Counts,
     pub(super) recorded: Option<Recorded>,
     pub(super) judged: Option<Judged>,
@@ -47,9 +48,9 @@ struct Totals {
 
 impl Found {
     fn totals(&self) -> Totals {
-        let sum = |figure: fn(&GenerationMetrics) -> u64| self.generations.iter().map(figure).sum();
+        let sum = |figure: fn(&GenerationMetrics) -> u64| self.targets.figures().map(figure).sum();
         let mut outcomes = BTreeMap::new();
-        for (name, count) in self.generations.iter().flat_map(|figures| &figures.outcomes) {
+        for (name, count) in self.targets.figures().flat_map(|figures| &figures.outcomes) {
             *outcomes.entry(*name).or_default() += count;
         }
         Totals {
@@ -66,10 +67,15 @@ impl Found {
     pub(super) fn exit(&self) -> Exit {
         let nothing_sent = self.summary.sent == 0;
         match &self.judged {
-            Some(judged) if judged.is_good() && !nothing_sent && !self.fails => Exit::Good,
+            Some(judged)
+                if judged.is_good() && !nothing_sent && !self.fails && !self.targets.differ() =>
+            {
+                Exit::Good
+            }
             _ if self.counts.stopped > 0 => Exit::Crashed,
             Some(_) => Exit::Different,
             None if self.summary.failures() > 0 || nothing_sent || self.fails => Exit::Different,
+            None if self.targets.differ() => Exit::Different,
             None if self.answered.as_ref().is_some_and(AnsweredFound::diverges) => Exit::Different,
             None => Exit::Good,
         }
@@ -96,6 +102,9 @@ impl Found {
         if let Some(judged) = &self.judged {
             text.push_str(&format!("; {}", judged.sentence()));
         }
+        for sentence in self.targets.sentences() {
+            text.push_str(&format!("; {sentence}"));
+        }
         if let Some(found) = findings::sentence(&self.judgement) {
             text.push_str(&format!("; {found}"));
         }
@@ -105,19 +114,23 @@ impl Found {
     pub(super) fn text(&self) -> String {
         let totals = self.totals();
         let mut text = self.judged.as_ref().map(Judged::text).unwrap_or_default();
+        text.push_str(&self.targets.text());
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:<12} {value}");
         };
-        for status in &self.plugins {
+        for status in self.targets.statuses() {
             let about = &status.manifest.plugin;
             line("plugin", format!("{} {}, {}", about.id, about.version, status.binding));
+        }
+        for (name, told) in self.targets.lines() {
+            line(&name, told);
         }
         let summary = &self.summary;
         line(
             "inputs",
             format!(
-                "{} sent, {} without a plugin, {} left out by the filter",
+                "{} sent, {} without a plugin, {} left out",
                 summary.done - summary.unrouted,
                 summary.unrouted,
                 self.skipped
@@ -149,7 +162,7 @@ impl Found {
         }
         line("log lines", counts.log_lines.to_string());
         line("restarts", totals.restarts.to_string());
-        for figures in &self.generations {
+        for figures in self.targets.figures() {
             let who = format!("{} generation {}", figures.plugin, figures.generation);
             line("latency", format!("{who}: {}", timing::long(&figures.latency)));
         }
@@ -168,13 +181,16 @@ impl Found {
         let counts = &self.counts;
         let mut json = json!({
             "trace": trace,
-            "plugins": self.plugins.iter().map(plugins::status_json).collect::<Vec<_>>(),
+            "plugins": self.targets.statuses().map(plugins::status_json).collect::<Vec<_>>(),
             "inputs": {
                 "planned": self.summary.planned,
                 "sent": self.summary.done - self.summary.unrouted,
                 "unrouted": self.summary.unrouted,
                 "filtered_out": self.skipped,
+                "rounds": self.rounds,
             },
+            "targets": self.targets.json(),
+            "comparisons": self.targets.comparisons_json(),
             "calls": totals.calls,
             "outcomes": totals.outcomes,
             "frames_in": totals.frames.0,
@@ -198,7 +214,7 @@ impl Found {
             "log_lines": counts.log_lines,
             "restarts": totals.restarts,
             "duration_ns": timing::nanos(self.summary.took),
-            "latency": self.generations.iter().map(|figures| {
+            "latency": self.targets.figures().map(|figures| {
                 let mut json = timing::json(&figures.latency);
                 json["plugin"] = (*figures.plugin).into();
                 json["generation"] = figures.generation.into();

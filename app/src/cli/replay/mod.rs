@@ -2,17 +2,19 @@
 
 mod answers;
 mod found;
+mod selection;
 mod stage;
+mod targets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
 use glovebox_events::Sink;
-use glovebox_host::LoadRequest;
+use glovebox_host::pipeline::Pipeline;
+use glovebox_host::{LoadRequest, PluginStatus};
 use glovebox_inspector::diff::Run;
-use glovebox_inspector::filter::Filter;
 use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
 use glovebox_inspector::replay::{Pace, RecordedAnswers, ReplayPlan};
 
@@ -22,16 +24,20 @@ use super::error::Problem;
 use super::findings::FindingsArgs;
 use super::plugins::LoadArgs;
 use super::report::{Output, Report};
+use super::run;
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use answers::{AnsweredFound, AnswersArgs};
 use found::Found;
+use selection::Selection;
 pub(super) use stage::Stage;
+use targets::TargetsFound;
 
 /// Send the inputs of a trace to plugins again, and count what comes of it
 ///
 /// Inputs go to the plugin of the same id; with a single --plugin, and from a capture, to all of
-/// them. The exit code is 1 if a call fails or the run differs from the baseline, and 4 if a
-/// plugin crashes or has to be stopped. With --against only differences count, and what
+/// them. Several versions or tiers of one plugin, each named with --plugin, get the same inputs: the
+/// first is compared with each other one, and with --against. The exit code is 1 if a call fails, if
+/// the run differs from the baseline or one version from the first, and 4 if a plugin crashes or has to be stopped. With --against only differences count, and what
 /// --fail-on-findings names; without it also host calls that diverge from the trace that answers them.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
@@ -41,12 +47,17 @@ pub(super) struct Replay {
     /// repeated. Without it, all plugins of the workspace
     #[arg(long = "plugin", value_name = "PLUGIN")]
     pub plugins: Vec<PathBuf>,
+    /// Send the inputs through this pipeline instead, a TOML file, as `glovebox run` does; --plugin
+    /// then names plugins that its stages name by their id
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "answers", "missing", "against", "junit", "html", "runs", "severities", "fail_on_findings",
+    ])]
+    pub pipeline: Option<PathBuf>,
     /// max: without waiting; real: as it was recorded; x10: ten times as fast as that
     #[arg(long, default_value = "max")]
     pub speed: Speed,
-    /// Send only the inputs that match, e.g. 'kind:data size>1k'
-    #[arg(long, value_name = "FILTER", value_parser = super::filter::parse)]
-    pub filter: Option<Filter>,
+    #[command(flatten)]
+    pub selection: Selection,
     #[command(flatten)]
     pub answers: AnswersArgs,
     /// Write what happens to a new trace
@@ -91,8 +102,12 @@ impl FromStr for Speed {
 
 impl Replay {
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
+        if let Some(path) = &self.pipeline {
+            return self.run_pipeline(path, surroundings);
+        }
         let missing = self.answers.missing(surroundings)?;
         let (plan, recorded) = self.read()?;
+        let plan = self.selection.of(plan)?;
         let requests = self.requests(surroundings)?;
         let standard = self.against.standard()?;
         if self.reports.html.is_some() && !self.against.is_asked_for() {
@@ -112,20 +127,22 @@ impl Replay {
             Ok(Stage::set(requests, more, surroundings)?.with_answers(answers))
         };
         let stage = set()?;
-        for status in stage.statuses() {
+        let statuses = stage.statuses();
+        for status in &statuses {
             let facts = PluginFacts {
                 digest: Some(status.digest.clone()),
                 ..PluginFacts::of(&status.manifest)
             };
             record.lock().describe(&status.manifest.plugin.id, facts);
         }
-        if standard.is_some() || self.reports.junit.is_some() {
+        let compares = targets::are_comparable(&statuses);
+        if standard.is_some() || self.reports.junit.is_some() || compares {
             stage.keep_events();
         }
         if let Some(path) = &self.record {
-            stage.record(path, &stage.instances, &self.trace, &self.how())?;
+            stage.record(path, &stage.instances, &self.trace, &self.how(&plan, &statuses))?;
         }
-        let summary = stage.replay(&plan, self.speed.0);
+        let summary = stage.replay_often(&plan, self.speed.0, self.selection.rounds);
         let trace =
             stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
         let answered = recorded
@@ -133,11 +150,13 @@ impl Replay {
             .map(|recorded| AnsweredFound::new(&self.answers, recorded, stage.answers()));
         for _ in 1..self.runs {
             record.lock().next_run();
-            set()?.replay(&plan, self.speed.0);
+            set()?.replay_often(&plan, self.speed.0, self.selection.rounds);
         }
         let judgement = self.findings.judge(record.lock().record())?;
         let name = self.trace.display().to_string();
-        let run = Arc::new(Run::from_events(format!("replay of {name}"), stage.events()));
+        let options = self.against.rules.options();
+        let (targets, events) = TargetsFound::new(stage.targets(), stage.events(), &options);
+        let run = Arc::new(Run::from_events(format!("replay of {name}"), events));
         // A replay that sent nothing must not make everything look gone.
         let standard = standard.filter(|_| summary.sent > 0 || !self.against.decides());
         let judge = |standard| self.against.judge(&standard, run.clone());
@@ -145,9 +164,9 @@ impl Replay {
         let judged = judged.map_err(|problem| problem.after(summary.sentence()))?;
         let found = Found {
             judged,
-            generations: stage.metrics.lock().snapshot().generations,
+            targets,
             counts: stage.counts(),
-            plugins: stage.statuses(),
+            rounds: self.selection.rounds,
             skipped: plan.skipped,
             summary,
             answered,
@@ -165,10 +184,28 @@ impl Replay {
 }
 
 impl Replay {
+    /// Sends the inputs through a pipeline.
+    fn run_pipeline(&self, path: &Path, surroundings: &Surroundings) -> Result<Report, Problem> {
+        let pipeline = Pipeline::read(path, &run::condition)?;
+        let plan = self.selection.of(self.read()?.0)?;
+        let through = run::Through {
+            pipeline: &pipeline,
+            path,
+            trace: &self.trace,
+            plugins: &self.plugins,
+            load: &self.load,
+            record: self.record.as_deref(),
+            how: &format!("sent through a pipeline{}", self.selection.how(&plan)),
+            pace: self.speed.0,
+            rounds: self.selection.rounds,
+        };
+        through.run(&plan, surroundings)
+    }
+
     /// The inputs, and the answers of host services if they are asked for.
     fn read(&self) -> Result<(ReplayPlan, Option<Arc<RecordedAnswers>>), Problem> {
         let mut recorded = self.answers.are_recorded().then(RecordedAnswers::default);
-        let filter = self.filter.as_ref();
+        let filter = self.selection.filter.as_ref();
         let plan = diff::read(&self.trace, |events| {
             let events = events.inspect(|event| {
                 if let Some(recorded) = &mut recorded {
@@ -181,12 +218,12 @@ impl Replay {
     }
 
     /// How the new trace was made, for people.
-    fn how(&self) -> String {
-        let mut how = "replayed".to_owned();
+    fn how(&self, plan: &ReplayPlan, statuses: &[PluginStatus]) -> String {
+        let mut how = format!("replayed{}", self.selection.how(plan));
         if self.answers.are_recorded() {
             how.push_str(", host calls answered from the trace");
         }
-        how
+        how + &TargetsFound::how(statuses)
     }
 
     /// The plugins that are named, else those of the workspace.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use glovebox_events::{Event, Sink};
 use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
-use glovebox_inspector::metrics::LiveMetrics;
 use glovebox_inspector::replay::{Pace, ReplayPlan, TraceAnswers};
 use glovebox_inspector::trace::ParentRecord;
 
@@ -14,13 +13,14 @@ use super::super::observe::{Capture, Counts, Recorded, Recording, Tally};
 use super::super::plugins;
 use super::super::report::count_of;
 use super::super::surroundings::Surroundings;
+use super::targets::{EachInstance, TargetFound};
 use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Target, Targets};
 
 /// A host with everything that listens to a replay.
 pub(in super::super) struct Stage {
     pub(in super::super) host: Host,
     pub(in super::super) instances: Vec<InstanceId>,
-    pub(super) metrics: Arc<LiveMetrics>,
+    metrics: Arc<EachInstance>,
     tally: Arc<Tally>,
     capture: Arc<Capture>,
     recording: Arc<Recording>,
@@ -37,7 +37,7 @@ impl Stage {
         more: Vec<Arc<dyn Sink>>,
         surroundings: &Surroundings,
     ) -> Result<Stage, Problem> {
-        let (metrics, tally) = (Arc::<LiveMetrics>::default(), Arc::<Tally>::default());
+        let (metrics, tally) = (Arc::<EachInstance>::default(), Arc::<Tally>::default());
         let (capture, recording) = (Arc::<Capture>::default(), Arc::<Recording>::default());
         // The file first: what happens is on its way there before anybody looks at it.
         let mut sinks: Vec<Arc<dyn Sink>> =
@@ -70,6 +70,22 @@ impl Stage {
 
     pub(in super::super) fn statuses(&self) -> Vec<PluginStatus> {
         self.instances.iter().filter_map(|id| self.host.plugin(*id)).collect()
+    }
+
+    /// The instances and what each of them did so far.
+    pub(super) fn targets(&self) -> Vec<TargetFound> {
+        let found = |status: PluginStatus| {
+            let figures = self.metrics.figures(status.instance.get());
+            TargetFound { status, figures }
+        };
+        self.statuses().into_iter().map(found).collect()
+    }
+
+    /// Replays the plan on this thread, so many times.
+    pub(super) fn replay_often(&self, plan: &ReplayPlan, pace: Pace, rounds: u32) -> ReplaySummary {
+        let mut summary = ReplaySummary::default();
+        (0..rounds).for_each(|_| summary.add(self.replay(plan, pace)));
+        summary
     }
 
     /// Replays the plan on this thread.

@@ -1,0 +1,220 @@
+//! Several versions or tiers of a plugin that get the same inputs, side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use glovebox_abi::units::show_duration;
+use glovebox_events::{Event, Sink};
+use glovebox_host::PluginStatus;
+use glovebox_inspector::diff::{self, Diff, DiffOptions, Run};
+use glovebox_inspector::metrics::{GenerationMetrics, Metrics};
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+
+use super::super::report::count;
+use super::super::{diff as diff_verb, plugins, timing};
+
+/// Counts events for each instance alone.
+#[derive(Debug, Default)]
+pub(super) struct EachInstance(Mutex<BTreeMap<u64, Metrics>>);
+
+impl EachInstance {
+    /// The figures of one instance, by generation.
+    pub(super) fn figures(&self, instance: u64) -> Vec<GenerationMetrics> {
+        let metrics = self.0.lock();
+        metrics.get(&instance).map(|metrics| metrics.snapshot().generations).unwrap_or_default()
+    }
+}
+
+impl Sink for EachInstance {
+    fn record(&self, event: &Event) {
+        self.0.lock().entry(event.instance).or_default().ingest(event);
+    }
+}
+
+/// One that got inputs, and what it did.
+pub(super) struct TargetFound {
+    pub(super) status: PluginStatus,
+    pub(super) figures: Vec<GenerationMetrics>,
+}
+
+impl TargetFound {
+    fn id(&self) -> &str {
+        &self.status.manifest.plugin.id
+    }
+
+    /// Version, tier and file, which tell it from others of the same plugin.
+    fn name(&self) -> String {
+        let about = &self.status.manifest.plugin;
+        let path = self.status.path.as_ref();
+        let file = path.and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy();
+        format!("{} {}, {}, {file}", about.id, about.version, self.status.binding)
+    }
+
+    fn calls(&self) -> u64 {
+        self.figures.iter().map(|figures| figures.calls).sum()
+    }
+
+    fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        let mut outcomes = BTreeMap::new();
+        for (name, count) in self.figures.iter().flat_map(|figures| &figures.outcomes) {
+            *outcomes.entry(*name).or_default() += count;
+        }
+        outcomes
+    }
+
+    fn line(&self) -> String {
+        let outcomes = self.outcomes();
+        let outcomes = outcomes.iter().map(|(name, count)| format!("{count} {name}"));
+        let outcomes = outcomes.collect::<Vec<_>>().join(", ");
+        let mut text = format!("{}: {} ({outcomes})", self.name(), count(self.calls(), "call"));
+        if let Some(last) = self.figures.last() {
+            let (p50, p99) = (show_duration(last.latency.p50), show_duration(last.latency.p99));
+            text.push_str(&format!(", p50 {p50}, p99 {p99}"));
+        }
+        text
+    }
+
+    fn json(&self) -> Json {
+        let sum = |figure: fn(&GenerationMetrics) -> u64| -> u64 {
+            self.figures.iter().map(figure).sum()
+        };
+        let mut json = plugins::status_json(&self.status);
+        json["instance"] = self.status.instance.get().into();
+        json["calls"] = self.calls().into();
+        json["outcomes"] = json!(self.outcomes());
+        json["frames_out"] = sum(|figures| figures.frames_out).into();
+        json["bytes_out"] = sum(|figures| figures.bytes_out).into();
+        json["host_calls"] = sum(|figures| figures.host_calls).into();
+        json["denied"] = sum(|figures| figures.denials).into();
+        json["latency"] =
+            self.figures.iter().map(|figures| timing::json(&figures.latency)).collect();
+        json
+    }
+}
+
+/// All that got inputs, and how those of one plugin compare.
+pub(super) struct TargetsFound {
+    all: Vec<TargetFound>,
+    /// The first of a plugin with each other one of it, by position from 0.
+    compared: Vec<(usize, usize, Diff)>,
+}
+
+/// For each target the one that it is compared with: the first of the same plugin.
+fn pairs(all: &[TargetFound]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let first = |id: &str| all.iter().position(|target| target.id() == id);
+    let pairs = all.iter().enumerate().map(move |(at, target)| (first(target.id()), at));
+    pairs.filter_map(|(first, at)| Some((first?, at)).filter(|(first, at)| first < at))
+}
+
+/// True if several are of one plugin, so that they are compared.
+pub(super) fn are_comparable(statuses: &[PluginStatus]) -> bool {
+    let id = |status: &PluginStatus| status.manifest.plugin.id.clone();
+    let mut ids: Vec<String> = statuses.iter().map(id).collect();
+    ids.sort();
+    ids.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+impl TargetsFound {
+    /// Compares what the targets did; without events nothing is compared. Gives also the events of
+    /// the first target of each plugin, for comparisons with another run.
+    pub(super) fn new(
+        all: Vec<TargetFound>,
+        events: Vec<Event>,
+        options: &DiffOptions,
+    ) -> (TargetsFound, Vec<Event>) {
+        let others: Vec<(usize, usize)> = pairs(&all).collect();
+        if others.is_empty() || events.is_empty() {
+            return (TargetsFound { all, compared: Vec::new() }, events);
+        }
+        let mut by_instance: BTreeMap<u64, Vec<Event>> = BTreeMap::new();
+        for event in events {
+            by_instance.entry(event.instance).or_default().push(event);
+        }
+        let mut runs: BTreeMap<usize, Arc<Run>> = BTreeMap::new();
+        let mut run = |at: usize, by_instance: &mut BTreeMap<u64, Vec<Event>>, keep: bool| {
+            let instance = all[at].status.instance.get();
+            let make = || {
+                let events = match keep {
+                    true => by_instance.get(&instance).cloned(),
+                    false => by_instance.remove(&instance),
+                };
+                let name = format!("target {}: {}", at + 1, all[at].name());
+                Arc::new(Run::from_events(name, events.unwrap_or_default()))
+            };
+            runs.entry(at).or_insert_with(make).clone()
+        };
+        let mut compared = Vec::new();
+        for (first, at) in others {
+            let before = run(first, &mut by_instance, true);
+            let after = run(at, &mut by_instance, false);
+            compared.push((first, at, diff::diff(before, after, options)));
+        }
+        let mut rest: Vec<Event> = by_instance.into_values().flatten().collect();
+        rest.sort_by_key(|event| event.sequence);
+        (TargetsFound { all, compared }, rest)
+    }
+
+    pub(super) fn statuses(&self) -> impl Iterator<Item = &PluginStatus> {
+        self.all.iter().map(|target| &target.status)
+    }
+
+    pub(super) fn figures(&self) -> impl Iterator<Item = &GenerationMetrics> {
+        self.all.iter().flat_map(|target| &target.figures)
+    }
+
+    /// True if targets of one plugin did different things.
+    pub(super) fn differ(&self) -> bool {
+        self.compared.iter().any(|(.., diff)| !diff.is_same())
+    }
+
+    pub(super) fn sentences(&self) -> impl Iterator<Item = String> {
+        self.compared.iter().map(|(first, at, diff)| {
+            format!("target {} against target {}: {}", at + 1, first + 1, diff.summary())
+        })
+    }
+
+    /// What differs between targets, for people.
+    pub(super) fn text(&self) -> String {
+        let text = |(first, at, diff): &(usize, usize, Diff)| {
+            format!("target {} against target {}:\n{}\n", at + 1, first + 1, diff.to_text())
+        };
+        self.compared.iter().map(text).collect()
+    }
+
+    /// Lines for people: a name and what there is to say; none if there is a single target.
+    pub(super) fn lines(&self) -> Vec<(String, String)> {
+        let many = self.all.len() > 1;
+        let all = self.all.iter().enumerate().filter(|_| many);
+        all.map(|(at, target)| (format!("target {}", at + 1), target.line())).collect()
+    }
+
+    pub(super) fn json(&self) -> Json {
+        self.all.iter().map(TargetFound::json).collect()
+    }
+
+    pub(super) fn comparisons_json(&self) -> Json {
+        let compared = self.compared.iter();
+        compared
+            .map(|(first, at, diff)| {
+                let mut json = diff_verb::to_json(diff);
+                json["before_target"] = (first + 1).into();
+                json["after_target"] = (at + 1).into();
+                json
+            })
+            .collect()
+    }
+
+    /// Where they went, for people: nothing if there is a single one.
+    pub(super) fn how(statuses: &[PluginStatus]) -> String {
+        let name = |status: &PluginStatus| {
+            let about = &status.manifest.plugin;
+            let (binding, instance) = (status.binding, status.instance);
+            format!("{} {} ({binding}) as instance {instance}", about.id, about.version)
+        };
+        match statuses {
+            [] | [_] => String::new(),
+            many => format!(", into {}", many.iter().map(name).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
