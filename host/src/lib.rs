@@ -70,6 +70,7 @@ mod registry;
 mod reload;
 mod seat;
 mod slot;
+mod snapshot;
 mod state;
 mod status;
 mod task;

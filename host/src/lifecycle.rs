@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::State;
 use glovebox_abi::manifest::Restart;
-use glovebox_events::{Phase, What};
+use glovebox_events::{LoadStage, Phase, What};
 use parking_lot::Mutex;
 
 use crate::InstanceId;
@@ -16,7 +16,7 @@ use crate::host::Reply;
 use crate::load::LoadProblem;
 use crate::observe::{LatencyCounters, span};
 use crate::seat::Running;
-use crate::slot::{Refused, ready, restore};
+use crate::slot::{Refused, probe, ready, restore};
 
 /// A change of phase of one copy of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,6 +326,25 @@ impl Running {
             self.fail(&outcome.to_string());
         }
         saved
+    }
+
+    /// Gives it a state. If the copy dies of it, it is replaced.
+    pub(crate) fn restore_state(&mut self, state: &State) -> Result<(), Refused> {
+        let none = || (LoadStage::RestoreState, LoadProblem::Nothing("copy that runs"));
+        let lifecycle = &self.generation.prepared.manifest.lifecycle;
+        let backend = self.backend.as_mut().ok_or_else(none)?;
+        let restored = restore(backend, state, lifecycle)
+            .map_err(|stop| {
+                let dead = matches!(stop, Stop::Dead(_));
+                (dead, (LoadStage::RestoreState, LoadProblem::Call(stop.into_outcome())))
+            })
+            .and_then(|()| probe(backend, lifecycle).map_err(|refused| (false, refused)));
+        restored.map_err(|(dead, refused)| {
+            if dead {
+                self.fail(&format!("{}: {}", refused.0, refused.1));
+            }
+            refused
+        })
     }
 
     /// Saves its state, if the manifest asks for it.

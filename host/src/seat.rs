@@ -38,6 +38,8 @@ pub(crate) struct Running {
     pub(crate) backend: Option<Box<dyn Backend>>,
     /// The same as the slot's, for whoever holds the lock anyway.
     pub(crate) generation: Arc<Generation>,
+    /// The last call that had events, 0 before it.
+    pub(crate) last_call: CallId,
     /// What the plugin sent to others during the last call.
     pub(crate) emitted: Vec<Frame>,
 }
@@ -100,6 +102,7 @@ impl Running {
             life,
             backend: None,
             generation,
+            last_call: CallId(0),
             emitted: Vec::new(),
         }
     }
@@ -157,6 +160,7 @@ impl Running {
         let number = self.generation.number;
         let call = shared.journal.next_call();
         reply.call = call;
+        self.last_call = call;
         shared.record(number, What::FrameIn { call, frame: frame.clone() });
         let started = Instant::now();
         let result = self.process(call, frame, &mut reply.frames);

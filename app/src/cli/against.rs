@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use glovebox_events::CallId;
 use glovebox_inspector::baseline::{Baseline, Decision, Review};
 use glovebox_inspector::diff::{self, Diff, DiffOptions, PathPattern, Run, Tolerance};
 use serde_json::{Value as Json, json};
@@ -82,6 +83,17 @@ impl Standard {
         baseline.rules.tolerances.retain(|known| !rules.tolerances.contains(known));
         baseline.rules.tolerances.splice(0..0, rules.tolerances.iter().cloned());
         Ok(Standard::Baseline(Box::new(baseline)))
+    }
+
+    /// Of a run, only these calls; a baseline stays whole.
+    pub(super) fn only(self, wanted: impl Fn(CallId) -> bool) -> Standard {
+        match self {
+            Standard::Run(run) => {
+                let calls = run.iter().filter(|call| wanted(call.id));
+                Standard::Run(Arc::new(Run::from_calls(run.name.clone(), calls)))
+            }
+            Standard::Baseline(_) => self,
+        }
     }
 
     pub(super) fn compare(&self, run: Arc<Run>, rules: &Rules) -> Compared {

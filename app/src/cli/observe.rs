@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::{CallId, Event, Sink, What};
+use glovebox_events::{CallId, Event, Sink, Snapshot, What};
 use glovebox_inspector::trace::{
     ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, TraceWriter,
 };
@@ -24,6 +25,31 @@ impl Sink for Sinks {
     fn record(&self, event: &Event) {
         for sink in &self.0 {
             sink.record(event);
+        }
+    }
+}
+
+/// Hands events on, unless it is shut.
+pub(super) struct Gate {
+    sinks: Sinks,
+    is_shut: AtomicBool,
+}
+
+impl Gate {
+    pub(super) fn new(sinks: Vec<Arc<dyn Sink>>) -> Gate {
+        Gate { sinks: Sinks(sinks), is_shut: AtomicBool::new(false) }
+    }
+
+    /// Shuts it, or opens it again.
+    pub(super) fn shut(&self, is_shut: bool) {
+        self.is_shut.store(is_shut, Ordering::Relaxed);
+    }
+}
+
+impl Sink for Gate {
+    fn record(&self, event: &Event) {
+        if !self.is_shut.load(Ordering::Relaxed) {
+            self.sinks.record(event);
         }
     }
 }
@@ -147,6 +173,10 @@ pub(super) struct Recorded {
     /// Events the disk did not take, even after a while.
     pub(super) dropped: u64,
     pub(super) bytes: u64,
+    /// Snapshots of states in it.
+    pub(super) snapshots: u64,
+    /// Snapshots that the file does not hold, because they are too large or the disk was too slow.
+    pub(super) snapshots_dropped: u64,
 }
 
 impl Recorded {
@@ -157,7 +187,12 @@ impl Recorded {
             0 => String::new(),
             dropped => format!(" ({dropped} dropped)"),
         };
-        format!("{events}{dropped}, {bytes}: {}", self.path.display())
+        let snapshots = match (self.snapshots, self.snapshots_dropped) {
+            (0, 0) => String::new(),
+            (kept, 0) => format!(", {}", count(kept, "snapshot")),
+            (kept, dropped) => format!(", {} ({dropped} dropped)", count(kept, "snapshot")),
+        };
+        format!("{events}{dropped}{snapshots}, {bytes}: {}", self.path.display())
     }
 
     /// For programs.
@@ -167,6 +202,8 @@ impl Recorded {
             "events": self.events,
             "dropped": self.dropped,
             "bytes": self.bytes,
+            "snapshots": self.snapshots,
+            "snapshots_dropped": self.snapshots_dropped,
         })
     }
 }
@@ -193,14 +230,23 @@ impl Recording {
         Ok(())
     }
 
+    /// Keeps a snapshot, if there is a file.
+    pub(super) fn keep_snapshot(&self, snapshot: Snapshot) {
+        if let Some(recorder) = &*self.0.lock() {
+            recorder.keep_snapshot(snapshot);
+        }
+    }
+
     /// Closes the file; `None` if there is none.
     pub(super) fn finish(&self) -> Result<Option<Recorded>, Problem> {
         let Some(recorder) = self.0.lock().take() else {
             return Ok(None);
         };
         match recorder.finish() {
-            Ok(RecorderStatus { path, events, dropped, bytes, .. }) => {
-                Ok(Some(Recorded { path, events, dropped, bytes }))
+            Ok(status) => {
+                let RecorderStatus { path, events, dropped, bytes, .. } = status;
+                let RecorderStatus { snapshots, snapshots_dropped, .. } = status;
+                Ok(Some(Recorded { path, events, dropped, bytes, snapshots, snapshots_dropped }))
             }
             Err(error) => {
                 let done = format!("Recorded {}", count(recorder.status().events, "event"));
@@ -230,5 +276,5 @@ pub(super) fn finish(writer: TraceWriter) -> Result<Recorded, Problem> {
     let events = writer.events();
     let path = writer.finish().map_err(Problem::Record)?;
     let bytes = path.metadata().map_or(0, |found| found.len());
-    Ok(Recorded { path, events, dropped: 0, bytes })
+    Ok(Recorded { path, events, dropped: 0, bytes, snapshots: 0, snapshots_dropped: 0 })
 }

@@ -26,7 +26,9 @@
 mod event;
 mod lifecycle;
 mod outcome;
+mod snapshot;
 
 pub use event::{CallId, Event, HostCall, Sink, Timing, What};
 pub use lifecycle::{Binding, LoadStage, Phase, ReloadCause};
 pub use outcome::Outcome;
+pub use snapshot::Snapshot;

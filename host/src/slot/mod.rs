@@ -29,8 +29,8 @@ use crate::seat::{Held, Running, Seat};
 use crate::state::{StateKeeper, StateStore};
 use crate::watch::Watching;
 
-use start::{bring_up, keeper, probe, restore_kept, rights};
-pub(crate) use start::{ready, restore};
+use start::{bring_up, keeper, restore_kept, rights};
+pub(crate) use start::{probe, ready, restore};
 
 pub(crate) struct Slot {
     pub(crate) id: InstanceId,

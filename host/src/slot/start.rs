@@ -123,7 +123,7 @@ pub(crate) fn restore(
     backend.restore_state(state)
 }
 
-pub(super) fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {
+pub(crate) fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {
     let _span = span::stage(LoadStage::Probe).entered();
     backend.context().begin_step(lifecycle.start_deadline);
     match backend.health() {

@@ -16,6 +16,7 @@
 
 mod answers;
 mod schedule;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -27,6 +28,7 @@ use glovebox_events::{CallId, Event, Outcome, What};
 
 pub use answers::{Answer, Divergence, Divergences, Missing, RecordedAnswers, TraceAnswers};
 pub use schedule::{Due, Pace, Schedule};
+pub use start::{Start, StartError, StartFinder};
 
 use crate::filter::{Filter, Statuses, Subject};
 use crate::store::Direction;

@@ -83,6 +83,9 @@ pub struct AnonymizeReport {
     pub changed: u64,
     /// How often each path and pattern was found; one that never was may be mistyped.
     pub redacted: Vec<Redacted>,
+    /// Snapshots that are not in the new trace: nobody but the plugin can read its state, so nothing
+    /// can be taken out of it.
+    pub snapshots_left_out: u64,
     /// Bytes that could not be read.
     pub damaged_bytes: u64,
 }
@@ -141,7 +144,8 @@ impl Redaction {
 ///
 /// A text becomes `redacted`, a number 0, anything else an empty value of its sort. A payload that
 /// is neither JSON nor CBOR has no paths, and patterns are replaced in its bytes. Manifests, ids of
-/// plugins, names of services, and the sizes that calls report stay as they were.
+/// plugins, names of services, and the sizes that calls report stay as they were. Snapshots of states
+/// are left out.
 ///
 /// # Errors
 ///
@@ -164,6 +168,7 @@ pub fn anonymize(
         return Err(error);
     }
     report.events = writer.events();
+    report.snapshots_left_out = reader.snapshots();
     report.redacted = redaction.report();
     writer.finish()?;
     Ok(report)

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use glovebox_abi::{Frame, MAX_FRAME_LEN};
-use glovebox_events::{Binding, Event, What};
+use glovebox_events::{Binding, Event, Snapshot, What};
 
 use super::container::Container;
+use super::snapshot;
 use super::tally::Tally;
 use super::wire::{self, Envelope, GapCause, Line};
 use super::writer::Segment;
@@ -193,6 +194,19 @@ impl Encoder {
             let name = format!("{}/plugin.toml", plugin.id);
             self.container.attach(&name, "application/toml", manifest.as_bytes())?;
         }
+        Ok(())
+    }
+
+    /// Says what an instance held. Refused, as an event is, if it is larger than a frame may be.
+    pub(super) fn write_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), EncodeError> {
+        let data = snapshot::encode(snapshot);
+        if data.len() > MAX_FRAME_LEN {
+            let reason = format!("a snapshot has {} bytes, limit {MAX_FRAME_LEN}", data.len());
+            return Err(EncodeError::Event { sequence: 0, reason });
+        }
+        self.flush()?;
+        let name = format!("{}{}", snapshot.plugin, snapshot::SUFFIX);
+        self.container.attach(&name, snapshot::MEDIA_TYPE, &data)?;
         Ok(())
     }
 

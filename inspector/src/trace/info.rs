@@ -29,6 +29,8 @@ pub struct TraceInfo {
     pub errors: u64,
     /// Host calls.
     pub host_calls: u64,
+    /// Snapshots of instances, from which a replay can start.
+    pub snapshots: u64,
     /// Plugins in order of appearance; a plugin that was reloaded appears with its last version.
     pub plugins: Vec<PluginRecord>,
     /// The trace it was made from, if it was.

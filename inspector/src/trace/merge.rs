@@ -3,7 +3,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use glovebox_events::{CallId, Event, What};
+use glovebox_events::{CallId, Event, Snapshot, What};
 use serde::Serialize;
 
 use super::{TraceError, TraceIndex, TraceReader, TraceWriter};
@@ -26,7 +26,7 @@ pub struct MergeReport {
 /// Events of one trace keep their order. Parts of one recording, told by sequence numbers that do
 /// not overlap, are put together in the order of these, whatever order they are given in, and keep
 /// all their numbers, so that a call may go from one part into the next. In any other case sequence numbers, calls and instances get new numbers, so that nothing of one trace
-/// is taken for something of another. One chunk of each trace is in memory.
+/// is taken for something of another, snapshots of states included. One chunk of each trace is in memory.
 ///
 /// # Errors
 ///
@@ -76,6 +76,7 @@ fn copy<P: AsRef<Path>>(
     let mut heads = BinaryHeap::new();
     for (number, path) in paths.iter().enumerate() {
         let mut input = TraceReader::open(path)?;
+        input.keep_snapshots();
         if let Some(event) = next_good(&mut input)? {
             heads.push(Reverse(numbers.head(event, number)));
         }
@@ -89,6 +90,17 @@ fn copy<P: AsRef<Path>>(
         writer.write(&event)?;
         if let Some(event) = next_good(&mut inputs[input])? {
             heads.push(Reverse(numbers.head(event, input)));
+        }
+        for mut snapshot in inputs[input].take_snapshots() {
+            numbers.renumber_snapshot(&mut snapshot, input);
+            writer.write_snapshot(&snapshot)?;
+        }
+    }
+    // Those of a trace that holds no event.
+    for (number, input) in inputs.iter_mut().enumerate() {
+        for mut snapshot in input.take_snapshots() {
+            numbers.renumber_snapshot(&mut snapshot, number);
+            writer.write_snapshot(&snapshot)?;
         }
     }
     Ok(())
@@ -176,14 +188,27 @@ impl Numbers {
         Head { order, event, input }
     }
 
+    /// The new number of an instance.
+    fn instance(&mut self, instance: u64, input: usize) -> u64 {
+        let next = self.instances.len() as u64;
+        *self.instances.entry((input, instance)).or_insert(next)
+    }
+
+    fn renumber_snapshot(&mut self, snapshot: &mut Snapshot, input: usize) {
+        if !self.is_one_recording {
+            snapshot.instance = self.instance(snapshot.instance, input);
+            let first = self.first_call[input];
+            snapshot.after = snapshot.after.map(|call| CallId(call.0.wrapping_add(first)));
+        }
+    }
+
     fn renumber(&mut self, event: &mut Event, input: usize) {
         if self.is_one_recording {
             return;
         }
         event.sequence = self.next_sequence;
         self.next_sequence += 1;
-        let next = self.instances.len() as u64;
-        event.instance = *self.instances.entry((input, event.instance)).or_insert(next);
+        event.instance = self.instance(event.instance, input);
         let first = self.first_call[input];
         let move_call = |call: &mut CallId| call.0 = call.0.wrapping_add(first);
         match &mut event.what {

@@ -44,7 +44,11 @@
 //! Metadata `glovebox` holds `format`, `app` and `segment`, which counts the files of a recording
 //! from 1; metadata `plugin` holds `id`, `version`, `digest` and `binding`; metadata `parent` holds
 //! `path` and `how` of the trace this one was made from, if it was; the attachment `<id>/plugin.toml`
-//! holds a manifest. After each chunk, metadata `tally` says how many events of each kind there
+//! holds a manifest. The attachment `<id>/snapshot` holds what an instance held between two calls, for
+//! replays that start in the middle: a CBOR map of `at`, `instance`, `generation`, `after` (the last
+//! call that was over, or null), `states` (of each copy, null or an array of version and bytes) and
+//! `store` (keys and bytes). Readers that know nothing of it pass over it, and its position in the
+//! file means nothing. After each chunk, metadata `tally` says how many events of each kind there
 //! should be up to there, so that what a damaged chunk held can be counted.
 //!
 //! A file is named `….mcap.partial` until it is finished, and locked while it is written. Chunks
@@ -83,6 +87,7 @@ pub(crate) mod sample;
 mod segments;
 #[cfg(feature = "analysis")]
 mod select;
+mod snapshot;
 #[cfg(feature = "analysis")]
 mod span;
 #[cfg(feature = "analysis")]
@@ -119,6 +124,8 @@ pub use ring::Pressure;
 pub use segments::SegmentLimits;
 #[cfg(feature = "analysis")]
 pub use select::{SelectReport, select};
+#[cfg(feature = "analysis")]
+pub use snapshot::each_snapshot;
 #[cfg(feature = "analysis")]
 pub use split::{Part, PartLimit, SplitReport, split};
 pub use tally::Tally;

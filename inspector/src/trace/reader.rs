@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use glovebox_events::{Event, What};
+use glovebox_events::{Event, Snapshot, What};
 use mcap::MAGIC;
 
 use super::chunk::{ChunkBuffer, Entry};
 use super::framing::{self, Next, Records, opcode};
+use super::snapshot;
 use super::wire::{Envelope, Follows, Line, Part};
 use super::{
     EVENTS_CHANNEL, FORMAT_VERSION, GapCause, PARENT, PROFILE, ParentRecord, PluginRecord, TALLY,
@@ -56,6 +57,9 @@ struct About {
     parent: Option<ParentRecord>,
     gap_cause: GapCause,
     tally: Tally,
+    snapshots: u64,
+    /// Those that nobody took yet; `None` if nobody wants them.
+    kept: Option<Vec<Snapshot>>,
 }
 
 impl TraceReader {
@@ -119,6 +123,22 @@ impl TraceReader {
     /// The trace it was made from, once reading came by what says so.
     pub fn parent(&self) -> Option<&ParentRecord> {
         self.about.parent.as_ref()
+    }
+
+    /// Snapshots of instances that reading came by.
+    pub fn snapshots(&self) -> u64 {
+        self.about.snapshots
+    }
+
+    /// Keeps the snapshots that reading comes by from now on, for
+    /// [`take_snapshots`](Self::take_snapshots).
+    pub fn keep_snapshots(&mut self) {
+        self.about.kept.get_or_insert_default();
+    }
+
+    /// The snapshots that reading came by since the last time.
+    pub fn take_snapshots(&mut self) -> Vec<Snapshot> {
+        self.about.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Plugins described so far.
@@ -272,6 +292,12 @@ impl TraceReader {
         let (name, data) = framing::parse_attachment(data)?;
         if let Some(id) = name.strip_suffix("/plugin.toml") {
             self.plugin(id).manifest = Some(String::from_utf8_lossy(data).into_owned());
+        } else if let Some(id) = name.strip_suffix(snapshot::SUFFIX) {
+            let snapshot = snapshot::decode(id, data)?;
+            self.about.snapshots += 1;
+            if let Some(kept) = &mut self.about.kept {
+                kept.push(snapshot);
+            }
         }
         Some(())
     }

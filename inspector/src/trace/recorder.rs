@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use glovebox_events::{Event, Sink};
+use glovebox_events::{Event, Sink, Snapshot};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -64,6 +64,10 @@ pub struct RecorderStatus {
     pub trouble: Option<String>,
     /// The last `trouble` there was, even if it is over.
     pub last_trouble: Option<String>,
+    /// Snapshots in the files.
+    pub snapshots: u64,
+    /// Snapshots that could not be kept: memory was full of others, or they are too large.
+    pub snapshots_dropped: u64,
     /// True after a clean finish.
     pub finished: bool,
 }
@@ -135,6 +139,13 @@ impl Recorder {
         self.ring.describe(plugin);
     }
 
+    /// Keeps what an instance held between two calls, so that a replay can start there. Does not
+    /// wait for the disk: while more snapshots wait than [`RecorderOptions::memory`] has room for,
+    /// further ones are dropped and counted.
+    pub fn keep_snapshot(&self, snapshot: Snapshot) {
+        self.ring.keep_snapshot(snapshot);
+    }
+
     /// How it is doing; cheap.
     pub fn status(&self) -> RecorderStatus {
         let ended = self.shared.ended.load(Ordering::Acquire);
@@ -143,6 +154,7 @@ impl Recorder {
         // At the end, what is not in a file is lost, whatever became of it.
         status.dropped = if ended { recorded - status.events } else { dropped };
         status.pressure = self.ring.pressure();
+        status.snapshots_dropped = self.ring.dropped_snapshots();
         status
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use glovebox_events::{Event, What};
 
 use super::recorder::Shared;
-use super::ring::{Batch, Ring};
+use super::ring::{Batch, Ring, WaitingSnapshot};
 use super::segments::Segments;
 use super::writer::PluginRecord;
 use super::{GapCause, TraceError};
@@ -46,6 +46,8 @@ pub(super) struct Recording {
     flushed: Instant,
     synced: Instant,
     trouble: Option<Trouble>,
+    /// Snapshots written.
+    snapshots: u64,
 }
 
 /// What went wrong last.
@@ -65,7 +67,9 @@ impl Recording {
     ) -> Recording {
         let now = Instant::now();
         let (flushed, synced) = (now, now);
-        let recording = Recording { ring, segments, shared, pace, flushed, synced, trouble: None };
+        let (trouble, snapshots) = (None, 0);
+        let recording =
+            Recording { ring, segments, shared, pace, flushed, synced, trouble, snapshots };
         recording.publish();
         recording
     }
@@ -156,6 +160,7 @@ impl Recording {
             self.segments.writer()?.write_gap(lost, cause)?;
             batch.gap = None;
         }
+        self.write_snapshots(batch)?;
         let Some(event) = batch.events.front() else {
             return Ok(0);
         };
@@ -170,6 +175,25 @@ impl Recording {
         }
         batch.events.pop_front();
         Ok(weight)
+    }
+
+    /// Writes the snapshots that are due before the first event of a batch; at its end, all of them.
+    fn write_snapshots(&mut self, batch: &mut Batch) -> Result<(), TraceError> {
+        let next = batch.events.front().map(|event| event.sequence);
+        while let Some(WaitingSnapshot { after, snapshot }) = batch.snapshots.front() {
+            if next.is_some_and(|next| next <= *after) {
+                break;
+            }
+            let written = self.segments.writer()?.write_snapshot(snapshot);
+            match &written {
+                Ok(()) => self.snapshots += 1,
+                Err(TraceError::Encode { .. }) => {}
+                Err(_) => return written,
+            }
+            self.ring.release_snapshot(snapshot, written.is_ok());
+            batch.snapshots.pop_front();
+        }
+        Ok(())
     }
 
     fn end_trouble(&mut self) {
@@ -196,6 +220,7 @@ impl Recording {
         status.bytes = self.segments.bytes();
         status.events = self.segments.events();
         status.synced = self.segments.synced();
+        status.snapshots = self.snapshots;
         status.trouble = self.trouble.as_ref().map(|trouble| trouble.message.clone());
         if let Some(trouble) = &status.trouble {
             status.last_trouble = Some(trouble.clone());

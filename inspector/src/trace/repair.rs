@@ -81,6 +81,7 @@ pub struct RecoverReport {
 /// If the trace cannot be opened or the new file cannot be written.
 pub fn recover(path: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<RecoverReport, TraceError> {
     let mut reader = TraceReader::open(&path)?;
+    reader.keep_snapshots();
     let mut writer = TraceWriter::create(&out, reader.app_version())?;
     let mut audit = Audit::default();
     let mut gaps = 0;
@@ -94,6 +95,9 @@ pub fn recover(path: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<RecoverR
         if recorded > 0 {
             gaps += recorded;
             writer.write_gap(recorded, reader.gap_cause())?;
+        }
+        for snapshot in reader.take_snapshots() {
+            writer.write_snapshot(&snapshot)?;
         }
         let Some(item) = item else {
             break;
@@ -186,6 +190,7 @@ impl Audit {
             format: reader.format(),
             app_version: reader.app_version().to_owned(),
             parent: reader.parent().cloned(),
+            snapshots: reader.snapshots(),
             plugins: reader.plugins().to_vec(),
             lost_events: reader.lost_events(),
             complete: reader.is_complete(),

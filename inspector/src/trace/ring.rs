@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use glovebox_events::{Event, Phase, What};
+use glovebox_events::{Event, Phase, Snapshot, What};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::Serialize;
 
-use super::{GapCause, PluginRecord};
+use super::{GapCause, PluginRecord, snapshot};
 use crate::weight;
 
 /// How long the thread that writes lets events gather, so that it is not woken for each.
@@ -54,9 +54,12 @@ struct State {
     spare: VecDeque<Event>,
     /// Weight of `events`, and of those that were taken and are not written yet.
     bytes: usize,
+    /// Sequence number of the last event.
+    last: u64,
     /// Events that went before the first of `events`, since somebody took any.
     gap: Option<(u64, GapCause)>,
     plugins: Vec<PluginRecord>,
+    snapshots: Snapshots,
     urgent: bool,
     sleeper: Sleeper,
     /// Why nothing can be written now.
@@ -68,6 +71,21 @@ struct State {
     recorded: u64,
     dropped: u64,
     pressure: Pressure,
+}
+
+/// Snapshots that wait, and their weight with those that were taken and are not written yet.
+#[derive(Debug, Default)]
+struct Snapshots {
+    waiting: VecDeque<WaitingSnapshot>,
+    bytes: usize,
+    dropped: u64,
+}
+
+/// A snapshot, and the number of the last event before it.
+#[derive(Debug)]
+pub(super) struct WaitingSnapshot {
+    pub(super) after: u64,
+    pub(super) snapshot: Snapshot,
 }
 
 /// What the thread that writes waits for.
@@ -87,6 +105,7 @@ enum Sleeper {
 pub(super) struct Batch {
     pub(super) gap: Option<(u64, GapCause)>,
     pub(super) plugins: Vec<PluginRecord>,
+    pub(super) snapshots: VecDeque<WaitingSnapshot>,
     pub(super) events: VecDeque<Event>,
     /// True if something happened that must survive a loss of power at once.
     pub(super) urgent: bool,
@@ -119,6 +138,7 @@ impl Ring {
         state.bytes += size;
         state.pressure.peak = state.pressure.peak.max(state.bytes as u64);
         state.urgent |= is_urgent(&event);
+        state.last = event.sequence;
         state.events.push_back(event);
         let wake = match state.sleeper {
             Sleeper::Busy => false,
@@ -140,6 +160,38 @@ impl Ring {
         state.sleeper = Sleeper::Busy;
         drop(state);
         self.filled.notify_one();
+    }
+
+    /// Takes a snapshot, if there is room.
+    pub(super) fn keep_snapshot(&self, snapshot: Snapshot) {
+        let size = snapshot::weight(&snapshot);
+        let mut state = self.state.lock();
+        let is_closed = state.closed;
+        let kept = &mut state.snapshots;
+        // A single one always has room.
+        if is_closed || kept.bytes > 0 && kept.bytes + size > self.limit {
+            kept.dropped += 1;
+            return;
+        }
+        kept.bytes += size;
+        let after = state.last;
+        state.snapshots.waiting.push_back(WaitingSnapshot { after, snapshot });
+        state.sleeper = Sleeper::Busy;
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// A snapshot is written, or cannot be.
+    pub(super) fn release_snapshot(&self, snapshot: &Snapshot, is_written: bool) {
+        let mut state = self.state.lock();
+        let kept = &mut state.snapshots;
+        kept.bytes = kept.bytes.saturating_sub(snapshot::weight(snapshot));
+        kept.dropped += u64::from(!is_written);
+    }
+
+    /// Snapshots for which there was no room, or which could not be written.
+    pub(super) fn dropped_snapshots(&self) -> u64 {
+        self.state.lock().snapshots.dropped
     }
 
     /// Counts events that were taken and could not be written after all.
@@ -185,6 +237,7 @@ impl Ring {
         Batch {
             gap: state.gap.take(),
             plugins: std::mem::take(&mut state.plugins),
+            snapshots: std::mem::take(&mut state.snapshots.waiting),
             events: std::mem::replace(&mut state.events, empty),
             urgent: std::mem::take(&mut state.urgent),
         }
@@ -222,6 +275,8 @@ impl Ring {
                 state.plugins.push(plugin);
             }
         }
+        batch.snapshots.append(&mut state.snapshots.waiting);
+        state.snapshots.waiting = batch.snapshots;
         state.urgent |= batch.urgent;
         if let Some((lost, cause)) = batch.gap {
             let later = state.gap.map_or(0, |(lost, _)| lost);
@@ -255,6 +310,7 @@ impl Ring {
         let mut state = self.state.lock();
         state.closed = true;
         state.bytes = 0;
+        state.snapshots.dropped += std::mem::take(&mut state.snapshots.waiting).len() as u64;
         let left = std::mem::take(&mut state.events).len() as u64;
         let cause = state.trouble.unwrap_or(GapCause::TooSlow);
         if left > 0 {
@@ -268,7 +324,7 @@ impl Ring {
 
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state.lock();
-        state.events.is_empty() && state.gap.is_none()
+        state.events.is_empty() && state.gap.is_none() && state.snapshots.waiting.is_empty()
     }
 
     pub(super) fn pressure(&self) -> Pressure {
@@ -325,7 +381,8 @@ impl Ring {
 
 impl State {
     fn has_news(&self) -> bool {
-        !self.events.is_empty() || self.gap.is_some() || !self.plugins.is_empty()
+        let is_quiet = self.events.is_empty() && self.snapshots.waiting.is_empty();
+        !is_quiet || self.gap.is_some() || !self.plugins.is_empty()
     }
 
     fn drop_events(&mut self, lost: u64, cause: GapCause) {

@@ -32,7 +32,8 @@ pub struct SelectReport {
 }
 
 /// Writes the calls of which any frame matches to a new trace, whole, and all that happened
-/// outside of calls.
+/// outside of calls. Snapshots of states are left out: with calls missing in between, they would lead
+/// to states that never were.
 ///
 /// The trace is searched on all cores; what the index rules out is not read, neither for the
 /// search nor for the new trace.

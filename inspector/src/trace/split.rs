@@ -53,7 +53,7 @@ pub struct SplitReport {
 ///
 /// A part ends at the first moment after its limit at which no call runs, but at most 10,000 events
 /// later; then calls are torn, and counted. All numbers are kept, so [`merge`](super::merge) makes
-/// the trace of its parts again.
+/// the trace of its parts again. Snapshots of states stay in the part in which they stand.
 ///
 /// # Errors
 ///
@@ -68,6 +68,7 @@ pub fn split(
 ) -> Result<SplitReport, TraceError> {
     let path = path.as_ref();
     let mut reader = TraceReader::open(path)?;
+    reader.keep_snapshots();
     let mut report = SplitReport::default();
     let mut open: HashSet<CallId> = HashSet::new();
     let mut part: Option<OpenPart> = None;
@@ -94,6 +95,9 @@ pub fn split(
                 part.insert(OpenPart::start(&path, &reader, &event)?)
             }
         };
+        for snapshot in reader.take_snapshots() {
+            part.writer.write_snapshot(&snapshot)?;
+        }
         part.write(&event)?;
         match &event.what {
             // A bounded number: who lets more calls run has them torn uncounted.
@@ -107,7 +111,10 @@ pub fn split(
         }
         progress(reader.position(), reader.size());
     }
-    if let Some(last) = part {
+    if let Some(mut last) = part {
+        for snapshot in reader.take_snapshots() {
+            last.writer.write_snapshot(&snapshot)?;
+        }
         report.parts.push(last.finish()?);
     }
     report.lost_events = reader.lost_events();

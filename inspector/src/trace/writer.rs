@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use glovebox_events::{Binding, Event};
+use glovebox_events::{Binding, Event, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{EncodeError, Encoder};
@@ -147,6 +147,15 @@ impl TraceWriter {
     /// As [`write`](Self::write).
     pub fn describe_plugin(&mut self, plugin: &PluginRecord) -> Result<(), TraceError> {
         self.give(|encoder| encoder.describe_plugin(plugin))
+    }
+
+    /// Keeps what an instance held between two calls, so that a replay can start there.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), TraceError> {
+        self.give(|encoder| encoder.write_snapshot(snapshot))
     }
 
     /// Says which trace this one was made from.

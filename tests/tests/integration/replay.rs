@@ -407,3 +407,120 @@ fn timeless(folder: &Folder, name: &str) -> Vec<String> {
         })
         .collect()
 }
+
+/// A folder with `run.mcap`: nine inputs and a report, with snapshots before the first, after the
+/// fourth and after the eighth.
+fn with_snapshots(plugin: &str) -> Folder {
+    let folder = Folder::new();
+    folder.write("in.ndjson", numbered(9));
+    folder.check(&["trace", "import", "in.ndjson", "-o", "in.mcap"], 0, "", "");
+    let record = ["--record", "run.mcap", "--snapshot-every", "4"];
+    let json = folder.json(&replay("in.mcap", plugin, &record), 0, "");
+    assert_eq!(json["snapshots"], json!({"taken": 3, "refused": 0, "reason": null}));
+    assert_eq!(json["recorded"]["snapshots"], 3);
+    folder
+}
+
+#[test]
+fn a_replay_starts_in_the_middle() {
+    for plugin in ["plugins/stats.wasm", "plugins/stats.frame-abi.wasm"] {
+        let folder = with_snapshots(plugin);
+        let against = ["--against", "run.mcap", "--check"];
+        let check = |from: &'static str, more: &[&'static str], sent: u64, before: Json| {
+            let from = [&["--from", from][..], more, &against].concat();
+            let sentence = format!("{sent} call");
+            let json = folder.json(&replay("run.mcap", plugin, &from), 0, &sentence);
+            assert_eq!(json["diff"]["different"], 0, "{from:?}");
+            assert_eq!(json["calls"], sent, "{from:?}");
+            let started = &json["started"];
+            let after = started["snapshots"][0]["after"].clone();
+            assert_eq!(json!([after, started["calls_before"]]), before, "{from:?}");
+        };
+        // The last input reports all that was counted, so that any state but the right one shows.
+        check("frame:9", &[], 1, json!([8, 1]));
+        check("frame:8", &[], 2, json!([8, 0]));
+        check("frame:6", &[], 4, json!([4, 2]));
+        check("call:3", &[], 8, json!([null, 2]));
+        check("frame:0", &[], 10, json!([null, 0]));
+        let folder = with_snapshots(plugin);
+        let some = ["--from", "frame:9", "--filter", "kind:control", "--record", "end.mcap"];
+        let line =
+            "started at   input 9: stats from its snapshot after call #8; 1 call in between, 0 fa";
+        folder.check(&replay("run.mcap", plugin, &some), 0, line, "Replayed 1 frame");
+        let info = folder.json(&["trace", "info", "end.mcap"], 0, "");
+        assert_eq!(info["parent"]["how"], "replayed, 1 of 10 inputs, from input 9");
+        assert_eq!(info["calls"], 1);
+    }
+    // The store of an instance is part of its state, and what is in between may add to it.
+    let folder = Folder::new();
+    folder.write("in.ndjson", STORE);
+    folder.check(&["trace", "import", "in.ndjson", "-o", "in.mcap"], 0, "", "");
+    let record = ["--record", "run.mcap", "--snapshot-every", "60min"];
+    folder.check(&replay("in.mcap", "plugins/storage.wasm", &record), 0, "1 snapshot", "");
+    let record = ["--record", "two.mcap", "--snapshot-every", "2"];
+    folder.check(&replay("in.mcap", "plugins/storage.wasm", &record), 0, "3 snapshots", "");
+    for trace in ["run.mcap", "two.mcap"] {
+        let from = ["--from", "frame:2", "--against", trace, "--check"];
+        let sentence = "3 calls compared, no differences";
+        folder.check(&replay(trace, "plugins/storage.wasm", &from), 0, "", sentence);
+    }
+}
+
+#[test]
+fn starts_without_a_state_are_refused() {
+    let folder = with_snapshots("plugins/stats.wasm");
+    let stats =
+        |trace: &'static str, more: &[&'static str]| replay(trace, "plugins/stats.wasm", more);
+    let from = |trace, from, problem: &str, remedy: &str| {
+        folder.refused(&stats(trace, &["--from", from]), 2, problem, remedy);
+    };
+    from(
+        "in.mcap",
+        "frame:3",
+        "no snapshot of `stats` from before input 3",
+        "--snapshot-every 1000",
+    );
+    from("run.mcap", "frame:10", "--from: there is no input 10", "the trace has 10");
+    from("run.mcap", "call:77", "--from: no input of the trace began call #77", "");
+    for more in [["--from", "3"], ["--snapshot-every", "5"], ["--snapshot-every", "0"]] {
+        assert_eq!(folder.run(&stats("run.mcap", &more)).status.code(), Some(2), "{more:?}");
+    }
+    // One that cannot read the state says so: the older version, which knows only its own.
+    let old = replay("run.mcap", "plugins/stats-v1.wasm", &["--from", "frame:9"]);
+    folder.refused(&old, 3, "load plugin: restore state: the plugin failed", "stats-v1.wasm");
+    let none = replay("run.mcap", "plugins/echo.wasm", &["--from", "frame:9"]);
+    folder.refused(&none, 3, "load plugin: restore state: ", "this plugin has no state");
+}
+
+#[test]
+fn snapshots_stay_where_they_make_sense() {
+    let folder = with_snapshots("plugins/stats.wasm");
+    let snapshots = |trace: &str| {
+        let info = folder.json(&["trace", "info", trace], 0, "Read");
+        info["snapshots"].as_u64().unwrap()
+    };
+    assert_eq!(snapshots("run.mcap"), 3);
+    folder.check(&["trace", "info", "run.mcap"], 0, "snapshots    3 of states", "");
+    folder.check(&["trace", "check", "run.mcap"], 0, "", "the trace is good");
+    folder.check(&["trace", "recover", "run.mcap", "-o", "recovered.mcap"], 0, "", "");
+    assert_eq!(snapshots("recovered.mcap"), 3);
+    folder.check(&["trace", "split", "run.mcap", "--frames", "6", "-o", "part.mcap"], 0, "", "");
+    assert_eq!([snapshots("part.001.mcap"), snapshots("part.002.mcap")], [2, 1]);
+    let merge = ["trace", "merge", "part.001.mcap", "part.002.mcap", "-o", "merged.mcap"];
+    folder.check(&merge, 0, "", "");
+    assert_eq!(snapshots("merged.mcap"), 3);
+    folder.check(&["trace", "merge", "run.mcap", "in.mcap", "-o", "two.mcap"], 0, "", "");
+    assert_eq!(snapshots("two.mcap"), 3);
+    for trace in ["recovered.mcap", "merged.mcap"] {
+        let from = ["--from", "frame:9", "--against", "run.mcap"];
+        let from = replay(trace, "plugins/stats.wasm", &from);
+        folder.check(&from, 1, "", "10 calls compared, 9 different: 9 missing");
+    }
+    folder.check(&["trace", "filter", "run.mcap", "kind:control", "-o", "few.mcap"], 0, "", "");
+    assert_eq!(snapshots("few.mcap"), 0);
+    let pattern = ["trace", "anonymize", "run.mcap", "--pattern", "number", "-o", "safe.mcap"];
+    folder.check(&pattern, 0, "", "3 snapshots of states left out");
+    assert_eq!(snapshots("safe.mcap"), 0);
+    let bytes = std::fs::read(folder.0.path().join("safe.mcap")).unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains("stats/snapshot"), "a state is left");
+}

@@ -15,6 +15,7 @@ use super::super::observe::{Counts, Recorded};
 use super::super::report::count;
 use super::super::{diff, findings, plugins, timing};
 use super::answers::AnsweredFound;
+use super::start::{SnapshotsTaken, Started};
 use super::targets::TargetsFound;
 use crate::workbench::replay::ReplaySummary;
 
@@ -24,6 +25,10 @@ pub(super) struct Found {
     /// What the trace answered, if it was asked to.
     pub(super) answered: Option<AnsweredFound>,
     pub(super) skipped: usize,
+    /// How the plugins got to a start in the middle.
+    pub(super) started: Option<Started>,
+    /// What became of snapshots that were asked for.
+    pub(super) snapshots: Option<SnapshotsTaken>,
     /// How often the inputs were sent.
     pub(super) rounds: u32,
     pub(super) targets: TargetsFound,
@@ -126,6 +131,9 @@ impl Found {
         for (name, told) in self.targets.lines() {
             line(&name, told);
         }
+        if let Some(started) = &self.started {
+            line("started at", started.line());
+        }
         let summary = &self.summary;
         line(
             "inputs",
@@ -170,6 +178,9 @@ impl Found {
             line(name, found);
         }
         line("duration", show_duration(summary.took));
+        if let Some(snapshots) = &self.snapshots {
+            line("snapshots", snapshots.line());
+        }
         if let Some(recorded) = &self.recorded {
             line("recorded", recorded.sentence());
         }
@@ -189,6 +200,8 @@ impl Found {
                 "filtered_out": self.skipped,
                 "rounds": self.rounds,
             },
+            "started": self.started.as_ref().map(Started::json),
+            "snapshots": self.snapshots.as_ref().map(SnapshotsTaken::json),
             "targets": self.targets.json(),
             "comparisons": self.targets.comparisons_json(),
             "calls": totals.calls,

@@ -3,7 +3,9 @@
 mod answers;
 mod found;
 mod selection;
+mod source;
 mod stage;
+mod start;
 mod targets;
 
 use std::path::{Path, PathBuf};
@@ -16,20 +18,23 @@ use glovebox_host::pipeline::Pipeline;
 use glovebox_host::{LoadRequest, PluginStatus};
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
-use glovebox_inspector::replay::{Pace, RecordedAnswers, ReplayPlan};
+use glovebox_inspector::replay::{Pace, ReplayPlan};
 
 use super::against::Against;
-use super::diff::{self, Reports};
+use super::diff::Reports;
 use super::error::Problem;
 use super::findings::FindingsArgs;
 use super::plugins::LoadArgs;
 use super::report::{Output, Report};
 use super::run;
 use super::surroundings::{Surroundings, SurroundingsArgs};
+use crate::workbench::replay::ReplaySummary;
 use answers::{AnsweredFound, AnswersArgs};
 use found::Found;
 use selection::Selection;
+use source::Source;
 pub(super) use stage::Stage;
+use start::{Snapshots, SnapshotsTaken, StartArgs, Started};
 use targets::TargetsFound;
 
 /// Send the inputs of a trace to plugins again, and count what comes of it
@@ -50,7 +55,7 @@ pub(super) struct Replay {
     /// Send the inputs through this pipeline instead, a TOML file, as `glovebox run` does; --plugin
     /// then names plugins that its stages name by their id
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "answers", "missing", "against", "junit", "html", "runs", "severities", "fail_on_findings",
+        "answers", "missing", "against", "junit", "html", "runs", "from", "snapshot_every", "severities", "fail_on_findings",
     ])]
     pub pipeline: Option<PathBuf>,
     /// max: without waiting; real: as it was recorded; x10: ten times as fast as that
@@ -58,6 +63,8 @@ pub(super) struct Replay {
     pub speed: Speed,
     #[command(flatten)]
     pub selection: Selection,
+    #[command(flatten)]
+    pub start: StartArgs,
     #[command(flatten)]
     pub answers: AnswersArgs,
     /// Write what happens to a new trace
@@ -106,10 +113,11 @@ impl Replay {
             return self.run_pipeline(path, surroundings);
         }
         let missing = self.answers.missing(surroundings)?;
-        let (plan, recorded) = self.read()?;
-        let plan = self.selection.of(plan)?;
+        let source = Source::read(&self.trace, &self.selection, &self.start, &self.answers)?;
         let requests = self.requests(surroundings)?;
+        let against = self.against.against.as_deref();
         let standard = self.against.standard()?;
+        let standard = standard.map(|standard| source.cut(standard, &self.trace, against));
         if self.reports.html.is_some() && !self.against.is_asked_for() {
             let remedy = "name what to compare with: --against <BASELINE>";
             return Err(Problem::Usage(format!("--html shows differences; {remedy}")));
@@ -120,7 +128,7 @@ impl Replay {
         }
         let set = || -> Result<Stage, Problem> {
             let more: Vec<Arc<dyn Sink>> = vec![record.clone()];
-            let Some(recorded) = &recorded else {
+            let Some(recorded) = &source.recorded else {
                 return Stage::set(requests.clone(), more, surroundings);
             };
             let (requests, answers) = answers::answered(requests.clone(), recorded, &missing);
@@ -135,22 +143,27 @@ impl Replay {
             };
             record.lock().describe(&status.manifest.plugin.id, facts);
         }
+        let started = self.go_to_start(&source, &stage)?;
         let compares = targets::are_comparable(&statuses);
         if standard.is_some() || self.reports.junit.is_some() || compares {
             stage.keep_events();
         }
         if let Some(path) = &self.record {
-            stage.record(path, &stage.instances, &self.trace, &self.how(&plan, &statuses))?;
+            let how = self.how(&source, &statuses);
+            stage.record(path, &stage.instances, &self.trace, &how)?;
         }
-        let summary = stage.replay_often(&plan, self.speed.0, self.selection.rounds);
+        let (summary, snapshots) = self.send(&source.plan, &stage);
         let trace =
             stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
-        let answered = recorded
+        let answered = source
+            .recorded
             .as_ref()
             .map(|recorded| AnsweredFound::new(&self.answers, recorded, stage.answers()));
         for _ in 1..self.runs {
             record.lock().next_run();
-            set()?.replay_often(&plan, self.speed.0, self.selection.rounds);
+            let stage = set()?;
+            self.go_to_start(&source, &stage)?;
+            self.send(&source.plan, &stage);
         }
         let judgement = self.findings.judge(record.lock().record())?;
         let name = self.trace.display().to_string();
@@ -167,7 +180,9 @@ impl Replay {
             targets,
             counts: stage.counts(),
             rounds: self.selection.rounds,
-            skipped: plan.skipped,
+            skipped: source.plan.skipped,
+            started,
+            snapshots,
             summary,
             answered,
             recorded: trace,
@@ -187,7 +202,8 @@ impl Replay {
     /// Sends the inputs through a pipeline.
     fn run_pipeline(&self, path: &Path, surroundings: &Surroundings) -> Result<Report, Problem> {
         let pipeline = Pipeline::read(path, &run::condition)?;
-        let plan = self.selection.of(self.read()?.0)?;
+        let source = Source::read(&self.trace, &self.selection, &self.start, &self.answers)?;
+        let plan = source.plan;
         let through = run::Through {
             pipeline: &pipeline,
             path,
@@ -202,24 +218,33 @@ impl Replay {
         through.run(&plan, surroundings)
     }
 
-    /// The inputs, and the answers of host services if they are asked for.
-    fn read(&self) -> Result<(ReplayPlan, Option<Arc<RecordedAnswers>>), Problem> {
-        let mut recorded = self.answers.are_recorded().then(RecordedAnswers::default);
-        let filter = self.selection.filter.as_ref();
-        let plan = diff::read(&self.trace, |events| {
-            let events = events.inspect(|event| {
-                if let Some(recorded) = &mut recorded {
-                    recorded.add(event);
+    /// Brings the instances to where the replay starts, if that is in the middle.
+    fn go_to_start(&self, source: &Source, stage: &Stage) -> Result<Option<Started>, Problem> {
+        let start = source.start.as_ref();
+        start.map(|(start, whole)| Started::at(start, whole, stage)).transpose()
+    }
+
+    /// Sends the inputs as often as asked for, and takes snapshots meanwhile.
+    fn send(&self, plan: &ReplayPlan, stage: &Stage) -> (ReplaySummary, Option<SnapshotsTaken>) {
+        let mut snapshots = self.start.snapshot_every.map(|every| stage.snapshots(every));
+        let targets = stage.targets_of(plan);
+        let mut summary = ReplaySummary::default();
+        for _ in 0..self.selection.rounds {
+            summary.add(stage.send_with(&targets, plan, self.speed.0, &mut |_| {
+                if let Some(snapshots) = &mut snapshots {
+                    snapshots.sent();
                 }
-            });
-            ReplayPlan::from_events(events, filter)
-        })?;
-        Ok((plan, recorded.map(Arc::new)))
+            }));
+        }
+        (summary, snapshots.map(Snapshots::finish))
     }
 
     /// How the new trace was made, for people.
-    fn how(&self, plan: &ReplayPlan, statuses: &[PluginStatus]) -> String {
-        let mut how = format!("replayed{}", self.selection.how(plan));
+    fn how(&self, source: &Source, statuses: &[PluginStatus]) -> String {
+        let mut how = format!("replayed{}", self.selection.how(&source.plan));
+        if let Some((start, _)) = &source.start {
+            how.push_str(&format!(", from input {}", start.position));
+        }
         if self.answers.are_recorded() {
             how.push_str(", host calls answered from the trace");
         }

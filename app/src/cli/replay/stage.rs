@@ -9,12 +9,15 @@ use glovebox_inspector::replay::{Pace, ReplayPlan, TraceAnswers};
 use glovebox_inspector::trace::ParentRecord;
 
 use super::super::error::Problem;
-use super::super::observe::{Capture, Counts, Recorded, Recording, Tally};
+use super::super::observe::{Capture, Counts, Gate, Recorded, Recording, Tally};
 use super::super::plugins;
 use super::super::report::count_of;
 use super::super::surroundings::Surroundings;
+use super::start::{Every, Snapshots};
 use super::targets::{EachInstance, TargetFound};
-use crate::workbench::replay::{self, ReplayControl, ReplaySummary, Target, Targets};
+use crate::workbench::replay::{
+    self, ReplayControl, ReplayProgress, ReplaySummary, Target, Targets,
+};
 
 /// A host with everything that listens to a replay.
 pub(in super::super) struct Stage {
@@ -24,6 +27,7 @@ pub(in super::super) struct Stage {
     tally: Arc<Tally>,
     capture: Arc<Capture>,
     recording: Arc<Recording>,
+    gate: Arc<Gate>,
     /// What answers from the trace, by target; empty if nothing does.
     answers: Vec<Arc<TraceAnswers>>,
     /// Serves metrics as long as the stage stands.
@@ -43,7 +47,8 @@ impl Stage {
         let mut sinks: Vec<Arc<dyn Sink>> =
             vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
         sinks.extend(more);
-        let host = plugins::host(sinks, surroundings)?;
+        let gate = Arc::new(Gate::new(sinks));
+        let host = plugins::host(vec![gate.clone()], surroundings)?;
         let endpoint = surroundings.serve_metrics(&host)?;
         let instances = requests.into_iter().enumerate().map(|(loaded, request)| {
             host.load(request).wait().map_err(|error| match loaded {
@@ -55,7 +60,9 @@ impl Stage {
         });
         let instances = instances.collect::<Result<_, _>>()?;
         let (answers, _endpoint) = (Vec::new(), endpoint);
-        Ok(Stage { host, instances, metrics, tally, capture, recording, answers, _endpoint })
+        let stage =
+            Stage { host, instances, metrics, tally, capture, recording, gate, answers, _endpoint };
+        Ok(stage)
     }
 
     /// Says what answers the targets from the trace, in the order in which they were loaded.
@@ -81,22 +88,48 @@ impl Stage {
         self.statuses().into_iter().map(found).collect()
     }
 
-    /// Replays the plan on this thread, so many times.
-    pub(super) fn replay_often(&self, plan: &ReplayPlan, pace: Pace, rounds: u32) -> ReplaySummary {
-        let mut summary = ReplaySummary::default();
-        (0..rounds).for_each(|_| summary.add(self.replay(plan, pace)));
-        summary
+    /// Does something of which nothing is recorded, counted or kept.
+    pub(super) fn unheard<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.gate.shut(true);
+        let done = work();
+        self.gate.shut(false);
+        done
+    }
+
+    /// Takes snapshots of the instances from now on.
+    pub(super) fn snapshots(&self, every: Every) -> Snapshots<'_> {
+        Snapshots::start(every, &self.host, &self.instances, &self.recording)
+    }
+
+    /// Sends the inputs of a plan, on this thread.
+    pub(super) fn send(&self, targets: &Targets, plan: &ReplayPlan, pace: Pace) -> ReplaySummary {
+        self.send_with(targets, plan, pace, &mut |_| {})
+    }
+
+    /// The same, and says after each input that it was sent.
+    pub(super) fn send_with(
+        &self,
+        targets: &Targets,
+        plan: &ReplayPlan,
+        pace: Pace,
+        sent: &mut dyn FnMut(ReplayProgress),
+    ) -> ReplaySummary {
+        replay::replay(&self.host, targets, plan, pace, &ReplayControl::default(), sent)
     }
 
     /// Replays the plan on this thread.
     pub(in super::super) fn replay(&self, plan: &ReplayPlan, pace: Pace) -> ReplaySummary {
+        self.send(&self.targets_of(plan), plan, pace)
+    }
+
+    /// Who gets the inputs of a plan.
+    pub(super) fn targets_of(&self, plan: &ReplayPlan) -> Targets {
         let targets = self.instances.iter().enumerate();
         let targets = targets.map(|(at, instance)| Target {
             instance: *instance,
             answers: self.answers.get(at).cloned(),
         });
-        let targets = Targets::new(&self.host, targets.collect(), plan);
-        replay::replay(&self.host, &targets, plan, pace, &ReplayControl::default(), &mut |_| {})
+        Targets::new(&self.host, targets.collect(), plan)
     }
 
     /// Starts writing what happens to a new trace, which says which plugins it is about, and from

@@ -15,8 +15,9 @@ use super::progress::Progress;
 /// Write a trace without what a path leads to or a pattern finds
 ///
 /// Paths start with header, payload, or the arguments or result of host calls. Patterns are regular
-/// expressions and are replaced everywhere, also in host calls and messages. The exit code is 1 if
-/// a path or pattern was never found.
+/// expressions and are replaced everywhere, also in host calls and messages. Snapshots of states are
+/// left out, because only their plugin can read them. The exit code is 1 if a path or pattern was
+/// never found.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Anonymize {
     /// The trace
@@ -60,6 +61,10 @@ impl Anonymize {
                 sentence.push_str(&format!("; `{}` was never found", redacted.what));
                 exit = Exit::Different;
             }
+        }
+        if done.snapshots_left_out > 0 {
+            let left_out = count(done.snapshots_left_out, "snapshot");
+            sentence.push_str(&format!("; {left_out} of states left out"));
         }
         if done.damaged_bytes > 0 {
             let damaged = count(done.damaged_bytes, "byte");

@@ -46,6 +46,9 @@ impl Info {
         line("calls", format!("{}, {} not completed", info.calls, info.errors));
         line("host calls", info.host_calls.to_string());
         line("duration", show_duration(info.duration()));
+        if info.snapshots > 0 {
+            line("snapshots", format!("{} of states", info.snapshots));
+        }
         if let Some(parent) = &info.parent {
             line("made from", format!("{}: {}", parent.path, parent.how));
         }

@@ -295,6 +295,7 @@ impl Builder {
         info.format = reader.format();
         info.app_version = reader.app_version().to_owned();
         info.parent = reader.parent().cloned();
+        info.snapshots = reader.snapshots();
         info.plugins = reader.plugins().to_vec();
         info.range = ends(times);
         info.lost_events = lost;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{TraceError, TraceIndex};
 
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBINDEX1";
+const MAGIC: &[u8; 8] = b"GBINDEX2";
 /// The largest index that is read, in bytes; ours are far smaller.
 const MAX_SIZE: u64 = 64 << 20;
 /// Bytes at the end of a trace that are part of its stamp; a finished one has its summary there.
