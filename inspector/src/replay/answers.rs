@@ -1,117 +1,23 @@
 //! What a replay answers host services with: what they gave when the trace was recorded.
 //!
-//! [`RecordedAnswers`] is fed the events of a trace, [`TraceAnswers`] answers one target of a replay
-//! from it, and [`Divergences`] is what it noticed.
+//! [`TraceAnswers`] answers one target of a replay, and [`Divergences`] is what it noticed.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
-use glovebox_events::{CallId, Event, HostCall, Phase, What};
+use glovebox_events::CallId;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::recorded::{RecordedAnswers, Use};
 use crate::decode;
 
 /// Divergences that are kept one by one; all are counted.
 const LISTED: usize = 10_000;
 /// Characters shown of what was asked.
 const SHOWN: usize = 200;
-
-/// The answers of host services in a trace: of `now`, `random`, `config` and `kv-…`.
-///
-/// They are held in memory, as the inputs of a [`ReplayPlan`](super::ReplayPlan) are, and grow with
-/// the trace as those do.
-#[derive(Debug, Default)]
-pub struct RecordedAnswers {
-    calls: HashMap<CallId, Vec<Use>>,
-    /// What was asked outside of calls, by the first instance of each plugin.
-    loads: BTreeMap<Arc<str>, Load>,
-    /// Answers that the trace holds.
-    pub found: u64,
-    /// Recorded answers that no service can have given, so that they are not used.
-    pub unusable: u64,
-}
-
-/// One use of a service that was recorded.
-#[derive(Debug)]
-struct Use {
-    service: Box<str>,
-    arguments: Value,
-    result: Result<Value, ServiceError>,
-}
-
-#[derive(Debug)]
-struct Load {
-    instance: u64,
-    /// True if the trace holds how the instance was loaded.
-    is_whole: bool,
-    uses: Vec<Use>,
-}
-
-impl RecordedAnswers {
-    /// Takes one event of the trace.
-    pub fn add(&mut self, event: &Event) {
-        match &event.what {
-            What::HostCall { call, host_call } => self.add_use(event, *call, host_call),
-            What::Phase { to: Phase::Initializing, .. } | What::Loaded { .. } => {
-                self.load(event).is_whole |= true;
-            }
-            _ => {}
-        }
-    }
-
-    fn add_use(&mut self, event: &Event, call: Option<CallId>, host_call: &HostCall) {
-        let HostCall { service, arguments, result, .. } = host_call;
-        // What is denied never came to the service; it is denied again, or the trace lacks it.
-        if !is_answered(service) || *result == Err(ServiceError::Denied) {
-            return;
-        }
-        if !result.as_ref().map_or(true, |value| fits(service, arguments, value)) {
-            self.unusable += 1;
-            return;
-        }
-        self.found += 1;
-        let recorded = Use {
-            service: service.as_ref().into(),
-            arguments: arguments.clone(),
-            result: result.clone(),
-        };
-        match call {
-            Some(call) => self.calls.entry(call).or_default().push(recorded),
-            None => {
-                let load = self.load(event);
-                if load.instance == event.instance {
-                    load.uses.push(recorded);
-                }
-            }
-        }
-    }
-
-    fn load(&mut self, event: &Event) -> &mut Load {
-        let new = || Load { instance: event.instance, is_whole: false, uses: Vec::new() };
-        self.loads.entry(event.plugin.clone()).or_insert_with(new)
-    }
-}
-
-fn is_answered(service: &str) -> bool {
-    matches!(service, "now" | "random" | "config") || service.starts_with("kv-")
-}
-
-/// True if a service can have given this.
-fn fits(service: &str, arguments: &Value, given: &Value) -> bool {
-    match (service, given) {
-        ("now", Value::Integer(now)) => u64::try_from(*now).is_ok(),
-        ("random", Value::Bytes(bytes)) => *arguments == Value::Integer(bytes.len() as i128),
-        ("config", Value::Text(_) | Value::Null) => true,
-        ("kv-get", Value::Bytes(_) | Value::Null) => true,
-        ("kv-set", Value::Null) | ("kv-delete", Value::Bool(_)) => true,
-        ("kv-list", Value::Array(keys)) => keys.iter().all(|key| matches!(key, Value::Text(_))),
-        _ => false,
-    }
-}
 
 /// What becomes of a use of a service that the trace lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -233,7 +139,7 @@ impl TraceAnswers {
 
     /// The input of this recorded call is about to be sent, on this thread.
     pub fn begin(&self, call: CallId, plugin: &Arc<str>) {
-        let recorded = self.of(call).len();
+        let recorded = self.recorded.of(call).len();
         self.state.lock().input = Some(Input {
             call,
             plugin: plugin.clone(),
@@ -247,7 +153,7 @@ impl TraceAnswers {
     pub fn end(&self) {
         let mut state = self.state.lock();
         let Some(input) = state.input.take() else { return };
-        let recorded = self.of(input.call).iter().zip(&input.used);
+        let recorded = self.recorded.of(input.call).iter().zip(&input.used);
         let mut left: Vec<&Use> =
             recorded.filter(|(_, used)| !**used).map(|(recorded, _)| recorded).collect();
         let before = state.found.count();
@@ -293,7 +199,7 @@ impl TraceAnswers {
             state.found.outside += 1;
             return self.lacking(service);
         };
-        match answer(self.of(input.call), &mut input.used, service, arguments) {
+        match answer(self.recorded.of(input.call), &mut input.used, service, arguments) {
             Some(result) => {
                 state.found.answered += 1;
                 Answer::With(result)
@@ -313,7 +219,7 @@ impl TraceAnswers {
         service: &'static str,
         arguments: &Value,
     ) -> Answer {
-        let load = self.recorded.loads.get(plugin);
+        let load = self.recorded.of_load(plugin);
         let recorded = load.map_or(&[][..], |load| &load.uses);
         state.loaded.resize(recorded.len(), false);
         if let Some(result) = answer(recorded, &mut state.loaded, service, arguments) {
@@ -341,10 +247,6 @@ impl TraceAnswers {
             Missing::PassOnly(services) => services.iter().any(|known| known == service),
         };
         if by_host { Answer::ByHost } else { Answer::With(Err(ServiceError::Unavailable)) }
-    }
-
-    fn of(&self, call: CallId) -> &[Use] {
-        self.recorded.calls.get(&call).map_or(&[], Vec::as_slice)
     }
 
     /// What was noticed so far.
@@ -381,6 +283,7 @@ mod tests {
     use std::time::Duration;
 
     use glovebox_abi::Permission;
+    use glovebox_events::{Event, HostCall, Phase, What};
 
     use super::*;
 

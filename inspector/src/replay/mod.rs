@@ -15,6 +15,7 @@
 //! This module deliberately sends nothing and has no clock: whoever runs plugins does that.
 
 mod answers;
+mod recorded;
 mod schedule;
 mod start;
 
@@ -26,7 +27,8 @@ use std::time::Duration;
 use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Outcome, What};
 
-pub use answers::{Answer, Divergence, Divergences, Missing, RecordedAnswers, TraceAnswers};
+pub use answers::{Answer, Divergence, Divergences, Missing, TraceAnswers};
+pub use recorded::RecordedAnswers;
 pub use schedule::{Due, Pace, Schedule};
 pub use start::{Start, StartError, StartFinder};
 

@@ -199,11 +199,12 @@ impl Encoder {
 
     /// Says what an instance held. Refused, as an event is, if it is larger than a frame may be.
     pub(super) fn write_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), EncodeError> {
-        let data = snapshot::encode(snapshot);
-        if data.len() > MAX_FRAME_LEN {
-            let reason = format!("a snapshot has {} bytes, limit {MAX_FRAME_LEN}", data.len());
+        let size = snapshot::weight(snapshot);
+        if size > MAX_FRAME_LEN {
+            let reason = format!("a snapshot has {size} bytes, limit {MAX_FRAME_LEN}");
             return Err(EncodeError::Event { sequence: 0, reason });
         }
+        let data = snapshot::encode(snapshot);
         self.flush()?;
         let name = format!("{}{}", snapshot.plugin, snapshot::SUFFIX);
         self.container.attach(&name, snapshot::MEDIA_TYPE, &data)?;

@@ -120,7 +120,7 @@ pub fn each_snapshot(path: &Path, mut each: impl FnMut(Snapshot)) -> Result<(), 
     }
 }
 
-/// Bytes that a snapshot keeps, about.
+/// Bytes that a snapshot keeps, about, and no less than it has when it is encoded.
 pub(super) fn weight(snapshot: &Snapshot) -> usize {
     let states = snapshot.states.iter().flatten().map(|state| state.bytes.len());
     let store = snapshot.store.iter().map(|(key, value)| key.len() + value.len() + 64);

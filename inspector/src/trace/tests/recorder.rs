@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use glovebox_events::{Event, Sink};
+use glovebox_abi::State;
+use glovebox_events::{CallId, Event, Sink, Snapshot};
 
 use super::{folder, input, is_subsequence, read};
 use crate::trace::*;
@@ -82,6 +83,48 @@ fn recordings_go_on_in_segments() {
     check(SegmentLimits { bytes: Some(1), time: None }, &four);
     check(SegmentLimits { bytes: None, time: Some(Duration::ZERO) }, &four);
     check(SegmentLimits { bytes: Some(1 << 30), time: None }, &four[..1]);
+}
+
+#[test]
+fn snapshots_stand_where_they_were_taken() {
+    /// Bytes of each of three snapshots, taken after each of three events, and how many are kept.
+    fn check(memory: usize, bytes: usize, kept: u64) {
+        let folder = folder();
+        let path = folder.path().join("a.mcap");
+        let options = RecorderOptions { memory, ..RecorderOptions::default() };
+        let recorder = Recorder::start(&path, &options).expect("the folder is empty");
+        for call in 1..=3 {
+            recorder.record(&input(call, "small"));
+            recorder.keep_snapshot(Snapshot {
+                at: call,
+                plugin: "echo".into(),
+                instance: 0,
+                generation: 1,
+                after: Some(CallId(call)),
+                states: vec![Some(State { version: 1, bytes: vec![7; bytes] })],
+                store: std::collections::BTreeMap::new(),
+            });
+        }
+        let status = recorder.finish().expect("there is space");
+        assert_eq!((status.events, status.dropped), (3, 0));
+        assert_eq!((status.snapshots, status.snapshots_dropped), (kept, 3 - kept), "{bytes}");
+        let mut reader = TraceReader::open(&path).expect("it is a trace");
+        reader.keep_snapshots();
+        let mut seen = 0;
+        while let Some(event) = reader.next() {
+            let event = event.expect("it is not damaged");
+            for snapshot in reader.take_snapshots() {
+                assert!(snapshot.after.is_some_and(|after| after.0 < event.sequence));
+                seen += 1;
+            }
+        }
+        seen += reader.take_snapshots().len() as u64;
+        assert_eq!((seen, reader.snapshots()), (kept, kept));
+        assert!(super::super::check(&path).expect("it is a trace").is_good());
+    }
+    check(64 << 20, 10, 3);
+    // Larger than a frame may be.
+    check(1 << 30, 64 << 20, 0);
 }
 
 #[test]

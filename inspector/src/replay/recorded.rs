@@ -1,0 +1,111 @@
+//! What host services were asked and gave when a trace was recorded.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use glovebox_abi::ServiceError;
+use glovebox_abi::cbor::Value;
+use glovebox_events::{CallId, Event, HostCall, Phase, What};
+
+/// The answers of host services in a trace: of `now`, `random`, `config` and `kv-…`.
+///
+/// They are held in memory, as the inputs of a [`ReplayPlan`](super::ReplayPlan) are, and grow with
+/// the trace as those do.
+#[derive(Debug, Default)]
+pub struct RecordedAnswers {
+    calls: HashMap<CallId, Vec<Use>>,
+    /// What was asked outside of calls, by the first instance of each plugin.
+    loads: BTreeMap<Arc<str>, Load>,
+    /// Answers that the trace holds.
+    pub found: u64,
+    /// Recorded answers that no service can have given, so that they are not used.
+    pub unusable: u64,
+}
+
+/// One use of a service that was recorded.
+#[derive(Debug)]
+pub(super) struct Use {
+    pub(super) service: Box<str>,
+    pub(super) arguments: Value,
+    pub(super) result: Result<Value, ServiceError>,
+}
+
+#[derive(Debug)]
+pub(super) struct Load {
+    instance: u64,
+    /// True if the trace holds how the instance was loaded.
+    pub(super) is_whole: bool,
+    pub(super) uses: Vec<Use>,
+}
+
+impl RecordedAnswers {
+    /// Takes one event of the trace.
+    pub fn add(&mut self, event: &Event) {
+        match &event.what {
+            What::HostCall { call, host_call } => self.add_use(event, *call, host_call),
+            What::Phase { to: Phase::Initializing, .. } | What::Loaded { .. } => {
+                self.load(event).is_whole |= true;
+            }
+            _ => {}
+        }
+    }
+
+    fn add_use(&mut self, event: &Event, call: Option<CallId>, host_call: &HostCall) {
+        let HostCall { service, arguments, result, .. } = host_call;
+        // What is denied never came to the service; it is denied again, or the trace lacks it.
+        if !is_answered(service) || *result == Err(ServiceError::Denied) {
+            return;
+        }
+        if !result.as_ref().map_or(true, |value| fits(service, arguments, value)) {
+            self.unusable += 1;
+            return;
+        }
+        self.found += 1;
+        let recorded = Use {
+            service: service.as_ref().into(),
+            arguments: arguments.clone(),
+            result: result.clone(),
+        };
+        match call {
+            Some(call) => self.calls.entry(call).or_default().push(recorded),
+            None => {
+                let load = self.load(event);
+                if load.instance == event.instance {
+                    load.uses.push(recorded);
+                }
+            }
+        }
+    }
+
+    /// What was asked in a call.
+    pub(super) fn of(&self, call: CallId) -> &[Use] {
+        self.calls.get(&call).map_or(&[], Vec::as_slice)
+    }
+
+    /// What was asked outside of calls.
+    pub(super) fn of_load(&self, plugin: &str) -> Option<&Load> {
+        self.loads.get(plugin)
+    }
+
+    fn load(&mut self, event: &Event) -> &mut Load {
+        let new = || Load { instance: event.instance, is_whole: false, uses: Vec::new() };
+        self.loads.entry(event.plugin.clone()).or_insert_with(new)
+    }
+}
+
+fn is_answered(service: &str) -> bool {
+    matches!(service, "now" | "random" | "config") || service.starts_with("kv-")
+}
+
+/// True if a service can have given this.
+fn fits(service: &str, arguments: &Value, given: &Value) -> bool {
+    match (service, given) {
+        ("now", Value::Integer(now)) => u64::try_from(*now).is_ok(),
+        ("random", Value::Bytes(bytes)) => *arguments == Value::Integer(bytes.len() as i128),
+        ("config", Value::Text(_) | Value::Null) => true,
+        ("kv-get", Value::Bytes(_) | Value::Null) => true,
+        ("kv-set", Value::Null) | ("kv-delete", Value::Bool(_)) => true,
+        ("kv-list", Value::Array(keys)) => keys.iter().all(|key| matches!(key, Value::Text(_))),
+        _ => false,
+    }
+}
