@@ -209,13 +209,8 @@ impl Recorded {
 }
 
 impl Recording {
-    /// Starts the file and says which plugins it is about, and from which trace it is made.
-    pub(super) fn start(
-        &self,
-        path: &Path,
-        plugins: &[PluginRecord],
-        parent: Option<ParentRecord>,
-    ) -> Result<(), Problem> {
+    /// Starts the file, and says from which trace it is made.
+    pub(super) fn start(&self, path: &Path, parent: Option<ParentRecord>) -> Result<(), Problem> {
         let options = RecorderOptions {
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
             patience: PATIENCE,
@@ -223,11 +218,25 @@ impl Recording {
             ..RecorderOptions::default()
         };
         let recorder = Recorder::start(path, &options).map_err(Problem::Record)?;
-        for plugin in plugins {
-            recorder.describe_plugin(plugin.clone());
-        }
         *self.0.lock() = Some(Arc::new(recorder));
         Ok(())
+    }
+
+    /// Says which plugins it is about, if there is a file.
+    pub(super) fn describe(&self, plugins: impl Iterator<Item = PluginRecord>) {
+        if let Some(recorder) = &*self.0.lock() {
+            plugins.for_each(|plugin| recorder.describe_plugin(plugin));
+        }
+    }
+
+    /// Takes the file back, if there is one: nothing happened that is worth it.
+    pub(super) fn discard(&self) {
+        if let Some(recorder) = self.0.lock().take() {
+            // A file that is left says in its name that it is not finished.
+            if let Ok(status) = recorder.finish() {
+                let _ = std::fs::remove_file(status.path);
+            }
+        }
     }
 
     /// Keeps a snapshot, if there is a file.

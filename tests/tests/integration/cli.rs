@@ -189,10 +189,11 @@ fn traces_are_replayed_and_compared() {
     assert_eq!(json["outcomes"], serde_json::json!({"completed": 4}));
     assert_eq!(json["frames_out"], 1);
     assert_eq!(json["answers"]["calls_without"], 3);
-    assert_eq!(json["recorded"]["events"], 9);
+    // Four of loading, two for each call, and an answer.
+    assert_eq!(json["recorded"]["events"], 13);
     assert_eq!(json["latency"][0]["calls"], 4);
     replay(second, &["--record", "v2.mcap", "--speed", "x1000"], 0, "all completed");
-    let json = folder.json(&["trace", "info", "v1.mcap"], 0, "Read 9 events");
+    let json = folder.json(&["trace", "info", "v1.mcap"], 0, "Read 13 events");
     assert_eq!(json["plugins"][0]["version"], "1.0.0");
     let manifest = json["plugins"][0]["manifest"].as_str().unwrap();
     assert!(manifest.contains("[state]\nversion = 1"), "{manifest}");

@@ -1,6 +1,7 @@
 //! `glovebox replay`, as far as it can be trusted: what answers, what is sent, to whom, from where.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
@@ -130,9 +131,17 @@ fn time_and_chance_come_from_the_trace() {
             given(&folder, out)
         };
         let first = given(&folder, "run.mcap");
-        assert_eq!(first.len(), 6);
+        // The first is of loading.
+        assert_eq!(first.len(), 7);
         assert_ne!(again("live.mcap", &[]), first);
         assert_eq!(again("again.mcap", &["--answers", "trace"]), first);
+        // Loading is in the trace, so that it is answered too; not in one that was imported.
+        let live = |trace: &str| {
+            let arguments = replay(trace, plugin, &["--answers", "trace"]);
+            let json = folder.json(&arguments, i32::from(trace == "in.mcap"), "");
+            json["from_trace"]["targets"][0]["before_the_trace"].as_u64()
+        };
+        assert_eq!([live("run.mcap"), live("in.mcap")], [Some(0), Some(1)]);
     }
 }
 
@@ -296,15 +305,19 @@ fn versions_and_tiers_are_compared() {
     let compared = &json["comparisons"][0];
     assert_eq!([&compared["before_target"], &compared["after_target"]], [1, 2]);
     assert_eq!(compared["counts"]["changed"], 1);
-    // In the new trace each has its own instance, and what made it says which is which.
-    let parent = folder.json(&["trace", "info", "both.mcap"], 0, "");
-    let how = parent["parent"]["how"].as_str().unwrap();
-    assert!(how.starts_with("replayed, into stats 1.0.0 (component) as instance "), "{how}");
+    // In the new trace each has its own instance, and its load says which it is.
     let events = trace::read(folder.0.path().join("both.mcap")).unwrap().events;
-    let inputs = events.iter().filter(|event| matches!(event.what, What::FrameIn { .. }));
-    let mut by_instance = std::collections::BTreeMap::<u64, usize>::new();
-    inputs.for_each(|event| *by_instance.entry(event.instance).or_default() += 1);
-    assert_eq!(by_instance.into_values().collect::<Vec<_>>(), [4, 4]);
+    let mut by_instance = BTreeMap::<u64, (String, usize)>::new();
+    for event in events {
+        let (version, inputs) = by_instance.entry(event.instance).or_default();
+        match event.what {
+            What::Loaded { version: loaded, .. } => *version = loaded,
+            What::FrameIn { .. } => *inputs += 1,
+            _ => {}
+        }
+    }
+    let expected = [("1.0.0".to_owned(), 4), ("2.0.0".to_owned(), 4)];
+    assert_eq!(by_instance.into_values().collect::<Vec<_>>(), expected);
     // The same version in two bindings does the same, and so does one of them as recorded.
     let tiers = into(&["--plugin", "plugins/stats-v1.frame-abi.wasm", "--against", "run.mcap"]);
     let sentence = "target 2 against target 1: 4 calls compared, no differences";
@@ -393,8 +406,10 @@ fn a_seed_makes_runs_repeat() {
 
 /// What a trace holds, to the byte, without the time it took.
 fn timeless(folder: &Folder, name: &str) -> Vec<String> {
-    let events = trace::read(folder.0.path().join(name)).unwrap().events.into_iter();
+    let mut events = trace::read(folder.0.path().join(name)).unwrap().events;
+    events.retain(|event| !matches!(event.what, What::Loaded { .. } | What::Phase { .. }));
     events
+        .into_iter()
         .map(|event| match event.what {
             What::HostCall { call, host_call } => {
                 format!(
@@ -490,6 +505,14 @@ fn starts_without_a_state_are_refused() {
     folder.refused(&old, 3, "load plugin: restore state: the plugin failed", "stats-v1.wasm");
     let none = replay("run.mcap", "plugins/echo.wasm", &["--from", "frame:9"]);
     folder.refused(&none, 3, "load plugin: restore state: ", "this plugin has no state");
+    let record = [&none[..], &["--record", "none.mcap"]].concat();
+    folder.refused(&record, 3, "load plugin: restore state: ", "this plugin has no state");
+    let missing = replay("run.mcap", "plugins/missing.wasm", &["--record", "none.mcap"]);
+    folder.refused(&missing, 3, "load plugin: read: ", "check the path");
+    let left = std::fs::read_dir(folder.0.path()).unwrap();
+    let left = left
+        .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with("none"));
+    assert_eq!(left.count(), 0, "a trace of nothing is left");
 }
 
 #[test]

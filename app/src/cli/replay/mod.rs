@@ -13,9 +13,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
-use glovebox_events::Sink;
+use glovebox_host::LoadRequest;
 use glovebox_host::pipeline::Pipeline;
-use glovebox_host::{LoadRequest, PluginStatus};
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
@@ -67,7 +66,7 @@ pub(super) struct Replay {
     pub start: StartArgs,
     #[command(flatten)]
     pub answers: AnswersArgs,
-    /// Write what happens to a new trace
+    /// Write what happens to a new trace, from loading the plugins on
     #[arg(long, value_name = "OUT")]
     pub record: Option<PathBuf>,
     #[command(flatten)]
@@ -126,15 +125,22 @@ impl Replay {
         if self.speed.0 == Pace::Max {
             record.lock().set_unpaced();
         }
-        let set = || -> Result<Stage, Problem> {
-            let more: Vec<Arc<dyn Sink>> = vec![record.clone()];
-            let Some(recorded) = &source.recorded else {
-                return Stage::set(requests.clone(), more, surroundings);
-            };
-            let (requests, answers) = answers::answered(requests.clone(), recorded, &missing);
-            Ok(Stage::set(requests, more, surroundings)?.with_answers(answers))
+        let set = |out: Option<&Path>| -> Result<Stage, Problem> {
+            let mut stage = Stage::empty(vec![record.clone()], surroundings)?;
+            // From the first load on: what services say there is needed to replay the new trace.
+            if let Some(path) = out {
+                stage.start_recording(path, &self.trace, self.how(&source))?;
+            }
+            let mut requests = requests.clone();
+            if let Some(recorded) = &source.recorded {
+                let (answered, answers) = answers::answered(requests, recorded, &missing);
+                stage.answer_with(answers);
+                requests = answered;
+            }
+            stage.load(requests)?;
+            Ok(stage)
         };
-        let stage = set()?;
+        let stage = set(self.record.as_deref())?;
         let statuses = stage.statuses();
         for status in &statuses {
             let facts = PluginFacts {
@@ -143,14 +149,11 @@ impl Replay {
             };
             record.lock().describe(&status.manifest.plugin.id, facts);
         }
-        let started = self.go_to_start(&source, &stage)?;
+        let started = self.go_to_start(&source, &stage);
+        let started = started.inspect_err(|_| stage.discard_recording())?;
         let compares = targets::are_comparable(&statuses);
         if standard.is_some() || self.reports.junit.is_some() || compares {
             stage.keep_events();
-        }
-        if let Some(path) = &self.record {
-            let how = self.how(&source, &statuses);
-            stage.record(path, &stage.instances, &self.trace, &how)?;
         }
         let (summary, snapshots) = self.send(&source.plan, &stage);
         let trace =
@@ -161,7 +164,7 @@ impl Replay {
             .map(|recorded| AnsweredFound::new(&self.answers, recorded, stage.answers()));
         for _ in 1..self.runs {
             record.lock().next_run();
-            let stage = set()?;
+            let stage = set(None)?;
             self.go_to_start(&source, &stage)?;
             self.send(&source.plan, &stage);
         }
@@ -240,7 +243,7 @@ impl Replay {
     }
 
     /// How the new trace was made, for people.
-    fn how(&self, source: &Source, statuses: &[PluginStatus]) -> String {
+    fn how(&self, source: &Source) -> String {
         let mut how = format!("replayed{}", self.selection.how(&source.plan));
         if let Some((start, _)) = &source.start {
             how.push_str(&format!(", from input {}", start.position));
@@ -248,7 +251,7 @@ impl Replay {
         if self.answers.are_recorded() {
             how.push_str(", host calls answered from the trace");
         }
-        how + &TargetsFound::how(statuses)
+        how
     }
 
     /// The plugins that are named, else those of the workspace.

@@ -35,9 +35,19 @@ pub(in super::super) struct Stage {
 }
 
 impl Stage {
-    /// Loads the plugins.
+    /// A stage with these plugins.
     pub(in super::super) fn set(
         requests: Vec<LoadRequest>,
+        more: Vec<Arc<dyn Sink>>,
+        surroundings: &Surroundings,
+    ) -> Result<Stage, Problem> {
+        let mut stage = Stage::empty(more, surroundings)?;
+        stage.load(requests)?;
+        Ok(stage)
+    }
+
+    /// A stage on which no plugin is yet.
+    pub(super) fn empty(
         more: Vec<Arc<dyn Sink>>,
         surroundings: &Surroundings,
     ) -> Result<Stage, Problem> {
@@ -50,24 +60,35 @@ impl Stage {
         let gate = Arc::new(Gate::new(sinks));
         let host = plugins::host(vec![gate.clone()], surroundings)?;
         let endpoint = surroundings.serve_metrics(&host)?;
-        let instances = requests.into_iter().enumerate().map(|(loaded, request)| {
-            host.load(request).wait().map_err(|error| match loaded {
-                0 => Problem::Load(error),
-                loaded => {
-                    Problem::Load(error).after(format!("Loaded {}", count_of(loaded, "plugin")))
-                }
-            })
-        });
-        let instances = instances.collect::<Result<_, _>>()?;
-        let (answers, _endpoint) = (Vec::new(), endpoint);
+        let (instances, answers, _endpoint) = (Vec::new(), Vec::new(), endpoint);
         let stage =
             Stage { host, instances, metrics, tally, capture, recording, gate, answers, _endpoint };
         Ok(stage)
     }
 
+    /// Loads plugins. If one cannot be loaded, a recording that was started is taken back.
+    pub(super) fn load(&mut self, requests: Vec<LoadRequest>) -> Result<(), Problem> {
+        for (loaded, request) in requests.into_iter().enumerate() {
+            match self.host.load(request).wait() {
+                Ok(instance) => self.instances.push(instance),
+                Err(error) => {
+                    self.recording.discard();
+                    let problem = Problem::Load(error);
+                    return Err(match loaded {
+                        0 => problem,
+                        loaded => problem.after(format!("Loaded {}", count_of(loaded, "plugin"))),
+                    });
+                }
+            }
+        }
+        let statuses = self.statuses();
+        self.recording.describe(statuses.iter().map(plugins::record_of));
+        Ok(())
+    }
+
     /// Says what answers the targets from the trace, in the order in which they were loaded.
-    pub(super) fn with_answers(self, answers: Vec<Arc<TraceAnswers>>) -> Stage {
-        Stage { answers, ..self }
+    pub(super) fn answer_with(&mut self, answers: Vec<Arc<TraceAnswers>>) {
+        self.answers = answers;
     }
 
     /// What answers from the trace, by target.
@@ -132,8 +153,24 @@ impl Stage {
         Targets::new(&self.host, targets.collect(), plan)
     }
 
-    /// Starts writing what happens to a new trace, which says which plugins it is about, and from
-    /// which trace it was made: `how` is for people.
+    /// Starts writing what happens to a new trace, which says from which trace it was made: `how` is
+    /// for people.
+    pub(super) fn start_recording(
+        &self,
+        path: &Path,
+        from: &Path,
+        how: String,
+    ) -> Result<(), Problem> {
+        let parent = ParentRecord { path: from.display().to_string(), how };
+        self.recording.start(path, Some(parent))
+    }
+
+    /// Takes the trace back, because nothing was sent.
+    pub(super) fn discard_recording(&self) {
+        self.recording.discard();
+    }
+
+    /// The same, with plugins that are loaded already.
     pub(in super::super) fn record(
         &self,
         path: &Path,
@@ -141,10 +178,10 @@ impl Stage {
         from: &Path,
         how: &str,
     ) -> Result<(), Problem> {
+        self.start_recording(path, from, how.to_owned())?;
         let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
-        let records: Vec<_> = statuses.map(|status| plugins::record_of(&status)).collect();
-        let parent = ParentRecord { path: from.display().to_string(), how: how.to_owned() };
-        self.recording.start(path, &records, Some(parent))
+        self.recording.describe(statuses.map(|status| plugins::record_of(&status)));
+        Ok(())
     }
 
     /// Closes the trace; `None` if there is none.

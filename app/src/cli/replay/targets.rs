@@ -204,17 +204,4 @@ impl TargetsFound {
             })
             .collect()
     }
-
-    /// Where they went, for people: nothing if there is a single one.
-    pub(super) fn how(statuses: &[PluginStatus]) -> String {
-        let name = |status: &PluginStatus| {
-            let about = &status.manifest.plugin;
-            let (binding, instance) = (status.binding, status.instance);
-            format!("{} {} ({binding}) as instance {instance}", about.id, about.version)
-        };
-        match statuses {
-            [] | [_] => String::new(),
-            many => format!(", into {}", many.iter().map(name).collect::<Vec<_>>().join(", ")),
-        }
-    }
 }
