@@ -46,6 +46,8 @@ pub enum Verb {
     ToggleRecording,
     Replay,
     ReplayOriginal,
+    ReplayAgain,
+    ReplayAnswered,
     PauseReplay,
     Step,
     Stop,
@@ -295,6 +297,8 @@ pub const TABLE: &[Entry] = table! {
 
     Run: Verb::Replay, "Replay", "Send the inputs of the trace again, as fast as possible", ICON_PLAY_ARROW, [bare(Key::F5)], |now| now.trace && now.plugin && !now.replay;
     Run: Verb::ReplayOriginal, "Replay as recorded", "Send the inputs of the trace again, at their own pace", ICON_REPLAY, [shift(Key::F5)], |now| now.trace && now.plugin && !now.replay;
+    Run: Verb::ReplayAgain, "Replay in a loop", "Send the inputs of the trace again and again, until it is stopped", ICON_AUTORENEW, [], |now| now.trace && now.plugin && !now.replay;
+    Run: Verb::ReplayAnswered, "Replay with recorded answers", "Send the inputs of the trace to fresh copies, whose clock, random bytes, configuration and store answer as they did in the trace; what they ask otherwise is reported", ICON_REPLAY, [], |now| now.trace && now.plugin && !now.replay;
     Run: Verb::PauseReplay, "Pause or go on", "Hold the replay", ICON_PAUSE, [bare(Key::Space)], |now| now.replay;
     Run: Verb::Step, "Step", "Let one input of the trace through", ICON_SKIP_NEXT, [bare(Key::F10)], |now| now.replay || (now.trace && now.plugin);
     Run: Verb::Stop, "Stop", "End all work that is under way", ICON_STOP, [ctrl(Key::Period)], |now| now.busy;

@@ -17,7 +17,9 @@ use super::palette::Palette;
 use super::panels::PanelId;
 use super::panels::diff::Review;
 use super::theme;
-use crate::workbench::{Command, Level, ReplayRequest, RowRef, SendRequest, Source, TraceId};
+use crate::workbench::{
+    Command, Level, ReplayHow, ReplayRequest, RowRef, SendRequest, Source, TraceId,
+};
 
 impl App {
     pub(super) fn perform(&mut self, ctx: &egui::Context, action: Action) {
@@ -159,8 +161,10 @@ impl App {
                 };
                 self.workbench.execute(command);
             }
-            Verb::Replay => self.replay(Pace::Max),
-            Verb::ReplayOriginal => self.replay(Pace::Original),
+            Verb::Replay => self.replay(Pace::Max, ReplayHow::Once),
+            Verb::ReplayOriginal => self.replay(Pace::Original, ReplayHow::Once),
+            Verb::ReplayAgain => self.replay(Pace::Max, ReplayHow::Again),
+            Verb::ReplayAnswered => self.replay(Pace::Max, ReplayHow::Answered),
             Verb::PauseReplay => {
                 let paused = self.view().replay().and_then(|job| job.replay);
                 if let Some(paused) = paused {
@@ -170,7 +174,7 @@ impl App {
             Verb::Step => match self.view().replay() {
                 Some(_) => self.workbench.execute(Command::StepReplay),
                 None => {
-                    self.replay(Pace::Step);
+                    self.replay(Pace::Step, ReplayHow::Once);
                     self.workbench.execute(Command::StepReplay);
                 }
             },
@@ -322,7 +326,7 @@ impl App {
         Some((trace.id, trace.name.clone()))
     }
 
-    fn replay(&mut self, pace: Pace) {
+    fn replay(&mut self, pace: Pace, how: ReplayHow) {
         let baseline = self.view().baseline().map(|trace| trace.id);
         let shown = self.shown_trace().map(|(id, _)| id);
         let Some(trace) = shown.or(baseline) else {
@@ -343,6 +347,7 @@ impl App {
             pace,
             filter,
             calls: Vec::new(),
+            how,
         }));
     }
 

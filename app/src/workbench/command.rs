@@ -122,6 +122,20 @@ pub struct ReplayRequest {
     pub filter: Option<Filter>,
     /// Only inputs of these calls; all if empty.
     pub calls: Vec<CallId>,
+    /// How often, and who answers.
+    pub how: ReplayHow,
+}
+
+/// How often inputs are sent, and who answers host calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplayHow {
+    /// Once.
+    #[default]
+    Once,
+    /// Again and again, until it is stopped.
+    Again,
+    /// Once, into fresh copies of the instances, whose host calls get the answers of the trace.
+    Answered,
 }
 
 /// A frame for an instance.

@@ -13,10 +13,12 @@ use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 
+use super::answers;
 use super::findings;
 use super::work::{self, Finished, OpenedWorkspace, ReplayWork, Replayed};
 use super::{
-    Command, JobId, Level, Origin, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench, trace,
+    Command, JobId, Level, Origin, ReplayHow, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench,
+    trace,
 };
 
 /// Files that are being loaded, to be joined in a replay once they are there.
@@ -306,6 +308,7 @@ impl Workbench {
             pace: Pace::Max,
             filter: None,
             calls: Vec::new(),
+            how: ReplayHow::Once,
         };
         self.replay(request, Some(instance));
     }
@@ -413,8 +416,15 @@ impl Workbench {
     }
 
     fn take_in_replay(&mut self, mut replayed: Replayed) {
-        let level = work::level_of(&replayed.summary);
-        self.notices.add(level, replayed.summary.sentence());
+        let mut level = work::level_of(&replayed.summary);
+        let mut text = replayed.summary.sentence();
+        if let Some(divergences) = &replayed.divergences {
+            text.push_str(&format!("; {}", answers::sentence(divergences)));
+            if divergences.iter().any(|found| found.count() > 0) {
+                level = Level::Warning;
+            }
+        }
+        self.notices.add(level, text);
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         replayed.run.lost = replayed.lost;
         let run = self.traces.add(replayed.run);
@@ -471,6 +481,7 @@ impl Workbench {
                     pace: Pace::Max,
                     filter: None,
                     calls: Vec::new(),
+                    how: ReplayHow::Once,
                 },
                 None,
             );

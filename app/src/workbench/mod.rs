@@ -33,7 +33,7 @@ use glovebox_inspector::metrics::MetricsSnapshot;
 use glovebox_inspector::store::Store;
 use glovebox_inspector::trace::RecorderStatus;
 
-pub use command::{Command, ReplayRequest, RowRef, SendRequest};
+pub use command::{Command, ReplayHow, ReplayRequest, RowRef, SendRequest};
 pub use example::{EXAMPLES, Example};
 pub use jobs::{JobId, JobView};
 pub use notice::{Level, Notice};

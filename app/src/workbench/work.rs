@@ -16,14 +16,15 @@ use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::baseline::{Baseline, Decision};
 use glovebox_inspector::diff::{self, Diff, DiffOptions, Run, RunCall};
 use glovebox_inspector::findings::Judgement;
-use glovebox_inspector::replay::ReplayPlan;
+use glovebox_inspector::replay::{Divergences, RecordedAnswers, ReplayPlan};
 use glovebox_inspector::trace::Recorder;
 
+use super::answers::FreshCopies;
 use super::jobs::JobState;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
 use super::sink::Fanout;
 use super::trace::{Opened, TraceId};
-use super::{Level, Origin, ReplayRequest, SendRequest};
+use super::{Level, Origin, ReplayHow, ReplayRequest, SendRequest};
 
 /// What a job brings back.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub(super) struct Replayed {
     pub(super) lost: u64,
     /// With the trace it was made from, if that was asked for.
     pub(super) diff: Option<Diff>,
+    /// What was asked otherwise than the trace answers, if it answered.
+    pub(super) divergences: Option<Vec<Divergences>>,
 }
 
 /// A frame that was composed, and the last answer to it.
@@ -189,7 +192,18 @@ impl ReplayWork {
         } else {
             request.targets
         };
-        let targets = instances.into_iter().map(Target::from).collect();
+        let copies = match request.how == ReplayHow::Answered {
+            true => {
+                let mut recorded = RecordedAnswers::default();
+                events.iter().for_each(|event| recorded.add(event));
+                Some(FreshCopies::load(&self.host, &instances, recorded)?)
+            }
+            false => None,
+        };
+        let targets = match &copies {
+            Some(copies) => copies.targets(),
+            None => instances.into_iter().map(Target::from).collect(),
+        };
         let targets = Targets::new(&self.host, targets, &plan);
         anyhow::ensure!(
             self.fanout.start_capture(),
@@ -199,7 +213,13 @@ impl ReplayWork {
             state.progress(progress.done as u64, progress.total as u64);
         };
         progress(ReplayProgress { done: 0, total: plan.inputs.len() });
-        let summary = replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
+        let mut round =
+            || replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
+        let mut summary = round();
+        // What sends nothing is not worth doing for ever.
+        while request.how == ReplayHow::Again && summary.sent > 0 && !summary.cancelled {
+            summary.add(round());
+        }
         let capture = self.fanout.end_capture();
         let name = self.run_name;
         let diff = self.reload_and_diff.map(|_| {
@@ -208,7 +228,14 @@ impl ReplayWork {
             diff::diff(Arc::new(before), Arc::new(after), &DiffOptions::default())
         });
         let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
-        Ok(Finished::Replayed(Box::new(Replayed { summary, run, lost: capture.lost, diff })))
+        let divergences = copies.as_ref().map(FreshCopies::divergences);
+        Ok(Finished::Replayed(Box::new(Replayed {
+            summary,
+            run,
+            lost: capture.lost,
+            diff,
+            divergences,
+        })))
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tracing::Span;
 
 use crate::context::Journal;
-use crate::load::{CacheStats, Preparer};
+use crate::load::{CacheStats, LoadRequest, Preparer};
 use crate::permissions::HostRules;
 use crate::registry::{InstanceId, Registry};
 use crate::slot::{Slot, Surroundings};
@@ -130,6 +130,12 @@ impl Host {
     /// The state of one instance.
     pub fn plugin(&self, id: InstanceId) -> Option<PluginStatus> {
         self.slot(id).map(|slot| slot.status())
+    }
+
+    /// How an instance was loaded, to load another one like it. What was changed since, such as its
+    /// limits and what it may do, is not part of it.
+    pub fn request(&self, id: InstanceId) -> Option<LoadRequest> {
+        self.slot(id).map(|slot| slot.request.clone())
     }
 
     /// The instance of a plugin that was loaded last.

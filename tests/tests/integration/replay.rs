@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
@@ -37,8 +38,8 @@ fn replay<'a>(trace: &'a str, plugin: &'a str, more: &[&'a str]) -> Vec<&'a str>
 
 /// A trace in which a plugin is asked for `a` and each call made these host calls: a service, what
 /// was asked, what came back.
-fn made_up(folder: &Folder, name: &str, calls: &[&[(&'static str, Value, Value)]]) {
-    let mut writer = TraceWriter::create(folder.0.path().join(name), "test").unwrap();
+fn made_up(path: &Path, calls: &[&[(&'static str, Value, Value)]]) {
+    let mut writer = TraceWriter::create(path, "test").unwrap();
     let mut sequence = 0;
     let mut write = |what| {
         let event = Event {
@@ -78,6 +79,12 @@ fn given(folder: &Folder, trace: &str) -> Vec<String> {
         _ => None,
     });
     calls.map(|call| format!("{} {:?} {:?}", call.service, call.arguments, call.result)).collect()
+}
+
+/// A trace in which `storage` is asked for a key twice, and reads it once.
+pub(crate) fn reads_of_a_key(path: &Path) {
+    let get = ("kv-get", text("a"), bytes("5"));
+    made_up(path, &[&[get], &[]]);
 }
 
 fn text(text: &str) -> Value {
@@ -151,7 +158,7 @@ fn divergences_are_reported() {
     let get = |key| ("kv-get", text(key), bytes("5"));
     let set = || ("kv-set", Value::Array(vec![text("b"), bytes("1")]), Value::Null);
     let calls: [&[_]; 4] = [&[get("a")], &[get("b")], &[], &[get("a"), set()]];
-    made_up(&folder, "run.mcap", &calls);
+    made_up(&folder.0.path().join("run.mcap"), &calls);
     let storage = |more: &[&'static str]| replay("run.mcap", "plugins/storage.wasm", more);
     let sentence = "2 host calls answered from the trace, 3 diverge in 3 inputs";
     let json = folder.json(&storage(&["--answers", "trace"]), 1, sentence);
@@ -205,7 +212,7 @@ fn divergences_are_reported() {
 fn what_was_written_is_there_for_what_passes() {
     let folder = Folder::new();
     let set = ("kv-set", Value::Array(vec![text("a"), bytes("5")]), Value::Null);
-    made_up(&folder, "run.mcap", &[&[set]]);
+    made_up(&folder.0.path().join("run.mcap"), &[&[set]]);
     // The input of the recorded call writes; the one that reads is not in the trace.
     let mut writer = TraceWriter::create(folder.0.path().join("more.mcap"), "test").unwrap();
     let mut events: Vec<Event> = trace::read(folder.0.path().join("run.mcap")).unwrap().events;

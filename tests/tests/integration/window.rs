@@ -9,7 +9,9 @@ use egui_kittest::kittest::Queryable;
 use glovebox::window::App;
 use glovebox::window::commands::{TABLE, Verb};
 use glovebox::window::panels::{PANELS, PanelId, Place};
-use glovebox::workbench::{Command, Workbench, WorkbenchOptions};
+use glovebox::workbench::{Command, ReplayHow, ReplayRequest, Source, Workbench, WorkbenchOptions};
+use glovebox_inspector::replay::Pace;
+use glovebox_inspector::store::Store;
 use glovebox_tests::{root, sample};
 
 /// How long anything may take before the test gives up.
@@ -305,4 +307,42 @@ fn a_workspace_opens_with_its_plugins() {
     let view = app(&window).view();
     let said = view.notices().iter().any(|notice| notice.text.contains("did you mean `redact`?"));
     assert!(said && view.loads_failed() == 1, "{:?}", view.notices());
+}
+
+#[test]
+fn a_replay_can_be_answered_by_the_trace_and_go_on_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.mcap");
+    super::replay::reads_of_a_key(&path);
+    let mut window = open(&[sample("storage.wasm"), path]);
+    // Opened together, they are joined: live, the store is empty.
+    shows(&mut window, "Replayed 2 frames");
+    let trace = app(&window).view().traces()[0].id;
+    let run = |window: &mut Window, how| {
+        let request = ReplayRequest {
+            trace,
+            targets: Vec::new(),
+            pace: Pace::Max,
+            filter: None,
+            calls: Vec::new(),
+            how,
+        };
+        let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
+        workbench.execute(Command::Replay(request));
+    };
+    run(&mut window, ReplayHow::Answered);
+    shows(&mut window, "1 host call answered from the trace, 1 diverges in 1 input");
+    wait(&mut window, "the fresh copy is gone", |window| app(window).view().plugins().len() == 1);
+    let answers = |window: &Window| {
+        let replays = app(window).view().traces().iter().skip(1);
+        replays.last().map(|trace| trace.store.rows().count())
+    };
+    assert_eq!(answers(&window), Some(3), "two inputs and an answer: one call failed");
+    run(&mut window, ReplayHow::Again);
+    wait(&mut window, "it went on", |window| {
+        app(window).view().read(Source::Live, Store::len).unwrap_or(0) > 100
+    });
+    assert!(app(&window).view().replay().is_some(), "it has not stopped by itself");
+    window.state_mut().as_mut().unwrap().workbench_mut().execute(Command::CancelAll);
+    wait(&mut window, "it is stopped", |window| app(window).view().replay().is_none());
 }

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::super::error::Problem;
 use super::super::report::count;
 use super::super::surroundings::Surroundings;
-use crate::workbench::answers::FromTrace;
+use crate::workbench::answers::{self, FromTrace};
 
 /// Divergences that are shown to people; programs get more.
 const SHOWN: usize = 20;
@@ -133,15 +133,7 @@ impl AnsweredFound {
     }
 
     pub(super) fn sentence(&self) -> String {
-        let answered = count(self.sum(|found| found.answered), "host call");
-        match (self.sum(Divergences::count), self.sum(|found| found.inputs)) {
-            (0, _) => format!("{answered} answered from the trace, none diverges"),
-            (diverged, inputs) => {
-                let verb = if diverged == 1 { "diverges" } else { "diverge" };
-                let inputs = count(inputs, "input");
-                format!("{answered} answered from the trace, {diverged} {verb} in {inputs}")
-            }
-        }
+        answers::sentence(&self.targets)
     }
 
     /// Lines for people: a name and what there is to say.
