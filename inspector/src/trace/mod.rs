@@ -108,7 +108,7 @@ pub use generate::MadeUpRun;
 #[cfg(feature = "analysis")]
 pub(crate) use glance::End;
 #[cfg(feature = "analysis")]
-pub use index::TraceIndex;
+pub use index::{TraceIndex, TraceOutline};
 pub use info::{TraceInfo, info};
 #[cfg(feature = "analysis")]
 pub use merge::{MergeReport, merge};
@@ -123,7 +123,7 @@ pub use select::{SelectReport, select};
 pub use split::{Part, PartLimit, SplitReport, split};
 pub use tally::Tally;
 #[cfg(feature = "analysis")]
-pub use windows::{FrameWindows, Window};
+pub use windows::{CallWindow, FrameWindows, Window};
 pub use wire::GapCause;
 pub use writer::{ParentRecord, PluginRecord, TraceWriter};
 
