@@ -63,6 +63,7 @@ impl JobState {
 struct Job {
     title: String,
     state: Arc<JobState>,
+    is_background: bool,
 }
 
 /// All work that is under way.
@@ -88,6 +89,19 @@ impl Jobs {
         work: impl FnOnce(&JobState) -> Finished + Send + 'static,
     ) -> JobId {
         self.spawn(title.into(), None, work)
+    }
+
+    /// Starts work that nothing else waits for.
+    pub(super) fn start_background(
+        &mut self,
+        title: impl Into<String>,
+        work: impl FnOnce(&JobState) -> Finished + Send + 'static,
+    ) -> JobId {
+        let id = self.start(title, work);
+        if let Some(job) = self.running.get_mut(&id) {
+            job.is_background = true;
+        }
+        id
     }
 
     /// Starts work that is a replay.
@@ -131,7 +145,7 @@ impl Jobs {
             // The channel is empty or this thread drains it: `try_send` loses only the words.
             let _ = self.sender.try_send((id, Finished::Failed(text)));
         }
-        self.running.insert(id, Job { title, state });
+        self.running.insert(id, Job { title, state, is_background: false });
         id
     }
 
@@ -146,6 +160,15 @@ impl Jobs {
 
     pub(super) fn any(&self) -> bool {
         !self.running.is_empty()
+    }
+
+    /// True if there is work that something waits for.
+    pub(super) fn any_in_front(&self) -> bool {
+        self.running.values().any(|job| !job.is_background)
+    }
+
+    pub(super) fn is_running(&self, id: JobId) -> bool {
+        self.running.contains_key(&id)
     }
 
     pub(super) fn cancel(&self, id: JobId) {

@@ -78,6 +78,8 @@ mod recorder;
 mod recording;
 mod repair;
 mod ring;
+#[cfg(feature = "analysis")]
+mod row_set;
 #[cfg(test)]
 pub(crate) mod sample;
 mod segments;
@@ -116,6 +118,8 @@ pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
 pub use ring::Pressure;
+#[cfg(feature = "analysis")]
+pub use row_set::RowSet;
 pub use segments::SegmentLimits;
 #[cfg(feature = "analysis")]
 pub use select::{SelectReport, select};

@@ -173,6 +173,11 @@ impl TraceIndex {
         self.info.frames_in + self.info.frames_out
     }
 
+    /// Numbers missing between the first and the last sequence number of the events.
+    pub fn missing_events(&self) -> u64 {
+        self.missing_events
+    }
+
     /// Calls whose end is not known to their frames, because too many ran at the same time.
     pub fn unjoined_calls(&self) -> u64 {
         self.unjoined

@@ -2,6 +2,7 @@
 
 mod model;
 mod paint;
+mod stretch;
 
 pub use model::RowList;
 pub use paint::{State, show};

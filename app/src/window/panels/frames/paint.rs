@@ -4,15 +4,16 @@ use egui::{Align, RichText, Role, Sense, Ui, WidgetInfo, vec2};
 use egui_material_icons::icons as icon;
 use egui_table::{CellInfo, Column, HeaderCellInfo, HeaderRow, PrefetchInfo, Table, TableDelegate};
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::store::{Direction, Row, RowId, Store};
+use glovebox_inspector::store::{Direction, RowId};
 
 use super::model::{Condition, RowList};
+use super::stretch::Stretch;
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, ROW, Tokens, Tone};
 use crate::window::widgets::{badge, empty, icon_button, icon_font, outcome_look, text_in};
-use crate::workbench::{RowRef, Source, ViewCtx};
+use crate::workbench::{RowLine, RowRef, Rows, SearchStage, Source, ViewCtx};
 
 /// What the list of frames remembers.
 #[derive(Debug)]
@@ -27,11 +28,22 @@ pub struct State {
     pub painted: usize,
     /// Length of the list when its end was last brought into view.
     followed: usize,
+    stretch: Stretch,
+    /// A position to bring to the top.
+    top: Option<usize>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        State { list: RowList::default(), follow: true, reveal: None, painted: 0, followed: 0 }
+        State {
+            list: RowList::default(),
+            follow: true,
+            reveal: None,
+            painted: 0,
+            followed: 0,
+            stretch: Stretch::default(),
+            top: None,
+        }
     }
 }
 
@@ -51,6 +63,10 @@ const COLUMNS: [(&str, f32, Align); 9] = [
 const EXPENDABLE: [usize; 5] = [2, 5, 6, 1, 3];
 /// The least width of the last column, in points.
 const STATUS: f32 = 132.0;
+/// Width of the scroll bar of a long list, in points.
+const BAR: f32 = 10.0;
+/// Rows before and after those that are seen that are read ahead.
+const AHEAD: u64 = 60;
 
 /// Positions in [`COLUMNS`] of those that fit into a width.
 fn columns_for(width: f32) -> Vec<usize> {
@@ -77,7 +93,8 @@ pub(in crate::window) fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) -> boo
         revision: state.query.revision(),
     };
     let list = &mut state.panels.frames.list;
-    ctx.read(state.selection.source, |store| list.refresh(condition, store));
+    let search = ctx.search(state.selection.source);
+    ctx.rows(state.selection.source, |rows| list.refresh(condition, rows, search));
     list.more()
 }
 
@@ -88,6 +105,19 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     if frames.list.is_empty() {
         frames.painted = 0;
         let filtered = state.query.is_set() && frames.list.total() > 0;
+        if let (true, Some(search)) = (filtered, ctx.search(state.selection.source)) {
+            let text = match search.stage {
+                SearchStage::Waiting => Some("A filter waits until the trace is scanned"),
+                SearchStage::Running => Some("Searching…"),
+                SearchStage::Stopped => Some("The search was stopped before it found anything"),
+                SearchStage::Done => None,
+            };
+            if let Some(text) = text {
+                let color = theme::of(ui).text_weak;
+                ui.centered_and_justified(|ui| ui.label(RichText::new(text).color(color)));
+                return;
+            }
+        }
         let now = Situation { filter: true, ..Situation::default() };
         return if filtered {
             let hint = format!("{} frames are left out", frames.list.total());
@@ -141,9 +171,16 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
             ),
         };
         ui.label(RichText::new(text).color(tokens.text_weak));
-        let (evicted, missing) = ctx
-            .read(state.selection.source, |store| (store.evicted(), store.missing()))
-            .unwrap_or_default();
+        let (evicted, missing) = match state.selection.source {
+            Source::Live => ctx.read(Source::Live, |store| (store.evicted(), store.missing())),
+            Source::Trace(id) => ctx.trace(id).map(|trace| match trace.rows() {
+                Rows::Here(store) => (store.evicted(), trace.missing()),
+                // What is not in memory is in the file.
+                Rows::Paged(_) => (0, trace.missing()),
+            }),
+        }
+        .unwrap_or_default();
+        in_file(ui, ctx, state);
         if evicted > 0 {
             let text = format!("{} evicted", thousands(evicted));
             badge(ui, &text, Tone::Info).on_hover_text(
@@ -198,28 +235,41 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         known.unwrap_or(COLUMNS[index].1)
     };
     let rest: f32 = shown.iter().filter(|index| **index != last).map(|index| width(*index)).sum();
-    let fill = (ui.available_width() - rest - 12.0).max(STATUS);
+    let bar = if Stretch::is_part(frames.list.len()) { BAR } else { 0.0 };
+    let fill = (ui.available_width() - rest - 12.0 - bar).max(STATUS);
     let column = |index: &usize| match *index == last {
         true => Column::new(fill).range(fill..=fill).id(column_id(last)).resizable(false),
         false => Column::new(COLUMNS[*index].1).range(32.0..=400.0).id(column_id(*index)),
     };
     let columns: Vec<_> = shown.iter().map(column).collect();
-    let mut table = Table::new()
-        .id_salt("frames")
-        .num_rows(frames.list.len() as u64)
-        .columns(columns)
-        .headers([HeaderRow::new(24.0)])
-        .stick_to_bottom(frames.follow);
-    // Without a state the table would measure every cell first.
-    widths.store(ui, id);
+    let len = frames.list.len();
     let reveal = frames.reveal.take();
     let target =
-        reveal.and_then(|row| ctx.read(source, |store| frames.list.position(row, store)).flatten());
-    if let Some(position) = target {
-        table = table.scroll_to_row(position as u64, None);
-    } else if frames.follow && frames.followed != frames.list.len() {
-        frames.followed = frames.list.len();
-        table = table.scroll_to_row(frames.list.len() as u64 - 1, Some(Align::BOTTOM));
+        reveal.and_then(|row| ctx.rows(source, |rows| frames.list.position(row, rows)).flatten());
+    let target = if let Some(position) = target {
+        Some((position, None))
+    } else if let Some(position) = frames.top.take() {
+        Some((position.min(len - 1), Some(Align::TOP)))
+    } else if frames.follow && frames.followed != len {
+        frames.followed = len;
+        Some((len - 1, Some(Align::BOTTOM)))
+    } else {
+        None
+    };
+    if let Some((position, _)) = target {
+        frames.stretch.reach(position, len);
+    }
+    let range = frames.stretch.range(len);
+    let mut table = Table::new()
+        .id_salt("frames")
+        .num_rows(range.len() as u64)
+        .columns(columns)
+        .headers([HeaderRow::new(24.0)])
+        .stick_to_bottom(frames.follow && range.end == len);
+    // Without a state the table would measure every cell first.
+    widths.store(ui, id);
+    if let Some((position, align)) = target {
+        table = table.scroll_to_row((position - range.start) as u64, align);
     }
     let mut delegate = Delegate {
         ctx,
@@ -227,15 +277,32 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         shown,
         list: &frames.list,
         selected: selected.map(|row| row.row),
-        rows: Vec::new(),
+        slots: Vec::new(),
+        start: range.start,
         first: 0,
         clicked: None,
         out,
         tokens: theme::of(ui),
     };
-    let response = table.show(ui, &mut delegate);
-    frames.painted = delegate.rows.len();
+    let is_part = Stretch::is_part(len);
+    let mut area = ui.available_rect_before_wrap();
+    let bar = area.with_min_x(area.right() - BAR);
+    if is_part {
+        area.set_right(bar.left());
+    }
+    let response = ui.scope_builder(egui::UiBuilder::new().max_rect(area), |ui| {
+        if is_part {
+            // It would be that of the stretch alone.
+            let scroll = &mut ui.spacing_mut().scroll;
+            (scroll.bar_width, scroll.floating_width) = (0.0, 0.0);
+        }
+        table.show(ui, &mut delegate)
+    });
+    let response = response.inner;
+    frames.painted = delegate.slots.iter().filter(|slot| slot.line.is_some()).count();
     let clicked = delegate.clicked;
+    let seen = range.start + delegate.first as usize;
+    let seen = seen..seen + delegate.slots.len();
     let scrolled_up =
         response.contains_pointer() && ui.input(|input| input.smooth_scroll_delta().y > 0.0);
     if scrolled_up {
@@ -245,6 +312,61 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         frames.follow = false;
         out.view(Change::Select(RowRef { source, row }));
     }
+    if !is_part {
+        return;
+    }
+    if let Some(position) = whole_bar(ui, bar, &seen, len) {
+        frames.follow = false;
+        frames.top = Some(position);
+        ui.ctx().request_repaint();
+    } else if target.is_none() && frames.stretch.follow(&seen, len) {
+        frames.top = Some(seen.start);
+        ui.ctx().request_repaint();
+    }
+}
+
+/// The scroll bar of a list that is laid out in part; the position that was dragged to.
+fn whole_bar(ui: &mut Ui, rect: egui::Rect, seen: &Range<usize>, len: usize) -> Option<usize> {
+    let tokens = theme::of(ui);
+    let response = ui.interact(rect, ui.scope_id().with("whole list"), Sense::click_and_drag());
+    response.widget_info(|| {
+        WidgetInfo::slider(true, seen.start as f64, "Position in the list of frames")
+    });
+    let handle = (rect.height() * seen.len() as f32 / len as f32).max(24.0);
+    let way = rect.height() - handle;
+    let last = len.saturating_sub(seen.len()).max(1);
+    let top = rect.top() + way * (seen.start as f64 / last as f64) as f32;
+    let shape = egui::Rect::from_min_size(egui::pos2(rect.left(), top), egui::vec2(BAR, handle));
+    let is_active = response.dragged() || response.hovered();
+    let color = if is_active { tokens.text } else { tokens.text_weak };
+    ui.painter().rect_filled(rect, 0.0, tokens.panel);
+    ui.painter().rect_filled(shape.shrink2(egui::vec2(2.0, 0.0)), 3.0, color);
+    let pointer =
+        response.interact_pointer_pos().filter(|_| response.is_pointer_button_down_on())?;
+    let part = ((pointer.y - rect.top() - handle / 2.0) / way.max(1.0)).clamp(0.0, 1.0);
+    Some((last as f64 * f64::from(part)) as usize)
+}
+
+/// Says how far a trace that is not held is known.
+fn in_file(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
+    let Some(pages) = ctx.pages(state.selection.source) else {
+        return;
+    };
+    if pages.index().is_none() {
+        badge(ui, "not scanned yet", Tone::Info).on_hover_text(
+            "The rows are those that the summary of the file counts. How some calls ended, and \
+             what a filter finds, is known once the file was scanned",
+        );
+    }
+    if let Some(trouble) = pages.trouble() {
+        badge(ui, "cannot be read", Tone::Bad).on_hover_text(trouble);
+    }
+    let search = ctx.search(state.selection.source);
+    if search.is_some_and(|search| search.stage == SearchStage::Stopped) {
+        badge(ui, "search stopped", Tone::Warn).on_hover_text(
+            "Rows after those found may match, too; change the filter to search again",
+        );
+    }
 }
 
 struct Delegate<'a> {
@@ -253,17 +375,30 @@ struct Delegate<'a> {
     shown: Vec<usize>,
     list: &'a RowList,
     selected: Option<RowId>,
-    rows: Vec<Row>,
+    slots: Vec<Slot>,
+    /// Position in the list of the first row of the table.
+    start: usize,
+    /// Row of the table of the first slot.
     first: u64,
     clicked: Option<RowId>,
     out: &'a mut Actions,
     tokens: &'static Tokens,
 }
 
+/// A row that is seen; one in a file may not be there yet.
+struct Slot {
+    id: RowId,
+    line: Option<RowLine>,
+}
+
 impl Delegate<'_> {
-    fn row(&self, number: u64) -> Option<&Row> {
+    fn slot(&self, number: u64) -> Option<&Slot> {
         let offset = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.rows.get(offset)
+        self.slots.get(offset)
+    }
+
+    fn row(&self, number: u64) -> Option<&RowLine> {
+        self.slot(number)?.line.as_ref()
     }
 }
 
@@ -272,13 +407,16 @@ impl TableDelegate for Delegate<'_> {
     fn prepare(&mut self, info: &PrefetchInfo) {
         let Range { start, end } = info.visible_rows;
         self.first = start;
-        let list = self.list;
-        let copy = |store: &Store| {
-            (start..end)
-                .filter_map(|position| list.row(position as usize, store).cloned())
-                .collect()
+        let (list, from) = (self.list, self.start);
+        let copy = |rows: Rows<'_>| {
+            let ids = |start: u64, end: u64| {
+                let positions = from + start as usize..list.len().min(from + end as usize);
+                positions.filter_map(|position| list.id(position, rows))
+            };
+            rows.want(|| ids(start.saturating_sub(AHEAD), end + AHEAD).collect());
+            ids(start, end).map(|id| Slot { id, line: rows.line(id) }).collect()
         };
-        self.rows = self.ctx.read(self.source, copy).unwrap_or_default();
+        self.slots = self.ctx.rows(self.source, copy).unwrap_or_default();
     }
 
     fn header_cell_ui(&mut self, ui: &mut Ui, cell: &HeaderCellInfo) {
@@ -337,7 +475,7 @@ impl TableDelegate for Delegate<'_> {
         }
         let plugin = row.plugin.to_string();
         let call = row.call;
-        let kind = row.kind().to_string();
+        let kind = row.kind.to_string();
         if response.clicked() {
             self.clicked = Some(id);
         }
@@ -375,7 +513,7 @@ impl TableDelegate for Delegate<'_> {
     }
 
     fn cell_ui(&mut self, ui: &mut Ui, cell: &CellInfo) {
-        let Some(row) = self.row(cell.row_nr) else {
+        let Some(slot) = self.slot(cell.row_nr) else {
             return;
         };
         let tokens = self.tokens;
@@ -383,11 +521,19 @@ impl TableDelegate for Delegate<'_> {
         let body = egui::TextStyle::Body.resolve(ui.style());
         let column = self.shown[cell.col_nr];
         let (_, _, align) = COLUMNS[column];
+        let Some(row) = &slot.line else {
+            let text = if column == 0 { slot.id.0.to_string() } else { "…".to_owned() };
+            text_in(ui, rect, align, &text, body, tokens.text_weak);
+            return;
+        };
         let put = |text: &str, color| text_in(ui, rect, align, text, body.clone(), color);
         match column {
             0 => put(&row.id.0.to_string(), tokens.text_weak),
             1 => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
-            2 => put(&show_duration(row.since_previous), tokens.text_weak),
+            2 => {
+                let text = row.since_previous.map_or_else(|| "–".to_owned(), show_duration);
+                put(&text, tokens.text_weak);
+            }
             3 => put(&row.plugin, tokens.text),
             4 => {
                 let (arrow, color) = match row.direction {
@@ -397,8 +543,8 @@ impl TableDelegate for Delegate<'_> {
                 };
                 put(arrow, color);
             }
-            5 => put(&row.kind().to_string(), tokens.text),
-            6 => put(&show_size(row.size()), tokens.text),
+            5 => put(&row.kind.to_string(), tokens.text),
+            6 => put(&show_size(row.size), tokens.text),
             7 => {
                 let text = row.latency.map_or_else(|| "…".to_owned(), show_duration);
                 put(&text, tokens.text);
@@ -413,7 +559,7 @@ impl TableDelegate for Delegate<'_> {
 }
 
 /// Icon, colour and words, so that none of them is the only sign.
-fn status(ui: &Ui, rect: egui::Rect, row: &Row, tokens: &Tokens) {
+fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, tokens: &Tokens) {
     let (tone, picture) = outcome_look(row.status.outcome());
     let (tone, picture) = match row.denied && !row.status.is_error() {
         true => (Tone::Warn, icon::ICON_BLOCK),
@@ -425,6 +571,7 @@ fn status(ui: &Ui, rect: egui::Rect, row: &Row, tokens: &Tokens) {
     let mut words = rect;
     words.set_left(rect.left() + 20.0);
     let text = match row.status.outcome() {
+        None if !row.end_known => "not scanned yet".to_owned(),
         None => "running".to_owned(),
         Some(outcome) if row.denied && outcome.is_completed() => {
             "completed, a host call was denied".to_owned()
