@@ -26,4 +26,5 @@ mod reload;
 mod smoke;
 mod wasi;
 mod window;
+mod window_files;
 mod workspace;

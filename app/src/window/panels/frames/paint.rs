@@ -538,7 +538,7 @@ impl TableDelegate for Delegate<'_> {
             4 => {
                 let (arrow, color) = match row.direction {
                     Direction::In => ("→", tokens.info),
-                    Direction::Out if row.emitted => ("⇠", tokens.warn),
+                    Direction::Out if row.emitted => ("⇐", tokens.warn),
                     Direction::Out => ("←", tokens.good),
                 };
                 put(arrow, color);
