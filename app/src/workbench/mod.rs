@@ -11,6 +11,7 @@
 mod command;
 mod example;
 mod findings;
+mod in_files;
 pub mod jobs;
 mod logic;
 mod notice;

@@ -1,19 +1,19 @@
-use std::ops::Range;
-
-use egui::{Align, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use egui::{Align, RichText, Ui};
 use egui_material_icons::icons as icon;
-use egui_table::{CellInfo, Column, HeaderCellInfo, HeaderRow, PrefetchInfo, Table, TableDelegate};
-use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::store::{Direction, RowId};
+use egui_table::{Column, HeaderRow, Table};
+use glovebox_abi::units::show_duration;
+use glovebox_inspector::store::RowId;
 
+use super::bar;
 use super::model::{Condition, RowList};
+use super::rows::Delegate;
 use super::stretch::Stretch;
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
-use crate::window::theme::{self, ROW, Tokens, Tone};
-use crate::window::widgets::{badge, empty, icon_button, icon_font, outcome_look, text_in};
-use crate::workbench::{RowLine, RowRef, Rows, SearchStage, Source, ViewCtx};
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::{badge, empty, icon_button};
+use crate::workbench::{RowRef, Rows, SearchStage, Source, ViewCtx};
 
 /// What the list of frames remembers.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Default for State {
     }
 }
 
-const COLUMNS: [(&str, f32, Align); 9] = [
+pub(super) const COLUMNS: [(&str, f32, Align); 9] = [
     ("#", 72.0, Align::Max),
     ("time, s", 84.0, Align::Max),
     ("Δt", 72.0, Align::Max),
@@ -63,10 +63,6 @@ const COLUMNS: [(&str, f32, Align); 9] = [
 const EXPENDABLE: [usize; 5] = [2, 5, 6, 1, 3];
 /// The least width of the last column, in points.
 const STATUS: f32 = 132.0;
-/// Width of the scroll bar of a long list, in points.
-const BAR: f32 = 10.0;
-/// Rows before and after those that are seen that are read ahead.
-const AHEAD: u64 = 60;
 
 /// Positions in [`COLUMNS`] of those that fit into a width.
 fn columns_for(width: f32) -> Vec<usize> {
@@ -221,6 +217,28 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
     });
 }
 
+/// Says how far a trace that is not held is known.
+fn in_file(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
+    let Some(pages) = ctx.pages(state.selection.source) else {
+        return;
+    };
+    if pages.index().is_none() {
+        badge(ui, "not scanned yet", Tone::Info).on_hover_text(
+            "The rows are those that the summary of the file counts. How some calls ended, and \
+             what a filter finds, is known once the file was scanned",
+        );
+    }
+    if let Some(trouble) = pages.trouble() {
+        badge(ui, "cannot be read", Tone::Bad).on_hover_text(trouble);
+    }
+    let search = ctx.search(state.selection.source);
+    if search.is_some_and(|search| search.stage == SearchStage::Stopped) {
+        badge(ui, "search stopped", Tone::Warn).on_hover_text(
+            "Rows after those found may match, too; change the filter to search again",
+        );
+    }
+}
+
 fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
     let source = state.selection.source;
     let selected = state.selection.row.filter(|row| row.source == source);
@@ -235,8 +253,8 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         known.unwrap_or(COLUMNS[index].1)
     };
     let rest: f32 = shown.iter().filter(|index| **index != last).map(|index| width(*index)).sum();
-    let bar = if Stretch::is_part(frames.list.len()) { BAR } else { 0.0 };
-    let fill = (ui.available_width() - rest - 12.0 - bar).max(STATUS);
+    let bar_width = if Stretch::is_part(frames.list.len()) { bar::WIDTH } else { 0.0 };
+    let fill = (ui.available_width() - rest - 12.0 - bar_width).max(STATUS);
     let column = |index: &usize| match *index == last {
         true => Column::new(fill).range(fill..=fill).id(column_id(last)).resizable(false),
         false => Column::new(COLUMNS[*index].1).range(32.0..=400.0).id(column_id(*index)),
@@ -286,9 +304,9 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
     };
     let is_part = Stretch::is_part(len);
     let mut area = ui.available_rect_before_wrap();
-    let bar = area.with_min_x(area.right() - BAR);
+    let bar_area = area.with_min_x(area.right() - bar::WIDTH);
     if is_part {
-        area.set_right(bar.left());
+        area.set_right(bar_area.left());
     }
     let response = ui.scope_builder(egui::UiBuilder::new().max_rect(area), |ui| {
         if is_part {
@@ -315,7 +333,7 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
     if !is_part {
         return;
     }
-    if let Some(position) = whole_bar(ui, bar, &seen, len) {
+    if let Some(position) = bar::show(ui, bar_area, &seen, len) {
         frames.follow = false;
         frames.top = Some(position);
         ui.ctx().request_repaint();
@@ -323,263 +341,6 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         frames.top = Some(seen.start);
         ui.ctx().request_repaint();
     }
-}
-
-/// The scroll bar of a list that is laid out in part; the position that was dragged to.
-fn whole_bar(ui: &mut Ui, rect: egui::Rect, seen: &Range<usize>, len: usize) -> Option<usize> {
-    let tokens = theme::of(ui);
-    let response = ui.interact(rect, ui.scope_id().with("whole list"), Sense::click_and_drag());
-    response.widget_info(|| {
-        WidgetInfo::slider(true, seen.start as f64, "Position in the list of frames")
-    });
-    let handle = (rect.height() * seen.len() as f32 / len as f32).max(24.0);
-    let way = rect.height() - handle;
-    let last = len.saturating_sub(seen.len()).max(1);
-    let top = rect.top() + way * (seen.start as f64 / last as f64) as f32;
-    let shape = egui::Rect::from_min_size(egui::pos2(rect.left(), top), egui::vec2(BAR, handle));
-    let is_active = response.dragged() || response.hovered();
-    let color = if is_active { tokens.text } else { tokens.text_weak };
-    ui.painter().rect_filled(rect, 0.0, tokens.panel);
-    ui.painter().rect_filled(shape.shrink2(egui::vec2(2.0, 0.0)), 3.0, color);
-    let pointer =
-        response.interact_pointer_pos().filter(|_| response.is_pointer_button_down_on())?;
-    let part = ((pointer.y - rect.top() - handle / 2.0) / way.max(1.0)).clamp(0.0, 1.0);
-    Some((last as f64 * f64::from(part)) as usize)
-}
-
-/// Says how far a trace that is not held is known.
-fn in_file(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
-    let Some(pages) = ctx.pages(state.selection.source) else {
-        return;
-    };
-    if pages.index().is_none() {
-        badge(ui, "not scanned yet", Tone::Info).on_hover_text(
-            "The rows are those that the summary of the file counts. How some calls ended, and \
-             what a filter finds, is known once the file was scanned",
-        );
-    }
-    if let Some(trouble) = pages.trouble() {
-        badge(ui, "cannot be read", Tone::Bad).on_hover_text(trouble);
-    }
-    let search = ctx.search(state.selection.source);
-    if search.is_some_and(|search| search.stage == SearchStage::Stopped) {
-        badge(ui, "search stopped", Tone::Warn).on_hover_text(
-            "Rows after those found may match, too; change the filter to search again",
-        );
-    }
-}
-
-struct Delegate<'a> {
-    ctx: ViewCtx<'a>,
-    source: Source,
-    shown: Vec<usize>,
-    list: &'a RowList,
-    selected: Option<RowId>,
-    slots: Vec<Slot>,
-    /// Position in the list of the first row of the table.
-    start: usize,
-    /// Row of the table of the first slot.
-    first: u64,
-    clicked: Option<RowId>,
-    out: &'a mut Actions,
-    tokens: &'static Tokens,
-}
-
-/// A row that is seen; one in a file may not be there yet.
-struct Slot {
-    id: RowId,
-    line: Option<RowLine>,
-}
-
-impl Delegate<'_> {
-    fn slot(&self, number: u64) -> Option<&Slot> {
-        let offset = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.slots.get(offset)
-    }
-
-    fn row(&self, number: u64) -> Option<&RowLine> {
-        self.slot(number)?.line.as_ref()
-    }
-}
-
-impl TableDelegate for Delegate<'_> {
-    /// Copies the rows that are seen, so that the store is free while they are painted.
-    fn prepare(&mut self, info: &PrefetchInfo) {
-        let Range { start, end } = info.visible_rows;
-        self.first = start;
-        let (list, from) = (self.list, self.start);
-        let copy = |rows: Rows<'_>| {
-            let ids = |start: u64, end: u64| {
-                let positions = from + start as usize..list.len().min(from + end as usize);
-                positions.filter_map(|position| list.id(position, rows))
-            };
-            rows.want(|| ids(start.saturating_sub(AHEAD), end + AHEAD).collect());
-            ids(start, end).map(|id| Slot { id, line: rows.line(id) }).collect()
-        };
-        self.slots = self.ctx.rows(self.source, copy).unwrap_or_default();
-    }
-
-    fn header_cell_ui(&mut self, ui: &mut Ui, cell: &HeaderCellInfo) {
-        let rect = ui.max_rect();
-        let tokens = self.tokens;
-        ui.painter().rect_filled(rect, 0.0, tokens.panel);
-        ui.painter().hline(
-            rect.x_range(),
-            rect.bottom() - 0.5,
-            egui::Stroke::new(1.0, tokens.separator),
-        );
-        let (name, _, align) = COLUMNS[self.shown[cell.col_range.start]];
-        text_in(
-            ui,
-            rect.shrink2(vec2(6.0, 0.0)),
-            align,
-            name,
-            theme::medium(11.0),
-            tokens.text_weak,
-        );
-    }
-
-    fn row_ui(&mut self, ui: &mut Ui, number: u64) {
-        let Some(row) = self.row(number) else {
-            return;
-        };
-        let id = row.id;
-        let is_selected = self.selected == Some(id);
-        let rect = ui.max_rect();
-        let response = ui.interact(rect, ui.scope_id().with(("row", id.0)), Sense::click());
-        response.widget_info(|| {
-            let text =
-                format!("Frame {} {} {} {}", id.0, row.plugin, row.direction, row.status.name());
-            WidgetInfo::selected(Role::ListItem, true, is_selected, text)
-        });
-        let tokens = self.tokens;
-        let (tone, _) = outcome_look(row.status.outcome());
-        let fill = if is_selected {
-            Some(tokens.row_selected)
-        } else if row.status.is_error() {
-            Some(tokens.tone_subtle(tone))
-        } else if response.hovered() {
-            Some(tokens.row_hover)
-        } else if number % 2 == 1 {
-            Some(tokens.row_stripe)
-        } else {
-            None
-        };
-        if let Some(fill) = fill {
-            ui.painter().rect_filled(rect, 0.0, fill);
-        }
-        if row.status.is_error() {
-            let mut edge = rect;
-            edge.set_width(2.0);
-            ui.painter().rect_filled(edge, 0.0, tokens.tone(tone));
-        }
-        let plugin = row.plugin.to_string();
-        let call = row.call;
-        let kind = row.kind.to_string();
-        if response.clicked() {
-            self.clicked = Some(id);
-        }
-        let out = &mut *self.out;
-        let select = RowRef { source: self.source, row: id };
-        response.context_menu(|ui| {
-            if ui.button("Send again").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::ReplayRow);
-            }
-            if ui.button("Edit and send…").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::EditRow);
-            }
-            if ui.button("Send again and compare").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::ResendAndDiff);
-            }
-            ui.separator();
-            for (name, filter) in [
-                (format!("Only plugin {plugin}"), format!("plugin:{plugin}")),
-                (format!("Only kind {kind}"), format!("kind:{kind}")),
-                (format!("Only call {call}"), format!("call:{}", call.0)),
-            ] {
-                if ui.button(name).clicked() {
-                    out.view(Change::Filter(filter));
-                }
-            }
-            ui.separator();
-            if ui.button("Copy payload").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::CopyRow);
-            }
-        });
-    }
-
-    fn cell_ui(&mut self, ui: &mut Ui, cell: &CellInfo) {
-        let Some(slot) = self.slot(cell.row_nr) else {
-            return;
-        };
-        let tokens = self.tokens;
-        let rect = ui.max_rect().shrink2(vec2(6.0, 0.0));
-        let body = egui::TextStyle::Body.resolve(ui.style());
-        let column = self.shown[cell.col_nr];
-        let (_, _, align) = COLUMNS[column];
-        let Some(row) = &slot.line else {
-            let text = if column == 0 { slot.id.0.to_string() } else { "…".to_owned() };
-            text_in(ui, rect, align, &text, body, tokens.text_weak);
-            return;
-        };
-        let put = |text: &str, color| text_in(ui, rect, align, text, body.clone(), color);
-        match column {
-            0 => put(&row.id.0.to_string(), tokens.text_weak),
-            1 => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
-            2 => {
-                let text = row.since_previous.map_or_else(|| "–".to_owned(), show_duration);
-                put(&text, tokens.text_weak);
-            }
-            3 => put(&row.plugin, tokens.text),
-            4 => {
-                let (arrow, color) = match row.direction {
-                    Direction::In => ("→", tokens.info),
-                    Direction::Out if row.emitted => ("⇐", tokens.warn),
-                    Direction::Out => ("←", tokens.good),
-                };
-                put(arrow, color);
-            }
-            5 => put(&row.kind.to_string(), tokens.text),
-            6 => put(&show_size(row.size), tokens.text),
-            7 => {
-                let text = row.latency.map_or_else(|| "…".to_owned(), show_duration);
-                put(&text, tokens.text);
-            }
-            _ => status(ui, rect, row, tokens),
-        }
-    }
-
-    fn default_row_height(&self) -> f32 {
-        ROW
-    }
-}
-
-/// Icon, colour and words, so that none of them is the only sign.
-fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, tokens: &Tokens) {
-    let (tone, picture) = outcome_look(row.status.outcome());
-    let (tone, picture) = match row.denied && !row.status.is_error() {
-        true => (Tone::Warn, icon::ICON_BLOCK),
-        false => (tone, picture),
-    };
-    let mut icon_rect = rect;
-    icon_rect.set_width(16.0);
-    text_in(ui, icon_rect, Align::Min, picture.codepoint, icon_font(14.0), tokens.tone(tone));
-    let mut words = rect;
-    words.set_left(rect.left() + 20.0);
-    let text = match row.status.outcome() {
-        None if !row.end_known => "not scanned yet".to_owned(),
-        None => "running".to_owned(),
-        Some(outcome) if row.denied && outcome.is_completed() => {
-            "completed, a host call was denied".to_owned()
-        }
-        Some(outcome) => outcome.to_string(),
-    };
-    let color = if row.status.is_error() { tokens.tone(tone) } else { tokens.text_weak };
-    text_in(ui, words, Align::Min, &text, egui::TextStyle::Body.resolve(ui.style()), color);
 }
 
 /// A number with a thin space between thousands.
