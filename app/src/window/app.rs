@@ -260,6 +260,8 @@ impl App {
         let is_live = view.read(Source::Live, Store::is_empty) == Some(false);
         if let Some(trace) = opened.filter(is_opened).filter(|_| !is_live) {
             self.state.selection.source = Source::Trace(trace.id);
+            // It does not grow.
+            self.state.panels.frames.follow = false;
         }
         self.traces_seen = count;
     }

@@ -42,11 +42,14 @@ pub(super) struct JobState {
 }
 
 impl JobState {
-    /// Says how far the work is.
+    /// Says how far the work is. The window is woken for each hundredth: painting all the time
+    /// would take from the work.
     pub(super) fn progress(&self, done: u64, total: u64) {
-        self.done.store(done, Ordering::Relaxed);
-        self.total.store(total, Ordering::Relaxed);
-        if let Some(waker) = &self.waker {
+        let hundredths = |done: u64| done.saturating_mul(100) / total.max(1);
+        let before = self.done.swap(done, Ordering::Relaxed);
+        let is_first = self.total.swap(total, Ordering::Relaxed) != total;
+        let is_seen = is_first || hundredths(before) != hundredths(done);
+        if let Some(waker) = self.waker.as_ref().filter(|_| is_seen) {
             waker.wake();
         }
     }

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use egui::{Align, RichText, Ui};
 use egui_material_icons::icons as icon;
 use egui_table::{Column, HeaderRow, Table};
@@ -239,53 +241,64 @@ fn in_file(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
     }
 }
 
+/// Paints the rows, and for a list that is laid out in part its scroll bar.
 fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    let len = state.panels.frames.list.len();
+    let is_part = Stretch::is_part(len);
+    let mut area = ui.available_rect_before_wrap();
+    let bar_area = area.with_min_x(area.right() - bar::WIDTH);
+    if is_part {
+        area.set_right(bar_area.left());
+    }
+    let inside = egui::UiBuilder::new().id_salt("list").max_rect(area);
+    let painted = ui.scope_builder(inside, |ui| {
+        if is_part {
+            // It would be that of the stretch alone.
+            let scroll = &mut ui.spacing_mut().scroll;
+            (scroll.bar_width, scroll.floating_width) = (0.0, 0.0);
+        }
+        rows(ui, ctx, state, out)
+    });
+    let Painted { seen, was_moved } = painted.inner;
+    if !is_part {
+        return;
+    }
+    let frames = &mut state.panels.frames;
+    if let Some(position) = bar::show(ui, bar_area, &seen, len) {
+        frames.follow = false;
+        frames.top = Some(position);
+        ui.ctx().request_repaint();
+    } else if !was_moved && frames.stretch.follow(&seen, len) {
+        frames.top = Some(seen.start);
+        ui.ctx().request_repaint();
+    }
+}
+
+/// What was painted of a list.
+struct Painted {
+    /// Positions in the list.
+    seen: Range<usize>,
+    /// True if a position was brought into view.
+    was_moved: bool,
+}
+
+fn rows(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) -> Painted {
     let source = state.selection.source;
     let selected = state.selection.row.filter(|row| row.source == source);
     let frames = &mut state.panels.frames;
-    let shown = columns_for(ui.available_width());
-    let last = COLUMNS.len() - 1;
-    let column_id = |index: usize| egui::Id::unique(("frames column", index));
-    let id = Table::new().id_salt("frames").get_id(ui);
-    let widths = egui_table::TableState::load(ui, id).unwrap_or_default();
-    let width = |index: usize| {
-        let known = widths.col_widths.get(&column_id(index)).copied();
-        known.unwrap_or(COLUMNS[index].1)
-    };
-    let rest: f32 = shown.iter().filter(|index| **index != last).map(|index| width(*index)).sum();
-    let bar_width = if Stretch::is_part(frames.list.len()) { bar::WIDTH } else { 0.0 };
-    let fill = (ui.available_width() - rest - 12.0 - bar_width).max(STATUS);
-    let column = |index: &usize| match *index == last {
-        true => Column::new(fill).range(fill..=fill).id(column_id(last)).resizable(false),
-        false => Column::new(COLUMNS[*index].1).range(32.0..=400.0).id(column_id(*index)),
-    };
-    let columns: Vec<_> = shown.iter().map(column).collect();
     let len = frames.list.len();
-    let reveal = frames.reveal.take();
-    let target =
-        reveal.and_then(|row| ctx.rows(source, |rows| frames.list.position(row, rows)).flatten());
-    let target = if let Some(position) = target {
-        Some((position, None))
-    } else if let Some(position) = frames.top.take() {
-        Some((position.min(len - 1), Some(Align::TOP)))
-    } else if frames.follow && frames.followed != len {
-        frames.followed = len;
-        Some((len - 1, Some(Align::BOTTOM)))
-    } else {
-        None
-    };
+    let target = frames.target(ctx, source);
     if let Some((position, _)) = target {
         frames.stretch.reach(position, len);
     }
     let range = frames.stretch.range(len);
+    let (shown, columns) = columns(ui);
     let mut table = Table::new()
         .id_salt("frames")
         .num_rows(range.len() as u64)
         .columns(columns)
         .headers([HeaderRow::new(24.0)])
         .stick_to_bottom(frames.follow && range.end == len);
-    // Without a state the table would measure every cell first.
-    widths.store(ui, id);
     if let Some((position, align)) = target {
         table = table.scroll_to_row((position - range.start) as u64, align);
     }
@@ -302,25 +315,11 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         out,
         tokens: theme::of(ui),
     };
-    let is_part = Stretch::is_part(len);
-    let mut area = ui.available_rect_before_wrap();
-    let bar_area = area.with_min_x(area.right() - bar::WIDTH);
-    if is_part {
-        area.set_right(bar_area.left());
-    }
-    let response = ui.scope_builder(egui::UiBuilder::new().max_rect(area), |ui| {
-        if is_part {
-            // It would be that of the stretch alone.
-            let scroll = &mut ui.spacing_mut().scroll;
-            (scroll.bar_width, scroll.floating_width) = (0.0, 0.0);
-        }
-        table.show(ui, &mut delegate)
-    });
-    let response = response.inner;
+    let response = table.show(ui, &mut delegate);
+    let first = range.start + delegate.first as usize;
+    let seen = first..first + delegate.slots.len();
     frames.painted = delegate.slots.iter().filter(|slot| slot.line.is_some()).count();
     let clicked = delegate.clicked;
-    let seen = range.start + delegate.first as usize;
-    let seen = seen..seen + delegate.slots.len();
     let scrolled_up =
         response.contains_pointer() && ui.input(|input| input.smooth_scroll_delta().y > 0.0);
     if scrolled_up {
@@ -330,17 +329,50 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         frames.follow = false;
         out.view(Change::Select(RowRef { source, row }));
     }
-    if !is_part {
-        return;
+    Painted { seen, was_moved: target.is_some() }
+}
+
+impl State {
+    /// The position that is to be brought into view, and where.
+    fn target(&mut self, ctx: ViewCtx<'_>, source: Source) -> Option<(usize, Option<Align>)> {
+        let len = self.list.len();
+        let reveal = self.reveal.take();
+        let position = |row| ctx.rows(source, |rows| self.list.position(row, rows)).flatten();
+        if let Some(position) = reveal.and_then(position) {
+            return Some((position, None));
+        }
+        if let Some(position) = self.top.take() {
+            return Some((position.min(len - 1), Some(Align::TOP)));
+        }
+        if self.follow && self.followed != len {
+            self.followed = len;
+            return Some((len - 1, Some(Align::BOTTOM)));
+        }
+        None
     }
-    if let Some(position) = bar::show(ui, bar_area, &seen, len) {
-        frames.follow = false;
-        frames.top = Some(position);
-        ui.ctx().request_repaint();
-    } else if target.is_none() && frames.stretch.follow(&seen, len) {
-        frames.top = Some(seen.start);
-        ui.ctx().request_repaint();
-    }
+}
+
+/// The columns that fit, by their places in [`COLUMNS`] and for the table.
+fn columns(ui: &Ui) -> (Vec<usize>, Vec<Column>) {
+    let shown = columns_for(ui.available_width());
+    let last = COLUMNS.len() - 1;
+    let column_id = |index: usize| egui::Id::unique(("frames column", index));
+    let id = Table::new().id_salt("frames").get_id(ui);
+    let widths = egui_table::TableState::load(ui, id).unwrap_or_default();
+    let width = |index: usize| {
+        let known = widths.col_widths.get(&column_id(index)).copied();
+        known.unwrap_or(COLUMNS[index].1)
+    };
+    let rest: f32 = shown.iter().filter(|index| **index != last).map(|index| width(*index)).sum();
+    let fill = (ui.available_width() - rest - 12.0).max(STATUS);
+    let column = |index: &usize| match *index == last {
+        true => Column::new(fill).range(fill..=fill).id(column_id(last)).resizable(false),
+        false => Column::new(COLUMNS[*index].1).range(32.0..=400.0).id(column_id(*index)),
+    };
+    let columns = shown.iter().map(column).collect();
+    // Without a state the table would measure every cell first.
+    widths.store(ui, id);
+    (shown, columns)
 }
 
 /// A number with a thin space between thousands.
