@@ -164,13 +164,17 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
     let row = number.map(glovebox_inspector::store::RowId);
     let there =
         row.filter(|row| ctx.rows(source, |rows| rows.index_of(*row).is_some()) == Some(true));
-    items.extend(there.map(|row| Item {
+    let time = glovebox_abi::units::parse_duration(text.trim().trim_start_matches('+')).ok();
+    let then = time.and_then(|time| ctx.rows(source, |rows| rows.row_at(time)).flatten());
+    let to_row = |row, detail: &str| Item {
         name: text.trim().to_owned(),
-        detail: "frame".to_owned(),
+        detail: detail.to_owned(),
         keys: String::new(),
         picture: icon::ICON_TABLE_ROWS,
         action: Action::View(Change::Select(RowRef { source, row })),
-    }));
+    };
+    items.extend(there.map(|row| to_row(row, "frame")));
+    items.extend(then.map(|row| to_row(row, "time since the start")));
     items
 }
 

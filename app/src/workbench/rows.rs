@@ -100,6 +100,31 @@ impl Rows<'_> {
         }
     }
 
+    /// The first row at or after a time since the start; in a file a few hundred too early, and not
+    /// known before the file was scanned.
+    pub fn row_at(self, since_start: Duration) -> Option<RowId> {
+        match self {
+            Rows::Here(store) => {
+                let (mut first, mut end) = (0, store.len());
+                while first < end {
+                    let middle = first.midpoint(end);
+                    match store.row(middle) {
+                        Some(row) if row.since_start < since_start => first = middle + 1,
+                        _ => end = middle,
+                    }
+                }
+                store.row(first).map(|row| row.id)
+            }
+            Rows::Paged(pages) => {
+                let index = pages.index()?;
+                let (start, _) = index.info().range?;
+                let since = u64::try_from(since_start.as_nanos()).ok()?;
+                let row = index.row_at(start.saturating_add(since));
+                (row < index.frames()).then_some(RowId(row))
+            }
+        }
+    }
+
     /// What the list shows of a row; `None` if it is evicted, or was not read yet.
     pub fn line(self, id: RowId) -> Option<RowLine> {
         match self {
