@@ -71,15 +71,6 @@ fn a_large_trace_is_read_from_its_file() {
     wait(&mut window, "the first rows are there", is_settled);
     shows(&mut window, &label(&whole, 0));
 
-    let index = app(&window).view().traces()[0].pages.as_ref().unwrap().index().unwrap().clone();
-    let (start, _) = index.info().range.unwrap();
-    window.key_press_modifiers(Modifiers::COMMAND, Key::P);
-    window.step();
-    window.event(egui::Event::Text("+200ms".to_owned()));
-    shows(&mut window, "+200ms");
-    window.key_press(Key::Enter);
-    shows(&mut window, &format!("#{}, ", index.row_at(start + 200_000_000)));
-
     let check = |window: &mut Window, text: &str| {
         filter(window, text);
         let filter = Filter::parse(text).unwrap();
@@ -103,6 +94,22 @@ fn a_large_trace_is_read_from_its_file() {
     let store = &app(&window).view().traces()[0].store;
     assert_eq!(store.denials().len(), whole.denials().len());
     assert_eq!(store.log().len(), whole.log().len());
+}
+
+#[test]
+fn a_time_in_a_file_can_be_gone_to() {
+    let (_folder, path) = made_up(FRAMES);
+    let mut window = open(std::slice::from_ref(&path));
+    let index = app(&window).view().traces()[0].pages.as_ref().unwrap().index().unwrap().clone();
+    let (start, _) = index.info().range.unwrap();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::P);
+    window.step();
+    window.event(egui::Event::Text("+200ms".to_owned()));
+    shows(&mut window, "+200ms");
+    window.key_press(Key::Enter);
+    let row = index.row_at(start + 200_000_000);
+    shows(&mut window, &format!("#{row}, "));
+    shows(&mut window, &label(&whole(&path), row));
 }
 
 /// What a screen reader says of a row.

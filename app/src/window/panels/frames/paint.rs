@@ -320,10 +320,15 @@ fn rows(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
     let seen = first..first + delegate.slots.len();
     frames.painted = delegate.slots.iter().filter(|slot| slot.line.is_some()).count();
     let clicked = delegate.clicked;
-    let scrolled_up =
-        response.contains_pointer() && ui.input(|input| input.smooth_scroll_delta().y > 0.0);
-    if scrolled_up {
+    let scrolled = match response.contains_pointer() {
+        true => ui.input(|input| input.smooth_scroll_delta().y),
+        false => 0.0,
+    };
+    if scrolled > 0.0 {
         frames.follow = false;
+    }
+    if scrolled != 0.0 {
+        frames.reveal = None;
     }
     if let Some(row) = clicked {
         frames.follow = false;
@@ -336,7 +341,11 @@ impl State {
     /// The position that is to be brought into view, and where.
     fn target(&mut self, ctx: ViewCtx<'_>, source: Source) -> Option<(usize, Option<Align>)> {
         let len = self.list.len();
-        let reveal = self.reveal.take();
+        let reveal = self.reveal;
+        if !self.list.more() {
+            // Until all rows are found, more may come before it.
+            self.reveal = None;
+        }
         let position = |row| ctx.rows(source, |rows| self.list.position(row, rows)).flatten();
         if let Some(position) = reveal.and_then(position) {
             return Some((position, None));
