@@ -5,9 +5,11 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement prints and may stop")]
 
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use glovebox_inspector::trace::{self, Hit, MadeUpRun, TraceIndex, TraceWriter};
+use glovebox_inspector::trace::{
+    self, FrameWindows, Hit, MadeUpRun, TraceIndex, TraceOutline, TraceWriter,
+};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +30,21 @@ fn main() {
         ["open", path] => {
             let index = TraceIndex::open(path, &mut |_, _| {}, &AtomicBool::new(false)).unwrap();
             println!("{} frames", index.frames());
+        }
+        ["rows", path] => {
+            let outline = TraceOutline::open(path).unwrap().unwrap();
+            println!("{} frames, outlined in {:?}", outline.frames(), started.elapsed());
+            let mut windows = FrameWindows::of_outline(path, &outline).unwrap();
+            let first = windows.read(0..50).unwrap();
+            println!("{:?} to the first {} rows", started.elapsed(), first.store.len());
+            let (mut jumps, mut slowest) = (0, Duration::ZERO);
+            for row in (0..outline.frames()).step_by(100_003) {
+                let jump = Instant::now();
+                windows.read(row..row + 50).unwrap();
+                slowest = slowest.max(jump.elapsed());
+                jumps += 1;
+            }
+            println!("{jumps} jumps, the slowest in {slowest:?}");
         }
         ["find", path, filter] => {
             let never = AtomicBool::new(false);
@@ -51,7 +68,7 @@ fn main() {
             println!("{report:?}");
         }
         _ => println!(
-            "generate FRAMES TRACE, index TRACE, open TRACE, find TRACE FILTER, \
+            "generate FRAMES TRACE, index TRACE, open TRACE, rows TRACE, find TRACE FILTER, \
              select TRACE FILTER OUT"
         ),
     }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox_inspector::store::Store;
+use glovebox_inspector::store::{RowId, Store};
 use parking_lot::Mutex;
 
 use super::action::{Action, Actions};
-use super::capture::{Capture, Report, report_of};
+use super::capture::{Busy, Capture, Report, report_of};
 use super::commands::{Situation, pressed};
 use super::dialogs::Dialogs;
 use super::overlays::Overlay;
@@ -19,7 +19,7 @@ use super::shell::{Moment, Pulse, Shell};
 use super::state::ViewState;
 use super::theme;
 use super::toasts::Toasts;
-use crate::workbench::{Origin, Source, Trace, ViewCtx, Workbench};
+use crate::workbench::{Command, Origin, Rows, Source, Trace, ViewCtx, Wanted, Workbench};
 
 /// A pause between two painted frames that counts as doing nothing.
 const IDLE: Duration = Duration::from_millis(300);
@@ -190,8 +190,14 @@ impl App {
         self.clock.startup.get_or_insert_with(|| self.clock.program_started.elapsed());
         self.clock.slowest = self.clock.slowest.max(started.elapsed());
         if let Some(mut capture) = self.capture.take() {
-            let busy = self.view().is_busy() || self.state.panels.frames.list.more();
-            capture.go_on(&ctx, self.view(), busy, || self.report());
+            let view = self.view();
+            let pages = view.pages(self.state.selection.source);
+            let reading = pages.is_some_and(|pages| !pages.is_settled());
+            let busy = Busy {
+                front: view.is_starting() || reading,
+                background: view.is_busy() || self.state.panels.frames.list.more(),
+            };
+            capture.go_on(&ctx, view, busy, || self.report());
             self.capture = Some(capture);
         }
     }
@@ -211,6 +217,8 @@ impl App {
         let view = self.workbench.view();
         let source = self.state.selection.source;
         let more = self.state.overview.refresh(view, source);
+        self.search_in_file();
+        let view = self.workbench.view();
         let more = frames::refresh(view, &mut self.state) || more;
         if more {
             ctx.request_repaint();
@@ -222,11 +230,29 @@ impl App {
         self.take_in_dialogs(ctx);
     }
 
+    /// Has the rows of a trace that is not held searched by what the filter is now.
+    fn search_in_file(&mut self) {
+        let source = self.state.selection.source;
+        let view = self.workbench.view();
+        let (Source::Trace(trace), Some(_)) = (source, view.pages(source)) else {
+            return;
+        };
+        let query = &self.state.query;
+        let wanted =
+            Wanted { filter: query.filter.clone(), range: query.range, revision: query.revision() };
+        let wanted = (query.filter.is_some() || query.range.is_some()).then_some(wanted);
+        let revision = |wanted: &Wanted| wanted.revision;
+        let current = view.search(source).map(|search| search.wanted.revision);
+        if current != wanted.as_ref().map(revision) {
+            self.workbench.execute(Command::Search(trace, wanted));
+        }
+    }
+
     /// The first trace of those that were opened is shown, unless there are live frames.
     fn show_what_was_opened(&mut self) {
         let view = self.workbench.view();
         let count = view.traces().len();
-        if view.is_busy() || count == self.traces_seen {
+        if view.is_starting() || count == self.traces_seen {
             return;
         }
         let opened = view.traces().get(self.traces_seen);
@@ -234,6 +260,8 @@ impl App {
         let is_live = view.read(Source::Live, Store::is_empty) == Some(false);
         if let Some(trace) = opened.filter(is_opened).filter(|_| !is_live) {
             self.state.selection.source = Source::Trace(trace.id);
+            // It does not grow.
+            self.state.panels.frames.follow = false;
         }
         self.traces_seen = count;
     }
@@ -243,16 +271,20 @@ impl App {
     fn select_something(&mut self) {
         let source = self.state.selection.source;
         let has_row = self.state.selection.row.is_some_and(|row| row.source == source);
-        if has_row || self.view().is_busy() {
+        if has_row || self.view().is_starting() {
             return;
         }
-        let digest = &self.state.overview.digest;
-        let failing = digest.failures.front().copied();
+        let failing = self.state.overview.digest().failures.front().map(|failure| failure.row);
         let list = &self.state.panels.frames.list;
-        let first = self.view().read(source, |store| {
-            let rows = || (0..list.len().min(LOOKED_AT)).filter_map(|at| list.row(at, store));
-            let row = rows().find(|row| !row.frame.payload.is_empty());
-            row.or_else(|| rows().next()).map(|row| row.id)
+        let first = self.view().rows(source, |rows| {
+            let ids = || (0..list.len().min(LOOKED_AT)).filter_map(|at| list.id(at, rows));
+            let has_payload = |id: &RowId| match rows {
+                Rows::Here(store) => {
+                    store.row_by_id(*id).is_some_and(|row| !row.frame.payload.is_empty())
+                }
+                Rows::Paged(_) => true,
+            };
+            ids().find(has_payload).or_else(|| ids().next())
         });
         if let Some(row) = failing.or(first.flatten()) {
             self.state.selection.select(crate::workbench::RowRef { source, row });

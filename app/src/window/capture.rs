@@ -14,8 +14,19 @@ use crate::workbench::{Level, ViewCtx};
 
 /// How long everything may take until the picture.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How long work is waited for that nothing else waits for, such as the scan of a huge trace.
+const BACKGROUND: Duration = Duration::from_secs(30);
 /// Painted frames without work that count as settled.
 const QUIET: u32 = 12;
+
+/// Whether anything is under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Busy {
+    /// It decides what is shown.
+    pub(super) front: bool,
+    /// It goes on behind what is shown.
+    pub(super) background: bool,
+}
 
 /// What the window drew.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -89,7 +100,7 @@ impl Capture {
         &mut self,
         ctx: &egui::Context,
         view: ViewCtx<'_>,
-        busy: bool,
+        busy: Busy,
         report: impl FnOnce() -> Report,
     ) {
         ctx.request_repaint();
@@ -105,7 +116,8 @@ impl Capture {
                 self.finish(ctx, &report, None, Err(reason));
             }
             Stage::Settling => {
-                self.quiet = if busy { 0 } else { self.quiet + 1 };
+                let waits = busy.background && self.started.elapsed() < BACKGROUND;
+                self.quiet = if busy.front || waits { 0 } else { self.quiet + 1 };
                 if self.quiet >= QUIET {
                     self.stage = Stage::Shooting;
                     if self.screenshot.is_some() {

@@ -259,7 +259,7 @@ pub const TABLE: &[Entry] = table! {
     Edit: Verb::FollowTail, "Follow the newest frame", "Keep the newest frame in view", ICON_VERTICAL_ALIGN_BOTTOM, [bare(Key::End)], always;
 
     View: Verb::Palette, "Search or run a command…", "Find any command by name", ICON_SEARCH, [ctrl(Key::K), ctrl_shift(Key::P)], always;
-    View: Verb::GoTo, "Go to…", "Find a plugin, a trace or a frame", ICON_SEARCH, [ctrl(Key::P)], always;
+    View: Verb::GoTo, "Go to…", "Find a plugin, a trace, a frame or a time", ICON_SEARCH, [ctrl(Key::P)], always;
     #line View: Verb::ShowPanel(PanelId::Frames), "Frames", "Show the list of frames", ICON_TABLE_ROWS, [ctrl(Key::Num1)], always;
     View: Verb::ShowPanel(PanelId::Diff), "Diff", "Show what is different between two runs", ICON_DIFFERENCE, [ctrl(Key::Num2), bare(Key::D)], always;
     View: Verb::ShowPanel(PanelId::Metrics), "Metrics", "Show figures per plugin", ICON_MONITORING, [ctrl(Key::Num3)], always;

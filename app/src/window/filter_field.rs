@@ -9,7 +9,7 @@ use glovebox_inspector::store::Store;
 
 use super::action::{Actions, Change};
 use super::commands::Verb;
-use super::state::{Query, ViewState};
+use super::state::{Query, Selection, ViewState};
 use super::theme;
 use super::widgets::{bordered, icon_button, icon_text, named_field};
 use crate::workbench::ViewCtx;
@@ -28,17 +28,18 @@ pub struct State {
 
 impl State {
     /// Offers anew if the text or the cursor changed.
-    fn ask(
-        &mut self,
-        text: &str,
-        cursor: usize,
-        ctx: ViewCtx<'_>,
-        source: crate::workbench::Source,
-    ) {
+    fn ask(&mut self, text: &str, cursor: usize, ctx: ViewCtx<'_>, selection: &Selection) {
         if self.text == text && self.cursor == Some(cursor) {
             return;
         }
-        let seen = ctx.read(source, sample).unwrap_or_default();
+        // Of a trace that is not held, only what is around the selected row is in memory.
+        let row = selection.row.filter(|row| row.source == selection.source);
+        let seen = match (ctx.pages(selection.source), row) {
+            (None, _) => ctx.read(selection.source, sample),
+            (Some(_), Some(row)) => ctx.read_row(row, sample),
+            (Some(_), None) => None,
+        };
+        let seen = seen.unwrap_or_default();
         self.offered = Filter::complete(text, cursor, &seen);
         self.text = text.to_owned();
         self.cursor = Some(cursor);
@@ -57,7 +58,7 @@ fn sample(store: &Store) -> SeenValues {
 /// Paints the field with its icon and the button that clears it.
 pub(super) fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
     let tokens = theme::of(ui);
-    let source = state.selection.source;
+    let selection = &state.selection;
     let query = &mut state.query;
     ui.label(icon_text(icon::ICON_FILTER_ALT, 15.0).color(if query.is_set() {
         tokens.accent
@@ -81,7 +82,7 @@ pub(super) fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &m
             .show(ui, field, |typed| {
                 let cursor = typed.word_range.end.0;
                 let cursor = typed.text.char_indices().nth(cursor).map(|(at, _)| at);
-                completion.ask(typed.text, cursor.unwrap_or(typed.text.len()), ctx, source);
+                completion.ask(typed.text, cursor.unwrap_or(typed.text.len()), ctx, selection);
                 let offered = completion.offered.iter();
                 offered.map(|offer| Suggestion::new(&offer.text).description(offer.hint)).collect()
             })

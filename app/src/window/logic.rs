@@ -377,12 +377,14 @@ impl App {
         let Some(target) = self.target_of(&row) else {
             return;
         };
-        let source = self.state.selection.source;
+        let Some(selected) = self.state.selection.row else {
+            return;
+        };
         let frame = match row.direction {
             Direction::In => Some(row.frame.clone()),
             Direction::Out => self
                 .view()
-                .read(source, |store| {
+                .read_row(selected, |store| {
                     let rows = store.call(row.call)?.rows.iter();
                     let mut rows = rows.filter_map(|id| store.row_by_id(*id));
                     rows.find(|row| row.direction == Direction::In).map(|row| row.frame.clone())
@@ -404,8 +406,8 @@ impl App {
     }
 
     fn selected_row(&self) -> Option<Row> {
-        let RowRef { source, row } = self.state.selection.row?;
-        self.view().read(source, |store| store.row_by_id(row).cloned()).flatten()
+        let selected = self.state.selection.row?;
+        self.view().read_row(selected, |store| store.row_by_id(selected.row).cloned()).flatten()
     }
 
     /// The plugin a row belongs to if it is loaded, else the chosen one.
@@ -426,9 +428,9 @@ impl App {
         if list.is_empty() {
             return;
         }
-        let row = self.view().read(source, |store| {
-            let position = selected.and_then(|row| list.position(row.row, store));
-            list.row(choose(position, list.len()), store).map(|row| row.id)
+        let row = self.view().rows(source, |rows| {
+            let position = selected.and_then(|row| list.position(row.row, rows));
+            list.id(choose(position, list.len()), rows)
         });
         if let Some(row) = row.flatten() {
             self.state.selection.select(RowRef { source, row });
@@ -441,7 +443,7 @@ impl App {
         let Some(RowRef { source, row }) = self.state.selection.row else {
             return;
         };
-        let found = self.view().read(source, |store| {
+        let found = self.view().read_row(RowRef { source, row }, |store| {
             let call = store.row_by_id(row)?.call;
             let rows = &store.call(call)?.rows;
             let position = rows.iter().position(|id| *id == row)?;

@@ -153,7 +153,7 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
     };
     let trace = |trace: &crate::workbench::Trace| Item {
         name: trace.name.clone(),
-        detail: format!("trace, {} frames", trace.store.len()),
+        detail: format!("trace, {} frames", trace.rows().len()),
         keys: String::new(),
         picture: icon::ICON_DESCRIPTION,
         action: Action::View(Change::Source(Source::Trace(trace.id))),
@@ -163,14 +163,18 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
     let number = text.trim().trim_start_matches('#').parse().ok();
     let row = number.map(glovebox_inspector::store::RowId);
     let there =
-        row.filter(|row| ctx.read(source, |store| store.row_by_id(*row).is_some()) == Some(true));
-    items.extend(there.map(|row| Item {
+        row.filter(|row| ctx.rows(source, |rows| rows.index_of(*row).is_some()) == Some(true));
+    let time = glovebox_abi::units::parse_duration(text.trim().trim_start_matches('+')).ok();
+    let then = time.and_then(|time| ctx.rows(source, |rows| rows.row_at(time)).flatten());
+    let to_row = |row, detail: &str| Item {
         name: text.trim().to_owned(),
-        detail: "frame".to_owned(),
+        detail: detail.to_owned(),
         keys: String::new(),
         picture: icon::ICON_TABLE_ROWS,
         action: Action::View(Change::Select(RowRef { source, row })),
-    }));
+    };
+    items.extend(there.map(|row| to_row(row, "frame")));
+    items.extend(then.map(|row| to_row(row, "time since the start")));
     items
 }
 

@@ -171,8 +171,10 @@ impl Query {
 /// The digest of the source that is shown, and of which source it is.
 #[derive(Debug, Default)]
 pub struct OverviewState {
-    /// The digest.
-    pub digest: Overview,
+    /// That of a source in memory.
+    own: Overview,
+    /// That of a trace that is not held, once it was looked over.
+    whole: Option<Arc<Overview>>,
     source: Source,
 }
 
@@ -181,9 +183,21 @@ impl OverviewState {
     pub fn refresh(&mut self, ctx: ViewCtx<'_>, source: Source) -> bool {
         if self.source != source {
             self.source = source;
-            self.digest = Overview::default();
+            self.own = Overview::default();
         }
-        ctx.read(source, |store| self.digest.take_in(store)).unwrap_or(false)
+        self.whole = match source {
+            Source::Live => None,
+            Source::Trace(id) => ctx.trace(id).and_then(|trace| trace.overview.clone()),
+        };
+        if ctx.pages(source).is_some() {
+            return false;
+        }
+        ctx.read(source, |store| self.own.take_in(store)).unwrap_or(false)
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> &Overview {
+        self.whole.as_deref().unwrap_or(&self.own)
     }
 }
 

@@ -12,7 +12,7 @@ use glovebox_inspector::replay::Pace;
 
 use glovebox_inspector::store::RowId;
 
-use super::{Example, JobId, Source, TraceId};
+use super::{Example, JobId, Source, TraceId, Wanted};
 
 /// Everything that changes the workbench.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub enum Command {
         /// The file; it must not be there yet.
         path: PathBuf,
     },
+    /// Finds rows of a trace that is not held, or, for `None`, forgets what was found.
+    Search(TraceId, Option<Wanted>),
     /// Forgets a trace; its file stays.
     CloseTrace(TraceId),
     /// Makes a trace the one that others are compared with, or none.

@@ -1,23 +1,30 @@
 //! What rules find in the frames that the window shows: in open traces once, in what happens now
-//! again and again.
+//! again and again. A trace that is too large to be held is digested meanwhile.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
+use glovebox_events::What;
 use glovebox_host::PluginStatus;
 use glovebox_inspector::findings::{Judgement, PluginFacts, Record, Recorder, Severities, judge};
-use glovebox_inspector::trace::TraceReader;
+use glovebox_inspector::store::{Store, StoreLimits};
+use glovebox_inspector::trace::{TraceError, TraceReader};
 
 use super::jobs::JobState;
 use super::sink::{Fanout, Waker};
 use super::trace::{Origin, TraceId};
-use super::{Source, work::Finished};
+use super::{Overview, Source, work::Finished};
 
 /// Calls of what happens now that rules look at: copying them must not hold a plugin up.
 pub(super) const LIVE_CALLS: usize = 10_000;
+/// Calls of a large trace that rules look at, the newest ones: about 30 MB.
+const DIGEST_CALLS: usize = 100_000;
+/// What is held of a large trace while it is read once.
+const DIGEST: StoreLimits = StoreLimits { bytes: 4 << 20, list: 10_000 };
 /// How old the findings about what happens now may be.
 const AGE: Duration = Duration::from_secs(1);
 
@@ -89,6 +96,73 @@ impl Findings {
 /// What a loaded plugin says about itself.
 pub(super) fn facts(plugin: &PluginStatus) -> PluginFacts {
     PluginFacts { digest: Some(plugin.digest.clone()), ..PluginFacts::of(&plugin.manifest) }
+}
+
+/// Looks over a trace in a file that is too large to be held, once from start to end: what rules
+/// find, what plugins wrote and were denied, and calls for the timeline.
+pub(super) fn digest(
+    trace: TraceId,
+    path: &Path,
+    plugins: &[PluginStatus],
+    state: &JobState,
+) -> Finished {
+    let mut recorder = Recorder::new(DIGEST_CALLS);
+    for plugin in plugins {
+        recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
+    }
+    let mut store = Store::new(DIGEST);
+    let mut overview = Overview::of_all();
+    let mut read = || -> Result<TraceReader, TraceError> {
+        let mut reader = TraceReader::open(path)?;
+        let (mut events, mut bytes) = (0, 0);
+        while let Some(event) = reader.next() {
+            let event = match event {
+                Ok(event) => event,
+                // What is wrong with the trace was said when it was scanned.
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
+            if let What::FrameIn { frame, .. } | What::FrameOut { frame, .. } = &event.what {
+                bytes += frame.encoded_len();
+            }
+            recorder.ingest(&event);
+            store.ingest(&event);
+            events += 1;
+            // Before the store forgets them.
+            if events == 64 || bytes > DIGEST.bytes / 4 {
+                while overview.take_in(&store) {}
+                (events, bytes) = (0, 0);
+                state.progress(reader.position(), reader.size());
+                if state.cancel.load(Ordering::Relaxed) {
+                    return Err(TraceError::Cancelled { path: path.to_owned() });
+                }
+            }
+        }
+        while overview.take_in(&store) {}
+        Ok(reader)
+    };
+    match read() {
+        Ok(reader) => {
+            for plugin in reader.plugins() {
+                if let Some(facts) = plugin.facts() {
+                    recorder.describe(&plugin.id, facts);
+                }
+            }
+        }
+        Err(TraceError::Cancelled { .. }) => return Finished::Nothing,
+        Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
+    }
+    let judgement = judge(&recorder.finish(), &Severities::default());
+    Finished::Digested(trace, Box::new(Digest { judgement, store, overview }))
+}
+
+/// What a trace that is not held says as a whole.
+#[derive(Debug)]
+pub(super) struct Digest {
+    pub(super) judgement: Judgement,
+    /// The lists of what plugins wrote, were denied and so on; of the frames only the last.
+    pub(super) store: Store,
+    pub(super) overview: Overview,
 }
 
 /// Looks over an open trace. Manifests in the trace go before those of plugins that are loaded.

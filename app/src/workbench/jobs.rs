@@ -42,11 +42,14 @@ pub(super) struct JobState {
 }
 
 impl JobState {
-    /// Says how far the work is.
+    /// Says how far the work is. The window is woken for each hundredth: painting all the time
+    /// would take from the work.
     pub(super) fn progress(&self, done: u64, total: u64) {
-        self.done.store(done, Ordering::Relaxed);
-        self.total.store(total, Ordering::Relaxed);
-        if let Some(waker) = &self.waker {
+        let hundredths = |done: u64| done.saturating_mul(100) / total.max(1);
+        let before = self.done.swap(done, Ordering::Relaxed);
+        let is_first = self.total.swap(total, Ordering::Relaxed) != total;
+        let is_seen = is_first || hundredths(before) != hundredths(done);
+        if let Some(waker) = self.waker.as_ref().filter(|_| is_seen) {
             waker.wake();
         }
     }
@@ -63,6 +66,7 @@ impl JobState {
 struct Job {
     title: String,
     state: Arc<JobState>,
+    is_background: bool,
 }
 
 /// All work that is under way.
@@ -88,6 +92,19 @@ impl Jobs {
         work: impl FnOnce(&JobState) -> Finished + Send + 'static,
     ) -> JobId {
         self.spawn(title.into(), None, work)
+    }
+
+    /// Starts work that nothing else waits for.
+    pub(super) fn start_background(
+        &mut self,
+        title: impl Into<String>,
+        work: impl FnOnce(&JobState) -> Finished + Send + 'static,
+    ) -> JobId {
+        let id = self.start(title, work);
+        if let Some(job) = self.running.get_mut(&id) {
+            job.is_background = true;
+        }
+        id
     }
 
     /// Starts work that is a replay.
@@ -131,7 +148,7 @@ impl Jobs {
             // The channel is empty or this thread drains it: `try_send` loses only the words.
             let _ = self.sender.try_send((id, Finished::Failed(text)));
         }
-        self.running.insert(id, Job { title, state });
+        self.running.insert(id, Job { title, state, is_background: false });
         id
     }
 
@@ -146,6 +163,15 @@ impl Jobs {
 
     pub(super) fn any(&self) -> bool {
         !self.running.is_empty()
+    }
+
+    /// True if there is work that something waits for.
+    pub(super) fn any_in_front(&self) -> bool {
+        self.running.values().any(|job| !job.is_background)
+    }
+
+    pub(super) fn is_running(&self, id: JobId) -> bool {
+        self.running.contains_key(&id)
     }
 
     pub(super) fn cancel(&self, id: JobId) {

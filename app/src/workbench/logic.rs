@@ -14,7 +14,6 @@ use glovebox_inspector::store::{Direction, Store};
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 
 use super::answers;
-use super::findings;
 use super::work::{self, Finished, OpenedWorkspace, ReplayWork, Replayed};
 use super::{
     Command, JobId, Level, Origin, ReplayHow, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench,
@@ -63,7 +62,12 @@ impl Workbench {
                 self.start_open(path);
             }
             Command::SaveTrace { trace, path } => self.save(trace, path),
+            Command::Search(id, wanted) => self.search(id, wanted),
             Command::CloseTrace(id) => {
+                self.search(id, None);
+                if let Some(job) = self.traces.get(id).and_then(|trace| trace.job) {
+                    self.jobs.cancel(job);
+                }
                 self.traces.remove(id);
                 self.findings.remove(id);
             }
@@ -314,7 +318,7 @@ impl Workbench {
     }
 
     fn resend_and_diff(&mut self, target: InstanceId, row: RowRef) {
-        let recorded = self.view().read(row.source, |store| call_of(store, row));
+        let recorded = self.view().read_row(row, |store| call_of(store, row));
         let Some(Some(recorded)) = recorded else {
             let text = "The frames of this call are no longer in memory";
             return self.notices.add(Level::Warning, text);
@@ -364,8 +368,8 @@ impl Workbench {
                 for damage in &opened.damage {
                     self.notices.add(Level::Warning, damage.clone());
                 }
-                let text = format!("{} is open, {} frames", opened.name, opened.store.len());
-                let id = self.traces.add(*opened);
+                let text = format!("{} is open, {} frames", opened.name, opened.frames());
+                let id = self.traces.add(*opened, &self.fanout.waker);
                 self.look_over(id);
                 if self.traces.baseline().is_none() {
                     self.traces.pin(Some(id));
@@ -379,6 +383,11 @@ impl Workbench {
                 self.outcome.loads_failed += 1;
                 let text = format!("{} was not opened: {error}", file_name(&path));
                 self.notices.add(Level::Error, text);
+            }
+            Finished::Indexed(id, result) => self.take_in_index(id, result),
+            Finished::Digested(id, digest) => self.take_in_digest(id, *digest),
+            Finished::Searched(id, revision, result) => {
+                self.take_in_search(id, revision, result);
             }
             Finished::Judged(trace, judgement) => self.findings.add(trace, judgement),
             Finished::Recorded(Ok(path)) => {
@@ -405,16 +414,6 @@ impl Workbench {
         }
     }
 
-    /// Lets the rules look over a trace that was just opened.
-    fn look_over(&mut self, id: TraceId) {
-        let Some(trace) = self.traces.get(id) else {
-            return;
-        };
-        let (origin, plugins) = (trace.origin.clone(), self.host.plugins());
-        let title = format!("Looking over {}", trace.name);
-        self.jobs.start(title, move |state| findings::look_over(id, &origin, &plugins, state));
-    }
-
     fn take_in_replay(&mut self, mut replayed: Replayed) {
         let mut level = work::level_of(&replayed.summary);
         let mut text = replayed.summary.sentence();
@@ -427,7 +426,7 @@ impl Workbench {
         self.notices.add(level, text);
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         replayed.run.lost = replayed.lost;
-        let run = self.traces.add(replayed.run);
+        let run = self.traces.add(replayed.run, &self.fanout.waker);
         self.look_over(run);
         // A capture has no answers to compare with; the first run of it does.
         let baseline = self.traces.baseline().map(|trace| &trace.origin);

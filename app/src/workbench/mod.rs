@@ -12,11 +12,15 @@ pub(crate) mod answers;
 mod command;
 mod example;
 mod findings;
+mod in_files;
 pub mod jobs;
 mod logic;
 mod notice;
 mod overview;
+mod pages;
 pub mod replay;
+mod rows;
+mod search;
 mod sink;
 mod trace;
 mod work;
@@ -26,18 +30,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use glovebox_events::CallId;
 use glovebox_host::{Host, InstanceId, PluginStatus, PolicyMode};
 use glovebox_inspector::diff::Diff;
 use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::metrics::MetricsSnapshot;
-use glovebox_inspector::store::Store;
+use glovebox_inspector::store::{RowId, Store};
 use glovebox_inspector::trace::RecorderStatus;
 
 pub use command::{Command, ReplayHow, ReplayRequest, RowRef, SendRequest};
 pub use example::{EXAMPLES, Example};
 pub use jobs::{JobId, JobView};
 pub use notice::{Level, Notice};
-pub use overview::{Overview, Span};
+pub use overview::{Failure, Overview, Span};
+pub use pages::Pages;
+pub use rows::{RowLine, Rows};
+pub use search::{Search, SearchStage, Wanted};
 pub use sink::{LatencyCounts, Waker};
 pub use trace::{Origin, Trace, TraceId};
 pub use work::Sent;
@@ -272,6 +280,48 @@ impl<'a> ViewCtx<'a> {
         }
     }
 
+    /// Reads the rows of a source, briefly: plugins wait while the live ones are read.
+    pub fn rows<R>(&self, source: Source, read: impl FnOnce(Rows<'_>) -> R) -> Option<R> {
+        match source {
+            Source::Live => Some(read(Rows::Here(&self.workbench.fanout.store.lock()))),
+            Source::Trace(id) => self.trace(id).map(|trace| read(trace.rows())),
+        }
+    }
+
+    /// Reads the store with a row and its call. One in a file is asked for if it is not there; the
+    /// window is woken when it is.
+    pub fn read_row<R>(&self, row: RowRef, read: impl FnOnce(&Store) -> R) -> Option<R> {
+        match self.pages(row.source) {
+            Some(pages) => pages.read(row.row, |window| read(&window.window.store)),
+            None => self.read(row.source, read),
+        }
+    }
+
+    /// The rows of a source that is not held.
+    pub fn pages(&self, source: Source) -> Option<&'a Pages> {
+        match source {
+            Source::Live => None,
+            Source::Trace(id) => self.trace(id)?.pages.as_ref(),
+        }
+    }
+
+    /// The search in a source that is not held.
+    pub fn search(&self, source: Source) -> Option<&'a Search> {
+        match source {
+            Source::Live => None,
+            Source::Trace(id) => self.trace(id)?.search.as_ref(),
+        }
+    }
+
+    /// The first row of a call. One in a file is asked for if it is not known, and not known before
+    /// the file was scanned.
+    pub fn row_of(&self, source: Source, call: CallId) -> Option<RowId> {
+        match self.pages(source) {
+            Some(pages) => pages.row_of(call),
+            None => self.read(source, |store| store.call(call)?.rows.first().copied()).flatten(),
+        }
+    }
+
     /// Work that is under way.
     pub fn jobs(&self) -> Vec<JobView> {
         self.workbench.jobs.views()
@@ -326,6 +376,11 @@ impl<'a> ViewCtx<'a> {
     /// True while anything is under way or waits for something that is.
     pub fn is_busy(&self) -> bool {
         self.workbench.jobs.any() || self.workbench.start.is_some()
+    }
+
+    /// True while anything is under way that decides what is shown first.
+    pub fn is_starting(&self) -> bool {
+        self.workbench.jobs.any_in_front() || self.workbench.start.is_some()
     }
 
     /// True if there is nothing to show yet.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use glovebox_events::Outcome;
 use glovebox_inspector::store::{Direction, Row, RowId, Status, Store};
 
 /// Calls that are kept one by one; beyond, the oldest are forgotten here.
@@ -30,6 +31,19 @@ pub struct Span {
     pub denied: bool,
 }
 
+/// A call that ended with anything but `completed`.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The row of its input.
+    pub row: RowId,
+    /// When it started, in nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// Id of the plugin.
+    pub plugin: Arc<str>,
+    /// How it ended.
+    pub outcome: Arc<Outcome>,
+}
+
 /// What a store holds, at a glance.
 #[derive(Debug, Default)]
 pub struct Overview {
@@ -37,15 +51,30 @@ pub struct Overview {
     pub plugins: Vec<Arc<str>>,
     /// Calls, oldest first.
     pub spans: VecDeque<Span>,
-    /// Inputs of calls that failed, oldest first.
-    pub failures: VecDeque<RowId>,
+    /// Calls that failed, oldest first.
+    pub failures: VecDeque<Failure>,
+    /// Failures that are older and not kept.
+    pub failures_left_out: u64,
     /// Time of the first and the last row, in nanoseconds since the Unix epoch.
     pub range: Option<(u64, u64)>,
+    /// Every how many calls one is kept, if they are kept from all over the store.
+    every: Option<u64>,
+    calls: u64,
     last: Option<RowId>,
     open: Vec<RowId>,
 }
 
 impl Overview {
+    /// One that keeps some calls from all over instead of the newest.
+    pub fn of_all() -> Overview {
+        Overview { every: Some(1), ..Overview::default() }
+    }
+
+    /// True if some calls are not among the spans.
+    pub fn is_thinned(&self) -> bool {
+        self.calls > self.spans.len() as u64
+    }
+
     /// Takes in rows that are new; true if there are more for the next time.
     pub fn take_in(&mut self, store: &Store) -> bool {
         self.close_open(store);
@@ -56,7 +85,7 @@ impl Overview {
                 None => {
                     // The rows seen last were evicted, or the store was cleared.
                     if store.row(0).is_none_or(|row| row.id < last) {
-                        *self = Overview::default();
+                        *self = Overview { every: self.every.map(|_| 1), ..Overview::default() };
                     }
                     0
                 }
@@ -83,12 +112,17 @@ impl Overview {
             self.plugins.push(Arc::clone(&row.plugin));
             self.plugins.len() - 1
         });
+        if row.status == Status::Pending {
+            self.open.push(row.id);
+        } else {
+            self.note_failure(row);
+        }
+        self.calls += 1;
+        if self.every.is_some_and(|every| !self.calls.is_multiple_of(every)) {
+            return;
+        }
         if self.spans.len() == SPANS {
-            self.spans.pop_front();
-            // The axis begins where the spans do.
-            if let (Some(range), Some(front)) = (&mut self.range, self.spans.front()) {
-                range.0 = front.start;
-            }
+            self.make_room();
         }
         self.spans.push_back(Span {
             plugin,
@@ -98,18 +132,41 @@ impl Overview {
             failed: row.status.is_error(),
             denied: row.denied,
         });
-        match row.status {
-            Status::Pending => self.open.push(row.id),
-            Status::Ended(_) => self.note_failure(row),
+    }
+
+    /// Forgets every other span, or the oldest.
+    fn make_room(&mut self) {
+        if let Some(every) = &mut self.every {
+            *every *= 2;
+            let mut keeps = false;
+            self.spans.retain(|_| {
+                keeps = !keeps;
+                keeps
+            });
+            return;
+        }
+        self.spans.pop_front();
+        // The axis begins where the spans do.
+        if let (Some(range), Some(front)) = (&mut self.range, self.spans.front()) {
+            range.0 = front.start;
         }
     }
 
     fn note_failure(&mut self, row: &Row) {
+        let Status::Ended(outcome) = &row.status else {
+            return;
+        };
         if row.status.is_error() {
             if self.failures.len() == FAILURES {
                 self.failures.pop_front();
+                self.failures_left_out += 1;
             }
-            self.failures.push_back(row.id);
+            self.failures.push_back(Failure {
+                row: row.id,
+                at: row.at,
+                plugin: Arc::clone(&row.plugin),
+                outcome: Arc::clone(outcome),
+            });
         }
     }
 

@@ -3,12 +3,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
-use glovebox_events::Event;
+use glovebox_abi::units::show_size;
+use glovebox_events::{Event, What};
 use glovebox_inspector::store::{self, Store, StoreLimits};
-use glovebox_inspector::trace::{TraceReader, TraceWriter};
+use glovebox_inspector::trace::{Problem, TraceIndex, TraceOutline, TraceReader, TraceWriter};
 
-/// How much of a trace is kept in memory.
+use super::pages::{Known, Pages};
+use super::sink::Waker;
+use super::{JobId, Overview, Rows, Search};
+
+/// How much is kept in memory of a trace that is not in a file.
 const LIMITS: StoreLimits = StoreLimits { bytes: 512 << 20, list: 100_000 };
+/// Trace files up to this size, in bytes, are read whole: that takes no longer than to look twice.
+const READ_WHOLE: u64 = 4 << 20;
+/// Damaged places that are said one by one.
+const DAMAGE_SAID: usize = 10;
+/// Bytes of frames that replay and comparison take of a trace.
+const EVENTS: usize = 512 << 20;
 
 /// Names an open trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,12 +45,39 @@ pub struct Trace {
     pub name: String,
     /// Where it comes from.
     pub origin: Origin,
-    /// Its frames.
+    /// Its frames, and what else happened. Of a trace that is read from its file when it is looked
+    /// at, only the latter, once the trace was looked over.
     pub store: Arc<Store>,
+    /// The frames of a trace that is not held.
+    pub pages: Option<Pages>,
+    /// The digest of a trace that is not held, once it was looked over.
+    pub overview: Option<Arc<Overview>>,
+    /// The search in a trace that is not held.
+    pub search: Option<Search>,
+    /// The scan or the look over it that is under way.
+    pub(super) job: Option<JobId>,
     /// What is wrong with it.
     pub damage: Vec<String>,
     /// Events that were never recorded.
     pub lost: u64,
+}
+
+impl Trace {
+    /// Its frames.
+    pub fn rows(&self) -> Rows<'_> {
+        match &self.pages {
+            None => Rows::Here(&self.store),
+            Some(pages) => Rows::Paged(pages),
+        }
+    }
+
+    /// Events that are not in it, though their numbers should be.
+    pub fn missing(&self) -> u64 {
+        match &self.pages {
+            None => self.store.missing(),
+            Some(pages) => pages.index().map_or(0, |index| index.missing_events()),
+        }
+    }
 }
 
 /// A trace that has no id yet.
@@ -48,6 +86,8 @@ pub(super) struct Opened {
     pub(super) name: String,
     pub(super) origin: Origin,
     pub(super) store: Store,
+    /// Where the rows are of a trace that is not held.
+    pub(super) known: Option<Known>,
     pub(super) damage: Vec<String>,
     pub(super) lost: u64,
 }
@@ -60,6 +100,9 @@ impl Opened {
         cancel: &AtomicBool,
     ) -> anyhow::Result<Opened> {
         let name = name_of(path);
+        if is_trace(path) && std::fs::metadata(path)?.len() > READ_WHOLE {
+            return Opened::outline(name, path, progress, cancel);
+        }
         if is_trace(path) {
             let loaded = store::load(path, LIMITS, progress, cancel)?;
             let damage = loaded.damage.iter().map(ToString::to_string).collect();
@@ -67,6 +110,7 @@ impl Opened {
                 name,
                 origin: Origin::File(path.to_owned()),
                 store: loaded.store,
+                known: None,
                 damage,
                 lost: loaded.lost_events,
             });
@@ -91,20 +135,62 @@ impl Opened {
     ) -> Opened {
         let mut store = Store::new(LIMITS);
         events.iter().for_each(|event| store.ingest(event));
-        Opened { name, origin: origin(events), store, damage: Vec::new(), lost: 0 }
+        let origin = origin(events);
+        Opened { name, origin, store, known: None, damage: Vec::new(), lost: 0 }
+    }
+
+    /// Finds out where the rows of a large trace are: by its index if that is beside it, by its
+    /// summary if it has one, or by a scan.
+    fn outline(
+        name: String,
+        path: &Path,
+        progress: &mut dyn FnMut(u64, u64),
+        cancel: &AtomicBool,
+    ) -> anyhow::Result<Opened> {
+        let known = match TraceIndex::beside(path)? {
+            Some(index) => Known::Index(Arc::new(index)),
+            None => match TraceOutline::open(path)? {
+                Some(outline) => Known::Outline(outline),
+                None => Known::Index(Arc::new(TraceIndex::open(path, progress, cancel)?)),
+            },
+        };
+        let (damage, lost) = match &known {
+            Known::Outline(_) => (Vec::new(), 0),
+            Known::Index(index) => (damage_of(index), index.info().lost_events),
+        };
+        let store = Store::default();
+        let origin = Origin::File(path.to_owned());
+        Ok(Opened { name, origin, store, known: Some(known), damage, lost })
+    }
+
+    /// Number of frames.
+    pub(super) fn frames(&self) -> u64 {
+        self.known.as_ref().map_or(self.store.len() as u64, Known::frames)
     }
 }
 
 impl Origin {
-    /// The events, read from the file if need be; damaged parts are left out.
+    /// The events, read from the file if need be; damaged parts are left out. A file with more than
+    /// 512 MiB of frames is refused.
     pub(super) fn events(&self) -> anyhow::Result<Vec<Event>> {
         match self {
             Origin::Imported(_, events) | Origin::Replay(events) => Ok(events.to_vec()),
             Origin::File(path) => {
                 let mut events = Vec::new();
+                let mut bytes = 0;
                 for event in TraceReader::open(path)? {
+                    anyhow::ensure!(
+                        bytes <= EVENTS,
+                        "replay and comparison hold all frames of a trace, {} at most; make a smaller \
+                         one with `glovebox trace filter` or `split`: {}",
+                        show_size(EVENTS as u64),
+                        path.display()
+                    );
                     match event {
-                        Ok(event) => events.push(event),
+                        Ok(event) => {
+                            bytes += size_of::<Event>() + frame_bytes(&event);
+                            events.push(event);
+                        }
                         Err(error) if error.is_damage() => {}
                         Err(error) => return Err(error.into()),
                     }
@@ -135,6 +221,25 @@ impl Origin {
     }
 }
 
+fn frame_bytes(event: &Event) -> usize {
+    match &event.what {
+        What::FrameIn { frame, .. } | What::FrameOut { frame, .. } => frame.encoded_len(),
+        _ => 0,
+    }
+}
+
+/// What is wrong with a trace, in words.
+fn damage_of(index: &TraceIndex) -> Vec<String> {
+    let problems = index.problems().iter();
+    let said = problems.take(DAMAGE_SAID).map(|problem| {
+        let Problem { offset, bytes, reason } = problem;
+        format!("{bytes} bytes at offset {offset} are damaged ({reason})")
+    });
+    let more = index.problems().len().saturating_sub(DAMAGE_SAID);
+    let more = (more > 0).then(|| format!("{more} more places are damaged"));
+    said.chain(more).collect()
+}
+
 /// True for files with the extension of traces, finished or not.
 pub(super) fn is_trace(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -161,14 +266,22 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    pub(super) fn add(&mut self, opened: Opened) -> TraceId {
+    pub(super) fn add(&mut self, opened: Opened, waker: &Arc<Waker>) -> TraceId {
         let id = TraceId(self.next);
         self.next += 1;
+        let pages = match (&opened.origin, opened.known) {
+            (Origin::File(path), Some(known)) => Some(Pages::open(path, known, Arc::clone(waker))),
+            _ => None,
+        };
         self.all.push(Trace {
             id,
             name: opened.name,
             origin: opened.origin,
             store: Arc::new(opened.store),
+            pages,
+            overview: None,
+            search: None,
+            job: None,
             damage: opened.damage,
             lost: opened.lost,
         });
@@ -192,6 +305,22 @@ impl Traces {
 
     pub(super) fn get(&self, id: TraceId) -> Option<&Trace> {
         self.all.iter().find(|trace| trace.id == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TraceId) -> Option<&mut Trace> {
+        self.all.iter_mut().find(|trace| trace.id == id)
+    }
+
+    /// Takes in the index of a trace; it says what is wrong with the trace, too.
+    pub(super) fn index(&mut self, id: TraceId, index: Arc<TraceIndex>, waker: &Arc<Waker>) {
+        let Some(trace) = self.get_mut(id) else {
+            return;
+        };
+        trace.damage = damage_of(&index);
+        trace.lost = index.info().lost_events;
+        if let Origin::File(path) = &trace.origin {
+            trace.pages = Some(Pages::open(path, Known::Index(index), Arc::clone(waker)));
+        }
     }
 
     pub(super) fn baseline(&self) -> Option<&Trace> {

@@ -17,9 +17,10 @@ use glovebox_inspector::baseline::{Baseline, Decision};
 use glovebox_inspector::diff::{self, Diff, DiffOptions, Run, RunCall};
 use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::replay::{Divergences, RecordedAnswers, ReplayPlan};
-use glovebox_inspector::trace::Recorder;
+use glovebox_inspector::trace::{Recorder, TraceError, TraceIndex};
 
 use super::answers::FreshCopies;
+use super::findings::Digest;
 use super::jobs::JobState;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
 use super::sink::Fanout;
@@ -41,6 +42,12 @@ pub(super) enum Finished {
     Workspace(PathBuf, Result<Box<OpenedWorkspace>, String>),
     /// A trace was opened, or not.
     Opened(PathBuf, Result<Box<Opened>, String>),
+    /// A trace was scanned, or not; `None` if that was cancelled.
+    Indexed(TraceId, Result<Arc<TraceIndex>, Option<String>>),
+    /// A trace that is not held was looked over.
+    Digested(TraceId, Box<Digest>),
+    /// A search of this revision is over; if it is not complete, why, unless it was cancelled.
+    Searched(TraceId, u64, Result<(), Option<String>>),
     /// A trace was looked over by all rules.
     Judged(TraceId, Judgement),
     /// A recording is finished, or not.
@@ -122,6 +129,17 @@ pub(super) fn open(path: PathBuf, state: &JobState) -> Finished {
     let result = Opened::read(&path, &mut progress, &state.cancel);
     let result = result.map(Box::new).map_err(|error| format!("{error:#}"));
     Finished::Opened(path, result)
+}
+
+/// Scans a trace and keeps the index beside it.
+pub(super) fn index(id: TraceId, path: &Path, state: &JobState) -> Finished {
+    let mut progress = |done, total| state.progress(done, total);
+    let result = match TraceIndex::open(path, &mut progress, &state.cancel) {
+        Ok(index) => Ok(Arc::new(index)),
+        Err(TraceError::Cancelled { .. }) => Err(None),
+        Err(error) => Err(Some(error.to_string())),
+    };
+    Finished::Indexed(id, result)
 }
 
 pub(super) fn finish_recording(recorder: &Recorder) -> Finished {

@@ -60,6 +60,11 @@ impl Store {
         self.counters.start = Some(at);
     }
 
+    /// Counts rows from here on instead of from 0.
+    pub(crate) fn start_rows_at(&mut self, number: u64) {
+        self.counters.gone = number;
+    }
+
     /// Says how a call went of which the end is not among the events.
     pub(crate) fn end_late(&mut self, call: CallId, end: Option<&End>, denied: bool) {
         if let Some(End { outcome, timing, memory }) = end {

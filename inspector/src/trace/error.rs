@@ -103,6 +103,16 @@ pub enum TraceError {
         /// The file.
         path: PathBuf,
     },
+    /// What the summary says of the frames is not what is there.
+    #[error("the summary is wrong about offset {offset} ({reason}); scan the trace: {}", path.display())]
+    SummaryWrong {
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// Somebody asked to stop reading.
     #[error("reading was cancelled: {}", path.display())]
     Cancelled {

@@ -82,6 +82,8 @@ mod recorder;
 mod recording;
 mod repair;
 mod ring;
+#[cfg(feature = "analysis")]
+mod row_set;
 #[cfg(test)]
 pub(crate) mod sample;
 mod segments;
@@ -113,7 +115,7 @@ pub use generate::MadeUpRun;
 #[cfg(feature = "analysis")]
 pub(crate) use glance::End;
 #[cfg(feature = "analysis")]
-pub use index::TraceIndex;
+pub use index::{TraceIndex, TraceOutline};
 pub use info::{TraceInfo, info};
 #[cfg(feature = "analysis")]
 pub use merge::{MergeReport, merge};
@@ -121,6 +123,8 @@ pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
 pub use ring::Pressure;
+#[cfg(feature = "analysis")]
+pub use row_set::RowSet;
 pub use segments::SegmentLimits;
 #[cfg(feature = "analysis")]
 pub use select::{SelectReport, select};
@@ -130,7 +134,7 @@ pub use snapshot::each_snapshot;
 pub use split::{Part, PartLimit, SplitReport, split};
 pub use tally::Tally;
 #[cfg(feature = "analysis")]
-pub use windows::{FrameWindows, Window};
+pub use windows::{CallWindow, FrameWindows, Window};
 pub use wire::GapCause;
 pub use writer::{ParentRecord, PluginRecord, TraceWriter};
 

@@ -84,6 +84,135 @@ fn windows_show_what_a_whole_read_shows() {
 }
 
 #[test]
+fn an_outline_shows_what_an_index_shows() {
+    let (_folder, path) = made_up(6_000);
+    let index = Arc::new(build(&path));
+    let outline = TraceOutline::open(&path).expect("it is a trace").expect("it is finished");
+    assert_eq!((outline.frames(), outline.range()), (6_000, index.info().range));
+    let mut by_index = FrameWindows::open(&path, index).expect("it is there");
+    let mut by_outline = FrameWindows::of_outline(&path, &outline).expect("it is there");
+    let mut pending = 0;
+    for number in (0..6_000).step_by(50) {
+        let one = by_index.read(number..number + 1).expect("it can be read");
+        let other = by_outline.read(number..number + 1).expect("it can be read");
+        assert!(one.ends_known && !other.ends_known);
+        assert_eq!(one.rows, other.rows);
+        for (one, other) in one.store.rows().zip(other.store.rows()) {
+            assert_eq!((one.id, one.sequence), (other.id, other.sequence));
+            assert_eq!((one.since_start, &one.frame), (other.since_start, &other.frame));
+            if other.status == crate::store::Status::Pending {
+                pending += 1;
+            } else {
+                assert_eq!((&one.status, one.latency), (&other.status, other.latency));
+            }
+        }
+    }
+    assert!(pending > 0, "no call ends in another span, so nothing is unknown");
+}
+
+#[test]
+fn a_row_is_read_with_its_call() {
+    let (_folder, path) = made_up(6_000);
+    let whole = whole(&path);
+    let outline = TraceOutline::open(&path).expect("it is a trace").expect("it is finished");
+    let mut by_outline = FrameWindows::of_outline(&path, &outline).expect("it is there");
+    let index = Arc::new(build(&path));
+    let edges: Vec<u64> = index.spans.iter().map(|span| span.first_row).collect();
+    let mut by_index = FrameWindows::open(&path, index).expect("it is there");
+    let mut far = 0;
+    // Calls that are in two spans are near the edges of spans.
+    for number in edges.iter().flat_map(|edge| edge.saturating_sub(4)..edge + 4) {
+        let row = whole.row(number as usize).expect("it is in the trace");
+        let expected = whole.call(row.call).expect("it has a row");
+        for windows in [&mut by_outline, &mut by_index] {
+            let read = windows.read_call(row.id.0).expect("it can be read");
+            let call = read.window.store.call(row.call).expect("it has the row");
+            assert!(read.is_whole, "row {}", row.id.0);
+            assert_eq!(call.rows, expected.rows, "row {}", row.id.0);
+            assert_eq!(call.host_calls, expected.host_calls, "row {}", row.id.0);
+            assert_eq!(call.status, expected.status, "row {}", row.id.0);
+            let own = windows.read(row.id.0..row.id.0 + 1).expect("it can be read");
+            far += usize::from(own.rows != read.window.rows);
+        }
+        let first = by_index.row_of(row.call).expect("it can be read");
+        assert_eq!(first, Some(expected.rows[0].0));
+    }
+    assert!(far > 0, "every call is in one span, so nothing more is read");
+    assert_eq!(by_index.row_of(CallId(u64::MAX)).expect("it can be read"), None);
+}
+
+/// What becomes of the outline of a trace that was changed.
+#[derive(Debug, PartialEq)]
+enum Outlined {
+    /// There is none.
+    Not,
+    /// All rows can be read by it.
+    Right,
+    /// It is there, and reading says that it is wrong.
+    Wrong,
+}
+
+#[test]
+fn a_bad_summary_is_found_out() {
+    let (_folder, path) = made_up(3_000);
+    let whole = std::fs::read(&path).expect("it was written");
+    let check = |change: &dyn Fn(&mut Vec<u8>), expected: Outlined| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        std::fs::write(&path, &bytes).expect("there is space");
+        let found = match TraceOutline::open(&path).expect("it is a trace") {
+            None => Outlined::Not,
+            Some(outline) => {
+                let mut windows = FrameWindows::of_outline(&path, &outline).expect("it is there");
+                let mut rows = (0..outline.frames()).step_by(100);
+                match rows.find_map(|row| windows.read(row..row + 1).err()) {
+                    None => Outlined::Right,
+                    Some(TraceError::SummaryWrong { .. }) => Outlined::Wrong,
+                    Some(other) => panic!("{other}"),
+                }
+            }
+        };
+        assert_eq!(found, expected);
+    };
+    let after = |bytes: &[u8], text: &[u8]| {
+        let found = bytes.windows(text.len()).rposition(|window| window == text);
+        found.expect("it is there") + text.len()
+    };
+    check(&|_| {}, Outlined::Right);
+    check(&|bytes| bytes.truncate(bytes.len() - 1), Outlined::Not);
+    check(&|bytes| bytes.truncate(bytes.len() / 2), Outlined::Not);
+    // The summary has a CRC, the footer is part of it, and the end mark is checked.
+    for back in [1, 10, 20, 30, 40, 200, 1_000] {
+        let change = |bytes: &mut Vec<u8>| {
+            let at = bytes.len() - back;
+            bytes[at] ^= 1;
+        };
+        check(&change, Outlined::Not);
+    }
+    // The middle is in a chunk, which has a CRC of its own.
+    let in_a_chunk = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    };
+    check(&in_a_chunk, Outlined::Wrong);
+    // The sum of a tally does not add up any more.
+    let in_a_tally = |bytes: &mut Vec<u8>| {
+        let at = after(bytes, b"frames-in") + 4;
+        bytes[at] ^= 1;
+    };
+    check(&in_a_tally, Outlined::Not);
+    // It adds up, but is wrong: an end of a call counts as a frame.
+    let two_in_a_tally = |bytes: &mut Vec<u8>| {
+        for (entry, change) in [(&b"frames-out"[..], 1), (b"calls-ended", -1)] {
+            let at = after(bytes, entry);
+            let last_digit = at + 3 + usize::from(bytes[at]);
+            bytes[last_digit] = bytes[last_digit].checked_add_signed(change).expect("a digit");
+        }
+    };
+    check(&two_in_a_tally, Outlined::Wrong);
+}
+
+#[test]
 fn a_search_finds_what_a_whole_read_finds() {
     let (_folder, path) = made_up(6_000);
     let whole = whole(&path);

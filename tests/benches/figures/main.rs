@@ -12,6 +12,7 @@ mod loads;
 mod lookups;
 mod many;
 mod queues;
+mod reading;
 mod records;
 mod replays;
 mod searches;
@@ -30,6 +31,7 @@ fn main() {
     loads::run(&mut figures);
     many::run(&mut figures);
     queues::run(&mut figures);
+    reading::run(&mut figures);
     records::run(&mut figures);
     replays::run(&mut figures);
     searches::run(&mut figures);

@@ -27,4 +27,5 @@ mod replay;
 mod smoke;
 mod wasi;
 mod window;
+mod window_files;
 mod workspace;

@@ -17,10 +17,10 @@ use glovebox_tests::{root, sample};
 /// How long anything may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-type Window = Harness<'static, Option<App>>;
+pub(crate) type Window = Harness<'static, Option<App>>;
 
 /// A window over these files.
-fn open(files: &[PathBuf]) -> Window {
+pub(crate) fn open(files: &[PathBuf]) -> Window {
     let mut workbench = Workbench::new(WorkbenchOptions::default()).unwrap();
     if !files.is_empty() {
         workbench.execute(Command::Start { files: files.to_vec() });
@@ -40,13 +40,13 @@ fn open(files: &[PathBuf]) -> Window {
     window
 }
 
-fn app(window: &Window) -> &App {
+pub(crate) fn app(window: &Window) -> &App {
     window.state().as_ref().expect("the first frame makes it")
 }
 
 /// Paints until `done`; each round waits for at most a frame's length.
 #[track_caller]
-fn wait(window: &mut Window, what: &str, done: impl Fn(&Window) -> bool) {
+pub(crate) fn wait(window: &mut Window, what: &str, done: impl Fn(&Window) -> bool) {
     let started = Instant::now();
     window.step();
     while !done(window) {
@@ -58,7 +58,7 @@ fn wait(window: &mut Window, what: &str, done: impl Fn(&Window) -> bool) {
 }
 
 #[track_caller]
-fn shows(window: &mut Window, text: &str) {
+pub(crate) fn shows(window: &mut Window, text: &str) {
     let found = |window: &Window| window.query_all_by_label_contains(text).next().is_some();
     wait(window, &format!("{text:?} is shown"), found);
 }

@@ -12,11 +12,12 @@ use glovebox_inspector::findings::{Evidence, Finding, Severity};
 use glovebox_inspector::store::{NoticeKind, Row, RowId, Store};
 use serde::{Deserialize, Serialize};
 
+use super::frames::thousands;
 use crate::window::action::{Actions, Change};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::{icon_font, row, text_in};
-use crate::workbench::{Command, Level, RowRef, Source, ViewCtx};
+use crate::workbench::{Command, Failure, Level, RowRef, Source, ViewCtx};
 
 /// The lists of the drawer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ pub(in crate::window) fn problem_count(ctx: ViewCtx<'_>, state: &ViewState) -> u
     let notices = notices.filter(|notice| matches!(notice.level, Level::Error | Level::Warning));
     let findings = ctx.findings(state.selection.source);
     let findings = findings.map_or(0, |judgement| judgement.findings.len());
-    findings + state.overview.digest.failures.len() + notices.count()
+    findings + state.overview.digest().failures.len() + notices.count()
 }
 
 /// Paints the drawer.
@@ -166,10 +167,7 @@ fn lines(
                 let mut rest = rect;
                 rest.set_left(left);
                 text_in(ui, rest, Align::Min, &line.text, body, tokens.text);
-                let target = line.row.or_else(|| {
-                    let call = line.call?;
-                    ctx.read(source, |store| store.call(call)?.rows.first().copied()).flatten()
-                });
+                let target = line.row.or_else(|| ctx.row_of(source, line.call?));
                 if let (true, Some(row)) = (response.clicked(), target) {
                     out.view(Change::Select(RowRef { source, row }));
                 }
@@ -216,7 +214,15 @@ fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
 fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions) {
     let source = state.selection.source;
     let findings = ctx.findings(source).map_or(&[][..], |judgement| &judgement.findings);
-    let failures = &state.overview.digest.failures;
+    let digest = state.overview.digest();
+    let failures = &digest.failures;
+    if digest.failures_left_out > 0 {
+        let text = format!(
+            "{} earlier calls that failed are left out; the filter status:error shows all",
+            thousands(digest.failures_left_out)
+        );
+        ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+    }
     let workbench: Vec<_> = ctx
         .notices()
         .iter()
@@ -234,8 +240,8 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
             return Some(of_finding(ctx, source, finding));
         }
         let index = index - findings.len();
-        if let Some(id) = failures.get(index) {
-            return ctx.read(source, |store| failure(store, *id)).flatten();
+        if let Some(failure) = failures.get(index) {
+            return Some(of_failure(failure));
         }
         let index = index - failures.len();
         if let Some(notice) = host.get(index) {
@@ -270,11 +276,16 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
 
 /// A finding, with the first frame that shows it.
 fn of_finding(ctx: ViewCtx<'_>, source: Source, finding: &Finding) -> Line {
-    let rows = ctx.read(source, |store| {
-        let rows = finding.evidence.iter().filter_map(|one| row_of(store, one));
-        rows.map(|row| (row.id, row.at)).collect::<Vec<_>>()
-    });
-    let rows = rows.unwrap_or_default();
+    let rows: Vec<_> = if ctx.pages(source).is_some() {
+        let calls = finding.evidence.iter().filter_map(|one| one.call);
+        calls.filter_map(|call| Some((ctx.row_of(source, call)?, None))).collect()
+    } else {
+        let rows = ctx.read(source, |store| {
+            let rows = finding.evidence.iter().filter_map(|one| row_of(store, one));
+            rows.map(|row| (row.id, Some(row.at))).collect()
+        });
+        rows.unwrap_or_default()
+    };
     let (picture, tone) = match finding.severity {
         Severity::Info => (icon::ICON_INFO, Tone::Info),
         Severity::Warning => (icon::ICON_WARNING, Tone::Warn),
@@ -285,7 +296,7 @@ fn of_finding(ctx: ViewCtx<'_>, source: Source, finding: &Finding) -> Line {
         rows => format!(" (first of {rows} frames)"),
     };
     Line {
-        at: rows.first().map_or_else(String::new, |(_, at)| clock(*at)),
+        at: rows.first().and_then(|(_, at)| *at).map_or_else(String::new, clock),
         picture,
         tone,
         plugin: finding.plugin.clone(),
@@ -307,20 +318,18 @@ fn row_of<'a>(store: &'a Store, evidence: &Evidence) -> Option<&'a Row> {
     Some(kept.find(|row| row.sequence == evidence.sequence).unwrap_or(first))
 }
 
-fn failure(store: &Store, id: RowId) -> Option<Line> {
-    let row = store.row_by_id(id)?;
-    let outcome = row.status.outcome()?;
-    let (tone, picture) = crate::window::widgets::outcome_look(Some(outcome));
-    Some(Line {
-        at: clock(row.at),
+fn of_failure(failure: &Failure) -> Line {
+    let (tone, picture) = crate::window::widgets::outcome_look(Some(&failure.outcome));
+    Line {
+        at: clock(failure.at),
         picture,
         tone,
-        plugin: row.plugin.to_string(),
-        text: format!("frame {}: {outcome}", row.id.0),
+        plugin: failure.plugin.to_string(),
+        text: format!("frame {}: {}", failure.row.0, failure.outcome),
         call: None,
-        row: Some(id),
+        row: Some(failure.row),
         rows: Vec::new(),
-    })
+    }
 }
 
 fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {

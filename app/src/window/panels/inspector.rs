@@ -9,7 +9,8 @@ use egui::{Align, RichText, ScrollArea, Ui};
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_inspector::decode::{self, Node, PayloadFormat};
-use glovebox_inspector::store::{Call, Direction, Row, RowId};
+use glovebox_inspector::store::{Call, Direction, Row, RowId, Store};
+use glovebox_inspector::trace::CallWindow;
 
 use super::frames::thousands;
 use crate::window::action::{Actions, Change};
@@ -42,6 +43,8 @@ struct Detail {
     row: Row,
     call: Option<Call>,
     siblings: Vec<(RowId, Direction)>,
+    /// False if other frames and host calls of the call are further away in the file.
+    is_whole: bool,
     parts: Parts,
 }
 
@@ -78,6 +81,12 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     refresh(ctx, state);
     let inspector = &mut state.panels.inspector;
     let Some(detail) = &mut inspector.detail else {
+        let selected = state.selection.row;
+        if let Some(pages) = selected.and_then(|row| ctx.pages(row.source)) {
+            let text = pages.trouble().unwrap_or_else(|| "Reading the frame…".to_owned());
+            ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+            return;
+        }
         let hint = "Select a frame in the list to take it apart";
         return empty(
             ui,
@@ -126,6 +135,10 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         }
         separator(ui);
         host_calls(ui, detail);
+        if !detail.is_whole {
+            let text = "Other parts of this call are further away in the file, or not there";
+            ui.label(RichText::new(text).color(theme::of(ui).warn));
+        }
         ui.add_space(8.0);
     });
 }
@@ -136,24 +149,32 @@ fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) {
         inspector.detail = None;
         return;
     };
-    let known = inspector.detail.as_ref();
-    let same = known.is_some_and(|detail| detail.of == of);
-    let version = known.map(|detail| detail.version);
-    let read = ctx.read(of.source, |store| {
-        if same && version == Some(store.version()) {
-            return None;
+    let known = inspector.detail.as_ref().filter(|detail| detail.of == of);
+    let known_version = known.map(|detail| detail.version);
+    let read = match ctx.pages(of.source) {
+        None => ctx.read(of.source, |store| {
+            let version = store.version();
+            let is_new = known_version != Some(version);
+            is_new.then(|| Found::of(store, of.row, version, true)).flatten()
+        }),
+        Some(pages) => {
+            // What is read by the summary is read again by the index.
+            let version = u64::from(pages.index().is_some());
+            if known_version == Some(version) {
+                return;
+            }
+            let of_window =
+                |read: &CallWindow| Found::of(&read.window.store, of.row, version, read.is_whole);
+            pages.read(of.row, of_window)
         }
-        let row = store.row_by_id(of.row)?.clone();
-        let call = store.call(row.call).cloned();
-        let rows = call.iter().flat_map(|call| &call.rows);
-        let siblings = rows.filter_map(|id| Some((*id, store.row_by_id(*id)?.direction))).collect();
-        Some((store.version(), row, call, siblings))
-    });
-    let Some((version, row, call, siblings)) = read.flatten() else {
+    };
+    let is_same = known.is_some();
+    let Some(Found { version, row, call, siblings, is_whole }) = read.flatten() else {
+        // Another row is shown only once it is there; nothing is shown in its place meanwhile.
+        inspector.detail = inspector.detail.take().filter(|_| is_same);
         return;
     };
-    let known = inspector.detail.take().filter(|_| same);
-    let parts = match known {
+    let parts = match inspector.detail.take().filter(|_| is_same) {
         Some(detail) => detail.parts,
         None => {
             inspector.tree.selected = 0..0;
@@ -161,7 +182,26 @@ fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) {
             take_apart(&row)
         }
     };
-    inspector.detail = Some(Detail { of, version, row, call, siblings, parts });
+    inspector.detail = Some(Detail { of, version, row, call, siblings, is_whole, parts });
+}
+
+/// What a store has of a row.
+struct Found {
+    version: u64,
+    row: Row,
+    call: Option<Call>,
+    siblings: Vec<(RowId, Direction)>,
+    is_whole: bool,
+}
+
+impl Found {
+    fn of(store: &Store, id: RowId, version: u64, is_whole: bool) -> Option<Found> {
+        let row = store.row_by_id(id)?.clone();
+        let call = store.call(row.call).cloned();
+        let rows = call.iter().flat_map(|call| &call.rows);
+        let siblings = rows.filter_map(|id| Some((*id, store.row_by_id(*id)?.direction))).collect();
+        Some(Found { version, row, call, siblings, is_whole })
+    }
 }
 
 fn take_apart(row: &Row) -> Parts {

@@ -30,13 +30,19 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         }
         let text = egui::RichText::new("drag to narrow the list").small().color(tokens.text_weak);
         ui.label(text);
+        if state.overview.digest().is_thinned() {
+            let text = "not all calls are shown";
+            let text = egui::RichText::new(text).small().color(tokens.text_weak);
+            ui.label(text).on_hover_text("There are more than can be told apart here");
+        }
     });
-    let digest = &state.overview.digest;
+    let digest = state.overview.digest();
     let Some((first, last)) = digest.range else {
-        ui.label(
-            egui::RichText::new("Calls appear here as spans, one lane per plugin")
-                .color(tokens.text_weak),
-        );
+        let text = match ctx.pages(state.selection.source) {
+            None => "Calls appear here as spans, one lane per plugin",
+            Some(_) => "Calls appear here once the whole trace was looked over",
+        };
+        ui.label(egui::RichText::new(text).color(tokens.text_weak));
         return;
     };
     let reloads = ctx.read(state.selection.source, |store| {
@@ -198,8 +204,28 @@ fn spans(
         painted[span.plugin] = right;
         ui.painter().rect_filled(rect, 1.0, tokens.lane(span.plugin));
     }
+    if digest.is_thinned() {
+        failures(ui, digest, scale, tokens);
+    }
     for (rect, color) in late {
         ui.painter().rect_filled(rect.expand2(vec2(0.5, 1.0)), 1.0, color);
+    }
+}
+
+/// Failures among calls that are not all painted, one line per point at most.
+fn failures(ui: &Ui, digest: &Overview, scale: &Scale, tokens: &Tokens) {
+    let mut painted = vec![f32::NEG_INFINITY; digest.plugins.len()];
+    for failure in &digest.failures {
+        let Some(lane) = digest.plugins.iter().position(|plugin| *plugin == failure.plugin) else {
+            continue;
+        };
+        let left = scale.x(failure.at).round();
+        if left > painted[lane] {
+            painted[lane] = left;
+            let area = scale.lane(lane).shrink2(vec2(0.0, 3.0));
+            let line = Rect::from_x_y_ranges(left..=left + 1.0, area.y_range());
+            ui.painter().rect_filled(line, 0.0, tokens.bad);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Ac
     picture_rect.set_width(16.0);
     let color = if pinned { tokens.accent } else { tokens.text_weak };
     text_in(ui, picture_rect, Align::Min, picture.codepoint, icon_font(14.0), color);
-    words(ui, rect, &trace.name, trace.store.len() as u64, chosen);
+    words(ui, rect, &trace.name, trace.rows().len() as u64, chosen);
     if response.clicked() {
         out.view(Change::Source(Source::Trace(trace.id)));
     }

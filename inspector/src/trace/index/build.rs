@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 
 use super::facts::{Facts, Touch};
 use super::marks::{LAST_PLUGIN, Verdict, join};
-use super::{LateEnd, MAX_PROBLEMS, MAX_SPANS, SPAN_BYTES, Span, TraceIndex};
+use super::{LateEnd, MAX_PROBLEMS, Span, TraceIndex};
 use crate::filter::Span as Numbers;
 use crate::trace::chunk::ChunkBuffer;
 use crate::trace::glance::End;
 use crate::trace::reader::RawChunk;
-use crate::trace::{EVENTS_CHANNEL, Problem, TraceError, TraceInfo, TraceReader};
+use crate::trace::{EVENTS_CHANNEL, Problem, TraceError, TraceReader};
 
 /// Calls that run at the same time, and ends in other spans, that are remembered.
 const MAX_CALLS: usize = 1 << 18;
@@ -198,18 +198,7 @@ struct Counted {
 impl Builder {
     fn new(events_channel: u16) -> Builder {
         Builder {
-            index: TraceIndex {
-                info: TraceInfo::default(),
-                problems: Vec::new(),
-                missing_events: 0,
-                events_channel,
-                plugins: Vec::new(),
-                spans: Vec::new(),
-                grain: SPAN_BYTES,
-                unjoined: 0,
-                last_call: 0,
-                sequences: None,
-            },
+            index: TraceIndex::empty(events_channel),
             calls: OpenCalls::default(),
             counted: Counted::default(),
         }
@@ -248,7 +237,7 @@ impl Builder {
         join(&mut self.counted.times, counts.times);
         join(&mut self.counted.sequences, counts.sequences);
         join(&mut self.counted.calls, counts.calls_seen);
-        self.index.push(Span {
+        self.index.add(Span {
             offset,
             length,
             bytes: facts.bytes,
@@ -262,9 +251,6 @@ impl Builder {
         });
         for touch in facts.touches {
             self.calls.touch(&mut self.index, touch);
-        }
-        if self.index.spans.len() >= MAX_SPANS {
-            self.index.coarsen();
         }
     }
 

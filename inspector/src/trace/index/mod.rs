@@ -6,6 +6,9 @@
 //! [`FrameWindows`](super::FrameWindows) reads any rows, and a filter passes over the spans in which
 //! nothing can match.
 //!
+//! A finished trace has a summary, and a [`TraceOutline`] reads no more than that: it is there at
+//! once, and enough to read rows by while the index is made.
+//!
 //! How a call ended stands later in the file than its frames. Where that is in another span, the
 //! index holds the end with the span of the frames, so that each span can be read alone.
 //!
@@ -18,6 +21,7 @@ mod build;
 mod facts;
 pub(super) mod file;
 pub(super) mod marks;
+mod outline;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -31,6 +35,8 @@ use crate::filter::{ChunkSummary, Span as Numbers};
 use marks::{Marks, Verdict};
 
 pub(super) use facts::{FrameView, is_denied};
+pub(super) use outline::RowCounts;
+pub use outline::TraceOutline;
 
 /// Spans of an index, whatever the size of the trace.
 const MAX_SPANS: usize = 1 << 16;
@@ -63,7 +69,7 @@ pub struct TraceIndex {
 }
 
 /// Some chunks that follow each other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Span {
     /// In bytes from the start of the file.
     pub(super) offset: u64,
@@ -167,6 +173,11 @@ impl TraceIndex {
         self.info.frames_in + self.info.frames_out
     }
 
+    /// Numbers missing between the first and the last sequence number of the events.
+    pub fn missing_events(&self) -> u64 {
+        self.missing_events
+    }
+
     /// Calls whose end is not known to their frames, because too many ran at the same time.
     pub fn unjoined_calls(&self) -> u64 {
         self.unjoined
@@ -175,8 +186,13 @@ impl TraceIndex {
     /// The number of the first row at or after a time, in nanoseconds since the Unix epoch, to the
     /// span: the row may be a few hundred too early.
     pub fn row_at(&self, at: u64) -> u64 {
-        let later = |span: &&Span| !span.marks.times.is_empty() && span.marks.times.last >= at;
-        self.spans.iter().find(later).map_or(self.frames(), |span| span.first_row)
+        self.span_at(at).map_or(self.frames(), |span| self.spans[span].first_row)
+    }
+
+    /// The first span with anything at or after a time.
+    pub(super) fn span_at(&self, at: u64) -> Option<usize> {
+        let later = |span: &Span| !span.marks.times.is_empty() && span.marks.times.last >= at;
+        self.spans.iter().position(later)
     }
 
     /// The span that holds a row.
@@ -187,7 +203,30 @@ impl TraceIndex {
         Some(self.spans.partition_point(|span| span.first_row + span.frames <= row))
     }
 
-    /// Adds a chunk that follows the last one.
+    /// An index of nothing.
+    fn empty(events_channel: u16) -> TraceIndex {
+        TraceIndex {
+            info: TraceInfo::default(),
+            problems: Vec::new(),
+            missing_events: 0,
+            events_channel,
+            plugins: Vec::new(),
+            spans: Vec::new(),
+            grain: SPAN_BYTES,
+            unjoined: 0,
+            last_call: 0,
+            sequences: None,
+        }
+    }
+
+    /// Adds a chunk that follows the last one, and makes room if there are too many spans then.
+    fn add(&mut self, span: Span) {
+        self.push(span);
+        if self.spans.len() >= MAX_SPANS {
+            self.coarsen();
+        }
+    }
+
     fn push(&mut self, span: Span) {
         match self.spans.last_mut() {
             Some(last)

@@ -1,7 +1,10 @@
 //! The list of frames: virtual, filtered, following the newest.
 
+mod bar;
 mod model;
 mod paint;
+mod rows;
+mod stretch;
 
 pub use model::RowList;
 pub use paint::{State, show};

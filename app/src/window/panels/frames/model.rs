@@ -1,12 +1,15 @@
-//! Which rows of a store fulfil the filter: found step by step, so that nobody waits.
+//! Which rows of a source fulfil the filter: in a store found step by step, so that nobody waits,
+//! in a file by a search of the workbench.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::store::{Row, RowId, Status, Store};
+use glovebox_inspector::trace::RowSet;
+use parking_lot::Mutex;
 
-use crate::workbench::Source;
+use crate::workbench::{Pages, Rows, Search, SearchStage, Source};
 
 /// Rows that are looked at per step.
 const STEP: usize = 20_000;
@@ -41,6 +44,8 @@ impl Condition {
 pub struct RowList {
     condition: Condition,
     found: VecDeque<RowId>,
+    /// What a search finds, if the rows are in a file.
+    searched: Option<Arc<Mutex<RowSet>>>,
     last: Option<RowId>,
     pending: Vec<RowId>,
     len: usize,
@@ -49,14 +54,38 @@ pub struct RowList {
 }
 
 impl RowList {
-    /// Takes in what is new in the store.
-    pub fn refresh(&mut self, condition: Condition, store: &Store) {
+    /// Takes in what is new in the source.
+    pub fn refresh(&mut self, condition: Condition, rows: Rows<'_>, search: Option<&Search>) {
+        match rows {
+            Rows::Here(store) => self.look(condition, store),
+            Rows::Paged(pages) => self.follow(condition, pages, search),
+        }
+    }
+
+    fn follow(&mut self, condition: Condition, pages: &Pages, search: Option<&Search>) {
+        self.total = usize::try_from(pages.frames()).unwrap_or(usize::MAX);
+        let own = |search: &&Search| search.wanted.revision == condition.revision;
+        let search = search.filter(own);
+        (self.len, self.more, self.searched) = match (condition.is_everything(), search) {
+            (true, _) => (self.total, false, None),
+            (false, None) => (0, true, None),
+            (false, Some(search)) => {
+                let found = usize::try_from(search.rows.lock().len()).unwrap_or(usize::MAX);
+                let runs = matches!(search.stage, SearchStage::Waiting | SearchStage::Running);
+                (found, runs, Some(Arc::clone(&search.rows)))
+            }
+        };
+        self.condition = condition;
+    }
+
+    fn look(&mut self, condition: Condition, store: &Store) {
         let same = self.condition.source == condition.source
             && self.condition.revision == condition.revision;
         if !same {
             *self = RowList { condition, ..RowList::default() };
         }
         self.total = store.len();
+        self.searched = None;
         if self.condition.is_everything() {
             self.len = store.len();
             return;
@@ -129,21 +158,26 @@ impl RowList {
     }
 
     /// The row at a position.
-    pub fn row<'a>(&self, position: usize, store: &'a Store) -> Option<&'a Row> {
+    pub fn id(&self, position: usize, rows: Rows<'_>) -> Option<RowId> {
         if self.condition.is_everything() {
-            store.row(position)
-        } else {
-            store.row_by_id(*self.found.get(position)?)
+            return rows.id_at(position);
+        }
+        match &self.searched {
+            Some(searched) => searched.lock().get(position as u64).map(RowId),
+            None => self.found.get(position).copied(),
         }
     }
 
     /// Where a row stands in the list; the nearest one after it if it is left out.
-    pub fn position(&self, id: RowId, store: &Store) -> Option<usize> {
+    pub fn position(&self, id: RowId, rows: Rows<'_>) -> Option<usize> {
         if self.condition.is_everything() {
-            return store.index_of(id);
+            return rows.index_of(id);
         }
-        let position = self.found.partition_point(|found| *found < id);
-        (position < self.found.len()).then_some(position)
+        let position = match &self.searched {
+            Some(searched) => usize::try_from(searched.lock().position(id.0)).ok()?,
+            None => self.found.partition_point(|found| *found < id),
+        };
+        (position < self.len).then_some(position)
     }
 }
 
@@ -193,7 +227,7 @@ mod tests {
                 Condition { filter: Some(Arc::new(filter)), revision: 1, ..Condition::default() };
             let mut list = RowList::default();
             let store = store(10);
-            list.refresh(condition, &store);
+            list.refresh(condition, Rows::Here(&store), None);
             assert_eq!((list.len(), list.total()), (expected, 10));
         }
         check("plugin:a", 5);
@@ -210,9 +244,9 @@ mod tests {
             ..Condition::default()
         };
         let mut list = RowList::default();
-        list.refresh(condition.clone(), &store);
+        list.refresh(condition.clone(), Rows::Here(&store), None);
         assert!(list.more());
-        list.refresh(condition, &store);
+        list.refresh(condition, Rows::Here(&store), None);
         assert!(!list.more());
         assert_eq!(list.len(), STEP + 5);
     }

@@ -1,18 +1,21 @@
 use std::ops::Range;
 
-use egui::{Align, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use egui::{Align, RichText, Ui};
 use egui_material_icons::icons as icon;
-use egui_table::{CellInfo, Column, HeaderCellInfo, HeaderRow, PrefetchInfo, Table, TableDelegate};
-use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::store::{Direction, Row, RowId, Store};
+use egui_table::{Column, HeaderRow, Table};
+use glovebox_abi::units::show_duration;
+use glovebox_inspector::store::RowId;
 
+use super::bar;
 use super::model::{Condition, RowList};
+use super::rows::Delegate;
+use super::stretch::Stretch;
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
-use crate::window::theme::{self, ROW, Tokens, Tone};
-use crate::window::widgets::{badge, empty, icon_button, icon_font, outcome_look, text_in};
-use crate::workbench::{RowRef, Source, ViewCtx};
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::{badge, empty, icon_button};
+use crate::workbench::{RowRef, Rows, SearchStage, Source, ViewCtx};
 
 /// What the list of frames remembers.
 #[derive(Debug)]
@@ -27,15 +30,26 @@ pub struct State {
     pub painted: usize,
     /// Length of the list when its end was last brought into view.
     followed: usize,
+    stretch: Stretch,
+    /// A position to bring to the top.
+    top: Option<usize>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        State { list: RowList::default(), follow: true, reveal: None, painted: 0, followed: 0 }
+        State {
+            list: RowList::default(),
+            follow: true,
+            reveal: None,
+            painted: 0,
+            followed: 0,
+            stretch: Stretch::default(),
+            top: None,
+        }
     }
 }
 
-const COLUMNS: [(&str, f32, Align); 9] = [
+pub(super) const COLUMNS: [(&str, f32, Align); 9] = [
     ("#", 72.0, Align::Max),
     ("time, s", 84.0, Align::Max),
     ("Δt", 72.0, Align::Max),
@@ -77,7 +91,8 @@ pub(in crate::window) fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) -> boo
         revision: state.query.revision(),
     };
     let list = &mut state.panels.frames.list;
-    ctx.read(state.selection.source, |store| list.refresh(condition, store));
+    let search = ctx.search(state.selection.source);
+    ctx.rows(state.selection.source, |rows| list.refresh(condition, rows, search));
     list.more()
 }
 
@@ -88,6 +103,19 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     if frames.list.is_empty() {
         frames.painted = 0;
         let filtered = state.query.is_set() && frames.list.total() > 0;
+        if let (true, Some(search)) = (filtered, ctx.search(state.selection.source)) {
+            let text = match search.stage {
+                SearchStage::Waiting => Some("A filter waits until the trace is scanned"),
+                SearchStage::Running => Some("Searching…"),
+                SearchStage::Stopped => Some("The search was stopped before it found anything"),
+                SearchStage::Done => None,
+            };
+            if let Some(text) = text {
+                let color = theme::of(ui).text_weak;
+                ui.centered_and_justified(|ui| ui.label(RichText::new(text).color(color)));
+                return;
+            }
+        }
         let now = Situation { filter: true, ..Situation::default() };
         return if filtered {
             let hint = format!("{} frames are left out", frames.list.total());
@@ -141,9 +169,16 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
             ),
         };
         ui.label(RichText::new(text).color(tokens.text_weak));
-        let (evicted, missing) = ctx
-            .read(state.selection.source, |store| (store.evicted(), store.missing()))
-            .unwrap_or_default();
+        let (evicted, missing) = match state.selection.source {
+            Source::Live => ctx.read(Source::Live, |store| (store.evicted(), store.missing())),
+            Source::Trace(id) => ctx.trace(id).map(|trace| match trace.rows() {
+                Rows::Here(store) => (store.evicted(), trace.missing()),
+                // What is not in memory is in the file.
+                Rows::Paged(_) => (0, trace.missing()),
+            }),
+        }
+        .unwrap_or_default();
+        in_file(ui, ctx, state);
         if evicted > 0 {
             let text = format!("{} evicted", thousands(evicted));
             badge(ui, &text, Tone::Info).on_hover_text(
@@ -184,10 +219,150 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
     });
 }
 
+/// Says how far a trace that is not held is known.
+fn in_file(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
+    let Some(pages) = ctx.pages(state.selection.source) else {
+        return;
+    };
+    if pages.index().is_none() {
+        badge(ui, "not scanned yet", Tone::Info).on_hover_text(
+            "The rows are those that the summary of the file counts. How some calls ended, and \
+             what a filter finds, is known once the file was scanned",
+        );
+    }
+    if let Some(trouble) = pages.trouble() {
+        badge(ui, "cannot be read", Tone::Bad).on_hover_text(trouble);
+    }
+    let search = ctx.search(state.selection.source);
+    if search.is_some_and(|search| search.stage == SearchStage::Stopped) {
+        badge(ui, "search stopped", Tone::Warn).on_hover_text(
+            "Rows after those found may match, too; change the filter to search again",
+        );
+    }
+}
+
+/// Paints the rows, and for a list that is laid out in part its scroll bar.
 fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+    let len = state.panels.frames.list.len();
+    let is_part = Stretch::is_part(len);
+    let mut area = ui.available_rect_before_wrap();
+    let bar_area = area.with_min_x(area.right() - bar::WIDTH);
+    if is_part {
+        area.set_right(bar_area.left());
+    }
+    let inside = egui::UiBuilder::new().id_salt("list").max_rect(area);
+    let painted = ui.scope_builder(inside, |ui| {
+        if is_part {
+            // It would be that of the stretch alone.
+            let scroll = &mut ui.spacing_mut().scroll;
+            (scroll.bar_width, scroll.floating_width) = (0.0, 0.0);
+        }
+        rows(ui, ctx, state, out)
+    });
+    let Painted { seen, was_moved } = painted.inner;
+    if !is_part {
+        return;
+    }
+    let frames = &mut state.panels.frames;
+    if let Some(position) = bar::show(ui, bar_area, &seen, len) {
+        frames.follow = false;
+        frames.top = Some(position);
+        ui.ctx().request_repaint();
+    } else if !was_moved && frames.stretch.follow(&seen, len) {
+        frames.top = Some(seen.start);
+        ui.ctx().request_repaint();
+    }
+}
+
+/// What was painted of a list.
+struct Painted {
+    /// Positions in the list.
+    seen: Range<usize>,
+    /// True if a position was brought into view.
+    was_moved: bool,
+}
+
+fn rows(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) -> Painted {
     let source = state.selection.source;
     let selected = state.selection.row.filter(|row| row.source == source);
     let frames = &mut state.panels.frames;
+    let len = frames.list.len();
+    let target = frames.target(ctx, source);
+    if let Some((position, _)) = target {
+        frames.stretch.reach(position, len);
+    }
+    let range = frames.stretch.range(len);
+    let (shown, columns) = columns(ui);
+    let mut table = Table::new()
+        .id_salt("frames")
+        .num_rows(range.len() as u64)
+        .columns(columns)
+        .headers([HeaderRow::new(24.0)])
+        .stick_to_bottom(frames.follow && range.end == len);
+    if let Some((position, align)) = target {
+        table = table.scroll_to_row((position - range.start) as u64, align);
+    }
+    let mut delegate = Delegate {
+        ctx,
+        source,
+        shown,
+        list: &frames.list,
+        selected: selected.map(|row| row.row),
+        slots: Vec::new(),
+        start: range.start,
+        first: 0,
+        clicked: None,
+        out,
+        tokens: theme::of(ui),
+    };
+    let response = table.show(ui, &mut delegate);
+    let first = range.start + delegate.first as usize;
+    let seen = first..first + delegate.slots.len();
+    frames.painted = delegate.slots.iter().filter(|slot| slot.line.is_some()).count();
+    let clicked = delegate.clicked;
+    let scrolled = match response.contains_pointer() {
+        true => ui.input(|input| input.smooth_scroll_delta().y),
+        false => 0.0,
+    };
+    if scrolled > 0.0 {
+        frames.follow = false;
+    }
+    if scrolled != 0.0 {
+        frames.reveal = None;
+    }
+    if let Some(row) = clicked {
+        frames.follow = false;
+        out.view(Change::Select(RowRef { source, row }));
+    }
+    Painted { seen, was_moved: target.is_some() }
+}
+
+impl State {
+    /// The position that is to be brought into view, and where.
+    fn target(&mut self, ctx: ViewCtx<'_>, source: Source) -> Option<(usize, Option<Align>)> {
+        let len = self.list.len();
+        let reveal = self.reveal;
+        if !self.list.more() {
+            // Until all rows are found, more may come before it.
+            self.reveal = None;
+        }
+        let position = |row| ctx.rows(source, |rows| self.list.position(row, rows)).flatten();
+        if let Some(position) = reveal.and_then(position) {
+            return Some((position, None));
+        }
+        if let Some(position) = self.top.take() {
+            return Some((position.min(len - 1), Some(Align::TOP)));
+        }
+        if self.follow && self.followed != len {
+            self.followed = len;
+            return Some((len - 1, Some(Align::BOTTOM)));
+        }
+        None
+    }
+}
+
+/// The columns that fit, by their places in [`COLUMNS`] and for the table.
+fn columns(ui: &Ui) -> (Vec<usize>, Vec<Column>) {
     let shown = columns_for(ui.available_width());
     let last = COLUMNS.len() - 1;
     let column_id = |index: usize| egui::Id::unique(("frames column", index));
@@ -203,236 +378,10 @@ fn table(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions
         true => Column::new(fill).range(fill..=fill).id(column_id(last)).resizable(false),
         false => Column::new(COLUMNS[*index].1).range(32.0..=400.0).id(column_id(*index)),
     };
-    let columns: Vec<_> = shown.iter().map(column).collect();
-    let mut table = Table::new()
-        .id_salt("frames")
-        .num_rows(frames.list.len() as u64)
-        .columns(columns)
-        .headers([HeaderRow::new(24.0)])
-        .stick_to_bottom(frames.follow);
+    let columns = shown.iter().map(column).collect();
     // Without a state the table would measure every cell first.
     widths.store(ui, id);
-    let reveal = frames.reveal.take();
-    let target =
-        reveal.and_then(|row| ctx.read(source, |store| frames.list.position(row, store)).flatten());
-    if let Some(position) = target {
-        table = table.scroll_to_row(position as u64, None);
-    } else if frames.follow && frames.followed != frames.list.len() {
-        frames.followed = frames.list.len();
-        table = table.scroll_to_row(frames.list.len() as u64 - 1, Some(Align::BOTTOM));
-    }
-    let mut delegate = Delegate {
-        ctx,
-        source,
-        shown,
-        list: &frames.list,
-        selected: selected.map(|row| row.row),
-        rows: Vec::new(),
-        first: 0,
-        clicked: None,
-        out,
-        tokens: theme::of(ui),
-    };
-    let response = table.show(ui, &mut delegate);
-    frames.painted = delegate.rows.len();
-    let clicked = delegate.clicked;
-    let scrolled_up =
-        response.contains_pointer() && ui.input(|input| input.smooth_scroll_delta().y > 0.0);
-    if scrolled_up {
-        frames.follow = false;
-    }
-    if let Some(row) = clicked {
-        frames.follow = false;
-        out.view(Change::Select(RowRef { source, row }));
-    }
-}
-
-struct Delegate<'a> {
-    ctx: ViewCtx<'a>,
-    source: Source,
-    shown: Vec<usize>,
-    list: &'a RowList,
-    selected: Option<RowId>,
-    rows: Vec<Row>,
-    first: u64,
-    clicked: Option<RowId>,
-    out: &'a mut Actions,
-    tokens: &'static Tokens,
-}
-
-impl Delegate<'_> {
-    fn row(&self, number: u64) -> Option<&Row> {
-        let offset = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.rows.get(offset)
-    }
-}
-
-impl TableDelegate for Delegate<'_> {
-    /// Copies the rows that are seen, so that the store is free while they are painted.
-    fn prepare(&mut self, info: &PrefetchInfo) {
-        let Range { start, end } = info.visible_rows;
-        self.first = start;
-        let list = self.list;
-        let copy = |store: &Store| {
-            (start..end)
-                .filter_map(|position| list.row(position as usize, store).cloned())
-                .collect()
-        };
-        self.rows = self.ctx.read(self.source, copy).unwrap_or_default();
-    }
-
-    fn header_cell_ui(&mut self, ui: &mut Ui, cell: &HeaderCellInfo) {
-        let rect = ui.max_rect();
-        let tokens = self.tokens;
-        ui.painter().rect_filled(rect, 0.0, tokens.panel);
-        ui.painter().hline(
-            rect.x_range(),
-            rect.bottom() - 0.5,
-            egui::Stroke::new(1.0, tokens.separator),
-        );
-        let (name, _, align) = COLUMNS[self.shown[cell.col_range.start]];
-        text_in(
-            ui,
-            rect.shrink2(vec2(6.0, 0.0)),
-            align,
-            name,
-            theme::medium(11.0),
-            tokens.text_weak,
-        );
-    }
-
-    fn row_ui(&mut self, ui: &mut Ui, number: u64) {
-        let Some(row) = self.row(number) else {
-            return;
-        };
-        let id = row.id;
-        let is_selected = self.selected == Some(id);
-        let rect = ui.max_rect();
-        let response = ui.interact(rect, ui.scope_id().with(("row", id.0)), Sense::click());
-        response.widget_info(|| {
-            let text =
-                format!("Frame {} {} {} {}", id.0, row.plugin, row.direction, row.status.name());
-            WidgetInfo::selected(Role::ListItem, true, is_selected, text)
-        });
-        let tokens = self.tokens;
-        let (tone, _) = outcome_look(row.status.outcome());
-        let fill = if is_selected {
-            Some(tokens.row_selected)
-        } else if row.status.is_error() {
-            Some(tokens.tone_subtle(tone))
-        } else if response.hovered() {
-            Some(tokens.row_hover)
-        } else if number % 2 == 1 {
-            Some(tokens.row_stripe)
-        } else {
-            None
-        };
-        if let Some(fill) = fill {
-            ui.painter().rect_filled(rect, 0.0, fill);
-        }
-        if row.status.is_error() {
-            let mut edge = rect;
-            edge.set_width(2.0);
-            ui.painter().rect_filled(edge, 0.0, tokens.tone(tone));
-        }
-        let plugin = row.plugin.to_string();
-        let call = row.call;
-        let kind = row.kind().to_string();
-        if response.clicked() {
-            self.clicked = Some(id);
-        }
-        let out = &mut *self.out;
-        let select = RowRef { source: self.source, row: id };
-        response.context_menu(|ui| {
-            if ui.button("Send again").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::ReplayRow);
-            }
-            if ui.button("Edit and send…").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::EditRow);
-            }
-            if ui.button("Send again and compare").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::ResendAndDiff);
-            }
-            ui.separator();
-            for (name, filter) in [
-                (format!("Only plugin {plugin}"), format!("plugin:{plugin}")),
-                (format!("Only kind {kind}"), format!("kind:{kind}")),
-                (format!("Only call {call}"), format!("call:{}", call.0)),
-            ] {
-                if ui.button(name).clicked() {
-                    out.view(Change::Filter(filter));
-                }
-            }
-            ui.separator();
-            if ui.button("Copy payload").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::CopyRow);
-            }
-        });
-    }
-
-    fn cell_ui(&mut self, ui: &mut Ui, cell: &CellInfo) {
-        let Some(row) = self.row(cell.row_nr) else {
-            return;
-        };
-        let tokens = self.tokens;
-        let rect = ui.max_rect().shrink2(vec2(6.0, 0.0));
-        let body = egui::TextStyle::Body.resolve(ui.style());
-        let column = self.shown[cell.col_nr];
-        let (_, _, align) = COLUMNS[column];
-        let put = |text: &str, color| text_in(ui, rect, align, text, body.clone(), color);
-        match column {
-            0 => put(&row.id.0.to_string(), tokens.text_weak),
-            1 => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
-            2 => put(&show_duration(row.since_previous), tokens.text_weak),
-            3 => put(&row.plugin, tokens.text),
-            4 => {
-                let (arrow, color) = match row.direction {
-                    Direction::In => ("→", tokens.info),
-                    Direction::Out if row.emitted => ("⇠", tokens.warn),
-                    Direction::Out => ("←", tokens.good),
-                };
-                put(arrow, color);
-            }
-            5 => put(&row.kind().to_string(), tokens.text),
-            6 => put(&show_size(row.size()), tokens.text),
-            7 => {
-                let text = row.latency.map_or_else(|| "…".to_owned(), show_duration);
-                put(&text, tokens.text);
-            }
-            _ => status(ui, rect, row, tokens),
-        }
-    }
-
-    fn default_row_height(&self) -> f32 {
-        ROW
-    }
-}
-
-/// Icon, colour and words, so that none of them is the only sign.
-fn status(ui: &Ui, rect: egui::Rect, row: &Row, tokens: &Tokens) {
-    let (tone, picture) = outcome_look(row.status.outcome());
-    let (tone, picture) = match row.denied && !row.status.is_error() {
-        true => (Tone::Warn, icon::ICON_BLOCK),
-        false => (tone, picture),
-    };
-    let mut icon_rect = rect;
-    icon_rect.set_width(16.0);
-    text_in(ui, icon_rect, Align::Min, picture.codepoint, icon_font(14.0), tokens.tone(tone));
-    let mut words = rect;
-    words.set_left(rect.left() + 20.0);
-    let text = match row.status.outcome() {
-        None => "running".to_owned(),
-        Some(outcome) if row.denied && outcome.is_completed() => {
-            "completed, a host call was denied".to_owned()
-        }
-        Some(outcome) => outcome.to_string(),
-    };
-    let color = if row.status.is_error() { tokens.tone(tone) } else { tokens.text_weak };
-    text_in(ui, words, Align::Min, &text, egui::TextStyle::Body.resolve(ui.style()), color);
+    (shown, columns)
 }
 
 /// A number with a thin space between thousands.

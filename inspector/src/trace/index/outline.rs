@@ -1,0 +1,302 @@
+//! The rows of a finished trace by its summary alone.
+//!
+//! The summary says where the chunks are and when their messages were, and after each chunk a
+//! `tally` says how many frames there are up to there. That is enough to read any rows: a row is
+//! found by a binary search in the tallies, each read when it is needed. What the frames are like
+//! and how calls ended is not known that way: that stays to [`TraceIndex`].
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Marks, Numbers, Span, TraceIndex};
+use crate::trace::framing::{opcode, parse_channel, parse_metadata};
+use crate::trace::{EVENTS_CHANNEL, EVENTS_TOPIC, TALLY, Tally, TraceError, TraceReader};
+
+/// Opcode and length of a record.
+const PREFIX: u64 = 9;
+/// Bytes of a footer, with opcode and length, and of the end mark after it.
+const END: u64 = PREFIX + 20 + mcap::MAGIC.len() as u64;
+/// The largest record of a summary that is read, in bytes.
+const MAX_RECORD: u64 = 1 << 20;
+/// The largest tally that is read, in bytes; ours have about 150.
+const MAX_TALLY: u64 = 512;
+
+/// How many frames a finished trace has and where they stand, as its writer counted them.
+///
+/// It is there at once, and [`FrameWindows`](crate::trace::FrameWindows) reads rows by it. Reading
+/// finds out if the writer counted wrong or a chunk is damaged; then, and for everything else that
+/// is to be known, there is [`TraceIndex`].
+#[derive(Debug, Clone)]
+pub struct TraceOutline {
+    /// Without rows, marks, late ends and problems.
+    pub(in crate::trace) index: Arc<TraceIndex>,
+    /// By span: where its last tally stands. A span without one has no events.
+    tallies: Arc<Vec<Option<u64>>>,
+}
+
+impl TraceOutline {
+    /// Reads the summary of a trace. `None` if there is none that can be trusted: the trace is not
+    /// finished, was written by another tool, or its summary is damaged.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or is no trace of a version this one reads.
+    pub fn open(path: impl AsRef<Path>) -> Result<Option<TraceOutline>, TraceError> {
+        let path = path.as_ref();
+        let reader = TraceReader::open(path)?;
+        let read = || -> io::Result<Option<Summary>> {
+            let mut file = File::open(path)?;
+            let Some((start, end)) = find_summary(&mut file)? else {
+                return Ok(None);
+            };
+            let Some(mut summary) = Summary::read(&mut file, start, end)? else {
+                return Ok(None);
+            };
+            Ok(summary.count(&mut file)?.map(|()| summary))
+        };
+        let summary = read().map_err(|source| TraceError::io("read", source, path))?;
+        Ok(summary.map(|Summary { mut index, tallies }| {
+            let info = &mut index.info;
+            path.clone_into(&mut info.path);
+            info.size = reader.size();
+            info.format = reader.format();
+            reader.app_version().clone_into(&mut info.app_version);
+            info.complete = true;
+            TraceOutline { index: Arc::new(index), tallies: Arc::new(tallies) }
+        }))
+    }
+
+    /// Frames, in and out.
+    pub fn frames(&self) -> u64 {
+        self.index.frames()
+    }
+
+    /// Time of the first and the last event, in nanoseconds since the Unix epoch.
+    pub fn range(&self) -> Option<(u64, u64)> {
+        self.index.info.range
+    }
+}
+
+/// Where the summary starts and ends, if there is one and its CRC is right.
+fn find_summary(file: &mut File) -> io::Result<Option<(u64, u64)>> {
+    let size = file.metadata()?.len();
+    let Some(footer_at) = size.checked_sub(END) else {
+        return Ok(None);
+    };
+    file.seek(SeekFrom::Start(footer_at))?;
+    let mut end = [0; END as usize];
+    file.read_exact(&mut end)?;
+    let (footer, mark) = end.split_at(end.len() - mcap::MAGIC.len());
+    let (Some(start), Some(crc)) = (u64_at(footer, 9), u32_at(footer, 25)) else {
+        return Ok(None);
+    };
+    let is_footer = footer[0] == opcode::FOOTER && u64_at(footer, 1) == Some(20);
+    if mark != mcap::MAGIC || !is_footer || start == 0 || start > footer_at || crc == 0 {
+        return Ok(None);
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    file.seek(SeekFrom::Start(start))?;
+    // All of it but the CRC itself.
+    let mut source = BufReader::with_capacity(64 << 10, file.take(footer_at + 25 - start));
+    let mut block = [0; 16 << 10];
+    loop {
+        match source.read(&mut block)? {
+            0 => break,
+            read => hasher.update(&block[..read]),
+        }
+    }
+    Ok((hasher.finalize() == crc).then_some((start, footer_at)))
+}
+
+/// What a summary says of chunks and tallies.
+struct Summary {
+    index: TraceIndex,
+    /// By span: where its last tally stands.
+    tallies: Vec<Option<u64>>,
+}
+
+impl Summary {
+    /// `None` if it does not add up.
+    fn read(file: &mut File, start: u64, end: u64) -> io::Result<Option<Summary>> {
+        let mut summary = Summary { index: TraceIndex::empty(EVENTS_CHANNEL), tallies: Vec::new() };
+        file.seek(SeekFrom::Start(start))?;
+        let mut source = BufReader::with_capacity(64 << 10, file.take(end - start));
+        let mut data = Vec::new();
+        let mut at = start;
+        while at < end {
+            let mut prefix = [0; PREFIX as usize];
+            source.read_exact(&mut prefix)?;
+            let [opcode, length @ ..] = prefix;
+            let length = u64::from_le_bytes(length);
+            at = at.saturating_add(PREFIX).saturating_add(length);
+            if at > end || length > MAX_RECORD {
+                return Ok(None);
+            }
+            data.clear();
+            (&mut source).take(length).read_to_end(&mut data)?;
+            let understood = match opcode {
+                opcode::CHANNEL => summary.channel(&data),
+                opcode::CHUNK_INDEX => summary.chunk(&data, start),
+                opcode::METADATA_INDEX => summary.metadata(&data),
+                _ => Some(()),
+            };
+            if understood.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(summary))
+    }
+
+    fn channel(&mut self, data: &[u8]) -> Option<()> {
+        let (id, topic) = parse_channel(data)?;
+        if topic == EVENTS_TOPIC {
+            self.index.events_channel = id;
+        }
+        Some(())
+    }
+
+    fn chunk(&mut self, data: &[u8], data_end: u64) -> Option<()> {
+        let [first, last] = [u64_at(data, 0)?, u64_at(data, 8)?];
+        let [offset, length] = [u64_at(data, 16)?, u64_at(data, 24)?];
+        let bytes = u64_at(data, data.len().checked_sub(8)?)?;
+        let before = self.index.spans.last().map_or(0, |span| span.offset + span.length);
+        let fits = before <= offset && offset.checked_add(length)? <= data_end;
+        if !fits || first > last || !self.tallies.is_empty() {
+            return None;
+        }
+        let mut marks = Marks::default();
+        // A chunk without messages has no times.
+        if last > 0 {
+            // One that starts with a gap does not say when its first event was.
+            let first = (first > 0).then_some(first)?;
+            let (start, end) = self.index.info.range.unwrap_or((first, last));
+            self.index.info.range = Some((start.min(first), end.max(last)));
+            marks.times = Numbers { first, last };
+        }
+        self.index.add(Span { offset, length, bytes, marks, ..Span::default() });
+        Some(())
+    }
+
+    fn metadata(&mut self, data: &[u8]) -> Option<()> {
+        let offset = u64_at(data, 0)?;
+        if data.get(20..)? != TALLY.as_bytes() {
+            return Some(());
+        }
+        let spans = &self.index.spans;
+        self.tallies.resize(spans.len(), None);
+        let number = spans.partition_point(|span| span.offset <= offset).checked_sub(1)?;
+        let last = &mut self.tallies[number];
+        *last = (*last).max(Some(offset));
+        Some(())
+    }
+
+    /// Takes in the last tally, which counts everything.
+    fn count(&mut self, file: &mut File) -> io::Result<Option<()>> {
+        self.tallies.resize(self.index.spans.len(), None);
+        let all = match self.tallies.iter().rev().copied().flatten().next() {
+            Some(last) => read_tally(file, last)?,
+            None => None,
+        };
+        let info = &mut self.index.info;
+        Ok(all.filter(|all| frames(all).is_some()).map(|all| {
+            info.events = all.events();
+            info.frames_in = all.frames_in;
+            info.frames_out = all.frames_out;
+        }))
+    }
+}
+
+/// Finds rows by an outline, and remembers what it read for that.
+#[derive(Debug)]
+pub(in crate::trace) struct RowCounts {
+    outline: TraceOutline,
+    file: File,
+    /// By span: frames up to its end, once that was read.
+    known: Vec<Option<u64>>,
+}
+
+impl RowCounts {
+    pub(in crate::trace) fn open(
+        path: &Path,
+        outline: &TraceOutline,
+    ) -> Result<RowCounts, TraceError> {
+        let file = File::open(path).map_err(|source| TraceError::io("read", source, path))?;
+        let known = vec![None; outline.index.spans.len()];
+        Ok(RowCounts { outline: outline.clone(), file, known })
+    }
+
+    /// The span that holds a row below the number of frames.
+    pub(in crate::trace) fn span_of(&mut self, row: u64) -> Result<usize, TraceError> {
+        let (mut first, mut last) = (0, self.known.len().saturating_sub(1));
+        while first < last {
+            let middle = first.midpoint(last);
+            if self.rows_up_to(middle)? > row {
+                last = middle;
+            } else {
+                first = middle + 1;
+            }
+        }
+        Ok(first)
+    }
+
+    /// The rows of a span, as its writer counted them.
+    pub(in crate::trace) fn rows_of(&mut self, number: usize) -> Result<Range<u64>, TraceError> {
+        let first = match number.checked_sub(1) {
+            Some(before) => self.rows_up_to(before)?,
+            None => 0,
+        };
+        Ok(first..self.rows_up_to(number)?)
+    }
+
+    fn rows_up_to(&mut self, number: usize) -> Result<u64, TraceError> {
+        if let Some(rows) = self.known[number] {
+            return Ok(rows);
+        }
+        let tally = self.outline.tallies[..=number].iter().rev().copied().flatten().next();
+        let rows = match tally {
+            None => 0,
+            Some(at) => {
+                let path = || self.outline.index.info.path.clone();
+                let tally = read_tally(&mut self.file, at)
+                    .map_err(|source| TraceError::io("read", source, &path()))?;
+                let rows = tally.as_ref().and_then(frames);
+                rows.ok_or_else(|| TraceError::SummaryWrong {
+                    offset: at,
+                    reason: "the count after this chunk is damaged".to_owned(),
+                    path: path(),
+                })?
+            }
+        };
+        self.known[number] = Some(rows);
+        Ok(rows)
+    }
+}
+
+fn frames(tally: &Tally) -> Option<u64> {
+    tally.frames_in.checked_add(tally.frames_out)
+}
+
+fn read_tally(file: &mut File, at: u64) -> io::Result<Option<Tally>> {
+    file.seek(SeekFrom::Start(at))?;
+    let mut data = Vec::new();
+    file.take(PREFIX + MAX_TALLY).read_to_end(&mut data)?;
+    let tally = || {
+        let length = usize::try_from(u64_at(&data, 1)?).ok()?;
+        let record = data.get(PREFIX as usize..)?.get(..length)?;
+        let (name, entries) = parse_metadata(record)?;
+        let is_tally = data[0] == opcode::METADATA && name == TALLY;
+        is_tally.then(|| Tally::from_metadata(&entries)).flatten()
+    };
+    Ok(tally())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
