@@ -188,10 +188,6 @@ impl Workbench {
 
     fn start_load(&mut self, path: PathBuf) -> JobId {
         let request = LoadRequest::path(&path).trust_native(self.outcome.trusts_native);
-        self.start_request(path, request)
-    }
-
-    fn start_request(&mut self, path: PathBuf, request: LoadRequest) -> JobId {
         let host = self.host.clone();
         let title = format!("Loading {}", file_name(&path));
         self.jobs.start(title, move |_| work::load(&host, path, request))
@@ -215,7 +211,7 @@ impl Workbench {
         if let Some(profile) = profile {
             self.host.set_profile(profile);
         }
-        for plugin in plugins.plugins {
+        let requests = plugins.plugins.into_iter().map(|plugin| {
             let mut request = plugin.request;
             if self.outcome.trusts_native {
                 request = request.trust_native(true);
@@ -223,10 +219,13 @@ impl Workbench {
             if let Some(mock) = &mock {
                 request = request.mock(mock.clone());
             }
-            let job = self.start_request(plugin.path, request);
-            if let Some(start) = &mut self.start {
-                start.waiting.insert(job);
-            }
+            (plugin.path, request)
+        });
+        let (host, requests) = (self.host.clone(), requests.collect());
+        let title = format!("Loading {count}");
+        let job = self.jobs.start(title, move |_| work::load_in_order(&host, requests));
+        if let Some(start) = &mut self.start {
+            start.waiting.insert(job);
         }
     }
 
@@ -341,6 +340,7 @@ impl Workbench {
         }
         match finished {
             Finished::Nothing => {}
+            Finished::Several(all) => all.into_iter().for_each(|one| self.take_in(job, one)),
             Finished::Done(text) => self.notices.add(Level::Success, text),
             Finished::Failed(text) => self.notices.add(Level::Error, text),
             Finished::Loaded(path, Ok(instance)) => {

@@ -38,6 +38,8 @@ pub(super) enum Finished {
     Failed(String),
     /// A plugin was loaded, or not.
     Loaded(PathBuf, Result<InstanceId, String>),
+    /// What each of several brings back.
+    Several(Vec<Finished>),
     /// A workspace was read, or not.
     Workspace(PathBuf, Result<Box<OpenedWorkspace>, String>),
     /// A trace was opened, or not.
@@ -107,6 +109,12 @@ pub struct Sent {
 pub(super) fn load(host: &Host, path: PathBuf, request: LoadRequest) -> Finished {
     let result = host.load(request).wait();
     Finished::Loaded(path, result.map_err(|error| error.to_string()))
+}
+
+/// Loads plugins one after another; one that cannot be loaded does not keep those after it.
+pub(super) fn load_in_order(host: &Host, requests: Vec<(PathBuf, LoadRequest)>) -> Finished {
+    let requests = requests.into_iter();
+    Finished::Several(requests.map(|(path, request)| load(host, path, request)).collect())
 }
 
 /// Reads a workspace and looks for its plugins; nothing is loaded yet.
