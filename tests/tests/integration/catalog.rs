@@ -360,7 +360,7 @@ fn what_does_not_fit_together_is_explained() {
     check(
         &[("a", "1.0.0", "b = '*'"), ("b", "1.0.0", "c = '^1'"), ("c", "1.0.0", "a = '*'")],
         "b",
-        "plugins depend on each other in a circle: a → b → c → a; remove one of these dependencies",
+        "plugins depend on each other in a circle: b → c → a → b; remove one of these dependencies",
     );
 }
 
