@@ -389,7 +389,7 @@ impl Workbench {
             Finished::Searched(id, revision, result) => {
                 self.take_in_search(id, revision, result);
             }
-            Finished::Judged(trace, judgement) => self.findings.add(trace, judgement),
+            Finished::LookedOver(trace, look) => self.take_in_look(trace, *look),
             Finished::Recorded(Ok(path)) => {
                 let text = format!("Recorded {}", path.display());
                 self.notices.add(Level::Success, text);

@@ -11,6 +11,7 @@
 pub(crate) mod answers;
 mod command;
 mod example;
+mod figures;
 mod findings;
 mod in_files;
 pub mod jobs;
@@ -240,9 +241,17 @@ impl<'a> ViewCtx<'a> {
         plugins.into_iter().find(|plugin| plugin.manifest.plugin.id == id)
     }
 
-    /// Figures, not older than a quarter of a second.
+    /// Figures of what happens now, not older than a quarter of a second.
     pub fn metrics(&self) -> &'a MetricsSnapshot {
         &self.workbench.seen.metrics
+    }
+
+    /// Figures of a source; `None` for a trace that was not looked over yet.
+    pub fn metrics_of(&self, source: Source) -> Option<&'a MetricsSnapshot> {
+        match source {
+            Source::Live => Some(self.metrics()),
+            Source::Trace(id) => Some(&self.trace(id)?.figures.as_ref()?.metrics),
+        }
     }
 
     /// What rules found in a source; `None` while a trace is being looked over. About what happens
@@ -251,10 +260,17 @@ impl<'a> ViewCtx<'a> {
         self.workbench.findings.of(source)
     }
 
-    /// Latency histogram of one generation.
-    pub fn latencies(&self, plugin: &str, generation: u32) -> Option<LatencyCounts> {
-        let latencies = self.workbench.fanout.latencies.lock();
-        latencies.get(&(plugin.into(), generation)).cloned()
+    /// Latency histogram of one generation in a source.
+    pub fn latencies(
+        &self,
+        source: Source,
+        plugin: &str,
+        generation: u32,
+    ) -> Option<LatencyCounts> {
+        match source {
+            Source::Live => self.workbench.fanout.latencies.lock().of(plugin, generation),
+            Source::Trace(id) => self.trace(id)?.figures.as_ref()?.latencies.of(plugin, generation),
+        }
     }
 
     /// Open traces, oldest first.

@@ -15,12 +15,11 @@ use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::baseline::{Baseline, Decision};
 use glovebox_inspector::diff::{self, Diff, DiffOptions, Run, RunCall};
-use glovebox_inspector::findings::Judgement;
 use glovebox_inspector::replay::{Divergences, RecordedAnswers, ReplayPlan};
 use glovebox_inspector::trace::{Recorder, TraceError, TraceIndex};
 
 use super::answers::FreshCopies;
-use super::findings::Digest;
+use super::findings::{Digest, Look};
 use super::jobs::JobState;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
 use super::sink::Fanout;
@@ -48,8 +47,8 @@ pub(super) enum Finished {
     Digested(TraceId, Box<Digest>),
     /// A search of this revision is over; if it is not complete, why, unless it was cancelled.
     Searched(TraceId, u64, Result<(), Option<String>>),
-    /// A trace was looked over by all rules.
-    Judged(TraceId, Judgement),
+    /// A trace was looked over by all rules, and counted.
+    LookedOver(TraceId, Box<Look>),
     /// A recording is finished, or not.
     Recorded(Result<PathBuf, String>),
     /// A replay is over.
