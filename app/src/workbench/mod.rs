@@ -8,6 +8,7 @@
 //! This module deliberately knows nothing of egui, and nothing here waits on the caller's thread
 //! for a plugin or a file.
 
+mod accepted;
 pub(crate) mod answers;
 mod command;
 mod example;
@@ -39,6 +40,7 @@ use glovebox_inspector::metrics::MetricsSnapshot;
 use glovebox_inspector::store::{RowId, Store};
 use glovebox_inspector::trace::RecorderStatus;
 
+pub use accepted::Accepted;
 pub use command::{Command, ReplayHow, ReplayRequest, RowRef, SendRequest};
 pub use example::{EXAMPLES, Example};
 pub use jobs::{JobId, JobView};
@@ -51,6 +53,7 @@ pub use sink::{LatencyCounts, Waker};
 pub use trace::{Origin, Trace, TraceId};
 pub use work::Sent;
 
+use accepted::Compared;
 use jobs::Jobs;
 use notice::Notices;
 use sink::Fanout;
@@ -98,8 +101,9 @@ pub struct Workbench {
 /// What commands led to.
 #[derive(Debug, Default)]
 struct Outcomes {
-    diff: Option<Arc<Diff>>,
+    compared: Option<Arc<Compared>>,
     diffs: u64,
+    accepted: Option<Accepted>,
     sent: VecDeque<Sent>,
     policy_mode: PolicyMode,
     trusts_native: bool,
@@ -359,9 +363,20 @@ impl<'a> ViewCtx<'a> {
     }
 
     /// The last diff, and a number that counts diffs.
-    pub fn diff(&self) -> Option<(u64, &'a Arc<Diff>)> {
+    pub fn diff(&self) -> Option<(u64, &'a Diff)> {
         let outcome = &self.workbench.outcome;
-        outcome.diff.as_ref().map(|diff| (outcome.diffs, diff))
+        outcome.compared.as_ref().map(|compared| (outcome.diffs, compared.diff()))
+    }
+
+    /// Groups of the last diff that its baseline calls wrong, by position in [`Diff::groups`].
+    pub fn rejected_before(&self) -> Vec<usize> {
+        let compared = self.workbench.outcome.compared.as_ref();
+        compared.map_or_else(Vec::new, |compared| compared.rejected_before())
+    }
+
+    /// The baseline file that replays are compared with.
+    pub fn accepted(&self) -> Option<&'a Accepted> {
+        self.workbench.outcome.accepted.as_ref()
     }
 
     /// Answers to what was composed, oldest first.
