@@ -306,6 +306,7 @@ impl App {
             trace: shown.is_some() || view.baseline().is_some(),
             trace_shown: shown.is_some(),
             baseline: view.baseline().is_some(),
+            accepted: view.accepted().is_some(),
             row: selection.row.is_some(),
             rows: !self.state.panels.frames.list.is_empty(),
             filter: self.state.query.is_set(),

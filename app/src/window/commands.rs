@@ -12,6 +12,8 @@ use super::panels::{DrawerTab, PanelId};
 pub enum Verb {
     OpenPlugin,
     OpenTrace,
+    OpenBaseline,
+    CloseBaseline,
     OpenPath,
     SaveTrace,
     CloseTrace,
@@ -117,6 +119,8 @@ pub struct Situation {
     pub trace_shown: bool,
     /// A trace is pinned.
     pub baseline: bool,
+    /// A baseline file is open.
+    pub accepted: bool,
     /// A frame is selected.
     pub row: bool,
     /// The list has frames.
@@ -241,7 +245,7 @@ macro_rules! table {
 pub const TABLE: &[Entry] = table! {
     File: Verb::OpenPlugin, "Open plugin…", "Load an artifact or a plugin.toml", ICON_EXTENSION, [ctrl(Key::O)], always;
     File: Verb::OpenTrace, "Open trace…", "Open a trace, or import a capture", ICON_FOLDER_OPEN, [ctrl_shift(Key::O)], always;
-    File: Verb::OpenPath, "Open by path…", "Type the path of a plugin or a trace", ICON_KEYBOARD, [ctrl(Key::L)], always;
+    File: Verb::OpenPath, "Open by path…", "Type the path of a plugin, a trace or a baseline", ICON_KEYBOARD, [ctrl(Key::L)], always;
     #line File: Verb::SaveTrace, "Save trace…", "Write the trace that is shown to another file", ICON_SAVE, [ctrl(Key::S)], |now| now.trace_shown;
     File: Verb::CloseTrace, "Close trace", "Forget the trace that is shown; its file stays", ICON_CLOSE, [ctrl(Key::W)], |now| now.trace_shown;
     #line File: Verb::Quit, "Quit", "Close the window", ICON_LOGOUT, [ctrl(Key::Q)], always;
@@ -307,7 +311,9 @@ pub const TABLE: &[Entry] = table! {
     Run: Verb::ResendAndDiff, "Send selected again and compare", "Show how the answer differs from the recorded one", ICON_DIFFERENCE, [], |now| now.row && now.plugin;
     Run: Verb::Send, "Send", "Send what is composed", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send;
 
-    Review: Verb::AcceptDifference, "Accept", "The second run is right about the selected group or call", ICON_CHECK, [bare(Key::A)], |now| now.difference;
+    Review: Verb::OpenBaseline, "Open baseline…", "Compare every replay with a text file that was saved as baseline", ICON_FACT_CHECK, [], always;
+    Review: Verb::CloseBaseline, "Close baseline", "Compare replays with no file any longer; the file stays", ICON_CLOSE, [], |now| now.accepted;
+    #line Review: Verb::AcceptDifference, "Accept", "The second run is right about the selected group or call", ICON_CHECK, [bare(Key::A)], |now| now.difference;
     Review: Verb::RejectDifference, "Reject", "The first run is right about the selected group or call", ICON_CLOSE, [bare(Key::R)], |now| now.difference;
     Review: Verb::SkipDifference, "Skip", "Decide nothing about the selected group or call, and go on", ICON_SKIP_NEXT, [bare(Key::S)], |now| now.difference;
     #line Review: Verb::AcceptRemaining, "Accept all remaining", "The second run is right about everything that is undecided", ICON_CHECK, [shift(Key::A)], |now| now.difference;

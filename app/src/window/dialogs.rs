@@ -16,6 +16,8 @@ pub(super) enum Purpose {
     Plugin,
     /// To open a trace.
     Trace,
+    /// To open a baseline.
+    Baseline,
     /// To save a trace.
     Save(TraceId),
     /// To save a baseline.
@@ -94,6 +96,11 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
                 "Traces and captures",
                 &["mcap", "partial", "pcap", "pcapng", "ndjson", "jsonl"],
             )
+            .add_filter("All files", &["*"])
+            .pick_file(),
+        Purpose::Baseline => dialog
+            .set_title("Open baseline")
+            .add_filter("Baselines", &["txt"])
             .add_filter("All files", &["*"])
             .pick_file(),
         Purpose::Save(_) => dialog

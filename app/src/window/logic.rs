@@ -70,6 +70,8 @@ impl App {
             Verb::OpenPlugin => self.dialogs.open(ctx, Purpose::Plugin, ""),
             Verb::OpenTrace => self.dialogs.open(ctx, Purpose::Trace, ""),
             Verb::OpenPath => self.overlay = Overlay::Path(String::new()),
+            Verb::OpenBaseline => self.dialogs.open(ctx, Purpose::Baseline, ""),
+            Verb::CloseBaseline => self.workbench.execute(Command::CloseBaseline),
             Verb::SaveTrace => {
                 if let Some((id, name)) = self.shown_trace() {
                     let name =
@@ -275,7 +277,7 @@ impl App {
         while let Some(chosen) = self.dialogs.chosen() {
             match chosen {
                 Chosen::Nothing => {}
-                Chosen::File(Purpose::Plugin | Purpose::Trace, path) => {
+                Chosen::File(Purpose::Plugin | Purpose::Trace | Purpose::Baseline, path) => {
                     self.change(ctx, Change::OpenFile(path))
                 }
                 Chosen::File(Purpose::Save(trace), path) => {
@@ -287,7 +289,7 @@ impl App {
                                 baseline.txt --accept` writes a baseline";
                     self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
                 }
-                Chosen::NoDialog(Purpose::Plugin | Purpose::Trace) => {
+                Chosen::NoDialog(Purpose::Plugin | Purpose::Trace | Purpose::Baseline) => {
                     self.overlay = Overlay::Path(String::new())
                 }
                 Chosen::NoDialog(Purpose::Save(_)) => {
@@ -299,9 +301,10 @@ impl App {
     }
 
     fn review(&mut self, change: impl FnOnce(&mut Review, &Diff)) {
-        if let Some((number, diff)) = self.workbench.view().diff() {
+        let view = self.workbench.view();
+        if let Some((number, diff)) = view.diff() {
             let review = &mut self.state.panels.diff.review;
-            review.look_at(number, diff);
+            review.look_at(number, diff, || view.rejected_before());
             change(review, diff);
         }
     }

@@ -46,8 +46,8 @@ const NO_DISPLAY: &str = "There is no display to open a window on (neither WAYLA
 /// How the window is opened.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct WindowOptions {
-    /// Plugins, traces and a glovebox.toml; a trace given with plugins is replayed into them. Without
-    /// any, the glovebox.toml in this folder or the nearest one above, if there is one
+    /// Plugins, traces, a baseline and a glovebox.toml; a trace given with plugins is replayed into
+    /// them. Without any, the glovebox.toml in this folder or the nearest one above, if there is one
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Write a picture of the settled window and close

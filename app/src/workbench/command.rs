@@ -17,10 +17,11 @@ use super::{Example, JobId, Source, TraceId, Wanted};
 /// Everything that changes the workbench.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Loads plugins, opens traces and workspaces; with plugins and traces, replays the traces into
-    /// the plugins.
+    /// Loads plugins, opens traces, baselines and workspaces; with plugins and traces, replays the
+    /// traces into the plugins.
     Start {
-        /// Artifacts, manifests, folders, traces, captures, and files named `glovebox.toml`.
+        /// Artifacts, manifests, folders, traces, captures, baselines, and files named
+        /// `glovebox.toml`.
         files: Vec<PathBuf>,
     },
     /// Loads the plugins of an example and replays its trace.
@@ -99,6 +100,10 @@ pub enum Command {
         /// What counts.
         options: DiffOptions,
     },
+    /// Compares a trace with the baseline file that is open.
+    CompareWithBaseline(TraceId),
+    /// Compares replays with no baseline file any longer; the file stays.
+    CloseBaseline,
     /// Writes the baseline that decisions about the last diff lead to; what nobody decided about
     /// stays as it was in the first run.
     SaveBaseline {

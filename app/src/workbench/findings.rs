@@ -1,5 +1,6 @@
 //! What rules find in the frames that the window shows: in open traces once, in what happens now
-//! again and again. A trace that is too large to be held is digested meanwhile.
+//! again and again. Figures of a trace are counted meanwhile, and one that is too large to be held is
+//! digested.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,12 +9,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use glovebox_events::What;
+use glovebox_events::{Event, What};
 use glovebox_host::PluginStatus;
 use glovebox_inspector::findings::{Judgement, PluginFacts, Record, Recorder, Severities, judge};
 use glovebox_inspector::store::{Store, StoreLimits};
 use glovebox_inspector::trace::{TraceError, TraceReader};
 
+use super::figures::{Counting, Figures};
 use super::jobs::JobState;
 use super::sink::{Fanout, Waker};
 use super::trace::{Origin, TraceId};
@@ -106,6 +108,7 @@ pub(super) fn digest(
     plugins: &[PluginStatus],
     state: &JobState,
 ) -> Finished {
+    let mut counting = Counting::default();
     let mut recorder = Recorder::new(DIGEST_CALLS);
     for plugin in plugins {
         recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
@@ -126,6 +129,7 @@ pub(super) fn digest(
                 bytes += frame.encoded_len();
             }
             recorder.ingest(&event);
+            counting.ingest(&event);
             store.ingest(&event);
             events += 1;
             // Before the store forgets them.
@@ -153,13 +157,21 @@ pub(super) fn digest(
         Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
     }
     let judgement = judge(&recorder.finish(), &Severities::default());
-    Finished::Digested(trace, Box::new(Digest { judgement, store, overview }))
+    let look = Look { judgement, figures: counting.finish() };
+    Finished::Digested(trace, Box::new(Digest { look, store, overview }))
+}
+
+/// What a look over a trace finds and counts.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) judgement: Judgement,
+    pub(super) figures: Figures,
 }
 
 /// What a trace that is not held says as a whole.
 #[derive(Debug)]
 pub(super) struct Digest {
-    pub(super) judgement: Judgement,
+    pub(super) look: Look,
     /// The lists of what plugins wrote, were denied and so on; of the frames only the last.
     pub(super) store: Store,
     pub(super) overview: Overview,
@@ -172,14 +184,19 @@ pub(super) fn look_over(
     plugins: &[PluginStatus],
     state: &JobState,
 ) -> Finished {
+    let mut counting = Counting::default();
     let mut recorder = Recorder::default();
     for plugin in plugins {
         recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
     }
+    let mut ingest = |event: &Event| {
+        recorder.ingest(event);
+        counting.ingest(event);
+    };
     let cancelled = || state.cancel.load(Ordering::Relaxed);
     match origin {
         Origin::Imported(_, events) | Origin::Replay(events) => {
-            events.iter().take_while(|_| !cancelled()).for_each(|event| recorder.ingest(event));
+            events.iter().take_while(|_| !cancelled()).for_each(ingest);
         }
         Origin::File(path) => {
             let mut reader = match TraceReader::open(path) {
@@ -196,7 +213,7 @@ pub(super) fn look_over(
                     state.progress(reader.position(), reader.size());
                 }
                 match event {
-                    Ok(event) => recorder.ingest(&event),
+                    Ok(event) => ingest(&event),
                     // What is wrong with the trace was said when it was opened.
                     Err(error) if error.is_damage() => {}
                     Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
@@ -210,5 +227,6 @@ pub(super) fn look_over(
         }
     }
     let record: Record = recorder.finish();
-    Finished::Judged(trace, judge(&record, &Severities::default()))
+    let judgement = judge(&record, &Severities::default());
+    Finished::LookedOver(trace, Box::new(Look { judgement, figures: counting.finish() }))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use glovebox_inspector::trace::{RowSet, TraceIndex};
 use parking_lot::Mutex;
 
-use super::findings::{self, Digest};
+use super::findings::{self, Digest, Look};
 use super::work;
 use super::{Level, Origin, Search, SearchStage, TraceId, Wanted, Workbench, search};
 
@@ -94,7 +94,15 @@ impl Workbench {
         if let Some(trace) = self.traces.get_mut(id) {
             trace.store = Arc::new(digest.store);
             trace.overview = Some(Arc::new(digest.overview));
-            self.findings.add(id, digest.judgement);
+            self.take_in_look(id, digest.look);
+        }
+    }
+
+    pub(super) fn take_in_look(&mut self, id: TraceId, look: Look) {
+        // It may be closed by now.
+        if let Some(trace) = self.traces.get_mut(id) {
+            trace.figures = Some(Arc::new(look.figures));
+            self.findings.add(id, look.judgement);
         }
     }
 

@@ -8,11 +8,12 @@ use std::time::SystemTime;
 use glovebox_abi::Frame;
 use glovebox_host::workspace::Workspace;
 use glovebox_host::{InstanceId, LoadRequest};
-use glovebox_inspector::diff::{Diff, DiffOptions, RunCall};
+use glovebox_inspector::diff::{DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 
+use super::accepted::{self, Accepted, Compared};
 use super::answers;
 use super::work::{self, Finished, OpenedWorkspace, ReplayWork, Replayed};
 use super::{
@@ -151,10 +152,23 @@ impl Workbench {
                     self.jobs.start(title, move |_| work::compare(before, after, &options));
                 }
             }
+            Command::CompareWithBaseline(id) => {
+                if let (Some(trace), Some(accepted)) =
+                    (self.traces.get(id), self.outcome.accepted.clone())
+                {
+                    let (name, origin) = (trace.name.clone(), trace.origin.clone());
+                    let title = format!("Comparing {name} with {}", accepted.name());
+                    self.jobs.start(title, move |_| {
+                        work::compare_with_baseline(&accepted, name, &origin)
+                    });
+                }
+            }
+            Command::CloseBaseline => self.outcome.accepted = None,
             Command::SaveBaseline { path, decisions } => {
-                if let Some(diff) = self.outcome.diff.clone() {
+                if let Some(compared) = self.outcome.compared.clone() {
                     let title = format!("Writing {}", path.display());
-                    self.jobs.start(title, move |_| work::save_baseline(&diff, &path, &decisions));
+                    self.jobs
+                        .start(title, move |_| work::save_baseline(&compared, path, &decisions));
                 }
             }
             Command::Notify(level, text) => self.notices.add(level, text),
@@ -165,6 +179,8 @@ impl Workbench {
     fn start(&mut self, files: Vec<PathBuf>, sends: Vec<Frame>) {
         let (workspaces, files): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|path| path.ends_with(Workspace::FILE));
+        let (baselines, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| accepted::is_baseline(path));
         let (traces, plugins): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|path| trace::is_trace_or_capture(path));
         let with_plugins = !plugins.is_empty() || !workspaces.is_empty();
@@ -174,6 +190,10 @@ impl Workbench {
             let title = format!("Reading {}", file_name(&path));
             let job = self.jobs.start(title, move |_| work::open_workspace(path));
             start.waiting.insert(job);
+        }
+        for path in baselines {
+            let title = format!("Opening {}", file_name(&path));
+            start.waiting.insert(self.jobs.start(title, move |_| work::open_baseline(path)));
         }
         for path in plugins {
             start.waiting.insert(self.start_load(path));
@@ -296,6 +316,7 @@ impl Workbench {
             run_name: self.unused_name(&format!("replay of {first}")),
             origin: trace.origin.clone(),
             reload_and_diff,
+            accepted: self.outcome.accepted.clone(),
         };
         self.jobs.start_replay(title, move |state, control| work.run(state, control));
     }
@@ -389,7 +410,7 @@ impl Workbench {
             Finished::Searched(id, revision, result) => {
                 self.take_in_search(id, revision, result);
             }
-            Finished::Judged(trace, judgement) => self.findings.add(trace, judgement),
+            Finished::LookedOver(trace, look) => self.take_in_look(trace, *look),
             Finished::Recorded(Ok(path)) => {
                 let text = format!("Recorded {}", path.display());
                 self.notices.add(Level::Success, text);
@@ -400,10 +421,26 @@ impl Workbench {
                 self.notices.add(Level::Error, text);
             }
             Finished::Replayed(replayed) => self.take_in_replay(*replayed),
-            Finished::Compared(Ok(diff)) => self.take_in_diff(*diff),
+            Finished::Compared(Ok(compared)) => self.take_in_diff(compared),
             Finished::Compared(Err(error)) => {
                 let text = format!("Cannot compare: {error}");
                 self.notices.add(Level::Error, text);
+            }
+            Finished::Accepted(_, Ok(accepted)) => self.take_in_baseline(*accepted),
+            Finished::Accepted(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                let text = format!("{} was not opened: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::BaselineSaved(saved) => {
+                let (calls, path) = (saved.calls(), saved.path.display());
+                let text = format!("{calls} calls are the baseline now: {path}");
+                self.notices.add(Level::Success, text);
+                if let Some(open) = &mut self.outcome.accepted
+                    && open.path == saved.path
+                {
+                    *open = *saved;
+                }
             }
             Finished::Sent(sent) => {
                 if self.outcome.sent.len() == SENT_KEPT {
@@ -423,6 +460,10 @@ impl Workbench {
                 level = Level::Warning;
             }
         }
+        if let (None, Some(accepted)) = (&replayed.compared, &self.outcome.accepted) {
+            let name = accepted.name();
+            text.push_str(&format!("; not compared with {name}: not every call was made once"));
+        }
         self.notices.add(level, text);
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         replayed.run.lost = replayed.lost;
@@ -433,17 +474,30 @@ impl Workbench {
         if let None | Some(Origin::Imported(..)) = baseline {
             self.traces.pin(Some(run));
         }
-        if let Some(diff) = replayed.diff {
-            self.take_in_diff(diff);
+        if let Some(compared) = replayed.compared {
+            self.take_in_diff(compared);
         }
     }
 
-    fn take_in_diff(&mut self, diff: Diff) {
+    /// Replays are compared with it from now on.
+    fn take_in_baseline(&mut self, accepted: Accepted) {
+        let text = format!("{} is the baseline: {}", accepted.name(), accepted.summary());
+        self.notices.add(Level::Info, text);
+        self.outcome.accepted = Some(accepted);
+    }
+
+    fn take_in_diff(&mut self, compared: Compared) {
+        let diff = compared.diff();
         let names = format!("{} and {}", diff.before.name, diff.after.name);
         let level = if diff.is_same() { Level::Success } else { Level::Warning };
-        self.notices.add(level, format!("{names}: {}", diff.summary()));
+        let mut text = format!("{names}: {}", diff.summary());
+        let rejected = compared.rejected_before().len();
+        if rejected > 0 {
+            text.push_str(&format!(", {rejected} rejected before"));
+        }
+        self.notices.add(level, text);
         self.outcome.diffs += 1;
-        self.outcome.diff = Some(Arc::new(diff));
+        self.outcome.compared = Some(Arc::new(compared));
     }
 
     fn unused_name(&self, name: &str) -> String {

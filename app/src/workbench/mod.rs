@@ -8,9 +8,11 @@
 //! This module deliberately knows nothing of egui, and nothing here waits on the caller's thread
 //! for a plugin or a file.
 
+mod accepted;
 pub(crate) mod answers;
 mod command;
 mod example;
+mod figures;
 mod findings;
 mod in_files;
 pub mod jobs;
@@ -38,6 +40,7 @@ use glovebox_inspector::metrics::MetricsSnapshot;
 use glovebox_inspector::store::{RowId, Store};
 use glovebox_inspector::trace::RecorderStatus;
 
+pub use accepted::Accepted;
 pub use command::{Command, ReplayHow, ReplayRequest, RowRef, SendRequest};
 pub use example::{EXAMPLES, Example};
 pub use jobs::{JobId, JobView};
@@ -50,6 +53,7 @@ pub use sink::{LatencyCounts, Waker};
 pub use trace::{Origin, Trace, TraceId};
 pub use work::Sent;
 
+use accepted::Compared;
 use jobs::Jobs;
 use notice::Notices;
 use sink::Fanout;
@@ -97,8 +101,9 @@ pub struct Workbench {
 /// What commands led to.
 #[derive(Debug, Default)]
 struct Outcomes {
-    diff: Option<Arc<Diff>>,
+    compared: Option<Arc<Compared>>,
     diffs: u64,
+    accepted: Option<Accepted>,
     sent: VecDeque<Sent>,
     policy_mode: PolicyMode,
     trusts_native: bool,
@@ -240,9 +245,17 @@ impl<'a> ViewCtx<'a> {
         plugins.into_iter().find(|plugin| plugin.manifest.plugin.id == id)
     }
 
-    /// Figures, not older than a quarter of a second.
+    /// Figures of what happens now, not older than a quarter of a second.
     pub fn metrics(&self) -> &'a MetricsSnapshot {
         &self.workbench.seen.metrics
+    }
+
+    /// Figures of a source; `None` for a trace that was not looked over yet.
+    pub fn metrics_of(&self, source: Source) -> Option<&'a MetricsSnapshot> {
+        match source {
+            Source::Live => Some(self.metrics()),
+            Source::Trace(id) => Some(&self.trace(id)?.figures.as_ref()?.metrics),
+        }
     }
 
     /// What rules found in a source; `None` while a trace is being looked over. About what happens
@@ -251,10 +264,17 @@ impl<'a> ViewCtx<'a> {
         self.workbench.findings.of(source)
     }
 
-    /// Latency histogram of one generation.
-    pub fn latencies(&self, plugin: &str, generation: u32) -> Option<LatencyCounts> {
-        let latencies = self.workbench.fanout.latencies.lock();
-        latencies.get(&(plugin.into(), generation)).cloned()
+    /// Latency histogram of one generation in a source.
+    pub fn latencies(
+        &self,
+        source: Source,
+        plugin: &str,
+        generation: u32,
+    ) -> Option<LatencyCounts> {
+        match source {
+            Source::Live => self.workbench.fanout.latencies.lock().of(plugin, generation),
+            Source::Trace(id) => self.trace(id)?.figures.as_ref()?.latencies.of(plugin, generation),
+        }
     }
 
     /// Open traces, oldest first.
@@ -343,9 +363,20 @@ impl<'a> ViewCtx<'a> {
     }
 
     /// The last diff, and a number that counts diffs.
-    pub fn diff(&self) -> Option<(u64, &'a Arc<Diff>)> {
+    pub fn diff(&self) -> Option<(u64, &'a Diff)> {
         let outcome = &self.workbench.outcome;
-        outcome.diff.as_ref().map(|diff| (outcome.diffs, diff))
+        outcome.compared.as_ref().map(|compared| (outcome.diffs, compared.diff()))
+    }
+
+    /// Groups of the last diff that its baseline calls wrong, by position in [`Diff::groups`].
+    pub fn rejected_before(&self) -> Vec<usize> {
+        let compared = self.workbench.outcome.compared.as_ref();
+        compared.map_or_else(Vec::new, |compared| compared.rejected_before())
+    }
+
+    /// The baseline file that replays are compared with.
+    pub fn accepted(&self) -> Option<&'a Accepted> {
+        self.workbench.outcome.accepted.as_ref()
     }
 
     /// Answers to what was composed, oldest first.

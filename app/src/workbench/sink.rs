@@ -59,8 +59,8 @@ pub(super) struct Fanout {
     pub metrics: LiveMetrics,
     /// What rules look at.
     pub findings: LiveRecorder,
-    /// Latency of calls by plugin and generation.
-    pub latencies: Mutex<BTreeMap<(Arc<str>, u32), LatencyCounts>>,
+    /// Histograms of latencies.
+    pub latencies: Mutex<Latencies>,
     /// Wakes the window.
     pub waker: Arc<Waker>,
     recorder: RwLock<Option<Arc<Recorder>>>,
@@ -119,10 +119,8 @@ impl Sink for Fanout {
         self.store.record(event);
         self.metrics.record(event);
         self.findings.record(event);
-        if let What::CallEnded { timing, .. } = &event.what {
-            let key = (Arc::clone(&event.plugin), event.generation);
-            let mut latencies = self.latencies.lock();
-            latencies.entry(key).or_default().count(timing.latency());
+        if matches!(event.what, What::CallEnded { .. }) {
+            self.latencies.lock().ingest(event);
         }
         if let Some(capture) = &mut *self.capture.lock() {
             capture.keep(event);
@@ -143,6 +141,25 @@ impl Capture {
         } else {
             self.lost += 1;
         }
+    }
+}
+
+/// Latency of calls by plugin and generation.
+#[derive(Debug, Default)]
+pub(super) struct Latencies(BTreeMap<(Arc<str>, u32), LatencyCounts>);
+
+impl Latencies {
+    /// Counts the event if it is the end of a call.
+    pub(super) fn ingest(&mut self, event: &Event) {
+        if let What::CallEnded { timing, .. } = &event.what {
+            let key = (Arc::clone(&event.plugin), event.generation);
+            self.0.entry(key).or_default().count(timing.latency());
+        }
+    }
+
+    /// Those of one generation.
+    pub(super) fn of(&self, plugin: &str, generation: u32) -> Option<LatencyCounts> {
+        self.0.get(&(plugin.into(), generation)).cloned()
     }
 }
 

@@ -8,6 +8,7 @@ use glovebox_events::{Event, What};
 use glovebox_inspector::store::{self, Store, StoreLimits};
 use glovebox_inspector::trace::{Problem, TraceIndex, TraceOutline, TraceReader, TraceWriter};
 
+use super::figures::Figures;
 use super::pages::{Known, Pages};
 use super::sink::Waker;
 use super::{JobId, Overview, Rows, Search};
@@ -52,6 +53,8 @@ pub struct Trace {
     pub pages: Option<Pages>,
     /// The digest of a trace that is not held, once it was looked over.
     pub overview: Option<Arc<Overview>>,
+    /// Its figures, once it was looked over.
+    pub(super) figures: Option<Arc<Figures>>,
     /// The search in a trace that is not held.
     pub search: Option<Search>,
     /// The scan or the look over it that is under way.
@@ -280,6 +283,7 @@ impl Traces {
             store: Arc::new(opened.store),
             pages,
             overview: None,
+            figures: None,
             search: None,
             job: None,
             damage: opened.damage,

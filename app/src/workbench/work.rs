@@ -14,13 +14,13 @@ use glovebox_events::{Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::baseline::{Baseline, Decision};
-use glovebox_inspector::diff::{self, Diff, DiffOptions, Run, RunCall};
-use glovebox_inspector::findings::Judgement;
+use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
 use glovebox_inspector::replay::{Divergences, RecordedAnswers, ReplayPlan};
 use glovebox_inspector::trace::{Recorder, TraceError, TraceIndex};
 
+use super::accepted::{Accepted, Compared};
 use super::answers::FreshCopies;
-use super::findings::Digest;
+use super::findings::{Digest, Look};
 use super::jobs::JobState;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
 use super::sink::Fanout;
@@ -50,14 +50,18 @@ pub(super) enum Finished {
     Digested(TraceId, Box<Digest>),
     /// A search of this revision is over; if it is not complete, why, unless it was cancelled.
     Searched(TraceId, u64, Result<(), Option<String>>),
-    /// A trace was looked over by all rules.
-    Judged(TraceId, Judgement),
+    /// A trace was looked over by all rules, and counted.
+    LookedOver(TraceId, Box<Look>),
     /// A recording is finished, or not.
     Recorded(Result<PathBuf, String>),
     /// A replay is over.
     Replayed(Box<Replayed>),
     /// Two runs were compared, or not.
-    Compared(Result<Box<Diff>, String>),
+    Compared(Result<Compared, String>),
+    /// A baseline file was opened, or not.
+    Accepted(PathBuf, Result<Box<Accepted>, String>),
+    /// A baseline was written.
+    BaselineSaved(Box<Accepted>),
     /// A frame was sent.
     Sent(Box<Sent>),
 }
@@ -77,8 +81,8 @@ pub(super) struct Replayed {
     pub(super) summary: ReplaySummary,
     pub(super) run: Opened,
     pub(super) lost: u64,
-    /// With the trace it was made from, if that was asked for.
-    pub(super) diff: Option<Diff>,
+    /// With the baseline file, or with the trace it was made from if that was asked for.
+    pub(super) compared: Option<Compared>,
     /// What was asked otherwise than the trace answers, if it answered.
     pub(super) divergences: Option<Vec<Divergences>>,
 }
@@ -107,6 +111,10 @@ pub struct Sent {
 }
 
 pub(super) fn load(host: &Host, path: PathBuf, request: LoadRequest) -> Finished {
+    // With this extension or another.
+    if Baseline::is_one(&path) {
+        return open_baseline(path);
+    }
     let result = host.load(request).wait();
     Finished::Loaded(path, result.map_err(|error| error.to_string()))
 }
@@ -130,6 +138,11 @@ pub(super) fn open_workspace(path: PathBuf) -> Finished {
     };
     let result = read().map_err(|error| format!("{error:#}"));
     Finished::Workspace(path, result)
+}
+
+pub(super) fn open_baseline(path: PathBuf) -> Finished {
+    let result = Accepted::read(&path).map(Box::new).map_err(|error| error.to_string());
+    Finished::Accepted(path, result)
 }
 
 pub(super) fn open(path: PathBuf, state: &JobState) -> Finished {
@@ -191,6 +204,8 @@ pub(super) struct ReplayWork {
     pub(super) origin: Origin,
     /// The instance to reload first; the result is then compared with the trace.
     pub(super) reload_and_diff: Option<InstanceId>,
+    /// What the result is compared with instead, if all inputs were sent once.
+    pub(super) accepted: Option<Accepted>,
 }
 
 impl ReplayWork {
@@ -208,6 +223,8 @@ impl ReplayWork {
         }
         let events = self.origin.events()?;
         let request = self.request;
+        let is_whole =
+            request.filter.is_none() && request.calls.is_empty() && request.how != ReplayHow::Again;
         let mut plan = ReplayPlan::from_events(events.iter().cloned(), request.filter.as_ref());
         if !request.calls.is_empty() {
             plan = plan.calls(&request.calls);
@@ -248,18 +265,25 @@ impl ReplayWork {
         }
         let capture = self.fanout.end_capture();
         let name = self.run_name;
-        let diff = self.reload_and_diff.map(|_| {
-            let before = Run::from_events(self.trace_name, events);
-            let after = Run::from_events(name.clone(), capture.events.iter().cloned());
-            diff::diff(Arc::new(before), Arc::new(after), &DiffOptions::default())
-        });
+        let after = || Run::from_events(name.clone(), capture.events.iter().cloned());
+        let is_whole = is_whole && !summary.cancelled && capture.lost == 0;
+        let compared = match (&self.accepted, self.reload_and_diff) {
+            (Some(accepted), _) if is_whole => Some(accepted.compare(&after())),
+            (None, Some(_)) => {
+                let before = Run::from_events(self.trace_name, events);
+                let options = DiffOptions::default();
+                let diff = diff::diff(Arc::new(before), Arc::new(after()), &options);
+                Some(Compared::Runs(Box::new(diff)))
+            }
+            (Some(_) | None, _) => None,
+        };
         let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
         let divergences = copies.as_ref().map(FreshCopies::divergences);
         Ok(Finished::Replayed(Box::new(Replayed {
             summary,
             run,
             lost: capture.lost,
-            diff,
+            compared,
             divergences,
         })))
     }
@@ -275,24 +299,26 @@ pub(super) fn compare(
     };
     let compared = run(before).and_then(|before| Ok((before, run(after)?)));
     let compared = compared
-        .map(|(before, after)| Box::new(diff::diff(Arc::new(before), Arc::new(after), options)));
+        .map(|(before, after)| diff::diff(Arc::new(before), Arc::new(after), options))
+        .map(|diff| Compared::Runs(Box::new(diff)));
     Finished::Compared(compared.map_err(|error| format!("{error:#}")))
+}
+
+pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Origin) -> Finished {
+    let events = run.events().map_err(|error| format!("{error:#}"));
+    Finished::Compared(events.map(|events| accepted.compare(&Run::from_events(name, events))))
 }
 
 /// Writes the baseline that decisions lead to.
 pub(super) fn save_baseline(
-    diff: &Diff,
-    path: &Path,
+    compared: &Compared,
+    path: PathBuf,
     decisions: &BTreeMap<usize, Decision>,
 ) -> Finished {
     let decision = |at: usize| decisions.get(&at).copied().unwrap_or_default();
-    let baseline = Baseline::of_decisions(diff, decision);
-    match baseline.write(path) {
-        Ok(()) => Finished::Done(format!(
-            "{} calls are the baseline now: {}",
-            baseline.run().len(),
-            path.display()
-        )),
+    let baseline = compared.decide(decision);
+    match baseline.write(&path) {
+        Ok(()) => Finished::BaselineSaved(Box::new(Accepted::new(path, baseline))),
         Err(error) => Finished::Failed(error.to_string()),
     }
 }
@@ -389,7 +415,7 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
     let before = Run::from_calls(format!("call {}", recorded.id), [recorded]);
     let after = Run::from_calls(format!("sent again as {}", again.id), [again]);
     let diff = diff::diff(Arc::new(before), Arc::new(after), &DiffOptions::default());
-    Finished::Compared(Ok(Box::new(diff)))
+    Finished::Compared(Ok(Compared::Runs(Box::new(diff))))
 }
 
 pub(super) fn name_of(host: &Host, instance: InstanceId) -> String {

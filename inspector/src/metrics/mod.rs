@@ -187,6 +187,8 @@ pub struct Series {
 pub struct MetricsSnapshot {
     /// By plugin in order of appearance, then by generation.
     pub generations: Vec<GenerationMetrics>,
+    /// All generations of each plugin together, under the number of the last.
+    pub totals: Vec<GenerationMetrics>,
     /// By plugin, by the second: the last ten minutes.
     pub series: BTreeMap<Arc<str>, Series>,
     /// By plugin, by the tenth of a second: the last minute.
@@ -269,14 +271,24 @@ impl Metrics {
     /// The figures as they are now.
     pub fn snapshot(&self) -> MetricsSnapshot {
         let plugins = self.plugins.iter();
+        let generations: Vec<_> = plugins
+            .clone()
+            .flat_map(|plugin| {
+                let generations = plugin.generations.iter();
+                generations.map(|(number, figures)| figures.snapshot(&plugin.id, *number))
+            })
+            .collect();
+        let total = |plugin: &Plugin| {
+            let mut own = generations.iter().filter(|one| one.plugin == plugin.id);
+            match (own.next(), own.next()) {
+                // Merging histograms costs something.
+                (Some(only), None) => Some(only.clone()),
+                _ => self.total(&plugin.id),
+            }
+        };
         MetricsSnapshot {
-            generations: plugins
-                .clone()
-                .flat_map(|plugin| {
-                    let generations = plugin.generations.iter();
-                    generations.map(|(number, figures)| figures.snapshot(&plugin.id, *number))
-                })
-                .collect(),
+            totals: plugins.clone().filter_map(total).collect(),
+            generations,
             series: plugins
                 .clone()
                 .map(|plugin| (plugin.id.clone(), plugin.series.snapshot()))

@@ -28,4 +28,5 @@ mod smoke;
 mod wasi;
 mod window;
 mod window_files;
+mod window_runs;
 mod workspace;

@@ -1,4 +1,4 @@
-//! The live session and the open traces; one of them may be pinned as baseline.
+//! The live session, the open traces, of which one may be pinned as baseline, and the baseline file.
 
 use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
@@ -12,7 +12,7 @@ use crate::window::panels::PanelId;
 use crate::window::state::ViewState;
 use crate::window::theme;
 use crate::window::widgets::{icon_button, icon_font, row, section, text_in};
-use crate::workbench::{Command, Origin, Source, Trace, ViewCtx};
+use crate::workbench::{Accepted, Command, Origin, Source, Trace, ViewCtx};
 
 /// Paints the list of traces.
 pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
@@ -25,6 +25,9 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().id_salt("traces").auto_shrink([false, false]).show(ui, |ui| {
         live(ui, ctx, state.selection.source == Source::Live, out);
+        if let Some(accepted) = ctx.accepted() {
+            baseline_file(ui, accepted, out);
+        }
         for trace in ctx.traces() {
             let chosen = state.selection.source == Source::Trace(trace.id);
             line(ui, ctx, trace, chosen, out);
@@ -89,6 +92,12 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Ac
             });
             out.view(Change::Show(PanelId::Diff));
         }
+        if let Some(accepted) = ctx.accepted()
+            && ui.button(format!("Compare with {}", accepted.name())).clicked()
+        {
+            out.command(Command::CompareWithBaseline(trace.id));
+            out.view(Change::Show(PanelId::Diff));
+        }
         ui.separator();
         if ui.button("Save…").clicked() {
             out.view(Change::Source(Source::Trace(trace.id)));
@@ -96,6 +105,28 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Ac
         }
         if ui.button("Close").clicked() {
             out.command(Command::CloseTrace(trace.id));
+        }
+    });
+}
+
+/// The file that replays are compared with.
+fn baseline_file(ui: &mut Ui, accepted: &Accepted, out: &mut Actions) {
+    let tokens = theme::of(ui);
+    let name = accepted.name();
+    let (rect, response) = row(ui, 24.0, false, &format!("{name}, baseline of replays"));
+    let mut picture = rect;
+    picture.set_left(rect.left() + 5.0);
+    picture.set_width(16.0);
+    let codepoint = icon::ICON_FACT_CHECK.codepoint;
+    text_in(ui, picture, Align::Min, codepoint, icon_font(14.0), tokens.accent);
+    words(ui, rect, &name, accepted.calls() as u64, false);
+    if response.clicked() {
+        out.view(Change::Show(PanelId::Diff));
+    }
+    let tooltip = format!("Every replay is compared with {}", accepted.path.display());
+    response.on_hover_text(tooltip).context_menu(|ui| {
+        if ui.button("Close baseline").clicked() {
+            out.run(Verb::CloseBaseline);
         }
     });
 }

@@ -87,7 +87,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             out,
         );
     };
-    state.review.look_at(number, diff);
+    state.review.look_at(number, diff, || ctx.rejected_before());
     bar.show(ui, |ui| classes(ui, diff, state));
     bar.show(ui, |ui| decisions(ui, diff, &state.review, out));
     egui::Panel::left("diff entries")

@@ -30,8 +30,9 @@ pub struct Review {
 }
 
 impl Review {
-    /// Starts again if this is another diff.
-    pub fn look_at(&mut self, number: u64, diff: &Diff) {
+    /// Starts again if this is another diff. Groups that were `rejected` before are so again, until
+    /// a person says otherwise; they are named by position in [`Diff::groups`].
+    pub fn look_at(&mut self, number: u64, diff: &Diff, rejected: impl FnOnce() -> Vec<usize>) {
         if self.seen == number {
             return;
         }
@@ -40,7 +41,9 @@ impl Review {
             0 => BTreeSet::new(),
             _ => BTreeSet::from([Class::Same]),
         };
-        *self = Review { seen: number, hidden, ..Review::default() };
+        let wrong = rejected().into_iter().flat_map(|group| diff.members(group as u32));
+        let decisions = wrong.map(|at| (at, Decision::Reject)).collect();
+        *self = Review { seen: number, hidden, decisions, ..Review::default() };
         self.list(diff);
         self.selected = self.lines.first().copied();
     }
@@ -227,7 +230,7 @@ mod tests {
         fn check(steps: &[(&str, usize, usize, Line)]) {
             let diff = example();
             let mut review = Review::default();
-            review.look_at(1, &diff);
+            review.look_at(1, &diff, Vec::new);
             assert_eq!(review.lines(), [Line::Group(0), Line::Group(1)]);
             for (step, accepted, rejected, selected) in steps {
                 match *step {
@@ -265,7 +268,7 @@ mod tests {
     fn lists_show_what_was_asked_for() {
         let diff = example();
         let mut review = Review::default();
-        review.look_at(1, &diff);
+        review.look_at(1, &diff, Vec::new);
         review.toggle(Class::Same, &diff);
         assert_eq!(review.lines(), [Line::Group(0), Line::Group(1), Line::Call(4)]);
         review.toggle(Class::Changed, &diff);
@@ -278,6 +281,7 @@ mod tests {
         review.look_at(
             2,
             &glovebox_inspector::diff::diff(same.clone(), same, &DiffOptions::default()),
+            Vec::new,
         );
         assert_eq!(review.lines(), [Line::Call(0)]);
     }

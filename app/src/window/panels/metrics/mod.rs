@@ -1,4 +1,6 @@
-//! Figures per plugin, and charts of the selected one.
+//! Figures per plugin of the run that is shown, charts of the selected plugin, and comparisons.
+
+mod compared;
 
 use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
@@ -6,8 +8,7 @@ use egui_plot::{Bar, BarChart, HLine, Legend, Line, LineStyle, Plot, PlotPoints,
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::PluginStatus;
 use glovebox_inspector::findings::{Standing, verdicts};
-use glovebox_inspector::metrics::{Bucket, Figure, GenerationMetrics, Series, compare};
-use std::sync::Arc;
+use glovebox_inspector::metrics::{Bucket, GenerationMetrics, Series};
 use std::time::Duration;
 
 use super::frames::thousands;
@@ -17,15 +18,14 @@ use crate::window::state::ViewState;
 use crate::window::theme::{self, Tokens};
 use crate::window::widgets::chart::sparkline;
 use crate::window::widgets::{empty, fact, row, section, separator, text_in};
-use crate::workbench::ViewCtx;
+use crate::workbench::{Source, ViewCtx};
 
 /// What the metrics remember.
 #[derive(Debug, Default)]
 pub struct State {
     /// The plugin whose charts are shown; the selected one if none was clicked here.
     plugin: Option<String>,
-    /// The plugin and generation that the chosen one is compared with.
-    compared: Option<(Arc<str>, u32)>,
+    compared: compared::State,
     /// True if charts show tenths of a second.
     fine: bool,
 }
@@ -43,24 +43,29 @@ const COLUMNS: [(&str, f32, Align); 10] = [
     ("frames per second", 120.0, Align::Min),
 ];
 
+/// Why figures of a trace may not be there.
+const NOT_LOOKED_OVER: &str = "A trace has figures once it was looked over from start to end";
+
 /// Buckets that charts show.
 const SHOWN: u64 = 120;
 
 /// Paints the metrics.
 pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
-    let metrics = ctx.metrics();
-    if metrics.generations.is_empty() {
-        let hint = "Figures appear as soon as a plugin is called";
-        return empty(
-            ui,
-            icon::ICON_MONITORING,
-            "No figures yet",
-            hint,
-            Some(Verb::OpenPlugin),
-            &Situation::default(),
-            out,
-        );
-    }
+    let source = state.selection.source;
+    let metrics = ctx.metrics_of(source);
+    let Some(metrics) = metrics.filter(|metrics| !metrics.generations.is_empty()) else {
+        let (title, hint, verb) = match (source, metrics) {
+            (Source::Live, _) => (
+                "No figures yet",
+                "Figures appear as soon as a plugin is called",
+                Some(Verb::OpenPlugin),
+            ),
+            (_, None) => ("Figures are not known yet", NOT_LOOKED_OVER, None),
+            (_, Some(_)) => ("No figures", "Nothing happens in this trace", None),
+        };
+        let situation = Situation::default();
+        return empty(ui, icon::ICON_MONITORING, title, hint, verb, &situation, out);
+    };
     let selected = state.selection.plugin(ctx).and_then(|id| ctx.plugin(id));
     let selected = selected.map(|plugin| plugin.manifest.plugin.id.clone());
     let chosen = state.panels.metrics.plugin.clone().or(selected);
@@ -69,6 +74,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let chosen = chosen.unwrap_or_else(|| metrics.generations[0].plugin.to_string());
     ScrollArea::both().id_salt("metrics").auto_shrink([false, false]).show(ui, |ui| {
         egui::Frame::new().inner_margin(8.0).show(ui, |ui| {
+            compared::runs(ui, ctx, source, &mut state.panels.metrics.compared);
             header(ui);
             for figures in &metrics.generations {
                 let newest = !metrics.generations.iter().any(|other| {
@@ -91,8 +97,8 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
                 separator(ui);
                 ui.checkbox(&mut remembered.fine, "Tenths of a second")
                     .on_hover_text("Show the last 12 seconds instead of the last 2 minutes");
-                charts(ui, ctx, figures, series);
-                comparison(ui, &metrics.generations, figures, remembered);
+                charts(ui, ctx, source, figures, series);
+                compared::generations(ui, &metrics.generations, figures, &mut remembered.compared);
             }
         });
     });
@@ -176,9 +182,16 @@ fn per_second(buckets: &[Bucket], seconds: u64) -> Vec<f64> {
     values
 }
 
-fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &Series) {
+fn charts(
+    ui: &mut Ui,
+    ctx: ViewCtx<'_>,
+    source: Source,
+    figures: &GenerationMetrics,
+    series: &Series,
+) {
     let tokens = theme::of(ui);
-    let plugin = ctx.plugin_by_id(&figures.plugin);
+    // What is loaded now may be another version than the one in a trace.
+    let plugin = ctx.plugin_by_id(&figures.plugin).filter(|_| source == Source::Live);
     let width = (ui.available_width() - 12.0) / 2.0;
     let last = series.buckets.last().map_or(0, |bucket| bucket.start);
     let step = u64::try_from(series.step.as_nanos()).unwrap_or(u64::MAX);
@@ -268,7 +281,7 @@ fn charts(ui: &mut Ui, ctx: ViewCtx<'_>, figures: &GenerationMetrics, series: &S
         ui.vertical(|ui| {
             ui.set_width(width);
             section(ui, "Latency of all calls", |ui| unit(ui, "calls by µs, logarithmic"));
-            let counts = ctx.latencies(&figures.plugin, figures.generation);
+            let counts = ctx.latencies(source, &figures.plugin, figures.generation);
             let bars = counts.iter().flat_map(|counts| counts.bars().collect::<Vec<_>>());
             let bars = bars.map(|(start, count)| {
                 let middle = (start as f64 * 1.125 / 1000.0).log10();
@@ -353,63 +366,6 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     }
     for (name, count) in &figures.outcomes {
         fact(ui, name, thousands(*count));
-    }
-}
-
-/// The chosen generation beside another one, of this plugin or of another.
-fn comparison(
-    ui: &mut Ui,
-    all: &[GenerationMetrics],
-    chosen: &GenerationMetrics,
-    state: &mut State,
-) {
-    let others = || {
-        let same = |one: &&GenerationMetrics| {
-            one.plugin == chosen.plugin && one.generation == chosen.generation
-        };
-        all.iter().filter(move |one| !same(one))
-    };
-    if others().next().is_none() {
-        return;
-    }
-    let name = |one: &GenerationMetrics| format!("{} generation {}", one.plugin, one.generation);
-    let is = |one: &&GenerationMetrics, (plugin, generation): &(Arc<str>, u32)| {
-        one.plugin == *plugin && one.generation == *generation
-    };
-    let compared = state.compared.as_ref();
-    let before = compared.and_then(|compared| others().find(|one| is(one, compared)));
-    section(ui, "Compared", |_| {});
-    egui::ComboBox::from_label("Compare with")
-        .selected_text(before.map_or_else(|| "nothing".to_owned(), name))
-        .show_ui(ui, |ui| {
-            ui.selectable_value(&mut state.compared, None, "nothing");
-            for one in others() {
-                let this = Some((one.plugin.clone(), one.generation));
-                ui.selectable_value(&mut state.compared, this, name(one));
-            }
-        });
-    let Some(before) = before else { return };
-    egui::Grid::new("compared").striped(true).num_columns(4).show(ui, |ui| {
-        for title in ["figure".to_owned(), name(before), name(chosen), "change".to_owned()] {
-            ui.strong(title);
-        }
-        ui.end_row();
-        for one in compare(before, chosen) {
-            ui.label(one.name);
-            ui.label(one.before.map_or_else(|| "–".to_owned(), show_figure));
-            ui.label(one.after.map_or_else(|| "–".to_owned(), show_figure));
-            let change = one.ratio().map(|ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0));
-            ui.label(change.unwrap_or_default());
-            ui.end_row();
-        }
-    });
-}
-
-fn show_figure(figure: Figure) -> String {
-    match figure {
-        Figure::Count(number) => thousands(number),
-        Figure::Time(time) => show_duration(time),
-        Figure::Bytes(bytes) => show_size(bytes),
     }
 }
 

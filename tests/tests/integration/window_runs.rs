@@ -1,0 +1,189 @@
+//! Runs beside each other in the window: their figures, and replays beside a baseline file.
+
+use std::path::{Path, PathBuf};
+
+use egui::Key;
+use egui::accesskit::Role;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use glovebox::window::panels::PanelId;
+use glovebox::workbench::{Command, Origin, ReplayHow, ReplayRequest};
+use glovebox_abi::Frame;
+use glovebox_abi::units::show_duration;
+use glovebox_inspector::baseline::Baseline;
+use glovebox_inspector::diff::{DiffOptions, Run};
+use glovebox_inspector::filter::Filter;
+use glovebox_inspector::metrics::{Figure, Metrics, MetricsSnapshot, compare};
+use glovebox_inspector::replay::Pace;
+use glovebox_inspector::trace::{self, MadeUpRun, TraceWriter};
+
+use glovebox_tests::{root, sample};
+
+use super::window::{Window, app, open, shows, wait};
+
+fn made_up(path: PathBuf, frames: u64, seed: u64) -> PathBuf {
+    let mut writer = TraceWriter::create(&path, "0.1.0").unwrap();
+    MadeUpRun::new(frames, seed).for_each(|event| writer.write(&event).unwrap());
+    writer.finish().unwrap();
+    path
+}
+
+fn metrics(path: &Path) -> MetricsSnapshot {
+    let mut metrics = Metrics::default();
+    trace::read(path).unwrap().events.iter().for_each(|event| metrics.ingest(event));
+    metrics.snapshot()
+}
+
+/// Shows a trace, then the panel of figures.
+fn show_figures(window: &mut Window, trace: &str) {
+    let traces = window.query_all_by_role(Role::ListItem);
+    let is_it = |label: Option<String>| label.is_some_and(|label| label.starts_with(trace));
+    let row = traces.into_iter().find(|row| is_it(row.accesskit_node().label()));
+    row.unwrap().click();
+    window.step();
+    window.state_mut().as_mut().unwrap().show_panel(PanelId::Metrics);
+    window.step();
+}
+
+/// Chooses an entry of a list by their labels.
+fn choose(window: &mut Window, list: &str, entry: &str) {
+    window.get_by_role_and_label(Role::ComboBox, list).click();
+    window.step();
+    window.step();
+    window.get_by_role_and_label(Role::Button, entry).click();
+    window.step();
+}
+
+#[test]
+fn figures_of_two_traces_stand_beside_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    // One that is held, and one that is read from its file.
+    let small = made_up(folder.path().join("small.mcap"), 900, 2);
+    let large = made_up(folder.path().join("large.mcap"), 40_000, 3);
+    let mut window = open(&[small.clone(), large.clone()]);
+    let view = app(&window).view();
+    assert_eq!(view.traces().iter().filter(|trace| trace.pages.is_some()).count(), 1);
+    let check = |window: &mut Window, shown: &Path, other: &Path| {
+        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        show_figures(window, &name(shown));
+        choose(window, "Compare the run with", &name(other));
+        let (before, after) = (metrics(other), metrics(shown));
+        for one in &after.totals {
+            let other = before.totals.iter().find(|other| other.plugin == one.plugin).unwrap();
+            for figure in compare(other, one) {
+                let change = figure.ratio().map(|ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0));
+                change.iter().for_each(|change| shows(window, change));
+                for side in [figure.before, figure.after] {
+                    if let Some(Figure::Time(time)) = side {
+                        shows(window, &show_duration(time));
+                    }
+                }
+            }
+        }
+    };
+    check(&mut window, &large, &small);
+    check(&mut window, &small, &large);
+    choose(&mut window, "Compare the run with", "nothing");
+    window.step();
+    assert!(window.query_by_label("change").is_none());
+}
+
+#[test]
+fn figures_that_are_not_known_are_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = made_up(folder.path().join("small.mcap"), 900, 2);
+    let large = made_up(folder.path().join("large.mcap"), 40_000, 2);
+    let mut window = open(&[small]);
+    let start = Command::Start { files: vec![large] };
+    window.state_mut().as_mut().unwrap().workbench_mut().execute(start);
+    wait(&mut window, "both are open", |window| app(window).view().traces().len() == 2);
+    window.state_mut().as_mut().unwrap().workbench_mut().execute(Command::CancelAll);
+    wait(&mut window, "nothing is under way", |window| !app(window).view().is_busy());
+    show_figures(&mut window, "large.mcap");
+    shows(&mut window, "Figures are not known yet");
+    show_figures(&mut window, "small.mcap");
+    choose(&mut window, "Compare the run with", "large.mcap");
+    shows(&mut window, "Figures of large.mcap are not known yet");
+}
+
+fn execute(window: &mut Window, command: Command) {
+    window.state_mut().as_mut().unwrap().workbench_mut().execute(command);
+    wait(window, "it is done", |window| !app(window).view().is_busy());
+}
+
+/// Sends the inputs of the first trace again.
+fn replay(window: &mut Window, filter: Option<&str>) {
+    let request = ReplayRequest {
+        trace: app(window).view().traces()[0].id,
+        targets: Vec::new(),
+        pace: Pace::Max,
+        filter: filter.map(|text| Filter::parse(text).unwrap()),
+        calls: Vec::new(),
+        how: ReplayHow::Once,
+    };
+    execute(window, Command::Replay(request));
+}
+
+#[test]
+fn replays_are_compared_with_a_baseline_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accepted.txt");
+    let mut window = open(&[sample("redact.wasm"), root().join("assets/traces/shop.pcap")]);
+    let view = app(&window).view();
+    let Origin::Replay(events) = &view.traces().last().unwrap().origin else {
+        panic!("the last trace is no replay");
+    };
+    let run = Run::from_events("run".to_owned(), events.iter().cloned());
+    let calls = run.len();
+    let accepted = Baseline::of(&run, &DiffOptions::default()).to_string();
+    let start = || Command::Start { files: vec![file.clone()] };
+    let differences = |window: &Window| {
+        let view = app(window).view();
+        view.diff().map(|(number, diff)| (number, diff.counts.different()))
+    };
+
+    std::fs::write(&file, "hello").unwrap();
+    execute(&mut window, start());
+    shows(&mut window, "accepted.txt was not opened: this is no baseline of format 1");
+    assert!(app(&window).view().accepted().is_none());
+
+    std::fs::write(&file, &accepted).unwrap();
+    execute(&mut window, start());
+    shows(&mut window, &format!("accepted.txt is the baseline: {calls} calls"));
+    assert_eq!(differences(&window), None);
+    replay(&mut window, None);
+    assert_eq!(differences(&window), Some((1, 0)));
+    replay(&mut window, Some("kind:control"));
+    shows(&mut window, "not compared with accepted.txt");
+    assert_eq!(differences(&window), Some((1, 0)));
+
+    // One answer is another one, and that is remembered as wrong.
+    let mut changed: Vec<_> = run.iter().collect();
+    changed[calls / 2].outputs = vec![Frame::data("another answer")];
+    let changed = Run::from_calls("run".to_owned(), changed);
+    std::fs::write(&file, Baseline::of(&changed, &DiffOptions::default()).to_string()).unwrap();
+    execute(&mut window, start());
+    replay(&mut window, None);
+    assert_eq!(differences(&window), Some((2, 1)));
+    window.state_mut().as_mut().unwrap().show_panel(PanelId::Diff);
+    shows(&mut window, "0 accepted, 0 rejected, 1 left");
+    window.key_press(Key::R);
+    window.step();
+    shows(&mut window, "0 accepted, 1 rejected, 0 left");
+    window.state_mut().as_mut().unwrap().save_baseline(file.clone());
+    shows(&mut window, &format!("{calls} calls are the baseline now"));
+    replay(&mut window, None);
+    assert_eq!(differences(&window), Some((3, 1)));
+    window.state_mut().as_mut().unwrap().show_panel(PanelId::Diff);
+    shows(&mut window, "0 accepted, 1 rejected, 0 left");
+
+    window
+        .get_by_role_and_label(Role::ListItem, "accepted.txt, baseline of replays")
+        .click_secondary();
+    window.step();
+    window.step();
+    window.get_by_role_and_label(Role::Button, "Close baseline").click();
+    window.step();
+    assert!(app(&window).view().accepted().is_none());
+    replay(&mut window, None);
+    assert_eq!(differences(&window), Some((3, 1)));
+}
