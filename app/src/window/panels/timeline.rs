@@ -31,7 +31,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         let text = egui::RichText::new("drag to narrow the list").small().color(tokens.text_weak);
         ui.label(text);
         if state.overview.digest().is_thinned() {
-            let text = "not all calls are shown";
+            let text = "not all calls are shown ·";
             let text = egui::RichText::new(text).small().color(tokens.text_weak);
             ui.label(text).on_hover_text("There are more than can be told apart here");
         }
