@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use glovebox_inspector::findings::Severities;
 use glovebox_inspector::store::{RowId, Store};
 use parking_lot::Mutex;
 
@@ -76,7 +77,7 @@ impl App {
 
     /// A window with the session of the last time, to be saved at `path`.
     pub fn with_session(
-        workbench: Workbench,
+        mut workbench: Workbench,
         ctx: &egui::Context,
         session: Session,
         path: Option<PathBuf>,
@@ -84,6 +85,14 @@ impl App {
         theme::install(ctx, session.theme);
         ctx.set_zoom_factor(session.zoom);
         ctx.options_mut(|options| options.zoom_with_keyboard = false);
+        let mut severities = Severities::default();
+        for setting in &session.severities {
+            // The rule may have gone since.
+            if let Err(error) = severities.set(setting) {
+                tracing::warn!("the session sets a severity that is left out: {error}");
+            }
+        }
+        workbench.execute(Command::SetSeverities(severities));
         let waker = ctx.clone();
         workbench.connect(move || waker.request_repaint());
         App {
@@ -343,6 +352,7 @@ impl App {
         self.session.layout = self.shell.layout;
         self.session.centre = Some(self.shell.centre.clone());
         self.session.zoom = ctx.zoom_factor();
+        self.session.severities = self.view().severities().settings();
         if self.keeper.saved.as_ref() == Some(&self.session) {
             self.keeper.changed = None;
             return;

@@ -30,6 +30,8 @@ pub struct Session {
     pub centre: Option<egui_tiles::Tree<PanelId>>,
     /// Files that were opened, the last one first.
     pub recent: Vec<PathBuf>,
+    /// How severe findings are, as settings such as `slow-frame=error`; of other rules as they say.
+    pub severities: Vec<String>,
 }
 
 impl Default for Session {
@@ -41,6 +43,7 @@ impl Default for Session {
             layout: Layout::default(),
             centre: None,
             recent: Vec::new(),
+            severities: Vec::new(),
         }
     }
 }
@@ -129,6 +132,7 @@ mod tests {
         session.remember("b".into());
         session.remember("a".into());
         session.theme = Theme::Light;
+        session.severities.push("slow-frame=off".to_owned());
         session.write(&path).unwrap();
         session.zoom = 2.0;
         session.write(&path).unwrap();

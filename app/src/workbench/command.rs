@@ -8,6 +8,7 @@ use glovebox_host::{InstanceId, PolicyMode};
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::DiffOptions;
 use glovebox_inspector::filter::Filter;
+use glovebox_inspector::findings::Severities;
 use glovebox_inspector::replay::Pace;
 
 use glovebox_inspector::store::RowId;
@@ -112,6 +113,8 @@ pub enum Command {
         /// By position in the entries of the diff.
         decisions: BTreeMap<usize, Decision>,
     },
+    /// Shows findings by these severities.
+    SetSeverities(Severities),
     /// Says something in the list of notices.
     Notify(super::Level, String),
 }

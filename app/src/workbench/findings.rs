@@ -33,23 +33,50 @@ const AGE: Duration = Duration::from_secs(1);
 /// Findings by source.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    live: Arc<Judgement>,
-    traces: BTreeMap<TraceId, Arc<Judgement>>,
+    live: Judged,
+    traces: BTreeMap<TraceId, Judged>,
+    severities: Severities,
     judging: Option<Receiver<Judgement>>,
     judged: Option<(u64, Instant)>,
 }
 
+/// What all rules say, and what is shown of that.
+#[derive(Debug, Default)]
+struct Judged {
+    whole: Judgement,
+    shown: Arc<Judgement>,
+}
+
+impl Judged {
+    fn new(whole: Judgement, severities: &Severities) -> Judged {
+        Judged { shown: Arc::new(whole.by(severities)), whole }
+    }
+}
+
 impl Findings {
+    /// How severe findings are.
+    pub(super) fn severities(&self) -> &Severities {
+        &self.severities
+    }
+
+    /// Shows what was found by other severities; nothing is looked over again.
+    pub(super) fn set_severities(&mut self, severities: Severities) {
+        self.severities = severities;
+        for judged in self.traces.values_mut().chain([&mut self.live]) {
+            judged.shown = Arc::new(judged.whole.by(&self.severities));
+        }
+    }
+
     /// What was found; nothing for a trace that is still being looked over.
     pub(super) fn of(&self, source: Source) -> Option<&Arc<Judgement>> {
         match source {
-            Source::Live => Some(&self.live),
-            Source::Trace(id) => self.traces.get(&id),
+            Source::Live => Some(&self.live.shown),
+            Source::Trace(id) => self.traces.get(&id).map(|judged| &judged.shown),
         }
     }
 
     pub(super) fn add(&mut self, trace: TraceId, judgement: Judgement) {
-        self.traces.insert(trace, Arc::new(judgement));
+        self.traces.insert(trace, Judged::new(judgement, &self.severities));
     }
 
     pub(super) fn remove(&mut self, trace: TraceId) {
@@ -62,7 +89,7 @@ impl Findings {
         match self.judging.as_ref().map(Receiver::try_recv) {
             Some(Err(TryRecvError::Empty)) => return true,
             Some(Ok(judgement)) => {
-                self.live = Arc::new(judgement);
+                self.live = Judged::new(judgement, &self.severities);
                 self.judging = None;
             }
             // The thread could not start or died; the next one may not.

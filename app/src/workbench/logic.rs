@@ -171,6 +171,7 @@ impl Workbench {
                         .start(title, move |_| work::save_baseline(&compared, path, &decisions));
                 }
             }
+            Command::SetSeverities(severities) => self.findings.set_severities(severities),
             Command::Notify(level, text) => self.notices.add(level, text),
         }
     }

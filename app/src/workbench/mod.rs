@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use glovebox_events::CallId;
 use glovebox_host::{Host, InstanceId, PluginStatus, PolicyMode};
 use glovebox_inspector::diff::Diff;
-use glovebox_inspector::findings::Judgement;
+use glovebox_inspector::findings::{Judgement, Severities};
 use glovebox_inspector::metrics::MetricsSnapshot;
 use glovebox_inspector::store::{RowId, Store};
 use glovebox_inspector::trace::RecorderStatus;
@@ -262,6 +262,11 @@ impl<'a> ViewCtx<'a> {
     /// now it is about a second old.
     pub fn findings(&self, source: Source) -> Option<&'a Arc<Judgement>> {
         self.workbench.findings.of(source)
+    }
+
+    /// How severe findings are.
+    pub fn severities(&self) -> &'a Severities {
+        self.workbench.findings.severities()
     }
 
     /// Latency histogram of one generation in a source.

@@ -128,6 +128,26 @@ impl Judgement {
     pub fn count(&self, least: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity >= least).count()
     }
+
+    /// The same by other severities. What rules did not look for because they were off stays
+    /// unknown.
+    #[must_use]
+    pub fn by(&self, severities: &Severities) -> Judgement {
+        let place = |id: &str| RULES.iter().position(|rule| rule.id() == id);
+        let severity = |id: &str| place(id).and_then(|at| severities.of(RULES[at]));
+        let findings = self.findings.iter().filter_map(|finding| {
+            let severity = severity(finding.rule)?;
+            Some(Finding { severity, ..finding.clone() })
+        });
+        let mut findings: Vec<_> = findings.collect();
+        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), place(finding.rule)));
+        let unjudged = self.unjudged.iter().filter(|one| severity(one.rule).is_some());
+        Judgement {
+            findings,
+            unjudged: unjudged.cloned().collect(),
+            calls_left_out: self.calls_left_out,
+        }
+    }
 }
 
 /// Runs all rules that are not off over a run.

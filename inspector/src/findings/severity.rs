@@ -78,6 +78,25 @@ impl Severities {
         self.0.insert(rule.id(), severity);
         Ok(())
     }
+
+    /// What was set for this rule, if anything: a severity, or `None` for off.
+    pub fn setting(&self, rule: &dyn super::Rule) -> Option<Option<Severity>> {
+        self.0.get(rule.id()).copied()
+    }
+
+    /// Sets the severity of a rule or, with `None`, goes back to what the rule says.
+    pub fn put(&mut self, rule: &dyn super::Rule, setting: Option<Option<Severity>>) {
+        match setting {
+            Some(severity) => self.0.insert(rule.id(), severity),
+            None => self.0.remove(rule.id()),
+        };
+    }
+
+    /// All settings, as [`set`](Self::set) takes them.
+    pub fn settings(&self) -> Vec<String> {
+        let name = |severity: &Option<Severity>| severity.map_or("off", Severity::name);
+        self.0.iter().map(|(id, severity)| format!("{id}={}", name(severity))).collect()
+    }
 }
 
 /// Why a text sets no severity.
@@ -108,6 +127,19 @@ pub enum SeverityError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_said_as_they_are_set() {
+        fn check(settings: &[&str]) {
+            let mut severities = Severities::default();
+            settings.iter().try_for_each(|setting| severities.set(setting)).unwrap();
+            assert_eq!(severities.settings(), settings);
+            RULES.iter().for_each(|rule| severities.put(*rule, None));
+            assert_eq!(severities, Severities::default());
+        }
+        check(&[]);
+        check(&["denied-call=off", "slow-frame=error"]);
+    }
 
     #[test]
     fn severities_are_set_by_rule() {

@@ -1,4 +1,4 @@
-//! Runs beside each other in the window: their figures, and replays beside a baseline file.
+//! Runs in the window: figures of two, replays beside a baseline file, and how severe findings are.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,13 @@ use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use glovebox::window::panels::PanelId;
-use glovebox::workbench::{Command, Origin, ReplayHow, ReplayRequest};
+use glovebox::workbench::{Command, Origin, ReplayHow, ReplayRequest, Source};
 use glovebox_abi::Frame;
 use glovebox_abi::units::show_duration;
 use glovebox_inspector::baseline::Baseline;
 use glovebox_inspector::diff::{DiffOptions, Run};
 use glovebox_inspector::filter::Filter;
+use glovebox_inspector::findings::Severity;
 use glovebox_inspector::metrics::{Figure, Metrics, MetricsSnapshot, compare};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::trace::{self, MadeUpRun, TraceWriter};
@@ -186,4 +187,40 @@ fn replays_are_compared_with_a_baseline_file() {
     assert!(app(&window).view().accepted().is_none());
     replay(&mut window, None);
     assert_eq!(differences(&window), Some((3, 1)));
+}
+
+#[test]
+fn severities_are_set_by_menu() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = made_up(folder.path().join("run.mcap"), 900, 2);
+    let mut window = open(&[trace]);
+    let source = Source::Trace(app(&window).view().traces()[0].id);
+    let findings = move |window: &Window, rule: &str| {
+        let found = &app(window).view().findings(source).unwrap().findings;
+        let of_rule = found.iter().filter(|finding| finding.rule == rule);
+        of_rule.map(|finding| finding.severity).collect::<Vec<_>>()
+    };
+    let first = app(&window).view().findings(source).unwrap().findings[0].clone();
+    let usual = findings(&window, first.rule);
+    let check = |window: &mut Window, before: &str, entry: &str, expected: &[Severity]| {
+        window.get_by_label_contains("Problems").click();
+        window.step();
+        window.step();
+        let titles =
+            ["Severities".to_owned(), format!("{}: {before}", first.rule), entry.to_owned()];
+        for title in titles {
+            window.get_by_role_and_label(Role::Button, &title).click();
+            window.step();
+            window.step();
+        }
+        assert_eq!(findings(window, first.rule), expected, "{entry}");
+        window.key_press(Key::Escape);
+        window.step();
+        window.key_press(Key::Escape);
+        window.step();
+    };
+    let usual_name = first.severity.name();
+    check(&mut window, usual_name, "off", &[]);
+    check(&mut window, "off", "info", &vec![Severity::Info; usual.len()]);
+    check(&mut window, "info", &format!("as the rule says: {usual_name}"), &usual);
 }

@@ -8,7 +8,7 @@ use egui_material_icons::icons as icon;
 use glovebox_abi::LogLevel;
 use glovebox_events::CallId;
 use glovebox_host::Decision;
-use glovebox_inspector::findings::{Evidence, Finding, Severity};
+use glovebox_inspector::findings::{Evidence, Finding, RULES, Severity};
 use glovebox_inspector::store::{NoticeKind, Row, RowId, Store};
 use serde::{Deserialize, Serialize};
 
@@ -214,6 +214,7 @@ fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
 fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions) {
     let source = state.selection.source;
     let findings = ctx.findings(source).map_or(&[][..], |judgement| &judgement.findings);
+    severities(ui, ctx, out);
     let digest = state.overview.digest();
     let failures = &digest.failures;
     if digest.failures_left_out > 0 {
@@ -271,6 +272,32 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
             row: None,
             rows: Vec::new(),
         })
+    });
+}
+
+/// How severe the findings of each rule are, to be changed.
+fn severities(ui: &mut Ui, ctx: ViewCtx<'_>, out: &mut Actions) {
+    let known = ctx.severities();
+    let name = |severity: Option<Severity>| severity.map_or("off", Severity::name);
+    ui.menu_button("Severities", |ui| {
+        for rule in RULES {
+            let title = format!("{}: {}", rule.id(), name(known.of(*rule)));
+            ui.menu_button(title, |ui| {
+                let choices = Severity::ALL.map(Some).into_iter().chain([None]);
+                let usual = (None, format!("as the rule says: {}", rule.severity()));
+                let choices = choices.map(|severity| (Some(severity), name(severity).to_owned()));
+                for (setting, title) in [usual].into_iter().chain(choices) {
+                    let is_set = known.setting(*rule) == setting;
+                    if ui.selectable_label(is_set, title).clicked() {
+                        let mut severities = known.clone();
+                        severities.put(*rule, setting);
+                        out.command(Command::SetSeverities(severities));
+                    }
+                }
+            })
+            .response
+            .on_hover_text(rule.describe());
+        }
     });
 }
 
