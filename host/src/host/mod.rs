@@ -42,7 +42,7 @@ pub(crate) use instances::about;
 /// | level | spans |
 /// |---|---|
 /// | info | `load`, `reload`, `restart`, `unload` |
-/// | debug | the stages inside a load or reload, by the names of [`LoadStage`], and `switch`; `save state`, `health`; `dispatch`, from the queue to the answers; `call`; `service`, for each use of a host service |
+/// | debug | the stages inside a load or reload, by the names of [`LoadStage`](glovebox_events::LoadStage), and `switch`; `save state`, `health`; `dispatch`, from the queue to the answers; `call`; `service`, for each use of a host service |
 ///
 /// Each has the fields `plugin`, `instance`, `generation` and `tier`, stages those of the step around
 /// them. Work on another thread is inside the span in which it was asked for.
