@@ -4,8 +4,15 @@ use std::time::Duration;
 
 use glovebox_abi::manifest::Limits;
 use glovebox_events::{Outcome, Phase, What};
-use glovebox_host::LoadRequest;
+use glovebox_host::{InstanceId, LoadRequest};
 use glovebox_tests::{Bench, sample};
+
+/// Its own deadline is short for what else happens on a busy machine.
+fn be_patient(bench: &Bench, id: InstanceId) {
+    let limits = bench.host.plugin(id).unwrap().limits;
+    let call_deadline = Duration::from_secs(30);
+    bench.host.set_limits(id, Limits { call_deadline, ..limits });
+}
 
 #[test]
 fn bad_calls_end_with_their_cause() {
@@ -15,10 +22,7 @@ fn bad_calls_end_with_their_cause() {
         // Enough to flood the output, and not so much that it floods the memory first.
         let id = bench.load_with(artifact, serde_json::json!({ "count": 10_000 }));
         if payload != "mode=loop" {
-            // Its own deadline is short for what else happens on a busy machine.
-            let limits = bench.host.plugin(id).unwrap().limits;
-            let call_deadline = Duration::from_secs(30);
-            bench.host.set_limits(id, Limits { call_deadline, ..limits });
+            be_patient(&bench, id);
         }
         let outcome = bench.ask(id, payload);
         assert!(outcome.contains(expected), "{artifact} {payload}: {outcome:?} lacks {expected:?}");
@@ -46,6 +50,7 @@ fn bad_calls_end_with_their_cause() {
 fn memory_limits_name_both_numbers() {
     let bench = Bench::new();
     let id = bench.load("misbehave.wasm");
+    be_patient(&bench, id);
     let reply = bench.host.call(id, &glovebox_abi::Frame::data("mode=grow"));
     let Outcome::LimitExceeded { limit, asked, allowed } = reply.outcome else {
         panic!("{}", reply.outcome);
