@@ -2,7 +2,7 @@
 //! wait for.
 //!
 //! To take it is one locked instruction, to give it back a plain store. A lock that gives itself
-//! back with a second locked instruction costs each call about 8 ns more, because that waits until
+//! back with a second locked instruction costs each call 4 to 7 ns more, because that waits until
 //! everything the call wrote has left the core.
 //!
 //! The price is paid by those who wait: the store may become visible only after the holder has
