@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::diff::read_run;
 use super::error::Problem;
 use super::report::count_of;
+use crate::workbench::Compared;
 
 /// What does not count as a difference.
 #[derive(Debug, Clone, Default, Args)]
@@ -104,22 +105,6 @@ impl Standard {
             Standard::Baseline(baseline) => {
                 Compared::Review(Box::new(Review::of(Baseline::clone(baseline), &run)))
             }
-        }
-    }
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub(super) enum Compared {
-    Runs(Box<Diff>),
-    Review(Box<Review>),
-}
-
-impl Compared {
-    pub(super) fn diff(&self) -> &Diff {
-        match self {
-            Compared::Runs(diff) => diff,
-            Compared::Review(review) => review.diff(),
         }
     }
 }

@@ -10,19 +10,19 @@ use glovebox_inspector::diff::Run;
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::json;
 
-use super::against::{Compared, Rules, Standard};
+use super::against::{Rules, Standard};
 use super::diff;
 use super::error::{Exit, Problem};
 use super::plugins::LoadArgs;
 use super::replay::Stage;
 use super::report::{Output, Report, count, say, to_stdout};
 use super::surroundings::{Surroundings, SurroundingsArgs};
+use crate::workbench::Compared;
 
 /// Reload a plugin whenever its file changes, replay a trace into it, and show what is different
 ///
 /// Each replay starts with a fresh state. The first one is the baseline, unless --against names
-/// another. Runs until it is interrupted, or
-/// for --changes.
+/// another. Runs until it is interrupted, or for --changes.
 #[derive(Debug, Args)]
 pub(super) struct Watch {
     /// An artifact, a plugin.toml, or a folder with one

@@ -59,7 +59,7 @@ pub(super) fn is_baseline(path: &Path) -> bool {
 
 /// A run beside another one.
 #[derive(Debug)]
-pub(super) enum Compared {
+pub enum Compared {
     /// Beside a run.
     Runs(Box<Diff>),
     /// Beside a baseline.
@@ -67,7 +67,8 @@ pub(super) enum Compared {
 }
 
 impl Compared {
-    pub(super) fn diff(&self) -> &Diff {
+    /// What is different.
+    pub fn diff(&self) -> &Diff {
         match self {
             Compared::Runs(diff) => diff,
             Compared::Review(review) => review.diff(),

@@ -40,7 +40,7 @@ use glovebox_inspector::metrics::MetricsSnapshot;
 use glovebox_inspector::store::{RowId, Store};
 use glovebox_inspector::trace::RecorderStatus;
 
-pub use accepted::Accepted;
+pub use accepted::{Accepted, Compared};
 pub use command::{Command, ReplayHow, ReplayRequest, RowRef, SendRequest};
 pub use example::{EXAMPLES, Example};
 pub use jobs::{JobId, JobView};
@@ -53,7 +53,6 @@ pub use sink::{LatencyCounts, Waker};
 pub use trace::{Origin, Trace, TraceId};
 pub use work::Sent;
 
-use accepted::Compared;
 use jobs::Jobs;
 use notice::Notices;
 use sink::Fanout;
