@@ -23,8 +23,7 @@ pub(in super::super) struct StartArgs {
     /// Start in the middle: at frame:N, the input at this position of the whole trace, counted from
     /// 0, or at call:N. Each plugin is given the latest snapshot of its state from before, and then
     /// the inputs in between, of which nothing is compared, counted or recorded but host calls that
-    /// diverge. The trace must hold
-    /// snapshots, see --snapshot-every
+    /// diverge. The trace must hold snapshots, see --snapshot-every
     #[arg(long, value_name = "frame:N|call:N", conflicts_with = "range")]
     pub from: Option<From>,
     /// Keep the state of each plugin in the new trace at its start and again and again: every 1000
