@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::trace::{self, Hit, RowSet, TraceError, TraceIndex};
@@ -51,17 +52,11 @@ impl Wanted {
     /// As one filter; `start` is the time of the first event of the trace.
     fn filter(&self, start: u64) -> Filter {
         let filter = self.filter.as_deref().cloned().unwrap_or_default();
-        let Some((from, to)) = self.range else {
-            return filter;
-        };
-        let since = |at: u64| at.saturating_sub(start);
-        let times = format!("time in {}ns..{}ns", since(from), since(to));
-        let text = match filter.is_empty() {
-            true => times,
-            false => format!("{times} and ({filter})"),
-        };
-        // What a filter shows as its text can be read again; if not, the time is left out.
-        Filter::parse(&text).unwrap_or(filter)
+        let since = |at: u64| Duration::from_nanos(at.saturating_sub(start));
+        match self.range {
+            Some((from, to)) => filter.at_times(since(from), since(to)),
+            None => filter,
+        }
     }
 }
 

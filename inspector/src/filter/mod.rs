@@ -95,12 +95,13 @@ mod summary;
 mod value;
 
 use std::fmt;
+use std::time::Duration;
 
 use glovebox_abi::Frame;
 
 pub use complete::{Completion, SeenValues};
 pub use error::{FilterError, FilterProblem};
-use expression::Expression;
+use expression::{Condition, Expression, NumberField};
 use parse::Scope;
 pub use sets::{Directions, Kinds, Statuses};
 pub use span::Span;
@@ -133,6 +134,29 @@ impl Filter {
     /// decoded; a payload is read to its end, because it must be JSON or CBOR as a whole.
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
         matching::matches(&self.0, subject)
+    }
+
+    /// The same, but only of frames from `first` to `last` since the first event, both included.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use glovebox_inspector::filter::Filter;
+    ///
+    /// let filter = Filter::parse("kind=data or size>1k")?;
+    /// let filter = filter.at_times(Duration::from_secs(2), Duration::from_secs(3));
+    /// assert_eq!(filter.to_string(), "time in 2s..3s (kind=data or size>=1001)");
+    /// # Ok::<(), glovebox_inspector::filter::FilterError>(())
+    /// ```
+    #[must_use]
+    pub fn at_times(self, first: Duration, last: Duration) -> Filter {
+        let span = Span { first: nanoseconds(first), last: nanoseconds(last) };
+        let mut parts =
+            vec![Expression::Condition(Condition::Number(NumberField::Time, vec![span]))];
+        match self.0 {
+            Expression::All(others) => parts.extend(others),
+            other => parts.push(other),
+        }
+        Filter(Expression::all(parts))
     }
 
     /// True if the filter matches everything because it has no conditions.
