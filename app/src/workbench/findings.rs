@@ -5,13 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use glovebox_events::{Event, What};
 use glovebox_host::PluginStatus;
-use glovebox_inspector::findings::{Judgement, PluginFacts, Record, Recorder, Severities, judge};
+use glovebox_inspector::findings::{Judgement, PluginFacts, Recorder, Severities, judge};
 use glovebox_inspector::store::{Store, StoreLimits};
 use glovebox_inspector::trace::{TraceError, TraceReader};
 
@@ -127,6 +126,32 @@ pub(super) fn facts(plugin: &PluginStatus) -> PluginFacts {
     PluginFacts { digest: Some(plugin.digest.clone()), ..PluginFacts::of(&plugin.manifest) }
 }
 
+/// Looks over an open trace that is held.
+pub(super) fn look_over(
+    trace: TraceId,
+    origin: &Origin,
+    plugins: &[PluginStatus],
+    state: &JobState,
+) -> Finished {
+    let mut looking = Looking::new(Recorder::default(), plugins);
+    match origin {
+        Origin::Imported(_, events) | Origin::Replay(events) => {
+            for event in events.iter() {
+                if state.is_cancelled() {
+                    return Finished::Nothing;
+                }
+                looking.ingest(event);
+            }
+        }
+        Origin::File(path) => {
+            if let Err(end) = looking.read(path, state, |_| {}) {
+                return end;
+            }
+        }
+    }
+    Finished::LookedOver(trace, Box::new(looking.finish()))
+}
+
 /// Looks over a trace in a file that is too large to be held, once from start to end: what rules
 /// find, what plugins wrote and were denied, and calls for the timeline.
 pub(super) fn digest(
@@ -135,56 +160,27 @@ pub(super) fn digest(
     plugins: &[PluginStatus],
     state: &JobState,
 ) -> Finished {
-    let mut counting = Counting::default();
-    let mut recorder = Recorder::new(DIGEST_CALLS);
-    for plugin in plugins {
-        recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
-    }
+    let mut looking = Looking::new(Recorder::new(DIGEST_CALLS), plugins);
     let mut store = Store::new(DIGEST);
     let mut overview = Overview::of_all();
-    let mut read = || -> Result<TraceReader, TraceError> {
-        let mut reader = TraceReader::open(path)?;
-        let (mut events, mut bytes) = (0, 0);
-        while let Some(event) = reader.next() {
-            let event = match event {
-                Ok(event) => event,
-                // What is wrong with the trace was said when it was scanned.
-                Err(error) if error.is_damage() => continue,
-                Err(error) => return Err(error),
-            };
-            if let What::FrameIn { frame, .. } | What::FrameOut { frame, .. } = &event.what {
-                bytes += frame.encoded_len();
-            }
-            recorder.ingest(&event);
-            counting.ingest(&event);
-            store.ingest(&event);
-            events += 1;
-            // Before the store forgets them.
-            if events == 64 || bytes > DIGEST.bytes / 4 {
-                while overview.take_in(&store) {}
-                (events, bytes) = (0, 0);
-                state.progress(reader.position(), reader.size());
-                if state.cancel.load(Ordering::Relaxed) {
-                    return Err(TraceError::Cancelled { path: path.to_owned() });
-                }
-            }
+    let (mut events, mut bytes) = (0, 0);
+    let read = looking.read(path, state, |event| {
+        if let What::FrameIn { frame, .. } | What::FrameOut { frame, .. } = &event.what {
+            bytes += frame.encoded_len();
         }
-        while overview.take_in(&store) {}
-        Ok(reader)
-    };
-    match read() {
-        Ok(reader) => {
-            for plugin in reader.plugins() {
-                if let Some(facts) = plugin.facts() {
-                    recorder.describe(&plugin.id, facts);
-                }
-            }
+        store.ingest(event);
+        events += 1;
+        // Before the store forgets them.
+        if events == 64 || bytes > DIGEST.bytes / 4 {
+            while overview.take_in(&store) {}
+            (events, bytes) = (0, 0);
         }
-        Err(TraceError::Cancelled { .. }) => return Finished::Nothing,
-        Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
+    });
+    if let Err(end) = read {
+        return end;
     }
-    let judgement = judge(&recorder.finish(), &Severities::default());
-    let look = Look { judgement, figures: counting.finish() };
+    while overview.take_in(&store) {}
+    let look = looking.finish();
     Finished::Digested(trace, Box::new(Digest { look, store, overview }))
 }
 
@@ -204,56 +200,64 @@ pub(super) struct Digest {
     pub(super) overview: Overview,
 }
 
-/// Looks over an open trace. Manifests in the trace go before those of plugins that are loaded.
-pub(super) fn look_over(
-    trace: TraceId,
-    origin: &Origin,
-    plugins: &[PluginStatus],
-    state: &JobState,
-) -> Finished {
-    let mut counting = Counting::default();
-    let mut recorder = Recorder::default();
-    for plugin in plugins {
-        recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
-    }
-    let mut ingest = |event: &Event| {
-        recorder.ingest(event);
-        counting.ingest(event);
-    };
-    let cancelled = || state.cancel.load(Ordering::Relaxed);
-    match origin {
-        Origin::Imported(_, events) | Origin::Replay(events) => {
-            events.iter().take_while(|_| !cancelled()).for_each(ingest);
+/// A look over a trace that is under way.
+struct Looking {
+    recorder: Recorder,
+    counting: Counting,
+}
+
+impl Looking {
+    /// `plugins` are those that are loaded; manifests in the trace go before theirs.
+    fn new(mut recorder: Recorder, plugins: &[PluginStatus]) -> Looking {
+        for plugin in plugins {
+            recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
         }
-        Origin::File(path) => {
-            let mut reader = match TraceReader::open(path) {
-                Ok(reader) => reader,
-                Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
-            };
-            let mut events = 0u64;
-            while let Some(event) = reader.next() {
-                if cancelled() {
-                    return Finished::Nothing;
+        Looking { recorder, counting: Counting::default() }
+    }
+
+    fn ingest(&mut self, event: &Event) {
+        self.recorder.ingest(event);
+        self.counting.ingest(event);
+    }
+
+    /// Reads a whole file; `also` is shown the events too. The error is how the job ends.
+    fn read(
+        &mut self,
+        path: &Path,
+        state: &JobState,
+        mut also: impl FnMut(&Event),
+    ) -> Result<(), Finished> {
+        let failed = |error: TraceError| Finished::Failed(format!("Not looked over: {error}"));
+        let mut reader = TraceReader::open(path).map_err(failed)?;
+        let mut events = 0u64;
+        while let Some(event) = reader.next() {
+            match event {
+                Ok(event) => {
+                    self.ingest(&event);
+                    also(&event);
                 }
-                events += 1;
-                if events.is_multiple_of(4096) {
-                    state.progress(reader.position(), reader.size());
-                }
-                match event {
-                    Ok(event) => ingest(&event),
-                    // What is wrong with the trace was said when it was opened.
-                    Err(error) if error.is_damage() => {}
-                    Err(error) => return Finished::Failed(format!("Not looked over: {error}")),
+                // What is wrong with the trace was said when it was opened.
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(failed(error)),
+            }
+            events += 1;
+            if events.is_multiple_of(64) {
+                state.progress(reader.position(), reader.size());
+                if state.is_cancelled() {
+                    return Err(Finished::Nothing);
                 }
             }
-            for plugin in reader.plugins() {
-                if let Some(facts) = plugin.facts() {
-                    recorder.describe(&plugin.id, facts);
-                }
+        }
+        for plugin in reader.plugins() {
+            if let Some(facts) = plugin.facts() {
+                self.recorder.describe(&plugin.id, facts);
             }
         }
+        Ok(())
     }
-    let record: Record = recorder.finish();
-    let judgement = judge(&record, &Severities::default());
-    Finished::LookedOver(trace, Box::new(Look { judgement, figures: counting.finish() }))
+
+    fn finish(self) -> Look {
+        let judgement = judge(&self.recorder.finish(), &Severities::default());
+        Look { judgement, figures: self.counting.finish() }
+    }
 }

@@ -54,6 +54,10 @@ impl JobState {
         }
     }
 
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+
     fn cancel(&self) {
         self.cancel.store(true, Ordering::Relaxed);
         if let Some(replay) = &self.replay {
@@ -197,7 +201,7 @@ impl Jobs {
                 id: *id,
                 title: job.title.clone(),
                 progress: (total > 0).then(|| (job.state.done.load(Ordering::Relaxed), total)),
-                cancelled: job.state.cancel.load(Ordering::Relaxed),
+                cancelled: job.state.is_cancelled(),
                 replay: job.state.replay.as_ref().map(ReplayControl::is_paused),
             }
         };
