@@ -217,12 +217,15 @@ impl Reading<'_> {
         while let Some(next) = self.next() {
             if let Err(error) = self.read(&next) {
                 self.shared.say(error.to_string());
-                // Tried again when something else is wanted, not all the time.
+                // Rows are tried again when other ones are wanted, calls never: not all the time.
                 let mut wants = self.shared.wants.lock();
                 match next {
                     Next::Row(row) => (wants.row, wants.row_failed) = (None, Some(row)),
                     Next::Lines(_) => wants.lines_failed = true,
-                    Next::Call(_) => wants.calls.clear(),
+                    Next::Call(call) => {
+                        wants.calls.retain(|wanted| *wanted != call);
+                        self.shared.seen.lock().calls.insert(call, None);
+                    }
                 }
             }
             self.shared.waker.wake();
