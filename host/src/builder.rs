@@ -7,7 +7,7 @@ use std::time::Duration;
 use glovebox_events::Sink;
 
 use crate::backend::wasm::Engines;
-use crate::context::Journal;
+use crate::journal::Journal;
 use crate::lifecycle::{Hooks, LifecycleHook};
 use crate::load::{Cache, DEFAULT_CACHE_LIMIT, Preparer};
 use crate::permissions::HostRules;

@@ -56,6 +56,7 @@ mod dispatch;
 mod document;
 mod frames;
 mod host;
+mod journal;
 mod lifecycle;
 mod load;
 mod lock;

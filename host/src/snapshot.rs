@@ -2,8 +2,8 @@
 
 use glovebox_events::{CallId, LoadStage, Outcome, Snapshot};
 
-use crate::context::unix_nanoseconds;
 use crate::host::about;
+use crate::journal::unix_nanoseconds;
 use crate::load::{LoadError, LoadProblem};
 use crate::reload::gone;
 use crate::seat::Held;

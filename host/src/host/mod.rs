@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
-use crate::context::Journal;
+use crate::journal::Journal;
 use crate::load::{CacheStats, LoadRequest, Preparer};
 use crate::permissions::HostRules;
 use crate::registry::{InstanceId, Registry};

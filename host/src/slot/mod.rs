@@ -15,8 +15,9 @@ use glovebox_events::{LoadStage, Outcome, Phase, What};
 use parking_lot::Mutex;
 
 use crate::backend::{Backend, Code, Stop};
-use crate::context::{Journal, Rights, Shared};
+use crate::context::{Rights, Shared};
 use crate::dispatch::Queue;
+use crate::journal::Journal;
 use crate::lifecycle::Life;
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::mock::MockServices;

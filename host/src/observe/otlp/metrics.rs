@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use crate::context::unix_nanoseconds;
+use crate::journal::unix_nanoseconds;
 use crate::observe::figures::{self, Figure, Labels, Samples};
 use crate::{CallLatency, Host};
 

@@ -1,0 +1,195 @@
+//! What one instance sees of its host: the services, checked, measured and recorded.
+//!
+//! [`Context`] is what a copy of a plugin holds, [`Shared`] what all generations of an instance have
+//! in common, and [`Rights`] what one generation may do.
+
+mod rights;
+mod serve;
+mod services;
+mod shared;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::{LimitKind, Tier};
+use glovebox_abi::{Frame, LogLevel, Permission, ServiceError, Services};
+use glovebox_events::{CallId, Outcome};
+
+pub(crate) use rights::{HotLimits, Rights};
+pub(crate) use shared::Shared;
+
+use crate::backend::Stop;
+use crate::determinism::Determinism;
+use crate::policy::Parameter;
+
+/// The services of one copy of a plugin, with what it used up during the current call.
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rights: Arc<Rights>,
+    pub(crate) generation: u32,
+    tier: Tier,
+    /// Frames that were emitted during the call, in order.
+    pub(crate) emitted: Vec<Frame>,
+    /// Why the call must end, if a service found a limit broken.
+    pub(crate) broken: Option<Outcome>,
+    /// Bytes of linear memory, kept by the wasm tiers.
+    pub(crate) memory: u64,
+    /// Time spent in services during the call; only kept when somebody listens.
+    pub(crate) host_time: Duration,
+    /// Time spent inside the plugin, services included, where the tier can tell it from carrying
+    /// the frames; only kept when somebody listens.
+    pub(crate) plugin_time: Option<Duration>,
+    call: Option<CallId>,
+    /// The deadline of what runs now, if it is not the one for calls.
+    step_deadline: Option<Duration>,
+    /// [`Shared::cancellations`] when the call began.
+    cancellations: u64,
+    host_calls: u64,
+    /// Bytes that the service under way was given.
+    carried: usize,
+    /// Time and chance, where they must repeat.
+    determinism: Option<Determinism>,
+    log_bytes: u64,
+    emitted_bytes: u64,
+    /// Time that a mock took during the call.
+    delayed: Duration,
+    /// True if the last use of a service was answered by [`crate::answers::Answers`].
+    answered: bool,
+}
+
+impl Context {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        rights: Arc<Rights>,
+        generation: u32,
+        tier: Tier,
+    ) -> Context {
+        Context {
+            shared,
+            determinism: rights.seed.map(Determinism::new),
+            rights,
+            generation,
+            tier,
+            emitted: Vec::new(),
+            broken: None,
+            memory: 0,
+            host_time: Duration::ZERO,
+            plugin_time: None,
+            call: None,
+            step_deadline: None,
+            cancellations: 0,
+            host_calls: 0,
+            carried: 0,
+            log_bytes: 0,
+            emitted_bytes: 0,
+            delayed: Duration::ZERO,
+            answered: false,
+        }
+    }
+
+    /// The call under way.
+    pub(crate) fn call(&self) -> Option<CallId> {
+        self.call
+    }
+
+    /// Starts counting anew, for a step of the plugin's life.
+    pub(crate) fn begin_step(&mut self, deadline: Duration) {
+        self.begin(None);
+        self.step_deadline = Some(deadline);
+    }
+
+    /// Starts counting anew, for a call.
+    #[inline]
+    pub(crate) fn begin_call(&mut self, call: CallId) {
+        self.begin(Some(call));
+        self.step_deadline = None;
+        if let Some(determinism) = &mut self.determinism {
+            determinism.next_frame();
+        }
+    }
+
+    /// How long what runs now may take, in milliseconds. May change while it runs.
+    pub(crate) fn deadline(&self) -> u64 {
+        match self.step_deadline {
+            Some(deadline) => u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            None => self.rights.hot.deadline.load(Ordering::Relaxed),
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, call: Option<CallId>) {
+        self.call = call;
+        self.broken = None;
+        self.host_time = Duration::ZERO;
+        self.plugin_time = None;
+        self.host_calls = 0;
+        self.log_bytes = 0;
+        self.emitted_bytes = 0;
+        self.delayed = Duration::ZERO;
+        self.emitted.clear();
+        self.cancellations = self.shared.cancellations.load(Ordering::Relaxed);
+    }
+
+    /// Breaks the call off if it was taken back since it began.
+    pub(crate) fn check_cancelled(&mut self) -> Result<(), Outcome> {
+        if self.shared.cancellations.load(Ordering::Relaxed) == self.cancellations {
+            return Ok(());
+        }
+        self.broken = Some(Outcome::Cancelled);
+        Err(Outcome::Cancelled)
+    }
+
+    /// Writes a line on behalf of the plugin that it did not write itself, such as its standard
+    /// error.
+    pub(crate) fn log_on_behalf(&mut self, level: LogLevel, message: &str) {
+        // Also after a call that was broken off, and without using up what it may do.
+        let (broken, host_calls) = (self.broken.take(), std::mem::take(&mut self.host_calls));
+        let _ = self.log(level, message);
+        (self.broken, self.host_calls) = (broken, host_calls);
+    }
+
+    fn exceed(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> ServiceError {
+        self.shared.counters.hit_limit(limit);
+        self.broken = Some(Outcome::LimitExceeded { limit, asked, allowed });
+        ServiceError::LimitExceeded
+    }
+
+    /// Checks the frames that a call answered with against the limits of the output.
+    pub(crate) fn check_output(&self, frames: &[Frame]) -> Result<(), Stop> {
+        let hot = &self.rights.hot;
+        let bytes = frames.iter().map(|frame| frame.encoded_len() as u64).sum();
+        let checks = [
+            (LimitKind::OutputBytes, bytes, &hot.output_bytes),
+            (LimitKind::OutputFrames, frames.len() as u64, &hot.output_frames),
+        ];
+        for (limit, asked, allowed) in checks {
+            let allowed = allowed.load(Ordering::Relaxed);
+            if asked > allowed {
+                self.shared.counters.hit_limit(limit);
+                return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+            }
+        }
+        Ok(())
+    }
+
+    /// True if one host call may carry so many bytes to the host.
+    pub(crate) fn may_carry(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.rights.hot.host_call_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes a host call that carries more than it may, without its arguments: for bindings that
+    /// know the length before they copy the bytes.
+    pub(crate) fn refuse_carried(
+        &mut self,
+        service: &'static str,
+        permission: Permission,
+        bytes: usize,
+    ) -> ServiceError {
+        self.carried = bytes;
+        let nowhere = Parameter::Nothing;
+        let result = self.serve(service, permission, nowhere, || Value::Null, |_| Ok(()));
+        result.err().unwrap_or(ServiceError::LimitExceeded)
+    }
+}

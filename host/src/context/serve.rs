@@ -1,0 +1,134 @@
+//! One use of a service: checked, answered, counted and recorded.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::LimitKind;
+use glovebox_abi::{Permission, ServiceError};
+use glovebox_events::{HostCall, Outcome, What};
+
+use super::{Context, Shared};
+use crate::answers::{ANSWERABLE, Answered, Asked, Given};
+use crate::observe::span::{self, About};
+use crate::policy::Parameter;
+
+/// How long a mock delays a call before it looks whether the call was taken back.
+const MOCK_NAP: Duration = Duration::from_millis(5);
+
+impl Context {
+    /// What [`crate::answers::Answers`] say, if there are any and they do not leave it to the host.
+    fn answer<T: Given>(
+        &self,
+        service: &'static str,
+        arguments: &Value,
+    ) -> Option<Result<T, ServiceError>> {
+        let answers = self.shared.answers.as_ref().filter(|_| ANSWERABLE.contains(&service))?;
+        let plugin = &*self.shared.plugin;
+        match answers.answer(&Asked { plugin, call: self.call, service, arguments }) {
+            Answered::With(Ok(value)) => {
+                Some(T::from_value(value).ok_or(ServiceError::Unavailable))
+            }
+            Answered::With(Err(error)) => Some(Err(error)),
+            Answered::ByHost => None,
+        }
+    }
+
+    /// Lets a mock delay a call, or fail it. Delays that reach the deadline end the call.
+    #[expect(clippy::disallowed_methods, reason = "the delay is what the mock asks for")]
+    fn mocked(&mut self, service: &str) -> Result<(), ServiceError> {
+        let Some(mock) = &self.shared.mock else {
+            return Ok(());
+        };
+        let verdict = mock.verdict(service);
+        if !verdict.delay.is_zero() {
+            let deadline = Duration::from_millis(self.deadline());
+            let left = deadline.saturating_sub(self.delayed);
+            self.delayed += verdict.delay.min(left);
+            let end = Instant::now() + verdict.delay.min(left);
+            // In short naps, because the call may be taken back meanwhile.
+            while let Some(nap) = end.checked_duration_since(Instant::now()) {
+                std::thread::sleep(nap.min(MOCK_NAP));
+                if self.check_cancelled().is_err() {
+                    return Err(ServiceError::Unavailable);
+                }
+            }
+            if verdict.delay > left {
+                self.shared.counters.hit_deadline();
+                self.broken = Some(Outcome::TimedOut { deadline });
+                return Err(ServiceError::Unavailable);
+            }
+        }
+        verdict.fail.map_or(Ok(()), Err)
+    }
+
+    /// Checks, runs, counts and records one use of a service.
+    pub(super) fn serve<T: Given>(
+        &mut self,
+        service: &'static str,
+        permission: Permission,
+        parameter: Parameter<'_>,
+        arguments: impl Fn() -> Value,
+        work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        self.answered = false;
+        // Where the plugin cannot be stopped in the middle, nothing is done for it any more.
+        match &self.broken {
+            None => {}
+            Some(Outcome::Cancelled) => return Err(ServiceError::Unavailable),
+            Some(_) => return Err(ServiceError::LimitExceeded),
+        }
+        let span = span::service(&self.about(), service).entered();
+        let started = self.shared.journal.is_heard().then(Instant::now);
+        self.host_calls += 1;
+        let allowed = self.rights.limits.load().host_calls;
+        let is_cancelled = self.check_cancelled().is_err();
+        let carried = std::mem::take(&mut self.carried);
+        let may_carry = self.may_carry(carried);
+        let result = if is_cancelled {
+            Err(ServiceError::Unavailable)
+        } else if self.host_calls > allowed {
+            Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
+        } else if !may_carry {
+            let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
+            Err(self.exceed(LimitKind::HostCallBytes, carried as u64, allowed))
+        } else if self.access(permission, &parameter) {
+            let is_answered = self.shared.answers.is_some();
+            match is_answered.then(|| self.answer(service, &arguments())).flatten() {
+                Some(answer) => {
+                    self.answered = true;
+                    answer
+                }
+                None => self.mocked(service).and_then(|()| work(self)),
+            }
+        } else {
+            Err(ServiceError::Denied)
+        };
+        if let Err(error) = &result {
+            span.record("error", tracing::field::display(error));
+        }
+        if let Some(started) = started {
+            let took = started.elapsed();
+            self.host_time += took;
+            let host_call = HostCall {
+                service: service.into(),
+                permission,
+                // What is too much for the host is too much for its events.
+                arguments: if may_carry { arguments() } else { Value::Null },
+                result: result.as_ref().map(T::to_value).map_err(|error| *error),
+                took,
+            };
+            self.shared.record(self.generation, What::HostCall { call: self.call, host_call });
+        }
+        result
+    }
+
+    fn about(&self) -> About<'_> {
+        let Shared { plugin, instance, .. } = &*self.shared;
+        About { plugin, instance: *instance, generation: self.generation, tier: self.tier }
+    }
+
+    fn access(&self, permission: Permission, parameter: &Parameter<'_>) -> bool {
+        self.shared.access(&self.rights.grants.load(), self.generation, permission, parameter)
+    }
+}

@@ -1,0 +1,193 @@
+//! What each service does.
+
+use std::borrow::Cow;
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::LimitKind;
+use glovebox_abi::{Frame, Header, LogLevel, Permission, ServiceError, Services};
+
+use super::Context;
+use crate::determinism::Determinism;
+use crate::journal::unix_nanoseconds;
+use crate::mock::MockServices;
+use crate::policy::Parameter;
+
+const MAX_RANDOM_LEN: usize = 64 << 10;
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn key(key: &str, write: bool) -> Parameter<'_> {
+    Parameter::Key { key: Cow::Borrowed(key), write }
+}
+
+impl Context {
+    /// Random bytes, as [`Services::random`] gives them into a buffer.
+    pub(crate) fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
+        let arguments = || Value::Integer(length as i128);
+        let nowhere = Parameter::Nothing;
+        let bytes = self.serve("random", Permission::Random, nowhere, arguments, |context| {
+            if length > MAX_RANDOM_LEN {
+                return Err(ServiceError::Invalid);
+            }
+            let mut bytes = vec![0; length];
+            if context.shared.mock.as_ref().is_some_and(|mock| mock.fill(&mut bytes)) {
+                return Ok(bytes);
+            }
+            match &mut context.determinism {
+                Some(determinism) => determinism.fill(&mut bytes),
+                None => getrandom::fill(&mut bytes).map_err(|_| ServiceError::Unavailable)?,
+            }
+            Ok(bytes)
+        })?;
+        // Answers from elsewhere may be of any length.
+        if bytes.len() == length { Ok(bytes) } else { Err(ServiceError::Unavailable) }
+    }
+}
+
+impl Services for Context {
+    fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
+        self.carried = message.len();
+        let arguments = || Value::Array(vec![Value::Integer(level as i128), text(message)]);
+        self.serve("log", Permission::Log, Parameter::Nothing, arguments, |context| {
+            let asked = context.log_bytes + message.len() as u64;
+            if asked > context.rights.limits.load().log_bytes {
+                context.shared.counters.hit_limit(LimitKind::LogBytes);
+                return Err(ServiceError::LimitExceeded);
+            }
+            context.log_bytes = asked;
+            Ok(())
+        })
+    }
+
+    fn now(&mut self) -> Result<u64, ServiceError> {
+        self.serve(
+            "now",
+            Permission::Now,
+            Parameter::Nothing,
+            || Value::Null,
+            |context| {
+                let mocked = context.shared.mock.as_ref().and_then(MockServices::now);
+                let now = mocked.unwrap_or_else(|| {
+                    context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
+                });
+                Ok(now - now % context.rights.grants.load().precision.max(1))
+            },
+        )
+    }
+
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
+        buffer.copy_from_slice(&self.random_bytes(buffer.len())?);
+        Ok(())
+    }
+
+    fn config(&mut self, key: &str) -> Result<Option<String>, ServiceError> {
+        self.carried = key.len();
+        self.serve(
+            "config",
+            Permission::Config,
+            Parameter::Nothing,
+            || text(key),
+            |context| {
+                let config = context.rights.config.load();
+                Ok(match key {
+                    "" => Some(config.to_string()),
+                    key => config.get(key).map(ToString::to_string),
+                })
+            },
+        )
+    }
+
+    fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, ServiceError> {
+        self.carried = key.len();
+        self.serve(
+            "kv-get",
+            Permission::Kv,
+            self::key(key, false),
+            || text(key),
+            |context| Ok(context.shared.kv.lock().get(key).cloned()),
+        )
+    }
+
+    fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
+        self.carried = key.len() + value.len();
+        let arguments = || Value::Array(vec![text(key), Value::Bytes(value.to_vec())]);
+        let parameter = self::key(key, true);
+        self.serve("kv-set", Permission::Kv, parameter, arguments, |context| {
+            let mut kv = context.shared.kv.lock();
+            let others = kv.iter().filter(|(known, _)| *known != key);
+            let used: usize = others.map(|(key, value)| key.len() + value.len()).sum();
+            let asked = (used + key.len() + value.len()) as u64;
+            if asked > context.rights.limits.load().kv_bytes {
+                context.shared.counters.hit_limit(LimitKind::KvBytes);
+                return Err(ServiceError::LimitExceeded);
+            }
+            kv.insert(key.to_owned(), value.to_vec());
+            Ok(())
+        })?;
+        if self.answered {
+            self.shared.kv.lock().insert(key.to_owned(), value.to_vec());
+        }
+        Ok(())
+    }
+
+    fn kv_delete(&mut self, key: &str) -> Result<bool, ServiceError> {
+        self.carried = key.len();
+        let parameter = self::key(key, true);
+        let existed = self.serve(
+            "kv-delete",
+            Permission::Kv,
+            parameter,
+            || text(key),
+            |context| Ok(context.shared.kv.lock().remove(key).is_some()),
+        )?;
+        if self.answered {
+            self.shared.kv.lock().remove(key);
+        }
+        Ok(existed)
+    }
+
+    fn kv_list(&mut self, prefix: &str) -> Result<Vec<String>, ServiceError> {
+        self.carried = prefix.len();
+        self.serve(
+            "kv-list",
+            Permission::Kv,
+            key(prefix, false),
+            || text(prefix),
+            |context| {
+                let kv = context.shared.kv.lock();
+                let from = kv.range(prefix.to_owned()..).map(|(key, _)| key);
+                Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
+            },
+        )
+    }
+
+    fn emit(&mut self, frame: &Frame) -> Result<(), ServiceError> {
+        self.carried = frame.encoded_len();
+        let arguments = || Value::Integer(frame.encoded_len() as i128);
+        let empty = frame.header.as_bytes().is_empty();
+        let to = if empty { None } else { frame.header.get_text(Header::TARGET) };
+        let parameter = Parameter::Frame { kind: frame.kind, to: to.map(Cow::Owned) };
+        self.serve("emit", Permission::Emit, parameter, arguments, |context| {
+            let limits = context.rights.limits.load();
+            let bytes = context.emitted_bytes + frame.encoded_len() as u64;
+            let frames = context.emitted.len() as u64 + 1;
+            if bytes > limits.output_bytes {
+                return Err(context.exceed(LimitKind::OutputBytes, bytes, limits.output_bytes));
+            }
+            if frames > limits.output_frames {
+                return Err(context.exceed(LimitKind::OutputFrames, frames, limits.output_frames));
+            }
+            context.emitted_bytes = bytes;
+            context.emitted.push(frame.clone());
+            Ok(())
+        })
+    }
+
+    fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
+        self.carried = name.len();
+        let arguments = || Value::Array(vec![text(name), Value::Float(value)]);
+        self.serve("metric", Permission::Metric, Parameter::Nothing, arguments, |_| Ok(()))
+    }
+}

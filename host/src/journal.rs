@@ -1,0 +1,88 @@
+//! Where the events of a host go.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use glovebox_events::{CallId, Event, Sink, What};
+use parking_lot::Mutex;
+
+use crate::lifecycle::Hooks;
+use crate::policy::Wishes;
+
+/// Where the events of a host go.
+pub(crate) struct Journal {
+    pub(crate) sink: Option<Arc<dyn Sink>>,
+    pub(crate) wake: Option<Box<dyn Fn() + Send + Sync>>,
+    pub(crate) hooks: Hooks,
+    /// True if calls are timed also without a sink.
+    times_calls: bool,
+    /// What plugins wished for, by id; kept while the policy's mode is to record it.
+    pub(crate) wishes: Mutex<BTreeMap<Arc<str>, Wishes>>,
+    sequence: AtomicU64,
+    calls: AtomicU64,
+    /// Events on which the sink panicked.
+    unheard: AtomicU64,
+}
+
+impl Journal {
+    pub(crate) fn new(
+        sink: Option<Arc<dyn Sink>>,
+        wake: Option<Box<dyn Fn() + Send + Sync>>,
+        hooks: Hooks,
+        times_calls: bool,
+    ) -> Journal {
+        Journal {
+            sink,
+            wake,
+            hooks,
+            times_calls,
+            wishes: Mutex::default(),
+            sequence: AtomicU64::new(0),
+            calls: AtomicU64::new(1),
+            unheard: AtomicU64::new(0),
+        }
+    }
+
+    /// Events on which the sink panicked.
+    pub(crate) fn unheard(&self) -> u64 {
+        self.unheard.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId(self.calls.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// True if anybody takes the events, so that making and timing them is worth it.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.sink.is_some() || self.times_calls
+    }
+
+    pub(crate) fn record(&self, plugin: &Arc<str>, instance: u64, generation: u32, what: What) {
+        if let Some(sink) = &self.sink {
+            let event = Event {
+                sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+                at: unix_nanoseconds(),
+                plugin: plugin.clone(),
+                instance,
+                generation,
+                what,
+            };
+            // A broken sink must not take the call, or the thread of an instance, with it.
+            let recorded = catch_unwind(AssertUnwindSafe(|| sink.record(&event)));
+            if recorded.is_err() {
+                self.unheard.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+}
+
+pub(crate) fn unix_nanoseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
