@@ -58,7 +58,7 @@ impl Slot {
             generation: self.current().number,
             after: (after > 0).then_some(CallId(after)),
             states,
-            store: self.shared.kv.lock().clone(),
+            store: self.shared.kv.lock().entries().clone(),
         })
     }
 
@@ -70,7 +70,7 @@ impl Slot {
                 held.running().restore_state(state)?;
             }
         }
-        *self.shared.kv.lock() = snapshot.store;
+        *self.shared.kv.lock() = snapshot.store.into();
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod rights;
 mod serve;
 mod services;
 mod shared;
+mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -106,7 +106,7 @@ impl Services for Context {
             Permission::Kv,
             self::key(key, false),
             || text(key),
-            |context| Ok(context.shared.kv.lock().get(key).cloned()),
+            |context| Ok(context.shared.kv.lock().entries().get(key).cloned()),
         )
     }
 
@@ -116,18 +116,16 @@ impl Services for Context {
         let parameter = self::key(key, true);
         self.serve("kv-set", Permission::Kv, parameter, arguments, |context| {
             let mut kv = context.shared.kv.lock();
-            let others = kv.iter().filter(|(known, _)| *known != key);
-            let used: usize = others.map(|(key, value)| key.len() + value.len()).sum();
-            let asked = (used + key.len() + value.len()) as u64;
+            let asked = kv.bytes_with(key, value) as u64;
             if asked > context.rights.limits.load().kv_bytes {
                 context.shared.counters.hit_limit(LimitKind::KvBytes);
                 return Err(ServiceError::LimitExceeded);
             }
-            kv.insert(key.to_owned(), value.to_vec());
+            kv.set(key, value);
             Ok(())
         })?;
         if self.answered {
-            self.shared.kv.lock().insert(key.to_owned(), value.to_vec());
+            self.shared.kv.lock().set(key, value);
         }
         Ok(())
     }
@@ -140,7 +138,7 @@ impl Services for Context {
             Permission::Kv,
             parameter,
             || text(key),
-            |context| Ok(context.shared.kv.lock().remove(key).is_some()),
+            |context| Ok(context.shared.kv.lock().remove(key)),
         )?;
         if self.answered {
             self.shared.kv.lock().remove(key);
@@ -155,11 +153,7 @@ impl Services for Context {
             Permission::Kv,
             key(prefix, false),
             || text(prefix),
-            |context| {
-                let kv = context.shared.kv.lock();
-                let from = kv.range(prefix.to_owned()..).map(|(key, _)| key);
-                Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
-            },
+            |context| Ok(context.shared.kv.lock().keys(prefix)),
         )
     }
 

@@ -1,6 +1,5 @@
 //! What all generations of one instance share.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -8,6 +7,7 @@ use glovebox_abi::Permission;
 use glovebox_events::What;
 use parking_lot::Mutex;
 
+use super::store::KeyValues;
 use crate::InstanceId;
 use crate::answers::Answers;
 use crate::journal::{Journal, unix_nanoseconds};
@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     pub(crate) instance: InstanceId,
     pub(crate) journal: Arc<Journal>,
     pub(crate) counters: AccessCounters,
-    pub(crate) kv: Mutex<BTreeMap<String, Vec<u8>>>,
+    pub(crate) kv: Mutex<KeyValues>,
     /// Counts the times that the calls under way were taken back.
     pub(crate) cancellations: AtomicU64,
     pub(crate) accesses: Mutex<Accesses>,

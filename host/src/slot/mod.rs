@@ -147,7 +147,7 @@ impl Slot {
             instance: id,
             journal: surroundings.journal.clone(),
             counters: Default::default(),
-            kv: Mutex::new(mock.as_ref().map(MockServices::kv).unwrap_or_default()),
+            kv: Mutex::new(mock.as_ref().map(MockServices::kv).unwrap_or_default().into()),
             mock,
             answers: request.answers.clone(),
             cancellations: AtomicU64::new(0),
