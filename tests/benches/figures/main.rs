@@ -17,6 +17,7 @@ mod records;
 mod replays;
 mod searches;
 mod startup;
+mod stops;
 
 use figure::Figures;
 
@@ -36,5 +37,6 @@ fn main() {
     replays::run(&mut figures);
     searches::run(&mut figures);
     startup::run(&mut figures);
+    stops::run(&mut figures);
     figures.finish();
 }
