@@ -6,6 +6,7 @@
 mod budget;
 mod cache;
 mod error;
+mod file;
 mod inspect;
 mod library;
 mod peek;

@@ -17,9 +17,9 @@ use object::{Object, ObjectSection};
 use super::library::{NativeBinding, binding_of, check_extent, check_machine};
 use super::prepare::{
     Located, MAX_ARTIFACT_LEN, MAX_MANIFEST_LEN, bare, embedded_manifest, locate, manifest_section,
-    parse_embedded, read_file, read_manifest, recognize,
+    parse_embedded, read_manifest, recognize,
 };
-use super::{ArtifactKind, Incompatible, LoadError, LoadProblem};
+use super::{ArtifactKind, Incompatible, LoadError, LoadProblem, file};
 
 /// Text is assembled to get at its sections, so it must be small: 16 MiB.
 const MAX_TEXT_LEN: u64 = 16 << 20;
@@ -77,7 +77,7 @@ pub(crate) fn peek(path: &Path) -> Result<Option<Peeked>, LoadError> {
         let path = artifact.clone();
         move |problem| LoadError::new(stage, Some(path), problem)
     };
-    let (file, size) = open(&artifact).map_err(at(LoadStage::Read))?;
+    let (file, size) = file::open(&artifact, MAX_ARTIFACT_LEN).map_err(at(LoadStage::Read))?;
     let found = look(&artifact, file, size).map_err(|(stage, problem)| at(stage)(problem))?;
     let Some((kind, inside)) = found else {
         return Ok(None);
@@ -94,22 +94,6 @@ pub(crate) fn peek(path: &Path) -> Result<Option<Peeked>, LoadError> {
         },
     };
     Ok(Some(Peeked { artifact, kind, size, manifest, place }))
-}
-
-fn open(path: &Path) -> Result<(File, u64), LoadProblem> {
-    let file = File::open(path)?;
-    let about = file.metadata()?;
-    if about.is_dir() {
-        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory).into());
-    }
-    // Opening a pipe or a device would wait, or never end.
-    if !about.is_file() {
-        return Err(std::io::Error::other("it is no ordinary file").into());
-    }
-    if about.len() > MAX_ARTIFACT_LEN {
-        return Err(LoadProblem::TooLarge { size: about.len(), limit: MAX_ARTIFACT_LEN });
-    }
-    Ok((file, about.len()))
 }
 
 /// The manifest inside an artifact, if there is one; what is wrong with it matters only if no other
@@ -131,7 +115,7 @@ fn look(path: &Path, mut file: File, size: u64) -> Looked {
             Ok(Some((kind, inside)))
         }
         ArtifactKind::WasmText => {
-            let text = read_file(path, MAX_TEXT_LEN).map_err(|error| (LoadStage::Read, error))?;
+            let text = file::read(path, MAX_TEXT_LEN).map_err(|error| (LoadStage::Read, error))?;
             let (kind, bytes) = recognize(ArtifactKind::WasmText, text).map_err(sniff)?;
             let inside = embedded_manifest(kind, &bytes).transpose();
             Ok(Some((ArtifactKind::WasmText, inside)))

@@ -1,7 +1,5 @@
 //! The stages before a plugin runs: read, sniff, parse manifest, policy, compile, link.
 
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +15,7 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 
 use super::budget::budget_of_source;
-use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source};
+use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source, file};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
 use crate::backend::wasm::{Engines, Program, WasmEngine};
@@ -248,7 +246,7 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
     let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
     let Located { artifact: path, manifest, base, fallback } = locate(path)?;
     let bytes = span::stage(LoadStage::Read)
-        .in_scope(|| read_file(&path, MAX_ARTIFACT_LEN))
+        .in_scope(|| file::read(&path, MAX_ARTIFACT_LEN))
         .map_err(|problem| at(LoadStage::Read, &path, problem))?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
     // Before anybody looks inside: a digest is the only proof that nothing was changed or lost.
@@ -353,7 +351,7 @@ fn absolute(folder: &Path) -> PathBuf {
 
 /// The artifacts that a manifest names, whatever else is wrong with it.
 pub(crate) fn names_in(manifest: &Path) -> Vec<String> {
-    let text = read_file(manifest, MAX_MANIFEST_LEN).ok();
+    let text = file::read(manifest, MAX_MANIFEST_LEN).ok();
     let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let table = text.parse::<toml::Table>().unwrap_or_default();
     let section = table.get("artifact").and_then(toml::Value::as_table);
@@ -364,7 +362,7 @@ pub(crate) fn names_in(manifest: &Path) -> Vec<String> {
 pub(super) fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
     let at = |stage, problem| LoadError::new(stage, Some(path.to_owned()), problem);
     let bytes = span::stage(LoadStage::Read)
-        .in_scope(|| read_file(path, MAX_MANIFEST_LEN))
+        .in_scope(|| file::read(path, MAX_MANIFEST_LEN))
         .map_err(|problem| at(LoadStage::Read, problem))?;
     span::stage(LoadStage::ParseManifest)
         .in_scope(|| parse_manifest(&bytes))
@@ -377,21 +375,6 @@ pub(super) fn parse_manifest(bytes: &[u8]) -> Result<Manifest, LoadProblem> {
         reason: format!("not UTF-8 at byte {}", error.valid_up_to()),
     })?;
     Ok(Manifest::parse(text)?)
-}
-
-pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadProblem> {
-    let file = fs::File::open(path)?;
-    let about = file.metadata()?;
-    if about.is_dir() {
-        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory).into());
-    }
-    if about.len() > limit {
-        return Err(LoadProblem::TooLarge { size: about.len(), limit });
-    }
-    let mut bytes = Vec::new();
-    // The file may grow while it is read.
-    file.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn check_digest(manifest: &Manifest, digest: &str) -> Result<(), LoadProblem> {

@@ -14,7 +14,7 @@ use super::snapshot;
 use super::wire::{Envelope, Follows, Line, Part};
 use super::{
     EVENTS_CHANNEL, FORMAT_VERSION, GapCause, PARENT, PROFILE, ParentRecord, PluginRecord, TALLY,
-    Tally, TraceError,
+    Tally, TraceError, storage,
 };
 
 /// Yields the events of a trace in the order in which they were written.
@@ -81,7 +81,7 @@ impl TraceReader {
     pub(super) fn start(path: &Path) -> Result<TraceReader, TraceError> {
         let path = path.to_owned();
         let failed = |source| TraceError::io("read", source, &path);
-        let mut file = File::open(&path).map_err(failed)?;
+        let mut file = storage::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut start = Vec::new();
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
@@ -486,6 +486,9 @@ fn not_a_trace(start: &[u8], path: PathBuf) -> TraceError {
         | [0x4D, 0x3C, 0xB2, 0xA1, ..]
         | [0xA1, 0xB2, 0x3C, 0x4D, ..] => ("a pcap capture", "use `glovebox trace import`"),
         [0x0A, 0x0D, 0x0D, 0x0A, ..] => ("a pcapng capture", "use `glovebox trace import`"),
+        [0x1F, 0x8B, ..] => ("a gzip archive", "unpack it first"),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => ("a zstd archive", "unpack it first"),
+        [b'P', b'K', ..] => ("a zip archive", "unpack it first"),
         [b'{', ..] => ("JSON", "use `glovebox trace import` for NDJSON"),
         _ if MAGIC.starts_with(start) => ("cut off at once", "record it again"),
         _ => ("an unknown format", "give a .mcap file"),

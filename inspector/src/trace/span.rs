@@ -9,13 +9,13 @@ use std::time::Duration;
 use glovebox_events::{CallId, Event, What};
 use mcap::MAGIC;
 
-use super::TraceError;
 use super::chunk::{ChunkBuffer, Entry};
 use super::framing::{self, Next, Records, opcode};
 use super::glance::{EventGlance, Glance, WhatGlance};
 use super::index::marks::Verdict;
 use super::index::{FrameView, Span, TraceIndex, is_denied};
 use super::reader::decode_event;
+use super::{TraceError, storage};
 use crate::filter::Subject;
 use crate::store::Direction;
 
@@ -73,7 +73,7 @@ impl<'a> FramePlace<'a> {
 
 impl SpanReader {
     pub(super) fn open(path: &Path, index: &TraceIndex) -> Result<SpanReader, TraceError> {
-        let file = File::open(path).map_err(|source| TraceError::io("read", source, path))?;
+        let file = storage::open(path).map_err(|source| TraceError::io("read", source, path))?;
         Ok(SpanReader {
             path: path.to_owned(),
             file,

@@ -1,4 +1,4 @@
-//! What a writer needs of the operating system. Tests put a failing one in its place.
+//! What traces need of the operating system to be read and written. Tests put a failing one in its place.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -35,6 +35,16 @@ pub(super) trait StoredFile: fmt::Debug + Send {
 
     /// False if the file is in no folder any more, so that nobody can ever read it.
     fn is_reachable(&self) -> io::Result<bool>;
+}
+
+/// Opens a file to read it.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    // Before it is opened: a pipe would wait until somebody writes.
+    let about = path.metadata()?;
+    if !about.is_file() && !about.is_dir() {
+        return Err(io::Error::other("it is a pipe or a device, not a file"));
+    }
+    File::open(path)
 }
 
 /// The file systems of this machine.

@@ -229,6 +229,9 @@ fn other_files_are_explained() {
     check(&[0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0], "use `glovebox trace import`");
     check(b"{\"payload\"", "NDJSON");
     check(b"hello, world", "an unknown format");
+    check(b"\x1f\x8b\x08\x08", "a gzip archive; unpack it first");
+    check(b"\x28\xb5\x2f\xfd\x04", "a zstd archive; unpack it first");
+    check(b"PK\x03\x04", "a zip archive; unpack it first");
     let foreign = |profile: &str, metadata: [(&str, &str); 2]| {
         let options = mcap::WriteOptions::new().profile(profile);
         let mut writer = options.create(io::Cursor::new(Vec::new())).expect("memory takes all");

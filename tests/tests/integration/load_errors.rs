@@ -39,6 +39,44 @@ fn files_of_the_wrong_kind() {
     check("a.wat", b"(module (func $x", "sniff", "the WebAssembly text is damaged");
 }
 
+/// Opening one would wait until somebody writes into it.
+#[test]
+#[cfg(unix)]
+fn pipes_are_refused() {
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::atomic::AtomicBool;
+
+    use glovebox_host::catalog::{Catalog, ScanBounds};
+    use glovebox_inspector::trace::{TraceIndex, TraceReader};
+
+    #[track_caller]
+    fn check(name: &str, open: impl FnOnce(&Path) -> String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        // Whoever opens it after all goes on, and says something else.
+        let mut writer =
+            Command::new("sh").arg("-c").arg("echo > \"$0\"").arg(&path).spawn().unwrap();
+        let sentence = open(&path);
+        let _ = writer.kill();
+        writer.wait().unwrap();
+        assert!(sentence.contains("it is a pipe or a device, not a file"), "{sentence}");
+        assert!(sentence.contains(name), "no file: {sentence}");
+    }
+    check("a.wasm", |path| {
+        Bench::new().host.load(LoadRequest::path(path)).wait().unwrap_err().to_string()
+    });
+    check("a.wasm", |path| {
+        let catalog = Catalog::scan([path.parent().unwrap()], &ScanBounds::default());
+        catalog.findings().map(ToString::to_string).collect()
+    });
+    check("a.mcap", |path| TraceReader::open(path).unwrap_err().to_string());
+    check("a.mcap", |path| {
+        TraceIndex::open(path, &mut |_, _| {}, &AtomicBool::new(false)).unwrap_err().to_string()
+    });
+}
+
 #[test]
 fn modules_that_do_not_fit() {
     let wat = |text: String| wat::parse_str(text).unwrap();

@@ -12,6 +12,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 use super::{TraceError, TraceIndex};
+use crate::trace::storage;
 
 /// Changes with everything that changes the bytes.
 const MAGIC: &[u8; 8] = b"GBINDEX2";
@@ -33,7 +34,7 @@ pub(in crate::trace) struct Stamp {
 impl Stamp {
     pub(in crate::trace) fn of(path: &Path) -> Result<Stamp, TraceError> {
         let read = || -> io::Result<Stamp> {
-            let mut file = File::open(path)?;
+            let mut file = storage::open(path)?;
             let metadata = file.metadata()?;
             let size = metadata.len();
             let modified = metadata.modified().ok();

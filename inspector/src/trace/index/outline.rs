@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{Marks, Numbers, Span, TraceIndex};
 use crate::trace::framing::{opcode, parse_channel, parse_metadata};
-use crate::trace::{EVENTS_CHANNEL, EVENTS_TOPIC, TALLY, Tally, TraceError, TraceReader};
+use crate::trace::{EVENTS_CHANNEL, EVENTS_TOPIC, TALLY, Tally, TraceError, TraceReader, storage};
 
 /// Opcode and length of a record.
 const PREFIX: u64 = 9;
@@ -48,7 +48,7 @@ impl TraceOutline {
         let path = path.as_ref();
         let reader = TraceReader::open(path)?;
         let read = || -> io::Result<Option<Summary>> {
-            let mut file = File::open(path)?;
+            let mut file = storage::open(path)?;
             let Some((start, end)) = find_summary(&mut file)? else {
                 return Ok(None);
             };
@@ -223,7 +223,7 @@ impl RowCounts {
         path: &Path,
         outline: &TraceOutline,
     ) -> Result<RowCounts, TraceError> {
-        let file = File::open(path).map_err(|source| TraceError::io("read", source, path))?;
+        let file = storage::open(path).map_err(|source| TraceError::io("read", source, path))?;
         let known = vec![None; outline.index.spans.len()];
         Ok(RowCounts { outline: outline.clone(), file, known })
     }
