@@ -67,8 +67,10 @@ impl Format {
             | [0x4D, 0x3C, 0xB2, 0xA1, ..]
             | [0xA1, 0xB2, 0x3C, 0x4D, ..] => Some(Format::Pcap),
             [0x0A, 0x0D, 0x0D, 0x0A, ..] => Some(Format::PcapNg),
-            _ if start.trim_ascii_start().starts_with(b"{") => Some(Format::Ndjson),
-            _ => None,
+            _ => {
+                let text = start.strip_prefix(ndjson::BYTE_ORDER_MARK).unwrap_or(start);
+                text.trim_ascii_start().starts_with(b"{").then_some(Format::Ndjson)
+            }
         }
     }
 }

@@ -18,6 +18,12 @@ use crate::trace::wire::{Body, Follows, Part, host_call_from_value};
 /// The longest line: a frame of the largest size in hexadecimal, and some room.
 const MAX_LINE: u64 = 3 * glovebox_abi::MAX_FRAME_LEN as u64;
 
+/// Fields of events with frames that belong to no frame.
+const OF_THE_EVENT: [&str; 3] = ["call", "index", "emitted"];
+
+/// What some programs write at the start of a text in UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+
 pub(super) fn read<E: From<ImportError>>(
     path: &Path,
     mut file: impl BufRead,
@@ -35,10 +41,14 @@ pub(super) fn read<E: From<ImportError>>(
             break;
         }
         number += 1;
+        let line = match number {
+            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line),
+            _ => &line,
+        };
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let event = parse(&line, events, &mut plugins).map_err(|reason| ImportError::Line {
+        let event = parse(line, events, &mut plugins).map_err(|reason| ImportError::Line {
             line: number,
             reason,
             path: path.to_owned(),
@@ -77,7 +87,16 @@ fn parse(
         fields.entry("emitted").or_insert(false.into());
     }
     let part = match name.as_str() {
-        "frame-in" | "frame-out" => Part::Frame(frame(&mut fields)?),
+        "frame-in" | "frame-out" => {
+            let frame = frame(&mut fields)?;
+            // People write frames by hand; what they mean must not be lost.
+            if let Some(unknown) = fields.keys().find(|key| !OF_THE_EVENT.contains(&key.as_str())) {
+                return Err(format!(
+                    "unknown field `{unknown}`; what a frame carries stands in `payload`"
+                ));
+            }
+            Part::Frame(frame)
+        }
         "host-call" => Part::HostCall(host_call(&fields)?),
         _ => Part::Nothing,
     };

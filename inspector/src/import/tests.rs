@@ -144,12 +144,13 @@ fn other_files_are_refused() {
     check(b"{\"kind\": \"dta\"}", "not a frame kind");
     check(b"{\"type\": \"flown\"}", "flown");
     check(b"{\"payload_hex\": \"0\"}", "not hexadecimal");
+    check(b"{\"order\": 1}", "unknown field `order`; what a frame carries stands in `payload`");
 }
 
 #[test]
 fn frames_can_be_written_by_hand() {
-    let text = b"{\"payload\": \"hi\"}\n\n{\"kind\": \"control\", \"header\": {\"id\": 7}, \"payload\": {\"a\": 1}}";
-    let (events, _) = import_bytes(text).expect("it is NDJSON");
+    let text = "\u{FEFF}{\"payload\": \"hi\"}\n\n{\"kind\": \"control\", \"header\": {\"id\": 7}, \"payload\": {\"a\": 1}}";
+    let (events, _) = import_bytes(text.as_bytes()).expect("it is NDJSON");
     assert_eq!(&frame_of(&events[0]).payload[..], b"hi");
     assert_eq!(frame_of(&events[1]).header.get_integer("id"), Some(7));
     assert_eq!(&frame_of(&events[1]).payload[..], b"{\"a\":1}");
