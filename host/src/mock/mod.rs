@@ -42,8 +42,13 @@
 //! the id of the plugin. So plugins do not see each other's bytes, and the order in which they ask
 //! does not matter.
 //!
-//! This module deliberately does not script what WASI offers, and answers nothing from a trace:
-//! [`Answers`](crate::Answers) do, in front of it.
+//! # WASI
+//!
+//! `[now]` and `[random]` also stand for the clocks and random bytes of WASI; its monotonic clock
+//! counts from the first reading. Sleeping takes its time, and nothing else of WASI is scripted.
+//!
+//! This module deliberately answers nothing from a trace: [`Answers`](crate::Answers) do, in front of
+//! it.
 
 mod file;
 mod services;

@@ -51,10 +51,15 @@ impl MockServices {
 
     /// The next reading of the clock, in nanoseconds since the Unix epoch.
     pub(crate) fn now(&self) -> Option<u64> {
+        Some(self.mock.clock?.start.saturating_add(self.elapsed()?))
+    }
+
+    /// The next reading of the clock, in nanoseconds since its first one.
+    pub(crate) fn elapsed(&self) -> Option<u64> {
         let clock = self.mock.clock?;
         let reading = self.readings.fetch_add(1, Ordering::Relaxed);
         let step = u64::try_from(clock.step.as_nanos()).unwrap_or(u64::MAX);
-        Some(clock.start.saturating_add(step.saturating_mul(reading)))
+        Some(step.saturating_mul(reading))
     }
 
     /// Fills `bytes` with the next ones; `false` if random bytes are not mocked.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::{Frame, Manifest, Permission, ServiceError};
 use glovebox_events::{HostCall, Outcome, What};
-use glovebox_host::{Decision, InstanceId, LoadRequest, Policy};
+use glovebox_host::{Decision, InstanceId, LoadRequest, Mock, Policy};
 use glovebox_tests::{Bench, root};
 
 /// A module of the frame ABI with preview 1: `body` leaves a number, which is the answer. Texts of
@@ -53,6 +53,10 @@ struct Guest {
 impl Guest {
     /// `manifest` follows the section `[plugin]`; `prepare` fills the folder before loading.
     fn load(manifest: &str, wat: &str, prepare: impl FnOnce(&Path)) -> Guest {
+        Guest::load_with(Mock::default(), manifest, wat, prepare)
+    }
+
+    fn load_with(mock: Mock, manifest: &str, wat: &str, prepare: impl FnOnce(&Path)) -> Guest {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         std::fs::write(folder.path().join("guest.wat"), wat).unwrap();
@@ -60,7 +64,8 @@ impl Guest {
             format!("[plugin]\nid = \"guest\"\n[artifact]\nwasm = \"guest.wat\"\n{manifest}");
         std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
         let bench = Bench::new();
-        let loaded = bench.host.load(LoadRequest::path(folder.path())).wait();
+        let request = LoadRequest::path(folder.path()).mock(mock.into());
+        let loaded = bench.host.load(request).wait();
         let id = loaded.unwrap_or_else(|error| panic!("{error}"));
         Guest { bench, id, _folder: folder }
     }
@@ -272,6 +277,29 @@ fn clocks_are_as_exact_as_granted() {
     check("now = { precision = \"1 s\" }", 1_000_000_000, 0);
     check("now = { precision = \"1 min\" }", 60_000_000_000, 0);
     check("", 1_000_000_000, 1);
+}
+
+#[test]
+fn mocks_move_clocks_and_give_random_bytes() {
+    /// `ask` leaves eight bytes at 64.
+    #[track_caller]
+    fn check(mock: &str, permissions: &str, ask: &str, expected: [u32; 2]) {
+        let body = format!("(drop {ask}) (i32.wrap_i64 (i64.load (i32.const 64)))");
+        let manifest = format!("[permissions]\n{permissions}");
+        let mock = Mock::parse(mock).unwrap();
+        let guest = Guest::load_with(mock, &manifest, &preview1(&body, ""), |_| ());
+        assert_eq!([guest.ask(), guest.ask()], expected.map(Ok), "{permissions} {ask}");
+    }
+    let mock = "[now]\nfixed = 5000\nstep = '7ns'\n[random]\nseed = 42";
+    let calendar = "(call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 64))";
+    let steady = "(call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 64))";
+    let random = "(call $random_get (i32.const 64) (i32.const 4))";
+    check(mock, "now = true", calendar, [5000, 5007]);
+    check(mock, "now = true", steady, [0, 7]);
+    check(mock, "now = { precision = '1 us' }", calendar, [5000, 5000]);
+    check(mock, "", calendar, [0, 0]);
+    check(mock, "random = true", random, [922_291_828, 1_567_474_740]);
+    check(mock, "", random, [0x0101_0101; 2]);
 }
 
 #[test]

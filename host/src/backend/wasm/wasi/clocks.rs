@@ -1,13 +1,14 @@
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use glovebox_abi::Permission;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 use super::Witness;
-use crate::determinism;
+use crate::journal::unix_nanoseconds;
 
 /// Both clocks of a copy: rounded down to the precision that is granted, and standing still without
-/// the permission. In a run that must repeat they stand still too: at its beginning, and at 0.
+/// the permission. A mock may move them, and in a run that must repeat they stand still too: at its
+/// beginning, and at 0.
 pub(super) struct Clock {
     witness: Witness,
     started: Instant,
@@ -22,8 +23,7 @@ impl Clock {
         self.witness.grants().precision.max(1)
     }
 
-    fn round(&self, now: Duration) -> u64 {
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    fn round(&self, now: u64) -> u64 {
         now - now % self.precision()
     }
 }
@@ -37,10 +37,7 @@ impl HostWallClock for Clock {
         if !self.witness.admit_often("wasi:clocks wall-clock", Permission::Now) {
             return Duration::ZERO;
         }
-        if self.witness.repeats() {
-            return Duration::from_nanos(self.round(Duration::from_nanos(determinism::START)));
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = self.witness.scripted_now().unwrap_or_else(unix_nanoseconds);
         Duration::from_nanos(self.round(now))
     }
 }
@@ -51,9 +48,10 @@ impl HostMonotonicClock for Clock {
     }
 
     fn now(&self) -> u64 {
-        match self.witness.admit_often("wasi:clocks monotonic-clock", Permission::Now) {
-            true if !self.witness.repeats() => self.round(self.started.elapsed()),
-            _ => 0,
+        if !self.witness.admit_often("wasi:clocks monotonic-clock", Permission::Now) {
+            return 0;
         }
+        let elapsed = || u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.round(self.witness.scripted_elapsed().unwrap_or_else(elapsed))
     }
 }

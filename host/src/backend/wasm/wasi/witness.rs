@@ -16,6 +16,7 @@ use super::Interrupted;
 use crate::backend::wasm::ticker::Pulse;
 use crate::context::{Context, Rights, Shared};
 use crate::determinism;
+use crate::mock::MockServices;
 use crate::policy::{Grants, Parameter};
 
 /// Addresses whose names are remembered.
@@ -74,19 +75,34 @@ impl Witness {
         told.store(0, Ordering::Relaxed);
     }
 
-    /// True if the run must repeat, so that time stands still.
-    pub(super) fn repeats(&self) -> bool {
-        self.0.chance.is_some()
+    /// What the calendar's clock shows, in nanoseconds since the Unix epoch, if it does not follow
+    /// the world: a mock's, or where a run that must repeat begins.
+    pub(super) fn scripted_now(&self) -> Option<u64> {
+        let mocked = self.mock().and_then(MockServices::now);
+        mocked.or_else(|| self.0.chance.is_some().then_some(determinism::START))
     }
 
-    /// Fills the buffer with bytes that nobody can guess or, in a run that must repeat, with the
-    /// next ones of its seed.
+    /// The same for the clock that counts from 0.
+    pub(super) fn scripted_elapsed(&self) -> Option<u64> {
+        let mocked = self.mock().and_then(MockServices::elapsed);
+        mocked.or_else(|| self.0.chance.is_some().then_some(0))
+    }
+
+    /// Fills the buffer with bytes that nobody can guess or, from a mock and in a run that must
+    /// repeat, with the next ones of a seed.
     pub(super) fn fill(&self, buffer: &mut [u8]) -> Result<(), getrandom::Error> {
+        if self.mock().is_some_and(|mock| mock.fill(buffer)) {
+            return Ok(());
+        }
         match &self.0.chance {
             Some(chance) => chance.lock().fill(buffer),
             None => getrandom::fill(buffer)?,
         }
         Ok(())
+    }
+
+    fn mock(&self) -> Option<&MockServices> {
+        self.0.shared.mock.as_ref()
     }
 
     /// Waits for a host function, until the call must end.
