@@ -541,7 +541,7 @@ pub(super) fn read_path(text: &str) -> Result<Path, usize> {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let at = text.len() - rest.len();
-        rest = &rest[1..];
+        rest = &rest[first.len_utf8()..];
         if first == '[' {
             let (name, length) = match rest.starts_with('"') {
                 true => unquote(rest).ok_or(at)?,

@@ -203,6 +203,7 @@ fn bad_filters_are_explained() {
     check("json ~ /x/", 0, "json.<path>");
     check("json..x=1", 4, "expected a name or number in the path");
     check("a json.x[y]=1", 8, "expected a name or number in the path");
+    check("json.x[0]ünd=1", 9, "expected a name or number in the path");
     check("plugin in redact", 10, "a set such as `{a, b}`");
     check("plugin in {}", 11, "expected a value");
     check("plugin in {a", 10, "bracket is not closed");
