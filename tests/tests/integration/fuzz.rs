@@ -2,12 +2,33 @@
 
 #[path = "../../fuzz/bodies/filter.rs"]
 mod filter;
+#[path = "../../fuzz/bodies/frame.rs"]
+mod frame;
+#[path = "../../fuzz/bodies/import.rs"]
+mod import;
+#[path = "../../fuzz/bodies/manifest.rs"]
+mod manifest;
 
 use glovebox_tests::root;
 
 #[test]
 fn filters_survive_their_seeds() {
     check("filter", filter::run);
+}
+
+#[test]
+fn frames_survive_their_seeds() {
+    check("frame", frame::run);
+}
+
+#[test]
+fn imports_survive_their_seeds() {
+    check("import", import::run);
+}
+
+#[test]
+fn manifests_survive_their_seeds() {
+    check("manifest", manifest::run);
 }
 
 fn check(target: &str, run: impl Fn(&[u8])) {
