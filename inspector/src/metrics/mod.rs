@@ -24,7 +24,7 @@ use std::time::Duration;
 use glovebox_events::{Event, Sink};
 
 use crate::findings::BudgetFigures;
-pub use compare::{Compared, Figure, compare};
+pub use compare::{Compared, Figure, Verdict, compare};
 use generation::Generation;
 use series::{KEPT, SECOND, Timeline};
 

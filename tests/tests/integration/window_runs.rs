@@ -13,7 +13,7 @@ use glovebox_inspector::baseline::Baseline;
 use glovebox_inspector::diff::{DiffOptions, Run};
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::findings::Severity;
-use glovebox_inspector::metrics::{Figure, Metrics, MetricsSnapshot, compare};
+use glovebox_inspector::metrics::{Figure, Metrics, MetricsSnapshot, Verdict, compare};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::trace::{self, MadeUpRun, TraceWriter};
 
@@ -71,8 +71,17 @@ fn figures_of_two_traces_stand_beside_each_other() {
         for one in &after.totals {
             let other = before.totals.iter().find(|other| other.plugin == one.plugin).unwrap();
             for figure in compare(other, one) {
-                let change = figure.ratio().map(|ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0));
+                let percent = figure.ratio().map(|ratio| ((ratio - 1.0) * 100.0).round());
+                let change = percent.map(|percent| match percent {
+                    0.0 => "0 %".to_owned(),
+                    percent => format!("{percent:+.0} %").replace('-', "−"),
+                });
                 change.iter().for_each(|change| shows(window, change));
+                let word = figure.verdict().map(|verdict| match verdict {
+                    Verdict::Better => "better",
+                    Verdict::Worse => "worse",
+                });
+                word.iter().for_each(|word| shows(window, word));
                 for side in [figure.before, figure.after] {
                     if let Some(Figure::Time(time)) = side {
                         shows(window, &show_duration(time));

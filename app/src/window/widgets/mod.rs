@@ -2,6 +2,7 @@
 
 pub(super) mod chart;
 pub(super) mod hex;
+pub(super) mod steps;
 pub(super) mod tree;
 
 use egui::{

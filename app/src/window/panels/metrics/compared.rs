@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use egui::{ComboBox, Grid, RichText, Ui};
+use egui::{
+    Align, ComboBox, Label, Layout as Direction, Rect, RichText, Sense, Ui, UiBuilder, pos2, vec2,
+};
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::metrics::{Figure, GenerationMetrics, compare};
+use glovebox_inspector::metrics::{Figure, GenerationMetrics, Verdict, compare};
 
 use super::NOT_LOOKED_OVER;
 use crate::window::panels::frames::thousands;
-use crate::window::theme;
-use crate::window::widgets::{section, separator};
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::{named_field, section, separator};
 use crate::workbench::{Source, ViewCtx};
 
 /// What is compared with what is shown.
@@ -21,27 +23,44 @@ pub(super) struct State {
     run: Option<Source>,
 }
 
-/// The run that is shown beside another one, plugin by plugin.
-pub(super) fn runs(ui: &mut Ui, ctx: ViewCtx<'_>, shown: Source, state: &mut State) {
-    if ctx.traces().is_empty() {
+/// Chooses the run that what is shown is compared with.
+pub(super) fn choose_run(ui: &mut Ui, ctx: ViewCtx<'_>, shown: Source, state: &mut State) {
+    let others = others(ctx, shown);
+    if others.is_empty() {
         return;
     }
-    let traces = ctx.traces().iter().map(|trace| Source::Trace(trace.id));
-    let others: Vec<_> =
-        [Source::Live].into_iter().chain(traces).filter(|other| *other != shown).collect();
     let other = state.run.filter(|run| others.contains(run));
-    ComboBox::from_label("Compare the run with")
-        .selected_text(other.map_or("nothing", |other| name_of(ctx, other)))
-        .show_ui(ui, |ui| {
-            ui.selectable_value(&mut state.run, None, "nothing");
-            for other in others {
-                ui.selectable_value(&mut state.run, Some(other), name_of(ctx, other));
-            }
-        });
-    if let Some(other) = other {
+    let text = other.map_or("nothing", |other| name_of(ctx, other)).to_owned();
+    choose(ui, "Compare the run with", &text, |ui| {
+        ui.selectable_value(&mut state.run, None, "nothing");
+        for other in others {
+            ui.selectable_value(&mut state.run, Some(other), name_of(ctx, other));
+        }
+    });
+}
+
+/// The run that is shown beside the chosen one, plugin by plugin.
+pub(super) fn runs(ui: &mut Ui, ctx: ViewCtx<'_>, shown: Source, state: &State) {
+    let others = others(ctx, shown);
+    if let Some(other) = state.run.filter(|run| others.contains(run)) {
+        separator(ui);
         run(ui, ctx, other, shown);
     }
-    separator(ui);
+}
+
+/// Runs that one can be compared with; none if nothing but the live run is there.
+fn others(ctx: ViewCtx<'_>, shown: Source) -> Vec<Source> {
+    let traces = ctx.traces().iter().map(|trace| Source::Trace(trace.id));
+    [Source::Live].into_iter().chain(traces).filter(|other| *other != shown).collect()
+}
+
+/// A list to choose from, with its name before it.
+fn choose(ui: &mut Ui, name: &str, chosen: &str, show: impl FnOnce(&mut Ui)) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(name).color(theme::of(ui).text_weak));
+        let list = ComboBox::from_id_salt(name).selected_text(chosen);
+        named_field(list.show_ui(ui, show).response, name);
+    });
 }
 
 fn run(ui: &mut Ui, ctx: ViewCtx<'_>, before: Source, after: Source) {
@@ -63,16 +82,27 @@ fn run(ui: &mut Ui, ctx: ViewCtx<'_>, before: Source, after: Source) {
     let (Some(before), Some(after)) = (totals(before), totals(after)) else {
         return weak(ui, format!("Figures of {} are not known yet. {NOT_LOOKED_OVER}", names[0]));
     };
-    for one in after {
-        section(ui, &one.plugin, |_| {});
-        match before.iter().find(|other| other.plugin == one.plugin) {
-            Some(other) => grid(ui, ("runs", &one.plugin), names, other, one),
-            None => weak(ui, format!("{} does nothing in {}", one.plugin, names[0])),
-        }
+    let width = CELLS.iter().sum::<f32>() + GAP * CELLS.len() as f32;
+    let in_a_row = ((ui.available_width() + GAP) / (width + GAP)).floor().max(1.0) as usize;
+    let both = after
+        .iter()
+        .filter_map(|one| Some((before.iter().find(|other| other.plugin == one.plugin)?, one)));
+    for plugins in both.collect::<Vec<_>>().chunks(in_a_row) {
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing = vec2(GAP, 0.0);
+            for (before, after) in plugins {
+                ui.vertical(|ui| {
+                    ui.set_width(width);
+                    section(ui, &after.plugin, |_| {});
+                    grid(ui, names, before, after);
+                });
+            }
+        });
     }
-    for one in before.iter().filter(|one| after.iter().all(|other| other.plugin != one.plugin)) {
-        section(ui, &one.plugin, |_| {});
-        weak(ui, format!("{} does nothing in {}", one.plugin, names[1]));
+    for (ones, others, name) in [(after, before, names[0]), (before, after, names[1])] {
+        for one in ones.iter().filter(|one| others.iter().all(|other| other.plugin != one.plugin)) {
+            weak(ui, format!("{} does nothing in {name}", one.plugin));
+        }
     }
 }
 
@@ -105,42 +135,87 @@ pub(super) fn generations(
     };
     let compared = state.generation.as_ref();
     let before = compared.and_then(|compared| others().find(|one| is(one, compared)));
-    section(ui, "Compared", |_| {});
-    ComboBox::from_label("Compare with")
-        .selected_text(before.map_or_else(|| "nothing".to_owned(), name))
-        .show_ui(ui, |ui| {
-            ui.selectable_value(&mut state.generation, None, "nothing");
-            for one in others() {
-                let this = Some((one.plugin.clone(), one.generation));
-                ui.selectable_value(&mut state.generation, this, name(one));
-            }
-        });
+    section(ui, "Generations compared", |_| {});
+    let text = before.map_or_else(|| "nothing".to_owned(), name);
+    choose(ui, "Compare with", &text, |ui| {
+        ui.selectable_value(&mut state.generation, None, "nothing");
+        for one in others() {
+            let this = Some((one.plugin.clone(), one.generation));
+            ui.selectable_value(&mut state.generation, this, name(one));
+        }
+    });
     if let Some(before) = before {
-        grid(ui, "generations", [&name(before), &name(chosen)], before, chosen);
+        grid(ui, [&name(before), &name(chosen)], before, chosen);
     }
 }
 
+/// Width of each cell of a line.
+const CELLS: [f32; 5] = [116.0, 96.0, 96.0, 60.0, 44.0];
+const LINE: f32 = 20.0;
+const GAP: f32 = 8.0;
+
 fn grid(
     ui: &mut Ui,
-    id: impl std::hash::Hash + std::fmt::Debug,
     [first, second]: [&str; 2],
     before: &GenerationMetrics,
     after: &GenerationMetrics,
 ) {
-    Grid::new(id).striped(true).num_columns(4).show(ui, |ui| {
-        for title in ["figure", first, second, "change"] {
-            ui.strong(title);
+    let tokens = theme::of(ui);
+    let title = |text: &str| RichText::new(text).font(theme::medium(11.0)).color(tokens.text_weak);
+    let titles = ["figure", first, second, "change", ""].map(title);
+    line(ui, titles, false);
+    for (number, one) in compare(before, after).into_iter().enumerate() {
+        let figure = |figure: Option<Figure>| figure.map_or_else(|| "–".to_owned(), show_figure);
+        let change = one.ratio().map(|ratio| show_change((ratio - 1.0) * 100.0));
+        let (word, color) = match one.verdict() {
+            Some(Verdict::Better) => ("better", tokens.tone(Tone::Good)),
+            Some(Verdict::Worse) => ("worse", tokens.tone(Tone::Bad)),
+            None => ("", tokens.text_weak),
+        };
+        let cells = [
+            RichText::new(one.name).color(tokens.text_weak),
+            RichText::new(figure(one.before)).color(tokens.text),
+            RichText::new(figure(one.after)).color(tokens.text),
+            RichText::new(change.unwrap_or_default()).color(color),
+            RichText::new(word).color(color),
+        ];
+        line(ui, cells, number % 2 == 0);
+    }
+    ui.add_space(GAP);
+}
+
+/// A line of the grid; figures end below each other.
+fn line(ui: &mut Ui, cells: [RichText; 5], striped: bool) {
+    let tokens = theme::of(ui);
+    let width = CELLS.iter().sum::<f32>() + GAP * CELLS.len() as f32;
+    let (rect, _) = ui.allocate_exact_size(vec2(width, LINE), Sense::hover());
+    if striped {
+        ui.painter().rect_filled(rect, 4.0, tokens.row_stripe);
+    }
+    let mut left = rect.left() + GAP / 2.0;
+    for (number, (width, text)) in CELLS.into_iter().zip(cells).enumerate() {
+        let cell = Rect::from_min_size(pos2(left, rect.top()), vec2(width, LINE));
+        left += width + GAP;
+        if text.is_empty() {
+            continue;
         }
-        ui.end_row();
-        for one in compare(before, after) {
-            ui.label(one.name);
-            ui.label(one.before.map_or_else(|| "–".to_owned(), show_figure));
-            ui.label(one.after.map_or_else(|| "–".to_owned(), show_figure));
-            let change = one.ratio().map(|ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0));
-            ui.label(change.unwrap_or_default());
-            ui.end_row();
-        }
-    });
+        let is_number = (1..4).contains(&number);
+        let direction = match is_number {
+            true => Direction::right_to_left(Align::Center),
+            false => Direction::left_to_right(Align::Center),
+        };
+        ui.scope_builder(UiBuilder::new().max_rect(cell).layout(direction), |ui| {
+            ui.add(Label::new(text).truncate());
+        });
+    }
+}
+
+fn show_change(percent: f64) -> String {
+    match percent.round() {
+        0.0 => "0 %".to_owned(),
+        percent if percent < 0.0 => format!("−{:.0} %", -percent),
+        percent => format!("+{percent:.0} %"),
+    }
 }
 
 fn show_figure(figure: Figure) -> String {
@@ -148,5 +223,21 @@ fn show_figure(figure: Figure) -> String {
         Figure::Count(number) => thousands(number),
         Figure::Time(time) => show_duration(time),
         Figure::Bytes(bytes) => show_size(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_read_well() {
+        fn check(percent: f64, expected: &str) {
+            assert_eq!(show_change(percent), expected);
+        }
+        check(0.4, "0 %");
+        check(-0.4, "0 %");
+        check(-11.6, "−12 %");
+        check(384.2, "+384 %");
     }
 }

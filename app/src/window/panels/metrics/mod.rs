@@ -1,10 +1,10 @@
 //! Figures per plugin of the run that is shown, charts of the selected plugin, and comparisons.
 
+mod charts;
 mod compared;
 
-use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
+use egui::{Align, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
-use egui_plot::{Bar, BarChart, HLine, Legend, Line, LineStyle, Plot, PlotPoints, Points, VLine};
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::PluginStatus;
 use glovebox_inspector::findings::{Standing, verdicts};
@@ -15,7 +15,7 @@ use super::frames::thousands;
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
-use crate::window::theme::{self, Tokens};
+use crate::window::theme;
 use crate::window::widgets::chart::sparkline;
 use crate::window::widgets::{empty, fact, row, section, separator, text_in};
 use crate::workbench::{Source, ViewCtx};
@@ -46,9 +46,6 @@ const COLUMNS: [(&str, f32, Align); 10] = [
 /// Why figures of a trace may not be there.
 const NOT_LOOKED_OVER: &str = "A trace has figures once it was looked over from start to end";
 
-/// Buckets that charts show.
-const SHOWN: u64 = 120;
-
 /// Paints the metrics.
 pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
     let source = state.selection.source;
@@ -74,7 +71,8 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let chosen = chosen.unwrap_or_else(|| metrics.generations[0].plugin.to_string());
     ScrollArea::both().id_salt("metrics").auto_shrink([false, false]).show(ui, |ui| {
         egui::Frame::new().inner_margin(8.0).show(ui, |ui| {
-            compared::runs(ui, ctx, source, &mut state.panels.metrics.compared);
+            compared::choose_run(ui, ctx, source, &mut state.panels.metrics.compared);
+            ui.add_space(4.0);
             header(ui);
             for figures in &metrics.generations {
                 let newest = !metrics.generations.iter().any(|other| {
@@ -89,6 +87,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
                     }
                 }
             }
+            compared::runs(ui, ctx, source, &state.panels.metrics.compared);
             let newest = metrics.generations.iter().rev();
             let newest = newest.into_iter().find(|figures| *figures.plugin == *chosen);
             let remembered = &mut state.panels.metrics;
@@ -97,7 +96,10 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
                 separator(ui);
                 ui.checkbox(&mut remembered.fine, "Tenths of a second")
                     .on_hover_text("Show the last 12 seconds instead of the last 2 minutes");
-                charts(ui, ctx, source, figures, series);
+                // What is loaded now may be another version than the one in a trace.
+                let plugin = ctx.plugin_by_id(&figures.plugin).filter(|_| source == Source::Live);
+                charts::show(ui, ctx, source, figures, series, plugin);
+                facts(ui, figures, plugin);
                 compared::generations(ui, &metrics.generations, figures, &mut remembered.compared);
             }
         });
@@ -182,152 +184,6 @@ fn per_second(buckets: &[Bucket], seconds: u64) -> Vec<f64> {
     values
 }
 
-fn charts(
-    ui: &mut Ui,
-    ctx: ViewCtx<'_>,
-    source: Source,
-    figures: &GenerationMetrics,
-    series: &Series,
-) {
-    let tokens = theme::of(ui);
-    // What is loaded now may be another version than the one in a trace.
-    let plugin = ctx.plugin_by_id(&figures.plugin).filter(|_| source == Source::Live);
-    let width = (ui.available_width() - 12.0) / 2.0;
-    let last = series.buckets.last().map_or(0, |bucket| bucket.start);
-    let step = u64::try_from(series.step.as_nanos()).unwrap_or(u64::MAX);
-    let first = last.saturating_sub(step.saturating_mul(SHOWN - 1));
-    let buckets: Vec<_> = series.buckets.iter().filter(|bucket| bucket.start >= first).collect();
-    let x = |bucket: &Bucket| (bucket.start as f64 - last as f64) / 1e9;
-    let last = last as f64 / 1e9;
-    let marks: Vec<_> = series
-        .reloads
-        .iter()
-        .map(|mark| (mark.at as f64 / 1e9 - last, mark.generation, mark.accepted))
-        .filter(|(at, ..)| *at >= -(SHOWN as f64) * series.step.as_secs_f64())
-        .collect();
-    let mark_lines = |plot: &mut egui_plot::PlotUi<'_>| {
-        for (at, generation, accepted) in &marks {
-            let (name, color) = match accepted {
-                true => (format!("generation {generation}"), tokens.accent),
-                false => ("reload refused".to_owned(), tokens.bad),
-            };
-            plot.vline(VLine::new(name, *at).color(color).style(LineStyle::dashed_dense()));
-        }
-    };
-    let points = |value: &dyn Fn(&Bucket) -> Option<f64>| -> PlotPoints<'static> {
-        let found = buckets.iter().filter_map(|bucket| Some([x(bucket), value(bucket)?]));
-        found.collect::<Vec<_>>().into()
-    };
-    let dots = |name: &str, value: &dyn Fn(&Bucket) -> Option<f64>, color| {
-        Points::new(name, points(value)).color(color).radius(1.8)
-    };
-    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-    ui.horizontal(|ui| {
-        ui.vertical(|ui| {
-            ui.set_width(width);
-            section(ui, "Rate", |ui| unit(ui, frames_per(series.step)));
-            over_time("rate", series.step, tokens).show(ui, |plot| {
-                plot.line(
-                    Line::new("frames", points(&|bucket| Some(bucket.frames as f64)))
-                        .color(tokens.lane(0))
-                        .fill(0.0)
-                        .fill_alpha(0.12),
-                );
-                plot.points(dots("frames", &|bucket| Some(bucket.frames as f64), tokens.lane(0)));
-                plot.line(
-                    Line::new(
-                        "errors",
-                        points(&|bucket| (bucket.errors > 0).then_some(bucket.errors as f64)),
-                    )
-                    .color(tokens.bad),
-                );
-                mark_lines(plot);
-            });
-        });
-        ui.vertical(|ui| {
-            ui.set_width(width);
-            section(ui, "Latency", |ui| unit(ui, "µs"));
-            over_time("latency", series.step, tokens).show(ui, |plot| {
-                plot.line(
-                    Line::new("p50", points(&|bucket| bucket.p50.map(micros)))
-                        .color(tokens.lane(1)),
-                );
-                plot.line(
-                    Line::new("p99", points(&|bucket| bucket.p99.map(micros)))
-                        .color(tokens.lane(3)),
-                );
-                plot.points(dots("p50", &|bucket| bucket.p50.map(micros), tokens.lane(1)));
-                plot.points(dots("p99", &|bucket| bucket.p99.map(micros), tokens.lane(3)));
-                if let Some(plugin) = plugin {
-                    for (name, budget) in [
-                        ("p50 budget", plugin.manifest.budget.p50),
-                        ("p99 budget", plugin.manifest.budget.p99),
-                    ] {
-                        if let Some(budget) = budget {
-                            plot.hline(
-                                HLine::new(name, micros(budget))
-                                    .color(tokens.warn)
-                                    .style(LineStyle::dashed_dense()),
-                            );
-                        }
-                    }
-                }
-                mark_lines(plot);
-            });
-        });
-    });
-    ui.add_space(8.0);
-    ui.horizontal(|ui| {
-        ui.vertical(|ui| {
-            ui.set_width(width);
-            section(ui, "Latency of all calls", |ui| unit(ui, "calls by µs, logarithmic"));
-            let counts = ctx.latencies(source, &figures.plugin, figures.generation);
-            let bars = counts.iter().flat_map(|counts| counts.bars().collect::<Vec<_>>());
-            let bars = bars.map(|(start, count)| {
-                let middle = (start as f64 * 1.125 / 1000.0).log10();
-                let label = format!("{}: {count}", show_duration(Duration::from_nanos(start)));
-                Bar::new(middle, count as f64).width(0.07).name(label)
-            });
-            let chart = BarChart::new("calls", bars.collect()).color(tokens.lane(0));
-            plot("histogram", tokens)
-                .x_axis_formatter(|mark, _| {
-                    show_duration(Duration::from_secs_f64(
-                        10f64.powf(mark.value.clamp(-3.0, 9.0)) / 1e6,
-                    ))
-                })
-                .show(ui, |plot| plot.bar_chart(chart));
-        });
-        ui.vertical(|ui| {
-            ui.set_width(width);
-            section(ui, "Memory", |ui| unit(ui, "MiB"));
-            let mebi = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-            over_time("memory", series.step, tokens).show(ui, |plot| {
-                plot.line(
-                    Line::new("memory", points(&|bucket| bucket.memory.map(mebi)))
-                        .color(tokens.lane(2))
-                        .fill(0.0)
-                        .fill_alpha(0.12),
-                );
-                plot.points(dots("memory", &|bucket| bucket.memory.map(mebi), tokens.lane(2)));
-                if let Some(budget) = plugin.and_then(|plugin| plugin.manifest.budget.memory) {
-                    plot.hline(
-                        HLine::new("budget", mebi(budget))
-                            .color(tokens.warn)
-                            .style(LineStyle::dashed_dense()),
-                    );
-                }
-                mark_lines(plot);
-            });
-        });
-    });
-    ui.add_space(4.0);
-    facts(ui, figures, plugin);
-}
-
-fn unit(ui: &mut Ui, text: &str) {
-    ui.label(RichText::new(text).small().color(theme::of(ui).text_weak));
-}
-
 fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>) {
     section(ui, "Where the time went", |_| {});
     let calls = u32::try_from(figures.calls.max(1)).unwrap_or(u32::MAX);
@@ -367,32 +223,6 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     for (name, count) in &figures.outcomes {
         fact(ui, name, thousands(*count));
     }
-}
-
-fn frames_per(step: Duration) -> &'static str {
-    if step < Duration::from_secs(1) { "frames per tenth of a second" } else { "frames per second" }
-}
-
-/// The last sixty buckets at least, in seconds before the last event.
-fn over_time<'a>(name: &'static str, step: Duration, tokens: &Tokens) -> Plot<'a> {
-    let legend = Legend::default().position(egui_plot::Corner::LeftTop).background_alpha(0.0);
-    plot(name, tokens)
-        .legend(legend)
-        .include_x(-60.0 * step.as_secs_f64())
-        .include_x(0.0)
-        .x_axis_formatter(|mark, _| format!("{} s", mark.value))
-}
-
-fn plot<'a>(name: &'static str, tokens: &Tokens) -> Plot<'a> {
-    Plot::new(name)
-        .height(132.0)
-        .allow_drag(false)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_boxed_zoom(false)
-        .show_background(false)
-        .include_y(0.0)
-        .grid_color(tokens.grid)
 }
 
 #[cfg(test)]
