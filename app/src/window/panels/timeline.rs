@@ -8,7 +8,7 @@ use glovebox_abi::units::show_duration;
 use crate::window::action::{Actions, Change};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tokens};
-use crate::window::widgets::{section, text_in};
+use crate::window::widgets::{section, steps, text_in};
 use crate::workbench::{Overview, RowRef, Span, ViewCtx};
 
 /// What the timeline remembers.
@@ -155,22 +155,27 @@ impl Scale {
     }
 }
 
+/// Room that the time at a mark takes.
+const MARK: f32 = 110.0;
+
 fn axis(ui: &Ui, scale: &Scale, tokens: &Tokens) {
-    let whole = scale.last - scale.first;
-    let steps = (scale.chart.width() / 110.0).clamp(2.0, 12.0) as u64;
-    for step in 0..=steps {
-        let at = scale.first + whole * step / steps;
-        let x = scale.x(at);
+    let whole = (scale.last - scale.first) as f64;
+    let most = (scale.chart.width() / MARK).clamp(2.0, 12.0) as usize;
+    for after in steps::marks(0.0, whole, steps::step(0.0, whole, most)) {
+        let x = scale.x(scale.first + after as u64);
         ui.painter().vline(
             x,
             scale.chart.y_range(),
             Stroke::new(1.0, tokens.grid.gamma_multiply(0.6)),
         );
-        let text = format!("+{}", show_duration(Duration::from_nanos(at - scale.first)));
-        let align = match step {
-            0 => egui::Align2::LEFT_TOP,
-            step if step == steps => egui::Align2::RIGHT_TOP,
-            _ => egui::Align2::CENTER_TOP,
+        let (text, align) = match after as u64 {
+            0 => ("0".to_owned(), egui::Align2::LEFT_TOP),
+            nanos => {
+                let is_last = x + MARK / 4.0 > scale.chart.right();
+                let align =
+                    if is_last { egui::Align2::RIGHT_TOP } else { egui::Align2::CENTER_TOP };
+                (format!("+{}", show_duration(Duration::from_nanos(nanos))), align)
+            }
         };
         let font = egui::TextStyle::Small.resolve(ui.style());
         ui.painter().text(pos2(x, scale.chart.top()), align, text, font, tokens.text_weak);
