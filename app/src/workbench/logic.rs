@@ -308,13 +308,14 @@ impl Workbench {
             None => format!("Replaying {}", trace.name),
             Some(_) => format!("Reloading, replaying {} and comparing", trace.name),
         };
-        let first = trace.name.trim_start_matches("replay of ");
+        let name = trace.name.split_once(" of ").filter(|(kind, _)| kind.starts_with("replay"));
+        let first = name.map_or(&*trace.name, |(_, first)| first);
         let work = ReplayWork {
             host: self.host.clone(),
             fanout: Arc::clone(&self.fanout),
             request,
             trace_name: trace.name.clone(),
-            run_name: self.unused_name(&format!("replay of {first}")),
+            run_name: self.unused_replay_of(first),
             origin: trace.origin.clone(),
             reload_and_diff,
             accepted: self.outcome.accepted.clone(),
@@ -364,6 +365,7 @@ impl Workbench {
             Finished::Nothing => {}
             Finished::Several(all) => all.into_iter().for_each(|one| self.take_in(job, one)),
             Finished::Done(text) => self.notices.add(Level::Success, text),
+            Finished::Partly(text) => self.notices.add(Level::Warning, text),
             Finished::Failed(text) => self.notices.add(Level::Error, text),
             Finished::Loaded(path, Ok(instance)) => {
                 self.look_at_plugins();
@@ -501,13 +503,12 @@ impl Workbench {
         self.outcome.compared = Some(Arc::new(compared));
     }
 
-    fn unused_name(&self, name: &str) -> String {
-        let taken = |name: &str| self.traces.all().iter().any(|trace| trace.name == name);
-        if !taken(name) {
-            return name.to_owned();
-        }
-        let numbered = (2..).map(|number| format!("{name} {number}"));
-        numbered.into_iter().find(|name| !taken(name)).unwrap_or_else(|| name.to_owned())
+    /// A name that no trace has; its number comes early, where a narrow list still shows it.
+    fn unused_replay_of(&self, name: &str) -> String {
+        let first = format!("replay of {name}");
+        let numbered = (2..).map(|number| format!("replay {number} of {name}"));
+        let taken = |name: &String| self.traces.all().iter().any(|trace| trace.name == *name);
+        std::iter::once(first.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(first)
     }
 
     fn go_on_with_start(&mut self) {

@@ -34,6 +34,8 @@ pub(super) enum Finished {
     Nothing,
     /// It went well, in words.
     Done(String),
+    /// Some of it went well, in words.
+    Partly(String),
     /// It did not, in words.
     Failed(String),
     /// A plugin was loaded, or not.
@@ -395,7 +397,12 @@ pub(super) fn send_all(
         state.progress(sent as u64, frames.len() as u64);
     }
     let name = name_of(host, target);
-    Finished::Done(format!("Sent {sent} frames to {name}, {completed} calls completed"))
+    match sent - completed {
+        0 => Finished::Done(format!("Sent {sent} frames to {name}, all calls completed")),
+        failed => Finished::Partly(format!(
+            "Sent {sent} frames to {name}: {completed} calls completed, {failed} failed"
+        )),
+    }
 }
 
 /// Sends the input of a recorded call again and compares the answers.
