@@ -256,9 +256,9 @@ pub const TABLE: &[Entry] = table! {
     Edit: Verb::SelectionBack, "Selection back", "Go to what was selected before", ICON_ARROW_BACK, [alt(Key::ArrowLeft)], |now| now.can_go_back;
     Edit: Verb::SelectionForward, "Selection forward", "Go to what was selected next", ICON_ARROW_FORWARD, [alt(Key::ArrowRight)], |now| now.can_go_forward;
     #line Edit: Verb::NextRow, "Next frame", "Select the frame below", ICON_EXPAND_MORE, [bare(Key::ArrowDown), bare(Key::J)], |now| now.rows;
-    Edit: Verb::PreviousRow, "Previous frame", "Select the frame above", ICON_EXPAND_MORE, [bare(Key::ArrowUp), bare(Key::K)], |now| now.rows;
+    Edit: Verb::PreviousRow, "Previous frame", "Select the frame above", ICON_EXPAND_LESS, [bare(Key::ArrowUp), bare(Key::K)], |now| now.rows;
     Edit: Verb::NextInCall, "Next frame of the call", "Select the next frame of the same call", ICON_CHEVRON_RIGHT, [bare(Key::Period)], |now| now.row;
-    Edit: Verb::PreviousInCall, "Previous frame of the call", "Select the previous frame of the same call", ICON_CHEVRON_RIGHT, [bare(Key::Comma)], |now| now.row;
+    Edit: Verb::PreviousInCall, "Previous frame of the call", "Select the previous frame of the same call", ICON_CHEVRON_LEFT, [bare(Key::Comma)], |now| now.row;
     Edit: Verb::FirstRow, "First frame", "Go to the oldest frame", ICON_LIST_ALT, [bare(Key::Home)], |now| now.rows;
     Edit: Verb::FollowTail, "Follow the newest frame", "Keep the newest frame in view", ICON_VERTICAL_ALIGN_BOTTOM, [bare(Key::End)], always;
 
@@ -320,7 +320,7 @@ pub const TABLE: &[Entry] = table! {
     Review: Verb::RejectRemaining, "Reject all remaining", "The first run is right about everything that is undecided", ICON_CLOSE, [shift(Key::R)], |now| now.difference;
     Review: Verb::SkipRemaining, "Skip all remaining", "Leave everything that is undecided as it is, and go to the end", ICON_SKIP_NEXT, [shift(Key::S)], |now| now.difference;
     #line Review: Verb::NextDifference, "Next difference", "Select the group or call below", ICON_EXPAND_MORE, [bare(Key::N)], |now| now.difference;
-    Review: Verb::PreviousDifference, "Previous difference", "Select the group or call above", ICON_EXPAND_MORE, [shift(Key::N)], |now| now.difference;
+    Review: Verb::PreviousDifference, "Previous difference", "Select the group or call above", ICON_EXPAND_LESS, [shift(Key::N)], |now| now.difference;
     #line Review: Verb::SaveBaseline, "Save as baseline…", "Write what was accepted, and the first run elsewhere, to a text file for `glovebox replay --against`", ICON_SAVE, [ctrl_shift(Key::S)], |now| now.decided;
 
     Help: Verb::Keys, "Keys", "Show every key", ICON_KEYBOARD, [bare(Key::F1), shift(Key::Slash), bare(Key::Questionmark)], always;
@@ -336,9 +336,10 @@ pub fn entry(verb: Verb) -> &'static Entry {
     TABLE.iter().find(|entry| entry.verb == verb).unwrap_or(&TABLE[0])
 }
 
-/// The verbs whose keys were pressed; keys without Ctrl or Alt count only if nothing is typed.
+/// The verbs whose keys were pressed; keys without Ctrl or Alt count only if nothing is typed and no
+/// menu or list is open, which they would move in.
 pub fn pressed(ctx: &egui::Context, now: &Situation) -> Vec<Verb> {
-    let typing = ctx.text_edit_focused();
+    let typing = ctx.text_edit_focused() || egui::Popup::is_any_open(ctx);
     let mut keys: Vec<_> = TABLE
         .iter()
         .filter(|entry| (entry.enabled)(now))
