@@ -73,7 +73,7 @@ pub(super) fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &m
     let output = bordered(ui, |ui| {
         let field = TextEdit::singleline(&mut text)
             .font(theme::mono(12.0))
-            .hint_text("plugin:redact status:error latency>5ms text:\"abc\"")
+            .hint_text("Filter, e.g. status:error latency>5ms text:\"abc\"")
             .desired_width(width)
             .margin(Margin::symmetric(6, 4));
         CompletionPopup::new(id)

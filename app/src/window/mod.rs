@@ -65,7 +65,7 @@ pub struct WindowOptions {
     /// 1 is the original size, 2 is twice as large
     #[arg(long)]
     pub zoom: Option<f32>,
-    /// The panel in front: frames, diff, metrics, compose, policy or reload
+    /// The panel in front: frames, diff, metrics, compose, policy or generations
     #[arg(long, value_name = "PANEL")]
     pub show: Option<PanelId>,
 }

@@ -1,9 +1,9 @@
 //! What lies above the window for a moment: palette, key sheet, path field.
 
-use egui::{Modal, RichText, ScrollArea};
+use egui::{Align, Frame, Label, Layout, Modal, RichText, ScrollArea, vec2};
 
 use super::action::{Actions, Change};
-use super::commands::{Menu, Situation, TABLE};
+use super::commands::{Entry, Menu, Situation, TABLE};
 use super::palette::Palette;
 use super::theme;
 use super::widgets::{bordered, named_field, section};
@@ -50,82 +50,95 @@ impl Overlay {
     }
 }
 
+/// Room between a title of the sheet and the keys of the menu before, in lines.
+const TITLE: usize = 2;
+
 fn keys(ui: &mut egui::Ui) -> bool {
     let modal = Modal::new(egui::Id::unique("keys")).show(ui, |ui| {
         let tokens = theme::of(ui);
         let room = ui.ctx().content_rect();
-        ui.set_width((room.width() - 64.0).min(860.0));
-        ui.label(RichText::new("Keys").font(theme::strong(16.0)).color(tokens.text_strong));
-        let hint = "Keys without Ctrl or Alt act while nothing is typed";
-        ui.label(RichText::new(hint).color(tokens.text_weak));
-        ui.add_space(8.0);
-        ScrollArea::vertical()
-            .max_height(room.height() - 160.0)
-            .min_scrolled_height(room.height() - 160.0)
-            .show(ui, |ui| {
-                ui.columns(3, |columns| {
-                    for (menu, name) in Menu::ALL {
-                        let column = match menu {
-                            Menu::File | Menu::Edit => 0,
-                            Menu::View => 1,
-                            _ => 2,
-                        };
+        Frame::new().inner_margin(12.0).show(ui, |ui| {
+            ui.set_width((room.width() - 96.0).min(960.0));
+            ui.label(RichText::new("Keys").font(theme::strong(16.0)).color(tokens.text_strong));
+            let hint = "Keys without Ctrl or Alt act while nothing is typed";
+            ui.label(RichText::new(hint).color(tokens.text_weak));
+            ui.add_space(8.0);
+            let area = ScrollArea::vertical().max_height(room.height() - 192.0);
+            area.min_scrolled_height(room.height() - 192.0).show(ui, |ui| {
+                ui.spacing_mut().item_spacing = vec2(24.0, 0.0);
+                ui.columns(COLUMNS, |columns| {
+                    for (menu, name, column) in in_columns() {
                         let ui = &mut columns[column];
                         section(ui, name, |_| {});
-                        for entry in TABLE
-                            .iter()
-                            .filter(|entry| entry.menu == menu && !entry.keys.is_empty())
-                        {
-                            ui.horizontal(|ui| {
-                                let shown: Vec<_> =
-                                    entry.keys.iter().map(super::commands::show_keys).collect();
-                                ui.label(
-                                    RichText::new(entry.name.trim_end_matches('…'))
-                                        .color(tokens.text),
-                                );
-                                ui.with_layout(
-                                    egui::Layout::right_to_left(egui::Align::Center),
-                                    |ui| {
-                                        ui.label(
-                                            RichText::new(shown.join("  "))
-                                                .font(theme::mono(11.0))
-                                                .color(tokens.text_weak),
-                                        );
-                                    },
-                                );
-                            });
-                        }
-                        ui.add_space(8.0);
+                        with_keys(menu).for_each(|entry| key_line(ui, entry));
+                        ui.add_space(12.0);
                     }
                 });
             });
+        });
     });
     !modal.should_close()
+}
+
+const COLUMNS: usize = 3;
+
+fn with_keys(menu: Menu) -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(move |entry| entry.menu == menu && !entry.keys.is_empty())
+}
+
+/// The menus in their order, in columns of about the same length.
+fn in_columns() -> impl Iterator<Item = (Menu, &'static str, usize)> {
+    let lines = |menu| with_keys(menu).count() + TITLE;
+    let all: usize = Menu::ALL.iter().map(|(menu, _)| lines(*menu)).sum();
+    Menu::ALL.into_iter().scan(0, move |above, (menu, name)| {
+        let middle = *above + lines(menu) / 2;
+        *above += lines(menu);
+        Some((menu, name, middle * COLUMNS / all))
+    })
+}
+
+fn key_line(ui: &mut egui::Ui, entry: &Entry) {
+    let tokens = theme::of(ui);
+    let size = vec2(ui.available_width(), 20.0);
+    ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+        ui.set_min_size(size);
+        let keys: Vec<_> = entry.keys.iter().map(super::commands::show_keys).collect();
+        let keys = RichText::new(keys.join("  ")).font(theme::mono(11.0));
+        ui.label(keys.color(tokens.text_weak));
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            let name = RichText::new(entry.name.trim_end_matches('…')).color(tokens.text);
+            ui.add(Label::new(name).truncate());
+        });
+    });
 }
 
 fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
     let mut open = false;
     let modal = Modal::new(egui::Id::unique("path")).show(ui, |ui| {
         let tokens = theme::of(ui);
-        ui.set_width((ui.ctx().content_rect().width() - 64.0).min(520.0));
-        ui.label(RichText::new("Open by path").font(theme::strong(15.0)).color(tokens.text_strong));
-        let hint = "A plugin (artifact, plugin.toml or its folder), a trace or a capture";
-        ui.label(RichText::new(hint).color(tokens.text_weak));
-        ui.add_space(4.0);
-        let field = egui::TextEdit::singleline(text)
-            .desired_width(f32::INFINITY)
-            .hint_text("/path/to/plugin.wasm");
-        let response = named_field(bordered(ui, |ui| ui.add(field)), "Path");
-        response.request_focus();
-        ui.add_space(8.0);
-        ui.horizontal(|ui| {
-            let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
-            let ready = !text.trim().is_empty();
-            let clicked = ui.add_enabled(ready, egui::Button::new("Open")).clicked();
-            open = ready && (clicked || enter);
-            if ui.button("Cancel").clicked() {
-                ui.close();
-            }
+        Frame::new().inner_margin(12.0).show(ui, |ui| {
+            ui.set_width((ui.ctx().content_rect().width() - 96.0).min(520.0));
+            ui.label(
+                RichText::new("Open by path").font(theme::strong(15.0)).color(tokens.text_strong),
+            );
+            let hint = "A plugin (artifact, plugin.toml or its folder), a trace or a capture";
+            ui.label(RichText::new(hint).color(tokens.text_weak));
+            ui.add_space(4.0);
+            let field = egui::TextEdit::singleline(text)
+                .desired_width(f32::INFINITY)
+                .hint_text("/path/to/plugin.wasm");
+            let response = named_field(bordered(ui, |ui| ui.add(field)), "Path");
+            response.request_focus();
+            ui.add_space(8.0);
+            ui.horizontal(|ui| {
+                let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
+                let ready = !text.trim().is_empty();
+                let clicked = ui.add_enabled(ready, egui::Button::new("Open")).clicked();
+                open = ready && (clicked || enter);
+                if ui.button("Cancel").clicked() {
+                    ui.close();
+                }
+            });
         });
     });
     if open {

@@ -249,7 +249,9 @@ fn form(
     let tokens = theme::of(ui);
     section(ui, "Request", |_| {});
     let target = state.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
-    ui.horizontal_wrapped(|ui| {
+    let weak = |text: &str| RichText::new(text).color(tokens.text_weak);
+    ui.horizontal(|ui| {
+        ui.label(weak("To"));
         let name = |id: InstanceId| {
             ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str())
         };
@@ -268,8 +270,14 @@ fn form(
             .response;
         named_field(response, "Target plugin");
         state.target = target;
-        let field = TextEdit::singleline(&mut state.kind).hint_text("kind").desired_width(80.0);
+        ui.add_space(8.0);
+        ui.label(weak("Kind"));
+        let field = TextEdit::singleline(&mut state.kind).hint_text("name or number");
+        let field = field.desired_width((ui.available_width() - 8.0).clamp(48.0, 120.0));
         named_field(bordered(ui, |ui| ui.add(field)), "Kind");
+    });
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
         for (kind, name) in Kind::NAMED {
             if ui.selectable_label(state.kind == name, name).clicked() {
                 state.kind = kind.to_string();
@@ -277,10 +285,10 @@ fn form(
         }
     });
     let bottom = 64.0;
-    ui.label(RichText::new("Header, JSON").color(tokens.text_weak));
+    ui.label(weak("Header, JSON"));
     let header_height = ((ui.available_height() - bottom) * 0.28).max(48.0);
     editor(ui, "Header", &mut state.header, header_height);
-    ui.label(RichText::new("Payload: text, hex:… or @file").color(tokens.text_weak));
+    ui.label(weak("Payload: text, hex:… or @file"));
     let payload_height = (ui.available_height() - bottom).max(64.0);
     editor(ui, "Payload", &mut state.payload, payload_height);
     let draft = state.draft();

@@ -88,6 +88,13 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
                 out.view(Change::Drawer(tab));
             }
         }
+        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+            match state.panels.drawer.tab {
+                DrawerTab::Problems => severities(ui, ctx, out),
+                DrawerTab::Denied => allow_last(ui, ctx, source, out),
+                DrawerTab::Log | DrawerTab::Reloads => {}
+            }
+        });
     });
     match state.panels.drawer.tab {
         DrawerTab::Log => log_lines(ui, ctx, source, out),
@@ -214,7 +221,6 @@ fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
 fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions) {
     let source = state.selection.source;
     let findings = ctx.findings(source).map_or(&[][..], |judgement| &judgement.findings);
-    severities(ui, ctx, out);
     let digest = state.overview.digest();
     let failures = &digest.failures;
     if digest.failures_left_out > 0 {
@@ -359,8 +365,8 @@ fn of_failure(failure: &Failure) -> Line {
     }
 }
 
-fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
-    let count = ctx.read(source, |store| store.denials().len()).unwrap_or(0);
+/// Allows what was denied last.
+fn allow_last(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     let last = ctx.read(source, |store| store.denials().back().cloned()).flatten();
     if let Some(last) = last
         && let Some(plugin) = ctx.plugin_by_id(&last.plugin)
@@ -372,6 +378,10 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     {
         out.command(Command::Decide(plugin.instance, last.permission, Decision::Allow));
     }
+}
+
+fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
+    let count = ctx.read(source, |store| store.denials().len()).unwrap_or(0);
     let list = List { name: "denied", count, empty: "Nothing was denied", source };
     lines(ui, list, ctx, out, |index| {
         let denial = ctx.read(source, |store| store.denials().get(index).cloned()).flatten()?;

@@ -273,7 +273,12 @@ fn summary(ui: &mut Ui, detail: &Detail) {
     };
     fact(ui, "Frame", format!("#{}, {}", row.id.0, direction));
     fact(ui, "Kind", row.kind().to_string());
-    fact(ui, "Size", format!("{} ({} B)", show_size(row.size()), thousands(row.size())));
+    let exact = format!("{} B", thousands(row.size()));
+    let size = match row.size() < 1024 {
+        true => exact,
+        false => format!("{} ({exact})", show_size(row.size())),
+    };
+    fact(ui, "Size", size);
     fact(ui, "Time", format!("+{:.6} s", row.since_start.as_secs_f64()));
     fact(ui, "Generation", row.generation.to_string());
     if let Some(timing) = detail.call.as_ref().and_then(|call| call.timing) {

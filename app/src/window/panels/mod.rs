@@ -86,7 +86,7 @@ pub const PANELS: [Panel; 11] = [
     panel(PanelId::Metrics, "Metrics", icon::ICON_MONITORING, Place::Centre, metrics::show),
     panel(PanelId::Compose, "Compose", icon::ICON_EDIT, Place::Centre, compose::show),
     panel(PanelId::Policy, "Policy", icon::ICON_SHIELD, Place::Centre, policy::show),
-    panel(PanelId::Reload, "Reload", icon::ICON_AUTORENEW, Place::Centre, reload::show),
+    panel(PanelId::Reload, "Generations", icon::ICON_AUTORENEW, Place::Centre, reload::show),
     panel(PanelId::Inspector, "Inspector", icon::ICON_DATA_OBJECT, Place::Right, inspector::show),
     panel(PanelId::Timeline, "Timeline", icon::ICON_TIMELINE, Place::Bottom, timeline::show),
     panel(PanelId::Drawer, "Drawer", icon::ICON_TERMINAL, Place::Bottom, drawer::show),

@@ -36,10 +36,28 @@ pub(crate) struct Pointed {
 pub(crate) fn show(ui: &mut Ui, root: &Node, state: &mut State, hovered: &Range<usize>) -> Pointed {
     let mut pointed = Pointed::default();
     ui.spacing_mut().item_spacing.y = 0.0;
+    let column = column(ui, &root.children, 0);
     for node in &root.children {
-        branch(ui, node, node.label.clone(), 0, state, hovered, &mut pointed);
+        branch(ui, node, node.label.clone(), (0, column), state, hovered, &mut pointed);
     }
     pointed
+}
+
+/// Labels that are measured to find where values start.
+const MEASURED: usize = 64;
+const INDENT: f32 = 14.0;
+const LABELS: f32 = 20.0;
+
+/// How far from the left the values of siblings start, so that they stand below each other.
+fn column(ui: &Ui, siblings: &[Node], depth: usize) -> f32 {
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let width = |node: &Node| {
+        let text = node.label.clone();
+        ui.painter().layout_no_wrap(text, font.clone(), egui::Color32::PLACEHOLDER).size().x
+    };
+    let widest = siblings.iter().take(MEASURED).map(width).fold(0.0, f32::max);
+    let column = LABELS + depth as f32 * INDENT + widest + 8.0;
+    column.clamp(104.0, (ui.available_width() * 0.5).max(104.0))
 }
 
 /// The deepest field that holds this byte.
@@ -55,7 +73,7 @@ fn branch(
     ui: &mut Ui,
     node: &Node,
     path: String,
-    depth: usize,
+    (depth, column_of_values): (usize, f32),
     state: &mut State,
     hovered: &Range<usize>,
     pointed: &mut Pointed,
@@ -68,7 +86,7 @@ fn branch(
         let selected = !node.range.is_empty() && state.selected == node.range;
         let marked = response.hovered() || (!node.range.is_empty() && *hovered == node.range);
         paint_row(ui, rect, selected, marked);
-        let left = rect.left() + 4.0 + depth as f32 * 14.0;
+        let left = rect.left() + 4.0 + depth as f32 * INDENT;
         if is_branch {
             let caret = if open { icon::ICON_EXPAND_MORE } else { icon::ICON_CHEVRON_RIGHT };
             ui.painter().text(
@@ -79,10 +97,10 @@ fn branch(
                 tokens.text_weak,
             );
         }
-        let label_left = left + 16.0;
+        let label_left = left + LABELS - 4.0;
         let font = egui::TextStyle::Body.resolve(ui.style());
         let label = ui.painter().layout_no_wrap(node.label.clone(), font, tokens.text_weak);
-        let value_left = (label_left + label.size().x + 8.0).max(rect.left() + 104.0);
+        let value_left = (label_left + label.size().x + 8.0).max(rect.left() + column_of_values);
         ui.painter().galley(
             pos2(label_left, rect.center().y - label.size().y / 2.0),
             label,
@@ -105,7 +123,7 @@ fn branch(
         pointed.clicked = Some(node.range.clone());
         let on_caret = response
             .interact_pointer_pos()
-            .is_some_and(|at| at.x < rect.left() + 20.0 + depth as f32 * 14.0);
+            .is_some_and(|at| at.x < rect.left() + LABELS + depth as f32 * INDENT);
         if is_branch && (on_caret || selected_already) {
             if open {
                 state.closed.insert(path.clone());
@@ -126,10 +144,11 @@ fn branch(
             pointed.copy = Some(node.value.clone());
         }
     });
-    if open {
+    if open && is_branch {
+        let column = column(ui, &node.children, depth + 1);
         for child in &node.children {
             let path = format!("{path}{}", filter::path_step(&child.label));
-            branch(ui, child, path, depth + 1, state, hovered, pointed);
+            branch(ui, child, path, (depth + 1, column), state, hovered, pointed);
         }
     }
 }

@@ -136,7 +136,7 @@ fn choose(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
         }
         let rules = rules(&state.ignore);
         let field = TextEdit::singleline(&mut state.ignore)
-            .hint_text("ignore, e.g. /payload/time; tolerate, e.g. 0.01")
+            .hint_text("ignore /payload/time, tolerate 0.01")
             .desired_width(260.0);
         let field = match &rules {
             Ok(_) => field,
@@ -388,13 +388,18 @@ fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
         return;
     };
     let outcome = call.outcome.as_ref().map_or_else(|| "not over".to_owned(), ToString::to_string);
-    ui.label(RichText::new(outcome).color(tokens.text_weak));
+    let answered = if call.outputs.is_empty() { ", no frame came back" } else { "" };
+    ui.label(RichText::new(outcome + answered).color(tokens.text_weak));
     for frame in &call.outputs {
         let text = match decode::payload_json(frame) {
             Some(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
             None => String::from_utf8_lossy(&frame.payload).into_owned(),
         };
         let text: String = text.chars().take(4000).collect();
+        let (text, color) = match text.is_empty() {
+            true => (format!("{} frame without payload", frame.kind), tokens.text_weak),
+            false => (text, tokens.text),
+        };
         egui::Frame::new()
             .stroke(egui::Stroke::new(1.0, fill))
             .corner_radius(4.0)
@@ -402,7 +407,7 @@ fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
             .show(ui, |ui| {
                 ui.set_width(ui.available_width());
                 ui.add(
-                    egui::Label::new(RichText::new(text).font(theme::mono(11.5)))
+                    egui::Label::new(RichText::new(text).font(theme::mono(11.5)).color(color))
                         .wrap()
                         .selectable(true),
                 );
