@@ -93,6 +93,7 @@ impl App {
             }
         }
         workbench.execute(Command::SetSeverities(severities));
+        workbench.execute(Command::SetSnapshots(session.snapshots.parse().ok()));
         let waker = ctx.clone();
         workbench.connect(move || waker.request_repaint());
         App {
@@ -353,6 +354,8 @@ impl App {
         self.session.centre = Some(self.shell.centre.clone());
         self.session.zoom = ctx.zoom_factor();
         self.session.severities = self.view().severities().settings();
+        let every = self.view().snapshot_every();
+        self.session.snapshots = every.map_or_else(String::new, |every| every.to_string());
         if self.keeper.saved.as_ref() == Some(&self.session) {
             self.keeper.changed = None;
             return;

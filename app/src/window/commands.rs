@@ -20,6 +20,8 @@ pub enum Verb {
     Quit,
     CopyRow,
     FocusFilter,
+    RangeFrom,
+    RangeTo,
     ClearFilter,
     ClearLive,
     Palette,
@@ -46,8 +48,10 @@ pub enum Verb {
     Unload,
     Loop,
     ToggleRecording,
+    Snapshots,
     Replay,
     ReplayOriginal,
+    ReplayFrom,
     ReplayAgain,
     ReplayAnswered,
     PauseReplay,
@@ -188,6 +192,9 @@ pub fn show_keys(keys: &KeyboardShortcut) -> String {
         Key::Period => ".",
         Key::Comma => ",",
         Key::Questionmark => "?",
+        Key::OpenBracket => "[",
+        Key::CloseBracket => "]",
+        Key::Equals => "=",
         Key::Plus => "+",
         Key::Minus => "-",
         key => key.name(),
@@ -252,7 +259,9 @@ pub const TABLE: &[Entry] = table! {
 
     Edit: Verb::CopyRow, "Copy payload", "Copy the payload of the selected frame", ICON_CONTENT_COPY, [ctrl_shift(Key::C)], |now| now.row;
     #line Edit: Verb::FocusFilter, "Filter frames", "Type a condition that frames must fulfil", ICON_FILTER_ALT, [ctrl(Key::F), bare(Key::Slash)], always;
-    Edit: Verb::ClearFilter, "Clear filter", "Show all frames again, keeping the selection", ICON_CLOSE, [], |now| now.filter;
+    Edit: Verb::RangeFrom, "Start range at frame", "Leave out the frames before the selected one, also of a replay", ICON_FIRST_PAGE, [bare(Key::OpenBracket)], |now| now.row;
+    Edit: Verb::RangeTo, "End range at frame", "Leave out the frames after the selected one, also of a replay", ICON_LAST_PAGE, [bare(Key::CloseBracket)], |now| now.row;
+    Edit: Verb::ClearFilter, "Clear filter and range", "Show all frames again, keeping the selection", ICON_CLOSE, [], |now| now.filter;
     Edit: Verb::SelectionBack, "Selection back", "Go to what was selected before", ICON_ARROW_BACK, [alt(Key::ArrowLeft)], |now| now.can_go_back;
     Edit: Verb::SelectionForward, "Selection forward", "Go to what was selected next", ICON_ARROW_FORWARD, [alt(Key::ArrowRight)], |now| now.can_go_forward;
     #line Edit: Verb::NextRow, "Next frame", "Select the frame below", ICON_EXPAND_MORE, [bare(Key::ArrowDown), bare(Key::J)], |now| now.rows;
@@ -296,11 +305,13 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin;
 
     Record: Verb::ToggleRecording, "Record", "Start or finish writing a trace file", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;
+    Record: Verb::Snapshots, "Snapshots of states…", "Choose how often recordings keep what plugins hold, so that a replay can start in the middle", ICON_HISTORY_TOGGLE_OFF, [], always;
     Record: Verb::Pin, "Pin as baseline", "Compare later runs with the trace that is shown", ICON_PUSH_PIN, [bare(Key::P)], |now| now.trace_shown;
     Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always;
 
     Run: Verb::Replay, "Replay", "Send the inputs of the trace again, as fast as possible", ICON_PLAY_ARROW, [bare(Key::F5)], |now| now.trace && now.plugin && !now.replay;
     Run: Verb::ReplayOriginal, "Replay as recorded", "Send the inputs of the trace again, at their own pace", ICON_REPLAY, [shift(Key::F5)], |now| now.trace && now.plugin && !now.replay;
+    Run: Verb::ReplayFrom, "Replay from selected frame", "Give plugins the latest snapshot of their state from before the selected frame, then send the inputs in between, then replay from there", ICON_START, [ctrl(Key::F5)], |now| now.trace_shown && now.row && now.plugin && !now.replay;
     Run: Verb::ReplayAgain, "Replay in a loop", "Send the inputs of the trace again and again, until it is stopped", ICON_AUTORENEW, [], |now| now.trace && now.plugin && !now.replay;
     Run: Verb::ReplayAnswered, "Replay with recorded answers", "Send the inputs of the trace to fresh copies, whose clock, random bytes, configuration and store answer as they did in the trace; what they ask otherwise is reported", ICON_REPLAY, [], |now| now.trace && now.plugin && !now.replay;
     Run: Verb::PauseReplay, "Pause or go on", "Hold the replay", ICON_PAUSE, [bare(Key::Space)], |now| now.replay;

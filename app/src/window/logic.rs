@@ -91,6 +91,8 @@ impl App {
                 }
             }
             Verb::FocusFilter => self.state.query.focus = true,
+            Verb::RangeFrom => self.cut_range(|at, (_, last)| (at, last.max(at))),
+            Verb::RangeTo => self.cut_range(|at, (first, _)| (first.min(at), at)),
             Verb::ClearFilter => {
                 self.state.query.clear();
                 self.keep_selection_in_view();
@@ -163,8 +165,10 @@ impl App {
                 };
                 self.workbench.execute(command);
             }
+            Verb::Snapshots => self.overlay = Overlay::snapshots(self.view()),
             Verb::Replay => self.replay(Pace::Max, ReplayHow::Once),
             Verb::ReplayOriginal => self.replay(Pace::Original, ReplayHow::Once),
+            Verb::ReplayFrom => self.replay_from(),
             Verb::ReplayAgain => self.replay(Pace::Max, ReplayHow::Again),
             Verb::ReplayAnswered => self.replay(Pace::Max, ReplayHow::Answered),
             Verb::PauseReplay => {
@@ -335,23 +339,45 @@ impl App {
         let Some(trace) = shown.or(baseline) else {
             return;
         };
-        let filter = match shown {
-            Some(_) => self.state.query.filter.as_deref().cloned(),
-            None => None,
+        // What is listed of a trace is what is sent.
+        let (filter, range) = match shown {
+            Some(_) => (self.state.query.filter.as_deref().cloned(), self.state.query.range),
+            None => (None, None),
         };
+        let request = ReplayRequest { filter, range, ..self.whole(trace, pace, how) };
+        self.change_to_live();
+        self.workbench.execute(Command::Replay(request));
+    }
+
+    /// Replays the trace that is shown from the call of the selected frame on.
+    fn replay_from(&mut self) {
+        let (Some((trace, _)), Some(row)) = (self.shown_trace(), self.selected_row()) else {
+            return;
+        };
+        let from = Some(row.call);
+        let request = ReplayRequest { from, ..self.whole(trace, Pace::Max, ReplayHow::Once) };
+        self.change_to_live();
+        self.workbench.execute(Command::Replay(request));
+    }
+
+    /// All inputs of a trace, to all plugins.
+    fn whole(&self, trace: TraceId, pace: Pace, how: ReplayHow) -> ReplayRequest {
         let targets = match self.view().plugins() {
             [only] => vec![only.instance],
             _ => Vec::new(),
         };
-        self.change_to_live();
-        self.workbench.execute(Command::Replay(ReplayRequest {
-            trace,
-            targets,
-            pace,
-            filter,
-            calls: Vec::new(),
-            how,
-        }));
+        let (filter, range, from) = (None, None, None);
+        ReplayRequest { trace, targets, pace, filter, calls: Vec::new(), range, from, how }
+    }
+
+    /// Changes the time that is listed to start or to end at the selected frame.
+    fn cut_range(&mut self, cut: impl FnOnce(u64, (u64, u64)) -> (u64, u64)) {
+        let whole = self.state.overview.digest().range;
+        let range = self.state.query.range.or(whole);
+        if let (Some(row), Some(range)) = (self.selected_row(), range) {
+            self.state.query.set_range(Some(cut(row.at, range)));
+            self.keep_selection_in_view();
+        }
     }
 
     fn change_to_live(&mut self) {

@@ -5,9 +5,9 @@ use egui::{Align, Frame, Label, Layout, Modal, RichText, ScrollArea, vec2};
 use super::action::{Actions, Change};
 use super::commands::{Entry, Menu, Situation, TABLE};
 use super::palette::Palette;
-use super::theme;
+use super::theme::{self, Tone};
 use super::widgets::{bordered, named_field, section};
-use crate::workbench::{Source, ViewCtx};
+use crate::workbench::{Command, Every, Source, ViewCtx};
 
 /// At most one of them is open.
 #[derive(Debug, Default)]
@@ -21,9 +21,16 @@ pub(super) enum Overlay {
     Keys,
     /// A path that is being typed.
     Path(String),
+    /// How often snapshots are taken, as it is being typed; empty for never.
+    Snapshots(String),
 }
 
 impl Overlay {
+    /// The choice of snapshots, as it is set now.
+    pub(super) fn snapshots(ctx: ViewCtx<'_>) -> Overlay {
+        Overlay::Snapshots(ctx.snapshot_every().map_or_else(String::new, |every| every.to_string()))
+    }
+
     /// Paints what is open; Esc and a click beside it close it.
     pub(super) fn show(
         &mut self,
@@ -38,6 +45,7 @@ impl Overlay {
             Overlay::Palette(palette) => palette.show(ui, ctx, source, now, out),
             Overlay::Keys => keys(ui),
             Overlay::Path(text) => path(ui, text, out),
+            Overlay::Snapshots(text) => snapshots(ui, text, out),
         };
         if !stays {
             *self = Overlay::None;
@@ -145,4 +153,57 @@ fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
         out.view(Change::OpenFile(text.trim().into()));
     }
     !open && !modal.should_close()
+}
+
+/// What is offered; anything else can be typed.
+const OFFERED: [(&str, &str); 4] =
+    [("never", ""), ("100 inputs", "100 inputs"), ("1000 inputs", "1000 inputs"), ("5 s", "5 s")];
+
+fn snapshots(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
+    let mut chosen = None;
+    let modal = Modal::new(egui::Id::unique("snapshots")).show(ui, |ui| {
+        let tokens = theme::of(ui);
+        Frame::new().inner_margin(12.0).show(ui, |ui| {
+            ui.set_width((ui.ctx().content_rect().width() - 96.0).min(460.0));
+            let title = RichText::new("Snapshots of states").font(theme::strong(15.0));
+            ui.label(title.color(tokens.text_strong));
+            let hint = "Recordings that start from now on keep what plugins hold, so that a replay \
+                        can start in the middle of them";
+            ui.label(RichText::new(hint).color(tokens.text_weak));
+            ui.add_space(8.0);
+            ui.horizontal(|ui| {
+                for (name, value) in OFFERED {
+                    if ui.selectable_label(text == value, name).clicked() {
+                        *text = value.to_owned();
+                    }
+                }
+            });
+            ui.add_space(4.0);
+            let field = egui::TextEdit::singleline(text)
+                .desired_width(f32::INFINITY)
+                .hint_text("never; or a number of inputs, or a time");
+            let response = named_field(bordered(ui, |ui| ui.add(field)), "How often");
+            response.request_focus();
+            let every = match text.trim() {
+                "" => Ok(None),
+                text => text.parse::<Every>().map(Some),
+            };
+            if let Err(error) = &every {
+                ui.label(RichText::new(format!("Please {error}")).color(tokens.tone(Tone::Bad)));
+            }
+            ui.add_space(8.0);
+            ui.horizontal(|ui| {
+                let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
+                let set = ui.add_enabled(every.is_ok(), egui::Button::new("Set")).clicked();
+                chosen = every.ok().filter(|_| set || enter);
+                if ui.button("Cancel").clicked() {
+                    ui.close();
+                }
+            });
+        });
+    });
+    if let Some(every) = chosen {
+        out.command(Command::SetSnapshots(every));
+    }
+    chosen.is_none() && !modal.should_close()
 }

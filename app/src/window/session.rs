@@ -32,6 +32,8 @@ pub struct Session {
     pub recent: Vec<PathBuf>,
     /// How severe findings are, as settings such as `slow-frame=error`; of other rules as they say.
     pub severities: Vec<String>,
+    /// How often recordings keep the states of plugins, e.g. `1000 inputs`; empty for never.
+    pub snapshots: String,
 }
 
 impl Default for Session {
@@ -44,6 +46,7 @@ impl Default for Session {
             centre: None,
             recent: Vec::new(),
             severities: Vec::new(),
+            snapshots: String::new(),
         }
     }
 }

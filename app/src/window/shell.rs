@@ -375,6 +375,14 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         {
             out.run(Verb::ToggleStrict);
         }
+        if let Some(every) = ctx.snapshot_every() {
+            ui.add_space(4.0);
+            let line = super::commands::entry(Verb::Snapshots);
+            let response = chip(ui, true, &format!("Snapshots: {every}"), Tone::Accent);
+            if response.on_hover_text(line.tooltip).clicked() {
+                out.run(Verb::Snapshots);
+            }
+        }
         divider(ui);
         filter_field::show(ui, ctx, state, out);
     });
@@ -490,6 +498,9 @@ fn recording_status(ui: &mut Ui, recording: &RecorderStatus) {
     let mut text = format!("recording {}", show_size(recording.bytes));
     if recording.segments > 1 {
         text.push_str(&format!(" in {} files", recording.segments));
+    }
+    if recording.snapshots > 0 {
+        text.push_str(&format!(", {} snapshots", thousands(recording.snapshots)));
     }
     ui.label(RichText::new(text).color(tokens.bad));
     let color = if *dropped > 0 { tokens.bad } else { tokens.text_weak };

@@ -13,7 +13,7 @@ use glovebox_inspector::replay::Pace;
 
 use glovebox_inspector::store::RowId;
 
-use super::{Example, JobId, Source, TraceId, Wanted};
+use super::{Every, Example, JobId, Source, TraceId, Wanted};
 
 /// Everything that changes the workbench.
 #[derive(Debug, Clone)]
@@ -52,6 +52,8 @@ pub enum Command {
     StartRecording,
     /// Finishes the trace file and opens it.
     StopRecording,
+    /// Keeps the states of plugins in recordings that start from now on, so often, or not.
+    SetSnapshots(Option<Every>),
     /// Forgets the live frames.
     ClearLive,
     /// Sends the inputs of a trace again.
@@ -132,6 +134,11 @@ pub struct ReplayRequest {
     pub filter: Option<Filter>,
     /// Only inputs of these calls; all if empty.
     pub calls: Vec<CallId>,
+    /// Only inputs of this time, both ends included, in nanoseconds since the Unix epoch.
+    pub range: Option<(u64, u64)>,
+    /// Where to start: plugins are given the latest snapshot from before this call, and then the
+    /// inputs in between, which are no part of the run.
+    pub from: Option<CallId>,
     /// How often, and who answers.
     pub how: ReplayHow,
 }

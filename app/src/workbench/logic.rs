@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use glovebox_abi::Frame;
 use glovebox_host::workspace::Workspace;
@@ -11,11 +10,11 @@ use glovebox_host::{InstanceId, LoadRequest};
 use glovebox_inspector::diff::{DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
-use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
 
 use super::accepted::{self, Accepted, Compared};
 use super::answers;
-use super::work::{self, Finished, OpenedWorkspace, ReplayWork, Replayed};
+use super::replaying::{ReplayWork, Replayed, level_of};
+use super::work::{self, Finished, OpenedWorkspace};
 use super::{
     Command, JobId, Level, Origin, ReplayHow, ReplayRequest, RowRef, SENT_KEPT, TraceId, Workbench,
     trace,
@@ -74,13 +73,8 @@ impl Workbench {
             }
             Command::Pin(id) => self.traces.pin(id),
             Command::StartRecording => self.start_recording(),
-            Command::StopRecording => {
-                if let Some(recorder) = self.fanout.set_recorder(None) {
-                    self.jobs.start("Finishing the recording", move |_| {
-                        work::finish_recording(&recorder)
-                    });
-                }
-            }
+            Command::StopRecording => self.stop_recording(),
+            Command::SetSnapshots(every) => self.outcome.snapshot_every = every,
             Command::ClearLive => {
                 self.fanout.store.lock().clear();
                 self.fanout.findings.lock().clear();
@@ -250,7 +244,7 @@ impl Workbench {
         }
     }
 
-    fn start_open(&mut self, path: PathBuf) -> JobId {
+    pub(super) fn start_open(&mut self, path: PathBuf) -> JobId {
         let title = format!("Opening {}", file_name(&path));
         self.jobs.start(title, move |state| work::open(path, state))
     }
@@ -265,35 +259,6 @@ impl Workbench {
             Ok(()) => Finished::Done(format!("Saved {}", path.display())),
             Err(error) => Finished::Failed(format!("Not saved: {error:#}")),
         });
-    }
-
-    fn start_recording(&mut self) {
-        if self.fanout.recorder().is_some() {
-            return;
-        }
-        let name = format!("{}.mcap", time_stamp());
-        let path = self.recordings_folder.join(name);
-        let started = std::fs::create_dir_all(&self.recordings_folder)
-            .map_err(|error| format!("{error}: {}", self.recordings_folder.display()))
-            .and_then(|()| {
-                Recorder::start(&path, &RecorderOptions::default())
-                    .map_err(|error| error.to_string())
-            });
-        match started {
-            Err(error) => self.notices.add(Level::Error, format!("Cannot record: {error}")),
-            Ok(recorder) => {
-                for plugin in self.host.plugins() {
-                    recorder.describe_plugin(PluginRecord {
-                        id: plugin.manifest.plugin.id.clone(),
-                        version: plugin.manifest.plugin.version.to_string(),
-                        digest: plugin.digest,
-                        binding: Some(plugin.binding),
-                        manifest: None,
-                    });
-                }
-                self.fanout.set_recorder(Some(Arc::new(recorder)));
-            }
-        }
     }
 
     fn replay(&mut self, request: ReplayRequest, reload_and_diff: Option<InstanceId>) {
@@ -334,6 +299,8 @@ impl Workbench {
             pace: Pace::Max,
             filter: None,
             calls: Vec::new(),
+            range: None,
+            from: None,
             how: ReplayHow::Once,
         };
         self.replay(request, Some(instance));
@@ -414,11 +381,7 @@ impl Workbench {
                 self.take_in_search(id, revision, result);
             }
             Finished::LookedOver(trace, look) => self.take_in_look(trace, *look),
-            Finished::Recorded(Ok(path)) => {
-                let text = format!("Recorded {}", path.display());
-                self.notices.add(Level::Success, text);
-                self.start_open(path);
-            }
+            Finished::Recorded(Ok((path, snapshots))) => self.take_in_recording(path, snapshots),
             Finished::Recorded(Err(error)) => {
                 let text = format!("The recording is incomplete: {error}");
                 self.notices.add(Level::Error, text);
@@ -455,8 +418,14 @@ impl Workbench {
     }
 
     fn take_in_replay(&mut self, mut replayed: Replayed) {
-        let mut level = work::level_of(&replayed.summary);
+        let mut level = level_of(&replayed.summary);
         let mut text = replayed.summary.sentence();
+        if replayed.skipped > 0 {
+            text.push_str(&format!("; {} inputs of the trace were left out", replayed.skipped));
+        }
+        if let Some(started) = &replayed.started {
+            text.push_str(&format!("; started at {}", started.line()));
+        }
         if let Some(divergences) = &replayed.divergences {
             text.push_str(&format!("; {}", answers::sentence(divergences)));
             if divergences.iter().any(|found| found.count() > 0) {
@@ -536,6 +505,8 @@ impl Workbench {
                     pace: Pace::Max,
                     filter: None,
                     calls: Vec::new(),
+                    range: None,
+                    from: None,
                     how: ReplayHow::Once,
                 },
                 None,
@@ -565,11 +536,4 @@ fn call_of(store: &Store, row: RowRef) -> Option<RunCall> {
 fn file_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
-}
-
-/// A name for a file that is made now: seconds since the Unix epoch, with milliseconds.
-fn time_stamp() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.unwrap_or_default();
-    format!("recording-{}-{:03}", now.as_secs(), now.subsec_millis())
 }

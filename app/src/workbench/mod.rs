@@ -20,10 +20,14 @@ mod logic;
 mod notice;
 mod overview;
 mod pages;
+mod recording;
 pub mod replay;
+mod replaying;
 mod rows;
 mod search;
 mod sink;
+pub(crate) mod snapshots;
+pub(crate) mod start;
 mod trace;
 mod work;
 
@@ -50,6 +54,7 @@ pub use pages::Pages;
 pub use rows::{RowLine, Rows};
 pub use search::{Search, SearchStage, Wanted};
 pub use sink::{LatencyCounts, Waker};
+pub use snapshots::Every;
 pub use trace::{Origin, Trace, TraceId};
 pub use work::Sent;
 
@@ -95,6 +100,7 @@ pub struct Workbench {
     outcome: Outcomes,
     seen: Seen,
     start: Option<logic::Start>,
+    keeper: Option<snapshots::Keeper>,
 }
 
 /// What commands led to.
@@ -108,6 +114,7 @@ struct Outcomes {
     trusts_native: bool,
     loads_failed: u64,
     frames_replayed: u64,
+    snapshot_every: Option<Every>,
 }
 
 /// What the host said when it was last asked.
@@ -154,6 +161,7 @@ impl Workbench {
             outcome: Outcomes::default(),
             seen: Seen::default(),
             start: None,
+            keeper: None,
         })
     }
 
@@ -364,6 +372,11 @@ impl<'a> ViewCtx<'a> {
     /// How the recording is doing.
     pub fn recording(&self) -> Option<&'a RecorderStatus> {
         self.workbench.seen.recording.as_ref()
+    }
+
+    /// How often the states of plugins are kept in recordings, if they are.
+    pub fn snapshot_every(&self) -> Option<Every> {
+        self.workbench.outcome.snapshot_every
     }
 
     /// The last diff, and a number that counts diffs.

@@ -12,6 +12,8 @@ use glovebox_inspector::store::LiveStore;
 use glovebox_inspector::trace::Recorder;
 use parking_lot::{Mutex, RwLock};
 
+use super::snapshots::Ticker;
+
 /// The most memory that captured runs may take, in bytes of frames.
 const CAPTURE_LIMIT: usize = 64 << 20;
 
@@ -64,6 +66,7 @@ pub(super) struct Fanout {
     /// Wakes the window.
     pub waker: Arc<Waker>,
     recorder: RwLock<Option<Arc<Recorder>>>,
+    ticker: RwLock<Option<Arc<Ticker>>>,
     capture: Mutex<Option<Capture>>,
 }
 
@@ -93,6 +96,11 @@ impl Fanout {
         self.recorder.read().clone()
     }
 
+    /// Starts or ends counting inputs for snapshots.
+    pub(super) fn set_ticker(&self, ticker: Option<Arc<Ticker>>) {
+        *self.ticker.write() = ticker;
+    }
+
     /// Keeps a copy of every event from now on; false if that is under way already.
     pub(super) fn start_capture(&self) -> bool {
         let mut capture = self.capture.lock();
@@ -115,6 +123,9 @@ impl Sink for Fanout {
         // the window may want to end the recording meanwhile.
         if let Some(recorder) = self.recorder() {
             recorder.record(event);
+        }
+        if let (What::FrameIn { .. }, Some(ticker)) = (&event.what, &*self.ticker.read()) {
+            ticker.input();
         }
         self.store.record(event);
         self.metrics.record(event);

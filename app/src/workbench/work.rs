@@ -15,17 +15,15 @@ use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::baseline::{Baseline, Decision};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
-use glovebox_inspector::replay::{Divergences, RecordedAnswers, ReplayPlan};
 use glovebox_inspector::trace::{Recorder, TraceError, TraceIndex};
 
 use super::accepted::{Accepted, Compared};
-use super::answers::FreshCopies;
 use super::findings::{Digest, Look};
 use super::jobs::JobState;
-use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
-use super::sink::Fanout;
+use super::replaying::Replayed;
+use super::snapshots::{Keeper, SnapshotsTaken};
 use super::trace::{Opened, TraceId};
-use super::{Level, Origin, ReplayHow, ReplayRequest, SendRequest};
+use super::{Origin, SendRequest};
 
 /// What a job brings back.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ pub(super) enum Finished {
     /// A trace was looked over by all rules, and counted.
     LookedOver(TraceId, Box<Look>),
     /// A recording is finished, or not.
-    Recorded(Result<PathBuf, String>),
+    Recorded(Result<(PathBuf, Option<SnapshotsTaken>), String>),
     /// A replay is over.
     Replayed(Box<Replayed>),
     /// Two runs were compared, or not.
@@ -75,18 +73,6 @@ pub(super) struct OpenedWorkspace {
     pub(super) policy: Option<Policy>,
     pub(super) mock: Option<Arc<Mock>>,
     pub(super) plugins: WorkspacePlugins,
-}
-
-/// How a replay ended.
-#[derive(Debug)]
-pub(super) struct Replayed {
-    pub(super) summary: ReplaySummary,
-    pub(super) run: Opened,
-    pub(super) lost: u64,
-    /// With the baseline file, or with the trace it was made from if that was asked for.
-    pub(super) compared: Option<Compared>,
-    /// What was asked otherwise than the trace answers, if it answered.
-    pub(super) divergences: Option<Vec<Divergences>>,
 }
 
 /// A frame that was composed, and the last answer to it.
@@ -165,9 +151,10 @@ pub(super) fn index(id: TraceId, path: &Path, state: &JobState) -> Finished {
     Finished::Indexed(id, result)
 }
 
-pub(super) fn finish_recording(recorder: &Recorder) -> Finished {
+pub(super) fn finish_recording(recorder: &Recorder, keeper: Option<Keeper>) -> Finished {
+    let snapshots = keeper.map(Keeper::finish);
     let result = recorder.finish();
-    let result = result.map(|status| status.path);
+    let result = result.map(|status| (status.path, snapshots));
     Finished::Recorded(result.map_err(|error| error.to_string()))
 }
 
@@ -193,101 +180,6 @@ pub(super) fn watch(host: &Host, instance: InstanceId, on: bool) -> Finished {
         (Ok(()), true) => Finished::Done(format!("{name} reloads when its artifact changes")),
         (Ok(()), false) => Finished::Done(format!("{name} no longer reloads by itself")),
         (Err(error), _) => Finished::Failed(format!("{name} cannot be watched: {error}")),
-    }
-}
-
-/// What a replay needs to know beyond the request.
-pub(super) struct ReplayWork {
-    pub(super) host: Host,
-    pub(super) fanout: Arc<Fanout>,
-    pub(super) request: ReplayRequest,
-    pub(super) trace_name: String,
-    pub(super) run_name: String,
-    pub(super) origin: Origin,
-    /// The instance to reload first; the result is then compared with the trace.
-    pub(super) reload_and_diff: Option<InstanceId>,
-    /// What the result is compared with instead, if all inputs were sent once.
-    pub(super) accepted: Option<Accepted>,
-}
-
-impl ReplayWork {
-    pub(super) fn run(self, state: &JobState, control: &ReplayControl) -> Finished {
-        match self.try_run(state, control) {
-            Ok(finished) => finished,
-            Err(error) => Finished::Failed(format!("{error:#}")),
-        }
-    }
-
-    fn try_run(self, state: &JobState, control: &ReplayControl) -> anyhow::Result<Finished> {
-        if let Some(instance) = self.reload_and_diff {
-            let task = self.host.reload(instance, ReloadCause::Requested, true);
-            task.wait()?;
-        }
-        let events = self.origin.events()?;
-        let request = self.request;
-        let is_whole =
-            request.filter.is_none() && request.calls.is_empty() && request.how != ReplayHow::Again;
-        let mut plan = ReplayPlan::from_events(events.iter().cloned(), request.filter.as_ref());
-        if !request.calls.is_empty() {
-            plan = plan.calls(&request.calls);
-        }
-        let instances: Vec<InstanceId> = if request.targets.is_empty() {
-            let plugins = self.host.plugins();
-            plugins.iter().map(|plugin| plugin.instance).collect()
-        } else {
-            request.targets
-        };
-        let copies = match request.how == ReplayHow::Answered {
-            true => {
-                let mut recorded = RecordedAnswers::default();
-                events.iter().for_each(|event| recorded.add(event));
-                Some(FreshCopies::load(&self.host, &instances, recorded)?)
-            }
-            false => None,
-        };
-        let targets = match &copies {
-            Some(copies) => copies.targets(),
-            None => instances.into_iter().map(Target::from).collect(),
-        };
-        let targets = Targets::new(&self.host, targets, &plan);
-        anyhow::ensure!(
-            self.fanout.start_capture(),
-            "a replay is under way; stop it before another one starts"
-        );
-        let mut progress = |progress: ReplayProgress| {
-            state.progress(progress.done as u64, progress.total as u64);
-        };
-        progress(ReplayProgress { done: 0, total: plan.inputs.len() });
-        let mut round =
-            || replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
-        let mut summary = round();
-        // What sends nothing is not worth doing for ever.
-        while request.how == ReplayHow::Again && summary.sent > 0 && !summary.cancelled {
-            summary.add(round());
-        }
-        let capture = self.fanout.end_capture();
-        let name = self.run_name;
-        let after = || Run::from_events(name.clone(), capture.events.iter().cloned());
-        let is_whole = is_whole && !summary.cancelled && capture.lost == 0;
-        let compared = match (&self.accepted, self.reload_and_diff) {
-            (Some(accepted), _) if is_whole => Some(accepted.compare(&after())),
-            (None, Some(_)) => {
-                let before = Run::from_events(self.trace_name, events);
-                let options = DiffOptions::default();
-                let diff = diff::diff(Arc::new(before), Arc::new(after()), &options);
-                Some(Compared::Runs(Box::new(diff)))
-            }
-            (Some(_) | None, _) => None,
-        };
-        let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
-        let divergences = copies.as_ref().map(FreshCopies::divergences);
-        Ok(Finished::Replayed(Box::new(Replayed {
-            summary,
-            run,
-            lost: capture.lost,
-            compared,
-            divergences,
-        })))
     }
 }
 
@@ -429,14 +321,5 @@ pub(super) fn name_of(host: &Host, instance: InstanceId) -> String {
     match host.plugin(instance) {
         Some(plugin) => plugin.manifest.plugin.id.clone(),
         None => format!("instance {instance}"),
-    }
-}
-
-/// How a notice about a result is marked.
-pub(super) fn level_of(summary: &ReplaySummary) -> Level {
-    if summary.failures() > 0 || summary.unrouted > 0 || summary.cancelled {
-        Level::Warning
-    } else {
-        Level::Success
     }
 }

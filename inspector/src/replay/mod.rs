@@ -20,7 +20,7 @@ mod schedule;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +135,13 @@ impl ReplayPlan {
             position += 1;
             range.contains(&(position - 1))
         })
+    }
+
+    /// Keeps the inputs that were sent in a time, both ends included, counted from the first input
+    /// of the trace.
+    #[must_use]
+    pub fn within(self, time: RangeInclusive<Duration>) -> ReplayPlan {
+        self.keep(|input| time.contains(&input.offset))
     }
 
     /// Keeps the inputs of these calls.

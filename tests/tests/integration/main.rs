@@ -28,5 +28,6 @@ mod smoke;
 mod wasi;
 mod window;
 mod window_files;
+mod window_replays;
 mod window_runs;
 mod workspace;

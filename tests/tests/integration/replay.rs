@@ -235,7 +235,7 @@ fn what_was_written_is_there_for_what_passes() {
 }
 
 /// Inputs for `stats`, each with a number of its own.
-fn numbered(count: usize) -> String {
+pub(crate) fn numbered(count: usize) -> String {
     let line = |number| json!({"plugin": "stats", "payload": format!("number {number}")});
     let mut lines: Vec<String> = (0..count).map(|number| line(number).to_string()).collect();
     let report = json!({"plugin": "stats", "kind": "control", "payload": "report"});

@@ -328,6 +328,8 @@ fn a_replay_can_be_answered_by_the_trace_and_go_on_for_ever() {
             pace: Pace::Max,
             filter: None,
             calls: Vec::new(),
+            range: None,
+            from: None,
             how,
         };
         let workbench = window.state_mut().as_mut().unwrap().workbench_mut();

@@ -128,6 +128,8 @@ fn replay(window: &mut Window, filter: Option<&str>) {
         pace: Pace::Max,
         filter: filter.map(|text| Filter::parse(text).unwrap()),
         calls: Vec::new(),
+        range: None,
+        from: None,
         how: ReplayHow::Once,
     };
     execute(window, Command::Replay(request));
@@ -221,6 +223,12 @@ fn severities_are_set_by_menu() {
             window.get_by_role_and_label(Role::Button, &title).click();
             window.step();
             window.step();
+            if title != entry {
+                // An open menu has the keys.
+                window.key_press(Key::J);
+                window.step();
+                shows(window, "#0, ");
+            }
         }
         assert_eq!(findings(window, first.rule), expected, "{entry}");
         window.key_press(Key::Escape);
@@ -229,6 +237,8 @@ fn severities_are_set_by_menu() {
         window.step();
     };
     let usual_name = first.severity.name();
+    window.key_press(Key::Home);
+    window.step();
     check(&mut window, usual_name, "off", &[]);
     check(&mut window, "off", "info", &vec![Severity::Info; usual.len()]);
     check(&mut window, "info", &format!("as the rule says: {usual_name}"), &usual);

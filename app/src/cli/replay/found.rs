@@ -15,9 +15,11 @@ use super::super::observe::{Counts, Recorded};
 use super::super::report::count;
 use super::super::{diff, findings, plugins, timing};
 use super::answers::AnsweredFound;
-use super::start::{SnapshotsTaken, Started};
+use super::start;
 use super::targets::TargetsFound;
 use crate::workbench::replay::ReplaySummary;
+use crate::workbench::snapshots::SnapshotsTaken;
+use crate::workbench::start::Started;
 
 /// What a replay led to.
 pub(super) struct Found {
@@ -200,8 +202,8 @@ impl Found {
                 "filtered_out": self.skipped,
                 "rounds": self.rounds,
             },
-            "started": self.started.as_ref().map(Started::json),
-            "snapshots": self.snapshots.as_ref().map(SnapshotsTaken::json),
+            "started": self.started.as_ref().map(start::started_json),
+            "snapshots": self.snapshots.as_ref().map(start::snapshots_json),
             "targets": self.targets.json(),
             "comparisons": self.targets.comparisons_json(),
             "calls": totals.calls,

@@ -28,12 +28,14 @@ use super::report::{Output, Report};
 use super::run;
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use crate::workbench::replay::ReplaySummary;
+use crate::workbench::snapshots::{Snapshots, SnapshotsTaken};
+use crate::workbench::start::Started;
 use answers::{AnsweredFound, AnswersArgs};
 use found::Found;
 use selection::Selection;
 use source::Source;
 pub(super) use stage::Stage;
-use start::{Snapshots, SnapshotsTaken, StartArgs, Started};
+use start::StartArgs;
 use targets::TargetsFound;
 
 /// Send the inputs of a trace to plugins again, and count what comes of it
@@ -225,7 +227,7 @@ impl Replay {
     /// Brings the instances to where the replay starts, if that is in the middle.
     fn go_to_start(&self, source: &Source, stage: &Stage) -> Result<Option<Started>, Problem> {
         let start = source.start.as_ref();
-        start.map(|(start, whole)| Started::at(start, whole, stage)).transpose()
+        start.map(|(start, whole)| start::go_to(start, whole, stage)).transpose()
     }
 
     /// Sends the inputs as often as asked for, and takes snapshots meanwhile.
@@ -236,7 +238,7 @@ impl Replay {
         for _ in 0..self.selection.rounds {
             summary.add(stage.send_with(&targets, plan, self.speed.0, &mut |_| {
                 if let Some(snapshots) = &mut snapshots {
-                    snapshots.sent();
+                    snapshots.sent(1);
                 }
             }));
         }

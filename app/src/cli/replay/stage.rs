@@ -13,11 +13,11 @@ use super::super::observe::{Capture, Counts, Gate, Recorded, Recording, Tally};
 use super::super::plugins;
 use super::super::report::count_of;
 use super::super::surroundings::Surroundings;
-use super::start::{Every, Snapshots};
 use super::targets::{EachInstance, TargetFound};
 use crate::workbench::replay::{
     self, ReplayControl, ReplayProgress, ReplaySummary, Target, Targets,
 };
+use crate::workbench::snapshots::{Every, Snapshots};
 
 /// A host with everything that listens to a replay.
 pub(in super::super) struct Stage {
@@ -119,7 +119,8 @@ impl Stage {
 
     /// Takes snapshots of the instances from now on.
     pub(super) fn snapshots(&self, every: Every) -> Snapshots<'_> {
-        Snapshots::start(every, &self.host, &self.instances, &self.recording)
+        let keep = |snapshot| self.recording.keep_snapshot(snapshot);
+        Snapshots::start(every, &self.host, || self.instances.clone(), keep)
     }
 
     /// Sends the inputs of a plan, on this thread.

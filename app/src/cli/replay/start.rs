@@ -2,20 +2,16 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 
 use clap::Args;
-use glovebox_abi::units::parse_duration;
 use glovebox_events::CallId;
-use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::replay::{Pace, ReplayPlan, Start, StartError, StartFinder};
 use serde_json::{Value as Json, json};
 
 use super::super::error::Problem;
-use super::super::observe::Recording;
-use super::super::report::{count, count_of};
 use super::stage::Stage;
-use crate::workbench::replay::{ReplaySummary, Target, Targets};
+use crate::workbench::snapshots::{Every, SnapshotsTaken};
+use crate::workbench::start::{GiveError, Started, give};
 
 /// Where to start, and what to keep for later starts.
 #[derive(Debug, Clone, Default, Args)]
@@ -52,30 +48,6 @@ impl FromStr for From {
     }
 }
 
-/// How often something is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Every {
-    Inputs(usize),
-    Time(Duration),
-}
-
-impl FromStr for Every {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Every, String> {
-        let every = match text.parse() {
-            Ok(inputs) => Some(Every::Inputs(inputs)),
-            Err(_) => parse_duration(text).ok().map(Every::Time),
-        };
-        let is_never = |every: &Every| {
-            matches!(every, Every::Inputs(0)) || *every == Every::Time(Duration::ZERO)
-        };
-        every
-            .filter(|every| !is_never(every))
-            .ok_or_else(|| "write a number of inputs, e.g. 1000, or a time, e.g. 5s".to_owned())
-    }
-}
-
 impl StartArgs {
     /// The start in a trace of which `whole` are all inputs; `None` if it is at the beginning.
     pub(super) fn find(
@@ -97,157 +69,38 @@ impl StartArgs {
     }
 }
 
-/// How instances got to where a replay starts.
-pub(super) struct Started {
-    position: usize,
-    /// By plugin: after which call the snapshot is.
-    snapshots: Vec<(String, Option<CallId>)>,
-    sent: ReplaySummary,
-}
-
-impl Started {
-    /// Brings the instances of a stage there. `whole` are all inputs of the trace.
-    pub(super) fn at(start: &Start, whole: &ReplayPlan, stage: &Stage) -> Result<Started, Problem> {
-        let targets = stage.targets_of(whole);
-        give(start, &targets, &stage.host)?;
-        let before = ReplayPlan { inputs: start.before.clone(), skipped: 0 };
-        let sent = stage.unheard(|| stage.send(&targets, &before, Pace::Max));
-        let snapshots = start.snapshots.iter();
-        Ok(Started {
-            position: start.position,
-            snapshots: snapshots.map(|one| (one.plugin.to_string(), one.after)).collect(),
-            sent,
-        })
-    }
-
-    /// For people.
-    pub(super) fn line(&self) -> String {
-        let snapshots = self.snapshots.iter().map(|(plugin, after)| match after {
-            Some(call) => format!("{plugin} from its snapshot after call {call}"),
-            None => format!("{plugin} from its snapshot before the first call"),
-        });
-        let mut text = snapshots.collect::<Vec<_>>().join(", ");
-        let sent = count_of(self.sent.sent, "call");
-        text.push_str(&format!("; {sent} in between, {} failed", self.sent.failures()));
-        format!("input {}: {text}", self.position)
-    }
-
-    pub(super) fn json(&self) -> Json {
-        json!({
-            "position": self.position,
-            "snapshots": self.snapshots.iter().map(|(plugin, after)| json!({
-                "plugin": plugin,
-                "after": after,
-            })).collect::<Vec<_>>(),
-            "calls_before": self.sent.sent,
-            "outcomes_before": self.sent.outcomes,
-        })
-    }
-}
-
-/// Gives the snapshots to those that get the inputs of their plugins.
-fn give(start: &Start, targets: &Targets, host: &Host) -> Result<(), Problem> {
-    let mut given: Vec<(InstanceId, &str)> = Vec::new();
-    for snapshot in &start.snapshots {
-        for Target { instance, .. } in targets.of(&snapshot.plugin) {
-            if let Some((_, other)) = given.iter().find(|(known, _)| known == instance) {
-                let plugin = &snapshot.plugin;
-                let remedy = "name one target for each with --plugin";
-                return Err(Problem::Usage(format!(
-                    "--from: one instance cannot have the states of `{other}` and `{plugin}`; {remedy}"
-                )));
-            }
-            host.restore(*instance, snapshot.clone()).wait()?;
-            given.push((*instance, &snapshot.plugin));
+/// Brings the instances of a stage to a start. `whole` are all inputs of the trace.
+pub(super) fn go_to(start: &Start, whole: &ReplayPlan, stage: &Stage) -> Result<Started, Problem> {
+    let targets = stage.targets_of(whole);
+    give(start, &targets, &stage.host).map_err(|error| match error {
+        GiveError::Restore(error) => Problem::Load(error),
+        GiveError::TwoStates { first, second } => {
+            let remedy = "name one target for each with --plugin";
+            Problem::Usage(format!(
+                "--from: one instance cannot have the states of `{first}` and `{second}`; {remedy}"
+            ))
         }
-    }
-    Ok(())
+    })?;
+    let before = ReplayPlan { inputs: start.before.clone(), skipped: 0 };
+    let sent = stage.unheard(|| stage.send(&targets, &before, Pace::Max));
+    Ok(Started::new(start, sent))
 }
 
-/// Takes snapshots while inputs are sent.
-pub(super) struct Snapshots<'a> {
-    every: Every,
-    host: &'a Host,
-    instances: &'a [InstanceId],
-    recording: &'a Recording,
-    inputs: usize,
-    last: Instant,
-    taken: u64,
-    refused: u64,
-    /// Why the first was refused that was.
-    reason: Option<String>,
+pub(super) fn started_json(started: &Started) -> Json {
+    json!({
+        "position": started.position,
+        "snapshots": started.snapshots.iter().map(|(plugin, after)| json!({
+            "plugin": plugin,
+            "after": after,
+        })).collect::<Vec<_>>(),
+        "calls_before": started.sent.sent,
+        "outcomes_before": started.sent.outcomes,
+    })
 }
 
-/// What became of them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct SnapshotsTaken {
-    taken: u64,
-    refused: u64,
-    reason: Option<String>,
-}
-
-impl<'a> Snapshots<'a> {
-    /// Takes the first ones.
-    pub(super) fn start(
-        every: Every,
-        host: &'a Host,
-        instances: &'a [InstanceId],
-        recording: &'a Recording,
-    ) -> Snapshots<'a> {
-        let (inputs, last) = (0, Instant::now());
-        let (taken, refused, reason) = (0, 0, None);
-        let mut snapshots =
-            Snapshots { every, host, instances, recording, inputs, last, taken, refused, reason };
-        snapshots.take();
-        snapshots
-    }
-
-    /// An input was sent.
-    pub(super) fn sent(&mut self) {
-        self.inputs += 1;
-        let is_due = match self.every {
-            Every::Inputs(inputs) => self.inputs.is_multiple_of(inputs),
-            Every::Time(time) => self.last.elapsed() >= time,
-        };
-        if is_due {
-            self.take();
-        }
-    }
-
-    fn take(&mut self) {
-        for instance in self.instances {
-            match self.host.snapshot(*instance).wait() {
-                Ok(snapshot) => {
-                    self.recording.keep_snapshot(snapshot);
-                    self.taken += 1;
-                }
-                Err(outcome) => {
-                    self.refused += 1;
-                    self.reason.get_or_insert_with(|| outcome.to_string());
-                }
-            }
-        }
-        self.last = Instant::now();
-    }
-
-    pub(super) fn finish(self) -> SnapshotsTaken {
-        SnapshotsTaken { taken: self.taken, refused: self.refused, reason: self.reason }
-    }
-}
-
-impl SnapshotsTaken {
-    /// For people.
-    pub(super) fn line(&self) -> String {
-        let mut text = format!("{} of states taken", count(self.taken, "snapshot"));
-        if let Some(reason) = &self.reason {
-            text.push_str(&format!("; {} not, the first: {reason}", self.refused));
-        }
-        text
-    }
-
-    pub(super) fn json(&self) -> Json {
-        json!({ "taken": self.taken, "refused": self.refused, "reason": self.reason })
-    }
+pub(super) fn snapshots_json(snapshots: &SnapshotsTaken) -> Json {
+    let SnapshotsTaken { taken, refused, reason } = snapshots;
+    json!({ "taken": taken, "refused": refused, "reason": reason })
 }
 
 #[cfg(test)]
@@ -255,19 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_and_times_are_read() {
-        fn check<T: FromStr + PartialEq + std::fmt::Debug>(text: &str, expected: Option<T>) {
+    fn places_are_read() {
+        fn check(text: &str, expected: Option<From>) {
             assert_eq!(text.parse().ok(), expected, "{text}");
         }
         check("frame:12", Some(From::Position(12)));
         check("call:12", Some(From::Call(CallId(12))));
-        check::<From>("12", None);
-        check::<From>("frame:-1", None);
-        check::<From>("row:1", None);
-        check("1000", Some(Every::Inputs(1000)));
-        check("5s", Some(Every::Time(Duration::from_secs(5))));
-        check::<Every>("0", None);
-        check::<Every>("0 s", None);
-        check::<Every>("often", None);
+        check("12", None);
+        check("frame:-1", None);
+        check("row:1", None);
     }
 }

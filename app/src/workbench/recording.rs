@@ -1,0 +1,89 @@
+//! Starts and ends the recording of what happens, with snapshots of states if they are wanted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
+
+use super::snapshots::{Keeper, SnapshotsTaken};
+use super::{Level, Workbench, work};
+
+impl Workbench {
+    pub(super) fn start_recording(&mut self) {
+        if self.fanout.recorder().is_some() {
+            return;
+        }
+        let name = format!("{}.mcap", time_stamp());
+        let path = self.recordings_folder.join(name);
+        let started = std::fs::create_dir_all(&self.recordings_folder)
+            .map_err(|error| format!("{error}: {}", self.recordings_folder.display()))
+            .and_then(|()| {
+                Recorder::start(&path, &RecorderOptions::default())
+                    .map_err(|error| error.to_string())
+            });
+        match started {
+            Err(error) => self.notices.add(Level::Error, format!("Cannot record: {error}")),
+            Ok(recorder) => {
+                for plugin in self.host.plugins() {
+                    recorder.describe_plugin(PluginRecord {
+                        id: plugin.manifest.plugin.id.clone(),
+                        version: plugin.manifest.plugin.version.to_string(),
+                        digest: plugin.digest,
+                        binding: Some(plugin.binding),
+                        manifest: None,
+                    });
+                }
+                let recorder = Arc::new(recorder);
+                self.fanout.set_recorder(Some(Arc::clone(&recorder)));
+                self.keep_snapshots(recorder);
+            }
+        }
+    }
+
+    fn keep_snapshots(&mut self, recorder: Arc<Recorder>) {
+        let Some(every) = self.outcome.snapshot_every else {
+            return;
+        };
+        match Keeper::start(every, self.host.clone(), recorder) {
+            Ok(keeper) => {
+                self.fanout.set_ticker(Some(Arc::clone(&keeper.ticker)));
+                self.keeper = Some(keeper);
+            }
+            Err(error) => {
+                let text = format!("Recording without snapshots: cannot start a thread: {error}");
+                self.notices.add(Level::Error, text);
+            }
+        }
+    }
+
+    pub(super) fn stop_recording(&mut self) {
+        let Some(recorder) = self.fanout.set_recorder(None) else {
+            return;
+        };
+        self.fanout.set_ticker(None);
+        let keeper = self.keeper.take();
+        self.jobs
+            .start("Finishing the recording", move |_| work::finish_recording(&recorder, keeper));
+    }
+
+    pub(super) fn take_in_recording(&mut self, path: PathBuf, snapshots: Option<SnapshotsTaken>) {
+        let mut text = format!("Recorded {}", path.display());
+        let mut level = Level::Success;
+        if let Some(snapshots) = snapshots {
+            text.push_str(&format!("; {}", snapshots.line()));
+            if snapshots.refused > 0 {
+                level = Level::Warning;
+            }
+        }
+        self.notices.add(level, text);
+        self.start_open(path);
+    }
+}
+
+/// A name for a file that is made now: seconds since the Unix epoch, with milliseconds.
+fn time_stamp() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    format!("recording-{}-{:03}", now.as_secs(), now.subsec_millis())
+}

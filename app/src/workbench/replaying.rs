@@ -1,0 +1,215 @@
+//! What the thread of a replay does, and what it brings back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_events::{CallId, Event, ReloadCause, What};
+use glovebox_host::{Host, InstanceId};
+use glovebox_inspector::diff::{self, DiffOptions, Run};
+use glovebox_inspector::replay::{
+    Divergences, Pace, RecordedAnswers, ReplayPlan, Start, StartError, StartFinder,
+};
+
+use super::accepted::{Accepted, Compared};
+use super::answers::FreshCopies;
+use super::jobs::JobState;
+use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
+use super::sink::Fanout;
+use super::start::{GiveError, Started, give};
+use super::trace::Opened;
+use super::work::Finished;
+use super::{Level, Origin, ReplayHow, ReplayRequest};
+
+/// What a replay needs to know beyond the request.
+pub(super) struct ReplayWork {
+    pub(super) host: Host,
+    pub(super) fanout: Arc<Fanout>,
+    pub(super) request: ReplayRequest,
+    pub(super) trace_name: String,
+    pub(super) run_name: String,
+    pub(super) origin: Origin,
+    /// The instance to reload first; the result is then compared with the trace.
+    pub(super) reload_and_diff: Option<InstanceId>,
+    /// What the result is compared with instead, if all inputs were sent once.
+    pub(super) accepted: Option<Accepted>,
+}
+
+impl ReplayWork {
+    pub(super) fn run(self, state: &JobState, control: &ReplayControl) -> Finished {
+        match self.try_run(state, control) {
+            Ok(finished) => finished,
+            Err(error) => Finished::Failed(format!("{error:#}")),
+        }
+    }
+
+    fn try_run(self, state: &JobState, control: &ReplayControl) -> anyhow::Result<Finished> {
+        if let Some(instance) = self.reload_and_diff {
+            let task = self.host.reload(instance, ReloadCause::Requested, true);
+            task.wait()?;
+        }
+        let events = self.origin.events()?;
+        let request = self.request;
+        let start = request.from.map(|call| start_at(&self.origin, &events, call)).transpose()?;
+        let plan = plan_of(&request, &events, start.as_ref());
+        let is_whole = plan.skipped == 0 && request.how != ReplayHow::Again;
+        let instances: Vec<InstanceId> = if request.targets.is_empty() {
+            let plugins = self.host.plugins();
+            plugins.iter().map(|plugin| plugin.instance).collect()
+        } else {
+            request.targets
+        };
+        let copies = match request.how == ReplayHow::Answered {
+            true => {
+                let mut recorded = RecordedAnswers::default();
+                events.iter().for_each(|event| recorded.add(event));
+                Some(FreshCopies::load(&self.host, &instances, recorded)?)
+            }
+            false => None,
+        };
+        let targets = match &copies {
+            Some(copies) => copies.targets(),
+            None => instances.into_iter().map(Target::from).collect(),
+        };
+        let targets =
+            Targets::new(&self.host, targets, start.as_ref().map_or(&plan, |(_, all)| all));
+        let started = start.map(|(start, _)| go_to(&start, &targets, &self.host, control));
+        let started = started.transpose()?;
+        anyhow::ensure!(
+            self.fanout.start_capture(),
+            "a replay is under way; stop it before another one starts"
+        );
+        let mut progress = |progress: ReplayProgress| {
+            state.progress(progress.done as u64, progress.total as u64);
+        };
+        progress(ReplayProgress { done: 0, total: plan.inputs.len() });
+        let mut round =
+            || replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
+        let mut summary = round();
+        // What sends nothing is not worth doing for ever.
+        while request.how == ReplayHow::Again && summary.sent > 0 && !summary.cancelled {
+            summary.add(round());
+        }
+        let capture = self.fanout.end_capture();
+        let name = self.run_name;
+        let after = || Run::from_events(name.clone(), capture.events.iter().cloned());
+        let is_whole = is_whole && !summary.cancelled && capture.lost == 0;
+        let compared = match (&self.accepted, self.reload_and_diff) {
+            (Some(accepted), _) if is_whole => Some(accepted.compare(&after())),
+            (None, Some(_)) => {
+                let before = Run::from_events(self.trace_name, events);
+                let options = DiffOptions::default();
+                let diff = diff::diff(Arc::new(before), Arc::new(after()), &options);
+                Some(Compared::Runs(Box::new(diff)))
+            }
+            (Some(_) | None, _) => None,
+        };
+        let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
+        let divergences = copies.as_ref().map(FreshCopies::divergences);
+        Ok(Finished::Replayed(Box::new(Replayed {
+            summary,
+            run,
+            lost: capture.lost,
+            skipped: plan.skipped,
+            started,
+            compared,
+            divergences,
+        })))
+    }
+}
+
+/// What of a trace is sent.
+fn plan_of(
+    request: &ReplayRequest,
+    events: &[Event],
+    start: Option<&(Start, ReplayPlan)>,
+) -> ReplayPlan {
+    let mut plan = ReplayPlan::from_events(events.iter().cloned(), request.filter.as_ref());
+    if let Some((start, whole)) = start {
+        plan = plan.starting_at(whole, start.position);
+    }
+    if let Some((from, to)) = request.range {
+        let mut inputs = events.iter().filter(|event| matches!(event.what, What::FrameIn { .. }));
+        let first = inputs.next().map_or(0, |event| event.at);
+        let since = |at: u64| Duration::from_nanos(at.saturating_sub(first));
+        // A time that ends before the first input has none.
+        plan = match to < first {
+            true => plan.range(0..0),
+            false => plan.within(since(from)..=since(to)),
+        };
+    }
+    match request.calls.is_empty() {
+        true => plan,
+        false => plan.calls(&request.calls),
+    }
+}
+
+/// The start at a call of a trace, and all inputs of it.
+fn start_at(
+    origin: &Origin,
+    events: &[Event],
+    call: CallId,
+) -> anyhow::Result<(Start, ReplayPlan)> {
+    let Origin::File(path) = origin else {
+        anyhow::bail!("Only a recorded trace holds snapshots of states to start from");
+    };
+    let whole = ReplayPlan::from_events(events.iter().cloned(), None);
+    let mut finder = StartFinder::default();
+    events.iter().for_each(|event| finder.add(event));
+    let position = whole.position_of(call);
+    let start = position.and_then(|position| finder.find(path, &whole, position));
+    let start = start.map_err(|error| match error {
+        StartError::NoSnapshot { plugin, .. } => anyhow::anyhow!(
+            "The trace has no snapshot of {plugin} from before this frame: record one with Record → \
+             Snapshots of states…, or replay from the start"
+        ),
+        StartError::SeveralInstances { plugin, instances } => anyhow::anyhow!(
+            "{instances} instances of {plugin} are in the trace, so that no snapshot is that of all \
+             its inputs: replay from the start"
+        ),
+        error => error.into(),
+    })?;
+    Ok((start, whole))
+}
+
+/// Brings instances to a start.
+fn go_to(
+    start: &Start,
+    targets: &Targets,
+    host: &Host,
+    control: &ReplayControl,
+) -> anyhow::Result<Started> {
+    give(start, targets, host).map_err(|error| match error {
+        GiveError::Restore(error) => anyhow::Error::new(error),
+        GiveError::TwoStates { first, second } => anyhow::anyhow!(
+            "One instance cannot have the states of {first} and {second}: load a plugin for each"
+        ),
+    })?;
+    let before = ReplayPlan { inputs: start.before.clone(), skipped: 0 };
+    let sent = replay(host, targets, &before, Pace::Max, control, &mut |_| {});
+    Ok(Started::new(start, sent))
+}
+
+/// How a replay ended.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) summary: ReplaySummary,
+    pub(super) run: Opened,
+    pub(super) lost: u64,
+    /// Inputs of the trace that were not chosen.
+    pub(super) skipped: usize,
+    /// How it got to its start, if that is in the middle.
+    pub(super) started: Option<Started>,
+    /// With the baseline file, or with the trace it was made from if that was asked for.
+    pub(super) compared: Option<Compared>,
+    /// What was asked otherwise than the trace answers, if it answered.
+    pub(super) divergences: Option<Vec<Divergences>>,
+}
+
+/// How a notice about a result is marked.
+pub(super) fn level_of(summary: &ReplaySummary) -> Level {
+    if summary.failures() > 0 || summary.unrouted > 0 || summary.cancelled {
+        Level::Warning
+    } else {
+        Level::Success
+    }
+}

@@ -1,0 +1,252 @@
+//! Snapshots of the states of plugins while inputs are sent, so that a later replay can start in
+//! the middle. The window and the command line share it.
+//!
+//! [`Snapshots`] is told of each input and takes them on the caller's thread. [`Keeper`] does that
+//! on a thread of its own, for a recording whose inputs come from anywhere.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use glovebox_abi::units::{parse_duration, show_duration};
+use glovebox_events::Snapshot;
+use glovebox_host::{Host, InstanceId};
+use glovebox_inspector::trace::Recorder;
+
+/// How often snapshots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Every {
+    /// After so many inputs.
+    Inputs(usize),
+    /// After such a time, with the next input.
+    Time(Duration),
+}
+
+impl FromStr for Every {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Every, String> {
+        let number = text.trim().trim_end_matches("inputs").trim_end();
+        let every = match number.parse() {
+            Ok(inputs) => Some(Every::Inputs(inputs)),
+            Err(_) => parse_duration(text).ok().map(Every::Time),
+        };
+        let is_never = |every: &Every| {
+            matches!(every, Every::Inputs(0)) || *every == Every::Time(Duration::ZERO)
+        };
+        every
+            .filter(|every| !is_never(every))
+            .ok_or_else(|| "write a number of inputs, e.g. 1000, or a time, e.g. 5s".to_owned())
+    }
+}
+
+impl fmt::Display for Every {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Every::Inputs(inputs) => write!(formatter, "{inputs} inputs"),
+            Every::Time(time) => formatter.write_str(&show_duration(*time)),
+        }
+    }
+}
+
+/// Takes snapshots while inputs are sent.
+pub(crate) struct Snapshots<'a> {
+    every: Every,
+    host: Host,
+    instances: Box<dyn Fn() -> Vec<InstanceId> + 'a>,
+    keep: Box<dyn Fn(Snapshot) + 'a>,
+    /// Since the last ones.
+    inputs: usize,
+    last: Instant,
+    taken: SnapshotsTaken,
+}
+
+/// What became of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SnapshotsTaken {
+    pub(crate) taken: u64,
+    pub(crate) refused: u64,
+    /// Why the first was refused that was.
+    pub(crate) reason: Option<String>,
+}
+
+impl<'a> Snapshots<'a> {
+    /// Takes the first ones, of the instances there are then, and hands them to `keep`.
+    pub(crate) fn start(
+        every: Every,
+        host: &Host,
+        instances: impl Fn() -> Vec<InstanceId> + 'a,
+        keep: impl Fn(Snapshot) + 'a,
+    ) -> Snapshots<'a> {
+        let mut snapshots = Snapshots {
+            every,
+            host: host.clone(),
+            instances: Box::new(instances),
+            keep: Box::new(keep),
+            inputs: 0,
+            last: Instant::now(),
+            taken: SnapshotsTaken::default(),
+        };
+        snapshots.take();
+        snapshots
+    }
+
+    /// So many inputs were sent.
+    pub(crate) fn sent(&mut self, inputs: usize) {
+        self.inputs += inputs;
+        let is_due = match self.every {
+            Every::Inputs(inputs) => self.inputs >= inputs,
+            Every::Time(time) => self.inputs > 0 && self.last.elapsed() >= time,
+        };
+        if is_due {
+            self.take();
+        }
+    }
+
+    fn take(&mut self) {
+        for instance in (self.instances)() {
+            match self.host.snapshot(instance).wait() {
+                Ok(snapshot) => {
+                    (self.keep)(snapshot);
+                    self.taken.taken += 1;
+                }
+                Err(outcome) => {
+                    self.taken.refused += 1;
+                    self.taken.reason.get_or_insert_with(|| outcome.to_string());
+                }
+            }
+        }
+        self.inputs = 0;
+        self.last = Instant::now();
+    }
+
+    pub(crate) fn finish(self) -> SnapshotsTaken {
+        self.taken
+    }
+}
+
+impl SnapshotsTaken {
+    /// For people.
+    pub(crate) fn line(&self) -> String {
+        let mut text = match self.taken {
+            1 => "1 snapshot of states taken".to_owned(),
+            taken => format!("{taken} snapshots of states taken"),
+        };
+        if let Some(reason) = &self.reason {
+            text.push_str(&format!("; {} not, the first: {reason}", self.refused));
+        }
+        text
+    }
+}
+
+/// Counts inputs for a [`Keeper`], on the threads of plugins.
+#[derive(Debug)]
+pub(super) struct Ticker {
+    every: Every,
+    inputs: AtomicUsize,
+    is_over: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+impl Ticker {
+    /// An input went to a plugin.
+    pub(super) fn input(&self) {
+        let inputs = self.inputs.fetch_add(1, Ordering::Relaxed) + 1;
+        if matches!(self.every, Every::Inputs(every) if inputs >= every) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.wake();
+    }
+}
+
+/// Takes snapshots into a recording until it is finished or dropped.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) ticker: Arc<Ticker>,
+    thread: Option<JoinHandle<SnapshotsTaken>>,
+}
+
+impl Keeper {
+    /// Starts the thread, which takes snapshots of all instances.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no thread.
+    pub(super) fn start(
+        every: Every,
+        host: Host,
+        recorder: Arc<Recorder>,
+    ) -> std::io::Result<Keeper> {
+        let ticker = Arc::new(Ticker {
+            every,
+            inputs: AtomicUsize::new(0),
+            is_over: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        });
+        let counted = Arc::clone(&ticker);
+        let thread = std::thread::Builder::new().name("glovebox snapshots".to_owned());
+        let thread = thread.spawn(move || {
+            counted.thread.get_or_init(std::thread::current);
+            let all = || host.plugins().iter().map(|plugin| plugin.instance).collect();
+            let keep = |snapshot| recorder.keep_snapshot(snapshot);
+            let mut snapshots = Snapshots::start(every, &host, all, keep);
+            while !counted.is_over.load(Ordering::Acquire) {
+                snapshots.sent(counted.inputs.swap(0, Ordering::Relaxed));
+                match every {
+                    Every::Inputs(_) => std::thread::park(),
+                    Every::Time(time) => std::thread::park_timeout(time),
+                }
+            }
+            snapshots.finish()
+        })?;
+        Ok(Keeper { ticker, thread: Some(thread) })
+    }
+
+    /// Ends the thread; waits for the snapshot that is being taken.
+    pub(super) fn finish(mut self) -> SnapshotsTaken {
+        self.ticker.end();
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.ticker.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_and_shown() {
+        fn check(text: &str, expected: Option<(Every, &str)>) {
+            let every = text.parse::<Every>().ok();
+            assert_eq!(every, expected.map(|(every, _)| every), "{text}");
+            if let Some((every, shown)) = expected {
+                assert_eq!(every.to_string(), shown);
+                assert_eq!(shown.parse(), Ok(every));
+            }
+        }
+        check("1000", Some((Every::Inputs(1000), "1000 inputs")));
+        check("5s", Some((Every::Time(Duration::from_secs(5)), "5 s")));
+        check("0", None);
+        check("0 s", None);
+        check("often", None);
+        check("", None);
+    }
+}

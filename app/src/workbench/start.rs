@@ -1,0 +1,73 @@
+//! Brings plugins to where a replay starts in the middle of a trace; the window and the command
+//! line share it.
+
+use glovebox_events::CallId;
+use glovebox_host::{Host, InstanceId, LoadError};
+use glovebox_inspector::replay::Start;
+
+use super::replay::{ReplaySummary, Target, Targets};
+
+/// Why plugins cannot be given the states they had.
+#[derive(Debug)]
+pub(crate) enum GiveError {
+    /// One instance gets the inputs of two plugins.
+    TwoStates {
+        /// The plugin whose state it has already.
+        first: String,
+        /// The plugin whose state it cannot have, too.
+        second: String,
+    },
+    /// An instance does not take the state.
+    Restore(LoadError),
+}
+
+/// Gives the snapshots of a start to those that get the inputs of their plugins.
+pub(crate) fn give(start: &Start, targets: &Targets, host: &Host) -> Result<(), GiveError> {
+    let mut given: Vec<(InstanceId, &str)> = Vec::new();
+    for snapshot in &start.snapshots {
+        for Target { instance, .. } in targets.of(&snapshot.plugin) {
+            if let Some((_, first)) = given.iter().find(|(known, _)| known == instance) {
+                let (first, second) = ((*first).to_owned(), snapshot.plugin.to_string());
+                return Err(GiveError::TwoStates { first, second });
+            }
+            host.restore(*instance, snapshot.clone()).wait().map_err(GiveError::Restore)?;
+            given.push((*instance, &snapshot.plugin));
+        }
+    }
+    Ok(())
+}
+
+/// How instances got to where a replay starts.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// Where, by position among all inputs of the trace.
+    pub(crate) position: usize,
+    /// By plugin: after which call the snapshot is.
+    pub(crate) snapshots: Vec<(String, Option<CallId>)>,
+    /// What was sent in between.
+    pub(crate) sent: ReplaySummary,
+}
+
+impl Started {
+    /// After what comes before the start was sent.
+    pub(crate) fn new(start: &Start, sent: ReplaySummary) -> Started {
+        let snapshots = start.snapshots.iter();
+        let snapshots = snapshots.map(|one| (one.plugin.to_string(), one.after)).collect();
+        Started { position: start.position, snapshots, sent }
+    }
+
+    /// For people.
+    pub(crate) fn line(&self) -> String {
+        let snapshots = self.snapshots.iter().map(|(plugin, after)| match after {
+            Some(call) => format!("{plugin} from its snapshot after call {call}"),
+            None => format!("{plugin} from its snapshot before the first call"),
+        });
+        let snapshots = snapshots.collect::<Vec<_>>().join(", ");
+        let sent = match self.sent.sent {
+            1 => "1 call".to_owned(),
+            sent => format!("{sent} calls"),
+        };
+        let failed = self.sent.failures();
+        format!("input {}: {snapshots}; {sent} in between, {failed} failed", self.position)
+    }
+}
