@@ -14,6 +14,7 @@ pub enum Verb {
     OpenTrace,
     OpenBaseline,
     CloseBaseline,
+    CompareWithBaseline,
     OpenPath,
     SaveTrace,
     CloseTrace,
@@ -173,6 +174,14 @@ impl Entry {
     pub fn shortcut(&self) -> Option<String> {
         self.keys.first().map(show_keys)
     }
+
+    /// What it does, and its first shortcut.
+    pub fn hint(&self) -> String {
+        match self.shortcut() {
+            Some(keys) => format!("{}  ({keys})", self.tooltip),
+            None => self.tooltip.to_owned(),
+        }
+    }
 }
 
 /// A shortcut as text.
@@ -323,6 +332,7 @@ pub const TABLE: &[Entry] = table! {
     Run: Verb::Send, "Send", "Send what is composed", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send;
 
     Review: Verb::OpenBaseline, "Open baseline…", "Compare every replay with a text file that was saved as baseline", ICON_FACT_CHECK, [], always;
+    Review: Verb::CompareWithBaseline, "Compare with baseline", "Compare the trace that is shown with the baseline file", ICON_DIFFERENCE, [], |now| now.accepted && now.trace_shown;
     Review: Verb::CloseBaseline, "Close baseline", "Compare replays with no file any longer; the file stays", ICON_CLOSE, [], |now| now.accepted;
     #line Review: Verb::AcceptDifference, "Accept", "The second run is right about the selected group or call", ICON_CHECK, [bare(Key::A)], |now| now.difference;
     Review: Verb::RejectDifference, "Reject", "The first run is right about the selected group or call", ICON_CLOSE, [bare(Key::R)], |now| now.difference;

@@ -72,6 +72,12 @@ impl App {
             Verb::OpenPath => self.overlay = Overlay::Path(String::new()),
             Verb::OpenBaseline => self.dialogs.open(ctx, Purpose::Baseline, ""),
             Verb::CloseBaseline => self.workbench.execute(Command::CloseBaseline),
+            Verb::CompareWithBaseline => {
+                if let Some((id, _)) = self.shown_trace() {
+                    self.workbench.execute(Command::CompareWithBaseline(id));
+                    self.shell.show_panel(PanelId::Diff);
+                }
+            }
             Verb::SaveTrace => {
                 if let Some((id, name)) = self.shown_trace() {
                     let name =

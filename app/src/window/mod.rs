@@ -19,6 +19,7 @@ pub mod panels;
 pub mod session;
 mod shell;
 mod state;
+mod tabs;
 pub mod theme;
 mod toasts;
 mod widgets;

@@ -120,6 +120,21 @@ fn key_line(ui: &mut egui::Ui, entry: &Entry) {
     });
 }
 
+/// True if Enter was pressed in a field. It has the focus when it appears, and keeps it on Enter;
+/// Tab goes on to the buttons.
+fn is_entered(ui: &egui::Ui, field: &egui::Response) -> bool {
+    let now = ui.ctx().cumulative_pass_nr();
+    let before = ui.data_mut(|data| {
+        std::mem::replace(data.get_temp_mut_or(field.id.with("painted"), 0_u64), now)
+    });
+    let is_new = before + 1 < now;
+    let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+    if is_new || entered {
+        field.request_focus();
+    }
+    entered
+}
+
 fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
     let mut open = false;
     let modal = Modal::new(egui::Id::unique("path")).show(ui, |ui| {
@@ -136,10 +151,9 @@ fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
                 .desired_width(f32::INFINITY)
                 .hint_text("/path/to/plugin.wasm");
             let response = named_field(bordered(ui, |ui| ui.add(field)), "Path");
-            response.request_focus();
+            let enter = is_entered(ui, &response);
             ui.add_space(8.0);
             ui.horizontal(|ui| {
-                let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
                 let ready = !text.trim().is_empty();
                 let clicked = ui.add_enabled(ready, egui::Button::new("Open")).clicked();
                 open = ready && (clicked || enter);
@@ -183,7 +197,7 @@ fn snapshots(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
                 .desired_width(f32::INFINITY)
                 .hint_text("never; or a number of inputs, or a time");
             let response = named_field(bordered(ui, |ui| ui.add(field)), "How often");
-            response.request_focus();
+            let enter = is_entered(ui, &response);
             let every = match text.trim() {
                 "" => Ok(None),
                 text => text.parse::<Every>().map(Some),
@@ -193,7 +207,6 @@ fn snapshots(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
             }
             ui.add_space(8.0);
             ui.horizontal(|ui| {
-                let enter = ui.input(|input| input.key_pressed(egui::Key::Enter));
                 let set = ui.add_enabled(every.is_ok(), egui::Button::new("Set")).clicked();
                 chosen = every.ok().filter(|_| set || enter);
                 if ui.button("Cancel").clicked() {

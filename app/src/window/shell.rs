@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use egui::{
-    Align, CentralPanel, Color32, Frame, Layout as Direction, Margin, Panel as Side, RichText,
-    Stroke, Ui, Visuals, WidgetText, vec2,
+    Align, CentralPanel, Frame, Layout as Direction, Margin, Panel as Side, RichText, Stroke, Ui,
+    vec2,
 };
 use egui_material_icons::icons as icon;
-use egui_tiles::{SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
+use egui_tiles::{Tile, Tiles, Tree};
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::PolicyMode;
 use glovebox_inspector::store::Store;
@@ -20,6 +20,7 @@ use super::panels::frames::thousands;
 use super::panels::{PANELS, PanelId, Place};
 use super::session::{Layout, Session};
 use super::state::ViewState;
+use super::tabs::Behavior;
 use super::theme::{self, BAR, Tone};
 use super::widgets::{chip, icon_button, icon_text, label, phase_tone, verb_button};
 use crate::workbench::{Command, Source, ViewCtx};
@@ -208,7 +209,7 @@ impl Shell {
                 drawn.insert("Welcome");
                 return super::panels::welcome::show(ui, moment.recent, out);
             }
-            let mut behavior = Behavior { ctx, state, out, drawn: &mut drawn };
+            let mut behavior = Behavior::new(ctx, state, out, &mut drawn);
             self.centre.ui(&mut behavior, ui);
         });
         self.drawn = drawn;
@@ -269,7 +270,7 @@ impl Shell {
                     (Verb::ToggleLeft, icon::ICON_DOCK_TO_RIGHT, self.layout.left),
                 ] {
                     let line = super::commands::entry(verb);
-                    let response = icon_button(ui, picture, line.tooltip, true);
+                    let response = icon_button(ui, picture, &line.hint(), true);
                     if on {
                         let line = Stroke::new(1.5, tokens.accent);
                         ui.painter().hline(
@@ -527,102 +528,4 @@ fn centre_panels() -> impl Iterator<Item = PanelId> {
 
 fn tabs() -> Tree<PanelId> {
     Tree::new_tabs(egui::Id::unique("centre"), centre_panels().collect())
-}
-
-struct Behavior<'a, 'b> {
-    ctx: ViewCtx<'a>,
-    state: &'b mut ViewState,
-    out: &'b mut Actions,
-    drawn: &'b mut BTreeSet<&'static str>,
-}
-
-impl egui_tiles::Behavior<PanelId> for Behavior<'_, '_> {
-    fn pane_ui(&mut self, ui: &mut Ui, _: TileId, pane: &mut PanelId) -> UiResponse {
-        let panel = pane.panel();
-        self.drawn.insert(panel.title);
-        ui.push_id(panel.title, |ui| (panel.show)(ui, self.ctx, self.state, self.out));
-        UiResponse::None
-    }
-
-    fn tab_title_for_pane(&mut self, pane: &PanelId) -> WidgetText {
-        RichText::new(pane.panel().title).font(theme::medium(12.5)).into()
-    }
-
-    fn tab_hover_cursor_icon(&self) -> egui::CursorIcon {
-        egui::CursorIcon::Default
-    }
-
-    fn tab_bar_height(&self, _: &egui::Style) -> f32 {
-        BAR
-    }
-
-    fn tab_title_spacing(&self, _: &Visuals) -> f32 {
-        12.0
-    }
-
-    fn tab_bar_color(&self, visuals: &Visuals) -> Color32 {
-        theme_of(visuals).window
-    }
-
-    fn tab_outline_stroke(
-        &self,
-        _: &Visuals,
-        _: &Tiles<PanelId>,
-        _: TileId,
-        _: &TabState,
-    ) -> Stroke {
-        Stroke::NONE
-    }
-
-    fn tab_bar_hline_stroke(&self, visuals: &Visuals) -> Stroke {
-        Stroke::new(1.0, theme_of(visuals).separator)
-    }
-
-    fn tab_text_color(
-        &self,
-        visuals: &Visuals,
-        _: &Tiles<PanelId>,
-        _: TileId,
-        state: &TabState,
-    ) -> Color32 {
-        let tokens = theme_of(visuals);
-        if state.active { tokens.text_strong } else { tokens.text_weak }
-    }
-
-    fn on_tab_button(
-        &mut self,
-        tiles: &mut Tiles<PanelId>,
-        id: TileId,
-        response: egui::Response,
-    ) -> egui::Response {
-        let tokens = theme_of(&response.ctx.global_style().visuals);
-        let active = tiles
-            .parent_of(id)
-            .and_then(|parent| tiles.get_container(parent))
-            .is_some_and(|parent| match parent {
-                egui_tiles::Container::Tabs(tabs) => tabs.is_active(id),
-                _ => false,
-            });
-        if active {
-            let painter = response.ctx.layer_painter(response.layer_id);
-            let rect = response.rect;
-            painter.hline(
-                rect.shrink2(vec2(8.0, 0.0)).x_range(),
-                rect.bottom() - 1.0,
-                Stroke::new(2.0, tokens.accent),
-            );
-        }
-        response
-    }
-
-    fn simplification_options(&self) -> SimplificationOptions {
-        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
-    }
-}
-
-fn theme_of(visuals: &Visuals) -> &'static theme::Tokens {
-    match visuals.dark_mode {
-        true => theme::Theme::Dark.tokens(),
-        false => theme::Theme::Light.tokens(),
-    }
 }

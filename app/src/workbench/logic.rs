@@ -420,8 +420,10 @@ impl Workbench {
     fn take_in_replay(&mut self, mut replayed: Replayed) {
         let mut level = level_of(&replayed.summary);
         let mut text = replayed.summary.sentence();
-        if replayed.skipped > 0 {
-            text.push_str(&format!("; {} inputs of the trace were left out", replayed.skipped));
+        let before = replayed.started.as_ref().map_or(0, |started| started.position);
+        let left_out = replayed.skipped.saturating_sub(before);
+        if left_out > 0 {
+            text.push_str(&format!("; {left_out} inputs of the trace were left out"));
         }
         if let Some(started) = &replayed.started {
             text.push_str(&format!("; started at {}", started.line()));

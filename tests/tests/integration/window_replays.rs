@@ -76,8 +76,8 @@ fn recorded(plugin: &str, every: Option<Every>) -> (TempDir, PathBuf) {
 /// The last answer of a source.
 fn answer(window: &Window, source: Source) -> Option<String> {
     let last = app(window).view().read(source, |store| {
-        let answers = store.rows().filter(|row| row.direction == Direction::Out);
-        answers.last().map(|row| String::from_utf8_lossy(&row.frame.payload).into_owned())
+        let mut answers = store.rows().rev().filter(|row| row.direction == Direction::Out);
+        answers.next().map(|row| String::from_utf8_lossy(&row.frame.payload).into_owned())
     });
     last.flatten()
 }

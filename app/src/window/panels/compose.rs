@@ -250,7 +250,7 @@ fn form(
     section(ui, "Request", |_| {});
     let target = state.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
     let weak = |text: &str| RichText::new(text).color(tokens.text_weak);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.label(weak("To"));
         let name = |id: InstanceId| {
             ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str())
@@ -270,10 +270,12 @@ fn form(
             .response;
         named_field(response, "Target plugin");
         state.target = target;
-        ui.add_space(8.0);
+        if ui.available_size_before_wrap().x < 140.0 {
+            ui.end_row();
+        }
         ui.label(weak("Kind"));
         let field = TextEdit::singleline(&mut state.kind).hint_text("name or number");
-        let field = field.desired_width((ui.available_width() - 8.0).clamp(48.0, 120.0));
+        let field = field.desired_width(88.0);
         named_field(bordered(ui, |ui| ui.add(field)), "Kind");
     });
     ui.horizontal_wrapped(|ui| {
@@ -292,7 +294,7 @@ fn form(
     let payload_height = (ui.available_height() - bottom).max(64.0);
     editor(ui, "Payload", &mut state.payload, payload_height);
     let draft = state.draft();
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let ready = draft.is_ok() && target.is_some();
         let send =
             egui::Button::new(RichText::new("Send").color(tokens.on_accent)).fill(tokens.accent);

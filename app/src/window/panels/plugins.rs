@@ -96,9 +96,9 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out:
         .find(|figures| *figures.plugin == *about.id && figures.generation == plugin.generation);
     if let Some(figures) = figures.filter(|figures| figures.latency.count > 0) {
         let text = format!("p99 {}", show_duration(figures.latency.p99));
-        text_in(ui, second, Align::Max, &text, body.clone(), tokens.text_weak);
+        let width = text_in(ui, second, Align::Max, &text, body.clone(), tokens.text_weak);
+        second.set_width(second.width() - width - 8.0);
     }
-    second.set_width(second.width() - 76.0);
     let mut text = format!("{} · gen {}", plugin.phase, plugin.generation);
     if plugin.queue_depth > 0 {
         text.push_str(&format!(" · {} waiting", plugin.queue_depth));

@@ -28,7 +28,9 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         if state.query.range.is_some() && ui.small_button("Show all times").clicked() {
             out.view(Change::Range(None));
         }
-        let text = egui::RichText::new("drag to narrow the list").small().color(tokens.text_weak);
+        let text = egui::RichText::new("drag, or [ and ], to narrow the list and replays")
+            .small()
+            .color(tokens.text_weak);
         ui.label(text);
         if state.overview.digest().is_thinned() {
             let text = "not all calls are shown ·";

@@ -135,9 +135,9 @@ fn words(ui: &Ui, rect: egui::Rect, name: &str, frames: u64, chosen: bool) {
     let tokens = theme::of(ui);
     let body = egui::TextStyle::Body.resolve(ui.style());
     let mut inner = rect.shrink2(vec2(8.0, 0.0));
-    text_in(ui, inner, Align::Max, &thousands(frames), body.clone(), tokens.text_weak);
+    let count = text_in(ui, inner, Align::Max, &thousands(frames), body.clone(), tokens.text_weak);
     inner.set_left(rect.left() + 24.0);
-    inner.set_right(rect.right() - 64.0);
+    inner.set_right(inner.right() - count - 8.0);
     let color = if chosen { tokens.text_strong } else { tokens.text };
     text_in(ui, inner, Align::Min, name, body, color);
 }

@@ -84,10 +84,7 @@ pub(super) fn verb_button(ui: &mut Ui, verb: Verb, now: &Situation, out: &mut Ac
     let button = egui::Button::new(job).frame_when_inactive(false);
     let response = ui.add_enabled(enabled, button);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, name));
-    let tooltip = match line.shortcut() {
-        Some(keys) => format!("{}  ({keys})", line.tooltip),
-        None => line.tooltip.to_owned(),
-    };
+    let tooltip = line.hint();
     let response = response.on_hover_text(&tooltip).on_disabled_hover_text(&tooltip);
     if response.clicked() {
         out.run(verb);
@@ -249,21 +246,30 @@ pub(super) fn paint_row(ui: &Ui, rect: Rect, selected: bool, hovered: bool) {
     ui.painter().rect_filled(rect, 4.0, fill);
 }
 
-/// One line of text in a rect, cut at its end.
-pub(super) fn text_in(ui: &Ui, rect: Rect, align: Align, text: &str, font: FontId, color: Color32) {
+/// One line of text in a rect, cut at its end; gives its width.
+pub(super) fn text_in(
+    ui: &Ui,
+    rect: Rect,
+    align: Align,
+    text: &str,
+    font: FontId,
+    color: Color32,
+) -> f32 {
     let mut job = egui::text::LayoutJob::single_section(
         text.to_owned(),
         egui::TextFormat::simple(font, color),
     );
     job.wrap = egui::text::TextWrapping::truncate_at_width(rect.width().max(1.0));
     let galley = ui.painter().layout_job(job);
+    let width = galley.size().x;
     let x = match align {
         Align::Min => rect.left(),
-        Align::Center => rect.center().x - galley.size().x / 2.0,
-        Align::Max => rect.right() - galley.size().x,
+        Align::Center => rect.center().x - width / 2.0,
+        Align::Max => rect.right() - width,
     };
     let y = rect.center().y - galley.size().y / 2.0;
     ui.painter().galley(pos2(x, y), galley, color);
+    width
 }
 
 /// How a phase is shown.

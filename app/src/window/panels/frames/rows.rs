@@ -177,7 +177,9 @@ impl TableDelegate for Delegate<'_> {
             text_in(ui, rect, align, &text, body, tokens.text_weak);
             return;
         };
-        let put = |text: &str, color| text_in(ui, rect, align, text, body.clone(), color);
+        let put = |text: &str, color| {
+            text_in(ui, rect, align, text, body.clone(), color);
+        };
         match column {
             0 => put(&row.id.0.to_string(), tokens.text_weak),
             1 => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
