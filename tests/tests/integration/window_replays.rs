@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use egui::{Key, Modifiers};
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use glovebox::workbench::{Command, Every, Origin, ReplayHow, ReplayRequest, Source};
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::Pace;
@@ -153,6 +153,23 @@ fn how_often_snapshots_are_taken_is_chosen_by_keys() {
     check("often", Some("250 inputs"));
     check("2s", Some("2 s"));
     check("", None);
+}
+
+#[test]
+fn a_dialog_can_be_left_by_keys() {
+    let mut window = open(&[]);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    shows(&mut window, "Open by path");
+    window.step();
+    assert!(window.get_by_label("Path").accesskit_node().is_focused());
+    window.key_press(Key::Tab);
+    window.step();
+    window.step();
+    assert!(window.get_by_label("Cancel").accesskit_node().is_focused());
+    window.key_press(Key::Escape);
+    window.step();
+    window.step();
+    assert!(window.query_by_label("Path").is_none());
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn head(ui: &mut Ui, detail: &Detail, out: &mut Actions) {
             [(Verb::ReplayRow, "Resend"), (Verb::EditRow, "Edit…"), (Verb::ResendAndDiff, "Diff")]
         {
             let line = crate::window::commands::entry(verb);
-            if ui.button(name).on_hover_text(line.tooltip).clicked() {
+            if ui.button(name).on_hover_text(line.hint()).clicked() {
                 out.run(verb);
             }
         }
