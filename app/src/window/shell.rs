@@ -461,6 +461,7 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
             }));
             let list = &state.panels.frames.list;
             ui.label(weak(match list.len() == list.total() {
+                true if list.total() == 1 => "1 frame".to_owned(),
                 true => format!("{} frames", thousands(list.total() as u64)),
                 false => format!(
                     "{} of {} frames",

@@ -82,7 +82,7 @@ impl Toasts {
                         .corner_radius(6.0)
                         .inner_margin(Margin::symmetric(12, 8))
                         .show(ui, |ui| {
-                            ui.set_max_width(380.0);
+                            ui.set_width(380.0);
                             ui.horizontal_top(|ui| {
                                 ui.label(icon_text(picture, 16.0).color(tokens.tone(tone)));
                                 let text = RichText::new(&toast.text).color(tokens.text);

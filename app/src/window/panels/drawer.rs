@@ -173,7 +173,8 @@ fn lines(
                 text_in(ui, cell(96.0), Align::Min, &line.plugin, body.clone(), tokens.text_weak);
                 let mut rest = rect;
                 rest.set_left(left);
-                text_in(ui, rest, Align::Min, &line.text, body, tokens.text);
+                let in_one_line = line.text.replace('\n', " ");
+                text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);
                 let target = line.row.or_else(|| ctx.row_of(source, line.call?));
                 if let (true, Some(row)) = (response.clicked(), target) {
                     out.view(Change::Select(RowRef { source, row }));
