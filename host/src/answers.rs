@@ -1,7 +1,7 @@
 use std::fmt;
 
-use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
+use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::CallId;
 
 /// Answers host services in place of the host: those of a run that was recorded, for example.
@@ -20,6 +20,12 @@ pub trait Answers: Send + Sync {
     /// A value that is not what the service gives, or not as many bytes as were asked for, reaches
     /// the plugin as [`ServiceError::Unavailable`].
     fn answer(&self, asked: &Asked<'_>) -> Answered;
+
+    /// A call of the plugin is about to begin, with this frame, on this thread.
+    fn begin(&self, _frame: &Frame) {}
+
+    /// The call that began on this thread is over.
+    fn end(&self) {}
 }
 
 /// One use of a service.

@@ -30,6 +30,8 @@ pub(crate) struct Running {
     /// elsewhere costs as much as the rest of the way.
     id: InstanceId,
     is_heard: bool,
+    /// True if somebody else answers its services, and wants to know of each call.
+    is_answered: bool,
     accepts: [u64; 4],
     rights: Arc<Rights>,
     pub(crate) slot: Arc<Slot>,
@@ -96,6 +98,7 @@ impl Running {
         Running {
             id: slot.id,
             is_heard: slot.shared.journal.is_heard(),
+            is_answered: slot.shared.answers.is_some(),
             accepts: generation.accepts,
             rights: generation.rights.clone(),
             slot,
@@ -209,7 +212,14 @@ impl Running {
         let Some(backend) = &mut self.backend else {
             return Err(self.refuse(frame));
         };
-        backend.call(call, frame, frames, &mut self.emitted)
+        if self.is_answered {
+            self.slot.begin_answered(frame);
+        }
+        let result = backend.call(call, frame, frames, &mut self.emitted);
+        if self.is_answered {
+            self.slot.end_answered();
+        }
+        result
     }
 
     #[cold]

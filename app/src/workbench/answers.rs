@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use glovebox_abi::Frame;
 use glovebox_host::{Answered, Answers, Asked, Host, InstanceId};
 use glovebox_inspector::replay::{Answer, Divergences, Missing, RecordedAnswers, TraceAnswers};
 
@@ -16,6 +17,14 @@ impl Answers for FromTrace {
             Answer::With(result) => Answered::With(result),
             Answer::ByHost => Answered::ByHost,
         }
+    }
+
+    fn begin(&self, frame: &Frame) {
+        self.0.call_begins(frame);
+    }
+
+    fn end(&self) {
+        self.0.call_ends();
     }
 }
 

@@ -1,6 +1,8 @@
 //! Sends the inputs of a trace to plugins again; the window and the command line share it.
 //!
-//! [`replay`] runs on the caller's thread until the plan is done or [`ReplayControl`] ends it.
+//! [`replay`] runs on the caller's thread until the plan is done or [`ReplayControl`] ends it. What
+//! plugins emit goes its usual way; the calls that it begins are over before the next input is sent,
+//! and are not sent from the trace as well.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +63,16 @@ impl Targets {
         let foreign = !plan.plugins().iter().any(|plugin| by_plugin.contains_key(plugin));
         let others = if by_plugin.len() == 1 || foreign { targets } else { Vec::new() };
         Targets { by_plugin, others }
+    }
+
+    /// True if an instance of this plugin gets its inputs.
+    fn has(&self, plugin: &str) -> bool {
+        self.by_plugin.contains_key(plugin)
+    }
+
+    /// All of them.
+    fn all(&self) -> impl Iterator<Item = &Target> {
+        self.by_plugin.values().flatten()
     }
 
     /// Those that get the inputs of this plugin.
@@ -165,6 +177,8 @@ pub struct ReplaySummary {
     pub sent: usize,
     /// Inputs of plugins that are not loaded.
     pub unrouted: usize,
+    /// Inputs that were not sent, because another plugin of the replay emits them.
+    pub emitted: usize,
     /// Calls by the name of their outcome.
     pub outcomes: BTreeMap<&'static str, usize>,
     /// True if it was ended before the plan was.
@@ -185,6 +199,7 @@ impl ReplaySummary {
         self.done += other.done;
         self.sent += other.sent;
         self.unrouted += other.unrouted;
+        self.emitted += other.emitted;
         for (name, count) in other.outcomes {
             *self.outcomes.entry(name).or_default() += count;
         }
@@ -209,6 +224,9 @@ impl ReplaySummary {
                 text.push_str(&format!(": {}", parts.collect::<Vec<_>>().join(", ")));
             }
         }
+        if self.emitted > 0 {
+            text.push_str(&format!("; {} left to those that emit them", frames(self.emitted)));
+        }
         if self.unrouted > 0 {
             text.push_str(&format!("; {} had no plugin to go to", frames(self.unrouted)));
         }
@@ -220,7 +238,8 @@ impl ReplaySummary {
     }
 }
 
-/// Sends every input of `plan` to its target, one after the other, on this thread.
+/// Sends every input of `plan` to its target, one after the other, on this thread; those that
+/// another target emits are left to it.
 pub fn replay(
     host: &Host,
     targets: &Targets,
@@ -230,18 +249,32 @@ pub fn replay(
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> ReplaySummary {
     let mut summary = ReplaySummary { planned: plan.inputs.len(), ..ReplaySummary::default() };
+    let by_themselves = plan.by_themselves(|plugin| targets.has(plugin));
+    for input in plan.inputs.iter().filter(|input| by_themselves.contains(&input.call)) {
+        let answers = targets.of(&input.plugin).iter().filter_map(|target| target.answers.as_ref());
+        answers.for_each(|answers| answers.expect(input.call, &input.plugin, &input.frame));
+    }
+    let mut queued = host.dispatch_stats().dispatched;
     let started = Instant::now();
     let ended = send_in_time(plan, pace, control, &mut |input| {
         let targets = targets.of(&input.plugin);
+        let is_emitted = by_themselves.contains(&input.call);
+        summary.emitted += usize::from(is_emitted);
         summary.unrouted += usize::from(targets.is_empty());
-        for target in targets {
+        for target in targets.iter().filter(|_| !is_emitted) {
             let outcome = target.send(host, input);
+            if host.dispatch_stats().dispatched != queued {
+                host.rest().wait();
+                queued = host.dispatch_stats().dispatched;
+            }
             summary.sent += 1;
             *summary.outcomes.entry(outcome.name()).or_default() += 1;
         }
         summary.done += 1;
         progress(ReplayProgress { done: summary.done, total: summary.planned });
     });
+    let answers = targets.all().filter_map(|target| target.answers.as_ref());
+    answers.for_each(|answers| answers.expect_no_more(ended));
     summary.cancelled = !ended;
     summary.took = started.elapsed();
     summary
@@ -306,15 +339,17 @@ mod tests {
         );
         check(
             ReplaySummary {
-                planned: 10,
-                done: 4,
+                planned: 12,
+                done: 6,
                 sent: 3,
                 unrouted: 1,
+                emitted: 2,
                 outcomes: [("completed", 2), ("trapped", 1)].into(),
                 cancelled: true,
                 took: Duration::from_millis(3),
             },
-            "Replayed 3 frames in 3 ms: 2 completed, 1 trapped; 1 frame had no plugin to go to; \
+            "Replayed 3 frames in 3 ms: 2 completed, 1 trapped; 2 frames left to those that emit \
+             them; 1 frame had no plugin to go to; \
              stopped with 6 frames left",
         );
     }

@@ -145,6 +145,30 @@ impl Host {
         Ok(self.enqueue(slot, frame, 0, place))
     }
 
+    /// Waits until no frame waits in any queue and none of a queue is under way, those included that
+    /// plugins emit meanwhile. What comes from other threads in the meantime is waited for as well.
+    pub fn rest(&self) -> Task<()> {
+        let (done, task) = Task::new();
+        let host = self.clone();
+        self.runtime().spawn(async move {
+            loop {
+                let before = host.dispatch_stats().dispatched;
+                for slot in host.inner.registry.all() {
+                    slot.queue.wait_until_empty().await;
+                }
+                // A queue that was found empty may have been given a frame by one looked at later.
+                if host.dispatch_stats().dispatched == before {
+                    break;
+                }
+            }
+            // Whoever waited may count on its own handle being the last one.
+            drop(host);
+            // Nobody may be waiting for it.
+            let _ = done.send(());
+        });
+        task
+    }
+
     pub(super) fn try_places(&self, slot: &Slot, count: u32) -> Result<Places, Refusal> {
         slot.queue.try_places(count).ok_or_else(|| {
             self.inner.dispatched.refuse();

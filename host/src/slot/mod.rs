@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use glovebox_abi::manifest::{LimitKind, Limits};
-use glovebox_abi::{Kind, Permission, State};
+use glovebox_abi::{Frame, Kind, Permission, State};
 use glovebox_events::{LoadStage, Outcome, Phase, What};
 use parking_lot::Mutex;
 
@@ -316,6 +316,22 @@ impl Slot {
             self.shared.counters.hit_limit(limit);
             Outcome::LimitExceeded { limit, asked: allowed + 1, allowed }
         })
+    }
+
+    /// Tells who answers the services that a call with this frame begins on this thread.
+    #[cold]
+    pub(crate) fn begin_answered(&self, frame: &Frame) {
+        if let Some(answers) = &self.shared.answers {
+            answers.begin(frame);
+        }
+    }
+
+    /// Tells the same one that the call is over.
+    #[cold]
+    pub(crate) fn end_answered(&self) {
+        if let Some(answers) = &self.shared.answers {
+            answers.end();
+        }
     }
 
     /// Tells all copies that no new frames come.

@@ -2,11 +2,12 @@
 //!
 //! [`TraceAnswers`] answers one target of a replay, and [`Divergences`] is what it noticed.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
-use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
+use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::CallId;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -45,7 +46,9 @@ pub enum Answer {
 /// Within an input, a use of a service gets the answer of the first recorded use of the same service
 /// with the same arguments that was not answered yet; what the trace lacks is treated as [`Missing`]
 /// says. Whoever replays says with [`begin`](Self::begin) and [`end`](Self::end) which input is sent.
-/// Uses on other threads than the one that began are not of that input.
+/// Uses on other threads than the one that began are not of that input: they belong to calls that
+/// came by themselves, as those for frames that another plugin emitted. Such a call is taken for the
+/// first recorded one that is [expected](Self::expect) with the same frame.
 #[derive(Debug)]
 pub struct TraceAnswers {
     recorded: Arc<RecordedAnswers>,
@@ -55,7 +58,10 @@ pub struct TraceAnswers {
 
 #[derive(Debug, Default)]
 struct State {
-    input: Option<Input>,
+    /// By the thread on which the call runs.
+    inputs: HashMap<ThreadId, Input>,
+    /// Recorded calls that come by themselves, by their frame, and the plugin they went to.
+    expected: HashMap<Frame, VecDeque<(CallId, Arc<str>)>>,
     /// Uses outside of calls that were answered, by their position.
     loaded: Vec<bool>,
     found: Divergences,
@@ -66,7 +72,8 @@ struct State {
 struct Input {
     call: CallId,
     plugin: Arc<str>,
-    thread: ThreadId,
+    /// True if nobody sent it.
+    by_itself: bool,
     used: Vec<bool>,
     /// What was asked and not recorded.
     lacked: Vec<(&'static str, Value)>,
@@ -87,8 +94,8 @@ pub struct Divergences {
     pub not_made: u64,
     /// Uses outside of calls which the host answered, because the trace begins after loading.
     pub before_the_trace: u64,
-    /// Uses in calls that no input of the replay began, such as those for frames that another plugin
-    /// emitted. The trace has no answer for them.
+    /// Uses in calls that no input of the replay began and that were not expected, such as those for
+    /// frames that another plugin emits otherwise than it did. The trace has no answer for them.
     pub outside: u64,
     /// The first of them.
     pub list: Vec<Divergence>,
@@ -139,20 +146,65 @@ impl TraceAnswers {
 
     /// The input of this recorded call is about to be sent, on this thread.
     pub fn begin(&self, call: CallId, plugin: &Arc<str>) {
-        let recorded = self.recorded.of(call).len();
-        self.state.lock().input = Some(Input {
-            call,
-            plugin: plugin.clone(),
-            thread: thread::current().id(),
-            used: vec![false; recorded],
-            lacked: Vec::new(),
-        });
+        self.start(&mut self.state.lock(), call, plugin.clone(), false);
     }
 
     /// It was sent, and its call is over: now it is known what was not asked.
     pub fn end(&self) {
+        self.finish(&mut self.state.lock());
+    }
+
+    /// This recorded call is going to come by itself, with this frame.
+    pub fn expect(&self, call: CallId, plugin: &Arc<str>, frame: &Frame) {
         let mut state = self.state.lock();
-        let Some(input) = state.input.take() else { return };
+        state.expected.entry(frame.clone()).or_default().push_back((call, plugin.clone()));
+    }
+
+    /// Nothing more comes by itself. What was expected and did not come did not ask anything either,
+    /// which counts if `all` had to come.
+    pub fn expect_no_more(&self, all: bool) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let expected = std::mem::take(&mut state.expected);
+        let mut absent: Vec<_> = expected.into_values().flatten().filter(|_| all).collect();
+        absent.sort();
+        for (call, plugin) in absent {
+            self.start(state, call, plugin, true);
+            self.finish(state);
+        }
+    }
+
+    /// A call with this frame begins on this thread: the one that was sent, or one by itself.
+    pub fn call_begins(&self, frame: &Frame) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let input = state.inputs.get(&thread::current().id());
+        if input.is_some_and(|input| !input.by_itself) {
+            return;
+        }
+        let expected = state.expected.get_mut(frame).and_then(VecDeque::pop_front);
+        if let Some((call, plugin)) = expected {
+            self.start(state, call, plugin, true);
+        }
+    }
+
+    /// The call that began on this thread is over.
+    pub fn call_ends(&self) {
+        let mut state = self.state.lock();
+        let input = state.inputs.get(&thread::current().id());
+        if input.is_some_and(|input| input.by_itself) {
+            self.finish(&mut state);
+        }
+    }
+
+    fn start(&self, state: &mut State, call: CallId, plugin: Arc<str>, by_itself: bool) {
+        let used = vec![false; self.recorded.of(call).len()];
+        let input = Input { call, plugin, by_itself, used, lacked: Vec::new() };
+        state.inputs.insert(thread::current().id(), input);
+    }
+
+    fn finish(&self, state: &mut State) {
+        let Some(input) = state.inputs.remove(&thread::current().id()) else { return };
         let recorded = self.recorded.of(input.call).iter().zip(&input.used);
         let mut left: Vec<&Use> =
             recorded.filter(|(_, used)| !**used).map(|(recorded, _)| recorded).collect();
@@ -194,8 +246,7 @@ impl TraceAnswers {
         if call.is_none() {
             return self.answer_load(state, plugin, service, arguments);
         }
-        let this = thread::current().id();
-        let Some(input) = state.input.as_mut().filter(|input| input.thread == this) else {
+        let Some(input) = state.inputs.get_mut(&thread::current().id()) else {
             state.found.outside += 1;
             return self.lacking(service);
         };
@@ -278,151 +329,4 @@ fn show(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-    use std::time::Duration;
-
-    use glovebox_abi::Permission;
-    use glovebox_events::{Event, HostCall, Phase, What};
-
-    use super::*;
-
-    fn text(text: &str) -> Value {
-        Value::Text(text.to_owned())
-    }
-
-    fn event(call: Option<u64>, service: &'static str, arguments: Value, result: Value) -> Event {
-        let host_call = HostCall {
-            service: Cow::Borrowed(service),
-            permission: Permission::Kv,
-            arguments,
-            result: if result == text("denied") { Err(ServiceError::Denied) } else { Ok(result) },
-            took: Duration::ZERO,
-        };
-        Event {
-            sequence: 0,
-            at: 0,
-            plugin: "a".into(),
-            instance: 0,
-            generation: 1,
-            what: What::HostCall { call: call.map(CallId), host_call },
-        }
-    }
-
-    fn bytes(byte: u8) -> Value {
-        Value::Bytes(vec![byte])
-    }
-
-    /// Call 1 reads `a` twice, then `b`, and writes `c`; one reading is denied.
-    fn recorded() -> Arc<RecordedAnswers> {
-        let mut recorded = RecordedAnswers::default();
-        let set = Value::Array(vec![text("c"), bytes(9)]);
-        for (service, arguments, result) in [
-            ("kv-get", text("a"), bytes(1)),
-            ("kv-get", text("denied"), text("denied")),
-            ("kv-get", text("a"), bytes(2)),
-            ("log", text("a line"), Value::Null),
-            ("kv-get", text("b"), Value::Null),
-            ("kv-set", set, Value::Null),
-            // More bytes than were asked for.
-            ("random", Value::Integer(4), bytes(1)),
-        ] {
-            recorded.add(&event(Some(1), service, arguments, result));
-        }
-        assert_eq!((recorded.found, recorded.unusable), (4, 1));
-        Arc::new(recorded)
-    }
-
-    fn is_given(answer: Answer, given: &Value) -> bool {
-        answer == Answer::With(Ok(given.clone()))
-    }
-
-    const LACKING: Answer = Answer::With(Err(ServiceError::Unavailable));
-
-    #[test]
-    fn divergences_are_told_apart() {
-        /// What is read and written in the call, and what is noticed: changed, extra, not made.
-        #[track_caller]
-        fn check(reads: &[&str], writes: &[u8], expected: (u64, u64, u64)) -> Divergences {
-            let answers = TraceAnswers::new(recorded(), Missing::Fail);
-            answers.begin(CallId(1), &"a".into());
-            for key in reads {
-                answers.answer("a", Some(CallId(7)), "kv-get", &text(key));
-            }
-            for value in writes {
-                let set = Value::Array(vec![text("c"), bytes(*value)]);
-                answers.answer("a", Some(CallId(7)), "kv-set", &set);
-            }
-            answers.end();
-            let found = answers.divergences();
-            assert_eq!((found.changed, found.extra, found.not_made), expected);
-            assert_eq!(found.inputs, u64::from(found.count() > 0));
-            found
-        }
-        check(&["a", "a", "b"], &[9], (0, 0, 0));
-        check(&["b", "a", "a"], &[9], (0, 0, 0));
-        check(&["a", "b"], &[9], (0, 0, 1));
-        check(&[], &[], (0, 0, 4));
-        check(&["a", "a", "b", "a", "x"], &[9], (0, 2, 0));
-        let found = check(&["x", "a", "a"], &[8], (2, 0, 0));
-        assert_eq!(found.answered, 2);
-        let told: Vec<_> = found.list.iter().map(|one| (&one.expected, &one.asked)).collect();
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(told[0], (&some("\"b\""), &some("\"x\"")));
-        assert_eq!(told[1].0, &some("[\"c\",\"hex:09\"]"));
-    }
-
-    #[test]
-    fn answers_come_in_order_and_anew_each_time() {
-        let answers = TraceAnswers::new(recorded(), Missing::Fail);
-        let read = |key: &str| answers.answer("a", Some(CallId(7)), "kv-get", &text(key));
-        for _ in 0..2 {
-            answers.begin(CallId(1), &"a".into());
-            assert!(is_given(read("a"), &bytes(1)) && is_given(read("a"), &bytes(2)));
-            assert!(read("a") == LACKING && is_given(read("b"), &Value::Null));
-            answers.end();
-        }
-        assert!(read("a") == LACKING, "no input is being sent");
-        answers.begin(CallId(1), &"a".into());
-        let elsewhere = thread::scope(|scope| scope.spawn(|| read("a")).join());
-        assert!(elsewhere.is_ok_and(|answer| answer == LACKING), "that is another call");
-        assert!(is_given(read("a"), &bytes(1)));
-        assert_eq!(answers.divergences().outside, 2);
-    }
-
-    #[test]
-    fn what_the_trace_lacks_is_treated_as_told() {
-        #[track_caller]
-        fn check(missing: Missing, service: &'static str, expected: &Answer) {
-            let answers = TraceAnswers::new(recorded(), missing);
-            answers.begin(CallId(2), &"a".into());
-            assert_eq!(&answers.answer("a", Some(CallId(7)), service, &Value::Null), expected);
-        }
-        let only = || Missing::PassOnly(vec!["now".to_owned()]);
-        check(Missing::Fail, "now", &LACKING);
-        check(Missing::Pass, "now", &Answer::ByHost);
-        check(only(), "now", &Answer::ByHost);
-        check(only(), "random", &LACKING);
-    }
-
-    #[test]
-    fn loading_is_answered_if_the_trace_holds_it() {
-        let mut recorded = RecordedAnswers::default();
-        recorded.add(&event(None, "config", text("b"), text("1")));
-        let phase = |to| What::Phase { from: Phase::Loaded, to, cause: String::new() };
-        let started =
-            Event { what: phase(Phase::Initializing), ..event(None, "now", text(""), text("")) };
-        let ask = |recorded: Arc<RecordedAnswers>, plugin: &str, key: &str| {
-            let answers = TraceAnswers::new(recorded, Missing::Fail);
-            let answer = answers.answer(plugin, None, "config", &text(key));
-            (answer, answers.divergences().before_the_trace, answers.divergences().extra)
-        };
-        let recorded = Arc::new(recorded);
-        assert_eq!(ask(recorded.clone(), "a", "b"), (Answer::With(Ok(text("1"))), 0, 0));
-        assert_eq!(ask(recorded.clone(), "a", "c"), (Answer::ByHost, 1, 0));
-        assert_eq!(ask(recorded, "other", "b"), (Answer::ByHost, 1, 0));
-        let mut whole = RecordedAnswers::default();
-        whole.add(&started);
-        assert_eq!(ask(Arc::new(whole), "a", "b"), (LACKING, 0, 1));
-    }
-}
+mod tests;

@@ -12,25 +12,39 @@
 //! assert_eq!(schedule.next(Duration::ZERO), Due::Finished);
 //! ```
 //!
+//! # Frames that plugins emit
+//!
+//! A call that the emitted frame of another plugin began is an input of the trace like any other, and
+//! knows its [cause](ReplayInput::cause). Who replays both plugins must not send it: the emitter sends
+//! it again. [`ReplayPlan::by_themselves`] says which those are; all others are sent. A trace does not
+//! say what began a call, so that this is found out: the frame is one that was emitted before, to
+//! everybody or to this plugin, each emitted frame begins one call of each instance, and the call
+//! waited in a queue, as only frames do that are not sent by a call from outside. A frame that is the
+//! same to the byte as an emitted one and that an application put into the same queue itself cannot be
+//! told from it.
+//!
 //! This module deliberately sends nothing and has no clock: whoever runs plugins does that.
 
 mod answers;
+mod cause;
 mod recorded;
 mod schedule;
 mod start;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::{Frame, ServiceError};
+use glovebox_abi::{Frame, Header, ServiceError};
 use glovebox_events::{CallId, Event, Outcome, What};
 
 pub use answers::{Answer, Divergence, Divergences, Missing, TraceAnswers};
 pub use recorded::RecordedAnswers;
 pub use schedule::{Due, Pace, Schedule};
 pub use start::{Start, StartError, StartFinder};
+
+use cause::Emits;
 
 use crate::filter::{Filter, Statuses, Subject};
 use crate::store::Direction;
@@ -46,6 +60,8 @@ pub struct ReplayInput {
     pub offset: Duration,
     /// The call it started when it was recorded.
     pub call: CallId,
+    /// The call in which a plugin emitted the frame; `None` if it came from outside.
+    pub cause: Option<CallId>,
 }
 
 /// The inputs of a trace, in order.
@@ -55,6 +71,13 @@ pub struct ReplayPlan {
     pub inputs: Vec<ReplayInput>,
     /// Inputs of the trace that were left out, by the filter or by a selection.
     pub skipped: usize,
+}
+
+/// An input as it was recorded.
+struct Recorded {
+    input: ReplayInput,
+    generation: u32,
+    instance: u64,
 }
 
 /// How a recorded call ended, which filters may ask for.
@@ -71,12 +94,14 @@ impl ReplayPlan {
         events: impl IntoIterator<Item = Event>,
         filter: Option<&Filter>,
     ) -> ReplayPlan {
-        let mut inputs: Vec<(ReplayInput, u32)> = Vec::new();
+        let mut inputs: Vec<Recorded> = Vec::new();
+        let mut emits = Emits::default();
         let mut ends: HashMap<CallId, End> = HashMap::new();
         // Replays count from the first input, filters from the first event.
         let (mut start, mut first_event) = (None, None);
         for event in events {
             first_event.get_or_insert(event.at);
+            emits.add(&event, inputs.len());
             match event.what {
                 What::FrameIn { call, frame } => {
                     let start = *start.get_or_insert(event.at);
@@ -85,8 +110,10 @@ impl ReplayPlan {
                         plugin: event.plugin,
                         offset: Duration::from_nanos(event.at.saturating_sub(start)),
                         call,
+                        cause: None,
                     };
-                    inputs.push((input, event.generation));
+                    let (generation, instance) = (event.generation, event.instance);
+                    inputs.push(Recorded { input, generation, instance });
                 }
                 What::CallEnded { call, outcome, timing, .. } if filter.is_some() => {
                     let end = ends.entry(call).or_default();
@@ -101,11 +128,12 @@ impl ReplayPlan {
                 _ => {}
             }
         }
+        emits.find_causes(&mut inputs);
         let before_inputs = start.unwrap_or(0).saturating_sub(first_event.unwrap_or(0));
         let first_input = Duration::from_nanos(before_inputs);
         let found = inputs.len();
         let none = End::default();
-        let wanted = |(input, generation): &(ReplayInput, u32)| {
+        let wanted = |Recorded { input, generation, .. }: &Recorded| {
             let end = ends.get(&input.call).unwrap_or(&none);
             filter.is_none_or(|filter| {
                 filter.matches(&Subject {
@@ -123,7 +151,7 @@ impl ReplayPlan {
         inputs.retain(wanted);
         ReplayPlan {
             skipped: found - inputs.len(),
-            inputs: inputs.into_iter().map(|(input, _)| input).collect(),
+            inputs: inputs.into_iter().map(|recorded| recorded.input).collect(),
         }
     }
 
@@ -178,6 +206,27 @@ impl ReplayPlan {
             input.plugin = plugin.clone();
         }
         self
+    }
+
+    /// Calls of inputs that come by themselves when the others are sent, because the plugin that
+    /// emitted the frame gets the input in which it did so. `is_there` says whether a plugin is among
+    /// those that get inputs.
+    pub fn by_themselves(&self, is_there: impl Fn(&str) -> bool) -> HashSet<CallId> {
+        if self.inputs.iter().all(|input| input.cause.is_none()) {
+            return HashSet::new();
+        }
+        let sent = self.inputs.iter().filter(|input| is_there(&input.plugin));
+        let sent: HashMap<CallId, &str> = sent.map(|input| (input.call, &*input.plugin)).collect();
+        let comes = |input: &&ReplayInput| {
+            let emitter = input.cause.and_then(|cause| sent.get(&cause));
+            // One instance does not emit to another one of its plugin that is not there.
+            let is_other = |emitter: &str| {
+                emitter != &*input.plugin
+                    || input.frame.header.get_text(Header::TARGET).as_deref() == Some(emitter)
+            };
+            sent.contains_key(&input.call) && emitter.is_some_and(|emitter| is_other(emitter))
+        };
+        self.inputs.iter().filter(comes).map(|input| input.call).collect()
     }
 
     /// Ids of the plugins that inputs go to, sorted.

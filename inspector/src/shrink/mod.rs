@@ -17,6 +17,7 @@
 //!         frame: Frame::data(format!("a long text about {number}")),
 //!         plugin: "redact".into(),
 //!         offset: Duration::ZERO,
+//!         cause: None,
 //!         call: CallId(number + 1),
 //!     })
 //!     .collect();

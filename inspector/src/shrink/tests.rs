@@ -11,6 +11,7 @@ fn input(number: usize, frame: Frame) -> ReplayInput {
         frame,
         plugin: "a".into(),
         offset: Duration::from_millis(number as u64),
+        cause: None,
         call: CallId(number as u64 + 1),
     }
 }

@@ -554,3 +554,49 @@ fn snapshots_stay_where_they_make_sense() {
     let bytes = std::fs::read(folder.0.path().join("safe.mcap")).unwrap();
     assert!(!String::from_utf8_lossy(&bytes).contains("stats/snapshot"), "a state is left");
 }
+
+/// Inputs for the plugin of the parity tests and `storage`: the first emits what the second gets,
+/// which gets the same from outside as well.
+fn emitting() -> String {
+    let emit =
+        |command: &str| json!({"plugin": "parity", "payload": format!("service emit {command}")});
+    let direct = |command: &str| json!({"plugin": "storage", "payload": command});
+    let (store, read) = (r#"{"do":"store","key":"a","value":1}"#, r#"{"do":"retrieve","key":"a"}"#);
+    let inputs = [emit(store), emit(read), direct(read), emit(read)];
+    inputs.map(|input| input.to_string()).join("\n")
+}
+
+#[test]
+fn what_a_plugin_emits_is_not_sent_as_well() {
+    let parity = fixture("parity-plugin.wasm");
+    let parity = parity.to_str().unwrap();
+    let folder = Folder::new();
+    folder.write("in.ndjson", emitting());
+    folder.check(&["trace", "import", "in.ndjson", "-o", "in.mcap"], 0, "", "");
+    let both = ["--plugin", parity, "--plugin", "plugins/storage.wasm"];
+    let record = [&["replay", "in.mcap"], &both[..], &["--record", "run.mcap"]].concat();
+    folder.check(&record, 0, "4 sent, 0 left to those that emit them", "Replayed 4 frames");
+
+    /// Options, inputs that are sent and that are left to the emitter, and calls.
+    #[track_caller]
+    fn check(folder: &Folder, more: &[&str], sent: u64, emitted: u64, calls: u64) {
+        let arguments = [&["replay", "run.mcap"], more].concat();
+        let json = folder.json(&arguments, 0, &format!("Replayed {sent} frame"));
+        let found = [&json["inputs"]["sent"], &json["inputs"]["emitted"], &json["calls"]];
+        assert_eq!(found, [sent, emitted, calls], "{more:?}");
+        assert_eq!(json["from_trace"]["targets"][1]["outside"].as_u64().unwrap_or(0), 0);
+    }
+    let with = |more: &[&'static str]| [&both[..], more].concat();
+    check(&folder, &with(&[]), 4, 3, 7);
+    check(&folder, &with(&["--against", "run.mcap"]), 4, 3, 7);
+    check(&folder, &with(&["--answers", "trace", "--against", "run.mcap"]), 4, 3, 7);
+    check(&folder, &with(&["--loop", "2"]), 8, 6, 14);
+    // The first input and what it emitted.
+    check(&folder, &with(&["--range", "..2"]), 1, 1, 2);
+    // Whose emitter gets nothing, or is not there, is sent.
+    check(&folder, &with(&["--filter", "plugin:storage"]), 4, 0, 4);
+    let storage = ["--plugin", "plugins/storage.wasm"];
+    check(&folder, &[&storage[..], &["--filter", "plugin:storage"]].concat(), 4, 0, 4);
+    let answered = ["--answers", "trace", "--filter", "plugin:storage"];
+    check(&folder, &[&storage[..], &answered].concat(), 4, 0, 4);
+}

@@ -53,6 +53,13 @@ struct Totals {
     restarts: u64,
 }
 
+impl Totals {
+    /// Calls that ended with anything but `completed`, those for emitted frames too.
+    fn failures(&self) -> u64 {
+        self.outcomes.iter().filter(|(name, _)| **name != "completed").map(|(_, count)| count).sum()
+    }
+}
+
 impl Found {
     fn totals(&self) -> Totals {
         let sum = |figure: fn(&GenerationMetrics) -> u64| self.targets.figures().map(figure).sum();
@@ -81,7 +88,8 @@ impl Found {
             }
             _ if self.counts.stopped > 0 => Exit::Crashed,
             Some(_) => Exit::Different,
-            None if self.summary.failures() > 0 || nothing_sent || self.fails => Exit::Different,
+            None if self.summary.failures() > 0 || self.totals().failures() > 0 => Exit::Different,
+            None if nothing_sent || self.fails => Exit::Different,
             None if self.targets.differ() => Exit::Different,
             None if self.answered.as_ref().is_some_and(AnsweredFound::diverges) => Exit::Different,
             None => Exit::Good,
@@ -140,8 +148,9 @@ impl Found {
         line(
             "inputs",
             format!(
-                "{} sent, {} without a plugin, {} left out",
-                summary.done - summary.unrouted,
+                "{} sent, {} left to those that emit them, {} without a plugin, {} left out",
+                summary.done - summary.unrouted - summary.emitted,
+                summary.emitted,
                 summary.unrouted,
                 self.skipped
             ),
@@ -197,7 +206,8 @@ impl Found {
             "plugins": self.targets.statuses().map(plugins::status_json).collect::<Vec<_>>(),
             "inputs": {
                 "planned": self.summary.planned,
-                "sent": self.summary.done - self.summary.unrouted,
+                "sent": self.summary.done - self.summary.unrouted - self.summary.emitted,
+                "emitted": self.summary.emitted,
                 "unrouted": self.summary.unrouted,
                 "filtered_out": self.skipped,
                 "rounds": self.rounds,

@@ -42,10 +42,11 @@ use targets::TargetsFound;
 ///
 /// Inputs go to the plugin of the same id; with a single --plugin, and from a capture, to all of
 /// them. Several versions or tiers of one plugin, each named with --plugin, get the same inputs: the
-/// first is compared with each other one, and with --against. The exit code is 1 if a call fails, if
-/// the run differs from the baseline or one version from the first, and 4 if a plugin crashes or has
-/// to be stopped. With --against only differences count, and what --fail-on-findings names; without
-/// it also host calls that diverge from the trace that answers them.
+/// first is compared with each other one, and with --against. A frame that one of the plugins emitted
+/// to another is left to it: it emits it again. The exit code is 1 if a call fails, if the run differs
+/// from the baseline or one version from the first, and 4 if a plugin crashes or has to be stopped.
+/// With --against only differences count, and what --fail-on-findings names; without it also host
+/// calls that diverge from the trace that answers them.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// The trace

@@ -1,0 +1,194 @@
+//! Which frames of a trace plugins emitted to each other.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use glovebox_abi::{Frame, Header};
+use glovebox_events::{CallId, Event, What};
+
+use super::Recorded;
+
+/// What was emitted in a trace.
+#[derive(Default)]
+pub(super) struct Emits {
+    emits: Vec<Emit>,
+    /// Calls that did not wait in a queue, as those for emitted frames do. Only calls that ended
+    /// after the first frame was emitted.
+    direct: HashSet<CallId>,
+}
+
+struct Emit {
+    /// How many inputs began before.
+    position: usize,
+    call: CallId,
+    instance: u64,
+    frame: Frame,
+}
+
+/// Who emitted the same frame, in order.
+#[derive(Default)]
+struct Emitters {
+    calls: Vec<(CallId, u64)>,
+    /// How many of them each instance got already, or cannot have got.
+    taken: HashMap<u64, usize>,
+}
+
+impl Emits {
+    /// Takes one event, before which so many inputs began.
+    pub(super) fn add(&mut self, event: &Event, inputs: usize) {
+        match &event.what {
+            What::FrameOut { call, emitted: true, frame, .. } => self.emits.push(Emit {
+                position: inputs,
+                call: *call,
+                instance: event.instance,
+                frame: frame.clone(),
+            }),
+            What::CallEnded { call, timing, .. }
+                if !self.emits.is_empty() && timing.queue.is_zero() =>
+            {
+                self.direct.insert(*call);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says of each input in which call it was emitted, if it was.
+    pub(super) fn find_causes(self, inputs: &mut [Recorded]) {
+        let mut emits = self.emits.into_iter().peekable();
+        let mut emitters: HashMap<Frame, Emitters> = HashMap::new();
+        for (position, recorded) in inputs.iter_mut().enumerate() {
+            while let Some(emit) = emits.next_if(|emit| emit.position <= position) {
+                let same = emitters.entry(emit.frame).or_default();
+                same.calls.push((emit.call, emit.instance));
+            }
+            let input = &mut recorded.input;
+            if self.direct.contains(&input.call) {
+                continue;
+            }
+            if let Some(emitters) = emitters.get_mut(&input.frame) {
+                input.cause = emitters.next_for(recorded.instance, &input.frame, &input.plugin);
+            }
+        }
+    }
+}
+
+impl Emitters {
+    /// The first that emitted to an instance and from which it has nothing yet.
+    fn next_for(&mut self, instance: u64, frame: &Frame, plugin: &Arc<str>) -> Option<CallId> {
+        // A frame with a target goes there, also to the emitter itself; others go to all others.
+        let target = frame.header.get_text(Header::TARGET);
+        if target.as_deref().is_some_and(|target| *target != **plugin) {
+            return None;
+        }
+        let taken = self.taken.entry(instance).or_default();
+        let rest = self.calls.get(*taken..)?;
+        let is_for = |(_, emitter): &(CallId, u64)| target.is_some() || *emitter != instance;
+        let found = rest.iter().position(is_for)?;
+        *taken += found + 1;
+        Some(rest[found].0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use glovebox_abi::Kind;
+    use glovebox_events::{Outcome, Timing};
+
+    use super::*;
+    use crate::replay::ReplayPlan;
+
+    /// What happened: `a1 in x` begins a call of instance 1 of `a`, `a1 emits x` is in the last call
+    /// of that instance, and `x@b` is a frame with a target. A call that is `called` did not wait.
+    fn events(lines: &[&str]) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+        for (number, line) in lines.iter().enumerate() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let (who, does, text) = (words[0], words[1], words[2]);
+            let target = text.split_once('@').map(|(_, target)| target);
+            let header = target.map(|target| Header::build().text(Header::TARGET, target).finish());
+            let frame = Frame::new(Kind::DATA, header.unwrap_or_default(), text.to_owned());
+            let mut push = |what| {
+                let (plugin, instance) = (who[..1].into(), who[1..].parse().unwrap());
+                let at = number as u64;
+                events.push(Event { sequence: at, at, plugin, instance, generation: 1, what });
+            };
+            if does == "emits" {
+                let call = CallId(last[who]);
+                push(What::FrameOut { call, index: 0, emitted: true, frame });
+                continue;
+            }
+            let call = CallId(number as u64);
+            last.insert(who, call.0);
+            push(What::FrameIn { call, frame });
+            let queue = Duration::from_micros(u64::from(does != "called"));
+            push(What::CallEnded {
+                call,
+                outcome: Outcome::Completed,
+                timing: Timing { queue, ..Timing::default() },
+                bytes_in: 0,
+                bytes_out: 0,
+                frames_out: 0,
+                memory: None,
+            });
+        }
+        events
+    }
+
+    #[test]
+    fn causes_are_found() {
+        /// What happened, and calls with their causes, by the number of their line.
+        #[track_caller]
+        fn check(lines: &[&str], expected: &[(u64, u64)]) {
+            let plan = ReplayPlan::from_events(events(lines), None);
+            let found: Vec<(u64, u64)> = plan
+                .inputs
+                .iter()
+                .filter_map(|input| Some((input.call.0, input.cause?.0)))
+                .collect();
+            assert_eq!(found, expected, "{lines:?}");
+        }
+        check(&["a1 in x", "a1 emits y", "b2 in y"], &[(2, 0)]);
+        check(&["a1 in x", "a1 emits y", "b2 in z"], &[]);
+        check(&["b2 in y", "a1 in x", "a1 emits y"], &[]);
+        // Each emitted frame begins one call of each instance.
+        check(&["a1 in x", "a1 emits y", "b2 in y", "c3 in y", "b2 in y"], &[(2, 0), (3, 0)]);
+        check(
+            &["a1 in x", "a1 emits y", "a1 in x", "a1 emits y", "b2 in y", "b2 in y"],
+            &[(4, 0), (5, 2)],
+        );
+        // Whoever called did not emit.
+        check(&["a1 in x", "a1 emits y", "b2 called y", "b2 in y"], &[(3, 0)]);
+        // To others, unless it names its target.
+        check(&["a1 in x", "a1 emits y", "a1 in y", "a2 in y"], &[(3, 0)]);
+        check(&["a1 in x", "a1 emits y@a", "b2 in y@a", "a1 in y@a"], &[(3, 0)]);
+        // On and on.
+        check(&["a1 in x", "a1 emits y", "b2 in y", "b2 emits z", "c3 in z"], &[(2, 0), (4, 2)]);
+    }
+
+    #[test]
+    fn what_comes_by_itself_depends_on_who_is_there() {
+        /// Plugins that are there, calls that are sent, and those of them that come by themselves.
+        #[track_caller]
+        fn check(there: &str, calls: &[u64], expected: &[u64]) {
+            let lines = ["a1 in x", "a1 emits y", "b2 in y", "b2 emits z", "c3 in z", "c3 in y"];
+            let plan = ReplayPlan::from_events(events(&lines), None);
+            let calls: Vec<CallId> = calls.iter().map(|call| CallId(*call)).collect();
+            let found = plan.calls(&calls).by_themselves(|plugin| there.contains(plugin));
+            let mut found: Vec<u64> = found.into_iter().map(|call| call.0).collect();
+            found.sort_unstable();
+            assert_eq!(found, expected, "{there} {calls:?}");
+        }
+        let all = [0, 2, 4, 5];
+        check("abc", &all, &[2, 4, 5]);
+        check("ab", &all, &[2]);
+        check("bc", &all, &[4]);
+        check("ac", &all, &[5]);
+        check("b", &all, &[]);
+        check("abc", &[2, 4, 5], &[4]);
+        check("abc", &[4, 5], &[]);
+    }
+}
