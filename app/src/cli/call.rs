@@ -8,11 +8,12 @@ use std::sync::Arc;
 use clap::Args;
 use glovebox_abi::{Frame, Header, Kind};
 use glovebox_events::Outcome;
-use glovebox_host::Reply;
+use glovebox_host::{LoadRequest, Reply};
 use glovebox_inspector::metrics::{LatencySummary, LiveMetrics};
 use glovebox_inspector::store::LiveStore;
 use serde_json::{Value as Json, json};
 
+use super::dependencies::Wanted;
 use super::error::{Exit, Problem};
 use super::frame::{frame_json, frame_text, header, payload};
 use super::observe::is_stopped;
@@ -22,6 +23,8 @@ use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
 
 /// Send one frame to a plugin and show its answers
+///
+/// What the plugin depends on is loaded with it, and before it, if a workspace has it.
 #[derive(Debug, Args)]
 pub(super) struct Call {
     /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace
@@ -59,9 +62,18 @@ impl Call {
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let frame = self.frame()?;
         let (store, metrics) = (Arc::new(LiveStore::default()), Arc::new(LiveMetrics::default()));
-        let request = surroundings.request(&self.load, &self.plugin)?;
+        let names = std::slice::from_ref(&self.plugin);
+        let needed = Wanted { names, ..Wanted::default() }.find(&self.load, surroundings)?;
+        needed.say();
         let host = plugins::host(vec![store.clone(), metrics.clone()], surroundings)?;
         let _endpoint = surroundings.serve_metrics(&host)?;
+        let mut requests = needed.requests;
+        // The one that is named comes after what it depends on.
+        let request = requests.pop();
+        for request in requests {
+            host.load(request).wait()?;
+        }
+        let request = request.unwrap_or_else(|| LoadRequest::path(&self.plugin));
         let id = host.load(request).wait()?;
         let first = host.call(id, &frame);
         let mut calls =
@@ -83,6 +95,8 @@ impl Call {
         let denials = denials(&store);
         let mut json = json!({
             "plugin": plugins::status_json(&status),
+            "loaded_before": needed.along,
+            "dependencies_missing": needed.missing,
             "outcome": calls.first.outcome.name(),
             "detail": calls.first.outcome.to_string(),
             "frames": calls.first.frames.iter().map(frame_json).collect::<Vec<_>>(),

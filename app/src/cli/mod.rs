@@ -16,6 +16,7 @@
 mod against;
 mod build;
 mod call;
+mod dependencies;
 mod diff;
 mod discover;
 mod error;

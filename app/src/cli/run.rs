@@ -10,12 +10,12 @@ use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::pipeline::{
     FrameTest, Pipeline, PipelineMetrics, Run as PipelineRun, Running, StageLatency, StageMetrics,
 };
-use glovebox_host::{LoadRequest, inspect};
 use glovebox_inspector::filter::{Filter, FrameFilter};
 use glovebox_inspector::metrics::LatencySummary;
 use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 use serde_json::{Value as Json, json};
 
+use super::dependencies::{Needed, Wanted};
 use super::diff;
 use super::error::{Exit, Problem};
 use super::observe::Recorded;
@@ -29,7 +29,8 @@ use crate::workbench::replay::{ReplayControl, send_in_time};
 /// Send the inputs of a trace through a pipeline, and count what becomes of them
 ///
 /// All inputs go in, in the order of the trace, whichever plugin they were recorded for; --filter
-/// chooses among them. The exit code is 1 if a call fails or an input is stopped at a limit of the
+/// chooses among them. What plugins depend on is loaded with them, and before them, if it is named
+/// with --plugin or in the workspace. The exit code is 1 if a call fails or an input is stopped at a limit of the
 /// pipeline, and 4 if a plugin crashes or has to be stopped.
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -67,6 +68,10 @@ struct Found {
     crashed: bool,
     recorded: Option<Recorded>,
     took: Duration,
+    /// Plugins that were loaded because others depend on them.
+    along: Vec<String>,
+    /// Dependencies that are not there.
+    missing: Vec<String>,
 }
 
 /// What came out.
@@ -144,8 +149,9 @@ impl Through<'_> {
         plan: &ReplayPlan,
         surroundings: &Surroundings,
     ) -> Result<Report, Problem> {
-        let requests = self.requests(self.pipeline, surroundings)?;
-        let stage = Stage::set(requests, Vec::new(), surroundings)?;
+        let needed = self.needed(surroundings)?;
+        needed.say();
+        let stage = Stage::set(needed.requests, Vec::new(), surroundings)?;
         let (trust, seed) = (self.load.trust_native, self.load.seed);
         let running = self.pipeline.start_with(&stage.host, move |request| {
             let request = request.trust_native(trust);
@@ -173,6 +179,8 @@ impl Through<'_> {
             metrics: running.metrics(),
             crashed: stage.counts().stopped > 0,
             recorded: None,
+            along: needed.along,
+            missing: needed.missing,
             results,
         };
         let recorded = self.finish(&stage, running, &found)?;
@@ -180,28 +188,15 @@ impl Through<'_> {
         Ok(Report::new(found.text(), found.json(self.trace), found.sentence(), found.exit()))
     }
 
-    /// The plugins that are named, and those of the workspace that stages name by their id.
-    fn requests(
-        &self,
-        pipeline: &Pipeline,
-        surroundings: &Surroundings,
-    ) -> Result<Vec<LoadRequest>, Problem> {
-        let mut requests = surroundings.requests(self.load, self.plugins)?;
-        let mut named = Vec::new();
-        for path in self.plugins {
-            // What cannot be inspected cannot be loaded either, which says why.
-            named.extend(inspect(path).ok().map(|found| found.manifest.plugin.id));
-        }
-        let mut needed: Vec<&str> = pipeline.plugins().collect();
-        needed.retain(|id| !named.iter().any(|named| named == id));
-        if needed.is_empty() {
-            return Ok(requests);
-        }
-        let found = surroundings.plugins()?.map(|found| found.plugins).unwrap_or_default();
-        for plugin in found.into_iter().filter(|plugin| needed.contains(&plugin.id.as_str())) {
-            requests.push(self.load.over(plugin.request)?);
-        }
-        Ok(requests)
+    /// The plugins that are named, those of the workspace that stages name by their id, and what
+    /// all of them depend on.
+    fn needed(&self, surroundings: &Surroundings) -> Result<Needed, Problem> {
+        let wanted = Wanted {
+            names: self.plugins,
+            ids: self.pipeline.plugins().collect(),
+            files: self.pipeline.files().collect(),
+        };
+        wanted.find(self.load, surroundings)
     }
 
     /// Ends the pipeline and then the recording, so that the end is recorded too.
@@ -389,6 +384,8 @@ impl Found {
                 "frames": frames,
                 "bytes": bytes,
             })).collect::<Vec<_>>(),
+            "loaded_before": self.along,
+            "dependencies_missing": self.missing,
             "error_frames": self.results.error_frames,
             "stopped": self.results.stopped,
             "calls": self.sum(|stage| stage.calls),

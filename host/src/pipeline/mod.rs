@@ -223,6 +223,14 @@ impl Pipeline {
             .filter(move |id| seen.insert(*id))
     }
 
+    /// The files of which stages have copies of their own, in the order of the stages.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.stages.iter().filter_map(|stage| match &stage.plugin {
+            StagePlugin::Loaded(_) => None,
+            StagePlugin::File { path, .. } => Some(path.as_path()),
+        })
+    }
+
     /// Names of the stages whose answers are the result, in the order of the file.
     pub fn outputs(&self) -> impl Iterator<Item = &str> {
         self.outputs.iter().map(|stage| &*self.stages[*stage].name)

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use glovebox_abi::Manifest;
 use semver::{Comparator, Op, Version, VersionReq};
 
 use super::{Workspace, WorkspaceError};
@@ -25,6 +27,8 @@ pub struct WorkspacePlugins {
 pub struct WorkspacePlugin {
     /// Its id.
     pub id: String,
+    /// What it says about itself.
+    pub manifest: Arc<Manifest>,
     /// Its artifact.
     pub path: PathBuf,
     /// How to load it, with what the workspace says about it.
@@ -74,13 +78,17 @@ pub(super) fn plugins(workspace: &Workspace) -> Result<WorkspacePlugins, Workspa
         .order()
         .iter()
         .map(|entry| {
-            let (path, request) = match chosen.get(entry.id()) {
-                Some(artifact) => (&artifact.path, LoadRequest::path(&artifact.path)),
-                None => (&entry.artifact, entry.request()),
+            let (path, manifest, request) = match chosen.get(entry.id()) {
+                Some(artifact) => {
+                    let manifest = Arc::new(artifact.manifest.clone());
+                    (&artifact.path, manifest, LoadRequest::path(&artifact.path))
+                }
+                None => (&entry.artifact, entry.manifest.clone(), entry.request()),
             };
             let others = catalog.versions(entry.id()).map(|other| &other.artifact);
             WorkspacePlugin {
                 id: entry.id().to_owned(),
+                manifest,
                 request: match workspace.settings.get(entry.id()) {
                     Some(settings) => settings.apply(request),
                     None => request,

@@ -139,3 +139,71 @@ fn profiles_and_mocks_have_effect() {
         "did you mean `kv`?",
     );
 }
+
+#[test]
+fn what_plugins_depend_on_comes_with_them() {
+    let folder = Folder::with_trace();
+    for (id, version, dependencies) in [
+        ("a", "1.0.0", "b = '1'"),
+        ("b", "1.0.0", "c = '1'"),
+        ("c", "1.0.0", ""),
+        ("d", "1.0.0", "x = '2'"),
+    ] {
+        let place = folder.0.path().join("plugins").join(id);
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::copy(glovebox_tests::sample("echo.wasm"), place.join("echo.wasm")).unwrap();
+        let manifest = format!(
+            "[plugin]\nid = '{id}'\nversion = '{version}'\n[artifact]\nwasm = 'echo.wasm'\n\
+             [dependencies]\n{dependencies}"
+        );
+        std::fs::write(place.join("plugin.toml"), manifest).unwrap();
+    }
+    let workspace = |enabled: &str| {
+        folder
+            .write("glovebox.toml", format!("[plugins]\nfolders = 'plugins'\nenabled = {enabled}"));
+    };
+    let a = folder.0.path().join("plugins/a");
+    let d = folder.0.path().join("plugins/d");
+    let (a, d) = (a.to_str().unwrap(), d.to_str().unwrap());
+    /// What is loaded before the plugin, and what is not there.
+    #[track_caller]
+    fn check(folder: &Folder, plugin: &str, before: &[&str], missing: &[&str]) {
+        let json = folder.json(&["call", plugin, "--payload", "hi"], 0, "completed with 1 frame");
+        assert_eq!(json["loaded_before"], json!(before));
+        assert_eq!(json["dependencies_missing"], json!(missing));
+    }
+    workspace("['a']");
+    check(&folder, "a", &["c", "b"], &[]);
+    check(&folder, "b", &["c"], &[]);
+    check(&folder, a, &["c", "b"], &[]);
+    check(&folder, d, &[], &["d needs x ^2, which is neither named nor in a workspace"]);
+    // Without one.
+    folder.write("glovebox.toml", "");
+    check(&folder, a, &[], &["a needs b ^1, which is neither named nor in a workspace"]);
+    let told = folder.run(&["call", a, "--payload", "hi"]);
+    let told = text(&told.stderr);
+    assert!(
+        told.starts_with(
+            "a needs b ^1, which is neither named nor in a workspace; it runs without\n"
+        ),
+        "{told}"
+    );
+
+    /// A stage, more arguments, and the plugins that are loaded before it and that nobody named.
+    #[track_caller]
+    fn run(folder: &Folder, stage: &str, more: &[&str], expected: &[&str]) {
+        folder.write(
+            "line.toml",
+            format!("[pipeline]\noutputs = 'one'\n[stage.one]\n{stage}\nfrom = 'input'"),
+        );
+        let run = [&["run", "line.toml", "--trace", "in.mcap"], more].concat();
+        let json = folder.json(&run, 0, "4 calls, all completed");
+        assert_eq!(json["loaded_before"], json!(expected));
+    }
+    workspace("['a']");
+    run(&folder, "plugin = 'a'", &[], &["c", "b"]);
+    run(&folder, "plugin = 'b'", &[], &["c"]);
+    run(&folder, "plugin = 'plugins/a'", &[], &["c", "b"]);
+    let b = folder.0.path().join("plugins/b");
+    run(&folder, "plugin = 'a'", &["--plugin", b.to_str().unwrap()], &["c"]);
+}
