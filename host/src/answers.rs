@@ -21,8 +21,8 @@ pub trait Answers: Send + Sync {
     /// the plugin as [`ServiceError::Unavailable`].
     fn answer(&self, asked: &Asked<'_>) -> Answered;
 
-    /// A call of the plugin is about to begin, with this frame, on this thread.
-    fn begin(&self, _frame: &Frame) {}
+    /// A call of this plugin is about to begin, with this frame, on this thread.
+    fn begin(&self, _plugin: &str, _frame: &Frame) {}
 
     /// The call that began on this thread is over.
     fn end(&self) {}

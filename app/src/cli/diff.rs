@@ -10,7 +10,7 @@ use glovebox_inspector::report::{html, junit};
 use glovebox_inspector::trace::TraceReader;
 use serde_json::{Value as Json, json};
 
-use super::against::{Rules, Standard};
+use super::against::{Against, Rules, Standard};
 use super::error::{Exit, Problem};
 use super::report::{Output, Report};
 
@@ -47,6 +47,15 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// A page about differences needs something to compare with.
+    pub(super) fn check(&self, against: &Against) -> Result<(), Problem> {
+        if self.html.is_some() && !against.is_asked_for() {
+            let remedy = "name what to compare with: --against <BASELINE>";
+            return Err(Problem::Usage(format!("--html shows differences; {remedy}")));
+        }
+        Ok(())
+    }
+
     /// Writes what was asked for.
     pub(super) fn write(&self, name: &str, diff: &Diff) -> Result<(), Problem> {
         if let Some(path) = &self.junit {

@@ -57,6 +57,11 @@ fn one_severity(text: &str) -> Result<String, SeverityError> {
 }
 
 impl FindingsArgs {
+    /// True if anything is said about findings.
+    pub(super) fn is_asked_for(&self) -> bool {
+        !self.severities.is_empty() || self.fail_on_findings.is_some()
+    }
+
     /// What the rules say of a run.
     pub(super) fn judge(&self, record: &Record) -> Result<Judgement, Problem> {
         let mut severities = Severities::default();

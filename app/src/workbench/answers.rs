@@ -19,8 +19,8 @@ impl Answers for FromTrace {
         }
     }
 
-    fn begin(&self, frame: &Frame) {
-        self.0.call_begins(frame);
+    fn begin(&self, plugin: &str, frame: &Frame) {
+        self.0.call_begins(plugin, frame);
     }
 
     fn end(&self) {

@@ -263,10 +263,7 @@ pub fn replay(
         summary.unrouted += usize::from(targets.is_empty());
         for target in targets.iter().filter(|_| !is_emitted) {
             let outcome = target.send(host, input);
-            if host.dispatch_stats().dispatched != queued {
-                host.rest().wait();
-                queued = host.dispatch_stats().dispatched;
-            }
+            wait_for_emitted(host, &mut queued);
             summary.sent += 1;
             *summary.outcomes.entry(outcome.name()).or_default() += 1;
         }
@@ -278,6 +275,14 @@ pub fn replay(
     summary.cancelled = !ended;
     summary.took = started.elapsed();
     summary
+}
+
+/// Waits for the calls that emitted frames began, if any were queued beyond `queued`, and counts them.
+pub(crate) fn wait_for_emitted(host: &Host, queued: &mut u64) {
+    if host.dispatch_stats().dispatched != *queued {
+        host.rest().wait();
+        *queued = host.dispatch_stats().dispatched;
+    }
 }
 
 /// Hands every input of `plan` to `send` when it is due, on this thread. `false` if it was cancelled

@@ -322,7 +322,7 @@ impl Slot {
     #[cold]
     pub(crate) fn begin_answered(&self, frame: &Frame) {
         if let Some(answers) = &self.shared.answers {
-            answers.begin(frame);
+            answers.begin(&self.plugin, frame);
         }
     }
 

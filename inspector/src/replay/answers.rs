@@ -174,15 +174,19 @@ impl TraceAnswers {
         }
     }
 
-    /// A call with this frame begins on this thread: the one that was sent, or one by itself.
-    pub fn call_begins(&self, frame: &Frame) {
+    /// A call of a plugin begins on this thread, with this frame: the one that was sent, or one by
+    /// itself.
+    pub fn call_begins(&self, plugin: &str, frame: &Frame) {
         let mut state = self.state.lock();
         let state = &mut *state;
         let input = state.inputs.get(&thread::current().id());
         if input.is_some_and(|input| !input.by_itself) {
             return;
         }
-        let expected = state.expected.get_mut(frame).and_then(VecDeque::pop_front);
+        let expected = state.expected.get_mut(frame).and_then(|expected| {
+            let at = expected.iter().position(|(_, known)| **known == *plugin)?;
+            expected.remove(at)
+        });
         if let Some((call, plugin)) = expected {
             self.start(state, call, plugin, true);
         }

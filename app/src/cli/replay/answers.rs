@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use glovebox_host::{LoadRequest, Mock};
-use glovebox_inspector::replay::{Divergence, Divergences, Missing, RecordedAnswers, TraceAnswers};
+use glovebox_inspector::replay::{
+    Divergence, Divergences, Missing, RecordedAnswers, ReplayInput, TraceAnswers,
+};
+use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 use super::super::error::Problem;
@@ -101,8 +104,57 @@ pub(super) fn answered(
     pairs.unzip()
 }
 
+/// Lets the trace answer the plugins of a pipeline.
+///
+/// No call of a stage is an input of the trace, so that each counts as the first recorded call of the
+/// same plugin with the same frame that was not made again yet. What a stage tries again after a
+/// failure is another call. That a recorded call is not made is no divergence: the trace may be of
+/// another pipeline, or of none.
+pub(in super::super) struct StageAnswers {
+    arguments: AnswersArgs,
+    recorded: Arc<RecordedAnswers>,
+    missing: Missing,
+    /// All inputs of the trace, whatever is chosen of them.
+    inputs: Vec<ReplayInput>,
+    /// By instance.
+    answers: Mutex<Vec<Arc<TraceAnswers>>>,
+}
+
+impl StageAnswers {
+    pub(super) fn new(
+        arguments: AnswersArgs,
+        recorded: Arc<RecordedAnswers>,
+        missing: Missing,
+        inputs: Vec<ReplayInput>,
+    ) -> StageAnswers {
+        StageAnswers { arguments, recorded, missing, inputs, answers: Mutex::default() }
+    }
+
+    /// Lets the trace answer what this instance asks.
+    pub(in super::super) fn answer(&self, request: LoadRequest) -> LoadRequest {
+        let answers = Arc::new(TraceAnswers::new(self.recorded.clone(), self.missing.clone()));
+        self.answers.lock().push(answers.clone());
+        request.answers(Arc::new(FromTrace(answers)))
+    }
+
+    /// All inputs are about to be sent, once more perhaps.
+    pub(in super::super) fn begin_round(&self) {
+        for answers in &*self.answers.lock() {
+            answers.expect_no_more(false);
+            for input in &self.inputs {
+                answers.expect(input.call, &input.plugin, &input.frame);
+            }
+        }
+    }
+
+    /// What came of it.
+    pub(in super::super) fn found(&self) -> AnsweredFound {
+        AnsweredFound::new(&self.arguments, &self.recorded, &self.answers.lock())
+    }
+}
+
 /// How much of what was asked the trace answered.
-pub(super) struct AnsweredFound {
+pub(in super::super) struct AnsweredFound {
     rule: Rule,
     recorded: u64,
     unusable: u64,
@@ -128,16 +180,16 @@ impl AnsweredFound {
         self.targets.iter().map(figure).sum()
     }
 
-    pub(super) fn diverges(&self) -> bool {
+    pub(in super::super) fn diverges(&self) -> bool {
         self.sum(Divergences::count) > 0
     }
 
-    pub(super) fn sentence(&self) -> String {
+    pub(in super::super) fn sentence(&self) -> String {
         answers::sentence(&self.targets)
     }
 
     /// Lines for people: a name and what there is to say.
-    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+    pub(in super::super) fn lines(&self) -> Vec<(&'static str, String)> {
         let mut all = format!(
             "{} of {} in the trace used; {} with other arguments, {} that it lacks ({}), {} not made",
             self.sum(|found| found.answered),
@@ -153,7 +205,7 @@ impl AnsweredFound {
             }
         };
         add(self.sum(|found| found.before_the_trace), "live, as the trace begins after loading");
-        add(self.sum(|found| found.outside), "in calls that no input began");
+        add(self.sum(|found| found.outside), "in calls that the trace does not know");
         add(self.unusable, "recorded that no service can have given");
         let mut lines = vec![("from trace", all)];
         let each = self.targets.iter().flat_map(|found| &found.list);
@@ -165,7 +217,7 @@ impl AnsweredFound {
         lines
     }
 
-    pub(super) fn json(&self) -> Json {
+    pub(in super::super) fn json(&self) -> Json {
         json!({
             "missing": self.rule.name(),
             "recorded": self.recorded,

@@ -30,7 +30,8 @@ use super::surroundings::{Surroundings, SurroundingsArgs};
 use crate::workbench::replay::ReplaySummary;
 use crate::workbench::snapshots::{Snapshots, SnapshotsTaken};
 use crate::workbench::start::Started;
-use answers::{AnsweredFound, AnswersArgs};
+use answers::AnswersArgs;
+pub(super) use answers::{AnsweredFound, StageAnswers};
 use found::Found;
 use selection::Selection;
 use source::Source;
@@ -56,10 +57,10 @@ pub(super) struct Replay {
     #[arg(long = "plugin", value_name = "PLUGIN")]
     pub plugins: Vec<PathBuf>,
     /// Send the inputs through this pipeline instead, a TOML file, as `glovebox run` does; --plugin
-    /// then names plugins that its stages name by their id
-    #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "answers", "missing", "against", "junit", "html", "runs", "from", "snapshot_every", "severities", "fail_on_findings",
-    ])]
+    /// then names plugins that its stages name by their id. --against compares the calls of its
+    /// stages, as --record writes them, and with --answers trace each is answered as the recorded
+    /// call of the same plugin with the same frame
+    #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
     /// max: without waiting; real: as it was recorded; x10: ten times as fast as that
     #[arg(long, default_value = "max")]
@@ -121,10 +122,7 @@ impl Replay {
         let against = self.against.against.as_deref();
         let standard = self.against.standard()?;
         let standard = standard.map(|standard| source.cut(standard, &self.trace, against));
-        if self.reports.html.is_some() && !self.against.is_asked_for() {
-            let remedy = "name what to compare with: --against <BASELINE>";
-            return Err(Problem::Usage(format!("--html shows differences; {remedy}")));
-        }
+        self.reports.check(&self.against)?;
         let record = Arc::<LiveRecorder>::default();
         if self.speed.0 == Pace::Max {
             record.lock().set_unpaced();
@@ -208,8 +206,19 @@ impl Replay {
 impl Replay {
     /// Sends the inputs through a pipeline.
     fn run_pipeline(&self, path: &Path, surroundings: &Surroundings) -> Result<Report, Problem> {
+        self.refuse_with_pipeline()?;
+        let missing = self.answers.missing(surroundings)?;
         let pipeline = Pipeline::read(path, &run::condition)?;
         let source = Source::read(&self.trace, &self.selection, &self.start, &self.answers)?;
+        let answers = match source.recorded {
+            None => None,
+            Some(recorded) => {
+                let whole =
+                    super::diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
+                let arguments = self.answers.clone();
+                Some(Arc::new(StageAnswers::new(arguments, recorded, missing, whole.inputs)))
+            }
+        };
         let plan = source.plan;
         let through = run::Through {
             pipeline: &pipeline,
@@ -221,8 +230,27 @@ impl Replay {
             how: &format!("sent through a pipeline{}", self.selection.how(&plan)),
             pace: self.speed.0,
             rounds: self.selection.rounds,
+            answers,
+            against: &self.against,
+            reports: &self.reports,
         };
         through.run(&plan, surroundings)
+    }
+
+    /// What makes no sense with a pipeline.
+    fn refuse_with_pipeline(&self) -> Result<(), Problem> {
+        let refused = if self.runs > 1 {
+            "--runs looks for findings, and a pipeline has none; repeat the command, each time with fresh copies"
+        } else if self.start.from.is_some() || self.start.snapshot_every.is_some() {
+            "--from and --snapshot-every are about the state between two inputs of one plugin, and an \
+             input meets several in a pipeline; send all of the trace, or leave --pipeline out"
+        } else if self.findings.is_asked_for() {
+            "--fail-on-findings and --severity are about the calls of single plugins; record the run \
+             with --record and look at it with `glovebox trace findings`"
+        } else {
+            return Ok(());
+        };
+        Err(Problem::Usage(format!("with --pipeline: {refused}")))
     }
 
     /// Brings the instances to where the replay starts, if that is in the middle.

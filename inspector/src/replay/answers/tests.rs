@@ -120,7 +120,7 @@ fn calls_that_come_by_themselves_are_answered() {
         for frame in frames {
             let frame = Frame::data((*frame).to_owned());
             let call = || {
-                answers.call_begins(&frame);
+                answers.call_begins("a", &frame);
                 answers.answer("a", Some(CallId(7)), "kv-get", &text("a"));
                 answers.call_ends();
             };

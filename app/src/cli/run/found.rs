@@ -1,82 +1,47 @@
-//! `glovebox run`: a trace, through a pipeline.
+//! What a run through a pipeline led to, for people and programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::pipeline::{
-    FrameTest, Pipeline, PipelineMetrics, Run as PipelineRun, Running, StageLatency, StageMetrics,
+    Pipeline, PipelineMetrics, Run as PipelineRun, StageLatency, StageMetrics,
 };
-use glovebox_inspector::filter::{Filter, FrameFilter};
 use glovebox_inspector::metrics::LatencySummary;
-use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 use serde_json::{Value as Json, json};
 
-use super::dependencies::{Needed, Wanted};
-use super::diff;
-use super::error::{Exit, Problem};
-use super::observe::Recorded;
-use super::plugins::LoadArgs;
-use super::replay::Stage;
-use super::report::{Output, Report, count, count_of};
-use super::surroundings::{Surroundings, SurroundingsArgs};
-use super::timing;
-use crate::workbench::replay::{ReplayControl, send_in_time};
-
-/// Send the inputs of a trace through a pipeline, and count what becomes of them
-///
-/// All inputs go in, in the order of the trace, whichever plugin they were recorded for; --filter
-/// chooses among them. What plugins depend on is loaded with them, and before them, if it is named
-/// with --plugin or in the workspace. The exit code is 1 if a call fails or an input is stopped at a limit of the
-/// pipeline, and 4 if a plugin crashes or has to be stopped.
-#[derive(Debug, Args)]
-pub(super) struct Run {
-    /// The pipeline, a TOML file; that of the workspace, if it is left out
-    pub pipeline: Option<PathBuf>,
-    /// The trace with the inputs
-    #[arg(long)]
-    pub trace: PathBuf,
-    /// Send only the inputs that match, e.g. 'kind:data size>1k'
-    #[arg(long, value_name = "FILTER", value_parser = super::filter::parse)]
-    pub filter: Option<Filter>,
-    /// A plugin that stages name by its id: an artifact, a plugin.toml, or a folder with one; may
-    /// be repeated. Other ids are those of plugins of the workspace
-    #[arg(long = "plugin", value_name = "PLUGIN")]
-    pub plugins: Vec<PathBuf>,
-    /// Write what happens to a new trace
-    #[arg(long, value_name = "OUT")]
-    pub record: Option<PathBuf>,
-    #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub surroundings: SurroundingsArgs,
-    #[command(flatten)]
-    pub output: Output,
-}
+use super::super::against::Judged;
+use super::super::error::Exit;
+use super::super::observe::Recorded;
+use super::super::replay::AnsweredFound;
+use super::super::report::{count, count_of};
+use super::super::{diff, timing};
 
 /// What a run led to.
-struct Found {
-    pipeline: String,
-    planned: usize,
-    skipped: usize,
-    metrics: PipelineMetrics,
-    results: Results,
+pub(super) struct Found {
+    pub(super) pipeline: String,
+    pub(super) planned: usize,
+    pub(super) skipped: usize,
+    pub(super) metrics: PipelineMetrics,
+    pub(super) results: Results,
     /// True if a plugin crashed, or had to be stopped.
-    crashed: bool,
-    recorded: Option<Recorded>,
-    took: Duration,
+    pub(super) crashed: bool,
+    pub(super) recorded: Option<Recorded>,
+    /// What the trace answered, if it was asked to.
+    pub(super) answered: Option<AnsweredFound>,
+    pub(super) judged: Option<Judged>,
+    pub(super) took: Duration,
     /// Plugins that were loaded because others depend on them.
-    along: Vec<String>,
+    pub(super) along: Vec<String>,
     /// Dependencies that are not there.
-    missing: Vec<String>,
+    pub(super) missing: Vec<String>,
 }
 
 /// What came out.
 #[derive(Default)]
-struct Results {
+pub(super) struct Results {
     /// Frames and bytes of each output, in the order of the file.
     outputs: Vec<(String, u64, u64)>,
     error_frames: u64,
@@ -85,7 +50,7 @@ struct Results {
 }
 
 impl Results {
-    fn add(&mut self, run: PipelineRun) {
+    pub(super) fn add(&mut self, run: PipelineRun) {
         self.error_frames += run.errors.len() as u64;
         for (position, output) in run.outputs.into_iter().enumerate() {
             if self.outputs.len() == position {
@@ -101,123 +66,8 @@ impl Results {
     }
 }
 
-impl Run {
-    pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
-        let path = self.pipeline.as_deref().or(surroundings.pipeline()).ok_or_else(|| {
-            let remedy = "name its file, or use a workspace with `pipeline = \"…\"`";
-            Problem::Usage(format!("there is no pipeline to run; {remedy}"))
-        })?;
-        let filter = self.filter.as_ref();
-        let through = Through {
-            pipeline: &Pipeline::read(path, &condition)?,
-            path,
-            trace: &self.trace,
-            plugins: &self.plugins,
-            load: &self.load,
-            record: self.record.as_deref(),
-            how: "sent through a pipeline",
-            pace: Pace::Max,
-            rounds: 1,
-        };
-        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
-        through.run(&plan, surroundings)
-    }
-}
-
-/// How inputs of a trace go through a pipeline; the verbs `run` and `replay` share it.
-pub(super) struct Through<'a> {
-    pub(super) pipeline: &'a Pipeline,
-    /// Its file.
-    pub(super) path: &'a Path,
-    /// Where the inputs come from.
-    pub(super) trace: &'a Path,
-    /// Plugins that stages name by their id.
-    pub(super) plugins: &'a [PathBuf],
-    pub(super) load: &'a LoadArgs,
-    /// The trace to write, if one is asked for.
-    pub(super) record: Option<&'a Path>,
-    /// How that trace was made, for people.
-    pub(super) how: &'a str,
-    pub(super) pace: Pace,
-    /// How often all inputs are sent.
-    pub(super) rounds: u32,
-}
-
-impl Through<'_> {
-    pub(super) fn run(
-        &self,
-        plan: &ReplayPlan,
-        surroundings: &Surroundings,
-    ) -> Result<Report, Problem> {
-        let needed = self.needed(surroundings)?;
-        needed.say();
-        let stage = Stage::set(needed.requests, Vec::new(), surroundings)?;
-        let (trust, seed) = (self.load.trust_native, self.load.seed);
-        let running = self.pipeline.start_with(&stage.host, move |request| {
-            let request = request.trust_native(trust);
-            match seed {
-                Some(seed) => request.deterministic(seed),
-                None => request,
-            }
-        });
-        let running = running.wait()?;
-        if let Some(path) = self.record {
-            stage.record(path, running.instances(), self.trace, self.how)?;
-        }
-        let started = Instant::now();
-        let mut results = Results::default();
-        for _ in 0..self.rounds {
-            let mut send = |input: &ReplayInput| results.add(running.send(&input.frame));
-            // Nobody else holds the control, so that nobody cancels.
-            send_in_time(plan, self.pace, &ReplayControl::default(), &mut send);
-        }
-        let found = Found {
-            pipeline: name(self.pipeline, self.path),
-            planned: plan.inputs.len() * self.rounds as usize,
-            skipped: plan.skipped,
-            took: started.elapsed(),
-            metrics: running.metrics(),
-            crashed: stage.counts().stopped > 0,
-            recorded: None,
-            along: needed.along,
-            missing: needed.missing,
-            results,
-        };
-        let recorded = self.finish(&stage, running, &found)?;
-        let found = Found { recorded, ..found };
-        Ok(Report::new(found.text(), found.json(self.trace), found.sentence(), found.exit()))
-    }
-
-    /// The plugins that are named, those of the workspace that stages name by their id, and what
-    /// all of them depend on.
-    fn needed(&self, surroundings: &Surroundings) -> Result<Needed, Problem> {
-        let wanted = Wanted {
-            names: self.plugins,
-            ids: self.pipeline.plugins().collect(),
-            files: self.pipeline.files().collect(),
-        };
-        wanted.find(self.load, surroundings)
-    }
-
-    /// Ends the pipeline and then the recording, so that the end is recorded too.
-    fn finish(
-        &self,
-        stage: &Stage,
-        running: Running,
-        found: &Found,
-    ) -> Result<Option<Recorded>, Problem> {
-        drop(running);
-        stage.finish_recording().map_err(|problem| problem.after(found.sentence()))
-    }
-}
-
-/// The language of `when` is that of all other filters, as far as it is about frames.
-pub(super) fn condition(text: &str) -> Result<Box<dyn FrameTest>, String> {
-    let filter = FrameFilter::parse(text).map_err(|error| error.to_string())?;
-    Ok(Box::new(move |frame: &glovebox_abi::Frame| filter.matches(frame)))
-}
-
-fn name(pipeline: &Pipeline, path: &Path) -> String {
+/// What a pipeline is called: by itself, else by its file.
+pub(super) fn name(pipeline: &Pipeline, path: &Path) -> String {
     match pipeline.name() {
         "" => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         name => name.to_owned(),
@@ -249,16 +99,20 @@ impl Found {
         outcomes
     }
 
-    fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         let failed = self.sum(StageMetrics::errors) + self.metrics.stopped > 0;
+        let diverges = self.answered.as_ref().is_some_and(AnsweredFound::diverges);
+        let is_accepted = self.judged.as_ref().is_some_and(Judged::is_good);
         match () {
+            () if is_accepted && self.metrics.inputs > 0 => Exit::Good,
             () if self.crashed => Exit::Crashed,
+            () if self.judged.is_some() || diverges => Exit::Different,
             () if failed || self.metrics.inputs == 0 => Exit::Different,
             () => Exit::Good,
         }
     }
 
-    fn sentence(&self) -> String {
+    pub(super) fn sentence(&self) -> String {
         let inputs = count(self.metrics.inputs, "frame");
         let stages = count_of(self.metrics.stages.len(), "stage");
         let calls = count(self.sum(|stage| stage.calls), "call");
@@ -285,11 +139,18 @@ impl Found {
         add(self.sum(|stage| stage.passed), "frame", "passed on after a failure");
         add(self.sum(|stage| stage.reloads), "reload", "after a failure");
         add(self.metrics.stopped, "input", "stopped at a limit of the pipeline");
+        if let Some(answered) = &self.answered {
+            text.push_str(&format!("; {}", answered.sentence()));
+        }
+        if let Some(judged) = &self.judged {
+            text.push_str(&format!("; {}", judged.sentence()));
+        }
         text
     }
 
-    fn text(&self) -> String {
-        let mut text = self.table();
+    pub(super) fn text(&self) -> String {
+        let mut text = self.judged.as_ref().map(Judged::text).unwrap_or_default();
+        text.push_str(&self.table());
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:<12} {value}");
@@ -308,6 +169,9 @@ impl Found {
         line("error frames", format!("{} that no stage took", self.results.error_frames));
         if let Some(stopped) = &self.results.stopped {
             line("stopped", format!("{}; the first: {stopped}", count(metrics.stopped, "input")));
+        }
+        for (name, told) in self.answered.iter().flat_map(AnsweredFound::lines) {
+            line(name, told);
         }
         line("duration", show_duration(self.took));
         if let Some(recorded) = &self.recorded {
@@ -366,7 +230,7 @@ impl Found {
         text
     }
 
-    fn json(&self, trace: &Path) -> Json {
+    pub(super) fn json(&self, trace: &Path) -> Json {
         let metrics = &self.metrics;
         json!({
             "pipeline": self.pipeline,
@@ -392,6 +256,9 @@ impl Found {
             "outcomes": self.outcomes(),
             "duration_ns": timing::nanos(self.took),
             "recorded": self.recorded.as_ref().map(Recorded::json),
+            "from_trace": self.answered.as_ref().map(AnsweredFound::json),
+            "diff": self.judged.as_ref().map(|judged| diff::to_json(judged.compared.diff())),
+            "baseline": self.judged.as_ref().map(Judged::json),
         })
     }
 }

@@ -1,0 +1,82 @@
+//! `glovebox run`: a trace, through a pipeline.
+
+mod found;
+mod through;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use glovebox_host::pipeline::{FrameTest, Pipeline};
+use glovebox_inspector::filter::{Filter, FrameFilter};
+use glovebox_inspector::replay::{Pace, ReplayPlan};
+
+use super::against::Against;
+use super::diff::{self, Reports};
+use super::error::Problem;
+use super::plugins::LoadArgs;
+use super::report::{Output, Report};
+use super::surroundings::{Surroundings, SurroundingsArgs};
+pub(super) use through::Through;
+
+/// Send the inputs of a trace through a pipeline, and count what becomes of them
+///
+/// All inputs go in, in the order of the trace, whichever plugin they were recorded for; --filter
+/// chooses among them. What plugins depend on is loaded with them, and before them, if it is named
+/// with --plugin or in the workspace. The exit code is 1 if a call fails or an input is stopped at a limit of the
+/// pipeline, and 4 if a plugin crashes or has to be stopped.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The pipeline, a TOML file; that of the workspace, if it is left out
+    pub pipeline: Option<PathBuf>,
+    /// The trace with the inputs
+    #[arg(long)]
+    pub trace: PathBuf,
+    /// Send only the inputs that match, e.g. 'kind:data size>1k'
+    #[arg(long, value_name = "FILTER", value_parser = super::filter::parse)]
+    pub filter: Option<Filter>,
+    /// A plugin that stages name by its id: an artifact, a plugin.toml, or a folder with one; may
+    /// be repeated. Other ids are those of plugins of the workspace
+    #[arg(long = "plugin", value_name = "PLUGIN")]
+    pub plugins: Vec<PathBuf>,
+    /// Write what happens to a new trace
+    #[arg(long, value_name = "OUT")]
+    pub record: Option<PathBuf>,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub surroundings: SurroundingsArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Run {
+    pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
+        let path = self.pipeline.as_deref().or(surroundings.pipeline()).ok_or_else(|| {
+            let remedy = "name its file, or use a workspace with `pipeline = \"…\"`";
+            Problem::Usage(format!("there is no pipeline to run; {remedy}"))
+        })?;
+        let filter = self.filter.as_ref();
+        let through = Through {
+            pipeline: &Pipeline::read(path, &condition)?,
+            path,
+            trace: &self.trace,
+            plugins: &self.plugins,
+            load: &self.load,
+            record: self.record.as_deref(),
+            how: "sent through a pipeline",
+            pace: Pace::Max,
+            rounds: 1,
+            answers: None,
+            against: &Against::default(),
+            reports: &Reports::default(),
+        };
+        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
+        through.run(&plan, surroundings)
+    }
+}
+
+/// The language of `when` is that of all other filters, as far as it is about frames.
+pub(super) fn condition(text: &str) -> Result<Box<dyn FrameTest>, String> {
+    let filter = FrameFilter::parse(text).map_err(|error| error.to_string())?;
+    Ok(Box::new(move |frame: &glovebox_abi::Frame| filter.matches(frame)))
+}

@@ -1,0 +1,149 @@
+//! How inputs go through a pipeline, and what the run is compared with.
+//!
+//! What is compared are the calls of the stages, by the id of their plugin, as a trace of the run
+//! holds them: a run is the same as the trace that was recorded of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use glovebox_host::pipeline::{Pipeline, Running};
+use glovebox_inspector::diff::Run as DiffRun;
+use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
+
+use super::super::against::{Against, Judged};
+use super::super::dependencies::{Needed, Wanted};
+use super::super::diff::Reports;
+use super::super::error::Problem;
+use super::super::observe::Recorded;
+use super::super::plugins::LoadArgs;
+use super::super::replay::{Stage, StageAnswers};
+use super::super::report::Report;
+use super::super::surroundings::Surroundings;
+use super::found::{Found, Results, name};
+use crate::workbench::replay::{ReplayControl, send_in_time, wait_for_emitted};
+
+/// How inputs of a trace go through a pipeline; the verbs `run` and `replay` share it.
+pub(in super::super) struct Through<'a> {
+    pub(in super::super) pipeline: &'a Pipeline,
+    /// Its file.
+    pub(in super::super) path: &'a Path,
+    /// Where the inputs come from.
+    pub(in super::super) trace: &'a Path,
+    /// Plugins that stages name by their id.
+    pub(in super::super) plugins: &'a [PathBuf],
+    pub(in super::super) load: &'a LoadArgs,
+    /// The trace to write, if one is asked for.
+    pub(in super::super) record: Option<&'a Path>,
+    /// How that trace was made, for people.
+    pub(in super::super) how: &'a str,
+    pub(in super::super) pace: Pace,
+    /// How often all inputs are sent.
+    pub(in super::super) rounds: u32,
+    /// What answers the plugins, if the trace does.
+    pub(in super::super) answers: Option<Arc<StageAnswers>>,
+    pub(in super::super) against: &'a Against,
+    pub(in super::super) reports: &'a Reports,
+}
+
+impl Through<'_> {
+    pub(in super::super) fn run(
+        &self,
+        plan: &ReplayPlan,
+        surroundings: &Surroundings,
+    ) -> Result<Report, Problem> {
+        let needed = self.needed(surroundings)?;
+        needed.say();
+        let standard = self.against.standard()?;
+        self.reports.check(self.against)?;
+        let answer = |request| match &self.answers {
+            Some(answers) => answers.answer(request),
+            None => request,
+        };
+        let requests = needed.requests.into_iter().map(answer).collect();
+        let stage = Stage::set(requests, Vec::new(), surroundings)?;
+        let (trust, seed, answers) = (self.load.trust_native, self.load.seed, self.answers.clone());
+        let running = self.pipeline.start_with(&stage.host, move |request| {
+            let mut request = request.trust_native(trust);
+            if let Some(seed) = seed {
+                request = request.deterministic(seed);
+            }
+            match &answers {
+                Some(answers) => answers.answer(request),
+                None => request,
+            }
+        });
+        let running = running.wait()?;
+        if let Some(path) = self.record {
+            stage.record(path, running.instances(), self.trace, self.how)?;
+        }
+        if standard.is_some() || self.reports.junit.is_some() {
+            stage.keep_events();
+        }
+        let started = Instant::now();
+        let mut results = Results::default();
+        let mut queued = stage.host.dispatch_stats().dispatched;
+        for _ in 0..self.rounds {
+            self.answers.iter().for_each(|answers| answers.begin_round());
+            let mut send = |input: &ReplayInput| {
+                results.add(running.send(&input.frame));
+                wait_for_emitted(&stage.host, &mut queued);
+            };
+            // Nobody else holds the control, so that nobody cancels.
+            send_in_time(plan, self.pace, &ReplayControl::default(), &mut send);
+        }
+        let took = started.elapsed();
+        let trace = self.trace.display().to_string();
+        let run = DiffRun::from_events(format!("replay of {trace}"), stage.events());
+        let mut found = Found {
+            pipeline: name(self.pipeline, self.path),
+            planned: plan.inputs.len() * self.rounds as usize,
+            skipped: plan.skipped,
+            took,
+            metrics: running.metrics(),
+            crashed: stage.counts().stopped > 0,
+            recorded: None,
+            answered: self.answers.as_ref().map(|answers| answers.found()),
+            judged: None,
+            along: needed.along,
+            missing: needed.missing,
+            results,
+        };
+        found.recorded = self.finish(&stage, running, &found)?;
+        // A run of nothing must not make everything look gone.
+        let standard = standard.filter(|_| found.metrics.inputs > 0 || !self.against.decides());
+        let run = Arc::new(run);
+        let judge = |standard| self.against.judge(&standard, run.clone());
+        let judged: Option<Judged> =
+            standard.map(judge).transpose().map_err(|problem| problem.after(found.sentence()))?;
+        let written = match &judged {
+            Some(judged) => self.reports.write(&trace, judged.compared.diff()),
+            None => self.reports.write_run(&trace, &run),
+        };
+        written.map_err(|problem| problem.after(found.sentence()))?;
+        found.judged = judged;
+        Ok(Report::new(found.text(), found.json(self.trace), found.sentence(), found.exit()))
+    }
+
+    /// The plugins that are named, those of the workspace that stages name by their id, and what
+    /// all of them depend on.
+    fn needed(&self, surroundings: &Surroundings) -> Result<Needed, Problem> {
+        let wanted = Wanted {
+            names: self.plugins,
+            ids: self.pipeline.plugins().collect(),
+            files: self.pipeline.files().collect(),
+        };
+        wanted.find(self.load, surroundings)
+    }
+
+    /// Ends the pipeline and then the recording, so that the end is recorded too.
+    fn finish(
+        &self,
+        stage: &Stage,
+        running: Running,
+        found: &Found,
+    ) -> Result<Option<Recorded>, Problem> {
+        drop(running);
+        stage.finish_recording().map_err(|problem| problem.after(found.sentence()))
+    }
+}
