@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use clap::Args;
 use glovebox_events::CallId;
-use glovebox_inspector::baseline::{Baseline, Decision, Review};
+use glovebox_inspector::baseline::{Baseline, Decision, Review, SourceTrace};
 use glovebox_inspector::diff::{self, Diff, DiffOptions, PathPattern, Run, Tolerance};
 use serde_json::{Value as Json, json};
 
 use super::diff::read_run;
 use super::error::Problem;
-use super::report::count_of;
+use super::report::{count, count_of};
 use crate::workbench::Compared;
 
 /// What does not count as a difference.
@@ -112,7 +112,8 @@ impl Standard {
 /// What to compare with, and what is decided.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Against {
-    /// Compare with a trace, or with a baseline: a text file that --accept writes
+    /// Compare with a trace, or with a baseline: a text file that --accept writes. A baseline knows
+    /// the trace it was made from, and warns if another one is replayed
     #[arg(long, value_name = "BASELINE")]
     pub against: Option<PathBuf>,
     /// Compare and write nothing, for continuous integration; a baseline that is not there is an
@@ -205,6 +206,10 @@ pub(super) struct Judged {
     written: Option<PathBuf>,
     /// True if there was no baseline.
     made: bool,
+    /// The trace the baseline belongs to, if that is known.
+    trace: Option<SourceTrace>,
+    /// The trace that was replayed.
+    replayed: SourceTrace,
 }
 
 impl Against {
@@ -249,7 +254,12 @@ impl Against {
     }
 
     /// Compares, and writes what was decided.
-    pub(super) fn judge(&self, standard: &Standard, run: Arc<Run>) -> Result<Judged, Problem> {
+    pub(super) fn judge(
+        &self,
+        standard: &Standard,
+        run: Arc<Run>,
+        trace: &SourceTrace,
+    ) -> Result<Judged, Problem> {
         let compared = standard.compare(run, &self.rules);
         let mut judged = Judged {
             compared,
@@ -258,10 +268,13 @@ impl Against {
             known: Vec::new(),
             written: None,
             made: false,
+            trace: None,
+            replayed: trace.clone(),
         };
         let (Compared::Review(review), Some(path)) = (&judged.compared, &self.against) else {
             return Ok(judged);
         };
+        judged.trace = review.trace().cloned();
         let diff = review.diff();
         let known = review.known_as_wrong().into_iter();
         judged.known = known.filter_map(|at| Some(diff.groups.get(at)?.id.clone())).collect();
@@ -300,7 +313,12 @@ impl Against {
         judged.accepted = decided(Decision::Accept);
         judged.rejected = decided(Decision::Reject);
         judged.made = !path.exists();
-        review.decide(decide).write(path)?;
+        let mut baseline = review.decide(decide);
+        // What is right of another trace only in part is still about the one it was made from.
+        if baseline.trace.is_none() || judged.accepted == different.len() {
+            baseline.trace = Some(trace.clone());
+        }
+        baseline.write(path)?;
         judged.written = Some(path.clone());
         Ok(judged)
     }
@@ -342,10 +360,21 @@ impl Judged {
 
     /// What to read about it; a baseline that was just made has nothing to say.
     pub(super) fn text(&self) -> String {
-        match self.made {
-            true => String::new(),
-            false => self.compared.diff().to_text(),
+        if self.made {
+            return String::new();
         }
+        let warning = self.warning().map(|warning| format!("warning: {warning}\n"));
+        warning.unwrap_or_default() + &self.compared.diff().to_text()
+    }
+
+    /// What is odd about the comparison.
+    fn warning(&self) -> Option<String> {
+        let known = self.trace.as_ref().filter(|known| !known.has_inputs_of(&self.replayed))?;
+        let told = |trace: &SourceTrace| {
+            format!("{} ({}, {:08x})", trace.name, count(trace.inputs, "input"), trace.digest)
+        };
+        let (known, replayed) = (told(known), told(&self.replayed));
+        Some(format!("the baseline belongs to {known}, and {replayed} has other inputs"))
     }
 
     pub(super) fn json(&self) -> Json {
@@ -355,6 +384,9 @@ impl Judged {
             "rejected_before": self.known,
             "written": self.written,
             "made": self.made,
+            "trace": self.trace,
+            "replayed": self.replayed,
+            "warning": self.warning(),
         })
     }
 }

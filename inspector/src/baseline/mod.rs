@@ -21,6 +21,7 @@
 //! ```text
 //! # Glovebox baseline 1
 //! # Made by `glovebox replay … --against THIS --accept`. Lines that start with # are comments.
+//! trace 4 5d41c0ab shop.mcap
 //! ignore /payload/meta/ts
 //! tolerance /payload/price=0.01
 //! rejected 3f2a81c0 4 calls of redact differ only in /payload/mail
@@ -39,7 +40,9 @@
 //! ```
 //!
 //! One stanza per frame, sorted by plugin and call; calls are counted from 1 for each plugin. In a
-//! call the input comes first, then host calls, outputs and the end, each in their order. `ignore`
+//! call the input comes first, then host calls, outputs and the end, each in their order. `trace` says
+//! how many inputs the trace had that was replayed, their digest and its name ([`SourceTrace`]); it may
+//! be absent, and what another trace leads to can still be compared. `ignore`
 //! and `tolerance` are rules that hold whenever a run is compared with this file; what is ignored
 //! is written as `…`, so that accepting a run again changes nothing. `rejected` names groups that
 //! a person found wrong.
@@ -63,6 +66,7 @@
 //! This module deliberately keeps no history: that is what version control is for.
 
 mod error;
+mod source;
 mod stanza;
 mod text;
 
@@ -73,6 +77,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use error::BaselineError;
+pub use source::SourceTrace;
 
 use crate::diff::{self, Class, Diff, DiffOptions, Run, RunCall};
 use stanza::Stanza;
@@ -87,6 +92,8 @@ pub const MAX_SIZE: u64 = 256 << 20;
 /// An accepted run.
 #[derive(Debug, Clone, Default)]
 pub struct Baseline {
+    /// The trace that was replayed, if that is known.
+    pub trace: Option<SourceTrace>,
     /// What does not count as a difference; times of calls are never looked at.
     pub rules: DiffOptions,
     /// Groups that were found wrong.
@@ -168,7 +175,7 @@ impl Baseline {
                 stanza::to_call(number, &call.plugin, &call.stanzas, *latency).ok()
             }),
         );
-        Baseline { rules, rejected, run: Arc::new(run), calls }
+        Baseline { trace: None, rules, rejected, run: Arc::new(run), calls }
     }
 
     /// Reads a file.
@@ -285,6 +292,11 @@ impl Review {
         Review { before: baseline, after, diff }
     }
 
+    /// The trace that the baseline belongs to, if that is known.
+    pub fn trace(&self) -> Option<&SourceTrace> {
+        self.before.trace.as_ref()
+    }
+
     /// What is different.
     pub fn diff(&self) -> &Diff {
         &self.diff
@@ -307,7 +319,9 @@ impl Review {
         let known = &self.before.rejected;
         let (calls, rejected) = choose(&self.diff, known, decision, take);
         let name = self.before.run.name.clone();
-        Baseline::from_parts(name, self.before.rules.clone(), rejected, calls, &[])
+        let rules = self.before.rules.clone();
+        let trace = self.before.trace.clone();
+        Baseline { trace, ..Baseline::from_parts(name, rules, rejected, calls, &[]) }
     }
 }
 

@@ -176,7 +176,7 @@ fn what_makes_no_sense_names_its_line() {
     check("# Glovebox baseline 2\n", "make a baseline with --accept");
     check(&with("ignore payload"), "line 2 of the baseline: `payload` is not a path");
     check(&with("\ntolerance x"), "line 3 of the baseline: `x` is not a tolerance");
-    check(&with("hello"), "line 2 of the baseline: expected ignore, tolerance, rejected");
+    check(&with("hello"), "line 2 of the baseline: expected trace, ignore, tolerance, rejected");
     check(&with("== a: in data empty"), "line 2 of the baseline: expected `== PLUGIN NUMBER");
     check(&with("== a 1: end completed"), "line 2 of the baseline: the call has no `in`");
     check(&with("== a 1: what"), "`what` is not in, host, out or end");
@@ -278,5 +278,46 @@ proptest::proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "(ignore|== a 1: in data|\\{|\"|\n| |json|hex|\\PC){0,40}") {
         let _ = format!("{FIRST_LINE}\n{text}").parse::<Baseline>();
+    }
+}
+
+#[test]
+fn traces_are_known_by_their_inputs() {
+    use glovebox_events::Event;
+
+    let trace = |name: &str, inputs: &[(&str, &str)]| {
+        let mut trace = SourceTrace::new(name);
+        for (call, (plugin, payload)) in inputs.iter().enumerate() {
+            let call = CallId(call as u64);
+            let (plugin, frame) = ((*plugin).into(), data(payload));
+            let what = glovebox_events::What::FrameIn { call, frame };
+            let (sequence, at) = (call.0, 7 * call.0);
+            trace.add(&Event { sequence, at, plugin, instance: 0, generation: 1, what });
+        }
+        trace
+    };
+    let one = trace("a.mcap", &[("redact", "x"), ("redact", "y")]);
+    #[track_caller]
+    fn check(one: &SourceTrace, other: &SourceTrace, expected: bool) {
+        assert_eq!(one.has_inputs_of(other), expected, "{one}, {other}");
+        assert_eq!(other.to_string().parse().as_ref(), Ok(other));
+    }
+    check(&one, &trace("the same, moved.mcap", &[("redact", "x"), ("redact", "y")]), true);
+    check(&one, &trace("a.mcap", &[("redact", "x")]), false);
+    check(&one, &trace("a.mcap", &[("redact", "y"), ("redact", "x")]), false);
+    check(&one, &trace("a.mcap", &[("redac", "tx"), ("redact", "y")]), false);
+    check(&one, &SourceTrace::new(""), false);
+    // It is written and read, and stays what it is when somebody decides.
+    let known = Baseline { trace: Some(one.clone()), ..Baseline::default() };
+    let text = known.to_string();
+    assert!(text.contains(&format!("\ntrace 2 {:08x} a.mcap\n", one.digest)), "{text}");
+    let again: Baseline = text.parse().unwrap();
+    assert_eq!(again.trace, Some(one.clone()));
+    let decided = Review::of(again, &Run::default()).decide(|_| Decision::Accept);
+    assert_eq!(decided.trace, Some(one));
+    for wrong in ["trace 2", "trace x 3f2a81c0 a", "trace 2 3f2a81c a", "trace 2 +f2a81c0 a"] {
+        let error = format!("{FIRST_LINE}\n{wrong}\n").parse::<Baseline>().unwrap_err();
+        let expected = "line 2 of the baseline: expected `trace INPUTS DIGEST NAME`";
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }

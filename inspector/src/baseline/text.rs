@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 
 use super::stanza::{self, Stanza};
 use super::{Baseline, BaselineError, CallText, FIRST_LINE, Rejected};
-use crate::diff::DiffOptions;
 
 /// Calls with their number among those of their plugin.
 pub(super) fn numbered(calls: &[CallText]) -> impl Iterator<Item = (u64, &CallText)> {
@@ -27,6 +26,9 @@ pub(super) fn write(baseline: &Baseline, out: &mut fmt::Formatter<'_>) -> fmt::R
         "# Made by `glovebox replay … --against THIS --accept`. Lines that start with # are \
          comments.\n",
     )?;
+    if let Some(trace) = &baseline.trace {
+        writeln!(out, "trace {trace}")?;
+    }
     for pattern in &baseline.rules.ignore {
         writeln!(out, "ignore {}", pattern.as_str())?;
     }
@@ -66,9 +68,9 @@ pub(super) fn parse(text: &str) -> Result<Baseline, BaselineError> {
     if lines.next().map(|(_, line)| line.trim_end()) != Some(FIRST_LINE) {
         return Err(BaselineError::Format);
     }
-    let (mut rules, mut rejected) = (DiffOptions::default(), Vec::new());
+    let mut head = Baseline::default();
     while let Some((number, line)) = lines.next_if(|(_, line)| !line.starts_with("== ")) {
-        rule(line, &mut rules, &mut rejected).map_err(|reason| wrong(number, reason))?;
+        rule(line, &mut head).map_err(|reason| wrong(number, reason))?;
     }
     let mut calls: Vec<CallText> = Vec::new();
     // The call that is being read: its plugin, its number and the line of its first head.
@@ -94,15 +96,22 @@ pub(super) fn parse(text: &str) -> Result<Baseline, BaselineError> {
         stanza::to_call(0, &call.plugin, &call.stanzas, None)
             .map_err(|(line, reason)| wrong(line, reason))?;
     }
-    Ok(Baseline::from_parts("baseline".to_owned(), rules, rejected, calls, &[]))
+    let Baseline { trace, rules, rejected, .. } = head;
+    Ok(Baseline {
+        trace,
+        ..Baseline::from_parts("baseline".to_owned(), rules, rejected, calls, &[])
+    })
 }
 
-fn rule(line: &str, rules: &mut DiffOptions, rejected: &mut Vec<Rejected>) -> Result<(), String> {
+/// Takes a line that stands before all calls.
+fn rule(line: &str, head: &mut Baseline) -> Result<(), String> {
+    let Baseline { trace, rules, rejected, .. } = head;
     let line = line.trim_end();
     if line.is_empty() || line.starts_with('#') {
         return Ok(());
     }
     match line.split_once(' ') {
+        Some(("trace", text)) => *trace = Some(text.parse()?),
         Some(("ignore", path)) => {
             rules.ignore.push(path.parse().map_err(|error| format!("{error}"))?);
         }
@@ -113,7 +122,10 @@ fn rule(line: &str, rules: &mut DiffOptions, rejected: &mut Vec<Rejected>) -> Re
             let (group, title) = rest.split_once(' ').unwrap_or((rest, ""));
             rejected.push(Rejected { group: group.to_owned(), title: title.to_owned() });
         }
-        _ => return Err("expected ignore, tolerance, rejected, or `== PLUGIN NUMBER: …`".into()),
+        _ => {
+            let expected = "expected trace, ignore, tolerance, rejected, or `== PLUGIN NUMBER: …`";
+            return Err(expected.to_owned());
+        }
     }
     Ok(())
 }

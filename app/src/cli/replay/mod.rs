@@ -177,7 +177,7 @@ impl Replay {
         let run = Arc::new(Run::from_events(format!("replay of {name}"), events));
         // A replay that sent nothing must not make everything look gone.
         let standard = standard.filter(|_| summary.sent > 0 || !self.against.decides());
-        let judge = |standard| self.against.judge(&standard, run.clone());
+        let judge = |standard| self.against.judge(&standard, run.clone(), &source.trace);
         let judged = standard.map(judge).transpose();
         let judged = judged.map_err(|problem| problem.after(summary.sentence()))?;
         let found = Found {
@@ -231,6 +231,7 @@ impl Replay {
             pace: self.speed.0,
             rounds: self.selection.rounds,
             answers,
+            source: &source.trace,
             against: &self.against,
             reports: &self.reports,
         };

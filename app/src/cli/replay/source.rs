@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::replay::{RecordedAnswers, ReplayPlan, Start, StartFinder};
 
 use super::super::against::Standard;
@@ -15,6 +16,8 @@ use super::start::StartArgs;
 
 /// Inputs, and all that is needed to send them.
 pub(super) struct Source {
+    /// What the trace is known by.
+    pub(super) trace: SourceTrace,
     /// What is sent.
     pub(super) plan: ReplayPlan,
     /// Where it starts in the middle, with all inputs of the trace.
@@ -32,12 +35,15 @@ impl Source {
     ) -> Result<Source, Problem> {
         let mut recorded = answers.are_recorded().then(RecordedAnswers::default);
         let mut finder = StartFinder::default();
+        let name = trace.file_name().unwrap_or(trace.as_os_str());
+        let mut source = SourceTrace::new(name.to_string_lossy());
         let from_start = start.from.is_none();
         // A start counts all inputs, whatever is chosen of them afterwards.
         let filter = selection.filter.as_ref();
         let first = filter.filter(|_| from_start);
         let mut plan = diff::read(trace, |events| {
             let events = events.inspect(|event| {
+                source.add(event);
                 if let Some(recorded) = &mut recorded {
                     recorded.add(event);
                 }
@@ -60,7 +66,7 @@ impl Source {
             }
         };
         let plan = selection.of(plan)?;
-        Ok(Source { plan, start, recorded: recorded.map(Arc::new) })
+        Ok(Source { trace: source, plan, start, recorded: recorded.map(Arc::new) })
     }
 
     /// Of a run that is the trace itself, only what is sent is compared.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_host::pipeline::{FrameTest, Pipeline};
+use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::filter::{Filter, FrameFilter};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 
@@ -67,6 +68,8 @@ impl Run {
             pace: Pace::Max,
             rounds: 1,
             answers: None,
+            // It is compared with nothing.
+            source: &SourceTrace::default(),
             against: &Against::default(),
             reports: &Reports::default(),
         };

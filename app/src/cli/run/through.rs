@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use glovebox_host::pipeline::{Pipeline, Running};
+use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::diff::Run as DiffRun;
 use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 
@@ -42,6 +43,8 @@ pub(in super::super) struct Through<'a> {
     pub(in super::super) rounds: u32,
     /// What answers the plugins, if the trace does.
     pub(in super::super) answers: Option<Arc<StageAnswers>>,
+    /// What the trace is known by in a baseline.
+    pub(in super::super) source: &'a SourceTrace,
     pub(in super::super) against: &'a Against,
     pub(in super::super) reports: &'a Reports,
 }
@@ -113,7 +116,7 @@ impl Through<'_> {
         // A run of nothing must not make everything look gone.
         let standard = standard.filter(|_| found.metrics.inputs > 0 || !self.against.decides());
         let run = Arc::new(run);
-        let judge = |standard| self.against.judge(&standard, run.clone());
+        let judge = |standard| self.against.judge(&standard, run.clone(), self.source);
         let judged: Option<Judged> =
             standard.map(judge).transpose().map_err(|problem| problem.after(found.sentence()))?;
         let written = match &judged {

@@ -147,3 +147,50 @@ fn traces_are_shrunk_to_a_difference() {
     let same = [&shrink[..], &["b.txt", "-o", "same.mcap"]].concat();
     folder.check(&same, 1, "", "there is no such difference");
 }
+
+#[test]
+fn a_baseline_knows_its_trace() {
+    let folder = folder();
+    folder.write("other.ndjson", MAILS.lines().next().unwrap());
+    let import = ["trace", "import", "other.ndjson", "-o", "other.mcap"];
+    folder.check(&import, 0, "", "Imported 1 event");
+    fs::copy(folder.0.path().join("in.mcap"), folder.0.path().join("moved.mcap")).unwrap();
+    let redact = glovebox_tests::sample("redact.wasm");
+    let stage = format!("plugin = '{}'\nfrom = 'input'", redact.display());
+    folder.write("p.toml", format!("[pipeline]\noutputs = 'one'\n[stage.one]\n{stage}"));
+    let compare = |trace: &str, how: &[&str], more: &[&str], exit: i32| {
+        let arguments = [&["replay", trace, "--against", "b.txt"], how, more].concat();
+        folder.json(&arguments, exit, "")
+    };
+    let (plugin, pipeline) = (["--plugin", "plugins/redact.wasm"], ["--pipeline", "p.toml"]);
+    compare("in.mcap", &plugin, &["--accept"], 0);
+    let made = folder.read("b.txt");
+    let line = made.lines().find(|line| line.starts_with("trace 3 ")).unwrap();
+    assert!(line.ends_with(" in.mcap"), "{line}");
+    /// If it is said that the trace is another one.
+    #[track_caller]
+    fn check(json: &serde_json::Value, expected: &str) {
+        let warning = json["baseline"]["warning"].as_str().unwrap_or_default();
+        assert_eq!(warning.is_empty(), expected.is_empty(), "{warning}");
+        assert!(warning.contains(expected), "{warning}");
+    }
+    let is_other = ", and other.mcap (1 input, ";
+    for how in [plugin, pipeline] {
+        check(&compare("in.mcap", &how, &["--check"], 0), "");
+        check(&compare("moved.mcap", &how, &["--check"], 0), "");
+        check(&compare("in.mcap", &how, &["--range", "1.."], 1), "");
+        check(&compare("other.mcap", &how, &["--check"], 1), is_other);
+    }
+    let other = ["replay", "other.mcap", "--plugin", "plugins/redact.wasm", "--against", "b.txt"];
+    folder.check(&other, 1, "warning: the baseline belongs to in.mcap (3 inputs, ", "2 missing");
+    // A baseline without the line is read, and gets it when it is written.
+    folder.write("b.txt", made.replace(&format!("{line}\n"), ""));
+    check(&compare("other.mcap", &plugin, &["--check"], 1), "");
+    compare("in.mcap", &plugin, &["--accept"], 0);
+    assert_eq!(folder.read("b.txt"), made);
+    // It is the other trace's once all of that is right, and not before.
+    compare("other.mcap", &plugin, &["--reject", "all"], 1);
+    assert!(folder.read("b.txt").contains(line));
+    compare("other.mcap", &plugin, &["--accept"], 0);
+    assert!(folder.read("b.txt").contains("\ntrace 1 "));
+}
