@@ -31,7 +31,7 @@ mod prometheus;
 mod tests;
 
 pub use csv::write_csv;
-pub use pcapng::{PcapngWriter, dissector};
+pub use pcapng::{MAX_WAITING, PcapngWriter, dissector};
 pub use perfetto::PerfettoWriter;
 pub use prometheus::write_prometheus;
 

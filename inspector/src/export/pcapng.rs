@@ -1,31 +1,37 @@
 //! Frames as packets of a pcapng file, for Wireshark and `tshark`.
 //!
 //! Each plugin is an interface of link type 147 (`USER0`), named after it; times are in nanoseconds
-//! since the Unix epoch. A packet is a head of 16 bytes, little-endian, and the frame as it is
+//! since the Unix epoch. A packet is a head of 24 bytes, little-endian, and the frame as it is
 //! [encoded](glovebox_abi::Frame) everywhere:
 //!
 //! | offset | size | meaning |
 //! |---|---|---|
-//! | 0 | 1 | version of this head, 1 |
+//! | 0 | 1 | version of this head, 2 |
 //! | 1 | 1 | 1 to the plugin, 2 from it |
-//! | 2 | 2 | reserved, 0 |
+//! | 2 | 1 | how the call ended, by position in [`Outcome::NAMES`] from 1; 0 if that is not known |
+//! | 3 | 1 | reserved, 0 |
 //! | 4 | 4 | generation |
 //! | 8 | 8 | number of the call |
-//! | 16 | | the frame |
+//! | 16 | 8 | latency of the call in nanoseconds, without the queue; 0 if that is not known |
+//! | 24 | | the frame |
+//!
+//! So each frame of a call says how that ended, the input too: packets wait for the ends of their
+//! calls, and keep their order. At most [`MAX_WAITING`] bytes wait; what is written before its call
+//! ends, and what the trace has no end of, does not say it.
 //!
 //! [`dissector`] is what Wireshark needs to read them. Events without a frame are left out.
 //!
 //! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html>.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::{FRAME_PREFIX_LEN, Kind};
-use glovebox_events::{Event, What};
+use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Kind};
+use glovebox_events::{CallId, Event, Outcome, What};
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
@@ -33,8 +39,14 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::{DataLink, PcapError};
 
+/// Version of the head.
+const VERSION: u8 = 2;
 /// Bytes before the frame.
-const HEAD_LEN: usize = 16;
+const HEAD_LEN: usize = 24;
+/// Bytes of packets that wait for the ends of their calls.
+pub const MAX_WAITING: usize = 64 << 20;
+/// What a waiting packet takes beside its frame, in bytes.
+const WAITING: usize = 128;
 /// Timestamps count units of 10⁻⁹ seconds.
 const NANOSECONDS: u8 = 9;
 
@@ -44,6 +56,30 @@ pub struct PcapngWriter<W: Write> {
     /// The number of each plugin's interface.
     interfaces: HashMap<Arc<str>, u32>,
     packet: Vec<u8>,
+    waiting: VecDeque<Packet>,
+    /// The calls of those.
+    calls: HashMap<CallId, Call>,
+    waiting_bytes: usize,
+    max_waiting: usize,
+}
+
+/// One frame, not written yet.
+struct Packet {
+    plugin: Arc<str>,
+    generation: u32,
+    at: u64,
+    call: CallId,
+    /// As in the head.
+    direction: u8,
+    frame: Frame,
+}
+
+/// A call of which packets wait.
+#[derive(Default)]
+struct Call {
+    waiting: usize,
+    /// The outcome as in the head, and the latency in nanoseconds.
+    end: Option<(u8, u64)>,
 }
 
 impl<W: Write> fmt::Debug for PcapngWriter<W> {
@@ -59,8 +95,20 @@ impl<W: Write> PcapngWriter<W> {
     ///
     /// If `out` refuses.
     pub fn new(out: W) -> io::Result<PcapngWriter<W>> {
-        let out = PcapNgWriter::new(out).map_err(refused)?;
-        Ok(PcapngWriter { out, interfaces: HashMap::new(), packet: Vec::new() })
+        PcapngWriter::with_waiting(out, MAX_WAITING)
+    }
+
+    /// The same, with another bound for what waits, in bytes.
+    pub(super) fn with_waiting(out: W, max_waiting: usize) -> io::Result<PcapngWriter<W>> {
+        Ok(PcapngWriter {
+            out: PcapNgWriter::new(out).map_err(refused)?,
+            interfaces: HashMap::new(),
+            packet: Vec::new(),
+            waiting: VecDeque::new(),
+            calls: HashMap::new(),
+            waiting_bytes: 0,
+            max_waiting,
+        })
     }
 
     /// Takes one event; `false` if it has no frame and was left out.
@@ -70,32 +118,75 @@ impl<W: Write> PcapngWriter<W> {
     /// If `out` refuses.
     pub fn write(&mut self, event: &Event) -> io::Result<bool> {
         let (direction, call, frame) = match &event.what {
-            What::FrameIn { call, frame } => (1, call, frame),
-            What::FrameOut { call, frame, .. } => (2, call, frame),
+            What::FrameIn { call, frame } => (1, *call, frame.clone()),
+            What::FrameOut { call, frame, .. } => (2, *call, frame.clone()),
+            What::CallEnded { call, outcome, timing, .. } => {
+                let latency = u64::try_from(timing.latency().as_nanos()).unwrap_or(u64::MAX);
+                if let Some(call) = self.calls.get_mut(call) {
+                    call.end = Some((number_of(outcome), latency));
+                }
+                self.write_ready(false)?;
+                return Ok(false);
+            }
             _ => return Ok(false),
         };
-        let interface_id = self.interface(&event.plugin)?;
+        self.waiting_bytes += frame.encoded_len() + WAITING;
+        self.calls.entry(call).or_default().waiting += 1;
+        let (plugin, generation, at) = (event.plugin.clone(), event.generation, event.at);
+        self.waiting.push_back(Packet { plugin, generation, at, call, direction, frame });
+        self.write_ready(false)?;
+        Ok(true)
+    }
+
+    /// Writes what waits, and gives the writer back.
+    ///
+    /// # Errors
+    ///
+    /// If `out` refuses.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.write_ready(true)?;
+        Ok(self.out.into_inner())
+    }
+
+    /// Writes the first packets that wait, up to one whose call goes on; all of them at the end.
+    fn write_ready(&mut self, all: bool) -> io::Result<()> {
+        while let Some(packet) = self.waiting.front() {
+            let end = self.calls.get(&packet.call).and_then(|call| call.end);
+            if end.is_none() && !all && self.waiting_bytes <= self.max_waiting {
+                return Ok(());
+            }
+            let Some(packet) = self.waiting.pop_front() else { return Ok(()) };
+            self.waiting_bytes -= packet.frame.encoded_len() + WAITING;
+            if let Some(call) = self.calls.get_mut(&packet.call) {
+                call.waiting -= 1;
+                if call.waiting == 0 {
+                    self.calls.remove(&packet.call);
+                }
+            }
+            self.write_packet(&packet, end.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn write_packet(&mut self, packet: &Packet, (outcome, latency): (u8, u64)) -> io::Result<()> {
+        let interface_id = self.interface(&packet.plugin)?;
         self.packet.clear();
-        self.packet.extend([1, direction, 0, 0]);
-        self.packet.extend(event.generation.to_le_bytes());
-        self.packet.extend(call.0.to_le_bytes());
-        frame.encode_into(&mut self.packet);
-        let packet = EnhancedPacketBlock {
+        self.packet.extend([VERSION, packet.direction, outcome, 0]);
+        self.packet.extend(packet.generation.to_le_bytes());
+        self.packet.extend(packet.call.0.to_le_bytes());
+        self.packet.extend(latency.to_le_bytes());
+        packet.frame.encode_into(&mut self.packet);
+        let block = EnhancedPacketBlock {
             interface_id,
-            timestamp: Duration::from_nanos(event.at),
+            timestamp: Duration::from_nanos(packet.at),
             // Frames are smaller than 64 MiB.
             original_len: self.packet.len() as u32,
             data: Cow::Borrowed(&self.packet),
             // Wireshark's own column for the direction.
-            options: vec![EnhancedPacketOption::Flags(direction.into())],
+            options: vec![EnhancedPacketOption::Flags(packet.direction.into())],
         };
-        self.out.write_pcapng_block(packet).map_err(refused)?;
-        Ok(true)
-    }
-
-    /// Gives the writer back; nothing is held back in here.
-    pub fn finish(self) -> W {
-        self.out.into_inner()
+        self.out.write_pcapng_block(block).map_err(refused)?;
+        Ok(())
     }
 
     fn interface(&mut self, plugin: &Arc<str>) -> io::Result<u32> {
@@ -118,6 +209,12 @@ impl<W: Write> PcapngWriter<W> {
     }
 }
 
+/// How a call ended, as in the head.
+fn number_of(outcome: &Outcome) -> u8 {
+    let position = Outcome::NAMES.iter().position(|name| *name == outcome.name());
+    position.and_then(|position| u8::try_from(position + 1).ok()).unwrap_or_default()
+}
+
 fn refused(error: PcapError) -> io::Error {
     match error {
         PcapError::IoError(error) => error,
@@ -136,13 +233,16 @@ const NUMBERS: [(&str, &str, usize, usize); 6] = [
 ];
 
 /// A dissector in Lua for Wireshark and `tshark` (`-X lua_script:FILE`). Display filters name
-/// `glovebox.direction` (1 in, 2 out), `glovebox.generation`, `glovebox.call`, `glovebox.kind`,
+/// `glovebox.direction` (1 in, 2 out), `glovebox.generation`, `glovebox.call`, `glovebox.outcome` (a
+/// text, such as "timed-out") and `glovebox.latency` (seconds) of the call, `glovebox.kind`,
 /// `glovebox.header_len`, `glovebox.payload_len`, `glovebox.header` and `glovebox.payload`; headers
-/// are dissected as CBOR and payloads that look like it as JSON.
+/// are dissected as CBOR and payloads that look like it as JSON. Outcome and latency are absent where
+/// they are not known.
 pub fn dissector() -> String {
     let kinds = [Kind::HANDSHAKE, Kind::DATA, Kind::CONTROL, Kind::ERROR];
     let kinds: Vec<String> =
         kinds.iter().map(|kind| format!("[{}] = \"{kind}\"", kind.0)).collect();
+    let outcomes: Vec<String> = Outcome::NAMES.iter().map(|name| format!("\"{name}\"")).collect();
     let (mut fields, mut reads) = (String::new(), String::new());
     for (name, label, offset, size) in NUMBERS {
         let names = match name {
@@ -163,10 +263,14 @@ pub fn dissector() -> String {
 -- Wireshark: Help, About, Folders, Personal Lua Plugins; tshark: -X lua_script:THIS
 local glovebox = Proto("glovebox", "Glovebox frame")
 local fields = glovebox.fields
-{fields}fields.header = ProtoField.bytes("glovebox.header", "Header")
+{fields}fields.outcome = ProtoField.string("glovebox.outcome", "Outcome")
+fields.latency = ProtoField.relative_time("glovebox.latency", "Latency")
+fields.header = ProtoField.bytes("glovebox.header", "Header")
 fields.payload = ProtoField.bytes("glovebox.payload", "Payload")
 local damaged = ProtoExpert.new("glovebox.damaged", "The frame is cut short", expert.group.MALFORMED, expert.severity.ERROR)
-glovebox.experts = {{ damaged }}
+local foreign = ProtoExpert.new("glovebox.foreign", "The packet is of another version; export the trace again", expert.group.MALFORMED, expert.severity.ERROR)
+glovebox.experts = {{ damaged, foreign }}
+local outcomes = {{ {outcomes} }}
 local cbor, json = Dissector.get("cbor"), Dissector.get("json")
 
 function glovebox.dissector(buffer, packet, root)
@@ -177,13 +281,25 @@ function glovebox.dissector(buffer, packet, root)
     tree:add_proto_expert_info(damaged)
     return
   end
-{reads}  local header = buffer({header_len}, 4):le_uint()
+  if buffer(0, 1):uint() ~= {VERSION} then
+    tree:add_proto_expert_info(foreign)
+    return
+  end
+{reads}  local outcome = outcomes[buffer(2, 1):uint()]
+  if outcome then
+    local nanoseconds = buffer(16, 8):le_uint64()
+    local seconds = nanoseconds / 1000000000
+    local rest = nanoseconds - seconds * 1000000000
+    tree:add(fields.outcome, buffer(2, 1), outcome)
+    tree:add(fields.latency, buffer(16, 8), NSTime.new(seconds:tonumber(), rest:tonumber()))
+  end
+  local header = buffer({header_len}, 4):le_uint()
   local payload = buffer({payload_len}, 4):le_uint()
   if buffer:len() < first + header + payload then
     tree:add_proto_expert_info(damaged)
     return
   end
-  packet.cols.info = string.format("call %s, %d bytes %s", tostring(buffer(8, 8):le_uint64()), payload, buffer(1, 1):uint() == 1 and "in" or "out")
+  packet.cols.info = string.format("call %s, %d bytes %s%s", tostring(buffer(8, 8):le_uint64()), payload, buffer(1, 1):uint() == 1 and "in" or "out", outcome and ", " .. outcome or "")
   if header > 0 then
     local range = buffer(first, header)
     local part = tree:add(fields.header, range)
@@ -199,6 +315,7 @@ end
 
 DissectorTable.get("wtap_encap"):add(wtap.USER0, glovebox)
 "#,
+        outcomes = outcomes.join(", "),
         first = HEAD_LEN + FRAME_PREFIX_LEN,
         header_len = HEAD_LEN + 4,
         payload_len = HEAD_LEN + 8,

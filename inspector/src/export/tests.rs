@@ -79,17 +79,12 @@ fn calls_become_slices() {
     assert_eq!((&calls[0]["ts"], &calls[0]["dur"]), (&Json::from(0.002), &Json::from(0.009)));
 }
 
-#[test]
-fn frames_become_packets() {
-    use glovebox_abi::Frame;
+/// The packets of a file, with the name of their interface.
+fn packets(file: &[u8]) -> Vec<(String, Duration, Vec<u8>)> {
     use pcap_file::pcapng::{Block, PcapNgReader};
 
-    let events = sample::events();
-    let mut writer = PcapngWriter::new(Vec::new()).unwrap();
-    let written = events.iter().filter(|event| writer.write(event).unwrap()).collect::<Vec<_>>();
-    let file = writer.finish();
-    let mut reader = PcapNgReader::new(&file[..]).unwrap();
-    let (mut names, mut found) = (Vec::new(), 0);
+    let mut reader = PcapNgReader::new(file).unwrap();
+    let (mut names, mut found) = (Vec::new(), Vec::new());
     while let Some(block) = reader.next_block() {
         match block.unwrap() {
             Block::InterfaceDescription(interface) => {
@@ -102,23 +97,103 @@ fn frames_become_packets() {
                 names.push(name.unwrap());
             }
             Block::EnhancedPacket(packet) => {
-                let event = written[found];
-                let (direction, call, frame) = match &event.what {
-                    What::FrameIn { call, frame } => (1, call, frame),
-                    What::FrameOut { call, frame, .. } => (2, call, frame),
-                    other => panic!("{other:?} has no frame"),
-                };
-                assert_eq!(packet.data[..4], [1, direction, 0, 0]);
-                assert_eq!(packet.data[4..8], event.generation.to_le_bytes());
-                assert_eq!(packet.data[8..16], call.0.to_le_bytes());
-                let rest = packet.data[16..].to_vec().into();
-                assert_eq!(&Frame::decode(&rest).unwrap(), frame);
-                assert_eq!(packet.timestamp.as_nanos(), event.at.into());
-                assert_eq!(names[packet.interface_id as usize], *event.plugin);
-                found += 1;
+                let name: &String = &names[packet.interface_id as usize];
+                found.push((name.clone(), packet.timestamp, packet.data.to_vec()));
             }
             other => panic!("{other:?}"),
         }
     }
-    assert!(found > 1 && found == written.len(), "{found} of {}", written.len());
+    found
+}
+
+#[test]
+fn frames_become_packets() {
+    use glovebox_abi::Frame;
+    use glovebox_events::Outcome;
+
+    let events = sample::events();
+    let mut writer = PcapngWriter::new(Vec::new()).unwrap();
+    let written = events.iter().filter(|event| writer.write(event).unwrap()).collect::<Vec<_>>();
+    let found = packets(&writer.finish().unwrap());
+    assert!(
+        found.len() > 1 && found.len() == written.len(),
+        "{} of {}",
+        found.len(),
+        written.len()
+    );
+    for ((name, time, data), event) in found.into_iter().zip(written) {
+        let (direction, call, frame) = match &event.what {
+            What::FrameIn { call, frame } => (1, call, frame),
+            What::FrameOut { call, frame, .. } => (2, call, frame),
+            other => panic!("{other:?} has no frame"),
+        };
+        let end = events.iter().find_map(|event| match &event.what {
+            What::CallEnded { call: ended, outcome, timing, .. } if ended == call => {
+                let outcome = Outcome::NAMES.iter().position(|name| *name == outcome.name());
+                Some((outcome.unwrap() as u8 + 1, timing.latency().as_nanos() as u64))
+            }
+            _ => None,
+        });
+        let (outcome, latency) = end.unwrap_or_default();
+        assert_eq!(data[..4], [2, direction, outcome, 0]);
+        assert_eq!(data[4..8], event.generation.to_le_bytes());
+        assert_eq!(data[8..16], call.0.to_le_bytes());
+        assert_eq!(data[16..24], latency.to_le_bytes());
+        let rest = data[24..].to_vec().into();
+        assert_eq!(&Frame::decode(&rest).unwrap(), frame);
+        assert_eq!(time.as_nanos(), event.at.into());
+        assert_eq!(name, *event.plugin);
+    }
+}
+
+#[test]
+fn packets_wait_for_the_ends_of_their_calls() {
+    use glovebox_abi::Frame;
+    use glovebox_events::{CallId, Outcome, Timing};
+
+    /// What happens to calls, how many bytes may wait, and the calls of the packets with the numbers
+    /// of their outcomes.
+    #[track_caller]
+    fn check(events: &[(&str, u64)], max_waiting: usize, expected: &[(u64, u8)]) {
+        let mut writer = PcapngWriter::with_waiting(Vec::new(), max_waiting).unwrap();
+        for (at, (what, call)) in events.iter().enumerate() {
+            let (call, frame) = (CallId(*call), Frame::data("x"));
+            let what = match *what {
+                "in" => What::FrameIn { call, frame },
+                "out" => What::FrameOut { call, index: 0, emitted: false, frame },
+                _ => What::CallEnded {
+                    call,
+                    outcome: Outcome::Cancelled,
+                    timing: Timing { guest: Duration::from_nanos(call.0), ..Timing::default() },
+                    bytes_in: 0,
+                    bytes_out: 0,
+                    frames_out: 0,
+                    memory: None,
+                },
+            };
+            let (sequence, at) = (at as u64, at as u64);
+            let plugin = "a".into();
+            writer
+                .write(&Event { sequence, at, plugin, instance: 0, generation: 1, what })
+                .unwrap();
+        }
+        let found = packets(&writer.finish().unwrap());
+        assert!(found.is_sorted_by_key(|(_, time, _)| *time), "{found:?}");
+        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+        let told: Vec<(u64, u8)> =
+            found.iter().map(|(.., data)| (number(&data[8..16]), data[2])).collect();
+        assert_eq!(told, expected);
+        for (.., data) in &found {
+            let latency = if data[2] == 0 { 0 } else { number(&data[8..16]) };
+            assert_eq!(number(&data[16..24]), latency);
+        }
+    }
+    check(&[("in", 1), ("out", 1), ("end", 1)], 1000, &[(1, 2), (1, 2)]);
+    let nested = [("in", 1), ("in", 2), ("out", 2), ("end", 2), ("end", 1)];
+    check(&nested, 1000, &[(1, 2), (2, 2), (2, 2)]);
+    // Call 1 never ends.
+    check(&nested[..4], 1000, &[(1, 0), (2, 2), (2, 2)]);
+    // Two packets may wait.
+    check(&nested, 300, &[(1, 0), (2, 2), (2, 2)]);
+    check(&nested, 0, &[(1, 0), (2, 0), (2, 0)]);
 }

@@ -48,7 +48,8 @@ pub(in crate::cli) enum Format {
     Csv,
     /// Calls and host calls as slices, for ui.perfetto.dev and chrome://tracing
     Perfetto,
-    /// Frames as packets of link type 147, for Wireshark and tshark
+    /// Frames as packets of link type 147, for Wireshark and tshark, each with outcome and latency
+    /// of its call
     Pcapng,
 }
 
@@ -207,7 +208,7 @@ fn packets(reader: TraceReader, out: impl Write, frames: &mut u64) -> Result<(),
             }
         }
     }
-    writer.finish().flush().map_err(Stopped::Write)?;
+    writer.finish().and_then(|mut out| out.flush()).map_err(Stopped::Write)?;
     damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
 }
 

@@ -166,6 +166,10 @@ fn figures_are_exported() {
         lua.contains("\nDissectorTable.get(\"wtap_encap\"):add(wtap.USER0, glovebox)\n"),
         "{lua}"
     );
+    for field in ["string(\"glovebox.outcome\"", "relative_time(\"glovebox.latency\""] {
+        assert!(lua.contains(field), "{lua}\nlacks {field}");
+    }
+    assert!(lua.contains("local outcomes = { \"completed\", \"cancelled\", "), "{lua}");
     let misplaced = ["trace", "export", "out.mcap", "--dissector", "frames.lua"];
     folder.refused(&misplaced, 2, "--dissector is for packets", "add --as pcapng");
 }
