@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use glovebox_events::{CallId, Event};
+use glovebox_events::{CallId, Event, What};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -472,4 +472,40 @@ fn nothing_that_was_taken_out_is_left() {
     let mut redaction = Redaction::default();
     assert!(redaction.add_path("body.x").is_err());
     assert!(redaction.add_pattern("(").is_err());
+}
+
+#[test]
+fn calls_without_an_outcome_are_counted() {
+    /// Which events of a made-up run are kept, by the number of their call, and how many calls have
+    /// no outcome then.
+    #[track_caller]
+    fn check(keep: impl Fn(&What, u64) -> bool, expected: impl Fn(u64) -> u64) {
+        let (folder, path) = made_up(3_000);
+        let mut calls = 0;
+        let cut = folder.path().join("cut.mcap");
+        let mut writer = TraceWriter::create(&cut, "0").unwrap();
+        for event in events(&path) {
+            let call = match &event.what {
+                What::FrameIn { call, .. } => {
+                    calls += 1;
+                    Some(*call)
+                }
+                What::FrameOut { call, .. } | What::CallEnded { call, .. } => Some(*call),
+                _ => None,
+            };
+            if call.is_none_or(|call| keep(&event.what, call.0)) {
+                writer.write(&event).unwrap();
+            }
+        }
+        writer.finish().unwrap();
+        assert_eq!(build(&path).calls_without_outcome(), 0);
+        assert_eq!(build(&cut).calls_without_outcome(), expected(calls));
+    }
+    let is_end = |what: &What| matches!(what, What::CallEnded { .. });
+    check(|_, _| true, |_| 0);
+    check(|what, _| !is_end(what), |calls| calls);
+    check(|what, call| !is_end(what) || call != 7, |_| 1);
+    // What began before the trace is not counted, whatever there is of it.
+    check(|what, call| is_end(what) || call != 7, |_| 0);
+    check(|what, call| matches!(what, What::FrameOut { .. }) || call != 7, |_| 0);
 }

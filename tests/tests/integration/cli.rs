@@ -195,6 +195,14 @@ fn traces_are_replayed_and_compared() {
     replay(second, &["--record", "v2.mcap", "--speed", "x1000"], 0, "all completed");
     let json = folder.json(&["trace", "info", "v1.mcap"], 0, "Read 13 events");
     assert_eq!(json["plugins"][0]["version"], "1.0.0");
+    let without = |trace, line: &str| {
+        folder.check(&["trace", "info", trace], 0, line, "Read ");
+        folder.json(&["trace", "info", trace], 0, "")["calls_without_outcome"].as_u64()
+    };
+    let line = "calls        4, 0 not completed; 0 more without an outcome\n";
+    assert_eq!(without("v1.mcap", line), Some(0));
+    let line = "calls        0, 0 not completed; 4 more without an outcome\n";
+    assert_eq!(without("in.mcap", line), Some(4));
     let manifest = json["plugins"][0]["manifest"].as_str().unwrap();
     assert!(manifest.contains("[state]\nversion = 1"), "{manifest}");
 

@@ -14,6 +14,10 @@ use super::super::report::{Output, Report, count};
 use super::progress::Progress;
 
 /// Say what is in a trace: events, frames, calls, plugins, time, damage
+///
+/// All of it is read, unless the index that is kept beside a large trace says it already. Calls are
+/// counted when they end; those that began and of which the trace holds no end, because it was cut
+/// off, damaged or imported, are without an outcome.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Info {
     /// The trace, finished or not
@@ -43,7 +47,14 @@ impl Info {
         line("finished", if info.complete { "yes" } else { "no" }.to_owned());
         line("events", format!("{}, {} lost while recording", info.events, info.lost_events));
         line("frames", format!("{} in, {} out", info.frames_in, info.frames_out));
-        line("calls", format!("{}, {} not completed", info.calls, info.errors));
+        let (pending, unjoined) = (index.calls_without_outcome(), index.unjoined_calls());
+        let mut calls = format!("{}, {} not completed", info.calls, info.errors);
+        calls.push_str(&format!("; {pending} more without an outcome"));
+        if unjoined > 0 {
+            let many = count(unjoined, "call");
+            calls.push_str(&format!(", at most: {many} could not be followed to the end"));
+        }
+        line("calls", calls);
         line("host calls", info.host_calls.to_string());
         line("duration", show_duration(info.duration()));
         if info.snapshots > 0 {
@@ -68,6 +79,9 @@ impl Info {
                 (bytes, _) => format!("; {} cannot be read", count(bytes, "byte")),
             }
         );
-        Ok(Report::new(text, json!(info), sentence, Exit::Good))
+        let mut json = json!(info);
+        json["calls_without_outcome"] = pending.into();
+        json["calls_not_followed"] = unjoined.into();
+        Ok(Report::new(text, json, sentence, Exit::Good))
     }
 }

@@ -302,6 +302,8 @@ struct OpenCalls {
 
 #[derive(Default)]
 struct OpenCall {
+    /// True if its input is in the trace.
+    started: bool,
     /// Offsets of the chunks with its frames: spans may be joined meanwhile.
     frames_at: Vec<u64>,
     /// Offset of the last chunk with anything of it.
@@ -329,6 +331,7 @@ impl OpenCalls {
             open.frames_at.push(here);
         }
         open.last_at = here;
+        open.started |= touch.started;
         open.denied |= touch.denied;
         if touch.end.is_some() {
             open.end = touch.end;
@@ -348,6 +351,7 @@ impl OpenCalls {
     /// Says in every span with frames of a call how it went.
     fn close(&mut self, index: &mut TraceIndex, call: CallId, open: OpenCall) {
         let verdict = Verdict::of(open.end.as_ref(), open.denied);
+        index.pending += u64::from(open.started && open.end.is_none());
         let mut last = None;
         let spans = &mut index.spans;
         let place =

@@ -15,7 +15,7 @@ use super::{TraceError, TraceIndex};
 use crate::trace::storage;
 
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBINDEX2";
+const MAGIC: &[u8; 8] = b"GBINDEX3";
 /// The largest index that is read, in bytes; ours are far smaller.
 const MAX_SIZE: u64 = 64 << 20;
 /// Bytes at the end of a trace that are part of its stamp; a finished one has its summary there.

@@ -63,6 +63,7 @@ pub struct TraceIndex {
     /// Most bytes of a span after decompression, unless a single chunk has more.
     grain: u64,
     unjoined: u64,
+    pending: u64,
     /// Largest number of a call and of an instance, so that traces can be merged.
     pub(super) last_call: u64,
     pub(super) sequences: Option<(u64, u64)>,
@@ -183,6 +184,12 @@ impl TraceIndex {
         self.unjoined
     }
 
+    /// Calls that began in the trace and of which it does not say how they ended. A call of
+    /// [`unjoined_calls`](Self::unjoined_calls) may be among them though its end is there.
+    pub fn calls_without_outcome(&self) -> u64 {
+        self.pending
+    }
+
     /// The number of the first row at or after a time, in nanoseconds since the Unix epoch, to the
     /// span: the row may be a few hundred too early.
     pub fn row_at(&self, at: u64) -> u64 {
@@ -214,6 +221,7 @@ impl TraceIndex {
             spans: Vec::new(),
             grain: SPAN_BYTES,
             unjoined: 0,
+            pending: 0,
             last_call: 0,
             sequences: None,
         }
