@@ -66,7 +66,7 @@ impl Targets {
     }
 
     /// True if an instance of this plugin gets its inputs.
-    fn has(&self, plugin: &str) -> bool {
+    pub(crate) fn has(&self, plugin: &str) -> bool {
         self.by_plugin.contains_key(plugin)
     }
 

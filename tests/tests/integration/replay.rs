@@ -638,6 +638,16 @@ fn what_a_plugin_emits_is_not_sent_as_well() {
     check(&folder, &with(&["--loop", "2"]), 8, 6, 14);
     // The first input and what it emitted.
     check(&folder, &with(&["--range", "..2"]), 1, 1, 2);
+    // From the middle, in the states they had there; not where an emitted frame is cut off.
+    let snapshots = ["--record", "snap.mcap", "--snapshot-every", "2"];
+    folder.check(&[&["replay", "in.mcap"], &with(&snapshots)[..]].concat(), 0, "", "4 frames");
+    let from = |place| [&["replay", "snap.mcap"], &with(&["--from", place])[..]].concat();
+    let json = folder.json(&from("frame:2"), 0, "Replayed 3 frames");
+    assert_eq!([&json["calls"], &json["started"]["calls_before"]], [5, 1], "{json:#}");
+    let json = folder.json(&from("frame:4"), 0, "Replayed 2 frames");
+    assert_eq!([&json["calls"], &json["started"]["calls_before"]], [3, 0], "{json:#}");
+    let torn = "emits call #2 of `storage`, which is not between";
+    folder.refused(&from("frame:1"), 2, torn, "without --from");
     // Whose emitter gets nothing, or is not there, is sent.
     check(&folder, &with(&["--filter", "plugin:storage"]), 4, 0, 4);
     let storage = ["--plugin", "plugins/storage.wasm"];
