@@ -189,6 +189,15 @@ fn a_bad_summary_is_found_out() {
         };
         check(&change, Outlined::Not);
     }
+    // Its CRC is right, but where it says that it starts there is no whole record.
+    let shorter = |bytes: &mut Vec<u8>| {
+        let footer = bytes.len() - 37;
+        let start = footer - 2;
+        bytes[footer + 9..footer + 17].copy_from_slice(&(start as u64).to_le_bytes());
+        let crc = crc32fast::hash(&bytes[start..footer + 25]);
+        bytes[footer + 25..footer + 29].copy_from_slice(&crc.to_le_bytes());
+    };
+    check(&shorter, Outlined::Not);
     // The middle is in a chunk, which has a CRC of its own.
     let in_a_chunk = |bytes: &mut Vec<u8>| {
         let middle = bytes.len() / 2;

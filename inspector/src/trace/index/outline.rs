@@ -57,7 +57,11 @@ impl TraceOutline {
             };
             Ok(summary.count(&mut file)?.map(|()| summary))
         };
-        let summary = read().map_err(|source| TraceError::io("read", source, path))?;
+        let summary = match read() {
+            // It claims more than there is.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            read => read.map_err(|source| TraceError::io("read", source, path))?,
+        };
         Ok(summary.map(|Summary { mut index, tallies }| {
             let info = &mut index.info;
             path.clone_into(&mut info.path);
