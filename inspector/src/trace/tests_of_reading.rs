@@ -190,14 +190,26 @@ fn a_bad_summary_is_found_out() {
         check(&change, Outlined::Not);
     }
     // Its CRC is right, but where it says that it starts there is no whole record.
-    let shorter = |bytes: &mut Vec<u8>| {
+    let starts_at = |bytes: &mut [u8], start: usize| {
         let footer = bytes.len() - 37;
-        let start = footer - 2;
         bytes[footer + 9..footer + 17].copy_from_slice(&(start as u64).to_le_bytes());
         let crc = crc32fast::hash(&bytes[start..footer + 25]);
         bytes[footer + 25..footer + 29].copy_from_slice(&crc.to_le_bytes());
     };
-    check(&shorter, Outlined::Not);
+    let short = |bytes: &mut Vec<u8>| {
+        let start = bytes.len() - 39;
+        starts_at(bytes, start);
+    };
+    check(&short, Outlined::Not);
+    // A tally stands where there is no file.
+    let far_away = |bytes: &mut Vec<u8>| {
+        let footer = bytes.len() - 37;
+        let start = bytes[footer + 9..footer + 17].try_into().expect("there are eight");
+        let name = after(bytes, TALLY.as_bytes()) - TALLY.len();
+        bytes[name - 20..name - 12].fill(0xFF);
+        starts_at(bytes, u64::from_le_bytes(start) as usize);
+    };
+    check(&far_away, Outlined::Not);
     // The middle is in a chunk, which has a CRC of its own.
     let in_a_chunk = |bytes: &mut Vec<u8>| {
         let middle = bytes.len() / 2;

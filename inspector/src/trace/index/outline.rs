@@ -144,7 +144,7 @@ impl Summary {
             let understood = match opcode {
                 opcode::CHANNEL => summary.channel(&data),
                 opcode::CHUNK_INDEX => summary.chunk(&data, start),
-                opcode::METADATA_INDEX => summary.metadata(&data),
+                opcode::METADATA_INDEX => summary.metadata(&data, start),
                 _ => Some(()),
             };
             if understood.is_none() {
@@ -184,8 +184,8 @@ impl Summary {
         Some(())
     }
 
-    fn metadata(&mut self, data: &[u8]) -> Option<()> {
-        let offset = u64_at(data, 0)?;
+    fn metadata(&mut self, data: &[u8], data_end: u64) -> Option<()> {
+        let offset = u64_at(data, 0).filter(|offset| *offset < data_end)?;
         if data.get(20..)? != TALLY.as_bytes() {
             return Some(());
         }
