@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::diff::read_run;
 use super::error::Problem;
-use super::report::{count, count_of};
+use super::report::count_of;
 use crate::workbench::Compared;
 
 /// What does not count as a difference.
@@ -100,10 +100,10 @@ impl Standard {
     pub(super) fn compare(&self, run: Arc<Run>, rules: &Rules) -> Compared {
         match self {
             Standard::Run(before) => {
-                Compared::Runs(Box::new(diff::diff(before.clone(), run, &rules.options())))
+                Compared::runs(diff::diff(before.clone(), run, &rules.options()))
             }
             Standard::Baseline(baseline) => {
-                Compared::Review(Box::new(Review::of(Baseline::clone(baseline), &run)))
+                Compared::with_baseline(Review::of(Baseline::clone(baseline), &run))
             }
         }
     }
@@ -206,10 +206,6 @@ pub(super) struct Judged {
     written: Option<PathBuf>,
     /// True if there was no baseline.
     made: bool,
-    /// The trace the baseline belongs to, if that is known.
-    trace: Option<SourceTrace>,
-    /// The trace that was replayed.
-    replayed: SourceTrace,
 }
 
 impl Against {
@@ -260,7 +256,7 @@ impl Against {
         run: Arc<Run>,
         trace: &SourceTrace,
     ) -> Result<Judged, Problem> {
-        let compared = standard.compare(run, &self.rules);
+        let compared = standard.compare(run, &self.rules).of_trace(trace.clone());
         let mut judged = Judged {
             compared,
             accepted: 0,
@@ -268,13 +264,10 @@ impl Against {
             known: Vec::new(),
             written: None,
             made: false,
-            trace: None,
-            replayed: trace.clone(),
         };
-        let (Compared::Review(review), Some(path)) = (&judged.compared, &self.against) else {
+        let (Some(review), Some(path)) = (judged.compared.review(), &self.against) else {
             return Ok(judged);
         };
-        judged.trace = review.trace().cloned();
         let diff = review.diff();
         let known = review.known_as_wrong().into_iter();
         judged.known = known.filter_map(|at| Some(diff.groups.get(at)?.id.clone())).collect();
@@ -313,12 +306,7 @@ impl Against {
         judged.accepted = decided(Decision::Accept);
         judged.rejected = decided(Decision::Reject);
         judged.made = !path.exists();
-        let mut baseline = review.decide(decide);
-        // What is right of another trace only in part is still about the one it was made from.
-        if baseline.trace.is_none() || judged.accepted == different.len() {
-            baseline.trace = Some(trace.clone());
-        }
-        baseline.write(path)?;
+        judged.compared.decide(decide).write(path)?;
         judged.written = Some(path.clone());
         Ok(judged)
     }
@@ -363,18 +351,8 @@ impl Judged {
         if self.made {
             return String::new();
         }
-        let warning = self.warning().map(|warning| format!("warning: {warning}\n"));
+        let warning = self.compared.warning().map(|warning| format!("warning: {warning}\n"));
         warning.unwrap_or_default() + &self.compared.diff().to_text()
-    }
-
-    /// What is odd about the comparison.
-    fn warning(&self) -> Option<String> {
-        let known = self.trace.as_ref().filter(|known| !known.has_inputs_of(&self.replayed))?;
-        let told = |trace: &SourceTrace| {
-            format!("{} ({}, {:08x})", trace.name, count(trace.inputs, "input"), trace.digest)
-        };
-        let (known, replayed) = (told(known), told(&self.replayed));
-        Some(format!("the baseline belongs to {known}, and {replayed} has other inputs"))
     }
 
     pub(super) fn json(&self) -> Json {
@@ -384,9 +362,9 @@ impl Judged {
             "rejected_before": self.known,
             "written": self.written,
             "made": self.made,
-            "trace": self.trace,
-            "replayed": self.replayed,
-            "warning": self.warning(),
+            "trace": self.compared.review().and_then(Review::trace),
+            "replayed": self.compared.trace(),
+            "warning": self.compared.warning(),
         })
     }
 }

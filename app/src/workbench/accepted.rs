@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use glovebox_inspector::baseline::{Baseline, BaselineError, Decision, Review};
+use glovebox_inspector::baseline::{Baseline, BaselineError, Decision, Review, SourceTrace};
 use glovebox_inspector::diff::{Diff, Run};
 
 /// A baseline file that is open.
@@ -48,7 +48,7 @@ impl Accepted {
 
     /// Compares by the rules of the baseline.
     pub(super) fn compare(&self, run: &Run) -> Compared {
-        Compared::Review(Box::new(Review::of(Baseline::clone(&self.baseline), run)))
+        Compared::with_baseline(Review::of(Baseline::clone(&self.baseline), run))
     }
 }
 
@@ -59,35 +59,87 @@ pub(super) fn is_baseline(path: &Path) -> bool {
 
 /// A run beside another one.
 #[derive(Debug)]
-pub enum Compared {
-    /// Beside a run.
-    Runs(Box<Diff>),
-    /// Beside a baseline.
-    Review(Box<Review>),
+pub struct Compared {
+    beside: Beside,
+    /// The trace whose inputs led to the run, if that is known.
+    trace: Option<SourceTrace>,
+}
+
+#[derive(Debug)]
+enum Beside {
+    Run(Box<Diff>),
+    Baseline(Box<Review>),
 }
 
 impl Compared {
+    /// A run beside another run.
+    pub(crate) fn runs(diff: Diff) -> Compared {
+        Compared { beside: Beside::Run(Box::new(diff)), trace: None }
+    }
+
+    /// A run beside a baseline.
+    pub(crate) fn with_baseline(review: Review) -> Compared {
+        Compared { beside: Beside::Baseline(Box::new(review)), trace: None }
+    }
+
+    /// The same, of a run that this trace led to.
+    pub(crate) fn of_trace(self, trace: SourceTrace) -> Compared {
+        Compared { trace: Some(trace), ..self }
+    }
+
     /// What is different.
     pub fn diff(&self) -> &Diff {
-        match self {
-            Compared::Runs(diff) => diff,
-            Compared::Review(review) => review.diff(),
+        match &self.beside {
+            Beside::Run(diff) => diff,
+            Beside::Baseline(review) => review.diff(),
+        }
+    }
+
+    /// The trace whose inputs led to the run, if that is known.
+    pub(crate) fn trace(&self) -> Option<&SourceTrace> {
+        self.trace.as_ref()
+    }
+
+    /// The baseline it is beside, with what was found, if it is one.
+    pub(crate) fn review(&self) -> Option<&Review> {
+        match &self.beside {
+            Beside::Run(_) => None,
+            Beside::Baseline(review) => Some(review),
         }
     }
 
     /// Groups that were found wrong before, by position in [`Diff::groups`].
-    pub(super) fn rejected_before(&self) -> Vec<usize> {
-        match self {
-            Compared::Runs(_) => Vec::new(),
-            Compared::Review(review) => review.known_as_wrong(),
-        }
+    pub(crate) fn rejected_before(&self) -> Vec<usize> {
+        self.review().map_or_else(Vec::new, Review::known_as_wrong)
+    }
+
+    /// What is odd about the comparison, for people.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let replayed = self.trace.as_ref()?;
+        let known = self.review()?.trace().filter(|known| !known.has_inputs_of(replayed))?;
+        let told = |trace: &SourceTrace| {
+            let SourceTrace { name, inputs, digest } = trace;
+            let inputs = match inputs {
+                1 => "1 input".to_owned(),
+                inputs => format!("{inputs} inputs"),
+            };
+            format!("{name} ({inputs}, {digest:08x})")
+        };
+        let (known, replayed) = (told(known), told(replayed));
+        Some(format!("the baseline belongs to {known}, and {replayed} has other inputs"))
     }
 
     /// The baseline that decisions lead to.
-    pub(super) fn decide(&self, decision: impl Fn(usize) -> Decision) -> Baseline {
-        match self {
-            Compared::Runs(diff) => Baseline::of_decisions(diff, decision),
-            Compared::Review(review) => review.decide(decision),
+    pub(crate) fn decide(&self, decision: impl Fn(usize) -> Decision) -> Baseline {
+        let mut baseline = match &self.beside {
+            Beside::Run(diff) => Baseline::of_decisions(diff, &decision),
+            Beside::Baseline(review) => review.decide(&decision),
+        };
+        // What is right of another trace only in part is still about the one it was made from.
+        let is_whole = self.diff().different().all(|at| decision(at) == Decision::Accept);
+        if baseline.trace.is_none() || is_whole {
+            baseline.trace = self.trace.clone().or(baseline.trace);
         }
+        baseline
     }
 }

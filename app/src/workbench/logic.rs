@@ -463,11 +463,16 @@ impl Workbench {
     fn take_in_diff(&mut self, compared: Compared) {
         let diff = compared.diff();
         let names = format!("{} and {}", diff.before.name, diff.after.name);
-        let level = if diff.is_same() { Level::Success } else { Level::Warning };
+        let warning = compared.warning();
+        let is_good = diff.is_same() && warning.is_none();
+        let level = if is_good { Level::Success } else { Level::Warning };
         let mut text = format!("{names}: {}", diff.summary());
         let rejected = compared.rejected_before().len();
         if rejected > 0 {
             text.push_str(&format!(", {rejected} rejected before"));
+        }
+        if let Some(warning) = warning {
+            text.push_str(&format!("; {warning}"));
         }
         self.notices.add(level, text);
         self.outcome.diffs += 1;

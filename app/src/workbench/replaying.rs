@@ -17,7 +17,7 @@ use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Target
 use super::sink::Fanout;
 use super::start::{GiveError, Started, give};
 use super::trace::Opened;
-use super::work::Finished;
+use super::work::{Finished, trace_of};
 use super::{Level, Origin, ReplayHow, ReplayRequest};
 
 /// What a replay needs to know beyond the request.
@@ -72,7 +72,8 @@ impl ReplayWork {
         };
         let targets =
             Targets::new(&self.host, targets, start.as_ref().map_or(&plan, |(_, all)| all));
-        let started = start.map(|(start, _)| go_to(&start, &targets, &self.host, control));
+        let started =
+            start.map(|(start, whole)| go_to(&start, &whole, &targets, &self.host, control));
         let started = started.transpose()?;
         anyhow::ensure!(
             self.fanout.start_capture(),
@@ -94,12 +95,15 @@ impl ReplayWork {
         let after = || Run::from_events(name.clone(), capture.events.iter().cloned());
         let is_whole = is_whole && !summary.cancelled && capture.lost == 0;
         let compared = match (&self.accepted, self.reload_and_diff) {
-            (Some(accepted), _) if is_whole => Some(accepted.compare(&after())),
+            (Some(accepted), _) if is_whole => {
+                Some(accepted.compare(&after()).of_trace(trace_of(&self.trace_name, &events)))
+            }
             (None, Some(_)) => {
+                let trace = trace_of(&self.trace_name, &events);
                 let before = Run::from_events(self.trace_name, events);
                 let options = DiffOptions::default();
                 let diff = diff::diff(Arc::new(before), Arc::new(after()), &options);
-                Some(Compared::Runs(Box::new(diff)))
+                Some(Compared::runs(diff).of_trace(trace))
             }
             (Some(_) | None, _) => None,
         };
@@ -174,12 +178,17 @@ fn start_at(
 /// Brings instances to a start.
 fn go_to(
     start: &Start,
+    whole: &ReplayPlan,
     targets: &Targets,
     host: &Host,
     control: &ReplayControl,
 ) -> anyhow::Result<Started> {
-    give(start, targets, host).map_err(|error| match error {
+    give(start, whole, targets, host).map_err(|error| match error {
         GiveError::Restore(error) => anyhow::Error::new(error),
+        GiveError::Torn { emitter, call, plugin } => anyhow::anyhow!(
+            "{emitter} gets an input before this frame and emits call {call} of {plugin}, which is not \
+             between its snapshot and the frame: start elsewhere, or replay from the start"
+        ),
         GiveError::TwoStates { first, second } => anyhow::anyhow!(
             "One instance cannot have the states of {first} and {second}: load a plugin for each"
         ),

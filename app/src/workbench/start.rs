@@ -1,9 +1,11 @@
 //! Brings plugins to where a replay starts in the middle of a trace; the window and the command
 //! line share it.
 
+use std::collections::HashMap;
+
 use glovebox_events::CallId;
 use glovebox_host::{Host, InstanceId, LoadError};
-use glovebox_inspector::replay::Start;
+use glovebox_inspector::replay::{ReplayPlan, Start};
 
 use super::replay::{ReplaySummary, Target, Targets};
 
@@ -17,12 +19,29 @@ pub(crate) enum GiveError {
         /// The plugin whose state it cannot have, too.
         second: String,
     },
+    /// Before the start, a plugin emits again what another one has in its state already, or is sent
+    /// after it.
+    Torn {
+        /// The plugin that emits.
+        emitter: String,
+        /// The call that this begins.
+        call: CallId,
+        /// Whose call it is.
+        plugin: String,
+    },
     /// An instance does not take the state.
     Restore(LoadError),
 }
 
-/// Gives the snapshots of a start to those that get the inputs of their plugins.
-pub(crate) fn give(start: &Start, targets: &Targets, host: &Host) -> Result<(), GiveError> {
+/// Gives the snapshots of a start to those that get the inputs of their plugins. `whole` are all
+/// inputs of the trace.
+pub(crate) fn give(
+    start: &Start,
+    whole: &ReplayPlan,
+    targets: &Targets,
+    host: &Host,
+) -> Result<(), GiveError> {
+    refuse_torn(start, whole, targets)?;
     let mut given: Vec<(InstanceId, &str)> = Vec::new();
     for snapshot in &start.snapshots {
         for Target { instance, .. } in targets.of(&snapshot.plugin) {
@@ -32,6 +51,20 @@ pub(crate) fn give(start: &Start, targets: &Targets, host: &Host) -> Result<(), 
             }
             host.restore(*instance, snapshot.clone()).wait().map_err(GiveError::Restore)?;
             given.push((*instance, &snapshot.plugin));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_torn(start: &Start, whole: &ReplayPlan, targets: &Targets) -> Result<(), GiveError> {
+    let by_themselves = whole.by_themselves(|plugin| targets.has(plugin));
+    let sent: HashMap<CallId, &str> =
+        start.before.iter().map(|input| (input.call, &*input.plugin)).collect();
+    let emitted = whole.inputs.iter().filter(|input| by_themselves.contains(&input.call));
+    for input in emitted.filter(|input| !sent.contains_key(&input.call)) {
+        if let Some(emitter) = input.cause.and_then(|cause| sent.get(&cause)) {
+            let (emitter, plugin) = ((*emitter).to_owned(), input.plugin.to_string());
+            return Err(GiveError::Torn { emitter, call: input.call, plugin });
         }
     }
     Ok(())

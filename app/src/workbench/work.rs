@@ -10,10 +10,10 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use glovebox_abi::Frame;
 use glovebox_abi::units::show_size;
-use glovebox_events::{Outcome, ReloadCause};
+use glovebox_events::{Event, Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
-use glovebox_inspector::baseline::{Baseline, Decision};
+use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
 use glovebox_inspector::trace::{Recorder, TraceError, TraceIndex};
 
@@ -188,19 +188,31 @@ pub(super) fn compare(
     after: (String, Origin),
     options: &DiffOptions,
 ) -> Finished {
-    let run = |(name, origin): (String, Origin)| -> anyhow::Result<Run> {
-        Ok(Run::from_events(name, origin.events()?))
+    let run = |(name, origin): (String, Origin)| -> anyhow::Result<(Run, SourceTrace)> {
+        let events = origin.events()?;
+        let trace = trace_of(&name, &events);
+        Ok((Run::from_events(name, events), trace))
     };
-    let compared = run(before).and_then(|before| Ok((before, run(after)?)));
-    let compared = compared
-        .map(|(before, after)| diff::diff(Arc::new(before), Arc::new(after), options))
-        .map(|diff| Compared::Runs(Box::new(diff)));
+    let compared = run(before).and_then(|(before, _)| Ok((before, run(after)?)));
+    let compared = compared.map(|(before, (after, trace))| {
+        Compared::runs(diff::diff(Arc::new(before), Arc::new(after), options)).of_trace(trace)
+    });
     Finished::Compared(compared.map_err(|error| format!("{error:#}")))
+}
+
+/// What a trace is known by in a baseline.
+pub(super) fn trace_of(name: &str, events: &[Event]) -> SourceTrace {
+    let mut trace = SourceTrace::new(name);
+    events.iter().for_each(|event| trace.add(event));
+    trace
 }
 
 pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Origin) -> Finished {
     let events = run.events().map_err(|error| format!("{error:#}"));
-    Finished::Compared(events.map(|events| accepted.compare(&Run::from_events(name, events))))
+    Finished::Compared(events.map(|events| {
+        let trace = trace_of(&name, &events);
+        accepted.compare(&Run::from_events(name, events)).of_trace(trace)
+    }))
 }
 
 /// Writes the baseline that decisions lead to.
@@ -314,7 +326,7 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
     let before = Run::from_calls(format!("call {}", recorded.id), [recorded]);
     let after = Run::from_calls(format!("sent again as {}", again.id), [again]);
     let diff = diff::diff(Arc::new(before), Arc::new(after), &DiffOptions::default());
-    Finished::Compared(Ok(Compared::Runs(Box::new(diff))))
+    Finished::Compared(Ok(Compared::runs(diff)))
 }
 
 pub(super) fn name_of(host: &Host, instance: InstanceId) -> String {

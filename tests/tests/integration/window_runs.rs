@@ -188,6 +188,20 @@ fn replays_are_compared_with_a_baseline_file() {
     window.state_mut().as_mut().unwrap().show_panel(PanelId::Diff);
     shows(&mut window, "0 accepted, 1 rejected, 0 left");
 
+    // It knows its trace from now on, and other inputs are noticed.
+    let mut saved = Baseline::read(&file).unwrap();
+    let trace = saved.trace.as_mut().unwrap();
+    assert_eq!((&*trace.name, trace.inputs), ("shop.pcap", calls as u64));
+    trace.inputs += 1;
+    saved.write(&file).unwrap();
+    execute(&mut window, start());
+    replay(&mut window, None);
+    assert_eq!(differences(&window), Some((4, 1)));
+    let notices: Vec<_> =
+        app(&window).view().notices().iter().map(|one| one.text.clone()).collect();
+    let warns = |text: &String| text.contains("the baseline belongs to shop.pcap (222 inputs, ");
+    assert!(notices.iter().any(warns), "{notices:#?}");
+
     window
         .get_by_role_and_label(Role::ListItem, "accepted.txt, baseline of replays")
         .click_secondary();
@@ -197,7 +211,7 @@ fn replays_are_compared_with_a_baseline_file() {
     window.step();
     assert!(app(&window).view().accepted().is_none());
     replay(&mut window, None);
-    assert_eq!(differences(&window), Some((3, 1)));
+    assert_eq!(differences(&window), Some((4, 1)));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Where a replay starts, and snapshots of states that let a later one start elsewhere.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -11,7 +10,6 @@ use serde_json::{Value as Json, json};
 
 use super::super::error::Problem;
 use super::stage::Stage;
-use crate::workbench::replay::Targets;
 use crate::workbench::snapshots::{Every, SnapshotsTaken};
 use crate::workbench::start::{GiveError, Started, give};
 
@@ -74,9 +72,15 @@ impl StartArgs {
 /// Brings the instances of a stage to a start. `whole` are all inputs of the trace.
 pub(super) fn go_to(start: &Start, whole: &ReplayPlan, stage: &Stage) -> Result<Started, Problem> {
     let targets = stage.targets_of(whole);
-    refuse_torn(start, whole, &targets)?;
-    give(start, &targets, &stage.host).map_err(|error| match error {
+    give(start, whole, &targets, &stage.host).map_err(|error| match error {
         GiveError::Restore(error) => Problem::Load(error),
+        GiveError::Torn { emitter, call, plugin } => {
+            let remedy = "start elsewhere, or send it whole, without --from";
+            Problem::Usage(format!(
+                "--from: `{emitter}` gets an input before the start and emits call {call} of \
+                 `{plugin}`, which is not between its snapshot and the start; {remedy}"
+            ))
+        }
         GiveError::TwoStates { first, second } => {
             let remedy = "name one target for each with --plugin";
             Problem::Usage(format!(
@@ -104,25 +108,6 @@ pub(super) fn started_json(started: &Started) -> Json {
 pub(super) fn snapshots_json(snapshots: &SnapshotsTaken) -> Json {
     let SnapshotsTaken { taken, refused, reason } = snapshots;
     json!({ "taken": taken, "refused": refused, "reason": reason })
-}
-
-/// Refuses a start before which a plugin emits again what the other one has in its state already, or
-/// is sent after it.
-fn refuse_torn(start: &Start, whole: &ReplayPlan, targets: &Targets) -> Result<(), Problem> {
-    let by_themselves = whole.by_themselves(|plugin| targets.has(plugin));
-    let sent: HashMap<CallId, &str> =
-        start.before.iter().map(|input| (input.call, &*input.plugin)).collect();
-    let mut emitted = whole.inputs.iter().filter(|input| by_themselves.contains(&input.call));
-    let torn = emitted.find_map(|input| {
-        let emitter = sent.get(&input.cause?).filter(|_| !sent.contains_key(&input.call))?;
-        Some((emitter, &input.plugin, input.call))
-    });
-    let Some((emitter, plugin, call)) = torn else { return Ok(()) };
-    let remedy = "start elsewhere, or send it whole, without --from";
-    Err(Problem::Usage(format!(
-        "--from: `{emitter}` gets an input before the start and emits call {call} of `{plugin}`, which \
-         is not between its snapshot and the start; {remedy}"
-    )))
 }
 
 #[cfg(test)]
