@@ -86,9 +86,13 @@ fn write_junit<E: std::error::Error + Send + Sync + 'static>(
 
 impl Compare {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let standard = Standard::read(&self.before, &self.rules)?;
-        let after = Arc::new(read_run(&self.after)?);
-        let compared = standard.compare(after, &self.rules);
+        // Reading takes far longer than comparing.
+        let (standard, after) = std::thread::scope(|scope| {
+            let after = scope.spawn(|| read_run(&self.after));
+            (Standard::read(&self.before, &self.rules), after.join())
+        });
+        let after = after.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let compared = standard?.compare(Arc::new(after?), &self.rules);
         let diff = compared.diff();
         let name = format!("{} and {}", self.before.display(), self.after.display());
         self.reports.write(&name, diff).map_err(|problem| problem.after(diff.summary()))?;
