@@ -23,8 +23,8 @@ pub(super) use through::Through;
 ///
 /// All inputs go in, in the order of the trace, whichever plugin they were recorded for; --filter
 /// chooses among them. What plugins depend on is loaded with them, and before them, if it is named
-/// with --plugin or in the workspace. The exit code is 1 if a call fails or an input is stopped at a limit of the
-/// pipeline, and 4 if a plugin crashes or has to be stopped.
+/// with --plugin or in the workspace. The exit code is 1 if a call fails or an input is stopped at a
+/// limit of the pipeline, and 4 if a plugin crashes or has to be stopped.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// The pipeline, a TOML file; that of the workspace, if it is left out
