@@ -191,7 +191,7 @@ impl Workbench {
         let age = self.seen.snapshot.map(|at| at.elapsed());
         let mut again = None;
         if changed || self.jobs.any() || self.seen.snapshot.is_none() {
-            self.seen.plugins = self.host.plugins();
+            self.look_at_plugins();
             if age.is_none_or(|age| age >= SNAPSHOT_AGE) {
                 self.seen.metrics = self.fanout.metrics.lock().snapshot();
                 self.seen.snapshot = Some(Instant::now());
@@ -230,12 +230,23 @@ impl Workbench {
 
     /// Asks the host again after a command that changed it.
     fn look_at_plugins(&mut self) {
-        self.seen.plugins = self.host.plugins();
+        self.seen.plugins = plugins_of(&self.host);
     }
 }
 
+/// All instances by the id of their plugin. Those that are loaded at the same time come in any
+/// order, and neither the list nor a replay should depend on that.
+fn plugins_of(host: &Host) -> Vec<PluginStatus> {
+    let mut plugins = host.plugins();
+    plugins.sort_by(|a, b| {
+        let id = |status: &PluginStatus| status.manifest.plugin.id.clone();
+        id(a).cmp(&id(b)).then(a.instance.cmp(&b.instance))
+    });
+    plugins
+}
+
 impl<'a> ViewCtx<'a> {
-    /// All instances, in the order in which they were loaded.
+    /// All instances, by the id of their plugin.
     pub fn plugins(&self) -> &'a [PluginStatus] {
         &self.workbench.seen.plugins
     }

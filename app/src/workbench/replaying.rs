@@ -18,7 +18,7 @@ use super::sink::Fanout;
 use super::start::{GiveError, Started, give};
 use super::trace::Opened;
 use super::work::{Finished, trace_of};
-use super::{Level, Origin, ReplayHow, ReplayRequest};
+use super::{Level, Origin, ReplayHow, ReplayRequest, plugins_of};
 
 /// What a replay needs to know beyond the request.
 pub(super) struct ReplayWork {
@@ -53,7 +53,7 @@ impl ReplayWork {
         let plan = plan_of(&request, &events, start.as_ref());
         let is_whole = plan.skipped == 0 && request.how != ReplayHow::Again;
         let instances: Vec<InstanceId> = if request.targets.is_empty() {
-            let plugins = self.host.plugins();
+            let plugins = plugins_of(&self.host);
             plugins.iter().map(|plugin| plugin.instance).collect()
         } else {
             request.targets

@@ -46,15 +46,17 @@ impl Group {
             }
             Class::Slower => format!("{who} {} only slower", verb("is", "are")),
             Class::Outcome => {
-                format!("{who} {} otherwise: {}", verb("ends", "end"), self.where_it_is())
+                format!("{who} {} otherwise: {}", verb("ends", "end"), self.places())
             }
             Class::Changed | Class::HostCalls => {
-                format!("{who} {} only in {}", verb("differs", "differ"), self.where_it_is())
+                format!("{who} {} only in {}", verb("differs", "differ"), self.places())
             }
         }
     }
 
-    fn where_it_is(&self) -> String {
+    /// The [paths](Self::paths), the first of them, for people: `/payload/ts, /payload/id and 2 more
+    /// places`.
+    pub fn places(&self) -> String {
         let more = self.paths.len().saturating_sub(NAMED);
         let named = self.paths[..self.paths.len() - more].join(", ");
         match more {

@@ -8,7 +8,7 @@ use egui_material_icons::icons as icon;
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::decode;
 use glovebox_inspector::diff::{
-    Change as FieldChange, Class, Diff, DiffOptions, PathPattern, RunCall, Tolerance,
+    Change as FieldChange, Class, Diff, DiffOptions, Group, PathPattern, RunCall, Tolerance,
 };
 
 use crate::window::action::Actions;
@@ -242,20 +242,20 @@ fn lines(ui: &mut Ui, diff: &Diff, review: &mut Review) {
 /// True if it was clicked.
 fn one_line(ui: &mut Ui, diff: &Diff, review: &Review, line: Line) -> bool {
     let tokens = theme::of(ui);
-    let (text, indent, class) = match line {
+    let (title, text, indent, class) = match line {
         Line::Group(number) => match diff.groups.get(number as usize) {
-            Some(group) => (group.title(), 0.0, group.class),
+            Some(group) => (group.title(), short(group), 0.0, group.class),
             None => return false,
         },
         Line::Call(at) => match diff.entries.get(at) {
-            Some(entry) => (call_name(diff, at), 16.0, entry.class),
+            Some(entry) => (call_name(diff, at), call_name(diff, at), 16.0, entry.class),
             None => return false,
         },
     };
     let decision = review.decision(line, diff);
     let mark = decision.map_or(class.name(), Decision::name);
     let color = decision.map_or(tone(class), decision_tone);
-    let label = format!("{text} {mark}");
+    let label = format!("{title} {mark}");
     let (rect, response) = row(ui, 24.0, review.selected() == Some(line), &label);
     let body = egui::TextStyle::Body.resolve(ui.style());
     let mut inner = rect.shrink2(vec2(8.0, 0.0));
@@ -263,7 +263,15 @@ fn one_line(ui: &mut Ui, diff: &Diff, review: &Review, line: Line) -> bool {
     inner.set_left(inner.left() + indent);
     inner.set_right(inner.right() - 72.0);
     text_in(ui, inner, Align::Min, &text, body, tokens.text);
-    response.on_hover_text(text).clicked()
+    response.on_hover_text(title).clicked()
+}
+
+/// What tells a group from others first, since the list is narrow.
+fn short(group: &Group) -> String {
+    match group.paths.is_empty() {
+        true => group.title(),
+        false => format!("{} of {}: {}", group.calls, group.plugin, group.places()),
+    }
 }
 
 fn call_name(diff: &Diff, at: usize) -> String {
