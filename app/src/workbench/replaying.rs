@@ -52,12 +52,12 @@ impl ReplayWork {
         let start = request.from.map(|call| start_at(&self.origin, &events, call)).transpose()?;
         let plan = plan_of(&request, &events, start.as_ref());
         let is_whole = plan.skipped == 0 && request.how != ReplayHow::Again;
-        let instances: Vec<InstanceId> = if request.targets.is_empty() {
-            let plugins = plugins_of(&self.host);
-            plugins.iter().map(|plugin| plugin.instance).collect()
-        } else {
-            request.targets
+        let is_target = |instance: &InstanceId| {
+            request.targets.is_empty() || request.targets.contains(instance)
         };
+        let plugins = plugins_of(&self.host);
+        let instances: Vec<InstanceId> =
+            plugins.iter().map(|plugin| plugin.instance).filter(is_target).collect();
         let copies = match request.how == ReplayHow::Answered {
             true => {
                 let mut recorded = RecordedAnswers::default();
