@@ -406,90 +406,99 @@ fn divider(ui: &mut Ui) {
 }
 
 fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &mut Actions) {
-    let tokens = theme::of(ui);
     ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
     ui.spacing_mut().interact_size.y = 18.0;
     ui.spacing_mut().button_padding.y = 0.0;
-    ui.horizontal_centered(|ui| {
-        ui.spacing_mut().item_spacing.x = 10.0;
-        let weak = |text: String| RichText::new(text).color(tokens.text_weak);
-        match state.selection.plugin(ctx).and_then(|id| ctx.plugin(id)) {
-            Some(plugin) => {
-                let (dot, _) = ui.allocate_exact_size(vec2(8.0, 8.0), egui::Sense::hover());
-                ui.painter().circle_filled(
-                    dot.center(),
-                    3.5,
-                    tokens.tone(phase_tone(plugin.phase)),
-                );
-                ui.label(weak(format!("{}: {}", plugin.manifest.plugin.id, plugin.phase)));
-            }
-            None => {
-                ui.label(weak("no plugin".to_owned()));
-            }
+    ui.spacing_mut().item_spacing.x = 10.0;
+    // What goes on is told in full, and the rest as far as there is room.
+    let sides = egui::Sides::new().height(ui.available_height()).shrink_left().truncate();
+    sides.show(
+        ui,
+        |ui| status_of_plugins(ui, ctx, state),
+        |ui| status_of_work(ui, ctx, state, pulse, out),
+    );
+}
+
+/// Less room is not worth the start of a text.
+const ROOM: f32 = 48.0;
+
+fn status_of_plugins(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
+    let tokens = theme::of(ui);
+    let weak = |text: String| RichText::new(text).color(tokens.text_weak);
+    match state.selection.plugin(ctx).and_then(|id| ctx.plugin(id)) {
+        Some(plugin) => {
+            let (dot, _) = ui.allocate_exact_size(vec2(8.0, 8.0), egui::Sense::hover());
+            ui.painter().circle_filled(dot.center(), 3.5, tokens.tone(phase_tone(plugin.phase)));
+            ui.label(weak(format!("{}: {}", plugin.manifest.plugin.id, plugin.phase)));
         }
-        match ctx.recording() {
-            Some(recording) => recording_status(ui, recording),
-            None => {
-                ui.label(weak("not recording".to_owned()));
-            }
+        None => {
+            ui.label(weak("no plugin".to_owned()));
         }
-        let (bytes, missing) = ctx
-            .read(Source::Live, |store| (Store::bytes(store), store.missing()))
-            .unwrap_or_default();
-        ui.label(weak(format!("{} of 64 MiB in memory", show_size(bytes as u64))));
-        if missing > 0 {
-            ui.label(RichText::new(format!("{} missing", thousands(missing))).color(tokens.warn));
+    }
+    match ctx.recording() {
+        Some(recording) => recording_status(ui, recording),
+        None => {
+            ui.label(weak("not recording".to_owned()));
         }
+    }
+    let (bytes, missing) =
+        ctx.read(Source::Live, |store| (Store::bytes(store), store.missing())).unwrap_or_default();
+    ui.label(weak(format!("{} of 64 MiB in memory", show_size(bytes as u64))));
+    if missing > 0 {
+        ui.label(RichText::new(format!("{} missing", thousands(missing))).color(tokens.warn));
+    }
+    if ui.available_width() > ROOM {
         ui.label(weak(format!("policy {}", ctx.policy_mode().name())));
-        if ctx.trusts_native() {
-            let label = ui.label(RichText::new("native trusted").color(tokens.warn));
-            label.on_hover_text(
-                "Libraries opened now run in this process: Plugin → Trust native plugins",
-            );
+    }
+    if ctx.trusts_native() {
+        let label = ui.label(RichText::new("native trusted").color(tokens.warn));
+        label.on_hover_text(
+            "Libraries opened now run in this process: Plugin → Trust native plugins",
+        );
+    }
+}
+
+/// From the right to the left.
+fn status_of_work(
+    ui: &mut Ui,
+    ctx: ViewCtx<'_>,
+    state: &ViewState,
+    pulse: Pulse,
+    out: &mut Actions,
+) {
+    let tokens = theme::of(ui);
+    let weak = |text: String| RichText::new(text).color(tokens.text_weak);
+    let keys =
+        ui.add(egui::Button::new(RichText::new("? keys").color(tokens.text_weak)).frame(false));
+    if label(keys, "Keys").clicked() {
+        out.run(Verb::Keys);
+    }
+    ui.label(weak(match pulse {
+        Pulse::Idle => "idle".to_owned(),
+        Pulse::Fps(count) => format!("{count} fps"),
+    }));
+    let list = &state.panels.frames.list;
+    ui.label(weak(match list.len() == list.total() {
+        true if list.total() == 1 => "1 frame".to_owned(),
+        true => format!("{} frames", thousands(list.total() as u64)),
+        false => {
+            format!("{} of {} frames", thousands(list.len() as u64), thousands(list.total() as u64))
         }
-        ui.with_layout(Direction::right_to_left(Align::Center), |ui| {
-            ui.spacing_mut().item_spacing.x = 10.0;
-            let keys = ui.add(
-                egui::Button::new(RichText::new("? keys").color(tokens.text_weak)).frame(false),
-            );
-            if label(keys, "Keys").clicked() {
-                out.run(Verb::Keys);
-            }
-            ui.label(weak(match pulse {
-                Pulse::Idle => "idle".to_owned(),
-                Pulse::Fps(count) => format!("{count} fps"),
-            }));
-            let list = &state.panels.frames.list;
-            ui.label(weak(match list.len() == list.total() {
-                true if list.total() == 1 => "1 frame".to_owned(),
-                true => format!("{} frames", thousands(list.total() as u64)),
-                false => format!(
-                    "{} of {} frames",
-                    thousands(list.len() as u64),
-                    thousands(list.total() as u64)
-                ),
-            }));
-            for job in ctx.jobs().into_iter().take(2) {
-                if icon_button(
-                    ui,
-                    icon::ICON_CANCEL,
-                    &format!("Stop: {}", job.title),
-                    !job.cancelled,
-                )
-                .clicked()
-                {
-                    out.command(Command::Cancel(job.id));
-                }
-                if let Some((done, total)) = job.progress {
-                    let part = done as f32 / total.max(1) as f32;
-                    ui.add(egui::ProgressBar::new(part).desired_width(96.0).desired_height(6.0));
-                } else {
-                    ui.add(egui::Spinner::new().size(12.0));
-                }
-                ui.label(RichText::new(job.title).small().color(tokens.text));
-            }
-        });
-    });
+    }));
+    for job in ctx.jobs().into_iter().take(2) {
+        if icon_button(ui, icon::ICON_CANCEL, &format!("Stop: {}", job.title), !job.cancelled)
+            .clicked()
+        {
+            out.command(Command::Cancel(job.id));
+        }
+        if let Some((done, total)) = job.progress {
+            let part = done as f32 / total.max(1) as f32;
+            ui.add(egui::ProgressBar::new(part).desired_width(96.0).desired_height(6.0));
+        } else {
+            ui.add(egui::Spinner::new().size(12.0));
+        }
+        ui.label(RichText::new(job.title).small().color(tokens.text));
+    }
 }
 
 /// How much is recorded, what is missing, and how full the recorder's memory is once the disk is

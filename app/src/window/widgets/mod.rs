@@ -57,7 +57,9 @@ pub(super) fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
 pub(super) fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, enabled: bool) -> Response {
     let tokens = theme::of(ui);
     let text = icon_text(icon, 16.0).color(if enabled { tokens.text } else { tokens.text_faint });
-    let button = egui::Button::new(text).min_size(vec2(24.0, 24.0)).frame_when_inactive(false);
+    // Where everything is low, so is it.
+    let side = ui.spacing().interact_size.y.min(24.0);
+    let button = egui::Button::new(text).min_size(vec2(side, side)).frame_when_inactive(false);
     let response = ui.add_enabled(enabled, button);
     let owned = name.to_owned();
     response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, &owned));
