@@ -124,7 +124,9 @@ impl Sink for Fanout {
         if let Some(recorder) = self.recorder() {
             recorder.record(event);
         }
-        if let (What::FrameIn { .. }, Some(ticker)) = (&event.what, &*self.ticker.read()) {
+        if let What::FrameIn { .. } = &event.what
+            && let Some(ticker) = &*self.ticker.read()
+        {
             ticker.input();
         }
         self.store.record(event);
