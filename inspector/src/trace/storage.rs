@@ -1,4 +1,4 @@
-//! What traces need of the operating system to be read and written. Tests put a failing one in its place.
+//! What traces need of the operating system. Tests put a failing one in the place of a writer's.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
