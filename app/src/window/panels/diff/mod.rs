@@ -248,7 +248,10 @@ fn one_line(ui: &mut Ui, diff: &Diff, review: &Review, line: Line) -> bool {
             None => return false,
         },
         Line::Call(at) => match diff.entries.get(at) {
-            Some(entry) => (call_name(diff, at), call_name(diff, at), 16.0, entry.class),
+            Some(entry) => {
+                let name = call_name(diff, at);
+                (name.clone(), name, 16.0, entry.class)
+            }
             None => return false,
         },
     };
