@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::{Exit, Problem};
+pub(super) use crate::workbench::words::{count, count_of};
 
 /// Where the result goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -98,17 +99,4 @@ pub(super) fn say(line: &str) {
 
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
-}
-
-/// A number and a noun.
-pub(super) fn count(number: impl Into<u64>, one: &str) -> String {
-    match number.into() {
-        1 => format!("1 {one}"),
-        number => format!("{number} {one}s"),
-    }
-}
-
-/// A number of things, for a sentence.
-pub(super) fn count_of(number: usize, one: &str) -> String {
-    count(number as u64, one)
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use glovebox_inspector::baseline::{Baseline, BaselineError, Decision, Review, SourceTrace};
 use glovebox_inspector::diff::{Diff, Run};
 
+use super::words::{count, count_of};
+
 /// A baseline file that is open.
 #[derive(Debug, Clone)]
 pub struct Accepted {
@@ -36,13 +38,10 @@ impl Accepted {
 
     /// What is in it, in words.
     pub(super) fn summary(&self) -> String {
-        let count = |number, one| match number {
-            1 => format!("1 {one}"),
-            number => format!("{number} {one}s"),
-        };
+        let calls = count_of(self.calls(), "call");
         match self.baseline.rejected.len() {
-            0 => count(self.calls(), "call"),
-            wrong => format!("{}, {} rejected", count(self.calls(), "call"), count(wrong, "group")),
+            0 => calls,
+            wrong => format!("{calls}, {} rejected", count_of(wrong, "group")),
         }
     }
 
@@ -119,11 +118,7 @@ impl Compared {
         let known = self.review()?.trace().filter(|known| !known.has_inputs_of(replayed))?;
         let told = |trace: &SourceTrace| {
             let SourceTrace { name, inputs, digest } = trace;
-            let inputs = match inputs {
-                1 => "1 input".to_owned(),
-                inputs => format!("{inputs} inputs"),
-            };
-            format!("{name} ({inputs}, {digest:08x})")
+            format!("{name} ({}, {digest:08x})", count(*inputs, "input"))
         };
         let (known, replayed) = (told(known), told(replayed));
         Some(format!("the baseline belongs to {known}, and {replayed} has other inputs"))

@@ -7,6 +7,7 @@ use glovebox_host::{Answered, Answers, Asked, Host, InstanceId};
 use glovebox_inspector::replay::{Answer, Divergences, Missing, RecordedAnswers, TraceAnswers};
 
 use super::replay::Target;
+use super::words::count;
 
 /// Answers of a trace, for a [`LoadRequest`](glovebox_host::LoadRequest::answers).
 pub(crate) struct FromTrace(pub(crate) Arc<TraceAnswers>);
@@ -31,10 +32,6 @@ impl Answers for FromTrace {
 /// What came of answering from a trace, for the end of a sentence.
 pub(crate) fn sentence(found: &[Divergences]) -> String {
     let sum = |figure: fn(&Divergences) -> u64| -> u64 { found.iter().map(figure).sum() };
-    let count = |number: u64, one: &str| match number {
-        1 => format!("1 {one}"),
-        number => format!("{number} {one}s"),
-    };
     let answered = count(sum(|found| found.answered), "host call");
     match (sum(Divergences::count), sum(|found| found.inputs)) {
         (0, _) => format!("{answered} answered from the trace, none diverges"),

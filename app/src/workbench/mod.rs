@@ -29,6 +29,7 @@ mod sink;
 pub(crate) mod snapshots;
 pub(crate) mod start;
 mod trace;
+pub(crate) mod words;
 mod work;
 
 use std::collections::VecDeque;
@@ -239,8 +240,8 @@ impl Workbench {
 fn plugins_of(host: &Host) -> Vec<PluginStatus> {
     let mut plugins = host.plugins();
     plugins.sort_by(|a, b| {
-        let id = |status: &PluginStatus| status.manifest.plugin.id.clone();
-        id(a).cmp(&id(b)).then(a.instance.cmp(&b.instance))
+        let ids = a.manifest.plugin.id.cmp(&b.manifest.plugin.id);
+        ids.then(a.instance.cmp(&b.instance))
     });
     plugins
 }

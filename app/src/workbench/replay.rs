@@ -13,6 +13,8 @@ use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::replay::{Due, Pace, ReplayInput, ReplayPlan, Schedule, TraceAnswers};
 use parking_lot::{Condvar, Mutex};
 
+use super::words::count_of;
+
 /// One that gets inputs.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -209,10 +211,7 @@ impl ReplaySummary {
 
     /// One true sentence with counts.
     pub fn sentence(&self) -> String {
-        let frames = |count: usize| match count {
-            1 => "1 frame".to_owned(),
-            count => format!("{count} frames"),
-        };
+        let frames = |count| count_of(count, "frame");
         let took = glovebox_abi::units::show_duration(self.took);
         let mut text = format!("Replayed {} in {took}", frames(self.sent));
         match self.failures() {

@@ -16,6 +16,8 @@ use glovebox_events::Snapshot;
 use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::trace::Recorder;
 
+use super::words::count;
+
 /// How often snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {
@@ -131,10 +133,7 @@ impl<'a> Snapshots<'a> {
 impl SnapshotsTaken {
     /// For people.
     pub(crate) fn line(&self) -> String {
-        let mut text = match self.taken {
-            1 => "1 snapshot of states taken".to_owned(),
-            taken => format!("{taken} snapshots of states taken"),
-        };
+        let mut text = format!("{} of states taken", count(self.taken, "snapshot"));
         if let Some(reason) = &self.reason {
             text.push_str(&format!("; {} not, the first: {reason}", self.refused));
         }

@@ -8,6 +8,7 @@ use glovebox_host::{Host, InstanceId, LoadError};
 use glovebox_inspector::replay::{ReplayPlan, Start};
 
 use super::replay::{ReplaySummary, Target, Targets};
+use super::words::count_of;
 
 /// Why plugins cannot be given the states they had.
 #[derive(Debug)]
@@ -96,10 +97,7 @@ impl Started {
             None => format!("{plugin} from its snapshot before the first call"),
         });
         let snapshots = snapshots.collect::<Vec<_>>().join(", ");
-        let sent = match self.sent.sent {
-            1 => "1 call".to_owned(),
-            sent => format!("{sent} calls"),
-        };
+        let sent = count_of(self.sent.sent, "call");
         let failed = self.sent.failures();
         format!("input {}: {snapshots}; {sent} in between, {failed} failed", self.position)
     }
