@@ -36,6 +36,7 @@ pub mod native;
 mod permission;
 mod plugin;
 mod services;
+pub mod text;
 pub mod units;
 mod version;
 

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use glovebox_files::Owner;
+
 /// Where compiled code is kept, if anywhere.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
@@ -74,13 +76,7 @@ impl Cache {
     /// If the folder cannot be made or written to, is none, or belongs to somebody else. One of this
     /// user's that others can look into is closed to them.
     pub(crate) fn in_folder(folder: &Path, limit: u64) -> io::Result<Cache> {
-        make_folder(folder)?;
-        if !fs::symlink_metadata(folder)?.is_dir() {
-            let reason = format!("{} is not a folder", folder.display());
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
-        }
-        let owner = Owner::of_new_files(folder)?;
-        owner.claim(folder)?;
+        let owner = glovebox_files::private_folder(folder)?;
         let place = Place { folder: folder.to_owned(), limit, owner };
         Ok(Cache { place: Some(place), counters: Counters::default() })
     }
@@ -258,74 +254,6 @@ impl Hasher for Fingerprint {
     fn finish(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = *self.0.finalize().as_bytes();
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
-    }
-}
-
-#[cfg(unix)]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
-/// Whose files are trusted: on Unix the number of the user who runs this.
-#[derive(Debug, Clone, Copy)]
-struct Owner {
-    #[cfg(unix)]
-    user: u32,
-}
-
-#[cfg(unix)]
-impl Owner {
-    /// Whoever owns what this process writes in `folder`.
-    fn of_new_files(folder: &Path) -> io::Result<Owner> {
-        use std::os::unix::fs::MetadataExt;
-        Ok(Owner { user: tempfile::tempfile_in(folder)?.metadata()?.uid() })
-    }
-
-    /// Makes a folder private, or refuses it if it is somebody else's.
-    fn claim(self, folder: &Path) -> io::Result<()> {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt};
-        let about = fs::symlink_metadata(folder)?;
-        if about.uid() != self.user {
-            let reason = format!(
-                "{} belongs to user {}, not to {}; name a folder of your own",
-                folder.display(),
-                about.uid(),
-                self.user
-            );
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-        }
-        if about.mode() & 0o077 != 0 {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-        }
-        Ok(())
-    }
-
-    /// True if nobody else can have written the file: the folder may have been open to others.
-    fn owns(self, about: &fs::Metadata) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        about.uid() == self.user && about.mode() & 0o022 == 0
-    }
-}
-
-// A folder below the user's profile is private on Windows already.
-#[cfg(not(unix))]
-impl Owner {
-    fn of_new_files(_: &Path) -> io::Result<Owner> {
-        Ok(Owner {})
-    }
-
-    fn claim(self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn owns(self, _: &fs::Metadata) -> bool {
-        true
     }
 }
 

@@ -23,9 +23,16 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
         "glovebox-events" => &["glovebox-abi"],
         "glovebox-macros" => &[],
         "glovebox-sdk" => &["glovebox-abi", "glovebox-macros"],
-        "glovebox-host" => &["glovebox-abi", "glovebox-events"],
-        "glovebox-inspector" => &["glovebox-abi", "glovebox-events"],
-        "glovebox" => &["glovebox-abi", "glovebox-events", "glovebox-host", "glovebox-inspector"],
+        "glovebox-files" => &[],
+        "glovebox-host" => &["glovebox-abi", "glovebox-events", "glovebox-files"],
+        "glovebox-inspector" => &["glovebox-abi", "glovebox-events", "glovebox-files"],
+        "glovebox" => &[
+            "glovebox-abi",
+            "glovebox-events",
+            "glovebox-files",
+            "glovebox-host",
+            "glovebox-inspector",
+        ],
         "glovebox-tests" => return None,
         _ => &["glovebox-sdk"],
     })
@@ -59,6 +66,7 @@ fn crates_keep_to_their_charter() {
     check("glovebox-abi", &runtimes);
     check("glovebox-events", &runtimes);
     check("glovebox-sdk", &runtimes);
+    check("glovebox-files", &runtimes);
     check("glovebox-host", &["egui", "eframe", "mcap", "rfd"]);
     check("glovebox-inspector", &["egui", "eframe", "wasmtime", "libloading", "rfd"]);
 }

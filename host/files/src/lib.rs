@@ -1,0 +1,32 @@
+//! Files of the user: read with bounds, written without loss, and folders that nobody else sees.
+//!
+//! Read [`read()`] first (what a stranger named cannot block or fill the memory), then [`Output`]
+//! (what exists is not overwritten, and never what is being read), then [`Scratch`] (temporary
+//! folders that a later start removes if this process is killed).
+//!
+//! ```
+//! use glovebox_files::{Output, Scratch, read_to_string};
+//!
+//! let scratch = Scratch::new_in(std::env::temp_dir())?;
+//! let path = scratch.path().join("report.txt");
+//! glovebox_files::write(&path, b"done", false, &[])?;
+//! assert_eq!(read_to_string(&path, 1024)?, "done");
+//! // It exists now.
+//! assert!(Output::create(&path, false, &[]).is_err());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! This crate deliberately knows no format, and it does not record traces: their writer survives full
+//! disks and kills, which takes more than a file beside the final one.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod output;
+mod owner;
+mod read;
+mod scratch;
+
+pub use output::{Output, OutputProblem, refuse, write};
+pub use owner::{Owner, private_folder};
+pub use read::{MAX_TEXT, open, read, read_or_stdin, read_to_string};
+pub use scratch::Scratch;

@@ -1,0 +1,381 @@
+//! Writing what somebody asked for, over nothing that is worth something.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// Why a file is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputProblem {
+    /// Something has that name.
+    #[error("will not overwrite; choose another name, or add --force: {}", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// It is read by the same command, perhaps under another name.
+    #[error("it is the input {}; choose another name: {}", input.display(), path.display())]
+    IsInput {
+        /// The name under which it is read.
+        input: PathBuf,
+        /// What was to be written.
+        path: PathBuf,
+    },
+    /// The operating system refuses.
+    #[error("{source}: {}", path.display())]
+    Io {
+        /// Why.
+        source: io::Error,
+        /// What was to be written.
+        path: PathBuf,
+    },
+}
+
+impl From<OutputProblem> for io::Error {
+    fn from(problem: OutputProblem) -> io::Error {
+        let kind = match &problem {
+            OutputProblem::Exists { .. } => ErrorKind::AlreadyExists,
+            OutputProblem::IsInput { .. } => ErrorKind::InvalidInput,
+            OutputProblem::Io { source, .. } => source.kind(),
+        };
+        io::Error::new(kind, problem)
+    }
+}
+
+/// A file that is being written. Until [`Output::finish`] it lies under another name in the same
+/// folder; dropped before, it leaves nothing.
+///
+/// What is a device or a pipe already, such as `/dev/null` or a shell's `>(…)`, is written straight.
+#[derive(Debug)]
+pub struct Output {
+    writer: BufWriter<Target>,
+    path: PathBuf,
+    replaces: bool,
+}
+
+#[derive(Debug)]
+enum Target {
+    Beside(NamedTempFile),
+    Straight(File),
+}
+
+impl Output {
+    /// Starts a file at `path`. With `force` it replaces a file that is there, but never one of
+    /// `inputs`, under whatever name.
+    ///
+    /// # Errors
+    ///
+    /// If something is there and `force` is false, if it is one of the inputs or a folder, or if
+    /// nothing can be written there.
+    pub fn create(path: &Path, force: bool, inputs: &[&Path]) -> Result<Output, OutputProblem> {
+        let failed = |source| OutputProblem::Io { source, path: path.to_owned() };
+        refuse(path, force, inputs)?;
+        let straight = |append: bool| File::options().write(true).append(append).open(path);
+        let (target, path, replaces) = match path.metadata() {
+            // A file behind a descriptor has other writers: nothing of theirs is cut off.
+            Ok(about) if !about.is_file() || is_descriptor(path) => {
+                let file = straight(about.is_file()).map_err(failed)?;
+                (Target::Straight(file), path.to_owned(), true)
+            }
+            Ok(about) => {
+                // A link stays, and what it leads to is replaced.
+                let path = path.canonicalize().map_err(failed)?;
+                let file = beside(&path, Some(&about)).map_err(failed)?;
+                (Target::Beside(file), path, true)
+            }
+            Err(_) => {
+                let file = beside(path, None).map_err(failed)?;
+                (Target::Beside(file), path.to_owned(), force)
+            }
+        };
+        Ok(Output { writer: BufWriter::new(target), path, replaces })
+    }
+
+    /// Gives the file its name, once everything is written.
+    ///
+    /// # Errors
+    ///
+    /// If not all of it can be written, or another file took the name meanwhile and may not be
+    /// replaced. What was there before stays then.
+    pub fn finish(self) -> Result<(), OutputProblem> {
+        let Output { writer, path, replaces } = self;
+        let failed = |source| OutputProblem::Io { source, path: path.clone() };
+        match writer.into_inner().map_err(|error| failed(error.into_error()))? {
+            Target::Straight(mut file) => file.flush().map_err(failed),
+            Target::Beside(file) => {
+                // Otherwise a loss of power could leave an empty file in the place of the old one.
+                file.as_file().sync_all().map_err(failed)?;
+                match replaces {
+                    true => file.persist(&path).map(drop).map_err(|error| failed(error.error)),
+                    false => publish(file, &path),
+                }
+            }
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Target::Beside(file) => file.write(bytes),
+            Target::Straight(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Target::Beside(file) => file.flush(),
+            Target::Straight(file) => file.flush(),
+        }
+    }
+}
+
+/// Writes a whole file as [`Output`] does.
+///
+/// # Errors
+///
+/// Those of [`Output::create`] and [`Output::finish`].
+pub fn write(
+    path: &Path,
+    bytes: &[u8],
+    force: bool,
+    inputs: &[&Path],
+) -> Result<(), OutputProblem> {
+    let mut output = Output::create(path, force, inputs)?;
+    output
+        .write_all(bytes)
+        .map_err(|source| OutputProblem::Io { source, path: path.to_owned() })?;
+    output.finish()
+}
+
+/// Refuses a name for a file that is written in some other way, or only later: the rules of
+/// [`Output::create`].
+///
+/// # Errors
+///
+/// If something is there and `force` is false, or if it is one of the inputs or a folder.
+pub fn refuse(path: &Path, force: bool, inputs: &[&Path]) -> Result<(), OutputProblem> {
+    let about = path.metadata();
+    if let Ok(about) = &about {
+        if about.is_dir() {
+            let source = ErrorKind::IsADirectory.into();
+            return Err(OutputProblem::Io { source, path: path.to_owned() });
+        }
+        if let Some(input) = inputs.iter().find(|input| is_same(path, about, input)) {
+            let (input, path) = (input.to_path_buf(), path.to_owned());
+            return Err(OutputProblem::IsInput { input, path });
+        }
+        if !about.is_file() || is_descriptor(path) {
+            return Ok(());
+        }
+    }
+    // A link that leads nowhere is something too.
+    match !force && path.symlink_metadata().is_ok() {
+        true => Err(OutputProblem::Exists { path: path.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// A new file in the same folder, with the rights of the one it replaces or those of new files.
+fn beside(path: &Path, known: Option<&Metadata>) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".glovebox-").suffix(".partial");
+    with_permissions(&mut builder, known);
+    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
+}
+
+#[cfg(unix)]
+fn with_permissions(builder: &mut tempfile::Builder<'_, '_>, known: Option<&Metadata>) {
+    use std::os::unix::fs::PermissionsExt;
+    // The umask takes from this what the user does not want to give.
+    let usual = || std::fs::Permissions::from_mode(0o666);
+    builder.permissions(known.map_or_else(usual, Metadata::permissions));
+}
+
+#[cfg(not(unix))]
+fn with_permissions(_: &mut tempfile::Builder<'_, '_>, _: Option<&Metadata>) {}
+
+/// Gives a file a name that nothing has.
+fn publish(file: NamedTempFile, path: &Path) -> Result<(), OutputProblem> {
+    let Err(error) = file.persist_noclobber(path) else {
+        return Ok(());
+    };
+    let exists = path.symlink_metadata().is_ok();
+    if exists {
+        return Err(OutputProblem::Exists { path: path.to_owned() });
+    }
+    let failed = |source| OutputProblem::Io { source, path: path.to_owned() };
+    // FAT can neither rename without overwriting nor link.
+    match error.error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported => {
+            error.file.persist(path).map(drop).map_err(|error| failed(error.error))
+        }
+        _ => Err(failed(error.error)),
+    }
+}
+
+/// True for a name of something that this process has open already.
+fn is_descriptor(path: &Path) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd"];
+    let names = ["/dev/stdout", "/dev/stderr"];
+    cfg!(unix)
+        && (folders.iter().any(|folder| path.starts_with(folder))
+            || names.iter().any(|name| path == Path::new(name)))
+}
+
+#[cfg(unix)]
+fn is_same(_: &Path, about: &Metadata, input: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let same = |other: Metadata| (other.dev(), other.ino()) == (about.dev(), about.ino());
+    // Nobody loses anything if a device or a pipe is read and written.
+    about.is_file() && input.metadata().is_ok_and(same)
+}
+
+#[cfg(not(unix))]
+fn is_same(path: &Path, about: &Metadata, input: &Path) -> bool {
+    about.is_file() && same_file::is_same_file(path, input).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of `out` in a folder with the files `in` and `old`.
+    fn check(prepare: fn(&Path), out: &str, force: bool, expected: Result<(), &str>) {
+        let folder = tempfile::tempdir().unwrap();
+        let [input, old, path] = ["in", "old", out].map(|name| folder.path().join(name));
+        std::fs::write(&input, "precious").unwrap();
+        std::fs::write(&old, "old").unwrap();
+        prepare(folder.path());
+        let before = listing(folder.path());
+        let written = write(&path, b"new", force, &[&folder.path().join("none"), &input]);
+        match (written, expected) {
+            (Ok(()), Ok(())) => assert_eq!(std::fs::read(&path).unwrap(), b"new", "{out}"),
+            (Err(error), Err(expected)) => {
+                assert!(error.to_string().contains(expected), "{out}: {error}");
+                assert_eq!(listing(folder.path()), before, "{out}");
+            }
+            (written, expected) => panic!("{out}: {written:?}, expected {expected:?}"),
+        }
+        assert_eq!(std::fs::read(&input).unwrap(), b"precious", "{out}");
+        let left = listing(folder.path());
+        assert!(!left.iter().any(|(name, _)| name.ends_with(".partial")), "{left:?}");
+    }
+
+    fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
+        let mut all: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+            .map(|(name, path)| (name, std::fs::read(path).unwrap_or_default()))
+            .collect();
+        all.sort();
+        all
+    }
+
+    const NOTHING: fn(&Path) = |_| {};
+
+    #[test]
+    fn nothing_is_overwritten_unasked() {
+        check(NOTHING, "new", false, Ok(()));
+        check(NOTHING, "new", true, Ok(()));
+        check(NOTHING, "old", false, Err("will not overwrite"));
+        check(NOTHING, "old", true, Ok(()));
+        check(NOTHING, "no/folder", true, Err("No such file"));
+        check(
+            |folder| std::fs::create_dir(folder.join("folder")).unwrap(),
+            "folder",
+            true,
+            Err("directory"),
+        );
+    }
+
+    #[test]
+    fn an_input_is_never_written() {
+        check(NOTHING, "in", false, Err("it is the input"));
+        check(NOTHING, "in", true, Err("it is the input"));
+        check(NOTHING, "./in", true, Err("it is the input"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_seen_through() {
+        use std::os::unix::fs::symlink;
+        fn linked(folder: &Path) {
+            std::fs::hard_link(folder.join("in"), folder.join("hard")).unwrap();
+            symlink("in", folder.join("soft")).unwrap();
+            symlink("soft", folder.join("softer")).unwrap();
+            symlink("old", folder.join("to-old")).unwrap();
+            symlink("nowhere", folder.join("dangling")).unwrap();
+        }
+        check(linked, "hard", true, Err("it is the input"));
+        check(linked, "soft", true, Err("it is the input"));
+        check(linked, "softer", true, Err("it is the input"));
+        check(linked, "to-old", false, Err("will not overwrite"));
+        check(linked, "to-old", true, Ok(()));
+        check(linked, "dangling", false, Err("will not overwrite"));
+        check(linked, "dangling", true, Ok(()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn devices_and_pipes_are_written_straight() {
+        write(Path::new("/dev/null"), b"new", false, &[Path::new("/dev/null")]).unwrap();
+        assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        write(&pipe, b"new", false, &[]).unwrap();
+        assert_eq!(reader.join().unwrap(), b"new");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn rights_stay() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        write(&path, b"new", true, &[]).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_name_taken_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        let mut output = Output::create(&path, false, &[]).unwrap();
+        output.write_all(b"new").unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        assert!(matches!(output.finish(), Err(OutputProblem::Exists { .. })));
+        assert_eq!(listing(folder.path()), [("new".to_owned(), b"theirs".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_not_finished_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut output = Output::create(&folder.path().join("new"), false, &[]).unwrap();
+        output.write_all(b"half").unwrap();
+        drop(output);
+        assert!(listing(folder.path()).is_empty());
+    }
+}
