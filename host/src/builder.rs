@@ -1,7 +1,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use glovebox_events::Sink;
@@ -99,7 +98,10 @@ impl HostBuilder {
         self
     }
 
-    /// How long compiling one artifact may take; 10 s unless told.
+    /// How long compiling one artifact may take at most, whatever its size and its manifest say; 10
+    /// min unless told. Below that it is what the manifest says (`compile-deadline` under
+    /// `[runtime]`), or 10 s and 5 s for each MiB of the artifact.
+    /// [`LoadRequest::compile_deadline`](crate::LoadRequest::compile_deadline) goes before all this.
     #[must_use]
     pub fn compile_deadline(mut self, deadline: Duration) -> HostBuilder {
         self.compile_deadline = Some(deadline);
@@ -171,15 +173,11 @@ impl HostBuilder {
             .enable_all()
             .build()
             .map_err(io("the threads for plugins"))?;
-        let preparer = Preparer {
-            engines,
-            mapped: AtomicU64::new(0),
-            compile_deadline: self.compile_deadline.unwrap_or(Duration::from_secs(10)),
-            copies: tempfile::Builder::new()
-                .prefix("glovebox-")
-                .tempdir()
-                .map_err(io("a folder for private copies"))?,
-        };
+        let copies = tempfile::Builder::new()
+            .prefix("glovebox-")
+            .tempdir()
+            .map_err(io("a folder for private copies"))?;
+        let preparer = Preparer::new(engines, self.compile_deadline, copies);
         let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks, self.time_calls));
         let states = self.state_folder.map(StateStore::new).transpose();
         let states = states.map_err(io("the folder for states"))?;

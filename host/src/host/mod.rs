@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tracing::Span;
 
 use crate::journal::Journal;
-use crate::load::{CacheStats, LoadRequest, Preparer};
+use crate::load::{CacheStats, CompileStatus, LoadRequest, Preparer};
 use crate::permissions::HostRules;
 use crate::registry::{InstanceId, Registry};
 use crate::slot::{Slot, Surroundings};
@@ -114,6 +114,18 @@ impl Host {
     /// What the compile cache did so far.
     pub fn cache_stats(&self) -> CacheStats {
         self.inner.preparer.engines.cache_stats()
+    }
+
+    /// The compiles that are under way, those first that began first: also those that took too long
+    /// or were cancelled, which go on until they are done because a thread cannot be killed.
+    pub fn compiles(&self) -> Vec<CompileStatus> {
+        self.inner.preparer.compiling()
+    }
+
+    /// Ends the wait for a compile: its load fails. `false` if it is done, or nobody waits for it
+    /// any more.
+    pub fn cancel_compile(&self, id: u64) -> bool {
+        self.inner.preparer.cancel_compile(id)
     }
 
     /// How many shared libraries this host has opened. All of them stay mapped until the process

@@ -115,17 +115,67 @@ pub enum LoadProblem {
     /// The artifact does not fit the contract.
     #[error("{0}")]
     Incompatible(#[from] Incompatible),
-    /// The module uses a feature of WebAssembly that is off.
-    #[error("the module uses {name}, which is off")]
+    /// It uses a feature of WebAssembly that is off; `glovebox-host` documents which are.
+    #[error("the {what} uses {name}, which is off")]
     UnsupportedFeature {
+        /// What sort of file.
+        what: &'static str,
         /// The feature, or several.
         name: String,
+        /// How to do without.
+        remedy: &'static str,
     },
-    /// Compiling took too long.
-    #[error("compiling took longer than {}", glovebox_abi::units::show_duration(*.deadline))]
+    /// It has more of something than is compiled.
+    #[error("{found} {what} are more than the {limit} that an artifact may have")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many it has.
+        found: u64,
+        /// How many it may have.
+        limit: u64,
+    },
+    /// It is valid, but the compiler refuses it.
+    #[error("the {what} cannot be compiled: {reason}")]
+    NotCompiled {
+        /// What sort of file.
+        what: &'static str,
+        /// What the compiler says.
+        reason: String,
+    },
+    /// Compiling took too long. It goes on in the background, and what comes of it is kept.
+    #[error(
+        "compiling took longer than {} for {}",
+        glovebox_abi::units::show_duration(*.deadline),
+        glovebox_abi::units::show_size(*.size)
+    )]
     CompileTimeout {
+        /// Size of the artifact in bytes.
+        size: u64,
         /// How long it may take.
         deadline: Duration,
+    },
+    /// Somebody cancelled the compile. It goes on in the background, and what comes of it is kept.
+    #[error("compiling was cancelled after {}", glovebox_abi::units::show_duration(*.elapsed))]
+    CompileCancelled {
+        /// How long it was under way.
+        elapsed: Duration,
+    },
+    /// Too many compiles that took too long or were cancelled are still under way.
+    #[error(
+        "{given_up} compiles that were given up are still under way, and no more than {limit} may be"
+    )]
+    CompilesStuck {
+        /// How many are.
+        given_up: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// The compiler has a bug.
+    #[error("the compiler panicked: {message}")]
+    CompilerPanicked {
+        /// What it says.
+        message: String,
     },
     /// A call to the plugin did not complete.
     #[error("the plugin {0}")]
@@ -283,10 +333,27 @@ impl LoadProblem {
                 "build it for this machine, or as wasm"
             }
             LoadProblem::Incompatible(_) => "build it with the SDK, against this version's world",
-            LoadProblem::UnsupportedFeature { .. } => {
-                "build without it (see -C target-feature in the Rust compiler)"
+            LoadProblem::UnsupportedFeature { remedy, .. } => remedy,
+            LoadProblem::TooMany { .. } => {
+                "leave out what it does not use, or make several plugins of it"
             }
-            LoadProblem::CompileTimeout { .. } => "simplify the function that is so large",
+            LoadProblem::NotCompiled { .. } => "build it with another version of its compiler",
+            LoadProblem::CompileTimeout { .. } => {
+                "allow more time with --compile-deadline or `compile-deadline` under [runtime] in \
+                 plugin.toml, or load it again later: the compiler goes on in the background. If \
+                 the file is small, one of its functions is too complex"
+            }
+            LoadProblem::CompileCancelled { .. } => {
+                "load it again; the compiler goes on in the background, and what it has done then \
+                 counts"
+            }
+            LoadProblem::CompilesStuck { .. } => {
+                "wait until they are done, or end the program and load what compiles in time"
+            }
+            LoadProblem::CompilerPanicked { .. } => {
+                "this is a bug of the engine, not of the plugin: build it with other options, and \
+                 report it"
+            }
             LoadProblem::Call(Outcome::LimitExceeded { limit, .. }) => {
                 return format!("raise `{limit}` under [limits] in plugin.toml, or use less");
             }

@@ -5,23 +5,27 @@
 
 mod budget;
 mod cache;
+mod compile;
 mod error;
 mod file;
 mod inspect;
 mod library;
 mod peek;
 mod prepare;
+mod size;
 mod sniff;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use glovebox_abi::manifest::LimitChanges;
 use glovebox_abi::{Manifest, Plugin, Requests};
 
 pub use cache::CacheStats;
 pub(crate) use cache::{Cache, DEFAULT_LIMIT as DEFAULT_CACHE_LIMIT};
+pub use compile::CompileStatus;
 pub(crate) use error::shorten;
 pub use error::{Incompatible, LoadError, LoadProblem};
 pub use inspect::{Inspection, inspect};
@@ -46,6 +50,7 @@ pub struct LoadRequest {
     pub(crate) mock: Option<Arc<Mock>>,
     pub(crate) answers: Option<Arc<dyn Answers>>,
     pub(crate) limits: LimitChanges,
+    pub(crate) compile_deadline: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -80,6 +85,7 @@ impl LoadRequest {
             mock: None,
             answers: None,
             limits: LimitChanges::default(),
+            compile_deadline: None,
         }
     }
 
@@ -154,6 +160,14 @@ impl LoadRequest {
         self
     }
 
+    /// How long compiling the artifact may take, instead of what its size, its manifest and the host
+    /// say. Other loads of the same artifact have their own.
+    #[must_use]
+    pub fn compile_deadline(mut self, deadline: Duration) -> LoadRequest {
+        self.compile_deadline = Some(deadline);
+        self
+    }
+
     /// Limits that differ from the manifest's.
     #[must_use]
     pub fn limits(mut self, limits: LimitChanges) -> LoadRequest {
@@ -180,6 +194,7 @@ impl fmt::Debug for LoadRequest {
             .field("mock", &self.mock)
             .field("answers", &self.answers)
             .field("limits", &self.limits)
+            .field("compile_deadline", &self.compile_deadline)
             .finish()
     }
 }

@@ -3,22 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use glovebox_abi::manifest::{DIGEST_PREFIX, Isolation, Tier};
 use glovebox_abi::{Manifest, frame_abi, native};
 use glovebox_events::{Binding, LoadStage};
 use object::{Object, ObjectSection};
-use tracing::Span;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
 use super::budget::budget_of_source;
+use super::compile::{CompileStatus, Compiles, MAX_DEADLINE, deadline_of_size};
 use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source, file};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
-use crate::backend::wasm::{Engines, Program, WasmEngine};
+use crate::backend::wasm::{Engines, Program, Setting, WasmEngine};
 use crate::observe::span;
 
 /// The largest artifact that is read: 256 MiB.
@@ -54,15 +53,41 @@ pub(crate) struct Prepared {
 
 /// What preparing needs from the host.
 pub(crate) struct Preparer {
-    pub(crate) engines: Engines,
-    pub(crate) compile_deadline: Duration,
+    pub(crate) engines: Arc<Engines>,
+    compiles: Compiles,
+    /// What no compile takes longer than unless its load says so.
+    max_compile_deadline: Duration,
     /// Private copies of libraries; removed with the host.
-    pub(crate) copies: tempfile::TempDir,
+    copies: tempfile::TempDir,
     /// Libraries that were opened, and so stay mapped.
     pub(crate) mapped: AtomicU64,
 }
 
 impl Preparer {
+    pub(crate) fn new(
+        engines: Engines,
+        max_compile_deadline: Option<Duration>,
+        copies: tempfile::TempDir,
+    ) -> Preparer {
+        Preparer {
+            engines: Arc::new(engines),
+            compiles: Compiles::new(),
+            max_compile_deadline: max_compile_deadline.unwrap_or(MAX_DEADLINE),
+            copies,
+            mapped: AtomicU64::new(0),
+        }
+    }
+
+    /// The compiles that are under way, those first that began first.
+    pub(crate) fn compiling(&self) -> Vec<CompileStatus> {
+        self.compiles.list()
+    }
+
+    /// Ends the wait for one of them.
+    pub(crate) fn cancel_compile(&self, id: u64) -> bool {
+        self.compiles.cancel(id)
+    }
+
     pub(crate) fn prepare(&self, request: &LoadRequest) -> Result<Prepared, LoadError> {
         let path = match &request.source {
             Source::Path(path) => path,
@@ -132,13 +157,14 @@ impl Preparer {
     ) -> Result<(Code, Binding, bool), LoadProblem> {
         let manifest = &artifact.manifest;
         let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
+        let deadline = self.compile_deadline(artifact, request);
         match artifact.kind {
             ArtifactKind::Component => {
-                let (code, cached) = self.machine_code::<Component>(artifact, metered)?;
+                let (code, cached) = self.machine_code::<Component>(artifact, metered, deadline)?;
                 Ok((Code::Component(code), Binding::Component, cached))
             }
             ArtifactKind::CoreModule => {
-                let (code, cached) = self.machine_code::<Module>(artifact, metered)?;
+                let (code, cached) = self.machine_code::<Module>(artifact, metered, deadline)?;
                 Ok((Code::FrameAbi(code), Binding::FrameAbi, cached))
             }
             _ => Ok((Code::Native(Arc::new(self.open(artifact)?)), Binding::Native, false)),
@@ -150,45 +176,49 @@ impl Preparer {
         &self,
         artifact: &Artifact,
         metered: bool,
+        deadline: Duration,
     ) -> Result<(Arc<P::Code>, bool), LoadProblem> {
-        let engine = self.engines.get(metered)?;
-        if let Some(code) = engine.loaded::<P>(&artifact.digest) {
-            return Ok((code, true));
-        }
+        let plain = self.engines.get(Setting { metered, demanding: false })?;
         // What was compiled before is only read, which no artifact can draw out: that needs neither
         // a deadline nor a thread.
-        let stage = span::stage(LoadStage::Compile);
-        if let Some(program) = stage.in_scope(|| engine.cached::<P>(&artifact.digest)) {
-            drop(stage);
-            return Ok((link(&program, &engine, &artifact.digest)?, true));
+        if let Some(code) = ready::<P>(&plain, &artifact.digest)? {
+            return Ok((code, true));
         }
         let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
-        let code = self.with_deadline(move || {
-            let program = stage.in_scope(|| engine.compile::<P>(&bytes, &digest));
+        let engines = self.engines.clone();
+        let stage = span::stage(LoadStage::Compile);
+        let compile = move || {
+            let (engine, program) = stage.in_scope(|| {
+                super::size::check(&bytes)?;
+                let mut engine = plain;
+                if Engines::is_demanding::<P>(&bytes)? {
+                    engine = engines.get(Setting { metered, demanding: true })?;
+                    if let Some(code) = ready::<P>(&engine, &digest)? {
+                        return Ok((engine, Err(code)));
+                    }
+                }
+                let program = engine.compile::<P>(&bytes, &digest)?;
+                Ok::<_, LoadProblem>((engine, Ok(program)))
+            })?;
             drop(stage);
-            link(&program?, &engine, &digest)
-        })?;
-        Ok((code, false))
+            match program {
+                Ok(program) => Ok((link(&program, &engine, &digest)?, false)),
+                Err(code) => Ok((code, true)),
+            }
+        };
+        let size = artifact.bytes.len() as u64;
+        self.compiles.run((&artifact.path, size), deadline, compile)
     }
 
-    /// Runs the compiler with a deadline. A thread cannot be killed: one that overruns goes on
-    /// until it is done, and its result is dropped. A worker process will replace it.
-    fn with_deadline<T: Send + 'static>(
-        &self,
-        compile: impl FnOnce() -> Result<T, LoadProblem> + Send + 'static,
-    ) -> Result<T, LoadProblem> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let load = Span::current();
-        std::thread::Builder::new().name("glovebox-compile".to_owned()).spawn(move || {
-            let compiled = load.in_scope(compile);
-            // Nobody waits for the end of this thread, and the span ends with the load.
-            drop(load);
-            // Nobody listens any more after the deadline.
-            let _ = sender.send(compiled);
-        })?;
-        receiver
-            .recv_timeout(self.compile_deadline)
-            .unwrap_or(Err(LoadProblem::CompileTimeout { deadline: self.compile_deadline }))
+    /// How long an artifact may take to compile: what the request says, else what the manifest says
+    /// or its size suggests, if the host allows as much.
+    fn compile_deadline(&self, artifact: &Artifact, request: &LoadRequest) -> Duration {
+        request.compile_deadline.unwrap_or_else(|| {
+            let asked = artifact.manifest.runtime.compile_deadline;
+            asked
+                .unwrap_or_else(|| deadline_of_size(artifact.bytes.len() as u64))
+                .min(self.max_compile_deadline)
+        })
     }
 
     /// Opens a private copy under a name of its own: a path that is open already would give the
@@ -202,10 +232,22 @@ impl Preparer {
             .tempfile_in(self.copies.path())?;
         std::io::Write::write_all(&mut copy, &artifact.bytes)?;
         let copy = copy.into_temp_path();
-        let code = span::stage(LoadStage::Link).in_scope(|| NativeCode::open(&copy));
+        let code = span::stage(LoadStage::Link).in_scope(|| NativeCode::open(&copy))?;
         self.mapped.fetch_add(1, Ordering::Relaxed);
-        code
+        Ok(code)
     }
+}
+
+/// Code that needs no compiling: what other instances run, or the cache has.
+fn ready<P: Program>(
+    engine: &Arc<WasmEngine>,
+    digest: &str,
+) -> Result<Option<Arc<P::Code>>, LoadProblem> {
+    if let Some(code) = engine.loaded::<P>(digest) {
+        return Ok(Some(code));
+    }
+    let program = span::stage(LoadStage::Compile).in_scope(|| engine.cached::<P>(digest));
+    program.map(|program| link(&program, engine, digest)).transpose()
 }
 
 /// The stage link: connects what a program imports.

@@ -398,41 +398,141 @@ fn refused(name: &str, bytes: &[u8], expected: &str) {
     assert_eq!(bench.host.plugins().len(), 0);
 }
 
+/// A plugin with more fields behind its own memory, which stays the first.
+#[track_caller]
+fn with_fields(fields: &str) -> Vec<u8> {
+    let memory = "(memory (export \"memory\") 1)";
+    let text = Guest::default().module();
+    assert!(text.contains(memory), "no {memory} in {text}");
+    let text = text.replace(memory, &format!("{memory} {fields}"));
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{fields}: {error}"))
+}
+
 #[test]
-fn features_that_are_off_are_named() {
+fn features_that_are_off_are_named_with_a_way_around_them() {
     #[track_caller]
-    fn check(fields: &str, name: &str) {
-        let guest = Guest { fields, ..Guest::default() };
-        let bytes = wat::parse_str(guest.module()).unwrap_or_else(|error| panic!("{error}"));
-        refused("a.wasm", &bytes, &format!("compile: the module uses {name}, which is off; build"));
+    fn module(fields: &str, name: &str, remedy: &str) {
+        let bytes = with_fields(fields);
+        refused(
+            "a.wasm",
+            &bytes,
+            &format!("compile: the module uses {name}, which is off; {remedy}"),
+        );
     }
-    check("(memory 1 1 shared)", "threads and shared memory and multiple memories");
-    check("(func (drop (i32.atomic.load (i32.const 0))))", "threads and shared memory");
-    let other =
-        Guest::default().module().replace("\"memory\") 1)", "\"memory\") 1) (memory i64 1)");
-    refused(
-        "a.wasm",
-        &wat::parse_str(other).unwrap(),
-        "uses memory64 and multiple memories, which",
-    );
-    check("(memory 1)", "multiple memories");
-    check(
+    #[track_caller]
+    fn component(fields: &str, name: &str, remedy: &str) {
+        let bytes = wat::parse_str(format!("(component {fields})"));
+        let bytes = bytes.unwrap_or_else(|error| panic!("{error}"));
+        let expected = format!("compile: the component uses {name}, which is off; {remedy}");
+        refused("a.wasm", &bytes, &expected);
+    }
+    let threads = "threads and shared memory";
+    module("(memory 1 1 shared)", threads, "build it for a target without threads");
+    module("(func (drop (i32.atomic.load (i32.const 0))))", threads, "build it for a target");
+    let collected = "garbage collection or references such as `externref`";
+    let linear = "build it for linear memory";
+    module("(func (param externref))", collected, linear);
+    module("(table 1 anyref)", collected, linear);
+    module(
         "(type $s (struct (field i32))) (func (drop (struct.new_default $s)))",
-        "garbage collection",
+        collected,
+        linear,
     );
-    check(
-        "(type $f (func)) (func (param (ref null $f)) (call_ref $f (local.get 0)))",
-        "garbage collection",
+    module("(tag $t)", "exceptions", "build it without them: -fno-exceptions");
+    module(
+        "(memory 1 1 shared) (tag $t)",
+        "threads and shared memory and exceptions",
+        "build it for a target without threads",
     );
-    check("(tag $t)", "exceptions");
-    check("(func (drop (i32x4.relaxed_trunc_f32x4_s (v128.const i64x2 0 0))))", "relaxed SIMD");
-    // What is on by default is not refused.
-    let guest = Guest {
-        fields: "(func $f (return_call $f)) (func (drop (i8x16.neg (v128.const i64x2 0 0))))",
-        ..Guest::default()
-    };
-    let bytes = wat::parse_str(guest.module()).unwrap();
-    assert!(Bench::new().load_bytes("a.wasm", &bytes, "").is_ok());
+    let wasi = "build it for WASI 0.2";
+    let asynchronous = "asynchronous components";
+    component("(core func (canon error-context.drop))", asynchronous, wasi);
+    component("(type (stream u8))", asynchronous, wasi);
+    component("(core func (canon thread.index))", asynchronous, wasi);
+    component(
+        "(type (list u8 4))",
+        "an experimental part of the component model",
+        "build it without this experiment",
+    );
+}
+
+/// Compiled beside everything else, and kept in the cache like everything else.
+#[test]
+fn features_that_are_there_on_demand_run() {
+    #[track_caller]
+    fn check(fields: &str, misses: u64) {
+        let bytes = with_fields(fields);
+        let folder = tempfile::tempdir().unwrap();
+        for expected in [(0, misses), (1, misses - 1)] {
+            let bench = Bench::with(|builder| builder.cache_folder(folder.path()));
+            let id = bench.load_bytes("a.wasm", &bytes, "").unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(bench.ask(id, "hello"), "1", "{fields}");
+            let stats = bench.host.cache_stats();
+            assert_eq!((stats.hits, stats.misses), expected, "{fields}");
+        }
+    }
+    // What is on is in the one engine for all, where the cache is looked into once.
+    check("(func $f (return_call $f)) (func (drop (i8x16.neg (v128.const i64x2 0 0))))", 1);
+    check("(memory 1)", 1);
+    check("(memory i64 1)", 2);
+    check("(func (drop (i32x4.relaxed_trunc_f32x4_s (v128.const i64x2 0 0))))", 2);
+    check("(type $f (func)) (func (param (ref null $f)) (call_ref $f (local.get 0)))", 2);
+    check("(memory 4096 (pagesize 1))", 2);
+    check("(func (result i64 i64) (i64.mul_wide_u (i64.const 1) (i64.const 2)))", 2);
+}
+
+/// Memories of every sort count, also those that no part of the contract names.
+#[test]
+fn all_memories_together_obey_the_limit() {
+    #[track_caller]
+    fn check(fields: &str) {
+        let bytes = with_fields(fields);
+        refused("a.wasm", &bytes, "of memory, limit 64 MiB");
+    }
+    check("(memory 1024)");
+    check("(memory 512) (memory 512)");
+    check("(memory i64 1024)");
+    check("(memory i64 0x1000000000000 (pagesize 1))");
+    check("(memory 67108864 (pagesize 1))");
+}
+
+/// Two components in one, of which one calls the other with a text: the engine makes a module
+/// between them that has the memories of both.
+#[test]
+fn composed_components_are_compiled() {
+    let text = r#"(component
+        (component $A
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
+                (func (export "f") (param i32 i32)))
+            (core instance $i (instantiate $m))
+            (func (export "f") (param "s" string)
+                (canon lift (core func $i "f") (memory $i "memory")
+                    (realloc (func $i "realloc")))))
+        (component $B
+            (import "f" (func $f (param "s" string)))
+            (core module $libc (memory (export "memory") 1))
+            (core instance $libc (instantiate $libc))
+            (core func $low (canon lower (func $f) (memory $libc "memory")))
+            (core module $m (import "" "f" (func (param i32 i32))) (func (export "run")))
+            (core instance $i
+                (instantiate $m (with "" (instance (export "f" (func $low))))))
+            (func (export "run") (canon lift (core func $i "run"))))
+        (instance $a (instantiate $A))
+        (instance $b (instantiate $B (with "f" (func $a "f"))))
+        (export "run" (func $b "run")))"#;
+    let bytes = wat::parse_str(text).unwrap();
+    refused("two.wasm", &bytes, "link: missing export `glovebox:plugin/guest@0.1.0`");
+    // The same beside a plugin.
+    let plugin = wasmprinter::print_bytes(Guest::default().component()).unwrap();
+    let inside = text.trim_start_matches("(component").trim_end().strip_suffix(')').unwrap();
+    let inside = inside.replace("(export \"run\" (func $b \"run\"))", "");
+    let both = format!("{} {inside})", plugin.trim_end().strip_suffix(')').unwrap());
+    let bytes = wat::parse_str(both).unwrap_or_else(|error| panic!("{error}"));
+    let bench = Bench::new();
+    let id = bench.load_bytes("both.wasm", &bytes, "").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(bench.ask(id, "hello"), "1");
 }
 
 #[test]
@@ -511,6 +611,15 @@ fn worlds_that_do_not_fit_are_refused_before_anything_runs() {
     refused_component(importing("acme:shop/till@1.0.0", "ring"), "`acme:shop/till@1.0.0`");
 }
 
+/// A number as binary modules write it.
+fn leb(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
 #[test]
 fn large_numbers_of_things_are_refused_in_one_sentence() {
     let wat = |text: &str| wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
@@ -518,10 +627,52 @@ fn large_numbers_of_things_are_refused_in_one_sentence() {
         (0..count).map(one).collect::<Vec<_>>().concat()
     };
     let module = |fields: &str| wat(&Guest { fields, ..Guest::default() }.module());
+    // A module of these sections, written without a parser of text, which would take its time.
+    let sections = |sections: &[(u8, &[u8])]| {
+        let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+        for (id, content) in sections {
+            bytes.push(*id);
+            leb(&mut bytes, content.len());
+            bytes.extend(*content);
+        }
+        bytes
+    };
+    let counted = |count: usize, items: &[u8]| {
+        let mut content = Vec::new();
+        leb(&mut content, count);
+        content.extend(items);
+        content
+    };
     refused(
         "a.wasm",
-        &module(&many(1_000_001, &|_| "(func)".to_owned())),
-        "compile: the module is damaged: functions count exceeds limit of 1000000",
+        &module(&many(1_000_000, &|_| "(func)".to_owned())),
+        "compile: 1000004 functions are more than the 200000 that an artifact may have; leave out",
+    );
+    refused(
+        "a.wasm",
+        &sections(&[(1, &counted(100_001, &[0x60, 0, 0].repeat(100_001)))]),
+        "100001 types are more than the 100000 that an artifact may have",
+    );
+    refused(
+        "a.wasm",
+        &module(&many(100_001, &|_| "(global i32 (i32.const 0))".to_owned())),
+        "compile: 100002 globals are more than the 100000 that an artifact may have",
+    );
+    refused(
+        "a.wasm",
+        &sections(&[
+            (1, &[1, 0x60, 0, 0]),
+            (3, &[1, 0]),
+            (10, &counted(1, &counted(7 << 20 | 1, &vec![1; 7 << 20 | 1]))),
+        ]),
+        "7340033 bytes of one function are more than the 7340032 that an artifact may have",
+    );
+    // In modules of one component they count together.
+    let half = many(100_001, &|_| "(func)".to_owned());
+    refused(
+        "a.wasm",
+        &wat(&format!("(component (core module {half}) (core module {half}))")),
+        "compile: 200002 functions are more than the 200000",
     );
     refused(
         "a.wasm",
@@ -545,18 +696,13 @@ fn large_numbers_of_things_are_refused_in_one_sentence() {
     refused(
         "a.wasm",
         &module(&many(100_001, &|_| "(data \"\")".to_owned())),
-        "compile: the module is damaged: data segments count exceeds limit of 100000",
+        "compile: 100002 data segments are more than the 100000 that an artifact may have",
     );
     let depth = 2000;
     let mut nested = b"\0asm\x0D\0\x01\0".to_vec();
     for _ in 0..depth {
         let mut outer = b"\0asm\x0D\0\x01\0\x04".to_vec();
-        let mut length = nested.len();
-        while length >= 0x80 {
-            outer.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        outer.push(length as u8);
+        leb(&mut outer, nested.len());
         outer.extend(nested);
         nested = outer;
     }

@@ -108,9 +108,9 @@ fn modules_that_do_not_fit() {
     );
     check(
         "a.wasm",
-        &wat(format!("(module {MARKER} {ABI} (memory $b i64 1))")),
-        "compile",
-        "the module uses memory64 and multiple memories, which is off",
+        &wat(format!("(module {MARKER} {})", ABI.replace("\"memory\") 1", "\"memory\") i64 1"))),
+        "link",
+        "an export does not fit: `memory` is a 64-bit memory, expected a 32-bit memory",
     );
     check(
         "a.wasm",

@@ -24,7 +24,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("artifact", &["wasm", "native", "digest"]),
-    ("runtime", &["tier", "isolation", "instances", "deterministic", "seed"]),
+    ("runtime", &["tier", "isolation", "instances", "deterministic", "seed", "compile-deadline"]),
     ("frames", &["accepts", "emits"]),
     ("limits", LIMITS),
     (

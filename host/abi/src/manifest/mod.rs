@@ -32,9 +32,11 @@ mod requests;
 mod scope;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use semver::{Version, VersionReq};
 use serde::Deserialize;
+use serde::de::Error as _;
 
 pub use budget::{Budget, BudgetKind};
 pub use configurations::{Configuration, UnknownConfiguration};
@@ -163,11 +165,31 @@ pub struct Runtime {
     /// Where random bytes come from if the plugin is [`deterministic`](Self::deterministic); 0 if
     /// absent.
     pub seed: Option<u64>,
+    /// How long compiling it may take, if the host allows as much; by the size of the artifact if
+    /// absent.
+    #[serde(rename = "compile-deadline", deserialize_with = "some_duration")]
+    pub compile_deadline: Option<Duration>,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Runtime { tier: None, isolation: None, instances: 1, deterministic: false, seed: None }
+        Runtime {
+            tier: None,
+            isolation: None,
+            instances: 1,
+            deterministic: false,
+            seed: None,
+            compile_deadline: None,
+        }
+    }
+}
+
+fn some_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    match crate::units::parse_duration(&text) {
+        Ok(Duration::ZERO) => Err(D::Error::custom("must be longer than 0")),
+        Ok(duration) => Ok(Some(duration)),
+        Err(error) => Err(D::Error::custom(error)),
     }
 }
 
@@ -555,6 +577,14 @@ mod tests {
         check("[plugin]\nid = \"a\"\n[state]\ncheckpoint = \"1 s\"", "needs `persist = true`");
         check("[plugin]\nid = \"a\"\n[limits]\nburst = 5", "needs `rate`");
         check("[plugin]\nid = \"a\"\n[runtime]\nseed = 1", "without `deterministic = true`");
+        check(
+            "[plugin]\nid = \"a\"\n[runtime]\ncompile-deadline = \"0 s\"",
+            "line 4: must be longer",
+        );
+        check(
+            "[plugin]\nid = \"a\"\n[runtime]\ncompile-deadline = \"1 day\"",
+            "`1 day` is not a dur",
+        );
         check(
             "[plugin]\nid = \"a\"\n[runtime]\ndeterministic = true\ninstances = 2",
             "which of 2 copies gets a frame",

@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Module};
 
 use super::component::ComponentCode;
+use super::features;
 use super::frame_abi::FrameAbiCode;
 use super::ticker::Ticker;
 use crate::load::{ArtifactKind, Cache, CacheStats, LoadProblem, shorten};
@@ -15,35 +16,52 @@ use crate::load::{ArtifactKind, Cache, CacheStats, LoadProblem, shorten};
 /// Deep recursion of a plugin ends here, far from the end of the host's own stack.
 const MAX_STACK: usize = 512 << 10;
 
-/// The engines of a host: one for speed, and one that counts work. Counting costs a third of the
-/// speed, so that only plugins run there that must repeat or have a limit on their work.
+/// What an engine is set up for beyond speed. Each costs something, so that only plugins run there
+/// that need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Setting {
+    /// It counts work, for plugins that must repeat or have a limit on their work: a third of the
+    /// speed.
+    pub(crate) metered: bool,
+    /// It has the proposals that are there on demand; see [`features`].
+    pub(crate) demanding: bool,
+}
+
+/// The engines of a host: one for speed, and one for each other setting.
 pub(crate) struct Engines {
     cache: Arc<Cache>,
     fast: Arc<WasmEngine>,
     /// Made when the first plugin needs it.
-    metered: Mutex<Option<Arc<WasmEngine>>>,
+    others: Mutex<HashMap<Setting, Arc<WasmEngine>>>,
 }
 
 impl Engines {
     /// Engines that keep compiled code in `cache`.
     pub(crate) fn new(cache: Cache) -> wasmtime::Result<Engines> {
         let cache = Arc::new(cache);
-        let fast = Arc::new(WasmEngine::new(cache.clone(), false)?);
-        Ok(Engines { cache, fast, metered: Mutex::default() })
+        let fast = Arc::new(WasmEngine::new(cache.clone(), Setting::default())?);
+        Ok(Engines { cache, fast, others: Mutex::default() })
     }
 
-    /// The engine that counts work, or the fast one.
-    pub(crate) fn get(&self, metered: bool) -> Result<Arc<WasmEngine>, LoadProblem> {
-        if !metered {
+    /// The engine with this setting.
+    pub(crate) fn get(&self, setting: Setting) -> Result<Arc<WasmEngine>, LoadProblem> {
+        if setting == Setting::default() {
             return Ok(self.fast.clone());
         }
-        let mut engine = self.metered.lock();
-        if let Some(engine) = &*engine {
+        let mut others = self.others.lock();
+        if let Some(engine) = others.get(&setting) {
             return Ok(engine.clone());
         }
-        let new = WasmEngine::new(self.cache.clone(), true)
+        let engine = WasmEngine::new(self.cache.clone(), setting)
             .map_err(|error| std::io::Error::other(format!("no engine: {error:#}")))?;
-        Ok(engine.insert(Arc::new(new)).clone())
+        let engine = Arc::new(engine);
+        others.insert(setting, engine.clone());
+        Ok(engine)
+    }
+
+    /// Whether an artifact needs an engine with the proposals that are there on demand.
+    pub(crate) fn is_demanding<P: Program>(bytes: &[u8]) -> Result<bool, LoadProblem> {
+        features::are_demanded(P::KIND, bytes)
     }
 
     pub(crate) fn cache_stats(&self) -> CacheStats {
@@ -126,30 +144,21 @@ impl Program for Component {
     }
 }
 
-/// The features that can be switched off, with the names people know them by.
-const OFF: [(WasmFeatures, &str); 8] = [
-    (WasmFeatures::THREADS, "threads and shared memory"),
-    (WasmFeatures::SHARED_EVERYTHING_THREADS, "shared-everything threads"),
-    (WasmFeatures::MEMORY64, "memory64"),
-    (WasmFeatures::MULTI_MEMORY, "multiple memories"),
-    (WasmFeatures::RELAXED_SIMD, "relaxed SIMD"),
-    (WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES), "garbage collection"),
-    (WasmFeatures::EXCEPTIONS, "exceptions"),
-    (WasmFeatures::CM_ASYNC, "asynchronous components"),
-];
-
 impl WasmEngine {
-    fn new(cache: Arc<Cache>, metered: bool) -> wasmtime::Result<WasmEngine> {
+    fn new(cache: Arc<Cache>, setting: Setting) -> wasmtime::Result<WasmEngine> {
+        let Setting { metered, demanding } = setting;
+        let on = if demanding { features::ON.union(features::ON_DEMAND) } else { features::ON };
         let mut config = Config::new();
         config
             .epoch_interruption(true)
             .consume_fuel(metered)
             .max_wasm_stack(MAX_STACK)
             // Not-a-number values with the same bits everywhere, so that traces repeat.
-            .cranelift_nan_canonicalization(true);
-        for (features, _) in OFF {
-            config.wasm_features(features, false);
-        }
+            .cranelift_nan_canonicalization(true)
+            // For the same reason.
+            .relaxed_simd_deterministic(demanding)
+            .wasm_features(WasmFeatures::all().difference(on), false)
+            .wasm_features(on, true);
         let engine = Engine::new(&config)?;
         let ticker = Ticker::start(engine.clone())?;
         let core_linker = super::frame_abi::linker(&engine)?;
@@ -190,39 +199,15 @@ impl WasmEngine {
 
     /// Compiles an artifact and keeps the code in the cache. May take long.
     pub(crate) fn compile<P: Program>(&self, bytes: &[u8], digest: &str) -> Result<P, LoadProblem> {
-        let program =
-            P::compile(&self.engine, bytes).map_err(|error| diagnose(P::KIND, bytes, &error))?;
+        let program = P::compile(&self.engine, bytes).map_err(|error| {
+            // It is valid: that was looked at before.
+            let reason = shorten(&error.root_cause().to_string());
+            LoadProblem::NotCompiled { what: P::KIND.noun(), reason }
+        })?;
         match program.serialize() {
             Ok(bytes) => self.cache.put(&self.cache.key(digest, &self.engine), &bytes),
             Err(error) => tracing::warn!(%error, "compiled code cannot be cached"),
         }
         Ok(program)
     }
-}
-
-/// Why a module does not compile: what is not supported is told from what is broken.
-fn diagnose(kind: ArtifactKind, bytes: &[u8], error: &wasmtime::Error) -> LoadProblem {
-    let off = OFF.iter().fold(WasmFeatures::empty(), |all, (features, _)| all | *features);
-    let on = WasmFeatures::default() - off;
-    let validate =
-        |features| wasmparser::Validator::new_with_features(features).validate_all(bytes).err();
-    if validate(on).is_none() {
-        let reason = shorten(&error.root_cause().to_string());
-        return LoadProblem::Malformed { what: kind.noun(), reason };
-    }
-    // What is still invalid with everything on is broken; otherwise everything is taken away again
-    // that is not needed.
-    if let Some(invalid) = validate(on | off) {
-        let reason = format!("{} at byte {}", invalid.message(), invalid.offset());
-        return LoadProblem::Malformed { what: kind.noun(), reason };
-    }
-    let mut needed = on | off;
-    let mut names = Vec::new();
-    for (features, name) in OFF {
-        match validate(needed - features) {
-            None => needed -= features,
-            Some(_) => names.push(name),
-        }
-    }
-    LoadProblem::UnsupportedFeature { name: names.join(" and ") }
 }

@@ -2,13 +2,14 @@
 
 pub(crate) mod component;
 mod engine;
+mod features;
 pub(crate) mod frame_abi;
 mod limiter;
 mod output;
 mod ticker;
 mod wasi;
 
-pub(crate) use engine::{Engines, Program, WasmEngine};
+pub(crate) use engine::{Engines, Program, Setting, WasmEngine};
 
 use std::time::Duration;
 
