@@ -18,10 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         serve(&till, number);
     }
 
-    // What could not be kept is in the status, and in the file.
     let status = capture.finish()?;
-    eprintln!("{} events in {}, {} dropped", status.events, path, status.dropped);
-    Ok(())
+    eprintln!("{} events in {path}", status.events);
+    // What could not be kept is also in the file.
+    status.loss().map_or(Ok(()), |loss| Err(loss.into()))
 }
 
 /// Takes an order and answers it, and says what became of it.

@@ -18,7 +18,7 @@
 //! exchange.completed();
 //!
 //! let status = capture.finish()?;
-//! assert_eq!((status.events, status.dropped), (4, 0));
+//! assert_eq!((status.events, status.loss()), (4, None));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -129,7 +129,8 @@ impl Capture {
     }
 
     /// Writes what waits, closes the file and gives it its name. Finishing twice is fine; what
-    /// sources record after that is counted as dropped.
+    /// sources record after that is counted as dropped. What was lost before, as on a full disk, is
+    /// no error: [`RecorderStatus::loss`] tells it.
     ///
     /// # Errors
     ///

@@ -177,6 +177,10 @@ pub(super) struct Recorded {
     pub(super) snapshots: u64,
     /// Snapshots that the file does not hold, because they are too large or the disk was too slow.
     pub(super) snapshots_dropped: u64,
+    /// What the file lacks, and why, for people.
+    pub(super) loss: Option<String>,
+    /// How far the disk was behind, for people.
+    pub(super) lag: Option<String>,
 }
 
 impl Recorded {
@@ -192,7 +196,8 @@ impl Recorded {
             (kept, 0) => format!(", {}", count(kept, "snapshot")),
             (kept, dropped) => format!(", {} ({dropped} dropped)", count(kept, "snapshot")),
         };
-        format!("{events}{dropped}{snapshots}, {bytes}: {}", self.path.display())
+        let lag = self.lag.as_ref().map_or_else(String::new, |lag| format!(" ({lag})"));
+        format!("{events}{dropped}{snapshots}, {bytes}{lag}: {}", self.path.display())
     }
 
     /// For programs.
@@ -201,6 +206,8 @@ impl Recorded {
             "path": self.path,
             "events": self.events,
             "dropped": self.dropped,
+            "loss": self.loss,
+            "sync_lag": self.lag,
             "bytes": self.bytes,
             "snapshots": self.snapshots,
             "snapshots_dropped": self.snapshots_dropped,
@@ -253,9 +260,19 @@ impl Recording {
         };
         match recorder.finish() {
             Ok(status) => {
+                let (loss, lag) = (status.loss(), status.lag());
                 let RecorderStatus { path, events, dropped, bytes, .. } = status;
                 let RecorderStatus { snapshots, snapshots_dropped, .. } = status;
-                Ok(Some(Recorded { path, events, dropped, bytes, snapshots, snapshots_dropped }))
+                Ok(Some(Recorded {
+                    path,
+                    events,
+                    dropped,
+                    bytes,
+                    snapshots,
+                    snapshots_dropped,
+                    loss,
+                    lag,
+                }))
             }
             Err(error) => {
                 let done = format!("Recorded {}", count(recorder.status().events, "event"));
@@ -285,5 +302,14 @@ pub(super) fn finish(writer: TraceWriter) -> Result<Recorded, Problem> {
     let events = writer.events();
     let path = writer.finish().map_err(Problem::Record)?;
     let bytes = path.metadata().map_or(0, |found| found.len());
-    Ok(Recorded { path, events, dropped: 0, bytes, snapshots: 0, snapshots_dropped: 0 })
+    Ok(Recorded {
+        path,
+        events,
+        dropped: 0,
+        bytes,
+        snapshots: 0,
+        snapshots_dropped: 0,
+        loss: None,
+        lag: None,
+    })
 }

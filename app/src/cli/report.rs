@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::{Exit, Problem};
+use super::observe::Recorded;
 pub(super) use crate::workbench::words::{count, count_of};
 
 /// Where the result goes.
@@ -38,6 +39,18 @@ impl Report {
             _ => Map::new(),
         };
         Report { text, json, sentence: sentence.into(), exit }
+    }
+
+    /// Says what a recording lacks that was made meanwhile; that is never good.
+    #[must_use]
+    pub(super) fn with_loss(mut self, recorded: Option<&Recorded>) -> Report {
+        if let Some(loss) = recorded.and_then(|recorded| recorded.loss.as_ref()) {
+            self.sentence.push_str(&format!("; {}", one_line(loss)));
+            if self.exit == Exit::Good {
+                self.exit = Exit::Different;
+            }
+        }
+        self
     }
 
     /// The report of a verb that could not do its work.
@@ -99,4 +112,34 @@ pub(super) fn say(line: &str) {
 
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_recording_lacks_is_never_good() {
+        /// What is lost, the exit code without it, and both as they are told.
+        fn check(loss: Option<&str>, exit: Exit, expected: (&str, Exit)) {
+            let recorded = Recorded {
+                path: PathBuf::from("a.mcap"),
+                events: 1,
+                dropped: 0,
+                bytes: 1,
+                snapshots: 0,
+                snapshots_dropped: 0,
+                loss: loss.map(str::to_owned),
+                lag: None,
+            };
+            let report = Report::new(String::new(), Json::Null, "Replayed 1 frame", exit);
+            let report = report.with_loss(Some(&recorded));
+            assert_eq!((report.sentence.as_str(), report.exit), expected);
+        }
+        check(None, Exit::Good, ("Replayed 1 frame", Exit::Good));
+        let told = "Replayed 1 frame; 7 events were not recorded: no space";
+        let loss = Some("7 events were not recorded:\n no space");
+        check(loss, Exit::Good, (told, Exit::Different));
+        check(loss, Exit::Crashed, (told, Exit::Crashed));
+    }
 }

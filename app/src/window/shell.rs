@@ -526,6 +526,10 @@ fn recording_status(ui: &mut Ui, recording: &RecorderStatus) {
             show_duration(pressure.held_for)
         ));
     }
+    if let Some(lag) = recording.lag() {
+        let behind = RichText::new("slow disk").color(tokens.warn);
+        ui.label(behind).on_hover_text(format!("Syncs are late: {lag}"));
+    }
     if let Some(trouble) = &recording.trouble {
         let waiting = format!("not writing: {} events in memory", thousands(pressure.waiting));
         ui.label(RichText::new(waiting).color(tokens.bad)).on_hover_text(trouble);

@@ -381,7 +381,9 @@ impl Workbench {
                 self.take_in_search(id, revision, result);
             }
             Finished::LookedOver(trace, look) => self.take_in_look(trace, *look),
-            Finished::Recorded(Ok((path, snapshots))) => self.take_in_recording(path, snapshots),
+            Finished::Recorded(Ok((status, snapshots))) => {
+                self.take_in_recording(*status, snapshots);
+            }
             Finished::Recorded(Err(error)) => {
                 let text = format!("The recording is incomplete: {error}");
                 self.notices.add(Level::Error, text);

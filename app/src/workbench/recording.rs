@@ -1,10 +1,9 @@
 //! Starts and ends the recording of what happens, with snapshots of states if they are wanted.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions};
+use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions, RecorderStatus};
 
 use super::snapshots::{Keeper, SnapshotsTaken};
 use super::{Level, Workbench, work};
@@ -67,14 +66,27 @@ impl Workbench {
             .start("Finishing the recording", move |_| work::finish_recording(&recorder, keeper));
     }
 
-    pub(super) fn take_in_recording(&mut self, path: PathBuf, snapshots: Option<SnapshotsTaken>) {
+    pub(super) fn take_in_recording(
+        &mut self,
+        status: RecorderStatus,
+        snapshots: Option<SnapshotsTaken>,
+    ) {
+        let (loss, lag) = (status.loss(), status.lag());
+        let path = status.path;
         let mut text = format!("Recorded {}", path.display());
         let mut level = Level::Success;
+        if let Some(lag) = lag {
+            text.push_str(&format!("; {lag}"));
+        }
         if let Some(snapshots) = snapshots {
             text.push_str(&format!("; {}", snapshots.line()));
             if snapshots.refused > 0 {
                 level = Level::Warning;
             }
+        }
+        if let Some(loss) = loss {
+            text.push_str(&format!("; {loss}"));
+            level = Level::Error;
         }
         self.notices.add(level, text);
         self.start_open(path);

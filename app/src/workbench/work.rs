@@ -15,7 +15,7 @@ use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
-use glovebox_inspector::trace::{Recorder, TraceError, TraceIndex};
+use glovebox_inspector::trace::{Recorder, RecorderStatus, TraceError, TraceIndex};
 
 use super::accepted::{Accepted, Compared};
 use super::findings::{Digest, Look};
@@ -53,7 +53,7 @@ pub(super) enum Finished {
     /// A trace was looked over by all rules, and counted.
     LookedOver(TraceId, Box<Look>),
     /// A recording is finished, or not.
-    Recorded(Result<(PathBuf, Option<SnapshotsTaken>), String>),
+    Recorded(Result<(Box<RecorderStatus>, Option<SnapshotsTaken>), String>),
     /// A replay is over.
     Replayed(Box<Replayed>),
     /// Two runs were compared, or not.
@@ -154,7 +154,7 @@ pub(super) fn index(id: TraceId, path: &Path, state: &JobState) -> Finished {
 pub(super) fn finish_recording(recorder: &Recorder, keeper: Option<Keeper>) -> Finished {
     let snapshots = keeper.map(Keeper::finish);
     let result = recorder.finish();
-    let result = result.map(|status| (status.path, snapshots));
+    let result = result.map(|status| (Box::new(status), snapshots));
     Finished::Recorded(result.map_err(|error| error.to_string()))
 }
 

@@ -95,6 +95,7 @@ mod span;
 #[cfg(feature = "analysis")]
 mod split;
 mod storage;
+mod syncer;
 mod tally;
 #[cfg(test)]
 mod tests;

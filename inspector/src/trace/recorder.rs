@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use glovebox_abi::units::show_duration;
 use glovebox_events::{Event, Sink, Snapshot};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -44,6 +45,7 @@ impl Default for RecorderOptions {
 }
 
 /// How a recording is doing.
+#[must_use = "it says if events were lost, see `loss`"]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RecorderStatus {
     /// The newest file as it is named now: `….partial` until finished.
@@ -56,6 +58,11 @@ pub struct RecorderStatus {
     pub events: u64,
     /// Events on the disk, so that they survive a loss of power.
     pub synced: u64,
+    /// Syncs that took longer than 1 s, so that a loss of power would have taken more than 1 s of
+    /// events. What was recorded is in the files all the same.
+    pub late_syncs: u64,
+    /// How long the slowest sync took.
+    pub slowest_sync: Duration,
     /// Events that could not be kept; the files say so too where they can.
     pub dropped: u64,
     /// How full memory is.
@@ -72,10 +79,34 @@ pub struct RecorderStatus {
     pub finished: bool,
 }
 
+impl RecorderStatus {
+    /// What the files lack of what was recorded, and why, for people; `None` if they lack nothing.
+    /// Whoever finishes a recording should say it.
+    pub fn loss(&self) -> Option<String> {
+        let events = match self.dropped {
+            0 => return None,
+            1 => "1 event was not recorded".to_owned(),
+            dropped => format!("{dropped} events were not recorded"),
+        };
+        let why = self.last_trouble.as_deref().unwrap_or("the disk was too slow");
+        Some(format!("{events}: {why}"))
+    }
+
+    /// How far the disk was behind, for people; `None` if every sync took 1 s at most.
+    pub fn lag(&self) -> Option<String> {
+        let slowest = show_duration(self.slowest_sync);
+        match self.late_syncs {
+            0 => None,
+            1 => Some(format!("the disk took {slowest} to sync once")),
+            late => Some(format!("the disk took over 1 s to sync {late} times, {slowest} at most")),
+        }
+    }
+}
+
 /// A sink that writes trace files on a thread of its own.
 ///
-/// What is recorded is in the file within 250 ms and on the disk within 1 s, and at once after a
-/// crash or a reload. Memory is bounded: when it is full, a caller waits for a moment; when that
+/// What is recorded is in the file within 250 ms, however slowly the disk syncs, and on the disk
+/// within 1 s as far as the disk is that fast, and at once after a crash or a reload. Memory is bounded: when it is full, a caller waits for a moment; when that
 /// does not help, or nothing can be written at all, the oldest events are dropped and counted, and
 /// the file says where and how many. When writing works again, the recording goes on.
 #[derive(Debug)]
@@ -112,9 +143,10 @@ impl Recorder {
         options: &RecorderOptions,
         pace: Pace,
     ) -> Result<Recorder, TraceError> {
-        let segments = Segments::start(storage, path, options)?;
-        let partial = segments.newest().to_owned();
         let ring = Arc::new(Ring::new(options.memory, options.patience));
+        let nudged = ring.clone();
+        let segments = Segments::start(storage, path, options, Arc::new(move || nudged.nudge()))?;
+        let partial = segments.newest().to_owned();
         let shared = Arc::new(Shared::default());
         let recording = Recording::new(ring.clone(), segments, shared.clone(), pace);
         let (left, said) = (ring.clone(), shared.clone());
@@ -158,7 +190,9 @@ impl Recorder {
         status
     }
 
-    /// Writes what waits, closes the file and gives it its name. Finishing twice is fine.
+    /// Writes what waits, closes the file and gives it its name. Finishing twice is fine, also from
+    /// several threads and while others record: what they record then is counted as dropped. Events
+    /// that were lost before are no error: [`RecorderStatus::loss`] tells them.
     ///
     /// # Errors
     ///

@@ -7,7 +7,8 @@ use glovebox_events::{Event, What};
 
 use super::recorder::Shared;
 use super::ring::{Batch, Ring, WaitingSnapshot};
-use super::segments::Segments;
+use super::segments::{Refused, Segments};
+use super::syncer::Lag;
 use super::writer::PluginRecord;
 use super::{GapCause, TraceError};
 use crate::weight;
@@ -44,7 +45,10 @@ pub(super) struct Recording {
     shared: Arc<Shared>,
     pace: Pace,
     flushed: Instant,
+    /// When the last sync started.
     synced: Instant,
+    /// Something was recorded that must survive a loss of power at once, and is not synced yet.
+    urgent: bool,
     trouble: Option<Trouble>,
     /// Snapshots written.
     snapshots: u64,
@@ -67,9 +71,17 @@ impl Recording {
     ) -> Recording {
         let now = Instant::now();
         let (flushed, synced) = (now, now);
-        let (trouble, snapshots) = (None, 0);
-        let recording =
-            Recording { ring, segments, shared, pace, flushed, synced, trouble, snapshots };
+        let recording = Recording {
+            ring,
+            segments,
+            shared,
+            pace,
+            flushed,
+            synced,
+            urgent: false,
+            trouble: None,
+            snapshots: 0,
+        };
         recording.publish();
         recording
     }
@@ -78,14 +90,23 @@ impl Recording {
     pub(super) fn run(mut self) {
         loop {
             let closing = self.ring.wait(self.next_look());
-            match self.step() {
-                Ok(()) => self.end_trouble(),
-                Err(error) => self.take_note(&error),
+            // What was refused is tried again after a while, as what fails at once.
+            if self.settle(Duration::ZERO) {
+                match self.step() {
+                    Ok(()) => self.end_trouble(),
+                    Err(error) => self.take_note(&error),
+                }
             }
             self.publish();
-            if closing && (self.trouble.is_some() || self.ring.is_empty()) {
+            if !closing {
+                continue;
+            }
+            let is_waiting = self.segments.is_syncing() && !self.segments.is_stuck();
+            if self.trouble.is_some() || self.ring.is_empty() && !is_waiting {
                 break;
             }
+            // The end has to wait for the disk, but what comes meanwhile has not.
+            self.settle(self.pace.flush.min(Duration::from_millis(20)));
         }
         self.finish();
     }
@@ -97,14 +118,32 @@ impl Recording {
             None if self.segments.is_synced() => {
                 self.ring.is_roomy().then(|| self.synced + self.pace.sync)
             }
-            None => Some((self.flushed + self.pace.flush).min(self.synced + self.pace.sync)),
+            None => {
+                let flush = (!self.segments.is_flushed()).then(|| self.flushed + self.pace.flush);
+                // While the disk is asked, its answer comes by itself.
+                let sync = (!self.segments.is_syncing()).then(|| self.synced + self.pace.sync);
+                flush.into_iter().chain(sync).min()
+            }
         }
+    }
+
+    /// Takes in what the disk did meanwhile, and waits so long for it. False if it refused anything.
+    fn settle(&mut self, wait: Duration) -> bool {
+        let refused = self.segments.settle(wait);
+        for Refused { error, lost } in &refused {
+            self.take_note(error);
+            if let Some((lost, cause)) = *lost {
+                self.ring.owe(lost, cause);
+            }
+        }
+        refused.is_empty()
     }
 
     fn step(&mut self) -> Result<(), TraceError> {
         if self.trouble.is_some() {
             // Nothing is taken out of memory before the disk takes what it refused.
             self.segments.writer()?.flush()?;
+            self.segments.retry();
         }
         if self.segments.is_synced() {
             // There was nothing to flush and to sync.
@@ -114,14 +153,18 @@ impl Recording {
             (self.flushed, self.synced) = (Instant::now(), Instant::now());
         }
         let batch = self.ring.take();
-        let urgent = batch.urgent;
+        self.urgent |= batch.urgent;
         self.write(batch)?;
-        if urgent || self.synced.elapsed() >= self.pace.sync {
-            self.segments.sync()?;
-            (self.flushed, self.synced) = (Instant::now(), Instant::now());
-        } else if self.flushed.elapsed() >= self.pace.flush {
+        let is_due = self.urgent || self.synced.elapsed() >= self.pace.sync;
+        if is_due || self.flushed.elapsed() >= self.pace.flush {
             self.segments.flush()?;
             self.flushed = Instant::now();
+        }
+        // The next one starts as soon as a slow one is over.
+        if is_due && !self.segments.is_syncing() {
+            self.segments.start_sync();
+            self.synced = Instant::now();
+            self.urgent = false;
         }
         Ok(())
     }
@@ -208,9 +251,6 @@ impl Recording {
         let message = error.to_string();
         self.trouble = Some(Trouble { message, failures, retry: Instant::now() + after });
         self.ring.set_trouble(Some(cause_of(error)));
-        if let Some((lost, cause)) = self.segments.give_up(error) {
-            self.ring.owe(lost, cause);
-        }
     }
 
     fn publish(&self) {
@@ -220,6 +260,8 @@ impl Recording {
         status.bytes = self.segments.bytes();
         status.events = self.segments.events();
         status.synced = self.segments.synced();
+        let Lag { late, longest } = self.segments.lag();
+        (status.late_syncs, status.slowest_sync) = (late, longest);
         status.snapshots = self.snapshots;
         status.trouble = self.trouble.as_ref().map(|trouble| trouble.message.clone());
         if let Some(trouble) = &status.trouble {

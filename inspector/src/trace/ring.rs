@@ -61,6 +61,8 @@ struct State {
     plugins: Vec<PluginRecord>,
     snapshots: Snapshots,
     urgent: bool,
+    /// The disk answered, which the thread that writes is to look at.
+    nudged: bool,
     sleeper: Sleeper,
     /// Why nothing can be written now.
     trouble: Option<GapCause>,
@@ -205,7 +207,7 @@ impl Ring {
         let mut state = self.state.lock();
         loop {
             let troubled = state.trouble.is_some();
-            if state.closing || !troubled && state.has_news() {
+            if state.closing || !troubled && (state.has_news() || state.nudged) {
                 break;
             }
             state.sleeper = if troubled { Sleeper::Busy } else { Sleeper::Idle };
@@ -227,7 +229,14 @@ impl Ring {
             }
         }
         state.sleeper = Sleeper::Busy;
+        state.nudged = false;
         state.closing
+    }
+
+    /// Makes the thread that writes look at what the disk answered.
+    pub(super) fn nudge(&self) {
+        self.state.lock().nudged = true;
+        self.filled.notify_one();
     }
 
     /// Takes all there is. Its weight counts until it is [released](Self::release).

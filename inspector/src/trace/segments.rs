@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::storage::Storage;
-use super::writer::{ParentRecord, PluginRecord, Segment, TraceWriter};
+use super::syncer::{Done, Lag, MAX_CLOSING, Syncer};
+use super::writer::{ParentRecord, PluginRecord, Segment, Synced, TraceWriter};
 use super::{GapCause, RecorderOptions, TraceError};
 
 /// Names that are tried until one is free.
@@ -15,7 +16,7 @@ const NAMES_TRIED: u32 = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SegmentLimits {
     /// Bytes of a file after which the next one starts; a file is at most one chunk longer, and
-    /// its summary.
+    /// its summary. While eight files wait for a slow disk, the next becomes longer.
     pub bytes: Option<u64>,
     /// How long events go into one file, from its start.
     pub time: Option<Duration>,
@@ -37,6 +38,17 @@ pub(super) struct Segments {
     started: Instant,
     before: Before,
     newest: PathBuf,
+    syncer: Syncer,
+    /// Files that could not be closed and may be, with their numbers.
+    unclosed: Vec<(u32, Box<TraceWriter>)>,
+}
+
+/// What the disk refused after it was given to it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: TraceError,
+    /// Events that are lost with it.
+    pub(super) lost: Option<(u64, GapCause)>,
 }
 
 /// What is in the files before the one that is being written.
@@ -47,18 +59,36 @@ struct Before {
     bytes: u64,
 }
 
+impl Before {
+    /// Adds a file to which nothing will be added, but not what of it is synced.
+    fn add(&mut self, writer: &TraceWriter) {
+        self.events += writer.flushed_events();
+        self.bytes += writer.bytes();
+    }
+
+    fn remove(&mut self, writer: &TraceWriter) {
+        self.events -= writer.flushed_events();
+        self.bytes -= writer.bytes();
+    }
+}
+
 impl Segments {
     /// Starts the first file.
     pub(super) fn start(
         storage: Arc<dyn Storage>,
         path: &Path,
         options: &RecorderOptions,
+        wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Segments, TraceError> {
         let mut writer = TraceWriter::create_in(storage.clone(), path, &options.app_version)?;
         if let Some(parent) = &options.parent {
             writer.describe_parent(parent)?;
         }
+        let syncer = Syncer::start(wake)
+            .map_err(|source| TraceError::io("start a thread to sync", source, path))?;
         Ok(Segments {
+            syncer,
+            unclosed: Vec::new(),
             storage,
             path: path.to_owned(),
             app_version: options.app_version.clone(),
@@ -110,29 +140,117 @@ impl Segments {
         self.writer.as_mut().map_or(Ok(()), TraceWriter::flush)
     }
 
-    /// Syncs the file that is being written, if any.
-    pub(super) fn sync(&mut self) -> Result<(), TraceError> {
-        self.writer.as_mut().map_or(Ok(()), TraceWriter::sync)
-    }
-
-    /// Leaves a file to which nothing can be added; says how many events it took with it.
-    pub(super) fn give_up(&mut self, error: &TraceError) -> Option<(u64, GapCause)> {
-        let writer = match error {
-            TraceError::Removed { .. } | TraceError::NotSynced { .. } => self.writer.take()?,
-            _ => return None,
-        };
-        if matches!(error, TraceError::Removed { .. }) {
-            return Some((writer.events(), GapCause::FileRemoved));
+    /// Asks the disk to keep all that was flushed, unless it is asked already. What comes of it is
+    /// in [`settle`](Self::settle).
+    pub(super) fn start_sync(&mut self) {
+        if let Some(writer) = &self.writer {
+            self.syncer.sync(self.number, || writer.pending_sync());
         }
-        self.add(&writer);
-        let unwritten = writer.events() - writer.flushed_events();
-        (unwritten > 0).then_some((unwritten, GapCause::DiskFailed))
     }
 
-    /// Closes the last file and gives it its name, which is returned.
+    /// True while the disk was asked and has not answered.
+    pub(super) fn is_syncing(&self) -> bool {
+        self.syncer.is_syncing()
+    }
+
+    /// Takes in what the disk did; waits so long for the first of it.
+    pub(super) fn settle(&mut self, wait: Duration) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        let mut wait = wait;
+        while let Some(done) = self.syncer.next(std::mem::take(&mut wait)) {
+            refused.extend(match done {
+                Done::Synced(file, synced) => self.take_in_sync(file, synced),
+                Done::Closed(file, writer, closed) => self.take_in_close(file, writer, closed),
+            });
+        }
+        refused
+    }
+
+    fn take_in_sync(&mut self, file: u32, synced: Result<Synced, TraceError>) -> Option<Refused> {
+        // Of a file that was ended meanwhile, closing it decides.
+        let writer = self.writer.as_mut().filter(|_| file == self.number)?;
+        let error = match synced {
+            Ok(synced) => {
+                writer.take_in(synced);
+                return None;
+            }
+            Err(error) => error,
+        };
+        let lost = match &error {
+            TraceError::Removed { .. } => Some((writer.events(), GapCause::FileRemoved)),
+            TraceError::NotSynced { .. } => {
+                // What waits in memory goes with it, if it can.
+                let _ = writer.flush();
+                let unwritten = writer.events() - writer.flushed_events();
+                self.before.add(writer);
+                self.before.synced += writer.synced_events();
+                (unwritten > 0).then_some((unwritten, GapCause::DiskFailed))
+            }
+            _ => return Some(Refused { error, lost: None }),
+        };
+        self.writer = None;
+        Some(Refused { error, lost })
+    }
+
+    fn take_in_close(
+        &mut self,
+        file: u32,
+        writer: Box<TraceWriter>,
+        closed: Result<PathBuf, TraceError>,
+    ) -> Option<Refused> {
+        let mut lost = None;
+        let error = match closed {
+            Ok(path) => {
+                self.before.synced += writer.synced_events();
+                if file == self.number {
+                    self.newest = path;
+                }
+                return None;
+            }
+            Err(error) => error,
+        };
+        match &error {
+            TraceError::Removed { .. } => {
+                self.before.remove(&writer);
+                lost = Some((writer.events(), GapCause::FileRemoved));
+            }
+            // It keeps its `.partial`, and that will not change.
+            TraceError::Exists { .. } | TraceError::NotSynced { .. } => {
+                self.before.synced += writer.synced_events();
+            }
+            _ => self.unclosed.push((file, writer)),
+        }
+        Some(Refused { error, lost })
+    }
+
+    /// Tries again to close what could not be closed.
+    pub(super) fn retry(&mut self) {
+        for (file, writer) in std::mem::take(&mut self.unclosed) {
+            self.syncer.close(file, writer);
+        }
+    }
+
+    /// Closes all files, gives them their names, and waits for that; says how the newest is called.
     pub(super) fn finish(&mut self) -> Result<PathBuf, TraceError> {
         self.end()?;
-        Ok(self.newest.clone())
+        self.retry();
+        let mut refused = None;
+        while self.syncer.closing() > 0 || self.syncer.is_syncing() {
+            if self.syncer.is_gone() {
+                let reason = "the thread that syncs panicked".to_owned();
+                return Err(TraceError::RecorderStopped { reason, path: self.newest.clone() });
+            }
+            refused = refused.or(self.settle(Duration::from_millis(100)).pop());
+        }
+        match refused {
+            None => Ok(self.newest.clone()),
+            Some(Refused { error, .. }) => Err(error),
+        }
+    }
+
+    /// How far the disk is behind.
+    pub(super) fn lag(&self) -> Lag {
+        self.syncer.lag()
     }
 
     /// The newest file as it is named now.
@@ -160,6 +278,16 @@ impl Segments {
         self.before.bytes + self.writer.as_ref().map_or(0, TraceWriter::bytes)
     }
 
+    /// True if the disk will never answer, because the thread that asks it is no more.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.syncer.is_gone()
+    }
+
+    /// True if a flush would do nothing.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.writer.as_ref().is_none_or(TraceWriter::is_flushed)
+    }
+
     /// True if a sync would do nothing.
     pub(super) fn is_synced(&self) -> bool {
         self.writer.as_ref().is_none_or(TraceWriter::is_synced)
@@ -171,31 +299,21 @@ impl Segments {
         };
         let full = self.limits.bytes.is_some_and(|limit| writer.bytes() >= limit);
         let old = self.limits.time.is_some_and(|limit| self.started.elapsed() >= limit);
-        writer.is_finishing() || writer.events() > 0 && (full || old)
+        let is_long = writer.events() > 0 && (full || old);
+        writer.is_finishing() || is_long && self.syncer.closing() < MAX_CLOSING
     }
 
-    /// Closes the file that is being written, if any; can be tried again.
+    /// Ends the file that is being written, if any; can be tried again. It is closed elsewhere.
     fn end(&mut self) -> Result<(), TraceError> {
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
-        let finished = writer.try_finish();
-        match &finished {
-            Ok(path) => self.newest.clone_from(path),
-            // It keeps its `.partial`, and that will not change.
-            Err(TraceError::Exists { .. }) => {}
-            Err(_) => return finished.map(drop),
-        }
+        writer.close()?;
         if let Some(writer) = self.writer.take() {
-            self.add(&writer);
+            self.before.add(&writer);
+            self.syncer.close(self.number, Box::new(writer));
         }
-        finished.map(drop)
-    }
-
-    fn add(&mut self, writer: &TraceWriter) {
-        self.before.events += writer.flushed_events();
-        self.before.synced += writer.synced_events();
-        self.before.bytes += writer.bytes();
+        Ok(())
     }
 
     /// Starts the next file whose name is free.

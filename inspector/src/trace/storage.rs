@@ -4,12 +4,15 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Where trace files are made and get their names.
 pub(super) trait Storage: fmt::Debug + Send + Sync {
-    /// Makes a file that is not there yet and holds it against other writers. Once this returns,
-    /// its name survives a loss of power.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn StoredFile>>;
+    /// Makes a file that is not there yet and holds it against other writers.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn StoredFile>>;
+
+    /// Waits until the names in the folder of a file survive a loss of power.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
     /// True if there is anything of that name, even a link to nowhere.
     fn exists(&self, path: &Path) -> bool;
@@ -25,13 +28,13 @@ pub(super) trait Storage: fmt::Debug + Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A file that is being written.
-pub(super) trait StoredFile: fmt::Debug + Send {
+/// A file that is being written, by one thread; another may sync it meanwhile.
+pub(super) trait StoredFile: fmt::Debug + Send + Sync {
     /// Writes some of the bytes there, over what may be there; says how many.
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// Waits until what was written survives a loss of power.
-    fn sync(&mut self) -> io::Result<()>;
+    /// Waits until what was written before survives a loss of power.
+    fn sync(&self) -> io::Result<()>;
 
     /// False if the file is in no folder any more, so that nobody can ever read it.
     fn is_reachable(&self) -> io::Result<bool>;
@@ -52,18 +55,18 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 pub(super) struct Disk;
 
 impl Storage for Disk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn StoredFile>> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         // Nobody else writes a file that was new. The lock only tells a living writer from a dead
         // one, so a file system without locks is good enough. On Windows it would lock readers out.
         if !cfg!(windows) {
             let _ = file.try_lock();
         }
-        if let Err(error) = sync_folder_of(path) {
-            let _ = self.remove(path);
-            return Err(error);
-        }
-        Ok(Box::new(file))
+        Ok(Arc::new(file))
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        sync_folder_of(path)
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -98,12 +101,14 @@ impl Storage for Disk {
 }
 
 impl StoredFile for File {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.seek(SeekFrom::Start(offset))?;
-        self.write(bytes)
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        // The position is that of one thread: to sync does not need it.
+        let mut file = self;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write(bytes)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
 

@@ -46,7 +46,7 @@ pub(super) struct Segment(pub(super) u32);
 #[derive(Debug)]
 pub struct TraceWriter {
     name: Name,
-    file: Box<dyn StoredFile>,
+    file: Arc<dyn StoredFile>,
     encoder: Encoder,
     /// Bytes of the file that hold what they should.
     bytes: u64,
@@ -54,12 +54,14 @@ pub struct TraceWriter {
     flushed: u64,
     /// Events in the file that survive a loss of power.
     synced: u64,
+    /// The name of the file survives one too.
+    is_named: bool,
     /// The summary waits in the encoder or is in the file.
     finished: bool,
 }
 
 /// What a trace is called while it is written, and afterwards.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Name {
     path: PathBuf,
     partial: PathBuf,
@@ -83,7 +85,12 @@ impl TraceWriter {
         app_version: &str,
     ) -> Result<TraceWriter, TraceError> {
         let mut writer = Self::begin(storage, path, app_version, Segment(1))?;
-        if let Err(error) = writer.flush() {
+        let Name { partial, storage, .. } = &writer.name;
+        let named = storage
+            .sync_folder(partial)
+            .map_err(|source| TraceError::io("sync the folder of", source, partial));
+        writer.is_named = named.is_ok();
+        if let Err(error) = named.and_then(|()| writer.flush()) {
             // If it cannot be removed either, its name says `.partial`.
             let _ = writer.name.storage.remove(&writer.name.partial);
             return Err(error);
@@ -117,6 +124,7 @@ impl TraceWriter {
             bytes: 0,
             flushed: 0,
             synced: 0,
+            is_named: false,
             finished: false,
         })
     }
@@ -228,14 +236,20 @@ impl TraceWriter {
         self.try_finish()
     }
 
-    /// As [`finish`](Self::finish); can be tried again. Nothing can be written after the first try.
-    pub(super) fn try_finish(&mut self) -> Result<PathBuf, TraceError> {
+    /// Writes the summary and waits for nothing; can be tried again. Nothing can be written after
+    /// the first try.
+    pub(super) fn close(&mut self) -> Result<(), TraceError> {
         if !self.finished {
             self.write_out()?;
             self.encoder.finish().map_err(|error| error.at(&self.name.partial))?;
             self.finished = true;
         }
-        self.write_out()?;
+        self.write_out()
+    }
+
+    /// As [`finish`](Self::finish); can be tried again. Nothing can be written after the first try.
+    pub(super) fn try_finish(&mut self) -> Result<PathBuf, TraceError> {
+        self.close()?;
         self.sync_file()?;
         let Name { path, partial, storage } = &self.name;
         if storage.exists(path) {
@@ -248,10 +262,14 @@ impl TraceWriter {
         Ok(path.clone())
     }
 
+    /// True if there is nothing that [`flush`](Self::flush) would have to do.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.encoder.is_flushed() && self.encoder.ready().is_empty()
+    }
+
     /// True if there is nothing that [`sync`](Self::sync) would have to do.
     pub(super) fn is_synced(&self) -> bool {
-        let is_written = self.encoder.is_flushed() && self.encoder.ready().is_empty();
-        is_written && self.synced == self.events()
+        self.is_flushed() && self.synced == self.events()
     }
 
     /// True from the first try to finish on.
@@ -297,21 +315,66 @@ impl TraceWriter {
     }
 
     fn sync_file(&mut self) -> Result<(), TraceError> {
-        let path = || self.name.partial.clone();
+        let synced = self.pending_sync().run()?;
+        self.take_in(synced);
+        Ok(())
+    }
+
+    /// What is to be done so that all that was flushed until now survives a loss of power.
+    pub(super) fn pending_sync(&self) -> FileSync {
+        FileSync {
+            file: self.file.clone(),
+            name: self.name.clone(),
+            is_named: self.is_named,
+            events: self.flushed,
+        }
+    }
+
+    /// Notes what a [`FileSync`] of this file reached.
+    pub(super) fn take_in(&mut self, synced: Synced) {
+        self.synced = self.synced.max(synced.events);
+        self.is_named = true;
+    }
+}
+
+/// A sync of a file that any thread can do.
+#[derive(Debug)]
+pub(super) struct FileSync {
+    file: Arc<dyn StoredFile>,
+    name: Name,
+    /// The folder needs no sync any more.
+    is_named: bool,
+    events: u64,
+}
+
+/// So many events of a file survive a loss of power.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Synced {
+    events: u64,
+}
+
+impl FileSync {
+    /// Waits for the disk.
+    pub(super) fn run(self) -> Result<Synced, TraceError> {
+        let FileSync { file, name: Name { partial, storage, .. }, is_named, events } = self;
         loop {
-            match self.file.sync() {
+            match file.sync() {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(TraceError::NotSynced { source, path: path() }),
+                Err(source) => return Err(TraceError::NotSynced { source, path: partial }),
             }
         }
-        match self.file.is_reachable() {
+        match file.is_reachable() {
             Ok(true) => {}
-            Ok(false) => return Err(TraceError::Removed { path: path() }),
-            Err(source) => return Err(TraceError::io("find", source, &self.name.partial)),
+            Ok(false) => return Err(TraceError::Removed { path: partial }),
+            Err(source) => return Err(TraceError::io("find", source, &partial)),
         }
-        self.synced = self.flushed;
-        Ok(())
+        if !is_named {
+            storage
+                .sync_folder(&partial)
+                .map_err(|source| TraceError::io("sync the folder of", source, &partial))?;
+        }
+        Ok(Synced { events })
     }
 }
 

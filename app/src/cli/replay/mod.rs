@@ -199,7 +199,9 @@ impl Replay {
             None => self.reports.write_run(&name, &run),
         };
         written.map_err(|problem| problem.after(found.summary.sentence()))?;
-        Ok(Report::new(found.text(), found.json(&self.trace), found.sentence(), found.exit()))
+        let (text, json) = (found.text(), found.json(&self.trace));
+        let report = Report::new(text, json, found.sentence(), found.exit());
+        Ok(report.with_loss(found.recorded.as_ref()))
     }
 }
 

@@ -125,7 +125,9 @@ impl Through<'_> {
         };
         written.map_err(|problem| problem.after(found.sentence()))?;
         found.judged = judged;
-        Ok(Report::new(found.text(), found.json(self.trace), found.sentence(), found.exit()))
+        let (text, json) = (found.text(), found.json(self.trace));
+        let report = Report::new(text, json, found.sentence(), found.exit());
+        Ok(report.with_loss(found.recorded.as_ref()))
     }
 
     /// The plugins that are named, those of the workspace that stages name by their id, and what

@@ -227,7 +227,8 @@ impl ShrinkTrace {
             "duration_ns": u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
             "recorded": recorded.as_ref().map(super::super::observe::Recorded::json),
         });
-        Ok(Report::new(format!("{}\n", self.out.display()), json, sentence, Exit::Good))
+        let report = Report::new(format!("{}\n", self.out.display()), json, sentence, Exit::Good);
+        Ok(report.with_loss(recorded.as_ref()))
     }
 }
 

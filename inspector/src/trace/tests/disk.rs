@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::trace::storage::{Storage, StoredFile};
 
@@ -28,7 +28,7 @@ impl Fault {
 
 /// Disks in memory; clones are the same one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct FaultyDisk(Arc<Mutex<State>>);
+pub(super) struct FaultyDisk(Arc<Mutex<State>>, Arc<Condvar>);
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -41,6 +41,10 @@ pub(super) struct State {
     pub(super) quota: Option<u64>,
     /// The folder is gone.
     pub(super) gone: bool,
+    /// Syncs wait until this is over.
+    holds_syncs: bool,
+    /// Syncs that wait.
+    held: usize,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +71,20 @@ impl FaultyDisk {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock()
+    }
+
+    /// Makes syncs wait, or lets them go on.
+    pub(super) fn hold_syncs(&self, hold: bool) {
+        self.state().holds_syncs = hold;
+        self.1.notify_all();
+    }
+
+    /// Waits until a sync waits.
+    pub(super) fn wait_for_held_sync(&self) {
+        let mut state = self.state();
+        while state.held == 0 {
+            self.1.wait(&mut state);
+        }
     }
 
     /// True if the plan was reached.
@@ -143,7 +161,7 @@ impl FaultyDisk {
 }
 
 impl Storage for FaultyDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn StoredFile>> {
         self.operation()?;
         let mut state = self.state();
         if state.gone {
@@ -154,7 +172,11 @@ impl Storage for FaultyDisk {
         }
         let contents = Arc::new(Mutex::new(Contents::default()));
         state.files.insert(path.to_owned(), contents.clone());
-        Ok(Box::new(OpenFile { disk: self.clone(), contents }))
+        Ok(Arc::new(OpenFile { disk: self.clone(), contents }))
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        self.operation().map(drop)
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -180,7 +202,7 @@ impl Storage for FaultyDisk {
 }
 
 impl StoredFile for OpenFile {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let fault = self.disk.operation()?;
         let mut contents = self.contents.lock();
         let offset = offset as usize;
@@ -205,7 +227,15 @@ impl StoredFile for OpenFile {
         Ok(count)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        while state.holds_syncs {
+            state.held += 1;
+            self.disk.1.notify_all();
+            self.disk.1.wait(&mut state);
+            state.held -= 1;
+        }
+        drop(state);
         self.disk.operation()?;
         let mut contents = self.contents.lock();
         contents.synced = contents.written.clone();

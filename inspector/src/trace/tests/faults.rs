@@ -233,6 +233,8 @@ fn a_full_disk_leaves_a_counted_gap() {
     record(20);
     let status = recorder.finish().expect("there is space again");
     assert_eq!(status.dropped, full.dropped, "nothing more was lost");
+    let loss = format!("{} events were not recorded: {shown}", full.dropped);
+    assert_eq!(status.loss(), Some(loss));
     assert_eq!(status.last_trouble, Some(shown));
     let found = read_all(contents(&disk));
     assert_eq!((found.lost, found.damage), (status.dropped, 0));
@@ -295,6 +297,56 @@ fn a_crash_is_on_the_disk_at_once() {
     until(&recorder, "synced", |status| status.synced == 2);
     let found = read_all(disk.after_power_loss(random(1)));
     assert_eq!(found.events, [noise(0), crash(1)]);
+}
+
+/// What is recorded reaches the file while the disk syncs, for as long as it likes.
+#[test]
+fn events_are_flushed_while_the_disk_syncs() {
+    fn check(segments: SegmentLimits) {
+        let disk = FaultyDisk::default();
+        let options = RecorderOptions { segments, ..RecorderOptions::default() };
+        let recorder = Recorder::start_in(Arc::new(disk.clone()), target(), &options, PACE)
+            .expect("it starts");
+        disk.hold_syncs(true);
+        recorder.record(&noise(0));
+        disk.wait_for_held_sync();
+        for sequence in 1..5 {
+            recorder.record(&noise(sequence));
+            until(&recorder, "flushed", |status| status.events > sequence);
+        }
+        let status = recorder.status();
+        assert_eq!((status.synced, status.trouble), (0, None));
+        let found = read_all(contents(&disk)).events;
+        assert_eq!(found, (0..5).map(noise).collect::<Vec<_>>());
+        disk.hold_syncs(false);
+        until(&recorder, "synced", |status| status.synced == 5);
+        let status = recorder.finish().expect("nothing fails");
+        assert_eq!((status.events, status.synced, status.loss()), (5, 5, None));
+    }
+    check(SegmentLimits::default());
+    // Also while files are closed, of which no more than a few wait.
+    check(SegmentLimits { bytes: Some(1), time: None });
+}
+
+/// Files that cannot be closed before others are begun wait, but not without a limit.
+#[test]
+fn few_files_wait_to_be_closed() {
+    let disk = FaultyDisk::default();
+    let segments = SegmentLimits { bytes: Some(1), time: None };
+    let options = RecorderOptions { segments, ..RecorderOptions::default() };
+    let recorder =
+        Recorder::start_in(Arc::new(disk.clone()), target(), &options, PACE).expect("it starts");
+    disk.hold_syncs(true);
+    for sequence in 0..40 {
+        recorder.record(&noise(sequence));
+        until(&recorder, "flushed", |status| status.events > sequence);
+    }
+    let files = disk.files().len();
+    assert!((8..=10).contains(&files), "{files} files");
+    disk.hold_syncs(false);
+    let status = recorder.finish().expect("nothing fails");
+    assert_eq!((status.events, status.synced, status.dropped), (40, 40, 0));
+    assert!(disk.files().iter().all(|(path, _)| path.extension().is_some_and(|e| e == "mcap")));
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn nobody_writes_over_anybody() {
     let path = folder.path().join("a.mcap");
     let recorder = Recorder::start(&path, &RecorderOptions::default()).expect("it is empty");
     check(&path, "somebody is writing it now");
-    recorder.finish().expect("there is space");
+    let _ = recorder.finish().expect("there is space");
     let bytes = std::fs::read(&path).expect("it was written");
     check(&path, "will not overwrite");
     let left_over = folder.path().join("b.mcap.partial");
