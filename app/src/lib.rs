@@ -11,5 +11,6 @@
 pub mod assets;
 pub mod build;
 pub mod cli;
+mod panics;
 pub mod window;
 pub mod workbench;

@@ -20,7 +20,8 @@ use super::shell::{Moment, Pulse, Shell};
 use super::state::ViewState;
 use super::theme;
 use super::toasts::Toasts;
-use crate::workbench::{Command, Origin, Rows, Source, Trace, ViewCtx, Wanted, Workbench};
+use crate::panics::contain;
+use crate::workbench::{Command, Level, Origin, Rows, Source, Trace, ViewCtx, Wanted, Workbench};
 
 /// A pause between two painted frames that counts as doing nothing.
 const IDLE: Duration = Duration::from_millis(300);
@@ -164,7 +165,29 @@ impl App {
     }
 
     /// Takes in what happened and paints the window; all of a frame but the desktop's part.
+    ///
+    /// A panic of ours costs what it was about: a panel says so and can be tried again, what was asked
+    /// for is not done, and the session is saved at once.
     pub fn ui(&mut self, ui: &mut egui::Ui) {
+        if let Err(fault) = contain(|| self.paint(ui)) {
+            self.tell_fault(format!("The window was not painted to the end: {fault}"));
+        }
+        for fault in self.shell.guard.take_new() {
+            self.tell_fault(fault);
+        }
+    }
+
+    /// Says what went wrong with us, and saves what would be lost if more went wrong.
+    pub(super) fn tell_fault(&mut self, fault: String) {
+        let notices = self.workbench.view().notices();
+        // What panics in each painted frame is said once.
+        if notices.back().is_none_or(|last| last.text != fault) {
+            self.workbench.execute(Command::Notify(Level::Error, fault));
+            self.save_session();
+        }
+    }
+
+    fn paint(&mut self, ui: &mut egui::Ui) {
         let started = Instant::now();
         let ctx = ui.ctx().clone();
         if self.clock.painted == 0 && self.session.zoom != 1.0 && self.clock.startup.is_none() {
@@ -173,7 +196,9 @@ impl App {
             return ctx.request_repaint();
         }
         let mut actions = Actions::default();
-        self.take_in(&ctx);
+        if let Err(fault) = contain(|| self.take_in(&ctx)) {
+            self.tell_fault(format!("Not all that happened was taken in: {fault}"));
+        }
         let now = self.situation();
         if self.overlay.is_none() {
             // At once, so that a field that gets the focus has it when the next key comes.
@@ -189,8 +214,19 @@ impl App {
         let view = self.workbench.view();
         let moment = Moment { now: &now, pulse, recent: &self.session.recent };
         self.shell.show(ui, view, &mut self.state, &moment, &mut actions);
-        self.overlay.show(ui, view, self.state.selection.source, &now, &mut actions);
-        self.toasts.show(ui);
+        let (overlay, toasts) = (&mut self.overlay, &mut self.toasts);
+        let source = self.state.selection.source;
+        let above = contain(|| {
+            #[cfg(test)]
+            crate::panics::hook::reach("Overlay");
+            overlay.show(ui, view, source, &now, &mut actions);
+            toasts.show(ui);
+        });
+        if let Err(fault) = above {
+            self.overlay = Overlay::None;
+            self.toasts.clear();
+            self.tell_fault(format!("What lay above the window is closed: {fault}"));
+        }
         for action in actions.take() {
             self.perform(&ctx, action);
             ctx.request_repaint();

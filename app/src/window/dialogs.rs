@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use crate::panics::contain;
 use crate::workbench::TraceId;
 
 /// A dialog that ends sooner was never shown: no person is that quick.
@@ -62,7 +63,8 @@ impl Dialogs {
         let thread = std::thread::Builder::new().name("glovebox dialog".to_owned());
         let spawned = thread.spawn(move || {
             let started = Instant::now();
-            let chosen = match ask(purpose, &name) {
+            // A desktop's dialog that panics is none.
+            let chosen = match contain(|| ask(purpose, &name)).unwrap_or_default() {
                 Some(path) => Chosen::File(purpose, path),
                 None if started.elapsed() < NEVER_SHOWN => Chosen::NoDialog(purpose),
                 None => Chosen::Nothing,

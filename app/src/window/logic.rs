@@ -17,16 +17,24 @@ use super::palette::Palette;
 use super::panels::PanelId;
 use super::panels::diff::Review;
 use super::theme;
+use crate::panics::contain;
 use crate::workbench::{
     Command, Level, ReplayHow, ReplayRequest, RowRef, SendRequest, Source, TraceId,
 };
 
 impl App {
     pub(super) fn perform(&mut self, ctx: &egui::Context, action: Action) {
-        match action {
-            Action::Run(verb) => self.run(ctx, verb),
-            Action::Do(command) => self.workbench.execute(command),
-            Action::View(change) => self.change(ctx, change),
+        let done = contain(|| {
+            #[cfg(test)]
+            crate::panics::hook::reach("Action");
+            match action {
+                Action::Run(verb) => self.run(ctx, verb),
+                Action::Do(command) => self.workbench.execute(command),
+                Action::View(change) => self.change(ctx, change),
+            }
+        });
+        if let Err(fault) = done {
+            self.tell_fault(format!("Not done: {fault}"));
         }
     }
 

@@ -12,6 +12,7 @@ mod capture;
 pub mod commands;
 mod dialogs;
 mod filter_field;
+mod guard;
 mod logic;
 mod overlays;
 mod palette;
@@ -23,6 +24,9 @@ mod tabs;
 pub mod theme;
 mod toasts;
 mod widgets;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ use glovebox_inspector::trace::RecorderStatus;
 use super::action::Actions;
 use super::commands::{Menu, Situation, TABLE, Verb};
 use super::filter_field;
+use super::guard::Guard;
 use super::panels::frames::thousands;
 use super::panels::{PANELS, PanelId, Place};
 use super::session::{Layout, Session};
@@ -36,6 +37,8 @@ pub(super) struct Shell {
     pub welcome: bool,
     /// Titles of the panels that were painted.
     pub drawn: BTreeSet<&'static str>,
+    /// Parts that panicked.
+    pub guard: Guard,
     fitted: bool,
 }
 
@@ -70,6 +73,7 @@ impl Shell {
             centre: centre.unwrap_or_else(tabs),
             welcome: false,
             drawn: BTreeSet::new(),
+            guard: Guard::default(),
             fitted: false,
         }
     }
@@ -121,26 +125,24 @@ impl Shell {
     ) {
         self.fit(ui);
         self.drawn.clear();
+        let mut guard = std::mem::take(&mut self.guard);
         let tokens = theme::of(ui);
         let bar = |vertical| {
             Frame::new().fill(tokens.window).inner_margin(Margin::symmetric(8, vertical))
         };
-        Side::top("title bar")
-            .frame(bar(2))
-            .exact_size(BAR + 4.0)
-            .resizable(false)
-            .show(ui, |ui| self.title_bar(ui, moment.now, out));
+        Side::top("title bar").frame(bar(2)).exact_size(BAR + 4.0).resizable(false).show(
+            ui,
+            |ui| {
+                guard.show("Title bar", ui, |ui| self.title_bar(ui, moment.now, out));
+            },
+        );
         let toolbar = if state.query.error.is_some() { BAR + 24.0 } else { BAR + 2.0 };
-        Side::top("toolbar")
-            .frame(bar(2))
-            .exact_size(toolbar)
-            .resizable(false)
-            .show(ui, |ui| tools(ui, ctx, state, moment.now, out));
-        Side::bottom("status bar")
-            .frame(bar(1))
-            .exact_size(24.0)
-            .resizable(false)
-            .show(ui, |ui| status(ui, ctx, state, moment.pulse, out));
+        Side::top("toolbar").frame(bar(2)).exact_size(toolbar).resizable(false).show(ui, |ui| {
+            guard.show("Toolbar", ui, |ui| tools(ui, ctx, state, moment.now, out));
+        });
+        Side::bottom("status bar").frame(bar(1)).exact_size(24.0).resizable(false).show(ui, |ui| {
+            guard.show("Status bar", ui, |ui| status(ui, ctx, state, moment.pulse, out));
+        });
         let room = ui.available_size();
         let welcome = self.welcome || (ctx.is_empty() && !ctx.is_busy());
         let side = |fill| {
@@ -151,7 +153,9 @@ impl Shell {
         let mut paint = |ui: &mut Ui, id: PanelId, state: &mut ViewState, out: &mut Actions| {
             let panel = id.panel();
             drawn.insert(panel.title);
-            ui.push_id(panel.title, |ui| (panel.show)(ui, ctx, state, out));
+            ui.push_id(panel.title, |ui| {
+                guard.show(panel.title, ui, |ui| (panel.show)(ui, ctx, state, out));
+            });
         };
         if !welcome {
             let frame = side(tokens.window);
@@ -207,12 +211,15 @@ impl Shell {
         CentralPanel::no_frame().frame(Frame::new().fill(tokens.panel)).show(ui, |ui| {
             if welcome {
                 drawn.insert("Welcome");
-                return super::panels::welcome::show(ui, moment.recent, out);
+                return guard.show("Welcome", ui, |ui| {
+                    super::panels::welcome::show(ui, moment.recent, out);
+                });
             }
-            let mut behavior = Behavior::new(ctx, state, out, &mut drawn);
+            let mut behavior = Behavior::new(ctx, state, out, &mut drawn, &mut guard);
             self.centre.ui(&mut behavior, ui);
         });
         self.drawn = drawn;
+        self.guard = guard;
         for (name, size, vertical) in [
             ("left", &mut layout.left_size, false),
             ("right", &mut layout.right_size, false),

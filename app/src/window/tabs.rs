@@ -6,6 +6,7 @@ use egui::{Color32, RichText, Stroke, Ui, Visuals, WidgetText, vec2};
 use egui_tiles::{SimplificationOptions, TabState, TileId, Tiles, UiResponse};
 
 use super::action::Actions;
+use super::guard::Guard;
 use super::panels::PanelId;
 use super::state::ViewState;
 use super::theme::{self, BAR};
@@ -25,6 +26,7 @@ pub(super) struct Behavior<'a, 'b> {
     state: &'b mut ViewState,
     out: &'b mut Actions,
     drawn: &'b mut BTreeSet<&'static str>,
+    guard: &'b mut Guard,
     /// The tabs that are in front.
     front: Vec<TileId>,
     /// Where the bar is that is being painted.
@@ -38,8 +40,9 @@ impl<'a, 'b> Behavior<'a, 'b> {
         state: &'b mut ViewState,
         out: &'b mut Actions,
         drawn: &'b mut BTreeSet<&'static str>,
+        guard: &'b mut Guard,
     ) -> Behavior<'a, 'b> {
-        Behavior { ctx, state, out, drawn, front: Vec::new(), bar: egui::Rect::NOTHING }
+        Behavior { ctx, state, out, drawn, guard, front: Vec::new(), bar: egui::Rect::NOTHING }
     }
 }
 
@@ -47,7 +50,10 @@ impl egui_tiles::Behavior<PanelId> for Behavior<'_, '_> {
     fn pane_ui(&mut self, ui: &mut Ui, _: TileId, pane: &mut PanelId) -> UiResponse {
         let panel = pane.panel();
         self.drawn.insert(panel.title);
-        ui.push_id(panel.title, |ui| (panel.show)(ui, self.ctx, self.state, self.out));
+        let Behavior { ctx, state, out, guard, .. } = self;
+        ui.push_id(panel.title, |ui| {
+            guard.show(panel.title, ui, |ui| (panel.show)(ui, *ctx, state, out));
+        });
         UiResponse::None
     }
 

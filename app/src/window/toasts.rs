@@ -55,6 +55,11 @@ impl Toasts {
         }
     }
 
+    /// Shows none of them any longer.
+    pub(crate) fn clear(&mut self) {
+        self.shown.clear();
+    }
+
     /// Paints them; wakes the window when the next one is to go.
     pub(crate) fn show(&mut self, ui: &egui::Ui) {
         let now = Instant::now();

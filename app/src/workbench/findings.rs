@@ -19,6 +19,7 @@ use super::jobs::JobState;
 use super::sink::{Fanout, Waker};
 use super::trace::{Origin, TraceId};
 use super::{Overview, Source, work::Finished};
+use crate::panics::contain;
 
 /// Calls of what happens now that rules look at: copying them must not hold a plugin up.
 pub(super) const LIVE_CALLS: usize = 10_000;
@@ -35,7 +36,9 @@ pub(super) struct Findings {
     live: Judged,
     traces: BTreeMap<TraceId, Judged>,
     severities: Severities,
-    judging: Option<Receiver<Judgement>>,
+    judging: Option<Receiver<Result<Judgement, String>>>,
+    /// Why the last look failed, until it is said.
+    fault: Option<String>,
     judged: Option<(u64, Instant)>,
 }
 
@@ -82,16 +85,33 @@ impl Findings {
         self.traces.remove(&trace);
     }
 
+    /// Takes what another thread would have said.
+    #[cfg(test)]
+    pub(super) fn judged_elsewhere(&mut self, judged: Result<Judgement, String>) {
+        let (sender, receiver) = sync_channel(1);
+        sender.send(judged).expect("the receiver is here");
+        self.judging = Some(receiver);
+    }
+
+    /// Why the last look at what happens now failed, once.
+    pub(super) fn take_fault(&mut self) -> Option<String> {
+        self.fault.take()
+    }
+
     /// Has what happens now looked over on a thread of its own, if there is anything new in the
     /// store of this version. True if there is more to do in a second.
     pub(super) fn look(&mut self, version: u64, fanout: &Fanout, plugins: &[PluginStatus]) -> bool {
         match self.judging.as_ref().map(Receiver::try_recv) {
             Some(Err(TryRecvError::Empty)) => return true,
-            Some(Ok(judgement)) => {
+            Some(Ok(Err(fault))) => {
+                self.fault = Some(fault);
+                self.judging = None;
+            }
+            Some(Ok(Ok(judgement))) => {
                 self.live = Judged::new(judgement, &self.severities);
                 self.judging = None;
             }
-            // The thread could not start or died; the next one may not.
+            // The thread could not start; the next one may.
             Some(Err(TryRecvError::Disconnected)) => self.judging = None,
             None => {}
         }
@@ -113,7 +133,7 @@ impl Findings {
         let thread = std::thread::Builder::new().name("glovebox findings".to_owned());
         let spawned = thread.spawn(move || {
             // The receiver is gone only when the workbench is.
-            let _ = sender.send(judge(&record, &Severities::default()));
+            let _ = sender.send(contain(|| judge(&record, &Severities::default())));
             waker.wake();
         });
         self.judging = spawned.ok().map(|_| receiver);

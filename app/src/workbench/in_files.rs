@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::findings::{self, Digest, Look};
 use super::work;
-use super::{Level, Origin, Search, SearchStage, TraceId, Wanted, Workbench, search};
+use super::{JobId, Level, Origin, Search, SearchStage, TraceId, Wanted, Workbench, search};
 
 impl Workbench {
     /// Lets the rules look over a trace that was just opened. One that is not held is scanned
@@ -87,6 +87,17 @@ impl Workbench {
         let is_scanned = trace.job.is_some_and(|job| self.jobs.is_running(job));
         if stage == SearchStage::Waiting && !is_scanned {
             self.look_over(id);
+        }
+    }
+
+    /// Nothing waits any longer for a job that brought nothing back.
+    pub(super) fn forget_job(&mut self, job: JobId) {
+        for trace in self.traces.all_mut() {
+            trace.job = trace.job.filter(|waited| *waited != job);
+            if let Some(search) = trace.search.as_mut().filter(|search| search.job == Some(job)) {
+                search.stage = SearchStage::Stopped;
+                search.job = None;
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use super::replay::ReplayControl;
 use super::sink::Waker;
 use super::work::Finished;
+use crate::panics::contain;
 
 /// Results that may wait for the window; a thread with one more waits with it.
 const WAITING: usize = 256;
@@ -141,8 +142,11 @@ impl Jobs {
         let waker = Arc::clone(&self.waker);
         let thread_state = Arc::clone(&state);
         let thread = std::thread::Builder::new().name(format!("glovebox job {}", id.0));
+        let name = title.clone();
         let spawned = thread.spawn(move || {
-            let finished = work(&thread_state);
+            let finished = contain(|| work(&thread_state));
+            let finished =
+                finished.unwrap_or_else(|fault| Finished::Panicked(format!("{name}: {fault}")));
             // The receiver is gone only when the workbench is: then nobody wants the result.
             let _ = sender.send((id, finished));
             waker.wake();

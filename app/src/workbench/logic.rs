@@ -52,7 +52,7 @@ impl Workbench {
                 let name = work::name_of(&host, instance);
                 self.jobs.start(format!("Unloading {name}"), move |_| {
                     if host.unload(instance) {
-                        Finished::Done(format!("{name} is unloaded"))
+                        Finished::Unloaded(instance, name)
                     } else {
                         Finished::Failed(format!("{name} was gone already"))
                     }
@@ -334,6 +334,16 @@ impl Workbench {
             Finished::Done(text) => self.notices.add(Level::Success, text),
             Finished::Partly(text) => self.notices.add(Level::Warning, text),
             Finished::Failed(text) => self.notices.add(Level::Error, text),
+            Finished::Unloaded(instance, name) => {
+                if let Some(replay) = self.jobs.replay() {
+                    replay.unload(instance);
+                }
+                self.notices.add(Level::Success, format!("{name} is unloaded"));
+            }
+            Finished::Panicked(text) => {
+                self.notices.add(Level::Error, text);
+                self.forget_job(job);
+            }
             Finished::Loaded(path, Ok(instance)) => {
                 self.look_at_plugins();
                 if let Some(start) = &mut self.start {

@@ -32,12 +32,15 @@ mod trace;
 pub(crate) mod words;
 mod work;
 
-use std::collections::VecDeque;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox_events::CallId;
+use glovebox_events::{CallId, ReloadCause};
 use glovebox_host::{Host, InstanceId, PluginStatus, PolicyMode};
 use glovebox_inspector::diff::Diff;
 use glovebox_inspector::findings::{Judgement, Severities};
@@ -61,11 +64,13 @@ pub use work::Sent;
 
 use jobs::Jobs;
 use notice::Notices;
-use sink::Fanout;
+use sink::{Fanout, ReloadNews};
 use trace::Traces;
 
 /// How old figures may be that are costly to collect.
 const SNAPSHOT_AGE: Duration = Duration::from_millis(250);
+/// How long after one report of panics the next one waits, which may be many.
+const FAULT_PAUSE: Duration = Duration::from_secs(10);
 /// Answers kept in the compose history.
 const SENT_KEPT: usize = 200;
 
@@ -126,6 +131,12 @@ struct Seen {
     recording: Option<RecorderStatus>,
     version: Option<u64>,
     snapshot: Option<Instant>,
+    /// By instance: why its last reload was refused.
+    refused: BTreeMap<u64, String>,
+    /// When it was last said that events did not reach somebody.
+    faults_said: Option<Instant>,
+    /// Why no recording could be started, if the last attempt failed.
+    cannot_record: Option<String>,
 }
 
 /// Everything a view may look at, and nothing it could change.
@@ -187,6 +198,8 @@ impl Workbench {
     pub fn look(&mut self) -> Option<Duration> {
         self.fanout.waker.looked();
         self.take_in_finished_work();
+        self.take_in_reloads();
+        self.say_faults();
         let version = self.fanout.store.lock().version();
         let changed = self.seen.version != Some(version);
         let age = self.seen.snapshot.map(|at| at.elapsed());
@@ -201,7 +214,12 @@ impl Workbench {
                 again = Some(SNAPSHOT_AGE);
             }
         }
-        if self.findings.look(version, &self.fanout, &self.seen.plugins) {
+        let looks_on = self.findings.look(version, &self.fanout, &self.seen.plugins);
+        if let Some(fault) = self.findings.take_fault() {
+            let text = format!("Not looked over by the rules: {fault}");
+            self.notices.add(Level::Error, text);
+        }
+        if looks_on {
             again = again.or(Some(Duration::from_secs(1)));
         }
         let recording = self.fanout.recorder().map(|recorder| recorder.status());
@@ -211,6 +229,47 @@ impl Workbench {
             again = Some(SNAPSHOT_AGE);
         }
         again
+    }
+
+    /// Remembers whose last reload was refused, and says what nobody asked for and so nobody waits for.
+    fn take_in_reloads(&mut self) {
+        for ReloadNews { plugin, instance, generation, cause, result } in self.fanout.take_reloads()
+        {
+            // Whoever asked for a reload is told by the job that did it.
+            let is_said = matches!(cause, ReloadCause::Requested | ReloadCause::RolledBack);
+            let (level, text) = match &result {
+                Ok(version) => (
+                    Level::Success,
+                    format!(
+                        "{plugin} was reloaded ({cause}): generation {generation}, version {version}"
+                    ),
+                ),
+                Err(reason) => (
+                    Level::Error,
+                    format!(
+                        "{plugin} was not reloaded ({cause}), generation {generation} runs on: {reason}"
+                    ),
+                ),
+            };
+            if !is_said {
+                self.notices.add(level, text);
+            }
+            match result {
+                Ok(_) => self.seen.refused.remove(&instance),
+                Err(reason) => self.seen.refused.insert(instance, reason),
+            };
+        }
+    }
+
+    /// Says which events did not reach whom because of a panic of ours, but not all the time.
+    fn say_faults(&mut self) {
+        if self.seen.faults_said.is_some_and(|at| at.elapsed() < FAULT_PAUSE) {
+            return;
+        }
+        for fault in self.fanout.take_faults() {
+            self.seen.faults_said = Some(Instant::now());
+            self.notices.add(Level::Error, fault);
+        }
     }
 
     /// Says once when a recording cannot go on, and once when it does again.
@@ -232,6 +291,9 @@ impl Workbench {
     /// Asks the host again after a command that changed it.
     fn look_at_plugins(&mut self) {
         self.seen.plugins = plugins_of(&self.host);
+        let plugins = &self.seen.plugins;
+        let is_there = |id: &u64| plugins.iter().any(|plugin| plugin.instance.get() == *id);
+        self.seen.refused.retain(|id, _| is_there(id));
     }
 }
 
@@ -262,6 +324,11 @@ impl<'a> ViewCtx<'a> {
     pub fn plugin_by_id(&self, id: &str) -> Option<&'a PluginStatus> {
         let plugins = self.workbench.seen.plugins.iter();
         plugins.into_iter().find(|plugin| plugin.manifest.plugin.id == id)
+    }
+
+    /// Why the last reload of an instance was refused, if it was; the generation before runs on then.
+    pub fn refused_reload(&self, instance: InstanceId) -> Option<&'a str> {
+        self.workbench.seen.refused.get(&instance.get()).map(String::as_str)
     }
 
     /// Figures of what happens now, not older than a quarter of a second.
@@ -384,6 +451,11 @@ impl<'a> ViewCtx<'a> {
     /// How the recording is doing.
     pub fn recording(&self) -> Option<&'a RecorderStatus> {
         self.workbench.seen.recording.as_ref()
+    }
+
+    /// Why nothing is recorded, if the last attempt to start failed.
+    pub fn cannot_record(&self) -> Option<&'a str> {
+        self.workbench.seen.cannot_record.as_deref()
     }
 
     /// How often the states of plugins are kept in recordings, if they are.

@@ -18,6 +18,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::rows::RowLine;
 use super::sink::Waker;
+use crate::panics::contain;
 
 /// Rows with their calls that are kept because somebody looked at them.
 const CALLS_KEPT: usize = 4;
@@ -102,10 +103,10 @@ impl Pages {
         });
         let (to_thread, path, start) = (Arc::clone(&shared), path.to_owned(), known.clone());
         let spawned = thread::Builder::new().name("glovebox rows".to_owned()).spawn(move || {
-            match start.windows(&path) {
-                Ok(windows) => Reading { shared: &to_thread, windows }.run(),
-                Err(error) => to_thread.say(error.to_string()),
-            }
+            let read = |reader: &mut FrameWindows, next: &Next| {
+                Reading { shared: &to_thread, windows: reader }.read(next)
+            };
+            serve(&to_thread, || start.windows(&path), read);
         });
         if let Err(error) = spawned {
             shared.say(format!("cannot start a thread: {error}"));
@@ -198,12 +199,76 @@ impl Shared {
         self.seen.lock().trouble = Some(trouble);
         self.waker.wake();
     }
+
+    /// Leaves out what cannot be read. Rows are tried again when other ones are wanted, calls never:
+    /// not all the time.
+    fn give_up(&self, next: &Next, trouble: String) {
+        let mut wants = self.wants.lock();
+        match next {
+            Next::Row(row) => (wants.row, wants.row_failed) = (None, Some(*row)),
+            Next::Lines(_) => wants.lines_failed = true,
+            Next::Call(call) => {
+                wants.calls.retain(|wanted| wanted != call);
+                self.seen.lock().calls.insert(*call, None);
+            }
+        }
+        drop(wants);
+        self.say(trouble);
+    }
+
+    /// Waits for something to do; `None` if the trace was closed.
+    fn next(&self) -> Option<Next> {
+        let mut wants = self.wants.lock();
+        loop {
+            if wants.closed {
+                return None;
+            }
+            if let Some(row) = wants.row {
+                return Some(Next::Row(row));
+            }
+            let rows = missing(&wants.lines, &self.seen.lock().lines);
+            if let Some(rows) = rows.filter(|_| !wants.lines_failed) {
+                return Some(Next::Lines(rows));
+            }
+            if let Some(call) = wants.calls.front() {
+                return Some(Next::Call(*call));
+            }
+            self.changed.wait(&mut wants);
+        }
+    }
+}
+
+/// Reads what is wanted with what `open` opens, until the window has no more interest in it.
+fn serve<R>(
+    shared: &Shared,
+    open: impl Fn() -> Result<R, TraceError>,
+    read: impl Fn(&mut R, &Next) -> Result<(), TraceError>,
+) {
+    loop {
+        let mut reader = match contain(&open) {
+            Ok(Ok(reader)) => reader,
+            Ok(Err(error)) => return shared.say(error.to_string()),
+            Err(fault) => return shared.say(fault),
+        };
+        loop {
+            let Some(next) = shared.next() else { return };
+            match contain(|| read(&mut reader, &next)) {
+                Ok(Ok(())) => shared.waker.wake(),
+                Ok(Err(error)) => shared.give_up(&next, error.to_string()),
+                Err(fault) => {
+                    shared.give_up(&next, fault);
+                    // Nobody knows what the reader holds now: a new one goes on.
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// What the thread has in hand.
 struct Reading<'a> {
     shared: &'a Shared,
-    windows: FrameWindows,
+    windows: &'a mut FrameWindows,
 }
 
 enum Next {
@@ -213,51 +278,11 @@ enum Next {
 }
 
 impl Reading<'_> {
-    fn run(mut self) {
-        while let Some(next) = self.next() {
-            if let Err(error) = self.read(&next) {
-                self.shared.say(error.to_string());
-                // Rows are tried again when other ones are wanted, calls never: not all the time.
-                let mut wants = self.shared.wants.lock();
-                match next {
-                    Next::Row(row) => (wants.row, wants.row_failed) = (None, Some(row)),
-                    Next::Lines(_) => wants.lines_failed = true,
-                    Next::Call(call) => {
-                        wants.calls.retain(|wanted| *wanted != call);
-                        self.shared.seen.lock().calls.insert(call, None);
-                    }
-                }
-            }
-            self.shared.waker.wake();
-        }
-    }
-
     fn read(&mut self, next: &Next) -> Result<(), TraceError> {
         match next {
             Next::Row(row) => self.row(*row),
             Next::Lines(rows) => self.lines(rows.clone()),
             Next::Call(call) => self.call(*call),
-        }
-    }
-
-    /// Waits for something to do; `None` if the trace was closed.
-    fn next(&self) -> Option<Next> {
-        let mut wants = self.shared.wants.lock();
-        loop {
-            if wants.closed {
-                return None;
-            }
-            if let Some(row) = wants.row {
-                return Some(Next::Row(row));
-            }
-            let rows = missing(&wants.lines, &self.shared.seen.lock().lines);
-            if let Some(rows) = rows.filter(|_| !wants.lines_failed) {
-                return Some(Next::Lines(rows));
-            }
-            if let Some(call) = wants.calls.front() {
-                return Some(Next::Call(*call));
-            }
-            self.shared.changed.wait(&mut wants);
         }
     }
 
@@ -325,4 +350,49 @@ fn missing(wanted: &[u64], lines: &HashMap<u64, RowLine>) -> Option<Range<u64>> 
     let first = missing.next()?;
     let last = missing.zip(first + 1..).take_while(|(row, next)| row == next).last();
     Some(first..last.map_or(first, |(row, _)| row) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_reader_costs_what_it_read() {
+        let shared = Arc::new(Shared {
+            wants: Mutex::default(),
+            changed: Condvar::new(),
+            seen: Mutex::default(),
+            waker: Arc::default(),
+        });
+        let (to_thread, opened) = (Arc::clone(&shared), Arc::new(Mutex::new(0)));
+        let count = Arc::clone(&opened);
+        let thread = thread::spawn(move || {
+            let open = || {
+                *count.lock() += 1;
+                Ok(())
+            };
+            let read = |(): &mut (), next: &Next| {
+                let Next::Call(call) = next else { return Ok(()) };
+                assert_ne!(call.0, 7, "no such block");
+                to_thread.seen.lock().calls.insert(*call, Some(call.0));
+                to_thread.wants.lock().calls.retain(|wanted| wanted != call);
+                Ok(())
+            };
+            serve(&to_thread, open, read);
+        });
+        let calls = [1, 7, 2].map(CallId);
+        shared.wants.lock().calls.extend(calls);
+        shared.changed.notify_one();
+        while !shared.wants.lock().calls.is_empty() {
+            thread::yield_now();
+        }
+        shared.wants.lock().closed = true;
+        shared.changed.notify_one();
+        thread.join().unwrap();
+        let seen = shared.seen.lock();
+        let found = calls.map(|call| seen.calls.get(&call).copied().flatten());
+        assert_eq!((found, *opened.lock()), ([Some(1), None, Some(2)], 2));
+        let trouble = seen.trouble.as_deref().unwrap_or_default();
+        assert!(trouble.contains("a fault of Glovebox itself"), "{trouble}");
+    }
 }

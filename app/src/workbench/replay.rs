@@ -4,7 +4,7 @@
 //! plugins emit goes its usual way; the calls that it begins are over before the next input is sent,
 //! and are not sent from the trace as well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,14 @@ impl Targets {
         self.by_plugin.values().flatten()
     }
 
+    /// The id of the plugin that an instance is of.
+    fn name_of(&self, instance: InstanceId) -> Option<String> {
+        let is_it =
+            |targets: &&Vec<Target>| targets.iter().any(|target| target.instance == instance);
+        let found = self.by_plugin.iter().find(|(_, targets)| is_it(targets))?;
+        Some(found.0.to_string())
+    }
+
     /// Those that get the inputs of this plugin.
     pub fn of(&self, plugin: &str) -> &[Target] {
         self.by_plugin.get(plugin).unwrap_or(&self.others)
@@ -95,6 +103,15 @@ struct State {
     cancelled: bool,
     paused: bool,
     steps: usize,
+    targets: BTreeSet<InstanceId>,
+    /// Instances that were unloaded, targets or not.
+    gone: BTreeSet<InstanceId>,
+}
+
+impl State {
+    fn is_deserted(&self) -> bool {
+        !self.targets.is_empty() && self.targets.is_subset(&self.gone)
+    }
 }
 
 impl ReplayControl {
@@ -126,17 +143,42 @@ impl ReplayControl {
         self.state.lock().cancelled
     }
 
+    /// Tells the replay that an instance was unloaded. Without any target left it ends, also if it is
+    /// held.
+    pub fn unload(&self, instance: InstanceId) {
+        self.change(|state| {
+            state.gone.insert(instance);
+        });
+    }
+
+    fn aim_at(&self, targets: BTreeSet<InstanceId>) {
+        self.change(|state| state.targets = targets);
+    }
+
+    fn gone(&self) -> BTreeSet<InstanceId> {
+        self.state.lock().gone.clone()
+    }
+
+    fn is_deserted(&self) -> bool {
+        self.state.lock().is_deserted()
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.state.lock();
+        state.cancelled || state.is_deserted()
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock());
         self.changed.notify_all();
     }
 
-    /// Waits until an input may go; says how long it was held, `None` if it was cancelled.
+    /// Waits until an input may go; says how long it was held, `None` if the replay is over.
     fn admit(&self) -> Option<Duration> {
         let started = Instant::now();
         let mut state = self.state.lock();
         loop {
-            if state.cancelled {
+            if state.cancelled || state.is_deserted() {
                 return None;
             }
             if !state.paused {
@@ -153,7 +195,7 @@ impl ReplayControl {
     /// Waits for a time, or until something changes.
     fn rest(&self, time: Duration) {
         let mut state = self.state.lock();
-        if !state.cancelled {
+        if !state.cancelled && !state.is_deserted() {
             self.changed.wait_for(&mut state, time);
         }
     }
@@ -185,6 +227,9 @@ pub struct ReplaySummary {
     pub outcomes: BTreeMap<&'static str, usize>,
     /// True if it was ended before the plan was.
     pub cancelled: bool,
+    /// Plugins that were unloaded while they should get inputs. Nothing was sent to them from then
+    /// on; if nobody was left, the replay ended.
+    pub unloaded: BTreeSet<String>,
     /// From the first input to the last answer.
     pub took: Duration,
 }
@@ -193,6 +238,13 @@ impl ReplaySummary {
     /// Calls that ended with anything but `completed`.
     pub fn failures(&self) -> usize {
         self.sent - self.outcomes.get("completed").copied().unwrap_or(0)
+    }
+
+    /// True if another round of the same would lead to nothing: it was ended, or no plugin did
+    /// anything with an input.
+    pub fn is_last_round(&self) -> bool {
+        let refused = self.outcomes.get("refused").copied().unwrap_or(0);
+        self.cancelled || self.sent == refused
     }
 
     /// Adds what another replay did after this one.
@@ -206,6 +258,7 @@ impl ReplaySummary {
             *self.outcomes.entry(name).or_default() += count;
         }
         self.cancelled |= other.cancelled;
+        self.unloaded.extend(other.unloaded);
         self.took += other.took;
     }
 
@@ -229,9 +282,19 @@ impl ReplaySummary {
         if self.unrouted > 0 {
             text.push_str(&format!("; {} had no plugin to go to", frames(self.unrouted)));
         }
+        let left = frames(self.planned - self.done);
         if self.cancelled {
-            let left = self.planned - self.done;
-            text.push_str(&format!("; stopped with {} left", frames(left)));
+            text.push_str(&format!("; stopped with {left} left"));
+        }
+        if !self.unloaded.is_empty() {
+            let names = self.unloaded.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let were = if self.unloaded.len() == 1 { "was" } else { "were" };
+            match self.cancelled || self.planned == self.done {
+                true => text.push_str(&format!("; {names} {were} unloaded meanwhile")),
+                false => {
+                    text.push_str(&format!("; ended with {left} left: {names} {were} unloaded"))
+                }
+            }
         }
         text
     }
@@ -254,6 +317,7 @@ pub fn replay(
         answers.for_each(|answers| answers.expect(input.call, &input.plugin, &input.frame));
     }
     let mut queued = host.dispatch_stats().dispatched;
+    control.aim_at(targets.all().map(|target| target.instance).collect());
     let started = Instant::now();
     let ended = send_in_time(plan, pace, control, &mut |input| {
         let targets = targets.of(&input.plugin);
@@ -263,15 +327,24 @@ pub fn replay(
         for target in targets.iter().filter(|_| !is_emitted) {
             let outcome = target.send(host, input);
             wait_for_emitted(host, &mut queued);
+            if outcome.is_refused() && host.plugin(target.instance).is_none() {
+                control.unload(target.instance);
+                continue;
+            }
             summary.sent += 1;
             *summary.outcomes.entry(outcome.name()).or_default() += 1;
+        }
+        if control.is_deserted() {
+            // This input went to nobody.
+            return;
         }
         summary.done += 1;
         progress(ReplayProgress { done: summary.done, total: summary.planned });
     });
     let answers = targets.all().filter_map(|target| target.answers.as_ref());
     answers.for_each(|answers| answers.expect_no_more(ended));
-    summary.cancelled = !ended;
+    summary.cancelled = !ended && control.is_cancelled();
+    summary.unloaded = control.gone().iter().filter_map(|gone| targets.name_of(*gone)).collect();
     summary.took = started.elapsed();
     summary
 }
@@ -284,7 +357,7 @@ pub(crate) fn wait_for_emitted(host: &Host, queued: &mut u64) {
     }
 }
 
-/// Hands every input of `plan` to `send` when it is due, on this thread. `false` if it was cancelled
+/// Hands every input of `plan` to `send` when it is due, on this thread. `false` if it was ended
 /// before all were sent.
 pub fn send_in_time(
     plan: &ReplayPlan,
@@ -307,7 +380,7 @@ pub fn send_in_time(
             Due::OnStep => {}
             Due::In(time) => {
                 control.rest(time);
-                if control.is_cancelled() {
+                if control.is_over() {
                     return false;
                 }
             }
@@ -316,6 +389,9 @@ pub fn send_in_time(
                 held += waited;
                 let Some(input) = plan.inputs.get(position) else { return true };
                 send(input);
+                if control.is_deserted() {
+                    return false;
+                }
             }
         }
     }
@@ -351,10 +427,28 @@ mod tests {
                 outcomes: [("completed", 2), ("trapped", 1)].into(),
                 cancelled: true,
                 took: Duration::from_millis(3),
+                ..ReplaySummary::default()
             },
             "Replayed 3 frames in 3 ms: 2 completed, 1 trapped; 2 frames left to those that emit \
              them; 1 frame had no plugin to go to; \
              stopped with 6 frames left",
+        );
+        let unloaded = |done| ReplaySummary {
+            planned: 4,
+            done,
+            sent: 3,
+            outcomes: [("completed", 3)].into(),
+            unloaded: ["redact".to_owned()].into(),
+            took: Duration::from_millis(3),
+            ..ReplaySummary::default()
+        };
+        check(
+            unloaded(3),
+            "Replayed 3 frames in 3 ms, all completed; ended with 1 frame left: redact was unloaded",
+        );
+        check(
+            unloaded(4),
+            "Replayed 3 frames in 3 ms, all completed; redact was unloaded meanwhile",
         );
     }
 }

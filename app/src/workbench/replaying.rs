@@ -75,10 +75,10 @@ impl ReplayWork {
         let started =
             start.map(|(start, whole)| go_to(&start, &whole, &targets, &self.host, control));
         let started = started.transpose()?;
-        anyhow::ensure!(
-            self.fanout.start_capture(),
-            "a replay is under way; stop it before another one starts"
-        );
+        let capturing = self.fanout.start_capture();
+        let capturing = capturing.ok_or_else(|| {
+            anyhow::anyhow!("a replay is under way; stop it before another one starts")
+        })?;
         let mut progress = |progress: ReplayProgress| {
             state.progress(progress.done as u64, progress.total as u64);
         };
@@ -86,19 +86,23 @@ impl ReplayWork {
         let mut round =
             || replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
         let mut summary = round();
-        // What sends nothing is not worth doing for ever.
-        while request.how == ReplayHow::Again && summary.sent > 0 && !summary.cancelled {
-            summary.add(round());
+        let mut ends = summary.is_last_round();
+        while request.how == ReplayHow::Again && !ends {
+            let next = round();
+            ends = next.is_last_round();
+            summary.add(next);
         }
-        let capture = self.fanout.end_capture();
+        let capture = capturing.finish();
         let name = self.run_name;
         let after = || Run::from_events(name.clone(), capture.events.iter().cloned());
-        let is_whole = is_whole && !summary.cancelled && capture.lost == 0;
+        let is_complete = !summary.cancelled && summary.unloaded.is_empty();
+        let is_whole = is_whole && is_complete && capture.lost == 0;
         let compared = match (&self.accepted, self.reload_and_diff) {
             (Some(accepted), _) if is_whole => {
                 Some(accepted.compare(&after()).of_trace(trace_of(&self.trace_name, &events)))
             }
-            (None, Some(_)) => {
+            // A part of the run would differ in all that is not in it.
+            (None, Some(_)) if is_complete => {
                 let trace = trace_of(&self.trace_name, &events);
                 let before = Run::from_events(self.trace_name, events);
                 let options = DiffOptions::default();
@@ -216,9 +220,6 @@ pub(super) struct Replayed {
 
 /// How a notice about a result is marked.
 pub(super) fn level_of(summary: &ReplaySummary) -> Level {
-    if summary.failures() > 0 || summary.unrouted > 0 || summary.cancelled {
-        Level::Warning
-    } else {
-        Level::Success
-    }
+    let is_partial = summary.unrouted > 0 || summary.cancelled || !summary.unloaded.is_empty();
+    if summary.failures() > 0 || is_partial { Level::Warning } else { Level::Success }
 }

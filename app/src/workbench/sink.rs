@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use glovebox_events::{Event, Sink, What};
+use glovebox_events::{Event, ReloadCause, Sink, What};
 use glovebox_inspector::findings::LiveRecorder;
 use glovebox_inspector::metrics::LiveMetrics;
 use glovebox_inspector::store::LiveStore;
@@ -13,9 +13,14 @@ use glovebox_inspector::trace::Recorder;
 use parking_lot::{Mutex, RwLock};
 
 use super::snapshots::Ticker;
+use super::words::count;
+use crate::panics::contain;
 
 /// The most memory that captured runs may take, in bytes of frames.
 const CAPTURE_LIMIT: usize = 64 << 20;
+
+/// Reloads that may wait for the window.
+const RELOADS: usize = 256;
 
 /// Wakes the window, at most once per painted frame.
 #[derive(Default)]
@@ -52,6 +57,49 @@ impl std::fmt::Debug for Waker {
     }
 }
 
+/// Who wants events, in the order in which they get them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Listener {
+    Recording,
+    Snapshots,
+    Store,
+    Metrics,
+    Findings,
+    Latencies,
+    Capture,
+    Reloads,
+    Window,
+}
+
+impl Listener {
+    const ALL: [Listener; 9] = [
+        Listener::Recording,
+        Listener::Snapshots,
+        Listener::Store,
+        Listener::Metrics,
+        Listener::Findings,
+        Listener::Latencies,
+        Listener::Capture,
+        Listener::Reloads,
+        Listener::Window,
+    ];
+
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Listener::Recording => "the recording",
+            Listener::Snapshots => "the snapshots of states",
+            Listener::Store => "the live frames",
+            Listener::Metrics => "the metrics",
+            Listener::Findings => "the findings",
+            Listener::Latencies => "the latencies",
+            Listener::Capture => "the run that a replay leads to",
+            Listener::Reloads => "the list of plugins",
+            Listener::Window => "the window",
+        }
+    }
+}
+
 /// Hands events on to whoever wants them.
 #[derive(Debug, Default)]
 pub(super) struct Fanout {
@@ -68,6 +116,41 @@ pub(super) struct Fanout {
     recorder: RwLock<Option<Arc<Recorder>>>,
     ticker: RwLock<Option<Arc<Ticker>>>,
     capture: Mutex<Option<Capture>>,
+    /// What reloads led to, until the window looks.
+    reloads: Mutex<Vec<ReloadNews>>,
+    /// By who did not get events because of a panic: how many, and why not the first.
+    faults: Mutex<BTreeMap<Listener, (u64, String)>>,
+}
+
+/// What a reload led to.
+#[derive(Debug)]
+pub(super) struct ReloadNews {
+    pub(super) plugin: Arc<str>,
+    pub(super) instance: u64,
+    /// The generation that runs now.
+    pub(super) generation: u32,
+    pub(super) cause: ReloadCause,
+    /// The version that runs now, or why a new generation was refused.
+    pub(super) result: Result<String, String>,
+}
+
+impl ReloadNews {
+    fn of(event: &Event) -> Option<ReloadNews> {
+        let (cause, result) = match &event.what {
+            What::Reloaded { cause, version, .. } => (cause, Ok(version.clone())),
+            What::ReloadFailed { cause, stage, message, .. } => {
+                (cause, Err(format!("{stage}: {message}")))
+            }
+            _ => return None,
+        };
+        Some(ReloadNews {
+            plugin: Arc::clone(&event.plugin),
+            instance: event.instance,
+            generation: event.generation,
+            cause: *cause,
+            result,
+        })
+    }
 }
 
 /// The events of a run, while it happens.
@@ -101,44 +184,107 @@ impl Fanout {
         *self.ticker.write() = ticker;
     }
 
-    /// Keeps a copy of every event from now on; false if that is under way already.
-    pub(super) fn start_capture(&self) -> bool {
+    /// Keeps a copy of every event from now on; `None` if that is under way already.
+    pub(super) fn start_capture(&self) -> Option<Capturing<'_>> {
         let mut capture = self.capture.lock();
-        let free = capture.is_none();
-        if free {
-            *capture = Some(Capture::default());
+        if capture.is_some() {
+            return None;
         }
-        free
+        *capture = Some(Capture::default());
+        Some(Capturing(self))
     }
 
-    /// Ends the capture and gives what it kept.
-    pub(super) fn end_capture(&self) -> Capture {
-        self.capture.lock().take().unwrap_or_default()
+    /// Hands an event to one of those who want it.
+    fn hand(&self, event: &Event, to: Listener) {
+        #[cfg(test)]
+        crate::panics::hook::reach(to.name());
+        match to {
+            // Not under the lock: a recorder whose memory is full holds this thread for a moment, and
+            // the window may want to end the recording meanwhile.
+            Listener::Recording => {
+                if let Some(recorder) = self.recorder() {
+                    recorder.record(event);
+                }
+            }
+            Listener::Snapshots => {
+                if let What::FrameIn { .. } = &event.what
+                    && let Some(ticker) = &*self.ticker.read()
+                {
+                    ticker.input();
+                }
+            }
+            Listener::Store => self.store.record(event),
+            Listener::Metrics => self.metrics.record(event),
+            Listener::Findings => self.findings.record(event),
+            Listener::Latencies => {
+                if matches!(event.what, What::CallEnded { .. }) {
+                    self.latencies.lock().ingest(event);
+                }
+            }
+            Listener::Capture => {
+                if let Some(capture) = &mut *self.capture.lock() {
+                    capture.keep(event);
+                }
+            }
+            Listener::Reloads => {
+                if let Some(news) = ReloadNews::of(event) {
+                    let mut reloads = self.reloads.lock();
+                    // The window takes them in whenever it is painted; the newest count.
+                    if reloads.len() == RELOADS {
+                        reloads.remove(0);
+                    }
+                    reloads.push(news);
+                }
+            }
+            Listener::Window => self.waker.wake(),
+        }
+    }
+
+    /// Who did not get events because of a panic since the last time, in words.
+    pub(super) fn take_faults(&self) -> Vec<String> {
+        let faults = std::mem::take(&mut *self.faults.lock());
+        let in_words = |(to, (events, first)): (Listener, (u64, String))| {
+            format!("{} did not reach {}: {first}", count(events, "event"), to.name())
+        };
+        faults.into_iter().map(in_words).collect()
+    }
+
+    /// What reloads led to since the last time, oldest first.
+    pub(super) fn take_reloads(&self) -> Vec<ReloadNews> {
+        std::mem::take(&mut *self.reloads.lock())
+    }
+}
+
+/// A copy of every event is kept until this ends or goes.
+#[derive(Debug)]
+pub(super) struct Capturing<'a>(&'a Fanout);
+
+impl Capturing<'_> {
+    /// Ends it, and gives what was kept.
+    pub(super) fn finish(self) -> Capture {
+        self.0.capture.lock().take().unwrap_or_default()
+    }
+}
+
+impl Drop for Capturing<'_> {
+    fn drop(&mut self) {
+        self.0.capture.lock().take();
     }
 }
 
 impl Sink for Fanout {
     fn record(&self, event: &Event) {
-        // Not under the lock: a recorder whose memory is full holds this thread for a moment, and
-        // the window may want to end the recording meanwhile.
-        if let Some(recorder) = self.recorder() {
-            recorder.record(event);
+        let mut left = Listener::ALL.as_slice();
+        // A panic keeps the event from one of them, not from those after it, and not from the plugin.
+        while let Err(fault) = contain(|| {
+            while let [to, rest @ ..] = left {
+                left = rest;
+                self.hand(event, *to);
+            }
+        }) {
+            let at = Listener::ALL.len() - left.len() - 1;
+            self.faults.lock().entry(Listener::ALL[at]).or_insert((0, fault)).0 += 1;
         }
-        if let What::FrameIn { .. } = &event.what
-            && let Some(ticker) = &*self.ticker.read()
-        {
-            ticker.input();
-        }
-        self.store.record(event);
-        self.metrics.record(event);
-        self.findings.record(event);
-        if matches!(event.what, What::CallEnded { .. }) {
-            self.latencies.lock().ingest(event);
-        }
-        if let Some(capture) = &mut *self.capture.lock() {
-            capture.keep(event);
-        }
-        self.waker.wake();
     }
 }
 
@@ -237,6 +383,42 @@ mod tests {
         check(1024, 1024);
         check(1300, 1280);
         check(1_000_000, 917_504);
+    }
+
+    #[test]
+    fn a_panic_of_one_listener_keeps_the_event_from_no_other() {
+        use glovebox_abi::Frame;
+        use glovebox_events::CallId;
+        for to in Listener::ALL {
+            let fanout = Fanout::new(8);
+            let woken = Arc::new(AtomicBool::new(false));
+            let wakes = Arc::clone(&woken);
+            fanout.waker.connect(move || wakes.store(true, Ordering::Relaxed));
+            let capturing = fanout.start_capture().expect("nothing else is captured");
+            let event = Event {
+                sequence: 0,
+                at: 1,
+                plugin: "a".into(),
+                instance: 0,
+                generation: 1,
+                what: What::FrameIn { call: CallId(1), frame: Frame::data("x") },
+            };
+            crate::panics::hook::panic_at(Some(to.name()));
+            fanout.record(&event);
+            crate::panics::hook::panic_at(None);
+            let found = [
+                (Listener::Store, fanout.store.lock().len() == 1),
+                (Listener::Metrics, !fanout.metrics.lock().snapshot().generations.is_empty()),
+                (Listener::Capture, capturing.finish().events.len() == 1),
+                (Listener::Window, woken.load(Ordering::Relaxed)),
+            ];
+            for (listener, got_it) in found {
+                assert_eq!(got_it, listener != to, "{listener:?} while {to:?} panics");
+            }
+            let said = fanout.take_faults();
+            let expected = format!("1 event did not reach {}: a fault of Glovebox", to.name());
+            assert!(said.len() == 1 && said[0].starts_with(&expected), "{said:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::trace::Recorder;
 
 use super::words::count;
+use crate::panics::contain;
 
 /// How often snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,14 +111,17 @@ impl<'a> Snapshots<'a> {
 
     fn take(&mut self) {
         for instance in (self.instances)() {
-            match self.host.snapshot(instance).wait() {
-                Ok(snapshot) => {
-                    (self.keep)(snapshot);
-                    self.taken.taken += 1;
-                }
-                Err(outcome) => {
+            let host = &self.host;
+            // Whatever happens, the thread that takes them goes on.
+            let taken = contain(|| {
+                let snapshot = host.snapshot(instance).wait();
+                snapshot.map(&self.keep).map_err(|outcome| outcome.to_string())
+            });
+            match taken.flatten() {
+                Ok(()) => self.taken.taken += 1,
+                Err(reason) => {
                     self.taken.refused += 1;
-                    self.taken.reason.get_or_insert_with(|| outcome.to_string());
+                    self.taken.reason.get_or_insert(reason);
                 }
             }
         }
@@ -230,6 +234,19 @@ impl Drop for Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_while_one_is_taken_ends_no_recording() {
+        let host = Host::builder().build().unwrap();
+        let path = crate::assets::plugin("stats").unwrap();
+        let instance = host.load(glovebox_host::LoadRequest::path(path)).wait().unwrap();
+        let keep = |_| panic!("no room");
+        let mut snapshots = Snapshots::start(Every::Inputs(1), &host, || vec![instance], keep);
+        snapshots.sent(1);
+        let expected = "0 snapshots of states taken; 2 not, the first: a fault of Glovebox itself: \
+                        no room";
+        assert_eq!(snapshots.finish().line(), expected);
+    }
 
     #[test]
     fn settings_are_read_and_shown() {

@@ -307,6 +307,10 @@ impl Traces {
         &self.all
     }
 
+    pub(super) fn all_mut(&mut self) -> &mut [Trace] {
+        &mut self.all
+    }
+
     pub(super) fn get(&self, id: TraceId) -> Option<&Trace> {
         self.all.iter().find(|trace| trace.id == id)
     }

@@ -36,6 +36,10 @@ pub(super) enum Finished {
     Partly(String),
     /// It did not, in words.
     Failed(String),
+    /// An instance of this name is gone.
+    Unloaded(InstanceId, String),
+    /// The job itself panicked, in words: nobody knows how far it came.
+    Panicked(String),
     /// A plugin was loaded, or not.
     Loaded(PathBuf, Result<InstanceId, String>),
     /// What each of several brings back.
@@ -244,9 +248,13 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
     let mut last = None;
     while times < request.times.max(1) && !state.cancel.load(Ordering::Relaxed) {
         let reply = host.call(request.target, &request.frame);
+        let is_gone = is_gone(host, request.target, &reply.outcome);
         times += 1;
         completed += usize::from(reply.outcome.is_completed());
         last = Some(reply);
+        if is_gone {
+            break;
+        }
         if times.is_multiple_of(64) {
             state.progress(times as u64, request.times as u64);
         }
@@ -266,6 +274,11 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
         frames: reply.frames.into_vec(),
         took,
     }))
+}
+
+/// True if a call was refused because there is nobody any more: further ones would be, too.
+fn is_gone(host: &Host, target: InstanceId, outcome: &Outcome) -> bool {
+    outcome.is_refused() && host.plugin(target).is_none()
 }
 
 /// Reads a payload that fits into a frame.
@@ -296,8 +309,12 @@ pub(super) fn send_all(
         if state.cancel.load(Ordering::Relaxed) {
             break;
         }
-        completed += usize::from(host.call(target, frame).outcome.is_completed());
+        let outcome = host.call(target, frame).outcome;
+        completed += usize::from(outcome.is_completed());
         sent += 1;
+        if is_gone(host, target, &outcome) {
+            break;
+        }
         state.progress(sent as u64, frames.len() as u64);
     }
     let name = name_of(host, target);

@@ -198,3 +198,52 @@ fn what_is_listed_of_a_trace_is_what_is_replayed() {
     shows(&mut window, "201 inputs of the trace were left out");
     assert_eq!(app(&window).view().frames_replayed(), 20);
 }
+
+#[test]
+fn a_replay_ends_with_the_last_plugin_that_gets_it() {
+    let check = |how: ReplayHow, pace: Pace, held: bool, unload: fn(&mut Window)| {
+        let mut window = open(&[root().join("assets/traces/shop.mcap")]);
+        execute(&mut window, Command::Load(sample("redact.wasm")));
+        let trace = app(&window).view().traces()[0].id;
+        let request = ReplayRequest {
+            trace,
+            targets: Vec::new(),
+            pace,
+            filter: None,
+            calls: Vec::new(),
+            range: None,
+            from: None,
+            how,
+        };
+        let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
+        workbench.execute(Command::Replay(request));
+        workbench.execute(Command::PauseReplay(held));
+        let is_under_way = |window: &Window| {
+            let progress = app(window).view().replay().and_then(|job| job.progress);
+            progress.is_some_and(|(done, _)| held || done > 0)
+        };
+        wait(&mut window, "the replay is under way", is_under_way);
+        unload(&mut window);
+        wait(&mut window, "the replay is over", |window| !app(window).view().is_busy());
+        let notices = app(&window).view().notices();
+        let said = notices.iter().find(|notice| notice.text.starts_with("Replayed")).unwrap();
+        assert!(said.text.ends_with("left: redact was unloaded"), "{}", said.text);
+        assert!(!said.text.contains("refused"), "{}", said.text);
+        assert!(app(&window).view().plugins().is_empty());
+    };
+    let by_command = |window: &mut Window| {
+        let instance = app(window).view().plugins()[0].instance;
+        let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
+        workbench.execute(Command::Unload(instance));
+    };
+    let by_the_host = |window: &mut Window| {
+        let instance = app(window).view().plugins()[0].instance;
+        let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
+        assert!(workbench.host().unload(instance));
+    };
+    check(ReplayHow::Again, Pace::Max, false, by_command);
+    check(ReplayHow::Again, Pace::Max, false, by_the_host);
+    // It would wait for a person, or for hours.
+    check(ReplayHow::Once, Pace::Step, true, by_command);
+    check(ReplayHow::Once, Pace::Times(0.001), true, by_command);
+}

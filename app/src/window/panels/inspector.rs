@@ -13,6 +13,7 @@ use glovebox_inspector::store::{Call, Direction, Row, RowId, Store};
 use glovebox_inspector::trace::CallWindow;
 
 use super::frames::thousands;
+use crate::panics::contain;
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
@@ -50,9 +51,9 @@ struct Detail {
 
 #[derive(Debug)]
 enum Parts {
-    Coming(Receiver<Decoded>),
+    Coming(Receiver<Result<Decoded, String>>),
     Here(Arc<Decoded>),
-    Failed,
+    Failed(String),
 }
 
 #[derive(Debug)]
@@ -63,8 +64,16 @@ struct Decoded {
     payload: Option<String>,
 }
 
+impl Parts {
+    fn of(decoded: Result<Decoded, String>) -> Parts {
+        decoded.map_or_else(Parts::Failed, |decoded| Parts::Here(Arc::new(decoded)))
+    }
+}
+
 impl Decoded {
     fn of(frame: &glovebox_abi::Frame) -> Decoded {
+        #[cfg(test)]
+        crate::panics::hook::reach("Decoding");
         let format = decode::payload_format(frame);
         let payload = match format {
             PayloadFormat::Empty | PayloadFormat::Bytes => None,
@@ -100,9 +109,11 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     };
     if let Parts::Coming(receiver) = &detail.parts {
         match receiver.try_recv() {
-            Ok(decoded) => detail.parts = Parts::Here(Arc::new(decoded)),
+            Ok(decoded) => detail.parts = Parts::of(decoded),
             Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => detail.parts = Parts::Failed,
+            Err(TryRecvError::Disconnected) => {
+                detail.parts = Parts::Failed("its thread ended early".to_owned());
+            }
         }
     }
     head(ui, detail, out);
@@ -115,8 +126,9 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             });
             None
         }
-        Parts::Failed => {
-            ui.label("This frame cannot be taken apart: its thread ended early");
+        Parts::Failed(why) => {
+            let text = format!("This frame cannot be taken apart: {why}");
+            ui.label(RichText::new(text).color(theme::of(ui).bad));
             None
         }
     };
@@ -206,15 +218,15 @@ impl Found {
 
 fn take_apart(row: &Row) -> Parts {
     if row.frame.encoded_len() <= AT_ONCE {
-        return Parts::Here(Arc::new(Decoded::of(&row.frame)));
+        return Parts::of(contain(|| Decoded::of(&row.frame)));
     }
     let (sender, receiver) = sync_channel(1);
     let frame = row.frame.clone();
     let thread = std::thread::Builder::new().name("glovebox decode".to_owned());
     // Nobody listens any more if another frame was selected meanwhile.
-    match thread.spawn(move || drop(sender.send(Decoded::of(&frame)))) {
+    match thread.spawn(move || drop(sender.send(contain(|| Decoded::of(&frame))))) {
         Ok(_) => Parts::Coming(receiver),
-        Err(_) => Parts::Failed,
+        Err(error) => Parts::Failed(format!("cannot start a thread: {error}")),
     }
 }
 

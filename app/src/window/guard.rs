@@ -1,0 +1,58 @@
+//! What becomes of a part of the window that panics: it says so and can be tried again, and the rest
+//! goes on.
+
+use std::collections::BTreeMap;
+
+use egui::{RichText, Ui, UiBuilder};
+use egui_material_icons::icons as icon;
+
+use super::theme;
+use super::widgets::icon_text;
+use crate::panics::contain;
+
+/// Parts of the window that panicked, by their name.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    broken: BTreeMap<&'static str, String>,
+    /// Those of which nobody was told.
+    new: Vec<String>,
+}
+
+impl Guard {
+    /// Paints a part of the window; one that panicked is not painted until somebody asks for it.
+    pub(super) fn show(&mut self, name: &'static str, ui: &mut Ui, paint: impl FnOnce(&mut Ui)) {
+        let area = ui.available_rect_before_wrap();
+        if !self.broken.contains_key(name) {
+            let painted = contain(|| {
+                #[cfg(test)]
+                crate::panics::hook::reach(name);
+                paint(ui);
+            });
+            let Err(fault) = painted else { return };
+            self.new.push(format!("{name} cannot be shown: {fault}"));
+            self.broken.insert(name, fault);
+        }
+        let Some(fault) = self.broken.get(name) else { return };
+        let tokens = theme::of(ui);
+        let again = ui.scope_builder(UiBuilder::new().max_rect(area), |ui| {
+            // Over what was painted before the panic.
+            ui.painter().rect_filled(area, 0.0, tokens.panel);
+            ui.horizontal_wrapped(|ui| {
+                ui.label(icon_text(icon::ICON_ERROR, 14.0).color(tokens.bad));
+                ui.label(RichText::new(format!("{name} cannot be shown")).color(tokens.bad));
+                let again = ui.button("Try again");
+                let again = super::widgets::label(again, format!("Try {name} again"));
+                ui.label(RichText::new(fault).color(tokens.text_weak));
+                again.clicked()
+            })
+        });
+        if again.inner.inner {
+            self.broken.remove(name);
+        }
+    }
+
+    /// What panicked since the last time, in words.
+    pub(super) fn take_new(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.new)
+    }
+}
