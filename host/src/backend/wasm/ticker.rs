@@ -1,7 +1,13 @@
+//! Ends calls at their deadline: one thread per engine that counts time while calls run.
+//!
+//! The thread asks the time once per tick, however many calls run, so that a call asks nothing: it
+//! compares two numbers. What is compared is time that passed, not ticks: on a busy machine the
+//! thread wakes late, and a deadline must not grow by that.
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence};
 use std::sync::{Arc, Weak};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use wasmtime::{Trap, UpdateDeadline};
@@ -11,7 +17,11 @@ use crate::context::Context;
 /// How long one epoch lasts; deadlines are rounded up to it.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Ticks without any call after which the thread goes to sleep.
+/// The most that one tick counts. A thread that wakes later than that was most likely stopped
+/// together with all calls, by a suspended machine or a debugger, and calls must not end for it.
+const MAX_STEP: Duration = Duration::from_millis(250);
+
+/// Ticks after which the thread looks whether there still are calls, and sleeps if not.
 const IDLE_TICKS: u32 = 200;
 
 /// Counts the epochs of an engine on while calls run, and sleeps while none does.
@@ -22,8 +32,8 @@ pub(super) struct Ticker {
 
 #[derive(Default)]
 struct State {
-    /// Epochs so far.
-    ticks: AtomicU64,
+    /// Time that was counted so far, as of the last tick, in microseconds.
+    micros: AtomicU64,
     asleep: AtomicBool,
     ended: AtomicBool,
     pulses: Mutex<Vec<Weak<Pulse>>>,
@@ -35,7 +45,8 @@ struct State {
 pub(super) struct Pulse {
     /// Odd while a call runs.
     beats: AtomicU64,
-    /// The tick at which the call began.
+    /// Twice the counted time at which the call began, in microseconds, and 1 more until the first
+    /// tick of the call.
     began: AtomicU64,
     state: Arc<State>,
     thread: Thread,
@@ -65,15 +76,49 @@ impl Ticker {
     }
 }
 
+/// The time that is counted: what passed between ticks, without the time of a suspended machine.
+struct Clock {
+    last: Instant,
+    counted: Duration,
+}
+
+impl Clock {
+    fn new(now: Instant) -> Clock {
+        Clock { last: now, counted: Duration::ZERO }
+    }
+
+    /// Counts on; gives all that was counted in microseconds.
+    fn tick(&mut self, now: Instant) -> u64 {
+        self.counted += now.saturating_duration_since(self.last).min(MAX_STEP);
+        self.last = now;
+        micros(self.counted)
+    }
+
+    /// Counts on from `now`, without what passed before.
+    fn skip(&mut self, now: Instant) {
+        self.last = now;
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl State {
     fn run(&self, engine: &wasmtime::Engine) {
-        let (mut beats, mut idle) = (0, 0);
+        let mut clock = Clock::new(Instant::now());
+        let (mut beats, mut ticks) = (0, 0);
         while !self.ended.load(Ordering::SeqCst) {
             std::thread::park_timeout(TICK);
-            self.ticks.fetch_add(1, Ordering::Relaxed);
+            self.micros.store(clock.tick(Instant::now()), Ordering::Relaxed);
             engine.increment_epoch();
-            idle = if self.is_idle(&mut beats) { idle + 1 } else { 0 };
-            if idle < IDLE_TICKS {
+            // Not at every tick: to look at all copies takes longer the more there are.
+            ticks += 1;
+            if ticks < IDLE_TICKS {
+                continue;
+            }
+            ticks = 0;
+            if !self.is_idle(&mut beats) {
                 continue;
             }
             // A call that begins now either sees that this thread is asleep, or its beat is seen
@@ -84,7 +129,7 @@ impl State {
                 std::thread::park();
             }
             self.asleep.store(false, Ordering::SeqCst);
-            idle = 0;
+            clock.skip(Instant::now());
         }
     }
 
@@ -106,7 +151,7 @@ impl State {
 impl Pulse {
     /// Keeps the epochs going for as long as the result lives, from the beginning of a call.
     pub(super) fn run(&self) -> Running<'_> {
-        self.began.store(self.state.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.began.store(self.state.micros.load(Ordering::Relaxed) << 1 | 1, Ordering::Relaxed);
         let beats = self.beats.load(Ordering::Relaxed);
         self.beats.store(beats.wrapping_add(1) | 1, Ordering::Relaxed);
         // The processor may still swap the two; `State::run` says why that is no harm.
@@ -117,11 +162,19 @@ impl Pulse {
         Running(self)
     }
 
-    /// True if the call under way has run for longer than so many milliseconds.
+    /// True if the call under way has run for longer than so many milliseconds. Only for the thread
+    /// that makes the call.
     pub(super) fn is_overdue(&self, deadline: u64) -> bool {
-        let ran = self.state.ticks.load(Ordering::Relaxed) - self.began.load(Ordering::Relaxed);
-        // One more, because the epoch in which the call began was not a whole one.
-        ran > deadline.div_ceil(TICK.as_millis() as u64)
+        let now = self.state.micros.load(Ordering::Relaxed);
+        let began = self.began.load(Ordering::Relaxed);
+        let (mut began, is_first) = (began >> 1, began & 1 == 1);
+        if is_first && now > began {
+            // The tick before the call may have been long ago, and the call must not pay for that.
+            began = began.max(now.saturating_sub(micros(TICK)));
+            self.began.store(began << 1, Ordering::Relaxed);
+        }
+        // One more tick, because the call began somewhere within the first one.
+        now - began > deadline.saturating_mul(1000).saturating_add(micros(TICK))
     }
 
     /// What the engine asks at every epoch of a call: may it go on?
@@ -152,5 +205,65 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let beats = self.0.beats.load(Ordering::Relaxed);
         self.0.beats.store((beats | 1).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a clock counts in milliseconds after it ticked at these distances.
+    #[test]
+    fn time_is_counted_and_not_ticks() {
+        fn check(steps: &[u64], expected: u64) {
+            let mut now = Instant::now();
+            let mut clock = Clock::new(now);
+            let mut counted = 0;
+            for step in steps {
+                now += Duration::from_millis(*step);
+                counted = clock.tick(now);
+            }
+            assert_eq!(counted, expected * 1000, "{steps:?}");
+        }
+        check(&[], 0);
+        check(&[5, 5, 5], 15);
+        check(&[50, 70, 5], 125);
+        // A machine that was suspended for a minute, and one for a day.
+        check(&[5, 60_000, 5], 260);
+        check(&[86_400_000], 250);
+    }
+
+    /// Whether a call is overdue that begins when `before` is counted and sees these ticks.
+    #[test]
+    fn a_call_is_overdue_after_its_deadline_however_late_the_ticks_are() {
+        fn check(deadline: u64, before: u64, ticks: &[u64], expected: bool) {
+            let state = Arc::new(State::default());
+            state.micros.store(before * 1000, Ordering::Relaxed);
+            let pulse = Pulse {
+                beats: AtomicU64::new(0),
+                began: AtomicU64::new(0),
+                state: state.clone(),
+                thread: std::thread::current(),
+            };
+            let running = pulse.run();
+            let mut overdue = false;
+            for tick in ticks {
+                state.micros.fetch_add(tick * 1000, Ordering::Relaxed);
+                overdue = pulse.is_overdue(deadline);
+            }
+            drop(running);
+            assert_eq!(overdue, expected, "{deadline} ms after {ticks:?}");
+        }
+        check(20, 0, &[5, 5, 5, 5, 5], false);
+        check(20, 0, &[5, 5, 5, 5, 5, 5], true);
+        check(20, 1000, &[5, 5, 5, 5, 5, 5], true);
+        // Ten ticks of a busy machine are half a second.
+        check(400, 7, &[50; 9], false);
+        check(400, 7, &[50; 10], true);
+        // What passed before the call began is not the call's, however late the first tick is.
+        check(20, 7, &[200], false);
+        check(20, 7, &[200, 20], false);
+        check(20, 7, &[200, 21], true);
+        check(u64::MAX, 0, &[250; 100], false);
     }
 }
