@@ -85,17 +85,27 @@ fn broke(broken: Outcome, result: Result<(), Stop>) -> Stop {
 /// The longest message of a failure that is kept, in bytes: it goes into every event about the call.
 const MAX_MESSAGE_LEN: usize = 16 << 10;
 
+/// The message of a failure, cut before it is copied.
+fn message_of(bytes: &[u8]) -> String {
+    if bytes.len() <= MAX_MESSAGE_LEN {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    let is_boundary = |at: &usize| bytes[*at] & 0xC0 != 0x80;
+    let end = (MAX_MESSAGE_LEN - 3..=MAX_MESSAGE_LEN).rev().find(is_boundary);
+    let end = end.unwrap_or(MAX_MESSAGE_LEN);
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    format!("{head}… ({} bytes left out)", bytes.len() - end)
+}
+
+/// How a call ended that the plugin says failed.
+fn failed(code: u32, message: String) -> Stop {
+    // 0 would be no failure; the native table cannot carry it.
+    Stop::Alive(Outcome::Failed { code: code.max(1), message })
+}
+
 impl From<Failure> for Stop {
-    fn from(mut failure: Failure) -> Stop {
-        // 0 would be no failure; the native table cannot carry it.
-        failure.code = failure.code.max(1);
-        let length = failure.message.len();
-        if length > MAX_MESSAGE_LEN {
-            let end = failure.message.floor_char_boundary(MAX_MESSAGE_LEN);
-            failure.message.truncate(end);
-            failure.message.push_str(&format!("… ({} bytes left out)", length - end));
-        }
-        Stop::Alive(failure.into())
+    fn from(failure: Failure) -> Stop {
+        failed(failure.code, message_of(failure.message.as_bytes()))
     }
 }
 

@@ -13,7 +13,7 @@ use glovebox_abi::{
 };
 use glovebox_events::Outcome;
 
-use super::{Backend, Stop};
+use super::{Backend, Stop, failed, message_of};
 use crate::Frames;
 use crate::context::Context;
 use crate::load::{Incompatible, LoadProblem, shorten};
@@ -43,28 +43,49 @@ impl NativeCode {
         // SAFETY: the entry takes nothing and returns a pointer to a table that stays valid.
         let table = unsafe { entry() };
         std::mem::forget(library);
-        // SAFETY: a non-null pointer from the entry names a table that stays valid for ever; its
-        // first two fields exist in every version.
-        let Some(table) = (unsafe { table.as_ref() }) else {
-            return Err(Incompatible::MissingExports(vec![format!(
-                "{SYMBOL}, which returned null"
-            )])
-            .into());
-        };
-        let version = ProtocolVersion::from_u32(table.abi_version);
-        if !ProtocolVersion::CURRENT.supports(version) {
-            return Err(Incompatible::Version { found: version }.into());
-        }
-        let size = size_of::<PluginTable>();
-        if (table.struct_size as usize) < size {
-            return Err(Incompatible::TableSize {
-                found: table.struct_size as usize,
-                expected: size,
-            }
-            .into());
-        }
+        // SAFETY: by the contract of the native table, what the entry returns is null or the start
+        // of a table that is never freed or written to.
+        let table = unsafe { checked(table) }?;
         Ok(NativeCode { table })
     }
+}
+
+/// The table, once it is known to be one of this version and as large as one.
+///
+/// # Safety
+///
+/// Unless the pointer is null or not aligned, there must be a table behind it that starts with its
+/// version and its size, is as long as the size says, and is neither freed nor written to any more.
+unsafe fn checked(table: *const PluginTable) -> Result<&'static PluginTable, LoadProblem> {
+    let no_table = |what: &str| -> LoadProblem {
+        Incompatible::MissingExports(vec![format!("{SYMBOL}, which returned {what}")]).into()
+    };
+    if table.is_null() {
+        return Err(no_table("null"));
+    }
+    if !table.is_aligned() {
+        return Err(no_table("an address that no table can have"));
+    }
+    // SAFETY: the pointer is aligned for the table, hence for its fields, and the caller promises
+    // that the table has these two, whatever its size. Nothing refers to the table as a whole yet:
+    // it may be shorter than this version's type.
+    let (version, size) = unsafe {
+        (
+            (&raw const (*table).abi_version).read(),
+            (&raw const (*table).struct_size).read() as usize,
+        )
+    };
+    let version = ProtocolVersion::from_u32(version);
+    if !ProtocolVersion::CURRENT.supports(version) {
+        return Err(Incompatible::Version { found: version }.into());
+    }
+    let expected = size_of::<PluginTable>();
+    if size < expected {
+        return Err(Incompatible::TableSize { found: size, expected }.into());
+    }
+    // SAFETY: not null, aligned, and by its own size, which the caller vouches for, at least as
+    // long as the type; nobody writes to it, so that a shared reference may live for ever.
+    Ok(unsafe { &*table })
 }
 
 pub(crate) struct NativeBackend {
@@ -107,16 +128,16 @@ impl NativeBackend {
         frames: &mut Frames,
         call: impl FnOnce(&PluginTable, *mut c_void, *const Output) -> u32,
     ) -> Result<Option<State>, Stop> {
-        // SAFETY: the context lives as long as this value, and nothing else refers to it now.
-        let context = unsafe { &*self.context };
-        let hot = &context.rights.hot;
+        let hot = &self.context().rights.hot;
+        let allowed_bytes = hot.output_bytes.load(Ordering::Relaxed);
+        let allowed_frames = hot.output_frames.load(Ordering::Relaxed);
         let mut collected = Collected {
             frames,
             state: None,
             message: None,
             bytes: 0,
-            allowed_bytes: hot.output_bytes.load(Ordering::Relaxed),
-            allowed_frames: hot.output_frames.load(Ordering::Relaxed),
+            allowed_bytes,
+            allowed_frames,
             broken: None,
         };
         let output = Output {
@@ -125,10 +146,12 @@ impl NativeBackend {
             state: output_state,
             message: output_message,
         };
+        // No reference to the context or to `collected` lives across this call: in it the plugin
+        // calls back, and `serve` and the functions of the output make their own.
         let code = call(self.code.table, self.instance, &raw const output);
         if let Some(broken) = collected.broken.take() {
             if let Outcome::LimitExceeded { limit, .. } = &broken {
-                context.shared.counters.hit_limit(*limit);
+                self.context().shared.counters.hit_limit(*limit);
             }
             return Err(Stop::Alive(broken));
         }
@@ -143,7 +166,7 @@ impl NativeBackend {
             let code = "plugin-panic".to_owned();
             return Err(Stop::Dead(Outcome::Trapped { code, message: shorten(&message) }));
         }
-        Err(Failure::new(code, message).into())
+        Err(failed(code, message))
     }
 }
 
@@ -160,8 +183,11 @@ struct Collected<'a> {
 
 impl Backend for NativeBackend {
     fn context(&mut self) -> &mut Context {
-        // SAFETY: the context lives as long as this value; the plugin only uses it during calls,
-        // and `&mut self` means that no call is under way.
+        // SAFETY: the pointer came from `Box::into_raw` and is freed by `drop` alone, so that the
+        // context lives as long as this value. The only other references to it are made by `serve`,
+        // which runs inside a call of the plugin, and every call of the plugin is inside a method
+        // of this value: while somebody holds the reference that is given here, which borrows this
+        // value mutably, no such method runs.
         unsafe { &mut *self.context }
     }
 
@@ -285,7 +311,7 @@ unsafe extern "C" fn output_state(out: *mut c_void, version: u32, state: Slice) 
 unsafe extern "C" fn output_message(out: *mut c_void, code: u32, message: Slice) {
     // SAFETY: `out` is the `Collected` of the call under way; the plugin lends the slice.
     let (out, message) = unsafe { (&mut *out.cast::<Collected<'_>>(), bytes(message)) };
-    out.message = Some((code, String::from_utf8_lossy(message).into_owned()));
+    out.message = Some((code, message_of(message)));
 }
 
 /// Runs a service and turns its result into a code, handing values to `give`.
@@ -298,7 +324,10 @@ unsafe fn serve<T>(
     service: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
     give: impl FnOnce(T),
 ) -> u32 {
-    // SAFETY: the caller's promise; the host does not touch the context during the call.
+    // SAFETY: by the caller's promise, this is the context of a `NativeBackend` one of whose calls is
+    // under way on this thread. `NativeBackend::run` holds no reference to it meanwhile, and a
+    // `serve` further up the stack none either: its reference is used by `service` alone, which does
+    // not call the plugin. `give` does, by a callback, and comes after the last use.
     let context = unsafe { &mut *context.cast::<Context>() };
     match service(context) {
         Ok(value) => {
@@ -436,4 +465,36 @@ unsafe extern "C" fn host_emit(
 unsafe extern "C" fn host_metric(context: *mut c_void, name: Slice, value: f64) -> u32 {
     // SAFETY: see above.
     unsafe { serve(context, |context| context.metric(text(name)?, value), drop) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field but the first two is missing: reading any further would be reading what is not
+    /// there, which Miri and valgrind would find.
+    #[test]
+    fn a_table_is_not_believed_before_its_size_is_known() {
+        #[repr(C, align(16))]
+        struct Short {
+            version: u32,
+            size: u32,
+        }
+        fn check(version: u32, size: u32, expected: &str) {
+            let table: &'static Short = Box::leak(Box::new(Short { version, size }));
+            // SAFETY: it starts with its version and its size, and lives for ever.
+            let problem = unsafe { checked(std::ptr::from_ref(table).cast()) }.unwrap_err();
+            assert!(problem.to_string().contains(expected), "{problem} lacks {expected}");
+        }
+        let current = ProtocolVersion::CURRENT.to_u32();
+        check(current, 8, "8");
+        check(current, size_of::<PluginTable>() as u32 - 1, "bytes");
+        check(current + (1 << 16), 8, "version");
+        // SAFETY: null and what is not aligned are not read.
+        let null = unsafe { checked(std::ptr::null()) };
+        assert!(null.unwrap_err().to_string().contains("null"));
+        // SAFETY: the same.
+        let crooked = unsafe { checked(std::ptr::without_provenance(1)) };
+        assert!(crooked.unwrap_err().to_string().contains("address"));
+    }
 }

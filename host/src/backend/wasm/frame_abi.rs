@@ -1,5 +1,6 @@
 //! The frame ABI on the host's side; [`glovebox_abi::frame_abi`] is its specification.
 
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +23,7 @@ use super::ticker::Pulse;
 use super::wasi::preview1::{self, HasWasi, Wasi};
 use super::{Stop, died};
 use crate::Frames;
-use crate::backend::Backend;
+use crate::backend::{Backend, failed, message_of};
 use crate::context::Context;
 use crate::load::{Incompatible, LoadProblem, shorten};
 
@@ -324,8 +325,7 @@ impl Machine {
             return Ok(bytes);
         }
         let (code, message) = bytes.split_first_chunk().unwrap_or((&[0; 4], bytes));
-        let message = String::from_utf8_lossy(message).into_owned();
-        Err(Failure::new(u32::from_le_bytes(*code), message).into())
+        Err(failed(u32::from_le_bytes(*code), message_of(message)))
     }
 
     #[inline]
@@ -504,15 +504,20 @@ impl<'a> Guest<'a> {
         Err(wasmtime::Error::new(error))
     }
 
-    fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
+    /// Bytes of the module's memory, lent, beside the services that get them.
+    fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<(&[u8], &mut Context)> {
         self.room(length, 0)?;
-        let start = pointer as u32 as usize;
-        self.memory.get(start..start + length as u32 as usize).ok_or_else(outside)
+        Ok((slice(self.memory, pointer, length)?, self.context))
     }
 
-    fn text(&mut self, pointer: i32, length: i32) -> wasmtime::Result<String> {
-        let bytes = self.bytes(pointer, length)?;
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+    /// The same for a text. What is not UTF-8 is replaced.
+    fn text(
+        &mut self,
+        pointer: i32,
+        length: i32,
+    ) -> wasmtime::Result<(Cow<'_, str>, &mut Context)> {
+        let (bytes, context) = self.bytes(pointer, length)?;
+        Ok((String::from_utf8_lossy(bytes), context))
     }
 
     /// Writes `bytes` if they fit in `length`; the length they need is what the plugin gets.
@@ -534,6 +539,11 @@ impl<'a> Guest<'a> {
     }
 }
 
+fn slice(memory: &[u8], pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
+    let start = pointer as u32 as usize;
+    memory.get(start..start + length as u32 as usize).ok_or_else(outside)
+}
+
 fn outside() -> wasmtime::Error {
     wasmtime::Trap::MemoryOutOfBounds.into()
 }
@@ -547,8 +557,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         "log",
         |mut caller: Caller<'_, Data>, level: i32, ptr: i32, len: i32| {
             let mut guest = Guest::of(&mut caller, ("log", Permission::Log))?;
-            let message = guest.text(ptr, len)?;
-            let result = guest.context.log(LogLevel::from_u32(level as u32), &message);
+            let (message, context) = guest.text(ptr, len)?;
+            let result = context.log(LogLevel::from_u32(level as u32), &message);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
@@ -570,8 +580,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         "config",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
             let mut guest = Guest::of(&mut caller, ("config", Permission::Config))?;
-            let key = guest.text(key, key_len)?;
-            let result = match guest.context.config(&key) {
+            let (key, context) = guest.text(key, key_len)?;
+            let result = match context.config(&key) {
                 Ok(None) => Ok(0),
                 Ok(Some(value)) => Ok(guest.give(value.as_bytes(), ptr, len)?),
                 Err(error) => Err(error),
@@ -584,8 +594,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         "kv_get",
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
             let mut guest = Guest::of(&mut caller, ("kv-get", Permission::Kv))?;
-            let key = guest.text(key, key_len)?;
-            let result = match guest.context.kv_get(&key) {
+            let (key, context) = guest.text(key, key_len)?;
+            let result = match context.kv_get(&key) {
                 Ok(None) => Ok(0),
                 Ok(Some(value)) => Ok(guest.give(&value, ptr, len)? + 1),
                 Err(error) => Err(error),
@@ -599,16 +609,16 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
             let mut guest = Guest::of(&mut caller, ("kv-set", Permission::Kv))?;
             guest.room(key_len, len)?;
-            let key = guest.text(key, key_len)?;
-            let value = guest.bytes(ptr, len)?.to_vec();
-            let result = guest.context.kv_set(&key, &value);
+            let key = String::from_utf8_lossy(slice(guest.memory, key, key_len)?);
+            let value = slice(guest.memory, ptr, len)?;
+            let result = guest.context.kv_set(&key, value);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
     linker.func_wrap(module, "kv_delete", |mut caller: Caller<'_, Data>, key: i32, len: i32| {
         let mut guest = Guest::of(&mut caller, ("kv-delete", Permission::Kv))?;
-        let key = guest.text(key, len)?;
-        let result = guest.context.kv_delete(&key);
+        let (key, context) = guest.text(key, len)?;
+        let result = context.kv_delete(&key);
         guest.answer(result.map(i64::from)).map(|code| code as i32)
     })?;
     linker.func_wrap(
@@ -616,8 +626,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         "kv_list",
         |mut caller: Caller<'_, Data>, prefix: i32, prefix_len: i32, ptr: i32, len: i32| {
             let mut guest = Guest::of(&mut caller, ("kv-list", Permission::Kv))?;
-            let prefix = guest.text(prefix, prefix_len)?;
-            let result = match guest.context.kv_list(&prefix) {
+            let (prefix, context) = guest.text(prefix, prefix_len)?;
+            let result = match context.kv_list(&prefix) {
                 Ok(keys) => {
                     let mut list = Vec::new();
                     for key in keys {
@@ -633,9 +643,9 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     )?;
     linker.func_wrap(module, "emit", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
         let mut guest = Guest::of(&mut caller, ("emit", Permission::Emit))?;
-        let frame = Frame::decode(&Bytes::copy_from_slice(guest.bytes(ptr, len)?));
-        let result = match frame {
-            Ok(frame) => guest.context.emit(&frame),
+        let (bytes, context) = guest.bytes(ptr, len)?;
+        let result = match Frame::decode(&Bytes::copy_from_slice(bytes)) {
+            Ok(frame) => context.emit(&frame),
             Err(_) => Err(ServiceError::Invalid),
         };
         guest.answer(result.map(|()| 0)).map(|code| code as i32)
@@ -645,8 +655,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
         "metric",
         |mut caller: Caller<'_, Data>, name: i32, name_len: i32, value: f64| {
             let mut guest = Guest::of(&mut caller, ("metric", Permission::Metric))?;
-            let name = guest.text(name, name_len)?;
-            let result = guest.context.metric(&name, value);
+            let (name, context) = guest.text(name, name_len)?;
+            let result = context.metric(&name, value);
             guest.answer(result.map(|()| 0)).map(|code| code as i32)
         },
     )?;
