@@ -22,7 +22,7 @@
 
 pub mod capture;
 pub mod trace;
-mod weight;
+pub mod weight;
 
 #[cfg(feature = "analysis")]
 pub mod baseline;

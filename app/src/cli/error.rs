@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glovebox_abi::units::show_size;
 use glovebox_host::pipeline::{PipelineError, StartError};
 use glovebox_host::workspace::WorkspaceError;
 use glovebox_host::{EndpointError, HostError, LoadError, MockError, PolicyError};
@@ -46,6 +47,17 @@ pub enum Problem {
     /// A trace cannot be read.
     #[error("read trace: {0}{remedy}", remedy = remedy_for_trace(.0))]
     Trace(TraceError),
+    /// A run made more events than are kept to compare it.
+    #[error(
+        "compare: {lost} events of the run did not fit into {}; replay fewer frames, for example with --filter, or record the run with --record and compare the file",
+        show_size(*.limit)
+    )]
+    TooMuchToCompare {
+        /// Events that did not fit.
+        lost: u64,
+        /// Bytes that the events of a run may take.
+        limit: u64,
+    },
     /// A baseline cannot be read or written.
     #[error("compare: {0}")]
     Baseline(#[from] BaselineError),
@@ -133,6 +145,7 @@ impl Problem {
             Problem::Baseline(BaselineError::Io { action: "write", .. }) => Exit::Different,
             Problem::Trace(_) | Problem::Import(_) | Problem::Baseline(_) => Exit::TraceUnreadable,
             Problem::Record(_)
+            | Problem::TooMuchToCompare { .. }
             | Problem::File { .. }
             | Problem::Host(_)
             | Problem::Metrics(_)
@@ -151,7 +164,7 @@ impl Problem {
             Problem::Policy(_) => "read policy",
             Problem::Load(error) => error.stage().name(),
             Problem::Trace(_) => "read trace",
-            Problem::Baseline(_) => "compare",
+            Problem::Baseline(_) | Problem::TooMuchToCompare { .. } => "compare",
             Problem::Import(_) => "import",
             Problem::Record(_) => "write trace",
             Problem::File { action, .. } => action,

@@ -12,6 +12,7 @@ use glovebox_events::{CallId, Event, Sink, Snapshot, What};
 use glovebox_inspector::trace::{
     ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, TraceWriter,
 };
+use glovebox_inspector::weight;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
@@ -133,26 +134,51 @@ pub(super) fn is_stopped(outcome: &glovebox_events::Outcome) -> bool {
     matches!(outcome, Trapped { .. } | TimedOut { .. } | LimitExceeded { .. } | Crashed { .. })
 }
 
+/// The most memory that the events of a run may take that is compared.
+const CAPTURE_LIMIT: usize = 2 << 30;
+
 /// Keeps the events of a run, to compare it or to list its calls; off until asked for.
 #[derive(Debug, Default)]
-pub(super) struct Capture(Mutex<Option<Vec<Event>>>);
+pub(super) struct Capture(Mutex<Option<Captured>>);
+
+#[derive(Debug, Default)]
+struct Captured {
+    events: Vec<Event>,
+    bytes: usize,
+    /// Events that did not fit any more.
+    lost: u64,
+}
 
 impl Capture {
     /// Starts to keep events.
     pub(super) fn start(&self) {
-        *self.0.lock() = Some(Vec::new());
+        *self.0.lock() = Some(Captured::default());
     }
 
-    /// What was kept since the last time.
-    pub(super) fn take(&self) -> Vec<Event> {
-        self.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    /// What happened since the last time.
+    ///
+    /// # Errors
+    ///
+    /// If it was too much to be kept: to compare a part would show differences that are none.
+    pub(super) fn take(&self) -> Result<Vec<Event>, Problem> {
+        let captured = self.0.lock().as_mut().map(std::mem::take).unwrap_or_default();
+        match captured.lost {
+            0 => Ok(captured.events),
+            lost => Err(Problem::TooMuchToCompare { lost, limit: CAPTURE_LIMIT as u64 }),
+        }
     }
 }
 
 impl Sink for Capture {
     fn record(&self, event: &Event) {
-        if let Some(events) = &mut *self.0.lock() {
-            events.push(event.clone());
+        if let Some(captured) = &mut *self.0.lock() {
+            let size = weight::event(event);
+            if captured.bytes + size <= CAPTURE_LIMIT {
+                captured.bytes += size;
+                captured.events.push(event.clone());
+            } else {
+                captured.lost += 1;
+            }
         }
     }
 }

@@ -85,7 +85,7 @@ impl Watch {
         }
         stage.keep_events();
         let first = stage.replay(&plan, Pace::Max);
-        let run = Arc::new(Run::from_events("first replay", stage.events()));
+        let run = Arc::new(Run::from_events("first replay", stage.events()?));
         let baseline = match baseline {
             Some(baseline) => {
                 let compared = baseline.compare(run, &self.rules);
@@ -152,7 +152,7 @@ impl Watch {
         drop(stage.events());
         let summary = stage.replay(plan, Pace::Max);
         let name = format!("generation {generation}");
-        let run = Arc::new(Run::from_events(name.clone(), stage.events()));
+        let run = Arc::new(Run::from_events(name.clone(), stage.events()?));
         let compared = baseline.compare(run, &self.rules);
         let diff = compared.diff();
         to_stdout(diff.to_text().as_bytes())?;

@@ -26,7 +26,7 @@ pub(super) const LIVE_CALLS: usize = 10_000;
 /// Calls of a large trace that rules look at, the newest ones: about 30 MB.
 const DIGEST_CALLS: usize = 100_000;
 /// What is held of a large trace while it is read once.
-const DIGEST: StoreLimits = StoreLimits { bytes: 4 << 20, list: 10_000 };
+const DIGEST: StoreLimits = StoreLimits { bytes: 4 << 20, list: 10_000, host_call: 1 << 10 };
 /// How old the findings about what happens now may be.
 const AGE: Duration = Duration::from_secs(1);
 

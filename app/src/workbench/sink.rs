@@ -10,13 +10,14 @@ use glovebox_inspector::findings::LiveRecorder;
 use glovebox_inspector::metrics::LiveMetrics;
 use glovebox_inspector::store::LiveStore;
 use glovebox_inspector::trace::Recorder;
+use glovebox_inspector::weight;
 use parking_lot::{Mutex, RwLock};
 
 use super::snapshots::Ticker;
 use super::words::count;
 use crate::panics::contain;
 
-/// The most memory that captured runs may take, in bytes of frames.
+/// The most memory that captured runs may take, in bytes of events.
 const CAPTURE_LIMIT: usize = 64 << 20;
 
 /// Reloads that may wait for the window.
@@ -290,12 +291,9 @@ impl Sink for Fanout {
 
 impl Capture {
     fn keep(&mut self, event: &Event) {
-        let size = match &event.what {
-            What::FrameIn { frame, .. } | What::FrameOut { frame, .. } => frame.encoded_len(),
-            _ => 0,
-        };
-        self.bytes += size + size_of::<Event>();
-        if self.bytes <= CAPTURE_LIMIT {
+        let size = weight::event(event);
+        if self.bytes + size <= CAPTURE_LIMIT {
+            self.bytes += size;
             self.events.push(event.clone());
         } else {
             self.lost += 1;
@@ -368,6 +366,10 @@ impl Default for LatencyCounts {
 mod tests {
     use std::time::Duration;
 
+    use glovebox_abi::Permission;
+    use glovebox_abi::cbor::Value;
+    use glovebox_events::HostCall;
+
     use super::*;
 
     #[test]
@@ -419,6 +421,37 @@ mod tests {
             let expected = format!("1 event did not reach {}: a fault of Glovebox", to.name());
             assert!(said.len() == 1 && said[0].starts_with(&expected), "{said:?}");
         }
+    }
+
+    #[test]
+    fn a_capture_counts_everything_that_it_keeps() {
+        fn check(bytes: usize, expected_kept: usize) {
+            let host_call = HostCall {
+                service: "kv-set".into(),
+                permission: Permission::Kv,
+                arguments: Value::Bytes(vec![0; bytes]),
+                result: Ok(Value::Null),
+                took: Duration::ZERO,
+            };
+            let event = Event {
+                sequence: 0,
+                at: 0,
+                plugin: "a".into(),
+                instance: 0,
+                generation: 1,
+                what: What::HostCall { call: None, host_call },
+            };
+            let mut capture = Capture::default();
+            (0..20).for_each(|_| capture.keep(&event));
+            assert_eq!(
+                (capture.events.len(), capture.lost),
+                (expected_kept, 20 - expected_kept as u64)
+            );
+            assert!(capture.bytes <= CAPTURE_LIMIT);
+        }
+        check(1000, 20);
+        check(8 << 20, 7);
+        check(CAPTURE_LIMIT, 0);
     }
 
     #[test]

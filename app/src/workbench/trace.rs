@@ -14,7 +14,7 @@ use super::sink::Waker;
 use super::{JobId, Overview, Rows, Search};
 
 /// How much is kept in memory of a trace that is not in a file.
-const LIMITS: StoreLimits = StoreLimits { bytes: 512 << 20, list: 100_000 };
+const LIMITS: StoreLimits = StoreLimits { bytes: 512 << 20, list: 100_000, host_call: 64 << 10 };
 /// Trace files up to this size, in bytes, are read whole: that takes no longer than to look twice.
 const READ_WHOLE: u64 = 4 << 20;
 /// Damaged places that are said one by one.

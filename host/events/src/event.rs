@@ -173,7 +173,8 @@ pub struct HostCall {
     pub service: Cow<'static, str>,
     /// The permission it needs.
     pub permission: Permission,
-    /// What was asked, in the order of the contract.
+    /// What was asked, in the order of the contract. If it failed, texts and bytes that are too long
+    /// are cut, see [`evidence`](crate::evidence).
     pub arguments: Value,
     /// What came back; `Denied` names the missing permission.
     pub result: Result<Value, ServiceError>,

@@ -24,6 +24,7 @@
 #![warn(missing_docs)]
 
 mod event;
+pub mod evidence;
 mod lifecycle;
 mod outcome;
 mod snapshot;

@@ -3,6 +3,7 @@
 //! [`Context`] is what a copy of a plugin holds, [`Shared`] what all generations of an instance have
 //! in common, and [`Rights`] what one generation may do.
 
+mod arguments;
 mod rights;
 mod serve;
 mod services;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{LimitKind, Tier};
 use glovebox_abi::{Frame, LogLevel, Permission, ServiceError, Services};
 use glovebox_events::{CallId, Outcome};
@@ -35,7 +35,7 @@ pub(crate) struct Context {
     pub(crate) emitted: Vec<Frame>,
     /// Why the call must end, if a service found a limit broken.
     pub(crate) broken: Option<Outcome>,
-    /// Bytes of linear memory, kept by the wasm tiers.
+    /// Bytes of linear memory and of tables, kept by the wasm tiers.
     pub(crate) memory: u64,
     /// Time spent in services during the call; only kept when somebody listens.
     pub(crate) host_time: Duration,
@@ -50,6 +50,8 @@ pub(crate) struct Context {
     host_calls: u64,
     /// Bytes that the service under way was given.
     carried: usize,
+    /// Bytes that all services of the call were given.
+    carried_in_all: u64,
     /// Time and chance, where they must repeat.
     determinism: Option<Determinism>,
     log_bytes: u64,
@@ -83,6 +85,7 @@ impl Context {
             cancellations: 0,
             host_calls: 0,
             carried: 0,
+            carried_in_all: 0,
             log_bytes: 0,
             emitted_bytes: 0,
             delayed: Duration::ZERO,
@@ -126,6 +129,7 @@ impl Context {
         self.host_time = Duration::ZERO;
         self.plugin_time = None;
         self.host_calls = 0;
+        self.carried_in_all = 0;
         self.log_bytes = 0;
         self.emitted_bytes = 0;
         self.delayed = Duration::ZERO;
@@ -189,8 +193,7 @@ impl Context {
         bytes: usize,
     ) -> ServiceError {
         self.carried = bytes;
-        let nowhere = Parameter::Nothing;
-        let result = self.serve(service, permission, nowhere, || Value::Null, |_| Ok(()));
+        let result = self.serve(service, permission, Parameter::Nothing, &[], |_| Ok(()));
         result.err().unwrap_or(ServiceError::LimitExceeded)
     }
 }

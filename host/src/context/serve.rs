@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use glovebox_abi::cbor::Value;
-use glovebox_abi::manifest::LimitKind;
+use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_abi::{Permission, ServiceError};
 use glovebox_events::{HostCall, Outcome, What};
 
+use super::arguments::{self, Argument};
 use super::{Context, Shared};
 use crate::answers::{ANSWERABLE, Answered, Asked, Given};
 use crate::observe::span::{self, About};
@@ -21,10 +21,10 @@ impl Context {
     fn answer<T: Given>(
         &self,
         service: &'static str,
-        arguments: &Value,
+        arguments: &[Argument<'_>],
     ) -> Option<Result<T, ServiceError>> {
         let answers = self.shared.answers.as_ref().filter(|_| ANSWERABLE.contains(&service))?;
-        let plugin = &*self.shared.plugin;
+        let (plugin, arguments) = (&*self.shared.plugin, &arguments::whole(arguments));
         match answers.answer(&Asked { plugin, call: self.call, service, arguments }) {
             Answered::With(Ok(value)) => {
                 Some(T::from_value(value).ok_or(ServiceError::Unavailable))
@@ -68,7 +68,7 @@ impl Context {
         service: &'static str,
         permission: Permission,
         parameter: Parameter<'_>,
-        arguments: impl Fn() -> Value,
+        arguments: &[Argument<'_>],
         work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
         self.answered = false;
@@ -85,16 +85,20 @@ impl Context {
         let is_cancelled = self.check_cancelled().is_err();
         let carried = std::mem::take(&mut self.carried);
         let may_carry = self.may_carry(carried);
+        self.carried_in_all = self.carried_in_all.saturating_add(carried as u64);
+        let carried_allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
+        let allowed_in_all = carried_allowed.saturating_mul(Limits::CARRIED_IN_ALL);
         let result = if is_cancelled {
             Err(ServiceError::Unavailable)
         } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
         } else if !may_carry {
-            let allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
-            Err(self.exceed(LimitKind::HostCallBytes, carried as u64, allowed))
+            Err(self.exceed(LimitKind::HostCallBytes, carried as u64, carried_allowed))
+        } else if self.carried_in_all > allowed_in_all {
+            Err(self.exceed(LimitKind::HostCallBytes, self.carried_in_all, allowed_in_all))
         } else if self.access(permission, &parameter) {
             let is_answered = self.shared.answers.is_some();
-            match is_answered.then(|| self.answer(service, &arguments())).flatten() {
+            match is_answered.then(|| self.answer(service, arguments)).flatten() {
                 Some(answer) => {
                     self.answered = true;
                     answer
@@ -113,8 +117,13 @@ impl Context {
             let host_call = HostCall {
                 service: service.into(),
                 permission,
-                // What is too much for the host is too much for its events.
-                arguments: if may_carry { arguments() } else { Value::Null },
+                // What did nothing but fail must not fill the memory of whoever takes events.
+                arguments: match result {
+                    Ok(_) => arguments::whole(arguments),
+                    Err(_) if may_carry => arguments::kept(arguments),
+                    // The bindings do not even read it.
+                    Err(_) => arguments::kept(&[]),
+                },
                 result: result.as_ref().map(T::to_value).map_err(|error| *error),
                 took,
             };

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::LimitKind;
-use glovebox_abi::{Frame, Header, LogLevel, Permission, ServiceError, Services};
+use glovebox_abi::{Frame, Header, LogLevel, Permission, ServiceError, Services, text};
 
 use super::Context;
+use super::arguments::Argument;
 use crate::determinism::Determinism;
 use crate::journal::unix_nanoseconds;
 use crate::mock::MockServices;
@@ -14,9 +14,11 @@ use crate::policy::Parameter;
 
 const MAX_RANDOM_LEN: usize = 64 << 10;
 
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
-}
+/// The longest line of a log that is kept, in bytes. All of a line counts against the limit.
+const MAX_LINE_LEN: usize = 16 << 10;
+
+/// The longest name of a measurement that is kept, in bytes.
+const MAX_NAME_LEN: usize = 256;
 
 fn key(key: &str, write: bool) -> Parameter<'_> {
     Parameter::Key { key: Cow::Borrowed(key), write }
@@ -25,9 +27,9 @@ fn key(key: &str, write: bool) -> Parameter<'_> {
 impl Context {
     /// Random bytes, as [`Services::random`] gives them into a buffer.
     pub(crate) fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
-        let arguments = || Value::Integer(length as i128);
+        let arguments = [Argument::Integer(length as i128)];
         let nowhere = Parameter::Nothing;
-        let bytes = self.serve("random", Permission::Random, nowhere, arguments, |context| {
+        let bytes = self.serve("random", Permission::Random, nowhere, &arguments, |context| {
             if length > MAX_RANDOM_LEN {
                 return Err(ServiceError::Invalid);
             }
@@ -49,8 +51,9 @@ impl Context {
 impl Services for Context {
     fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
         self.carried = message.len();
-        let arguments = || Value::Array(vec![Value::Integer(level as i128), text(message)]);
-        self.serve("log", Permission::Log, Parameter::Nothing, arguments, |context| {
+        let line = text::cut(message, MAX_LINE_LEN);
+        let arguments = [Argument::Integer(level as i128), Argument::Text(&line)];
+        self.serve("log", Permission::Log, Parameter::Nothing, &arguments, |context| {
             let asked = context.log_bytes + message.len() as u64;
             if asked > context.rights.limits.load().log_bytes {
                 context.shared.counters.hit_limit(LimitKind::LogBytes);
@@ -62,19 +65,13 @@ impl Services for Context {
     }
 
     fn now(&mut self) -> Result<u64, ServiceError> {
-        self.serve(
-            "now",
-            Permission::Now,
-            Parameter::Nothing,
-            || Value::Null,
-            |context| {
-                let mocked = context.shared.mock.as_ref().and_then(MockServices::now);
-                let now = mocked.unwrap_or_else(|| {
-                    context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
-                });
-                Ok(now - now % context.rights.grants.load().precision.max(1))
-            },
-        )
+        self.serve("now", Permission::Now, Parameter::Nothing, &[], |context| {
+            let mocked = context.shared.mock.as_ref().and_then(MockServices::now);
+            let now = mocked.unwrap_or_else(|| {
+                context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
+            });
+            Ok(now - now % context.rights.grants.load().precision.max(1))
+        })
     }
 
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
@@ -88,7 +85,7 @@ impl Services for Context {
             "config",
             Permission::Config,
             Parameter::Nothing,
-            || text(key),
+            &[Argument::Text(key)],
             |context| {
                 let config = context.rights.config.load();
                 Ok(match key {
@@ -105,16 +102,16 @@ impl Services for Context {
             "kv-get",
             Permission::Kv,
             self::key(key, false),
-            || text(key),
+            &[Argument::Text(key)],
             |context| Ok(context.shared.kv.lock().entries().get(key).cloned()),
         )
     }
 
     fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
         self.carried = key.len() + value.len();
-        let arguments = || Value::Array(vec![text(key), Value::Bytes(value.to_vec())]);
+        let arguments = [Argument::Text(key), Argument::Bytes(value)];
         let parameter = self::key(key, true);
-        self.serve("kv-set", Permission::Kv, parameter, arguments, |context| {
+        self.serve("kv-set", Permission::Kv, parameter, &arguments, |context| {
             let mut kv = context.shared.kv.lock();
             let asked = kv.bytes_with(key, value) as u64;
             if asked > context.rights.limits.load().kv_bytes {
@@ -137,7 +134,7 @@ impl Services for Context {
             "kv-delete",
             Permission::Kv,
             parameter,
-            || text(key),
+            &[Argument::Text(key)],
             |context| Ok(context.shared.kv.lock().remove(key)),
         )?;
         if self.answered {
@@ -152,18 +149,18 @@ impl Services for Context {
             "kv-list",
             Permission::Kv,
             key(prefix, false),
-            || text(prefix),
+            &[Argument::Text(prefix)],
             |context| Ok(context.shared.kv.lock().keys(prefix)),
         )
     }
 
     fn emit(&mut self, frame: &Frame) -> Result<(), ServiceError> {
         self.carried = frame.encoded_len();
-        let arguments = || Value::Integer(frame.encoded_len() as i128);
+        let arguments = [Argument::Integer(frame.encoded_len() as i128)];
         let empty = frame.header.as_bytes().is_empty();
         let to = if empty { None } else { frame.header.get_text(Header::TARGET) };
         let parameter = Parameter::Frame { kind: frame.kind, to: to.map(Cow::Owned) };
-        self.serve("emit", Permission::Emit, parameter, arguments, |context| {
+        self.serve("emit", Permission::Emit, parameter, &arguments, |context| {
             let limits = context.rights.limits.load();
             let bytes = context.emitted_bytes + frame.encoded_len() as u64;
             let frames = context.emitted.len() as u64 + 1;
@@ -181,7 +178,8 @@ impl Services for Context {
 
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
         self.carried = name.len();
-        let arguments = || Value::Array(vec![text(name), Value::Float(value)]);
-        self.serve("metric", Permission::Metric, Parameter::Nothing, arguments, |_| Ok(()))
+        let name = text::cut(name, MAX_NAME_LEN);
+        let arguments = [Argument::Text(&name), Argument::Float(value)];
+        self.serve("metric", Permission::Metric, Parameter::Nothing, &arguments, |_| Ok(()))
     }
 }

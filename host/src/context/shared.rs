@@ -76,7 +76,7 @@ impl Shared {
         }
         let bit = 1 << permission as u32;
         if grants.asks(permission) && self.asked.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            let parameter = parameter.to_string();
+            let parameter = parameter.kept().to_string();
             self.record(generation, What::PolicyAsked { permission, parameter });
         }
         allowed

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-/// Values by key, and how many bytes both are: each `kv-set` asks for that.
+/// The least that an entry counts, in bytes: what it takes to keep one, however short it is.
+const LEAST: usize = 64;
+
+/// Values by key, and how many bytes both count: each `kv-set` asks for that.
 #[derive(Debug, Default)]
 pub(crate) struct KeyValues {
     entries: BTreeMap<String, Vec<u8>>,
@@ -16,8 +19,8 @@ impl KeyValues {
 
     /// Bytes of all keys and values once this one is set.
     pub(super) fn bytes_with(&self, key: &str, value: &[u8]) -> usize {
-        let before = self.entries.get(key).map_or(0, |before| key.len() + before.len());
-        self.bytes - before + key.len() + value.len()
+        let before = self.entries.get(key).map_or(0, |before| cost(key, before));
+        self.bytes - before + cost(key, value)
     }
 
     pub(super) fn set(&mut self, key: &str, value: &[u8]) {
@@ -28,7 +31,7 @@ impl KeyValues {
     /// True if it was there.
     pub(super) fn remove(&mut self, key: &str) -> bool {
         let removed = self.entries.remove(key);
-        self.bytes -= removed.as_ref().map_or(0, |value| key.len() + value.len());
+        self.bytes -= removed.as_ref().map_or(0, |value| cost(key, value));
         removed.is_some()
     }
 
@@ -38,9 +41,13 @@ impl KeyValues {
     }
 }
 
+fn cost(key: &str, value: &[u8]) -> usize {
+    (key.len() + value.len()).max(LEAST)
+}
+
 impl From<BTreeMap<String, Vec<u8>>> for KeyValues {
     fn from(entries: BTreeMap<String, Vec<u8>>) -> KeyValues {
-        let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let bytes = entries.iter().map(|(key, value)| cost(key, value)).sum();
         KeyValues { entries, bytes }
     }
 }
@@ -52,7 +59,7 @@ mod tests {
     #[test]
     fn bytes_are_those_of_all_keys_and_values() {
         fn check(steps: &[(&str, Option<&str>)], expected: usize) {
-            let mut store = KeyValues::from(BTreeMap::from([("old".to_owned(), vec![0; 5])]));
+            let mut store = KeyValues::from(BTreeMap::from([("old".to_owned(), vec![0; 97])]));
             for (key, value) in steps {
                 match value {
                     Some(value) => store.set(key, value.as_bytes()),
@@ -62,9 +69,12 @@ mod tests {
             assert_eq!(store.bytes, expected, "{steps:?}");
             assert_eq!(store.bytes, KeyValues::from(store.entries).bytes, "{steps:?}");
         }
-        check(&[], 8);
-        check(&[("a", Some("12")), ("b", Some(""))], 12);
-        check(&[("a", Some("12")), ("a", Some("1"))], 10);
+        let long = "x".repeat(99);
+        check(&[], 100);
+        check(&[("a", Some("12")), ("b", Some(""))], 100 + 2 * LEAST);
+        check(&[("a", Some("12")), ("a", Some("1"))], 100 + LEAST);
+        check(&[("a", Some(&long)), ("a", Some(&long))], 200);
+        check(&[("a", Some(&long)), ("a", Some(""))], 100 + LEAST);
         check(&[("old", None), ("old", None), ("never", None)], 0);
     }
 }

@@ -57,7 +57,7 @@ pub enum Parameter<'a> {
 
 impl Parameter<'_> {
     /// A copy that may be kept. Texts are cut after 256 bytes, with `…` in place of the rest.
-    fn kept(&self) -> Parameter<'static> {
+    pub(crate) fn kept(&self) -> Parameter<'static> {
         match self {
             Parameter::Nothing => Parameter::Nothing,
             Parameter::Key { key, write } => Parameter::Key { key: cut(key), write: *write },

@@ -8,12 +8,12 @@ use std::thread::{self, ThreadId};
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::CallId;
+use glovebox_events::{CallId, evidence};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::recorded::{RecordedAnswers, Use};
-use crate::decode;
+use crate::{decode, weight};
 
 /// Divergences that are kept one by one; all are counted.
 const LISTED: usize = 10_000;
@@ -76,7 +76,7 @@ struct Input {
     by_itself: bool,
     used: Vec<bool>,
     /// What was asked and not recorded.
-    lacked: Vec<(&'static str, Value)>,
+    lacked: Vec<(&'static str, String)>,
 }
 
 /// What a replay asked its services otherwise than the trace did.
@@ -214,12 +214,12 @@ impl TraceAnswers {
             recorded.filter(|(_, used)| !**used).map(|(recorded, _)| recorded).collect();
         let before = state.found.count();
         let divergence =
-            |service: &str, expected: Option<&Value>, asked: Option<&Value>| Divergence {
+            |service: &str, expected: Option<&Value>, asked: Option<&String>| Divergence {
                 call: Some(input.call),
                 plugin: input.plugin.to_string(),
                 service: service.to_owned(),
                 expected: expected.map(show),
-                asked: asked.map(show),
+                asked: asked.cloned(),
             };
         for (service, asked) in &input.lacked {
             let same = left.iter().position(|recorded| *recorded.service == **service);
@@ -260,7 +260,7 @@ impl TraceAnswers {
                 Answer::With(result)
             }
             None => {
-                input.lacked.push((service, arguments.clone()));
+                input.lacked.push((service, show(arguments)));
                 self.lacking(service)
             }
         }
@@ -317,7 +317,7 @@ fn answer(
     arguments: &Value,
 ) -> Option<Result<Value, ServiceError>> {
     let is_it = |(recorded, used): (&Use, &bool)| {
-        !used && *recorded.service == *service && recorded.arguments == *arguments
+        !used && *recorded.service == *service && evidence::is_of(&recorded.arguments, arguments)
     };
     let position = recorded.iter().zip(used.iter()).position(is_it)?;
     used[position] = true;
@@ -325,7 +325,7 @@ fn answer(
 }
 
 fn show(value: &Value) -> String {
-    let text = decode::to_json(value).to_string();
+    let text = decode::to_json(&weight::brief(value, 4 * SHOWN)).to_string();
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

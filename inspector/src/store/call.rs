@@ -23,4 +23,8 @@ pub struct Call {
     pub memory: Option<u64>,
     /// True if the plugin was denied anything.
     pub denied: bool,
+    /// Host calls that came before those in [`host_calls`](Self::host_calls) and were evicted.
+    pub evicted_host_calls: u64,
+    /// Bytes that `host_calls` take.
+    pub(super) host_call_bytes: usize,
 }

@@ -96,6 +96,8 @@ impl Store {
             timing: None,
             memory: None,
             denied: false,
+            evicted_host_calls: 0,
+            host_call_bytes: 0,
         });
         call.rows.push(row_id);
         let start = self.counters.start.unwrap_or(event.at);
@@ -160,27 +162,44 @@ impl Store {
                 service: host_call.service.clone().into_owned(),
                 permission: host_call.permission,
             };
-            self.lists.denials.push_back(denial);
+            self.lists.denials.push(denial, &self.limits);
         }
         if host_call.service == "log" && host_call.result.is_ok() {
             let (level, message) = read_log(&host_call.arguments);
-            self.lists.log.push_back(LogLine {
-                at: event.at,
-                plugin: event.plugin.clone(),
-                call: id,
-                level,
-                message,
-            });
+            let (at, plugin) = (event.at, event.plugin.clone());
+            let line = LogLine { at, plugin, call: id, level, message };
+            self.lists.log.push(line, &self.limits);
         }
-        self.lists.trim(self.limits.list);
-        let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) else {
+        let Some(id) = id else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            // All rows of the call are gone already.
+            self.counters.evicted_host_calls += 1;
             return;
         };
-        self.counters.bytes += weight::host_call(host_call);
-        call.host_calls.push((event.at, host_call.clone()));
+        let kept = HostCall {
+            service: host_call.service.clone(),
+            permission: host_call.permission,
+            arguments: weight::brief(&host_call.arguments, self.limits.host_call),
+            result: match &host_call.result {
+                Ok(value) => Ok(weight::brief(value, self.limits.host_call)),
+                Err(error) => Err(*error),
+            },
+            took: host_call.took,
+        };
+        let cost = weight::host_call(&kept);
+        call.host_calls.push((event.at, kept));
+        call.host_call_bytes += cost;
+        self.counters.bytes += cost;
+        let most = self.limits.bytes / 4;
+        if call.host_call_bytes > most {
+            let before = call.host_call_bytes;
+            // Down to half, so that this does not happen with each further host call.
+            let evicted = forget_oldest(call, most / 2);
+            self.counters.bytes -= before - call.host_call_bytes;
+            self.counters.evicted_host_calls += evicted;
+        }
         if denied && !call.denied {
             call.denied = true;
-            let id = call.id;
             self.update_rows(id, |row| row.denied = true);
         }
     }
@@ -188,15 +207,10 @@ impl Store {
     fn notice(&mut self, event: &Event) {
         let (kind, message) = in_words(event);
         if let Some(reload) = reload(event) {
-            self.lists.reloads.push_back(reload);
+            self.lists.reloads.push(reload, &self.limits);
         }
-        self.lists.notices.push_back(super::Notice {
-            at: event.at,
-            plugin: event.plugin.clone(),
-            kind,
-            message,
-        });
-        self.lists.trim(self.limits.list);
+        let (at, plugin) = (event.at, event.plugin.clone());
+        self.lists.notices.push(super::Notice { at, plugin, kind, message }, &self.limits);
     }
 
     /// Forgets the oldest rows until the rest fits; the latest row always stays.
@@ -214,12 +228,29 @@ impl Store {
             // A call goes with the last of its rows. One that still runs may lose its first row
             // before the others come; it is made anew by the next row then.
             if call.rows.last() == Some(&row.id) {
-                let costs = call.host_calls.iter().map(|(_, call)| weight::host_call(call));
-                self.counters.bytes -= costs.sum::<usize>();
+                self.counters.bytes -= call.host_call_bytes;
+                self.counters.evicted_host_calls += call.host_calls.len() as u64;
                 self.calls.remove(&row.call);
             }
         }
     }
+}
+
+/// Forgets the oldest host calls of a call, all but the latest if need be, until the rest takes so
+/// many bytes; gives how many went.
+fn forget_oldest(call: &mut Call, bytes: usize) -> u64 {
+    let mut forgotten = 0;
+    let latest = call.host_calls.len().saturating_sub(1);
+    for (_, host_call) in &call.host_calls[..latest] {
+        if call.host_call_bytes <= bytes {
+            break;
+        }
+        call.host_call_bytes -= weight::host_call(host_call);
+        forgotten += 1;
+    }
+    call.host_calls.drain(..forgotten);
+    call.evicted_host_calls += forgotten as u64;
+    forgotten as u64
 }
 
 fn row_cost(row: &Row) -> usize {

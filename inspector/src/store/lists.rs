@@ -5,6 +5,8 @@ use std::time::Duration;
 use glovebox_abi::{LogLevel, Permission};
 use glovebox_events::{CallId, LoadStage, ReloadCause};
 
+use super::StoreLimits;
+
 /// A line a plugin wrote with the service `log`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
@@ -101,24 +103,81 @@ pub struct RefusedReload {
 /// The lists of a store, each bounded.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
-    pub(super) log: VecDeque<LogLine>,
-    pub(super) notices: VecDeque<Notice>,
-    pub(super) denials: VecDeque<Denial>,
-    pub(super) reloads: VecDeque<Reload>,
-    pub(super) evicted: u64,
+    pub(super) log: List<LogLine>,
+    pub(super) notices: List<Notice>,
+    pub(super) denials: List<Denial>,
+    pub(super) reloads: List<Reload>,
 }
 
 impl Lists {
-    /// Cuts every list to its newest `limit` entries.
-    pub(super) fn trim(&mut self, limit: usize) {
-        fn cut<T>(list: &mut VecDeque<T>, limit: usize) -> u64 {
-            let excess = list.len().saturating_sub(limit);
-            list.drain(..excess);
-            excess as u64
+    /// Entries that had to make room.
+    pub(super) fn evicted(&self) -> u64 {
+        self.log.evicted + self.notices.evicted + self.denials.evicted + self.reloads.evicted
+    }
+}
+
+/// The newest entries of one sort.
+#[derive(Debug)]
+pub(super) struct List<T> {
+    entries: VecDeque<T>,
+    /// Bytes of the texts in the entries.
+    bytes: usize,
+    evicted: u64,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List { entries: VecDeque::new(), bytes: 0, evicted: 0 }
+    }
+}
+
+impl<T: Texts> List<T> {
+    pub(super) fn entries(&self) -> &VecDeque<T> {
+        &self.entries
+    }
+
+    /// Adds an entry; the oldest make room for it, which itself always stays.
+    pub(super) fn push(&mut self, entry: T, limits: &StoreLimits) {
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+        while self.entries.len() > limits.list.max(1)
+            || (self.bytes > limits.bytes / 4 && self.entries.len() > 1)
+        {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.bytes -= oldest.bytes();
+            self.evicted += 1;
         }
-        self.evicted += cut(&mut self.log, limit);
-        self.evicted += cut(&mut self.notices, limit);
-        self.evicted += cut(&mut self.denials, limit);
-        self.evicted += cut(&mut self.reloads, limit);
+    }
+}
+
+/// How long the texts of an entry are.
+pub(super) trait Texts {
+    fn bytes(&self) -> usize;
+}
+
+impl Texts for LogLine {
+    fn bytes(&self) -> usize {
+        self.message.len()
+    }
+}
+
+impl Texts for Notice {
+    fn bytes(&self) -> usize {
+        self.message.len()
+    }
+}
+
+impl Texts for Denial {
+    fn bytes(&self) -> usize {
+        self.service.len()
+    }
+}
+
+impl Texts for Reload {
+    fn bytes(&self) -> usize {
+        match &self.result {
+            Ok(reloaded) => reloaded.version.len() + reloaded.digest.len(),
+            Err(refused) => refused.message.len(),
+        }
     }
 }

@@ -37,15 +37,19 @@ use lists::Lists;
 /// How much a [`Store`] keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// Bytes of frames and host calls, with what it takes to keep them.
+    /// Bytes of frames and host calls, with what it takes to keep them. The host calls of one call
+    /// may take a quarter of them, and so may each of the lists.
     pub bytes: usize,
     /// Entries of each list: log lines, notices, denials, reloads.
     pub list: usize,
+    /// Bytes of the arguments and of the result of a host call, each; the rest of a longer one is
+    /// left out, and [`brief`](crate::weight::brief) says how much.
+    pub host_call: usize,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        StoreLimits { bytes: 64 << 20, list: 10_000 }
+        StoreLimits { bytes: 64 << 20, list: 10_000, host_call: 4 << 10 }
     }
 }
 
@@ -66,6 +70,7 @@ struct Counters {
     /// Rows before the first that is kept, evicted or cleared.
     gone: u64,
     evicted: u64,
+    evicted_host_calls: u64,
     missing: u64,
     bytes: usize,
     /// Time of the first event, in nanoseconds since the Unix epoch.
@@ -136,28 +141,28 @@ impl Store {
 
     /// Log lines of a call, oldest first.
     pub fn log_of(&self, call: CallId) -> impl Iterator<Item = &LogLine> {
-        let lines = self.lists.log.iter();
+        let lines = self.lists.log.entries().iter();
         lines.filter(move |line| line.call == Some(call))
     }
 
     /// Log lines of all plugins, oldest first.
     pub fn log(&self) -> &VecDeque<LogLine> {
-        &self.lists.log
+        self.lists.log.entries()
     }
 
     /// Changes of phase, loads, reloads and failures, oldest first.
     pub fn notices(&self) -> &VecDeque<Notice> {
-        &self.lists.notices
+        self.lists.notices.entries()
     }
 
     /// Host calls that were denied, oldest first.
     pub fn denials(&self) -> &VecDeque<Denial> {
-        &self.lists.denials
+        self.lists.denials.entries()
     }
 
     /// Reloads that worked and reloads that did not, of one plugin, oldest first.
     pub fn reloads<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a Reload> {
-        let reloads = self.lists.reloads.iter();
+        let reloads = self.lists.reloads.entries().iter();
         reloads.filter(move |reload| &*reload.plugin == plugin)
     }
 
@@ -171,9 +176,14 @@ impl Store {
         self.counters.evicted
     }
 
+    /// Host calls that were evicted, those of calls that still run included.
+    pub fn evicted_host_calls(&self) -> u64 {
+        self.counters.evicted_host_calls
+    }
+
     /// Entries of the lists that were evicted.
     pub fn evicted_entries(&self) -> u64 {
-        self.lists.evicted
+        self.lists.evicted()
     }
 
     /// Events that never arrived, seen by gaps in their sequence numbers.
@@ -181,7 +191,7 @@ impl Store {
         self.counters.missing
     }
 
-    /// Bytes held by frames and host calls; above the limit only by the latest row or call.
+    /// Bytes held by frames and host calls; above the limit only by the latest row.
     pub fn bytes(&self) -> usize {
         self.counters.bytes
     }

@@ -105,7 +105,7 @@ fn logs_and_denials_are_listed() {
 
 #[test]
 fn eviction_is_bounded_and_counted() {
-    let limits = StoreLimits { bytes: 100_000, list: 3 };
+    let limits = StoreLimits { bytes: 100_000, list: 3, ..StoreLimits::default() };
     let mut store = Store::new(limits);
     for call in 0..1000 {
         store.ingest(&frame_in(3 * call, call, 1000));

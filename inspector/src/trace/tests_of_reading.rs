@@ -34,7 +34,8 @@ fn build(path: &Path) -> TraceIndex {
 
 /// All of a trace, read whole.
 fn whole(path: &Path) -> Store {
-    let mut store = Store::new(StoreLimits { bytes: usize::MAX, list: 1_000_000 });
+    let mut store =
+        Store::new(StoreLimits { bytes: usize::MAX, list: 1_000_000, host_call: usize::MAX });
     for event in super::read(path).expect("it is a trace").events {
         store.ingest(&event);
     }

@@ -189,7 +189,8 @@ impl FrameWindows {
 
     /// Reads spans, and nothing that the index says of calls that end elsewhere.
     fn spans(&mut self, numbers: Range<usize>) -> Result<Window, TraceError> {
-        let mut store = Store::new(StoreLimits { bytes: usize::MAX, list: 10_000 });
+        let mut store =
+            Store::new(StoreLimits { bytes: usize::MAX, list: 10_000, host_call: usize::MAX });
         if let Some((start, _)) = self.index.info.range {
             store.start_at(start);
         }

@@ -361,6 +361,29 @@ fn floods_end_at_their_limits() {
     );
 }
 
+/// Each element of a table is a pointer of the host, so that tables count as memory, however many
+/// there are and whether they grow or are large from the start.
+#[test]
+fn tables_count_as_memory() {
+    #[track_caller]
+    fn check(fields: &str, bad: &str, limits: &str, expected: &str) {
+        let guest = Guest { bad, fields, ..Guest::default() };
+        module(guest, limits, expected);
+        component(guest, limits, expected);
+    }
+    let one = "(table $one 10 funcref)";
+    let grow = "(loop (drop (table.grow $one (ref.null func) (i32.const 1000))) (br 0))";
+    let limits = "memory = \"128 KiB\"\ntable = 1000000";
+    check(one, grow, limits, "of memory, limit 128 KiB");
+    // Each is below the limit of a table.
+    let many = "(table $one 1 funcref) (table $two 1 funcref) (table $three 1 funcref)";
+    let grow = "(drop (table.grow $one (ref.null func) (i32.const 3000)))
+        (drop (table.grow $two (ref.null func) (i32.const 3000)))
+        (drop (table.grow $three (ref.null func) (i32.const 3000)))";
+    check(many, grow, "memory = \"128 KiB\"\ntable = 4000", "of memory, limit 128 KiB");
+    check(many, grow, "memory = \"128 KiB\"\ntable = 2000", "3001 of table, limit 2000");
+}
+
 #[test]
 fn not_a_number_is_the_same_number_everywhere() {
     // Sign and payload of the result of 0/0 and ∞-∞ differ between processors, and here they do

@@ -11,6 +11,7 @@ mod catalog;
 mod cli;
 mod determinism;
 mod dispatch;
+mod floods;
 mod frames;
 mod fuzz;
 mod lifecycle;

@@ -25,7 +25,8 @@ fn made_up(frames: u64) -> (TempDir, PathBuf) {
 }
 
 fn whole(path: &Path) -> Store {
-    let mut store = Store::new(StoreLimits { bytes: usize::MAX, list: 10_000 });
+    let mut store =
+        Store::new(StoreLimits { bytes: usize::MAX, list: 10_000, host_call: usize::MAX });
     trace::read(path).unwrap().events.iter().for_each(|event| store.ingest(event));
     store
 }

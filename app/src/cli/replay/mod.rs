@@ -173,7 +173,7 @@ impl Replay {
         let judgement = self.findings.judge(record.lock().record())?;
         let name = self.trace.display().to_string();
         let options = self.against.rules.options();
-        let (targets, events) = TargetsFound::new(stage.targets(), stage.events(), &options);
+        let (targets, events) = TargetsFound::new(stage.targets(), stage.events()?, &options);
         let run = Arc::new(Run::from_events(format!("replay of {name}"), events));
         // A replay that sent nothing must not make everything look gone.
         let standard = standard.filter(|_| summary.sent > 0 || !self.against.decides());

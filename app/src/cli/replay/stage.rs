@@ -201,7 +201,7 @@ impl Stage {
     }
 
     /// What happened since the last time.
-    pub(in super::super) fn events(&self) -> Vec<Event> {
+    pub(in super::super) fn events(&self) -> Result<Vec<Event>, Problem> {
         self.capture.take()
     }
 }

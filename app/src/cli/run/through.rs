@@ -97,7 +97,7 @@ impl Through<'_> {
         }
         let took = started.elapsed();
         let trace = self.trace.display().to_string();
-        let run = DiffRun::from_events(format!("replay of {trace}"), stage.events());
+        let run = DiffRun::from_events(format!("replay of {trace}"), stage.events()?);
         let mut found = Found {
             pipeline: name(self.pipeline, self.path),
             planned: plan.inputs.len() * self.rounds as usize,

@@ -249,7 +249,7 @@ impl Attempt<'_> {
         stage.keep_events();
         let plan = ReplayPlan { inputs: inputs.to_vec(), skipped: 0 };
         stage.replay(&plan, Pace::Max);
-        Ok(Run::from_events("attempt", stage.events()))
+        Ok(Run::from_events("attempt", stage.events()?))
     }
 }
 

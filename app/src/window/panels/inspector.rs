@@ -11,6 +11,7 @@ use glovebox_abi::units::{show_duration, show_size};
 use glovebox_inspector::decode::{self, Node, PayloadFormat};
 use glovebox_inspector::store::{Call, Direction, Row, RowId, Store};
 use glovebox_inspector::trace::CallWindow;
+use glovebox_inspector::weight;
 
 use super::frames::thousands;
 use crate::panics::contain;
@@ -403,6 +404,11 @@ fn host_calls(ui: &mut Ui, detail: &Detail) {
     section(ui, "Host calls", |ui| {
         ui.label(RichText::new(calls.len().to_string()).color(tokens.text_weak));
     });
+    let evicted = detail.call.as_ref().map_or(0, |call| call.evicted_host_calls);
+    if evicted > 0 {
+        let text = format!("{} earlier ones had to make room", thousands(evicted));
+        ui.label(RichText::new(text).color(tokens.text_weak));
+    }
     if calls.is_empty() {
         ui.label(RichText::new("The plugin asked the host for nothing").color(tokens.text_weak));
     }
@@ -417,9 +423,11 @@ fn host_calls(ui: &mut Ui, detail: &Detail) {
                 RichText::new(picture.codepoint).font(icon_font(13.0)).color(tokens.tone(tone)),
             );
             ui.label(RichText::new(&*call.service).color(tokens.text));
-            let arguments = decode::to_json(&call.arguments).to_string();
+            // One line shows no more, and a longer one takes long to lay out.
+            let brief = |value| decode::to_json(&weight::brief(value, 1 << 10)).to_string();
+            let arguments = brief(&call.arguments);
             let result = match &call.result {
-                Ok(value) => decode::to_json(value).to_string(),
+                Ok(value) => brief(value),
                 Err(error) => error.to_string(),
             };
             ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {

@@ -32,11 +32,12 @@ pub struct Limits {
     pub output_frames: u64,
     /// Host calls per call.
     pub host_calls: u64,
-    /// Bytes that one host call may carry from the plugin to the host.
+    /// Bytes that one host call may carry from the plugin to the host. All host calls of one call
+    /// together may carry [`CARRIED_IN_ALL`](Self::CARRIED_IN_ALL) times as many.
     pub host_call_bytes: u64,
     /// Bytes of log lines per call.
     pub log_bytes: u64,
-    /// Bytes of keys and values in the plugin's store.
+    /// Bytes of keys and values in the plugin's store; an entry counts at least 64.
     pub kv_bytes: u64,
     /// Frames that may wait for the plugin, from 1 to 100,000.
     pub queue: u32,
@@ -45,6 +46,12 @@ pub struct Limits {
     /// Frames that may come at once under a rate, from 1; as many as a second allows if the
     /// manifest does not say.
     pub burst: u32,
+}
+
+impl Limits {
+    /// How many times [`host_call_bytes`](Self::host_call_bytes) all host calls of one call may
+    /// carry together.
+    pub const CARRIED_IN_ALL: u64 = 32;
 }
 
 impl Default for Limits {

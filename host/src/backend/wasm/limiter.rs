@@ -4,6 +4,9 @@ use wasmtime::ResourceLimiter;
 
 use crate::context::Context;
 
+/// Bytes that an element of a table takes: the engine keeps a pointer for each.
+const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;
+
 /// More instances, tables or memories than any plugin needs, counted per store.
 const MAX_PARTS: usize = 64;
 
@@ -16,18 +19,12 @@ impl ResourceLimiter for Context {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let asked = self.memory + desired.saturating_sub(current) as u64;
-        let allowed = self.rights.limits.load().memory;
-        if asked > allowed {
-            return Err(self.too_much(LimitKind::Memory, asked, allowed));
-        }
-        self.memory = asked;
-        Ok(true)
+        self.take_memory(desired.saturating_sub(current) as u64)
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
@@ -35,7 +32,7 @@ impl ResourceLimiter for Context {
         if asked > allowed {
             return Err(self.too_much(LimitKind::Table, asked, allowed));
         }
-        Ok(true)
+        self.take_memory((desired.saturating_sub(current) as u64).saturating_mul(TABLE_ELEMENT))
     }
 
     fn instances(&self) -> usize {
@@ -52,6 +49,17 @@ impl ResourceLimiter for Context {
 }
 
 impl Context {
+    /// Counts bytes that the plugin cannot give back, whatever it keeps in them.
+    fn take_memory(&mut self, bytes: u64) -> wasmtime::Result<bool> {
+        let asked = self.memory.saturating_add(bytes);
+        let allowed = self.rights.limits.load().memory;
+        if asked > allowed {
+            return Err(self.too_much(LimitKind::Memory, asked, allowed));
+        }
+        self.memory = asked;
+        Ok(true)
+    }
+
     fn too_much(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> wasmtime::Error {
         self.shared.counters.hit_limit(limit);
         let outcome = Outcome::LimitExceeded { limit, asked, allowed };

@@ -91,6 +91,31 @@ fn divergences_are_told_apart() {
     assert_eq!(told[1].0, &some("[\"c\",\"hex:09\"]"));
 }
 
+/// What failed was recorded without most of its arguments, and is found by what is left of them.
+#[test]
+fn what_was_cut_is_found_by_its_digest() {
+    #[track_caller]
+    fn check(asked: &[u8], expected: Result<Value, ServiceError>) {
+        let set = |value: Value| Value::Array(vec![text("c"), value]);
+        let recorded_set = set(evidence::of_bytes(&[7; 5000]));
+        let mut event = event(Some(1), "kv-set", recorded_set, Value::Null);
+        let What::HostCall { host_call, .. } = &mut event.what else { panic!("it is one") };
+        host_call.result = Err(ServiceError::LimitExceeded);
+        let mut recorded = RecordedAnswers::default();
+        recorded.add(&event);
+        let answers = TraceAnswers::new(Arc::new(recorded), Missing::Fail);
+        answers.begin(CallId(1), &"a".into());
+        let asked = set(Value::Bytes(asked.to_vec()));
+        let answer = answers.answer("a", Some(CallId(7)), "kv-set", &asked);
+        assert_eq!(answer, Answer::With(expected));
+    }
+    let mut other = [7; 5000];
+    other[4999] = 8;
+    check(&[7; 5000], Err(ServiceError::LimitExceeded));
+    check(&other, Err(ServiceError::Unavailable));
+    check(&[7; 4999], Err(ServiceError::Unavailable));
+}
+
 #[test]
 fn answers_come_in_order_and_anew_each_time() {
     let answers = TraceAnswers::new(recorded(), Missing::Fail);

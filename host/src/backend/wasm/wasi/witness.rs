@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Permission, ServiceError};
-use glovebox_events::{CallId, HostCall, What};
+use glovebox_events::{CallId, HostCall, What, evidence};
 use parking_lot::Mutex;
 use wasmtime_wasi::runtime;
 
@@ -19,7 +19,7 @@ use crate::determinism;
 use crate::mock::MockServices;
 use crate::policy::{Grants, Parameter};
 
-/// Addresses whose names are remembered.
+/// Names of addresses that are remembered.
 const MAX_PEERS: usize = 1024;
 
 /// How often a plugin that waits is looked after.
@@ -207,7 +207,9 @@ impl Witness {
         }
         let arguments = match parameter {
             Parameter::Nothing => Value::Null,
-            parameter => Value::Text(parameter.to_string()),
+            parameter if result.is_ok() => Value::Text(parameter.to_string()),
+            // The library refuses paths and names that are too long for the machine.
+            parameter => evidence::of_text(&parameter.to_string()),
         };
         let call = Some(call.load(Ordering::Relaxed)).filter(|call| *call > 0).map(CallId);
         let took = Duration::ZERO;
@@ -218,7 +220,7 @@ impl Witness {
     /// Remembers that looking `name` up gave `address`.
     pub(super) fn found(&self, name: &str, address: IpAddr) {
         let mut peers = self.0.peers.lock();
-        if peers.len() < MAX_PEERS || peers.contains_key(&address) {
+        if peers.values().map(BTreeSet::len).sum::<usize>() < MAX_PEERS {
             peers.entry(address.to_canonical()).or_default().insert(name.to_owned());
         }
     }

@@ -1,0 +1,167 @@
+//! Whatever one call does, what is kept of it is bounded.
+
+use std::sync::Arc;
+
+use glovebox_abi::cbor::Value;
+use glovebox_abi::{Frame, ServiceError};
+use glovebox_events::{HostCall, Sink, What, evidence};
+use glovebox_inspector::store::{LiveStore, StoreLimits};
+use glovebox_inspector::weight;
+use glovebox_tests::Bench;
+use glovebox_tests::guest::Guest;
+
+const FIELDS: &str = r#"
+    (import "glovebox" "log" (func $log (param i32 i32 i32) (result i32)))
+    (import "glovebox" "kv_set" (func $set (param i32 i32 i32 i32) (result i32)))
+    (import "glovebox" "kv_get" (func $get (param i32 i32 i32 i32) (result i64)))
+    (import "glovebox" "emit" (func $emit (param i32 i32) (result i32)))
+    (import "glovebox" "metric" (func $metric (param i32 i32 f64) (result i32)))
+    (global $i (mut i32) (i32.const 0))"#;
+
+/// A loop that does something so often.
+fn often(times: u32, what: &str) -> String {
+    format!(
+        "(global.set $i (i32.const 0))
+         (loop $again
+            (drop {what})
+            (global.set $i (i32.add (global.get $i) (i32.const 1)))
+            (br_if $again (i32.lt_u (global.get $i) (i32.const {times}))))"
+    )
+}
+
+/// Calls a plugin once that does `bad`, and gives the outcome and what it asked of the host.
+fn flood(bad: &str, manifest: &str) -> (String, Vec<HostCall>) {
+    let bench = Bench::new();
+    let guest = Guest { bad, fields: FIELDS, pages: 160, ..Guest::default() };
+    let bytes = wat::parse_str(guest.module()).unwrap_or_else(|error| panic!("{error}"));
+    let manifest = format!("{manifest}\n[limits]\ncall-deadline = \"30 s\"");
+    let id = bench.load_bytes("guest.wasm", &bytes, &manifest).unwrap();
+    let outcome = bench.ask(id, "!");
+    let calls = bench.events.events().into_iter().filter_map(|event| match event.what {
+        What::HostCall { host_call, .. } => Some(host_call),
+        _ => None,
+    });
+    (outcome, calls.collect())
+}
+
+#[test]
+fn what_fails_leaves_little_behind() {
+    /// What is done, how the call ends, the error of each host call, and what is kept of one.
+    #[track_caller]
+    fn check(
+        (times, what, permissions): (u32, &str, &str),
+        outcome: &str,
+        error: ServiceError,
+        kept: &Value,
+    ) {
+        let manifest = format!("[permissions]\n{permissions}");
+        let (ended, calls) = flood(&often(times, what), &manifest);
+        assert!(ended.contains(outcome), "{ended:?} lacks {outcome:?}");
+        assert_eq!(calls.len(), times as usize, "{what}");
+        let bytes: usize = calls.iter().map(weight::host_call).sum();
+        assert!(bytes / calls.len() < 2048, "{bytes} bytes of {times} times {what}");
+        assert_eq!(calls[0].result, Err(error));
+        assert_eq!(calls[0].arguments, *kept);
+    }
+    let million = "(i32.const 65536) (i32.const 1000000)";
+    let zeros = evidence::of_bytes(&vec![0; 1_000_000]);
+    let text = evidence::of_text(&"\0".repeat(1_000_000));
+    let short = Value::Text("\0".to_owned());
+    // Denied: nothing was asked for in the manifest.
+    let set = format!("(call $set (i32.const 0) (i32.const 1) {million})");
+    let pair = Value::Array(vec![short.clone(), zeros]);
+    check((100, &set, ""), "", ServiceError::Denied, &pair);
+    let get = format!("(call $get {million} (i32.const 0) (i32.const 0))");
+    check((100, &get, ""), "", ServiceError::Denied, &text);
+    // Granted, and more than fits.
+    let set = "(call $set (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 5000000))";
+    let pair = Value::Array(vec![short, evidence::of_bytes(&vec![0; 5_000_000])]);
+    check((20, set, "kv = true"), "", ServiceError::LimitExceeded, &pair);
+}
+
+#[test]
+fn all_host_calls_of_a_call_together_are_bounded() {
+    let what = "(call $set (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 8000000))";
+    let (ended, calls) = flood(&often(9000, what), "");
+    assert!(ended.contains("asked for 259 MiB of host-call-bytes, limit 256 MiB"), "{ended}");
+    assert_eq!(calls.len(), 34);
+}
+
+#[test]
+fn lines_and_names_are_cut_and_say_how_long_they_were() {
+    /// What is done, and what stands at the end of the text that is kept.
+    #[track_caller]
+    fn check(what: &str, longest: usize, expected: &str) {
+        let manifest = "[permissions]\nlog = true\nmetric = true";
+        let limits = format!("{manifest}\n");
+        let (ended, calls) = flood(&often(3, what), &limits);
+        assert_eq!(ended, "", "it goes on");
+        for call in calls {
+            let Value::Array(items) = &call.arguments else { panic!("{call:?}") };
+            let text = items.iter().find_map(|item| match item {
+                Value::Text(text) => Some(text),
+                _ => None,
+            });
+            let text = text.unwrap_or_else(|| panic!("{call:?} has no text"));
+            assert!(text.len() < longest + 32, "{} bytes", text.len());
+            assert!(text.ends_with(expected), "{:?}", &text[text.len() - 32..]);
+        }
+    }
+    check(
+        "(call $metric (i32.const 65536) (i32.const 8000000) (f64.const 1))",
+        256,
+        "… (8000000 bytes)",
+    );
+    check(
+        "(call $log (i32.const 2) (i32.const 65536) (i32.const 20000))",
+        16 << 10,
+        " (20000 bytes)",
+    );
+}
+
+/// A flood of host calls takes a part of the live store and leaves the rows of earlier calls alone.
+#[test]
+fn a_flood_does_not_push_out_what_was_before() {
+    #[track_caller]
+    fn check(what: &str, permissions: &str, times: u32) {
+        let (_, calls) = flood(&often(times, what), &format!("[permissions]\n{permissions}"));
+        let limits = StoreLimits { bytes: 1 << 20, ..StoreLimits::default() };
+        let store = Arc::new(LiveStore::new(limits));
+        let event = |sequence, what| glovebox_events::Event {
+            sequence,
+            at: sequence,
+            plugin: "guest".into(),
+            instance: 0,
+            generation: 1,
+            what,
+        };
+        let call = glovebox_events::CallId;
+        for number in 0..2 {
+            let what = What::FrameIn { call: call(number), frame: Frame::data("!") };
+            store.record(&event(number, what));
+        }
+        for (number, host_call) in calls.iter().enumerate() {
+            let what = What::HostCall { call: Some(call(1)), host_call: host_call.clone() };
+            store.record(&event(number as u64 + 2, what));
+            assert!(store.lock().bytes() <= limits.bytes);
+        }
+        let store = store.lock();
+        assert_eq!((store.len(), store.evicted()), (2, 0), "{what}");
+        let kept = store.call(call(1)).unwrap();
+        let all = kept.host_calls.len() as u64 + kept.evicted_host_calls;
+        assert_eq!(all, calls.len() as u64);
+        assert_eq!(store.evicted_host_calls(), kept.evicted_host_calls);
+        assert!(kept.evicted_host_calls > 0, "{what} does not fill it");
+        let last = weight::host_call(&kept.host_calls[kept.host_calls.len() - 1].1);
+        assert!(last < 10_000, "{last} bytes of {what}");
+    }
+    let small = "(call $set (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 200))";
+    check(small, "", 5000);
+    check(small, "kv = true", 5000);
+    let large = "(call $set (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 1000000))";
+    check(large, "kv = true", 200);
+    // Results are cut like arguments: each gives the million bytes.
+    let get = "(call $get (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 1000000))";
+    let set_and_get = format!("(i64.add (i64.extend_i32_s {large}) {get})");
+    check(&set_and_get, "kv = true", 100);
+}
