@@ -48,6 +48,11 @@ impl ChunkBuffer {
         self.bytes.shrink_to(KEPT);
     }
 
+    /// Bytes that a chunk says to have after decompression.
+    pub(super) fn claimed(chunk: &[u8]) -> u64 {
+        Head::parse(chunk).map_or(0, |head| head.size)
+    }
+
     /// Decompresses a chunk and checks its CRC and its records; `Err` says what is wrong, and then
     /// nothing is added.
     pub(super) fn append(&mut self, chunk: &[u8]) -> Result<(), String> {

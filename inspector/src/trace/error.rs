@@ -103,8 +103,9 @@ pub enum TraceError {
         /// The file.
         path: PathBuf,
     },
-    /// What the summary says of the frames is not what is there.
-    #[error("the summary is wrong about offset {offset} ({reason}); scan the trace: {}", path.display())]
+    /// What the summary or an index says of the frames is not what is there: it was wrong, or the
+    /// file was changed since.
+    #[error("the summary is wrong about offset {offset}, or the trace was changed since ({reason}); open it again: {}", path.display())]
     SummaryWrong {
         /// Where, in bytes from the start of the file.
         offset: u64,

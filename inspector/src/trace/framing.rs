@@ -31,6 +31,8 @@ pub(super) mod opcode {
 
 /// Opcode and length.
 pub(super) const PREFIX: usize = 9;
+/// Bytes of a record by which it is judged; no name in front of one is longer.
+const HEAD: u64 = 4 << 10;
 /// A chunk's header up to the name of its compression.
 const CHUNK_HEAD: usize = 32;
 
@@ -132,7 +134,11 @@ impl<R: Read + Seek> Records<R> {
         }
         let offset = self.offset;
         let mut prefix = [0; PREFIX];
-        self.source.read_exact(&mut prefix)?;
+        match self.source.read_exact(&mut prefix) {
+            // The file became shorter while it was read.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.cut_short(),
+            read => read?,
+        }
         let [opcode, length @ ..] = prefix;
         let length = u64::from_le_bytes(length);
         if opcode == 0 || opcode > opcode::DATA_END {
@@ -141,15 +147,17 @@ impl<R: Read + Seek> Records<R> {
         if length > remaining - PREFIX as u64 || length > MAX_RECORD {
             return self.resume_after(offset, format!("a record claims {length} bytes"));
         }
+        // Judged by its head, so that what only claims to be long costs little.
         let mut data = Vec::new();
-        (&mut self.source).take(length).read_to_end(&mut data)?;
+        (&mut self.source).take(length.min(HEAD)).read_to_end(&mut data)?;
+        if data.len() as u64 == length.min(HEAD) && !self.is_plausible(opcode, &data, length) {
+            let reason = format!("a record of opcode {opcode:#04x} does not add up");
+            return self.resume_after(offset, reason);
+        }
+        (&mut self.source).take(length - data.len() as u64).read_to_end(&mut data)?;
         if data.len() as u64 != length {
             // The file became shorter while it was read.
             return self.cut_short();
-        }
-        if !self.is_plausible(opcode, &data) {
-            let reason = format!("a record of opcode {opcode:#04x} does not add up");
-            return self.resume_after(offset, reason);
         }
         let intact = self.check_section(opcode, &prefix, &data);
         self.offset += PREFIX as u64 + length;
@@ -196,19 +204,18 @@ impl<R: Read + Seek> Records<R> {
         }
     }
 
-    /// True if a record is what it says. One that is not has a damaged length, most likely, and
-    /// then nothing after it can be trusted.
-    fn is_plausible(&self, opcode: u8, data: &[u8]) -> bool {
+    /// True if a record has the length that follows from its head. One that has not has a damaged
+    /// length, most likely, and then nothing after it can be trusted.
+    fn is_plausible(&self, opcode: u8, head: &[u8], length: u64) -> bool {
+        let is_it = |found: Option<u64>| found == Some(length);
         match opcode {
-            opcode::CHUNK => chunk_length(data) == Some(data.len() as u64),
-            opcode::HEADER => self.offset == MAGIC.len() as u64 && parse_header(data).is_some(),
-            opcode::METADATA => parse_metadata(data).is_some(),
-            opcode::ATTACHMENT => attachment_parts(data).is_some(),
-            opcode::MESSAGE_INDEX => {
-                u32_at(data, 2).is_some_and(|size| data.len() - 6 == size as usize)
-            }
-            opcode::DATA_END => data.len() == 4,
-            opcode::FOOTER => data.len() == 20,
+            opcode::CHUNK => is_it(chunk_length(head)),
+            opcode::HEADER => self.offset == MAGIC.len() as u64 && length <= HEAD,
+            opcode::METADATA => is_it(metadata_length(head)),
+            opcode::ATTACHMENT => is_it(attachment_length(head)),
+            opcode::MESSAGE_INDEX => is_it(u32_at(head, 2).map(|size| 6 + u64::from(size))),
+            opcode::DATA_END => length == 4,
+            opcode::FOOTER => length == 20,
             // Indexes, which nothing needs.
             _ => self.summary,
         }
@@ -240,7 +247,7 @@ impl<R: Read + Seek> Records<R> {
         self.gapless = false;
         match self.find_chunk(offset + 1)? {
             Some(found) => {
-                self.source.seek(SeekFrom::Start(found))?;
+                self.go_to(found)?;
                 self.offset = found;
                 Ok(Next::Damaged { offset, lost: found - offset, reason })
             }
@@ -259,28 +266,42 @@ impl<R: Read + Seek> Records<R> {
     fn ends_with_mark(&mut self) -> io::Result<bool> {
         let mark = MAGIC.len() as u64;
         self.source.seek(SeekFrom::Start(self.size - mark))?;
-        let mut found = [0; 8];
-        self.source.read_exact(&mut found)?;
+        let mut found = Vec::new();
+        (&mut self.source).take(mark).read_to_end(&mut found)?;
         Ok(found == MAGIC)
     }
 
-    /// Offset of the first plausible chunk at or after `start`.
+    /// Moves to an offset; what is in a buffer is not read again.
+    pub(super) fn go_to(&mut self, offset: u64) -> io::Result<()> {
+        let here = self.source.stream_position()?;
+        // Both are at most the size of a file, which has 63 bits.
+        self.source.seek_relative(offset.wrapping_sub(here) as i64)
+    }
+
+    /// Offset of the first plausible chunk at or after `start`. Reads about as much as lies between:
+    /// chunks that turn out to be none may stand close together.
     fn find_chunk(&mut self, start: u64) -> io::Result<Option<u64>> {
-        const BLOCK: u64 = 1 << 20;
+        const LARGEST: u64 = 1 << 20;
         /// Prefix, head, the longest known compression name and the compressed size.
         const NEEDED: usize = PREFIX + CHUNK_HEAD + 4 + 8;
-        let mut start = start;
+        let (mut start, mut size) = (start, 512);
+        let mut block = Vec::new();
         while start < self.size {
-            self.source.seek(SeekFrom::Start(start))?;
-            let mut block = Vec::new();
-            (&mut self.source).take(BLOCK + NEEDED as u64).read_to_end(&mut block)?;
-            for at in 0..block.len().min(BLOCK as usize) {
+            self.go_to(start)?;
+            block.clear();
+            (&mut self.source).take(size + NEEDED as u64).read_to_end(&mut block)?;
+            if block.is_empty() {
+                // The file became shorter while it was read.
+                return Ok(None);
+            }
+            for at in 0..block.len().min(size as usize) {
                 let offset = start + at as u64;
                 if block[at] == opcode::CHUNK && self.starts_chunk(offset, &block[at + 1..]) {
                     return Ok(Some(offset));
                 }
             }
-            start += BLOCK;
+            start += size;
+            size = (2 * size).min(LARGEST);
         }
         Ok(None)
     }
@@ -321,6 +342,24 @@ fn chunk_length(head: &[u8]) -> Option<u64> {
     }
     let compressed = u64_at(head, CHUNK_HEAD + name_length)?;
     ((CHUNK_HEAD + name_length + 8) as u64).checked_add(compressed)
+}
+
+/// The length that a metadata record must have by the lengths of its name and its entries.
+fn metadata_length(head: &[u8]) -> Option<u64> {
+    let name = u64::from(u32_at(head, 0)?);
+    let entries = u32_at(head, usize::try_from(name).ok()?.checked_add(4)?)?;
+    Some(4 + name + 4 + u64::from(entries))
+}
+
+/// The length that an attachment must have by the lengths of its texts and its data.
+fn attachment_length(head: &[u8]) -> Option<u64> {
+    let name_at = 16usize;
+    let media_type_at = name_at.checked_add(4)?.checked_add(u32_at(head, name_at)? as usize)?;
+    let size_at =
+        media_type_at.checked_add(4)?.checked_add(u32_at(head, media_type_at)? as usize)?;
+    let size = u64_at(head, size_at)?;
+    // A CRC follows.
+    (size_at as u64 + 8).checked_add(size)?.checked_add(4)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

@@ -1,4 +1,4 @@
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,12 @@ use super::{
     Tally, TraceError, storage,
 };
 
+/// Bytes after decompression that all chunks of a file may have, per byte of the file. LZ4 makes at
+/// most 255 of one, and zstd far more of zeros, hence what is [`FREE`].
+const MAX_RATIO: u64 = 1 << 10;
+/// Bytes after decompression that the chunks of any file may have.
+const FREE: u64 = 256 << 20;
+
 /// Yields the events of a trace in the order in which they were written.
 ///
 /// An item can be an error for which [`TraceError::is_damage`] holds: bytes were lost there, and
@@ -34,6 +40,8 @@ pub struct TraceReader {
     about: About,
     /// Plugins whose ids events share.
     ids: HashSet<Arc<str>>,
+    /// Bytes that chunks may still have after decompression.
+    allowance: u64,
     ended: bool,
 }
 
@@ -53,6 +61,8 @@ struct About {
     format: u32,
     app_version: String,
     plugins: Vec<PluginRecord>,
+    /// Where each plugin stands there, by its id.
+    places: HashMap<String, usize>,
     lost_events: u64,
     parent: Option<ParentRecord>,
     gap_cause: GapCause,
@@ -90,6 +100,7 @@ impl TraceReader {
         }
         Ok(TraceReader {
             records: Records::new(BufReader::with_capacity(256 << 10, file), size),
+            allowance: size.saturating_mul(MAX_RATIO).saturating_add(FREE),
             path,
             ready: VecDeque::new(),
             events_channel: EVENTS_CHANNEL,
@@ -185,9 +196,10 @@ impl TraceReader {
             }
             let failed = |source| TraceError::io("read", source, &self.path);
             match self.records.next().map_err(failed)? {
-                Next::Record { offset, opcode: opcode::CHUNK, data } => {
-                    return Ok(Some(RawChunk { offset, data }));
-                }
+                Next::Record { offset, opcode: opcode::CHUNK, data } => match self.admit(&data) {
+                    Ok(()) => return Ok(Some(RawChunk { offset, data })),
+                    Err(reason) => self.damaged(offset, data.len() as u64, reason),
+                },
                 Next::Record { offset, opcode, data } => self.record(offset, opcode, &data)?,
                 Next::Damaged { offset, lost, reason } => self.damaged(offset, lost, reason),
                 Next::CutShort { offset, lost } => self.cut_short(offset, lost),
@@ -303,10 +315,11 @@ impl TraceReader {
     }
 
     fn plugin(&mut self, id: &str) -> &mut PluginRecord {
-        let plugins = &mut self.about.plugins;
-        let index = match plugins.iter().position(|plugin| plugin.id == id) {
-            Some(index) => index,
+        let About { plugins, places, .. } = &mut self.about;
+        let index = match places.get(id) {
+            Some(index) => *index,
             None => {
+                places.insert(id.to_owned(), plugins.len());
                 plugins.push(PluginRecord {
                     id: id.to_owned(),
                     version: String::new(),
@@ -320,8 +333,27 @@ impl TraceReader {
         &mut plugins[index]
     }
 
+    /// Lets a chunk be decompressed, unless all chunks together claim more than any trace has: a few
+    /// bytes can claim to be gigabytes.
+    fn admit(&mut self, chunk: &[u8]) -> Result<(), String> {
+        let claimed = ChunkBuffer::claimed(chunk);
+        match self.allowance.checked_sub(claimed) {
+            Some(left) => {
+                self.allowance = left;
+                Ok(())
+            }
+            None => Err(format!(
+                "the chunk claims {claimed} bytes after decompression, and the chunks of a file of \
+                 {} may have {} more in all",
+                self.size(),
+                self.allowance
+            )),
+        }
+    }
+
     /// Queues the events of a chunk. A bad CRC queues none; a bad event loses itself only.
     fn chunk(&mut self, data: &[u8]) -> Result<(), String> {
+        self.admit(data)?;
         // Given back below, because the events borrow from it while they are taken in.
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();

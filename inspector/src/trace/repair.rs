@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{GapCause, Tally, TraceError, TraceInfo, TraceReader, TraceWriter};
 
+/// Problems that are listed; all are counted.
+pub(super) const MAX_PROBLEMS: usize = 1_000;
+
 /// Bytes of a trace that are bad.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -21,8 +24,10 @@ pub struct Problem {
 pub struct CheckReport {
     /// What can be read.
     pub info: TraceInfo,
-    /// What cannot, in order.
+    /// What cannot, in order; the first thousand places.
     pub problems: Vec<Problem>,
+    /// Places that are not listed.
+    pub problems_left_out: u64,
     /// Numbers missing between the first and the last sequence number: events that were lost, or
     /// left out on purpose by a filter.
     pub missing_events: u64,
@@ -49,7 +54,12 @@ pub fn check(path: impl AsRef<Path>) -> Result<CheckReport, TraceError> {
     }
     audit.settle(&reader);
     let info = audit.info(path.as_ref(), &reader);
-    Ok(CheckReport { missing_events: audit.missing_numbers(), info, problems: audit.problems })
+    Ok(CheckReport {
+        missing_events: audit.missing_numbers(),
+        info,
+        problems: audit.problems,
+        problems_left_out: audit.left_out,
+    })
 }
 
 /// What [`recover`] saved.
@@ -64,8 +74,10 @@ pub struct RecoverReport {
     /// Damaged bytes of which nobody knows how many events they held: the end of a file that was
     /// cut off, or a file from before events were counted.
     pub uncounted_bytes: u64,
-    /// Bytes that could not be read, in order.
+    /// Bytes that could not be read, in order; the first thousand places.
     pub problems: Vec<Problem>,
+    /// Places that are not listed.
+    pub problems_left_out: u64,
     /// Numbers missing between the first and the last sequence number.
     pub missing_events: u64,
     /// True if all that was ever written to the file is in the new one. What a dead writer had not
@@ -119,8 +131,10 @@ pub fn recover(path: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<RecoverR
         uncounted_bytes: audit.uncounted_bytes,
         missing_events: audit.missing_numbers(),
         lossless: audit.problems.iter().all(|problem| problem.offset > end)
+            && audit.left_out == 0
             && audit.lost.events() == 0,
         problems: audit.problems,
+        problems_left_out: audit.left_out,
     })
 }
 
@@ -129,6 +143,9 @@ pub fn recover(path: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<RecoverR
 struct Audit {
     info: TraceInfo,
     problems: Vec<Problem>,
+    /// Problems that are not in the list.
+    left_out: u64,
+    damaged_bytes: u64,
     /// The first and the last sequence number.
     sequences: Option<(u64, u64)>,
     found: Tally,
@@ -174,7 +191,11 @@ impl Audit {
             Err(error) => return Err(error),
         };
         self.uncounted_bytes += problem.bytes;
-        self.problems.push(problem);
+        self.damaged_bytes += problem.bytes;
+        match self.problems.len() < MAX_PROBLEMS {
+            true => self.problems.push(problem),
+            false => self.left_out += 1,
+        }
         Ok(None)
     }
 
@@ -194,7 +215,7 @@ impl Audit {
             plugins: reader.plugins().to_vec(),
             lost_events: reader.lost_events(),
             complete: reader.is_complete(),
-            damaged_bytes: self.problems.iter().map(|problem| problem.bytes).sum(),
+            damaged_bytes: self.damaged_bytes,
             ..self.info.clone()
         }
     }

@@ -85,8 +85,22 @@ impl SpanReader {
     }
 
     /// Reads a span. Damage is passed over: who made the index has counted it.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or holds there something else than the index says.
     pub(super) fn read(&mut self, span: &Span) -> Result<(), TraceError> {
-        self.load(span).map_err(|source| TraceError::io("read", source, &self.path))
+        self.load(span).map_err(|source| TraceError::io("read", source, &self.path))?;
+        let (expected, found) = (span.bytes(), self.records.len());
+        if found == expected {
+            return Ok(());
+        }
+        self.records.clear();
+        Err(TraceError::SummaryWrong {
+            offset: span.offset,
+            reason: format!("it counts {expected} bytes of chunks, and {found} can be read"),
+            path: self.path.clone(),
+        })
     }
 
     fn load(&mut self, span: &Span) -> io::Result<()> {
@@ -96,8 +110,13 @@ impl SpanReader {
         file.seek(SeekFrom::Start(span.offset))?;
         file.take(span.length).read_to_end(raw)?;
         records.clear();
-        // A chunk that is bad now was bad when the index was made.
-        let mut take = |chunk: &[u8]| drop(records.append(chunk));
+        // A chunk that is bad now was bad when the index was made. More than the index counted is
+        // not taken in, however much it is.
+        let mut take = |chunk: &[u8]| {
+            if records.len() <= span.bytes() {
+                let _ = records.append(chunk);
+            }
+        };
         let mut at = MAGIC.len();
         while let Some((opcode, data)) = framing::whole_record(&raw[at..]) {
             if opcode == opcode::CHUNK {

@@ -1,3 +1,4 @@
+mod damage;
 mod disk;
 mod faults;
 mod foreign;

@@ -396,6 +396,112 @@ fn an_index_is_kept_as_long_as_it_fits() {
     assert!(TraceIndex::beside(&path).expect("it is there").is_none(), "another trace");
 }
 
+/// An index that a stranger made or changed counts for nothing, and one that is wrong in spite of our
+/// own seal neither stops a reader nor lets it run on.
+#[test]
+fn an_index_that_is_not_ours_is_made_anew() {
+    let (_folder, path) = made_up(3_000);
+    let index = build(&path);
+    let stamp = index::file::Stamp::of(&path).expect("it is there");
+    let save = |index: &TraceIndex| {
+        index::file::save(&path, &stamp, index).expect("there is space");
+    };
+    save(&index);
+    let beside = path.with_extension("mcap.index");
+    let good = std::fs::read(&beside).expect("it was saved");
+    let open = || TraceIndex::open(&path, &mut |_, _| {}, &NEVER).expect("it is a trace");
+    for at in (0..good.len()).step_by(good.len() / 20) {
+        for change in [1, 0xFF] {
+            let mut bytes = good.clone();
+            bytes[at] ^= change;
+            std::fs::write(&beside, &bytes).expect("there is space");
+            assert_eq!(open(), index, "byte {at} ^ {change:#x}");
+        }
+    }
+    // Who can recompute a CRC cannot make the seal.
+    let mut bytes = good.clone();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let crc = crc32fast::hash(&bytes[12..]);
+    bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&beside, &bytes).expect("there is space");
+    assert!(TraceIndex::beside(&path).expect("it is there").is_none());
+    // Numbers that a bug of ours might write.
+    type Change = fn(&mut TraceIndex, u64);
+    let changes: [Change; 14] = [
+        |index, by| index.info.frames_in = index.info.frames_in.wrapping_add(by),
+        |index, by| index.info.frames_out = index.info.frames_out.wrapping_add(by),
+        |index, by| index.info.size = index.info.size.wrapping_add(by),
+        |index, by| index.info.events = index.info.events.wrapping_sub(by),
+        |index, by| index.spans[3].first_row = index.spans[3].first_row.wrapping_add(by),
+        |index, by| index.spans[3].frames = index.spans[3].frames.wrapping_add(by),
+        |index, by| index.spans[3].offset = index.spans[3].offset.wrapping_add(by),
+        |index, by| index.spans[3].length = index.spans[3].length.wrapping_add(by),
+        |index, by| {
+            let last = index.spans.len() - 1;
+            index.spans[last].length = index.spans[last].length.wrapping_add(by);
+        },
+        |index, _| drop(index.spans.pop()),
+        |index, _| index.spans.clear(),
+        |index, _| index.spans.swap(0, 1),
+        |index, by| {
+            let late: Vec<_> = index.spans.iter().flat_map(|span| span.late.clone()).collect();
+            index.spans[3].late.extend(late.into_iter().take(by as usize % 7));
+        },
+        |index, by| index.events_channel = index.events_channel.wrapping_add(by as u16),
+    ];
+    let mut refused = 0;
+    for (number, change) in changes.iter().enumerate() {
+        for by in [1, 1_000, u64::MAX / 2, u64::MAX] {
+            let mut wrong = index.clone();
+            change(&mut wrong, by);
+            save(&wrong);
+            let Some(loaded) = index::file::load(&path, &stamp) else {
+                refused += 1;
+                continue;
+            };
+            // Nothing that is read by it is out of its bounds, and every row has an answer.
+            let mut windows = FrameWindows::open(&path, Arc::new(loaded)).expect("it is there");
+            for row in (0..3_100).step_by(300) {
+                let read = windows.read(row..row + 1);
+                let is_told = read.is_ok() || matches!(read, Err(TraceError::SummaryWrong { .. }));
+                assert!(is_told, "change {number} by {by}: {read:?}");
+                let _ = windows.read_call(row);
+            }
+        }
+    }
+    assert!(refused >= 36, "{refused} refused");
+}
+
+/// A trace that is cut or replaced while it is read by its index: reading says so.
+#[test]
+fn a_trace_that_changes_under_its_reader_is_noticed() {
+    fn check(change: impl Fn(&Path, Vec<u8>)) {
+        let (_folder, path) = made_up(3_000);
+        let index = build(&path);
+        let bytes = std::fs::read(&path).expect("it was written");
+        let mut windows = FrameWindows::open(&path, Arc::new(index.clone())).expect("it is there");
+        windows.read(0..10).expect("nothing changed yet");
+        let mut events = TraceReader::open(&path).expect("it is a trace");
+        events.next().expect("there are some").expect("it is good");
+        change(&path, bytes);
+        let error = windows.read(2_900..2_901).expect_err("it is not there").to_string();
+        assert!(error.contains("the trace was changed since"), "{error}");
+        let filter = Filter::parse("").expect("it matches all");
+        let found = find(&path, &index, &filter, &mut |_| {}, &|_, _| {}, &NEVER);
+        assert!(matches!(found, Err(TraceError::SummaryWrong { .. })), "{found:?}");
+        // What is read from start to end ends where the file does.
+        let left = events.filter(|event| event.as_ref().is_err_and(|error| !error.is_damage()));
+        assert_eq!(left.count(), 0);
+    }
+    check(|path, bytes| {
+        let file = std::fs::OpenOptions::new().write(true).open(path).expect("it is there");
+        file.set_len(bytes.len() as u64 / 2).expect("it can be cut");
+    });
+    check(|path, bytes| std::fs::write(path, vec![0; bytes.len()]).expect("there is space"));
+    check(|path, bytes| std::fs::write(path, &bytes[..8]).expect("there is space"));
+}
+
 #[test]
 fn damage_costs_what_is_damaged() {
     let (_folder, path) = made_up(3_000);

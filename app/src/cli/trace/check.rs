@@ -7,8 +7,8 @@ use glovebox_inspector::trace;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, count_of};
-use super::damage_line;
+use super::super::report::{Output, Report, count};
+use super::{damage_line, left_out_line};
 
 /// Find every damaged byte of a trace; the exit code is 1 if anything is wrong with it
 #[derive(Debug, Args)]
@@ -25,7 +25,8 @@ impl Check {
         let info = &report.info;
         let mut wrong = Vec::new();
         if !report.problems.is_empty() {
-            let places = count_of(report.problems.len(), "place");
+            let all = report.problems.len() as u64 + report.problems_left_out;
+            let places = count(all, "place");
             wrong.push(format!("{} damaged in {places}", count(info.damaged_bytes, "byte")));
         }
         if !info.complete {
@@ -43,11 +44,13 @@ impl Check {
                 (format!("Checked {events}: {wrong}; {remedy}"), Exit::Different)
             }
         };
-        let text = report.problems.iter().map(damage_line).collect();
+        let mut text: String = report.problems.iter().map(damage_line).collect();
+        text.push_str(&left_out_line(report.problems_left_out));
         let json = json!({
             "good": report.is_good(),
             "trace": info,
             "problems": report.problems,
+            "problems_left_out": report.problems_left_out,
             "missing_events": report.missing_events,
         });
         Ok(Report::new(text, json, sentence, exit))

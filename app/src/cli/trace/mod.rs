@@ -18,7 +18,7 @@ use clap::{Args, Subcommand};
 use glovebox_inspector::trace::Problem as Damage;
 
 use super::error::Problem;
-use super::report::{Output, Report};
+use super::report::{Output, Report, count};
 
 /// Look at, check, repair, convert, filter and make trace files
 #[derive(Debug, Args)]
@@ -99,4 +99,11 @@ impl TraceVerb {
 
 fn damage_line(damage: &Damage) -> String {
     format!("{} bytes at offset {}: {}\n", damage.bytes, damage.offset, damage.reason)
+}
+
+fn left_out_line(places: u64) -> String {
+    match places {
+        0 => String::new(),
+        places => format!("and {} more\n", count(places, "place")),
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
-use super::damage_line;
+use super::{damage_line, left_out_line};
 
 /// Write all that can be read of a damaged or unfinished trace to a new one
 ///
@@ -45,6 +45,7 @@ impl Recover {
             text.push_str(&format!("{kind:<12} {found:>12} {lost:>12}\n"));
         }
         text.extend(report.problems.iter().map(damage_line));
+        text.push_str(&left_out_line(report.problems_left_out));
         let kinds = kinds
             .iter()
             .map(|(kind, found, lost)| json!({ "kind": kind, "recovered": found, "lost": lost }));
@@ -55,6 +56,7 @@ impl Recover {
             "uncounted_bytes": report.uncounted_bytes,
             "recovered": report.recovered,
             "problems": report.problems,
+            "problems_left_out": report.problems_left_out,
             "missing_events": report.missing_events,
         });
         Ok(Report::new(text, json, sentence, exit))

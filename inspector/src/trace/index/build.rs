@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 
 use super::facts::{Facts, Touch};
 use super::marks::{LAST_PLUGIN, Verdict, join};
-use super::{LateEnd, MAX_PROBLEMS, Span, TraceIndex};
+use super::{LateEnd, MAX_LATE, MAX_PROBLEMS, Span, TraceIndex};
 use crate::filter::Span as Numbers;
 use crate::trace::chunk::ChunkBuffer;
 use crate::trace::glance::End;
 use crate::trace::reader::RawChunk;
 use crate::trace::{EVENTS_CHANNEL, Problem, TraceError, TraceReader};
 
-/// Calls that run at the same time, and ends in other spans, that are remembered.
+/// Calls that run at the same time that are remembered.
 const MAX_CALLS: usize = 1 << 18;
 /// Bytes of chunks that are read and not yet looked into, unless a single chunk has more.
 const MAX_WAITING: usize = 4 << 20;
@@ -368,7 +368,7 @@ impl OpenCalls {
                 continue;
             }
             last = number;
-            if self.late >= MAX_CALLS {
+            if self.late >= MAX_LATE {
                 index.unjoined += 1;
                 span.marks.add_verdict(Verdict::of(None, open.denied));
                 continue;

@@ -7,7 +7,7 @@ use glovebox_abi::{FRAME_PREFIX_LEN, Kind, ServiceError, WIRE_VERSION};
 use glovebox_events::{CallId, Event};
 use minicbor::Decoder;
 
-use super::marks::{Marks, Verdict};
+use super::marks::{LAST_PLUGIN, Marks, Verdict};
 use crate::filter::{Directions, Span as Numbers};
 use crate::store::Direction;
 use crate::trace::chunk::{ChunkBuffer, Entry};
@@ -162,11 +162,15 @@ impl Facts {
         frame: &FrameView<'_>,
         direction: Direction,
     ) {
-        let number = self.plugins.iter().position(|known| **known == *event.plugin);
-        let number = number.unwrap_or_else(|| {
-            self.plugins.push((*event.plugin).into());
-            self.plugins.len() - 1
-        });
+        // Those beyond the last mark share it, so that they need not be told apart.
+        let number = match self.plugins.iter().position(|known| **known == *event.plugin) {
+            Some(number) => number,
+            None if self.plugins.len() > LAST_PLUGIN => LAST_PLUGIN,
+            None => {
+                self.plugins.push((*event.plugin).into());
+                self.plugins.len() - 1
+            }
+        };
         self.marks.add_plugin(number);
         self.marks.kinds.insert(frame.kind);
         self.marks.directions = self.marks.directions.with(Directions::of(direction));

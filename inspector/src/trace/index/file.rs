@@ -1,21 +1,22 @@
 //! The file beside a trace that keeps its index.
 //!
-//! 8 bytes that name the format, the CRC-32 of the rest, the stamp of the trace, the index; the
-//! last two as postcard (<https://postcard.jamesmunns.com>). A file that is anything else, or the
-//! index of another state of the trace, counts as none.
+//! 8 bytes that name the format, the seal of the rest, the stamp of the trace, the index; the last
+//! two as postcard (<https://postcard.jamesmunns.com>). A file that is anything else, the index of
+//! another state of the trace, or one that this user did not make counts as none: it may have come
+//! with the trace, from anybody.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::{TraceError, TraceIndex};
+use super::{TraceError, TraceIndex, seal};
 use crate::trace::storage;
 
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBINDEX3";
+const MAGIC: &[u8; 8] = b"GBINDEX4";
 /// The largest index that is read, in bytes; ours are far smaller.
 const MAX_SIZE: u64 = 64 << 20;
 /// Bytes at the end of a trace that are part of its stamp; a finished one has its summary there.
@@ -27,6 +28,9 @@ pub(in crate::trace) struct Stamp {
     size: u64,
     /// Nanoseconds since the Unix epoch, as far as the file system says.
     modified: u128,
+    /// The same of the last change of anything about the file, which only the system sets; 0 where
+    /// there is no such time.
+    changed: i128,
     /// CRC-32 of the last bytes.
     tail: u32,
 }
@@ -43,10 +47,22 @@ impl Stamp {
             let mut tail = Vec::new();
             file.take(TAIL).read_to_end(&mut tail)?;
             let modified = since.map_or(0, |since| since.as_nanos());
-            Ok(Stamp { size, modified, tail: crc32fast::hash(&tail) })
+            let changed = changed(&metadata);
+            Ok(Stamp { size, modified, changed, tail: crc32fast::hash(&tail) })
         };
         read().map_err(|source| TraceError::io("read", source, path))
     }
+}
+
+#[cfg(unix)]
+fn changed(metadata: &fs::Metadata) -> i128 {
+    use std::os::unix::fs::MetadataExt;
+    i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn changed(_: &fs::Metadata) -> i128 {
+    0
 }
 
 /// Where the index of a trace is kept.
@@ -59,10 +75,11 @@ pub(super) fn path_of(trace: &Path) -> PathBuf {
 /// The index of a trace in this state.
 pub(in crate::trace) fn load(trace: &Path, stamp: &Stamp) -> Option<TraceIndex> {
     let mut bytes = Vec::new();
-    File::open(path_of(trace)).ok()?.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
+    let file = storage::open(&path_of(trace)).ok()?;
+    file.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
     let rest = bytes.strip_prefix(MAGIC)?;
-    let (crc, rest) = rest.split_first_chunk()?;
-    if crc32fast::hash(rest) != u32::from_le_bytes(*crc) {
+    let (seal, rest) = rest.split_first_chunk()?;
+    if !seal::fits(*seal, rest) {
         return None;
     }
     let (found, rest) = postcard::take_from_bytes::<Stamp>(rest).ok()?;
@@ -72,17 +89,19 @@ pub(in crate::trace) fn load(trace: &Path, stamp: &Stamp) -> Option<TraceIndex> 
     let mut index: TraceIndex = postcard::from_bytes(rest).ok()?;
     // The trace may have been moved together with its index.
     trace.clone_into(&mut index.info.path);
-    Some(index)
+    (index.info.size == stamp.size && index.adds_up()).then_some(index)
 }
 
 /// Keeps an index, replacing an older one at once.
 pub(in crate::trace) fn save(trace: &Path, stamp: &Stamp, index: &TraceIndex) -> io::Result<()> {
     let body = postcard::to_allocvec(&(stamp, index)).map_err(io::Error::other)?;
+    let no_key = || io::Error::other("this user has no place for a key");
+    let seal = seal::of(&body).ok_or_else(no_key)?;
     let path = path_of(trace);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
     file.write_all(MAGIC)?;
-    file.write_all(&crc32fast::hash(&body).to_le_bytes())?;
+    file.write_all(&seal)?;
     file.write_all(&body)?;
     // As readable as the trace is: a temporary file is for its owner alone.
     fs::set_permissions(file.path(), fs::metadata(trace)?.permissions())?;

@@ -2,7 +2,8 @@
 //!
 //! A [`TraceIndex`] divides a trace into spans of a few chunks and says of each how many frames it
 //! holds and what they are like. It is made by one scan ([`TraceIndex::build`]) and kept beside the
-//! trace as `<trace>.index`; [`TraceIndex::open`] does whichever is needed. From it,
+//! trace as `<trace>.index`; [`TraceIndex::open`] does whichever is needed. One that another user
+//! made, or that came with the trace, is not believed but made anew. From it,
 //! [`FrameWindows`](super::FrameWindows) reads any rows, and a filter passes over the spans in which
 //! nothing can match.
 //!
@@ -22,7 +23,9 @@ mod facts;
 pub(super) mod file;
 pub(super) mod marks;
 mod outline;
+mod seal;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -30,6 +33,7 @@ use glovebox_events::CallId;
 use serde::{Deserialize, Serialize};
 
 use super::glance::End;
+use super::repair::MAX_PROBLEMS;
 use super::{Problem, TraceError, TraceInfo};
 use crate::filter::{ChunkSummary, Span as Numbers};
 use marks::{Marks, Verdict};
@@ -44,10 +48,15 @@ const MAX_SPANS: usize = 1 << 16;
 const SPAN_BYTES: u64 = 256 << 10;
 /// Smaller traces, in bytes, are scanned faster than anybody notices: their index is not kept.
 const KEPT_FROM: u64 = 8 << 20;
-/// Bytes between two chunks of a span that are of no use, damaged or about plugins.
+/// Bytes between two chunks of a span that are of no use, damaged or about plugins; more in a
+/// large trace, as a span has more bytes there.
 const MAX_GAP: u64 = 1 << 20;
-/// Problems that are listed; all are counted.
-const MAX_PROBLEMS: usize = 1_000;
+/// Bytes of a span in the file, of bytes after decompression that it may have.
+const MAX_STRETCH: u64 = 64;
+/// Bytes of a file before its first record.
+const MAGIC_LEN: u64 = mcap::MAGIC.len() as u64;
+/// Ends of calls that stand with spans other than their own.
+const MAX_LATE: usize = 1 << 18;
 
 /// What stands where in a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -207,7 +216,40 @@ impl TraceIndex {
         if row >= self.frames() {
             return None;
         }
-        Some(self.spans.partition_point(|span| span.first_row + span.frames <= row))
+        let span = self.spans.partition_point(|span| span.first_row + span.frames <= row);
+        (span < self.spans.len()).then_some(span)
+    }
+
+    /// True if its numbers fit each other and the size of the trace, so that nothing that is read by
+    /// it is out of its bounds, and its counts are those of its parts.
+    fn adds_up(&self) -> bool {
+        let info = &self.info;
+        let (mut end, mut rows, mut outside) = (MAGIC_LEN, 0u64, 0u64);
+        for span in &self.spans {
+            let Some(span_end) = span.offset.checked_add(span.length) else { return false };
+            let Some(next) = rows.checked_add(span.frames) else { return false };
+            if span.offset < end || span_end > info.size || span.first_row != rows {
+                return false;
+            }
+            (end, rows) = (span_end, next);
+            outside = outside.saturating_add(span.outside);
+        }
+        let late: usize = self.spans.iter().map(|span| span.late.len()).sum();
+        let damaged = self.problems.iter().try_fold(0u64, |sum, one| sum.checked_add(one.bytes));
+        let all = [info.frames_in, info.frames_out, info.calls, info.host_calls];
+        let counted = all.iter().try_fold(0u64, |sum, one| sum.checked_add(*one));
+        let is_bounded = self.spans.len() <= MAX_SPANS
+            && late <= MAX_LATE
+            && self.problems.len() <= MAX_PROBLEMS
+            && self.plugins.len() <= marks::LAST_PLUGIN + 1;
+        is_bounded
+            && info.frames_in.checked_add(info.frames_out) == Some(rows)
+            && counted.is_some_and(|counted| counted <= info.events && outside <= info.events)
+            && info.errors <= info.calls
+            && self.pending <= info.frames_in
+            && damaged.is_some_and(|damaged| damaged <= info.damaged_bytes)
+            && info.range.is_none_or(|(first, last)| first <= last)
+            && self.sequences.is_none_or(|(first, last)| first <= last)
     }
 
     /// An index of nothing.
@@ -239,7 +281,9 @@ impl TraceIndex {
         match self.spans.last_mut() {
             Some(last)
                 if last.bytes + span.bytes <= self.grain
-                    && span.offset - (last.offset + last.length) <= MAX_GAP =>
+                    && span.offset - (last.offset + last.length) <= MAX_GAP.max(self.grain)
+                    && span.offset + span.length - last.offset
+                        <= self.grain.saturating_mul(MAX_STRETCH) =>
             {
                 last.join(span);
             }
@@ -249,13 +293,18 @@ impl TraceIndex {
 
     /// Joins neighbours until there is room again.
     fn coarsen(&mut self) {
-        self.grain *= 2;
+        self.grain = self.grain.saturating_mul(2);
         let spans = std::mem::take(&mut self.spans);
         spans.into_iter().for_each(|span| self.push(span));
     }
 }
 
 impl Span {
+    /// Bytes after decompression.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// What a filter looks at to pass over the span.
     pub(super) fn summary(&self, index: &TraceIndex) -> ChunkSummary {
         let start = index.info.range.map_or(0, |(first, _)| first);
@@ -270,10 +319,7 @@ impl Span {
         self.flawed |= next.flawed;
         marks::join(&mut self.calls, next.calls);
         self.marks.join(&next.marks);
-        for late in next.late {
-            if !self.late.iter().any(|known| known.call == late.call) {
-                self.late.push(late);
-            }
-        }
+        let known: HashSet<CallId> = self.late.iter().map(|late| late.call).collect();
+        self.late.extend(next.late.into_iter().filter(|late| !known.contains(&late.call)));
     }
 }

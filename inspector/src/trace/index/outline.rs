@@ -33,7 +33,7 @@ const MAX_TALLY: u64 = 512;
 pub struct TraceOutline {
     /// Without rows, marks, late ends and problems.
     pub(in crate::trace) index: Arc<TraceIndex>,
-    /// By span: where its last tally stands. A span without one has no events.
+    /// By span: where the last tally up to its end stands.
     tallies: Arc<Vec<Option<u64>>>,
 }
 
@@ -200,7 +200,13 @@ impl Summary {
     /// Takes in the last tally, which counts everything.
     fn count(&mut self, file: &mut File) -> io::Result<Option<()>> {
         self.tallies.resize(self.index.spans.len(), None);
-        let all = match self.tallies.iter().rev().copied().flatten().next() {
+        // A span without a tally has no events, so that the one before counts.
+        let mut last = None;
+        for tally in &mut self.tallies {
+            last = tally.or(last);
+            *tally = last;
+        }
+        let all = match last {
             Some(last) => read_tally(file, last)?,
             None => None,
         };
@@ -259,8 +265,7 @@ impl RowCounts {
         if let Some(rows) = self.known[number] {
             return Ok(rows);
         }
-        let tally = self.outline.tallies[..=number].iter().rev().copied().flatten().next();
-        let rows = match tally {
+        let rows = match self.outline.tallies.get(number).copied().flatten() {
             None => 0,
             Some(at) => {
                 let path = || self.outline.index.info.path.clone();
