@@ -100,7 +100,7 @@ impl HostBuilder {
 
     /// How long compiling one artifact may take at most, whatever its size and its manifest say; 10
     /// min unless told. Below that it is what the manifest says (`compile-deadline` under
-    /// `[runtime]`), or 10 s and 5 s for each MiB of the artifact.
+    /// `[runtime]`), or 10 s and 10 s for each MiB of the artifact.
     /// [`LoadRequest::compile_deadline`](crate::LoadRequest::compile_deadline) goes before all this.
     #[must_use]
     pub fn compile_deadline(mut self, deadline: Duration) -> HostBuilder {

@@ -1,7 +1,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -27,6 +30,28 @@ impl<T> Task<T> {
         self.receiver.blocking_recv().unwrap_or_else(|_| worker_died())
     }
 
+    /// Blocks until the work is done, for at most `patience`; `None` if it is not done then. For
+    /// those who show meanwhile how far it is. Not for asynchronous code.
+    ///
+    /// # Panics
+    ///
+    /// If the thread that did the work panicked.
+    pub fn wait_for(&mut self, patience: Duration) -> Option<T> {
+        let until = Instant::now() + patience;
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut *self).poll(&mut context) {
+                return Some(result);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+
     /// The result, if the work is done; afterwards `None`.
     pub fn try_take(&mut self) -> Option<T> {
         self.receiver.try_recv().ok()
@@ -36,6 +61,14 @@ impl<T> Task<T> {
 // A sender is only ever dropped unused when its thread panics, which is our bug and not data.
 fn worker_died() -> ! {
     panic!("the thread that did this work panicked")
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 impl<T> Future for Task<T> {

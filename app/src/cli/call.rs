@@ -21,6 +21,7 @@ use super::plugins::{self, LoadArgs};
 use super::report::{Output, Report, count, count_of};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
+use super::waiting::wait;
 
 /// Send one frame to a plugin and show its answers
 ///
@@ -71,10 +72,10 @@ impl Call {
         // The one that is named comes after what it depends on.
         let request = requests.pop();
         for request in requests {
-            host.load(request).wait()?;
+            wait(&host, host.load(request))?;
         }
         let request = request.unwrap_or_else(|| LoadRequest::path(&self.plugin));
-        let id = host.load(request).wait()?;
+        let id = wait(&host, host.load(request))?;
         let first = host.call(id, &frame);
         let mut calls =
             Calls { outcomes: BTreeMap::new(), alike: 1, worst: exit_of(&first.outcome), first };

@@ -13,6 +13,7 @@ use super::error::{Exit, Problem};
 use super::plugins::{self, LoadArgs};
 use super::report::{Output, Report, count_of};
 use super::surroundings::Surroundings;
+use super::waiting::wait;
 
 /// Show manifest, binding, imports, exports, permissions, limits, digest, and what is missing
 ///
@@ -34,7 +35,7 @@ impl Inspect {
         let inspection = glovebox_host::inspect(&self.plugin)?;
         let host = plugins::host(Vec::new(), &Surroundings::default())?;
         let request = self.load.request(&self.plugin)?;
-        let loaded = host.load(request).wait().map(|id| host.plugin(id));
+        let loaded = wait(&host, host.load(request)).map(|id| host.plugin(id));
         let status = loaded.as_ref().ok().and_then(Option::as_ref);
         let refusal = loaded.as_ref().err();
         let missing = missing(&inspection, refusal);

@@ -33,6 +33,7 @@ mod run;
 mod surroundings;
 mod timing;
 mod trace;
+mod waiting;
 mod watch;
 mod window;
 

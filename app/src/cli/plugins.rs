@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use glovebox_abi::Manifest;
 use glovebox_abi::manifest::Budget;
+use glovebox_abi::units::parse_duration;
 use glovebox_events::Sink;
 use glovebox_host::{Host, LoadRequest, PluginStatus};
 use glovebox_inspector::trace::PluginRecord;
@@ -31,6 +33,10 @@ pub(super) struct LoadArgs {
     /// random bytes come from this number. The same frames give the same bytes each time
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// How long compiling a plugin may take, e.g. 90s or 5min, instead of what its manifest says or
+    /// its size suggests
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub compile_deadline: Option<Duration>,
 }
 
 impl LoadArgs {
@@ -46,6 +52,9 @@ impl LoadArgs {
         }
         if let Some(seed) = self.seed {
             request = request.deterministic(seed);
+        }
+        if let Some(deadline) = self.compile_deadline {
+            request = request.compile_deadline(deadline);
         }
         if let Some(name) = &self.configuration {
             request = request.configuration(name);

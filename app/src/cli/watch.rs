@@ -17,6 +17,7 @@ use super::plugins::LoadArgs;
 use super::replay::Stage;
 use super::report::{Output, Report, count, say, to_stdout};
 use super::surroundings::{Surroundings, SurroundingsArgs};
+use super::waiting::wait;
 use crate::workbench::Compared;
 
 /// Reload a plugin whenever its file changes, replay a trace into it, and show what is different
@@ -140,7 +141,8 @@ impl Watch {
         let mut generation = 0;
         for id in &stage.instances {
             // What earlier replays left in its state would look like a change of behaviour.
-            match stage.host.reload(*id, ReloadCause::Requested, false).wait() {
+            let reloading = stage.host.reload(*id, ReloadCause::Requested, false);
+            match wait(&stage.host, reloading) {
                 Ok(fresh) => generation = fresh,
                 Err(error) => {
                     say(&format!("Not reloaded: {error}"));

@@ -50,6 +50,7 @@ pub enum Verb {
     Loop,
     ToggleRecording,
     Snapshots,
+    CompileDeadline,
     Replay,
     ReplayOriginal,
     ReplayFrom,
@@ -311,6 +312,7 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay;
     #line Plugin: Verb::ToggleStrict, "Strict policy", "Grant only log, metric and config unless allowed one by one", ICON_POLICY, [], always;
     Plugin: Verb::ToggleTrust, "Trust native plugins", "Let libraries opened from now on run in this process, where they can do whatever it can", ICON_LOCK_OPEN, [], always;
+    Plugin: Verb::CompileDeadline, "Time for compiling…", "Choose how long the compiler may take for plugins that are loaded from now on", ICON_TIMER, [], always;
     Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin;
 
     Record: Verb::ToggleRecording, "Record", "Start or finish writing a trace file", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;

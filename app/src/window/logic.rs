@@ -180,6 +180,7 @@ impl App {
                 self.workbench.execute(command);
             }
             Verb::Snapshots => self.overlay = Overlay::snapshots(self.view()),
+            Verb::CompileDeadline => self.overlay = Overlay::compile_deadline(self.view()),
             Verb::Replay => self.replay(Pace::Max, ReplayHow::Once),
             Verb::ReplayOriginal => self.replay(Pace::Original, ReplayHow::Once),
             Verb::ReplayFrom => self.replay_from(),

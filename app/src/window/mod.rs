@@ -31,7 +31,7 @@ mod tests;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use parking_lot::Mutex;
@@ -64,6 +64,10 @@ pub struct WindowOptions {
     /// Let native plugins run in this process, where they can do whatever it can
     #[arg(long)]
     pub trust_native: bool,
+    /// How long compiling a plugin may take, e.g. 90s or 5min, instead of what its manifest says or
+    /// its size suggests
+    #[arg(long, value_name = "TIME", value_parser = glovebox_abi::units::parse_duration)]
+    pub compile_deadline: Option<Duration>,
     /// dark or light
     #[arg(long)]
     pub theme: Option<Theme>,
@@ -150,6 +154,7 @@ fn open(
     }
     let capture = options.is_capture();
     workbench.execute(Command::TrustNative(options.trust_native));
+    workbench.execute(Command::SetCompileDeadline(options.compile_deadline));
     workbench.execute(Command::Start { files: options.files });
     let mut app = App::with_session(workbench, ctx, session, path);
     if let Some(panel) = options.show {

@@ -1,6 +1,10 @@
 //! What lies above the window for a moment: palette, key sheet, path field.
 
+use std::time::Duration;
+
 use egui::{Align, Frame, Label, Layout, Modal, RichText, ScrollArea, vec2};
+
+use glovebox_abi::units::{parse_duration, show_duration};
 
 use super::action::{Actions, Change};
 use super::commands::{Entry, Menu, Situation, TABLE};
@@ -23,12 +27,19 @@ pub(super) enum Overlay {
     Path(String),
     /// How often snapshots are taken, as it is being typed; empty for never.
     Snapshots(String),
+    /// How long the compiler may take, as it is being typed; empty for what suits each artifact.
+    CompileDeadline(String),
 }
 
 impl Overlay {
     /// The choice of snapshots, as it is set now.
     pub(super) fn snapshots(ctx: ViewCtx<'_>) -> Overlay {
         Overlay::Snapshots(ctx.snapshot_every().map_or_else(String::new, |every| every.to_string()))
+    }
+
+    /// The choice of the compiler's time, as it is set now.
+    pub(super) fn compile_deadline(ctx: ViewCtx<'_>) -> Overlay {
+        Overlay::CompileDeadline(ctx.compile_deadline().map_or_else(String::new, show_duration))
     }
 
     /// Paints what is open; Esc and a click beside it close it.
@@ -45,7 +56,22 @@ impl Overlay {
             Overlay::Palette(palette) => palette.show(ui, ctx, source, now, out),
             Overlay::Keys => keys(ui),
             Overlay::Path(text) => path(ui, text, out),
-            Overlay::Snapshots(text) => snapshots(ui, text, out),
+            Overlay::Snapshots(text) => match choose(ui, &SNAPSHOTS, text) {
+                Chosen::Waits => true,
+                Chosen::Nothing => false,
+                Chosen::Value(every) => {
+                    out.command(Command::SetSnapshots(every));
+                    false
+                }
+            },
+            Overlay::CompileDeadline(text) => match choose(ui, &COMPILE_DEADLINE, text) {
+                Chosen::Waits => true,
+                Chosen::Nothing => false,
+                Chosen::Value(deadline) => {
+                    out.command(Command::SetCompileDeadline(deadline));
+                    false
+                }
+            },
         };
         if !stays {
             *self = Overlay::None;
@@ -169,24 +195,61 @@ fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
     !open && !modal.should_close()
 }
 
-/// What is offered; anything else can be typed.
-const OFFERED: [(&str, &str); 4] =
-    [("never", ""), ("100 inputs", "100 inputs"), ("1000 inputs", "1000 inputs"), ("5 s", "5 s")];
+/// A value that is offered or typed; none if nothing is typed.
+struct Choice<T> {
+    title: &'static str,
+    about: &'static str,
+    /// Names and what they stand for; anything else can be typed.
+    offered: [(&'static str, &'static str); 4],
+    field: &'static str,
+    hint: &'static str,
+    read: fn(&str) -> Result<T, String>,
+}
 
-fn snapshots(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
-    let mut chosen = None;
-    let modal = Modal::new(egui::Id::unique("snapshots")).show(ui, |ui| {
+/// What became of a [`Choice`].
+enum Chosen<T> {
+    Waits,
+    Nothing,
+    Value(Option<T>),
+}
+
+const SNAPSHOTS: Choice<Every> = Choice {
+    title: "Snapshots of states",
+    about: "Recordings that start from now on keep what plugins hold, so that a replay can start \
+            in the middle of them",
+    offered: [
+        ("never", ""),
+        ("100 inputs", "100 inputs"),
+        ("1000 inputs", "1000 inputs"),
+        ("5 s", "5 s"),
+    ],
+    field: "How often",
+    hint: "never; or a number of inputs, or a time",
+    read: |text| text.parse().map_err(|error| format!("Please {error}")),
+};
+
+const COMPILE_DEADLINE: Choice<Duration> = Choice {
+    title: "Time for compiling",
+    about: "The compiler gets so long for each plugin that is loaded from now on; what takes \
+            longer is given up",
+    offered: [("by size", ""), ("1 min", "1 min"), ("5 min", "5 min"), ("30 min", "30 min")],
+    field: "How long",
+    hint: "what the manifest says or the size suggests; or a time",
+    read: |text| parse_duration(text).map_err(|error| error.to_string()),
+};
+
+fn choose<T>(ui: &mut egui::Ui, choice: &Choice<T>, text: &mut String) -> Chosen<T> {
+    let mut chosen = Chosen::Waits;
+    let modal = Modal::new(egui::Id::unique(choice.title)).show(ui, |ui| {
         let tokens = theme::of(ui);
         Frame::new().inner_margin(12.0).show(ui, |ui| {
             ui.set_width((ui.ctx().content_rect().width() - 96.0).min(460.0));
-            let title = RichText::new("Snapshots of states").font(theme::strong(15.0));
+            let title = RichText::new(choice.title).font(theme::strong(15.0));
             ui.label(title.color(tokens.text_strong));
-            let hint = "Recordings that start from now on keep what plugins hold, so that a replay \
-                        can start in the middle of them";
-            ui.label(RichText::new(hint).color(tokens.text_weak));
+            ui.label(RichText::new(choice.about).color(tokens.text_weak));
             ui.add_space(8.0);
             ui.horizontal(|ui| {
-                for (name, value) in OFFERED {
+                for (name, value) in choice.offered {
                     if ui.selectable_label(text == value, name).clicked() {
                         *text = value.to_owned();
                     }
@@ -195,28 +258,30 @@ fn snapshots(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
             ui.add_space(4.0);
             let field = egui::TextEdit::singleline(text)
                 .desired_width(f32::INFINITY)
-                .hint_text("never; or a number of inputs, or a time");
-            let response = named_field(bordered(ui, |ui| ui.add(field)), "How often");
+                .hint_text(choice.hint);
+            let response = named_field(bordered(ui, |ui| ui.add(field)), choice.field);
             let enter = is_entered(ui, &response);
-            let every = match text.trim() {
+            let value = match text.trim() {
                 "" => Ok(None),
-                text => text.parse::<Every>().map(Some),
+                text => (choice.read)(text).map(Some),
             };
-            if let Err(error) = &every {
-                ui.label(RichText::new(format!("Please {error}")).color(tokens.tone(Tone::Bad)));
+            if let Err(error) = &value {
+                ui.label(RichText::new(error).color(tokens.tone(Tone::Bad)));
             }
             ui.add_space(8.0);
             ui.horizontal(|ui| {
-                let set = ui.add_enabled(every.is_ok(), egui::Button::new("Set")).clicked();
-                chosen = every.ok().filter(|_| set || enter);
+                let set = ui.add_enabled(value.is_ok(), egui::Button::new("Set")).clicked();
+                if let (true, Ok(value)) = (set || enter, value) {
+                    chosen = Chosen::Value(value);
+                }
                 if ui.button("Cancel").clicked() {
                     ui.close();
                 }
             });
         });
     });
-    if let Some(every) = chosen {
-        out.command(Command::SetSnapshots(every));
+    match chosen {
+        Chosen::Waits if modal.should_close() => Chosen::Nothing,
+        chosen => chosen,
     }
-    chosen.is_none() && !modal.should_close()
 }

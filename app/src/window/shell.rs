@@ -504,7 +504,8 @@ fn status_of_work(
         } else {
             ui.add(egui::Spinner::new().size(12.0));
         }
-        ui.label(RichText::new(job.title).small().color(tokens.text));
+        let said = if job.doing.is_empty() { job.title } else { job.doing };
+        ui.label(RichText::new(said).small().color(tokens.text));
     }
 }
 

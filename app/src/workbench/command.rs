@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use glovebox_abi::manifest::Limits;
 use glovebox_abi::{Frame, Permission};
@@ -31,6 +32,9 @@ pub enum Command {
     Load(PathBuf),
     /// Lets native plugins that are loaded from now on run in this process, or no longer.
     TrustNative(bool),
+    /// Gives the compiler so long for each artifact that is loaded from now on; `None` for what its
+    /// manifest says or its size suggests.
+    SetCompileDeadline(Option<Duration>),
     /// Removes an instance.
     Unload(InstanceId),
     /// Opens a trace, or imports a capture.

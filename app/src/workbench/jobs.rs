@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use parking_lot::Mutex;
+
 use super::replay::ReplayControl;
 use super::sink::Waker;
 use super::work::Finished;
@@ -24,6 +26,8 @@ pub struct JobView {
     pub id: JobId,
     /// What it is, e.g. `Replaying shop.mcap`.
     pub title: String,
+    /// What takes the time just now, if there is more to say.
+    pub doing: String,
     /// How much is done, of how much in all; `None` if nobody knows.
     pub progress: Option<(u64, u64)>,
     /// True if it was asked to end.
@@ -39,6 +43,8 @@ pub(super) struct JobState {
     pub(super) replay: Option<ReplayControl>,
     done: AtomicU64,
     total: AtomicU64,
+    /// What takes the time just now.
+    doing: Mutex<String>,
     waker: Option<Arc<Waker>>,
 }
 
@@ -51,6 +57,16 @@ impl JobState {
         let is_first = self.total.swap(total, Ordering::Relaxed) != total;
         let is_seen = is_first || hundredths(before) != hundredths(done);
         if let Some(waker) = self.waker.as_ref().filter(|_| is_seen) {
+            waker.wake();
+        }
+    }
+
+    /// Says what takes the time just now.
+    pub(super) fn say(&self, doing: String) {
+        let before = std::mem::replace(&mut *self.doing.lock(), doing);
+        if before != *self.doing.lock()
+            && let Some(waker) = &self.waker
+        {
             waker.wake();
         }
     }
@@ -204,6 +220,7 @@ impl Jobs {
             JobView {
                 id: *id,
                 title: job.title.clone(),
+                doing: job.state.doing.lock().clone(),
                 progress: (total > 0).then(|| (job.state.done.load(Ordering::Relaxed), total)),
                 cancelled: job.state.is_cancelled(),
                 replay: job.state.replay.as_ref().map(ReplayControl::is_paused),

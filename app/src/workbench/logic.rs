@@ -47,6 +47,7 @@ impl Workbench {
                 self.start_load(path);
             }
             Command::TrustNative(trust) => self.outcome.trusts_native = trust,
+            Command::SetCompileDeadline(deadline) => self.outcome.compile_deadline = deadline,
             Command::Unload(instance) => {
                 let host = self.host.clone();
                 let name = work::name_of(&host, instance);
@@ -106,8 +107,8 @@ impl Workbench {
             Command::Reload { instance, carry_state } => {
                 let host = self.host.clone();
                 let name = work::name_of(&host, instance);
-                self.jobs.start(format!("Reloading {name}"), move |_| {
-                    work::reload(&host, instance, carry_state)
+                self.jobs.start(format!("Reloading {name}"), move |state| {
+                    work::reload(&host, instance, carry_state, state)
                 });
             }
             Command::RollBack(instance) => {
@@ -202,10 +203,13 @@ impl Workbench {
     }
 
     fn start_load(&mut self, path: PathBuf) -> JobId {
-        let request = LoadRequest::path(&path).trust_native(self.outcome.trusts_native);
+        let mut request = LoadRequest::path(&path).trust_native(self.outcome.trusts_native);
+        if let Some(deadline) = self.outcome.compile_deadline {
+            request = request.compile_deadline(deadline);
+        }
         let host = self.host.clone();
         let title = format!("Loading {}", file_name(&path));
-        self.jobs.start(title, move |_| work::load(&host, path, request))
+        self.jobs.start(title, move |state| work::load(&host, path, request, state))
     }
 
     /// Loads what a workspace asks for, as it asks for it.
@@ -231,6 +235,9 @@ impl Workbench {
             if self.outcome.trusts_native {
                 request = request.trust_native(true);
             }
+            if let Some(deadline) = self.outcome.compile_deadline {
+                request = request.compile_deadline(deadline);
+            }
             if let Some(mock) = &mock {
                 request = request.mock(mock.clone());
             }
@@ -238,7 +245,7 @@ impl Workbench {
         });
         let (host, requests) = (self.host.clone(), requests.collect());
         let title = format!("Loading {count}");
-        let job = self.jobs.start(title, move |_| work::load_in_order(&host, requests));
+        let job = self.jobs.start(title, move |state| work::load_in_order(&host, requests, state));
         if let Some(start) = &mut self.start {
             start.waiting.insert(job);
         }

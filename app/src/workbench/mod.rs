@@ -118,6 +118,7 @@ struct Outcomes {
     sent: VecDeque<Sent>,
     policy_mode: PolicyMode,
     trusts_native: bool,
+    compile_deadline: Option<Duration>,
     loads_failed: u64,
     frames_replayed: u64,
     snapshot_every: Option<Every>,
@@ -493,6 +494,11 @@ impl<'a> ViewCtx<'a> {
     /// Whether native plugins may run in this process.
     pub fn trusts_native(&self) -> bool {
         self.workbench.outcome.trusts_native
+    }
+
+    /// How long the compiler may take for each artifact, if somebody said so.
+    pub fn compile_deadline(&self) -> Option<Duration> {
+        self.workbench.outcome.compile_deadline
     }
 
     /// Loads that failed.

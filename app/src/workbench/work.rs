@@ -12,7 +12,7 @@ use glovebox_abi::Frame;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
-use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile};
+use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
 use glovebox_inspector::trace::{Recorder, RecorderStatus, TraceError, TraceIndex};
@@ -102,19 +102,51 @@ pub struct Sent {
     pub took: Duration,
 }
 
-pub(super) fn load(host: &Host, path: PathBuf, request: LoadRequest) -> Finished {
+pub(super) fn load(host: &Host, path: PathBuf, request: LoadRequest, state: &JobState) -> Finished {
     // With this extension or another.
     if Baseline::is_one(&path) {
         return open_baseline(path);
     }
-    let result = host.load(request).wait();
+    let result = wait(host, host.load(request), &path, state);
     Finished::Loaded(path, result.map_err(|error| error.to_string()))
 }
 
 /// Loads plugins one after another; one that cannot be loaded does not keep those after it.
-pub(super) fn load_in_order(host: &Host, requests: Vec<(PathBuf, LoadRequest)>) -> Finished {
+pub(super) fn load_in_order(
+    host: &Host,
+    requests: Vec<(PathBuf, LoadRequest)>,
+    state: &JobState,
+) -> Finished {
     let requests = requests.into_iter();
-    Finished::Several(requests.map(|(path, request)| load(host, path, request)).collect())
+    Finished::Several(requests.map(|(path, request)| load(host, path, request, state)).collect())
+}
+
+/// How often a job looks at what the compiler does.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Waits for a load or reload of `file`. Meanwhile the job says what is being compiled, and ends
+/// that if it is asked to end.
+fn wait<T>(host: &Host, mut task: Task<T>, file: &Path, state: &JobState) -> T {
+    let folder = if file.is_dir() { Some(file) } else { file.parent() };
+    // A folder or manifest names an artifact beside it.
+    let names = file.is_dir() || file.extension().is_some_and(|extension| extension == "toml");
+    loop {
+        if let Some(result) = task.wait_for(LOOK) {
+            return result;
+        }
+        let compiles = host.compiles().into_iter().filter(|compile| !compile.given_up);
+        for compile in compiles {
+            if compile.path != file && !(names && compile.path.parent() == folder) {
+                continue;
+            }
+            state.say(compile.to_string());
+            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            state.progress(millis(compile.elapsed), millis(compile.deadline));
+            if state.is_cancelled() {
+                host.cancel_compile(compile.id);
+            }
+        }
+    }
 }
 
 /// Reads a workspace and looks for its plugins; nothing is loaded yet.
@@ -162,9 +194,16 @@ pub(super) fn finish_recording(recorder: &Recorder, keeper: Option<Keeper>) -> F
     Finished::Recorded(result.map_err(|error| error.to_string()))
 }
 
-pub(super) fn reload(host: &Host, instance: InstanceId, carry_state: bool) -> Finished {
+pub(super) fn reload(
+    host: &Host,
+    instance: InstanceId,
+    carry_state: bool,
+    state: &JobState,
+) -> Finished {
     let name = name_of(host, instance);
-    match host.reload(instance, ReloadCause::Requested, carry_state).wait() {
+    let file = host.plugin(instance).and_then(|status| status.path).unwrap_or_default();
+    let reloading = host.reload(instance, ReloadCause::Requested, carry_state);
+    match wait(host, reloading, &file, state) {
         Ok(generation) => Finished::Done(format!("{name} runs generation {generation}")),
         Err(error) => Finished::Failed(format!("{name} was not reloaded: {error}")),
     }

@@ -9,6 +9,7 @@ mod cases_native;
 mod cases_wasm;
 mod catalog;
 mod cli;
+mod compiling;
 mod determinism;
 mod dispatch;
 mod floods;

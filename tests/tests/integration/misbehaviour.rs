@@ -117,27 +117,3 @@ fn every_event_of_a_bad_call_is_recorded() {
     assert_eq!(story[..4], start);
     assert_eq!(story[4..], ["in", "trapped", "faulted", "restarting", "ready"]);
 }
-
-#[test]
-fn a_compile_bomb_is_stopped_at_its_deadline() {
-    // Many locals in many loops: valid, small, and quadratic for the register allocator.
-    let (locals, depth) = (2000, 200);
-    let steps: String = (0..locals - 1)
-        .map(|i| format!("local.get {i} local.get {} i64.add local.set {i} ", i + 1))
-        .collect();
-    let body: String = (0..depth).map(|_| format!("loop {steps}")).collect();
-    let wat = format!(
-        "(module (memory (export \"memory\") 1) (func (export \"glovebox_abi_0_1\")) \
-         (func (export \"glovebox_buffer\") (param i32) (result i32) i32.const 8) \
-         (func (export \"glovebox_process\") (param i32) (result i64) i64.const 0) \
-         (func (local {}) {body} {}))",
-        "i64 ".repeat(locals),
-        "end ".repeat(depth)
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bomb.wasm");
-    std::fs::write(&path, wat::parse_str(wat).unwrap()).unwrap();
-    let bench = Bench::with(|builder| builder.compile_deadline(Duration::from_millis(100)));
-    let error = bench.host.load(LoadRequest::path(path)).wait().unwrap_err().to_string();
-    assert!(error.starts_with("compile: compiling took longer than 100 ms"), "{error}");
-}

@@ -14,6 +14,7 @@ use crate::cli::frame::{header, payload};
 use crate::cli::plugins::{self, LoadArgs};
 use crate::cli::report::{Output, Report, count_of};
 use crate::cli::surroundings::Surroundings;
+use crate::cli::waiting::wait;
 use crate::workbench::replay::{ReplayControl, Targets, replay};
 
 /// Print the smallest [permissions] with which a plugin is not denied anything
@@ -115,7 +116,7 @@ impl Suggest {
         let host = plugins::host(Vec::new(), &Surroundings::default())?;
         host.set_policy_mode(PolicyMode::Record);
         let request = self.load.request(&self.plugin)?.permissions(permissions.clone());
-        let id = match host.load(request).wait() {
+        let id = match wait(&host, host.load(request)) {
             Ok(id) => id,
             Err(refusal) => return Ok((host.wishes_of(plugin), Some(refusal))),
         };

@@ -13,6 +13,7 @@ use super::super::observe::{Capture, Counts, Gate, Recorded, Recording, Tally};
 use super::super::plugins;
 use super::super::report::count_of;
 use super::super::surroundings::Surroundings;
+use super::super::waiting::wait;
 use super::targets::{EachInstance, TargetFound};
 use crate::workbench::replay::{
     self, ReplayControl, ReplayProgress, ReplaySummary, Target, Targets,
@@ -69,7 +70,7 @@ impl Stage {
     /// Loads plugins. If one cannot be loaded, a recording that was started is taken back.
     pub(super) fn load(&mut self, requests: Vec<LoadRequest>) -> Result<(), Problem> {
         for (loaded, request) in requests.into_iter().enumerate() {
-            match self.host.load(request).wait() {
+            match wait(&self.host, self.host.load(request)) {
                 Ok(instance) => self.instances.push(instance),
                 Err(error) => {
                     self.recording.discard();

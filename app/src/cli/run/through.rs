@@ -21,6 +21,7 @@ use super::super::plugins::LoadArgs;
 use super::super::replay::{Stage, StageAnswers};
 use super::super::report::Report;
 use super::super::surroundings::Surroundings;
+use super::super::waiting::wait;
 use super::found::{Found, Results, name};
 use crate::workbench::replay::{ReplayControl, send_in_time, wait_for_emitted};
 
@@ -66,17 +67,21 @@ impl Through<'_> {
         let requests = needed.requests.into_iter().map(answer).collect();
         let stage = Stage::set(requests, Vec::new(), surroundings)?;
         let (trust, seed, answers) = (self.load.trust_native, self.load.seed, self.answers.clone());
+        let compile_deadline = self.load.compile_deadline;
         let running = self.pipeline.start_with(&stage.host, move |request| {
             let mut request = request.trust_native(trust);
             if let Some(seed) = seed {
                 request = request.deterministic(seed);
+            }
+            if let Some(deadline) = compile_deadline {
+                request = request.compile_deadline(deadline);
             }
             match &answers {
                 Some(answers) => answers.answer(request),
                 None => request,
             }
         });
-        let running = running.wait()?;
+        let running = wait(&stage.host, running)?;
         if let Some(path) = self.record {
             stage.record(path, running.instances(), self.trace, self.how)?;
         }

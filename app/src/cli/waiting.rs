@@ -1,0 +1,37 @@
+//! Waiting for a load, and saying meanwhile what takes so long.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use glovebox_abi::text::inert;
+use glovebox_host::{Host, Task};
+
+/// What is shorter is not worth a word.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The result of a load or reload. On a terminal, one line on standard error follows what is being
+/// compiled, and goes when it is done.
+pub(super) fn wait<T>(host: &Host, mut task: Task<T>) -> T {
+    let mut shown = false;
+    loop {
+        if let Some(result) = task.wait_for(PATIENCE) {
+            if shown {
+                show("");
+            }
+            return result;
+        }
+        let compiles = host.compiles();
+        if let Some(compile) = compiles.iter().find(|compile| !compile.given_up)
+            && io::stderr().is_terminal()
+        {
+            show(&inert(&compile.to_string()).to_string());
+            shown = true;
+        }
+    }
+}
+
+/// Puts a text in place of the one before. That nobody sees it is no reason to fail.
+fn show(text: &str) {
+    let mut terminal = io::stderr().lock();
+    let _ = write!(terminal, "\r{text}\u{1B}[K").and_then(|()| terminal.flush());
+}
