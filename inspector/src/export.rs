@@ -4,8 +4,9 @@
 //! `plugin`, `instance`, `generation`, and what the type brings: a frame has `call`, `kind`,
 //! `header` (an object) and `payload` (a text) or `payload_hex` (anything that is no text). A
 //! header that JSON cannot hold exactly is there as `header_hex`, its CBOR, as well. A host call
-//! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`. Durations
-//! are in nanoseconds, as in a [`trace`](crate::trace).
+//! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`; if JSON cannot
+//! hold its values, `host_call_hex` is the CBOR of all of it. Durations are in nanoseconds, as in a
+//! [`trace`](crate::trace).
 //!
 //! ```
 //! use glovebox_abi::Frame;
@@ -42,7 +43,8 @@ use glovebox_abi::{Frame, Header};
 use glovebox_events::{Event, What};
 use serde_json::{Map, Value as Json};
 
-use crate::decode::{self, from_json};
+use crate::decode::print::{Style, print};
+use crate::decode::{self, from_json, hex, to_json as value_to_json};
 use crate::trace::wire::{Body, host_call_value};
 
 /// Writes one event as one line of JSON.
@@ -80,7 +82,12 @@ pub fn to_json(event: &Event) -> Json {
             line.extend(frame_fields(frame));
         }
         What::HostCall { host_call, .. } => {
-            if let Json::Object(fields) = decode::to_json(&host_call_value(host_call)) {
+            let value = host_call_value(host_call);
+            let json = value_to_json(&value);
+            if !from_json(&json.to_string()).is_ok_and(|again| is_same(&again, &value)) {
+                line.insert("host_call_hex".to_owned(), hex::encode(&value.to_bytes()).into());
+            }
+            if let Json::Object(fields) = json {
                 line.extend(fields);
             }
         }
@@ -94,13 +101,13 @@ fn frame_fields(frame: &Frame) -> Map<String, Json> {
     fields.insert("kind".to_owned(), frame.kind.to_string().into());
     let header = decode::header_json(frame);
     if !is_exact(&frame.header, &header) {
-        let hex = decode::hex(frame.header.as_bytes());
-        fields.insert("header_hex".to_owned(), hex.into());
+        let digits = hex::encode(frame.header.as_bytes());
+        fields.insert("header_hex".to_owned(), digits.into());
     }
     fields.insert("header".to_owned(), header);
     let (key, payload) = match std::str::from_utf8(&frame.payload) {
         Ok(text) => ("payload", text.to_owned()),
-        Err(_) => ("payload_hex", decode::hex(&frame.payload)),
+        Err(_) => ("payload_hex", hex::encode(&frame.payload)),
     };
     fields.insert(key.to_owned(), payload.into());
     fields
@@ -108,8 +115,15 @@ fn frame_fields(frame: &Frame) -> Map<String, Json> {
 
 /// True if the header can be made from its JSON again, byte by byte.
 fn is_exact(header: &Header, json: &Json) -> bool {
-    match from_json(json) {
-        Value::Map(entries) => Header::from_entries(entries) == *header,
-        _ => false,
-    }
+    decode::header_from_json(&json.to_string()).is_ok_and(|again| again == *header)
+}
+
+/// True if two values say the same, whatever the order of keys: JSON objects here sort theirs.
+fn is_same(one: &Value, other: &Value) -> bool {
+    let (one, other) = (one.to_bytes(), other.to_bytes());
+    let text = |bytes: &[u8]| {
+        let document = decode::Document::cbor(bytes).ok()?;
+        Some(print(document.root(), Style::EXACT))
+    };
+    one == other || text(&one) == text(&other)
 }

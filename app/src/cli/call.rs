@@ -121,7 +121,7 @@ impl Call {
 
     fn frame(&self) -> Result<Frame, Problem> {
         let header = match &self.header {
-            Some(text) => header(&plugins::json_object("--header", text)?),
+            Some(text) => header(&plugins::text_or_file(text)?)?,
             None => Header::empty(),
         };
         Ok(Frame::new(self.kind, header, payload(&self.payload)?))

@@ -2,15 +2,11 @@
 
 use std::path::Path;
 
-use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header};
-use glovebox_inspector::decode;
+use glovebox_inspector::decode::{self, FromJsonError, hex};
 use serde_json::{Value as Json, json};
 
 use super::error::{Problem, READ_ARGUMENT};
-
-/// How bytes are written on the command line.
-const HEX: &str = "hex:";
 
 /// A payload: text, `@FILE`, or `hex:…`.
 pub(super) fn payload(text: &str) -> Result<Vec<u8>, Problem> {
@@ -18,24 +14,24 @@ pub(super) fn payload(text: &str) -> Result<Vec<u8>, Problem> {
         let path = Path::new(path);
         return std::fs::read(path).map_err(Problem::file(READ_ARGUMENT, path));
     }
-    if !text.starts_with(HEX) {
+    let Some(digits) = text.strip_prefix(hex::PREFIX) else {
         return Ok(text.as_bytes().to_vec());
-    }
-    match decode::from_json(&Json::String(text.to_owned())) {
-        Value::Bytes(bytes) => Ok(bytes),
-        _ => {
-            let example = "write pairs of hexadecimal digits, e.g. hex:00ff";
-            Err(Problem::Usage(format!("--payload `{text}` is not hexadecimal; {example}")))
-        }
-    }
+    };
+    hex::decode_spaced(digits).map_err(|error| {
+        let example = "write pairs of hexadecimal digits, e.g. hex:00ff";
+        Problem::Usage(format!("--payload `{text}` is not hexadecimal: {error}; {example}"))
+    })
 }
 
 /// A header of a JSON object; texts `hex:…` become byte strings.
-pub(super) fn header(json: &Json) -> Header {
-    match decode::from_json(json) {
-        Value::Map(entries) => Header::from_entries(entries),
-        _ => Header::empty(),
-    }
+pub(super) fn header(text: &str) -> Result<Header, Problem> {
+    decode::header_from_json(text).map_err(|error| {
+        Problem::Usage(match error {
+            FromJsonError::NoObject => "--header is not a JSON object; write {…}".to_owned(),
+            FromJsonError::Malformed(error) => format!("--header is not JSON: {error}"),
+            error => format!("--header: {error}"),
+        })
+    })
 }
 
 /// A frame for programs: `payload` is text, `payload_hex` anything that is not.
@@ -46,7 +42,7 @@ pub(super) fn frame_json(frame: &Frame) -> Json {
     });
     match std::str::from_utf8(&frame.payload) {
         Ok(text) => json["payload"] = text.into(),
-        Err(_) => json["payload_hex"] = hex(&frame.payload).into(),
+        Err(_) => json["payload_hex"] = hex::encode(&frame.payload).into(),
     }
     json
 }
@@ -59,13 +55,9 @@ pub(super) fn frame_text(frame: &Frame) -> String {
     }
     match std::str::from_utf8(&frame.payload) {
         Ok(payload) => text.push_str(&format!("\n{payload}\n")),
-        Err(_) => text.push_str(&format!("\n{HEX}{}\n", hex(&frame.payload))),
+        Err(_) => text.push_str(&format!("\n{}{}\n", hex::PREFIX, hex::encode(&frame.payload))),
     }
     text
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -91,7 +83,7 @@ mod tests {
         fn check(payload: &[u8], key: &str, expected: &str) {
             let frame = Frame::new(
                 glovebox_abi::Kind::DATA,
-                header(&json!({"id": "a", "raw": "hex:01"})),
+                header(r#"{"id": "a", "raw": "hex:01"}"#).unwrap(),
                 payload.to_vec(),
             );
             let json = frame_json(&frame);

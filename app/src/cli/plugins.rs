@@ -88,18 +88,20 @@ fn cache_folder() -> Option<PathBuf> {
 
 /// The value of an option that is a JSON object, or `@FILE` with one.
 pub(super) fn json_object(option: &str, text: &str) -> Result<Json, Problem> {
-    let text = match text.strip_prefix('@') {
-        Some(path) => {
-            let path = Path::new(path);
-            std::fs::read_to_string(path).map_err(Problem::file(READ_ARGUMENT, path))?
-        }
-        None => text.to_owned(),
-    };
-    match serde_json::from_str(&text) {
+    match serde_json::from_str(&text_or_file(text)?) {
         Ok(Json::Object(fields)) => Ok(Json::Object(fields)),
         Ok(_) => Err(Problem::Usage(format!("{option} is not a JSON object; write {{…}}"))),
         Err(error) => Err(Problem::Usage(format!("{option} is not JSON: {error}"))),
     }
+}
+
+/// What was written, or what the file behind an `@` holds.
+pub(super) fn text_or_file(text: &str) -> Result<String, Problem> {
+    let Some(path) = text.strip_prefix('@') else {
+        return Ok(text.to_owned());
+    };
+    let path = Path::new(path);
+    std::fs::read_to_string(path).map_err(Problem::file(READ_ARGUMENT, path))
 }
 
 /// What a trace says about an instance.

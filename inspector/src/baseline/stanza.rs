@@ -9,7 +9,10 @@ use glovebox_abi::{Frame, Header, Kind, ServiceError};
 use glovebox_events::{CallId, HostCall, Outcome};
 use serde_json::Value as Json;
 
-use crate::decode::{self, PayloadFormat};
+use crate::decode::document::{Document, Format, Item, Sort};
+use crate::decode::print::{Notation, Style, key_text, print};
+use crate::decode::splice::{self, splice};
+use crate::decode::{self, FromJsonError, PayloadFormat, hex};
 use crate::diff::{DiffOptions, RunCall};
 use crate::trace::wire;
 
@@ -19,6 +22,10 @@ const MASK: &str = "…";
 const ONE_LINE: usize = 96;
 /// Bytes on a line of hexadecimal.
 const HEX_LINE: usize = 32;
+/// In front of the exact bytes of a header that JSON cannot hold.
+const HEADER_CBOR: &str = "header-cbor ";
+/// In front of the exact bytes of a payload or host call that JSON cannot hold.
+const CBOR: &str = "cbor ";
 
 /// A head line, without the call it belongs to, and what follows it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -52,9 +59,13 @@ pub(super) fn of_call(call: &RunCall, rules: &DiffOptions) -> Vec<Stanza> {
 
 fn of_frame(head: &str, path: &str, frame: &Frame, rules: &DiffOptions) -> Stanza {
     let mut body = Vec::new();
-    if !frame.header.as_bytes().is_empty() {
-        let header = masked(decode::header_json(frame), &format!("{path}/header"), rules);
-        body.extend(json_lines(&header).into_iter().enumerate().map(|(line, text)| match line {
+    if let Some(document) = decode::header_document(&frame.header)
+        && !frame.header.as_bytes().is_empty()
+    {
+        let is_ignored = |path: &str| rules.is_ignored(path);
+        let masked = masked(&document, &format!("{path}/header"), rules, &is_ignored);
+        let lines = value_lines(Format::Cbor, &masked, HEADER_CBOR);
+        body.extend(lines.into_iter().enumerate().map(|(line, text)| match line {
             0 => format!("header {text}"),
             _ => text,
         }));
@@ -67,8 +78,10 @@ fn of_frame(head: &str, path: &str, frame: &Frame, rules: &DiffOptions) -> Stanz
         }
         PayloadFormat::Empty => "empty",
         format @ (PayloadFormat::Json | PayloadFormat::Cbor) => {
-            let value = decode::payload_json(frame).unwrap_or(Json::Null);
-            body.extend(json_lines(&masked(value, &place, rules)));
+            if let Some(document) = decode::payload_document(frame) {
+                let masked = masked(&document, &place, rules, &|path| rules.is_ignored(path));
+                body.extend(value_lines(document.format(), &masked, CBOR));
+            }
             if format == PayloadFormat::Json { "json" } else { "cbor" }
         }
         PayloadFormat::Text => {
@@ -84,7 +97,7 @@ fn of_frame(head: &str, path: &str, frame: &Frame, rules: &DiffOptions) -> Stanz
             }
         }
         PayloadFormat::Bytes => {
-            body.extend(frame.payload.chunks(HEX_LINE).map(decode::hex));
+            body.extend(frame.payload.chunks(HEX_LINE).map(hex::encode));
             "hex"
         }
     };
@@ -97,22 +110,26 @@ fn of_host_call(at: usize, call: &HostCall, rules: &DiffOptions) -> Option<Stanz
     if rules.is_ignored(&place) {
         return None;
     }
-    let mut value = serde_json::Map::new();
-    value.insert("service".to_owned(), (*call.service).into());
-    value.insert("permission".to_owned(), call.permission.name().into());
-    let mut insert = |key: &str, found| {
-        let found = masked(decode::to_json(found), &format!("{place}/{key}"), rules);
-        value.insert(key.to_owned(), found);
-    };
-    insert("arguments", &call.arguments);
+    let text = |text: &str| Value::Text(text.to_owned());
+    let mut entries = vec![
+        (text("service"), text(&call.service)),
+        (text("permission"), text(call.permission.name())),
+        (text("arguments"), call.arguments.clone()),
+    ];
     match &call.result {
         Ok(_) if matches!(&*call.service, "now" | "random") => {}
-        Ok(result) => insert("result", result),
-        Err(error) => {
-            value.insert("error".to_owned(), error_name(*error).into());
-        }
+        Ok(result) => entries.push((text("result"), result.clone())),
+        Err(error) => entries.push((text("error"), text(error_name(*error)))),
     }
-    let body = json_lines(&Json::Object(value));
+    let bytes = Value::Map(entries).to_bytes();
+    // What was just encoded can be read.
+    let document = Document::cbor(&bytes).ok()?;
+    let values = [format!("{place}/arguments"), format!("{place}/result")];
+    // Without its service and permission it could not be read again.
+    let is_value = |path: &str| values.iter().any(|value| path.starts_with(value.as_str()));
+    let is_ignored = |path: &str| is_value(path) && rules.is_ignored(path);
+    let masked = masked(&document, &place, rules, &is_ignored);
+    let body = value_lines(Format::Cbor, &masked, CBOR);
     Some(Stanza { head: "host".to_owned(), body, line: 0 })
 }
 
@@ -133,47 +150,78 @@ fn of_end(outcome: Option<&Outcome>) -> Stanza {
         None | Some(Outcome::Completed) => Vec::new(),
         Some(outcome) => {
             // The derived code cannot fail for texts and numbers.
-            json_lines(&serde_json::to_value(outcome).unwrap_or(Json::Null))
+            let json = serde_json::to_string(outcome).unwrap_or_default();
+            Document::json(json.as_bytes()).map_or_else(|_| Vec::new(), |it| json_lines(it.root()))
         }
     };
     Stanza { head: format!("end {name}"), body, line: 0 }
 }
 
-/// Replaces what is ignored.
-fn masked(value: Json, path: &str, rules: &DiffOptions) -> Json {
-    if rules.ignore.is_empty() {
-        return value;
-    }
-    if rules.is_ignored(path) {
-        return Json::String(MASK.to_owned());
-    }
-    match value {
-        Json::Array(items) => {
-            let items = items.into_iter().enumerate();
-            Json::Array(
-                items.map(|(at, item)| masked(item, &format!("{path}/{at}"), rules)).collect(),
-            )
+/// A document with [`MASK`] in the place of what is ignored.
+fn masked(
+    document: &Document<'_>,
+    place: &str,
+    rules: &DiffOptions,
+    is_ignored: &dyn Fn(&str) -> bool,
+) -> Vec<u8> {
+    let mut splices = Vec::new();
+    let mut left = vec![(document.root(), place.to_owned())];
+    while let Some((item, path)) = left.pop().filter(|_| !rules.ignore.is_empty()) {
+        if is_ignored(&path) {
+            splices.push((item.span(), splice::text(document.format(), MASK.as_bytes())));
+            continue;
         }
-        Json::Object(entries) => {
-            let entries = entries.into_iter().map(|(key, value)| {
-                let below = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
-                let value = masked(value, &below, rules);
-                (key, value)
-            });
-            Json::Object(entries.collect())
+        // A tag has no place of its own.
+        let item = item.untagged();
+        match item.sort() {
+            Sort::Map => left.extend(item.entries().map(|(key, value)| {
+                let key = key_text(key).replace('~', "~0").replace('/', "~1");
+                (value, format!("{path}/{key}"))
+            })),
+            Sort::List => {
+                let items = item.children().enumerate();
+                left.extend(items.map(|(at, item)| (item, format!("{path}/{at}"))));
+            }
+            _ => {}
         }
-        leaf => leaf,
     }
+    splice(document.bytes(), splices)
 }
 
-fn json_lines(value: &Json) -> Vec<String> {
-    let mut sorted = value.clone();
-    sorted.sort_all_objects();
-    let short = sorted.to_string();
+/// JSON, and the exact bytes behind it if JSON cannot hold what they say.
+fn value_lines(format: Format, bytes: &[u8], exact: &str) -> Vec<String> {
+    let document = match format {
+        Format::Json => Document::json(bytes),
+        Format::Cbor => Document::cbor(bytes),
+    };
+    let Ok(document) = document else {
+        return Vec::new();
+    };
+    let mut lines = json_lines(document.root());
+    if format == Format::Cbor && !is_held(document.root()) {
+        let parts = bytes.chunks(HEX_LINE).map(hex::encode);
+        lines.extend(parts.map(|digits| format!("{exact}{digits}")));
+    }
+    lines
+}
+
+/// True if the JSON of a value of CBOR says all that it says.
+fn is_held(item: Item<'_>) -> bool {
+    let again = decode::from_json(&print(item, JSON)).map(|value| value.to_bytes());
+    let text = |bytes: Vec<u8>| Some(print(Document::cbor(&bytes).ok()?.root(), Style::EXACT));
+    again.ok().and_then(text) == Some(print(item, Style::EXACT))
+}
+
+/// JSON on one line.
+const JSON: Style = Style { notation: Notation::Json, sorted: true, pretty: false };
+
+fn json_lines(item: Item<'_>) -> Vec<String> {
+    let short = print(item, JSON);
     if short.chars().count() <= ONE_LINE {
         return vec![short];
     }
-    format!("{sorted:#}").lines().map(str::to_owned).collect()
+    let long = print(item, Style { pretty: true, ..JSON });
+    long.lines().map(str::to_owned).collect()
 }
 
 /// Reads a call.
@@ -216,30 +264,20 @@ fn to_frame(head: &str, body: &[String]) -> Result<Frame, Wrong> {
     let (kind, format) = head.split_once(' ').ok_or_else(|| wrong(0, "expected KIND FORMAT"))?;
     let kind = to_kind(kind).ok_or_else(|| wrong(0, format!("`{kind}` is no kind of frame")))?;
     let (header, payload) = split_header(body)?;
-    let header = match header {
-        Some(Json::Object(entries)) => {
-            let entries = entries.iter();
-            let entry = |(key, value): (&String, &Json)| {
-                (Value::Text(key.clone()), decode::from_json(value))
-            };
-            Header::from_entries(entries.map(entry).collect())
-        }
-        // All of it is ignored.
-        Some(Json::String(_)) | None => Header::empty(),
-        Some(_) => return Err(wrong(1, "a header is a JSON object")),
-    };
     let start = body.len() - payload.len() + 1;
-    let json = || {
-        serde_json::from_str::<Json>(&payload.join("\n"))
-            .map_err(|error| wrong(start + error.line() - 1, format!("no JSON: {error}")))
-    };
+    let text = || payload.join("\n");
     let bytes: Bytes = match format {
         "empty" if payload.is_empty() => Bytes::new(),
         "empty" => return Err(wrong(start, "an empty payload has no lines")),
-        "json" => json()?.to_string().into(),
-        "cbor" => decode::from_json(&json()?).to_bytes().into(),
-        "string" => match json()? {
-            Json::String(text) => text.into(),
+        "json" => {
+            let text = text();
+            let document = Document::json(text.as_bytes());
+            let document = document.map_err(|error| no_json(start, &text, error.at))?;
+            print(document.root(), JSON).into()
+        }
+        "cbor" => to_cbor(payload, start, CBOR)?.into(),
+        "string" => match serde_json::from_str(&text()) {
+            Ok(Json::String(text)) => text.into(),
             _ => return Err(wrong(start, "expected one JSON string")),
         },
         "text" => {
@@ -253,7 +291,8 @@ fn to_frame(head: &str, body: &[String]) -> Result<Frame, Wrong> {
         }
         "hex" => {
             let lines = payload.iter().enumerate().map(|(at, line)| {
-                decode::from_hex(line).ok_or_else(|| wrong(start + at, "no hexadecimal"))
+                hex::decode(line)
+                    .map_err(|error| wrong(start + at, format!("no hexadecimal: {error}")))
             });
             lines.collect::<Result<Vec<_>, Wrong>>()?.concat().into()
         }
@@ -272,42 +311,93 @@ fn to_kind(text: &str) -> Option<Kind> {
 }
 
 /// The header, and the lines of the payload.
-fn split_header(body: &[String]) -> Result<(Option<Json>, &[String]), Wrong> {
+fn split_header(body: &[String]) -> Result<(Header, &[String]), Wrong> {
     let Some(first) = body.first().and_then(|line| line.strip_prefix("header ")) else {
-        return Ok((None, body));
+        return Ok((Header::empty(), body));
     };
     // A header ends where its JSON does.
     let mut text = String::new();
     for (at, line) in body.iter().enumerate() {
-        let line = if at == 0 { first } else { line };
-        text.push_str(line);
+        text.push_str(if at == 0 { first } else { line });
         text.push('\n');
-        match serde_json::from_str(&text) {
-            Ok(header) => return Ok((Some(header), &body[at + 1..])),
-            Err(error) if error.is_eof() => {}
-            Err(error) => return Err(wrong(at + 1, format!("no JSON: {error}"))),
+        match Document::json(text.as_bytes()) {
+            Ok(_) => {
+                let exact = body[at + 1..].iter().take_while(|line| line.starts_with(HEADER_CBOR));
+                let end = at + 1 + exact.count();
+                let mut lines = body[..end].to_vec();
+                lines[0] = first.to_owned();
+                let bytes = to_cbor(&lines, 1, HEADER_CBOR)?;
+                let header = match bytes.first() {
+                    // All of it is ignored.
+                    Some(0x60..=0x7F) => Header::empty(),
+                    _ => Header::from_cbor(bytes.into())
+                        .map_err(|_| wrong(1, "a header is a JSON object"))?,
+                };
+                return Ok((header, &body[end..]));
+            }
+            Err(error) if error.at >= text.len() => {}
+            Err(error) => return Err(no_json(1, &text, error.at)),
         }
     }
     Err(wrong(1, "the JSON of the header does not end"))
 }
 
+/// The CBOR that JSON stands for, or the exact bytes that follow the JSON; `start` is the first line.
+fn to_cbor(lines: &[String], start: usize, exact: &str) -> Result<Vec<u8>, Wrong> {
+    let json = lines.iter().take_while(|line| !line.starts_with(exact)).count();
+    let text = lines[..json].join("\n");
+    if json == lines.len() {
+        return match decode::from_json(&text) {
+            Ok(value) => Ok(value.to_bytes()),
+            Err(FromJsonError::Malformed(error)) => Err(no_json(start, &text, error.at)),
+            Err(error) => Err(wrong(start, error.to_string())),
+        };
+    }
+    let mut bytes = Vec::new();
+    for (at, line) in lines[json..].iter().enumerate() {
+        let line = line.strip_prefix(exact).unwrap_or(line);
+        let part = hex::decode(line);
+        let at = start + json + at;
+        bytes.extend(part.map_err(|error| wrong(at, format!("no hexadecimal: {error}")))?);
+    }
+    let written = Document::json(text.as_bytes());
+    let written = written.map_err(|error| no_json(start, &text, error.at))?;
+    let found = Document::cbor(&bytes);
+    let found = found.map_err(|error| wrong(start + json, format!("no CBOR: {error}")))?;
+    if print(found.root(), JSON) != print(written.root(), JSON) {
+        let reason = "the JSON and the bytes behind it say different things";
+        return Err(wrong(start + json, reason));
+    }
+    Ok(bytes)
+}
+
+/// JSON is wrong at a byte of a text; `start` is its first line.
+fn no_json(start: usize, text: &str, at: usize) -> Wrong {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let line = before.iter().filter(|byte| **byte == b'\n').count();
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    wrong(start + line, format!("no JSON from column {column} on"))
+}
+
 fn to_host_call(body: &[String]) -> Result<HostCall, Wrong> {
-    let value: Json = serde_json::from_str(&body.join("\n"))
-        .map_err(|error| wrong(error.line(), format!("no JSON: {error}")))?;
-    let Json::Object(mut entries) = value else {
+    let bytes = to_cbor(body, 1, CBOR)?;
+    let value = Value::decode(&bytes).map_err(|error| wrong(1, error.to_string()))?;
+    let Value::Map(mut entries) = value else {
         return Err(wrong(1, "a host call is a JSON object"));
     };
-    if let Some(error) = entries.get_mut("error") {
-        let known = ERRORS.iter().find(|(_, name)| error.as_str() == Some(name));
+    let named = |entries: &[(Value, Value)], name: &str| {
+        entries.iter().position(|(key, _)| matches!(key, Value::Text(key) if key == name))
+    };
+    if let Some(at) = named(&entries, "error") {
+        let known = ERRORS.iter().find(|(_, name)| entries[at].1 == Value::Text((*name).into()));
         let (known, _) = known.ok_or_else(|| {
             wrong(1, "an error is denied, invalid, limit-exceeded or unavailable")
         })?;
-        *error = known.code().into();
-    } else {
-        entries.entry("result").or_insert(Json::Null);
+        entries[at].1 = Value::Integer(known.code().into());
+    } else if named(&entries, "result").is_none() {
+        entries.push((Value::Text("result".to_owned()), Value::Null));
     }
-    let value = decode::from_json(&Json::Object(entries));
-    wire::host_call_from_value(value).map_err(|reason| wrong(1, reason))
+    wire::host_call_from_value(Value::Map(entries)).map_err(|reason| wrong(1, reason))
 }
 
 fn to_end(name: &str, body: &[String]) -> Result<Option<Outcome>, Wrong> {

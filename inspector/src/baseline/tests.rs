@@ -130,6 +130,30 @@ fn runs_survive_the_file() {
     check(output("[\"\u{2028} == \\u0000 \u{202E}\"]".as_bytes()));
     check(output(&[0xA1, 0x01, 0xFB, 0x7F, 0xF8, 0, 0, 0, 0, 0, 0]));
     check(output(&[0x82, 0xC2, 0x41, 7, 0xF6]));
+    check(output(
+        br#"{"id":123456789012345678901,"n":[-0,0.10,1E2,1e400],"a":1,"a":{"b":2,"b":3}}"#,
+    ));
+    check(output(br#"{"\ud83d":"\udc00","\u0000":"\u001f"}"#));
+    check(output(&[vec![b'['; 10_000], vec![b']'; 10_000]].concat()));
+    check(output(&[vec![0x81; 10_000], vec![0x80]].concat()));
+    check(output(&[
+        0x86, 0xF7, 0xF0, 0xC1, 0x05, 0xF9, 0x7E, 0x01, 0x66, b'h', b'e', b'x', b':', b'0', b'0',
+        0xFA, 0x3F, 0x80, 0, 0,
+    ]));
+    check(output(&[0xA3, 0x01, 0x02, 0x61, b'1', 0x03, 0x80, 0x04]));
+    check(|call| {
+        let tag = Value::Tag(0, Box::new(Value::Text("x".repeat(100))));
+        call.input.header = Header::from_entries(vec![(Value::Integer(7), tag)]);
+    });
+    check(|call| {
+        call.host_calls = vec![HostCall {
+            service: "kv-set".into(),
+            permission: Permission::Kv,
+            arguments: Value::Array(vec![Value::Text("hex:00".into()), Value::Bytes(vec![0])]),
+            result: Ok(Value::Tag(5, Box::new(Value::Float(f64::NAN)))),
+            took: Duration::ZERO,
+        }];
+    });
     check(output(&(0..=255).collect::<Vec<u8>>()));
     check(|call| call.plugin = "has space: \"and\" more".into());
     check(|call| call.plugin = "".into());
@@ -320,4 +344,54 @@ fn traces_are_known_by_their_inputs() {
         let expected = "line 2 of the baseline: expected `trace INPUTS DIGEST NAME`";
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn values_that_differ_break_a_baseline() {
+    #[track_caller]
+    fn check(before: &[u8], after: &[u8], rules: &[&str], expected: Class) {
+        let accepted = |payload: &[u8]| run([call("a", data("in"), vec![data(payload)])]);
+        let baseline = Baseline::of(&accepted(before), &self::rules(rules));
+        let read: Baseline = baseline.to_string().parse().expect("what is written can be read");
+        let review = Review::of(read, &accepted(after));
+        assert_eq!(review.diff().entries[0].class, expected, "{baseline}");
+        // Accepting what is accepted already changes nothing.
+        let again = Review::of(baseline, &accepted(before)).decide(|_| Decision::Accept);
+        assert_eq!(
+            again.to_string(),
+            Baseline::of(&accepted(before), &self::rules(rules)).to_string()
+        );
+    }
+    use crate::diff::Class::{self, Changed, Same};
+    check(b"{\"id\":123456789012345678901}", b"{\"id\":123456789012345678902}", &[], Changed);
+    check(b"{\"a\":1,\"a\":2}", b"{\"a\":3,\"a\":2}", &[], Changed);
+    check(b"[-0]", b"[0]", &[], Changed);
+    check(b"[0.10]", b"[0.1]", &[], Changed);
+    check(b"{\"a\":1,\"b\":2}", b"{ \"b\":2,\"a\":1}", &[], Same);
+    check(&[0x81, 0xC1, 0x05], &[0x81, 0xC0, 0x05], &[], Changed);
+    check(&[0x81, 0x41, 0], &[0x81, 0x66, b'h', b'e', b'x', b':', b'0', b'0'], &[], Changed);
+    check(&[0x81, 0xF9, 0x7E, 0], &[0x81, 0xF9, 0x7E, 1], &[], Changed);
+    // What is ignored is in no file, in its bytes neither.
+    check(&[0x82, 0xC1, 0x05, 0x01], &[0x82, 0xC1, 0x06, 0x01], &["/payload/0"], Same);
+    let tagged = |value| [&[0xA2, 0x01, 0xC1, 0x05, 0x61, b't'][..], &[value]].concat();
+    check(&tagged(1), &tagged(2), &["/payload/t"], Same);
+    check(b"{\"t\":1,\"t\":2,\"b\":3}", b"{\"t\":4,\"t\":5,\"b\":3}", &["/payload/t"], Same);
+}
+
+#[test]
+fn bytes_behind_json_must_say_the_same() {
+    #[track_caller]
+    fn check(body: &str, expected: &str) {
+        let text = format!("{FIRST_LINE}\n== a 1: in data cbor\n{body}");
+        let error = text.parse::<Baseline>().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    check(
+        "[6]\ncbor 81c105",
+        "line 4 of the baseline: the JSON and the bytes behind it say different",
+    );
+    check("[5]\ncbor 81c1", "line 4 of the baseline: no CBOR");
+    check("[5]\ncbor 8", "line 4 of the baseline: no hexadecimal");
+    check("[123456789012345678901]", "line 3 of the baseline: the number 123456789012345678901");
+    check("header {\"a\":\n1,}\n[5]", "line 4 of the baseline: no JSON from column 3 on");
 }

@@ -1,81 +1,286 @@
-//! CBOR with the bytes each value stands for.
+//! CBOR as it is written (RFC 8949), item by item, without recursion.
+//!
+//! Own code, because no library gives the bytes of every item and keeps what they say apart: the
+//! width of a number, the bits of a NaN, `undefined`.
 
-use glovebox_abi::cbor::{MAX_DEPTH, Value};
-use minicbor::data::Type;
-use minicbor::decode::Decoder;
+use std::borrow::Cow;
 
-use super::Node;
-use super::json::{count, key_text};
+use super::document::{Malformed, Sort, Tape};
 
-/// The tree of bytes that are one CBOR value; `None` if they are not.
-pub(super) fn tree(label: &str, bytes: &[u8], base: usize) -> Option<Node> {
-    let mut reader = Reader { decoder: Decoder::new(bytes), base };
-    reader.value(label.to_owned(), 0)
+/// The start of an item.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// Three bits: what it is.
+    major: u8,
+    /// Five bits: where the argument stands.
+    info: u8,
+    /// A number, a length or a tag; 0 for an open length.
+    pub(super) argument: u64,
+    /// Bytes that it takes.
+    length: usize,
 }
 
-struct Reader<'a> {
-    decoder: Decoder<'a>,
-    /// Where the bytes start in the frame.
-    base: usize,
+/// Five bits that stand for an open length.
+const OPEN: u8 = 31;
+/// Ends what has an open length.
+const BREAK: u8 = 0xFF;
+
+/// `None` if the bytes start no item.
+pub(super) fn head(bytes: &[u8]) -> Option<Head> {
+    let (first, rest) = bytes.split_first()?;
+    let (major, info) = (first >> 5, first & 0x1F);
+    let (argument, more) = match info {
+        0..=23 => (u64::from(info), 0),
+        24 => (u64::from(*rest.first()?), 1),
+        25 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+        26 => (u64::from(u32::from_be_bytes(*rest.first_chunk()?)), 4),
+        27 => (u64::from_be_bytes(*rest.first_chunk()?), 8),
+        OPEN if matches!(major, 2..=5) => (0, 0),
+        _ => return None,
+    };
+    Some(Head { major, info, argument, length: 1 + more })
 }
 
-impl Reader<'_> {
-    fn value(&mut self, label: String, depth: usize) -> Option<Node> {
-        if depth >= MAX_DEPTH {
+/// A map, list or tag that is not over.
+struct Open {
+    /// Items to come; `None` until a break.
+    left: Option<u64>,
+    /// Items that came.
+    seen: u64,
+    is_map: bool,
+}
+
+/// Reads one item, and more behind it if `is_sequence`.
+pub(super) fn read(bytes: &[u8], is_sequence: bool, tape: &mut Tape) -> Result<(), Malformed> {
+    scan(bytes, is_sequence, &mut |step| match step {
+        Step::Open(sort, start) => tape.open(sort, start),
+        Step::Leaf(sort, span) => tape.leaf(sort, span),
+        Step::Close(end) => tape.close(end),
+    })
+}
+
+/// True if the bytes are one CBOR item whose texts are UTF-8.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    scan(bytes, false, &mut |_| {}).is_ok()
+}
+
+enum Step {
+    Open(Sort, usize),
+    Leaf(Sort, std::ops::Range<usize>),
+    Close(usize),
+}
+
+fn scan(bytes: &[u8], is_sequence: bool, each: &mut impl FnMut(Step)) -> Result<(), Malformed> {
+    let mut open: Vec<Open> = Vec::new();
+    let mut at = 0;
+    loop {
+        let start = at;
+        let malformed = || Malformed { at: start };
+        let rest = &bytes[at..];
+        if rest.first() == Some(&BREAK) {
+            let last = open.pop().filter(|last| last.left.is_none());
+            // A key without a value is no entry.
+            last.filter(|last| !last.is_map || last.seen % 2 == 0).ok_or_else(malformed)?;
+            at += 1;
+            each(Step::Close(at));
+        } else {
+            let found = head(rest).ok_or_else(malformed)?;
+            at += found.length;
+            let (sort, left) = match found.major {
+                0 | 1 => (Sort::Number, None),
+                2 | 3 => {
+                    at = start + string_end(rest, found).ok_or_else(malformed)?;
+                    (if found.major == 2 { Sort::Bytes } else { Sort::Text }, None)
+                }
+                4 | 5 => {
+                    let is_map = found.major == 5;
+                    let items = found.argument.checked_mul(1 + u64::from(is_map));
+                    // Every item takes a byte at least.
+                    let items = items.filter(|items| *items <= (bytes.len() - at) as u64);
+                    let items = items.ok_or_else(malformed)?;
+                    let left = (found.info != OPEN).then_some(items);
+                    (if is_map { Sort::Map } else { Sort::List }, Some(left))
+                }
+                6 => (Sort::Tag, Some(Some(1))),
+                _ => match found.info {
+                    24 if found.argument < 32 => return Err(malformed()),
+                    25..=27 => (Sort::Number, None),
+                    _ => (Sort::Word, None),
+                },
+            };
+            match left {
+                Some(left) => {
+                    each(Step::Open(sort, start));
+                    let is_map = sort == Sort::Map;
+                    open.push(Open { left, seen: 0, is_map });
+                    if left != Some(0) {
+                        continue;
+                    }
+                    open.pop();
+                    each(Step::Close(at));
+                }
+                None => each(Step::Leaf(sort, start..at)),
+            }
+        }
+        // An item is over, and perhaps what it is in.
+        loop {
+            let Some(last) = open.last_mut() else {
+                if at == bytes.len() {
+                    return Ok(());
+                }
+                if !is_sequence {
+                    return Err(Malformed { at });
+                }
+                break;
+            };
+            last.seen += 1;
+            match &mut last.left {
+                Some(1) => {
+                    open.pop();
+                    each(Step::Close(at));
+                }
+                Some(left) => {
+                    *left -= 1;
+                    break;
+                }
+                None => break,
+            }
+        }
+    }
+}
+
+/// Where a string ends that starts at the front.
+fn string_end(bytes: &[u8], found: Head) -> Option<usize> {
+    let mut end = found.length;
+    parts(bytes, found, |part| {
+        end += part.len();
+        (found.major == 2 || std::str::from_utf8(part).is_ok()).then_some(())
+    })
+    .map(|heads| end + heads)
+}
+
+/// Hands on the parts of a string; gives the bytes that stand around them, without the first head.
+fn parts<'a>(
+    bytes: &'a [u8],
+    found: Head,
+    mut each: impl FnMut(&'a [u8]) -> Option<()>,
+) -> Option<usize> {
+    let part = |at: usize, length: u64| {
+        let end = at.checked_add(usize::try_from(length).ok()?)?;
+        bytes.get(at..end)
+    };
+    if found.info != OPEN {
+        each(part(found.length, found.argument)?)?;
+        return Some(0);
+    }
+    let (mut at, mut around) = (found.length, 0);
+    loop {
+        if bytes.get(at) == Some(&BREAK) {
+            return Some(around + 1);
+        }
+        let inner = head(bytes.get(at..)?)?;
+        if inner.major != found.major || inner.info == OPEN {
             return None;
         }
-        let start = self.decoder.position();
-        let (value, children) = match self.decoder.datatype().ok()? {
-            Type::Array | Type::ArrayIndef => {
-                let length = self.decoder.array().ok()?;
-                let children =
-                    self.items(length, |reader, index| reader.value(index.to_string(), depth + 1))?;
-                (count(children.len(), "item", "items"), children)
-            }
-            Type::Map | Type::MapIndef => {
-                let length = self.decoder.map().ok()?;
-                let children = self.items(length, |reader, _| {
-                    let key = key_text(&reader.simple()?);
-                    reader.value(key, depth + 1)
-                })?;
-                (count(children.len(), "entry", "entries"), children)
-            }
-            Type::Tag => {
-                let tag = self.decoder.tag().ok()?.as_u64();
-                let inner = self.value(String::new(), depth + 1)?;
-                (format!("tag {tag}: {}", inner.value), inner.children)
-            }
-            _ => (key_text(&self.simple()?), Vec::new()),
+        let inside = part(at + inner.length, inner.argument)?;
+        each(inside)?;
+        at += inner.length + inside.len();
+        around += inner.length;
+    }
+}
+
+/// What a string of well-formed bytes says.
+pub(super) fn content(raw: &[u8]) -> Cow<'_, [u8]> {
+    let Some(found) = head(raw) else {
+        return Cow::Borrowed(&[]);
+    };
+    if found.info != OPEN {
+        return Cow::Borrowed(&raw[found.length..]);
+    }
+    let mut content = Vec::new();
+    parts(raw, found, |part| {
+        content.extend_from_slice(part);
+        Some(())
+    });
+    content.into()
+}
+
+/// A number or word in the notation of RFC 8949, section 8; a NaN that is not the usual one with its
+/// bits.
+pub(super) fn word(raw: &[u8]) -> Cow<'_, str> {
+    let Some(found) = head(raw) else {
+        return Cow::Borrowed("");
+    };
+    let argument = found.argument;
+    let text = match (found.major, found.info) {
+        (0, _) => argument.to_string(),
+        (1, _) => (-1 - i128::from(argument)).to_string(),
+        (7, 20) => return Cow::Borrowed("false"),
+        (7, 21) => return Cow::Borrowed("true"),
+        (7, 22) => return Cow::Borrowed("null"),
+        (7, 23) => return Cow::Borrowed("undefined"),
+        (7, 25..=27) => return float_text(found),
+        _ => format!("simple({argument})"),
+    };
+    Cow::Owned(text)
+}
+
+/// The value of a float of any width.
+pub(super) fn float(raw: &[u8]) -> Option<f64> {
+    let found = head(raw).filter(|found| found.major == 7)?;
+    Some(match found.info {
+        25 => half(found.argument as u16),
+        26 => f64::from(f32::from_bits(found.argument as u32)),
+        27 => f64::from_bits(found.argument),
+        _ => return None,
+    })
+}
+
+fn half(bits: u16) -> f64 {
+    let (exponent, mantissa) = (i32::from(bits >> 10 & 0x1F), f64::from(bits & 0x3FF));
+    let size = match exponent {
+        0 => mantissa * 2f64.powi(-24),
+        31 if mantissa == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (mantissa + 1024.0) * 2f64.powi(exponent - 25),
+    };
+    if bits & 0x8000 == 0 { size } else { -size }
+}
+
+fn float_text(found: Head) -> Cow<'static, str> {
+    let (number, usual) = match found.info {
+        25 => (half(found.argument as u16), 0x7E00),
+        26 => (f64::from(f32::from_bits(found.argument as u32)), 0x7FC0_0000),
+        _ => (f64::from_bits(found.argument), 0x7FF8_0000_0000_0000),
+    };
+    if number.is_nan() {
+        return match found.argument == usual {
+            true => Cow::Borrowed("NaN"),
+            false => Cow::Owned(format!("NaN(0x{:x})", found.argument)),
         };
-        Some(Node {
-            label,
-            value,
-            range: self.base + start..self.base + self.decoder.position(),
-            children,
-        })
     }
-
-    fn items(
-        &mut self,
-        length: Option<u64>,
-        mut item: impl FnMut(&mut Self, usize) -> Option<Node>,
-    ) -> Option<Vec<Node>> {
-        let mut items = Vec::new();
-        while length.is_none_or(|length| (items.len() as u64) < length) {
-            if length.is_none() && self.decoder.datatype().ok()? == Type::Break {
-                self.decoder.set_position(self.decoder.position() + 1);
-                break;
-            }
-            items.push(item(self, items.len())?);
-        }
-        Some(items)
+    if number.is_infinite() {
+        return Cow::Borrowed(if number > 0.0 { "Infinity" } else { "-Infinity" });
     }
+    // The shortest text that means this number, as JSON has it.
+    Cow::Owned(serde_json::Number::from_f64(number).map_or_else(String::new, |n| n.to_string()))
+}
 
-    /// The whole next value, without a tree.
-    fn simple(&mut self) -> Option<Value> {
-        let start = self.decoder.position();
-        self.decoder.skip().ok()?;
-        let bytes = self.decoder.input().get(start..self.decoder.position())?;
-        Value::decode(bytes).ok()
+/// The start of a string, list or map of this length.
+pub(super) fn head_of(sort: Sort, length: usize) -> Vec<u8> {
+    let major = match sort {
+        Sort::Bytes => 2 << 5,
+        Sort::Text => 3 << 5,
+        Sort::List => 4 << 5,
+        _ => 5 << 5,
+    };
+    let length = length as u64;
+    let wide = |info: u8, bytes: &[u8]| [&[major | info], bytes].concat();
+    match length {
+        0..=23 => vec![major | length as u8],
+        24..=0xFF => wide(24, &[length as u8]),
+        0x100..=0xFFFF => wide(25, &(length as u16).to_be_bytes()),
+        0x1_0000..=0xFFFF_FFFF => wide(26, &(length as u32).to_be_bytes()),
+        _ => wide(27, &length.to_be_bytes()),
     }
 }

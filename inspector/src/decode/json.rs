@@ -1,181 +1,475 @@
-//! JSON with the bytes each value stands for, and JSON from and to CBOR.
+//! JSON as it is written (RFC 8259), token by token, without recursion.
+//!
+//! Own code, because no library gives the bytes of every token and takes what programs write all the
+//! same: unpaired surrogates, keys that stand there twice, numbers of any length, any depth.
 
-use glovebox_abi::cbor::Value;
-use serde_json::Value as Json;
+use super::document::{Malformed, Sort, Tape};
 
-use super::{Node, from_hex, hex};
+/// What some programs write at the start of a text in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
-/// What a byte string becomes in JSON.
-const HEX: &str = "hex:";
-
-/// A CBOR value as JSON: byte strings become `hex:…` texts, keys become texts, tags are dropped,
-/// and numbers JSON cannot hold become texts.
-pub fn to_json(value: &Value) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Integer(number) => match (u64::try_from(*number), i64::try_from(*number)) {
-            (Ok(number), _) => number.into(),
-            (_, Ok(number)) => number.into(),
-            _ => Json::String(number.to_string()),
-        },
-        Value::Float(number) => serde_json::Number::from_f64(*number)
-            .map_or_else(|| Json::String(number.to_string()), Json::Number),
-        Value::Text(text) => Json::String(text.clone()),
-        Value::Bytes(bytes) => Json::String(format!("{HEX}{}", hex(bytes))),
-        Value::Array(items) => Json::Array(items.iter().map(to_json).collect()),
-        Value::Map(entries) => {
-            let entries = entries.iter();
-            Json::Object(entries.map(|(key, value)| (key_text(key), to_json(value))).collect())
-        }
-        Value::Tag(_, value) => to_json(value),
-        Value::Simple(number) => Json::String(format!("simple({number})")),
-    }
+/// What comes next in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    Map,
+    List,
+    /// The end of the innermost map or list.
+    End,
+    /// The key of a map; the colon is taken with it.
+    Key,
+    Text,
+    Number,
+    /// `true`, `false` or `null`.
+    Word,
 }
 
-/// JSON as a CBOR value; `hex:…` texts become byte strings.
-pub fn from_json(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
-            (Some(number), _) => Value::Integer(number.into()),
-            (_, Some(number)) => Value::Integer(number.into()),
-            _ => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => match text.strip_prefix(HEX).and_then(from_hex) {
-            Some(bytes) => Value::Bytes(bytes),
-            None => Value::Text(text.clone()),
-        },
-        Json::Array(items) => Value::Array(items.iter().map(from_json).collect()),
-        Json::Object(entries) => {
-            let entries = entries.iter();
-            Value::Map(
-                entries.map(|(key, value)| (Value::Text(key.clone()), from_json(value))).collect(),
-            )
-        }
-    }
+/// What may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Value,
+    ItemOrEnd,
+    KeyOrEnd,
+    Key,
+    CommaOrEnd,
+    Nothing,
 }
 
-/// A key as a text.
-pub(crate) fn key_text(key: &Value) -> String {
-    match to_json(key) {
-        Json::String(text) => text,
-        other => other.to_string(),
-    }
-}
-
-/// The tree of bytes that are valid JSON; `None` if they are not.
-pub(super) fn tree(label: &str, bytes: &[u8], base: usize) -> Option<Node> {
-    let mut reader = Reader { bytes, at: 0, base };
-    reader.value(label.to_owned(), 0)
-}
-
-/// Finds the bytes of each value. That they are valid JSON was checked by somebody else; if they
-/// are not, reading ends somewhere with `None`.
-struct Reader<'a> {
+/// Reads one value. Whether texts are UTF-8 is for the caller to know.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Where the bytes start in the frame.
-    base: usize,
+    start: usize,
+    end: usize,
+    expect: Expect,
+    nesting: Nesting,
 }
 
-/// As deep as `serde_json` reads.
-const MAX_DEPTH: usize = 128;
+/// Which of the open brackets are braces, one bit each: no allocation up to 64 levels.
+#[derive(Debug, Default)]
+struct Nesting {
+    depth: usize,
+    top: u64,
+    below: Vec<u64>,
+}
 
-impl Reader<'_> {
-    fn value(&mut self, label: String, depth: usize) -> Option<Node> {
-        if depth > MAX_DEPTH {
-            return None;
+impl Nesting {
+    fn push(&mut self, is_map: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.below.push(self.top);
         }
-        let start = self.skip_space();
-        let (value, children) = match self.peek()? {
-            b'{' => {
-                let children = self.items(b'}', |reader, _| {
-                    let key = reader.text()?;
-                    reader.expect(b':')?;
-                    reader.value(key, depth + 1)
-                })?;
-                (count(children.len(), "entry", "entries"), children)
+        self.top = self.top << 1 | u64::from(is_map);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+        self.top >>= 1;
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.top = self.below.pop().unwrap_or_default();
+        }
+    }
+
+    fn is_map(&self) -> bool {
+        self.top & 1 == 1
+    }
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Scanner<'a> {
+        let at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let (expect, nesting) = (Expect::Value, Nesting::default());
+        Scanner { bytes, at, start: at, end: at, expect, nesting }
+    }
+
+    /// Where the last token stands.
+    pub(crate) fn span(&self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+
+    /// The bytes of the last token.
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// What stands between the quotes of the last token, a text or key.
+    pub(crate) fn inside(&self) -> &'a [u8] {
+        &self.bytes[self.start + 1..self.end - 1]
+    }
+
+    /// The bytes from `start` to the end of the last token.
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.end]
+    }
+
+    /// Takes the end of a list, if it comes next.
+    pub(crate) fn ends(&mut self) -> Result<bool, Malformed> {
+        self.skip_space();
+        let ends = self.peek() == Some(b']');
+        if ends {
+            self.next()?;
+        }
+        Ok(ends)
+    }
+
+    /// True if nothing but spaces is left.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.skip_space();
+        self.at == self.bytes.len()
+    }
+
+    /// Goes on with another value behind the one that was read.
+    pub(super) fn another(&mut self) {
+        self.expect = Expect::Value;
+    }
+
+    /// The next token; `None` once the value is over.
+    pub(crate) fn next(&mut self) -> Result<Option<Token>, Malformed> {
+        if self.expect == Expect::Nothing {
+            return Ok(None);
+        }
+        self.skip_space();
+        if self.expect == Expect::CommaOrEnd {
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                    self.expect = if self.nesting.is_map() { Expect::Key } else { Expect::Value };
+                    self.skip_space();
+                }
+                Some(b']' | b'}') => {}
+                _ => return self.malformed(),
             }
-            b'[' => {
-                let children =
-                    self.items(b']', |reader, index| reader.value(index.to_string(), depth + 1))?;
-                (count(children.len(), "item", "items"), children)
+        }
+        self.start = self.at;
+        let token = match (self.peek(), self.expect) {
+            (Some(b'}'), Expect::KeyOrEnd | Expect::CommaOrEnd) if self.nesting.is_map() => {
+                self.close()
             }
-            b'"' => (self.text()?, Vec::new()),
-            _ => (self.word()?, Vec::new()),
+            (Some(b']'), Expect::ItemOrEnd | Expect::CommaOrEnd) if !self.nesting.is_map() => {
+                self.close()
+            }
+            (Some(b'"'), Expect::KeyOrEnd | Expect::Key) => {
+                self.text()?;
+                self.skip_space();
+                if self.peek() != Some(b':') {
+                    return self.malformed();
+                }
+                self.at += 1;
+                self.expect = Expect::Value;
+                Token::Key
+            }
+            (Some(byte), Expect::Value | Expect::ItemOrEnd) => self.value(byte)?,
+            _ => return self.malformed(),
         };
-        Some(Node { label, value, range: self.base + start..self.base + self.at, children })
+        Ok(Some(token))
+    }
+
+    /// Takes the rest of a map or list that was just entered.
+    pub(crate) fn skip_inside(&mut self) -> Result<(), Malformed> {
+        let outside = self.nesting.depth - 1;
+        while self.nesting.depth > outside {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, first: u8) -> Result<Token, Malformed> {
+        let token = match first {
+            b'{' | b'[' => {
+                let is_map = first == b'{';
+                self.at += 1;
+                self.end = self.at;
+                self.nesting.push(is_map);
+                self.expect = if is_map { Expect::KeyOrEnd } else { Expect::ItemOrEnd };
+                return Ok(if is_map { Token::Map } else { Token::List });
+            }
+            b'"' => {
+                self.text()?;
+                Token::Text
+            }
+            b'-' | b'0'..=b'9' => {
+                self.number()?;
+                Token::Number
+            }
+            _ => {
+                let rest = &self.bytes[self.at..];
+                let word =
+                    ["true", "false", "null"].iter().find(|word| rest.starts_with(word.as_bytes()));
+                let Some(word) = word else { return Err(Malformed { at: self.at }) };
+                self.at += word.len();
+                self.end = self.at;
+                Token::Word
+            }
+        };
+        self.is_done();
+        Ok(token)
+    }
+
+    fn close(&mut self) -> Token {
+        self.at += 1;
+        self.end = self.at;
+        self.nesting.pop();
+        self.is_done();
+        Token::End
+    }
+
+    /// A value is over.
+    fn is_done(&mut self) {
+        self.expect = if self.nesting.depth == 0 { Expect::Nothing } else { Expect::CommaOrEnd };
+    }
+
+    fn malformed<T>(&self) -> Result<T, Malformed> {
+        Err(Malformed { at: self.at })
     }
 
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn skip_space(&mut self) -> usize {
-        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
-        self.at
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        self.skip_space();
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    /// What stands between brackets, separated by commas.
-    fn items(
-        &mut self,
-        end: u8,
-        mut item: impl FnMut(&mut Self, usize) -> Option<Node>,
-    ) -> Option<Vec<Node>> {
+    fn text(&mut self) -> Result<(), Malformed> {
         self.at += 1;
-        let mut items = Vec::new();
-        self.skip_space();
-        if self.peek()? == end {
-            self.at += 1;
-            return Some(items);
-        }
         loop {
-            items.push(item(self, items.len())?);
-            self.skip_space();
-            let next = self.peek()?;
-            self.at += 1;
-            match next {
-                b',' => {}
-                next if next == end => return Some(items),
-                _ => return None,
+            self.at = plain(self.bytes, self.at);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    self.end = self.at;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    let length = match self.bytes.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                        Some(b'u') if unit(&self.bytes[self.at..]).is_some() => 6,
+                        _ => return self.malformed(),
+                    };
+                    self.at += length;
+                }
+                _ => return self.malformed(),
             }
         }
     }
 
-    fn text(&mut self) -> Option<String> {
-        let start = self.skip_space();
-        self.at += 1;
-        loop {
-            let byte = self.peek()?;
-            self.at += if byte == b'\\' { 2 } else { 1 };
-            if byte == b'"' {
-                break;
-            }
+    fn number(&mut self) -> Result<(), Malformed> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
         }
-        serde_json::from_slice(self.bytes.get(start..self.at)?).ok()
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        self.end = self.at;
+        Ok(())
     }
 
-    /// A number or a word such as `null`, as it stands there.
-    fn word(&mut self) -> Option<String> {
+    fn digits(&mut self) -> Result<(), Malformed> {
         let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-        {
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
-        let word = std::str::from_utf8(self.bytes.get(start..self.at)?).ok()?;
-        (!word.is_empty()).then(|| word.to_owned())
+        if self.at == start { self.malformed() } else { Ok(()) }
     }
 }
 
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+/// Reads one value, and more behind it if `is_sequence`.
+pub(super) fn read(bytes: &[u8], is_sequence: bool, tape: &mut Tape) -> Result<(), Malformed> {
+    let mut scanner = Scanner::new(bytes);
+    loop {
+        while let Some(token) = scanner.next()? {
+            let span = scanner.span();
+            match token {
+                Token::Map => tape.open(Sort::Map, span.start),
+                Token::List => tape.open(Sort::List, span.start),
+                Token::End => tape.close(span.end),
+                Token::Key | Token::Text => tape.leaf(Sort::Text, span),
+                Token::Number => tape.leaf(Sort::Number, span),
+                Token::Word => tape.leaf(Sort::Word, span),
+            }
+        }
+        if scanner.is_over() {
+            return Ok(());
+        }
+        if !is_sequence {
+            return scanner.malformed();
+        }
+        scanner.another();
+    }
+}
+
+/// True if the bytes are one JSON value.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    let mut scanner = Scanner::new(bytes);
+    loop {
+        match scanner.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return scanner.is_over() && std::str::from_utf8(bytes).is_ok(),
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Where the next quote, backslash or control character stands, from `at` on.
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // Eight bytes at a time. Of the high bits that stay, the lowest belongs to the first byte that is
+    // smaller than a limit, or zero; those above it may be wrong because of borrows.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = is(b'"') | is(b'\\') | below(word, 0x20);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter();
+    at + rest.take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count()
+}
+
+/// The UTF-16 unit of `\uXXXX` at the front.
+fn unit(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0, |unit, digit| {
+        let digit = (*digit as char).to_digit(16)?;
+        Some(unit << 4 | digit as u16)
+    })
+}
+
+/// A text without its escapes, and where in the text each byte of it came from.
+#[derive(Debug, Default)]
+pub(crate) struct Unescaped {
+    /// UTF-8, but for unpaired surrogates, which are three bytes as if they were characters.
+    pub(crate) bytes: Vec<u8>,
+    /// Where in the text each of the bytes begins, and the end of the text.
+    starts: Vec<u32>,
+}
+
+impl Unescaped {
+    /// The bytes of the text that made these bytes; an escape belongs to all that it made.
+    pub(crate) fn source(&self, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let start = self.starts[range.start];
+        let Some(last) = range.end.checked_sub(1).filter(|last| *last >= range.start) else {
+            return start as usize..start as usize;
+        };
+        let end = self.starts[last..].iter().find(|next| **next != self.starts[last]);
+        start as usize..end.map_or(start, |end| *end) as usize
+    }
+}
+
+/// Takes the escapes of JSON out of bytes that need not be JSON; what is no escape stays. `None` if
+/// there are none, or the bytes are more than 4 GiB.
+pub(crate) fn unescape(text: &[u8]) -> Option<Unescaped> {
+    if !text.contains(&b'\\') || u32::try_from(text.len()).is_err() {
+        return None;
+    }
+    let mut found = Unescaped::default();
+    let mut at = 0;
+    while at < text.len() {
+        let start = at as u32;
+        let rest = &text[at..];
+        let mut buffer = [0; 4];
+        let (made, length): (&[u8], usize) = match (rest[0], rest.get(1)) {
+            (b'\\', Some(b'u')) => match unit(rest) {
+                None => (&rest[..1], 1),
+                Some(high) => {
+                    let low = rest.get(6..).and_then(unit);
+                    let pair = low.and_then(|low| {
+                        char::decode_utf16([high, low]).next()?.ok().filter(|c| *c > '\u{FFFF}')
+                    });
+                    match (pair, char::from_u32(high.into())) {
+                        (Some(character), _) => (character.encode_utf8(&mut buffer).as_bytes(), 12),
+                        (None, Some(character)) => {
+                            (character.encode_utf8(&mut buffer).as_bytes(), 6)
+                        }
+                        (None, None) => {
+                            buffer[0] = 0xE0 | (high >> 12) as u8;
+                            buffer[1] = 0x80 | (high >> 6 & 0x3F) as u8;
+                            buffer[2] = 0x80 | (high & 0x3F) as u8;
+                            (&buffer[..3], 6)
+                        }
+                    }
+                }
+            },
+            (b'\\', Some(escape)) => match escape {
+                b'"' => (b"\"", 2),
+                b'\\' => (b"\\", 2),
+                b'/' => (b"/", 2),
+                b'b' => (b"\x08", 2),
+                b'f' => (b"\x0C", 2),
+                b'n' => (b"\n", 2),
+                b'r' => (b"\r", 2),
+                b't' => (b"\t", 2),
+                _ => (&rest[..1], 1),
+            },
+            _ => (&rest[..1], 1),
+        };
+        found.bytes.extend_from_slice(made);
+        found.starts.extend(std::iter::repeat_n(start, made.len()));
+        at += length;
+    }
+    found.starts.push(text.len() as u32);
+    Some(found)
+}
+
+/// Writes bytes of [`Unescaped`] as a JSON string, as short as it can be.
+pub(crate) fn write_text(mut text: &[u8], out: &mut String) {
+    out.push('"');
+    loop {
+        let error = match std::str::from_utf8(text) {
+            Ok(rest) => {
+                write_escaped(rest, out);
+                break;
+            }
+            Err(error) => error,
+        };
+        let (valid, rest) = text.split_at(error.valid_up_to());
+        write_escaped(&String::from_utf8_lossy(valid), out);
+        text = match rest {
+            [0xED, second @ 0xA0..=0xBF, third, rest @ ..] => {
+                let unit = 0xD000 | u32::from(second & 0x3F) << 6 | u32::from(third & 0x3F);
+                out.push_str(&format!("\\u{unit:04x}"));
+                rest
+            }
+            rest => {
+                out.push(char::REPLACEMENT_CHARACTER);
+                &rest[1..]
+            }
+        };
+    }
+    out.push('"');
+}
+
+fn write_escaped(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{C}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..='\u{1F}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => out.push(character),
+        }
+    }
 }

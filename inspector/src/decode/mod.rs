@@ -1,7 +1,8 @@
-//! Frames for people: a tree of values, each tied to the bytes it stands for.
+//! Frames for people, and the one way to look into headers and payloads.
 //!
-//! [`tree`] makes the details tree of a frame, [`payload_json`] the value that filter and diff look
-//! at.
+//! [`tree`] makes the details tree of a frame, and [`Document`] takes JSON and CBOR apart without losing
+//! anything: filter, diff, baselines, import and anonymize look at that. [`from_json`] makes CBOR of JSON,
+//! exactly or not at all.
 //!
 //! ```
 //! use glovebox_abi::Frame;
@@ -17,15 +18,26 @@
 //! This module deliberately knows only JSON, CBOR and text; any other payload is bytes.
 
 mod cbor;
-mod json;
+pub(crate) mod document;
+pub mod hex;
+pub(crate) mod json;
+pub(crate) mod number;
+pub(crate) mod print;
+pub(crate) mod splice;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod value;
 
 use std::ops::Range;
 
-use glovebox_abi::cbor::Value;
 use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Header, WIRE_VERSION};
 
-pub(crate) use json::key_text;
-pub use json::{from_json, to_json};
+pub use document::{Document, Malformed};
+
+use print::{Notation, Style, print};
+pub(crate) use value::to_value;
+pub use value::{FromJsonError, from_json, header_from_json, to_json};
 
 /// Payloads beyond this many bytes are not taken apart for the tree.
 pub const MAX_TREE_PAYLOAD: usize = 1 << 20;
@@ -104,14 +116,10 @@ pub fn payload_format(frame: &Frame) -> PayloadFormat {
     }
     let said = frame.header.get_text(Header::CONTENT_TYPE);
     let says = |word| said.as_ref().is_some_and(|said| said.contains(word));
-    let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok();
-    let looks_like_json = looks_like_json(payload);
-    // A map or an array: anything shorter would be found in any bytes.
-    let looks_like_cbor = matches!(payload[0], 0x80..=0xBF);
-    if (says("json") || looks_like_json) && is_json() {
+    if (says("json") || looks_like_json(payload)) && json::is_one(payload) {
         return PayloadFormat::Json;
     }
-    if (says("cbor") || looks_like_cbor) && Value::decode(payload).is_ok() {
+    if (says("cbor") || looks_like_cbor(payload)) && cbor::is_one(payload) {
         return PayloadFormat::Cbor;
     }
     let is_printable =
@@ -122,28 +130,42 @@ pub fn payload_format(frame: &Frame) -> PayloadFormat {
     }
 }
 
-fn looks_like_json(payload: &[u8]) -> bool {
-    matches!(payload.trim_ascii_start().first(), Some(b'{' | b'['))
+/// True if the first byte opens a map or list of JSON.
+pub(crate) fn looks_like_json(payload: &[u8]) -> bool {
+    let text = payload.strip_prefix(json::BYTE_ORDER_MARK).unwrap_or(payload);
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// The payload as a JSON value, if it is JSON or CBOR.
-pub fn payload_json(frame: &Frame) -> Option<serde_json::Value> {
-    // Most payloads look like what they are, and are read once then.
-    if looks_like_json(&frame.payload)
-        && let Ok(value) = serde_json::from_slice(&frame.payload)
-    {
-        return Some(value);
-    }
+/// True if the first byte opens a map or list of CBOR: anything shorter would be found in any bytes.
+pub(crate) fn looks_like_cbor(payload: &[u8]) -> bool {
+    matches!(payload.first(), Some(0x80..=0xBF))
+}
+
+/// The payload taken apart, if it is JSON or CBOR.
+pub fn payload_document(frame: &Frame) -> Option<Document<'_>> {
     match payload_format(frame) {
-        PayloadFormat::Json => serde_json::from_slice(&frame.payload).ok(),
-        PayloadFormat::Cbor => Value::decode(&frame.payload).ok().map(|value| to_json(&value)),
+        PayloadFormat::Json => Document::json(&frame.payload).ok(),
+        PayloadFormat::Cbor => Document::cbor(&frame.payload).ok(),
         _ => None,
     }
 }
 
+/// The header taken apart.
+pub(crate) fn header_document(header: &Header) -> Option<Document<'_>> {
+    let bytes = header.as_bytes();
+    Document::cbor(if bytes.is_empty() { &[0xA0] } else { bytes }).ok()
+}
+
+/// A payload that is JSON or CBOR as JSON for people, on one line or several: numbers as they were
+/// written, byte strings as `hex:…`, CBOR tags left out.
+pub fn payload_text(frame: &Frame, pretty: bool) -> Option<String> {
+    let style = Style { notation: Notation::Json, sorted: false, pretty };
+    payload_document(frame).map(|document| print(document.root(), style))
+}
+
 /// The header as a JSON object.
 pub fn header_json(frame: &Frame) -> serde_json::Value {
-    to_json(&Value::Map(frame.header.entries()))
+    to_json(&glovebox_abi::cbor::Value::Map(frame.header.entries()))
 }
 
 /// The frame as a tree: three children, `prefix`, `header` and `payload`.
@@ -185,9 +207,11 @@ fn header(frame: &Frame, range: Range<usize>) -> Node {
     if bytes.is_empty() {
         return Node::leaf("header", "empty", range);
     }
-    // A header is well-formed, `Header::from_cbor` sees to that; only its depth can be too much.
-    cbor::tree("header", bytes, range.start)
-        .unwrap_or_else(|| Node::leaf("header", "nested too deeply to be shown", range))
+    // A header is well-formed, `Header::from_cbor` sees to that.
+    match Document::cbor(bytes) {
+        Ok(document) => tree::tree("header".to_owned(), document.root(), range.start),
+        Err(error) => Node::leaf("header", error.to_string(), range),
+    }
 }
 
 fn payload(frame: &Frame, range: Range<usize>) -> Node {
@@ -199,8 +223,8 @@ fn payload(frame: &Frame, range: Range<usize>) -> Node {
         return Node::leaf("payload", shown, range);
     }
     let tree = match format {
-        PayloadFormat::Json => json::tree("payload", bytes, range.start),
-        PayloadFormat::Cbor => cbor::tree("payload", bytes, range.start),
+        PayloadFormat::Json | PayloadFormat::Cbor => payload_document(frame)
+            .map(|document| tree::tree("payload".to_owned(), document.root(), range.start)),
         PayloadFormat::Text => {
             let text = String::from_utf8_lossy(bytes).into_owned();
             Some(Node::leaf("payload", text, range.clone()))
@@ -209,108 +233,4 @@ fn payload(frame: &Frame, range: Range<usize>) -> Node {
         PayloadFormat::Bytes => None,
     };
     tree.unwrap_or_else(|| Node::leaf("payload", format!("{} bytes", bytes.len()), range))
-}
-
-/// Bytes in hexadecimal, without spaces.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-/// The bytes of a hexadecimal text.
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| (c as char).to_digit(16).map(|digit| digit as u8);
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
-    pairs.iter().map(byte).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use glovebox_abi::Kind;
-
-    fn frame(payload: &[u8]) -> Frame {
-        let header = Header::build()
-            .text("id", "a")
-            .value("user", Value::Map(vec![(Value::Text("n".into()), Value::Integer(42))]))
-            .finish();
-        Frame::new(Kind::DATA, header, payload.to_vec())
-    }
-
-    #[test]
-    fn payloads_are_recognized() {
-        fn check(payload: &[u8], expected: PayloadFormat) {
-            assert_eq!(payload_format(&Frame::data(payload.to_vec())), expected, "{payload:02x?}");
-        }
-        check(b"", PayloadFormat::Empty);
-        check(b" {\"a\": 1}", PayloadFormat::Json);
-        check(b"{\"a\": 1", PayloadFormat::Text);
-        check(b"hello\n", PayloadFormat::Text);
-        check(b"42", PayloadFormat::Text);
-        check(&[0xA1, 0x61, b'a', 0x01], PayloadFormat::Cbor);
-        check(&[0xA1, 0x61, b'a'], PayloadFormat::Bytes);
-        check(&[0, 1, 2], PayloadFormat::Bytes);
-    }
-
-    #[test]
-    fn nodes_point_at_their_bytes() {
-        fn check(payload: &[u8], labels: &[&str], value: &str, bytes: &[u8]) {
-            let frame = frame(payload);
-            let tree = tree(&frame);
-            let node = tree.find(labels).unwrap_or_else(|| panic!("{labels:?} in {tree:#?}"));
-            assert_eq!(node.value, value);
-            assert_eq!(&frame.to_bytes()[node.range.clone()], bytes, "{labels:?}");
-        }
-        let json = br#"{"a": [1, -2.5e3, {"b\n": "x\u00e9"}], "c": null, "d": {}}"#;
-        check(json, &["prefix", "kind"], "data (0x52)", &[0x52]);
-        check(json, &["header", "id"], "a", &[0x61, b'a']);
-        check(json, &["header", "user", "n"], "42", &[0x18, 42]);
-        check(json, &["payload", "a", "1"], "-2.5e3", b"-2.5e3");
-        check(json, &["payload", "a", "2", "b\n"], "xé", br#""x\u00e9""#);
-        check(json, &["payload", "c"], "null", b"null");
-        check(json, &["payload", "d"], "0 entries", b"{}");
-        check(&[0x82, 0x01, 0x42, 7, 8], &["payload", "1"], "hex:0708", &[0x42, 7, 8]);
-        check(&[0x9F, 0x61, b'z', 0xFF], &["payload", "0"], "z", &[0x61, b'z']);
-        check(b"just text", &["payload"], "just text", b"just text");
-        check(&[0, 1], &["payload"], "2 bytes", &[0, 1]);
-    }
-
-    #[test]
-    fn bytes_lead_to_their_node() {
-        let frame = frame(b"[10]");
-        let tree = tree(&frame);
-        let at = frame.encoded_len() - 3;
-        assert_eq!(tree.at(at).map(|node| node.value.as_str()), Some("10"));
-        assert_eq!(tree.at(frame.encoded_len()), None);
-    }
-
-    #[test]
-    fn hexadecimal_survives() {
-        assert_eq!(from_hex(&hex(&[0, 0xAB, 255])), Some(vec![0, 0xAB, 255]));
-        assert_eq!(from_hex("abc"), None);
-        assert_eq!(from_hex("zz"), None);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_payload_has_a_tree(payload: Vec<u8>) {
-            let frame = Frame::data(payload);
-            let tree = tree(&frame);
-            proptest::prop_assert_eq!(tree.range, 0..frame.encoded_len());
-        }
-
-        #[test]
-        fn anything_that_looks_like_json_has_a_tree(payload in r#"[\[\]{}",:0-9a-z\\]{0,40}"#) {
-            tree(&Frame::data(payload.into_bytes()));
-        }
-    }
 }

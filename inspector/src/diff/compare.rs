@@ -1,16 +1,18 @@
 //! What is different between two calls that belong together.
 
 use glovebox_abi::Frame;
+use glovebox_abi::cbor::Value;
 use glovebox_abi::units::show_duration;
 use glovebox_events::{HostCall, Outcome};
-use serde_json::{Value as Json, json};
 use similar::DiffOp;
 
 use super::align::{sequence, token};
 use super::path::Place;
-use super::structure::{Found, differences};
+use super::structure::{Found, differences, tokens};
 use super::{Change, Class, Comparison, DiffOptions, RunCall};
-use crate::decode::{self, PayloadFormat};
+use crate::decode::document::Format;
+use crate::decode::print::{Style, print};
+use crate::decode::{self, Document, PayloadFormat, hex};
 
 /// Bytes shown of a payload that is neither JSON, CBOR nor text.
 const SHOWN_BYTES: usize = 32;
@@ -49,7 +51,14 @@ pub(super) fn calls(
             host_calls(&mut found, &before.host_calls, &after.host_calls);
             if found.is_empty() {
                 latency(&mut found, before, after);
-                if found.is_empty() { Class::Same } else { Class::Slower }
+                match found.is_empty() {
+                    false => Class::Slower,
+                    true if found.spellings.is_empty() => Class::Same,
+                    true => {
+                        found.changes = std::mem::take(&mut found.spellings);
+                        Class::Spelling
+                    }
+                }
             } else {
                 class
             }
@@ -114,8 +123,8 @@ fn latency(found: &mut Found<'_>, before: &RunCall, after: &RunCall) {
 /// Aligns the outputs, so that one more or less does not make all others different.
 fn outputs(found: &mut Found<'_>, before: &RunCall, after: &RunCall) {
     let (old, new) = (&before.outputs, &after.outputs);
-    let tokens = |frames: &[Frame]| frames.iter().map(token).collect::<Vec<_>>();
-    for (old_at, new_at) in differences(&tokens(old), &tokens(new)) {
+    let (old_tokens, new_tokens) = tokens(old, new);
+    for (old_at, new_at) in differences(&old_tokens, &new_tokens) {
         found.output = new_at.or(old_at);
         match (old_at.map(|at| &old[at]), new_at.map(|at| &new[at])) {
             (Some(old), Some(new)) => frames(found, "", old, new),
@@ -128,21 +137,20 @@ fn outputs(found: &mut Found<'_>, before: &RunCall, after: &RunCall) {
 /// Compares what was asked of the host and what it answered; the time and random numbers are
 /// expected to be different.
 fn host_calls(found: &mut Found<'_>, before: &[HostCall], after: &[HostCall]) {
-    let (old, new): (Vec<Json>, Vec<Json>) =
+    let (old, new): (Vec<Vec<u8>>, Vec<Vec<u8>>) =
         (before.iter().map(asked).collect(), after.iter().map(asked).collect());
     if old == new {
         return;
     }
-    let tokens = |calls: &[Json]| calls.iter().map(token).collect::<Vec<_>>();
-    for (old_at, new_at) in differences(&tokens(&old), &tokens(&new)) {
-        let mut one = |at: usize, calls: &[HostCall], old: Option<&Json>, new: Option<&Json>| {
+    let (old_tokens, new_tokens) = tokens(&old, &new);
+    for (old_at, new_at) in differences(&old_tokens, &new_tokens) {
+        let mut one = |at: usize, calls: &[HostCall], old: Option<&[u8]>, new: Option<&[u8]>| {
+            let (old, new) = (old.map(Document::cbor), new.map(Document::cbor));
             let mut place = Place::new("/host");
             place.position(at, |place| {
                 place.key(&calls[at].service, |place| match (old, new) {
-                    (Some(old), Some(new)) => found.values(place, old, new),
-                    (old, new) => {
-                        found.add(place, old.map(Json::to_string), new.map(Json::to_string));
-                    }
+                    (Some(Ok(old)), Some(Ok(new))) => found.values(place, &old, &new),
+                    (old, new) => found.add(place, old.map(whole), new.map(whole)),
                 });
             });
         };
@@ -158,17 +166,22 @@ fn host_calls(found: &mut Found<'_>, before: &[HostCall], after: &[HostCall]) {
     }
 }
 
-/// What of a host call is compared.
-pub(crate) fn asked(call: &HostCall) -> Json {
-    let mut asked = json!({ "arguments": decode::to_json(&call.arguments) });
-    match &call.result {
-        Err(error) => asked["error"] = error.to_string().into(),
-        Ok(_) if matches!(&*call.service, "now" | "random") => {}
-        Ok(value) => asked["result"] = decode::to_json(value),
-    }
+fn whole(document: Result<Document<'_>, decode::Malformed>) -> String {
+    document.map_or_else(|error| error.to_string(), |document| print(document.root(), Style::EXACT))
+}
+
+/// What of a host call is compared, encoded.
+fn asked(call: &HostCall) -> Vec<u8> {
+    let text = |text: &str| Value::Text(text.to_owned());
     // So that calls of different services with the same arguments are different.
-    asked["service"] = (*call.service).into();
-    asked
+    let mut asked =
+        vec![(text("service"), text(&call.service)), (text("arguments"), call.arguments.clone())];
+    match &call.result {
+        Err(error) => asked.push((text("error"), text(&error.to_string()))),
+        Ok(_) if matches!(&*call.service, "now" | "random") => {}
+        Ok(value) => asked.push((text("result"), value.clone())),
+    }
+    Value::Map(asked).to_bytes()
 }
 
 fn frames(found: &mut Found<'_>, path: &str, before: &Frame, after: &Frame) {
@@ -177,8 +190,16 @@ fn frames(found: &mut Found<'_>, path: &str, before: &Frame, after: &Frame) {
         found.at(&format!("{path}/kind"), Some(before), Some(after));
     }
     if before.header != after.header {
-        let (before, after) = (decode::header_json(before), decode::header_json(after));
-        found.values(&mut Place::new(&format!("{path}/header")), &before, &after);
+        let place = &mut Place::new(&format!("{path}/header"));
+        let documents = (&before.header, &after.header);
+        match (decode::header_document(documents.0), decode::header_document(documents.1)) {
+            // One of them is the empty map, the other no bytes at all.
+            (Some(before), Some(after)) if before.bytes() == after.bytes() => {
+                found.spelling(place, &before, &after);
+            }
+            (Some(before), Some(after)) => found.values(place, &before, &after),
+            _ => bytes(found, place, documents.0.as_bytes(), documents.1.as_bytes()),
+        }
     }
     if before.payload != after.payload {
         payloads(found, &mut Place::new(&format!("{path}/payload")), before, after);
@@ -186,8 +207,14 @@ fn frames(found: &mut Found<'_>, path: &str, before: &Frame, after: &Frame) {
 }
 
 fn payloads(found: &mut Found<'_>, place: &mut Place, before: &Frame, after: &Frame) {
-    match (decode::payload_json(before), decode::payload_json(after)) {
-        (Some(before), Some(after)) => return found.values(place, &before, &after),
+    match (decode::payload_document(before), decode::payload_document(after)) {
+        (Some(before), Some(after)) => {
+            if before.format() != after.format() {
+                let name = |document: &Document<'_>| Some(format_name(document).to_owned());
+                place.key("format", |place| found.add(place, name(&before), name(&after)));
+            }
+            return found.values(place, &before, &after);
+        }
         (None, None) => {}
         _ => return found.add(place, Some(summary(before)), Some(summary(after))),
     }
@@ -246,8 +273,8 @@ fn hunks(old: &[u8], new: &[u8]) -> Vec<Hunk> {
 
 /// A whole frame in one line.
 fn summary(frame: &Frame) -> String {
-    let payload = match decode::payload_json(frame) {
-        Some(json) => json.to_string(),
+    let payload = match decode::payload_document(frame) {
+        Some(document) => print(document.root(), Style::EXACT),
         None => match decode::payload_format(frame) {
             PayloadFormat::Text => String::from_utf8_lossy(&frame.payload).into_owned(),
             PayloadFormat::Empty => "empty".to_owned(),
@@ -258,8 +285,23 @@ fn summary(frame: &Frame) -> String {
 }
 
 fn show_bytes(bytes: &[u8]) -> String {
-    let shown = decode::hex(&bytes[..bytes.len().min(SHOWN_BYTES)]);
+    let shown = hex::encode(&bytes[..bytes.len().min(SHOWN_BYTES)]);
     if bytes.len() > SHOWN_BYTES { format!("{shown}… ({} bytes)", bytes.len()) } else { shown }
+}
+
+fn format_name(document: &Document<'_>) -> &'static str {
+    match document.format() {
+        Format::Json => PayloadFormat::Json.name(),
+        Format::Cbor => PayloadFormat::Cbor.name(),
+    }
+}
+
+/// A document as it is written.
+pub(super) fn show(document: &Document<'_>) -> String {
+    match document.format() {
+        Format::Json => String::from_utf8_lossy(document.bytes()).into_owned(),
+        Format::Cbor => show_bytes(document.bytes()),
+    }
 }
 
 /// The changes of a call that has no partner: none, the class says it all.

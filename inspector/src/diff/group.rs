@@ -44,6 +44,10 @@ impl Group {
             Class::Order => {
                 format!("{who} {} the same in another order", verb("gives", "give"))
             }
+            Class::Spelling => {
+                let places = self.places();
+                format!("{who} {} the same values in other bytes in {places}", verb("has", "have"))
+            }
             Class::Slower => format!("{who} {} only slower", verb("is", "are")),
             Class::Outcome => {
                 format!("{who} {} otherwise: {}", verb("ends", "end"), self.places())

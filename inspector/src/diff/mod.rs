@@ -14,11 +14,18 @@
 //! | `/outcome` | how the call ended |
 //! | `/input/…` | the frame it was given, as below |
 //! | `/kind`, `/header/…`, `/payload/…` | an output frame, which [`Change::output`] names |
+//! | `/payload/format` | whether the payload is JSON or CBOR |
 //! | `/payload/lines/3`, `/payload/bytes/12` | a line of text, counted from 1; an offset in bytes |
 //! | `/output` | a whole output frame, one more or one fewer |
 //! | `/order` | the outputs of the call, or the call itself, stand in another order |
 //! | `/host/2/kv-get/…` | the third host call: `arguments`, and `result` or `error` |
 //! | `/latency` | how long the call took, with [`DiffOptions::slower_factor`] |
+//!
+//! Headers and payloads that are JSON or CBOR are compared by what they say, exactly: numbers are equal
+//! if they are written with the same digits ([`Tolerance`] can allow more), of keys that stand there
+//! twice every one is compared, and CBOR keeps its tags and types. Values are shown as JSON; what CBOR has
+//! beyond JSON in the notation of RFC 8949, section 8, such as `h'00ff'`. Calls whose values are equal and
+//! whose bytes are not are of [`Class::Spelling`]; the order of keys that are different is spelling.
 //!
 //! Results of `now` and `random` are not compared, and neither is how long a host call took.
 //!
@@ -70,6 +77,9 @@ use serde::Serialize;
 pub enum Class {
     /// Nothing is different.
     Same,
+    /// The same values in other bytes: spaces, the order of keys, escapes of texts, or how CBOR
+    /// writes numbers and lengths. Shown and counted, but no difference.
+    Spelling,
     /// The outputs are different.
     Changed,
     /// It ended in another way.
@@ -153,6 +163,8 @@ pub struct Row {
 pub struct Counts {
     /// Of [`Class::Same`].
     pub same: usize,
+    /// Of [`Class::Spelling`].
+    pub spelling: usize,
     /// Of [`Class::Changed`].
     pub changed: usize,
     /// Of [`Class::Outcome`].
@@ -179,6 +191,7 @@ impl Counts {
     fn slot(&mut self, class: Class) -> &mut usize {
         match class {
             Class::Same => &mut self.same,
+            Class::Spelling => &mut self.spelling,
             Class::Changed => &mut self.changed,
             Class::Outcome => &mut self.outcome,
             Class::Order => &mut self.order,
@@ -189,9 +202,14 @@ impl Counts {
         }
     }
 
-    /// Calls that are not the same.
+    /// Calls that are different: not the same, and not only written in other bytes.
     pub fn different(&self) -> usize {
-        Class::ALL.iter().map(|class| self.of(*class)).sum::<usize>() - self.same
+        self.compared() - self.same - self.spelling
+    }
+
+    /// All calls.
+    pub fn compared(&self) -> usize {
+        Class::ALL.iter().map(|class| self.of(*class)).sum()
     }
 }
 
@@ -267,7 +285,7 @@ impl Diff {
     /// Positions of the entries that are different, in order.
     pub fn different(&self) -> impl Iterator<Item = usize> + '_ {
         let all = self.entries.iter().enumerate();
-        all.filter(|(_, entry)| entry.class != Class::Same).map(|(at, _)| at)
+        all.filter(|(_, entry)| entry.class.is_different()).map(|(at, _)| at)
     }
 
     /// Text for people: one block per group, shifts of latency, then one sentence with counts.
@@ -283,7 +301,7 @@ impl Diff {
 
 impl Class {
     /// All classes, in the order in which they are shown.
-    pub const ALL: [Class; 8] = [
+    pub const ALL: [Class; 9] = [
         Class::Changed,
         Class::Outcome,
         Class::Missing,
@@ -291,13 +309,20 @@ impl Class {
         Class::Order,
         Class::HostCalls,
         Class::Slower,
+        Class::Spelling,
         Class::Same,
     ];
+
+    /// True if a call of this class is different.
+    pub fn is_different(self) -> bool {
+        !matches!(self, Class::Same | Class::Spelling)
+    }
 
     /// The name in texts.
     pub fn name(self) -> &'static str {
         match self {
             Class::Same => "same",
+            Class::Spelling => "spelling",
             Class::Changed => "changed",
             Class::Outcome => "outcome",
             Class::Order => "order",

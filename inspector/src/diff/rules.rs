@@ -3,9 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde_json::Number;
-
 use super::{PathPattern, PathPatternError};
+use crate::decode::number::Decimal;
 
 /// What counts as a difference.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,7 +21,8 @@ pub struct DiffOptions {
 }
 
 /// How far numbers may be apart and still count as equal: by `limit` if both are within −1 and 1,
-/// otherwise by that part of the larger one.
+/// otherwise by that part of the larger one. A limit of 0 takes the same number written otherwise, such
+/// as `1e2` and `100`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tolerance {
     /// Where; everywhere if `None`.
@@ -76,8 +76,8 @@ impl DiffOptions {
         })
     }
 
-    /// True if two numbers at this path count as equal.
-    pub(super) fn are_close(&self, path: &str, before: &Number, after: &Number) -> bool {
+    /// True if two numbers that are written differently count as equal at this path.
+    pub(super) fn are_close(&self, path: &str, before: &str, after: &str) -> bool {
         let inside = path.strip_prefix("/input").unwrap_or(path);
         let is_about = |tolerance: &&Tolerance| {
             let pattern = tolerance.pattern.as_ref();
@@ -86,11 +86,22 @@ impl DiffOptions {
         let Some(tolerance) = self.tolerances.iter().find(is_about) else {
             return false;
         };
-        let (Some(before), Some(after)) = (before.as_f64(), after.as_f64()) else {
+        let exact = |text| Decimal::parse(str::as_bytes(text));
+        if let (Some(before), Some(after)) = (exact(before), exact(after))
+            && before.compare(after).is_eq()
+        {
+            return true;
+        }
+        let (Ok(before), Ok(after)) = (before.parse::<f64>(), after.parse::<f64>()) else {
             return false;
         };
         let size = before.abs().max(after.abs()).max(1.0);
-        (before - after).abs() <= tolerance.limit * size
+        if !size.is_finite() {
+            return false;
+        }
+        // Two numbers that round to the same float can be that far apart.
+        let apart = (before - after).abs().max(f64::EPSILON * size);
+        apart <= tolerance.limit * size
     }
 }
 
@@ -122,11 +133,18 @@ mod tests {
 
     #[test]
     fn numbers_are_close_or_not() {
-        fn check(rules: &[&str], path: &str, before: f64, after: f64, expected: bool) {
+        #[track_caller]
+        fn check(
+            rules: &[&str],
+            path: &str,
+            before: impl ToString,
+            after: impl ToString,
+            expected: bool,
+        ) {
+            let (before, after) = (before.to_string(), after.to_string());
             let tolerances = rules.iter().map(|text| text.parse().expect(text)).collect();
             let options = DiffOptions { tolerances, ..DiffOptions::default() };
-            let number = |value| Number::from_f64(value).expect("the test writes finite numbers");
-            let found = options.are_close(path, &number(before), &number(after));
+            let found = options.are_close(path, &before, &after);
             assert_eq!(found, expected, "{rules:?} {path} {before} {after}");
         }
         check(&[], "/payload/a", 1.0, 1.0001, false);
@@ -139,5 +157,15 @@ mod tests {
         // The first rule counts.
         check(&["/payload/a=0", "0.5"], "/payload/a", 1.0, 1.05, false);
         check(&["/payload/a=0", "0.5"], "/payload/b", 1.0, 1.05, true);
+        // The same number, exactly.
+        check(&["0"], "/payload/a", "1e2", "100.0", true);
+        check(&["0"], "/payload/a", "0.10", "0.1", true);
+        check(&["0"], "/payload/a", "1e400", "10e399", true);
+        check(&["0"], "/payload/a", "1e400", "1e401", false);
+        check(&["0.1"], "/payload/a", "1e400", "1e401", false);
+        check(&["0"], "/payload/a", "123456789012345678901", "123456789012345678902", false);
+        check(&["0.01"], "/payload/a", "123456789012345678901", "123456789012345678902", true);
+        check(&[], "/payload/a", "1e2", "100", false);
+        check(&["0.1"], "/payload/a", "NaN", "NaN(0x7e01)", false);
     }
 }

@@ -1,19 +1,24 @@
 //! What is different between two values.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde_json::Value as Json;
 use similar::DiffOp;
 
 use super::Change;
-use super::align::{sequence, token};
+use super::align::sequence;
 use super::path::Place;
 use super::rules::DiffOptions;
+use crate::decode::Document;
+use crate::decode::document::{Item, Sort};
+use crate::decode::print::{Style, key_text, print, sort_key};
 
 /// Differences listed of one call; more are counted.
 const MAX_CHANGES: usize = 1000;
 /// Characters kept of a value.
 const MAX_TEXT: usize = 4096;
+/// What nests deeper in a value is compared as a whole.
+const MAX_DEPTH: usize = 128;
 
 /// Collects changes that are not ignored.
 #[derive(Debug)]
@@ -23,11 +28,14 @@ pub(super) struct Found<'a> {
     pub(super) changes: Vec<Change>,
     /// Changes beyond those that are listed.
     pub(super) more: usize,
+    /// Where equal values are written in other bytes.
+    pub(super) spellings: Vec<Change>,
 }
 
 impl<'a> Found<'a> {
     pub(super) fn new(options: &'a DiffOptions) -> Found<'a> {
-        Found { options, output: None, changes: Vec::new(), more: 0 }
+        let (changes, spellings) = (Vec::new(), Vec::new());
+        Found { options, output: None, changes, more: 0, spellings }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,14 +50,19 @@ impl<'a> Found<'a> {
             self.more += 1;
             return;
         }
-        self.changes.push(Change {
+        let change = self.change(place, before, after);
+        self.changes.push(change);
+    }
+
+    fn change(&self, place: &Place, before: Option<String>, after: Option<String>) -> Change {
+        Change {
             output: self.output,
             path: place.path.clone(),
             pattern: place.pattern.clone(),
             moved_from: None,
             before: before.map(shorten),
             after: after.map(shorten),
-        });
+        }
     }
 
     pub(super) fn at(&mut self, path: &str, before: Option<String>, after: Option<String>) {
@@ -58,46 +71,37 @@ impl<'a> Found<'a> {
 
     /// Compares two values, leaf by leaf. What left one place and came to another, and is the only
     /// value of its sort to do so, counts as moved.
-    pub(super) fn values(&mut self, place: &mut Place, before: &Json, after: &Json) {
-        let start = self.changes.len();
-        self.walk(place, before, after);
-        self.join_moves(start);
-    }
-
-    fn walk(&mut self, place: &mut Place, before: &Json, after: &Json) {
-        if before == after || self.options.is_ignored(&place.path) {
+    pub(super) fn values(
+        &mut self,
+        place: &mut Place,
+        before: &Document<'_>,
+        after: &Document<'_>,
+    ) {
+        if before.bytes() == after.bytes() {
             return;
         }
-        match (before, after) {
-            (Json::Object(old), Json::Object(new)) => {
-                let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-                for key in keys {
-                    place.key(key, |place| self.either(place, old.get(key), new.get(key)));
-                }
-            }
-            (Json::Array(old), Json::Array(new)) => self.items(place, old, new),
-            (Json::Number(old), Json::Number(new))
-                if self.options.are_close(&place.path, old, new) => {}
-            _ => self.add(place, Some(before.to_string()), Some(after.to_string())),
+        let start = self.changes.len();
+        let mut walk = Walk::new(self, before, after);
+        let (old, new) = (before.root(), after.root());
+        walk.walk(place, old, new, 0);
+        // Spaces around the value, and what marks the order of bytes.
+        let around = |document: &Document<'_>, item: Item<'_>| {
+            let span = item.span();
+            [&document.bytes()[..span.start], &document.bytes()[span.end..]].concat()
+        };
+        let is_spelled = walk.is_spelled || around(before, old) != around(after, new);
+        self.join_moves(start);
+        if is_spelled {
+            self.spelling(place, before, after);
         }
     }
 
-    fn either(&mut self, place: &mut Place, before: Option<&Json>, after: Option<&Json>) {
-        match (before, after) {
-            (Some(before), Some(after)) => self.walk(place, before, after),
-            (before, after) => {
-                self.add(place, before.map(Json::to_string), after.map(Json::to_string));
-            }
-        }
-    }
-
-    /// Aligns the items of lists, so that one more or less does not make all others different.
-    fn items(&mut self, place: &mut Place, old: &[Json], new: &[Json]) {
-        let tokens = |items: &[Json]| items.iter().map(token).collect::<Vec<_>>();
-        for (old_at, new_at) in differences(&tokens(old), &tokens(new)) {
-            let index = new_at.or(old_at).unwrap_or_default();
-            let (old, new) = (old_at.map(|at| &old[at]), new_at.map(|at| &new[at]));
-            place.position(index, |place| self.either(place, old, new));
+    /// Notes that equal values are written in other bytes.
+    pub(super) fn spelling(&mut self, place: &Place, before: &Document<'_>, after: &Document<'_>) {
+        if self.spellings.len() < MAX_CHANGES && !self.options.is_ignored(&place.path) {
+            let text = |document: &Document<'_>| Some(super::compare::show(document));
+            let change = self.change(place, text(before), text(after));
+            self.spellings.push(change);
         }
     }
 
@@ -160,21 +164,173 @@ impl<'a> Found<'a> {
     }
 }
 
+/// One comparison of two values.
+struct Walk<'f, 'a, 'd> {
+    found: &'f mut Found<'a>,
+    before: &'d Document<'d>,
+    after: &'d Document<'d>,
+    /// Made when the first list needs them.
+    hashes: OnceCell<(Vec<u64>, Vec<u64>)>,
+    /// True if something equal is written in other bytes.
+    is_spelled: bool,
+}
+
+impl<'f, 'a, 'd> Walk<'f, 'a, 'd> {
+    fn new(found: &'f mut Found<'a>, before: &'d Document<'d>, after: &'d Document<'d>) -> Self {
+        Walk { found, before, after, hashes: OnceCell::new(), is_spelled: false }
+    }
+
+    fn walk(&mut self, place: &mut Place, before: Item<'d>, after: Item<'d>, depth: usize) {
+        let is_equal = before.format() == after.format() && before.raw() == after.raw();
+        if is_equal || self.found.options.is_ignored(&place.path) {
+            return;
+        }
+        match (before.sort(), after.sort()) {
+            _ if depth == MAX_DEPTH => self.leaf(place, before, after),
+            (Sort::Map, Sort::Map) => {
+                self.frame(before, after);
+                self.entries(place, before, after, depth);
+            }
+            (Sort::List, Sort::List) => {
+                self.frame(before, after);
+                self.items(place, before, after, depth);
+            }
+            (Sort::Tag, Sort::Tag) if before.tag() == after.tag() => {
+                self.frame(before, after);
+                if let (Some(before), Some(after)) =
+                    (before.children().next(), after.children().next())
+                {
+                    self.walk(place, before, after, depth + 1);
+                }
+            }
+            (Sort::Number, Sort::Number)
+                if self.found.options.are_close(&place.path, &before.word(), &after.word()) => {}
+            _ => self.leaf(place, before, after),
+        }
+    }
+
+    /// Compares two values as wholes.
+    fn leaf(&mut self, place: &mut Place, before: Item<'d>, after: Item<'d>) {
+        let (old, new) = (print(before, Style::EXACT), print(after, Style::EXACT));
+        if before.sort() == after.sort() && old == new {
+            self.is_spelled = true;
+        } else {
+            self.found.add(place, Some(old), Some(new));
+        }
+    }
+
+    /// Compares what stands around and between the items inside: spaces, or how CBOR says how many
+    /// there are.
+    fn frame(&mut self, before: Item<'d>, after: Item<'d>) {
+        if before.format() != after.format()
+            || before.children().count() != after.children().count()
+        {
+            return;
+        }
+        let gaps = |item: Item<'d>| {
+            let mut at = item.span().start;
+            let mut gaps = Vec::new();
+            for (index, child) in item.children().enumerate() {
+                gaps.push(item.between(at..child.span().start));
+                at = child.span().end;
+                // Keys that stand in another order.
+                if item.sort() == Sort::Map && index % 2 == 0 {
+                    gaps.push(child.raw());
+                }
+            }
+            gaps.push(item.between(at..item.span().end));
+            gaps
+        };
+        self.is_spelled |= gaps(before) != gaps(after);
+    }
+
+    /// Pairs the entries by their keys; of keys that stand there more than once, the first with the
+    /// first, and so on.
+    fn entries(&mut self, place: &mut Place, before: Item<'d>, after: Item<'d>, depth: usize) {
+        /// The text of a key first, so that differences are in its order.
+        type Key = (Vec<u8>, &'static str, usize);
+        type Sides<'d> = (Item<'d>, Option<Item<'d>>, Option<Item<'d>>);
+        let mut pairs: BTreeMap<Key, Sides<'d>> = BTreeMap::new();
+        for (item, is_old) in [(before, true), (after, false)] {
+            let mut seen: HashMap<(Vec<u8>, &'static str), usize> = HashMap::new();
+            for (key, value) in item.entries() {
+                let sort = match key.sort() {
+                    Sort::Text => "text",
+                    Sort::Number => "number",
+                    Sort::Word => "word",
+                    _ => "other",
+                };
+                let name = (sort_key(key), sort);
+                let times = seen.entry(name.clone()).or_default();
+                let sides = pairs.entry((name.0, sort, *times)).or_insert((key, None, None));
+                *times += 1;
+                *(if is_old { &mut sides.1 } else { &mut sides.2 }) = Some(value);
+            }
+        }
+        for (key, old, new) in pairs.into_values() {
+            place.key(&key_text(key), |place| self.either(place, old, new, depth));
+        }
+    }
+
+    /// Aligns the items of lists, so that one more or less does not make all others different.
+    fn items(&mut self, place: &mut Place, before: Item<'d>, after: Item<'d>, depth: usize) {
+        let old: Vec<Item<'d>> = before.children().collect();
+        let new: Vec<Item<'d>> = after.children().collect();
+        if let ([old], [new]) = (&old[..], &new[..]) {
+            return place.position(0, |place| self.walk(place, *old, *new, depth + 1));
+        }
+        let (tokens_before, tokens_after) =
+            self.hashes.get_or_init(|| (self.before.hashes(), self.after.hashes()));
+        let tokens = |items: &[Item<'d>], hashes: &[u64]| -> Vec<u64> {
+            items.iter().map(|item| hashes[item.position()]).collect()
+        };
+        let pairs = pairs(&tokens(&old, tokens_before), &tokens(&new, tokens_after));
+        for (old_at, new_at) in pairs {
+            // Equal tokens are walked too: hashes can be equal by chance, and spelling can differ.
+            let index = new_at.or(old_at).unwrap_or_default();
+            let (old, new) = (old_at.map(|at| old[at]), new_at.map(|at| new[at]));
+            place.position(index, |place| self.either(place, old, new, depth));
+        }
+    }
+
+    fn either(
+        &mut self,
+        place: &mut Place,
+        before: Option<Item<'d>>,
+        after: Option<Item<'d>>,
+        depth: usize,
+    ) {
+        match (before, after) {
+            (Some(before), Some(after)) => self.walk(place, before, after, depth + 1),
+            (before, after) => {
+                let text = |item: Option<Item<'d>>| item.map(|item| print(item, Style::EXACT));
+                self.found.add(place, text(before), text(after));
+            }
+        }
+    }
+}
+
 /// What is not equal in two sequences: pairs of positions, or one alone.
 pub(super) fn differences(
     old: &[u64],
     new: &[u64],
 ) -> impl Iterator<Item = (Option<usize>, Option<usize>)> {
+    pairs(old, new).filter(|(old_at, new_at)| match (old_at, new_at) {
+        (Some(old_at), Some(new_at)) => old[*old_at] != new[*new_at],
+        _ => true,
+    })
+}
+
+/// What belongs together in two sequences: pairs of positions, or one alone.
+fn pairs(old: &[u64], new: &[u64]) -> impl Iterator<Item = (Option<usize>, Option<usize>)> + use<> {
     // Most often there is one of each.
     let operations = match (old, new) {
-        ([old], [new]) if old != new => {
+        ([_], [_]) => {
             vec![DiffOp::Replace { old_index: 0, old_len: 1, new_index: 0, new_len: 1 }]
         }
         _ => sequence(old, new),
     };
-    let operations = operations.into_iter();
-    let different = operations.filter(|operation| !matches!(operation, DiffOp::Equal { .. }));
-    different.flat_map(|operation| {
+    operations.into_iter().flat_map(|operation| {
         let (old, new) = (operation.old_range(), operation.new_range());
         let steps = old.len().max(new.len());
         (0..steps).map(move |step| {
@@ -185,6 +341,20 @@ pub(super) fn differences(
             (at(&old), at(&new))
         })
     })
+}
+
+/// A number per item, the same for items that are equal and for no others.
+pub(super) fn tokens<T: Eq + std::hash::Hash>(old: &[T], new: &[T]) -> (Vec<u64>, Vec<u64>) {
+    let mut known: HashMap<&T, u64> = HashMap::new();
+    let all = old.iter().chain(new);
+    let mut numbers: Vec<u64> = all
+        .map(|item| {
+            let next = known.len() as u64;
+            *known.entry(item).or_insert(next)
+        })
+        .collect();
+    let behind = numbers.split_off(old.len());
+    (numbers, behind)
 }
 
 /// Lines with their ends.

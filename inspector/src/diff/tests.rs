@@ -359,3 +359,178 @@ fn an_inserted_call_moves_no_other() {
     assert!(found.counts.same >= 2990, "{}", found.to_text());
     assert_eq!((found.counts.missing, found.counts.extra), (1, 1));
 }
+
+/// The class of a call whose output changes, and the paths of its changes.
+fn compared(before: &[u8], after: &[u8], rules: &DiffOptions) -> (Class, Vec<String>, Diff) {
+    let run = |payload: &[u8]| {
+        let output = Frame::data(payload.to_vec());
+        let call = RunCall { outputs: vec![output], ..call(0, "a → ") };
+        Arc::new(Run::from_calls("run", [call]))
+    };
+    let found = diff(run(before), run(after), rules);
+    let changes = found.row(0).expect("there is one call").changes;
+    let changes = changes.iter().map(|change| {
+        let text = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+        format!("{} {} {}", change.path, text(&change.before), text(&change.after))
+    });
+    (found.entries[0].class, changes.collect(), found)
+}
+
+#[test]
+fn values_that_differ_are_never_the_same() {
+    #[track_caller]
+    fn check(before: &str, after: &str, expected: &[&str]) {
+        let (class, changes, found) =
+            compared(before.as_bytes(), after.as_bytes(), &DiffOptions::default());
+        assert_eq!((class, &changes[..]), (Class::Changed, &expected.map_owned()[..]));
+        assert!(!found.is_same() && found.counts.different() == 1);
+    }
+    trait MapOwned {
+        fn map_owned(&self) -> Vec<String>;
+    }
+    impl MapOwned for &[&str] {
+        fn map_owned(&self) -> Vec<String> {
+            self.iter().map(|text| (*text).to_owned()).collect()
+        }
+    }
+    check(
+        r#"{"id":123456789012345678901}"#,
+        r#"{"id":123456789012345678902}"#,
+        &["/payload/id 123456789012345678901 123456789012345678902"],
+    );
+    check(
+        "[[9007199254740992]]",
+        "[[9007199254740993]]",
+        &["/payload/0/0 9007199254740992 9007199254740993"],
+    );
+    check("[0,1e400]", "[0,1e401]", &["/payload/1 1e400 1e401"]);
+    check("[-0]", "[0]", &["/payload/0 -0 0"]);
+    check("[0.10]", "[0.1]", &["/payload/0 0.10 0.1"]);
+    check("[1e2]", "[100]", &["/payload/0 1e2 100"]);
+    check("[1]", "[1.0]", &["/payload/0 1 1.0"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":3,"a":2}"#, &["/payload/a 1 3"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, &["/payload/a 1 2", "/payload/a 2 1"]);
+    check(r#"[{"a":1,"a":2}]"#, r#"[{"a":2}]"#, &["/payload/0/a 1 2", "/payload/0/a 2 -"]);
+    check(r#"{"n":"\ud83d"}"#, r#"{"n":"\ud83e"}"#, &["/payload/n \"\\ud83d\" \"\\ud83e\""]);
+    check(r#"{"n":"\ud83d"}"#, r#"{"n":"\ufffd"}"#, &["/payload/n \"\\ud83d\" \"\u{FFFD}\""]);
+    check(r#"{"\ud83d":1}"#, r#"{"\ud83e":2}"#, &["/payload/\\ud83d 1 -", "/payload/\\ud83e - 2"]);
+    check("[\"NaN\"]", "[\"Infinity\"]", &["/payload/0 \"NaN\" \"Infinity\""]);
+    check(
+        "{\"a\":1}\n{\"a\":2}",
+        "{\"a\":1}\n{\"a\":3}",
+        &["/payload/lines/2 {\"a\":2} {\"a\":3}"],
+    );
+}
+
+#[test]
+fn deep_values_are_compared_to_the_bottom() {
+    let deep = |bottom: &str| "[".repeat(10_000) + bottom + &"]".repeat(10_000);
+    let (class, changes, _) =
+        compared(deep("1").as_bytes(), deep("2").as_bytes(), &DiffOptions::default());
+    assert_eq!((class, changes.len()), (Class::Changed, 1));
+    let maps = |bottom: &str| "{\"a\":".repeat(10_000) + bottom + &"}".repeat(10_000);
+    let (class, ..) = compared(maps("1").as_bytes(), maps("2").as_bytes(), &DiffOptions::default());
+    assert_eq!(class, Class::Changed);
+    let (class, ..) =
+        compared(maps("1").as_bytes(), maps(" 1").as_bytes(), &DiffOptions::default());
+    assert_eq!(class, Class::Spelling);
+}
+
+#[test]
+fn cbor_is_compared_exactly() {
+    #[track_caller]
+    fn check(before: &[u8], after: &[u8], class: Class, change: &str) {
+        // In a list, so that it is known as CBOR.
+        let list = |item: &[u8]| [&[0x81], item].concat();
+        let (found, changes, _) = compared(&list(before), &list(after), &DiffOptions::default());
+        assert_eq!((found, changes.join("; ")), (class, change.to_owned()));
+    }
+    use Class::{Changed, Same, Spelling};
+    check(&[0x01], &[0x01], Same, "");
+    check(&[0x01], &[0x18, 0x01], Spelling, "/payload 8101 811801");
+    check(&[0xF9, 0x3C, 0], &[0xFA, 0x3F, 0x80, 0, 0], Spelling, "/payload 81f93c00 81fa3f800000");
+    check(&[0x80], &[0x9F, 0xFF], Spelling, "/payload 8180 819fff");
+    check(&[0x61, b'a'], &[0x7F, 0x61, b'a', 0xFF], Spelling, "/payload 816161 817f6161ff");
+    check(&[0x01], &[0xF9, 0x3C, 0], Changed, "/payload/0 1 1.0");
+    check(&[0xC1, 0x05], &[0xC0, 0x05], Changed, "/payload/0 1(5) 0(5)");
+    check(&[0xC1, 0x05], &[0x05], Changed, "/payload/0 1(5) 5");
+    check(&[0xC1, 0x05], &[0xC1, 0x06], Changed, "/payload/0 5 6");
+    check(&[0xF6], &[0xF7], Changed, "/payload/0 null undefined");
+    check(
+        &[0x41, 1],
+        &[0x66, b'h', b'e', b'x', b':', b'0', b'1'],
+        Changed,
+        "/payload/0 h'01' \"hex:01\"",
+    );
+    check(&[0xF9, 0x7E, 0], &[0xF9, 0x7E, 1], Changed, "/payload/0 NaN NaN(0x7e01)");
+    check(&[0xF9, 0x7E, 0], &[0x63, b'N', b'a', b'N'], Changed, "/payload/0 NaN \"NaN\"");
+    check(&[0xC2, 0x41, 1], &[0xC2, 0x41, 2], Changed, "/payload/0 h'01' h'02'");
+    check(&[0xA1, 0x01, 0x07], &[0xA1, 0x61, b'1', 0x07], Changed, "/payload/0/1 7 7");
+    check(
+        &[0xA2, 0x01, 0x07, 0x01, 0x08],
+        &[0xA2, 0x01, 0x09, 0x01, 0x08],
+        Changed,
+        "/payload/0/1 7 9",
+    );
+}
+
+#[test]
+fn other_bytes_of_the_same_value_are_told() {
+    #[track_caller]
+    fn check(before: &str, after: &str, ignored: &[&str], expected: Class) {
+        let rules = options(ignored, &["0"]);
+        let (class, changes, found) = compared(before.as_bytes(), after.as_bytes(), &rules);
+        assert_eq!(class, expected, "{before} {after}");
+        assert_eq!(found.is_same(), !class.is_different());
+        let is_told = found.summary().contains("1 with the same values in other bytes");
+        assert_eq!(is_told, class == Class::Spelling, "{}", found.summary());
+        assert_eq!(found.groups.len(), changes.len());
+    }
+    use Class::{Changed, Same, Spelling};
+    check("{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", &[], Spelling);
+    check("{\"a\":1}", "{\"a\": 1}", &[], Spelling);
+    check("[1,2]", "[1,2]\r\n", &[], Spelling);
+    check("[1,2]", "\u{FEFF}[1,2]", &[], Spelling);
+    check("[[],[1]]", "[[ ],[1]]", &[], Spelling);
+    check("[\"\u{e9}\"]", "[\"\\u00e9\"]", &[], Spelling);
+    check("{\"\u{e9}\":1}", "{\"\\u00e9\":1}", &[], Spelling);
+    // What may be different, or is not looked at, is no other spelling.
+    check("[1e2]", "[100]", &[], Same);
+    check("{\"a\":1,\"t\":2}", "{\"a\":1,\"t\": 3}", &["/payload"], Same);
+    check("{\"t\":\"a\"}", "{\"t\":\"\\u0061\"}", &["/payload/t"], Same);
+    check("{\"a\":1,\"b\":2}", "{\"b\":2, \"a\":3}", &[], Changed);
+    // The same values in another format are another answer.
+    let (class, changes, _) = compared(b"[1]", &[0x81, 0x01], &DiffOptions::default());
+    assert_eq!((class, changes), (Changed, vec!["/payload/format JSON CBOR".to_owned()]));
+}
+
+#[test]
+fn headers_and_host_calls_are_compared_exactly() {
+    let with = |header: Vec<(Value, Value)>, argument: Value| {
+        let mut call = call(0, "a → b ~ log x");
+        call.input.header = Header::from_entries(header);
+        call.host_calls[0].arguments = argument;
+        Arc::new(Run::from_calls("run", [call]))
+    };
+    #[track_caller]
+    fn check(before: Arc<Run>, after: Arc<Run>, class: Class) {
+        let found = diff(before, after, &DiffOptions::default());
+        assert_eq!(found.entries[0].class, class, "{}", found.to_text());
+    }
+    let (bytes, text) = (Value::Bytes(vec![0]), Value::Text("hex:00".into()));
+    let tag = |number| Value::Tag(number, Box::new(Value::Null));
+    check(with(vec![], bytes.clone()), with(vec![], text.clone()), Class::HostCalls);
+    check(with(vec![], tag(1)), with(vec![], tag(2)), Class::HostCalls);
+    let entry = |value: Value| vec![(Value::Integer(1), value)];
+    check(with(entry(bytes), tag(1)), with(entry(text), tag(1)), Class::Changed);
+    let key = |key| vec![(key, Value::Null)];
+    check(
+        with(key(Value::Integer(1)), tag(1)),
+        with(key(Value::Text("1".into())), tag(1)),
+        Class::Changed,
+    );
+    let order = |one: i128, other: i128| {
+        vec![(Value::Integer(one), Value::Null), (Value::Integer(other), Value::Null)]
+    };
+    check(with(order(1, 2), tag(1)), with(order(2, 1), tag(1)), Class::Spelling);
+}

@@ -107,9 +107,13 @@ pub(super) fn summary(diff: &Diff) -> String {
 
 fn counts(counts: &Counts) -> String {
     let different = counts.different();
-    let all = different + counts.same;
+    let all = counts.compared();
+    let spelling = match counts.spelling {
+        0 => String::new(),
+        calls => format!("; {calls} with the same values in other bytes"),
+    };
     if different == 0 {
-        return format!("{all} calls compared, no differences");
+        return format!("{all} calls compared, no differences{spelling}");
     }
     let phrase = |class| match class {
         Class::Outcome => "with another outcome",
@@ -117,10 +121,10 @@ fn counts(counts: &Counts) -> String {
         Class::HostCalls => "with other host calls",
         class => class.name(),
     };
-    let classes = Class::ALL.into_iter().filter(|class| *class != Class::Same);
+    let classes = Class::ALL.into_iter().filter(|class| class.is_different());
     let parts: Vec<String> = classes
         .filter(|class| counts.of(*class) > 0)
         .map(|class| format!("{} {}", counts.of(class), phrase(class)))
         .collect();
-    format!("{all} calls compared, {different} different: {}", parts.join(", "))
+    format!("{all} calls compared, {different} different: {}{spelling}", parts.join(", "))
 }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use glovebox_abi::Kind;
-use glovebox_abi::cbor::Value;
-use serde_json::Value as Json;
 
 use super::condition::{FIELDS, has_paths};
 use super::expression::Word;
 use super::parse::{Expected, expected_at_end, read_path};
 use super::path::{Path, Step};
 use super::{Filter, Kinds, Statuses, Subject};
-use crate::decode::to_json;
+use crate::decode::document::{Item, Sort};
+use crate::decode::print::{Notation, Style, key_text, print};
+use crate::decode::{Document, looks_like_cbor, looks_like_json};
 
 /// Completions that are offered at once.
 const MAX_OFFERED: usize = 12;
@@ -47,18 +47,18 @@ impl SeenValues {
     pub fn add(&mut self, subject: &Subject<'_>) {
         self.add_plugin(subject.plugin);
         self.kinds.insert(subject.kind);
-        if let Ok(header) = Value::decode(subject.header) {
-            collect(&to_json(&header), &mut Path(Vec::new()), &mut self.header);
+        if let Ok(header) = Document::cbor(subject.header) {
+            collect(header.root(), &mut Path(Vec::new()), &mut self.header);
         }
         let payload = subject.payload;
-        let json = match payload.trim_ascii_start().first() {
-            _ if payload.len() > MAX_PAYLOAD => None,
-            Some(b'{' | b'[') => serde_json::from_slice(payload).ok(),
-            Some(0x80..=0xBF) => Value::decode(payload).ok().map(|value| to_json(&value)),
-            _ => None,
+        let document = match payload {
+            _ if payload.len() > MAX_PAYLOAD => return,
+            payload if looks_like_json(payload) => Document::json(payload),
+            payload if looks_like_cbor(payload) => Document::cbor(payload),
+            _ => return,
         };
-        if let Some(json) = json {
-            collect(&json, &mut Path(Vec::new()), &mut self.payload);
+        if let Ok(document) = document {
+            collect(document.root(), &mut Path(Vec::new()), &mut self.payload);
         }
     }
 
@@ -70,24 +70,28 @@ impl SeenValues {
     }
 }
 
-fn collect(json: &Json, path: &mut Path, paths: &mut Paths) {
-    let mut inside = |path: &mut Path, name: String, json: &Json| {
+fn collect(item: Item<'_>, path: &mut Path, paths: &mut Paths) {
+    let item = item.untagged();
+    let mut inside = |path: &mut Path, name: String, item: Item<'_>| {
         path.0.push(Step::new(name));
         if path.0.len() <= MAX_STEPS {
-            collect(json, path, paths);
+            collect(item, path, paths);
         }
         path.0.pop();
     };
-    let value = match json {
-        Json::Object(entries) => {
-            return entries.iter().for_each(|(key, json)| inside(path, key.clone(), json));
+    let value = match item.sort() {
+        Sort::Map => {
+            return item.entries().for_each(|(key, value)| inside(path, key_text(key), value));
         }
-        Json::Array(items) => {
-            let items = items.iter().take(MAX_ITEMS).enumerate();
-            return items.for_each(|(index, json)| inside(path, index.to_string(), json));
+        Sort::List => {
+            let items = item.children().take(MAX_ITEMS).enumerate();
+            return items.for_each(|(index, item)| inside(path, index.to_string(), item));
         }
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
+        Sort::Text => String::from_utf8_lossy(&item.content()).into_owned(),
+        _ => {
+            let style = Style { notation: Notation::Json, sorted: false, pretty: false };
+            print(item, style).trim_matches('"').to_owned()
+        }
     };
     let path = path.to_string();
     if path.is_empty() || (paths.len() >= MAX_PATHS && !paths.contains_key(&path)) {
@@ -272,6 +276,7 @@ mod tests {
     use glovebox_abi::{Frame, Header};
 
     use super::*;
+    use glovebox_abi::cbor::Value;
 
     fn seen() -> SeenValues {
         let user = Value::Map(vec![(Value::Text("id".into()), Value::Integer(42))]);

@@ -366,7 +366,7 @@ impl<'a> Parser<'a> {
             let Some(bytes) = bytes else {
                 return Err(FilterError::new(digits_at, FilterProblem::Hex));
             };
-            format!("{HEX}{}", crate::decode::hex(&bytes))
+            format!("{HEX}{}", crate::decode::hex::encode(&bytes))
         } else {
             let rest = self.rest();
             let text = &rest[..end(rest).unwrap_or(rest.len())];

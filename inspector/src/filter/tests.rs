@@ -384,3 +384,75 @@ fn summaries_can_be_kept() {
     assert_eq!(summary.plugins, None);
     assert!(Filter::parse("plugin=plugin-7").expect("it is good").may_match(&summary));
 }
+
+#[test]
+fn values_are_compared_exactly() {
+    fn check(filter: &str, payload: &[u8], expected: bool) {
+        let frame = Frame::data(payload.to_vec());
+        let matches = FrameFilter::parse(filter).expect(filter).matches(&frame);
+        assert_eq!(matches, expected, "{filter} in {}", String::from_utf8_lossy(payload));
+    }
+    let id = br#"{"id":123456789012345678901}"#;
+    check("json.id=123456789012345678901", id, true);
+    check("json.id=123456789012345678902", id, false);
+    check("json.id>123456789012345678900", id, true);
+    check("json.id<123456789012345678902", id, true);
+    check("json.id ~ /901$/", id, true);
+    let long = format!("{{\"n\":{}.5}}", "9".repeat(60));
+    check(&format!("json.n={}.50", "9".repeat(60)), long.as_bytes(), true);
+    check(&format!("json.n={}", "9".repeat(60)), long.as_bytes(), false);
+    check(&format!("json.n in {{{}..}}", "9".repeat(60)), long.as_bytes(), true);
+    check("json.n=100", b"{\"n\":1e2}", true);
+    check("json.n=0.1", b"{\"n\":0.10}", true);
+    check("json.n=0.1", b"{\"n\":0.10000000000000000001}", false);
+    check("json.n>0.1", b"{\"n\":0.10000000000000000001}", true);
+    check("json.n=0", b"{\"n\":-0}", true);
+    check("json.n>1e399", b"{\"n\":1e400}", true);
+    check("json.n=1e400", b"{\"n\":1e400}", true);
+    check("json.n=1e401", b"{\"n\":1e400}", false);
+    // CBOR: 2^53 + 1 beside the float 2^53, and the shortest text of a float.
+    let integer = [0xA1, 0x61, b'n', 0x1B, 0, 0x20, 0, 0, 0, 0, 0, 1];
+    check("cbor.n=9007199254740993", &integer, true);
+    check("cbor.n=9007199254740992.0", &integer, false);
+    let float = [&[0xA1, 0x61, b'n', 0xFB][..], &0.1f64.to_be_bytes()].concat();
+    check("cbor.n=0.10", &float, true);
+    check("cbor.n=0.1000000000000000055", &float, false);
+    check("cbor.n<0.1000000000000000055", &float, true);
+    check("cbor.n>0", &[0xA1, 0x61, b'n', 0xF9, 0x7C, 0], true);
+    check("cbor.n>0", &[0xA1, 0x61, b'n', 0xF9, 0x7E, 0], false);
+}
+
+#[test]
+fn every_key_of_a_name_is_tried() {
+    fn check(filter: &str, payload: &[u8], expected: bool) {
+        let frame = Frame::data(payload.to_vec());
+        let matches = FrameFilter::parse(filter).expect(filter).matches(&frame);
+        assert_eq!(matches, expected, "{filter} in {}", String::from_utf8_lossy(payload));
+    }
+    let twice = br#"{"a":1,"a":2,"b":{"c":3},"b":{"c":[4,5]}}"#;
+    for (filter, expected) in [
+        ("json.a=1", true),
+        ("json.a=2", true),
+        ("json.b.c=3", true),
+        ("json.b.c[1]=5", true),
+        ("json.a=3", false),
+    ] {
+        check(filter, twice, expected);
+    }
+    let cbor = [0xA2, 0x61, b'a', 0x01, 0x61, b'a', 0xA2, 0x01, 0x02, 0x01, 0x03];
+    for (filter, expected) in
+        [("cbor.a=1", true), ("cbor.a[1]=2", true), ("cbor.a[1]=3", true), ("cbor.a[1]=4", false)]
+    {
+        check(filter, &cbor, expected);
+    }
+    // Half of a surrogate pair before, in the key, and in the value.
+    check("json.a=1", br#"{"\ud83d":"\udc00","a":1}"#, true);
+    check("json.a:x", br#"{"a":"\ud83dx"}"#, true);
+    check("json.a=\"\"", br#"{"a":"\ud83d"}"#, false);
+    // As deep as it gets.
+    let deep = format!("{{\"d\":{}1{},\"a\":1}}", "[".repeat(10_000), "]".repeat(10_000));
+    check("json.a=1", deep.as_bytes(), true);
+    check("json.d[0][0][0]:1", deep.as_bytes(), true);
+    check("json.a=1", &deep.as_bytes()[..deep.len() - 1], false);
+    check("json.a=1", "\u{FEFF}{\"a\":1}\r\n".as_bytes(), true);
+}

@@ -6,37 +6,64 @@ use std::io::Write;
 use glovebox_abi::units;
 
 use super::pattern::Search;
-use crate::decode::{from_hex, hex};
+use crate::decode::hex;
+use crate::decode::number::Decimal;
 
 /// A value that a path led to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Leaf<'a> {
-    Number(Number),
+    Number(Number<'a>),
     Text(&'a str),
     Bytes(&'a [u8]),
     /// Anything else, as JSON: `true`, `null`, `[1,2]`.
     Json(&'a str),
 }
 
-/// An integer that fits, or the nearest number with a fraction.
+/// A number, exactly.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Number {
+pub(super) enum Number<'a> {
     Integer(i128),
+    /// Stands for the shortest decimal number that means it.
     Float(f64),
+    /// As JSON has it, of any length.
+    Written(&'a str),
 }
 
-impl Number {
-    fn to_f64(self) -> f64 {
+impl Number<'_> {
+    /// `None` if one of them is no number after all.
+    fn compare(self, other: Number<'_>) -> Option<Ordering> {
+        if let (Some(left), Some(right)) = (self.as_integer(), other.as_integer()) {
+            return Some(left.cmp(&right));
+        }
+        // Texts that round to different floats stand to each other as the floats do. Those that
+        // round to the same one can still be different.
+        let floats = self.nearest().partial_cmp(&other.nearest())?;
+        if floats.is_ne() {
+            return Some(floats);
+        }
+        self.with_digits(|left| {
+            other.with_digits(|right| match (Decimal::parse(left), Decimal::parse(right)) {
+                (Some(left), Some(right)) => left.compare(right),
+                // Both are infinite.
+                _ => floats,
+            })
+        })
+        .into()
+    }
+
+    fn as_integer(self) -> Option<i128> {
         match self {
-            Number::Integer(number) => number as f64,
-            Number::Float(number) => number,
+            Number::Integer(number) => Some(number),
+            Number::Float(_) => None,
+            Number::Written(text) => text.parse().ok(),
         }
     }
 
-    fn compare(self, other: Number) -> Option<Ordering> {
-        match (self, other) {
-            (Number::Integer(left), Number::Integer(right)) => Some(left.cmp(&right)),
-            _ => self.to_f64().partial_cmp(&other.to_f64()),
+    fn nearest(self) -> f64 {
+        match self {
+            Number::Integer(number) => number as f64,
+            Number::Float(number) => number,
+            Number::Written(text) => text.parse().unwrap_or(f64::NAN),
         }
     }
 
@@ -44,6 +71,7 @@ impl Number {
     fn with_digits<T>(self, look: impl FnOnce(&[u8]) -> T) -> T {
         let number = match self {
             Number::Integer(number) => number,
+            Number::Written(text) => return look(text.as_bytes()),
             Number::Float(number) => {
                 let shown = serde_json::Number::from_f64(number)
                     .map_or_else(|| number.to_string(), |number| number.to_string());
@@ -63,8 +91,16 @@ impl Number {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Literal {
     pub text: String,
-    number: Option<Number>,
+    number: Option<Meaning>,
     bytes: Option<Vec<u8>>,
+}
+
+/// What number a text means.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Meaning {
+    Integer(i128),
+    /// The one that is written there.
+    Itself,
 }
 
 impl Literal {
@@ -72,15 +108,22 @@ impl Literal {
         let text = text.into();
         Literal {
             number: read_number(&text),
-            bytes: text.strip_prefix("hex:").and_then(from_hex),
+            bytes: text.strip_prefix(hex::PREFIX).and_then(|digits| hex::decode(digits).ok()),
             text,
         }
+    }
+
+    fn number(&self) -> Option<Number<'_>> {
+        Some(match self.number? {
+            Meaning::Integer(number) => Number::Integer(number),
+            Meaning::Itself => Number::Written(&self.text),
+        })
     }
 
     /// How a value stands to this one; `None` if they cannot be compared.
     fn order_of(&self, leaf: Leaf<'_>) -> Option<Ordering> {
         match leaf {
-            Leaf::Number(number) => number.compare(self.number?),
+            Leaf::Number(number) => number.compare(self.number()?),
             Leaf::Text(text) | Leaf::Json(text) => Some(text.cmp(&self.text)),
             Leaf::Bytes(bytes) => Some(bytes.cmp(self.bytes.as_ref()?)),
         }
@@ -88,7 +131,7 @@ impl Literal {
 
     /// How this stands to another that ends a range with it.
     pub(super) fn order_to(&self, other: &Literal) -> Ordering {
-        match (self.number, other.number) {
+        match (self.number(), other.number()) {
             (Some(left), Some(right)) => left.compare(right).unwrap_or(Ordering::Equal),
             _ => self.text.cmp(&other.text),
         }
@@ -96,15 +139,15 @@ impl Literal {
 }
 
 /// Digits, perhaps with a fraction, an exponent, or a unit of sizes.
-fn read_number(text: &str) -> Option<Number> {
+fn read_number(text: &str) -> Option<Meaning> {
     let first = text.strip_prefix('-').unwrap_or(text).bytes().next()?;
     if !first.is_ascii_digit() && first != b'.' {
         return None;
     }
-    let integer = text.parse().ok().map(Number::Integer);
-    let float = || text.parse().ok().map(Number::Float);
-    let size = || units::parse_size(text).ok().map(|size| Number::Integer(size.into()));
-    integer.or_else(float).or_else(size)
+    let integer = text.parse().ok().map(Meaning::Integer);
+    let decimal = || Decimal::parse(text.as_bytes()).map(|_| Meaning::Itself);
+    let size = || units::parse_size(text).ok().map(|size| Meaning::Integer(size.into()));
+    integer.or_else(decimal).or_else(size)
 }
 
 /// How a value is to stand to a literal.
@@ -166,7 +209,9 @@ impl ValueTest {
             }
             ValueTest::Among(members) => members.iter().any(|member| member.holds(leaf)),
             ValueTest::Contains(search) => match leaf {
-                Leaf::Bytes(bytes) => search.found_in(format!("hex:{}", hex(bytes)).as_bytes()),
+                Leaf::Bytes(bytes) => {
+                    search.found_in(format!("{}{}", hex::PREFIX, hex::encode(bytes)).as_bytes())
+                }
                 leaf => found_in(search, leaf),
             },
             ValueTest::Pattern(search) => found_in(search, leaf),

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header, Kind};
 use glovebox_events::Event;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::{Format, ImportError, ImportReport};
-use crate::decode::{from_hex, from_json};
+use crate::decode::document::{Item, Sort};
+use crate::decode::print::key_text;
+use crate::decode::{Document, hex, json, to_value};
 use crate::trace::wire::{Body, Follows, Part, host_call_from_value};
 
 /// The longest line: a frame of the largest size in hexadecimal, and some room.
@@ -21,8 +23,7 @@ const MAX_LINE: u64 = 3 * glovebox_abi::MAX_FRAME_LEN as u64;
 /// Fields of events with frames that belong to no frame.
 const OF_THE_EVENT: [&str; 3] = ["call", "index", "emitted"];
 
-/// What some programs write at the start of a text in UTF-8.
-pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+pub(super) use json::BYTE_ORDER_MARK;
 
 pub(super) fn read<E: From<ImportError>>(
     path: &Path,
@@ -65,48 +66,35 @@ fn parse(
     position: u64,
     plugins: &mut HashMap<String, Arc<str>>,
 ) -> Result<Event, String> {
-    let mut fields: Map<String, Json> =
-        serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let mut number = |key: &str, default: u64| match fields.remove(key) {
-        None => Ok(default),
-        Some(value) => value.as_u64().ok_or_else(|| format!("`{key}` is no number from 0 on")),
-    };
-    let sequence = number("sequence", position)?;
-    let at = number("at", position)?;
-    let instance = number("instance", 0)?;
-    let generation = u32::try_from(number("generation", 1)?)
+    let document = Document::json(line).map_err(|error| format!("no JSON: {error}"))?;
+    let mut fields = Fields::of(document.root())?;
+    let sequence = fields.number("sequence", position)?;
+    let at = fields.number("at", position)?;
+    let instance = fields.number("instance", 0)?;
+    let generation = u32::try_from(fields.number("generation", 1)?)
         .map_err(|_| "`generation` is too large".to_owned())?;
-    let plugin = text(&mut fields, "plugin")?.unwrap_or_else(|| "import".to_owned());
-    let name = text(&mut fields, "type")?.unwrap_or_else(|| "frame-in".to_owned());
-    if name == "frame-in" || name == "frame-out" {
-        let call = Json::from(position + 1);
-        fields.entry("call").or_insert(call);
-    }
-    if name == "frame-out" {
-        fields.entry("index").or_insert(0.into());
-        fields.entry("emitted").or_insert(false.into());
-    }
+    let plugin = fields.text("plugin")?.unwrap_or_else(|| "import".to_owned());
+    let name = fields.text("type")?.unwrap_or_else(|| "frame-in".to_owned());
     let part = match name.as_str() {
         "frame-in" | "frame-out" => {
             let frame = frame(&mut fields)?;
             // People write frames by hand; what they mean must not be lost.
-            if let Some(unknown) = fields.keys().find(|key| !OF_THE_EVENT.contains(&key.as_str())) {
+            let unknown = fields.0.iter().find(|(key, _)| !OF_THE_EVENT.contains(&key.as_str()));
+            if let Some((unknown, _)) = unknown {
                 return Err(format!(
                     "unknown field `{unknown}`; what a frame carries stands in `payload`"
                 ));
             }
             Part::Frame(frame)
         }
-        "host-call" => Part::HostCall(host_call(&fields)?),
+        "host-call" => {
+            let part = Part::HostCall(host_call(&mut fields)?);
+            fields.0.retain(|(key, _)| OF_THE_EVENT.contains(&key.as_str()));
+            part
+        }
         _ => Part::Nothing,
     };
-    let is_unit = fields.is_empty();
-    let body = if is_unit {
-        Json::String(name)
-    } else {
-        Json::Object(Map::from_iter([(name, Json::Object(fields))]))
-    };
-    let body: Body = serde_json::from_value(body).map_err(|error| error.to_string())?;
+    let body: Body = fields.body(&name, position)?;
     let part = match body.follows() {
         Follows::Nothing => Part::Nothing,
         _ => part,
@@ -115,42 +103,112 @@ fn parse(
     Ok(Event { sequence, at, plugin: shared.clone(), instance, generation, what: body.join(part)? })
 }
 
-fn text(fields: &mut Map<String, Json>, key: &str) -> Result<Option<String>, String> {
-    match fields.remove(key) {
-        None => Ok(None),
-        Some(Json::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{key}` is no text")),
+/// The fields of a line that nobody took yet.
+struct Fields<'d>(Vec<(String, Item<'d>)>);
+
+impl<'d> Fields<'d> {
+    fn of(item: Item<'d>) -> Result<Fields<'d>, String> {
+        if item.sort() != Sort::Map {
+            return Err("expected an object, e.g. {\"payload\":\"hello\"}".to_owned());
+        }
+        let mut fields: Vec<(String, Item<'d>)> = Vec::new();
+        for (key, value) in item.entries() {
+            let key = key_text(key);
+            if fields.iter().any(|(known, _)| *known == key) {
+                return Err(format!("`{key}` stands there twice"));
+            }
+            fields.push((key, value));
+        }
+        Ok(Fields(fields))
+    }
+
+    fn take(&mut self, key: &str) -> Option<Item<'d>> {
+        let at = self.0.iter().position(|(known, _)| known == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn number(&mut self, key: &str, default: u64) -> Result<u64, String> {
+        let Some(item) = self.take(key) else {
+            return Ok(default);
+        };
+        let number = (item.sort() == Sort::Number).then(|| item.word().parse().ok()).flatten();
+        number.ok_or_else(|| format!("`{key}` is no number from 0 on"))
+    }
+
+    fn text(&mut self, key: &str) -> Result<Option<String>, String> {
+        let Some(item) = self.take(key) else {
+            return Ok(None);
+        };
+        match to_value(item) {
+            _ if item.sort() != Sort::Text => Err(format!("`{key}` is no text")),
+            Ok(_) => Ok(String::from_utf8(item.content().into_owned()).ok()),
+            Err(error) => Err(format!("`{key}`: {error}")),
+        }
+    }
+
+    fn bytes(&mut self, key: &str) -> Result<Option<Bytes>, String> {
+        let Some(digits) = self.text(key)? else {
+            return Ok(None);
+        };
+        let bytes =
+            hex::decode(&digits).map_err(|error| format!("`{key}` is not hexadecimal: {error}"))?;
+        Ok(Some(bytes.into()))
+    }
+
+    /// What is left, as the event without its frame or host call.
+    fn body(&self, name: &str, position: u64) -> Result<Body, String> {
+        let mut given: Vec<(&str, String)> = Vec::new();
+        for (key, item) in &self.0 {
+            given.push((key, String::from_utf8_lossy(item.raw()).into_owned()));
+        }
+        let mut default = |key: &'static str, value: String| {
+            if !given.iter().any(|(known, _)| *known == key) {
+                given.push((key, value));
+            }
+        };
+        if name == "frame-in" || name == "frame-out" {
+            default("call", (position + 1).to_string());
+        }
+        if name == "frame-out" {
+            default("index", "0".to_owned());
+            default("emitted", "false".to_owned());
+        }
+        let quoted = |text: &str| Json::from(text).to_string();
+        let body = if given.is_empty() {
+            quoted(name)
+        } else {
+            let fields = given.iter().map(|(key, raw)| format!("{}:{raw}", quoted(key)));
+            format!("{{{}:{{{}}}}}", quoted(name), fields.collect::<Vec<_>>().join(","))
+        };
+        serde_json::from_str(&body).map_err(|error| error.to_string())
     }
 }
 
-fn bytes(fields: &mut Map<String, Json>, key: &str) -> Result<Option<Bytes>, String> {
-    let Some(digits) = text(fields, key)? else {
-        return Ok(None);
-    };
-    let bytes = from_hex(&digits).ok_or_else(|| format!("`{key}` is not hexadecimal"))?;
-    Ok(Some(bytes.into()))
-}
-
-fn frame(fields: &mut Map<String, Json>) -> Result<Frame, String> {
-    let kind = match text(fields, "kind")? {
+fn frame(fields: &mut Fields<'_>) -> Result<Frame, String> {
+    let kind = match fields.text("kind")? {
         Some(name) => kind(&name)?,
         None => Kind::DATA,
     };
-    let object = fields.remove("header");
-    let header = match (bytes(fields, "header_hex")?, object) {
+    let object = fields.take("header");
+    let header = match (fields.bytes("header_hex")?, object) {
         (Some(exact), _) => Header::from_cbor(exact).map_err(|error| error.to_string())?,
         (None, None) => Header::empty(),
-        (None, Some(object)) => match from_json(&object) {
-            Value::Map(entries) => Header::from_entries(entries),
-            _ => return Err("`header` is no object".to_owned()),
+        (None, Some(object)) => match to_value(object) {
+            Ok(Value::Map(entries)) => Header::from_entries(entries),
+            Ok(_) => return Err("`header` is no object".to_owned()),
+            Err(error) => return Err(format!("`header`: {error}")),
         },
     };
-    let payload = match (bytes(fields, "payload_hex")?, fields.remove("payload")) {
+    let payload = match (fields.bytes("payload_hex")?, fields.take("payload")) {
         (Some(bytes), _) => bytes,
         (None, None) => Bytes::new(),
-        (None, Some(Json::String(text))) => text.into(),
-        // Written by hand: the payload is JSON itself.
-        (None, Some(json)) => json.to_string().into(),
+        (None, Some(item)) if item.sort() == Sort::Text => {
+            // A payload is bytes, so that half of a surrogate pair means nothing.
+            let text = String::from_utf8(item.content().into_owned());
+            text.map_err(|_| "`payload` has half of a surrogate pair".to_owned())?.into()
+        }
+        // Written by hand: the payload is JSON itself, as it stands there.
+        (None, Some(item)) => item.raw().to_vec().into(),
     };
     Ok(Frame::new(kind, header, payload))
 }
@@ -164,7 +222,18 @@ fn kind(name: &str) -> Result<Kind, String> {
     }
 }
 
-fn host_call(fields: &Map<String, Json>) -> Result<glovebox_events::HostCall, String> {
-    // `call` belongs to the event, the rest to the host call.
-    host_call_from_value(from_json(&Json::Object(fields.clone())))
+fn host_call(fields: &mut Fields<'_>) -> Result<glovebox_events::HostCall, String> {
+    let value = match fields.bytes("host_call_hex")? {
+        Some(exact) => Value::decode(&exact).map_err(|error| error.to_string())?,
+        None => {
+            // `call` belongs to the event, the rest to the host call.
+            let rest = fields.0.iter().filter(|(key, _)| key != "call");
+            let entries = rest.map(|(key, item)| {
+                let value = to_value(*item).map_err(|error| format!("`{key}`: {error}"))?;
+                Ok((Value::Text(key.clone()), value))
+            });
+            Value::Map(entries.collect::<Result<_, String>>()?)
+        }
+    };
+    host_call_from_value(value)
 }

@@ -1,3 +1,4 @@
+use glovebox_abi::cbor::Value;
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
@@ -153,7 +154,7 @@ fn frames_can_be_written_by_hand() {
     let (events, _) = import_bytes(text.as_bytes()).expect("it is NDJSON");
     assert_eq!(&frame_of(&events[0]).payload[..], b"hi");
     assert_eq!(frame_of(&events[1]).header.get_integer("id"), Some(7));
-    assert_eq!(&frame_of(&events[1]).payload[..], b"{\"a\":1}");
+    assert_eq!(&frame_of(&events[1]).payload[..], b"{\"a\": 1}");
     assert!(matches!(events[1].what, What::FrameIn { call: CallId(2), .. }));
 }
 
@@ -165,4 +166,63 @@ fn every_event_survives_ndjson() {
         let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(events, [event]);
     }
+}
+
+#[test]
+fn json_payloads_stay_as_they_were_written() {
+    fn check(payload: &str) {
+        let line = format!("{{\"header\":{{\"id\":1}},\"payload\": {payload} ,\"kind\":\"data\"}}");
+        let (events, _) = import_bytes(line.as_bytes()).expect(payload);
+        assert_eq!(frame_of(&events[0]).payload, payload.as_bytes(), "{payload}");
+        let mut exported = Vec::new();
+        export::write_ndjson(&events[0], &mut exported).expect("memory takes all");
+        let (again, _) = import_bytes(&exported).expect(payload);
+        assert_eq!(frame_of(&again[0]).payload, payload.as_bytes(), "{payload}");
+    }
+    check(r#"{"z":1,"v":12345678901234567890123,"w":-0}"#);
+    check(r#"[ 0.10, 1E2, 1e400, 18446744073709551615, 9007199254740993 ]"#);
+    check(r#"{"a":1,"a":{"b":2,"b":3}}"#);
+    check(r#"{"n":"\ud83d","\udc00":"\u0041"}"#);
+    check("123456789012345678901");
+    check("true");
+    check(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)));
+}
+
+#[test]
+fn what_cannot_be_held_is_refused() {
+    fn check(line: &str, expected: &str) {
+        let error = import_bytes(line.as_bytes()).expect_err(line).to_string();
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+    check(
+        r#"{"header":{"id":123456789012345678901}}"#,
+        "`header`: the number 12345678901234567890",
+    );
+    check(r#"{"header":{"a\ud800":1}}"#, "half of a surrogate pair");
+    check(r#"{"payload":"a\ud800"}"#, "`payload` has half of a surrogate pair");
+    check(r#"{"payload":1,"payload":2}"#, "`payload` stands there twice");
+    check(r#"["payload"]"#, "an unknown format");
+}
+
+#[test]
+fn host_calls_survive_ndjson_exactly() {
+    #[track_caller]
+    fn check(arguments: Value) {
+        let mut event = crate::trace::sample::events()
+            .into_iter()
+            .find(|event| matches!(event.what, What::HostCall { .. }))
+            .expect("the sample has one");
+        if let What::HostCall { host_call, .. } = &mut event.what {
+            host_call.arguments = Value::Array(vec![arguments]);
+        }
+        let mut line = Vec::new();
+        export::write_ndjson(&event, &mut line).expect("memory takes all");
+        let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(events, [event]);
+    }
+    check(Value::Text("hex:00".into()));
+    check(Value::Bytes(vec![0]));
+    check(Value::Tag(1, Box::new(Value::Integer(5))));
+    check(Value::Map(vec![(Value::Integer(1), Value::Simple(99))]));
+    check(Value::Integer(-(1 << 64)));
 }

@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use crate::diff::{Change, Class, Diff, Run};
+use crate::diff::{Change, Diff, Run};
 
 /// A test case fails if its call differs.
 ///
@@ -14,7 +14,7 @@ pub fn of_diff(name: &str, diff: &Diff) -> Result<String, SerializeError> {
         let run = if entry.after.is_some() { &diff.after } else { &diff.before };
         let position = entry.after.or(entry.before).unwrap_or(u32::MAX) as usize;
         let status = match entry.class {
-            Class::Same => TestCaseStatus::success(),
+            class if !class.is_different() => TestCaseStatus::success(),
             class => {
                 let title =
                     diff.group_of(entry).map(|group| format!("{} {}", group.id, group.title()));

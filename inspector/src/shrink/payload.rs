@@ -2,10 +2,11 @@
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header};
-use serde_json::Value as Json;
 
 use super::minimize;
-use crate::decode::{self, PayloadFormat};
+use crate::decode;
+use crate::decode::document::{Format, Item, Sort};
+use crate::decode::splice::{container, text};
 
 /// Tries smaller frames; `fails` keeps those that still fail.
 pub(super) fn minimize_frame<E>(
@@ -23,89 +24,141 @@ pub(super) fn minimize_frame<E>(
         false => Header::from_entries(entries),
     };
     // What a payload is can depend on the header.
-    let format = decode::payload_format(&best);
-    match (format, decode::payload_json(&best)) {
-        (PayloadFormat::Json, Some(value)) => {
-            let encode = |value: &Json| value.to_string().into_bytes();
-            structure(&best, value, &encode, fails)
+    let frame = best.clone();
+    let Some(document) = decode::payload_document(&frame) else {
+        minimize(frame.payload.to_vec(), &mut |bytes: &[u8]| fails(with(&frame, bytes.to_vec())))?;
+        return Ok(());
+    };
+    structure(&frame, Part::of(document.root(), 0), document.format(), fails)
+}
+
+fn with(frame: &Frame, payload: Vec<u8>) -> Frame {
+    Frame { payload: payload.into(), ..frame.clone() }
+}
+
+/// What nests deeper stays as it is.
+const MAX_DEPTH: usize = 64;
+
+/// A part of a payload that can be made smaller. What stays, stays as it was written.
+#[derive(Debug, Clone)]
+enum Part {
+    Map(Vec<(Vec<u8>, Part)>),
+    List(Vec<Part>),
+    Text(String),
+    Number(Vec<u8>),
+    Other(Vec<u8>),
+}
+
+impl Part {
+    fn of(item: Item<'_>, depth: usize) -> Part {
+        let raw = || item.raw().to_vec();
+        match item.sort() {
+            Sort::Map if depth < MAX_DEPTH => {
+                let entries = item.entries();
+                Part::Map(
+                    entries
+                        .map(|(key, value)| (key.raw().to_vec(), Part::of(value, depth + 1)))
+                        .collect(),
+                )
+            }
+            Sort::List if depth < MAX_DEPTH => {
+                Part::List(item.children().map(|item| Part::of(item, depth + 1)).collect())
+            }
+            Sort::Text => match String::from_utf8(item.content().into_owned()) {
+                Ok(text) => Part::Text(text),
+                Err(_) => Part::Other(raw()),
+            },
+            Sort::Number => Part::Number(raw()),
+            _ => Part::Other(raw()),
         }
-        (PayloadFormat::Cbor, Some(value)) => {
-            let encode = |value: &Json| decode::from_json(value).to_bytes();
-            structure(&best, value, &encode, fails)
-        }
-        _ => {
-            let bytes = best.payload.to_vec();
-            minimize(bytes, &mut |bytes: &[u8]| {
-                fails(Frame { payload: bytes.to_vec().into(), ..best.clone() })
-            })?;
-            Ok(())
+    }
+
+    fn encode(&self, format: Format) -> Vec<u8> {
+        match self {
+            Part::Map(entries) => {
+                let entries = entries.iter();
+                let items: Vec<Vec<u8>> =
+                    entries.flat_map(|(key, value)| [key.clone(), value.encode(format)]).collect();
+                container(format, Sort::Map, &items)
+            }
+            Part::List(items) => {
+                let items: Vec<Vec<u8>> = items.iter().map(|item| item.encode(format)).collect();
+                container(format, Sort::List, &items)
+            }
+            Part::Text(characters) => text(format, characters.as_bytes()),
+            Part::Number(raw) | Part::Other(raw) => raw.clone(),
         }
     }
 }
 
 fn structure<E>(
     frame: &Frame,
-    value: Json,
-    encode: &dyn Fn(&Json) -> Vec<u8>,
+    part: Part,
+    format: Format,
     fails: &mut dyn FnMut(Frame) -> Result<bool, E>,
 ) -> Result<(), E> {
-    let with = |payload: Vec<u8>| Frame { payload: payload.into(), ..frame.clone() };
-    if !frame.payload.is_empty() && fails(with(Vec::new()))? {
+    if !frame.payload.is_empty() && fails(with(frame, Vec::new()))? {
         return Ok(());
     }
     // Written anew it may be something else: then only its structure is to blame, not its bytes.
-    if !fails(with(encode(&value)))? {
-        minimize(frame.payload.to_vec(), &mut |bytes: &[u8]| fails(with(bytes.to_vec())))?;
+    if !fails(with(frame, part.encode(format)))? {
+        minimize(frame.payload.to_vec(), &mut |bytes: &[u8]| fails(with(frame, bytes.to_vec())))?;
         return Ok(());
     }
-    smaller(value, &mut |value| fails(with(encode(value))))?;
+    let zero = match format {
+        Format::Json => b"0".to_vec(),
+        Format::Cbor => vec![0],
+    };
+    smaller(part, &zero, &mut |part| fails(with(frame, part.encode(format))))?;
     Ok(())
 }
 
-/// The smallest value that still fails in the place of this one.
-fn smaller<E>(value: Json, fails: &mut dyn FnMut(&Json) -> Result<bool, E>) -> Result<Json, E> {
-    match value {
-        Json::Object(entries) => {
-            let entries: Vec<(String, Json)> = entries.into_iter().collect();
-            let object =
-                |entries: &[(String, Json)]| Json::Object(entries.iter().cloned().collect());
-            let mut left = minimize(entries, &mut |entries: &[_]| fails(&object(entries)))?;
+/// The smallest part that still fails in the place of this one; `zero` is the smallest number.
+fn smaller<E>(
+    part: Part,
+    zero: &[u8],
+    fails: &mut dyn FnMut(&Part) -> Result<bool, E>,
+) -> Result<Part, E> {
+    match part {
+        Part::Map(entries) => {
+            let mut left =
+                minimize(entries, &mut |entries: &[_]| fails(&Part::Map(entries.to_vec())))?;
             for at in 0..left.len() {
                 let child = left[at].1.clone();
                 let rest = left.clone();
-                left[at].1 = smaller(child, &mut |child| {
+                left[at].1 = smaller(child, zero, &mut |child| {
                     let mut entries = rest.clone();
                     entries[at].1 = child.clone();
-                    fails(&object(&entries))
+                    fails(&Part::Map(entries))
                 })?;
             }
-            Ok(object(&left))
+            Ok(Part::Map(left))
         }
-        Json::Array(items) => {
+        Part::List(items) => {
             let mut left =
-                minimize(items, &mut |items: &[Json]| fails(&Json::Array(items.to_vec())))?;
+                minimize(items, &mut |items: &[Part]| fails(&Part::List(items.to_vec())))?;
             for at in 0..left.len() {
                 let child = left[at].clone();
                 let rest = left.clone();
-                left[at] = smaller(child, &mut |child| {
+                left[at] = smaller(child, zero, &mut |child| {
                     let mut items = rest.clone();
                     items[at] = child.clone();
-                    fails(&Json::Array(items))
+                    fails(&Part::List(items))
                 })?;
             }
-            Ok(Json::Array(left))
+            Ok(Part::List(left))
         }
-        Json::String(text) => {
+        Part::Text(text) => {
             let characters: Vec<char> = text.chars().collect();
-            let string = |characters: &[char]| Json::String(characters.iter().collect());
+            let string = |characters: &[char]| Part::Text(characters.iter().collect());
             let left = minimize(characters, &mut |characters: &[char]| fails(&string(characters)))?;
             Ok(string(&left))
         }
-        Json::Number(number) => {
-            let zero = Json::from(0);
-            let is_smaller = number.to_string() != "0" && fails(&zero)?;
-            Ok(if is_smaller { zero } else { Json::Number(number) })
+        Part::Number(raw) => {
+            let smallest = Part::Number(zero.to_vec());
+            let is_smaller = raw != zero && fails(&smallest)?;
+            Ok(if is_smaller { smallest } else { Part::Number(raw) })
         }
-        leaf @ (Json::Null | Json::Bool(_)) => Ok(leaf),
+        other @ Part::Other(_) => Ok(other),
     }
 }

@@ -80,6 +80,8 @@ mod merge;
 mod reader;
 mod recorder;
 mod recording;
+#[cfg(feature = "analysis")]
+mod redaction;
 mod repair;
 mod ring;
 #[cfg(feature = "analysis")]
@@ -107,7 +109,7 @@ pub(crate) mod wire;
 mod writer;
 
 #[cfg(feature = "analysis")]
-pub use anonymize::{AnonymizeReport, Redacted, Redaction, RedactionError, anonymize};
+pub use anonymize::{AnonymizeReport, Redacted, anonymize};
 pub use error::TraceError;
 #[cfg(feature = "analysis")]
 pub use find::{Hit, find};
@@ -122,6 +124,8 @@ pub use info::{TraceInfo, info};
 pub use merge::{MergeReport, merge};
 pub use reader::{TraceReader, WholeTrace, read};
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
+#[cfg(feature = "analysis")]
+pub use redaction::{Redaction, RedactionError};
 pub use repair::{CheckReport, Problem, RecoverReport, check, recover};
 pub use ring::Pressure;
 #[cfg(feature = "analysis")]

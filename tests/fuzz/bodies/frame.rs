@@ -12,7 +12,7 @@ pub(crate) fn run(bytes: &[u8]) {
     assert_eq!(frame.to_bytes(), bytes);
     check(&decode::tree(&frame));
     decode::header_json(&frame);
-    decode::payload_json(&frame);
+    decode::payload_text(&frame, true);
 }
 
 fn check(node: &Node) {

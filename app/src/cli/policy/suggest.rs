@@ -96,7 +96,7 @@ impl Suggest {
             None => None,
             Some(text) => {
                 let header = match &self.header {
-                    Some(text) => header(&plugins::json_object("--header", text)?),
+                    Some(text) => header(&plugins::text_or_file(text)?)?,
                     None => Header::empty(),
                 };
                 Some(Frame::new(self.kind, header, payload(text)?))

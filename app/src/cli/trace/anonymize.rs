@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use glovebox_inspector::trace::{self, Redaction, TraceReader};
+use glovebox_inspector::trace::{self, AnonymizeReport, Redaction, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -15,9 +15,11 @@ use super::progress::Progress;
 /// Write a trace without what a path leads to or a pattern finds
 ///
 /// Paths start with header, payload, or the arguments or result of host calls. Patterns are regular
-/// expressions and are replaced everywhere, also in host calls and messages. Snapshots of states are
-/// left out, because only their plugin can read them. The exit code is 1 if a path or pattern was
-/// never found.
+/// expressions and are replaced in every text, key and number by itself, also in host calls, messages,
+/// names and manifests; in payloads that are neither JSON nor CBOR, in the bytes. All else stays byte for
+/// byte. Not looked into: what is compressed, encrypted or in base64. Snapshots of states are left out,
+/// because only their plugin can read them. The exit code is 1 if a path or pattern was never found, or a
+/// payload with brackets is neither JSON nor CBOR, so that no path could be followed in it.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Anonymize {
     /// The trace
@@ -62,6 +64,15 @@ impl Anonymize {
                 exit = Exit::Different;
             }
         }
+        if done.unsearched > 0 {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}", unsearched(&done));
+            sentence.push_str(&format!(
+                "; {} could not be searched for paths and may still hold what they lead to",
+                count(done.unsearched, "payload")
+            ));
+            exit = Exit::Different;
+        }
         if done.snapshots_left_out > 0 {
             let left_out = count(done.snapshots_left_out, "snapshot");
             sentence.push_str(&format!("; {left_out} of states left out"));
@@ -74,4 +85,13 @@ impl Anonymize {
         let json = json!({ "trace": self.trace, "out": self.out, "anonymized": done });
         Ok(Report::new(text, json, sentence, exit))
     }
+}
+
+/// Which events could not be searched, for people.
+fn unsearched(done: &AnonymizeReport) -> String {
+    let named: Vec<String> = done.unsearched_events.iter().map(u64::to_string).collect();
+    let more = done.unsearched - named.len() as u64;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let what = "neither JSON nor CBOR, so that paths could not be followed in event";
+    format!("{what} {}{more}; use --pattern for these", named.join(", "))
 }

@@ -7,7 +7,7 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_abi::{Frame, Header, Kind};
 use glovebox_host::InstanceId;
-use glovebox_inspector::decode;
+use glovebox_inspector::decode::{self, hex};
 
 use super::drawer::clock_of;
 use crate::window::action::{Actions, Change};
@@ -52,10 +52,11 @@ impl State {
         self.kind = frame.kind.to_string();
         self.header = header_text(&frame.header);
         self.payload = match std::str::from_utf8(&frame.payload) {
-            Ok(text) if !text.starts_with(['@']) && !text.starts_with("hex:") => text.to_owned(),
+            Ok(text) if !text.starts_with(['@']) && !text.starts_with(hex::PREFIX) => {
+                text.to_owned()
+            }
             _ => {
-                let digits = frame.payload.iter().map(|byte| format!("{byte:02x}"));
-                format!("hex:{}", digits.collect::<String>())
+                format!("{}{}", hex::PREFIX, hex::encode(&frame.payload))
             }
         };
         self.target = target.or(self.target);
@@ -110,9 +111,7 @@ fn header(text: &str) -> Result<Header, String> {
     if text.trim().is_empty() {
         return Ok(Header::empty());
     }
-    let entries: Entries = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let entry = |(key, value): (String, serde_json::Value)| (Value::Text(key), cbor(&value));
-    Ok(Header::from_entries(entries.0.into_iter().map(entry).collect()))
+    decode::header_from_json(text).map_err(|error| error.to_string())
 }
 
 /// The entries of a header as a JSON object, one per line, in their order.
@@ -131,52 +130,6 @@ fn header_text(header: &Header) -> String {
     format!("{{\n{}\n}}", entries.iter().map(line).collect::<Vec<_>>().join(",\n"))
 }
 
-/// A JSON object whose keys keep their order.
-struct Entries(Vec<(String, serde_json::Value)>);
-
-impl<'de> serde::Deserialize<'de> for Entries {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Entries, D::Error> {
-        deserializer.deserialize_map(InOrder)
-    }
-}
-
-struct InOrder;
-
-impl<'de> serde::de::Visitor<'de> for InOrder {
-    type Value = Entries;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("an object, e.g. {\"id\": \"a\"}")
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Entries(entries))
-    }
-}
-
-fn cbor(value: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match value {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => Value::Integer(number.into()),
-            (_, Some(number)) => Value::Integer(number.into()),
-            _ => Value::Float(number.as_f64().unwrap_or_default()),
-        },
-        Json::String(text) => Value::Text(text.clone()),
-        Json::Array(items) => Value::Array(items.iter().map(cbor).collect()),
-        Json::Object(entries) => {
-            let entry = |(key, value): (&String, &Json)| (Value::Text(key.clone()), cbor(value));
-            Value::Map(entries.iter().map(entry).collect())
-        }
-    }
-}
-
 /// Reads `hex:…`, `@file` or plain text.
 fn payload(text: &str) -> Result<Payload, String> {
     if let Some(path) = text.strip_prefix('@') {
@@ -186,19 +139,11 @@ fn payload(text: &str) -> Result<Payload, String> {
             path => Ok(Payload::File(path.to_owned())),
         };
     }
-    let Some(digits) = text.strip_prefix("hex:") else {
+    let Some(digits) = text.strip_prefix(hex::PREFIX) else {
         return Ok(Payload::Bytes(Bytes::from(text.to_owned())));
     };
-    let digits: Vec<_> = digits.chars().filter(|c| !c.is_whitespace()).collect();
-    if digits.len() % 2 == 1 {
-        return Err(format!("{} hexadecimal digits are half a byte too many", digits.len()));
-    }
-    let byte = |pair: &[char]| {
-        let value = |c: char| c.to_digit(16).ok_or(format!("`{c}` is not a hexadecimal digit"));
-        Ok::<_, String>((value(pair[0])? << 4 | value(pair[1])?) as u8)
-    };
-    let bytes: Result<Vec<_>, _> = digits.chunks(2).map(byte).collect();
-    bytes.map(|bytes| Payload::Bytes(bytes.into()))
+    let bytes = hex::decode_spaced(digits).map_err(|error| error.to_string())?;
+    Ok(Payload::Bytes(bytes.into()))
 }
 
 /// Paints the composer.
@@ -454,8 +399,8 @@ fn frames(count: usize) -> String {
 
 /// A payload for people: JSON if it is some, text if it is some, digits otherwise.
 fn shown(frame: &Frame) -> String {
-    if let Some(value) = decode::payload_json(frame) {
-        return serde_json::to_string_pretty(&value).unwrap_or_default();
+    if let Some(text) = decode::payload_text(frame, true) {
+        return text;
     }
     match std::str::from_utf8(&frame.payload) {
         Ok(text) => text.to_owned(),

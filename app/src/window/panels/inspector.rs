@@ -79,8 +79,7 @@ impl Decoded {
         let payload = match format {
             PayloadFormat::Empty | PayloadFormat::Bytes => None,
             PayloadFormat::Text => Some(String::from_utf8_lossy(&frame.payload).into_owned()),
-            PayloadFormat::Json | PayloadFormat::Cbor => decode::payload_json(frame)
-                .and_then(|value| serde_json::to_string_pretty(&value).ok()),
+            PayloadFormat::Json | PayloadFormat::Cbor => decode::payload_text(frame, true),
         };
         Decoded { bytes: frame.to_bytes(), tree: decode::tree(frame), format, payload }
     }

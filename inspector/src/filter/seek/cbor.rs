@@ -1,52 +1,64 @@
-use glovebox_abi::cbor::Value;
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
-use serde_json::Value as Json;
 
 use super::super::path::Step;
 use super::super::value::{Leaf, Number, ValueTest};
-use crate::decode::{key_text, to_json};
+use crate::decode::Document;
+use crate::decode::document::Sort;
+use crate::decode::print::{Notation, Style, key_text, print};
 
-/// True if there is a value at `path` that fulfils `test`; what is malformed fulfils nothing. Texts
-/// that are passed over may be no UTF-8.
+/// True if there is a value at `path` that fulfils `test`; what is malformed fulfils nothing. Of keys
+/// that stand there twice, any may lead there. Texts that are passed over may be no UTF-8.
 pub(super) fn holds(bytes: &[u8], path: &[Step], test: &ValueTest) -> bool {
-    let mut decoder = Decoder::new(bytes);
-    let found = path.iter().try_for_each(|step| enter(&mut decoder, step));
-    found.and_then(|()| leaf_holds(&mut decoder, test)).unwrap_or(false)
+    let mut found = false;
+    follow(&mut Decoder::new(bytes), path, &mut |decoder| {
+        found = leaf_holds(decoder, test).unwrap_or(false);
+        found
+    });
+    found
 }
 
-/// Goes to the value of a key or to an item; `None` if it is not there.
+/// Hands on a decoder at every value that the path leads to, until `each` says that it is enough.
+/// `None` once it is, or the bytes are malformed.
 ///
 /// A length that is claimed costs nothing: every entry takes at least a byte of the input.
-pub(super) fn enter(decoder: &mut Decoder<'_>, step: &Step) -> Option<()> {
+pub(super) fn follow<'a>(
+    decoder: &mut Decoder<'a>,
+    path: &[Step],
+    each: &mut dyn FnMut(&mut Decoder<'a>) -> bool,
+) -> Option<()> {
+    let Some((step, rest)) = path.split_first() else {
+        return (!each(&mut decoder.clone())).then_some(());
+    };
     match untagged(decoder)? {
         Type::Map | Type::MapIndef => {
             let length = decoder.map().ok()?;
             let mut seen = 0;
             while has_next(decoder, length, seen)? {
                 if is_key(decoder, step)? {
-                    return Some(());
+                    follow(&mut decoder.clone(), rest, each)?;
                 }
                 skip(decoder)?;
                 seen += 1;
             }
-            None
         }
         Type::Array | Type::ArrayIndef => {
-            let wanted = step.index()?;
+            let Some(wanted) = step.index() else {
+                return Some(());
+            };
             let length = decoder.array().ok()?;
             let mut seen = 0;
             while has_next(decoder, length, seen)? {
                 if seen == wanted {
-                    return Some(());
+                    return follow(decoder, rest, each);
                 }
                 skip(decoder)?;
                 seen += 1;
             }
-            None
         }
-        _ => None,
+        _ => {}
     }
+    Some(())
 }
 
 /// The type of the next value; tags before it are taken.
@@ -116,7 +128,7 @@ fn is_key(decoder: &mut Decoder<'_>, step: &Step) -> Option<bool> {
             let key = i128::from(decoder.int().ok()?);
             step.number.is_some_and(|number| key == i128::from(number))
         }
-        _ => key_text(&decode_next(decoder)?) == step.name,
+        _ => key_text(Document::cbor(raw(decoder)?).ok()?.root()) == step.name,
     })
 }
 
@@ -140,12 +152,16 @@ fn leaf_holds(decoder: &mut Decoder<'_>, test: &ValueTest) -> Option<bool> {
         Type::Null | Type::Undefined => Leaf::Json("null"),
         // Rare ones may cost an allocation.
         _ => {
-            return Some(match decode_next(decoder)? {
-                Value::Bytes(bytes) => test.holds(Leaf::Bytes(&bytes)),
-                value => match to_json(&value) {
-                    Json::String(text) => test.holds(Leaf::Text(&text)),
-                    json => test.holds(Leaf::Json(&json.to_string())),
-                },
+            let document = Document::cbor(raw(decoder)?).ok()?;
+            let item = document.root();
+            return Some(match item.sort() {
+                Sort::Bytes => test.holds(Leaf::Bytes(&item.content())),
+                Sort::Text => test.holds(Leaf::Text(&String::from_utf8_lossy(&item.content()))),
+                Sort::Word => test.holds(Leaf::Text(&item.word())),
+                _ => {
+                    let style = Style { notation: Notation::Json, sorted: true, pretty: false };
+                    test.holds(Leaf::Json(&print(item, style)))
+                }
             });
         }
     };
@@ -156,14 +172,16 @@ fn float(number: f64) -> Leaf<'static> {
     Leaf::Number(Number::Float(number))
 }
 
-fn decode_next(decoder: &mut Decoder<'_>) -> Option<Value> {
+/// Takes the next value; gives its bytes.
+fn raw<'a>(decoder: &mut Decoder<'a>) -> Option<&'a [u8]> {
     let start = decoder.position();
     decoder.skip().ok()?;
-    Value::decode(decoder.input().get(start..decoder.position())?).ok()
+    decoder.input().get(start..decoder.position())
 }
 
 #[cfg(test)]
 mod tests {
+    use glovebox_abi::cbor::Value;
     use proptest::prelude::*;
 
     use super::*;

@@ -1,133 +1,92 @@
-use std::fmt;
-
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-use serde_json::Value as Json;
-
 use super::super::path::Step;
 use super::super::value::{Leaf, Number, ValueTest};
+use crate::decode::Document;
+use crate::decode::document::Malformed;
+use crate::decode::json::{Scanner, Token, unescape};
+use crate::decode::print::{Notation, Style, print};
 
 /// True if the bytes are JSON with a value at `path` that fulfils `test`.
 ///
 /// All of it is read, because bytes of which only the beginning is JSON are no JSON. Of keys that
-/// stand there twice, the last counts.
+/// stand there twice, any may lead there.
 pub(super) fn holds(bytes: &[u8], path: &[Step], test: &ValueTest) -> bool {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let found = Seek { path, test }.deserialize(&mut deserializer);
-    deserializer.end().is_ok() && found.unwrap_or(false)
+    let mut scanner = Scanner::new(bytes);
+    let found = seek(&mut scanner, path, test).unwrap_or(false);
+    found && scanner.is_over()
 }
 
-/// Follows the rest of a path; gives whether the value there fulfils the test.
-#[derive(Clone, Copy)]
-struct Seek<'a> {
-    path: &'a [Step],
-    test: &'a ValueTest,
-}
-
-impl Seek<'_> {
-    fn leaf(&self, leaf: Leaf<'_>) -> bool {
-        self.path.is_empty() && self.test.holds(leaf)
-    }
-
-    fn whole(&self, json: &Json) -> bool {
-        self.test.holds(Leaf::Json(&json.to_string()))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Seek<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seek<'_> {
-    type Value = bool;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(self.leaf(Leaf::Json("null")))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
-        Ok(self.leaf(Leaf::Json(if value { "true" } else { "false" })))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<bool, E> {
-        Ok(self.leaf(Leaf::Number(Number::Integer(number.into()))))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<bool, E> {
-        Ok(self.leaf(Leaf::Number(Number::Integer(number.into()))))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<bool, E> {
-        Ok(self.leaf(Leaf::Number(Number::Float(number))))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<bool, E> {
-        Ok(self.leaf(Leaf::Text(text)))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
-        let Some((step, rest)) = self.path.split_first() else {
-            return Ok(self.whole(&Json::deserialize(SeqAccessDeserializer::new(items))?));
-        };
-        let mut found = false;
-        for index in 0.. {
-            if Some(index) == step.index() {
-                match items.next_element_seed(Seek { path: rest, test: self.test })? {
-                    Some(holds) => found = holds,
-                    None => break,
+/// Reads the next value, and follows the rest of a path into it.
+fn seek(scanner: &mut Scanner<'_>, path: &[Step], test: &ValueTest) -> Result<bool, Malformed> {
+    let Some(token) = scanner.next()? else {
+        return Ok(false);
+    };
+    let Some((step, rest)) = path.split_first() else {
+        return leaf(scanner, token, test);
+    };
+    let mut found = false;
+    match token {
+        Token::Map => {
+            while let Some(Token::Key) = scanner.next()? {
+                if is_key(scanner.inside(), &step.name) {
+                    found |= seek(scanner, rest, test)?;
+                } else {
+                    skip(scanner)?;
                 }
-            } else if items.next_element::<IgnoredAny>()?.is_none() {
-                break;
             }
         }
-        Ok(found)
+        Token::List => {
+            let mut at = 0;
+            while !scanner.ends()? {
+                if Some(at) == step.index() {
+                    found |= seek(scanner, rest, test)?;
+                } else {
+                    skip(scanner)?;
+                }
+                at += 1;
+            }
+        }
+        _ => {}
     }
+    Ok(found)
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<bool, A::Error> {
-        let Some((step, rest)) = self.path.split_first() else {
-            return Ok(self.whole(&Json::deserialize(MapAccessDeserializer::new(entries))?));
-        };
-        let mut found = false;
-        while let Some(is_key) = entries.next_key_seed(IsKey(&step.name))? {
-            if is_key {
-                found = entries.next_value_seed(Seek { path: rest, test: self.test })?;
-            } else {
-                entries.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
+fn skip(scanner: &mut Scanner<'_>) -> Result<(), Malformed> {
+    match scanner.next()? {
+        Some(Token::Map | Token::List) => scanner.skip_inside(),
+        _ => Ok(()),
     }
 }
 
-/// Compares a key without keeping it.
-struct IsKey<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for IsKey<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
+fn is_key(inside: &[u8], name: &str) -> bool {
+    match unescape(inside) {
+        None => inside == name.as_bytes(),
+        Some(key) => key.bytes == name.as_bytes(),
     }
 }
 
-impl Visitor<'_> for IsKey<'_> {
-    type Value = bool;
+fn leaf(scanner: &mut Scanner<'_>, token: Token, test: &ValueTest) -> Result<bool, Malformed> {
+    let start = scanner.span().start;
+    Ok(match token {
+        Token::Map | Token::List => {
+            scanner.skip_inside()?;
+            let whole = scanner.since(start);
+            let style = Style { notation: Notation::Json, sorted: true, pretty: false };
+            let text = print(Document::json(whole)?.root(), style);
+            test.holds(Leaf::Json(&text))
+        }
+        Token::Text => match unescape(scanner.inside()) {
+            None => text_holds(scanner.inside(), test),
+            Some(text) => text_holds(&text.bytes, test),
+        },
+        Token::Number => {
+            let written = std::str::from_utf8(scanner.raw()).unwrap_or_default();
+            test.holds(Leaf::Number(Number::Written(written)))
+        }
+        _ => test.holds(Leaf::Json(std::str::from_utf8(scanner.raw()).unwrap_or_default())),
+    })
+}
 
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
-    }
+/// An unpaired surrogate stops no search, but matches nothing.
+fn text_holds(text: &[u8], test: &ValueTest) -> bool {
+    test.holds(Leaf::Text(&String::from_utf8_lossy(text)))
 }

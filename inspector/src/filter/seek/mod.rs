@@ -4,16 +4,16 @@ mod cbor;
 mod json;
 
 use glovebox_abi::Header;
-use minicbor::data::Type;
 use minicbor::decode::Decoder;
 
 use super::expression::Format;
-use super::path::Path;
+use super::path::{Path, Step};
 use super::value::ValueTest;
+use crate::decode::looks_like_json;
 
 /// True if the header has a value at `path` that fulfils `test`.
 ///
-/// Of keys that stand there twice, the first counts.
+/// Of keys that stand there twice, any may lead there.
 pub(super) fn header_holds(header: &[u8], path: &Path, test: &ValueTest) -> bool {
     // The cheap test first: most frames have no header at all.
     !header.is_empty() && cbor::holds(header, &path.0, test)
@@ -30,16 +30,14 @@ pub(super) fn payload_holds(
     test: &ValueTest,
 ) -> bool {
     // Only lists and maps have anything inside, so the first byte tells the formats apart.
-    let (json, cbor) = match payload.trim_ascii_start().first() {
-        Some(b'{' | b'[') => (format != Format::Cbor, format == Format::Cbor),
-        _ => match payload.first() {
-            Some(0x80..=0xBF) => (false, format != Format::Json),
-            // A tag may stand before a list or map; that this is CBOR must be said then.
-            Some(0xC0..=0xDB) => {
-                (false, format == Format::Cbor || format == Format::Any && says_cbor(header))
-            }
-            _ => (false, false),
-        },
+    let (json, cbor) = match payload.first() {
+        _ if looks_like_json(payload) => (format != Format::Cbor, format == Format::Cbor),
+        Some(0x80..=0xBF) => (false, format != Format::Json),
+        // A tag may stand before a list or map; that this is CBOR must be said then.
+        Some(0xC0..=0xDB) => {
+            (false, format == Format::Cbor || format == Format::Any && says_cbor(header))
+        }
+        _ => (false, false),
     };
     (json && json::holds(payload, &path.0, test))
         || (cbor && is_one_value(payload) && cbor::holds(payload, &path.0, test))
@@ -51,13 +49,12 @@ fn is_one_value(bytes: &[u8]) -> bool {
 }
 
 fn says_cbor(header: &[u8]) -> bool {
-    let mut decoder = Decoder::new(header);
-    let mut content_type = || {
-        cbor::enter(&mut decoder, &super::path::Step::new(Header::CONTENT_TYPE))?;
-        match decoder.datatype().ok()? {
-            Type::String => decoder.str().ok(),
-            _ => None,
-        }
-    };
-    content_type().is_some_and(|said| said.contains("cbor"))
+    let mut found = false;
+    let step = Step::new(Header::CONTENT_TYPE);
+    cbor::follow(&mut Decoder::new(header), std::slice::from_ref(&step), &mut |decoder| {
+        found = decoder.str().is_ok_and(|said| said.contains("cbor"));
+        // The first of several counts, as when a frame is decoded.
+        true
+    });
+    found
 }

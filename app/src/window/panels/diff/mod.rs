@@ -53,6 +53,7 @@ fn tone(class: Class) -> Tone {
         Class::Outcome | Class::Missing => Tone::Bad,
         Class::Extra | Class::Order | Class::HostCalls => Tone::Info,
         Class::Same => Tone::Good,
+        Class::Spelling => Tone::Neutral,
     }
 }
 
@@ -402,8 +403,8 @@ fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
     let answered = if call.outputs.is_empty() { ", no frame came back" } else { "" };
     ui.label(RichText::new(outcome + answered).color(tokens.text_weak));
     for frame in &call.outputs {
-        let text = match decode::payload_json(frame) {
-            Some(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
+        let text = match decode::payload_text(frame, true) {
+            Some(text) => text,
             None => String::from_utf8_lossy(&frame.payload).into_owned(),
         };
         let text: String = text.chars().take(4000).collect();

@@ -184,12 +184,11 @@ impl Review {
 
 /// The calls of a line that are different.
 fn calls_of(line: Line, diff: &Diff) -> Box<dyn Iterator<Item = usize> + '_> {
+    let is_different =
+        |at: &usize| diff.entries.get(*at).is_some_and(|entry| entry.class.is_different());
     match line {
-        Line::Group(number) => Box::new(diff.members(number)),
-        Line::Call(at) => {
-            let is_different = diff.entries.get(at).is_some_and(|entry| entry.class != Class::Same);
-            Box::new(is_different.then_some(at).into_iter())
-        }
+        Line::Group(number) => Box::new(diff.members(number).filter(is_different)),
+        Line::Call(at) => Box::new(Some(at).filter(is_different).into_iter()),
     }
 }
 

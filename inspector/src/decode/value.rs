@@ -1,0 +1,210 @@
+//! JSON to CBOR and back: headers and host calls as people write and read them.
+
+use glovebox_abi::Header;
+use glovebox_abi::cbor::{MAX_DEPTH, Value};
+use serde_json::Value as Json;
+
+use super::document::{Document, Item, Malformed, Sort};
+use super::hex;
+use super::number::Decimal;
+
+/// Characters shown of a number that does not fit.
+const SHOWN: usize = 40;
+
+/// JSON that cannot be made CBOR without a loss.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FromJsonError {
+    /// It is no JSON.
+    #[error("no JSON: {0}")]
+    Malformed(#[from] Malformed),
+    /// It is JSON, but no object.
+    #[error("expected an object, e.g. {{\"id\": \"a\"}}")]
+    NoObject,
+    /// A number would be rounded.
+    #[error(
+        "the number {number} does not fit into 64 bits and would be rounded; write it as a text"
+    )]
+    Number {
+        /// The number, cut to 40 characters.
+        number: String,
+    },
+    /// A text is no Unicode.
+    #[error("the text {text} has half of a surrogate pair; write the whole character")]
+    Text {
+        /// The text as it was written, cut to 40 characters.
+        text: String,
+    },
+    /// It nests too deeply.
+    #[error("nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+}
+
+/// A CBOR value as JSON: byte strings become `hex:…` texts, keys become texts, tags are dropped,
+/// and numbers JSON cannot hold become texts.
+pub fn to_json(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Integer(number) => match (u64::try_from(*number), i64::try_from(*number)) {
+            (Ok(number), _) => number.into(),
+            (_, Ok(number)) => number.into(),
+            _ => Json::String(number.to_string()),
+        },
+        Value::Float(number) => serde_json::Number::from_f64(*number)
+            .map_or_else(|| Json::String(number.to_string()), Json::Number),
+        Value::Text(text) => Json::String(text.clone()),
+        Value::Bytes(bytes) => Json::String(format!("{}{}", hex::PREFIX, hex::encode(bytes))),
+        Value::Array(items) => Json::Array(items.iter().map(to_json).collect()),
+        Value::Map(entries) => {
+            let entries = entries.iter();
+            Json::Object(entries.map(|(key, value)| (key_text(key), to_json(value))).collect())
+        }
+        Value::Tag(_, value) => to_json(value),
+        Value::Simple(number) => Json::String(format!("simple({number})")),
+    }
+}
+
+/// A key as a text.
+pub(crate) fn key_text(key: &Value) -> String {
+    match to_json(key) {
+        Json::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// JSON as a CBOR value, keys in their order; `hex:…` texts become byte strings.
+///
+/// # Errors
+///
+/// If it is no JSON, or something in it cannot be held exactly.
+pub fn from_json(text: &str) -> Result<Value, FromJsonError> {
+    to_value(Document::json(text.as_bytes())?.root())
+}
+
+/// A JSON object as a header, keys in their order; `hex:…` texts become byte strings.
+///
+/// # Errors
+///
+/// As [`from_json`], and if it is no object.
+pub fn header_from_json(text: &str) -> Result<Header, FromJsonError> {
+    match from_json(text)? {
+        Value::Map(entries) => Ok(Header::from_entries(entries)),
+        _ => Err(FromJsonError::NoObject),
+    }
+}
+
+/// An item of JSON as a CBOR value.
+pub(crate) fn to_value(item: Item<'_>) -> Result<Value, FromJsonError> {
+    value_at(item, 1)
+}
+
+fn value_at(item: Item<'_>, depth: usize) -> Result<Value, FromJsonError> {
+    if depth > MAX_DEPTH {
+        return Err(FromJsonError::TooDeep);
+    }
+    let inner = |item| value_at(item, depth + 1);
+    Ok(match item.sort() {
+        Sort::Map => {
+            let entries =
+                item.entries().map(|(key, value)| Ok((Value::Text(text(key)?), inner(value)?)));
+            Value::Map(entries.collect::<Result<_, FromJsonError>>()?)
+        }
+        Sort::List => Value::Array(item.children().map(inner).collect::<Result<_, _>>()?),
+        Sort::Text => {
+            let text = text(item)?;
+            match text.strip_prefix(hex::PREFIX).and_then(|digits| hex::decode(digits).ok()) {
+                Some(bytes) => Value::Bytes(bytes),
+                None => Value::Text(text),
+            }
+        }
+        Sort::Number => number(&item.word())?,
+        _ => match &*item.word() {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => Value::Null,
+        },
+    })
+}
+
+fn text(item: Item<'_>) -> Result<String, FromJsonError> {
+    String::from_utf8(item.content().into_owned())
+        .map_err(|_| FromJsonError::Text { text: cut(&String::from_utf8_lossy(item.raw())) })
+}
+
+fn number(text: &str) -> Result<Value, FromJsonError> {
+    let wrong = || FromJsonError::Number { number: cut(text) };
+    let is_integer = !text.contains(['.', 'e', 'E']) && text != "-0";
+    if is_integer {
+        let number: i128 = text.parse().map_err(|_| wrong())?;
+        let fits = (-(1i128 << 64)..1 << 64).contains(&number);
+        return if fits { Ok(Value::Integer(number)) } else { Err(wrong()) };
+    }
+    let float: f64 = text.parse().map_err(|_| wrong())?;
+    let is_exact = Decimal::parse(text.as_bytes()).is_some_and(|number| number.is_float(float));
+    if is_exact { Ok(Value::Float(float)) } else { Err(wrong()) }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_becomes_cbor_exactly_or_not_at_all() {
+        fn check(text: &str, expected: Result<Value, &str>) {
+            match (from_json(text), expected) {
+                (Ok(found), Ok(expected)) => {
+                    // Floats are compared with their sign.
+                    assert_eq!(found.to_bytes(), expected.to_bytes(), "{text}");
+                }
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{text}: {error}");
+                }
+                (found, expected) => panic!("{text}: {found:?} is not {expected:?}"),
+            }
+        }
+        use Value::{Array, Bytes, Float, Integer, Map, Text};
+        check("18446744073709551615", Ok(Integer(u64::MAX.into())));
+        check("9007199254740993", Ok(Integer(9_007_199_254_740_993)));
+        check("-18446744073709551616", Ok(Integer(-(1 << 64))));
+        check("18446744073709551616", Err("18446744073709551616 does not fit"));
+        check("{\"a\": [123456789012345678901]}", Err("123456789012345678901 does not fit"));
+        check("0.1000000000000000000001", Err("would be rounded"));
+        check("1e400", Err("1e400 does not fit"));
+        check(&"9".repeat(500), Err("… (500 characters) does not fit"));
+        check("-0", Ok(Float(-0.0)));
+        check("0.10", Ok(Float(0.1)));
+        check("1E2", Ok(Float(100.0)));
+        check(r#""\ud83d""#, Err("half of a surrogate pair"));
+        check(r#""\ud83d\ude00""#, Ok(Text("😀".into())));
+        check(
+            r#"["hex:0aFF", "hex:0"]"#,
+            Ok(Array(vec![Bytes(vec![10, 255]), Text("hex:0".into())])),
+        );
+        let twice = vec![(Text("z".into()), Integer(1)), (Text("a".into()), Integer(2))];
+        check(r#"{"z": 1, "a": 2}"#, Ok(Map(twice)));
+        check(&format!("{}{}", "[".repeat(64), "]".repeat(64)), Ok(nested(64)));
+        check(
+            &format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)),
+            Err("nested deeper than 64"),
+        );
+        check("{", Err("no JSON: malformed at byte 1"));
+    }
+
+    fn nested(depth: usize) -> Value {
+        (1..depth).fold(Value::Array(Vec::new()), |inner, _| Value::Array(vec![inner]))
+    }
+
+    #[test]
+    fn a_header_is_an_object() {
+        assert_eq!(header_from_json("[]"), Err(FromJsonError::NoObject));
+        let header = Header::build().text("z", "1").text("a", "2").finish();
+        assert_eq!(header_from_json(r#"{"z": "1", "a": "2"}"#), Ok(header));
+    }
+}
