@@ -10,15 +10,18 @@ use glovebox_abi::{Frame, Permission};
 use glovebox_host::{Decision, Host, InstanceId, LoadRequest, Policy};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The storage plugin asks for `kv`. This policy grants it below one prefix.
-    let policy = Policy::parse(
+    // The storage plugin asks for `kv`. This policy grants it below one prefix, to the file that it
+    // means: any other artifact could call itself `storage`, too.
+    let policy = Policy::parse(&format!(
         r#"
         mode = "strict"
 
         [plugins.storage]
-        kv = { decision = "allow", prefixes = ["cache/"] }
+        path = {:?}
+        kv = {{ decision = "allow", prefixes = ["cache/"] }}
         "#,
-    )?;
+        sample("storage.wasm")
+    ))?;
     let host = Host::builder().policy(policy).build()?;
     let storage = host.load(LoadRequest::path(sample("storage.wasm"))).wait()?;
 

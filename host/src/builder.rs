@@ -10,7 +10,7 @@ use crate::journal::Journal;
 use crate::lifecycle::{Hooks, LifecycleHook};
 use crate::load::{Cache, DEFAULT_CACHE_LIMIT, Preparer};
 use crate::permissions::HostRules;
-use crate::policy::Policy;
+use crate::policy::{Allowance, Consents, Policy};
 use crate::state::StateStore;
 use crate::{Host, Mock, Profile};
 
@@ -26,6 +26,8 @@ pub struct HostBuilder {
     hooks: Hooks,
     time_calls: bool,
     policy: Policy,
+    allowed: Vec<Allowance>,
+    consents: Option<Arc<Consents>>,
     profile: Option<Profile>,
     mock: Option<Arc<Mock>>,
 }
@@ -124,10 +126,26 @@ impl HostBuilder {
         self
     }
 
-    /// What plugins may do; without rules, whatever their manifests ask for.
+    /// What plugins may do; without rules, what their manifests ask for except files, network and
+    /// environment. See [`PolicyMode::Consent`](crate::PolicyMode::Consent).
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> HostBuilder {
         self.policy = policy;
+        self
+    }
+
+    /// Allows something before plugins are loaded, as `--allow` of the command line does. May be
+    /// given several times.
+    #[must_use]
+    pub fn allow(mut self, allowed: Allowance) -> HostBuilder {
+        self.allowed.push(allowed);
+        self
+    }
+
+    /// Where it is kept what a person agreed to for good, and what was before; without it nothing is.
+    #[must_use]
+    pub fn consents(mut self, consents: Arc<Consents>) -> HostBuilder {
+        self.consents = Some(consents);
         self
     }
 
@@ -182,7 +200,8 @@ impl HostBuilder {
         let states = self.state_folder.map(StateStore::new).transpose();
         let states = states.map_err(io("the folder for states"))?;
         let mode = self.policy.mode().unwrap_or_default();
-        let rules = HostRules { policy: Arc::new(self.policy), mode };
+        let (policy, allowed) = (Arc::new(self.policy), self.allowed.into());
+        let rules = HostRules { policy, mode, allowed, saved: self.consents };
         Ok(Host::assemble(journal, preparer, states, rules, runtime, self.profile, self.mock))
     }
 }

@@ -97,13 +97,15 @@ pub use observe::otlp;
 #[cfg(feature = "prometheus")]
 pub use observe::{EndpointError, MetricsEndpoint};
 pub use policy::{
-    AccessEntry, AccessLog, Decision, Parameter, Policy, PolicyError, PolicyMode, Standing,
-    Suggestion, UnknownMode, Verdict, Wish, suggest,
+    AccessEntry, AccessLog, Allowance, AllowanceError, Consent, ConsentError, Consents, Decision,
+    Lifetime, Parameter, Policy, PolicyError, PolicyMode, Standing, Suggestion, UnknownMode,
+    Verdict, Wish, suggest,
 };
 pub use profile::Profile;
 pub use registry::InstanceId;
 pub use status::{
-    DispatchStats, Enforcement, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
+    DispatchStats, Enforcement, Growth, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
+    RefusedGeneration,
 };
 pub use task::Task;
 pub use watch::WatchError;

@@ -1,19 +1,36 @@
 //! What people decide about permissions while plugins run, and what they can see of their use.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use glovebox_abi::Permission;
 use glovebox_events::ReloadCause;
 
 use crate::Host;
-use crate::policy::{AccessLog, Decision, Policy, PolicyMode, Wish};
+use crate::load::Prepared;
+use crate::policy::{
+    self, AccessLog, Allowance, Consents, Decided, Decision, Lifetime, Policy, PolicyMode, Wish,
+};
 use crate::registry::InstanceId;
+use crate::slot::Slot;
 
 /// What applies to all instances.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HostRules {
     pub(crate) policy: Arc<Policy>,
     pub(crate) mode: PolicyMode,
+    /// What is allowed in words.
+    pub(crate) allowed: Arc<[Allowance]>,
+    /// What was agreed to before; `None` if nothing is kept.
+    pub(crate) saved: Option<Arc<Consents>>,
+}
+
+impl HostRules {
+    /// What was decided about an artifact before it is loaded.
+    pub(crate) fn decided_for(&self, prepared: &Prepared) -> BTreeMap<Permission, Decided> {
+        let (saved, base) = (self.saved.as_deref(), prepared.base.as_deref());
+        policy::decided(&self.allowed, saved, &prepared.manifest, &prepared.digest, base)
+    }
 }
 
 impl Host {
@@ -52,19 +69,55 @@ impl Host {
             rules.clone()
         };
         for slot in self.inner.registry.all() {
-            if slot.set_rules(rules.clone(), summary) {
-                self.renew(slot.id);
-            }
+            let outfit = slot.set_rules(rules.clone(), summary);
+            self.take_up(&slot, outfit);
         }
     }
 
-    /// Decides about one permission of one instance; in effect at once. `false` if it is gone.
+    /// Decides about one permission of one instance, for as long as it runs; in effect at once.
+    /// `false` if it is gone. Anything but [`Decision::Allow`] also forgets what was saved about the
+    /// artifact.
+    ///
+    /// If a new generation waits for the decision, it takes over: with the permission, or without it
+    /// if it is denied.
     pub fn set_decision(&self, id: InstanceId, permission: Permission, decision: Decision) -> bool {
+        self.decide(id, permission, decision, Lifetime::WhileItRuns)
+    }
+
+    /// Allows one permission of one instance for so long; otherwise as
+    /// [`set_decision`](Self::set_decision). Of files, network and environment it allows what the
+    /// manifest asks for now, or that of the generation that waits.
+    pub fn allow(&self, id: InstanceId, permission: Permission, lifetime: Lifetime) -> bool {
+        self.decide(id, permission, Decision::Allow, lifetime)
+    }
+
+    fn decide(
+        &self,
+        id: InstanceId,
+        permission: Permission,
+        decision: Decision,
+        lifetime: Lifetime,
+    ) -> bool {
         let Some(slot) = self.slot(id) else { return false };
-        if slot.decide(permission, decision) {
-            self.renew(id);
-        }
+        let outfit = slot.decide(permission, decision, lifetime);
+        self.take_up(&slot, outfit);
         true
+    }
+
+    /// What was agreed to before, if this host keeps it.
+    pub fn consents(&self) -> Option<Arc<Consents>> {
+        self.inner.rules.lock().saved.clone()
+    }
+
+    /// After what an instance may do changed: the generation that waited takes over if nothing keeps
+    /// it any more, else the copies get what is right now.
+    fn take_up(&self, slot: &Slot, outfit: bool) {
+        let waiting = slot.waiting();
+        if waiting.is_some_and(|(prepared, ..)| slot.growth(&prepared, true).is_empty()) {
+            drop(self.take_waiting(slot.id));
+        } else if outfit {
+            self.renew(slot.id);
+        }
     }
 
     /// The latest uses of permissions by an instance; `None` if it is gone.

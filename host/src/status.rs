@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use glovebox_abi::manifest::{Isolation, LimitKind, Limits, Tier};
 use glovebox_abi::{Manifest, Permission};
-use glovebox_events::{Binding, Phase};
+use glovebox_events::{Binding, LoadStage, Phase, ReloadCause};
 
 use crate::InstanceId;
 use crate::observe::CallLatency;
-use crate::policy::Decision;
+use crate::policy::{Allowance, Decision, Standing};
 
 /// Everything a person may want to know about an instance, at one moment.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct PluginStatus {
     pub can_roll_back: bool,
     /// Why it cannot go on, if it cannot.
     pub fault: Option<String>,
+    /// The newer generation that did not take over, if the last attempt was refused or waits.
+    pub refused: Option<RefusedGeneration>,
     /// What it may do, and did.
     pub permissions: Vec<PermissionStatus>,
     /// Host services that a [`Mock`](crate::Mock) or [`Answers`](crate::Answers) answer, or may.
@@ -57,6 +59,33 @@ pub struct PluginStatus {
     pub memory: Option<u64>,
 }
 
+/// A generation that did not take over; the one before it runs on. Gone with the next one that does,
+/// and when the file holds again what runs.
+#[derive(Debug, Clone)]
+pub struct RefusedGeneration {
+    /// What asked for it.
+    pub cause: ReloadCause,
+    /// Where it stopped.
+    pub stage: LoadStage,
+    /// Why, and what to do.
+    pub message: String,
+    /// When, in nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// What it asks for beyond what was agreed to. If there is any, it waits: it takes over as soon as
+    /// all of it is allowed or denied with [`Host::allow`](crate::Host::allow) or
+    /// [`Host::set_decision`](crate::Host::set_decision), with what was allowed.
+    pub waits_for: Vec<Growth>,
+}
+
+/// A permission of which a new generation asks for more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Growth {
+    /// Which.
+    pub permission: Permission,
+    /// All that the new generation asks for, as words that would allow it.
+    pub asks: Vec<Allowance>,
+}
+
 /// One permission of one instance.
 #[derive(Debug, Clone)]
 pub struct PermissionStatus {
@@ -68,6 +97,14 @@ pub struct PermissionStatus {
     pub decision: Decision,
     /// True if it is in effect.
     pub granted: bool,
+    /// The same, and whether a person is to be asked.
+    pub standing: Standing,
+    /// True if it is in effect in part: the manifest asks for more than was agreed to.
+    pub asks_more: bool,
+    /// What the manifest asks for, as words that would allow it.
+    pub asks: Vec<Allowance>,
+    /// What decided, for example `[plugins.redact] in policy.toml`.
+    pub rule: String,
     /// Within what, for people; empty if nothing narrows it or it is not in effect.
     pub parameters: String,
     /// Why, for people.

@@ -53,6 +53,9 @@ impl Host {
             |error: &dyn std::fmt::Display| WatchError::Refused { reason: error.to_string() };
         let path = path.canonicalize().map_err(|error| refused(&error))?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        // A manifest may name an artifact that lies elsewhere.
+        let base = slot.current().prepared.base.clone();
+        let base = base.and_then(|base| base.canonicalize().ok()).filter(|base| *base != folder);
         let artifact = path.file_name().map(ToOwned::to_owned);
         let host = self.downgrade();
         let handler = move |result: DebounceEventResult| {
@@ -76,7 +79,11 @@ impl Host {
             }
         };
         let mut watching = new_debouncer(SETTLE, None, handler).map_err(|error| refused(&error))?;
-        watching.watch(&folder, RecursiveMode::NonRecursive).map_err(|error| refused(&error))?;
+        for folder in [Some(folder), base].into_iter().flatten() {
+            watching
+                .watch(&folder, RecursiveMode::NonRecursive)
+                .map_err(|error| refused(&error))?;
+        }
         let ended = slot.watching.lock().replace(watching);
         drop(ended);
         Ok(())

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use glovebox_abi::Frame;
 use glovebox_events::{Event, Sink};
-use glovebox_host::{Host, HostBuilder, InstanceId, LoadRequest};
+use glovebox_host::{Host, HostBuilder, InstanceId, LoadRequest, PolicyMode};
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {
@@ -118,6 +118,14 @@ impl Bench {
     /// A host with its defaults.
     pub fn new() -> Bench {
         Bench::with(|builder| builder)
+    }
+
+    /// A host in which plugins have all that their manifests ask for, files, network and environment
+    /// too.
+    pub fn as_declared() -> Bench {
+        let bench = Bench::new();
+        bench.host.set_policy_mode(PolicyMode::AsDeclared);
+        bench
     }
 
     /// A host that was set up otherwise.

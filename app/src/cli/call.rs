@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use glovebox_abi::text::inert;
 use glovebox_abi::{Frame, Header, Kind};
 use glovebox_events::Outcome;
-use glovebox_host::{LoadRequest, Reply};
+use glovebox_host::{Host, LoadRequest, Reply};
 use glovebox_inspector::metrics::{LatencySummary, LiveMetrics};
 use glovebox_inspector::store::LiveStore;
 use serde_json::{Value as Json, json};
@@ -93,7 +94,7 @@ impl Call {
         let figures = metrics.lock().generation(plugin, status.generation);
         let latency = figures.map(|figures| figures.latency).unwrap_or_default();
         let log = log_lines(&store);
-        let denials = denials(&store);
+        let denials = denials(&store, &host);
         let mut json = json!({
             "plugin": plugins::status_json(&status),
             "loaded_before": needed.along,
@@ -177,11 +178,29 @@ fn log_lines(store: &LiveStore) -> Vec<(String, String)> {
     lines.map(|line| (format!("{:?}", line.level).to_lowercase(), line.message.clone())).collect()
 }
 
-fn denials(store: &LiveStore) -> Vec<Json> {
+/// What was denied, and why it would be now.
+fn denials(store: &LiveStore, host: &Host) -> Vec<Json> {
+    let plugins = host.plugins();
     let store = store.lock();
     let denials = store.denials().iter();
     denials
-        .map(|denial| json!({"service": denial.service, "permission": denial.permission.name()}))
+        .map(|denial| {
+            let mut plugins = plugins.iter();
+            let plugin = plugins.find(|one| one.manifest.plugin.id == *denial.plugin);
+            let mut permissions = plugin.into_iter().flat_map(|plugin| &plugin.permissions);
+            let status = permissions.find(|status| status.permission == denial.permission);
+            let why = match status {
+                Some(status) if status.granted => format!("granted within {}", status.parameters),
+                Some(status) => status.explanation.clone(),
+                None => String::new(),
+            };
+            json!({
+                "plugin": &*denial.plugin,
+                "service": denial.service,
+                "permission": denial.permission.name(),
+                "why": why,
+            })
+        })
         .collect()
 }
 
@@ -201,7 +220,9 @@ fn text(
         let _ = writeln!(text, "log {level}: {message}");
     }
     for denial in denials {
-        let _ = writeln!(text, "denied {}: needs `{}`", denial["service"], denial["permission"]);
+        let of = |key: &str| denial[key].as_str().unwrap_or_default();
+        let (service, permission, why) = (of("service"), of("permission"), of("why"));
+        let _ = writeln!(text, "denied {service}: needs `{permission}`: {}", inert(why));
     }
     if repeat > 1 {
         let _ = writeln!(text, "{}", timing::long(latency));

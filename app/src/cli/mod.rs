@@ -14,6 +14,7 @@
 //! | 5 | a trace or capture cannot be read |
 
 mod against;
+mod asked;
 mod build;
 mod call;
 mod dependencies;
@@ -102,9 +103,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return window::open(arguments.window);
     };
     let (name, nothing) = verb.name();
-    let report = verb.surroundings().and_then(|surroundings| {
+    let report = verb.surroundings().map(|surroundings| {
         log_to_stderr(surroundings.log());
-        verb.run(&surroundings)
+        let report = verb.run(&surroundings);
+        let mut report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
+        surroundings.asked().add_to(&mut report);
+        report
     });
     let report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
     match report.write(name, verb.output()) {

@@ -71,6 +71,7 @@ pub(super) fn host(
     sinks: Vec<Arc<dyn Sink>>,
     surroundings: &Surroundings,
 ) -> Result<Host, Problem> {
+    let sinks = sinks.into_iter().chain([surroundings.asked() as Arc<dyn Sink>]).collect();
     let builder = surroundings.prepare(Host::builder()).sink(Arc::new(Sinks(sinks)));
     // A machine without a home still runs plugins; it compiles them each time.
     let builder = match cache_folder().filter(|folder| std::fs::create_dir_all(folder).is_ok()) {

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use glovebox_abi::LogLevel;
 use glovebox_abi::manifest::is_kebab_case;
+use glovebox_abi::{LogLevel, Permission};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
-use glovebox_host::{Host, HostBuilder, LoadRequest, MetricsEndpoint, Mock, Policy, Profile};
+use glovebox_host::{
+    Allowance, Consents, Host, HostBuilder, LoadRequest, MetricsEndpoint, Mock, Policy, Profile,
+};
 
+use super::asked::AskedFor;
 use super::error::Problem;
 use super::plugins::LoadArgs;
 use super::report::say;
@@ -23,10 +26,12 @@ pub(super) struct SurroundingsArgs {
     /// development, production, or a profile of the workspace, instead of the one it names
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// The rules that apply to plugins, instead of those of the workspace; without any they may do
-    /// whatever their manifests ask for
+    /// The rules that apply to plugins, instead of those of the workspace; without any they have what
+    /// their manifests ask for, except files, network and environment
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub allow: AllowArgs,
     /// Answer host services as this file says, instead of the one the workspace names
     #[arg(long, value_name = "FILE")]
     pub mock: Option<PathBuf>,
@@ -34,6 +39,16 @@ pub(super) struct SurroundingsArgs {
     /// 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
+}
+
+/// What plugins may do to the machine in this run.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct AllowArgs {
+    /// Let plugins have what they ask for of files, network or environment in this run, or only
+    /// this much of it, or only one plugin: files, files=data, files=data:rw, network=db:5432,
+    /// environment=LANG, redact:files; may be repeated
+    #[arg(long = "allow", value_name = "[PLUGIN:]PERMISSION[=WHAT]")]
+    pub allow: Vec<Allowance>,
 }
 
 /// What the arguments and the workspace say. The default is for verbs that ask for none of it.
@@ -44,6 +59,8 @@ pub(super) struct Surroundings {
     policy: Option<Policy>,
     mock: Option<Arc<Mock>>,
     metrics: Option<SocketAddr>,
+    allow: Vec<Allowance>,
+    asked: Arc<AskedFor>,
 }
 
 impl SurroundingsArgs {
@@ -53,15 +70,32 @@ impl SurroundingsArgs {
         let workspace = file.map(Workspace::read).transpose()?;
         let none = Workspace::default();
         let profile = workspace.as_ref().unwrap_or(&none).profile(self.profile.as_deref())?;
-        let policy = self.policy.as_deref().or_else(|| workspace.as_ref()?.policy());
-        let policy = policy.map(Policy::load).transpose()?;
+        let policy = match (&self.policy, workspace.as_ref().and_then(Workspace::policy)) {
+            (Some(named), _) => Some(Policy::load(named)?),
+            (None, Some(policy)) if self.workspace.is_some() => Some(Policy::load(policy)?),
+            (None, Some(policy)) => Some(Policy::load(policy)?.found()),
+            (None, None) => None,
+        };
         let mock = self.mock.as_deref().or_else(|| workspace.as_ref()?.mock());
         let mock = mock.map(Mock::read).transpose()?.map(Arc::new);
-        Ok(Surroundings { workspace, profile, policy, mock, metrics: self.metrics })
+        let (metrics, allow) = (self.metrics, self.allow.allow.clone());
+        Ok(Surroundings { workspace, profile, policy, mock, metrics, allow, asked: Arc::default() })
+    }
+}
+
+impl AllowArgs {
+    /// True if anything is allowed of a permission.
+    pub(super) fn has(&self, permission: Permission) -> bool {
+        self.allow.iter().any(|allowed| allowed.permission() == permission)
     }
 }
 
 impl Surroundings {
+    /// Without a workspace, a policy or mocks.
+    pub(super) fn allowing(allow: &AllowArgs) -> Surroundings {
+        Surroundings { allow: allow.allow.clone(), ..Surroundings::default() }
+    }
+
     /// The least important log lines to write, if a profile says so.
     pub(super) fn log(&self) -> Option<LogLevel> {
         self.profile.as_ref().map(Profile::log)
@@ -78,7 +112,15 @@ impl Surroundings {
         if let Some(mock) = &self.mock {
             builder = builder.mock(mock.clone());
         }
-        builder
+        if let Some(saved) = saved_consents() {
+            builder = builder.consents(saved);
+        }
+        self.allow.iter().cloned().fold(builder, HostBuilder::allow)
+    }
+
+    /// Hears what plugins ask for that nobody allowed.
+    pub(super) fn asked(&self) -> Arc<AskedFor> {
+        self.asked.clone()
     }
 
     /// Serves the figures of a host if the command line asks for it, and says where.
@@ -128,5 +170,16 @@ impl Surroundings {
             Some(workspace) => Problem::of_workspace(problem, workspace.file()),
             None => problem.into(),
         })
+    }
+}
+
+/// What was agreed to in the window, if it can be used.
+pub(super) fn saved_consents() -> Option<Arc<Consents>> {
+    match crate::workbench::saved_consents()? {
+        Ok(saved) => Some(Arc::new(saved)),
+        Err(error) => {
+            say(&format!("Not used: {error}"));
+            None
+        }
     }
 }

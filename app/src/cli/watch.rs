@@ -6,11 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use clap::Args;
 use glovebox_events::{Event, ReloadCause, Sink, What};
+use glovebox_host::{Allowance, Growth};
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::json;
 
 use super::against::{Rules, Standard};
+use super::asked::remedy;
 use super::diff;
 use super::error::{Exit, Problem};
 use super::plugins::LoadArgs;
@@ -136,6 +138,7 @@ impl Watch {
     ) -> Result<Option<Compared>, Problem> {
         if let Change::Refused(message) = change {
             say(&format!("Not reloaded: {message}"));
+            say_growth(stage);
             return Ok(None);
         }
         let mut generation = 0;
@@ -146,6 +149,7 @@ impl Watch {
                 Ok(fresh) => generation = fresh,
                 Err(error) => {
                     say(&format!("Not reloaded: {error}"));
+                    say_growth(stage);
                     return Ok(None);
                 }
             }
@@ -160,5 +164,17 @@ impl Watch {
         to_stdout(diff.to_text().as_bytes())?;
         say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
         Ok(Some(compared))
+    }
+}
+
+/// Says how to allow what new generations wait for.
+fn say_growth(stage: &Stage) {
+    for status in stage.statuses() {
+        let growth = status.refused.iter().flat_map(|refused| &refused.waits_for);
+        for Growth { permission, asks } in growth {
+            let asks: Vec<_> = asks.iter().map(Allowance::parameter).collect();
+            let remedy = remedy(&status.manifest.plugin.id, *permission, &asks.join(", "));
+            say(&format!("{permission} waits to be allowed: {remedy}"));
+        }
     }
 }

@@ -160,10 +160,11 @@ impl App {
             }
             Verb::ToggleStrict => {
                 let mode = match self.view().policy_mode() {
-                    PolicyMode::Strict => PolicyMode::AsDeclared,
-                    PolicyMode::AsDeclared | PolicyMode::Ask | PolicyMode::Record => {
-                        PolicyMode::Strict
-                    }
+                    PolicyMode::Strict => PolicyMode::Consent,
+                    PolicyMode::Consent
+                    | PolicyMode::AsDeclared
+                    | PolicyMode::Ask
+                    | PolicyMode::Record => PolicyMode::Strict,
                 };
                 self.workbench.execute(Command::SetPolicyMode(mode));
             }

@@ -34,12 +34,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use glovebox_host::Allowance;
 use parking_lot::Mutex;
 
 pub use app::App;
 pub use capture::Report;
 
-use crate::workbench::{Command, Workbench, WorkbenchOptions};
+use crate::workbench::{Command, Level, Workbench, WorkbenchOptions, saved_consents};
 use panels::PanelId;
 use session::Session;
 use theme::Theme;
@@ -68,6 +69,11 @@ pub struct WindowOptions {
     /// its size suggests
     #[arg(long, value_name = "TIME", value_parser = glovebox_abi::units::parse_duration)]
     pub compile_deadline: Option<Duration>,
+    /// Let plugins have what they ask for of files, network or environment while this window is
+    /// open, or only this much of it, or only one plugin: files, files=data, files=data:rw,
+    /// network=db:5432, environment=LANG, redact:files; may be repeated
+    #[arg(long, value_name = "[PLUGIN:]PERMISSION[=WHAT]")]
+    pub allow: Vec<Allowance>,
     /// dark or light
     #[arg(long)]
     pub theme: Option<Theme>,
@@ -99,12 +105,22 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     let folders = directories::ProjectDirs::from("", "", "glovebox");
-    let workbench = Workbench::new(WorkbenchOptions {
+    let (consents, unusable) = match saved_consents() {
+        Some(Ok(consents)) => (Some(Arc::new(consents)), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+        None => (None, None),
+    };
+    let mut workbench = Workbench::new(WorkbenchOptions {
         cache_folder: folders.as_ref().map(|folders| folders.cache_dir().join("compiled")),
         recordings_folder: folders
             .as_ref()
             .map(|folders| folders.data_local_dir().join("recordings")),
+        allow: options.allow.clone(),
+        consents,
     })?;
+    if let Some(unusable) = unusable {
+        workbench.execute(Command::Notify(Level::Warning, unusable));
+    }
     let outcome = Arc::new(Mutex::new(None));
     let captured = options.is_capture();
     let result = {

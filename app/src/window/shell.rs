@@ -377,7 +377,9 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         }
         let mode = ctx.policy_mode();
         let name = format!("Policy: {mode}");
-        if chip(ui, mode != PolicyMode::AsDeclared, &name, Tone::Warn)
+        let weak = mode == PolicyMode::AsDeclared;
+        let tone = if weak { Tone::Warn } else { Tone::Accent };
+        if chip(ui, mode != PolicyMode::Consent, &name, tone)
             .on_hover_text("Strict grants only log, metric and config unless allowed one by one")
             .clicked()
         {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use glovebox_abi::manifest::Limits;
 use glovebox_abi::{Frame, Permission};
 use glovebox_events::CallId;
-use glovebox_host::{InstanceId, PolicyMode};
+use glovebox_host::{Allowance, InstanceId, Lifetime, PolicyMode};
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::DiffOptions;
 use glovebox_inspector::filter::Filter;
@@ -92,6 +92,20 @@ pub enum Command {
     Watch(InstanceId, bool),
     /// Reloads, replays the pinned trace and compares.
     Loop(InstanceId),
+    /// Allows one permission of one instance for so long. What it asks for is what was shown: if that
+    /// changed meanwhile, nothing is allowed.
+    Allow {
+        /// The instance.
+        instance: InstanceId,
+        /// Which permission.
+        permission: Permission,
+        /// What was shown of what it asks for.
+        asks: Vec<Allowance>,
+        /// Whether every other instance that asks for it now is allowed it, too.
+        everyone: bool,
+        /// For how long.
+        lifetime: Lifetime,
+    },
     /// Grants or denies one permission.
     Decide(InstanceId, Permission, glovebox_host::Decision),
     /// Changes the limits.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use glovebox_abi::Frame;
+use glovebox_abi::{Frame, Permission};
 use glovebox_host::workspace::Workspace;
-use glovebox_host::{InstanceId, LoadRequest};
+use glovebox_host::{Allowance, InstanceId, Lifetime, LoadRequest, PluginStatus};
 use glovebox_inspector::diff::{DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
@@ -124,6 +124,9 @@ impl Workbench {
                     .start("Changing what is watched", move |_| work::watch(&host, instance, on));
             }
             Command::Loop(instance) => self.reload_replay_diff(instance),
+            Command::Allow { instance, permission, asks, everyone, lifetime } => {
+                self.allow(instance, permission, &asks, everyone, lifetime);
+            }
             Command::Decide(instance, permission, decision) => {
                 self.host.set_decision(instance, permission, decision);
                 self.look_at_plugins();
@@ -169,6 +172,45 @@ impl Workbench {
             Command::SetSeverities(severities) => self.findings.set_severities(severities),
             Command::Notify(level, text) => self.notices.add(level, text),
         }
+    }
+
+    fn allow(
+        &mut self,
+        instance: InstanceId,
+        permission: Permission,
+        asks: &[Allowance],
+        everyone: bool,
+        lifetime: Lifetime,
+    ) {
+        let Some(chosen) = self.host.plugin(instance) else {
+            let text = "The plugin is gone; nothing was allowed".to_owned();
+            return self.notices.add(Level::Warning, text);
+        };
+        if asked_of(&chosen, permission) != asks {
+            let text = format!(
+                "{} asks for something else now; look again before you allow it",
+                chosen.manifest.plugin.id
+            );
+            return self.notices.add(Level::Warning, text);
+        }
+        let others = self.host.plugins().into_iter().filter(|other| {
+            other.instance != instance
+                && other.permissions.iter().any(|status| {
+                    status.permission == permission && status.asked && !status.granted
+                })
+        });
+        let others: Vec<_> = others.filter(|_| everyone).collect();
+        for plugin in [&chosen].into_iter().chain(&others) {
+            self.host.allow(plugin.instance, permission, lifetime);
+        }
+        let names: Vec<_> = [&chosen]
+            .into_iter()
+            .chain(&others)
+            .map(|one| one.manifest.plugin.id.as_str())
+            .collect();
+        let text = format!("{permission} is allowed to {}, {}", names.join(", "), lifetime.name());
+        self.notices.add(Level::Success, text);
+        self.look_at_plugins();
     }
 
     /// Loads plugins and opens traces; with both, the traces are replayed into the plugins.
@@ -539,6 +581,18 @@ impl Workbench {
             );
         }
     }
+}
+
+/// All that an instance asks for of a permission: the generation that waits, else the one that runs.
+pub fn asked_of(plugin: &PluginStatus, permission: Permission) -> &[Allowance] {
+    let waits = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
+    let mut waits = waits.filter(|growth| growth.permission == permission);
+    if let Some(growth) = waits.next() {
+        return &growth.asks;
+    }
+    let mut statuses = plugin.permissions.iter();
+    let status = statuses.find(|status| status.permission == permission);
+    status.map_or(&[], |status| &status.asks)
 }
 
 /// The call a row belongs to, as far as its frames are in memory.

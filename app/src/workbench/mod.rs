@@ -41,7 +41,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glovebox_events::{CallId, ReloadCause};
-use glovebox_host::{Host, InstanceId, PluginStatus, PolicyMode};
+use glovebox_host::{
+    Allowance, ConsentError, Consents, Host, HostBuilder, InstanceId, PluginStatus, PolicyMode,
+};
 use glovebox_inspector::diff::Diff;
 use glovebox_inspector::findings::{Judgement, Severities};
 use glovebox_inspector::metrics::MetricsSnapshot;
@@ -52,6 +54,7 @@ pub use accepted::{Accepted, Compared};
 pub use command::{Command, ReplayHow, ReplayRequest, RowRef, SendRequest};
 pub use example::{EXAMPLES, Example};
 pub use jobs::{JobId, JobView};
+pub use logic::asked_of;
 pub use notice::{Level, Notice};
 pub use overview::{Failure, Overview, Span};
 pub use pages::Pages;
@@ -84,6 +87,12 @@ pub enum Source {
     Trace(TraceId),
 }
 
+/// What a person agreed to for good, in the user's own folder; `None` on a machine without a home.
+pub(crate) fn saved_consents() -> Option<Result<Consents, ConsentError>> {
+    let folders = directories::ProjectDirs::from("", "", "glovebox")?;
+    Some(Consents::open(folders.data_local_dir().join("consents.toml")))
+}
+
 /// How a workbench is set up.
 #[derive(Debug, Clone, Default)]
 pub struct WorkbenchOptions {
@@ -91,6 +100,10 @@ pub struct WorkbenchOptions {
     pub cache_folder: Option<PathBuf>,
     /// Where recordings go; the folder for temporary files if absent.
     pub recordings_folder: Option<PathBuf>,
+    /// What is allowed before plugins are loaded.
+    pub allow: Vec<Allowance>,
+    /// What was agreed to for good; without it nothing is kept.
+    pub consents: Option<Arc<Consents>>,
 }
 
 /// The host, the inspector and everything between them.
@@ -161,6 +174,10 @@ impl Workbench {
         if let Some(folder) = options.cache_folder {
             builder = builder.cache_folder(folder);
         }
+        if let Some(consents) = options.consents {
+            builder = builder.consents(consents);
+        }
+        builder = options.allow.into_iter().fold(builder, HostBuilder::allow);
         Ok(Workbench {
             host: builder.build()?,
             jobs: Jobs::new(Arc::clone(&fanout.waker)),

@@ -64,6 +64,12 @@ impl Permission {
         )
     }
 
+    /// True for what reaches the machine around Glovebox: a manifest that asks for it is not enough,
+    /// a person has to agree.
+    pub fn needs_consent(self) -> bool {
+        matches!(self, Permission::Files | Permission::Network | Permission::Environment)
+    }
+
     fn entry(self) -> &'static (Permission, &'static str, &'static str) {
         Self::ALL
             .iter()

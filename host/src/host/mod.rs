@@ -144,10 +144,11 @@ impl Host {
         self.slot(id).map(|slot| slot.status())
     }
 
-    /// How an instance was loaded, to load another one like it. What was changed since, such as its
-    /// limits and what it may do, is not part of it.
+    /// How an instance was loaded, to load another one like it, and what was decided about what it may
+    /// do. What else was changed since, such as its limits, is not part of it.
     pub fn request(&self, id: InstanceId) -> Option<LoadRequest> {
-        self.slot(id).map(|slot| slot.request.clone())
+        self.slot(id)
+            .map(|slot| LoadRequest { decisions: Some(slot.decisions()), ..slot.request.clone() })
     }
 
     /// The instance of a plugin that was loaded last.

@@ -215,6 +215,12 @@ pub enum LoadProblem {
         /// Id in the artifact.
         found: String,
     },
+    /// The new version asks for more files, network or environment than was agreed to.
+    #[error("the new version asks for more than was agreed to: {asks}")]
+    AsksForMore {
+        /// Permissions and parameters.
+        asks: String,
+    },
     /// There is nothing to reload or go back to.
     #[error("there is no {0}")]
     Nothing(&'static str),
@@ -369,6 +375,9 @@ impl LoadProblem {
             LoadProblem::Call(_) => "see the log of the plugin",
             LoadProblem::Unhealthy { .. } => "see what the plugin checks in `health`",
             LoadProblem::OtherPlugin { .. } => "load it as a plugin of its own",
+            LoadProblem::AsksForMore { .. } => {
+                "allow or deny it; until then the version before goes on"
+            }
             LoadProblem::Nothing(_) => "load a plugin first",
         }
         .to_owned()

@@ -20,6 +20,10 @@ pub struct Inspection {
     pub digest: String,
     /// What the plugin says about itself.
     pub manifest: Manifest,
+    /// True if it says nothing, so that defaults hold.
+    pub bare: bool,
+    /// Where relative paths of the manifest start.
+    pub base: PathBuf,
     /// What it needs, in the artifact's own words.
     pub imports: Vec<String>,
     /// What it offers.
@@ -43,6 +47,8 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, LoadError> {
         size: artifact.bytes.len() as u64,
         digest: artifact.digest,
         manifest: artifact.manifest,
+        bare: artifact.bare,
+        base: artifact.base,
         imports,
         exports,
     })

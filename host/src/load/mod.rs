@@ -15,13 +15,14 @@ mod prepare;
 mod size;
 mod sniff;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::manifest::LimitChanges;
-use glovebox_abi::{Manifest, Plugin, Requests};
+use glovebox_abi::{Manifest, Permission, Plugin, Requests};
 
 pub use cache::CacheStats;
 pub(crate) use cache::{Cache, DEFAULT_LIMIT as DEFAULT_CACHE_LIMIT};
@@ -35,6 +36,7 @@ pub(crate) use prepare::{Prepared, Preparer, names_in};
 pub use sniff::ArtifactKind;
 
 use crate::backend::core::Factory;
+use crate::policy::Decided;
 use crate::{Answers, Mock};
 
 /// What to load, and how.
@@ -51,6 +53,8 @@ pub struct LoadRequest {
     pub(crate) answers: Option<Arc<dyn Answers>>,
     pub(crate) limits: LimitChanges,
     pub(crate) compile_deadline: Option<Duration>,
+    /// What was decided about the instance that this is a copy of.
+    pub(crate) decisions: Option<BTreeMap<Permission, Decided>>,
 }
 
 #[derive(Clone)]
@@ -86,6 +90,7 @@ impl LoadRequest {
             answers: None,
             limits: LimitChanges::default(),
             compile_deadline: None,
+            decisions: None,
         }
     }
 

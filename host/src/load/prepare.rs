@@ -19,6 +19,7 @@ use crate::backend::Code;
 use crate::backend::native::NativeCode;
 use crate::backend::wasm::{Engines, Program, Setting, WasmEngine};
 use crate::observe::span;
+use crate::policy::Subject;
 
 /// The largest artifact that is read: 256 MiB.
 pub(super) const MAX_ARTIFACT_LEN: u64 = 256 << 20;
@@ -33,6 +34,8 @@ pub(crate) struct Artifact {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: String,
     pub(crate) manifest: Manifest,
+    /// True if there is no manifest, so that defaults hold.
+    pub(crate) bare: bool,
     /// Where relative paths of the manifest start.
     pub(crate) base: PathBuf,
 }
@@ -42,6 +45,8 @@ pub(crate) struct Artifact {
 pub(crate) struct Prepared {
     pub(crate) code: Code,
     pub(crate) manifest: Arc<Manifest>,
+    /// True if there is no manifest, so that defaults hold.
+    pub(crate) bare: bool,
     pub(crate) binding: Binding,
     pub(crate) tier: Tier,
     pub(crate) digest: String,
@@ -61,6 +66,23 @@ pub(crate) struct Preparer {
     copies: tempfile::TempDir,
     /// Libraries that were opened, and so stay mapped.
     pub(crate) mapped: AtomicU64,
+}
+
+impl Prepared {
+    /// What rules are applied to, beside its manifest.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject {
+            digest: &self.digest,
+            path: self.path.as_deref(),
+            bare: self.bare,
+            base: self.base.as_deref(),
+        }
+    }
+
+    /// True if nothing is different: neither the artifact nor what is said about it.
+    pub(crate) fn is_as(&self, other: &Prepared) -> bool {
+        self.digest == other.digest && self.manifest == other.manifest
+    }
 }
 
 impl Preparer {
@@ -97,6 +119,7 @@ impl Preparer {
                 return Ok(Prepared {
                     code: Code::Core(factory.clone()),
                     manifest: Arc::new(manifest),
+                    bare: false,
                     binding: Binding::Core,
                     tier: Tier::Core,
                     digest: String::new(),
@@ -118,6 +141,7 @@ impl Preparer {
         Ok(Prepared {
             code,
             manifest: Arc::new(artifact.manifest),
+            bare: artifact.bare && request.permissions.is_none(),
             binding,
             tier,
             digest: artifact.digest,
@@ -141,6 +165,7 @@ impl Preparer {
         Ok(Prepared {
             code: Code::Asleep,
             manifest: Arc::new(artifact.manifest),
+            bare: artifact.bare && request.permissions.is_none(),
             binding,
             tier,
             digest: artifact.digest,
@@ -305,18 +330,20 @@ pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
             .in_scope(|| embedded_manifest(kind, &bytes))
             .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))
     };
-    let mut manifest = match manifest {
-        Some(manifest) => manifest,
+    let found = match manifest {
+        Some(manifest) => Some(manifest),
         None => match (embedded()?, fallback) {
-            (Some(manifest), _) => manifest,
-            (None, Some(beside)) => read_manifest(&beside)?,
-            (None, None) => bare(&path),
+            (Some(manifest), _) => Some(manifest),
+            (None, Some(beside)) => Some(read_manifest(&beside)?),
+            (None, None) => None,
         },
     };
+    let is_bare = found.is_none();
+    let mut manifest = found.unwrap_or_else(|| bare(&path));
     manifest.budget = budget_of_source(kind, &bytes)
         .and_then(|attribute| Ok(manifest.budget.merged(attribute)?))
         .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))?;
-    Ok(Artifact { path, kind, bytes, digest, manifest, base })
+    Ok(Artifact { path, kind, bytes, digest, manifest, bare: is_bare, base })
 }
 
 /// What holds for an artifact without a manifest.

@@ -8,14 +8,29 @@ use std::sync::Arc;
 use glovebox_abi::manifest::{Access, Folder, Scope};
 use glovebox_abi::{Kind, Manifest, Permission};
 
+use super::consent::Decided;
 use super::merge::{Standing, Verdict, verdict};
-use super::{Decision, Parameter, Policy, PolicyMode};
+use super::{Parameter, Policy, PolicyMode};
 
 /// From where verdicts about a plugin are made.
 pub(crate) struct Standpoint<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) mode: PolicyMode,
     pub(crate) manifest: &'a Manifest,
+    pub(crate) subject: Subject<'a>,
+}
+
+/// What the manifest belongs to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Subject<'a> {
+    /// Hexadecimal BLAKE3 digest of the artifact; empty for a plugin that is part of the application,
+    /// which is what it says it is.
+    pub(crate) digest: &'a str,
+    pub(crate) path: Option<&'a Path>,
+    /// True if nothing came with the artifact, so that defaults hold.
+    pub(crate) bare: bool,
+    /// Where relative folders of the manifest start.
+    pub(crate) base: Option<&'a Path>,
 }
 
 /// What one instance may do.
@@ -43,13 +58,11 @@ pub(crate) struct GrantedFolder {
 }
 
 impl Grants {
-    /// `base` is where relative folders of the manifest start.
     pub(crate) fn of(
         standpoint: &Standpoint<'_>,
-        decisions: &BTreeMap<Permission, Decision>,
-        base: Option<&Path>,
+        decisions: &BTreeMap<Permission, Decided>,
     ) -> Grants {
-        let decision = |permission| decisions.get(&permission).copied().unwrap_or_default();
+        let base = standpoint.subject.base;
         let mut grants = Grants {
             recording: standpoint.mode == PolicyMode::Record,
             precision: 1,
@@ -58,7 +71,7 @@ impl Grants {
         let mut all: Vec<Permission> = Permission::ALL.iter().map(|(which, ..)| *which).collect();
         all.sort_by_key(|permission| *permission as usize);
         for permission in all {
-            let verdict = verdict(standpoint, permission, decision(permission));
+            let verdict = verdict(standpoint, permission, decisions.get(&permission));
             if verdict.is_granted() {
                 grants.granted |= 1 << permission as u32;
                 grants.take_in(&verdict, base);

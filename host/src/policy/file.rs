@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use glovebox_abi::manifest::{ManifestError, Scope, check_permissions, is_kebab_case, line_of};
-use glovebox_abi::{Manifest, Permission};
+use glovebox_abi::Permission;
+use glovebox_abi::manifest::{
+    DIGEST_PREFIX, ManifestError, Scope, check_permissions, is_kebab_case, line_of,
+};
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::effective::Standpoint;
+use super::PolicyMode;
+use super::allowance::Allowance;
+use super::consent::{self, Consents};
+use super::effective::{Standpoint, Subject};
 use super::merge::{self, Verdict};
-use super::{Decision, PolicyMode};
+use crate::Inspection;
 
 /// The largest file that is read: 1 MiB.
 const MAX_POLICY_LEN: u64 = 1 << 20;
@@ -23,11 +28,49 @@ pub struct Policy {
     /// What decides where no rule does; the host's own mode if absent.
     pub(super) mode: Option<PolicyMode>,
     pub(super) default: Section,
-    pub(super) plugins: BTreeMap<String, Section>,
+    pub(super) plugins: BTreeMap<String, PluginSection>,
+    /// True if nobody named the file.
+    pub(super) is_found: bool,
 }
 
 /// The rules of one level.
 pub(super) type Section = BTreeMap<Permission, Rule>;
+
+/// The rules about one id, and the artifacts that they mean.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct PluginSection {
+    /// Hexadecimal BLAKE3 digests.
+    digests: Vec<String>,
+    /// Files, wherever a link leads.
+    paths: Vec<PathBuf>,
+    pub(super) rules: Section,
+}
+
+impl PluginSection {
+    /// True if the artifact is one of those that the section means.
+    pub(super) fn means(&self, subject: Subject<'_>) -> bool {
+        let is_path = |path: &Path| {
+            let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            let known = |known: &PathBuf| known.canonicalize().as_ref().unwrap_or(known) == &path;
+            self.paths.iter().any(known)
+        };
+        subject.digest.is_empty()
+            || self.digests.iter().any(|digest| digest == subject.digest)
+            || subject.path.is_some_and(is_path)
+    }
+
+    /// Why an artifact that the section does not mean is not given what it allows.
+    pub(super) fn stranger(&self, subject: Subject<'_>, section: &str) -> String {
+        let digest = subject.digest;
+        let who = match self.digests.is_empty() && self.paths.is_empty() {
+            true => format!("{section} allows it to a name, which any artifact may bear"),
+            false => format!("{section} means another artifact than this, which has its name"),
+        };
+        format!(
+            "{who}: allow or deny it, or add `digest = \"{DIGEST_PREFIX}{digest}\"` there if it is this one"
+        )
+    }
+}
 
 /// What one level says about one permission.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -120,16 +163,38 @@ impl Policy {
 
     /// How many rules there are, all levels together.
     pub fn rules(&self) -> usize {
-        self.default.len() + self.plugins.values().map(BTreeMap::len).sum::<usize>()
+        self.default.len() + self.plugins.values().map(|own| own.rules.len()).sum::<usize>()
     }
 
-    /// What this policy grants to a plugin, and why, in the order people should see it.
-    pub fn explain(&self, manifest: &Manifest) -> Vec<Verdict> {
+    /// The same rules of a file that was found and that nobody named, such as that of a workspace in a
+    /// folder above: it denies, narrows, and grants what stays inside Glovebox. About files, network
+    /// and environment a person is asked although it allows them, for the file may have come with the
+    /// plugin.
+    #[must_use]
+    pub fn found(mut self) -> Policy {
+        self.is_found = true;
+        self
+    }
+
+    /// What a plugin may do, and why, in the order people should see it: by this policy, what is
+    /// allowed in words, and what was agreed to before.
+    pub fn explain(
+        &self,
+        plugin: &Inspection,
+        allowed: &[Allowance],
+        saved: Option<&Consents>,
+    ) -> Vec<Verdict> {
+        let (manifest, digest) = (&plugin.manifest, plugin.digest.as_str());
+        let base = Some(plugin.base.as_path());
+        let subject = Subject { digest, path: Some(&plugin.path), bare: plugin.bare, base };
+        let decided = consent::decided(allowed, saved, manifest, digest, base);
         let mode = self.mode.unwrap_or_default();
-        let standpoint = Standpoint { policy: self, mode, manifest };
+        let standpoint = Standpoint { policy: self, mode, manifest, subject };
         let verdicts = Permission::ALL.into_iter();
         verdicts
-            .map(|(permission, ..)| merge::verdict(&standpoint, permission, Decision::AsDeclared))
+            .map(|(permission, ..)| {
+                merge::verdict(&standpoint, permission, decided.get(&permission))
+            })
             .collect()
     }
 
@@ -165,7 +230,7 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
                     if !is_kebab_case(&id) {
                         return Err(ManifestError::Id { id });
                     }
-                    policy.plugins.insert(id, section(&name, rules, folder)?);
+                    policy.plugins.insert(id, plugin_section(&name, rules, folder)?);
                 }
             }
             ("mode", _) => return Err(wrong("mode", "write for example mode = \"strict\"")),
@@ -184,11 +249,12 @@ fn check(text: &str) -> Result<(), ManifestError> {
         let name = key.get_ref().as_ref();
         match (name, value.get_ref()) {
             ("mode", _) => {}
-            ("default", DeValue::Table(rules)) => check_section(text, name, rules)?,
+            ("default", DeValue::Table(rules)) => check_section(text, name, rules, &[])?,
             ("plugins", DeValue::Table(plugins)) => {
                 for (id, rules) in plugins {
                     if let DeValue::Table(rules) = rules.get_ref() {
-                        check_section(text, &format!("plugins.{}", id.get_ref()), rules)?;
+                        let name = format!("plugins.{}", id.get_ref());
+                        check_section(text, &name, rules, &PINS)?;
                     }
                 }
             }
@@ -201,16 +267,68 @@ fn check(text: &str) -> Result<(), ManifestError> {
     Ok(())
 }
 
-fn check_section(text: &str, section: &str, rules: &DeTable<'_>) -> Result<(), ManifestError> {
+/// Keys of a plugin's section that say which artifacts it means.
+const PINS: [&str; 2] = ["digest", "path"];
+
+fn check_section(
+    text: &str,
+    section: &str,
+    rules: &DeTable<'_>,
+    more: &[&'static str],
+) -> Result<(), ManifestError> {
     for key in rules.keys() {
         let name = key.get_ref().as_ref();
-        if name.parse::<Permission>().is_err() {
+        if name.parse::<Permission>().is_err() && !more.contains(&name) {
             let line = Some(line_of(text, key.span().start));
-            let known = Permission::ALL.iter().map(|(_, name, _)| *name);
+            let known =
+                Permission::ALL.iter().map(|(_, name, _)| *name).chain(more.iter().copied());
             return Err(ManifestError::unknown(name, section, line, known));
         }
     }
     check_permissions(text, section, rules, &["decision"])
+}
+
+/// The section of one plugin: the artifacts that it means, and its rules.
+fn plugin_section(
+    name: &str,
+    mut rules: toml::Table,
+    folder: Option<&Path>,
+) -> Result<PluginSection, ManifestError> {
+    let mut texts = |key: &str| {
+        let wrong = || ManifestError::Value {
+            key: format!("{name}.{key}"),
+            reason: "write a text or a list of texts".to_owned(),
+        };
+        match rules.remove(key) {
+            None => Ok(Vec::new()),
+            Some(Value::String(text)) => Ok(vec![text]),
+            Some(Value::Array(list)) => list
+                .into_iter()
+                .map(|value| value.as_str().map(str::to_owned).ok_or_else(wrong))
+                .collect(),
+            Some(_) => Err(wrong()),
+        }
+    };
+    let (digests, paths) = (texts("digest")?, texts("path")?);
+    let digests = digests.into_iter().map(|text| {
+        let digits = text.strip_prefix(DIGEST_PREFIX).unwrap_or_default();
+        let is_one = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        match digits.len() == 64 && digits.bytes().all(is_one) {
+            true => Ok(digits.to_owned()),
+            false => Err(ManifestError::Value {
+                key: format!("{name}.digest"),
+                reason: format!(
+                    "`{text}` is no digest; write `{DIGEST_PREFIX}` and 64 lower-case hexadecimal \
+                     digits, as `glovebox inspect` shows them"
+                ),
+            }),
+        }
+    });
+    let digests = digests.collect::<Result<_, _>>()?;
+    let paths = paths.into_iter();
+    let paths =
+        paths.map(|path| folder.map_or_else(|| path.clone().into(), |base| base.join(&path)));
+    Ok(PluginSection { digests, paths: paths.collect(), rules: section(name, rules, folder)? })
 }
 
 fn section(
@@ -274,7 +392,10 @@ mod tests {
             let error = Policy::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{error:?} does not say {expected:?}");
         }
-        check("mode = \"stirct\"", "`mode`: `stirct` is not a policy mode; use as-declared");
+        check(
+            "mode = \"stirct\"",
+            "`mode`: `stirct` is not a policy mode; use consent, as-declared",
+        );
         check("mode = 1", "write for example mode = \"strict\"");
         check(
             "modes = 1",
@@ -285,6 +406,13 @@ mod tests {
         check("[default]\nkw = \"deny\"", "unknown key `kw` in [default] on line 2; did you mean");
         check("[plugins.a]\n\nkw = \"deny\"", "in [plugins.a] on line 3; did you mean `kv`?");
         check("[plugins.\"Not Kebab\"]\nkv = \"deny\"", "not a plugin id");
+        check("[plugins.a]\ndigets = \"x\"", "did you mean `digest`?");
+        check("[default]\ndigest = \"x\"", "unknown key `digest` in [default]");
+        check(
+            "[plugins.a]\ndigest = \"x\"",
+            "`plugins.a.digest`: `x` is no digest; write `blake3:`",
+        );
+        check("[plugins.a]\npath = 1", "`plugins.a.path`: write a text or a list of texts");
         check("[plugins]\na = 1", "`plugins.a`: write a section [plugins.a]");
         check("[default]\nkv = \"alow\"", "`default.kv`: `alow` is no decision");
         check("[default]\nkv = true", "write \"allow\", \"deny\" or \"ask\"");

@@ -5,8 +5,7 @@
 //! [`suggest`](suggest()) (the smallest `[permissions]` with which a run is not denied anything).
 //!
 //! ```
-//! use glovebox_abi::{Manifest, Permission};
-//! use glovebox_host::{Policy, Standing};
+//! use glovebox_host::{Policy, PolicyMode};
 //!
 //! let policy = Policy::parse(r#"
 //!     mode = "strict"
@@ -15,14 +14,10 @@
 //!     now = { decision = "allow", precision = "1 ms" }
 //!
 //!     [plugins.redact]
+//!     digest = "blake3:7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded97730"
 //!     kv = { decision = "allow", prefixes = ["cache/"] }
 //! "#)?;
-//! let mut manifest = Manifest::bare("redact");
-//! manifest.permissions.insert(Permission::Kv, true);
-//! let verdicts = policy.explain(&manifest);
-//! let kv = verdicts.iter().find(|verdict| verdict.permission == Permission::Kv).unwrap();
-//! assert_eq!(kv.standing, Standing::Granted);
-//! assert_eq!(kv.parameters(), r#"{ prefixes = ["cache/"] }"#);
+//! assert_eq!(policy.mode(), Some(PolicyMode::Strict));
 //! # Ok::<(), glovebox_host::PolicyError>(())
 //! ```
 //!
@@ -41,23 +36,34 @@
 //! | # | if | then |
 //! |---|---|---|
 //! | 1 | a person denied it for the instance | denied |
-//! | 2 | a person allowed it for the instance | granted, also if not asked for |
+//! | 2 | a person allowed it: for the instance, in words ([`Allowance`]), or for the artifact at an earlier time ([`Consents`]) | granted, also if not asked for |
 //! | 3 | `[plugins.ID]` says `deny` | denied |
-//! | 4 | `[plugins.ID]` says `allow` | granted, also if not asked for |
+//! | 4 | `[plugins.ID]` says `allow` and means the artifact | granted, also if not asked for |
 //! | 5 | `[plugins.ID]` says `ask` | denied until a person decides |
 //! | 6 | it is not asked for | denied |
 //! | 7 | `[default]` says `deny` | denied |
 //! | 8 | `[default]` says `allow` | granted |
 //! | 9 | `[default]` says `ask` | denied until a person decides |
-//! | 10 | the mode is `as-declared` or `record` | granted |
+//! | 10 | the mode is `as-declared`, or `consent` or `record` and it is not files, network or environment | granted |
 //! | 11 | it is `log`, `metric`, `config` or `receive` | granted |
 //! | 12 | the mode is `strict` | denied |
-//! | 13 | the mode is `ask` | denied until a person decides |
+//! | 13 | the mode is `ask`, `consent` or `record` | denied until a person decides |
+//!
+//! **A section means artifacts, not a name.** An id is what an artifact says of itself. `[plugins.ID]`
+//! means those that it names with `digest = "blake3:…"` or `path = "FILE"` (one or a list; relative to
+//! the policy); anything else of that id is a stranger. What the section denies or narrows, it denies
+//! or narrows for strangers too; about what it would allow to a stranger, a person is asked.
+//!
+//! **A policy that was found and not named** ([`Policy::found`]) opens no files, network or
+//! environment: rules 4, 8 and 10 then ask.
 //!
 //! What is granted is granted within parameters:
 //!
 //! - A use must be within what the manifest asks for (if it asks) *and* within what the policy
 //!   grants. What a person allows is not narrowed by the policy.
+//! - Of files, network and environment, a person agrees to what is asked for at that time. A manifest
+//!   that asks for more later has what was agreed to, and a person is asked about the rest; a new
+//!   generation that does so waits ([`RefusedGeneration`](crate::RefusedGeneration)).
 //! - **Omitted is not empty.** A parameter that `[plugins.ID]` leaves out is that of `[default]`, and
 //!   narrows nothing if both leave it out; a decision that is left out is that of the next level. An
 //!   empty list admits nothing.
@@ -72,6 +78,8 @@
 //! bytes that are read and written are not.
 
 mod access;
+mod allowance;
+mod consent;
 mod effective;
 mod file;
 mod merge;
@@ -82,7 +90,10 @@ use std::str::FromStr;
 
 pub(crate) use access::{AccessCounters, Accesses, Wishes};
 pub use access::{AccessEntry, AccessLog, Parameter, Wish};
-pub(crate) use effective::{Grants, Standpoint};
+pub use allowance::{Allowance, AllowanceError};
+pub use consent::{Consent, ConsentError, Consents, Lifetime};
+pub(crate) use consent::{Decided, DecidedBy, covers, decided, now, request};
+pub(crate) use effective::{Grants, Standpoint, Subject};
 pub use file::{Policy, PolicyError};
 pub use merge::{Standing, Verdict};
 pub use suggest::{Suggestion, suggest};
@@ -93,7 +104,8 @@ pub enum Decision {
     /// What the manifest asks for and the [`Policy`] and [`PolicyMode`] grant.
     #[default]
     AsDeclared,
-    /// Granted, also if the manifest does not ask for it.
+    /// Granted, also if the manifest does not ask for it. Of files, network and environment only what
+    /// the manifest asks for at that time.
     Allow,
     /// Never granted.
     Deny,
@@ -102,8 +114,12 @@ pub enum Decision {
 /// What a host grants where no rule says anything about a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PolicyMode {
-    /// Everything a manifest asks for.
+    /// Of what a manifest asks for, all that stays inside Glovebox. About files, network and
+    /// environment a person is asked, and they are denied until then. A plugin that is part of the
+    /// application has what it asks for.
     #[default]
+    Consent,
+    /// Everything a manifest asks for, files, network and environment too.
     AsDeclared,
     /// Of what a manifest asks for, only what cannot matter to anyone else: `log`, `metric`,
     /// `config` and `receive`.
@@ -111,14 +127,15 @@ pub enum PolicyMode {
     /// The same as strict at first; the first use of anything else is an event, so that a person
     /// can be asked.
     Ask,
-    /// The same as as-declared, and every wish is kept with its parameters; see
+    /// The same as consent, and every wish is kept with its parameters; see
     /// [`Host::wishes`](crate::Host::wishes).
     Record,
 }
 
 impl PolicyMode {
     /// All modes with their names in `policy.toml`.
-    pub const ALL: [(PolicyMode, &'static str); 4] = [
+    pub const ALL: [(PolicyMode, &'static str); 5] = [
+        (PolicyMode::Consent, "consent"),
         (PolicyMode::AsDeclared, "as-declared"),
         (PolicyMode::Strict, "strict"),
         (PolicyMode::Ask, "ask"),
@@ -128,6 +145,7 @@ impl PolicyMode {
     /// The name for people and settings.
     pub fn name(self) -> &'static str {
         match self {
+            PolicyMode::Consent => "consent",
             PolicyMode::AsDeclared => "as declared",
             PolicyMode::Strict => "strict",
             PolicyMode::Ask => "ask",
@@ -144,7 +162,7 @@ impl fmt::Display for PolicyMode {
 
 /// A text that names no policy mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a policy mode; use as-declared, strict, ask or record")]
+#[error("`{0}` is not a policy mode; use consent, as-declared, strict, ask or record")]
 pub struct UnknownMode(pub String);
 
 impl FromStr for PolicyMode {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_abi::{Frame, Kind, Permission, State};
-use glovebox_events::{LoadStage, Outcome, Phase, What};
+use glovebox_events::{LoadStage, Outcome, Phase, ReloadCause, What};
 use parking_lot::Mutex;
 
 use crate::backend::{Backend, Code, Stop};
@@ -23,11 +23,15 @@ use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::mock::MockServices;
 use crate::observe::span::{self, About};
 use crate::permissions::HostRules;
-use crate::policy::{Decision, Grants, Parameter, Standpoint};
+use crate::policy::{
+    self, Allowance, Consent, Decided, DecidedBy, Decision, Grants, Lifetime, Parameter, Standing,
+    Standpoint,
+};
 use crate::rate::Bucket;
 use crate::registry::InstanceId;
 use crate::seat::{Held, Running, Seat};
 use crate::state::{StateKeeper, StateStore};
+use crate::status::{Growth, RefusedGeneration};
 use crate::watch::Watching;
 
 use start::{bring_up, keeper, restore_kept, rights};
@@ -50,6 +54,8 @@ pub(crate) struct Slot {
     turn: AtomicUsize,
     current: ArcSwap<Generation>,
     previous: Mutex<Option<Previous>>,
+    /// The generation that did not take over.
+    refused: Mutex<Option<Refusal>>,
     edits: Mutex<Edits>,
     bucket: Mutex<Option<Bucket>>,
     last_generation: AtomicU32,
@@ -73,6 +79,14 @@ pub(crate) struct Previous {
     pub(crate) states: Vec<Option<State>>,
 }
 
+/// A generation that did not take over.
+struct Refusal {
+    told: RefusedGeneration,
+    /// What is to take over as soon as a person decided, and whether with the state; `None` if it
+    /// cannot.
+    waits: Option<(Prepared, bool)>,
+}
+
 /// What runs now; readable while a call is under way.
 pub(crate) struct Generation {
     pub(crate) number: u32,
@@ -86,7 +100,7 @@ pub(crate) struct Generation {
 #[derive(Clone, Default)]
 struct Edits {
     rules: HostRules,
-    decisions: BTreeMap<Permission, Decision>,
+    decisions: BTreeMap<Permission, Decided>,
     limits: Option<Limits>,
 }
 
@@ -96,8 +110,15 @@ impl Edits {
             policy: &self.rules.policy,
             mode: self.rules.mode,
             manifest: &prepared.manifest,
+            subject: prepared.subject(),
         };
-        Grants::of(&standpoint, &self.decisions, prepared.base.as_deref())
+        Grants::of(&standpoint, &self.decisions)
+    }
+
+    /// The same after a reload, with which ends what was allowed once.
+    fn without_once(mut self) -> Edits {
+        self.decisions.retain(|_, decided| !decided.is_once());
+        self
     }
 }
 
@@ -154,7 +175,8 @@ impl Slot {
             accesses: Mutex::default(),
             asked: AtomicU32::new(0),
         });
-        let edits = Edits { rules, ..Edits::default() };
+        let decisions = request.decisions.clone().unwrap_or_else(|| rules.decided_for(&prepared));
+        let edits = Edits { rules, decisions, limits: None };
         let manifest = prepared.manifest.clone();
         let copies = manifest.runtime.instances;
         let generation = Arc::new(Generation::asleep(&request, &edits, prepared.clone()));
@@ -173,6 +195,7 @@ impl Slot {
             turn: AtomicUsize::new(0),
             current: ArcSwap::new(generation.clone()),
             previous: Mutex::default(),
+            refused: Mutex::default(),
             edits: Mutex::new(edits),
             bucket: Mutex::default(),
             last_generation: AtomicU32::new(0),
@@ -201,11 +224,12 @@ impl Slot {
         };
         enter(Phase::Loaded, if prepared.cached { "from the compile cache" } else { "checked" });
         enter(Phase::Initializing, "first start");
-        let fresh = self.next(prepared).and_then(|mut fresh| {
+        self.ask(&self.edits.lock().grants(&prepared), 1);
+        let fresh = self.next(prepared, true).and_then(|mut fresh| {
             restore_kept(&mut fresh, self.states.as_ref(), &self.shared)?;
             Ok(fresh)
         });
-        fresh.and_then(|fresh| self.switch(fresh, Carry::Nothing)).map(drop).inspect_err(
+        fresh.and_then(|fresh| self.switch(fresh, Carry::Nothing, true)).map(drop).inspect_err(
             |(stage, problem)| {
                 self.fault_with(&format!("{stage}: {problem}"));
             },
@@ -433,8 +457,9 @@ impl Slot {
         }
     }
 
-    /// Builds the next generation beside the running one.
-    pub(crate) fn next(&self, prepared: Prepared) -> Result<Fresh, Refused> {
+    /// Builds the next generation beside the running one. What was allowed once holds for it if
+    /// `keeps_once`.
+    pub(crate) fn next(&self, prepared: Prepared, keeps_once: bool) -> Result<Fresh, Refused> {
         if prepared.manifest.plugin.id.as_str() != &*self.plugin {
             let expected = self.plugin.to_string();
             let found = prepared.manifest.plugin.id.clone();
@@ -443,13 +468,18 @@ impl Slot {
         let number = self.last_generation.fetch_add(1, Ordering::Relaxed) + 1;
         // A copy, because the plugin may take its time to get ready, and a window that asks for the
         // status must not wait for it. `switch` applies what was decided meanwhile.
-        let edits = self.edits.lock().clone();
+        let edits = self.edits_of_next(keeps_once);
         bring_up(&self.shared, &self.request, &edits, prepared, number, self.seats.len() as u32)
     }
 
     /// Waits for the calls under way, carries the states over and switches. Any refusal leaves the
     /// running generation as it was. Gives the version of the state that was carried.
-    pub(crate) fn switch(&self, mut fresh: Fresh, carry: Carry) -> Result<Option<u32>, Refused> {
+    pub(crate) fn switch(
+        &self,
+        mut fresh: Fresh,
+        carry: Carry,
+        keeps_once: bool,
+    ) -> Result<Option<u32>, Refused> {
         let _span = span::switch().entered();
         let refuse = |stop: Stop| (LoadStage::RestoreState, LoadProblem::Call(stop.into_outcome()));
         let mut held: Vec<Held<'_>> =
@@ -497,7 +527,10 @@ impl Slot {
             life.ready(&self.shared, number, cause);
         }
         drop(held);
-        let edits = self.edits.lock();
+        let mut edits = self.edits.lock();
+        if !keeps_once {
+            edits.decisions.retain(|_, decided| !decided.is_once());
+        }
         self.apply(&edits);
         drop(edits);
         self.queue.resize(self.current.load().rights.limits.load().queue);
@@ -534,20 +567,145 @@ impl Slot {
         self.shared.record(self.current().number, What::Phase { from: phase, to: phase, cause });
     }
 
-    /// True if the copies need other folders or variables now.
-    pub(crate) fn decide(&self, permission: Permission, decision: Decision) -> bool {
+    /// True if the copies need other folders or variables now. What a person allows is what the
+    /// generation that waits for it asks for, else the one that runs.
+    pub(crate) fn decide(
+        &self,
+        permission: Permission,
+        decision: Decision,
+        lifetime: Lifetime,
+    ) -> bool {
+        let prepared = self.waiting_for(permission);
+        let prepared = prepared.unwrap_or_else(|| self.current().prepared.clone());
+        let manifest = &prepared.manifest;
+        let within = permission.needs_consent().then(|| {
+            let asked = policy::request(manifest, permission, prepared.base.as_deref());
+            asked.unwrap_or_default()
+        });
         let mut edits = self.edits.lock();
-        edits.decisions.insert(permission, decision);
+        match decision {
+            Decision::AsDeclared => drop(edits.decisions.remove(&permission)),
+            decision => {
+                let by = DecidedBy::Person(lifetime);
+                let decided = Decided { decision, within: within.clone(), by };
+                edits.decisions.insert(permission, decided);
+            }
+        }
         let outfit = self.apply(&edits);
+        let saved = edits.rules.saved.clone();
+        drop(edits);
         self.shared.asked.fetch_and(!(1 << permission as u32), Ordering::Relaxed);
-        let decision = match decision {
+        let name = match decision {
             Decision::AsDeclared => "as declared",
             Decision::Allow => "allowed",
             Decision::Deny => "denied",
         };
-        let summary = format!("`{permission}` is {decision}");
+        let mut summary = format!("`{permission}` is {name}");
+        let keeps = decision == Decision::Allow && lifetime == Lifetime::Saved;
+        if decision == Decision::Allow && lifetime != Lifetime::WhileItRuns {
+            summary.push_str(&format!(", {}", lifetime.name()));
+        }
+        let (plugin, digest) = (self.plugin.to_string(), prepared.digest.clone());
+        let kept = match &saved {
+            Some(saved) if keeps => {
+                saved.save(Consent { plugin, digest, permission, within, at: policy::now() })
+            }
+            // What was decided before about this artifact no longer holds.
+            Some(saved) if decision != Decision::Allow => {
+                saved.forget(&plugin, &digest, permission)
+            }
+            _ => Ok(()),
+        };
+        match kept {
+            Err(error) => summary.push_str(&format!(" while it runs: {error}")),
+            Ok(()) if keeps && saved.is_none() => {
+                summary.push_str(" while it runs: the host keeps no file of what was agreed to");
+            }
+            Ok(()) => {}
+        }
         self.shared.record(self.current().number, What::PolicyChanged { summary });
         outfit
+    }
+
+    /// Tells that a person is to decide about files, network or environment: a plugin that is given
+    /// no folder cannot use one, so that nobody would be asked when it does.
+    fn ask(&self, grants: &Grants, generation: u32) {
+        let all = Permission::ALL.into_iter().map(|(permission, ..)| permission);
+        for permission in all.filter(|permission| permission.needs_consent()) {
+            let Some(verdict) = grants.verdict(permission) else { continue };
+            let is_asking = verdict.standing == Standing::Asking || verdict.asks_more;
+            let bit = 1 << permission as u32;
+            if verdict.asked
+                && is_asking
+                && self.shared.asked.fetch_or(bit, Ordering::Relaxed) & bit == 0
+            {
+                let parameter = list(&verdict.asks);
+                self.shared.record(generation, What::PolicyAsked { permission, parameter });
+            }
+        }
+    }
+
+    /// The same for the generation that runs, if one does.
+    pub(crate) fn ask_again(&self) {
+        let current = self.current();
+        if current.number > 0 {
+            self.ask(&current.rights.grants.load(), current.number);
+        }
+    }
+
+    /// What was decided about it.
+    pub(crate) fn decisions(&self) -> BTreeMap<Permission, Decided> {
+        self.edits.lock().decisions.clone()
+    }
+
+    /// The edits that a next generation starts with.
+    fn edits_of_next(&self, keeps_once: bool) -> Edits {
+        let edits = self.edits.lock().clone();
+        if keeps_once { edits } else { edits.without_once() }
+    }
+
+    /// What a new generation asks for beyond what the running one does, and nobody decided about.
+    pub(crate) fn growth(&self, prepared: &Prepared, keeps_once: bool) -> Vec<Growth> {
+        let grants = self.edits_of_next(keeps_once).grants(prepared);
+        let current = self.current();
+        let all = Permission::ALL.into_iter().map(|(permission, ..)| permission);
+        let grown = all.filter_map(|permission| {
+            let base = prepared.base.as_deref();
+            let asked = policy::request(&prepared.manifest, permission, base)?;
+            let verdict = grants.verdict(permission)?;
+            let is_asking = verdict.standing == Standing::Asking || verdict.asks_more;
+            let base = current.prepared.base.as_deref();
+            let before = policy::request(&current.prepared.manifest, permission, base);
+            let grows = !policy::covers(&before.unwrap_or_default(), &asked);
+            (is_asking && grows).then(|| Growth { permission, asks: verdict.asks.clone() })
+        });
+        grown.collect()
+    }
+
+    /// The generation that waits for a decision about this permission.
+    fn waiting_for(&self, permission: Permission) -> Option<Prepared> {
+        let refused = self.refused.lock();
+        let refused = refused.as_ref()?;
+        let is_it = refused.told.waits_for.iter().any(|growth| growth.permission == permission);
+        refused.waits.as_ref().filter(|_| is_it).map(|(prepared, _)| prepared.clone())
+    }
+
+    /// The generation that waits for decisions, whether with the state, and what asked for it.
+    pub(crate) fn waiting(&self) -> Option<(Prepared, bool, ReloadCause)> {
+        let refused = self.refused.lock();
+        let refused = refused.as_ref()?;
+        let (prepared, carry_state) = refused.waits.clone()?;
+        Some((prepared, carry_state, refused.told.cause))
+    }
+
+    /// Keeps what is known of a generation that did not take over.
+    pub(crate) fn refuse(&self, told: RefusedGeneration, waits: Option<(Prepared, bool)>) {
+        *self.refused.lock() = Some(Refusal { told, waits });
+    }
+
+    /// Forgets the generation that did not take over.
+    pub(crate) fn forget_refused(&self) {
+        *self.refused.lock() = None;
     }
 
     /// True if the copies need other folders or variables now.
@@ -556,6 +714,8 @@ impl Slot {
         edits.rules = rules;
         let outfit = self.apply(&edits);
         self.shared.asked.store(0, Ordering::Relaxed);
+        drop(edits);
+        self.ask_again();
         let summary = summary.to_owned();
         self.shared.record(self.current().number, What::PolicyChanged { summary });
         outfit
@@ -578,6 +738,12 @@ impl Slot {
         current.rights.set_limits(limits);
         current.rights.set_grants(edits.grants(&current.prepared))
     }
+}
+
+/// What is asked for, in one line.
+pub(crate) fn list(asks: &[Allowance]) -> String {
+    let asks: Vec<&str> = asks.iter().map(Allowance::parameter).collect();
+    asks.join(", ")
 }
 
 /// Which state a new generation goes on from.

@@ -9,7 +9,7 @@ use super::{Edits, Generation, Slot};
 use crate::answers::ANSWERABLE;
 use crate::lifecycle::Counters;
 use crate::observe::CallLatency;
-use crate::policy::Verdict;
+use crate::policy::{Standing, Verdict};
 use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus, limit_value};
 
 impl Slot {
@@ -40,6 +40,7 @@ impl Slot {
             watching: self.watching.lock().is_some(),
             can_roll_back: self.previous.lock().is_some(),
             fault: self.fault(),
+            refused: self.refused.lock().as_ref().map(|refused| refused.told.clone()),
             stats: PluginStats {
                 processed: sum(|counters| &counters.processed),
                 errors: sum(|counters| &counters.errors),
@@ -75,7 +76,7 @@ impl Slot {
         current: &Generation,
         edits: &Edits,
     ) -> PermissionStatus {
-        let decision = edits.decisions.get(&permission).copied().unwrap_or_default();
+        let decided = edits.decisions.get(&permission);
         let grants = current.rights.grants.load();
         let verdict = grants.verdict(permission);
         let counters = self.shared.counters.permission(permission);
@@ -83,8 +84,12 @@ impl Slot {
         PermissionStatus {
             permission,
             asked: current.prepared.manifest.asks_for(permission),
-            decision,
+            decision: decided.map(|decided| decided.decision).unwrap_or_default(),
             granted: grants.has(permission),
+            standing: verdict.map_or(Standing::Denied, |verdict| verdict.standing),
+            asks_more: verdict.is_some_and(|verdict| verdict.asks_more),
+            asks: verdict.map(|verdict| verdict.asks.clone()).unwrap_or_default(),
+            rule: verdict.map(|verdict| verdict.rule.clone()).unwrap_or_default(),
             parameters: verdict.map(Verdict::parameters).unwrap_or_default(),
             explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
             uses: counters.uses.load(Ordering::Relaxed),

@@ -1,6 +1,7 @@
 //! The command line, run as a program: what goes to stdout, the last line on stderr, the exit code.
 
 mod compare;
+mod consent;
 mod derive;
 mod findings;
 mod run;
@@ -44,6 +45,7 @@ impl Folder {
         }
         // What tests compile is kept for the next test, and nothing goes into a person's folders.
         command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+        command.env("XDG_DATA_HOME", self.0.path().join("data-home"));
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env_remove("GLOVEBOX_LOG");
         command
     }
@@ -509,7 +511,7 @@ fn policies_are_suggested_explained_and_checked() {
         &["policy", "explain", "plugins/storage.wasm", "--policy", "policy.toml"],
         0,
         "kv           denied   asked for, but granted by nothing, and the policy is strict: add \
-         `kv = \"allow\"` to [plugins.storage] in policy.toml",
+         `digest = \"blake3:",
         "Explained 11 permissions of storage: 1 granted, 10 denied, 0 asking",
     );
     folder.check(

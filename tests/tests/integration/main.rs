@@ -10,6 +10,7 @@ mod cases_wasm;
 mod catalog;
 mod cli;
 mod compiling;
+mod consent;
 mod determinism;
 mod dispatch;
 mod floods;

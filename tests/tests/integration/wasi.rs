@@ -63,7 +63,7 @@ impl Guest {
         let manifest =
             format!("[plugin]\nid = \"guest\"\n[artifact]\nwasm = \"guest.wat\"\n{manifest}");
         std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
-        let bench = Bench::new();
+        let bench = Bench::as_declared();
         let request = LoadRequest::path(folder.path()).mock(mock.into());
         let loaded = bench.host.load(request).wait();
         let id = loaded.unwrap_or_else(|error| panic!("{error}"));
@@ -188,7 +188,7 @@ fn folders_that_are_not_there_are_named() {
     let manifest = "[plugin]\nid = \"guest\"\n[artifact]\nwasm = \"guest.wat\"\n\
                     [permissions]\nfiles = [{ path = \"nowhere\" }]";
     std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
-    let loaded = Bench::new().host.load(LoadRequest::path(folder.path())).wait();
+    let loaded = Bench::as_declared().host.load(LoadRequest::path(folder.path())).wait();
     let error = loaded.unwrap_err().to_string();
     let start = "initialize: the folder `nowhere` of the permission `files` cannot be opened: ";
     assert!(error.starts_with(start), "{error}");
@@ -394,6 +394,7 @@ impl Component {
     fn load(permissions: &str, policy: &str) -> Component {
         let text = format!("[plugin]\nid = \"wasi-guest\"\n[permissions]\n{permissions}");
         let permissions = Manifest::parse(&text).unwrap().permissions;
+        let policy = if policy.is_empty() { "mode = \"as-declared\"" } else { policy };
         let policy = Policy::parse(policy).unwrap();
         let bench = Bench::with(|builder| builder.policy(policy));
         let path = root().join("tests/fixtures/wasi-guest.wasm");

@@ -27,7 +27,7 @@ impl Check {
         let mode = policy.mode();
         let plugins: Vec<&str> = policy.plugins().collect();
         let mut text = String::new();
-        let named = mode.map_or("as declared, for the file says nothing", |mode| mode.name());
+        let named = mode.map_or("consent, for the file says nothing", |mode| mode.name());
         // Writing to a string cannot fail.
         let _ = writeln!(text, "mode     {named}");
         let _ = writeln!(text, "plugins  {}", plugins.join(", "));

@@ -4,21 +4,26 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_host::{Policy, Standing, Verdict, inspect};
+use glovebox_host::{Allowance, Policy, Standing, Verdict, inspect};
 use serde_json::json;
 
 use super::verdict_json;
+use crate::cli::asked::remedy;
 use crate::cli::error::{Exit, Problem};
 use crate::cli::report::{Output, Report, count_of};
+use crate::cli::surroundings::{AllowArgs, saved_consents};
 
 /// Say what a plugin may do, and why, without running any of it
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Explain {
     /// An artifact, a plugin.toml, or a folder with one
     pub plugin: PathBuf,
-    /// The rules that apply; without them whatever its manifest asks for
+    /// The rules that apply; without them what its manifest asks for, except files, network and
+    /// environment
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub allow: AllowArgs,
     #[command(flatten)]
     pub output: Output,
 }
@@ -27,7 +32,8 @@ impl Explain {
     pub(in crate::cli) fn run(&self) -> Result<Report, Problem> {
         let policy = self.policy.as_ref().map(Policy::load).transpose()?.unwrap_or_default();
         let inspection = inspect(&self.plugin)?;
-        let verdicts = policy.explain(&inspection.manifest);
+        let saved = saved_consents();
+        let verdicts = policy.explain(&inspection, &self.allow.allow, saved.as_deref());
         let count = |standing| verdicts.iter().filter(|found| found.standing == standing).count();
         let id = &inspection.manifest.plugin.id;
         let sentence = format!(
@@ -40,13 +46,14 @@ impl Explain {
         let json = json!({
             "plugin": id,
             "policy": self.policy,
+            "digest": inspection.digest,
             "permissions": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
         });
-        Ok(Report::new(text(&verdicts), json, sentence, Exit::Good))
+        Ok(Report::new(text(id, &verdicts), json, sentence, Exit::Good))
     }
 }
 
-fn text(verdicts: &[Verdict]) -> String {
+fn text(plugin: &str, verdicts: &[Verdict]) -> String {
     let mut text = String::new();
     for verdict in verdicts {
         let name = verdict.permission.name();
@@ -56,6 +63,14 @@ fn text(verdicts: &[Verdict]) -> String {
         let parameters = verdict.parameters();
         if !parameters.is_empty() {
             let _ = writeln!(text, "{:<21} within {parameters}", "");
+        }
+        if verdict.asked
+            && verdict.permission.needs_consent()
+            && (verdict.standing == Standing::Asking || verdict.asks_more)
+        {
+            let asks: Vec<_> = verdict.asks.iter().map(Allowance::parameter).collect();
+            let remedy = remedy(plugin, verdict.permission, &asks.join(", "));
+            let _ = writeln!(text, "{:<21} {remedy}", "");
         }
     }
     text

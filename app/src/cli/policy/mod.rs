@@ -61,5 +61,6 @@ fn verdict_json(verdict: &Verdict) -> Json {
         "parameters": verdict.scopes.iter().map(|scope| scope.to_value()).collect::<Vec<_>>(),
         "rule": verdict.rule,
         "explanation": verdict.explanation,
+        "asks_more": verdict.asks_more,
     })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_abi::{Frame, Header, Kind, Requests};
+use glovebox_abi::{Frame, Header, Kind, Permission, Requests};
 use glovebox_host::{LoadError, PolicyMode, Suggestion, Wish, inspect, suggest};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::{Value as Json, json};
@@ -13,7 +13,7 @@ use crate::cli::error::{Exit, Problem};
 use crate::cli::frame::{header, payload};
 use crate::cli::plugins::{self, LoadArgs};
 use crate::cli::report::{Output, Report, count_of};
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::{AllowArgs, Surroundings};
 use crate::cli::waiting::wait;
 use crate::workbench::replay::{ReplayControl, Targets, replay};
 
@@ -21,8 +21,9 @@ use crate::workbench::replay::{ReplayControl, Targets, replay};
 ///
 /// The plugin is run again and again, first with no permission at all and then with those that it
 /// has wished for, until it wishes for nothing new. What it would do with other frames is not
-/// known: give a trace that shows all it does. The exit code is 1 if the plugin wished for
-/// something new 16 times.
+/// known: give a trace that shows all it does. Files, network and environment that it wishes for are
+/// suggested, but not given to it unless --allow says so, and what it would do with them is not known
+/// then. The exit code is 1 if the plugin wished for something new 16 times.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Suggest {
     /// An artifact, a plugin.toml, or a folder with one
@@ -41,6 +42,8 @@ pub(in crate::cli) struct Suggest {
     pub header: Option<String>,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub allow: AllowArgs,
     #[command(flatten)]
     pub output: Output,
 }
@@ -84,7 +87,22 @@ impl Suggest {
             "wishes": wishes.iter().map(wish_json).collect::<Vec<_>>(),
         });
         let exit = if suggestion.complete { Exit::Good } else { Exit::Different };
-        let sentence = sentence(&suggestion, &manifest.plugin.id, inputs.len(), &superfluous);
+        let mut sentence = sentence(&suggestion, &manifest.plugin.id, inputs.len(), &superfluous);
+        let not_given: Vec<&str> = suggestion
+            .permissions
+            .iter()
+            .map(|(permission, _)| permission)
+            .filter(|permission| permission.needs_consent() && !self.allow.has(*permission))
+            .map(Permission::name)
+            .collect();
+        if !not_given.is_empty() {
+            let names = not_given.join(" and ");
+            sentence.push_str(&format!(
+                "; {names} was not given to it, so what it does with that is not known: run again \
+                 with --allow {} if you trust it",
+                not_given.join(" --allow ")
+            ));
+        }
         Ok(Report::new(text(&suggestion), json, sentence, exit))
     }
 
@@ -113,7 +131,7 @@ impl Suggest {
         plugin: &str,
         inputs: &Inputs,
     ) -> Result<(Vec<Wish>, Option<LoadError>), Problem> {
-        let host = plugins::host(Vec::new(), &Surroundings::default())?;
+        let host = plugins::host(Vec::new(), &Surroundings::allowing(&self.allow))?;
         host.set_policy_mode(PolicyMode::Record);
         let request = self.load.request(&self.plugin)?.permissions(permissions.clone());
         let id = match wait(&host, host.load(request)) {

@@ -47,11 +47,20 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     });
 }
 
-const MODES: [(PolicyMode, &str, &str); 4] = [
-    (PolicyMode::AsDeclared, "As declared", "Grants what manifests ask for"),
+const MODES: [(PolicyMode, &str, &str); 5] = [
+    (
+        PolicyMode::Consent,
+        "Consent",
+        "Grants what manifests ask for, and asks about files, network and environment",
+    ),
+    (
+        PolicyMode::AsDeclared,
+        "As declared",
+        "Grants all that manifests ask for, files, network and environment too",
+    ),
     (PolicyMode::Strict, "Strict", "Grants log, metric and config; all else is allowed one by one"),
     (PolicyMode::Ask, "Ask", "Strict, and tells when a plugin wants more"),
-    (PolicyMode::Record, "Record", "As declared, and keeps every wish, to suggest permissions"),
+    (PolicyMode::Record, "Record", "Consent, and keeps every wish, to suggest permissions"),
 ];
 
 fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
