@@ -10,10 +10,10 @@ use glovebox_events::{Binding, Event, Snapshot, What};
 
 use super::container::Container;
 use super::snapshot;
-use super::tally::Tally;
+use super::tally::{Tally, Totals};
 use super::wire::{self, Envelope, GapCause, Line};
 use super::writer::Segment;
-use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, TALLY, TraceError};
+use super::{EVENTS_CHANNEL, EVENTS_TOPIC, FORMAT_VERSION, PROFILE, TALLY, TOTALS, TraceError};
 use super::{PARENT, ParentRecord, PluginRecord};
 
 /// Bytes of a chunk before compression, unless a single event is larger.
@@ -68,13 +68,26 @@ impl Topic {
     }
 }
 
+/// What is known of a plugin.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    version: String,
+    digest: String,
+    binding: Option<Binding>,
+    /// Only events say so yet.
+    is_news: bool,
+    /// How many plugins were known before.
+    place: usize,
+}
+
 /// Turns events into the bytes of a trace.
 #[derive(Debug)]
 pub(super) struct Encoder {
     container: Container,
     channels: HashMap<(Arc<str>, Topic), u16>,
-    tally: Tally,
-    /// Those of `tally` that are in chunks which are written.
+    totals: Totals,
+    plugins: BTreeMap<Arc<str>, Known>,
+    /// Those of `totals` that are in chunks which are written.
     flushed: Tally,
     /// Time of the last event, in nanoseconds since the Unix epoch.
     last: u64,
@@ -95,7 +108,8 @@ impl Encoder {
         Ok(Encoder {
             container,
             channels: HashMap::new(),
-            tally: Tally::default(),
+            totals: Totals::default(),
+            plugins: BTreeMap::new(),
             flushed: Tally::default(),
             last: 0,
             line: Vec::new(),
@@ -115,7 +129,7 @@ impl Encoder {
 
     /// All events that were given.
     pub(super) fn tally(&self) -> &Tally {
-        &self.tally
+        &self.totals.tally
     }
 
     /// True if nothing waits for the end of a chunk.
@@ -164,7 +178,8 @@ impl Encoder {
         if let Some(channel) = body_channel {
             self.container.message(channel, sequence, event.at, &self.body);
         }
-        self.tally.count(event);
+        self.totals.count(event);
+        self.learn(event);
         self.last = event.at;
         Ok(())
     }
@@ -176,20 +191,36 @@ impl Encoder {
             .map_err(|error| EncodeError::Event { sequence: 0, reason: error.to_string() })?;
         self.make_room(self.line.len() + MESSAGE_OVERHEAD)?;
         self.container.message(EVENTS_CHANNEL, 0, self.last, &self.line);
+        self.totals.lost = self.totals.lost.saturating_add(lost);
         Ok(())
     }
 
+    /// Remembers what an event says of its plugin.
+    fn learn(&mut self, event: &Event) {
+        let (version, digest, binding) = match &event.what {
+            What::Loaded { version, digest, binding, .. } => (version, digest, Some(*binding)),
+            What::Reloaded { version, digest, .. } => (version, digest, None),
+            _ => return,
+        };
+        let place = self.plugins.len();
+        let new = || Known { place, ..Known::default() };
+        let known = self.plugins.entry(event.plugin.clone()).or_insert_with(new);
+        let binding = binding.or(known.binding);
+        let (version, digest) = (version.clone(), digest.clone());
+        *known = Known { version, digest, binding, is_news: true, place: known.place };
+    }
+
     pub(super) fn describe_plugin(&mut self, plugin: &PluginRecord) -> Result<(), EncodeError> {
-        let mut metadata = strings([
-            ("id", plugin.id.clone()),
-            ("version", plugin.version.clone()),
-            ("digest", plugin.digest.clone()),
-        ]);
-        if let Some(binding) = plugin.binding {
-            metadata.insert("binding".to_owned(), binding_name(binding));
-        }
+        let known = Known {
+            version: plugin.version.clone(),
+            digest: plugin.digest.clone(),
+            binding: plugin.binding,
+            is_news: false,
+            place: self.plugins.len(),
+        };
         self.flush()?;
-        self.container.metadata("plugin", &metadata)?;
+        self.container.metadata("plugin", &known.to_metadata(&plugin.id))?;
+        self.plugins.insert(plugin.id.as_str().into(), known);
         if let Some(manifest) = &plugin.manifest {
             let name = format!("{}/plugin.toml", plugin.id);
             self.container.attach(&name, "application/toml", manifest.as_bytes())?;
@@ -208,6 +239,7 @@ impl Encoder {
         self.flush()?;
         let name = format!("{}{}", snapshot.plugin, snapshot::SUFFIX);
         self.container.attach(&name, snapshot::MEDIA_TYPE, &data)?;
+        self.totals.snapshots += 1;
         Ok(())
     }
 
@@ -232,15 +264,23 @@ impl Encoder {
             return Ok(());
         }
         self.container.end_chunk()?;
-        if self.flushed != self.tally {
-            self.container.metadata(TALLY, &self.tally.to_metadata())?;
+        let tally = self.totals.tally;
+        if self.flushed != tally {
+            self.container.metadata(TALLY, &tally.to_metadata())?;
         }
-        self.flushed = self.tally;
+        self.flushed = tally;
         Ok(())
     }
 
+    /// Says what all of it is, and ends it.
     pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
         self.flush()?;
+        let mut news: Vec<_> = self.plugins.iter().filter(|(_, known)| known.is_news).collect();
+        news.sort_by_key(|(_, known)| known.place);
+        for (id, known) in news {
+            self.container.metadata("plugin", &known.to_metadata(id))?;
+        }
+        self.container.metadata(TOTALS, &self.totals.to_metadata())?;
         Ok(self.container.finish()?)
     }
 
@@ -256,6 +296,20 @@ impl Encoder {
         let channel = channel.ok_or("the file has as many channels as fit into its format")?;
         self.channels.insert(key, channel);
         Ok(channel)
+    }
+}
+
+impl Known {
+    fn to_metadata(&self, id: &str) -> BTreeMap<String, String> {
+        let mut metadata = strings([
+            ("id", id.to_owned()),
+            ("version", self.version.clone()),
+            ("digest", self.digest.clone()),
+        ]);
+        if let Some(binding) = self.binding {
+            metadata.insert("binding".to_owned(), binding_name(binding));
+        }
+        metadata
     }
 }
 

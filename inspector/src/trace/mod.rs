@@ -49,7 +49,10 @@
 //! call that was over, or null), `states` (of each copy, null or an array of version and bytes) and
 //! `store` (keys and bytes). Readers that know nothing of it pass over it, and its position in the
 //! file means nothing. After each chunk, metadata `tally` says how many events of each kind there
-//! should be up to there, so that what a damaged chunk held can be counted.
+//! should be up to there, so that what a damaged chunk held can be counted. The last metadata of a
+//! finished file, `totals`, says the same of all events, and also how many calls did not complete
+//! (`not-completed`), how many events were `lost`, and how many `snapshots` there are; before it,
+//! `plugin` says what plugins became that were loaded meanwhile.
 //!
 //! A file is named `….mcap.partial` until it is finished, and locked while it is written. Chunks
 //! are written whole, so after a `kill -9` everything up to the last flush is there; only the
@@ -152,6 +155,8 @@ const PROFILE: &str = "glovebox";
 const PARENT: &str = "parent";
 /// Name of the metadata records that say how many events there should be up to there.
 const TALLY: &str = "tally";
+/// Name of the metadata record at the end of a finished file about all of it.
+const TOTALS: &str = "totals";
 const EVENTS_TOPIC: &str = "/workbench/events";
 /// Fixed, so that a chunk can be read when the one that announces the channels is lost.
 const EVENTS_CHANNEL: u16 = 0;

@@ -11,10 +11,11 @@ use mcap::MAGIC;
 use super::chunk::{ChunkBuffer, Entry};
 use super::framing::{self, Next, Records, opcode};
 use super::snapshot;
+use super::tally::Totals;
 use super::wire::{Envelope, Follows, Line, Part};
 use super::{
     EVENTS_CHANNEL, FORMAT_VERSION, GapCause, PARENT, PROFILE, ParentRecord, PluginRecord, TALLY,
-    Tally, TraceError, storage,
+    TOTALS, Tally, TraceError, storage,
 };
 
 /// Bytes after decompression that all chunks of a file may have, per byte of the file. LZ4 makes at
@@ -67,6 +68,8 @@ struct About {
     parent: Option<ParentRecord>,
     gap_cause: GapCause,
     tally: Tally,
+    /// What the writer counted, and where it says so.
+    totals: Option<(u64, Totals)>,
     snapshots: u64,
     /// Those that nobody took yet; `None` if nobody wants them.
     kept: Option<Vec<Snapshot>>,
@@ -177,6 +180,22 @@ impl TraceReader {
         &self.about.tally
     }
 
+    /// What the writer counted in all, and where it says so, once the reader is there.
+    pub(super) fn totals(&self) -> Option<(u64, Totals)> {
+        self.about.totals
+    }
+
+    /// Takes in a record that is no chunk, out of its turn.
+    #[cfg(feature = "analysis")]
+    pub(super) fn take_in(
+        &mut self,
+        offset: u64,
+        opcode: u8,
+        data: &[u8],
+    ) -> Result<(), TraceError> {
+        self.record(offset, opcode, data)
+    }
+
     /// True once the end mark of a cleanly finished file was read.
     pub fn is_complete(&self) -> bool {
         self.records.is_complete()
@@ -247,7 +266,7 @@ impl TraceReader {
                 }
                 true
             }
-            opcode::METADATA => self.metadata(data)?,
+            opcode::METADATA => self.metadata(offset, data)?,
             opcode::ATTACHMENT => self.attachment(data).is_some(),
             _ => true,
         };
@@ -263,7 +282,7 @@ impl TraceReader {
         self.ready.push_back(Err(TraceError::Damaged { offset, lost, reason, path }));
     }
 
-    fn metadata(&mut self, data: &[u8]) -> Result<bool, TraceError> {
+    fn metadata(&mut self, offset: u64, data: &[u8]) -> Result<bool, TraceError> {
         let Some((name, entries)) = framing::parse_metadata(data) else {
             return Ok(false);
         };
@@ -296,6 +315,11 @@ impl TraceReader {
                 return Ok(false);
             };
             self.about.tally = tally;
+        } else if name == TOTALS {
+            let Some(totals) = Totals::from_metadata(&entries) else {
+                return Ok(false);
+            };
+            self.about.totals = Some((offset, totals));
         }
         Ok(true)
     }

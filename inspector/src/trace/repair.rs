@@ -3,6 +3,7 @@ use std::path::Path;
 use glovebox_events::Event;
 use serde::{Deserialize, Serialize};
 
+use super::tally::Totals;
 use super::{GapCause, Tally, TraceError, TraceInfo, TraceReader, TraceWriter};
 
 /// Problems that are listed; all are counted.
@@ -53,6 +54,7 @@ pub fn check(path: impl AsRef<Path>) -> Result<CheckReport, TraceError> {
         audit.take_in(item)?;
     }
     audit.settle(&reader);
+    audit.compare_totals(&reader);
     let info = audit.info(path.as_ref(), &reader);
     Ok(CheckReport {
         missing_events: audit.missing_numbers(),
@@ -197,6 +199,25 @@ impl Audit {
             false => self.left_out += 1,
         }
         Ok(None)
+    }
+
+    /// Finds out if the writer counted what is there. Where bytes are damaged, it did not.
+    fn compare_totals(&mut self, reader: &TraceReader) {
+        let Some((offset, totals)) = reader.totals() else { return };
+        let found = Totals {
+            tally: self.found,
+            not_completed: self.info.errors,
+            lost: reader.lost_events(),
+            snapshots: reader.snapshots(),
+        };
+        if self.damaged_bytes > 0 || self.left_out > 0 {
+            return;
+        }
+        if let Some((what, said, found)) = totals.difference(&found) {
+            let reason = format!("the totals say {what} {said}, and there are {found}");
+            self.problems.push(Problem { offset, bytes: 0, reason });
+            self.problems.sort_by_key(|problem| problem.offset);
+        }
     }
 
     fn missing_numbers(&self) -> u64 {

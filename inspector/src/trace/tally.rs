@@ -80,6 +80,60 @@ impl Tally {
     }
 }
 
+/// What the writer of a finished trace counted, for readers that do not want to count again. All of
+/// it follows from the events; [`check`](super::check) finds out if it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Totals {
+    pub(super) tally: Tally,
+    /// Calls that ended with anything but `completed`.
+    pub(super) not_completed: u64,
+    /// Events that the recorder could not keep.
+    pub(super) lost: u64,
+    pub(super) snapshots: u64,
+}
+
+impl Totals {
+    /// Counts an event.
+    pub(super) fn count(&mut self, event: &Event) {
+        self.tally.count(event);
+        if let What::CallEnded { outcome, .. } = &event.what {
+            self.not_completed += u64::from(!outcome.is_completed());
+        }
+    }
+
+    /// As the entries of a metadata record.
+    pub(super) fn to_metadata(self) -> BTreeMap<String, String> {
+        let mut entries = self.tally.to_metadata();
+        for (key, count) in self.own_entries() {
+            entries.insert(key.to_owned(), count.to_string());
+        }
+        entries
+    }
+
+    /// From the entries of a metadata record; `None` if they are damaged.
+    pub(super) fn from_metadata(entries: &BTreeMap<&str, &str>) -> Option<Totals> {
+        let entry = |key| entries.get(key)?.parse::<u64>().ok();
+        Some(Totals {
+            tally: Tally::from_metadata(entries)?,
+            not_completed: entry("not-completed")?,
+            lost: entry("lost")?,
+            snapshots: entry("snapshots")?,
+        })
+    }
+
+    fn own_entries(&self) -> [(&'static str, u64); 3] {
+        [("not-completed", self.not_completed), ("lost", self.lost), ("snapshots", self.snapshots)]
+    }
+
+    /// The first count that is another one in `found`: its name, what it is here, and there.
+    pub(super) fn difference(&self, found: &Totals) -> Option<(&'static str, u64, u64)> {
+        let here = self.tally.entries().into_iter().chain(self.own_entries());
+        let there = found.tally.entries().into_iter().chain(found.own_entries());
+        let mut pairs = here.zip(there).map(|((name, here), (_, there))| (name, here, there));
+        pairs.find(|(_, here, there)| here != there)
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
         self.frames_in += other.frames_in;

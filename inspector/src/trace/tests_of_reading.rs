@@ -111,6 +111,59 @@ fn an_outline_shows_what_an_index_shows() {
     assert!(pending > 0, "no call ends in another span, so nothing is unknown");
 }
 
+/// The summary alone says what a scan says, and `check` finds it out if it does not.
+#[test]
+fn a_summary_says_what_a_scan_says() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("run.mcap");
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    let parent = ParentRecord { path: "a.mcap".into(), how: "made up".into() };
+    writer.describe_parent(&parent).expect("there is space");
+    let plugin = PluginRecord {
+        id: "redact".into(),
+        version: "1.0.0".into(),
+        digest: "abc".into(),
+        binding: Some(glovebox_events::Binding::FrameAbi),
+        manifest: Some("[plugin]\nid = \"redact\"\n".into()),
+    };
+    writer.describe_plugin(&plugin).expect("there is space");
+    for event in sample::events() {
+        writer.write(&event).expect("there is space");
+    }
+    for event in MadeUpRun::new(500, 3) {
+        writer.write(&event).expect("there is space");
+    }
+    writer.write_gap(5, GapCause::DiskFull).expect("there is space");
+    writer.finish().expect("there is space");
+    let scanned = build(&path).info().clone();
+    assert!(scanned.errors > 0 && scanned.plugins.len() > 2, "{scanned:?}");
+    assert_eq!(TraceIndex::summary(&path).expect("it is a trace"), Some(scanned));
+    assert_eq!(check(&path).expect("it is a trace").problems, []);
+    // The totals are outside of every CRC but those of the whole, which older readers did not check.
+    let good = std::fs::read(&path).expect("it was written");
+    let totals = good.windows(6).position(|window| window == TOTALS.as_bytes()).expect("there");
+    for name in ["not-completed", "lost", "snapshots", "frames-out"] {
+        let mut bytes = good.clone();
+        let text = name.as_bytes();
+        let at =
+            totals + bytes[totals..].windows(text.len()).position(|w| w == text).expect("there");
+        bytes[at + text.len() + 4] ^= 1;
+        std::fs::write(&path, &bytes).expect("there is space");
+        let report = check(&path).expect("it is a trace");
+        assert!(!report.is_good(), "{name}");
+        // Of frames, the last tally says another number; of the rest nobody does.
+        let is_believed = TraceIndex::summary(&path).expect("it is a trace").is_some();
+        assert_eq!(is_believed, ["not-completed", "lost"].contains(&name), "{name}");
+        if is_believed {
+            let lie = format!("the totals say {name} ");
+            assert!(report.problems.iter().any(|one| one.reason.starts_with(&lie)), "{report:?}");
+        }
+    }
+    // A trace that is not finished has none.
+    std::fs::write(&path, &good[..good.len() - 1]).expect("there is space");
+    assert_eq!(TraceIndex::summary(&path).expect("it is a trace"), None);
+}
+
 #[test]
 fn a_row_is_read_with_its_call() {
     let (_folder, path) = made_up(6_000);
@@ -176,7 +229,10 @@ fn a_bad_summary_is_found_out() {
         assert_eq!(found, expected);
     };
     let after = |bytes: &[u8], text: &[u8]| {
-        let found = bytes.windows(text.len()).rposition(|window| window == text);
+        // The totals after the last tally have the same entries, and nobody reads them here.
+        let totals = bytes.windows(TOTALS.len()).position(|window| window == TOTALS.as_bytes());
+        let end = totals.filter(|_| text != TALLY.as_bytes()).unwrap_or(bytes.len());
+        let found = bytes[..end].windows(text.len()).rposition(|window| window == text);
         found.expect("it is there") + text.len()
     };
     check(&|_| {}, Outlined::Right);

@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::trace::TraceIndex;
-use serde_json::json;
+use glovebox_inspector::trace::index::KEPT_FROM;
+use glovebox_inspector::trace::{TraceError, TraceIndex, TraceInfo};
+use serde_json::{Value as Json, json};
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
@@ -15,27 +16,84 @@ use super::progress::Progress;
 
 /// Say what is in a trace: events, frames, calls, plugins, time, damage
 ///
-/// All of it is read, unless the index that is kept beside a large trace says it already. Calls are
-/// counted when they end; those that began and of which the trace holds no end, because it was cut
-/// off, damaged or imported, are without an outcome.
+/// A finished trace says most of it in its summary, and the index that is kept beside a large one says
+/// all; otherwise all of it is read. Calls are counted when they end; those that began and of which
+/// the trace holds no end, because it was cut off, damaged or imported, are without an outcome.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Info {
     /// The trace, finished or not
     pub trace: PathBuf,
+    /// Read all of it, whatever its summary or an index says: finds damage and counts anew
+    #[arg(long)]
+    pub full: bool,
     #[command(flatten)]
     pub output: Output,
 }
 
+/// What is known, and how.
+struct Known {
+    info: TraceInfo,
+    /// Calls without an outcome, and those that could not be followed; not known by a summary alone.
+    open_calls: Option<(u64, u64)>,
+    by: By,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Summary,
+    Index,
+    Reading,
+}
+
+impl By {
+    /// For programs.
+    fn name(self) -> &'static str {
+        match self {
+            By::Summary => "summary",
+            By::Index => "index",
+            By::Reading => "reading",
+        }
+    }
+
+    /// For people.
+    fn told(self) -> &'static str {
+        match self {
+            By::Summary => "by the writer; --full reads all of it, and finds damage",
+            By::Index => "by the index, when all of it was read last; --full reads it again",
+            By::Reading => "now, all of it was read",
+        }
+    }
+}
+
 impl Info {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    fn known(&self) -> Result<Known, TraceError> {
+        let of_index = |index: TraceIndex, by| Known {
+            info: index.info().clone(),
+            open_calls: Some((index.calls_without_outcome(), index.unjoined_calls())),
+            by,
+        };
+        if !self.full {
+            if let Some(index) = TraceIndex::beside(&self.trace)? {
+                return Ok(of_index(index, By::Index));
+            }
+            // Smaller ones are read at once.
+            let is_large = self.trace.metadata().is_ok_and(|about| about.len() >= KEPT_FROM);
+            if is_large && let Some(info) = TraceIndex::summary(&self.trace)? {
+                return Ok(Known { info, open_calls: None, by: By::Summary });
+            }
+        }
         let progress = Progress::new("indexing");
-        let index = TraceIndex::open(
-            &self.trace,
-            &mut |done, all| progress.at(done, all),
-            &AtomicBool::new(false),
-        );
-        let index = index.map_err(Problem::Trace)?;
-        let info = index.info();
+        let mut report = |done, all| progress.at(done, all);
+        let never = AtomicBool::new(false);
+        let index = match self.full {
+            true => TraceIndex::build(&self.trace, &mut report, &never)?,
+            false => TraceIndex::open(&self.trace, &mut report, &never)?,
+        };
+        Ok(of_index(index, By::Reading))
+    }
+
+    pub(super) fn run(&self) -> Result<Report, Problem> {
+        let Known { info, open_calls, by } = self.known().map_err(Problem::Trace)?;
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
@@ -47,12 +105,17 @@ impl Info {
         line("finished", if info.complete { "yes" } else { "no" }.to_owned());
         line("events", format!("{}, {} lost while recording", info.events, info.lost_events));
         line("frames", format!("{} in, {} out", info.frames_in, info.frames_out));
-        let (pending, unjoined) = (index.calls_without_outcome(), index.unjoined_calls());
         let mut calls = format!("{}, {} not completed", info.calls, info.errors);
-        calls.push_str(&format!("; {pending} more without an outcome"));
-        if unjoined > 0 {
-            let many = count(unjoined, "call");
-            calls.push_str(&format!(", at most: {many} could not be followed to the end"));
+        match open_calls {
+            None => calls.push_str("; --full counts those without an outcome"),
+            Some((pending, 0)) => calls.push_str(&format!("; {pending} more without an outcome")),
+            Some((pending, unjoined)) => {
+                let many = count(unjoined, "call");
+                calls.push_str(&format!(
+                    "; {pending} more without an outcome, at most: {many} could not be followed to \
+                     the end"
+                ));
+            }
         }
         line("calls", calls);
         line("host calls", info.host_calls.to_string());
@@ -63,7 +126,12 @@ impl Info {
         if let Some(parent) = &info.parent {
             line("made from", format!("{}: {}", parent.path, parent.how));
         }
-        line("damaged", show_size(info.damaged_bytes));
+        let damaged = match by {
+            By::Summary => "not looked for".to_owned(),
+            By::Index | By::Reading => show_size(info.damaged_bytes),
+        };
+        line("damaged", damaged);
+        line("counted", by.told().to_owned());
         for plugin in &info.plugins {
             let binding = plugin.binding.map_or("unknown binding", |binding| binding.name());
             line("plugin", format!("{} {}, {binding}", plugin.id, plugin.version));
@@ -80,8 +148,12 @@ impl Info {
             }
         );
         let mut json = json!(info);
-        json["calls_without_outcome"] = pending.into();
-        json["calls_not_followed"] = unjoined.into();
+        json["calls_without_outcome"] = open_calls.map(|(pending, _)| pending).into();
+        json["calls_not_followed"] = open_calls.map(|(_, unjoined)| unjoined).into();
+        json["counted_by"] = by.name().into();
+        if by == By::Summary {
+            json["damaged_bytes"] = Json::Null;
+        }
         Ok(Report::new(text, json, sentence, Exit::Good))
     }
 }

@@ -47,7 +47,7 @@ const MAX_SPANS: usize = 1 << 16;
 /// Bytes of a span after decompression in a trace that is not large; ours have such chunks.
 const SPAN_BYTES: u64 = 256 << 10;
 /// Smaller traces, in bytes, are scanned faster than anybody notices: their index is not kept.
-const KEPT_FROM: u64 = 8 << 20;
+pub const KEPT_FROM: u64 = 8 << 20;
 /// Bytes between two chunks of a span that are of no use, damaged or about plugins; more in a
 /// large trace, as a span has more bytes there.
 const MAX_GAP: u64 = 1 << 20;
@@ -153,6 +153,17 @@ impl TraceIndex {
     pub fn beside(path: impl AsRef<Path>) -> Result<Option<TraceIndex>, TraceError> {
         let stamp = file::Stamp::of(path.as_ref())?;
         Ok(file::load(path.as_ref(), &stamp))
+    }
+
+    /// What is in a finished trace by its summary, at once and without a look at the frames: damage
+    /// is not looked for. `None` if there is no summary that can be trusted, or one of a version of
+    /// Glovebox that did not count everything.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or is no trace.
+    pub fn summary(path: impl AsRef<Path>) -> Result<Option<TraceInfo>, TraceError> {
+        outline::info(path.as_ref())
     }
 
     /// Scans a trace once, on all cores, in bounded memory; keeps nothing.

@@ -13,7 +13,10 @@ use std::sync::Arc;
 
 use super::{Marks, Numbers, Span, TraceIndex};
 use crate::trace::framing::{opcode, parse_channel, parse_metadata};
-use crate::trace::{EVENTS_CHANNEL, EVENTS_TOPIC, TALLY, Tally, TraceError, TraceReader, storage};
+use crate::trace::{
+    EVENTS_CHANNEL, EVENTS_TOPIC, PARENT, TALLY, TOTALS, Tally, TraceError, TraceInfo, TraceReader,
+    snapshot, storage,
+};
 
 /// Opcode and length of a record.
 const PREFIX: u64 = 9;
@@ -21,6 +24,8 @@ const PREFIX: u64 = 9;
 const END: u64 = PREFIX + 20 + mcap::MAGIC.len() as u64;
 /// The largest record of a summary that is read, in bytes.
 const MAX_RECORD: u64 = 1 << 20;
+/// Records about plugins that are read by a summary.
+const MAX_ABOUT: usize = 1_000;
 /// The largest tally that is read, in bytes; ours have about 150.
 const MAX_TALLY: u64 = 512;
 
@@ -47,22 +52,7 @@ impl TraceOutline {
     pub fn open(path: impl AsRef<Path>) -> Result<Option<TraceOutline>, TraceError> {
         let path = path.as_ref();
         let reader = TraceReader::open(path)?;
-        let read = || -> io::Result<Option<Summary>> {
-            let mut file = storage::open(path)?;
-            let Some((start, end)) = find_summary(&mut file)? else {
-                return Ok(None);
-            };
-            let Some(mut summary) = Summary::read(&mut file, start, end)? else {
-                return Ok(None);
-            };
-            Ok(summary.count(&mut file)?.map(|()| summary))
-        };
-        let summary = match read() {
-            // It claims more than there is.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
-            read => read.map_err(|source| TraceError::io("read", source, path))?,
-        };
-        Ok(summary.map(|Summary { mut index, tallies }| {
+        Ok(Summary::of(path)?.map(|Summary { mut index, tallies, .. }| {
             let info = &mut index.info;
             path.clone_into(&mut info.path);
             info.size = reader.size();
@@ -82,6 +72,61 @@ impl TraceOutline {
     pub fn range(&self) -> Option<(u64, u64)> {
         self.index.info.range
     }
+}
+
+/// What is in a finished trace by its summary and the totals of its writer, without a look at the
+/// frames: damage is not looked for. `None` if there are none that can be trusted.
+pub(super) fn info(path: &Path) -> Result<Option<TraceInfo>, TraceError> {
+    let mut reader = TraceReader::open(path)?;
+    let Some(Summary { index, about, snapshots, .. }) = Summary::of(path)? else {
+        return Ok(None);
+    };
+    let failed = |source| TraceError::io("read", source, path);
+    let mut file = storage::open(path).map_err(failed)?;
+    for offset in about {
+        match read_record(&mut file, offset).map_err(failed)? {
+            Some((opcode, data)) => reader.take_in(offset, opcode, &data)?,
+            None => return Ok(None),
+        }
+    }
+    let mut info = index.info;
+    let Some((_, totals)) = reader.totals() else {
+        return Ok(None);
+    };
+    let tally = totals.tally;
+    let is_same = (tally.events(), tally.frames_in, tally.frames_out)
+        == (info.events, info.frames_in, info.frames_out);
+    if !is_same || totals.snapshots != snapshots || totals.not_completed > tally.calls_ended {
+        return Ok(None);
+    }
+    path.clone_into(&mut info.path);
+    info.size = reader.size();
+    info.format = reader.format();
+    reader.app_version().clone_into(&mut info.app_version);
+    info.calls = tally.calls_ended;
+    info.errors = totals.not_completed;
+    info.host_calls = tally.host_calls;
+    info.snapshots = totals.snapshots;
+    info.lost_events = totals.lost;
+    info.plugins = reader.plugins().to_vec();
+    info.parent = reader.parent().cloned();
+    info.complete = true;
+    Ok(Some(info))
+}
+
+/// A record that is no chunk.
+fn read_record(file: &mut File, offset: u64) -> io::Result<Option<(u8, Vec<u8>)>> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut prefix = Vec::new();
+    file.take(PREFIX).read_to_end(&mut prefix)?;
+    let Some([opcode, length @ ..]) = prefix.first_chunk::<{ PREFIX as usize }>() else {
+        return Ok(None);
+    };
+    let length = u64::from_le_bytes(*length);
+    let mut data = Vec::new();
+    file.take(length.min(MAX_RECORD)).read_to_end(&mut data)?;
+    let is_whole = data.len() as u64 == length && *opcode != opcode::CHUNK;
+    Ok(is_whole.then_some((*opcode, data)))
 }
 
 /// Where the summary starts and ends, if there is one and its CRC is right.
@@ -120,12 +165,39 @@ struct Summary {
     index: TraceIndex,
     /// By span: where its last tally stands.
     tallies: Vec<Option<u64>>,
+    /// Where stands what is to be known of plugins, of the parent, and of everything.
+    about: Vec<u64>,
+    snapshots: u64,
 }
 
 impl Summary {
+    /// That of a trace, if there is one that can be trusted.
+    fn of(path: &Path) -> Result<Option<Summary>, TraceError> {
+        let read = || -> io::Result<Option<Summary>> {
+            let mut file = storage::open(path)?;
+            let Some((start, end)) = find_summary(&mut file)? else {
+                return Ok(None);
+            };
+            let Some(mut summary) = Summary::read(&mut file, start, end)? else {
+                return Ok(None);
+            };
+            Ok(summary.count(&mut file)?.map(|()| summary))
+        };
+        match read() {
+            // It claims more than there is.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            read => read.map_err(|source| TraceError::io("read", source, path)),
+        }
+    }
+
     /// `None` if it does not add up.
     fn read(file: &mut File, start: u64, end: u64) -> io::Result<Option<Summary>> {
-        let mut summary = Summary { index: TraceIndex::empty(EVENTS_CHANNEL), tallies: Vec::new() };
+        let mut summary = Summary {
+            index: TraceIndex::empty(EVENTS_CHANNEL),
+            tallies: Vec::new(),
+            about: Vec::new(),
+            snapshots: 0,
+        };
         file.seek(SeekFrom::Start(start))?;
         let mut source = BufReader::with_capacity(64 << 10, file.take(end - start));
         let mut data = Vec::new();
@@ -145,6 +217,7 @@ impl Summary {
                 opcode::CHANNEL => summary.channel(&data),
                 opcode::CHUNK_INDEX => summary.chunk(&data, start),
                 opcode::METADATA_INDEX => summary.metadata(&data, start),
+                opcode::ATTACHMENT_INDEX => summary.attachment(&data, start),
                 _ => Some(()),
             };
             if understood.is_none() {
@@ -186,7 +259,11 @@ impl Summary {
 
     fn metadata(&mut self, data: &[u8], data_end: u64) -> Option<()> {
         let offset = u64_at(data, 0).filter(|offset| *offset < data_end)?;
-        if data.get(20..)? != TALLY.as_bytes() {
+        let name = data.get(20..)?;
+        if [&b"plugin"[..], PARENT.as_bytes(), TOTALS.as_bytes()].contains(&name) {
+            self.add_about(offset)?;
+        }
+        if name != TALLY.as_bytes() {
             return Some(());
         }
         let spans = &self.index.spans;
@@ -195,6 +272,23 @@ impl Summary {
         let last = &mut self.tallies[number];
         *last = (*last).max(Some(offset));
         Some(())
+    }
+
+    fn attachment(&mut self, data: &[u8], data_end: u64) -> Option<()> {
+        let offset = u64_at(data, 0).filter(|offset| *offset < data_end)?;
+        let name = data.get(44..)?.get(..u32_at(data, 40)? as usize)?;
+        if name.ends_with(snapshot::SUFFIX.as_bytes()) {
+            self.snapshots += 1;
+        } else if name.ends_with(b"/plugin.toml") {
+            self.add_about(offset)?;
+        }
+        Some(())
+    }
+
+    /// `None` if there are more than are read one by one.
+    fn add_about(&mut self, offset: u64) -> Option<()> {
+        self.about.push(offset);
+        (self.about.len() <= MAX_ABOUT).then_some(())
     }
 
     /// Takes in the last tally, which counts everything.

@@ -69,7 +69,7 @@ fn the_library_agrees_with_every_part() {
     assert_eq!((stats.message_count, stats.channel_count), (12, 3));
     assert_eq!((stats.message_start_time, stats.message_end_time), (1000, 1005));
     assert_eq!((stats.chunk_count, summary.chunk_indexes.len()), (4, 4));
-    assert_eq!((stats.attachment_count, stats.metadata_count), (1, 5));
+    assert_eq!((stats.attachment_count, stats.metadata_count), (1, 6));
 
     // Every index leads to what it says.
     let mut streamed = 0;
