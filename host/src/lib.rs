@@ -87,8 +87,8 @@ pub use frames::Frames;
 pub use host::{Drained, Host, Reply};
 pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use load::{
-    ArtifactKind, CacheStats, CompileStatus, Incompatible, Inspection, LoadError, LoadProblem,
-    LoadRequest, ManifestPlace, inspect,
+    ArtifactKind, CacheStats, CompileStatus, Foreign, Incompatible, Inspection, LoadError,
+    LoadProblem, LoadRequest, ManifestPlace, inspect,
 };
 pub use mock::{Mock, MockError};
 pub use observe::CallLatency;

@@ -249,11 +249,27 @@ fn report(
         let _ = writeln!(text, "  {finding}");
         listed.push(finding_json(finding));
     }
+    let others = catalog.others();
+    let number_of_others: usize = others.values().sum();
+    if number_of_others > 0 {
+        let _ = writeln!(text, "\nno plugins ({number_of_others})");
+    }
+    for (kind, count) in others {
+        let _ = writeln!(text, "  {count:>5}  {kind}");
+    }
     // Whoever wrote a manifest, or named a file, must not steer the terminal.
     let text = text.replace(|c: char| c.is_control() && c != '\n', "\u{FFFD}");
     json["findings"] = listed.into();
-    json["skipped_libraries"] = catalog.skipped().into();
-    Report::new(text, json, format!("{sentence}; {}", count_of(number, "finding")), exit)
+    json["no_plugins"] = json!(others);
+    let others = match number_of_others {
+        0 => String::new(),
+        count => format!(
+            "; {} no plugin",
+            if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") }
+        ),
+    };
+    let sentence = format!("{sentence}; {}{others}", count_of(number, "finding"));
+    Report::new(text, json, sentence, exit)
 }
 
 fn finding_json(finding: &ScanFinding) -> Json {

@@ -77,7 +77,8 @@ fn missing(inspection: &Inspection, refusal: Option<&LoadError>) -> Vec<String> 
         (about.license.is_empty(), "license"),
         (about.authors.is_empty(), "authors"),
     ];
-    let keys = keys.iter().filter(|(is_missing, _)| *is_missing);
+    // A file of another host lacks more than a manifest.
+    let keys = keys.iter().filter(|(is_missing, _)| *is_missing && inspection.foreign.is_none());
     let mut missing: Vec<String> =
         keys.map(|(_, key)| format!("`{key}` under [plugin] in the manifest")).collect();
     if let Some(error) = refusal {
@@ -106,13 +107,18 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("authors", about.authors.join(", "));
     line("artifact", inspection.path.display().to_string());
     line("is", format!("{}, {}", inspection.kind.describe(), show_size(inspection.size)));
+    if let Some(foreign) = inspection.foreign {
+        line("made for", format!("{}: it is {}", foreign.made_for(), foreign.name()));
+    }
     line("digest", inspection.digest.clone());
     if let Some(status) = status {
         line("binding", status.binding.to_string());
         line("tier", format!("{}, {}", status.tier.name(), status.isolation.name()));
     }
-    line("accepts", kinds(&manifest.frames.accepts));
-    line("emits", kinds(&manifest.frames.emits));
+    if inspection.foreign.is_none() {
+        line("accepts", kinds(&manifest.frames.accepts));
+        line("emits", kinds(&manifest.frames.emits));
+    }
     line("state", manifest.state.version.map_or_else(String::new, |v| format!("version {v}")));
     let budgets = BudgetKind::ALL.into_iter();
     let budgets =
@@ -208,6 +214,10 @@ fn json_of(
                 })))
                 .collect::<serde_json::Map<String, Json>>(),
         },
+        "foreign": inspection.foreign.map(|foreign| json!({
+            "is": foreign.name(),
+            "made_for": foreign.made_for(),
+        })),
         "imports": inspection.imports,
         "exports": inspection.exports,
         "loads": refusal.is_none(),

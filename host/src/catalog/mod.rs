@@ -36,6 +36,7 @@ mod search;
 mod set;
 mod words;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ use crate::load::{ArtifactKind, ManifestPlace};
 pub struct Catalog {
     entries: Vec<Entry>,
     findings: Vec<Arc<ScanFinding>>,
-    skipped: usize,
+    others: BTreeMap<&'static str, usize>,
     index: query::Index,
 }
 
@@ -129,10 +130,14 @@ impl Catalog {
         bounds: &ScanBounds,
     ) -> Catalog {
         let scanned = scan::scan(folders.into_iter().map(Into::into), bounds);
-        Catalog::new(scanned.entries, scanned.findings, scanned.skipped)
+        Catalog::new(scanned.entries, scanned.findings, scanned.others)
     }
 
-    fn new(mut entries: Vec<Entry>, mut findings: Vec<ScanFinding>, skipped: usize) -> Catalog {
+    fn new(
+        mut entries: Vec<Entry>,
+        mut findings: Vec<ScanFinding>,
+        others: BTreeMap<&'static str, usize>,
+    ) -> Catalog {
         let of = |entry: &Entry| entry.manifest.plugin.version.clone();
         entries.sort_by(|a, b| {
             let newest = || of(b).cmp(&of(a));
@@ -144,7 +149,7 @@ impl Catalog {
         let manifests: Vec<&Manifest> = entries.iter().map(|entry| &*entry.manifest).collect();
         let index = query::Index::of(&manifests, true);
         let findings = findings.into_iter().map(Arc::new).collect();
-        Catalog { entries, findings, skipped, index }
+        Catalog { entries, findings, others, index }
     }
 
     /// All plugins and their configurations: by id, the newest version first, those in the sandbox
@@ -158,9 +163,10 @@ impl Catalog {
         self.findings.iter().map(|finding| &**finding)
     }
 
-    /// Number of shared libraries that do not claim to be plugins.
-    pub fn skipped(&self) -> usize {
-        self.skipped
+    /// Files that do not even claim to be plugins, such as other shared libraries and modules for
+    /// other hosts: how many there are of each kind.
+    pub fn others(&self) -> &BTreeMap<&'static str, usize> {
+        &self.others
     }
 
     /// The newest version of a plugin, or of a configuration; the first of its

@@ -342,7 +342,7 @@ mod tests {
                 format!("[plugin]\nid = '{id}'\nversion = '{version}'\n[dependencies]\n{needs}");
             entry(&text)
         });
-        Catalog::new(entries.collect(), Vec::new(), 0)
+        Catalog::new(entries.collect(), Vec::new(), Default::default())
     }
 
     #[track_caller]

@@ -10,7 +10,7 @@ use semver::Version;
 use walkdir::WalkDir;
 
 use super::{Entry, Factory};
-use crate::load::{LoadError, LoadProblem, ManifestPlace, Peeked, names_in, peek};
+use crate::load::{LoadError, LoadProblem, ManifestPlace, Peek, Peeked, names_in, peek};
 
 const MANIFEST: &str = "plugin.toml";
 const ARTIFACTS: [&str; 5] = ["wasm", "wat", "so", "dylib", "dll"];
@@ -122,7 +122,7 @@ impl fmt::Display for ScanFinding {
 pub(super) struct Scanned {
     pub(super) entries: Vec<Entry>,
     pub(super) findings: Vec<ScanFinding>,
-    pub(super) skipped: usize,
+    pub(super) others: BTreeMap<&'static str, usize>,
 }
 
 pub(super) fn scan(folders: impl Iterator<Item = PathBuf>, bounds: &ScanBounds) -> Scanned {
@@ -223,7 +223,8 @@ fn unknown() -> std::io::Error {
 
 /// Reads the manifests first: an artifact that one of them names is not a plugin of its own.
 fn read(mut walk: Walk) -> Scanned {
-    let mut scanned = Scanned { entries: Vec::new(), findings: Vec::new(), skipped: 0 };
+    let mut scanned =
+        Scanned { entries: Vec::new(), findings: Vec::new(), others: BTreeMap::new() };
     let mut claimed = HashSet::new();
     let mut nameless = BTreeMap::new();
     let mut once = BTreeSet::new();
@@ -237,11 +238,11 @@ fn read(mut walk: Walk) -> Scanned {
             continue;
         }
         match peek(&path) {
-            Ok(Some(peeked)) => {
+            Ok(Peek::Plugin(peeked)) => {
                 claimed.insert(identity(&peeked.artifact));
-                scanned.add(&path, peeked);
+                scanned.add(&path, *peeked);
             }
-            Ok(None) => {
+            Ok(Peek::Other(_)) => {
                 let problem =
                     LoadProblem::NoArtifact { reason: "it names no plugin library".to_owned() };
                 walk.unreadable(LoadError::new(LoadStage::Sniff, Some(path), problem));
@@ -254,13 +255,13 @@ fn read(mut walk: Walk) -> Scanned {
             continue;
         }
         match peek(&path) {
-            Ok(Some(peeked)) => {
+            Ok(Peek::Plugin(peeked)) => {
                 if peeked.place == ManifestPlace::Beside {
                     nameless.remove(path.parent().unwrap_or(Path::new("")));
                 }
-                scanned.add(&path, peeked);
+                scanned.add(&path, *peeked);
             }
-            Ok(None) => scanned.skipped += 1,
+            Ok(Peek::Other(plural)) => *scanned.others.entry(plural).or_default() += 1,
             Err(error) => walk.unreadable(error),
         }
     }

@@ -5,7 +5,7 @@ use glovebox_abi::ProtocolVersion;
 use glovebox_abi::manifest::{ManifestError, UnknownConfiguration};
 use glovebox_events::{LoadStage, Outcome};
 
-use super::ArtifactKind;
+use super::{ArtifactKind, Foreign};
 
 /// Why a plugin was not loaded or reloaded: the stage, the problem, what to do, and the file.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,14 @@ pub enum LoadProblem {
         /// What it is.
         found: ArtifactKind,
     },
+    /// The file was made for another host.
+    #[error(
+        "this is {}, made for {}; Glovebox runs plugins of its own bindings only (component world, \
+         frame ABI, native table)",
+        .0.name(),
+        .0.made_for()
+    )]
+    Foreign(Foreign),
     /// The file is the right thing, but damaged.
     #[error("the {what} is damaged: {reason}")]
     Malformed {
@@ -311,6 +319,7 @@ impl LoadProblem {
                 "build the plugin with `glovebox build`, or name the file itself"
             }
             LoadProblem::WrongKind { found } => found.remedy(),
+            LoadProblem::Foreign(foreign) => foreign.remedy(),
             LoadProblem::Malformed { .. } => "copy or build the file again",
             LoadProblem::Digest { .. } => {
                 "copy the artifact again, or write its digest under [artifact] in plugin.toml"
@@ -330,7 +339,8 @@ impl LoadProblem {
                 "build it with an SDK of this version"
             }
             LoadProblem::Incompatible(Incompatible::MissingExports(_)) => {
-                "use the SDK's `export!` macro, or see the documentation of the binding"
+                "use the SDK's `export!` macro, or see the documentation of the binding; what was \
+                 made for another host does not run here"
             }
             LoadProblem::Incompatible(Incompatible::NotEncoded) => {
                 "encode it with `glovebox build` or `wasm-tools component new`"

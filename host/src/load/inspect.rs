@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use glovebox_abi::Manifest;
 use object::Object;
 use object::read::NameOrOrdinal;
-use wasmparser::{Parser, Payload};
 
-use super::{ArtifactKind, LoadError};
+use super::interface::Interface;
+use super::{ArtifactKind, Foreign, LoadError, foreign};
 
 /// What can be told about a plugin without running any of it.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// What it offers.
     pub exports: Vec<String>,
+    /// What it was made for, if that is not Glovebox and can be told.
+    pub foreign: Option<Foreign>,
 }
 
 /// Looks at a plugin: an artifact, a `plugin.toml`, or a folder with one.
@@ -37,9 +39,21 @@ pub struct Inspection {
 /// If it cannot be read, is no plugin, or its manifest is wrong.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, LoadError> {
     let artifact = super::prepare::read(path.as_ref())?;
-    let (imports, exports) = match artifact.kind {
-        ArtifactKind::Component | ArtifactKind::CoreModule => wasm_interface(&artifact.bytes),
-        _ => library_interface(&artifact.bytes),
+    let (imports, exports, foreign) = match artifact.kind {
+        ArtifactKind::Component | ArtifactKind::CoreModule => {
+            let interface = Interface::of(&artifact.bytes);
+            let foreign = foreign::of_wasm(&interface);
+            let name = |(module, name): (String, String)| match artifact.kind {
+                ArtifactKind::Component => module,
+                _ => format!("{module}::{name}"),
+            };
+            (interface.imports.into_iter().map(name).collect(), interface.exports, foreign)
+        }
+        // One that is no plugin was refused before.
+        _ => {
+            let (imports, exports) = library_interface(&artifact.bytes);
+            (imports, exports, None)
+        }
     };
     Ok(Inspection {
         path: artifact.path,
@@ -51,40 +65,8 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, LoadError> {
         base: artifact.base,
         imports,
         exports,
+        foreign,
     })
-}
-
-/// The outermost imports and exports; modules inside a component have their own.
-fn wasm_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    let mut depth = 0usize;
-    // What cannot be parsed is missing here; loading reports it with its stage.
-    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
-        match payload {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ImportSection(section) if depth == 0 => {
-                for import in section.into_imports().flatten() {
-                    imports.push(format!("{}::{}", import.module, import.name));
-                }
-            }
-            Payload::ExportSection(section) if depth == 0 => {
-                exports.extend(section.into_iter().flatten().map(|export| export.name.to_owned()));
-            }
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                imports.extend(
-                    section.into_iter().flatten().map(|import| import.name.name.to_owned()),
-                );
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                exports.extend(
-                    section.into_iter().flatten().map(|export| export.name.name.to_owned()),
-                );
-            }
-            _ => {}
-        }
-    }
-    (imports, exports)
 }
 
 fn library_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {

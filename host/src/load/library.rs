@@ -16,7 +16,7 @@ use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader, SectionHeader
 use object::{Endianness, Object, ObjectKind, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
 
 use super::inspect::exported_names;
-use super::{Incompatible, LoadProblem, shorten};
+use super::{Incompatible, LoadProblem, foreign, shorten};
 
 const NATIVE_FORMAT: &str = if cfg!(target_os = "macos") {
     "macho"
@@ -66,12 +66,26 @@ fn damaged(reason: impl ToString) -> LoadProblem {
 pub(super) fn check_machine<'data, R: ReadRef<'data>>(
     library: &object::File<'data, R>,
 ) -> Result<(), LoadProblem> {
-    let found = format!("{:?} {:?}", library.format(), library.architecture()).to_lowercase();
-    let expected = format!("{} {}", NATIVE_FORMAT, std::env::consts::ARCH);
-    if !found.replace('_', "").eq_ignore_ascii_case(&expected.replace('_', "")) {
-        return Err(Incompatible::Machine { found, expected }.into());
+    let format = format!("{:?}", library.format()).to_lowercase();
+    let found = format!("{:?}", library.architecture()).to_lowercase();
+    let expected = std::env::consts::ARCH;
+    let is_same = found.replace('_', "").eq_ignore_ascii_case(&expected.replace('_', ""));
+    if format == NATIVE_FORMAT && is_same {
+        return Ok(());
     }
-    Ok(())
+    let (found, expected) = (machine(&format, &found), machine(NATIVE_FORMAT, expected));
+    Err(Incompatible::Machine { found, expected }.into())
+}
+
+/// The words for a machine.
+fn machine(format: &str, architecture: &str) -> String {
+    let system = match format {
+        "elf" => "Linux or another system with ELF",
+        "macho" => "macOS",
+        "pe" => "Windows",
+        other => other,
+    };
+    format!("{system}, {architecture}")
 }
 
 /// Which version of the native table a library exports.
@@ -169,6 +183,9 @@ fn check_symbol(library: &object::File<'_>) -> Result<(), LoadProblem> {
         NativeBinding::Fits => {}
         NativeBinding::Other(found) => return Err(Incompatible::Version { found }.into()),
         NativeBinding::None => {
+            if let Some(foreign) = foreign::of_library(exported_names(library)) {
+                return Err(LoadProblem::Foreign(foreign));
+            }
             let missing = vec![format!("`{}`", native::SYMBOL)];
             return Err(Incompatible::MissingExports(missing).into());
         }

@@ -14,12 +14,14 @@ use glovebox_events::LoadStage;
 use object::read::{ReadCache, ReadRef};
 use object::{Object, ObjectSection};
 
+use super::inspect::exported_names;
+use super::interface::Interface;
 use super::library::{NativeBinding, binding_of, check_extent, check_machine};
 use super::prepare::{
     Located, MAX_ARTIFACT_LEN, MAX_MANIFEST_LEN, bare, embedded_manifest, locate, manifest_section,
     parse_embedded, read_manifest, recognize,
 };
-use super::{ArtifactKind, Incompatible, LoadError, LoadProblem, file};
+use super::{ArtifactKind, Foreign, Incompatible, LoadError, LoadProblem, file, foreign};
 
 /// Text is assembled to get at its sections, so it must be small: 16 MiB.
 const MAX_TEXT_LEN: u64 = 16 << 20;
@@ -27,6 +29,8 @@ const MAX_TEXT_LEN: u64 = 16 << 20;
 const SNIFF_LEN: u64 = 64 << 10;
 /// Far more than any compiler makes; each costs a read.
 const MAX_SECTIONS: usize = 20_000;
+/// How much is read of a section with names.
+const MAX_NAMES_LEN: u64 = 1 << 20;
 /// Components inside components.
 const MAX_NESTING: usize = 32;
 /// The magic number and the version.
@@ -69,9 +73,17 @@ pub(crate) struct Peeked {
     pub(crate) place: ManifestPlace,
 }
 
-/// Reads the manifest of an artifact, a `plugin.toml`, or a folder with one. `None` for a shared
-/// library that does not even claim to be a plugin, of which there are many.
-pub(crate) fn peek(path: &Path) -> Result<Option<Peeked>, LoadError> {
+/// What a look at a file found.
+pub(crate) enum Peek {
+    /// A plugin.
+    Plugin(Box<Peeked>),
+    /// A file that does not even claim to be one, of which there are many: what several of its kind
+    /// are called.
+    Other(&'static str),
+}
+
+/// Reads the manifest of an artifact, a `plugin.toml`, or a folder with one.
+pub(crate) fn peek(path: &Path) -> Result<Peek, LoadError> {
     let Located { artifact, manifest, fallback, .. } = locate(path)?;
     let at = |stage| {
         let path = artifact.clone();
@@ -79,8 +91,19 @@ pub(crate) fn peek(path: &Path) -> Result<Option<Peeked>, LoadError> {
     };
     let (file, size) = file::open(&artifact, MAX_ARTIFACT_LEN).map_err(at(LoadStage::Read))?;
     let found = look(&artifact, file, size).map_err(|(stage, problem)| at(stage)(problem))?;
-    let Some((kind, inside)) = found else {
-        return Ok(None);
+    let (kind, inside) = match found {
+        Found::Plugin(kind, inside) => (kind, *inside),
+        // Whoever names it in a manifest takes it for a plugin.
+        Found::Foreign(foreign) if manifest.is_some() => {
+            return Err(at(LoadStage::Sniff)(LoadProblem::Foreign(foreign)));
+        }
+        Found::Foreign(foreign) => return Ok(Peek::Other(foreign.plural())),
+        Found::Unknown(kind) if manifest.is_some() || fallback.is_some() => (kind, None),
+        Found::Unknown(ArtifactKind::Component) => {
+            return Ok(Peek::Other("components of other worlds"));
+        }
+        Found::Unknown(_) => return Ok(Peek::Other("modules of unknown purpose")),
+        Found::Library(plural) => return Ok(Peek::Other(plural)),
     };
     let (manifest, place) = match (manifest, inside) {
         (Some(manifest), _) => (manifest, ManifestPlace::Beside),
@@ -93,13 +116,37 @@ pub(crate) fn peek(path: &Path) -> Result<Option<Peeked>, LoadError> {
             None => (bare(&artifact), ManifestPlace::Nowhere),
         },
     };
-    Ok(Some(Peeked { artifact, kind, size, manifest, place }))
+    Ok(Peek::Plugin(Box::new(Peeked { artifact, kind, size, manifest, place })))
 }
 
 /// The manifest inside an artifact, if there is one; what is wrong with it matters only if no other
 /// goes before it.
 type Inside = Option<Result<Manifest, LoadProblem>>;
-type Looked = Result<Option<(ArtifactKind, Inside)>, (LoadStage, LoadProblem)>;
+type Looked = Result<Found, (LoadStage, LoadProblem)>;
+
+/// What a file is, whatever stands in a `plugin.toml` beside it.
+enum Found {
+    /// It has a binding of Glovebox, or a manifest.
+    Plugin(ArtifactKind, Box<Inside>),
+    /// It was made for another host.
+    Foreign(Foreign),
+    /// A module or component that has neither binding nor manifest.
+    Unknown(ArtifactKind),
+    /// A shared library that has neither: what several of its kind are called.
+    Library(&'static str),
+}
+
+impl Found {
+    fn of_wasm(kind: ArtifactKind, inside: Inside, interface: &Interface) -> Found {
+        match foreign::of_wasm(interface) {
+            _ if inside.is_some() || foreign::is_own(interface) => {
+                Found::Plugin(kind, Box::new(inside))
+            }
+            Some(foreign) => Found::Foreign(foreign),
+            None => Found::Unknown(kind),
+        }
+    }
+}
 
 fn look(path: &Path, mut file: File, size: u64) -> Looked {
     let sniff = |problem| (LoadStage::Sniff, problem);
@@ -109,21 +156,24 @@ fn look(path: &Path, mut file: File, size: u64) -> Looked {
     match ArtifactKind::of(whole_characters(&head)) {
         kind @ (ArtifactKind::Component | ArtifactKind::CoreModule) => {
             let cache = ReadCache::new(file);
-            let section = Walk { file: &cache, kind, sections: 0 }.manifest(0, size, 0);
-            let section = section.map_err(sniff)?;
+            let interface = Interface::default();
+            let mut walk = Walk { file: &cache, kind, sections: 0, interface };
+            let section = walk.manifest(0, size, 0).map_err(sniff)?;
             let inside = section.and_then(|section| parse_embedded(section).transpose());
-            Ok(Some((kind, inside)))
+            Ok(Found::of_wasm(kind, inside, &walk.interface))
         }
         ArtifactKind::WasmText => {
             let text = file::read(path, MAX_TEXT_LEN).map_err(|error| (LoadStage::Read, error))?;
             let (kind, bytes) = recognize(ArtifactKind::WasmText, text).map_err(sniff)?;
             let inside = embedded_manifest(kind, &bytes).transpose();
-            Ok(Some((ArtifactKind::WasmText, inside)))
+            Ok(match Found::of_wasm(kind, inside, &Interface::of(&bytes)) {
+                Found::Plugin(_, inside) => Found::Plugin(ArtifactKind::WasmText, inside),
+                other => other,
+            })
         }
         kind @ (ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe) => {
             let cache = ReadCache::new(file);
-            let inside = library(&cache).map_err(sniff)?;
-            Ok(inside.map(|inside| (kind, inside)))
+            library(&cache, kind).map_err(sniff)
         }
         found => Err(sniff(LoadProblem::WrongKind { found })),
     }
@@ -137,14 +187,14 @@ fn whole_characters(head: &[u8]) -> &[u8] {
     }
 }
 
-/// `None` if the library exports no table of any version and has no manifest.
-fn library(file: &ReadCache<File>) -> Result<Option<Inside>, LoadProblem> {
+fn library(file: &ReadCache<File>, kind: ArtifactKind) -> Result<Found, LoadProblem> {
     let damaged = |reason: String| LoadProblem::Malformed { what: "shared library", reason };
     let library = object::File::parse(file).map_err(|error| damaged(error.to_string()))?;
     let section = library.section_by_name(manifest_section(library.format()));
     let binding = binding_of(&library);
     if section.is_none() && matches!(binding, NativeBinding::None) {
-        return Ok(None);
+        let foreign = foreign::of_library(exported_names(&library));
+        return Ok(Found::Library(foreign.map_or("shared libraries", Foreign::plural)));
     }
     check_machine(&library)?;
     check_extent(file)?;
@@ -157,13 +207,13 @@ fn library(file: &ReadCache<File>) -> Result<Option<Inside>, LoadProblem> {
         }
     }
     let Some(section) = section else {
-        return Ok(Some(None));
+        return Ok(Found::Plugin(kind, Box::default()));
     };
     if section.size() > MAX_MANIFEST_LEN {
         return Err(LoadProblem::TooLarge { size: section.size(), limit: MAX_MANIFEST_LEN });
     }
     let content = section.data().map_err(|error| damaged(error.to_string()))?;
-    Ok(Some(parse_embedded(content).transpose()))
+    Ok(Found::Plugin(kind, Box::new(parse_embedded(content).transpose())))
 }
 
 /// A way over the sections of a module or component, and of those inside it.
@@ -171,6 +221,8 @@ struct Walk<'file> {
     file: &'file ReadCache<File>,
     kind: ArtifactKind,
     sections: usize,
+    /// Of the outermost module or component.
+    interface: Interface,
 }
 
 impl<'file> Walk<'file> {
@@ -203,7 +255,13 @@ impl<'file> Walk<'file> {
             })?;
             let is_component = kind == ArtifactKind::Component;
             let found = match id {
-                CUSTOM => self.custom(body, after)?,
+                CUSTOM => self.custom(body, after, nesting)?,
+                id if nesting == 0 && Interface::is_in(id, is_component) => {
+                    // Names alone: a section that is longer names nothing that is known.
+                    let content = self.bytes(body, length.min(MAX_NAMES_LEN))?;
+                    self.interface.add(id, is_component, content);
+                    None
+                }
                 INNER_MODULE | INNER_COMPONENT if is_component => {
                     if nesting == MAX_NESTING {
                         let reason = format!("more than {MAX_NESTING} components in each other");
@@ -222,9 +280,18 @@ impl<'file> Walk<'file> {
     }
 
     /// The content of a custom section, if it is the manifest.
-    fn custom(&self, body: u64, end: u64) -> Result<Option<&'file [u8]>, LoadProblem> {
+    fn custom(
+        &mut self,
+        body: u64,
+        end: u64,
+        nesting: usize,
+    ) -> Result<Option<&'file [u8]>, LoadProblem> {
         let expected = frame_abi::MANIFEST_SECTION;
         let (length, name) = self.number(body, end)?;
+        if nesting == 0 && length <= end - name && length < 64 {
+            let name = String::from_utf8_lossy(self.bytes(name, length)?).into_owned();
+            self.interface.sections.push(name);
+        }
         if length != expected.len() as u64 || length > end - name {
             return Ok(None);
         }
@@ -288,14 +355,21 @@ mod tests {
             let path = folder.path().join("some.wasm");
             std::fs::write(&path, parts.concat()).unwrap();
             let found = match peek(&path) {
-                Ok(peeked) => peeked.unwrap().manifest.plugin.id,
+                Ok(Peek::Plugin(peeked)) => peeked.manifest.plugin.id.clone(),
+                Ok(Peek::Other(plural)) => plural.to_owned(),
                 Err(error) => format!("{}: {}", error.stage(), error.problem()),
             };
             assert_eq!(found, expected);
         }
         let text = manifest("[plugin]\nid = \"inside\"");
         let (types, other) = (section(1, &[0]), section(CUSTOM, b"\x04name"));
-        check(&[MODULE], "some");
+        check(&[MODULE], "modules of unknown purpose");
+        check(&[COMPONENT], "components of other worlds");
+        let marker = section(7, b"\x01\x10glovebox_abi_0_1\x00\x00");
+        check(&[MODULE, &marker], "some");
+        let start = section(7, b"\x01\x06_start\x00\x00");
+        check(&[MODULE, &start], "WASI commands");
+        check(&[MODULE, &section(0, b"\x07linking")], "object files of WebAssembly");
         check(&[MODULE, &types, &other, &text], "inside");
         // What follows the manifest is not read at all.
         check(&[MODULE, &text, b"\x0A\xFF\xFF\xFF\x7F"], "inside");
@@ -304,7 +378,8 @@ mod tests {
         let component = section(INNER_COMPONENT, &[COMPONENT, &module].concat());
         check(&[COMPONENT, &component], "inside");
         // The types of a module have the number that modules have in components.
-        check(&[MODULE, &section(INNER_MODULE, b"\0\0\0\0\0\0\0\0")], "some");
+        let types = section(INNER_MODULE, b"\0\0\0\0\0\0\0\0");
+        check(&[MODULE, &types], "modules of unknown purpose");
         check(
             &[MODULE, b"\x0A\x05ab"],
             "sniff: the module is damaged: cut short: the section at byte 8 needs 5 bytes, 2 found",

@@ -14,6 +14,8 @@ use wasmtime::component::Component;
 
 use super::budget::budget_of_source;
 use super::compile::{CompileStatus, Compiles, MAX_DEADLINE, deadline_of_size};
+use super::foreign;
+use super::interface::Interface;
 use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source, file};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
@@ -132,6 +134,7 @@ impl Preparer {
         let artifact = admitted(path, request)?;
         let stage_of = |problem: &LoadProblem| match problem {
             LoadProblem::Incompatible(_) => LoadStage::Link,
+            LoadProblem::Foreign(_) => LoadStage::Sniff,
             _ => LoadStage::Compile,
         };
         let (code, binding, cached) = self.compile(&artifact, request).map_err(|problem| {
@@ -214,6 +217,9 @@ impl Preparer {
         let stage = span::stage(LoadStage::Compile);
         let compile = move || {
             let (engine, program) = stage.in_scope(|| {
+                if let Some(foreign) = foreign::of_wasm(&Interface::of(&bytes)) {
+                    return Err(LoadProblem::Foreign(foreign));
+                }
                 super::size::check(&bytes)?;
                 let mut engine = plain;
                 if Engines::is_demanding::<P>(&bytes)? {

@@ -19,8 +19,18 @@ pub enum ArtifactKind {
     Empty,
     /// WebAssembly of a version that does not exist.
     WasmOfOtherVersion,
+    /// Machine code that wasmtime made of WebAssembly.
+    Precompiled,
+    /// A place holder of Git LFS for a file that was not fetched.
+    GitLfsPointer,
+    /// A page in HTML.
+    Html,
+    /// Classes of Java.
+    JavaClass,
     /// A gzip archive.
     Gzip,
+    /// Another archive: xz, bzip2, zstd, 7z or tar.
+    Packed,
     /// A zip archive.
     Zip,
     /// A static library.
@@ -39,8 +49,9 @@ impl ArtifactKind {
     /// Looks at the bytes of a file.
     pub fn of(bytes: &[u8]) -> ArtifactKind {
         use ArtifactKind::{
-            Archive, Capture, Component, CoreModule, Elf, Empty, Gzip, MachO, Pe, Text, Trace,
-            Unknown, WasmOfOtherVersion, WasmText, Zip,
+            Archive, Capture, Component, CoreModule, Elf, Empty, GitLfsPointer, Gzip, Html,
+            JavaClass, MachO, Packed, Pe, Precompiled, Text, Trace, Unknown, WasmOfOtherVersion,
+            WasmText, Zip,
         };
         match bytes {
             [] => Empty,
@@ -48,17 +59,31 @@ impl ArtifactKind {
             // The encoding of components has a version of its own and layer 1.
             [0, b'a', b's', b'm', 0x0D, 0, 1, 0, ..] => Component,
             [0, b'a', b's', b'm', ..] => WasmOfOtherVersion,
+            // The engine marks its files with an operating system of its own.
+            [0x7F, b'E', b'L', b'F', _, _, _, 200, ..] => Precompiled,
             [0x7F, b'E', b'L', b'F', ..] => Elf,
+            // The same four bytes begin libraries for several processors, of which there are few,
+            // and classes of Java, whose versions begin at 45.
+            [0xCA, 0xFE, 0xBA, 0xBE, _, _, _, 45..=255, ..] => JavaClass,
             [0xCF | 0xCE, 0xFA, 0xED, 0xFE, ..] | [0xCA, 0xFE, 0xBA, 0xBE, ..] => MachO,
             [b'M', b'Z', ..] => Pe,
             [0x1F, 0x8B, ..] => Gzip,
             [b'P', b'K', 3, 4, ..] => Zip,
+            [0xFD, b'7', b'z', b'X', b'Z', 0, ..]
+            | [b'B', b'Z', b'h', ..]
+            | [0x28, 0xB5, 0x2F, 0xFD, ..]
+            | [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C, ..] => Packed,
+            tar if tar.get(257..262) == Some(b"ustar") => Packed,
             [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => Archive,
             [0x89, b'M', b'C', b'A', b'P', ..] => Trace,
             [0xD4, 0xC3, 0xB2, 0xA1, ..] | [0xA1, 0xB2, 0xC3, 0xD4, ..] => Capture,
             [0x0A, 0x0D, 0x0D, 0x0A, ..] => Capture,
             _ => match std::str::from_utf8(bytes) {
                 Ok(text) if is_wat(text) => WasmText,
+                Ok(text) if text.starts_with("version https://git-lfs.github.com/") => {
+                    GitLfsPointer
+                }
+                Ok(text) if is_html(text) => Html,
                 Ok(_) => Text,
                 Err(_) => Unknown,
             },
@@ -76,7 +101,12 @@ impl ArtifactKind {
             ArtifactKind::Pe => "a Windows library",
             ArtifactKind::Empty => "an empty file",
             ArtifactKind::WasmOfOtherVersion => "WebAssembly of an unknown version or cut short",
+            ArtifactKind::Precompiled => "code that wasmtime compiled for some machine (.cwasm)",
+            ArtifactKind::GitLfsPointer => "a pointer of Git LFS in place of the file",
+            ArtifactKind::Html => "a page in HTML",
+            ArtifactKind::JavaClass => "a class of Java",
             ArtifactKind::Gzip => "a gzip archive",
+            ArtifactKind::Packed => "an archive",
             ArtifactKind::Zip => "a zip archive",
             ArtifactKind::Archive => "a static library",
             ArtifactKind::Trace => "a trace",
@@ -99,13 +129,26 @@ impl ArtifactKind {
         match self {
             ArtifactKind::Empty => "build the plugin again",
             ArtifactKind::WasmOfOtherVersion => "copy or build the file again",
-            ArtifactKind::Gzip | ArtifactKind::Zip => "unpack it first",
+            ArtifactKind::Gzip | ArtifactKind::Packed | ArtifactKind::Zip => "unpack it first",
+            ArtifactKind::Precompiled => {
+                "name the .wasm that it was made of: compiled code is believed from the host's own \
+                 cache alone"
+            }
+            ArtifactKind::GitLfsPointer => "fetch the file with `git lfs pull`",
+            ArtifactKind::Html => "download the file itself: this is a page about it, or an error",
             ArtifactKind::Archive => "link it as a shared library",
             ArtifactKind::Trace => "open it as a trace",
             ArtifactKind::Capture => "import it with `glovebox trace import`",
             _ => "name a .wasm, .wat, .so, .dylib or .dll file, or a folder with plugin.toml",
         }
     }
+}
+
+fn is_html(text: &str) -> bool {
+    let start = text.trim_start().as_bytes();
+    ["<!doctype html", "<html"].iter().any(|tag| {
+        start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
+    })
 }
 
 fn is_wat(text: &str) -> bool {
@@ -140,6 +183,16 @@ mod tests {
         check(b"\x7FELF", ArtifactKind::Elf);
         check(b"\x1F\x8B\x08", ArtifactKind::Gzip);
         check(b"\xFF\xFE\xFD", ArtifactKind::Unknown);
+        check(b"\x7FELF\x02\x01\x01\xC8", ArtifactKind::Precompiled);
+        check(b"\x7FELF\x02\x01\x01\x03", ArtifactKind::Elf);
+        check(b"\xCA\xFE\xBA\xBE\0\0\0\x02", ArtifactKind::MachO);
+        check(b"\xCA\xFE\xBA\xBE\0\0\0\x41", ArtifactKind::JavaClass);
+        check(b"\xFD7zXZ\0", ArtifactKind::Packed);
+        check(b"\x28\xB5\x2F\xFD", ArtifactKind::Packed);
+        check(&[&[b'a'; 257][..], b"ustar"].concat(), ArtifactKind::Packed);
+        check(b"version https://git-lfs.github.com/spec/v1\n", ArtifactKind::GitLfsPointer);
+        check(b" <!DOCTYPE HTML><title>404", ArtifactKind::Html);
+        check(b"<html>", ArtifactKind::Html);
         check(b"\x89MCAP0\r\n", ArtifactKind::Trace);
     }
 }

@@ -250,8 +250,16 @@ fn a_library_for_something_else_is_refused_and_never_called() {
         other
     };
     // The machine is at 18 in the header of every ELF file.
-    refused(&with(18, &[0xB7, 0]), "", "sniff: built for elf aarch64, this host runs on elf ");
-    refused(&with(18, &[0xF3, 0]), "", "sniff: built for elf riscv64, this host runs on elf ");
+    refused(
+        &with(18, &[0xB7, 0]),
+        "",
+        "sniff: built for Linux or another system with ELF, aarch64, this host runs on Linux ",
+    );
+    refused(
+        &with(18, &[0xF3, 0]),
+        "",
+        "sniff: built for Linux or another system with ELF, riscv64, this host runs on ",
+    );
     // A header of 32 bits: no such library would be made of this file, but it is what is read first.
     let small: &[u8] = &[
         &b"\x7FELF\x01\x01\x01"[..],
@@ -261,7 +269,11 @@ fn a_library_for_something_else_is_refused_and_never_called() {
         &[52, 0, 32, 0, 0, 0, 40, 0, 0, 0, 0, 0],
     ]
     .concat();
-    refused(small, "", "sniff: built for elf i386, this host runs on elf ");
+    refused(
+        small,
+        "",
+        "sniff: built for Linux or another system with ELF, i386, this host runs on Linux ",
+    );
     refused(b"MZ\x90\0", "", "sniff: the shared library is damaged: ");
     refused(b"\xCF\xFA\xED\xFE", "", "sniff: the shared library is damaged: ");
 }

@@ -60,6 +60,59 @@ impl Folder {
     }
 }
 
+/// The least that is a plugin.
+const BARE: &str = "(module (func (export \"glovebox_abi_0_1\")))";
+
+/// Everything that is no plugin, by kind.
+fn counted(catalog: &Catalog) -> String {
+    let others = catalog.others().iter().map(|(kind, count)| format!("{count} {kind}"));
+    others.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn what_is_no_plugin_is_counted_by_its_kind() {
+    let wat = |text: &str| wat::parse_str(text).unwrap();
+    let command = "(module (import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i32)))
+        (func (export \"_start\")))";
+    let extism = "(module (import \"extism:host/env\" \"alloc\" (func (param i64) (result i64))))";
+    let about = "[plugin]\nid = 'claimed'\n[artifact]\nwasm = 'claimed.wasm'";
+    let folder = Folder::of([
+        ("bare.wasm", wat(BARE)),
+        ("command.wasm", wat(command)),
+        ("command.wat", command.as_bytes().to_vec()),
+        ("extism.wasm", wat(extism)),
+        ("proxy.wasm", wat("(module (func (export \"proxy_abi_version_0_2_1\")))")),
+        (
+            "http.wasm",
+            wat(
+                "(component (instance $i) (export \"wasi:http/incoming-handler@0.2.0\" (instance $i)))",
+            ),
+        ),
+        ("other.wasm", wat("(module (func (export \"run\")))")),
+        ("world.wasm", wat("(component)")),
+        // Whoever names one in a manifest is told what it is.
+        ("named/plugin.toml", about.as_bytes().to_vec()),
+        ("named/claimed.wasm", wat(extism)),
+        ("nameless/plugin.toml", b"[plugin]\nid = 'nameless'".to_vec()),
+        ("nameless/command.wasm", wat(command)),
+        ("nameless/plugin.wasm", wat("(module)")),
+    ]);
+    let catalog = folder.scan();
+    assert_eq!(
+        entries(&folder, &catalog),
+        ["bare 0.0.0 none bare.wasm", "nameless 0.0.0 plugin.toml nameless/plugin.wasm"]
+    );
+    assert_eq!(
+        counted(&catalog),
+        "1 Extism plug-ins, 1 HTTP handlers, 3 WASI commands, 1 components of other worlds, \
+         1 modules of unknown purpose, 1 proxy-wasm filters"
+    );
+    let findings = folder.findings(&catalog);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let finding = "sniff: this is an Extism plug-in, made for hosts with the Extism SDK; ";
+    assert!(findings[0].starts_with(finding), "{findings:?}");
+}
+
 /// `id version place artifact` of everything that was found.
 fn entries(folder: &Folder, catalog: &Catalog) -> Vec<String> {
     let entries = catalog.entries().iter().map(|entry| {
@@ -87,7 +140,8 @@ fn damaged_files_are_findings_among_good_ones() {
         ("copies/inside.wasm", binary.clone()),
         ("nameless/plugin.toml", text("[plugin]\nid = 'nameless'")),
         ("nameless/some.wasm", wat::parse_str("(module)").unwrap()),
-        ("My Bare.wasm", wat::parse_str("(module)").unwrap()),
+        ("other.wasm", wat::parse_str("(module)").unwrap()),
+        ("My Bare.wasm", wat::parse_str(BARE).unwrap()),
         (".hidden/inside.wasm", binary.clone()),
         ("readme.md", text("no plugin")),
         ("bad/cut.wasm", binary[..binary.len() - 1].to_vec()),
@@ -139,7 +193,7 @@ fn damaged_files_are_findings_among_good_ones() {
 
 #[test]
 fn the_bounds_of_a_scan_are_said() {
-    let module = wat::parse_str("(module)").unwrap();
+    let module = wat::parse_str(BARE).unwrap();
     let files = ["a.wasm", "one/b.wasm", "one/two/c.wasm", "one/two/three/d.wasm"];
     let folder = Folder::of(files.map(|path| (path, module.clone())));
     let check = |bounds: ScanBounds, ids: &str, findings: &[&str]| {
@@ -201,7 +255,7 @@ fn libraries_are_told_apart_without_opening_them() {
     // The one in the sandbox goes first, whatever it is called.
     let found = ["redact 1.0.0 artifact redact.wasm", "redact 1.0.0 artifact libredact.so"];
     assert_eq!(entries(&folder, &catalog), found);
-    assert_eq!(catalog.skipped(), 1);
+    assert_eq!(counted(&catalog), "1 shared libraries");
 }
 
 #[test]
@@ -210,7 +264,9 @@ fn any_damage_gives_an_entry_or_a_finding() {
     let path = folder.path().join("any");
     let check = |damage: &str| {
         let catalog = Catalog::scan([&path], &ScanBounds::default());
-        let found = catalog.entries().len() + catalog.findings().len() + catalog.skipped();
+        let found = catalog.entries().len()
+            + catalog.findings().len()
+            + catalog.others().values().sum::<usize>();
         assert_eq!(found, 1, "{damage}");
     };
     for artifact in [sample("echo.wasm"), glovebox_tests::native_sample("redact")] {

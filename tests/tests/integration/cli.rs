@@ -307,6 +307,27 @@ fn traces_are_converted_and_repaired() {
 }
 
 #[test]
+fn files_of_other_hosts_are_inspected_and_counted() {
+    let folder = Folder::new();
+    let wasi = "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i32)))";
+    folder.write("wasi.wat", format!("(module {wasi} (export \"_start\" (func 0)))"));
+    folder.write("other.wat", "(module (func (export \"run\")))");
+    let sentence = "Inspected wasi: 1 import, 1 export; it cannot be loaded: sniff: this is a WASI \
+                    command, made for a shell";
+    let made_for =
+        "made for     a shell: it runs once, from `_start` to its end: it is a WASI command";
+    let out = folder.check(&["inspect", "wasi.wat"], 3, made_for, sentence);
+    assert!(!out.contains("accepts") && !out.contains("export!"), "{out}");
+    let json = folder.json(&["inspect", "wasi.wat"], 3, sentence);
+    assert_eq!(json["foreign"]["is"], "a WASI command");
+    let sentence = "Found 0 of 0 plugins; 0 findings; 2 files are no plugin";
+    folder.check(&["discover"], 0, "    1  WASI commands", sentence);
+    let json = folder.json(&["discover"], 0, sentence);
+    let counted = serde_json::json!({ "WASI commands": 1, "modules of unknown purpose": 1 });
+    assert_eq!(json["no_plugins"], counted);
+}
+
+#[test]
 fn damaged_plugins_are_refused() {
     let folder = Folder::new();
     let check = |name: &str, bytes: &[u8], stage: &str, remedy: &str| {

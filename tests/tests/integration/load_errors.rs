@@ -34,6 +34,9 @@ fn files_of_the_wrong_kind() {
     check("a.wasm", b"\x1F\x8B\x08\0", "sniff", "a gzip archive, not a plugin; unpack it first");
     check("a.wasm", b"hello", "sniff", "a text file");
     check("a.wasm", &[0xFF; 64], "sniff", "a file of unknown kind");
+    check("a.wasm", b"version https://git-lfs.github.com/spec/v1\n", "sniff", "`git lfs pull`");
+    check("a.wasm", b"<!doctype html>", "sniff", "a page in HTML, not a plugin; download the file");
+    check("a.cwasm", b"\x7FELF\x02\x01\x01\xC8", "sniff", "name the .wasm that it was made of");
     check("a.wasm", b"\0asm\x07\0\0\0", "sniff", "unknown version or cut short");
     check("a.mcap", b"\x89MCAP0\r\n", "sniff", "open it as a trace");
     check("a.wat", b"(module (func $x", "sniff", "the WebAssembly text is damaged");
@@ -130,6 +133,37 @@ fn modules_that_do_not_fit() {
         "initialize",
         "timed out",
     );
+}
+
+/// Before anything is compiled: the functions are not even valid.
+#[test]
+fn files_of_other_hosts_are_named_for_what_they_are() {
+    let wat = |text: &str| wat::parse_str(text).unwrap();
+    let own = "Glovebox runs plugins of its own bindings only (component world, frame ABI, native \
+               table); ";
+    let wasi = "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i32)))";
+    check(
+        "a.wasm",
+        &wat(&format!("(module {wasi} (func (export \"_start\") i32.add))")),
+        "sniff",
+        &format!(
+            "this is a WASI command, made for a shell: it runs once, from `_start` to its end; \
+                  {own}run it with `wasmtime run`"
+        ),
+    );
+    check(
+        "a.wasm",
+        &wat("(module (import \"env\" \"opa_abort\" (func (param i32))) (func i32.add))"),
+        "sniff",
+        &format!("this is an OPA policy, made for Open Policy Agent; {own}run it in such a host"),
+    );
+    check(
+        "a.wasm",
+        &wat("(component (instance $i) (export \"wasi:cli/run@0.2.3\" (instance $i)))"),
+        "sniff",
+        "this is a WASI command, ",
+    );
+    check("a.wasm", &wat("(module)"), "link", "what was made for another host does not run here");
 }
 
 #[test]

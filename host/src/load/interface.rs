@@ -1,0 +1,99 @@
+//! What a module or component imports and exports, as far as it can be read: names alone.
+
+use wasmparser::{
+    BinaryReader, ComponentExportSectionReader, ComponentImportSectionReader, ExportSectionReader,
+    ImportSectionReader, Parser, Payload,
+};
+
+/// The outermost imports, exports and custom sections; modules inside a component have their own.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Interface {
+    /// Module and name; a component imports whole interfaces, whose names stand first.
+    pub(super) imports: Vec<(String, String)>,
+    pub(super) exports: Vec<String>,
+    /// Names of custom sections.
+    pub(super) sections: Vec<String>,
+}
+
+/// Identifiers of sections (WebAssembly core specification, "Modules"; component model,
+/// `Binary.md`).
+const IMPORTS: u8 = 2;
+const EXPORTS: u8 = 7;
+const COMPONENT_IMPORTS: u8 = 10;
+const COMPONENT_EXPORTS: u8 = 11;
+
+impl Interface {
+    /// What cannot be parsed is missing here; loading reports it with its stage.
+    pub(super) fn of(bytes: &[u8]) -> Interface {
+        let mut interface = Interface::default();
+        let mut depth = 0usize;
+        for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ if depth > 0 => {}
+                Payload::ImportSection(section) => interface.import(section),
+                Payload::ExportSection(section) => interface.export(section),
+                Payload::ComponentImportSection(section) => interface.component_import(section),
+                Payload::ComponentExportSection(section) => interface.component_export(section),
+                Payload::CustomSection(section) => {
+                    interface.sections.push(section.name().to_owned());
+                }
+                _ => {}
+            }
+        }
+        interface
+    }
+
+    /// Whether [`add`](Self::add) would find names in such a section.
+    pub(super) fn is_in(id: u8, is_component: bool) -> bool {
+        match is_component {
+            false => matches!(id, IMPORTS | EXPORTS),
+            true => matches!(id, COMPONENT_IMPORTS | COMPONENT_EXPORTS),
+        }
+    }
+
+    /// The names in the content of one section.
+    pub(super) fn add(&mut self, id: u8, is_component: bool, content: &[u8]) {
+        let reader = BinaryReader::new(content, 0);
+        match (id, is_component) {
+            (IMPORTS, false) => {
+                ImportSectionReader::new(reader)
+                    .into_iter()
+                    .for_each(|section| self.import(section));
+            }
+            (EXPORTS, false) => {
+                ExportSectionReader::new(reader)
+                    .into_iter()
+                    .for_each(|section| self.export(section));
+            }
+            (COMPONENT_IMPORTS, true) => ComponentImportSectionReader::new(reader)
+                .into_iter()
+                .for_each(|section| self.component_import(section)),
+            (COMPONENT_EXPORTS, true) => ComponentExportSectionReader::new(reader)
+                .into_iter()
+                .for_each(|section| self.component_export(section)),
+            _ => {}
+        }
+    }
+
+    fn import(&mut self, section: ImportSectionReader<'_>) {
+        for import in section.into_imports().flatten() {
+            self.imports.push((import.module.to_owned(), import.name.to_owned()));
+        }
+    }
+
+    fn export(&mut self, section: ExportSectionReader<'_>) {
+        self.exports.extend(section.into_iter().flatten().map(|export| export.name.to_owned()));
+    }
+
+    fn component_import(&mut self, section: ComponentImportSectionReader<'_>) {
+        let names = section.into_iter().flatten();
+        self.imports.extend(names.map(|one| (one.name.name.to_owned(), String::new())));
+    }
+
+    fn component_export(&mut self, section: ComponentExportSectionReader<'_>) {
+        let names = section.into_iter().flatten();
+        self.exports.extend(names.map(|one| one.name.name.to_owned()));
+    }
+}
