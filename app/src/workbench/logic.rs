@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use glovebox_abi::{Frame, Permission};
 use glovebox_host::workspace::Workspace;
-use glovebox_host::{Allowance, InstanceId, Lifetime, LoadRequest, PluginStatus};
+use glovebox_host::{Allowance, InstanceId, Lifetime, LoadRequest, PluginStatus, Standing};
 use glovebox_inspector::diff::{DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
@@ -171,6 +171,21 @@ impl Workbench {
             }
             Command::SetSeverities(severities) => self.findings.set_severities(severities),
             Command::Notify(level, text) => self.notices.add(level, text),
+        }
+    }
+
+    /// Says that a plugin asks for files, network or environment, which it does not have yet.
+    fn note_what_is_asked(&mut self, instance: InstanceId) {
+        let Some(plugin) = self.host.plugin(instance) else { return };
+        let asks = plugin.permissions.iter().filter(|status| {
+            let is_missing = status.standing == Standing::Asking || status.asks_more;
+            status.asked && is_missing && status.permission.needs_consent()
+        });
+        let asks: Vec<&str> = asks.map(|status| status.permission.name()).collect();
+        if !asks.is_empty() {
+            let (id, asks) = (&plugin.manifest.plugin.id, asks.join(" and "));
+            let text = format!("{id} asks for {asks}: allow or deny it in the panel Policy");
+            self.notices.add(Level::Warning, text);
         }
     }
 
@@ -401,6 +416,7 @@ impl Workbench {
                 let name = work::name_of(&self.host, instance);
                 let text = format!("{name} is loaded from {}", file_name(&path));
                 self.notices.add(Level::Success, text);
+                self.note_what_is_asked(instance);
             }
             Finished::Loaded(path, Err(error)) => {
                 self.outcome.loads_failed += 1;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
+use glovebox_abi::text::cut;
 use glovebox_abi::units::show_duration;
 use glovebox_abi::{Frame, LogLevel, ServiceError};
 use glovebox_events::{CallId, Event, HostCall, Phase, Timing, What};
@@ -158,9 +159,11 @@ impl Store {
             let denial = Denial {
                 at: event.at,
                 plugin: event.plugin.clone(),
+                instance: event.instance,
                 call: id,
                 service: host_call.service.clone().into_owned(),
                 permission: host_call.permission,
+                parameter: first_text(&host_call.arguments),
             };
             self.lists.denials.push(denial, &self.limits);
         }
@@ -258,6 +261,26 @@ fn row_cost(row: &Row) -> usize {
 }
 
 /// Level and message, in the order of the contract.
+/// On what a host call was made.
+fn first_text(arguments: &Value) -> String {
+    /// Bytes that are kept.
+    const KEPT: usize = 200;
+    let text = match arguments {
+        Value::Text(text) => Some(text),
+        Value::Array(items) => items.iter().find_map(as_text),
+        Value::Map(entries) => entries.iter().find_map(|(_, value)| as_text(value)),
+        _ => None,
+    };
+    text.map_or_else(String::new, |text| cut(text, KEPT).into_owned())
+}
+
+fn as_text(value: &Value) -> Option<&String> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
 fn read_log(arguments: &Value) -> (LogLevel, String) {
     let mut level = LogLevel::Info;
     let mut message = String::new();

@@ -55,12 +55,16 @@ pub struct Denial {
     pub at: u64,
     /// Id of the plugin.
     pub plugin: Arc<str>,
+    /// Which instance of its host.
+    pub instance: u64,
     /// The call in which it asked; `None` outside `process`.
     pub call: Option<CallId>,
     /// Name of the service.
     pub service: String,
     /// The permission it lacks.
     pub permission: Permission,
+    /// On what it was to be used: the first text among the arguments, cut; empty if there is none.
+    pub parameter: String,
 }
 
 /// One attempt to put a new generation in place.
@@ -169,7 +173,7 @@ impl Texts for Notice {
 
 impl Texts for Denial {
     fn bytes(&self) -> usize {
-        self.service.len()
+        self.service.len() + self.parameter.len()
     }
 }
 

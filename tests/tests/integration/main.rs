@@ -30,6 +30,7 @@ mod replay;
 mod smoke;
 mod wasi;
 mod window;
+mod window_consent;
 mod window_files;
 mod window_replays;
 mod window_runs;

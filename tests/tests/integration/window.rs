@@ -21,7 +21,11 @@ pub(crate) type Window = Harness<'static, Option<App>>;
 
 /// A window over these files.
 pub(crate) fn open(files: &[PathBuf]) -> Window {
-    let mut workbench = Workbench::new(WorkbenchOptions::default()).unwrap();
+    over(Workbench::new(WorkbenchOptions::default()).unwrap(), files)
+}
+
+/// A window over these files in this workbench.
+pub(crate) fn over(mut workbench: Workbench, files: &[PathBuf]) -> Window {
     if !files.is_empty() {
         workbench.execute(Command::Start { files: files.to_vec() });
     }

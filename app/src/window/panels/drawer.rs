@@ -5,17 +5,19 @@ use std::time::{Duration, SystemTime};
 use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
-use glovebox_abi::LogLevel;
+use glovebox_abi::text::inert;
+use glovebox_abi::{LogLevel, Permission};
 use glovebox_events::CallId;
-use glovebox_host::Decision;
+use glovebox_host::{InstanceId, PluginStatus};
 use glovebox_inspector::findings::{Evidence, Finding, RULES, Severity};
-use glovebox_inspector::store::{NoticeKind, Row, RowId, Store};
+use glovebox_inspector::store::{Denial, NoticeKind, Row, RowId, Store};
 use serde::{Deserialize, Serialize};
 
 use super::frames::thousands;
 use crate::window::action::{Actions, Change};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
+use crate::window::widgets::allow::{allow_button, can_allow};
 use crate::window::widgets::{icon_font, row, text_in};
 use crate::workbench::{Command, Failure, Level, RowRef, Source, ViewCtx};
 
@@ -91,8 +93,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             match state.panels.drawer.tab {
                 DrawerTab::Problems => severities(ui, ctx, out),
-                DrawerTab::Denied => allow_last(ui, ctx, source, out),
-                DrawerTab::Log | DrawerTab::Reloads => {}
+                DrawerTab::Log | DrawerTab::Denied | DrawerTab::Reloads => {}
             }
         });
     });
@@ -114,6 +115,17 @@ struct Line {
     row: Option<RowId>,
     /// All frames that the line is about, if it is about several.
     rows: Vec<RowId>,
+    /// What the line can allow.
+    allow: Option<Denied>,
+}
+
+/// What an instance was denied.
+#[derive(Clone, Copy)]
+struct Denied {
+    instance: InstanceId,
+    permission: Permission,
+    /// Tells it apart from all others.
+    number: (u64, Option<CallId>),
 }
 
 /// A list of lines.
@@ -173,6 +185,19 @@ fn lines(
                 text_in(ui, cell(96.0), Align::Min, &line.plugin, body.clone(), tokens.text_weak);
                 let mut rest = rect;
                 rest.set_left(left);
+                let allow = line.allow.and_then(|Denied { instance, permission, number }| {
+                    let plugin = ctx.plugin(instance)?;
+                    can_allow(plugin, permission).then_some((plugin, permission, number))
+                });
+                if let Some((plugin, permission, number)) = allow {
+                    let (rest_of_line, button) = rest.split_left_right_at_x(rest.right() - 76.0);
+                    rest = rest_of_line;
+                    let place = egui::UiBuilder::new()
+                        .max_rect(button)
+                        .layout(egui::Layout::left_to_right(Align::Center));
+                    let mut place = ui.new_child(place);
+                    allow_button(&mut place, number, plugin, permission, out);
+                }
                 let in_one_line = line.text.replace('\n', " ");
                 text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);
                 let target = line.row.or_else(|| ctx.row_of(source, line.call?));
@@ -215,6 +240,7 @@ fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
             call: line.call,
             row: None,
             rows: Vec::new(),
+            allow: None,
         })
     });
 }
@@ -262,6 +288,7 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
                 call: None,
                 row: None,
                 rows: Vec::new(),
+                allow: None,
             });
         }
         let notice = workbench.get(index - host.len())?;
@@ -278,6 +305,7 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
             call: None,
             row: None,
             rows: Vec::new(),
+            allow: None,
         })
     });
 }
@@ -338,6 +366,7 @@ fn of_finding(ctx: ViewCtx<'_>, source: Source, finding: &Finding) -> Line {
         call: None,
         row: rows.first().map(|(row, _)| *row),
         rows: rows.into_iter().map(|(row, _)| row).collect(),
+        allow: None,
     }
 }
 
@@ -363,21 +392,7 @@ fn of_failure(failure: &Failure) -> Line {
         call: None,
         row: Some(failure.row),
         rows: Vec::new(),
-    }
-}
-
-/// Allows what was denied last.
-fn allow_last(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
-    let last = ctx.read(source, |store| store.denials().back().cloned()).flatten();
-    if let Some(last) = last
-        && let Some(plugin) = ctx.plugin_by_id(&last.plugin)
-        && plugin
-            .permissions
-            .iter()
-            .any(|status| status.permission == last.permission && !status.granted)
-        && ui.button(format!("Allow {} for {}", last.permission, last.plugin)).clicked()
-    {
-        out.command(Command::Decide(plugin.instance, last.permission, Decision::Allow));
+        allow: None,
     }
 }
 
@@ -392,14 +407,33 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
             tone: Tone::Warn,
             plugin: denial.plugin.to_string(),
             text: format!(
-                "{} was denied: the permission {} is not granted",
-                denial.service, denial.permission
+                "{}{}{} was denied: the permission {} is not granted",
+                denial.service,
+                if denial.parameter.is_empty() { "" } else { " " },
+                inert(&denial.parameter),
+                denial.permission
             ),
             call: denial.call,
             row: None,
             rows: Vec::new(),
+            allow: denied_instance(ctx, source, &denial).map(|instance| Denied {
+                instance,
+                permission: denial.permission,
+                number: (denial.at, denial.call),
+            }),
         })
     });
+}
+
+/// The instance that was denied something, if it is still there: in a trace, the one that runs under
+/// the same id.
+fn denied_instance(ctx: ViewCtx<'_>, source: Source, denial: &Denial) -> Option<InstanceId> {
+    let own = |plugin: &&PluginStatus| plugin.instance.get() == denial.instance;
+    let plugin = match source {
+        Source::Live => ctx.plugins().iter().find(own),
+        Source::Trace(_) => ctx.plugin_by_id(&denial.plugin),
+    };
+    plugin.map(|plugin| plugin.instance)
 }
 
 fn reloads(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source) {

@@ -3,14 +3,19 @@
 use egui::{Align, Grid, RichText, ScrollArea, Ui};
 use egui_material_icons::icons as icon;
 use glovebox_abi::manifest::Limits;
+use glovebox_abi::text::inert;
 use glovebox_abi::units::{parse_duration, parse_size};
-use glovebox_host::{Decision, Enforcement, InstanceId, PluginStatus, PolicyMode};
+use glovebox_host::{
+    Decision, Enforcement, Growth, InstanceId, PluginStatus, PolicyMode, Standing,
+};
+use glovebox_inspector::store::Denial;
 
 use super::frames::thousands;
 use crate::window::action::Actions;
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
+use crate::window::widgets::allow::{allow_button, asks};
 use crate::window::widgets::{badge, chip, empty, icon_text, named_field, section, separator};
 use crate::workbench::{Command, Source, ViewCtx};
 
@@ -38,6 +43,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     ScrollArea::both().id_salt("policy").auto_shrink([false, false]).show(ui, |ui| {
         egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
             mode(ui, ctx, plugin, out);
+            waiting(ui, plugin, out);
             permissions(ui, plugin, out);
             separator(ui);
             limits(ui, plugin, &mut state.panels.policy, out);
@@ -85,6 +91,37 @@ fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
     ui.add_space(8.0);
 }
 
+/// A new generation that asks for more, and the decisions that it waits for.
+fn waiting(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
+    let growth = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
+    let growth: Vec<_> = growth.collect();
+    if growth.is_empty() {
+        return;
+    }
+    let (tokens, id) = (theme::of(ui), &plugin.manifest.plugin.id);
+    section(ui, "A new version waits", |_| {});
+    let text = format!(
+        "It asks for more than was agreed to. Generation {} serves until all of this is decided; \
+         with what is denied, the new one has to do without",
+        plugin.generation
+    );
+    ui.label(RichText::new(text).color(tokens.text_weak));
+    for Growth { permission, asks: asked } in growth {
+        ui.horizontal(|ui| {
+            badge(ui, "waits", Tone::Warn);
+            ui.label(RichText::new(permission.name()).color(tokens.text_strong));
+            ui.label(asks(asked));
+            allow_button(ui, "waits", plugin, *permission, out);
+            let deny = ui.small_button("Deny");
+            let deny = crate::window::widgets::label(deny, format!("Deny {permission} to {id}"));
+            if deny.clicked() {
+                out.command(Command::Decide(plugin.instance, *permission, Decision::Deny));
+            }
+        });
+    }
+    ui.add_space(8.0);
+}
+
 fn heading(ui: &mut Ui, names: &[&str]) {
     let tokens = theme::of(ui);
     for name in names {
@@ -96,7 +133,7 @@ fn heading(ui: &mut Ui, names: &[&str]) {
 fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
     let tokens = theme::of(ui);
     section(ui, "Permissions", |_| {});
-    let why = (ui.available_width() - 480.0).max(96.0);
+    let why = (ui.available_width() - 540.0).max(96.0);
     Grid::new("permissions").num_columns(7).spacing([16.0, 6.0]).show(ui, |ui| {
         heading(ui, &["permission", "asked", "decision", "in effect", "used", "denied", "why"]);
         for status in &plugin.permissions {
@@ -122,12 +159,18 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
             if decision != status.decision {
                 out.command(Command::Decide(plugin.instance, status.permission, decision));
             }
-            match status.granted {
-                true => badge(ui, "granted", Tone::Good),
-                false => {
-                    badge(ui, "not granted", if status.asked { Tone::Warn } else { Tone::Neutral })
+            ui.horizontal(|ui| {
+                match status.standing {
+                    Standing::Granted if status.asks_more => badge(ui, "in part", Tone::Warn),
+                    Standing::Granted => badge(ui, "granted", Tone::Good),
+                    Standing::Asking => badge(ui, "asking", Tone::Warn),
+                    Standing::Denied if status.asked => badge(ui, "not granted", Tone::Warn),
+                    Standing::Denied => badge(ui, "not granted", Tone::Neutral),
+                };
+                if status.standing == Standing::Asking || status.asks_more {
+                    allow_button(ui, "permission", plugin, status.permission, out);
                 }
-            };
+            });
             number(ui, status.uses);
             number(ui, status.denials);
             ui.scope(|ui| {
@@ -256,9 +299,9 @@ fn change(limits: &Limits, name: &str, text: &str) -> Result<Limits, String> {
 
 fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
     let tokens = theme::of(ui);
-    let id = plugin.manifest.plugin.id.as_str();
     let denials = ctx.read(Source::Live, |store| {
-        let own = store.denials().iter().rev().filter(|denial| *denial.plugin == *id);
+        let own = |denial: &&Denial| denial.instance == plugin.instance.get();
+        let own = store.denials().iter().rev().filter(own);
         own.take(50).cloned().collect::<Vec<_>>()
     });
     let denials = denials.unwrap_or_default();
@@ -275,12 +318,13 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actio
                 .call
                 .map_or_else(|| "outside calls".to_owned(), |call| format!("in call {call}"));
             ui.label(format!(
-                "{} needs the permission {}, {call}",
-                denial.service, denial.permission
+                "{}{}{} needs the permission {}, {call}",
+                denial.service,
+                if denial.parameter.is_empty() { "" } else { " " },
+                inert(&denial.parameter),
+                denial.permission
             ));
-            if ui.small_button(format!("Allow {}", denial.permission)).clicked() {
-                out.command(Command::Decide(plugin.instance, denial.permission, Decision::Allow));
-            }
+            allow_button(ui, (denial.at, denial.call), plugin, denial.permission, out);
         });
     }
 }

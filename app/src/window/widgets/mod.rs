@@ -1,5 +1,6 @@
 //! The pieces that panels are made of: titles, badges, rows, trees, bytes, small charts.
 
+pub(super) mod allow;
 pub(super) mod chart;
 pub(super) mod hex;
 pub(super) mod steps;

@@ -1,0 +1,191 @@
+//! The window asks before a plugin reaches the machine, and a control acts on the row it stands on.
+
+use std::fs;
+use std::sync::Arc;
+
+use egui_kittest::kittest::Queryable;
+use glovebox::window::panels::PanelId;
+use glovebox::workbench::{Command, Workbench, WorkbenchOptions};
+use glovebox_abi::{Frame, Permission};
+use glovebox_host::{Allowance, Consents, Host, InstanceId, Lifetime, Standing};
+use glovebox_tests::sample;
+
+use crate::window::{Window, app, open, over, shows, wait};
+
+/// Answers `none` or `read`, as it has a folder or not; `version` only makes it another artifact.
+fn guest(version: u32) -> String {
+    format!(
+        r#"(module
+          (import "wasi_snapshot_preview1" "path_open" (func $path_open
+            (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+          (func (export "glovebox_abi_0_1"))
+          (memory (export "memory") 4)
+          (data (i32.const 512) "version {version}")
+          (data (i32.const 1024) "secret")
+          (data (i32.const 2048) "\52\00\01\00\00\00\00\00\04\00\00\00none")
+          (data (i32.const 3072) "read")
+          (func (export "glovebox_buffer") (param i32) (result i32) (i32.const 65536))
+          (func (export "glovebox_process") (param i32) (result i64)
+            (if (i32.eqz (call $path_open (i32.const 3) (i32.const 0) (i32.const 1024)
+                (i32.const 6) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0)
+                (i32.const 64)))
+              (then (i32.store (i32.const 2060) (i32.load (i32.const 3072)))))
+            (i64.const 0x80000000010)))"#
+    )
+}
+
+/// A folder with the guest, and the folder that it asks for.
+fn folder(permissions: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::write(folder.path().join("data/secret"), "of this machine").unwrap();
+    write(&folder, 1, permissions);
+    folder
+}
+
+fn write(folder: &tempfile::TempDir, version: u32, permissions: &str) {
+    fs::write(folder.path().join("guest.wat"), guest(version)).unwrap();
+    let text = format!(
+        "[plugin]\nid = \"guest\"\n[artifact]\nwasm = \"guest.wat\"\n[permissions]\n{permissions}\n"
+    );
+    fs::write(folder.path().join("plugin.toml"), text).unwrap();
+}
+
+const FILES: &str = "files = [{ path = \"data\" }]";
+
+fn first(window: &Window) -> InstanceId {
+    app(window).view().plugins()[0].instance
+}
+
+fn standing(window: &Window, plugin: &str, permission: Permission) -> Standing {
+    let plugins = app(window).view().plugins();
+    let plugin = plugins.iter().find(|one| one.manifest.plugin.id == plugin).unwrap();
+    plugin.permissions.iter().find(|one| one.permission == permission).unwrap().standing
+}
+
+fn host(window: &mut Window) -> Host {
+    window.state_mut().as_mut().unwrap().workbench_mut().host().clone()
+}
+
+fn execute(window: &mut Window, command: Command) {
+    window.state_mut().as_mut().unwrap().workbench_mut().execute(command);
+}
+
+/// The answer of a plugin.
+fn ask(host: &Host, id: InstanceId) -> String {
+    let reply = host.call(id, &Frame::data(""));
+    reply.frames.iter().map(|frame| String::from_utf8_lossy(&frame.payload).into_owned()).collect()
+}
+
+fn click(window: &mut Window, label: &str) {
+    shows(window, label);
+    window.get_by_label(label).click();
+    window.step();
+    window.step();
+}
+
+fn show(window: &mut Window, panel: PanelId) {
+    window.state_mut().as_mut().unwrap().show_panel(panel);
+    window.step();
+}
+
+#[test]
+fn what_a_plugin_asks_for_is_asked_in_the_window() {
+    /// What is clicked, whether the plugin has it then, and when the window is opened again.
+    fn check(choice: &str, again: &str) {
+        let (folder, kept) = (folder(FILES), tempfile::tempdir().unwrap());
+        let open = || {
+            let consents = Consents::open(kept.path().join("consents.toml")).unwrap();
+            let options = WorkbenchOptions {
+                consents: Some(Arc::new(consents)),
+                ..WorkbenchOptions::default()
+            };
+            over(Workbench::new(options).unwrap(), &[folder.path().to_owned()])
+        };
+        let mut window = open();
+        shows(&mut window, "guest asks for files: allow or deny it");
+        show(&mut window, PanelId::Policy);
+        assert_eq!(standing(&window, "guest", Permission::Files), Standing::Asking);
+        let (id, host_of_it) = (first(&window), host(&mut window));
+        assert_eq!(ask(&host_of_it, id), "none");
+        click(&mut window, "Allow files for guest");
+        click(&mut window, choice);
+        wait(&mut window, "it has its folder", |_| ask(&host_of_it, id) == "read");
+        assert_eq!(standing(&window, "guest", Permission::Files), Standing::Granted);
+        let mut window = open();
+        assert_eq!(ask(&host(&mut window), first(&window)), again, "{choice}");
+    }
+    check("While it runs for guest", "none");
+    check("Saved for guest", "read");
+}
+
+#[test]
+fn what_was_shown_is_what_is_allowed() {
+    let folder = folder(FILES);
+    let mut window = open(&[folder.path().to_owned()]);
+    let allow = |window: &mut Window, asks: Vec<Allowance>| {
+        let command = Command::Allow {
+            instance: first(window),
+            permission: Permission::Files,
+            asks,
+            everyone: false,
+            lifetime: Lifetime::WhileItRuns,
+        };
+        execute(window, command);
+    };
+    allow(&mut window, vec!["files=/".parse().unwrap()]);
+    shows(&mut window, "asks for something else now");
+    assert_eq!(standing(&window, "guest", Permission::Files), Standing::Asking);
+}
+
+#[test]
+fn a_new_version_that_asks_for_more_waits_in_the_window() {
+    /// What is clicked, and what the new version answers.
+    fn check(clicks: &[&str], expected: &str) {
+        let folder = folder("log = true");
+        let mut window = open(&[folder.path().to_owned()]);
+        show(&mut window, PanelId::Policy);
+        let before = app(&window).view().plugins()[0].digest.clone();
+        write(&folder, 2, FILES);
+        let reload = Command::Reload { instance: first(&window), carry_state: true };
+        execute(&mut window, reload);
+        shows(&mut window, "A new version waits");
+        assert_eq!(app(&window).view().plugins()[0].digest, before);
+        for label in clicks {
+            click(&mut window, label);
+        }
+        wait(&mut window, "it takes over", |window| {
+            app(window).view().plugins()[0].digest != before
+        });
+        assert_eq!(ask(&host(&mut window), first(&window)), expected);
+        wait(&mut window, "nothing waits", |window| {
+            window.query_by_label("A new version waits").is_none()
+        });
+    }
+    check(&["Allow files for guest", "Once for guest"], "read");
+    check(&["Deny files to guest"], "none");
+}
+
+#[test]
+fn a_denial_is_allowed_on_its_row() {
+    let mut window = open(&[sample("misbehave.wasm")]);
+    let id = first(&window);
+    host(&mut window).call(id, &Frame::data("mode=deny-me"));
+    wait(&mut window, "denials are shown", |window| {
+        app(window).view().plugins()[0].stats.denials >= 4
+    });
+    click(&mut window, "Denied 4");
+    shows(&mut window, "Allow kv for misbehave");
+    // Any row but the last one.
+    click(&mut window, "Allow kv for misbehave");
+    click(&mut window, "While it runs for misbehave");
+    wait(&mut window, "kv is granted", |window| {
+        standing(window, "misbehave", Permission::Kv) == Standing::Granted
+    });
+    for other in [Permission::Config, Permission::Random, Permission::Emit] {
+        assert_ne!(standing(&window, "misbehave", other), Standing::Granted, "{other}");
+    }
+    // The rows of what is granted now have no control any more, the others keep theirs.
+    assert!(window.query_by_label("Allow kv for misbehave").is_none());
+    shows(&mut window, "Allow random for misbehave");
+}
