@@ -18,7 +18,7 @@ pub trait Answers: Send + Sync {
     /// What becomes of one use of a service.
     ///
     /// A value that is not what the service gives, or not as many bytes as were asked for, reaches
-    /// the plugin as [`ServiceError::Unavailable`].
+    /// the plugin as [`ServiceError::Unavailable`]; a panic does so as well.
     fn answer(&self, asked: &Asked<'_>) -> Answered;
 
     /// A call of this plugin is about to begin, with this frame, on this thread.

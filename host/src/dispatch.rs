@@ -8,10 +8,12 @@ use std::time::Instant;
 
 use glovebox_abi::{Frame, Header};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Span;
 
 use crate::Task;
+use crate::guard::caught;
 use crate::host::Reply;
 
 /// A call that waits in a queue or is under way.
@@ -112,8 +114,10 @@ impl Queue {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Changes the limit. Frames that wait already stay.
-    pub(crate) fn resize(&self, limit: u32) {
+    /// Changes the limit, to 1 at least. Frames that wait already stay; what is surplus goes when they
+    /// are done, which `runtime` waits for.
+    pub(crate) fn resize(&self, limit: u32, runtime: &Handle) {
+        let limit = limit.max(1);
         let before = self.limit.swap(limit, Ordering::Relaxed);
         if limit > before {
             self.places.add_permits((limit - before) as usize);
@@ -121,10 +125,9 @@ impl Queue {
             let surplus = before - limit;
             let removed = self.places.forget_permits(surplus as usize) as u32;
             if removed < surplus {
-                // The rest goes when the frames that hold the places are done.
                 let places = self.places.clone();
                 let rest = surplus - removed;
-                tokio::spawn(async move {
+                runtime.spawn(async move {
                     if let Ok(permits) = places.acquire_many_owned(rest).await {
                         permits.forget();
                     }
@@ -138,9 +141,25 @@ impl Queue {
         (self.limit() as usize).saturating_sub(self.places.available_permits())
     }
 
-    /// `None` if the queue takes nothing more.
-    pub(crate) async fn wait_for_places(&self, count: u32) -> Option<Places> {
-        self.places.clone().acquire_many_owned(count).await.ok().map(Places)
+    /// Waits for one place. `None` if the queue takes nothing more.
+    pub(crate) async fn wait_for_place(&self) -> Option<Places> {
+        self.places.clone().acquire_owned().await.ok().map(Places)
+    }
+
+    /// Waits for one place and takes those that are free beside it, up to `most` in all, and says how
+    /// many. `None` if the queue takes nothing more.
+    ///
+    /// Nobody waits for several at once: if the limit became smaller meanwhile, that would never end,
+    /// and hold up everybody behind.
+    pub(crate) async fn wait_for_places(&self, most: usize) -> Option<(Places, usize)> {
+        let Places(mut places) = self.wait_for_place().await?;
+        let further = self.places.available_permits().min(most.saturating_sub(1));
+        let further = u32::try_from(further).unwrap_or(u32::MAX);
+        if let Ok(further) = self.places.clone().try_acquire_many_owned(further) {
+            places.merge(further);
+        }
+        let count = places.num_permits();
+        Some((Places(places), count))
     }
 
     pub(crate) fn try_places(&self, count: u32) -> Option<Places> {
@@ -189,13 +208,16 @@ impl Queue {
         !lane.worked.swap(true, Ordering::AcqRel)
     }
 
-    /// Gives all that waits in a lane to `work`, in order, until nothing is left.
+    /// Gives all that waits in a lane to `work`, in order, until nothing is left. A panic of it costs
+    /// the job at hand, and nothing else: whoever waits for that gets the news.
     pub(crate) fn work_off(&self, lane: usize, mut work: impl FnMut(Job)) {
         let lane = &self.lanes[lane];
         loop {
             let next = lane.jobs.lock().pop_front();
             if let Some(job) = next {
-                work(job);
+                if let Err(reason) = caught(|| work(job)) {
+                    tracing::error!(reason, "a call from a queue panicked");
+                }
                 continue;
             }
             lane.worked.store(false, Ordering::Release);

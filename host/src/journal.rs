@@ -1,7 +1,6 @@
 //! Where the events of a host go.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use glovebox_events::{CallId, Event, Sink, What};
 use parking_lot::Mutex;
 
+use crate::guard::caught;
 use crate::lifecycle::Hooks;
 use crate::policy::Wishes;
 
@@ -25,6 +25,8 @@ pub(crate) struct Journal {
     calls: AtomicU64,
     /// Events on which the sink panicked.
     unheard: AtomicU64,
+    /// Events after which the waker panicked.
+    failed_wakes: AtomicU64,
 }
 
 impl Journal {
@@ -43,12 +45,18 @@ impl Journal {
             sequence: AtomicU64::new(0),
             calls: AtomicU64::new(1),
             unheard: AtomicU64::new(0),
+            failed_wakes: AtomicU64::new(0),
         }
     }
 
     /// Events on which the sink panicked.
     pub(crate) fn unheard(&self) -> u64 {
         self.unheard.load(Ordering::Relaxed)
+    }
+
+    /// Events after which the waker panicked.
+    pub(crate) fn failed_wakes(&self) -> u64 {
+        self.failed_wakes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_call(&self) -> CallId {
@@ -71,13 +79,17 @@ impl Journal {
                 what,
             };
             // A broken sink must not take the call, or the thread of an instance, with it.
-            let recorded = catch_unwind(AssertUnwindSafe(|| sink.record(&event)));
-            if recorded.is_err() {
-                self.unheard.fetch_add(1, Ordering::Relaxed);
+            if let Err(reason) = caught(|| sink.record(&event))
+                && self.unheard.fetch_add(1, Ordering::Relaxed) == 0
+            {
+                tracing::error!(reason, "the sink panicked; further panics are only counted");
             }
         }
-        if let Some(wake) = &self.wake {
-            wake();
+        if let Some(wake) = &self.wake
+            && let Err(reason) = caught(wake)
+            && self.failed_wakes.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::error!(reason, "the waker panicked; further panics are only counted");
         }
     }
 }

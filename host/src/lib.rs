@@ -55,6 +55,7 @@ mod determinism;
 mod dispatch;
 mod document;
 mod frames;
+mod guard;
 mod host;
 mod journal;
 mod lifecycle;
@@ -107,7 +108,7 @@ pub use status::{
     DispatchStats, Enforcement, Growth, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
     RefusedGeneration,
 };
-pub use task::Task;
+pub use task::{Lost, Task};
 pub use watch::WatchError;
 
 /// A load that is under way.

@@ -10,8 +10,9 @@ use glovebox_events::{LoadStage, Phase, What};
 use parking_lot::Mutex;
 
 use crate::InstanceId;
-use crate::backend::{Backend, Stop};
+use crate::backend::{self, Backend, Stop, step};
 use crate::context::{Context, Shared};
+use crate::guard::caught;
 use crate::host::Reply;
 use crate::load::LoadProblem;
 use crate::observe::{LatencyCounters, span};
@@ -43,7 +44,8 @@ pub const HOOK_DEADLINE: Duration = Duration::from_millis(100);
 /// Called before and after every change of phase, on the thread that changes it.
 ///
 /// A hook that takes longer than [`HOOK_DEADLINE`] holds the plugin up, and nobody else; the log
-/// says so. Hooks must not call the instance that they are told about.
+/// says so. One that panics changes nothing about the plugin; an event says so. Hooks must not call
+/// the instance that they are told about.
 pub trait LifecycleHook: Send + Sync {
     /// The phase is about to change.
     fn before(&self, transition: &Transition) {
@@ -59,9 +61,10 @@ pub trait LifecycleHook: Send + Sync {
 /// All hooks of a host, in the order in which they are called.
 pub(crate) type Hooks = Vec<Box<dyn LifecycleHook>>;
 
-fn in_time(transition: &Transition, call: impl FnOnce()) {
+/// Calls a hook; the reason if it panicked. A change of phase does not depend on who hears of it.
+fn in_time(transition: &Transition, call: impl FnOnce()) -> Result<(), String> {
     let started = Instant::now();
-    call();
+    let called = caught(call);
     let took = started.elapsed();
     if took > HOOK_DEADLINE {
         let (from, to) = (transition.from, transition.to);
@@ -70,6 +73,7 @@ fn in_time(transition: &Transition, call: impl FnOnce()) {
             "a lifecycle hook was slow"
         );
     }
+    called
 }
 
 /// What everybody may know of one copy. Only whoever starts, holds or ends the copy changes it.
@@ -157,9 +161,19 @@ impl Life {
             to,
             cause: cause.to_owned(),
         };
-        hooks.iter().for_each(|hook| in_time(&transition, || hook.before(&transition)));
+        let tell = |call: &dyn Fn(&dyn LifecycleHook)| {
+            for hook in hooks {
+                if let Err(reason) = in_time(&transition, || call(&**hook)) {
+                    let phase = self.phase();
+                    let cause = format!("a lifecycle hook panicked: {reason}");
+                    tracing::error!(plugin = &*shared.plugin, cause);
+                    shared.record(generation, What::Phase { from: phase, to: phase, cause });
+                }
+            }
+        };
+        tell(&|hook| hook.before(&transition));
         store();
-        hooks.iter().for_each(|hook| in_time(&transition, || hook.after(&transition)));
+        tell(&|hook| hook.after(&transition));
     }
 
     /// Enters [`Phase::Ready`]; whatever was wrong is over.
@@ -217,7 +231,9 @@ impl Running {
 
     /// The copy cannot go on: it is thrown away and, if the manifest says so, replaced.
     pub(crate) fn fail(&mut self, cause: &str) {
-        self.backend = None;
+        if let Some(backend) = self.backend.take() {
+            backend::discard(backend);
+        }
         self.enter(Phase::Faulted, cause);
         *self.life.down.lock() = Some(Down { cause: cause.to_owned(), failures: 0, retry: None });
         if self.generation.prepared.manifest.lifecycle.restart != Restart::Never {
@@ -308,7 +324,7 @@ impl Running {
         let Some(backend) = &mut self.backend else { return };
         let _span = span::health(&self.slot.about_generation(&self.generation)).entered();
         backend.context().begin_step(self.generation.prepared.manifest.lifecycle.start_deadline);
-        let cause = match backend.health() {
+        let cause = match step(backend, |backend| backend.health()) {
             Ok(health) if health.is_good() => return,
             Ok(health) => format!("unhealthy: {} (code {})", health.message, health.code),
             Err(stop) => format!("unhealthy: {}", stop.into_outcome()),
@@ -321,7 +337,7 @@ impl Running {
         let Some(backend) = &mut self.backend else { return Ok(None) };
         let _span = span::save_state(&self.slot.about_generation(&self.generation)).entered();
         backend.context().begin_step(self.generation.prepared.manifest.lifecycle.stop_deadline);
-        let saved = backend.save_state();
+        let saved = step(backend, |backend| backend.save_state());
         if let Err(Stop::Dead(outcome)) = &saved {
             self.fail(&outcome.to_string());
         }
@@ -365,7 +381,7 @@ impl Running {
     pub(crate) fn end(&mut self) {
         if let Some(mut backend) = self.backend.take() {
             backend.context().begin_step(self.generation.prepared.manifest.lifecycle.stop_deadline);
-            backend.cleanup();
+            backend::end(backend);
         }
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -49,7 +50,11 @@ impl fmt::Debug for InstanceId {
 #[derive(Default)]
 pub(crate) struct Registry {
     places: boxcar::Vec<Place>,
+    /// The instance of each plugin that was loaded last.
     by_plugin: papaya::HashMap<Arc<str>, InstanceId>,
+    /// All instances of each plugin, in the order of loading. Whoever holds the lock changes
+    /// `by_plugin` with it, so that two threads never leave a name of an instance that is gone.
+    named: Mutex<HashMap<Arc<str>, Vec<InstanceId>>>,
     free: Mutex<Vec<InstanceId>>,
 }
 
@@ -117,10 +122,13 @@ impl Registry {
         };
         let place = &self.places[id.index as usize];
         let slot = make(id, place.seat.clone()).inspect_err(|_| self.free(id))?;
-        self.by_plugin.pin().insert(slot.plugin.clone(), id);
+        let plugin = slot.plugin.clone();
+        let mut named = self.named.lock();
         place.by_slot.store(slot.copies() > 1 || slot.is_asleep(), Ordering::Relaxed);
         place.slot.store(Some(slot));
         place.round.store(id.round, Ordering::Release);
+        named.entry(plugin.clone()).or_default().push(id);
+        self.by_plugin.pin().insert(plugin, id);
         Ok(id)
     }
 
@@ -135,12 +143,19 @@ impl Registry {
     /// Takes an instance out.
     pub(crate) fn remove(&self, id: InstanceId) -> Option<Arc<Slot>> {
         let place = self.place(id)?;
+        let mut named = self.named.lock();
         let slot = place.slot.swap(None)?;
         place.round.store(VACANT, Ordering::Release);
-        let named = self.by_plugin.pin();
-        let _ = named.remove_if(&slot.plugin, |_, named| *named == id);
-        if let Some(other) = self.all().into_iter().find(|other| other.plugin == slot.plugin) {
-            named.insert(other.plugin.clone(), other.id);
+        let ids = named.entry(slot.plugin.clone()).or_default();
+        ids.retain(|other| *other != id);
+        match ids.last() {
+            Some(last) => {
+                self.by_plugin.pin().insert(slot.plugin.clone(), *last);
+            }
+            None => {
+                named.remove(&slot.plugin);
+                self.by_plugin.pin().remove(&slot.plugin);
+            }
         }
         Some(slot)
     }

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 const MAGIC: &[u8; 8] = b"GBXSTATE";
 const FORMAT: u32 = 1;
 const PREFIX_LEN: usize = 48;
-/// The largest state that is read: 256 MiB.
+/// The largest state that is kept: 256 MiB, without what stands before it.
 const MAX_STATE_LEN: u64 = 256 << 20;
 
 /// The folder with the states of all plugins of a host.
@@ -60,6 +60,15 @@ impl StateKeeper {
 
     /// Saves a state and removes all but the last `keep`.
     pub(crate) fn save(&self, copy: u32, state: &State, keep: u32) -> io::Result<()> {
+        let length = state.bytes.len() as u64;
+        if length > MAX_STATE_LEN {
+            // What cannot be read again must not push out what can.
+            let reason = format!(
+                "{length} bytes are more than a kept state may have ({MAX_STATE_LEN}); keep less, or \
+                 remove `persist` under [state]"
+            );
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        }
         let folder = self.folder(copy);
         fs::create_dir_all(&folder)?;
         let saved = saved(&folder)?;
@@ -129,8 +138,9 @@ fn saved(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 fn read(path: &Path) -> Result<State, String> {
     let length = fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > MAX_STATE_LEN {
-        return Err(format!("{length} bytes are more than a state may have ({MAX_STATE_LEN})"));
+    let max = MAX_STATE_LEN + PREFIX_LEN as u64;
+    if length > max {
+        return Err(format!("{length} bytes are more than a kept state may have ({max})"));
     }
     let file = fs::read(path).map_err(|error| error.to_string())?;
     let Some((prefix, bytes)) = file.split_first_chunk::<PREFIX_LEN>() else {
@@ -227,6 +237,18 @@ mod tests {
         );
         check(|folder| change(folder, &|bytes| bytes[12] = 9), Some(state(3, "counted")), "digest");
         check(|folder| fs::remove_dir_all(folder).unwrap(), None, "");
+    }
+
+    #[test]
+    fn a_state_too_large_to_be_read_is_refused_and_pushes_none_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(StateStore::new(folder.path().to_owned()).unwrap());
+        let keeper = store.keeper(&"stats".into()).unwrap();
+        keeper.save(0, &state(1, "counted"), 1).unwrap();
+        let bytes = vec![0; MAX_STATE_LEN as usize + 1];
+        let error = keeper.save(0, &State { version: 2, bytes }, 1).unwrap_err();
+        assert!(error.to_string().contains("268435457 bytes are more than"), "{error}");
+        assert_eq!(keeper.last(0), (Some(state(1, "counted")), Vec::new()));
     }
 
     #[test]

@@ -169,6 +169,9 @@ pub struct DispatchStats {
     pub refused: u64,
     /// Queued frames whose call did not complete.
     pub errors: u64,
+    /// Frames that no plugin got: nobody accepts their kind, or there is no plugin of the name that
+    /// they are for.
+    pub undelivered: u64,
 }
 
 /// The same while it is counted.
@@ -179,6 +182,7 @@ pub(crate) struct DispatchCounters {
     dispatched: AtomicU64,
     refused: AtomicU64,
     errors: AtomicU64,
+    undelivered: AtomicU64,
 }
 
 impl DispatchCounters {
@@ -202,6 +206,10 @@ impl DispatchCounters {
         self.errors.fetch_add(frames, Relaxed);
     }
 
+    pub(crate) fn lose(&self) {
+        self.undelivered.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn read(&self) -> DispatchStats {
         DispatchStats {
             loaded: self.loaded.load(Relaxed),
@@ -209,6 +217,7 @@ impl DispatchCounters {
             dispatched: self.dispatched.load(Relaxed),
             refused: self.refused.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            undelivered: self.undelivered.load(Relaxed),
         }
     }
 }

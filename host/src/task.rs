@@ -6,36 +6,95 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use glovebox_events::{LoadStage, Outcome};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use crate::host::Reply;
+use crate::load::{LoadError, LoadProblem};
 
 /// Work that goes on elsewhere: await it, [`wait`](Task::wait) for it, or look now and then.
 ///
-/// Dropping it does not stop the work.
+/// Dropping it does not stop the work. If the thread that does the work panics, which is a bug of the
+/// host or of what the application gave it, the result says so: an error, a call that trapped as
+/// `host-panic`, or else what means that nothing was done.
 pub struct Task<T> {
     receiver: oneshot::Receiver<T>,
+    /// True once somebody had the result.
+    is_taken: bool,
 }
 
-impl<T> Task<T> {
+/// What somebody gets who waits for work whose thread panicked.
+pub trait Lost {
+    /// The result that says so, with what the panic said.
+    fn lost(reason: String) -> Self;
+}
+
+impl Lost for () {
+    fn lost(_: String) {}
+}
+
+impl Lost for bool {
+    fn lost(_: String) -> bool {
+        false
+    }
+}
+
+impl Lost for usize {
+    fn lost(_: String) -> usize {
+        0
+    }
+}
+
+impl<T, E: Lost> Lost for Result<T, E> {
+    fn lost(reason: String) -> Self {
+        Err(E::lost(reason))
+    }
+}
+
+impl Lost for LoadError {
+    fn lost(message: String) -> LoadError {
+        // Where it happened is not known: the steps of a plugin catch their own.
+        LoadError::new(LoadStage::Read, None, LoadProblem::HostPanicked { message })
+    }
+}
+
+impl Lost for Outcome {
+    fn lost(message: String) -> Outcome {
+        Outcome::Trapped { code: "host-panic".to_owned(), message }
+    }
+}
+
+impl Lost for Reply {
+    fn lost(reason: String) -> Reply {
+        Reply { outcome: Outcome::lost(reason), ..Reply::default() }
+    }
+}
+
+impl Lost for Vec<Reply> {
+    /// Empty: how many were waited for is known to the caller alone.
+    fn lost(_: String) -> Vec<Reply> {
+        Vec::new()
+    }
+}
+
+impl<T: Lost> Task<T> {
     pub(crate) fn new() -> (oneshot::Sender<T>, Task<T>) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Task { receiver })
+        (sender, Task { receiver, is_taken: false })
     }
 
     /// Blocks until the work is done. Not for asynchronous code, which awaits the task instead.
     ///
     /// # Panics
     ///
-    /// If the thread that did the work panicked, or if called inside an asynchronous runtime.
+    /// If called inside an asynchronous runtime.
     pub fn wait(self) -> T {
-        self.receiver.blocking_recv().unwrap_or_else(|_| worker_died())
+        self.receiver.blocking_recv().unwrap_or_else(|_| lost())
     }
 
     /// Blocks until the work is done, for at most `patience`; `None` if it is not done then. For
     /// those who show meanwhile how far it is. Not for asynchronous code.
-    ///
-    /// # Panics
-    ///
-    /// If the thread that did the work panicked.
     pub fn wait_for(&mut self, patience: Duration) -> Option<T> {
         let until = Instant::now() + patience;
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
@@ -54,13 +113,24 @@ impl<T> Task<T> {
 
     /// The result, if the work is done; afterwards `None`.
     pub fn try_take(&mut self) -> Option<T> {
-        self.receiver.try_recv().ok()
+        match self.receiver.try_recv() {
+            Ok(result) => {
+                self.is_taken = true;
+                Some(result)
+            }
+            // A receiver whose result was taken says the same.
+            Err(TryRecvError::Closed) if !self.is_taken => {
+                self.is_taken = true;
+                Some(lost())
+            }
+            Err(_) => None,
+        }
     }
 }
 
-// A sender is only ever dropped unused when its thread panics, which is our bug and not data.
-fn worker_died() -> ! {
-    panic!("the thread that did this work panicked")
+/// A sender is only ever dropped unused when its thread panics.
+fn lost<T: Lost>() -> T {
+    T::lost("the thread that did this work panicked".to_owned())
 }
 
 struct Unpark(Thread);
@@ -71,13 +141,13 @@ impl Wake for Unpark {
     }
 }
 
-impl<T> Future for Task<T> {
+impl<T: Lost> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.receiver)
-            .poll(context)
-            .map(|result| result.unwrap_or_else(|_| worker_died()))
+        let polled = Pin::new(&mut self.receiver).poll(context);
+        self.is_taken |= polled.is_ready();
+        polled.map(|result| result.unwrap_or_else(|_| lost()))
     }
 }
 

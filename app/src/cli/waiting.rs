@@ -4,14 +4,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use glovebox_abi::text::inert;
-use glovebox_host::{Host, Task};
+use glovebox_host::{Host, Lost, Task};
 
 /// What is shorter is not worth a word.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The result of a load or reload. On a terminal, one line on standard error follows what is being
 /// compiled, and goes when it is done.
-pub(super) fn wait<T>(host: &Host, mut task: Task<T>) -> T {
+pub(super) fn wait<T: Lost>(host: &Host, mut task: Task<T>) -> T {
     let mut shown = false;
     loop {
         if let Some(result) = task.wait_for(PATIENCE) {

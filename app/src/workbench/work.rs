@@ -12,7 +12,7 @@ use glovebox_abi::Frame;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, Outcome, ReloadCause};
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
-use glovebox_host::{Host, InstanceId, LoadRequest, Mock, Policy, Profile, Task};
+use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, Policy, Profile, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
 use glovebox_inspector::trace::{Recorder, RecorderStatus, TraceError, TraceIndex};
@@ -126,7 +126,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Waits for a load or reload of `file`. Meanwhile the job says what is being compiled, and ends
 /// that if it is asked to end.
-fn wait<T>(host: &Host, mut task: Task<T>, file: &Path, state: &JobState) -> T {
+fn wait<T: Lost>(host: &Host, mut task: Task<T>, file: &Path, state: &JobState) -> T {
     let folder = if file.is_dir() { Some(file) } else { file.parent() };
     // A folder or manifest names an artifact beside it.
     let names = file.is_dir() || file.extension().is_some_and(|extension| extension == "toml");

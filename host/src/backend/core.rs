@@ -8,6 +8,9 @@ use super::{Backend, Stop};
 use crate::Frames;
 use crate::context::Context;
 
+/// What a trap is called that stands for a panic of a plugin of this tier, as in the native one.
+pub(super) const PANIC: &str = "plugin-panic";
+
 pub(crate) type Factory = Arc<dyn Fn() -> Box<dyn Plugin> + Send + Sync>;
 
 pub(crate) struct CoreBackend {
@@ -57,5 +60,9 @@ impl Backend for CoreBackend {
 
     fn memory(&mut self) -> Option<u64> {
         None
+    }
+
+    fn panic_code(&self) -> &'static str {
+        PANIC
     }
 }

@@ -12,6 +12,7 @@ use glovebox_events::{CallId, Outcome};
 
 use crate::Frames;
 use crate::context::Context;
+use crate::guard::caught;
 use crate::status::Enforcement;
 
 /// One running copy of a plugin. One thread at a time calls it, not always the same one.
@@ -36,7 +37,8 @@ pub(crate) trait Backend: Send {
         emitted: &mut Vec<Frame>,
     ) -> Result<(), Stop> {
         self.context().begin_call(call);
-        let result = self.process(frame, out);
+        let result = caught(|| self.process(frame, out))
+            .unwrap_or_else(|reason| Err(panicked(self.panic_code(), reason)));
         let context = self.context();
         if !context.emitted.is_empty() {
             *emitted = std::mem::take(&mut context.emitted);
@@ -50,6 +52,41 @@ pub(crate) trait Backend: Send {
     fn cleanup(&mut self);
     /// Bytes of memory it holds, where that can be told.
     fn memory(&mut self) -> Option<u64>;
+    /// The code of a trap that stands for a panic inside one of these methods: of the host, unless the
+    /// plugin runs as part of it.
+    fn panic_code(&self) -> &'static str {
+        "host-panic"
+    }
+}
+
+/// One step of a copy other than a call; a panic in it ends the copy.
+pub(crate) fn step<T>(
+    backend: &mut Box<dyn Backend>,
+    work: impl FnOnce(&mut dyn Backend) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    caught(|| work(&mut **backend))
+        .unwrap_or_else(|reason| Err(panicked(backend.panic_code(), reason)))
+}
+
+/// Lets a copy clean up, and drops it. A plugin of the application that panics in either has ended
+/// all the same; the log says why.
+pub(crate) fn end(mut backend: Box<dyn Backend>) {
+    if let Err(reason) = caught(|| backend.cleanup()) {
+        tracing::error!(reason, "a plugin panicked while it cleaned up");
+    }
+    discard(backend);
+}
+
+/// Drops a copy that cannot go on.
+pub(crate) fn discard(backend: Box<dyn Backend>) {
+    if let Err(reason) = caught(|| drop(backend)) {
+        tracing::error!(reason, "a plugin panicked while it was dropped");
+    }
+}
+
+#[cold]
+fn panicked(code: &str, reason: String) -> Stop {
+    Stop::Dead(Outcome::Trapped { code: code.to_owned(), message: reason })
 }
 
 /// Why a call did not complete.
@@ -124,7 +161,10 @@ impl Code {
     /// A fresh copy; [`Backend::initialize`] comes next.
     pub(crate) fn instantiate(&self, context: Context) -> Result<Box<dyn Backend>, Outcome> {
         Ok(match self {
-            Code::Core(factory) => Box::new(core::CoreBackend::new(factory, context)),
+            Code::Core(factory) => {
+                let made = caught(|| core::CoreBackend::new(factory, context));
+                Box::new(made.map_err(|reason| panicked(core::PANIC, reason).into_outcome())?)
+            }
             Code::FrameAbi(code) => Box::new(code.instantiate(context)?),
             Code::Component(code) => Box::new(code.instantiate(context)?),
             Code::Native(code) => Box::new(native::NativeBackend::new(code.clone(), context)),

@@ -1,6 +1,7 @@
 //! Several plugins loaded as one: all of them, in order, or none.
 
 use crate::load::{LoadError, LoadRequest};
+use crate::task::Lost;
 use crate::{Host, InstanceId, Task};
 
 /// Plugins that were loaded together. [`Host::unload_set`] ends them in reverse; dropping this does
@@ -34,6 +35,13 @@ pub struct SetError {
     pub total: usize,
     /// Why it was not loaded.
     pub source: Box<LoadError>,
+}
+
+impl Lost for SetError {
+    fn lost(reason: String) -> SetError {
+        let source = Box::new(LoadError::lost(reason));
+        SetError { plugin: "the set".to_owned(), position: 1, total: 1, source }
+    }
 }
 
 fn unloaded(position: usize) -> String {

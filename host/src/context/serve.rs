@@ -10,6 +10,7 @@ use glovebox_events::{HostCall, Outcome, What};
 use super::arguments::{self, Argument};
 use super::{Context, Shared};
 use crate::answers::{ANSWERABLE, Answered, Asked, Given};
+use crate::guard::caught;
 use crate::observe::span::{self, About};
 use crate::policy::Parameter;
 
@@ -25,7 +26,12 @@ impl Context {
     ) -> Option<Result<T, ServiceError>> {
         let answers = self.shared.answers.as_ref().filter(|_| ANSWERABLE.contains(&service))?;
         let (plugin, arguments) = (&*self.shared.plugin, &arguments::whole(arguments));
-        match answers.answer(&Asked { plugin, call: self.call, service, arguments }) {
+        let asked = Asked { plugin, call: self.call, service, arguments };
+        let answered = caught(|| answers.answer(&asked)).unwrap_or_else(|reason| {
+            tracing::error!(plugin, service, reason, "the application's answers panicked");
+            Answered::With(Err(ServiceError::Unavailable))
+        });
+        match answered {
             Answered::With(Ok(value)) => {
                 Some(T::from_value(value).ok_or(ServiceError::Unavailable))
             }

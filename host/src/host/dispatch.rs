@@ -3,25 +3,36 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use glovebox_abi::text::{cut, inert};
 use glovebox_abi::{Frame, Header};
+use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Host, Reply};
 use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
+use crate::guard::caught;
 use crate::observe::span;
 use crate::registry::InstanceId;
 use crate::slot::Slot;
-use crate::task::Task;
+use crate::task::{Lost, Task};
 
 /// How often a frame may be passed on by `emit` before it is dropped and logged: two plugins that
 /// answer each other would go on for ever.
 const MAX_HOPS: u32 = 8;
 
+/// How much of the name of a plugin is shown that is not there, in bytes.
+const MAX_TARGET_LEN: usize = 128;
+
 impl Host {
     /// Routes a frame: to the plugin that its header's `target` names, otherwise to all that
-    /// accept its kind. Waits while a queue is full, then for all answers.
+    /// accept its kind. Waits while a queue is full, then for all answers. One that is draining
+    /// refuses. If no plugin is to get it, the answer is empty, the frame is counted as
+    /// [`undelivered`](crate::DispatchStats::undelivered), and the log says why.
     pub async fn dispatch(&self, frame: Frame) -> Vec<(InstanceId, Reply)> {
         let receivers = self.receivers(&frame, None);
+        if receivers.is_empty() {
+            self.undelivered(&frame);
+        }
         self.dispatch_among(receivers, frame).await
     }
 
@@ -30,6 +41,9 @@ impl Host {
     pub async fn broadcast(&self, frame: Frame) -> Vec<(InstanceId, Reply)> {
         let mut receivers = self.inner.registry.all();
         receivers.retain(|slot| slot.accepts(frame.kind));
+        if receivers.is_empty() {
+            self.undelivered(&frame);
+        }
         self.dispatch_among(receivers, frame).await
     }
 
@@ -41,13 +55,18 @@ impl Host {
         let mut tickets = Vec::with_capacity(receivers.len());
         for slot in receivers {
             let id = slot.id;
-            if let Some(place) = slot.queue.wait_for_places(1).await {
-                tickets.push((id, self.enqueue(slot, frame.clone(), 0, place)));
-            }
+            tickets.push(match slot.queue.wait_for_place().await {
+                Some(place) => (id, Ok(self.enqueue(slot, frame.clone(), 0, place))),
+                None => (id, Err(self.draining(&slot))),
+            });
         }
         let mut replies = Vec::with_capacity(tickets.len());
         for (id, ticket) in tickets {
-            replies.push((id, ticket.await));
+            let reply = match ticket {
+                Ok(ticket) => ticket.await,
+                Err(reply) => reply,
+            };
+            replies.push((id, reply));
         }
         replies
     }
@@ -60,17 +79,23 @@ impl Host {
         let Some(slot) = self.slot(id) else {
             return self.gone();
         };
-        match slot.queue.wait_for_places(1).await {
+        match slot.queue.wait_for_place().await {
             Some(place) => self.enqueue(slot, frame, 0, place).await,
-            None => self.refused(&Refusal::Draining { plugin: slot.plugin.to_string() }),
+            None => self.draining(&slot),
         }
+    }
+
+    /// What a frame gets for which the queue has no place any more.
+    fn draining(&self, slot: &Slot) -> Reply {
+        self.inner.dispatched.refuse();
+        self.refused(&Refusal::Draining { plugin: slot.plugin.to_string() })
     }
 
     /// Queues frames for one instance as one piece of work, which costs far less than one by one;
     /// waits while the queue is full, then for all answers, which come in the order of the frames.
     ///
     /// If the instance has several copies, the batch goes to one of them. More frames than the
-    /// queue holds are queued in several pieces.
+    /// queue has room for are queued in several pieces.
     pub async fn dispatch_batch(&self, id: InstanceId, mut frames: Vec<Frame>) -> Vec<Reply> {
         let Some(slot) = self.slot(id) else {
             return frames.iter().map(|_| self.gone()).collect();
@@ -79,18 +104,14 @@ impl Host {
         let lane = slot.queue.lane_for(first);
         let mut replies = Vec::with_capacity(frames.len());
         while !frames.is_empty() {
-            let count = frames.len().min(slot.queue.limit() as usize);
+            let Some((places, count)) = slot.queue.wait_for_places(frames.len()).await else {
+                replies.extend(frames.iter().map(|_| self.draining(&slot)));
+                break;
+            };
             let rest = frames.split_off(count);
-            match slot.queue.wait_for_places(count as u32).await {
-                Some(places) => {
-                    let ticket = self.enqueue_batch(slot.clone(), lane, frames, places);
-                    replies.extend(ticket.await);
-                }
-                None => {
-                    let refusal = Refusal::Draining { plugin: slot.plugin.to_string() };
-                    replies.extend(frames.iter().map(|_| self.refused(&refusal)));
-                }
-            }
+            let mut answers = self.enqueue_batch(slot.clone(), lane, frames, places).await;
+            answers.resize_with(count, || Reply::lost("the batch was lost".to_owned()));
+            replies.extend(answers);
             frames = rest;
         }
         replies
@@ -126,6 +147,9 @@ impl Host {
     /// If a queue is full; then no plugin gets the frame.
     pub fn try_dispatch(&self, frame: &Frame) -> Result<Vec<(InstanceId, Ticket)>, Refusal> {
         let slots = self.receivers(frame, None);
+        if slots.is_empty() {
+            self.undelivered(frame);
+        }
         let places: Vec<_> =
             slots.iter().map(|slot| self.try_places(slot, 1)).collect::<Result<_, _>>()?;
         let placed = slots.into_iter().zip(places);
@@ -232,7 +256,10 @@ impl Host {
     pub(super) fn work(&self, slot: &Arc<Slot>, lane: usize) {
         if slot.is_asleep() {
             // What goes wrong becomes the fault of the instance, and the reason of a refusal.
-            let _ = self.wake(slot);
+            let woken = caught(|| self.wake(slot).map_err(|error| error.to_string()));
+            if let Err(reason) = woken {
+                slot.fault_with(&format!("the host panicked: {reason}"));
+            }
         }
         slot.queue.work_off(lane, |job| {
             let span = job.span;
@@ -244,9 +271,12 @@ impl Host {
             let mut held = slot.hold_copy(lane);
             let mut call = |frame: &Frame| {
                 let mut reply = Reply::default();
-                match &mut held {
+                let called = caught(|| match &mut held {
                     Some(held) => self.call_held(held, frame, waited, job.hops, &mut reply),
                     None => reply = self.gone(),
+                });
+                if let Err(reason) = called {
+                    reply = Reply::lost(reason);
                 }
                 if !reply.outcome.is_completed() {
                     errors += 1;
@@ -262,13 +292,13 @@ impl Host {
                     let reply = call(&frame);
                     drop(entered);
                     drop(span);
-                    drop(answer.send(reply));
+                    give(answer, reply);
                 }
                 Work::Batch(frames, answer) => {
                     let replies = frames.iter().map(call).collect();
                     drop(entered);
                     drop(span);
-                    drop(answer.send(replies));
+                    give(answer, replies);
                 }
             }
             self.inner.dispatched.fail(errors);
@@ -283,13 +313,33 @@ impl Host {
             from.note(&reason);
             return;
         }
-        for slot in self.receivers(&frame, Some(from.id)) {
+        let receivers = self.receivers(&frame, Some(from.id));
+        if receivers.is_empty() {
+            let reason = self.undelivered(&frame);
+            from.note(&format!("emitted frame dropped: {reason}"));
+        }
+        for slot in receivers {
             match self.try_places(&slot, 1) {
                 // Nobody waits for the answer.
                 Ok(place) => drop(self.enqueue(slot, frame.clone(), hops, place)),
                 Err(refusal) => from.note(&format!("emitted frame dropped: {refusal}")),
             }
         }
+    }
+
+    /// Counts a frame that reaches nobody; says why.
+    fn undelivered(&self, frame: &Frame) -> String {
+        self.inner.dispatched.lose();
+        let has_header = !frame.header.as_bytes().is_empty();
+        let reason = match has_header.then(|| frame.header.get_text(Header::TARGET)).flatten() {
+            Some(target) => {
+                let target = cut(&target, MAX_TARGET_LEN);
+                format!("no plugin `{}` is loaded", inert(&target))
+            }
+            None => format!("no plugin accepts {} frames", frame.kind),
+        };
+        tracing::warn!(reason, "a frame reached nobody");
+        reason
     }
 
     pub(super) fn receivers(&self, frame: &Frame, from: Option<InstanceId>) -> Vec<Arc<Slot>> {
@@ -301,5 +351,12 @@ impl Host {
         let mut slots = self.inner.registry.all();
         slots.retain(|slot| Some(slot.id) != from && slot.accepts(frame.kind));
         slots
+    }
+}
+
+/// Gives an answer to whoever waits for it. Nobody may be; and their waker may panic.
+fn give<T>(answer: oneshot::Sender<T>, reply: T) {
+    if let Err(reason) = caught(|| drop(answer.send(reply))) {
+        tracing::error!(reason, "the waker of somebody who waits for an answer panicked");
     }
 }

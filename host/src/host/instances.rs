@@ -10,11 +10,13 @@ use tracing::Span;
 use super::Host;
 use crate::answers::ANSWERABLE;
 use crate::dispatch::Work;
+use crate::guard::caught;
 use crate::load::{LoadError, LoadProblem, LoadRequest, Source};
 use crate::observe::span;
 use crate::registry::InstanceId;
 use crate::reload::gone;
 use crate::slot::Slot;
+use crate::task::Lost;
 use crate::{Loading, Profile, Task};
 
 /// What came of draining an instance.
@@ -26,6 +28,13 @@ pub struct Drained {
     pub refused: u64,
     /// True if nothing was left at the deadline.
     pub in_time: bool,
+}
+
+impl Lost for Drained {
+    /// Nothing was finished, and not in time.
+    fn lost(_: String) -> Drained {
+        Drained::default()
+    }
 }
 
 impl Host {
@@ -40,7 +49,8 @@ impl Host {
             // The turns are never closed.
             let turn = turns.acquire_owned().await;
             tokio::task::spawn_blocking(move || {
-                let loaded = span.in_scope(|| host.load_now(request, &span));
+                let loaded = caught(|| span.in_scope(|| host.load_now(request, &span)))
+                    .unwrap_or_else(|reason| Err(LoadError::lost(reason)));
                 // Ended before anybody has the result.
                 drop(span);
                 drop(turn);

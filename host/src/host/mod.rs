@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
+use crate::guard::caught;
 use crate::journal::Journal;
 use crate::load::{CacheStats, CompileStatus, LoadRequest, Preparer};
 use crate::permissions::HostRules;
@@ -24,6 +25,7 @@ use crate::registry::{InstanceId, Registry};
 use crate::slot::{Slot, Surroundings};
 use crate::state::StateStore;
 use crate::status::{DispatchCounters, DispatchStats, PluginStatus};
+use crate::task::Lost;
 use crate::{HostBuilder, Mock, Profile, Task};
 
 pub use call::Reply;
@@ -111,6 +113,11 @@ impl Host {
         self.inner.surroundings.journal.unheard()
     }
 
+    /// Events after which the waker panicked, so that nobody may have looked at them. Calls go on.
+    pub fn failed_wakes(&self) -> u64 {
+        self.inner.surroundings.journal.failed_wakes()
+    }
+
     /// What the compile cache did so far.
     pub fn cache_stats(&self) -> CacheStats {
         self.inner.preparer.engines.cache_stats()
@@ -163,7 +170,6 @@ impl Host {
 
     /// Changes the limits of one instance; in effect from the next call. `false` if it is gone.
     pub fn set_limits(&self, id: InstanceId, limits: Limits) -> bool {
-        let _runtime = self.runtime().enter();
         self.slot(id).map(|slot| slot.set_limits(limits)).is_some()
     }
 
@@ -171,7 +177,7 @@ impl Host {
         self.inner.registry.get(id)
     }
 
-    pub(crate) fn spawn<T: Send + 'static>(
+    pub(crate) fn spawn<T: Lost + Send + 'static>(
         &self,
         work: impl FnOnce(&Host) -> T + Send + 'static,
     ) -> Task<T> {
@@ -179,7 +185,7 @@ impl Host {
         let host = self.clone();
         let caller = Span::current();
         self.run_blocking(move || {
-            let result = caller.in_scope(|| work(&host));
+            let result = caught(|| caller.in_scope(|| work(&host))).unwrap_or_else(T::lost);
             // Ended before anybody has the result.
             drop(caller);
             // Whoever has the result may count on its own handle being the last one.

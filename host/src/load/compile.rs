@@ -6,10 +6,8 @@
 //! on like this is counted, and when it is as much as the machine has cores (four at most) nothing
 //! new is compiled: it would wait behind that in the compiler's own threads, and time out as well.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -20,6 +18,7 @@ use parking_lot::Mutex;
 use tracing::Span;
 
 use super::{LoadProblem, shorten};
+use crate::guard::caught;
 
 /// What the smallest artifact may take.
 const BASE: Duration = Duration::from_secs(10);
@@ -127,8 +126,8 @@ impl Compiles {
         let thread = std::thread::Builder::new().name("glovebox-compile".to_owned());
         let spawned = thread.spawn(move || {
             // The compiler keeps nothing of ours that a panic could leave half-done.
-            let compiled = catch_unwind(AssertUnwindSafe(|| load.in_scope(compile)))
-                .unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let compiled = caught(|| load.in_scope(compile))
+                .unwrap_or_else(|message| Err(LoadProblem::CompilerPanicked { message }));
             // Nobody waits for the end of this thread, and the span ends with the load.
             drop(load);
             running.lock().list.remove(&id);
@@ -188,18 +187,6 @@ impl Compiles {
         });
         list.collect()
     }
-}
-
-/// What a panic of the compiler says.
-fn panicked(panic: &(dyn Any + Send)) -> LoadProblem {
-    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(message), _) => message,
-        (_, Some(message)) => message.as_str(),
-        _ => "it gave no reason",
-    };
-    // One sentence, whatever was asserted.
-    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    LoadProblem::CompilerPanicked { message: shorten(&message) }
 }
 
 #[cfg(test)]

@@ -185,6 +185,12 @@ pub enum LoadProblem {
         /// What it says.
         message: String,
     },
+    /// The host has a bug, or what the application gave it has.
+    #[error("the host panicked: {message}")]
+    HostPanicked {
+        /// What it says.
+        message: String,
+    },
     /// A call to the plugin did not complete.
     #[error("the plugin {0}")]
     Call(Outcome),
@@ -368,6 +374,10 @@ impl LoadProblem {
             }
             LoadProblem::CompilerPanicked { .. } => {
                 "this is a bug of the engine, not of the plugin: build it with other options, and \
+                 report it"
+            }
+            LoadProblem::HostPanicked { .. } => {
+                "this is a bug of the host or of what the application gave it, not of the plugin: \
                  report it"
             }
             LoadProblem::Call(Outcome::LimitExceeded { limit, .. }) => {

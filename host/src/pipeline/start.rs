@@ -4,10 +4,18 @@ use glovebox_abi::Kind;
 
 use super::{Pipeline, Running, Source, Stage, StagePlugin, StageProblem, StartError};
 use crate::document::nearest;
-use crate::{Host, InstanceId, LoadRequest, Task};
+use crate::task::Lost;
+use crate::{Host, InstanceId, LoadError, LoadRequest, Task};
 
 /// A pipeline that is being started.
 pub type Starting = Task<Result<Running, StartError>>;
+
+impl Lost for StartError {
+    fn lost(reason: String) -> StartError {
+        let problem = StageProblem::Load(Box::new(LoadError::lost(reason)));
+        StartError { stage: "input".to_owned(), problem }
+    }
+}
 
 impl Pipeline {
     /// Loads the plugins that stages name by their file, and finds the others among those that are

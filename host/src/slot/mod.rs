@@ -14,9 +14,10 @@ use glovebox_abi::{Frame, Kind, Permission, State};
 use glovebox_events::{LoadStage, Outcome, Phase, ReloadCause, What};
 use parking_lot::Mutex;
 
-use crate::backend::{Backend, Code, Stop};
+use crate::backend::{self, Backend, Code, Stop};
 use crate::context::{Rights, Shared};
 use crate::dispatch::Queue;
+use crate::guard::caught;
 use crate::journal::Journal;
 use crate::lifecycle::Life;
 use crate::load::{LoadProblem, LoadRequest, Prepared};
@@ -345,16 +346,20 @@ impl Slot {
     /// Tells who answers the services that a call with this frame begins on this thread.
     #[cold]
     pub(crate) fn begin_answered(&self, frame: &Frame) {
-        if let Some(answers) = &self.shared.answers {
-            answers.begin(&self.plugin, frame);
+        if let Some(answers) = &self.shared.answers
+            && let Err(reason) = caught(|| answers.begin(&self.plugin, frame))
+        {
+            self.note(&format!("the application's answers panicked at the begin: {reason}"));
         }
     }
 
     /// Tells the same one that the call is over.
     #[cold]
     pub(crate) fn end_answered(&self) {
-        if let Some(answers) = &self.shared.answers {
-            answers.end();
+        if let Some(answers) = &self.shared.answers
+            && let Err(reason) = caught(|| answers.end())
+        {
+            self.note(&format!("the application's answers panicked at the end: {reason}"));
         }
     }
 
@@ -411,7 +416,7 @@ impl Slot {
                 if slot.current().number != number || !slot.queue.is_open() {
                     return;
                 }
-                // A panic of a core plugin must not end the looking after.
+                // A panic must not end the looking after.
                 let _ = tokio::task::spawn_blocking(move || slot.each_free_copy(work)).await;
             }
         });
@@ -533,10 +538,11 @@ impl Slot {
         }
         self.apply(&edits);
         drop(edits);
-        self.queue.resize(self.current.load().rights.limits.load().queue);
+        let limit = self.current.load().rights.limits.load().queue;
+        self.queue.resize(limit, &self.surroundings.runtime);
         for mut old in old {
             old.context().begin_step(previous_lifecycle.stop_deadline);
-            old.cleanup();
+            backend::end(old);
         }
         Ok(carried.into_iter().flatten().next().map(|state| state.version))
     }
@@ -723,7 +729,7 @@ impl Slot {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         let mut edits = self.edits.lock();
-        self.queue.resize(limits.queue);
+        self.queue.resize(limits.queue, &self.surroundings.runtime);
         edits.limits = Some(limits);
         self.apply(&edits);
         let summary = "limits changed".to_owned();

@@ -7,7 +7,7 @@ use glovebox_abi::{Manifest, State};
 use glovebox_events::{LoadStage, Outcome};
 
 use super::{Edits, Fresh, Generation, Refused, Surroundings};
-use crate::backend::{Backend, Stop};
+use crate::backend::{Backend, Stop, step};
 use crate::context::{Context, Rights, Shared};
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::observe::span;
@@ -104,7 +104,8 @@ pub(crate) fn ready(
     let mut backend = prepared.code.instantiate(context).map_err(refuse)?;
     backend.context().begin_step(deadline);
     let config = rights.config.load().to_string();
-    backend.initialize(&config).map_err(|stop| refuse(stop.into_outcome()))?;
+    step(&mut backend, |backend| backend.initialize(&config))
+        .map_err(|stop| refuse(stop.into_outcome()))?;
     // A plugin that goes on after a broken limit has broken it all the same.
     match backend.context().broken.take() {
         None => Ok(backend),
@@ -120,13 +121,13 @@ pub(crate) fn restore(
 ) -> Result<(), Stop> {
     let _span = span::stage(LoadStage::RestoreState).entered();
     backend.context().begin_step(lifecycle.start_deadline);
-    backend.restore_state(state)
+    step(backend, |backend| backend.restore_state(state))
 }
 
 pub(crate) fn probe(backend: &mut Box<dyn Backend>, lifecycle: &Lifecycle) -> Result<(), Refused> {
     let _span = span::stage(LoadStage::Probe).entered();
     backend.context().begin_step(lifecycle.start_deadline);
-    match backend.health() {
+    match step(backend, |backend| backend.health()) {
         Ok(health) if health.is_good() => Ok(()),
         Ok(health) => Err((
             LoadStage::Probe,

@@ -21,6 +21,7 @@ mod load_errors;
 mod misbehaviour;
 mod mock;
 mod observe;
+mod panics;
 mod parity;
 mod pipeline;
 mod policy;

@@ -337,11 +337,10 @@ fn state_moves_the_same() {
     check("state-version 13", true, refused, "3");
 }
 
-/// A panic of a core plugin is a panic of the application, and nobody's to catch; everywhere else it
-/// ends the copy. Its message is in the outcome of a library, and in the log of a module.
+/// The message of a panic is in the outcome of a library or a core plugin, and in the log of a module.
 #[test]
-fn panics_end_the_copy_everywhere_but_in_the_application() {
-    for binding in [Binding::FrameAbi, Binding::Component, Binding::Native] {
+fn panics_end_the_copy_on_every_tier() {
+    for binding in [Binding::Core, Binding::FrameAbi, Binding::Component, Binding::Native] {
         let (bench, id) = load(binding);
         assert_eq!(bench.ask(id, "count"), "1");
         let story = story(&bench, id, &Frame::data("panic at the disco"));
