@@ -97,6 +97,10 @@ fn token(text: &[u8]) -> Option<Range<usize>> {
     let mut start = key + length(&text[key..], |byte| byte == b'"');
     start += matches!(text.get(start), Some(b':' | b'=')).then_some(1)?;
     start += length(&text[start..], |byte| byte == b' ');
+    // A map or list, in a text that is no JSON: where it ends cannot be known.
+    if matches!(text.get(start), Some(b'{' | b'[')) {
+        return Some(start..text.len());
+    }
     let quoted = text.get(start) == Some(&b'"');
     start += usize::from(quoted);
     for scheme in [b"bearer ".as_slice(), b"basic "] {

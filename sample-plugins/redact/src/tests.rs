@@ -81,3 +81,43 @@ fn finds_are_counted_and_headers_kept() {
     let control = Frame::new(Kind::CONTROL, Header::empty(), "a@b.org");
     assert_eq!(harness.process(&control), Ok(vec![control]));
 }
+
+#[test]
+fn nothing_hides_behind_escapes() {
+    #[track_caller]
+    fn check(payload: &str, expected: &str) {
+        assert_eq!(redact("{}", payload), expected);
+    }
+    // Half of a surrogate pair, beside a mail, in its text, and in a key.
+    check(r#"{"mail":"bob@example.org","n":"\ud83d"}"#, r#"{"mail":"[redacted]","n":"\ud83d"}"#);
+    check(r#"["\ud83d bob\u0040example.org \u00e9"]"#, r#"["\ud83d [redacted] \u00e9"]"#);
+    check(r#"{"\ud83dpass\u0077ord":"x"}"#, r#"{"\ud83dpass\u0077ord":"[redacted]"}"#);
+    check(r#"["\nbob@example.org"]"#, r#"["\n[redacted]"]"#);
+    check(r#"{"t":"{\"m\":\"bob\\u0040example.org\"}"}"#, r#"{"t":"{\"m\":\"[redacted]\"}"}"#);
+    check(r#"{"n":1e999,"m":"a@b.org","x":0.10}"#, r#"{"n":1e999,"m":"[redacted]","x":0.10}"#);
+    // Several values, and what is no JSON after all.
+    check(
+        "{\"password\":[1,2]}\n{\"m\":\"a\\u0040b.org\"}",
+        "{\"password\":\"[redacted]\"}\n{\"m\":\"[redacted]\"}",
+    );
+    check(r#"{"m":"bob\u0040example.org","#, r#"{"m":"[redacted]","#);
+    check("\u{FEFF}{\"m\":\"bob\\u0040example.org\"}", "\u{FEFF}{\"m\":\"[redacted]\"}");
+    check(r#"{"password":{"v":["a","b"]},"n":"#, r#"{"password":[redacted]"#);
+    check("[INFO] bob@example.org", "[INFO] [redacted]");
+    let deep = |bottom: &str| format!("{}{bottom}{}", "[".repeat(5000), "]".repeat(5000));
+    check(&deep("\"a@b.org\""), &deep("\"[redacted]\""));
+    // What stands in the place of something is escaped where it must be.
+    assert_eq!(redact(r##"{"replacement": "\"#"}"##, r#"["a@b.org"]"#), r##"["\"#"]"##);
+}
+
+#[test]
+fn what_is_not_searched_is_not_passed_on() {
+    let without_text = || Harness::new(Redact::default()).config(r#"{"text": false}"#);
+    for payload in [r#"{"m":"a@b.org","#, r#"[["a@b.org"]"#, "{\"m\":\"a@b.org\"} x", " {"] {
+        let failure = without_text().answer(payload).expect_err(payload);
+        assert!(failure.message.contains("it is not passed on"), "{failure:?}");
+    }
+    for payload in ["a@b.org", "[INFO] a@b.org", "", "{\"a\":1}\n{\"a\":2}"] {
+        assert_eq!(without_text().answer(payload).unwrap(), [payload]);
+    }
+}
