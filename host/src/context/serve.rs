@@ -77,6 +77,19 @@ impl Context {
         arguments: &[Argument<'_>],
         work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
+        self.serve_narrowed(service, permission, parameter, arguments, work, |_, _| {})
+    }
+
+    /// The same where only a part of the answer may be granted, whoever gave it.
+    pub(super) fn serve_narrowed<T: Given>(
+        &mut self,
+        service: &'static str,
+        permission: Permission,
+        parameter: Parameter<'_>,
+        arguments: &[Argument<'_>],
+        work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
+        narrow: impl FnOnce(&Context, &mut T),
+    ) -> Result<T, ServiceError> {
         self.answered = false;
         // Where the plugin cannot be stopped in the middle, nothing is done for it any more.
         match &self.broken {
@@ -94,7 +107,7 @@ impl Context {
         self.carried_in_all = self.carried_in_all.saturating_add(carried as u64);
         let carried_allowed = self.rights.hot.host_call_bytes.load(Ordering::Relaxed);
         let allowed_in_all = carried_allowed.saturating_mul(Limits::CARRIED_IN_ALL);
-        let result = if is_cancelled {
+        let mut result = if is_cancelled {
             Err(ServiceError::Unavailable)
         } else if self.host_calls > allowed {
             Err(self.exceed(LimitKind::HostCalls, self.host_calls, allowed))
@@ -114,8 +127,11 @@ impl Context {
         } else {
             Err(ServiceError::Denied)
         };
-        if let Err(error) = &result {
-            span.record("error", tracing::field::display(error));
+        match &mut result {
+            Ok(value) => narrow(self, value),
+            Err(error) => {
+                span.record("error", tracing::field::display(error));
+            }
         }
         if let Some(started) = started {
             let took = started.elapsed();

@@ -145,12 +145,17 @@ impl Services for Context {
 
     fn kv_list(&mut self, prefix: &str) -> Result<Vec<String>, ServiceError> {
         self.carried = prefix.len();
-        self.serve(
+        self.serve_narrowed(
             "kv-list",
             Permission::Kv,
             key(prefix, false),
             &[Argument::Text(prefix)],
             |context| Ok(context.shared.kv.lock().keys(prefix)),
+            // A prefix may be granted of which some keys are not.
+            |context, keys| {
+                let grants = context.rights.grants.load();
+                keys.retain(|key| grants.admits(Permission::Kv, &self::key(key, false)));
+            },
         )
     }
 

@@ -1,10 +1,11 @@
 //! What people decide is in effect at once.
 
+use glovebox_abi::cbor::Value;
 use glovebox_abi::{
     Failure, Frame, Header, Kind, LogLevel, Manifest, Permission, Plugin, Requests, Services,
 };
 use glovebox_events::{Outcome, What};
-use glovebox_host::{Decision, InstanceId, LoadRequest, Policy, PolicyMode, suggest};
+use glovebox_host::{Decision, InstanceId, LoadRequest, Mock, Policy, PolicyMode, suggest};
 use glovebox_tests::Bench;
 
 #[test]
@@ -46,7 +47,7 @@ fn limits_are_in_effect_at_once() {
 }
 
 /// Does what each line of a frame says, and answers with a word for each: `get KEY`, `set KEY`,
-/// `list PREFIX`, `emit KIND [TO]`, `log`, `now`, `random`. What stands after `?` is only done if all
+/// `list PREFIX`, `keys PREFIX` (which names them instead), `emit KIND [TO]`, `log`, `now`, `random`. What stands after `?` is only done if all
 /// before it was.
 struct Scripted;
 
@@ -67,6 +68,9 @@ impl Plugin for Scripted {
                 continue;
             }
             let words: Vec<&str> = line.split(' ').collect();
+            if let ["keys", prefix] = words[..] {
+                return Ok(vec![Frame::data(services.kv_list(prefix)?.join(" "))]);
+            }
             let result = match words[..] {
                 ["get", key] => services.kv_get(key).map(drop),
                 ["set", key] => services.kv_set(key, b"value"),
@@ -135,6 +139,42 @@ fn parameters_narrow_what_is_granted() {
     check("emit = { kinds = [\"control\"] }", "", "emit control\nemit data", "done denied");
     check("kv = true", "mode = \"strict\"", "get a", "denied");
     check("kv = true", "[plugins.other]\nkv = \"deny\"", "get a", "done");
+}
+
+#[test]
+fn listings_have_only_keys_that_may_be_read() {
+    #[track_caller]
+    fn check(kv: &str, prefix: &str, expected: &str) {
+        let bench = Bench::new();
+        let manifest = "[plugin]\nid = \"scripted\"\n[permissions]\nkv = true";
+        let request = LoadRequest::core(Manifest::parse(manifest).unwrap(), || Box::new(Scripted));
+        let mock = "[kv]\na = \"1\"\nab = \"1\"\n\"a/x\" = \"1\"\n\"secret/token\" = \"1\"\n\
+                    \"secret-not\" = \"1\"\nz = \"1\"";
+        let request = request.mock(Mock::parse(mock).unwrap().into());
+        let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(bench.ask(id, "set own/key"), "done");
+        let policy = format!("mode = \"strict\"\n[plugins.scripted]\nkv = {kv}");
+        bench.host.set_policy(Policy::parse(&policy).unwrap());
+        assert_eq!(bench.ask(id, &format!("keys {prefix}")), expected, "{kv}");
+        // The event is what the plugin got.
+        let listed = bench.events.events().into_iter().find_map(|event| match event.what {
+            What::HostCall { host_call, .. } if host_call.service == "kv-list" => {
+                host_call.result.ok()
+            }
+            _ => None,
+        });
+        let keys = expected.split_whitespace().map(|key| Value::Text(key.to_owned())).collect();
+        assert_eq!(listed, Some(Value::Array(keys)), "{kv}");
+    }
+    let all = "a a/x ab own/key secret-not secret/token z";
+    check("\"allow\"", "", all);
+    let allow = |except: &str| format!("{{ decision = \"allow\", {except} }}");
+    check(&allow("except = [\"secret/\"]"), "", "a a/x ab own/key secret-not z");
+    check(&allow("except = [\"secret/\"]"), "s", "secret-not");
+    check(&allow("except = [\"secret\", \"own/k\"]"), "", "a a/x ab z");
+    check(&allow("except = [\"a\"]"), "", "own/key secret-not secret/token z");
+    check(&allow("prefixes = [\"a\"], except = [\"a/\"]"), "a", "a ab");
+    check(&allow("prefixes = [\"secret/\"]"), "secret/", "secret/token");
 }
 
 #[test]
