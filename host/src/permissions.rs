@@ -39,7 +39,8 @@ impl Host {
     ///
     /// An instance whose folders or environment change loses those that it had at once, and gets a
     /// fresh copy with its state for the new ones; see
-    /// [`ReloadCause::PolicyChanged`](glovebox_events::ReloadCause).
+    /// [`ReloadCause::PolicyChanged`](glovebox_events::ReloadCause). Folders that are still granted
+    /// stay the same ones. Connections to what is no longer granted end.
     pub fn set_policy(&self, policy: Policy) {
         self.change_rules("policy changed", |rules| {
             rules.mode = policy.mode().unwrap_or(rules.mode);

@@ -61,7 +61,9 @@ impl Rights {
         }
         let before = self.grants.swap(Arc::new(grants));
         let now = self.grants.load();
-        let other = before.folders != now.folders || before.environment != now.environment;
+        let other = before.folders != now.folders
+            || before.folder_problem != now.folder_problem
+            || before.environment != now.environment;
         if other {
             self.outfit.fetch_add(1, Ordering::Relaxed);
         }

@@ -46,6 +46,13 @@ pub enum Parameter<'a> {
         /// The port.
         port: u16,
     },
+    /// A file or folder that got a name, as the plugin calls both: it was renamed or linked.
+    Move {
+        /// The path that it had.
+        from: Cow<'a, str>,
+        /// The path that it got.
+        to: Cow<'a, str>,
+    },
     /// A file or folder, as the plugin calls it.
     Path {
         /// The path.
@@ -67,6 +74,7 @@ impl Parameter<'_> {
             Parameter::Kind(kind) => Parameter::Kind(*kind),
             Parameter::Lookup(name) => Parameter::Lookup(cut(name)),
             Parameter::Peer { host, port } => Parameter::Peer { host: cut(host), port: *port },
+            Parameter::Move { from, to } => Parameter::Move { from: cut(from), to: cut(to) },
             Parameter::Path { path, write } => Parameter::Path { path: cut(path), write: *write },
         }
     }
@@ -84,6 +92,7 @@ impl Parameter<'_> {
             | Parameter::Peer { host: text, .. }
             | Parameter::Path { path: text, .. } => text.len(),
             Parameter::Frame { to, .. } => to.as_ref().map_or(0, |to| to.len()),
+            Parameter::Move { from, to } => from.len().max(to.len()),
         };
         length > KEPT_TEXT
     }
@@ -110,6 +119,7 @@ impl fmt::Display for Parameter<'_> {
                 write!(formatter, "[{host}]:{port}")
             }
             Parameter::Peer { host, port } => write!(formatter, "{host}:{port}"),
+            Parameter::Move { from, to } => write!(formatter, "write {from} to {to}"),
             Parameter::Path { path, write } => write!(formatter, "{} {path}", mode(write)),
         }
     }

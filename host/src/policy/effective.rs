@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use glovebox_abi::manifest::{Access, Folder, Scope};
+use glovebox_abi::manifest::Scope;
 use glovebox_abi::{Kind, Manifest, Permission};
 
 use super::consent::Decided;
+use super::folders::{Folders, GrantedFolder, Origin};
 use super::merge::{Standing, Verdict, verdict};
 use super::{Parameter, Policy, PolicyMode};
 
@@ -39,8 +40,10 @@ pub(crate) struct Grants {
     granted: u32,
     /// By the ordinal of the permission.
     verdicts: Vec<(Verdict, Arc<str>)>,
-    /// Folders that WASI opens.
+    /// Folders for WASI, open.
     pub(crate) folders: Vec<GrantedFolder>,
+    /// Why a folder that is granted cannot be had, in words.
+    pub(crate) folder_problem: Option<String>,
     /// Environment variables with their values.
     pub(crate) environment: Vec<(String, String)>,
     /// What clocks are rounded down to, in nanoseconds; at least 1.
@@ -49,18 +52,12 @@ pub(crate) struct Grants {
     pub(crate) recording: bool,
 }
 
-/// One folder, as it is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GrantedFolder {
-    pub(crate) path: PathBuf,
-    pub(crate) at: String,
-    pub(crate) writable: bool,
-}
-
 impl Grants {
+    /// Folders that are in `held` are not looked up again.
     pub(crate) fn of(
         standpoint: &Standpoint<'_>,
         decisions: &BTreeMap<Permission, Decided>,
+        held: &[GrantedFolder],
     ) -> Grants {
         let base = standpoint.subject.base;
         let mut grants = Grants {
@@ -74,7 +71,7 @@ impl Grants {
             let verdict = verdict(standpoint, permission, decisions.get(&permission));
             if verdict.is_granted() {
                 grants.granted |= 1 << permission as u32;
-                grants.take_in(&verdict, base);
+                grants.take_in(&verdict, base, held);
             }
             let rule = verdict.rule.as_str().into();
             grants.verdicts.push((verdict, rule));
@@ -82,7 +79,7 @@ impl Grants {
         grants
     }
 
-    fn take_in(&mut self, verdict: &Verdict, base: Option<&Path>) {
+    fn take_in(&mut self, verdict: &Verdict, base: Option<&Path>, held: &[GrantedFolder]) {
         let scopes = &verdict.scopes;
         match verdict.permission {
             Permission::Now => {
@@ -90,7 +87,13 @@ impl Grants {
                 let longest = precisions.max().unwrap_or_default().as_nanos();
                 self.precision = u64::try_from(longest).unwrap_or(u64::MAX).max(1);
             }
-            Permission::Files => self.folders = folders(scopes, base),
+            Permission::Files => {
+                let origin = Origin { base, asked: verdict.asked };
+                let Folders { open, problem } = Folders::open(scopes, &origin, held);
+                self.folders = open;
+                // Suggested folders need not be there.
+                self.folder_problem = problem.filter(|_| !self.recording);
+            }
             Permission::Environment => {
                 let admitted = |name: &str| scopes.iter().all(|scope| scope.admits_name(name));
                 let all = std::env::vars_os().filter_map(|(name, value)| {
@@ -140,7 +143,10 @@ impl Grants {
                 all(&|scope| scope.hosts.admits(|endpoint| endpoint.admits_name(name)))
             }
             // What names an address was looked up under is known to the caller only.
-            Parameter::Nothing | Parameter::Peer { .. } | Parameter::Path { .. } => true,
+            Parameter::Nothing
+            | Parameter::Peer { .. }
+            | Parameter::Move { .. }
+            | Parameter::Path { .. } => true,
         }
     }
 
@@ -165,78 +171,5 @@ impl Grants {
             }
         }
         bits
-    }
-}
-
-/// The folders that all scopes admit: a folder is admitted by the same folder and by those around
-/// it, and the weaker access counts.
-fn folders(scopes: &[Scope], base: Option<&Path>) -> Vec<GrantedFolder> {
-    let mut lists = scopes.iter().filter_map(|scope| scope.folders.only.as_deref());
-    let resolve = |folder: &Folder| {
-        let path = base.map_or_else(|| folder.path.clone().into(), |base| base.join(&folder.path));
-        GrantedFolder {
-            // A link to a folder is that folder; one that is not there is opened, and fails, later.
-            path: path.canonicalize().unwrap_or(path),
-            at: folder.at.clone(),
-            writable: folder.access == Access::ReadWrite,
-        }
-    };
-    let first = lists.next().unwrap_or_default().iter().map(resolve).collect();
-    lists.fold(first, |folders: Vec<GrantedFolder>, list| {
-        let list: Vec<GrantedFolder> = list.iter().map(resolve).collect();
-        let pairs = folders.iter().flat_map(|one| list.iter().map(move |other| (one, other)));
-        pairs.filter_map(|(one, other)| one.within(other)).collect()
-    })
-}
-
-impl GrantedFolder {
-    /// What both this and `other` admit, under this one's name.
-    fn within(&self, other: &GrantedFolder) -> Option<GrantedFolder> {
-        let writable = self.writable && other.writable;
-        if self.path.starts_with(&other.path) {
-            return Some(GrantedFolder { writable, ..self.clone() });
-        }
-        let rest = other.path.strip_prefix(&self.path).ok()?;
-        let at = format!("{}/{}", self.at.trim_end_matches('/'), rest.display());
-        Some(GrantedFolder { path: other.path.clone(), at, writable })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use glovebox_abi::manifest::Selection;
-
-    use super::*;
-
-    #[test]
-    fn folders_intersect() {
-        /// `path at access` of what is asked for, of what is granted, and of what comes out.
-        fn check(asked: &[&str], granted: &[&str], expected: &[&str]) {
-            let scope = |folders: &[&str]| {
-                let folder = |text: &&str| {
-                    let parts: Vec<&str> = text.split(' ').collect();
-                    let access = if parts[2] == "rw" { Access::ReadWrite } else { Access::Read };
-                    Folder { path: parts[0].to_owned(), at: parts[1].to_owned(), access }
-                };
-                let folders = Selection::only(folders.iter().map(folder).collect());
-                Scope { folders, ..Scope::default() }
-            };
-            let base = Path::new("/no/such");
-            let found = folders(&[scope(asked), scope(granted)], Some(base));
-            let found: Vec<String> = found
-                .iter()
-                .map(|folder| {
-                    let access = if folder.writable { "rw" } else { "r" };
-                    format!("{} {} {access}", folder.path.display(), folder.at)
-                })
-                .collect();
-            assert_eq!(found, expected, "{asked:?} within {granted:?}");
-        }
-        check(&["data /data rw"], &["data /x r"], &["/no/such/data /data r"]);
-        check(&["data/a /a r"], &["data /x rw"], &["/no/such/data/a /a r"]);
-        check(&["data /data rw"], &["data/a /x rw"], &["/no/such/data/a /data/a rw"]);
-        check(&["data /data rw"], &["/no/other /x rw"], &[]);
-        check(&["data-b /b r"], &["data /x r"], &[]);
-        check(&["data /data r"], &[], &[]);
     }
 }

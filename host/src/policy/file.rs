@@ -419,6 +419,11 @@ mod tests {
         check("[default]\nkv = { decison = \"deny\" }", "did you mean `decision`?");
         check("[default]\nkv = { decision = \"deny\", prefixes = [\"a\"] }", "under `except`");
         check("[default]\nnetwork = [\"a\"]", "`default.network.hosts`: `a` is no host and port");
+        let folders = "[default]\nfiles = [{ path = \"data/../../x\" }]";
+        check(folders, "`default.files.folders`: `data/../../x` leads upwards; write the folder's");
+        let twice =
+            "[default]\nfiles = [{ path = \"a\", at = \"/d\" }, { path = \"b\", at = \"/d/\" }]";
+        check(twice, "`default.files.folders`: two folders are called `/d/`; give each its own");
         check("[default", "line 1");
     }
 }

@@ -70,6 +70,17 @@
 //! - **Deny beats allow at the same level**: what `except` lists is denied whatever the list beside
 //!   it says. A level that denies a permission cannot also give it parameters.
 //!
+//! # Folders
+//!
+//! A granted folder is opened when the grant is made, and held as long as the grant lasts and the
+//! instance lives. One that is not there is an error then: the plugin does not load, and is not given
+//! a folder that appears later until a grant is made again, by an edit or a reload.
+//!
+//! - Paths have no `..`, and names (`at`) are given once.
+//! - A relative path of a manifest leads to a folder below the plugin's own; a link out of it counts
+//!   only if a policy grants what it leads to.
+//! - In a path below another folder that the plugin may change, no link is followed.
+//!
 //! # What this module deliberately does not do
 //!
 //! It guards the doors of the sandbox and is none itself: a native plugin in this process can do
@@ -82,6 +93,7 @@ mod allowance;
 mod consent;
 mod effective;
 mod file;
+mod folders;
 mod merge;
 mod suggest;
 

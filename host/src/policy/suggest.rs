@@ -147,13 +147,17 @@ fn hosts(parameters: &[&Parameter<'static>]) -> Scope {
 
 fn folders(parameters: &[&Parameter<'static>]) -> Scope {
     let mut folders: BTreeMap<String, Access> = BTreeMap::new();
-    for parameter in parameters {
-        let Parameter::Path { path, write } = parameter else { continue };
+    let paths = parameters.iter().flat_map(|parameter| match parameter {
+        Parameter::Path { path, write } => vec![(path, *write)],
+        Parameter::Move { from, to } => vec![(from, true), (to, true)],
+        _ => Vec::new(),
+    });
+    for (path, write) in paths {
         let folder = match path.trim_end_matches('/').rsplit_once('/') {
             Some(("", _)) | None => "/",
             Some((folder, _)) => folder,
         };
-        let access = if *write { Access::ReadWrite } else { Access::Read };
+        let access = if write { Access::ReadWrite } else { Access::Read };
         let known = folders.entry(folder.to_owned()).or_insert(access);
         *known = access.max(*known);
     }

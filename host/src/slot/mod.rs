@@ -106,14 +106,15 @@ struct Edits {
 }
 
 impl Edits {
-    fn grants(&self, prepared: &Prepared) -> Grants {
+    /// Folders of `before` that are still granted stay the same ones.
+    fn grants(&self, prepared: &Prepared, before: &Grants) -> Grants {
         let standpoint = Standpoint {
             policy: &self.rules.policy,
             mode: self.rules.mode,
             manifest: &prepared.manifest,
             subject: prepared.subject(),
         };
-        Grants::of(&standpoint, &self.decisions)
+        Grants::of(&standpoint, &self.decisions, &before.folders)
     }
 
     /// The same after a reload, with which ends what was allowed once.
@@ -135,7 +136,7 @@ pub(crate) type Refused = (LoadStage, LoadProblem);
 impl Generation {
     /// What is known before the first start.
     fn asleep(request: &LoadRequest, edits: &Edits, prepared: Prepared) -> Generation {
-        let rights = Arc::new(rights(request, edits, &prepared));
+        let rights = Arc::new(rights(request, edits, &prepared, &Grants::default()));
         Generation::new(0, Prepared { code: Code::Asleep, ..prepared }, rights)
     }
 
@@ -225,7 +226,8 @@ impl Slot {
         };
         enter(Phase::Loaded, if prepared.cached { "from the compile cache" } else { "checked" });
         enter(Phase::Initializing, "first start");
-        self.ask(&self.edits.lock().grants(&prepared), 1);
+        let before = self.current().rights.grants.load_full();
+        self.ask(&self.edits.lock().grants(&prepared, &before), 1);
         let fresh = self.next(prepared, true).and_then(|mut fresh| {
             restore_kept(&mut fresh, self.states.as_ref(), &self.shared)?;
             Ok(fresh)
@@ -474,7 +476,8 @@ impl Slot {
         // A copy, because the plugin may take its time to get ready, and a window that asks for the
         // status must not wait for it. `switch` applies what was decided meanwhile.
         let edits = self.edits_of_next(keeps_once);
-        bring_up(&self.shared, &self.request, &edits, prepared, number, self.seats.len() as u32)
+        let rights = rights(&self.request, &edits, &prepared, &self.current().rights.grants.load());
+        bring_up(&self.shared, rights, prepared, number, self.seats.len() as u32)
     }
 
     /// Waits for the calls under way, carries the states over and switches. Any refusal leaves the
@@ -672,7 +675,8 @@ impl Slot {
 
     /// What a new generation asks for beyond what the running one does, and nobody decided about.
     pub(crate) fn growth(&self, prepared: &Prepared, keeps_once: bool) -> Vec<Growth> {
-        let grants = self.edits_of_next(keeps_once).grants(prepared);
+        let before = self.current().rights.grants.load_full();
+        let grants = self.edits_of_next(keeps_once).grants(prepared, &before);
         let current = self.current();
         let all = Permission::ALL.into_iter().map(|(permission, ..)| permission);
         let grown = all.filter_map(|permission| {
@@ -742,7 +746,8 @@ impl Slot {
         let limits =
             limits.unwrap_or_else(|| self.request.limits.over(&current.prepared.manifest.limits));
         current.rights.set_limits(limits);
-        current.rights.set_grants(edits.grants(&current.prepared))
+        let before = current.rights.grants.load();
+        current.rights.set_grants(edits.grants(&current.prepared, &before))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::backend::{Backend, Stop, step};
 use crate::context::{Context, Rights, Shared};
 use crate::load::{LoadProblem, LoadRequest, Prepared};
 use crate::observe::span;
+use crate::policy::Grants;
 use crate::state::StateKeeper;
 
 /// Where the states of a new instance are kept, if its manifest asks for it.
@@ -60,13 +61,12 @@ pub(super) fn restore_kept(
 
 pub(super) fn bring_up(
     shared: &Arc<Shared>,
-    request: &LoadRequest,
-    edits: &Edits,
+    rights: Rights,
     prepared: Prepared,
     number: u32,
     copies: u32,
 ) -> Result<Fresh, Refused> {
-    let rights = Arc::new(rights(request, edits, &prepared));
+    let rights = Arc::new(rights);
     let copy = |_| {
         let context = Context::new(shared.clone(), rights.clone(), number, prepared.tier);
         let mut backend = ready(&prepared, context, &rights)?;
@@ -77,12 +77,18 @@ pub(super) fn bring_up(
     Ok(Fresh { generation: Generation::new(number, prepared, rights), backends })
 }
 
-pub(super) fn rights(request: &LoadRequest, edits: &Edits, prepared: &Prepared) -> Rights {
+/// `before` is what was granted to the generation before, or nothing.
+pub(super) fn rights(
+    request: &LoadRequest,
+    edits: &Edits,
+    prepared: &Prepared,
+    before: &Grants,
+) -> Rights {
     let manifest = &prepared.manifest;
     let limits = edits.limits.clone();
     let limits = limits.unwrap_or_else(|| request.limits.over(&manifest.limits));
     let config = merged_config(&manifest.config, request.config.as_ref());
-    Rights::new(edits.grants(prepared), limits, config).with_seed(request.seed(manifest))
+    Rights::new(edits.grants(prepared, before), limits, config).with_seed(request.seed(manifest))
 }
 
 /// A copy that was initialized.

@@ -28,6 +28,7 @@ mod policy;
 mod recording;
 mod reload;
 mod replay;
+mod sandbox;
 mod smoke;
 mod wasi;
 mod window;

@@ -54,9 +54,9 @@ pub struct Selection<T> {
 /// A folder that a plugin sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Folder {
-    /// The folder on this machine; relative to the file that names it.
+    /// The folder on this machine, without `..`; relative to the file that names it.
     pub path: String,
-    /// What the plugin calls it.
+    /// What the plugin calls it; no two folders of a list have the same name.
     pub at: String,
     /// What may be done in it.
     pub access: Access,
@@ -369,8 +369,23 @@ impl Entry {
                     return Err(self.wrong(reason));
                 }
             };
+            if path.split(['/', '\\']).any(|name| name == "..") {
+                let reason =
+                    format!("`{path}` leads upwards; write the folder's path without `..`");
+                return Err(self.wrong(reason));
+            }
             Ok(Folder { path, at, access })
         };
-        list.iter().map(folder).collect()
+        let folders = list.iter().map(folder).collect::<Result<Vec<Folder>, _>>()?;
+        let name = |folder: &Folder| folder.at.trim_end_matches('/').to_owned();
+        for (place, folder) in folders.iter().enumerate() {
+            if folders[..place].iter().any(|other| name(other) == name(folder)) {
+                let at = &folder.at;
+                return Err(
+                    self.wrong(format!("two folders are called `{at}`; give each its own `at`"))
+                );
+            }
+        }
+        Ok(folders)
     }
 }

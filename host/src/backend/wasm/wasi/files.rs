@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
 use wasmtime::component::{HasData, Resource};
-use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
+use wasmtime_wasi::filesystem::{Descriptor as Opened, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::types as waiting;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types::ErrorCode};
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
@@ -15,7 +15,9 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
 use wasmtime_wasi::p2::bindings::sync::io::streams::{Error, InputStream, OutputStream};
 use wasmtime_wasi::p2::{FsError, FsResult};
 
-use super::{FILES, Witness, below, path};
+use super::open::{self, How};
+use super::{FILES, OpenFolder, Witness, below, move_of, path};
+use crate::policy::Parameter;
 
 /// What is known about the handles of a copy.
 #[derive(Default)]
@@ -35,8 +37,7 @@ pub(super) struct Files<'a> {
     pub(super) handles: &'a mut Handles,
     /// True if the folders are no longer what is granted: then they cannot be used any more.
     pub(super) sealed: bool,
-    /// True if the last folder stands in for all that are not granted.
-    pub(super) has_decoy: bool,
+    pub(super) folders: &'a [OpenFolder],
 }
 
 /// Says that [`Files`] is taken from a store.
@@ -51,7 +52,13 @@ impl Files<'_> {
         if self.sealed { Err(ErrorCode::Access.into()) } else { Ok(()) }
     }
 
-    /// The path as the plugin knows it, if it may be used at all.
+    /// The path as the plugin knows it.
+    fn full(&self, folder: &Resource<Descriptor>, name: &str) -> String {
+        let known = self.handles.names.get(&folder.rep()).map_or("", String::as_str);
+        below(known, name)
+    }
+
+    /// The same, if it may be used at all.
     fn named(
         &self,
         service: &'static str,
@@ -59,22 +66,60 @@ impl Files<'_> {
         name: &str,
         write: bool,
     ) -> FsResult<String> {
-        let handle = folder.rep();
-        let unknown = String::new();
-        let full = below(self.handles.names.get(&handle).unwrap_or(&unknown), name);
-        if self.sealed || self.handles.decoys.contains(&handle) {
-            self.witness.decided(service, FILES, &path(&full, write), false);
-            return Err(ErrorCode::Access.into());
-        }
+        let full = self.full(folder, name);
+        self.usable(service, &[folder], &path(&full, write))?;
         Ok(full)
     }
 
-    fn ended<T>(&self, service: &'static str, full: &str, write: bool, result: &FsResult<T>) {
+    fn usable(
+        &self,
+        service: &'static str,
+        folders: &[&Resource<Descriptor>],
+        parameter: &Parameter<'_>,
+    ) -> FsResult<()> {
+        let is_decoy = |folder: &&Resource<Descriptor>| self.handles.decoys.contains(&folder.rep());
+        if self.sealed || folders.iter().any(is_decoy) {
+            self.witness.decided(service, FILES, parameter, false);
+            return Err(ErrorCode::Access.into());
+        }
+        Ok(())
+    }
+
+    fn ended<T>(&self, service: &'static str, parameter: &Parameter<'_>, result: &FsResult<T>) {
         let result = match result {
             Ok(_) => Ok(Value::Null),
             Err(error) => Err(service_error(error)),
         };
-        self.witness.ended(service, FILES, &path(full, write), result);
+        self.witness.ended(service, FILES, parameter, result);
+    }
+
+    /// Gives what is at `before` the name `after`, unless it is a link: a link that is moved may lead
+    /// elsewhere, and other programs follow it.
+    fn give_name(
+        &mut self,
+        service: &'static str,
+        before: (&Resource<Descriptor>, &str),
+        after: (&Resource<Descriptor>, &str),
+        work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>) -> FsResult<()>,
+    ) -> FsResult<()> {
+        let (from, to) = (self.full(before.0, before.1), self.full(after.0, after.1));
+        let parameter = move_of(&from, &to);
+        self.usable(service, &[before.0, after.0], &parameter)?;
+        let folder = match self.view.table.get(before.0).map_err(FsError::trap)? {
+            Opened::Dir(folder) => Some(folder.clone()),
+            Opened::File(_) => None,
+        };
+        let name = before.1.to_owned();
+        let view = &mut self.view;
+        let work = async {
+            match folder {
+                Some(folder) if open::is_link(&folder, name).await => Err(open::no_links()),
+                _ => work(view).await,
+            }
+        };
+        let result = self.witness.wait(work).map_err(FsError::trap)?;
+        self.ended(service, &parameter, &result);
+        result
     }
 
     /// Takes in a use of which only the refusal matters.
@@ -82,9 +127,13 @@ impl Files<'_> {
         if let Err(error) = result
             && service_error(error) == ServiceError::Denied
         {
-            self.ended(service, full, write, result);
+            self.ended(service, &path(full, write), result);
         }
     }
+}
+
+fn borrow(fd: &Resource<Descriptor>) -> Resource<Descriptor> {
+    Resource::new_borrow(fd.rep())
 }
 
 fn service_error(error: &FsError) -> ServiceError {
@@ -119,7 +168,7 @@ macro_rules! hand_on_path {
             let work = waiting::HostDescriptor::$name(&mut self.view, $($argument.into()),*);
             let result = self.witness.wait(work).map_err(FsError::trap)?;
             match $shown {
-                true => self.ended($service, &full, $write, &result),
+                true => self.ended($service, &path(&full, $write), &result),
                 false => self.refused($service, &full, $write, &result),
             }
             Ok(result?.into())
@@ -150,13 +199,6 @@ impl types::HostDescriptor for Files<'_> {
             fd: Resource<Descriptor>, name: String) -> ();
         fn unlink_file_at("wasi:filesystem unlink-file-at", true, true, fd, name:
             fd: Resource<Descriptor>, name: String) -> ();
-        fn symlink_at("wasi:filesystem symlink-at", true, true, fd, name:
-            fd: Resource<Descriptor>, target: String, name: String) -> ();
-        fn link_at("wasi:filesystem link-at", true, true, to, name:
-            fd: Resource<Descriptor>, flags: PathFlags, old: String, to: Resource<Descriptor>,
-            name: String) -> ();
-        fn rename_at("wasi:filesystem rename-at", true, true, fd, old:
-            fd: Resource<Descriptor>, old: String, to: Resource<Descriptor>, new: String) -> ();
         fn set_times_at("wasi:filesystem set-times-at", true, true, fd, name:
             fd: Resource<Descriptor>, flags: PathFlags, name: String, accessed: NewTimestamp,
             modified: NewTimestamp) -> ();
@@ -168,6 +210,49 @@ impl types::HostDescriptor for Files<'_> {
             fd: Resource<Descriptor>, flags: PathFlags, name: String) -> MetadataHashValue;
     }
 
+    /// Refused whatever it leads to: what leads nowhere today may lead out of the folder tomorrow,
+    /// and other programs of this machine would follow it.
+    fn symlink_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        _target: String,
+        name: String,
+    ) -> FsResult<()> {
+        const SERVICE: &str = "wasi:filesystem symlink-at";
+        let full = self.named(SERVICE, &fd, &name, true)?;
+        self.witness.decided(SERVICE, FILES, &path(&full, true), false);
+        Err(open::no_links())
+    }
+
+    fn link_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        flags: PathFlags,
+        old: String,
+        to: Resource<Descriptor>,
+        name: String,
+    ) -> FsResult<()> {
+        let (from, target) = (borrow(&fd), borrow(&to));
+        let (before, after) = ((&fd, &*old.clone()), (&to, &*name.clone()));
+        self.give_name("wasi:filesystem link-at", before, after, async |view| {
+            waiting::HostDescriptor::link_at(view, from, flags.into(), old, target, name).await
+        })
+    }
+
+    fn rename_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        old: String,
+        to: Resource<Descriptor>,
+        new: String,
+    ) -> FsResult<()> {
+        let (from, target) = (borrow(&fd), borrow(&to));
+        let (before, after) = ((&fd, &*old.clone()), (&to, &*new.clone()));
+        self.give_name("wasi:filesystem rename-at", before, after, async |view| {
+            waiting::HostDescriptor::rename_at(view, from, old, target, new).await
+        })
+    }
+
     fn open_at(
         &mut self,
         fd: Resource<Descriptor>,
@@ -177,20 +262,16 @@ impl types::HostDescriptor for Files<'_> {
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         const SERVICE: &str = "wasi:filesystem open-at";
-        let changes = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::EXCLUSIVE;
-        let write = open_flags.intersects(changes) || flags.contains(DescriptorFlags::WRITE);
-        let full = self.named(SERVICE, &fd, &name, write)?;
-        let work = waiting::HostDescriptor::open_at(
-            &mut self.view,
-            fd,
-            path_flags.into(),
-            name,
-            open_flags.into(),
-            flags.into(),
-        );
-        let result = self.witness.wait(work).map_err(FsError::trap)?;
-        self.ended(SERVICE, &full, write, &result);
-        let opened = result?;
+        let how = How { path: path_flags, open: open_flags, flags };
+        let full = self.named(SERVICE, &fd, &name, how.changes())?;
+        let result = match self.view.table.get(&fd).map_err(FsError::trap)? {
+            Opened::Dir(folder) => {
+                self.witness.wait(open::open(folder, name, how)).map_err(FsError::trap)?
+            }
+            Opened::File(_) => Err(ErrorCode::NotDirectory.into()),
+        };
+        self.ended(SERVICE, &path(&full, how.changes()), &result);
+        let opened = self.view.table.push(result?).map_err(FsError::trap)?;
         self.handles.names.insert(opened.rep(), full);
         Ok(opened)
     }
@@ -273,14 +354,14 @@ impl preopens::Host for Files<'_> {
         if self.sealed {
             return Ok(Vec::new());
         }
-        let folders = preopens::Host::get_directories(&mut self.view)?;
-        for (folder, name) in &folders {
-            self.handles.names.insert(folder.rep(), name.clone());
-        }
-        if let Some((last, _)) = folders.last()
-            && self.has_decoy
-        {
-            self.handles.decoys.insert(last.rep());
+        let mut folders = Vec::new();
+        for folder in self.folders {
+            let handle = self.view.table.push(Opened::Dir(folder.dir.clone()))?;
+            self.handles.names.insert(handle.rep(), folder.at.clone());
+            if folder.is_decoy {
+                self.handles.decoys.insert(handle.rep());
+            }
+            folders.push((handle, folder.at.clone()));
         }
         Ok(folders)
     }

@@ -17,11 +17,22 @@
 //!
 //! Every use is counted and in the access log, like that of a host service, and is an event named
 //! after the interface, e.g. `wasi:sockets connect`: each folder, file and link that is opened,
-//! made, renamed or removed; each connection, datagram, listening socket and name; each reading of
-//! the environment. Of clocks and random bytes only the first use in a call is an event.
+//! made, renamed or removed, where renaming shows both paths; each connection, datagram, listening
+//! socket and name; each reading of the environment, unless it is empty. Of clocks and random bytes
+//! only the first use in a call is an event. A path is that by which the plugin's handle was opened,
+//! whatever number the handle has by now.
 //!
 //! **What ends a wait**: the deadline of the call, and taking the call back. Whatever a plugin waits for,
-//! a clock, a socket, a pipe in a granted folder, the wait ends with the call.
+//! a clock or a socket, the wait ends with the call.
+//!
+//! **What a granted folder is**: the one that was opened when the grant was made. Copies, restarts and
+//! new generations get handles to the same one, whatever lies at its path by then. Files and folders
+//! are opened in it, and nothing else: pipes, sockets and devices are denied, so that none is waited
+//! for. Links that are there are followed within the folder; none is made, renamed or linked again,
+//! because other programs would follow it out of the folder.
+//!
+//! **What ends with a right**: files, folders, connections and listening sockets that were opened under
+//! it, at the next use. Connections to what is still granted go on.
 //!
 //! **What cannot be seen**: which variables a plugin looks at, as it is given all it may have at
 //! once; the bytes that it reads and writes; paths that the plugin's own library refuses because no
@@ -34,15 +45,23 @@
 mod clocks;
 mod files;
 mod network;
+mod numbers;
+mod open;
 pub(super) mod preview1;
 pub(super) mod preview2;
 mod random;
+mod tcp;
 mod witness;
 
+use std::fs::File;
 use std::sync::atomic::Ordering;
 
+use cap_primitives::ambient_authority;
+use cap_primitives::fs::open_ambient_dir;
 use glovebox_abi::Permission;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use glovebox_abi::cbor::Value;
+use wasmtime_wasi::filesystem::Dir;
+use wasmtime_wasi::{FsPerms, OpenMode, WasiCtx, WasiCtxBuilder};
 
 use self::clocks::Clock;
 pub(super) use self::witness::Witness;
@@ -72,11 +91,28 @@ struct Outfit {
     builder: WasiCtxBuilder,
     /// How often what was granted had changed when this was made.
     made_at: u64,
-    /// What the plugin calls its folders, in order.
-    folders: Vec<String>,
-    /// Stands in for all folders that are not granted while wishes are recorded; its place is after
-    /// the last of `folders`.
+    /// In order; a decoy comes last.
+    folders: Vec<OpenFolder>,
+    /// Stands in for all folders that are not granted while wishes are recorded.
     decoy: Option<tempfile::TempDir>,
+}
+
+/// A folder that a copy starts with.
+struct OpenFolder {
+    /// What the plugin calls it.
+    at: String,
+    dir: Dir,
+    is_decoy: bool,
+}
+
+impl OpenFolder {
+    fn new(at: &str, handle: File, access: FsPerms, is_decoy: bool) -> OpenFolder {
+        let mode = match access {
+            FsPerms::ReadOnly => OpenMode::READ,
+            FsPerms::ReadWrite => OpenMode::READ | OpenMode::WRITE,
+        };
+        OpenFolder { at: at.to_owned(), dir: Dir::new(handle, access, mode, false), is_decoy }
+    }
 }
 
 /// The name of the folder that stands in for all others.
@@ -93,29 +129,27 @@ impl Outfit {
         for (name, value) in &grants.environment {
             wasi.env(name, value);
         }
+        if let Some(problem) = &grants.folder_problem {
+            return Err(problem.clone());
+        }
         let mut folders = Vec::new();
         for folder in &grants.folders {
             let access = if folder.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-            let path = folder.path.display();
-            match wasi.preopened_dir(&folder.path, &folder.at, access) {
-                Ok(_) => folders.push(folder.at.clone()),
-                // Suggested folders need not be there.
-                Err(_) if grants.recording => {}
-                Err(error) => {
-                    return Err(format!(
-                        "the folder `{}` of the permission `files` cannot be opened: {}: {path}",
-                        folder.at,
-                        error.root_cause()
-                    ));
-                }
-            }
+            let handle = folder.handle().map_err(|error| {
+                format!("the folder `{}` cannot be given to another copy: {error}", folder.at)
+            })?;
+            folders.push(OpenFolder::new(&folder.at, handle, access, false));
         }
         let mut decoy = None;
-        if grants.recording && !folders.iter().any(|at| at == DECOY) {
-            let folder = tempfile::Builder::new().prefix("glovebox-decoy-").tempdir();
-            decoy = folder.ok().filter(|folder| {
-                wasi.preopened_dir(folder.path(), DECOY, FsPerms::ReadOnly).is_ok()
-            });
+        if grants.recording && !folders.iter().any(|folder| folder.at == DECOY) {
+            let folder = tempfile::Builder::new().prefix("glovebox-decoy-").tempdir().ok();
+            let handle = folder
+                .as_ref()
+                .and_then(|folder| open_ambient_dir(folder.path(), ambient_authority()).ok());
+            if let Some(handle) = handle {
+                folders.push(OpenFolder::new(DECOY, handle, FsPerms::ReadOnly, true));
+                decoy = folder;
+            }
         }
         Ok(Outfit { builder: wasi, made_at, folders, decoy })
     }
@@ -151,6 +185,24 @@ fn below(folder: &str, path: &str) -> String {
 /// What a use of files was about.
 fn path(path: &str, write: bool) -> Parameter<'_> {
     Parameter::Path { path: path.into(), write }
+}
+
+/// What a use of two paths was about: what was there before, and its new name.
+fn move_of<'a>(from: &'a str, to: &'a str) -> Parameter<'a> {
+    Parameter::Move { from: from.into(), to: to.into() }
+}
+
+/// The plugin read its variables, all at once. Every plugin does when it starts: that there are none
+/// is no event.
+fn environment_read(witness: &Witness) {
+    let grants = witness.grants();
+    if grants.environment.is_empty() {
+        return;
+    }
+    let names = grants.environment.iter().map(|(name, _)| Value::Text(name.clone()));
+    let names = Ok(Value::Array(names.collect()));
+    let permission = Permission::Environment;
+    witness.ended("wasi:cli get-environment", permission, &Parameter::Nothing, names);
 }
 
 /// The permission that all uses of folders take.

@@ -10,16 +10,18 @@ use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, TcpSock
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
 
 use super::Witness;
+use super::tcp::Peers;
 use crate::policy::Parameter;
 
 const NETWORK: Permission = Permission::Network;
 
-/// Making sockets and looking names up.
+/// Making sockets, looking names up, and connections.
 pub(super) struct Sockets<'a> {
     pub(super) view: WasiSocketsCtxView<'a>,
     pub(super) witness: &'a Witness,
     /// The names that are being looked up, by handle.
     pub(super) lookups: &'a mut BTreeMap<u32, String>,
+    pub(super) peers: &'a mut Peers,
 }
 
 /// Says that [`Sockets`] is taken from a store.
@@ -40,7 +42,7 @@ pub(super) fn admits(witness: &Witness, address: SocketAddr, purpose: SocketAddr
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if ip.is_unspecified() && port == 0 => {
             return true;
         }
-        // Who listens was admitted with the address at which it does.
+        // Decided about when the connection is given to the plugin.
         SocketAddrUse::TcpAccept => return true,
         SocketAddrUse::UdpReceive => return admitted,
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => "wasi:sockets bind",
@@ -48,9 +50,23 @@ pub(super) fn admits(witness: &Witness, address: SocketAddr, purpose: SocketAddr
         SocketAddrUse::TcpConnect => "wasi:sockets connect",
         SocketAddrUse::UdpSend => "wasi:sockets send",
     };
-    let host = names.first().cloned().unwrap_or_else(|| ip.to_canonical().to_string());
-    let parameter = Parameter::Peer { host: host.into(), port };
-    witness.decided(service, NETWORK, &parameter, admitted)
+    witness.decided(service, NETWORK, &peer(&names, address), admitted)
+}
+
+/// Decides whether a connection that was admitted once may go on. Only that it may not is an event.
+pub(super) fn still_admits(witness: &Witness, service: &'static str, address: SocketAddr) -> bool {
+    let (ip, port) = (address.ip(), address.port());
+    let names = witness.names_of(ip);
+    if witness.grants().admits_peer(ip, port, &names) {
+        return true;
+    }
+    witness.decided(service, NETWORK, &peer(&names, address), false)
+}
+
+fn peer(names: &[String], address: SocketAddr) -> Parameter<'static> {
+    let host = names.first().cloned();
+    let host = host.unwrap_or_else(|| address.ip().to_canonical().to_string());
+    Parameter::Peer { host: host.into(), port: address.port() }
 }
 
 impl Sockets<'_> {
@@ -125,6 +141,13 @@ impl ip_name_lookup::HostResolveAddressStream for Sockets<'_> {
         stream: Resource<ip_name_lookup::ResolveAddressStream>,
     ) -> SocketResult<Option<IpAddress>> {
         let handle = stream.rep();
+        if let Some(name) = self.lookups.get(&handle) {
+            let parameter = Parameter::Lookup(name.into());
+            if !self.witness.grants().admits(NETWORK, &parameter) {
+                self.witness.decided("wasi:sockets resolve-addresses", NETWORK, &parameter, false);
+                return Err(ErrorCode::AccessDenied.into());
+            }
+        }
         let next =
             ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut self.view, stream)?;
         if let (Some(address), Some(name)) = (&next, self.lookups.get(&handle)) {

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
 use wasmtime::{AsContextMut, Caller, Extern, Linker};
-use wasmtime_wasi::WasiView;
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as preview1, WasiSnapshotPreview1};
-use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wiggle::GuestMemory;
+use wasmtime_wasi::p1::{self, WasiP1Ctx, types};
+use wasmtime_wasi::p2::FsResult;
+use wasmtime_wasi::p2::bindings::sync::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
+use wasmtime_wasi::{FsPerms, WasiView, runtime};
+use wiggle::{GuestMemory, GuestPtr};
 
+use super::numbers::{self, Numbers};
+use super::open::{self, How};
 use super::random::Random;
-use super::{DECOY, FILES, Outfit, Witness, bare, below, handles, path};
+use super::{FILES, Outfit, Witness, bare, below, environment_read, handles, move_of, path};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
 use crate::context::Context;
@@ -23,6 +28,8 @@ pub(in super::super) const MODULE: &str = "wasi_snapshot_preview1";
 mod errno {
     pub(super) const SUCCESS: i32 = 0;
     pub(super) const ACCES: i32 = 2;
+    pub(super) const BADF: i32 = 8;
+    pub(super) const NOTDIR: i32 = 54;
     pub(super) const INVAL: i32 = 28;
     pub(super) const NAMETOOLONG: i32 = 37;
     pub(super) const PERM: i32 = 63;
@@ -31,13 +38,6 @@ mod errno {
     pub(super) const ILSEQ: i32 = 25;
 }
 
-/// `oflags` that make or empty a file: creat, excl, trunc.
-const CHANGING_FLAGS: i32 = 1 | 4 | 8;
-/// The right `fd_write`.
-const RIGHT_TO_WRITE: i64 = 1 << 6;
-/// The first number that stands for a folder; 0 to 2 are the standard streams.
-const FIRST_FOLDER: i32 = 3;
-
 /// The WASI of one copy.
 pub(in super::super) struct Wasi {
     context: WasiP1Ctx,
@@ -45,8 +45,9 @@ pub(in super::super) struct Wasi {
     /// streams.
     sealed: WasiP1Ctx,
     made_at: u64,
-    folders: Vec<String>,
-    decoy: Option<tempfile::TempDir>,
+    numbers: Numbers,
+    /// Goes with the copy.
+    _decoy: Option<tempfile::TempDir>,
     witness: Witness,
     printed: Printed,
 }
@@ -65,12 +66,17 @@ impl Wasi {
         let witness = Witness::new(context, pulse);
         let printed = Printed::default();
         let Outfit { mut builder, made_at, folders, decoy } = Outfit::new(&witness, &printed)?;
+        for folder in &folders {
+            let placed = builder.preopened_dir(numbers::somewhere(), &folder.at, FsPerms::ReadOnly);
+            placed.map_err(|error| error.to_string())?;
+        }
+        let mut context = builder.build_p1();
         Ok(Wasi {
-            context: builder.build_p1(),
+            numbers: Numbers::start(&mut context, folders)?,
+            context,
             sealed: bare(&witness, &printed).build_p1(),
             made_at,
-            folders,
-            decoy,
+            _decoy: decoy,
             witness,
             printed,
         })
@@ -97,19 +103,26 @@ impl Wasi {
         if self.is_sealed() { &mut self.sealed } else { &mut self.context }
     }
 
-    /// What the plugin calls the folder of a number. Folders that it opened itself have no name.
-    fn folder(&self, number: i32) -> String {
-        let place = usize::try_from(number - FIRST_FOLDER).ok();
-        match place.and_then(|place| self.folders.get(place)) {
-            Some(name) => name.clone(),
-            None if self.is_decoy(number) => DECOY.to_owned(),
-            None => format!("folder {number}"),
+    /// The path as the plugin knows it, below what a number stands for.
+    fn named(&self, number: i32, path: &str) -> String {
+        match self.numbers.get(number) {
+            Some(handle) => below(&handle.name, path),
+            None => below(&format!("number {number}"), path),
         }
     }
 
+    /// True if a number stands for a folder that is not granted.
     fn is_decoy(&self, number: i32) -> bool {
-        let place = usize::try_from(number - FIRST_FOLDER).ok();
-        self.decoy.is_some() && place == Some(self.folders.len())
+        self.numbers.get(number).is_some_and(|handle| handle.is_decoy)
+    }
+
+    /// True if the path is that of a link.
+    fn is_link(&mut self, number: i32, path: &str) -> wasmtime::Result<bool> {
+        let handle = self.numbers.get(number).filter(|_| self.made_at == self.witness.outfit());
+        let Some(folder) = handle.and_then(|handle| handle.folder(&mut self.context)) else {
+            return Ok(false);
+        };
+        self.witness.wait(open::is_link(folder, path.to_owned()))
     }
 }
 
@@ -139,11 +152,15 @@ fn text(memory: &GuestMemory<'_>, pointer: i32, length: i32) -> String {
     String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 
+/// A path below what a number stands for, in the memory of a module.
+type Place = (i32, i32, i32);
+
 /// A function with a path: decided about and shown.
 struct PathUse {
     service: &'static str,
-    folder: i32,
-    name: (i32, i32),
+    place: Place,
+    /// What there was before, of functions that give it a new name at `place`.
+    before: Option<Place>,
     write: bool,
     /// True if it is an event also if it is not refused.
     shown: bool,
@@ -154,16 +171,29 @@ impl PathUse {
         self,
         memory: &mut GuestMemory<'_>,
         wasi: &mut Wasi,
-        work: impl AsyncFnOnce(&mut WasiP1Ctx, &mut GuestMemory<'_>) -> wasmtime::Result<i32>,
+        work: impl FnOnce(&mut Wasi, &mut GuestMemory<'_>, &str) -> wasmtime::Result<i32>,
     ) -> wasmtime::Result<i32> {
-        let PathUse { service, folder, name: (pointer, length), write, shown } = self;
-        let full = below(&wasi.folder(folder), &text(memory, pointer, length));
-        if wasi.is_decoy(folder) && !wasi.is_sealed() {
-            wasi.witness.decided(service, FILES, &path(&full, write), false);
+        let PathUse { service, place, before, write, shown } = self;
+        let (number, pointer, length) = place;
+        let full = wasi.named(number, &text(memory, pointer, length));
+        let before = before.map(|(number, pointer, length)| {
+            let name = text(memory, pointer, length);
+            (number, wasi.named(number, &name), name)
+        });
+        let parameter = match &before {
+            Some((_, before, _)) => move_of(before, &full),
+            None => path(&full, write),
+        };
+        let witness = wasi.witness.clone();
+        let mut decoys = [number].into_iter().chain(before.as_ref().map(|(number, ..)| *number));
+        if !wasi.is_sealed() && decoys.any(|number| wasi.is_decoy(number)) {
+            witness.decided(service, FILES, &parameter, false);
             return Ok(errno::ACCES);
         }
-        let witness = wasi.witness.clone();
-        let number = witness.wait(work(wasi.context(), memory))??;
+        let number = match &before {
+            Some((number, _, name)) if wasi.is_link(*number, name)? => errno::PERM,
+            _ => work(wasi, memory, &full)?,
+        };
         let result = match number {
             errno::SUCCESS => Ok(Value::Null),
             errno::ACCES | errno::PERM | errno::ROFS | errno::NOTCAPABLE => {
@@ -173,9 +203,87 @@ impl PathUse {
             _ => Err(ServiceError::Unavailable),
         };
         if shown || result == Err(ServiceError::Denied) {
-            wasi.witness.ended(service, FILES, &path(&full, write), result);
+            witness.ended(service, FILES, &parameter, result);
         }
         Ok(number)
+    }
+}
+
+/// What `path_open` is given, beside a path.
+struct Opening {
+    lookup: i32,
+    flags: i32,
+    rights: i64,
+    fd_flags: i32,
+    /// Where the number goes.
+    opened: i32,
+}
+
+impl Opening {
+    /// # Errors
+    ///
+    /// If there are no such flags.
+    fn how(&self) -> Result<How, wiggle::GuestError> {
+        let lookup = types::Lookupflags::try_from(self.lookup)?;
+        let flags = types::Oflags::try_from(self.flags)?;
+        let rights = types::Rights::try_from(self.rights)?;
+        let fd_flags = types::Fdflags::try_from(self.fd_flags)?;
+        let follow = lookup.contains(types::Lookupflags::SYMLINK_FOLLOW);
+        let path = if follow { PathFlags::SYMLINK_FOLLOW } else { PathFlags::empty() };
+        let open = [
+            (types::Oflags::CREAT, OpenFlags::CREATE),
+            (types::Oflags::DIRECTORY, OpenFlags::DIRECTORY),
+            (types::Oflags::EXCL, OpenFlags::EXCLUSIVE),
+            (types::Oflags::TRUNC, OpenFlags::TRUNCATE),
+        ];
+        let open = open.into_iter().filter(|(asked, _)| flags.contains(*asked));
+        let open = open.fold(OpenFlags::empty(), |all, (_, flag)| all | flag);
+        let mut how = DescriptorFlags::empty();
+        if rights.contains(types::Rights::FD_READ) {
+            how |= DescriptorFlags::READ;
+        }
+        if rights.contains(types::Rights::FD_WRITE) {
+            how |= DescriptorFlags::WRITE;
+        }
+        if fd_flags.intersects(types::Fdflags::SYNC | types::Fdflags::DSYNC | types::Fdflags::RSYNC)
+        {
+            how |= DescriptorFlags::FILE_INTEGRITY_SYNC;
+        }
+        Ok(How { path, open, flags: how })
+    }
+
+    fn run(
+        self,
+        memory: &mut GuestMemory<'_>,
+        wasi: &mut Wasi,
+        (number, pointer, length): Place,
+        full: &str,
+    ) -> wasmtime::Result<i32> {
+        let Ok(how) = self.how() else { return Ok(errno::INVAL) };
+        let name = GuestPtr::<str>::new((pointer.cast_unsigned(), length.cast_unsigned()));
+        let name = match memory.as_cow_str(name) {
+            Ok(name) => name.into_owned(),
+            Err(wiggle::GuestError::InvalidUtf8(_)) => return Ok(errno::ILSEQ),
+            Err(error) => return Err(error.into()),
+        };
+        let target = GuestPtr::<u32>::new(self.opened.cast_unsigned());
+        memory.read(target)?;
+        let known = wasi.numbers.get(number).filter(|_| !wasi.is_sealed()).cloned();
+        let Some(known) = known else { return Ok(errno::BADF) };
+        let witness = wasi.witness.clone();
+        let Some(folder) = known.folder(&mut wasi.context) else { return Ok(errno::NOTDIR) };
+        let opened: FsResult<Descriptor> = witness.wait(open::open(folder, name, how))?;
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Ok(types::Error::from(error).downcast()? as i32),
+        };
+        let Wasi { numbers, context, .. } = wasi;
+        // Not to be broken off in the middle.
+        let (full, below) = (full.to_owned(), (number, &known));
+        let given = numbers.adopt(context, below, opened, full, self.fd_flags);
+        let given = runtime::in_tokio(given)?;
+        memory.write(target, given)?;
+        Ok(errno::SUCCESS)
     }
 }
 
@@ -196,8 +304,9 @@ macro_rules! bound {
 
 /// The same for functions with a path.
 macro_rules! bound_path {
-    ($linker:ident: $($name:ident($service:literal, $write:expr, $shown:literal,
-        $folder:ident, $pointer:ident, $length:ident: $($argument:ident: $type:ty),*);)+) => {$(
+    ($linker:ident: $($name:ident($service:literal, $write:literal, $shown:literal,
+        $folder:ident, $pointer:ident, $length:ident $(, before $before:tt)?:
+        $($argument:ident: $type:ty),*);)+) => {$(
         $linker.func_wrap(
             MODULE,
             stringify!($name),
@@ -205,13 +314,14 @@ macro_rules! bound_path {
                 let (mut memory, wasi) = parts(&mut caller)?;
                 let one = PathUse {
                     service: $service,
-                    folder: $folder,
-                    name: ($pointer, $length),
+                    place: ($folder, $pointer, $length),
+                    before: None$(.or(Some($before)))?,
                     write: $write,
                     shown: $shown,
                 };
-                one.run(&mut memory, wasi, async |context, memory| {
-                    preview1::$name(context, memory, $($argument),*).await
+                one.run(&mut memory, wasi, |wasi, memory, _| {
+                    let witness = wasi.witness.clone();
+                    witness.wait(preview1::$name(wasi.context(), memory, $($argument),*))?
                 })
             },
         )?;
@@ -237,22 +347,18 @@ pub(in super::super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> was
         fd_datasync(fd: i32);
     }
     bound_path! { linker:
-        path_open("wasi:filesystem path-open",
-            flags & CHANGING_FLAGS != 0 || rights & RIGHT_TO_WRITE != 0, true, fd, name, length:
-            fd: i32, lookup: i32, name: i32, length: i32, flags: i32, rights: i64, inherited: i64,
-            fd_flags: i32, opened: i32);
         path_create_directory("wasi:filesystem path-create-directory", true, true, fd, name, length:
             fd: i32, name: i32, length: i32);
         path_remove_directory("wasi:filesystem path-remove-directory", true, true, fd, name, length:
             fd: i32, name: i32, length: i32);
         path_unlink_file("wasi:filesystem path-unlink-file", true, true, fd, name, length:
             fd: i32, name: i32, length: i32);
-        path_rename("wasi:filesystem path-rename", true, true, fd, name, length:
+        path_rename("wasi:filesystem path-rename", true, true, to, new, new_length,
+            before (fd, name, length):
             fd: i32, name: i32, length: i32, to: i32, new: i32, new_length: i32);
-        path_link("wasi:filesystem path-link", true, true, to, new, new_length:
+        path_link("wasi:filesystem path-link", true, true, to, new, new_length,
+            before (fd, name, length):
             fd: i32, lookup: i32, name: i32, length: i32, to: i32, new: i32, new_length: i32);
-        path_symlink("wasi:filesystem path-symlink", true, true, fd, new, new_length:
-            name: i32, length: i32, fd: i32, new: i32, new_length: i32);
         path_filestat_set_times("wasi:filesystem path-filestat-set-times", true, true, fd, name,
             length: fd: i32, lookup: i32, name: i32, length: i32, accessed: i64, modified: i64,
             which: i32);
@@ -261,6 +367,94 @@ pub(in super::super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> was
         path_readlink("wasi:filesystem path-readlink", false, false, fd, name, length:
             fd: i32, name: i32, length: i32, buffer: i32, buffer_length: i32, used: i32);
     }
+    linker.func_wrap(
+        MODULE,
+        "path_open",
+        |mut caller: Caller<'_, T>,
+         number: i32,
+         lookup: i32,
+         pointer: i32,
+         length: i32,
+         flags: i32,
+         rights: i64,
+         _inherited: i64,
+         fd_flags: i32,
+         opened: i32|
+         -> wasmtime::Result<i32> {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let opening = Opening { lookup, flags, rights, fd_flags, opened };
+            let place = (number, pointer, length);
+            let one = PathUse {
+                service: "wasi:filesystem path-open",
+                place,
+                before: None,
+                write: opening.how().is_ok_and(How::changes),
+                shown: true,
+            };
+            one.run(&mut memory, wasi, |wasi, memory, full| opening.run(memory, wasi, place, full))
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "path_symlink",
+        |mut caller: Caller<'_, T>,
+         target: i32,
+         target_length: i32,
+         number: i32,
+         pointer: i32,
+         length: i32|
+         -> wasmtime::Result<i32> {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let _ = (target, target_length);
+            let one = PathUse {
+                service: "wasi:filesystem path-symlink",
+                place: (number, pointer, length),
+                before: None,
+                write: true,
+                shown: true,
+            };
+            one.run(&mut memory, wasi, |_, _, _| Ok(errno::PERM))
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "fd_close",
+        |mut caller: Caller<'_, T>, number: i32| -> wasmtime::Result<i32> {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let (witness, sealed) = (wasi.witness.clone(), wasi.is_sealed());
+            let done = witness.wait(preview1::fd_close(wasi.context(), &mut memory, number))??;
+            if done == errno::SUCCESS && !sealed {
+                wasi.numbers.close(number);
+            }
+            Ok(done)
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "fd_renumber",
+        |mut caller: Caller<'_, T>, from: i32, to: i32| -> wasmtime::Result<i32> {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let (witness, sealed) = (wasi.witness.clone(), wasi.is_sealed());
+            let work = preview1::fd_renumber(wasi.context(), &mut memory, from, to);
+            let done = witness.wait(work)??;
+            if done == errno::SUCCESS && !sealed {
+                wasi.numbers.renumber(from, to);
+            }
+            Ok(done)
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "environ_get",
+        |mut caller: Caller<'_, T>, pointers: i32, texts: i32| -> wasmtime::Result<i32> {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let done = preview1::environ_get(wasi.context(), &mut memory, pointers, texts)?;
+            if done == errno::SUCCESS && !wasi.is_sealed() {
+                environment_read(&wasi.witness);
+            }
+            Ok(done)
+        },
+    )?;
     linker.func_wrap(
         MODULE,
         "random_get",

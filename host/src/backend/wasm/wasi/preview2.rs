@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use glovebox_abi::Permission;
-use glovebox_abi::cbor::Value;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -18,22 +16,25 @@ use wasmtime_wasi_io::bindings::wasi::io as waiting;
 use super::files::{Files, Handles, HasFiles};
 use super::network::{HasSockets, Sockets};
 use super::random::{HasRandom, Random};
-use super::{Outfit, Witness, handles};
+use super::tcp::Peers;
+use super::{OpenFolder, Outfit, Witness, environment_read, handles};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
 use crate::context::Context;
-use crate::policy::Parameter;
 
 /// The WASI of one copy.
 pub(in super::super) struct Wasi {
     context: WasiCtx,
     /// How often what is granted had changed when this was made.
     made_at: u64,
-    decoy: Option<tempfile::TempDir>,
+    folders: Vec<OpenFolder>,
+    /// Goes with the copy.
+    _decoy: Option<tempfile::TempDir>,
     table: ResourceTable,
     witness: Witness,
     handles: Handles,
     lookups: BTreeMap<u32, String>,
+    peers: Peers,
 }
 
 /// What has WASI of its own.
@@ -51,15 +52,17 @@ impl Wasi {
         pulse: &Arc<Pulse>,
     ) -> Result<Wasi, String> {
         let witness = Witness::new(context, pulse);
-        let Outfit { mut builder, made_at, decoy, .. } = Outfit::new(&witness, printed)?;
+        let Outfit { mut builder, made_at, folders, decoy } = Outfit::new(&witness, printed)?;
         Ok(Wasi {
             context: builder.build(),
             made_at,
-            decoy,
+            folders,
+            _decoy: decoy,
             table: ResourceTable::new(),
             witness,
             handles: Handles::default(),
             lookups: BTreeMap::new(),
+            peers: Peers::default(),
         })
     }
 
@@ -85,7 +88,7 @@ impl Wasi {
             witness: &self.witness,
             handles: &mut self.handles,
             sealed,
-            has_decoy: self.decoy.is_some(),
+            folders: &self.folders,
         }
     }
 
@@ -95,12 +98,14 @@ impl Wasi {
             view: WasiSocketsCtxView { ctx, table },
             witness: &self.witness,
             lookups: &mut self.lookups,
+            peers: &mut self.peers,
         }
     }
 
     fn io(&mut self) -> Io<'_> {
         let sealed = self.is_sealed();
-        Io { table: &mut self.table, handles: &mut self.handles, witness: &self.witness, sealed }
+        let Wasi { table, handles, peers, witness, .. } = self;
+        Io { table, handles, peers, witness, sealed }
     }
 }
 
@@ -132,7 +137,7 @@ pub(in super::super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> was
     sync::sockets::udp_create_socket::add_to_linker::<T, HasSockets>(l, |data| {
         data.wasi().sockets()
     })?;
-    sync::sockets::tcp::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
+    sync::sockets::tcp::add_to_linker::<T, HasSockets>(l, |data| data.wasi().sockets())?;
     sync::sockets::udp::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
     waiting::error::add_to_linker::<T, HasTable>(l, |data| &mut data.wasi().table)?;
     sync::io::poll::add_to_linker::<T, HasIo>(l, |data| data.wasi().io())?;
@@ -158,13 +163,7 @@ impl cli::environment::Host for Environment<'_> {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
         let witness = &self.0.witness;
         let variables = witness.grants().environment.clone();
-        // Whoever starts reads them, so that reading none is no wish.
-        if !variables.is_empty() {
-            let names = variables.iter().map(|(name, _)| Value::Text(name.clone()));
-            let names = Ok(Value::Array(names.collect()));
-            let permission = Permission::Environment;
-            witness.ended("wasi:cli get-environment", permission, &Parameter::Nothing, names);
-        }
+        environment_read(witness);
         Ok(variables)
     }
 
@@ -181,6 +180,7 @@ impl cli::environment::Host for Environment<'_> {
 struct Io<'a> {
     table: &'a mut ResourceTable,
     handles: &'a mut Handles,
+    peers: &'a mut Peers,
     witness: &'a Witness,
     sealed: bool,
 }
@@ -215,12 +215,21 @@ type In = Resource<sync::io::streams::InputStream>;
 type Out = Resource<sync::io::streams::OutputStream>;
 
 impl Io<'_> {
-    /// A stream of a file that is no longer granted is closed.
-    fn usable(&self, stream: u32) -> StreamResult<()> {
-        match self.sealed && self.handles.streams.contains(&stream) {
+    /// A stream of a file or a connection that is no longer granted is closed.
+    fn usable(&self, service: &'static str, stream: u32) -> StreamResult<()> {
+        let is_sealed = self.sealed && self.handles.streams.contains(&stream);
+        match is_sealed || !self.peers.may_go_on(service, stream, self.witness) {
             true => Err(StreamError::Closed),
             false => Ok(()),
         }
+    }
+
+    fn readable(&self, stream: &In) -> StreamResult<()> {
+        self.usable("wasi:sockets receive", stream.rep())
+    }
+
+    fn writable(&self, stream: &Out) -> StreamResult<()> {
+        self.usable("wasi:sockets send", stream.rep())
     }
 
     fn wait<T>(
@@ -242,24 +251,24 @@ impl sync::io::streams::Host for Io<'_> {
 
 impl sync::io::streams::HostInputStream for Io<'_> {
     fn read(&mut self, stream: In, length: u64) -> StreamResult<Vec<u8>> {
-        self.usable(stream.rep())?;
+        self.readable(&stream)?;
         waiting::streams::HostInputStream::read(self.table, stream, length)
     }
 
     fn blocking_read(&mut self, stream: In, length: u64) -> StreamResult<Vec<u8>> {
         use waiting::streams::HostInputStream as Streams;
-        self.usable(stream.rep())?;
+        self.readable(&stream)?;
         self.wait(async |table| Streams::blocking_read(table, stream, length).await)
     }
 
     fn skip(&mut self, stream: In, length: u64) -> StreamResult<u64> {
-        self.usable(stream.rep())?;
+        self.readable(&stream)?;
         waiting::streams::HostInputStream::skip(self.table, stream, length)
     }
 
     fn blocking_skip(&mut self, stream: In, length: u64) -> StreamResult<u64> {
         use waiting::streams::HostInputStream as Streams;
-        self.usable(stream.rep())?;
+        self.readable(&stream)?;
         self.wait(async |table| Streams::blocking_skip(table, stream, length).await)
     }
 
@@ -269,40 +278,41 @@ impl sync::io::streams::HostInputStream for Io<'_> {
 
     fn drop(&mut self, stream: In) -> wasmtime::Result<()> {
         self.handles.streams.remove(&stream.rep());
+        self.peers.forget(stream.rep());
         self.witness.wait(waiting::streams::HostInputStream::drop(self.table, stream))?
     }
 }
 
 impl sync::io::streams::HostOutputStream for Io<'_> {
     fn check_write(&mut self, stream: Out) -> StreamResult<u64> {
-        self.usable(stream.rep())?;
+        self.writable(&stream)?;
         waiting::streams::HostOutputStream::check_write(self.table, stream)
     }
 
     fn write(&mut self, stream: Out, bytes: Vec<u8>) -> StreamResult<()> {
-        self.usable(stream.rep())?;
+        self.writable(&stream)?;
         waiting::streams::HostOutputStream::write(self.table, stream, bytes)
     }
 
     fn write_zeroes(&mut self, stream: Out, length: u64) -> StreamResult<()> {
-        self.usable(stream.rep())?;
+        self.writable(&stream)?;
         waiting::streams::HostOutputStream::write_zeroes(self.table, stream, length)
     }
 
     fn flush(&mut self, stream: Out) -> StreamResult<()> {
-        self.usable(stream.rep())?;
+        self.writable(&stream)?;
         waiting::streams::HostOutputStream::flush(self.table, stream)
     }
 
     fn blocking_write_and_flush(&mut self, stream: Out, bytes: Vec<u8>) -> StreamResult<()> {
         use waiting::streams::HostOutputStream as Streams;
-        self.usable(stream.rep())?;
+        self.writable(&stream)?;
         self.wait(async |table| Streams::blocking_write_and_flush(table, stream, bytes).await)
     }
 
     fn blocking_write_zeroes_and_flush(&mut self, stream: Out, length: u64) -> StreamResult<()> {
         use waiting::streams::HostOutputStream as Streams;
-        self.usable(stream.rep())?;
+        self.writable(&stream)?;
         self.wait(async |table| {
             Streams::blocking_write_zeroes_and_flush(table, stream, length).await
         })
@@ -310,20 +320,20 @@ impl sync::io::streams::HostOutputStream for Io<'_> {
 
     fn blocking_flush(&mut self, stream: Out) -> StreamResult<()> {
         use waiting::streams::HostOutputStream as Streams;
-        self.usable(stream.rep())?;
+        self.writable(&stream)?;
         self.wait(async |table| Streams::blocking_flush(table, stream).await)
     }
 
     fn splice(&mut self, stream: Out, from: In, length: u64) -> StreamResult<u64> {
-        self.usable(stream.rep())?;
-        self.usable(from.rep())?;
+        self.writable(&stream)?;
+        self.readable(&from)?;
         waiting::streams::HostOutputStream::splice(self.table, stream, from, length)
     }
 
     fn blocking_splice(&mut self, stream: Out, from: In, length: u64) -> StreamResult<u64> {
         use waiting::streams::HostOutputStream as Streams;
-        self.usable(stream.rep())?;
-        self.usable(from.rep())?;
+        self.writable(&stream)?;
+        self.readable(&from)?;
         self.wait(async |table| Streams::blocking_splice(table, stream, from, length).await)
     }
 
@@ -333,6 +343,7 @@ impl sync::io::streams::HostOutputStream for Io<'_> {
 
     fn drop(&mut self, stream: Out) -> wasmtime::Result<()> {
         self.handles.streams.remove(&stream.rep());
+        self.peers.forget(stream.rep());
         self.witness.wait(waiting::streams::HostOutputStream::drop(self.table, stream))?
     }
 }
