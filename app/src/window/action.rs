@@ -2,6 +2,7 @@ use glovebox_abi::Frame;
 use glovebox_host::InstanceId;
 
 use super::commands::Verb;
+use super::dialogs::Purpose;
 use super::panels::{DrawerTab, PanelId};
 use crate::workbench::{Command, RowRef, Source};
 
@@ -14,6 +15,8 @@ pub enum Action {
     Do(Command),
     /// A change of the view.
     View(Change),
+    /// What a person agreed to when asked.
+    Agreed(Box<Action>),
 }
 
 /// A change of what is seen.
@@ -35,10 +38,23 @@ pub enum Change {
     Range(Option<(u64, u64)>),
     /// Puts a frame into the composer.
     Compose(Frame, Option<InstanceId>),
-    /// Opens a file that was found, dropped or typed.
+    /// Opens a file that was found or dropped.
     OpenFile(std::path::PathBuf),
+    /// Takes a file that was chosen or typed for a purpose.
+    File(Purpose, std::path::PathBuf),
+    /// Closes the window.
+    Quit(Quit),
     /// Copies a text.
     Copy(String),
+}
+
+/// How the window is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quit {
+    /// After everything is saved.
+    Saving,
+    /// At once.
+    Now,
 }
 
 /// What panels asked for while the window was painted.
@@ -56,9 +72,19 @@ impl Actions {
         self.0.push(Action::Do(command));
     }
 
+    /// Asks for what a person agreed to.
+    pub fn agreed(&mut self, action: Action) {
+        self.0.push(Action::Agreed(Box::new(action)));
+    }
+
     /// Asks for a change of the view.
     pub fn view(&mut self, change: Change) {
         self.0.push(Action::View(change));
+    }
+
+    /// Asks for what others asked for.
+    pub fn append(&mut self, mut others: Actions) {
+        self.0.append(&mut others.0);
     }
 
     /// Everything asked for, in order.

@@ -15,6 +15,7 @@ use super::commands::{Situation, pressed};
 use super::dialogs::Dialogs;
 use super::overlays::Overlay;
 use super::panels::{PanelId, frames};
+use super::quitting::Quitting;
 use super::session::Session;
 use super::shell::{Moment, Pulse, Shell};
 use super::state::ViewState;
@@ -42,7 +43,8 @@ pub struct App {
     toasts: Toasts,
     /// How many traces there were when it was last looked.
     traces_seen: usize,
-    capture: Option<Capture>,
+    pub(super) capture: Option<Capture>,
+    pub(super) quitting: Quitting,
     clock: Clock,
 }
 
@@ -108,6 +110,7 @@ impl App {
             toasts: Toasts::default(),
             traces_seen: 0,
             capture: None,
+            quitting: Quitting::default(),
             clock: Clock {
                 program_started: Instant::now(),
                 startup: None,
@@ -148,6 +151,12 @@ impl App {
     /// Brings a panel to the front.
     pub fn show_panel(&mut self, id: super::panels::PanelId) {
         self.shell.show_panel(id);
+    }
+
+    /// Opens the drawer at a list.
+    pub fn show_drawer(&mut self, tab: super::panels::DrawerTab) {
+        self.state.panels.drawer.tab = tab;
+        self.shell.layout.drawer = true;
     }
 
     /// What the window drew so far.
@@ -274,6 +283,8 @@ impl App {
         let quiet = self.capture.is_some();
         self.toasts.take_in(self.workbench.view().notices(), quiet);
         self.take_in_dialogs(ctx);
+        self.ask_to_replace();
+        self.go_on_with_quitting(ctx);
     }
 
     /// Has the rows of a trace that is not held searched by what the filter is now.
@@ -361,6 +372,7 @@ impl App {
             can_send: plugin.is_some() && self.state.panels.compose.can_send(),
             difference: self.shell.drawn.contains(PanelId::Diff.panel().title)
                 && view.diff().is_some_and(|(_, diff)| diff.counts.different() > 0),
+            policy_edited: view.edits().policy > 0,
             decided: self.state.panels.diff.review.decided() > 0,
             can_go_back: selection.can_go_back(),
             can_go_forward: selection.can_go_forward(),

@@ -27,6 +27,7 @@ pub enum Verb {
     ClearLive,
     Palette,
     GoTo,
+    ShowLive,
     ShowPanel(PanelId),
     ShowDrawer(DrawerTab),
     ToggleLeft,
@@ -46,6 +47,7 @@ pub enum Verb {
     ToggleWatch,
     ToggleStrict,
     ToggleTrust,
+    SavePolicy,
     Unload,
     Loop,
     ToggleRecording,
@@ -143,6 +145,8 @@ pub struct Situation {
     pub difference: bool,
     /// Something was decided about differences.
     pub decided: bool,
+    /// The policy was changed here, and the change is in no file.
+    pub policy_edited: bool,
     /// There was a selection before this one.
     pub can_go_back: bool,
     /// There was a selection after this one.
@@ -168,6 +172,8 @@ pub struct Entry {
     pub enabled: fn(&Situation) -> bool,
     /// True if a line is drawn above it in its menu.
     pub starts_group: bool,
+    /// What a person is asked before it is done, if it destroys, weakens or trusts.
+    pub asks: Option<&'static str>,
 }
 
 impl Entry {
@@ -242,7 +248,7 @@ fn always(_: &Situation) -> bool {
 
 macro_rules! table {
     ($( $(#$line:ident)? $menu:ident: $verb:expr, $name:literal, $tooltip:literal, $icon:ident,
-        [$($key:expr),*], $enabled:expr; )+) => {
+        [$($key:expr),*], $enabled:expr $(, asks $asks:literal)?; )+) => {
         &[$(Entry {
             verb: $verb,
             menu: Menu::$menu,
@@ -252,10 +258,13 @@ macro_rules! table {
             keys: const { &[$($key),*] },
             enabled: $enabled,
             starts_group: table!(@line $($line)?),
+            asks: table!(@asks $($asks)?),
         }),+]
     };
     (@line) => { false };
     (@line line) => { true };
+    (@asks) => { None };
+    (@asks $asks:literal) => { Some($asks) };
 }
 
 /// Everything a person can ask for, in the order of the menus.
@@ -263,8 +272,8 @@ pub const TABLE: &[Entry] = table! {
     File: Verb::OpenPlugin, "Open plugin…", "Load an artifact or a plugin.toml", ICON_EXTENSION, [ctrl(Key::O)], always;
     File: Verb::OpenTrace, "Open trace…", "Open a trace, or import a capture", ICON_FOLDER_OPEN, [ctrl_shift(Key::O)], always;
     File: Verb::OpenPath, "Open by path…", "Type the path of a plugin, a trace or a baseline", ICON_KEYBOARD, [ctrl(Key::L)], always;
-    #line File: Verb::SaveTrace, "Save trace…", "Write the trace that is shown to another file", ICON_SAVE, [ctrl(Key::S)], |now| now.trace_shown;
-    File: Verb::CloseTrace, "Close trace", "Forget the trace that is shown; its file stays", ICON_CLOSE, [ctrl(Key::W)], |now| now.trace_shown;
+    #line File: Verb::SaveTrace, "Save trace…", "Write the trace that is shown to another file; live frames are kept by a recording", ICON_SAVE, [ctrl(Key::S)], always;
+    File: Verb::CloseTrace, "Close trace", "Forget the trace that is shown; its file stays", ICON_CLOSE, [ctrl(Key::W)], |now| now.trace_shown, asks "What a replay led to is in no file; it is gone then";
     #line File: Verb::Quit, "Quit", "Close the window", ICON_LOGOUT, [ctrl(Key::Q)], always;
 
     Edit: Verb::CopyRow, "Copy payload", "Copy the payload of the selected frame", ICON_CONTENT_COPY, [ctrl_shift(Key::C)], |now| now.row;
@@ -283,6 +292,7 @@ pub const TABLE: &[Entry] = table! {
 
     View: Verb::Palette, "Search or run a command…", "Find any command by name", ICON_SEARCH, [ctrl(Key::K), ctrl_shift(Key::P)], always;
     View: Verb::GoTo, "Go to…", "Find a plugin, a trace, a frame or a time", ICON_SEARCH, [ctrl(Key::P)], always;
+    View: Verb::ShowLive, "Show live frames", "Show what happens now in place of a trace", ICON_SENSORS, [ctrl_shift(Key::L)], always;
     #line View: Verb::ShowPanel(PanelId::Frames), "Frames", "Show the list of frames", ICON_TABLE_ROWS, [ctrl(Key::Num1)], always;
     View: Verb::ShowPanel(PanelId::Diff), "Diff", "Show what is different between two runs", ICON_DIFFERENCE, [ctrl(Key::Num2), bare(Key::D)], always;
     View: Verb::ShowPanel(PanelId::Metrics), "Metrics", "Show figures per plugin", ICON_MONITORING, [ctrl(Key::Num3)], always;
@@ -310,15 +320,16 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back;
     Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin;
     Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay;
-    #line Plugin: Verb::ToggleStrict, "Strict policy", "Grant only log, metric and config unless allowed one by one", ICON_POLICY, [], always;
-    Plugin: Verb::ToggleTrust, "Trust native plugins", "Let libraries opened from now on run in this process, where they can do whatever it can", ICON_LOCK_OPEN, [], always;
+    #line Plugin: Verb::ToggleStrict, "Strict policy", "Grant only log, metric and config unless allowed one by one", ICON_POLICY, [], always, asks "Plugins get more of what their manifests ask for then, also what nobody allowed one by one";
+    Plugin: Verb::ToggleTrust, "Trust native plugins", "Let libraries opened from now on run in this process, where they can do whatever it can", ICON_LOCK_OPEN, [], always, asks "Native plugins that are loaded from then on run in this process and can do whatever you can";
     Plugin: Verb::CompileDeadline, "Time for compiling…", "Choose how long the compiler may take for plugins that are loaded from now on", ICON_TIMER, [], always;
-    Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin;
+    Plugin: Verb::SavePolicy, "Save policy…", "Write the policy mode and the decisions about permissions to a policy.toml", ICON_SAVE, [], |now| now.policy_edited;
+    Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin, asks "Its state and the decisions about it are gone then";
 
     Record: Verb::ToggleRecording, "Record", "Start or finish writing a trace file", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;
     Record: Verb::Snapshots, "Snapshots of states…", "Choose how often recordings keep what plugins hold, so that a replay can start in the middle", ICON_HISTORY_TOGGLE_OFF, [], always;
     Record: Verb::Pin, "Pin as baseline", "Compare later runs with the trace that is shown", ICON_PUSH_PIN, [bare(Key::P)], |now| now.trace_shown;
-    Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always;
+    Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always, asks "The live frames, log and denials are gone then; files and open traces stay";
 
     Run: Verb::Replay, "Replay", "Send the inputs of the trace again, as fast as possible", ICON_PLAY_ARROW, [bare(Key::F5)], |now| now.trace && now.plugin && !now.replay;
     Run: Verb::ReplayOriginal, "Replay as recorded", "Send the inputs of the trace again, at their own pace", ICON_REPLAY, [shift(Key::F5)], |now| now.trace && now.plugin && !now.replay;

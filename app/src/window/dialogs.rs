@@ -12,7 +12,7 @@ const NEVER_SHOWN: Duration = Duration::from_millis(250);
 
 /// What a dialog is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// To load a plugin.
     Plugin,
     /// To open a trace.
@@ -23,6 +23,8 @@ pub(super) enum Purpose {
     Save(TraceId),
     /// To save a baseline.
     SaveBaseline,
+    /// To save the policy.
+    SavePolicy,
 }
 
 /// What a person chose.
@@ -32,8 +34,8 @@ pub(super) enum Chosen {
     File(Purpose, PathBuf),
     /// Nothing.
     Nothing,
-    /// The desktop has no dialog to show.
-    NoDialog(Purpose),
+    /// The desktop has no dialog to show for a file of this name.
+    NoDialog(Purpose, String),
 }
 
 /// The dialogs that are open.
@@ -66,7 +68,7 @@ impl Dialogs {
             // A desktop's dialog that panics is none.
             let chosen = match contain(|| ask(purpose, &name)).unwrap_or_default() {
                 Some(path) => Chosen::File(purpose, path),
-                None if started.elapsed() < NEVER_SHOWN => Chosen::NoDialog(purpose),
+                None if started.elapsed() < NEVER_SHOWN => Chosen::NoDialog(purpose, name),
                 None => Chosen::Nothing,
             };
             // The window is gone if nobody listens.
@@ -74,6 +76,11 @@ impl Dialogs {
             ctx.request_repaint();
         });
         self.open += usize::from(spawned.is_ok());
+    }
+
+    /// True while one is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open > 0
     }
 
     /// What was chosen since the last time.
@@ -85,6 +92,10 @@ impl Dialogs {
 }
 
 fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
+    // Tests have no desktop, or should not use it.
+    if cfg!(test) {
+        return None;
+    }
     let dialog = rfd::FileDialog::new();
     match purpose {
         Purpose::Plugin => dialog
@@ -109,6 +120,11 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
             .set_title("Save trace")
             .set_file_name(name)
             .add_filter("Traces", &["mcap"])
+            .save_file(),
+        Purpose::SavePolicy => dialog
+            .set_title("Save policy")
+            .set_file_name(name)
+            .add_filter("Policies", &["toml"])
             .save_file(),
         Purpose::SaveBaseline => dialog
             .set_title("Save as baseline")

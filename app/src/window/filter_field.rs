@@ -11,6 +11,7 @@ use super::action::{Actions, Change};
 use super::commands::Verb;
 use super::state::{Query, Selection, ViewState};
 use super::theme;
+use super::widgets::text::line;
 use super::widgets::{bordered, icon_button, icon_text, named_field};
 use crate::workbench::ViewCtx;
 
@@ -83,7 +84,9 @@ pub(super) fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &m
                 let cursor = typed.word_range.end.0;
                 let cursor = typed.text.char_indices().nth(cursor).map(|(at, _)| at);
                 completion.ask(typed.text, cursor.unwrap_or(typed.text.len()), ctx, selection);
-                let offered = completion.offered.iter();
+                // What cannot be shown as it is cannot be chosen either.
+                let is_shown = |offer: &&Completion| line(&offer.text) == offer.text;
+                let offered = completion.offered.iter().filter(is_shown);
                 offered.map(|offer| Suggestion::new(&offer.text).description(offer.hint)).collect()
             })
     });

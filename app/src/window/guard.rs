@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use egui::{RichText, Ui, UiBuilder};
+use egui::{Ui, UiBuilder};
 use egui_material_icons::icons as icon;
 
 use super::theme;
 use super::widgets::icon_text;
 use crate::panics::contain;
+use crate::window::widgets::text::plain;
 
 /// Parts of the window that panicked, by their name.
 #[derive(Debug, Default)]
@@ -39,10 +40,10 @@ impl Guard {
             ui.painter().rect_filled(area, 0.0, tokens.panel);
             ui.horizontal_wrapped(|ui| {
                 ui.label(icon_text(icon::ICON_ERROR, 14.0).color(tokens.bad));
-                ui.label(RichText::new(format!("{name} cannot be shown")).color(tokens.bad));
+                ui.label(plain(format!("{name} cannot be shown")).color(tokens.bad));
                 let again = ui.button("Try again");
                 let again = super::widgets::label(again, format!("Try {name} again"));
-                ui.label(RichText::new(fault).color(tokens.text_weak));
+                ui.label(plain(fault).color(tokens.text_weak));
                 again.clicked()
             })
         });

@@ -6,24 +6,93 @@ use glovebox_host::{InstanceId, PolicyMode};
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::Diff;
 use glovebox_inspector::replay::Pace;
-use glovebox_inspector::store::{Direction, Row};
+use glovebox_inspector::store::{Direction, Row, Store};
 
 use super::action::{Action, Actions, Change};
 use super::app::App;
-use super::commands::Verb;
+use super::commands::{Verb, entry};
 use super::dialogs::{Chosen, Purpose};
-use super::overlays::Overlay;
+use super::overlays::{Overlay, PathField, Question};
 use super::palette::Palette;
 use super::panels::PanelId;
 use super::panels::diff::Review;
 use super::theme;
 use crate::panics::contain;
 use crate::workbench::{
-    Command, Level, ReplayHow, ReplayRequest, RowRef, SendRequest, Source, TraceId,
+    Command, Level, Origin, ReplayHow, ReplayRequest, RowRef, SendRequest, Source, TraceId, words,
 };
 
 impl App {
+    /// Does what was asked for, or asks whether it is meant.
     pub(super) fn perform(&mut self, ctx: &egui::Context, action: Action) {
+        match self.question(&action) {
+            Some(question) => self.overlay = Overlay::Confirm(question, Box::new(action)),
+            None => self.perform_at_once(ctx, action),
+        }
+    }
+
+    /// What a person is asked first, if something destroys, weakens or trusts.
+    fn question(&self, action: &Action) -> Option<Question> {
+        let view = self.view();
+        if let Some(decisions) = self.unsaved_decisions().filter(|_| self.compares(action)) {
+            let count = words::count_of(decisions, "decision");
+            return Some(Question {
+                title: "Compare anew".to_owned(),
+                means: format!("{count} about the last comparison: in no file, and gone then"),
+            });
+        }
+        let weakens = |to: PolicyMode| {
+            let grants = |mode| match mode {
+                PolicyMode::Strict | PolicyMode::Ask => 0,
+                PolicyMode::Consent | PolicyMode::Record => 1,
+                PolicyMode::AsDeclared => 2,
+            };
+            grants(to) > grants(view.policy_mode())
+        };
+        let is_in_no_file = |id: TraceId| {
+            view.trace(id).is_some_and(|trace| matches!(trace.origin, Origin::Replay(_)))
+        };
+        let is_live = || view.read(Source::Live, Store::is_empty) == Some(false);
+        let (verb, is_asked) = match action {
+            Action::Run(Verb::ToggleTrust) => (Verb::ToggleTrust, !view.trusts_native()),
+            Action::Do(Command::TrustNative(trust)) => (Verb::ToggleTrust, *trust),
+            Action::Run(Verb::ClearLive) | Action::Do(Command::ClearLive) => {
+                (Verb::ClearLive, is_live())
+            }
+            Action::Run(Verb::ToggleStrict) => {
+                (Verb::ToggleStrict, weakens(other_mode(view.policy_mode())))
+            }
+            Action::Do(Command::SetPolicyMode(mode)) => (Verb::ToggleStrict, weakens(*mode)),
+            Action::Run(Verb::Unload) | Action::Do(Command::Unload(_)) => (Verb::Unload, true),
+            Action::Run(Verb::CloseTrace) => {
+                let shown = self.shown_trace();
+                (Verb::CloseTrace, shown.is_some_and(|(id, _)| is_in_no_file(id)))
+            }
+            Action::Do(Command::CloseTrace(id)) => (Verb::CloseTrace, is_in_no_file(*id)),
+            _ => return None,
+        };
+        let line = entry(verb);
+        let title = match verb {
+            Verb::ToggleStrict => "Weaken the policy",
+            _ => line.name,
+        };
+        let question = |means: &str| Question { title: title.to_owned(), means: means.to_owned() };
+        line.asks.filter(|_| is_asked).map(question)
+    }
+
+    /// True if something leads to another comparison, which takes the place of the last one.
+    fn compares(&self, action: &Action) -> bool {
+        match action {
+            Action::Run(Verb::Loop | Verb::ResendAndDiff | Verb::CompareWithBaseline) => true,
+            Action::Do(Command::Diff { .. } | Command::CompareWithBaseline(_)) => true,
+            Action::Run(Verb::Replay | Verb::ReplayOriginal | Verb::ReplayAnswered) => {
+                self.view().accepted().is_some()
+            }
+            _ => false,
+        }
+    }
+
+    fn perform_at_once(&mut self, ctx: &egui::Context, action: Action) {
         let done = contain(|| {
             #[cfg(test)]
             crate::panics::hook::reach("Action");
@@ -31,6 +100,7 @@ impl App {
                 Action::Run(verb) => self.run(ctx, verb),
                 Action::Do(command) => self.workbench.execute(command),
                 Action::View(change) => self.change(ctx, change),
+                Action::Agreed(action) => self.perform_at_once(ctx, *action),
             }
         });
         if let Err(fault) = done {
@@ -69,6 +139,8 @@ impl App {
                 self.shell.welcome = false;
                 self.workbench.execute(Command::Start { files: vec![path] });
             }
+            Change::File(purpose, path) => self.take_file(ctx, purpose, path),
+            Change::Quit(how) => self.quit(ctx, how),
             Change::Copy(text) => ctx.copy_text(text),
         }
     }
@@ -77,7 +149,7 @@ impl App {
         match verb {
             Verb::OpenPlugin => self.dialogs.open(ctx, Purpose::Plugin, ""),
             Verb::OpenTrace => self.dialogs.open(ctx, Purpose::Trace, ""),
-            Verb::OpenPath => self.overlay = Overlay::Path(String::new()),
+            Verb::OpenPath => self.overlay = Overlay::Path(PathField::new(Purpose::Plugin, "")),
             Verb::OpenBaseline => self.dialogs.open(ctx, Purpose::Baseline, ""),
             Verb::CloseBaseline => self.workbench.execute(Command::CloseBaseline),
             Verb::CompareWithBaseline => {
@@ -91,6 +163,10 @@ impl App {
                     let name =
                         format!("{}.mcap", name.trim_end_matches(".mcap").replace(['/', ' '], "-"));
                     self.dialogs.open(ctx, Purpose::Save(id), &name);
+                } else {
+                    let text = "Live frames are saved by recording them (Ctrl+E); Ctrl+S saves the \
+                                trace that is shown";
+                    self.workbench.execute(Command::Notify(Level::Info, text.to_owned()));
                 }
             }
             Verb::CloseTrace => {
@@ -98,7 +174,7 @@ impl App {
                     self.workbench.execute(Command::CloseTrace(id));
                 }
             }
-            Verb::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            Verb::Quit => self.ask_to_quit(ctx),
             Verb::CopyRow => {
                 if let Some(row) = self.selected_row() {
                     ctx.copy_text(String::from_utf8_lossy(&row.frame.payload).into_owned());
@@ -114,6 +190,7 @@ impl App {
             Verb::ClearLive => self.workbench.execute(Command::ClearLive),
             Verb::Palette => self.overlay = Overlay::Palette(Palette::new(false)),
             Verb::GoTo => self.overlay = Overlay::Palette(Palette::new(true)),
+            Verb::ShowLive => self.change(ctx, Change::Source(Source::Live)),
             Verb::ShowPanel(panel) => self.shell.show_panel(panel),
             Verb::ShowDrawer(tab) => self.change(ctx, Change::Drawer(tab)),
             Verb::ToggleLeft => self.shell.layout.left ^= true,
@@ -159,15 +236,10 @@ impl App {
                 self.workbench.execute(Command::TrustNative(trust));
             }
             Verb::ToggleStrict => {
-                let mode = match self.view().policy_mode() {
-                    PolicyMode::Strict => PolicyMode::Consent,
-                    PolicyMode::Consent
-                    | PolicyMode::AsDeclared
-                    | PolicyMode::Ask
-                    | PolicyMode::Record => PolicyMode::Strict,
-                };
+                let mode = other_mode(self.view().policy_mode());
                 self.workbench.execute(Command::SetPolicyMode(mode));
             }
+            Verb::SavePolicy => self.dialogs.open(ctx, Purpose::SavePolicy, "policy.toml"),
             Verb::Unload => self.with_plugin(Command::Unload),
             Verb::Loop => {
                 self.with_plugin(Command::Loop);
@@ -297,27 +369,48 @@ impl App {
         while let Some(chosen) = self.dialogs.chosen() {
             match chosen {
                 Chosen::Nothing => {}
-                Chosen::File(Purpose::Plugin | Purpose::Trace | Purpose::Baseline, path) => {
-                    self.change(ctx, Change::OpenFile(path))
-                }
-                Chosen::File(Purpose::Save(trace), path) => {
-                    self.workbench.execute(Command::SaveTrace { trace, path })
-                }
-                Chosen::File(Purpose::SaveBaseline, path) => self.save_baseline(path),
-                Chosen::NoDialog(Purpose::SaveBaseline) => {
-                    let text = "The desktop has no dialog to save with; `glovebox replay --against \
-                                baseline.txt --accept` writes a baseline";
-                    self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
-                }
-                Chosen::NoDialog(Purpose::Plugin | Purpose::Trace | Purpose::Baseline) => {
-                    self.overlay = Overlay::Path(String::new())
-                }
-                Chosen::NoDialog(Purpose::Save(_)) => {
-                    let text = "The desktop has no dialog to save with; `glovebox replay --record` writes a trace";
-                    self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
+                Chosen::File(purpose, path) => self.take_file(ctx, purpose, path),
+                Chosen::NoDialog(purpose, name) => {
+                    self.overlay = Overlay::Path(PathField::new(purpose, &name));
                 }
             }
         }
+    }
+
+    fn take_file(&mut self, ctx: &egui::Context, purpose: Purpose, path: PathBuf) {
+        match purpose {
+            Purpose::Plugin | Purpose::Trace | Purpose::Baseline => {
+                self.change(ctx, Change::OpenFile(path));
+            }
+            Purpose::Save(trace) => {
+                let replace = false;
+                self.workbench.execute(Command::SaveTrace { trace, path, replace });
+            }
+            Purpose::SaveBaseline => self.save_baseline(path),
+            Purpose::SavePolicy => {
+                let replace = false;
+                self.workbench.execute(Command::SavePolicy { path, replace });
+            }
+        }
+    }
+
+    /// Asks before a file is replaced that was in the way of a command.
+    pub(super) fn ask_to_replace(&mut self) {
+        let Some(command) = self.workbench.take_in_the_way() else {
+            return;
+        };
+        let path = match &command {
+            Command::SaveTrace { path, .. }
+            | Command::SaveBaseline { path, .. }
+            | Command::SavePolicy { path, .. } => path,
+            _ => return,
+        };
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let question = Question {
+            title: format!("Replace {name}"),
+            means: format!("{} is there; what it holds is gone then", path.display()),
+        };
+        self.overlay = Overlay::Confirm(question, Box::new(Action::Do(command)));
     }
 
     fn review(&mut self, change: impl FnOnce(&mut Review, &Diff)) {
@@ -332,7 +425,7 @@ impl App {
     /// Writes the baseline that the decisions lead to.
     pub fn save_baseline(&mut self, path: PathBuf) {
         let decisions = self.state.panels.diff.review.decisions().clone();
-        self.workbench.execute(Command::SaveBaseline { path, decisions });
+        self.workbench.execute(Command::SaveBaseline { path, replace: false, decisions });
     }
 
     fn with_plugin(&mut self, command: impl FnOnce(InstanceId) -> Command) {
@@ -497,6 +590,16 @@ impl App {
         if let Some(row) = found.flatten() {
             self.state.selection.select(RowRef { source, row });
             self.state.panels.frames.reveal = Some(row);
+        }
+    }
+}
+
+/// What `Strict policy` changes to.
+fn other_mode(mode: PolicyMode) -> PolicyMode {
+    match mode {
+        PolicyMode::Strict => PolicyMode::Consent,
+        PolicyMode::Consent | PolicyMode::AsDeclared | PolicyMode::Ask | PolicyMode::Record => {
+            PolicyMode::Strict
         }
     }
 }

@@ -17,6 +17,7 @@ mod logic;
 mod overlays;
 mod palette;
 pub mod panels;
+mod quitting;
 pub mod session;
 mod shell;
 mod state;

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use egui::{Align, Frame, Label, Layout, Modal, RichText, ScrollArea, vec2};
-
+use egui::{Align, Frame, Label, Layout, Modal, ScrollArea, vec2};
 use glovebox_abi::units::{parse_duration, show_duration};
 
-use super::action::{Actions, Change};
+use super::action::{Action, Actions, Change, Quit};
 use super::commands::{Entry, Menu, Situation, TABLE};
+use super::dialogs::Purpose;
 use super::palette::Palette;
 use super::theme::{self, Tone};
 use super::widgets::{bordered, named_field, section};
+use crate::window::widgets::text::plain;
 use crate::workbench::{Command, Every, Source, ViewCtx};
 
 /// At most one of them is open.
@@ -24,11 +25,45 @@ pub(super) enum Overlay {
     /// Every key.
     Keys,
     /// A path that is being typed.
-    Path(String),
+    Path(PathField),
+    /// What is lost if the window is closed now.
+    Quit(Vec<String>),
+    /// Whether something is meant that destroys, weakens or trusts.
+    Confirm(Question, Box<Action>),
     /// How often snapshots are taken, as it is being typed; empty for never.
     Snapshots(String),
     /// How long the compiler may take, as it is being typed; empty for what suits each artifact.
     CompileDeadline(String),
+}
+
+/// What a person is asked before something is done.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    /// What would be done.
+    pub title: String,
+    /// What that means.
+    pub means: String,
+}
+
+/// A path that is being typed.
+#[derive(Debug)]
+pub(super) struct PathField {
+    purpose: Purpose,
+    text: String,
+}
+
+impl PathField {
+    /// A field for a file to open or to save; `name` is offered for one to save.
+    pub(super) fn new(purpose: Purpose, name: &str) -> PathField {
+        let folder = std::env::current_dir().unwrap_or_default();
+        let text = match purpose {
+            Purpose::Plugin | Purpose::Trace | Purpose::Baseline => String::new(),
+            Purpose::Save(_) | Purpose::SaveBaseline | Purpose::SavePolicy => {
+                folder.join(name).display().to_string()
+            }
+        };
+        PathField { purpose, text }
+    }
 }
 
 impl Overlay {
@@ -55,7 +90,9 @@ impl Overlay {
             Overlay::None => true,
             Overlay::Palette(palette) => palette.show(ui, ctx, source, now, out),
             Overlay::Keys => keys(ui),
-            Overlay::Path(text) => path(ui, text, out),
+            Overlay::Path(field) => path(ui, field, out),
+            Overlay::Quit(unsaved) => quit(ui, unsaved, out),
+            Overlay::Confirm(question, action) => confirm(ui, question, action, out),
             Overlay::Snapshots(text) => match choose(ui, &SNAPSHOTS, text) {
                 Chosen::Waits => true,
                 Chosen::Nothing => false,
@@ -93,9 +130,9 @@ fn keys(ui: &mut egui::Ui) -> bool {
         let room = ui.ctx().content_rect();
         Frame::new().inner_margin(12.0).show(ui, |ui| {
             ui.set_width((room.width() - 96.0).min(960.0));
-            ui.label(RichText::new("Keys").font(theme::strong(16.0)).color(tokens.text_strong));
+            ui.label(plain("Keys").font(theme::strong(16.0)).color(tokens.text_strong));
             let hint = "Keys without Ctrl or Alt act while nothing is typed";
-            ui.label(RichText::new(hint).color(tokens.text_weak));
+            ui.label(plain(hint).color(tokens.text_weak));
             ui.add_space(8.0);
             let area = ScrollArea::vertical().max_height(room.height() - 192.0);
             area.min_scrolled_height(room.height() - 192.0).show(ui, |ui| {
@@ -137,62 +174,145 @@ fn key_line(ui: &mut egui::Ui, entry: &Entry) {
     ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
         ui.set_min_size(size);
         let keys: Vec<_> = entry.keys.iter().map(super::commands::show_keys).collect();
-        let keys = RichText::new(keys.join("  ")).font(theme::mono(11.0));
+        let keys = plain(keys.join("  ")).font(theme::mono(11.0));
         ui.label(keys.color(tokens.text_weak));
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            let name = RichText::new(entry.name.trim_end_matches('…')).color(tokens.text);
+            let name = plain(entry.name.trim_end_matches('…')).color(tokens.text);
             ui.add(Label::new(name).truncate());
         });
     });
 }
 
+/// True if it was not painted the last time.
+fn is_new(ui: &egui::Ui, widget: &egui::Response) -> bool {
+    let now = ui.ctx().cumulative_pass_nr();
+    let before = ui.data_mut(|data| {
+        std::mem::replace(data.get_temp_mut_or(widget.id.with("painted"), 0_u64), now)
+    });
+    before + 1 < now
+}
+
 /// True if Enter was pressed in a field. It has the focus when it appears, and keeps it on Enter;
 /// Tab goes on to the buttons.
 fn is_entered(ui: &egui::Ui, field: &egui::Response) -> bool {
-    let now = ui.ctx().cumulative_pass_nr();
-    let before = ui.data_mut(|data| {
-        std::mem::replace(data.get_temp_mut_or(field.id.with("painted"), 0_u64), now)
-    });
-    let is_new = before + 1 < now;
     let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-    if is_new || entered {
+    if is_new(ui, field) || entered {
         field.request_focus();
     }
     entered
 }
 
-fn path(ui: &mut egui::Ui, text: &mut String, out: &mut Actions) -> bool {
-    let mut open = false;
+fn path(ui: &mut egui::Ui, field: &mut PathField, out: &mut Actions) -> bool {
+    let (title, hint, verb) = match field.purpose {
+        Purpose::Plugin | Purpose::Trace | Purpose::Baseline => (
+            "Open by path",
+            "A plugin (artifact, plugin.toml or its folder), a trace or a capture",
+            "Open",
+        ),
+        Purpose::Save(_) => {
+            ("Save trace", "A new .mcap file; you are asked before one is replaced", "Save")
+        }
+        Purpose::SavePolicy => {
+            ("Save policy", "A new .toml file; you are asked before one is replaced", "Save")
+        }
+        Purpose::SaveBaseline => {
+            ("Save as baseline", "A new .txt file; you are asked before one is replaced", "Save")
+        }
+    };
+    let mut taken = false;
     let modal = Modal::new(egui::Id::unique("path")).show(ui, |ui| {
         let tokens = theme::of(ui);
         Frame::new().inner_margin(12.0).show(ui, |ui| {
             ui.set_width((ui.ctx().content_rect().width() - 96.0).min(520.0));
-            ui.label(
-                RichText::new("Open by path").font(theme::strong(15.0)).color(tokens.text_strong),
-            );
-            let hint = "A plugin (artifact, plugin.toml or its folder), a trace or a capture";
-            ui.label(RichText::new(hint).color(tokens.text_weak));
+            ui.label(plain(title).font(theme::strong(15.0)).color(tokens.text_strong));
+            ui.label(plain(hint).color(tokens.text_weak));
             ui.add_space(4.0);
-            let field = egui::TextEdit::singleline(text)
+            let edit = egui::TextEdit::singleline(&mut field.text)
                 .desired_width(f32::INFINITY)
                 .hint_text("/path/to/plugin.wasm");
-            let response = named_field(bordered(ui, |ui| ui.add(field)), "Path");
+            let response = named_field(bordered(ui, |ui| ui.add(edit)), "Path");
             let enter = is_entered(ui, &response);
             ui.add_space(8.0);
             ui.horizontal(|ui| {
-                let ready = !text.trim().is_empty();
-                let clicked = ui.add_enabled(ready, egui::Button::new("Open")).clicked();
-                open = ready && (clicked || enter);
+                let ready = !field.text.trim().is_empty();
+                let clicked = ui.add_enabled(ready, egui::Button::new(verb)).clicked();
+                taken = ready && (clicked || enter);
                 if ui.button("Cancel").clicked() {
                     ui.close();
                 }
             });
         });
     });
-    if open {
-        out.view(Change::OpenFile(text.trim().into()));
+    if taken {
+        out.view(Change::File(field.purpose, field.text.trim().into()));
     }
-    !open && !modal.should_close()
+    !taken && !modal.should_close()
+}
+
+/// What would be lost, and the three ways on.
+fn quit(ui: &mut egui::Ui, unsaved: &[String], out: &mut Actions) -> bool {
+    let mut how = None;
+    let modal = Modal::new(egui::Id::unique("quit")).show(ui, |ui| {
+        let tokens = theme::of(ui);
+        Frame::new().inner_margin(12.0).show(ui, |ui| {
+            ui.set_width((ui.ctx().content_rect().width() - 96.0).min(460.0));
+            let title = plain("Quit with something unsaved?").font(theme::strong(15.0));
+            ui.label(title.color(tokens.text_strong));
+            for line in unsaved {
+                ui.add(Label::new(plain(format!("• {line}")).color(tokens.text)).wrap());
+            }
+            ui.add_space(12.0);
+            ui.horizontal(|ui| {
+                let save = ui.button("Save and quit");
+                if is_new(ui, &save) {
+                    save.request_focus();
+                }
+                let discard = ui.button(plain("Discard and quit").color(tokens.tone(Tone::Bad)));
+                if save.clicked() {
+                    how = Some(Quit::Saving);
+                } else if discard.clicked() {
+                    how = Some(Quit::Now);
+                }
+                if ui.button("Cancel").clicked() {
+                    ui.close();
+                }
+            });
+        });
+    });
+    if let Some(how) = how {
+        out.view(Change::Quit(how));
+    }
+    how.is_none() && !modal.should_close()
+}
+
+/// The answer that changes nothing has the focus: Enter alone never agrees.
+fn confirm(ui: &mut egui::Ui, question: &Question, action: &Action, out: &mut Actions) -> bool {
+    let mut agreed = false;
+    let modal = Modal::new(egui::Id::unique("confirm")).show(ui, |ui| {
+        let tokens = theme::of(ui);
+        Frame::new().inner_margin(12.0).show(ui, |ui| {
+            ui.set_width((ui.ctx().content_rect().width() - 96.0).min(420.0));
+            let title = plain(format!("{}?", question.title)).font(theme::strong(15.0));
+            ui.label(title.color(tokens.text_strong));
+            ui.add(Label::new(plain(&question.means).color(tokens.text)).wrap());
+            ui.add_space(12.0);
+            ui.horizontal(|ui| {
+                let cancel = ui.button("Cancel");
+                if is_new(ui, &cancel) {
+                    cancel.request_focus();
+                }
+                let agree = plain(&question.title).color(tokens.tone(Tone::Bad));
+                agreed = ui.button(agree).clicked();
+                if cancel.clicked() {
+                    ui.close();
+                }
+            });
+        });
+    });
+    if agreed {
+        out.agreed(action.clone());
+    }
+    !agreed && !modal.should_close()
 }
 
 /// A value that is offered or typed; none if nothing is typed.
@@ -244,9 +364,9 @@ fn choose<T>(ui: &mut egui::Ui, choice: &Choice<T>, text: &mut String) -> Chosen
         let tokens = theme::of(ui);
         Frame::new().inner_margin(12.0).show(ui, |ui| {
             ui.set_width((ui.ctx().content_rect().width() - 96.0).min(460.0));
-            let title = RichText::new(choice.title).font(theme::strong(15.0));
+            let title = plain(choice.title).font(theme::strong(15.0));
             ui.label(title.color(tokens.text_strong));
-            ui.label(RichText::new(choice.about).color(tokens.text_weak));
+            ui.label(plain(choice.about).color(tokens.text_weak));
             ui.add_space(8.0);
             ui.horizontal(|ui| {
                 for (name, value) in choice.offered {
@@ -266,7 +386,7 @@ fn choose<T>(ui: &mut egui::Ui, choice: &Choice<T>, text: &mut String) -> Chosen
                 text => (choice.read)(text).map(Some),
             };
             if let Err(error) = &value {
-                ui.label(RichText::new(error).color(tokens.tone(Tone::Bad)));
+                ui.label(plain(error).color(tokens.tone(Tone::Bad)));
             }
             ui.add_space(8.0);
             ui.horizontal(|ui| {

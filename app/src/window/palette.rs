@@ -1,23 +1,27 @@
 //! Finds commands, plugins, traces and frames by name.
 
-use egui::{Align, Key, Modal, RichText, ScrollArea, vec2};
+use egui::{Align, Key, Modal, ScrollArea, vec2};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
-use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use glovebox_inspector::store::Store;
+use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
 use super::action::{Action, Actions, Change};
-use super::commands::{Situation, TABLE};
+use super::commands::{Entry, Situation, TABLE};
 use super::theme;
-use super::widgets::{icon_font, named_field, row, text_in};
+use super::widgets::{icon_font, named_field, row, standing, text_in};
+use crate::window::widgets::text::{line, plain};
 use crate::workbench::{RowRef, Source, ViewCtx};
 
 /// The open palette.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Palette {
     text: String,
     places: bool,
-    chosen: usize,
+    /// The item that arrows led to; before, it is the first one.
+    moved: Option<usize>,
+    is_painted: bool,
 }
 
 /// Something that can be found.
@@ -28,12 +32,21 @@ struct Item {
     keys: String,
     picture: MaterialIcon,
     action: Action,
+    /// True if it destroys, weakens or trusts.
+    risky: bool,
 }
+
+/// Height of an item with the gap below it, in points.
+const ITEM: f32 = 29.0;
+/// The most height of all items.
+const HEIGHT: f32 = 360.0;
+/// Items that are listed.
+const LISTED: usize = 100;
 
 impl Palette {
     /// A palette of commands, or of places to go to.
     pub(super) fn new(places: bool) -> Palette {
-        Palette { text: String::new(), places, chosen: 0 }
+        Palette { places, ..Palette::default() }
     }
 
     /// Paints it; false if it is to be closed.
@@ -50,7 +63,6 @@ impl Palette {
             false => commands(now),
         };
         let found = rank(&items, &self.text);
-        self.chosen = self.chosen.min(found.len().saturating_sub(1));
         let (down, up, enter) = ui.input_mut(|input| {
             let none = egui::Modifiers::NONE;
             (
@@ -59,17 +71,24 @@ impl Palette {
                 input.consume_key(none, Key::Enter),
             )
         });
+        let last = found.len().min(LISTED).saturating_sub(1);
+        let mut chosen = self.moved.or(first(&items, &found, &self.text)).map(|at| at.min(last));
         if down {
-            self.chosen = (self.chosen + 1).min(found.len().saturating_sub(1));
+            chosen = Some(chosen.map_or(0, |at| (at + 1).min(last)));
         }
         if up {
-            self.chosen = self.chosen.saturating_sub(1);
+            chosen = chosen.map(|at| at.saturating_sub(1));
         }
-        let mut picked = enter.then(|| found.get(self.chosen)).flatten().copied();
+        if down || up {
+            self.moved = chosen;
+        }
+        let at_chosen = chosen.and_then(|at| found.get(at)).copied();
+        let mut picked = at_chosen.filter(|_| enter);
         let area = Modal::default_area(egui::Id::unique("palette"))
             .anchor(egui::Align2::CENTER_TOP, vec2(0.0, 40.0));
         let modal = Modal::new(egui::Id::unique("palette")).area(area).show(ui, |ui| {
-            ui.set_width(ui.ctx().content_rect().width().min(560.0) - 32.0);
+            let room = ui.ctx().content_rect();
+            ui.set_width(room.width().min(560.0) - 32.0);
             let hint = match self.places {
                 true => "Go to a plugin, a trace or a frame number…",
                 false => "Run a command…",
@@ -80,19 +99,32 @@ impl Palette {
                 .margin(8.0);
             let response = named_field(ui.add(field), "Search or run a command");
             response.request_focus();
+            let is_new = response.changed() || !self.is_painted;
+            self.is_painted = true;
             if response.changed() {
-                self.chosen = 0;
+                self.moved = None;
             }
             ui.add_space(4.0);
             ui.spacing_mut().item_spacing.y = 1.0;
-            ScrollArea::vertical().max_height(360.0).auto_shrink([false, true]).show(ui, |ui| {
-                for (position, index) in found.iter().enumerate().take(100) {
-                    if line(ui, &items[*index], position == self.chosen, down || up) {
+            // As high as the items, whatever the size was before.
+            let height = (found.len().clamp(1, LISTED) as f32 * ITEM).min(HEIGHT);
+            let height = height.min(room.height() - 128.0);
+            let mut area = ScrollArea::vertical()
+                .max_height(height)
+                .min_scrolled_height(height)
+                .auto_shrink([false, false]);
+            if is_new {
+                area = area.vertical_scroll_offset(0.0);
+            }
+            area.show(ui, |ui| {
+                for (position, index) in found.iter().enumerate().take(LISTED) {
+                    let is_chosen = chosen == Some(position);
+                    if item_line(ui, &items[*index], is_chosen, down || up) {
                         picked = Some(*index);
                     }
                 }
                 if found.is_empty() {
-                    ui.label(RichText::new("Nothing has this name").color(theme::of(ui).text_weak));
+                    ui.label(plain("Nothing has this name").color(theme::of(ui).text_weak));
                 }
             });
         });
@@ -101,6 +133,7 @@ impl Palette {
                 Action::Run(verb) => out.run(verb),
                 Action::Do(command) => out.command(command),
                 Action::View(change) => out.view(change),
+                Action::Agreed(action) => out.agreed(*action),
             }
             return false;
         }
@@ -108,7 +141,7 @@ impl Palette {
     }
 }
 
-fn line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool {
+fn item_line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool {
     let tokens = theme::of(ui);
     let (rect, response) = row(ui, 28.0, chosen, &item.name);
     if chosen && moved {
@@ -117,12 +150,13 @@ fn line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool {
     let mut inner = rect.shrink2(vec2(8.0, 0.0));
     let mut picture = inner;
     picture.set_width(20.0);
-    text_in(ui, picture, Align::Min, item.picture.codepoint, icon_font(16.0), tokens.text_weak);
+    let tone = if item.risky { tokens.warn } else { tokens.text_weak };
+    text_in(ui, picture, Align::Min, item.picture.codepoint, icon_font(16.0), tone);
     let body = egui::TextStyle::Body.resolve(ui.style());
     text_in(ui, inner, Align::Max, &item.keys, body.clone(), tokens.text_weak);
     inner.set_left(inner.left() + 28.0);
     let color = if chosen { tokens.text_strong } else { tokens.text };
-    let name = ui.painter().layout_no_wrap(item.name.clone(), body.clone(), color);
+    let name = ui.painter().layout_no_wrap(line(&item.name).into_owned(), body.clone(), color);
     let mut detail = inner;
     detail.set_left(inner.left() + name.size().x + 12.0);
     detail.set_right(inner.right() - 96.0);
@@ -132,24 +166,28 @@ fn line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool {
 }
 
 fn commands(now: &Situation) -> Vec<Item> {
-    let able = TABLE.iter().filter(|entry| (entry.enabled)(now));
-    able.map(|entry| Item {
+    TABLE.iter().filter(|entry| (entry.enabled)(now)).map(command).collect()
+}
+
+fn command(entry: &Entry) -> Item {
+    Item {
         name: entry.name.to_owned(),
         detail: entry.tooltip.to_owned(),
         keys: entry.shortcut().unwrap_or_default(),
         picture: entry.icon,
         action: Action::Run(entry.verb),
-    })
-    .collect()
+        risky: entry.asks.is_some(),
+    }
 }
 
 fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
     let plugin = |plugin: &glovebox_host::PluginStatus| Item {
         name: plugin.manifest.plugin.id.clone(),
-        detail: format!("plugin, {}", plugin.phase),
+        detail: format!("plugin, {}", standing(plugin).text),
         keys: String::new(),
         picture: icon::ICON_EXTENSION,
         action: Action::View(Change::SelectPlugin(plugin.instance)),
+        risky: false,
     };
     let trace = |trace: &crate::workbench::Trace| Item {
         name: trace.name.clone(),
@@ -157,8 +195,19 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
         keys: String::new(),
         picture: icon::ICON_DESCRIPTION,
         action: Action::View(Change::Source(Source::Trace(trace.id))),
+        risky: false,
     };
-    let mut items: Vec<_> = ctx.plugins().iter().map(plugin).collect();
+    let live = ctx.read(Source::Live, Store::len).unwrap_or(0);
+    let live = Item {
+        name: "Live frames".to_owned(),
+        detail: format!("what happens now, {live} frames"),
+        keys: String::new(),
+        picture: icon::ICON_SENSORS,
+        action: Action::View(Change::Source(Source::Live)),
+        risky: false,
+    };
+    let mut items = vec![live];
+    items.extend(ctx.plugins().iter().map(plugin));
     items.extend(ctx.traces().iter().map(trace));
     let number = text.trim().trim_start_matches('#').parse().ok();
     let row = number.map(glovebox_inspector::store::RowId);
@@ -172,51 +221,187 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
         keys: String::new(),
         picture: icon::ICON_TABLE_ROWS,
         action: Action::View(Change::Select(RowRef { source, row })),
+        risky: false,
     };
     items.extend(there.map(|row| to_row(row, "frame")));
     items.extend(then.map(|row| to_row(row, "time since the start")));
     items
 }
 
+/// The item that Enter picks before arrows are used. One that destroys, weakens or trusts is picked
+/// by its first word alone, because a person who wrote something else did not mean it.
+fn first(items: &[Item], found: &[usize], text: &str) -> Option<usize> {
+    let item = items.get(*found.first()?)?;
+    (!item.risky || is_named(item, text)).then_some(0)
+}
+
+/// True if a text has the start of the first word of a name.
+fn is_named(item: &Item, text: &str) -> bool {
+    let name = item.name.to_lowercase();
+    let verb = name.split(' ').next().unwrap_or_default();
+    let text = text.to_lowercase();
+    text.split_whitespace().any(|word| word.len() >= 3 && verb.starts_with(word))
+}
+
 /// Positions of the items that match, the best first; all in their order for an empty text.
 fn rank(items: &[Item], text: &str) -> Vec<usize> {
-    if text.trim().is_empty() {
+    // Longer than any name.
+    let text: String = text.trim().chars().take(200).collect();
+    if text.is_empty() {
         return (0..items.len()).collect();
     }
-    let pattern = Pattern::parse(text, CaseMatching::Smart, Normalization::Smart);
-    let mut matcher = Matcher::new(Config::DEFAULT);
-    let mut buffer = Vec::new();
-    let mut scored: Vec<_> = items
+    let mut matching = Matching::new(&text);
+    let mut found: Vec<_> = items
         .iter()
         .enumerate()
         .filter_map(|(index, item)| {
-            let name = Utf32Str::new(&item.name, &mut buffer);
-            let by_name = pattern.score(name, &mut matcher).map(|score| score * 2);
-            let detail = Utf32Str::new(&item.detail, &mut buffer);
-            let score = by_name.or_else(|| pattern.score(detail, &mut matcher))?;
-            Some((index, score))
+            let (how, score) = matching.of(item)?;
+            let is_unwanted = item.risky && !is_named(item, &text);
+            // Of names that match as well, the one with the least besides.
+            Some((is_unwanted, how, std::cmp::Reverse(score), item.name.len(), index))
         })
         .collect();
-    scored.sort_by_key(|(index, score)| (std::cmp::Reverse(*score), *index));
-    scored.into_iter().map(|(index, _)| index).collect()
+    found.sort();
+    found.into_iter().map(|(.., index)| index).collect()
+}
+
+/// How an item matches, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    /// Every word that was typed begins a word of the name.
+    Words,
+    /// Every word that was typed is a part of the name.
+    Parts,
+    /// What was typed is made of starts of words of the name, in their order.
+    Starts,
+    /// Every word that was typed is a word of the description.
+    Description,
+}
+
+/// A text that names are compared with.
+struct Matching {
+    words: Vec<String>,
+    pattern: Pattern,
+    matcher: Matcher,
+}
+
+impl Matching {
+    fn new(text: &str) -> Matching {
+        let (case, normal) = (CaseMatching::Ignore, Normalization::Smart);
+        Matching {
+            words: words(text).collect(),
+            pattern: Pattern::new(text, case, normal, AtomKind::Fuzzy),
+            matcher: Matcher::new(Config::DEFAULT),
+        }
+    }
+
+    fn of(&mut self, item: &Item) -> Option<(How, u32)> {
+        let (mut buffer, mut at) = (Vec::new(), Vec::new());
+        let name = Utf32Str::new(&item.name, &mut buffer);
+        let score = self.pattern.indices(name, &mut self.matcher, &mut at);
+        let lower = item.name.to_lowercase();
+        let all = |is: &dyn Fn(&str) -> bool| {
+            !self.words.is_empty() && self.words.iter().all(|word| is(word))
+        };
+        if let Some(score) = score {
+            if all(&|word| words(&lower).any(|own| own.starts_with(word))) {
+                return Some((How::Words, score));
+            }
+            if all(&|word| lower.contains(word)) {
+                return Some((How::Parts, score));
+            }
+            at.sort_unstable();
+            at.dedup();
+            // Letters scattered over a name are no match.
+            let is_start = |at: u32| at == 0 || !name.get(at - 1).is_alphanumeric();
+            let follows = |position: usize| position > 0 && at[position - 1] + 1 == at[position];
+            if (0..at.len()).all(|position| follows(position) || is_start(at[position])) {
+                return Some((How::Starts, score));
+            }
+        }
+        let described = all(&|word| words(&item.detail).any(|own| own == word));
+        described.then_some((How::Description, 0))
+    }
+}
+
+/// The words of a text in small letters.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::window::commands::Verb;
+
+    /// Everything that can be done at all.
+    fn all() -> Vec<Item> {
+        TABLE.iter().map(command).collect()
+    }
 
     #[test]
     fn commands_are_found_by_parts_of_their_names() {
         fn check(text: &str, expected: &str) {
-            let now =
-                Situation { plugin: true, baseline: true, trace: true, ..Situation::default() };
-            let items = commands(&now);
+            let items = all();
             let best = rank(&items, text)[0];
-            assert_eq!(items[best].name, expected);
+            assert_eq!(items[best].name, expected, "{text}");
         }
         check("recold", "Reload cold");
         check("opentr", "Open trace…");
         check("metr", "Metrics");
         check("zoom out", "Zoom out");
+        check("show live", "Show live frames");
+        check("live", "Show live frames");
+        check("reload", "Reload");
+        check("unload", "Unload");
+        check("trust nat", "Trust native plugins");
+    }
+
+    #[test]
+    fn scattered_letters_and_parts_of_descriptions_are_no_match() {
+        fn check(text: &str, never: &str) {
+            let items = all();
+            let names = rank(&items, text).into_iter().map(|at| items[at].name.clone());
+            let names: Vec<_> = names.collect();
+            assert!(!names.iter().any(|name| name == never), "{text}: {names:?}");
+        }
+        check("show live", "Trust native plugins");
+        check("slow", "Next frame");
+        check("ear", "Quit");
+        check("wri", "Record");
+        let items = all();
+        // A whole word of the description is one, after all names.
+        let found = rank(&items, "libraries");
+        assert_eq!(
+            found.iter().map(|at| &*items[*at].name).collect::<Vec<_>>(),
+            ["Trust native plugins"]
+        );
+    }
+
+    #[test]
+    fn what_destroys_weakens_or_trusts_is_never_picked_for_other_words() {
+        let items = all();
+        let risky: Vec<_> = items.iter().filter(|item| item.risky).collect();
+        let verbs = [Verb::ToggleTrust, Verb::ClearLive, Verb::ToggleStrict, Verb::Unload];
+        for verb in verbs {
+            let is_it = |item: &Item| matches!(item.action, Action::Run(known) if known == verb);
+            assert!(items.iter().filter(|item| item.risky).any(is_it), "{verb:?} asks nothing");
+        }
+        for item in risky {
+            let verb = words(&item.name).next().unwrap();
+            let texts: Vec<_> = words(&item.name).skip(1).chain(words(&item.detail)).collect();
+            let pairs = texts.windows(2).map(|pair| pair.join(" "));
+            for text in texts.iter().cloned().chain(pairs).filter(|text| !text.contains(&verb)) {
+                let found = rank(&items, &text);
+                let picked = first(&items, &found, &text).and_then(|at| found.get(at));
+                if let Some(picked) = picked.map(|at| &items[*at]) {
+                    let is_meant = !picked.risky || is_named(picked, &text);
+                    assert!(is_meant, "{text} picks {}", picked.name);
+                    assert_ne!(picked.name, item.name, "{text}");
+                }
+            }
+            assert_eq!(first(&items, &rank(&items, &verb), &verb), Some(0), "{verb} can be picked");
+        }
     }
 }

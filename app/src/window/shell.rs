@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use egui::{
-    Align, CentralPanel, Frame, Layout as Direction, Margin, Panel as Side, RichText, Stroke, Ui,
-    vec2,
+    Align, CentralPanel, Frame, Layout as Direction, Margin, Panel as Side, Stroke, Ui, vec2,
 };
 use egui_material_icons::icons as icon;
 use egui_tiles::{Tile, Tiles, Tree};
@@ -13,17 +12,18 @@ use glovebox_host::PolicyMode;
 use glovebox_inspector::store::Store;
 use glovebox_inspector::trace::RecorderStatus;
 
-use super::action::Actions;
+use super::action::{Actions, Change};
 use super::commands::{Menu, Situation, TABLE, Verb};
 use super::filter_field;
 use super::guard::Guard;
 use super::panels::frames::thousands;
-use super::panels::{PANELS, PanelId, Place};
+use super::panels::{DrawerTab, PANELS, PanelId, Place};
 use super::session::{Layout, Session};
 use super::state::ViewState;
 use super::tabs::Behavior;
 use super::theme::{self, BAR, Tone};
-use super::widgets::{chip, icon_button, icon_text, label, phase_tone, verb_button};
+use super::widgets::{chip, icon_button, icon_text, label, standing, verb_button};
+use crate::window::widgets::text::{Hint, plain};
 use crate::workbench::{Command, Source, ViewCtx};
 
 /// The frame around the panels.
@@ -260,9 +260,13 @@ impl Shell {
                             ui.separator();
                         }
                         let enabled = (entry.enabled)(now);
-                        let button = egui::Button::new(entry.name)
+                        let mut name = plain(entry.name);
+                        if entry.asks.is_some() && enabled {
+                            name = name.color(tokens.warn);
+                        }
+                        let button = egui::Button::new(name)
                             .shortcut_text(entry.shortcut().unwrap_or_default());
-                        if ui.add_enabled(enabled, button).on_hover_text(entry.tooltip).clicked() {
+                        if ui.add_enabled(enabled, button).hint(entry.tooltip).clicked() {
                             out.run(entry.verb);
                         }
                     }
@@ -365,10 +369,7 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
             let name = if plugin.watching { "Reload: auto" } else { "Reload: off" };
             let response = chip(ui, plugin.watching, name, Tone::Accent);
             if response
-                .on_hover_text(format!(
-                    "Reload {} whenever its artifact changes",
-                    plugin.manifest.plugin.id
-                ))
+                .hint(format!("Reload {} whenever its artifact changes", plugin.manifest.plugin.id))
                 .clicked()
             {
                 out.command(Command::Watch(plugin.instance, !plugin.watching));
@@ -380,7 +381,7 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         let weak = mode == PolicyMode::AsDeclared;
         let tone = if weak { Tone::Warn } else { Tone::Accent };
         if chip(ui, mode != PolicyMode::Consent, &name, tone)
-            .on_hover_text("Strict grants only log, metric and config unless allowed one by one")
+            .hint("Strict grants only log, metric and config unless allowed one by one")
             .clicked()
         {
             out.run(Verb::ToggleStrict);
@@ -389,7 +390,7 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
             ui.add_space(4.0);
             let line = super::commands::entry(Verb::Snapshots);
             let response = chip(ui, true, &format!("Snapshots: {every}"), Tone::Accent);
-            if response.on_hover_text(line.tooltip).clicked() {
+            if response.hint(line.tooltip).clicked() {
                 out.run(Verb::Snapshots);
             }
         }
@@ -403,7 +404,7 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         };
         ui.horizontal(|ui| {
             ui.label(icon_text(icon::ICON_ERROR, 13.0).color(tokens.bad));
-            ui.label(RichText::new(text).color(tokens.bad));
+            ui.label(plain(text).color(tokens.bad));
         });
     }
 }
@@ -419,26 +420,35 @@ fn status(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, pulse: Pulse, out: &
     ui.spacing_mut().interact_size.y = 18.0;
     ui.spacing_mut().button_padding.y = 0.0;
     ui.spacing_mut().item_spacing.x = 10.0;
+    let mut asked = Actions::default();
     // What goes on is told in full, and the rest as far as there is room.
     let sides = egui::Sides::new().height(ui.available_height()).shrink_left().truncate();
     sides.show(
         ui,
-        |ui| status_of_plugins(ui, ctx, state),
+        |ui| status_of_plugins(ui, ctx, state, &mut asked),
         |ui| status_of_work(ui, ctx, state, pulse, out),
     );
+    out.append(asked);
 }
 
 /// Less room is not worth the start of a text.
 const ROOM: f32 = 48.0;
 
-fn status_of_plugins(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
+fn status_of_plugins(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions) {
     let tokens = theme::of(ui);
-    let weak = |text: String| RichText::new(text).color(tokens.text_weak);
+    let weak = |text: String| plain(text).color(tokens.text_weak);
     match state.selection.plugin(ctx).and_then(|id| ctx.plugin(id)) {
         Some(plugin) => {
             let (dot, _) = ui.allocate_exact_size(vec2(8.0, 8.0), egui::Sense::hover());
-            ui.painter().circle_filled(dot.center(), 3.5, tokens.tone(phase_tone(plugin.phase)));
-            ui.label(weak(format!("{}: {}", plugin.manifest.plugin.id, plugin.phase)));
+            let standing = standing(plugin);
+            let color = tokens.tone(standing.tone);
+            ui.painter().circle_filled(dot.center(), 3.5, color);
+            let text = plain(format!("{}: {}", plugin.manifest.plugin.id, standing.text));
+            let color = if standing.picture.is_some() { color } else { tokens.text_weak };
+            let label = ui.label(text.color(color));
+            if let Some(reason) = &standing.reason {
+                label.hint(reason);
+            }
         }
         None => {
             ui.label(weak("no plugin".to_owned()));
@@ -450,20 +460,27 @@ fn status_of_plugins(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
             ui.label(weak("not recording".to_owned()));
         }
     }
-    let (bytes, missing) =
-        ctx.read(Source::Live, |store| (Store::bytes(store), store.missing())).unwrap_or_default();
+    let live = |store: &Store| (store.bytes(), store.missing(), store.denials().len());
+    let (bytes, missing, denied) = ctx.read(Source::Live, live).unwrap_or_default();
+    if denied > 0 {
+        let text = format!("{} denied", thousands(denied as u64));
+        let button = egui::Button::new(plain(&text).color(tokens.warn)).frame(false);
+        let response = label(ui.add(button), format!("{text} live so far"));
+        if response.hint("Show the host calls that were denied in what happens now").clicked() {
+            out.view(Change::Source(Source::Live));
+            out.view(Change::Drawer(DrawerTab::Denied));
+        }
+    }
     ui.label(weak(format!("{} of 64 MiB in memory", show_size(bytes as u64))));
     if missing > 0 {
-        ui.label(RichText::new(format!("{} missing", thousands(missing))).color(tokens.warn));
+        ui.label(plain(format!("{} missing", thousands(missing))).color(tokens.warn));
     }
     if ui.available_width() > ROOM {
         ui.label(weak(format!("policy {}", ctx.policy_mode().name())));
     }
     if ctx.trusts_native() {
-        let label = ui.label(RichText::new("native trusted").color(tokens.warn));
-        label.on_hover_text(
-            "Libraries opened now run in this process: Plugin → Trust native plugins",
-        );
+        let label = ui.label(plain("native trusted").color(tokens.warn));
+        label.hint("Libraries opened now run in this process: Plugin → Trust native plugins");
     }
 }
 
@@ -476,9 +493,8 @@ fn status_of_work(
     out: &mut Actions,
 ) {
     let tokens = theme::of(ui);
-    let weak = |text: String| RichText::new(text).color(tokens.text_weak);
-    let keys =
-        ui.add(egui::Button::new(RichText::new("? keys").color(tokens.text_weak)).frame(false));
+    let weak = |text: String| plain(text).color(tokens.text_weak);
+    let keys = ui.add(egui::Button::new(plain("? keys").color(tokens.text_weak)).frame(false));
     if label(keys, "Keys").clicked() {
         out.run(Verb::Keys);
     }
@@ -507,7 +523,7 @@ fn status_of_work(
             ui.add(egui::Spinner::new().size(12.0));
         }
         let said = if job.doing.is_empty() { job.title } else { job.doing };
-        ui.label(RichText::new(said).small().color(tokens.text));
+        ui.label(plain(said).small().color(tokens.text));
     }
 }
 
@@ -523,13 +539,13 @@ fn recording_status(ui: &mut Ui, recording: &RecorderStatus) {
     if recording.snapshots > 0 {
         text.push_str(&format!(", {} snapshots", thousands(recording.snapshots)));
     }
-    ui.label(RichText::new(text).color(tokens.bad));
+    ui.label(plain(text).color(tokens.bad));
     let color = if *dropped > 0 { tokens.bad } else { tokens.text_weak };
-    ui.label(RichText::new(format!("{} dropped", thousands(*dropped))).color(color));
+    ui.label(plain(format!("{} dropped", thousands(*dropped))).color(color));
     if pressure.held > 0 || pressure.bytes * 2 > pressure.limit {
         let (bytes, limit) = (show_size(pressure.bytes), show_size(pressure.limit));
-        let waits = RichText::new(format!("{bytes} of {limit} wait for the disk"));
-        ui.label(waits.color(tokens.warn)).on_hover_text(format!(
+        let waits = plain(format!("{bytes} of {limit} wait for the disk"));
+        ui.label(waits.color(tokens.warn)).hint(format!(
             "At most {} waited. Plugins were held {} times, {} in all",
             show_size(pressure.peak),
             thousands(pressure.held),
@@ -537,12 +553,12 @@ fn recording_status(ui: &mut Ui, recording: &RecorderStatus) {
         ));
     }
     if let Some(lag) = recording.lag() {
-        let behind = RichText::new("slow disk").color(tokens.warn);
-        ui.label(behind).on_hover_text(format!("Syncs are late: {lag}"));
+        let behind = plain("slow disk").color(tokens.warn);
+        ui.label(behind).hint(format!("Syncs are late: {lag}"));
     }
     if let Some(trouble) = &recording.trouble {
         let waiting = format!("not writing: {} events in memory", thousands(pressure.waiting));
-        ui.label(RichText::new(waiting).color(tokens.bad)).on_hover_text(trouble);
+        ui.label(plain(waiting).color(tokens.bad)).hint(trouble);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use egui::{Color32, RichText, Stroke, Ui, Visuals, WidgetText, vec2};
+use egui::{Color32, Stroke, Ui, Visuals, WidgetText, vec2};
 use egui_tiles::{SimplificationOptions, TabState, TileId, Tiles, UiResponse};
 
 use super::action::Actions;
@@ -10,6 +10,7 @@ use super::guard::Guard;
 use super::panels::PanelId;
 use super::state::ViewState;
 use super::theme::{self, BAR};
+use crate::window::widgets::text::plain;
 use crate::workbench::ViewCtx;
 
 /// Frames after which the bar of tabs knows its size.
@@ -58,7 +59,7 @@ impl egui_tiles::Behavior<PanelId> for Behavior<'_, '_> {
     }
 
     fn tab_title_for_pane(&mut self, pane: &PanelId) -> WidgetText {
-        RichText::new(pane.panel().title).font(theme::medium(12.5)).into()
+        plain(pane.panel().title).font(theme::medium(12.5)).into()
     }
 
     fn tab_hover_cursor_icon(&self) -> egui::CursorIcon {

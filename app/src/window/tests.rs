@@ -1,4 +1,4 @@
-//! The window while parts of it panic.
+//! The window while parts of it panic, and while what is unsaved would be lost.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -119,4 +119,189 @@ fn what_panics_elsewhere_in_the_window_is_said() {
         let text = "This frame cannot be taken apart: a fault of Glovebox itself";
         assert!(window.query_by_label_contains(text).is_some());
     });
+}
+
+fn decide(window: &mut Window, permission: glovebox_abi::Permission) {
+    let instance = app(window).view().plugins()[0].instance;
+    let decision = glovebox_host::Decision::Deny;
+    let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
+    workbench.execute(Command::Decide(instance, permission, decision));
+}
+
+/// Types a path over the one that is offered, and takes it.
+fn give_path(window: &mut Window, path: &std::path::Path) {
+    wait_for(window, "Path");
+    window.step();
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::A);
+    window.event(egui::Event::Text(path.display().to_string()));
+    window.step();
+    window.key_press(egui::Key::Enter);
+    window.step();
+}
+
+#[track_caller]
+fn wait_for(window: &mut Window, label: &str) {
+    let started = Instant::now();
+    while window.query_all_by_label_contains(label).next().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {label}");
+        std::thread::park_timeout(Duration::from_millis(10));
+        window.step();
+    }
+}
+
+#[test]
+fn traces_are_saved_by_path_where_there_is_no_dialog() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window =
+        open(vec![crate::assets::trace("shop").unwrap()], folder.path().join("s.json"));
+    let save = |window: &mut Window| {
+        window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::S);
+        window.step();
+    };
+    let path = folder.path().join("copy.mcap");
+    save(&mut window);
+    give_path(&mut window, &path);
+    wait(&mut window, |app| !app.view().is_busy());
+    let saved = std::fs::read(&path).unwrap();
+    assert_eq!(saved, std::fs::read(crate::assets::trace("shop").unwrap()).unwrap());
+    // Nothing is replaced without a question, whose answer is no until somebody says yes.
+    std::fs::write(&path, "precious").unwrap();
+    for (key, expected) in [(None, "precious".as_bytes()), (Some(egui::Key::Tab), &saved)] {
+        save(&mut window);
+        give_path(&mut window, &path);
+        wait_for(&mut window, "Replace copy.mcap?");
+        window.step();
+        if let Some(key) = key {
+            window.key_press(key);
+            window.step();
+        }
+        window.key_press(egui::Key::Enter);
+        window.step();
+        window.step();
+        wait(&mut window, |app| !app.view().is_busy());
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+    }
+    // Live, the keys say what they do.
+    window.key_press_modifiers(egui::Modifiers::COMMAND | egui::Modifiers::SHIFT, egui::Key::L);
+    window.step();
+    save(&mut window);
+    says(&window, "Live frames are saved by recording them");
+}
+
+#[test]
+fn quitting_asks_for_what_would_be_lost() {
+    let closes = |window: &Window| app(window).quitting == quitting::Quitting::Agreed;
+    let check = |by_key: bool, answer: &str, expected: bool, saved: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut window = open(echo(), folder.path().join("s.json"));
+        decide(&mut window, glovebox_abi::Permission::Log);
+        window.step();
+        if by_key {
+            window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
+        } else {
+            let viewport = window.input_mut().viewports.entry(egui::ViewportId::ROOT).or_default();
+            viewport.events.push(egui::ViewportEvent::Close);
+        }
+        window.step();
+        window.step();
+        wait_for(&mut window, "1 change of the policy not saved as policy.toml");
+        assert!(!closes(&window));
+        match answer {
+            "" => window.key_press(egui::Key::Escape),
+            label => window.get_by_label(label).click(),
+        }
+        window.step();
+        window.step();
+        let path = folder.path().join("policy.toml");
+        if saved {
+            give_path(&mut window, &path);
+            wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains("[plugins.echo]\nlog = \"deny\""), "{text}");
+            assert!(glovebox_host::Policy::parse(&text).is_ok(), "{text}");
+        }
+        assert_eq!(closes(&window), expected, "{answer}");
+    };
+    for by_key in [true, false] {
+        check(by_key, "", false, false);
+        check(by_key, "Cancel", false, false);
+        check(by_key, "Discard and quit", true, false);
+        check(by_key, "Save and quit", true, true);
+    }
+    // A path that is not given is no yes.
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
+    window.step();
+    assert!(closes(&window), "nothing is unsaved");
+    let mut window = open(echo(), folder.path().join("s.json"));
+    decide(&mut window, glovebox_abi::Permission::Log);
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
+    wait_for(&mut window, "Save and quit");
+    window.get_by_label("Save and quit").click();
+    wait_for(&mut window, "Path");
+    window.step();
+    window.key_press(egui::Key::Escape);
+    wait(&mut window, |app| app.quitting == quitting::Quitting::No);
+    says(&window, "The window stays open: not everything is saved");
+}
+
+#[test]
+fn decisions_that_are_in_no_file_are_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = |name: &str, payload: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("{{\"plugin\": \"p\", \"payload\": \"{payload}\"}}\n"))
+            .unwrap();
+        path
+    };
+    let files = vec![trace("a.ndjson", "1"), trace("b.ndjson", "2")];
+    let mut window = open(files, folder.path().join("s.json"));
+    wait(&mut window, |app| app.view().diff().is_some());
+    window.state_mut().as_mut().unwrap().show_panel(panels::PanelId::Diff);
+    window.step();
+    window.step();
+    window.key_press(egui::Key::A);
+    window.step();
+    assert_eq!(app(&window).unsaved_decisions(), Some(1));
+    // Another comparison would take the place of this one.
+    window.get_by_label("Compare").click();
+    wait_for(&mut window, "1 decision about the last comparison");
+    window.key_press(egui::Key::Escape);
+    window.step();
+    window.step();
+    assert_eq!(app(&window).unsaved_decisions(), Some(1));
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
+    wait_for(&mut window, "1 decision about b.ndjson not saved as baseline");
+    window.get_by_label("Save and quit").click();
+    let path = folder.path().join("b.txt");
+    give_path(&mut window, &path);
+    wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
+    assert!(path.exists());
+    assert_eq!(app(&window).unsaved_decisions(), None);
+}
+
+#[test]
+fn a_recording_is_finished_before_the_window_closes() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = WorkbenchOptions {
+        recordings_folder: Some(folder.path().join("recordings")),
+        ..WorkbenchOptions::default()
+    };
+    let mut workbench = Workbench::new(options).unwrap();
+    workbench.execute(Command::StartRecording);
+    let mut workbench = Some(workbench);
+    let build = move |ui: &mut egui::Ui, app: &mut Option<App>| {
+        let make = || App::new(workbench.take().expect("once"), ui.ctx());
+        app.get_or_insert_with(make).ui(ui);
+    };
+    let mut window: Window = Harness::builder().build_ui_state(build, None);
+    window.step();
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
+    wait_for(&mut window, "A recording is under way");
+    window.get_by_label("Save and quit").click();
+    wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
+    let files = std::fs::read_dir(folder.path().join("recordings")).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name.to_string_lossy().ends_with(".mcap")), "{names:?}");
 }

@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use egui::{Align2, Area, Frame, Margin, Order, RichText, Stroke, vec2};
+use egui::{Align2, Area, Frame, Margin, Order, Stroke, vec2};
 use egui_material_icons::icons as icon;
 
 use super::theme::{self, Tone};
 use super::widgets::{icon_text, label};
+use glovebox_abi::text::cut;
+
+use crate::window::widgets::text::{line, plain};
 use crate::workbench::{Level, Notice};
 
 /// Notices that are shown at once.
 const SHOWN: usize = 4;
-/// Characters of a notice that are shown.
+/// Bytes of a notice that are shown.
 const LENGTH: usize = 180;
 
 /// What passes by.
@@ -39,7 +42,7 @@ impl Toasts {
                 Level::Warning => 6,
                 Level::Error => 10,
             };
-            let text: String = notice.text.chars().take(LENGTH).collect();
+            let text = line(&cut(&notice.text, LENGTH)).into_owned();
             if !quiet {
                 self.shown.push_back(Toast {
                     number: notice.number,
@@ -90,7 +93,7 @@ impl Toasts {
                             ui.set_width(380.0);
                             ui.horizontal_top(|ui| {
                                 ui.label(icon_text(picture, 16.0).color(tokens.tone(tone)));
-                                let text = RichText::new(&toast.text).color(tokens.text);
+                                let text = plain(&toast.text).color(tokens.text);
                                 ui.add(egui::Label::new(text).wrap());
                             });
                         })

@@ -43,8 +43,10 @@ pub enum Command {
     SaveTrace {
         /// Which.
         trace: TraceId,
-        /// The file; it must not be there yet.
+        /// The file.
         path: PathBuf,
+        /// Whether a file of this name is replaced; otherwise a person is asked.
+        replace: bool,
     },
     /// Finds rows of a trace that is not held, or, for `None`, forgets what was found.
     Search(TraceId, Option<Wanted>),
@@ -128,10 +130,19 @@ pub enum Command {
     /// Writes the baseline that decisions about the last diff lead to; what nobody decided about
     /// stays as it was in the first run.
     SaveBaseline {
-        /// The file; what was there is replaced.
+        /// The file.
         path: PathBuf,
+        /// Whether a file of this name is replaced; otherwise a person is asked.
+        replace: bool,
         /// By position in the entries of the diff.
         decisions: BTreeMap<usize, Decision>,
+    },
+    /// Writes the mode and the decisions about permissions to a `policy.toml`.
+    SavePolicy {
+        /// The file.
+        path: PathBuf,
+        /// Whether a file of this name is replaced; otherwise a person is asked.
+        replace: bool,
     },
     /// Shows findings by these severities.
     SetSeverities(Severities),

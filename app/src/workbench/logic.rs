@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use glovebox_abi::{Frame, Permission};
 use glovebox_host::workspace::Workspace;
-use glovebox_host::{Allowance, InstanceId, Lifetime, LoadRequest, PluginStatus, Standing};
+use glovebox_host::{
+    Allowance, Decision, InstanceId, Lifetime, LoadRequest, PluginStatus, PolicyMode, Standing,
+};
 use glovebox_inspector::diff::{DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::{Direction, Store};
@@ -62,7 +64,7 @@ impl Workbench {
             Command::OpenTrace(path) => {
                 self.start_open(path);
             }
-            Command::SaveTrace { trace, path } => self.save(trace, path),
+            Command::SaveTrace { trace, path, replace } => self.save(trace, path, replace),
             Command::Search(id, wanted) => self.search(id, wanted),
             Command::CloseTrace(id) => {
                 self.search(id, None);
@@ -129,15 +131,18 @@ impl Workbench {
             }
             Command::Decide(instance, permission, decision) => {
                 self.host.set_decision(instance, permission, decision);
+                self.outcome.edits.policy += 1;
                 self.look_at_plugins();
             }
             Command::SetLimits(instance, limits) => {
                 self.host.set_limits(instance, *limits);
+                self.outcome.edits.limits += 1;
                 self.look_at_plugins();
             }
             Command::SetPolicyMode(mode) => {
                 self.host.set_policy_mode(mode);
                 self.outcome.policy_mode = mode;
+                self.outcome.edits.policy += 1;
                 self.look_at_plugins();
             }
             Command::Diff { before, after, options } => {
@@ -162,12 +167,18 @@ impl Workbench {
                 }
             }
             Command::CloseBaseline => self.outcome.accepted = None,
-            Command::SaveBaseline { path, decisions } => {
+            Command::SaveBaseline { path, replace, decisions } => {
                 if let Some(compared) = self.outcome.compared.clone() {
                     let title = format!("Writing {}", path.display());
-                    self.jobs
-                        .start(title, move |_| work::save_baseline(&compared, path, &decisions));
+                    self.jobs.start(title, move |_| {
+                        work::save_baseline(&compared, path, replace, decisions)
+                    });
                 }
+            }
+            Command::SavePolicy { path, replace } => {
+                let text = policy_text(self.outcome.policy_mode, &self.host.plugins());
+                let title = format!("Writing {}", path.display());
+                self.jobs.start(title, move |_| work::save_policy(&text, path, replace));
             }
             Command::SetSeverities(severities) => self.findings.set_severities(severities),
             Command::Notify(level, text) => self.notices.add(level, text),
@@ -313,16 +324,13 @@ impl Workbench {
         self.jobs.start(title, move |state| work::open(path, state))
     }
 
-    fn save(&mut self, trace: TraceId, path: PathBuf) {
-        let Some(trace) = self.traces.get(trace) else {
+    fn save(&mut self, id: TraceId, path: PathBuf, replace: bool) {
+        let Some(trace) = self.traces.get(id) else {
             return;
         };
         let origin = trace.origin.clone();
         let title = format!("Saving {}", trace.name);
-        self.jobs.start(title, move |_| match origin.save(&path) {
-            Ok(()) => Finished::Done(format!("Saved {}", path.display())),
-            Err(error) => Finished::Failed(format!("Not saved: {error:#}")),
-        });
+        self.jobs.start(title, move |_| work::save(id, &origin, path, replace));
     }
 
     fn replay(&mut self, request: ReplayRequest, reload_and_diff: Option<InstanceId>) {
@@ -475,7 +483,14 @@ impl Workbench {
                 let text = format!("{} was not opened: {error}", file_name(&path));
                 self.notices.add(Level::Error, text);
             }
-            Finished::BaselineSaved(saved) => {
+            Finished::PolicySaved(path) => {
+                self.outcome.edits.policy = 0;
+                let text = format!("The policy is saved: {}", path.display());
+                self.notices.add(Level::Success, text);
+            }
+            Finished::Exists(command) => self.outcome.in_the_way = Some(*command),
+            Finished::BaselineSaved(saved, decisions) => {
+                self.outcome.saved = Some(decisions);
                 let (calls, path) = (saved.calls(), saved.path.display());
                 let text = format!("{calls} calls are the baseline now: {path}");
                 self.notices.add(Level::Success, text);
@@ -553,6 +568,7 @@ impl Workbench {
         }
         self.notices.add(level, text);
         self.outcome.diffs += 1;
+        self.outcome.saved = None;
         self.outcome.compared = Some(Arc::new(compared));
     }
 
@@ -609,6 +625,31 @@ pub fn asked_of(plugin: &PluginStatus, permission: Permission) -> &[Allowance] {
     let mut statuses = plugin.permissions.iter();
     let status = statuses.find(|status| status.permission == permission);
     status.map_or(&[], |status| &status.asks)
+}
+
+/// The mode and what a person decided about permissions, as a `policy.toml`.
+fn policy_text(mode: PolicyMode, plugins: &[PluginStatus]) -> String {
+    let mut sections: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    for plugin in plugins {
+        let section = sections.entry(&plugin.manifest.plugin.id).or_default();
+        for status in &plugin.permissions {
+            let decision = match status.decision {
+                Decision::Allow => "allow",
+                Decision::Deny => "deny",
+                Decision::AsDeclared => continue,
+            };
+            section.insert(status.permission.name(), decision);
+        }
+    }
+    let mut modes = PolicyMode::ALL.iter();
+    let name = modes.find(|(known, _)| *known == mode).map_or("", |(_, name)| name);
+    let mut text = format!("mode = \"{name}\"\n");
+    for (id, rules) in sections.iter().filter(|(_, rules)| !rules.is_empty()) {
+        text.push_str(&format!("\n[plugins.{id}]\n"));
+        let lines = rules.iter().map(|(permission, rule)| format!("{permission} = \"{rule}\"\n"));
+        text.extend(lines);
+    }
+    text
 }
 
 /// The call a row belongs to, as far as its frames are in memory.

@@ -44,6 +44,7 @@ use glovebox_events::{CallId, ReloadCause};
 use glovebox_host::{
     Allowance, ConsentError, Consents, Host, HostBuilder, InstanceId, PluginStatus, PolicyMode,
 };
+use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::Diff;
 use glovebox_inspector::findings::{Judgement, Severities};
 use glovebox_inspector::metrics::MetricsSnapshot;
@@ -127,6 +128,12 @@ pub struct Workbench {
 struct Outcomes {
     compared: Option<Arc<Compared>>,
     diffs: u64,
+    /// The decisions about the last diff that were written to a baseline last.
+    saved: Option<BTreeMap<usize, Decision>>,
+    /// A command that replaces a file, to be given if a person agrees.
+    in_the_way: Option<Command>,
+    /// What a person changed and that ends with the window.
+    edits: Edits,
     accepted: Option<Accepted>,
     sent: VecDeque<Sent>,
     policy_mode: PolicyMode,
@@ -137,6 +144,15 @@ struct Outcomes {
     snapshot_every: Option<Every>,
 }
 
+/// Changes by a person that are in no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Edits {
+    /// Of decisions about permissions, and of the mode.
+    pub policy: u64,
+    /// Of limits.
+    pub limits: u64,
+}
+
 /// What the host said when it was last asked.
 #[derive(Debug, Default)]
 struct Seen {
@@ -145,12 +161,8 @@ struct Seen {
     recording: Option<RecorderStatus>,
     version: Option<u64>,
     snapshot: Option<Instant>,
-    /// By instance: why its last reload was refused.
-    refused: BTreeMap<u64, String>,
     /// When it was last said that events did not reach somebody.
     faults_said: Option<Instant>,
-    /// Why no recording could be started, if the last attempt failed.
-    cannot_record: Option<String>,
 }
 
 /// Everything a view may look at, and nothing it could change.
@@ -249,10 +261,9 @@ impl Workbench {
         again
     }
 
-    /// Remembers whose last reload was refused, and says what nobody asked for and so nobody waits for.
+    /// Says what reloads led to that nobody asked for, so that nobody waits for them.
     fn take_in_reloads(&mut self) {
-        for ReloadNews { plugin, instance, generation, cause, result } in self.fanout.take_reloads()
-        {
+        for ReloadNews { plugin, generation, cause, result } in self.fanout.take_reloads() {
             // Whoever asked for a reload is told by the job that did it.
             let is_said = matches!(cause, ReloadCause::Requested | ReloadCause::RolledBack);
             let (level, text) = match &result {
@@ -272,10 +283,6 @@ impl Workbench {
             if !is_said {
                 self.notices.add(level, text);
             }
-            match result {
-                Ok(_) => self.seen.refused.remove(&instance),
-                Err(reason) => self.seen.refused.insert(instance, reason),
-            };
         }
     }
 
@@ -306,12 +313,14 @@ impl Workbench {
         }
     }
 
+    /// A command that replaces a file which is in the way of the one that was given, once.
+    pub fn take_in_the_way(&mut self) -> Option<Command> {
+        self.outcome.in_the_way.take()
+    }
+
     /// Asks the host again after a command that changed it.
     fn look_at_plugins(&mut self) {
         self.seen.plugins = plugins_of(&self.host);
-        let plugins = &self.seen.plugins;
-        let is_there = |id: &u64| plugins.iter().any(|plugin| plugin.instance.get() == *id);
-        self.seen.refused.retain(|id, _| is_there(id));
     }
 }
 
@@ -342,11 +351,6 @@ impl<'a> ViewCtx<'a> {
     pub fn plugin_by_id(&self, id: &str) -> Option<&'a PluginStatus> {
         let plugins = self.workbench.seen.plugins.iter();
         plugins.into_iter().find(|plugin| plugin.manifest.plugin.id == id)
-    }
-
-    /// Why the last reload of an instance was refused, if it was; the generation before runs on then.
-    pub fn refused_reload(&self, instance: InstanceId) -> Option<&'a str> {
-        self.workbench.seen.refused.get(&instance.get()).map(String::as_str)
     }
 
     /// Figures of what happens now, not older than a quarter of a second.
@@ -384,6 +388,30 @@ impl<'a> ViewCtx<'a> {
             Source::Live => self.workbench.fanout.latencies.lock().of(plugin, generation),
             Source::Trace(id) => self.trace(id)?.figures.as_ref()?.latencies.of(plugin, generation),
         }
+    }
+
+    /// What a source is called.
+    pub fn source_name(&self, source: Source) -> &'a str {
+        match source {
+            Source::Live => "live",
+            Source::Trace(id) => self.trace(id).map_or("a closed trace", |trace| &trace.name),
+        }
+    }
+
+    /// True if lists of what happened in a source are whole: a trace that is not held has them once it
+    /// was looked over.
+    pub fn is_looked_over(&self, source: Source) -> bool {
+        match source {
+            Source::Live => true,
+            Source::Trace(id) => self
+                .trace(id)
+                .is_some_and(|trace| trace.pages.is_none() || trace.overview.is_some()),
+        }
+    }
+
+    /// Host calls that were denied in what happens now.
+    pub fn denied_live(&self) -> usize {
+        self.read(Source::Live, |store| store.denials().len()).unwrap_or(0)
     }
 
     /// Open traces, oldest first.
@@ -471,11 +499,6 @@ impl<'a> ViewCtx<'a> {
         self.workbench.seen.recording.as_ref()
     }
 
-    /// Why nothing is recorded, if the last attempt to start failed.
-    pub fn cannot_record(&self) -> Option<&'a str> {
-        self.workbench.seen.cannot_record.as_deref()
-    }
-
     /// How often the states of plugins are kept in recordings, if they are.
     pub fn snapshot_every(&self) -> Option<Every> {
         self.workbench.outcome.snapshot_every
@@ -485,6 +508,16 @@ impl<'a> ViewCtx<'a> {
     pub fn diff(&self) -> Option<(u64, &'a Diff)> {
         let outcome = &self.workbench.outcome;
         outcome.compared.as_ref().map(|compared| (outcome.diffs, compared.diff()))
+    }
+
+    /// The decisions about the last diff that were written to a baseline last.
+    pub fn saved_decisions(&self) -> Option<&'a BTreeMap<usize, Decision>> {
+        self.workbench.outcome.saved.as_ref()
+    }
+
+    /// What a person changed and that ends with the window.
+    pub fn edits(&self) -> Edits {
+        self.workbench.outcome.edits
     }
 
     /// Groups of the last diff that its baseline calls wrong, by position in [`Diff::groups`].

@@ -4,6 +4,9 @@ use std::time::SystemTime;
 /// Notices that are kept; older ones go.
 const KEPT: usize = 1000;
 
+/// Bytes of a notice that are kept: errors may repeat what a stranger wrote.
+const LENGTH: usize = 4096;
+
 /// How important a notice is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Level {
@@ -42,11 +45,12 @@ impl Notices {
         if self.all.len() == KEPT {
             self.all.pop_front();
         }
+        let text = text.into();
         self.all.push_back(Notice {
             number: self.next,
             at: SystemTime::now(),
             level,
-            text: text.into(),
+            text: glovebox_abi::text::cut(&text, LENGTH).into_owned(),
         });
         self.next += 1;
     }

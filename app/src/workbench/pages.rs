@@ -320,7 +320,8 @@ impl Reading<'_> {
         let first = wants.lines.partition_point(|row| *row < read.start);
         for number in wants.lines[first..].iter().take_while(|row| **row < read.end) {
             if let Some(row) = store.row_by_id(RowId(*number)) {
-                let line = RowLine::of(row, ends_known, *number == 0 || *number > read.start);
+                let line =
+                    RowLine::of(row, &store, ends_known, *number == 0 || *number > read.start);
                 seen.lines.insert(*number, line);
             }
         }

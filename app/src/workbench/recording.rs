@@ -22,12 +22,8 @@ impl Workbench {
                     .map_err(|error| error.to_string())
             });
         match started {
-            Err(error) => {
-                self.notices.add(Level::Error, format!("Cannot record: {error}"));
-                self.seen.cannot_record = Some(error);
-            }
+            Err(error) => self.notices.add(Level::Error, format!("Cannot record: {error}")),
             Ok(recorder) => {
-                self.seen.cannot_record = None;
                 for plugin in self.host.plugins() {
                     recorder.describe_plugin(PluginRecord {
                         id: plugin.manifest.plugin.id.clone(),

@@ -47,11 +47,15 @@ pub struct RowLine {
     pub denied: bool,
     /// False if the end of the call may be in a part of the trace that was not scanned yet.
     pub end_known: bool,
+    /// True if nothing else of the call is there: no answer, no end.
+    pub alone: bool,
 }
 
 impl RowLine {
     /// `ends_known` if a call without an end has none; `has_previous` if the row before was there.
-    pub(super) fn of(row: &Row, ends_known: bool, has_previous: bool) -> RowLine {
+    pub(super) fn of(row: &Row, store: &Store, ends_known: bool, has_previous: bool) -> RowLine {
+        let is_pending = row.status == Status::Pending;
+        let call = store.call(row.call).filter(|_| is_pending);
         RowLine {
             id: row.id,
             call: row.call,
@@ -65,7 +69,8 @@ impl RowLine {
             status: row.status.clone(),
             latency: row.latency,
             denied: row.denied,
-            end_known: ends_known || row.status != Status::Pending,
+            end_known: ends_known || !is_pending,
+            alone: call.is_some_and(|call| call.rows.len() == 1 && call.host_calls.is_empty()),
         }
     }
 }
@@ -128,7 +133,7 @@ impl Rows<'_> {
     /// What the list shows of a row; `None` if it is evicted, or was not read yet.
     pub fn line(self, id: RowId) -> Option<RowLine> {
         match self {
-            Rows::Here(store) => store.row_by_id(id).map(|row| RowLine::of(row, true, true)),
+            Rows::Here(store) => store.row_by_id(id).map(|row| RowLine::of(row, store, true, true)),
             Rows::Paged(pages) => pages.line(id),
         }
     }

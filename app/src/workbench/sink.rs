@@ -127,7 +127,6 @@ pub(super) struct Fanout {
 #[derive(Debug)]
 pub(super) struct ReloadNews {
     pub(super) plugin: Arc<str>,
-    pub(super) instance: u64,
     /// The generation that runs now.
     pub(super) generation: u32,
     pub(super) cause: ReloadCause,
@@ -146,7 +145,6 @@ impl ReloadNews {
         };
         Some(ReloadNews {
             plugin: Arc::clone(&event.plugin),
-            instance: event.instance,
             generation: event.generation,
             cause: *cause,
             result,

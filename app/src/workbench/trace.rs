@@ -1,3 +1,4 @@
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -5,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, What};
+use glovebox_files::Output;
 use glovebox_inspector::store::{self, Store, StoreLimits};
 use glovebox_inspector::trace::{Problem, TraceIndex, TraceOutline, TraceReader, TraceWriter};
 
@@ -204,16 +206,14 @@ impl Origin {
     }
 
     /// Writes the trace to a file of its own.
-    pub(super) fn save(&self, path: &Path) -> anyhow::Result<()> {
+    pub(super) fn save(&self, path: &Path, replace: bool) -> anyhow::Result<()> {
         if let Origin::File(from) = self {
-            anyhow::ensure!(
-                !path.exists(),
-                "will not overwrite; choose another name: {}",
-                path.display()
-            );
-            std::fs::copy(from, path)
+            let mut output = Output::create(path, replace, &[from])?;
+            let mut file = std::fs::File::open(from)
+                .with_context(|| format!("cannot read {}", from.display()))?;
+            io::copy(&mut file, &mut output)
                 .with_context(|| format!("cannot copy to {}", path.display()))?;
-            return Ok(());
+            return Ok(output.finish()?);
         }
         let mut writer = TraceWriter::create(path, env!("CARGO_PKG_VERSION"))?;
         for event in self.events()? {

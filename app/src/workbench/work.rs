@@ -11,6 +11,7 @@ use bytes::Bytes;
 use glovebox_abi::Frame;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, Outcome, ReloadCause};
+use glovebox_files::OutputProblem;
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, Policy, Profile, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
@@ -23,7 +24,7 @@ use super::jobs::JobState;
 use super::replaying::Replayed;
 use super::snapshots::{Keeper, SnapshotsTaken};
 use super::trace::{Opened, TraceId};
-use super::{Origin, SendRequest};
+use super::{Command, Origin, SendRequest};
 
 /// What a job brings back.
 #[derive(Debug)]
@@ -64,8 +65,12 @@ pub(super) enum Finished {
     Compared(Result<Compared, String>),
     /// A baseline file was opened, or not.
     Accepted(PathBuf, Result<Box<Accepted>, String>),
-    /// A baseline was written.
-    BaselineSaved(Box<Accepted>),
+    /// A baseline was written, about these decisions.
+    BaselineSaved(Box<Accepted>, BTreeMap<usize, Decision>),
+    /// The policy was written.
+    PolicySaved(PathBuf),
+    /// There is a file in the way of a command; this one replaces it.
+    Exists(Box<Command>),
     /// A frame was sent.
     Sent(Box<Sent>),
 }
@@ -187,6 +192,37 @@ pub(super) fn index(id: TraceId, path: &Path, state: &JobState) -> Finished {
     Finished::Indexed(id, result)
 }
 
+/// Writes a policy.
+pub(super) fn save_policy(text: &str, path: PathBuf, replace: bool) -> Finished {
+    match glovebox_files::write(&path, text.as_bytes(), replace, &[]) {
+        Ok(()) => Finished::PolicySaved(path),
+        Err(OutputProblem::Exists { .. }) => {
+            Finished::Exists(Box::new(Command::SavePolicy { path, replace: true }))
+        }
+        Err(problem) => Finished::Failed(format!("Not saved: {problem}")),
+    }
+}
+
+/// Writes a trace to a file of its own.
+pub(super) fn save(trace: TraceId, origin: &Origin, path: PathBuf, replace: bool) -> Finished {
+    let inputs: Vec<&Path> = match origin {
+        Origin::File(from) => vec![from],
+        Origin::Imported(..) | Origin::Replay(_) => Vec::new(),
+    };
+    match glovebox_files::refuse(&path, replace, &inputs) {
+        Ok(()) => {}
+        Err(OutputProblem::Exists { .. }) => {
+            let command = Command::SaveTrace { trace, path, replace: true };
+            return Finished::Exists(Box::new(command));
+        }
+        Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
+    }
+    match origin.save(&path, replace) {
+        Ok(()) => Finished::Done(format!("Saved {}", path.display())),
+        Err(error) => Finished::Failed(format!("Not saved: {error:#}")),
+    }
+}
+
 pub(super) fn finish_recording(recorder: &Recorder, keeper: Option<Keeper>) -> Finished {
     let snapshots = keeper.map(Keeper::finish);
     let result = recorder.finish();
@@ -262,12 +298,21 @@ pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Ori
 pub(super) fn save_baseline(
     compared: &Compared,
     path: PathBuf,
-    decisions: &BTreeMap<usize, Decision>,
+    replace: bool,
+    decisions: BTreeMap<usize, Decision>,
 ) -> Finished {
+    match glovebox_files::refuse(&path, replace, &[]) {
+        Ok(()) => {}
+        Err(OutputProblem::Exists { .. }) => {
+            let command = Command::SaveBaseline { path, replace: true, decisions };
+            return Finished::Exists(Box::new(command));
+        }
+        Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
+    }
     let decision = |at: usize| decisions.get(&at).copied().unwrap_or_default();
     let baseline = compared.decide(decision);
     match baseline.write(&path) {
-        Ok(()) => Finished::BaselineSaved(Box::new(Accepted::new(path, baseline))),
+        Ok(()) => Finished::BaselineSaved(Box::new(Accepted::new(path, baseline)), decisions),
         Err(error) => Finished::Failed(error.to_string()),
     }
 }

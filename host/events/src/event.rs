@@ -166,6 +166,13 @@ pub enum What {
     Unloaded,
 }
 
+impl What {
+    /// False for what may happen to a file that is never loaded: the plugin it is about may not exist.
+    pub fn is_of_a_plugin(&self) -> bool {
+        !matches!(self, What::LoadFailed { .. } | What::Phase { .. })
+    }
+}
+
 /// One use of a host service, with its result, so that a replay can answer it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostCall {

@@ -72,13 +72,18 @@ pub(super) fn calls(
 
 /// How a call ended, for people.
 pub(super) fn ending(call: &RunCall) -> String {
-    call.outcome.as_ref().map_or_else(|| "pending".to_owned(), ToString::to_string)
+    match (&call.outcome, call.outputs.is_empty()) {
+        (Some(outcome), _) => outcome.to_string(),
+        // A capture has inputs alone: nothing ran that could have ended.
+        (None, true) => "input only".to_owned(),
+        (None, false) => "not over".to_owned(),
+    }
 }
 
 /// How a call ended, without what differs from call to call.
 pub(super) fn cause(outcome: Option<&Outcome>) -> String {
     match outcome {
-        None => "pending".to_owned(),
+        None => "no end".to_owned(),
         Some(Outcome::Failed { code, .. }) => format!("failed (code {code})"),
         Some(Outcome::Trapped { code, .. }) => format!("trapped ({code})"),
         Some(Outcome::LimitExceeded { limit, .. }) => format!("limit-exceeded ({limit})"),

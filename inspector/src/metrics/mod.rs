@@ -260,6 +260,11 @@ impl Metrics {
 
     /// Takes one event.
     pub fn ingest(&mut self, event: &Event) {
+        let is_known = |id: &str| self.plugins.iter().any(|plugin| &*plugin.id == id);
+        // A file that was never loaded is no plugin with figures.
+        if !event.what.is_of_a_plugin() && !is_known(&event.plugin) {
+            return;
+        }
         let index = self.plugin(&event.plugin);
         let plugin = &mut self.plugins[index];
         let generation = plugin.generations.entry(event.generation);

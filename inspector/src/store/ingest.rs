@@ -33,7 +33,7 @@ impl Store {
         self.counters.version += 1;
         self.counters.start.get_or_insert(event.at);
         self.count_missing(event.sequence);
-        if !self.plugins.contains(&event.plugin) {
+        if event.what.is_of_a_plugin() && !self.plugins.contains(&event.plugin) {
             self.plugins.push(event.plugin.clone());
         }
         match &event.what {
@@ -344,7 +344,7 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
         }
         What::LoadFailed { stage, message } => {
             let message = format!("could not be loaded, at stage {stage}: {message}");
-            (NoticeKind::Failure, message)
+            (NoticeKind::Refused, message)
         }
         What::Reloaded { cause, from, version, took, .. } => {
             let (now, took) = (event.generation, show_duration(*took));
@@ -358,7 +358,7 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
             let message = format!(
                 "reload ({cause}) was refused at stage {stage}, generation {now} runs on: {message}"
             );
-            (NoticeKind::Failure, message)
+            (NoticeKind::Refused, message)
         }
         What::PolicyChanged { summary } => {
             (NoticeKind::Policy, format!("policy changed: {summary}"))

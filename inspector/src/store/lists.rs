@@ -31,7 +31,9 @@ pub enum NoticeKind {
     Loaded,
     /// The policy changed.
     Policy,
-    /// Something failed: a load, a reload, or an instance.
+    /// A load or a reload was refused.
+    Refused,
+    /// An instance failed.
     Failure,
 }
 

@@ -36,4 +36,5 @@ mod window_consent;
 mod window_files;
 mod window_replays;
 mod window_runs;
+mod window_trust;
 mod workspace;

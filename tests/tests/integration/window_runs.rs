@@ -182,6 +182,9 @@ fn replays_are_compared_with_a_baseline_file() {
     window.step();
     shows(&mut window, "0 accepted, 1 rejected, 0 left");
     window.state_mut().as_mut().unwrap().save_baseline(file.clone());
+    // The file that is there is replaced once a person agrees.
+    shows(&mut window, "Replace accepted.txt?");
+    window.get_by_role_and_label(Role::Button, "Replace accepted.txt").click();
     shows(&mut window, &format!("{calls} calls are the baseline now"));
     replay(&mut window, None);
     assert_eq!(differences(&window), Some((3, 1)));

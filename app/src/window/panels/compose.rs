@@ -1,7 +1,7 @@
 //! Writes a frame by hand and sends it; the text stays as it was typed.
 
 use bytes::Bytes;
-use egui::{Align, RichText, ScrollArea, TextEdit, Ui};
+use egui::{Align, ScrollArea, TextEdit, Ui};
 use egui_material_icons::icons as icon;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::units::{show_duration, show_size};
@@ -14,10 +14,14 @@ use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
     badge, bordered, empty, icon_text, named_field, outcome_look, row, section, separator, text_in,
 };
 use crate::workbench::{Command, SendRequest, Sent, ViewCtx};
+
+/// Frames of an answer that are shown.
+const SHOWN: usize = 20;
 
 /// What is composed.
 #[derive(Debug)]
@@ -28,6 +32,10 @@ pub struct State {
     pub header: String,
     /// Text, `hex:…` or `@file`.
     pub payload: String,
+    /// A payload that is too large to be edited; it is sent as it is, in place of the text.
+    large: Option<Bytes>,
+    /// The same of a header.
+    large_header: Option<Header>,
     target: Option<InstanceId>,
     times: usize,
     shown: Option<usize>,
@@ -39,6 +47,8 @@ impl Default for State {
             kind: "data".to_owned(),
             header: "{\"content-type\": \"application/json\"}".to_owned(),
             payload: "{\"hello\": \"world\"}".to_owned(),
+            large: None,
+            large_header: None,
             target: None,
             times: 100,
             shown: None,
@@ -50,7 +60,16 @@ impl State {
     /// Puts a frame into the fields.
     pub fn fill(&mut self, frame: &Frame, target: Option<InstanceId>) {
         self.kind = frame.kind.to_string();
-        self.header = header_text(&frame.header);
+        let is_large = frame.header.as_bytes().len() > LARGE;
+        self.large_header = is_large.then(|| frame.header.clone());
+        if !is_large {
+            self.header = header_text(&frame.header);
+        }
+        self.target = target.or(self.target);
+        self.large = (frame.payload.len() > LARGE).then(|| frame.payload.clone());
+        if self.large.is_some() {
+            return;
+        }
         self.payload = match std::str::from_utf8(&frame.payload) {
             Ok(text) if !text.starts_with(['@']) && !text.starts_with(hex::PREFIX) => {
                 text.to_owned()
@@ -59,14 +78,19 @@ impl State {
                 format!("{}{}", hex::PREFIX, hex::encode(&frame.payload))
             }
         };
-        self.target = target.or(self.target);
     }
 
     /// The frame that the fields describe, without reading a file.
     fn draft(&self) -> Result<Draft, String> {
         let kind: Kind = self.kind.trim().parse().map_err(|error| format!("Kind: {error}"))?;
-        let header = header(&self.header).map_err(|error| format!("Header: {error}"))?;
-        let payload = payload(&self.payload).map_err(|error| format!("Payload: {error}"))?;
+        let header = match &self.large_header {
+            Some(header) => header.clone(),
+            None => header(&self.header).map_err(|error| format!("Header: {error}"))?,
+        };
+        let payload = match &self.large {
+            Some(bytes) => Payload::Bytes(bytes.clone()),
+            None => payload(&self.payload).map_err(|error| format!("Payload: {error}"))?,
+        };
         Ok(Draft { kind, header, payload })
     }
 
@@ -194,7 +218,7 @@ fn form(
     let tokens = theme::of(ui);
     section(ui, "Request", |_| {});
     let target = state.target.filter(|id| ctx.plugin(*id).is_some()).or(chosen);
-    let weak = |text: &str| RichText::new(text).color(tokens.text_weak);
+    let weak = |text: &str| plain(text).color(tokens.text_weak);
     ui.horizontal_wrapped(|ui| {
         ui.label(weak("To"));
         let name = |id: InstanceId| {
@@ -202,13 +226,13 @@ fn form(
         };
         let mut target = target;
         let response = egui::ComboBox::from_id_salt("target")
-            .selected_text(target.map_or("no plugin", name))
+            .selected_text(plain(target.map_or("no plugin", name)))
             .show_ui(ui, |ui| {
                 for plugin in ctx.plugins() {
                     ui.selectable_value(
                         &mut target,
                         Some(plugin.instance),
-                        &plugin.manifest.plugin.id,
+                        plain(&plugin.manifest.plugin.id),
                     );
                 }
             })
@@ -234,16 +258,29 @@ fn form(
     let bottom = 64.0;
     ui.label(weak("Header, JSON"));
     let header_height = ((ui.available_height() - bottom) * 0.28).max(48.0);
-    editor(ui, "Header", &mut state.header, header_height);
+    match state.large_header.as_ref().map(|header| header.as_bytes().len()) {
+        None => editor(ui, "Header", &mut state.header, header_height),
+        Some(size) => {
+            if too_large(ui, "header", size) {
+                state.large_header = None;
+            }
+        }
+    }
     ui.label(weak("Payload: text, hex:… or @file"));
     let payload_height = (ui.available_height() - bottom).max(64.0);
-    editor(ui, "Payload", &mut state.payload, payload_height);
+    match state.large.as_ref().map(Bytes::len) {
+        None => editor(ui, "Payload", &mut state.payload, payload_height),
+        Some(size) => {
+            if too_large(ui, "payload", size) {
+                state.large = None;
+            }
+        }
+    }
     let draft = state.draft();
     ui.horizontal_wrapped(|ui| {
         let ready = draft.is_ok() && target.is_some();
-        let send =
-            egui::Button::new(RichText::new("Send").color(tokens.on_accent)).fill(tokens.accent);
-        if ui.add_enabled(ready, send).on_hover_text("Ctrl+Enter").clicked() {
+        let send = egui::Button::new(plain("Send").color(tokens.on_accent)).fill(tokens.accent);
+        if ui.add_enabled(ready, send).hint("Ctrl+Enter").clicked() {
             out.run(Verb::Send);
         }
         let response =
@@ -258,8 +295,15 @@ fn form(
         }
     });
     if let Err(error) = draft {
-        ui.label(RichText::new(error).color(tokens.bad));
+        ui.label(plain(error).color(tokens.bad));
     }
+}
+
+/// Says that a part of the frame is sent as it is; true if it is to be written anew.
+fn too_large(ui: &mut Ui, part: &str, size: usize) -> bool {
+    let size = show_size(size as u64);
+    ui.label(plain(format!("{size} of the chosen frame, too large to be edited here")));
+    ui.button(format!("Write another {part}")).clicked()
 }
 
 fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
@@ -280,10 +324,10 @@ fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
 fn history(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State) {
     let tokens = theme::of(ui);
     section(ui, "History", |ui| {
-        ui.label(RichText::new(ctx.sent().len().to_string()).color(tokens.text_weak));
+        ui.label(plain(ctx.sent().len().to_string()).color(tokens.text_weak));
     });
     if ctx.sent().is_empty() {
-        ui.label(RichText::new("What was sent is listed here").color(tokens.text_weak));
+        ui.label(plain("What was sent is listed here").color(tokens.text_weak));
     }
     ui.spacing_mut().item_spacing.y = 2.0;
     let sent = ctx.sent();
@@ -338,20 +382,20 @@ fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
     section(ui, "Answer", |_| {});
     let sent = ctx.sent();
     let Some(one) = state.shown.and_then(|index| sent.get(index)).or(sent.back()) else {
-        ui.label(
-            RichText::new("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak),
-        );
+        ui.label(plain("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak));
         return;
     };
     result(ui, one);
     separator(ui);
     ScrollArea::vertical().id_salt("answer").auto_shrink([false, false]).show(ui, |ui| {
-        for (index, frame) in one.frames.iter().enumerate() {
+        if one.frames.len() > SHOWN {
+            let text = format!("The first {SHOWN} of {}", frames(one.frames.len()));
+            ui.label(plain(text).color(tokens.text_weak));
+        }
+        for (index, frame) in one.frames.iter().take(SHOWN).enumerate() {
             ui.horizontal(|ui| {
                 badge(ui, &frame.kind.to_string(), Tone::Neutral);
-                ui.label(
-                    RichText::new(show_size(frame.encoded_len() as u64)).color(tokens.text_weak),
-                );
+                ui.label(plain(show_size(frame.encoded_len() as u64)).color(tokens.text_weak));
                 if ui.small_button("Copy").clicked() {
                     out.view(Change::Copy(shown(frame)));
                 }
@@ -360,13 +404,13 @@ fn answer(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
                 }
             });
             ui.push_id(index, |ui| {
-                let text = RichText::new(shown(frame)).font(theme::mono(11.5));
+                let text = paragraph(preview(frame)).font(theme::mono(11.5));
                 ui.add(egui::Label::new(text).wrap().selectable(true));
             });
             ui.add_space(8.0);
         }
         if one.frames.is_empty() {
-            ui.label(RichText::new("The plugin gave no frame").color(tokens.text_weak));
+            ui.label(plain("The plugin gave no frame").color(tokens.text_weak));
         }
     });
 }
@@ -376,7 +420,7 @@ fn result(ui: &mut Ui, one: &Sent) {
     let (tone, picture) = outcome_look(Some(&one.outcome));
     ui.horizontal_wrapped(|ui| {
         ui.label(icon_text(picture, 15.0).color(tokens.tone(tone)));
-        ui.label(RichText::new(one.outcome.to_string()).color(tokens.text_strong));
+        ui.label(plain(one.outcome.to_string()).color(tokens.text_strong));
     });
     let text = match one.times {
         1 => format!("{} in {}", frames(one.frames.len()), show_duration(one.took)),
@@ -387,7 +431,7 @@ fn result(ui: &mut Ui, one: &Sent) {
             frames(one.frames.len())
         ),
     };
-    ui.label(RichText::new(text).color(tokens.text_weak));
+    ui.label(plain(text).color(tokens.text_weak));
 }
 
 fn frames(count: usize) -> String {
@@ -395,6 +439,19 @@ fn frames(count: usize) -> String {
         1 => "1 frame".to_owned(),
         count => format!("{count} frames"),
     }
+}
+
+/// Payloads beyond this many bytes are not read to be shown, and not edited as text.
+const LARGE: usize = 64 << 10;
+
+/// As much of a payload as is shown; made anew whenever it is painted.
+pub(super) fn preview(frame: &Frame) -> String {
+    if frame.payload.len() <= LARGE {
+        return shown(frame);
+    }
+    let start = String::from_utf8_lossy(&frame.payload[..LARGE / 8]);
+    let size = show_size(frame.payload.len() as u64);
+    format!("{start}\n\nThis is the start of {size}; Copy takes all of it")
 }
 
 /// A payload for people: JSON if it is some, text if it is some, digits otherwise.
@@ -439,6 +496,20 @@ mod tests {
         check(Frame::data("@not-a-file"));
         let header = Header::build().text("z", "a").integer("n", 7).text("b", "c").finish();
         check(Frame::new(Kind::CONTROL, header, "{}"));
+        // These are not texts of the form.
+        check(Frame::data("x".repeat(LARGE + 1)));
+        let header = Header::build().text("z", "y".repeat(LARGE)).finish();
+        check(Frame::new(Kind::CONTROL, header, "{}"));
+    }
+
+    #[test]
+    fn a_large_payload_is_not_typed() {
+        let mut state = State::default();
+        state.fill(&Frame::data("x".repeat(8 << 20)), None);
+        assert!(state.payload.len() < 100 && state.header.len() < 100);
+        state.fill(&Frame::data("small"), None);
+        assert_eq!(state.payload, "small");
+        assert!(preview(&Frame::data("x".repeat(8 << 20))).len() < LARGE);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
+use egui::{Align, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 use glovebox_abi::text::inert;
@@ -10,7 +10,7 @@ use glovebox_abi::{LogLevel, Permission};
 use glovebox_events::CallId;
 use glovebox_host::{InstanceId, PluginStatus};
 use glovebox_inspector::findings::{Evidence, Finding, RULES, Severity};
-use glovebox_inspector::store::{Denial, NoticeKind, Row, RowId, Store};
+use glovebox_inspector::store::{Denial, Notice, NoticeKind, Row, RowId, Store};
 use serde::{Deserialize, Serialize};
 
 use super::frames::thousands;
@@ -18,7 +18,8 @@ use crate::window::action::{Actions, Change};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::allow::{allow_button, can_allow};
-use crate::window::widgets::{icon_font, row, text_in};
+use crate::window::widgets::text::{self, Hint, plain};
+use crate::window::widgets::{chip, icon_font, row, text_in};
 use crate::workbench::{Command, Failure, Level, RowRef, Source, ViewCtx};
 
 /// The lists of the drawer.
@@ -51,7 +52,27 @@ pub(in crate::window) fn problem_count(ctx: ViewCtx<'_>, state: &ViewState) -> u
     let notices = notices.filter(|notice| matches!(notice.level, Level::Error | Level::Warning));
     let findings = ctx.findings(state.selection.source);
     let findings = findings.map_or(0, |judgement| judgement.findings.len());
-    findings + state.overview.digest().failures.len() + notices.count()
+    let failures = state.overview.digest().failures.len();
+    let host = failed(ctx, state.selection.source, |failed| failed.count());
+    findings + failures + host + notices.count()
+}
+
+/// What failed outside of calls. Of what happens now, the workbench says itself what was refused.
+fn failed<R>(
+    ctx: ViewCtx<'_>,
+    source: Source,
+    read: impl FnOnce(&mut dyn Iterator<Item = &Notice>) -> R,
+) -> R
+where
+    R: Default,
+{
+    let is_failure = |notice: &&Notice| match notice.kind {
+        NoticeKind::Failure => true,
+        NoticeKind::Refused => source != Source::Live,
+        NoticeKind::Phase | NoticeKind::Loaded | NoticeKind::Policy => false,
+    };
+    let found = ctx.read(source, |store| read(&mut store.notices().iter().filter(is_failure)));
+    found.unwrap_or_default()
 }
 
 /// Paints the drawer.
@@ -73,7 +94,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             let chosen = state.panels.drawer.tab == tab;
             let tokens = theme::of(ui);
             let color = if chosen { tokens.text_strong } else { tokens.text_weak };
-            let text = RichText::new(&name).font(theme::medium(11.5)).color(color);
+            let text = plain(&name).font(theme::medium(11.5)).color(color);
             let button = egui::Button::new(text).selected(false).frame_when_inactive(false);
             let response = ui.add(button);
             if chosen {
@@ -91,6 +112,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             }
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+            source_of_lists(ui, ctx, source, out);
             match state.panels.drawer.tab {
                 DrawerTab::Problems => severities(ui, ctx, out),
                 DrawerTab::Log | DrawerTab::Denied | DrawerTab::Reloads => {}
@@ -102,6 +124,35 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         DrawerTab::Problems => problems(ui, ctx, state, out),
         DrawerTab::Denied => denials(ui, ctx, source, out),
         DrawerTab::Reloads => reloads(ui, ctx, source),
+    }
+}
+
+/// Says whose lists these are, and what was denied elsewhere meanwhile.
+fn source_of_lists(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
+    let text = plain(format!("of {}", ctx.source_name(source)));
+    ui.label(text.color(theme::of(ui).text_weak));
+    let denied = if source == Source::Live { 0 } else { ctx.denied_live() };
+    if denied > 0 {
+        let text = format!("{} denied live", thousands(denied as u64));
+        if chip(ui, true, &text, Tone::Warn)
+            .hint("Show them in place of those of the trace")
+            .clicked()
+        {
+            out.view(Change::Source(Source::Live));
+            out.view(Change::Drawer(DrawerTab::Denied));
+        }
+    }
+}
+
+/// Why a list is empty: nothing is said of what was not looked at.
+fn nothing(ctx: ViewCtx<'_>, source: Source, what: &str) -> String {
+    let name = ctx.source_name(source);
+    match (source, ctx.is_looked_over(source)) {
+        (Source::Live, _) => format!("{what} live so far"),
+        (Source::Trace(_), true) => format!("{what} in {name}"),
+        (Source::Trace(_), false) => {
+            format!("Not known before the whole of {name} was looked over")
+        }
     }
 }
 
@@ -133,7 +184,7 @@ struct List<'a> {
     name: &'a str,
     count: usize,
     /// What is said if there is none.
-    empty: &'a str,
+    empty: String,
     source: Source,
 }
 
@@ -148,7 +199,7 @@ fn lines(
     let tokens = theme::of(ui);
     let List { name, count, empty, source } = list;
     if count == 0 {
-        ui.label(RichText::new(empty).color(tokens.text_weak));
+        ui.label(plain(empty).color(tokens.text_weak));
         return;
     }
     ui.spacing_mut().item_spacing.y = 0.0;
@@ -198,14 +249,14 @@ fn lines(
                     let mut place = ui.new_child(place);
                     allow_button(&mut place, number, plugin, permission, out);
                 }
-                let in_one_line = line.text.replace('\n', " ");
+                let in_one_line = text::lines(&line.text).replace('\n', " ");
                 text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);
                 let target = line.row.or_else(|| ctx.row_of(source, line.call?));
                 if let (true, Some(row)) = (response.clicked(), target) {
                     out.view(Change::Select(RowRef { source, row }));
                 }
                 let (text, rows) = (line.text, line.rows);
-                response.on_hover_text(&text).context_menu(|ui| {
+                response.hint(&text).context_menu(|ui| {
                     for row in &rows {
                         if ui.button(format!("Go to frame {}", row.0)).clicked() {
                             out.view(Change::Select(RowRef { source, row: *row }));
@@ -221,23 +272,29 @@ fn lines(
 
 fn log_lines(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     let count = ctx.read(source, |store| store.log().len()).unwrap_or(0);
-    let list =
-        List { name: "log", count, empty: "Plugins write here with the service log", source };
+    let empty = nothing(ctx, source, "No plugin wrote anything with the service log");
+    let list = List { name: "log", count, empty, source };
     lines(ui, list, ctx, out, |index| {
-        let line = ctx.read(source, |store| store.log().get(index).cloned()).flatten()?;
-        let (picture, tone) = match line.level {
+        let line = ctx.read(source, |store| {
+            let line = store.log().get(index)?;
+            // Not more of it is copied while the plugin waits.
+            let text = text::lines(&line.message).into_owned();
+            Some((line.at, line.level, line.plugin.to_string(), line.call, text))
+        });
+        let (at, level, plugin, call, text) = line.flatten()?;
+        let (picture, tone) = match level {
             LogLevel::Trace | LogLevel::Debug => (icon::ICON_BUG_REPORT, Tone::Neutral),
             LogLevel::Info => (icon::ICON_INFO, Tone::Info),
             LogLevel::Warn => (icon::ICON_WARNING, Tone::Warn),
             LogLevel::Error => (icon::ICON_ERROR, Tone::Bad),
         };
         Some(Line {
-            at: clock(line.at),
+            at: clock(at),
             picture,
             tone,
-            plugin: line.plugin.to_string(),
-            text: line.message,
-            call: line.call,
+            plugin,
+            text,
+            call,
             row: None,
             rows: Vec::new(),
             allow: None,
@@ -255,20 +312,20 @@ fn problems(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut Actions)
             "{} earlier calls that failed are left out; the filter status:error shows all",
             thousands(digest.failures_left_out)
         );
-        ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+        ui.label(plain(text).color(theme::of(ui).text_weak));
     }
     let workbench: Vec<_> = ctx
         .notices()
         .iter()
         .filter(|notice| matches!(notice.level, Level::Error | Level::Warning))
         .collect();
-    let host = ctx.read(source, |store| {
-        let notices = store.notices().iter().filter(|notice| notice.kind == NoticeKind::Failure);
-        notices.cloned().collect::<Vec<_>>()
-    });
-    let host = host.unwrap_or_default();
+    let host = failed(ctx, source, |failed| failed.cloned().collect::<Vec<_>>());
     let count = findings.len() + failures.len() + host.len() + workbench.len();
-    let list = List { name: "problems", count, empty: "Nothing went wrong", source };
+    let empty = match ctx.findings(source) {
+        Some(_) => nothing(ctx, source, "Nothing went wrong"),
+        None => format!("{} was not looked over by the rules yet", ctx.source_name(source)),
+    };
+    let list = List { name: "problems", count, empty, source };
     lines(ui, list, ctx, out, |index| {
         if let Some(finding) = findings.get(index) {
             return Some(of_finding(ctx, source, finding));
@@ -331,7 +388,7 @@ fn severities(ui: &mut Ui, ctx: ViewCtx<'_>, out: &mut Actions) {
                 }
             })
             .response
-            .on_hover_text(rule.describe());
+            .hint(rule.describe());
         }
     });
 }
@@ -398,7 +455,8 @@ fn of_failure(failure: &Failure) -> Line {
 
 fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source, out: &mut Actions) {
     let count = ctx.read(source, |store| store.denials().len()).unwrap_or(0);
-    let list = List { name: "denied", count, empty: "Nothing was denied", source };
+    let empty = nothing(ctx, source, "Nothing was denied");
+    let list = List { name: "denied", count, empty, source };
     lines(ui, list, ctx, out, |index| {
         let denial = ctx.read(source, |store| store.denials().get(index).cloned()).flatten()?;
         Some(Line {
@@ -447,9 +505,8 @@ fn reloads(ui: &mut Ui, ctx: ViewCtx<'_>, source: Source) {
     });
     let reloads = reloads.unwrap_or_default();
     if reloads.is_empty() {
-        ui.label(
-            RichText::new("No plugin was reloaded yet (Ctrl+R)").color(theme::of(ui).text_weak),
-        );
+        let text = nothing(ctx, source, "No plugin was reloaded");
+        ui.label(plain(text).color(theme::of(ui).text_weak));
         return;
     }
     ScrollArea::both().id_salt("reload history").auto_shrink([false, false]).show(ui, |ui| {

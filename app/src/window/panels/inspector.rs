@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::time::Duration;
 
 use bytes::Bytes;
-use egui::{Align, RichText, ScrollArea, Ui};
+use egui::{Align, ScrollArea, Ui};
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::{show_duration, show_size};
+use glovebox_events::{HostCall, Timing};
 use glovebox_inspector::decode::{self, Node, PayloadFormat};
 use glovebox_inspector::store::{Call, Direction, Row, RowId, Store};
 use glovebox_inspector::trace::CallWindow;
@@ -20,8 +22,9 @@ use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::hex::{self, Marks};
+use crate::window::widgets::text::{self, Hint, paragraph, plain};
 use crate::window::widgets::{
-    badge, empty, fact, icon_font, icon_text, outcome_look, section, separator, tree,
+    badge, empty, fact, icon_text, row_look, section, separator, tree, without_end,
 };
 use crate::workbench::{RowRef, ViewCtx};
 
@@ -43,11 +46,66 @@ struct Detail {
     of: RowRef,
     version: u64,
     row: Row,
-    call: Option<Call>,
+    call: Option<CallFacts>,
     siblings: Vec<(RowId, Direction)>,
     /// False if other frames and host calls of the call are further away in the file.
     is_whole: bool,
     parts: Parts,
+}
+
+/// What is shown of a call beyond its frames.
+#[derive(Debug)]
+struct CallFacts {
+    timing: Option<Timing>,
+    memory: Option<u64>,
+    denied: bool,
+    host_calls: Vec<HostLine>,
+    /// Host calls that are not among those.
+    more: usize,
+    /// Host calls that are no longer in memory.
+    evicted: u64,
+}
+
+/// A host call as one line.
+#[derive(Debug)]
+struct HostLine {
+    granted: bool,
+    service: String,
+    text: String,
+    took: Duration,
+}
+
+/// Host calls that are shown of one call.
+const HOST_CALLS: usize = 200;
+/// Bytes of the arguments and of the result of a host call that are shown.
+const HOST_VALUE: usize = 512;
+
+impl CallFacts {
+    fn of(call: &Call) -> CallFacts {
+        let line = |call: &HostCall| {
+            let brief = |value| decode::to_json(&weight::brief(value, HOST_VALUE)).to_string();
+            let arguments = brief(&call.arguments);
+            let result = match &call.result {
+                Ok(value) => brief(value),
+                Err(error) => text::line(&error.to_string()).into_owned(),
+            };
+            HostLine {
+                granted: call.result.is_ok(),
+                service: text::line(&call.service).into_owned(),
+                text: format!("{arguments} → {result}"),
+                took: call.took,
+            }
+        };
+        let shown = call.host_calls.iter().take(HOST_CALLS);
+        CallFacts {
+            timing: call.timing,
+            memory: call.memory,
+            denied: call.denied,
+            host_calls: shown.map(|(_, call)| line(call)).collect(),
+            more: call.host_calls.len().saturating_sub(HOST_CALLS),
+            evicted: call.evicted_host_calls,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -93,7 +151,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         let selected = state.selection.row;
         if let Some(pages) = selected.and_then(|row| ctx.pages(row.source)) {
             let text = pages.trouble().unwrap_or_else(|| "Reading the frame…".to_owned());
-            ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+            ui.label(plain(text).color(theme::of(ui).text_weak));
             return;
         }
         let hint = "Select a frame in the list to take it apart";
@@ -116,7 +174,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             }
         }
     }
-    head(ui, detail, out);
+    head(ui, detail, !ctx.plugins().is_empty(), out);
     let parts = match &detail.parts {
         Parts::Here(decoded) => Some(Arc::clone(decoded)),
         Parts::Coming(_) => {
@@ -128,7 +186,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         }
         Parts::Failed(why) => {
             let text = format!("This frame cannot be taken apart: {why}");
-            ui.label(RichText::new(text).color(theme::of(ui).bad));
+            ui.label(plain(text).color(theme::of(ui).bad));
             None
         }
     };
@@ -149,7 +207,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         host_calls(ui, detail);
         if !detail.is_whole {
             let text = "Other parts of this call are further away in the file, or not there";
-            ui.label(RichText::new(text).color(theme::of(ui).warn));
+            ui.label(plain(text).color(theme::of(ui).warn));
         }
         ui.add_space(8.0);
     });
@@ -201,7 +259,7 @@ fn refresh(ctx: ViewCtx<'_>, state: &mut ViewState) {
 struct Found {
     version: u64,
     row: Row,
-    call: Option<Call>,
+    call: Option<CallFacts>,
     siblings: Vec<(RowId, Direction)>,
     is_whole: bool,
 }
@@ -209,9 +267,10 @@ struct Found {
 impl Found {
     fn of(store: &Store, id: RowId, version: u64, is_whole: bool) -> Option<Found> {
         let row = store.row_by_id(id)?.clone();
-        let call = store.call(row.call).cloned();
+        let call = store.call(row.call);
         let rows = call.iter().flat_map(|call| &call.rows);
         let siblings = rows.filter_map(|id| Some((*id, store.row_by_id(*id)?.direction))).collect();
+        let call = call.map(CallFacts::of);
         Some(Found { version, row, call, siblings, is_whole })
     }
 }
@@ -230,11 +289,11 @@ fn take_apart(row: &Row) -> Parts {
     }
 }
 
-fn head(ui: &mut Ui, detail: &Detail, out: &mut Actions) {
+fn head(ui: &mut Ui, detail: &Detail, has_plugin: bool, out: &mut Actions) {
     let tokens = theme::of(ui);
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        let weak = |text: String| RichText::new(text).color(tokens.text_weak);
+        let weak = |text: String| plain(text).color(tokens.text_weak);
         ui.label(weak(detail.row.plugin.to_string()));
         ui.label(weak("›".into()));
         ui.label(weak(format!("call {}", detail.row.call.0)));
@@ -259,7 +318,11 @@ fn head(ui: &mut Ui, detail: &Detail, out: &mut Actions) {
             [(Verb::ReplayRow, "Resend"), (Verb::EditRow, "Edit…"), (Verb::ResendAndDiff, "Diff")]
         {
             let line = crate::window::commands::entry(verb);
-            if ui.button(name).on_hover_text(line.hint()).clicked() {
+            // The composer is there without a plugin, too.
+            let enabled = has_plugin || verb == Verb::EditRow;
+            let button = ui.add_enabled(enabled, egui::Button::new(name)).hint(line.hint());
+            let button = button.hint_when_disabled("No plugin is loaded that could answer");
+            if button.clicked() {
                 out.run(verb);
             }
         }
@@ -271,12 +334,18 @@ fn summary(ui: &mut Ui, detail: &Detail) {
     let tokens = theme::of(ui);
     let row = &detail.row;
     section(ui, "Summary", |_| {});
-    let (tone, picture) = outcome_look(row.status.outcome());
+    let (tone, picture) = row_look(&row.status, detail.of.source);
+    let calls = detail.call.as_ref().map_or(0, |call| call.host_calls.len() + call.more);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
         ui.label(icon_text(picture, 16.0).color(tokens.tone(tone)));
-        let text = row.status.outcome().map_or_else(|| "running".to_owned(), ToString::to_string);
-        ui.add(egui::Label::new(RichText::new(text).color(tokens.text_strong)).wrap());
+        let alone = detail.siblings.len() == 1 && calls == 0;
+        let text = match row.status.outcome() {
+            Some(outcome) => outcome.to_string(),
+            None if !detail.is_whole => "no end here".to_owned(),
+            None => without_end(detail.of.source, alone).to_owned(),
+        };
+        ui.add(egui::Label::new(plain(text).color(tokens.text_strong)).wrap());
     });
     let direction = match row.direction {
         Direction::In => "to the plugin",
@@ -311,7 +380,6 @@ fn summary(ui: &mut Ui, detail: &Detail) {
         fact(ui, "Memory", show_size(memory));
     }
     let denied = detail.call.as_ref().is_some_and(|call| call.denied);
-    let calls = detail.call.as_ref().map_or(0, |call| call.host_calls.len());
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let (rect, _) = ui.allocate_exact_size(egui::vec2(92.0, 20.0), egui::Sense::hover());
@@ -366,7 +434,7 @@ fn fields(
         let end = payload.char_indices().nth(4000).map_or(payload.len(), |(end, _)| end);
         egui::Frame::new().fill(tokens.field).corner_radius(4.0).inner_margin(8.0).show(ui, |ui| {
             ui.set_width(ui.available_width());
-            let text = RichText::new(&payload[..end]).font(theme::mono(11.5)).color(tokens.text);
+            let text = paragraph(&payload[..end]).font(theme::mono(11.5)).color(tokens.text);
             ui.add(egui::Label::new(text).wrap().selectable(true));
             if end < payload.len() {
                 ui.label(format!("{} more characters; copy shows all", payload.len() - end));
@@ -377,12 +445,12 @@ fn fields(
             PayloadFormat::Empty => "This frame has no payload",
             _ => "No text in this payload; its bytes are below",
         };
-        ui.label(RichText::new(text).color(tokens.text_weak));
+        ui.label(plain(text).color(tokens.text_weak));
     }
     separator(ui);
     section(ui, "Bytes", |ui| {
         let text = show_size(parts.bytes.len() as u64);
-        ui.label(RichText::new(text).color(tokens.text_weak));
+        ui.label(plain(text).color(tokens.text_weak));
     });
     let marks = Marks {
         selected: state.selected.clone(),
@@ -400,46 +468,37 @@ fn fields(
 fn host_calls(ui: &mut Ui, detail: &Detail) {
     let tokens = theme::of(ui);
     let calls = detail.call.as_ref().map_or(&[][..], |call| &call.host_calls);
+    let more = detail.call.as_ref().map_or(0, |call| call.more);
     section(ui, "Host calls", |ui| {
-        ui.label(RichText::new(calls.len().to_string()).color(tokens.text_weak));
+        ui.label(plain((calls.len() + more).to_string()).color(tokens.text_weak));
     });
-    let evicted = detail.call.as_ref().map_or(0, |call| call.evicted_host_calls);
+    let evicted = detail.call.as_ref().map_or(0, |call| call.evicted);
     if evicted > 0 {
         let text = format!("{} earlier ones had to make room", thousands(evicted));
-        ui.label(RichText::new(text).color(tokens.text_weak));
+        ui.label(plain(text).color(tokens.text_weak));
     }
-    if calls.is_empty() {
-        ui.label(RichText::new("The plugin asked the host for nothing").color(tokens.text_weak));
+    if calls.is_empty() && evicted == 0 {
+        ui.label(plain("The plugin asked the host for nothing").color(tokens.text_weak));
     }
-    for (_, call) in calls.iter().take(200) {
-        let (tone, picture) = match &call.result {
-            Ok(_) => (Tone::Good, icon::ICON_CHECK_CIRCLE),
-            Err(_) => (Tone::Warn, icon::ICON_BLOCK),
+    for call in calls {
+        let (tone, picture) = match call.granted {
+            true => (Tone::Good, icon::ICON_CHECK_CIRCLE),
+            false => (Tone::Warn, icon::ICON_BLOCK),
         };
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
-            ui.label(
-                RichText::new(picture.codepoint).font(icon_font(13.0)).color(tokens.tone(tone)),
-            );
-            ui.label(RichText::new(&*call.service).color(tokens.text));
-            // One line shows no more, and a longer one takes long to lay out.
-            let brief = |value| decode::to_json(&weight::brief(value, 1 << 10)).to_string();
-            let arguments = brief(&call.arguments);
-            let result = match &call.result {
-                Ok(value) => brief(value),
-                Err(error) => error.to_string(),
-            };
+            ui.label(icon_text(picture, 13.0).color(tokens.tone(tone)));
+            ui.label(plain(&call.service).color(tokens.text));
             ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-                ui.label(RichText::new(show_duration(call.took)).color(tokens.text_weak));
+                ui.label(plain(show_duration(call.took)).color(tokens.text_weak));
                 ui.with_layout(egui::Layout::left_to_right(Align::Center), |ui| {
-                    let text = format!("{arguments} → {result}");
-                    let text = RichText::new(text).font(theme::mono(11.0)).color(tokens.text_weak);
+                    let text = plain(&call.text).font(theme::mono(11.0)).color(tokens.text_weak);
                     ui.add(egui::Label::new(text).truncate());
                 });
             });
         });
     }
-    if calls.len() > 200 {
-        ui.label(format!("{} more", calls.len() - 200));
+    if more > 0 {
+        ui.label(format!("{more} more"));
     }
 }

@@ -1,6 +1,6 @@
 //! The loaded plugins: phase, generation, p99.
 
-use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
+use egui::{Align, Rect, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::show_duration;
 use glovebox_host::PluginStatus;
@@ -9,8 +9,11 @@ use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::panels::PanelId;
 use crate::window::state::ViewState;
-use crate::window::theme;
-use crate::window::widgets::{empty, icon_button, phase_tone, row, search_field, section, text_in};
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::{
+    Standing, empty, icon_button, icon_font, row, search_field, section, standing, text_in,
+};
 use crate::workbench::{Command, ViewCtx};
 
 /// What the list of plugins remembers.
@@ -25,7 +28,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         if icon_button(ui, icon::ICON_ADD, "Open plugin (Ctrl+O)", true).clicked() {
             out.run(Verb::OpenPlugin);
         }
-        ui.label(RichText::new(ctx.plugins().len().to_string()).color(theme::of(ui).text_weak));
+        ui.label(plain(ctx.plugins().len().to_string()).color(theme::of(ui).text_weak));
     });
     if ctx.plugins().is_empty() {
         let hint = "Open an artifact or a plugin.toml";
@@ -45,7 +48,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     let chosen = state.selection.plugin(ctx);
     let shown: Vec<_> = ctx.plugins().iter().filter(|plugin| matches(plugin, &words)).collect();
     if shown.is_empty() {
-        ui.label(RichText::new("No plugin has these words").color(theme::of(ui).text_weak));
+        ui.label(plain("No plugin has these words").color(theme::of(ui).text_weak));
     }
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().id_salt("plugins").auto_shrink([false, false]).show_rows(
@@ -77,12 +80,33 @@ fn matches(plugin: &PluginStatus, words: &str) -> bool {
 fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out: &mut Actions) {
     let tokens = theme::of(ui);
     let about = &plugin.manifest.plugin;
-    let name =
+    let Standing { tone, picture, text: stands, reason } = standing(plugin);
+    let mut name =
         format!("{} {} {} generation {}", about.id, about.version, plugin.phase, plugin.generation);
+    if let Some(reason) = &reason {
+        name.push_str(&format!(", {reason}"));
+    }
     let (rect, response) = row(ui, HEIGHT, chosen, &name);
-    let tone = phase_tone(plugin.phase);
+    if tone == Tone::Bad {
+        if !chosen {
+            ui.painter().rect_filled(rect, 4.0, tokens.tone_subtle(tone));
+        }
+        let mut edge = rect;
+        edge.set_width(2.0);
+        ui.painter().rect_filled(edge, 0.0, tokens.tone(tone));
+    }
     let inner = rect.shrink2(vec2(8.0, 3.0));
-    ui.painter().circle_filled(pos2(inner.left() + 4.0, inner.top() + 9.0), 4.0, tokens.tone(tone));
+    let dot = pos2(inner.left() + 4.0, inner.top() + 9.0);
+    match picture {
+        Some(picture) => {
+            let place = Rect::from_center_size(dot, vec2(14.0, 14.0));
+            let color = tokens.tone(tone);
+            text_in(ui, place, Align::Center, picture.codepoint, icon_font(14.0), color);
+        }
+        None => {
+            ui.painter().circle_filled(dot, 4.0, tokens.tone(tone));
+        }
+    }
     let mut first = inner;
     first.set_left(inner.left() + 16.0);
     first.set_height(17.0);
@@ -94,12 +118,14 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out:
     let figures = figures
         .rev()
         .find(|figures| *figures.plugin == *about.id && figures.generation == plugin.generation);
-    if let Some(figures) = figures.filter(|figures| figures.latency.count > 0) {
+    // What is wrong needs the room.
+    let figures = figures.filter(|figures| figures.latency.count > 0 && picture.is_none());
+    if let Some(figures) = figures {
         let text = format!("p99 {}", show_duration(figures.latency.p99));
         let width = text_in(ui, second, Align::Max, &text, body.clone(), tokens.text_weak);
         second.set_width(second.width() - width - 8.0);
     }
-    let mut text = format!("{} · gen {}", plugin.phase, plugin.generation);
+    let mut text = stands;
     if plugin.queue_depth > 0 {
         text.push_str(&format!(" · {} waiting", plugin.queue_depth));
     }
@@ -109,18 +135,18 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out:
         Align::Min,
         &text,
         body,
-        match &plugin.fault {
-            Some(_) => tokens.bad,
+        match picture {
+            Some(_) => tokens.tone(tone),
             None => tokens.text_weak,
         },
     );
     if response.clicked() {
         out.view(Change::SelectPlugin(plugin.instance));
     }
-    let response = match &plugin.fault {
-        Some(fault) => response.on_hover_text(fault),
+    let response = match &reason {
+        Some(fault) => response.hint(fault),
         None if about.description.is_empty() => response,
-        None => response.on_hover_text(&about.description),
+        None => response.hint(&about.description),
     };
     let id = plugin.instance;
     response.context_menu(|ui| {

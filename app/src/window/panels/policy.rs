@@ -1,6 +1,6 @@
 //! What the chosen plugin may do, what it must not exceed, and what it was denied.
 
-use egui::{Align, Grid, RichText, ScrollArea, Ui};
+use egui::{Align, Grid, ScrollArea, Ui};
 use egui_material_icons::icons as icon;
 use glovebox_abi::manifest::Limits;
 use glovebox_abi::text::inert;
@@ -16,6 +16,7 @@ use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::allow::{allow_button, asks};
+use crate::window::widgets::text::{Hint, plain};
 use crate::window::widgets::{badge, chip, empty, icon_text, named_field, section, separator};
 use crate::workbench::{Command, Source, ViewCtx};
 
@@ -72,7 +73,7 @@ const MODES: [(PolicyMode, &str, &str); 5] = [
 fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
     ui.horizontal(|ui| {
         ui.label(
-            RichText::new(plugin.manifest.title())
+            plain(plugin.manifest.title())
                 .font(theme::strong(15.0))
                 .color(theme::of(ui).text_strong),
         );
@@ -80,10 +81,10 @@ fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
         badge(ui, plugin.isolation.name(), Tone::Neutral);
     });
     ui.horizontal(|ui| {
-        ui.label(RichText::new("Policy of all plugins").color(theme::of(ui).text_weak));
+        ui.label(plain("Policy of all plugins").color(theme::of(ui).text_weak));
         for (mode, name, means) in MODES {
             let chip = chip(ui, ctx.policy_mode() == mode, name, Tone::Accent);
-            if chip.on_hover_text(means).clicked() {
+            if chip.hint(means).clicked() {
                 out.command(Command::SetPolicyMode(mode));
             }
         }
@@ -105,11 +106,11 @@ fn waiting(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
          with what is denied, the new one has to do without",
         plugin.generation
     );
-    ui.label(RichText::new(text).color(tokens.text_weak));
+    ui.label(plain(text).color(tokens.text_weak));
     for Growth { permission, asks: asked } in growth {
         ui.horizontal(|ui| {
             badge(ui, "waits", Tone::Warn);
-            ui.label(RichText::new(permission.name()).color(tokens.text_strong));
+            ui.label(plain(permission.name()).color(tokens.text_strong));
             ui.label(asks(asked));
             allow_button(ui, "waits", plugin, *permission, out);
             let deny = ui.small_button("Deny");
@@ -125,7 +126,7 @@ fn waiting(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
 fn heading(ui: &mut Ui, names: &[&str]) {
     let tokens = theme::of(ui);
     for name in names {
-        ui.label(RichText::new(*name).font(theme::medium(11.0)).color(tokens.text_weak));
+        ui.label(plain(*name).font(theme::medium(11.0)).color(tokens.text_weak));
     }
     ui.end_row();
 }
@@ -137,8 +138,8 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
     Grid::new("permissions").num_columns(7).spacing([16.0, 6.0]).show(ui, |ui| {
         heading(ui, &["permission", "asked", "decision", "in effect", "used", "denied", "why"]);
         for status in &plugin.permissions {
-            ui.label(RichText::new(status.permission.name()).color(tokens.text_strong))
-                .on_hover_text(status.permission.allows());
+            ui.label(plain(status.permission.name()).color(tokens.text_strong))
+                .hint(status.permission.allows());
             ui.label(if status.asked { "yes" } else { "no" });
             let mut decision = status.decision;
             let name = |decision| match decision {
@@ -179,8 +180,8 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
                     "" => status.explanation.clone(),
                     parameters => format!("{parameters}: {}", status.explanation),
                 };
-                let text = RichText::new(&why).color(tokens.text_weak);
-                ui.add(egui::Label::new(text).truncate()).on_hover_text(&why);
+                let text = plain(&why).color(tokens.text_weak);
+                ui.add(egui::Label::new(text).truncate()).hint(&why);
             });
             ui.end_row();
         }
@@ -191,26 +192,24 @@ fn number(ui: &mut Ui, value: u64) {
     let tokens = theme::of(ui);
     let color = if value > 0 { tokens.text } else { tokens.text_faint };
     ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-        ui.label(RichText::new(thousands(value)).color(color));
+        ui.label(plain(thousands(value)).color(color));
     });
 }
 
 fn limits(ui: &mut Ui, plugin: &PluginStatus, state: &mut State, out: &mut Actions) {
     let tokens = theme::of(ui);
     section(ui, "Limits", |ui| {
-        ui.label(RichText::new("click a value to change it").small().color(tokens.text_weak));
+        ui.label(plain("click a value to change it").small().color(tokens.text_weak));
     });
     Grid::new("limits").num_columns(4).spacing([16.0, 6.0]).show(ui, |ui| {
         heading(ui, &["limit", "value", "hits", "enforcement"]);
         for status in &plugin.limit_status {
-            ui.label(RichText::new(status.name).color(tokens.text_strong));
+            ui.label(plain(status.name).color(tokens.text_strong));
             value(ui, plugin, status.name, &status.value, state, out);
             number(ui, status.hits);
             match status.enforcement {
                 Enforcement::Enforced => badge(ui, "enforced", Tone::Good),
-                Enforcement::NotAvailable(why) => {
-                    badge(ui, "not available", Tone::Warn).on_hover_text(why)
-                }
+                Enforcement::NotAvailable(why) => badge(ui, "not available", Tone::Warn).hint(why),
             };
             ui.end_row();
         }
@@ -247,7 +246,7 @@ fn value(
     }
     let response = match &changed {
         Ok(_) => response,
-        Err(error) => response.on_hover_text(error),
+        Err(error) => response.hint(error),
     };
     if response.lost_focus() {
         let taken = ui.input(|input| input.key_pressed(egui::Key::Enter));
@@ -305,11 +304,11 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actio
         own.take(50).cloned().collect::<Vec<_>>()
     });
     let denials = denials.unwrap_or_default();
-    section(ui, "Denied lately", |ui| {
-        ui.label(RichText::new(denials.len().to_string()).color(tokens.text_weak));
+    section(ui, "Denied live", |ui| {
+        ui.label(plain(denials.len().to_string()).color(tokens.text_weak));
     });
     if denials.is_empty() {
-        ui.label(RichText::new("Nothing was denied to this plugin").color(tokens.text_weak));
+        ui.label(plain("Nothing was denied to this plugin live so far").color(tokens.text_weak));
     }
     for denial in denials {
         ui.horizontal(|ui| {
@@ -317,13 +316,13 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actio
             let call = denial
                 .call
                 .map_or_else(|| "outside calls".to_owned(), |call| format!("in call {call}"));
-            ui.label(format!(
+            ui.label(plain(format!(
                 "{}{}{} needs the permission {}, {call}",
                 denial.service,
                 if denial.parameter.is_empty() { "" } else { " " },
                 inert(&denial.parameter),
                 denial.permission
-            ));
+            )));
             allow_button(ui, (denial.at, denial.call), plugin, denial.permission, out);
         });
     }

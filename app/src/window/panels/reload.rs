@@ -1,6 +1,6 @@
 //! The generations of the chosen plugin: put a new one in place, go back, watch.
 
-use egui::{Grid, RichText, ScrollArea, Ui};
+use egui::{Grid, ScrollArea, Ui};
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::show_duration;
 use glovebox_host::PluginStatus;
@@ -11,7 +11,10 @@ use crate::window::action::Actions;
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::{badge, empty, fact, phase_tone, section, separator, verb_button};
+use crate::window::widgets::text::{paragraph, plain};
+use crate::window::widgets::{
+    Standing, badge, empty, fact, phase_tone, section, separator, standing, verb_button,
+};
 use crate::workbench::{Command, Source, ViewCtx};
 
 /// Paints the generations of the chosen plugin.
@@ -42,9 +45,7 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
     let tokens = theme::of(ui);
     ui.horizontal(|ui| {
         ui.label(
-            RichText::new(plugin.manifest.title())
-                .font(theme::strong(15.0))
-                .color(tokens.text_strong),
+            plain(plugin.manifest.title()).font(theme::strong(15.0)).color(tokens.text_strong),
         );
         badge(ui, plugin.phase.name(), phase_tone(plugin.phase));
     });
@@ -63,8 +64,9 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
         None => "none declared".to_owned(),
     };
     fact(ui, "State", state);
-    if let Some(fault) = &plugin.fault {
-        ui.label(RichText::new(fault).color(tokens.bad));
+    let Standing { tone, reason, .. } = standing(plugin);
+    if let Some(reason) = reason {
+        ui.label(paragraph(reason).color(tokens.tone(tone)));
     }
     ui.add_space(8.0);
     let now = Situation {
@@ -96,11 +98,11 @@ fn history(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus) {
     });
     let reloads = reloads.unwrap_or_default();
     section(ui, "History", |ui| {
-        ui.label(RichText::new(reloads.len().to_string()).color(tokens.text_weak));
+        ui.label(plain(reloads.len().to_string()).color(tokens.text_weak));
     });
     if reloads.is_empty() {
         let text = "No reload yet; every one is listed here with its cause and how long it took";
-        ui.label(RichText::new(text).color(tokens.text_weak));
+        ui.label(plain(text).color(tokens.text_weak));
         return;
     }
     grid(ui, "reloads", &reloads, false);
@@ -112,12 +114,12 @@ pub(super) fn grid(ui: &mut Ui, name: &str, reloads: &[Reload], with_plugin: boo
     Grid::new(name).num_columns(6).spacing([16.0, 4.0]).show(ui, |ui| {
         let plugin = if with_plugin { "plugin" } else { "" };
         for name in ["time", plugin, "generation", "cause", "duration", "outcome"] {
-            ui.label(RichText::new(name).font(theme::medium(11.0)).color(tokens.text_weak));
+            ui.label(plain(name).font(theme::medium(11.0)).color(tokens.text_weak));
         }
         ui.end_row();
         for reload in reloads {
             ui.label(clock(reload.at));
-            ui.label(if with_plugin { &*reload.plugin } else { "" });
+            ui.label(plain(if with_plugin { &*reload.plugin } else { "" }));
             ui.label(reload.generation.to_string());
             ui.label(reload.cause.name());
             ui.label(show_duration(reload.took));
@@ -129,13 +131,13 @@ pub(super) fn grid(ui: &mut Ui, name: &str, reloads: &[Reload], with_plugin: boo
                     };
                     ui.horizontal(|ui| {
                         badge(ui, "took over", Tone::Good);
-                        ui.label(format!("version {}{state}", done.version));
+                        ui.label(plain(format!("version {}{state}", done.version)));
                     });
                 }
                 Err(refused) => {
                     ui.horizontal(|ui| {
                         badge(ui, "refused", Tone::Bad);
-                        ui.label(format!("{}: {}", refused.stage, refused.message));
+                        ui.label(plain(format!("{}: {}", refused.stage, refused.message)));
                     });
                 }
             }

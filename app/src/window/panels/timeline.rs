@@ -8,8 +8,9 @@ use glovebox_abi::units::show_duration;
 use crate::window::action::{Actions, Change};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tokens};
+use crate::window::widgets::text::{Hint, plain};
 use crate::window::widgets::{section, steps, text_in};
-use crate::workbench::{Overview, RowRef, Span, ViewCtx};
+use crate::workbench::{Overview, RowRef, Source, Span, ViewCtx};
 
 /// What the timeline remembers.
 #[derive(Debug, Default)]
@@ -28,14 +29,14 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         if state.query.range.is_some() && ui.small_button("Show all times").clicked() {
             out.view(Change::Range(None));
         }
-        let text = egui::RichText::new("drag, or [ and ], to narrow the list and replays")
+        let text = plain("drag, or [ and ], to narrow the list and replays")
             .small()
             .color(tokens.text_weak);
         ui.label(text);
         if state.overview.digest().is_thinned() {
             let text = "not all calls are shown ·";
-            let text = egui::RichText::new(text).small().color(tokens.text_weak);
-            ui.label(text).on_hover_text("There are more than can be told apart here");
+            let text = plain(text).small().color(tokens.text_weak);
+            ui.label(text).hint("There are more than can be told apart here");
         }
     });
     let digest = state.overview.digest();
@@ -44,7 +45,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             None => "Calls appear here as spans, one lane per plugin",
             Some(_) => "Calls appear here once the whole trace was looked over",
         };
-        ui.label(egui::RichText::new(text).color(tokens.text_weak));
+        ui.label(plain(text).color(tokens.text_weak));
         return;
     };
     let reloads = ctx.read(state.selection.source, |store| {
@@ -125,9 +126,14 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             out.view(Change::Select(RowRef { source: state.selection.source, row: span.row }));
         }
         if let Some(span) = near.filter(|_| response.hovered()) {
-            let took = span.took.map_or_else(|| "running".to_owned(), show_duration);
+            let unknown = match state.selection.source {
+                Source::Live => "running",
+                Source::Trace(_) => "no end",
+            };
+            let took = span.took.map_or_else(|| unknown.to_owned(), show_duration);
             let plugin = &digest.plugins[span.plugin];
-            response.on_hover_text_at_pointer(format!("{plugin}, frame {}: {took}", span.row.0));
+            let text = format!("{plugin}, frame {}: {took}", span.row.0);
+            response.on_hover_text_at_pointer(plain(text));
         }
     });
 }

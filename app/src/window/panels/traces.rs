@@ -1,6 +1,6 @@
 //! The live session, the open traces, of which one may be pinned as baseline, and the baseline file.
 
-use egui::{Align, RichText, ScrollArea, Ui, pos2, vec2};
+use egui::{Align, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_inspector::diff::DiffOptions;
 use glovebox_inspector::store::Store;
@@ -11,6 +11,7 @@ use crate::window::commands::Verb;
 use crate::window::panels::PanelId;
 use crate::window::state::ViewState;
 use crate::window::theme;
+use crate::window::widgets::text::{Hint, plain};
 use crate::window::widgets::{icon_button, icon_font, row, section, text_in};
 use crate::workbench::{Accepted, Command, Origin, Source, Trace, ViewCtx};
 
@@ -20,7 +21,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
         if icon_button(ui, icon::ICON_ADD, "Open trace (Ctrl+Shift+O)", true).clicked() {
             out.run(Verb::OpenTrace);
         }
-        ui.label(RichText::new(ctx.traces().len().to_string()).color(theme::of(ui).text_weak));
+        ui.label(plain(ctx.traces().len().to_string()).color(theme::of(ui).text_weak));
     });
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().id_salt("traces").auto_shrink([false, false]).show(ui, |ui| {
@@ -73,7 +74,7 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Ac
         Origin::File(path) | Origin::Imported(path, _) => path.display().to_string(),
         Origin::Replay(_) => "What a replay led to; save it to keep it".to_owned(),
     };
-    response.on_hover_text(tooltip).context_menu(|ui| {
+    response.hint(tooltip).context_menu(|ui| {
         if ui.button("Replay").clicked() {
             out.view(Change::Source(Source::Trace(trace.id)));
             out.run(Verb::Replay);
@@ -83,7 +84,7 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Ac
             out.command(Command::Pin((!pinned).then_some(trace.id)));
         }
         if let Some(baseline) = ctx.baseline().filter(|baseline| baseline.id != trace.id)
-            && ui.button(format!("Compare with {}", baseline.name)).clicked()
+            && ui.button(plain(format!("Compare with {}", baseline.name))).clicked()
         {
             out.command(Command::Diff {
                 before: baseline.id,
@@ -93,7 +94,7 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Ac
             out.view(Change::Show(PanelId::Diff));
         }
         if let Some(accepted) = ctx.accepted()
-            && ui.button(format!("Compare with {}", accepted.name())).clicked()
+            && ui.button(plain(format!("Compare with {}", accepted.name()))).clicked()
         {
             out.command(Command::CompareWithBaseline(trace.id));
             out.view(Change::Show(PanelId::Diff));
@@ -124,7 +125,7 @@ fn baseline_file(ui: &mut Ui, accepted: &Accepted, out: &mut Actions) {
         out.view(Change::Show(PanelId::Diff));
     }
     let tooltip = format!("Every replay is compared with {}", accepted.path.display());
-    response.on_hover_text(tooltip).context_menu(|ui| {
+    response.hint(tooltip).context_menu(|ui| {
         if ui.button("Close baseline").clicked() {
             out.run(Verb::CloseBaseline);
         }

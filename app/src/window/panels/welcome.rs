@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use egui::{Align, RichText, ScrollArea, Ui, vec2};
+use egui::{Align, ScrollArea, Ui, vec2};
 use egui_material_icons::icons as icon;
 
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Verb, entry};
 use crate::window::theme;
+use crate::window::widgets::text::plain;
 use crate::window::widgets::{icon_font, row, section, text_in};
 use crate::workbench::{Command, EXAMPLES};
 
@@ -19,9 +20,9 @@ pub fn show(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
         ui.add_space((ui.available_height() * 0.10).min(72.0));
         ui.vertical_centered(|ui| {
             ui.set_max_width(width);
-            ui.label(RichText::new("Glovebox").font(theme::strong(28.0)).color(tokens.text_strong));
+            ui.label(plain("Glovebox").font(theme::strong(28.0)).color(tokens.text_strong));
             let text = "Drop a plugin in, send it frames, see everything, and nothing gets out";
-            ui.label(RichText::new(text).size(13.5).color(tokens.text_weak));
+            ui.label(plain(text).size(13.5).color(tokens.text_weak));
             ui.add_space(28.0);
             ui.columns(2, |columns| {
                 columns[0].vertical(|ui| start(ui, recent, out));
@@ -30,7 +31,7 @@ pub fn show(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
             ui.add_space(24.0);
             let text =
                 "Or drop files on this window.  Ctrl+K finds every command, F1 shows every key.";
-            ui.label(RichText::new(text).color(tokens.text_weak));
+            ui.label(plain(text).color(tokens.text_weak));
         });
     });
 }
@@ -48,7 +49,7 @@ fn start(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
     section(ui, "Recent", |_| {});
     if recent.is_empty() {
         let text = "What you open is listed here";
-        ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+        ui.label(plain(text).color(theme::of(ui).text_weak));
     }
     for path in recent.iter().take(8) {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
@@ -72,7 +73,7 @@ fn examples(ui: &mut Ui, out: &mut Actions) {
     }
     if !any {
         let text = "The sample plugins are not installed; set GLOVEBOX_ASSETS to their folder";
-        ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+        ui.label(plain(text).color(theme::of(ui).text_weak));
     }
 }
 

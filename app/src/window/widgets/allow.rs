@@ -1,11 +1,12 @@
 //! The control that allows one permission of one plugin: for whom, and for how long.
 
-use egui::{Align, Layout, RichText, Role, Ui, WidgetInfo};
+use egui::{Align, Layout, Role, Ui, WidgetInfo};
 use glovebox_abi::Permission;
 use glovebox_host::{Allowance, Lifetime, PluginStatus};
 
 use crate::window::action::Actions;
 use crate::window::theme;
+use crate::window::widgets::text::{Hint, line, plain};
 use crate::workbench::{Command, asked_of};
 
 /// What the button says of each lifetime.
@@ -64,7 +65,7 @@ fn menu(ui: &mut Ui, plugin: &PluginStatus, permission: Permission, out: &mut Ac
     let id = &plugin.manifest.plugin.id;
     let asked = asked_of(plugin, permission);
     let name = format!("Allow {permission} for {id}");
-    let text = RichText::new("Allow…").font(theme::medium(11.5));
+    let text = plain("Allow…").font(theme::medium(11.5));
     let button = egui::Button::new(text).small();
     let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
         ui.set_min_width(220.0);
@@ -74,18 +75,18 @@ fn menu(ui: &mut Ui, plugin: &PluginStatus, permission: Permission, out: &mut Ac
             text => format!("{permission}: {text}"),
         };
         ui.set_max_width(360.0);
-        ui.label(RichText::new(what).color(weak));
+        ui.label(plain(what).color(weak));
         for (everyone, title) in [(false, id.as_str()), (true, "all plugins that ask for it now")] {
             ui.separator();
-            ui.label(RichText::new(format!("For {title}")).font(theme::strong(11.5)));
+            ui.label(plain(format!("For {title}")).font(theme::strong(11.5)));
             for (lifetime, text, means) in LIFETIMES {
                 let entry = egui::Button::new(text).frame_when_inactive(false);
                 let entry = ui
                     .with_layout(Layout::top_down_justified(Align::Min), |ui| ui.add(entry))
                     .inner;
                 let label = format!("{text} for {title}");
-                entry.widget_info(|| WidgetInfo::labeled(Role::Button, true, &label));
-                if entry.on_hover_text(means).clicked() {
+                entry.widget_info(|| WidgetInfo::labeled(Role::Button, true, line(&label)));
+                if entry.hint(means).clicked() {
                     out.command(Command::Allow {
                         instance: plugin.instance,
                         permission,
@@ -98,6 +99,6 @@ fn menu(ui: &mut Ui, plugin: &PluginStatus, permission: Permission, out: &mut Ac
             }
         }
     });
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
-    response.on_hover_text(name);
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, line(&name)));
+    response.hint(name);
 }

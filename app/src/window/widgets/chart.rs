@@ -5,7 +5,7 @@ use egui::{Color32, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2};
 /// A line without axes, scaled to its largest value; `name` says what it shows.
 pub(crate) fn sparkline(ui: &mut Ui, size: Vec2, values: &[f64], color: Color32, name: &str) {
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name));
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, super::text::line(name)));
     let max = values.iter().copied().fold(0.0, f64::max);
     if values.len() < 2 || max <= 0.0 {
         let stroke = Stroke::new(1.0, color.gamma_multiply(0.3));

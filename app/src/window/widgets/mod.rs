@@ -4,6 +4,7 @@ pub(super) mod allow;
 pub(super) mod chart;
 pub(super) mod hex;
 pub(super) mod steps;
+pub(super) mod text;
 pub(super) mod tree;
 
 use egui::{
@@ -13,14 +14,18 @@ use egui::{
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 use glovebox_events::{Outcome, Phase};
+use glovebox_host::{PluginStatus, RefusedGeneration};
+use glovebox_inspector::store::Status;
 
 use super::action::Actions;
 use super::commands::{Situation, Verb, entry};
 use super::theme::{self, GRID, Tone};
+use crate::workbench::Source;
+use text::{Hint, line, plain};
 
 /// An icon as text.
 pub(super) fn icon_text(icon: MaterialIcon, size: f32) -> RichText {
-    RichText::new(icon.codepoint).font(icon_font(size))
+    plain(icon.codepoint).font(icon_font(size))
 }
 
 /// The font of icons.
@@ -31,7 +36,7 @@ pub(super) fn icon_font(size: f32) -> FontId {
 /// Says what a response is, for screen readers and tests.
 pub(super) fn label(response: Response, text: impl Into<String>) -> Response {
     let text = text.into();
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &text));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, line(&text)));
     response
 }
 
@@ -41,12 +46,12 @@ pub(super) fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
     let size = vec2(ui.available_width(), 24.0);
     ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
         ui.set_min_size(size);
-        let text = RichText::new(title.to_uppercase())
+        let text = plain(line(title).to_uppercase())
             .font(theme::strong(10.5))
             .extra_letter_spacing(0.6)
             .color(tokens.text_strong);
         let response = ui.label(text);
-        response.widget_info(|| WidgetInfo::labeled(Role::Heading, true, title));
+        response.widget_info(|| WidgetInfo::labeled(Role::Heading, true, line(title)));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = GRID;
             right(ui);
@@ -62,9 +67,8 @@ pub(super) fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, enabled: 
     let side = ui.spacing().interact_size.y.min(24.0);
     let button = egui::Button::new(text).min_size(vec2(side, side)).frame_when_inactive(false);
     let response = ui.add_enabled(enabled, button);
-    let owned = name.to_owned();
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, &owned));
-    response.on_hover_text(name)
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, line(name)));
+    response.hint(name)
 }
 
 /// A button for a command: its icon, its name, its keys in the tooltip.
@@ -88,7 +92,7 @@ pub(super) fn verb_button(ui: &mut Ui, verb: Verb, now: &Situation, out: &mut Ac
     let response = ui.add_enabled(enabled, button);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, name));
     let tooltip = line.hint();
-    let response = response.on_hover_text(&tooltip).on_disabled_hover_text(&tooltip);
+    let response = response.hint(&tooltip).hint_when_disabled(&tooltip);
     if response.clicked() {
         out.run(verb);
     }
@@ -102,12 +106,13 @@ pub(super) fn badge(ui: &mut Ui, text: &str, tone: Tone) -> Response {
         Tone::Neutral => tokens.text,
         tone => tokens.tone(tone),
     };
-    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::medium(11.0), color);
+    let text = line(text);
+    let galley = ui.painter().layout_no_wrap(text.to_string(), theme::medium(11.0), color);
     let size = galley.size() + vec2(12.0, 4.0);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     ui.painter().rect_filled(rect, 4.0, tokens.tone_subtle(tone));
     ui.painter().galley(rect.min + vec2(6.0, 2.0), galley, color);
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &*text));
     response
 }
 
@@ -117,19 +122,19 @@ pub(super) fn chip(ui: &mut Ui, on: bool, text: &str, tone: Tone) -> Response {
     let color = if on { tokens.tone(tone) } else { tokens.text_weak };
     let fill = if on { tokens.tone_subtle(tone) } else { Color32::TRANSPARENT };
     let stroke = Stroke::new(1.0, if on { fill } else { tokens.control_border });
-    let button = egui::Button::new(RichText::new(text).font(theme::medium(11.5)).color(color))
+    let button = egui::Button::new(plain(text).font(theme::medium(11.5)).color(color))
         .fill(fill)
         .stroke(stroke)
         .corner_radius(10.0);
     let response = ui.add(button);
-    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, on, text));
+    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, on, line(text)));
     response
 }
 
 /// A name and a value in two columns.
 pub(super) fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Response {
     let tokens = theme::of(ui);
-    let value = value.into();
+    let value = line(&value.into()).into_owned();
     let size = vec2(ui.available_width(), 18.0);
     ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
@@ -141,8 +146,7 @@ pub(super) fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Respons
             egui::TextStyle::Body.resolve(ui.style()),
             tokens.text_weak,
         );
-        let response =
-            ui.add(egui::Label::new(RichText::new(&value).color(tokens.text)).truncate());
+        let response = ui.add(egui::Label::new(plain(&value).color(tokens.text)).truncate());
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {value}")));
         response
     })
@@ -165,8 +169,8 @@ pub(super) fn empty(
     ui.vertical_centered(|ui| {
         ui.label(icon_text(picture, 28.0).color(tokens.text_faint));
         ui.add_space(4.0);
-        ui.label(RichText::new(title).font(theme::medium(13.0)).color(tokens.text));
-        ui.label(RichText::new(hint).color(tokens.text_weak));
+        ui.label(plain(title).font(theme::medium(13.0)).color(tokens.text));
+        ui.label(plain(hint).color(tokens.text_weak));
         if let Some(verb) = verb {
             let line = entry(verb);
             ui.add_space(8.0);
@@ -231,7 +235,7 @@ pub(super) fn separator(ui: &mut Ui) {
 pub(super) fn row(ui: &mut Ui, height: f32, selected: bool, name: &str) -> (Rect, Response) {
     let width = ui.available_width();
     let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
-    response.widget_info(|| WidgetInfo::selected(Role::ListItem, true, selected, name));
+    response.widget_info(|| WidgetInfo::selected(Role::ListItem, true, selected, line(name)));
     paint_row(ui, rect, selected, response.hovered());
     (rect, response)
 }
@@ -259,7 +263,7 @@ pub(super) fn text_in(
     color: Color32,
 ) -> f32 {
     let mut job = egui::text::LayoutJob::single_section(
-        text.to_owned(),
+        line(text).into_owned(),
         egui::TextFormat::simple(font, color),
     );
     job.wrap = egui::text::TextWrapping::truncate_at_width(rect.width().max(1.0));
@@ -284,6 +288,69 @@ pub(super) fn phase_tone(phase: Phase) -> Tone {
         Phase::Draining | Phase::Restarting => Tone::Warn,
         Phase::Stopped => Tone::Neutral,
         Phase::Faulted | Phase::Quarantined => Tone::Bad,
+    }
+}
+
+/// How a plugin stands, so that what is wrong is seen without pointing at it.
+pub(super) struct Standing {
+    pub tone: Tone,
+    /// The picture of what is wrong, if anything is.
+    pub picture: Option<MaterialIcon>,
+    /// In few words.
+    pub text: String,
+    /// What is wrong, in full.
+    pub reason: Option<String>,
+}
+
+/// How a plugin stands: its phase, and whether a newer generation was refused or waits.
+pub(super) fn standing(plugin: &PluginStatus) -> Standing {
+    let (phase, generation) = (plugin.phase, plugin.generation);
+    let tone = phase_tone(phase);
+    let mut standing = Standing {
+        tone,
+        picture: match tone {
+            Tone::Bad => Some(icon::ICON_ERROR),
+            Tone::Warn => Some(icon::ICON_WARNING),
+            Tone::Neutral | Tone::Accent | Tone::Good | Tone::Info => None,
+        },
+        text: format!("{phase} · gen {generation}"),
+        reason: plugin.fault.clone(),
+    };
+    if plugin.fault.is_some() {
+        (standing.tone, standing.picture) = (Tone::Bad, Some(icon::ICON_ERROR));
+    } else if let Some(refused) = &plugin.refused {
+        let RefusedGeneration { stage, message, waits_for, .. } = refused;
+        let (tone, picture, text, reason) = match waits_for.is_empty() {
+            true => (Tone::Bad, icon::ICON_ERROR, "reload refused", "The last reload was refused"),
+            false => (
+                Tone::Warn,
+                icon::ICON_WARNING,
+                "update waits for consent",
+                "A newer generation waits for consent",
+            ),
+        };
+        (standing.tone, standing.picture) = (tone, Some(picture));
+        standing.text = format!("{text} · gen {generation} runs on");
+        standing.reason = Some(format!("{reason}: {stage}: {message}"));
+    }
+    standing
+}
+
+/// What is said of a call without an end; `alone` if it has nothing but its input.
+pub(super) fn without_end(source: Source, alone: bool) -> &'static str {
+    match (source, alone) {
+        (Source::Live, _) => "running",
+        (Source::Trace(_), true) => "input only",
+        (Source::Trace(_), false) => "not over when the trace ended",
+    }
+}
+
+/// How the call of a row is shown: nothing runs in a trace, so that a call without an end waits for
+/// nothing there.
+pub(super) fn row_look(status: &Status, source: Source) -> (Tone, MaterialIcon) {
+    match (status.outcome(), source) {
+        (None, Source::Trace(_)) => (Tone::Neutral, icon::ICON_INPUT),
+        (outcome, _) => outcome_look(outcome),
     }
 }
 

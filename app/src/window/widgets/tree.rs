@@ -8,6 +8,7 @@ use egui_material_icons::icons as icon;
 use glovebox_inspector::decode::Node;
 use glovebox_inspector::filter;
 
+use super::text::{line, plain};
 use super::{icon_font, paint_row, text_in};
 use crate::window::theme::{self, ROW};
 
@@ -37,12 +38,23 @@ pub(crate) fn show(ui: &mut Ui, root: &Node, state: &mut State, hovered: &Range<
     let mut pointed = Pointed::default();
     ui.spacing_mut().item_spacing.y = 0.0;
     let column = column(ui, &root.children, 0);
+    let mut room = SHOWN;
     for node in &root.children {
-        branch(ui, node, node.label.clone(), (0, column), state, hovered, &mut pointed);
+        let place = (node.label.clone(), (0, column));
+        branch(ui, node, place, state, hovered, (&mut pointed, &mut room));
+    }
+    if room == 0 {
+        let text =
+            format!("Not all fields are shown, but the first {SHOWN}; close some to see more");
+        ui.label(plain(text).color(theme::of(ui).warn));
     }
     pointed
 }
 
+/// Fields that are laid out.
+const SHOWN: usize = 2_000;
+/// Bytes of a value that make a filter which can be read and changed.
+const FILTERED: usize = 1024;
 /// Labels that are measured to find where values start.
 const MEASURED: usize = 64;
 const INDENT: f32 = 14.0;
@@ -52,7 +64,7 @@ const LABELS: f32 = 20.0;
 fn column(ui: &Ui, siblings: &[Node], depth: usize) -> f32 {
     let font = egui::TextStyle::Body.resolve(ui.style());
     let width = |node: &Node| {
-        let text = node.label.clone();
+        let text = line(&node.label).into_owned();
         ui.painter().layout_no_wrap(text, font.clone(), egui::Color32::PLACEHOLDER).size().x
     };
     let widest = siblings.iter().take(MEASURED).map(width).fold(0.0, f32::max);
@@ -72,12 +84,15 @@ pub(crate) fn field_at(node: &Node, byte: usize) -> Option<&Node> {
 fn branch(
     ui: &mut Ui,
     node: &Node,
-    path: String,
-    (depth, column_of_values): (usize, f32),
+    (path, (depth, column_of_values)): (String, (usize, f32)),
     state: &mut State,
     hovered: &Range<usize>,
-    pointed: &mut Pointed,
+    (pointed, room): (&mut Pointed, &mut usize),
 ) {
+    if *room == 0 {
+        return;
+    }
+    *room -= 1;
     let tokens = theme::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let open = !state.closed.contains(&path);
@@ -99,7 +114,8 @@ fn branch(
         }
         let label_left = left + LABELS - 4.0;
         let font = egui::TextStyle::Body.resolve(ui.style());
-        let label = ui.painter().layout_no_wrap(node.label.clone(), font, tokens.text_weak);
+        let label = line(&node.label).into_owned();
+        let label = ui.painter().layout_no_wrap(label, font, tokens.text_weak);
         let value_left = (label_left + label.size().x + 8.0).max(rect.left() + column_of_values);
         ui.painter().galley(
             pos2(label_left, rect.center().y - label.size().y / 2.0),
@@ -112,7 +128,7 @@ fn branch(
         text_in(ui, value_rect, Align::Min, &node.value, theme::mono(11.5), tokens.text);
     }
     response.widget_info(|| {
-        let text = format!("{}: {}", node.label, node.value);
+        let text = format!("{}: {}", line(&node.label), line(&node.value));
         WidgetInfo::selected(Role::TreeItem, true, open && is_branch, text)
     });
     if response.hovered() {
@@ -136,6 +152,7 @@ fn branch(
         let has_path = |root| path.strip_prefix(root).is_some_and(|path: &str| !path.is_empty());
         if !is_branch
             && (has_path("header") || has_path("payload"))
+            && node.value.len() <= FILTERED
             && ui.button("Apply as filter").clicked()
         {
             pointed.filter = Some(format!("{path}={}", filter::quote(&node.value)));
@@ -148,7 +165,11 @@ fn branch(
         let column = column(ui, &node.children, depth + 1);
         for child in &node.children {
             let path = format!("{path}{}", filter::path_step(&child.label));
-            branch(ui, child, path, (depth + 1, column), state, hovered, pointed);
+            let place = (path, (depth + 1, column));
+            branch(ui, child, place, state, hovered, (&mut *pointed, &mut *room));
+            if *room == 0 {
+                break;
+            }
         }
     }
 }

@@ -3,12 +3,11 @@
 
 mod model;
 
-use egui::{Align, RichText, ScrollArea, TextEdit, Ui, vec2};
+use egui::{Align, ScrollArea, TextEdit, Ui, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_inspector::baseline::Decision;
-use glovebox_inspector::decode;
 use glovebox_inspector::diff::{
-    Change as FieldChange, Class, Diff, DiffOptions, Group, PathPattern, RunCall, Tolerance,
+    Change as FieldChange, Class, Diff, DiffOptions, Group, PathPattern, Run, RunCall, Tolerance,
 };
 
 use crate::window::action::Actions;
@@ -16,6 +15,7 @@ use crate::window::commands::{Situation, Verb};
 use crate::window::panels::frames::thousands;
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
     bordered, chip, empty, named_field, row, section, text_in, verb_button,
 };
@@ -30,6 +30,8 @@ pub struct State {
     after: Option<TraceId>,
     ignore: String,
     split: bool,
+    /// The diff whose runs the lists name, as the workbench counts them.
+    compared: u64,
     /// What is listed, selected and decided.
     pub review: Review,
 }
@@ -41,6 +43,7 @@ impl Default for State {
             after: None,
             ignore: String::new(),
             split: true,
+            compared: 0,
             review: Review::default(),
         }
     }
@@ -105,29 +108,47 @@ fn choose(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
         let traces = ctx.traces();
         state.before = state.before.filter(|id| ctx.trace(*id).is_some());
         state.after = state.after.filter(|id| ctx.trace(*id).is_some());
-        let baseline = ctx.baseline().map(|trace| trace.id);
-        let before = state.before.or(baseline).or(traces.first().map(|trace| trace.id));
-        let after = state.after.or(traces
-            .iter()
-            .rev()
-            .map(|trace| trace.id)
-            .find(|id| Some(*id) != before));
-        for (label, chosen, slot) in
-            [("First run", before, &mut state.before), ("Second run", after, &mut state.after)]
+        let compared = ctx.diff().map(|(number, diff)| (number, &*diff.before, &*diff.after));
+        // What was just compared is what the lists name.
+        if let Some((number, ..)) = compared
+            && std::mem::replace(&mut state.compared, number) != number
         {
+            (state.before, state.after) = (None, None);
+        }
+        let named = |run: &Run| {
+            let mut traces = traces.iter().rev();
+            traces.find(|trace| trace.name == run.name).map(|trace| trace.id)
+        };
+        let usual = |run: Option<&Run>, other: Option<TraceId>| match run {
+            // A baseline file is no trace.
+            Some(run) => named(run),
+            None => other,
+        };
+        let pinned = ctx.baseline().map(|trace| trace.id);
+        let pinned = pinned.or(traces.first().map(|trace| trace.id));
+        let before = state.before.or(usual(compared.map(|(_, before, _)| before), pinned));
+        let newest = traces.iter().rev().map(|trace| trace.id).find(|id| Some(*id) != before);
+        let after = state.after.or(usual(compared.map(|(.., after)| after), newest));
+        let sides = [
+            ("First run", before, &mut state.before, compared.map(|(_, before, _)| before)),
+            ("Second run", after, &mut state.after, compared.map(|(.., after)| after)),
+        ];
+        for (label, chosen, slot, run) in sides {
             let name = |id| ctx.trace(id).map_or("none", |trace| trace.name.as_str());
+            let other = run.filter(|_| slot.is_none()).map_or("none", |run| &run.name);
             let mut choice = chosen;
             let response = egui::ComboBox::from_id_salt(label)
                 .width(180.0)
                 .truncate()
-                .selected_text(chosen.map_or("none", name))
+                .selected_text(plain(chosen.map_or(other, name)))
                 .show_ui(ui, |ui| {
                     for trace in traces {
-                        ui.selectable_value(&mut choice, Some(trace.id), &trace.name);
+                        ui.selectable_value(&mut choice, Some(trace.id), plain(&trace.name));
                     }
                 })
                 .response;
-            named_field(response, label);
+            let shown = chosen.map_or(other, name);
+            named_field(response, label).hint(format!("{label}: {shown}"));
             if choice != chosen {
                 *slot = choice;
             }
@@ -145,10 +166,15 @@ fn choose(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut State, out: &mut Actions) {
         };
         let response = named_field(bordered(ui, |ui| ui.add(field)), "Ignore paths");
         if let Err(error) = &rules {
-            response.on_hover_text(error);
+            response.hint(error);
         }
+        let is_valid = rules.is_ok();
         let ready = before.zip(after).zip(rules.ok());
         let button = ui.add_enabled(ready.is_some(), egui::Button::new("Compare"));
+        let button = button.hint_when_disabled(match is_valid {
+            true => "Choose two traces",
+            false => "What is to be ignored is not understood",
+        });
         if let (true, Some(((before, after), options))) = (button.clicked(), ready) {
             out.command(Command::Diff { before, after, options });
         }
@@ -188,7 +214,7 @@ fn classes(ui: &mut Ui, diff: &Diff, state: &mut State) {
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.selectable_value(&mut state.split, false, "Unified");
             ui.selectable_value(&mut state.split, true, "Split");
-            ui.add(egui::Label::new(RichText::new(text).color(tokens.text_weak)).truncate());
+            ui.add(egui::Label::new(plain(text).color(tokens.text_weak)).truncate());
         });
     });
 }
@@ -210,7 +236,7 @@ fn decisions(ui: &mut Ui, diff: &Diff, review: &Review, out: &mut Actions) {
             review.count(Decision::Reject),
             diff.counts.different() - review.decided(),
         );
-        ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+        ui.label(plain(text).color(theme::of(ui).text_weak));
     });
 }
 
@@ -219,7 +245,7 @@ fn lines(ui: &mut Ui, diff: &Diff, review: &mut Review) {
     if review.lines().is_empty() {
         let count = thousands(diff.entries.len() as u64);
         let text = format!("No difference to show among {count} calls");
-        ui.label(RichText::new(text).color(tokens.text_weak));
+        ui.label(plain(text).color(tokens.text_weak));
         return;
     }
     ui.spacing_mut().item_spacing.y = 2.0;
@@ -267,7 +293,7 @@ fn one_line(ui: &mut Ui, diff: &Diff, review: &Review, line: Line) -> bool {
     inner.set_left(inner.left() + indent);
     inner.set_right(inner.right() - 72.0);
     text_in(ui, inner, Align::Min, &text, body, tokens.text);
-    response.on_hover_text(title).clicked()
+    response.hint(title).clicked()
 }
 
 /// What tells a group from others first, since the list is narrow.
@@ -301,8 +327,7 @@ fn details(ui: &mut Ui, diff: &Diff, state: &State) {
     let Some((entry, row, at)) = at.and_then(|at| Some((diff.entries.get(at)?, diff.row(at)?, at)))
     else {
         ui.label(
-            RichText::new("Select a group or a call to see what is different")
-                .color(tokens.text_weak),
+            plain("Select a group or a call to see what is different").color(tokens.text_weak),
         );
         return;
     };
@@ -316,10 +341,10 @@ fn details(ui: &mut Ui, diff: &Diff, state: &State) {
         let hidden = row.changes.len().saturating_sub(SHOWN_CHANGES) + row.more_changes;
         if hidden > 0 {
             let text = format!("and {} more places", thousands(hidden as u64));
-            ui.label(RichText::new(text).color(tokens.text_weak));
+            ui.label(plain(text).color(tokens.text_weak));
         }
         if row.changes.is_empty() && entry.class == Class::Same {
-            ui.label(RichText::new("Nothing is different in this call").color(tokens.text_weak));
+            ui.label(plain("Nothing is different in this call").color(tokens.text_weak));
         }
         ui.add_space(8.0);
         section(ui, "Answers", |_| {});
@@ -339,6 +364,8 @@ fn details(ui: &mut Ui, diff: &Diff, state: &State) {
     });
 }
 
+/// Outputs of a call that are painted.
+const SHOWN_FRAMES: usize = 20;
 /// Changes painted of a call; the report has more.
 const SHOWN_CHANGES: usize = 200;
 
@@ -351,7 +378,7 @@ fn one(ui: &mut Ui, change: &FieldChange, split: bool) {
     if let Some(from) = &change.moved_from {
         place.push_str(&format!(" moved from {from}"));
     }
-    ui.label(RichText::new(place).font(theme::mono(11.5)).color(tokens.text_weak));
+    ui.label(plain(place).font(theme::mono(11.5)).color(tokens.text_weak));
     let before = (change.before.as_deref(), "−", tokens.bad, tokens.bad_subtle);
     let after = (change.after.as_deref(), "+", tokens.good, tokens.good_subtle);
     if split {
@@ -378,13 +405,13 @@ fn side(
         .show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal_top(|ui| {
-                ui.label(RichText::new(sign).font(theme::mono(11.5)).color(color));
+                ui.label(plain(sign).font(theme::mono(11.5)).color(color));
                 let (text, color) = match text {
                     Some(text) => (text, tokens.text_strong),
                     None => ("nothing", tokens.text_weak),
                 };
                 ui.add(
-                    egui::Label::new(RichText::new(text).font(theme::mono(11.5)).color(color))
+                    egui::Label::new(paragraph(text).font(theme::mono(11.5)).color(color))
                         .wrap()
                         .selectable(true),
                 );
@@ -394,20 +421,16 @@ fn side(
 
 fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
     let tokens = theme::of(ui);
-    ui.label(RichText::new(name).font(theme::medium(12.0)).color(tokens.text));
+    ui.label(plain(name).font(theme::medium(12.0)).color(tokens.text));
     let Some(call) = call else {
-        ui.label(RichText::new("The call is not in this run").color(tokens.text_weak));
+        ui.label(plain("The call is not in this run").color(tokens.text_weak));
         return;
     };
     let outcome = call.outcome.as_ref().map_or_else(|| "not over".to_owned(), ToString::to_string);
     let answered = if call.outputs.is_empty() { ", no frame came back" } else { "" };
-    ui.label(RichText::new(outcome + answered).color(tokens.text_weak));
-    for frame in &call.outputs {
-        let text = match decode::payload_text(frame, true) {
-            Some(text) => text,
-            None => String::from_utf8_lossy(&frame.payload).into_owned(),
-        };
-        let text: String = text.chars().take(4000).collect();
+    ui.label(plain(outcome + answered).color(tokens.text_weak));
+    for frame in call.outputs.iter().take(SHOWN_FRAMES) {
+        let text = super::compose::preview(frame);
         let (text, color) = match text.is_empty() {
             true => (format!("{} frame without payload", frame.kind), tokens.text_weak),
             false => (text, tokens.text),
@@ -419,7 +442,7 @@ fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
             .show(ui, |ui| {
                 ui.set_width(ui.available_width());
                 ui.add(
-                    egui::Label::new(RichText::new(text).font(theme::mono(11.5)).color(color))
+                    egui::Label::new(paragraph(text).font(theme::mono(11.5)).color(color))
                         .wrap()
                         .selectable(true),
                 );

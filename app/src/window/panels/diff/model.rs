@@ -27,6 +27,8 @@ pub struct Review {
     /// The line to scroll to.
     reveal: Option<usize>,
     decisions: BTreeMap<usize, Decision>,
+    /// True if a person decided anything.
+    is_changed: bool,
 }
 
 impl Review {
@@ -145,6 +147,7 @@ impl Review {
     }
 
     fn put(&mut self, at: usize, decision: Decision) {
+        self.is_changed = true;
         match decision {
             Decision::Skip => self.decisions.remove(&at),
             decision => self.decisions.insert(at, decision),
@@ -174,6 +177,11 @@ impl Review {
     /// Calls about which something was decided.
     pub fn decided(&self) -> usize {
         self.decisions.len()
+    }
+
+    /// True if a person decided anything since the diff is shown.
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
     }
 
     /// Everything that was decided, by position in [`Diff::entries`].

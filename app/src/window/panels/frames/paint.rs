@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use egui::{Align, RichText, Ui};
+use egui::{Align, Ui};
 use egui_material_icons::icons as icon;
 use egui_table::{Column, HeaderRow, Table};
 use glovebox_abi::units::show_duration;
@@ -14,6 +14,7 @@ use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::{Hint, plain};
 use crate::window::widgets::{badge, empty, icon_button};
 use crate::workbench::{RowRef, Rows, SearchStage, Source, ViewCtx};
 
@@ -112,7 +113,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             };
             if let Some(text) = text {
                 let color = theme::of(ui).text_weak;
-                ui.centered_and_justified(|ui| ui.label(RichText::new(text).color(color)));
+                ui.centered_and_justified(|ui| ui.label(plain(text).color(color)));
                 return;
             }
         }
@@ -168,7 +169,7 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
                 thousands(list.total() as u64)
             ),
         };
-        ui.label(RichText::new(text).color(tokens.text_weak));
+        ui.label(plain(text).color(tokens.text_weak));
         let (evicted, missing) = match state.selection.source {
             Source::Live => ctx.read(Source::Live, |store| (store.evicted(), store.missing())),
             Source::Trace(id) => ctx.trace(id).map(|trace| match trace.rows() {
@@ -181,9 +182,8 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
         in_file(ui, ctx, state);
         if evicted > 0 {
             let text = format!("{} evicted", thousands(evicted));
-            badge(ui, &text, Tone::Info).on_hover_text(
-                "Older frames no longer fit into memory; a recording keeps all of them",
-            );
+            badge(ui, &text, Tone::Info)
+                .hint("Older frames no longer fit into memory; a recording keeps all of them");
         }
         if missing > 0 {
             badge(ui, &format!("{} missing", thousands(missing)), Tone::Warn);
@@ -191,7 +191,7 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
         if let Some((from, to)) = state.query.range {
             let text =
                 format!("{} selected", show_duration(std::time::Duration::from_nanos(to - from)));
-            if ui.small_button(text).on_hover_text("Show all times again").clicked() {
+            if ui.small_button(text).hint("Show all times again").clicked() {
                 out.view(Change::Range(None));
             }
         }
@@ -225,19 +225,18 @@ fn in_file(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState) {
         return;
     };
     if pages.index().is_none() {
-        badge(ui, "not scanned yet", Tone::Info).on_hover_text(
+        badge(ui, "not scanned yet", Tone::Info).hint(
             "The rows are those that the summary of the file counts. How some calls ended, and \
              what a filter finds, is known once the file was scanned",
         );
     }
     if let Some(trouble) = pages.trouble() {
-        badge(ui, "cannot be read", Tone::Bad).on_hover_text(trouble);
+        badge(ui, "cannot be read", Tone::Bad).hint(trouble);
     }
     let search = ctx.search(state.selection.source);
     if search.is_some_and(|search| search.stage == SearchStage::Stopped) {
-        badge(ui, "search stopped", Tone::Warn).on_hover_text(
-            "Rows after those found may match, too; change the filter to search again",
-        );
+        badge(ui, "search stopped", Tone::Warn)
+            .hint("Rows after those found may match, too; change the filter to search again");
     }
 }
 

@@ -13,7 +13,8 @@ use super::paint::COLUMNS;
 use crate::window::action::{Actions, Change};
 use crate::window::commands::Verb;
 use crate::window::theme::{self, ROW, Tokens, Tone};
-use crate::window::widgets::{icon_font, outcome_look, text_in};
+use crate::window::widgets::text::{line, plain};
+use crate::window::widgets::{icon_font, outcome_look, row_look, text_in, without_end};
 use crate::workbench::{RowLine, RowRef, Rows, Source, ViewCtx};
 
 /// Rows before and after those that are seen that are read ahead.
@@ -101,7 +102,7 @@ impl TableDelegate for Delegate<'_> {
         response.widget_info(|| {
             let text =
                 format!("Frame {} {} {} {}", id.0, row.plugin, row.direction, row.status.name());
-            WidgetInfo::selected(Role::ListItem, true, is_selected, text)
+            WidgetInfo::selected(Role::ListItem, true, is_selected, line(&text))
         });
         let tokens = self.tokens;
         let (tone, _) = outcome_look(row.status.outcome());
@@ -151,7 +152,7 @@ impl TableDelegate for Delegate<'_> {
                 (format!("Only kind {kind}"), format!("kind:{kind}")),
                 (format!("Only call {call}"), format!("call:{}", call.0)),
             ] {
-                if ui.button(name).clicked() {
+                if ui.button(plain(name)).clicked() {
                     out.view(Change::Filter(filter));
                 }
             }
@@ -199,10 +200,11 @@ impl TableDelegate for Delegate<'_> {
             5 => put(&row.kind.to_string(), tokens.text),
             6 => put(&show_size(row.size), tokens.text),
             7 => {
-                let text = row.latency.map_or_else(|| "…".to_owned(), show_duration);
+                let unknown = if self.source == Source::Live { "…" } else { "–" };
+                let text = row.latency.map_or_else(|| unknown.to_owned(), show_duration);
                 put(&text, tokens.text);
             }
-            _ => status(ui, rect, row, tokens),
+            _ => status(ui, rect, row, self.source, tokens),
         }
     }
 
@@ -212,8 +214,8 @@ impl TableDelegate for Delegate<'_> {
 }
 
 /// Icon, colour and words, so that none of them is the only sign.
-fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, tokens: &Tokens) {
-    let (tone, picture) = outcome_look(row.status.outcome());
+fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, source: Source, tokens: &Tokens) {
+    let (tone, picture) = row_look(&row.status, source);
     let (tone, picture) = match row.denied && !row.status.is_error() {
         true => (Tone::Warn, icon::ICON_BLOCK),
         false => (tone, picture),
@@ -225,7 +227,7 @@ fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, tokens: &Tokens) {
     words.set_left(rect.left() + 20.0);
     let text = match row.status.outcome() {
         None if !row.end_known => "not scanned yet".to_owned(),
-        None => "running".to_owned(),
+        None => without_end(source, row.alone).to_owned(),
         Some(outcome) if row.denied && outcome.is_completed() => {
             "completed, a host call was denied".to_owned()
         }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use egui::{RichText, Ui, vec2};
-use egui_plot::{
-    Bar, BarChart, GridInput, GridMark, HLine, Line, LineStyle, Plot, PlotPoints, Points, VLine,
-};
+use egui::{Ui, vec2};
+use egui_plot::{Bar, BarChart, GridInput, GridMark, HLine, Line, LineStyle, Plot, Points, VLine};
 use glovebox_abi::units::show_duration;
 use glovebox_host::PluginStatus;
 use glovebox_inspector::metrics::{Bucket, GenerationMetrics, Series};
 
 use crate::window::theme::{self, Tokens};
+use crate::window::widgets::text::plain;
 use crate::window::widgets::{section, steps};
 use crate::workbench::{Source, ViewCtx};
 
@@ -34,13 +33,15 @@ pub(super) fn show(
     let step = u64::try_from(series.step.as_nanos()).unwrap_or(u64::MAX);
     let first = last.saturating_sub(step.saturating_mul(SHOWN - 1));
     let buckets: Vec<_> = series.buckets.iter().filter(|bucket| bucket.start >= first).collect();
-    let x = |bucket: &Bucket| (bucket.start as f64 - last as f64) / 1e9;
-    let last = last as f64 / 1e9;
+    let seconds = series.step.as_secs_f64();
+    // A bucket stands in its middle; the last one ends at 0.
+    let x = |bucket: &Bucket| (bucket.start as f64 - last as f64) / 1e9 - seconds / 2.0;
+    let last = last as f64 / 1e9 + seconds;
     let marks: Vec<_> = series
         .reloads
         .iter()
         .map(|mark| (mark.at as f64 / 1e9 - last, mark.generation, mark.accepted))
-        .filter(|(at, ..)| *at >= -(SHOWN as f64) * series.step.as_secs_f64())
+        .filter(|(at, ..)| *at >= -(SHOWN as f64) * seconds)
         .collect();
     let is_marked = |wanted: bool| marks.iter().any(|(.., accepted)| *accepted == wanted);
     let mark_keys = |ui: &mut Ui| {
@@ -61,12 +62,24 @@ pub(super) fn show(
             plot.vline(VLine::new(name, *at).color(color).style(LineStyle::dashed_dense()));
         }
     };
-    let points = |value: &dyn Fn(&Bucket) -> Option<f64>| -> PlotPoints<'static> {
-        let found = buckets.iter().filter_map(|bucket| Some([x(bucket), value(bucket)?]));
-        found.collect::<Vec<_>>().into()
+    let stretches = |value: &dyn Fn(&Bucket) -> Option<f64>| {
+        stretches(&buckets, step, |bucket| Some([x(bucket), value(bucket)?]))
     };
-    let dots = |name: &str, value: &dyn Fn(&Bucket) -> Option<f64>, color| {
-        Points::new(name, points(value)).color(color).radius(1.8)
+    let line = |plot: &mut egui_plot::PlotUi<'_>,
+                name: &str,
+                color,
+                filled,
+                value: &dyn Fn(&Bucket) -> Option<f64>| {
+        for stretch in stretches(value) {
+            plot.points(Points::new(name, stretch.clone()).color(color).radius(1.8));
+            let line = Line::new(name, stretch).color(color);
+            plot.line(if filled { line.fill(0.0).fill_alpha(0.12) } else { line });
+        }
+    };
+    let bars = |name: &str, color, value: &dyn Fn(&Bucket) -> u64| {
+        let counted = buckets.iter().filter(|bucket| value(bucket) > 0);
+        let bars = counted.map(|bucket| Bar::new(x(bucket), value(bucket) as f64).width(seconds));
+        BarChart::new(name, bars.collect()).color(color)
     };
     let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
     let budget = plugin.map(|plugin| &plugin.manifest.budget);
@@ -88,20 +101,8 @@ pub(super) fn show(
                 }
             });
             over_time("rate", series.step, length, tokens).show(ui, |plot| {
-                plot.line(
-                    Line::new("frames", points(&|bucket| Some(bucket.frames as f64)))
-                        .color(tokens.lane(0))
-                        .fill(0.0)
-                        .fill_alpha(0.12),
-                );
-                plot.points(dots("frames", &|bucket| Some(bucket.frames as f64), tokens.lane(0)));
-                plot.line(
-                    Line::new(
-                        "errors",
-                        points(&|bucket| (bucket.errors > 0).then_some(bucket.errors as f64)),
-                    )
-                    .color(tokens.bad),
-                );
+                plot.bar_chart(bars("frames", tokens.lane(0), &|bucket| bucket.frames));
+                plot.bar_chart(bars("errors", tokens.bad, &|bucket| bucket.errors));
                 mark_lines(plot);
             });
         });
@@ -118,16 +119,8 @@ pub(super) fn show(
             let latency = over_time("latency", series.step, length, tokens)
                 .y_axis_formatter(|mark, _| time_of(mark.value));
             latency.show(ui, |plot| {
-                plot.line(
-                    Line::new("p50", points(&|bucket| bucket.p50.map(micros)))
-                        .color(tokens.lane(1)),
-                );
-                plot.line(
-                    Line::new("p99", points(&|bucket| bucket.p99.map(micros)))
-                        .color(tokens.lane(2)),
-                );
-                plot.points(dots("p50", &|bucket| bucket.p50.map(micros), tokens.lane(1)));
-                plot.points(dots("p99", &|bucket| bucket.p99.map(micros), tokens.lane(2)));
+                line(plot, "p50", tokens.lane(1), false, &|bucket| bucket.p50.map(micros));
+                line(plot, "p99", tokens.lane(2), false, &|bucket| bucket.p99.map(micros));
                 for (name, budget) in budgets {
                     if let Some(budget) = budget {
                         plot.hline(
@@ -170,13 +163,7 @@ pub(super) fn show(
             });
             let mebi = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             over_time("memory", series.step, length, tokens).show(ui, |plot| {
-                plot.line(
-                    Line::new("memory", points(&|bucket| bucket.memory.map(mebi)))
-                        .color(tokens.lane(2))
-                        .fill(0.0)
-                        .fill_alpha(0.12),
-                );
-                plot.points(dots("memory", &|bucket| bucket.memory.map(mebi), tokens.lane(2)));
+                line(plot, "memory", tokens.lane(2), true, &|bucket| bucket.memory.map(mebi));
                 if let Some(budget) = memory_budget {
                     plot.hline(
                         HLine::new("budget", mebi(budget))
@@ -189,6 +176,25 @@ pub(super) fn show(
         });
     });
     ui.add_space(4.0);
+}
+
+/// What was measured in buckets that follow each other; nothing is drawn where there was nothing.
+fn stretches(
+    buckets: &[&Bucket],
+    step: u64,
+    point: impl Fn(&Bucket) -> Option<[f64; 2]>,
+) -> Vec<Vec<[f64; 2]>> {
+    let mut stretches: Vec<Vec<[f64; 2]>> = Vec::new();
+    let mut next = None;
+    for bucket in buckets {
+        let Some(point) = point(bucket) else { continue };
+        match stretches.last_mut().filter(|_| next == Some(bucket.start)) {
+            Some(stretch) => stretch.push(point),
+            None => stretches.push(vec![point]),
+        }
+        next = Some(bucket.start + step);
+    }
+    stretches
 }
 
 /// What a colour of a chart stands for.
@@ -208,7 +214,7 @@ fn time_of(micros: f64) -> String {
 }
 
 fn unit(ui: &mut Ui, text: &str) {
-    ui.label(RichText::new(text).small().color(theme::of(ui).text_weak));
+    ui.label(plain(text).small().color(theme::of(ui).text_weak));
 }
 
 fn frames_per(step: Duration) -> &'static str {
@@ -258,6 +264,28 @@ fn grid(input: GridInput, count: usize) -> Vec<GridMark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_end_where_nothing_was_measured() {
+        fn check(buckets: &[(u64, Option<u64>)], expected: &[&[f64]]) {
+            let bucket = |(start, memory): &(u64, Option<u64>)| Bucket {
+                start: *start,
+                memory: *memory,
+                ..Bucket::default()
+            };
+            let all: Vec<_> = buckets.iter().map(bucket).collect();
+            let all: Vec<_> = all.iter().collect();
+            let point = |bucket: &Bucket| Some([bucket.start as f64, bucket.memory? as f64]);
+            let found = stretches(&all, 10, point);
+            let found: Vec<Vec<f64>> =
+                found.iter().map(|one| one.iter().map(|[at, _]| *at).collect()).collect();
+            assert_eq!(found, expected);
+        }
+        check(&[], &[]);
+        check(&[(0, Some(1)), (10, Some(1))], &[&[0.0, 10.0]]);
+        check(&[(0, Some(1)), (40, Some(1)), (50, Some(2))], &[&[0.0], &[40.0, 50.0]]);
+        check(&[(0, Some(1)), (10, None), (20, Some(2))], &[&[0.0], &[20.0]]);
+    }
 
     #[test]
     fn marks_are_told_apart() {

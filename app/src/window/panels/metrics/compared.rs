@@ -11,6 +11,7 @@ use glovebox_inspector::metrics::{Figure, GenerationMetrics, Verdict, compare};
 use super::NOT_LOOKED_OVER;
 use crate::window::panels::frames::thousands;
 use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::plain;
 use crate::window::widgets::{named_field, section, separator};
 use crate::workbench::{Source, ViewCtx};
 
@@ -34,7 +35,7 @@ pub(super) fn choose_run(ui: &mut Ui, ctx: ViewCtx<'_>, shown: Source, state: &m
     choose(ui, "Compare the run with", &text, |ui| {
         ui.selectable_value(&mut state.run, None, "nothing");
         for other in others {
-            ui.selectable_value(&mut state.run, Some(other), name_of(ctx, other));
+            ui.selectable_value(&mut state.run, Some(other), plain(name_of(ctx, other)));
         }
     });
 }
@@ -57,8 +58,8 @@ fn others(ctx: ViewCtx<'_>, shown: Source) -> Vec<Source> {
 /// A list to choose from, with its name before it.
 fn choose(ui: &mut Ui, name: &str, chosen: &str, show: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new(name).color(theme::of(ui).text_weak));
-        let list = ComboBox::from_id_salt(name).selected_text(chosen);
+        ui.label(plain(name).color(theme::of(ui).text_weak));
+        let list = ComboBox::from_id_salt(name).selected_text(plain(chosen));
         named_field(list.show_ui(ui, show).response, name);
     });
 }
@@ -66,7 +67,7 @@ fn choose(ui: &mut Ui, name: &str, chosen: &str, show: impl FnOnce(&mut Ui)) {
 fn run(ui: &mut Ui, ctx: ViewCtx<'_>, before: Source, after: Source) {
     let names = [name_of(ctx, before), name_of(ctx, after)];
     let weak = |ui: &mut Ui, text: String| {
-        ui.label(RichText::new(text).color(theme::of(ui).text_weak));
+        ui.label(plain(text).color(theme::of(ui).text_weak));
     };
     for source in [before, after] {
         let lost = match source {
@@ -109,7 +110,7 @@ fn run(ui: &mut Ui, ctx: ViewCtx<'_>, before: Source, after: Source) {
 fn name_of(ctx: ViewCtx<'_>, source: Source) -> &str {
     match source {
         Source::Live => "the live run",
-        Source::Trace(id) => ctx.trace(id).map_or("a closed trace", |trace| &trace.name),
+        Source::Trace(_) => ctx.source_name(source),
     }
 }
 
@@ -141,7 +142,7 @@ pub(super) fn generations(
         ui.selectable_value(&mut state.generation, None, "nothing");
         for one in others() {
             let this = Some((one.plugin.clone(), one.generation));
-            ui.selectable_value(&mut state.generation, this, name(one));
+            ui.selectable_value(&mut state.generation, this, plain(name(one)));
         }
     });
     if let Some(before) = before {
@@ -161,7 +162,7 @@ fn grid(
     after: &GenerationMetrics,
 ) {
     let tokens = theme::of(ui);
-    let title = |text: &str| RichText::new(text).font(theme::medium(11.0)).color(tokens.text_weak);
+    let title = |text: &str| plain(text).font(theme::medium(11.0)).color(tokens.text_weak);
     let titles = ["figure", first, second, "change", ""].map(title);
     line(ui, titles, false);
     for (number, one) in compare(before, after).into_iter().enumerate() {
@@ -173,11 +174,11 @@ fn grid(
             None => ("", tokens.text_weak),
         };
         let cells = [
-            RichText::new(one.name).color(tokens.text_weak),
-            RichText::new(figure(one.before)).color(tokens.text),
-            RichText::new(figure(one.after)).color(tokens.text),
-            RichText::new(change.unwrap_or_default()).color(color),
-            RichText::new(word).color(color),
+            plain(one.name).color(tokens.text_weak),
+            plain(figure(one.before)).color(tokens.text),
+            plain(figure(one.after)).color(tokens.text),
+            plain(change.unwrap_or_default()).color(color),
+            plain(word).color(color),
         ];
         line(ui, cells, number % 2 == 0);
     }

@@ -17,6 +17,7 @@ use crate::window::commands::{Situation, Verb};
 use crate::window::state::ViewState;
 use crate::window::theme;
 use crate::window::widgets::chart::sparkline;
+use crate::window::widgets::text::Hint;
 use crate::window::widgets::{empty, fact, row, section, separator, text_in};
 use crate::workbench::{Source, ViewCtx};
 
@@ -95,7 +96,7 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
             if let (Some(figures), Some(series)) = (newest, all.get(chosen.as_str())) {
                 separator(ui);
                 ui.checkbox(&mut remembered.fine, "Tenths of a second")
-                    .on_hover_text("Show the last 12 seconds instead of the last 2 minutes");
+                    .hint("Show the last 12 seconds instead of the last 2 minutes");
                 // What is loaded now may be another version than the one in a trace.
                 let plugin = ctx.plugin_by_id(&figures.plugin).filter(|_| source == Source::Live);
                 charts::show(ui, ctx, source, figures, series, plugin);

@@ -1,0 +1,87 @@
+//! Text of strangers on its way to the screen: names, log lines, errors, keys, values and files are
+//! bounded and made inert here before they are laid out.
+//!
+//! [`line`] and [`lines`] do it; [`plain`] and [`Hint`] are what panels use in place of egui's own,
+//! which lay out whatever they get.
+
+use std::borrow::Cow;
+
+use egui::{Response, RichText};
+use glovebox_abi::text::{cut, inert, inert_lines};
+
+/// Bytes of one line that are laid out; wider than any window.
+const LINE: usize = 1024;
+/// Bytes of a text of several lines.
+const LINES: usize = 8 << 10;
+
+/// A text as one line.
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
+    bounded(text, LINE, |text| inert(text).to_cow())
+}
+
+/// A text of several lines.
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
+    bounded(text, LINES, |text| inert_lines(text).to_cow())
+}
+
+fn bounded(text: &str, max: usize, inert: fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
+    match cut(text, max) {
+        Cow::Borrowed(whole) => inert(whole),
+        Cow::Owned(part) => Cow::Owned(inert(&part).into_owned()),
+    }
+}
+
+/// A text as one line, to be given a colour and a font.
+#[allow(clippy::disallowed_methods, reason = "this is where it is bounded")]
+pub(crate) fn plain(text: impl AsRef<str>) -> RichText {
+    RichText::new(line(text.as_ref()))
+}
+
+/// A text of several lines, to be given a colour and a font.
+#[allow(clippy::disallowed_methods, reason = "this is where it is bounded")]
+pub(crate) fn paragraph(text: impl AsRef<str>) -> RichText {
+    RichText::new(lines(text.as_ref()))
+}
+
+/// Texts beside the pointer.
+pub(crate) trait Hint {
+    /// Shows a text while the pointer is on it.
+    fn hint(self, text: impl AsRef<str>) -> Self;
+
+    /// Shows a text while the pointer is on it and it cannot be used.
+    fn hint_when_disabled(self, text: impl AsRef<str>) -> Self;
+}
+
+impl Hint for Response {
+    #[allow(clippy::disallowed_methods, reason = "this is where it is bounded")]
+    fn hint(self, text: impl AsRef<str>) -> Response {
+        self.on_hover_text(lines(text.as_ref()))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is where it is bounded")]
+    fn hint_when_disabled(self, text: impl AsRef<str>) -> Response {
+        self.on_disabled_hover_text(lines(text.as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_bounded_and_inert() {
+        fn check(text: &str, one: &str, several: &str) {
+            assert_eq!(line(text), one);
+            assert_eq!(lines(text), several);
+        }
+        check("redact", "redact", "redact");
+        check("a\nb\u{202e}c", r"a\u{a}b\u{202e}c", "a\nb\\u{202e}c");
+        for (large, bytes) in [("x", 8 << 20), ("\u{7}", 1 << 20), ("ü\n", 3 << 20)] {
+            let text = large.repeat(bytes / large.len());
+            let (one, several) = (line(&text), lines(&text));
+            assert!(one.len() < 8 * LINE && several.len() < 8 * LINES, "{}", one.len());
+            let said = format!("({} bytes)", text.len());
+            assert!(one.ends_with(&said) && several.ends_with(&said), "{said}");
+        }
+    }
+}
