@@ -114,6 +114,16 @@ pub enum FilterProblem {
     /// A regular expression was opened only.
     #[error("the regular expression is not closed with `/`")]
     Slash,
+    /// An operator of another language, which would be searched for as a text.
+    #[error(
+        "`{found}` is no operator; write `{instead}`, or quote the text that `{found}` is part of"
+    )]
+    Symbol {
+        /// The operator.
+        found: &'static str,
+        /// What it is called here.
+        instead: &'static str,
+    },
     /// Brackets and `not` nest too deeply.
     #[error("nested too deeply; {limit} levels are allowed")]
     TooDeep {

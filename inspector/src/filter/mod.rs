@@ -40,6 +40,7 @@
 //! value      = quoted | word | bytes                             (bytes without "?")
 //! pattern    = "/" regex "/" [ "i" ] | quoted | bytes
 //! bytes      = 'hex:"' { digit digit } '"'                       (a digit may be "?": any)
+//! word       = { character }                     (no space, bracket, operator, "|" or "&")
 //! quoted     = '"' { character | '\"' | '\\' } '"'
 //! ```
 //!

@@ -257,6 +257,7 @@ impl<'a> Parser<'a> {
             return self.text_test(text);
         }
         let word = self.field_word();
+        refuse_symbols(word, start)?;
         let field = Field::read(word, start);
         self.at += word.len();
         if self.is_at_end() {
@@ -374,6 +375,7 @@ impl<'a> Parser<'a> {
             if text.is_empty() {
                 return Err(FilterError::new(at, FilterProblem::NoValue));
             }
+            refuse_symbols(text, at)?;
             text.to_owned()
         };
         // A value that something follows is not what is being typed.
@@ -493,6 +495,30 @@ impl<'a> Parser<'a> {
             _ => Ok(Pattern::Regex { source: rest[..end].to_owned(), any_case }),
         }
     }
+}
+
+/// Refuses the operators of other languages outside quotes: as texts they would match nothing, and
+/// nobody would know why.
+fn refuse_symbols(text: &str, at: usize) -> Result<(), FilterError> {
+    const SYMBOLS: [(&str, &str); 4] = [("||", "or"), ("&&", "and"), ("|", "or"), ("&", "and")];
+    let mut is_quoted = false;
+    let mut characters = text.char_indices();
+    while let Some((position, c)) = characters.next() {
+        match c {
+            '\\' if is_quoted => drop(characters.next()),
+            '"' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            _ => {
+                let mut symbols = SYMBOLS.into_iter();
+                let found = symbols.find(|(symbol, _)| text[position..].starts_with(symbol));
+                if let Some((found, instead)) = found {
+                    let problem = FilterProblem::Symbol { found, instead };
+                    return Err(FilterError::new(at + position, problem));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Stands before bytes in quotes.

@@ -136,6 +136,16 @@ fn filters_match() {
     check("header.7=tagged", true);
     check("header.user=\"{\\\"id\\\":42}\"", true);
     check("header.user.id==42", true);
+    // Operators of other languages are texts in quotes and patterns.
+    check("text:\"a||b\"", false);
+    check("\"R&D\" or urgent", true);
+    check("payload ~ /nothing|urgent/", true);
+    check("payload ~ /(x|urgent)&?/i", true);
+    check("payload ~ \"a|b\"", false);
+    check("json[\"a|b\"]=1", false);
+    check("json.tags in {\"a|b\", urgent}", false);
+    check("json.tags=[\"x|y\",\"a&b\"]", false);
+    check("json.tags=[\"a\\\"|b\"]", false);
     // What could be an operator elsewhere is a part of words that are searched for.
     check("a~b", false);
     check("urgent in", true);
@@ -218,6 +228,26 @@ fn bad_filters_are_explained() {
     check("time>3", 5, "is not a duration");
     check("latency ~ /x/", 8, "cannot be compared with `~`");
     check("text in {a}", 5, "cannot be compared with `in`");
+    check("json.A=1 || json.A=3", 9, "`||` is no operator; write `or`");
+    check("json.A=1||json.A=3", 8, "`||` is no operator; write `or`");
+    check("json.A=1 && json.B=3", 9, "`&&` is no operator; write `and`");
+    check("kind:data&&size>1k", 9, "`&&` is no operator; write `and`");
+    check("plugin:x | plugin:y", 9, "`|` is no operator; write `or`");
+    check("plugin:x|plugin:y", 8, "`|` is no operator; write `or`");
+    check("plugin:x & plugin:y", 9, "`&` is no operator; write `and`");
+    check("(a)||(b)", 3, "`||` is no operator; write `or`");
+    check("(a)&(b)", 3, "`&` is no operator; write `and`");
+    check("a||b", 1, "`||` is no operator; write `or`");
+    check("a &&", 2, "`&&` is no operator; write `and`");
+    check("|| a", 0, "`||` is no operator; write `or`");
+    check("not a|b", 5, "`|` is no operator; write `or`");
+    check("payload ~ /a/|| b", 13, "`||` is no operator; write `or`");
+    check("text:\"a\"|b", 8, "`|` is no operator; write `or`");
+    check("json.a|json.b=1", 6, "`|` is no operator; write `or`");
+    check("json[\"a|b\"]|c=1", 11, "`|` is no operator; write `or`");
+    check("plugin in {a|b}", 12, "`|` is no operator; write `or`");
+    check("size in 1..2&3", 12, "`&` is no operator; write `and`");
+    check("json.x=[\"a\"]&b", 12, "`&` is no operator; write `and`");
     check("or a", 0, "expected a condition");
     check("a or or b", 5, "expected a condition");
     check(&"x ".repeat(2000), 2000, "more than 1000 conditions");
@@ -315,6 +345,7 @@ fn filters_are_written_down_again() {
     check("status:error", "status=error");
     check("status in {pending, completed}", "status in {completed, pending}");
     check("kind in {data, control, 0x61}", "kind in {data..control, 0x61}");
+    check("text:\"a|b\" json.x=\"a&b\"", "text:\"a|b\" json.x=\"a&b\"");
     check("json.items[0][\"a b\"]:x", "json.items[0][\"a b\"]:x");
     check("payload~hex:\"dead??e?\"", "payload ~ hex:\"de ad ?? e?\"");
     check("header.x in {\"a..b\", a..b}", "header.x in {\"a..b\", a..b}");
