@@ -61,6 +61,13 @@ pub enum ScanFinding {
         /// The first of them.
         first: PathBuf,
     },
+    /// Links, and artifacts that manifests name, lead out of the folders that are scanned.
+    LeadOut {
+        /// How many were left out.
+        count: usize,
+        /// The first of them.
+        first: PathBuf,
+    },
     /// The scan ended early, at [`ScanBounds::files`].
     TooManyFiles {
         /// The bound.
@@ -103,6 +110,16 @@ impl fmt::Display for ScanFinding {
                         "{first} and {} more lie deeper than {limit} folders and were",
                         more - 1
                     )?,
+                }
+                formatter.write_str(" left out; to see what is there, scan it by name")
+            }
+            ScanFinding::LeadOut { count, first } => {
+                write!(formatter, "{} ", first.display())?;
+                match count {
+                    1 => formatter.write_str("leads out of the folder and was")?,
+                    more => {
+                        write!(formatter, "and {} more lead out of the folder and were", more - 1)?
+                    }
                 }
                 formatter.write_str(" left out; to see what is there, scan it by name")
             }
@@ -149,7 +166,8 @@ pub(super) fn scan(folders: impl Iterator<Item = PathBuf>, bounds: &ScanBounds) 
 /// What lies in the folders, by name alone.
 #[derive(Default)]
 struct Walk {
-    manifests: Vec<PathBuf>,
+    /// With the folder out of which nothing may lead; none if it was named itself.
+    manifests: Vec<(PathBuf, Option<PathBuf>)>,
     artifacts: Vec<PathBuf>,
     findings: Vec<ScanFinding>,
     /// What was said already: a manifest that is wrong is wrong for every artifact beside it.
@@ -157,10 +175,12 @@ struct Walk {
     looked_at: usize,
     is_cut: bool,
     too_deep: (usize, Option<PathBuf>),
+    lead_out: Option<(usize, PathBuf)>,
 }
 
 impl Walk {
     fn over(&mut self, folder: &Path, bounds: &ScanBounds) {
+        let root = folder.canonicalize().ok().filter(|root| root.is_dir());
         // One deeper than allowed, so that what is left out is known.
         let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
         let mut walk = walk.max_depth(bounds.depth + 1).into_iter();
@@ -185,6 +205,14 @@ impl Walk {
                     continue;
                 }
             };
+            // The name itself may be a link: whoever gave it means what it leads to.
+            if entry.depth() > 0 && entry.path_is_symlink() && !is_below(entry.path(), &root) {
+                if entry.file_type().is_dir() {
+                    walk.skip_current_dir();
+                }
+                self.leads_out(entry.path());
+                continue;
+            }
             let hidden =
                 entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
             if entry.file_type().is_dir() {
@@ -203,11 +231,15 @@ impl Walk {
             let path = entry.into_path();
             let extension = path.extension().unwrap_or_default();
             if path.file_name().is_some_and(|name| name == MANIFEST) {
-                self.manifests.push(path);
+                self.manifests.push((path, root.clone()));
             } else if named || ARTIFACTS.iter().any(|known| extension == *known) {
                 self.artifacts.push(path);
             }
         }
+    }
+
+    fn leads_out(&mut self, path: &Path) {
+        self.lead_out.get_or_insert_with(|| (0, path.to_owned())).0 += 1;
     }
 
     fn unreadable(&mut self, error: LoadError) {
@@ -221,6 +253,11 @@ fn unknown() -> std::io::Error {
     std::io::Error::other("the system does not say why")
 }
 
+/// True if what a path leads to lies in a folder, or if there is no such folder.
+fn is_below(path: &Path, root: &Option<PathBuf>) -> bool {
+    root.as_ref().is_none_or(|root| path.canonicalize().is_ok_and(|path| path.starts_with(root)))
+}
+
 /// Reads the manifests first: an artifact that one of them names is not a plugin of its own.
 fn read(mut walk: Walk) -> Scanned {
     let mut scanned =
@@ -228,13 +265,21 @@ fn read(mut walk: Walk) -> Scanned {
     let mut claimed = HashSet::new();
     let mut nameless = BTreeMap::new();
     let mut once = BTreeSet::new();
-    for path in std::mem::take(&mut walk.manifests) {
+    // Those that were named first: they may lead anywhere, also if a folder holds them too.
+    walk.manifests.sort_by_key(|(_, root)| root.is_some());
+    for (path, root) in std::mem::take(&mut walk.manifests) {
         if !once.insert(identity(&path)) {
             continue;
         }
         // Such a manifest is about every artifact beside it that has none inside.
-        if names_in(&path).is_empty() {
+        let names = names_in(&path);
+        if names.is_empty() {
             nameless.insert(path.parent().unwrap_or(Path::new("")).to_owned(), path);
+            continue;
+        }
+        let artifacts = names.iter().map(|name| path.with_file_name(name));
+        if artifacts.filter(|path| path.exists()).any(|artifact| !is_below(&artifact, &root)) {
+            walk.leads_out(&path);
             continue;
         }
         match peek(&path) {
@@ -272,6 +317,8 @@ fn read(mut walk: Walk) -> Scanned {
             Err(error) => walk.unreadable(error),
         }
     }
+    let lead_out = walk.lead_out.map(|(count, first)| ScanFinding::LeadOut { count, first });
+    walk.findings.extend(lead_out);
     scanned.findings = walk.findings;
     scanned
 }
