@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_events::Sink;
+use glovebox_files::Scratch;
 
 use crate::backend::wasm::Engines;
 use crate::journal::Journal;
@@ -23,6 +24,7 @@ pub struct HostBuilder {
     cache_limit: Option<u64>,
     compile_deadline: Option<Duration>,
     state_folder: Option<PathBuf>,
+    scratch_folder: Option<PathBuf>,
     hooks: Hooks,
     time_calls: bool,
     policy: Policy,
@@ -97,6 +99,14 @@ impl HostBuilder {
     #[must_use]
     pub fn cache_limit(mut self, bytes: u64) -> HostBuilder {
         self.cache_limit = Some(bytes);
+        self
+    }
+
+    /// Keeps private copies of native libraries in a folder of its own in this one, which must exist,
+    /// instead of the system's folder for temporary files. What a killed process left there is removed.
+    #[must_use]
+    pub fn scratch_folder(mut self, folder: impl Into<PathBuf>) -> HostBuilder {
+        self.scratch_folder = Some(folder.into());
         self
     }
 
@@ -191,9 +201,7 @@ impl HostBuilder {
             .enable_all()
             .build()
             .map_err(io("the threads for plugins"))?;
-        let copies = tempfile::Builder::new()
-            .prefix("glovebox-")
-            .tempdir()
+        let copies = Scratch::new_in(self.scratch_folder.unwrap_or_else(std::env::temp_dir))
             .map_err(io("a folder for private copies"))?;
         let preparer = Preparer::new(engines, self.compile_deadline, copies);
         let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks, self.time_calls));

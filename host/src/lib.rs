@@ -89,7 +89,7 @@ pub use host::{Drained, Host, Reply};
 pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use load::{
     ArtifactKind, CacheStats, CompileStatus, Foreign, Incompatible, Inspection, LoadError,
-    LoadProblem, LoadRequest, ManifestPlace, inspect,
+    LoadProblem, LoadRequest, MAX_ARTIFACT_LEN, ManifestPlace, inspect,
 };
 pub use mock::{Mock, MockError};
 pub use observe::CallLatency;

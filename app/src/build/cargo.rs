@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +9,8 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use cargo_metadata::Message;
+use glovebox_files::read;
+use glovebox_host::MAX_ARTIFACT_LEN;
 
 use super::{Binding, BuildOptions};
 
@@ -66,7 +67,8 @@ pub(super) fn build(
     }
     let messages = run(&mut command, target, progress)?;
     let artifact = find_artifact(&messages, manifest)?;
-    fs::read(&artifact).with_context(|| format!("cargo: cannot read {}", artifact.display()))
+    read(&artifact, MAX_ARTIFACT_LEN)
+        .with_context(|| format!("cargo: cannot read {}", artifact.display()))
 }
 
 /// The environment variable with the compiler's flags for a target, and what it holds already, plus

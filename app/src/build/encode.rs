@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use glovebox_host::MAX_ARTIFACT_LEN;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -12,7 +13,9 @@ use super::section;
 
 /// Makes a binary of a text.
 pub(super) fn assemble(file: &Path) -> Result<Vec<u8>> {
-    wat::parse_file(file).with_context(|| format!("assemble: {}", file.display()))
+    let named = || format!("assemble: {}", file.display());
+    let text = glovebox_files::read(file, MAX_ARTIFACT_LEN).with_context(named)?;
+    Ok(wat::parse_bytes(&text).with_context(named)?.into_owned())
 }
 
 /// Makes a component of a module, unless it is one, with the manifest at its top level.

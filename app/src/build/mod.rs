@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use glovebox_files::MAX_TEXT;
 
 /// How to build.
 #[derive(Debug, Clone, Default)]
@@ -211,7 +212,7 @@ fn place(folder: &Path, binding: Binding, options: &BuildOptions, bytes: &[u8]) 
 }
 
 fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match glovebox_files::read(path, MAX_TEXT) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("read: {}", path.display())),

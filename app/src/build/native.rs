@@ -2,14 +2,15 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use glovebox_files::{Scratch, read};
+use glovebox_host::MAX_ARTIFACT_LEN;
 
 use super::BuildOptions;
+use crate::folders;
 
 /// Name of the section that holds the text of `plugin.toml`.
 const MANIFEST_SECTION: &[u8] = b".glovebox";
@@ -22,10 +23,9 @@ pub(super) fn compile(
 ) -> Result<Vec<u8>> {
     let include = include_folder(folder, options)?;
     let compiler = env::var_os("CC").unwrap_or_else(|| OsString::from("cc"));
-    // Several builds may run at once in one process.
-    static BUILDS: AtomicU64 = AtomicU64::new(0);
-    let build = BUILDS.fetch_add(1, Ordering::Relaxed);
-    let library = env::temp_dir().join(format!("glovebox-build-{}-{build}.partial", process::id()));
+    let scratch = Scratch::new_in(folders::scratch().unwrap_or_else(env::temp_dir))
+        .context("compile: cannot make a temporary folder")?;
+    let library = scratch.path().join("library");
     progress(&format!("   Compiling {}", file.display()));
     let output = Command::new(&compiler)
         // Files that the source includes, such as plugin.toml, are named relative to its folder.
@@ -45,10 +45,7 @@ pub(super) fn compile(
     if !output.status.success() {
         bail!("compile: {}\n{}", output.status, said.trim_end());
     }
-    let bytes = fs::read(&library).with_context(|| format!("compile: {}", library.display()));
-    // The copy that counts is in memory; a stale file in the temporary folder harms nobody.
-    let _ = fs::remove_file(&library);
-    bytes
+    read(&library, MAX_ARTIFACT_LEN).with_context(|| format!("compile: {}", library.display()))
 }
 
 /// Where `glovebox.h` is: as told, beside the source, or in the repository the folder is in.

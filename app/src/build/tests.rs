@@ -95,20 +95,14 @@ fn the_artifact_is_the_one_cargo_names() {
 #[test]
 fn folders_are_told_apart() {
     fn check(files: &[&str], expected: &str) {
-        let folder = std::env::temp_dir().join(format!(
-            "glovebox-build-test-{}-{}",
-            std::process::id(),
-            files.join("-")
-        ));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         for file in files {
-            fs::write(folder.join(file), "").unwrap();
+            fs::write(folder.path().join(file), "").unwrap();
         }
-        let shown = match Source::find(&folder) {
+        let shown = match Source::find(folder.path()) {
             Ok(source) => format!("{source:?}"),
             Err(error) => error.to_string(),
         };
-        fs::remove_dir_all(&folder).unwrap();
         assert!(shown.contains(expected), "{shown:?} does not say {expected:?}");
     }
     check(&["Cargo.toml", "a.c"], "Cargo(");

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::diff::read_run;
 use super::error::Problem;
-use super::report::count_of;
+use super::report::{count_of, shown};
 use crate::workbench::Compared;
 
 /// What does not count as a difference.
@@ -360,7 +360,7 @@ impl Judged {
             "accepted": self.accepted,
             "rejected": self.rejected,
             "rejected_before": self.known,
-            "written": self.written,
+            "written": self.written.as_ref().map(shown),
             "made": self.made,
             "trace": self.compared.review().and_then(Review::trace),
             "replayed": self.compared.trace(),

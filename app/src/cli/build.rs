@@ -7,7 +7,7 @@ use glovebox_abi::units::{show_duration, show_size};
 use serde_json::json;
 
 use super::error::{Exit, Problem};
-use super::report::{Output, Report, say};
+use super::report::{Output, Report, say, shown};
 use super::timing::nanos;
 use crate::build::{self, Binding, BuildOptions};
 
@@ -74,7 +74,7 @@ impl Build {
         Ok(Report::new(
             format!("{}\n", built.artifact.display()),
             json!({
-                "artifact": built.artifact,
+                "artifact": shown(&built.artifact),
                 "binding": built.binding.name(),
                 "size": built.size,
                 "has_manifest": built.has_manifest,

@@ -19,7 +19,7 @@ use super::error::{Exit, Problem};
 use super::frame::{frame_json, frame_text, header, payload};
 use super::observe::is_stopped;
 use super::plugins::{self, LoadArgs};
-use super::report::{Output, Report, count, count_of};
+use super::report::{Output, Report, count, count_of, is_seen};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
 use super::waiting::wait;
@@ -117,7 +117,8 @@ impl Call {
         }
         let denied = denials.len();
         let text = text(&calls, &latency, &log, &denials, self.repeat);
-        Ok(Report::new(text, json, self.sentence(&calls, plugin, &latency, denied), calls.worst))
+        let sentence = self.sentence(&calls, plugin, &latency, denied);
+        Ok(Report::new(text, json, sentence, calls.worst).exact())
     }
 
     fn frame(&self) -> Result<Frame, Problem> {
@@ -204,6 +205,7 @@ fn denials(store: &LiveStore, host: &Host) -> Vec<Json> {
         .collect()
 }
 
+/// All of it is inert, except payloads that go to a program.
 fn text(
     calls: &Calls,
     latency: &LatencySummary,
@@ -211,13 +213,13 @@ fn text(
     denials: &[Json],
     repeat: u64,
 ) -> String {
-    let mut text = format!("{}\n", calls.first.outcome);
+    let mut text = format!("{}\n", inert(&calls.first.outcome.to_string()));
     for frame in &calls.first.frames {
-        text.push_str(&frame_text(frame));
+        text.push_str(&frame_text(frame, is_seen()));
     }
     // Writing to a string cannot fail.
     for (level, message) in log {
-        let _ = writeln!(text, "log {level}: {message}");
+        let _ = writeln!(text, "log {level}: {}", inert(message));
     }
     for denial in denials {
         let of = |key: &str| denial[key].as_str().unwrap_or_default();

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::against::{Against, Rules, Standard};
 use super::error::{Exit, Problem};
-use super::report::{Output, Report};
+use super::report::{Files, Output, Report};
 
 /// Rows written out as JSON; groups and counts tell about all.
 const JSON_ROWS: usize = 10_000;
@@ -48,29 +48,34 @@ pub(super) struct Reports {
 
 impl Reports {
     /// A page about differences needs something to compare with.
-    pub(super) fn check(&self, against: &Against) -> Result<(), Problem> {
+    pub(super) fn check(&self, against: &Against, files: Files<'_>) -> Result<(), Problem> {
         if self.html.is_some() && !against.is_asked_for() {
             let remedy = "name what to compare with: --against <BASELINE>";
             return Err(Problem::Usage(format!("--html shows differences; {remedy}")));
         }
-        Ok(())
+        self.check_files(files)
+    }
+
+    fn check_files(&self, files: Files<'_>) -> Result<(), Problem> {
+        files.check(self.junit.as_deref())?;
+        files.check(self.html.as_deref())
     }
 
     /// Writes what was asked for.
-    pub(super) fn write(&self, name: &str, diff: &Diff) -> Result<(), Problem> {
+    pub(super) fn write(&self, name: &str, diff: &Diff, files: Files<'_>) -> Result<(), Problem> {
         if let Some(path) = &self.junit {
-            write_junit(path, junit::of_diff(name, diff))?;
+            write_junit(path, junit::of_diff(name, diff), files)?;
         }
-        if let Some(path) = &self.html {
-            std::fs::write(path, html::of_diff(diff)).map_err(Problem::file("write", path))?;
+        match &self.html {
+            Some(path) => files.write(path, &html::of_diff(diff)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// As [`write`](Self::write), for a run that was compared with nothing.
-    pub(super) fn write_run(&self, name: &str, run: &Run) -> Result<(), Problem> {
+    pub(super) fn write_run(&self, name: &str, run: &Run, files: Files<'_>) -> Result<(), Problem> {
         match &self.junit {
-            Some(path) => write_junit(path, junit::of_run(name, run)),
+            Some(path) => write_junit(path, junit::of_run(name, run), files),
             None => Ok(()),
         }
     }
@@ -79,13 +84,21 @@ impl Reports {
 fn write_junit<E: std::error::Error + Send + Sync + 'static>(
     path: &Path,
     text: Result<String, E>,
+    files: Files<'_>,
 ) -> Result<(), Problem> {
-    let text = text.map_err(std::io::Error::other);
-    text.and_then(|text| std::fs::write(path, text)).map_err(Problem::file("write", path))
+    let text = text.map_err(std::io::Error::other).map_err(Problem::file("write", path))?;
+    files.write(path, &text)
 }
 
 impl Compare {
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        vec![&self.before, &self.after]
+    }
+
     pub(super) fn run(&self) -> Result<Report, Problem> {
+        let inputs = self.inputs();
+        let files = Files { output: &self.output, inputs: &inputs };
+        self.reports.check_files(files)?;
         // Reading takes far longer than comparing.
         let (standard, after) = std::thread::scope(|scope| {
             let after = scope.spawn(|| read_run(&self.after));
@@ -95,7 +108,7 @@ impl Compare {
         let compared = standard?.compare(Arc::new(after?), &self.rules);
         let diff = compared.diff();
         let name = format!("{} and {}", self.before.display(), self.after.display());
-        self.reports.write(&name, diff).map_err(|problem| problem.after(diff.summary()))?;
+        self.reports.write(&name, diff, files).map_err(|problem| problem.after(diff.summary()))?;
         let exit = if diff.is_same() { Exit::Good } else { Exit::Different };
         Ok(Report::new(diff.to_text(), to_json(diff), diff.summary(), exit))
     }

@@ -1,10 +1,11 @@
 //! `glovebox discover`: which plugins there are, asked for by what they are, or by what is wanted.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::Kind;
+use glovebox_abi::text::inert;
 use glovebox_host::catalog::{
     Candidate, Context, Entry, Excluded, Hit, Intent, Requirement, ResolveError, Root, ScanFinding,
 };
@@ -12,7 +13,7 @@ use glovebox_host::{Catalog, Query, ScanBounds};
 use serde_json::{Value as Json, json};
 
 use super::error::{Exit, Problem, READ_ARGUMENT};
-use super::report::{Output, Report, count_of};
+use super::report::{Output, Report, count_of, shown};
 
 /// Find plugins by what their manifests say; nothing is compiled and nothing runs
 ///
@@ -246,7 +247,7 @@ fn report(
     }
     let mut listed = Vec::new();
     for finding in findings {
-        let _ = writeln!(text, "  {finding}");
+        let _ = writeln!(text, "  {}", inert(&finding.to_string()));
         listed.push(finding_json(finding));
     }
     let others = catalog.others();
@@ -257,8 +258,6 @@ fn report(
     for (kind, count) in others {
         let _ = writeln!(text, "  {count:>5}  {kind}");
     }
-    // Whoever wrote a manifest, or named a file, must not steer the terminal.
-    let text = text.replace(|c: char| c.is_control() && c != '\n', "\u{FFFD}");
     json["findings"] = listed.into();
     json["no_plugins"] = json!(others);
     let others = match number_of_others {
@@ -277,7 +276,7 @@ fn finding_json(finding: &ScanFinding) -> Json {
         ScanFinding::Unreadable(error) => json!({
             "finding": "unreadable",
             "stage": error.stage().name(),
-            "path": error.path(),
+            "path": error.path().map(shown),
             "problem": error.problem().to_string(),
             "remedy": error.remedy(),
         }),
@@ -285,11 +284,14 @@ fn finding_json(finding: &ScanFinding) -> Json {
             "finding": "duplicate",
             "id": id,
             "version": version.to_string(),
-            "used": used,
-            "others": others,
+            "used": shown(used),
+            "others": others.iter().map(shown).collect::<Vec<_>>(),
         }),
         ScanFinding::TooDeep { limit, folders, first } => {
-            json!({ "finding": "too-deep", "limit": limit, "folders": folders, "first": first })
+            json!({ "finding": "too-deep", "limit": limit, "folders": folders, "first": shown(first) })
+        }
+        ScanFinding::LeadOut { count, first } => {
+            json!({ "finding": "lead-out", "count": count, "first": shown(first) })
         }
         ScanFinding::TooManyFiles { limit } => {
             json!({ "finding": "too-many-files", "limit": limit })
@@ -307,7 +309,7 @@ fn entry_text(entry: &Entry) -> String {
     let mut text = format!("{} {}\n", about.id, about.version);
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(text, "    {name:<13} {value}");
+            let _ = writeln!(text, "    {name:<13} {}", inert(value));
         }
     };
     line("description", &about.description);
@@ -349,9 +351,9 @@ fn entry_json(entry: &Entry) -> Json {
             "id": factory.id,
             "configuration": factory.configuration,
         })),
-        "path": entry.path,
+        "path": shown(&entry.path),
         "artifact": {
-            "path": entry.artifact,
+            "path": shown(&entry.artifact),
             "is": entry.kind.describe(),
             "size": entry.size,
         },
@@ -378,11 +380,10 @@ fn candidate_json(candidate: &Candidate<'_>) -> Json {
 }
 
 fn excluded_json(excluded: &Excluded<'_>) -> Json {
-    let path: &Path = &excluded.entry.path;
     json!({
         "id": excluded.entry.id(),
         "version": excluded.entry.version().to_string(),
-        "path": path,
+        "path": shown(&excluded.entry.path),
         "unmet": excluded.unmet,
     })
 }

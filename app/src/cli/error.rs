@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use glovebox_abi::units::show_size;
+use glovebox_files::OutputProblem;
 use glovebox_host::pipeline::{PipelineError, StartError};
 use glovebox_host::workspace::WorkspaceError;
 use glovebox_host::{EndpointError, HostError, LoadError, MockError, PolicyError};
@@ -67,6 +68,9 @@ pub enum Problem {
     /// A trace cannot be written.
     #[error("write trace: {0}{remedy}", remedy = remedy_for_record(.0))]
     Record(TraceError),
+    /// Another file cannot be written.
+    #[error("write: {0}")]
+    Output(#[from] OutputProblem),
     /// Another file cannot be read or written.
     #[error("cannot {action}: {source}: {}", path.display())]
     File {
@@ -141,11 +145,15 @@ impl Problem {
             Problem::Workspace(error) => of_workspace(error),
             Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
             Problem::File { action: READ_ARGUMENT, .. } => Exit::Usage,
+            Problem::Output(OutputProblem::Exists { .. } | OutputProblem::IsInput { .. }) => {
+                Exit::Usage
+            }
             Problem::Load(_) | Problem::Start(_) => Exit::NotLoaded,
             Problem::Baseline(BaselineError::Io { action: "write", .. }) => Exit::Different,
             Problem::Trace(_) | Problem::Import(_) | Problem::Baseline(_) => Exit::TraceUnreadable,
             Problem::Record(_)
             | Problem::TooMuchToCompare { .. }
+            | Problem::Output(OutputProblem::Io { .. })
             | Problem::File { .. }
             | Problem::Host(_)
             | Problem::Metrics(_)
@@ -167,6 +175,7 @@ impl Problem {
             Problem::Baseline(_) | Problem::TooMuchToCompare { .. } => "compare",
             Problem::Import(_) => "import",
             Problem::Record(_) => "write trace",
+            Problem::Output(_) => "write",
             Problem::File { action, .. } => action,
             Problem::Host(_) => "start host",
             Problem::Metrics(_) => "serve metrics",

@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
-use glovebox_abi::{Frame, Header};
+use glovebox_abi::text::{inert, inert_lines};
+use glovebox_abi::{Frame, Header, MAX_FRAME_LEN};
 use glovebox_inspector::decode::{self, FromJsonError, hex};
 use serde_json::{Value as Json, json};
 
 use super::error::{Problem, READ_ARGUMENT};
 
-/// A payload: text, `@FILE`, or `hex:…`.
+/// A payload: text, `@FILE` (`@-` is standard input), or `hex:…`.
 pub(super) fn payload(text: &str) -> Result<Vec<u8>, Problem> {
     if let Some(path) = text.strip_prefix('@') {
         let path = Path::new(path);
-        return std::fs::read(path).map_err(Problem::file(READ_ARGUMENT, path));
+        let read = glovebox_files::read_or_stdin(path, MAX_FRAME_LEN as u64);
+        return read.map_err(Problem::file(READ_ARGUMENT, path));
     }
     let Some(digits) = text.strip_prefix(hex::PREFIX) else {
         return Ok(text.as_bytes().to_vec());
@@ -47,13 +49,14 @@ pub(super) fn frame_json(frame: &Frame) -> Json {
     json
 }
 
-/// A frame for people.
-pub(super) fn frame_text(frame: &Frame) -> String {
+/// A frame for people, inert, with the payload as it is unless somebody sees it on a terminal.
+pub(super) fn frame_text(frame: &Frame, is_seen: bool) -> String {
     let mut text = frame.kind.to_string();
     if !frame.header.as_bytes().is_empty() {
-        text.push_str(&format!(" {}", decode::header_json(frame)));
+        text.push_str(&format!(" {}", inert(&decode::header_json(frame).to_string())));
     }
     match std::str::from_utf8(&frame.payload) {
+        Ok(payload) if is_seen => text.push_str(&format!("\n{}\n", inert_lines(payload))),
         Ok(payload) => text.push_str(&format!("\n{payload}\n")),
         Err(_) => text.push_str(&format!("\n{}{}\n", hex::PREFIX, hex::encode(&frame.payload))),
     }
@@ -89,9 +92,18 @@ mod tests {
             let json = frame_json(&frame);
             assert_eq!(json[key], expected);
             assert_eq!(json["header"], json!({"id": "a", "raw": "hex:01"}));
-            assert!(frame_text(&frame).contains(expected));
+            assert!(frame_text(&frame, false).contains(expected));
         }
         check(b"hello", "payload", "hello");
+        check(b"\x1b[31mred", "payload", "\x1b[31mred");
         check(&[0xFF, 0], "payload_hex", "ff00");
+    }
+
+    #[test]
+    fn frames_on_a_terminal_do_not_act() {
+        let header = header(r#"{"id": "\u009b31m"}"#).unwrap();
+        let frame = Frame::new(glovebox_abi::Kind::DATA, header, &b"a\n\x1b[31m"[..]);
+        let expected = "data {\"id\":\"\\u{9b}31m\"}\na\n\\u{1b}[31m\n";
+        assert_eq!(frame_text(&frame, true), expected);
     }
 }

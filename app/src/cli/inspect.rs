@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::manifest::BudgetKind;
+use glovebox_abi::text::inert;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus};
 use serde_json::{Value as Json, json};
 
 use super::error::{Exit, Problem};
 use super::plugins::{self, LoadArgs};
-use super::report::{Output, Report, count_of};
+use super::report::{Output, Report, count_of, shown};
 use super::surroundings::Surroundings;
 use super::waiting::wait;
 
@@ -94,7 +95,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<12} {value}");
+            let _ = writeln!(text, "{name:<12} {}", inert(&value));
         }
     };
     line("plugin", format!("{} {}", about.id, about.version));
@@ -134,7 +135,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     let mut section = |title: &str, lines: Vec<String>| {
         let _ = writeln!(text, "\n{title} ({})", lines.len());
         for line in lines {
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", inert(&line));
         }
     };
     section("imports", inspection.imports.clone());
@@ -174,7 +175,7 @@ fn json_of(
     let duration = |duration: Option<std::time::Duration>| duration.map(show_duration);
     json!({
         "artifact": {
-            "path": inspection.path,
+            "path": shown(&inspection.path),
             "is": inspection.kind.describe(),
             "size": inspection.size,
             "digest": inspection.digest,

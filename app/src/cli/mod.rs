@@ -39,12 +39,14 @@ mod watch;
 mod window;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use glovebox_abi::LogLevel;
 
 pub use error::{Exit, Problem};
+use report::Files;
 pub use report::{Output, Report};
 
 use crate::window::WindowOptions;
@@ -92,8 +94,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // That nobody reads the help any more is no failure.
-            let _ = error.print();
+            report::print_usage(&error);
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Good };
             return code.into();
         }
@@ -103,15 +104,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return window::open(arguments.window);
     };
     let (name, nothing) = verb.name();
-    let report = verb.surroundings().map(|surroundings| {
+    let inputs = verb.inputs();
+    let files = Files { output: verb.output(), inputs: &inputs };
+    let report = files.check_json().and_then(|()| verb.surroundings()).map(|surroundings| {
         log_to_stderr(surroundings.log());
-        let report = verb.run(&surroundings);
+        let report = verb.run(&surroundings, files);
         let mut report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
         surroundings.asked().add_to(&mut report);
         report
     });
     let report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
-    match report.write(name, verb.output()) {
+    match report.write(name, files) {
         Ok(()) => report.exit.into(),
         Err(problem) => {
             let report = Report::of_problem(&report.sentence, &problem);
@@ -139,7 +142,7 @@ impl Verb {
         }
     }
 
-    fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
+    fn run(&self, surroundings: &Surroundings, files: Files<'_>) -> Result<Report, Problem> {
         match self {
             Verb::Inspect(verb) => verb.run(),
             Verb::Call(verb) => verb.run(surroundings),
@@ -149,9 +152,25 @@ impl Verb {
             Verb::Compare(verb) => verb.run(),
             Verb::Discover(verb) => verb.run(),
             Verb::Findings(verb) => verb.run(),
-            Verb::Trace(trace) => trace.verb.run(),
+            Verb::Trace(trace) => trace.verb.run(files),
             Verb::Build(verb) => verb.run(),
             Verb::Policy(policy) => policy.verb.run(),
+        }
+    }
+
+    /// The files that it reads, none of which it may write.
+    fn inputs(&self) -> Vec<&Path> {
+        match self {
+            Verb::Inspect(verb) => vec![&verb.plugin],
+            Verb::Call(verb) => [&[&*verb.plugin][..], &verb.surroundings.inputs()].concat(),
+            Verb::Replay(verb) => verb.inputs(),
+            Verb::Run(verb) => verb.inputs(),
+            Verb::Watch(verb) => verb.inputs(),
+            Verb::Compare(verb) => verb.inputs(),
+            Verb::Discover(verb) => report::paths(&verb.folders),
+            Verb::Trace(trace) => trace.verb.inputs(),
+            Verb::Policy(policy) => policy.verb.inputs(),
+            Verb::Findings(_) | Verb::Build(_) => Vec::new(),
         }
     }
 
@@ -206,7 +225,11 @@ fn log_to_stderr(level: Option<LogLevel>) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("GLOVEBOX_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Without colours: they are control characters, which are not let through.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(report::InertStderr::default);
     // Only a program that embeds this one can have set a log up already; then that one holds.
     let _ = log.try_init();
 }

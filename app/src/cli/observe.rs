@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 use super::error::Problem;
-use super::report::count;
+use super::report::{count, shown};
 
 /// Hands every event to each of these, in order.
 pub(super) struct Sinks(pub(super) Vec<Arc<dyn Sink>>);
@@ -229,7 +229,7 @@ impl Recorded {
     /// For programs.
     pub(super) fn json(&self) -> Json {
         json!({
-            "path": self.path,
+            "path": shown(&self.path),
             "events": self.events,
             "dropped": self.dropped,
             "loss": self.loss,

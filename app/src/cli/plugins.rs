@@ -1,21 +1,24 @@
 //! What all verbs share that run plugins: how they are loaded, and what a trace says about them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use glovebox_abi::Manifest;
 use glovebox_abi::manifest::Budget;
 use glovebox_abi::units::parse_duration;
+use glovebox_abi::{MAX_FRAME_LEN, Manifest};
 use glovebox_events::Sink;
-use glovebox_host::{Host, LoadRequest, PluginStatus};
+use glovebox_files::{MAX_TEXT, private_folder, read, read_to_string};
+use glovebox_host::{Host, LoadRequest, MAX_ARTIFACT_LEN, PluginStatus};
 use glovebox_inspector::trace::PluginRecord;
 use serde_json::{Value as Json, json};
 
 use super::error::{Problem, READ_ARGUMENT};
 use super::observe::Sinks;
+use super::report::shown;
 use super::surroundings::Surroundings;
+use crate::folders;
 
 /// How plugins are loaded.
 #[derive(Debug, Clone, Default, Args)]
@@ -74,17 +77,15 @@ pub(super) fn host(
     let sinks = sinks.into_iter().chain([surroundings.asked() as Arc<dyn Sink>]).collect();
     let builder = surroundings.prepare(Host::builder()).sink(Arc::new(Sinks(sinks)));
     // A machine without a home still runs plugins; it compiles them each time.
-    let builder = match cache_folder().filter(|folder| std::fs::create_dir_all(folder).is_ok()) {
+    let builder = match folders::compiled_code().filter(|folder| private_folder(folder).is_ok()) {
         Some(folder) => builder.cache_folder(folder),
         None => builder,
     };
+    let builder = match folders::scratch() {
+        Some(folder) => builder.scratch_folder(folder),
+        None => builder,
+    };
     Ok(builder.build()?)
-}
-
-/// Where compiled code is kept; the window uses the same.
-fn cache_folder() -> Option<PathBuf> {
-    let folders = directories::ProjectDirs::from("", "", "glovebox")?;
-    Some(folders.cache_dir().join("compiled"))
 }
 
 /// The value of an option that is a JSON object, or `@FILE` with one.
@@ -102,7 +103,7 @@ pub(super) fn text_or_file(text: &str) -> Result<String, Problem> {
         return Ok(text.to_owned());
     };
     let path = Path::new(path);
-    std::fs::read_to_string(path).map_err(Problem::file(READ_ARGUMENT, path))
+    read_to_string(path, MAX_FRAME_LEN as u64).map_err(Problem::file(READ_ARGUMENT, path))
 }
 
 /// What a trace says about an instance.
@@ -118,8 +119,8 @@ pub(super) fn record_of(status: &PluginStatus) -> PluginRecord {
 
 /// The text that says what `manifest` says: beside the artifact, or inside it.
 fn manifest_text(artifact: &Path, manifest: &Manifest) -> Option<String> {
-    let beside = || std::fs::read_to_string(artifact.with_file_name("plugin.toml")).ok();
-    let inside = || crate::build::embedded_manifest(&std::fs::read(artifact).ok()?);
+    let beside = || read_to_string(&artifact.with_file_name("plugin.toml"), MAX_TEXT).ok();
+    let inside = || crate::build::embedded_manifest(&read(artifact, MAX_ARTIFACT_LEN).ok()?);
     // The source may have added to the budget, which stands in no text then.
     let is_it = |text: &String| {
         Manifest::parse(text).is_ok_and(|parsed| {
@@ -153,7 +154,7 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "isolation": status.isolation.name(),
         "binding": status.binding.name(),
         "digest": status.digest,
-        "path": status.path,
+        "path": status.path.as_ref().map(shown),
         "generation": status.generation,
     })
 }

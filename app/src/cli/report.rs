@@ -1,9 +1,15 @@
 //! What a verb found, and how it gets out: data to stdout or a file, one sentence to stderr.
+//!
+//! All text for people passes [`to_stdout`] or [`say`], which make it inert: plugins, traces and
+//! names of files are not to steer a terminal. JSON stays exact.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use glovebox_abi::text::{inert, inert_lines};
+use glovebox_files::Aside;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::{Exit, Problem};
@@ -16,6 +22,56 @@ pub struct Output {
     /// Write the result as JSON to this file; `-` is stdout, instead of the text
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
+    /// Replace files that exist, but never one that is read
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How a verb writes files: as the command line says, and over none that it reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files<'a> {
+    pub(super) output: &'a Output,
+    pub(super) inputs: &'a [&'a Path],
+}
+
+impl Files<'_> {
+    /// Refuses a file that is to be written at the end, before anything runs.
+    pub(super) fn check(self, path: Option<&Path>) -> Result<(), Problem> {
+        Ok(path
+            .map_or(Ok(()), |path| glovebox_files::refuse(path, self.output.force, self.inputs))?)
+    }
+
+    /// Starts a file.
+    pub(super) fn create(self, path: &Path) -> Result<glovebox_files::Output, Problem> {
+        Ok(glovebox_files::Output::create(path, self.output.force, self.inputs)?)
+    }
+
+    /// Writes a whole file.
+    pub(super) fn write(self, path: &Path, text: &str) -> Result<(), Problem> {
+        Ok(glovebox_files::write(path, text.as_bytes(), self.output.force, self.inputs)?)
+    }
+
+    /// Refuses the file for JSON, which is written at the end, before anything runs.
+    pub(super) fn check_json(self) -> Result<(), Problem> {
+        self.check(self.output.json.as_deref().filter(|path| *path != Path::new("-")))
+    }
+
+    /// Makes room for a trace, whose writer overwrites nothing, if there is to be one.
+    pub(super) fn make_room(self, path: Option<&Path>) -> Result<Room, Problem> {
+        let aside = path.map(|path| Aside::take(path, self.output.force, self.inputs));
+        Ok(Room(aside.transpose()?))
+    }
+}
+
+/// Room for a trace. Dropped before the trace is done, it brings the old one back.
+#[derive(Debug)]
+pub(super) struct Room(Option<Aside>);
+
+impl Room {
+    /// The new trace is there.
+    pub(super) fn done(self) -> Result<(), Problem> {
+        Ok(self.0.map_or(Ok(()), Aside::done)?)
+    }
 }
 
 /// What a verb found.
@@ -29,6 +85,7 @@ pub struct Report {
     pub sentence: String,
     /// What the process tells its caller.
     pub exit: Exit,
+    is_exact: bool,
 }
 
 impl Report {
@@ -38,7 +95,12 @@ impl Report {
             Json::Object(fields) => fields,
             _ => Map::new(),
         };
-        Report { text, json, sentence: sentence.into(), exit }
+        Report { text, json, sentence: sentence.into(), exit, is_exact: false }
+    }
+
+    /// The same, with a text that is written as it is: somebody has looked at what is in it.
+    pub(super) fn exact(self) -> Report {
+        Report { is_exact: true, ..self }
     }
 
     /// Says what a recording lacks that was made meanwhile; that is never good.
@@ -70,15 +132,15 @@ impl Report {
     ///
     /// If the data cannot be written. That nobody reads it any more is none: a pipe into `head`
     /// is meant that way.
-    pub fn write(&self, verb: &str, output: &Output) -> Result<(), Problem> {
-        let written = self.write_data(verb, output);
+    pub(super) fn write(&self, verb: &str, files: Files<'_>) -> Result<(), Problem> {
+        let written = self.write_data(verb, files);
         say(&self.sentence);
         written
     }
 
-    fn write_data(&self, verb: &str, output: &Output) -> Result<(), Problem> {
-        let Some(path) = &output.json else {
-            return to_stdout(self.text.as_bytes());
+    fn write_data(&self, verb: &str, files: Files<'_>) -> Result<(), Problem> {
+        let Some(path) = &files.output.json else {
+            return self.write_text();
         };
         let mut object = Map::new();
         object.insert("verb".to_owned(), verb.into());
@@ -87,15 +149,36 @@ impl Report {
         object.extend(self.json.clone());
         let text = format!("{:#}\n", Json::Object(object));
         if path == Path::new("-") {
-            return to_stdout(text.as_bytes());
+            return write_stdout(text.as_bytes());
         }
-        std::fs::write(path, text).map_err(Problem::file("write", path))?;
-        to_stdout(self.text.as_bytes())
+        files.write(path, &text)?;
+        self.write_text()
+    }
+
+    fn write_text(&self) -> Result<(), Problem> {
+        match self.is_exact {
+            true => write_stdout(self.text.as_bytes()),
+            false => to_stdout(&self.text),
+        }
     }
 }
 
-/// Writes to stdout; a reader that has gone is no error.
-pub(super) fn to_stdout(bytes: &[u8]) -> Result<(), Problem> {
+/// True if a person sees stdout at once.
+pub(super) fn is_seen() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// A path for programs. What is no UTF-8 in it is replaced, as for people: JSON has no other text.
+pub(super) fn shown(path: impl AsRef<Path>) -> String {
+    path.as_ref().display().to_string()
+}
+
+/// Writes text for people to stdout; a reader that has gone is no error.
+pub(super) fn to_stdout(text: &str) -> Result<(), Problem> {
+    write_stdout(inert_lines(text).to_cow().as_bytes())
+}
+
+fn write_stdout(bytes: &[u8]) -> Result<(), Problem> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -105,9 +188,39 @@ pub(super) fn to_stdout(bytes: &[u8]) -> Result<(), Problem> {
     }
 }
 
-/// Writes one line to stderr; that nobody reads it is no reason to fail.
+/// Writes one line to stderr. A reader that has gone is no error.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", inert(line));
+}
+
+/// Log lines on stderr, each made inert.
+#[derive(Debug, Default)]
+pub(super) struct InertStderr;
+
+impl Write for InertStderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(bytes);
+        io::stderr().lock().write_all(inert_lines(&line).to_cow().as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Shows help, or what is wrong with the arguments: in colours unless it repeats something that is
+/// not inert. A reader that has gone is no error.
+pub(super) fn print_usage(error: &clap::Error) {
+    let plain = error.render().to_string();
+    let _ = match inert_lines(&plain).to_cow() {
+        Cow::Owned(inert) => writeln!(io::stderr().lock(), "{}", inert.trim_end()),
+        Cow::Borrowed(_) => error.print(),
+    };
+}
+
+pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {
+    paths.iter().map(PathBuf::as_path).collect()
 }
 
 fn one_line(text: &str) -> String {

@@ -64,6 +64,14 @@ pub(super) struct Surroundings {
 }
 
 impl SurroundingsArgs {
+    /// The files that are named.
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        [&self.workspace, &self.policy, &self.mock]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .collect()
+    }
+
     /// Reads the files.
     pub(super) fn read(&self) -> Result<Surroundings, Problem> {
         let file = self.workspace.clone().or_else(|| Workspace::find("."));

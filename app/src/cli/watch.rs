@@ -1,6 +1,6 @@
 //! `glovebox watch`: reload, replay and compare on every change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -75,6 +75,13 @@ impl Sink for Reloads {
 }
 
 impl Watch {
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        let mut inputs = vec![&*self.plugin, &*self.trace];
+        inputs.extend(self.against.as_deref());
+        inputs.extend(self.surroundings.inputs());
+        inputs
+    }
+
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
         let read = |path| Standard::read(path, &self.rules);
@@ -92,7 +99,7 @@ impl Watch {
         let baseline = match baseline {
             Some(baseline) => {
                 let compared = baseline.compare(run, &self.rules);
-                to_stdout(compared.diff().to_text().as_bytes())?;
+                to_stdout(&compared.diff().to_text())?;
                 baseline
             }
             None => Standard::Run(run),
@@ -161,7 +168,7 @@ impl Watch {
         let run = Arc::new(Run::from_events(name.clone(), stage.events()?));
         let compared = baseline.compare(run, &self.rules);
         let diff = compared.diff();
-        to_stdout(diff.to_text().as_bytes())?;
+        to_stdout(&diff.to_text())?;
         say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
         Ok(Some(compared))
     }

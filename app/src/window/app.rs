@@ -128,14 +128,16 @@ impl App {
         self
     }
 
-    /// Takes a picture and writes a report once everything is settled, then closes.
+    /// Takes a picture and writes a report once everything is settled, then closes. Files that exist
+    /// stay unless it `replaces` them.
     pub fn capture(
         &mut self,
         screenshot: Option<PathBuf>,
         report: Option<PathBuf>,
+        replaces: bool,
         outcome: Arc<Mutex<Option<Result<(), String>>>>,
     ) {
-        self.capture = Some(Capture::new(screenshot, report, outcome));
+        self.capture = Some(Capture::new(screenshot, report, replaces, outcome));
     }
 
     /// The read-only view of the workbench.

@@ -1,7 +1,8 @@
 //! Takes a picture of the window by itself, says what was drawn, and closes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,7 @@ pub struct Report {
 pub(super) struct Capture {
     screenshot: Option<PathBuf>,
     report: Option<PathBuf>,
+    replaces: bool,
     started: Instant,
     quiet: u32,
     stage: Stage,
@@ -82,11 +84,13 @@ impl Capture {
     pub(super) fn new(
         screenshot: Option<PathBuf>,
         report: Option<PathBuf>,
+        replaces: bool,
         outcome: Arc<Mutex<Option<Result<(), String>>>>,
     ) -> Capture {
         Capture {
             screenshot,
             report,
+            replaces,
             started: Instant::now(),
             quiet: 0,
             stage: Stage::Settling,
@@ -162,14 +166,20 @@ impl Capture {
             let pixels: Vec<u8> = picture.pixels.iter().flat_map(egui::Color32::to_array).collect();
             let image = image::RgbaImage::from_raw(width as u32, height as u32, pixels);
             let image = image.context("the picture has another size than its pixels")?;
-            image.save(path).with_context(|| format!("cannot write {}", path.display()))?;
+            let mut bytes = Cursor::new(Vec::new());
+            image.write_to(&mut bytes, image::ImageFormat::Png)?;
+            self.write_file(path, bytes.get_ref())?;
         }
         if let Some(path) = &self.report {
             let text = serde_json::to_string_pretty(report)?;
-            std::fs::write(path, text + "\n")
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            self.write_file(path, (text + "\n").as_bytes())?;
         }
         Ok(())
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        // What is opened was compared with these names before the window opened.
+        glovebox_files::write(path, bytes, self.replaces, &[]).context("cannot write")
     }
 }
 

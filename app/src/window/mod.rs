@@ -29,18 +29,21 @@ mod widgets;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use glovebox_abi::text::inert;
+use glovebox_files::OutputProblem;
 use glovebox_host::Allowance;
 use parking_lot::Mutex;
 
 pub use app::App;
 pub use capture::Report;
 
+use crate::folders;
 use crate::workbench::{Command, Level, Workbench, WorkbenchOptions, saved_consents};
 use panels::PanelId;
 use session::Session;
@@ -63,6 +66,9 @@ pub struct WindowOptions {
     /// Write what the window drew and close
     #[arg(long, value_name = "JSON")]
     pub report: Option<PathBuf>,
+    /// Replace a picture or report that exists, but never a file that is opened
+    #[arg(long)]
+    pub force: bool,
     /// Let native plugins run in this process, where they can do whatever it can
     #[arg(long)]
     pub trust_native: bool,
@@ -90,6 +96,13 @@ impl WindowOptions {
     fn is_capture(&self) -> bool {
         self.screenshot.is_some() || self.report.is_some()
     }
+
+    /// Refuses to overwrite a file, before the window opens.
+    fn check_capture(&self) -> Result<(), OutputProblem> {
+        let inputs: Vec<&Path> = self.files.iter().map(PathBuf::as_path).collect();
+        let mut outputs = [&self.screenshot, &self.report].into_iter().flatten();
+        outputs.try_for_each(|path| glovebox_files::refuse(path, self.force, &inputs))
+    }
 }
 
 /// Opens the window and returns when it is closed.
@@ -105,17 +118,19 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
         tell(NO_DISPLAY);
         return Ok(ExitCode::from(2));
     }
-    let folders = directories::ProjectDirs::from("", "", "glovebox");
+    if let Err(problem) = options.check_capture() {
+        tell(&format!("Opened no window: write: {problem}"));
+        return Ok(ExitCode::from(2));
+    }
     let (consents, unusable) = match saved_consents() {
         Some(Ok(consents)) => (Some(Arc::new(consents)), None),
         Some(Err(error)) => (None, Some(error.to_string())),
         None => (None, None),
     };
     let mut workbench = Workbench::new(WorkbenchOptions {
-        cache_folder: folders.as_ref().map(|folders| folders.cache_dir().join("compiled")),
-        recordings_folder: folders
-            .as_ref()
-            .map(|folders| folders.data_local_dir().join("recordings")),
+        cache_folder: folders::compiled_code(),
+        recordings_folder: folders::recordings(),
+        scratch_folder: folders::scratch(),
         allow: options.allow.clone(),
         consents,
     })?;
@@ -158,7 +173,7 @@ fn open(
     outcome: Arc<Mutex<Option<Result<(), String>>>>,
 ) -> App {
     // A picture must not depend on what was done before, nor change what comes next.
-    let path = (!options.is_capture()).then(session::default_path).flatten();
+    let path = (!options.is_capture()).then(folders::session).flatten();
     let mut session = path.as_deref().map(Session::read).unwrap_or_default();
     if let Some(theme) = options.theme {
         session.theme = theme;
@@ -178,7 +193,7 @@ fn open(
         app.show_panel(panel);
     }
     if capture {
-        app.capture(options.screenshot, options.report, outcome);
+        app.capture(options.screenshot, options.report, options.force, outcome);
     }
     app
 }
@@ -203,5 +218,5 @@ fn has_display() -> bool {
 
 #[allow(clippy::print_stderr, reason = "the window is gone; the terminal is all that is left")]
 fn tell(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", inert(text));
 }

@@ -1,11 +1,11 @@
 //! What the window keeps until the next time: a versioned file, written atomically, the one
 //! before kept beside it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
+use glovebox_files::{MAX_TEXT, Output, private_folder, read, read_to_string};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::panels::PanelId;
 use super::theme::Theme;
@@ -29,6 +29,7 @@ pub struct Session {
     /// How the centre is split.
     pub centre: Option<egui_tiles::Tree<PanelId>>,
     /// Files that were opened, the last one first.
+    #[serde(serialize_with = "paths_as_text")]
     pub recent: Vec<PathBuf>,
     /// How severe findings are, as settings such as `slow-frame=error`; of other rules as they say.
     pub severities: Vec<String>,
@@ -90,7 +91,7 @@ impl Session {
 
     /// Reads the file; what cannot be read counts as a first start.
     pub fn read(path: &Path) -> Session {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let text = read_to_string(path, MAX_TEXT).unwrap_or_default();
         let session: Option<Session> = serde_json::from_str(&text).ok();
         session.filter(|session| session.version == VERSION).unwrap_or_default()
     }
@@ -101,24 +102,19 @@ impl Session {
     ///
     /// If the folder or the file cannot be written; the file that is there is untouched then.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let folder = path.parent().context("the session file has no folder")?;
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        private_folder(path.parent().context("the session file has no folder")?)?;
+        let mut file = Output::create(path, true, &[])?;
         serde_json::to_writer_pretty(&mut file, self)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        if path.exists() {
-            std::fs::copy(path, path.with_extension("json.old"))?;
+        if let Ok(before) = read(path, MAX_TEXT) {
+            glovebox_files::write(&path.with_extension("json.old"), &before, true, &[])?;
         }
-        file.persist(path)?;
-        Ok(())
+        Ok(file.finish()?)
     }
 }
 
-/// Where the session file is on this machine.
-pub fn default_path() -> Option<PathBuf> {
-    let folders = directories::ProjectDirs::from("", "", "glovebox")?;
-    Some(folders.config_dir().join("session.json"))
+/// Leaves out names that are no UTF-8: JSON cannot hold them, and others would open other files.
+fn paths_as_text<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().filter_map(|path| path.to_str()))
 }
 
 #[cfg(test)]
@@ -136,6 +132,15 @@ mod tests {
         session.remember("a".into());
         session.theme = Theme::Light;
         session.severities.push("slow-frame=off".to_owned());
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            let name = std::ffi::OsStr::from_bytes(b"caf\xe9").into();
+            let mut with_another = session.clone();
+            with_another.remember(name);
+            with_another.write(&path).unwrap();
+            assert_eq!(Session::read(&path), session);
+        }
         session.write(&path).unwrap();
         session.zoom = 2.0;
         session.write(&path).unwrap();

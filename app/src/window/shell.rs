@@ -7,6 +7,7 @@ use egui::{
 };
 use egui_material_icons::icons as icon;
 use egui_tiles::{Tile, Tiles, Tree};
+use glovebox_abi::text::cut;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::PolicyMode;
 use glovebox_inspector::store::Store;
@@ -354,6 +355,9 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         ui.spacing_mut().item_spacing.x = 2.0;
         let recording = ctx.recording().is_some();
         let record = verb_button(ui, Verb::ToggleRecording, now, out);
+        if let Some(reason) = ctx.cannot_record() {
+            ui.colored_label(tokens.bad, "cannot record").on_hover_text(cut(reason, 300));
+        }
         if recording {
             ui.painter().circle_filled(
                 record.rect.left_center() + vec2(15.5, 0.0),

@@ -71,6 +71,8 @@ use notice::Notices;
 use sink::{Fanout, ReloadNews};
 use trace::Traces;
 
+use crate::folders;
+
 /// How old figures may be that are costly to collect.
 const SNAPSHOT_AGE: Duration = Duration::from_millis(250);
 /// How long after one report of panics the next one waits, which may be many.
@@ -90,8 +92,7 @@ pub enum Source {
 
 /// What a person agreed to for good, in the user's own folder; `None` on a machine without a home.
 pub(crate) fn saved_consents() -> Option<Result<Consents, ConsentError>> {
-    let folders = directories::ProjectDirs::from("", "", "glovebox")?;
-    Some(Consents::open(folders.data_local_dir().join("consents.toml")))
+    Some(Consents::open(folders::consents()?))
 }
 
 /// How a workbench is set up.
@@ -99,12 +100,14 @@ pub(crate) fn saved_consents() -> Option<Result<Consents, ConsentError>> {
 pub struct WorkbenchOptions {
     /// Where compiled plugins are kept; nowhere if absent.
     pub cache_folder: Option<PathBuf>,
-    /// Where recordings go; the folder for temporary files if absent.
+    /// Where recordings go, a folder of this user's alone; nothing can be recorded if it is absent.
     pub recordings_folder: Option<PathBuf>,
     /// What is allowed before plugins are loaded.
     pub allow: Vec<Allowance>,
     /// What was agreed to for good; without it nothing is kept.
     pub consents: Option<Arc<Consents>>,
+    /// Where temporary folders go; the system's folder for them if absent.
+    pub scratch_folder: Option<PathBuf>,
 }
 
 /// The host, the inspector and everything between them.
@@ -115,7 +118,7 @@ pub struct Workbench {
     jobs: Jobs,
     notices: Notices,
     traces: Traces,
-    recordings_folder: PathBuf,
+    recordings_folder: Option<PathBuf>,
     findings: findings::Findings,
     outcome: Outcomes,
     seen: Seen,
@@ -141,6 +144,8 @@ struct Outcomes {
     compile_deadline: Option<Duration>,
     loads_failed: u64,
     frames_replayed: u64,
+    /// Why the last recording could not start.
+    cannot_record: Option<String>,
     snapshot_every: Option<Every>,
 }
 
@@ -190,15 +195,16 @@ impl Workbench {
             builder = builder.consents(consents);
         }
         builder = options.allow.into_iter().fold(builder, HostBuilder::allow);
+        if let Some(folder) = options.scratch_folder {
+            builder = builder.scratch_folder(folder);
+        }
         Ok(Workbench {
             host: builder.build()?,
             jobs: Jobs::new(Arc::clone(&fanout.waker)),
             fanout,
             notices: Notices::default(),
             traces: Traces::default(),
-            recordings_folder: options
-                .recordings_folder
-                .unwrap_or_else(|| std::env::temp_dir().join("glovebox")),
+            recordings_folder: options.recordings_folder,
             findings: findings::Findings::default(),
             outcome: Outcomes::default(),
             seen: Seen::default(),
@@ -497,6 +503,11 @@ impl<'a> ViewCtx<'a> {
     /// How the recording is doing.
     pub fn recording(&self) -> Option<&'a RecorderStatus> {
         self.workbench.seen.recording.as_ref()
+    }
+
+    /// Why nothing is recorded, if the last attempt to start failed.
+    pub fn cannot_record(&self) -> Option<&'a str> {
+        self.workbench.outcome.cannot_record.as_deref()
     }
 
     /// How often the states of plugins are kept in recordings, if they are.

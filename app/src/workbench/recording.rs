@@ -1,8 +1,10 @@
 //! Starts and ends the recording of what happens, with snapshots of states if they are wanted.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use glovebox_files::private_folder;
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions, RecorderStatus};
 
 use super::snapshots::{Keeper, SnapshotsTaken};
@@ -13,14 +15,8 @@ impl Workbench {
         if self.fanout.recorder().is_some() {
             return;
         }
-        let name = format!("{}.mcap", time_stamp());
-        let path = self.recordings_folder.join(name);
-        let started = std::fs::create_dir_all(&self.recordings_folder)
-            .map_err(|error| format!("{error}: {}", self.recordings_folder.display()))
-            .and_then(|()| {
-                Recorder::start(&path, &RecorderOptions::default())
-                    .map_err(|error| error.to_string())
-            });
+        let started = recorder_in(self.recordings_folder.as_deref());
+        self.outcome.cannot_record = started.as_ref().err().cloned();
         match started {
             Err(error) => self.notices.add(Level::Error, format!("Cannot record: {error}")),
             Ok(recorder) => {
@@ -91,6 +87,14 @@ impl Workbench {
         self.notices.add(level, text);
         self.start_open(path);
     }
+}
+
+/// Starts a recording in a folder that is this user's alone: it may hold anything.
+fn recorder_in(folder: Option<&Path>) -> Result<Recorder, String> {
+    let folder = folder.ok_or("this user has no folder for data; set HOME")?;
+    private_folder(folder).map_err(|error| format!("{error}: {}", folder.display()))?;
+    let path = folder.join(format!("{}.mcap", time_stamp()));
+    Recorder::start(path, &RecorderOptions::default()).map_err(|error| error.to_string())
 }
 
 /// A name for a file that is made now: seconds since the Unix epoch, with milliseconds.

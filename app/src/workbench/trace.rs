@@ -209,7 +209,7 @@ impl Origin {
     pub(super) fn save(&self, path: &Path, replace: bool) -> anyhow::Result<()> {
         if let Origin::File(from) = self {
             let mut output = Output::create(path, replace, &[from])?;
-            let mut file = std::fs::File::open(from)
+            let (mut file, _) = glovebox_files::open(from, u64::MAX)
                 .with_context(|| format!("cannot read {}", from.display()))?;
             io::copy(&mut file, &mut output)
                 .with_context(|| format!("cannot copy to {}", path.display()))?;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context as _;
 use bytes::Bytes;
 use glovebox_abi::Frame;
-use glovebox_abi::units::show_size;
 use glovebox_events::{Event, Outcome, ReloadCause};
 use glovebox_files::OutputProblem;
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
@@ -368,16 +367,8 @@ fn is_gone(host: &Host, target: InstanceId, outcome: &Outcome) -> bool {
 /// Reads a payload that fits into a frame.
 fn read_payload(path: &Path) -> anyhow::Result<Bytes> {
     let name = || path.display().to_string();
-    let size = std::fs::metadata(path).with_context(name)?.len();
     let limit = glovebox_abi::MAX_FRAME_LEN as u64;
-    anyhow::ensure!(
-        size < limit,
-        "a payload of {} is larger than a frame may be ({}): {}",
-        show_size(size),
-        show_size(limit),
-        path.display()
-    );
-    Ok(std::fs::read(path).with_context(name)?.into())
+    Ok(glovebox_files::read(path, limit).with_context(name)?.into())
 }
 
 /// Sends frames one after the other; says how many completed.

@@ -21,11 +21,13 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod aside;
 mod output;
 mod owner;
 mod read;
 mod scratch;
 
+pub use aside::Aside;
 pub use output::{Output, OutputProblem, refuse, write};
 pub use owner::{Owner, private_folder};
 pub use read::{MAX_TEXT, open, read, read_or_stdin, read_to_string};

@@ -24,7 +24,7 @@ pub enum OutputProblem {
         path: PathBuf,
     },
     /// The operating system refuses.
-    #[error("{source}: {}", path.display())]
+    #[error("cannot write: {source}{}: {}", remedy(source), path.display())]
     Io {
         /// Why.
         source: io::Error,
@@ -33,14 +33,25 @@ pub enum OutputProblem {
     },
 }
 
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, or write elsewhere",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; choose a folder you may write to"
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "; make the folder first",
+        _ => "; write elsewhere",
+    }
+}
+
+/// For whoever names the path in an error of its own: what the operating system says goes without it.
 impl From<OutputProblem> for io::Error {
     fn from(problem: OutputProblem) -> io::Error {
-        let kind = match &problem {
-            OutputProblem::Exists { .. } => ErrorKind::AlreadyExists,
-            OutputProblem::IsInput { .. } => ErrorKind::InvalidInput,
-            OutputProblem::Io { source, .. } => source.kind(),
-        };
-        io::Error::new(kind, problem)
+        match problem {
+            OutputProblem::Exists { .. } => io::Error::new(ErrorKind::AlreadyExists, problem),
+            OutputProblem::IsInput { .. } => io::Error::new(ErrorKind::InvalidInput, problem),
+            OutputProblem::Io { source, .. } => source,
+        }
     }
 }
 
@@ -177,12 +188,8 @@ pub fn refuse(path: &Path, force: bool, inputs: &[&Path]) -> Result<(), OutputPr
             let (input, path) = (input.to_path_buf(), path.to_owned());
             return Err(OutputProblem::IsInput { input, path });
         }
-        if !about.is_file() || is_descriptor(path) {
-            return Ok(());
-        }
     }
-    // A link that leads nowhere is something too.
-    match !force && path.symlink_metadata().is_ok() {
+    match !force && is_replaceable(path) {
         true => Err(OutputProblem::Exists { path: path.to_owned() }),
         false => Ok(()),
     }
@@ -193,20 +200,14 @@ fn beside(path: &Path, known: Option<&Metadata>) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".glovebox-").suffix(".partial");
-    with_permissions(&mut builder, known);
-    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
+    // Opened here: the library would make it private for good, and name it in errors.
+    let open = |path: &Path| File::options().write(true).create_new(true).open(path);
+    let file = builder.make_in(folder.unwrap_or(Path::new(".")), open)?;
+    if let Some(known) = known {
+        file.as_file().set_permissions(known.permissions())?;
+    }
+    Ok(file)
 }
-
-#[cfg(unix)]
-fn with_permissions(builder: &mut tempfile::Builder<'_, '_>, known: Option<&Metadata>) {
-    use std::os::unix::fs::PermissionsExt;
-    // The umask takes from this what the user does not want to give.
-    let usual = || std::fs::Permissions::from_mode(0o666);
-    builder.permissions(known.map_or_else(usual, Metadata::permissions));
-}
-
-#[cfg(not(unix))]
-fn with_permissions(_: &mut tempfile::Builder<'_, '_>, _: Option<&Metadata>) {}
 
 /// Gives a file a name that nothing has.
 fn publish(file: NamedTempFile, path: &Path) -> Result<(), OutputProblem> {
@@ -225,6 +226,12 @@ fn publish(file: NamedTempFile, path: &Path) -> Result<(), OutputProblem> {
         }
         _ => Err(failed(error.error)),
     }
+}
+
+/// True for a file, and for a link that leads to one or nowhere. Devices and pipes stay.
+pub(crate) fn is_replaceable(path: &Path) -> bool {
+    let is_file = path.metadata().map_or(true, |about| about.is_file());
+    path.symlink_metadata().is_ok() && is_file && !is_descriptor(path)
 }
 
 /// True for a name of something that this process has open already.
@@ -294,7 +301,7 @@ mod tests {
         check(NOTHING, "new", true, Ok(()));
         check(NOTHING, "old", false, Err("will not overwrite"));
         check(NOTHING, "old", true, Ok(()));
-        check(NOTHING, "no/folder", true, Err("No such file"));
+        check(NOTHING, "no/folder", true, Err("(os error 2); make the folder first"));
         check(
             |folder| std::fs::create_dir(folder.join("folder")).unwrap(),
             "folder",

@@ -35,6 +35,7 @@ pub use foreign::Foreign;
 pub use inspect::{Inspection, inspect};
 pub use peek::ManifestPlace;
 pub(crate) use peek::{Peek, Peeked, peek};
+pub use prepare::MAX_ARTIFACT_LEN;
 pub(crate) use prepare::{Prepared, Preparer, names_in};
 pub use sniff::ArtifactKind;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use glovebox_abi::manifest::{DIGEST_PREFIX, Isolation, Tier};
 use glovebox_abi::{Manifest, frame_abi, native};
 use glovebox_events::{Binding, LoadStage};
+use glovebox_files::Scratch;
 use object::{Object, ObjectSection};
 use wasmtime::Module;
 use wasmtime::component::Component;
@@ -24,7 +25,7 @@ use crate::observe::span;
 use crate::policy::Subject;
 
 /// The largest artifact that is read: 256 MiB.
-pub(super) const MAX_ARTIFACT_LEN: u64 = 256 << 20;
+pub const MAX_ARTIFACT_LEN: u64 = 256 << 20;
 /// The largest manifest that is read: 1 MiB.
 pub(super) const MAX_MANIFEST_LEN: u64 = 1 << 20;
 
@@ -65,7 +66,7 @@ pub(crate) struct Preparer {
     /// What no compile takes longer than unless its load says so.
     max_compile_deadline: Duration,
     /// Private copies of libraries; removed with the host.
-    copies: tempfile::TempDir,
+    copies: Scratch,
     /// Libraries that were opened, and so stay mapped.
     pub(crate) mapped: AtomicU64,
 }
@@ -91,7 +92,7 @@ impl Preparer {
     pub(crate) fn new(
         engines: Engines,
         max_compile_deadline: Option<Duration>,
-        copies: tempfile::TempDir,
+        copies: Scratch,
     ) -> Preparer {
         Preparer {
             engines: Arc::new(engines),

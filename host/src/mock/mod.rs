@@ -59,6 +59,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use glovebox_abi::ServiceError;
+use glovebox_files::{MAX_TEXT, read_to_string};
 
 pub(crate) use services::MockServices;
 
@@ -147,7 +148,7 @@ impl Mock {
     /// If the file cannot be read, and as [`parse`](Self::parse), with the file's path.
     pub fn read(path: impl AsRef<Path>) -> Result<Mock, MockError> {
         let path = path.as_ref().to_owned();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read_to_string(&path, MAX_TEXT) {
             Ok(text) => text,
             Err(source) => return Err(MockError::Io { source, path }),
         };

@@ -107,6 +107,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glovebox_abi::Kind;
+use glovebox_files::{MAX_TEXT, read_to_string};
 
 pub use condition::{CompileCondition, FrameTest, no_conditions};
 pub use error::{PipelineError, StageProblem, StartError};
@@ -193,7 +194,7 @@ impl Pipeline {
         compile: CompileCondition<'_>,
     ) -> Result<Pipeline, PipelineError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
+        let text = read_to_string(path, MAX_TEXT)
             .map_err(|source| PipelineError::Io { source, path: path.to_owned() })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Pipeline::parse(&text, folder, compile)

@@ -98,14 +98,6 @@ pub enum PolicyError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is too large to be one.
-    #[error("a policy of {length} bytes is too large, limit {MAX_POLICY_LEN}: {}", path.display())]
-    TooLarge {
-        /// Its length in bytes.
-        length: u64,
-        /// The file.
-        path: PathBuf,
-    },
     /// The text is no policy.
     #[error("{problem}{}", file(.path))]
     Text {
@@ -129,11 +121,7 @@ impl Policy {
     pub fn load(path: impl AsRef<Path>) -> Result<Policy, PolicyError> {
         let path = path.as_ref();
         let io = |source| PolicyError::Io { source, path: path.to_owned() };
-        let length = std::fs::metadata(path).map_err(io)?.len();
-        if length > MAX_POLICY_LEN {
-            return Err(PolicyError::TooLarge { length, path: path.to_owned() });
-        }
-        let text = std::fs::read_to_string(path).map_err(io)?;
+        let text = glovebox_files::read_to_string(path, MAX_POLICY_LEN).map_err(io)?;
         let folder = path.canonicalize().map_err(io)?;
         let folder = folder.parent().unwrap_or(Path::new("/"));
         let named = |problem| PolicyError::Text { problem, path: Some(path.to_owned()) };

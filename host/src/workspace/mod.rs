@@ -57,6 +57,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use glovebox_abi::manifest::LimitChanges;
+use glovebox_files::{MAX_TEXT, read_to_string};
 
 pub use error::WorkspaceError;
 pub use find::{WorkspacePlugin, WorkspacePlugins};
@@ -118,7 +119,7 @@ impl Workspace {
     /// If the file cannot be read, and as [`parse`](Self::parse), with the file's path.
     pub fn read(file: impl AsRef<Path>) -> Result<Workspace, WorkspaceError> {
         let file = file.as_ref();
-        let text = std::fs::read_to_string(file)
+        let text = read_to_string(file, MAX_TEXT)
             .map_err(|source| WorkspaceError::Io { source, path: file.to_owned() })?;
         Workspace::parse(&text, file)
             .map_err(|problem| WorkspaceError::In { problem: Box::new(problem), path: file.into() })

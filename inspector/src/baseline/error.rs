@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{FORMAT, MAX_SIZE};
+use super::FORMAT;
 
 /// Why a baseline cannot be read, written or changed.
 #[derive(Debug, thiserror::Error)]
@@ -13,14 +13,6 @@ pub enum BaselineError {
         action: &'static str,
         /// Why it failed.
         source: io::Error,
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is larger than any baseline that somebody reads.
-    #[error("a baseline of {size} bytes is too large, at most {MAX_SIZE} are read; record a trace and compare with that: {}", path.display())]
-    TooLarge {
-        /// Size of the file in bytes.
-        size: u64,
         /// The file.
         path: PathBuf,
     },

@@ -84,6 +84,8 @@ use std::sync::Arc;
 pub use error::BaselineError;
 pub use source::SourceTrace;
 
+use glovebox_files::{Output, OutputProblem};
+
 use crate::diff::{self, Diff, DiffOptions, Run, RunCall};
 use stanza::Stanza;
 
@@ -191,11 +193,7 @@ impl Baseline {
     pub fn read(path: impl AsRef<Path>) -> Result<Baseline, BaselineError> {
         let path = path.as_ref();
         let failed = |source| BaselineError::Io { action: "read", source, path: path.to_owned() };
-        let size = std::fs::metadata(path).map_err(failed)?.len();
-        if size > MAX_SIZE {
-            return Err(BaselineError::TooLarge { size, path: path.to_owned() });
-        }
-        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let text = glovebox_files::read_to_string(path, MAX_SIZE).map_err(failed)?;
         let inside = |error| BaselineError::In { error: Box::new(error), path: path.to_owned() };
         let mut baseline: Baseline = text.parse().map_err(inside)?;
         let mut run = Run::clone(&baseline.run);
@@ -212,49 +210,23 @@ impl Baseline {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), BaselineError> {
         let path = path.as_ref();
         let failed = |source| BaselineError::Io { action: "write", source, path: path.to_owned() };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new()
-            .prefix(".baseline-")
-            .permissions_of(path)
-            .tempfile_in(folder)
-            .map_err(failed)?;
+        let refused = |problem: OutputProblem| failed(problem.into());
+        let mut file = Output::create(path, true, &[]).map_err(refused)?;
         write!(file, "{self}").map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        file.finish().map_err(refused)
     }
 
     /// True if a file starts as a baseline does.
     pub fn is_one(path: impl AsRef<Path>) -> bool {
         let mut start = [0; FIRST_LINE.len()];
-        let file = std::fs::File::open(path);
-        let read = file.and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+        let file = glovebox_files::open(path.as_ref(), MAX_SIZE);
+        let read = file.and_then(|(mut file, _)| std::io::Read::read_exact(&mut file, &mut start));
         read.is_ok() && start == FIRST_LINE.as_bytes()
     }
 
     /// The run, with calls counted from 1 for each plugin.
     pub fn run(&self) -> &Arc<Run> {
         &self.run
-    }
-}
-
-/// New files get the rights that files usually get, and old ones keep theirs.
-trait PermissionsOf {
-    fn permissions_of(&mut self, path: &Path) -> &mut Self;
-}
-
-impl PermissionsOf for tempfile::Builder<'_, '_> {
-    #[cfg(unix)]
-    fn permissions_of(&mut self, path: &Path) -> &mut Self {
-        use std::os::unix::fs::PermissionsExt;
-        let known = std::fs::metadata(path).map(|found| found.permissions());
-        // The umask takes from this what the user does not want to give.
-        self.permissions(known.unwrap_or_else(|_| std::fs::Permissions::from_mode(0o666)))
-    }
-
-    #[cfg(not(unix))]
-    fn permissions_of(&mut self, _: &Path) -> &mut Self {
-        self
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use glovebox_abi::text::inert_lines;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::plot;
@@ -43,7 +44,8 @@ pub fn of_diff(diff: &Diff) -> String {
             }
         }
     };
-    page.into_string()
+    // Markup is escaped by now; this is about what would change the order of what is read.
+    inert_lines(&page.into_string()).to_string()
 }
 
 fn classes(diff: &Diff) -> Markup {

@@ -10,6 +10,7 @@ use super::{ParentRecord, PluginRecord, TraceError};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TraceInfo {
     /// The file.
+    #[serde(serialize_with = "super::shown")]
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,

@@ -160,3 +160,8 @@ const TOTALS: &str = "totals";
 const EVENTS_TOPIC: &str = "/workbench/events";
 /// Fixed, so that a chunk can be read when the one that announces the channels is lost.
 const EVENTS_CHANNEL: u16 = 0;
+
+/// Writes a path as text. What is no UTF-8 in it is replaced, as it is for people.
+fn shown<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}

@@ -49,6 +49,7 @@ impl Default for RecorderOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RecorderStatus {
     /// The newest file as it is named now: `….partial` until finished.
+    #[serde(serialize_with = "super::shown")]
     pub path: PathBuf,
     /// Number of the newest file, from 1.
     pub segments: u32,

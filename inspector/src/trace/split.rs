@@ -29,6 +29,7 @@ pub enum PartLimit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// The new trace.
+    #[serde(serialize_with = "super::shown")]
     pub path: PathBuf,
     /// Its events.
     pub events: u64,

@@ -23,7 +23,7 @@ pub(crate) fn run(figures: &mut Figures) {
         let report = tempfile::NamedTempFile::new().expect("a temporary file");
         let run = Command::new(binary)
             .args([sample("echo.wasm"), sample("redact.wasm"), sample("stats.wasm")])
-            .arg("--report")
+            .args(["--force", "--report"])
             .arg(report.path())
             .envs(screen.environment())
             .stdout(Stdio::null())

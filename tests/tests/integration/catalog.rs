@@ -519,5 +519,5 @@ fn manifests_do_not_steer_the_terminal() {
     let folder = Folder::of([("plugin.toml", manifest), ("a.wat", "(module)")]);
     let run = Command::new(binary()).arg("discover").arg(folder.path()).output().unwrap();
     let out = String::from_utf8(run.stdout).unwrap();
-    assert!(out.contains("description   \u{FFFD}[2Jgone\n"), "{out:?}");
+    assert!(out.contains("description   \\u{1b}[2Jgone\n"), "{out:?}");
 }

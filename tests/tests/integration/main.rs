@@ -13,6 +13,7 @@ mod compiling;
 mod consent;
 mod determinism;
 mod dispatch;
+mod files;
 mod floods;
 mod frames;
 mod fuzz;

@@ -15,7 +15,7 @@ fn run(screen: &Display, arguments: &[&str], picture: &Path) -> serde_json::Valu
         .args(arguments)
         .arg("--screenshot")
         .arg(picture)
-        .arg("--report")
+        .args(["--force", "--report"])
         .arg(report.path())
         .envs(screen.environment())
         .output()

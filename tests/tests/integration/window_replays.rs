@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use glovebox::workbench::{Command, Every, Origin, ReplayHow, ReplayRequest, Source};
+use glovebox::workbench::{
+    Command, Every, Origin, ReplayHow, ReplayRequest, Source, Workbench, WorkbenchOptions,
+};
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::Direction;
@@ -14,7 +16,7 @@ use tempfile::TempDir;
 use glovebox_tests::{root, sample};
 
 use super::replay::numbered;
-use super::window::{Window, app, open, shows, wait};
+use super::window::{Window, app, open, over, shows, wait};
 
 fn execute(window: &mut Window, command: Command) {
     window.state_mut().as_mut().unwrap().workbench_mut().execute(command);
@@ -32,10 +34,13 @@ fn recorded(plugin: &str, every: Option<Every>) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let inputs = folder.path().join("in.ndjson");
     std::fs::write(&inputs, numbered(9)).unwrap();
-    let mut window = open(&[inputs]);
+    let recordings_folder = Some(folder.path().join("recordings"));
+    let options = WorkbenchOptions { recordings_folder, ..WorkbenchOptions::default() };
+    let mut window = over(Workbench::new(options).unwrap(), &[inputs]);
     execute(&mut window, Command::Load(sample(plugin)));
     execute(&mut window, Command::SetSnapshots(every));
     execute(&mut window, Command::StartRecording);
+    assert_eq!(app(&window).view().cannot_record(), None);
     let snapshots = |window: &Window| app(window).view().recording().map(|now| now.snapshots);
     let taken = |window: &mut Window, count: u64| {
         let count = if every.is_some() { count } else { 0 };

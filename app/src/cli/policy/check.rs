@@ -8,7 +8,7 @@ use glovebox_host::Policy;
 use serde_json::json;
 
 use crate::cli::error::{Exit, Problem};
-use crate::cli::report::{Output, Report, count_of};
+use crate::cli::report::{Output, Report, count_of, shown};
 
 /// Check a policy file, and say what is in it
 ///
@@ -37,7 +37,7 @@ impl Check {
             count_of(plugins.len(), "plugin")
         );
         let json = json!({
-            "file": self.file,
+            "file": shown(&self.file),
             "mode": mode.map(|mode| mode.name()),
             "rules": policy.rules(),
             "plugins": plugins,

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::verdict_json;
 use crate::cli::asked::remedy;
 use crate::cli::error::{Exit, Problem};
-use crate::cli::report::{Output, Report, count_of};
+use crate::cli::report::{Output, Report, count_of, shown};
 use crate::cli::surroundings::{AllowArgs, saved_consents};
 
 /// Say what a plugin may do, and why, without running any of it
@@ -45,7 +45,7 @@ impl Explain {
         );
         let json = json!({
             "plugin": id,
-            "policy": self.policy,
+            "policy": self.policy.as_ref().map(shown),
             "digest": inspection.digest,
             "permissions": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
         });

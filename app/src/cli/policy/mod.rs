@@ -4,6 +4,8 @@ mod check;
 mod explain;
 mod suggest;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use glovebox_host::Verdict;
 use serde_json::{Value as Json, json};
@@ -31,6 +33,19 @@ impl PolicyVerb {
             PolicyVerb::Suggest(verb) => verb.run(),
             PolicyVerb::Explain(verb) => verb.run(),
             PolicyVerb::Check(verb) => verb.run(),
+        }
+    }
+
+    /// The files that it reads.
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        match self {
+            PolicyVerb::Suggest(verb) => {
+                std::iter::once(&*verb.plugin).chain(verb.trace.as_deref()).collect()
+            }
+            PolicyVerb::Explain(verb) => {
+                std::iter::once(&*verb.plugin).chain(verb.policy.as_deref()).collect()
+            }
+            PolicyVerb::Check(verb) => vec![&verb.file],
         }
     }
 

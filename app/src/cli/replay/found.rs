@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::super::against::Judged;
 use super::super::error::Exit;
 use super::super::observe::{Counts, Recorded};
-use super::super::report::count;
+use super::super::report::{count, shown};
 use super::super::{diff, findings, plugins, timing};
 use super::answers::AnsweredFound;
 use super::start;
@@ -202,7 +202,7 @@ impl Found {
         let totals = self.totals();
         let counts = &self.counts;
         let mut json = json!({
-            "trace": trace,
+            "trace": shown(trace),
             "plugins": self.targets.statuses().map(plugins::status_json).collect::<Vec<_>>(),
             "inputs": {
                 "planned": self.summary.planned,

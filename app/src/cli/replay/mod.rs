@@ -24,7 +24,7 @@ use super::diff::Reports;
 use super::error::Problem;
 use super::findings::FindingsArgs;
 use super::plugins::LoadArgs;
-use super::report::{Output, Report};
+use super::report::{Files, Output, Report, paths};
 use super::run;
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use crate::workbench::replay::ReplaySummary;
@@ -112,6 +112,15 @@ impl FromStr for Speed {
 }
 
 impl Replay {
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        let mut inputs = paths(&self.plugins);
+        inputs.push(&self.trace);
+        inputs.extend(self.pipeline.as_deref());
+        inputs.extend(self.against.against.as_deref());
+        inputs.extend(self.surroundings.inputs());
+        inputs
+    }
+
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         if let Some(path) = &self.pipeline {
             return self.run_pipeline(path, surroundings);
@@ -122,7 +131,9 @@ impl Replay {
         let against = self.against.against.as_deref();
         let standard = self.against.standard()?;
         let standard = standard.map(|standard| source.cut(standard, &self.trace, against));
-        self.reports.check(&self.against)?;
+        let inputs = self.inputs();
+        let files = Files { output: &self.output, inputs: &inputs };
+        self.reports.check(&self.against, files)?;
         let record = Arc::<LiveRecorder>::default();
         if self.speed.0 == Pace::Max {
             record.lock().set_unpaced();
@@ -142,6 +153,7 @@ impl Replay {
             stage.load(requests)?;
             Ok(stage)
         };
+        let room = files.make_room(self.record.as_deref())?;
         let stage = set(self.record.as_deref())?;
         let statuses = stage.statuses();
         for status in &statuses {
@@ -160,6 +172,7 @@ impl Replay {
         let (summary, snapshots) = self.send(&source.plan, &stage);
         let trace =
             stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
+        room.done()?;
         let answered = source
             .recorded
             .as_ref()
@@ -195,8 +208,8 @@ impl Replay {
             judgement,
         };
         let written = match &found.judged {
-            Some(judged) => self.reports.write(&name, judged.compared.diff()),
-            None => self.reports.write_run(&name, &run),
+            Some(judged) => self.reports.write(&name, judged.compared.diff(), files),
+            None => self.reports.write_run(&name, &run, files),
         };
         written.map_err(|problem| problem.after(found.summary.sentence()))?;
         let (text, json) = (found.text(), found.json(&self.trace));
@@ -236,6 +249,7 @@ impl Replay {
             source: &source.trace,
             against: &self.against,
             reports: &self.reports,
+            files: Files { output: &self.output, inputs: &self.inputs() },
         };
         through.run(&plan, surroundings)
     }

@@ -16,7 +16,7 @@ use super::super::against::Judged;
 use super::super::error::Exit;
 use super::super::observe::Recorded;
 use super::super::replay::AnsweredFound;
-use super::super::report::{count, count_of};
+use super::super::report::{count, count_of, shown};
 use super::super::{diff, timing};
 
 /// What a run led to.
@@ -234,7 +234,7 @@ impl Found {
         let metrics = &self.metrics;
         json!({
             "pipeline": self.pipeline,
-            "trace": trace,
+            "trace": shown(trace),
             "inputs": {
                 "planned": self.planned,
                 "sent": metrics.inputs,

@@ -3,7 +3,7 @@
 mod found;
 mod through;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glovebox_host::pipeline::{FrameTest, Pipeline};
@@ -15,7 +15,7 @@ use super::against::Against;
 use super::diff::{self, Reports};
 use super::error::Problem;
 use super::plugins::LoadArgs;
-use super::report::{Output, Report};
+use super::report::{Files, Output, Report, paths};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 pub(super) use through::Through;
 
@@ -51,6 +51,14 @@ pub(super) struct Run {
 }
 
 impl Run {
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        let mut inputs = paths(&self.plugins);
+        inputs.push(&self.trace);
+        inputs.extend(self.pipeline.as_deref());
+        inputs.extend(self.surroundings.inputs());
+        inputs
+    }
+
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let path = self.pipeline.as_deref().or(surroundings.pipeline()).ok_or_else(|| {
             let remedy = "name its file, or use a workspace with `pipeline = \"…\"`";
@@ -72,6 +80,7 @@ impl Run {
             source: &SourceTrace::default(),
             against: &Against::default(),
             reports: &Reports::default(),
+            files: Files { output: &self.output, inputs: &self.inputs() },
         };
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
         through.run(&plan, surroundings)

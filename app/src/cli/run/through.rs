@@ -19,7 +19,7 @@ use super::super::error::Problem;
 use super::super::observe::Recorded;
 use super::super::plugins::LoadArgs;
 use super::super::replay::{Stage, StageAnswers};
-use super::super::report::Report;
+use super::super::report::{Files, Report};
 use super::super::surroundings::Surroundings;
 use super::super::waiting::wait;
 use super::found::{Found, Results, name};
@@ -48,6 +48,7 @@ pub(in super::super) struct Through<'a> {
     pub(in super::super) source: &'a SourceTrace,
     pub(in super::super) against: &'a Against,
     pub(in super::super) reports: &'a Reports,
+    pub(in super::super) files: Files<'a>,
 }
 
 impl Through<'_> {
@@ -59,7 +60,7 @@ impl Through<'_> {
         let needed = self.needed(surroundings)?;
         needed.say();
         let standard = self.against.standard()?;
-        self.reports.check(self.against)?;
+        self.reports.check(self.against, self.files)?;
         let answer = |request| match &self.answers {
             Some(answers) => answers.answer(request),
             None => request,
@@ -82,6 +83,7 @@ impl Through<'_> {
             }
         });
         let running = wait(&stage.host, running)?;
+        let room = self.files.make_room(self.record)?;
         if let Some(path) = self.record {
             stage.record(path, running.instances(), self.trace, self.how)?;
         }
@@ -118,6 +120,7 @@ impl Through<'_> {
             results,
         };
         found.recorded = self.finish(&stage, running, &found)?;
+        room.done()?;
         // A run of nothing must not make everything look gone.
         let standard = standard.filter(|_| found.metrics.inputs > 0 || !self.against.decides());
         let run = Arc::new(run);
@@ -125,8 +128,8 @@ impl Through<'_> {
         let judged: Option<Judged> =
             standard.map(judge).transpose().map_err(|problem| problem.after(found.sentence()))?;
         let written = match &judged {
-            Some(judged) => self.reports.write(&trace, judged.compared.diff()),
-            None => self.reports.write_run(&trace, &run),
+            Some(judged) => self.reports.write(&trace, judged.compared.diff(), self.files),
+            None => self.reports.write_run(&trace, &run, self.files),
         };
         written.map_err(|problem| problem.after(found.sentence()))?;
         found.judged = judged;

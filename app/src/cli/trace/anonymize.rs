@@ -9,7 +9,7 @@ use glovebox_inspector::trace::{self, AnonymizeReport, Redaction, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count};
+use super::super::report::{Output, Report, count, shown};
 use super::progress::Progress;
 
 /// Write a trace without what a path leads to or a pattern finds
@@ -82,7 +82,8 @@ impl Anonymize {
             sentence.push_str(&format!("; {damaged} of the trace could not be read"));
             exit = Exit::TraceUnreadable;
         }
-        let json = json!({ "trace": self.trace, "out": self.out, "anonymized": done });
+        let json =
+            json!({ "trace": shown(&self.trace), "out": shown(&self.out), "anonymized": done });
         Ok(Report::new(text, json, sentence, exit))
     }
 }

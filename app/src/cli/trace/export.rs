@@ -1,7 +1,6 @@
 //! `glovebox trace export`: events as NDJSON or for Perfetto, frames for Wireshark, figures for
 //! Prometheus, series as CSV.
 
-use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use glovebox_inspector::trace::TraceReader;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count};
+use super::super::report::{Files, Output, Report, count, shown};
 
 /// Write a trace in another format: its events as NDJSON, one object per line, or as slices for
 /// Perfetto; its frames as packets for Wireshark; its figures for Prometheus; its series as CSV
@@ -75,7 +74,7 @@ enum Stopped {
 }
 
 impl Export {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
         let to_stdout = self.out == Path::new("-");
         if to_stdout && self.output.json.as_deref() == Some(Path::new("-")) {
             let reason = "both the events and the report want stdout; give -o a file";
@@ -86,15 +85,21 @@ impl Export {
                 let reason = "--dissector is for packets; add --as pcapng";
                 return Err(Problem::Usage(reason.to_owned()));
             }
-            std::fs::write(path, export::dissector()).map_err(Problem::file("write", path))?;
+            files.check(Some(path))?;
         }
         let reader = TraceReader::open(&self.trace).map_err(Problem::Trace)?;
-        let out: Box<dyn Write> = match to_stdout {
-            true => Box::new(io::stdout().lock()),
-            false => Box::new(File::create(&self.out).map_err(Problem::file("write", &self.out))?),
+        let mut file = match to_stdout {
+            true => None,
+            false => Some(files.create(&self.out)?),
+        };
+        if let Some(path) = &self.dissector {
+            files.write(path, &export::dissector())?;
+        }
+        let out: Box<dyn Write> = match &mut file {
+            None => Box::new(BufWriter::new(io::stdout().lock())),
+            Some(file) => Box::new(file),
         };
         let mut events = 0u64;
-        let out = BufWriter::new(out);
         let mut left_out = 0;
         let copied = match self.format {
             Format::Ndjson => copy(reader, out, &mut events),
@@ -104,6 +109,10 @@ impl Export {
                 self.figures(reader, out, &mut events, &mut left_out)
             }
         };
+        // What could be read of a damaged trace is worth keeping; half of what was to be written is not.
+        if let (Ok(()) | Err(Stopped::Read(_)), Some(file)) = (&copied, file) {
+            file.finish()?;
+        }
         let unit = if self.format == Format::Pcapng { "frame" } else { "event" };
         let exported = count(events, unit);
         let sentence = match copied {
@@ -128,8 +137,8 @@ impl Export {
             }
         };
         let json = json!({
-            "trace": self.trace,
-            "out": self.out,
+            "trace": shown(&self.trace),
+            "out": shown(&self.out),
             "events": events,
             "buckets_left_out": left_out,
         });

@@ -9,7 +9,7 @@ use glovebox_inspector::trace::{self, TraceIndex};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count};
+use super::super::report::{Output, Report, count, shown};
 use super::progress::Progress;
 
 /// Write the calls that match to a new trace, with all their frames and host calls
@@ -51,7 +51,7 @@ impl FilterTrace {
                 Exit::TraceUnreadable
             }
         };
-        let json = json!({ "trace": self.trace, "out": self.out, "found": found });
+        let json = json!({ "trace": shown(&self.trace), "out": shown(&self.out), "found": found });
         Ok(Report::new(format!("{out}\n"), json, sentence, exit))
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::findings::{self, FindingsArgs};
-use super::super::report::{Output, Report, count};
+use super::super::report::{Output, Report, count, shown};
 
 /// Look over a trace with all rules; `glovebox findings` lists them
 ///
@@ -61,7 +61,8 @@ impl TraceFindings {
         };
         let lines = findings::lines(&judgement);
         let text = lines.iter().map(|(name, line)| format!("{name:<12} {line}\n")).collect();
-        let mut json = json!({ "trace": self.trace, "events": events, "damaged_bytes": damaged });
+        let mut json =
+            json!({ "trace": shown(&self.trace), "events": events, "damaged_bytes": damaged });
         findings::add_to(&mut json, &judgement);
         Ok(Report::new(text, json, sentence, exit))
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
-use super::super::report::{Output, Report, count};
+use super::super::report::{Output, Report, count, shown};
 
 /// Make a trace of a made-up run, of any size, the same for the same seed
 ///
@@ -53,7 +53,7 @@ impl Generate {
         let sentence = format!("Generated {} into {out}", count(self.frames, "frame"));
         let text = format!("{out} ({})\n", show_size(recorded.bytes));
         let json = json!({
-            "out": recorded.path,
+            "out": shown(&recorded.path),
             "frames": self.frames,
             "events": recorded.events,
             "seed": self.seed,

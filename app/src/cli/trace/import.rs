@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
-use super::super::report::{Output, Report, count};
+use super::super::report::{Output, Report, count, shown};
 
 /// Make a trace of a pcap, pcapng or NDJSON file
 ///
@@ -64,9 +64,9 @@ impl Import {
             sentence.push_str(&format!("; the rest could not be read: {reason}"));
         }
         let json = json!({
-            "file": self.file,
+            "file": shown(&self.file),
             "format": imported.format.name(),
-            "out": recorded.path,
+            "out": shown(&recorded.path),
             "events": imported.events,
             "size": recorded.bytes,
             "cut_short": imported.cut_short,

@@ -8,7 +8,7 @@ use glovebox_inspector::trace::{self, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, count_of};
+use super::super::report::{Output, Report, count, count_of, shown};
 use super::progress::Progress;
 
 /// Write the events of several traces to a new one, sorted by time
@@ -53,7 +53,7 @@ impl Merge {
                 Exit::TraceUnreadable
             }
         };
-        let json = json!({ "traces": self.traces, "out": self.out, "merged": merged });
+        let json = json!({ "traces": self.traces.iter().map(shown).collect::<Vec<_>>(), "out": shown(&self.out), "merged": merged });
         Ok(Report::new(format!("{out}\n"), json, sentence, exit))
     }
 }

@@ -14,11 +14,13 @@ mod recover;
 mod shrink;
 mod split;
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use glovebox_inspector::trace::Problem as Damage;
 
 use super::error::Problem;
-use super::report::{Output, Report, count};
+use super::report::{Files, Output, Report, count, paths};
 
 /// Look at, check, repair, convert, filter and make trace files
 #[derive(Debug, Args)]
@@ -44,12 +46,28 @@ pub(super) enum TraceVerb {
 }
 
 impl TraceVerb {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
-        match self {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        // Their traces are written by what overwrites nothing.
+        let out = match self {
+            TraceVerb::Recover(verb) => Some(&verb.out),
+            TraceVerb::Import(verb) => Some(&verb.out),
+            TraceVerb::Filter(verb) => Some(&verb.out),
+            TraceVerb::Merge(verb) => Some(&verb.out),
+            TraceVerb::Anonymize(verb) => Some(&verb.out),
+            TraceVerb::Generate(verb) => Some(&verb.out),
+            TraceVerb::Shrink(verb) => Some(&verb.out),
+            TraceVerb::Info(_)
+            | TraceVerb::Check(_)
+            | TraceVerb::Export(_)
+            | TraceVerb::Findings(_)
+            | TraceVerb::Split(_) => None,
+        };
+        let room = files.make_room(out.map(PathBuf::as_path))?;
+        let report = match self {
             TraceVerb::Info(verb) => verb.run(),
             TraceVerb::Check(verb) => verb.run(),
             TraceVerb::Recover(verb) => verb.run(),
-            TraceVerb::Export(verb) => verb.run(),
+            TraceVerb::Export(verb) => verb.run(files),
             TraceVerb::Import(verb) => verb.run(),
             TraceVerb::Filter(verb) => verb.run(),
             TraceVerb::Findings(verb) => verb.run(),
@@ -58,6 +76,29 @@ impl TraceVerb {
             TraceVerb::Anonymize(verb) => verb.run(),
             TraceVerb::Generate(verb) => verb.run(),
             TraceVerb::Shrink(verb) => verb.run(),
+        };
+        // Without a new trace the old one comes back.
+        if report.is_ok() {
+            room.done()?;
+        }
+        report
+    }
+
+    /// The files that it reads.
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        match self {
+            TraceVerb::Info(verb) => vec![&verb.trace],
+            TraceVerb::Check(verb) => vec![&verb.trace],
+            TraceVerb::Recover(verb) => vec![&verb.trace],
+            TraceVerb::Export(verb) => vec![&verb.trace],
+            TraceVerb::Import(verb) => vec![&verb.file],
+            TraceVerb::Filter(verb) => vec![&verb.trace],
+            TraceVerb::Findings(verb) => vec![&verb.trace],
+            TraceVerb::Merge(verb) => paths(&verb.traces),
+            TraceVerb::Split(verb) => vec![&verb.trace],
+            TraceVerb::Anonymize(verb) => vec![&verb.trace],
+            TraceVerb::Generate(_) => Vec::new(),
+            TraceVerb::Shrink(verb) => verb.inputs(),
         }
     }
 

@@ -7,7 +7,7 @@ use glovebox_inspector::trace::{self, RecoverReport, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count};
+use super::super::report::{Output, Report, count, shown};
 use super::{damage_line, left_out_line};
 
 /// Write all that can be read of a damaged or unfinished trace to a new one
@@ -50,7 +50,7 @@ impl Recover {
             .iter()
             .map(|(kind, found, lost)| json!({ "kind": kind, "recovered": found, "lost": lost }));
         let json = json!({
-            "out": self.out,
+            "out": shown(&self.out),
             "lossless": report.lossless,
             "kinds": kinds.collect::<Vec<_>>(),
             "uncounted_bytes": report.uncounted_bytes,

@@ -1,6 +1,6 @@
 //! `glovebox trace shrink`: the smallest trace that still fails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use super::super::diff;
 use super::super::error::{Exit, Problem};
 use super::super::plugins::LoadArgs;
 use super::super::replay::Stage;
-use super::super::report::{Output, Report, count_of, say};
+use super::super::report::{Output, Report, count_of, paths, say, shown};
 use super::super::surroundings::{Surroundings, SurroundingsArgs};
 
 /// Find the smallest part of a trace whose replay still fails, and write it to a new trace
@@ -89,11 +89,15 @@ enum Wanted {
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl ShrinkTrace {
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        let mut inputs = paths(&self.plugins);
+        inputs.push(&self.trace);
+        inputs.extend(self.against.as_deref());
+        inputs.extend(self.surroundings.inputs());
+        inputs
+    }
+
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        if self.out.symlink_metadata().is_ok() {
-            let out = self.out.display();
-            return Err(Problem::Usage(format!("will not overwrite; choose another name: {out}")));
-        }
         let surroundings = self.surroundings.read()?;
         let filter = self.filter.as_ref();
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
@@ -105,7 +109,7 @@ impl ShrinkTrace {
         let (wanted, what) = self.wanted(&whole)?;
         let Some(wanted) = wanted else {
             let sentence = format!("Shrunk 0 frames: {what}");
-            let json = json!({ "trace": self.trace, "failing": null });
+            let json = json!({ "trace": shown(&self.trace), "failing": null });
             return Ok(Report::new(String::new(), json, sentence, Exit::Different));
         };
         say(&format!("Looking for the fewest of {} with: {what}", frames(plan.inputs.len())));
@@ -125,7 +129,7 @@ impl ShrinkTrace {
         let Some(shrunk) = shrunk else {
             let sentence =
                 format!("Shrunk 0 frames: the second replay did not fail as the first one: {what}");
-            let json = json!({ "trace": self.trace, "failing": what, "steady": false });
+            let json = json!({ "trace": shown(&self.trace), "failing": what, "steady": false });
             return Ok(Report::new(String::new(), json, sentence, Exit::Different));
         };
         self.finish(&attempt, &plan, &shrunk, &what, started.elapsed())
@@ -214,8 +218,8 @@ impl ShrinkTrace {
             self.out.display()
         );
         let json = json!({
-            "trace": self.trace,
-            "out": self.out,
+            "trace": shown(&self.trace),
+            "out": shown(&self.out),
             "failing": what,
             "steady": true,
             "frames_before": before,

@@ -10,7 +10,7 @@ use glovebox_inspector::trace::{self, PartLimit, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, count_of};
+use super::super::report::{Output, Report, count, count_of, shown};
 use super::progress::Progress;
 
 /// Write a trace as several: OUT.001.mcap, OUT.002.mcap and so on
@@ -69,7 +69,7 @@ impl Split {
             }
         };
         let text = split.parts.iter().map(|part| format!("{}\n", part.path.display())).collect();
-        let json = json!({ "trace": self.trace, "split": split });
+        let json = json!({ "trace": shown(&self.trace), "split": split });
         Ok(Report::new(text, json, sentence, exit))
     }
 }

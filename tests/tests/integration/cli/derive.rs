@@ -58,7 +58,7 @@ fn nothing_is_overwritten() {
     let before = files(&folder);
     for out in ["out.mcap", "held.mcap", "in.mcap"] {
         for verb in verbs("in.mcap", out) {
-            folder.refused(&verb, 2, "write trace: ", "; choose another name or remove it");
+            folder.refused(&verb, 2, "write", "; choose another name");
             assert!(files(&folder) == before, "{verb:?} changed something");
         }
     }

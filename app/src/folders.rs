@@ -1,0 +1,37 @@
+//! The user's own folders. Nothing of the program lies where others could put something first.
+
+use std::path::PathBuf;
+
+use directories::ProjectDirs;
+use glovebox_files::private_folder;
+
+fn own() -> Option<ProjectDirs> {
+    ProjectDirs::from("", "", "glovebox")
+}
+
+/// Where compiled code is kept; nowhere for a user without a home.
+pub(crate) fn compiled_code() -> Option<PathBuf> {
+    Some(own()?.cache_dir().join("compiled"))
+}
+
+/// Where recordings go.
+pub(crate) fn recordings() -> Option<PathBuf> {
+    Some(own()?.data_local_dir().join("recordings"))
+}
+
+/// What was agreed to for good.
+pub(crate) fn consents() -> Option<PathBuf> {
+    Some(own()?.data_local_dir().join("consents.toml"))
+}
+
+/// What the window keeps until the next time.
+pub(crate) fn session() -> Option<PathBuf> {
+    Some(own()?.config_dir().join("session.json"))
+}
+
+/// Where temporary folders go, if there is such a folder and it can be written to; others use the
+/// system's, under names that nobody knows before.
+pub(crate) fn scratch() -> Option<PathBuf> {
+    let folder = own()?.cache_dir().join("temporary");
+    private_folder(&folder).is_ok().then_some(folder)
+}

@@ -1,0 +1,108 @@
+//! Text of plugins, traces and names of files, wherever the program prints it.
+
+use std::fs;
+
+use super::Folder;
+
+/// A plugin that says nothing without what a terminal obeys, or what changes the order of reading.
+const MANIFEST: &str = r#"
+[plugin]
+id = "t"
+version = "1.0.0"
+name = "N\u001b[31m\u001b]0;X\u0007\u202eRTL"
+description = "D\u001b[2J\nfake line"
+authors = ["A\u001b[31m"]
+category = "c\u009b1m"
+capabilities = ["x\u001b[1m"]
+license = "L\u2066"
+[artifact]
+wasm = "t.wat"
+[permissions]
+log = true
+[limits]
+memory = "1 MiB"
+"#;
+
+/// Logs, and fails with a message, that hold ESC, OSC, BEL, BS, C1, CR, LF and U+202E.
+const PLUGIN: &str = r#"(module
+    (import "glovebox" "log" (func $log (param i32 i32 i32) (result i32)))
+    (func (export "glovebox_abi_0_1"))
+    (memory (export "memory") 4)
+    (func (export "glovebox_buffer") (param i32) (result i32) (i32.const 65536))
+    (func (export "glovebox_process") (param i32) (result i64)
+        (drop (call $log (i32.const 2) (i32.const 4096) (i32.const 37)))
+        (i64.or (i64.shl (i64.const 131072) (i64.const 32)) (i64.const 49)))
+    (data (i32.const 4096) "\1b]0;PWNED\07\1b[2J\1b[31mred\08\c2\9b1m\e2\80\aeR\0d\0afake")
+    (data (i32.const 131072) "\52\00\01\00\00\00\00\00\25\00\00\00\1b]0;PWNED\07\1b[2J\1b[31mred\08\c2\9b1m\e2\80\aeR\0d\0afake"))"#;
+
+fn with_plugin() -> Folder {
+    let folder = Folder::with_trace();
+    fs::create_dir(folder.0.path().join("plug")).unwrap();
+    folder.write("plug/plugin.toml", MANIFEST);
+    folder.write("plug/t.wat", PLUGIN);
+    folder
+}
+
+/// What would act or hide in a text of several lines.
+fn acting(text: &str) -> Vec<char> {
+    let acts = |c: &char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(acts).collect()
+}
+
+#[test]
+fn no_text_steers_a_terminal() {
+    let folder = with_plugin();
+    let name = "\u{1b}[31m\u{202e}file";
+    folder.write(name, "x");
+    let check = |arguments: &[&str], expected: &str| {
+        let run = folder.run(arguments);
+        let said = [run.stdout, run.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(acting(&said), [' '; 0], "{arguments:?}: {said:?}");
+        assert!(said.contains(expected), "{arguments:?}: {said}\ndoes not say {expected:?}");
+    };
+    check(&["inspect", "plug"], r"N\u{1b}[31m\u{1b}]0;X\u{7}\u{202e}RTL");
+    check(&["inspect", "plug"], r"D\u{1b}[2J\u{a}fake line");
+    check(&["discover", "."], r"D\u{1b}[2J");
+    check(&["discover", ".", "--search", name], "Found");
+    check(&["inspect", name], r"\u{1b}[31m\u{202e}file");
+    check(&["trace", "info", name], r"\u{1b}[31m\u{202e}file");
+    check(&["trace", "import", name, "-o", "new"], r"\u{1b}[31m\u{202e}file");
+    check(&["call", "plugins/echo.wasm", "--config", name], "not JSON");
+    check(&["call", "plugins/echo.wasm", "--kind", name], r"`\u{202e}file`");
+    check(&[name, "no-such"], "no-such");
+    check(&["\u{1b}]0;x\u{7}"], r"\u{1b}]0;x\u{7}");
+    check(&["replay", "in.mcap", "--plugin", "plug"], "1 call");
+}
+
+#[test]
+fn what_a_plugin_says_is_inert_and_its_payload_exact() {
+    let folder = with_plugin();
+    let run = folder.run(&["call", "plug"]);
+    let (out, err) =
+        (String::from_utf8(run.stdout).unwrap(), String::from_utf8(run.stderr).unwrap());
+    assert_eq!(acting(&err), [' '; 0], "{err:?}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+    let payload = "\u{1b}]0;PWNED\u{7}\u{1b}[2J\u{1b}[31mred\u{8}\u{9b}1m\u{202e}R\r\nfake";
+    assert!(out.contains(payload), "{out:?}");
+    assert_eq!(acting(&out.replace(payload, "")), [' '; 0], "{out:?}");
+    assert!(out.contains(r"]0;PWNED\u{7}\u{1b}[2J"), "{out}");
+}
+
+#[test]
+fn pages_show_what_would_change_the_order_of_reading() {
+    let folder = Folder::new();
+    for (name, payload) in [("a", r"x\u202ey\u2066"), ("b", r"x\u202ez\u2066")] {
+        folder
+            .write(&format!("{name}.ndjson"), format!(r#"{{"plugin":"p","payload":"{payload}"}}"#));
+        let [from, to] = ["ndjson", "mcap"].map(|ending| format!("{name}.{ending}"));
+        folder.check(&["trace", "import", &from, "-o", &to], 0, "", "Imported 1");
+    }
+    folder.check(&["diff", "a.mcap", "b.mcap", "--html", "page.html"], 1, "", "1");
+    let page = fs::read_to_string(folder.0.path().join("page.html")).unwrap();
+    assert_eq!(acting(&page), [' '; 0]);
+    assert!(page.contains(r"\u{202e}"), "{page}");
+}
