@@ -1,6 +1,6 @@
 //! `glovebox call`: one frame to one plugin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -221,10 +221,16 @@ fn text(
     for (level, message) in log {
         let _ = writeln!(text, "log {level}: {}", inert(message));
     }
+    let mut said = BTreeSet::new();
     for denial in denials {
         let of = |key: &str| denial[key].as_str().unwrap_or_default();
         let (service, permission, why) = (of("service"), of("permission"), of("why"));
-        let _ = writeln!(text, "denied {service}: needs `{permission}`: {}", inert(why));
+        let _ = write!(text, "denied {service}: needs `{permission}`");
+        // Why is said once, however often it was denied.
+        if said.insert(why) && !why.is_empty() {
+            let _ = write!(text, ": {}", inert(why));
+        }
+        text.push('\n');
     }
     if repeat > 1 {
         let _ = writeln!(text, "{}", timing::long(latency));

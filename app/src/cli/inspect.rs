@@ -142,7 +142,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     section("exports", inspection.exports.clone());
     if let Some(status) = status {
         let permissions = status.permissions.iter().map(|permission| {
-            let granted = if permission.granted { "granted" } else { "denied" };
+            let granted = permission.standing.name();
             let name = permission.permission.name();
             format!("{name:<11} {granted:<8} {}", permission.explanation)
         });

@@ -143,7 +143,7 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
             ui.label(if status.asked { "yes" } else { "no" });
             let mut decision = status.decision;
             let name = |decision| match decision {
-                Decision::AsDeclared => "As declared",
+                Decision::AsDeclared => "By the rules",
                 Decision::Allow => "Allow",
                 Decision::Deny => "Deny",
             };
