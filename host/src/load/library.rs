@@ -16,7 +16,7 @@ use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader, SectionHeader
 use object::{Endianness, Object, ObjectKind, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
 
 use super::inspect::exported_names;
-use super::{Incompatible, LoadProblem, foreign, shorten};
+use super::{ArtifactKind, Incompatible, LoadProblem, foreign, shorten};
 
 const NATIVE_FORMAT: &str = if cfg!(target_os = "macos") {
     "macho"
@@ -36,10 +36,22 @@ const PAGE: usize = 4096;
 /// [`Incompatible`] if it is for another machine or version of the contract or lacks the symbol,
 /// [`LoadProblem::Malformed`] if something that the loader follows leads nowhere.
 pub(super) fn check(bytes: &[u8]) -> Result<(), LoadProblem> {
+    // Libraries for several processors in one file are of macOS alone.
+    if bytes.starts_with(&[0xCA, 0xFE, 0xBA, 0xBE]) && NATIVE_FORMAT != "macho" {
+        let found = machine("macho", "several processors");
+        let expected = machine(NATIVE_FORMAT, std::env::consts::ARCH);
+        return Err(Incompatible::Machine { found, expected }.into());
+    }
     let library = object::File::parse(bytes).map_err(damaged)?;
     check_machine(&library)?;
-    if library.kind() == ObjectKind::Relocatable {
-        return Err(damaged("an object file that was not linked; link it with -shared"));
+    match library.kind() {
+        ObjectKind::Relocatable => {
+            return Err(LoadProblem::WrongKind { found: ArtifactKind::ObjectFile });
+        }
+        ObjectKind::Executable => {
+            return Err(LoadProblem::WrongKind { found: ArtifactKind::Program });
+        }
+        _ => {}
     }
     for section in library.sections() {
         // Reading each section finds those that lie beyond the end of the file.

@@ -19,6 +19,10 @@ pub enum ArtifactKind {
     Empty,
     /// WebAssembly of a version that does not exist.
     WasmOfOtherVersion,
+    /// Machine code that was not linked.
+    ObjectFile,
+    /// A program of an operating system.
+    Program,
     /// Machine code that wasmtime made of WebAssembly.
     Precompiled,
     /// A place holder of Git LFS for a file that was not fetched.
@@ -101,6 +105,8 @@ impl ArtifactKind {
             ArtifactKind::Pe => "a Windows library",
             ArtifactKind::Empty => "an empty file",
             ArtifactKind::WasmOfOtherVersion => "WebAssembly of an unknown version or cut short",
+            ArtifactKind::ObjectFile => "an object file that was not linked",
+            ArtifactKind::Program => "a program",
             ArtifactKind::Precompiled => "code that wasmtime compiled for some machine (.cwasm)",
             ArtifactKind::GitLfsPointer => "a pointer of Git LFS in place of the file",
             ArtifactKind::Html => "a page in HTML",
@@ -136,7 +142,10 @@ impl ArtifactKind {
             }
             ArtifactKind::GitLfsPointer => "fetch the file with `git lfs pull`",
             ArtifactKind::Html => "download the file itself: this is a page about it, or an error",
-            ArtifactKind::Archive => "link it as a shared library",
+            ArtifactKind::Archive | ArtifactKind::ObjectFile => {
+                "link it as a shared library (-shared)"
+            }
+            ArtifactKind::Program => "build it as a shared library",
             ArtifactKind::Trace => "open it as a trace",
             ArtifactKind::Capture => "import it with `glovebox trace import`",
             _ => "name a .wasm, .wat, .so, .dylib or .dll file, or a folder with plugin.toml",

@@ -241,7 +241,7 @@ fn a_library_for_something_else_is_refused_and_never_called() {
     );
     check(
         &["-c"],
-        "sniff: the shared library is damaged: an object file that was not linked; link it with",
+        "sniff: this is an object file that was not linked, not a plugin; link it as a shared library",
     );
     let whole = bytes_of(&[]);
     let with = |at: usize, bytes: &[u8]| {
@@ -249,7 +249,8 @@ fn a_library_for_something_else_is_refused_and_never_called() {
         other[at..at + bytes.len()].copy_from_slice(bytes);
         other
     };
-    // The machine is at 18 in the header of every ELF file.
+    // The type is at 16 and the machine at 18 in the header of every ELF file.
+    refused(&with(16, &[2, 0]), "", "sniff: this is a program, not a plugin; build it as a shared");
     refused(
         &with(18, &[0xB7, 0]),
         "",
@@ -274,6 +275,8 @@ fn a_library_for_something_else_is_refused_and_never_called() {
         "",
         "sniff: built for Linux or another system with ELF, i386, this host runs on Linux ",
     );
+    let several = "sniff: built for macOS, several processors, this host runs on Linux ";
+    refused(b"\xCA\xFE\xBA\xBE\0\0\0\x02", "", several);
     refused(b"MZ\x90\0", "", "sniff: the shared library is damaged: ");
     refused(b"\xCF\xFA\xED\xFE", "", "sniff: the shared library is damaged: ");
 }

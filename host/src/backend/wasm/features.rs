@@ -13,7 +13,8 @@
 //! | stack switching, memory control, custom descriptors, compact imports; values, nested names, fixed-length lists, 64-bit memories, garbage collection, `implements` and canonical names in components | off | the engine does not support them, or says itself that its support is incomplete |
 //!
 //! *On demand* is an engine of its own beside the one that runs everything else, made when the first
-//! artifact needs it. Whether it does is read from the artifact. The keys of the compile cache tell
+//! artifact needs it. Whether it does is read from the artifact before it is compiled, which takes some
+//! hundredths of the time that compiling takes; what the cache has is not looked at again. The keys of the compile cache tell
 //! the engines apart, because their settings are part of the key.
 
 use wasmparser::WasmFeatures;
