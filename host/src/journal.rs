@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use glovebox_abi::text::cut;
 use glovebox_events::{CallId, Event, Sink, What};
 use parking_lot::Mutex;
 
@@ -70,6 +71,7 @@ impl Journal {
 
     pub(crate) fn record(&self, plugin: &Arc<str>, instance: u64, generation: u32, what: What) {
         if let Some(sink) = &self.sink {
+            let what = shortened(what);
             let event = Event {
                 sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
                 at: unix_nanoseconds(),
@@ -94,7 +96,59 @@ impl Journal {
     }
 }
 
+/// The longest sentence of an event, in bytes.
+const MAX_SENTENCE_LEN: usize = 16 << 10;
+/// The longest version.
+const MAX_VERSION_LEN: usize = 256;
+
+/// With texts that whoever shows events can lay out, whoever made them long.
+fn shortened(mut what: What) -> What {
+    let (text, max) = match &mut what {
+        What::Phase { cause: text, .. }
+        | What::LoadFailed { message: text, .. }
+        | What::ReloadFailed { message: text, .. }
+        | What::PolicyChanged { summary: text }
+        | What::PolicyAsked { parameter: text, .. } => (text, MAX_SENTENCE_LEN),
+        What::Loaded { version: text, .. } | What::Reloaded { version: text, .. } => {
+            (text, MAX_VERSION_LEN)
+        }
+        What::FrameIn { .. }
+        | What::FrameOut { .. }
+        | What::CallEnded { .. }
+        | What::HostCall { .. }
+        | What::Unloaded => return what,
+    };
+    if text.len() > max {
+        *text = cut(text, max).into_owned();
+    }
+    what
+}
+
 pub(crate) fn unix_nanoseconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_events::{LoadStage, Phase};
+
+    use super::*;
+
+    #[test]
+    fn sentences_of_events_are_cut_and_say_how_long_they_were() {
+        fn check(what: What, longest: usize) {
+            let shown = format!("{:?}", shortened(what));
+            assert!(shown.len() < longest + 256, "{} bytes", shown.len());
+            assert!(shown.contains("… (1000000 bytes)"));
+        }
+        let long = || "x".repeat(1_000_000);
+        let (from, to) = (Phase::Ready, Phase::Ready);
+        check(What::Phase { from, to, cause: long() }, MAX_SENTENCE_LEN);
+        check(What::PolicyChanged { summary: long() }, MAX_SENTENCE_LEN);
+        check(What::LoadFailed { stage: LoadStage::Read, message: long() }, MAX_SENTENCE_LEN);
+        let summary = "short".to_owned();
+        let what = What::PolicyChanged { summary };
+        assert_eq!(shortened(what.clone()), what);
+    }
 }

@@ -47,6 +47,7 @@ pub use limits::{LimitChanges, LimitKind, Limits};
 pub use requests::{Request, Requests};
 pub use scope::{Access, Folder, Scope, Selection};
 
+use crate::text::cut;
 use crate::{Kind, Permission};
 
 /// What a plugin says about itself.
@@ -114,6 +115,30 @@ pub struct About {
     /// More words to be found by.
     #[serde(default)]
     pub keywords: Vec<String>,
+}
+
+/// The longest id of a plugin, in bytes.
+const MAX_ID_LEN: usize = 128;
+/// The longest words that a manifest says about its plugin, in bytes; the rest is cut.
+const MAX_WORDS_LEN: usize = 256;
+/// The same for the description.
+const MAX_DESCRIPTION_LEN: usize = 4096;
+
+impl About {
+    /// With texts that a list or a panel can show.
+    fn shortened(mut self) -> About {
+        fn shorten(text: &mut String, max: usize) {
+            if text.len() > max {
+                *text = cut(text, max).into_owned();
+            }
+        }
+        shorten(&mut self.description, MAX_DESCRIPTION_LEN);
+        let single = [&mut self.name, &mut self.license, &mut self.category, &mut self.plugin_type];
+        let lists = [&mut self.authors, &mut self.capabilities, &mut self.keywords];
+        let words = single.into_iter().chain(lists.into_iter().flatten());
+        words.for_each(|text| shorten(text, MAX_WORDS_LEN));
+        self
+    }
 }
 
 fn unversioned() -> Version {
@@ -274,6 +299,12 @@ impl Manifest {
         let raw: Raw =
             toml::from_str(text).map_err(|error| ManifestError::from_toml(text, &error))?;
         let id = &raw.plugin.id;
+        if id.len() > MAX_ID_LEN {
+            return Err(ManifestError::Value {
+                key: "plugin.id".to_owned(),
+                reason: format!("{} bytes are too long, limit {MAX_ID_LEN}", id.len()),
+            });
+        }
         if !is_kebab_case(id) {
             return Err(ManifestError::Id { id: id.clone() });
         }
@@ -333,7 +364,7 @@ impl Manifest {
             },
             limits: raw.limits.read()?,
             budget: raw.budget.read()?,
-            plugin: raw.plugin,
+            plugin: raw.plugin.shortened(),
             artifact: raw.artifact,
             runtime: raw.runtime,
             permissions,
@@ -485,6 +516,8 @@ impl ManifestError {
         line: Option<usize>,
         known: impl Iterator<Item = &'a str>,
     ) -> ManifestError {
+        // A key of a megabyte is no typing error, and comparing it would take its time.
+        let key = &*cut(key, MAX_WORDS_LEN);
         let distance = |name: &&str| strsim::damerau_levenshtein(name, key);
         let nearest = known.min_by_key(distance).filter(|name| distance(name) <= 1 + key.len() / 3);
         ManifestError::UnknownKey {
@@ -547,6 +580,32 @@ struct RawFrames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever a manifest says of its plugin, lists and panels can show it.
+    #[test]
+    fn long_texts_are_cut_or_refused() {
+        fn check(text: &str, long: fn(&Manifest) -> &str, longest: usize) {
+            let manifest = Manifest::parse(text).unwrap_or_else(|error| panic!("{error}"));
+            let found = long(&manifest);
+            assert!(found.len() < longest + 33, "{} bytes", found.len());
+            assert!(found.ends_with("… (500000 bytes)"), "{:?}", &found[found.len() - 40..]);
+        }
+        let long = "x".repeat(500_000);
+        let with = |key: &str| format!("[plugin]\nid = \"a\"\n{key} = \"{long}\"");
+        let list = |key: &str| format!("[plugin]\nid = \"a\"\n{key} = [\"b\", \"{long}\"]");
+        check(&with("name"), |manifest| manifest.title(), MAX_WORDS_LEN);
+        check(&with("description"), |manifest| &manifest.plugin.description, MAX_DESCRIPTION_LEN);
+        check(&with("license"), |manifest| &manifest.plugin.license, MAX_WORDS_LEN);
+        check(&with("category"), |manifest| &manifest.plugin.category, MAX_WORDS_LEN);
+        check(&with("type"), |manifest| &manifest.plugin.plugin_type, MAX_WORDS_LEN);
+        check(&list("authors"), |manifest| &manifest.plugin.authors[1], MAX_WORDS_LEN);
+        check(&list("capabilities"), |manifest| &manifest.plugin.capabilities[1], MAX_WORDS_LEN);
+        check(&list("keywords"), |manifest| &manifest.plugin.keywords[1], MAX_WORDS_LEN);
+        let refused = |text: &str| Manifest::parse(text).unwrap_err().to_string();
+        let id = format!("[plugin]\nid = \"{long}\"");
+        assert!(refused(&id).contains("500000 bytes are too long, limit 128"));
+        assert!(refused(&with(&long)).len() < 1000, "an unknown key is cut as well");
+    }
 
     #[test]
     fn bad_manifests_say_what_is_wrong() {
