@@ -11,7 +11,7 @@ use crate::journal::Journal;
 use crate::lifecycle::{Hooks, LifecycleHook};
 use crate::load::{Cache, DEFAULT_CACHE_LIMIT, Preparer};
 use crate::permissions::HostRules;
-use crate::policy::{Allowance, Consents, Policy};
+use crate::policy::{Allowance, Ceilings, Consents, Policy};
 use crate::state::StateStore;
 use crate::{Host, Mock, Profile};
 
@@ -30,6 +30,7 @@ pub struct HostBuilder {
     policy: Policy,
     allowed: Vec<Allowance>,
     consents: Option<Arc<Consents>>,
+    ceilings: Ceilings,
     profile: Option<Profile>,
     mock: Option<Arc<Mock>>,
 }
@@ -159,6 +160,13 @@ impl HostBuilder {
         self
     }
 
+    /// How much plugins get at most, whatever they ask for. `[ceilings]` of the policy lie over it.
+    #[must_use]
+    pub fn ceilings(mut self, ceilings: Ceilings) -> HostBuilder {
+        self.ceilings = ceilings;
+        self
+    }
+
     /// What the host is run for; see [`Profile`].
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> HostBuilder {
@@ -209,7 +217,8 @@ impl HostBuilder {
         let states = states.map_err(io("the folder for states"))?;
         let mode = self.policy.mode().unwrap_or_default();
         let (policy, allowed) = (Arc::new(self.policy), self.allowed.into());
-        let rules = HostRules { policy, mode, allowed, saved: self.consents };
+        let (ceilings, saved) = (Arc::new(self.ceilings), self.consents);
+        let rules = HostRules { policy, mode, allowed, saved, ceilings };
         Ok(Host::assemble(journal, preparer, states, rules, runtime, self.profile, self.mock))
     }
 }

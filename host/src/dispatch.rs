@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Span;
 
 use crate::Task;
+use crate::chain::Chain;
 use crate::guard::caught;
 use crate::host::Reply;
 
@@ -65,8 +66,8 @@ pub(crate) struct Job {
     pub(crate) queued: Option<Instant>,
     /// Ends with the last answer.
     pub(crate) span: Span,
-    /// How many plugins the frames came through by `emit`.
-    pub(crate) hops: u32,
+    /// Where the frames come from.
+    pub(crate) chain: Chain,
     _places: OwnedSemaphorePermit,
 }
 
@@ -200,11 +201,11 @@ impl Queue {
         work: Work,
         queued: Option<Instant>,
         span: Span,
-        hops: u32,
+        chain: Chain,
         Places(places): Places,
     ) -> bool {
         let lane = &self.lanes[lane];
-        lane.jobs.lock().push_back(Job { work, queued, span, hops, _places: places });
+        lane.jobs.lock().push_back(Job { work, queued, span, chain, _places: places });
         !lane.worked.swap(true, Ordering::AcqRel)
     }
 

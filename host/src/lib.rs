@@ -50,6 +50,7 @@ mod answers;
 mod backend;
 mod builder;
 pub mod catalog;
+mod chain;
 mod context;
 mod determinism;
 mod dispatch;
@@ -98,15 +99,15 @@ pub use observe::otlp;
 #[cfg(feature = "prometheus")]
 pub use observe::{EndpointError, MetricsEndpoint};
 pub use policy::{
-    AccessEntry, AccessLog, Allowance, AllowanceError, Consent, ConsentError, Consents, Decision,
-    Lifetime, Parameter, Policy, PolicyError, PolicyMode, Standing, Suggestion, UnknownMode,
-    Verdict, Wish, suggest,
+    AccessEntry, AccessLog, Allowance, AllowanceError, Ceilings, Consent, ConsentError, Consents,
+    Decision, Lifetime, Parameter, Policy, PolicyError, PolicyMode, Standing, Suggestion,
+    UnknownMode, Verdict, Wish, suggest,
 };
 pub use profile::Profile;
 pub use registry::InstanceId;
 pub use status::{
-    DispatchStats, Enforcement, Growth, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
-    RefusedGeneration,
+    DispatchStats, Enforcement, Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats,
+    PluginStatus, RefusedGeneration,
 };
 pub use task::{Lost, Task};
 pub use watch::WatchError;

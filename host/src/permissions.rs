@@ -9,7 +9,8 @@ use glovebox_events::ReloadCause;
 use crate::Host;
 use crate::load::Prepared;
 use crate::policy::{
-    self, AccessLog, Allowance, Consents, Decided, Decision, Lifetime, Policy, PolicyMode, Wish,
+    self, AccessLog, Allowance, Ceilings, Consents, Decided, Decision, Lifetime, Policy,
+    PolicyMode, Wish,
 };
 use crate::registry::InstanceId;
 use crate::slot::Slot;
@@ -23,6 +24,8 @@ pub(crate) struct HostRules {
     pub(crate) allowed: Arc<[Allowance]>,
     /// What was agreed to before; `None` if nothing is kept.
     pub(crate) saved: Option<Arc<Consents>>,
+    /// What the policy's ceilings lie over.
+    pub(crate) ceilings: Arc<Ceilings>,
 }
 
 impl HostRules {
@@ -30,6 +33,11 @@ impl HostRules {
     pub(crate) fn decided_for(&self, prepared: &Prepared) -> BTreeMap<Permission, Decided> {
         let (saved, base) = (self.saved.as_deref(), prepared.base.as_deref());
         policy::decided(&self.allowed, saved, &prepared.manifest, &prepared.digest, base)
+    }
+
+    /// How much plugins get at most.
+    pub(crate) fn ceilings(&self) -> Ceilings {
+        self.policy.ceilings(&self.ceilings)
     }
 }
 
@@ -51,6 +59,11 @@ impl Host {
     /// The policy that applies to all instances.
     pub fn policy(&self) -> Arc<Policy> {
         self.inner.rules.lock().policy.clone()
+    }
+
+    /// How much plugins get at most, whatever they ask for.
+    pub fn ceilings(&self) -> Ceilings {
+        self.inner.rules.lock().ceilings()
     }
 
     /// Decides what is granted where no rule says anything; in effect at once.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use glovebox_abi::manifest::{Isolation, LimitKind, Limits, Tier};
+use glovebox_abi::manifest::{Isolation, LimitChanges, LimitKind, Limits, Tier};
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, LoadStage, Phase, ReloadCause};
 
@@ -48,8 +48,10 @@ pub struct PluginStatus {
     pub mocks: Vec<&'static str>,
     /// What it must not exceed.
     pub limits: Limits,
-    /// The same, one by one, with how each is enforced.
+    /// The same, one by one, with how each is enforced and where it comes from.
     pub limit_status: Vec<LimitStatus>,
+    /// The most that each limit may be.
+    pub ceilings: LimitChanges,
     /// What it did so far, all generations together.
     pub stats: PluginStats,
     /// How long its calls took, all generations together; empty if nobody listens.
@@ -124,10 +126,51 @@ pub struct LimitStatus {
     pub name: &'static str,
     /// The limit with its unit.
     pub value: String,
+    /// Who asked for it.
+    pub origin: LimitOrigin,
+    /// What was asked for with its unit, if that is more than the ceiling, which holds instead.
+    pub asked: Option<String>,
+    /// The ceiling of the host with its unit, if there is one.
+    pub ceiling: Option<String>,
     /// Whether it holds for this tier.
     pub enforcement: Enforcement,
     /// Times it was hit.
     pub hits: u64,
+}
+
+impl LimitStatus {
+    /// Where the value comes from, for people: `manifest`, or `asked 86400 s, ceiling 30 s of the host`.
+    pub fn explanation(&self) -> String {
+        match (&self.asked, &self.ceiling) {
+            (Some(asked), Some(ceiling)) => format!("asked {asked}, ceiling {ceiling} of the host"),
+            _ => self.origin.name().to_owned(),
+        }
+    }
+}
+
+/// Who asked for the value of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitOrigin {
+    /// Nobody: it is what all plugins have.
+    Default,
+    /// The manifest.
+    Manifest,
+    /// The request to load the plugin, a workspace for example.
+    Request,
+    /// A person, while it runs.
+    Person,
+}
+
+impl LimitOrigin {
+    /// The word for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitOrigin::Default => "default",
+            LimitOrigin::Manifest => "manifest",
+            LimitOrigin::Request => "workspace",
+            LimitOrigin::Person => "changed here",
+        }
+    }
 }
 
 /// Whether a limit holds.
@@ -172,6 +215,9 @@ pub struct DispatchStats {
     /// Frames that no plugin got: nobody accepts their kind, or there is no plugin of the name that
     /// they are for.
     pub undelivered: u64,
+    /// Times that an emitted frame was dropped because the call that caused it had caused too many
+    /// calls already, or because it came through too many plugins.
+    pub beyond_budget: u64,
 }
 
 /// The same while it is counted.
@@ -183,9 +229,14 @@ pub(crate) struct DispatchCounters {
     refused: AtomicU64,
     errors: AtomicU64,
     undelivered: AtomicU64,
+    beyond_budget: AtomicU64,
 }
 
 impl DispatchCounters {
+    pub(crate) fn exceed_budget(&self) {
+        self.beyond_budget.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn load(&self) {
         self.loaded.fetch_add(1, Relaxed);
     }
@@ -218,6 +269,7 @@ impl DispatchCounters {
             refused: self.refused.load(Relaxed),
             errors: self.errors.load(Relaxed),
             undelivered: self.undelivered.load(Relaxed),
+            beyond_budget: self.beyond_budget.load(Relaxed),
         }
     }
 }

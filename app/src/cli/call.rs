@@ -93,6 +93,12 @@ impl Call {
         let plugin = status.manifest.plugin.id.as_str();
         let figures = metrics.lock().generation(plugin, status.generation);
         let latency = figures.map(|figures| figures.latency).unwrap_or_default();
+        let lowered: Vec<String> = status
+            .limit_status
+            .iter()
+            .filter(|limit| limit.asked.is_some())
+            .map(|limit| format!("{} is {}: {}", limit.name, limit.value, limit.explanation()))
+            .collect();
         let log = log_lines(&store);
         let denials = denials(&store, &host);
         let mut json = json!({
@@ -110,13 +116,18 @@ impl Call {
                 .collect::<Vec<_>>(),
             "denials": denials,
             "mocks": status.mocks,
+            "limits_lowered": lowered,
         });
         let evicted = store.lock().evicted_entries();
         if evicted > 0 {
             json["entries_not_shown"] = evicted.into();
         }
         let denied = denials.len();
-        let text = text(&calls, &latency, &log, &denials, self.repeat);
+        let mut text = text(&calls, &latency, &log, &denials, self.repeat);
+        for limit in &lowered {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "limit {limit}");
+        }
         let sentence = self.sentence(&calls, plugin, &latency, denied);
         Ok(Report::new(text, json, sentence, calls.worst).exact())
     }

@@ -147,10 +147,11 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
             format!("{name:<11} {granted:<8} {}", permission.explanation)
         });
         section("permissions", permissions.collect());
-        let limits = status.limit_status.iter().map(|limit| match limit.enforcement {
-            Enforcement::Enforced => format!("{:<14} {}", limit.name, limit.value),
-            Enforcement::NotAvailable(why) => {
-                format!("{:<14} {} (not enforced: {why})", limit.name, limit.value)
+        let limits = status.limit_status.iter().map(|limit| {
+            let line = format!("{:<15} {:<10} {}", limit.name, limit.value, limit.explanation());
+            match limit.enforcement {
+                Enforcement::Enforced => line,
+                Enforcement::NotAvailable(why) => format!("{line} (not enforced: {why})"),
             }
         });
         section("limits", limits.collect());
@@ -237,6 +238,9 @@ fn json_of(
         "limits": status.map(|status| status.limit_status.iter().map(|limit| json!({
             "limit": limit.name,
             "value": limit.value,
+            "origin": limit.origin.name(),
+            "asked": limit.asked,
+            "ceiling": limit.ceiling,
             "enforced": limit.enforcement == Enforcement::Enforced,
         })).collect::<Vec<_>>()),
         "missing": missing,

@@ -101,7 +101,8 @@ impl Context {
     /// Starts counting anew, for a step of the plugin's life.
     pub(crate) fn begin_step(&mut self, deadline: Duration) {
         self.begin(None);
-        self.step_deadline = Some(deadline);
+        let ceiling = self.rights.hot.step_deadline.load(Ordering::Relaxed);
+        self.step_deadline = Some(deadline.min(Duration::from_millis(ceiling)));
     }
 
     /// Starts counting anew, for a call.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use glovebox_abi::Kind;
 use glovebox_abi::manifest::Limits;
 
-use crate::policy::Grants;
+use crate::policy::{Ceilings, Grants};
 
 /// What one generation may do; changed while it runs, and read without locks.
 pub(crate) struct Rights {
@@ -37,10 +38,19 @@ pub(crate) struct HotLimits {
     pub(crate) fuel: AtomicU64,
     pub(crate) host_call_bytes: AtomicU64,
     pub(crate) resources: AtomicU64,
+    /// [`Ceilings::step_deadline`] in milliseconds.
+    pub(crate) step_deadline: AtomicU64,
+    /// [`Ceilings::caused_calls`].
+    pub(crate) caused_calls: AtomicU64,
 }
 
 impl Rights {
-    pub(crate) fn new(grants: Grants, limits: Limits, config: serde_json::Value) -> Rights {
+    pub(crate) fn new(
+        grants: Grants,
+        limits: Limits,
+        ceilings: &Ceilings,
+        config: serde_json::Value,
+    ) -> Rights {
         let rights = Rights {
             grants: ArcSwap::default(),
             outfit: AtomicU64::new(0),
@@ -49,7 +59,7 @@ impl Rights {
             hot: HotLimits::default(),
             seed: None,
         };
-        rights.set_limits(limits);
+        rights.set_limits(limits, ceilings);
         rights.set_grants(grants);
         rights
     }
@@ -82,9 +92,12 @@ impl Rights {
         self
     }
 
-    pub(crate) fn set_limits(&self, limits: Limits) {
-        let milliseconds = u64::try_from(limits.call_deadline.as_millis()).unwrap_or(u64::MAX);
-        self.hot.deadline.store(milliseconds, Ordering::Relaxed);
+    /// Sets limits that are below the ceilings already, and the ceilings of what is no limit.
+    pub(crate) fn set_limits(&self, limits: Limits, ceilings: &Ceilings) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.hot.deadline.store(millis(limits.call_deadline), Ordering::Relaxed);
+        self.hot.step_deadline.store(millis(ceilings.step_deadline), Ordering::Relaxed);
+        self.hot.caused_calls.store(ceilings.caused_calls, Ordering::Relaxed);
         self.hot.output_bytes.store(limits.output_bytes, Ordering::Relaxed);
         self.hot.output_frames.store(limits.output_frames, Ordering::Relaxed);
         self.hot.rate.store(limits.rate.unwrap_or(0).into(), Ordering::Relaxed);

@@ -9,6 +9,7 @@ use glovebox_events::{CallId, Outcome, ReloadCause};
 
 use super::Host;
 use crate::Frames;
+use crate::chain::{Chain, OUTSIDE};
 use crate::dispatch::Refusal;
 use crate::registry::InstanceId;
 use crate::seat::Held;
@@ -45,7 +46,7 @@ impl Host {
         match self.inner.registry.seat(id) {
             Some((seat, false)) => match seat.hold(id) {
                 Some(mut held) => {
-                    self.call_held(&mut held, frame, Duration::ZERO, 0, &mut reply);
+                    self.call_held(&mut held, frame, Duration::ZERO, &OUTSIDE, &mut reply);
                 }
                 None => reply = self.gone(),
             },
@@ -55,7 +56,7 @@ impl Host {
         if !reply.outcome.is_completed()
             && let Some(slot) = self.slot(id)
         {
-            self.after_failure(&slot, frame, 0, &mut reply);
+            self.after_failure(&slot, frame, &OUTSIDE, &mut reply);
         }
         reply
     }
@@ -66,7 +67,7 @@ impl Host {
         &self,
         slot: &Arc<Slot>,
         frame: &Frame,
-        hops: u32,
+        chain: &Chain,
         reply: &mut Reply,
     ) {
         if reply.outcome.is_refused() {
@@ -82,7 +83,7 @@ impl Host {
                 }
                 if let Some(mut held) = slot.hold_any() {
                     *reply = Reply::default();
-                    self.call_held(&mut held, frame, Duration::ZERO, hops, reply);
+                    self.call_held(&mut held, frame, Duration::ZERO, chain, reply);
                 }
             }
         }
@@ -101,7 +102,7 @@ impl Host {
         // What goes wrong becomes the fault of the instance, and the reason of a refusal.
         let _ = self.wake(&slot);
         match slot.hold_any() {
-            Some(mut held) => self.call_held(&mut held, frame, Duration::ZERO, 0, reply),
+            Some(mut held) => self.call_held(&mut held, frame, Duration::ZERO, &OUTSIDE, reply),
             None => *reply = self.gone(),
         }
     }
@@ -123,13 +124,16 @@ impl Host {
         held: &mut Held<'_>,
         frame: &Frame,
         queue: Duration,
-        hops: u32,
+        chain: &Chain,
         reply: &mut Reply,
     ) {
         let running = held.running();
         running.call(frame, queue, reply);
-        for frame in running.emitted.drain(..) {
-            self.pass_on(&running.slot, frame, hops + 1);
+        if !running.emitted.is_empty() {
+            let chain = chain.next();
+            for frame in running.emitted.drain(..) {
+                self.pass_on(&running.slot, frame, &chain);
+            }
         }
     }
 }

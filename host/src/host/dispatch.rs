@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Host, Reply};
+use crate::chain::Chain;
 use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
 use crate::guard::caught;
 use crate::observe::span;
@@ -56,7 +57,7 @@ impl Host {
         for slot in receivers {
             let id = slot.id;
             tickets.push(match slot.queue.wait_for_place().await {
-                Some(place) => (id, Ok(self.enqueue(slot, frame.clone(), 0, place))),
+                Some(place) => (id, Ok(self.enqueue(slot, frame.clone(), Chain::default(), place))),
                 None => (id, Err(self.draining(&slot))),
             });
         }
@@ -80,7 +81,7 @@ impl Host {
             return self.gone();
         };
         match slot.queue.wait_for_place().await {
-            Some(place) => self.enqueue(slot, frame, 0, place).await,
+            Some(place) => self.enqueue(slot, frame, Chain::default(), place).await,
             None => self.draining(&slot),
         }
     }
@@ -154,7 +155,9 @@ impl Host {
             slots.iter().map(|slot| self.try_places(slot, 1)).collect::<Result<_, _>>()?;
         let placed = slots.into_iter().zip(places);
         Ok(placed
-            .map(|(slot, place)| (slot.id, self.enqueue(slot, frame.clone(), 0, place)))
+            .map(|(slot, place)| {
+                (slot.id, self.enqueue(slot, frame.clone(), Chain::default(), place))
+            })
             .collect())
     }
 
@@ -166,7 +169,7 @@ impl Host {
     pub fn try_dispatch_to(&self, id: InstanceId, frame: Frame) -> Result<Ticket, Refusal> {
         let slot = self.slot(id).ok_or(Refusal::Gone)?;
         let place = self.try_places(&slot, 1)?;
-        Ok(self.enqueue(slot, frame, 0, place))
+        Ok(self.enqueue(slot, frame, Chain::default(), place))
     }
 
     /// Waits until no frame waits in any queue and none of a queue is under way, those included that
@@ -208,12 +211,12 @@ impl Host {
         &self,
         slot: Arc<Slot>,
         frame: Frame,
-        hops: u32,
+        chain: Chain,
         place: Places,
     ) -> Ticket {
         let lane = slot.queue.lane_for(&frame);
         let (answer, ticket) = Task::new();
-        self.push(slot, lane, Work::One(frame, answer), 1, hops, place);
+        self.push(slot, lane, Work::One(frame, answer), 1, chain, place);
         ticket
     }
 
@@ -226,7 +229,7 @@ impl Host {
     ) -> BatchTicket {
         let (answer, ticket) = Task::new();
         let count = frames.len() as u64;
-        self.push(slot, lane, Work::Batch(frames, answer), count, 0, places);
+        self.push(slot, lane, Work::Batch(frames, answer), count, Chain::default(), places);
         ticket
     }
 
@@ -236,7 +239,7 @@ impl Host {
         lane: usize,
         work: Work,
         count: u64,
-        hops: u32,
+        chain: Chain,
         places: Places,
     ) {
         self.inner.dispatched.dispatch(count);
@@ -247,7 +250,7 @@ impl Host {
         };
         // Works the lane off on a thread of the pool: idle instances cost none, and a hung one
         // holds only its own.
-        if slot.queue.push(lane, work, queued, span, hops, places) {
+        if slot.queue.push(lane, work, queued, span, chain, places) {
             let host = self.clone();
             self.run_blocking(move || host.work(&slot, lane));
         }
@@ -272,7 +275,7 @@ impl Host {
             let mut call = |frame: &Frame| {
                 let mut reply = Reply::default();
                 let called = caught(|| match &mut held {
-                    Some(held) => self.call_held(held, frame, waited, job.hops, &mut reply),
+                    Some(held) => self.call_held(held, frame, waited, &job.chain, &mut reply),
                     None => reply = self.gone(),
                 });
                 if let Err(reason) = called {
@@ -281,7 +284,7 @@ impl Host {
                 if !reply.outcome.is_completed() {
                     errors += 1;
                     held = None;
-                    self.after_failure(slot, frame, job.hops, &mut reply);
+                    self.after_failure(slot, frame, &job.chain, &mut reply);
                     held = slot.hold_copy(lane);
                 }
                 reply
@@ -305,12 +308,12 @@ impl Host {
         });
     }
 
-    /// Carries an emitted frame to the plugin it names, or to all others that accept its kind.
-    pub(super) fn pass_on(&self, from: &Slot, frame: Frame, hops: u32) {
-        if hops > MAX_HOPS {
-            let reason = format!("emitted frame dropped after {MAX_HOPS} hops");
-            tracing::warn!(plugin = &*from.plugin, reason);
-            from.note(&reason);
+    /// Carries an emitted frame to the plugin it names, or to all others that accept its kind, as
+    /// far as the call allows that it goes back to.
+    pub(super) fn pass_on(&self, from: &Slot, frame: Frame, chain: &Chain) {
+        if chain.hops() > MAX_HOPS {
+            let reason = || format!("emitted frame dropped after {MAX_HOPS} hops");
+            self.drop_emitted(from, chain, reason);
             return;
         }
         let receivers = self.receivers(&frame, Some(from.id));
@@ -318,10 +321,22 @@ impl Host {
             let reason = self.undelivered(&frame);
             from.note(&format!("emitted frame dropped: {reason}"));
         }
+        let allowed = from.caused_calls();
         for slot in receivers {
+            if !chain.cause(allowed) {
+                let reason = || {
+                    format!(
+                        "limit exceeded: one call may cause {allowed} calls of plugins by `emit`; \
+                         further frames that go back to it are dropped; raise `caused-calls` under \
+                         [ceilings] of the policy if that is not enough"
+                    )
+                };
+                self.drop_emitted(from, chain, reason);
+                continue;
+            }
             match self.try_places(&slot, 1) {
                 // Nobody waits for the answer.
-                Ok(place) => drop(self.enqueue(slot, frame.clone(), hops, place)),
+                Ok(place) => drop(self.enqueue(slot, frame.clone(), chain.clone(), place)),
                 Err(refusal) => from.note(&format!("emitted frame dropped: {refusal}")),
             }
         }
@@ -340,6 +355,18 @@ impl Host {
         };
         tracing::warn!(reason, "a frame reached nobody");
         reason
+    }
+
+    /// Counts an emitted frame that goes too far, and says so once for all that go back to the same
+    /// call.
+    #[cold]
+    fn drop_emitted(&self, from: &Slot, chain: &Chain, reason: impl FnOnce() -> String) {
+        self.inner.dispatched.exceed_budget();
+        if chain.is_first_to_tell() {
+            let reason = reason();
+            tracing::warn!(plugin = &*from.plugin, reason);
+            from.note(&reason);
+        }
     }
 
     pub(super) fn receivers(&self, frame: &Frame, from: Option<InstanceId>) -> Vec<Arc<Slot>> {

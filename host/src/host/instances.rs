@@ -111,6 +111,7 @@ impl Host {
     /// Says that an instance runs, and begins to look after it.
     fn started(&self, slot: &Arc<Slot>, took: Duration) {
         slot.tend();
+        slot.say_lowered();
         let generation = slot.current();
         let prepared = &generation.prepared;
         tracing::info!(plugin = &*slot.plugin, instance = %slot.id, ?took, "loaded");

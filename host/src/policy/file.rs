@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use glovebox_abi::Permission;
 use glovebox_abi::manifest::{
-    DIGEST_PREFIX, ManifestError, Scope, check_permissions, is_kebab_case, line_of,
+    DIGEST_PREFIX, Limits, ManifestError, Scope, Tier, check_permissions, is_kebab_case, line_of,
 };
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::PolicyMode;
 use super::allowance::Allowance;
+use super::ceilings::{self, CeilingRules, Ceilings};
 use super::consent::{self, Consents};
 use super::effective::{Standpoint, Subject};
 use super::merge::{self, Verdict};
@@ -31,6 +32,7 @@ pub struct Policy {
     pub(super) plugins: BTreeMap<String, PluginSection>,
     /// True if nobody named the file.
     pub(super) is_found: bool,
+    ceilings: CeilingRules,
 }
 
 /// The rules of one level.
@@ -154,6 +156,20 @@ impl Policy {
         self.default.len() + self.plugins.values().map(|own| own.rules.len()).sum::<usize>()
     }
 
+    /// These ceilings, with what this policy says over them. A file that nobody named only lowers
+    /// them, for it may have come with the plugin.
+    pub fn ceilings(&self, host: &Ceilings) -> Ceilings {
+        let ceilings = self.ceilings.over(host);
+        if self.is_found { ceilings.least(host) } else { ceilings }
+    }
+
+    /// What a plugin of this tier asks for and does not get, because the ceilings of the policy, or of
+    /// hosts that were not told otherwise, are lower; a sentence for each limit.
+    pub fn lowered(&self, asked: &Limits, tier: Tier) -> Vec<String> {
+        let ceilings = self.ceilings(&Ceilings::default());
+        ceilings::lowered(asked, &ceilings.lower(tier, asked))
+    }
+
     /// The same rules of a file that was found and that nobody named, such as that of a workspace in a
     /// folder above: it denies, narrows, and grants what stays inside Glovebox. About files, network
     /// and environment a person is asked although it allows them, for the file may have come with the
@@ -209,6 +225,7 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
             ("default", Value::Table(rules)) => {
                 policy.default = section("default", rules, folder)?;
             }
+            ("ceilings", Value::Table(table)) => policy.ceilings = CeilingRules::read(&table)?,
             ("plugins", Value::Table(plugins)) => {
                 for (id, rules) in plugins {
                     let name = format!("plugins.{id}");
@@ -231,13 +248,14 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
 /// Finds unknown keys with their lines, before any value is looked at.
 fn check(text: &str) -> Result<(), ManifestError> {
     let table = DeTable::parse(text).map_err(|error| ManifestError::from_toml(text, &error))?;
-    const KNOWN: [&str; 3] = ["mode", "default", "plugins"];
+    const KNOWN: [&str; 4] = ["mode", "default", "plugins", "ceilings"];
     for (key, value) in table.get_ref() {
         let line = Some(line_of(text, key.span().start));
         let name = key.get_ref().as_ref();
         match (name, value.get_ref()) {
             ("mode", _) => {}
             ("default", DeValue::Table(rules)) => check_section(text, name, rules, &[])?,
+            ("ceilings", DeValue::Table(table)) => ceilings::check(text, table)?,
             ("plugins", DeValue::Table(plugins)) => {
                 for (id, rules) in plugins {
                     if let DeValue::Table(rules) = rules.get_ref() {

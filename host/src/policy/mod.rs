@@ -23,10 +23,14 @@
 //!
 //! # The file
 //!
-//! `mode`, a section `[default]` and sections `[plugins.ID]`. Each permission is `"allow"`, `"deny"`
+//! `mode`, a section `[default]` and sections `[plugins.ID]`. In these, each permission is `"allow"`, `"deny"`
 //! or `"ask"`; or a table with `decision` and the parameters of
 //! [`Scope`](glovebox_abi::manifest::Scope); or, for `files`, `network` and `environment`, a list
 //! alone. Relative folders start at the folder of the file.
+//!
+//! A section `[ceilings]` holds how much plugins get at most, with the keys of `[limits]` of a manifest,
+//! `step-deadline`, `copies` and `caused-calls`; sections `[ceilings.TIER]` hold the same keys of
+//! `[limits]` for one tier. See [`Ceilings`] for what holds where the file says nothing.
 //!
 //! # The merge rule
 //!
@@ -90,6 +94,7 @@
 
 mod access;
 mod allowance;
+mod ceilings;
 mod consent;
 mod effective;
 mod file;
@@ -103,6 +108,8 @@ use std::str::FromStr;
 pub(crate) use access::{AccessCounters, Accesses, Wishes};
 pub use access::{AccessEntry, AccessLog, Parameter, Wish};
 pub use allowance::{Allowance, AllowanceError};
+pub use ceilings::Ceilings;
+pub(crate) use ceilings::lowered;
 pub use consent::{Consent, ConsentError, Consents, Lifetime};
 pub(crate) use consent::{Decided, DecidedBy, covers, decided, now, request};
 pub(crate) use effective::{Grants, Standpoint, Subject};

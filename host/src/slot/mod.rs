@@ -26,7 +26,7 @@ use crate::observe::span::{self, About};
 use crate::permissions::HostRules;
 use crate::policy::{
     self, Allowance, Consent, Decided, DecidedBy, Decision, Grants, Lifetime, Parameter, Standing,
-    Standpoint,
+    Standpoint, lowered,
 };
 use crate::rate::Bucket;
 use crate::registry::InstanceId;
@@ -106,6 +106,12 @@ struct Edits {
 }
 
 impl Edits {
+    /// The limits that were asked for: by a person, or by the request over the manifest.
+    fn limits(&self, request: &LoadRequest, prepared: &Prepared) -> Limits {
+        let own = || request.limits.over(&prepared.manifest.limits);
+        self.limits.clone().unwrap_or_else(own)
+    }
+
     /// Folders of `before` that are still granted stay the same ones.
     fn grants(&self, prepared: &Prepared, before: &Grants) -> Grants {
         let standpoint = Standpoint {
@@ -180,7 +186,7 @@ impl Slot {
         let decisions = request.decisions.clone().unwrap_or_else(|| rules.decided_for(&prepared));
         let edits = Edits { rules, decisions, limits: None };
         let manifest = prepared.manifest.clone();
-        let copies = manifest.runtime.instances;
+        let copies = manifest.runtime.instances.min(edits.rules.ceilings().copies);
         let generation = Arc::new(Generation::asleep(&request, &edits, prepared.clone()));
         let states = keeper(&surroundings, &manifest, &shared);
         let others = (1..copies).map(|_| Arc::default());
@@ -541,8 +547,7 @@ impl Slot {
         }
         self.apply(&edits);
         drop(edits);
-        let limit = self.current.load().rights.limits.load().queue;
-        self.queue.resize(limit, &self.surroundings.runtime);
+        self.resize_queue();
         for mut old in old {
             old.context().begin_step(previous_lifecycle.stop_deadline);
             backend::end(old);
@@ -723,6 +728,7 @@ impl Slot {
         let mut edits = self.edits.lock();
         edits.rules = rules;
         let outfit = self.apply(&edits);
+        self.resize_queue();
         self.shared.asked.store(0, Ordering::Relaxed);
         drop(edits);
         self.ask_again();
@@ -733,19 +739,53 @@ impl Slot {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         let mut edits = self.edits.lock();
-        self.queue.resize(limits.queue, &self.surroundings.runtime);
         edits.limits = Some(limits);
         self.apply(&edits);
-        let summary = "limits changed".to_owned();
+        self.resize_queue();
+        let lowered = self.lowered(&edits).into_iter();
+        let summary = ["limits changed".to_owned()].into_iter().chain(lowered);
+        let summary = summary.collect::<Vec<_>>().join("; ");
         self.shared.record(self.current().number, What::PolicyChanged { summary });
+    }
+
+    /// What the plugin does not get because of a ceiling, in words.
+    fn lowered(&self, edits: &Edits) -> Vec<String> {
+        let current = self.current.load();
+        let asked = edits.limits(&self.request, &current.prepared);
+        let mut lowered = lowered(&asked, &current.rights.limits.load());
+        let (copies, most) = (current.prepared.manifest.runtime.instances, self.copies());
+        if copies as usize > most {
+            lowered.push(format!(
+                "{most} copies run: {copies} were asked for, and that is the ceiling of the host"
+            ));
+        }
+        lowered
+    }
+
+    /// Gives the queue the length that its limit says.
+    fn resize_queue(&self) {
+        let limit = self.current.load().rights.limits.load().queue;
+        self.queue.resize(limit, &self.surroundings.runtime);
+    }
+
+    /// How many calls a call may cause by frames that are emitted.
+    pub(crate) fn caused_calls(&self) -> u64 {
+        self.current.load().rights.hot.caused_calls.load(Ordering::Relaxed)
+    }
+
+    /// Says what the plugin does not get because of a ceiling.
+    pub(crate) fn say_lowered(&self) {
+        for summary in self.lowered(&self.edits.lock()) {
+            tracing::warn!(plugin = &*self.plugin, summary);
+            self.shared.record(self.current().number, What::PolicyChanged { summary });
+        }
     }
 
     fn apply(&self, edits: &Edits) -> bool {
         let current = self.current.load();
-        let limits = edits.limits.clone();
-        let limits =
-            limits.unwrap_or_else(|| self.request.limits.over(&current.prepared.manifest.limits));
-        current.rights.set_limits(limits);
+        let (ceilings, tier) = (edits.rules.ceilings(), current.prepared.tier);
+        let limits = ceilings.lower(tier, &edits.limits(&self.request, &current.prepared));
+        current.rights.set_limits(limits, &ceilings);
         let before = current.rights.grants.load();
         current.rights.set_grants(edits.grants(&current.prepared, &before))
     }

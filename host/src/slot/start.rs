@@ -85,10 +85,11 @@ pub(super) fn rights(
     before: &Grants,
 ) -> Rights {
     let manifest = &prepared.manifest;
-    let limits = edits.limits.clone();
-    let limits = limits.unwrap_or_else(|| request.limits.over(&manifest.limits));
+    let ceilings = edits.rules.ceilings();
+    let limits = ceilings.lower(prepared.tier, &edits.limits(request, prepared));
     let config = merged_config(&manifest.config, request.config.as_ref());
-    Rights::new(edits.grants(prepared, before), limits, config).with_seed(request.seed(manifest))
+    Rights::new(edits.grants(prepared, before), limits, &ceilings, config)
+        .with_seed(request.seed(manifest))
 }
 
 /// A copy that was initialized.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use glovebox_abi::manifest::{Isolation, LimitKind, Limits};
+use glovebox_abi::manifest::{Isolation, LimitChanges, LimitKind, Limits};
 use glovebox_abi::{Permission, units};
 
 use super::{Edits, Generation, Slot};
@@ -10,13 +10,16 @@ use crate::answers::ANSWERABLE;
 use crate::lifecycle::Counters;
 use crate::observe::CallLatency;
 use crate::policy::{Standing, Verdict};
-use crate::status::{LimitStatus, PermissionStatus, PluginStats, PluginStatus, limit_value};
+use crate::status::{
+    LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus, limit_value,
+};
 
 impl Slot {
     pub(crate) fn status(&self) -> PluginStatus {
         let current = self.current.load();
         let edits = self.edits.lock();
         let limits = (**current.rights.limits.load()).clone();
+        let ceilings = edits.rules.ceilings().of(current.prepared.tier);
         let permissions: Vec<PermissionStatus> = Permission::ALL
             .iter()
             .map(|(permission, ..)| self.permission_status(*permission, &current, &edits))
@@ -53,8 +56,9 @@ impl Slot {
             memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
             permissions,
             mocks: self.mocks(),
-            limit_status: self.limit_status(&current, &limits),
+            limit_status: self.limit_status(&current, &edits, &ceilings),
             limits,
+            ceilings,
         }
     }
 
@@ -98,20 +102,49 @@ impl Slot {
         }
     }
 
-    fn limit_status(&self, current: &Generation, limits: &Limits) -> Vec<LimitStatus> {
+    fn limit_status(
+        &self,
+        current: &Generation,
+        edits: &Edits,
+        ceilings: &LimitChanges,
+    ) -> Vec<LimitStatus> {
         let code = &current.prepared.code;
-        let deadline = LimitStatus {
-            name: "call-deadline",
-            value: units::show_duration(limits.call_deadline),
-            enforcement: code.enforcement(None),
-            hits: self.shared.counters.deadline_hits(),
+        let manifest = &current.prepared.manifest.limits;
+        let requested = self.request.limits.over(manifest);
+        let (default, asked) = (Limits::default(), edits.limits(&self.request, &current.prepared));
+        let effective = current.rights.limits.load();
+        let status = |name, value: &dyn Fn(&Limits) -> Option<String>, ceiling, limit| {
+            let (now, wanted) = (value(&effective), value(&asked));
+            let origin = match () {
+                () if edits.limits.is_some() && wanted != value(&requested) => LimitOrigin::Person,
+                () if wanted == value(&requested) && wanted != value(manifest) => {
+                    LimitOrigin::Request
+                }
+                () if wanted != value(&default) => LimitOrigin::Manifest,
+                () => LimitOrigin::Default,
+            };
+            let unlimited = || "unlimited".to_owned();
+            let hits = match limit {
+                Some(limit) => self.shared.counters.limit_hits(limit),
+                None => self.shared.counters.deadline_hits(),
+            };
+            LimitStatus {
+                name,
+                asked: (now != wanted).then(|| wanted.unwrap_or_else(unlimited)),
+                value: now.unwrap_or_else(unlimited),
+                origin,
+                ceiling,
+                enforcement: code.enforcement(limit),
+                hits,
+            }
         };
-        let others = LimitKind::ALL.into_iter().map(|limit| LimitStatus {
-            name: limit.name(),
-            value: limit_value(limits, limit)
-                .map_or_else(|| "unlimited".to_owned(), |value| limit.show(value)),
-            enforcement: code.enforcement(Some(limit)),
-            hits: self.shared.counters.limit_hits(limit),
+        let deadline = |limits: &Limits| Some(units::show_duration(limits.call_deadline));
+        let ceiling = ceilings.call_deadline.map(units::show_duration);
+        let deadline = status("call-deadline", &deadline, ceiling, None);
+        let others = LimitKind::ALL.into_iter().map(|limit| {
+            let value = |limits: &Limits| limit_value(limits, limit).map(|value| limit.show(value));
+            let ceiling = ceilings.value(limit).map(|value| limit.show(value));
+            status(limit.name(), &value, ceiling, Some(limit))
         });
         [deadline].into_iter().chain(others).collect()
     }

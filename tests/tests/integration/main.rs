@@ -8,6 +8,7 @@ mod cache;
 mod cases_native;
 mod cases_wasm;
 mod catalog;
+mod ceilings;
 mod cli;
 mod compiling;
 mod consent;

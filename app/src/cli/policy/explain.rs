@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_host::{Allowance, Policy, Standing, Verdict, inspect};
+use glovebox_abi::manifest::Tier;
+use glovebox_host::{Allowance, ArtifactKind, Policy, Standing, Verdict, inspect};
 use serde_json::json;
 
 use super::verdict_json;
@@ -43,13 +44,24 @@ impl Explain {
             count(Standing::Denied),
             count(Standing::Asking)
         );
+        let tier = match inspection.kind {
+            ArtifactKind::Component | ArtifactKind::CoreModule => Tier::Wasm,
+            _ => Tier::Native,
+        };
+        let lowered = policy.lowered(&inspection.manifest.limits, tier);
         let json = json!({
             "plugin": id,
             "policy": self.policy.as_ref().map(shown),
             "digest": inspection.digest,
             "permissions": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
+            "limits_lowered": lowered,
         });
-        Ok(Report::new(text(id, &verdicts), json, sentence, Exit::Good))
+        let mut text = text(id, &verdicts);
+        for sentence in &lowered {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{sentence}; raise it under [ceilings] of the policy");
+        }
+        Ok(Report::new(text, json, sentence, Exit::Good))
     }
 }
 

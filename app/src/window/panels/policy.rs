@@ -201,11 +201,18 @@ fn limits(ui: &mut Ui, plugin: &PluginStatus, state: &mut State, out: &mut Actio
     section(ui, "Limits", |ui| {
         ui.label(plain("click a value to change it").small().color(tokens.text_weak));
     });
-    Grid::new("limits").num_columns(4).spacing([16.0, 6.0]).show(ui, |ui| {
-        heading(ui, &["limit", "value", "hits", "enforcement"]);
+    Grid::new("limits").num_columns(5).spacing([16.0, 6.0]).show(ui, |ui| {
+        heading(ui, &["limit", "value", "from", "hits", "enforcement"]);
         for status in &plugin.limit_status {
             ui.label(plain(status.name).color(tokens.text_strong));
             value(ui, plugin, status.name, &status.value, state, out);
+            let color = if status.asked.is_some() { tokens.warn } else { tokens.text_weak };
+            let from = ui.label(plain(status.explanation()).color(color));
+            if let Some(ceiling) = &status.ceiling {
+                from.hint(format!(
+                    "the ceiling of the host is {ceiling}; raise it under [ceilings] of the policy"
+                ));
+            }
             number(ui, status.hits);
             match status.enforcement {
                 Enforcement::Enforced => badge(ui, "enforced", Tone::Good),
@@ -234,7 +241,7 @@ fn value(
         }
         return;
     };
-    let changed = change(&plugin.limits, name, text);
+    let changed = change(&plugin.limits, name, text).and_then(|limits| below(plugin, limits, name));
     let field =
         egui::TextEdit::singleline(text).desired_width(88.0).text_color_opt(match changed {
             Ok(_) => None,
@@ -255,6 +262,18 @@ fn value(
         }
         state.editing = None;
     }
+}
+
+/// The limits, unless one is above the ceiling of the host.
+fn below(plugin: &PluginStatus, limits: Limits, name: &str) -> Result<Limits, String> {
+    if plugin.ceilings.lower(&limits) == limits {
+        return Ok(limits);
+    }
+    let status = plugin.limit_status.iter().find(|status| status.name == name);
+    let ceiling = status.and_then(|status| status.ceiling.as_deref()).unwrap_or_default();
+    Err(format!(
+        "more than {ceiling}, the ceiling of the host; raise it under [ceilings] of the policy"
+    ))
 }
 
 /// The limits with one of them changed to what was typed.

@@ -123,6 +123,108 @@ impl LimitChanges {
         raw.map_err(|error| value("limits", error.message().to_owned()))?.changes()
     }
 
+    /// These changes, and where they have none, the others.
+    #[must_use]
+    pub fn or(&self, others: &LimitChanges) -> LimitChanges {
+        LimitChanges {
+            memory: self.memory.or(others.memory),
+            table: self.table.or(others.table),
+            resources: self.resources.or(others.resources),
+            call_deadline: self.call_deadline.or(others.call_deadline),
+            fuel: self.fuel.or(others.fuel),
+            output_bytes: self.output_bytes.or(others.output_bytes),
+            output_frames: self.output_frames.or(others.output_frames),
+            host_calls: self.host_calls.or(others.host_calls),
+            host_call_bytes: self.host_call_bytes.or(others.host_call_bytes),
+            log_bytes: self.log_bytes.or(others.log_bytes),
+            kv_bytes: self.kv_bytes.or(others.kv_bytes),
+            queue: self.queue.or(others.queue),
+            rate: self.rate.or(others.rate),
+            burst: self.burst.or(others.burst),
+        }
+    }
+
+    /// The lower of both where both have a value.
+    #[must_use]
+    pub fn least(&self, others: &LimitChanges) -> LimitChanges {
+        fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            match (one, other) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            }
+        }
+        LimitChanges {
+            memory: least(self.memory, others.memory),
+            table: least(self.table, others.table),
+            resources: least(self.resources, others.resources),
+            call_deadline: least(self.call_deadline, others.call_deadline),
+            fuel: least(self.fuel, others.fuel),
+            output_bytes: least(self.output_bytes, others.output_bytes),
+            output_frames: least(self.output_frames, others.output_frames),
+            host_calls: least(self.host_calls, others.host_calls),
+            host_call_bytes: least(self.host_call_bytes, others.host_call_bytes),
+            log_bytes: least(self.log_bytes, others.log_bytes),
+            kv_bytes: least(self.kv_bytes, others.kv_bytes),
+            queue: least(self.queue, others.queue),
+            rate: least(self.rate, others.rate),
+            burst: least(self.burst, others.burst),
+        }
+    }
+
+    /// The value of one limit, if there is one.
+    pub fn value(&self, limit: LimitKind) -> Option<u64> {
+        match limit {
+            LimitKind::Memory => self.memory,
+            LimitKind::Table => self.table,
+            LimitKind::Resources => self.resources,
+            LimitKind::Fuel => self.fuel,
+            LimitKind::OutputBytes => self.output_bytes,
+            LimitKind::OutputFrames => self.output_frames,
+            LimitKind::HostCalls => self.host_calls,
+            LimitKind::HostCallBytes => self.host_call_bytes,
+            LimitKind::LogBytes => self.log_bytes,
+            LimitKind::KvBytes => self.kv_bytes,
+            LimitKind::Queue => self.queue.map(u64::from),
+            LimitKind::Rate => self.rate.map(u64::from),
+        }
+    }
+
+    /// These limits, none of them higher than here.
+    pub fn lower(&self, limits: &Limits) -> Limits {
+        fn least<T: Ord>(limit: T, ceiling: Option<T>) -> T {
+            match ceiling {
+                Some(ceiling) => limit.min(ceiling),
+                None => limit,
+            }
+        }
+        fn least_of<T: Ord>(limit: Option<T>, ceiling: Option<T>) -> Option<T> {
+            match limit {
+                Some(limit) => Some(least(limit, ceiling)),
+                None => ceiling,
+            }
+        }
+        Limits {
+            memory: least(limits.memory, self.memory),
+            table: least(limits.table, self.table),
+            resources: least(limits.resources, self.resources),
+            call_deadline: least(limits.call_deadline, self.call_deadline),
+            fuel: least_of(limits.fuel, self.fuel),
+            output_bytes: least(limits.output_bytes, self.output_bytes),
+            output_frames: least(limits.output_frames, self.output_frames),
+            host_calls: least(limits.host_calls, self.host_calls),
+            host_call_bytes: least(limits.host_call_bytes, self.host_call_bytes),
+            log_bytes: least(limits.log_bytes, self.log_bytes),
+            kv_bytes: least(limits.kv_bytes, self.kv_bytes),
+            queue: least(limits.queue, self.queue),
+            rate: least_of(limits.rate, self.rate),
+            burst: match limits.rate {
+                Some(_) => least(limits.burst, self.burst),
+                // A burst is only known with the rate that it belongs to.
+                None => self.burst.or(self.rate).unwrap_or(limits.burst),
+            },
+        }
+    }
+
     /// These limits, with the changes.
     pub fn over(&self, limits: &Limits) -> Limits {
         Limits {
