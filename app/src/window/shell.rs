@@ -356,7 +356,7 @@ fn tools(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, now: &Situation, 
         let recording = ctx.recording().is_some();
         let record = verb_button(ui, Verb::ToggleRecording, now, out);
         if let Some(reason) = ctx.cannot_record() {
-            ui.colored_label(tokens.bad, "cannot record").on_hover_text(cut(reason, 300));
+            ui.colored_label(tokens.bad, "cannot record").hint(cut(reason, 300));
         }
         if recording {
             ui.painter().circle_filled(
