@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use glovebox_abi::text::inert;
 use glovebox_abi::{Frame, Header, Kind};
 use glovebox_events::Outcome;
 use glovebox_host::{Host, LoadRequest, Reply};
@@ -19,10 +18,11 @@ use super::error::{Exit, Problem};
 use super::frame::{frame_json, frame_text, header, payload};
 use super::observe::is_stopped;
 use super::plugins::{self, LoadArgs};
-use super::report::{Output, Report, count, count_of, is_seen};
+use super::report::{Output, Report, count, count_of, is_seen, one_line};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::timing;
 use super::waiting::wait;
+use crate::ending::is_asked;
 
 /// Send one frame to a plugin and show its answers
 ///
@@ -81,7 +81,12 @@ impl Call {
         let mut calls =
             Calls { outcomes: BTreeMap::new(), alike: 1, worst: exit_of(&first.outcome), first };
         calls.outcomes.insert(calls.first.outcome.name(), 1);
+        let mut made = 1;
         for _ in 1..self.repeat {
+            if is_asked() {
+                break;
+            }
+            made += 1;
             let reply = host.call(id, &frame);
             *calls.outcomes.entry(reply.outcome.name()).or_default() += 1;
             calls.alike += u64::from(reply.frames == calls.first.frames);
@@ -108,7 +113,7 @@ impl Call {
             "outcome": calls.first.outcome.name(),
             "detail": calls.first.outcome.to_string(),
             "frames": calls.first.frames.iter().map(frame_json).collect::<Vec<_>>(),
-            "calls": self.repeat,
+            "calls": made,
             "outcomes": calls.outcomes,
             "answers_as_the_first": calls.alike,
             "timing": timing::json(&latency),
@@ -123,12 +128,12 @@ impl Call {
             json["entries_not_shown"] = evicted.into();
         }
         let denied = denials.len();
-        let mut text = text(&calls, &latency, &log, &denials, self.repeat);
+        let mut text = text(&calls, &latency, &log, &denials, made);
         for limit in &lowered {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "limit {limit}");
+            let _ = writeln!(text, "limit {}", one_line(&limit.to_string()));
         }
-        let sentence = self.sentence(&calls, plugin, &latency, denied);
+        let sentence = sentence(&calls, made, plugin, &latency, denied);
         Ok(Report::new(text, json, sentence, calls.worst).exact())
     }
 
@@ -139,37 +144,37 @@ impl Call {
         };
         Ok(Frame::new(self.kind, header, payload(&self.payload)?))
     }
+}
 
-    fn sentence(
-        &self,
-        calls: &Calls,
-        plugin: &str,
-        latency: &LatencySummary,
-        denied: usize,
-    ) -> String {
-        let answers = count_of(calls.first.frames.len(), "frame");
-        let mut text = match (self.repeat, &calls.first.outcome) {
-            (1, Outcome::Completed) => format!("Called {plugin} once: completed with {answers}"),
-            (1, outcome) => format!("Called {plugin} once: {outcome}"),
-            (repeat, outcome) => {
-                let parts = calls.outcomes.iter();
-                let parts = parts.map(|(name, count)| format!("{count} {name}"));
-                let parts = parts.collect::<Vec<_>>().join(", ");
-                let first = match outcome {
-                    Outcome::Completed => answers,
-                    outcome => outcome.to_string(),
-                };
-                format!("Called {plugin} {repeat} times: {parts}; the first: {first}")
-            }
-        };
-        if latency.count > 0 {
-            text.push_str(&format!("; {}", timing::short(latency)));
+fn sentence(
+    calls: &Calls,
+    made: u64,
+    plugin: &str,
+    latency: &LatencySummary,
+    denied: usize,
+) -> String {
+    let answers = count_of(calls.first.frames.len(), "frame");
+    let mut text = match (made, &calls.first.outcome) {
+        (1, Outcome::Completed) => format!("Called {plugin} once: completed with {answers}"),
+        (1, outcome) => format!("Called {plugin} once: {outcome}"),
+        (repeat, outcome) => {
+            let parts = calls.outcomes.iter();
+            let parts = parts.map(|(name, count)| format!("{count} {name}"));
+            let parts = parts.collect::<Vec<_>>().join(", ");
+            let first = match outcome {
+                Outcome::Completed => answers,
+                outcome => outcome.to_string(),
+            };
+            format!("Called {plugin} {repeat} times: {parts}; the first: {first}")
         }
-        if denied > 0 {
-            text.push_str(&format!("; {} denied", count_of(denied, "host call")));
-        }
-        text.replace('\n', " ")
+    };
+    if latency.count > 0 {
+        text.push_str(&format!("; {}", timing::short(latency)));
     }
+    if denied > 0 {
+        text.push_str(&format!("; {} denied", count_of(denied, "host call")));
+    }
+    text.replace('\n', " ")
 }
 
 fn exit_of(outcome: &Outcome) -> Exit {
@@ -224,13 +229,13 @@ fn text(
     denials: &[Json],
     repeat: u64,
 ) -> String {
-    let mut text = format!("{}\n", inert(&calls.first.outcome.to_string()));
+    let mut text = format!("{}\n", one_line(&calls.first.outcome.to_string()));
     for frame in &calls.first.frames {
         text.push_str(&frame_text(frame, is_seen()));
     }
     // Writing to a string cannot fail.
     for (level, message) in log {
-        let _ = writeln!(text, "log {level}: {}", inert(message));
+        let _ = writeln!(text, "log {level}: {}", one_line(message));
     }
     let mut said = BTreeSet::new();
     for denial in denials {
@@ -239,7 +244,7 @@ fn text(
         let _ = write!(text, "denied {service}: needs `{permission}`");
         // Why is said once, however often it was denied.
         if said.insert(why) && !why.is_empty() {
-            let _ = write!(text, ": {}", inert(why));
+            let _ = write!(text, ": {}", one_line(why));
         }
         text.push('\n');
     }

@@ -7,12 +7,13 @@ use clap::Args;
 use glovebox_events::Event;
 use glovebox_inspector::diff::{Diff, Run};
 use glovebox_inspector::report::{html, junit};
-use glovebox_inspector::trace::TraceReader;
+use glovebox_inspector::trace::{TraceError, TraceReader};
 use serde_json::{Value as Json, json};
 
 use super::against::{Against, Rules, Standard};
 use super::error::{Exit, Problem};
 use super::report::{Files, Output, Report};
+use crate::ending::ending_with;
 
 /// Rows written out as JSON; groups and counts tell about all.
 const JSON_ROWS: usize = 10_000;
@@ -158,7 +159,9 @@ pub(super) fn read<T>(
 ) -> Result<T, Problem> {
     let reader = TraceReader::open(path).map_err(Problem::Trace)?;
     let mut damage = None;
-    let mut events = reader.map_while(|event| event.map_err(|error| damage = Some(error)).ok());
+    let mut events = ending_with(reader, TraceError::Cancelled { path: path.to_owned() });
+    let mut events =
+        events.by_ref().map_while(|event| event.map_err(|error| damage = Some(error)).ok());
     let made = make(&mut events);
     drop(events);
     match damage {

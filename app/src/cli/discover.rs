@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::Kind;
-use glovebox_abi::text::inert;
 use glovebox_host::catalog::{
     Candidate, Context, Entry, Excluded, Hit, Intent, Requirement, ResolveError, Root, ScanFinding,
 };
@@ -13,7 +12,7 @@ use glovebox_host::{Catalog, Query, ScanBounds};
 use serde_json::{Value as Json, json};
 
 use super::error::{Exit, Problem, READ_ARGUMENT};
-use super::report::{Output, Report, count_of, shown};
+use super::report::{Output, Report, count_of, one_line, shown};
 
 /// Find plugins by what their manifests say; nothing is compiled and nothing runs
 ///
@@ -247,7 +246,7 @@ fn report(
     }
     let mut listed = Vec::new();
     for finding in findings {
-        let _ = writeln!(text, "  {}", inert(&finding.to_string()));
+        let _ = writeln!(text, "  {}", one_line(&finding.to_string()));
         listed.push(finding_json(finding));
     }
     let others = catalog.others();
@@ -309,7 +308,7 @@ fn entry_text(entry: &Entry) -> String {
     let mut text = format!("{} {}\n", about.id, about.version);
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(text, "    {name:<13} {}", inert(value));
+            let _ = writeln!(text, "    {name:<13} {}", one_line(value));
         }
     };
     line("description", &about.description);

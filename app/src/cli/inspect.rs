@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::manifest::BudgetKind;
-use glovebox_abi::text::inert;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus};
 use serde_json::{Value as Json, json};
 
 use super::error::{Exit, Problem};
 use super::plugins::{self, LoadArgs};
-use super::report::{Output, Report, count_of, shown};
+use super::report::{Output, Report, count_of, one_line, shown};
 use super::surroundings::Surroundings;
 use super::waiting::wait;
 
@@ -95,7 +94,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<12} {}", inert(&value));
+            let _ = writeln!(text, "{name:<12} {}", one_line(&value));
         }
     };
     line("plugin", format!("{} {}", about.id, about.version));
@@ -135,7 +134,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     let mut section = |title: &str, lines: Vec<String>| {
         let _ = writeln!(text, "\n{title} ({})", lines.len());
         for line in lines {
-            let _ = writeln!(text, "  {}", inert(&line));
+            let _ = writeln!(text, "  {}", one_line(&line));
         }
     };
     section("imports", inspection.imports.clone());

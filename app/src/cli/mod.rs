@@ -12,6 +12,7 @@
 //! | 3 | a plugin cannot be loaded |
 //! | 4 | a plugin crashed, trapped, or was stopped at its deadline or a limit |
 //! | 5 | a trace or capture cannot be read |
+//! | 128 and more | it was ended by the signal of that number less 128 |
 
 mod against;
 mod asked;
@@ -49,6 +50,7 @@ pub use error::{Exit, Problem};
 use report::Files;
 pub use report::{Output, Report};
 
+use crate::ending;
 use crate::window::WindowOptions;
 use surroundings::Surroundings;
 
@@ -62,7 +64,8 @@ use surroundings::Surroundings;
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 good; 1 differences or failures; 2 usage; 3 plugin cannot be \
-        loaded; 4 plugin crashed or timed out; 5 trace unreadable. Data goes to stdout, all else \
+        loaded; 4 plugin crashed or timed out; 5 trace unreadable; 128 and the number of a signal that \
+        ended it. Data goes to stdout, all else \
         to stderr; the last line there is one sentence with counts.\n\
         GLOVEBOX_LOG chooses log lines of the host, e.g. GLOVEBOX_LOG=debug."
 )]
@@ -104,6 +107,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return window::open(arguments.window);
     };
     let (name, nothing) = verb.name();
+    ending::listen(verb.asks_for_the_end(), move |signal| {
+        report::say(&format!("{nothing}: ended by {}", signal.name()));
+    });
     let inputs = verb.inputs();
     let files = Files { output: verb.output(), inputs: &inputs };
     let report = files.check_json().and_then(|()| verb.surroundings()).map(|surroundings| {
@@ -114,8 +120,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         report
     });
     let report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
+    let report = match ending::signal() {
+        Some(signal) => report.ended_by(signal),
+        None => report,
+    };
     match report.write(name, files) {
-        Ok(()) => report.exit.into(),
+        Ok(()) => report.code().into(),
         Err(problem) => {
             let report = Report::of_problem(&report.sentence, &problem);
             report::say(&report.sentence);
@@ -187,6 +197,22 @@ impl Verb {
             Verb::Trace(trace) => trace.verb.output(),
             Verb::Build(verb) => &verb.output,
             Verb::Policy(policy) => policy.verb.output(),
+        }
+    }
+
+    /// True if it looks now and then whether a signal asked for the end, because it has something to
+    /// close then. The others are ended wherever they are.
+    fn asks_for_the_end(&self) -> bool {
+        match self {
+            Verb::Call(_) | Verb::Replay(_) | Verb::Run(_) | Verb::Watch(_) | Verb::Compare(_) => {
+                true
+            }
+            Verb::Trace(trace) => trace.verb.asks_for_the_end(),
+            Verb::Inspect(_)
+            | Verb::Discover(_)
+            | Verb::Findings(_)
+            | Verb::Build(_)
+            | Verb::Policy(_) => false,
         }
     }
 

@@ -8,12 +8,13 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use glovebox_abi::text::{inert, inert_lines};
+use glovebox_abi::text::{cut, inert, inert_lines};
 use glovebox_files::Aside;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::{Exit, Problem};
 use super::observe::Recorded;
+use crate::ending::Signal;
 pub(super) use crate::workbench::words::{count, count_of};
 
 /// Where the result goes.
@@ -85,6 +86,8 @@ pub struct Report {
     pub sentence: String,
     /// What the process tells its caller.
     pub exit: Exit,
+    /// What asked for the end before all was done.
+    ended: Option<Signal>,
     is_exact: bool,
 }
 
@@ -95,7 +98,19 @@ impl Report {
             Json::Object(fields) => fields,
             _ => Map::new(),
         };
-        Report { text, json, sentence: sentence.into(), exit, is_exact: false }
+        Report { text, json, sentence: sentence.into(), exit, ended: None, is_exact: false }
+    }
+
+    /// The same, of a verb that a signal ended.
+    pub(super) fn ended_by(mut self, signal: Signal) -> Report {
+        self.sentence.push_str(&format!("; ended by {}", signal.name()));
+        self.json.insert("ended_by".to_owned(), signal.name().into());
+        Report { ended: Some(signal), ..self }
+    }
+
+    /// What the process tells its caller.
+    pub(super) fn code(&self) -> u8 {
+        self.ended.map_or(self.exit as u8, Signal::exit_code)
     }
 
     /// The same, with a text that is written as it is: somebody has looked at what is in it.
@@ -107,7 +122,7 @@ impl Report {
     #[must_use]
     pub(super) fn with_loss(mut self, recorded: Option<&Recorded>) -> Report {
         if let Some(loss) = recorded.and_then(|recorded| recorded.loss.as_ref()) {
-            self.sentence.push_str(&format!("; {}", one_line(loss)));
+            self.sentence.push_str(&format!("; {}", joined(loss)));
             if self.exit == Exit::Good {
                 self.exit = Exit::Different;
             }
@@ -117,7 +132,7 @@ impl Report {
 
     /// The report of a verb that could not do its work.
     pub fn of_problem(nothing: &str, problem: &Problem) -> Report {
-        let message = one_line(&problem.to_string());
+        let message = joined(&problem.to_string());
         let sentence = match problem {
             Problem::After { .. } => message.clone(),
             _ => format!("{nothing}: {message}"),
@@ -144,7 +159,7 @@ impl Report {
         };
         let mut object = Map::new();
         object.insert("verb".to_owned(), verb.into());
-        object.insert("exit".to_owned(), (self.exit as u8).into());
+        object.insert("exit".to_owned(), self.code().into());
         object.insert("sentence".to_owned(), self.sentence.as_str().into());
         object.extend(self.json.clone());
         let text = format!("{:#}\n", Json::Object(object));
@@ -189,8 +204,16 @@ fn write_stdout(bytes: &[u8]) -> Result<(), Problem> {
 }
 
 /// Writes one line to stderr. A reader that has gone is no error.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", inert(line));
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
+}
+
+/// Bytes of a line that people read.
+const MAX_LINE: usize = 16 << 10;
+
+/// A text that is one line, whatever a stranger put into it.
+pub(super) fn one_line(text: &str) -> String {
+    inert(&cut(text, MAX_LINE)).to_string()
 }
 
 /// Log lines on stderr, each made inert.
@@ -223,7 +246,7 @@ pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {
     paths.iter().map(PathBuf::as_path).collect()
 }
 
-fn one_line(text: &str) -> String {
+fn joined(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 

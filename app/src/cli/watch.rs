@@ -20,6 +20,7 @@ use super::replay::Stage;
 use super::report::{Output, Report, count, say, to_stdout};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use super::waiting::wait;
+use crate::ending::{is_asked, on_end};
 use crate::workbench::Compared;
 
 /// Reload a plugin whenever its file changes, replay a trace into it, and show what is different
@@ -55,6 +56,8 @@ enum Change {
     Reloaded,
     /// It was refused, and why.
     Refused(String),
+    /// A signal asked for the end.
+    Ended,
 }
 
 /// Tells of reloads; those that wait are few, and one more would say nothing new.
@@ -87,6 +90,9 @@ impl Watch {
         let read = |path| Standard::read(path, &self.rules);
         let baseline = self.against.as_deref().map(read).transpose()?;
         let (sender, changes) = sync_channel(16);
+        let ended = sender.clone();
+        // If the queue is full, somebody looks before it is empty.
+        let _waking = on_end(move || drop(ended.try_send(Change::Ended)));
         let reloads = Arc::new(Reloads(sender));
         let request = self.load.request(&self.plugin)?;
         let stage = Stage::set(vec![request], vec![reloads], surroundings)?;
@@ -117,9 +123,12 @@ impl Watch {
     ) -> Result<Report, Problem> {
         let (mut seen, mut different, mut refused) = (0u64, 0u64, 0u64);
         let wanted = self.changes.unwrap_or(u64::MAX);
-        while seen < wanted {
+        while seen < wanted && !is_asked() {
             // The sender lives as long as the host.
             let Ok(change) = changes.recv() else { break };
+            if matches!(change, Change::Ended) {
+                break;
+            }
             seen += 1;
             match self.once(stage, plan, baseline, change)? {
                 Some(compared) => different += u64::from(!compared.diff().is_same()),

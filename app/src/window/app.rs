@@ -442,6 +442,9 @@ impl eframe::App for App {
     }
 
     fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        if let Some(said) = self.workbench.end_recording() {
+            super::tell(&said);
+        }
         let changed = self.keeper.saved.as_ref() != Some(&self.session);
         if let (Some(path), true) = (&self.keeper.path, changed)
             && let Err(error) = self.session.write(path)

@@ -43,8 +43,8 @@ use parking_lot::Mutex;
 pub use app::App;
 pub use capture::Report;
 
-use crate::folders;
 use crate::workbench::{Command, Level, Workbench, WorkbenchOptions, saved_consents};
+use crate::{ending, folders};
 use panels::PanelId;
 use session::Session;
 use theme::Theme;
@@ -107,7 +107,8 @@ impl WindowOptions {
 
 /// Opens the window and returns when it is closed.
 ///
-/// The exit code is 0, 1 if a picture or report could not be made, or 2 without a display.
+/// The exit code is 0, 1 if a picture or report could not be made, 2 without a display, or 128 and
+/// the number of the signal that ended it.
 ///
 /// # Errors
 ///
@@ -137,6 +138,9 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
     if let Some(unusable) = unusable {
         workbench.execute(Command::Notify(Level::Warning, unusable));
     }
+    ending::listen(true, |signal| {
+        tell(&format!("Closed the window at once; ended by {}", signal.name()));
+    });
     let outcome = Arc::new(Mutex::new(None));
     let captured = options.is_capture();
     let result = {
@@ -155,6 +159,10 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
         let error = error.to_string();
         tell(&format!("The window cannot be opened: {error}; {NO_DISPLAY}"));
         return Ok(ExitCode::from(2));
+    }
+    if let Some(signal) = ending::signal() {
+        tell(&format!("Closed the window; ended by {}", signal.name()));
+        return Ok(ExitCode::from(signal.exit_code()));
     }
     match outcome.lock().take() {
         Some(Err(reason)) => {
@@ -184,6 +192,12 @@ fn open(
     for file in &options.files {
         session.remember(file.canonicalize().unwrap_or_else(|_| file.clone()));
     }
+    let closing = ctx.clone();
+    // The window is there until the process ends, and so is what closes it.
+    std::mem::forget(ending::on_end(move || {
+        closing.send_viewport_cmd(egui::ViewportCommand::Close);
+        closing.request_repaint();
+    }));
     let capture = options.is_capture();
     workbench.execute(Command::TrustNative(options.trust_native));
     workbench.execute(Command::SetCompileDeadline(options.compile_deadline));

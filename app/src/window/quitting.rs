@@ -115,8 +115,10 @@ impl App {
     /// Keeps the window open while somebody is to be asked, and closes it once all is saved.
     pub(super) fn go_on_with_quitting(&mut self, ctx: &egui::Context) {
         let is_closing = ctx.input(|input| input.viewport().close_requested());
-        // A picture is taken without anybody who could answer.
-        let may_close = self.quitting == Quitting::Agreed || self.capture.is_some();
+        // A picture is taken without anybody who could answer, and a signal waits for no answer.
+        let may_close = self.quitting == Quitting::Agreed
+            || self.capture.is_some()
+            || crate::ending::is_asked();
         if is_closing && !may_close {
             let unsaved = self.unsaved();
             if !unsaved.is_empty() {

@@ -8,6 +8,7 @@ use glovebox_files::private_folder;
 use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions, RecorderStatus};
 
 use super::snapshots::{Keeper, SnapshotsTaken};
+use super::words::count;
 use super::{Level, Workbench, work};
 
 impl Workbench {
@@ -60,6 +61,19 @@ impl Workbench {
         let keeper = self.keeper.take();
         self.jobs
             .start("Finishing the recording", move |_| work::finish_recording(&recorder, keeper));
+    }
+
+    /// Ends a recording on this thread, because the program ends, and says what became of it.
+    pub fn end_recording(&mut self) -> Option<String> {
+        let recorder = self.fanout.set_recorder(None)?;
+        self.fanout.set_ticker(None);
+        self.keeper.take().map(Keeper::finish);
+        Some(match recorder.finish() {
+            Ok(RecorderStatus { path, events, .. }) => {
+                format!("Recorded {}: {}", count(events, "event"), path.display())
+            }
+            Err(error) => format!("The recording was not finished: {error}"),
+        })
     }
 
     pub(super) fn take_in_recording(

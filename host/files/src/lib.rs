@@ -31,4 +31,4 @@ pub use aside::Aside;
 pub use output::{Output, OutputProblem, refuse, write};
 pub use owner::{Owner, private_folder};
 pub use read::{MAX_TEXT, open, read, read_or_stdin, read_to_string};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, remove_scratch};

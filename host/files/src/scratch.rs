@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::owner::{self, Owner};
 
@@ -45,6 +46,7 @@ impl Scratch {
             }
             sweep(parent, Owner::of(&lock.metadata()?));
             let scratch = Scratch { folder: folder_of(&mark), mark, _lock: lock };
+            alive().push(scratch.mark.clone());
             // Not one that is there already, whoever made it.
             owner::make_new(&scratch.folder)?;
             return Ok(scratch);
@@ -60,10 +62,32 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Whatever is still there then has its mark, and a later start removes both.
-        if remove(&self.folder).is_ok() {
-            let _ = fs::remove_file(&self.mark);
-        }
+        alive().retain(|mark| *mark != self.mark);
+        remove(&self.mark);
+    }
+}
+
+/// Removes the folders of all [`Scratch`]es, for a process that is about to end without dropping them.
+pub fn remove_scratch() {
+    std::mem::take(&mut *alive()).iter().for_each(|mark| remove(mark));
+}
+
+/// The marks of this process.
+fn alive() -> MutexGuard<'static, Vec<PathBuf>> {
+    static ALIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    // Each change is one call, which leaves it whole.
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes a folder and all in it, following no link, then its mark. What cannot be removed keeps its
+/// mark, so that a later start tries again.
+fn remove(mark: &Path) {
+    let is_gone = match fs::remove_dir_all(folder_of(mark)) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(()) => true,
+    };
+    if is_gone {
+        let _ = fs::remove_file(mark);
     }
 }
 
@@ -76,8 +100,9 @@ fn sweep(parent: &Path, owner: Owner) {
         // Only marks that this user made; a link may lead to a file that is another's.
         let is_ours = mark.symlink_metadata().is_ok_and(|it| it.is_file() && owner.owns(&it));
         let lock = is_ours.then(|| File::open(&mark).ok()).flatten();
-        if lock.is_some_and(|lock| lock.try_lock().is_ok() && remove(&folder_of(&mark)).is_ok()) {
-            let _ = fs::remove_file(&mark);
+        // The lock is held until both are gone.
+        if let Some(_lock) = lock.filter(|lock| lock.try_lock().is_ok()) {
+            remove(&mark);
         }
     }
 }
@@ -89,14 +114,6 @@ fn is_mark(path: &Path) -> bool {
 
 fn folder_of(mark: &Path) -> PathBuf {
     mark.with_extension("")
-}
-
-/// Removes a folder and all in it, following no link; that there is none is fine.
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }
 
 #[cfg(test)]

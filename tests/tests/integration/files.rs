@@ -1,5 +1,6 @@
 //! What the program reads and writes: nothing is lost, nothing blocks, and no text steers a terminal.
 
+mod ending;
 mod text;
 mod unix;
 

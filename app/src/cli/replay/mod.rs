@@ -27,6 +27,7 @@ use super::plugins::LoadArgs;
 use super::report::{Files, Output, Report, paths};
 use super::run;
 use super::surroundings::{Surroundings, SurroundingsArgs};
+use crate::ending::is_asked;
 use crate::workbench::replay::ReplaySummary;
 use crate::workbench::snapshots::{Snapshots, SnapshotsTaken};
 use crate::workbench::start::Started;
@@ -177,7 +178,7 @@ impl Replay {
             .recorded
             .as_ref()
             .map(|recorded| AnsweredFound::new(&self.answers, recorded, stage.answers()));
-        for _ in 1..self.runs {
+        for _ in (1..self.runs).take_while(|_| !is_asked()) {
             record.lock().next_run();
             let stage = set(None)?;
             self.go_to_start(&source, &stage)?;
@@ -188,8 +189,9 @@ impl Replay {
         let options = self.against.rules.options();
         let (targets, events) = TargetsFound::new(stage.targets(), stage.events()?, &options);
         let run = Arc::new(Run::from_events(format!("replay of {name}"), events));
-        // A replay that sent nothing must not make everything look gone.
-        let standard = standard.filter(|_| summary.sent > 0 || !self.against.decides());
+        // A replay that sent nothing, or was ended, must not make everything look gone.
+        let is_whole = summary.sent > 0 && !summary.cancelled;
+        let standard = standard.filter(|_| is_whole || !self.against.decides());
         let judge = |standard| self.against.judge(&standard, run.clone(), &source.trace);
         let judged = standard.map(judge).transpose();
         let judged = judged.map_err(|problem| problem.after(summary.sentence()))?;

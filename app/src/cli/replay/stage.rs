@@ -15,6 +15,7 @@ use super::super::report::count_of;
 use super::super::surroundings::Surroundings;
 use super::super::waiting::wait;
 use super::targets::{EachInstance, TargetFound};
+use crate::ending::{Waking, on_end};
 use crate::workbench::replay::{
     self, ReplayControl, ReplayProgress, ReplaySummary, Target, Targets,
 };
@@ -29,6 +30,9 @@ pub(in super::super) struct Stage {
     capture: Arc<Capture>,
     recording: Arc<Recording>,
     gate: Arc<Gate>,
+    control: Arc<ReplayControl>,
+    /// Ends a replay when a signal asks for it.
+    _waking: Waking,
     /// What answers from the trace, by target; empty if nothing does.
     answers: Vec<Arc<TraceAnswers>>,
     /// Serves metrics as long as the stage stands.
@@ -62,8 +66,22 @@ impl Stage {
         let host = plugins::host(vec![gate.clone()], surroundings)?;
         let endpoint = surroundings.serve_metrics(&host)?;
         let (instances, answers, _endpoint) = (Vec::new(), Vec::new(), endpoint);
-        let stage =
-            Stage { host, instances, metrics, tally, capture, recording, gate, answers, _endpoint };
+        let control = Arc::<ReplayControl>::default();
+        let cancelled = control.clone();
+        let _waking = on_end(move || cancelled.cancel());
+        let stage = Stage {
+            host,
+            instances,
+            metrics,
+            tally,
+            capture,
+            recording,
+            gate,
+            control,
+            _waking,
+            answers,
+            _endpoint,
+        };
         Ok(stage)
     }
 
@@ -137,7 +155,12 @@ impl Stage {
         pace: Pace,
         sent: &mut dyn FnMut(ReplayProgress),
     ) -> ReplaySummary {
-        replay::replay(&self.host, targets, plan, pace, &ReplayControl::default(), sent)
+        replay::replay(&self.host, targets, plan, pace, &self.control, sent)
+    }
+
+    /// What ends a replay early.
+    pub(in super::super) fn control(&self) -> &ReplayControl {
+        &self.control
     }
 
     /// Replays the plan on this thread.

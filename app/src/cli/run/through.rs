@@ -23,7 +23,7 @@ use super::super::report::{Files, Report};
 use super::super::surroundings::Surroundings;
 use super::super::waiting::wait;
 use super::found::{Found, Results, name};
-use crate::workbench::replay::{ReplayControl, send_in_time, wait_for_emitted};
+use crate::workbench::replay::{send_in_time, wait_for_emitted};
 
 /// How inputs of a trace go through a pipeline; the verbs `run` and `replay` share it.
 pub(in super::super) struct Through<'a> {
@@ -93,14 +93,14 @@ impl Through<'_> {
         let started = Instant::now();
         let mut results = Results::default();
         let mut queued = stage.host.dispatch_stats().dispatched;
+        let mut is_whole = true;
         for _ in 0..self.rounds {
             self.answers.iter().for_each(|answers| answers.begin_round());
             let mut send = |input: &ReplayInput| {
                 results.add(running.send(&input.frame));
                 wait_for_emitted(&stage.host, &mut queued);
             };
-            // Nobody else holds the control, so that nobody cancels.
-            send_in_time(plan, self.pace, &ReplayControl::default(), &mut send);
+            is_whole &= send_in_time(plan, self.pace, stage.control(), &mut send);
         }
         let took = started.elapsed();
         let trace = self.trace.display().to_string();
@@ -121,8 +121,9 @@ impl Through<'_> {
         };
         found.recorded = self.finish(&stage, running, &found)?;
         room.done()?;
-        // A run of nothing must not make everything look gone.
-        let standard = standard.filter(|_| found.metrics.inputs > 0 || !self.against.decides());
+        // A run of nothing, or one that was ended, must not make everything look gone.
+        let is_whole = is_whole && found.metrics.inputs > 0;
+        let standard = standard.filter(|_| is_whole || !self.against.decides());
         let run = Arc::new(run);
         let judge = |standard| self.against.judge(&standard, run.clone(), self.source);
         let judged: Option<Judged> =

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use glovebox_inspector::trace::{self, AnonymizeReport, Redaction, TraceReader};
@@ -11,6 +10,7 @@ use serde_json::json;
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count, shown};
 use super::progress::Progress;
+use crate::ending::flag;
 
 /// Write a trace without what a path leads to or a pattern finds
 ///
@@ -49,8 +49,7 @@ impl Anonymize {
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let progress = Progress::new("anonymizing");
         let report = &mut |done, all| progress.at(done, all);
-        let never = AtomicBool::new(false);
-        let done = trace::anonymize(&self.trace, &mut redaction, &self.out, report, &never);
+        let done = trace::anonymize(&self.trace, &mut redaction, &self.out, report, flag());
         let done = done.map_err(Problem::Record)?;
         let (events, out) = (count(done.events, "event"), self.out.display());
         let mut sentence = format!("Changed {} of {events} in {out}", done.changed);

@@ -5,13 +5,15 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use glovebox_events::Event;
 use glovebox_inspector::export::{self, PcapngWriter, PerfettoWriter};
 use glovebox_inspector::metrics::Metrics;
-use glovebox_inspector::trace::TraceReader;
+use glovebox_inspector::trace::{TraceError, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Output, Report, count, shown};
+use crate::ending::ending_with;
 
 /// Write a trace in another format: its events as NDJSON, one object per line, or as slices for
 /// Perfetto; its frames as packets for Wireshark; its figures for Prometheus; its series as CSV
@@ -67,6 +69,11 @@ pub(in crate::cli) enum Step {
 /// Buckets of a series that are written at most: a day of seconds.
 const MAX_BUCKETS: usize = 86_400;
 
+/// The events of a trace.
+trait Events: Iterator<Item = Result<Event, TraceError>> {}
+
+impl<T: Iterator<Item = Result<Event, TraceError>>> Events for T {}
+
 /// Why not everything was exported.
 enum Stopped {
     Read(Problem),
@@ -99,6 +106,8 @@ impl Export {
             None => Box::new(BufWriter::new(io::stdout().lock())),
             Some(file) => Box::new(file),
         };
+        let cancelled = TraceError::Cancelled { path: self.trace.clone() };
+        let reader = ending_with(reader, cancelled);
         let mut events = 0u64;
         let mut left_out = 0;
         let copied = match self.format {
@@ -150,7 +159,7 @@ impl Export {
     /// Figures and series of the whole trace.
     fn figures(
         &self,
-        reader: TraceReader,
+        reader: impl Events,
         mut out: impl Write,
         events: &mut u64,
         left_out: &mut u64,
@@ -186,7 +195,7 @@ impl Export {
     }
 }
 
-fn slices(reader: TraceReader, out: impl Write, events: &mut u64) -> Result<(), Stopped> {
+fn slices(reader: impl Events, out: impl Write, events: &mut u64) -> Result<(), Stopped> {
     let mut writer = PerfettoWriter::new(out).map_err(Stopped::Write)?;
     let mut damage = None;
     for event in reader {
@@ -205,7 +214,7 @@ fn slices(reader: TraceReader, out: impl Write, events: &mut u64) -> Result<(), 
 }
 
 /// Counts frames, not events.
-fn packets(reader: TraceReader, out: impl Write, frames: &mut u64) -> Result<(), Stopped> {
+fn packets(reader: impl Events, out: impl Write, frames: &mut u64) -> Result<(), Stopped> {
     let mut writer = PcapngWriter::new(out).map_err(Stopped::Write)?;
     let mut damage = None;
     for event in reader {
@@ -221,7 +230,7 @@ fn packets(reader: TraceReader, out: impl Write, frames: &mut u64) -> Result<(),
     damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
 }
 
-fn copy(reader: TraceReader, mut out: impl Write, events: &mut u64) -> Result<(), Stopped> {
+fn copy(reader: impl Events, mut out: impl Write, events: &mut u64) -> Result<(), Stopped> {
     for event in reader {
         match event {
             Ok(event) => export::write_ndjson(&event, &mut out).map_err(Stopped::Write)?,

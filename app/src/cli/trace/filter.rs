@@ -1,7 +1,6 @@
 //! `glovebox trace filter`: some calls of a trace.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use glovebox_inspector::filter::Filter;
@@ -11,6 +10,7 @@ use serde_json::json;
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count, shown};
 use super::progress::Progress;
+use crate::ending::flag;
 
 /// Write the calls that match to a new trace, with all their frames and host calls
 ///
@@ -32,14 +32,13 @@ pub(in crate::cli) struct FilterTrace {
 
 impl FilterTrace {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let never = AtomicBool::new(false);
         let indexing = Progress::new("indexing");
-        let index = TraceIndex::open(&self.trace, &mut |done, all| indexing.at(done, all), &never);
+        let index = TraceIndex::open(&self.trace, &mut |done, all| indexing.at(done, all), flag());
         // What is wrong with the trace and what is wrong with the new file are different things.
         let index = index.map_err(Problem::Trace)?;
         let searching = Progress::new("searching");
         let progress = |done, all| searching.at(done, all);
-        let found = trace::select(&self.trace, &index, &self.filter, &self.out, &progress, &never);
+        let found = trace::select(&self.trace, &index, &self.filter, &self.out, &progress, flag());
         let found = found.map_err(Problem::Record)?;
         let (all, out) = (found.calls + found.skipped, self.out.display());
         let mut sentence = format!("Kept {} of {} in {out}", found.calls, count(all, "call"));

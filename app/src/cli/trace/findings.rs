@@ -10,6 +10,7 @@ use serde_json::json;
 use super::super::error::{Exit, Problem};
 use super::super::findings::{self, FindingsArgs};
 use super::super::report::{Output, Report, count, shown};
+use crate::ending::ending_with;
 
 /// Look over a trace with all rules; `glovebox findings` lists them
 ///
@@ -30,7 +31,8 @@ impl TraceFindings {
         let mut reader = TraceReader::open(&self.trace).map_err(Problem::Trace)?;
         let mut recorder = Recorder::default();
         let (mut events, mut damaged) = (0u64, 0u64);
-        for event in &mut reader {
+        let cancelled = TraceError::Cancelled { path: self.trace.clone() };
+        for event in ending_with(&mut reader, cancelled) {
             match event {
                 Ok(event) => {
                     events += 1;

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::units::show_size;
+use glovebox_events::What;
 use glovebox_inspector::trace::MadeUpRun;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
 use super::super::report::{Output, Report, count, shown};
+use crate::ending::is_asked;
 
 /// Make a trace of a made-up run, of any size, the same for the same seed
 ///
@@ -45,16 +47,18 @@ impl Generate {
             }
         };
         let mut writer = observe::create(&self.out)?;
-        for event in run {
+        let mut frames = 0u64;
+        for event in run.take_while(|_| !is_asked()) {
+            frames += u64::from(matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. }));
             writer.write(&event).map_err(Problem::Record)?;
         }
         let recorded = observe::finish(writer)?;
         let out = recorded.path.display();
-        let sentence = format!("Generated {} into {out}", count(self.frames, "frame"));
+        let sentence = format!("Generated {} into {out}", count(frames, "frame"));
         let text = format!("{out} ({})\n", show_size(recorded.bytes));
         let json = json!({
             "out": shown(&recorded.path),
-            "frames": self.frames,
+            "frames": frames,
             "events": recorded.events,
             "seed": self.seed,
             "size": recorded.bytes,

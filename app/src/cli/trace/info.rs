@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
@@ -13,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
 use super::progress::Progress;
+use crate::ending::flag;
 
 /// Say what is in a trace: events, frames, calls, plugins, time, damage
 ///
@@ -84,10 +84,9 @@ impl Info {
         }
         let progress = Progress::new("indexing");
         let mut report = |done, all| progress.at(done, all);
-        let never = AtomicBool::new(false);
         let index = match self.full {
-            true => TraceIndex::build(&self.trace, &mut report, &never)?,
-            false => TraceIndex::open(&self.trace, &mut report, &never)?,
+            true => TraceIndex::build(&self.trace, &mut report, flag())?,
+            false => TraceIndex::open(&self.trace, &mut report, flag())?,
         };
         Ok(of_index(index, By::Reading))
     }

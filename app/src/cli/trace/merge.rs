@@ -1,7 +1,6 @@
 //! `glovebox trace merge`: several traces as one.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use glovebox_inspector::trace::{self, TraceReader};
@@ -10,6 +9,7 @@ use serde_json::json;
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count, count_of, shown};
 use super::progress::Progress;
+use crate::ending::flag;
 
 /// Write the events of several traces to a new one, sorted by time
 ///
@@ -39,7 +39,7 @@ impl Merge {
             &self.out,
             env!("CARGO_PKG_VERSION"),
             &mut |done, all| progress.at(done, all),
-            &AtomicBool::new(false),
+            flag(),
         );
         let merged = merged.map_err(Problem::Record)?;
         let (events, out) = (count(merged.events, "event"), self.out.display());

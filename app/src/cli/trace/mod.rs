@@ -119,6 +119,22 @@ impl TraceVerb {
         }
     }
 
+    /// True if it looks now and then whether a signal asked for the end.
+    pub(super) fn asks_for_the_end(&self) -> bool {
+        match self {
+            TraceVerb::Info(_)
+            | TraceVerb::Filter(_)
+            | TraceVerb::Merge(_)
+            | TraceVerb::Split(_)
+            | TraceVerb::Anonymize(_)
+            | TraceVerb::Generate(_)
+            | TraceVerb::Export(_)
+            | TraceVerb::Findings(_)
+            | TraceVerb::Shrink(_) => true,
+            TraceVerb::Check(_) | TraceVerb::Recover(_) | TraceVerb::Import(_) => false,
+        }
+    }
+
     /// Its name, and what is true if it could do nothing.
     pub(super) fn name(&self) -> (&'static str, &'static str) {
         match self {

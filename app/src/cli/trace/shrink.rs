@@ -12,6 +12,7 @@ use glovebox_inspector::diff::Run;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 use glovebox_inspector::shrink::{self, Effort, Progress, Shrunk, Stage as Part};
+use glovebox_inspector::trace::TraceError;
 use serde_json::json;
 
 use super::super::against::{Rules, Standard};
@@ -21,6 +22,7 @@ use super::super::plugins::LoadArgs;
 use super::super::replay::Stage;
 use super::super::report::{Output, Report, count_of, paths, say, shown};
 use super::super::surroundings::{Surroundings, SurroundingsArgs};
+use crate::ending::is_asked;
 
 /// Find the smallest part of a trace whose replay still fails, and write it to a new trace
 ///
@@ -123,6 +125,10 @@ impl ShrinkTrace {
             }
         };
         let mut fails = |inputs: &[ReplayInput]| {
+            if is_asked() {
+                let path = self.trace.clone();
+                return Err(Problem::Trace(TraceError::Cancelled { path }));
+            }
             Ok::<bool, Problem>(self.is_failure(&wanted, attempt.run(inputs)?))
         };
         let shrunk = shrink::shrink(&plan.inputs, effort, &mut fails, &mut tell)?;

@@ -1,7 +1,6 @@
 //! `glovebox trace split`: one trace as several.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +11,7 @@ use serde_json::json;
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count, count_of, shown};
 use super::progress::Progress;
+use crate::ending::flag;
 
 /// Write a trace as several: OUT.001.mcap, OUT.002.mcap and so on
 ///
@@ -52,7 +52,7 @@ impl Split {
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let progress = Progress::new("splitting");
         let report = &mut |done, all| progress.at(done, all);
-        let split = trace::split(&self.trace, limit, &self.out, report, &AtomicBool::new(false));
+        let split = trace::split(&self.trace, limit, &self.out, report, flag());
         let split = split.map_err(Problem::Record)?;
         let events: u64 = split.parts.iter().map(|part| part.events).sum();
         let parts = count_of(split.parts.len(), "part");
