@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use glovebox_events::Outcome;
 use glovebox_host::{Host, InstanceId};
-use glovebox_inspector::replay::{Due, Pace, ReplayInput, ReplayPlan, Schedule, TraceAnswers};
+use glovebox_inspector::replay::{Inputs, Pace, ReplayInput, TraceAnswers};
+use glovebox_inspector::trace::TraceError;
 use parking_lot::{Condvar, Mutex};
 
 use super::words::count_of;
@@ -54,7 +55,7 @@ impl Targets {
     /// Inputs go to the instances of the same plugin id, such as several versions of it. If all are
     /// of one id, the inputs of all other plugins go there too; a plan about none of them, such as
     /// a capture of network traffic, goes to each.
-    pub fn new(host: &Host, targets: Vec<Target>, plan: &ReplayPlan) -> Targets {
+    pub fn new(host: &Host, targets: Vec<Target>, plan: &dyn Inputs) -> Targets {
         let mut by_plugin: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
         for target in &targets {
             if let Some(status) = host.plugin(target.instance) {
@@ -230,6 +231,8 @@ pub struct ReplaySummary {
     /// Plugins that were unloaded while they should get inputs. Nothing was sent to them from then
     /// on; if nobody was left, the replay ended.
     pub unloaded: BTreeSet<String>,
+    /// Why the inputs could not be read to the end.
+    pub broken: Option<String>,
     /// From the first input to the last answer.
     pub took: Duration,
 }
@@ -244,7 +247,7 @@ impl ReplaySummary {
     /// anything with an input.
     pub fn is_last_round(&self) -> bool {
         let refused = self.outcomes.get("refused").copied().unwrap_or(0);
-        self.cancelled || self.sent == refused
+        self.cancelled || self.broken.is_some() || self.sent == refused
     }
 
     /// Adds what another replay did after this one.
@@ -259,6 +262,7 @@ impl ReplaySummary {
         }
         self.cancelled |= other.cancelled;
         self.unloaded.extend(other.unloaded);
+        self.broken = self.broken.take().or(other.broken);
         self.took += other.took;
     }
 
@@ -286,10 +290,13 @@ impl ReplaySummary {
         if self.cancelled {
             text.push_str(&format!("; stopped with {left} left"));
         }
+        if let Some(broken) = &self.broken {
+            text.push_str(&format!("; ended with {left} left: {broken}"));
+        }
         if !self.unloaded.is_empty() {
             let names = self.unloaded.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let were = if self.unloaded.len() == 1 { "was" } else { "were" };
-            match self.cancelled || self.planned == self.done {
+            match self.cancelled || self.broken.is_some() || self.planned == self.done {
                 true => text.push_str(&format!("; {names} {were} unloaded meanwhile")),
                 false => {
                     text.push_str(&format!("; ended with {left} left: {names} {were} unloaded"))
@@ -305,45 +312,57 @@ impl ReplaySummary {
 pub fn replay(
     host: &Host,
     targets: &Targets,
-    plan: &ReplayPlan,
+    plan: &dyn Inputs,
     pace: Pace,
     control: &ReplayControl,
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> ReplaySummary {
-    let mut summary = ReplaySummary { planned: plan.inputs.len(), ..ReplaySummary::default() };
-    let by_themselves = plan.by_themselves(|plugin| targets.has(plugin));
-    for input in plan.inputs.iter().filter(|input| by_themselves.contains(&input.call)) {
-        let answers = targets.of(&input.plugin).iter().filter_map(|target| target.answers.as_ref());
-        answers.for_each(|answers| answers.expect(input.call, &input.plugin, &input.frame));
-    }
-    let mut queued = host.dispatch_stats().dispatched;
+    let mut summary = ReplaySummary { planned: plan.planned(), ..ReplaySummary::default() };
+    let answers: Vec<_> = targets.all().filter_map(|target| target.answers.as_ref()).collect();
     control.aim_at(targets.all().map(|target| target.instance).collect());
-    let started = Instant::now();
-    let ended = send_in_time(plan, pace, control, &mut |input| {
-        let targets = targets.of(&input.plugin);
-        let is_emitted = by_themselves.contains(&input.call);
-        summary.emitted += usize::from(is_emitted);
-        summary.unrouted += usize::from(targets.is_empty());
-        for target in targets.iter().filter(|_| !is_emitted) {
-            let outcome = target.send(host, input);
-            wait_for_emitted(host, &mut queued);
-            if outcome.is_refused() && host.plugin(target.instance).is_none() {
-                control.unload(target.instance);
-                continue;
+    let mut started = Instant::now();
+    let mut send = || -> Result<bool, TraceError> {
+        let by_themselves = plan.by_themselves(&|plugin| targets.has(plugin))?;
+        if !by_themselves.is_empty() && !answers.is_empty() {
+            plan.each(&mut |input| {
+                if by_themselves.contains(&input.call) {
+                    let targets = targets.of(&input.plugin).iter();
+                    let answers = targets.filter_map(|target| target.answers.as_ref());
+                    answers.for_each(|one| one.expect(input.call, &input.plugin, &input.frame));
+                }
+                true
+            })?;
+        }
+        let mut queued = host.dispatch_stats().dispatched;
+        started = Instant::now();
+        send_in_time(plan, pace, control, &mut |input| {
+            let targets = targets.of(&input.plugin);
+            let is_emitted = by_themselves.contains(&input.call);
+            summary.emitted += usize::from(is_emitted);
+            summary.unrouted += usize::from(targets.is_empty());
+            for target in targets.iter().filter(|_| !is_emitted) {
+                let outcome = target.send(host, input);
+                wait_for_emitted(host, &mut queued);
+                if outcome.is_refused() && host.plugin(target.instance).is_none() {
+                    control.unload(target.instance);
+                    continue;
+                }
+                summary.sent += 1;
+                *summary.outcomes.entry(outcome.name()).or_default() += 1;
             }
-            summary.sent += 1;
-            *summary.outcomes.entry(outcome.name()).or_default() += 1;
-        }
-        if control.is_deserted() {
-            // This input went to nobody.
-            return;
-        }
-        summary.done += 1;
-        progress(ReplayProgress { done: summary.done, total: summary.planned });
-    });
-    let answers = targets.all().filter_map(|target| target.answers.as_ref());
-    answers.for_each(|answers| answers.expect_no_more(ended));
-    summary.cancelled = !ended && control.is_cancelled();
+            if control.is_deserted() {
+                // This input went to nobody.
+                return;
+            }
+            summary.done += 1;
+            progress(ReplayProgress { done: summary.done, total: summary.planned });
+        })
+    };
+    let sent = send();
+    let is_whole = matches!(sent, Ok(true));
+    answers.iter().for_each(|answers| answers.expect_no_more(is_whole));
+    summary.cancelled = matches!(sent, Ok(false)) && control.is_cancelled();
+    summary.broken = sent.err().map(|error| error.to_string());
     summary.unloaded = control.gone().iter().filter_map(|gone| targets.name_of(*gone)).collect();
     summary.took = started.elapsed();
     summary
@@ -359,42 +378,42 @@ pub(crate) fn wait_for_emitted(host: &Host, queued: &mut u64) {
 
 /// Hands every input of `plan` to `send` when it is due, on this thread. `false` if it was ended
 /// before all were sent.
+///
+/// # Errors
+///
+/// If the inputs cannot be read to the end.
 pub fn send_in_time(
-    plan: &ReplayPlan,
+    plan: &dyn Inputs,
     pace: Pace,
     control: &ReplayControl,
     send: &mut dyn FnMut(&ReplayInput),
-) -> bool {
-    let mut schedule = Schedule::new(plan, pace);
+) -> Result<bool, TraceError> {
     if pace == Pace::Step {
         control.pause(true);
     }
     let started = Instant::now();
-    let mut held = Duration::ZERO;
-    loop {
-        if pace == Pace::Step {
-            schedule.step();
-        }
-        match schedule.next(started.elapsed().saturating_sub(held)) {
-            Due::Finished => return true,
-            Due::OnStep => {}
-            Due::In(time) => {
-                control.rest(time);
-                if control.is_over() {
-                    return false;
-                }
+    let (mut held, mut first, mut goes_on) = (Duration::ZERO, None, true);
+    plan.each(&mut |input| {
+        let first = *first.get_or_insert(input.offset);
+        let due = pace.due(input.offset.saturating_sub(first));
+        loop {
+            let early = due.saturating_sub(started.elapsed().saturating_sub(held));
+            if early.is_zero() || control.is_over() {
+                break;
             }
-            Due::Now(position) => {
-                let Some(waited) = control.admit() else { return false };
+            control.rest(early);
+        }
+        match control.admit() {
+            Some(waited) => {
                 held += waited;
-                let Some(input) = plan.inputs.get(position) else { return true };
                 send(input);
-                if control.is_deserted() {
-                    return false;
-                }
+                goes_on = !control.is_deserted();
             }
+            None => goes_on = false,
         }
-    }
+        goes_on
+    })?;
+    Ok(goes_on)
 }
 
 #[cfg(test)]

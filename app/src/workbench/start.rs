@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use glovebox_events::CallId;
 use glovebox_host::{Host, InstanceId, LoadError};
-use glovebox_inspector::replay::{ReplayPlan, Start};
+use glovebox_inspector::replay::{Inputs, ReplayPlan, Start};
 
 use super::replay::{ReplaySummary, Target, Targets};
 use super::words::count_of;
@@ -58,7 +58,8 @@ pub(crate) fn give(
 }
 
 fn refuse_torn(start: &Start, whole: &ReplayPlan, targets: &Targets) -> Result<(), GiveError> {
-    let by_themselves = whole.by_themselves(|plugin| targets.has(plugin));
+    // What is in memory can always be read.
+    let by_themselves = whole.by_themselves(&|plugin| targets.has(plugin)).unwrap_or_default();
     let sent: HashMap<CallId, &str> =
         start.before.iter().map(|input| (input.call, &*input.plugin)).collect();
     let emitted = whole.inputs.iter().filter(|input| by_themselves.contains(&input.call));

@@ -1,28 +1,36 @@
 //! Which frames of a trace plugins emitted to each other.
+//!
+//! Frames are known by their digests, so that a long trace does not stay in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use glovebox_abi::{Frame, Header};
 use glovebox_events::{CallId, Event, What};
+use roaring::RoaringTreemap;
 
-use super::Recorded;
+type Digest = [u8; blake3::OUT_LEN];
 
-/// What was emitted in a trace.
+/// What was emitted in a trace, and the inputs that may have come of it.
 #[derive(Default)]
 pub(super) struct Emits {
-    emits: Vec<Emit>,
+    emitters: HashMap<Digest, Emitters>,
+    candidates: Vec<Candidate>,
     /// Calls that did not wait in a queue, as those for emitted frames do. Only calls that ended
     /// after the first frame was emitted.
-    direct: HashSet<CallId>,
+    direct: RoaringTreemap,
 }
 
-struct Emit {
-    /// How many inputs began before.
-    position: usize,
+/// An input with a frame that was emitted before.
+struct Candidate {
+    position: u64,
     call: CallId,
     instance: u64,
-    frame: Frame,
+    plugin: Arc<str>,
+    target: Option<Box<str>>,
+    frame: Digest,
+    /// How many had emitted it then.
+    emitters: usize,
 }
 
 /// Who emitted the same frame, in order.
@@ -37,52 +45,69 @@ impl Emits {
     /// Takes one event, before which so many inputs began.
     pub(super) fn add(&mut self, event: &Event, inputs: usize) {
         match &event.what {
-            What::FrameOut { call, emitted: true, frame, .. } => self.emits.push(Emit {
-                position: inputs,
-                call: *call,
-                instance: event.instance,
-                frame: frame.clone(),
-            }),
+            What::FrameOut { call, emitted: true, frame, .. } => {
+                let same = self.emitters.entry(digest(frame)).or_default();
+                same.calls.push((*call, event.instance));
+            }
+            What::FrameIn { call, frame } if !self.emitters.is_empty() => {
+                let digest = digest(frame);
+                let Some(emitters) = self.emitters.get(&digest) else { return };
+                self.candidates.push(Candidate {
+                    position: inputs as u64,
+                    call: *call,
+                    instance: event.instance,
+                    plugin: event.plugin.clone(),
+                    target: frame.header.get_text(Header::TARGET).map(|target| (*target).into()),
+                    frame: digest,
+                    emitters: emitters.calls.len(),
+                });
+            }
             What::CallEnded { call, timing, .. }
-                if !self.emits.is_empty() && timing.queue.is_zero() =>
+                if !self.emitters.is_empty() && timing.queue.is_zero() =>
             {
-                self.direct.insert(*call);
+                self.direct.insert(call.0);
             }
             _ => {}
         }
     }
 
-    /// Says of each input in which call it was emitted, if it was.
-    pub(super) fn find_causes(self, inputs: &mut [Recorded]) {
-        let mut emits = self.emits.into_iter().peekable();
-        let mut emitters: HashMap<Frame, Emitters> = HashMap::new();
-        for (position, recorded) in inputs.iter_mut().enumerate() {
-            while let Some(emit) = emits.next_if(|emit| emit.position <= position) {
-                let same = emitters.entry(emit.frame).or_default();
-                same.calls.push((emit.call, emit.instance));
-            }
-            let input = &mut recorded.input;
-            if self.direct.contains(&input.call) {
+    /// By the position of each input that was emitted: the call in which it was.
+    pub(super) fn causes(mut self) -> HashMap<u64, CallId> {
+        let mut causes = HashMap::new();
+        for candidate in &self.candidates {
+            if self.direct.contains(candidate.call.0) {
                 continue;
             }
-            if let Some(emitters) = emitters.get_mut(&input.frame) {
-                input.cause = emitters.next_for(recorded.instance, &input.frame, &input.plugin);
+            let emitters = self.emitters.get_mut(&candidate.frame);
+            if let Some(cause) = emitters.and_then(|emitters| emitters.next_for(candidate)) {
+                causes.insert(candidate.position, cause);
             }
         }
+        causes
     }
+}
+
+fn digest(frame: &Frame) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[frame.kind.0]);
+    let header = frame.header.as_bytes();
+    hasher.update(&(header.len() as u64).to_le_bytes());
+    hasher.update(header);
+    hasher.update(&frame.payload);
+    *hasher.finalize().as_bytes()
 }
 
 impl Emitters {
     /// The first that emitted to an instance and from which it has nothing yet.
-    fn next_for(&mut self, instance: u64, frame: &Frame, plugin: &Arc<str>) -> Option<CallId> {
+    fn next_for(&mut self, candidate: &Candidate) -> Option<CallId> {
         // A frame with a target goes there, also to the emitter itself; others go to all others.
-        let target = frame.header.get_text(Header::TARGET);
-        if target.as_deref().is_some_and(|target| *target != **plugin) {
+        let Candidate { instance, plugin, target, .. } = candidate;
+        if target.as_ref().is_some_and(|target| **target != **plugin) {
             return None;
         }
-        let taken = self.taken.entry(instance).or_default();
-        let rest = self.calls.get(*taken..)?;
-        let is_for = |(_, emitter): &(CallId, u64)| target.is_some() || *emitter != instance;
+        let taken = self.taken.entry(*instance).or_default();
+        let rest = self.calls.get(*taken..candidate.emitters)?;
+        let is_for = |(_, emitter): &(CallId, u64)| target.is_some() || emitter != instance;
         let found = rest.iter().position(is_for)?;
         *taken += found + 1;
         Some(rest[found].0)
@@ -98,7 +123,7 @@ mod tests {
     use glovebox_events::{Outcome, Timing};
 
     use super::*;
-    use crate::replay::ReplayPlan;
+    use crate::replay::{Inputs, ReplayPlan};
 
     /// What happened: `a1 in x` begins a call of instance 1 of `a`, `a1 emits x` is in the last call
     /// of that instance, and `x@b` is a frame with a target. A call that is `called` did not wait.
@@ -177,7 +202,8 @@ mod tests {
             let lines = ["a1 in x", "a1 emits y", "b2 in y", "b2 emits z", "c3 in z", "c3 in y"];
             let plan = ReplayPlan::from_events(events(&lines), None);
             let calls: Vec<CallId> = calls.iter().map(|call| CallId(*call)).collect();
-            let found = plan.calls(&calls).by_themselves(|plugin| there.contains(plugin));
+            let found = plan.calls(&calls).by_themselves(&|plugin: &str| there.contains(plugin));
+            let found = found.expect("it is in memory");
             let mut found: Vec<u64> = found.into_iter().map(|call| call.0).collect();
             found.sort_unstable();
             assert_eq!(found, expected, "{there} {calls:?}");

@@ -1,22 +1,23 @@
 //! What to send again, and when.
 //!
-//! A [`ReplayPlan`] is made from the events of a run; a [`Schedule`] says when each of its inputs
-//! is due. [`TraceAnswers`] know what host services gave when the run was recorded.
+//! A [`ReplayPlan`] is made from the events of a run, and [`TraceInputs`] leave them in the file of a
+//! trace; [`Pace`] says when each of its inputs is due. [`TraceAnswers`] know what host services gave
+//! when the run was recorded.
 //!
 //! ```
 //! use std::time::Duration;
-//! use glovebox_inspector::replay::{Due, Pace, ReplayPlan, Schedule};
+//! use glovebox_inspector::replay::{Inputs, Pace, ReplayPlan};
 //!
 //! let plan = ReplayPlan::from_events([], None);
-//! let mut schedule = Schedule::new(&plan, Pace::Max);
-//! assert_eq!(schedule.next(Duration::ZERO), Due::Finished);
+//! assert_eq!(plan.planned(), 0);
+//! assert_eq!(Pace::Times(10.0).due(Duration::from_secs(1)), Duration::from_millis(100));
 //! ```
 //!
 //! # Frames that plugins emit
 //!
 //! A call that the emitted frame of another plugin began is an input of the trace like any other, and
 //! knows its [cause](ReplayInput::cause). Who replays both plugins must not send it: the emitter sends
-//! it again. [`ReplayPlan::by_themselves`] says which those are; all others are sent. A trace does not
+//! it again. [`Inputs::by_themselves`] says which those are; all others are sent. A trace does not
 //! say what began a call, so that this is found out: the frame is one that was emitted before, to
 //! everybody or to this plugin, each emitted frame begins one call of each instance, and the call
 //! waited in a queue, as only frames do that are not sent by a call from outside. A frame that is the
@@ -27,21 +28,23 @@
 
 mod answers;
 mod cause;
+mod inputs;
+mod pace;
 mod recorded;
-mod schedule;
 mod start;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::{Frame, Header, ServiceError};
+use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Outcome, What};
 
 pub use answers::{Answer, Divergence, Divergences, Missing, TraceAnswers};
+pub use inputs::{Inputs, TraceInputs};
+pub use pace::Pace;
 pub use recorded::RecordedAnswers;
-pub use schedule::{Due, Pace, Schedule};
 pub use start::{Start, StartError, StartFinder};
 
 use cause::Emits;
@@ -77,7 +80,6 @@ pub struct ReplayPlan {
 struct Recorded {
     input: ReplayInput,
     generation: u32,
-    instance: u64,
 }
 
 /// How a recorded call ended, which filters may ask for.
@@ -112,8 +114,7 @@ impl ReplayPlan {
                         call,
                         cause: None,
                     };
-                    let (generation, instance) = (event.generation, event.instance);
-                    inputs.push(Recorded { input, generation, instance });
+                    inputs.push(Recorded { input, generation: event.generation });
                 }
                 What::CallEnded { call, outcome, timing, .. } if filter.is_some() => {
                     let end = ends.entry(call).or_default();
@@ -128,7 +129,10 @@ impl ReplayPlan {
                 _ => {}
             }
         }
-        emits.find_causes(&mut inputs);
+        let causes = emits.causes();
+        for (position, recorded) in (0..).zip(&mut inputs) {
+            recorded.input.cause = causes.get(&position).copied();
+        }
         let before_inputs = start.unwrap_or(0).saturating_sub(first_event.unwrap_or(0));
         let first_input = Duration::from_nanos(before_inputs);
         let found = inputs.len();
@@ -207,33 +211,6 @@ impl ReplayPlan {
         }
         self
     }
-
-    /// Calls of inputs that come by themselves when the others are sent, because the plugin that
-    /// emitted the frame gets the input in which it did so. `is_there` says whether a plugin is among
-    /// those that get inputs.
-    pub fn by_themselves(&self, is_there: impl Fn(&str) -> bool) -> HashSet<CallId> {
-        if self.inputs.iter().all(|input| input.cause.is_none()) {
-            return HashSet::new();
-        }
-        let sent = self.inputs.iter().filter(|input| is_there(&input.plugin));
-        let sent: HashMap<CallId, &str> = sent.map(|input| (input.call, &*input.plugin)).collect();
-        let comes = |input: &&ReplayInput| {
-            let emitter = input.cause.and_then(|cause| sent.get(&cause));
-            // One instance does not emit to another one of its plugin that is not there.
-            let is_other = |emitter: &str| {
-                emitter != &*input.plugin
-                    || input.frame.header.get_text(Header::TARGET).as_deref() == Some(emitter)
-            };
-            sent.contains_key(&input.call) && emitter.is_some_and(|emitter| is_other(emitter))
-        };
-        self.inputs.iter().filter(comes).map(|input| input.call).collect()
-    }
-
-    /// Ids of the plugins that inputs go to, sorted.
-    pub fn plugins(&self) -> Vec<Arc<str>> {
-        let plugins: BTreeSet<_> = self.inputs.iter().map(|input| &input.plugin).collect();
-        plugins.into_iter().cloned().collect()
-    }
 }
 
 #[cfg(test)]
@@ -298,7 +275,7 @@ mod tests {
     #[test]
     fn plugins_can_be_exchanged() {
         fn check(plan: ReplayPlan, expected: &[&str]) {
-            let found = plan.plugins();
+            let found = Inputs::plugins(&plan);
             let found: Vec<&str> = found.iter().map(|id| &**id).collect();
             assert_eq!(found, expected);
         }
@@ -306,41 +283,5 @@ mod tests {
         check(plan("").all_to("new"), &["new"]);
         let map = BTreeMap::from([("odd".to_owned(), "strange".to_owned())]);
         check(plan("").remap(&map), &["even", "strange"]);
-    }
-
-    #[test]
-    fn inputs_are_due_in_time() {
-        /// Milliseconds at which the schedule is asked, and what it says.
-        fn check(pace: Pace, expected: &[(u64, Due)]) {
-            let mut schedule = Schedule::new(&plan("call<4"), pace);
-            for (millis, due) in expected {
-                let found = schedule.next(Duration::from_millis(*millis));
-                assert_eq!(found, *due, "{pace:?} at {millis} ms");
-            }
-        }
-        let wait = |millis| Due::In(Duration::from_millis(millis));
-        check(
-            Pace::Max,
-            &[(0, Due::Now(0)), (0, Due::Now(1)), (0, Due::Now(2)), (0, Due::Finished)],
-        );
-        check(
-            Pace::Original,
-            &[(0, Due::Now(0)), (0, wait(10)), (4, wait(6)), (10, Due::Now(1)), (25, Due::Now(2))],
-        );
-        check(
-            Pace::Times(10.0),
-            &[(0, Due::Now(0)), (0, wait(1)), (2, Due::Now(1)), (2, Due::Now(2))],
-        );
-        check(Pace::Times(0.5), &[(0, Due::Now(0)), (0, wait(20)), (20, Due::Now(1))]);
-        check(Pace::Step, &[(0, Due::OnStep), (99, Due::OnStep)]);
-    }
-
-    #[test]
-    fn steps_let_one_input_go() {
-        let mut schedule = Schedule::new(&plan(""), Pace::Step);
-        schedule.step();
-        assert_eq!(schedule.next(Duration::ZERO), Due::Now(0));
-        assert_eq!(schedule.next(Duration::ZERO), Due::OnStep);
-        assert_eq!(schedule.progress(), (1, 4));
     }
 }

@@ -79,7 +79,7 @@ impl Found {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let nothing_sent = self.summary.sent == 0;
+        let nothing_sent = self.summary.sent == 0 || self.summary.broken.is_some();
         match &self.judged {
             Some(judged)
                 if judged.is_good() && !nothing_sent && !self.fails && !self.targets.differ() =>
@@ -87,6 +87,7 @@ impl Found {
                 Exit::Good
             }
             _ if self.counts.stopped > 0 => Exit::Crashed,
+            _ if self.summary.broken.is_some() => Exit::TraceUnreadable,
             Some(_) => Exit::Different,
             None if self.summary.failures() > 0 || self.totals().failures() > 0 => Exit::Different,
             None if nothing_sent || self.fails => Exit::Different,

@@ -17,7 +17,7 @@ use glovebox_host::LoadRequest;
 use glovebox_host::pipeline::Pipeline;
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
-use glovebox_inspector::replay::{Pace, ReplayPlan};
+use glovebox_inspector::replay::{Inputs, Pace, ReplayPlan};
 
 use super::against::Against;
 use super::diff::Reports;
@@ -131,7 +131,8 @@ impl Replay {
         let requests = self.requests(surroundings)?;
         let against = self.against.against.as_deref();
         let standard = self.against.standard()?;
-        let standard = standard.map(|standard| source.cut(standard, &self.trace, against));
+        let cut = |standard| source.cut(standard, &self.trace, against);
+        let standard = standard.map(cut).transpose()?;
         let inputs = self.inputs();
         let files = Files { output: &self.output, inputs: &inputs };
         self.reports.check(&self.against, files)?;
@@ -200,7 +201,7 @@ impl Replay {
             targets,
             counts: stage.counts(),
             rounds: self.selection.rounds,
-            skipped: source.plan.skipped,
+            skipped: source.plan.skipped(),
             started,
             snapshots,
             summary,
@@ -279,7 +280,7 @@ impl Replay {
     }
 
     /// Sends the inputs as often as asked for, and takes snapshots meanwhile.
-    fn send(&self, plan: &ReplayPlan, stage: &Stage) -> (ReplaySummary, Option<SnapshotsTaken>) {
+    fn send(&self, plan: &dyn Inputs, stage: &Stage) -> (ReplaySummary, Option<SnapshotsTaken>) {
         let mut snapshots = self.start.snapshot_every.map(|every| stage.snapshots(every));
         let targets = stage.targets_of(plan);
         let mut summary = ReplaySummary::default();

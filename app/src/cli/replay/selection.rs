@@ -1,12 +1,13 @@
 //! Which inputs of a trace are sent, and how often.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::str::FromStr;
 
 use clap::Args;
 use glovebox_events::CallId;
 use glovebox_inspector::filter::Filter;
-use glovebox_inspector::replay::ReplayPlan;
+use glovebox_inspector::replay::{Inputs, TraceInputs};
 
 use super::super::error::Problem;
 use super::super::report::count_of;
@@ -58,50 +59,52 @@ fn call(text: &str) -> Result<CallId, String> {
 }
 
 impl Selection {
-    /// Of a plan that the filter has seen already, what is left.
-    pub(super) fn of(&self, plan: ReplayPlan) -> Result<ReplayPlan, Problem> {
-        let mut plan = plan;
-        let all = || count_of(plan.inputs.len(), "input");
-        let absent: Vec<String> = self
-            .calls
-            .iter()
-            .filter(|call| !plan.inputs.iter().any(|input| input.call == **call))
-            .map(ToString::to_string)
-            .collect();
-        if !absent.is_empty() {
-            let (absent, all) = (absent.join(", "), all());
-            let remedy = "`glovebox trace export` lists the calls";
-            return Err(Problem::Usage(format!(
-                "--calls: no input of {absent} is among {all}; {remedy}"
-            )));
+    /// Of inputs that the filter has seen already, chooses what is sent.
+    pub(super) fn choose(&self, plan: &mut TraceInputs) -> Result<(), Problem> {
+        let all = count_of(plan.planned(), "input");
+        if !self.calls.is_empty() {
+            let mut absent: BTreeSet<CallId> = self.calls.iter().copied().collect();
+            let read = plan.each(&mut |input| {
+                absent.remove(&input.call);
+                !absent.is_empty()
+            });
+            read.map_err(Problem::Trace)?;
+            if !absent.is_empty() {
+                let absent: Vec<String> = absent.iter().map(ToString::to_string).collect();
+                let absent = absent.join(", ");
+                let remedy = "`glovebox trace export` lists the calls";
+                return Err(Problem::Usage(format!(
+                    "--calls: no input of {absent} is among {all}; {remedy}"
+                )));
+            }
         }
         if let Some(Positions(range)) = &self.range {
-            if range.start >= plan.inputs.len() {
-                let (start, all) = (range.start, all());
+            if range.start >= plan.planned() {
+                let start = range.start;
                 return Err(Problem::Usage(format!(
                     "--range: there is nothing from position {start} on, only {all}"
                 )));
             }
-            plan = plan.range(range.clone());
+            plan.range(range.clone()).map_err(Problem::Trace)?;
         }
         if !self.calls.is_empty() {
-            plan = plan.calls(&self.calls);
-            if plan.inputs.is_empty() {
+            plan.calls(&self.calls).map_err(Problem::Trace)?;
+            if plan.planned() == 0 {
                 let remedy = "leave one of them out";
                 return Err(Problem::Usage(format!(
                     "--range and --calls have no input in common; {remedy}"
                 )));
             }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// For people, after "replayed".
-    pub(super) fn how(&self, plan: &ReplayPlan) -> String {
+    pub(super) fn how(&self, plan: &dyn Inputs) -> String {
         let mut how = String::new();
-        if plan.skipped > 0 {
-            let all = plan.inputs.len() + plan.skipped;
-            how.push_str(&format!(", {} of {} inputs", plan.inputs.len(), all));
+        if plan.skipped() > 0 {
+            let all = plan.planned() + plan.skipped();
+            how.push_str(&format!(", {} of {} inputs", plan.planned(), all));
         }
         if self.rounds > 1 {
             how.push_str(&format!(", {} times", self.rounds));

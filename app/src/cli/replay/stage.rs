@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use glovebox_events::{Event, Sink};
 use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
-use glovebox_inspector::replay::{Pace, ReplayPlan, TraceAnswers};
+use glovebox_inspector::replay::{Inputs, Pace, TraceAnswers};
 use glovebox_inspector::trace::ParentRecord;
 
 use super::super::error::Problem;
@@ -143,7 +143,7 @@ impl Stage {
     }
 
     /// Sends the inputs of a plan, on this thread.
-    pub(super) fn send(&self, targets: &Targets, plan: &ReplayPlan, pace: Pace) -> ReplaySummary {
+    pub(super) fn send(&self, targets: &Targets, plan: &dyn Inputs, pace: Pace) -> ReplaySummary {
         self.send_with(targets, plan, pace, &mut |_| {})
     }
 
@@ -151,7 +151,7 @@ impl Stage {
     pub(super) fn send_with(
         &self,
         targets: &Targets,
-        plan: &ReplayPlan,
+        plan: &dyn Inputs,
         pace: Pace,
         sent: &mut dyn FnMut(ReplayProgress),
     ) -> ReplaySummary {
@@ -164,12 +164,12 @@ impl Stage {
     }
 
     /// Replays the plan on this thread.
-    pub(in super::super) fn replay(&self, plan: &ReplayPlan, pace: Pace) -> ReplaySummary {
+    pub(in super::super) fn replay(&self, plan: &dyn Inputs, pace: Pace) -> ReplaySummary {
         self.send(&self.targets_of(plan), plan, pace)
     }
 
     /// Who gets the inputs of a plan.
-    pub(super) fn targets_of(&self, plan: &ReplayPlan) -> Targets {
+    pub(super) fn targets_of(&self, plan: &dyn Inputs) -> Targets {
         let targets = self.instances.iter().enumerate();
         let targets = targets.map(|(at, instance)| Target {
             instance: *instance,

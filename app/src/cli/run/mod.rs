@@ -9,10 +9,10 @@ use clap::Args;
 use glovebox_host::pipeline::{FrameTest, Pipeline};
 use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::filter::{Filter, FrameFilter};
-use glovebox_inspector::replay::{Pace, ReplayPlan};
+use glovebox_inspector::replay::{Pace, TraceInputs};
 
 use super::against::Against;
-use super::diff::{self, Reports};
+use super::diff::Reports;
 use super::error::Problem;
 use super::plugins::LoadArgs;
 use super::report::{Files, Output, Report, paths};
@@ -82,7 +82,7 @@ impl Run {
             reports: &Reports::default(),
             files: Files { output: &self.output, inputs: &self.inputs() },
         };
-        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
+        let plan = TraceInputs::read(&self.trace, filter, &mut |_| {}).map_err(Problem::Trace)?;
         through.run(&plan, surroundings)
     }
 }

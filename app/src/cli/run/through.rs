@@ -10,7 +10,7 @@ use std::time::Instant;
 use glovebox_host::pipeline::{Pipeline, Running};
 use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::diff::Run as DiffRun;
-use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
+use glovebox_inspector::replay::{Inputs, Pace, ReplayInput};
 
 use super::super::against::{Against, Judged};
 use super::super::dependencies::{Needed, Wanted};
@@ -54,7 +54,7 @@ pub(in super::super) struct Through<'a> {
 impl Through<'_> {
     pub(in super::super) fn run(
         &self,
-        plan: &ReplayPlan,
+        plan: &dyn Inputs,
         surroundings: &Surroundings,
     ) -> Result<Report, Problem> {
         let needed = self.needed(surroundings)?;
@@ -100,15 +100,16 @@ impl Through<'_> {
                 results.add(running.send(&input.frame));
                 wait_for_emitted(&stage.host, &mut queued);
             };
-            is_whole &= send_in_time(plan, self.pace, stage.control(), &mut send);
+            is_whole &= send_in_time(plan, self.pace, stage.control(), &mut send)
+                .map_err(Problem::Trace)?;
         }
         let took = started.elapsed();
         let trace = self.trace.display().to_string();
         let run = DiffRun::from_events(format!("replay of {trace}"), stage.events()?);
         let mut found = Found {
             pipeline: name(self.pipeline, self.path),
-            planned: plan.inputs.len() * self.rounds as usize,
-            skipped: plan.skipped,
+            planned: plan.planned() * self.rounds as usize,
+            skipped: plan.skipped(),
             took,
             metrics: running.metrics(),
             crashed: stage.counts().stopped > 0,

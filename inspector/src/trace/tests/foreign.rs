@@ -92,7 +92,7 @@ fn the_library_agrees_with_every_part() {
         let metadata = mcap::read::metadata(&bytes, index).expect("it is there");
         assert_eq!(metadata.name, index.name);
     }
-    assert_eq!(summary.metadata_indexes.len(), 5);
+    assert_eq!(summary.metadata_indexes.len(), 6);
     let mut groups = Vec::new();
     for record in &records {
         if let Record::SummaryOffset(offset) = record {
