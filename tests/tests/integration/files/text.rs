@@ -75,7 +75,7 @@ fn no_text_steers_a_terminal() {
     check(&["call", "plugins/echo.wasm", "--kind", name], r"`\u{202e}file`");
     check(&[name, "no-such"], "no-such");
     check(&["\u{1b}]0;x\u{7}"], r"\u{1b}]0;x\u{7}");
-    check(&["replay", "in.mcap", "--plugin", "plug"], "1 call");
+    check(&["replay", "in.mcap", "--plugin", "plug"], "4 completed");
 }
 
 #[test]
