@@ -128,6 +128,7 @@ impl Opened {
         let mut opened = Opened::of_events(name, Arc::new(events), |events| {
             Origin::Imported(path.to_owned(), events)
         });
+        opened.damage.extend(report.damaged.first);
         opened.damage.extend(report.cut_short);
         Ok(opened)
     }

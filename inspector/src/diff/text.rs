@@ -112,8 +112,9 @@ fn counts(counts: &Counts) -> String {
         0 => String::new(),
         calls => format!("; {calls} with the same values in other bytes"),
     };
+    let compared = if all == 1 { "1 call".to_owned() } else { format!("{all} calls") };
     if different == 0 {
-        return format!("{all} calls compared, no differences{spelling}");
+        return format!("{compared} compared, no differences{spelling}");
     }
     let phrase = |class| match class {
         Class::Outcome => "with another outcome",
@@ -126,5 +127,5 @@ fn counts(counts: &Counts) -> String {
         .filter(|class| counts.of(*class) > 0)
         .map(|class| format!("{} {}", counts.of(class), phrase(class)))
         .collect();
-    format!("{all} calls compared, {different} different: {}{spelling}", parts.join(", "))
+    format!("{compared} compared, {different} different: {}{spelling}", parts.join(", "))
 }

@@ -1,115 +1,111 @@
-//! The two capture formats, packet by packet.
-
-use std::io::Read;
-use std::path::Path;
-use std::time::Duration;
+//! What both capture formats have in common: packets that become events, and damage that is counted.
 
 use glovebox_events::{CallId, Event, What};
-use pcap_file::DataLink;
-use pcap_file::pcap::PcapReader;
-use pcap_file::pcapng::{Block, PcapNgReader};
+use serde::Serialize;
 
+use super::input::Input;
 use super::packet::{self, Packet};
-use super::{CAPTURE_PLUGIN, Format, ImportError, ImportReport};
+use super::{CAPTURE_PLUGIN, Format, ImportReport};
+
+/// The largest packet that is believed: what is larger is damage.
+pub(super) const MAX_PACKET: u32 = glovebox_abi::MAX_FRAME_LEN as u32;
+
+/// Parts of a capture that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Damage {
+    /// How many blocks or packets.
+    pub parts: u64,
+    /// Where the first is, in bytes from the start of the unpacked file, and what is wrong with it.
+    pub first: Option<String>,
+}
+
+impl Damage {
+    pub(super) fn add(&mut self, offset: u64, reason: &str) {
+        self.parts += 1;
+        self.first.get_or_insert_with(|| format!("at byte {offset}: {reason}"));
+    }
+}
 
 /// Numbers packets and hands them on.
-struct Packets<'a, E> {
-    count: u64,
+pub(super) struct Packets<'a, E> {
+    report: ImportReport,
     each: &'a mut dyn FnMut(Event) -> Result<(), E>,
 }
 
-impl<E> Packets<'_, E> {
-    fn take(&mut self, packet: &Packet<'_>) -> Result<(), E> {
+impl<'a, E> Packets<'a, E> {
+    pub(super) fn new(format: Format, each: &'a mut dyn FnMut(Event) -> Result<(), E>) -> Self {
+        Packets { report: ImportReport::new(format), each }
+    }
+
+    pub(super) fn take(&mut self, packet: &Packet<'_>) -> Result<(), E> {
+        let count = self.report.events;
+        let time = packet.time.unwrap_or_default();
+        let at = u64::try_from(time).ok();
+        self.report.times_moved += u64::from(at.is_none());
         let event = Event {
-            sequence: self.count,
-            at: packet.nanoseconds(),
+            sequence: count,
+            at: at.unwrap_or(if time < 0 { 0 } else { u64::MAX }),
             plugin: CAPTURE_PLUGIN.into(),
             instance: 0,
             generation: 1,
-            what: What::FrameIn { call: CallId(self.count + 1), frame: packet::frame(packet) },
+            what: What::FrameIn { call: CallId(count + 1), frame: packet::frame(packet) },
         };
-        self.count += 1;
+        self.report.events += 1;
         (self.each)(event)
     }
+
+    pub(super) fn damage(&mut self, offset: u64, reason: &str) {
+        self.report.damaged.add(offset, reason);
+    }
+
+    pub(super) fn cut_short(&mut self, reason: &str) {
+        self.report.cut_short = Some(reason.to_owned());
+    }
+
+    pub(super) fn leave_out(&mut self) {
+        self.report.left_out += 1;
+    }
+
+    pub(super) fn finish(mut self, input: &Input<'_>) -> ImportReport {
+        if let Some(trouble) = input.trouble() {
+            self.report.cut_short = Some(trouble.to_owned());
+        }
+        self.report
+    }
 }
 
-pub(super) fn pcap<E: From<ImportError>>(
-    path: &Path,
-    file: impl Read,
-    each: &mut impl FnMut(Event) -> Result<(), E>,
-) -> Result<ImportReport, E> {
-    let mut reader = PcapReader::new(file).map_err(|error| damaged(Format::Pcap, &error, path))?;
-    let link = reader.header().datalink;
-    let mut packets = Packets { count: 0, each };
-    let mut cut_short = None;
-    while let Some(packet) = reader.next_packet() {
-        match packet {
-            Ok(packet) => packets.take(&Packet {
-                time: packet.timestamp,
-                length: packet.orig_len,
-                link,
-                data: &packet.data,
-            })?,
-            Err(error) => {
-                cut_short = Some(explain(&error));
-                break;
-            }
+/// The order of the bytes of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Little,
+    Big,
+}
+
+impl Order {
+    /// The two bytes at an offset; 0 if they are not there.
+    pub(super) fn u16(self, bytes: &[u8], at: usize) -> u16 {
+        let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        match self {
+            Order::Little => u16::from_le_bytes(bytes),
+            Order::Big => u16::from_be_bytes(bytes),
         }
     }
-    Ok(ImportReport { format: Format::Pcap, events: packets.count, cut_short })
-}
 
-pub(super) fn pcapng<E: From<ImportError>>(
-    path: &Path,
-    file: impl Read,
-    each: &mut impl FnMut(Event) -> Result<(), E>,
-) -> Result<ImportReport, E> {
-    let mut reader =
-        PcapNgReader::new(file).map_err(|error| damaged(Format::PcapNg, &error, path))?;
-    let mut packets = Packets { count: 0, each };
-    let mut links: Vec<DataLink> = Vec::new();
-    let mut cut_short = None;
-    while let Some(block) = reader.next_block() {
-        let block = match block {
-            Ok(block) => block,
-            Err(error) => {
-                cut_short = Some(explain(&error));
-                break;
-            }
-        };
-        let (link, time, length, data) = match &block {
-            Block::SectionHeader(_) => {
-                links.clear();
-                continue;
-            }
-            Block::InterfaceDescription(interface) => {
-                links.push(interface.linktype);
-                continue;
-            }
-            Block::EnhancedPacket(packet) => {
-                (packet.interface_id as usize, packet.timestamp, packet.original_len, &packet.data)
-            }
-            // A simple packet has no time, and belongs to the first interface.
-            Block::SimplePacket(packet) => (0, Duration::ZERO, packet.original_len, &packet.data),
-            _ => continue,
-        };
-        let Some(link) = links.get(link).copied() else {
-            cut_short = Some(format!("a packet names interface {link}, which does not exist"));
-            break;
-        };
-        packets.take(&Packet { time, length, link, data })?;
+    /// The four bytes at an offset; 0 if they are not there.
+    pub(super) fn u32(self, bytes: &[u8], at: usize) -> u32 {
+        let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        match self {
+            Order::Little => u32::from_le_bytes(bytes),
+            Order::Big => u32::from_be_bytes(bytes),
+        }
     }
-    Ok(ImportReport { format: Format::PcapNg, events: packets.count, cut_short })
-}
 
-fn damaged(format: Format, error: &pcap_file::PcapError, path: &Path) -> ImportError {
-    ImportError::Damaged { format, reason: explain(error), path: path.to_owned() }
-}
-
-fn explain(error: &pcap_file::PcapError) -> String {
-    match error {
-        pcap_file::PcapError::IncompleteBuffer => "the file ends in the middle of a packet".into(),
-        pcap_file::PcapError::IoError(source) => source.to_string(),
-        other => other.to_string(),
+    /// The eight bytes at an offset; 0 if they are not there.
+    pub(super) fn i64(self, bytes: &[u8], at: usize) -> i64 {
+        let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        match self {
+            Order::Little => i64::from_le_bytes(bytes),
+            Order::Big => i64::from_be_bytes(bytes),
+        }
     }
 }

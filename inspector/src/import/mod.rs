@@ -1,11 +1,12 @@
-//! Events out of files that are no traces: pcap, pcapng and NDJSON.
+//! Events out of files that are no traces: pcap, pcapng and NDJSON, also packed with gzip, zstd or LZ4.
 //!
 //! [`import`] finds out what a file is, by its first bytes, and hands on one event after the
 //! other. A packet becomes a data frame given to the plugin `capture`; its header has `time` (ns
-//! since the Unix epoch), `src` and `dst` (addresses), `src-port` and `dst-port`, `protocol`
+//! since the Unix epoch, unless the file has none), `src` and `dst` (addresses), `src-port` and `dst-port`, `protocol`
 //! (`tcp`, `udp`, `icmp`, …), `length` (bytes on the wire), `captured` (bytes in the file) and
 //! `link` (e.g. `ETHERNET`), as far as the packet has them. Its payload is what TCP or UDP carry,
-//! otherwise the whole packet.
+//! otherwise the whole packet. Counts, times, lengths and bytes are those that Wireshark shows; where
+//! it gives up at the first damage, the packets behind that are found again.
 //!
 //! ```no_run
 //! use glovebox_inspector::import::{ImportError, import};
@@ -25,15 +26,22 @@
 //! This module deliberately does not put TCP streams together: a packet is a frame.
 
 mod capture;
+mod foreign;
+mod input;
 mod ndjson;
 mod packet;
+mod pcap;
+mod pcapng;
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use glovebox_events::Event;
 use serde::Serialize;
+
+pub use capture::Damage;
+pub use foreign::{Foreign, foreign};
+use input::Input;
 
 /// Id of the plugin to which packets of a capture are addressed.
 pub const CAPTURE_PLUGIN: &str = "capture";
@@ -62,10 +70,7 @@ impl Format {
 
     fn sniff(start: &[u8]) -> Option<Format> {
         match start {
-            [0xD4, 0xC3, 0xB2, 0xA1, ..]
-            | [0xA1, 0xB2, 0xC3, 0xD4, ..]
-            | [0x4D, 0x3C, 0xB2, 0xA1, ..]
-            | [0xA1, 0xB2, 0x3C, 0x4D, ..] => Some(Format::Pcap),
+            _ if pcap::MAGICS.iter().any(|magic| start.starts_with(magic)) => Some(Format::Pcap),
             [0x0A, 0x0D, 0x0D, 0x0A, ..] => Some(Format::PcapNg),
             _ => {
                 let text = start.strip_prefix(ndjson::BYTE_ORDER_MARK).unwrap_or(start);
@@ -87,10 +92,10 @@ pub enum ImportError {
         path: PathBuf,
     },
     /// The file is of no format that can be imported.
-    #[error("not a capture: {found}; give a pcap, pcapng or NDJSON file: {}", path.display())]
+    #[error("not a capture: {}; {}: {}", found.name, found.remedy, path.display())]
     UnknownFormat {
-        /// What it is instead.
-        found: &'static str,
+        /// What it is instead, and what can be done.
+        found: Foreign,
         /// The file.
         path: PathBuf,
     },
@@ -125,11 +130,32 @@ pub struct ImportReport {
     pub events: u64,
     /// Why the rest of the file could not be read, if so.
     pub cut_short: Option<String>,
+    /// What could not be read in between.
+    pub damaged: Damage,
+    /// Blocks that are no packets, and that Wireshark lists beside them: entries of the journal of
+    /// systemd, and what programs keep there for themselves.
+    pub left_out: u64,
+    /// Packets whose time is before 1970 or after 2554: the event has the nearest time that there is,
+    /// the header `time` has the right one.
+    pub times_moved: u64,
 }
 
-/// Reads a file and hands every packet or line to `each` as an event.
+impl ImportReport {
+    fn new(format: Format) -> ImportReport {
+        let (damaged, cut_short) = (Damage::default(), None);
+        ImportReport { format, events: 0, cut_short, damaged, left_out: 0, times_moved: 0 }
+    }
+
+    /// True if the file had more than was read.
+    pub fn is_incomplete(&self) -> bool {
+        self.cut_short.is_some() || self.damaged.parts > 0
+    }
+}
+
+/// Reads a file and hands every packet or line to `each` as an event. The path `-` is standard input.
 ///
-/// A capture that ends in the middle of a packet is read up to there, and the report says so.
+/// A capture that ends in the middle of a packet is read up to there, and what is damaged in between
+/// is left out; the report says both.
 ///
 /// # Errors
 ///
@@ -139,30 +165,22 @@ pub fn import<E: From<ImportError>>(
     mut each: impl FnMut(Event) -> Result<(), E>,
 ) -> Result<ImportReport, E> {
     let path = path.as_ref();
-    let (format, file) = open(path)?;
-    match format {
-        Format::Pcap => capture::pcap(path, file, &mut each),
-        Format::PcapNg => capture::pcapng(path, file, &mut each),
-        Format::Ndjson => ndjson::read(path, file, &mut each),
-    }
-}
-
-fn open(path: &Path) -> Result<(Format, BufReader<File>), ImportError> {
     let failed = |source| ImportError::Io { source, path: path.to_owned() };
-    let mut file = File::open(path).map_err(failed)?;
-    let mut start = Vec::new();
-    (&mut file).take(64).read_to_end(&mut start).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    match Format::sniff(&start) {
-        Some(format) => Ok((format, BufReader::new(file))),
-        None => Err(ImportError::UnknownFormat {
-            found: match &start[..] {
-                [] => "an empty file",
-                start if start.starts_with(mcap::MAGIC) => "an MCAP file, which needs no import",
-                _ => "an unknown format",
-            },
-            path: path.to_owned(),
-        }),
+    let mut input = Input::open(path).map_err(failed)?;
+    if input.first(foreign::START_LEN).is_empty()
+        && let Some(trouble) = input.trouble()
+    {
+        return Err(failed(io::Error::other(trouble)).into());
+    }
+    let start = input.first(foreign::START_LEN);
+    match Format::sniff(start) {
+        Some(Format::Pcap) => pcap::read(path, input, &mut each),
+        Some(Format::PcapNg) => pcapng::read(path, input, &mut each),
+        Some(Format::Ndjson) => ndjson::read(path, BufReader::new(input), &mut each),
+        None => {
+            let found = foreign(start);
+            Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into())
+        }
     }
 }
 

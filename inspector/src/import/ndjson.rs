@@ -11,6 +11,7 @@ use glovebox_abi::{Frame, Header, Kind};
 use glovebox_events::Event;
 use serde_json::Value as Json;
 
+use super::foreign::{Foreign, START_LEN, foreign};
 use super::{Format, ImportError, ImportReport};
 use crate::decode::document::{Item, Sort};
 use crate::decode::print::key_text;
@@ -49,15 +50,37 @@ pub(super) fn read<E: From<ImportError>>(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let event = parse(line, events, &mut plugins).map_err(|reason| ImportError::Line {
-            line: number,
-            reason,
-            path: path.to_owned(),
-        })?;
+        let event = match parse(line, events, &mut plugins) {
+            Ok(event) => event,
+            // A value that goes on in the next lines is another format, not a wrong line.
+            Err(_) if number == 1 && opens_more_than_it_closes(line) => {
+                let found = several_lines(line, &mut file);
+                return Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into());
+            }
+            Err(reason) => {
+                return Err(
+                    ImportError::Line { line: number, reason, path: path.to_owned() }.into()
+                );
+            }
+        };
         each(event)?;
         events += 1;
     }
-    Ok(ImportReport { format: Format::Ndjson, events, cut_short: None })
+    Ok(ImportReport { events, ..ImportReport::new(Format::Ndjson) })
+}
+
+/// True of a line that is the beginning of a JSON value only.
+fn opens_more_than_it_closes(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
+}
+
+/// What a JSON value over several lines is, as far as its first lines tell.
+fn several_lines(line: &[u8], rest: &mut impl BufRead) -> Foreign {
+    let mut start = line.to_vec();
+    // What cannot be read says nothing.
+    let _ = rest.take(START_LEN as u64).read_to_end(&mut start);
+    foreign(&start)
 }
 
 /// What all events have in common has defaults, so that frames can be written by hand.

@@ -1,7 +1,6 @@
 //! One packet as a frame.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
@@ -10,25 +9,24 @@ use pcap_file::DataLink;
 
 /// A packet as both capture formats have it.
 pub(super) struct Packet<'a> {
-    /// Since the Unix epoch.
-    pub(super) time: Duration,
+    /// Nanoseconds since the Unix epoch, if the file says.
+    pub(super) time: Option<i128>,
     /// Bytes on the wire.
     pub(super) length: u32,
-    pub(super) link: DataLink,
+    /// The number of the link type: <https://www.tcpdump.org/linktypes.html>.
+    pub(super) link: u32,
     /// What was captured of it.
     pub(super) data: &'a [u8],
 }
 
-impl Packet<'_> {
-    pub(super) fn nanoseconds(&self) -> u64 {
-        u64::try_from(self.time.as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
 pub(super) fn frame(packet: &Packet<'_>) -> Frame {
-    let mut header = Header::build().integer("time", packet.nanoseconds());
+    let link = DataLink::from(packet.link);
+    let mut header = Header::build();
+    if let Some(time) = packet.time {
+        header = header.integer("time", time);
+    }
     let mut payload = packet.data;
-    if let Some(sliced) = slice(packet.link, packet.data) {
+    if let Some(sliced) = slice(link, packet.data) {
         header = addresses(header, sliced.net.as_ref());
         match &sliced.transport {
             Some(TransportSlice::Tcp(tcp)) => {
@@ -47,7 +45,7 @@ pub(super) fn frame(packet: &Packet<'_>) -> Frame {
     let header = header
         .integer("length", packet.length)
         .integer("captured", packet.data.len() as i128)
-        .text("link", format!("{:?}", packet.link).to_ascii_uppercase())
+        .text("link", format!("{link:?}").to_ascii_uppercase())
         .finish();
     Frame::new(Kind::DATA, header, Bytes::copy_from_slice(payload))
 }

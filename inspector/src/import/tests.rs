@@ -132,14 +132,137 @@ fn pcapng_is_read() {
 }
 
 #[test]
+fn what_is_packed_is_unpacked() {
+    use std::io::Write;
+    let plain = pcap(DataLink::ETHERNET, &[&udp(b"one"), &udp(b"two")]);
+    let (expected, _) = import_bytes(&plain).expect("it is a capture");
+    let check = |packed: Vec<u8>| {
+        let (events, report) = import_bytes(&packed).expect("it is a capture");
+        assert_eq!((events.as_slice(), report.cut_short), (expected.as_slice(), None));
+        match import_bytes(&packed[..packed.len() - 12]) {
+            Ok((events, report)) => {
+                assert!(events.len() == 2 || report.cut_short.is_some(), "{report:?}");
+            }
+            Err(error) => assert!(matches!(error, ImportError::Io { .. }), "{error}"),
+        }
+    };
+    let gzip = |bytes: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).expect("memory takes all");
+        gzip.finish().expect("memory takes all")
+    };
+    check(gzip(&plain));
+    // What several runs of gzip wrote one after the other is one file.
+    check([gzip(&plain[..60]), gzip(&plain[60..])].concat());
+    check(zstd::encode_all(&plain[..], 1).expect("memory takes all"));
+}
+
+#[test]
+fn damage_costs_what_is_damaged() {
+    /// Changes some bytes of a capture of five packets; what is left of them, and how many parts
+    /// were damaged.
+    #[track_caller]
+    fn check(whole: &[u8], changes: &[(usize, &[u8])], expected: &str, damaged: u64) {
+        let mut bytes = whole.to_vec();
+        for (at, with) in changes {
+            bytes[*at..*at + with.len()].copy_from_slice(with);
+        }
+        let (events, report) = import_bytes(&bytes).expect("it is a capture");
+        let found: Vec<String> = events
+            .iter()
+            .map(|event| String::from_utf8_lossy(&frame_of(event).payload).into_owned())
+            .collect();
+        assert_eq!(found.join(" "), expected, "{report:?}");
+        assert_eq!(report.damaged.parts, damaged, "{report:?}");
+        assert_eq!(report.cut_short, None);
+    }
+    let packets: Vec<Vec<u8>> =
+        ["aaaa", "bbbb", "cccc", "dddd", "eeee"].map(|payload| udp(payload.as_bytes())).into();
+    let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+    let classic = pcap(DataLink::ETHERNET, &packets);
+    // Each record has 16 bytes and a packet of 46.
+    let record = |number: usize| 24 + number * 62;
+    check(&classic, &[], "aaaa bbbb cccc dddd eeee", 0);
+    check(&classic, &[(record(1) + 8, &[0xFF; 4])], "aaaa cccc dddd eeee", 1);
+    check(&classic, &[(record(0) + 8, &[0xFF; 4])], "bbbb cccc dddd eeee", 1);
+    let two = [(record(1) + 8, &[0xFF; 4][..]), (record(3) + 8, &[0xFF; 4][..])];
+    // Between two that are damaged, nothing tells a packet from data.
+    check(&classic, &two, "aaaa eeee", 1);
+
+    let order = pcapng_of(&packets);
+    // The section has 28 bytes, the interface 20, each packet 32 and its data of 46, padded to 48.
+    let block = |number: usize| 48 + number * 80;
+    check(&order, &[], "aaaa bbbb cccc dddd eeee", 0);
+    check(&order, &[(block(1) + 4, &[0xFF; 4])], "aaaa cccc dddd eeee", 1);
+    check(&order, &[(block(1) + 76, &[0xFF; 4])], "aaaa cccc dddd eeee", 1);
+    check(&order, &[(block(1) + 20, &[0xFF; 4])], "aaaa cccc dddd eeee", 1);
+    check(&order, &[(block(1) + 8, &[7])], "aaaa cccc dddd eeee", 1);
+    // Without its interface no packet can be read, and each is counted.
+    check(&order, &[(32, &[0xFF; 4])], "", 6);
+}
+
+fn pcapng_of(packets: &[&[u8]]) -> Vec<u8> {
+    let block = |kind: u32, body: &[u8]| {
+        let length = (body.len() + 12) as u32;
+        [&kind.to_le_bytes(), &length.to_le_bytes(), body, &length.to_le_bytes()[..]].concat()
+    };
+    let mut section = Vec::from(0x1A2B_3C4D_u32.to_le_bytes());
+    section.extend([1, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
+    let mut bytes = block(0x0A0D_0D0A, &section);
+    bytes.extend(block(1, &[1, 0, 0, 0, 0, 0, 0, 0]));
+    for packet in packets {
+        let length = packet.len() as u32;
+        let mut body = [0, 0, 1, length, length].map(u32::to_le_bytes).concat();
+        body.extend(*packet);
+        body.resize(body.len().next_multiple_of(4), 0);
+        bytes.extend(block(6, &body));
+    }
+    bytes
+}
+
+#[test]
+fn times_that_no_event_can_have_stand_in_the_header() {
+    let mut bytes = pcapng_of(&[&udp(b"old")]);
+    // An interface whose clock stands a century back.
+    let option = [&[14, 0, 8, 0][..], &(-3_000_000_000_i64).to_le_bytes(), &[0; 4]].concat();
+    bytes.splice(44..44, option.iter().copied());
+    for at in [32, 44 + option.len()] {
+        bytes[at] += option.len() as u8;
+    }
+    let (events, report) = import_bytes(&bytes).expect("it is a capture");
+    assert_eq!((events.len(), report.times_moved, report.damaged.parts), (1, 1, 0), "{report:?}");
+    assert_eq!(events[0].at, 0);
+    let header = &frame_of(&events[0]).header;
+    assert_eq!(header.get_integer("time"), Some(-3_000_000_000_000_000_000 + 1000));
+}
+
+#[test]
 fn other_files_are_refused() {
     fn check(bytes: &[u8], expected: &str) {
         let error = import_bytes(bytes).expect_err("it is no capture").to_string();
         assert!(error.contains(expected), "{error:?} does not say {expected:?}");
     }
     check(b"", "an empty file");
-    check(b"hello", "an unknown format");
+    check(b"hello", "a text; give a pcap");
+    check(b"\x01\xFF\x03", "an unknown format");
     check(mcap::MAGIC, "needs no import");
+    let foreign = |profile: &str| {
+        let options = mcap::WriteOptions::new().profile(profile);
+        let mut writer =
+            options.create(std::io::Cursor::new(Vec::new())).expect("memory takes all");
+        writer.finish().expect("memory takes all");
+        writer.into_inner().into_inner()
+    };
+    check(&foreign("ros2"), "an MCAP file of another program (the profile `ros2`), which cannot");
+    check(&foreign(""), "an MCAP file of another program (no profile), which cannot");
+    check(&foreign("glovebox"), "an MCAP file, which needs no import");
+    check(b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`");
+    check(b"{\n \"log\": {\n  \"version\": \"1.2\", \"creator\": {}", "a HAR file");
+    check(b"{\"log\": {\"creator\": {},\n \"entries\": []}}", "a HAR file");
+    check(b"{\n \"payload\": 1\n}", "one JSON value over several lines");
+    check(b"[{\"payload\": 1}]", "a JSON list; write one line for each event: jq");
+    check(b"\xFF\xFE{\0}\0", "UTF-16; save it as UTF-8");
+    check(b"BZh91AY", "packed with bzip2");
     check(&[0xD4, 0xC3, 0xB2, 0xA1, 2], "damaged pcap file");
     check(b"{\"payload\": \"x\"}\n{", "line 2");
     check(b"{\"kind\": \"dta\"}", "not a frame kind");
@@ -201,7 +324,7 @@ fn what_cannot_be_held_is_refused() {
     check(r#"{"header":{"a\ud800":1}}"#, "half of a surrogate pair");
     check(r#"{"payload":"a\ud800"}"#, "`payload` has half of a surrogate pair");
     check(r#"{"payload":1,"payload":2}"#, "`payload` stands there twice");
-    check(r#"["payload"]"#, "an unknown format");
+    check(r#"["payload"]"#, "a JSON list");
 }
 
 #[test]

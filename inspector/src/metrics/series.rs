@@ -38,8 +38,13 @@ impl Timeline {
     }
 
     pub(super) fn ingest(&mut self, event: &Event) {
-        self.open_bucket(event.at - event.at % self.step);
-        let Some(bucket) = &mut self.open else {
+        let start = event.at - event.at % self.step;
+        let is_late = self.open.is_some_and(|open| start < open.start);
+        let bucket = match is_late {
+            true => self.earlier_bucket(start),
+            false => Some(self.open_bucket(start)),
+        };
+        let Some(bucket) = bucket else {
             return;
         };
         match &event.what {
@@ -47,8 +52,10 @@ impl Timeline {
             What::CallEnded { outcome, timing, memory, .. } => {
                 bucket.calls += 1;
                 bucket.errors += u64::from(!outcome.is_completed());
-                bucket.memory = memory.or(bucket.memory);
-                self.latencies.add(timing.latency());
+                if !is_late {
+                    bucket.memory = memory.or(bucket.memory);
+                    self.latencies.add(timing.latency());
+                }
             }
             What::Reloaded { .. } => self.mark(event, true),
             What::ReloadFailed { .. } => self.mark(event, false),
@@ -63,15 +70,46 @@ impl Timeline {
         self.reloads.push_back(ReloadMark { at: event.at, generation: event.generation, accepted });
     }
 
-    /// Opens the bucket that begins at `start`. Events that come late count for the one that is open.
-    fn open_bucket(&mut self, start: u64) {
-        if self.open.is_some_and(|bucket| start <= bucket.start) {
-            return;
+    /// The bucket that begins at `start`, before the open one, for an event that comes late. `None` if
+    /// it was left out, or is to be.
+    fn earlier_bucket(&mut self, start: u64) -> Option<&mut Bucket> {
+        let oldest = self.oldest(self.open?.start);
+        if start < oldest {
+            self.left_out += 1;
+            return None;
         }
+        let at = match self.closed.binary_search_by_key(&start, |bucket| bucket.start) {
+            Ok(at) => at,
+            Err(at) => {
+                self.closed.insert(at, Bucket { start, ..Bucket::default() });
+                at
+            }
+        };
+        self.closed.get_mut(at)
+    }
+
+    /// Where the oldest bucket begins that is kept beside one that begins at `newest`.
+    fn oldest(&self, newest: u64) -> u64 {
+        newest.saturating_sub(self.step.saturating_mul(self.kept as u64 - 1))
+    }
+
+    /// The bucket that begins at `start`, after all others or as the last of them.
+    fn open_bucket(&mut self, start: u64) -> &mut Bucket {
+        if self.open.is_none_or(|bucket| start > bucket.start) {
+            self.close();
+            self.leave_out_before(self.oldest(start));
+        }
+        self.open.get_or_insert(Bucket { start, ..Bucket::default() })
+    }
+
+    /// Closes the open bucket, if there is one.
+    fn close(&mut self) {
         self.closed.extend(self.current());
         self.latencies.clear();
-        let span = self.step.saturating_mul(self.kept as u64 - 1);
-        let oldest = start.saturating_sub(span);
+        self.open = None;
+    }
+
+    fn leave_out_before(&mut self, oldest: u64) {
         while self.closed.front().is_some_and(|bucket| bucket.start < oldest) {
             self.closed.pop_front();
             self.left_out += 1;
@@ -79,7 +117,6 @@ impl Timeline {
         while self.reloads.front().is_some_and(|mark| mark.at < oldest) {
             self.reloads.pop_front();
         }
-        self.open = Some(Bucket { start, ..Bucket::default() });
     }
 
     /// The open bucket with its percentiles.

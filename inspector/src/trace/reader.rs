@@ -99,6 +99,8 @@ impl TraceReader {
         let mut start = Vec::new();
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
         if start != MAGIC {
+            // What else it is may stand a little further on.
+            (&mut file).take(64).read_to_end(&mut start).map_err(failed)?;
             return Err(not_a_trace(&start, path));
         }
         Ok(TraceReader {
@@ -540,12 +542,22 @@ fn not_a_trace(start: &[u8], path: PathBuf) -> TraceError {
         [0xD4, 0xC3, 0xB2, 0xA1, ..]
         | [0xA1, 0xB2, 0xC3, 0xD4, ..]
         | [0x4D, 0x3C, 0xB2, 0xA1, ..]
-        | [0xA1, 0xB2, 0x3C, 0x4D, ..] => ("a pcap capture", "use `glovebox trace import`"),
+        | [0xA1, 0xB2, 0x3C, 0x4D, ..]
+        | [0x34, 0xCD, 0xB2, 0xA1, ..]
+        | [0xA1, 0xB2, 0xCD, 0x34, ..] => ("a pcap capture", "use `glovebox trace import`"),
         [0x0A, 0x0D, 0x0D, 0x0A, ..] => ("a pcapng capture", "use `glovebox trace import`"),
-        [0x1F, 0x8B, ..] => ("a gzip archive", "unpack it first"),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => ("a zstd archive", "unpack it first"),
+        [0x1F, 0x8B, ..] => {
+            ("a file packed with gzip", "unpack it, or import it if it is a capture")
+        }
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => {
+            ("a file packed with zstd", "unpack it, or import it if it is a capture")
+        }
         [b'P', b'K', ..] => ("a zip archive", "unpack it first"),
         [b'{', ..] => ("JSON", "use `glovebox trace import` for NDJSON"),
+        _ if start.starts_with(b"version https://git-lfs.github.com/spec/") => (
+            "a pointer of Git LFS, which stands for a file that was not fetched",
+            "fetch the file with `git lfs pull`",
+        ),
         _ if MAGIC.starts_with(start) => ("cut off at once", "record it again"),
         _ => ("an unknown format", "give a .mcap file"),
     };

@@ -230,9 +230,11 @@ fn other_files_are_explained() {
     check(&[0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0], "use `glovebox trace import`");
     check(b"{\"payload\"", "NDJSON");
     check(b"hello, world", "an unknown format");
-    check(b"\x1f\x8b\x08\x08", "a gzip archive; unpack it first");
-    check(b"\x28\xb5\x2f\xfd\x04", "a zstd archive; unpack it first");
+    check(b"\x1f\x8b\x08\x08", "a file packed with gzip; unpack it, or import it");
+    check(b"\x28\xb5\x2f\xfd\x04", "a file packed with zstd; unpack it, or import it");
     check(b"PK\x03\x04", "a zip archive; unpack it first");
+    check(b"version https://git-lfs.github.com/spec/v1\noid", "fetch the file with `git lfs pull`");
+    check(&[0x34, 0xCD, 0xB2, 0xA1], "a pcap capture");
     let foreign = |profile: &str, metadata: [(&str, &str); 2]| {
         let options = mcap::WriteOptions::new().profile(profile);
         let mut writer = options.create(io::Cursor::new(Vec::new())).expect("memory takes all");

@@ -5,6 +5,7 @@ mod allocations;
 mod architecture;
 mod bindings;
 mod cache;
+mod captures;
 mod cases_native;
 mod cases_wasm;
 mod catalog;

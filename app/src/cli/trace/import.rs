@@ -15,10 +15,10 @@ use super::super::report::{Output, Report, count, shown};
 /// Make a trace of a pcap, pcapng or NDJSON file
 ///
 /// A packet becomes a data frame: its payload is what TCP or UDP carry, its header has time,
-/// addresses, ports and protocol.
+/// addresses, ports and protocol. Files packed with gzip, zstd or LZ4 are unpacked on the way.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
-    /// The capture
+    /// The capture; `-` is standard input: tcpdump -w - | glovebox trace import - -o t.mcap
     pub file: PathBuf,
     /// The new trace; nothing is overwritten
     #[arg(short, long, value_name = "OUT")]
@@ -60,6 +60,18 @@ impl Import {
             imported.format.name(),
             recorded.path.display()
         );
+        if let Some(first) = &imported.damaged.first {
+            let parts = count(imported.damaged.parts, "damaged part");
+            sentence.push_str(&format!("; left out {parts}, the first {first}"));
+        }
+        if imported.left_out > 0 {
+            let blocks = count(imported.left_out, "block");
+            sentence.push_str(&format!("; left out {blocks} without a packet"));
+        }
+        if imported.times_moved > 0 {
+            let packets = count(imported.times_moved, "packet");
+            sentence.push_str(&format!("; {packets} outside 1970 to 2554 moved there"));
+        }
         if let Some(reason) = &imported.cut_short {
             sentence.push_str(&format!("; the rest could not be read: {reason}"));
         }
@@ -70,10 +82,13 @@ impl Import {
             "events": imported.events,
             "size": recorded.bytes,
             "cut_short": imported.cut_short,
+            "damaged": imported.damaged,
+            "left_out": imported.left_out,
+            "times_moved": imported.times_moved,
         });
-        let exit = match imported.cut_short {
-            None => Exit::Good,
-            Some(_) => Exit::TraceUnreadable,
+        let exit = match imported.is_incomplete() {
+            false => Exit::Good,
+            true => Exit::TraceUnreadable,
         };
         let text = format!("{} ({})\n", recorded.path.display(), show_size(recorded.bytes));
         Ok(Report::new(text, json, sentence, exit))

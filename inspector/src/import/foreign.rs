@@ -1,0 +1,108 @@
+//! Files that are neither traces nor captures, named for what they are.
+
+use std::borrow::Cow;
+
+use glovebox_abi::text::{cut, inert};
+
+/// How much of a file is looked at.
+pub(super) const START_LEN: usize = 4096;
+
+/// A file of something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// What it is, with its article, for people.
+    pub name: Cow<'static, str>,
+    /// What can be done with it, or what to give instead.
+    pub remedy: &'static str,
+}
+
+/// How much of the name of a profile is shown, in bytes.
+const MAX_PROFILE_LEN: usize = 64;
+
+const GIVE: &str = "give a pcap, pcapng or NDJSON file";
+const SAVE_AS: &str = "save it as pcapng with Wireshark or editcap, and give that";
+const UNPACK: &str = "unpack it, and give what is inside";
+
+/// The first bytes of formats that are known by them.
+const MAGICS: [(&[u8], &str, &str); 20] = [
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a pointer of Git LFS, which stands for a file that was not fetched",
+        "fetch the file with `git lfs pull`",
+    ),
+    (b"snoop\0\0\0", "a capture of snoop", SAVE_AS),
+    (b"GMBU", "a capture of Microsoft Network Monitor", SAVE_AS),
+    (b"RTSS", "a capture of Microsoft Network Monitor", SAVE_AS),
+    (b"TRSNIFF data", "a capture of Sniffer", SAVE_AS),
+    (b"XCP\0", "a capture of NetXRay", SAVE_AS),
+    (b"\x7fver", "a capture of EtherPeek", SAVE_AS),
+    (b"btsnoop\0", "a capture of Bluetooth (btsnoop)", SAVE_AS),
+    (b"#separator", "a log of Zeek", "convert it to NDJSON, one object with `payload` a line"),
+    (b"PK\x03\x04", "a ZIP archive", UNPACK),
+    (b"7z\xBC\xAF\x27\x1C", "a 7z archive", UNPACK),
+    (b"\xFD7zXZ\0", "a file packed with xz", "unpack it with `xz -d`, and give what is inside"),
+    (b"BZh", "a file packed with bzip2", "unpack it with `bzip2 -d`, and give what is inside"),
+    (b"\0asm", "a WebAssembly file", "plugins are not imported: give it to `glovebox inspect`"),
+    (b"\x7fELF", "a program or library", GIVE),
+    (b"SQLite format 3\0", "a SQLite database", GIVE),
+    (b"\x89PNG", "a picture", GIVE),
+    (b"%PDF", "a PDF document", GIVE),
+    (b"\xFF\xFE", "a text in UTF-16", "save it as UTF-8"),
+    (b"\xFE\xFF", "a text in UTF-16", "save it as UTF-8"),
+];
+
+/// What a file is that cannot be imported, by its first bytes.
+pub fn foreign(start: &[u8]) -> Foreign {
+    let known = MAGICS.iter().find(|(magic, ..)| start.starts_with(magic));
+    if let Some((_, name, remedy)) = known {
+        return Foreign { name: Cow::Borrowed(name), remedy };
+    }
+    if let Some(header) = start.strip_prefix(mcap::MAGIC) {
+        return mcap_file(header);
+    }
+    let text =
+        start.strip_prefix(super::ndjson::BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
+    let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
+    let (name, remedy) = match text {
+        [] if start.is_empty() => ("an empty file", GIVE),
+        [] => ("a file of blanks", GIVE),
+        [b'{', ..] if has(b"\"log\"") && (has(b"\"creator\"") || has(b"\"entries\"")) => (
+            "a HAR file of a browser or proxy",
+            "write one line for each entry: jq -c '.log.entries[] | {payload: .}'",
+        ),
+        [b'{', ..] => (
+            "one JSON value over several lines",
+            "write it as one line for each event, for example with jq -c",
+        ),
+        [b'[', ..] => ("a JSON list", "write one line for each event: jq -c '.[] | {payload: .}'"),
+        [b'<', ..] => ("XML or HTML", GIVE),
+        _ if std::str::from_utf8(start).is_ok() && !start.contains(&0) => ("a text", GIVE),
+        _ => ("an unknown format", GIVE),
+    };
+    Foreign { name: name.into(), remedy }
+}
+
+/// An MCAP file, by the profile in its header: <https://mcap.dev/spec#header-op0x01>.
+fn mcap_file(header: &[u8]) -> Foreign {
+    let profile = header.get(9..).and_then(|profile| {
+        let length = u32::from_le_bytes(*profile.first_chunk()?) as usize;
+        std::str::from_utf8(profile.get(4..)?.get(..length)?).ok()
+    });
+    let (name, remedy) = match profile {
+        Some("glovebox") | None => {
+            ("an MCAP file, which needs no import".into(), "give it to the other verbs")
+        }
+        Some(profile) => {
+            let profile = match profile {
+                "" => "no profile".to_owned(),
+                profile => format!("the profile `{}`", inert(&cut(profile, MAX_PROFILE_LEN))),
+            };
+            (
+                format!("an MCAP file of another program ({profile}), which cannot be imported")
+                    .into(),
+                "export its messages as NDJSON with that program, one object with `payload` a line",
+            )
+        }
+    };
+    Foreign { name, remedy }
+}

@@ -1,0 +1,144 @@
+//! The classic format of libpcap: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html>,
+//! with nanoseconds, and with the longer records of the variant that old Linux systems wrote.
+//!
+//! Packets may be longer than the snap length that the file claims, and have a million microseconds
+//! or more: libpcap and Wireshark read such files too. A record that cannot be one costs itself: the
+//! next place is sought at which two records follow each other, or one and the end.
+
+use std::path::Path;
+
+use super::capture::{MAX_PACKET, Order, Packets};
+use super::input::Input;
+use super::packet::Packet;
+use super::{Format, ImportError, ImportReport};
+
+const HEADER_LEN: usize = 24;
+/// How far the times of two neighbours may be apart for a place to be taken for a record, in seconds.
+const NEAR: u32 = 7 * 24 * 3600;
+
+pub(super) const MAGICS: [[u8; 4]; 6] = [
+    [0xD4, 0xC3, 0xB2, 0xA1],
+    [0xA1, 0xB2, 0xC3, 0xD4],
+    [0x4D, 0x3C, 0xB2, 0xA1],
+    [0xA1, 0xB2, 0x3C, 0x4D],
+    [0x34, 0xCD, 0xB2, 0xA1],
+    [0xA1, 0xB2, 0xCD, 0x34],
+];
+
+/// How the records of a file lie.
+#[derive(Clone, Copy)]
+struct Layout {
+    order: Order,
+    /// Nanoseconds in a unit of the fraction of a second.
+    unit: u32,
+    /// Bytes in front of the data.
+    head: usize,
+}
+
+/// What stands in front of the data of a packet.
+struct Head {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    length: u32,
+}
+
+impl Layout {
+    fn of(magic: [u8; 4]) -> Option<Layout> {
+        let (order, number) = match magic[0] {
+            0xA1 => (Order::Big, u32::from_be_bytes(magic)),
+            _ => (Order::Little, u32::from_le_bytes(magic)),
+        };
+        let (unit, head) = match number {
+            0xA1B2_C3D4 => (1000, 16),
+            0xA1B2_3C4D => (1, 16),
+            // Eight bytes more: interface, protocol, kind of packet.
+            0xA1B2_CD34 => (1000, 24),
+            _ => return None,
+        };
+        Some(Layout { order, unit, head })
+    }
+
+    fn head(self, bytes: &[u8]) -> Head {
+        let number = |at| self.order.u32(bytes, at);
+        Head { seconds: number(0), fraction: number(4), captured: number(8), length: number(12) }
+    }
+
+    /// True if this looks like the head of a record near `seconds`: for finding the next one, where
+    /// to take data for a record is worse than to miss one.
+    fn is_likely(self, bytes: &[u8], seconds: Option<u32>) -> bool {
+        let head = self.head(bytes);
+        head.captured <= MAX_PACKET
+            && head.captured <= head.length
+            && head.length <= MAX_PACKET
+            && u64::from(head.fraction) * u64::from(self.unit) < 1_000_000_000
+            && seconds.is_none_or(|seconds| head.seconds.abs_diff(seconds) <= NEAR)
+    }
+}
+
+pub(super) fn read<E: From<ImportError>>(
+    path: &Path,
+    mut input: Input<'_>,
+    each: &mut dyn FnMut(glovebox_events::Event) -> Result<(), E>,
+) -> Result<ImportReport, E> {
+    let damaged = |reason: &str| ImportError::Damaged {
+        format: Format::Pcap,
+        reason: reason.to_owned(),
+        path: path.to_owned(),
+    };
+    if !input.has(HEADER_LEN) {
+        return Err(damaged("the file ends in its header").into());
+    }
+    let header = input.ahead();
+    let layout = header.first_chunk().and_then(|magic| Layout::of(*magic));
+    let layout = layout.ok_or_else(|| damaged("its first four bytes are none of this format"))?;
+    // The upper bits say whether a checksum of the link stands behind each packet.
+    let link = layout.order.u32(header, 20) & 0x03FF_FFFF;
+    input.skip(HEADER_LEN);
+    let mut packets = Packets::new(Format::Pcap, each);
+    let mut last = None;
+    while input.has(1) {
+        let here = input.offset();
+        let whole = input.has(layout.head);
+        let head = layout.head(input.ahead());
+        let end = layout.head + head.captured as usize;
+        if whole && head.captured <= MAX_PACKET && input.has(end) {
+            let time = i128::from(head.seconds) * 1_000_000_000
+                + i128::from(head.fraction) * i128::from(layout.unit);
+            let data = &input.ahead()[layout.head..end];
+            packets.take(&Packet { time: Some(time), length: head.length, link, data })?;
+            last = Some(head.seconds);
+            input.skip(end);
+        } else if find(&mut input, layout, last) {
+            packets.damage(here, "this is no packet");
+        } else {
+            packets.cut_short(match whole && head.captured > MAX_PACKET {
+                true => "the rest is damaged",
+                false => "the file ends in the middle of a packet",
+            });
+            break;
+        }
+    }
+    Ok(packets.finish(&input))
+}
+
+/// Goes to the next place that looks like a record with another one, or the end, behind it. What was
+/// looked at is gone afterwards.
+fn find(input: &mut Input<'_>, layout: Layout, last: Option<u32>) -> bool {
+    while input.has(1 + layout.head) {
+        input.skip(1);
+        let head = layout.head(input.ahead());
+        if !layout.is_likely(input.ahead(), last) {
+            continue;
+        }
+        let end = layout.head + head.captured as usize;
+        if input.has(end + layout.head) {
+            if layout.is_likely(&input.ahead()[end..], Some(head.seconds)) {
+                return true;
+            }
+        } else if input.ahead().len() == end && last.is_some() {
+            return true;
+        }
+    }
+    false
+}
