@@ -4,6 +4,7 @@ mod compare;
 mod consent;
 mod derive;
 mod findings;
+mod lossless;
 mod run;
 mod workspace;
 

@@ -36,6 +36,9 @@ pub struct State {
     large: Option<Bytes>,
     /// The same of a header.
     large_header: Option<Header>,
+    /// The header of a frame that was put into the fields, behind the text that stands for it: JSON
+    /// cannot hold all that CBOR can, so that the text may say less.
+    filled: Option<(String, Header)>,
     target: Option<InstanceId>,
     times: usize,
     shown: Option<usize>,
@@ -49,6 +52,7 @@ impl Default for State {
             payload: "{\"hello\": \"world\"}".to_owned(),
             large: None,
             large_header: None,
+            filled: None,
             target: None,
             times: 100,
             shown: None,
@@ -64,6 +68,7 @@ impl State {
         self.large_header = is_large.then(|| frame.header.clone());
         if !is_large {
             self.header = header_text(&frame.header);
+            self.filled = Some((self.header.clone(), frame.header.clone()));
         }
         self.target = target.or(self.target);
         self.large = (frame.payload.len() > LARGE).then(|| frame.payload.clone());
@@ -83,9 +88,10 @@ impl State {
     /// The frame that the fields describe, without reading a file.
     fn draft(&self) -> Result<Draft, String> {
         let kind: Kind = self.kind.trim().parse().map_err(|error| format!("Kind: {error}"))?;
-        let header = match &self.large_header {
-            Some(header) => header.clone(),
-            None => header(&self.header).map_err(|error| format!("Header: {error}"))?,
+        let header = match (&self.large_header, &self.filled) {
+            (Some(header), _) => header.clone(),
+            (None, Some((text, header))) if *text == self.header => header.clone(),
+            _ => header(&self.header).map_err(|error| format!("Header: {error}"))?,
         };
         let payload = match &self.large {
             Some(bytes) => Payload::Bytes(bytes.clone()),
@@ -500,6 +506,11 @@ mod tests {
         check(Frame::data("x".repeat(LARGE + 1)));
         let header = Header::build().text("z", "y".repeat(LARGE)).finish();
         check(Frame::new(Kind::CONTROL, header, "{}"));
+        // What JSON cannot hold.
+        let tag = Value::Tag(1, Box::new(Value::Float(f64::INFINITY)));
+        let entries =
+            vec![(Value::Integer(1), tag), (Value::Text("t".into()), Value::Text("hex:00".into()))];
+        check(Frame::new(Kind::DATA, Header::from_entries(entries), r#"{"n":-0,"n":1e400}"#));
     }
 
     #[test]
@@ -516,6 +527,11 @@ mod tests {
     fn bad_headers_say_so() {
         assert!(header("[]").is_err());
         assert!(header("{").is_err());
+        // Nothing is rounded.
+        assert!(header(r#"{"id": 123456789012345678901}"#).is_err());
+        assert!(header(r#"{"n": 1e400}"#).is_err());
+        let exact = Header::build().value("n", Value::Integer(u64::MAX.into())).finish();
+        assert_eq!(header(r#"{"n": 18446744073709551615}"#), Ok(exact));
         assert_eq!(header("  "), Ok(Header::empty()));
     }
 }
