@@ -144,7 +144,7 @@ fn notices_read_well() {
     }
     check(0, NoticeKind::Phase, "found → loaded: asked for");
     check(1, NoticeKind::Loaded, "loaded version 1.3.0 (frame ABI) in 2 ms, from the cache");
-    check(2, NoticeKind::Failure, "could not be loaded, at stage parse manifest: no");
+    check(2, NoticeKind::Refused, "could not be loaded, at stage parse manifest: no");
     check(
         3,
         NoticeKind::Loaded,
