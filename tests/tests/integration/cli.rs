@@ -420,7 +420,7 @@ fn damaged_traces_are_refused() {
         assert!(!folder.0.path().join("out.mcap.partial").exists());
     };
     import("empty.mcap", "import: not a capture: an empty file", "; give a pcap");
-    import("in.mcap", "an MCAP file, which needs no import", "; give a pcap");
+    import("in.mcap", "an MCAP file, which needs no import", "; give it to the other verbs");
     import("missing.pcap", "import: cannot read", "; check the path");
     folder.write("bad.ndjson", "{\"payload\":\"a\"}\n{\"kind\":7}\n");
     import(
