@@ -11,9 +11,35 @@ use super::Folder;
 
 /// A program that runs in a folder, with folders of a user of its own.
 fn start(folder: &Folder, arguments: &[&str]) -> Child {
-    let mut command = folder.command(arguments);
+    let mut command = heeding_signals(&folder.command(arguments));
     command.env("XDG_CACHE_HOME", folder.0.path().join("cache"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The same program, to which signals mean what they mean to most. Whoever runs these tests in the
+/// background, or under `nohup`, makes them ignore some, and children inherit that.
+fn heeding_signals(program: &Command) -> Command {
+    if !cfg!(target_os = "linux") {
+        let mut same = Command::new(program.get_program());
+        same.args(program.get_args());
+        return in_its_place(same, program);
+    }
+    let mut env = Command::new("env");
+    env.arg("--default-signal=HUP,INT,TERM").arg(program.get_program()).args(program.get_args());
+    in_its_place(env, program)
+}
+
+fn in_its_place(mut command: Command, original: &Command) -> Command {
+    for (name, value) in original.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = original.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
 }
 
 fn signal(child: &Child, name: &str) {
