@@ -5,7 +5,8 @@
 //! `header` (an object) and `payload` (a text) or `payload_hex` (anything that is no text). A
 //! header that JSON cannot hold exactly is there as `header_hex`, its CBOR, as well. A host call
 //! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`; if JSON cannot
-//! hold its values, `host_call_hex` is the CBOR of all of it. Durations are in nanoseconds, as in a
+//! hold its values, `host_call_hex` is the CBOR of all of it. Whoever changes a field with such a twin
+//! removes the twin: import refuses two that do not say the same. Durations are in nanoseconds, as in a
 //! [`trace`](crate::trace).
 //!
 //! ```
@@ -38,13 +39,11 @@ pub use prometheus::write_prometheus;
 
 use std::io::{self, Write};
 
-use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header};
 use glovebox_events::{Event, What};
 use serde_json::{Map, Value as Json};
 
-use crate::decode::print::{Style, print};
-use crate::decode::{self, from_json, hex, to_json as value_to_json};
+use crate::decode::{self, from_json, hex, is_same, to_json as value_to_json};
 use crate::trace::wire::{Body, host_call_value};
 
 /// Writes one event as one line of JSON.
@@ -116,14 +115,4 @@ fn frame_fields(frame: &Frame) -> Map<String, Json> {
 /// True if the header can be made from its JSON again, byte by byte.
 fn is_exact(header: &Header, json: &Json) -> bool {
     decode::header_from_json(&json.to_string()).is_ok_and(|again| again == *header)
-}
-
-/// True if two values say the same, whatever the order of keys: JSON objects here sort theirs.
-fn is_same(one: &Value, other: &Value) -> bool {
-    let (one, other) = (one.to_bytes(), other.to_bytes());
-    let text = |bytes: &[u8]| {
-        let document = decode::Document::cbor(bytes).ok()?;
-        Some(print(document.root(), Style::EXACT))
-    };
-    one == other || text(&one) == text(&other)
 }

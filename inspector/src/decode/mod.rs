@@ -36,8 +36,8 @@ use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Header, WIRE_VERSION};
 pub use document::{Document, Malformed};
 
 use print::{Notation, Style, print};
-pub(crate) use value::to_value;
 pub use value::{FromJsonError, from_json, header_from_json, to_json};
+pub(crate) use value::{is_same, to_value};
 
 /// Payloads beyond this many bytes are not taken apart for the tree.
 pub const MAX_TREE_PAYLOAD: usize = 1 << 20;

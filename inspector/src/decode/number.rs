@@ -75,6 +75,24 @@ impl<'a> Decimal<'a> {
         if self.is_negative { sizes.reverse() } else { sizes }
     }
 
+    /// The number, if it is an integer from −2⁶⁴ to 2⁶⁴ − 1 that floats do not have besides (−0).
+    pub(crate) fn integer(self) -> Option<i128> {
+        /// Digits of 2⁶⁴.
+        const DIGITS: i128 = 20;
+        if self.is_zero {
+            return (!self.is_negative).then_some(0);
+        }
+        let places = usize::try_from(self.magnitude).ok().filter(|_| self.magnitude <= DIGITS)?;
+        let mut digits = self.significant().chain(std::iter::repeat_n(b'0', places));
+        let whole = digits.by_ref().take(places);
+        let size = whole.fold(0, |size, digit| size * 10 + i128::from(digit - b'0'));
+        if digits.any(|digit| digit != b'0') {
+            return None;
+        }
+        let number = if self.is_negative { -size } else { size };
+        (-(1 << 64)..1 << 64).contains(&number).then_some(number)
+    }
+
     /// True if the number is exactly this float, or the shortest text for it.
     pub(crate) fn is_float(self, float: f64) -> bool {
         let is = |text: String| {

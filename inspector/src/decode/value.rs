@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::document::{Document, Item, Malformed, Sort};
 use super::hex;
 use super::number::Decimal;
+use super::print::{Style, print};
 
 /// Characters shown of a number that does not fit.
 const SHOWN: usize = 40;
@@ -64,6 +65,16 @@ pub fn to_json(value: &Value) -> Json {
     }
 }
 
+/// True if two values say the same, whatever the order of keys: JSON objects here sort theirs.
+pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
+    let (one, other) = (one.to_bytes(), other.to_bytes());
+    let text = |bytes: &[u8]| {
+        let document = Document::cbor(bytes).ok()?;
+        Some(print(document.root(), Style::EXACT))
+    };
+    one == other || text(&one) == text(&other)
+}
+
 /// A key as a text.
 pub(crate) fn key_text(key: &Value) -> String {
     match to_json(key) {
@@ -72,7 +83,9 @@ pub(crate) fn key_text(key: &Value) -> String {
     }
 }
 
-/// JSON as a CBOR value, keys in their order; `hex:…` texts become byte strings.
+/// JSON as a CBOR value, keys in their order; `hex:…` texts become byte strings. A number with
+/// an exponent (`1e2`, `1.5e3`) is an integer if it is a whole one of at most 64 bits; any other with an
+/// exponent or a point (`100.0`) is a float.
 ///
 /// # Errors
 ///
@@ -139,9 +152,15 @@ fn number(text: &str) -> Result<Value, FromJsonError> {
         let fits = (-(1i128 << 64)..1 << 64).contains(&number);
         return if fits { Ok(Value::Integer(number)) } else { Err(wrong()) };
     }
+    let decimal = Decimal::parse(text.as_bytes()).ok_or_else(wrong)?;
+    // An exponent is a way to write an integer as well; a point alone says that it is none.
+    if text.contains(['e', 'E'])
+        && let Some(number) = decimal.integer()
+    {
+        return Ok(Value::Integer(number));
+    }
     let float: f64 = text.parse().map_err(|_| wrong())?;
-    let is_exact = Decimal::parse(text.as_bytes()).is_some_and(|number| number.is_float(float));
-    if is_exact { Ok(Value::Float(float)) } else { Err(wrong()) }
+    if decimal.is_float(float) { Ok(Value::Float(float)) } else { Err(wrong()) }
 }
 
 fn cut(text: &str) -> String {
@@ -171,6 +190,17 @@ mod tests {
         }
         use Value::{Array, Bytes, Float, Integer, Map, Text};
         check("18446744073709551615", Ok(Integer(u64::MAX.into())));
+        check("1e2", Ok(Integer(100)));
+        check("-1.50E+3", Ok(Integer(-1500)));
+        check("1200e-2", Ok(Integer(12)));
+        check("1.8446744073709551615e19", Ok(Integer(u64::MAX.into())));
+        check("0e5", Ok(Integer(0)));
+        check("-0e5", Ok(Float(-0.0)));
+        check("1e20", Ok(Float(1e20)));
+        check("1e300", Ok(Float(1e300)));
+        check("25e-1", Ok(Float(2.5)));
+        check("1.0", Ok(Float(1.0)));
+        check("123456789012345678901e0", Err("does not fit"));
         check("9007199254740993", Ok(Integer(9_007_199_254_740_993)));
         check("-18446744073709551616", Ok(Integer(-(1 << 64))));
         check("18446744073709551616", Err("18446744073709551616 does not fit"));
@@ -180,7 +210,6 @@ mod tests {
         check(&"9".repeat(500), Err("… (500 characters) does not fit"));
         check("-0", Ok(Float(-0.0)));
         check("0.10", Ok(Float(0.1)));
-        check("1E2", Ok(Float(100.0)));
         check(r#""\ud83d""#, Err("half of a surrogate pair"));
         check(r#""\ud83d\ude00""#, Ok(Text("😀".into())));
         check(

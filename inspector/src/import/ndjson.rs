@@ -15,7 +15,7 @@ use super::foreign::{Foreign, START_LEN, foreign};
 use super::{Format, ImportError, ImportReport};
 use crate::decode::document::{Item, Sort};
 use crate::decode::print::key_text;
-use crate::decode::{Document, hex, json, to_value};
+use crate::decode::{Document, from_json, hex, is_same, json, to_json, to_value};
 use crate::trace::wire::{Body, Follows, Part, host_call_from_value};
 
 /// The longest line: a frame of the largest size in hexadecimal, and some room.
@@ -214,26 +214,59 @@ fn frame(fields: &mut Fields<'_>) -> Result<Frame, String> {
     };
     let object = fields.take("header");
     let header = match (fields.bytes("header_hex")?, object) {
-        (Some(exact), _) => Header::from_cbor(exact).map_err(|error| error.to_string())?,
         (None, None) => Header::empty(),
         (None, Some(object)) => match to_value(object) {
             Ok(Value::Map(entries)) => Header::from_entries(entries),
             Ok(_) => return Err("`header` is no object".to_owned()),
             Err(error) => return Err(format!("`header`: {error}")),
         },
-    };
-    let payload = match (fields.bytes("payload_hex")?, fields.take("payload")) {
-        (Some(bytes), _) => bytes,
-        (None, None) => Bytes::new(),
-        (None, Some(item)) if item.sort() == Sort::Text => {
-            // A payload is bytes, so that half of a surrogate pair means nothing.
-            let text = String::from_utf8(item.content().into_owned());
-            text.map_err(|_| "`payload` has half of a surrogate pair".to_owned())?.into()
+        (Some(exact), object) => {
+            let exact = Header::from_cbor(exact).map_err(|error| error.to_string())?;
+            if let Some(object) = object {
+                let json = to_json(&Value::Map(exact.entries()));
+                agree(("header", object), ("header_hex", Some(&json)))?;
+            }
+            exact
         }
-        // Written by hand: the payload is JSON itself, as it stands there.
-        (None, Some(item)) => item.raw().to_vec().into(),
+    };
+    let exact = fields.bytes("payload_hex")?;
+    let payload = fields.take("payload").map(payload).transpose()?;
+    let payload = match (exact, payload) {
+        (Some(exact), Some(payload)) if exact != payload => {
+            return Err(disagreement("payload", "payload_hex"));
+        }
+        (exact, payload) => exact.or(payload).unwrap_or_default(),
     };
     Ok(Frame::new(kind, header, payload))
+}
+
+fn payload(item: Item<'_>) -> Result<Bytes, String> {
+    if item.sort() != Sort::Text {
+        // Written by hand: the payload is JSON itself, as it stands there.
+        return Ok(item.raw().to_vec().into());
+    }
+    // A payload is bytes, so that half of a surrogate pair means nothing.
+    let text = String::from_utf8(item.content().into_owned());
+    Ok(text.map_err(|_| "`payload` has half of a surrogate pair".to_owned())?.into())
+}
+
+/// Refuses a field that somebody changed while the exact bytes beside it stayed as they were: to
+/// take either would lose the other.
+fn agree(
+    (name, readable): (&str, Item<'_>),
+    (exact_name, exact): (&str, Option<&Json>),
+) -> Result<(), String> {
+    let readable = to_value(readable).map_err(|error| format!("`{name}`: {error}"))?;
+    // What JSON was made of a value can be made a value again.
+    let exact = exact.and_then(|exact| from_json(&exact.to_string()).ok());
+    match exact.is_some_and(|exact| is_same(&exact, &readable)) {
+        true => Ok(()),
+        false => Err(disagreement(name, exact_name)),
+    }
+}
+
+fn disagreement(name: &str, exact_name: &str) -> String {
+    format!("`{name}` and `{exact_name}` do not say the same; remove the one that is out of date")
 }
 
 /// Reads reserved kinds too: they were on the wire.
@@ -247,7 +280,16 @@ fn kind(name: &str) -> Result<Kind, String> {
 
 fn host_call(fields: &mut Fields<'_>) -> Result<glovebox_events::HostCall, String> {
     let value = match fields.bytes("host_call_hex")? {
-        Some(exact) => Value::decode(&exact).map_err(|error| error.to_string())?,
+        Some(exact) => {
+            let exact = Value::decode(&exact).map_err(|error| error.to_string())?;
+            let json = to_json(&exact);
+            for (key, item) in &fields.0 {
+                if !OF_THE_EVENT.contains(&key.as_str()) {
+                    agree((key, *item), ("host_call_hex", json.get(key)))?;
+                }
+            }
+            exact
+        }
         None => {
             // `call` belongs to the event, the rest to the host call.
             let rest = fields.0.iter().filter(|(key, _)| key != "call");

@@ -2,7 +2,7 @@ use glovebox_abi::cbor::Value;
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
-use glovebox_abi::Frame;
+use glovebox_abi::{Frame, Header};
 use glovebox_events::{CallId, What};
 use pcap_file::DataLink;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
@@ -348,4 +348,81 @@ fn host_calls_survive_ndjson_exactly() {
     check(Value::Tag(1, Box::new(Value::Integer(5))));
     check(Value::Map(vec![(Value::Integer(1), Value::Simple(99))]));
     check(Value::Integer(-(1 << 64)));
+}
+
+#[test]
+fn twins_must_say_the_same() {
+    #[track_caller]
+    fn check(line: &str, expected: Result<(), &str>) {
+        match (import_bytes(line.as_bytes()), expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(error), Err(names)) => {
+                let error = error.to_string();
+                let expected =
+                    format!("{names} do not say the same; remove the one that is out of date");
+                assert!(error.contains(&expected), "{error}");
+            }
+            (found, _) => panic!("{line}: {found:?}"),
+        }
+    }
+    // {"mail": "ali"}
+    let mail = r#""header_hex":"a1646d61696c63616c69""#;
+    let headers = Err("`header` and `header_hex`");
+    check(&format!("{{{mail}}}"), Ok(()));
+    check(&format!(r#"{{"header":{{ "mail": "\u0061li" }},{mail}}}"#), Ok(()));
+    check(&format!(r#"{{"header":{{"mail":"redacted"}},{mail}}}"#), headers);
+    check(&format!(r#"{{{mail},"header":{{}}}}"#), headers);
+    check(&format!(r#"{{{mail},"header":{{"mail":"ali","mail":"ali"}}}}"#), headers);
+    check(&format!(r#"{{{mail},"header":"mail"}}"#), headers);
+    // {1: tagged 1000000.0}: JSON has neither.
+    let tagged = r#""header_hex":"a101c1fb412e848000000000""#;
+    check(&format!(r#"{{{tagged},"header":{{"1":1000000.0}}}}"#), Ok(()));
+    check(&format!(r#"{{{tagged},"header":{{"1":1000000.5}}}}"#), headers);
+    let payloads = Err("`payload` and `payload_hex`");
+    check(r#"{"payload":"hi","payload_hex":"6869"}"#, Ok(()));
+    check(r#"{"payload":"x","payload_hex":"00"}"#, payloads);
+    check(r#"{"payload_hex":"","payload":"x"}"#, payloads);
+    check(r#"{"payload":{"a":1},"payload_hex":"7b7d"}"#, payloads);
+
+    let mut event = crate::trace::sample::events()
+        .into_iter()
+        .find(|event| matches!(event.what, What::HostCall { .. }))
+        .expect("the sample has one");
+    if let What::HostCall { host_call, .. } = &mut event.what {
+        host_call.arguments = Value::Tag(1, Box::new(Value::Integer(5)));
+    }
+    let line = export::to_json(&event);
+    let with = |key: &str, value: serde_json::Value| {
+        let mut line = line.clone();
+        line[key] = value;
+        line.to_string()
+    };
+    check(&line.to_string(), Ok(()));
+    check(&with("arguments", 6.into()), Err("`arguments` and `host_call_hex`"));
+    check(&with("service", "kv-get".into()), Err("`service` and `host_call_hex`"));
+    check(&with("took", 7_000_000.into()), Err("`took` and `host_call_hex`"));
+    check(&with("note", "mine".into()), Err("`note` and `host_call_hex`"));
+}
+
+#[test]
+fn floats_of_any_size_survive_ndjson() {
+    #[track_caller]
+    fn check(float: f64) {
+        let header = Header::from_entries(vec![(Value::Text("n".into()), Value::Float(float))]);
+        let frame = Frame::new(glovebox_abi::Kind::DATA, header, &b""[..]);
+        let what = What::FrameIn { call: CallId(1), frame: frame.clone() };
+        let event =
+            Event { sequence: 0, at: 0, plugin: "p".into(), instance: 0, generation: 1, what };
+        let mut line = Vec::new();
+        export::write_ndjson(&event, &mut line).expect("memory takes all");
+        let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(frame_of(&events[0]), &frame, "{float}");
+    }
+    check(1e16);
+    check(1.5e18);
+    check(-1e19);
+    check(1e20);
+    check(1e300);
+    check(5e-324);
+    check(-0.0);
 }
