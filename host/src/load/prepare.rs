@@ -210,14 +210,18 @@ impl Preparer {
         let plain = self.engines.get(Setting { metered, demanding: false })?;
         // What was compiled before is only read, which no artifact can draw out: that needs neither
         // a deadline nor a thread.
-        if let Some(code) = ready::<P>(&plain, &artifact.digest)? {
+        if let Some(code) = plain.loaded::<P>(&artifact.digest) {
             return Ok((code, true));
+        }
+        let stage = span::stage(LoadStage::Compile);
+        if let Some(program) = stage.in_scope(|| plain.cached::<P>(&artifact.digest)) {
+            drop(stage);
+            return Ok((link(&program, &plain, &artifact.digest)?, true));
         }
         let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
         let engines = self.engines.clone();
-        let stage = span::stage(LoadStage::Compile);
         let compile = move || {
-            let (engine, program) = stage.in_scope(|| {
+            let (engine, ready) = stage.in_scope(|| {
                 if let Some(foreign) = foreign::of_wasm(&Interface::of(&bytes)) {
                     return Err(LoadProblem::Foreign(foreign));
                 }
@@ -225,17 +229,22 @@ impl Preparer {
                 let mut engine = plain;
                 if Engines::is_demanding::<P>(&bytes)? {
                     engine = engines.get(Setting { metered, demanding: true })?;
-                    if let Some(code) = ready::<P>(&engine, &digest)? {
-                        return Ok((engine, Err(code)));
+                    if let Some(code) = engine.loaded::<P>(&digest) {
+                        return Ok((engine, Ready::Linked(code)));
+                    }
+                    if let Some(program) = engine.cached::<P>(&digest) {
+                        return Ok((engine, Ready::Compiled(program, true)));
                     }
                 }
                 let program = engine.compile::<P>(&bytes, &digest)?;
-                Ok::<_, LoadProblem>((engine, Ok(program)))
+                Ok::<_, LoadProblem>((engine, Ready::Compiled(program, false)))
             })?;
             drop(stage);
-            match program {
-                Ok(program) => Ok((link(&program, &engine, &digest)?, false)),
-                Err(code) => Ok((code, true)),
+            match ready {
+                Ready::Compiled(program, cached) => {
+                    Ok((link::<P>(&program, &engine, &digest)?, cached))
+                }
+                Ready::Linked(code) => Ok((code, true)),
             }
         };
         let size = artifact.bytes.len() as u64;
@@ -270,16 +279,12 @@ impl Preparer {
     }
 }
 
-/// Code that needs no compiling: what other instances run, or the cache has.
-fn ready<P: Program>(
-    engine: &Arc<WasmEngine>,
-    digest: &str,
-) -> Result<Option<Arc<P::Code>>, LoadProblem> {
-    if let Some(code) = engine.loaded::<P>(digest) {
-        return Ok(Some(code));
-    }
-    let program = span::stage(LoadStage::Compile).in_scope(|| engine.cached::<P>(digest));
-    program.map(|program| link(&program, engine, digest)).transpose()
+/// How far the code of an artifact is after the stage compile.
+enum Ready<P: Program> {
+    /// Other instances run it.
+    Linked(Arc<P::Code>),
+    /// To be linked; true if it came from the cache.
+    Compiled(P, bool),
 }
 
 /// The stage link: connects what a program imports.
