@@ -97,7 +97,8 @@ impl Call {
         };
         let plugin = status.manifest.plugin.id.as_str();
         let figures = metrics.lock().generation(plugin, status.generation);
-        let latency = figures.map(|figures| figures.latency).unwrap_or_default();
+        let (latency, denied) =
+            figures.map(|figures| (figures.latency, figures.denials)).unwrap_or_default();
         let lowered: Vec<String> = status
             .limit_status
             .iter()
@@ -127,7 +128,6 @@ impl Call {
         if evicted > 0 {
             json["entries_not_shown"] = evicted.into();
         }
-        let denied = denials.len();
         let mut text = text(&calls, &latency, &log, &denials, made);
         for limit in &lowered {
             // Writing to a string cannot fail.
@@ -151,7 +151,7 @@ fn sentence(
     made: u64,
     plugin: &str,
     latency: &LatencySummary,
-    denied: usize,
+    denied: u64,
 ) -> String {
     let answers = count_of(calls.first.frames.len(), "frame");
     let mut text = match (made, &calls.first.outcome) {
@@ -172,7 +172,7 @@ fn sentence(
         text.push_str(&format!("; {}", timing::short(latency)));
     }
     if denied > 0 {
-        text.push_str(&format!("; {} denied", count_of(denied, "host call")));
+        text.push_str(&format!("; {} denied", count(denied, "host call")));
     }
     text.replace('\n', " ")
 }

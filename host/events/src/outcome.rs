@@ -117,12 +117,14 @@ impl fmt::Display for Outcome {
                 "timed out: stopped at its deadline of {}",
                 glovebox_abi::units::show_duration(*deadline)
             ),
-            Outcome::LimitExceeded { limit, asked, allowed } => write!(
-                formatter,
-                "limit exceeded: asked for {} of {limit}, limit {}",
-                limit.show(*asked),
-                limit.show(*allowed)
-            ),
+            Outcome::LimitExceeded { limit, asked, allowed } => {
+                let (mut shown, most) = (limit.show(*asked), limit.show(*allowed));
+                if shown == most && asked != allowed {
+                    // Both were rounded; what is too much must be seen.
+                    shown = format!("{shown} and {} B", asked.saturating_sub(*allowed));
+                }
+                write!(formatter, "limit exceeded: asked for {shown} of {limit}, limit {most}")
+            }
             Outcome::Crashed { cause } => write!(formatter, "crashed: {cause}"),
             Outcome::Cancelled => formatter.write_str("cancelled"),
             Outcome::Refused { reason } => write!(formatter, "refused: {reason}"),
@@ -151,6 +153,11 @@ mod tests {
         check(
             Outcome::LimitExceeded { limit: LimitKind::Memory, asked: 80 << 20, allowed: 64 << 20 },
             "limit exceeded: asked for 80 MiB of memory, limit 64 MiB",
+        );
+        let (asked, allowed) = ((8 << 20) + 50, 8 << 20);
+        check(
+            Outcome::LimitExceeded { limit: LimitKind::HostCallBytes, asked, allowed },
+            "limit exceeded: asked for 8 MiB and 50 B of host-call-bytes, limit 8 MiB",
         );
         check(
             Outcome::TimedOut { deadline: Duration::from_millis(20) },

@@ -479,3 +479,36 @@ fn components_make_and_move_no_links_and_open_no_pipes() {
         check(&format!("open {name}"), "not-permitted", &[&event]);
     }
 }
+
+/// A process may have only so many open files, and the host needs some to go on.
+#[test]
+#[cfg(unix)]
+fn a_plugin_leaves_descriptors_to_the_rest_of_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    folders(folder.path());
+    let (data, place) = texts(&["hello"]);
+    let body = format!(
+        "(loop $again
+           (if (i32.eqz {open}) (then
+             (local.set $i (i32.add (local.get $i) (i32.const 1)))
+             (br_if $again (i32.lt_u (local.get $i) (i32.const 1000))))))
+         ;; Some, and far from all.
+         (if (i32.lt_u (local.get $i) (i32.const 5)) (then (unreachable)))
+         (if (i32.gt_u (local.get $i) (i32.const 140)) (then (unreachable)))
+         (local.get $i)",
+        open = open(3, &place("hello"), 0, 2),
+    );
+    std::fs::write(folder.path().join("plugin.wat"), preview1(&body, &data)).unwrap();
+    let manifest =
+        format!("[plugin]\nid = \"guest\"\n[artifact]\nwasm = \"plugin.wat\"\n{TWO_FOLDERS}");
+    std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 200 && exec \"$0\" call . --allow files --json out.json"]);
+    command.arg(glovebox_tests::binary()).current_dir(folder.path());
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    command.env("XDG_DATA_HOME", folder.path().join("home"));
+    let called = command.output().unwrap();
+    let said = String::from_utf8_lossy(&called.stderr);
+    assert!(called.status.success(), "{said}");
+    assert!(folder.path().join("out.json").exists(), "{said}");
+}

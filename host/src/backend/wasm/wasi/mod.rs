@@ -43,6 +43,7 @@
 //! reach the network or open files: the limit `resources` is for each copy. Preview 1 has no sockets.
 
 mod clocks;
+mod descriptors;
 mod files;
 mod network;
 mod numbers;

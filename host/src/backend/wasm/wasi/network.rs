@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, TcpSock
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
 
 use super::Witness;
+use super::descriptors::are_scarce;
 use super::tcp::Peers;
 use crate::policy::Parameter;
 
@@ -76,7 +77,10 @@ impl Sockets<'_> {
         let grants = self.witness.grants();
         let made = grants.has(NETWORK) || grants.recording;
         if made || self.witness.admit(service, NETWORK, &Parameter::Nothing) {
-            return Ok(());
+            return match are_scarce() {
+                true => Err(ErrorCode::NewSocketLimit.into()),
+                false => Ok(()),
+            };
         }
         Err(ErrorCode::AccessDenied.into())
     }

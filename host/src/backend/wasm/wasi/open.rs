@@ -12,6 +12,8 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{DescriptorFlags, Open
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi::{OpenMode, runtime};
 
+use super::descriptors::are_scarce;
+
 /// How something is to be opened.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
@@ -101,6 +103,7 @@ pub(super) async fn open(dir: &Dir, name: String, how: How) -> FsResult<Descript
         }
         Opened::File(file) => Ok(Descriptor::File(File::new(file, perms, mode, false))),
         Opened::Other => Err(ErrorCode::NotPermitted.into()),
+        Opened::Nothing => Err(ErrorCode::Quota.into()),
     }
 }
 
@@ -109,9 +112,14 @@ enum Opened {
     File(std::fs::File),
     /// Neither; closed again.
     Other,
+    /// The process has few descriptors left, and they are not the plugins'.
+    Nothing,
 }
 
 fn plain(from: &std::fs::File, name: &Path, how: How) -> io::Result<Opened> {
+    if are_scarce() {
+        return Ok(Opened::Nothing);
+    }
     let is_plain = |found: &Metadata| found.is_file() || found.is_dir() || found.is_symlink();
     // To open a pipe or a device is to do something to it already, so it is looked at first. What
     // counts is what was opened: the name may be another's by then.
