@@ -21,7 +21,9 @@ const JSON_ROWS: usize = 10_000;
 /// Compare two traces call by call, and name exactly what differs
 ///
 /// The exit code is 1 if anything does. Values inside JSON and CBOR are compared one by one, and
-/// calls that differ in the same places are one group.
+/// calls that differ in the same places are one group. Not compared: results of `now` and `random`;
+/// times, unless --slower asks for them; numbers of calls, instances and generations; versions of
+/// plugins; and, with one plugin on each side, its id.
 #[derive(Debug, Args)]
 pub(super) struct Compare {
     /// The trace that is right, or a baseline

@@ -663,7 +663,7 @@ fn call_of(store: &Store, row: RowRef) -> Option<RunCall> {
         id,
         plugin: Arc::clone(&call.plugin),
         input: input.frame.clone(),
-        outputs: outputs.map(|row| row.frame.clone()).collect(),
+        outputs: outputs.map(|row| row.frame.clone().into()).collect(),
         host_calls: Vec::new(),
         outcome: call.status.outcome().cloned(),
         latency: call.timing.as_ref().map(glovebox_events::Timing::latency),

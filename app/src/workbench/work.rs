@@ -14,7 +14,7 @@ use glovebox_files::OutputProblem;
 use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, Policy, Profile, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
-use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall};
+use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
 use glovebox_inspector::trace::{Recorder, RecorderStatus, TraceError, TraceIndex};
 
 use super::accepted::{Accepted, Compared};
@@ -409,7 +409,7 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
         id: reply.call,
         plugin: name_of(host, target).into(),
         input: recorded.input.clone(),
-        outputs: reply.frames.into_vec(),
+        outputs: reply.frames.into_vec().into_iter().map(RunOutput::from).collect(),
         // Those of the recorded call are not at hand either.
         host_calls: Vec::new(),
         outcome: Some(reply.outcome),

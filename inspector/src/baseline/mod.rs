@@ -40,7 +40,8 @@
 //! ```
 //!
 //! One stanza per frame, sorted by plugin and call; calls are counted from 1 for each plugin. In a
-//! call the input comes first, then host calls, outputs and the end, each in their order. `trace` says
+//! call the input comes first, then host calls, outputs (`emit` for those
+//! that were sent with that service, `out` for the answer) and the end, each in their order. `trace` says
 //! how many inputs the trace had that was replayed, their digest and its name ([`SourceTrace`]); it may
 //! be absent, and what another trace leads to can still be compared. `ignore`
 //! and `tolerance` are rules that hold whenever a run is compared with this file; what is ignored
@@ -49,7 +50,7 @@
 //!
 //! | head | body |
 //! |---|---|
-//! | `in KIND FORMAT`, `out KIND FORMAT` | `header` and JSON, if there is one; then the payload |
+//! | `in KIND FORMAT`, `emit KIND FORMAT`, `out KIND FORMAT` | `header` and JSON, if there is one; then the payload |
 //! | `host` | JSON; results of `now` and `random` are left out |
 //! | `end NAME` | JSON with the details; nothing for `completed` and `pending` |
 //!

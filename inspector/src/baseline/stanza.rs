@@ -13,7 +13,7 @@ use crate::decode::document::{Document, Format, Item, Sort};
 use crate::decode::print::{Notation, Style, key_text, print};
 use crate::decode::splice::{self, splice};
 use crate::decode::{self, FromJsonError, PayloadFormat, hex};
-use crate::diff::{DiffOptions, RunCall};
+use crate::diff::{DiffOptions, RunCall, RunOutput};
 use crate::trace::wire;
 
 /// What an ignored value is written as.
@@ -22,6 +22,10 @@ const MASK: &str = "…";
 const ONE_LINE: usize = 96;
 /// Bytes on a line of hexadecimal.
 const HEX_LINE: usize = 32;
+/// The word of an output that is part of the answer.
+const ANSWER: &str = "out";
+/// The word of an output that was sent with the service `emit`.
+const EMITTED: &str = "emit";
 /// In front of the exact bytes of a header that JSON cannot hold.
 const HEADER_CBOR: &str = "header-cbor ";
 /// In front of the exact bytes of a payload or host call that JSON cannot hold.
@@ -52,7 +56,9 @@ pub(super) fn of_call(call: &RunCall, rules: &DiffOptions) -> Vec<Stanza> {
     for (at, host_call) in call.host_calls.iter().enumerate() {
         stanzas.extend(of_host_call(at, host_call, rules));
     }
-    stanzas.extend(call.outputs.iter().map(|frame| of_frame("out", "", frame, rules)));
+    for RunOutput { frame, emitted } in &call.outputs {
+        stanzas.push(of_frame(if *emitted { EMITTED } else { ANSWER }, "", frame, rules));
+    }
     stanzas.push(of_end(call.outcome.as_ref()));
     stanzas
 }
@@ -241,14 +247,17 @@ pub(super) fn to_call(
         match word {
             "in" if input.is_none() => input = Some(to_frame(rest, &stanza.body).map_err(in_file)?),
             "in" => return Err(in_file(wrong(0, "a call has one `in`, this is the second"))),
-            "out" => outputs.push(to_frame(rest, &stanza.body).map_err(in_file)?),
+            ANSWER | EMITTED => {
+                let frame = to_frame(rest, &stanza.body).map_err(in_file)?;
+                outputs.push(RunOutput { frame, emitted: word == EMITTED });
+            }
             "host" => host_calls.push(to_host_call(&stanza.body).map_err(in_file)?),
             "end" if outcome.is_none() => {
                 outcome = Some(to_end(rest, &stanza.body).map_err(in_file)?);
             }
             "end" => return Err(in_file(wrong(0, "a call has one `end`, this is the second"))),
             _ => {
-                let reason = format!("`{word}` is not in, host, out or end");
+                let reason = format!("`{word}` is not in, host, emit, out or end");
                 return Err(in_file(wrong(0, reason)));
             }
         }

@@ -6,14 +6,14 @@ use glovebox_abi::{Failure, Frame, Header, Kind, Permission, ServiceError};
 use glovebox_events::{CallId, HostCall, Outcome};
 
 use super::*;
-use crate::diff::RunCall;
+use crate::diff::{RunCall, RunOutput};
 
 fn call(plugin: &str, input: Frame, outputs: Vec<Frame>) -> RunCall {
     RunCall {
         id: CallId(40),
         plugin: plugin.into(),
         input,
-        outputs,
+        outputs: outputs.into_iter().map(RunOutput::from).collect(),
         host_calls: Vec::new(),
         outcome: Some(Outcome::Completed),
         latency: Some(Duration::from_millis(1)),
@@ -119,10 +119,16 @@ fn runs_survive_the_file() {
     }
     let output = |payload: &[u8]| {
         let frame = data(payload);
-        move |call: &mut RunCall| call.outputs.push(frame)
+        move |call: &mut RunCall| call.outputs.push(frame.into())
     };
     check(output(b""));
     check(output(b"\n"));
+    check(|call| {
+        call.outputs = vec![
+            RunOutput { frame: data("1"), emitted: true },
+            RunOutput { frame: data("1"), emitted: false },
+        ];
+    });
     check(output(b"== redact 1: in data json"));
     check(output(b"# no comment\n\n| x"));
     check(output(b"a\r\nb\x1b[31m"));
@@ -203,7 +209,7 @@ fn what_makes_no_sense_names_its_line() {
     check(&with("hello"), "line 2 of the baseline: expected trace, ignore, tolerance, rejected");
     check(&with("== a: in data empty"), "line 2 of the baseline: expected `== PLUGIN NUMBER");
     check(&with("== a 1: end completed"), "line 2 of the baseline: the call has no `in`");
-    check(&with("== a 1: what"), "`what` is not in, host, out or end");
+    check(&with("== a 1: what"), "`what` is not in, host, emit, out or end");
     check(&with("== a 1: in data json\n{\"a\":\n1,}"), "line 4 of the baseline: no JSON");
     check(&with("== a 1: in data hex\nxyz"), "line 3 of the baseline: no hexadecimal");
     check(&with("== a 1: in data text\nxyz"), "line 3 of the baseline: a line of text starts");
@@ -245,7 +251,7 @@ fn decisions_lead_to_a_baseline() {
         let found: Vec<String> = next
             .run()
             .iter()
-            .map(|call| String::from_utf8_lossy(&call.outputs[0].payload).into_owned())
+            .map(|call| String::from_utf8_lossy(&call.outputs[0].frame.payload).into_owned())
             .collect();
         assert_eq!(found, expected);
         assert_eq!(next.rejected.len(), rejected);

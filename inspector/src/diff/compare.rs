@@ -9,7 +9,7 @@ use similar::DiffOp;
 use super::align::{sequence, token};
 use super::path::Place;
 use super::structure::{Found, differences, tokens};
-use super::{Change, Class, Comparison, DiffOptions, RunCall};
+use super::{Change, Class, Comparison, DiffOptions, RunCall, RunOutput};
 use crate::decode::document::Format;
 use crate::decode::print::{Style, print};
 use crate::decode::{self, Document, PayloadFormat, hex};
@@ -132,8 +132,14 @@ fn outputs(found: &mut Found<'_>, before: &RunCall, after: &RunCall) {
     for (old_at, new_at) in differences(&old_tokens, &new_tokens) {
         found.output = new_at.or(old_at);
         match (old_at.map(|at| &old[at]), new_at.map(|at| &new[at])) {
-            (Some(old), Some(new)) => frames(found, "", old, new),
-            (old, new) => found.at("/output", old.map(summary), new.map(summary)),
+            (Some(old), Some(new)) => {
+                if old.emitted != new.emitted {
+                    let (old, new) = (old.emitted.to_string(), new.emitted.to_string());
+                    found.at("/emitted", Some(old), Some(new));
+                }
+                frames(found, "", &old.frame, &new.frame);
+            }
+            (old, new) => found.at("/output", old.map(output), new.map(output)),
         }
     }
     found.output = None;
@@ -179,8 +185,11 @@ fn whole(document: Result<Document<'_>, decode::Malformed>) -> String {
 fn asked(call: &HostCall) -> Vec<u8> {
     let text = |text: &str| Value::Text(text.to_owned());
     // So that calls of different services with the same arguments are different.
-    let mut asked =
-        vec![(text("service"), text(&call.service)), (text("arguments"), call.arguments.clone())];
+    let mut asked = vec![
+        (text("service"), text(&call.service)),
+        (text("permission"), text(call.permission.name())),
+        (text("arguments"), call.arguments.clone()),
+    ];
     match &call.result {
         Err(error) => asked.push((text("error"), text(&error.to_string()))),
         Ok(_) if matches!(&*call.service, "now" | "random") => {}
@@ -274,6 +283,12 @@ fn hunks(old: &[u8], new: &[u8]) -> Vec<Hunk> {
         }
     }
     hunks
+}
+
+/// A whole output in one line.
+fn output(output: &RunOutput) -> String {
+    let word = if output.emitted { "emitted " } else { "" };
+    format!("{word}{}", summary(&output.frame))
 }
 
 /// A whole frame in one line.

@@ -16,9 +16,10 @@
 //! | `/kind`, `/header/…`, `/payload/…` | an output frame, which [`Change::output`] names |
 //! | `/payload/format` | whether the payload is JSON or CBOR |
 //! | `/payload/lines/3`, `/payload/bytes/12` | a line of text, counted from 1; an offset in bytes |
+//! | `/emitted` | whether an output frame was sent with `emit` or is part of the answer |
 //! | `/output` | a whole output frame, one more or one fewer |
 //! | `/order` | the outputs of the call, or the call itself, stand in another order |
-//! | `/host/2/kv-get/…` | the third host call: `arguments`, and `result` or `error` |
+//! | `/host/2/kv-get/…` | the third host call: `permission`, `arguments`, and `result` or `error` |
 //! | `/latency` | how long the call took, with [`DiffOptions::slower_factor`] |
 //!
 //! Headers and payloads that are JSON or CBOR are compared by what they say, exactly: numbers are equal
@@ -27,7 +28,9 @@
 //! beyond JSON in the notation of RFC 8949, section 8, such as `h'00ff'`. Calls whose values are equal and
 //! whose bytes are not are of [`Class::Spelling`]; the order of keys that are different is spelling.
 //!
-//! Results of `now` and `random` are not compared, and neither is how long a host call took.
+//! Not compared: results of `now` and `random`; times, and how long a host call took; numbers of calls,
+//! instances, generations and events; versions of plugins; the index of an output, as outputs are
+//! compared in their order; and, with one plugin on each side, its id.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -64,7 +67,7 @@ pub use group::Group;
 pub use latency::{ENOUGH_CALLS, LatencyShift, Percentiles, SURE, WORTH_A_WORD};
 pub use path::{PathPattern, PathPatternError};
 pub use rules::{DiffOptions, Tolerance, ToleranceError};
-pub use run::{Run, RunCall};
+pub use run::{Run, RunCall, RunOutput};
 
 use align::Pair;
 use glovebox_events::CallId;

@@ -21,14 +21,30 @@ pub struct RunCall {
     pub plugin: Arc<str>,
     /// The frame it was given.
     pub input: Frame,
-    /// The frames it gave, in order, those it emitted too.
-    pub outputs: Vec<Frame>,
+    /// The frames it gave, in order.
+    pub outputs: Vec<RunOutput>,
     /// What it asked the host for, in order. How long the host took is not kept.
     pub host_calls: Vec<HostCall>,
     /// How it ended; `None` if the run ends before it.
     pub outcome: Option<Outcome>,
     /// How long it took.
     pub latency: Option<Duration>,
+}
+
+/// A frame that a call gave.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunOutput {
+    /// The frame.
+    pub frame: Frame,
+    /// True if it was sent with the service `emit`, false if it is part of the answer.
+    pub emitted: bool,
+}
+
+/// A frame of the answer.
+impl From<Frame> for RunOutput {
+    fn from(frame: Frame) -> RunOutput {
+        RunOutput { frame, emitted: false }
+    }
 }
 
 /// The calls of one execution, in order.
@@ -80,8 +96,15 @@ struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     Input,
-    Output,
+    Answer,
+    Emitted,
     HostCall,
+}
+
+impl Sort {
+    fn of_output(emitted: bool) -> Sort {
+        if emitted { Sort::Emitted } else { Sort::Answer }
+    }
 }
 
 impl Run {
@@ -98,7 +121,9 @@ impl Run {
         for call in calls {
             let at = builder.begin(call.id, call.plugin, &call.input);
             let Some(at) = at else { continue };
-            call.outputs.iter().for_each(|frame| builder.frame(at, Sort::Output, frame));
+            for RunOutput { frame, emitted } in &call.outputs {
+                builder.frame(at, Sort::of_output(*emitted), frame);
+            }
             call.host_calls.iter().for_each(|host_call| builder.host_call(at, host_call));
             builder.end(at, call.outcome, call.latency);
         }
@@ -130,7 +155,10 @@ impl Run {
         for (sort, bytes) in self.records(at) {
             match sort {
                 Sort::Input => found.input = frame_of(bytes),
-                Sort::Output => found.outputs.push(frame_of(bytes)),
+                Sort::Answer | Sort::Emitted => {
+                    let emitted = sort == Sort::Emitted;
+                    found.outputs.push(RunOutput { frame: frame_of(bytes), emitted });
+                }
                 Sort::HostCall => found.host_calls.push(host_call_of(bytes)),
             }
         }
@@ -254,8 +282,8 @@ impl Builder {
                     self.open.insert(call, at);
                 }
             }
-            What::FrameOut { call, frame, .. } => match self.open.get(&call) {
-                Some(at) => self.frame(*at, Sort::Output, &frame),
+            What::FrameOut { call, frame, emitted, .. } => match self.open.get(&call) {
+                Some(at) => self.frame(*at, Sort::of_output(emitted), &frame),
                 None => self.run.left_out += 1,
             },
             What::HostCall { call: Some(call), host_call } => match self.open.get(&call) {

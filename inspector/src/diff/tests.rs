@@ -6,19 +6,19 @@ use glovebox_events::{CallId, HostCall, Outcome};
 
 use super::*;
 
-/// A call in one line: `input → output | output`, with `!` for a failed call, and host calls behind
-/// a `~`: `input → output ~ log hello`.
+/// A call in one line: `input → output | output`, with `!` for a failed call, `emit ` before an output
+/// that is no part of the answer, and host calls behind a `~`: `input → output ~ log hello`.
 fn call(index: usize, text: &str) -> RunCall {
     let (input, rest) = text.split_once(" → ").expect("the test writes good calls");
-    let (output, host_calls) = rest.split_once(" ~ ").unwrap_or((rest, ""));
-    let failed = output == "!";
-    let outputs = output.split(" | ").filter(|text| !text.is_empty() && *text != "!");
+    let (outputs, host_calls) = rest.split_once(" ~ ").unwrap_or((rest, ""));
+    let failed = outputs == "!";
+    let outputs = outputs.split(" | ").filter(|text| !text.is_empty() && *text != "!");
     let host_calls = host_calls.split(" ~ ").filter(|text| !text.is_empty());
     RunCall {
         id: CallId(index as u64 + 1),
         plugin: "redact".into(),
         input: frame(input),
-        outputs: outputs.map(frame).collect(),
+        outputs: outputs.map(output).collect(),
         host_calls: host_calls.map(host_call).collect(),
         outcome: Some(if failed { Failure::invalid("bad").into() } else { Outcome::Completed }),
         latency: Some(Duration::from_millis(1)),
@@ -28,6 +28,11 @@ fn call(index: usize, text: &str) -> RunCall {
 fn run(calls: &[&str]) -> Arc<Run> {
     let calls = calls.iter().enumerate().map(|(index, text)| call(index, text));
     Arc::new(Run::from_calls("run", calls))
+}
+
+fn output(text: &str) -> RunOutput {
+    let emitted = text.strip_prefix("emit ");
+    RunOutput { frame: frame(emitted.unwrap_or(text)), emitted: emitted.is_some() }
 }
 
 /// `id=x ` in front becomes a header.
@@ -80,6 +85,10 @@ fn calls_are_classed() {
     check(&["a → 1 | 2"], &["a → 2 | 1"], &[Order]);
     check(&["a → 1 | 2"], &["a → 1"], &[Changed]);
     check(&["a → 1"], &["a → !"], &[Outcome]);
+    check(&["a → emit 1"], &["a → emit 1"], &[Same]);
+    check(&["a → emit 1"], &["a → 1"], &[Changed]);
+    check(&["a → 1 | 1"], &["a → emit 1 | 1"], &[Changed]);
+    check(&["a → emit 1 | 1"], &["a → 1 | emit 1"], &[Order]);
     // Another input in the same place.
     check(&["a → 1", "b → 2", "c → 3"], &["a → 1", "x → 2", "c → 3"], &[Same, Changed, Same]);
     // The same input again and again, and one more in front.
@@ -197,7 +206,11 @@ fn changes_name_their_path() {
         "1 ~ log x ~ log y",
         "1 ~ log y",
         &none,
-        &[("/host/0/log", r#"{"arguments":["x"],"result":"","service":"log"}"#, "-")],
+        &[(
+            "/host/0/log",
+            r#"{"arguments":["x"],"permission":"log","result":"","service":"log"}"#,
+            "-",
+        )],
     );
     check("1 ~ log x", "1 ~ log y", &none, &[("/host/0/log/arguments/0", "\"x\"", "\"y\"")]);
     check("1 ~ log x", "1 ~ log y", &ignore(&["/host/*/log"]), &[]);
@@ -363,7 +376,7 @@ fn an_inserted_call_moves_no_other() {
 /// The class of a call whose output changes, and the paths of its changes.
 fn compared(before: &[u8], after: &[u8], rules: &DiffOptions) -> (Class, Vec<String>, Diff) {
     let run = |payload: &[u8]| {
-        let output = Frame::data(payload.to_vec());
+        let output = Frame::data(payload.to_vec()).into();
         let call = RunCall { outputs: vec![output], ..call(0, "a → ") };
         Arc::new(Run::from_calls("run", [call]))
     };
@@ -533,4 +546,39 @@ fn headers_and_host_calls_are_compared_exactly() {
         vec![(Value::Integer(one), Value::Null), (Value::Integer(other), Value::Null)]
     };
     check(with(order(1, 2), tag(1)), with(order(2, 1), tag(1)), Class::Spelling);
+}
+
+#[test]
+fn what_is_compared_of_a_call_beside_its_frames() {
+    #[track_caller]
+    fn check(change: impl Fn(&mut RunCall), expected: &[&str]) {
+        let before = call(0, "a → 1 ~ log x");
+        let mut after = before.clone();
+        change(&mut after);
+        let run = |call: RunCall| Arc::new(Run::from_calls("run", [call]));
+        let found = diff(run(before), run(after), &DiffOptions::default());
+        let changes = found.row(0).expect("there is one call").changes;
+        let text = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+        let changes = changes.iter().map(|change| {
+            format!("{} {} {}", change.path, text(&change.before), text(&change.after))
+        });
+        assert_eq!(changes.collect::<Vec<_>>(), expected);
+        assert_eq!(found.is_same(), expected.is_empty());
+    }
+    check(|call| call.outputs[0].emitted = true, &["/emitted false true"]);
+    check(
+        |call| call.outputs.push(RunOutput { emitted: true, ..frame("2").into() }),
+        &["/output - emitted data 2"],
+    );
+    check(|call| call.outputs[0].frame.kind = Kind::CONTROL, &["/kind data control"]);
+    check(|call| call.input.kind = Kind::CONTROL, &["/input/kind data control"]);
+    check(
+        |call| call.host_calls[0].permission = Permission::Now,
+        &["/host/0/log/permission \"log\" \"now\""],
+    );
+    // Left out, as the module says.
+    check(|call| call.id = CallId(9), &[]);
+    check(|call| call.plugin = "other".into(), &[]);
+    check(|call| call.host_calls[0].took = Duration::from_secs(1), &[]);
+    check(|call| call.latency = Some(Duration::from_secs(9)), &[]);
 }

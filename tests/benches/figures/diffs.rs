@@ -27,7 +27,7 @@ pub(crate) fn run(figures: &mut Figures) {
             // What it costs at least: to look at every byte of both runs once.
             || {
                 let frames = before.iter().chain(after.iter());
-                let bytes: usize = frames.map(|call| call.outputs[0].size()).sum();
+                let bytes: usize = frames.map(|call| call.outputs[0].frame.size()).sum();
                 assert!(bytes > 0);
             },
         );
@@ -44,7 +44,7 @@ fn answers(stamp: u64) -> Arc<Run> {
             id: CallId(number + 1),
             plugin: "redact".into(),
             input: frame(format!(r#"{{"order":{number},"mail":"u{number}@example.org"}}"#)),
-            outputs: vec![frame(format!(r#"{{"order":{number},"meta":{{"ts":{at}}}}}"#))],
+            outputs: vec![frame(format!(r#"{{"order":{number},"meta":{{"ts":{at}}}}}"#)).into()],
             host_calls: Vec::new(),
             outcome: Some(Outcome::Completed),
             latency: None,

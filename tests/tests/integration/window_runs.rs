@@ -170,7 +170,7 @@ fn replays_are_compared_with_a_baseline_file() {
 
     // One answer is another one, and that is remembered as wrong.
     let mut changed: Vec<_> = run.iter().collect();
-    changed[calls / 2].outputs = vec![Frame::data("another answer")];
+    changed[calls / 2].outputs = vec![Frame::data("another answer").into()];
     let changed = Run::from_calls("run".to_owned(), changed);
     std::fs::write(&file, Baseline::of(&changed, &DiffOptions::default()).to_string()).unwrap();
     execute(&mut window, start());

@@ -13,7 +13,7 @@ fn run(answer: impl Fn(u64) -> String) -> Arc<Run> {
         id: CallId(n + 1),
         plugin: "<b>&\"evil\u{1b}[31m".into(),
         input: Frame::data(n.to_string()),
-        outputs: vec![Frame::data(answer(n))],
+        outputs: vec![Frame::data(answer(n)).into()],
         host_calls: Vec::new(),
         outcome: Some(Outcome::Completed),
         latency: Some(Duration::from_micros(100 + n)),

@@ -429,7 +429,11 @@ fn whole(ui: &mut Ui, name: &str, call: Option<&RunCall>, fill: egui::Color32) {
     let outcome = call.outcome.as_ref().map_or_else(|| "not over".to_owned(), ToString::to_string);
     let answered = if call.outputs.is_empty() { ", no frame came back" } else { "" };
     ui.label(plain(outcome + answered).color(tokens.text_weak));
-    for frame in call.outputs.iter().take(SHOWN_FRAMES) {
+    for output in call.outputs.iter().take(SHOWN_FRAMES) {
+        if output.emitted {
+            ui.label(plain("emitted").color(tokens.text_weak));
+        }
+        let frame = &output.frame;
         let text = super::compose::preview(frame);
         let (text, color) = match text.is_empty() {
             true => (format!("{} frame without payload", frame.kind), tokens.text_weak),

@@ -215,7 +215,7 @@ mod tests {
             id: CallId(number as u64 + 1),
             plugin: "a".into(),
             input: Frame::data(number.to_string()),
-            outputs: vec![Frame::data(answer.as_bytes().to_vec())],
+            outputs: vec![Frame::data(answer.as_bytes().to_vec()).into()],
             host_calls: Vec::new(),
             outcome: Some(Outcome::Completed),
             latency: None,
