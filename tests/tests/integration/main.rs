@@ -29,6 +29,7 @@ mod parity;
 mod pipeline;
 mod policy;
 mod recording;
+mod refused_uses;
 mod reload;
 mod replay;
 mod sandbox;

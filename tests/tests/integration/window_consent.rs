@@ -77,9 +77,10 @@ fn ask(host: &Host, id: InstanceId) -> String {
     reply.frames.iter().map(|frame| String::from_utf8_lossy(&frame.payload).into_owned()).collect()
 }
 
+/// Several rows may offer the same; any will do.
 fn click(window: &mut Window, label: &str) {
     shows(window, label);
-    window.get_by_label(label).click();
+    window.get_all_by_label(label).next().unwrap().click();
     window.step();
     window.step();
 }

@@ -48,8 +48,14 @@ impl HasData for HasFiles {
 }
 
 impl Files<'_> {
-    fn open(&self) -> FsResult<()> {
-        if self.sealed { Err(ErrorCode::Access.into()) } else { Ok(()) }
+    /// What was opened before the folders changed cannot be used any more.
+    fn open(&self, service: &'static str, fd: u32) -> FsResult<()> {
+        if !self.sealed {
+            return Ok(());
+        }
+        let full = self.handles.names.get(&fd).map_or("", String::as_str);
+        self.witness.decided(service, FILES, &path(full, false), false);
+        Err(ErrorCode::Access.into())
     }
 
     /// The path as the plugin knows it.
@@ -150,9 +156,10 @@ fn service_error(error: &FsError) -> ServiceError {
 
 /// Hands functions on to the library, as long as the folders are what is granted.
 macro_rules! hand_on {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)+) => {$(
+    ($(fn $name:ident($service:literal, $fd:ident: $($argument:ident: $type:ty),*)
+        -> $result:ty;)+) => {$(
         fn $name(&mut self, $($argument: $type),*) -> FsResult<$result> {
-            self.open()?;
+            self.open($service, $fd.rep())?;
             let work = waiting::HostDescriptor::$name(&mut self.view, $($argument.into()),*);
             Ok(self.witness.wait(work).map_err(FsError::trap)??.into())
         }
@@ -178,18 +185,30 @@ macro_rules! hand_on_path {
 
 impl types::HostDescriptor for Files<'_> {
     hand_on! {
-        fn advise(fd: Resource<Descriptor>, offset: Filesize, length: Filesize, advice: Advice) -> ();
-        fn sync_data(fd: Resource<Descriptor>) -> ();
-        fn get_flags(fd: Resource<Descriptor>) -> DescriptorFlags;
-        fn get_type(fd: Resource<Descriptor>) -> DescriptorType;
-        fn set_size(fd: Resource<Descriptor>, size: Filesize) -> ();
-        fn set_times(fd: Resource<Descriptor>, accessed: NewTimestamp, modified: NewTimestamp) -> ();
-        fn read(fd: Resource<Descriptor>, length: Filesize, offset: Filesize) -> (Vec<u8>, bool);
-        fn write(fd: Resource<Descriptor>, buffer: Vec<u8>, offset: Filesize) -> Filesize;
-        fn read_directory(fd: Resource<Descriptor>) -> Resource<DirectoryEntryStream>;
-        fn sync(fd: Resource<Descriptor>) -> ();
-        fn stat(fd: Resource<Descriptor>) -> DescriptorStat;
-        fn metadata_hash(fd: Resource<Descriptor>) -> MetadataHashValue;
+        fn advise("wasi:filesystem advise", fd:
+            fd: Resource<Descriptor>, offset: Filesize, length: Filesize, advice: Advice) -> ();
+        fn sync_data("wasi:filesystem sync-data", fd:
+            fd: Resource<Descriptor>) -> ();
+        fn get_flags("wasi:filesystem get-flags", fd:
+            fd: Resource<Descriptor>) -> DescriptorFlags;
+        fn get_type("wasi:filesystem get-type", fd:
+            fd: Resource<Descriptor>) -> DescriptorType;
+        fn set_size("wasi:filesystem set-size", fd:
+            fd: Resource<Descriptor>, size: Filesize) -> ();
+        fn set_times("wasi:filesystem set-times", fd:
+            fd: Resource<Descriptor>, accessed: NewTimestamp, modified: NewTimestamp) -> ();
+        fn read("wasi:filesystem read", fd:
+            fd: Resource<Descriptor>, length: Filesize, offset: Filesize) -> (Vec<u8>, bool);
+        fn write("wasi:filesystem write", fd:
+            fd: Resource<Descriptor>, buffer: Vec<u8>, offset: Filesize) -> Filesize;
+        fn read_directory("wasi:filesystem read-directory", fd:
+            fd: Resource<Descriptor>) -> Resource<DirectoryEntryStream>;
+        fn sync("wasi:filesystem sync", fd:
+            fd: Resource<Descriptor>) -> ();
+        fn stat("wasi:filesystem stat", fd:
+            fd: Resource<Descriptor>) -> DescriptorStat;
+        fn metadata_hash("wasi:filesystem metadata-hash", fd:
+            fd: Resource<Descriptor>) -> MetadataHashValue;
     }
 
     hand_on_path! {
@@ -281,7 +300,7 @@ impl types::HostDescriptor for Files<'_> {
         fd: Resource<Descriptor>,
         offset: Filesize,
     ) -> FsResult<Resource<InputStream>> {
-        self.open()?;
+        self.open("wasi:filesystem read-via-stream", fd.rep())?;
         let stream = waiting::HostDescriptor::read_via_stream(&mut self.view, fd, offset)?;
         self.handles.streams.insert(stream.rep());
         Ok(stream)
@@ -292,14 +311,14 @@ impl types::HostDescriptor for Files<'_> {
         fd: Resource<Descriptor>,
         offset: Filesize,
     ) -> FsResult<Resource<OutputStream>> {
-        self.open()?;
+        self.open("wasi:filesystem write-via-stream", fd.rep())?;
         let stream = waiting::HostDescriptor::write_via_stream(&mut self.view, fd, offset)?;
         self.handles.streams.insert(stream.rep());
         Ok(stream)
     }
 
     fn append_via_stream(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<OutputStream>> {
-        self.open()?;
+        self.open("wasi:filesystem append-via-stream", fd.rep())?;
         let stream = waiting::HostDescriptor::append_via_stream(&mut self.view, fd)?;
         self.handles.streams.insert(stream.rep());
         Ok(stream)
@@ -326,7 +345,7 @@ impl types::HostDirectoryEntryStream for Files<'_> {
         &mut self,
         stream: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        self.open()?;
+        self.open("wasi:filesystem read-directory-entry", stream.rep())?;
         let work = waiting::HostDirectoryEntryStream::read_directory_entry(&mut self.view, stream);
         Ok(self.witness.wait(work).map_err(FsError::trap)??.map(Into::into))
     }
@@ -351,6 +370,10 @@ impl types::Host for Files<'_> {
 
 impl preopens::Host for Files<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        if self.witness.lacks(FILES) {
+            const SERVICE: &str = "wasi:filesystem get-directories";
+            self.witness.decided(SERVICE, FILES, &Parameter::Nothing, false);
+        }
         if self.sealed {
             return Ok(Vec::new());
         }

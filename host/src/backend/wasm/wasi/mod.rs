@@ -18,8 +18,10 @@
 //! Every use is counted and in the access log, like that of a host service, and is an event named
 //! after the interface, e.g. `wasi:sockets connect`: each folder, file and link that is opened,
 //! made, renamed or removed, where renaming shows both paths; each connection, datagram, listening
-//! socket and name; each reading of the environment, unless it is empty. Of clocks and random bytes
-//! only the first use in a call is an event. A path is that by which the plugin's handle was opened,
+//! socket and name; each reading of the environment, unless it is empty. Without the permission
+//! `files` every use of a path or of a number that would be a folder's is a denial, whatever error the
+//! plugin is given. To look for folders or variables, as many libraries do when they start, is one if
+//! the plugin asks for some. Of clocks and random bytes only the first use in a call is an event. A path is that by which the plugin's handle was opened,
 //! whatever number the handle has by now.
 //!
 //! **What ends a wait**: the deadline of the call, and taking the call back. Whatever a plugin waits for,
@@ -194,9 +196,14 @@ fn move_of<'a>(from: &'a str, to: &'a str) -> Parameter<'a> {
 }
 
 /// The plugin read its variables, all at once. Every plugin does when it starts: that there are none
-/// is no event.
+/// is no event, unless it asks for some and has none because they are not granted.
 fn environment_read(witness: &Witness) {
     let grants = witness.grants();
+    if witness.lacks(Permission::Environment) {
+        let service = "wasi:cli get-environment";
+        witness.decided(service, Permission::Environment, &Parameter::Nothing, false);
+        return;
+    }
     if grants.environment.is_empty() {
         return;
     }

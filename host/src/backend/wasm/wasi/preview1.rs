@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
+use glovebox_abi::{Permission, ServiceError};
 use wasmtime::{AsContextMut, Caller, Extern, Linker};
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as preview1, WasiSnapshotPreview1};
@@ -99,6 +99,27 @@ impl Wasi {
         self.made_at != self.witness.outfit()
     }
 
+    /// Why a use of files did not succeed: what was opened before the folders changed is denied.
+    fn reason(&self, error: ServiceError) -> ServiceError {
+        if self.is_sealed() { ServiceError::Denied } else { self.witness.reason(FILES, error) }
+    }
+
+    /// Takes in a use of a number that is not a standard stream's, if it was refused because files are
+    /// not granted, or no longer those that it was opened in.
+    fn used(&self, service: &'static str, number: i32, write: bool, done: i32) {
+        const STANDARD_STREAMS: std::ops::RangeInclusive<i32> = 0..=2;
+        if done == errno::SUCCESS || STANDARD_STREAMS.contains(&number) {
+            return;
+        }
+        if self.reason(ServiceError::Unavailable) == ServiceError::Denied {
+            let name = match self.numbers.get(number) {
+                Some(handle) => handle.name.clone(),
+                None => unknown(number),
+            };
+            self.witness.decided(service, FILES, &path(&name, write), false);
+        }
+    }
+
     fn context(&mut self) -> &mut WasiP1Ctx {
         if self.is_sealed() { &mut self.sealed } else { &mut self.context }
     }
@@ -107,7 +128,7 @@ impl Wasi {
     fn named(&self, number: i32, path: &str) -> String {
         match self.numbers.get(number) {
             Some(handle) => below(&handle.name, path),
-            None => below(&format!("number {number}"), path),
+            None => below(&unknown(number), path),
         }
     }
 
@@ -124,6 +145,11 @@ impl Wasi {
         };
         self.witness.wait(open::is_link(folder, path.to_owned()))
     }
+}
+
+/// What is said of a number that stands for nothing.
+fn unknown(number: i32) -> String {
+    format!("number {number}")
 }
 
 /// The memory of a module and its WASI.
@@ -202,6 +228,7 @@ impl PathUse {
             errno::INVAL | errno::ILSEQ | errno::NAMETOOLONG => Err(ServiceError::Invalid),
             _ => Err(ServiceError::Unavailable),
         };
+        let result = result.map_err(|error| wasi.reason(error));
         if shown || result == Err(ServiceError::Denied) {
             witness.ended(service, FILES, &parameter, result);
         }
@@ -302,6 +329,42 @@ macro_rules! bound {
     )+};
 }
 
+/// The same for functions about a number, which may be that of a file or folder.
+macro_rules! bound_number {
+    ($linker:ident: $($name:ident($service:literal, $write:literal, $fd:ident:
+        $($argument:ident: $type:ty),*);)+) => {$(
+        $linker.func_wrap(
+            MODULE,
+            stringify!($name),
+            |mut caller: Caller<'_, T>, $($argument: $type),*| -> wasmtime::Result<i32> {
+                let (mut memory, wasi) = parts(&mut caller)?;
+                let witness = wasi.witness.clone();
+                let work = preview1::$name(wasi.context(), &mut memory, $($argument),*);
+                let done = witness.wait(work)??;
+                wasi.used($service, $fd, $write, done);
+                Ok(done)
+            },
+        )?;
+    )+};
+}
+
+/// The same for functions that wait for nothing.
+macro_rules! number_at_once {
+    ($linker:ident: $($name:ident($service:literal, $write:literal, $fd:ident:
+        $($argument:ident: $type:ty),*);)+) => {$(
+        $linker.func_wrap(
+            MODULE,
+            stringify!($name),
+            |mut caller: Caller<'_, T>, $($argument: $type),*| -> wasmtime::Result<i32> {
+                let (mut memory, wasi) = parts(&mut caller)?;
+                let done = preview1::$name(wasi.context(), &mut memory, $($argument),*)?;
+                wasi.used($service, $fd, $write, done);
+                Ok(done)
+            },
+        )?;
+    )+};
+}
+
 /// The same for functions with a path.
 macro_rules! bound_path {
     ($linker:ident: $($name:ident($service:literal, $write:literal, $shown:literal,
@@ -338,14 +401,58 @@ pub(in super::super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> was
     linker.allow_shadowing(true);
     bound! { linker:
         poll_oneoff(subscriptions: i32, events: i32, count: i32, happened: i32);
-        fd_read(fd: i32, vectors: i32, count: i32, length: i32);
-        fd_pread(fd: i32, vectors: i32, count: i32, offset: i64, length: i32);
-        fd_write(fd: i32, vectors: i32, count: i32, length: i32);
-        fd_pwrite(fd: i32, vectors: i32, count: i32, offset: i64, length: i32);
-        fd_readdir(fd: i32, buffer: i32, length: i32, cookie: i64, used: i32);
-        fd_sync(fd: i32);
-        fd_datasync(fd: i32);
     }
+    bound_number! { linker:
+        fd_read("wasi:filesystem fd-read", false, fd:
+            fd: i32, vectors: i32, count: i32, length: i32);
+        fd_pread("wasi:filesystem fd-pread", false, fd:
+            fd: i32, vectors: i32, count: i32, offset: i64, length: i32);
+        fd_write("wasi:filesystem fd-write", true, fd:
+            fd: i32, vectors: i32, count: i32, length: i32);
+        fd_pwrite("wasi:filesystem fd-pwrite", true, fd:
+            fd: i32, vectors: i32, count: i32, offset: i64, length: i32);
+        fd_readdir("wasi:filesystem fd-readdir", false, fd:
+            fd: i32, buffer: i32, length: i32, cookie: i64, used: i32);
+        fd_sync("wasi:filesystem fd-sync", true, fd:
+            fd: i32);
+        fd_datasync("wasi:filesystem fd-datasync", true, fd:
+            fd: i32);
+        fd_advise("wasi:filesystem fd-advise", false, fd:
+            fd: i32, offset: i64, length: i64, advice: i32);
+        fd_seek("wasi:filesystem fd-seek", false, fd:
+            fd: i32, offset: i64, whence: i32, position: i32);
+        fd_fdstat_get("wasi:filesystem fd-fdstat-get", false, fd:
+            fd: i32, found: i32);
+        fd_filestat_get("wasi:filesystem fd-filestat-get", false, fd:
+            fd: i32, found: i32);
+        fd_filestat_set_size("wasi:filesystem fd-filestat-set-size", true, fd:
+            fd: i32, size: i64);
+        fd_filestat_set_times("wasi:filesystem fd-filestat-set-times", true, fd:
+            fd: i32, accessed: i64, modified: i64, which: i32);
+    }
+    number_at_once! { linker:
+        fd_tell("wasi:filesystem fd-tell", false, fd:
+            fd: i32, position: i32);
+        fd_allocate("wasi:filesystem fd-allocate", true, fd:
+            fd: i32, offset: i64, length: i64);
+        fd_fdstat_set_flags("wasi:filesystem fd-fdstat-set-flags", true, fd:
+            fd: i32, flags: i32);
+        fd_prestat_dir_name("wasi:filesystem fd-prestat-dir-name", false, fd:
+            fd: i32, buffer: i32, length: i32);
+    }
+    linker.func_wrap(
+        MODULE,
+        "fd_prestat_get",
+        |mut caller: Caller<'_, T>, fd: i32, found: i32| -> wasmtime::Result<i32> {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let done = preview1::fd_prestat_get(wasi.context(), &mut memory, fd, found)?;
+            // Libraries look for folders when they start, whether the plugin needs any or not.
+            if wasi.witness.lacks(FILES) {
+                wasi.used("wasi:filesystem fd-prestat-get", fd, false, done);
+            }
+            Ok(done)
+        },
+    )?;
     bound_path! { linker:
         path_create_directory("wasi:filesystem path-create-directory", true, true, fd, name, length:
             fd: i32, name: i32, length: i32);
@@ -449,7 +556,21 @@ pub(in super::super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> was
         |mut caller: Caller<'_, T>, pointers: i32, texts: i32| -> wasmtime::Result<i32> {
             let (mut memory, wasi) = parts(&mut caller)?;
             let done = preview1::environ_get(wasi.context(), &mut memory, pointers, texts)?;
-            if done == errno::SUCCESS && !wasi.is_sealed() {
+            let is_denied = wasi.witness.lacks(Permission::Environment);
+            if done == errno::SUCCESS && (is_denied || !wasi.is_sealed()) {
+                environment_read(&wasi.witness);
+            }
+            Ok(done)
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "environ_sizes_get",
+        |mut caller: Caller<'_, T>, count: i32, size: i32| -> wasmtime::Result<i32> {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let done = preview1::environ_sizes_get(wasi.context(), &mut memory, count, size)?;
+            // Who is told that there are none does not ask for them.
+            if wasi.witness.lacks(Permission::Environment) {
                 environment_read(&wasi.witness);
             }
             Ok(done)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use glovebox_abi::Permission;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -21,6 +22,7 @@ use super::{OpenFolder, Outfit, Witness, environment_read, handles};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
 use crate::context::Context;
+use crate::policy::Parameter;
 
 /// The WASI of one copy.
 pub(in super::super) struct Wasi {
@@ -217,10 +219,14 @@ type Out = Resource<sync::io::streams::OutputStream>;
 impl Io<'_> {
     /// A stream of a file or a connection that is no longer granted is closed.
     fn usable(&self, service: &'static str, stream: u32) -> StreamResult<()> {
-        let is_sealed = self.sealed && self.handles.streams.contains(&stream);
-        match is_sealed || !self.peers.may_go_on(service, stream, self.witness) {
-            true => Err(StreamError::Closed),
-            false => Ok(()),
+        if self.sealed && self.handles.streams.contains(&stream) {
+            let service = "wasi:filesystem stream";
+            self.witness.decided(service, Permission::Files, &Parameter::Nothing, false);
+            return Err(StreamError::Closed);
+        }
+        match self.peers.may_go_on(service, stream, self.witness) {
+            true => Ok(()),
+            false => Err(StreamError::Closed),
         }
     }
 

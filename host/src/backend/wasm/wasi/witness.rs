@@ -171,9 +171,24 @@ impl Witness {
         parameter: &Parameter<'_>,
         result: Result<Value, ServiceError>,
     ) {
+        let result = result.map_err(|error| self.reason(permission, error));
         let allowed = result != Err(ServiceError::Denied);
         self.count(permission, parameter, allowed);
         self.show(service, permission, parameter, result);
+    }
+
+    /// Why a use did not succeed. Without the permission there is nothing that the library could
+    /// find, and it says so: what the plugin lacks is the permission.
+    pub(super) fn reason(&self, permission: Permission, error: ServiceError) -> ServiceError {
+        if self.grants().has(permission) { error } else { ServiceError::Denied }
+    }
+
+    /// True if the plugin asks for the permission and does not have it, so that it is a denial that it
+    /// finds nothing where it looks for what it may have.
+    pub(super) fn lacks(&self, permission: Permission) -> bool {
+        let grants = self.grants();
+        let asked = grants.verdict(permission).is_some_and(|verdict| verdict.asked);
+        asked && !grants.has(permission)
     }
 
     /// Decides about one of many uses in a call, of which the first is an event.
