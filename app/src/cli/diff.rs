@@ -59,6 +59,11 @@ impl Reports {
         self.check_files(files)
     }
 
+    /// The files that are asked for.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &Path> {
+        [&self.junit, &self.html].into_iter().flatten().map(PathBuf::as_path)
+    }
+
     fn check_files(&self, files: Files<'_>) -> Result<(), Problem> {
         files.check(self.junit.as_deref())?;
         files.check(self.html.as_deref())

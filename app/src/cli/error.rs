@@ -143,11 +143,17 @@ impl Problem {
             | Problem::Metrics(EndpointError::NotLoopback { .. })
             | Problem::Host(HostError::MocksRefused { .. }) => Exit::Usage,
             Problem::Workspace(error) => of_workspace(error),
-            Problem::Record(TraceError::Exists { .. }) => Exit::Usage,
+            Problem::Record(
+                TraceError::Exists { .. }
+                | TraceError::Unfinished { .. }
+                | TraceError::InUse { .. },
+            ) => Exit::Usage,
             Problem::File { action: READ_ARGUMENT, .. } => Exit::Usage,
-            Problem::Output(OutputProblem::Exists { .. } | OutputProblem::IsInput { .. }) => {
-                Exit::Usage
-            }
+            Problem::Output(
+                OutputProblem::Exists { .. }
+                | OutputProblem::IsInput { .. }
+                | OutputProblem::IsOutput { .. },
+            ) => Exit::Usage,
             Problem::Load(_) | Problem::Start(_) => Exit::NotLoaded,
             Problem::Baseline(BaselineError::Io { action: "write", .. }) => Exit::Different,
             Problem::Trace(_) | Problem::Import(_) | Problem::Baseline(_) => Exit::TraceUnreadable,

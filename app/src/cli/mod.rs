@@ -112,7 +112,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     });
     let inputs = verb.inputs();
     let files = Files { output: verb.output(), inputs: &inputs };
-    let report = files.check_json().and_then(|()| verb.surroundings()).map(|surroundings| {
+    glovebox_files::spare_what_is_used();
+    let outputs = verb.outputs();
+    let prepared = files.check_names(&outputs).and_then(|()| files.check_json()).and_then(|()| {
+        let surroundings = verb.surroundings()?;
+        // Once more: a workspace was found, perhaps.
+        files.check_json()?;
+        Ok(surroundings)
+    });
+    let report = prepared.map(|surroundings| {
         log_to_stderr(surroundings.log());
         let report = verb.run(&surroundings, files);
         let mut report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
@@ -120,6 +128,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         report
     });
     let report = report.unwrap_or_else(|problem| Report::of_problem(nothing, &problem));
+    let report = match outputs.contains(&Path::new("-")) {
+        // Stdout is taken.
+        true => report.without_text(),
+        false => report,
+    };
     let report = match ending::signal() {
         Some(signal) => report.ended_by(signal),
         None => report,
@@ -181,6 +194,23 @@ impl Verb {
             Verb::Trace(trace) => trace.verb.inputs(),
             Verb::Policy(policy) => policy.verb.inputs(),
             Verb::Findings(_) | Verb::Build(_) => Vec::new(),
+        }
+    }
+
+    /// The files that it writes besides its report.
+    fn outputs(&self) -> Vec<&Path> {
+        match self {
+            Verb::Replay(verb) => verb.outputs(),
+            Verb::Run(verb) => verb.record.as_deref().into_iter().collect(),
+            Verb::Compare(verb) => verb.reports.outputs().collect(),
+            Verb::Trace(trace) => trace.verb.outputs(),
+            Verb::Inspect(_)
+            | Verb::Call(_)
+            | Verb::Watch(_)
+            | Verb::Discover(_)
+            | Verb::Findings(_)
+            | Verb::Build(_)
+            | Verb::Policy(_) => Vec::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the verbs listen for while plugins run.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Sink, Snapshot, What};
 use glovebox_inspector::trace::{
-    ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, TraceWriter,
+    ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, Replacing, TraceWriter,
 };
 use glovebox_inspector::weight;
 use parking_lot::Mutex;
@@ -243,14 +243,19 @@ impl Recorded {
 
 impl Recording {
     /// Starts the file, and says from which trace it is made.
-    pub(super) fn start(&self, path: &Path, parent: Option<ParentRecord>) -> Result<(), Problem> {
+    pub(super) fn start(
+        &self,
+        out: Replacing<'_>,
+        parent: Option<ParentRecord>,
+    ) -> Result<(), Problem> {
         let options = RecorderOptions {
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
             patience: PATIENCE,
             parent,
+            replaces: out.is_on,
             ..RecorderOptions::default()
         };
-        let recorder = Recorder::start(path, &options).map_err(Problem::Record)?;
+        let recorder = Recorder::start(out.path, &options).map_err(Problem::Record)?;
         *self.0.lock() = Some(Arc::new(recorder));
         Ok(())
     }
@@ -265,10 +270,7 @@ impl Recording {
     /// Takes the file back, if there is one: nothing happened that is worth it.
     pub(super) fn discard(&self) {
         if let Some(recorder) = self.0.lock().take() {
-            // A file that is left says in its name that it is not finished.
-            if let Ok(status) = recorder.finish() {
-                let _ = std::fs::remove_file(status.path);
-            }
+            recorder.discard();
         }
     }
 
@@ -319,8 +321,8 @@ impl Sink for Recording {
 }
 
 /// Starts a trace of this version.
-pub(super) fn create(path: &Path) -> Result<TraceWriter, Problem> {
-    TraceWriter::create(path, env!("CARGO_PKG_VERSION")).map_err(Problem::Record)
+pub(super) fn create(out: Replacing<'_>) -> Result<TraceWriter, Problem> {
+    TraceWriter::create(out, env!("CARGO_PKG_VERSION")).map_err(Problem::Record)
 }
 
 /// Closes a trace.

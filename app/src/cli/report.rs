@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glovebox_abi::text::{cut, inert, inert_lines};
-use glovebox_files::Aside;
+use glovebox_files::{is_replaceable, is_same_name};
+use glovebox_inspector::trace::Replacing;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::{Exit, Problem};
@@ -38,8 +39,9 @@ pub(super) struct Files<'a> {
 impl Files<'_> {
     /// Refuses a file that is to be written at the end, before anything runs.
     pub(super) fn check(self, path: Option<&Path>) -> Result<(), Problem> {
-        Ok(path
-            .map_or(Ok(()), |path| glovebox_files::refuse(path, self.output.force, self.inputs))?)
+        let path = path.filter(|path| *path != Path::new("-"));
+        let refuse = |path| glovebox_files::refuse(path, self.output.force, self.inputs);
+        Ok(path.map_or(Ok(()), refuse)?)
     }
 
     /// Starts a file.
@@ -47,31 +49,58 @@ impl Files<'_> {
         Ok(glovebox_files::Output::create(path, self.output.force, self.inputs)?)
     }
 
-    /// Writes a whole file.
+    /// Writes a whole text; `-` is stdout.
     pub(super) fn write(self, path: &Path, text: &str) -> Result<(), Problem> {
+        if path == Path::new("-") {
+            return match is_seen() {
+                true => to_stdout(text),
+                false => write_stdout(text.as_bytes()),
+            };
+        }
         Ok(glovebox_files::write(path, text.as_bytes(), self.output.force, self.inputs)?)
     }
 
     /// Refuses the file for JSON, which is written at the end, before anything runs.
     pub(super) fn check_json(self) -> Result<(), Problem> {
-        self.check(self.output.json.as_deref().filter(|path| *path != Path::new("-")))
+        self.check(self.output.json.as_deref())
     }
 
-    /// Makes room for a trace, whose writer overwrites nothing, if there is to be one.
-    pub(super) fn make_room(self, path: Option<&Path>) -> Result<Room, Problem> {
-        let aside = path.map(|path| Aside::take(path, self.output.force, self.inputs));
-        Ok(Room(aside.transpose()?))
+    /// Where a trace goes, which its writer names at the end.
+    pub(super) fn new_trace(self, path: &Path) -> Result<Replacing<'_>, Problem> {
+        if path == Path::new("-") {
+            let reason = "`-` is stdout, and a trace is a file; for a file of that name write ./-";
+            return Err(Problem::Usage(reason.to_owned()));
+        }
+        self.check(Some(path))?;
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        // It is replaced as well, if nobody writes it.
+        glovebox_files::refuse(Path::new(&partial), true, self.inputs)?;
+        // A device stays what it is; where nothing is, half of a trace may be.
+        let is_free = path.symlink_metadata().is_err();
+        let is_on = self.output.force && (is_free || is_replaceable(path));
+        Ok(Replacing { path, is_on })
+    }
+
+    /// Refuses two outputs of one name, before anything runs.
+    pub(super) fn check_names(self, outputs: &[&Path]) -> Result<(), Problem> {
+        let outputs: Vec<&Path> =
+            outputs.iter().copied().chain(self.output.json.as_deref()).collect();
+        for (at, one) in outputs.iter().enumerate() {
+            if let Some(other) = outputs[..at].iter().find(|other| is_same_output(one, other)) {
+                let (one, other) = (one.display(), other.display());
+                let reason = format!("two outputs have one name, {other} and {one}");
+                return Err(Problem::Usage(format!("{reason}; give each its own")));
+            }
+        }
+        Ok(())
     }
 }
 
-/// Room for a trace. Dropped before the trace is done, it brings the old one back.
-#[derive(Debug)]
-pub(super) struct Room(Option<Aside>);
-
-impl Room {
-    /// The new trace is there.
-    pub(super) fn done(self) -> Result<(), Problem> {
-        Ok(self.0.map_or(Ok(()), Aside::done)?)
+fn is_same_output(one: &Path, other: &Path) -> bool {
+    match (one == Path::new("-"), other == Path::new("-")) {
+        (false, false) => is_same_name(one, other),
+        (one, other) => one && other,
     }
 }
 
@@ -106,6 +135,11 @@ impl Report {
         self.sentence.push_str(&format!("; ended by {}", signal.name()));
         self.json.insert("ended_by".to_owned(), signal.name().into());
         Report { ended: Some(signal), ..self }
+    }
+
+    /// The same for programs alone.
+    pub(super) fn without_text(self) -> Report {
+        Report { text: String::new(), ..self }
     }
 
     /// What the process tells its caller.

@@ -6,9 +6,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, What};
-use glovebox_files::Output;
+use glovebox_files::{Output, is_replaceable};
 use glovebox_inspector::store::{self, Store, StoreLimits};
-use glovebox_inspector::trace::{Problem, TraceIndex, TraceOutline, TraceReader, TraceWriter};
+use glovebox_inspector::trace::{
+    Problem, Replacing, TraceIndex, TraceOutline, TraceReader, TraceWriter,
+};
 
 use super::figures::Figures;
 use super::pages::{Known, Pages};
@@ -216,7 +218,8 @@ impl Origin {
                 .with_context(|| format!("cannot copy to {}", path.display()))?;
             return Ok(output.finish()?);
         }
-        let mut writer = TraceWriter::create(path, env!("CARGO_PKG_VERSION"))?;
+        let is_on = replace && is_replaceable(path);
+        let mut writer = TraceWriter::create(Replacing { path, is_on }, env!("CARGO_PKG_VERSION"))?;
         for event in self.events()? {
             writer.write(&event)?;
         }

@@ -21,14 +21,14 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod aside;
 mod output;
 mod owner;
 mod read;
 mod scratch;
+mod used;
 
-pub use aside::Aside;
-pub use output::{Output, OutputProblem, refuse, write};
+pub use output::{Output, OutputProblem, is_replaceable, is_same_name, refuse, write};
 pub use owner::{Owner, private_folder};
 pub use read::{MAX_TEXT, open, read, read_or_stdin, read_to_string};
 pub use scratch::{Scratch, remove_scratch};
+pub use used::{note_read, note_written, spare_what_is_used};

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::used::{self, Use, note_written};
+
 /// Why a file is not written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputProblem {
@@ -20,6 +22,12 @@ pub enum OutputProblem {
     IsInput {
         /// The name under which it is read.
         input: PathBuf,
+        /// What was to be written.
+        path: PathBuf,
+    },
+    /// The same command writes it already.
+    #[error("the same command writes it already; choose another name: {}", path.display())]
+    IsOutput {
         /// What was to be written.
         path: PathBuf,
     },
@@ -49,7 +57,9 @@ impl From<OutputProblem> for io::Error {
     fn from(problem: OutputProblem) -> io::Error {
         match problem {
             OutputProblem::Exists { .. } => io::Error::new(ErrorKind::AlreadyExists, problem),
-            OutputProblem::IsInput { .. } => io::Error::new(ErrorKind::InvalidInput, problem),
+            OutputProblem::IsInput { .. } | OutputProblem::IsOutput { .. } => {
+                io::Error::new(ErrorKind::InvalidInput, problem)
+            }
             OutputProblem::Io { source, .. } => source,
         }
     }
@@ -64,6 +74,8 @@ pub struct Output {
     writer: BufWriter<Target>,
     path: PathBuf,
     replaces: bool,
+    /// It takes the place of no file that this process uses otherwise.
+    spares: bool,
 }
 
 #[derive(Debug)]
@@ -74,15 +86,30 @@ enum Target {
 
 impl Output {
     /// Starts a file at `path`. With `force` it replaces a file that is there, but never one of
-    /// `inputs`, under whatever name.
+    /// `inputs`, under whatever name, and after [`spare_what_is_used`](crate::spare_what_is_used)
+    /// none that this process has read or written until it is finished.
     ///
     /// # Errors
     ///
     /// If something is there and `force` is false, if it is one of the inputs or a folder, or if
     /// nothing can be written there.
     pub fn create(path: &Path, force: bool, inputs: &[&Path]) -> Result<Output, OutputProblem> {
-        let failed = |source| OutputProblem::Io { source, path: path.to_owned() };
         refuse(path, force, inputs)?;
+        Output::start(path, force, true)
+    }
+
+    /// Starts the next version of a file that this process may have read: that is what it is for.
+    ///
+    /// # Errors
+    ///
+    /// If it is a folder, or if nothing can be written there.
+    pub fn update(path: &Path) -> Result<Output, OutputProblem> {
+        refuse_folder(path, path.metadata().ok().as_ref())?;
+        Output::start(path, true, false)
+    }
+
+    fn start(path: &Path, force: bool, spares: bool) -> Result<Output, OutputProblem> {
+        let failed = |source| OutputProblem::Io { source, path: path.to_owned() };
         let straight = |append: bool| File::options().write(true).append(append).open(path);
         let (target, path, replaces) = match path.metadata() {
             // A file behind a descriptor has other writers: nothing of theirs is cut off.
@@ -101,7 +128,7 @@ impl Output {
                 (Target::Beside(file), path.to_owned(), force)
             }
         };
-        Ok(Output { writer: BufWriter::new(target), path, replaces })
+        Ok(Output { writer: BufWriter::new(target), path, replaces, spares })
     }
 
     /// Gives the file its name, once everything is written.
@@ -109,19 +136,25 @@ impl Output {
     /// # Errors
     ///
     /// If not all of it can be written, or another file took the name meanwhile and may not be
-    /// replaced. What was there before stays then.
+    /// replaced, or the file of that name was read or written meanwhile. What was there before stays
+    /// then.
     pub fn finish(self) -> Result<(), OutputProblem> {
-        let Output { writer, path, replaces } = self;
+        let Output { writer, path, replaces, spares } = self;
         let failed = |source| OutputProblem::Io { source, path: path.clone() };
         match writer.into_inner().map_err(|error| failed(error.into_error()))? {
             Target::Straight(mut file) => file.flush().map_err(failed),
             Target::Beside(file) => {
                 // Otherwise a loss of power could leave an empty file in the place of the old one.
                 file.as_file().sync_all().map_err(failed)?;
-                match replaces {
-                    true => file.persist(&path).map(drop).map_err(|error| failed(error.error)),
-                    false => publish(file, &path),
+                if spares {
+                    refuse_used(&path, path.metadata().ok().as_ref())?;
                 }
+                match replaces {
+                    true => file.persist(&path).map(drop).map_err(|error| failed(error.error))?,
+                    false => publish(file, &path)?,
+                }
+                note_written(&path);
+                Ok(())
             }
         }
     }
@@ -176,23 +209,71 @@ pub fn write(
 ///
 /// # Errors
 ///
-/// If something is there and `force` is false, or if it is one of the inputs or a folder.
+/// If something is there and `force` is false, or if it is one of the inputs, a file that this
+/// process uses otherwise, or a folder.
 pub fn refuse(path: &Path, force: bool, inputs: &[&Path]) -> Result<(), OutputProblem> {
-    let about = path.metadata();
-    if let Ok(about) = &about {
-        if about.is_dir() {
-            let source = ErrorKind::IsADirectory.into();
-            return Err(OutputProblem::Io { source, path: path.to_owned() });
-        }
-        if let Some(input) = inputs.iter().find(|input| is_same(path, about, input)) {
-            let (input, path) = (input.to_path_buf(), path.to_owned());
-            return Err(OutputProblem::IsInput { input, path });
-        }
+    let about = path.metadata().ok();
+    refuse_folder(path, about.as_ref())?;
+    if let Some(about) = &about
+        && let Some(input) = inputs.iter().find(|input| is_same(path, about, input))
+    {
+        let (input, path) = (input.to_path_buf(), path.to_owned());
+        return Err(OutputProblem::IsInput { input, path });
     }
+    refuse_used(path, about.as_ref())?;
     match !force && is_replaceable(path) {
         true => Err(OutputProblem::Exists { path: path.to_owned() }),
         false => Ok(()),
     }
+}
+
+fn refuse_folder(path: &Path, about: Option<&Metadata>) -> Result<(), OutputProblem> {
+    match about.is_some_and(Metadata::is_dir) {
+        true => {
+            let source = ErrorKind::IsADirectory.into();
+            Err(OutputProblem::Io { source, path: path.to_owned() })
+        }
+        false => Ok(()),
+    }
+}
+
+/// Refuses what this process uses otherwise.
+fn refuse_used(path: &Path, about: Option<&Metadata>) -> Result<(), OutputProblem> {
+    let found = about.and_then(|about| used::find(|used| is_same(path, about, used)));
+    let path = path.to_owned();
+    match found {
+        None => Ok(()),
+        Some((input, Use::Read)) => Err(OutputProblem::IsInput { input, path }),
+        Some((_, Use::Written)) => Err(OutputProblem::IsOutput { path }),
+    }
+}
+
+/// True if two names are those of one file, which need not be there yet. Devices and pipes take what
+/// several write.
+pub fn is_same_name(one: &Path, other: &Path) -> bool {
+    match one.metadata() {
+        Ok(about) => is_same(one, &about, other),
+        Err(_) => place(one) == place(other),
+    }
+}
+
+/// The name that a file gets that is written there, links followed.
+fn place(path: &Path) -> PathBuf {
+    /// As many links as systems follow at most.
+    const MAX_LINKS: u32 = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).to_owned();
+        match path.read_link() {
+            Ok(to) => path = folder.join(to),
+            Err(_) => {
+                let folder = folder.canonicalize().unwrap_or(folder);
+                return path.file_name().map_or(folder.clone(), |name| folder.join(name));
+            }
+        }
+    }
+    path
 }
 
 /// A new file in the same folder, with the rights of the one it replaces or those of new files.
@@ -229,7 +310,7 @@ fn publish(file: NamedTempFile, path: &Path) -> Result<(), OutputProblem> {
 }
 
 /// True for a file, and for a link that leads to one or nowhere. Devices and pipes stay.
-pub(crate) fn is_replaceable(path: &Path) -> bool {
+pub fn is_replaceable(path: &Path) -> bool {
     let is_file = path.metadata().map_or(true, |about| about.is_file());
     path.symlink_metadata().is_ok() && is_file && !is_descriptor(path)
 }

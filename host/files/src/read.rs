@@ -4,6 +4,8 @@ use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+use crate::used::note_read;
+
 /// Most bytes of a text that people write by hand: a manifest, a policy, a workspace.
 pub const MAX_TEXT: u64 = 4 << 20;
 
@@ -46,7 +48,10 @@ pub fn open(path: &Path, limit: u64) -> io::Result<(File, u64)> {
     only_files(&about)?;
     match about.len() {
         size if size > limit => Err(Refused::TooLarge { size, limit }.into()),
-        size => Ok((file, size)),
+        size => {
+            note_read(path);
+            Ok((file, size))
+        }
     }
 }
 

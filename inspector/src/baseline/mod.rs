@@ -212,7 +212,7 @@ impl Baseline {
         let path = path.as_ref();
         let failed = |source| BaselineError::Io { action: "write", source, path: path.to_owned() };
         let refused = |problem: OutputProblem| failed(problem.into());
-        let mut file = Output::create(path, true, &[]).map_err(refused)?;
+        let mut file = Output::update(path).map_err(refused)?;
         write!(file, "{self}").map_err(failed)?;
         file.finish().map_err(refused)
     }

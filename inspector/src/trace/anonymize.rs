@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use super::redaction::Redaction;
-use super::{TraceError, TraceReader, TraceWriter};
+use super::{Destination, TraceError, TraceReader, TraceWriter};
 
 /// Events that are named of those that could not be searched; more are counted.
 const NAMED: usize = 100;
@@ -58,7 +58,7 @@ pub struct AnonymizeReport {
 pub fn anonymize(
     path: impl AsRef<Path>,
     redaction: &mut Redaction,
-    out: impl AsRef<Path>,
+    out: impl Destination,
     progress: &mut dyn FnMut(u64, u64),
     cancel: &AtomicBool,
 ) -> Result<AnonymizeReport, TraceError> {

@@ -20,6 +20,18 @@ pub enum TraceError {
         /// The file that is there.
         path: PathBuf,
     },
+    /// A writer that did not finish left the file.
+    #[error("a recording that did not finish left this file; read it or make a trace of it with `glovebox trace recover`, and choose another name or add --force to replace it: {}", path.display())]
+    Unfinished {
+        /// The `.partial` that is there.
+        path: PathBuf,
+    },
+    /// The file to write is read or written otherwise by the same command.
+    #[error("the same command reads or writes it already; choose another name: {}", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another writer holds the file.
     #[error("somebody is writing it now; choose another name or wait: {}", path.display())]
     Held {

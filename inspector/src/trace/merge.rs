@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use glovebox_events::{CallId, Event, Snapshot, What};
 use serde::Serialize;
 
-use super::{TraceError, TraceIndex, TraceReader, TraceWriter};
+use super::{Destination, TraceError, TraceIndex, TraceReader, TraceWriter};
 
 /// What [`merge`] wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -34,7 +34,7 @@ pub struct MergeReport {
 /// counted, not an error.
 pub fn merge<P: AsRef<Path>>(
     paths: &[P],
-    out: impl AsRef<Path>,
+    out: impl Destination,
     app_version: &str,
     progress: &mut dyn FnMut(u64, u64),
     cancel: &AtomicBool,

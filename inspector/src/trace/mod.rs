@@ -144,7 +144,7 @@ pub use tally::Tally;
 #[cfg(feature = "analysis")]
 pub use windows::{CallWindow, FrameWindows, Window};
 pub use wire::GapCause;
-pub use writer::{ParentRecord, PluginRecord, TraceWriter};
+pub use writer::{Destination, ParentRecord, PluginRecord, Replacing, TraceWriter};
 
 /// The format this version writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;

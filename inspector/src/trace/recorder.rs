@@ -30,6 +30,8 @@ pub struct RecorderOptions {
     pub segments: SegmentLimits,
     /// The trace that this one is made from, if it is.
     pub parent: Option<ParentRecord>,
+    /// The first file is [`Replacing`] what has its name.
+    pub replaces: bool,
 }
 
 impl Default for RecorderOptions {
@@ -40,6 +42,7 @@ impl Default for RecorderOptions {
             patience: Duration::from_millis(50),
             segments: SegmentLimits::default(),
             parent: None,
+            replaces: false,
         }
     }
 }
@@ -123,6 +126,8 @@ pub(super) struct Shared {
     pub(super) status: Mutex<RecorderStatus>,
     /// It writes nothing any more.
     ended: AtomicBool,
+    /// The newest file is not to be kept.
+    pub(super) is_unwanted: AtomicBool,
 }
 
 impl Recorder {
@@ -189,6 +194,14 @@ impl Recorder {
         status.pressure = self.ring.pressure();
         status.snapshots_dropped = self.ring.dropped_snapshots();
         status
+    }
+
+    /// Ends the recording and takes the newest file back: nothing in it is worth keeping, and no file
+    /// of its name gives way. A file that cannot be removed says in its name that it is not finished.
+    pub fn discard(&self) {
+        self.shared.is_unwanted.store(true, Ordering::Release);
+        // It is no file that could be finished.
+        let _ = self.finish();
     }
 
     /// Writes what waits, closes the file and gives it its name. Finishing twice is fine, also from

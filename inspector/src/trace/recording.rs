@@ -1,6 +1,7 @@
 //! The thread that writes what a [`Ring`] holds.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use glovebox_events::{Event, What};
@@ -271,6 +272,11 @@ impl Recording {
 
     fn finish(mut self) {
         let missing = self.ring.close();
+        if self.shared.is_unwanted.load(Ordering::Acquire) {
+            self.segments.discard();
+            self.publish();
+            return;
+        }
         let told = match missing {
             Some((lost, cause)) => {
                 self.segments.writer().and_then(|writer| writer.write_gap(lost, cause))

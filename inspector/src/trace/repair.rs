@@ -4,7 +4,7 @@ use glovebox_events::Event;
 use serde::{Deserialize, Serialize};
 
 use super::tally::Totals;
-use super::{GapCause, Tally, TraceError, TraceInfo, TraceReader, TraceWriter};
+use super::{Destination, GapCause, Tally, TraceError, TraceInfo, TraceReader, TraceWriter};
 
 /// Problems that are listed; all are counted.
 pub(super) const MAX_PROBLEMS: usize = 1_000;
@@ -93,10 +93,10 @@ pub struct RecoverReport {
 /// # Errors
 ///
 /// If the trace cannot be opened or the new file cannot be written.
-pub fn recover(path: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<RecoverReport, TraceError> {
+pub fn recover(path: impl AsRef<Path>, out: impl Destination) -> Result<RecoverReport, TraceError> {
     let mut reader = TraceReader::open(&path)?;
     reader.keep_snapshots();
-    let mut writer = TraceWriter::create(&out, reader.app_version())?;
+    let mut writer = TraceWriter::create(out, reader.app_version())?;
     let mut audit = Audit::default();
     let mut gaps = 0;
     loop {

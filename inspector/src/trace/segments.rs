@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::storage::Storage;
 use super::syncer::{Done, Lag, MAX_CLOSING, Syncer};
-use super::writer::{ParentRecord, PluginRecord, Segment, Synced, TraceWriter};
+use super::writer::{ParentRecord, PluginRecord, Replacing, Segment, Synced, TraceWriter};
 use super::{GapCause, RecorderOptions, TraceError};
 
 /// Names that are tried until one is free.
@@ -80,7 +80,8 @@ impl Segments {
         options: &RecorderOptions,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Segments, TraceError> {
-        let mut writer = TraceWriter::create_in(storage.clone(), path, &options.app_version)?;
+        let out = Replacing { path, is_on: options.replaces };
+        let mut writer = TraceWriter::create_in(storage.clone(), out, &options.app_version)?;
         if let Some(parent) = &options.parent {
             writer.describe_parent(parent)?;
         }
@@ -215,7 +216,7 @@ impl Segments {
                 lost = Some((writer.events(), GapCause::FileRemoved));
             }
             // It keeps its `.partial`, and that will not change.
-            TraceError::Exists { .. } | TraceError::NotSynced { .. } => {
+            TraceError::Exists { .. } | TraceError::InUse { .. } | TraceError::NotSynced { .. } => {
                 self.before.synced += writer.synced_events();
             }
             _ => self.unclosed.push((file, writer)),
@@ -245,6 +246,14 @@ impl Segments {
         match refused {
             None => Ok(self.newest.clone()),
             Some(Refused { error, .. }) => Err(error),
+        }
+    }
+
+    /// Removes the file that is being written, if any.
+    pub(super) fn discard(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            // If it cannot be removed, its name says `.partial`.
+            let _ = writer.discard();
         }
     }
 
@@ -325,8 +334,11 @@ impl Segments {
             let made =
                 TraceWriter::begin(self.storage.clone(), &path, &self.app_version, Segment(number));
             match made {
-                Err(TraceError::Exists { .. } | TraceError::Held { .. })
-                    if number < self.number + NAMES_TRIED => {}
+                Err(
+                    TraceError::Exists { .. }
+                    | TraceError::Unfinished { .. }
+                    | TraceError::Held { .. },
+                ) if number < self.number + NAMES_TRIED => {}
                 made => break made?,
             }
         };

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::find::{Hit, find};
 use super::index::Span;
 use super::span::SpanReader;
-use super::{TraceError, TraceIndex, TraceWriter};
+use super::{Destination, TraceError, TraceIndex, TraceWriter};
 use crate::filter::Filter;
 
 /// Spans whose events a thread may pick out before those before them are written.
@@ -46,7 +46,7 @@ pub fn select(
     path: impl AsRef<Path>,
     index: &TraceIndex,
     filter: &Filter,
-    out: impl AsRef<Path>,
+    out: impl Destination,
     progress: &(dyn Fn(u64, u64) + Sync),
     cancel: &AtomicBool,
 ) -> Result<SelectReport, TraceError> {

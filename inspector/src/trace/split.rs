@@ -6,7 +6,7 @@ use std::time::Duration;
 use glovebox_events::{CallId, Event, What};
 use serde::Serialize;
 
-use super::{TraceError, TraceReader, TraceWriter};
+use super::{Destination, Replacing, TraceError, TraceIndex, TraceReader, TraceWriter};
 
 /// Events that a part may be longer so that it tears no call.
 const GRACE: u64 = 10_000;
@@ -44,6 +44,8 @@ pub struct SplitReport {
     pub parts: Vec<Part>,
     /// Calls that go on in the next part.
     pub torn_calls: u64,
+    /// Calls that are open at the end, at most 10,000; where calls run, a part cannot end.
+    pub open_calls: u64,
     /// Events that the recorder could not keep.
     pub lost_events: u64,
     /// Bytes that could not be read.
@@ -53,7 +55,8 @@ pub struct SplitReport {
 /// Writes a trace as several: `out.mcap` becomes `out.001.mcap`, `out.002.mcap` and so on.
 ///
 /// A part ends at the first moment after its limit at which no call runs, but at most 10,000 events
-/// later; then calls are torn, and counted. All numbers are kept, so [`merge`](super::merge) makes
+/// later; then calls are torn, and counted. In a trace without any end of a call, as imports are,
+/// none counts as running. All numbers are kept, so [`merge`](super::merge) makes
 /// the trace of its parts again. Snapshots of states stay in the part in which they stand.
 ///
 /// # Errors
@@ -63,13 +66,18 @@ pub struct SplitReport {
 pub fn split(
     path: impl AsRef<Path>,
     limit: PartLimit,
-    out: impl AsRef<Path>,
+    out: impl Destination,
     progress: &mut dyn FnMut(u64, u64),
     cancel: &AtomicBool,
 ) -> Result<SplitReport, TraceError> {
     let path = path.as_ref();
     let mut reader = TraceReader::open(path)?;
     reader.keep_snapshots();
+    // An import has frames, and nobody saw what came of them: no call runs from one to the next.
+    let has_ends = match TraceIndex::summary(path)? {
+        Some(info) => info.calls > 0,
+        None => TraceIndex::build(path, &mut |_, _| {}, cancel)?.info().calls > 0,
+    };
     let mut report = SplitReport::default();
     let mut open: HashSet<CallId> = HashSet::new();
     let mut part: Option<OpenPart> = None;
@@ -92,8 +100,9 @@ pub fn split(
         let part = match &mut part {
             Some(part) => part,
             None => {
-                let path = part_path(out.as_ref(), report.parts.len() + 1);
-                part.insert(OpenPart::start(&path, &reader, &event)?)
+                let path = part_path(out.path(), report.parts.len() + 1);
+                let out = Replacing { path: &path, is_on: out.replaces() };
+                part.insert(OpenPart::start(out, &reader, &event)?)
             }
         };
         for snapshot in reader.take_snapshots() {
@@ -102,7 +111,7 @@ pub fn split(
         part.write(&event)?;
         match &event.what {
             // A bounded number: who lets more calls run has them torn uncounted.
-            What::FrameIn { call, .. } if (open.len() as u64) < GRACE => {
+            What::FrameIn { call, .. } if has_ends && (open.len() as u64) < GRACE => {
                 open.insert(*call);
             }
             What::CallEnded { call, .. } => {
@@ -118,6 +127,7 @@ pub fn split(
         }
         report.parts.push(last.finish()?);
     }
+    report.open_calls = open.len() as u64;
     report.lost_events = reader.lost_events();
     Ok(report)
 }
@@ -132,8 +142,12 @@ struct OpenPart {
 }
 
 impl OpenPart {
-    fn start(path: &Path, reader: &TraceReader, first: &Event) -> Result<OpenPart, TraceError> {
-        let mut writer = TraceWriter::create(path, reader.app_version())?;
+    fn start(
+        out: Replacing<'_>,
+        reader: &TraceReader,
+        first: &Event,
+    ) -> Result<OpenPart, TraceError> {
+        let mut writer = TraceWriter::create(out, reader.app_version())?;
         for plugin in reader.plugins() {
             writer.describe_plugin(plugin)?;
         }

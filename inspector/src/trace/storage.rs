@@ -24,7 +24,11 @@ pub(super) trait Storage: fmt::Debug + Send + Sync {
     /// a loss of power.
     fn publish(&self, partial: &Path, path: &Path) -> io::Result<()>;
 
-    /// Removes a file in which there is nothing yet.
+    /// Gives a finished file its name, in the place of a file that has it. Once this returns, the
+    /// name survives a loss of power.
+    fn replace(&self, partial: &Path, path: &Path) -> io::Result<()>;
+
+    /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
@@ -47,6 +51,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     if !about.is_file() && !about.is_dir() {
         return Err(io::Error::other("it is a pipe or a device, not a file"));
     }
+    glovebox_files::note_read(path);
     File::open(path)
 }
 
@@ -92,6 +97,11 @@ impl Storage for Disk {
             }
             std::fs::rename(partial, path)?;
         }
+        sync_folder_of(path)
+    }
+
+    fn replace(&self, partial: &Path, path: &Path) -> io::Result<()> {
+        std::fs::rename(partial, path)?;
         sync_folder_of(path)
     }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glovebox_events::{Binding, Event, Snapshot};
+use glovebox_files::OutputProblem;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{EncodeError, Encoder};
@@ -32,6 +33,44 @@ pub struct ParentRecord {
     pub path: String,
     /// What was done to it, for people.
     pub how: String,
+}
+
+/// Where a new trace goes: a path, where nothing may be yet, or [`Replacing`] one.
+pub trait Destination {
+    /// The name of the finished file.
+    fn path(&self) -> &Path;
+
+    /// True if a file that has the name gives way, and a `.partial` that a dead writer left.
+    fn replaces(&self) -> bool {
+        false
+    }
+}
+
+impl<P: AsRef<Path>> Destination for P {
+    fn path(&self) -> &Path {
+        self.as_ref()
+    }
+}
+
+/// The name of a trace that takes the place of the file that has it, once it is finished, if `is_on`.
+/// What this process reads or writes otherwise stays, as for
+/// [`spare_what_is_used`](glovebox_files::spare_what_is_used).
+#[derive(Debug, Clone, Copy)]
+pub struct Replacing<'a> {
+    /// The name.
+    pub path: &'a Path,
+    /// Otherwise it overwrites nothing.
+    pub is_on: bool,
+}
+
+impl Destination for Replacing<'_> {
+    fn path(&self) -> &Path {
+        self.path
+    }
+
+    fn replaces(&self) -> bool {
+        self.is_on
+    }
 }
 
 /// Which file of a recording it is, from 1.
@@ -65,26 +104,28 @@ pub struct TraceWriter {
 struct Name {
     path: PathBuf,
     partial: PathBuf,
+    replaces: bool,
     storage: Arc<dyn Storage>,
 }
 
 impl TraceWriter {
-    /// Starts `<path>.partial`; nothing is overwritten.
+    /// Starts `<path>.partial`; nothing is overwritten, unless it is [`Replacing`].
     ///
     /// # Errors
     ///
-    /// [`TraceError::Exists`] if `path` or its `.partial` is there, [`TraceError::Held`] if
-    /// somebody writes that now.
-    pub fn create(path: impl AsRef<Path>, app_version: &str) -> Result<TraceWriter, TraceError> {
-        Self::create_in(Arc::new(Disk), path.as_ref(), app_version)
+    /// [`TraceError::Exists`] if `path` is there, [`TraceError::Unfinished`] if its `.partial` is,
+    /// [`TraceError::Held`] if somebody writes that now, [`TraceError::InUse`] if this process uses
+    /// what would be replaced.
+    pub fn create(out: impl Destination, app_version: &str) -> Result<TraceWriter, TraceError> {
+        Self::create_in(Arc::new(Disk), out, app_version)
     }
 
     pub(super) fn create_in(
         storage: Arc<dyn Storage>,
-        path: &Path,
+        out: impl Destination,
         app_version: &str,
     ) -> Result<TraceWriter, TraceError> {
-        let mut writer = Self::begin(storage, path, app_version, Segment(1))?;
+        let mut writer = Self::begin(storage, &out, app_version, Segment(1))?;
         let Name { partial, storage, .. } = &writer.name;
         let named = storage
             .sync_folder(partial)
@@ -101,24 +142,36 @@ impl TraceWriter {
     /// Makes the file, and writes nothing to it yet.
     pub(super) fn begin(
         storage: Arc<dyn Storage>,
-        path: &Path,
+        out: &impl Destination,
         app_version: &str,
         segment: Segment,
     ) -> Result<TraceWriter, TraceError> {
-        let (path, partial) = (path.to_owned(), partial_path(path));
-        if storage.exists(&path) {
+        let (path, replaces) = (out.path().to_owned(), out.replaces());
+        let partial = partial_path(&path);
+        if replaces {
+            refuse_used(&path)?;
+        } else if storage.exists(&path) {
             return Err(TraceError::Exists { path });
         }
-        let file = storage.create(&partial).map_err(|source| match source.kind() {
+        let mut made = storage.create(&partial);
+        let is_left = |made: &io::Result<_>| {
+            let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+            made.as_ref().is_err_and(exists) && !storage.is_held(&partial)
+        };
+        if replaces && is_left(&made) {
+            refuse_used(&partial)?;
+            made = storage.remove(&partial).and_then(|()| storage.create(&partial));
+        }
+        let file = made.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists if storage.is_held(&partial) => {
                 TraceError::Held { path: partial.clone() }
             }
-            io::ErrorKind::AlreadyExists => TraceError::Exists { path: partial.clone() },
+            io::ErrorKind::AlreadyExists => TraceError::Unfinished { path: partial.clone() },
             _ => TraceError::io("create", source, &partial),
         })?;
         let encoder = Encoder::new(app_version, segment).map_err(|error| error.at(&partial))?;
         Ok(TraceWriter {
-            name: Name { path, partial, storage },
+            name: Name { path, partial, replaces, storage },
             file,
             encoder,
             bytes: 0,
@@ -236,6 +289,16 @@ impl TraceWriter {
         self.try_finish()
     }
 
+    /// Takes the file back: nothing in it is worth keeping, and no file of its name gives way.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be removed; its name says `.partial` then.
+    pub fn discard(self) -> Result<(), TraceError> {
+        let Name { partial, storage, .. } = &self.name;
+        storage.remove(partial).map_err(|source| TraceError::io("remove", source, partial))
+    }
+
     /// Writes the summary and waits for nothing; can be tried again. Nothing can be written after
     /// the first try.
     pub(super) fn close(&mut self) -> Result<(), TraceError> {
@@ -251,14 +314,21 @@ impl TraceWriter {
     pub(super) fn try_finish(&mut self) -> Result<PathBuf, TraceError> {
         self.close()?;
         self.sync_file()?;
-        let Name { path, partial, storage } = &self.name;
-        if storage.exists(path) {
+        let Name { path, partial, replaces, storage } = &self.name;
+        let published = if *replaces {
+            // Once more: it may have been opened meanwhile.
+            refuse_used(path)?;
+            storage.replace(partial, path)
+        } else if storage.exists(path) {
             return Err(TraceError::Exists { path: path.clone() });
-        }
-        storage.publish(partial, path).map_err(|source| match source.kind() {
+        } else {
+            storage.publish(partial, path)
+        };
+        published.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => TraceError::Exists { path: path.clone() },
             _ => TraceError::io("rename", source, partial),
         })?;
+        glovebox_files::note_written(path);
         Ok(path.clone())
     }
 
@@ -375,6 +445,15 @@ impl FileSync {
                 .map_err(|source| TraceError::io("sync the folder of", source, &partial))?;
         }
         Ok(Synced { events })
+    }
+}
+
+/// Refuses to replace what this process uses otherwise.
+fn refuse_used(path: &Path) -> Result<(), TraceError> {
+    match glovebox_files::refuse(path, true, &[]) {
+        Ok(()) => Ok(()),
+        Err(OutputProblem::Io { source, .. }) => Err(TraceError::io("replace", source, path)),
+        Err(_) => Err(TraceError::InUse { path: path.to_owned() }),
     }
 }
 

@@ -100,6 +100,165 @@ fn an_old_trace_comes_back_if_there_is_no_new_one() {
 }
 
 #[test]
+fn no_verb_replaces_what_it_finds_by_itself() {
+    /// The file `x` has this content, and a verb finds it through what its arguments name.
+    fn check(content: &[u8], name: &str, arguments: &[&str]) {
+        let folder = prepared();
+        folder.write("c.json", "{}");
+        fs::copy(sample("echo.wasm"), folder.0.path().join("echo.wasm")).unwrap();
+        fs::create_dir(folder.0.path().join("plug")).unwrap();
+        fs::copy(sample("echo.wasm"), folder.0.path().join("plug/a.wasm")).unwrap();
+        folder.write(
+            "plug/plugin.toml",
+            "[plugin]\nid = \"p\"\nversion = \"1.0.0\"\n[artifact]\nwasm = \"a.wasm\"\n",
+        );
+        folder.write(
+            "pipe.toml",
+            "[pipeline]\noutputs = 'one'\n[stage.one]\nfrom = 'input'\nplugin = 'echo.wasm'\n",
+        );
+        if !content.is_empty() {
+            folder.write(name, content);
+        }
+        let before = fs::read(folder.0.path().join(name)).unwrap();
+        let arguments = [arguments, &[name, "--force"]].concat();
+        folder.check(&arguments, 2, "", "it is the input");
+        let after = fs::read(folder.0.path().join(name)).unwrap();
+        assert!(before == after, "{arguments:?} changed what it reads");
+    }
+    for option in ["--config", "--payload", "--header"] {
+        check(b"{}", "c.json", &["call", "echo.wasm", option, "@c.json", "--json"]);
+    }
+    let replay = ["replay", "in.mcap", "--plugin", "echo.wasm", "--config", "@c.json"];
+    for option in ["--record", "--junit", "--json"] {
+        check(b"{}", "c.json", &[&replay[..], &[option]].concat());
+    }
+    check(b"\n", "glovebox.toml", &["call", "echo.wasm", "--json"]);
+    for name in ["plug/plugin.toml", "plug/a.wasm"] {
+        check(b"", name, &["call", "plug", "--json"]);
+        check(b"", name, &["discover", ".", "--json"]);
+    }
+    check(b"", "echo.wasm", &["run", "pipe.toml", "--trace", "in.mcap", "--json"]);
+    check(b"", "echo.wasm", &["run", "pipe.toml", "--trace", "in.mcap", "--record"]);
+    check(b"", "echo.wasm", &["replay", "in.mcap", "--pipeline", "pipe.toml", "--junit"]);
+}
+
+#[test]
+fn outputs_have_names_of_their_own() {
+    fn check(arguments: &[&str], exit: i32, expected: &str) {
+        let folder = prepared();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("new", folder.0.path().join("to-new")).unwrap();
+        folder.check(&[arguments, &["--force"]].concat(), exit, "", expected);
+    }
+    let replay = ["replay", "in.mcap", "--plugin", "plugins/stats.wasm"];
+    let both = "two outputs have one name";
+    for (one, other) in [("new", "new"), ("new", "./new"), ("old", "old"), ("-", "-")] {
+        check(&[&replay[..], &["--json", one, "--junit", other]].concat(), 2, both);
+        check(&["diff", "in.mcap", "in.mcap", "--html", one, "--junit", other], 2, both);
+    }
+    check(&[&replay[..], &["--record", "new", "--json", "new"]].concat(), 2, both);
+    check(&["trace", "generate", "new", "--frames", "3", "--json", "new"], 2, both);
+    #[cfg(unix)]
+    check(&[&replay[..], &["--record", "new", "--json", "to-new"]].concat(), 2, both);
+    let pcapng = ["trace", "export", "in.mcap", "--as", "pcapng", "-o", "new"];
+    check(&[&pcapng[..], &["--dissector", "new"]].concat(), 2, both);
+    #[cfg(unix)]
+    check(&["diff", "in.mcap", "in.mcap", "--html", "/dev/null", "--junit", "/dev/null"], 0, "");
+    // The names of parts are not known before.
+    let folder = prepared();
+    let split = ["trace", "split", "in.mcap", "--frames", "1", "-o", "part.mcap"];
+    let arguments = [&split[..], &["--json", "part.001.mcap", "--force"]].concat();
+    folder.check(&arguments, 2, "", "the same command writes it already");
+    folder.check(&["trace", "info", "part.001.mcap"], 0, "frames", "");
+}
+
+#[test]
+fn a_minus_is_stdout_or_refused() {
+    let folder = prepared();
+    let trace = "a trace is a file; for a file of that name write ./-";
+    folder.check(&["trace", "filter", "in.mcap", "kind:data", "-o", "-"], 2, "", trace);
+    folder.check(&["trace", "split", "in.mcap", "--frames", "1", "-o", "-"], 2, "", trace);
+    folder.check(&["trace", "generate", "-", "--frames", "3"], 2, "", trace);
+    let replay = ["replay", "in.mcap", "--plugin", "plugins/stats.wasm"];
+    folder.check(&[&replay[..], &["--record", "-"]].concat(), 2, "", trace);
+    let out = folder.check(&[&replay[..], &["--junit", "-"]].concat(), 0, "</testsuites>", "4");
+    assert!(out.starts_with("<?xml") && out.trim_end().ends_with("</testsuites>"), "{out}");
+    let out = folder.check(&["diff", "in.mcap", "in.mcap", "--html", "-"], 0, "</html>", "");
+    assert!(out.trim_end().ends_with("</html>"), "{out}");
+    assert!(!folder.0.path().join("-").exists());
+    folder.check(&["trace", "generate", "./-", "--frames", "3"], 0, "", "Generated 3 frames");
+    assert!(folder.0.path().join("-").exists());
+}
+
+#[test]
+fn what_a_failed_run_left_gives_way_to_force() {
+    let folder = prepared();
+    folder.write("new.partial", "half a trace");
+    let generate = ["trace", "generate", "new", "--frames", "3"];
+    folder.check(&generate, 2, "", "a recording that did not finish left this file");
+    folder.check(&[&generate[..], &["--force"]].concat(), 0, "", "Generated 3 frames");
+    assert!(!folder.0.path().join("new.partial").exists());
+    // Somebody writes this one.
+    folder.write("old.partial", "half a trace");
+    let held = fs::File::open(folder.0.path().join("old.partial")).unwrap();
+    held.lock().unwrap();
+    let generate = ["trace", "generate", "old", "--frames", "3", "--force"];
+    folder.check(&generate, 1, "", "somebody is writing it now");
+    drop(held);
+    // And this one is what is read.
+    fs::rename(folder.0.path().join("new"), folder.0.path().join("new.partial")).unwrap();
+    let recover = ["trace", "recover", "new.partial", "-o", "new", "--force"];
+    folder.check(&recover, 2, "", "it is the input");
+    assert!(folder.0.path().join("new.partial").exists());
+}
+
+/// The old trace is there until the new one is whole, whatever ends the run.
+#[cfg(unix)]
+#[test]
+fn a_killed_replay_leaves_the_old_trace() {
+    let folder = prepared();
+    let generate = ["trace", "generate", "slow.mcap", "--frames", "9", "--plugin", "stats"];
+    folder.check(&generate, 0, "", "Generated 9 frames");
+    let replay = ["replay", "slow.mcap", "--plugin", "plugins/stats.wasm", "--speed", "x0.000001"];
+    let arguments = [&replay[..], &["--record", "old", "--force"]].concat();
+    let mut run = folder.command(&arguments).spawn().unwrap();
+    let partial = folder.0.path().join("old.partial");
+    while !partial.exists() && run.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(partial.exists());
+    assert_eq!(fs::read(folder.0.path().join("old")).unwrap(), b"precious");
+    let replay = ["replay", "in.mcap", "--plugin", "plugins/stats.wasm"];
+    folder.check(&[&replay[..], &["--record", "old", "--force"]].concat(), 0, "", "4");
+    folder.check(&["trace", "info", "old"], 0, "finished     yes", "");
+}
+
+#[test]
+fn a_replay_that_cannot_start_keeps_the_old_trace() {
+    let folder = prepared();
+    folder.write("broken.wasm", "nothing");
+    let replay = ["replay", "in.mcap", "--plugin", "broken.wasm", "--record", "old", "--force"];
+    folder.check(&replay, 3, "", "Replayed 0 frames");
+    assert_eq!(fs::read(folder.0.path().join("old")).unwrap(), b"precious");
+    assert!(!folder.0.path().join("old.partial").exists());
+}
+
+#[test]
+fn imports_are_split_and_parts_replaced() {
+    let folder = prepared();
+    let split = ["trace", "split", "in.mcap", "--frames", "1", "-o", "part.mcap"];
+    folder.check(&split, 0, "part.004.mcap", "into 4 parts");
+    folder.check(&split, 2, "", "will not overwrite");
+    folder.check(&[&split[..], &["--force"]].concat(), 0, "part.004.mcap", "into 4 parts");
+    // A part is never what is split.
+    let split = ["trace", "split", "part.001.mcap", "--frames", "1", "-o", "part.mcap", "--force"];
+    folder.check(&split, 2, "", "the same command reads or writes it already");
+    folder.check(&["trace", "info", "part.001.mcap"], 0, "1 in, 0 out", "");
+}
+
+#[test]
 fn half_an_export_leaves_nothing() {
     let folder = prepared();
     folder.write("no.mcap", "nothing of a trace");

@@ -18,6 +18,7 @@ use glovebox_host::pipeline::Pipeline;
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
 use glovebox_inspector::replay::{Inputs, Pace, ReplayPlan};
+use glovebox_inspector::trace::Replacing;
 
 use super::against::Against;
 use super::diff::Reports;
@@ -122,6 +123,11 @@ impl Replay {
         inputs
     }
 
+    /// The files that it writes besides its report.
+    pub(super) fn outputs(&self) -> Vec<&Path> {
+        self.record.as_deref().into_iter().chain(self.reports.outputs()).collect()
+    }
+
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         if let Some(path) = &self.pipeline {
             return self.run_pipeline(path, surroundings);
@@ -140,11 +146,11 @@ impl Replay {
         if self.speed.0 == Pace::Max {
             record.lock().set_unpaced();
         }
-        let set = |out: Option<&Path>| -> Result<Stage, Problem> {
+        let set = |out: Option<Replacing<'_>>| -> Result<Stage, Problem> {
             let mut stage = Stage::empty(vec![record.clone()], surroundings)?;
             // From the first load on: what services say there is needed to replay the new trace.
-            if let Some(path) = out {
-                stage.start_recording(path, &self.trace, self.how(&source))?;
+            if let Some(out) = out {
+                stage.start_recording(out, &self.trace, self.how(&source))?;
             }
             let mut requests = requests.clone();
             if let Some(recorded) = &source.recorded {
@@ -155,8 +161,8 @@ impl Replay {
             stage.load(requests)?;
             Ok(stage)
         };
-        let room = files.make_room(self.record.as_deref())?;
-        let stage = set(self.record.as_deref())?;
+        let out = self.record.as_deref().map(|path| files.new_trace(path)).transpose()?;
+        let stage = set(out)?;
         let statuses = stage.statuses();
         for status in &statuses {
             let facts = PluginFacts {
@@ -174,7 +180,6 @@ impl Replay {
         let (summary, snapshots) = self.send(&source.plan, &stage);
         let trace =
             stage.finish_recording().map_err(|problem| problem.after(summary.sentence()))?;
-        room.done()?;
         let answered = source
             .recorded
             .as_ref()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use glovebox_events::{Event, Sink};
 use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
 use glovebox_inspector::replay::{Inputs, Pace, TraceAnswers};
-use glovebox_inspector::trace::ParentRecord;
+use glovebox_inspector::trace::{ParentRecord, Replacing};
 
 use super::super::error::Problem;
 use super::super::observe::{Capture, Counts, Gate, Recorded, Recording, Tally};
@@ -182,12 +182,12 @@ impl Stage {
     /// for people.
     pub(super) fn start_recording(
         &self,
-        path: &Path,
+        out: Replacing<'_>,
         from: &Path,
         how: String,
     ) -> Result<(), Problem> {
         let parent = ParentRecord { path: from.display().to_string(), how };
-        self.recording.start(path, Some(parent))
+        self.recording.start(out, Some(parent))
     }
 
     /// Takes the trace back, because nothing was sent.
@@ -198,12 +198,12 @@ impl Stage {
     /// The same, with plugins that are loaded already.
     pub(in super::super) fn record(
         &self,
-        path: &Path,
+        out: Replacing<'_>,
         instances: &[InstanceId],
         from: &Path,
         how: &str,
     ) -> Result<(), Problem> {
-        self.start_recording(path, from, how.to_owned())?;
+        self.start_recording(out, from, how.to_owned())?;
         let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
         self.recording.describe(statuses.map(|status| plugins::record_of(&status)));
         Ok(())

@@ -83,9 +83,9 @@ impl Through<'_> {
             }
         });
         let running = wait(&stage.host, running)?;
-        let room = self.files.make_room(self.record)?;
         if let Some(path) = self.record {
-            stage.record(path, running.instances(), self.trace, self.how)?;
+            let out = self.files.new_trace(path)?;
+            stage.record(out, running.instances(), self.trace, self.how)?;
         }
         if standard.is_some() || self.reports.junit.is_some() {
             stage.keep_events();
@@ -121,7 +121,6 @@ impl Through<'_> {
             results,
         };
         found.recorded = self.finish(&stage, running, &found)?;
-        room.done()?;
         // A run of nothing, or one that was ended, must not make everything look gone.
         let is_whole = is_whole && found.metrics.inputs > 0;
         let standard = standard.filter(|_| is_whole || !self.against.decides());

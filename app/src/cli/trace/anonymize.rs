@@ -8,7 +8,7 @@ use glovebox_inspector::trace::{self, AnonymizeReport, Redaction, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -24,7 +24,7 @@ use crate::ending::flag;
 pub(in crate::cli) struct Anonymize {
     /// The trace
     pub trace: PathBuf,
-    /// The new trace; nothing is overwritten
+    /// The new trace; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     /// What to take out, e.g. payload.customer.mail, header.user.id, payload.items.*.name
@@ -38,7 +38,8 @@ pub(in crate::cli) struct Anonymize {
 }
 
 impl Anonymize {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         let mut redaction = Redaction::default();
         let paths = self.path.iter().try_for_each(|path| redaction.add_path(path));
         let added = paths.and_then(|()| {
@@ -49,7 +50,7 @@ impl Anonymize {
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let progress = Progress::new("anonymizing");
         let report = &mut |done, all| progress.at(done, all);
-        let done = trace::anonymize(&self.trace, &mut redaction, &self.out, report, flag());
+        let done = trace::anonymize(&self.trace, &mut redaction, to, report, flag());
         let done = done.map_err(Problem::Record)?;
         let (events, out) = (count(done.events, "event"), self.out.display());
         let mut sentence = format!("Changed {} of {events} in {out}", done.changed);

@@ -8,7 +8,7 @@ use glovebox_inspector::trace::{self, TraceIndex};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -23,7 +23,7 @@ pub(in crate::cli) struct FilterTrace {
     /// What to keep, e.g. 'status:error or latency>5ms'
     #[arg(value_parser = super::super::filter::parse)]
     pub filter: Filter,
-    /// The new trace; nothing is overwritten
+    /// The new trace; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -31,14 +31,15 @@ pub(in crate::cli) struct FilterTrace {
 }
 
 impl FilterTrace {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         let indexing = Progress::new("indexing");
         let index = TraceIndex::open(&self.trace, &mut |done, all| indexing.at(done, all), flag());
         // What is wrong with the trace and what is wrong with the new file are different things.
         let index = index.map_err(Problem::Trace)?;
         let searching = Progress::new("searching");
         let progress = |done, all| searching.at(done, all);
-        let found = trace::select(&self.trace, &index, &self.filter, &self.out, &progress, flag());
+        let found = trace::select(&self.trace, &index, &self.filter, to, &progress, flag());
         let found = found.map_err(Problem::Record)?;
         let (all, out) = (found.calls + found.skipped, self.out.display());
         let mut sentence = format!("Kept {} of {} in {out}", found.calls, count(all, "call"));

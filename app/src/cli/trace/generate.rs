@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
-use super::super::report::{Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, shown};
 use crate::ending::is_asked;
 
 /// Make a trace of a made-up run, of any size, the same for the same seed
@@ -19,7 +19,7 @@ use crate::ending::is_asked;
 /// host calls, failures and denials.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Generate {
-    /// The new trace; nothing is overwritten
+    /// The new trace; nothing is overwritten without --force
     pub out: PathBuf,
     /// How many frames, in and out together
     #[arg(long, value_name = "N")]
@@ -35,7 +35,8 @@ pub(in crate::cli) struct Generate {
 }
 
 impl Generate {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         let run = match &self.plugin {
             None => MadeUpRun::new(self.frames, self.seed),
             Some(plugin) if glovebox_abi::manifest::is_kebab_case(plugin) => {
@@ -46,7 +47,7 @@ impl Generate {
                 return Err(Problem::Usage(format!("--plugin `{plugin}` {reason}")));
             }
         };
-        let mut writer = observe::create(&self.out)?;
+        let mut writer = observe::create(to)?;
         let mut frames = 0u64;
         for event in run.take_while(|_| !is_asked()) {
             frames += u64::from(matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. }));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
-use super::super::report::{Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, shown};
 
 /// Make a trace of a pcap, pcapng or NDJSON file
 ///
@@ -20,7 +20,7 @@ use super::super::report::{Output, Report, count, shown};
 pub(in crate::cli) struct Import {
     /// The capture; `-` is standard input: tcpdump -w - | glovebox trace import - -o t.mcap
     pub file: PathBuf,
-    /// The new trace; nothing is overwritten
+    /// The new trace; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -28,14 +28,15 @@ pub(in crate::cli) struct Import {
 }
 
 impl Import {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         let mut writer: Option<TraceWriter> = None;
         let mut events = 0u64;
         // The file appears with the first event, so that nothing is left of what is no capture.
         let imported = import(&self.file, |event| {
             let writer = match &mut writer {
                 Some(writer) => writer,
-                None => writer.insert(observe::create(&self.out)?),
+                None => writer.insert(observe::create(to)?),
             };
             events += 1;
             writer.write(&event).map_err(Problem::Record)
@@ -51,7 +52,7 @@ impl Import {
         };
         let writer = match writer {
             Some(writer) => writer,
-            None => observe::create(&self.out)?,
+            None => observe::create(to)?,
         };
         let recorded = observe::finish(writer)?;
         let mut sentence = format!(

@@ -7,7 +7,7 @@ use glovebox_inspector::trace::{self, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, count_of, shown};
+use super::super::report::{Files, Output, Report, count, count_of, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Merge {
     /// The traces, in any order
     #[arg(required = true, num_args = 1..)]
     pub traces: Vec<PathBuf>,
-    /// The new trace; nothing is overwritten
+    /// The new trace; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -28,7 +28,8 @@ pub(in crate::cli) struct Merge {
 }
 
 impl Merge {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         // What is wrong with a trace and what is wrong with the new file are different things.
         for trace in &self.traces {
             drop(TraceReader::open(trace).map_err(Problem::Trace)?);
@@ -36,7 +37,7 @@ impl Merge {
         let progress = Progress::new("indexing");
         let merged = trace::merge(
             &self.traces,
-            &self.out,
+            to,
             env!("CARGO_PKG_VERSION"),
             &mut |done, all| progress.at(done, all),
             flag(),

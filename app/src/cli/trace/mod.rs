@@ -14,7 +14,8 @@ mod recover;
 mod shrink;
 mod split;
 
-use std::path::{Path, PathBuf};
+use std::iter;
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use glovebox_inspector::trace::Problem as Damage;
@@ -47,41 +48,20 @@ pub(super) enum TraceVerb {
 
 impl TraceVerb {
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
-        // Their traces are written by what overwrites nothing.
-        let out = match self {
-            TraceVerb::Recover(verb) => Some(&verb.out),
-            TraceVerb::Import(verb) => Some(&verb.out),
-            TraceVerb::Filter(verb) => Some(&verb.out),
-            TraceVerb::Merge(verb) => Some(&verb.out),
-            TraceVerb::Anonymize(verb) => Some(&verb.out),
-            TraceVerb::Generate(verb) => Some(&verb.out),
-            TraceVerb::Shrink(verb) => Some(&verb.out),
-            TraceVerb::Info(_)
-            | TraceVerb::Check(_)
-            | TraceVerb::Export(_)
-            | TraceVerb::Findings(_)
-            | TraceVerb::Split(_) => None,
-        };
-        let room = files.make_room(out.map(PathBuf::as_path))?;
-        let report = match self {
+        match self {
             TraceVerb::Info(verb) => verb.run(),
             TraceVerb::Check(verb) => verb.run(),
-            TraceVerb::Recover(verb) => verb.run(),
+            TraceVerb::Recover(verb) => verb.run(files),
             TraceVerb::Export(verb) => verb.run(files),
-            TraceVerb::Import(verb) => verb.run(),
-            TraceVerb::Filter(verb) => verb.run(),
+            TraceVerb::Import(verb) => verb.run(files),
+            TraceVerb::Filter(verb) => verb.run(files),
             TraceVerb::Findings(verb) => verb.run(),
-            TraceVerb::Merge(verb) => verb.run(),
-            TraceVerb::Split(verb) => verb.run(),
-            TraceVerb::Anonymize(verb) => verb.run(),
-            TraceVerb::Generate(verb) => verb.run(),
-            TraceVerb::Shrink(verb) => verb.run(),
-        };
-        // Without a new trace the old one comes back.
-        if report.is_ok() {
-            room.done()?;
+            TraceVerb::Merge(verb) => verb.run(files),
+            TraceVerb::Split(verb) => verb.run(files),
+            TraceVerb::Anonymize(verb) => verb.run(files),
+            TraceVerb::Generate(verb) => verb.run(files),
+            TraceVerb::Shrink(verb) => verb.run(files),
         }
-        report
     }
 
     /// The files that it reads.
@@ -99,6 +79,27 @@ impl TraceVerb {
             TraceVerb::Anonymize(verb) => vec![&verb.trace],
             TraceVerb::Generate(_) => Vec::new(),
             TraceVerb::Shrink(verb) => verb.inputs(),
+        }
+    }
+
+    /// The files that it writes besides its report.
+    pub(super) fn outputs(&self) -> Vec<&Path> {
+        match self {
+            TraceVerb::Export(verb) => {
+                iter::once(&*verb.out).chain(verb.dissector.as_deref()).collect()
+            }
+            TraceVerb::Recover(verb) => vec![&verb.out],
+            TraceVerb::Import(verb) => vec![&verb.out],
+            TraceVerb::Filter(verb) => vec![&verb.out],
+            TraceVerb::Merge(verb) => vec![&verb.out],
+            TraceVerb::Anonymize(verb) => vec![&verb.out],
+            TraceVerb::Generate(verb) => vec![&verb.out],
+            TraceVerb::Shrink(verb) => vec![&verb.out],
+            // The names of its parts are not known before; what is written later spares them.
+            TraceVerb::Split(_)
+            | TraceVerb::Info(_)
+            | TraceVerb::Check(_)
+            | TraceVerb::Findings(_) => Vec::new(),
         }
     }
 

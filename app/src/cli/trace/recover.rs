@@ -7,7 +7,7 @@ use glovebox_inspector::trace::{self, RecoverReport, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, shown};
 use super::{damage_line, left_out_line};
 
 /// Write all that can be read of a damaged or unfinished trace to a new one
@@ -18,7 +18,7 @@ use super::{damage_line, left_out_line};
 pub(in crate::cli) struct Recover {
     /// The trace
     pub trace: PathBuf,
-    /// The new trace; nothing is overwritten
+    /// The new trace; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -26,10 +26,11 @@ pub(in crate::cli) struct Recover {
 }
 
 impl Recover {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         // What is wrong with the trace and what is wrong with the new file are different things.
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
-        let report = trace::recover(&self.trace, &self.out).map_err(Problem::Record)?;
+        let report = trace::recover(&self.trace, to).map_err(Problem::Record)?;
         let events = count(report.found.events(), "event");
         let out = self.out.display();
         let (sentence, exit) = if report.lossless {

@@ -12,7 +12,7 @@ use glovebox_inspector::diff::Run;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 use glovebox_inspector::shrink::{self, Effort, Progress, Shrunk, Stage as Part};
-use glovebox_inspector::trace::TraceError;
+use glovebox_inspector::trace::{Replacing, TraceError};
 use serde_json::json;
 
 use super::super::against::{Rules, Standard};
@@ -20,7 +20,7 @@ use super::super::diff;
 use super::super::error::{Exit, Problem};
 use super::super::plugins::LoadArgs;
 use super::super::replay::Stage;
-use super::super::report::{Output, Report, count_of, paths, say, shown};
+use super::super::report::{Files, Output, Report, count_of, paths, say, shown};
 use super::super::surroundings::{Surroundings, SurroundingsArgs};
 use crate::ending::is_asked;
 
@@ -37,7 +37,7 @@ pub(in crate::cli) struct ShrinkTrace {
     /// repeated
     #[arg(long = "plugin", value_name = "PLUGIN", required = true)]
     pub plugins: Vec<PathBuf>,
-    /// The new trace, a replay of what was found; nothing is overwritten
+    /// The new trace, a replay of what was found; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     /// Start no attempt after so long
@@ -99,7 +99,8 @@ impl ShrinkTrace {
         inputs
     }
 
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         let surroundings = self.surroundings.read()?;
         let filter = self.filter.as_ref();
         let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
@@ -138,7 +139,7 @@ impl ShrinkTrace {
             let json = json!({ "trace": shown(&self.trace), "failing": what, "steady": false });
             return Ok(Report::new(String::new(), json, sentence, Exit::Different));
         };
-        self.finish(&attempt, &plan, &shrunk, &what, started.elapsed())
+        self.finish(to, &attempt, &plan, &shrunk, &what, started.elapsed())
     }
 
     /// What is wrong with the whole trace, and that in words.
@@ -193,6 +194,7 @@ impl ShrinkTrace {
     /// Replays what was found once more, into the new trace.
     fn finish(
         &self,
+        to: Replacing<'_>,
         attempt: &Attempt<'_>,
         plan: &ReplayPlan,
         shrunk: &Shrunk,
@@ -208,7 +210,7 @@ impl ShrinkTrace {
             frames(before)
         );
         let stage = attempt.stage()?;
-        stage.record(&self.out, &stage.instances, &self.trace, &how)?;
+        stage.record(to, &stage.instances, &self.trace, &how)?;
         let smallest = ReplayPlan { inputs: shrunk.inputs.clone(), skipped: 0 };
         stage.replay(&smallest, Pace::Max);
         let recorded = stage.finish_recording()?;

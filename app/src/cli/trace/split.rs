@@ -9,7 +9,7 @@ use glovebox_inspector::trace::{self, PartLimit, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, count_of, shown};
+use super::super::report::{Files, Output, Report, count, count_of, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -21,7 +21,7 @@ use crate::ending::flag;
 pub(in crate::cli) struct Split {
     /// The trace
     pub trace: PathBuf,
-    /// What the parts are called, e.g. part.mcap; nothing is overwritten
+    /// What the parts are called, e.g. part.mcap; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     /// Frames of a part
@@ -38,7 +38,8 @@ pub(in crate::cli) struct Split {
 }
 
 impl Split {
-    pub(super) fn run(&self) -> Result<Report, Problem> {
+    pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
+        let to = files.new_trace(&self.out)?;
         let limit = match (self.frames, self.every, self.size) {
             (Some(frames), ..) => PartLimit::Frames(frames),
             (_, Some(time), _) => PartLimit::Time(time),
@@ -52,7 +53,7 @@ impl Split {
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let progress = Progress::new("splitting");
         let report = &mut |done, all| progress.at(done, all);
-        let split = trace::split(&self.trace, limit, &self.out, report, flag());
+        let split = trace::split(&self.trace, limit, to, report, flag());
         let split = split.map_err(Problem::Record)?;
         let events: u64 = split.parts.iter().map(|part| part.events).sum();
         let parts = count_of(split.parts.len(), "part");
@@ -60,6 +61,11 @@ impl Split {
         if split.torn_calls > 0 {
             let torn = count(split.torn_calls, "call");
             sentence.push_str(&format!("; {torn} go on in the next part"));
+        }
+        if split.open_calls > 0 {
+            let open = count(split.open_calls, "call");
+            sentence
+                .push_str(&format!("; {open} without an end, and no part ends while a call runs"));
         }
         let exit = match split.damaged_bytes {
             0 => Exit::Good,

@@ -195,6 +195,10 @@ impl Storage for FaultyDisk {
         Ok(())
     }
 
+    fn replace(&self, partial: &Path, path: &Path) -> io::Result<()> {
+        self.publish(partial, path)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.state().files.remove(path);
         Ok(())

@@ -159,7 +159,7 @@ fn nobody_writes_over_anybody() {
     check(&path, "will not overwrite");
     let left_over = folder.path().join("b.mcap.partial");
     std::fs::write(&left_over, "precious").expect("there is space");
-    check(&folder.path().join("b.mcap"), "will not overwrite");
+    check(&folder.path().join("b.mcap"), "did not finish left this file");
     check(&path.join("c.mcap"), "cannot create");
     check(&folder.path().join("none/c.mcap"), "cannot create");
     #[cfg(unix)]
@@ -169,7 +169,7 @@ fn nobody_writes_over_anybody() {
         check(&link, "will not overwrite");
         let nowhere = folder.path().join("nowhere.mcap.partial");
         std::os::unix::fs::symlink(folder.path().join("target"), nowhere).expect("links work");
-        check(&folder.path().join("nowhere.mcap"), "will not overwrite");
+        check(&folder.path().join("nowhere.mcap"), "did not finish left this file");
         assert!(!folder.path().join("target").exists());
     }
     assert_eq!(std::fs::read(&left_over).expect("it is there"), b"precious");
