@@ -88,6 +88,10 @@ impl Files<'_> {
             outputs.iter().copied().chain(self.output.json.as_deref()).collect();
         for (at, one) in outputs.iter().enumerate() {
             if let Some(other) = outputs[..at].iter().find(|other| is_same_output(one, other)) {
+                if *one == Path::new("-") {
+                    let reason = "two results want stdout, which takes one; give the other a file";
+                    return Err(Problem::Usage(reason.to_owned()));
+                }
                 let (one, other) = (one.display(), other.display());
                 let reason = format!("two outputs have one name, {other} and {one}");
                 return Err(Problem::Usage(format!("{reason}; give each its own")));

@@ -21,7 +21,7 @@ pub enum TraceError {
         path: PathBuf,
     },
     /// A writer that did not finish left the file.
-    #[error("a recording that did not finish left this file; read it or make a trace of it with `glovebox trace recover`, and choose another name or add --force to replace it: {}", path.display())]
+    #[error("a recording that did not finish left this file; choose another name, add --force to replace it, or make a trace of it with `glovebox trace recover`: {}", path.display())]
     Unfinished {
         /// The `.partial` that is there.
         path: PathBuf,

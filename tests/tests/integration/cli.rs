@@ -459,7 +459,7 @@ fn command_lines_that_make_no_sense() {
     check(&["replay", "in.mcap"], "--plugin <PLUGIN>");
     check(&["diff", "in.mcap", "in.mcap", "--ignore", "payload"], "start it with `/`");
     let export = ["trace", "export", "in.mcap"];
-    let json = folder.json(&export, 2, "Exported 0 events: both the events and the report");
+    let json = folder.json(&export, 2, "Exported 0 events: two results want stdout");
     assert_eq!(json["error"]["stage"], "arguments");
     check(&["inspct", "plugins/echo.wasm"], "no file or verb `inspct`");
     check(&[], "`glovebox inspect`, `call`, `replay` and `diff` do the same work without one");

@@ -83,10 +83,6 @@ enum Stopped {
 impl Export {
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
         let to_stdout = self.out == Path::new("-");
-        if to_stdout && self.output.json.as_deref() == Some(Path::new("-")) {
-            let reason = "both the events and the report want stdout; give -o a file";
-            return Err(Problem::Usage(reason.to_owned()));
-        }
         if let Some(path) = &self.dissector {
             if self.format != Format::Pcapng {
                 let reason = "--dissector is for packets; add --as pcapng";
