@@ -21,6 +21,10 @@ fn show_path(path: &Option<PathBuf>) -> String {
     path.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()))
 }
 
+fn show_place(place: &Option<(u64, u64)>) -> String {
+    place.map_or_else(String::new, |(line, column)| format!(" in line {line}, column {column}"))
+}
+
 impl LoadError {
     pub(crate) fn new(stage: LoadStage, path: Option<PathBuf>, problem: LoadProblem) -> LoadError {
         LoadError { stage, path, problem }
@@ -89,6 +93,14 @@ pub enum LoadProblem {
         /// What is wrong, and where.
         reason: String,
     },
+    /// WebAssembly text that does not follow its grammar.
+    #[error("the WebAssembly text is wrong{}: {reason}", show_place(.place))]
+    WrongText {
+        /// What is wrong.
+        reason: String,
+        /// Line and column, from 1, if there is one place where it is wrong.
+        place: Option<(u64, u64)>,
+    },
     /// The file is not the one that its manifest is about.
     #[error("the artifact has the digest {found}, but its manifest says {expected}")]
     Digest {
@@ -146,6 +158,14 @@ pub enum LoadProblem {
     /// It is valid, but the compiler refuses it.
     #[error("the {what} cannot be compiled: {reason}")]
     NotCompiled {
+        /// What sort of file.
+        what: &'static str,
+        /// What the compiler says.
+        reason: String,
+    },
+    /// It keeps to no binding of Glovebox, and the compiler refuses it.
+    #[error("the {what} is no plugin of Glovebox, and cannot be compiled: {reason}")]
+    NoPlugin {
         /// What sort of file.
         what: &'static str,
         /// What the compiler says.
@@ -327,6 +347,11 @@ impl LoadProblem {
             LoadProblem::WrongKind { found } => found.remedy(),
             LoadProblem::Foreign(foreign) => foreign.remedy(),
             LoadProblem::Malformed { .. } => "copy or build the file again",
+            LoadProblem::WrongText { .. } => "correct it there",
+            LoadProblem::NoPlugin { .. } => {
+                "Glovebox runs components of the world `glovebox:plugin` and modules of the frame ABI: \
+                 build it as one (see README, \"Write your own plugin\")"
+            }
             LoadProblem::Digest { .. } => {
                 "copy the artifact again, or write its digest under [artifact] in plugin.toml"
             }
@@ -359,7 +384,9 @@ impl LoadProblem {
             LoadProblem::TooMany { .. } => {
                 "leave out what it does not use, or make several plugins of it"
             }
-            LoadProblem::NotCompiled { .. } => "build it with another version of its compiler",
+            LoadProblem::NotCompiled { .. } => {
+                "leave out what the reason names, or build it with another version of its compiler"
+            }
             LoadProblem::CompileTimeout { .. } => {
                 "allow more time with --compile-deadline or `compile-deadline` under [runtime] in \
                  plugin.toml, or load it again later: the compiler goes on in the background. If \

@@ -116,7 +116,7 @@ const WASM: &[Row] = rows! {
     "a Fluvio SmartModule", "Fluvio SmartModules", "the streaming platform Fluvio", REBUILD,
         [[Import("env", "copy_records")]];
     "an http-wasm handler", "http-wasm handlers", "HTTP servers with http-wasm, such as Traefik",
-        REBUILD, [[From("http_handler")]];
+        REBUILD, [[From("http_handler")], [Export("handle_request"), Export("handle_response")]];
     "a CosmWasm contract", "CosmWasm contracts", "blockchains of Cosmos", REBUILD,
         [[ExportStart("interface_version_"), Export("allocate")]];
     "a Substrate runtime", "Substrate runtimes", "blockchains of Polkadot", REBUILD,
@@ -249,6 +249,9 @@ mod tests {
         imports("dylibso_observe", "enter", "a module with probes of Dylibso Observe");
         imports("gojs", "runtime.wasmExit", "a Go program for JavaScript");
         imports("env", "emscripten_resize_heap", "a module of Emscripten");
+        with(&export("handle_request"), "none");
+        let handler = [export("handle_request"), export("handle_response"), export("_start")];
+        with(&handler.concat(), "an http-wasm handler");
         with(&export("proxy_abi_version_0_2_1"), "a proxy-wasm filter");
         with(&export("__guest_call"), "a waPC module");
         with(&export("dprint_plugin_version_4"), "a dprint plugin");

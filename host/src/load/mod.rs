@@ -43,6 +43,11 @@ use crate::backend::core::Factory;
 use crate::policy::Decided;
 use crate::{Answers, Mock};
 
+/// Whether a module or component keeps to a binding of Glovebox, or means to.
+pub(crate) fn keeps_to_a_binding(bytes: &[u8]) -> bool {
+    foreign::is_own(&interface::Interface::of(bytes))
+}
+
 /// What to load, and how.
 #[derive(Clone)]
 pub struct LoadRequest {

@@ -17,6 +17,7 @@ use super::budget::budget_of_source;
 use super::compile::{CompileStatus, Compiles, MAX_DEADLINE, deadline_of_size};
 use super::foreign;
 use super::interface::Interface;
+use super::sniff::without_mark;
 use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source, file};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
@@ -474,10 +475,8 @@ pub(super) fn recognize(
 ) -> Result<(ArtifactKind, Vec<u8>), LoadProblem> {
     match kind {
         ArtifactKind::WasmText => {
-            let bytes = wat::parse_bytes(&bytes).map_err(|error| LoadProblem::Malformed {
-                what: "WebAssembly text",
-                reason: error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "),
-            })?;
+            let bytes =
+                wat::parse_bytes(without_mark(&bytes)).map_err(|error| wrong_text(&error))?;
             Ok((ArtifactKind::of(&bytes), bytes.into_owned()))
         }
         ArtifactKind::Component | ArtifactKind::CoreModule => Ok((kind, bytes)),
@@ -487,6 +486,19 @@ pub(super) fn recognize(
         }
         found => Err(LoadProblem::WrongKind { found }),
     }
+}
+
+/// Takes apart what the library shows: what is wrong, `--> FILE:LINE:COLUMN`, and the line itself.
+fn wrong_text(error: &wat::Error) -> LoadProblem {
+    let shown = error.to_string();
+    let mut lines = shown.lines().map(str::trim);
+    let reason = super::shorten(lines.next().unwrap_or_default());
+    let place = lines.find_map(|line| line.strip_prefix("--> ")).and_then(|place| {
+        let (rest, column) = place.rsplit_once(':')?;
+        let (_, line) = rest.rsplit_once(':')?;
+        Some((line.parse().ok()?, column.parse().ok()?))
+    });
+    LoadProblem::WrongText { reason, place }
 }
 
 /// The manifest that the SDK's export macro put inside the artifact.

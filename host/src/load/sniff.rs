@@ -43,6 +43,8 @@ pub enum ArtifactKind {
     Trace,
     /// A packet capture.
     Capture,
+    /// Zeros, as a disk or a download leaves them that did not get further.
+    Zeros,
     /// Some other text.
     Text,
     /// Some other bytes.
@@ -55,14 +57,15 @@ impl ArtifactKind {
         use ArtifactKind::{
             Archive, Capture, Component, CoreModule, Elf, Empty, GitLfsPointer, Gzip, Html,
             JavaClass, MachO, Packed, Pe, Precompiled, Text, Trace, Unknown, WasmOfOtherVersion,
-            WasmText, Zip,
+            WasmText, Zeros, Zip,
         };
         match bytes {
             [] => Empty,
             [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => CoreModule,
             // The encoding of components has a version of its own and layer 1.
             [0, b'a', b's', b'm', 0x0D, 0, 1, 0, ..] => Component,
-            [0, b'a', b's', b'm', ..] => WasmOfOtherVersion,
+            [0, b'a', b's', b'm', ..] | [0, b'a'] | [0, b'a', b's'] => WasmOfOtherVersion,
+            zeros if zeros.iter().all(|byte| *byte == 0) => Zeros,
             // The engine marks its files with an operating system of its own.
             [0x7F, b'E', b'L', b'F', _, _, _, 200, ..] => Precompiled,
             [0x7F, b'E', b'L', b'F', ..] => Elf,
@@ -82,14 +85,14 @@ impl ArtifactKind {
             [0x89, b'M', b'C', b'A', b'P', ..] => Trace,
             [0xD4, 0xC3, 0xB2, 0xA1, ..] | [0xA1, 0xB2, 0xC3, 0xD4, ..] => Capture,
             [0x0A, 0x0D, 0x0D, 0x0A, ..] => Capture,
-            _ => match std::str::from_utf8(bytes) {
+            _ => match std::str::from_utf8(without_mark(bytes)) {
                 Ok(text) if is_wat(text) => WasmText,
                 Ok(text) if text.starts_with("version https://git-lfs.github.com/") => {
                     GitLfsPointer
                 }
                 Ok(text) if is_html(text) => Html,
-                Ok(_) => Text,
-                Err(_) => Unknown,
+                Ok(text) if text.chars().all(is_of_text) => Text,
+                _ => Unknown,
             },
         }
     }
@@ -117,6 +120,7 @@ impl ArtifactKind {
             ArtifactKind::Archive => "a static library",
             ArtifactKind::Trace => "a trace",
             ArtifactKind::Capture => "a packet capture",
+            ArtifactKind::Zeros => "a file of zeros",
             ArtifactKind::Text => "a text file",
             ArtifactKind::Unknown => "a file of unknown kind",
         }
@@ -134,7 +138,9 @@ impl ArtifactKind {
     pub(crate) fn remedy(self) -> &'static str {
         match self {
             ArtifactKind::Empty => "build the plugin again",
-            ArtifactKind::WasmOfOtherVersion => "copy or build the file again",
+            ArtifactKind::WasmOfOtherVersion | ArtifactKind::Zeros => {
+                "copy or build the file again"
+            }
             ArtifactKind::Gzip | ArtifactKind::Packed | ArtifactKind::Zip => "unpack it first",
             ArtifactKind::Precompiled => {
                 "name the .wasm that it was made of: compiled code is believed from the host's own \
@@ -151,6 +157,16 @@ impl ArtifactKind {
             _ => "name a .wasm, .wat, .so, .dylib or .dll file, or a folder with plugin.toml",
         }
     }
+}
+
+/// Text without the byte order mark that some editors put in front.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}
+
+/// False of control characters that stand in no text: terminals know the others.
+fn is_of_text(one: char) -> bool {
+    !one.is_control() || matches!(one, '\t' | '\n' | '\r' | '\x0B' | '\x0C' | '\x08' | '\x1B')
 }
 
 fn is_html(text: &str) -> bool {
@@ -189,6 +205,21 @@ mod tests {
         check(b"\0asm", ArtifactKind::WasmOfOtherVersion);
         check(b";; hello\n(; a ;) (module)", ArtifactKind::WasmText);
         check(b";; only a comment", ArtifactKind::Text);
+        check(b"\xEF\xBB\xBF(module)", ArtifactKind::WasmText);
+        check(b"\xEF\xBB\xBF\r\n;; a\r\n(component)", ArtifactKind::WasmText);
+        check(
+            b"\xEF\xBB\xBFversion https://git-lfs.github.com/spec/v1\n",
+            ArtifactKind::GitLfsPointer,
+        );
+        check(b"\xEF\xBB\xBFhello", ArtifactKind::Text);
+        check(b"\0", ArtifactKind::Zeros);
+        check(&[0; 4096], ArtifactKind::Zeros);
+        check(b"\0a", ArtifactKind::WasmOfOtherVersion);
+        check(b"\0as", ArtifactKind::WasmOfOtherVersion);
+        check(b"\0b", ArtifactKind::Unknown);
+        check(b"II*\0", ArtifactKind::Unknown);
+        check(b"\x01\x02\x03", ArtifactKind::Unknown);
+        check(b"one\r\n\ttwo \x1B[31mred", ArtifactKind::Text);
         check(b"\x7FELF", ArtifactKind::Elf);
         check(b"\x1F\x8B\x08", ArtifactKind::Gzip);
         check(b"\xFF\xFE\xFD", ArtifactKind::Unknown);

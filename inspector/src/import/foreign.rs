@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use glovebox_abi::text::{cut, inert};
+use crate::trace::framing;
 
 /// How much of a file is looked at.
 pub(super) const START_LEN: usize = 4096;
@@ -15,9 +15,6 @@ pub struct Foreign {
     /// What can be done with it, or what to give instead.
     pub remedy: &'static str,
 }
-
-/// How much of the name of a profile is shown, in bytes.
-const MAX_PROFILE_LEN: usize = 64;
 
 const GIVE: &str = "give a pcap, pcapng or NDJSON file";
 const SAVE_AS: &str = "save it as pcapng with Wireshark or editcap, and give that";
@@ -92,17 +89,7 @@ fn mcap_file(header: &[u8]) -> Foreign {
         Some("glovebox") | None => {
             ("an MCAP file, which needs no import".into(), "give it to the other verbs")
         }
-        Some(profile) => {
-            let profile = match profile {
-                "" => "no profile".to_owned(),
-                profile => format!("the profile `{}`", inert(&cut(profile, MAX_PROFILE_LEN))),
-            };
-            (
-                format!("an MCAP file of another program ({profile}), which cannot be imported")
-                    .into(),
-                "export its messages as NDJSON with that program, one object with `payload` a line",
-            )
-        }
+        Some(profile) => (framing::other_program(profile).into(), framing::EXPORT_IT),
     };
     Foreign { name, remedy }
 }

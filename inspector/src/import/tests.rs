@@ -253,8 +253,11 @@ fn other_files_are_refused() {
         writer.finish().expect("memory takes all");
         writer.into_inner().into_inner()
     };
-    check(&foreign("ros2"), "an MCAP file of another program (the profile `ros2`), which cannot");
-    check(&foreign(""), "an MCAP file of another program (no profile), which cannot");
+    check(
+        &foreign("ros2"),
+        "an MCAP file of another program (the profile `ros2`); export its messages",
+    );
+    check(&foreign(""), "an MCAP file of another program (no profile); export its messages");
     check(&foreign("glovebox"), "an MCAP file, which needs no import");
     check(b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`");
     check(b"{\n \"log\": {\n  \"version\": \"1.2\", \"creator\": {}", "a HAR file");

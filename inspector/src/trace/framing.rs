@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use glovebox_abi::text::{cut, inert};
 use mcap::MAGIC;
 
 /// The largest record that is read: a chunk with one frame of the largest size, and some room.
@@ -382,6 +383,21 @@ pub(super) fn parse_header(data: &[u8]) -> Option<&str> {
     let (_library, rest) = text_at(rest)?;
     rest.is_empty().then_some(profile)
 }
+
+/// What an MCAP file is whose profile is not ours.
+pub(crate) fn other_program(profile: &str) -> String {
+    /// Bytes shown of a profile.
+    const SHOWN: usize = 64;
+    let profile = match profile {
+        "" => "no profile".to_owned(),
+        profile => format!("the profile `{}`", inert(&cut(profile, SHOWN))),
+    };
+    format!("an MCAP file of another program ({profile})")
+}
+
+/// What to do with such a file.
+pub(crate) const EXPORT_IT: &str = "export its messages as NDJSON with that program, one object with \
+    `payload` a line, and import that";
 
 /// The name and the entries of a metadata record.
 pub(super) fn parse_metadata(data: &[u8]) -> Option<(&str, BTreeMap<&str, &str>)> {

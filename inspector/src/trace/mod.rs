@@ -70,7 +70,7 @@ mod encoder;
 mod error;
 #[cfg(feature = "analysis")]
 mod find;
-mod framing;
+pub(crate) mod framing;
 #[cfg(feature = "analysis")]
 mod generate;
 #[cfg(feature = "analysis")]

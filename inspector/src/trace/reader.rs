@@ -261,8 +261,8 @@ impl TraceReader {
                     && profile != PROFILE
                 {
                     return Err(TraceError::NotATrace {
-                        found: format!("an MCAP file of the profile `{profile}`"),
-                        remedy: "only files recorded by Glovebox have frames to show",
+                        found: framing::other_program(profile),
+                        remedy: framing::EXPORT_IT,
                         path: self.path.clone(),
                     });
                 }

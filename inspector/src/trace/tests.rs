@@ -247,7 +247,11 @@ fn other_files_are_explained() {
         writer.finish().expect("memory takes all");
         writer.into_inner().into_inner()
     };
-    check(&foreign("ros2", [("format", "1"), ("app", "1.0.0")]), "profile `ros2`");
+    let ours = [("format", "1"), ("app", "1.0.0")];
+    let another = "an MCAP file of another program (the profile `ros2`); export its messages";
+    check(&foreign("ros2", ours), another);
+    check(&foreign("", ours), "an MCAP file of another program (no profile); export its messages");
+    check(&foreign("a\u{1b}b", ours), "(the profile `a\\u{1b}b`)");
     check(
         &foreign("glovebox", [("format", "7"), ("app", "9.0.0")]),
         "needs version 9.0.0 of Glovebox",

@@ -177,7 +177,7 @@ fn damaged_files_are_findings_among_good_ones() {
         "sniff: this is an empty file, not a plugin; build the plugin again: bad/empty.wasm",
         "sniff: this is a gzip archive, not a plugin; unpack it first: bad/gzip.wasm",
         "sniff: the shared library is damaged:",
-        "sniff: the WebAssembly text is damaged:",
+        "sniff: the WebAssembly text is wrong in line",
         "parse manifest: unknown key `nmae` in [plugin] on line 3; did you mean `name`?; correct \
          plugin.toml: bad/typo/plugin.toml",
         "`inside` 1.0.0 is there 2 times; where one is chosen, copies/inside.wasm counts, and not \

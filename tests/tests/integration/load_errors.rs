@@ -39,7 +39,35 @@ fn files_of_the_wrong_kind() {
     check("a.cwasm", b"\x7FELF\x02\x01\x01\xC8", "sniff", "name the .wasm that it was made of");
     check("a.wasm", b"\0asm\x07\0\0\0", "sniff", "unknown version or cut short");
     check("a.mcap", b"\x89MCAP0\r\n", "sniff", "open it as a trace");
-    check("a.wat", b"(module (func $x", "sniff", "the WebAssembly text is damaged");
+    check(
+        "a.wat",
+        b"(module (func $x",
+        "sniff",
+        "the WebAssembly text is wrong in line 1, column 17",
+    );
+    check("a.wat", b"\xEF\xBB\xBF(module\n  (fun))", "sniff", "wrong in line 2, column 4");
+    check("a.wat", b"(module (func call $x))", "sniff", "`$x`");
+    check("a.wat", b"(module\n(func call $x))", "sniff", "; correct it there");
+    check("a.wat", b"\xEF\xBB\xBF(module)", "link", "missing export");
+    check("a.wasm", &[0; 4096], "sniff", "a file of zeros, not a plugin; copy or build");
+    check("a.wasm", b"\0as", "sniff", "or cut short, not a plugin; copy or build");
+    check("a.wasm", b"II*\0", "sniff", "a file of unknown kind");
+}
+
+/// What the engine cannot do matters only to what was made for Glovebox.
+#[test]
+fn components_of_other_worlds_are_told_what_glovebox_needs() {
+    let exports = r#"
+        (type (instance (export "m" (func (param "x" string) (result string)))))
+        (import "b1" (instance (type 0)))
+        (alias export 0 "m" (func))
+        (export "m1" (func 0))"#;
+    let component = |more: &str| format!("(component {exports} {more})").into_bytes();
+    let needed = "Glovebox runs components of the world `glovebox:plugin`";
+    check("a.wat", &component(""), "compile", needed);
+    check("a.wat", &component(""), "compile", "the component is no plugin of Glovebox");
+    let own = "(import \"glovebox:plugin/host@0.1.0\" (instance))";
+    check("a.wat", &component(own), "compile", "leave out what the reason names");
 }
 
 /// Opening one would wait until somebody writes into it.

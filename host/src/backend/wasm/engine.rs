@@ -202,7 +202,11 @@ impl WasmEngine {
         let program = P::compile(&self.engine, bytes).map_err(|error| {
             // It is valid: that was looked at before.
             let reason = shorten(&error.root_cause().to_string());
-            LoadProblem::NotCompiled { what: P::KIND.noun(), reason }
+            let what = P::KIND.noun();
+            match crate::load::keeps_to_a_binding(bytes) {
+                true => LoadProblem::NotCompiled { what, reason },
+                false => LoadProblem::NoPlugin { what, reason },
+            }
         })?;
         match program.serialize() {
             Ok(bytes) => self.cache.put(&self.cache.key(digest, &self.engine), &bytes),

@@ -8,7 +8,7 @@
 //! | component model of WASI 0.2 | on | |
 //! | memory64, relaxed SIMD, typed function references, custom page sizes, wide arithmetic, maps in components | on demand | for plugins that use them; relaxed SIMD gives the same results on all machines |
 //! | threads and shared memory, shared-everything threads | off | no limit holds for shared memory, and a wait in it hears no deadline |
-//! | garbage collection, with `externref` and `anyref`; exceptions, of today and legacy | off | this build of the engine has no collector |
+//! | garbage collection; references to values of the host (`externref`); exceptions, of today and legacy | off | this build of the engine has no collector |
 //! | asynchronous components, with their streams, error contexts and threads | off | compiled in, it makes each call of every component three times as slow (an empty call 414 ns, not 120), and WASI 0.3, for which it is there, is not offered |
 //! | stack switching, memory control, custom descriptors, compact imports; values, nested names, fixed-length lists, 64-bit memories, garbage collection, `implements` and canonical names in components | off | the engine does not support them, or says itself that its support is incomplete |
 //!
@@ -38,7 +38,7 @@ pub(super) const ON_DEMAND: WasmFeatures = WasmFeatures::MEMORY64
     .union(WasmFeatures::CM_MAP);
 
 /// What is off: by which name people know it, and how to do without.
-const OFF: [(WasmFeatures, &str, &str); 9] = [
+const OFF: [(WasmFeatures, &str, &str); 10] = [
     (
         WasmFeatures::THREADS.union(WasmFeatures::SHARED_EVERYTHING_THREADS),
         "threads and shared memory",
@@ -46,10 +46,15 @@ const OFF: [(WasmFeatures, &str, &str); 9] = [
          instances of a plugin run beside each other",
     ),
     (
-        WasmFeatures::GC.union(WasmFeatures::GC_TYPES),
-        "garbage collection or references such as `externref`",
+        WasmFeatures::GC,
+        "garbage collection",
         "build it for linear memory: compilers of languages with a collector of their own, such as \
          TinyGo, componentize-py and componentize-js, do so",
+    ),
+    (
+        WasmFeatures::GC_TYPES,
+        "references to values of the host (`externref`, of the proposal reference types)",
+        "build it without them, and let numbers stand for such values",
     ),
     (
         WasmFeatures::EXCEPTIONS.union(WasmFeatures::LEGACY_EXCEPTIONS),
@@ -110,6 +115,8 @@ pub(super) fn are_demanded(kind: ArtifactKind, bytes: &[u8]) -> Result<bool, Loa
     for (features, name, advice) in OFF {
         match invalid(needed - features) {
             None => needed -= features,
+            // Values that are collected are such references, so that these go without saying.
+            Some(_) if features == WasmFeatures::GC_TYPES && needed.contains(WasmFeatures::GC) => {}
             Some(_) => {
                 if names.is_empty() {
                     remedy = advice;
