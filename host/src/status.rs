@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use glovebox_abi::manifest::{Isolation, LimitChanges, LimitKind, Limits, Tier};
+use glovebox_abi::manifest::{Isolation, LimitChanges, LimitKind, Limits, Scope, Tier};
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, LoadStage, Phase, ReloadCause};
 
 use crate::InstanceId;
 use crate::observe::CallLatency;
-use crate::policy::{Allowance, Decision, Standing};
+use crate::policy::{self, Allowance, Decision, Standing};
 
 /// Everything a person may want to know about an instance, at one moment.
 #[derive(Debug, Clone)]
@@ -61,6 +61,37 @@ pub struct PluginStatus {
     pub memory: Option<u64>,
 }
 
+impl PluginStatus {
+    /// What [`Host::allow`](crate::Host::allow) would allow of files, network or environment: what the
+    /// generation that waits for it asks for, else the one that runs.
+    pub fn request(&self, permission: Permission) -> Option<&Scope> {
+        let mut waits = self.refused.iter().flat_map(|refused| &refused.waits_for);
+        if let Some(growth) = waits.find(|growth| growth.permission == permission) {
+            return Some(&growth.request);
+        }
+        let mut statuses = self.permissions.iter();
+        statuses.find(|status| status.permission == permission)?.request.as_ref()
+    }
+
+    /// True if to allow the permission gives this plugin nothing that it would not give `other`.
+    pub fn asks_no_more_than(&self, other: &PluginStatus, permission: Permission) -> bool {
+        match (self.request(permission), other.request(permission)) {
+            (Some(asked), Some(shown)) => policy::covers(shown, asked),
+            _ => !permission.needs_consent(),
+        }
+    }
+
+    /// Files, network or environment that it asks for and a person has to decide about: it does not
+    /// have them, or not all of what it asks for.
+    pub fn asking(&self) -> impl Iterator<Item = Permission> {
+        let open = self.permissions.iter().filter(|status| {
+            let is_missing = status.standing == Standing::Asking || status.asks_more;
+            status.asked && is_missing && status.permission.needs_consent()
+        });
+        open.map(|status| status.permission)
+    }
+}
+
 /// A generation that did not take over; the one before it runs on. Gone with the next one that does,
 /// and when the file holds again what runs.
 #[derive(Debug, Clone)]
@@ -86,6 +117,8 @@ pub struct Growth {
     pub permission: Permission,
     /// All that the new generation asks for, as words that would allow it.
     pub asks: Vec<Allowance>,
+    /// The same as it is in the manifest, folders in full.
+    pub request: Scope,
 }
 
 /// One permission of one instance.
@@ -105,6 +138,9 @@ pub struct PermissionStatus {
     pub asks_more: bool,
     /// What the manifest asks for, as words that would allow it.
     pub asks: Vec<Allowance>,
+    /// The same as it is in the manifest, folders in full; `None` if it does not ask, or if the
+    /// permission stays inside Glovebox.
+    pub request: Option<Scope>,
     /// What decided, for example `[plugins.redact] in policy.toml`.
     pub rule: String,
     /// Within what, for people; empty if nothing narrows it or it is not in effect.

@@ -187,7 +187,7 @@ impl Watch {
 fn say_growth(stage: &Stage) {
     for status in stage.statuses() {
         let growth = status.refused.iter().flat_map(|refused| &refused.waits_for);
-        for Growth { permission, asks } in growth {
+        for Growth { permission, asks, .. } in growth {
             let asks: Vec<_> = asks.iter().map(Allowance::parameter).collect();
             let remedy = remedy(&status.manifest.plugin.id, *permission, &asks.join(", "));
             say(&format!("{permission} waits to be allowed: {remedy}"));

@@ -103,8 +103,8 @@ pub enum Command {
         permission: Permission,
         /// What was shown of what it asks for.
         asks: Vec<Allowance>,
-        /// Whether every other instance that asks for it now is allowed it, too.
-        everyone: bool,
+        /// Other instances that are allowed it, too, unless they ask for more by now.
+        others: Vec<InstanceId>,
         /// For how long.
         lifetime: Lifetime,
     },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use glovebox_abi::{Frame, Permission};
 use glovebox_host::workspace::Workspace;
 use glovebox_host::{
-    Allowance, Decision, InstanceId, Lifetime, LoadRequest, PluginStatus, PolicyMode, Standing,
+    Allowance, Decision, InstanceId, Lifetime, LoadRequest, PluginStatus, PolicyMode,
 };
 use glovebox_inspector::diff::{DiffOptions, RunCall};
 use glovebox_inspector::replay::Pace;
@@ -126,8 +126,8 @@ impl Workbench {
                     .start("Changing what is watched", move |_| work::watch(&host, instance, on));
             }
             Command::Loop(instance) => self.reload_replay_diff(instance),
-            Command::Allow { instance, permission, asks, everyone, lifetime } => {
-                self.allow(instance, permission, &asks, everyone, lifetime);
+            Command::Allow { instance, permission, asks, others, lifetime } => {
+                self.allow(instance, permission, &asks, &others, lifetime);
             }
             Command::Decide(instance, permission, decision) => {
                 self.host.set_decision(instance, permission, decision);
@@ -186,13 +186,9 @@ impl Workbench {
     }
 
     /// Says that a plugin asks for files, network or environment, which it does not have yet.
-    fn note_what_is_asked(&mut self, instance: InstanceId) {
+    pub(super) fn note_what_is_asked(&mut self, instance: InstanceId) {
         let Some(plugin) = self.host.plugin(instance) else { return };
-        let asks = plugin.permissions.iter().filter(|status| {
-            let is_missing = status.standing == Standing::Asking || status.asks_more;
-            status.asked && is_missing && status.permission.needs_consent()
-        });
-        let asks: Vec<&str> = asks.map(|status| status.permission.name()).collect();
+        let asks: Vec<&str> = plugin.asking().map(Permission::name).collect();
         if !asks.is_empty() {
             let (id, asks) = (&plugin.manifest.plugin.id, asks.join(" and "));
             let text = format!("{id} asks for {asks}: allow or deny it in the panel Policy");
@@ -205,7 +201,7 @@ impl Workbench {
         instance: InstanceId,
         permission: Permission,
         asks: &[Allowance],
-        everyone: bool,
+        others: &[InstanceId],
         lifetime: Lifetime,
     ) {
         let Some(chosen) = self.host.plugin(instance) else {
@@ -219,22 +215,20 @@ impl Workbench {
             );
             return self.notices.add(Level::Warning, text);
         }
-        let others = self.host.plugins().into_iter().filter(|other| {
-            other.instance != instance
-                && other.permissions.iter().any(|status| {
-                    status.permission == permission && status.asked && !status.granted
-                })
-        });
-        let others: Vec<_> = others.filter(|_| everyone).collect();
-        for plugin in [&chosen].into_iter().chain(&others) {
+        let plugins = self.host.plugins();
+        let others: Vec<_> = asking_no_more(&plugins, &chosen, permission)
+            .filter(|other| others.contains(&other.instance))
+            .collect();
+        for plugin in [&chosen].into_iter().chain(others.iter().copied()) {
             self.host.allow(plugin.instance, permission, lifetime);
         }
         let names: Vec<_> = [&chosen]
             .into_iter()
-            .chain(&others)
+            .chain(others)
             .map(|one| one.manifest.plugin.id.as_str())
             .collect();
-        let text = format!("{permission} is allowed to {}, {}", names.join(", "), lifetime.name());
+        let (names, name, means) = (names.join(", "), lifetime.name(), lifetime.means());
+        let text = format!("{permission} is allowed to {names}, {name}: {means}");
         self.notices.add(Level::Success, text);
         self.look_at_plugins();
     }
@@ -625,6 +619,21 @@ pub fn asked_of(plugin: &PluginStatus, permission: Permission) -> &[Allowance] {
     let mut statuses = plugin.permissions.iter();
     let status = statuses.find(|status| status.permission == permission);
     status.map_or(&[], |status| &status.asks)
+}
+
+/// The other instances that ask for a permission, do not have it, and would be given nothing by it
+/// that is not given to `chosen`.
+pub fn asking_no_more<'a>(
+    plugins: &'a [PluginStatus],
+    chosen: &PluginStatus,
+    permission: Permission,
+) -> impl Iterator<Item = &'a PluginStatus> {
+    plugins.iter().filter(move |other| {
+        let mut statuses = other.permissions.iter();
+        let lacks = statuses
+            .any(|status| status.permission == permission && status.asked && !status.granted);
+        other.instance != chosen.instance && lacks && other.asks_no_more_than(chosen, permission)
+    })
 }
 
 /// The mode and what a person decided about permissions, as a `policy.toml`.

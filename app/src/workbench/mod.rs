@@ -55,7 +55,7 @@ pub use accepted::{Accepted, Compared};
 pub use command::{Command, ReplayHow, ReplayRequest, RowRef, SendRequest};
 pub use example::{EXAMPLES, Example};
 pub use jobs::{JobId, JobView};
-pub use logic::asked_of;
+pub use logic::{asked_of, asking_no_more};
 pub use notice::{Level, Notice};
 pub use overview::{Failure, Overview, Span};
 pub use pages::Pages;
@@ -324,9 +324,21 @@ impl Workbench {
         self.outcome.in_the_way.take()
     }
 
-    /// Asks the host again after a command that changed it.
+    /// Asks the host again after a command that changed it. Says what new generations ask for that the
+    /// ones before them had.
     fn look_at_plugins(&mut self) {
-        self.seen.plugins = plugins_of(&self.host);
+        let before = std::mem::replace(&mut self.seen.plugins, plugins_of(&self.host));
+        let again = self.seen.plugins.iter().filter(|now| {
+            let mut before = before.iter().filter(|one| one.instance == now.instance);
+            before.any(|before| {
+                let is_new = |asked| !before.asking().any(|known| known == asked);
+                before.generation != now.generation && now.asking().any(is_new)
+            })
+        });
+        let again: Vec<_> = again.map(|plugin| plugin.instance).collect();
+        for instance in again {
+            self.note_what_is_asked(instance);
+        }
     }
 }
 

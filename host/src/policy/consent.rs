@@ -50,6 +50,17 @@ impl Lifetime {
             Lifetime::Saved => "saved",
         }
     }
+
+    /// Until when that is, for people.
+    pub fn means(self) -> &'static str {
+        match self {
+            Lifetime::Once => "until it is reloaded or unloaded",
+            Lifetime::WhileItRuns => {
+                "until it is unloaded, also after a reload that asks for no more"
+            }
+            Lifetime::Saved => "also whenever this very artifact is loaded again",
+        }
+    }
 }
 
 /// What was decided about one permission of one instance.

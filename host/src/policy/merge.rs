@@ -4,7 +4,7 @@ use glovebox_abi::Permission;
 use glovebox_abi::manifest::{DIGEST_PREFIX, Scope};
 
 use super::allowance::Allowance;
-use super::consent::{Decided, DecidedBy, Lifetime, covers, day, in_full};
+use super::consent::{Decided, DecidedBy, covers, day, in_full};
 use super::effective::{Standpoint, Subject};
 use super::file::{Choice, Rule};
 use super::{Decision, PolicyMode};
@@ -268,10 +268,11 @@ fn who(decided: Option<&Decided>) -> (String, String) {
             let text = format!("agreed to on {day} for the artifact {DIGEST_PREFIX}{digest}…");
             (format!("consent of {day}"), text)
         }
-        Some(DecidedBy::Person(Lifetime::Once)) => {
-            ("decision".to_owned(), "allowed for this plugin, once".to_owned())
+        Some(DecidedBy::Person(lifetime)) => {
+            let (name, means) = (lifetime.name(), lifetime.means());
+            ("decision".to_owned(), format!("allowed for this plugin, {name}: {means}"))
         }
-        _ => ("decision".to_owned(), "allowed for this plugin".to_owned()),
+        None => ("decision".to_owned(), "allowed for this plugin".to_owned()),
     }
 }
 
@@ -343,7 +344,7 @@ mod tests {
 
     use glovebox_abi::Manifest;
 
-    use super::super::Policy;
+    use super::super::{Lifetime, Policy};
     use super::*;
 
     fn manifest(asks: &str) -> Manifest {

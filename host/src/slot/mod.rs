@@ -600,7 +600,11 @@ impl Slot {
         match decision {
             Decision::AsDeclared => drop(edits.decisions.remove(&permission)),
             decision => {
-                let by = DecidedBy::Person(lifetime);
+                // Without a file nothing outlasts the instance.
+                let by = DecidedBy::Person(match &edits.rules.saved {
+                    None if lifetime == Lifetime::Saved => Lifetime::WhileItRuns,
+                    _ => lifetime,
+                });
                 let decided = Decided { decision, within: within.clone(), by };
                 edits.decisions.insert(permission, decided);
             }
@@ -692,7 +696,8 @@ impl Slot {
             let base = current.prepared.base.as_deref();
             let before = policy::request(&current.prepared.manifest, permission, base);
             let grows = !policy::covers(&before.unwrap_or_default(), &asked);
-            (is_asking && grows).then(|| Growth { permission, asks: verdict.asks.clone() })
+            let asks = || verdict.asks.clone();
+            (is_asking && grows).then(|| Growth { permission, asks: asks(), request: asked })
         });
         grown.collect()
     }

@@ -9,7 +9,7 @@ use super::{Edits, Generation, Slot};
 use crate::answers::ANSWERABLE;
 use crate::lifecycle::Counters;
 use crate::observe::CallLatency;
-use crate::policy::{Standing, Verdict};
+use crate::policy::{self, Standing, Verdict};
 use crate::status::{
     LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus, limit_value,
 };
@@ -93,6 +93,11 @@ impl Slot {
             standing: verdict.map_or(Standing::Denied, |verdict| verdict.standing),
             asks_more: verdict.is_some_and(|verdict| verdict.asks_more),
             asks: verdict.map(|verdict| verdict.asks.clone()).unwrap_or_default(),
+            request: policy::request(
+                &current.prepared.manifest,
+                permission,
+                current.prepared.base.as_deref(),
+            ),
             rule: verdict.map(|verdict| verdict.rule.clone()).unwrap_or_default(),
             parameters: verdict.map(Verdict::parameters).unwrap_or_default(),
             explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),

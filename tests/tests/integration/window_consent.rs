@@ -44,9 +44,13 @@ fn folder(permissions: &str) -> tempfile::TempDir {
 }
 
 fn write(folder: &tempfile::TempDir, version: u32, permissions: &str) {
+    write_as("guest", folder, version, permissions);
+}
+
+fn write_as(id: &str, folder: &tempfile::TempDir, version: u32, permissions: &str) {
     fs::write(folder.path().join("guest.wat"), guest(version)).unwrap();
     let text = format!(
-        "[plugin]\nid = \"guest\"\n[artifact]\nwasm = \"guest.wat\"\n[permissions]\n{permissions}\n"
+        "[plugin]\nid = \"{id}\"\n[artifact]\nwasm = \"guest.wat\"\n[permissions]\n{permissions}\n"
     );
     fs::write(folder.path().join("plugin.toml"), text).unwrap();
 }
@@ -116,8 +120,8 @@ fn what_a_plugin_asks_for_is_asked_in_the_window() {
         let mut window = open();
         assert_eq!(ask(&host(&mut window), first(&window)), again, "{choice}");
     }
-    check("While it runs for guest", "none");
-    check("Saved for guest", "read");
+    check("while it runs for guest", "none");
+    check("saved for guest", "read");
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn what_was_shown_is_what_is_allowed() {
             instance: first(window),
             permission: Permission::Files,
             asks,
-            everyone: false,
+            others: Vec::new(),
             lifetime: Lifetime::WhileItRuns,
         };
         execute(window, command);
@@ -163,7 +167,7 @@ fn a_new_version_that_asks_for_more_waits_in_the_window() {
             window.query_by_label("A new version waits").is_none()
         });
     }
-    check(&["Allow files for guest", "Once for guest"], "read");
+    check(&["Allow files for guest", "once for guest"], "read");
     check(&["Deny files to guest"], "none");
 }
 
@@ -179,7 +183,7 @@ fn a_denial_is_allowed_on_its_row() {
     shows(&mut window, "Allow kv for misbehave");
     // Any row but the last one.
     click(&mut window, "Allow kv for misbehave");
-    click(&mut window, "While it runs for misbehave");
+    click(&mut window, "while it runs for misbehave");
     wait(&mut window, "kv is granted", |window| {
         standing(window, "misbehave", Permission::Kv) == Standing::Granted
     });
@@ -189,4 +193,82 @@ fn a_denial_is_allowed_on_its_row() {
     // The rows of what is granted now have no control any more, the others keep theirs.
     assert!(window.query_by_label("Allow kv for misbehave").is_none());
     shows(&mut window, "Allow random for misbehave");
+}
+
+#[test]
+fn what_is_allowed_to_all_is_no_more_than_what_is_shown() {
+    /// What the chosen plugin and another one ask for, what is shown of that, and whether the other
+    /// one is offered it, too.
+    #[track_caller]
+    fn check(chosen: &str, other: &str, permission: Permission, shown: &str, expected: bool) {
+        let (first, second) = (folder(chosen), folder(other));
+        // The same folder of this machine.
+        let data = first.path().join("data").canonicalize().unwrap().display().to_string();
+        write_as("guest", &first, 1, &chosen.replace("DATA", &data));
+        write_as("other", &second, 1, &other.replace("DATA", &data));
+        let mut window = open(&[first.path().to_owned(), second.path().to_owned()]);
+        wait(&mut window, "both are loaded", |window| app(window).view().plugins().len() == 2);
+        show(&mut window, PanelId::Policy);
+        click(&mut window, &format!("Allow {permission} for guest"));
+        shows(&mut window, &shown.replace("DATA", &data));
+        let all = "while it runs for guest and other, no more than this";
+        assert_eq!(window.query_by_label(all).is_some(), expected, "{chosen} {other}");
+        // Nor is it given to somebody who was offered less meanwhile.
+        let plugins = app(&window).view().plugins();
+        let [one, other_one] = plugins else { panic!("two plugins") };
+        let asks = glovebox::workbench::asked_of(one, permission).to_vec();
+        let (instance, others) = (one.instance, vec![other_one.instance]);
+        let lifetime = Lifetime::WhileItRuns;
+        execute(&mut window, Command::Allow { instance, permission, asks, others, lifetime });
+        assert_eq!(standing(&window, "guest", permission), Standing::Granted);
+        let granted = standing(&window, "other", permission) == Standing::Granted;
+        assert_eq!(granted, expected, "{chosen} {other}");
+    }
+    use Permission::{Environment, Files, Network};
+    let read = "files = [{ path = 'DATA' }]";
+    let write = "files = [{ path = 'DATA', access = 'read-write' }]";
+    check(read, read, Files, "files: DATA, read only", true);
+    check(read, write, Files, "files: DATA, read only", false);
+    check(write, read, Files, "files: DATA, read and write", true);
+    let (one, all) = ("network = ['example.org:443']", "network = ['*:*']");
+    check(one, one, Network, "network: example.org:443", true);
+    check(one, all, Network, "network: example.org:443", false);
+    check(all, one, Network, "network: *:*", true);
+    let but = "network = { hosts = ['*:*'], except = ['10.0.0.0/8:*'] }";
+    check(but, all, Network, "network: *:*; not 10.0.0.0/8:*", false);
+    let (lang, more) = ("environment = ['LANG']", "environment = ['LANG', 'HOME']");
+    check(lang, more, Environment, "environment: LANG", false);
+}
+
+#[test]
+fn a_reload_that_ends_what_was_allowed_says_so() {
+    /// For how long it was allowed, and whether it is asked about again.
+    fn check(lifetime: Lifetime, expected: bool) {
+        let folder = folder(FILES);
+        let mut window = open(&[folder.path().to_owned()]);
+        let asks = "guest asks for files: allow or deny it";
+        shows(&mut window, asks);
+        shows(&mut window, "asks for files · gen 1");
+        let id = first(&window);
+        host(&mut window).allow(id, Permission::Files, lifetime);
+        wait(&mut window, "it is granted", |window| {
+            standing(window, "guest", Permission::Files) == Standing::Granted
+                && window.query_by_label_contains("asks for files · gen").is_none()
+        });
+        let said = || app(&window).view().notices().iter().filter(|one| one.text.contains(asks));
+        let (said, before) = (said().count(), app(&window).view().plugins()[0].digest.clone());
+        write(&folder, 2, FILES);
+        execute(&mut window, Command::Reload { instance: id, carry_state: true });
+        wait(&mut window, "it is reloaded", |window| {
+            app(window).view().plugins()[0].digest != before
+        });
+        let notices = app(&window).view().notices().iter();
+        let found = notices.filter(|one| one.text.contains(asks)).count();
+        assert_eq!(found - said, usize::from(expected), "{lifetime:?}");
+        if expected {
+            shows(&mut window, "asks for files · gen");
+        }
+    }
+    check(Lifetime::Once, true);
+    check(Lifetime::WhileItRuns, false);
 }

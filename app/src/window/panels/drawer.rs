@@ -247,7 +247,7 @@ fn lines(
                         .max_rect(button)
                         .layout(egui::Layout::left_to_right(Align::Center));
                     let mut place = ui.new_child(place);
-                    allow_button(&mut place, number, plugin, permission, out);
+                    allow_button(&mut place, ctx, number, plugin, permission, out);
                 }
                 let in_one_line = text::lines(&line.text).replace('\n', " ");
                 text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);

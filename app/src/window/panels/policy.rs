@@ -44,8 +44,8 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     ScrollArea::both().id_salt("policy").auto_shrink([false, false]).show(ui, |ui| {
         egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
             mode(ui, ctx, plugin, out);
-            waiting(ui, plugin, out);
-            permissions(ui, plugin, out);
+            waiting(ui, ctx, plugin, out);
+            permissions(ui, ctx, plugin, out);
             separator(ui);
             limits(ui, plugin, &mut state.panels.policy, out);
             separator(ui);
@@ -93,7 +93,7 @@ fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
 }
 
 /// A new generation that asks for more, and the decisions that it waits for.
-fn waiting(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
+fn waiting(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
     let growth = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
     let growth: Vec<_> = growth.collect();
     if growth.is_empty() {
@@ -107,12 +107,12 @@ fn waiting(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
         plugin.generation
     );
     ui.label(plain(text).color(tokens.text_weak));
-    for Growth { permission, asks: asked } in growth {
+    for Growth { permission, request, .. } in growth {
         ui.horizontal(|ui| {
             badge(ui, "waits", Tone::Warn);
             ui.label(plain(permission.name()).color(tokens.text_strong));
-            ui.label(asks(asked));
-            allow_button(ui, "waits", plugin, *permission, out);
+            ui.label(asks(request));
+            allow_button(ui, ctx, "waits", plugin, *permission, out);
             let deny = ui.small_button("Deny");
             let deny = crate::window::widgets::label(deny, format!("Deny {permission} to {id}"));
             if deny.clicked() {
@@ -131,7 +131,7 @@ fn heading(ui: &mut Ui, names: &[&str]) {
     ui.end_row();
 }
 
-fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
+fn permissions(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions) {
     let tokens = theme::of(ui);
     section(ui, "Permissions", |_| {});
     let why = (ui.available_width() - 540.0).max(96.0);
@@ -169,7 +169,7 @@ fn permissions(ui: &mut Ui, plugin: &PluginStatus, out: &mut Actions) {
                     Standing::Denied => badge(ui, "not granted", Tone::Neutral),
                 };
                 if status.standing == Standing::Asking || status.asks_more {
-                    allow_button(ui, "permission", plugin, status.permission, out);
+                    allow_button(ui, ctx, "permission", plugin, status.permission, out);
                 }
             });
             number(ui, status.uses);
@@ -342,7 +342,7 @@ fn denials(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actio
                 inert(&denial.parameter),
                 denial.permission
             )));
-            allow_button(ui, (denial.at, denial.call), plugin, denial.permission, out);
+            allow_button(ui, ctx, (denial.at, denial.call), plugin, denial.permission, out);
         });
     }
 }

@@ -2,23 +2,13 @@
 
 use egui::{Align, Layout, Role, Ui, WidgetInfo};
 use glovebox_abi::Permission;
-use glovebox_host::{Allowance, Lifetime, PluginStatus};
+use glovebox_abi::manifest::{Access, Folder, Scope};
+use glovebox_host::{Lifetime, PluginStatus};
 
 use crate::window::action::Actions;
 use crate::window::theme;
 use crate::window::widgets::text::{Hint, line, plain};
-use crate::workbench::{Command, asked_of};
-
-/// What the button says of each lifetime.
-const LIFETIMES: [(Lifetime, &str, &str); 3] = [
-    (Lifetime::Once, "Once", "Until it is reloaded or unloaded"),
-    (
-        Lifetime::WhileItRuns,
-        "While it runs",
-        "Until it is unloaded; a version that replaces it has it too, if it asks for no more",
-    ),
-    (Lifetime::Saved, "Saved", "Also whenever this very artifact is loaded again"),
-];
+use crate::workbench::{Command, ViewCtx, asked_of, asking_no_more};
 
 /// What of a list of folders, hosts or variables is shown.
 const SHOWN: usize = 160;
@@ -35,20 +25,38 @@ pub(in crate::window) fn can_allow(plugin: &PluginStatus, permission: Permission
         })
 }
 
-/// What a plugin asks for, for people; empty if the permission has no parameters.
-pub(in crate::window) fn asks(asked: &[Allowance]) -> String {
-    let asked: Vec<&str> = asked.iter().map(Allowance::parameter).collect();
-    let text = glovebox_abi::text::inert(&asked.join(", ")).to_string();
+/// What a plugin asks for, for people, cut where it is long.
+pub(in crate::window) fn asks(asked: &Scope) -> String {
+    let text = in_full(asked);
     match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}… ({} in all)", &text[..end], asked.len()),
+        Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+/// All that a plugin asks for, for people.
+fn in_full(asked: &Scope) -> String {
+    let folder = |folder: &Folder| match folder.access {
+        Access::Read => format!("{}, read only", folder.path),
+        Access::ReadWrite => format!("{}, read and write", folder.path),
+    };
+    let folders = asked.folders.only.iter().flatten().map(folder);
+    let hosts = asked.hosts.only.iter().flatten().map(ToString::to_string);
+    let names = asked.names.only.iter().flatten().cloned();
+    let mut text = folders.chain(hosts).chain(names).collect::<Vec<_>>().join("; ");
+    let hosts = asked.hosts.except.iter().flatten().map(ToString::to_string);
+    let except: Vec<_> = hosts.chain(asked.names.except.iter().flatten().cloned()).collect();
+    if !except.is_empty() {
+        text.push_str(&format!("; not {}", except.join("; ")));
+    }
+    glovebox_abi::text::inert(&text).to_string()
 }
 
 /// A button that opens the choices; nothing if there is nothing to allow. `row` tells it apart from
 /// others about the same permission: an open menu stays with its row when the list moves.
 pub(in crate::window) fn allow_button(
     ui: &mut Ui,
+    ctx: ViewCtx<'_>,
     row: impl std::hash::Hash + std::fmt::Debug,
     plugin: &PluginStatus,
     permission: Permission,
@@ -58,10 +66,17 @@ pub(in crate::window) fn allow_button(
         return;
     }
     let id = egui::Id::unique(("allow", plugin.instance.get(), permission.name(), row));
-    ui.scope_builder(egui::UiBuilder::new().scope_id(id), |ui| menu(ui, plugin, permission, out));
+    let place = egui::UiBuilder::new().scope_id(id);
+    ui.scope_builder(place, |ui| menu(ui, ctx, plugin, permission, out));
 }
 
-fn menu(ui: &mut Ui, plugin: &PluginStatus, permission: Permission, out: &mut Actions) {
+fn menu(
+    ui: &mut Ui,
+    ctx: ViewCtx<'_>,
+    plugin: &PluginStatus,
+    permission: Permission,
+    out: &mut Actions,
+) {
     let id = &plugin.manifest.plugin.id;
     let asked = asked_of(plugin, permission);
     let name = format!("Allow {permission} for {id}");
@@ -70,28 +85,37 @@ fn menu(ui: &mut Ui, plugin: &PluginStatus, permission: Permission, out: &mut Ac
     let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
         ui.set_min_width(220.0);
         let weak = theme::of(ui).text_weak;
-        let what = match asks(asked) {
-            text if text.is_empty() => format!("{permission}: {}", permission.allows()),
-            text => format!("{permission}: {text}"),
+        let what = match plugin.request(permission) {
+            Some(request) => format!("{permission}: {}", in_full(request)),
+            None => format!("{permission}: {}", permission.allows()),
         };
         ui.set_max_width(360.0);
-        ui.label(plain(what).color(weak));
-        for (everyone, title) in [(false, id.as_str()), (true, "all plugins that ask for it now")] {
+        // What is long is shown in full all the same: it is what is allowed.
+        egui::ScrollArea::vertical()
+            .max_height(120.0)
+            .show(ui, |ui| ui.label(plain(what).color(weak)));
+        let others: Vec<_> = asking_no_more(ctx.plugins(), plugin, permission).collect();
+        let names: Vec<&str> =
+            others.iter().map(|other| other.manifest.plugin.id.as_str()).collect();
+        let all = (format!("{id} and {}, no more than this", names.join(", ")), others);
+        let all = Some(all).filter(|(_, others)| !others.is_empty());
+        for (title, others) in [(id.clone(), Vec::new())].into_iter().chain(all) {
             ui.separator();
             ui.label(plain(format!("For {title}")).font(theme::strong(11.5)));
-            for (lifetime, text, means) in LIFETIMES {
-                let entry = egui::Button::new(text).frame_when_inactive(false);
+            for lifetime in Lifetime::ALL {
+                let text = format!("{}: {}", lifetime.name(), lifetime.means());
+                let entry = egui::Button::new(text).wrap().frame_when_inactive(false);
                 let entry = ui
                     .with_layout(Layout::top_down_justified(Align::Min), |ui| ui.add(entry))
                     .inner;
-                let label = format!("{text} for {title}");
+                let label = format!("{} for {title}", lifetime.name());
                 entry.widget_info(|| WidgetInfo::labeled(Role::Button, true, line(&label)));
-                if entry.hint(means).clicked() {
+                if entry.hint(lifetime.means()).clicked() {
                     out.command(Command::Allow {
                         instance: plugin.instance,
                         permission,
                         asks: asked.to_vec(),
-                        everyone,
+                        others: others.iter().map(|other| other.instance).collect(),
                         lifetime,
                     });
                     ui.close();

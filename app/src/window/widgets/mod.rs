@@ -13,6 +13,7 @@ use egui::{
 };
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
+use glovebox_abi::Permission;
 use glovebox_events::{Outcome, Phase};
 use glovebox_host::{PluginStatus, RefusedGeneration};
 use glovebox_inspector::store::Status;
@@ -332,6 +333,12 @@ pub(super) fn standing(plugin: &PluginStatus) -> Standing {
         (standing.tone, standing.picture) = (tone, Some(picture));
         standing.text = format!("{text} · gen {generation} runs on");
         standing.reason = Some(format!("{reason}: {stage}: {message}"));
+    } else if standing.picture.is_none() && plugin.asking().next().is_some() {
+        let asks: Vec<&str> = plugin.asking().map(Permission::name).collect();
+        let asks = format!("asks for {}", asks.join(", "));
+        (standing.tone, standing.picture) = (Tone::Warn, Some(icon::ICON_SHIELD));
+        standing.text = format!("{asks} · gen {generation}");
+        standing.reason = Some(format!("{asks}: allow or deny it in the panel Policy"));
     }
     standing
 }
