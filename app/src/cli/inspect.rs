@@ -105,7 +105,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("capabilities", about.capabilities.join(", "));
     line("license", about.license.clone());
     line("authors", about.authors.join(", "));
-    line("artifact", inspection.path.display().to_string());
+    line("artifact", super::report::named(&inspection.path));
     line("is", format!("{}, {}", inspection.kind.describe(), show_size(inspection.size)));
     if let Some(foreign) = inspection.foreign {
         line("made for", format!("{}: it is {}", foreign.made_for(), foreign.name()));

@@ -226,6 +226,11 @@ pub(super) fn shown(path: impl AsRef<Path>) -> String {
     path.as_ref().display().to_string()
 }
 
+/// The name of a file in a text of several lines: on one of them, whatever it holds.
+pub(super) fn named(path: impl AsRef<Path>) -> String {
+    inert(&path.as_ref().display().to_string()).to_string()
+}
+
 /// Writes text for people to stdout; a reader that has gone is no error.
 pub(super) fn to_stdout(text: &str) -> Result<(), Problem> {
     write_stdout(inert_lines(text).to_cow().as_bytes())

@@ -8,7 +8,7 @@ use glovebox_inspector::trace::{self, AnonymizeReport, Redaction, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, named, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -52,7 +52,7 @@ impl Anonymize {
         let report = &mut |done, all| progress.at(done, all);
         let done = trace::anonymize(&self.trace, &mut redaction, to, report, flag());
         let done = done.map_err(Problem::Record)?;
-        let (events, out) = (count(done.events, "event"), self.out.display());
+        let (events, out) = (count(done.events, "event"), named(&self.out));
         let mut sentence = format!("Changed {} of {events} in {out}", done.changed);
         let mut text = String::new();
         let mut exit = Exit::Good;

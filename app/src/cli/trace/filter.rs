@@ -8,7 +8,7 @@ use glovebox_inspector::trace::{self, TraceIndex};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, named, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -41,7 +41,7 @@ impl FilterTrace {
         let progress = |done, all| searching.at(done, all);
         let found = trace::select(&self.trace, &index, &self.filter, to, &progress, flag());
         let found = found.map_err(Problem::Record)?;
-        let (all, out) = (found.calls + found.skipped, self.out.display());
+        let (all, out) = (found.calls + found.skipped, named(&self.out));
         let mut sentence = format!("Kept {} of {} in {out}", found.calls, count(all, "call"));
         let exit = match found.damaged_bytes {
             0 => Exit::Good,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
-use super::super::report::{Files, Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, named, shown};
 use crate::ending::is_asked;
 
 /// Make a trace of a made-up run, of any size, the same for the same seed
@@ -54,7 +54,7 @@ impl Generate {
             writer.write(&event).map_err(Problem::Record)?;
         }
         let recorded = observe::finish(writer)?;
-        let out = recorded.path.display();
+        let out = named(&recorded.path);
         let sentence = format!("Generated {} into {out}", count(frames, "frame"));
         let text = format!("{out} ({})\n", show_size(recorded.bytes));
         let json = json!({

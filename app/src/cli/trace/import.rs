@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
-use super::super::report::{Files, Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, named, shown};
 
 /// Make a trace of a pcap, pcapng or NDJSON file
 ///
@@ -59,7 +59,7 @@ impl Import {
             "Imported {} of a {} file into {}",
             count(imported.events, "event"),
             imported.format.name(),
-            recorded.path.display()
+            named(&recorded.path)
         );
         if let Some(first) = &imported.damaged.first {
             let parts = count(imported.damaged.parts, "damaged part");
@@ -91,7 +91,7 @@ impl Import {
             false => Exit::Good,
             true => Exit::TraceUnreadable,
         };
-        let text = format!("{} ({})\n", recorded.path.display(), show_size(recorded.bytes));
+        let text = format!("{} ({})\n", named(&recorded.path), show_size(recorded.bytes));
         Ok(Report::new(text, json, sentence, exit))
     }
 }

@@ -10,7 +10,7 @@ use glovebox_inspector::trace::{TraceError, TraceIndex, TraceInfo};
 use serde_json::{Value as Json, json};
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count};
+use super::super::report::{Output, Report, count, named};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -98,7 +98,7 @@ impl Info {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:<12} {value}");
         };
-        line("trace", info.path.display().to_string());
+        line("trace", named(&info.path));
         line("size", show_size(info.size));
         line("written by", format!("glovebox {}, format {}", info.app_version, info.format));
         line("finished", if info.complete { "yes" } else { "no" }.to_owned());

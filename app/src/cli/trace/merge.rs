@@ -7,7 +7,7 @@ use glovebox_inspector::trace::{self, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, count_of, shown};
+use super::super::report::{Files, Output, Report, count, count_of, named, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -43,7 +43,7 @@ impl Merge {
             flag(),
         );
         let merged = merged.map_err(Problem::Record)?;
-        let (events, out) = (count(merged.events, "event"), self.out.display());
+        let (events, out) = (count(merged.events, "event"), named(&self.out));
         let traces = count_of(self.traces.len(), "trace");
         let how = if merged.one_recording { "of one recording" } else { "with new numbers" };
         let mut sentence = format!("Merged {events} of {traces}, {how}, into {out}");

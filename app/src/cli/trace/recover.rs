@@ -7,7 +7,7 @@ use glovebox_inspector::trace::{self, RecoverReport, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, shown};
+use super::super::report::{Files, Output, Report, count, named, shown};
 use super::{damage_line, left_out_line};
 
 /// Write all that can be read of a damaged or unfinished trace to a new one
@@ -32,7 +32,7 @@ impl Recover {
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let report = trace::recover(&self.trace, to).map_err(Problem::Record)?;
         let events = count(report.found.events(), "event");
-        let out = self.out.display();
+        let out = named(&self.out);
         let (sentence, exit) = if report.lossless {
             (format!("Recovered {events}, all there was, into {out}"), Exit::Good)
         } else {

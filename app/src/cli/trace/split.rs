@@ -9,7 +9,7 @@ use glovebox_inspector::trace::{self, PartLimit, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, count_of, shown};
+use super::super::report::{Files, Output, Report, count, count_of, named, shown};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -74,7 +74,7 @@ impl Split {
                 Exit::TraceUnreadable
             }
         };
-        let text = split.parts.iter().map(|part| format!("{}\n", part.path.display())).collect();
+        let text = split.parts.iter().map(|part| format!("{}\n", named(&part.path))).collect();
         let json = json!({ "trace": shown(&self.trace), "split": split });
         Ok(Report::new(text, json, sentence, exit))
     }

@@ -52,6 +52,19 @@ fn acting(text: &str) -> Vec<char> {
     text.chars().filter(acts).collect()
 }
 
+#[cfg(unix)]
+#[test]
+fn the_name_of_a_file_forges_no_line() {
+    let folder = Folder::with_trace();
+    let name = "n\nsize         9 GiB";
+    fs::copy(folder.0.path().join("in.mcap"), folder.0.path().join(name)).unwrap();
+    let out = folder.check(&["trace", "info", name], 0, r"n\u{a}size", "Read 4 events");
+    assert_eq!(out.lines().filter(|line| line.starts_with("size")).count(), 1, "{out}");
+    let filter = ["trace", "filter", "in.mcap", "kind:data", "-o", "a\nb"];
+    let out = folder.check(&filter, 0, r"a\u{a}b", "Kept");
+    assert_eq!(out.lines().count(), 1, "{out}");
+}
+
 #[test]
 fn no_text_steers_a_terminal() {
     let folder = with_plugin();
