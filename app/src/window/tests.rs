@@ -9,6 +9,7 @@ use egui_kittest::kittest::Queryable as _;
 use super::session::Session;
 use super::*;
 use crate::panics::hook::panic_at;
+use crate::workbench::Source;
 
 type Window = Harness<'static, Option<App>>;
 
@@ -304,4 +305,42 @@ fn a_recording_is_finished_before_the_window_closes() {
     let files = std::fs::read_dir(folder.path().join("recordings")).unwrap();
     let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
     assert!(names.iter().any(|name| name.to_string_lossy().ends_with(".mcap")), "{names:?}");
+}
+
+#[test]
+fn rows_are_painted_while_frames_flow_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window =
+        open(vec![crate::assets::plugin("echo").unwrap()], folder.path().join("s.json"));
+    let send = |window: &mut Window, bytes: usize, times: usize| {
+        let target = app(window).view().plugins()[0].instance;
+        let frame = glovebox_abi::Frame::data(vec![b'x'; bytes]);
+        let request = crate::workbench::SendRequest { target, frame, payload_file: None, times };
+        let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
+        workbench.execute(Command::Send(request));
+    };
+    let evicted = |app: &App| app.view().read(Source::Live, |store| store.evicted());
+    send(&mut window, 32 << 10, 1100);
+    wait(&mut window, |app| evicted(app) > Some(0) && !app.view().is_busy());
+    for _ in 0..6 {
+        window.step();
+    }
+    let page = app(&window).report().frames_shown;
+    assert!(page > 10, "{page}");
+    // Each makes more room for itself than there are rows in view.
+    for follows in [true, true, true, false] {
+        window.state_mut().as_mut().unwrap().state.panels.frames.follow = follows;
+        let before = evicted(&app(&window)).unwrap();
+        send(&mut window, 3 << 20, 1);
+        let started = Instant::now();
+        let mut after = 0;
+        while after < 8 {
+            assert!(started.elapsed() < Duration::from_secs(60), "waited in vain");
+            std::thread::park_timeout(Duration::from_millis(5));
+            window.step();
+            let report = app(&window).report();
+            assert!(report.frames_shown + 2 >= page, "{follows} {after}: {report:?} of {page}");
+            after += usize::from(evicted(&app(&window)) > Some(before + page as u64));
+        }
+    }
 }

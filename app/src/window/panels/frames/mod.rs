@@ -3,6 +3,7 @@
 mod bar;
 mod model;
 mod paint;
+mod room;
 mod rows;
 mod stretch;
 

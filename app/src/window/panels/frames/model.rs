@@ -157,6 +157,14 @@ impl RowList {
         self.more
     }
 
+    /// How many rows the source lost since the list was made, as far as positions depend on it.
+    pub fn gone(&self, rows: Rows<'_>) -> usize {
+        match self.condition.is_everything() {
+            true => self.len.saturating_sub(rows.len()),
+            false => 0,
+        }
+    }
+
     /// The row at a position.
     pub fn id(&self, position: usize, rows: Rows<'_>) -> Option<RowId> {
         if self.condition.is_everything() {

@@ -8,6 +8,7 @@ use glovebox_inspector::store::RowId;
 
 use super::bar;
 use super::model::{Condition, RowList};
+use super::room::{Given, Room};
 use super::rows::Delegate;
 use super::stretch::Stretch;
 use crate::window::action::{Actions, Change};
@@ -32,6 +33,9 @@ pub struct State {
     /// Length of the list when its end was last brought into view.
     followed: usize,
     stretch: Stretch,
+    room: Room,
+    /// Positions that were seen last.
+    seen: Range<usize>,
     /// A position to bring to the top.
     top: Option<usize>,
 }
@@ -45,6 +49,8 @@ impl Default for State {
             painted: 0,
             followed: 0,
             stretch: Stretch::default(),
+            room: Room::default(),
+            seen: 0..0,
             top: None,
         }
     }
@@ -291,15 +297,23 @@ fn rows(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
         frames.stretch.reach(position, len);
     }
     let range = frames.stretch.range(len);
+    let before = |position: usize| position.saturating_sub(range.start);
+    let seen = before(frames.seen.start)..before(frames.seen.end);
+    let list = (source, state.query.revision());
+    let Given { ahead, scroll_to } = frames.room.give(range.len(), &seen, list, frames.follow);
     let (shown, columns) = columns(ui);
+    // Positions of a list that changes all the time are no places to glide to.
+    ui.style_mut().scroll_animation = egui::style::ScrollAnimation::none();
     let mut table = Table::new()
         .id_salt("frames")
-        .num_rows(range.len() as u64)
+        .num_rows((range.len() + ahead) as u64)
         .columns(columns)
         .headers([HeaderRow::new(24.0)])
         .stick_to_bottom(frames.follow && range.end == len);
     if let Some((position, align)) = target {
-        table = table.scroll_to_row((position - range.start) as u64, align);
+        table = table.scroll_to_row((position - range.start + ahead) as u64, align);
+    } else if let Some(row) = scroll_to {
+        table = table.scroll_to_row(row as u64, Some(Align::TOP));
     }
     let mut delegate = Delegate {
         ctx,
@@ -309,16 +323,18 @@ fn rows(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions)
         selected: selected.map(|row| row.row),
         slots: Vec::new(),
         start: range.start,
-        first: 0,
+        ahead: ahead as u64,
+        first: ahead as u64,
         clicked: None,
         out,
         tokens: theme::of(ui),
     };
     let response = table.show(ui, &mut delegate);
-    let first = range.start + delegate.first as usize;
+    let first = range.start + (delegate.first - delegate.ahead) as usize;
     let seen = first..first + delegate.slots.len();
     frames.painted = delegate.slots.iter().filter(|slot| slot.line.is_some()).count();
     let clicked = delegate.clicked;
+    frames.seen = seen.clone();
     let scrolled = match response.contains_pointer() {
         true => ui.input(|input| input.smooth_scroll_delta().y),
         false => 0.0,

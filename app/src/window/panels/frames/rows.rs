@@ -1,7 +1,5 @@
 //! The rows of the list as the table wants them painted.
 
-use std::ops::Range;
-
 use egui::{Align, Role, Sense, Ui, WidgetInfo, vec2};
 use egui_material_icons::icons as icon;
 use egui_table::{CellInfo, HeaderCellInfo, PrefetchInfo, TableDelegate};
@@ -30,6 +28,8 @@ pub(super) struct Delegate<'a> {
     pub(super) slots: Vec<Slot>,
     /// Position in the list of the first row of the table.
     pub(super) start: usize,
+    /// Rows of the table before the first of the list; they are empty.
+    pub(super) ahead: u64,
     /// Row of the table of the first slot.
     pub(super) first: u64,
     pub(super) clicked: Option<RowId>,
@@ -57,12 +57,17 @@ impl Delegate<'_> {
 impl TableDelegate for Delegate<'_> {
     /// Copies the rows that are seen, so that the store is free while they are painted.
     fn prepare(&mut self, info: &PrefetchInfo) {
-        let Range { start, end } = info.visible_rows;
+        let start = info.visible_rows.start.max(self.ahead);
+        let end = info.visible_rows.end.max(start);
         self.first = start;
+        let (start, end) = (start - self.ahead, end - self.ahead);
         let (list, from) = (self.list, self.start);
         let copy = |rows: Rows<'_>| {
+            // Some may have been evicted since the list was made.
+            let gone = list.gone(rows);
             let ids = |start: u64, end: u64| {
                 let positions = from + start as usize..list.len().min(from + end as usize);
+                let positions = positions.filter_map(move |position| position.checked_sub(gone));
                 positions.filter_map(|position| list.id(position, rows))
             };
             rows.want(|| ids(start.saturating_sub(AHEAD), end + AHEAD).collect());
