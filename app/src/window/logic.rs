@@ -63,7 +63,10 @@ impl App {
                 (Verb::ToggleStrict, weakens(other_mode(view.policy_mode())))
             }
             Action::Do(Command::SetPolicyMode(mode)) => (Verb::ToggleStrict, weakens(*mode)),
-            Action::Run(Verb::Unload) | Action::Do(Command::Unload(_)) => (Verb::Unload, true),
+            Action::Run(Verb::Unload) => {
+                return self.unload_question(self.state.selection.plugin(view));
+            }
+            Action::Do(Command::Unload(id)) => return self.unload_question(Some(*id)),
             Action::Run(Verb::CloseTrace) => {
                 let shown = self.shown_trace();
                 (Verb::CloseTrace, shown.is_some_and(|(id, _)| is_in_no_file(id)))
@@ -78,6 +81,20 @@ impl App {
         };
         let question = |means: &str| Question { title: title.to_owned(), means: means.to_owned() };
         line.asks.filter(|_| is_asked).map(question)
+    }
+
+    /// Names the plugin that would go, and the replay that would go on without it.
+    fn unload_question(&self, plugin: Option<InstanceId>) -> Option<Question> {
+        let view = self.view();
+        let plugin = view.plugin(plugin?)?;
+        let mut means = entry(Verb::Unload).asks?.to_owned();
+        if let Some(replay) = view.replay() {
+            means.push_str(&format!(
+                ". {} is under way: it gets no more inputs of it",
+                replay.title
+            ));
+        }
+        Some(Question { title: format!("Unload {}", view.name_of(plugin)), means })
     }
 
     /// True if something leads to another comparison, which takes the place of the last one.
@@ -124,7 +141,10 @@ impl App {
                 self.state.selection.select(row);
                 self.state.panels.frames.reveal = Some(row.row);
             }
-            Change::SelectPlugin(plugin) => self.state.selection.select_plugin(plugin),
+            Change::SelectPlugin(plugin) => {
+                self.state.selection.select_plugin(plugin);
+                self.state.panels.compose.follow_selection();
+            }
             Change::Filter(text) => {
                 self.state.query.set_text(text);
                 self.keep_selection_in_view();
@@ -160,9 +180,7 @@ impl App {
             }
             Verb::SaveTrace => {
                 if let Some((id, name)) = self.shown_trace() {
-                    let name =
-                        format!("{}.mcap", name.trim_end_matches(".mcap").replace(['/', ' '], "-"));
-                    self.dialogs.open(ctx, Purpose::Save(id), &name);
+                    self.ask_where_to_save(ctx, id, &name);
                 } else {
                     let text = "Live frames are saved by recording them (Ctrl+E); Ctrl+S saves the \
                                 trace that is shown";
@@ -392,6 +410,11 @@ impl App {
                 self.workbench.execute(Command::SavePolicy { path, replace });
             }
         }
+    }
+
+    pub(super) fn ask_where_to_save(&mut self, ctx: &egui::Context, trace: TraceId, name: &str) {
+        let name = format!("{}.mcap", name.trim_end_matches(".mcap").replace(['/', ' '], "-"));
+        self.dialogs.open(ctx, Purpose::Save(trace), &name);
     }
 
     /// Asks before a file is replaced that was in the way of a command.

@@ -26,8 +26,8 @@ pub(super) enum Overlay {
     Keys,
     /// A path that is being typed.
     Path(PathField),
-    /// What is lost if the window is closed now.
-    Quit(Vec<String>),
+    /// What is unsaved if the window is closed now, and whether any of it is gone then.
+    Quit(Vec<String>, bool),
     /// Whether something is meant that destroys, weakens or trusts.
     Confirm(Question, Box<Action>),
     /// How often snapshots are taken, as it is being typed; empty for never.
@@ -91,7 +91,7 @@ impl Overlay {
             Overlay::Palette(palette) => palette.show(ui, ctx, source, now, out),
             Overlay::Keys => keys(ui),
             Overlay::Path(field) => path(ui, field, out),
-            Overlay::Quit(unsaved) => quit(ui, unsaved, out),
+            Overlay::Quit(unsaved, discards) => quit(ui, unsaved, *discards, out),
             Overlay::Confirm(question, action) => confirm(ui, question, action, out),
             Overlay::Snapshots(text) => match choose(ui, &SNAPSHOTS, text) {
                 Chosen::Waits => true,
@@ -250,7 +250,7 @@ fn path(ui: &mut egui::Ui, field: &mut PathField, out: &mut Actions) -> bool {
 }
 
 /// What would be lost, and the three ways on.
-fn quit(ui: &mut egui::Ui, unsaved: &[String], out: &mut Actions) -> bool {
+fn quit(ui: &mut egui::Ui, unsaved: &[String], discards: bool, out: &mut Actions) -> bool {
     let mut how = None;
     let modal = Modal::new(egui::Id::unique("quit")).show(ui, |ui| {
         let tokens = theme::of(ui);
@@ -267,10 +267,11 @@ fn quit(ui: &mut egui::Ui, unsaved: &[String], out: &mut Actions) -> bool {
                 if is_new(ui, &save) {
                     save.request_focus();
                 }
-                let discard = ui.button(plain("Discard and quit").color(tokens.tone(Tone::Bad)));
                 if save.clicked() {
                     how = Some(Quit::Saving);
-                } else if discard.clicked() {
+                }
+                let discard = plain("Discard and quit").color(tokens.tone(Tone::Bad));
+                if discards && ui.button(discard).clicked() {
                     how = Some(Quit::Now);
                 }
                 if ui.button("Cancel").clicked() {

@@ -8,7 +8,7 @@ use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
 use super::action::{Action, Actions, Change};
-use super::commands::{Entry, Situation, TABLE};
+use super::commands::{Entry, Menu, Situation, TABLE};
 use super::theme;
 use super::widgets::{icon_font, named_field, row, standing, text_in};
 use crate::window::widgets::text::{line, plain};
@@ -34,6 +34,10 @@ struct Item {
     action: Action,
     /// True if it destroys, weakens or trusts.
     risky: bool,
+    /// The menu it is in.
+    menu: &'static str,
+    /// False if it cannot be done now.
+    enabled: bool,
 }
 
 /// Height of an item with the gap below it, in points.
@@ -83,7 +87,7 @@ impl Palette {
             self.moved = chosen;
         }
         let at_chosen = chosen.and_then(|at| found.get(at)).copied();
-        let mut picked = at_chosen.filter(|_| enter);
+        let mut picked = at_chosen.filter(|index| enter && items[*index].enabled);
         let area = Modal::default_area(egui::Id::unique("palette"))
             .anchor(egui::Align2::CENTER_TOP, vec2(0.0, 40.0));
         let modal = Modal::new(egui::Id::unique("palette")).area(area).show(ui, |ui| {
@@ -119,7 +123,8 @@ impl Palette {
             area.show(ui, |ui| {
                 for (position, index) in found.iter().enumerate().take(LISTED) {
                     let is_chosen = chosen == Some(position);
-                    if item_line(ui, &items[*index], is_chosen, down || up) {
+                    let is_clicked = item_line(ui, &items[*index], is_chosen, down || up);
+                    if is_clicked && items[*index].enabled {
                         picked = Some(*index);
                     }
                 }
@@ -155,7 +160,11 @@ fn item_line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool 
     let body = egui::TextStyle::Body.resolve(ui.style());
     text_in(ui, inner, Align::Max, &item.keys, body.clone(), tokens.text_weak);
     inner.set_left(inner.left() + 28.0);
-    let color = if chosen { tokens.text_strong } else { tokens.text };
+    let color = match (item.enabled, chosen) {
+        (false, _) => tokens.text_faint,
+        (true, true) => tokens.text_strong,
+        (true, false) => tokens.text,
+    };
     let name = ui.painter().layout_no_wrap(line(&item.name).into_owned(), body.clone(), color);
     let mut detail = inner;
     detail.set_left(inner.left() + name.size().x + 12.0);
@@ -166,7 +175,12 @@ fn item_line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool 
 }
 
 fn commands(now: &Situation) -> Vec<Item> {
-    TABLE.iter().filter(|entry| (entry.enabled)(now)).map(command).collect()
+    let item = |entry: &Entry| {
+        let enabled = (entry.enabled)(now);
+        let detail = if enabled { "" } else { "not now: " };
+        Item { enabled, detail: format!("{detail}{}", entry.tooltip), ..command(entry) }
+    };
+    TABLE.iter().map(item).collect()
 }
 
 fn command(entry: &Entry) -> Item {
@@ -177,17 +191,21 @@ fn command(entry: &Entry) -> Item {
         picture: entry.icon,
         action: Action::Run(entry.verb),
         risky: entry.asks.is_some(),
+        menu: Menu::ALL.iter().find(|(menu, _)| *menu == entry.menu).map_or("", |(_, name)| name),
+        enabled: true,
     }
 }
 
 fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
     let plugin = |plugin: &glovebox_host::PluginStatus| Item {
-        name: plugin.manifest.plugin.id.clone(),
+        name: ctx.name_of(plugin),
         detail: format!("plugin, {}", standing(plugin).text),
         keys: String::new(),
         picture: icon::ICON_EXTENSION,
         action: Action::View(Change::SelectPlugin(plugin.instance)),
         risky: false,
+        menu: "",
+        enabled: true,
     };
     let trace = |trace: &crate::workbench::Trace| Item {
         name: trace.name.clone(),
@@ -196,6 +214,8 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
         picture: icon::ICON_DESCRIPTION,
         action: Action::View(Change::Source(Source::Trace(trace.id))),
         risky: false,
+        menu: "",
+        enabled: true,
     };
     let live = ctx.read(Source::Live, Store::len).unwrap_or(0);
     let live = Item {
@@ -205,6 +225,8 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
         picture: icon::ICON_SENSORS,
         action: Action::View(Change::Source(Source::Live)),
         risky: false,
+        menu: "",
+        enabled: true,
     };
     let mut items = vec![live];
     items.extend(ctx.plugins().iter().map(plugin));
@@ -222,6 +244,8 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
         picture: icon::ICON_TABLE_ROWS,
         action: Action::View(Change::Select(RowRef { source, row })),
         risky: false,
+        menu: "",
+        enabled: true,
     };
     items.extend(there.map(|row| to_row(row, "frame")));
     items.extend(then.map(|row| to_row(row, "time since the start")));
@@ -232,7 +256,7 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
 /// by its first word alone, because a person who wrote something else did not mean it.
 fn first(items: &[Item], found: &[usize], text: &str) -> Option<usize> {
     let item = items.get(*found.first()?)?;
-    (!item.risky || is_named(item, text)).then_some(0)
+    (item.enabled && (!item.risky || is_named(item, text))).then_some(0)
 }
 
 /// True if a text has the start of the first word of a name.
@@ -248,7 +272,9 @@ fn rank(items: &[Item], text: &str) -> Vec<usize> {
     // Longer than any name.
     let text: String = text.trim().chars().take(200).collect();
     if text.is_empty() {
-        return (0..items.len()).collect();
+        let (enabled, disabled): (Vec<_>, Vec<_>) =
+            (0..items.len()).partition(|at| items[*at].enabled);
+        return [enabled, disabled].concat();
     }
     let mut matching = Matching::new(&text);
     let mut found: Vec<_> = items
@@ -258,7 +284,14 @@ fn rank(items: &[Item], text: &str) -> Vec<usize> {
             let (how, score) = matching.of(item)?;
             let is_unwanted = item.risky && !is_named(item, &text);
             // Of names that match as well, the one with the least besides.
-            Some((is_unwanted, how, std::cmp::Reverse(score), item.name.len(), index))
+            Some((
+                is_unwanted,
+                !item.enabled,
+                how,
+                std::cmp::Reverse(score),
+                item.name.len(),
+                index,
+            ))
         })
         .collect();
     found.sort();
@@ -274,7 +307,7 @@ enum How {
     Parts,
     /// What was typed is made of starts of words of the name, in their order.
     Starts,
-    /// Every word that was typed is a word of the description.
+    /// Every word that was typed is a word of the description, or the menu.
     Description,
 }
 
@@ -319,7 +352,8 @@ impl Matching {
                 return Some((How::Starts, score));
             }
         }
-        let described = all(&|word| words(&item.detail).any(|own| own == word));
+        let described =
+            all(&|word| words(&item.detail).chain(words(item.menu)).any(|own| own == word));
         described.then_some((How::Description, 0))
     }
 }
@@ -356,6 +390,25 @@ mod tests {
         check("reload", "Reload");
         check("unload", "Unload");
         check("trust nat", "Trust native plugins");
+    }
+
+    #[test]
+    fn what_cannot_be_done_now_and_menus_are_found() {
+        fn check(text: &str, expected: &str, enabled: bool) {
+            let items = commands(&Situation::default());
+            let found = rank(&items, text);
+            let best = &items[found[0]];
+            assert_eq!((&*best.name, best.enabled), (expected, enabled), "{text}");
+            assert_eq!(best.detail.starts_with("not now: "), !enabled, "{text}");
+            assert_eq!(first(&items, &found, text).is_some(), enabled, "{text}");
+        }
+        check("stop", "Stop", false);
+        check("roll back", "Roll back", false);
+        check("help", "Keys", true);
+        check("", "Open plugin…", true);
+        let items = commands(&Situation::default());
+        let help: Vec<_> = rank(&items, "help").into_iter().map(|at| &*items[at].name).collect();
+        assert_eq!(help, ["Keys", "Welcome"]);
     }
 
     #[test]

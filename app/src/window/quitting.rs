@@ -4,7 +4,7 @@ use super::action::{Action, Quit};
 use super::app::App;
 use super::commands::Verb;
 use super::overlays::Overlay;
-use crate::workbench::{Command, Level, words};
+use crate::workbench::{Command, Level, TraceId, words};
 
 /// How far closing the window is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +25,10 @@ pub(super) enum Step {
     Decisions,
     /// The policy.
     Policy,
-    /// Nothing.
-    Nothing,
+    /// The first replay that is in no file.
+    Replay,
+    /// The one after this.
+    ReplayAfter(TraceId),
 }
 
 impl App {
@@ -41,7 +43,13 @@ impl App {
         }
         if let Some(recording) = view.recording() {
             let path = recording.path.display();
-            unsaved.push(format!("A recording is under way: saving finishes {path}"));
+            unsaved.push(format!(
+                "A recording is under way; it is finished and kept, whatever is discarded: {path}"
+            ));
+        }
+        for trace in view.traces().iter().filter(|trace| trace.unsaved) {
+            let frames = words::count_of(trace.rows().len(), "frame");
+            unsaved.push(format!("{} is in no file, {frames}: Ctrl+S saves it", trace.name));
         }
         let edits = view.edits();
         if edits.policy > 0 {
@@ -53,6 +61,11 @@ impl App {
             unsaved.push(format!("{count} of limits: no file here keeps them, a plugin.toml does"));
         }
         unsaved
+    }
+
+    /// True if anything of that would be gone if it is not saved: a recording is kept anyway.
+    fn discards(&self) -> bool {
+        self.unsaved().len() > usize::from(self.view().recording().is_some())
     }
 
     /// How many decisions about the comparison that is shown are in no file.
@@ -68,7 +81,7 @@ impl App {
         let unsaved = self.unsaved();
         match unsaved.is_empty() {
             true => self.quit(ctx, Quit::Now),
-            false => self.overlay = Overlay::Quit(unsaved),
+            false => self.overlay = Overlay::Quit(unsaved, self.discards()),
         }
     }
 
@@ -96,19 +109,34 @@ impl App {
                 (Step::Policy, is_wanted.then_some(Verb::SaveBaseline))
             }
             Step::Policy if self.unsaved_decisions().is_none() => {
-                (Step::Nothing, has_policy.then_some(Verb::SavePolicy))
+                (Step::Replay, has_policy.then_some(Verb::SavePolicy))
             }
-            Step::Nothing if !has_policy => {
-                self.quit(ctx, Quit::Now);
-                return Some(());
-            }
-            Step::Policy | Step::Nothing => return None,
+            Step::Replay if !has_policy => return self.save_replay(ctx, None),
+            Step::ReplayAfter(trace) => return self.save_replay(ctx, Some(trace)),
+            Step::Policy | Step::Replay => return None,
         };
         self.quitting = Quitting::Saving(next.0);
         if let Some(verb) = next.1 {
             self.perform(ctx, Action::Run(verb));
         }
         ctx.request_repaint();
+        Some(())
+    }
+
+    /// Saves a replay that is in no file, and closes if there is none; `None` if the one before was not
+    /// saved.
+    fn save_replay(&mut self, ctx: &egui::Context, before: Option<TraceId>) -> Option<()> {
+        let next = self.view().traces().iter().find(|trace| trace.unsaved);
+        let next = next.map(|trace| (trace.id, trace.name.clone()));
+        match next {
+            None => self.quit(ctx, Quit::Now),
+            Some((id, _)) if Some(id) == before => return None,
+            Some((id, name)) => {
+                self.quitting = Quitting::Saving(Step::ReplayAfter(id));
+                self.ask_where_to_save(ctx, id, &name);
+                ctx.request_repaint();
+            }
+        }
         Some(())
     }
 
@@ -123,7 +151,7 @@ impl App {
             let unsaved = self.unsaved();
             if !unsaved.is_empty() {
                 ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
-                self.overlay = Overlay::Quit(unsaved);
+                self.overlay = Overlay::Quit(unsaved, self.discards());
             }
         }
         let waits = self.dialogs.is_open() || !self.overlay.is_none() || self.view().is_busy();

@@ -63,6 +63,58 @@ pub(super) enum Pulse {
     Fps(usize),
 }
 
+/// The least sizes of what lies around the centre, in points.
+const DRAWER: f32 = 64.0;
+const TIMELINE: f32 = 56.0;
+const LEFT: f32 = 140.0;
+const RIGHT: f32 = 180.0;
+/// The least size of the centre: some rows of the list with what says what they are.
+const CENTRE: egui::Vec2 = vec2(260.0, 190.0);
+
+/// What of the layout there is room for, and how large it may be, in points. What there is no room
+/// for comes back when there is.
+#[derive(Debug, Clone, Copy)]
+struct Fits {
+    drawer: Option<f32>,
+    timeline: Option<f32>,
+    left: Option<f32>,
+    right: Option<f32>,
+}
+
+impl Fits {
+    fn of(room: egui::Vec2, layout: &Layout) -> Fits {
+        let rest = room - CENTRE;
+        let (timeline, drawer) = share(
+            rest.y,
+            (layout.timeline, TIMELINE, layout.timeline_size, room.y * 0.4),
+            (layout.drawer, DRAWER, layout.drawer_size, room.y * 0.5),
+        );
+        let (left, right) = share(
+            rest.x,
+            (layout.left, LEFT, layout.left_size, room.x * 0.35),
+            (layout.right, RIGHT, layout.right_size, room.x * 0.5),
+        );
+        Fits { drawer, timeline, left, right }
+    }
+}
+
+/// Whether it is open, its least size, its size of the frame before, and the most it may have.
+type Wish = (bool, f32, Option<f32>, f32);
+
+/// The most that each of two may have; the first one goes before the second.
+fn share(rest: f32, first: Wish, second: Wish) -> (Option<f32>, Option<f32>) {
+    let (first_open, first_least, size, first_most) = first;
+    let (second_open, second_least, _, second_most) = second;
+    let first_fits = rest >= first_least;
+    let first_takes = if first_open && first_fits { first_least } else { 0.0 };
+    let second_fits = rest - first_takes >= second_least;
+    let second_takes = if second_open && second_fits { second_least } else { 0.0 };
+    let most = (rest - second_takes).min(first_most).max(first_least);
+    let first_takes = if first_takes > 0.0 { size.unwrap_or(most).min(most) } else { 0.0 };
+    let second_most = (rest - first_takes).min(second_most).max(second_least);
+    (first_fits.then_some(most), second_fits.then_some(second_most))
+}
+
 impl Shell {
     /// The shell of the last session.
     pub(super) fn new(session: &Session) -> Shell {
@@ -145,6 +197,7 @@ impl Shell {
             guard.show("Status bar", ui, |ui| status(ui, ctx, state, moment.pulse, out));
         });
         let room = ui.available_size();
+        let fits = Fits::of(room, &self.layout);
         let welcome = self.welcome || (ctx.is_empty() && !ctx.is_busy());
         let side = |fill| {
             Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4)).stroke(Stroke::NONE)
@@ -158,52 +211,55 @@ impl Shell {
                 guard.show(panel.title, ui, |ui| (panel.show)(ui, ctx, state, out));
             });
         };
-        if !welcome {
-            let frame = side(tokens.window);
+        if let (false, Some(most)) = (welcome, fits.drawer) {
             Side::bottom("drawer")
-                .frame(frame)
+                .frame(side(tokens.window))
                 .resizable(true)
                 .default_size(layout.drawer_size.unwrap_or((room.y * 0.16).clamp(84.0, 200.0)))
-                .size_range(64.0..=room.y * 0.5)
+                .size_range(DRAWER..=most)
                 .show_collapsible(ui, &mut layout.drawer, |ui| {
                     ui.take_available_space();
                     paint(ui, PanelId::Drawer, state, out);
                 });
+        }
+        if let (false, Some(most)) = (welcome, fits.timeline) {
             Side::bottom("timeline")
-                .frame(frame)
+                .frame(side(tokens.window))
                 .resizable(true)
                 .default_size(layout.timeline_size.unwrap_or((room.y * 0.13).clamp(84.0, 160.0)))
-                .size_range(56.0..=room.y * 0.4)
+                .size_range(TIMELINE..=most)
                 .show_collapsible(ui, &mut layout.timeline, |ui| {
                     ui.take_available_space();
                     paint(ui, PanelId::Timeline, state, out);
                 });
         }
         let frame = side(tokens.window);
-        Side::left("left")
-            .frame(frame)
-            .resizable(true)
-            .default_size(layout.left_size.unwrap_or((room.x * 0.16).clamp(150.0, 260.0)))
-            .size_range(140.0..=room.x * 0.35)
-            .show_collapsible(ui, &mut layout.left, |ui| {
-                let half = ui.available_height() * 0.58;
-                ui.allocate_ui_with_layout(
-                    vec2(ui.available_width(), half),
-                    Direction::top_down(Align::Min),
-                    |ui| {
-                        ui.set_min_height(half);
-                        paint(ui, PanelId::Plugins, state, out);
-                    },
-                );
-                super::widgets::separator(ui);
-                paint(ui, PanelId::Traces, state, out);
-            });
-        if !welcome {
+        if let Some(most) = fits.left {
+            Side::left("left")
+                .frame(frame)
+                .resizable(true)
+                .default_size(layout.left_size.unwrap_or((room.x * 0.16).clamp(150.0, 260.0)))
+                .size_range(LEFT..=most)
+                .show_collapsible(ui, &mut layout.left, |ui| {
+                    let half = ui.available_height() * 0.58;
+                    ui.allocate_ui_with_layout(
+                        vec2(ui.available_width(), half),
+                        Direction::top_down(Align::Min),
+                        |ui| {
+                            ui.set_min_height(half);
+                            paint(ui, PanelId::Plugins, state, out);
+                        },
+                    );
+                    super::widgets::separator(ui);
+                    paint(ui, PanelId::Traces, state, out);
+                });
+        }
+        if let (false, Some(most)) = (welcome, fits.right) {
             Side::right("right")
                 .frame(frame)
                 .resizable(true)
                 .default_size(layout.right_size.unwrap_or((room.x * 0.28).clamp(200.0, 420.0)))
-                .size_range(180.0..=room.x * 0.5)
+                .size_range(RIGHT..=most)
                 .show_collapsible(ui, &mut layout.right, |ui| {
                     super::widgets::section(ui, "Inspector", |_| {});
                     paint(ui, PanelId::Inspector, state, out);
@@ -447,7 +503,7 @@ fn status_of_plugins(ui: &mut Ui, ctx: ViewCtx<'_>, state: &ViewState, out: &mut
             let standing = standing(plugin);
             let color = tokens.tone(standing.tone);
             ui.painter().circle_filled(dot.center(), 3.5, color);
-            let text = plain(format!("{}: {}", plugin.manifest.plugin.id, standing.text));
+            let text = plain(format!("{}: {}", ctx.name_of(plugin), standing.text));
             let color = if standing.picture.is_some() { color } else { tokens.text_weak };
             let label = ui.label(text.color(color));
             if let Some(reason) = &standing.reason {

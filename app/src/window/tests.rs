@@ -300,6 +300,8 @@ fn a_recording_is_finished_before_the_window_closes() {
     window.step();
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
     wait_for(&mut window, "A recording is under way");
+    // It is kept anyway: there is nothing to discard.
+    assert!(window.query_by_label("Discard and quit").is_none());
     window.get_by_label("Save and quit").click();
     wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
     let files = std::fs::read_dir(folder.path().join("recordings")).unwrap();
@@ -330,7 +332,7 @@ fn rows_are_painted_while_frames_flow_and_go() {
     // Each makes more room for itself than there are rows in view.
     for follows in [true, true, true, false] {
         window.state_mut().as_mut().unwrap().state.panels.frames.follow = follows;
-        let before = evicted(&app(&window)).unwrap();
+        let before = evicted(app(&window)).unwrap();
         send(&mut window, 3 << 20, 1);
         let started = Instant::now();
         let mut after = 0;
@@ -340,7 +342,74 @@ fn rows_are_painted_while_frames_flow_and_go() {
             window.step();
             let report = app(&window).report();
             assert!(report.frames_shown + 2 >= page, "{follows} {after}: {report:?} of {page}");
-            after += usize::from(evicted(&app(&window)) > Some(before + page as u64));
+            after += usize::from(evicted(app(&window)) > Some(before + page as u64));
         }
     }
+}
+
+#[test]
+fn a_replay_that_is_in_no_file_is_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("shop.mcap");
+    std::fs::copy(crate::assets::trace("shop").unwrap(), &input).unwrap();
+    let files = vec![crate::assets::plugin("echo").unwrap(), input.clone()];
+    let mut window = open(files, folder.path().join("s.json"));
+    let replays = |app: &App| app.view().traces().iter().filter(|trace| trace.unsaved).count();
+    assert_eq!(replays(app(&window)), 0, "nobody asked for the first one");
+    window.key_press(egui::Key::F5);
+    wait(&mut window, |app| replays(app) == 1 && !app.view().is_busy());
+    let quit = |window: &mut Window| {
+        window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
+        wait_for(window, "replay 2 of shop.mcap is in no file");
+        window.step();
+    };
+    quit(&mut window);
+    assert!(window.query_by_label("Discard and quit").is_some());
+    window.get_by_label("Save and quit").click();
+    // An open file is no place for it, and nobody is asked to agree to that.
+    let trace = std::fs::read(&input).unwrap();
+    give_path(&mut window, &input);
+    wait(&mut window, |app| app.quitting == quitting::Quitting::No);
+    says(&window, "it is the input");
+    says(&window, "choose another name");
+    assert_eq!((std::fs::read(&input).unwrap(), replays(app(&window))), (trace, 1));
+    // Another file is replaced by it, once somebody agreed.
+    let path = folder.path().join("old.mcap");
+    std::fs::write(&path, "old").unwrap();
+    quit(&mut window);
+    window.get_by_label("Save and quit").click();
+    give_path(&mut window, &path);
+    wait_for(&mut window, "Replace old.mcap?");
+    window.step();
+    window.get_by_label("Replace old.mcap").click();
+    wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
+    assert!(glovebox_inspector::trace::TraceReader::open(&path).is_ok());
+    assert_eq!(replays(app(&window)), 0);
+}
+
+#[test]
+fn small_windows_keep_rows_in_view() {
+    let check = |zoom: f32, rows: usize, expected: &[&str], never: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut window = open(echo(), folder.path().join("s.json"));
+        window.set_size(egui::vec2(900.0, 600.0) / zoom);
+        for _ in 0..6 {
+            window.step();
+        }
+        let report = app(&window).report();
+        assert!(report.frames_shown >= rows, "{zoom}: {report:?}");
+        let drawn = |panel: &&str| report.panels_drawn.iter().any(|title| title == *panel);
+        assert!(expected.iter().all(&drawn), "{zoom}: {report:?}");
+        assert!(!never.iter().any(&drawn), "{zoom}: {report:?}");
+        // What there is no room for is back when there is.
+        window.set_size(egui::vec2(1440.0, 900.0));
+        window.step();
+        window.step();
+        let drawn = app(&window).report().panels_drawn;
+        let all = ["Drawer", "Inspector", "Plugins", "Timeline"];
+        assert!(all.iter().all(|panel| drawn.iter().any(|title| title == panel)), "{drawn:?}");
+    };
+    check(1.0, 4, &["Frames", "Plugins", "Inspector"], &[]);
+    check(2.0, 4, &["Frames", "Plugins"], &["Timeline", "Drawer", "Inspector"]);
+    check(3.0, 1, &["Frames"], &["Timeline", "Drawer", "Inspector", "Plugins"]);
 }

@@ -169,16 +169,16 @@ impl Workbench {
             Command::CloseBaseline => self.outcome.accepted = None,
             Command::SaveBaseline { path, replace, decisions } => {
                 if let Some(compared) = self.outcome.compared.clone() {
-                    let title = format!("Writing {}", path.display());
+                    let (title, inputs) = (format!("Writing {}", path.display()), self.inputs());
                     self.jobs.start(title, move |_| {
-                        work::save_baseline(&compared, path, replace, decisions)
+                        work::save_baseline(&compared, path, replace, decisions, &inputs)
                     });
                 }
             }
             Command::SavePolicy { path, replace } => {
                 let text = policy_text(self.outcome.policy_mode, &self.host.plugins());
-                let title = format!("Writing {}", path.display());
-                self.jobs.start(title, move |_| work::save_policy(&text, path, replace));
+                let (title, inputs) = (format!("Writing {}", path.display()), self.inputs());
+                self.jobs.start(title, move |_| work::save_policy(&text, path, replace, &inputs));
             }
             Command::SetSeverities(severities) => self.findings.set_severities(severities),
             Command::Notify(level, text) => self.notices.add(level, text),
@@ -324,7 +324,17 @@ impl Workbench {
         };
         let origin = trace.origin.clone();
         let title = format!("Saving {}", trace.name);
-        self.jobs.start(title, move |_| work::save(id, &origin, path, replace));
+        let inputs = self.inputs();
+        self.jobs.start(title, move |_| work::save(id, &origin, path, replace, &inputs));
+    }
+
+    /// Files that are open: nothing is written over them.
+    fn inputs(&self) -> Vec<PathBuf> {
+        let traces = self.traces.all().iter().filter_map(|trace| match &trace.origin {
+            Origin::File(path) | Origin::Imported(path, _) => Some(path.clone()),
+            Origin::Replay(_) => None,
+        });
+        traces.chain(self.host.plugins().into_iter().filter_map(|plugin| plugin.path)).collect()
     }
 
     fn replay(&mut self, request: ReplayRequest, reload_and_diff: Option<InstanceId>) {
@@ -398,6 +408,12 @@ impl Workbench {
             Finished::Nothing => {}
             Finished::Several(all) => all.into_iter().for_each(|one| self.take_in(job, one)),
             Finished::Done(text) => self.notices.add(Level::Success, text),
+            Finished::TraceSaved(trace, path) => {
+                if let Some(trace) = self.traces.get_mut(trace) {
+                    trace.unsaved = false;
+                }
+                self.notices.add(Level::Success, format!("Saved {}", path.display()));
+            }
             Finished::Partly(text) => self.notices.add(Level::Warning, text),
             Finished::Failed(text) => self.notices.add(Level::Error, text),
             Finished::Unloaded(instance, name) => {
@@ -527,7 +543,11 @@ impl Workbench {
         self.notices.add(level, text);
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         replayed.run.lost = replayed.lost;
+        let is_unasked = self.outcome.unasked.as_ref() == Some(&replayed.run.name);
         let run = self.traces.add(replayed.run, &self.fanout.waker);
+        if let Some(trace) = self.traces.get_mut(run) {
+            trace.unsaved = !is_unasked;
+        }
         self.look_over(run);
         // A capture has no answers to compare with; the first run of it does.
         let baseline = self.traces.baseline().map(|trace| &trace.origin);
@@ -592,6 +612,8 @@ impl Workbench {
             self.execute(Command::Diff { before: *before, after: *after, options });
         }
         if let (true, [trace, ..]) = (start.replay && !start.instances.is_empty(), &*traces) {
+            let name = self.traces.get(*trace).map(|trace| trace.name.clone());
+            self.outcome.unasked = name.map(|name| self.unused_replay_of(&name));
             self.replay(
                 ReplayRequest {
                     trace: *trace,

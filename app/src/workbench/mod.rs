@@ -133,6 +133,8 @@ struct Outcomes {
     diffs: u64,
     /// The decisions about the last diff that were written to a baseline last.
     saved: Option<BTreeMap<usize, Decision>>,
+    /// Name of the replay that opening files together led to.
+    unasked: Option<String>,
     /// A command that replaces a file, to be given if a person agrees.
     in_the_way: Option<Command>,
     /// What a person changed and that ends with the window.
@@ -363,6 +365,36 @@ impl<'a> ViewCtx<'a> {
     pub fn plugin(&self, instance: InstanceId) -> Option<&'a PluginStatus> {
         let plugins = self.workbench.seen.plugins.iter();
         plugins.into_iter().find(|plugin| plugin.instance == instance)
+    }
+
+    /// What an instance is called: its id, and its file if another one has that id, too.
+    pub fn name_of(&self, plugin: &PluginStatus) -> String {
+        let id = &plugin.manifest.plugin.id;
+        match self.twin_name(plugin) {
+            Some(name) => format!("{id} ({name})"),
+            None => id.clone(),
+        }
+    }
+
+    /// What tells an instance from another one of the same id: its file, else its version, with its
+    /// number where these are the same; `None` if there is no other one.
+    pub fn twin_name(&self, plugin: &PluginStatus) -> Option<String> {
+        let id = &plugin.manifest.plugin.id;
+        let is_twin = |other: &&PluginStatus| {
+            other.instance != plugin.instance && other.manifest.plugin.id == *id
+        };
+        let name =
+            |plugin: &PluginStatus| match plugin.path.as_ref().and_then(|path| path.file_name()) {
+                Some(name) => name.to_string_lossy().into_owned(),
+                None => plugin.manifest.plugin.version.to_string(),
+            };
+        let own = name(plugin);
+        let mut twins = self.plugins().iter().filter(is_twin).peekable();
+        twins.peek()?;
+        Some(match twins.any(|twin| name(twin) == own) {
+            true => format!("{own}, instance {}", plugin.instance.get()),
+            false => own,
+        })
     }
 
     /// The instance of a plugin id.

@@ -67,6 +67,8 @@ pub struct Trace {
     pub damage: Vec<String>,
     /// Events that were never recorded.
     pub lost: u64,
+    /// True for a replay that a person asked for and that is in no file yet.
+    pub unsaved: bool,
 }
 
 impl Trace {
@@ -209,9 +211,9 @@ impl Origin {
     }
 
     /// Writes the trace to a file of its own.
-    pub(super) fn save(&self, path: &Path, replace: bool) -> anyhow::Result<()> {
+    pub(super) fn save(&self, path: &Path, replace: bool, inputs: &[&Path]) -> anyhow::Result<()> {
         if let Origin::File(from) = self {
-            let mut output = Output::create(path, replace, &[from])?;
+            let mut output = Output::create(path, replace, inputs)?;
             let (mut file, _) = glovebox_files::open(from, u64::MAX)
                 .with_context(|| format!("cannot read {}", from.display()))?;
             io::copy(&mut file, &mut output)
@@ -292,6 +294,7 @@ impl Traces {
             job: None,
             damage: opened.damage,
             lost: opened.lost,
+            unsaved: false,
         });
         id
     }

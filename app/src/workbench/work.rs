@@ -36,6 +36,8 @@ pub(super) enum Finished {
     Partly(String),
     /// It did not, in words.
     Failed(String),
+    /// A trace was written to a file.
+    TraceSaved(TraceId, PathBuf),
     /// An instance of this name is gone.
     Unloaded(InstanceId, String),
     /// The job itself panicked, in words: nobody knows how far it came.
@@ -191,9 +193,18 @@ pub(super) fn index(id: TraceId, path: &Path, state: &JobState) -> Finished {
     Finished::Indexed(id, result)
 }
 
+fn paths(files: &[PathBuf]) -> Vec<&Path> {
+    files.iter().map(PathBuf::as_path).collect()
+}
+
 /// Writes a policy.
-pub(super) fn save_policy(text: &str, path: PathBuf, replace: bool) -> Finished {
-    match glovebox_files::write(&path, text.as_bytes(), replace, &[]) {
+pub(super) fn save_policy(
+    text: &str,
+    path: PathBuf,
+    replace: bool,
+    inputs: &[PathBuf],
+) -> Finished {
+    match glovebox_files::write(&path, text.as_bytes(), replace, &paths(inputs)) {
         Ok(()) => Finished::PolicySaved(path),
         Err(OutputProblem::Exists { .. }) => {
             Finished::Exists(Box::new(Command::SavePolicy { path, replace: true }))
@@ -203,11 +214,14 @@ pub(super) fn save_policy(text: &str, path: PathBuf, replace: bool) -> Finished 
 }
 
 /// Writes a trace to a file of its own.
-pub(super) fn save(trace: TraceId, origin: &Origin, path: PathBuf, replace: bool) -> Finished {
-    let inputs: Vec<&Path> = match origin {
-        Origin::File(from) => vec![from],
-        Origin::Imported(..) | Origin::Replay(_) => Vec::new(),
-    };
+pub(super) fn save(
+    trace: TraceId,
+    origin: &Origin,
+    path: PathBuf,
+    replace: bool,
+    inputs: &[PathBuf],
+) -> Finished {
+    let inputs = paths(inputs);
     match glovebox_files::refuse(&path, replace, &inputs) {
         Ok(()) => {}
         Err(OutputProblem::Exists { .. }) => {
@@ -216,8 +230,8 @@ pub(super) fn save(trace: TraceId, origin: &Origin, path: PathBuf, replace: bool
         }
         Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
     }
-    match origin.save(&path, replace) {
-        Ok(()) => Finished::Done(format!("Saved {}", path.display())),
+    match origin.save(&path, replace, &inputs) {
+        Ok(()) => Finished::TraceSaved(trace, path),
         Err(error) => Finished::Failed(format!("Not saved: {error:#}")),
     }
 }
@@ -299,8 +313,9 @@ pub(super) fn save_baseline(
     path: PathBuf,
     replace: bool,
     decisions: BTreeMap<usize, Decision>,
+    inputs: &[PathBuf],
 ) -> Finished {
-    match glovebox_files::refuse(&path, replace, &[]) {
+    match glovebox_files::refuse(&path, replace, &paths(inputs)) {
         Ok(()) => {}
         Err(OutputProblem::Exists { .. }) => {
             let command = Command::SaveBaseline { path, replace: true, decisions };

@@ -5,7 +5,7 @@ use std::path::Path;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{By, NodeT as _, Queryable as _};
 use glovebox::window::panels::{DrawerTab, PANELS, PanelId};
-use glovebox::workbench::{Command, Level, Source};
+use glovebox::workbench::{Command, Level, SendRequest, Source};
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header, Kind, Permission, ServiceError};
 use glovebox_events::{CallId, Event, HostCall, LoadStage, Outcome, ReloadCause, Timing, What};
@@ -85,7 +85,7 @@ fn what_destroys_weakens_or_trusts_asks_first() {
     };
     check("trust native", "Trust native plugins?", |window| app(window).view().trusts_native());
     check("clear live", "Clear live frames?", |window| live_frames(window) == 0);
-    check("unload", "Unload?", |window| app(window).view().plugins().is_empty());
+    check("unload", "Unload echo?", |window| app(window).view().plugins().is_empty());
 }
 
 #[test]
@@ -331,4 +331,55 @@ fn the_lists_of_runs_name_what_was_compared() {
     let names = app(&window).view().diff().map(|(_, diff)| diff.before.name.clone()).unwrap();
     assert_eq!(chosen(&mut window, "First run"), names);
     assert_eq!(chosen(&mut window, "Second run"), "c.ndjson");
+}
+
+#[test]
+fn two_instances_of_one_id_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.wasm");
+    std::fs::copy(sample("echo.wasm"), &other).unwrap();
+    let mut window = open(&[sample("echo.wasm"), other]);
+    let named = |file: &str, window: &Window| {
+        let plugins = app(window).view().plugins();
+        let is_it = |path: &std::path::PathBuf| path.ends_with(file);
+        plugins.iter().find(|plugin| plugin.path.as_ref().is_some_and(is_it)).unwrap().clone()
+    };
+    for (file, rest) in [("echo.wasm", "other.wasm"), ("other.wasm", "echo.wasm")] {
+        // What is selected is what is sent to, and what counts.
+        window.get_by_label_contains(&format!("echo ({file}) ")).click();
+        window.step();
+        window.step();
+        let before = named(rest, &window).latency.count();
+        let sent = app(&window).view().sent().len();
+        window.key_press_modifiers(Modifiers::COMMAND, Key::Num4);
+        window.step();
+        window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+        wait(&mut window, "it is sent", |window| app(window).view().sent().len() > sent);
+        let target = app(&window).view().sent().back().unwrap().instance;
+        assert_eq!(target, named(file, &window).instance, "{file}");
+        assert_eq!(named(rest, &window).latency.count(), before, "{file}");
+        assert_eq!(named(file, &window).latency.count(), 1, "{file}");
+        run(&mut window, true, file);
+        run(&mut window, false, "unload");
+        shows(&mut window, &format!("Unload echo ({file})?"));
+        window.key_press(Key::Escape);
+        window.step();
+        window.step();
+    }
+}
+
+#[test]
+fn a_plugin_whose_calls_fail_does_not_look_well() {
+    let mut window = open(&[sample("misbehave.wasm")]);
+    let target = app(&window).view().plugins()[0].instance;
+    let frame = Frame::data("mode=fail");
+    let request = SendRequest { target, frame, payload_file: None, times: 4 };
+    execute(&mut window, Command::Send(request));
+    wait(&mut window, "it was called", |window| {
+        app(window).view().plugins()[0].stats.errors == 4 && !app(window).view().is_busy()
+    });
+    let stats = app(&window).view().plugins()[0].stats;
+    shows(&mut window, &format!("ready · {} of {} failed", stats.errors, stats.processed));
+    let reason = format!("{} of {} calls so far did not complete", stats.errors, stats.processed);
+    shows(&mut window, &reason);
 }

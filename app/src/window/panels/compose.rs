@@ -85,6 +85,11 @@ impl State {
         };
     }
 
+    /// Sends to the selected plugin again, whatever was chosen before.
+    pub fn follow_selection(&mut self) {
+        self.target = None;
+    }
+
     /// The frame that the fields describe, without reading a file.
     fn draft(&self) -> Result<Draft, String> {
         let kind: Kind = self.kind.trim().parse().map_err(|error| format!("Kind: {error}"))?;
@@ -228,23 +233,25 @@ fn form(
     ui.horizontal_wrapped(|ui| {
         ui.label(weak("To"));
         let name = |id: InstanceId| {
-            ctx.plugin(id).map_or("gone", |plugin| plugin.manifest.plugin.id.as_str())
+            ctx.plugin(id).map_or_else(|| "gone".to_owned(), |plugin| ctx.name_of(plugin))
         };
-        let mut target = target;
+        let mut picked = target;
         let response = egui::ComboBox::from_id_salt("target")
-            .selected_text(plain(target.map_or("no plugin", name)))
+            .selected_text(plain(picked.map_or_else(|| "no plugin".to_owned(), name)))
             .show_ui(ui, |ui| {
                 for plugin in ctx.plugins() {
                     ui.selectable_value(
-                        &mut target,
+                        &mut picked,
                         Some(plugin.instance),
-                        plain(&plugin.manifest.plugin.id),
+                        plain(ctx.name_of(plugin)),
                     );
                 }
             })
             .response;
         named_field(response, "Target plugin");
-        state.target = target;
+        if picked != target {
+            state.target = picked;
+        }
         if ui.available_size_before_wrap().x < 140.0 {
             ui.end_row();
         }

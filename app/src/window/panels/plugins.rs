@@ -1,9 +1,11 @@
 //! The loaded plugins: phase, generation, p99.
 
+use std::time::Duration;
+
 use egui::{Align, Rect, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::show_duration;
-use glovebox_host::PluginStatus;
+use glovebox_host::{CallLatency, PluginStatus};
 
 use crate::window::action::{Actions, Change};
 use crate::window::commands::{Situation, Verb};
@@ -50,20 +52,34 @@ pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Acti
     if shown.is_empty() {
         ui.label(plain("No plugin has these words").color(theme::of(ui).text_weak));
     }
+    let has_twins = shown.iter().any(|plugin| ctx.twin_name(plugin).is_some());
+    let height = if has_twins { HEIGHT_OF_TWINS } else { HEIGHT };
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().id_salt("plugins").auto_shrink([false, false]).show_rows(
         ui,
-        HEIGHT,
+        height,
         shown.len(),
         |ui, range| {
             for plugin in &shown[range] {
-                line(ui, ctx, plugin, chosen == Some(plugin.instance), out);
+                line(ui, ctx, plugin, (chosen == Some(plugin.instance), height), out);
             }
         },
     );
 }
 
+/// Height of a row, and with the file of a plugin whose id another one has, too.
 const HEIGHT: f32 = 40.0;
+const HEIGHT_OF_TWINS: f32 = 57.0;
+
+/// What 99 of 100 calls of an instance took at most, as far as it is counted.
+fn p99(latency: &CallLatency) -> Option<String> {
+    let count = latency.count();
+    let enough = |(_, calls): &(Duration, u64)| calls * 100 >= count * 99;
+    (count > 0).then(|| match latency.at_most().find(enough) {
+        Some((bound, _)) => format!("p99 ≤ {}", show_duration(bound)),
+        None => "p99 > 10 s".to_owned(),
+    })
+}
 
 fn matches(plugin: &PluginStatus, words: &str) -> bool {
     let about = &plugin.manifest.plugin;
@@ -77,16 +93,28 @@ fn matches(plugin: &PluginStatus, words: &str) -> bool {
     words.split_whitespace().all(found)
 }
 
-fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out: &mut Actions) {
+fn line(
+    ui: &mut Ui,
+    ctx: ViewCtx<'_>,
+    plugin: &PluginStatus,
+    (chosen, height): (bool, f32),
+    out: &mut Actions,
+) {
     let tokens = theme::of(ui);
     let about = &plugin.manifest.plugin;
+    let twin = ctx.twin_name(plugin);
     let Standing { tone, picture, text: stands, reason } = standing(plugin);
-    let mut name =
-        format!("{} {} {} generation {}", about.id, about.version, plugin.phase, plugin.generation);
+    let mut name = format!(
+        "{} {} {} generation {}",
+        ctx.name_of(plugin),
+        about.version,
+        plugin.phase,
+        plugin.generation
+    );
     if let Some(reason) = &reason {
         name.push_str(&format!(", {reason}"));
     }
-    let (rect, response) = row(ui, HEIGHT, chosen, &name);
+    let (rect, response) = row(ui, height, chosen, &name);
     if tone == Tone::Bad {
         if !chosen {
             ui.painter().rect_filled(rect, 4.0, tokens.tone_subtle(tone));
@@ -113,33 +141,34 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, chosen: bool, out:
     let body = egui::TextStyle::Body.resolve(ui.style());
     text_in(ui, first, Align::Min, &about.id, theme::medium(12.5), tokens.text_strong);
     text_in(ui, first, Align::Max, &about.version.to_string(), body.clone(), tokens.text_weak);
-    let mut second = first.translate(vec2(0.0, 17.0));
-    let figures = ctx.metrics().generations.iter();
-    let figures = figures
-        .rev()
-        .find(|figures| *figures.plugin == *about.id && figures.generation == plugin.generation);
-    // What is wrong needs the room.
-    let figures = figures.filter(|figures| figures.latency.count > 0 && picture.is_none());
-    if let Some(figures) = figures {
-        let text = format!("p99 {}", show_duration(figures.latency.p99));
-        let width = text_in(ui, second, Align::Max, &text, body.clone(), tokens.text_weak);
-        second.set_width(second.width() - width - 8.0);
-    }
+    let second = first.translate(vec2(0.0, 17.0));
     let mut text = stands;
     if plugin.queue_depth > 0 {
         text.push_str(&format!(" · {} waiting", plugin.queue_depth));
     }
-    text_in(
+    let width = text_in(
         ui,
         second,
         Align::Min,
         &text,
-        body,
+        body.clone(),
         match picture {
             Some(_) => tokens.tone(tone),
             None => tokens.text_weak,
         },
     );
+    // How it stands needs the room first.
+    if let Some(text) = p99(&plugin.latency) {
+        let rest = second.with_min_x(second.left() + width + 8.0);
+        let layout = ui.painter().layout_no_wrap(text.clone(), body.clone(), tokens.text_weak);
+        if layout.size().x <= rest.width() {
+            text_in(ui, rest, Align::Max, &text, body.clone(), tokens.text_weak);
+        }
+    }
+    if let Some(twin) = &twin {
+        let third = second.translate(vec2(0.0, 17.0));
+        text_in(ui, third, Align::Min, twin, body, tokens.text_weak);
+    }
     if response.clicked() {
         out.view(Change::SelectPlugin(plugin.instance));
     }

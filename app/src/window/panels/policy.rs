@@ -77,6 +77,9 @@ fn mode(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
                 .font(theme::strong(15.0))
                 .color(theme::of(ui).text_strong),
         );
+        if let Some(twin) = ctx.twin_name(plugin) {
+            ui.label(plain(twin).color(theme::of(ui).text_weak));
+        }
         badge(ui, plugin.tier.name(), Tone::Neutral);
         badge(ui, plugin.isolation.name(), Tone::Neutral);
     });

@@ -47,6 +47,9 @@ fn head(ui: &mut Ui, ctx: ViewCtx<'_>, plugin: &PluginStatus, out: &mut Actions)
         ui.label(
             plain(plugin.manifest.title()).font(theme::strong(15.0)).color(tokens.text_strong),
         );
+        if let Some(twin) = ctx.twin_name(plugin) {
+            ui.label(plain(twin).color(tokens.text_weak));
+        }
         badge(ui, plugin.phase.name(), phase_tone(plugin.phase));
     });
     ui.add_space(4.0);

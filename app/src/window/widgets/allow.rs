@@ -77,7 +77,7 @@ fn menu(
     permission: Permission,
     out: &mut Actions,
 ) {
-    let id = &plugin.manifest.plugin.id;
+    let id = ctx.name_of(plugin);
     let asked = asked_of(plugin, permission);
     let name = format!("Allow {permission} for {id}");
     let text = plain("Allow…").font(theme::medium(11.5));
@@ -95,8 +95,7 @@ fn menu(
             .max_height(120.0)
             .show(ui, |ui| ui.label(plain(what).color(weak)));
         let others: Vec<_> = asking_no_more(ctx.plugins(), plugin, permission).collect();
-        let names: Vec<&str> =
-            others.iter().map(|other| other.manifest.plugin.id.as_str()).collect();
+        let names: Vec<_> = others.iter().map(|other| ctx.name_of(other)).collect();
         let all = (format!("{id} and {}, no more than this", names.join(", ")), others);
         let all = Some(all).filter(|(_, others)| !others.is_empty());
         for (title, others) in [(id.clone(), Vec::new())].into_iter().chain(all) {

@@ -15,7 +15,7 @@ use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 use glovebox_abi::Permission;
 use glovebox_events::{Outcome, Phase};
-use glovebox_host::{PluginStatus, RefusedGeneration};
+use glovebox_host::{PluginStats, PluginStatus, RefusedGeneration};
 use glovebox_inspector::store::Status;
 
 use super::action::Actions;
@@ -303,7 +303,10 @@ pub(super) struct Standing {
     pub reason: Option<String>,
 }
 
-/// How a plugin stands: its phase, and whether a newer generation was refused or waits.
+/// Every so manieth call that fails is worth a warning.
+const FAILING: u64 = 10;
+
+/// How a plugin stands: its phase, what share of its calls failed, and whether a newer generation was refused or waits.
 pub(super) fn standing(plugin: &PluginStatus) -> Standing {
     let (phase, generation) = (plugin.phase, plugin.generation);
     let tone = phase_tone(phase);
@@ -317,6 +320,17 @@ pub(super) fn standing(plugin: &PluginStatus) -> Standing {
         text: format!("{phase} · gen {generation}"),
         reason: plugin.fault.clone(),
     };
+    let PluginStats { processed, errors, .. } = plugin.stats;
+    if errors > 0 {
+        standing.text = format!("{phase} · {errors} of {processed} failed");
+    }
+    // One that serves is not well because of that.
+    if errors * FAILING >= processed && errors > 0 && standing.picture.is_none() {
+        (standing.tone, standing.picture) = (Tone::Warn, Some(icon::ICON_WARNING));
+        standing.reason = Some(format!(
+            "{errors} of {processed} calls so far did not complete, all generations together"
+        ));
+    }
     if plugin.fault.is_some() {
         (standing.tone, standing.picture) = (Tone::Bad, Some(icon::ICON_ERROR));
     } else if let Some(refused) = &plugin.refused {
