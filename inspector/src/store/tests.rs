@@ -152,7 +152,7 @@ fn notices_read_well() {
     );
     check(
         4,
-        NoticeKind::Failure,
+        NoticeKind::Refused,
         "reload (requested) was refused at stage probe, generation 2 runs on: no",
     );
     check(5, NoticeKind::Policy, "policy changed: kv granted");
