@@ -4,7 +4,8 @@
 //! names of files are not to steer a terminal. JSON stays exact.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -186,6 +187,14 @@ impl Report {
     /// If the data cannot be written. That nobody reads it any more is none: a pipe into `head`
     /// is meant that way.
     pub(super) fn write(&self, verb: &str, files: Files<'_>) -> Result<(), Problem> {
+        // A verb that failed may not have come as far as to read what it must not replace.
+        if self.json.contains_key("error")
+            && let Some(path) = files.output.json.as_deref().filter(|path| is_something_else(path))
+        {
+            let why = "holds no earlier report, and stays as it is";
+            say(&format!("{}; {} {why}", self.sentence, path.display()));
+            return self.write_text();
+        }
         let written = self.write_data(verb, files);
         say(&self.sentence);
         written
@@ -215,6 +224,22 @@ impl Report {
         }
     }
 }
+
+/// True of a file that is there and holds no report of a verb.
+fn is_something_else(path: &Path) -> bool {
+    let Ok(about) = path.metadata() else { return false };
+    let read = || -> Option<Map<String, Json>> {
+        // Not as an input: an earlier report is to be replaced.
+        let file = File::open(path).ok()?;
+        serde_json::from_reader(BufReader::new(file.take(MAX_REPORT))).ok()
+    };
+    let keys = ["verb", "exit", "sentence"];
+    let is_report = |found: Map<String, Json>| keys.iter().all(|key| found.contains_key(*key));
+    about.is_file() && about.len() > 0 && !read().is_some_and(is_report)
+}
+
+/// The largest report that is recognized, in bytes.
+const MAX_REPORT: u64 = 256 << 20;
 
 /// True if a person sees stdout at once.
 pub(super) fn is_seen() -> bool {

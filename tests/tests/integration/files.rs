@@ -310,3 +310,31 @@ fn discover_stays_below_its_folder() {
     assert_eq!(finding["count"], left_out, "{finding}");
     folder.json(&["discover", "in", "in/deep/plugin.toml"], 0, "Found 2 of 2 plugins");
 }
+
+/// A verb that fails early has not read yet what it must not replace.
+#[test]
+fn an_error_replaces_nothing_but_an_earlier_report() {
+    let folder = Folder::with_trace();
+    fs::create_dir(folder.0.path().join("plug")).unwrap();
+    folder.write("plug/plugin.toml", "[plugin]\nid = \"echo\"\n[artifact]\nwasm = \"echo.wasm\"\n");
+    folder.write("plug/echo.wasm", fs::read(glovebox_tests::sample("echo.wasm")).unwrap());
+    folder.write("other.mcap", "not a trace");
+    let check = |arguments: &[&str], file: &str| {
+        let before = fs::read(folder.0.path().join(file)).unwrap();
+        let run = folder.run(&[arguments, &["--json", file, "--force"]].concat());
+        assert!(!run.status.success(), "{arguments:?}");
+        assert_eq!(fs::read(folder.0.path().join(file)).unwrap(), before, "{arguments:?}");
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(said.contains("holds no earlier report"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    };
+    check(&["call", "plug", "--config", "{"], "plug/plugin.toml");
+    check(&["replay", "nothere", "--plugin", "plug"], "plug/echo.wasm");
+    check(&["call", "plug", "--policy", "nothere"], "plug/echo.wasm");
+    check(&["trace", "filter", "in.mcap", "kind:data", "-o", "other.mcap"], "other.mcap");
+    folder.write("report.json", "{\"verb\":\"call\",\"exit\":0,\"sentence\":\"\"}");
+    let run = folder.run(&["call", "plug", "--config", "{", "--json", "report.json", "--force"]);
+    assert!(!run.status.success());
+    let report = fs::read_to_string(folder.0.path().join("report.json")).unwrap();
+    assert!(report.contains("\"error\""), "{report}");
+}
