@@ -30,7 +30,7 @@ pub struct RecorderOptions {
     pub segments: SegmentLimits,
     /// The trace that this one is made from, if it is.
     pub parent: Option<ParentRecord>,
-    /// The first file is [`Replacing`] what has its name.
+    /// The first file is [`Replacing`](super::Replacing) what has its name.
     pub replaces: bool,
 }
 
