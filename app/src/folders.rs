@@ -19,12 +19,12 @@ pub(crate) fn recordings() -> Option<PathBuf> {
     Some(own()?.data_local_dir().join("recordings"))
 }
 
-/// What was agreed to for good.
+/// The saved consents.
 pub(crate) fn consents() -> Option<PathBuf> {
     Some(own()?.data_local_dir().join("consents.toml"))
 }
 
-/// What the window keeps until the next time.
+/// The settings that the window keeps until the next time.
 pub(crate) fn session() -> Option<PathBuf> {
     Some(own()?.config_dir().join("session.json"))
 }

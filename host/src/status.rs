@@ -184,7 +184,7 @@ impl LimitStatus {
     }
 }
 
-/// Who asked for the value of a limit.
+/// The origin of the value of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitOrigin {
     /// Nobody: it is what all plugins have.

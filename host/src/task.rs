@@ -24,7 +24,7 @@ pub struct Task<T> {
     is_taken: bool,
 }
 
-/// What somebody gets who waits for work whose thread panicked.
+/// The result of work whose thread panicked, for those who wait for it.
 pub trait Lost {
     /// The result that says so, with what the panic said.
     fn lost(reason: String) -> Self;

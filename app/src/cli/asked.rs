@@ -1,4 +1,4 @@
-//! What plugins ask for of this machine that nobody allowed, and how to allow it.
+//! Files, network and environment that plugins asked for and nobody allowed, and how to allow them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::report::Report;
 
-/// What of a parameter is shown.
+/// The part of a parameter that is shown.
 const SHOWN: usize = 400;
 
 /// Hears of it while plugins run.
@@ -64,7 +64,7 @@ fn allow(plugin: &str, permission: Permission, asks: &str) -> String {
     }
 }
 
-/// What to do about a permission that was not allowed.
+/// The remedy for a permission that was not allowed.
 pub(super) fn remedy(plugin: &str, permission: Permission, asks: &str) -> String {
     let end = asks.char_indices().nth(SHOWN).map_or(asks.len(), |(end, _)| end);
     let more = if end < asks.len() { "…" } else { "" };

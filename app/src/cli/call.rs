@@ -195,7 +195,7 @@ fn log_lines(store: &LiveStore) -> Vec<(String, String)> {
     lines.map(|line| (format!("{:?}", line.level).to_lowercase(), line.message.clone())).collect()
 }
 
-/// What was denied, and why it would be now.
+/// The denied calls, each with the reason that holds now.
 fn denials(store: &LiveStore, host: &Host) -> Vec<Json> {
     let plugins = host.plugins();
     let store = store.lock();

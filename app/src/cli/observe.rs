@@ -155,7 +155,7 @@ impl Capture {
         *self.0.lock() = Some(Captured::default());
     }
 
-    /// What happened since the last time.
+    /// The events since the last time.
     ///
     /// # Errors
     ///
@@ -203,7 +203,7 @@ pub(super) struct Recorded {
     pub(super) snapshots: u64,
     /// Snapshots that the file does not hold, because they are too large or the disk was too slow.
     pub(super) snapshots_dropped: u64,
-    /// What the file lacks, and why, for people.
+    /// The events that the file lacks, and the reason, for people.
     pub(super) loss: Option<String>,
     /// How far the disk was behind, for people.
     pub(super) lag: Option<String>,

@@ -97,7 +97,7 @@ pub(super) fn json_object(option: &str, text: &str) -> Result<Json, Problem> {
     }
 }
 
-/// What was written, or what the file behind an `@` holds.
+/// The text itself, or the content of the file behind an `@`.
 pub(super) fn text_or_file(text: &str) -> Result<String, Problem> {
     let Some(path) = text.strip_prefix('@') else {
         return Ok(text.to_owned());

@@ -41,7 +41,7 @@ pub(super) struct SurroundingsArgs {
     pub metrics: Option<SocketAddr>,
 }
 
-/// What plugins may do to the machine in this run.
+/// The machine permissions of plugins in this run.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct AllowArgs {
     /// Let plugins have what they ask for of files, network or environment in this run, or only
@@ -181,7 +181,7 @@ impl Surroundings {
     }
 }
 
-/// What was agreed to in the window, if it can be used.
+/// The consents given in the window, if they can be used.
 pub(super) fn saved_consents() -> Option<Arc<Consents>> {
     match crate::workbench::saved_consents()? {
         Ok(saved) => Some(Arc::new(saved)),

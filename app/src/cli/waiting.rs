@@ -6,7 +6,7 @@ use std::time::Duration;
 use glovebox_abi::text::inert;
 use glovebox_host::{Host, Lost, Task};
 
-/// What is shorter is not worth a word.
+/// Shorter waits are not worth a word.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The result of a load or reload. On a terminal, one line on standard error follows what is being

@@ -249,7 +249,7 @@ fn path(ui: &mut egui::Ui, field: &mut PathField, out: &mut Actions) -> bool {
     !taken && !modal.should_close()
 }
 
-/// What would be lost, and the three ways on.
+/// The unsaved things, and the three ways on.
 fn quit(ui: &mut egui::Ui, unsaved: &[String], discards: bool, out: &mut Actions) -> bool {
     let mut how = None;
     let modal = Modal::new(egui::Id::unique("quit")).show(ui, |ui| {

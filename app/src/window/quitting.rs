@@ -18,7 +18,7 @@ pub(super) enum Quitting {
     Agreed,
 }
 
-/// What is to be saved next.
+/// The next thing to save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// The decisions about differences.

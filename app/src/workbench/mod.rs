@@ -137,7 +137,7 @@ struct Outcomes {
     unasked: Option<String>,
     /// A command that replaces a file, to be given if a person agrees.
     in_the_way: Option<Command>,
-    /// What a person changed and that ends with the window.
+    /// Changes of a person that end with the window.
     edits: Edits,
     accepted: Option<Accepted>,
     sent: VecDeque<Sent>,
@@ -570,7 +570,7 @@ impl<'a> ViewCtx<'a> {
         self.workbench.outcome.saved.as_ref()
     }
 
-    /// What a person changed and that ends with the window.
+    /// Changes of a person that end with the window.
     pub fn edits(&self) -> Edits {
         self.workbench.outcome.edits
     }

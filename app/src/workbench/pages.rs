@@ -265,7 +265,7 @@ fn serve<R>(
     }
 }
 
-/// What the thread has in hand.
+/// The work that the thread has in hand.
 struct Reading<'a> {
     shared: &'a Shared,
     windows: &'a mut FrameWindows,

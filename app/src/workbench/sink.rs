@@ -58,7 +58,7 @@ impl std::fmt::Debug for Waker {
     }
 }
 
-/// Who wants events, in the order in which they get them.
+/// The listeners, in the order in which they get events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Listener {
     Recording,

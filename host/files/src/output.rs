@@ -22,13 +22,13 @@ pub enum OutputProblem {
     IsInput {
         /// The name under which it is read.
         input: PathBuf,
-        /// What was to be written.
+        /// The file to write.
         path: PathBuf,
     },
     /// The same command writes it already.
     #[error("the same command writes it already; choose another name: {}", path.display())]
     IsOutput {
-        /// What was to be written.
+        /// The file to write.
         path: PathBuf,
     },
     /// The operating system refuses.
@@ -36,7 +36,7 @@ pub enum OutputProblem {
     Io {
         /// Why.
         source: io::Error,
-        /// What was to be written.
+        /// The file to write.
         path: PathBuf,
     },
 }

@@ -107,7 +107,7 @@ fn only_files(about: &Metadata) -> io::Result<()> {
     }
 }
 
-/// What it is if it is no file.
+/// Its kind, if it is no file.
 #[cfg(unix)]
 fn what(about: &Metadata) -> Option<&'static str> {
     use std::os::unix::fs::FileTypeExt;

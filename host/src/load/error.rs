@@ -88,7 +88,7 @@ pub enum LoadProblem {
     /// The file is the right thing, but damaged.
     #[error("the {what} is damaged: {reason}")]
     Malformed {
-        /// What sort of file.
+        /// The kind of the file.
         what: &'static str,
         /// What is wrong, and where.
         reason: String,
@@ -138,7 +138,7 @@ pub enum LoadProblem {
     /// It uses a feature of WebAssembly that is off; `glovebox-host` documents which are.
     #[error("the {what} uses {name}, which is off")]
     UnsupportedFeature {
-        /// What sort of file.
+        /// The kind of the file.
         what: &'static str,
         /// The feature, or several.
         name: String,
@@ -158,17 +158,17 @@ pub enum LoadProblem {
     /// It is valid, but the compiler refuses it.
     #[error("the {what} cannot be compiled: {reason}")]
     NotCompiled {
-        /// What sort of file.
+        /// The kind of the file.
         what: &'static str,
-        /// What the compiler says.
+        /// The compiler's message.
         reason: String,
     },
     /// It keeps to no binding of Glovebox, and the compiler refuses it.
     #[error("the {what} is no plugin of Glovebox, and cannot be compiled: {reason}")]
     NoPlugin {
-        /// What sort of file.
+        /// The kind of the file.
         what: &'static str,
-        /// What the compiler says.
+        /// The compiler's message.
         reason: String,
     },
     /// Compiling took too long. It goes on in the background, and what comes of it is kept.

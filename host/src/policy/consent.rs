@@ -63,7 +63,7 @@ impl Lifetime {
     }
 }
 
-/// What was decided about one permission of one instance.
+/// The decision about one permission of one instance.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decided {
     /// Never [`Decision::AsDeclared`].
@@ -73,7 +73,7 @@ pub(crate) struct Decided {
     pub(crate) by: DecidedBy,
 }
 
-/// Who decided, and how.
+/// The decision, and its maker.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum DecidedBy {
     /// A person, about this instance.

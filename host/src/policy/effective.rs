@@ -21,7 +21,7 @@ pub(crate) struct Standpoint<'a> {
     pub(crate) subject: Subject<'a>,
 }
 
-/// What the manifest belongs to.
+/// The owner of the manifest.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Subject<'a> {
     /// Hexadecimal BLAKE3 digest of the artifact; empty for a plugin that is part of the application,

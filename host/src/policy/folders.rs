@@ -18,7 +18,7 @@ pub(crate) struct GrantedFolder {
     asked: PathBuf,
     /// Where the folder lay when the grant was made, without links.
     path: PathBuf,
-    /// What the plugin calls it.
+    /// The name that the plugin uses for it.
     pub(crate) at: String,
     pub(crate) writable: bool,
     dir: Arc<File>,

@@ -31,7 +31,7 @@ pub struct Malformed {
     pub at: usize,
 }
 
-/// What sort of value an item is.
+/// The kind of value that an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Sort {
     /// Keys and values, by turns.

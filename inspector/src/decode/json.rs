@@ -5,7 +5,7 @@
 
 use super::document::{Malformed, Sort, Tape};
 
-/// What some programs write at the start of a text in UTF-8.
+/// The mark that some programs write at the start of a text in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
 /// What comes next in a text.
@@ -23,7 +23,7 @@ pub(crate) enum Token {
     Word,
 }
 
-/// What may come next.
+/// The tokens that may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Value,

@@ -4,7 +4,7 @@ use super::document::{Item, Sort};
 use super::print::{Notation, Style, key_text, print};
 use super::{Node, json};
 
-/// What nests deeper is one line.
+/// Deeper nesting is one line.
 const MAX_DEPTH: usize = 128;
 
 /// The tree of an item; `base` is where its document starts in the frame.

@@ -181,7 +181,7 @@ fn whole(document: Result<Document<'_>, decode::Malformed>) -> String {
     document.map_or_else(|error| error.to_string(), |document| print(document.root(), Style::EXACT))
 }
 
-/// What of a host call is compared, encoded.
+/// The compared part of a host call, encoded.
 fn asked(call: &HostCall) -> Vec<u8> {
     let text = |text: &str| Value::Text(text.to_owned());
     // So that calls of different services with the same arguments are different.

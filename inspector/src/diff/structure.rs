@@ -17,7 +17,7 @@ use crate::decode::print::{Style, key_text, print, sort_key};
 const MAX_CHANGES: usize = 1000;
 /// Characters kept of a value.
 const MAX_TEXT: usize = 4096;
-/// What nests deeper in a value is compared as a whole.
+/// A value that nests deeper is compared as a whole.
 const MAX_DEPTH: usize = 128;
 
 /// Collects changes that are not ignored.

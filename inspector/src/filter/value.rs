@@ -95,7 +95,7 @@ pub(super) struct Literal {
     bytes: Option<Vec<u8>>,
 }
 
-/// What number a text means.
+/// The number that a text means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Meaning {
     Integer(i128),

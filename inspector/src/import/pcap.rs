@@ -35,7 +35,7 @@ struct Layout {
     head: usize,
 }
 
-/// What stands in front of the data of a packet.
+/// The numbers in front of the data of a packet.
 struct Head {
     seconds: u32,
     fraction: u32,

@@ -11,7 +11,7 @@ use roaring::RoaringTreemap;
 
 type Digest = [u8; blake3::OUT_LEN];
 
-/// What was emitted in a trace, and the inputs that may have come of it.
+/// The emitted frames of a trace, and the inputs that may have come of them.
 #[derive(Default)]
 pub(super) struct Emits {
     emitters: HashMap<Digest, Emitters>,

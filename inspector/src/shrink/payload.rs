@@ -36,7 +36,7 @@ fn with(frame: &Frame, payload: Vec<u8>) -> Frame {
     Frame { payload: payload.into(), ..frame.clone() }
 }
 
-/// What nests deeper stays as it is.
+/// Deeper nesting stays as it is.
 const MAX_DEPTH: usize = 64;
 
 /// A part of a payload that can be made smaller. What stays, stays as it was written.

@@ -68,7 +68,7 @@ impl Topic {
     }
 }
 
-/// What is known of a plugin.
+/// The known facts about a plugin.
 #[derive(Debug, Clone, Default)]
 struct Known {
     version: String,

@@ -395,7 +395,7 @@ pub(crate) fn other_program(profile: &str) -> String {
     format!("an MCAP file of another program ({profile})")
 }
 
-/// What to do with such a file.
+/// The remedy for such a file.
 pub(crate) const EXPORT_IT: &str = "export its messages as NDJSON with that program, one object with \
     `payload` a line, and import that";
 

@@ -16,14 +16,14 @@ use crate::decode::json::{Unescaped, unescape};
 use crate::decode::splice::{self, Splice, splice};
 use crate::decode::{self, looks_like_cbor, looks_like_json};
 
-/// What stands where something was taken out.
+/// The text that stands where something was taken out.
 const REDACTED: &[u8] = b"redacted";
 /// How often escapes are taken out of a text: JSON inside a text of JSON has two layers.
 const MAX_LAYERS: usize = 8;
 /// How deeply CBOR in strings of bytes is looked into.
 const MAX_NESTED: usize = 8;
 
-/// What to take out of a trace.
+/// The texts and paths to take out of a trace.
 #[derive(Debug, Default)]
 pub struct Redaction {
     paths: Vec<RedactedPath>,
@@ -376,7 +376,7 @@ fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// What the first layer of a text is.
+/// The kind of the first layer of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layers {
     /// It says what it is.
@@ -437,7 +437,7 @@ fn is_wanted(key: Item<'_>, step: &str) -> bool {
         }
 }
 
-/// What takes the place of a whole item.
+/// The text that takes the place of a whole item.
 fn blank(item: Item<'_>) -> Vec<u8> {
     let (json, cbor): (&[u8], &[u8]) = match item.sort() {
         Sort::Text => return splice::text(item.format(), REDACTED),

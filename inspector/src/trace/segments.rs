@@ -43,7 +43,7 @@ pub(super) struct Segments {
     unclosed: Vec<(u32, Box<TraceWriter>)>,
 }
 
-/// What the disk refused after it was given to it.
+/// Writes that the disk refused after it had taken them.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) error: TraceError,

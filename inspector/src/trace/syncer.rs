@@ -14,7 +14,7 @@ use super::writer::{FileSync, Synced, TraceWriter};
 /// than it should.
 pub(super) const MAX_CLOSING: usize = 8;
 
-/// What to wait for.
+/// The event to wait for.
 #[derive(Debug)]
 enum Job {
     /// Sync the file of this number.

@@ -19,7 +19,7 @@ use super::start::StartArgs;
 pub(super) struct Source {
     /// What the trace is known by.
     pub(super) trace: SourceTrace,
-    /// What is sent; the frames stay in the file.
+    /// The inputs to send; their frames stay in the file.
     pub(super) plan: TraceInputs,
     /// Where it starts in the middle, with all inputs of the trace, which are in memory for that.
     pub(super) start: Option<(Start, ReplayPlan)>,

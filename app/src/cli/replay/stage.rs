@@ -224,7 +224,7 @@ impl Stage {
         self.capture.start();
     }
 
-    /// What happened since the last time.
+    /// The events since the last time.
     pub(in super::super) fn events(&self) -> Result<Vec<Event>, Problem> {
         self.capture.take()
     }

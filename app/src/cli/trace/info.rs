@@ -30,7 +30,7 @@ pub(in crate::cli) struct Info {
     pub output: Output,
 }
 
-/// What is known, and how.
+/// The known facts, and their source.
 struct Known {
     info: TraceInfo,
     /// Calls without an outcome, and those that could not be followed; not known by a summary alone.

@@ -53,7 +53,7 @@ struct Detail {
     parts: Parts,
 }
 
-/// What is shown of a call beyond its frames.
+/// The details of a call beyond its frames.
 #[derive(Debug)]
 struct CallFacts {
     timing: Option<Timing>,

@@ -10,7 +10,7 @@ use crate::window::theme;
 use crate::window::widgets::text::{Hint, line, plain};
 use crate::workbench::{Command, ViewCtx, asked_of, asking_no_more};
 
-/// What of a list of folders, hosts or variables is shown.
+/// The part of a list of folders, hosts or variables that is shown.
 const SHOWN: usize = 160;
 
 /// True if there is anything to allow: files, network and environment only as far as they are asked

@@ -19,7 +19,7 @@ pub(super) struct Room {
     leaving: Option<(usize, u8)>,
 }
 
-/// What the table is given.
+/// The input of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Given {
     /// Empty rows before the first.

@@ -102,7 +102,7 @@ struct Outfit {
 
 /// A folder that a copy starts with.
 struct OpenFolder {
-    /// What the plugin calls it.
+    /// The name that the plugin uses for it.
     at: String,
     dir: Dir,
     is_decoy: bool,

@@ -147,7 +147,7 @@ impl Wasi {
     }
 }
 
-/// What is said of a number that stands for nothing.
+/// The error for a number that stands for nothing.
 fn unknown(number: i32) -> String {
     format!("number {number}")
 }
