@@ -1,5 +1,5 @@
-//! Finds out what this machine has, so that tests that need more are ignored, say how to have it, and
-//! are counted so.
+//! Finds out which tools this machine has. Tests that need more are ignored, say how to get it, and
+//! are counted as ignored.
 #![allow(clippy::print_stdout, reason = "this is how cargo is told")]
 
 use std::path::{Path, PathBuf};

@@ -1,15 +1,22 @@
-//! What SIGINT, SIGTERM and SIGHUP do: the work ends in order, with all it recorded and one true
-//! sentence. A second one ends the process at once; what it leaves is removed by a later start.
+//! Handles SIGINT, SIGTERM and SIGHUP: running calls are cancelled, and the work ends in order,
+//! with all it recorded and one true sentence. A second signal ends the process at once; a later
+//! start removes what that leaves behind.
 //!
 //! Signals are the process's, and so is this state. A signal that was ignored when the process began,
 //! as under `nohup`, stays ignored.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::thread;
 
 use parking_lot::Mutex;
 
+use crate::panics::contain;
+
 static ASKED: AtomicBool = AtomicBool::new(false);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
+/// Held while a signal is dealt with, until it was said that it was heard.
+static HEARING: Mutex<()> = Mutex::new(());
 static WAKERS: Mutex<Vec<(u64, Wake)>> = Mutex::new(Vec::new());
 
 type Wake = Box<dyn Fn() + Send>;
@@ -24,9 +31,13 @@ pub(crate) fn is_asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
-/// The signal that asked for the end.
+/// The signal that asked for the end. Waits until its message was printed, so that the caller has
+/// the last word.
 pub(crate) fn signal() -> Option<Signal> {
-    is_asked().then(|| Signal(SIGNAL.load(Ordering::Relaxed)))
+    is_asked().then(|| {
+        let _heard = HEARING.lock();
+        Signal(SIGNAL.load(Ordering::Relaxed))
+    })
 }
 
 /// A signal, by its number.
@@ -34,7 +45,7 @@ pub(crate) fn signal() -> Option<Signal> {
 pub(crate) struct Signal(i32);
 
 impl Signal {
-    /// What shells tell of a process that it ended: 128 and its number.
+    /// The exit code by the convention of shells: 128 and the number of the signal.
     pub(crate) fn exit_code(self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(u8::MAX)
     }
@@ -50,8 +61,8 @@ impl Signal {
     }
 }
 
-/// Calls `wake` when a signal asks for the end, or at once if one has. It is forgotten when what is
-/// returned is dropped.
+/// Calls `wake` when a signal asks for the end, after what was given before, or at once if one has. It
+/// is forgotten when what is returned is dropped.
 #[must_use]
 pub(crate) fn on_end(wake: impl Fn() + Send + 'static) -> Waking {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -83,31 +94,68 @@ pub(crate) struct Waking(u64);
 
 impl Drop for Waking {
     fn drop(&mut self) {
-        WAKERS.lock().retain(|(number, _)| *number != self.0);
+        let mut wakers = WAKERS.lock();
+        let at = wakers.iter().position(|(number, _)| *number == self.0);
+        let gone = at.map(|at| wakers.remove(at));
+        // Dropping what it holds may take long, and a signal must not wait for that.
+        drop(wakers);
+        drop(gone);
     }
 }
 
-/// Asks for the end. `false` if that was done before.
-fn ask(signal: i32) -> bool {
+/// Asks for the end.
+fn ask(signal: i32) {
     SIGNAL.store(signal, Ordering::Relaxed);
-    let is_first = !ASKED.swap(true, Ordering::Relaxed);
-    if is_first {
-        WAKERS.lock().iter().for_each(|(_, wake)| wake());
+    ASKED.store(true, Ordering::Relaxed);
+    for (_, wake) in WAKERS.lock().iter() {
+        // One that panics keeps no other from being woken.
+        if let Err(fault) = contain(wake) {
+            tracing::error!(fault, "a waker panicked when a signal came");
+        }
     }
-    is_first
 }
 
-/// Listens from now on. Work that `asks` ends by itself after the first signal. Other work, and any
-/// after a second signal, is ended here: `last` says so, temporary folders go, and the process ends.
+/// Lets a write beyond the largest size of a file fail as one to a full disk does, so that the verb
+/// can say so. Otherwise the signal SIGXFSZ ends the process in the middle of it.
+///
+/// Programs that this one starts have the signal as ever.
+pub(crate) fn survive_file_size_limit() {
+    if let Err(error) = system::survive_file_size_limit() {
+        tracing::warn!(%error, "a file that reaches the largest size ends the process");
+    }
+}
+
+/// Listens from now on. Work that `asks` ends by itself after the first signal, and `first` says that
+/// it was heard. Other work, and any after a second signal, is ended here: `last` says so, temporary
+/// folders go, and the process ends.
 ///
 /// Where signals cannot be listened to, they end the process as ever, and a log line says so.
-pub(crate) fn listen(asks: bool, last: impl Fn(Signal) + Send + 'static) {
+pub(crate) fn listen(
+    asks: bool,
+    first: impl Fn(Signal) + Send + Sync + 'static,
+    last: impl Fn(Signal) + Send + 'static,
+) {
+    let first = Arc::new(first);
+    let is_heard = AtomicBool::new(false);
     let each = move |number| {
-        if !(ask(number) && asks) {
-            last(Signal(number));
-            glovebox_files::remove_scratch();
-            std::process::exit(i32::from(Signal(number).exit_code()));
+        if asks && !is_heard.swap(true, Ordering::Relaxed) {
+            let first = Arc::clone(&first);
+            let work = move || {
+                let _hearing = HEARING.lock();
+                ask(number);
+                first(Signal(number));
+            };
+            // A waker that hangs must not keep the second signal from ending the process.
+            let thread = thread::Builder::new().name("glovebox-ending".to_owned());
+            match thread.spawn(work.clone()) {
+                Ok(_) => {}
+                Err(_) => work(),
+            }
+            return;
         }
+        last(Signal(number));
+        glovebox_files::remove_scratch();
+        std::process::exit(i32::from(Signal(number).exit_code()));
     };
     if let Err(error) = system::listen(each) {
         tracing::warn!(%error, "signals end the process at once, with what it records");
@@ -118,10 +166,12 @@ pub(crate) fn listen(asks: bool, last: impl Fn(Signal) + Send + 'static) {
 mod system {
     use std::io;
     use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
     use std::thread;
 
     use glovebox_files::{MAX_TEXT, read_to_string};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::iterator::Signals;
 
     pub(super) fn listen(each: impl Fn(i32) + Send + 'static) -> io::Result<()> {
@@ -130,6 +180,12 @@ mod system {
         let mut signals = Signals::new(wanted.filter(|signal| ignored & (1 << (signal - 1)) == 0))?;
         let listener = thread::Builder::new().name("glovebox-signals".to_owned());
         listener.spawn(move || signals.forever().for_each(each)).map(drop)
+    }
+
+    pub(super) fn survive_file_size_limit() -> io::Result<()> {
+        // Nobody looks at the flag: with a handler, the write returns the error.
+        let flag = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGXFSZ, flag).map(drop)
     }
 
     /// The signals that the process ignores, as Linux tells them: the lowest bit is signal 1. Other
@@ -144,6 +200,11 @@ mod system {
 #[cfg(not(unix))]
 mod system {
     use std::io;
+
+    /// There is no such signal.
+    pub(super) fn survive_file_size_limit() -> io::Result<()> {
+        Ok(())
+    }
 
     /// Ctrl+C, Ctrl+Break, and the end of the console or session.
     pub(super) fn listen(each: impl Fn(i32) + Send + 'static) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The user's own folders. Nothing of the program lies where others could put something first.
+//! The user's own folders. The program keeps no file where another user could put one first.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,11 @@ pub(crate) fn compiled_code() -> Option<PathBuf> {
 /// Where recordings go.
 pub(crate) fn recordings() -> Option<PathBuf> {
     Some(own()?.data_local_dir().join("recordings"))
+}
+
+/// Frames that crashed a process of a plugin twice.
+pub(crate) fn quarantine() -> Option<PathBuf> {
+    Some(own()?.data_local_dir().join("quarantine"))
 }
 
 /// The saved consents.

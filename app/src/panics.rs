@@ -1,4 +1,4 @@
-//! Panics of ours: a fault of Glovebox itself becomes words that somebody can be shown.
+//! Contains our own panics: a fault of Glovebox itself becomes a message for people.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,17 +8,20 @@ const SAID: usize = 300;
 
 /// Runs `work`; a panic ends only that, and comes back in words.
 ///
-/// Whoever calls this throws away what `work` had in hand, or can go on with it as it is: the locks
-/// here are not poisoned, and nothing unsafe relies on what they guard.
+/// The caller throws away what `work` had in hand, or can go on with it as it is: the locks here
+/// are not poisoned, and nothing unsafe relies on what they guard.
 pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let said = message(payload.as_ref());
         let text = glovebox_abi::text::cut(said, SAID);
-        format!("a fault of Glovebox itself: {text}")
+        let text = format!("a fault of Glovebox itself: {text}");
+        // The payload may panic when it is dropped, and so may the payload of that panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload))).map_err(std::mem::forget);
+        text
     })
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
@@ -48,6 +51,14 @@ pub(crate) mod hook {
 mod tests {
     use super::*;
 
+    struct PanicsAgain;
+
+    impl Drop for PanicsAgain {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
     #[test]
     fn panics_come_back_in_words() {
         fn check(work: fn() -> u32, expected: Result<u32, &str>) {
@@ -56,6 +67,10 @@ mod tests {
         }
         check(|| 7, Ok(7));
         check(|| panic!("lost"), Err("a fault of Glovebox itself: lost"));
+        check(
+            || std::panic::panic_any(PanicsAgain),
+            Err("a fault of Glovebox itself: it says nothing about itself"),
+        );
         check(|| panic!("lost {}", 2), Err("a fault of Glovebox itself: lost 2"));
         check(
             || std::panic::panic_any(3_u8),

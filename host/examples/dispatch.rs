@@ -7,9 +7,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use glovebox_abi::manifest::LimitChanges;
-use glovebox_abi::{Frame, Header, Kind};
-use glovebox_host::{Host, LoadRequest};
+use glovebox_host::{Frame, Header, Host, Kind, LimitChanges, LoadRequest};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

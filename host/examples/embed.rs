@@ -1,4 +1,4 @@
-//! Embedding: a host, one plugin of the application's own, one from a file, and what failures are.
+//! Embedding: a host, one plugin of the application's own, one from a file, and their failures.
 //!
 //!     cargo run -p glovebox-host --example embed
 #![expect(clippy::print_stdout, reason = "an example shows what happened")]
@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
-use glovebox_events::{Event, Sink, What};
-use glovebox_host::{Host, InstanceId, LoadRequest};
+use glovebox_host::{
+    Event, Failure, Frame, Host, InstanceId, LoadRequest, Manifest, Plugin, Services, Sink, What,
+};
 
 /// A plugin that is part of the application: the same trait as in an artifact.
 struct Shout;
@@ -52,12 +52,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("redact: {}", ask(&host, redact, r#"{"mail":"ada@example.org","n":1}"#));
     println!("events told of {} log line", log_lines.0.load(Relaxed));
 
-    // What goes wrong in a plugin is data. It got a fresh copy, and takes the next frame.
+    // A failure in a plugin is data. It got a fresh copy, and takes the next frame.
     let misbehave = host.load(LoadRequest::path(sample("misbehave.wasm"))).wait()?;
     println!("misbehave: {}", ask(&host, misbehave, "mode=loop"));
     println!("misbehave: {}", ask(&host, misbehave, "and again"));
 
-    // What goes wrong in loading names the stage and the remedy.
+    // A failure in loading names the stage and the remedy.
     if let Err(error) = host.load(LoadRequest::path("no-such-plugin.wasm")).wait() {
         println!("not loaded, at stage {}: {error}", error.stage());
     }

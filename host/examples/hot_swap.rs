@@ -6,9 +6,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use glovebox_abi::{Frame, Header, Kind};
-use glovebox_events::ReloadCause;
-use glovebox_host::{Host, InstanceId, LoadRequest};
+use glovebox_host::{Frame, Header, Host, InstanceId, Kind, LoadRequest};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
@@ -25,12 +23,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The new artifact is built and tried beside the running one, given a copy of its state, and
     // switched in between two calls. `Host::watch` does so whenever the file changes.
     std::fs::copy(sample("stats.wasm"), &artifact)?;
-    let generation = host.reload(stats, ReloadCause::Requested, true).wait()?;
+    let generation = host.reload(stats).wait()?;
     println!("generation {generation}, version 2: {}", report(&host, stats));
 
     // A build that does not load changes nothing.
     std::fs::write(&artifact, "half a file")?;
-    if let Err(error) = host.reload(stats, ReloadCause::Requested, true).wait() {
+    if let Err(error) = host.reload(stats).wait() {
         println!("refused at stage {}", error.stage());
     }
     println!("still there: {}", report(&host, stats));
@@ -41,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the plugin counted so far.
+/// The counts of the plugin so far.
 fn report(host: &Host, plugin: InstanceId) -> String {
     let reply = host.call(plugin, &Frame::new(Kind::CONTROL, Header::empty(), "report"));
     let answers = reply.frames.iter().map(|frame| String::from_utf8_lossy(&frame.payload));

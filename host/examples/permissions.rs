@@ -1,4 +1,4 @@
-//! Permissions: what a plugin asks for, what a policy grants, and what was used and refused.
+//! Permissions: requests of a plugin, grants of a policy, uses and denials.
 //!
 //!     cargo run -p glovebox-host --example permissions
 #![expect(clippy::print_stdout, reason = "an example shows what happened")]
@@ -6,8 +6,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use glovebox_abi::{Frame, Permission};
-use glovebox_host::{Decision, Host, InstanceId, LoadRequest, Policy};
+use glovebox_host::{Decision, Frame, Host, InstanceId, LoadRequest, Permission, Policy};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // The storage plugin asks for `kv`. This policy grants it below one prefix, to the file that it
@@ -28,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("within the policy: {}", store(&host, storage, "cache/a"));
     println!("outside of it: {}", store(&host, storage, "secrets/a"));
 
-    // What a person decides is in effect at once, also while calls are under way.
+    // A person's decision is in effect at once, also while calls are running.
     host.set_decision(storage, Permission::Kv, Decision::Deny);
     println!("after a person said no: {}", store(&host, storage, "cache/a"));
     host.set_decision(storage, Permission::Kv, Decision::Allow);

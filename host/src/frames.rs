@@ -3,7 +3,7 @@ use std::{fmt, iter, option, slice, vec};
 
 use glovebox_abi::{Frame, FrameRef};
 
-/// What one call gives back; a slice of frames.
+/// The frames that one call gives back, as a slice.
 ///
 /// Most plugins answer with one frame. It takes no memory of its own: either it stands here, or in
 /// the vector that the plugin gave, which is taken over as it is. Frames are never moved right

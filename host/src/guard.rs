@@ -1,7 +1,8 @@
-//! Panics that end here: ours, and those of code that an application gave the host.
+//! Contains panics: ours, and those of code that an application gave the host.
 //!
-//! A core plugin, a hook, a sink, a waker or [`Answers`](crate::Answers) may panic like any code. What
-//! runs them goes through [`caught`], so that the thread goes on and nothing stays locked or waiting.
+//! A core plugin, a function, a hook, a sink, a waker or [`Answers`](crate::Answers) may panic like any
+//! code. Their callers go through [`caught`], so that the thread goes on and nothing stays locked or
+//! waiting.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,8 +14,8 @@ const MAX_REASON_LEN: usize = 1024;
 
 /// Does the work; a panic in it becomes its reason, on one line and at most 1 KiB long.
 ///
-/// What the work changed may be half-done after a panic: the caller throws it away, or knows that
-/// nothing depends on it.
+/// Changes of the work may be half-done after a panic: the caller throws them away, or knows that
+/// nothing depends on them.
 #[inline]
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(reason)

@@ -3,11 +3,10 @@
 //! Read [`Host`] first: [`Host::load`] turns a file into an instance, [`Host::call`] gives it a
 //! frame on the caller's thread, [`Host::dispatch`] does so through its bounded queue, and
 //! [`Host::reload`] replaces the artifact while the instance runs. Everything that happens goes to
-//! the [`Sink`](glovebox_events::Sink) given to the builder.
+//! the [`Sink`] given to the builder.
 //!
 //! ```
-//! use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
-//! use glovebox_host::{Host, LoadRequest};
+//! use glovebox_host::{Failure, Frame, Host, LoadRequest, Manifest, Plugin, Services};
 //!
 //! struct Echo;
 //!
@@ -34,85 +33,85 @@
 //! | `embed` | a host, a plugin of the application, one from a file, events, failures | [`HostBuilder`], [`LoadRequest`], [`Reply`], [`LoadError`] |
 //! | `dispatch` | queues, routing by header and kind, batches, back-pressure, draining | [`Host::dispatch_to`], [`Host::try_dispatch`], [`Refusal`], [`Host::drain`] |
 //! | `permissions` | what a plugin asks for, what a policy grants, what was used | [`Policy`], [`Decision`], [`Host::access_log`] |
+//! | `embed_app` | an application, whole: an artifact from memory, a function of its own, a swap, the status, the end | [`HostBuilder::function`], [`Source`], [`PluginStatus`], [`Host::shut_down`] |
 //! | `hot_swap` | the next version takes over with the state, or the one before runs on | [`Host::reload`], [`Host::watch`], [`Host::roll_back`] |
 //!
 //! Operating it: the spans of [`Host`]; with the feature `prometheus`, `Host::prometheus` and
 //! `Host::serve_metrics`; with the feature `otlp`, the module `otlp`.
 //!
-//! Beyond these: [`catalog`] finds plugins on disk, [`workspace`] reads a file with a set of them,
-//! [`pipeline`] sends frames through several.
+//! [`worker`] gives native plugins sandboxed processes of their own, on Linux.
 //!
-//! What this crate deliberately does not do: it draws nothing, stores no traces, and knows neither
-//! egui nor MCAP. It wakes a window through a plain callback.
+//! Crates of their own go further: `glovebox-catalog` finds plugins on disk, `glovebox-workspace` reads
+//! a file with a set of them, `glovebox-pipeline` sends frames through several.
+//!
+//! This crate deliberately draws nothing, stores no traces, and knows neither egui nor MCAP. It
+//! wakes a window through a plain callback.
 #![warn(missing_docs)]
 
-mod answers;
 mod backend;
-mod builder;
-pub mod catalog;
-mod chain;
-mod context;
-mod determinism;
-mod dispatch;
-mod document;
+#[cfg(any(feature = "prometheus", feature = "otlp"))]
+mod export;
 mod frames;
 mod guard;
 mod host;
-mod journal;
-mod lifecycle;
+mod id;
+mod instance;
 mod load;
-mod lock;
-mod mock;
-mod observe;
-mod permissions;
-pub mod pipeline;
 mod policy;
-mod profile;
-mod rate;
-mod registry;
-mod reload;
-mod seat;
-mod slot;
-mod snapshot;
-mod state;
-mod status;
+mod problem;
+mod record;
+mod reply;
+mod services;
+mod stop;
 mod task;
 mod watch;
-pub mod workspace;
+pub mod worker;
 
-pub use answers::{Answered, Answers, Asked};
-pub use builder::{HostBuilder, HostError};
-pub use catalog::{Catalog, Intent, PluginSet, Query, ScanBounds, SetError};
-pub use dispatch::{BatchTicket, Refusal, Ticket};
-pub use document::DocumentError;
-pub use frames::Frames;
-pub use host::{Drained, Host, Reply};
-pub use lifecycle::{HOOK_DEADLINE, LifecycleHook, Transition};
-pub use load::{
-    ArtifactKind, CacheStats, CompileStatus, Foreign, Incompatible, Inspection, LoadError,
-    LoadProblem, LoadRequest, MAX_ARTIFACT_LEN, ManifestPlace, inspect,
-};
-pub use mock::{Mock, MockError};
-pub use observe::CallLatency;
 #[cfg(feature = "otlp")]
-pub use observe::otlp;
+pub use export::otlp;
 #[cfg(feature = "prometheus")]
-pub use observe::{EndpointError, MetricsEndpoint};
-pub use policy::{
-    AccessEntry, AccessLog, Allowance, AllowanceError, Ceilings, Consent, ConsentError, Consents,
-    Decision, Lifetime, Parameter, Policy, PolicyError, PolicyMode, Standing, Suggestion,
-    UnknownMode, Verdict, Wish, suggest,
+pub use export::{EndpointError, MetricsEndpoint};
+pub use frames::Frames;
+/// The contract with plugins, whole: frames, manifests, services, units.
+pub use glovebox_abi as abi;
+pub use glovebox_abi::manifest::{
+    Budget, Isolation, LimitChanges, LimitError, LimitKind, Limits, ManifestError, Requests, Scope,
+    Tier,
 };
-pub use profile::Profile;
-pub use registry::InstanceId;
-pub use status::{
-    DispatchStats, Enforcement, Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats,
-    PluginStatus, RefusedGeneration,
+pub use glovebox_abi::{
+    Failure, Frame, Header, Health, Kind, LogLevel, Manifest, Permission, Plugin, ServiceError,
+    Services, State,
+};
+pub use glovebox_document::DocumentError;
+/// The vocabulary of what happened, whole.
+pub use glovebox_events as events;
+pub use glovebox_events::{
+    Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Sink, Snapshot,
+    Timing, What,
+};
+pub use host::{
+    DispatchStats, Drained, Host, HostBuilder, HostError, Loading, Mocks, PluginSet, Profile,
+    Reloading, Reloads, SetError, SetLimitsError, Shutdown, WatchError,
+};
+pub use id::InstanceId;
+pub use instance::{
+    BatchTicket, Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
+    Refusal, RefusedGeneration, Ticket,
+};
+pub use load::{
+    CacheStats, CompilePlace, CompileStatus, Inspection, LoadRequest, MAX_ARTIFACT_LEN,
+    ManifestPlace, Peek, Peeked, Precaution, Source, inspect, names_in, peek,
+};
+pub use policy::{
+    AccessEntry, AccessLog, Allowance, AllowanceError, CeilingError, Ceilings, Consent,
+    ConsentError, Consents, Decision, Enforcement, Lifetime, MissingLayers, Parameter, Policy,
+    PolicyError, PolicyMode, Standing, Suggestion, UnknownMode, VainAllowance, Verdict, Wish,
+    suggest,
+};
+pub use problem::{ArtifactKind, Foreign, Incompatible, LoadError, LoadProblem, Origin};
+pub use record::{HOOK_DEADLINE, LifecycleHook, Transition};
+pub use reply::Reply;
+pub use services::{
+    Answered, Answers, Asked, Caller, FunctionError, Mock, MockError, ResourceUsage,
 };
 pub use task::{Lost, Task};
-pub use watch::WatchError;
-
-/// A load that is under way.
-pub type Loading = Task<Result<InstanceId, LoadError>>;
-/// A reload that is under way; ends with the new generation.
-pub type Reloading = Task<Result<u32, LoadError>>;

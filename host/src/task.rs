@@ -6,12 +6,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use glovebox_events::{LoadStage, Outcome};
+use glovebox_events::Outcome;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
-
-use crate::host::Reply;
-use crate::load::{LoadError, LoadProblem};
 
 /// Work that goes on elsewhere: await it, [`wait`](Task::wait) for it, or look now and then.
 ///
@@ -22,12 +19,22 @@ pub struct Task<T> {
     receiver: oneshot::Receiver<T>,
     /// True once somebody had the result.
     is_taken: bool,
+    /// How many answers the result has, for one with several.
+    count: usize,
 }
 
 /// The result of work whose thread panicked, for those who wait for it.
 pub trait Lost {
     /// The result that says so, with what the panic said.
     fn lost(reason: String) -> Self;
+
+    /// The same, of so many answers: as many for a result that has several.
+    fn lost_all(reason: String, _count: usize) -> Self
+    where
+        Self: Sized,
+    {
+        Self::lost(reason)
+    }
 }
 
 impl Lost for () {
@@ -52,36 +59,21 @@ impl<T, E: Lost> Lost for Result<T, E> {
     }
 }
 
-impl Lost for LoadError {
-    fn lost(message: String) -> LoadError {
-        // Where it happened is not known: the steps of a plugin catch their own.
-        LoadError::new(LoadStage::Read, None, LoadProblem::HostPanicked { message })
-    }
-}
-
 impl Lost for Outcome {
     fn lost(message: String) -> Outcome {
         Outcome::Trapped { code: "host-panic".to_owned(), message }
     }
 }
 
-impl Lost for Reply {
-    fn lost(reason: String) -> Reply {
-        Reply { outcome: Outcome::lost(reason), ..Reply::default() }
-    }
-}
-
-impl Lost for Vec<Reply> {
-    /// Empty: how many were waited for is known to the caller alone.
-    fn lost(_: String) -> Vec<Reply> {
-        Vec::new()
-    }
-}
-
 impl<T: Lost> Task<T> {
     pub(crate) fn new() -> (oneshot::Sender<T>, Task<T>) {
+        Task::of(1)
+    }
+
+    /// Work with so many answers.
+    pub(crate) fn of(count: usize) -> (oneshot::Sender<T>, Task<T>) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Task { receiver, is_taken: false })
+        (sender, Task { receiver, is_taken: false, count })
     }
 
     /// Blocks until the work is done. Not for asynchronous code, which awaits the task instead.
@@ -90,20 +82,22 @@ impl<T: Lost> Task<T> {
     ///
     /// If called inside an asynchronous runtime.
     pub fn wait(self) -> T {
-        self.receiver.blocking_recv().unwrap_or_else(|_| lost())
+        self.receiver.blocking_recv().unwrap_or_else(|_| lost(self.count))
     }
 
     /// Blocks until the work is done, for at most `patience`; `None` if it is not done then. For
     /// those who show meanwhile how far it is. Not for asynchronous code.
     pub fn wait_for(&mut self, patience: Duration) -> Option<T> {
-        let until = Instant::now() + patience;
+        // A time that the clock cannot show never comes.
+        let until = Instant::now().checked_add(patience);
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(result) = Pin::new(&mut *self).poll(&mut context) {
                 return Some(result);
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left =
+                until.map_or(patience, |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return None;
             }
@@ -121,7 +115,7 @@ impl<T: Lost> Task<T> {
             // A receiver whose result was taken says the same.
             Err(TryRecvError::Closed) if !self.is_taken => {
                 self.is_taken = true;
-                Some(lost())
+                Some(lost(self.count))
             }
             Err(_) => None,
         }
@@ -129,8 +123,8 @@ impl<T: Lost> Task<T> {
 }
 
 /// A sender is only ever dropped unused when its thread panics.
-fn lost<T: Lost>() -> T {
-    T::lost("the thread that did this work panicked".to_owned())
+fn lost<T: Lost>(count: usize) -> T {
+    T::lost_all("the thread that did this work panicked".to_owned(), count)
 }
 
 struct Unpark(Thread);
@@ -147,12 +141,34 @@ impl<T: Lost> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let polled = Pin::new(&mut self.receiver).poll(context);
         self.is_taken |= polled.is_ready();
-        polled.map(|result| result.unwrap_or_else(|_| lost()))
+        polled.map(|result| result.unwrap_or_else(|_| lost(self.count)))
     }
 }
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Task").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::Reply;
+
+    #[test]
+    fn lost_work_has_as_many_answers_as_were_waited_for() {
+        fn check(count: usize, look: fn(Task<Vec<Reply>>) -> Vec<Reply>) {
+            let (sender, task) = Task::of(count);
+            drop(sender);
+            let replies = look(task);
+            assert_eq!(replies.len(), count);
+            assert!(replies.iter().all(|reply| reply.outcome.name() == "trapped"));
+        }
+        for count in [0, 1, 3] {
+            check(count, Task::wait);
+            check(count, |mut task| task.try_take().unwrap());
+            check(count, |mut task| task.wait_for(Duration::MAX).unwrap());
+        }
     }
 }

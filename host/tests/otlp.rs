@@ -1,4 +1,4 @@
-//! What arrives at a collector. In a process of its own, whose subscriber it sets.
+//! Requests that arrive at a collector. In a process of its own, because it sets the subscriber.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

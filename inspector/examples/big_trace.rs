@@ -7,9 +7,8 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use glovebox_inspector::trace::{
-    self, FrameWindows, Hit, MadeUpRun, TraceIndex, TraceOutline, TraceWriter,
-};
+use glovebox_inspector::search::{self, FrameWindows, Hit};
+use glovebox_trace::{MadeUpRun, TraceIndex, TraceOutline, TraceWriter};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,7 +53,7 @@ fn main() {
             let started = Instant::now();
             let mut found = 0;
             let mut count = |hits: &[Hit]| found += hits.len();
-            trace::find(path, &index, &filter, &mut count, &|_, _| {}, &never).unwrap();
+            search::find(path, &index, &filter, &mut count, &|_, _| {}, &never).unwrap();
             let seconds = started.elapsed().as_secs_f64();
             let rate = index.frames() as f64 / seconds / 1e6;
             println!("{found} frames found in {seconds:.3} s, {rate:.2} million frames per second");
@@ -64,7 +63,7 @@ fn main() {
             let index = TraceIndex::open(path, &mut |_, _| {}, &never).unwrap();
             println!("{:?} to open", started.elapsed());
             let filter = filter.parse().unwrap();
-            let report = trace::select(path, &index, &filter, out, &|_, _| {}, &never).unwrap();
+            let report = search::select(path, &index, &filter, out, &|_, _| {}, &never).unwrap();
             println!("{report:?}");
         }
         _ => println!(

@@ -1,5 +1,5 @@
-//! Compares two made-up runs and says how long that took and how much memory it needed:
-//! `cargo run --release -p glovebox-inspector --example compare_runs -- [FRAMES] [CASE]`.
+//! Compares two made-up runs and prints the time and the memory that it took: `cargo run --release
+//! -p glovebox-inspector --example compare_runs -- [FRAMES] [CASE]`.
 //!
 //! Half of the frames are inputs, half are outputs. Cases: `same` (but for one call in a thousand),
 //! `stamped` (every output has another time stamp), `inserted` (every hundredth call is new),
@@ -27,7 +27,7 @@ fn main() {
     for group in found.groups.iter().take(3) {
         println!("{} {}", group.id, group.title());
     }
-    // What the system counts, where it does.
+    // The system's own count, where it has one.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
     println!("{peak}");

@@ -4,10 +4,11 @@
 //! `plugin`, `instance`, `generation`, and what the type brings: a frame has `call`, `kind`,
 //! `header` (an object) and `payload` (a text) or `payload_hex` (anything that is no text). A
 //! header that JSON cannot hold exactly is there as `header_hex`, its CBOR, as well. A host call
-//! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`; if JSON cannot
-//! hold its values, `host_call_hex` is the CBOR of all of it. Whoever changes a field with such a twin
-//! removes the twin: import refuses two that do not say the same. Durations are in nanoseconds, as in a
-//! [`trace`](crate::trace).
+//! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`; if JSON
+//! cannot hold its values, `host_call_hex` is the CBOR of all of it. If you change a field with
+//! such a twin, remove the twin: import refuses two that do not say the same. Durations are in
+//! nanoseconds, as in a
+//! [trace](glovebox_trace::format).
 //!
 //! ```
 //! use glovebox_abi::Frame;
@@ -33,7 +34,7 @@ mod prometheus;
 mod tests;
 
 pub use csv::write_csv;
-pub use pcapng::{MAX_WAITING, PcapngWriter, dissector};
+pub use pcapng::{MAX_PACKET, MAX_WAITING, PcapngWriter, dissector};
 pub use perfetto::PerfettoWriter;
 pub use prometheus::write_prometheus;
 
@@ -41,10 +42,10 @@ use std::io::{self, Write};
 
 use glovebox_abi::{Frame, Header};
 use glovebox_events::{Event, What};
+use glovebox_trace::format::wire::{Body, host_call_value};
 use serde_json::{Map, Value as Json};
 
 use crate::decode::{self, from_json, hex, is_same, to_json as value_to_json};
-use crate::trace::wire::{Body, host_call_value};
 
 /// Writes one event as one line of JSON.
 ///

@@ -1,9 +1,9 @@
-//! Reads, keeps and compares what happened to plugins: traces, the live store, the filter language,
-//! metrics, replay plans and diff.
+//! Keeps, searches and compares the events of plugins: the live store, the filter language,
+//! metrics, findings, replay plans and diff.
 //!
 //! Everything here consumes or yields [`glovebox_events::Event`]: a trace file is a sequence of
-//! events ([`trace`]), the live [`store`] and the [`metrics`] are fed events, a replay plan and a
-//! diff are made from events. Read [`trace::TraceReader`] first, then [`store::Store`].
+//! events ([`glovebox_trace`]), the live [`store`] and the [`metrics`] are fed events, a replay plan
+//! and a diff are made from events. Read [`store::Store`] first, then [`search`].
 //!
 //! ```
 //! use glovebox_inspector::{filter::Filter, store::Store};
@@ -20,31 +20,23 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod capture;
-pub mod trace;
-pub mod weight;
-
-#[cfg(feature = "analysis")]
+pub mod anonymize;
 pub mod baseline;
-#[cfg(feature = "analysis")]
 pub mod decode;
-#[cfg(feature = "analysis")]
 pub mod diff;
-#[cfg(feature = "analysis")]
 pub mod export;
-#[cfg(feature = "analysis")]
 pub mod filter;
-#[cfg(feature = "analysis")]
 pub mod findings;
-#[cfg(feature = "analysis")]
 pub mod import;
-#[cfg(feature = "analysis")]
 pub mod metrics;
-#[cfg(feature = "analysis")]
 pub mod replay;
-#[cfg(feature = "analysis")]
 pub mod report;
-#[cfg(feature = "analysis")]
+#[cfg(test)]
+#[path = "../trace/src/sample.rs"]
+mod sample;
+pub mod search;
 pub mod shrink;
-#[cfg(feature = "analysis")]
 pub mod store;
+#[cfg(test)]
+#[path = "../trace/src/test_support.rs"]
+mod test_support;

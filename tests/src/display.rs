@@ -26,7 +26,7 @@ impl Display {
         Some(Display { name, server })
     }
 
-    /// What a program needs in its environment to draw here, in software.
+    /// The environment that a program needs to draw here, in software.
     pub fn environment(&self) -> [(&str, &str); 3] {
         [("DISPLAY", &self.name), ("WAYLAND_DISPLAY", ""), ("LIBGL_ALWAYS_SOFTWARE", "1")]
     }

@@ -1,4 +1,4 @@
-//! Small plugins written in WebAssembly text, for what no compiler would make.
+//! Small plugins written in WebAssembly text, for code that no compiler would make.
 //!
 //! Both bindings behave the same: a frame is answered with how many frames the copy has answered,
 //! as a digit, which shows whether a copy is fresh. A frame whose payload starts with `!` does what
@@ -10,7 +10,7 @@ use glovebox_host::{InstanceId, LoadError, LoadRequest};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::{Bench, root};
+use crate::{Bench, PATIENCE, root};
 
 /// A plugin in text.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +26,15 @@ pub struct Guest<'a> {
     /// Interfaces in WIT that a component exports besides the world of plugins, in the package
     /// `test:guest`.
     pub interfaces: &'a str,
-    /// What the world has besides, e.g. `export things;`.
+    /// Further items of the world, e.g. `export things;`.
     pub world: &'a str,
+    /// Packages in WIT that the world imports from: the name of each file, and its text.
+    pub packages: &'a [(&'a str, &'a str)],
 }
 
 impl Default for Guest<'_> {
     fn default() -> Self {
-        Guest { bad: "", fields: "", pages: 1, interfaces: "", world: "" }
+        Guest { bad: "", fields: "", pages: 1, interfaces: "", world: "", packages: &[] }
     }
 }
 
@@ -67,7 +69,7 @@ impl Guest<'_> {
     ///
     /// If the text is no component of its world.
     pub fn component(&self) -> Vec<u8> {
-        let Guest { bad, fields, pages, interfaces, world } = self;
+        let Guest { bad, fields, pages, interfaces, world, packages } = self;
         let guest = "glovebox:plugin/guest@0.1.0#";
         let text = format!(
             r#"(module
@@ -112,7 +114,7 @@ impl Guest<'_> {
         let world = format!(
             "package test:guest; {interfaces} world guest {{ include glovebox:plugin/plugin@0.1.0; {world} }}"
         );
-        embed(&mut module, &world).unwrap_or_else(|error| panic!("{error:#}"));
+        embed(&mut module, packages, &world).unwrap_or_else(|error| panic!("{error:#}"));
         ComponentEncoder::default()
             .module(&module)
             .and_then(|mut encoder| encoder.encode())
@@ -120,9 +122,16 @@ impl Guest<'_> {
     }
 }
 
-fn embed(module: &mut Vec<u8>, world: &str) -> Result<(), Box<dyn std::error::Error>> {
+fn embed(
+    module: &mut Vec<u8>,
+    packages: &[(&str, &str)],
+    world: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut resolve = Resolve::default();
     resolve.push_path(root().join("host/abi/wit/since_v0.1.0"))?;
+    for (name, text) in packages {
+        resolve.push_str(*name, text)?;
+    }
     let package = resolve.push_str("guest.wit", world)?;
     let world = resolve.select_world(&[package], Some("guest"))?;
     embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)?;
@@ -158,7 +167,7 @@ impl Bench {
                 format!("[plugin]\nid = \"guest\"\n[artifact]\n{key} = \"{name}\"\n{manifest}");
             write("plugin.toml", text.as_bytes());
         }
-        let request = LoadRequest::path(folder.path().join(name)).trust_native(true);
-        self.host.load(request).wait()
+        let request = LoadRequest::path(folder.path().join(name)).trust_native();
+        self.host.load(request.compile_deadline(PATIENCE)).wait()
     }
 }

@@ -1,4 +1,4 @@
-//! What the integration tests and benches share: where files lie, and a sink that remembers.
+//! Support for the integration tests and benches: the places of files, and a sink that remembers.
 
 pub mod alone;
 pub mod display;
@@ -8,8 +8,10 @@ pub mod parity_plugin;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use glovebox_abi::Frame;
+use glovebox_abi::manifest::LimitChanges;
 use glovebox_events::{Event, Sink};
 use glovebox_host::{Host, HostBuilder, InstanceId, LoadRequest, PolicyMode};
 
@@ -74,6 +76,32 @@ pub fn example(name: &str) -> PathBuf {
     folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
+/// Time enough for a call on a busy machine, for which the deadlines of samples are too short.
+pub fn patient() -> LimitChanges {
+    LimitChanges { call_deadline: Some(Duration::from_secs(30)), ..LimitChanges::default() }
+}
+
+/// Time enough for a compile on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The load of a prebuilt sample that is [`patient`], also while other tests compile.
+pub fn patiently(name: &str) -> LoadRequest {
+    LoadRequest::path(sample(name)).limits(patient()).compile_deadline(PATIENCE)
+}
+
+/// Puts a file in the place of another one at once, so that nobody who watches it sees half of it
+/// however long this takes.
+///
+/// # Panics
+///
+/// If it cannot be written.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) {
+    let name = path.file_name().expect("a file has a name").to_string_lossy();
+    let new = path.with_file_name(format!(".{name}.new"));
+    std::fs::write(&new, content).expect("there is space");
+    std::fs::rename(&new, path).expect("both are in one folder");
+}
+
 /// Builds something with cargo and gives the folder of the profile.
 fn build(what: &[&str]) -> PathBuf {
     let program = std::env::current_exe().expect("a program knows where it is");
@@ -81,8 +109,9 @@ fn build(what: &[&str]) -> PathBuf {
     let folder = program.ancestors().nth(2).expect("programs lie in target/PROFILE/deps");
     let mut cargo = std::process::Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet"]).args(what).current_dir(root());
-    if folder.ends_with("release") {
-        cargo.arg("--release");
+    let profile = folder.file_name().and_then(|name| name.to_str());
+    if let Some(profile) = profile.filter(|name| *name != "debug") {
+        cargo.args(["--profile", profile]);
     }
     assert!(cargo.status().is_ok_and(|status| status.success()), "{what:?} does not build");
     folder.to_owned()
@@ -140,9 +169,9 @@ impl Bench {
         self.load_with(name, serde_json::json!({}))
     }
 
-    /// Loads a prebuilt sample with a configuration.
+    /// Loads a prebuilt sample with a configuration, [`patiently`].
     pub fn load_with(&self, name: &str, config: serde_json::Value) -> InstanceId {
-        let request = LoadRequest::path(sample(name)).config(config);
+        let request = patiently(name).config(config);
         self.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"))
     }
 

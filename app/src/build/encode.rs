@@ -1,4 +1,4 @@
-//! The stages *assemble* and *encode*: from what a compiler makes to a WebAssembly artifact.
+//! The stages *assemble* and *encode*: from a compiler's output to a WebAssembly artifact.
 
 use std::path::Path;
 

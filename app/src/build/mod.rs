@@ -1,4 +1,4 @@
-//! Makes an artifact of a plugin's folder: what `glovebox build DIR` does.
+//! Builds an artifact from a plugin's folder, for `glovebox build DIR`.
 //!
 //! Read [`build`] first, then [`BuildOptions`] and [`BuildReport`].
 //!
@@ -30,7 +30,7 @@ use glovebox_files::MAX_TEXT;
 /// How to build.
 #[derive(Debug, Clone, Default)]
 pub struct BuildOptions {
-    /// Which binding; for a folder with C or WAT there is only one.
+    /// The binding; a folder with C or WAT has only one.
     pub binding: Binding,
     /// The compile target where the usual one will not do, e.g. `wasm32-wasip1` for a component
     /// that uses files or the environment.
@@ -70,7 +70,7 @@ impl Binding {
         }
     }
 
-    /// What the names of its artifacts end with.
+    /// The file name ending of its artifacts.
     fn ending(self) -> &'static str {
         match self {
             Binding::Component => ".wasm",
@@ -86,7 +86,7 @@ impl fmt::Display for Binding {
     }
 }
 
-/// What was built.
+/// The result of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildReport {
     /// The artifact.
@@ -149,7 +149,7 @@ pub fn embedded_manifest(artifact: &[u8]) -> Option<String> {
     String::from_utf8(text.to_vec()).ok()
 }
 
-/// What a folder holds.
+/// The kind of source in a folder.
 #[derive(Debug, PartialEq, Eq)]
 enum Source {
     Cargo(PathBuf),
@@ -203,11 +203,11 @@ fn place(folder: &Path, binding: Binding, options: &BuildOptions, bytes: &[u8]) 
         None => folder.join("target").join("glovebox"),
     };
     let artifact = out.join(format!("{name}{}", binding.ending()));
-    let partial = out.join(format!(".{name}{}.partial", binding.ending()));
-    fs::create_dir_all(&out)
-        .and_then(|()| fs::write(&partial, bytes))
-        .and_then(|()| fs::rename(&partial, &artifact))
-        .with_context(|| format!("write: {}", artifact.display()))?;
+    let failed = || format!("write: {}", artifact.display());
+    fs::create_dir_all(&out).with_context(failed)?;
+    glovebox_files::write(&artifact, bytes, true, &[])
+        .map_err(std::io::Error::from)
+        .with_context(failed)?;
     Ok(artifact)
 }
 

@@ -1,4 +1,4 @@
-//! What a run is compared with, by which rules, and what is decided about differences.
+//! Compares a run with a trace or a baseline, by rules, and decides about differences.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use glovebox_inspector::baseline::{Baseline, Decision, Review, SourceTrace};
 use glovebox_inspector::diff::{self, Diff, DiffOptions, PathPattern, Run, Tolerance};
 use serde_json::{Value as Json, json};
 
-use super::diff::read_run;
 use super::error::Problem;
 use super::report::{count_of, shown};
+use super::trace_file::read_run;
 use crate::workbench::Compared;
 
-/// What does not count as a difference.
+/// Rules that keep something from counting as a difference.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Rules {
-    /// A path that is not compared, e.g. /header/time, /payload/*/id, /payload/**/*_at or /host; may
+    /// Do not compare this path, e.g. /header/time, /payload/*/id, /payload/**/*_at or /host. May
     /// be repeated
     #[arg(long = "ignore", value_name = "PATH")]
     pub paths: Vec<PathPattern>,
-    /// How far numbers may be apart, absolute below 1 and relative above, e.g. 0.01 or
-    /// /payload/price=0.01; may be repeated, the first one about a path counts
+    /// Treat numbers as equal up to this difference, which is absolute below 1 and relative above,
+    /// e.g. 0.01 or /payload/price=0.01. May be repeated; the first one that matches a path counts
     #[arg(long = "tolerance", value_name = "[PATH=]X")]
     pub tolerances: Vec<Tolerance>,
-    /// Count calls as different that take more than so many times as long and more than 1 ms, and
-    /// plugins that do so as a whole
+    /// Treat a call as different if it takes more than FACTOR times as long and more than 1 ms.
+    /// This applies to each plugin as a whole too
     #[arg(long, value_name = "FACTOR")]
     pub slower: Option<Factor>,
 }
@@ -49,6 +49,16 @@ impl std::str::FromStr for Factor {
 const SLOWER_FLOOR: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl Rules {
+    /// The rules that are about nothing in what is compared, as they stand on the command line.
+    pub(super) fn about_nothing(&self, diff: &Diff) -> Vec<String> {
+        let runs = [&*diff.before, &*diff.after];
+        let has_calls = runs.iter().any(|run| !run.is_empty());
+        match has_calls {
+            true => diff::rules_about_nothing(&self.options(), &runs),
+            false => Vec::new(),
+        }
+    }
+
     pub(super) fn options(&self) -> DiffOptions {
         DiffOptions {
             ignore: self.paths.clone(),
@@ -59,7 +69,13 @@ impl Rules {
     }
 }
 
-/// What a run is compared with.
+/// Rules that are about nothing, for the sentence.
+pub(super) fn told_about_nothing(rules: &[String]) -> String {
+    let told = rules.iter().map(|rule| format!("; `--{rule}` is about nothing that was compared"));
+    told.collect()
+}
+
+/// The standard that a run is compared with.
 #[derive(Debug)]
 pub(super) enum Standard {
     /// Another run.
@@ -109,24 +125,23 @@ impl Standard {
     }
 }
 
-/// What to compare with, and what is decided.
+/// The standard to compare with, and the decisions.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Against {
-    /// Compare with a trace, or with a baseline: a text file that --accept writes. A baseline knows
-    /// the trace it was made from, and warns if another one is replayed
+    /// Compare with this trace or baseline. A baseline is a text file that --accept writes. It
+    /// knows the trace it was made from, and warns if you replay another one
     #[arg(long, value_name = "BASELINE")]
     pub against: Option<PathBuf>,
-    /// Compare and write nothing, for continuous integration; a baseline that is not there is an
-    /// error
+    /// Compare without writing anything, for continuous integration. A missing baseline is an error
     #[arg(long, requires = "against", conflicts_with_all = ["accept", "reject"])]
     pub check: bool,
-    /// Write differences into the baseline: all, a group by its name, or a call such as #3 or
-    /// redact#3; may be repeated. Makes the baseline if it is not there
+    /// Accept differences into the baseline: all, a group by its name, or a call such as #3 or
+    /// redact#3. This makes a missing baseline. May be repeated
     #[arg(long, value_name = "all|GROUP|#CALL", num_args = 0..=1, default_missing_value = "all",
         requires = "against")]
     pub accept: Vec<Choice>,
-    /// Remember differences as wrong; the run stays different. As --accept, which loses where both
-    /// name a call
+    /// Mark differences as wrong in the baseline; the run still counts as different. This takes the
+    /// same values as --accept, and wins where both name a call
     #[arg(long, value_name = "all|GROUP|#CALL", requires = "against")]
     pub reject: Vec<Choice>,
     #[command(flatten)]
@@ -204,6 +219,8 @@ pub(super) struct Judged {
     /// Names of groups that were found wrong before.
     known: Vec<String>,
     written: Option<PathBuf>,
+    /// Rules of the command line that are about nothing.
+    about_nothing: Vec<String>,
     /// True if there was no baseline.
     made: bool,
 }
@@ -257,12 +274,14 @@ impl Against {
         trace: &SourceTrace,
     ) -> Result<Judged, Problem> {
         let compared = standard.compare(run, &self.rules).of_trace(trace.clone());
+        let about_nothing = self.rules.about_nothing(compared.diff());
         let mut judged = Judged {
             compared,
             accepted: 0,
             rejected: 0,
             known: Vec::new(),
             written: None,
+            about_nothing,
             made: false,
         };
         let (Some(review), Some(path)) = (judged.compared.review(), &self.against) else {
@@ -291,7 +310,7 @@ impl Against {
         }
         let decide = |at: usize| {
             let is_in = |choices: &[Choice]| choices.iter().any(|choice| choice.is_about(diff, at));
-            // What is named one by one wins over `all`.
+            // A choice that names one difference wins over `all`.
             let named = |choices: &[Choice]| {
                 choices.iter().any(|choice| *choice != Choice::All && choice.is_about(diff, at))
             };
@@ -321,14 +340,22 @@ impl Judged {
         }
     }
 
-    /// What was compared and decided, for the sentence.
+    /// The comparison and the decisions, for the sentence.
     pub(super) fn sentence(&self) -> String {
+        self.compared_with() + &told_about_nothing(&self.about_nothing)
+    }
+
+    fn compared_with(&self) -> String {
         let diff = self.compared.diff();
         let Some(path) = &self.written else {
             let mut text = diff.summary();
             if !self.known.is_empty() {
                 let known = count_of(self.known.len(), "group");
                 text.push_str(&format!(", {known} rejected before"));
+            }
+            if self.compared.review().is_some() {
+                // It could not tell whether equal values stand in other bytes.
+                text.push_str("; a baseline holds values, not how they are written");
             }
             return text;
         };
@@ -346,13 +373,13 @@ impl Judged {
         )
     }
 
-    /// What to read about it; a baseline that was just made has nothing to say.
+    /// The differences, to read; a baseline that was just made has none.
     pub(super) fn text(&self) -> String {
         if self.made {
             return String::new();
         }
         let warning = self.compared.warning().map(|warning| format!("warning: {warning}\n"));
-        warning.unwrap_or_default() + &self.compared.diff().to_text()
+        warning.unwrap_or_default() + &self.compared.diff().details()
     }
 
     pub(super) fn json(&self) -> Json {
@@ -365,6 +392,7 @@ impl Judged {
             "trace": self.compared.review().and_then(Review::trace),
             "replayed": self.compared.trace(),
             "warning": self.compared.warning(),
+            "rules_about_nothing": self.about_nothing,
         })
     }
 }

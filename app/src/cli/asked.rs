@@ -5,17 +5,22 @@ use std::collections::BTreeMap;
 use glovebox_abi::Permission;
 use glovebox_abi::text::inert;
 use glovebox_events::{Event, Sink, What};
+use glovebox_host::{Allowance, Host, PermissionStatus, Standing};
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
-use super::report::Report;
+use super::report::{Report, say};
 
 /// The part of a parameter that is shown.
 const SHOWN: usize = 400;
 
 /// Hears of it while plugins run.
 #[derive(Debug, Default)]
-pub(super) struct AskedFor(Mutex<BTreeMap<(String, Permission), String>>);
+pub(super) struct AskedFor {
+    denied: Mutex<BTreeMap<(String, Permission), String>>,
+    /// Allowances that give nothing, and the words about each.
+    in_vain: Mutex<BTreeMap<String, String>>,
+}
 
 impl Sink for AskedFor {
     fn record(&self, event: &Event) {
@@ -23,15 +28,63 @@ impl Sink for AskedFor {
             && permission.needs_consent()
         {
             let about = (event.plugin.to_string(), *permission);
-            self.0.lock().insert(about, parameter.clone());
+            self.denied.lock().insert(about, parameter.clone());
         }
     }
 }
 
 impl AskedFor {
+    /// Says at once what is allowed on the command line and gives nothing to the plugins that are
+    /// loaded now.
+    pub(super) fn say_vain(&self, host: &Host) {
+        for vain in host.vain_allowances() {
+            let word = vain.allowed.to_string();
+            let told = vain.to_string();
+            if self.in_vain.lock().insert(word, told.clone()).is_none() {
+                say(&format!("Not used: {told}"));
+            }
+        }
+    }
+
+    /// Keeps what is true of the plugins that run now: a new generation may ask for less than the one
+    /// before, for more, or for what was allowed in vain. Plugins that are gone stay as they were.
+    pub(super) fn settle(&self, host: &Host) {
+        let statuses = host.plugins();
+        let asks = |status: &PermissionStatus| {
+            status.permission.needs_consent()
+                && (status.standing == Standing::Asking || status.asks_more)
+        };
+        let mut asked = BTreeMap::new();
+        for status in &statuses {
+            for permission in status.permissions.iter().filter(|status| asks(status)) {
+                let about = (status.manifest.plugin.id.clone(), permission.permission);
+                let listed: Vec<_> = permission.asks.iter().map(Allowance::parameter).collect();
+                asked.insert(about, (permission.asked, listed.join(", ")));
+            }
+        }
+        let mut denied = self.denied.lock();
+        denied.retain(|(plugin, permission), _| {
+            asked.contains_key(&(plugin.clone(), *permission))
+                || statuses.iter().all(|status| status.manifest.plugin.id != *plugin)
+        });
+        // One that has no manifest asks when it uses something.
+        for (about, (_, parameter)) in asked.into_iter().filter(|(_, (declared, _))| *declared) {
+            denied.entry(about).or_insert(parameter);
+        }
+        drop(denied);
+        let vain: Vec<String> =
+            host.vain_allowances().iter().map(|vain| vain.allowed.to_string()).collect();
+        self.in_vain.lock().retain(|word, _| vain.contains(word));
+    }
+
     /// Adds to what a verb found what its plugins were denied for want of an agreement.
     pub(super) fn add_to(&self, report: &mut Report) {
-        let asked = self.0.lock();
+        let in_vain = self.in_vain.lock();
+        if !in_vain.is_empty() {
+            let list = in_vain.iter().map(|(word, why)| json!({ "allow": word, "why": why }));
+            report.json.insert("allowed_in_vain".to_owned(), list.collect());
+        }
+        let asked = self.denied.lock();
         if asked.is_empty() {
             return;
         }

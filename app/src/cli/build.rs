@@ -13,28 +13,28 @@ use crate::build::{self, Binding, BuildOptions};
 
 /// Build the plugin in a folder: a Cargo project, one .wat file, or one .c file
 ///
-/// Wasm needs `rustup target add wasm32-unknown-unknown`. The variable GLOVEBOX_CARGO replaces
-/// cargo, CC the C compiler.
+/// Wasm needs `rustup target add wasm32-unknown-unknown`. The variable GLOVEBOX_CARGO names another
+/// cargo, and CC another C compiler.
 #[derive(Debug, Args)]
 pub(super) struct Build {
     /// Folder of the plugin
     pub folder: PathBuf,
-    /// Which binding; a folder with WAT or C has only one
+    /// Binding of the artifact. A folder with WAT or C has only one
     #[arg(long, default_value = "component")]
     pub binding: BindingArg,
     /// Folder for the artifact [default: target/glovebox in the plugin's folder]
     #[arg(short, long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-    /// Name of the artifact without its ending [default: the folder's]
+    /// Name of the artifact without its extension [default: the folder's name]
     #[arg(long)]
     pub name: Option<String>,
     /// Cargo features to enable, separated by commas
     #[arg(long, value_delimiter = ',')]
     pub features: Vec<String>,
-    /// Compile target where the usual one will not do, e.g. wasm32-wasip1
+    /// Compile for this target instead of the usual one, e.g. wasm32-wasip1
     #[arg(long)]
     pub target: Option<String>,
-    /// Folder with glovebox.h, for C
+    /// Folder that holds glovebox.h, for C
     #[arg(long, value_name = "FOLDER")]
     pub include: Option<PathBuf>,
     #[command(flatten)]

@@ -2,31 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use glovebox_abi::{Frame, Header, Kind};
+use glovebox_abi::text::cut;
+use glovebox_abi::{Frame, Header, Kind, MAX_FRAME_LEN, Permission};
 use glovebox_events::Outcome;
+use glovebox_events::latency::LatencySummary;
+use glovebox_files::read;
 use glovebox_host::{Host, LoadRequest, Reply};
-use glovebox_inspector::metrics::{LatencySummary, LiveMetrics};
-use glovebox_inspector::store::LiveStore;
+use glovebox_inspector::metrics::LiveMetrics;
+use glovebox_inspector::store::{LiveStore, StoreLimits};
 use serde_json::{Value as Json, json};
 
 use super::dependencies::Wanted;
-use super::error::{Exit, Problem};
+use super::error::{Exit, Problem, READ_ARGUMENT};
 use super::frame::{frame_json, frame_text, header, payload};
+use super::load::{argument_file, text_or_file};
 use super::observe::is_stopped;
-use super::plugins::{self, LoadArgs};
-use super::report::{Output, Report, count, count_of, is_seen, one_line};
-use super::surroundings::{Surroundings, SurroundingsArgs};
+use super::plugins::{self, PluginArgs};
+use super::report::{Report, count, count_of, named, one_line};
+use super::surroundings::Surroundings;
 use super::timing;
 use super::waiting::wait;
 use crate::ending::is_asked;
 
 /// Send one frame to a plugin and show its answers
 ///
-/// What the plugin depends on is loaded with it, and before it, if a workspace has it.
+/// The plugin's dependencies are loaded before it if a workspace has them.
 #[derive(Debug, Args)]
 pub(super) struct Call {
     /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace
@@ -34,24 +38,26 @@ pub(super) struct Call {
     /// Kind of the frame: handshake, data, control, error, or a number from 0x60 to 0xFF
     #[arg(long, default_value = "data")]
     pub kind: Kind,
-    /// Header of the frame: a JSON object, or `@FILE`; texts `hex:…` become bytes
+    /// Header of the frame: a JSON object or `@FILE`. A text `hex:…` becomes bytes
     #[arg(long, value_name = "JSON")]
     pub header: Option<String>,
     /// Payload of the frame: text, `@FILE`, or `hex:…`
     #[arg(long, value_name = "TEXT|@FILE|hex:…", default_value = "")]
     pub payload: String,
-    /// Send it so many times
+    /// Send this frame instead: a file of the quarantine, or any encoded frame
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "header", "payload"])]
+    pub frame: Option<PathBuf>,
+    /// Send the frame N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub repeat: u64,
     #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub surroundings: SurroundingsArgs,
-    #[command(flatten)]
-    pub output: Output,
+    pub with: PluginArgs,
 }
 
-/// What came of all calls.
+/// Bytes that the sentence has of what a plugin says; what comes behind it is to be seen too.
+const MAX_OUTCOME: usize = 1 << 10;
+
+/// The results of all calls.
 struct Calls {
     outcomes: BTreeMap<&'static str, u64>,
     /// Calls whose answers are those of the first.
@@ -61,11 +67,22 @@ struct Calls {
 }
 
 impl Call {
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        let mut inputs = vec![&*self.plugin];
+        inputs.extend(argument_file(self.header.as_deref()));
+        inputs.extend(argument_file(Some(&self.payload)));
+        inputs.extend(self.frame.as_deref());
+        inputs.extend(self.with.inputs());
+        inputs
+    }
+
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
         let frame = self.frame()?;
-        let (store, metrics) = (Arc::new(LiveStore::default()), Arc::new(LiveMetrics::default()));
+        // Only the lists are shown: frames and host calls need no room.
+        let store = Arc::new(LiveStore::new(StoreLimits { bytes: KEPT, ..StoreLimits::default() }));
+        let metrics = Arc::<LiveMetrics>::default();
         let names = std::slice::from_ref(&self.plugin);
-        let needed = Wanted { names, ..Wanted::default() }.find(&self.load, surroundings)?;
+        let needed = Wanted { names, ..Wanted::default() }.find(&self.with.load, surroundings)?;
         needed.say();
         let host = plugins::host(vec![store.clone(), metrics.clone()], surroundings)?;
         let _endpoint = surroundings.serve_metrics(&host)?;
@@ -77,6 +94,7 @@ impl Call {
         }
         let request = request.unwrap_or_else(|| LoadRequest::path(&self.plugin));
         let id = wait(&host, host.load(request))?;
+        surroundings.say_vain(&host);
         let first = host.call(id, &frame);
         let mut calls =
             Calls { outcomes: BTreeMap::new(), alike: 1, worst: exit_of(&first.outcome), first };
@@ -97,16 +115,20 @@ impl Call {
         };
         let plugin = status.manifest.plugin.id.as_str();
         let figures = metrics.lock().generation(plugin, status.generation);
-        let (latency, denied) =
-            figures.map(|figures| (figures.latency, figures.denials)).unwrap_or_default();
+        let (latency, denied, restarts) = figures
+            .map(|figures| (figures.latency, figures.denials(), figures.restarts))
+            .unwrap_or_default();
         let lowered: Vec<String> = status
             .limit_status
             .iter()
-            .filter(|limit| limit.asked.is_some())
-            .map(|limit| format!("{} is {}: {}", limit.name, limit.value, limit.explanation()))
+            .filter(|limit| limit.is_lowered())
+            .map(|limit| {
+                let value = limit.limit.show_limit(limit.value);
+                format!("{} is {value}: {}", limit.limit, limit.explanation())
+            })
             .collect();
         let log = log_lines(&store);
-        let denials = denials(&store, &host);
+        let denials = Denials::of(&store, &host);
         let mut json = json!({
             "plugin": plugins::status_json(&status),
             "loaded_before": needed.along,
@@ -120,10 +142,14 @@ impl Call {
             "timing": timing::json(&latency),
             "log": log.iter().map(|(level, message)| json!({"level": level, "message": message}))
                 .collect::<Vec<_>>(),
-            "denials": denials,
+            "denials": denials.json(),
             "mocks": status.mocks,
+            "restarts": restarts,
             "limits_lowered": lowered,
         });
+        if denials.more > 0 {
+            json["denials_not_shown"] = denials.more.into();
+        }
         let evicted = store.lock().evicted_entries();
         if evicted > 0 {
             json["entries_not_shown"] = evicted.into();
@@ -133,13 +159,23 @@ impl Call {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "limit {}", one_line(&limit.to_string()));
         }
-        let sentence = sentence(&calls, made, plugin, &latency, denied);
+        let mut sentence = sentence(&calls, made, plugin, &latency, denied);
+        if restarts > 0 {
+            sentence.push_str(&format!("; restarted {}", count(restarts, "time")));
+        }
         Ok(Report::new(text, json, sentence, calls.worst).exact())
     }
 
     fn frame(&self) -> Result<Frame, Problem> {
+        if let Some(path) = &self.frame {
+            let bytes = read(path, MAX_FRAME_LEN as u64);
+            let bytes = bytes.map_err(Problem::file(READ_ARGUMENT, path))?;
+            return Frame::decode(&bytes.into()).map_err(|error| {
+                Problem::Usage(format!("this file holds no frame: {error}: {}", named(path)))
+            });
+        }
         let header = match &self.header {
-            Some(text) => header(&plugins::text_or_file(text)?)?,
+            Some(text) => header(&text_or_file(text)?)?,
             None => Header::empty(),
         };
         Ok(Frame::new(self.kind, header, payload(&self.payload)?))
@@ -154,16 +190,17 @@ fn sentence(
     denied: u64,
 ) -> String {
     let answers = count_of(calls.first.frames.len(), "frame");
+    let told = |outcome: &Outcome| cut(&outcome.to_string(), MAX_OUTCOME).into_owned();
     let mut text = match (made, &calls.first.outcome) {
         (1, Outcome::Completed) => format!("Called {plugin} once: completed with {answers}"),
-        (1, outcome) => format!("Called {plugin} once: {outcome}"),
+        (1, outcome) => format!("Called {plugin} once: {}", told(outcome)),
         (repeat, outcome) => {
             let parts = calls.outcomes.iter();
             let parts = parts.map(|(name, count)| format!("{count} {name}"));
             let parts = parts.collect::<Vec<_>>().join(", ");
             let first = match outcome {
                 Outcome::Completed => answers,
-                outcome => outcome.to_string(),
+                outcome => told(outcome),
             };
             format!("Called {plugin} {repeat} times: {parts}; the first: {first}")
         }
@@ -195,62 +232,143 @@ fn log_lines(store: &LiveStore) -> Vec<(String, String)> {
     lines.map(|line| (format!("{:?}", line.level).to_lowercase(), line.message.clone())).collect()
 }
 
-/// The denied calls, each with the reason that holds now.
-fn denials(store: &LiveStore, host: &Host) -> Vec<Json> {
-    let plugins = host.plugins();
-    let store = store.lock();
-    let denials = store.denials().iter();
-    denials
-        .map(|denial| {
+/// Bytes of events that are kept, of which each list may take a quarter.
+const KEPT: usize = 16 << 20;
+
+/// Denials that are listed.
+const MAX_DENIALS: usize = 1_000;
+
+/// The first of the denied calls.
+#[derive(Debug, Default)]
+struct Denials {
+    listed: Vec<Denied>,
+    /// Those that came after them.
+    more: u64,
+}
+
+/// One denied call.
+#[derive(Debug)]
+struct Denied {
+    plugin: Arc<str>,
+    service: String,
+    permission: Permission,
+    /// The reason that holds now; empty if the plugin is gone. Denials of one reason share it.
+    why: Arc<str>,
+}
+
+impl Denials {
+    fn of(store: &LiveStore, host: &Host) -> Denials {
+        let plugins = host.plugins();
+        let why = |plugin: &str, permission: Permission| {
             let mut plugins = plugins.iter();
-            let plugin = plugins.find(|one| one.manifest.plugin.id == *denial.plugin);
+            let plugin = plugins.find(|one| one.manifest.plugin.id == plugin);
             let mut permissions = plugin.into_iter().flat_map(|plugin| &plugin.permissions);
-            let status = permissions.find(|status| status.permission == denial.permission);
+            let status = permissions.find(|status| status.permission == permission);
             let why = match status {
-                Some(status) if status.granted => format!("granted within {}", status.parameters),
+                Some(status) if status.granted => format!("granted within {}", status.parameters()),
                 Some(status) => status.explanation.clone(),
                 None => String::new(),
             };
+            Arc::from(&*cut(&why, MAX_OUTCOME))
+        };
+        let mut reasons: BTreeMap<(Arc<str>, Permission), Arc<str>> = BTreeMap::new();
+        let store = store.lock();
+        let all = store.denials();
+        let listed = all.iter().take(MAX_DENIALS).map(|denial| {
+            let about = (denial.plugin.clone(), denial.permission);
+            let reason = reasons.entry(about);
+            let why = reason.or_insert_with(|| why(&denial.plugin, denial.permission)).clone();
+            Denied {
+                plugin: denial.plugin.clone(),
+                service: cut(denial.service.as_ref(), MAX_OUTCOME).into_owned(),
+                permission: denial.permission,
+                why,
+            }
+        });
+        let listed: Vec<Denied> = listed.collect();
+        let more = (all.len() - listed.len()) as u64;
+        Denials { listed, more }
+    }
+
+    fn json(&self) -> Json {
+        let one = |denied: &Denied| {
             json!({
-                "plugin": &*denial.plugin,
-                "service": denial.service,
-                "permission": denial.permission.name(),
-                "why": why,
+                "plugin": &*denied.plugin,
+                "service": denied.service,
+                "permission": denied.permission.name(),
+                "why": &*denied.why,
             })
-        })
-        .collect()
+        };
+        self.listed.iter().map(one).collect()
+    }
+
+    /// One line for each, inert.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut said = BTreeSet::new();
+        // Writing to a string cannot fail.
+        for denied in &self.listed {
+            let service = one_line(&denied.service);
+            let _ = write!(text, "denied {service}: needs `{}`", denied.permission);
+            // Why is said once, however often it was denied.
+            if !denied.why.is_empty() && said.insert(&*denied.why) {
+                let _ = write!(text, ": {}", one_line(&denied.why));
+            }
+            text.push('\n');
+        }
+        if self.more > 0 {
+            let _ = writeln!(text, "denied {} more", count(self.more, "time"));
+        }
+        text
+    }
 }
 
-/// All of it is inert, except payloads that go to a program.
+/// All of it is inert, except payloads.
 fn text(
     calls: &Calls,
     latency: &LatencySummary,
     log: &[(String, String)],
-    denials: &[Json],
+    denials: &Denials,
     repeat: u64,
 ) -> String {
     let mut text = format!("{}\n", one_line(&calls.first.outcome.to_string()));
     for frame in &calls.first.frames {
-        text.push_str(&frame_text(frame, is_seen()));
+        text.push_str(&frame_text(frame));
     }
     // Writing to a string cannot fail.
     for (level, message) in log {
         let _ = writeln!(text, "log {level}: {}", one_line(message));
     }
-    let mut said = BTreeSet::new();
-    for denial in denials {
-        let of = |key: &str| denial[key].as_str().unwrap_or_default();
-        let (service, permission, why) = (of("service"), of("permission"), of("why"));
-        let _ = write!(text, "denied {service}: needs `{permission}`");
-        // Why is said once, however often it was denied.
-        if said.insert(why) && !why.is_empty() {
-            let _ = write!(text, ": {}", one_line(why));
-        }
-        text.push('\n');
-    }
+    text.push_str(&denials.text());
     if repeat > 1 {
         let _ = writeln!(text, "{}", timing::long(latency));
         let _ = writeln!(text, "{} answered as the first did", count(calls.alike, "call"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denials_are_lines_that_nobody_forges() {
+        fn check(services: &[&str], more: u64, expected: &str) {
+            let denied = |service: &&str| Denied {
+                plugin: "a".into(),
+                service: (*service).to_owned(),
+                permission: Permission::Functions,
+                why: "not asked for".into(),
+            };
+            let denials = Denials { listed: services.iter().map(denied).collect(), more };
+            assert_eq!(denials.text(), expected);
+        }
+        check(&[], 0, "");
+        check(
+            &["a:b/c#d\ndenied \u{1b}[31mkv-get", "now"],
+            2,
+            "denied a:b/c#d\\u{a}denied \\u{1b}[31mkv-get: needs `functions`: not asked for\n\
+             denied now: needs `functions`\ndenied 2 times more\n",
+        );
+    }
 }

@@ -1,8 +1,8 @@
-//! What plugins depend on, loaded with them and before them.
+//! Dependencies of plugins, loaded with them and before them.
 //!
-//! A plugin that is named by its id was resolved by the workspace, with what it depends on. For one
-//! that is named by its path, the other named plugins and those of the workspace are looked at, in
-//! this order; no folder is searched. What is not there is said, and the plugin runs without it.
+//! A plugin named by its id was resolved by the workspace, with its dependencies. For one named by
+//! its path, the other named plugins and those of the workspace are looked at, in this order; no
+//! folder is searched. A missing dependency is said, and the plugin runs without it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use glovebox_abi::manifest::is_kebab_case;
 use glovebox_host::{LoadRequest, inspect};
 
 use super::error::Problem;
-use super::plugins::LoadArgs;
+use super::load::LoadArgs;
 use super::report::say;
 use super::surroundings::Surroundings;
 
@@ -28,7 +28,7 @@ pub(super) struct Wanted<'a> {
     pub(super) files: Vec<&'a Path>,
 }
 
-/// What to load for them.
+/// The plugins to load for them.
 #[derive(Debug, Default)]
 pub(super) struct Needed {
     /// In order, each after those it depends on; otherwise what is named first comes first.
@@ -82,7 +82,7 @@ impl Wanted<'_> {
         let mut all = ids.iter().copied().chain(dependencies.map(String::as_str));
         let is_there = |id: &str| candidates.iter().any(|candidate| candidate.is(id));
         if !all.all(is_there) {
-            // What nobody named is neither configured nor renamed by the command line.
+            // The command line neither configures nor renames a plugin that it does not name.
             let along = LoadArgs { config: None, configuration: None, ..load.clone() };
             let mut found = surroundings.plugins()?.map(|found| found.plugins).unwrap_or_default();
             found.retain(|plugin| !is_there(&plugin.id));

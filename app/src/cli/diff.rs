@@ -4,29 +4,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use glovebox_events::Event;
 use glovebox_inspector::diff::{Diff, Run};
 use glovebox_inspector::report::{html, junit};
-use glovebox_inspector::trace::{TraceError, TraceReader};
 use serde_json::{Value as Json, json};
 
-use super::against::{Against, Rules, Standard};
+use super::against::{Against, Rules, Standard, told_about_nothing};
 use super::error::{Exit, Problem};
-use super::report::{Files, Output, Report};
-use crate::ending::ending_with;
+use super::report::{Content, Files, Output, Report};
+use super::trace_file::read_run;
 
 /// Rows written out as JSON; groups and counts tell about all.
 const JSON_ROWS: usize = 10_000;
 
 /// Compare two traces call by call, and name exactly what differs
 ///
-/// The exit code is 1 if anything does. Values inside JSON and CBOR are compared one by one, and
-/// calls that differ in the same places are one group. Not compared: results of `now` and `random`;
-/// times, unless --slower asks for them; numbers of calls, instances and generations; versions of
-/// plugins; and, with one plugin on each side, its id.
+/// The exit code is 1 if anything differs. Values inside JSON and CBOR are compared one by one, and
+/// calls that differ in the same places form one group. These are not compared: results of `now`
+/// and `random`; times, unless --slower is given; numbers of calls, instances and generations;
+/// versions of plugins; and, with one plugin on each side, its id.
 #[derive(Debug, Args)]
 pub(super) struct Compare {
-    /// The trace that is right, or a baseline
+    /// The reference: a trace or a baseline
     pub before: PathBuf,
     /// The trace to compare with it
     pub after: PathBuf,
@@ -38,13 +36,13 @@ pub(super) struct Compare {
     pub output: Output,
 }
 
-/// What else is written about differences.
+/// Further reports about differences.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Reports {
-    /// Write one JUnit test case per call
+    /// Write a JUnit report with one test case per call; `-` is stdout
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Write a page that shows groups, rows and latencies, and needs nothing but itself
+    /// Write a self-contained HTML page with groups, rows and latencies; `-` is stdout
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -75,7 +73,7 @@ impl Reports {
             write_junit(path, junit::of_diff(name, diff), files)?;
         }
         match &self.html {
-            Some(path) => files.write(path, &html::of_diff(diff)),
+            Some(path) => files.write(path, Content::Text, &html::of_diff(diff)),
             None => Ok(()),
         }
     }
@@ -95,7 +93,7 @@ fn write_junit<E: std::error::Error + Send + Sync + 'static>(
     files: Files<'_>,
 ) -> Result<(), Problem> {
     let text = text.map_err(std::io::Error::other).map_err(Problem::file("write", path))?;
-    files.write(path, &text)
+    files.write(path, Content::Text, &text)
 }
 
 impl Compare {
@@ -118,7 +116,11 @@ impl Compare {
         let name = format!("{} and {}", self.before.display(), self.after.display());
         self.reports.write(&name, diff, files).map_err(|problem| problem.after(diff.summary()))?;
         let exit = if diff.is_same() { Exit::Good } else { Exit::Different };
-        Ok(Report::new(diff.to_text(), to_json(diff), diff.summary(), exit))
+        let about_nothing = self.rules.about_nothing(diff);
+        let sentence = diff.summary() + &told_about_nothing(&about_nothing);
+        let mut json = to_json(diff);
+        json["rules_about_nothing"] = about_nothing.into();
+        Ok(Report::new(diff.details(), json, sentence, exit))
     }
 }
 
@@ -147,32 +149,4 @@ pub(super) fn to_json(diff: &Diff) -> Json {
         "differences_left_out": different.saturating_sub(JSON_ROWS),
         "events_left_out": { "before": diff.before.left_out, "after": diff.after.left_out },
     })
-}
-
-/// The run in a trace, all of it: half a run would differ where nothing does.
-pub(super) fn read_run(path: &Path) -> Result<Run, Problem> {
-    let name = path.display().to_string();
-    read(path, |events| Run::from_events(name, events))
-}
-
-/// Makes something of the events of a trace, one after the other.
-///
-/// # Errors
-///
-/// If any of it is damaged.
-pub(super) fn read<T>(
-    path: &Path,
-    make: impl FnOnce(&mut dyn Iterator<Item = Event>) -> T,
-) -> Result<T, Problem> {
-    let reader = TraceReader::open(path).map_err(Problem::Trace)?;
-    let mut damage = None;
-    let mut events = ending_with(reader, TraceError::Cancelled { path: path.to_owned() });
-    let mut events =
-        events.by_ref().map_while(|event| event.map_err(|error| damage = Some(error)).ok());
-    let made = make(&mut events);
-    drop(events);
-    match damage {
-        None => Ok(made),
-        Some(error) => Err(Problem::Trace(error)),
-    }
 }

@@ -1,34 +1,35 @@
-//! `glovebox discover`: which plugins there are, asked for by what they are, or by what is wanted.
+//! `glovebox discover`: finds plugins by their properties, or by a purpose.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::Kind;
-use glovebox_host::catalog::{
-    Candidate, Context, Entry, Excluded, Hit, Intent, Requirement, ResolveError, Root, ScanFinding,
+use glovebox_catalog::{
+    Candidate, Entry, Excluded, Hit, Intent, IntentContext, Requirement, ResolveError, Root,
+    ScanFinding,
 };
-use glovebox_host::{Catalog, Query, ScanBounds};
+use glovebox_catalog::{Catalog, Query, ScanBounds};
 use serde_json::{Value as Json, json};
 
 use super::error::{Exit, Problem, READ_ARGUMENT};
 use super::report::{Output, Report, count_of, one_line, shown};
 
-/// Find plugins by what their manifests say; nothing is compiled and nothing runs
+/// Find plugins by their manifests, without compiling or running anything
 ///
-/// Everything that is asked for must hold, except --optional. With --intent, --context or
-/// --require, each plugin gets a score and its reasons; with --resolve, the order of loading is
-/// shown, dependencies first, and the exit code is 3 if there is none. What cannot be read is a
-/// finding, and stops nothing.
+/// A plugin must meet every option except --optional. With --intent, --context or --require, each
+/// plugin gets a score with reasons. With --resolve, the output is the load order, dependencies
+/// first; the exit code is 3 if there is none. A file that cannot be read is reported as a finding,
+/// and the search goes on.
 #[derive(Debug, Args)]
 pub(super) struct Discover {
-    /// Folders, looked through up to 8 folders deep, or single plugins; this folder if none is named
+    /// Folders to search, up to 8 levels deep, or single plugins. The default is this folder
     pub folders: Vec<PathBuf>,
     #[command(flatten)]
     pub query: QueryArgs,
     #[command(flatten)]
     pub intent: IntentArgs,
-    /// Show in which order these plugins would be loaded, with everything they depend on
+    /// Show the load order of these plugins and of everything they depend on
     #[arg(
         long,
         value_name = "ID[@RANGE]",
@@ -43,46 +44,48 @@ pub(super) struct Discover {
     pub output: Output,
 }
 
-/// What a plugin is.
+/// The query: properties of a plugin.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct QueryArgs {
-    /// It must have this capability; may be given several times
+    /// The plugin must have this capability. May be repeated
     #[arg(long = "capability", value_name = "CAPABILITY")]
     pub required: Vec<String>,
-    /// It had better have this capability: it goes before others then; may be given several times
+    /// Plugins with this capability come first. May be repeated
     #[arg(long, value_name = "CAPABILITY")]
     pub optional: Vec<String>,
-    /// It must be of this type, e.g. filter
+    /// The plugin must be of this type, e.g. filter
     #[arg(long = "type", value_name = "TYPE")]
     pub plugin_type: Option<String>,
-    /// It must be in this category, e.g. privacy
+    /// The plugin must be in this category, e.g. privacy
     #[arg(long, value_name = "CATEGORY")]
     pub category: Option<String>,
-    /// It must be by this author
+    /// The plugin must be by this author
     #[arg(long, value_name = "AUTHOR")]
     pub author: Option<String>,
-    /// It must accept frames of this kind
+    /// The plugin must accept frames of this kind
     #[arg(long, value_name = "KIND")]
     pub accepts: Option<Kind>,
-    /// It must say that it emits frames of this kind
+    /// The plugin's manifest must say that it emits frames of this kind
     #[arg(long, value_name = "KIND")]
     pub emits: Option<Kind>,
-    /// Words in its name, description, keywords or capabilities, also in part or misspelled
+    /// The name, description, keywords or capabilities must contain these words. Parts of words and
+    /// misspelled words match too
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
 }
 
-/// What a plugin is wanted for.
+/// The intent: a purpose for a plugin.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct IntentArgs {
-    /// What is to be achieved, in a few words, e.g. "data processing"
+    /// Describe the goal in a few words, e.g. "data processing"
     #[arg(long, value_name = "TEXT")]
     pub intent: Option<String>,
-    /// What matters besides: high performance, low memory, privacy, reliability, or several
+    /// Name what else matters: high performance, low memory, privacy, reliability, or several of
+    /// these
     #[arg(long, value_name = "TEXT")]
     pub context: Option<String>,
-    /// What must hold, e.g. redaction, permission:-kv, accepts:data, p99<=1ms or memory<=16MiB; may
-    /// be given several times
+    /// The plugin must meet this requirement, e.g. redaction, permission:-kv, accepts:data,
+    /// p99<=1ms or memory<=16MiB. May be repeated
     #[arg(long, value_name = "REQUIREMENT")]
     pub require: Vec<Requirement>,
 }
@@ -209,9 +212,9 @@ impl IntentArgs {
         let contexts = match &self.context {
             None => Vec::new(),
             Some(text) => {
-                let found = Context::find_in(text);
+                let found = IntentContext::find_in(text);
                 if found.is_empty() {
-                    let known = Context::ALL.map(|(_, name, _)| name).join(", ");
+                    let known = IntentContext::ALL.map(|(_, name, _)| name).join(", ");
                     let problem = format!("--context `{text}` names no context; there are {known}");
                     return Err(Problem::Usage(problem));
                 }

@@ -1,19 +1,22 @@
-//! How a verb can go wrong, and the exit code of each way.
+//! The errors of verbs, and the exit code of each.
 
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use glovebox_abi::units::show_size;
-use glovebox_files::OutputProblem;
-use glovebox_host::pipeline::{PipelineError, StartError};
-use glovebox_host::workspace::WorkspaceError;
+use glovebox_files::{OutputProblem, remedy as remedy_for_output};
 use glovebox_host::{EndpointError, HostError, LoadError, MockError, PolicyError};
 use glovebox_inspector::baseline::BaselineError;
 use glovebox_inspector::filter::FilterError;
 use glovebox_inspector::import::ImportError;
-use glovebox_inspector::trace::TraceError;
+use glovebox_pipeline::{PipelineError, StartError};
+use glovebox_trace::TraceError;
+use glovebox_workspace::WorkspaceError;
 
-/// What the process tells its caller.
+use crate::workbench::words::with_causes;
+
+/// The exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// All is well.
@@ -37,16 +40,16 @@ pub enum Problem {
     #[error("{0}")]
     Usage(String),
     /// A filter makes no sense.
-    #[error("read filter: {0}")]
+    #[error("{}", staged("read filter", .0))]
     Filter(#[from] FilterError),
     /// A policy makes no sense.
-    #[error("read policy: {0}")]
+    #[error("{}", staged("read policy", .0))]
     Policy(#[from] PolicyError),
     /// A plugin cannot be loaded.
-    #[error("load plugin: {0}")]
+    #[error("{}{}", staged("load plugin", .0), remedy_for_plugin(.0))]
     Load(#[from] LoadError),
     /// A trace cannot be read.
-    #[error("read trace: {0}{remedy}", remedy = remedy_for_trace(.0))]
+    #[error("{}{}", staged("read trace", .0), remedy_for_trace(.0))]
     Trace(TraceError),
     /// A run made more events than are kept to compare it.
     #[error(
@@ -60,60 +63,60 @@ pub enum Problem {
         limit: u64,
     },
     /// A baseline cannot be read or written.
-    #[error("compare: {0}")]
+    #[error("{}{}", staged("compare", .0), remedy_for_baseline(.0))]
     Baseline(#[from] BaselineError),
     /// A capture cannot be read.
-    #[error("import: {0}{remedy}", remedy = remedy_for_import(.0))]
+    #[error("{}{}", staged("import", .0), remedy_for_import(.0))]
     Import(#[from] ImportError),
     /// A trace cannot be written.
-    #[error("write trace: {0}{remedy}", remedy = remedy_for_record(.0))]
+    #[error("{}{}", staged("write trace", .0), remedy_for_record(.0))]
     Record(TraceError),
     /// Another file cannot be written.
-    #[error("write: {0}")]
+    #[error("{}", staged("write", .0))]
     Output(#[from] OutputProblem),
     /// Another file cannot be read or written.
-    #[error("cannot {action}: {source}: {}", path.display())]
+    #[error("cannot {action}: {source}{}: {}", remedy_for_argument(action, source, path), path.display())]
     File {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
-        /// Why it failed.
+        /// The reason.
         source: io::Error,
         /// The file.
         path: PathBuf,
     },
     /// There is no host on this machine.
-    #[error("start host: {0}")]
+    #[error("{}", staged("start host", .0))]
     Host(#[from] HostError),
     /// Metrics cannot be served.
-    #[error("serve metrics: {0}")]
+    #[error("{}", staged("serve metrics", .0))]
     Metrics(#[from] EndpointError),
     /// A workspace makes no sense.
-    #[error("read workspace: {0}")]
+    #[error("{}", staged("read workspace", .0))]
     Workspace(#[from] WorkspaceError),
     /// A mock makes no sense.
-    #[error("read mock: {0}")]
+    #[error("{}", staged("read mock", .0))]
     Mock(#[from] MockError),
     /// A pipeline makes no sense.
-    #[error("read pipeline: {0}")]
+    #[error("{}", staged("read pipeline", .0))]
     Pipeline(#[from] PipelineError),
     /// A pipeline cannot start.
-    #[error("start pipeline: {0}")]
+    #[error("{}", staged("start pipeline", .0))]
     Start(#[from] StartError),
     /// A plugin cannot be watched.
-    #[error("watch: {0}")]
+    #[error("{}", staged("watch", .0))]
     Watch(#[from] glovebox_host::WatchError),
     /// A plugin cannot be built.
-    #[error("build: {0:#}")]
+    #[error("{}", staged("build", &with_causes(.0)))]
     Build(anyhow::Error),
     /// There is no window on this machine.
-    #[error("open window: {0:#}")]
+    #[error("{}", staged("open window", &with_causes(.0)))]
     Window(anyhow::Error),
     /// Something was done before it went wrong.
     #[error("{done}, then stopped: {problem}")]
     After {
-        /// What was done, with counts.
+        /// The work done before, with counts.
         done: String,
-        /// What went wrong.
+        /// The problem that stopped it.
         problem: Box<Problem>,
     },
 }
@@ -197,6 +200,18 @@ impl Problem {
     }
 }
 
+/// A stage, and what went wrong there. Most errors begin with what could not be done; where that is the
+/// stage, it is not said twice.
+fn staged(stage: &str, error: &impl Display) -> String {
+    let text = error.to_string();
+    let behind = text.strip_prefix("cannot ").and_then(|text| {
+        let (what, behind) = text.split_once(": ")?;
+        let is_said = |word| word == "the" || stage.split(' ').any(|said| said == word);
+        what.split(' ').all(is_said).then_some(behind)
+    });
+    format!("{stage}: {}", behind.unwrap_or(&text))
+}
+
 /// The action of [`Problem::File`] for a file that the command line names as an argument's value.
 pub(super) const READ_ARGUMENT: &str = "read the file named on the command line";
 
@@ -211,7 +226,13 @@ fn of_workspace(error: &WorkspaceError) -> Exit {
 
 fn remedy_for_trace(error: &TraceError) -> &'static str {
     match error {
-        TraceError::Io { source, .. } => remedy_for_file(source),
+        TraceError::Io { source, path, .. }
+            if path == Path::new("-") && source.kind() == io::ErrorKind::NotFound =>
+        {
+            "; only `glovebox trace import` reads standard input, and only captures and NDJSON: save \
+             the trace in a file"
+        }
+        TraceError::Io { source, path, .. } => remedy_for_file(source, path),
         // The others say it themselves.
         _ => "",
     }
@@ -219,14 +240,17 @@ fn remedy_for_trace(error: &TraceError) -> &'static str {
 
 fn remedy_for_record(error: &TraceError) -> &'static str {
     use io::ErrorKind::{
-        NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        FileTooLarge, InvalidFilename, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
+        ReadOnlyFilesystem, StorageFull,
     };
     match error {
         TraceError::Io { source, .. } | TraceError::NotSynced { source, .. } => {
             match source.kind() {
                 StorageFull | QuotaExceeded => "; make room, or record elsewhere",
+                FileTooLarge => "; raise the largest size of a file (`ulimit -f`)",
                 PermissionDenied | ReadOnlyFilesystem => "; choose a folder you may write to",
                 NotFound | NotADirectory => "; make the folder first",
+                InvalidFilename => "; choose a shorter name",
                 _ => "; record elsewhere",
             }
         }
@@ -237,15 +261,54 @@ fn remedy_for_record(error: &TraceError) -> &'static str {
 
 fn remedy_for_import(error: &ImportError) -> &'static str {
     match error {
-        ImportError::Io { source, .. } => remedy_for_file(source),
-        ImportError::UnknownFormat { .. } => "",
+        ImportError::Io { source, path } => match source.kind() {
+            io::ErrorKind::InvalidData => "; copy or capture it again",
+            io::ErrorKind::InvalidInput => "; pipe it into `glovebox trace import -`",
+            _ => remedy_for_file(source, path),
+        },
+        ImportError::UnknownFormat { .. } | ImportError::Cancelled { .. } => "",
         ImportError::Damaged { .. } => "; copy or capture it again",
         ImportError::Line { .. } => "; correct or remove the line",
     }
 }
 
-fn remedy_for_file(error: &io::Error) -> &'static str {
+fn remedy_for_baseline(error: &BaselineError) -> &'static str {
+    match error {
+        BaselineError::Io { action: "write", source, .. } => remedy_for_output(source),
+        BaselineError::Io { source, path, .. } => remedy_for_file(source, path),
+        // The others say it themselves.
+        _ => "",
+    }
+}
+
+fn remedy_for_argument(action: &str, source: &io::Error, path: &Path) -> &'static str {
+    match action {
+        READ_ARGUMENT if is_pipe(path) => {
+            "; it is a pipe or a device: --payload @- reads standard input, all else needs a file"
+        }
+        READ_ARGUMENT => remedy_for_file(source, path),
+        _ => "",
+    }
+}
+
+/// A file is read more than once, and looked at from several sides.
+fn remedy_for_plugin(error: &LoadError) -> &'static str {
+    match error.path() {
+        Some(path) if path == Path::new("-") && !path.exists() => {
+            "; standard input is not read here: save the plugin in a file"
+        }
+        Some(path) if is_pipe(path) => "; it is a pipe or a device: save the plugin in a file",
+        _ => "",
+    }
+}
+
+fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir())
+}
+
+fn remedy_for_file(error: &io::Error, path: &Path) -> &'static str {
     match error.kind() {
+        _ if is_pipe(path) => "; save what comes from it in a file, and name that",
         io::ErrorKind::NotFound => "; check the path",
         _ => "; check the file and its rights",
     }

@@ -1,4 +1,5 @@
-//! What rules found in a run, for the verbs that have one; and `glovebox findings`, the list of them.
+//! Findings of the rules in a run, for the verbs that have one; and `glovebox findings`, the list
+//! of the rules.
 
 use std::fmt::Write as _;
 
@@ -11,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::error::{Exit, Problem};
 use super::report::{Output, Report, count_of};
 
-/// List the rules that look over a run: id, severity, what they find and what to do
+/// List the rules that check a run: id, severity, what they find, and what to do
 #[derive(Debug, Args)]
 pub(super) struct Findings {
     #[command(flatten)]
@@ -37,11 +38,11 @@ impl Findings {
 /// How findings count.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct FindingsArgs {
-    /// How severe the findings of a rule are: info, warning, error or off; may be repeated.
-    /// `glovebox findings` lists the rules
+    /// Set the severity of a rule: info, warning, error or off. May be repeated. `glovebox
+    /// findings` lists the rules
     #[arg(long = "severity", value_name = "RULE=SEVERITY", value_parser = one_severity)]
     pub severities: Vec<String>,
-    /// Let the exit code be 1 if anything is found that is at least this severe
+    /// Exit with 1 if any finding is at least this severe
     #[arg(
         long,
         value_name = "SEVERITY",
@@ -62,7 +63,7 @@ impl FindingsArgs {
         !self.severities.is_empty() || self.fail_on_findings.is_some()
     }
 
-    /// What the rules say of a run.
+    /// The findings of the rules in a run.
     pub(super) fn judge(&self, record: &Record) -> Result<Judgement, Problem> {
         let mut severities = Severities::default();
         for setting in &self.severities {
@@ -98,7 +99,7 @@ pub(super) fn lines(judgement: &Judgement) -> Vec<(&'static str, String)> {
     let found = judgement.findings.iter().map(|finding| ("finding", line(finding)));
     let mut lines: Vec<_> = found.collect();
     for one in &judgement.unjudged {
-        // What only needs more calls is in the JSON; who set a budget wants to know.
+        // A rule that only needs more calls is in the JSON; a budget's author wants to know.
         if one.rule == "budget-broken" {
             lines.push(("not judged", format!("{}: {}", one.plugin, one.reason)));
         }

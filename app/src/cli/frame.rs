@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use glovebox_abi::text::{inert, inert_lines};
+use glovebox_abi::text::inert;
 use glovebox_abi::{Frame, Header, MAX_FRAME_LEN};
 use glovebox_inspector::decode::{self, FromJsonError, hex};
 use serde_json::{Value as Json, json};
@@ -49,14 +49,13 @@ pub(super) fn frame_json(frame: &Frame) -> Json {
     json
 }
 
-/// A frame for people, inert, with the payload as it is unless somebody sees it on a terminal.
-pub(super) fn frame_text(frame: &Frame, is_seen: bool) -> String {
+/// A frame for people, inert, with the payload as it is.
+pub(super) fn frame_text(frame: &Frame) -> String {
     let mut text = frame.kind.to_string();
     if !frame.header.as_bytes().is_empty() {
         text.push_str(&format!(" {}", inert(&decode::header_json(frame).to_string())));
     }
     match std::str::from_utf8(&frame.payload) {
-        Ok(payload) if is_seen => text.push_str(&format!("\n{}\n", inert_lines(payload))),
         Ok(payload) => text.push_str(&format!("\n{payload}\n")),
         Err(_) => text.push_str(&format!("\n{}{}\n", hex::PREFIX, hex::encode(&frame.payload))),
     }
@@ -92,7 +91,7 @@ mod tests {
             let json = frame_json(&frame);
             assert_eq!(json[key], expected);
             assert_eq!(json["header"], json!({"id": "a", "raw": "hex:01"}));
-            assert!(frame_text(&frame, false).contains(expected));
+            assert!(frame_text(&frame).contains(expected));
         }
         check(b"hello", "payload", "hello");
         check(b"\x1b[31mred", "payload", "\x1b[31mred");
@@ -100,10 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn frames_on_a_terminal_do_not_act() {
+    fn headers_do_not_act_and_payloads_are_exact() {
         let header = header(r#"{"id": "\u009b31m"}"#).unwrap();
         let frame = Frame::new(glovebox_abi::Kind::DATA, header, &b"a\n\x1b[31m"[..]);
-        let expected = "data {\"id\":\"\\u{9b}31m\"}\na\n\\u{1b}[31m\n";
-        assert_eq!(frame_text(&frame, true), expected);
+        let expected = "data {\"id\":\"\\u{9b}31m\"}\na\n\u{1b}[31m\n";
+        assert_eq!(frame_text(&frame), expected);
     }
 }

@@ -1,25 +1,27 @@
 //! `glovebox inspect`: everything about a plugin.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glovebox_abi::manifest::BudgetKind;
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus};
+use glovebox_host::worker::LayerState;
+use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus, Precaution};
 use serde_json::{Value as Json, json};
 
 use super::error::{Exit, Problem};
-use super::plugins::{self, LoadArgs};
+use super::load::LoadArgs;
+use super::plugins;
 use super::report::{Output, Report, count_of, one_line, shown};
 use super::surroundings::Surroundings;
 use super::waiting::wait;
 
 /// Show manifest, binding, imports, exports, permissions, limits, digest, and what is missing
 ///
-/// The plugin is also loaded once, inside the sandbox, to see whether it can be: a plugin that
-/// cannot is shown as far as it can be read, and the exit code is 3. A native plugin is loaded
-/// only with --trust-native.
+/// This also loads the plugin once, inside the sandbox. If that fails, the output shows what can be
+/// read, and the exit code is 3. A native plugin is loaded in a sandboxed process of its own, and in
+/// this one only with --trust-native.
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// An artifact, a plugin.toml, or a folder with one
@@ -31,6 +33,10 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        std::iter::once(&*self.plugin).chain(self.load.inputs()).collect()
+    }
+
     pub(super) fn run(&self) -> Result<Report, Problem> {
         let inspection = glovebox_host::inspect(&self.plugin)?;
         let host = plugins::host(Vec::new(), &Surroundings::default())?;
@@ -67,7 +73,7 @@ fn needs_trust(error: &LoadError) -> bool {
     matches!(error.problem(), LoadProblem::NativeNotTrusted)
 }
 
-/// What a user of the plugin would want it to have.
+/// Missing properties that a user of the plugin would want.
 fn missing(inspection: &Inspection, refusal: Option<&LoadError>) -> Vec<String> {
     let about = &inspection.manifest.plugin;
     let keys = [
@@ -105,7 +111,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("capabilities", about.capabilities.join(", "));
     line("license", about.license.clone());
     line("authors", about.authors.join(", "));
-    line("artifact", super::report::named(&inspection.path));
+    line("artifact", inspection.origin.path().map(super::report::named).unwrap_or_default());
     line("is", format!("{}, {}", inspection.kind.describe(), show_size(inspection.size)));
     if let Some(foreign) = inspection.foreign {
         line("made for", format!("{}: it is {}", foreign.made_for(), foreign.name()));
@@ -114,6 +120,9 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     if let Some(status) = status {
         line("binding", status.binding.to_string());
         line("tier", format!("{}, {}", status.tier.name(), status.isolation.name()));
+        if status.precaution != Precaution::NotNeeded {
+            line("code", status.precaution.to_string());
+        }
     }
     if inspection.foreign.is_none() {
         line("accepts", kinds(&manifest.frames.accepts));
@@ -147,13 +156,27 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
         });
         section("permissions", permissions.collect());
         let limits = status.limit_status.iter().map(|limit| {
-            let line = format!("{:<15} {:<10} {}", limit.name, limit.value, limit.explanation());
+            let value = limit.limit.show_limit(limit.value);
+            let line = format!("{:<15} {value:<10} {}", limit.limit.name(), limit.explanation());
             match limit.enforcement {
                 Enforcement::Enforced => line,
                 Enforcement::NotAvailable(why) => format!("{line} (not enforced: {why})"),
             }
         });
         section("limits", limits.collect());
+        if let Some(sandbox) = &status.sandbox {
+            let layers = sandbox.layers.iter().map(|entry| {
+                let state = match &entry.state {
+                    LayerState::Enforced => "enforced".to_owned(),
+                    LayerState::Missing(missing) => {
+                        format!("missing: {}; {}", missing.reason, missing.remedy)
+                    }
+                    LayerState::NotRequested => "not requested".to_owned(),
+                };
+                format!("{:<18} {state}", entry.layer.name())
+            });
+            section("sandbox", layers.collect());
+        }
     }
     section("missing", missing.to_vec());
     text
@@ -175,7 +198,7 @@ fn json_of(
     let duration = |duration: Option<std::time::Duration>| duration.map(show_duration);
     json!({
         "artifact": {
-            "path": shown(&inspection.path),
+            "path": inspection.origin.path().map(shown),
             "is": inspection.kind.describe(),
             "size": inspection.size,
             "digest": inspection.digest,
@@ -235,11 +258,11 @@ fn json_of(
             "explanation": permission.explanation,
         })).collect::<Vec<_>>()),
         "limits": status.map(|status| status.limit_status.iter().map(|limit| json!({
-            "limit": limit.name,
-            "value": limit.value,
+            "limit": limit.limit.name(),
+            "value": limit.limit.show_limit(limit.value),
             "origin": limit.origin.name(),
-            "asked": limit.asked,
-            "ceiling": limit.ceiling,
+            "asked": limit.is_lowered().then(|| limit.limit.show_limit(limit.asked)),
+            "ceiling": limit.ceiling.map(|ceiling| limit.limit.show(ceiling)),
             "enforced": limit.enforcement == Enforcement::Enforced,
         })).collect::<Vec<_>>()),
         "missing": missing,

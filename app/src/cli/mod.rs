@@ -21,12 +21,15 @@ mod call;
 mod dependencies;
 mod diff;
 mod discover;
+mod doctor;
 mod error;
 mod filter;
 mod findings;
 mod frame;
 mod inspect;
+mod load;
 mod observe;
+mod out;
 mod plugins;
 mod policy;
 mod replay;
@@ -35,6 +38,7 @@ mod run;
 mod surroundings;
 mod timing;
 mod trace;
+mod trace_file;
 mod waiting;
 mod watch;
 mod window;
@@ -50,24 +54,24 @@ pub use error::{Exit, Problem};
 use report::Files;
 pub use report::{Output, Report};
 
-use crate::ending;
+use crate::ending::{self, Signal};
 use crate::window::WindowOptions;
 use surroundings::Surroundings;
 
 /// A workbench for plugins
 ///
-/// Without a verb, the window opens with the given plugins and traces. Every verb does without a
-/// window what the window does.
+/// Without a verb, the window opens with the given plugins and traces. Each verb does a part of the
+/// window's work without a window.
 #[derive(Debug, Parser)]
 #[command(
     name = "glovebox",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 good; 1 differences or failures; 2 usage; 3 plugin cannot be \
-        loaded; 4 plugin crashed or timed out; 5 trace unreadable; 128 and the number of a signal that \
-        ended it. Data goes to stdout, all else \
-        to stderr; the last line there is one sentence with counts.\n\
-        GLOVEBOX_LOG chooses log lines of the host, e.g. GLOVEBOX_LOG=debug."
+    after_help = "Exit codes: 0 good; 1 differences or failures; 2 wrong usage; 3 a plugin cannot be \
+        loaded; 4 a plugin crashed or was stopped; 5 a trace or capture cannot be read; 128 + N signal N \
+        ended it. Data goes to stdout and everything else to stderr; the last line there is one sentence \
+        with counts.\n\
+        The variable GLOVEBOX_LOG sets the log level, e.g. GLOVEBOX_LOG=debug."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -86,6 +90,7 @@ enum Verb {
     #[command(name = "diff")]
     Compare(diff::Compare),
     Discover(Box<discover::Discover>),
+    Doctor(doctor::Doctor),
     Findings(findings::Findings),
     Trace(trace::Trace),
     Build(build::Build),
@@ -94,11 +99,18 @@ enum Verb {
 
 /// Does what the arguments ask for, the first being the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    ending::survive_file_size_limit();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            report::print_usage(&error);
-            let code = if error.use_stderr() { Exit::Usage } else { Exit::Good };
+            let code = match out::print_usage(&error) {
+                _ if error.use_stderr() => Exit::Usage,
+                Ok(()) => Exit::Good,
+                Err(error) => {
+                    report::say(&format!("Showed no help: cannot write it: {error}"));
+                    Exit::Different
+                }
+            };
             return code.into();
         }
     };
@@ -107,8 +119,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return window::open(arguments.window);
     };
     let (name, nothing) = verb.name();
-    ending::listen(verb.asks_for_the_end(), move |signal| {
-        report::say(&format!("{nothing}: ended by {}", signal.name()));
+    let first = |signal: Signal| {
+        let ends = "cancelling what runs; a second signal ends the process at once";
+        report::say(&format!("Heard {}: {ends}", signal.name()));
+    };
+    let asks = verb.asks_for_the_end();
+    ending::listen(asks, first, move |signal| {
+        report::say(&last_words(asks, name, nothing, signal.name()));
     });
     let inputs = verb.inputs();
     let files = Files { output: verb.output(), inputs: &inputs };
@@ -137,7 +154,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(signal) => report.ended_by(signal),
         None => report,
     };
-    match report.write(name, files) {
+    match report.write(name, files, &outputs) {
         Ok(()) => report.code().into(),
         Err(problem) => {
             let report = Report::of_problem(&report.sentence, &problem);
@@ -147,17 +164,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The sentence of a process that a signal ends wherever it is.
+fn last_words(asks: bool, name: &str, nothing: &str, signal: &str) -> String {
+    match asks {
+        // It did something, perhaps all, and nobody counts that any more.
+        true => format!("Ended {name} by a second {signal}, before it could say what it did"),
+        false => format!("{nothing}: ended by {signal}"),
+    }
+}
+
 impl Verb {
     /// The workspace, profile and mocks of a verb that has any.
     fn surroundings(&self) -> Result<Surroundings, Problem> {
         match self {
-            Verb::Call(verb) => verb.surroundings.read(),
-            Verb::Replay(verb) => verb.surroundings.read(),
-            Verb::Run(verb) => verb.surroundings.read(),
-            Verb::Watch(verb) => verb.surroundings.read(),
+            Verb::Call(verb) => verb.with.surroundings.read(),
+            Verb::Replay(verb) => verb.with.surroundings.read(),
+            Verb::Run(verb) => verb.with.surroundings.read(),
+            Verb::Watch(verb) => verb.with.surroundings.read(),
             Verb::Inspect(_)
             | Verb::Compare(_)
             | Verb::Discover(_)
+            | Verb::Doctor(_)
             | Verb::Findings(_)
             | Verb::Trace(_)
             | Verb::Build(_)
@@ -174,6 +201,7 @@ impl Verb {
             Verb::Watch(verb) => verb.run(surroundings),
             Verb::Compare(verb) => verb.run(),
             Verb::Discover(verb) => verb.run(),
+            Verb::Doctor(verb) => verb.run(),
             Verb::Findings(verb) => verb.run(),
             Verb::Trace(trace) => trace.verb.run(files),
             Verb::Build(verb) => verb.run(),
@@ -184,8 +212,8 @@ impl Verb {
     /// The files that it reads, none of which it may write.
     fn inputs(&self) -> Vec<&Path> {
         match self {
-            Verb::Inspect(verb) => vec![&verb.plugin],
-            Verb::Call(verb) => [&[&*verb.plugin][..], &verb.surroundings.inputs()].concat(),
+            Verb::Inspect(verb) => verb.inputs(),
+            Verb::Call(verb) => verb.inputs(),
             Verb::Replay(verb) => verb.inputs(),
             Verb::Run(verb) => verb.inputs(),
             Verb::Watch(verb) => verb.inputs(),
@@ -193,7 +221,7 @@ impl Verb {
             Verb::Discover(verb) => report::paths(&verb.folders),
             Verb::Trace(trace) => trace.verb.inputs(),
             Verb::Policy(policy) => policy.verb.inputs(),
-            Verb::Findings(_) | Verb::Build(_) => Vec::new(),
+            Verb::Doctor(_) | Verb::Findings(_) | Verb::Build(_) => Vec::new(),
         }
     }
 
@@ -208,6 +236,7 @@ impl Verb {
             | Verb::Call(_)
             | Verb::Watch(_)
             | Verb::Discover(_)
+            | Verb::Doctor(_)
             | Verb::Findings(_)
             | Verb::Build(_)
             | Verb::Policy(_) => Vec::new(),
@@ -217,12 +246,13 @@ impl Verb {
     fn output(&self) -> &Output {
         match self {
             Verb::Inspect(verb) => &verb.output,
-            Verb::Call(verb) => &verb.output,
-            Verb::Replay(verb) => &verb.output,
-            Verb::Run(verb) => &verb.output,
-            Verb::Watch(verb) => &verb.output,
+            Verb::Call(verb) => &verb.with.output,
+            Verb::Replay(verb) => &verb.with.output,
+            Verb::Run(verb) => &verb.with.output,
+            Verb::Watch(verb) => &verb.with.output,
             Verb::Compare(verb) => &verb.output,
             Verb::Discover(verb) => &verb.output,
+            Verb::Doctor(verb) => &verb.output,
             Verb::Findings(verb) => &verb.output,
             Verb::Trace(trace) => trace.verb.output(),
             Verb::Build(verb) => &verb.output,
@@ -234,12 +264,15 @@ impl Verb {
     /// close then. The others are ended wherever they are.
     fn asks_for_the_end(&self) -> bool {
         match self {
-            Verb::Call(_) | Verb::Replay(_) | Verb::Run(_) | Verb::Watch(_) | Verb::Compare(_) => {
-                true
-            }
-            Verb::Trace(trace) => trace.verb.asks_for_the_end(),
+            Verb::Call(_)
+            | Verb::Replay(_)
+            | Verb::Run(_)
+            | Verb::Watch(_)
+            | Verb::Compare(_)
+            | Verb::Trace(_) => true,
             Verb::Inspect(_)
             | Verb::Discover(_)
+            | Verb::Doctor(_)
             | Verb::Findings(_)
             | Verb::Build(_)
             | Verb::Policy(_) => false,
@@ -256,6 +289,7 @@ impl Verb {
             Verb::Watch(_) => ("watch", "Replayed 0 times"),
             Verb::Compare(_) => ("diff", "Compared 0 calls"),
             Verb::Discover(_) => ("discover", "Found 0 plugins"),
+            Verb::Doctor(_) => ("doctor", "Examined nothing"),
             Verb::Findings(_) => ("findings", "Listed 0 rules"),
             Verb::Trace(trace) => trace.verb.name(),
             Verb::Build(_) => ("build", "Built 0 artifacts"),
@@ -285,7 +319,7 @@ fn log_to_stderr(level: Option<LogLevel>) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        .with_writer(report::InertStderr::default);
+        .with_writer(out::InertStderr::default);
     // Only a program that embeds this one can have set a log up already; then that one holds.
     let _ = log.try_init();
 }
@@ -293,6 +327,15 @@ fn log_to_stderr(level: Option<LogLevel>) {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn a_process_that_is_ended_claims_nothing_that_it_does_not_know() {
+        fn check(asks: bool, expected: &str) {
+            assert_eq!(super::last_words(asks, "call", "Sent 0 frames", "SIGINT"), expected);
+        }
+        check(true, "Ended call by a second SIGINT, before it could say what it did");
+        check(false, "Sent 0 frames: ended by SIGINT");
+    }
 
     #[test]
     fn arguments_make_sense() {

@@ -1,4 +1,4 @@
-//! What the verbs listen for while plugins run.
+//! The sinks of the verbs, which listen while plugins run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::{CallId, Event, Sink, Snapshot, What};
-use glovebox_inspector::trace::{
+use glovebox_events::{CallId, Event, Sink, Snapshot, What, weight};
+use glovebox_trace::{
     ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, Replacing, TraceWriter,
 };
-use glovebox_inspector::weight;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 use super::error::Problem;
-use super::report::{count, shown};
+use super::out::shown;
+use crate::workbench::words::count;
 
 /// Hands every event to each of these, in order.
 pub(super) struct Sinks(pub(super) Vec<Arc<dyn Sink>>);
@@ -59,7 +59,7 @@ impl Sink for Gate {
 #[derive(Debug, Default)]
 pub(super) struct Tally(Mutex<Counts>);
 
-/// What was counted.
+/// The counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
     /// Answers that are, byte for byte, the frame they answer.
@@ -191,7 +191,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub(super) struct Recording(Mutex<Option<Arc<Recorder>>>);
 
-/// What was recorded.
+/// A recording that is finished.
 #[derive(Debug)]
 pub(super) struct Recorded {
     pub(super) path: PathBuf,
@@ -325,10 +325,10 @@ pub(super) fn create(out: Replacing<'_>) -> Result<TraceWriter, Problem> {
     TraceWriter::create(out, env!("CARGO_PKG_VERSION")).map_err(Problem::Record)
 }
 
-/// Closes a trace.
+/// Closes a trace; if it cannot be closed, nothing is left of it.
 pub(super) fn finish(writer: TraceWriter) -> Result<Recorded, Problem> {
     let events = writer.events();
-    let path = writer.finish().map_err(Problem::Record)?;
+    let path = writer.finish_or_discard().map_err(Problem::Record)?;
     let bytes = path.metadata().map_or(0, |found| found.len());
     Ok(Recorded {
         path,

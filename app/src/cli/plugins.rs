@@ -1,71 +1,57 @@
-//! What all verbs share that run plugins: how they are loaded, and what a trace says about them.
+//! The common part of verbs that run plugins: arguments, a host, and records of plugins in a trace.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
+use glovebox_abi::Manifest;
 use glovebox_abi::manifest::Budget;
-use glovebox_abi::units::parse_duration;
-use glovebox_abi::{MAX_FRAME_LEN, Manifest};
 use glovebox_events::Sink;
 use glovebox_files::{MAX_TEXT, private_folder, read, read_to_string};
-use glovebox_host::{Host, LoadRequest, MAX_ARTIFACT_LEN, PluginStatus};
-use glovebox_inspector::trace::PluginRecord;
+use glovebox_host::worker::{LayerState, SandboxReport};
+use glovebox_host::{Host, MAX_ARTIFACT_LEN, PluginStatus};
+use glovebox_trace::PluginRecord;
 use serde_json::{Value as Json, json};
 
-use super::error::{Problem, READ_ARGUMENT};
+use super::error::Problem;
+use super::load::LoadArgs;
 use super::observe::Sinks;
-use super::report::shown;
-use super::surroundings::Surroundings;
+use super::report::{Output, shown};
+use super::surroundings::{Surroundings, SurroundingsArgs};
+use crate::ending::{Waking, on_end};
 use crate::folders;
 
-/// How plugins are loaded.
+/// How plugins are loaded, what they run in, and where the result goes.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct LoadArgs {
-    /// Configuration, merged over the manifest's: a JSON object, or `@FILE`
-    #[arg(long, value_name = "JSON")]
-    pub config: Option<String>,
-    /// Load the plugin under this one of its named configurations
-    #[arg(long, value_name = "NAME")]
-    pub configuration: Option<String>,
-    /// Let a native plugin run as trusted code inside this process
-    #[arg(long)]
-    pub trust_native: bool,
-    /// Make WebAssembly plugins repeat: their work is counted in fuel, their clock is made up, and
-    /// random bytes come from this number. The same frames give the same bytes each time
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// How long compiling a plugin may take, e.g. 90s or 5min, instead of what its manifest says or
-    /// its size suggests
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub compile_deadline: Option<Duration>,
+pub(super) struct PluginArgs {
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub surroundings: SurroundingsArgs,
+    #[command(flatten)]
+    pub output: Output,
 }
 
-impl LoadArgs {
-    /// What the host is asked to load.
-    pub(super) fn request(&self, path: &Path) -> Result<LoadRequest, Problem> {
-        self.over(LoadRequest::path(path))
+impl PluginArgs {
+    /// The files that are named.
+    pub(super) fn inputs(&self) -> Vec<&Path> {
+        self.surroundings.inputs().into_iter().chain(self.load.inputs()).collect()
     }
+}
 
-    /// A request with what the command line says: it wins over what the request says already.
-    pub(super) fn over(&self, mut request: LoadRequest) -> Result<LoadRequest, Problem> {
-        if self.trust_native {
-            request = request.trust_native(true);
-        }
-        if let Some(seed) = self.seed {
-            request = request.deterministic(seed);
-        }
-        if let Some(deadline) = self.compile_deadline {
-            request = request.compile_deadline(deadline);
-        }
-        if let Some(name) = &self.configuration {
-            request = request.configuration(name);
-        }
-        if let Some(config) = &self.config {
-            request = request.config(json_object("--config", config)?);
-        }
-        Ok(request)
+/// A host whose work is cancelled when a signal asks for the end.
+pub(super) struct CancellableHost {
+    // Goes before the host, so that it never holds the last handle.
+    _waking: Waking,
+    host: Host,
+}
+
+impl Deref for CancellableHost {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
     }
 }
 
@@ -73,7 +59,7 @@ impl LoadArgs {
 pub(super) fn host(
     sinks: Vec<Arc<dyn Sink>>,
     surroundings: &Surroundings,
-) -> Result<Host, Problem> {
+) -> Result<CancellableHost, Problem> {
     let sinks = sinks.into_iter().chain([surroundings.asked() as Arc<dyn Sink>]).collect();
     let builder = surroundings.prepare(Host::builder()).sink(Arc::new(Sinks(sinks)));
     // A machine without a home still runs plugins; it compiles them each time.
@@ -85,35 +71,23 @@ pub(super) fn host(
         Some(folder) => builder.scratch_folder(folder),
         None => builder,
     };
-    Ok(builder.build()?)
-}
-
-/// The value of an option that is a JSON object, or `@FILE` with one.
-pub(super) fn json_object(option: &str, text: &str) -> Result<Json, Problem> {
-    match serde_json::from_str(&text_or_file(text)?) {
-        Ok(Json::Object(fields)) => Ok(Json::Object(fields)),
-        Ok(_) => Err(Problem::Usage(format!("{option} is not a JSON object; write {{…}}"))),
-        Err(error) => Err(Problem::Usage(format!("{option} is not JSON: {error}"))),
-    }
-}
-
-/// The text itself, or the content of the file behind an `@`.
-pub(super) fn text_or_file(text: &str) -> Result<String, Problem> {
-    let Some(path) = text.strip_prefix('@') else {
-        return Ok(text.to_owned());
+    let builder = match folders::quarantine() {
+        Some(folder) => builder.quarantine_folder(folder),
+        None => builder,
     };
-    let path = Path::new(path);
-    read_to_string(path, MAX_FRAME_LEN as u64).map_err(Problem::file(READ_ARGUMENT, path))
+    let host = builder.build()?;
+    let cancelled = host.clone();
+    Ok(CancellableHost { _waking: on_end(move || cancelled.cancel_all()), host })
 }
 
-/// What a trace says about an instance.
+/// The record of an instance in a trace.
 pub(super) fn record_of(status: &PluginStatus) -> PluginRecord {
     PluginRecord {
         id: status.manifest.plugin.id.clone(),
         version: status.manifest.plugin.version.to_string(),
         digest: status.digest.clone(),
         binding: Some(status.binding),
-        manifest: status.path.as_deref().and_then(|path| manifest_text(path, &status.manifest)),
+        manifest: status.path().and_then(|path| manifest_text(path, &status.manifest)),
     }
 }
 
@@ -145,6 +119,22 @@ fn with_budget(text: &str, budget: Budget) -> Option<String> {
     toml::to_string(&table).ok()
 }
 
+/// The layers of a sandbox: requested ones, and which of them hold.
+fn sandbox_json(sandbox: &SandboxReport) -> Json {
+    let requested = sandbox.layers.iter().filter(|entry| entry.state != LayerState::NotRequested);
+    let requested: Vec<&str> = requested.map(|entry| entry.layer.name()).collect();
+    let enforced = sandbox.layers.iter().filter(|entry| entry.state == LayerState::Enforced);
+    json!({
+        "requested": requested,
+        "enforced": enforced.map(|entry| entry.layer.name()).collect::<Vec<_>>(),
+        "missing": sandbox.missing().map(|(layer, missing)| json!({
+            "layer": layer.name(),
+            "reason": missing.reason,
+            "remedy": missing.remedy,
+        })).collect::<Vec<_>>(),
+    })
+}
+
 /// Which plugin ran, for reports.
 pub(super) fn status_json(status: &PluginStatus) -> Json {
     json!({
@@ -152,9 +142,11 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "version": status.manifest.plugin.version.to_string(),
         "tier": status.tier.name(),
         "isolation": status.isolation.name(),
+        "precaution": status.precaution.to_string(),
+        "sandbox": status.sandbox.as_deref().map(sandbox_json),
         "binding": status.binding.name(),
         "digest": status.digest,
-        "path": status.path.as_ref().map(shown),
+        "path": status.path().map(shown),
         "generation": status.generation,
     })
 }

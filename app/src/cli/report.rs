@@ -1,31 +1,29 @@
-//! What a verb found, and how it gets out: data to stdout or a file, one sentence to stderr.
+//! The report of a verb, and its way out: data to stdout or a file, one sentence to stderr.
 //!
-//! All text for people passes [`to_stdout`] or [`say`], which make it inert: plugins, traces and
-//! names of files are not to steer a terminal. JSON stays exact.
+//! Text of plugins, traces and names of files cannot steer a terminal: [`Out`] sees to that.
 
-use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use glovebox_abi::text::{cut, inert, inert_lines};
 use glovebox_files::{is_replaceable, is_same_name};
-use glovebox_inspector::trace::Replacing;
+use glovebox_trace::Replacing;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::{Exit, Problem};
 use super::observe::Recorded;
+pub(super) use super::out::{Content, Out, named, one_line, say, shown, to_stdout};
 use crate::ending::Signal;
 pub(super) use crate::workbench::words::{count, count_of};
 
 /// Where the result goes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Output {
-    /// Write the result as JSON to this file; `-` is stdout, instead of the text
+    /// Write the result as JSON to this file; `-` prints the JSON instead of the text
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
-    /// Replace files that exist, but never one that is read
+    /// Overwrite existing files, but never an input
     #[arg(long)]
     pub force: bool,
 }
@@ -45,20 +43,18 @@ impl Files<'_> {
         Ok(path.map_or(Ok(()), refuse)?)
     }
 
-    /// Starts a file.
-    pub(super) fn create(self, path: &Path) -> Result<glovebox_files::Output, Problem> {
-        Ok(glovebox_files::Output::create(path, self.output.force, self.inputs)?)
+    /// Starts a file; `-` is stdout.
+    pub(super) fn create(self, path: &Path, content: Content) -> Result<Out, Problem> {
+        if path == Path::new("-") {
+            return Out::stdout(content);
+        }
+        let file = glovebox_files::Output::create(path, self.output.force, self.inputs)?;
+        Out::file(file, path, content)
     }
 
     /// Writes a whole text; `-` is stdout.
-    pub(super) fn write(self, path: &Path, text: &str) -> Result<(), Problem> {
-        if path == Path::new("-") {
-            return match is_seen() {
-                true => to_stdout(text),
-                false => write_stdout(text.as_bytes()),
-            };
-        }
-        Ok(glovebox_files::write(path, text.as_bytes(), self.output.force, self.inputs)?)
+    pub(super) fn write(self, path: &Path, content: Content, text: &str) -> Result<(), Problem> {
+        self.create(path, content)?.put(text)
     }
 
     /// Refuses the file for JSON, which is written at the end, before anything runs.
@@ -73,10 +69,8 @@ impl Files<'_> {
             return Err(Problem::Usage(reason.to_owned()));
         }
         self.check(Some(path))?;
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
         // It is replaced as well, if nobody writes it.
-        glovebox_files::refuse(Path::new(&partial), true, self.inputs)?;
+        glovebox_files::refuse(&glovebox_trace::partial_path(path), true, self.inputs)?;
         // A device stays what it is; where nothing is, half of a trace may be.
         let is_free = path.symlink_metadata().is_err();
         let is_on = self.output.force && (is_free || is_replaceable(path));
@@ -109,7 +103,7 @@ fn is_same_output(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// What a verb found.
+/// The report of a verb.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// For people.
@@ -118,9 +112,9 @@ pub struct Report {
     pub json: Map<String, Json>,
     /// One true sentence with counts.
     pub sentence: String,
-    /// What the process tells its caller.
+    /// The exit code, unless a signal ended the work.
     pub exit: Exit,
-    /// What asked for the end before all was done.
+    /// The signal that asked for the end before all was done.
     ended: Option<Signal>,
     is_exact: bool,
 }
@@ -147,7 +141,7 @@ impl Report {
         Report { text: String::new(), ..self }
     }
 
-    /// What the process tells its caller.
+    /// The exit code of the process.
     pub(super) fn code(&self) -> u8 {
         self.ended.map_or(self.exit as u8, Signal::exit_code)
     }
@@ -184,16 +178,33 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// If the data cannot be written. That nobody reads it any more is none: a pipe into `head`
-    /// is meant that way.
-    pub(super) fn write(&self, verb: &str, files: Files<'_>) -> Result<(), Problem> {
+    /// If the data cannot be written. A closed stdout is no error: a pipe into `head` is meant that
+    /// way.
+    pub(super) fn write(
+        &self,
+        verb: &str,
+        files: Files<'_>,
+        outputs: &[&Path],
+    ) -> Result<(), Problem> {
+        let is_error = self.json.contains_key("error");
+        if is_error && files.check_json().is_err() {
+            // The error is most likely this one.
+            say(&self.sentence);
+            return Ok(());
+        }
         // A verb that failed may not have come as far as to read what it must not replace.
-        if self.json.contains_key("error")
+        if is_error
             && let Some(path) = files.output.json.as_deref().filter(|path| is_something_else(path))
         {
             let why = "holds no earlier report, and stays as it is";
             say(&format!("{}; {} {why}", self.sentence, path.display()));
             return self.write_text();
+        }
+        // Nor may what a run that was refused was to write become a report.
+        let is_file = files.output.json.as_deref() != Some(Path::new("-"));
+        if is_error && is_file && files.check_names(outputs).is_err() {
+            say(&self.sentence);
+            return Ok(());
         }
         let written = self.write_data(verb, files);
         say(&self.sentence);
@@ -210,18 +221,16 @@ impl Report {
         object.insert("sentence".to_owned(), self.sentence.as_str().into());
         object.extend(self.json.clone());
         let text = format!("{:#}\n", Json::Object(object));
-        if path == Path::new("-") {
-            return write_stdout(text.as_bytes());
+        files.write(path, Content::Json, &text)?;
+        match path == Path::new("-") {
+            true => Ok(()),
+            false => self.write_text(),
         }
-        files.write(path, &text)?;
-        self.write_text()
     }
 
     fn write_text(&self) -> Result<(), Problem> {
-        match self.is_exact {
-            true => write_stdout(self.text.as_bytes()),
-            false => to_stdout(&self.text),
-        }
+        let content = if self.is_exact { Content::Text } else { Content::Words };
+        Out::stdout(content)?.put(&self.text)
     }
 }
 
@@ -241,75 +250,6 @@ fn is_something_else(path: &Path) -> bool {
 /// The largest report that is recognized, in bytes.
 const MAX_REPORT: u64 = 256 << 20;
 
-/// True if a person sees stdout at once.
-pub(super) fn is_seen() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// A path for programs. What is no UTF-8 in it is replaced, as for people: JSON has no other text.
-pub(super) fn shown(path: impl AsRef<Path>) -> String {
-    path.as_ref().display().to_string()
-}
-
-/// The name of a file in a text of several lines: on one of them, whatever it holds.
-pub(super) fn named(path: impl AsRef<Path>) -> String {
-    inert(&path.as_ref().display().to_string()).to_string()
-}
-
-/// Writes text for people to stdout; a reader that has gone is no error.
-pub(super) fn to_stdout(text: &str) -> Result<(), Problem> {
-    write_stdout(inert_lines(text).to_cow().as_bytes())
-}
-
-fn write_stdout(bytes: &[u8]) -> Result<(), Problem> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Problem::file("write", Path::new("stdout"))(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes one line to stderr. A reader that has gone is no error.
-pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
-}
-
-/// Bytes of a line that people read.
-const MAX_LINE: usize = 16 << 10;
-
-/// A text that is one line, whatever a stranger put into it.
-pub(super) fn one_line(text: &str) -> String {
-    inert(&cut(text, MAX_LINE)).to_string()
-}
-
-/// Log lines on stderr, each made inert.
-#[derive(Debug, Default)]
-pub(super) struct InertStderr;
-
-impl Write for InertStderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let line = String::from_utf8_lossy(bytes);
-        io::stderr().lock().write_all(inert_lines(&line).to_cow().as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Shows help, or what is wrong with the arguments: in colours unless it repeats something that is
-/// not inert. A reader that has gone is no error.
-pub(super) fn print_usage(error: &clap::Error) {
-    let plain = error.render().to_string();
-    let _ = match inert_lines(&plain).to_cow() {
-        Cow::Owned(inert) => writeln!(io::stderr().lock(), "{}", inert.trim_end()),
-        Cow::Borrowed(_) => error.print(),
-    };
-}
-
 pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {
     paths.iter().map(PathBuf::as_path).collect()
 }
@@ -324,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_a_recording_lacks_is_never_good() {
-        /// What is lost, the exit code without it, and both as they are told.
+        /// Checks a loss, the exit code without it, and the sentence and the code with it.
         fn check(loss: Option<&str>, exit: Exit, expected: (&str, Exit)) {
             let recorded = Recorded {
                 path: PathBuf::from("a.mcap"),

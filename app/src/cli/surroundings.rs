@@ -1,4 +1,4 @@
-//! What a verb works in: the workspace, the policy, the profile, and mock host services.
+//! The surroundings of a verb: the workspace, the policy, the profile, and mock host services.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,36 +7,37 @@ use std::sync::Arc;
 use clap::Args;
 use glovebox_abi::manifest::is_kebab_case;
 use glovebox_abi::{LogLevel, Permission};
-use glovebox_host::workspace::{Workspace, WorkspacePlugins};
 use glovebox_host::{
     Allowance, Consents, Host, HostBuilder, LoadRequest, MetricsEndpoint, Mock, Policy, Profile,
 };
+use glovebox_workspace::{Workspace, WorkspacePlugins};
 
 use super::asked::AskedFor;
 use super::error::Problem;
-use super::plugins::LoadArgs;
+use super::load::LoadArgs;
 use super::report::say;
 
 /// Which workspace, profile, policy and mocks.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct SurroundingsArgs {
-    /// The workspace, instead of the glovebox.toml in this folder or the nearest one above
+    /// Use this workspace file instead of the nearest glovebox.toml in this folder or above
     #[arg(long, value_name = "FILE")]
     pub workspace: Option<PathBuf>,
-    /// development, production, or a profile of the workspace, instead of the one it names
+    /// Use this profile: development, production, or one of the workspace. The default is the one
+    /// that the workspace names
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// The rules that apply to plugins, instead of those of the workspace; without any they have what
-    /// their manifests ask for, except files, network and environment
+    /// Apply this policy instead of the workspace's. Without a policy, plugins get what their
+    /// manifests ask for, except files, network and environment
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     #[command(flatten)]
     pub allow: AllowArgs,
-    /// Answer host services as this file says, instead of the one the workspace names
+    /// Answer host calls, and the functions of an application, from this mock file instead of the
+    /// workspace's
     #[arg(long, value_name = "FILE")]
     pub mock: Option<PathBuf>,
-    /// Serve figures for Prometheus at /metrics of this address while the verb runs, e.g.
-    /// 127.0.0.1:9464
+    /// Serve Prometheus metrics at http://ADDRESS/metrics while the verb runs, e.g. 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
 }
@@ -44,14 +45,15 @@ pub(super) struct SurroundingsArgs {
 /// The machine permissions of plugins in this run.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct AllowArgs {
-    /// Let plugins have what they ask for of files, network or environment in this run, or only
-    /// this much of it, or only one plugin: files, files=data, files=data:rw, network=db:5432,
-    /// environment=LANG, redact:files; may be repeated
+    /// Allow plugins the files, network or environment that they ask for, in this run. The value
+    /// may narrow this down to one plugin or one resource: files, files=data, files=data:rw,
+    /// network=db:5432, environment=LANG, redact:files. May be repeated
     #[arg(long = "allow", value_name = "[PLUGIN:]PERMISSION[=WHAT]")]
     pub allow: Vec<Allowance>,
 }
 
-/// What the arguments and the workspace say. The default is for verbs that ask for none of it.
+/// The surroundings from the arguments and the workspace. The default is for verbs that ask for
+/// none of it.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
     workspace: Option<Workspace>,
@@ -99,9 +101,9 @@ impl AllowArgs {
 }
 
 impl Surroundings {
-    /// Without a workspace, a policy or mocks.
-    pub(super) fn allowing(allow: &AllowArgs) -> Surroundings {
-        Surroundings { allow: allow.allow.clone(), ..Surroundings::default() }
+    /// Without a workspace or a policy.
+    pub(super) fn allowing(allow: &AllowArgs, mock: Option<Arc<Mock>>) -> Surroundings {
+        Surroundings { allow: allow.allow.clone(), mock, ..Surroundings::default() }
     }
 
     /// The least important log lines to write, if a profile says so.
@@ -131,6 +133,11 @@ impl Surroundings {
         self.asked.clone()
     }
 
+    /// Says what `--allow` gives to none of the plugins that are loaded now.
+    pub(super) fn say_vain(&self, host: &Host) {
+        self.asked.say_vain(host);
+    }
+
     /// Serves the figures of a host if the command line asks for it, and says where.
     pub(super) fn serve_metrics(&self, host: &Host) -> Result<Option<MetricsEndpoint>, Problem> {
         let Some(address) = self.metrics else { return Ok(None) };
@@ -149,8 +156,8 @@ impl Surroundings {
         self.workspace.as_ref()?.pipeline()
     }
 
-    /// How to load what the command line names: a path, or the id of a plugin of the workspace.
-    /// What exists as a path is one.
+    /// How to load a plugin that the command line names: by a path, or by its id in the workspace.
+    /// A name that exists as a path is one.
     pub(super) fn request(&self, load: &LoadArgs, name: &Path) -> Result<LoadRequest, Problem> {
         let id = name.to_str().filter(|name| is_kebab_case(name));
         if let (Some(id), false) = (id, name.exists())

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use glovebox_abi::units::show_duration;
-use glovebox_inspector::metrics::LatencySummary;
+use glovebox_events::latency::LatencySummary;
 use serde_json::{Value as Json, json};
 
 /// Percentiles in nanoseconds.
 pub(super) fn json(latency: &LatencySummary) -> Json {
     json!({
         "calls": latency.count,
+        "exact": latency.is_exact,
         "p50_ns": nanos(latency.p50),
         "p90_ns": nanos(latency.p90),
         "p99_ns": nanos(latency.p99),
@@ -27,8 +27,8 @@ pub(super) fn nanos(duration: Duration) -> u64 {
 /// For a sentence.
 pub(super) fn short(latency: &LatencySummary) -> String {
     match latency.count {
-        1 => format!("it took {}", show_duration(latency.max)),
-        _ => format!("p50 {}, p99 {}", show_duration(latency.p50), show_duration(latency.p99)),
+        1 => format!("it took {}", latency.show(latency.max)),
+        _ => format!("p50 {}, p99 {}", latency.show(latency.p50), latency.show(latency.p99)),
     }
 }
 
@@ -36,11 +36,11 @@ pub(super) fn short(latency: &LatencySummary) -> String {
 pub(super) fn long(latency: &LatencySummary) -> String {
     format!(
         "p50 {}, p90 {}, p99 {}, p99.9 {}, p99.99 {}, max {}",
-        show_duration(latency.p50),
-        show_duration(latency.p90),
-        show_duration(latency.p99),
-        show_duration(latency.p99_9),
-        show_duration(latency.p99_99),
-        show_duration(latency.max)
+        latency.show(latency.p50),
+        latency.show(latency.p90),
+        latency.show(latency.p99),
+        latency.show(latency.p99_9),
+        latency.show(latency.p99_99),
+        latency.show(latency.max)
     )
 }

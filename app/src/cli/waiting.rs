@@ -1,4 +1,4 @@
-//! Waiting for a load, and saying meanwhile what takes so long.
+//! Waits for a load, and meanwhile says which step takes so long.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) fn wait<T: Lost>(host: &Host, mut task: Task<T>) -> T {
     }
 }
 
-/// Puts a text in place of the one before. That nobody sees it is no reason to fail.
+/// Puts a text in place of the one before. A closed stderr is no failure.
 fn show(text: &str) {
     let mut terminal = io::stderr().lock();
     let _ = write!(terminal, "\r{text}\u{1B}[K").and_then(|()| terminal.flush());

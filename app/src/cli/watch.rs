@@ -1,8 +1,10 @@
 //! `glovebox watch`: reload, replay and compare on every change.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use clap::Args;
 use glovebox_events::{Event, ReloadCause, Sink, What};
@@ -13,20 +15,24 @@ use serde_json::json;
 
 use super::against::{Rules, Standard};
 use super::asked::remedy;
-use super::diff;
 use super::error::{Exit, Problem};
-use super::plugins::LoadArgs;
+use super::plugins::PluginArgs;
 use super::replay::Stage;
-use super::report::{Output, Report, count, say, to_stdout};
-use super::surroundings::{Surroundings, SurroundingsArgs};
+use super::report::{Report, count, say, to_stdout};
+use super::surroundings::Surroundings;
+use super::trace_file;
 use super::waiting::wait;
 use crate::ending::{is_asked, on_end};
 use crate::workbench::Compared;
 
-/// Reload a plugin whenever its file changes, replay a trace into it, and show what is different
+/// How often the watch itself is looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reload a plugin whenever its file changes, replay a trace into it, and show the differences
 ///
-/// Each replay starts with a fresh state. The first one is the baseline, unless --against names
-/// another. Runs until it is interrupted, or for --changes.
+/// Each replay starts with fresh state. The first replay is the baseline, unless --against names
+/// another. The verb runs until you interrupt it, or until there were as many changes as --changes
+/// says.
 #[derive(Debug, Args)]
 pub(super) struct Watch {
     /// An artifact, a plugin.toml, or a folder with one
@@ -34,23 +40,36 @@ pub(super) struct Watch {
     /// The trace to replay
     #[arg(long)]
     pub trace: PathBuf,
-    /// Compare with this run instead of the first replay
+    /// Compare with this trace or baseline instead of the first replay
     #[arg(long, value_name = "BASELINE")]
     pub against: Option<PathBuf>,
-    /// End after so many changes
+    /// Stop after N changes
     #[arg(long, value_name = "N")]
     pub changes: Option<u64>,
     #[command(flatten)]
     pub rules: Rules,
     #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub surroundings: SurroundingsArgs,
-    #[command(flatten)]
-    pub output: Output,
+    pub with: PluginArgs,
 }
 
-/// What came of a change.
+/// The inputs of the replay after each change, and the standard that it is compared with.
+struct Watched<'a> {
+    stage: Stage,
+    plan: ReplayPlan,
+    baseline: Standard,
+    surroundings: &'a Surroundings,
+}
+
+/// The result of the replay after a change.
+enum Replayed {
+    Compared(Compared),
+    /// The new generation was refused.
+    Refused,
+    /// A signal cancelled it, so that there is nothing to compare.
+    Cancelled,
+}
+
+/// The outcome of a change.
 enum Change {
     /// A new generation runs.
     Reloaded,
@@ -81,12 +100,12 @@ impl Watch {
     pub(super) fn inputs(&self) -> Vec<&Path> {
         let mut inputs = vec![&*self.plugin, &*self.trace];
         inputs.extend(self.against.as_deref());
-        inputs.extend(self.surroundings.inputs());
+        inputs.extend(self.with.inputs());
         inputs
     }
 
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
-        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
+        let plan = trace_file::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
         let read = |path| Standard::read(path, &self.rules);
         let baseline = self.against.as_deref().map(read).transpose()?;
         let (sender, changes) = sync_channel(16);
@@ -94,15 +113,17 @@ impl Watch {
         // If the queue is full, somebody looks before it is empty.
         let _waking = on_end(move || drop(ended.try_send(Change::Ended)));
         let reloads = Arc::new(Reloads(sender));
-        let request = self.load.request(&self.plugin)?;
+        let request = self.with.load.request(&self.plugin)?;
         let stage = Stage::set(vec![request], vec![reloads], surroundings)?;
+        surroundings.say_vain(&stage.host);
         for id in &stage.instances {
-            stage.host.watch(*id, true)?;
+            stage.host.watch(*id)?;
         }
         stage.keep_events();
         let first = stage.replay(&plan, Pace::Max);
         let run = Arc::new(Run::from_events("first replay", stage.events()?));
         let baseline = match baseline {
+            Some(baseline) if first.cancelled => baseline,
             Some(baseline) => {
                 let compared = baseline.compare(run, &self.rules);
                 to_stdout(&compared.diff().to_text())?;
@@ -111,29 +132,33 @@ impl Watch {
             None => Standard::Run(run),
         };
         say(&format!("{}; watching {}", first.sentence(), self.plugin.display()));
-        self.follow(&stage, &plan, &baseline, &changes)
+        let watched = Watched { stage, plan, baseline, surroundings };
+        self.follow(&watched, &changes)
     }
 
-    fn follow(
-        &self,
-        stage: &Stage,
-        plan: &ReplayPlan,
-        baseline: &Standard,
-        changes: &Receiver<Change>,
-    ) -> Result<Report, Problem> {
+    fn follow(&self, watched: &Watched<'_>, changes: &Receiver<Change>) -> Result<Report, Problem> {
         let (mut seen, mut different, mut refused) = (0u64, 0u64, 0u64);
         let wanted = self.changes.unwrap_or(u64::MAX);
+        let mut said = BTreeSet::new();
         while seen < wanted && !is_asked() {
-            // The sender lives as long as the host.
-            let Ok(change) = changes.recv() else { break };
-            if matches!(change, Change::Ended) {
-                break;
+            let change = match changes.recv_timeout(LOOK_EVERY) {
+                Ok(Change::Ended) => break,
+                Ok(change) => change,
+                Err(RecvTimeoutError::Timeout) => {
+                    say_late(&watched.stage, &mut said);
+                    continue;
+                }
+                // The sender lives as long as the host.
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            match self.once(watched, change)? {
+                Replayed::Compared(compared) => {
+                    different += u64::from(!compared.diff().is_same());
+                }
+                Replayed::Refused => refused += 1,
+                Replayed::Cancelled => break,
             }
             seen += 1;
-            match self.once(stage, plan, baseline, change)? {
-                Some(compared) => different += u64::from(!compared.diff().is_same()),
-                None => refused += 1,
-            }
         }
         let sentence = format!(
             "Watched {}: {different} led to differences, {refused} refused",
@@ -144,42 +169,54 @@ impl Watch {
         Ok(Report::new(String::new(), json, sentence, exit))
     }
 
-    /// Replays after one change; `None` if the new generation was refused.
-    fn once(
-        &self,
-        stage: &Stage,
-        plan: &ReplayPlan,
-        baseline: &Standard,
-        change: Change,
-    ) -> Result<Option<Compared>, Problem> {
+    /// Replays after one change.
+    fn once(&self, watched: &Watched<'_>, change: Change) -> Result<Replayed, Problem> {
+        let Watched { stage, plan, baseline, surroundings } = watched;
         if let Change::Refused(message) = change {
             say(&format!("Not reloaded: {message}"));
             say_growth(stage);
-            return Ok(None);
+            return Ok(Replayed::Refused);
         }
         let mut generation = 0;
         for id in &stage.instances {
-            // What earlier replays left in its state would look like a change of behaviour.
-            let reloading = stage.host.reload(*id, ReloadCause::Requested, false);
+            // State left by earlier replays would look like a change of behaviour.
+            let reloading = stage.host.reload_cold(*id);
             match wait(&stage.host, reloading) {
                 Ok(fresh) => generation = fresh,
+                Err(_) if is_asked() => return Ok(Replayed::Cancelled),
                 Err(error) => {
                     say(&format!("Not reloaded: {error}"));
                     say_growth(stage);
-                    return Ok(None);
+                    return Ok(Replayed::Refused);
                 }
             }
         }
+        // The sentence at the end is about what runs then.
+        surroundings.asked().settle(&stage.host);
         // Calls of the time between belong to no replay.
         drop(stage.events());
         let summary = stage.replay(plan, Pace::Max);
+        if summary.cancelled {
+            return Ok(Replayed::Cancelled);
+        }
         let name = format!("generation {generation}");
         let run = Arc::new(Run::from_events(name.clone(), stage.events()?));
         let compared = baseline.compare(run, &self.rules);
         let diff = compared.diff();
-        to_stdout(&diff.to_text())?;
+        to_stdout(&diff.details())?;
         say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
-        Ok(Some(compared))
+        Ok(Replayed::Compared(compared))
+    }
+}
+
+/// Says once why changes may be noticed late.
+fn say_late(stage: &Stage, said: &mut BTreeSet<String>) {
+    for status in stage.statuses() {
+        let id = &status.manifest.plugin.id;
+        let notices = status.watch_notice.map(|notice| format!("Watching {id}: {notice}"));
+        for notice in notices.into_iter().filter(|notice| said.insert(notice.clone())) {
+            say(&notice);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use glovebox_host::workspace::Workspace;
+use glovebox_workspace::Workspace;
 
 use super::error::{Exit, Problem};
 use super::report::{Report, say};

@@ -1,27 +1,32 @@
+//! Actions: requests made while the window is painted, done before the next frame.
+
+use std::cell::RefCell;
+
 use glovebox_abi::Frame;
 use glovebox_host::InstanceId;
+use glovebox_inspector::search::Order;
 
 use super::commands::Verb;
 use super::dialogs::Purpose;
-use super::panels::{DrawerTab, PanelId};
+use super::ids::{DrawerTab, PanelId};
 use crate::workbench::{Command, RowRef, Source};
 
-/// What a panel wants to happen; nothing happens while panels paint.
+/// A request of a panel; nothing happens while panels paint.
 #[derive(Debug, Clone)]
-pub enum Action {
-    /// What a person could also ask for with a key or in the palette.
+pub(crate) enum Action {
+    /// A verb, which a person could also run with a key or in the palette.
     Run(Verb),
     /// A change of the workbench.
     Do(Command),
     /// A change of the view.
     View(Change),
-    /// What a person agreed to when asked.
+    /// An action that a person agreed to when asked.
     Agreed(Box<Action>),
 }
 
 /// A change of what is seen.
 #[derive(Debug, Clone)]
-pub enum Change {
+pub(crate) enum Change {
     /// Brings a panel to the front.
     Show(PanelId),
     /// Opens the drawer at a list.
@@ -30,12 +35,16 @@ pub enum Change {
     Source(Source),
     /// Selects a frame.
     Select(RowRef),
+    /// Brings the selected frame into view.
+    RevealSelection,
     /// Selects a plugin.
     SelectPlugin(InstanceId),
     /// Replaces the filter.
     Filter(String),
     /// Narrows the list to a time range, in nanoseconds since the Unix epoch.
     Range(Option<(u64, u64)>),
+    /// Sorts the list; `None` for the order of time.
+    Order(Option<Order>),
     /// Puts a frame into the composer.
     Compose(Frame, Option<InstanceId>),
     /// Opens a file that was found or dropped.
@@ -50,45 +59,30 @@ pub enum Change {
 
 /// How the window is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quit {
+pub(crate) enum Quit {
     /// After everything is saved.
     Saving,
     /// At once.
     Now,
 }
 
-/// What panels asked for while the window was painted.
+/// The actions requested while the window was painted. None is done before painting ends.
 #[derive(Debug, Default)]
-pub struct Actions(Vec<Action>);
+pub(crate) struct Actions(RefCell<Vec<Action>>);
 
 impl Actions {
-    /// Asks for what a key could do, too.
-    pub fn run(&mut self, verb: Verb) {
-        self.0.push(Action::Run(verb));
+    /// Adds what is asked for.
+    pub(crate) fn add(&self, action: Action) {
+        self.0.borrow_mut().push(action);
     }
 
-    /// Asks for a change of the workbench.
-    pub fn command(&mut self, command: Command) {
-        self.0.push(Action::Do(command));
-    }
-
-    /// Asks for what a person agreed to.
-    pub fn agreed(&mut self, action: Action) {
-        self.0.push(Action::Agreed(Box::new(action)));
-    }
-
-    /// Asks for a change of the view.
-    pub fn view(&mut self, change: Change) {
-        self.0.push(Action::View(change));
-    }
-
-    /// Asks for what others asked for.
-    pub fn append(&mut self, mut others: Actions) {
-        self.0.append(&mut others.0);
+    /// True if nothing was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
     }
 
     /// Everything asked for, in order.
-    pub fn take(&mut self) -> Vec<Action> {
-        std::mem::take(&mut self.0)
+    pub(crate) fn take(&mut self) -> Vec<Action> {
+        std::mem::take(self.0.get_mut())
     }
 }

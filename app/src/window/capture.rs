@@ -1,4 +1,4 @@
-//! Takes a picture of the window by itself, says what was drawn, and closes.
+//! Takes a screenshot of the window without a person, reports what was drawn, and closes.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
@@ -11,6 +11,7 @@ use glovebox_events::Phase;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::workbench::words::with_causes;
 use crate::workbench::{Level, ViewCtx};
 
 /// How long everything may take until the picture.
@@ -29,7 +30,7 @@ pub(super) struct Busy {
     pub(super) background: bool,
 }
 
-/// What the window drew.
+/// Figures of what the window drew.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
@@ -53,7 +54,7 @@ pub struct Report {
     pub slowest_frame_ms: f64,
     /// From the start of the program to the first painted frame, in milliseconds.
     pub startup_ms: f64,
-    /// What went wrong.
+    /// Errors that occurred.
     pub errors: Vec<String>,
     /// Why there is no picture, if there is none.
     pub unsettled: Option<String>,
@@ -112,7 +113,7 @@ impl Capture {
         match self.stage {
             Stage::Closed => {}
             _ if late => {
-                let jobs: Vec<_> = view.jobs().into_iter().map(|job| job.title).collect();
+                let jobs: Vec<_> = view.jobs().iter().map(|job| job.title.as_str()).collect();
                 let reason =
                     format!("not settled within {} s: {}", DEADLINE.as_secs(), jobs.join(", "));
                 let mut report = report();
@@ -155,7 +156,7 @@ impl Capture {
         result: Result<(), String>,
     ) {
         self.stage = Stage::Closed;
-        let written = self.write(report, picture).map_err(|error| format!("{error:#}"));
+        let written = self.write(report, picture).map_err(|error| with_causes(&error));
         *self.outcome.lock() = Some(written.and(result));
         ctx.send_viewport_cmd(egui::ViewportCommand::Close);
     }
@@ -178,7 +179,7 @@ impl Capture {
     }
 
     fn write_file(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-        // What is opened was compared with these names before the window opened.
+        // These names were compared with those of the opened files before the window opened.
         glovebox_files::write(path, bytes, self.replaces, &[]).context("cannot write")
     }
 }

@@ -5,9 +5,9 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 
-use super::panels::{DrawerTab, PanelId};
+use super::ids::{DrawerTab, PanelId};
 
-/// What a person can ask for.
+/// A command that a person can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
     OpenPlugin,
@@ -43,6 +43,8 @@ pub enum Verb {
     ZoomReset,
     Reload,
     ReloadCold,
+    MoveToWorker,
+    TrustHere,
     RollBack,
     ToggleWatch,
     ToggleStrict,
@@ -53,6 +55,7 @@ pub enum Verb {
     ToggleRecording,
     Snapshots,
     CompileDeadline,
+    CompileMemory,
     Replay,
     ReplayOriginal,
     ReplayFrom,
@@ -79,12 +82,16 @@ pub enum Verb {
     FollowTail,
     NextRow,
     PreviousRow,
+    SortByLatency,
+    SortBySize,
+    TimeOrder,
     NextInCall,
     PreviousInCall,
     SelectionBack,
     SelectionForward,
     Keys,
     Welcome,
+    Doctor,
 }
 
 /// The menus, in order.
@@ -114,11 +121,15 @@ impl Menu {
     ];
 }
 
-/// What is there and what goes on, as far as commands depend on it.
+/// The state of the work, as far as commands depend on it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Situation {
     /// A plugin is loaded.
     pub plugin: bool,
+    /// The chosen plugin is machine code in this process.
+    pub native_here: bool,
+    /// The chosen plugin is machine code in a process of its own.
+    pub native_in_worker: bool,
     /// The chosen plugin has a generation to go back to.
     pub can_roll_back: bool,
     /// A trace is open that can be replayed.
@@ -127,19 +138,27 @@ pub struct Situation {
     pub trace_shown: bool,
     /// A trace is pinned.
     pub baseline: bool,
+    /// The shown trace is the pinned one.
+    pub pinned: bool,
+    /// Live events are recorded.
+    pub recording: bool,
+    /// The chosen plugin is reloaded whenever its artifact changes.
+    pub watching: bool,
     /// A baseline file is open.
     pub accepted: bool,
-    /// A frame is selected.
+    /// A frame is selected that can be read.
     pub row: bool,
     /// The list has frames.
     pub rows: bool,
+    /// The list is in another order than that of time.
+    pub sorted: bool,
     /// A filter or a time range is set.
     pub filter: bool,
     /// A replay is under way.
     pub replay: bool,
     /// Any work is under way.
     pub busy: bool,
-    /// What is composed can be sent.
+    /// The composed frame can be sent.
     pub can_send: bool,
     /// Differences are in front.
     pub difference: bool,
@@ -156,13 +175,13 @@ pub struct Situation {
 /// One line of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// What it does.
+    /// The verb that it runs.
     pub verb: Verb,
-    /// Where it stands.
+    /// Its menu.
     pub menu: Menu,
-    /// What it is called; `…` if it asks for more.
+    /// Its name; ends with `…` if it asks for more.
     pub name: &'static str,
-    /// What it does, in one phrase.
+    /// Its effect, in one phrase.
     pub tooltip: &'static str,
     /// Its picture.
     pub icon: MaterialIcon,
@@ -172,8 +191,10 @@ pub struct Entry {
     pub enabled: fn(&Situation) -> bool,
     /// True if a line is drawn above it in its menu.
     pub starts_group: bool,
-    /// What a person is asked before it is done, if it destroys, weakens or trusts.
+    /// The question to ask first, if it destroys, weakens or trusts.
     pub asks: Option<&'static str>,
+    /// The things that have to be there, if it cannot always be done.
+    pub needs: Option<&'static str>,
 }
 
 impl Entry {
@@ -182,11 +203,45 @@ impl Entry {
         self.keys.first().map(show_keys)
     }
 
-    /// What it does, and its first shortcut.
+    /// The tooltip, with its first shortcut.
     pub fn hint(&self) -> String {
+        self.with_shortcut(self.tooltip)
+    }
+
+    fn with_shortcut(&self, text: &str) -> String {
         match self.shortcut() {
-            Some(keys) => format!("{}  ({keys})", self.tooltip),
-            None => self.tooltip.to_owned(),
+            Some(keys) => format!("{text}  ({keys})"),
+            None => text.to_owned(),
+        }
+    }
+
+    /// Its name and its effect now, of a command that switches something on and off.
+    pub fn now(&self, now: &Situation) -> (&'static str, &'static str) {
+        match self.verb {
+            Verb::ToggleRecording if now.recording => {
+                ("Stop recording", "Finish the trace file and open it")
+            }
+            Verb::Pin if now.pinned => ("Unpin baseline", "Compare later runs with no trace"),
+            Verb::ToggleWatch if now.watching => {
+                ("Stop reloading automatically", "Reload only when you ask for it")
+            }
+            _ => (self.name, self.tooltip),
+        }
+    }
+
+    /// Why it cannot be done now, for people; `None` if it can.
+    pub fn why_not(&self, now: &Situation) -> Option<String> {
+        let name = self.now(now).0.trim_end_matches('…');
+        let needs = self.needs.filter(|_| !(self.enabled)(now))?;
+        Some(format!("{name} needs {needs}"))
+    }
+
+    /// The tooltip as things are now: its effect with its first shortcut, and why it cannot be done.
+    pub fn hint_now(&self, now: &Situation) -> String {
+        let hint = self.with_shortcut(self.now(now).1);
+        match self.why_not(now) {
+            Some(why_not) => format!("{hint}\n{why_not}"),
+            None => hint,
         }
     }
 }
@@ -248,7 +303,7 @@ fn always(_: &Situation) -> bool {
 
 macro_rules! table {
     ($( $(#$line:ident)? $menu:ident: $verb:expr, $name:literal, $tooltip:literal, $icon:ident,
-        [$($key:expr),*], $enabled:expr $(, asks $asks:literal)?; )+) => {
+        [$($key:expr),*], $enabled:expr $(, asks $asks:literal)? $(, needs $needs:literal)?; )+) => {
         &[$(Entry {
             verb: $verb,
             menu: Menu::$menu,
@@ -258,13 +313,14 @@ macro_rules! table {
             keys: const { &[$($key),*] },
             enabled: $enabled,
             starts_group: table!(@line $($line)?),
-            asks: table!(@asks $($asks)?),
+            asks: table!(@some $($asks)?),
+            needs: table!(@some $($needs)?),
         }),+]
     };
     (@line) => { false };
     (@line line) => { true };
-    (@asks) => { None };
-    (@asks $asks:literal) => { Some($asks) };
+    (@some) => { None };
+    (@some $text:literal) => { Some($text) };
 }
 
 /// Everything a person can ask for, in the order of the menus.
@@ -272,29 +328,32 @@ pub const TABLE: &[Entry] = table! {
     File: Verb::OpenPlugin, "Open plugin…", "Load an artifact or a plugin.toml", ICON_EXTENSION, [ctrl(Key::O)], always;
     File: Verb::OpenTrace, "Open trace…", "Open a trace, or import a capture", ICON_FOLDER_OPEN, [ctrl_shift(Key::O)], always;
     File: Verb::OpenPath, "Open by path…", "Type the path of a plugin, a trace or a baseline", ICON_KEYBOARD, [ctrl(Key::L)], always;
-    #line File: Verb::SaveTrace, "Save trace…", "Write the trace that is shown to another file; live frames are kept by a recording", ICON_SAVE, [ctrl(Key::S)], always;
-    File: Verb::CloseTrace, "Close trace", "Forget the trace that is shown; its file stays", ICON_CLOSE, [ctrl(Key::W)], |now| now.trace_shown, asks "What a replay led to is in no file; it is gone then";
+    #line File: Verb::SaveTrace, "Save trace…", "Write the shown trace to another file", ICON_SAVE, [ctrl(Key::S)], |now| now.trace_shown, needs "a trace in the list; live frames are kept by recording them";
+    File: Verb::CloseTrace, "Close trace", "Forget the shown trace; its file stays", ICON_CLOSE, [ctrl(Key::W)], |now| now.trace_shown, asks "The result of a replay is in no file, so it is lost", needs "a trace in the list";
     #line File: Verb::Quit, "Quit", "Close the window", ICON_LOGOUT, [ctrl(Key::Q)], always;
 
-    Edit: Verb::CopyRow, "Copy payload", "Copy the payload of the selected frame", ICON_CONTENT_COPY, [ctrl_shift(Key::C)], |now| now.row;
+    Edit: Verb::CopyRow, "Copy payload", "Copy the payload of the selected frame", ICON_CONTENT_COPY, [ctrl_shift(Key::C)], |now| now.row, needs "a selected frame that is in memory";
     #line Edit: Verb::FocusFilter, "Filter frames", "Type a condition that frames must fulfil", ICON_FILTER_ALT, [ctrl(Key::F), bare(Key::Slash)], always;
-    Edit: Verb::RangeFrom, "Start range at frame", "Leave out the frames before the selected one, also of a replay", ICON_FIRST_PAGE, [bare(Key::OpenBracket)], |now| now.row;
-    Edit: Verb::RangeTo, "End range at frame", "Leave out the frames after the selected one, also of a replay", ICON_LAST_PAGE, [bare(Key::CloseBracket)], |now| now.row;
-    Edit: Verb::ClearFilter, "Clear filter and range", "Show all frames again, keeping the selection", ICON_CLOSE, [], |now| now.filter;
-    Edit: Verb::SelectionBack, "Selection back", "Go to what was selected before", ICON_ARROW_BACK, [alt(Key::ArrowLeft)], |now| now.can_go_back;
-    Edit: Verb::SelectionForward, "Selection forward", "Go to what was selected next", ICON_ARROW_FORWARD, [alt(Key::ArrowRight)], |now| now.can_go_forward;
-    #line Edit: Verb::NextRow, "Next frame", "Select the frame below", ICON_EXPAND_MORE, [bare(Key::ArrowDown), bare(Key::J)], |now| now.rows;
-    Edit: Verb::PreviousRow, "Previous frame", "Select the frame above", ICON_EXPAND_LESS, [bare(Key::ArrowUp), bare(Key::K)], |now| now.rows;
-    Edit: Verb::NextInCall, "Next frame of the call", "Select the next frame of the same call", ICON_CHEVRON_RIGHT, [bare(Key::Period)], |now| now.row;
-    Edit: Verb::PreviousInCall, "Previous frame of the call", "Select the previous frame of the same call", ICON_CHEVRON_LEFT, [bare(Key::Comma)], |now| now.row;
-    Edit: Verb::FirstRow, "First frame", "Go to the oldest frame", ICON_LIST_ALT, [bare(Key::Home)], |now| now.rows;
-    Edit: Verb::FollowTail, "Follow the newest frame", "Keep the newest frame in view", ICON_VERTICAL_ALIGN_BOTTOM, [bare(Key::End)], always;
+    Edit: Verb::RangeFrom, "Start range at frame", "Leave out the frames before the selected one, also of a replay", ICON_FIRST_PAGE, [bare(Key::OpenBracket)], |now| now.row, needs "a selected frame that is in memory";
+    Edit: Verb::RangeTo, "End range at frame", "Leave out the frames after the selected one, also of a replay", ICON_LAST_PAGE, [bare(Key::CloseBracket)], |now| now.row, needs "a selected frame that is in memory";
+    Edit: Verb::ClearFilter, "Clear filter and range", "Show all frames again, keeping the selection", ICON_CLOSE, [], |now| now.filter, needs "a filter or a range";
+    Edit: Verb::SelectionBack, "Selection back", "Select the previous frame of the history", ICON_ARROW_BACK, [alt(Key::ArrowLeft)], |now| now.can_go_back, needs "a frame that was selected before";
+    Edit: Verb::SelectionForward, "Selection forward", "Select the next frame of the history", ICON_ARROW_FORWARD, [alt(Key::ArrowRight)], |now| now.can_go_forward, needs "a frame that was selected afterwards";
+    #line Edit: Verb::NextRow, "Next frame", "Select the frame below", ICON_EXPAND_MORE, [bare(Key::ArrowDown), bare(Key::J)], |now| now.rows, needs "a frame in the list";
+    Edit: Verb::PreviousRow, "Previous frame", "Select the frame above", ICON_EXPAND_LESS, [bare(Key::ArrowUp), bare(Key::K)], |now| now.rows, needs "a frame in the list";
+    #line Edit: Verb::SortByLatency, "Sort by latency", "List the slowest frames first; again: the fastest; again: in the order of time", ICON_SORT, [bare(Key::L)], |now| now.rows, needs "a frame in the list";
+    Edit: Verb::SortBySize, "Sort by size", "List the largest frames first; again: the smallest; again: in the order of time", ICON_SORT, [bare(Key::B)], |now| now.rows, needs "a frame in the list";
+    Edit: Verb::TimeOrder, "Order of time", "List the frames as they happened", ICON_SCHEDULE, [bare(Key::T)], |now| now.sorted, needs "a list in another order";
+    #line Edit: Verb::NextInCall, "Next frame of the call", "Select the next frame of the same call", ICON_CHEVRON_RIGHT, [bare(Key::Period)], |now| now.row, needs "a selected frame that is in memory";
+    Edit: Verb::PreviousInCall, "Previous frame of the call", "Select the previous frame of the same call", ICON_CHEVRON_LEFT, [bare(Key::Comma)], |now| now.row, needs "a selected frame that is in memory";
+    Edit: Verb::FirstRow, "First frame", "Go to the oldest frame", ICON_LIST_ALT, [bare(Key::Home)], |now| now.rows, needs "a frame in the list";
+    Edit: Verb::FollowTail, "Last frame, follow the newest", "Go to the last row; in the order of time, keep the newest frame in view", ICON_VERTICAL_ALIGN_BOTTOM, [bare(Key::End)], always;
 
     View: Verb::Palette, "Search or run a command…", "Find any command by name", ICON_SEARCH, [ctrl(Key::K), ctrl_shift(Key::P)], always;
     View: Verb::GoTo, "Go to…", "Find a plugin, a trace, a frame or a time", ICON_SEARCH, [ctrl(Key::P)], always;
-    View: Verb::ShowLive, "Show live frames", "Show what happens now in place of a trace", ICON_SENSORS, [ctrl_shift(Key::L)], always;
+    View: Verb::ShowLive, "Show live frames", "Show live frames in place of a trace", ICON_SENSORS, [ctrl_shift(Key::L)], always;
     #line View: Verb::ShowPanel(PanelId::Frames), "Frames", "Show the list of frames", ICON_TABLE_ROWS, [ctrl(Key::Num1)], always;
-    View: Verb::ShowPanel(PanelId::Diff), "Diff", "Show what is different between two runs", ICON_DIFFERENCE, [ctrl(Key::Num2), bare(Key::D)], always;
+    View: Verb::ShowPanel(PanelId::Diff), "Diff", "Show the differences between two runs", ICON_DIFFERENCE, [ctrl(Key::Num2), bare(Key::D)], always;
     View: Verb::ShowPanel(PanelId::Metrics), "Metrics", "Show figures per plugin", ICON_MONITORING, [ctrl(Key::Num3)], always;
     View: Verb::ShowPanel(PanelId::Compose), "Compose", "Write and send a frame", ICON_EDIT, [ctrl(Key::Num4)], always;
     View: Verb::ShowPanel(PanelId::Policy), "Policy", "Show what a plugin may do", ICON_SHIELD, [ctrl(Key::Num5)], always;
@@ -303,8 +362,8 @@ pub const TABLE: &[Entry] = table! {
     View: Verb::ToggleRight, "Inspector", "Show or hide the right side", ICON_DOCK_TO_RIGHT, [ctrl_alt(Key::B)], always;
     View: Verb::ToggleTimeline, "Timeline", "Show or hide the timeline", ICON_TIMELINE, [ctrl(Key::T)], always;
     View: Verb::ToggleDrawer, "Drawer", "Show or hide log, problems and denials", ICON_DOCK_TO_BOTTOM, [ctrl(Key::J)], always;
-    View: Verb::ShowDrawer(DrawerTab::Log), "Log", "Show what plugins wrote", ICON_TERMINAL, [], always;
-    View: Verb::ShowDrawer(DrawerTab::Problems), "Problems", "Show what went wrong", ICON_ERROR, [], always;
+    View: Verb::ShowDrawer(DrawerTab::Log), "Log", "Show the lines that plugins logged", ICON_TERMINAL, [], always;
+    View: Verb::ShowDrawer(DrawerTab::Problems), "Problems", "Show failures and findings", ICON_ERROR, [], always;
     View: Verb::ShowDrawer(DrawerTab::Denied), "Denied", "Show host calls that were denied", ICON_BLOCK, [], always;
     View: Verb::ShowDrawer(DrawerTab::Reloads), "Reload history", "Show every reload of every plugin", ICON_HISTORY, [], always;
     #line View: Verb::WorkspaceDebug, "Workspace: debug", "Frames, inspector, timeline and drawer", ICON_BUG_REPORT, [ctrl_alt(Key::Num1)], always;
@@ -315,50 +374,54 @@ pub const TABLE: &[Entry] = table! {
     View: Verb::ZoomOut, "Zoom out", "Make everything smaller", ICON_ZOOM_OUT, [ctrl(Key::Minus)], always;
     View: Verb::ZoomReset, "Original size", "Undo zooming", ICON_SEARCH, [ctrl(Key::Num0)], always;
 
-    Plugin: Verb::Reload, "Reload", "Put the artifact on disk in place, carrying the state over", ICON_REFRESH, [ctrl(Key::R)], |now| now.plugin;
-    Plugin: Verb::ReloadCold, "Reload cold", "Put the artifact on disk in place, without state", ICON_RESTART_ALT, [ctrl_shift(Key::R)], |now| now.plugin;
-    Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back;
-    Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin;
-    Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay;
-    #line Plugin: Verb::ToggleStrict, "Strict policy", "Grant only log, metric and config unless allowed one by one", ICON_POLICY, [], always, asks "Plugins get more of what their manifests ask for then, also what nobody allowed one by one";
-    Plugin: Verb::ToggleTrust, "Trust native plugins", "Let libraries opened from now on run in this process, where they can do whatever it can", ICON_LOCK_OPEN, [], always, asks "Native plugins that are loaded from then on run in this process and can do whatever you can";
+    Plugin: Verb::Reload, "Reload", "Put the artifact on disk in place, carrying the state over", ICON_REFRESH, [ctrl(Key::R)], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::ReloadCold, "Reload cold", "Put the artifact on disk in place, without state", ICON_RESTART_ALT, [ctrl_shift(Key::R)], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back, needs "a generation to go back to";
+    Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay, needs "a plugin, a pinned trace, and no replay under way";
+    #line Plugin: Verb::MoveToWorker, "Move to worker", "Run the native plugin in sandboxed processes of its own from now on, with its state", ICON_SHIELD_LOCK, [], |now| now.native_here, needs "a native plugin in this process";
+    Plugin: Verb::TrustHere, "Run in this process (trust)…", "Run the native plugin inside this process from now on, without a sandbox, with its state", ICON_LOCK_OPEN_RIGHT, [], |now| now.native_in_worker, asks "It then runs in this process without a sandbox, and can do everything that you can: end Glovebox, too", needs "a native plugin in a worker";
+    #line Plugin: Verb::ToggleStrict, "Strict policy", "Grant only log, metric and config unless allowed one by one", ICON_POLICY, [], always, asks "Plugins then get more of what their manifests ask for, also permissions that nobody allowed one by one";
+    Plugin: Verb::ToggleTrust, "Trust native plugins", "Run libraries opened from now on inside this process, without a sandbox", ICON_LOCK_OPEN, [], always, asks "Native plugins that are loaded from then on run in this process and can do everything that you can";
     Plugin: Verb::CompileDeadline, "Time for compiling…", "Choose how long the compiler may take for plugins that are loaded from now on", ICON_TIMER, [], always;
-    Plugin: Verb::SavePolicy, "Save policy…", "Write the policy mode and the decisions about permissions to a policy.toml", ICON_SAVE, [], |now| now.policy_edited;
-    Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin, asks "Its state and the decisions about it are gone then";
+    Plugin: Verb::CompileMemory, "Memory for compiling…", "Choose how much memory the compiler may take for plugins that are loaded from now on", ICON_MEMORY, [], always;
+    Plugin: Verb::SavePolicy, "Save policy…", "Write the policy mode and the decisions about permissions to a policy.toml", ICON_SAVE, [], |now| now.policy_edited, needs "a change of the policy that is in no file";
+    Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin, asks "Its state and the decisions about it are lost", needs "a plugin";
 
-    Record: Verb::ToggleRecording, "Record", "Start or finish writing a trace file", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;
-    Record: Verb::Snapshots, "Snapshots of states…", "Choose how often recordings keep what plugins hold, so that a replay can start in the middle", ICON_HISTORY_TOGGLE_OFF, [], always;
-    Record: Verb::Pin, "Pin as baseline", "Compare later runs with the trace that is shown", ICON_PUSH_PIN, [bare(Key::P)], |now| now.trace_shown;
-    Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always, asks "The live frames, log and denials are gone then; files and open traces stay";
+    Record: Verb::ToggleRecording, "Record", "Start writing a trace file; the same key stops", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;
+    Record: Verb::Snapshots, "Snapshots of states…", "Choose how often recordings keep the states of plugins, so that a replay can start in the middle", ICON_HISTORY_TOGGLE_OFF, [], always;
+    Record: Verb::Pin, "Pin as baseline", "Compare later runs with the shown trace", ICON_PUSH_PIN, [bare(Key::P)], |now| now.trace_shown, needs "a trace in the list";
+    Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always, asks "The live frames, log and denials are lost; metrics, files and open traces stay";
 
-    Run: Verb::Replay, "Replay", "Send the inputs of the trace again, as fast as possible", ICON_PLAY_ARROW, [bare(Key::F5)], |now| now.trace && now.plugin && !now.replay;
-    Run: Verb::ReplayOriginal, "Replay as recorded", "Send the inputs of the trace again, at their own pace", ICON_REPLAY, [shift(Key::F5)], |now| now.trace && now.plugin && !now.replay;
-    Run: Verb::ReplayFrom, "Replay from selected frame", "Give plugins the latest snapshot of their state from before the selected frame, then send the inputs in between, then replay from there", ICON_START, [ctrl(Key::F5)], |now| now.trace_shown && now.row && now.plugin && !now.replay;
-    Run: Verb::ReplayAgain, "Replay in a loop", "Send the inputs of the trace again and again, until it is stopped", ICON_AUTORENEW, [], |now| now.trace && now.plugin && !now.replay;
-    Run: Verb::ReplayAnswered, "Replay with recorded answers", "Send the inputs of the trace to fresh copies, whose clock, random bytes, configuration and store answer as they did in the trace; what they ask otherwise is reported", ICON_REPLAY, [], |now| now.trace && now.plugin && !now.replay;
-    Run: Verb::PauseReplay, "Pause or go on", "Hold the replay", ICON_PAUSE, [bare(Key::Space)], |now| now.replay;
-    Run: Verb::Step, "Step", "Let one input of the trace through", ICON_SKIP_NEXT, [bare(Key::F10)], |now| now.replay || (now.trace && now.plugin);
-    Run: Verb::Stop, "Stop", "End all work that is under way", ICON_STOP, [ctrl(Key::Period)], |now| now.busy;
-    #line Run: Verb::ReplayRow, "Send selected again", "Send the input of the selected call again", ICON_REPLAY, [bare(Key::R)], |now| now.row && now.plugin;
-    Run: Verb::EditRow, "Edit and send…", "Put the selected frame into the composer", ICON_EDIT, [bare(Key::E)], |now| now.row;
-    Run: Verb::ResendAndDiff, "Send selected again and compare", "Show how the answer differs from the recorded one", ICON_DIFFERENCE, [], |now| now.row && now.plugin;
-    Run: Verb::Send, "Send", "Send what is composed", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send;
+    Run: Verb::Replay, "Replay", "Send the inputs of the trace again, as fast as possible", ICON_PLAY_ARROW, [bare(Key::F5)], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";
+    Run: Verb::ReplayOriginal, "Replay as recorded", "Send the inputs of the trace again, at their own pace", ICON_REPLAY, [shift(Key::F5)], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";
+    Run: Verb::ReplayFrom, "Replay from selected frame", "Restore the latest snapshots before the selected frame, send the inputs in between, and replay from there", ICON_START, [ctrl(Key::F5)], |now| now.trace_shown && now.row && now.plugin && !now.replay, needs "a selected frame of a trace, a plugin, and no replay under way";
+    Run: Verb::ReplayAgain, "Replay in a loop", "Send the inputs of the trace again and again until you stop it", ICON_AUTORENEW, [], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";
+    Run: Verb::ReplayAnswered, "Replay with recorded answers", "Send the inputs of the trace to fresh copies, whose clock, random bytes, configuration and store answer as in the trace; host calls that diverge are reported", ICON_REPLAY, [], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";
+    Run: Verb::PauseReplay, "Pause or go on", "Hold the replay", ICON_PAUSE, [bare(Key::Space)], |now| now.replay, needs "a replay under way";
+    Run: Verb::Step, "Step", "Let one input of the trace through", ICON_SKIP_NEXT, [bare(Key::F10)], |now| now.replay || (now.trace && now.plugin), needs "a replay under way, or a trace and a plugin";
+    Run: Verb::Stop, "Stop", "Cancel all running work", ICON_STOP, [ctrl(Key::Period)], |now| now.busy, needs "work under way";
+    #line Run: Verb::ReplayRow, "Send selected again", "Send the input of the selected call again", ICON_REPLAY, [bare(Key::R)], |now| now.row && now.plugin, needs "a selected frame that is in memory, and a plugin";
+    Run: Verb::EditRow, "Edit and send…", "Put the selected frame into the composer", ICON_EDIT, [bare(Key::E)], |now| now.row, needs "a selected frame that is in memory";
+    Run: Verb::ResendAndDiff, "Send selected again and compare", "Show how the answer differs from the recorded one", ICON_DIFFERENCE, [], |now| now.row && now.plugin, needs "a selected frame that is in memory, and a plugin";
+    Run: Verb::Send, "Send", "Send the composed frame; shows it first if it is not in view", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send, needs "a plugin, and a frame without an error in the composer";
 
     Review: Verb::OpenBaseline, "Open baseline…", "Compare every replay with a text file that was saved as baseline", ICON_FACT_CHECK, [], always;
-    Review: Verb::CompareWithBaseline, "Compare with baseline", "Compare the trace that is shown with the baseline file", ICON_DIFFERENCE, [], |now| now.accepted && now.trace_shown;
-    Review: Verb::CloseBaseline, "Close baseline", "Compare replays with no file any longer; the file stays", ICON_CLOSE, [], |now| now.accepted;
-    #line Review: Verb::AcceptDifference, "Accept", "The second run is right about the selected group or call", ICON_CHECK, [bare(Key::A)], |now| now.difference;
-    Review: Verb::RejectDifference, "Reject", "The first run is right about the selected group or call", ICON_CLOSE, [bare(Key::R)], |now| now.difference;
-    Review: Verb::SkipDifference, "Skip", "Decide nothing about the selected group or call, and go on", ICON_SKIP_NEXT, [bare(Key::S)], |now| now.difference;
-    #line Review: Verb::AcceptRemaining, "Accept all remaining", "The second run is right about everything that is undecided", ICON_CHECK, [shift(Key::A)], |now| now.difference;
-    Review: Verb::RejectRemaining, "Reject all remaining", "The first run is right about everything that is undecided", ICON_CLOSE, [shift(Key::R)], |now| now.difference;
-    Review: Verb::SkipRemaining, "Skip all remaining", "Leave everything that is undecided as it is, and go to the end", ICON_SKIP_NEXT, [shift(Key::S)], |now| now.difference;
-    #line Review: Verb::NextDifference, "Next difference", "Select the group or call below", ICON_EXPAND_MORE, [bare(Key::N)], |now| now.difference;
-    Review: Verb::PreviousDifference, "Previous difference", "Select the group or call above", ICON_EXPAND_LESS, [shift(Key::N)], |now| now.difference;
-    #line Review: Verb::SaveBaseline, "Save as baseline…", "Write what was accepted, and the first run elsewhere, to a text file for `glovebox replay --against`", ICON_SAVE, [ctrl_shift(Key::S)], |now| now.decided;
+    Review: Verb::CompareWithBaseline, "Compare with baseline", "Compare the shown trace with the baseline file", ICON_DIFFERENCE, [], |now| now.accepted && now.trace_shown, needs "an open baseline and a trace in the list";
+    Review: Verb::CloseBaseline, "Close baseline", "Compare replays with no file any longer; the file stays", ICON_CLOSE, [], |now| now.accepted, needs "an open baseline";
+    #line Review: Verb::AcceptDifference, "Accept", "The second run is right about the selected group or call", ICON_CHECK, [bare(Key::A)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    Review: Verb::RejectDifference, "Reject", "The first run is right about the selected group or call", ICON_CLOSE, [bare(Key::R)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    Review: Verb::SkipDifference, "Skip", "Decide nothing about the selected group or call, and go on", ICON_SKIP_NEXT, [bare(Key::S)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    #line Review: Verb::AcceptRemaining, "Accept all remaining", "The second run is right about everything that is undecided", ICON_CHECK, [shift(Key::A)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    Review: Verb::RejectRemaining, "Reject all remaining", "The first run is right about everything that is undecided", ICON_CLOSE, [shift(Key::R)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    Review: Verb::SkipRemaining, "Skip all remaining", "Leave everything that is undecided as it is, and go to the end", ICON_SKIP_NEXT, [shift(Key::S)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    #line Review: Verb::NextDifference, "Next difference", "Select the group or call below", ICON_EXPAND_MORE, [bare(Key::N)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    Review: Verb::PreviousDifference, "Previous difference", "Select the group or call above", ICON_EXPAND_LESS, [shift(Key::N)], |now| now.difference, needs "differences in front, of the runs that are chosen";
+    #line Review: Verb::SaveBaseline, "Save as baseline…", "Write the accepted answers, and the first run elsewhere, to a text file for `glovebox replay --against`", ICON_SAVE, [ctrl_shift(Key::S)], |now| now.decided, needs "a decision about a difference between the runs that are chosen";
 
     Help: Verb::Keys, "Keys", "Show every key", ICON_KEYBOARD, [bare(Key::F1), shift(Key::Slash), bare(Key::Questionmark)], always;
     Help: Verb::Welcome, "Welcome", "Show the first screen with its examples", ICON_INFO, [], always;
+    Help: Verb::Doctor, "Doctor", "Examine this machine: sandbox layers, folders, tools and display, each tried", ICON_HEALTH_AND_SAFETY, [], always;
 };
 
 /// The line of a verb.
@@ -391,10 +454,30 @@ pub fn pressed(ctx: &egui::Context, now: &Situation) -> Vec<Verb> {
     })
 }
 
+/// Why the commands cannot be done whose keys were pressed in vain: those that nobody presses while
+/// typing.
+pub fn pressed_in_vain(ctx: &egui::Context, now: &Situation) -> Vec<String> {
+    let is_idle = |entry: &&Entry| entry.needs.is_some() && !(entry.enabled)(now);
+    let mut keys: Vec<_> = TABLE
+        .iter()
+        .filter(is_idle)
+        .flat_map(|entry| entry.keys.iter().map(move |keys| (keys, entry)))
+        .filter(|(keys, _)| keys.modifiers.command || is_function(keys))
+        .collect();
+    keys.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys.modifiers)));
+    ctx.input_mut(|input| {
+        let pressed = keys.into_iter().filter(|(keys, _)| input.consume_shortcut(keys));
+        pressed.filter_map(|(_, entry)| entry.why_not(now)).collect()
+    })
+}
+
 /// True for keys that type something, or move in a text.
 fn is_plain(keys: &KeyboardShortcut) -> bool {
-    let function = matches!(keys.logical_key, Key::F1 | Key::F5 | Key::F10);
-    !keys.modifiers.command && !keys.modifiers.alt && !function
+    !keys.modifiers.command && !keys.modifiers.alt && !is_function(keys)
+}
+
+fn is_function(keys: &KeyboardShortcut) -> bool {
+    matches!(keys.logical_key, Key::F1 | Key::F5 | Key::F10)
 }
 
 fn count(modifiers: Modifiers) -> u32 {
@@ -416,6 +499,8 @@ mod tests {
             assert!(verbs.insert(entry.verb), "{:?} stands there twice", entry.verb);
             assert!(names.insert(entry.name), "{} stands there twice", entry.name);
             assert!(!entry.tooltip.ends_with('.'), "{}", entry.tooltip);
+            let is_always = (entry.enabled)(&Situation::default());
+            assert_eq!(entry.needs.is_none(), is_always, "{} says what it needs", entry.name);
             for shortcut in entry.keys {
                 let shown = show_keys(shortcut);
                 // The keys of a review count only while differences are in front.
@@ -423,6 +508,24 @@ mod tests {
                 assert!(keys.insert(place), "{shown} means two things");
             }
         }
+    }
+
+    #[test]
+    fn commands_say_what_they_do_now_and_what_they_need() {
+        fn check(verb: Verb, now: Situation, name: &str, why_not: Option<&str>) {
+            let entry = entry(verb);
+            assert_eq!(entry.now(&now).0, name);
+            assert_eq!(entry.why_not(&now).as_deref(), why_not);
+            assert_eq!(entry.hint_now(&now).contains(" needs "), why_not.is_some());
+        }
+        let now = Situation::default();
+        let keep = "Save trace needs a trace in the list; live frames are kept by recording them";
+        check(Verb::SaveTrace, now, "Save trace…", Some(keep));
+        check(Verb::SaveTrace, Situation { trace_shown: true, ..now }, "Save trace…", None);
+        check(Verb::ToggleRecording, now, "Record", None);
+        let recording = Situation { recording: true, ..now };
+        check(Verb::ToggleRecording, recording, "Stop recording", None);
+        check(Verb::Pin, now, "Pin as baseline", Some("Pin as baseline needs a trace in the list"));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use crate::workbench::TraceId;
 /// A dialog that ends sooner was never shown: no person is that quick.
 const NEVER_SHOWN: Duration = Duration::from_millis(250);
 
-/// What a dialog is for.
+/// The purpose of a dialog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// To load a plugin.
     Plugin,
     /// To open a trace.
@@ -27,7 +27,7 @@ pub enum Purpose {
     SavePolicy,
 }
 
-/// What a person chose.
+/// The choice of a person.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// A file, and what for.
@@ -83,7 +83,7 @@ impl Dialogs {
         self.open > 0
     }
 
-    /// What was chosen since the last time.
+    /// The choice made since the last time.
     pub(super) fn chosen(&mut self) -> Option<Chosen> {
         let chosen = self.receiver.try_recv().ok()?;
         self.open = self.open.saturating_sub(1);

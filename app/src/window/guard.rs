@@ -1,4 +1,4 @@
-//! What becomes of a part of the window that panics: it says so and can be tried again, and the rest
+//! Guards the parts of the window: one that panics says so and can be tried again, and the rest
 //! goes on.
 
 use std::collections::BTreeMap;
@@ -52,7 +52,17 @@ impl Guard {
         }
     }
 
-    /// What panicked since the last time, in words.
+    /// Does something for a part of the window, unless it panicked before.
+    pub(super) fn contain(&mut self, name: &'static str, work: impl FnOnce()) {
+        if !self.broken.contains_key(name)
+            && let Err(fault) = contain(work)
+        {
+            self.new.push(format!("{name} cannot be shown: {fault}"));
+            self.broken.insert(name, fault);
+        }
+    }
+
+    /// The panics since the last time, in words.
     pub(super) fn take_new(&mut self) -> Vec<String> {
         std::mem::take(&mut self.new)
     }

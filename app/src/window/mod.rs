@@ -1,27 +1,32 @@
 //! The window: an eframe application over the workbench.
 //!
-//! Read [`App`] first: once per frame it looks at the workbench, paints the [`panels`] through a
-//! read-only view, and then performs the [`Action`](action::Action)s that were asked for. The
-//! table of [`commands`] feeds menus, palette, toolbar, keys and the key sheet. [`run`] opens it.
+//! Read [`App`] first: its `logic` takes in what happened and does what was asked for, its `ui` paints
+//! the panels, which read and ask. The table of [`commands`] feeds menus, palette, toolbar, keys and
+//! the key sheet. [`run`] opens the window. `app/README.md` has the map.
 //!
-//! Nothing here waits: not for a plugin, a file or a lock that is held for long.
+//! Nothing here waits for a plugin or a file, and nothing that paints takes a lock that a plugin's
+//! thread takes.
 
-pub mod action;
+mod action;
 mod app;
+mod buttons;
 mod capture;
 pub mod commands;
+mod context;
 mod dialogs;
+mod excerpt;
 mod filter_field;
 mod guard;
-mod logic;
+pub mod ids;
+mod look;
 mod overlays;
 mod palette;
-pub mod panels;
+mod panels;
 mod quitting;
 pub mod session;
 mod shell;
-mod state;
-mod tabs;
+mod shown;
+mod terminal;
 pub mod theme;
 mod toasts;
 mod widgets;
@@ -35,7 +40,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use glovebox_abi::text::inert;
 use glovebox_files::OutputProblem;
 use glovebox_host::Allowance;
 use parking_lot::Mutex;
@@ -43,51 +47,57 @@ use parking_lot::Mutex;
 pub use app::App;
 pub use capture::Report;
 
+use crate::ending::{self, Signal};
+use crate::folders;
 use crate::workbench::{Command, Level, Workbench, WorkbenchOptions, saved_consents};
-use crate::{ending, folders};
-use panels::PanelId;
+use ids::PanelId;
 use session::Session;
+use terminal::tell;
 use theme::Theme;
 
-/// What is said where no window can be opened.
+/// The message where no window can be opened.
 const NO_DISPLAY: &str = "There is no display to open a window on (neither WAYLAND_DISPLAY nor \
     DISPLAY is set); `glovebox inspect`, `call`, `replay` and `diff` do the same work without one";
 
 /// How the window is opened.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct WindowOptions {
-    /// Plugins, traces, a baseline and a glovebox.toml; a trace given with plugins is replayed into
-    /// them. Without any, the glovebox.toml in this folder or the nearest one above, if there is one
+    /// Open these plugins, traces, a baseline and a glovebox.toml. A trace given with plugins is
+    /// replayed into them. Without files, the nearest glovebox.toml in this folder or above is opened
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Write a picture of the settled window and close
     #[arg(long, value_name = "PNG")]
     pub screenshot: Option<PathBuf>,
-    /// Write what the window drew and close
+    /// Write a report of what the window drew, and close
     #[arg(long, value_name = "JSON")]
     pub report: Option<PathBuf>,
-    /// Replace a picture or report that exists, but never a file that is opened
+    /// Overwrite an existing picture or report, but never an opened file
     #[arg(long)]
     pub force: bool,
-    /// Let native plugins run in this process, where they can do whatever it can
+    /// Run native plugins as trusted code inside this process, and in no sandbox
     #[arg(long)]
     pub trust_native: bool,
-    /// How long compiling a plugin may take, e.g. 90s or 5min, instead of what its manifest says or
-    /// its size suggests
+    /// Stop compiling a plugin after this time, e.g. 90s or 5min. The default comes from its
+    /// manifest or its size
     #[arg(long, value_name = "TIME", value_parser = glovebox_abi::units::parse_duration)]
     pub compile_deadline: Option<Duration>,
-    /// Let plugins have what they ask for of files, network or environment while this window is
-    /// open, or only this much of it, or only one plugin: files, files=data, files=data:rw,
-    /// network=db:5432, environment=LANG, redact:files; may be repeated
+    /// Stop compiling a plugin that takes more memory than this, from 64 MiB, e.g. 2GiB. The default
+    /// comes from its manifest or its size
+    #[arg(long, value_name = "SIZE", value_parser = glovebox_abi::units::parse_size)]
+    pub compile_memory: Option<u64>,
+    /// Allow plugins the files, network or environment that they ask for while this window is open.
+    /// The value may narrow this down to one plugin or one resource: files, files=data,
+    /// files=data:rw, network=db:5432, environment=LANG, redact:files. May be repeated
     #[arg(long, value_name = "[PLUGIN:]PERMISSION[=WHAT]")]
     pub allow: Vec<Allowance>,
-    /// dark or light
+    /// Use this theme: dark or light
     #[arg(long)]
     pub theme: Option<Theme>,
-    /// 1 is the original size, 2 is twice as large
+    /// Draw everything larger or smaller: 1 is the original size, 2 is twice as large
     #[arg(long)]
     pub zoom: Option<f32>,
-    /// The panel in front: frames, diff, metrics, compose, policy or generations
+    /// Show this panel in front: frames, diff, metrics, compose, policy or generations
     #[arg(long, value_name = "PANEL")]
     pub show: Option<PanelId>,
 }
@@ -132,13 +142,20 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
         cache_folder: folders::compiled_code(),
         recordings_folder: folders::recordings(),
         scratch_folder: folders::scratch(),
+        quarantine_folder: folders::quarantine(),
         allow: options.allow.clone(),
         consents,
     })?;
     if let Some(unusable) = unusable {
         workbench.execute(Command::Notify(Level::Warning, unusable));
     }
-    ending::listen(true, |signal| {
+    let first = |signal: Signal| {
+        tell(&format!(
+            "Heard {}: closing the window; a second signal closes it at once",
+            signal.name()
+        ));
+    };
+    ending::listen(true, first, |signal| {
         tell(&format!("Closed the window at once; ended by {}", signal.name()));
     });
     let outcome = Arc::new(Mutex::new(None));
@@ -189,9 +206,6 @@ fn open(
     if let Some(zoom) = options.zoom {
         session.zoom = zoom.clamp(0.5, 3.0);
     }
-    for file in &options.files {
-        session.remember(file.canonicalize().unwrap_or_else(|_| file.clone()));
-    }
     let closing = ctx.clone();
     // The window is there until the process ends, and so is what closes it.
     std::mem::forget(ending::on_end(move || {
@@ -201,8 +215,11 @@ fn open(
     let capture = options.is_capture();
     workbench.execute(Command::TrustNative(options.trust_native));
     workbench.execute(Command::SetCompileDeadline(options.compile_deadline));
-    workbench.execute(Command::Start { files: options.files });
+    workbench.execute(Command::SetCompileMemory(options.compile_memory));
+    let files = options.files;
+    workbench.execute(Command::Start { files: files.clone() });
     let mut app = App::with_session(workbench, ctx, session, path);
+    app.opening.extend(files);
     if let Some(panel) = options.show {
         app.show_panel(panel);
     }
@@ -228,9 +245,4 @@ fn native_options() -> eframe::NativeOptions {
 fn has_display() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(all(unix, not(target_os = "macos"))) || is_set("WAYLAND_DISPLAY") || is_set("DISPLAY")
-}
-
-#[allow(clippy::print_stderr, reason = "the window is gone; the terminal is all that is left")]
-fn tell(text: &str) {
-    eprintln!("{}", inert(text));
 }

@@ -1,18 +1,22 @@
-//! What lies above the window for a moment: palette, key sheet, path field.
+//! Overlays above the window for a moment: palette, key sheet, path field.
+
+mod doctor;
 
 use std::time::Duration;
 
 use egui::{Align, Frame, Label, Layout, Modal, ScrollArea, vec2};
-use glovebox_abi::units::{parse_duration, show_duration};
+use glovebox_abi::manifest::MIN_COMPILE_MEMORY;
+use glovebox_abi::units::{parse_duration, parse_size, show_duration, show_size};
 
-use super::action::{Action, Actions, Change, Quit};
-use super::commands::{Entry, Menu, Situation, TABLE};
+use super::action::{Action, Change, Quit};
+use super::commands::{Entry, Menu, TABLE};
+use super::context::PanelCtx;
 use super::dialogs::Purpose;
 use super::palette::Palette;
 use super::theme::{self, Tone};
 use super::widgets::{bordered, named_field, section};
 use crate::window::widgets::text::plain;
-use crate::workbench::{Command, Every, Source, ViewCtx};
+use crate::workbench::{Command, Every, Reader, Source, ViewCtx};
 
 /// At most one of them is open.
 #[derive(Debug, Default)]
@@ -24,9 +28,11 @@ pub(super) enum Overlay {
     Palette(Palette),
     /// Every key.
     Keys,
+    /// The report on this machine.
+    Doctor,
     /// A path that is being typed.
     Path(PathField),
-    /// What is unsaved if the window is closed now, and whether any of it is gone then.
+    /// The work that is unsaved if the window is closed now, and whether any of it is gone then.
     Quit(Vec<String>, bool),
     /// Whether something is meant that destroys, weakens or trusts.
     Confirm(Question, Box<Action>),
@@ -34,14 +40,16 @@ pub(super) enum Overlay {
     Snapshots(String),
     /// How long the compiler may take, as it is being typed; empty for what suits each artifact.
     CompileDeadline(String),
+    /// How much memory the compiler may take, as it is being typed; empty for what suits each artifact.
+    CompileMemory(String),
 }
 
-/// What a person is asked before something is done.
+/// A question to a person before something is done.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
-    /// What would be done.
+    /// The action in question.
     pub title: String,
-    /// What that means.
+    /// Its consequences.
     pub means: String,
 }
 
@@ -77,27 +85,33 @@ impl Overlay {
         Overlay::CompileDeadline(ctx.compile_deadline().map_or_else(String::new, show_duration))
     }
 
+    /// The choice of the compiler's memory, as it is set now.
+    pub(super) fn compile_memory(ctx: ViewCtx<'_>) -> Overlay {
+        Overlay::CompileMemory(ctx.compile_memory().map_or_else(String::new, show_size))
+    }
+
+    /// Takes in what is shown above the window.
+    pub(super) fn take_in(&mut self, reader: Reader<'_>, source: Source) {
+        if let Overlay::Palette(palette) = self {
+            palette.take_in(reader, source);
+        }
+    }
+
     /// Paints what is open; Esc and a click beside it close it.
-    pub(super) fn show(
-        &mut self,
-        ui: &mut egui::Ui,
-        ctx: ViewCtx<'_>,
-        source: Source,
-        now: &Situation,
-        out: &mut Actions,
-    ) {
+    pub(super) fn show(&mut self, ui: &mut egui::Ui, ctx: PanelCtx<'_>) {
         let stays = match self {
             Overlay::None => true,
-            Overlay::Palette(palette) => palette.show(ui, ctx, source, now, out),
+            Overlay::Palette(palette) => palette.show(ui, ctx),
             Overlay::Keys => keys(ui),
-            Overlay::Path(field) => path(ui, field, out),
-            Overlay::Quit(unsaved, discards) => quit(ui, unsaved, *discards, out),
-            Overlay::Confirm(question, action) => confirm(ui, question, action, out),
+            Overlay::Doctor => doctor::show(ui, ctx),
+            Overlay::Path(field) => path(ui, ctx, field),
+            Overlay::Quit(unsaved, discards) => quit(ui, ctx, unsaved, *discards),
+            Overlay::Confirm(question, action) => confirm(ui, ctx, question, action),
             Overlay::Snapshots(text) => match choose(ui, &SNAPSHOTS, text) {
                 Chosen::Waits => true,
                 Chosen::Nothing => false,
                 Chosen::Value(every) => {
-                    out.command(Command::SetSnapshots(every));
+                    ctx.command(Command::SetSnapshots(every));
                     false
                 }
             },
@@ -105,7 +119,15 @@ impl Overlay {
                 Chosen::Waits => true,
                 Chosen::Nothing => false,
                 Chosen::Value(deadline) => {
-                    out.command(Command::SetCompileDeadline(deadline));
+                    ctx.command(Command::SetCompileDeadline(deadline));
+                    false
+                }
+            },
+            Overlay::CompileMemory(text) => match choose(ui, &COMPILE_MEMORY, text) {
+                Chosen::Waits => true,
+                Chosen::Nothing => false,
+                Chosen::Value(memory) => {
+                    ctx.command(Command::SetCompileMemory(memory));
                     false
                 }
             },
@@ -202,7 +224,7 @@ fn is_entered(ui: &egui::Ui, field: &egui::Response) -> bool {
     entered
 }
 
-fn path(ui: &mut egui::Ui, field: &mut PathField, out: &mut Actions) -> bool {
+fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
     let (title, hint, verb) = match field.purpose {
         Purpose::Plugin | Purpose::Trace | Purpose::Baseline => (
             "Open by path",
@@ -244,13 +266,13 @@ fn path(ui: &mut egui::Ui, field: &mut PathField, out: &mut Actions) -> bool {
         });
     });
     if taken {
-        out.view(Change::File(field.purpose, field.text.trim().into()));
+        ctx.change(Change::File(field.purpose, field.text.trim().into()));
     }
     !taken && !modal.should_close()
 }
 
 /// The unsaved things, and the three ways on.
-fn quit(ui: &mut egui::Ui, unsaved: &[String], discards: bool, out: &mut Actions) -> bool {
+fn quit(ui: &mut egui::Ui, ctx: PanelCtx<'_>, unsaved: &[String], discards: bool) -> bool {
     let mut how = None;
     let modal = Modal::new(egui::Id::unique("quit")).show(ui, |ui| {
         let tokens = theme::of(ui);
@@ -281,13 +303,13 @@ fn quit(ui: &mut egui::Ui, unsaved: &[String], discards: bool, out: &mut Actions
         });
     });
     if let Some(how) = how {
-        out.view(Change::Quit(how));
+        ctx.change(Change::Quit(how));
     }
     how.is_none() && !modal.should_close()
 }
 
 /// The answer that changes nothing has the focus: Enter alone never agrees.
-fn confirm(ui: &mut egui::Ui, question: &Question, action: &Action, out: &mut Actions) -> bool {
+fn confirm(ui: &mut egui::Ui, ctx: PanelCtx<'_>, question: &Question, action: &Action) -> bool {
     let mut agreed = false;
     let modal = Modal::new(egui::Id::unique("confirm")).show(ui, |ui| {
         let tokens = theme::of(ui);
@@ -311,7 +333,7 @@ fn confirm(ui: &mut egui::Ui, question: &Question, action: &Action, out: &mut Ac
         });
     });
     if agreed {
-        out.agreed(action.clone());
+        ctx.agreed(action.clone());
     }
     !agreed && !modal.should_close()
 }
@@ -327,7 +349,7 @@ struct Choice<T> {
     read: fn(&str) -> Result<T, String>,
 }
 
-/// What became of a [`Choice`].
+/// The outcome of a [`Choice`].
 enum Chosen<T> {
     Waits,
     Nothing,
@@ -336,7 +358,7 @@ enum Chosen<T> {
 
 const SNAPSHOTS: Choice<Every> = Choice {
     title: "Snapshots of states",
-    about: "Recordings that start from now on keep what plugins hold, so that a replay can start \
+    about: "Recordings that start from now on keep the states of plugins, so that a replay can start \
             in the middle of them",
     offered: [
         ("never", ""),
@@ -351,12 +373,28 @@ const SNAPSHOTS: Choice<Every> = Choice {
 
 const COMPILE_DEADLINE: Choice<Duration> = Choice {
     title: "Time for compiling",
-    about: "The compiler gets so long for each plugin that is loaded from now on; what takes \
-            longer is given up",
+    about: "The compiler gets so long for each plugin that is loaded from now on; a longer \
+            compile is given up",
     offered: [("by size", ""), ("1 min", "1 min"), ("5 min", "5 min"), ("30 min", "30 min")],
     field: "How long",
-    hint: "what the manifest says or the size suggests; or a time",
+    hint: "by manifest or size; or a time",
     read: |text| parse_duration(text).map_err(|error| error.to_string()),
+};
+
+const COMPILE_MEMORY: Choice<u64> = Choice {
+    title: "Memory for compiling",
+    about: "The compiler gets so much memory for each plugin that is loaded from now on; a compile that \
+            needs more is given up",
+    offered: [("by size", ""), ("1 GiB", "1 GiB"), ("4 GiB", "4 GiB"), ("16 GiB", "16 GiB")],
+    field: "How much",
+    hint: "by manifest or size; or a size",
+    read: |text| match parse_size(text) {
+        Ok(bytes) if bytes < MIN_COMPILE_MEMORY => {
+            Err(format!("it needs {} at least", show_size(MIN_COMPILE_MEMORY)))
+        }
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
+    },
 };
 
 fn choose<T>(ui: &mut egui::Ui, choice: &Choice<T>, text: &mut String) -> Chosen<T> {

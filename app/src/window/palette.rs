@@ -3,16 +3,19 @@
 use egui::{Align, Key, Modal, ScrollArea, vec2};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
-use glovebox_inspector::store::Store;
+use glovebox_abi::units::parse_duration;
+use glovebox_inspector::store::RowId;
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
-use super::action::{Action, Actions, Change};
+use super::action::{Action, Change};
 use super::commands::{Entry, Menu, Situation, TABLE};
+use super::context::PanelCtx;
+use super::look::standing;
 use super::theme;
-use super::widgets::{icon_font, named_field, row, standing, text_in};
+use super::widgets::{icon_font, named_field, row, text_in};
 use crate::window::widgets::text::{line, plain};
-use crate::workbench::{RowRef, Source, ViewCtx};
+use crate::workbench::{Reader, RowRef, Source, ViewCtx};
 
 /// The open palette.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub(super) struct Palette {
     /// The item that arrows led to; before, it is the first one.
     moved: Option<usize>,
     is_painted: bool,
+    /// Frames that the text names, and in what way.
+    rows: Vec<(RowId, &'static str)>,
 }
 
 /// Something that can be found.
@@ -53,18 +58,28 @@ impl Palette {
         Palette { places, ..Palette::default() }
     }
 
+    /// Looks for frames that the text names.
+    pub(super) fn take_in(&mut self, reader: Reader<'_>, source: Source) {
+        self.rows.clear();
+        if !self.places {
+            return;
+        }
+        let text = self.text.trim();
+        let row = text.trim_start_matches('#').parse().ok().map(RowId);
+        let time = parse_duration(text.trim_start_matches('+')).ok();
+        reader.rows(source, |rows| {
+            let there = row.filter(|row| rows.index_of(*row).is_some());
+            self.rows.extend(there.map(|row| (row, "frame")));
+            let then = time.and_then(|time| rows.row_at(time));
+            self.rows.extend(then.map(|row| (row, "time since the start")));
+        });
+    }
+
     /// Paints it; false if it is to be closed.
-    pub(super) fn show(
-        &mut self,
-        ui: &mut egui::Ui,
-        ctx: ViewCtx<'_>,
-        source: Source,
-        now: &Situation,
-        out: &mut Actions,
-    ) -> bool {
+    pub(super) fn show(&mut self, ui: &mut egui::Ui, ctx: PanelCtx<'_>) -> bool {
         let items = match self.places {
-            true => places(ctx, source, &self.text),
-            false => commands(now),
+            true => places(ctx.view, ctx.source(), &self.text, &self.rows),
+            false => commands(ctx.now),
         };
         let found = rank(&items, &self.text);
         let (down, up, enter) = ui.input_mut(|input| {
@@ -107,6 +122,8 @@ impl Palette {
             self.is_painted = true;
             if response.changed() {
                 self.moved = None;
+                // The matches of the new text are found before the next frame.
+                ui.ctx().request_repaint();
             }
             ui.add_space(4.0);
             ui.spacing_mut().item_spacing.y = 1.0;
@@ -134,12 +151,7 @@ impl Palette {
             });
         });
         if let Some(item) = picked.and_then(|index| items.get(index)) {
-            match item.action.clone() {
-                Action::Run(verb) => out.run(verb),
-                Action::Do(command) => out.command(command),
-                Action::View(change) => out.view(change),
-                Action::Agreed(action) => out.agreed(*action),
-            }
+            ctx.asked.add(item.action.clone());
             return false;
         }
         !modal.should_close()
@@ -176,9 +188,14 @@ fn item_line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool 
 
 fn commands(now: &Situation) -> Vec<Item> {
     let item = |entry: &Entry| {
-        let enabled = (entry.enabled)(now);
-        let detail = if enabled { "" } else { "not now: " };
-        Item { enabled, detail: format!("{detail}{}", entry.tooltip), ..command(entry) }
+        let (name, tooltip) = entry.now(now);
+        let why_not = entry.why_not(now);
+        let enabled = why_not.is_none();
+        let detail = match why_not {
+            Some(_) => format!("not now: needs {}", entry.needs.unwrap_or_default()),
+            None => tooltip.to_owned(),
+        };
+        Item { enabled, name: name.to_owned(), detail, ..command(entry) }
     };
     TABLE.iter().map(item).collect()
 }
@@ -196,10 +213,15 @@ fn command(entry: &Entry) -> Item {
     }
 }
 
-fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
+fn places(
+    ctx: ViewCtx<'_>,
+    source: Source,
+    text: &str,
+    rows: &[(RowId, &'static str)],
+) -> Vec<Item> {
     let plugin = |plugin: &glovebox_host::PluginStatus| Item {
         name: ctx.name_of(plugin),
-        detail: format!("plugin, {}", standing(plugin).text),
+        detail: format!("plugin, {}", standing(ctx, plugin).text),
         keys: String::new(),
         picture: icon::ICON_EXTENSION,
         action: Action::View(Change::SelectPlugin(plugin.instance)),
@@ -217,7 +239,7 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
         menu: "",
         enabled: true,
     };
-    let live = ctx.read(Source::Live, Store::len).unwrap_or(0);
+    let live = ctx.live().frames;
     let live = Item {
         name: "Live frames".to_owned(),
         detail: format!("what happens now, {live} frames"),
@@ -231,12 +253,6 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
     let mut items = vec![live];
     items.extend(ctx.plugins().iter().map(plugin));
     items.extend(ctx.traces().iter().map(trace));
-    let number = text.trim().trim_start_matches('#').parse().ok();
-    let row = number.map(glovebox_inspector::store::RowId);
-    let there =
-        row.filter(|row| ctx.rows(source, |rows| rows.index_of(*row).is_some()) == Some(true));
-    let time = glovebox_abi::units::parse_duration(text.trim().trim_start_matches('+')).ok();
-    let then = time.and_then(|time| ctx.rows(source, |rows| rows.row_at(time)).flatten());
     let to_row = |row, detail: &str| Item {
         name: text.trim().to_owned(),
         detail: detail.to_owned(),
@@ -247,8 +263,7 @@ fn places(ctx: ViewCtx<'_>, source: Source, text: &str) -> Vec<Item> {
         menu: "",
         enabled: true,
     };
-    items.extend(there.map(|row| to_row(row, "frame")));
-    items.extend(then.map(|row| to_row(row, "time since the start")));
+    items.extend(rows.iter().map(|(row, detail)| to_row(*row, detail)));
     items
 }
 
@@ -305,7 +320,7 @@ enum How {
     Words,
     /// Every word that was typed is a part of the name.
     Parts,
-    /// What was typed is made of starts of words of the name, in their order.
+    /// The typed text is made of starts of words of the name, in their order.
     Starts,
     /// Every word that was typed is a word of the description, or the menu.
     Description,
@@ -408,7 +423,7 @@ mod tests {
         check("", "Open plugin…", true);
         let items = commands(&Situation::default());
         let help: Vec<_> = rank(&items, "help").into_iter().map(|at| &*items[at].name).collect();
-        assert_eq!(help, ["Keys", "Welcome"]);
+        assert_eq!(help, ["Keys", "Doctor", "Welcome"]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What the window keeps until the next time: a versioned file, written atomically, the one
-//! before kept beside it.
+//! The session, which the window keeps until the next time: a versioned file, written atomically,
+//! the one before kept beside it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use glovebox_files::{MAX_TEXT, Output, private_folder, read, read_to_string};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::panels::PanelId;
+use super::ids::PanelId;
 use super::theme::Theme;
 
 /// The layout of the file; a file of another version is left alone and not read.
@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 /// Files that are remembered.
 const RECENT: usize = 12;
 
-/// What is kept.
+/// The kept state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Session {
@@ -24,7 +24,7 @@ pub struct Session {
     pub theme: Theme,
     /// Points per point; 1 is the original size.
     pub zoom: f32,
-    /// What is open, and how large.
+    /// The open parts, and their sizes.
     pub layout: Layout,
     /// How the centre is split.
     pub centre: Option<egui_tiles::Tree<PanelId>>,

@@ -1,4 +1,4 @@
-//! The window while parts of it panic, and while what is unsaved would be lost.
+//! The window while parts of it panic, and while unsaved work would be lost.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use egui_kittest::kittest::Queryable as _;
 use super::session::Session;
 use super::*;
 use crate::panics::hook::panic_at;
-use crate::workbench::Source;
+use crate::workbench::{SendRequest, Source};
 
 type Window = Harness<'static, Option<App>>;
 
@@ -23,6 +23,7 @@ fn open(files: Vec<PathBuf>, session: PathBuf) -> Window {
             let (workbench, path) = parts.take().expect("the window is made once");
             App::with_session(workbench, ui.ctx(), Session::default(), Some(path))
         });
+        app.logic(ui.ctx());
         app.ui(ui);
     };
     let mut window =
@@ -63,7 +64,7 @@ fn a_part_of_the_window_that_panics_can_be_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let session = folder.path().join("session.json");
         let mut window = open(echo(), session.clone());
-        if let Some(panel) = panels::PANELS.iter().find(|panel| panel.title == part) {
+        if let Some(panel) = ids::PANELS.iter().find(|panel| panel.title == part) {
             window.state_mut().as_mut().unwrap().show_panel(panel.id);
         }
         window.step();
@@ -87,7 +88,7 @@ fn a_part_of_the_window_that_panics_can_be_tried_again() {
         window.step();
         assert!(window.query_by_label(&again).is_none(), "{part} is back");
     };
-    for panel in panels::PANELS {
+    for panel in ids::PANELS {
         check(panel.title);
     }
     for part in ["Title bar", "Toolbar", "Status bar"] {
@@ -102,7 +103,7 @@ fn what_panics_elsewhere_in_the_window_is_said() {
         let mut window = open(echo(), folder.path().join("session.json"));
         panic_at(Some(place));
         act(&mut window);
-        window.step();
+        window.run_steps(2);
         panic_at(None);
         says(&window, expected);
         let painted = app(&window).report().frames_painted;
@@ -140,9 +141,11 @@ fn give_path(window: &mut Window, path: &std::path::Path) {
     window.step();
 }
 
+/// Waits until a label that contains this is drawn: figures and searches reach the window later.
 #[track_caller]
 fn wait_for(window: &mut Window, label: &str) {
     let started = Instant::now();
+    window.step();
     while window.query_all_by_label_contains(label).next().is_none() {
         assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {label}");
         std::thread::park_timeout(Duration::from_millis(10));
@@ -186,7 +189,7 @@ fn traces_are_saved_by_path_where_there_is_no_dialog() {
     window.key_press_modifiers(egui::Modifiers::COMMAND | egui::Modifiers::SHIFT, egui::Key::L);
     window.step();
     save(&mut window);
-    says(&window, "Live frames are saved by recording them");
+    says(&window, "live frames are kept by recording them");
 }
 
 #[test]
@@ -259,7 +262,7 @@ fn decisions_that_are_in_no_file_are_asked_about() {
     let files = vec![trace("a.ndjson", "1"), trace("b.ndjson", "2")];
     let mut window = open(files, folder.path().join("s.json"));
     wait(&mut window, |app| app.view().diff().is_some());
-    window.state_mut().as_mut().unwrap().show_panel(panels::PanelId::Diff);
+    window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Diff);
     window.step();
     window.step();
     window.key_press(egui::Key::A);
@@ -294,12 +297,14 @@ fn a_recording_is_finished_before_the_window_closes() {
     let mut workbench = Some(workbench);
     let build = move |ui: &mut egui::Ui, app: &mut Option<App>| {
         let make = || App::new(workbench.take().expect("once"), ui.ctx());
-        app.get_or_insert_with(make).ui(ui);
+        let app = app.get_or_insert_with(make);
+        app.logic(ui.ctx());
+        app.ui(ui);
     };
     let mut window: Window = Harness::builder().build_ui_state(build, None);
     window.step();
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
-    wait_for(&mut window, "A recording is under way");
+    wait_for(&mut window, "A recording is running");
     // It is kept anyway: there is nothing to discard.
     assert!(window.query_by_label("Discard and quit").is_none());
     window.get_by_label("Save and quit").click();
@@ -321,7 +326,7 @@ fn rows_are_painted_while_frames_flow_and_go() {
         let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
         workbench.execute(Command::Send(request));
     };
-    let evicted = |app: &App| app.view().read(Source::Live, |store| store.evicted());
+    let evicted = |app: &App| app.reader().read(Source::Live, |store| store.evicted());
     send(&mut window, 32 << 10, 1100);
     wait(&mut window, |app| evicted(app) > Some(0) && !app.view().is_busy());
     for _ in 0..6 {
@@ -331,7 +336,7 @@ fn rows_are_painted_while_frames_flow_and_go() {
     assert!(page > 10, "{page}");
     // Each makes more room for itself than there are rows in view.
     for follows in [true, true, true, false] {
-        window.state_mut().as_mut().unwrap().state.panels.frames.follow = follows;
+        window.state_mut().as_mut().unwrap().panels.frames.follow = follows;
         let before = evicted(app(&window)).unwrap();
         send(&mut window, 3 << 20, 1);
         let started = Instant::now();
@@ -383,7 +388,7 @@ fn a_replay_that_is_in_no_file_is_asked_about() {
     window.step();
     window.get_by_label("Replace old.mcap").click();
     wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
-    assert!(glovebox_inspector::trace::TraceReader::open(&path).is_ok());
+    assert!(glovebox_trace::TraceReader::open(&path).is_ok());
     assert_eq!(replays(app(&window)), 0);
 }
 
@@ -401,7 +406,7 @@ fn small_windows_keep_rows_in_view() {
         let drawn = |panel: &&str| report.panels_drawn.iter().any(|title| title == *panel);
         assert!(expected.iter().all(&drawn), "{zoom}: {report:?}");
         assert!(!never.iter().any(&drawn), "{zoom}: {report:?}");
-        // What there is no room for is back when there is.
+        // A panel that there was no room for is back when there is.
         window.set_size(egui::vec2(1440.0, 900.0));
         window.step();
         window.step();
@@ -412,4 +417,171 @@ fn small_windows_keep_rows_in_view() {
     check(1.0, 4, &["Frames", "Plugins", "Inspector"], &[]);
     check(2.0, 4, &["Frames", "Plugins"], &["Timeline", "Drawer", "Inspector"]);
     check(3.0, 1, &["Frames"], &["Timeline", "Drawer", "Inspector", "Plugins"]);
+}
+
+#[test]
+fn keys_of_sides_show_them_or_say_why_not() {
+    let sides = [
+        ("Drawer", "the drawer", egui::Modifiers::COMMAND, egui::Key::J),
+        ("Timeline", "the timeline", egui::Modifiers::COMMAND, egui::Key::T),
+        ("Plugins", "plugins and traces", egui::Modifiers::COMMAND, egui::Key::B),
+        (
+            "Inspector",
+            "the inspector",
+            egui::Modifiers::COMMAND | egui::Modifiers::ALT,
+            egui::Key::B,
+        ),
+    ];
+    let check = |files: Vec<PathBuf>, (width, height): (f32, f32), why: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut window = open(files, folder.path().join("s.json"));
+        window.set_size(egui::vec2(width, height));
+        window.run_steps(4);
+        for (panel, name, modifiers, key) in sides {
+            let is_drawn = |window: &Window| app(window).report().panels_drawn.contains(panel);
+            let says = |window: &Window| {
+                let why =
+                    format!("{} {name}", if panel == "Plugins" { "No room for" } else { why });
+                window.query_all_by_label_contains(&why).next().is_some()
+            };
+            let press = |window: &mut Window| {
+                window.key_press_modifiers(modifiers, key);
+                window.run_steps(30);
+            };
+            if is_drawn(&window) {
+                press(&mut window);
+                assert!(!is_drawn(&window) && !says(&window), "{panel} closes, {width} × {height}");
+            }
+            press(&mut window);
+            assert!(is_drawn(&window) || says(&window), "{panel} opens, {width} × {height}");
+        }
+    };
+    for size in [(900.0, 600.0), (640.0, 480.0), (480.0, 320.0), (450.0, 300.0)] {
+        check(echo(), size, "No room for");
+        check(Vec::new(), size, "There is nothing for");
+    }
+}
+
+fn execute(window: &mut Window, command: Command) {
+    window.state_mut().as_mut().unwrap().workbench_mut().execute(command);
+}
+
+fn filter_by(window: &mut Window, text: &str) {
+    window.state_mut().as_mut().unwrap().shown.query.set_text(text.to_owned());
+    window.run_steps(2);
+}
+
+#[test]
+fn a_live_frame_is_sent_again_to_its_own_plugin_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["echo", "redact"].map(|name| crate::assets::plugin(name).unwrap());
+    let mut window = open(files.to_vec(), folder.path().join("s.json"));
+    let target = |window: &Window, id: &str| app(window).view().plugin_by_id(id).unwrap().instance;
+    let sent = |app: &App| app.view().sent().len();
+    for (number, id) in ["echo", "redact"].into_iter().enumerate() {
+        let target = target(&window, id);
+        let frame = glovebox_abi::Frame::data("x");
+        let request = SendRequest { target, frame, payload_file: None, times: 1 };
+        execute(&mut window, Command::Send(request));
+        wait(&mut window, |app| sent(app) > number && !app.view().is_busy());
+    }
+    window.key_press(egui::Key::Home);
+    window.run_steps(2);
+    let echo = target(&window, "echo");
+    execute(&mut window, Command::Unload(echo));
+    wait(&mut window, |app| app.view().plugins().len() == 1 && !app.view().is_busy());
+    window.key_press(egui::Key::R);
+    window.step();
+    wait(&mut window, |app| !app.view().is_busy());
+    assert_eq!(sent(app(&window)), 2, "{:?}", app(&window).view().sent().back());
+    says(&window, "echo is not loaded: load it");
+}
+
+#[test]
+fn instances_of_one_plugin_have_the_same_names_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["stats-v1", "stats"].map(|name| crate::assets::plugin(name).unwrap());
+    let mut window = open(files.to_vec(), folder.path().join("s.json"));
+    let plugins: Vec<_> = app(&window).view().plugins().iter().map(|one| one.instance).collect();
+    for (number, target) in plugins.iter().copied().enumerate() {
+        let frame = glovebox_abi::Frame::data("x");
+        let request = SendRequest { target, frame, payload_file: None, times: 1 };
+        execute(&mut window, Command::Send(request));
+        let sent = |app: &App| app.view().sent().len();
+        wait(&mut window, |app| sent(app) > number && !app.view().is_busy());
+    }
+    let shows = |window: &mut Window, panel: ids::PanelId, words: &[&str]| {
+        window.state_mut().as_mut().unwrap().show_panel(panel);
+        for word in words {
+            wait_for(window, word);
+        }
+    };
+    let listed = [" stats · 1.0.0 in ", " stats · 2.0.0 in "];
+    shows(&mut window, ids::PanelId::Frames, &listed);
+    let sent = ["data to stats · 1.0.0", "data to stats · 2.0.0"];
+    shows(&mut window, ids::PanelId::Compose, &sent);
+    execute(&mut window, Command::Unload(plugins[0]));
+    wait(&mut window, |app| app.view().plugins().len() == 1 && !app.view().is_busy());
+    shows(&mut window, ids::PanelId::Metrics, &[", unloaded generation 1"]);
+}
+
+#[test]
+fn a_composed_frame_is_sent_once_it_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = vec![crate::assets::plugin("echo").unwrap()];
+    let mut window = open(files, folder.path().join("s.json"));
+    for sent in [1, 2] {
+        for expected in [sent - 1, sent] {
+            window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Enter);
+            window.run_steps(2);
+            wait(&mut window, |app| !app.view().is_busy());
+            assert_eq!(app(&window).view().sent().len(), expected);
+            assert!(app(&window).report().panels_drawn.contains("Compose"));
+        }
+        window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
+        window.run_steps(2);
+    }
+}
+
+#[test]
+fn a_replay_says_if_the_filter_is_not_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    let replays = |app: &App| app.view().traces().iter().filter(|trace| trace.unsaved).count();
+    filter_by(&mut window, "plugin:nobody");
+    for modifiers in [egui::Modifiers::NONE, egui::Modifiers::COMMAND | egui::Modifiers::SHIFT] {
+        let is_loop = modifiers.shift;
+        let key = if is_loop { egui::Key::Enter } else { egui::Key::F5 };
+        window.key_press_modifiers(modifiers, key);
+        window.step();
+        assert!(!app(&window).view().is_busy());
+        says(&window, "Nothing is replayed: the filter leaves no frame");
+    }
+    filter_by(&mut window, "plugin:echo");
+    window.key_press(egui::Key::F5);
+    wait(&mut window, |app| replays(app) == 1 && !app.view().is_busy());
+    says(&window, "The filter is about live frames: all of shop.mcap is replayed");
+}
+
+#[test]
+fn a_failed_first_load_stays_in_view_and_is_not_recent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(Vec::new(), folder.path().join("s.json"));
+    let open_file = |window: &mut Window, path: PathBuf| {
+        let ctx = window.ctx.clone();
+        let app = window.state_mut().as_mut().unwrap();
+        app.perform(&ctx, action::Action::View(action::Change::OpenFile(path)));
+        wait(window, |app| !app.view().is_busy());
+        window.run_steps(30);
+    };
+    let bad = folder.path().join("bad.wasm");
+    std::fs::write(&bad, "no plugin").unwrap();
+    open_file(&mut window, bad);
+    open_file(&mut window, folder.path().join("missing.wasm"));
+    assert!(app(&window).report().panels_drawn.contains("Drawer"));
+    assert!(window.query_all_by_label_contains("bad.wasm was not loaded").next().is_some());
+    assert!(app(&window).session.recent.is_empty(), "{:?}", app(&window).session.recent);
+    let good = crate::assets::plugin("echo").unwrap();
+    open_file(&mut window, good.clone());
+    assert_eq!(app(&window).session.recent, [good]);
 }

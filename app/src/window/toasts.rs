@@ -1,4 +1,5 @@
-//! Notices that pass by in the corner; all of them stay in the drawer's lists or the traces.
+//! Notices that appear in the corner for a while; all of them stay in the drawer's lists or the
+//! traces.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ const SHOWN: usize = 4;
 /// Bytes of a notice that are shown.
 const LENGTH: usize = 180;
 
-/// What passes by.
+/// The toasts: notices that pass by.
 #[derive(Debug, Default)]
 pub(crate) struct Toasts {
     shown: VecDeque<Toast>,

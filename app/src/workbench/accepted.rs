@@ -1,4 +1,4 @@
-//! The baseline file that replays are compared with, and what a comparison leads to.
+//! The baseline file that replays are compared with, and the result of a comparison.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Accepted {
         self.baseline.run().len()
     }
 
-    /// What is in it, in words.
+    /// Its content, in words.
     pub(super) fn summary(&self) -> String {
         let calls = count_of(self.calls(), "call");
         match self.baseline.rejected.len() {
@@ -86,7 +86,7 @@ impl Compared {
         Compared { trace: Some(trace), ..self }
     }
 
-    /// What is different.
+    /// The differences.
     pub fn diff(&self) -> &Diff {
         match &self.beside {
             Beside::Run(diff) => diff,
@@ -112,7 +112,7 @@ impl Compared {
         self.review().map_or_else(Vec::new, Review::known_as_wrong)
     }
 
-    /// What is odd about the comparison, for people.
+    /// A warning about the comparison, for people.
     pub(crate) fn warning(&self) -> Option<String> {
         let replayed = self.trace.as_ref()?;
         let known = self.review()?.trace().filter(|known| !known.has_inputs_of(replayed))?;
@@ -130,7 +130,7 @@ impl Compared {
             Beside::Run(diff) => Baseline::of_decisions(diff, &decision),
             Beside::Baseline(review) => review.decide(&decision),
         };
-        // What is right of another trace only in part is still about the one it was made from.
+        // A baseline accepted only in part of another trace stays about the trace it was made from.
         let is_whole = self.diff().different().all(|at| decision(at) == Decision::Accept);
         if baseline.trace.is_none() || is_whole {
             baseline.trace = self.trace.clone().or(baseline.trace);

@@ -1,4 +1,4 @@
-//! Joins what a trace knows of host services with the host that asks for it.
+//! Joins the recorded answers of a trace with the host that asks for them.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Answers for FromTrace {
     }
 }
 
-/// What came of answering from a trace, for the end of a sentence.
+/// The result of answering from a trace, for the end of a sentence.
 pub(crate) fn sentence(found: &[Divergences]) -> String {
     let sum = |figure: fn(&Divergences) -> u64| -> u64 { found.iter().map(figure).sum() };
     let answered = count(sum(|found| found.answered), "host call");
@@ -71,7 +71,7 @@ impl FreshCopies {
         self.targets.clone()
     }
 
-    /// What they asked otherwise than the trace did.
+    /// The host calls that diverged from the trace.
     pub(crate) fn divergences(&self) -> Vec<Divergences> {
         let answers = self.targets.iter().filter_map(|target| target.answers.as_ref());
         answers.map(|answers| answers.divergences()).collect()

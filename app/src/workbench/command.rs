@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use glovebox_abi::manifest::Limits;
+use glovebox_abi::manifest::{Isolation, Limits};
 use glovebox_abi::{Frame, Permission};
 use glovebox_events::CallId;
 use glovebox_host::{Allowance, InstanceId, Lifetime, PolicyMode};
@@ -12,9 +12,7 @@ use glovebox_inspector::filter::Filter;
 use glovebox_inspector::findings::Severities;
 use glovebox_inspector::replay::Pace;
 
-use glovebox_inspector::store::RowId;
-
-use super::{Every, Example, JobId, Source, TraceId, Wanted};
+use super::{Every, Example, JobId, RowRef, TraceId, Wanted};
 
 /// Everything that changes the workbench.
 #[derive(Debug, Clone)]
@@ -30,18 +28,23 @@ pub enum Command {
     RunExample(&'static Example),
     /// Loads a plugin.
     Load(PathBuf),
+    /// Loads a native plugin also in a sandbox that lacks layers about which the policy asks.
+    LoadWithLayersMissing(PathBuf),
     /// Lets native plugins that are loaded from now on run in this process, or no longer.
     TrustNative(bool),
     /// Gives the compiler so long for each artifact that is loaded from now on; `None` for what its
     /// manifest says or its size suggests.
     SetCompileDeadline(Option<Duration>),
+    /// Gives the compiler so many bytes of memory for each artifact that is loaded from now on; `None`
+    /// for what its manifest says or its size suggests.
+    SetCompileMemory(Option<u64>),
     /// Removes an instance.
     Unload(InstanceId),
     /// Opens a trace, or imports a capture.
     OpenTrace(PathBuf),
     /// Writes a trace to another file.
     SaveTrace {
-        /// Which.
+        /// The trace.
         trace: TraceId,
         /// The file.
         path: PathBuf,
@@ -88,20 +91,27 @@ pub enum Command {
         /// Whether its state is carried over.
         carry_state: bool,
     },
+    /// Runs a native plugin in processes of its own from now on, or in this one, with its state.
+    Move {
+        /// The instance.
+        instance: InstanceId,
+        /// Where to; in this process, it is trusted.
+        to: Isolation,
+    },
     /// Goes back to the generation before.
     RollBack(InstanceId),
     /// Reloads whenever the artifact changes, or no longer.
     Watch(InstanceId, bool),
     /// Reloads, replays the pinned trace and compares.
     Loop(InstanceId),
-    /// Allows one permission of one instance for so long. What it asks for is what was shown: if that
-    /// changed meanwhile, nothing is allowed.
+    /// Allows one permission of one instance for so long. If its request changed since it was
+    /// shown, nothing is allowed.
     Allow {
         /// The instance.
         instance: InstanceId,
-        /// Which permission.
+        /// The permission.
         permission: Permission,
-        /// What was shown of what it asks for.
+        /// Its request, as it was shown.
         asks: Vec<Allowance>,
         /// Other instances that are allowed it, too, unless they ask for more by now.
         others: Vec<InstanceId>,
@@ -120,7 +130,7 @@ pub enum Command {
         before: TraceId,
         /// The second.
         after: TraceId,
-        /// What counts.
+        /// The rules of what counts as a difference.
         options: DiffOptions,
     },
     /// Compares a trace with the baseline file that is open.
@@ -146,11 +156,13 @@ pub enum Command {
     },
     /// Shows findings by these severities.
     SetSeverities(Severities),
+    /// Examines this machine.
+    Examine,
     /// Says something in the list of notices.
     Notify(super::Level, String),
 }
 
-/// What to replay, where and how.
+/// The request to replay: the trace, the targets and the manner.
 #[derive(Debug, Clone)]
 pub struct ReplayRequest {
     /// The trace.
@@ -195,13 +207,4 @@ pub struct SendRequest {
     pub payload_file: Option<PathBuf>,
     /// How often, from 1.
     pub times: usize,
-}
-
-/// A row of a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RowRef {
-    /// Where it is.
-    pub source: Source,
-    /// Which.
-    pub row: RowId,
 }

@@ -7,9 +7,9 @@ use crate::assets;
 /// Something to try with one click.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Example {
-    /// What it is called.
+    /// Its title.
     pub title: &'static str,
-    /// What one sees.
+    /// The effect that one sees.
     pub shows: &'static str,
     plugins: &'static [&'static str],
     trace: Option<&'static str>,
@@ -84,7 +84,7 @@ impl Example {
         plugins.chain(trace).collect()
     }
 
-    /// What is sent to the plugin once it is loaded.
+    /// The frames that are sent to the plugin once it is loaded.
     pub fn sends(&self) -> Vec<Frame> {
         let frame = |(kind, payload): &(Kind, &'static str)| {
             Frame::new(*kind, glovebox_abi::Header::empty(), *payload)

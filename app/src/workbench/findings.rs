@@ -1,6 +1,6 @@
-//! What rules find in the frames that the window shows: in open traces once, in what happens now
-//! again and again. Figures of a trace are counted meanwhile, and one that is too large to be held is
-//! digested.
+//! Findings of the rules in the frames that the window shows: open traces are judged once, live
+//! frames again and again. The figures of a trace are counted in the same pass, and a trace that is
+//! too large to be held is digested.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use glovebox_events::{Event, What};
 use glovebox_host::PluginStatus;
 use glovebox_inspector::findings::{Judgement, PluginFacts, Recorder, Severities, judge};
 use glovebox_inspector::store::{Store, StoreLimits};
-use glovebox_inspector::trace::{TraceError, TraceReader};
+use glovebox_trace::{TraceError, TraceReader};
 
 use super::figures::{Counting, Figures};
 use super::jobs::JobState;
 use super::sink::{Fanout, Waker};
 use super::trace::{Origin, TraceId};
-use super::{Overview, Source, work::Finished};
+use super::{Overview, Source};
 use crate::panics::contain;
 
 /// Calls of what happens now that rules look at: copying them must not hold a plugin up.
 pub(super) const LIVE_CALLS: usize = 10_000;
 /// Calls of a large trace that rules look at, the newest ones: about 30 MB.
 const DIGEST_CALLS: usize = 100_000;
-/// What is held of a large trace while it is read once.
+/// The limits of the store through which a large trace is read once.
 const DIGEST: StoreLimits = StoreLimits { bytes: 4 << 20, list: 10_000, host_call: 1 << 10 };
 /// How old the findings about what happens now may be.
 const AGE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) struct Findings {
     judged: Option<(u64, Instant)>,
 }
 
-/// What all rules say, and what is shown of that.
+/// The findings of all rules, and those that are shown.
 #[derive(Debug, Default)]
 struct Judged {
     whole: Judgement,
@@ -69,7 +69,7 @@ impl Findings {
         }
     }
 
-    /// What was found; nothing for a trace that is still being looked over.
+    /// The findings; none for a trace that is still being looked over.
     pub(super) fn of(&self, source: Source) -> Option<&Arc<Judgement>> {
         match source {
             Source::Live => Some(&self.live.shown),
@@ -141,50 +141,46 @@ impl Findings {
     }
 }
 
-/// What a loaded plugin says about itself.
+/// The facts that a loaded plugin states about itself.
 pub(super) fn facts(plugin: &PluginStatus) -> PluginFacts {
     PluginFacts { digest: Some(plugin.digest.clone()), ..PluginFacts::of(&plugin.manifest) }
 }
 
 /// Looks over an open trace that is held.
 pub(super) fn look_over(
-    trace: TraceId,
     origin: &Origin,
     plugins: &[PluginStatus],
     state: &JobState,
-) -> Finished {
+) -> Result<Look, Ended> {
     let mut looking = Looking::new(Recorder::default(), plugins);
     match origin {
         Origin::Imported(_, events) | Origin::Replay(events) => {
             for event in events.iter() {
                 if state.is_cancelled() {
-                    return Finished::Nothing;
+                    return Err(Ended::Cancelled);
                 }
                 looking.ingest(event);
             }
         }
         Origin::File(path) => {
-            if let Err(end) = looking.read(path, state, |_| {}) {
-                return end;
-            }
+            looking.read(path, state, |_| {})?;
         }
     }
-    Finished::LookedOver(trace, Box::new(looking.finish()))
+    Ok(looking.finish())
 }
 
 /// Looks over a trace in a file that is too large to be held, once from start to end: what rules
 /// find, what plugins wrote and were denied, and calls for the timeline.
 pub(super) fn digest(
-    trace: TraceId,
     path: &Path,
     plugins: &[PluginStatus],
     state: &JobState,
-) -> Finished {
+) -> Result<Digest, Ended> {
     let mut looking = Looking::new(Recorder::new(DIGEST_CALLS), plugins);
     let mut store = Store::new(DIGEST);
     let mut overview = Overview::of_all();
     let (mut events, mut bytes) = (0, 0);
-    let read = looking.read(path, state, |event| {
+    looking.read(path, state, |event| {
         if let What::FrameIn { frame, .. } | What::FrameOut { frame, .. } = &event.what {
             bytes += frame.encoded_len();
         }
@@ -195,23 +191,29 @@ pub(super) fn digest(
             while overview.take_in(&store) {}
             (events, bytes) = (0, 0);
         }
-    });
-    if let Err(end) = read {
-        return end;
-    }
+    })?;
     while overview.take_in(&store) {}
     let look = looking.finish();
-    Finished::Digested(trace, Box::new(Digest { look, store, overview }))
+    Ok(Digest { look, store, overview })
 }
 
-/// What a look over a trace finds and counts.
+/// Why a trace was not looked over to the end.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Somebody ended it.
+    Cancelled,
+    /// It cannot be read.
+    Failed(String),
+}
+
+/// The findings and figures of a trace that was looked over.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) judgement: Judgement,
     pub(super) figures: Figures,
 }
 
-/// What a trace that is not held says as a whole.
+/// The digest of a trace that is not held.
 #[derive(Debug)]
 pub(super) struct Digest {
     pub(super) look: Look,
@@ -240,14 +242,14 @@ impl Looking {
         self.counting.ingest(event);
     }
 
-    /// Reads a whole file; `also` is shown the events too. The error is how the job ends.
+    /// Reads a whole file; `also` is shown the events too.
     fn read(
         &mut self,
         path: &Path,
         state: &JobState,
         mut also: impl FnMut(&Event),
-    ) -> Result<(), Finished> {
-        let failed = |error: TraceError| Finished::Failed(format!("Not looked over: {error}"));
+    ) -> Result<(), Ended> {
+        let failed = |error: TraceError| Ended::Failed(error.to_string());
         let mut reader = TraceReader::open(path).map_err(failed)?;
         let mut events = 0u64;
         while let Some(event) = reader.next() {
@@ -256,7 +258,7 @@ impl Looking {
                     self.ingest(&event);
                     also(&event);
                 }
-                // What is wrong with the trace was said when it was opened.
+                // Damage of the trace was said when it was opened.
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(failed(error)),
             }
@@ -264,12 +266,12 @@ impl Looking {
             if events.is_multiple_of(64) {
                 state.progress(reader.position(), reader.size());
                 if state.is_cancelled() {
-                    return Err(Finished::Nothing);
+                    return Err(Ended::Cancelled);
                 }
             }
         }
         for plugin in reader.plugins() {
-            if let Some(facts) = plugin.facts() {
+            if let Some(facts) = PluginFacts::of_record(plugin) {
                 self.recorder.describe(&plugin.id, facts);
             }
         }
@@ -278,6 +280,6 @@ impl Looking {
 
     fn finish(self) -> Look {
         let judgement = judge(&self.recorder.finish(), &Severities::default());
-        Look { judgement, figures: self.counting.finish() }
+        Look { judgement, figures: self.counting.figures() }
     }
 }

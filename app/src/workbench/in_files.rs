@@ -1,11 +1,11 @@
-//! What goes on about traces that are not held: their scan, their digest and searches in them.
+//! Work on traces that are not held: their scan, their digest and searches in them.
 
 use std::sync::Arc;
 
-use glovebox_inspector::trace::{RowSet, TraceIndex};
-use parking_lot::Mutex;
+use glovebox_trace::TraceIndex;
 
-use super::findings::{self, Digest, Look};
+use super::findings::{self, Digest, Ended, Look};
+use super::finished::Finished;
 use super::work;
 use super::{JobId, Level, Origin, Search, SearchStage, TraceId, Wanted, Workbench, search};
 
@@ -24,7 +24,10 @@ impl Workbench {
                 let title = format!("Scanning {}", trace.name);
                 self.jobs.start_background(title, move |state| work::index(id, &path, state))
             } else {
-                let digest = move |state: &_| findings::digest(id, &path, &plugins, state);
+                let digest = move |state: &_| match findings::digest(&path, &plugins, state) {
+                    Ok(digest) => Finished::Digested(id, Box::new(digest)),
+                    Err(ended) => not_looked_over(ended),
+                };
                 self.jobs.start_background(title, digest)
             };
             if let Some(trace) = self.traces.get_mut(id) {
@@ -32,7 +35,10 @@ impl Workbench {
             }
             return;
         }
-        self.jobs.start(title, move |state| findings::look_over(id, &origin, &plugins, state));
+        self.jobs.start(title, move |state| match findings::look_over(&origin, &plugins, state) {
+            Ok(look) => Finished::LookedOver(id, Box::new(look)),
+            Err(ended) => not_looked_over(ended),
+        });
     }
 
     pub(super) fn take_in_index(
@@ -75,15 +81,22 @@ impl Workbench {
         let (Some(wanted), Some(pages)) = (wanted, &trace.pages) else {
             return;
         };
-        let rows = Arc::new(Mutex::new(RowSet::default()));
+        let found = search::Found::default();
+        let search::Found { rows, ranked } = found.clone();
         let job = pages.index().map(|index| {
-            let (index, rows, wanted) = (Arc::clone(index), Arc::clone(&rows), wanted.clone());
-            let title = format!("Searching {}", trace.name);
-            let search = move |state: &_| search::search(id, &index, &wanted, &rows, state);
+            let (index, wanted) = (Arc::clone(index), wanted.clone());
+            let title = match wanted.order {
+                None => format!("Searching {}", trace.name),
+                Some(order) => format!("Sorting {} by {}", trace.name, order.by.name()),
+            };
+            let search = move |state: &_| {
+                let result = search::search(&index, &wanted, &found, state);
+                Finished::Searched(id, wanted.revision, result)
+            };
             self.jobs.start_background(title, search)
         });
         let stage = if job.is_some() { SearchStage::Running } else { SearchStage::Waiting };
-        trace.search = Some(Search { wanted, rows, stage, job });
+        trace.search = Some(Search { wanted, rows, ranked, stage, job });
         let is_scanned = trace.job.is_some_and(|job| self.jobs.is_running(job));
         if stage == SearchStage::Waiting && !is_scanned {
             self.look_over(id);
@@ -131,5 +144,12 @@ impl Workbench {
         if let Err(Some(error)) = result {
             self.notices.add(Level::Error, format!("The search stopped: {error}"));
         }
+    }
+}
+
+fn not_looked_over(ended: Ended) -> Finished {
+    match ended {
+        Ended::Cancelled => Finished::Nothing,
+        Ended::Failed(error) => Finished::Failed(format!("Not looked over: {error}")),
     }
 }

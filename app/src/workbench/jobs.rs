@@ -1,4 +1,4 @@
-//! Work that takes time: one named thread each, with progress and a way to end it.
+//! Jobs: long work on a named thread each, with progress and a way to cancel it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 
 use super::replay::ReplayControl;
 use super::sink::Waker;
-use super::work::Finished;
 use crate::panics::contain;
 
 /// Results that may wait for the window; a thread with one more waits with it.
@@ -22,11 +21,11 @@ pub struct JobId(u64);
 /// How some work is doing.
 #[derive(Debug, Clone)]
 pub struct JobView {
-    /// Which.
+    /// Its id.
     pub id: JobId,
-    /// What it is, e.g. `Replaying shop.mcap`.
+    /// Its title, e.g. `Replaying shop.mcap`.
     pub title: String,
-    /// What takes the time just now, if there is more to say.
+    /// The step that takes the time just now, if there is more to say.
     pub doing: String,
     /// How much is done, of how much in all; `None` if nobody knows.
     pub progress: Option<(u64, u64)>,
@@ -36,14 +35,14 @@ pub struct JobView {
     pub replay: Option<bool>,
 }
 
-/// What the thread of a job has in hand.
+/// The state shared with the thread of a job.
 #[derive(Debug, Default)]
 pub(super) struct JobState {
     pub(super) cancel: AtomicBool,
-    pub(super) replay: Option<ReplayControl>,
+    replay: Option<Arc<ReplayControl>>,
     done: AtomicU64,
     total: AtomicU64,
-    /// What takes the time just now.
+    /// The step that takes the time just now.
     doing: Mutex<String>,
     waker: Option<Arc<Waker>>,
 }
@@ -90,27 +89,39 @@ struct Job {
     is_background: bool,
 }
 
+/// A result of jobs, which can also say that there is none.
+pub(super) trait Panicked: Send + 'static {
+    /// For a job that panicked, in words.
+    fn panicked(text: String) -> Self;
+
+    /// For a job that could not start, in words.
+    fn not_started(text: String) -> Self;
+}
+
 /// All work that is under way.
 #[derive(Debug)]
-pub(super) struct Jobs {
+pub(super) struct Jobs<T> {
     running: BTreeMap<JobId, Job>,
     next: u64,
-    sender: SyncSender<(JobId, Finished)>,
-    receiver: Receiver<(JobId, Finished)>,
+    /// Jobs whose threads could not be started.
+    not_started: Vec<(JobId, T)>,
+    sender: SyncSender<(JobId, T)>,
+    receiver: Receiver<(JobId, T)>,
     waker: Arc<Waker>,
 }
 
-impl Jobs {
-    pub(super) fn new(waker: Arc<Waker>) -> Jobs {
+impl<T: Panicked> Jobs<T> {
+    pub(super) fn new(waker: Arc<Waker>) -> Jobs<T> {
         let (sender, receiver) = sync_channel(WAITING);
-        Jobs { running: BTreeMap::new(), next: 0, sender, receiver, waker }
+        let (running, not_started) = Default::default();
+        Jobs { running, next: 0, not_started, sender, receiver, waker }
     }
 
     /// Starts work on a thread of its own.
     pub(super) fn start(
         &mut self,
         title: impl Into<String>,
-        work: impl FnOnce(&JobState) -> Finished + Send + 'static,
+        work: impl FnOnce(&JobState) -> T + Send + 'static,
     ) -> JobId {
         self.spawn(title.into(), None, work)
     }
@@ -119,7 +130,7 @@ impl Jobs {
     pub(super) fn start_background(
         &mut self,
         title: impl Into<String>,
-        work: impl FnOnce(&JobState) -> Finished + Send + 'static,
+        work: impl FnOnce(&JobState) -> T + Send + 'static,
     ) -> JobId {
         let id = self.start(title, work);
         if let Some(job) = self.running.get_mut(&id) {
@@ -132,20 +143,18 @@ impl Jobs {
     pub(super) fn start_replay(
         &mut self,
         title: impl Into<String>,
-        work: impl FnOnce(&JobState, &ReplayControl) -> Finished + Send + 'static,
+        work: impl FnOnce(&JobState, &ReplayControl) -> T + Send + 'static,
     ) -> JobId {
-        let control = ReplayControl::default();
-        self.spawn(title.into(), Some(control), move |state| match &state.replay {
-            Some(control) => work(state, control),
-            None => Finished::Nothing,
-        })
+        let control = Arc::new(ReplayControl::default());
+        let steered = Arc::clone(&control);
+        self.spawn(title.into(), Some(control), move |state| work(state, &steered))
     }
 
     fn spawn(
         &mut self,
         title: String,
-        replay: Option<ReplayControl>,
-        work: impl FnOnce(&JobState) -> Finished + Send + 'static,
+        replay: Option<Arc<ReplayControl>>,
+        work: impl FnOnce(&JobState) -> T + Send + 'static,
     ) -> JobId {
         let id = JobId(self.next);
         self.next += 1;
@@ -161,24 +170,24 @@ impl Jobs {
         let name = title.clone();
         let spawned = thread.spawn(move || {
             let finished = contain(|| work(&thread_state));
-            let finished =
-                finished.unwrap_or_else(|fault| Finished::Panicked(format!("{name}: {fault}")));
+            let finished = finished.unwrap_or_else(|fault| T::panicked(format!("{name}: {fault}")));
             // The receiver is gone only when the workbench is: then nobody wants the result.
             let _ = sender.send((id, finished));
             waker.wake();
         });
         if let Err(error) = spawned {
             let text = format!("{title}: cannot start a thread: {error}");
-            // The channel is empty or this thread drains it: `try_send` loses only the words.
-            let _ = self.sender.try_send((id, Finished::Failed(text)));
+            self.not_started.push((id, T::not_started(text)));
+            self.waker.wake();
         }
         self.running.insert(id, Job { title, state, is_background: false });
         id
     }
 
-    /// What ended since the last time.
-    pub(super) fn finished(&mut self) -> Vec<(JobId, Finished)> {
-        let finished: Vec<_> = self.receiver.try_iter().collect();
+    /// The jobs that ended since the last time, with their results.
+    pub(super) fn finished(&mut self) -> Vec<(JobId, T)> {
+        let mut finished = std::mem::take(&mut self.not_started);
+        finished.extend(self.receiver.try_iter());
         for (id, _) in &finished {
             self.running.remove(id);
         }
@@ -211,7 +220,7 @@ impl Jobs {
     /// The control of the replay that is under way.
     pub(super) fn replay(&self) -> Option<&ReplayControl> {
         let jobs = self.running.values();
-        jobs.into_iter().find_map(|job| job.state.replay.as_ref())
+        jobs.into_iter().find_map(|job| job.state.replay.as_deref())
     }
 
     pub(super) fn views(&self) -> Vec<JobView> {
@@ -223,15 +232,15 @@ impl Jobs {
                 doing: job.state.doing.lock().clone(),
                 progress: (total > 0).then(|| (job.state.done.load(Ordering::Relaxed), total)),
                 cancelled: job.state.is_cancelled(),
-                replay: job.state.replay.as_ref().map(ReplayControl::is_paused),
+                replay: job.state.replay.as_deref().map(ReplayControl::is_paused),
             }
         };
         self.running.iter().map(view).collect()
     }
 }
 
-impl Drop for Jobs {
+impl<T> Drop for Jobs<T> {
     fn drop(&mut self) {
-        self.cancel_all();
+        self.running.values().for_each(|job| job.state.cancel());
     }
 }

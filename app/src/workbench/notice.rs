@@ -25,9 +25,9 @@ pub enum Level {
 pub struct Notice {
     /// Counts notices from 0.
     pub number: u64,
-    /// When.
+    /// The time.
     pub at: SystemTime,
-    /// How important.
+    /// The importance.
     pub level: Level,
     /// One sentence.
     pub text: String,

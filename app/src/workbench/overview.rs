@@ -1,24 +1,30 @@
-//! A digest of a store that grows with it: what the timeline draws and what failed.
+//! A digest of a store that grows with it: the calls that the timeline draws, and the failures.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use glovebox_events::Direction;
 use glovebox_events::Outcome;
-use glovebox_inspector::store::{Direction, Row, RowId, Status, Store};
+use glovebox_inspector::store::{Row, RowId, Status, Store};
 
 /// Calls that are kept one by one; beyond, the oldest are forgotten here.
 const SPANS: usize = 20_000;
 /// Failing rows that are kept.
 const FAILURES: usize = 10_000;
+/// Lanes of the timeline.
+const LANES: usize = 1_000;
+/// The name of the last lane if there are more plugins than lanes.
+const OTHERS: &str = "other plugins";
 /// Rows that are taken in at once, so that the store is never held for long.
 const STEP: usize = 8_192;
 
 /// One call on the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// Index into [`Overview::plugins`].
-    pub plugin: usize,
+    /// Index into [`Overview::lanes`].
+    pub lane: usize,
     /// The row of its input.
     pub row: RowId,
     /// Nanoseconds since the Unix epoch.
@@ -38,17 +44,21 @@ pub struct Failure {
     pub row: RowId,
     /// When it started, in nanoseconds since the Unix epoch.
     pub at: u64,
+    /// The lane of its instance.
+    pub lane: usize,
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Arc<Outcome>,
 }
 
-/// What a store holds, at a glance.
+/// The content of a store, at a glance.
 #[derive(Debug, Default)]
 pub struct Overview {
-    /// Ids of plugins in order of appearance.
-    pub plugins: Vec<Arc<str>>,
+    /// Lanes: the plugins and their instances in order of appearance, and the last one for all that are
+    /// too many, which has no instance.
+    pub lanes: Vec<(Arc<str>, Option<u64>)>,
+    lane_of: HashMap<(Arc<str>, u64), usize>,
     /// Calls, oldest first.
     pub spans: VecDeque<Span>,
     /// Calls that failed, oldest first.
@@ -73,6 +83,13 @@ impl Overview {
     /// True if some calls are not among the spans.
     pub fn is_thinned(&self) -> bool {
         self.calls > self.spans.len() as u64
+    }
+
+    /// The lane of an instance of a plugin.
+    pub fn lane(&self, plugin: &Arc<str>, instance: u64) -> Option<usize> {
+        let is_shared = self.lanes.len() == LANES;
+        let own = self.lane_of.get(&(Arc::clone(plugin), instance)).copied();
+        own.or_else(|| is_shared.then_some(LANES - 1))
     }
 
     /// Takes in rows that are new; true if there are more for the next time.
@@ -107,11 +124,7 @@ impl Overview {
         if row.direction == Direction::Out {
             return;
         }
-        let known = self.plugins.iter().position(|plugin| *plugin == row.plugin);
-        let plugin = known.unwrap_or_else(|| {
-            self.plugins.push(Arc::clone(&row.plugin));
-            self.plugins.len() - 1
-        });
+        let lane = self.lane_for(&row.plugin, row.instance);
         if row.status == Status::Pending {
             self.open.push(row.id);
         } else {
@@ -125,13 +138,30 @@ impl Overview {
             self.make_room();
         }
         self.spans.push_back(Span {
-            plugin,
+            lane,
             row: row.id,
             start: row.at,
             took: row.latency,
             failed: row.status.is_error(),
             denied: row.denied,
         });
+    }
+
+    fn lane_for(&mut self, plugin: &Arc<str>, instance: u64) -> usize {
+        let key = (Arc::clone(plugin), instance);
+        if let Some(lane) = self.lane_of.get(&key) {
+            return *lane;
+        }
+        let lane = match (self.lanes.len() + 1).cmp(&LANES) {
+            Ordering::Less => (Arc::clone(plugin), Some(instance)),
+            Ordering::Equal => (OTHERS.into(), None),
+            Ordering::Greater => return LANES - 1,
+        };
+        self.lanes.push(lane);
+        if self.lanes.len() < LANES {
+            self.lane_of.insert(key, self.lanes.len() - 1);
+        }
+        self.lanes.len() - 1
     }
 
     /// Forgets every other span, or the oldest.
@@ -161,7 +191,9 @@ impl Overview {
                 self.failures.pop_front();
                 self.failures_left_out += 1;
             }
+            let lane = self.lane_for(&row.plugin, row.instance);
             self.failures.push_back(Failure {
+                lane,
                 row: row.id,
                 at: row.at,
                 plugin: Arc::clone(&row.plugin),
@@ -194,4 +226,26 @@ impl Overview {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_beyond_the_last_lane_share_it() {
+        let mut overview = Overview::default();
+        let mut check = |plugin: usize, lane: usize, name: &str| {
+            let (plugin, instance) = (format!("p{}", plugin / 2).into(), plugin as u64 % 2);
+            let first = overview.lane_for(&plugin, instance);
+            assert_eq!((first, overview.lane_for(&plugin, instance)), (lane, lane));
+            assert_eq!(&*overview.lanes[lane].0, name);
+        };
+        for plugin in 0..LANES - 1 {
+            check(plugin, plugin, &format!("p{}", plugin / 2));
+        }
+        check(LANES - 1, LANES - 1, OTHERS);
+        check(LANES, LANES - 1, OTHERS);
+        check(7, 7, "p3");
+    }
 }

@@ -10,13 +10,12 @@ use std::sync::Arc;
 use std::thread;
 
 use glovebox_events::CallId;
+use glovebox_inspector::search::{CallWindow, FrameWindows, Window};
 use glovebox_inspector::store::RowId;
-use glovebox_inspector::trace::{
-    CallWindow, FrameWindows, TraceError, TraceIndex, TraceOutline, Window,
-};
+use glovebox_trace::{TraceError, TraceIndex, TraceOutline};
 use parking_lot::{Condvar, Mutex};
 
-use super::rows::RowLine;
+use super::row_line::RowLine;
 use super::sink::Waker;
 use crate::panics::contain;
 
@@ -27,7 +26,7 @@ const BYTES_KEPT: usize = 24 << 20;
 /// Calls of which the first row is remembered.
 const ROWS_KEPT: usize = 10_000;
 
-/// What is known of where rows are.
+/// The knowledge of where rows are.
 #[derive(Debug, Clone)]
 pub(super) enum Known {
     /// Only the summary was read.
@@ -67,7 +66,7 @@ struct Shared {
     waker: Arc<Waker>,
 }
 
-/// What the window would like to see.
+/// The rows that the window would like to see.
 #[derive(Debug, Default)]
 struct Wants {
     /// Rows of the list, in order.
@@ -82,7 +81,7 @@ struct Wants {
     closed: bool,
 }
 
-/// What was read.
+/// The rows that were read.
 #[derive(Debug, Default)]
 struct Seen {
     lines: HashMap<u64, RowLine>,
@@ -326,7 +325,7 @@ impl Reading<'_> {
             }
         }
         seen.lines.retain(|row, _| wants.lines.binary_search(row).is_ok());
-        // What is not there now will not be there the next time.
+        // A row that is missing now will be missing the next time, too.
         wants.lines_failed =
             !seen.lines.contains_key(&rows.start) && wants.lines.binary_search(&rows.start).is_ok();
         Ok(())

@@ -1,11 +1,11 @@
-//! Starts and ends the recording of what happens, with snapshots of states if they are wanted.
+//! Starts and ends the recording of live events, with snapshots of states if they are wanted.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use glovebox_files::private_folder;
-use glovebox_inspector::trace::{PluginRecord, Recorder, RecorderOptions, RecorderStatus};
+use glovebox_trace::{PluginRecord, Recorder, RecorderOptions, RecorderStatus};
 
 use super::snapshots::{Keeper, SnapshotsTaken};
 use super::words::count;
@@ -31,6 +31,7 @@ impl Workbench {
                     });
                 }
                 let recorder = Arc::new(recorder);
+                self.outcome.recording_since = Some(Instant::now());
                 self.fanout.set_recorder(Some(Arc::clone(&recorder)));
                 self.keep_snapshots(recorder);
             }

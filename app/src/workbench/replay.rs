@@ -1,17 +1,18 @@
 //! Sends the inputs of a trace to plugins again; the window and the command line share it.
 //!
-//! [`replay`] runs on the caller's thread until the plan is done or [`ReplayControl`] ends it. What
-//! plugins emit goes its usual way; the calls that it begins are over before the next input is sent,
-//! and are not sent from the trace as well.
+//! [`replay`] runs on the caller's thread until the plan is done or [`ReplayControl`] ends it.
+//! Frames that plugins emit go their usual way; the calls that these begin are over before the next
+//! input is sent, and are not sent from the trace as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use glovebox_events::Outcome;
 use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::replay::{Inputs, Pace, ReplayInput, TraceAnswers};
-use glovebox_inspector::trace::TraceError;
+use glovebox_trace::TraceError;
 use parking_lot::{Condvar, Mutex};
 
 use super::words::count_of;
@@ -21,7 +22,7 @@ use super::words::count_of;
 pub struct Target {
     /// The instance.
     pub instance: InstanceId,
-    /// What answers its host calls from the trace, if anything does.
+    /// Answers to its host calls from the trace, if it gets any.
     pub answers: Option<Arc<TraceAnswers>>,
 }
 
@@ -95,6 +96,8 @@ impl Targets {
 /// Steers a replay from another thread: cancel, pause, one step.
 #[derive(Debug, Default)]
 pub struct ReplayControl {
+    /// False as long as every input may go at once, so that most need no lock. Changed with `state`.
+    is_held_up: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -112,6 +115,10 @@ struct State {
 impl State {
     fn is_deserted(&self) -> bool {
         !self.targets.is_empty() && self.targets.is_subset(&self.gone)
+    }
+
+    fn is_over(&self) -> bool {
+        self.cancelled || self.is_deserted()
     }
 }
 
@@ -160,26 +167,35 @@ impl ReplayControl {
         self.state.lock().gone.clone()
     }
 
+    fn is_held_up(&self) -> bool {
+        self.is_held_up.load(Ordering::Acquire)
+    }
+
     fn is_deserted(&self) -> bool {
-        self.state.lock().is_deserted()
+        self.is_held_up() && self.state.lock().is_deserted()
     }
 
     fn is_over(&self) -> bool {
-        let state = self.state.lock();
-        state.cancelled || state.is_deserted()
+        self.is_held_up() && self.state.lock().is_over()
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock());
+        let mut state = self.state.lock();
+        change(&mut state);
+        self.is_held_up.store(state.paused || state.is_over(), Ordering::Release);
+        drop(state);
         self.changed.notify_all();
     }
 
     /// Waits until an input may go; says how long it was held, `None` if the replay is over.
     fn admit(&self) -> Option<Duration> {
+        if !self.is_held_up() {
+            return Some(Duration::ZERO);
+        }
         let started = Instant::now();
         let mut state = self.state.lock();
         loop {
-            if state.cancelled || state.is_deserted() {
+            if state.is_over() {
                 return None;
             }
             if !state.paused {
@@ -196,7 +212,7 @@ impl ReplayControl {
     /// Waits for a time, or until something changes.
     fn rest(&self, time: Duration) {
         let mut state = self.state.lock();
-        if !state.cancelled && !state.is_deserted() {
+        if !state.is_over() {
             self.changed.wait_for(&mut state, time);
         }
     }
@@ -211,7 +227,7 @@ pub struct ReplayProgress {
     pub total: usize,
 }
 
-/// What a replay did.
+/// The counts of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplaySummary {
     /// Inputs of the plan.
@@ -371,13 +387,13 @@ pub fn replay(
 /// Waits for the calls that emitted frames began, if any were queued beyond `queued`, and counts them.
 pub(crate) fn wait_for_emitted(host: &Host, queued: &mut u64) {
     if host.dispatch_stats().dispatched != *queued {
-        host.rest().wait();
+        host.wait_idle().wait();
         *queued = host.dispatch_stats().dispatched;
     }
 }
 
 /// Hands every input of `plan` to `send` when it is due, on this thread. `false` if it was ended
-/// before all were sent.
+/// before all were sent, or cancelled while the last one was under way.
 ///
 /// # Errors
 ///
@@ -396,9 +412,10 @@ pub fn send_in_time(
     plan.each(&mut |input| {
         let first = *first.get_or_insert(input.offset);
         let due = pace.due(input.offset.saturating_sub(first));
-        loop {
+        // An input that is due at once needs no clock.
+        while !due.is_zero() && !control.is_over() {
             let early = due.saturating_sub(started.elapsed().saturating_sub(held));
-            if early.is_zero() || control.is_over() {
+            if early.is_zero() {
                 break;
             }
             control.rest(early);
@@ -413,7 +430,7 @@ pub fn send_in_time(
         }
         goes_on
     })?;
-    Ok(goes_on)
+    Ok(goes_on && !control.is_cancelled())
 }
 
 #[cfg(test)]

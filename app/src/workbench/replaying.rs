@@ -1,9 +1,9 @@
-//! What the thread of a replay does, and what it brings back.
+//! The work of a replay's thread, and its result.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_events::{CallId, Event, ReloadCause, What};
+use glovebox_events::{CallId, Event, What};
 use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::diff::{self, DiffOptions, Run};
 use glovebox_inspector::replay::{
@@ -13,14 +13,14 @@ use glovebox_inspector::replay::{
 use super::accepted::{Accepted, Compared};
 use super::answers::FreshCopies;
 use super::jobs::JobState;
+use super::plugins::plugins_of;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
 use super::sink::Fanout;
 use super::start::{GiveError, Started, give};
-use super::trace::Opened;
-use super::work::{Finished, trace_of};
-use super::{Level, Origin, ReplayHow, ReplayRequest, plugins_of};
+use super::trace::{Opened, source_trace};
+use super::{Level, Origin, ReplayHow, ReplayRequest};
 
-/// What a replay needs to know beyond the request.
+/// Everything that a replay needs.
 pub(super) struct ReplayWork {
     pub(super) host: Host,
     pub(super) fanout: Arc<Fanout>,
@@ -30,21 +30,14 @@ pub(super) struct ReplayWork {
     pub(super) origin: Origin,
     /// The instance to reload first; the result is then compared with the trace.
     pub(super) reload_and_diff: Option<InstanceId>,
-    /// What the result is compared with instead, if all inputs were sent once.
+    /// The standard of comparison in its place, if all inputs were sent once.
     pub(super) accepted: Option<Accepted>,
 }
 
 impl ReplayWork {
-    pub(super) fn run(self, state: &JobState, control: &ReplayControl) -> Finished {
-        match self.try_run(state, control) {
-            Ok(finished) => finished,
-            Err(error) => Finished::Failed(format!("{error:#}")),
-        }
-    }
-
-    fn try_run(self, state: &JobState, control: &ReplayControl) -> anyhow::Result<Finished> {
+    pub(super) fn run(self, state: &JobState, control: &ReplayControl) -> anyhow::Result<Replayed> {
         if let Some(instance) = self.reload_and_diff {
-            let task = self.host.reload(instance, ReloadCause::Requested, true);
+            let task = self.host.reload(instance);
             task.wait()?;
         }
         let events = self.origin.events()?;
@@ -99,11 +92,11 @@ impl ReplayWork {
         let is_whole = is_whole && is_complete && capture.lost == 0;
         let compared = match (&self.accepted, self.reload_and_diff) {
             (Some(accepted), _) if is_whole => {
-                Some(accepted.compare(&after()).of_trace(trace_of(&self.trace_name, &events)))
+                Some(accepted.compare(&after()).of_trace(source_trace(&self.trace_name, &events)))
             }
             // A part of the run would differ in all that is not in it.
             (None, Some(_)) if is_complete => {
-                let trace = trace_of(&self.trace_name, &events);
+                let trace = source_trace(&self.trace_name, &events);
                 let before = Run::from_events(self.trace_name, events);
                 let options = DiffOptions::default();
                 let diff = diff::diff(Arc::new(before), Arc::new(after()), &options);
@@ -113,7 +106,7 @@ impl ReplayWork {
         };
         let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
         let divergences = copies.as_ref().map(FreshCopies::divergences);
-        Ok(Finished::Replayed(Box::new(Replayed {
+        Ok(Replayed {
             summary,
             run,
             lost: capture.lost,
@@ -121,11 +114,11 @@ impl ReplayWork {
             started,
             compared,
             divergences,
-        })))
+        })
     }
 }
 
-/// What of a trace is sent.
+/// The inputs of a trace that are sent.
 fn plan_of(
     request: &ReplayRequest,
     events: &[Event],
@@ -214,7 +207,7 @@ pub(super) struct Replayed {
     pub(super) started: Option<Started>,
     /// With the baseline file, or with the trace it was made from if that was asked for.
     pub(super) compared: Option<Compared>,
-    /// What was asked otherwise than the trace answers, if it answered.
+    /// The host calls that diverged from the trace, if it answered.
     pub(super) divergences: Option<Vec<Divergences>>,
 }
 

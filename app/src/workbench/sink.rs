@@ -1,18 +1,18 @@
 //! The workbench's sink: every event goes to the live store, the metrics, the recording and the
 //! runs that are being captured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use glovebox_events::weight;
 use glovebox_events::{Event, ReloadCause, Sink, What};
 use glovebox_inspector::findings::LiveRecorder;
-use glovebox_inspector::metrics::LiveMetrics;
 use glovebox_inspector::store::LiveStore;
-use glovebox_inspector::trace::Recorder;
-use glovebox_inspector::weight;
+use glovebox_trace::Recorder;
 use parking_lot::{Mutex, RwLock};
 
+use super::figures::Counting;
 use super::snapshots::Ticker;
 use super::words::count;
 use crate::panics::contain;
@@ -39,7 +39,10 @@ impl Waker {
 
     /// There is something new to show.
     pub fn wake(&self) {
-        if self.asleep.swap(false, Ordering::AcqRel)
+        // Most events come while the window is awake, on several threads: they only read this. The
+        // window says that it sleeps before it takes the locks under which it looks.
+        if self.asleep.load(Ordering::Acquire)
+            && self.asleep.swap(false, Ordering::AcqRel)
             && let Some(wake) = &*self.wake.read()
         {
             wake();
@@ -58,31 +61,29 @@ impl std::fmt::Debug for Waker {
     }
 }
 
-/// The listeners, in the order in which they get events.
+/// The listeners, in the order in which they get events. The version of the store says if there are
+/// new figures and findings, so that it is the last of these: whoever sees an event in the store finds
+/// it in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Listener {
     Recording,
     Snapshots,
-    Store,
     Metrics,
     Findings,
-    Latencies,
+    Store,
     Capture,
     Reloads,
-    Window,
 }
 
 impl Listener {
-    const ALL: [Listener; 9] = [
+    pub(super) const ALL: [Listener; 7] = [
         Listener::Recording,
         Listener::Snapshots,
-        Listener::Store,
         Listener::Metrics,
         Listener::Findings,
-        Listener::Latencies,
+        Listener::Store,
         Listener::Capture,
         Listener::Reloads,
-        Listener::Window,
     ];
 
     /// For people.
@@ -93,40 +94,46 @@ impl Listener {
             Listener::Store => "the live frames",
             Listener::Metrics => "the metrics",
             Listener::Findings => "the findings",
-            Listener::Latencies => "the latencies",
             Listener::Capture => "the run that a replay leads to",
             Listener::Reloads => "the list of plugins",
-            Listener::Window => "the window",
         }
     }
 }
 
-/// Hands events on to whoever wants them.
+/// Hands events on to the store, the metrics, the rules, recordings and captures.
 #[derive(Debug, Default)]
 pub(super) struct Fanout {
-    /// What the window shows.
+    /// The frames that the window shows.
     pub store: LiveStore,
-    /// Figures per plugin and generation.
-    pub metrics: LiveMetrics,
-    /// What rules look at.
-    pub findings: LiveRecorder,
-    /// Histograms of latencies.
-    pub latencies: Mutex<Latencies>,
-    /// Wakes the window.
+    /// Figures of each instance.
+    pub metrics: Mutex<Counting>,
+    /// Wakes the window; after events, the host does that.
     pub waker: Arc<Waker>,
+    /// The record that rules judge.
+    pub findings: LiveRecorder,
     recorder: RwLock<Option<Arc<Recorder>>>,
     ticker: RwLock<Option<Arc<Ticker>>>,
     capture: Mutex<Option<Capture>>,
-    /// What reloads led to, until the window looks.
-    reloads: Mutex<Vec<ReloadNews>>,
+    /// The results of reloads, until the window looks.
+    reloads: Mutex<Reloads>,
     /// By who did not get events because of a panic: how many, and why not the first.
     faults: Mutex<BTreeMap<Listener, (u64, String)>>,
 }
 
-/// What a reload led to.
+/// The results of reloads since the window looked.
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    /// Oldest first.
+    pub(super) latest: VecDeque<ReloadNews>,
+    /// How many there were before them.
+    pub(super) left_out: u64,
+}
+
+/// The result of a reload.
 #[derive(Debug)]
 pub(super) struct ReloadNews {
     pub(super) plugin: Arc<str>,
+    pub(super) instance: u64,
     /// The generation that runs now.
     pub(super) generation: u32,
     pub(super) cause: ReloadCause,
@@ -145,6 +152,7 @@ impl ReloadNews {
         };
         Some(ReloadNews {
             plugin: Arc::clone(&event.plugin),
+            instance: event.instance,
             generation: event.generation,
             cause: *cause,
             result,
@@ -194,7 +202,7 @@ impl Fanout {
     }
 
     /// Hands an event to one of those who want it.
-    fn hand(&self, event: &Event, to: Listener) {
+    pub(super) fn hand(&self, event: &Event, to: Listener) {
         #[cfg(test)]
         crate::panics::hook::reach(to.name());
         match to {
@@ -213,13 +221,8 @@ impl Fanout {
                 }
             }
             Listener::Store => self.store.record(event),
-            Listener::Metrics => self.metrics.record(event),
+            Listener::Metrics => self.metrics.lock().ingest(event),
             Listener::Findings => self.findings.record(event),
-            Listener::Latencies => {
-                if matches!(event.what, What::CallEnded { .. }) {
-                    self.latencies.lock().ingest(event);
-                }
-            }
             Listener::Capture => {
                 if let Some(capture) = &mut *self.capture.lock() {
                     capture.keep(event);
@@ -229,17 +232,17 @@ impl Fanout {
                 if let Some(news) = ReloadNews::of(event) {
                     let mut reloads = self.reloads.lock();
                     // The window takes them in whenever it is painted; the newest count.
-                    if reloads.len() == RELOADS {
-                        reloads.remove(0);
+                    if reloads.latest.len() == RELOADS {
+                        reloads.latest.pop_front();
+                        reloads.left_out += 1;
                     }
-                    reloads.push(news);
+                    reloads.latest.push_back(news);
                 }
             }
-            Listener::Window => self.waker.wake(),
         }
     }
 
-    /// Who did not get events because of a panic since the last time, in words.
+    /// The listeners that missed events because of a panic since the last time, in words.
     pub(super) fn take_faults(&self) -> Vec<String> {
         let faults = std::mem::take(&mut *self.faults.lock());
         let in_words = |(to, (events, first)): (Listener, (u64, String))| {
@@ -248,8 +251,8 @@ impl Fanout {
         faults.into_iter().map(in_words).collect()
     }
 
-    /// What reloads led to since the last time, oldest first.
-    pub(super) fn take_reloads(&self) -> Vec<ReloadNews> {
+    /// The results of reloads since the last time.
+    pub(super) fn take_reloads(&self) -> Reloads {
         std::mem::take(&mut *self.reloads.lock())
     }
 }
@@ -299,67 +302,6 @@ impl Capture {
     }
 }
 
-/// Latency of calls by plugin and generation.
-#[derive(Debug, Default)]
-pub(super) struct Latencies(BTreeMap<(Arc<str>, u32), LatencyCounts>);
-
-impl Latencies {
-    /// Counts the event if it is the end of a call.
-    pub(super) fn ingest(&mut self, event: &Event) {
-        if let What::CallEnded { timing, .. } = &event.what {
-            let key = (Arc::clone(&event.plugin), event.generation);
-            self.0.entry(key).or_default().count(timing.latency());
-        }
-    }
-
-    /// Those of one generation.
-    pub(super) fn of(&self, plugin: &str, generation: u32) -> Option<LatencyCounts> {
-        self.0.get(&(plugin.into(), generation)).cloned()
-    }
-}
-
-/// A histogram of latencies: four bars per power of two, from 64 ns to over a minute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatencyCounts([u64; LatencyCounts::BARS]);
-
-impl LatencyCounts {
-    const BARS: usize = 128;
-    const SHIFT: u32 = 6;
-
-    /// Counts one call.
-    pub fn count(&mut self, latency: std::time::Duration) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1 << Self::SHIFT);
-        let power = nanos.ilog2();
-        let quarter = (nanos >> (power - 2)) & 3;
-        let bar = ((power - Self::SHIFT) as usize) * 4 + quarter as usize;
-        self.0[bar.min(Self::BARS - 1)] += 1;
-    }
-
-    /// Start of the bar in nanoseconds and its count, from the first to the last that is not
-    /// empty.
-    pub fn bars(&self) -> impl Iterator<Item = (u64, u64)> {
-        let first = self.0.iter().position(|count| *count > 0);
-        let last = self.0.iter().rposition(|count| *count > 0);
-        let range = match (first, last) {
-            (Some(first), Some(last)) => first..last + 1,
-            _ => 0..0,
-        };
-        range.map(|bar| (Self::start(bar), self.0[bar]))
-    }
-
-    /// Where a bar starts, in nanoseconds.
-    fn start(bar: usize) -> u64 {
-        let power = Self::SHIFT + (bar / 4) as u32;
-        (4 + (bar % 4) as u64) << (power - 2)
-    }
-}
-
-impl Default for LatencyCounts {
-    fn default() -> Self {
-        LatencyCounts([0; Self::BARS])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -371,29 +313,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_fall_into_their_bar() {
-        fn check(nanos: u64, expected_start: u64) {
-            let mut counts = LatencyCounts::default();
-            counts.count(Duration::from_nanos(nanos));
-            assert_eq!(counts.bars().collect::<Vec<_>>(), [(expected_start, 1)]);
-        }
-        check(1, 64);
-        check(64, 64);
-        check(127, 112);
-        check(1024, 1024);
-        check(1300, 1280);
-        check(1_000_000, 917_504);
-    }
-
-    #[test]
     fn a_panic_of_one_listener_keeps_the_event_from_no_other() {
         use glovebox_abi::Frame;
         use glovebox_events::CallId;
         for to in Listener::ALL {
             let fanout = Fanout::new(8);
-            let woken = Arc::new(AtomicBool::new(false));
-            let wakes = Arc::clone(&woken);
-            fanout.waker.connect(move || wakes.store(true, Ordering::Relaxed));
             let capturing = fanout.start_capture().expect("nothing else is captured");
             let event = Event {
                 sequence: 0,
@@ -408,9 +332,8 @@ mod tests {
             crate::panics::hook::panic_at(None);
             let found = [
                 (Listener::Store, fanout.store.lock().len() == 1),
-                (Listener::Metrics, !fanout.metrics.lock().snapshot().generations.is_empty()),
+                (Listener::Metrics, !fanout.metrics.lock().figures().instances.is_empty()),
                 (Listener::Capture, capturing.finish().events.len() == 1),
-                (Listener::Window, woken.load(Ordering::Relaxed)),
             ];
             for (listener, got_it) in found {
                 assert_eq!(got_it, listener != to, "{listener:?} while {to:?} panics");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::units::{parse_duration, show_duration};
 use glovebox_events::Snapshot;
 use glovebox_host::{Host, InstanceId};
-use glovebox_inspector::trace::Recorder;
+use glovebox_trace::Recorder;
 
 use super::words::count;
 use crate::panics::contain;
@@ -67,7 +67,7 @@ pub(crate) struct Snapshots<'a> {
     taken: SnapshotsTaken,
 }
 
-/// What became of them.
+/// Counts of snapshots that were taken and refused.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SnapshotsTaken {
     pub(crate) taken: u64,
@@ -112,7 +112,7 @@ impl<'a> Snapshots<'a> {
     fn take(&mut self) {
         for instance in (self.instances)() {
             let host = &self.host;
-            // Whatever happens, the thread that takes them goes on.
+            // The thread that takes them goes on after a panic, too.
             let taken = contain(|| {
                 let snapshot = host.snapshot(instance).wait();
                 snapshot.map(&self.keep).map_err(|outcome| outcome.to_string())

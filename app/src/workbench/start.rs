@@ -1,5 +1,5 @@
-//! Brings plugins to where a replay starts in the middle of a trace; the window and the command
-//! line share it.
+//! Gives plugins the state in which a replay starts in the middle of a trace; the window and the
+//! command line share it.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub(crate) enum GiveError {
         emitter: String,
         /// The call that this begins.
         call: CallId,
-        /// Whose call it is.
+        /// The plugin of that call.
         plugin: String,
     },
     /// An instance does not take the state.
@@ -58,7 +58,7 @@ pub(crate) fn give(
 }
 
 fn refuse_torn(start: &Start, whole: &ReplayPlan, targets: &Targets) -> Result<(), GiveError> {
-    // What is in memory can always be read.
+    // A plan in memory can always be read.
     let by_themselves = whole.by_themselves(&|plugin| targets.has(plugin)).unwrap_or_default();
     let sent: HashMap<CallId, &str> =
         start.before.iter().map(|input| (input.call, &*input.plugin)).collect();
@@ -79,7 +79,7 @@ pub(crate) struct Started {
     pub(crate) position: usize,
     /// By plugin: after which call the snapshot is.
     pub(crate) snapshots: Vec<(String, Option<CallId>)>,
-    /// What was sent in between.
+    /// The inputs that were sent in between.
     pub(crate) sent: ReplaySummary,
 }
 

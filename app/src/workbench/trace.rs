@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, What};
 use glovebox_files::{Output, is_replaceable};
+use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::store::{self, Store, StoreLimits};
-use glovebox_inspector::trace::{
-    Problem, Replacing, TraceIndex, TraceOutline, TraceReader, TraceWriter,
-};
+use glovebox_trace::{Problem, Replacing, TraceIndex, TraceOutline, TraceReader, TraceWriter};
 
 use super::figures::Figures;
 use super::pages::{Known, Pages};
 use super::sink::Waker;
+use super::words::count;
 use super::{JobId, Overview, Rows, Search};
 
 /// How much is kept in memory of a trace that is not in a file.
@@ -30,6 +30,14 @@ const EVENTS: usize = 512 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceId(u64);
 
+#[cfg(test)]
+impl TraceId {
+    /// The id of a trace that is not open.
+    pub(crate) fn of_none() -> TraceId {
+        TraceId(u64::MAX)
+    }
+}
+
 /// Where a trace comes from.
 #[derive(Debug, Clone)]
 pub enum Origin {
@@ -44,7 +52,7 @@ pub enum Origin {
 /// A run that can be looked at, replayed and compared.
 #[derive(Debug)]
 pub struct Trace {
-    /// Which.
+    /// Its id.
     pub id: TraceId,
     /// Name for people.
     pub name: String,
@@ -63,7 +71,7 @@ pub struct Trace {
     pub search: Option<Search>,
     /// The scan or the look over it that is under way.
     pub(super) job: Option<JobId>,
-    /// What is wrong with it.
+    /// Its damage, in words.
     pub damage: Vec<String>,
     /// Events that were never recorded.
     pub lost: u64,
@@ -114,7 +122,11 @@ impl Opened {
         }
         if is_trace(path) {
             let loaded = store::load(path, LIMITS, progress, cancel)?;
-            let damage = loaded.damage.iter().map(ToString::to_string).collect();
+            let mut damage: Vec<_> = loaded.damage.iter().map(ToString::to_string).collect();
+            let untold = loaded.damaged - damage.len() as u64;
+            if untold > 0 {
+                damage.push(format!("{} more damaged", count(untold, "place")));
+            }
             return Ok(Opened {
                 name,
                 origin: Origin::File(path.to_owned()),
@@ -237,7 +249,7 @@ fn frame_bytes(event: &Event) -> usize {
     }
 }
 
-/// What is wrong with a trace, in words.
+/// The damage of a trace or beside it, in words.
 fn damage_of(index: &TraceIndex) -> Vec<String> {
     let problems = index.problems().iter();
     let said = problems.take(DAMAGE_SAID).map(|problem| {
@@ -246,7 +258,7 @@ fn damage_of(index: &TraceIndex) -> Vec<String> {
     });
     let more = index.problems().len().saturating_sub(DAMAGE_SAID);
     let more = (more > 0).then(|| format!("{more} more places are damaged"));
-    said.chain(more).collect()
+    said.chain(more).chain(index.obstacle()).collect()
 }
 
 /// True for files with the extension of traces, finished or not.
@@ -259,6 +271,13 @@ pub(super) fn is_trace(path: &Path) -> bool {
 pub(super) fn is_trace_or_capture(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     is_trace(path) || matches!(&*extension, "pcap" | "pcapng" | "ndjson" | "jsonl")
+}
+
+/// The identity of a trace in a baseline.
+pub(super) fn source_trace(name: &str, events: &[Event]) -> SourceTrace {
+    let mut trace = SourceTrace::new(name);
+    events.iter().for_each(|event| trace.add(event));
+    trace
 }
 
 fn name_of(path: &Path) -> String {

@@ -1,4 +1,4 @@
-//! What the threads of jobs do, and what they bring back.
+//! The work of the threads of jobs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,112 +9,38 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context as _;
 use bytes::Bytes;
 use glovebox_abi::Frame;
-use glovebox_events::{Event, Outcome, ReloadCause};
+use glovebox_abi::manifest::Isolation;
+use glovebox_events::Outcome;
 use glovebox_files::OutputProblem;
-use glovebox_host::workspace::{Workspace, WorkspacePlugins};
-use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, Policy, Profile, Task};
-use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
+use glovebox_host::{
+    Host, InstanceId, LoadProblem, LoadRequest, Lost, Mock, PluginStatus, Policy, Task,
+};
+use glovebox_inspector::baseline::{Baseline, Decision};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
-use glovebox_inspector::trace::{Recorder, RecorderStatus, TraceError, TraceIndex};
+use glovebox_trace::{Recorder, TraceError, TraceIndex};
+use glovebox_workspace::Workspace;
 
 use super::accepted::{Accepted, Compared};
-use super::findings::{Digest, Look};
+use super::finished::{Finished, OpenedWorkspace};
 use super::jobs::JobState;
-use super::replaying::Replayed;
-use super::snapshots::{Keeper, SnapshotsTaken};
-use super::trace::{Opened, TraceId};
-use super::{Command, Origin, SendRequest};
-
-/// What a job brings back.
-#[derive(Debug)]
-pub(super) enum Finished {
-    /// Nothing to say.
-    Nothing,
-    /// It went well, in words.
-    Done(String),
-    /// Some of it went well, in words.
-    Partly(String),
-    /// It did not, in words.
-    Failed(String),
-    /// A trace was written to a file.
-    TraceSaved(TraceId, PathBuf),
-    /// An instance of this name is gone.
-    Unloaded(InstanceId, String),
-    /// The job itself panicked, in words: nobody knows how far it came.
-    Panicked(String),
-    /// A plugin was loaded, or not.
-    Loaded(PathBuf, Result<InstanceId, String>),
-    /// What each of several brings back.
-    Several(Vec<Finished>),
-    /// A workspace was read, or not.
-    Workspace(PathBuf, Result<Box<OpenedWorkspace>, String>),
-    /// A trace was opened, or not.
-    Opened(PathBuf, Result<Box<Opened>, String>),
-    /// A trace was scanned, or not; `None` if that was cancelled.
-    Indexed(TraceId, Result<Arc<TraceIndex>, Option<String>>),
-    /// A trace that is not held was looked over.
-    Digested(TraceId, Box<Digest>),
-    /// A search of this revision is over; if it is not complete, why, unless it was cancelled.
-    Searched(TraceId, u64, Result<(), Option<String>>),
-    /// A trace was looked over by all rules, and counted.
-    LookedOver(TraceId, Box<Look>),
-    /// A recording is finished, or not.
-    Recorded(Result<(Box<RecorderStatus>, Option<SnapshotsTaken>), String>),
-    /// A replay is over.
-    Replayed(Box<Replayed>),
-    /// Two runs were compared, or not.
-    Compared(Result<Compared, String>),
-    /// A baseline file was opened, or not.
-    Accepted(PathBuf, Result<Box<Accepted>, String>),
-    /// A baseline was written, about these decisions.
-    BaselineSaved(Box<Accepted>, BTreeMap<usize, Decision>),
-    /// The policy was written.
-    PolicySaved(PathBuf),
-    /// There is a file in the way of a command; this one replaces it.
-    Exists(Box<Command>),
-    /// A frame was sent.
-    Sent(Box<Sent>),
-}
-
-/// What a workspace asks for.
-#[derive(Debug)]
-pub(super) struct OpenedWorkspace {
-    pub(super) profile: Option<Profile>,
-    pub(super) policy: Option<Policy>,
-    pub(super) mock: Option<Arc<Mock>>,
-    pub(super) plugins: WorkspacePlugins,
-}
-
-/// A frame that was composed, and the last answer to it.
-#[derive(Debug, Clone)]
-pub struct Sent {
-    /// When.
-    pub at: SystemTime,
-    /// Id of the plugin it went to.
-    pub plugin: String,
-    /// The instance it went to.
-    pub instance: InstanceId,
-    /// The frame.
-    pub frame: Frame,
-    /// How often it was sent.
-    pub times: usize,
-    /// How many calls completed.
-    pub completed: usize,
-    /// How the last call ended.
-    pub outcome: Outcome,
-    /// What the last call gave.
-    pub frames: Vec<Frame>,
-    /// All calls together.
-    pub took: Duration,
-}
+use super::snapshots::Keeper;
+use super::trace::{Opened, TraceId, source_trace};
+use super::words::with_causes;
+use super::{Command, Origin, SendRequest, Sent};
 
 pub(super) fn load(host: &Host, path: PathBuf, request: LoadRequest, state: &JobState) -> Finished {
     // With this extension or another.
     if Baseline::is_one(&path) {
         return open_baseline(path);
     }
-    let result = wait(host, host.load(request), &path, state);
-    Finished::Loaded(path, result.map_err(|error| error.to_string()))
+    match wait(host, host.load(request), &path, state) {
+        Err(error)
+            if matches!(error.problem(), LoadProblem::LayersMissing { is_asked: true, .. }) =>
+        {
+            Finished::LayersMissing(path, error.problem().to_string())
+        }
+        result => Finished::Loaded(path, result.map_err(|error| error.to_string())),
+    }
 }
 
 /// Loads plugins one after another; one that cannot be loaded does not keep those after it.
@@ -142,7 +68,8 @@ fn wait<T: Lost>(host: &Host, mut task: Task<T>, file: &Path, state: &JobState) 
         }
         let compiles = host.compiles().into_iter().filter(|compile| !compile.given_up);
         for compile in compiles {
-            if compile.path != file && !(names && compile.path.parent() == folder) {
+            let Some(path) = compile.origin.path() else { continue };
+            if path != file && !(names && path.parent() == folder) {
                 continue;
             }
             state.say(compile.to_string());
@@ -166,7 +93,7 @@ pub(super) fn open_workspace(path: PathBuf) -> Finished {
             plugins: workspace.plugins()?,
         }))
     };
-    let result = read().map_err(|error| format!("{error:#}"));
+    let result = read().map_err(|error| with_causes(&error));
     Finished::Workspace(path, result)
 }
 
@@ -178,7 +105,7 @@ pub(super) fn open_baseline(path: PathBuf) -> Finished {
 pub(super) fn open(path: PathBuf, state: &JobState) -> Finished {
     let mut progress = |done, total| state.progress(done, total);
     let result = Opened::read(&path, &mut progress, &state.cancel);
-    let result = result.map(Box::new).map_err(|error| format!("{error:#}"));
+    let result = result.map(Box::new).map_err(|error| with_causes(&error));
     Finished::Opened(path, result)
 }
 
@@ -232,7 +159,7 @@ pub(super) fn save(
     }
     match origin.save(&path, replace, &inputs) {
         Ok(()) => Finished::TraceSaved(trace, path),
-        Err(error) => Finished::Failed(format!("Not saved: {error:#}")),
+        Err(error) => Finished::Failed(format!("Not saved: {}", with_causes(&error))),
     }
 }
 
@@ -250,11 +177,34 @@ pub(super) fn reload(
     state: &JobState,
 ) -> Finished {
     let name = name_of(host, instance);
-    let file = host.plugin(instance).and_then(|status| status.path).unwrap_or_default();
-    let reloading = host.reload(instance, ReloadCause::Requested, carry_state);
+    let status = host.plugin(instance);
+    let file = status.as_ref().and_then(PluginStatus::path).map(Path::to_owned).unwrap_or_default();
+    let reloading = if carry_state { host.reload(instance) } else { host.reload_cold(instance) };
     match wait(host, reloading, &file, state) {
         Ok(generation) => Finished::Done(format!("{name} runs generation {generation}")),
         Err(error) => Finished::Failed(format!("{name} was not reloaded: {error}")),
+    }
+}
+
+/// Runs a native plugin elsewhere.
+pub(super) fn relocate(
+    host: &Host,
+    instance: InstanceId,
+    to: Isolation,
+    state: &JobState,
+) -> Finished {
+    let name = name_of(host, instance);
+    let status = host.plugin(instance);
+    let file = status.as_ref().and_then(PluginStatus::path).map(Path::to_owned).unwrap_or_default();
+    let (moving, place) = match to {
+        Isolation::InProcess => (host.trust_and_move_here(instance), "in this process"),
+        _ => (host.move_to_workers(instance), "in a worker"),
+    };
+    match wait(host, moving, &file, state) {
+        Ok(generation) => {
+            Finished::Done(format!("{name} runs {place}, as generation {generation}"))
+        }
+        Err(error) => Finished::Failed(format!("{name} was not moved: {error}")),
     }
 }
 
@@ -268,10 +218,13 @@ pub(super) fn roll_back(host: &Host, instance: InstanceId) -> Finished {
 
 pub(super) fn watch(host: &Host, instance: InstanceId, on: bool) -> Finished {
     let name = name_of(host, instance);
-    match (host.watch(instance, on), on) {
-        (Ok(()), true) => Finished::Done(format!("{name} reloads when its artifact changes")),
-        (Ok(()), false) => Finished::Done(format!("{name} no longer reloads by itself")),
-        (Err(error), _) => Finished::Failed(format!("{name} cannot be watched: {error}")),
+    if !on {
+        host.unwatch(instance);
+        return Finished::Done(format!("{name} no longer reloads by itself"));
+    }
+    match host.watch(instance) {
+        Ok(()) => Finished::Done(format!("{name} reloads when its artifact changes")),
+        Err(error) => Finished::Failed(format!("{name} cannot be watched: {error}")),
     }
 }
 
@@ -280,29 +233,22 @@ pub(super) fn compare(
     after: (String, Origin),
     options: &DiffOptions,
 ) -> Finished {
-    let run = |(name, origin): (String, Origin)| -> anyhow::Result<(Run, SourceTrace)> {
+    let run = |(name, origin): (String, Origin)| -> anyhow::Result<(Run, glovebox_inspector::baseline::SourceTrace)> {
         let events = origin.events()?;
-        let trace = trace_of(&name, &events);
+        let trace = source_trace(&name, &events);
         Ok((Run::from_events(name, events), trace))
     };
     let compared = run(before).and_then(|(before, _)| Ok((before, run(after)?)));
     let compared = compared.map(|(before, (after, trace))| {
         Compared::runs(diff::diff(Arc::new(before), Arc::new(after), options)).of_trace(trace)
     });
-    Finished::Compared(compared.map_err(|error| format!("{error:#}")))
-}
-
-/// What a trace is known by in a baseline.
-pub(super) fn trace_of(name: &str, events: &[Event]) -> SourceTrace {
-    let mut trace = SourceTrace::new(name);
-    events.iter().for_each(|event| trace.add(event));
-    trace
+    Finished::Compared(compared.map_err(|error| with_causes(&error)))
 }
 
 pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Origin) -> Finished {
-    let events = run.events().map_err(|error| format!("{error:#}"));
+    let events = run.events().map_err(|error| with_causes(&error));
     Finished::Compared(events.map(|events| {
-        let trace = trace_of(&name, &events);
+        let trace = source_trace(&name, &events);
         accepted.compare(&Run::from_events(name, events)).of_trace(trace)
     }))
 }
@@ -337,7 +283,7 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
     if let Some(path) = &request.payload_file {
         match read_payload(path) {
             Ok(payload) => request.frame.payload = payload,
-            Err(error) => return Finished::Failed(format!("Not sent: {error:#}")),
+            Err(error) => return Finished::Failed(format!("Not sent: {}", with_causes(&error))),
         }
     }
     let started = Instant::now();
@@ -368,6 +314,7 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
         frame: request.frame,
         times,
         completed,
+        call: reply.call,
         outcome: reply.outcome,
         frames: reply.frames.into_vec(),
         took,

@@ -11,7 +11,8 @@
  *   copy what is kept. What is given to a callback is copied by it.
  * - An instance is called by one thread at a time, not always the same one.
  * - No exception may leave a function of the plugin, and none may longjmp over the host.
- * - The table that the exported function returns stays valid for ever.
+ * - The table that the exported function returns stays valid for ever, and none of its functions is
+ *   NULL.
  *
  * The same layout in Rust, which this file follows, is the module `native` of glovebox-abi.
  */
@@ -39,6 +40,7 @@ extern "C" {
 #define GLOVEBOX_FAILURE_INVALID 2
 #define GLOVEBOX_FAILURE_UNSUPPORTED 3
 #define GLOVEBOX_FAILURE_SERVICE 4
+/* The plugin cannot go on: the host throws the instance away. */
 #define GLOVEBOX_FAILURE_PANIC 5
 #define GLOVEBOX_FAILURE_FIRST_OWN 1000
 
@@ -114,7 +116,14 @@ struct glovebox_host {
                      struct glovebox_slice payload);
     /* Publishes a measurement; names are kebab-case. */
     uint32_t (*metric)(void *context, struct glovebox_slice name, double value);
+    /* Calls a function of the application, and hands what it gives to receive. Older hosts have a
+       shorter table: call it only if struct_size reaches beyond it, see GLOVEBOX_HOST_HAS_CALL. */
+    uint32_t (*call)(void *context, struct glovebox_slice function, struct glovebox_slice argument,
+                     struct glovebox_receiver receiver);
 };
+
+/* True if the table of this host has call. */
+#define GLOVEBOX_HOST_HAS_CALL(host) ((host)->struct_size >= sizeof(struct glovebox_host))
 
 /* What a plugin does. Functions return 0, or a non-zero code after they called out->message. */
 struct glovebox_plugin {

@@ -3,6 +3,9 @@
 //! [`Value`] is the decoded form; [`check_map`] accepts a header without decoding it. Depth and
 //! claimed lengths are bounded, so hostile bytes cost no more memory than their own size.
 
+use std::error::Error;
+use std::fmt;
+
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::encode::Encoder;
@@ -17,7 +20,8 @@ pub enum Value {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// An integer from −2⁶⁴ to 2⁶⁴ − 1.
+    /// An integer from −2⁶⁴ to 2⁶⁴ − 1. One beyond that is written with all its digits too, as a
+    /// [`Tag`](Value::Tag) 2 or 3 of bytes, and read as that.
     Integer(i128),
     /// A floating-point number of any width.
     Float(f64),
@@ -36,32 +40,44 @@ pub enum Value {
 }
 
 /// Why bytes are not the CBOR that was expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CborError {
     /// The outermost value has another type.
-    #[error("expected a map, found {found}")]
     NotAMap {
         /// The type that was found.
         found: String,
     },
     /// Values nest deeper than [`MAX_DEPTH`].
-    #[error("nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
     /// Something follows the value.
-    #[error("{bytes} bytes follow the value")]
     Trailing {
         /// How many bytes follow.
         bytes: usize,
     },
     /// The bytes break the rules of CBOR.
-    #[error("malformed at byte {position}: {reason}")]
     Malformed {
         /// Offset of the first bad byte.
         position: usize,
-        /// What is wrong there.
+        /// The error there.
         reason: String,
     },
 }
+
+impl fmt::Display for CborError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CborError::NotAMap { found } => write!(formatter, "expected a map, found {found}"),
+            CborError::TooDeep => write!(formatter, "nested deeper than {MAX_DEPTH} levels"),
+            CborError::Trailing { bytes } => write!(formatter, "{bytes} bytes follow the value"),
+            CborError::Malformed { position, reason } => {
+                write!(formatter, "malformed at byte {position}: {reason}")
+            }
+        }
+    }
+}
+
+impl Error for CborError {}
 
 /// Calls a method of a decoder and says where its error stands.
 macro_rules! take {
@@ -106,7 +122,8 @@ impl Value {
         Ok(value)
     }
 
-    /// The encoded value, in the shortest form; an integer outside CBOR's range becomes a float.
+    /// The encoded value, in the shortest form; an integer of more than 64 bits and a sign becomes a big
+    /// number, which [`decode`](Self::decode) reads as the [`Tag`](Self::Tag) 2 or 3 with its bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut encoder = Encoder::new(Vec::new());
         write(&mut encoder, self).expect("writing to a vector cannot fail");
@@ -195,7 +212,7 @@ fn read(decoder: &mut Decoder<'_>, depth: usize) -> Result<Value, CborError> {
         Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => {
             Value::Integer(take!(decoder.int()).into())
         }
-        Type::F16 => Value::Float(take!(decoder.f16()).into()),
+        Type::F16 => Value::Float(half_float(decoder)?),
         Type::F32 => Value::Float(take!(decoder.f32()).into()),
         Type::F64 => Value::Float(take!(decoder.f64())),
         Type::Simple => Value::Simple(take!(decoder.simple())),
@@ -243,6 +260,37 @@ fn read(decoder: &mut Decoder<'_>, depth: usize) -> Result<Value, CborError> {
     })
 }
 
+/// Takes a floating-point number of 16 bits (IEEE 754 `binary16`; RFC 8949, appendix D). minicbor
+/// would do it with a crate that is larger than itself, which every plugin would have to build.
+fn half_float(decoder: &mut Decoder<'_>) -> Result<f64, CborError> {
+    let start = decoder.position();
+    take!(decoder.skip());
+    let [_, high, low] = decoder.input()[start..decoder.position()] else {
+        unreachable!(
+            "a half float is three bytes long, and skipping it checks that they are there"
+        );
+    };
+    let exponent = u64::from(high >> 2 & 0x1F);
+    let fraction = u64::from(high & 0x03) << 8 | u64::from(low);
+    // A double has 52 bits of fraction instead of 10, and counts its exponent from -1023 instead of -15.
+    let double = |exponent: u64| f64::from_bits(exponent << 52 | fraction << 42);
+    let magnitude = match exponent {
+        0 => fraction as f64 / f64::from(1 << 24),
+        0x1F => double(0x7FF),
+        _ => double(exponent + 1023 - 15),
+    };
+    Ok(if high & 0x80 == 0 { magnitude } else { -magnitude })
+}
+
+/// Writes a number beyond 64 bits and a sign as RFC 8949 has it in 3.4.3: its bytes, under a tag.
+fn write_large(encoder: &mut Encoder<Vec<u8>>, number: i128) -> Written {
+    let (tag, magnitude) = if number < 0 { (3, -1 - number) } else { (2, number) };
+    let bytes = magnitude.to_be_bytes();
+    let start = bytes.iter().take_while(|byte| **byte == 0).count();
+    encoder.tag(minicbor::data::Tag::new(tag))?.bytes(&bytes[start..])?;
+    Ok(())
+}
+
 type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
 
 fn write(encoder: &mut Encoder<Vec<u8>>, value: &Value) -> Written {
@@ -251,7 +299,7 @@ fn write(encoder: &mut Encoder<Vec<u8>>, value: &Value) -> Written {
         Value::Bool(value) => encoder.bool(*value)?,
         Value::Integer(number) => match minicbor::data::Int::try_from(*number) {
             Ok(number) => encoder.int(number)?,
-            Err(_) => encoder.f64(*number as f64)?,
+            Err(_) => return write_large(encoder, *number),
         },
         Value::Float(number) => encoder.f64(*number)?,
         Value::Text(text) => encoder.str(text)?,
@@ -281,6 +329,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn large_integers_keep_all_digits() {
+        fn check(number: i128, tag: u64, bytes: &[u8]) {
+            let read = Value::decode(&Value::Integer(number).to_bytes());
+            assert_eq!(read, Ok(Value::Tag(tag, Box::new(Value::Bytes(bytes.to_vec())))));
+        }
+        // The examples of RFC 8949.
+        check(1 << 64, 2, &[1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        check(-1 - (1 << 64), 3, &[1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        check(i128::MAX, 2, &i128::MAX.to_be_bytes());
+        check(i128::MIN, 3, &i128::MAX.to_be_bytes());
+    }
+
+    #[test]
     fn values_survive_encoding() {
         fn check(value: Value) {
             let bytes = value.to_bytes();
@@ -295,6 +356,32 @@ mod tests {
             (Value::Text("a".into()), Value::Array(vec![Value::Bool(true), Value::Bytes(vec![1])])),
             (Value::Integer(3), Value::Text("ü".into())),
         ]));
+    }
+
+    #[test]
+    fn half_floats_are_read() {
+        fn check(bits: u16, expected: f64) {
+            let [high, low] = bits.to_be_bytes();
+            let Ok(Value::Float(found)) = Value::decode(&[0xF9, high, low]) else {
+                panic!("{bits:04X} is no float");
+            };
+            // As bits, since 0 equals -0 otherwise, and not-a-number nothing.
+            assert_eq!(found.to_bits(), expected.to_bits(), "{bits:04X}: {found}");
+        }
+        // RFC 8949, appendix A.
+        check(0x0000, 0.0);
+        check(0x8000, -0.0);
+        check(0x3C00, 1.0);
+        check(0x3E00, 1.5);
+        check(0x7BFF, 65504.0);
+        check(0x0001, 5.960_464_477_539_063e-8);
+        check(0x0400, 0.000_061_035_156_25);
+        check(0xC400, -4.0);
+        check(0x7C00, f64::INFINITY);
+        check(0x7E00, f64::NAN);
+        check(0xFC00, f64::NEG_INFINITY);
+        let cut = Value::decode(&[0xF9, 0x3C]).map_err(|error| error.to_string());
+        assert_eq!(cut, Err("malformed at byte 0: end of input bytes".to_owned()));
     }
 
     #[test]

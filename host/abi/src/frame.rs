@@ -1,3 +1,6 @@
+use std::error::Error;
+use std::fmt;
+
 use bytes::{BufMut, Bytes};
 
 use crate::cbor::{self, CborError};
@@ -36,7 +39,7 @@ pub const MAX_FRAME_LEN: usize = 64 << 20;
 /// An encoded frame tells its own length, so several can follow each other without a separator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Frame {
-    /// What sort of message this is.
+    /// The kind of the message.
     pub kind: Kind,
     /// Facts about the message.
     pub header: Header,
@@ -66,7 +69,9 @@ impl Frame {
         FRAME_PREFIX_LEN + self.header.as_bytes().len() + self.payload.len()
     }
 
-    /// Appends the encoded frame to `out`.
+    /// Appends the encoded frame to `out`. One of more than [`MAX_FRAME_LEN`] bytes is written all the
+    /// same, and nobody reads it: [`decode`](Self::decode) refuses it. See
+    /// [`encoded_len`](Self::encoded_len).
     ///
     /// # Panics
     ///
@@ -93,7 +98,11 @@ impl Frame {
         prefix
     }
 
-    /// The encoded frame.
+    /// The encoded frame, as [`encode_into`](Self::encode_into) writes it.
+    ///
+    /// # Panics
+    ///
+    /// As that does.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::with_capacity(self.encoded_len());
         self.encode_into(&mut out);
@@ -210,10 +219,10 @@ impl Layout {
 }
 
 /// Why bytes are not a frame.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FrameError {
     /// The bytes end before the frame does.
-    #[error("frame is cut short: {needed} bytes needed, {found} found")]
     Cut {
         /// Bytes the frame says it has.
         needed: usize,
@@ -221,15 +230,11 @@ pub enum FrameError {
         found: usize,
     },
     /// Something follows the frame.
-    #[error("{bytes} bytes follow the frame")]
     Trailing {
         /// How many bytes follow.
         bytes: usize,
     },
     /// The frame was encoded by another version of the format, or is no frame at all.
-    #[error(
-        "frame encoding is version {found} (reserved byte {reserved}), expected version {WIRE_VERSION}"
-    )]
     WireVersion {
         /// The version that stands in the bytes.
         found: u16,
@@ -237,7 +242,6 @@ pub enum FrameError {
         reserved: u8,
     },
     /// The frame says it is larger than any frame may be.
-    #[error("frame of {size} bytes is larger than the format allows ({limit} bytes)")]
     TooLarge {
         /// Size the frame says it has, in bytes.
         size: usize,
@@ -245,8 +249,44 @@ pub enum FrameError {
         limit: usize,
     },
     /// The header is not one CBOR map.
-    #[error("frame header is not a CBOR map: {0}")]
-    Header(#[from] crate::cbor::CborError),
+    Header(CborError),
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::Cut { needed, found } => {
+                write!(formatter, "frame is cut short: {needed} bytes needed, {found} found")
+            }
+            FrameError::Trailing { bytes } => write!(formatter, "{bytes} bytes follow the frame"),
+            FrameError::WireVersion { found, reserved } => write!(
+                formatter,
+                "frame encoding is version {found} (reserved byte {reserved}), expected version {WIRE_VERSION}"
+            ),
+            FrameError::TooLarge { size, limit } => write!(
+                formatter,
+                "frame of {size} bytes is larger than the format allows ({limit} bytes)"
+            ),
+            FrameError::Header(error) => {
+                write!(formatter, "frame header is not a CBOR map: {error}")
+            }
+        }
+    }
+}
+
+impl Error for FrameError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            FrameError::Header(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<CborError> for FrameError {
+    fn from(error: CborError) -> FrameError {
+        FrameError::Header(error)
+    }
 }
 
 #[cfg(test)]

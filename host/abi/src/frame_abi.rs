@@ -56,9 +56,13 @@
 //! | `kv_list` | `(prefix_ptr, prefix_len, out_ptr, out_len: i32) -> i64` | length of the list: each key is a `u32` length and its text |
 //! | `emit` | `(ptr: i32, len: i32) -> i32` | 0; the bytes are one encoded frame |
 //! | `metric` | `(name_ptr: i32, name_len: i32, value: f64) -> i32` | 0 |
+//! | `call` | `(function_ptr, function_len, ptr, len: i32) -> i64` | length of what the function of the application gave |
+//! | `call_result` | `(ptr: i32) -> i32` | 0; what the last `call` gave is written there, once |
 //!
 //! Results that are larger than `out_len` are not written at all: the module calls again with a
-//! buffer of the returned length.
+//! buffer of the returned length. A function of the application is never called twice for that: `call`
+//! gives the length alone, and the host keeps the result until `call_result` takes it, or the next
+//! `call` replaces it.
 //!
 //! # Limits
 //!

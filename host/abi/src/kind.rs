@@ -1,7 +1,8 @@
+use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// What sort of message a frame is: one byte on the wire.
+/// The kind of a frame's message: one byte on the wire.
 ///
 /// `0x51..=0x54` are named here, `0x60..=0xFF` belong to users, the rest is reserved.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,11 +60,17 @@ impl fmt::Debug for Kind {
 }
 
 /// A text that names no kind.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a frame kind; use handshake, data, control, error, or a number from 0x60 to 0xFF"
-)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKind(pub String);
+
+impl fmt::Display for UnknownKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let remedy = "use handshake, data, control, error, or a number from 0x60 to 0xFF";
+        write!(formatter, "`{}` is not a frame kind; {remedy}", self.0)
+    }
+}
+
+impl Error for UnknownKind {}
 
 impl FromStr for Kind {
     type Err = UnknownKind;

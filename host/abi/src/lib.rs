@@ -10,6 +10,11 @@
 //! | frame ABI | a core WebAssembly module | [`frame_abi`] |
 //! | native table | a shared library with one exported symbol | [`native`], `include/glovebox.h` |
 //!
+//! Functions of an application are called by name in all three: `wit/functions_v0.1.0/` has the
+//! interface for components, which may import interfaces of the application's own instead.
+//!
+//! A plugin in another process is talked to through [`wire`].
+//!
 //! ```
 //! use glovebox_abi::{Frame, Header, Kind};
 //!
@@ -33,12 +38,15 @@ mod kind;
 #[cfg(feature = "manifest")]
 pub mod manifest;
 pub mod native;
+#[cfg(feature = "manifest")]
+pub mod nearest;
 mod permission;
 mod plugin;
 mod services;
 pub mod text;
 pub mod units;
 mod version;
+pub mod wire;
 
 pub use frame::{FRAME_PREFIX_LEN, Frame, FrameError, FrameRef, MAX_FRAME_LEN, WIRE_VERSION};
 pub use header::{Header, HeaderBuilder};

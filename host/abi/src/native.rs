@@ -48,8 +48,8 @@ impl Slice {
     }
 }
 
-/// The plugin's side. Functions return 0, or a non-zero code after they called
-/// [`Output::message`].
+/// The plugin's side. None of its functions is null. Functions return 0, or a non-zero code after they
+/// called [`Output::message`].
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct PluginTable {
@@ -107,7 +107,7 @@ pub struct Output {
 pub struct HostTable {
     /// [`ProtocolVersion::to_u32`](crate::ProtocolVersion::to_u32).
     pub abi_version: u32,
-    /// `sizeof` of this table.
+    /// `sizeof` of this table: a later version adds to its end.
     pub struct_size: u32,
     /// Handed back to each function.
     pub context: *mut c_void,
@@ -133,6 +133,15 @@ pub struct HostTable {
         unsafe extern "C" fn(context: *mut c_void, kind: u8, header: Slice, payload: Slice) -> u32,
     /// Publishes a measurement.
     pub metric: unsafe extern "C" fn(context: *mut c_void, name: Slice, value: f64) -> u32,
+    /// Calls a function of the application, and hands what it gives to `receive`. Hosts that were
+    /// built before it was there have a shorter table, which [`struct_size`](Self::struct_size) says:
+    /// a plugin looks there first.
+    pub call: unsafe extern "C" fn(
+        context: *mut c_void,
+        function: Slice,
+        argument: Slice,
+        receiver: Receiver,
+    ) -> u32,
 }
 
 /// Takes bytes that the host lends for the length of the callback.

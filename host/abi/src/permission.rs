@@ -1,7 +1,10 @@
+use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
 /// A named capability that a plugin asks for and a policy grants.
+///
+/// Traces hold the place of a permission in this list, so that new ones stand at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "manifest", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "manifest", serde(rename_all = "kebab-case"))]
@@ -28,11 +31,13 @@ pub enum Permission {
     Network,
     /// Read environment variables, through WASI.
     Environment,
+    /// Call functions that the application gives to its plugins, by name.
+    Functions,
 }
 
 impl Permission {
     /// All permissions with their names and what they allow, in the order people should see them.
-    pub const ALL: [(Permission, &'static str, &'static str); 11] = [
+    pub const ALL: [(Permission, &'static str, &'static str); 12] = [
         (Permission::Log, "log", "write lines to the log"),
         (Permission::Metric, "metric", "publish measurements"),
         (Permission::Config, "config", "read its own configuration while running"),
@@ -41,6 +46,7 @@ impl Permission {
         (Permission::Kv, "kv", "keep keys and values in its own store"),
         (Permission::Emit, "emit", "send frames to other plugins"),
         (Permission::Receive, "receive", "be given frames of the kinds it accepts"),
+        (Permission::Functions, "functions", "call the listed functions of the application"),
         (Permission::Files, "files", "read or write the listed folders of this machine"),
         (Permission::Network, "network", "reach the listed hosts and ports"),
         (Permission::Environment, "environment", "read the listed environment variables"),
@@ -51,7 +57,7 @@ impl Permission {
         self.entry().1
     }
 
-    /// What it allows, for people.
+    /// The use that it allows, for people.
     pub fn allows(self) -> &'static str {
         self.entry().2
     }
@@ -85,9 +91,16 @@ impl fmt::Display for Permission {
 }
 
 /// A text that names no permission.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a permission")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPermission(pub String);
+
+impl fmt::Display for UnknownPermission {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}` is not a permission", self.0)
+    }
+}
+
+impl Error for UnknownPermission {}
 
 impl FromStr for Permission {
     type Err = UnknownPermission;

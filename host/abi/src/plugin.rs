@@ -1,8 +1,9 @@
+use std::error::Error;
 use std::fmt;
 
 use crate::{Frame, ServiceError, Services};
 
-/// What an author writes: one trait, the same source for every tier.
+/// A plugin as its author writes it: one trait, the same source for every tier.
 ///
 /// The host calls [`initialize`](Plugin::initialize) once, then [`process`](Plugin::process) for
 /// each frame, one call at a time but not always on the same thread, and
@@ -71,11 +72,11 @@ pub struct State {
 /// Why a plugin could not do something, in its own words.
 ///
 /// Codes below 1000 are named here; plugins define their own from 1000.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Failure {
-    /// What sort of failure.
+    /// The kind of failure.
     pub code: u32,
-    /// What happened, for people.
+    /// The message for people.
     pub message: String,
 }
 
@@ -88,7 +89,8 @@ impl Failure {
     pub const UNSUPPORTED: u32 = 3;
     /// A host service refused.
     pub const SERVICE: u32 = 4;
-    /// The plugin panicked; the export macro caught it inside the plugin.
+    /// The plugin panicked; the export macro caught it inside the plugin. A failure that a plugin
+    /// gives itself with this code, or with 0, is [`GENERIC`](Failure::GENERIC), whatever runs it.
     pub const PANIC: u32 = 5;
     /// The first code that plugins define for themselves.
     pub const FIRST_OWN: u32 = 1000;
@@ -110,6 +112,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Error for Failure {}
+
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Failure {
         Failure::new(Failure::SERVICE, error.to_string())
@@ -121,7 +125,7 @@ impl From<ServiceError> for Failure {
 pub struct Health {
     /// 0 is good; anything else is a problem.
     pub code: u32,
-    /// What the problem is; empty if there is none.
+    /// The problem; empty if there is none.
     pub message: String,
 }
 

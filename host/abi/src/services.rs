@@ -1,6 +1,9 @@
+use std::error::Error;
+use std::fmt;
+
 use crate::Frame;
 
-/// What a plugin may ask of its host.
+/// The services that a plugin may ask its host for.
 ///
 /// Every call is checked against the plugin's permissions, measured and recorded with its result,
 /// so that a replay can answer it. The host implements this once for all tiers; the SDK's test kit
@@ -80,6 +83,19 @@ pub trait Services {
     ///
     /// [`ServiceError::Denied`] without the permission `metric`.
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError>;
+
+    /// Calls a function that the application gives to its plugins, such as
+    /// `acme:shop/prices@1.0.0#lookup`, with bytes of which the two know the meaning.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Denied`] without the permission `functions` for this one;
+    /// [`ServiceError::Unavailable`] if the application gives no such function, or it fails. Also what
+    /// the function itself answers.
+    fn call(&mut self, function: &str, argument: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        let _ = (function, argument);
+        Err(ServiceError::Unavailable)
+    }
 }
 
 /// How important a log line is.
@@ -90,7 +106,7 @@ pub trait Services {
 pub enum LogLevel {
     /// Every step.
     Trace = 0,
-    /// For whoever debugs the plugin.
+    /// For people who debug the plugin.
     Debug = 1,
     /// Worth knowing.
     Info = 2,
@@ -116,21 +132,17 @@ impl LogLevel {
 /// Why a host service did not do what it was asked.
 ///
 /// Crosses every binding as a number, see [`code`](Self::code).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "manifest", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "manifest", serde(rename_all = "kebab-case"))]
 pub enum ServiceError {
     /// The plugin lacks the permission.
-    #[error("denied: the plugin lacks the permission")]
     Denied,
     /// An argument makes no sense.
-    #[error("invalid argument")]
     Invalid,
     /// A limit of the plugin is used up.
-    #[error("a limit is used up")]
     LimitExceeded,
     /// The host cannot do this here or now.
-    #[error("not available")]
     Unavailable,
 }
 
@@ -155,3 +167,16 @@ impl ServiceError {
         }
     }
 }
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            ServiceError::Denied => "denied: the plugin lacks the permission",
+            ServiceError::Invalid => "invalid argument",
+            ServiceError::LimitExceeded => "a limit is used up",
+            ServiceError::Unavailable => "not available",
+        })
+    }
+}
+
+impl Error for ServiceError {}

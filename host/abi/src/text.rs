@@ -1,6 +1,6 @@
 //! Text from strangers: shown so that it can neither act on a terminal nor fill the screen.
 //!
-//! [`inert`] is for whoever prints, [`cut`] for whoever keeps.
+//! Use [`inert`] before printing, and [`cut`] before keeping.
 //!
 //! ```
 //! use glovebox_abi::text::{cut, inert};
@@ -18,21 +18,28 @@ use std::fmt;
 ///
 /// Changed are the control characters (C0, DEL, C1), those that change the direction of writing, and
 /// those that are invisible, such as zero-width spaces. The notation is for people and cannot be
-/// turned back: a text may contain it already.
+/// turned back: a text may contain it already. That of [`inert_json`] can.
 #[derive(Debug, Clone, Copy)]
 pub struct Inert<'a> {
     text: &'a str,
     keeps_lines: bool,
+    is_json: bool,
 }
 
 /// Makes a text harmless on one line: line feeds and tabs are shown as well.
 pub fn inert(text: &str) -> Inert<'_> {
-    Inert { text, keeps_lines: false }
+    Inert { text, keeps_lines: false, is_json: false }
 }
 
 /// Makes a text of several lines harmless: line feeds and tabs stay what they are.
 pub fn inert_lines(text: &str) -> Inert<'_> {
-    Inert { text, keeps_lines: true }
+    Inert { text, keeps_lines: true, is_json: false }
+}
+
+/// Makes JSON harmless: what acts or hides can stand inside texts only, and becomes an escape of JSON
+/// there, so that programs read the same values.
+pub fn inert_json(json: &str) -> Inert<'_> {
+    Inert { text: json, keeps_lines: true, is_json: true }
 }
 
 impl<'a> Inert<'a> {
@@ -54,7 +61,15 @@ impl fmt::Display for Inert<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.text;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| self.is_shown(*c)) {
-            write!(formatter, "{}{}", &rest[..at], c.escape_unicode())?;
+            formatter.write_str(&rest[..at])?;
+            match self.is_json {
+                true => {
+                    let mut units = [0; 2];
+                    let units = c.encode_utf16(&mut units).iter();
+                    units.copied().try_for_each(|unit| write!(formatter, "\\u{unit:04x}"))?;
+                }
+                false => write!(formatter, "{}", c.escape_unicode())?,
+            }
             rest = &rest[at + c.len_utf8()..];
         }
         formatter.write_str(rest)
@@ -92,7 +107,7 @@ fn acts_or_hides(c: char) -> bool {
 
 /// Keeps at most `max` bytes of a text, whole characters, and says how long it was.
 ///
-/// What is said comes on top of `max`: at most 32 bytes.
+/// The note about the length comes on top of `max`: at most 32 bytes.
 pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return Cow::Borrowed(text);
@@ -133,6 +148,16 @@ mod tests {
             r"\u{2028}\u{feff}\u{e0041}",
             r"\u{2028}\u{feff}\u{e0041}",
         );
+    }
+
+    #[test]
+    fn json_stays_the_same_value() {
+        fn check(json: &str, expected: &str) {
+            assert_eq!(inert_json(json).to_string(), expected);
+        }
+        check("{\n\t\"a\": \"\\u001b ü 🧤\"\n}", "{\n\t\"a\": \"\\u001b ü 🧤\"\n}");
+        check("\"\u{9b}1m\u{202e}\u{7f}\"", r#""\u009b1m\u202e\u007f""#);
+        check("\"\u{e0041}\"", r#""\udb40\udc41""#);
     }
 
     #[test]

@@ -1,18 +1,28 @@
 //! Sizes and durations as people write them: `64 MiB`, `5ms`, `1k`.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 /// A text that is no size or duration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what}; write for example {example}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitError {
     /// The text.
     pub text: String,
-    /// What was expected.
+    /// The expected kind of value.
     pub what: &'static str,
     /// A text that would have been understood.
     pub example: &'static str,
 }
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnitError { text, what, example } = self;
+        write!(formatter, "`{text}` is not a {what}; write for example {example}")
+    }
+}
+
+impl Error for UnitError {}
 
 const SIZES: [(&str, u64); 12] = [
     ("", 1),

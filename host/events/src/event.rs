@@ -13,7 +13,7 @@ use crate::{Binding, LoadStage, Outcome, Phase, ReloadCause};
 /// Takes every event of a host, on the thread on which it happened.
 ///
 /// A sink must be quick and must never block on a plugin: it is called before the plugin sees the
-/// frame. What a sink cannot keep, it counts.
+/// frame. It counts the events that it cannot keep.
 pub trait Sink: Send + Sync {
     /// Takes one event.
     fn record(&self, event: &Event);
@@ -28,11 +28,11 @@ pub struct Event {
     pub at: u64,
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// Which instance of the host.
+    /// The instance, by its number in the host.
     pub instance: u64,
-    /// Which artifact of that instance's slot, from 1.
+    /// The generation, from 1.
     pub generation: u32,
-    /// What happened.
+    /// The event itself.
     pub what: What,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for CallId {
     }
 }
 
-/// What happened.
+/// The kinds of events, with their facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     /// A frame is about to be given to the plugin.
@@ -70,11 +70,11 @@ pub enum What {
     },
     /// A call is over.
     CallEnded {
-        /// Which call.
+        /// The call.
         call: CallId,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
-        /// Where the time went.
+        /// The timing.
         timing: Timing,
         /// Bytes of the encoded input frame.
         bytes_in: u64,
@@ -89,7 +89,7 @@ pub enum What {
     HostCall {
         /// The call in which it asked; `None` outside `process`.
         call: Option<CallId>,
-        /// What it asked and got.
+        /// The use of the service and its result.
         host_call: HostCall,
     },
     /// The instance changed its phase.
@@ -105,9 +105,9 @@ pub enum What {
     Loaded {
         /// Version of the plugin.
         version: String,
-        /// What executes it.
+        /// The tier that executes it.
         tier: Tier,
-        /// How the host talks to it.
+        /// The binding.
         binding: Binding,
         /// Hexadecimal BLAKE3 digest of the artifact.
         digest: String,
@@ -118,14 +118,14 @@ pub enum What {
     },
     /// Loading stopped; there is no instance.
     LoadFailed {
-        /// Where it stopped.
+        /// The stage at which it stopped.
         stage: LoadStage,
         /// Why, and what to do.
         message: String,
     },
     /// A new generation took over.
     Reloaded {
-        /// What asked for it.
+        /// The cause.
         cause: ReloadCause,
         /// Generation before.
         from: u32,
@@ -140,24 +140,24 @@ pub enum What {
     },
     /// A new generation was refused; the one before runs on.
     ReloadFailed {
-        /// What asked for it.
+        /// The cause.
         cause: ReloadCause,
-        /// Where it stopped.
+        /// The stage at which it stopped.
         stage: LoadStage,
         /// Why, and what to do.
         message: String,
         /// From the cause to the refusal.
         took: Duration,
     },
-    /// What the plugin may do was changed.
+    /// The permissions or limits of the plugin were changed.
     PolicyChanged {
-        /// What is different now.
+        /// The change, for people.
         summary: String,
     },
     /// The plugin used a permission about which a person is to decide. Until then it is denied;
     /// said once for each permission and decision.
     PolicyAsked {
-        /// Which permission.
+        /// The permission.
         permission: Permission,
         /// On what it was used, for people; empty if on nothing in particular.
         parameter: String,
@@ -171,6 +171,17 @@ impl What {
     pub fn is_of_a_plugin(&self) -> bool {
         !matches!(self, What::LoadFailed { .. } | What::Phase { .. })
     }
+
+    /// The call it belongs to, if it does to one.
+    pub fn call(&self) -> Option<CallId> {
+        match self {
+            What::FrameIn { call, .. }
+            | What::FrameOut { call, .. }
+            | What::CallEnded { call, .. } => Some(*call),
+            What::HostCall { call, .. } => *call,
+            _ => None,
+        }
+    }
 }
 
 /// One use of a host service, with its result, so that a replay can answer it.
@@ -180,10 +191,10 @@ pub struct HostCall {
     pub service: Cow<'static, str>,
     /// The permission it needs.
     pub permission: Permission,
-    /// What was asked, in the order of the contract. If it failed, texts and bytes that are too long
+    /// The arguments, in the order of the contract. If it failed, texts and bytes that are too long
     /// are cut, see [`evidence`](crate::evidence).
     pub arguments: Value,
-    /// What came back; `Denied` names the missing permission.
+    /// The result; `Denied` names the missing permission.
     pub result: Result<Value, ServiceError>,
     /// How long the host took.
     pub took: Duration,

@@ -1,7 +1,7 @@
-//! What an event keeps of a text or of bytes that are too long for it.
+//! The evidence that an event keeps of a text or of bytes that are too long for it.
 //!
 //! Three things stand in place of them: the first bytes, how many there are in all, and their
-//! digest, so that whoever has the whole can tell that it is the same.
+//! digest, which tells an owner of the whole that it is the same.
 //!
 //! ```
 //! use glovebox_abi::cbor::Value;
@@ -106,7 +106,7 @@ mod tests {
         check(&list(of_bytes(&[1; 999])), &list(Value::Bytes(vec![2; 999])), false);
         check(&list(of_bytes(&[1; 999])), &Value::Bytes(vec![1; 999]), false);
         check(&Value::Map(Vec::new()), &text(""), false);
-        // What was kept stays itself.
+        // Evidence of evidence stays itself.
         check(&of_text(&long), &of_text(&long), true);
     }
 

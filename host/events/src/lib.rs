@@ -1,4 +1,4 @@
-//! The vocabulary of what happened in a host: types only, no I/O.
+//! The events of a host: types only, no I/O.
 //!
 //! Read [`Event`] first, then [`What`] and [`Outcome`]. A host hands every event to a [`Sink`];
 //! the recorder, the live store and the tests are sinks.
@@ -23,12 +23,16 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod direction;
 mod event;
 pub mod evidence;
+pub mod latency;
 mod lifecycle;
 mod outcome;
 mod snapshot;
+pub mod weight;
 
+pub use direction::Direction;
 pub use event::{CallId, Event, HostCall, Sink, Timing, What};
 pub use lifecycle::{Binding, LoadStage, Phase, ReloadCause};
 pub use outcome::Outcome;

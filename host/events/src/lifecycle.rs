@@ -159,7 +159,7 @@ named!(Binding {
     Native => "native table",
 });
 
-/// What asked for a reload.
+/// The cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadCause {
@@ -171,7 +171,7 @@ pub enum ReloadCause {
     RolledBack,
     /// The instance cannot go on.
     Restart,
-    /// What the plugin may do changed, and the copy cannot be given it while it runs.
+    /// The permissions or limits changed, and the copy cannot be given them while it runs.
     PolicyChanged,
 }
 

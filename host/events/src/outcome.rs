@@ -32,11 +32,11 @@ pub enum Outcome {
     },
     /// The plugin was stopped at a limit.
     LimitExceeded {
-        /// Which limit.
+        /// The limit.
         limit: LimitKind,
-        /// What it wanted; the limit's own unit.
+        /// The amount it wanted, in the limit's own unit.
         asked: u64,
-        /// What it may have.
+        /// The limit.
         allowed: u64,
     },
     /// The process of the plugin ended.

@@ -27,7 +27,7 @@ mod read;
 mod scratch;
 mod used;
 
-pub use output::{Output, OutputProblem, is_replaceable, is_same_name, refuse, write};
+pub use output::{Output, OutputProblem, is_replaceable, is_same_name, refuse, remedy, write};
 pub use owner::{Owner, private_folder};
 pub use read::{MAX_TEXT, open, read, read_or_stdin, read_to_string};
 pub use scratch::{Scratch, remove_scratch};

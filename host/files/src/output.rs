@@ -1,7 +1,7 @@
-//! Writing what somebody asked for, over nothing that is worth something.
+//! Writes output files, and never over a file of value.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -14,7 +14,7 @@ pub enum OutputProblem {
     /// Something has that name.
     #[error("will not overwrite; choose another name, or add --force: {}", path.display())]
     Exists {
-        /// What is there.
+        /// The file that is there.
         path: PathBuf,
     },
     /// It is read by the same command, perhaps under another name.
@@ -34,25 +34,29 @@ pub enum OutputProblem {
     /// The operating system refuses.
     #[error("cannot write: {source}{}: {}", remedy(source), path.display())]
     Io {
-        /// Why.
+        /// The reason.
         source: io::Error,
         /// The file to write.
         path: PathBuf,
     },
 }
 
-fn remedy(source: &io::Error) -> &'static str {
+/// The remedy for a file that cannot be written, behind a semicolon.
+pub fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, or write elsewhere",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "; choose a folder you may write to"
         }
         ErrorKind::NotFound | ErrorKind::NotADirectory => "; make the folder first",
+        ErrorKind::InvalidFilename => "; choose a shorter name",
+        ErrorKind::FileTooLarge => "; raise the largest size of a file (`ulimit -f`)",
+        ErrorKind::NotConnected => "; start the program that reads it first",
         _ => "; write elsewhere",
     }
 }
 
-/// For whoever names the path in an error of its own: what the operating system says goes without it.
+/// For callers that name the path in their own error: the system's message comes without it.
 impl From<OutputProblem> for io::Error {
     fn from(problem: OutputProblem) -> io::Error {
         match problem {
@@ -68,7 +72,8 @@ impl From<OutputProblem> for io::Error {
 /// A file that is being written. Until [`Output::finish`] it lies under another name in the same
 /// folder; dropped before, it leaves nothing.
 ///
-/// What is a device or a pipe already, such as `/dev/null` or a shell's `>(…)`, is written straight.
+/// Output to a device or a pipe, such as `/dev/null` or a shell's `>(…)`, is written straight to
+/// it.
 #[derive(Debug)]
 pub struct Output {
     writer: BufWriter<Target>,
@@ -110,11 +115,10 @@ impl Output {
 
     fn start(path: &Path, force: bool, spares: bool) -> Result<Output, OutputProblem> {
         let failed = |source| OutputProblem::Io { source, path: path.to_owned() };
-        let straight = |append: bool| File::options().write(true).append(append).open(path);
         let (target, path, replaces) = match path.metadata() {
             // A file behind a descriptor has other writers: nothing of theirs is cut off.
             Ok(about) if !about.is_file() || is_descriptor(path) => {
-                let file = straight(about.is_file()).map_err(failed)?;
+                let file = straight(path, about.is_file()).map_err(failed)?;
                 (Target::Straight(file), path.to_owned(), true)
             }
             Ok(about) => {
@@ -124,11 +128,21 @@ impl Output {
                 (Target::Beside(file), path, true)
             }
             Err(_) => {
-                let file = beside(path, None).map_err(failed)?;
-                (Target::Beside(file), path.to_owned(), force)
+                // So does one that leads to nothing yet.
+                let path = match path.is_symlink() {
+                    true => place(path),
+                    false => path.to_owned(),
+                };
+                let file = beside(&path, None).map_err(failed)?;
+                (Target::Beside(file), path, force)
             }
         };
         Ok(Output { writer: BufWriter::new(target), path, replaces, spares })
+    }
+
+    /// True if it is a terminal, where a person sees at once what is written.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.writer.get_ref(), Target::Straight(file) if file.is_terminal())
     }
 
     /// Gives the file its name, once everything is written.
@@ -136,7 +150,7 @@ impl Output {
     /// # Errors
     ///
     /// If not all of it can be written, or another file took the name meanwhile and may not be
-    /// replaced, or the file of that name was read or written meanwhile. What was there before stays
+    /// replaced, or the file of that name was read or written meanwhile. The earlier file stays
     /// then.
     pub fn finish(self) -> Result<(), OutputProblem> {
         let Output { writer, path, replaces, spares } = self;
@@ -212,7 +226,13 @@ pub fn write(
 /// If something is there and `force` is false, or if it is one of the inputs, a file that this
 /// process uses otherwise, or a folder.
 pub fn refuse(path: &Path, force: bool, inputs: &[&Path]) -> Result<(), OutputProblem> {
-    let about = path.metadata().ok();
+    let about = match path.metadata() {
+        // It cannot be there later either.
+        Err(source) if source.kind() == ErrorKind::InvalidFilename => {
+            return Err(OutputProblem::Io { source, path: path.to_owned() });
+        }
+        about => about.ok(),
+    };
     refuse_folder(path, about.as_ref())?;
     if let Some(about) = &about
         && let Some(input) = inputs.iter().find(|input| is_same(path, about, input))
@@ -309,6 +329,29 @@ fn publish(file: NamedTempFile, path: &Path) -> Result<(), OutputProblem> {
     }
 }
 
+/// Opens a pipe that somebody reads, a device, or a file behind a descriptor. To wait for a reader
+/// could take for ever, and no signal would end it.
+#[cfg(unix)]
+fn straight(path: &Path, append: bool) -> io::Result<File> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    use rustix::io::Errno;
+    use std::os::unix::fs::OpenOptionsExt;
+    // The flags of the system are a number of 32 bits, whose highest is not used.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = File::options().write(true).append(append).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => io::Error::new(ErrorKind::NotConnected, "nobody reads this pipe"),
+        _ => error,
+    })?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn straight(path: &Path, append: bool) -> io::Result<File> {
+    File::options().write(true).append(append).open(path)
+}
+
 /// True for a file, and for a link that leads to one or nowhere. Devices and pipes stay.
 pub fn is_replaceable(path: &Path) -> bool {
     let is_file = path.metadata().map_or(true, |about| about.is_file());
@@ -341,7 +384,7 @@ fn is_same(path: &Path, about: &Metadata, input: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// What becomes of `out` in a folder with the files `in` and `old`.
+    /// Checks writing `out` in a folder with the files `in` and `old`.
     fn check(prepare: fn(&Path), out: &str, force: bool, expected: Result<(), &str>) {
         let folder = tempfile::tempdir().unwrap();
         let [input, old, path] = ["in", "old", out].map(|name| folder.path().join(name));
@@ -421,18 +464,23 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn devices_and_pipes_are_written_straight() {
+        use std::io::Read as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
         write(Path::new("/dev/null"), b"new", false, &[Path::new("/dev/null")]).unwrap();
         assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
-        let reader = std::thread::spawn({
-            let pipe = pipe.clone();
-            move || std::fs::read(pipe).unwrap()
-        });
+        // Nobody reads it yet: to wait for that could take for ever.
+        let error = write(&pipe, b"new", false, &[]).unwrap_err();
+        assert!(error.to_string().contains("nobody reads this pipe; start the"), "{error}");
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut reader = File::options().read(true).custom_flags(flags).open(&pipe).unwrap();
         write(&pipe, b"new", false, &[]).unwrap();
-        assert_eq!(reader.join().unwrap(), b"new");
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "new");
     }
 
     #[cfg(unix)]

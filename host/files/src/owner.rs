@@ -1,10 +1,10 @@
-//! Whose files are trusted, and folders that nobody else can enter.
+//! The owner of trusted files, and folders that nobody else can enter.
 
 use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 
-/// Whose files are trusted: on Unix the number of the user who runs this.
+/// The owner of trusted files: on Unix the number of the user who runs this.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner {
     #[cfg(unix)]
@@ -44,7 +44,7 @@ pub(crate) fn make_new(folder: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 impl Owner {
-    /// Whoever owns what this process writes in a folder.
+    /// The owner of the files that this process makes in a folder.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ pub(crate) fn make_new(folder: &Path) -> io::Result<()> {
 
 #[cfg(not(unix))]
 impl Owner {
-    /// Whoever owns what this process writes in a folder.
+    /// The owner of the files that this process makes in a folder.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Reading what somebody named, which may be anything.
+//! Reads a file that a person named, which may be anything.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::owner::{self, Owner};
 
 const PREFIX: &str = "glovebox-";
-/// What the name of the mark of a folder ends with; the mark lies beside the folder.
+/// The ending of the name of a folder's mark; the mark lies beside the folder.
 const MARK: &str = ".lock";
 /// How often a mark may be taken for one that was left before its lock is there.
 const ATTEMPTS: u32 = 100;
@@ -47,7 +47,7 @@ impl Scratch {
             sweep(parent, Owner::of(&lock.metadata()?));
             let scratch = Scratch { folder: folder_of(&mark), mark, _lock: lock };
             alive().push(scratch.mark.clone());
-            // Not one that is there already, whoever made it.
+            // Never one that is there already, even if this user made it.
             owner::make_new(&scratch.folder)?;
             return Ok(scratch);
         }
@@ -79,8 +79,8 @@ fn alive() -> MutexGuard<'static, Vec<PathBuf>> {
     ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes a folder and all in it, following no link, then its mark. What cannot be removed keeps its
-/// mark, so that a later start tries again.
+/// Removes a folder and all in it, following no link, then its mark. A folder that cannot be
+/// removed keeps its mark, so that a later start tries again.
 fn remove(mark: &Path) {
     let is_gone = match fs::remove_dir_all(folder_of(mark)) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
@@ -150,7 +150,7 @@ mod tests {
         fs::write(left.with_extension("lock"), "").unwrap();
         // The kill came before there was a folder.
         fs::write(parent.path().join("glovebox-early.lock"), "").unwrap();
-        // Whose these are is not known.
+        // The owner of these is not known.
         fs::create_dir(parent.path().join("glovebox-unmarked")).unwrap();
         fs::write(parent.path().join("other.lock"), "").unwrap();
         #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! What this process has read and written, so that no later file of it takes their place.
+//! The files that this process has read and written, so that no later file of it takes their place.
 //!
 //! A command line names only some of the files that a verb reads: others are found beside them, or are
 //! named by those. So they are noted where they are opened. This is a state of the process, as its open

@@ -2,7 +2,12 @@
 //!
 //! Read [`Plugin`] first (the trait to implement), then [`export!`] (which makes an artifact of
 //! it), then [`testing`] (which runs it in unit tests, without a host). [`budget`] says in the source
-//! what a plugin should not exceed.
+//! what a plugin should not exceed; a wrong unit does not compile:
+//!
+//! ```compile_fail
+//! #[glovebox_sdk::budget(p99 = "500")]
+//! struct Echo;
+//! ```
 //!
 //! ```
 //! use glovebox_sdk::{Failure, Frame, Plugin, Services};
@@ -39,13 +44,24 @@
 //! | `wasm32-wasip2` | component |
 //! | anything else | native table, a shared library |
 //!
-//! # What a panic does
+//! # Costs of building
 //!
-//! In a shared library it is caught inside the plugin: the call answers a failure with the code
-//! [`Failure::PANIC`] and where it happened. The instance may be half changed then, so each later
-//! call answers a failure with that code too, without running the plugin, until the host makes a
-//! new instance. In WebAssembly a panic traps; before that its message goes to the host's log at
-//! level error, if the plugin has the permission `log`.
+//! A plugin builds this crate with the contract (`glovebox-abi`), `bytes`, `minicbor` and, for
+//! WebAssembly, the run time of `wit-bindgen`: a few seconds in all. The feature `json` adds `config`,
+//! which reads the configuration into a type of the plugin's, and with it `serde` and `serde_json`:
+//!
+//! ```toml
+//! glovebox-sdk = { path = "../glovebox/host/sdk", features = ["json"] }
+//! serde = { version = "1", features = ["derive"] }
+//! ```
+//!
+//! # Panics
+//!
+//! In a shared library a panic is caught inside the plugin: the call answers a failure with the
+//! code [`Failure::PANIC`] and where it happened. The instance may be half changed then, so each
+//! later call answers a failure with that code too, without running the plugin, until the host
+//! makes a new instance. In WebAssembly a panic traps; before that its message goes to the host's
+//! log at level error, if the plugin has the permission `log`.
 //!
 //! This crate deliberately does not run plugins for real, read manifests or do any I/O: that is
 //! `glovebox-host`.
@@ -58,11 +74,13 @@ compile_error!(
 
 #[doc(hidden)]
 pub mod binding;
+#[cfg(feature = "json")]
 mod config;
 mod export;
 pub mod testing;
 
 pub use bytes::Bytes;
+#[cfg(feature = "json")]
 pub use config::config;
 pub use glovebox_abi::{
     Failure, Frame, FrameError, Header, HeaderBuilder, Health, Kind, LogLevel, Permission, Plugin,

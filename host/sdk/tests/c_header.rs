@@ -61,7 +61,7 @@ fn structs_have_the_same_layout() {
     check!("glovebox_receiver", Receiver, context receive);
     check!("glovebox_output", Output, context frame state message);
     check!("glovebox_plugin", PluginTable, abi_version struct_size create process health save_state restore_state destroy);
-    check!("glovebox_host", HostTable, abi_version struct_size context log now random config kv_get kv_set kv_delete kv_list emit metric);
+    check!("glovebox_host", HostTable, abi_version struct_size context log now random config kv_get kv_set kv_delete kv_list emit metric call);
 }
 
 #[test]

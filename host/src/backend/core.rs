@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use glovebox_abi::{Frame, Health, Plugin, State};
 
-use super::{Backend, Stop};
-use crate::Frames;
-use crate::context::Context;
+use super::{Backend, own_code};
+use crate::frames::Frames;
+use crate::services::Context;
+use crate::stop::Stop;
 
-/// What a trap is called that stands for a panic of a plugin of this tier, as in the native one.
+/// The code of a trap that stands for a panic of a plugin of this tier, as in the native one.
 pub(super) const PANIC: &str = "plugin-panic";
 
 pub(crate) type Factory = Arc<dyn Fn() -> Box<dyn Plugin> + Send + Sync>;
@@ -43,7 +44,11 @@ impl Backend for CoreBackend {
     }
 
     fn health(&mut self) -> Result<Health, Stop> {
-        Ok(self.plugin.health())
+        let health = self.plugin.health();
+        if health.is_good() {
+            return Ok(health);
+        }
+        Ok(Health::bad(own_code(health.code), health.message))
     }
 
     fn save_state(&mut self) -> Result<Option<State>, Stop> {

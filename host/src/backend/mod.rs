@@ -1,32 +1,52 @@
-//! What can execute a plugin. [`Backend`] is the one trait; each binding is a file of its own.
+//! The backends, which execute plugins. [`Backend`] is the one trait; each binding is a file of its
+//! own.
 
 pub(crate) mod core;
 pub(crate) mod native;
+pub(crate) mod outside;
 pub(crate) mod wasm;
+#[cfg(target_os = "linux")]
+pub(crate) mod worker;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Failure, Frame, Health, State};
 use glovebox_events::{CallId, Outcome};
+use glovebox_sandbox::SandboxReport;
 
-use crate::Frames;
-use crate::context::Context;
+use crate::frames::Frames;
 use crate::guard::caught;
-use crate::status::Enforcement;
+use crate::policy::Enforcement;
+use crate::services::Context;
+use crate::stop::Stop;
+
+/// True if native plugins can be given processes of their own: on Linux, in a program that asks whether
+/// it was started as one.
+pub(crate) fn has_workers() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        worker::main_asks()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        false
+    }
+}
 
 /// One running copy of a plugin. One thread at a time calls it, not always the same one.
 pub(crate) trait Backend: Send {
     /// The services it uses, for counting and stopping.
     fn context(&mut self) -> &mut Context;
     fn initialize(&mut self, config: &str) -> Result<(), Stop>;
-    /// Puts the answer into `out`, which is empty. What stands there after a failure is not used.
+    /// Puts the answer into `out`, which is empty. After a failure, `out` is not used.
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop>;
     fn health(&mut self) -> Result<Health, Stop>;
     fn save_state(&mut self) -> Result<Option<State>, Stop>;
     fn restore_state(&mut self, state: &State) -> Result<(), Stop>;
-    /// One whole call: [`process`](Self::process), and what the services made of it meanwhile. What
-    /// the plugin emitted is put into `emitted`.
+    /// One whole call: [`process`](Self::process), and the effect of services on its outcome.
+    /// Frames that the plugin emitted are put into `emitted`.
     ///
     /// Stands here so that a call finds its backend once, and the rest of the way is known.
     fn call(
@@ -89,24 +109,7 @@ fn panicked(code: &str, reason: String) -> Stop {
     Stop::Dead(Outcome::Trapped { code: code.to_owned(), message: reason })
 }
 
-/// Why a call did not complete.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The copy goes on.
-    Alive(Outcome),
-    /// The copy must be thrown away.
-    Dead(Outcome),
-}
-
-impl Stop {
-    pub(crate) fn into_outcome(self) -> Outcome {
-        match self {
-            Stop::Alive(outcome) | Stop::Dead(outcome) => outcome,
-        }
-    }
-}
-
-/// What a call comes to in which a service ended it, whatever the plugin made of that.
+/// The outcome of a call that a service ended, for any result of the plugin.
 ///
 /// A WebAssembly plugin stops in the middle then, and its copy is lost. The other tiers cannot stop
 /// theirs, but treat it the same: a plugin must not depend on what runs it.
@@ -136,8 +139,16 @@ fn message_of(bytes: &[u8]) -> String {
 
 /// How a call ended that the plugin says failed.
 fn failed(code: u32, message: String) -> Stop {
-    // 0 would be no failure; the native table cannot carry it.
-    Stop::Alive(Outcome::Failed { code: code.max(1), message })
+    Stop::Alive(Outcome::Failed { code: own_code(code), message })
+}
+
+/// The code of a failure that a plugin gave itself. 0 would be no failure, and that of a panic belongs
+/// to the native table, where it says that the copy cannot go on: no other tier has either.
+fn own_code(code: u32) -> u32 {
+    match code {
+        0 | Failure::PANIC => Failure::GENERIC,
+        code => code,
+    }
 }
 
 impl From<Failure> for Stop {
@@ -153,6 +164,8 @@ pub(crate) enum Code {
     FrameAbi(Arc<wasm::frame_abi::FrameAbiCode>),
     Component(Arc<wasm::component::ComponentCode>),
     Native(Arc<native::NativeCode>),
+    #[cfg(target_os = "linux")]
+    Worker(Arc<worker::WorkerCode>),
     /// Not compiled before the first frame.
     Asleep,
 }
@@ -168,6 +181,8 @@ impl Code {
             Code::FrameAbi(code) => Box::new(code.instantiate(context)?),
             Code::Component(code) => Box::new(code.instantiate(context)?),
             Code::Native(code) => Box::new(native::NativeBackend::new(code.clone(), context)),
+            #[cfg(target_os = "linux")]
+            Code::Worker(code) => Box::new(code.instantiate(context)?),
             Code::Asleep => {
                 let reason = "it is not compiled yet".to_owned();
                 return Err(Outcome::Refused { reason });
@@ -175,15 +190,38 @@ impl Code {
         })
     }
 
-    /// Whether the code can be held to a limit; `None` asks about the call deadline.
-    pub(crate) fn enforcement(&self, limit: Option<LimitKind>) -> Enforcement {
-        let machine = match limit {
-            None => true,
-            Some(limit) => matches!(
-                limit,
-                LimitKind::Memory | LimitKind::Table | LimitKind::Resources | LimitKind::Fuel
-            ),
-        };
+    /// The functions of an application that it imports, by name; of other bindings the manifest alone
+    /// knows.
+    pub(crate) fn functions(&self) -> &[String] {
+        match self {
+            Code::Component(code) => &code.functions,
+            _ => &[],
+        }
+    }
+
+    /// The private copy of the library that it was made of.
+    pub(crate) fn library(&self) -> Option<&Path> {
+        match self {
+            Code::Native(code) => code.copy.as_deref(),
+            #[cfg(target_os = "linux")]
+            Code::Worker(code) => Some(&code.library),
+            _ => None,
+        }
+    }
+
+    /// The layers of the sandbox in which its copies run, if they do.
+    pub(crate) fn sandbox(&self) -> Option<&Arc<SandboxReport>> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Code::Worker(code) => Some(&code.report),
+            _ => None,
+        }
+    }
+
+    /// Whether the code can be held to a limit.
+    pub(crate) fn enforcement(&self, limit: LimitKind) -> Enforcement {
+        use LimitKind::{CallDeadline, Fuel, Memory, Resources, Table};
+        let machine = matches!(limit, CallDeadline | Memory | Table | Resources | Fuel);
         match self {
             Code::Core(_) if machine => {
                 Enforcement::NotAvailable("built into the application, which is trusted code")
@@ -191,8 +229,12 @@ impl Code {
             Code::Native(_) if machine => {
                 Enforcement::NotAvailable("a native plugin in this process is trusted code")
             }
-            Code::FrameAbi(code) if limit == Some(LimitKind::Fuel) => fuel(code.engine.metered),
-            Code::Component(code) if limit == Some(LimitKind::Fuel) => fuel(code.engine.metered),
+            #[cfg(target_os = "linux")]
+            Code::Worker(_) if matches!(limit, Table | Resources | Fuel) => {
+                Enforcement::NotAvailable("machine code has no such thing that could be counted")
+            }
+            Code::FrameAbi(code) if limit == Fuel => fuel(code.engine.setting.metered),
+            Code::Component(code) if limit == Fuel => fuel(code.engine.setting.metered),
             _ => Enforcement::Enforced,
         }
     }

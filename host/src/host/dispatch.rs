@@ -1,20 +1,21 @@
-//! Frames on their way to plugins: who gets them, and the queues in which they wait.
+//! Dispatches frames to plugins: chooses the targets, and puts frames into their queues.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use glovebox_abi::text::{cut, inert};
-use glovebox_abi::{Frame, Header};
+use glovebox_abi::{Frame, Header, Kind};
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::{Host, Reply};
-use crate::chain::Chain;
-use crate::dispatch::{BatchTicket, Places, Refusal, Ticket, Work};
+use super::Host;
 use crate::guard::caught;
-use crate::observe::span;
-use crate::registry::InstanceId;
-use crate::slot::Slot;
+use crate::id::InstanceId;
+use crate::instance::{
+    BatchTicket, Chain, Instance, PluginCopy, Refusal, Reservation, Ticket, Work,
+};
+use crate::record::span;
+use crate::reply::Reply;
 use crate::task::{Lost, Task};
 
 /// How often a frame may be passed on by `emit` before it is dropped and logged: two plugins that
@@ -41,24 +42,26 @@ impl Host {
     /// Waits while a queue is full, then for all answers.
     pub async fn broadcast(&self, frame: Frame) -> Vec<(InstanceId, Reply)> {
         let mut receivers = self.inner.registry.all();
-        receivers.retain(|slot| slot.accepts(frame.kind));
+        receivers.retain(|instance| instance.accepts(frame.kind));
         if receivers.is_empty() {
-            self.undelivered(&frame);
+            self.unaccepted(frame.kind);
         }
         self.dispatch_among(receivers, frame).await
     }
 
     async fn dispatch_among(
         &self,
-        receivers: Vec<Arc<Slot>>,
+        receivers: Vec<Arc<Instance>>,
         frame: Frame,
     ) -> Vec<(InstanceId, Reply)> {
         let mut tickets = Vec::with_capacity(receivers.len());
-        for slot in receivers {
-            let id = slot.id;
-            tickets.push(match slot.queue.wait_for_place().await {
-                Some(place) => (id, Ok(self.enqueue(slot, frame.clone(), Chain::default(), place))),
-                None => (id, Err(self.draining(&slot))),
+        for instance in receivers {
+            let id = instance.id;
+            tickets.push(match instance.queue.reserve().await {
+                Some(place) => {
+                    (id, Ok(self.enqueue(instance, frame.clone(), Chain::default(), place)))
+                }
+                None => (id, Err(self.draining(&instance))),
             });
         }
         let mut replies = Vec::with_capacity(tickets.len());
@@ -77,19 +80,19 @@ impl Host {
     /// If the instance has several copies, frames of one `source` are handled by the same copy, in
     /// order; frames without a source go to the copies in turn.
     pub async fn dispatch_to(&self, id: InstanceId, frame: Frame) -> Reply {
-        let Some(slot) = self.slot(id) else {
+        let Some(instance) = self.instance(id) else {
             return self.gone();
         };
-        match slot.queue.wait_for_place().await {
-            Some(place) => self.enqueue(slot, frame, Chain::default(), place).await,
-            None => self.draining(&slot),
+        match instance.queue.reserve().await {
+            Some(place) => self.enqueue(instance, frame, Chain::default(), place).await,
+            None => self.draining(&instance),
         }
     }
 
-    /// What a frame gets for which the queue has no place any more.
-    fn draining(&self, slot: &Slot) -> Reply {
+    /// The reply to a frame for which the queue has no place any more.
+    fn draining(&self, instance: &Instance) -> Reply {
         self.inner.dispatched.refuse();
-        self.refused(&Refusal::Draining { plugin: slot.plugin.to_string() })
+        self.refused(&Refusal::Draining { plugin: instance.plugin.to_string() })
     }
 
     /// Queues frames for one instance as one piece of work, which costs far less than one by one;
@@ -98,21 +101,19 @@ impl Host {
     /// If the instance has several copies, the batch goes to one of them. More frames than the
     /// queue has room for are queued in several pieces.
     pub async fn dispatch_batch(&self, id: InstanceId, mut frames: Vec<Frame>) -> Vec<Reply> {
-        let Some(slot) = self.slot(id) else {
+        let Some(instance) = self.instance(id) else {
             return frames.iter().map(|_| self.gone()).collect();
         };
         let Some(first) = frames.first() else { return Vec::new() };
-        let lane = slot.queue.lane_for(first);
+        let lane = instance.queue.lane_for(first);
         let mut replies = Vec::with_capacity(frames.len());
         while !frames.is_empty() {
-            let Some((places, count)) = slot.queue.wait_for_places(frames.len()).await else {
-                replies.extend(frames.iter().map(|_| self.draining(&slot)));
+            let Some((places, count)) = instance.queue.reserve_up_to(frames.len()).await else {
+                replies.extend(frames.iter().map(|_| self.draining(&instance)));
                 break;
             };
             let rest = frames.split_off(count);
-            let mut answers = self.enqueue_batch(slot.clone(), lane, frames, places).await;
-            answers.resize_with(count, || Reply::lost("the batch was lost".to_owned()));
-            replies.extend(answers);
+            replies.extend(self.enqueue_batch(instance.clone(), lane, frames, places).await);
             frames = rest;
         }
         replies
@@ -128,16 +129,16 @@ impl Host {
         id: InstanceId,
         frames: Vec<Frame>,
     ) -> Result<BatchTicket, Refusal> {
-        let slot = self.slot(id).ok_or(Refusal::Gone)?;
-        let limit = slot.queue.limit();
+        let instance = self.instance(id).ok_or(Refusal::Gone)?;
+        let limit = instance.queue.limit();
         if frames.len() > limit as usize {
             self.inner.dispatched.refuse();
-            let plugin = slot.plugin.to_string();
+            let plugin = instance.plugin.to_string();
             return Err(Refusal::TooMany { plugin, frames: frames.len(), limit });
         }
-        let places = self.try_places(&slot, frames.len() as u32)?;
-        let lane = frames.first().map_or(0, |first| slot.queue.lane_for(first));
-        Ok(self.enqueue_batch(slot, lane, frames, places))
+        let places = self.try_reserve(&instance, frames.len() as u32)?;
+        let lane = frames.first().map_or(0, |first| instance.queue.lane_for(first));
+        Ok(self.enqueue_batch(instance, lane, frames, places))
     }
 
     /// Queues a frame for each plugin that [`dispatch`](Self::dispatch) would route it to, and does
@@ -147,16 +148,18 @@ impl Host {
     ///
     /// If a queue is full; then no plugin gets the frame.
     pub fn try_dispatch(&self, frame: &Frame) -> Result<Vec<(InstanceId, Ticket)>, Refusal> {
-        let slots = self.receivers(frame, None);
-        if slots.is_empty() {
+        let instances = self.receivers(frame, None);
+        if instances.is_empty() {
             self.undelivered(frame);
         }
-        let places: Vec<_> =
-            slots.iter().map(|slot| self.try_places(slot, 1)).collect::<Result<_, _>>()?;
-        let placed = slots.into_iter().zip(places);
+        let places: Vec<_> = instances
+            .iter()
+            .map(|instance| self.try_reserve(instance, 1))
+            .collect::<Result<_, _>>()?;
+        let placed = instances.into_iter().zip(places);
         Ok(placed
-            .map(|(slot, place)| {
-                (slot.id, self.enqueue(slot, frame.clone(), Chain::default(), place))
+            .map(|(instance, place)| {
+                (instance.id, self.enqueue(instance, frame.clone(), Chain::default(), place))
             })
             .collect())
     }
@@ -167,28 +170,29 @@ impl Host {
     ///
     /// If its queue is full, or it is draining or gone.
     pub fn try_dispatch_to(&self, id: InstanceId, frame: Frame) -> Result<Ticket, Refusal> {
-        let slot = self.slot(id).ok_or(Refusal::Gone)?;
-        let place = self.try_places(&slot, 1)?;
-        Ok(self.enqueue(slot, frame, Chain::default(), place))
+        let instance = self.instance(id).ok_or(Refusal::Gone)?;
+        let place = self.try_reserve(&instance, 1)?;
+        Ok(self.enqueue(instance, frame, Chain::default(), place))
     }
 
-    /// Waits until no frame waits in any queue and none of a queue is under way, those included that
-    /// plugins emit meanwhile. What comes from other threads in the meantime is waited for as well.
-    pub fn rest(&self) -> Task<()> {
+    /// Waits until no frame waits in any queue and none of a queue is being processed, those
+    /// included that plugins emit meanwhile. Frames from other threads in the meantime are waited
+    /// for as well.
+    pub fn wait_idle(&self) -> Task<()> {
         let (done, task) = Task::new();
         let host = self.clone();
         self.runtime().spawn(async move {
             loop {
                 let before = host.dispatch_stats().dispatched;
-                for slot in host.inner.registry.all() {
-                    slot.queue.wait_until_empty().await;
+                for instance in host.inner.registry.all() {
+                    instance.queue.wait_idle().await;
                 }
                 // A queue that was found empty may have been given a frame by one looked at later.
                 if host.dispatch_stats().dispatched == before {
                     break;
                 }
             }
-            // Whoever waited may count on its own handle being the last one.
+            // A caller that waited may count on its own handle being the last one.
             drop(host);
             // Nobody may be waiting for it.
             let _ = done.send(());
@@ -196,12 +200,16 @@ impl Host {
         task
     }
 
-    pub(super) fn try_places(&self, slot: &Slot, count: u32) -> Result<Places, Refusal> {
-        slot.queue.try_places(count).ok_or_else(|| {
+    pub(super) fn try_reserve(
+        &self,
+        instance: &Instance,
+        count: u32,
+    ) -> Result<Reservation, Refusal> {
+        instance.queue.try_reserve(count).ok_or_else(|| {
             self.inner.dispatched.refuse();
-            let plugin = slot.plugin.to_string();
-            match slot.queue.is_open() {
-                true => Refusal::Full { plugin, limit: slot.queue.limit() },
+            let plugin = instance.plugin.to_string();
+            match instance.queue.is_open() {
+                true => Refusal::Full { plugin, limit: instance.queue.limit() },
                 false => Refusal::Draining { plugin },
             }
         })
@@ -209,69 +217,69 @@ impl Host {
 
     pub(super) fn enqueue(
         &self,
-        slot: Arc<Slot>,
+        instance: Arc<Instance>,
         frame: Frame,
         chain: Chain,
-        place: Places,
+        place: Reservation,
     ) -> Ticket {
-        let lane = slot.queue.lane_for(&frame);
+        let lane = instance.queue.lane_for(&frame);
         let (answer, ticket) = Task::new();
-        self.push(slot, lane, Work::One(frame, answer), 1, chain, place);
+        self.push(instance, lane, Work::One(frame, answer), 1, chain, place);
         ticket
     }
 
     fn enqueue_batch(
         &self,
-        slot: Arc<Slot>,
+        instance: Arc<Instance>,
         lane: usize,
         frames: Vec<Frame>,
-        places: Places,
+        places: Reservation,
     ) -> BatchTicket {
-        let (answer, ticket) = Task::new();
+        let (answer, ticket) = Task::of(frames.len());
         let count = frames.len() as u64;
-        self.push(slot, lane, Work::Batch(frames, answer), count, Chain::default(), places);
+        self.push(instance, lane, Work::Batch(frames, answer), count, Chain::default(), places);
         ticket
     }
 
     pub(super) fn push(
         &self,
-        slot: Arc<Slot>,
+        instance: Arc<Instance>,
         lane: usize,
         work: Work,
         count: u64,
         chain: Chain,
-        places: Places,
+        places: Reservation,
     ) {
         self.inner.dispatched.dispatch(count);
-        let queued = self.inner.surroundings.journal.is_heard().then(Instant::now);
+        let queued = self.inner.resources.journal.is_heard().then(Instant::now);
         let span = match span::calls_are_traced() {
-            true => span::dispatch(&slot.about(), count),
+            true => span::dispatch(&instance.about(), count),
             false => Span::none(),
         };
         // Works the lane off on a thread of the pool: idle instances cost none, and a hung one
         // holds only its own.
-        if slot.queue.push(lane, work, queued, span, chain, places) {
+        if instance.queue.push(lane, work, queued, span, chain, places) {
             let host = self.clone();
-            self.run_blocking(move || host.work(&slot, lane));
+            self.run_blocking(move || host.work(&instance, lane));
         }
     }
 
-    pub(super) fn work(&self, slot: &Arc<Slot>, lane: usize) {
-        if slot.is_asleep() {
-            // What goes wrong becomes the fault of the instance, and the reason of a refusal.
-            let woken = caught(|| self.wake(slot).map_err(|error| error.to_string()));
+    pub(super) fn work(&self, instance: &Arc<Instance>, lane: usize) {
+        if instance.is_asleep() {
+            // A failure becomes the fault of the instance, and the reason of a refusal.
+            let woken = caught(|| self.wake(instance).map_err(|error| error.to_string()));
             if let Err(reason) = woken {
-                slot.fault_with(&format!("the host panicked: {reason}"));
+                instance.fault_with(&format!("the host panicked: {reason}"));
             }
         }
-        slot.queue.work_off(lane, |job| {
+        instance.queue.work_off(lane, |job| {
             let span = job.span;
             let entered = span.enter();
             let mut errors = 0;
             let waited = job.queued.map(|queued| queued.elapsed()).unwrap_or_default();
             // Held for the whole job, and given up after it, so that direct calls, reloads and checks
             // get their turn.
-            let mut held = slot.hold_copy(lane);
+            let mut held = instance.hold_copy(lane);
             let mut call = |frame: &Frame| {
                 let mut reply = Reply::default();
                 let called = caught(|| match &mut held {
@@ -284,45 +292,46 @@ impl Host {
                 if !reply.outcome.is_completed() {
                     errors += 1;
                     held = None;
-                    self.after_failure(slot, frame, &job.chain, &mut reply);
-                    held = slot.hold_copy(lane);
+                    self.after_failure(instance, frame, &job.chain, &mut reply);
+                    held = instance.hold_copy(lane);
                 }
                 reply
             };
-            // The span ends before anybody has the answers, and nobody may be waiting for them.
+            // Failures are counted and the span ends before anybody has the answers; nobody may be waiting.
             match job.work {
                 Work::One(frame, answer) => {
                     let reply = call(&frame);
+                    self.inner.dispatched.fail(errors);
                     drop(entered);
                     drop(span);
                     give(answer, reply);
                 }
                 Work::Batch(frames, answer) => {
                     let replies = frames.iter().map(call).collect();
+                    self.inner.dispatched.fail(errors);
                     drop(entered);
                     drop(span);
                     give(answer, replies);
                 }
             }
-            self.inner.dispatched.fail(errors);
         });
     }
 
     /// Carries an emitted frame to the plugin it names, or to all others that accept its kind, as
     /// far as the call allows that it goes back to.
-    pub(super) fn pass_on(&self, from: &Slot, frame: Frame, chain: &Chain) {
+    pub(super) fn pass_on(&self, from: &PluginCopy, frame: Frame, chain: &Chain) {
         if chain.hops() > MAX_HOPS {
             let reason = || format!("emitted frame dropped after {MAX_HOPS} hops");
             self.drop_emitted(from, chain, reason);
             return;
         }
-        let receivers = self.receivers(&frame, Some(from.id));
+        let receivers = self.receivers(&frame, Some(from.id()));
         if receivers.is_empty() {
             let reason = self.undelivered(&frame);
             from.note(&format!("emitted frame dropped: {reason}"));
         }
         let allowed = from.caused_calls();
-        for slot in receivers {
+        for instance in receivers {
             if !chain.cause(allowed) {
                 let reason = || {
                     format!(
@@ -334,25 +343,29 @@ impl Host {
                 self.drop_emitted(from, chain, reason);
                 continue;
             }
-            match self.try_places(&slot, 1) {
+            match self.try_reserve(&instance, 1) {
                 // Nobody waits for the answer.
-                Ok(place) => drop(self.enqueue(slot, frame.clone(), chain.clone(), place)),
+                Ok(place) => drop(self.enqueue(instance, frame.clone(), chain.clone(), place)),
                 Err(refusal) => from.note(&format!("emitted frame dropped: {refusal}")),
             }
         }
     }
 
-    /// Counts a frame that reaches nobody; says why.
+    /// Counts a frame that reaches nobody: not the plugin that it names, nor any that accepts its kind
+    /// if it names none. Says why.
     fn undelivered(&self, frame: &Frame) -> String {
+        let Some(target) = target(frame) else { return self.unaccepted(frame.kind) };
+        let target = cut(&target, MAX_TARGET_LEN);
+        self.lost(format!("no plugin `{}` is loaded", inert(&target)))
+    }
+
+    /// Counts a frame of a kind that no plugin accepts; says so.
+    fn unaccepted(&self, kind: Kind) -> String {
+        self.lost(format!("no plugin accepts {kind} frames"))
+    }
+
+    fn lost(&self, reason: String) -> String {
         self.inner.dispatched.lose();
-        let has_header = !frame.header.as_bytes().is_empty();
-        let reason = match has_header.then(|| frame.header.get_text(Header::TARGET)).flatten() {
-            Some(target) => {
-                let target = cut(&target, MAX_TARGET_LEN);
-                format!("no plugin `{}` is loaded", inert(&target))
-            }
-            None => format!("no plugin accepts {} frames", frame.kind),
-        };
         tracing::warn!(reason, "a frame reached nobody");
         reason
     }
@@ -360,29 +373,33 @@ impl Host {
     /// Counts an emitted frame that goes too far, and says so once for all that go back to the same
     /// call.
     #[cold]
-    fn drop_emitted(&self, from: &Slot, chain: &Chain, reason: impl FnOnce() -> String) {
+    fn drop_emitted(&self, from: &PluginCopy, chain: &Chain, reason: impl FnOnce() -> String) {
         self.inner.dispatched.exceed_budget();
         if chain.is_first_to_tell() {
             let reason = reason();
-            tracing::warn!(plugin = &*from.plugin, reason);
+            tracing::warn!(plugin = from.plugin(), reason);
             from.note(&reason);
         }
     }
 
-    pub(super) fn receivers(&self, frame: &Frame, from: Option<InstanceId>) -> Vec<Arc<Slot>> {
-        if !frame.header.as_bytes().is_empty()
-            && let Some(target) = frame.header.get_text(Header::TARGET)
-        {
-            return self.find(&target).and_then(|id| self.slot(id)).into_iter().collect();
+    pub(super) fn receivers(&self, frame: &Frame, from: Option<InstanceId>) -> Vec<Arc<Instance>> {
+        if let Some(target) = target(frame) {
+            return self.find(&target).and_then(|id| self.instance(id)).into_iter().collect();
         }
-        let mut slots = self.inner.registry.all();
-        slots.retain(|slot| Some(slot.id) != from && slot.accepts(frame.kind));
-        slots
+        let mut instances = self.inner.registry.all();
+        instances.retain(|instance| Some(instance.id) != from && instance.accepts(frame.kind));
+        instances
     }
 }
 
+/// The plugin that a frame names.
+fn target(frame: &Frame) -> Option<String> {
+    let has_header = !frame.header.as_bytes().is_empty();
+    has_header.then(|| frame.header.get_text(Header::TARGET)).flatten()
+}
+
 /// Gives an answer to whoever waits for it. Nobody may be; and their waker may panic.
-fn give<T>(answer: oneshot::Sender<T>, reply: T) {
+pub(super) fn give<T>(answer: oneshot::Sender<T>, reply: T) {
     if let Err(reason) = caught(|| drop(answer.send(reply))) {
         tracing::error!(reason, "the waker of somebody who waits for an answer panicked");
     }

@@ -1,26 +1,28 @@
-//! How instances come and go.
+//! Loads and unloads instances.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use glovebox_events::{LoadStage, What};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Span;
 
-use super::Host;
-use crate::answers::ANSWERABLE;
-use crate::dispatch::Work;
+use super::dispatch::give;
+use super::{Host, Loading, Mocks, Profile, Reloads, gone};
 use crate::guard::caught;
-use crate::load::{LoadError, LoadProblem, LoadRequest, Source};
-use crate::observe::span;
-use crate::registry::InstanceId;
-use crate::reload::gone;
-use crate::slot::Slot;
-use crate::task::Lost;
-use crate::{Loading, Profile, Task};
+use crate::id::InstanceId;
+use crate::instance::{Instance, Work};
+use crate::load::{LoadRequest, Prepared};
+use crate::problem::{LoadError, LoadProblem, StageError};
+use crate::record::span;
+use crate::services::ANSWERABLE;
+use crate::task::{Lost, Task};
 
-/// What came of draining an instance.
+/// The result of draining an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Drained {
     /// Frames that were finished.
     pub processed: u64,
@@ -38,23 +40,23 @@ impl Lost for Drained {
 }
 
 impl Host {
-    /// Loads a plugin, stage by stage, on another thread. As many loads as the machine has cores run
-    /// at the same time; further ones wait their turn.
+    /// Loads a plugin, stage by stage, on another thread. As many plugins as the machine has cores are
+    /// compiled at the same time, for loads, reloads and first frames of lazy ones; further ones wait
+    /// their turn.
     pub fn load(&self, request: LoadRequest) -> Loading {
         let (sender, task) = Task::new();
         let host = self.clone();
-        let turns = self.inner.loads.clone();
+        let threads = self.inner.loads.clone();
         let span = span::load();
         self.runtime().spawn(async move {
-            // The turns are never closed.
-            let turn = turns.acquire_owned().await;
+            // Never closed.
+            let Ok(thread) = threads.acquire_owned().await else { return };
             tokio::task::spawn_blocking(move || {
-                let loaded = caught(|| span.in_scope(|| host.load_now(request, &span)))
+                let loaded = caught(|| span.in_scope(|| host.load_now(request, thread, &span)))
                     .unwrap_or_else(|reason| Err(LoadError::lost(reason)));
                 // Ended before anybody has the result.
                 drop(span);
-                drop(turn);
-                // Whoever has the result may count on its own handle being the last one.
+                // A caller that has the result may count on its own handle being the last one.
                 drop(host);
                 // Nobody may be waiting for it.
                 let _ = sender.send(loaded);
@@ -63,59 +65,84 @@ impl Host {
         task
     }
 
-    fn load_now(&self, mut request: LoadRequest, span: &Span) -> Result<InstanceId, LoadError> {
+    /// `thread` is given back before code of the plugin runs, which may wait for another load.
+    fn load_now(
+        &self,
+        mut request: LoadRequest,
+        thread: OwnedSemaphorePermit,
+        span: &Span,
+    ) -> Result<InstanceId, LoadError> {
         request.mock = request.mock.or_else(|| self.inner.mock.clone());
+        let turn = self.inner.turns.take();
         let started = Instant::now();
         let preparer = &self.inner.preparer;
-        let prepared = self.check_profile(&request).and_then(|()| match request.lazy {
-            true => preparer.glance(&request),
-            false => preparer.prepare(&request),
-        });
-        let loaded = prepared.and_then(|prepared| {
-            let path = prepared.path.clone();
-            let rules = self.inner.rules.lock().clone();
-            self.inner
-                .registry
-                .try_insert(|id, seat| {
-                    let surroundings = self.inner.surroundings.clone();
-                    Slot::start(id, seat, request.clone(), prepared, rules, surroundings)
-                })
-                .map_err(|(stage, problem)| LoadError::new(stage, path, problem))
-        });
+        let prepared = self
+            .check_open(&request)
+            .and_then(|()| self.check_profile(&request))
+            .and_then(|()| match request.lazy {
+                true => preparer.glance(&request),
+                false => preparer.prepare(&request),
+            });
+        drop((turn, thread));
+        let loaded = prepared.and_then(|prepared| self.start(&request, prepared));
         match &loaded {
-            Ok(id) => {
+            Ok((instance, missed)) => {
                 self.inner.dispatched.load();
-                if let Some(slot) = self.slot(*id) {
-                    span::tell(span, &slot.about());
-                    if !slot.is_asleep() {
-                        self.started(&slot, started.elapsed());
-                    }
-                    self.follow_profile(&slot, &request);
+                span::tell(span, &instance.about());
+                if !instance.is_asleep() {
+                    self.started(instance, started.elapsed());
+                }
+                self.follow_profile(instance, &request);
+                if let Some(outfit) = *missed {
+                    instance.tell_rules("the policy changed while it was loaded");
+                    self.take_up(instance, outfit);
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, "not loaded");
-                let name = match &request.source {
-                    Source::Path(path) => {
-                        path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-                    }
-                    Source::Core(manifest, _) => manifest.plugin.id.clone(),
-                };
                 let what = What::LoadFailed { stage: error.stage(), message: error.to_string() };
-                self.inner.surroundings.journal.record(&name.into(), u64::MAX, 0, what);
+                let name = request.source.name().into();
+                self.inner.resources.journal.record(&name, u64::MAX, 0, what);
             }
         }
-        loaded
+        loaded.map(|(instance, _)| instance.id)
+    }
+
+    /// Starts an instance and lists it. Beside it, what [`Instance::take_rules`] says if the rules
+    /// changed while it started.
+    fn start(
+        &self,
+        request: &LoadRequest,
+        prepared: Prepared,
+    ) -> Result<(Arc<Instance>, Option<bool>), LoadError> {
+        let origin = prepared.origin.clone();
+        let (registry, resources) = (&self.inner.registry, &self.inner.resources);
+        let rules = self.inner.rules.lock().clone();
+        let (id, cell) = registry.place();
+        let instance = Instance::start(id, cell, request.clone(), prepared, rules, resources)
+            .inspect_err(|_| registry.free(id))
+            .map_err(|error| error.about(origin))?;
+        // A change of the rules, and the end of the host, find the instance in the registry from here on.
+        let rules = self.inner.rules.lock();
+        if let Err(error) = self.check_open(request) {
+            drop(rules);
+            instance.stop();
+            registry.free(id);
+            return Err(error);
+        }
+        let missed = instance.take_rules(&rules);
+        registry.insert(instance.clone());
+        Ok((instance, missed))
     }
 
     /// Says that an instance runs, and begins to look after it.
-    fn started(&self, slot: &Arc<Slot>, took: Duration) {
-        slot.tend();
-        slot.say_lowered();
-        let generation = slot.current();
+    fn started(&self, instance: &Arc<Instance>, took: Duration) {
+        instance.tend();
+        instance.say_lowered();
+        let generation = instance.current();
         let prepared = &generation.prepared;
-        tracing::info!(plugin = &*slot.plugin, instance = %slot.id, ?took, "loaded");
-        slot.shared.record(
+        tracing::info!(plugin = &*instance.plugin, instance = %instance.id, ?took, "loaded");
+        instance.shared.record(
             generation.number,
             What::Loaded {
                 version: prepared.manifest.plugin.version.to_string(),
@@ -123,189 +150,236 @@ impl Host {
                 binding: prepared.binding,
                 digest: prepared.digest.clone(),
                 took,
-                cached: prepared.cached,
+                cached: prepared.precaution.is_cached(),
             },
         );
     }
 
     /// Compiles and starts an instance that was loaded lazily. Once it failed, only a restart or a
     /// reload tries again.
-    pub(crate) fn wake(&self, slot: &Arc<Slot>) -> Result<(), LoadError> {
-        let _one_at_a_time = slot.reloading.lock();
-        if !slot.is_asleep() || slot.fault().is_some() {
+    pub(crate) fn wake(&self, instance: &Arc<Instance>) -> Result<(), LoadError> {
+        let _one_at_a_time = instance.reloading.lock();
+        if !instance.is_asleep() || instance.fault().is_some() {
             return Ok(());
         }
         let span = span::load();
         let _entered = span.enter();
+        let turn = self.inner.turns.take();
         let begun = Instant::now();
-        let woken = self
-            .inner
-            .preparer
-            .prepare(&slot.request)
-            .inspect_err(|error| slot.fault_with(&error.to_string()))
-            .and_then(|prepared| slot.awaken(prepared).map_err(about(slot)));
-        span::tell(&span, &slot.about());
+        let prepared = self.inner.preparer.prepare(&instance.request());
+        drop(turn);
+        let woken = prepared
+            .inspect_err(|error| instance.fault_with(&error.to_string()))
+            .and_then(|prepared| instance.awaken(prepared).map_err(about(instance)));
+        span::tell(&span, &instance.about());
         match &woken {
             Ok(()) => {
-                self.inner.registry.set_by_slot(slot.id, slot.copies() > 1);
-                self.started(slot, begun.elapsed());
+                self.inner.registry.set_needs_instance(instance.id, instance.copies() > 1);
+                self.started(instance, begun.elapsed());
             }
             Err(error) => {
                 let what = What::LoadFailed { stage: error.stage(), message: error.to_string() };
-                slot.shared.record(0, what);
+                instance.shared.record(0, what);
             }
         }
         woken
+    }
+
+    /// Refuses to load into a host that is shut down.
+    fn check_open(&self, request: &LoadRequest) -> Result<(), LoadError> {
+        match self.inner.closing.load(Relaxed) {
+            false => Ok(()),
+            true => {
+                let origin = request.source.origin();
+                Err(LoadError::new(LoadStage::Policy, Some(origin), LoadProblem::ShutDown))
+            }
+        }
     }
 
     /// Refuses what the profile does not allow.
     fn check_profile(&self, request: &LoadRequest) -> Result<(), LoadError> {
         match &*self.inner.profile.lock() {
             Some(profile)
-                if (request.mock.is_some() || request.answers.is_some()) && !profile.mocks() =>
+                if (request.mock.is_some() || request.answers.is_some())
+                    && profile.mocks() == Mocks::Refused =>
             {
                 let problem = LoadProblem::MocksRefused { profile: profile.name().to_owned() };
-                let path = match &request.source {
-                    Source::Path(path) => Some(path.clone()),
-                    Source::Core(..) => None,
-                };
-                Err(LoadError::new(LoadStage::Policy, path, problem))
+                let origin = request.source.origin();
+                Err(LoadError::new(LoadStage::Policy, Some(origin), problem))
             }
             _ => Ok(()),
         }
     }
 
     /// Says that services are mocked, and starts the watch that the profile wants.
-    fn follow_profile(&self, slot: &Slot, request: &LoadRequest) {
+    fn follow_profile(&self, instance: &Instance, request: &LoadRequest) {
         if let Some(mock) = &request.mock {
-            slot.shared.record(1, What::PolicyChanged { summary: mock.summary() });
+            instance.shared.record(1, What::PolicyChanged { summary: mock.summary() });
         }
         if request.answers.is_some() {
-            let summary = format!("answered by the application: {}", ANSWERABLE.join(", "));
-            slot.shared.record(1, What::PolicyChanged { summary });
+            let services = ANSWERABLE.join(", ");
+            let summary = format!("answered by the application: {services}, functions");
+            instance.shared.record(1, What::PolicyChanged { summary });
         }
-        let reload = self.inner.profile.lock().as_ref().is_some_and(Profile::reload);
-        let from_file = matches!(request.source, Source::Path(_));
-        if reload
-            && from_file
-            && let Err(error) = self.watch(slot.id, true)
+        let reloads = self.inner.profile.lock().as_ref().map(Profile::reloads);
+        if reloads == Some(Reloads::ByItself)
+            && request.source.file().is_some()
+            && let Err(error) = self.watch(instance.id)
         {
-            tracing::warn!(plugin = &*slot.plugin, %error, "not watched");
-            slot.note(&format!("a change of the artifact will not reload it: {error}"));
+            tracing::warn!(plugin = &*instance.plugin, %error, "not watched");
+            instance.note(&format!("a change of the artifact will not reload it: {error}"));
         }
     }
 
-    /// Changes what the host is run for, for what is loaded from now on.
+    /// Changes the profile, for plugins that are loaded from now on.
     pub fn set_profile(&self, profile: Profile) {
         *self.inner.profile.lock() = Some(profile);
     }
 
-    /// What the host is run for, if anybody said so.
+    /// The purpose of the host, if it was given.
     pub fn profile(&self) -> Option<Profile> {
         self.inner.profile.lock().clone()
     }
 
     /// Ends an instance and forgets it; frames that wait are refused. `false` if it was gone already.
     pub fn unload(&self, id: InstanceId) -> bool {
-        let Some(slot) = self.inner.registry.remove(id) else {
+        let Some(instance) = self.inner.registry.remove(id) else {
             return false;
         };
-        tracing::info!(plugin = &*slot.plugin, instance = %id, "unloaded");
+        tracing::info!(plugin = &*instance.plugin, instance = %id, "unloaded");
         let host = self.clone();
         // The call under way may take its time; nobody need wait for it.
-        self.run_blocking(move || host.end(&slot));
+        self.run_blocking(move || host.end(&instance));
         true
     }
 
-    /// Lets an instance finish what waits, takes nothing new meanwhile, and then ends it. What is
-    /// left at the deadline is refused.
+    /// Lets an instance finish its waiting frames, takes nothing new meanwhile, and then ends it.
+    /// Frames that are left at the deadline are refused.
+    ///
+    /// The instance has ended when the task is done: its state is saved, and the plugin may be loaded
+    /// again. A call that is still under way at the deadline is not waited for; then
+    /// [`in_time`](Drained::in_time) is false, and the instance ends after that call.
     pub fn drain(&self, id: InstanceId, deadline: Duration) -> Task<Drained> {
         let (sender, task) = Task::new();
         let host = self.clone();
         self.runtime().spawn(async move {
-            let drained = match host.slot(id) {
-                Some(slot) => host.drain_slot(slot, deadline).await,
+            let drained = match host.instance(id) {
+                Some(instance) => host.drain_instance(instance, deadline).await,
                 None => Drained::default(),
             };
-            // Nobody may be waiting for the result.
+            // A caller that has the result may count on its own handle being the last one.
+            drop(host);
+            // Nobody may be waiting for it.
             let _ = sender.send(drained);
         });
         task
     }
 
-    async fn drain_slot(&self, slot: Arc<Slot>, deadline: Duration) -> Drained {
-        let before = slot.status().stats.processed;
-        slot.queue.close();
-        self.inner.registry.set_by_slot(slot.id, true);
-        slot.begin_draining("asked to finish");
-        let in_time = tokio::time::timeout(deadline, slot.queue.wait_until_empty()).await.is_ok();
-        let left = self.refuse_rest(&slot);
-        let processed = slot.status().stats.processed - before;
-        if self.inner.registry.remove(slot.id).is_some() {
-            let host = self.clone();
-            self.run_blocking(move || host.end(&slot));
+    async fn drain_instance(&self, instance: Arc<Instance>, deadline: Duration) -> Drained {
+        let until = tokio::time::sleep(deadline);
+        tokio::pin!(until);
+        let before = instance.status().stats.processed;
+        instance.queue.close();
+        self.inner.registry.set_needs_instance(instance.id, true);
+        instance.begin_draining("asked to finish");
+        let in_time = tokio::select! {
+            biased;
+            () = instance.queue.wait_idle() => true,
+            () = &mut until => false,
+        };
+        let left = self.refuse_rest(&instance);
+        let processed = instance.status().stats.processed - before;
+        if self.inner.registry.remove(instance.id).is_some() {
+            let (host, ending) = (self.clone(), instance.clone());
+            self.run_blocking(move || host.end(&ending));
         }
-        Drained { processed, refused: left, in_time }
+        // Otherwise somebody else ends it.
+        let mut ended = pin!(instance.has_ended());
+        let mut is_ended = tokio::select! {
+            biased;
+            () = &mut ended => true,
+            () = &mut until => false,
+        };
+        // A call that hangs does not hold up whoever drains.
+        if !is_ended && !instance.is_held() {
+            ended.await;
+            is_ended = true;
+        }
+        Drained { processed, refused: left, in_time: in_time && is_ended }
     }
 
     /// Answers what still waits for an instance that will not work any more.
-    fn refuse_rest(&self, slot: &Slot) -> u64 {
+    pub(super) fn refuse_rest(&self, instance: &Instance) -> u64 {
         let mut left = 0;
-        for job in slot.queue.abandon() {
-            match job.work {
-                Work::One(_, answer) => {
-                    left += 1;
-                    drop(answer.send(self.gone()));
-                }
-                Work::Batch(frames, answer) => {
-                    left += frames.len() as u64;
-                    drop(answer.send(frames.iter().map(|_| self.gone()).collect()));
-                }
+        instance.queue.abandon(|work| match work {
+            Work::One(_, answer) => {
+                left += 1;
+                give(answer, self.gone());
             }
-        }
+            Work::Batch(frames, answer) => {
+                left += frames.len() as u64;
+                give(answer, frames.iter().map(|_| self.gone()).collect());
+            }
+        });
         left
     }
 
     /// Ends an instance that was taken out of the registry.
-    pub(crate) fn end(&self, slot: &Slot) {
-        let _span = span::unload(&slot.about()).entered();
-        *slot.watching.lock() = None;
-        slot.queue.close();
-        self.refuse_rest(slot);
-        slot.stop();
-        self.inner.dispatched.unload();
-        self.inner.registry.free(slot.id);
+    pub(crate) fn end(&self, instance: &Instance) {
+        let _span = span::unload(&instance.about()).entered();
+        let ended = caught(|| {
+            instance.stop_watching();
+            instance.queue.close();
+            self.refuse_rest(instance);
+            instance.stop();
+            self.inner.dispatched.unload();
+            self.inner.registry.free(instance.id);
+        });
+        if let Err(reason) = ended {
+            tracing::error!(plugin = &*instance.plugin, reason, "the end of an instance panicked");
+        }
+        instance.tell_ended();
     }
 
     /// Replaces all copies of an instance by fresh ones of the same artifact; also of one that failed
     /// so often that only a person restarts it.
     pub fn restart(&self, id: InstanceId) -> Task<Result<(), LoadError>> {
-        self.spawn(move |host| {
-            let slot = host.slot(id).ok_or_else(gone)?;
-            if slot.is_asleep() {
-                slot.forget_fault();
-                return host.wake(&slot);
+        self.run(move |host| {
+            let instance = host.instance(id).ok_or_else(gone)?;
+            if instance.is_asleep() {
+                instance.forget_fault();
+                return host.wake(&instance);
             }
-            slot.restart().map_err(about(&slot))
+            instance.restart().map_err(about(&instance))
         })
     }
 
     /// Saves the states of an instance now, if its manifest asks for them to be kept. `false` if it
-    /// does not, or the instance is gone. What goes wrong is an event.
+    /// does not, or the instance is gone. A failure is an event.
     pub fn save_state(&self, id: InstanceId) -> Task<bool> {
-        self.spawn(move |host| host.slot(id).is_some_and(|slot| slot.keep_states()))
+        self.run(move |host| host.instance(id).is_some_and(|instance| instance.keep_states()))
     }
 
-    /// Takes the calls back that are under way. They end as cancelled: wasm within some
-    /// milliseconds, wherever it is; core and native plugins at their next host call, because code
-    /// of this process cannot be stopped. `false` if the instance is gone.
+    /// Cancels the running calls: wasm ends within some milliseconds, wherever it is; core and
+    /// native plugins at their next host call, because code of this process cannot be stopped. In a
+    /// process of its own, a native plugin is given a second for that, and ended then.
+    /// `false` if the instance is gone.
     pub fn cancel(&self, id: InstanceId) -> bool {
-        self.slot(id).map(|slot| slot.shared.cancellations.fetch_add(1, Relaxed)).is_some()
+        self.instance(id).map(|instance| instance.shared.cancellations.cancel()).is_some()
+    }
+
+    /// Cancels all work for good, before the host is dropped: calls, starts of plugins and compiles
+    /// that are running or begin later, as [`cancel`](Self::cancel) and
+    /// [`cancel_compile`](Self::cancel_compile) do. Plugins still save their state and clean up, each
+    /// of which takes two seconds at most from then on.
+    pub fn cancel_all(&self) {
+        self.inner.resources.cancelled.cancel();
+        self.inner.preparer.cancel_all_compiles();
     }
 }
 
-/// Errors of stages after preparing, with the file they are about.
-pub(crate) fn about(slot: &Slot) -> impl Fn((LoadStage, LoadProblem)) -> LoadError {
-    let path = slot.current().prepared.path.clone();
-    move |(stage, problem)| LoadError::new(stage, path.clone(), problem)
+/// Errors of stages after preparing, with where the plugin comes from.
+pub(super) fn about(instance: &Instance) -> impl FnOnce(StageError) -> LoadError {
+    let origin = instance.current().prepared.origin.clone();
+    move |error| error.about(origin)
 }

@@ -1,40 +1,74 @@
-//! The host: all instances, and everything that can be asked of them.
+//! The host: all instances, and the calls on them.
 //!
 //! [`instances`] lets them come and go, [`call`] is the way of one call, [`dispatch`] the way through
 //! queues.
 
+mod builder;
 mod call;
+mod counters;
 mod dispatch;
+mod end;
 mod instances;
+mod permissions;
+mod profile;
+mod registry;
+mod reload;
+mod set;
+mod snapshot;
+mod turns;
+mod watch;
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use glovebox_abi::manifest::Limits;
+use glovebox_abi::Kind;
+use glovebox_abi::manifest::{LimitError, Limits};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
 use crate::guard::caught;
-use crate::journal::Journal;
+use crate::id::InstanceId;
+use crate::instance::{HostResources, Instance, PluginStatus, Quarantine, StateStore};
 use crate::load::{CacheStats, CompileStatus, LoadRequest, Preparer};
-use crate::permissions::HostRules;
-use crate::registry::{InstanceId, Registry};
-use crate::slot::{Slot, Surroundings};
-use crate::state::StateStore;
-use crate::status::{DispatchCounters, DispatchStats, PluginStatus};
-use crate::task::Lost;
-use crate::{HostBuilder, Mock, Profile, Task};
+use crate::policy::HostRules;
+use crate::problem::LoadError;
+use crate::record::Journal;
+use crate::services::{Functions, Mock};
+use crate::task::{Lost, Task};
+use crate::watch::Watcher;
 
-pub use call::Reply;
+pub use builder::{HostBuilder, HostError};
+use counters::DispatchCounters;
+pub use counters::DispatchStats;
+pub use end::Shutdown;
 pub use instances::Drained;
-pub(crate) use instances::about;
+use instances::about;
+pub use profile::{Mocks, Profile, Reloads};
+use registry::Registry;
+use reload::gone;
+pub use set::{PluginSet, SetError};
+use turns::Turns;
+pub use watch::WatchError;
+
+/// The name of the threads of the pool.
+const POOL: &str = "glovebox-plugins";
+
+/// A load that is under way.
+pub type Loading = Task<Result<InstanceId, LoadError>>;
+/// A reload that is under way; ends with the new generation.
+pub type Reloading = Task<Result<u32, LoadError>>;
 
 /// Loads, runs, limits, swaps and watches plugins. Clones are handles to the same host.
 ///
-/// When the last handle goes, all instances end.
+/// When the last handle goes, all instances end: each saves its state if it keeps one, and cleans up.
+/// Dropping it waits for that, for [`HostBuilder::end_deadline`] at most: plugins that do not end by
+/// then are left behind on a thread of their own, which ends with the process. Only a thread of the
+/// host's own pool, on which a plugin may drop its handle, does not wait. [`shut_down`](Self::shut_down) says what became of them, and can be awaited.
 ///
 /// # Spans
 ///
@@ -55,15 +89,36 @@ pub struct Host {
 
 pub(crate) struct Inner {
     pub(crate) registry: Registry,
-    pub(crate) surroundings: Surroundings,
+    pub(crate) resources: HostResources,
     pub(crate) preparer: Preparer,
     pub(crate) dispatched: DispatchCounters,
-    /// How many loads may run at the same time.
+    /// How many loads may hold a thread until their code is prepared.
     loads: Arc<Semaphore>,
+    turns: Turns,
+    watcher: Watcher,
     pub(crate) rules: Mutex<HostRules>,
     profile: Mutex<Option<Profile>>,
     mock: Option<Arc<Mock>>,
+    /// How long the end of all instances may take.
+    end_deadline: Duration,
+    /// True once the host is shut down. Changed under the lock of the rules, under which instances are
+    /// listed.
+    closing: AtomicBool,
     runtime: Option<Runtime>,
+}
+
+/// The parts of a host.
+pub(crate) struct Parts {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) preparer: Preparer,
+    pub(crate) states: Option<StateStore>,
+    pub(crate) quarantine: Option<Quarantine>,
+    pub(crate) rules: HostRules,
+    pub(crate) runtime: Runtime,
+    pub(crate) profile: Option<Profile>,
+    pub(crate) mock: Option<Arc<Mock>>,
+    pub(crate) end_deadline: Duration,
+    pub(crate) functions: Arc<Functions>,
 }
 
 impl Host {
@@ -72,55 +127,57 @@ impl Host {
         HostBuilder::default()
     }
 
-    pub(crate) fn assemble(
-        journal: Arc<Journal>,
-        preparer: Preparer,
-        states: Option<StateStore>,
-        rules: HostRules,
-        runtime: Runtime,
-        profile: Option<Profile>,
-        mock: Option<Arc<Mock>>,
-    ) -> Host {
-        let rules = Mutex::new(rules);
+    pub(crate) fn assemble(parts: Parts) -> Host {
+        let Parts { journal, preparer, states, quarantine, rules, runtime, profile, mock, .. } =
+            parts;
+        let (end_deadline, functions) = (parts.end_deadline, parts.functions);
         let (registry, dispatched) = Default::default();
-        let states = states.map(Arc::new);
-        let surroundings = Surroundings { journal, states, runtime: runtime.handle().clone() };
-        let runtime = Some(runtime);
+        let resources = HostResources {
+            journal,
+            wishes: Arc::default(),
+            states: states.map(Arc::new),
+            quarantine: quarantine.map(Arc::new),
+            runtime: runtime.handle().clone(),
+            functions,
+            cancelled: Arc::default(),
+        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let loads = Arc::new(Semaphore::new(cores));
-        let profile = Mutex::new(profile);
         let inner = Inner {
             registry,
-            surroundings,
+            resources,
             preparer,
             dispatched,
-            loads,
-            rules,
-            profile,
+            loads: Arc::new(Semaphore::new(cores)),
+            turns: Turns::new(cores),
+            watcher: Watcher::new(),
+            rules: Mutex::new(rules),
+            profile: Mutex::new(profile),
             mock,
-            runtime,
+            end_deadline,
+            closing: AtomicBool::new(false),
+            runtime: Some(runtime),
         };
         Host { inner: Arc::new(inner) }
     }
 
-    /// What the queues did so far.
+    /// The counts of the queues so far.
     pub fn dispatch_stats(&self) -> DispatchStats {
         self.inner.dispatched.read()
     }
 
     /// Events on which the sink panicked, so that it may not have kept them. Calls go on.
     pub fn unheard_events(&self) -> u64 {
-        self.inner.surroundings.journal.unheard()
+        self.inner.resources.journal.unheard()
     }
 
     /// Events after which the waker panicked, so that nobody may have looked at them. Calls go on.
     pub fn failed_wakes(&self) -> u64 {
-        self.inner.surroundings.journal.failed_wakes()
+        self.inner.resources.journal.failed_wakes()
     }
 
-    /// What the compile cache did so far.
+    /// The counts of the compile cache so far.
     pub fn cache_stats(&self) -> CacheStats {
-        self.inner.preparer.engines.cache_stats()
+        self.inner.preparer.cache_stats()
     }
 
     /// The compiles that are under way, those first that began first: also those that took too long
@@ -143,19 +200,21 @@ impl Host {
 
     /// The state of all instances.
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        self.inner.registry.all().iter().map(|slot| slot.status()).collect()
+        self.inner.registry.all().iter().map(|instance| instance.status()).collect()
     }
 
     /// The state of one instance.
     pub fn plugin(&self, id: InstanceId) -> Option<PluginStatus> {
-        self.slot(id).map(|slot| slot.status())
+        self.instance(id).map(|instance| instance.status())
     }
 
-    /// How an instance was loaded, to load another one like it, and what was decided about what it may
-    /// do. What else was changed since, such as its limits, is not part of it.
+    /// How an instance was loaded, to load another one like it, with the decisions about its
+    /// permissions. Other changes since then, such as those of its limits, are not part of it.
     pub fn request(&self, id: InstanceId) -> Option<LoadRequest> {
-        self.slot(id)
-            .map(|slot| LoadRequest { decisions: Some(slot.decisions()), ..slot.request.clone() })
+        self.instance(id).map(|instance| LoadRequest {
+            decisions: Some(instance.decisions()),
+            ..(*instance.request()).clone()
+        })
     }
 
     /// The instance of a plugin that was loaded last.
@@ -168,32 +227,73 @@ impl Host {
         self.inner.registry.contains(id)
     }
 
-    /// Changes the limits of one instance; in effect from the next call. `false` if it is gone.
-    pub fn set_limits(&self, id: InstanceId, limits: Limits) -> bool {
-        self.slot(id).map(|slot| slot.set_limits(limits)).is_some()
+    /// Whether an instance accepts frames of a kind; `None` if it is gone.
+    pub fn accepts(&self, id: InstanceId, kind: Kind) -> Option<bool> {
+        self.instance(id).map(|instance| instance.accepts(kind))
     }
 
-    pub(crate) fn slot(&self, id: InstanceId) -> Option<Arc<Slot>> {
+    /// Changes the limits of one instance; in effect from the next call. A limit above a ceiling
+    /// of the host is lowered to it, which the status says.
+    ///
+    /// # Errors
+    ///
+    /// If a limit makes no sense, such as a queue of no frames, or the instance is gone; then nothing
+    /// is changed.
+    pub fn set_limits(&self, id: InstanceId, limits: Limits) -> Result<(), SetLimitsError> {
+        limits.check()?;
+        let instance = self.instance(id).ok_or(SetLimitsError::Gone)?;
+        instance.set_limits(limits);
+        Ok(())
+    }
+
+    pub(crate) fn instance(&self, id: InstanceId) -> Option<Arc<Instance>> {
         self.inner.registry.get(id)
     }
 
-    pub(crate) fn spawn<T: Lost + Send + 'static>(
+    /// Runs work that waits for other work of this host, such as a sequence of loads, on a thread of its
+    /// own: those of the pool are bounded, and the work may wait for them.
+    pub fn spawn<T: Lost + Send + 'static>(
         &self,
         work: impl FnOnce(&Host) -> T + Send + 'static,
     ) -> Task<T> {
+        let (work, task) = self.task(work);
+        if let Err(error) = std::thread::Builder::new().name("glovebox-work".to_owned()).spawn(work)
+        {
+            // The task says that it was lost.
+            tracing::error!(%error, "no thread for work that waits");
+        }
+        task
+    }
+
+    /// Runs work on a thread of the pool.
+    fn run<T: Lost + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Host) -> T + Send + 'static,
+    ) -> Task<T> {
+        let (work, task) = self.task(work);
+        self.run_blocking(work);
+        task
+    }
+
+    /// Work to be done on some thread, and the task that it ends.
+    fn task<T, W>(&self, work: W) -> (impl FnOnce() + Send + use<T, W>, Task<T>)
+    where
+        T: Lost + Send + 'static,
+        W: FnOnce(&Host) -> T + Send + 'static,
+    {
         let (sender, task) = Task::new();
         let host = self.clone();
         let caller = Span::current();
-        self.run_blocking(move || {
+        let work = move || {
             let result = caught(|| caller.in_scope(|| work(&host))).unwrap_or_else(T::lost);
             // Ended before anybody has the result.
             drop(caller);
-            // Whoever has the result may count on its own handle being the last one.
+            // A caller that has the result may count on its own handle being the last one.
             drop(host);
             // Nobody may be waiting for it.
             let _ = sender.send(result);
-        });
-        task
+        };
+        (work, task)
     }
 
     fn run_blocking(&self, work: impl FnOnce() + Send + 'static) {
@@ -209,24 +309,22 @@ impl Host {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // No handle is left, so no call is under way that this would wait for.
-        // What was loaded later may depend on what was loaded before.
-        for slot in self.registry.all().into_iter().rev() {
-            slot.stop();
-        }
-        // The last handle may go on a thread of the pool itself, which must not wait for itself.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+/// Why the limits of an instance were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetLimitsError {
+    /// There is no such instance.
+    #[error("no such instance; it was unloaded, or never loaded")]
+    Gone,
+    /// A limit makes no sense.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plugins = self.inner.registry.all();
-        let names = plugins.iter().map(|slot| &*slot.plugin);
+        let names = plugins.iter().map(|instance| &*instance.plugin);
         formatter.debug_list().entries(names).finish()
     }
 }

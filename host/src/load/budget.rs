@@ -6,8 +6,8 @@ use glovebox_abi::{frame_abi, native};
 use object::{Object, ObjectSection};
 use wasmparser::{Parser, Payload};
 
-use super::prepare::{MAX_MANIFEST_LEN, without_padding};
-use super::{ArtifactKind, LoadProblem};
+use super::manifest::{MAX_MANIFEST_LEN, without_padding};
+use crate::problem::{ArtifactKind, LoadProblem};
 
 /// The budget in an artifact's section; empty if there is none. A damaged artifact has none here:
 /// the stages that compile or open it say what is wrong with it.

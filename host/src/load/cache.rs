@@ -5,8 +5,8 @@
 //! engine does with damaged code is undefined. Entries are written to a temporary file and renamed,
 //! so that any number of hosts, in one process or in several, can share a folder.
 //!
-//! It deliberately does not protect from the user whose folder it is: whoever can write there can
-//! run code as that user anyway.
+//! It deliberately does not protect from the user whose folder it is: a process that can write
+//! there can run code as that user anyway.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -20,12 +20,12 @@ use glovebox_files::Owner;
 /// Where compiled code is kept, if anywhere.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    place: Option<Place>,
+    place: Option<CacheFolder>,
     counters: Counters,
 }
 
 #[derive(Debug)]
-struct Place {
+struct CacheFolder {
     folder: PathBuf,
     /// Bytes of all entries.
     limit: u64,
@@ -40,8 +40,9 @@ struct Counters {
     evicted: AtomicU64,
 }
 
-/// What the compile cache of a host did so far.
+/// The counts of a host's compile cache so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct CacheStats {
     /// Loads that found their code.
     pub hits: u64,
@@ -57,7 +58,7 @@ pub struct CacheStats {
 /// Bytes that the entries of a folder may have together, unless told.
 pub(crate) const DEFAULT_LIMIT: u64 = 512 << 20;
 
-/// What an entry begins with: a name and a version of its layout.
+/// The start of an entry: a name and a version of its layout.
 const MAGIC: &[u8; 8] = b"glovebx1";
 const DIGEST_LEN: usize = blake3::OUT_LEN;
 /// [`MAGIC`], the digest of the entry's name, the length of the code, and the digest of all that and
@@ -77,7 +78,7 @@ impl Cache {
     /// user's that others can look into is closed to them.
     pub(crate) fn in_folder(folder: &Path, limit: u64) -> io::Result<Cache> {
         let owner = glovebox_files::private_folder(folder)?;
-        let place = Place { folder: folder.to_owned(), limit, owner };
+        let place = CacheFolder { folder: folder.to_owned(), limit, owner };
         Ok(Cache { place: Some(place), counters: Counters::default() })
     }
 
@@ -158,7 +159,7 @@ impl From<io::Error> for Unusable {
     }
 }
 
-impl Place {
+impl CacheFolder {
     fn read(&self, key: &str) -> Result<Vec<u8>, Unusable> {
         let damaged = |reason: &str| Err(Unusable::Damaged(reason.to_owned()));
         let path = self.folder.join(key);
@@ -171,7 +172,8 @@ impl Place {
         if !self.owner.owns(&about) {
             return damaged("others could have written it");
         }
-        let mut entry = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
+        let mut entry =
+            Vec::with_capacity(usize::try_from(about.len().min(self.limit)).unwrap_or(0));
         (&mut file).take(self.limit.saturating_add(1)).read_to_end(&mut entry)?;
         let Some((prefix, code)) = entry.split_first_chunk::<PREFIX_LEN>() else {
             return damaged("it is cut short");
@@ -179,13 +181,13 @@ impl Place {
         if *prefix != Self::prefix(key, code) {
             return damaged("its bytes are not those that were written");
         }
-        // The time of the last use, for whoever makes room. Best effort: it costs time only.
+        // The time of the last use, for eviction. Best effort: a failure costs time only.
         let _ = file.set_modified(SystemTime::now());
         entry.drain(..PREFIX_LEN);
         Ok(entry)
     }
 
-    /// What stands before `code` in the entry of this name and no other.
+    /// The bytes before `code` in the entry of this name and no other.
     fn prefix(key: &str, code: &[u8]) -> [u8; PREFIX_LEN] {
         let mut prefix = [0; PREFIX_LEN];
         let (head, digest) = prefix.split_at_mut(PREFIX_LEN - DIGEST_LEN);

@@ -1,4 +1,4 @@
-//! Plugins and programs that were made for other hosts, named for what they are.
+//! Recognizes and names plugins and programs that were made for other hosts.
 //!
 //! One table says how each is recognized: by the names that it imports, exports, or gives its
 //! sections. It is what inspecting, load errors and scans of folders say about a file that keeps to
@@ -7,47 +7,11 @@
 use glovebox_abi::frame_abi;
 
 use super::interface::Interface;
-
-/// What a file was made for, if not for Glovebox.
-#[derive(Debug, Clone, Copy)]
-pub struct Foreign(&'static Row);
-
-impl Foreign {
-    /// What it is, in a sentence, with its article.
-    pub fn name(self) -> &'static str {
-        self.0.one
-    }
-
-    /// What several of them are called.
-    pub fn plural(self) -> &'static str {
-        self.0.many
-    }
-
-    /// What it was made for.
-    pub fn made_for(self) -> &'static str {
-        self.0.made_for
-    }
-
-    /// What can be done with it.
-    pub fn remedy(self) -> &'static str {
-        self.0.remedy
-    }
-}
-
-impl PartialEq for Foreign {
-    fn eq(&self, other: &Foreign) -> bool {
-        self.0.one == other.0.one
-    }
-}
-
-impl Eq for Foreign {}
+use crate::problem::Foreign;
 
 #[derive(Debug)]
 struct Row {
-    one: &'static str,
-    many: &'static str,
-    made_for: &'static str,
-    remedy: &'static str,
+    foreign: Foreign,
     /// One of these lists must hold as a whole.
     signs: &'static [&'static [Sign]],
 }
@@ -64,13 +28,15 @@ enum Sign {
     Export(&'static str),
     /// It exports a name that starts like this.
     ExportStart(&'static str),
+    /// It exports a function of an interface, as a module does before it is made a component.
+    NotEncoded,
     /// It has this custom section.
     Section(&'static str),
 }
 
-use Sign::{Export, ExportStart, From, Import, OnlyWasi, Section};
+use Sign::{Export, ExportStart, From, Import, NotEncoded, OnlyWasi, Section};
 
-/// Who runs it goes on running it; the way to Glovebox is its source.
+/// An owner of such a host can run it there; the way to Glovebox is its source.
 const REBUILD: &str = "run it in such a host, or build its source for Glovebox (see README, \"Write \
     your own plugin\")";
 const RUN: &str = "run it with `wasmtime run`, or build what it does for Glovebox as a plugin (see \
@@ -79,10 +45,12 @@ const RUN: &str = "run it with `wasmtime run`, or build what it does for Glovebo
 macro_rules! rows {
     ($($one:literal, $many:literal, $made_for:literal, $remedy:expr, [$([$($sign:expr),+]),+];)+) => {
         &[$(Row {
-            one: $one,
-            many: $many,
-            made_for: $made_for,
-            remedy: $remedy,
+            foreign: Foreign {
+                one: $one,
+                many: $many,
+                made_for: $made_for,
+                remedy: $remedy,
+            },
             signs: &[$(&[$($sign),+]),+],
         }),+]
     };
@@ -132,9 +100,20 @@ const WASM: &[Row] = rows! {
     "a module with probes of Dylibso Observe", "modules with probes of Dylibso Observe",
         "hosts with the Observe SDK", "use the file from before it was instrumented",
         [[From("dylibso_observe")], [From("dylibso:observe/")]];
+    "an adapter for WASI preview 1", "adapters for WASI preview 1",
+        "`wasm-tools component new --adapt`", "give the component that is made with it",
+        [[From("__main_module__")]];
+    "the core of a component that needs WASI", "cores of components that need WASI",
+        "a tool that makes components: it has their exports and is none yet",
+        "make it one with `wasm-tools component new --adapt wasi_snapshot_preview1=ADAPTER`, where \
+         ADAPTER is wasi_snapshot_preview1.reactor.wasm of Wasmtime, and give that",
+        [[NotEncoded, From("wasi_snapshot_preview1")]];
+    "the core of a component", "cores of components",
+        "a tool that makes components: it has their exports and is none yet",
+        "make it one with `wasm-tools component new`, and give that", [[NotEncoded]];
     "an HTTP handler", "HTTP handlers", "`wasmtime serve`, Spin, wasmCloud", REBUILD,
         [[ExportStart("wasi:http/")]];
-    "a WASI command", "WASI commands", "a shell: it runs once, from `_start` to its end", RUN,
+    "a WASI command", "WASI commands", "a shell: it runs once, from its start to its end", RUN,
         [[ExportStart("wasi:cli/run@")], [OnlyWasi, Export("_start")]];
     "a WASI reactor", "WASI reactors", "a host that knows its functions", REBUILD,
         [[From("wasi_"), OnlyWasi, Export("_initialize")]];
@@ -166,12 +145,13 @@ const NATIVE: &[Row] = rows! {
         [[Export("ladspa_descriptor")]];
 };
 
-/// What a module or component was made for. `None` if it is Glovebox's own, or nobody knows.
+/// The host that a module or component was made for. `None` if it is Glovebox's own, or nobody
+/// knows.
 pub(super) fn of_wasm(interface: &Interface) -> Option<Foreign> {
     if is_own(interface) { None } else { find(WASM, interface) }
 }
 
-/// What a shared library that is no plugin was made for, by the names that it exports.
+/// The host that a shared library that is no plugin was made for, by the names that it exports.
 pub(super) fn of_library(exports: Vec<String>) -> Option<Foreign> {
     // Mach-O puts an underscore before each name.
     let bare = exports.iter().filter_map(|name| name.strip_prefix('_')).map(str::to_owned);
@@ -181,22 +161,29 @@ pub(super) fn of_library(exports: Vec<String>) -> Option<Foreign> {
 
 /// Whether a module or component keeps to a binding of Glovebox, of whatever version, or means to.
 pub(super) fn is_own(interface: &Interface) -> bool {
-    const PACKAGE: &str = "glovebox:plugin/";
-    let exports =
-        |name: &String| name.starts_with(frame_abi::MARKER_PREFIX) || name.starts_with(PACKAGE);
     let imports = |(module, _): &(String, String)| {
         module == frame_abi::IMPORT_MODULE || module.starts_with(PACKAGE)
     };
     let sections = |name: &String| name == frame_abi::MANIFEST_SECTION;
-    interface.exports.iter().any(exports)
+    has_binding(interface)
         || interface.imports.iter().any(imports)
         || interface.sections.iter().any(sections)
 }
 
+/// Whether it exports a binding of Glovebox, of whatever version.
+pub(super) fn has_binding(interface: &Interface) -> bool {
+    let is_of_it =
+        |name: &String| name.starts_with(frame_abi::MARKER_PREFIX) || name.starts_with(PACKAGE);
+    interface.exports.iter().any(is_of_it)
+}
+
+/// How the interfaces of Glovebox's component world begin.
+const PACKAGE: &str = "glovebox:plugin/";
+
 fn find(rows: &'static [Row], interface: &Interface) -> Option<Foreign> {
     let holds = |sign: &Sign| interface.shows(sign);
     let fits = |row: &&Row| row.signs.iter().any(|signs| signs.iter().all(holds));
-    rows.iter().find(fits).map(Foreign)
+    rows.iter().find(fits).map(|row| row.foreign)
 }
 
 impl Interface {
@@ -210,6 +197,9 @@ impl Interface {
             OnlyWasi => imports.all(|(module, _)| module.starts_with("wasi")),
             Export(name) => self.exports.iter().any(|export| export == name),
             ExportStart(start) => self.exports.iter().any(|export| export.starts_with(start)),
+            NotEncoded => self.exports.iter().any(|export| {
+                export.split_once('#').is_some_and(|(interface, _)| interface.contains(':'))
+            }),
             Section(name) => self.sections.iter().any(|section| section == name),
         }
     }
@@ -268,9 +258,15 @@ mod tests {
         with(&format!("{wasi} {}", export("_initialize")), "a WASI reactor");
         with("(@custom \"linking\" \"\\02\")", "an object file of WebAssembly");
         with("(@custom \"dylink.0\" \"\")", "a shared library of WebAssembly");
+        with(&export("wasi:http/incoming-handler@0.2.0#handle"), "the core of a component");
+        let core = export("wasi:http/incoming-handler@0.2.0#handle");
+        with(&format!("{wasi} {core}"), "the core of a component that needs WASI");
+        let adapter = function("__main_module__", "cabi_realloc");
+        with(&format!("{adapter} {}", export("fd_write")), "an adapter for WASI preview 1");
+        with(&export("glovebox:plugin/guest@0.1.0#process"), "none");
         with("", "none");
         with(&format!("{} {}", function("env", "other"), export("_start")), "none");
-        // What is meant for Glovebox is, whatever else it has.
+        // A file that is meant for Glovebox stays so, whatever else it has.
         with(&format!("{} {}", export("_start"), export("glovebox_abi_9_0")), "none");
         with(&format!("{} {wasi} {}", function("glovebox", "log"), export("_start")), "none");
         let component = |item: &str, expected| check(&format!("(component {item})"), expected);
@@ -285,7 +281,7 @@ mod tests {
         component(&given("glovebox:plugin/guest@0.1.0"), "none");
         let both = given("wasi:cli/run@0.2.3");
         component(&format!("{both} {}", wanted("glovebox:plugin/host@0.1.0")), "none");
-        // What a module inside does not show outside does not count.
+        // Exports of a module inside that do not show outside do not count.
         component("(core module (func (export \"_start\")))", "none");
     }
 

@@ -4,45 +4,60 @@ use glovebox_abi::Manifest;
 use object::Object;
 use object::read::NameOrOrdinal;
 
+use super::Source;
+use super::classify::Class;
 use super::interface::Interface;
-use super::{ArtifactKind, Foreign, LoadError, foreign};
+use super::part::of_one_processor;
+use crate::problem::{ArtifactKind, Foreign, LoadError, Origin};
 
-/// What can be told about a plugin without running any of it.
+/// The facts about a plugin that can be told without running any of it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Inspection {
-    /// The artifact.
-    pub path: PathBuf,
-    /// What the file is.
+    /// Where the artifact comes from.
+    pub origin: Origin,
+    /// The kind of the file.
     pub kind: ArtifactKind,
     /// Size of the file in bytes, text after assembling.
     pub size: u64,
     /// Hexadecimal BLAKE3 digest of the file.
     pub digest: String,
-    /// What the plugin says about itself.
+    /// The manifest of the plugin.
     pub manifest: Manifest,
     /// True if it says nothing, so that defaults hold.
     pub bare: bool,
-    /// Where relative paths of the manifest start.
-    pub base: PathBuf,
-    /// What it needs, in the artifact's own words.
+    /// Where relative paths of the manifest start; `None` for an artifact from memory.
+    pub base: Option<PathBuf>,
+    /// The imports that it needs, in the artifact's own words.
     pub imports: Vec<String>,
-    /// What it offers.
+    /// The exports that it offers.
     pub exports: Vec<String>,
-    /// What it was made for, if that is not Glovebox and can be told.
+    /// The host that it was made for, if that is not Glovebox and can be told.
     pub foreign: Option<Foreign>,
 }
 
-/// Looks at a plugin: an artifact, a `plugin.toml`, or a folder with one.
+impl Inspection {
+    /// The file of the artifact, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.origin.path()
+    }
+}
+
+/// Looks at a plugin: a path of an artifact, a `plugin.toml`, or a folder with one; or a [`Source`],
+/// such as an artifact in memory.
 ///
 /// # Errors
 ///
 /// If it cannot be read, is no plugin, or its manifest is wrong.
-pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, LoadError> {
-    let artifact = super::prepare::read(path.as_ref())?;
+pub fn inspect(source: impl Into<Source>) -> Result<Inspection, LoadError> {
+    let artifact = super::read::read(&source.into())?;
     let (imports, exports, foreign) = match artifact.kind {
         ArtifactKind::Component | ArtifactKind::CoreModule => {
             let interface = Interface::of(&artifact.bytes);
-            let foreign = foreign::of_wasm(&interface);
+            let foreign = match artifact.class {
+                Class::Foreign(foreign) => Some(foreign),
+                _ => None,
+            };
             let name = |(module, name): (String, String)| match artifact.kind {
                 ArtifactKind::Component => module,
                 _ => format!("{module}::{name}"),
@@ -56,7 +71,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, LoadError> {
         }
     };
     Ok(Inspection {
-        path: artifact.path,
+        origin: artifact.origin,
         kind: artifact.kind,
         size: artifact.bytes.len() as u64,
         digest: artifact.digest,
@@ -70,7 +85,9 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, LoadError> {
 }
 
 fn library_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
-    let Ok(library) = object::File::parse(bytes) else {
+    let Some(library) =
+        of_one_processor(bytes).ok().and_then(|part| object::File::parse(part).ok())
+    else {
         return Default::default();
     };
     let imports = library.imports().into_iter().flatten().flatten();

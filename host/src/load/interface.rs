@@ -1,4 +1,4 @@
-//! What a module or component imports and exports, as far as it can be read: names alone.
+//! The imports and exports of a module or component, as far as they can be read: names alone.
 
 use wasmparser::{
     BinaryReader, ComponentExportSectionReader, ComponentImportSectionReader, ExportSectionReader,
@@ -23,7 +23,7 @@ const COMPONENT_IMPORTS: u8 = 10;
 const COMPONENT_EXPORTS: u8 = 11;
 
 impl Interface {
-    /// What cannot be parsed is missing here; loading reports it with its stage.
+    /// Parts that cannot be parsed are missing here; loading reports them with its stage.
     pub(super) fn of(bytes: &[u8]) -> Interface {
         let mut interface = Interface::default();
         let mut depth = 0usize;

@@ -1,9 +1,9 @@
-//! Whether a shared library is whole and fits the contract, told without opening it.
+//! Checks that a shared library is whole and fits the contract, without opening it.
 //!
 //! The loader of the operating system trusts what it maps: of a file that was cut short, some cuts
 //! are refused, some kill the process, and some load and fail later. So everything that the loader
-//! follows is followed here first. What cannot be told from the file alone is whether constants and
-//! data are what the author wrote: for that the manifest's `[artifact]` holds a digest.
+//! follows is followed here first. The file alone does not tell whether constants and data are what
+//! the author wrote: for that the manifest's `[artifact]` holds a digest.
 //!
 //! This deliberately does not judge what the code does: a native plugin is trusted code.
 
@@ -13,10 +13,11 @@ use object::elf::{
     DT_SYMTAB, DynamicTag, FileHeader64, PT_DYNAMIC, SHT_NOBITS, SHT_NULL,
 };
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader, SectionHeader};
-use object::{Endianness, Object, ObjectKind, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
+use object::{Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
 
 use super::inspect::exported_names;
-use super::{ArtifactKind, Incompatible, LoadProblem, foreign, shorten};
+use super::part::of_one_processor;
+use crate::problem::{Incompatible, LoadProblem, shorten};
 
 const NATIVE_FORMAT: &str = if cfg!(target_os = "macos") {
     "macho"
@@ -36,23 +37,11 @@ const PAGE: usize = 4096;
 /// [`Incompatible`] if it is for another machine or version of the contract or lacks the symbol,
 /// [`LoadProblem::Malformed`] if something that the loader follows leads nowhere.
 pub(super) fn check(bytes: &[u8]) -> Result<(), LoadProblem> {
-    // Libraries for several processors in one file are of macOS alone.
-    if bytes.starts_with(&[0xCA, 0xFE, 0xBA, 0xBE]) && NATIVE_FORMAT != "macho" {
-        let found = machine("macho", "several processors");
-        let expected = machine(NATIVE_FORMAT, std::env::consts::ARCH);
-        return Err(Incompatible::Machine { found, expected }.into());
-    }
+    let part = of_one_processor(bytes)?;
+    let bytes = part.read_bytes(&mut 0, part.len().unwrap_or_default());
+    let bytes = bytes.map_err(|()| damaged("cut short"))?;
     let library = object::File::parse(bytes).map_err(damaged)?;
     check_machine(&library)?;
-    match library.kind() {
-        ObjectKind::Relocatable => {
-            return Err(LoadProblem::WrongKind { found: ArtifactKind::ObjectFile });
-        }
-        ObjectKind::Executable => {
-            return Err(LoadProblem::WrongKind { found: ArtifactKind::Program });
-        }
-        _ => {}
-    }
     for section in library.sections() {
         // Reading each section finds those that lie beyond the end of the file.
         let name = shorten(section.name().map_err(damaged)?);
@@ -74,8 +63,31 @@ fn damaged(reason: impl ToString) -> LoadProblem {
     LoadProblem::Malformed { what: "shared library", reason: reason.to_string() }
 }
 
+/// Refuses a plugin of which less was read than it has: it is for another machine or version, or cut
+/// short.
+pub(super) fn check_fit<'data, R: ReadRef<'data>>(file: R) -> Result<(), LoadProblem> {
+    let file = of_one_processor(file)?;
+    let library = object::File::parse(file).map_err(damaged)?;
+    check_machine(&library)?;
+    check_extent(file)?;
+    match binding_of(&library) {
+        NativeBinding::Fits => Ok(()),
+        NativeBinding::Other(found) => Err(Incompatible::Version { found }.into()),
+        NativeBinding::None => {
+            Err(Incompatible::MissingExports(vec![format!("`{}`", native::SYMBOL)]).into())
+        }
+    }
+}
+
+/// Whether a library is for this machine and its operating system.
+pub(super) fn is_of_this_machine<'data, R: ReadRef<'data>>(
+    library: &object::File<'data, R>,
+) -> bool {
+    check_machine(library).is_ok()
+}
+
 /// Refuses a library for another machine.
-pub(super) fn check_machine<'data, R: ReadRef<'data>>(
+fn check_machine<'data, R: ReadRef<'data>>(
     library: &object::File<'data, R>,
 ) -> Result<(), LoadProblem> {
     let format = format!("{:?}", library.format()).to_lowercase();
@@ -195,9 +207,6 @@ fn check_symbol(library: &object::File<'_>) -> Result<(), LoadProblem> {
         NativeBinding::Fits => {}
         NativeBinding::Other(found) => return Err(Incompatible::Version { found }.into()),
         NativeBinding::None => {
-            if let Some(foreign) = foreign::of_library(exported_names(library)) {
-                return Err(LoadProblem::Foreign(foreign));
-            }
             let missing = vec![format!("`{}`", native::SYMBOL)];
             return Err(Incompatible::MissingExports(missing).into());
         }

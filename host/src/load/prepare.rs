@@ -1,47 +1,41 @@
-//! The stages before a plugin runs: read, sniff, parse manifest, policy, compile, link.
+//! From a request to checked code: the stage policy, and the way through all stages.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use glovebox_abi::manifest::{DIGEST_PREFIX, Isolation, Tier};
-use glovebox_abi::{Manifest, frame_abi, native};
+use glovebox_abi::manifest::{Isolation, MIN_COMPILE_MEMORY, Tier};
+use glovebox_abi::units::show_size;
+use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, LoadStage};
 use glovebox_files::Scratch;
-use object::{Object, ObjectSection};
+use tempfile::TempPath;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
-use super::budget::budget_of_source;
-use super::compile::{CompileStatus, Compiles, MAX_DEADLINE, deadline_of_size};
-use super::foreign;
-use super::interface::Interface;
-use super::sniff::without_mark;
-use super::{ArtifactKind, LoadError, LoadProblem, LoadRequest, Source, file};
+use super::cache::{Cache, CacheStats};
+use super::code::Compiler;
+use super::compile::{CompileBounds, CompileStatus, Compiles};
+use super::read::{Artifact, read};
+use super::{LoadRequest, Place, Precaution};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
-use crate::backend::wasm::{Engines, Program, Setting, WasmEngine};
-use crate::observe::span;
+use crate::backend::outside::{About, Trial, Untried, WorkerStarter};
+use crate::backend::wasm::Engines;
 use crate::policy::Subject;
+use crate::problem::{ArtifactKind, Incompatible, LoadError, LoadProblem, Origin};
+use crate::record::span;
+use crate::services::Functions;
 
-/// The largest artifact that is read: 256 MiB.
-pub const MAX_ARTIFACT_LEN: u64 = 256 << 20;
-/// The largest manifest that is read: 1 MiB.
-pub(super) const MAX_MANIFEST_LEN: u64 = 1 << 20;
+/// Bytes of memory that a library has at least while it is tried.
+const TRIAL_MEMORY: u64 = 1 << 30;
 
-/// An artifact whose bytes are in memory and recognized, with its manifest; nothing ran yet.
-pub(crate) struct Artifact {
-    pub(crate) path: PathBuf,
-    pub(crate) kind: ArtifactKind,
-    /// Binary: text was assembled.
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) digest: String,
-    pub(crate) manifest: Manifest,
-    /// True if there is no manifest, so that defaults hold.
-    pub(crate) bare: bool,
-    /// Where relative paths of the manifest start.
-    pub(crate) base: PathBuf,
+/// How long opening a library may take in a process that has just started, on a machine that may be
+/// busy: four times as long as the plugin has to start.
+fn trial_deadline(manifest: &Manifest) -> Duration {
+    manifest.lifecycle.start_deadline.saturating_mul(4)
 }
 
 /// Checked, compiled code and what is known about it.
@@ -53,31 +47,37 @@ pub(crate) struct Prepared {
     pub(crate) bare: bool,
     pub(crate) binding: Binding,
     pub(crate) tier: Tier,
+    pub(crate) isolation: Isolation,
     pub(crate) digest: String,
-    pub(crate) path: Option<PathBuf>,
-    /// Where relative paths of the manifest start; `None` for the core tier.
+    pub(crate) origin: Origin,
+    /// Where relative paths of the manifest start; `None` for what is no file.
     pub(crate) base: Option<PathBuf>,
-    pub(crate) cached: bool,
+    pub(crate) precaution: Precaution,
 }
 
-/// What preparing needs from the host.
+/// The parts of the host that preparing needs.
 pub(crate) struct Preparer {
-    pub(crate) engines: Arc<Engines>,
-    compiles: Compiles,
-    /// What no compile takes longer than unless its load says so.
-    max_compile_deadline: Duration,
+    pub(super) engines: Arc<Engines>,
+    pub(super) cache: Arc<Cache>,
+    pub(super) compiles: Compiles,
+    pub(super) compiler: Arc<Compiler>,
+    bounds: CompileBounds,
     /// Private copies of libraries; removed with the host.
     copies: Scratch,
+    /// The functions of the application.
+    functions: Arc<Functions>,
+    /// Where processes of their own come from.
+    pub(super) workers: Arc<WorkerStarter>,
     /// Libraries that were opened, and so stay mapped.
     pub(crate) mapped: AtomicU64,
 }
 
 impl Prepared {
-    /// What rules are applied to, beside its manifest.
+    /// The subject of rules, beside its manifest.
     pub(crate) fn subject(&self) -> Subject<'_> {
         Subject {
             digest: &self.digest,
-            path: self.path.as_deref(),
+            path: self.origin.path(),
             bare: self.bare,
             base: self.base.as_deref(),
         }
@@ -92,16 +92,29 @@ impl Prepared {
 impl Preparer {
     pub(crate) fn new(
         engines: Engines,
-        max_compile_deadline: Option<Duration>,
+        cache: Cache,
+        bounds: CompileBounds,
         copies: Scratch,
+        functions: Arc<Functions>,
     ) -> Preparer {
+        let workers = Arc::new(WorkerStarter::default());
+        let compiler = Compiler { workers: workers.clone(), place: bounds.place };
         Preparer {
             engines: Arc::new(engines),
+            cache: Arc::new(cache),
             compiles: Compiles::new(),
-            max_compile_deadline: max_compile_deadline.unwrap_or(MAX_DEADLINE),
+            compiler: Arc::new(compiler),
+            bounds,
             copies,
+            functions,
+            workers,
             mapped: AtomicU64::new(0),
         }
+    }
+
+    /// The counts of the compile cache so far.
+    pub(crate) fn cache_stats(&self) -> CacheStats {
+        self.cache.stats()
     }
 
     /// The compiles that are under way, those first that began first.
@@ -114,54 +127,94 @@ impl Preparer {
         self.compiles.cancel(id)
     }
 
+    /// Ends the wait for all of them, and for those that begin later.
+    pub(crate) fn cancel_all_compiles(&self) {
+        self.compiles.cancel_all();
+    }
+
     pub(crate) fn prepare(&self, request: &LoadRequest) -> Result<Prepared, LoadError> {
-        let path = match &request.source {
-            Source::Path(path) => path,
-            Source::Core(manifest, factory) => {
-                let manifest = configured((**manifest).clone(), request)
-                    .map_err(|problem| LoadError::new(LoadStage::ParseManifest, None, problem))?;
-                return Ok(Prepared {
-                    code: Code::Core(factory.clone()),
-                    manifest: Arc::new(manifest),
-                    bare: false,
-                    binding: Binding::Core,
-                    tier: Tier::Core,
-                    digest: String::new(),
-                    path: None,
-                    base: None,
-                    cached: false,
-                });
-            }
-        };
-        let artifact = admitted(path, request)?;
+        if let Place::Core { manifest, make } = &request.source.place {
+            let origin = Origin::Application;
+            check_core(request)
+                .and_then(|()| check_limits(request))
+                .map_err(|problem| LoadError::new(LoadStage::Policy, None, problem))?;
+            let manifest = configured((**manifest).clone(), request)
+                .map_err(|problem| LoadError::new(LoadStage::ParseManifest, None, problem))?;
+            self.check_functions(&[], &manifest, request)
+                .map_err(|problem| LoadError::new(LoadStage::Link, None, problem))?;
+            return Ok(Prepared {
+                code: Code::Core(make.clone()),
+                manifest: Arc::new(manifest),
+                bare: false,
+                binding: Binding::Core,
+                tier: Tier::Core,
+                isolation: Isolation::InProcess,
+                digest: String::new(),
+                origin,
+                base: None,
+                precaution: Precaution::NotNeeded,
+            });
+        }
+        let artifact = admitted(request)?;
         let stage_of = |problem: &LoadProblem| match problem {
             LoadProblem::Incompatible(_) => LoadStage::Link,
             LoadProblem::Foreign(_) => LoadStage::Sniff,
+            LoadProblem::NoWorker { .. } => LoadStage::Policy,
+            LoadProblem::TrialEnded { .. } | LoadProblem::NotOpened { .. } => LoadStage::Link,
             _ => LoadStage::Compile,
         };
-        let (code, binding, cached) = self.compile(&artifact, request).map_err(|problem| {
-            LoadError::new(stage_of(&problem), Some(artifact.path.clone()), problem)
+        let (code, binding, precaution) = self.compile(&artifact, request).map_err(|problem| {
+            LoadError::new(stage_of(&problem), Some(artifact.origin.clone()), problem)
+        })?;
+        self.check_functions(code.functions(), &artifact.manifest, request).map_err(|problem| {
+            LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem)
         })?;
         let tier = if binding == Binding::Native { Tier::Native } else { Tier::Wasm };
         Ok(Prepared {
             code,
+            isolation: request.isolation_of(&artifact.manifest, tier == Tier::Native),
             manifest: Arc::new(artifact.manifest),
             bare: artifact.bare && request.permissions.is_none(),
             binding,
             tier,
             digest: artifact.digest,
-            path: Some(artifact.path),
-            base: Some(artifact.base),
-            cached,
+            origin: artifact.origin,
+            base: artifact.base,
+            precaution,
         })
     }
 
-    /// What is known of an artifact before it is compiled. A core plugin has nothing to wait for.
+    /// The parts that were prepared before, in the place that the request names now: that is
+    /// decided for the instance, and no generation takes it back.
+    pub(crate) fn in_place(
+        &self,
+        prepared: Prepared,
+        request: &LoadRequest,
+    ) -> Result<Prepared, LoadError> {
+        let is_native = prepared.tier == Tier::Native;
+        let isolation = request.isolation_of(&prepared.manifest, is_native);
+        if !is_native || isolation == prepared.isolation {
+            return Ok(prepared);
+        }
+        let refuse = |stage, problem| LoadError::new(stage, Some(prepared.origin.clone()), problem);
+        let gone = || refuse(LoadStage::Read, LoadProblem::Nothing("whole copy of its library"));
+        let library = prepared.code.library().ok_or_else(gone)?;
+        let bytes =
+            std::fs::read(library).map_err(|error| refuse(LoadStage::Read, error.into()))?;
+        let artifact = Artifact::again(&prepared, bytes.into()).ok_or_else(gone)?;
+        admit(&artifact, request).map_err(|problem| refuse(LoadStage::Policy, problem))?;
+        let (code, binding, precaution) =
+            self.compile(&artifact, request).map_err(|problem| refuse(LoadStage::Link, problem))?;
+        Ok(Prepared { code, binding, precaution, isolation, ..prepared })
+    }
+
+    /// The part of an artifact that is known before it is compiled. A core plugin has nothing to
+    /// wait for.
     pub(crate) fn glance(&self, request: &LoadRequest) -> Result<Prepared, LoadError> {
-        let Source::Path(path) = &request.source else {
+        if matches!(request.source.place, Place::Core { .. }) {
             return self.prepare(request);
-        };
-        let artifact = admitted(path, request)?;
+        }
+        let artifact = admitted(request)?;
         let (binding, tier) = match artifact.kind {
             ArtifactKind::Component => (Binding::Component, Tier::Wasm),
             ArtifactKind::CoreModule => (Binding::FrameAbi, Tier::Wasm),
@@ -169,14 +222,15 @@ impl Preparer {
         };
         Ok(Prepared {
             code: Code::Asleep,
+            isolation: request.isolation_of(&artifact.manifest, tier == Tier::Native),
             manifest: Arc::new(artifact.manifest),
             bare: artifact.bare && request.permissions.is_none(),
             binding,
             tier,
             digest: artifact.digest,
-            path: Some(artifact.path),
-            base: Some(artifact.base),
-            cached: false,
+            origin: artifact.origin,
+            base: artifact.base,
+            precaution: Precaution::NotNeeded,
         })
     }
 
@@ -184,117 +238,112 @@ impl Preparer {
         &self,
         artifact: &Artifact,
         request: &LoadRequest,
-    ) -> Result<(Code, Binding, bool), LoadProblem> {
+    ) -> Result<(Code, Binding, Precaution), LoadProblem> {
         let manifest = &artifact.manifest;
         let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
-        let deadline = self.compile_deadline(artifact, request);
+        let limits = self.bounds.limits(artifact, request);
         match artifact.kind {
             ArtifactKind::Component => {
-                let (code, cached) = self.machine_code::<Component>(artifact, metered, deadline)?;
-                Ok((Code::Component(code), Binding::Component, cached))
+                let (code, place) = self.machine_code::<Component>(artifact, metered, limits)?;
+                Ok((Code::Component(code), Binding::Component, place))
             }
             ArtifactKind::CoreModule => {
-                let (code, cached) = self.machine_code::<Module>(artifact, metered, deadline)?;
-                Ok((Code::FrameAbi(code), Binding::FrameAbi, cached))
+                let (code, place) = self.machine_code::<Module>(artifact, metered, limits)?;
+                Ok((Code::FrameAbi(code), Binding::FrameAbi, place))
             }
-            _ => Ok((Code::Native(Arc::new(self.open(artifact)?)), Binding::Native, false)),
+            #[cfg(target_os = "linux")]
+            _ if request.isolation_of(manifest, true) == Isolation::Process => {
+                let copy = self.private_copy(artifact)?;
+                let about = About {
+                    digest: &artifact.digest,
+                    limits: &manifest.limits,
+                    deadline: trial_deadline(manifest),
+                    is_skipped: request.skip_trial,
+                };
+                let code = self.workers.code(copy, &about)?;
+                Ok((Code::Worker(Arc::new(code)), Binding::Native, Precaution::NotNeeded))
+            }
+            _ => {
+                let (code, precaution) = self.open(artifact, request)?;
+                Ok((Code::Native(Arc::new(code)), Binding::Native, precaution))
+            }
         }
     }
 
-    /// The code of a WebAssembly artifact, and whether it was compiled before.
-    fn machine_code<P: Program>(
+    /// Refuses a plugin that wants a function of the application that nobody gives: one that it
+    /// imports, or that its manifest asks for.
+    fn check_functions(
         &self,
-        artifact: &Artifact,
-        metered: bool,
-        deadline: Duration,
-    ) -> Result<(Arc<P::Code>, bool), LoadProblem> {
-        let plain = self.engines.get(Setting { metered, demanding: false })?;
-        // What was compiled before is only read, which no artifact can draw out: that needs neither
-        // a deadline nor a thread.
-        if let Some(code) = plain.loaded::<P>(&artifact.digest) {
-            return Ok((code, true));
+        imported: &[String],
+        manifest: &Manifest,
+        request: &LoadRequest,
+    ) -> Result<(), LoadProblem> {
+        // Answers for the host may answer these too.
+        if request.answers.is_some() {
+            return Ok(());
         }
-        let stage = span::stage(LoadStage::Compile);
-        if let Some(program) = stage.in_scope(|| plain.cached::<P>(&artifact.digest)) {
-            drop(stage);
-            return Ok((link(&program, &plain, &artifact.digest)?, true));
-        }
-        let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
-        let engines = self.engines.clone();
-        let compile = move || {
-            let (engine, ready) = stage.in_scope(|| {
-                if let Some(foreign) = foreign::of_wasm(&Interface::of(&bytes)) {
-                    return Err(LoadProblem::Foreign(foreign));
-                }
-                super::size::check(&bytes)?;
-                let mut engine = plain;
-                if Engines::is_demanding::<P>(&bytes)? {
-                    engine = engines.get(Setting { metered, demanding: true })?;
-                    if let Some(code) = engine.loaded::<P>(&digest) {
-                        return Ok((engine, Ready::Linked(code)));
-                    }
-                    if let Some(program) = engine.cached::<P>(&digest) {
-                        return Ok((engine, Ready::Compiled(program, true)));
-                    }
-                }
-                let program = engine.compile::<P>(&bytes, &digest)?;
-                Ok::<_, LoadProblem>((engine, Ready::Compiled(program, false)))
-            })?;
-            drop(stage);
-            match ready {
-                Ready::Compiled(program, cached) => {
-                    Ok((link::<P>(&program, &engine, &digest)?, cached))
-                }
-                Ready::Linked(code) => Ok((code, true)),
-            }
+        let asked = manifest.request(Permission::Functions).unwrap_or_default();
+        let asked = asked.names.only.unwrap_or_default();
+        let is_given = |name: &String| {
+            self.functions.has(name) || request.mock.as_ref().is_some_and(|mock| mock.gives(name))
         };
-        let size = artifact.bytes.len() as u64;
-        self.compiles.run((&artifact.path, size), deadline, compile)
-    }
-
-    /// How long an artifact may take to compile: what the request says, else what the manifest says
-    /// or its size suggests, if the host allows as much.
-    fn compile_deadline(&self, artifact: &Artifact, request: &LoadRequest) -> Duration {
-        request.compile_deadline.unwrap_or_else(|| {
-            let asked = artifact.manifest.runtime.compile_deadline;
-            asked
-                .unwrap_or_else(|| deadline_of_size(artifact.bytes.len() as u64))
-                .min(self.max_compile_deadline)
-        })
+        let wanted: BTreeSet<&String> = imported.iter().chain(&asked).collect();
+        let missing: Vec<String> = wanted
+            .into_iter()
+            .filter(|name| !is_given(name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let given = self.functions.names().map(|name| format!("`{name}`")).collect();
+        Err(Incompatible::MissingFunctions { missing, given }.into())
     }
 
     /// Opens a private copy under a name of its own: a path that is open already would give the
     /// old code, and overwriting an open library kills the process.
-    fn open(&self, artifact: &Artifact) -> Result<NativeCode, LoadProblem> {
+    fn open(
+        &self,
+        artifact: &Artifact,
+        request: &LoadRequest,
+    ) -> Result<(NativeCode, Precaution), LoadProblem> {
+        let copy = self.private_copy(artifact)?;
+        let _span = span::stage(LoadStage::Link).entered();
+        let precaution = match request.skip_trial {
+            true => Precaution::NotTried { reason: "the load skips the trial".to_owned() },
+            false => self.tried(artifact, &copy)?,
+        };
+        let mut code = NativeCode::open(&copy, &self.mapped)?;
+        code.copy = Some(copy);
+        Ok((code, precaution))
+    }
+
+    /// Has a library opened in a throw-away process first, if there can be one.
+    fn tried(&self, artifact: &Artifact, library: &TempPath) -> Result<Precaution, LoadProblem> {
+        let mut limits = artifact.manifest.limits.clone();
+        // It is not held to its limit of memory in this process either.
+        limits.memory = limits.memory.max(TRIAL_MEMORY);
+        let deadline = trial_deadline(&artifact.manifest);
+        let (digest, limits) = (artifact.digest.as_str(), &limits);
+        let about = &About { digest, limits, deadline, is_skipped: false };
+        match self.workers.try_library(&Trial { library, about }, |_| Ok(())) {
+            Ok(_) => Ok(Precaution::Tried),
+            Err(Untried::NoProcess(problem) | Untried::NotOpened(problem)) => {
+                Ok(Precaution::NotTried { reason: problem.to_string() })
+            }
+            Err(Untried::Bad(problem)) => Err(problem),
+        }
+    }
+
+    fn private_copy(&self, artifact: &Artifact) -> Result<TempPath, LoadProblem> {
         let _span = span::stage(LoadStage::Compile).entered();
-        let suffix = artifact.path.extension().unwrap_or_default().to_string_lossy().into_owned();
         let mut copy = tempfile::Builder::new()
             .prefix(&artifact.digest[..16])
-            .suffix(&format!(".{suffix}"))
+            .suffix(std::env::consts::DLL_SUFFIX)
             .tempfile_in(self.copies.path())?;
         std::io::Write::write_all(&mut copy, &artifact.bytes)?;
-        let copy = copy.into_temp_path();
-        let code = span::stage(LoadStage::Link).in_scope(|| NativeCode::open(&copy))?;
-        self.mapped.fetch_add(1, Ordering::Relaxed);
-        Ok(code)
+        Ok(copy.into_temp_path())
     }
-}
-
-/// How far the code of an artifact is after the stage compile.
-enum Ready<P: Program> {
-    /// Other instances run it.
-    Linked(Arc<P::Code>),
-    /// To be linked; true if it came from the cache.
-    Compiled(P, bool),
-}
-
-/// The stage link: connects what a program imports.
-fn link<P: Program>(
-    program: &P,
-    engine: &Arc<WasmEngine>,
-    digest: &str,
-) -> Result<Arc<P::Code>, LoadProblem> {
-    span::stage(LoadStage::Link).in_scope(|| engine.link(program, digest))
 }
 
 /// The manifest as the request wants it: under the configuration that it names, and with the
@@ -310,268 +359,32 @@ fn configured(mut manifest: Manifest, request: &LoadRequest) -> Result<Manifest,
 }
 
 /// The stages up to policy. Nothing of the plugin runs.
-fn admitted(path: &Path, request: &LoadRequest) -> Result<Artifact, LoadError> {
-    let mut artifact = read(path)?;
+fn admitted(request: &LoadRequest) -> Result<Artifact, LoadError> {
+    let mut artifact = read(&request.source)?;
     artifact.manifest = configured(artifact.manifest, request).map_err(|problem| {
-        LoadError::new(LoadStage::ParseManifest, Some(artifact.path.clone()), problem)
+        LoadError::new(LoadStage::ParseManifest, Some(artifact.origin.clone()), problem)
     })?;
     match span::stage(LoadStage::Policy).in_scope(|| admit(&artifact, request)) {
         Ok(()) => Ok(artifact),
-        Err(problem) => Err(LoadError::new(LoadStage::Policy, Some(artifact.path), problem)),
+        Err(problem) => Err(LoadError::new(LoadStage::Policy, Some(artifact.origin), problem)),
     }
-}
-
-/// The stages read, sniff and parse manifest.
-pub(crate) fn read(path: &Path) -> Result<Artifact, LoadError> {
-    let at = |stage, path: &Path, problem| LoadError::new(stage, Some(path.to_owned()), problem);
-    let Located { artifact: path, manifest, base, fallback } = locate(path)?;
-    let bytes = span::stage(LoadStage::Read)
-        .in_scope(|| file::read(&path, MAX_ARTIFACT_LEN))
-        .map_err(|problem| at(LoadStage::Read, &path, problem))?;
-    let digest = blake3::hash(&bytes).to_hex().to_string();
-    // Before anybody looks inside: a digest is the only proof that nothing was changed or lost.
-    if let Some(manifest) = &manifest {
-        span::stage(LoadStage::Signature)
-            .in_scope(|| check_digest(manifest, &digest))
-            .map_err(|problem| at(LoadStage::Signature, &path, problem))?;
-    }
-    let (kind, bytes) = span::stage(LoadStage::Sniff)
-        .in_scope(|| recognize(ArtifactKind::of(&bytes), bytes))
-        .map_err(|problem| at(LoadStage::Sniff, &path, problem))?;
-    let embedded = || {
-        span::stage(LoadStage::ParseManifest)
-            .in_scope(|| embedded_manifest(kind, &bytes))
-            .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))
-    };
-    let found = match manifest {
-        Some(manifest) => Some(manifest),
-        None => match (embedded()?, fallback) {
-            (Some(manifest), _) => Some(manifest),
-            (None, Some(beside)) => Some(read_manifest(&beside)?),
-            (None, None) => None,
-        },
-    };
-    let is_bare = found.is_none();
-    let mut manifest = found.unwrap_or_else(|| bare(&path));
-    manifest.budget = budget_of_source(kind, &bytes)
-        .and_then(|attribute| Ok(manifest.budget.merged(attribute)?))
-        .map_err(|problem| at(LoadStage::ParseManifest, &path, problem))?;
-    Ok(Artifact { path, kind, bytes, digest, manifest, bare: is_bare, base })
-}
-
-/// What holds for an artifact without a manifest.
-pub(super) fn bare(path: &Path) -> Manifest {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    Manifest::bare(stem.strip_prefix("lib").unwrap_or(&stem))
-}
-
-/// Where an artifact lies and what is said about it outside of it.
-pub(super) struct Located {
-    pub(super) artifact: PathBuf,
-    /// The manifest that names the artifact.
-    pub(super) manifest: Option<Manifest>,
-    /// The folder of the manifest; that of the artifact if there is none.
-    pub(super) base: PathBuf,
-    /// A `plugin.toml` beside the artifact that names no artifact at all: it counts if the artifact
-    /// has no manifest inside.
-    pub(super) fallback: Option<PathBuf>,
-}
-
-/// Finds the artifact that `path` means, and the manifest that lies beside it.
-pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
-    let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
-    let manifest_path = if path.is_dir() {
-        path.join("plugin.toml")
-    } else if is_manifest {
-        path.to_owned()
-    } else {
-        return beside(path);
-    };
-    let manifest = read_manifest(&manifest_path)?;
-    let folder = manifest_path.parent().unwrap_or(Path::new(""));
-    let named = [manifest.artifact.wasm.clone(), manifest.artifact.native.clone()];
-    let mut candidates = named.iter().flatten().map(|name| folder.join(name));
-    match candidates.find(|candidate| candidate.exists()) {
-        Some(artifact) => {
-            let base = absolute(folder);
-            Ok(Located { artifact, manifest: Some(manifest), base, fallback: None })
-        }
-        None => {
-            let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
-            let reason = match names.as_slice() {
-                [] => "[artifact] names neither `wasm` nor `native`".to_owned(),
-                names => format!("{} does not exist", names.join(" or ")),
-            };
-            let problem = LoadProblem::NoArtifact { reason };
-            Err(LoadError::new(LoadStage::Read, Some(manifest_path), problem))
-        }
-    }
-}
-
-/// An artifact by its own path. A `plugin.toml` in the same folder must be right only if it is about
-/// this artifact: folders may hold many.
-fn beside(path: &Path) -> Result<Located, LoadError> {
-    let artifact = path.to_owned();
-    let beside = path.with_file_name("plugin.toml");
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let base = absolute(folder);
-    if !beside.is_file() {
-        return Ok(Located { artifact, manifest: None, base, fallback: None });
-    }
-    let names = names_in(&beside);
-    if names.iter().any(|name| folder.join(name) == path) {
-        let manifest = Some(read_manifest(&beside)?);
-        return Ok(Located { artifact, manifest, base, fallback: None });
-    }
-    Ok(Located { artifact, manifest: None, base, fallback: names.is_empty().then_some(beside) })
-}
-
-/// The folder whatever the working folder will be; a folder that cannot be found stays as it is.
-fn absolute(folder: &Path) -> PathBuf {
-    std::path::absolute(Path::new(".").join(folder)).unwrap_or_else(|_| folder.to_owned())
-}
-
-/// The artifacts that a manifest names, whatever else is wrong with it.
-pub(crate) fn names_in(manifest: &Path) -> Vec<String> {
-    let text = file::read(manifest, MAX_MANIFEST_LEN).ok();
-    let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    let table = text.parse::<toml::Table>().unwrap_or_default();
-    let section = table.get("artifact").and_then(toml::Value::as_table);
-    let values = section.into_iter().flat_map(toml::Table::values);
-    values.filter_map(toml::Value::as_str).map(str::to_owned).collect()
-}
-
-pub(super) fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
-    let at = |stage, problem| LoadError::new(stage, Some(path.to_owned()), problem);
-    let bytes = span::stage(LoadStage::Read)
-        .in_scope(|| file::read(path, MAX_MANIFEST_LEN))
-        .map_err(|problem| at(LoadStage::Read, problem))?;
-    span::stage(LoadStage::ParseManifest)
-        .in_scope(|| parse_manifest(&bytes))
-        .map_err(|problem| at(LoadStage::ParseManifest, problem))
-}
-
-pub(super) fn parse_manifest(bytes: &[u8]) -> Result<Manifest, LoadProblem> {
-    let text = std::str::from_utf8(bytes).map_err(|error| LoadProblem::Malformed {
-        what: "manifest",
-        reason: format!("not UTF-8 at byte {}", error.valid_up_to()),
-    })?;
-    Ok(Manifest::parse(text)?)
-}
-
-fn check_digest(manifest: &Manifest, digest: &str) -> Result<(), LoadProblem> {
-    let found = format!("{DIGEST_PREFIX}{digest}");
-    let expected = &manifest.artifact.digest;
-    if expected.is_empty() || expected.contains(&found) {
-        return Ok(());
-    }
-    Err(LoadProblem::Digest { found, expected: expected.join(" or ") })
-}
-
-/// Refuses what is no plugin, and turns text into bytes.
-pub(super) fn recognize(
-    kind: ArtifactKind,
-    bytes: Vec<u8>,
-) -> Result<(ArtifactKind, Vec<u8>), LoadProblem> {
-    match kind {
-        ArtifactKind::WasmText => {
-            let bytes =
-                wat::parse_bytes(without_mark(&bytes)).map_err(|error| wrong_text(&error))?;
-            Ok((ArtifactKind::of(&bytes), bytes.into_owned()))
-        }
-        ArtifactKind::Component | ArtifactKind::CoreModule => Ok((kind, bytes)),
-        ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe => {
-            super::library::check(&bytes)?;
-            Ok((kind, bytes))
-        }
-        found => Err(LoadProblem::WrongKind { found }),
-    }
-}
-
-/// Takes apart what the library shows: what is wrong, `--> FILE:LINE:COLUMN`, and the line itself.
-fn wrong_text(error: &wat::Error) -> LoadProblem {
-    let shown = error.to_string();
-    let mut lines = shown.lines().map(str::trim);
-    let reason = super::shorten(lines.next().unwrap_or_default());
-    let place = lines.find_map(|line| line.strip_prefix("--> ")).and_then(|place| {
-        let (rest, column) = place.rsplit_once(':')?;
-        let (_, line) = rest.rsplit_once(':')?;
-        Some((line.parse().ok()?, column.parse().ok()?))
-    });
-    LoadProblem::WrongText { reason, place }
-}
-
-/// The manifest that the SDK's export macro put inside the artifact.
-pub(super) fn embedded_manifest(
-    kind: ArtifactKind,
-    bytes: &[u8],
-) -> Result<Option<Manifest>, LoadProblem> {
-    let text = match kind {
-        ArtifactKind::Component | ArtifactKind::CoreModule => custom_section(bytes)?,
-        _ => {
-            let library = object::File::parse(bytes).map_err(|error| LoadProblem::Malformed {
-                what: "shared library",
-                reason: error.to_string(),
-            })?;
-            let section = library.section_by_name(manifest_section(library.format()));
-            section.and_then(|section| section.data().ok())
-        }
-    };
-    text.map_or(Ok(None), parse_embedded)
-}
-
-/// The name of the section that holds the manifest of a library.
-pub(super) fn manifest_section(format: object::BinaryFormat) -> &'static str {
-    match format {
-        object::BinaryFormat::MachO => "__glovebox",
-        _ => native::MANIFEST_SECTION,
-    }
-}
-
-/// The manifest in the content of a section; `None` if there is nothing in it.
-pub(super) fn parse_embedded(section: &[u8]) -> Result<Option<Manifest>, LoadProblem> {
-    let text = without_padding(section);
-    if text.is_empty() { Ok(None) } else { parse_manifest(text).map(Some) }
-}
-
-/// The content of a section without the zeros that linkers add.
-pub(super) fn without_padding(section: &[u8]) -> &[u8] {
-    let end = section.iter().position(|byte| *byte == 0).unwrap_or(section.len());
-    section[..end].trim_ascii_end()
-}
-
-/// The manifest section of a module, or of a component or any module inside it.
-fn custom_section(bytes: &[u8]) -> Result<Option<&[u8]>, LoadProblem> {
-    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
-        match payload {
-            Ok(wasmparser::Payload::CustomSection(section))
-                if section.name() == frame_abi::MANIFEST_SECTION =>
-            {
-                return Ok(Some(section.data()));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                return Err(LoadProblem::Malformed {
-                    what: "module",
-                    reason: format!("{} at byte {}", error.message(), error.offset()),
-                });
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// The stage policy: may this run here?
 fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> {
-    let is_native =
-        matches!(artifact.kind, ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe);
+    check_limits(request)?;
+    check_folders(artifact)?;
+    let is_native = artifact.kind.is_library();
     let actual = if is_native { Tier::Native } else { Tier::Wasm };
     let runtime = &artifact.manifest.runtime;
     if let Some(tier) = runtime.tier.filter(|tier| *tier != actual) {
         return Err(LoadProblem::NotAvailable { what: "tier", name: tier.name() });
     }
-    if let Some(isolation) = runtime.isolation.filter(|place| *place != Isolation::InProcess) {
-        return Err(LoadProblem::NotAvailable { what: "isolation", name: isolation.name() });
+    let isolation = request.isolation_of(&artifact.manifest, is_native);
+    let is_worker = isolation == Isolation::Process && is_native && cfg!(target_os = "linux");
+    if isolation != Isolation::InProcess && !is_worker {
+        let what = if is_native { "isolation" } else { "for WebAssembly, isolation" };
+        return Err(LoadProblem::NotAvailable { what, name: isolation.name() });
     }
     if is_native && request.seed(&artifact.manifest).is_some() {
         return Err(LoadProblem::NotAvailable {
@@ -579,8 +392,52 @@ fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> 
             name: "deterministic",
         });
     }
-    if is_native && !request.trust_native {
+    if is_native && !is_worker && !request.trust_native {
         return Err(LoadProblem::NativeNotTrusted);
     }
     Ok(())
+}
+
+/// Refuses to run a plugin of the application elsewhere: it is part of this process.
+fn check_core(request: &LoadRequest) -> Result<(), LoadProblem> {
+    match request.isolation.filter(|isolation| *isolation != Isolation::InProcess) {
+        None => Ok(()),
+        Some(isolation) => Err(LoadProblem::NotAvailable {
+            what: "for plugins of the application, isolation",
+            name: isolation.name(),
+        }),
+    }
+}
+
+/// Refuses limits that make no sense.
+fn check_limits(request: &LoadRequest) -> Result<(), LoadProblem> {
+    if request.compile_deadline.is_some_and(|deadline| deadline.is_zero()) {
+        let reason = "a compile deadline of 0 leaves no time to compile".to_owned();
+        return Err(LoadProblem::NotGiven { reason });
+    }
+    if let Some(memory) = request.compile_memory.filter(|memory| *memory < MIN_COMPILE_MEMORY) {
+        let (memory, least) = (show_size(memory), show_size(MIN_COMPILE_MEMORY));
+        let reason = format!("the compiler cannot work in {memory} of memory, it needs {least}");
+        return Err(LoadProblem::NotGiven { reason });
+    }
+    Ok(request.limits.check()?)
+}
+
+/// Refuses relative folders of an artifact from memory, which lies nowhere that they could start at.
+fn check_folders(artifact: &Artifact) -> Result<(), LoadProblem> {
+    if artifact.base.is_some() {
+        return Ok(());
+    }
+    let asked = artifact.manifest.request(Permission::Files).unwrap_or_default();
+    let mut folders = asked.folders.only.iter().flatten();
+    match folders.find(|folder| Path::new(&folder.path).is_relative()) {
+        None => Ok(()),
+        Some(folder) => Err(LoadProblem::NotGiven {
+            reason: format!(
+                "its manifest asks for the folder `{}`, which starts at the plugin's own folder, and \
+                 an artifact from memory has none; write the whole path",
+                folder.path
+            ),
+        }),
+    }
 }

@@ -1,11 +1,11 @@
-//! Whether an artifact has more of something than is compiled, told from the counts that stand before
-//! each section: a million functions are refused in milliseconds, and not by a deadline.
+//! Refuses an artifact that has too much of something to be compiled, by the counts before each
+//! section: a million functions are refused in milliseconds, and not by a deadline.
 
 use std::ops::Range;
 
 use wasmparser::{Parser, Payload};
 
-use super::LoadProblem;
+use crate::problem::LoadProblem;
 
 /// The most of each that the modules of an artifact may have together. The largest components of
 /// whole language runtimes have a tenth.
@@ -23,7 +23,7 @@ const MAXIMA: [(&str, u64); 9] = [
 /// Bytes of one function.
 const MAX_FUNCTION_LEN: u64 = 7 << 20;
 
-/// Refuses an artifact that has too much of something. What is damaged is left to the compiler.
+/// Refuses an artifact that has too much of something. A damaged one is left to the compiler.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), LoadProblem> {
     let mut found = [0u64; MAXIMA.len()];
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {

@@ -1,64 +1,19 @@
-//! What a file is, told by its first bytes.
+//! The kind of a file, told by its first bytes.
 
-/// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArtifactKind {
-    /// A WebAssembly component.
-    Component,
-    /// A core WebAssembly module.
-    CoreModule,
-    /// A module or component as text.
-    WasmText,
-    /// A shared library for ELF systems.
-    Elf,
-    /// A shared library for macOS.
-    MachO,
-    /// A shared library for Windows.
-    Pe,
-    /// Nothing at all.
-    Empty,
-    /// WebAssembly of a version that does not exist.
-    WasmOfOtherVersion,
-    /// Machine code that was not linked.
-    ObjectFile,
-    /// A program of an operating system.
-    Program,
-    /// Machine code that wasmtime made of WebAssembly.
-    Precompiled,
-    /// A place holder of Git LFS for a file that was not fetched.
-    GitLfsPointer,
-    /// A page in HTML.
-    Html,
-    /// Classes of Java.
-    JavaClass,
-    /// A gzip archive.
-    Gzip,
-    /// Another archive: xz, bzip2, zstd, 7z or tar.
-    Packed,
-    /// A zip archive.
-    Zip,
-    /// A static library.
-    Archive,
-    /// A Glovebox trace.
-    Trace,
-    /// A packet capture.
-    Capture,
-    /// Zeros, as a disk or a download leaves them that did not get further.
-    Zeros,
-    /// Some other text.
-    Text,
-    /// Some other bytes.
-    Unknown,
-}
+use crate::problem::ArtifactKind;
+
+/// How much of a file tells what it is, in bytes.
+pub(super) const SNIFF_LEN: usize = 64 << 10;
 
 impl ArtifactKind {
-    /// Looks at the bytes of a file.
+    /// Looks at the bytes of a file. Of a text, and of zeros, the first 64 KiB count.
     pub fn of(bytes: &[u8]) -> ArtifactKind {
         use ArtifactKind::{
             Archive, Capture, Component, CoreModule, Elf, Empty, GitLfsPointer, Gzip, Html,
             JavaClass, MachO, Packed, Pe, Precompiled, Text, Trace, Unknown, WasmOfOtherVersion,
             WasmText, Zeros, Zip,
         };
+        let bytes = head(bytes);
         match bytes {
             [] => Empty,
             [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => CoreModule,
@@ -72,7 +27,9 @@ impl ArtifactKind {
             // The same four bytes begin libraries for several processors, of which there are few,
             // and classes of Java, whose versions begin at 45.
             [0xCA, 0xFE, 0xBA, 0xBE, _, _, _, 45..=255, ..] => JavaClass,
-            [0xCF | 0xCE, 0xFA, 0xED, 0xFE, ..] | [0xCA, 0xFE, 0xBA, 0xBE, ..] => MachO,
+            [0xCF | 0xCE, 0xFA, 0xED, 0xFE, ..]
+            | [0xFE, 0xED, 0xFA, 0xCF | 0xCE, ..]
+            | [0xCA, 0xFE, 0xBA, 0xBE | 0xBF, ..] => MachO,
             [b'M', b'Z', ..] => Pe,
             [0x1F, 0x8B, ..] => Gzip,
             [b'P', b'K', 3, 4, ..] => Zip,
@@ -96,66 +53,16 @@ impl ArtifactKind {
             },
         }
     }
+}
 
-    /// The kind in a sentence, with its article.
-    pub fn describe(self) -> &'static str {
-        match self {
-            ArtifactKind::Component => "a WebAssembly component",
-            ArtifactKind::CoreModule => "a core WebAssembly module",
-            ArtifactKind::WasmText => "WebAssembly text",
-            ArtifactKind::Elf => "an ELF library",
-            ArtifactKind::MachO => "a Mach-O library",
-            ArtifactKind::Pe => "a Windows library",
-            ArtifactKind::Empty => "an empty file",
-            ArtifactKind::WasmOfOtherVersion => "WebAssembly of an unknown version or cut short",
-            ArtifactKind::ObjectFile => "an object file that was not linked",
-            ArtifactKind::Program => "a program",
-            ArtifactKind::Precompiled => "code that wasmtime compiled for some machine (.cwasm)",
-            ArtifactKind::GitLfsPointer => "a pointer of Git LFS in place of the file",
-            ArtifactKind::Html => "a page in HTML",
-            ArtifactKind::JavaClass => "a class of Java",
-            ArtifactKind::Gzip => "a gzip archive",
-            ArtifactKind::Packed => "an archive",
-            ArtifactKind::Zip => "a zip archive",
-            ArtifactKind::Archive => "a static library",
-            ArtifactKind::Trace => "a trace",
-            ArtifactKind::Capture => "a packet capture",
-            ArtifactKind::Zeros => "a file of zeros",
-            ArtifactKind::Text => "a text file",
-            ArtifactKind::Unknown => "a file of unknown kind",
-        }
-    }
-
-    /// A word for errors about damage.
-    pub(crate) fn noun(self) -> &'static str {
-        match self {
-            ArtifactKind::Component => "component",
-            ArtifactKind::Elf | ArtifactKind::MachO | ArtifactKind::Pe => "shared library",
-            _ => "module",
-        }
-    }
-
-    pub(crate) fn remedy(self) -> &'static str {
-        match self {
-            ArtifactKind::Empty => "build the plugin again",
-            ArtifactKind::WasmOfOtherVersion | ArtifactKind::Zeros => {
-                "copy or build the file again"
-            }
-            ArtifactKind::Gzip | ArtifactKind::Packed | ArtifactKind::Zip => "unpack it first",
-            ArtifactKind::Precompiled => {
-                "name the .wasm that it was made of: compiled code is believed from the host's own \
-                 cache alone"
-            }
-            ArtifactKind::GitLfsPointer => "fetch the file with `git lfs pull`",
-            ArtifactKind::Html => "download the file itself: this is a page about it, or an error",
-            ArtifactKind::Archive | ArtifactKind::ObjectFile => {
-                "link it as a shared library (-shared)"
-            }
-            ArtifactKind::Program => "build it as a shared library",
-            ArtifactKind::Trace => "open it as a trace",
-            ArtifactKind::Capture => "import it with `glovebox trace import`",
-            _ => "name a .wasm, .wat, .so, .dylib or .dll file, or a folder with plugin.toml",
-        }
+/// The part that tells what a file is, without a character of which only the first bytes are in it.
+fn head(bytes: &[u8]) -> &[u8] {
+    let Some(head) = bytes.get(..SNIFF_LEN).filter(|_| bytes.len() > SNIFF_LEN) else {
+        return bytes;
+    };
+    match std::str::from_utf8(head) {
+        Err(error) if error.error_len().is_none() => &head[..error.valid_up_to()],
+        _ => head,
     }
 }
 

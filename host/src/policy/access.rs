@@ -1,4 +1,4 @@
-//! What was used and wished for: counters, the access log, wishes.
+//! Uses and wishes: counters, the access log, wishes.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Kind, Permission};
+use parking_lot::Mutex;
 
 /// Entries that are kept for each instance.
 const KEPT_ENTRIES: usize = 256;
@@ -16,8 +17,9 @@ const KEPT_WISHES: usize = 4096;
 /// Bytes of a text that are kept; keys may be as long as a plugin's memory.
 const KEPT_TEXT: usize = 256;
 
-/// What a permission was used on.
+/// The parameter of a use of a permission.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Parameter<'a> {
     /// Nothing in particular.
     Nothing,
@@ -37,6 +39,8 @@ pub enum Parameter<'a> {
     },
     /// The kind of a frame that was received.
     Kind(Kind),
+    /// A function of the application.
+    Function(Cow<'a, str>),
     /// A name that was looked up.
     Lookup(Cow<'a, str>),
     /// A host that was reached.
@@ -62,6 +66,18 @@ pub enum Parameter<'a> {
     },
 }
 
+impl<'a> Parameter<'a> {
+    /// The use of a key.
+    pub(crate) fn key(key: &'a str, write: bool) -> Parameter<'a> {
+        Parameter::Key { key: Cow::Borrowed(key), write }
+    }
+
+    /// The use of a function.
+    pub(crate) fn function(name: &'a str) -> Parameter<'a> {
+        Parameter::Function(Cow::Borrowed(name))
+    }
+}
+
 impl Parameter<'_> {
     /// A copy that may be kept. Texts are cut after 256 bytes, with `…` in place of the rest.
     pub(crate) fn kept(&self) -> Parameter<'static> {
@@ -72,6 +88,7 @@ impl Parameter<'_> {
                 Parameter::Frame { kind: *kind, to: to.as_deref().map(cut) }
             }
             Parameter::Kind(kind) => Parameter::Kind(*kind),
+            Parameter::Function(name) => Parameter::Function(cut(name)),
             Parameter::Lookup(name) => Parameter::Lookup(cut(name)),
             Parameter::Peer { host, port } => Parameter::Peer { host: cut(host), port: *port },
             Parameter::Move { from, to } => Parameter::Move { from: cut(from), to: cut(to) },
@@ -89,6 +106,7 @@ impl Parameter<'_> {
             Parameter::Nothing | Parameter::Kind(_) => 0,
             Parameter::Key { key: text, .. }
             | Parameter::Lookup(text)
+            | Parameter::Function(text)
             | Parameter::Peer { host: text, .. }
             | Parameter::Path { path: text, .. } => text.len(),
             Parameter::Frame { to, .. } => to.as_ref().map_or(0, |to| to.len()),
@@ -114,6 +132,7 @@ impl fmt::Display for Parameter<'_> {
             Parameter::Frame { kind, to: Some(to) } => write!(formatter, "{kind} to {to}"),
             Parameter::Frame { kind, to: None } => write!(formatter, "{kind} to everyone"),
             Parameter::Kind(kind) => write!(formatter, "{kind}"),
+            Parameter::Function(name) => write!(formatter, "{name}"),
             Parameter::Lookup(name) => write!(formatter, "look up {name}"),
             Parameter::Peer { host, port } if host.contains(':') => {
                 write!(formatter, "[{host}]:{port}")
@@ -127,16 +146,17 @@ impl fmt::Display for Parameter<'_> {
 
 /// One use of a permission, or several alike in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AccessEntry {
     /// When it was used last, in nanoseconds since the Unix epoch.
     pub at: u64,
-    /// Which permission.
+    /// The permission.
     pub permission: Permission,
-    /// On what.
+    /// Its parameter.
     pub parameter: Parameter<'static>,
     /// Whether it was allowed.
     pub allowed: bool,
-    /// What decided, for example `manifest` or `[default] in policy.toml`.
+    /// The rule that decided, for example `manifest` or `[default] in policy.toml`.
     pub rule: Arc<str>,
     /// How many uses in a row were the same.
     pub times: u64,
@@ -146,6 +166,7 @@ pub struct AccessEntry {
 ///
 /// Frames that are received are not in it, as every call is one; those that are refused are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct AccessLog {
     /// At most 256.
     pub entries: Vec<AccessEntry>,
@@ -153,7 +174,7 @@ pub struct AccessLog {
     pub dropped: u64,
 }
 
-/// What one instance used, behind a lock.
+/// The uses of one instance, behind a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Accesses {
     entries: VecDeque<AccessEntry>,
@@ -193,16 +214,20 @@ impl Accesses {
 
 /// Something a plugin wanted to do while wishes were recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Wish {
-    /// Which permission it takes.
+    /// The permission that it takes.
     pub permission: Permission,
-    /// On what.
+    /// Its parameter.
     pub parameter: Parameter<'static>,
     /// How often.
     pub times: u64,
     /// How often it was denied.
     pub denied: u64,
 }
+
+/// The wishes of all plugins, by id; kept while the policy's mode is to record them.
+pub(crate) type WishBook = Mutex<BTreeMap<Arc<str>, Wishes>>;
 
 /// All different wishes of one plugin.
 #[derive(Debug, Default)]
@@ -216,6 +241,10 @@ impl Wishes {
         let key = (permission, parameter.kept());
         if self.wishes.len() >= KEPT_WISHES && !self.wishes.contains_key(&key) {
             self.dropped += 1;
+            if self.dropped.is_power_of_two() {
+                let dropped = self.dropped;
+                tracing::warn!(%permission, dropped, kept = KEPT_WISHES, "wishes are not kept");
+            }
             return;
         }
         let (times, denied) = self.wishes.entry(key).or_default();
@@ -241,8 +270,7 @@ impl Wishes {
 #[derive(Debug, Default)]
 pub(crate) struct AccessCounters {
     permissions: [PermissionCounters; Permission::ALL.len()],
-    limits: [AtomicU64; 16],
-    deadlines: AtomicU64,
+    limits: [AtomicU64; LimitKind::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -264,14 +292,6 @@ impl AccessCounters {
 
     pub(crate) fn limit_hits(&self, limit: LimitKind) -> u64 {
         self.limits[limit as usize].load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn hit_deadline(&self) {
-        self.deadlines.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn deadline_hits(&self) -> u64 {
-        self.deadlines.load(Ordering::Relaxed)
     }
 }
 

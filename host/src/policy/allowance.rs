@@ -1,4 +1,5 @@
-//! What a person allows in words, before plugins are loaded: `files`, `redact:network=db:5432`.
+//! Allowances: permissions that a person allows in words, before plugins are loaded: `files`,
+//! `redact:network=db:5432`.
 
 use std::fmt;
 use std::path::Path;
@@ -7,7 +8,12 @@ use std::str::FromStr;
 use glovebox_abi::manifest::{
     Access, Endpoint, EndpointError, Folder, Scope, Selection, is_kebab_case,
 };
+use glovebox_abi::nearest::nearest;
 use glovebox_abi::{Manifest, Permission};
+
+use super::consent::in_full;
+use super::effective::Subject;
+use super::overlap::meets;
 
 /// A permission that a person allows before plugins are loaded, as one word.
 ///
@@ -19,8 +25,8 @@ use glovebox_abi::{Manifest, Permission};
 /// | `environment=LANG` | to read this variable |
 /// | `redact:files` | the same for the plugin `redact` alone |
 ///
-/// A plugin is given what it asks for *and* is allowed. One without a manifest asks for nothing and
-/// is given what is named.
+/// A plugin is given what it asks for *and* is allowed, never more. One without a manifest cannot
+/// ask: it is given what is named together with its id.
 ///
 /// ```
 /// use glovebox_host::Allowance;
@@ -41,18 +47,88 @@ pub struct Allowance {
     parameter: String,
 }
 
+/// An [`Allowance`] by which no plugin has anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VainAllowance {
+    /// The allowance.
+    pub allowed: Allowance,
+    /// The plugins that it was for, each with what it asks for of that permission; empty if it asks
+    /// for nothing.
+    pub plugins: Vec<(String, Vec<Allowance>)>,
+}
+
+impl VainAllowance {
+    /// Those of `allowed` by which none of the plugins has anything.
+    pub(crate) fn among(
+        allowed: &[Allowance],
+        plugins: &[(&Manifest, Subject<'_>)],
+    ) -> Vec<VainAllowance> {
+        let in_vain = |word: &&Allowance| !plugins.iter().any(|(one, of)| word.gives(one, *of));
+        let vain = |word: &Allowance| {
+            let meant = |manifest: &Manifest| word.is_for(&manifest.plugin.id, word.permission);
+            let meant = plugins.iter().filter(|(manifest, _)| meant(manifest));
+            let asks = |(manifest, subject): &(&Manifest, Subject<'_>)| {
+                let asked = Allowance::asked_by(manifest, word.permission, subject.base);
+                (manifest.plugin.id.clone(), asked)
+            };
+            VainAllowance { allowed: word.clone(), plugins: meant.map(asks).collect() }
+        };
+        allowed.iter().filter(in_vain).map(vain).collect()
+    }
+}
+
+/// The allowance, the reason why it is in vain, and the remedy.
+impl fmt::Display for VainAllowance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let VainAllowance { allowed, plugins } = self;
+        write!(formatter, "`--allow {allowed}` gives nothing to any plugin: ")?;
+        let Some((first, _)) = plugins.first() else {
+            let id = allowed.plugin.as_deref().unwrap_or_default();
+            return write!(formatter, "none that runs is called `{id}`; check the id");
+        };
+        let permission = allowed.permission;
+        let asking = plugins.iter().find(|(_, asks)| !asks.is_empty());
+        let Some((plugin, asks)) = asking else {
+            let names = match plugins.len() {
+                1 => format!("{first} does not ask"),
+                count => format!("none of the {count} plugins asks"),
+            };
+            return write!(
+                formatter,
+                "{names} for `{permission}`; leave it out, or add `{permission}` to [permissions] \
+                 in plugin.toml"
+            );
+        };
+        let asks: Vec<&str> = asks.iter().map(Allowance::parameter).collect();
+        write!(
+            formatter,
+            "{plugin} asks for {permission} of {}; if you trust it, allow that with `--allow \
+             {plugin}:{permission}`",
+            asks.join(", ")
+        )
+    }
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("there are {}", Permission::ALL.map(|(_, name, _)| name).join(", ")),
+    }
+}
+
 /// A text that allows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AllowanceError {
     /// There is no such permission.
-    #[error("`{text}` is not a permission; did you mean `{nearest}`?")]
+    #[error("`{text}` is not a permission; {}", meant(*nearest))]
     Unknown {
-        /// What was written.
+        /// The text.
         text: String,
-        /// The permission that looks most like it.
-        nearest: &'static str,
+        /// The permission that looks most like it, if one does.
+        nearest: Option<&'static str>,
     },
-    /// What stands before the colon is no id.
+    /// The text before the colon is no id.
     #[error("`{0}` is not a plugin id; write for example `redact:files`")]
     Plugin(String),
     /// The permission has no parameter here.
@@ -62,7 +138,7 @@ pub enum AllowanceError {
     )]
     Parameter(Permission),
     /// The parameter is empty.
-    #[error("nothing stands after `{0}=`; name a folder, a host and port, or a variable")]
+    #[error("`{0}=` needs a value: a folder, a host and port, or a variable")]
     Empty(Permission),
     /// The parameter names no host and port.
     #[error("{0}")]
@@ -75,13 +151,27 @@ impl Allowance {
         self.permission == permission && self.plugin.as_deref().is_none_or(|id| id == plugin)
     }
 
+    /// True if it is for this plugin, and the plugin asks for the permission. One without a manifest
+    /// cannot ask; it counts for that if it names both the plugin and what it allows.
+    pub(super) fn counts_for(
+        &self,
+        manifest: &Manifest,
+        permission: Permission,
+        subject: Subject<'_>,
+    ) -> bool {
+        let is_whole = self.within.is_some() || !permission.needs_consent();
+        let is_explicit = subject.bare && self.plugin.is_some() && is_whole;
+        self.is_for(&manifest.plugin.id, permission)
+            && (is_explicit || manifest.asks_for(permission))
+    }
+
     /// Within what it is allowed; `None` is what the plugin asks for.
     pub(super) fn within(&self) -> Option<&Scope> {
         self.within.as_ref()
     }
 
-    /// What to allow so that a plugin has all that its manifest asks for of a permission. Relative
-    /// folders start at `base`.
+    /// The allowances by which a plugin has all that its manifest asks for of a permission.
+    /// Relative folders start at `base`.
     pub fn asked_by(
         manifest: &Manifest,
         permission: Permission,
@@ -113,12 +203,21 @@ impl Allowance {
         }
     }
 
-    /// What is allowed.
+    /// True if a plugin with this manifest has anything by it.
+    fn gives(&self, manifest: &Manifest, subject: Subject<'_>) -> bool {
+        self.counts_for(manifest, self.permission, subject)
+            && match (manifest.request(self.permission), &self.within) {
+                (Some(asked), Some(within)) => meets(&in_full(asked, subject.base), within),
+                _ => true,
+            }
+    }
+
+    /// The permission.
     pub fn permission(&self) -> Permission {
         self.permission
     }
 
-    /// What stands after `=`.
+    /// The text after `=`.
     pub fn parameter(&self) -> &str {
         &self.parameter
     }
@@ -144,14 +243,8 @@ impl FromStr for Allowance {
             None => (None, words),
         };
         let permission = name.parse::<Permission>().map_err(|_| {
-            // `env` is short for one of them, not a slip of the finger for another.
-            let distance = |known: &&str| match known.starts_with(name) {
-                true => 0,
-                false => strsim::damerau_levenshtein(known, name),
-            };
             let known = Permission::ALL.iter().map(|(_, name, _)| *name);
-            let nearest = known.min_by_key(distance).unwrap_or("files");
-            AllowanceError::Unknown { text: name.to_owned(), nearest }
+            AllowanceError::Unknown { text: name.to_owned(), nearest: nearest(name, known) }
         })?;
         let within = match parameter {
             None => None,
@@ -241,14 +334,8 @@ mod tests {
             "Not An Id:files",
             "`Not An Id` is not a plugin id; write for example `redact:files`",
         );
-        check(
-            "files=",
-            "nothing stands after `files=`; name a folder, a host and port, or a variable",
-        );
-        check(
-            "files=:rw",
-            "nothing stands after `files=`; name a folder, a host and port, or a variable",
-        );
+        check("files=", "`files=` needs a value: a folder, a host and port, or a variable");
+        check("files=:rw", "`files=` needs a value: a folder, a host and port, or a variable");
         check(
             "kv=a/",
             "`kv` has no parameter here; write it alone, or narrow it in a policy (`files`, \
@@ -258,6 +345,59 @@ mod tests {
             "network=db",
             "`db` is no host and port: the port is missing; write for example \
              \"example.org:443\", \"127.0.0.1:8080\", \"10.0.0.0/8:*\" or \"[::1]:80-89\"",
+        );
+    }
+
+    #[test]
+    fn what_was_allowed_in_vain_is_told_with_a_remedy() {
+        /// Checks the requests of plugins `a`, `b` …, and an allowance, against the words about
+        /// it.
+        #[track_caller]
+        fn check(plugins: &[&str], allowed: &str, expected: &str) {
+            let manifest = |(id, asks): (char, &&str)| {
+                let text = format!("[plugin]\nid = \"{id}\"\n[permissions]\n{asks}\n");
+                Manifest::parse(&text).unwrap()
+            };
+            let manifests: Vec<Manifest> = ('a'..).zip(plugins).map(manifest).collect();
+            let base = Some(Path::new("/no/such"));
+            let subject = Subject { base, ..Subject::default() };
+            let plugins: Vec<_> = manifests.iter().map(|manifest| (manifest, subject)).collect();
+            let vain = VainAllowance::among(&[allowed.parse().unwrap()], &plugins);
+            let told: Vec<String> = vain.iter().map(ToString::to_string).collect();
+            assert_eq!(told.join(""), expected, "{allowed}");
+        }
+        let data = "files = [{ path = \"data\" }]";
+        check(&[data], "files", "");
+        check(&[data], "files=/no/such", "");
+        check(&[data], "a:files=/no/such/data/in:rw", "");
+        check(&["", data], "files=/no/such/data", "");
+        check(&["kv = true"], "kv", "");
+        for word in ["files=/other", "kv"] {
+            let permission = word.split('=').next().unwrap();
+            let told = format!(
+                "`--allow {word}` gives nothing to any plugin: a does not ask for `{permission}`; \
+                 leave it out, or add `{permission}` to [permissions] in plugin.toml"
+            );
+            check(&[""], word, &told);
+        }
+        let asks = "gives nothing to any plugin: a asks for files of /no/such/data; if you trust it, \
+                    allow that with `--allow a:files`";
+        check(&[data], "files=/other", &format!("`--allow files=/other` {asks}"));
+        check(&[data, data], "files=/other", &format!("`--allow files=/other` {asks}"));
+        check(
+            &[data],
+            "b:files",
+            "`--allow b:files` gives nothing to any plugin: none that runs is called `b`; check the id",
+        );
+        let lacks = "for `network`; leave it out, or add `network` to [permissions] in plugin.toml";
+        let network = "`--allow network` gives nothing to any plugin";
+        check(&[data], "network", &format!("{network}: a does not ask {lacks}"));
+        check(&["", ""], "network", &format!("{network}: none of the 2 plugins asks {lacks}"));
+        check(
+            &["environment = [\"A\", \"B\"]"],
+            "environment=C",
+            "`--allow environment=C` gives nothing to any plugin: a asks for environment of A, B; if \
+             you trust it, allow that with `--allow a:environment`",
         );
     }
 }

@@ -1,18 +1,19 @@
-//! Ceilings: how much the host gives at most, whoever asks for more.
+//! Ceilings: the most that the host gives, for every request.
 
 use std::time::Duration;
 
-use glovebox_abi::manifest::{LimitChanges, LimitKind, Limits, ManifestError, Tier, line_of};
-use glovebox_abi::units::{parse_duration, show_duration};
+use glovebox_abi::manifest::{
+    LimitChanges, LimitError, LimitKind, Limits, ManifestError, Tier, line_of,
+};
+use glovebox_abi::units::parse_duration;
+use glovebox_events::Outcome;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use crate::status::limit_value;
-
 /// The most that a plugin of a host gets, whatever its manifest, a workspace or a person asks for.
 ///
-/// What is in effect is the lower of both: a plugin that asks for more is loaded all the same, and
-/// its status says what it asked for. A host begins with [`Ceilings::default`]; `[ceilings]` in the
+/// The lower of both is in effect: a plugin that asks for more is loaded all the same, and its
+/// status says what it asked for. A host begins with [`Ceilings::default`]; `[ceilings]` in the
 /// policy lies over them.
 ///
 /// | limit | `wasm` and all others | `core` |
@@ -24,9 +25,10 @@ use crate::status::limit_value;
 /// | `output-bytes` | 64 MiB | none |
 /// | `output-frames` | 100,000 | none |
 /// | `host-calls` | 1,000,000 | none |
-/// | `host-call-bytes` | 32 MiB, and 1 GiB for all host calls of a call | none |
+/// | `host-call-bytes` | 32 MiB | none |
+/// | `carried-bytes` | 1 GiB | none |
 /// | `log-bytes` | 1 MiB | none |
-/// | `kv-bytes` | 64 MiB | none |
+/// | `kv-bytes` | 32 MiB | none |
 /// | `queue` | 100,000 frames | none |
 /// | `fuel`, `rate`, `burst` | none | none |
 ///
@@ -48,6 +50,26 @@ pub struct Ceilings {
     pub caused_calls: u64,
 }
 
+/// A ceiling below which nothing runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CeilingError {
+    /// The ceiling of a limit.
+    #[error("the ceiling for the tier {}: {error}", tier.name())]
+    Limit {
+        /// Of which tier.
+        tier: Tier,
+        /// Which limit, and what is wrong with it.
+        error: LimitError,
+    },
+    /// The one for steps of a plugin's life.
+    #[error("the ceiling for `step-deadline` cannot be 0 s; write a longer one")]
+    StepDeadline,
+    /// The one for copies.
+    #[error("the ceiling for `copies` cannot be 0; write 1 or more")]
+    Copies,
+}
+
 const TIERS: [Tier; 5] = [Tier::Core, Tier::Wasm, Tier::Native, Tier::Container, Tier::Remote];
 
 impl Default for Ceilings {
@@ -62,13 +84,14 @@ impl Default for Ceilings {
             output_frames: Some(100_000),
             host_calls: Some(1_000_000),
             host_call_bytes: Some(32 << 20),
+            carried_bytes: Some(1 << 30),
             log_bytes: Some(1 << 20),
-            kv_bytes: Some(64 << 20),
+            kv_bytes: Some(32 << 20),
             queue: Some(100_000),
             rate: None,
             burst: None,
         };
-        // What is built into the application is the application's own business.
+        // Plugins built into the application are the application's own business.
         let tiers = TIERS.into_iter().filter(|tier| *tier != Tier::Core);
         Ceilings {
             tiers: tiers.map(|tier| (tier, limits.clone())).collect(),
@@ -86,6 +109,17 @@ impl Ceilings {
         own.map(|(_, limits)| limits.clone()).unwrap_or_default()
     }
 
+    /// True if a call ended because it came to one of these ceilings.
+    pub(crate) fn stops(&self, tier: Tier, outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::LimitExceeded { limit, allowed, .. } => {
+                self.of(tier).value(*limit) == Some(*allowed)
+            }
+            Outcome::TimedOut { deadline } => *deadline == self.step_deadline,
+            _ => false,
+        }
+    }
+
     /// These ceilings with others for one tier; what `changes` lack stays.
     #[must_use]
     pub fn with(mut self, tier: Tier, changes: &LimitChanges) -> Ceilings {
@@ -93,6 +127,20 @@ impl Ceilings {
         self.tiers.retain(|(known, _)| *known != tier);
         self.tiers.push((tier, limits));
         self
+    }
+
+    /// Refuses ceilings below which nothing runs: of no time, no memory, no queue, or no copy.
+    pub(crate) fn check(&self) -> Result<(), CeilingError> {
+        for (tier, limits) in &self.tiers {
+            limits.check().map_err(|error| CeilingError::Limit { tier: *tier, error })?;
+        }
+        if self.step_deadline.is_zero() {
+            return Err(CeilingError::StepDeadline);
+        }
+        if self.copies == 0 {
+            return Err(CeilingError::Copies);
+        }
+        Ok(())
     }
 
     /// The lower of both.
@@ -106,7 +154,7 @@ impl Ceilings {
         }
     }
 
-    /// What is in effect of these limits.
+    /// The limits in effect: the lower of these and the ceilings.
     pub(crate) fn lower(&self, tier: Tier, asked: &Limits) -> Limits {
         self.of(tier).lower(asked)
     }
@@ -230,24 +278,19 @@ pub(super) fn check(text: &str, table: &DeTable<'_>) -> Result<(), ManifestError
 
 /// Says of each limit that was lowered what was asked for.
 pub(crate) fn lowered(asked: &Limits, effective: &Limits) -> Vec<String> {
-    let say = |name: &str, asked: String, effective: String| {
-        format!("{name} is {effective}: {asked} was asked for, and that is the ceiling of the host")
-    };
-    let mut said = Vec::new();
-    if asked.call_deadline != effective.call_deadline {
-        let (asked, effective) = (asked.call_deadline, effective.call_deadline);
-        said.push(say("call-deadline", show_duration(asked), show_duration(effective)));
-    }
-    for limit in LimitKind::ALL {
-        let (asked, effective) = (limit_value(asked, limit), limit_value(effective, limit));
-        if asked != effective {
-            let show = |value: Option<u64>| {
-                value.map_or_else(|| "no limit".to_owned(), |value| limit.show(value))
-            };
-            said.push(say(limit.name(), show(asked), show(effective)));
-        }
-    }
-    said
+    let lowered = LimitKind::ALL.into_iter().filter_map(|limit| {
+        let (asked, effective) = (asked.value(limit), effective.value(limit));
+        let show = |value: Option<u64>| {
+            value.map_or_else(|| "no limit".to_owned(), |value| limit.show(value))
+        };
+        (asked != effective).then(|| {
+            let (asked, effective) = (show(asked), show(effective));
+            format!(
+                "{limit} is {effective}: {asked} was asked for, and that is the ceiling of the host"
+            )
+        })
+    });
+    lowered.collect()
 }
 
 #[cfg(test)]
@@ -334,6 +377,7 @@ mod tests {
             output_frames: u64::MAX,
             host_calls: u64::MAX,
             host_call_bytes: u64::MAX,
+            carried_bytes: u64::MAX,
             log_bytes: u64::MAX,
             kv_bytes: u64::MAX,
             queue: u32::MAX,
@@ -360,8 +404,11 @@ mod tests {
         check("[ceilings.wasm]\nqueu = 1", "in [ceilings.wasm] on line 2; did you mean `queue`?");
         check("[ceilings.wsm]\nqueue = 1", "did you mean `wasm`?");
         check("[ceilings]\nwasm = 1", "write a section [ceilings.wasm]");
-        check("[ceilings]\nmemory = '3 GiB'", "`ceilings.memory`: more than 2 GiB");
-        check("[ceilings.wasm]\ncall-deadline = '0 s'", "`ceilings.wasm.call-deadline`: must be");
+        check("[ceilings]\nmemory = '3 GiB'", "`ceilings.memory`: 3 GiB is out of range");
+        check(
+            "[ceilings.wasm]\ncall-deadline = '0 s'",
+            "`ceilings.wasm.call-deadline`: 0 ns is out",
+        );
         check("[ceilings]\ncopies = 0", "`ceilings.copies`: write a number from 1");
         check("[ceilings]\ncaused-calls = 'many'", "`ceilings.caused-calls`: write a number");
         check("[ceilings]\nstep-deadline = 3", "`ceilings.step-deadline`: write for example");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use glovebox_abi::manifest::Scope;
+use glovebox_abi::manifest::{Access, Scope};
 use glovebox_abi::{Kind, Manifest, Permission};
 
 use super::consent::Decided;
@@ -34,7 +34,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) base: Option<&'a Path>,
 }
 
-/// What one instance may do.
+/// The permissions of one instance.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     granted: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Grants {
     pub(crate) folder_problem: Option<String>,
     /// Environment variables with their values.
     pub(crate) environment: Vec<(String, String)>,
-    /// What clocks are rounded down to, in nanoseconds; at least 1.
+    /// The unit that clocks are rounded down to, in nanoseconds; at least 1.
     pub(crate) precision: u64,
     /// True if wishes are kept.
     pub(crate) recording: bool,
@@ -114,7 +114,7 @@ impl Grants {
         self.verdicts.get(permission as usize).map(|(verdict, _)| verdict)
     }
 
-    /// What decided about a permission.
+    /// The rule that decided about a permission.
     pub(crate) fn rule(&self, permission: Permission) -> Arc<str> {
         let found = self.verdicts.get(permission as usize);
         found.map_or_else(|| "nothing".into(), |(_, rule)| rule.clone())
@@ -136,13 +136,17 @@ impl Grants {
         }
         let all = |admits: &dyn Fn(&Scope) -> bool| self.scopes(permission).iter().all(admits);
         match parameter {
-            Parameter::Key { key, write } => all(&|scope| scope.admits_key(key, *write)),
+            Parameter::Key { key, write } => {
+                let access = if *write { Access::ReadWrite } else { Access::Read };
+                all(&|scope| scope.admits_key(key, access))
+            }
             Parameter::Frame { kind, to } => all(&|scope| scope.admits_frame(*kind, to.as_deref())),
             Parameter::Kind(kind) => all(&|scope| scope.admits_kind(*kind)),
+            Parameter::Function(name) => all(&|scope| scope.admits_function(name)),
             Parameter::Lookup(name) => {
                 all(&|scope| scope.hosts.admits(|endpoint| endpoint.admits_name(name)))
             }
-            // What names an address was looked up under is known to the caller only.
+            // Only the caller knows the names under which an address was looked up.
             Parameter::Nothing
             | Parameter::Peer { .. }
             | Parameter::Move { .. }

@@ -11,12 +11,9 @@ use toml::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::PolicyMode;
-use super::allowance::Allowance;
 use super::ceilings::{self, CeilingRules, Ceilings};
-use super::consent::{self, Consents};
-use super::effective::{Standpoint, Subject};
-use super::merge::{self, Verdict};
-use crate::Inspection;
+use super::effective::Subject;
+use super::missing::MissingLayers;
 
 /// The largest file that is read: 1 MiB.
 const MAX_POLICY_LEN: u64 = 1 << 20;
@@ -24,15 +21,16 @@ const MAX_POLICY_LEN: u64 = 1 << 20;
 /// The rules of a `policy.toml`. The default one has none, so that the [`PolicyMode`] decides.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Policy {
-    /// What it is called in explanations.
+    /// Its name in explanations.
     pub(super) name: String,
-    /// What decides where no rule does; the host's own mode if absent.
+    /// The mode where no rule decides; the host's own mode if absent.
     pub(super) mode: Option<PolicyMode>,
     pub(super) default: Section,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     /// True if nobody named the file.
     pub(super) is_found: bool,
     ceilings: CeilingRules,
+    missing_layers: MissingLayers,
 }
 
 /// The rules of one level.
@@ -74,7 +72,7 @@ impl PluginSection {
     }
 }
 
-/// What one level says about one permission.
+/// The rule of one level about one permission.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Rule {
     pub(super) decision: Option<Choice>,
@@ -91,11 +89,12 @@ pub(super) enum Choice {
 
 /// Why a policy cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PolicyError {
     /// The file cannot be read.
-    #[error("cannot read the policy: {source}: {}", path.display())]
+    #[error("cannot read the policy: {source}; check the path: {}", path.display())]
     Io {
-        /// What the operating system says.
+        /// The error of the operating system.
         source: std::io::Error,
         /// The file.
         path: PathBuf,
@@ -103,7 +102,7 @@ pub enum PolicyError {
     /// The text is no policy.
     #[error("{problem}{}", file(.path))]
     Text {
-        /// What is wrong with it, and where.
+        /// The problem, and its place.
         problem: ManifestError,
         /// The file, if it is one.
         path: Option<PathBuf>,
@@ -141,9 +140,14 @@ impl Policy {
         read(text, None).map_err(|problem| PolicyError::Text { problem, path: None })
     }
 
-    /// What decides where no rule does, if the file says so.
+    /// The mode where no rule decides, if the file names one.
     pub fn mode(&self) -> Option<PolicyMode> {
         self.mode
+    }
+
+    /// The rule for native plugins whose sandbox lacks a layer.
+    pub fn missing_layers(&self) -> MissingLayers {
+        self.missing_layers
     }
 
     /// Ids of the plugins that have rules of their own.
@@ -163,8 +167,8 @@ impl Policy {
         if self.is_found { ceilings.least(host) } else { ceilings }
     }
 
-    /// What a plugin of this tier asks for and does not get, because the ceilings of the policy, or of
-    /// hosts that were not told otherwise, are lower; a sentence for each limit.
+    /// The limits that a plugin of this tier asks for and does not get, because the ceilings of the
+    /// policy, or of hosts that were not told otherwise, are lower; a sentence for each limit.
     pub fn lowered(&self, asked: &Limits, tier: Tier) -> Vec<String> {
         let ceilings = self.ceilings(&Ceilings::default());
         ceilings::lowered(asked, &ceilings.lower(tier, asked))
@@ -178,28 +182,6 @@ impl Policy {
     pub fn found(mut self) -> Policy {
         self.is_found = true;
         self
-    }
-
-    /// What a plugin may do, and why, in the order people should see it: by this policy, what is
-    /// allowed in words, and what was agreed to before.
-    pub fn explain(
-        &self,
-        plugin: &Inspection,
-        allowed: &[Allowance],
-        saved: Option<&Consents>,
-    ) -> Vec<Verdict> {
-        let (manifest, digest) = (&plugin.manifest, plugin.digest.as_str());
-        let base = Some(plugin.base.as_path());
-        let subject = Subject { digest, path: Some(&plugin.path), bare: plugin.bare, base };
-        let decided = consent::decided(allowed, saved, manifest, digest, base);
-        let mode = self.mode.unwrap_or_default();
-        let standpoint = Standpoint { policy: self, mode, manifest, subject };
-        let verdicts = Permission::ALL.into_iter();
-        verdicts
-            .map(|(permission, ..)| {
-                merge::verdict(&standpoint, permission, decided.get(&permission))
-            })
-            .collect()
     }
 
     pub(super) fn name(&self) -> &str {
@@ -226,6 +208,16 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
                 policy.default = section("default", rules, folder)?;
             }
             ("ceilings", Value::Table(table)) => policy.ceilings = CeilingRules::read(&table)?,
+            ("sandbox", Value::Table(table)) => {
+                // No other key got through the check.
+                let key = format!("sandbox.{MISSING_LAYERS}");
+                if let Some(rule) = table.get(MISSING_LAYERS) {
+                    let text = rule.as_str().ok_or_else(|| wrong(&key, "write \"run\""))?;
+                    let rule = text.parse::<MissingLayers>();
+                    policy.missing_layers =
+                        rule.map_err(|error| wrong(&key, &error.to_string()))?;
+                }
+            }
             ("plugins", Value::Table(plugins)) => {
                 for (id, rules) in plugins {
                     let name = format!("plugins.{id}");
@@ -248,7 +240,7 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
 /// Finds unknown keys with their lines, before any value is looked at.
 fn check(text: &str) -> Result<(), ManifestError> {
     let table = DeTable::parse(text).map_err(|error| ManifestError::from_toml(text, &error))?;
-    const KNOWN: [&str; 4] = ["mode", "default", "plugins", "ceilings"];
+    const KNOWN: [&str; 5] = ["mode", "default", "plugins", "ceilings", "sandbox"];
     for (key, value) in table.get_ref() {
         let line = Some(line_of(text, key.span().start));
         let name = key.get_ref().as_ref();
@@ -256,6 +248,14 @@ fn check(text: &str) -> Result<(), ManifestError> {
             ("mode", _) => {}
             ("default", DeValue::Table(rules)) => check_section(text, name, rules, &[])?,
             ("ceilings", DeValue::Table(table)) => ceilings::check(text, table)?,
+            ("sandbox", DeValue::Table(table)) => {
+                let unknown = table.keys().find(|key| key.get_ref() != MISSING_LAYERS);
+                if let Some(key) = unknown {
+                    let line = Some(line_of(text, key.span().start));
+                    let known = [MISSING_LAYERS].into_iter();
+                    return Err(ManifestError::unknown(key.get_ref().as_ref(), name, line, known));
+                }
+            }
             ("plugins", DeValue::Table(plugins)) => {
                 for (id, rules) in plugins {
                     if let DeValue::Table(rules) = rules.get_ref() {
@@ -272,6 +272,9 @@ fn check(text: &str) -> Result<(), ManifestError> {
     }
     Ok(())
 }
+
+/// The key of the section `[sandbox]`.
+const MISSING_LAYERS: &str = "missing-layers";
 
 /// Keys of a plugin's section that say which artifacts it means.
 const PINS: [&str; 2] = ["digest", "path"];

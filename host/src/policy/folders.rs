@@ -1,5 +1,5 @@
-//! Granted folders. Each is opened once, when the grant is made, and its handle is held for as long
-//! as the grant lasts: nothing that happens to its path afterwards leads anywhere else.
+//! Granted folders. Each is opened once, when the grant is made, and its handle is held as long as
+//! the grant lasts: no later change of its path leads anywhere else.
 
 use std::fs::File;
 use std::io;
@@ -28,6 +28,14 @@ impl GrantedFolder {
     /// A handle of its own to the folder.
     pub(crate) fn handle(&self) -> io::Result<File> {
         self.dir.try_clone()
+    }
+
+    /// Where it lies now, without links, as far as that can be told.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn path(&self) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        let now = std::fs::read_link(format!("/proc/self/fd/{}", self.dir.as_raw_fd()));
+        now.unwrap_or_else(|_| self.path.clone())
     }
 
     /// True if `path` is this folder, under whatever name.
@@ -60,7 +68,7 @@ impl PartialEq for GrantedFolder {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Folders {
     pub(super) open: Vec<GrantedFolder>,
-    /// What is wrong with the first folder that cannot be had, in words.
+    /// The problem of the first folder that cannot be had, in words.
     pub(super) problem: Option<String>,
 }
 
@@ -133,7 +141,11 @@ impl Folders {
         let kept = held.iter().find(|held| held.asked == wanted.asked);
         let dir = match kept {
             Some(held) => held.dir.clone(),
-            None => Arc::new(self.find(&wanted.asked, path).map_err(|why| cannot(&why, path))?),
+            None => {
+                let dir = self.find(&wanted.asked, path).map_err(|why| cannot(&why, path))?;
+                refuse_the_system(&dir).map_err(|why| cannot(&why, path))?;
+                Arc::new(dir)
+            }
         };
         self.open.push(GrantedFolder {
             asked: wanted.asked.clone(),
@@ -161,6 +173,45 @@ impl Folders {
         }
         open_without_links(path)
     }
+}
+
+/// Refuses a folder of a file system that the kernel makes up: its files are processes, devices and
+/// settings, and `/proc/self` is somebody else in each process.
+#[cfg(target_os = "linux")]
+fn refuse_the_system(dir: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    /// Of `linux/magic.h`.
+    const MADE_UP: [(u32, &str); 9] = [
+        (0x9FA0, "proc"),
+        (0x6265_6572, "sysfs"),
+        (0x1CD1, "devpts"),
+        (0x0027_E0EB, "cgroup"),
+        (0x6367_7270, "cgroup2"),
+        (0x6462_6720, "debugfs"),
+        (0x7472_6163, "tracefs"),
+        (0x7363_6673, "securityfs"),
+        (0xCAFE_4A11, "bpf"),
+    ];
+    let kind = rustix::fs::fstatfs(dir)?.f_type as u32;
+    let found = MADE_UP.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name);
+    // Devices lie in an ordinary file system in memory, which is mounted at `/dev`.
+    let device = |about: io::Result<std::fs::Metadata>| Some(about.ok()?.dev());
+    let of = |path: &str| device(std::fs::metadata(path));
+    let devices = || {
+        let own = device(dir.metadata());
+        (own.is_some() && own == of("/dev") && own != of("/")).then_some("dev")
+    };
+    match found.or_else(devices) {
+        Some(name) => Err(io::Error::other(format!(
+            "it is part of the system (`{name}`), and no folder of files; grant a folder on a disk"
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_the_system(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Opens a folder of which the path had no links a moment ago.
@@ -227,7 +278,7 @@ impl Wanted {
         }
     }
 
-    /// What both this and `other` admit, under this one's name.
+    /// The folder that both this and `other` admit, under this one's name.
     fn within(&self, other: &Wanted) -> Option<Wanted> {
         let writable = self.writable && other.writable;
         let (path, around) = match (&self.path, &other.path) {
@@ -333,6 +384,16 @@ mod tests {
             check(&["own /own r", "own/in /in r"], "");
             check(&["own /own rw", "own/in /in r"], "cannot be opened: it is a link, and none is");
             check(&["own /own rw", "own/out /o r"], "is reached by a link that leads out");
+        }
+        #[cfg(target_os = "linux")]
+        {
+            check(
+                &["/proc/self /p rw"],
+                "it is part of the system (`proc`), and no folder of files",
+            );
+            check(&["/proc/self/task /p r"], "it is part of the system (`proc`)");
+            check(&["/sys /s r"], "it is part of the system (`");
+            check(&["/dev /d r"], "it is part of the system (`dev`)");
         }
     }
 

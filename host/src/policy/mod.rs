@@ -1,7 +1,7 @@
-//! What plugins may do, and why: the rules of `policy.toml`, the requests of manifests, and what
-//! people decide while plugins run.
+//! The permissions of plugins, and why: the rules of `policy.toml`, the requests of manifests, and
+//! decisions of people while plugins run.
 //!
-//! Read [`Policy`] first (the file), then [`Verdict`] (what came of it for one permission), then
+//! Read [`Policy`] first (the file), then [`Verdict`] (the result for one permission), then
 //! [`suggest`](suggest()) (the smallest `[permissions]` with which a run is not denied anything).
 //!
 //! ```
@@ -32,6 +32,9 @@
 //! `step-deadline`, `copies` and `caused-calls`; sections `[ceilings.TIER]` hold the same keys of
 //! `[limits]` for one tier. See [`Ceilings`] for what holds where the file says nothing.
 //!
+//! A section `[sandbox]` holds `missing-layers`: `"run"`, `"ask"` or `"refuse"`, for native plugins in
+//! processes of their own; see [`MissingLayers`].
+//!
 //! # The merge rule
 //!
 //! The first line that fits decides. *Asked for* means: in `[permissions]` of the manifest; frames
@@ -40,7 +43,7 @@
 //! | # | if | then |
 //! |---|---|---|
 //! | 1 | a person denied it for the instance | denied |
-//! | 2 | a person allowed it: for the instance, in words ([`Allowance`]), or for the artifact at an earlier time ([`Consents`]) | granted, also if not asked for |
+//! | 2 | a person allowed it: for the instance, in words ([`Allowance`]), or for the artifact at an earlier time ([`Consents`]) | granted; for the instance also if not asked for |
 //! | 3 | `[plugins.ID]` says `deny` | denied |
 //! | 4 | `[plugins.ID]` says `allow` and means the artifact | granted, also if not asked for |
 //! | 5 | `[plugins.ID]` says `ask` | denied until a person decides |
@@ -53,18 +56,20 @@
 //! | 12 | the mode is `strict` | denied |
 //! | 13 | the mode is `ask`, `consent` or `record` | denied until a person decides |
 //!
-//! **A section means artifacts, not a name.** An id is what an artifact says of itself. `[plugins.ID]`
-//! means those that it names with `digest = "blake3:…"` or `path = "FILE"` (one or a list; relative to
-//! the policy); anything else of that id is a stranger. What the section denies or narrows, it denies
-//! or narrows for strangers too; about what it would allow to a stranger, a person is asked.
+//! **A section means artifacts, not a name.** An id is what an artifact says of itself.
+//! `[plugins.ID]` means those that it names with `digest = "blake3:…"` or `path = "FILE"` (one or a
+//! list; relative to the policy); anything else of that id is a stranger. A denial or narrowing of
+//! the section holds for strangers too; a person is asked about a permission that it would allow to
+//! a stranger.
 //!
 //! **A policy that was found and not named** ([`Policy::found`]) opens no files, network or
 //! environment: rules 4, 8 and 10 then ask.
 //!
-//! What is granted is granted within parameters:
+//! A grant holds within parameters:
 //!
 //! - A use must be within what the manifest asks for (if it asks) *and* within what the policy
-//!   grants. What a person allows is not narrowed by the policy.
+//!   grants. The policy does not narrow what a person allows. If nothing is within both, the
+//!   permission is not granted: a person is asked if one allowed it, and it is denied otherwise.
 //! - Of files, network and environment, a person agrees to what is asked for at that time. A manifest
 //!   that asks for more later has what was agreed to, and a person is asked about the rest; a new
 //!   generation that does so waits ([`RefusedGeneration`](crate::RefusedGeneration)).
@@ -85,7 +90,7 @@
 //!   only if a policy grants what it leads to.
 //! - In a path below another folder that the plugin may change, no link is followed.
 //!
-//! # What this module deliberately does not do
+//! # Deliberately not done here
 //!
 //! It guards the doors of the sandbox and is none itself: a native plugin in this process can do
 //! whatever the process can, and only its host services are checked. It does not see what a plugin
@@ -97,30 +102,38 @@ mod allowance;
 mod ceilings;
 mod consent;
 mod effective;
+mod enforcement;
 mod file;
 mod folders;
 mod merge;
+mod missing;
+mod overlap;
+mod rules;
 mod suggest;
 
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use access::{AccessCounters, Accesses, Wishes};
+pub(crate) use access::{AccessCounters, Accesses, WishBook};
 pub use access::{AccessEntry, AccessLog, Parameter, Wish};
-pub use allowance::{Allowance, AllowanceError};
-pub use ceilings::Ceilings;
+pub use allowance::{Allowance, AllowanceError, VainAllowance};
 pub(crate) use ceilings::lowered;
+pub use ceilings::{CeilingError, Ceilings};
 pub use consent::{Consent, ConsentError, Consents, Lifetime};
 pub(crate) use consent::{Decided, DecidedBy, covers, decided, now, request};
 pub(crate) use effective::{Grants, Standpoint, Subject};
+pub use enforcement::Enforcement;
 pub use file::{Policy, PolicyError};
+pub(crate) use merge::{MAX_PARAMETERS, parameters, verdict};
 pub use merge::{Standing, Verdict};
+pub use missing::MissingLayers;
+pub(crate) use rules::HostRules;
 pub use suggest::{Suggestion, suggest};
 
-/// What a person decided about one permission of one plugin.
+/// The decision of a person about one permission of one plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decision {
-    /// What the manifest asks for and the [`Policy`] and [`PolicyMode`] grant.
+    /// The request of the manifest, as far as the [`Policy`] and [`PolicyMode`] grant it.
     #[default]
     AsDeclared,
     /// Granted, also if the manifest does not ask for it. Of files, network and environment only what
@@ -130,7 +143,7 @@ pub enum Decision {
     Deny,
 }
 
-/// What a host grants where no rule says anything about a permission.
+/// The rule of a host where no other rule says anything about a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PolicyMode {
     /// Of what a manifest asks for, all that stays inside Glovebox. About files, network and

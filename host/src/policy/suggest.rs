@@ -1,4 +1,4 @@
-//! From wishes to the smallest `[permissions]` that would have sufficed.
+//! Turns wishes into the smallest sufficient `[permissions]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,9 @@ use super::{Parameter, Wish};
 /// How often a plugin is run at most.
 const MAX_ROUNDS: usize = 16;
 
-/// What a plugin needs.
+/// The suggested permissions of a plugin.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Suggestion {
     /// For `[permissions]` of its manifest; shown, it is the text of the section.
     pub permissions: Requests,
@@ -31,14 +32,14 @@ pub struct Suggestion {
 ///
 /// Keys become prefixes: the longest that those with the same first part share, up to a `/`. Frames
 /// become kinds, and plugins unless one went to everyone. Hosts and ports become themselves, paths
-/// the folders they lie in.
+/// the folders they lie in. Functions of the application become themselves.
 ///
-/// What cannot be suggested, because nobody sees it: which environment variables a plugin looks at.
-/// Of a path, only the plugin's name for it is known; the folder of this machine is yours to choose.
+/// Environment variables cannot be suggested, because nobody sees which ones a plugin looks at. Of
+/// a path, only the plugin's name for it is known; the folder of this machine is yours to choose.
 ///
 /// # Errors
 ///
-/// What `run` says.
+/// The error of `run`.
 pub fn suggest<E>(mut run: impl FnMut(&Requests) -> Result<Vec<Wish>, E>) -> Result<Suggestion, E> {
     let mut wishes: BTreeSet<(Permission, Parameter<'static>)> = BTreeSet::new();
     let mut permissions = Requests::default();
@@ -69,6 +70,7 @@ fn needed(wishes: &BTreeSet<(Permission, Parameter<'static>)>) -> Requests {
             Permission::Emit => frames(&parameters),
             Permission::Files => folders(&parameters),
             Permission::Network => hosts(&parameters),
+            Permission::Functions => functions(&parameters),
             // Frames are asked for with `accepts`, and variables cannot be told apart.
             Permission::Receive | Permission::Environment => continue,
             Permission::Log
@@ -107,7 +109,7 @@ fn keys(parameters: &[&Parameter<'static>]) -> Scope {
     }
 }
 
-/// What two texts have in common at their beginning, up to a `/`; the whole if they are the same.
+/// The common start of two texts, up to a `/`; the whole if they are the same.
 fn shared_parts<'a>(one: &'a str, other: &str) -> &'a str {
     if one == other {
         return one;
@@ -128,6 +130,18 @@ fn frames(parameters: &[&Parameter<'static>]) -> Scope {
         to: named.map(Selection::only).unwrap_or_default(),
         ..Scope::default()
     }
+}
+
+fn functions(parameters: &[&Parameter<'static>]) -> Scope {
+    let names: BTreeSet<&str> = parameters
+        .iter()
+        .filter_map(|parameter| match parameter {
+            Parameter::Function(name) => Some(&**name),
+            _ => None,
+        })
+        .collect();
+    let names = names.into_iter().map(str::to_owned).collect();
+    Scope { names: Selection::only(names), ..Scope::default() }
 }
 
 fn hosts(parameters: &[&Parameter<'static>]) -> Scope {
@@ -213,6 +227,12 @@ mod tests {
         check(
             &[frame(Kind::DATA, Some("b")), frame(Kind::CONTROL, None)],
             "emit = { kinds = [\"data\", \"control\"] }\n",
+        );
+        let function =
+            |name: &'static str| (Permission::Functions, Parameter::Function(name.into()));
+        check(
+            &[function("b#d"), function("a#c"), function("b#d")],
+            "functions = [\"a#c\", \"b#d\"]\n",
         );
         check(
             &[

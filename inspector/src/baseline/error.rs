@@ -9,9 +9,9 @@ pub enum BaselineError {
     /// The file cannot be read or written.
     #[error("cannot {action} the baseline: {source}: {}", path.display())]
     Io {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
-        /// Why it failed.
+        /// The reason.
         source: io::Error,
         /// The file.
         path: PathBuf,
@@ -22,15 +22,15 @@ pub enum BaselineError {
     /// A line makes no sense.
     #[error("line {line} of the baseline: {reason}; correct it, or make it again with --accept")]
     Line {
-        /// Which line, from 1.
+        /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error in it.
         reason: String,
     },
     /// The error of one file.
     #[error("{error}: {}", path.display())]
     In {
-        /// What is wrong with it.
+        /// The error of the file.
         error: Box<BaselineError>,
         /// The file.
         path: PathBuf,

@@ -92,7 +92,7 @@ use stanza::Stanza;
 
 /// The version of the format that is written and read.
 pub const FORMAT: u32 = 1;
-/// What every baseline starts with.
+/// The first line of every baseline.
 const FIRST_LINE: &str = "# Glovebox baseline 1";
 /// Bytes of the largest file that is read.
 pub const MAX_SIZE: u64 = 256 << 20;
@@ -102,7 +102,7 @@ pub const MAX_SIZE: u64 = 256 << 20;
 pub struct Baseline {
     /// The trace that was replayed, if that is known.
     pub trace: Option<SourceTrace>,
-    /// What does not count as a difference; times of calls are never looked at.
+    /// The rules of what is no difference; times of calls are never looked at.
     pub rules: DiffOptions,
     /// Groups that were found wrong.
     pub rejected: Vec<Rejected>,
@@ -115,7 +115,7 @@ pub struct Baseline {
 pub struct Rejected {
     /// [`Group::id`](diff::Group::id).
     pub group: String,
-    /// What the group was about, for people.
+    /// The title of the group, for people.
     pub title: String,
 }
 
@@ -178,7 +178,7 @@ impl Baseline {
         let numbered = text::numbered(&calls).zip(latencies.iter().chain(std::iter::repeat(&None)));
         let run = Run::from_calls(
             name,
-            // What is written can be read: `stanza` tests that.
+            // A written stanza can be read: `stanza` tests that.
             numbered.filter_map(|((number, call), latency)| {
                 stanza::to_call(number, &call.plugin, &call.stanzas, *latency).ok()
             }),
@@ -231,7 +231,7 @@ impl Baseline {
     }
 }
 
-/// What a person says of a difference.
+/// The decision of a person about a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decision {
     /// The second run is right.
@@ -275,7 +275,7 @@ impl Review {
         self.before.trace.as_ref()
     }
 
-    /// What is different.
+    /// The differences.
     pub fn diff(&self) -> &Diff {
         &self.diff
     }
@@ -339,7 +339,7 @@ fn choose(
     let mut rejected: Vec<Rejected> = Vec::new();
     for known in known {
         let group = diff.groups.iter().position(|group| group.id == known.group);
-        // What is gone, or found right after all, is forgotten.
+        // A rejected group that is gone, or accepted after all, is forgotten.
         if group.is_some_and(|group| !accepted[group] && !wrong[group]) {
             rejected.push(known.clone());
         }

@@ -1,4 +1,4 @@
-//! Which trace a baseline belongs to.
+//! The trace that a baseline belongs to.
 
 use std::fmt;
 use std::str::FromStr;

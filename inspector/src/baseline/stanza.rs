@@ -9,14 +9,15 @@ use glovebox_abi::{Frame, Header, Kind, ServiceError};
 use glovebox_events::{CallId, HostCall, Outcome};
 use serde_json::Value as Json;
 
-use crate::decode::document::{Document, Format, Item, Sort};
-use crate::decode::print::{Notation, Style, key_text, print};
+use crate::decode::document::{Document, Format, Item};
+use crate::decode::print::{Notation, Style, print};
 use crate::decode::splice::{self, splice};
 use crate::decode::{self, FromJsonError, PayloadFormat, hex};
+use crate::diff::path::children;
 use crate::diff::{DiffOptions, RunCall, RunOutput};
-use crate::trace::wire;
+use glovebox_trace::format::wire;
 
-/// What an ignored value is written as.
+/// The text of an ignored value.
 const MASK: &str = "…";
 /// JSON with no more characters stands on one line.
 const ONE_LINE: usize = 96;
@@ -40,7 +41,7 @@ pub(super) struct Stanza {
     pub(super) line: usize,
 }
 
-/// What is wrong with a stanza, and in which line of it, counted from its head.
+/// An error in a stanza, and its line, counted from the head of the stanza.
 pub(super) struct Wrong {
     pub(super) line: usize,
     pub(super) reason: String,
@@ -128,7 +129,7 @@ fn of_host_call(at: usize, call: &HostCall, rules: &DiffOptions) -> Option<Stanz
         Err(error) => entries.push((text("error"), text(error_name(*error)))),
     }
     let bytes = Value::Map(entries).to_bytes();
-    // What was just encoded can be read.
+    // Bytes that were just encoded can be read.
     let document = Document::cbor(&bytes).ok()?;
     let values = [format!("{place}/arguments"), format!("{place}/result")];
     // Without its service and permission it could not be read again.
@@ -179,17 +180,7 @@ fn masked(
         }
         // A tag has no place of its own.
         let item = item.untagged();
-        match item.sort() {
-            Sort::Map => left.extend(item.entries().map(|(key, value)| {
-                let key = key_text(key).replace('~', "~0").replace('/', "~1");
-                (value, format!("{path}/{key}"))
-            })),
-            Sort::List => {
-                let items = item.children().enumerate();
-                left.extend(items.map(|(at, item)| (item, format!("{path}/{at}"))));
-            }
-            _ => {}
-        }
+        left.extend(children(item, &path));
     }
     splice(document.bytes(), splices)
 }

@@ -257,7 +257,7 @@ fn decisions_lead_to_a_baseline() {
         assert_eq!(next.rejected.len(), rejected);
         let again: Baseline = next.to_string().parse().expect("what is written can be read");
         assert_eq!(again.to_string(), next.to_string());
-        // What was found wrong is known the next time, until it is accepted or gone.
+        // A rejected group is known the next time, until it is accepted or gone.
         let review = Review::of(again, &after);
         assert_eq!(review.known_as_wrong().len(), rejected);
         assert_eq!(review.decide(|_| Decision::Skip).rejected.len(), rejected);
@@ -377,7 +377,7 @@ fn values_that_differ_break_a_baseline() {
     check(&[0x81, 0xC1, 0x05], &[0x81, 0xC0, 0x05], &[], Changed);
     check(&[0x81, 0x41, 0], &[0x81, 0x66, b'h', b'e', b'x', b':', b'0', b'0'], &[], Changed);
     check(&[0x81, 0xF9, 0x7E, 0], &[0x81, 0xF9, 0x7E, 1], &[], Changed);
-    // What is ignored is in no file, in its bytes neither.
+    // An ignored value is in no file, in its bytes neither.
     check(&[0x82, 0xC1, 0x05, 0x01], &[0x82, 0xC1, 0x06, 0x01], &["/payload/0"], Same);
     let tagged = |value| [&[0xA2, 0x01, 0xC1, 0x05, 0x61, b't'][..], &[value]].concat();
     check(&tagged(1), &tagged(2), &["/payload/t"], Same);

@@ -9,28 +9,85 @@ use super::document::{Malformed, Sort, Tape};
 
 /// The start of an item.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Three bits: what it is.
     major: u8,
     /// Five bits: where the argument stands.
     info: u8,
     /// A number, a length or a tag; 0 for an open length.
-    pub(super) argument: u64,
+    pub(crate) argument: u64,
     /// Bytes that it takes.
-    length: usize,
+    pub(crate) length: usize,
 }
 
 /// Five bits that stand for an open length.
 const OPEN: u8 = 31;
 /// Ends what has an open length.
-const BREAK: u8 = 0xFF;
+pub(crate) const BREAK: u8 = 0xFF;
+
+impl Head {
+    /// The sort of the item that starts here.
+    #[inline]
+    pub(crate) fn sort(self) -> Sort {
+        match (self.major, self.info) {
+            (0 | 1, _) | (7, 25..=27) => Sort::Number,
+            (2, _) => Sort::Bytes,
+            (3, _) => Sort::Text,
+            (4, _) => Sort::List,
+            (5, _) => Sort::Map,
+            (6, _) => Sort::Tag,
+            _ => Sort::Word,
+        }
+    }
+
+    /// True if a break ends it, and nothing says before how long it is.
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        self.info == OPEN
+    }
+
+    /// Its value, if it is an integer.
+    #[inline]
+    pub(crate) fn integer(self) -> Option<i128> {
+        match self.major {
+            0 => Some(self.argument.into()),
+            1 => Some(-1 - i128::from(self.argument)),
+            _ => None,
+        }
+    }
+
+    /// Its value, if it is a float of any width.
+    #[inline]
+    pub(crate) fn float(self) -> Option<f64> {
+        Some(match (self.major, self.info) {
+            (7, 25) => half(self.argument as u16),
+            (7, 26) => f64::from(f32::from_bits(self.argument as u32)),
+            (7, 27) => f64::from_bits(self.argument),
+            _ => return None,
+        })
+    }
+
+    /// Items inside, keys and values each; `None` if a break ends them.
+    fn items(self) -> Option<u64> {
+        match self.sort() {
+            _ if self.is_open() => None,
+            Sort::List => Some(self.argument),
+            Sort::Map => Some(self.argument.saturating_mul(2)),
+            Sort::Tag => Some(1),
+            _ => Some(0),
+        }
+    }
+}
 
 /// `None` if the bytes start no item.
-pub(super) fn head(bytes: &[u8]) -> Option<Head> {
+#[inline]
+pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     let (first, rest) = bytes.split_first()?;
     let (major, info) = (first >> 5, first & 0x1F);
     let (argument, more) = match info {
         0..=23 => (u64::from(info), 0),
+        // A value that has a short form must have it.
+        24 if major == 7 && *rest.first()? < 32 => return None,
         24 => (u64::from(*rest.first()?), 1),
         25 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
         26 => (u64::from(u32::from_be_bytes(*rest.first_chunk()?)), 4),
@@ -39,6 +96,30 @@ pub(super) fn head(bytes: &[u8]) -> Option<Head> {
         _ => return None,
     };
     Some(Head { major, info, argument, length: 1 + more })
+}
+
+/// The number and the length of an integer that is too large for 64 bits, as RFC 8949, section 3.4.3,
+/// writes it: a tag around its bytes. `None` of any other item, of one that is written otherwise than
+/// it should be, and of one above 127 bits.
+fn bignum(bytes: &[u8], found: Head) -> Option<(i128, usize)> {
+    if found.major != 6 || !matches!(found.argument, 2 | 3) {
+        return None;
+    }
+    let inner = head(bytes.get(found.length..)?)?;
+    let size = usize::try_from(inner.argument).ok()?;
+    if inner.sort() != Sort::Bytes || inner.is_open() || !(9..=16).contains(&size) {
+        return None;
+    }
+    let start = found.length + inner.length;
+    let digits = bytes.get(start..start + size)?;
+    // Less would have been written shorter, as an integer.
+    if digits[0] == 0 || found.length != 1 || inner.length != 1 {
+        return None;
+    }
+    let mut whole = [0; 16];
+    whole[16 - size..].copy_from_slice(digits);
+    let number = i128::try_from(u128::from_be_bytes(whole)).ok()?;
+    Some((if found.argument == 2 { number } else { -1 - number }, start + size))
 }
 
 /// A map, list or tag that is not over.
@@ -86,40 +167,34 @@ fn scan(bytes: &[u8], is_sequence: bool, each: &mut impl FnMut(Step)) -> Result<
         } else {
             let found = head(rest).ok_or_else(malformed)?;
             at += found.length;
-            let (sort, left) = match found.major {
-                0 | 1 => (Sort::Number, None),
-                2 | 3 => {
-                    at = start + string_end(rest, found).ok_or_else(malformed)?;
-                    (if found.major == 2 { Sort::Bytes } else { Sort::Text }, None)
+            let bignum = bignum(rest, found);
+            let sort = if bignum.is_some() { Sort::Number } else { found.sort() };
+            match sort {
+                Sort::Number => at = bignum.map_or(at, |(_, length)| start + length),
+                Sort::Text | Sort::Bytes => {
+                    let is_good =
+                        |part: &[u8]| sort == Sort::Bytes || std::str::from_utf8(part).is_ok();
+                    at = start + string_end(rest, found, is_good).ok_or_else(malformed)?;
                 }
-                4 | 5 => {
-                    let is_map = found.major == 5;
-                    let items = found.argument.checked_mul(1 + u64::from(is_map));
-                    // Every item takes a byte at least.
-                    let items = items.filter(|items| *items <= (bytes.len() - at) as u64);
-                    let items = items.ok_or_else(malformed)?;
-                    let left = (found.info != OPEN).then_some(items);
-                    (if is_map { Sort::Map } else { Sort::List }, Some(left))
+                // Every item takes a byte at least.
+                Sort::Map | Sort::List
+                    if found.items().is_some_and(|items| items > (bytes.len() - at) as u64) =>
+                {
+                    return Err(malformed());
                 }
-                6 => (Sort::Tag, Some(Some(1))),
-                _ => match found.info {
-                    24 if found.argument < 32 => return Err(malformed()),
-                    25..=27 => (Sort::Number, None),
-                    _ => (Sort::Word, None),
-                },
-            };
-            match left {
-                Some(left) => {
-                    each(Step::Open(sort, start));
-                    let is_map = sort == Sort::Map;
-                    open.push(Open { left, seen: 0, is_map });
-                    if left != Some(0) {
-                        continue;
-                    }
-                    open.pop();
-                    each(Step::Close(at));
+                _ => {}
+            }
+            if matches!(sort, Sort::Map | Sort::List | Sort::Tag) {
+                each(Step::Open(sort, start));
+                let left = found.items();
+                open.push(Open { left, seen: 0, is_map: sort == Sort::Map });
+                if left != Some(0) {
+                    continue;
                 }
-                None => each(Step::Leaf(sort, start..at)),
+                open.pop();
+                each(Step::Close(at));
+            } else {
+                each(Step::Leaf(sort, start..at));
             }
         }
         // An item is over, and perhaps what it is in.
@@ -149,12 +224,58 @@ fn scan(bytes: &[u8], is_sequence: bool, each: &mut impl FnMut(Step)) -> Result<
     }
 }
 
-/// Where a string ends that starts at the front.
-fn string_end(bytes: &[u8], found: Head) -> Option<usize> {
+/// Where the item in front ends. Whether texts are UTF-8 and keys have values is for others to know.
+#[inline]
+pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
+    // Most items are short strings and small integers.
+    let first = *bytes.first()?;
+    let end = match first {
+        0x00..=0x17 | 0x20..=0x37 => 1,
+        0x18 | 0x38 => 2,
+        0x40..=0x57 | 0x60..=0x77 => 1 + usize::from(first & 0x1F),
+        _ => return end_of_any(bytes),
+    };
+    (end <= bytes.len()).then_some(end)
+}
+
+fn end_of_any(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    // Items to come; `None` until a break.
+    let mut left = Some(1);
+    // The same of what is around that.
+    let mut around: Vec<Option<u64>> = Vec::new();
+    loop {
+        let rest = bytes.get(at..)?;
+        if left.is_none() && rest.first() == Some(&BREAK) {
+            at += 1;
+            left = around.pop()?;
+        } else {
+            let found = head(rest)?;
+            let is_string = matches!(found.sort(), Sort::Text | Sort::Bytes);
+            at += if is_string { string_end(rest, found, |_| true)? } else { found.length };
+            left = left.map(|left| left - 1);
+            match (found.items(), left) {
+                _ if is_string => {}
+                (Some(items), Some(others)) => left = Some(others.checked_add(items)?),
+                (Some(0), None) => {}
+                (items, _) => around.push(std::mem::replace(&mut left, items)),
+            }
+        }
+        while left == Some(0) {
+            match around.pop() {
+                Some(outer) => left = outer,
+                None => return Some(at),
+            }
+        }
+    }
+}
+
+/// Where a string ends that starts at the front, if all its parts are good.
+fn string_end(bytes: &[u8], found: Head, is_good: impl Fn(&[u8]) -> bool) -> Option<usize> {
     let mut end = found.length;
     parts(bytes, found, |part| {
         end += part.len();
-        (found.major == 2 || std::str::from_utf8(part).is_ok()).then_some(())
+        is_good(part).then_some(())
     })
     .map(|heads| end + heads)
 }
@@ -189,7 +310,7 @@ fn parts<'a>(
     }
 }
 
-/// What a string of well-formed bytes says.
+/// The content of a string of well-formed bytes.
 pub(super) fn content(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(found) = head(raw) else {
         return Cow::Borrowed(&[]);
@@ -207,7 +328,7 @@ pub(super) fn content(raw: &[u8]) -> Cow<'_, [u8]> {
 
 /// A number or word in the notation of RFC 8949, section 8; a NaN that is not the usual one with its
 /// bits.
-pub(super) fn word(raw: &[u8]) -> Cow<'_, str> {
+pub(crate) fn word(raw: &[u8]) -> Cow<'_, str> {
     let Some(found) = head(raw) else {
         return Cow::Borrowed("");
     };
@@ -215,6 +336,7 @@ pub(super) fn word(raw: &[u8]) -> Cow<'_, str> {
     let text = match (found.major, found.info) {
         (0, _) => argument.to_string(),
         (1, _) => (-1 - i128::from(argument)).to_string(),
+        (6, _) => bignum(raw, found).map_or_else(String::new, |(number, _)| number.to_string()),
         (7, 20) => return Cow::Borrowed("false"),
         (7, 21) => return Cow::Borrowed("true"),
         (7, 22) => return Cow::Borrowed("null"),
@@ -223,17 +345,6 @@ pub(super) fn word(raw: &[u8]) -> Cow<'_, str> {
         _ => format!("simple({argument})"),
     };
     Cow::Owned(text)
-}
-
-/// The value of a float of any width.
-pub(super) fn float(raw: &[u8]) -> Option<f64> {
-    let found = head(raw).filter(|found| found.major == 7)?;
-    Some(match found.info {
-        25 => half(found.argument as u16),
-        26 => f64::from(f32::from_bits(found.argument as u32)),
-        27 => f64::from_bits(found.argument),
-        _ => return None,
-    })
 }
 
 fn half(bits: u16) -> f64 {
@@ -248,10 +359,11 @@ fn half(bits: u16) -> f64 {
 }
 
 fn float_text(found: Head) -> Cow<'static, str> {
-    let (number, usual) = match found.info {
-        25 => (half(found.argument as u16), 0x7E00),
-        26 => (f64::from(f32::from_bits(found.argument as u32)), 0x7FC0_0000),
-        _ => (f64::from_bits(found.argument), 0x7FF8_0000_0000_0000),
+    let number = found.float().unwrap_or_default();
+    let usual = match found.info {
+        25 => 0x7E00,
+        26 => 0x7FC0_0000,
+        _ => 0x7FF8_0000_0000_0000,
     };
     if number.is_nan() {
         return match found.argument == usual {

@@ -1,4 +1,4 @@
-//! Payloads as trees of which nothing is lost: every item knows its bytes.
+//! Payloads as lossless trees: every item knows its bytes.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub struct Document<'a> {
     nodes: Vec<Node>,
 }
 
-/// What a document is written in.
+/// The format of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -46,7 +46,7 @@ pub(crate) enum Sort {
     Word,
 }
 
-/// An item. What is inside follows it.
+/// An item. The items inside it follow.
 #[derive(Debug, Clone, Copy)]
 struct Node {
     sort: Sort,
@@ -108,7 +108,11 @@ impl<'a> Document<'a> {
         Self::read(bytes, format, true)
     }
 
-    fn read(bytes: &'a [u8], format: Format, more: bool) -> Result<Document<'a>, Malformed> {
+    pub(super) fn read(
+        bytes: &'a [u8],
+        format: Format,
+        more: bool,
+    ) -> Result<Document<'a>, Malformed> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(Malformed { at: u32::MAX as usize });
         }
@@ -124,7 +128,7 @@ impl<'a> Document<'a> {
         Ok(Document { bytes, format, nodes: tape.nodes })
     }
 
-    /// What it is written in.
+    /// The format it is written in.
     pub(crate) fn format(&self) -> Format {
         self.format
     }
@@ -153,7 +157,7 @@ impl<'a> Document<'a> {
     pub(crate) fn hashes(&self) -> Vec<u64> {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hashes = vec![0u64; self.nodes.len()];
-        // What is inside stands behind, so it is known when an item needs it.
+        // The items inside stand behind, so they are known when an item needs them.
         for at in (0..self.nodes.len()).rev() {
             let item = Item { at, ..self.root() };
             let mut hasher = DefaultHasher::new();
@@ -227,7 +231,7 @@ impl<'d> Item<'d> {
         self.at
     }
 
-    /// Where it stands.
+    /// Its bytes.
     pub(crate) fn span(self) -> Range<usize> {
         self.node().start as usize..self.node().end as usize
     }
@@ -242,13 +246,13 @@ impl<'d> Item<'d> {
         &self.bytes[range]
     }
 
-    /// What is inside: items of a list, keys and values of a map, what a tag is about.
+    /// The items inside: items of a list, keys and values of a map, the content of a tag.
     pub(crate) fn children(self) -> Items<'d> {
         Items { item: Item { at: self.at + 1, ..self }, end: self.node().next as usize }
     }
 
     /// Keys and values of a map.
-    pub(crate) fn entries(self) -> impl Iterator<Item = (Item<'d>, Item<'d>)> {
+    pub(crate) fn entries(self) -> impl Iterator<Item = (Item<'d>, Item<'d>)> + Clone {
         let mut children = self.children();
         std::iter::from_fn(move || Some((children.next()?, children.next()?)))
     }
@@ -279,7 +283,7 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// What stands between the quotes of a JSON text.
+    /// The bytes between the quotes of a JSON text.
     pub(crate) fn inside(self) -> &'d [u8] {
         let raw = self.raw();
         raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default()

@@ -1,6 +1,6 @@
-//! Bytes as hexadecimal digits, and back; the one place where that is done.
+//! Bytes as hexadecimal digits, and back.
 
-/// What bytes start with where a text may stand in their place.
+/// The prefix of bytes in places where a text may stand.
 pub const PREFIX: &str = "hex:";
 
 /// A text that is no hexadecimal.
@@ -15,7 +15,7 @@ pub enum HexError {
     /// Something else stands there.
     #[error("`{found}` is not a hexadecimal digit")]
     Digit {
-        /// What stands there.
+        /// The character in its place.
         found: char,
     },
 }

@@ -8,7 +8,7 @@ use super::document::{Malformed, Sort, Tape};
 /// The mark that some programs write at the start of a text in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
-/// What comes next in a text.
+/// The next token of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
     Map,
@@ -92,7 +92,7 @@ impl<'a> Scanner<'a> {
         &self.bytes[self.start..self.end]
     }
 
-    /// What stands between the quotes of the last token, a text or key.
+    /// The bytes between the quotes of the last token, a text or key.
     pub(crate) fn inside(&self) -> &'a [u8] {
         &self.bytes[self.start + 1..self.end - 1]
     }
@@ -364,6 +364,17 @@ pub(crate) struct Unescaped {
 }
 
 impl Unescaped {
+    /// Adds bytes that come from what begins at `start`.
+    pub(super) fn push(&mut self, start: usize, made: &[u8]) {
+        self.bytes.extend_from_slice(made);
+        self.starts.extend(std::iter::repeat_n(start as u32, made.len()));
+    }
+
+    /// Says where the last of it ends. Without that, nothing can be asked of it.
+    pub(super) fn end(&mut self, end: usize) {
+        self.starts.push(end as u32);
+    }
+
     /// The bytes of the text that made these bytes; an escape belongs to all that it made.
     pub(crate) fn source(&self, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
         let start = self.starts[range.start];
@@ -384,7 +395,6 @@ pub(crate) fn unescape(text: &[u8]) -> Option<Unescaped> {
     let mut found = Unescaped::default();
     let mut at = 0;
     while at < text.len() {
-        let start = at as u32;
         let rest = &text[at..];
         let mut buffer = [0; 4];
         let (made, length): (&[u8], usize) = match (rest[0], rest.get(1)) {
@@ -422,11 +432,10 @@ pub(crate) fn unescape(text: &[u8]) -> Option<Unescaped> {
             },
             _ => (&rest[..1], 1),
         };
-        found.bytes.extend_from_slice(made);
-        found.starts.extend(std::iter::repeat_n(start, made.len()));
+        found.push(at, made);
         at += length;
     }
-    found.starts.push(text.len() as u32);
+    found.end(text.len());
     Some(found)
 }
 

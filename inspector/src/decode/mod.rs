@@ -17,8 +17,10 @@
 //!
 //! This module deliberately knows only JSON, CBOR and text; any other payload is bytes.
 
-mod cbor;
+pub(crate) mod cbor;
 pub(crate) mod document;
+mod edit;
+pub(crate) mod encodings;
 pub mod hex;
 pub(crate) mod json;
 pub(crate) mod number;
@@ -29,12 +31,15 @@ mod tests;
 mod tree;
 mod value;
 
+use std::cell::LazyCell;
 use std::ops::Range;
 
 use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Header, WIRE_VERSION};
 
 pub use document::{Document, Malformed};
+pub use edit::{edited_header, header_text};
 
+use document::Format;
 use print::{Notation, Style, print};
 pub use value::{FromJsonError, from_json, header_from_json, to_json};
 pub(crate) use value::{is_same, to_value};
@@ -51,7 +56,7 @@ pub struct Node {
     pub value: String,
     /// Where it stands in the encoded frame ([`Frame::to_bytes`]); a key belongs to its value.
     pub range: Range<usize>,
-    /// What it consists of.
+    /// The nodes inside it.
     pub children: Vec<Node>,
 }
 
@@ -79,7 +84,7 @@ impl Node {
     }
 }
 
-/// What a payload is.
+/// The format of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadFormat {
     /// Nothing.
@@ -107,27 +112,47 @@ impl PayloadFormat {
     }
 }
 
-/// What the payload of a frame is: as its content type says, if that is true, otherwise as it
-/// looks.
+/// The format of a frame's payload: the one that its content type names, if that is true, otherwise
+/// the one that it looks like.
 pub fn payload_format(frame: &Frame) -> PayloadFormat {
     let payload = &frame.payload;
     if payload.is_empty() {
         return PayloadFormat::Empty;
     }
-    let said = frame.header.get_text(Header::CONTENT_TYPE);
-    let says = |word| said.as_ref().is_some_and(|said| said.contains(word));
-    if (says("json") || looks_like_json(payload)) && json::is_one(payload) {
-        return PayloadFormat::Json;
-    }
-    if (says("cbor") || looks_like_cbor(payload)) && cbor::is_one(payload) {
-        return PayloadFormat::Cbor;
+    let is_one = |format: &Format| match format {
+        Format::Json => json::is_one(payload),
+        Format::Cbor => cbor::is_one(payload),
+    };
+    match likely_formats(frame).find(is_one) {
+        Some(Format::Json) => return PayloadFormat::Json,
+        Some(Format::Cbor) => return PayloadFormat::Cbor,
+        None => {}
     }
     let is_printable =
         |text: &str| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
     match std::str::from_utf8(payload) {
-        Ok(text) if says("text/") || is_printable(text) => PayloadFormat::Text,
+        Ok(text) if is_printable(text) || content_type(frame).contains("text/") => {
+            PayloadFormat::Text
+        }
         _ => PayloadFormat::Bytes,
     }
+}
+
+/// The formats that a payload looks like, or is said to be. The header is only decoded if the first
+/// byte of the payload does not tell.
+fn likely_formats(frame: &Frame) -> impl Iterator<Item = Format> {
+    type Looks = fn(&[u8]) -> bool;
+    let formats: [(Format, &str, Looks); 2] =
+        [(Format::Json, "json", looks_like_json), (Format::Cbor, "cbor", looks_like_cbor)];
+    let said = LazyCell::new(|| content_type(frame));
+    let is_likely = move |(_, word, looks): &(Format, &str, Looks)| {
+        looks(&frame.payload) || said.contains(word)
+    };
+    formats.into_iter().filter(is_likely).map(|(format, ..)| format)
+}
+
+fn content_type(frame: &Frame) -> String {
+    frame.header.get_text(Header::CONTENT_TYPE).unwrap_or_default()
 }
 
 /// True if the first byte opens a map or list of JSON.
@@ -143,11 +168,8 @@ pub(crate) fn looks_like_cbor(payload: &[u8]) -> bool {
 
 /// The payload taken apart, if it is JSON or CBOR.
 pub fn payload_document(frame: &Frame) -> Option<Document<'_>> {
-    match payload_format(frame) {
-        PayloadFormat::Json => Document::json(&frame.payload).ok(),
-        PayloadFormat::Cbor => Document::cbor(&frame.payload).ok(),
-        _ => None,
-    }
+    let read = |format| Document::read(&frame.payload, format, false).ok();
+    likely_formats(frame).find_map(read)
 }
 
 /// The header taken apart.

@@ -75,6 +75,36 @@ impl<'a> Decimal<'a> {
         if self.is_negative { sizes.reverse() } else { sizes }
     }
 
+    /// The number as a whole one times a power of ten; `None` if it is too long for that, or its size too
+    /// far from 1.
+    fn scaled(self) -> Option<(i128, i32)> {
+        if self.is_zero {
+            return Some((0, 0));
+        }
+        let mut whole = 0i128;
+        for digit in self.significant() {
+            whole = whole.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+        }
+        let exponent = self.magnitude - self.significant().count() as i128;
+        let exponent = i32::try_from(exponent).ok()?;
+        Some((if self.is_negative { -whole } else { whole }, exponent))
+    }
+
+    /// True if two numbers are at most `limit` apart, as a part of the larger one, or of 1 if both are
+    /// smaller. Exact; `None` of numbers that are too long for that.
+    pub(crate) fn is_within(self, other: Decimal<'_>, limit: Decimal<'_>) -> Option<bool> {
+        let (left, right, limit) = (self.scaled()?, other.scaled()?, limit.scaled()?);
+        let least = left.1.min(right.1).min(0);
+        let ten = |power: i32| 10i128.checked_pow(u32::try_from(power).ok()?);
+        let at_least = |(whole, exponent): (i128, i32)| whole.checked_mul(ten(exponent - least)?);
+        let (left, right, one) = (at_least(left)?, at_least(right)?, ten(-least)?);
+        let apart = left.checked_sub(right)?.checked_abs()?;
+        let size = left.checked_abs()?.max(right.checked_abs()?).max(one);
+        let (limit, exponent) = limit;
+        let apart = apart.checked_mul(ten((-exponent).max(0))?)?;
+        Some(apart <= size.checked_mul(limit)?.checked_mul(ten(exponent.max(0))?)?)
+    }
+
     /// The number, if it is an integer from −2⁶⁴ to 2⁶⁴ − 1 that floats do not have besides (−0).
     pub(crate) fn integer(self) -> Option<i128> {
         /// Digits of 2⁶⁴.

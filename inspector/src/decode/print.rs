@@ -1,5 +1,7 @@
 //! Items as texts.
 
+use std::borrow::Cow;
+
 use super::document::{Format, Item, Sort};
 use super::{cbor, hex, json};
 
@@ -16,7 +18,7 @@ pub(crate) struct Style {
     pub(crate) pretty: bool,
 }
 
-/// What CBOR that is no JSON is written as. JSON itself is always written as it is, but for spaces and
+/// The notation of CBOR that is no JSON. JSON itself is always written as it is, but for spaces and
 /// needless escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notation {
@@ -39,13 +41,17 @@ enum Step<'d> {
     Text(&'static str),
     /// A new line, so deep.
     Line(usize),
-    /// What follows is so deep.
+    /// The depth of the items that follow.
     Depth(usize),
 }
 
 /// Writes an item with all that is inside.
 pub(crate) fn print(item: Item<'_>, style: Style) -> String {
     let mut out = String::new();
+    if !matches!(item.sort(), Sort::Map | Sort::List | Sort::Tag) {
+        leaf(item, style.notation, &mut out);
+        return out;
+    }
     let mut steps = vec![Step::Item(item)];
     let mut depth = 0;
     while let Some(step) = steps.pop() {
@@ -112,32 +118,36 @@ fn inside<'d>(item: Item<'d>, style: Style, depth: usize, steps: &mut Vec<Step<'
     steps[begin..].reverse();
 }
 
-/// What keys are sorted by: their texts, as far as those are short.
-pub(crate) fn sort_key(key: Item<'_>) -> Vec<u8> {
+/// The sort order of keys: their texts, as far as those are short.
+pub(crate) fn sort_key(key: Item<'_>) -> Cow<'_, [u8]> {
     match key.sort() {
-        Sort::Text => key.content().into_owned(),
-        Sort::Number | Sort::Word => key.word().into_owned().into_bytes(),
-        _ => key.raw().to_vec(),
+        Sort::Text => key.content(),
+        Sort::Number | Sort::Word => match key.word() {
+            Cow::Borrowed(word) => Cow::Borrowed(word.as_bytes()),
+            Cow::Owned(word) => Cow::Owned(word.into_bytes()),
+        },
+        _ => Cow::Borrowed(key.raw()),
     }
 }
 
 /// A key as a text.
-fn key_bytes(key: Item<'_>) -> Vec<u8> {
+fn key_bytes(key: Item<'_>) -> Cow<'_, [u8]> {
     match key.sort() {
-        Sort::Text => key.content().into_owned(),
-        Sort::Bytes => format!("hex:{}", hex::encode(&key.content())).into_bytes(),
-        _ => print(key, Style::EXACT).into_bytes(),
+        Sort::Text => key.content(),
+        Sort::Bytes => format!("hex:{}", hex::encode(&key.content())).into_bytes().into(),
+        _ => print(key, Style::EXACT).into_bytes().into(),
     }
 }
 
 /// A key for people; an unpaired surrogate as its escape.
 pub(crate) fn key_text(key: Item<'_>) -> String {
     let bytes = key_bytes(key);
-    String::from_utf8(bytes).unwrap_or_else(|error| {
-        let mut text = String::new();
-        json::write_text(error.as_bytes(), &mut text);
-        text[1..text.len() - 1].to_owned()
-    })
+    if let Ok(text) = std::str::from_utf8(&bytes) {
+        return text.to_owned();
+    }
+    let mut text = String::new();
+    json::write_text(&bytes, &mut text);
+    text[1..text.len() - 1].to_owned()
 }
 
 fn leaf(item: Item<'_>, notation: Notation, out: &mut String) {
@@ -157,10 +167,14 @@ fn leaf(item: Item<'_>, notation: Notation, out: &mut String) {
 /// A number or word of CBOR as JSON.
 fn json_word(item: Item<'_>) -> String {
     let word = item.word();
-    match (&*word, cbor::float(item.raw())) {
+    let head = cbor::head(item.raw());
+    let float = head.and_then(cbor::Head::float);
+    match (&*word, float) {
         ("undefined", _) => "null".to_owned(),
         (_, Some(float)) if !float.is_finite() => format!("\"{float}\""),
         (word, _) if word.starts_with("simple") => format!("\"{word}\""),
+        // Too large for most programs that read JSON.
+        (word, _) if head.is_some_and(|head| head.sort() == Sort::Tag) => format!("\"{word}\""),
         _ => word.into_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Other bytes in the place of some, with all around them as they were.
+//! Replaces spans of bytes, and keeps all around them.
 
 use std::ops::Range;
 

@@ -74,7 +74,7 @@ proptest::proptest! {
     }
 }
 
-/// What a document says, and what it says it in.
+/// The text of a document and its format, or where it is malformed.
 fn shown(bytes: &[u8], format: Format) -> Result<String, usize> {
     let document = match format {
         Format::Json => Document::json(bytes),
@@ -155,7 +155,16 @@ fn cbor_is_read_as_it_is_written() {
     check(&[0x18, 0x01], Ok("1"));
     check(&[0x1B, 255, 255, 255, 255, 255, 255, 255, 255], Ok("18446744073709551615"));
     check(&[0x3B, 255, 255, 255, 255, 255, 255, 255, 255], Ok("-18446744073709551616"));
-    check(&[0xC2, 0x49, 1, 0, 0, 0, 0, 0, 0, 0, 0], Ok("2(h'010000000000000000')"));
+    check(&[0xC2, 0x49, 1, 0, 0, 0, 0, 0, 0, 0, 0], Ok("18446744073709551616"));
+    check(&[0xC3, 0x49, 1, 0, 0, 0, 0, 0, 0, 0, 0], Ok("-18446744073709551617"));
+    let largest = [&[0xC2, 0x50, 127][..], &[255; 15]].concat();
+    check(&largest, Ok("170141183460469231731687303715884105727"));
+    // In another form, and too large.
+    check(&[0xC2, 0x49, 0, 0, 0, 0, 0, 0, 0, 0, 1], Ok("2(h'000000000000000001')"));
+    check(&[0xC2, 0x41, 5], Ok("2(h'05')"));
+    let larger = [&[0xC2, 0x50, 128][..], &[0; 15]].concat();
+    check(&larger, Ok("2(h'80000000000000000000000000000000')"));
+    check(&[0xC2, 0x49, 1, 0], Err(1));
     check(&[0xF9, 0x3C, 0x00], Ok("1.0"));
     check(&[0xF9, 0x00, 0x01], Ok("5.960464477539063e-8"));
     check(&[0xF9, 0x80, 0x00], Ok("-0.0"));

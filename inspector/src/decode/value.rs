@@ -21,13 +21,15 @@ pub enum FromJsonError {
     /// It is JSON, but no object.
     #[error("expected an object, e.g. {{\"id\": \"a\"}}")]
     NoObject,
-    /// A number would be rounded.
-    #[error(
-        "the number {number} does not fit into 64 bits and would be rounded; write it as a text"
-    )]
+    /// A number is outside of the whole numbers that CBOR holds, or would be rounded.
+    #[error("the number {number}{} {}; write it as a text", at(.path), reason(*.is_whole))]
     Number {
         /// The number, cut to 40 characters.
         number: String,
+        /// True if it is written as a whole number.
+        is_whole: bool,
+        /// Where it stands in the value, as `/key/0`; empty if it is the value.
+        path: String,
     },
     /// A text is no Unicode.
     #[error("the text {text} has half of a surrogate pair; write the whole character")]
@@ -38,6 +40,28 @@ pub enum FromJsonError {
     /// It nests too deeply.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+}
+
+fn at(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" at `{path}`") }
+}
+
+fn reason(is_whole: bool) -> &'static str {
+    match is_whole {
+        true => "does not fit: whole numbers go from -18446744073709551616 to 18446744073709551615",
+        false => "does not fit into 64 bits and would be rounded",
+    }
+}
+
+impl FromJsonError {
+    /// The same, of a value that stands at this key or place in another.
+    pub(super) fn below(mut self, place: &str) -> FromJsonError {
+        if let FromJsonError::Number { path, .. } = &mut self {
+            let place = place.replace('~', "~0").replace('/', "~1");
+            path.insert_str(0, &format!("/{}", cut(&place)));
+        }
+        self
+    }
 }
 
 /// A CBOR value as JSON: byte strings become `hex:…` texts, keys become texts, tags are dropped,
@@ -57,12 +81,30 @@ pub fn to_json(value: &Value) -> Json {
         Value::Bytes(bytes) => Json::String(format!("{}{}", hex::PREFIX, hex::encode(bytes))),
         Value::Array(items) => Json::Array(items.iter().map(to_json).collect()),
         Value::Map(entries) => {
-            let entries = entries.iter();
-            Json::Object(entries.map(|(key, value)| (key_text(key), to_json(value))).collect())
+            let mut object = serde_json::Map::new();
+            for (key, value) in entries {
+                // Of a key that is there twice, the first counts, as in `Header::get`.
+                object.entry(key_text(key)).or_insert_with(|| to_json(value));
+            }
+            Json::Object(object)
         }
-        Value::Tag(_, value) => to_json(value),
+        Value::Tag(tag, value) => match large_integer(*tag, value) {
+            Some(number) => Json::String(number.to_string()),
+            None => to_json(value),
+        },
         Value::Simple(number) => Json::String(format!("simple({number})")),
     }
+}
+
+/// A tagged integer beyond 64 bits (RFC 8949, section 3.4.3), if 128 bits hold it.
+fn large_integer(tag: u64, value: &Value) -> Option<i128> {
+    let Value::Bytes(bytes) = value else { return None };
+    if !(2..=3).contains(&tag) || bytes.len() > size_of::<i128>() {
+        return None;
+    }
+    let joined = bytes.iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
+    let number = i128::try_from(joined).ok()?;
+    Some(if tag == 2 { number } else { -1 - number })
 }
 
 /// True if two values say the same, whatever the order of keys: JSON objects here sort theirs.
@@ -118,11 +160,19 @@ fn value_at(item: Item<'_>, depth: usize) -> Result<Value, FromJsonError> {
     let inner = |item| value_at(item, depth + 1);
     Ok(match item.sort() {
         Sort::Map => {
-            let entries =
-                item.entries().map(|(key, value)| Ok((Value::Text(text(key)?), inner(value)?)));
+            let entries = item.entries().map(|(key, value)| {
+                let key = text(key)?;
+                let value = inner(value).map_err(|error| error.below(&key))?;
+                Ok((Value::Text(key), value))
+            });
             Value::Map(entries.collect::<Result<_, FromJsonError>>()?)
         }
-        Sort::List => Value::Array(item.children().map(inner).collect::<Result<_, _>>()?),
+        Sort::List => {
+            let items = item.children().enumerate();
+            let items =
+                items.map(|(at, item)| inner(item).map_err(|error| error.below(&at.to_string())));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
         Sort::Text => {
             let text = text(item)?;
             match text.strip_prefix(hex::PREFIX).and_then(|digits| hex::decode(digits).ok()) {
@@ -139,15 +189,15 @@ fn value_at(item: Item<'_>, depth: usize) -> Result<Value, FromJsonError> {
     })
 }
 
-fn text(item: Item<'_>) -> Result<String, FromJsonError> {
+pub(super) fn text(item: Item<'_>) -> Result<String, FromJsonError> {
     String::from_utf8(item.content().into_owned())
         .map_err(|_| FromJsonError::Text { text: cut(&String::from_utf8_lossy(item.raw())) })
 }
 
 fn number(text: &str) -> Result<Value, FromJsonError> {
-    let wrong = || FromJsonError::Number { number: cut(text) };
-    let is_integer = !text.contains(['.', 'e', 'E']) && text != "-0";
-    if is_integer {
+    let is_whole = !text.contains(['.', 'e', 'E']) && text != "-0";
+    let wrong = || FromJsonError::Number { number: cut(text), is_whole, path: String::new() };
+    if is_whole {
         let number: i128 = text.parse().map_err(|_| wrong())?;
         let fits = (-(1i128 << 64)..1 << 64).contains(&number);
         return if fits { Ok(Value::Integer(number)) } else { Err(wrong()) };
@@ -173,6 +223,14 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_of_two_equal_keys_counts() {
+        let entry = |text: &str| (Value::Text("target".to_owned()), Value::Text(text.to_owned()));
+        let header = Header::from_entries(vec![entry("a"), entry("b")]);
+        let shown = to_json(&Value::decode(header.as_bytes()).unwrap());
+        assert_eq!(shown["target"].as_str(), header.get_text(Header::TARGET).as_deref());
+    }
 
     #[test]
     fn json_becomes_cbor_exactly_or_not_at_all() {
@@ -204,7 +262,10 @@ mod tests {
         check("9007199254740993", Ok(Integer(9_007_199_254_740_993)));
         check("-18446744073709551616", Ok(Integer(-(1 << 64))));
         check("18446744073709551616", Err("18446744073709551616 does not fit"));
-        check("{\"a\": [123456789012345678901]}", Err("123456789012345678901 does not fit"));
+        check(
+            "{\"a\": [123456789012345678901]}",
+            Err("123456789012345678901 at `/a/0` does not fit"),
+        );
         check("0.1000000000000000000001", Err("would be rounded"));
         check("1e400", Err("1e400 does not fit"));
         check(&"9".repeat(500), Err("… (500 characters) does not fit"));

@@ -1,4 +1,4 @@
-//! Which calls of two runs belong together.
+//! Aligns the calls of two runs.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,7 +19,7 @@ pub(super) struct Pair {
     pub(super) moved: bool,
 }
 
-/// What turns one sequence into another: patience, and Myers where no item is unique.
+/// The operations that turn one sequence into another: patience, and Myers where no item is unique.
 pub(super) fn sequence<T: Eq + Hash>(before: &[T], after: &[T]) -> Vec<DiffOp> {
     capture_diff_slices(Algorithm::Patience, before, after)
 }
@@ -35,7 +35,7 @@ pub(super) fn token(value: impl Hash) -> u64 {
 pub(super) fn align(before: &Run, after: &Run) -> Vec<Pair> {
     // With one plugin on each side its id does not matter: a copy under another name is compared.
     let by_plugin = before.plugins().len() > 1 || after.plugins().len() > 1;
-    let plugin = |run: &Run, at: usize| token(run.plugin(at).filter(|_| by_plugin));
+    let plugin = |run: &Run, at: usize| by_plugin.then(|| token(run.plugin(at)));
     // Position in the first run by position in the second.
     let mut partners = pair_by_id(before, after, &plugin);
     let moved = out_of_order(&partners);
@@ -43,7 +43,12 @@ pub(super) fn align(before: &Run, after: &Run) -> Vec<Pair> {
     in_order(before.len(), &partners, &moved)
 }
 
-fn pair_by_id(before: &Run, after: &Run, plugin: &impl Fn(&Run, usize) -> u64) -> Vec<Option<u32>> {
+/// Says which plugin a call is of, by a number, if that matters.
+trait PluginOf: Fn(&Run, usize) -> Option<u64> {}
+
+impl<F: Fn(&Run, usize) -> Option<u64>> PluginOf for F {}
+
+fn pair_by_id(before: &Run, after: &Run, plugin: &impl PluginOf) -> Vec<Option<u32>> {
     let id = |run: &Run, at: usize| Some(token((plugin(run, at), id_of(run.input(at))?)));
     /// Where an id stands, if it stands in one place only.
     type Place = Result<u32, Repeated>;
@@ -101,22 +106,28 @@ fn id_of(frame: &[u8]) -> Option<&[u8]> {
 }
 
 /// Pairs what has no partner yet.
-fn pair_by_input(
-    before: &Run,
-    after: &Run,
-    plugin: &impl Fn(&Run, usize) -> u64,
-    partners: &mut [Option<u32>],
-) {
+fn pair_by_input(before: &Run, after: &Run, plugin: &impl PluginOf, partners: &mut [Option<u32>]) {
     let mut taken = vec![false; before.len()];
     partners.iter().flatten().for_each(|at| taken[*at as usize] = true);
     let left: Vec<u32> = (0..before.len() as u32).filter(|at| !taken[*at as usize]).collect();
     let right: Vec<u32> =
         (0..after.len() as u32).filter(|at| partners[*at as usize].is_none()).collect();
+    // Most runs begin and end alike. That is seen without a number for each input.
+    let is_same = |(old, new): &(&u32, &u32)| {
+        let (old, new) = (**old as usize, **new as usize);
+        before.input(old) == after.input(new) && plugin(before, old) == plugin(after, new)
+    };
+    let mut pair = |(old, new): (&u32, &u32)| partners[*new as usize] = Some(*old);
+    let front = left.iter().zip(&right).take_while(is_same).map(&mut pair).count();
+    let (left, right) = (&left[front..], &right[front..]);
+    let ends = left.iter().rev().zip(right.iter().rev());
+    let back = ends.take_while(is_same).map(pair).count();
+    let (left, right) = (&left[..left.len() - back], &right[..right.len() - back]);
     let tokens = |run: &Run, places: &[u32]| -> Vec<u64> {
         let places = places.iter().map(|at| *at as usize);
         places.map(|at| token((plugin(run, at), run.input(at)))).collect()
     };
-    let (old, new) = (tokens(before, &left), tokens(after, &right));
+    let (old, new) = (tokens(before, left), tokens(after, right));
     for operation in sequence(&old, &new) {
         let (old, new) = match operation {
             DiffOp::Equal { .. } => (operation.old_range(), operation.new_range()),

@@ -1,4 +1,4 @@
-//! What is different between two calls that belong together.
+//! The differences between two calls that belong together.
 
 use glovebox_abi::Frame;
 use glovebox_abi::cbor::Value;
@@ -182,7 +182,7 @@ fn whole(document: Result<Document<'_>, decode::Malformed>) -> String {
 }
 
 /// The compared part of a host call, encoded.
-fn asked(call: &HostCall) -> Vec<u8> {
+pub(super) fn asked(call: &HostCall) -> Vec<u8> {
     let text = |text: &str| Value::Text(text.to_owned());
     // So that calls of different services with the same arguments are different.
     let mut asked = vec![

@@ -1,7 +1,8 @@
-//! Differences with one cause, together.
+//! Groups of differences with one cause.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
+use glovebox_abi::text::inert;
 use serde::Serialize;
 
 use super::{Class, Comparison};
@@ -30,11 +31,12 @@ const NAMED: usize = 3;
 const KEPT: usize = 24;
 
 impl Group {
-    /// What the calls have in common, for people: `412 calls of redact differ only in /payload/ts`.
+    /// The title for people, which says what the calls share: `412 calls of redact differ only in
+    /// /payload/ts`.
     pub fn title(&self) -> String {
         let one = self.calls == 1;
         let calls = if one { "call" } else { "calls" };
-        let who = format!("{} {calls} of {}", self.calls, self.plugin);
+        let who = format!("{} {calls} of {}", self.calls, inert(&self.plugin));
         let verb =
             |singular: &'static str, plural: &'static str| if one { singular } else { plural };
         match self.class {
@@ -62,7 +64,9 @@ impl Group {
     /// places`.
     pub fn places(&self) -> String {
         let more = self.paths.len().saturating_sub(NAMED);
-        let named = self.paths[..self.paths.len() - more].join(", ");
+        let named = self.paths[..self.paths.len() - more].iter();
+        let named: Vec<String> = named.map(|path| inert(path).to_string()).collect();
+        let named = named.join(", ");
         match more {
             0 => named,
             1 => format!("{named} and 1 more place"),
@@ -71,7 +75,7 @@ impl Group {
     }
 }
 
-/// What tells groups apart.
+/// The key by which groups differ.
 type Key = (Class, String, Vec<String>);
 
 /// Sorts calls into groups.
@@ -79,6 +83,8 @@ type Key = (Class, String, Vec<String>);
 pub(super) struct Groups {
     numbers: HashMap<Key, u32>,
     groups: Vec<Group>,
+    /// The number of the group that a call came to last.
+    latest: u32,
 }
 
 impl Groups {
@@ -90,20 +96,35 @@ impl Groups {
         outcomes: impl FnOnce() -> String,
         entry: usize,
     ) -> u32 {
-        let paths = match comparison.class {
-            Class::Outcome => vec![outcomes()],
-            _ => {
-                let paths = comparison.changes.iter().map(|change| change.pattern.as_str());
-                let paths: BTreeSet<&str> = paths.collect();
-                paths.into_iter().take(KEPT).map(str::to_owned).collect()
+        let ends;
+        let mut paths: Vec<&str> = match comparison.class {
+            Class::Outcome => {
+                ends = outcomes();
+                vec![&ends]
             }
+            _ => comparison.changes.iter().map(|change| change.pattern.as_str()).collect(),
         };
-        let key = (comparison.class, plugin.to_owned(), paths);
-        if let Some(number) = self.numbers.get(&key) {
-            self.groups[*number as usize].calls += 1;
-            return *number;
+        paths.sort_unstable();
+        paths.dedup();
+        paths.truncate(KEPT);
+        // Most often a call differs as the one before it did.
+        if let Some(group) = self.groups.get_mut(self.latest as usize)
+            && (group.class, &*group.plugin) == (comparison.class, plugin)
+            && group.paths == paths
+        {
+            group.calls += 1;
+            return self.latest;
         }
-        self.insert(key, 1, entry)
+        let paths = paths.into_iter().map(str::to_owned).collect();
+        let key = (comparison.class, plugin.to_owned(), paths);
+        self.latest = match self.numbers.get(&key) {
+            Some(number) => {
+                self.groups[*number as usize].calls += 1;
+                *number
+            }
+            None => self.insert(key, 1, entry),
+        };
+        self.latest
     }
 
     fn insert(&mut self, key: Key, calls: usize, first: usize) -> u32 {

@@ -1,8 +1,10 @@
-//! Whether one run was slower than another as a whole.
+//! Compares the latencies of two runs as a whole.
 
 use std::time::Duration;
 
+use glovebox_abi::text::inert;
 use glovebox_abi::units::show_duration;
+use glovebox_events::latency::{Latencies, counted, quantile};
 use serde::Serialize;
 
 /// Calls that each run must have.
@@ -22,8 +24,13 @@ pub const WORTH_A_WORD: f64 = 0.1;
 pub struct LatencyShift {
     /// Id of the plugin.
     pub plugin: String,
-    /// Calls that were compared.
+    /// Calls of the first run that were compared.
     pub calls: usize,
+    /// Calls of the second run that were compared.
+    pub calls_after: usize,
+    /// True if the latencies are those of calls; false if only three digits of them are exact.
+    #[serde(rename = "exact")]
+    pub is_exact: bool,
     /// Median and 99th percentile of the first run, in nanoseconds.
     pub before: Percentiles,
     /// Median and 99th percentile of the second run, in nanoseconds.
@@ -42,17 +49,62 @@ pub struct Percentiles {
     pub p99: u64,
 }
 
+/// The verdict about the latencies of two runs: the same wherever two runs or two generations are
+/// compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The second run is slower.
+    Slower,
+    /// The second run is faster.
+    Faster,
+    /// Chance explains the change, or it is too small to matter.
+    NoShift,
+    /// One of them has fewer than [`ENOUGH_CALLS`].
+    TooFewCalls,
+}
+
+impl Verdict {
+    /// In a word or three.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Slower => "slower",
+            Verdict::Faster => "faster",
+            Verdict::NoShift => "no shift",
+            Verdict::TooFewCalls => "too few calls",
+        }
+    }
+}
+
 impl LatencyShift {
     /// Compares the calls of a plugin that are in both runs; `None` if there is none.
     pub(super) fn of(plugin: String, mut before: Vec<u64>, mut after: Vec<u64>) -> Option<Self> {
         before.sort_unstable();
         after.sort_unstable();
-        let is_enough = before.len().min(after.len()) >= ENOUGH_CALLS;
+        Self::of_counted(plugin, true, [counted(&before), counted(&after)])
+    }
+
+    /// Compares all calls of two runs or generations; `None` if one of them has none.
+    pub fn between(plugin: String, before: &Latencies, after: &Latencies) -> Option<LatencyShift> {
+        let is_exact = before.is_exact() && after.is_exact();
+        Self::of_counted(plugin, is_exact, [before.ascending(), after.ascending()])
+    }
+
+    /// Compares latencies in ascending order, each with the number of its calls.
+    fn of_counted(
+        plugin: String,
+        is_exact: bool,
+        [before, after]: [Vec<(u64, u64)>; 2],
+    ) -> Option<LatencyShift> {
+        let calls = |all: &[(u64, u64)]| all.iter().map(|(_, calls)| *calls as usize).sum();
+        let (calls, calls_after): (usize, usize) = (calls(&before), calls(&after));
+        let is_enough = calls.min(calls_after) >= ENOUGH_CALLS;
         Some(LatencyShift {
             plugin,
-            calls: before.len(),
-            before: percentiles(&before)?,
-            after: percentiles(&after)?,
+            calls,
+            calls_after,
+            is_exact,
+            before: percentiles(&before, calls)?,
+            after: percentiles(&after, calls_after)?,
             deviations: is_enough.then(|| deviations(&before, &after)),
         })
     }
@@ -62,62 +114,79 @@ impl LatencyShift {
         self.after.p50 as f64 / self.before.p50.max(1) as f64
     }
 
+    /// The verdict: a shift is one if chance does not explain it and it is large enough to matter.
+    pub fn verdict(&self) -> Verdict {
+        let Some(deviations) = self.deviations else {
+            return Verdict::TooFewCalls;
+        };
+        match deviations.abs() >= SURE && (self.factor() - 1.0).abs() >= WORTH_A_WORD {
+            false => Verdict::NoShift,
+            true if deviations > 0.0 => Verdict::Slower,
+            true => Verdict::Faster,
+        }
+    }
+
     /// True if chance does not explain it and it is large enough to matter.
     pub fn is_significant(&self) -> bool {
-        let is_sure = self.deviations.is_some_and(|deviations| deviations.abs() >= SURE);
-        is_sure && (self.factor() - 1.0).abs() >= WORTH_A_WORD
+        matches!(self.verdict(), Verdict::Slower | Verdict::Faster)
     }
 
     /// One line for people.
     pub fn sentence(&self) -> String {
-        let show = |nanos| show_duration(Duration::from_nanos(nanos));
+        let about = if self.is_exact { "" } else { "≈ " };
+        let show = |nanos| format!("{about}{}", show_duration(Duration::from_nanos(nanos)));
         let change = (self.factor() - 1.0) * 100.0;
-        let verdict = match self.deviations {
-            None => format!("too few calls to tell, {ENOUGH_CALLS} are needed"),
-            Some(_) if !self.is_significant() => "no shift".to_owned(),
-            Some(found) => {
-                let word = if found > 0.0 { "slower" } else { "faster" };
-                format!("{word}, Mann-Whitney z = {found:.1}")
+        let verdict = match (self.verdict(), self.deviations) {
+            (Verdict::TooFewCalls, _) => {
+                format!("too few calls to tell, {ENOUGH_CALLS} are needed")
             }
+            (verdict @ (Verdict::Slower | Verdict::Faster), Some(found)) => {
+                format!("{}, Mann-Whitney z = {found:.1}", verdict.name())
+            }
+            (verdict, _) => verdict.name().to_owned(),
+        };
+        let calls = match self.calls == self.calls_after {
+            true => self.calls.to_string(),
+            false => format!("{} and {}", self.calls, self.calls_after),
         };
         format!(
-            "{}: p50 {} → {} ({change:+.0} %), p99 {} → {}, {} calls: {verdict}",
-            self.plugin,
+            "{}: p50 {} → {} ({change:+.0} %), p99 {} → {}, {calls} calls: {verdict}",
+            inert(&self.plugin),
             show(self.before.p50),
             show(self.after.p50),
             show(self.before.p99),
             show(self.after.p99),
-            self.calls,
         )
     }
 }
 
-fn percentiles(sorted: &[u64]) -> Option<Percentiles> {
-    let at = |part: usize| sorted.get((sorted.len() * part).div_ceil(100).max(1) - 1).copied();
-    Some(Percentiles { p50: at(50)?, p99: at(99)? })
+fn percentiles(ascending: &[(u64, u64)], calls: usize) -> Option<Percentiles> {
+    let at = |share| quantile(ascending, calls as u64, share).map(|found| found.as_nanos() as u64);
+    Some(Percentiles { p50: at(0.5)?, p99: at(0.99)? })
 }
 
-/// By how many standard deviations `after` is the larger one; both sorted.
-fn deviations(before: &[u64], after: &[u64]) -> f64 {
-    let (first, second) = (before.len() as f64, after.len() as f64);
+/// By how many standard deviations `after` is the larger one; both in ascending order, each latency
+/// with the number of its calls.
+fn deviations(before: &[(u64, u64)], after: &[(u64, u64)]) -> f64 {
+    let calls = |all: &[(u64, u64)]| all.iter().map(|(_, calls)| *calls).sum::<u64>() as f64;
+    let (first, second) = (calls(before), calls(after));
     let all = first + second;
-    let (mut old, mut new) = (0, 0);
+    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
     // The sum of the ranks of `after`, and of t³ - t over all ties of t values.
-    let (mut ranks, mut ties) = (0.0, 0.0);
-    while old < before.len() || new < after.len() {
-        let value = match (before.get(old), after.get(new)) {
-            (Some(a), Some(b)) => *a.min(b),
-            (Some(only), None) | (None, Some(only)) => *only,
+    let (mut below, mut ranks, mut ties) = (0.0, 0.0, 0.0);
+    loop {
+        let value = match (old.peek(), new.peek()) {
+            (Some((a, _)), Some((b, _))) => *a.min(b),
+            (Some((only, _)), None) | (None, Some((only, _))) => *only,
             (None, None) => break,
         };
-        let below = (old + new) as f64;
-        let old_tied = before[old..].iter().take_while(|found| **found == value).count();
-        let new_tied = after[new..].iter().take_while(|found| **found == value).count();
-        let tied = (old_tied + new_tied) as f64;
-        ranks += new_tied as f64 * (below + (tied + 1.0) / 2.0);
+        let calls = |found: Option<&(u64, u64)>| found.map_or(0.0, |(_, calls)| *calls as f64);
+        let old_tied = calls(old.next_if(|(found, _)| *found == value));
+        let new_tied = calls(new.next_if(|(found, _)| *found == value));
+        let tied = old_tied + new_tied;
+        ranks += new_tied * (below + (tied + 1.0) / 2.0);
         ties += tied * tied * tied - tied;
-        old += old_tied;
-        new += new_tied;
+        below += tied;
     }
     let larger = ranks - second * (second + 1.0) / 2.0;
     let variance = first * second / 12.0 * (all + 1.0 - ties / (all * (all - 1.0)));
@@ -154,7 +223,7 @@ mod tests {
     #[test]
     fn the_test_counts_ties() {
         fn check(before: &[u64], after: &[u64], expected: f64) {
-            let found = deviations(before, after);
+            let found = deviations(&counted(before), &counted(after));
             assert!((found - expected).abs() < 1e-4, "{found}");
         }
         check(&[1, 2, 3, 4], &[5, 6, 7, 8], 2.309_40);
@@ -165,11 +234,58 @@ mod tests {
     #[test]
     fn percentiles_are_calls_that_happened() {
         fn check(sorted: &[u64], p50: u64, p99: u64) {
-            assert_eq!(percentiles(sorted), Some(Percentiles { p50, p99 }));
+            let found = percentiles(&counted(sorted), sorted.len());
+            assert_eq!(found, Some(Percentiles { p50, p99 }));
         }
         check(&[5], 5, 5);
         check(&[1, 2], 1, 2);
         check(&(1..=200).collect::<Vec<_>>(), 100, 198);
-        assert_eq!(percentiles(&[]), None);
+        assert_eq!(percentiles(&[], 0), None);
+    }
+
+    /// The window compares what was counted, and a diff the calls themselves.
+    #[test]
+    fn calls_that_were_counted_get_the_same_sentence() {
+        fn check(before: impl Fn(u64) -> u64, after: impl Fn(u64) -> u64, calls: u64) {
+            let run = |latency: &dyn Fn(u64) -> u64| (0..calls).map(latency).collect::<Vec<_>>();
+            let count = |all: &[u64]| {
+                let mut latencies = Latencies::exact();
+                all.iter().for_each(|nanos| latencies.add(Duration::from_nanos(*nanos)));
+                latencies
+            };
+            let (before, after) = (run(&before), run(&after));
+            let found = LatencyShift::between("p".into(), &count(&before), &count(&after));
+            let expected = LatencyShift::of("p".into(), before, after).expect("calls");
+            let found = found.expect("calls");
+            match found.is_exact {
+                true => assert_eq!((found.sentence(), &found), (expected.sentence(), &expected)),
+                false => {
+                    assert_eq!(found.verdict(), expected.verdict());
+                    assert!(found.sentence().starts_with("p: p50 ≈ "), "{}", found.sentence());
+                }
+            }
+        }
+        let noise = |n: u64| 1000 + n * 7919 % 100;
+        check(noise, noise, 49);
+        check(noise, |n| noise(n) * 3, 2_000);
+        check(|n| noise(n) * 1_000, |n| noise(n) * 1_009, 20_000);
+        check(|n| noise(n) * 3_000, |n| noise(n) * 1_009, 20_000);
+    }
+
+    #[test]
+    fn runs_of_different_length_say_so() {
+        let count = |calls: u64| {
+            let mut latencies = Latencies::exact();
+            (0..calls).for_each(|nanos| latencies.add(Duration::from_nanos(nanos + 100)));
+            latencies
+        };
+        let check = |before: u64, after: u64, says: &str| {
+            let shift = LatencyShift::between("p".into(), &count(before), &count(after));
+            let sentence = shift.map(|shift| shift.sentence()).unwrap_or_default();
+            assert!(sentence.contains(says), "{sentence}");
+        };
+        check(60, 60, ", 60 calls: no shift");
+        check(60, 10, ", 60 and 10 calls: too few calls to tell, 50 are needed");
+        assert_eq!(LatencyShift::between("p".into(), &count(9), &count(0)), None);
     }
 }

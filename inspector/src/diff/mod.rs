@@ -1,4 +1,4 @@
-//! What is different between two runs.
+//! The differences between two runs.
 //!
 //! A [`Run`] is made from the events of a trace or of a replay; [`diff`] aligns the calls of two
 //! runs and compares what came out, value by value where frames hold JSON or CBOR. Calls that
@@ -52,7 +52,8 @@ mod align;
 mod compare;
 mod group;
 mod latency;
-mod path;
+pub(crate) mod path;
+mod places;
 mod rules;
 mod run;
 mod structure;
@@ -64,8 +65,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use group::Group;
-pub use latency::{ENOUGH_CALLS, LatencyShift, Percentiles, SURE, WORTH_A_WORD};
+pub use latency::{ENOUGH_CALLS, LatencyShift, Percentiles, SURE, Verdict, WORTH_A_WORD};
 pub use path::{PathPattern, PathPatternError};
+pub use places::rules_about_nothing;
 pub use rules::{DiffOptions, Tolerance, ToleranceError};
 pub use run::{Run, RunCall, RunOutput};
 
@@ -110,24 +112,24 @@ pub struct Change {
     pub pattern: String,
     /// Where the value stood in the first run, if it was moved.
     pub moved_from: Option<String>,
-    /// What stood there in the first run; cut after 4096 characters.
+    /// The value in the first run; cut after 4096 characters.
     pub before: Option<String>,
-    /// What stands there in the second run; cut after 4096 characters.
+    /// The value in the second run; cut after 4096 characters.
     pub after: Option<String>,
 }
 
-/// What is different in one call.
+/// The differences in one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
     /// How it compares.
     pub class: Class,
-    /// What is different, at most 1000 places.
+    /// The changed places, at most 1000.
     pub changes: Vec<Change>,
     /// Places beyond those.
     pub more: usize,
 }
 
-/// One call of either run, or of both. What is different in it: [`Diff::row`].
+/// One call of either run, or of both. [`Diff::row`] has the differences in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// How it compares.
@@ -155,7 +157,7 @@ pub struct Row {
     pub call_before: Option<CallId>,
     /// The call in the second run.
     pub call_after: Option<CallId>,
-    /// What is different, at most 1000 places.
+    /// The changed places, at most 1000.
     pub changes: Vec<Change>,
     /// Places beyond those.
     pub more_changes: usize,
@@ -216,7 +218,7 @@ impl Counts {
     }
 }
 
-/// What is different between two runs.
+/// The differences between two runs.
 ///
 /// Holds a few bytes per call: changes are looked for again when somebody wants to see them.
 #[derive(Debug, Clone)]
@@ -225,13 +227,13 @@ pub struct Diff {
     pub before: Arc<Run>,
     /// The second run.
     pub after: Arc<Run>,
-    /// What counted as a difference.
+    /// The rules of what counted as a difference.
     pub options: DiffOptions,
     /// Number of calls per class.
     pub counts: Counts,
     /// Every call, same ones too, in the order of the runs.
     pub entries: Vec<Entry>,
-    /// What the calls that differ have in common, the most frequent first.
+    /// Groups of calls that differ alike, the most frequent first.
     pub groups: Vec<Group>,
     /// How the latency of each plugin changed, for calls that are in both runs.
     pub latency: Vec<LatencyShift>,
@@ -252,7 +254,7 @@ impl Diff {
         self.latency.iter().filter(is_slower).count()
     }
 
-    /// What is different in the call at this position of [`entries`](Self::entries).
+    /// The differences in the call at this position of [`entries`](Self::entries).
     pub fn row(&self, at: usize) -> Option<Row> {
         let entry = self.entries.get(at)?;
         let comparison = compare_one(self, entry);
@@ -293,6 +295,11 @@ impl Diff {
 
     /// Text for people: one block per group, shifts of latency, then one sentence with counts.
     pub fn to_text(&self) -> String {
+        format!("{}{}\n", self.details(), self.summary())
+    }
+
+    /// The same without the sentence.
+    pub fn details(&self) -> String {
         text::render(self)
     }
 

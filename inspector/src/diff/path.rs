@@ -1,6 +1,9 @@
-//! Where in a frame something stands, and which places a rule is about.
+//! Paths into frames, and patterns of paths for rules.
 
 use std::str::FromStr;
+
+use crate::decode::document::{Item, Sort};
+use crate::decode::print::key_text;
 
 /// Matches paths such as `/payload/user/email`.
 ///
@@ -12,8 +15,19 @@ pub struct PathPattern(String);
 
 /// A text that is no path pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a path; start it with `/`, e.g. \"/header/id\" or \"/payload/*/time\"")]
-pub struct PathPatternError(pub String);
+#[error("`{path}` is not a path: at character {character}, {reason}")]
+pub struct PathPatternError {
+    /// The text.
+    pub path: String,
+    /// Where it is wrong, from 1.
+    pub character: usize,
+    /// The error there, and the text to write.
+    pub reason: &'static str,
+}
+
+/// The longest pattern, in bytes, and how often `**` may stand in it: more would only make matching slow.
+const MAX_LEN: usize = 1024;
+const MAX_STARS: usize = 4;
 
 impl PathPattern {
     /// True if the pattern matches this path or something above it.
@@ -77,11 +91,24 @@ impl FromStr for PathPattern {
     type Err = PathPatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // More would only make matching slow.
-        let is_sane = text.len() <= 1024 && text.matches("**").count() <= 4;
-        match text.strip_prefix('/') {
-            Some(path) if !path.is_empty() && is_sane => Ok(PathPattern(text.to_owned())),
-            _ => Err(PathPatternError(text.to_owned())),
+        let wrong = |at: usize, reason| {
+            let character = text[..at].chars().count() + 1;
+            Err(PathPatternError { path: text.to_owned(), character, reason })
+        };
+        let escape = text
+            .match_indices('~')
+            .find(|(at, _)| !matches!(text.as_bytes().get(at + 1), Some(b'0' | b'1')));
+        match (text.strip_prefix('/'), escape, text.match_indices("**").nth(MAX_STARS)) {
+            (None, ..) => wrong(0, "start it with `/`, e.g. \"/header/id\" or \"/payload/*/time\""),
+            (Some(""), ..) => wrong(1, "a name is missing, e.g. \"/header/id\""),
+            (_, Some((at, _)), _) => {
+                wrong(at, "a `~` stands alone; write `~0` for it, and `~1` for a `/` in a name")
+            }
+            (_, _, Some((at, _))) => wrong(at, "a fifth `**` is one too many"),
+            _ if text.len() > MAX_LEN => {
+                wrong(text.floor_char_boundary(MAX_LEN), "it is too long; the most are 1024 bytes")
+            }
+            _ => Ok(PathPattern(text.to_owned())),
         }
     }
 }
@@ -119,6 +146,23 @@ impl Place {
         then(self);
         self.path.truncate(lengths.0);
         self.pattern.truncate(lengths.1);
+    }
+}
+
+/// The values in a map or list, with their places below `path`; a scalar has none.
+pub(crate) fn children<'a>(item: Item<'a>, path: &str) -> Vec<(Item<'a>, String)> {
+    match item.sort() {
+        Sort::Map => {
+            let entries = item.entries();
+            entries
+                .map(|(key, value)| (value, format!("{path}/{}", escape(&key_text(key)))))
+                .collect()
+        }
+        Sort::List => {
+            let items = item.children().enumerate();
+            items.map(|(at, item)| (item, format!("{path}/{at}"))).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -163,12 +207,18 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_patterns() {
-        fn check(text: &str) {
-            assert_eq!(text.parse::<PathPattern>(), Err(PathPatternError(text.to_owned())));
+        #[track_caller]
+        fn check(text: &str, place: usize, expected: &str) {
+            let error = text.parse::<PathPattern>().unwrap_err().to_string();
+            let start = format!("`{text}` is not a path: at character {place}, {expected}");
+            assert!(error.starts_with(&start), "{error}");
         }
-        check("payload");
-        check("/");
-        check("");
-        check(&"/**".repeat(5));
+        check("payload", 1, "start it with `/`");
+        check("/", 2, "a name is missing");
+        check("", 1, "start it with `/`");
+        check("/payload/ü~2/x", 11, "a `~` stands alone");
+        check("/payload/a~", 11, "a `~` stands alone");
+        check(&"/**".repeat(5), 14, "a fifth `**` is one too many");
+        check(&"/x".repeat(600), 1025, "it is too long");
     }
 }

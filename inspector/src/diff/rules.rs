@@ -1,4 +1,4 @@
-//! What counts as a difference.
+//! Rules of what counts as a difference.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{PathPattern, PathPatternError};
 use crate::decode::number::Decimal;
 
-/// What counts as a difference.
+/// Rules of what counts as a difference.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DiffOptions {
     /// Paths that are not compared.
@@ -87,10 +87,15 @@ impl DiffOptions {
             return false;
         };
         let exact = |text| Decimal::parse(str::as_bytes(text));
-        if let (Some(before), Some(after)) = (exact(before), exact(after))
-            && before.compare(after).is_eq()
-        {
-            return true;
+        if let (Some(before), Some(after)) = (exact(before), exact(after)) {
+            if before.compare(after).is_eq() {
+                return true;
+            }
+            let limit = tolerance.limit.to_string();
+            let limit = exact(&limit);
+            if let Some(found) = limit.and_then(|limit| before.is_within(after, limit)) {
+                return found;
+            }
         }
         let (Ok(before), Ok(after)) = (before.parse::<f64>(), after.parse::<f64>()) else {
             return false;
@@ -152,6 +157,17 @@ mod tests {
         check(&["0.01"], "/payload/a", 1000.0, 1009.0, true);
         check(&["0.01"], "/payload/a", 1000.0, 1011.0, false);
         check(&["0.01"], "/payload/a", -5.0, 5.0, false);
+        // Exactly at the border, and just beyond it.
+        check(&["0.01"], "/payload/a", "0.5", "0.51", true);
+        check(&["0.01"], "/payload/a", "0.1", "0.11", true);
+        check(&["0.01"], "/payload/a", "0.1", "0.1100000000000000000001", false);
+        check(&["0.01"], "/payload/a", "-1.0e3", "-990", true);
+        check(&["0.01"], "/payload/a", "-1.0e3", "-989.999999999999999999", false);
+        check(&["2"], "/payload/a", "-1", "1", true);
+        check(&["1e-7"], "/payload/a", "1", "1.0000001", true);
+        check(&["1e-7"], "/payload/a", "1", "0.99999989999999999", false);
+        check(&["0.01"], "/payload/a", "5e-324", "1e-323", true);
+        check(&["0.01"], "/payload/a", "1e300", "1.009e300", true);
         check(&["/payload/b=0.1"], "/payload/a", 1.0, 1.05, false);
         check(&["/payload/a=0.1"], "/input/payload/a", 1.0, 1.05, true);
         // The first rule counts.

@@ -10,7 +10,7 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, MAX_FRAME_LEN};
 use glovebox_events::{CallId, Event, HostCall, Outcome, What};
 
-use crate::trace::wire;
+use glovebox_trace::format::wire;
 
 /// One call of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +23,7 @@ pub struct RunCall {
     pub input: Frame,
     /// The frames it gave, in order.
     pub outputs: Vec<RunOutput>,
-    /// What it asked the host for, in order. How long the host took is not kept.
+    /// The host calls that it made, in order. How long the host took is not kept.
     pub host_calls: Vec<HostCall>,
     /// How it ended; `None` if the run ends before it.
     pub outcome: Option<Outcome>,
@@ -92,7 +92,7 @@ struct Record {
     sort: Sort,
 }
 
-/// What a record holds.
+/// The sort of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     Input,
@@ -400,7 +400,7 @@ fn number<T: Clone + Eq + std::hash::Hash>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::sample;
+    use crate::sample;
 
     #[test]
     fn runs_hold_what_happened() {

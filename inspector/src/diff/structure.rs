@@ -1,7 +1,9 @@
-//! What is different between two values.
+//! The differences between two values.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
 
 use similar::DiffOp;
 
@@ -69,8 +71,8 @@ impl<'a> Found<'a> {
         self.add(&Place::new(path), before, after);
     }
 
-    /// Compares two values, leaf by leaf. What left one place and came to another, and is the only
-    /// value of its sort to do so, counts as moved.
+    /// Compares two values, leaf by leaf. A value that left one place and came to another, and is
+    /// the only one of its sort to do so, counts as moved.
     pub(super) fn values(
         &mut self,
         place: &mut Place,
@@ -85,10 +87,10 @@ impl<'a> Found<'a> {
         let (old, new) = (before.root(), after.root());
         walk.walk(place, old, new, 0);
         // Spaces around the value, and what marks the order of bytes.
-        let around = |document: &Document<'_>, item: Item<'_>| {
-            let span = item.span();
-            [&document.bytes()[..span.start], &document.bytes()[span.end..]].concat()
-        };
+        fn around<'d>(document: &Document<'d>, item: Item<'_>) -> [&'d [u8]; 2] {
+            let (bytes, span) = (document.bytes(), item.span());
+            [&bytes[..span.start], &bytes[span.end..]]
+        }
         let is_spelled = walk.is_spelled || around(before, old) != around(after, new);
         self.join_moves(start);
         if is_spelled {
@@ -181,8 +183,7 @@ impl<'f, 'a, 'd> Walk<'f, 'a, 'd> {
     }
 
     fn walk(&mut self, place: &mut Place, before: Item<'d>, after: Item<'d>, depth: usize) {
-        let is_equal = before.format() == after.format() && before.raw() == after.raw();
-        if is_equal || self.found.options.is_ignored(&place.path) {
+        if is_same(before, after) || self.found.options.is_ignored(&place.path) {
             return;
         }
         match (before.sort(), after.sort()) {
@@ -227,47 +228,47 @@ impl<'f, 'a, 'd> Walk<'f, 'a, 'd> {
         {
             return;
         }
-        let gaps = |item: Item<'d>| {
-            let mut at = item.span().start;
-            let mut gaps = Vec::new();
-            for (index, child) in item.children().enumerate() {
-                gaps.push(item.between(at..child.span().start));
-                at = child.span().end;
+        let is_map = before.sort() == Sort::Map;
+        let (mut old_at, mut new_at) = (before.span().start, after.span().start);
+        for (index, (old, new)) in before.children().zip(after.children()).enumerate() {
+            let is_key = is_map && index % 2 == 0;
+            self.is_spelled |= before.between(old_at..old.span().start)
+                != after.between(new_at..new.span().start)
                 // Keys that stand in another order.
-                if item.sort() == Sort::Map && index % 2 == 0 {
-                    gaps.push(child.raw());
-                }
-            }
-            gaps.push(item.between(at..item.span().end));
-            gaps
-        };
-        self.is_spelled |= gaps(before) != gaps(after);
+                || is_key && old.raw() != new.raw();
+            (old_at, new_at) = (old.span().end, new.span().end);
+        }
+        self.is_spelled |=
+            before.between(old_at..before.span().end) != after.between(new_at..after.span().end);
     }
 
     /// Pairs the entries by their keys; of keys that stand there more than once, the first with the
     /// first, and so on.
     fn entries(&mut self, place: &mut Place, before: Item<'d>, after: Item<'d>, depth: usize) {
-        /// The text of a key first, so that differences are in its order.
-        type Key = (Vec<u8>, &'static str, usize);
-        type Sides<'d> = (Item<'d>, Option<Item<'d>>, Option<Item<'d>>);
-        let mut pairs: BTreeMap<Key, Sides<'d>> = BTreeMap::new();
-        for (item, is_old) in [(before, true), (after, false)] {
-            let mut seen: HashMap<(Vec<u8>, &'static str), usize> = HashMap::new();
-            for (key, value) in item.entries() {
-                let sort = match key.sort() {
-                    Sort::Text => "text",
-                    Sort::Number => "number",
-                    Sort::Word => "word",
-                    _ => "other",
-                };
-                let name = (sort_key(key), sort);
-                let times = seen.entry(name.clone()).or_default();
-                let sides = pairs.entry((name.0, sort, *times)).or_insert((key, None, None));
-                *times += 1;
-                *(if is_old { &mut sides.1 } else { &mut sides.2 }) = Some(value);
+        // Most often the same keys stand in the same order, and one value is different.
+        let both = before.entries().zip(after.entries());
+        let has_same_keys = before.children().count() == after.children().count()
+            && both.clone().all(|((old, _), (new, _))| is_same(old, new));
+        if has_same_keys {
+            let mut different = both.filter(|((_, old), (_, new))| !is_same(*old, *new));
+            if let (Some(((key, old), (_, new))), None) = (different.next(), different.next()) {
+                let (old, new) = (Some(old), Some(new));
+                return place.key(&key_text(key), |place| self.either(place, old, new, depth));
             }
         }
-        for (key, old, new) in pairs.into_values() {
+        let (old, new) = (named(before), named(after));
+        let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (Some(old), Some(new)) => old.name.cmp(&new.name),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return,
+            };
+            let old = if order.is_le() { old.next() } else { None };
+            let new = if order.is_ge() { new.next() } else { None };
+            let Some(key) = old.as_ref().or(new.as_ref()).map(|entry| entry.key) else { return };
+            let (old, new) = (old.map(|entry| entry.value), new.map(|entry| entry.value));
             place.key(&key_text(key), |place| self.either(place, old, new, depth));
         }
     }
@@ -310,7 +311,36 @@ impl<'f, 'a, 'd> Walk<'f, 'a, 'd> {
     }
 }
 
-/// What is not equal in two sequences: pairs of positions, or one alone.
+/// True if two items are written in the same bytes.
+fn is_same(before: Item<'_>, after: Item<'_>) -> bool {
+    before.format() == after.format() && before.raw() == after.raw()
+}
+
+/// An entry of a map.
+struct Entry<'d> {
+    /// The text of the key first, so that differences are in its order.
+    name: (Cow<'d, [u8]>, &'static str),
+    key: Item<'d>,
+    value: Item<'d>,
+}
+
+/// The entries of a map by their names; those of one name in their order.
+fn named(map: Item<'_>) -> Vec<Entry<'_>> {
+    let entries = map.entries().map(|(key, value)| {
+        let sort = match key.sort() {
+            Sort::Text => "text",
+            Sort::Number => "number",
+            Sort::Word => "word",
+            _ => "other",
+        };
+        Entry { name: (sort_key(key), sort), key, value }
+    });
+    let mut entries: Vec<Entry<'_>> = entries.collect();
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    entries
+}
+
+/// The unequal parts of two sequences: pairs of positions, or one alone.
 pub(super) fn differences(
     old: &[u64],
     new: &[u64],
@@ -321,7 +351,7 @@ pub(super) fn differences(
     })
 }
 
-/// What belongs together in two sequences: pairs of positions, or one alone.
+/// The corresponding parts of two sequences: pairs of positions, or one alone.
 fn pairs(old: &[u64], new: &[u64]) -> impl Iterator<Item = (Option<usize>, Option<usize>)> + use<> {
     // Most often there is one of each.
     let operations = match (old, new) {
@@ -345,6 +375,10 @@ fn pairs(old: &[u64], new: &[u64]) -> impl Iterator<Item = (Option<usize>, Optio
 
 /// A number per item, the same for items that are equal and for no others.
 pub(super) fn tokens<T: Eq + std::hash::Hash>(old: &[T], new: &[T]) -> (Vec<u64>, Vec<u64>) {
+    // Most often there is one of each.
+    if let ([old], [new]) = (old, new) {
+        return (vec![0], vec![u64::from(old != new)]);
+    }
     let mut known: HashMap<&T, u64> = HashMap::new();
     let all = old.iter().chain(new);
     let mut numbers: Vec<u64> = all

@@ -423,6 +423,8 @@ fn values_that_differ_are_never_the_same() {
     check("[1]", "[1.0]", &["/payload/0 1 1.0"]);
     check(r#"{"a":1,"a":2}"#, r#"{"a":3,"a":2}"#, &["/payload/a 1 3"]);
     check(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, &["/payload/a 1 2", "/payload/a 2 1"]);
+    check(r#"{"a":1,"b":2,"a":3}"#, r#"{"b":2,"a":1,"a":4}"#, &["/payload/a 3 4"]);
+    check(r#"{"b":1,"a":2}"#, r#"{"b":3,"a":4}"#, &["/payload/a 2 4", "/payload/b 1 3"]);
     check(r#"[{"a":1,"a":2}]"#, r#"[{"a":2}]"#, &["/payload/0/a 1 2", "/payload/0/a 2 -"]);
     check(r#"{"n":"\ud83d"}"#, r#"{"n":"\ud83e"}"#, &["/payload/n \"\\ud83d\" \"\\ud83e\""]);
     check(r#"{"n":"\ud83d"}"#, r#"{"n":"\ufffd"}"#, &["/payload/n \"\\ud83d\" \"\u{FFFD}\""]);
@@ -504,10 +506,11 @@ fn other_bytes_of_the_same_value_are_told() {
     check("{\"a\":1}", "{\"a\": 1}", &[], Spelling);
     check("[1,2]", "[1,2]\r\n", &[], Spelling);
     check("[1,2]", "\u{FEFF}[1,2]", &[], Spelling);
+    check(" [1,2]", "[1,2] ", &[], Spelling);
     check("[[],[1]]", "[[ ],[1]]", &[], Spelling);
     check("[\"\u{e9}\"]", "[\"\\u00e9\"]", &[], Spelling);
     check("{\"\u{e9}\":1}", "{\"\\u00e9\":1}", &[], Spelling);
-    // What may be different, or is not looked at, is no other spelling.
+    // A difference that is allowed, or not looked at, is no other spelling.
     check("[1e2]", "[100]", &[], Same);
     check("{\"a\":1,\"t\":2}", "{\"a\":1,\"t\": 3}", &["/payload"], Same);
     check("{\"t\":\"a\"}", "{\"t\":\"\\u0061\"}", &["/payload/t"], Same);
@@ -546,6 +549,12 @@ fn headers_and_host_calls_are_compared_exactly() {
         vec![(Value::Integer(one), Value::Null), (Value::Integer(other), Value::Null)]
     };
     check(with(order(1, 2), tag(1)), with(order(2, 1), tag(1)), Class::Spelling);
+    // Times after 2554, as packets may have them.
+    let time = |nanoseconds| vec![(Value::Text("time".into()), Value::Integer(nanoseconds))];
+    let (before, after) = (with(time(1 << 64), tag(1)), with(time((1 << 64) + 1), tag(1)));
+    let told = diff(before, after, &DiffOptions::default()).to_text();
+    let both = ["18446744073709551616", "18446744073709551617"];
+    assert!(both.iter().all(|number| told.contains(number)), "{told}");
 }
 
 #[test]
@@ -581,4 +590,28 @@ fn what_is_compared_of_a_call_beside_its_frames() {
     check(|call| call.plugin = "other".into(), &[]);
     check(|call| call.host_calls[0].took = Duration::from_secs(1), &[]);
     check(|call| call.latency = Some(Duration::from_secs(9)), &[]);
+}
+
+#[test]
+fn rules_that_are_about_nothing_are_named() {
+    #[track_caller]
+    fn check(ignore: &[&str], tolerances: &[&str], expected: &[&str]) {
+        let before = run(&[
+            "id=a {\"a\":1,\"b\":[{\"c\":\"x\"}]} → {\"t/s\":2} ~ log hi=ok",
+            "plain → text",
+        ]);
+        let after = run(&["{\"d\":1} → emit x"]);
+        let found = rules_about_nothing(&options(ignore, tolerances), &[&before, &after]);
+        assert_eq!(found, expected, "{ignore:?} {tolerances:?}");
+    }
+    check(&["/payload/a", "/input/payload/a", "/payload/b/*/c", "/**/c", "/payload/d"], &[], &[]);
+    check(&["/header/id", "/header", "/payload/t~1s", "/outcome", "/kind", "/latency"], &[], &[]);
+    check(&["/host/0/log/arguments/0", "/host/*/log", "/payload/lines/9", "/emitted"], &[], &[]);
+    check(&["/payload/e"], &[], &["ignore /payload/e"]);
+    check(&["/payload/b/c", "/payload/b"], &[], &["ignore /payload/b/c"]);
+    check(&["/paylod"], &[], &["ignore /paylod"]);
+    check(&["/host/0/kv-get", "/header/it"], &[], &["ignore /host/0/kv-get", "ignore /header/it"]);
+    check(&[], &["0.1", "/payload/a=0.1", "/payload=1", "/**=0"], &[]);
+    check(&[], &["/payload/b/*/c=0.1"], &["tolerance /payload/b/*/c=0.1"]);
+    check(&["/payload/bytes/3"], &[], &["ignore /payload/bytes/3"]);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use glovebox_abi::text::inert;
 use glovebox_events::CallId;
 
 use super::{Change, Class, Counts, Diff, Group, Row};
@@ -13,6 +14,7 @@ const SHOWN_CHANGES: usize = 20;
 /// Lines that are written out of one side of a change.
 const SHOWN_LINES: usize = 12;
 
+/// All but the sentence with counts.
 pub(super) fn render(diff: &Diff) -> String {
     let mut out = String::new();
     for group in diff.groups.iter().take(SHOWN_GROUPS) {
@@ -33,12 +35,11 @@ pub(super) fn render(diff: &Diff) -> String {
                 out,
                 "{}: {} events could not be compared: of calls that began before it or were over \
                  already, or too large",
-                run.name, run.left_out
+                inert(&run.name),
+                run.left_out
             );
         }
     }
-    out.push_str(&summary(diff));
-    out.push('\n');
     out
 }
 
@@ -69,11 +70,11 @@ fn calls(row: &Row) -> String {
 
 fn write_change(out: &mut String, change: &Change) -> fmt::Result {
     match change.output {
-        Some(output) => write!(out, "  output {output} {}", change.path)?,
-        None => write!(out, "  {}", change.path)?,
+        Some(output) => write!(out, "  output {output} {}", inert(&change.path))?,
+        None => write!(out, "  {}", inert(&change.path))?,
     }
     match &change.moved_from {
-        Some(from) => writeln!(out, " moved from {from}")?,
+        Some(from) => writeln!(out, " moved from {}", inert(from))?,
         None => out.push('\n'),
     }
     let before = change.before.as_ref().filter(|_| change.moved_from.is_none());

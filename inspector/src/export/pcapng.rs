@@ -16,7 +16,8 @@
 //! | 24 | | the frame |
 //!
 //! So each frame of a call says how that ended, the input too: packets wait for the ends of their
-//! calls, and keep their order. At most [`MAX_WAITING`] bytes wait; what is written before its call
+//! calls, and keep their order. Readers take packets of 262,144 bytes at most; what is longer is cut
+//! there, and says how long it was. At most [`MAX_WAITING`] bytes wait; what is written before its call
 //! ends, and what the trace has no end of, does not say it.
 //!
 //! [`dissector`] is what Wireshark needs to read them. Events without a frame are left out.
@@ -39,13 +40,15 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::{DataLink, PcapError};
 
+/// Bytes of the largest packet, as Wireshark has it for this link type.
+pub const MAX_PACKET: usize = 262_144;
 /// Version of the head.
 const VERSION: u8 = 2;
 /// Bytes before the frame.
 const HEAD_LEN: usize = 24;
 /// Bytes of packets that wait for the ends of their calls.
 pub const MAX_WAITING: usize = 64 << 20;
-/// What a waiting packet takes beside its frame, in bytes.
+/// The memory that a waiting packet takes beside its frame, in bytes.
 const WAITING: usize = 128;
 /// Timestamps count units of 10⁻⁹ seconds.
 const NANOSECONDS: u8 = 9;
@@ -61,6 +64,7 @@ pub struct PcapngWriter<W: Write> {
     calls: HashMap<CallId, Call>,
     waiting_bytes: usize,
     max_waiting: usize,
+    cut: u64,
 }
 
 /// One frame, not written yet.
@@ -108,6 +112,7 @@ impl<W: Write> PcapngWriter<W> {
             calls: HashMap::new(),
             waiting_bytes: 0,
             max_waiting,
+            cut: 0,
         })
     }
 
@@ -138,14 +143,14 @@ impl<W: Write> PcapngWriter<W> {
         Ok(true)
     }
 
-    /// Writes what waits, and gives the writer back.
+    /// Writes what waits, and gives the writer back, and how many packets were cut.
     ///
     /// # Errors
     ///
     /// If `out` refuses.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub fn finish(mut self) -> io::Result<(W, u64)> {
         self.write_ready(true)?;
-        Ok(self.out.into_inner())
+        Ok((self.out.into_inner(), self.cut))
     }
 
     /// Writes the first packets that wait, up to one whose call goes on; all of them at the end.
@@ -176,12 +181,14 @@ impl<W: Write> PcapngWriter<W> {
         self.packet.extend(packet.call.0.to_le_bytes());
         self.packet.extend(latency.to_le_bytes());
         packet.frame.encode_into(&mut self.packet);
+        let captured = &self.packet[..self.packet.len().min(MAX_PACKET)];
+        self.cut += u64::from(captured.len() < self.packet.len());
         let block = EnhancedPacketBlock {
             interface_id,
             timestamp: Duration::from_nanos(packet.at),
             // Frames are smaller than 64 MiB.
             original_len: self.packet.len() as u32,
-            data: Cow::Borrowed(&self.packet),
+            data: Cow::Borrowed(captured),
             // Wireshark's own column for the direction.
             options: vec![EnhancedPacketOption::Flags(packet.direction.into())],
         };
@@ -195,8 +202,7 @@ impl<W: Write> PcapngWriter<W> {
         }
         let interface = InterfaceDescriptionBlock {
             linktype: DataLink::USER0,
-            // No limit.
-            snaplen: 0,
+            snaplen: MAX_PACKET as u32,
             options: vec![
                 InterfaceDescriptionOption::IfName(Cow::Borrowed(&**plugin)),
                 InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
@@ -269,7 +275,8 @@ fields.header = ProtoField.bytes("glovebox.header", "Header")
 fields.payload = ProtoField.bytes("glovebox.payload", "Payload")
 local damaged = ProtoExpert.new("glovebox.damaged", "The frame is cut short", expert.group.MALFORMED, expert.severity.ERROR)
 local foreign = ProtoExpert.new("glovebox.foreign", "The packet is of another version; export the trace again", expert.group.MALFORMED, expert.severity.ERROR)
-glovebox.experts = {{ damaged, foreign }}
+local cut = ProtoExpert.new("glovebox.cut", "The frame is longer than a packet may be; the trace has all of it", expert.group.UNDECODED, expert.severity.NOTE)
+glovebox.experts = {{ damaged, foreign, cut }}
 local outcomes = {{ {outcomes} }}
 local cbor, json = Dissector.get("cbor"), Dissector.get("json")
 
@@ -295,11 +302,16 @@ function glovebox.dissector(buffer, packet, root)
   end
   local header = buffer({header_len}, 4):le_uint()
   local payload = buffer({payload_len}, 4):le_uint()
-  if buffer:len() < first + header + payload then
+  if buffer:reported_len() < first + header + payload then
     tree:add_proto_expert_info(damaged)
     return
   end
   packet.cols.info = string.format("call %s, %d bytes %s%s", tostring(buffer(8, 8):le_uint64()), payload, buffer(1, 1):uint() == 1 and "in" or "out", outcome and ", " .. outcome or "")
+  if buffer:len() < first + header + payload then
+    tree:add_proto_expert_info(cut)
+    header = math.min(header, buffer:len() - first)
+    payload = buffer:len() - first - header
+  end
   if header > 0 then
     local range = buffer(first, header)
     local part = tree:add(fields.header, range)

@@ -2,7 +2,7 @@
 //!
 //! A plugin is a process and an instance a thread of it. A call is a slice with its split, a host
 //! call one inside it, a reload or a denial a mark; memory is a counter. Times are in microseconds
-//! since the first event.
+//! since the first moment of the trace, which need not be that of its first event.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 #[derive(Debug)]
 pub struct PerfettoWriter<W: Write> {
     out: W,
-    start: Option<u64>,
+    start: u64,
     plugins: Vec<Arc<str>>,
     open: HashMap<CallId, Open>,
     first: bool,
@@ -32,14 +32,14 @@ struct Open {
 }
 
 impl<W: Write> PerfettoWriter<W> {
-    /// Starts the file.
+    /// Starts the file. `start` is the smallest time of all events, in nanoseconds since the Unix epoch.
     ///
     /// # Errors
     ///
     /// If `out` refuses.
-    pub fn new(mut out: W) -> io::Result<PerfettoWriter<W>> {
+    pub fn new(mut out: W, start: u64) -> io::Result<PerfettoWriter<W>> {
         out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
-        let (start, plugins, open) = (None, Vec::new(), HashMap::new());
+        let (plugins, open) = (Vec::new(), HashMap::new());
         Ok(PerfettoWriter { out, start, plugins, open, first: true })
     }
 
@@ -49,7 +49,6 @@ impl<W: Write> PerfettoWriter<W> {
     ///
     /// If `out` refuses.
     pub fn write(&mut self, event: &Event) -> io::Result<()> {
-        self.start.get_or_insert(event.at);
         let process = self.process(event)?;
         let place = (process, event.instance);
         match &event.what {
@@ -158,7 +157,7 @@ impl<W: Write> PerfettoWriter<W> {
         at: u64,
         mut entry: Json,
     ) -> io::Result<()> {
-        let since = at.saturating_sub(self.start.unwrap_or(at));
+        let since = at.saturating_sub(self.start);
         entry["ph"] = phase.into();
         entry["pid"] = process.into();
         entry["tid"] = thread.into();

@@ -1,29 +1,94 @@
 //! Figures in the text format of Prometheus, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>): base units, one family after
 //! the other.
+//!
+//! The names, and what they mean, are those of the live endpoint of a host, so that a dashboard made
+//! for that shows a trace too. A few figures are in a trace alone; none of a host's is called like
+//! them. Where a host has the label `instance`, a trace has `generation`.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use crate::metrics::{GenerationMetrics, LatencySummary};
+use glovebox_abi::FRAME_PREFIX_LEN;
+use glovebox_events::latency::Latencies;
 
-/// One family of samples: name, help, type, and the samples of one generation as pairs of labels
-/// and a value.
+use crate::metrics::{GenerationMetrics, PermissionUses};
+
+/// The suffix of a sample's name, its labels, and its value.
+type Sample = (&'static str, String, f64);
+
+/// One family of samples: name, help, type, and the samples of one generation.
 struct Family {
     name: &'static str,
     help: &'static str,
     kind: &'static str,
-    samples: fn(&GenerationMetrics) -> Vec<(&'static str, String, f64)>,
+    samples: fn(&GenerationMetrics) -> Vec<Sample>,
 }
 
-fn one(value: u64) -> Vec<(&'static str, String, f64)> {
+fn one(value: u64) -> Vec<Sample> {
     vec![("", String::new(), value as f64)]
 }
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 12] = [
     Family {
-        name: "glovebox_calls_total",
-        help: "Calls that ended, by outcome.",
+        name: "glovebox_plugin_calls_total",
+        help: "Calls that ended, whatever the outcome; refused ones are not among them",
+        kind: "counter",
+        samples: |figures| {
+            one(figures.calls - figures.outcomes.get("refused").copied().unwrap_or_default())
+        },
+    },
+    Family {
+        name: "glovebox_plugin_call_errors_total",
+        help: "Calls that did not complete, refused ones included",
+        kind: "counter",
+        samples: |figures| one(figures.errors()),
+    },
+    Family {
+        name: "glovebox_plugin_call_duration_seconds",
+        help: "How long calls took, without the time in the queue",
+        kind: "histogram",
+        samples: |figures| histogram(&figures.latencies),
+    },
+    Family {
+        name: "glovebox_plugin_received_bytes_total",
+        help: "Bytes of payloads and headers given to the plugin",
+        kind: "counter",
+        samples: |figures| one(without_prefixes(figures.bytes_in, figures.frames_in)),
+    },
+    Family {
+        name: "glovebox_plugin_sent_bytes_total",
+        help: "Bytes of payloads and headers that the plugin answered with",
+        kind: "counter",
+        samples: |figures| one(without_prefixes(figures.bytes_out, figures.frames_out)),
+    },
+    Family {
+        name: "glovebox_plugin_restarts_total",
+        help: "Fresh copies because the one before could not go on",
+        kind: "counter",
+        samples: |figures| one(figures.restarts),
+    },
+    Family {
+        name: "glovebox_plugin_permission_uses_total",
+        help: "Uses of a permission that were allowed",
+        kind: "counter",
+        samples: |figures| permissions(figures, |uses| uses.allowed),
+    },
+    Family {
+        name: "glovebox_plugin_permission_denials_total",
+        help: "Uses of a permission that were denied",
+        kind: "counter",
+        samples: |figures| permissions(figures, |uses| uses.denied),
+    },
+    Family {
+        name: "glovebox_plugin_memory_bytes",
+        help: "Memory after the last call, where the tier can tell",
+        kind: "gauge",
+        samples: |figures| figures.memory.map(one).unwrap_or_default(),
+    },
+    // Figures that only a trace has.
+    Family {
+        name: "glovebox_trace_outcomes_total",
+        help: "Calls that ended, by outcome",
         kind: "counter",
         samples: |figures| {
             let outcomes = figures.outcomes.iter();
@@ -31,45 +96,20 @@ const FAMILIES: [Family; 9] = [
         },
     },
     Family {
-        name: "glovebox_frames_total",
-        help: "Frames given to the plugin (in) and by it (out).",
+        name: "glovebox_trace_frames_total",
+        help: "Frames given to the plugin (in) and by it (out)",
         kind: "counter",
-        samples: |figures| directions(figures.frames_in, figures.frames_out),
+        samples: |figures| {
+            vec![
+                ("", label("direction", "in"), figures.frames_in as f64),
+                ("", label("direction", "out"), figures.frames_out as f64),
+            ]
+        },
     },
     Family {
-        name: "glovebox_frame_bytes_total",
-        help: "Bytes of those frames.",
-        kind: "counter",
-        samples: |figures| directions(figures.bytes_in, figures.bytes_out),
-    },
-    Family {
-        name: "glovebox_host_calls_total",
-        help: "Uses of host services.",
-        kind: "counter",
-        samples: |figures| one(figures.host_calls),
-    },
-    Family {
-        name: "glovebox_denied_host_calls_total",
-        help: "Uses of host services that were denied.",
-        kind: "counter",
-        samples: |figures| one(figures.denials),
-    },
-    Family {
-        name: "glovebox_restarts_total",
-        help: "Restarts after a fault.",
-        kind: "counter",
-        samples: |figures| one(figures.restarts),
-    },
-    Family {
-        name: "glovebox_call_latency_seconds",
-        help: "Latency of calls, the queue excluded.",
-        kind: "summary",
-        samples: |figures| latency(&figures.latency, figures.split.latency()),
-    },
-    Family {
-        name: "glovebox_time_seconds_total",
+        name: "glovebox_trace_time_seconds_total",
         help: "Where the time of calls went; without a sample for the boundary where it is part of \
-               the guest's.",
+               the guest's",
         kind: "counter",
         samples: |figures| {
             let split = &figures.split;
@@ -83,36 +123,26 @@ const FAMILIES: [Family; 9] = [
             known.map(|(name, time)| ("", label("part", name), time.as_secs_f64())).collect()
         },
     },
-    Family {
-        name: "glovebox_memory_bytes",
-        help: "Memory after the last call, where the tier can tell.",
-        kind: "gauge",
-        samples: |figures| figures.memory.map(one).unwrap_or_default(),
-    },
 ];
 
-fn directions(inside: u64, outside: u64) -> Vec<(&'static str, String, f64)> {
-    vec![
-        ("", label("direction", "in"), inside as f64),
-        ("", label("direction", "out"), outside as f64),
-    ]
+/// Of encoded frames what a plugin has of them.
+fn without_prefixes(bytes: u64, frames: u64) -> u64 {
+    bytes.saturating_sub(frames * FRAME_PREFIX_LEN as u64)
 }
 
-fn latency(latency: &LatencySummary, sum: Duration) -> Vec<(&'static str, String, f64)> {
-    let quantiles = [
-        ("0.5", latency.p50),
-        ("0.9", latency.p90),
-        ("0.99", latency.p99),
-        ("0.999", latency.p99_9),
-        ("0.9999", latency.p99_99),
-    ];
-    let mut samples: Vec<_> = quantiles
-        .iter()
-        .filter(|_| latency.count > 0)
-        .map(|(quantile, time)| ("", label("quantile", quantile), time.as_secs_f64()))
-        .collect();
-    samples.push(("_sum", String::new(), sum.as_secs_f64()));
-    samples.push(("_count", String::new(), latency.count as f64));
+fn permissions(figures: &GenerationMetrics, count: fn(&PermissionUses) -> u64) -> Vec<Sample> {
+    let all = figures.permissions.iter();
+    all.map(|(name, uses)| ("", label("permission", name), count(uses) as f64)).collect()
+}
+
+fn histogram(latencies: &Latencies) -> Vec<Sample> {
+    let bucket = |bound: String, calls: u64| ("_bucket", label("le", &bound), calls as f64);
+    let bounds = latencies.at_most();
+    let mut samples: Vec<_> =
+        bounds.map(|(bound, calls)| bucket(bound.as_secs_f64().to_string(), calls)).collect();
+    samples.push(bucket("+Inf".to_owned(), latencies.count()));
+    samples.push(("_sum", String::new(), latencies.sum().as_secs_f64()));
+    samples.push(("_count", String::new(), latencies.count() as f64));
     samples
 }
 

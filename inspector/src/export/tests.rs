@@ -4,7 +4,7 @@ use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption
 
 use super::*;
 use crate::metrics::{Bucket, Metrics, Series};
-use crate::trace::sample;
+use crate::sample;
 
 fn metrics() -> Metrics {
     let mut metrics = Metrics::default();
@@ -23,15 +23,18 @@ fn prometheus_reads_well() {
     let text = String::from_utf8(text).unwrap();
     let check = |line: &str| assert!(text.lines().any(|one| one == line), "{line}\n{text}");
     let escaped = "plugin=\"a\\\"b\\\\c\\nd\",generation=\"2\"";
-    check("# TYPE glovebox_calls_total counter");
-    check("glovebox_calls_total{plugin=\"echo\",generation=\"2\",outcome=\"cancelled\"} 1");
-    check(&format!("glovebox_frames_total{{{escaped},direction=\"in\"}} 0"));
-    check("# TYPE glovebox_call_latency_seconds summary");
-    check(
-        "glovebox_time_seconds_total{plugin=\"echo\",generation=\"2\",part=\"boundary\"} 0.000000012",
-    );
-    check("glovebox_memory_bytes{plugin=\"echo\",generation=\"2\"} 65536");
-    check("glovebox_call_latency_seconds_count{plugin=\"echo\",generation=\"2\"} 3");
+    let echo = "plugin=\"echo\",generation=\"2\"";
+    check("# TYPE glovebox_plugin_calls_total counter");
+    check(&format!("glovebox_trace_outcomes_total{{{echo},outcome=\"cancelled\"}} 1"));
+    check(&format!("glovebox_trace_frames_total{{{escaped},direction=\"in\"}} 0"));
+    check("# TYPE glovebox_plugin_call_duration_seconds histogram");
+    let part = "part=\"boundary\"";
+    check(&format!("glovebox_trace_time_seconds_total{{{echo},{part}}} 0.000000012"));
+    check(&format!("glovebox_plugin_memory_bytes{{{echo}}} 65536"));
+    let durations = "glovebox_plugin_call_duration_seconds";
+    check(&format!("{durations}_bucket{{{echo},le=\"0.000001024\"}} 3"));
+    check(&format!("{durations}_bucket{{{echo},le=\"+Inf\"}} 3"));
+    check(&format!("{durations}_count{{{echo}}} 3"));
     // Each family is announced once, before its samples.
     for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
@@ -60,7 +63,8 @@ fn series_become_lines() {
 
 #[test]
 fn calls_become_slices() {
-    let mut writer = PerfettoWriter::new(Vec::new()).unwrap();
+    let start = sample::events().iter().map(|event| event.at).min().unwrap();
+    let mut writer = PerfettoWriter::new(Vec::new(), start).unwrap();
     for event in sample::events() {
         writer.write(&event).unwrap();
     }
@@ -79,6 +83,18 @@ fn calls_become_slices() {
     assert_eq!(calls.len(), 5);
     // From the input to the sum of guest, host and boundary, in microseconds.
     assert_eq!((&calls[0]["ts"], &calls[0]["dur"]), (&Json::from(0.002), &Json::from(0.009)));
+}
+
+#[test]
+fn slices_keep_their_times_in_a_trace_without_order() {
+    let mut writer = PerfettoWriter::new(Vec::new(), 1_000).unwrap();
+    let event = sample::events().into_iter().find(|one| matches!(one.what, What::Phase { .. }));
+    for at in [3_000, 1_000, 2_000] {
+        writer.write(&Event { at, ..event.clone().unwrap() }).unwrap();
+    }
+    let json: Json = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
+    let marks = json["traceEvents"].as_array().unwrap().iter().filter(|one| one["ph"] == "i");
+    assert_eq!(marks.map(|one| one["ts"].clone()).collect::<Vec<_>>(), [2.0, 0.0, 1.0]);
 }
 
 /// The packets of a file, with the name of their interface.
@@ -116,7 +132,7 @@ fn frames_become_packets() {
     let events = sample::events();
     let mut writer = PcapngWriter::new(Vec::new()).unwrap();
     let written = events.iter().filter(|event| writer.write(event).unwrap()).collect::<Vec<_>>();
-    let found = packets(&writer.finish().unwrap());
+    let found = packets(&writer.finish().unwrap().0);
     assert!(
         found.len() > 1 && found.len() == written.len(),
         "{} of {}",
@@ -149,12 +165,45 @@ fn frames_become_packets() {
 }
 
 #[test]
+fn long_packets_are_cut_and_counted() {
+    use glovebox_abi::{FRAME_PREFIX_LEN, Frame};
+    use glovebox_events::CallId;
+    use pcap_file::pcapng::{Block, PcapNgReader};
+
+    /// Checks a frame so much longer than fits.
+    fn check(more: usize) {
+        let fits = MAX_PACKET - 24 - FRAME_PREFIX_LEN;
+        let frame = Frame::data(vec![7; fits + more]);
+        assert_eq!(frame.encoded_len() + 24, MAX_PACKET + more);
+        let what = What::FrameIn { call: CallId(1), frame };
+        let mut writer = PcapngWriter::new(Vec::new()).unwrap();
+        let plugin = "a".into();
+        let event = Event { sequence: 1, at: 1, plugin, instance: 0, generation: 1, what };
+        assert!(writer.write(&event).unwrap());
+        let (file, cut) = writer.finish().unwrap();
+        assert_eq!(cut, u64::from(more > 0));
+        let mut reader = PcapNgReader::new(&file[..]).unwrap();
+        let packet = std::iter::from_fn(|| {
+            reader.next_block().map(|block| match block.unwrap() {
+                Block::EnhancedPacket(packet) => Some((packet.data.len(), packet.original_len)),
+                _ => None,
+            })
+        });
+        let expected = (MAX_PACKET, (MAX_PACKET + more) as u32);
+        assert_eq!(packet.flatten().collect::<Vec<_>>(), [expected]);
+    }
+    check(0);
+    check(1);
+    check(1 << 20);
+}
+
+#[test]
 fn packets_wait_for_the_ends_of_their_calls() {
     use glovebox_abi::Frame;
     use glovebox_events::{CallId, Outcome, Timing};
 
-    /// What happens to calls, how many bytes may wait, and the calls of the packets with the numbers
-    /// of their outcomes.
+    /// Checks events of calls and how many bytes may wait against the calls of the packets with the
+    /// numbers of their outcomes.
     #[track_caller]
     fn check(events: &[(&str, u64)], max_waiting: usize, expected: &[(u64, u8)]) {
         let mut writer = PcapngWriter::with_waiting(Vec::new(), max_waiting).unwrap();
@@ -179,7 +228,7 @@ fn packets_wait_for_the_ends_of_their_calls() {
                 .write(&Event { sequence, at, plugin, instance: 0, generation: 1, what })
                 .unwrap();
         }
-        let found = packets(&writer.finish().unwrap());
+        let found = packets(&writer.finish().unwrap().0);
         assert!(found.is_sorted_by_key(|(_, time, _)| *time), "{found:?}");
         let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
         let told: Vec<(u64, u8)> =

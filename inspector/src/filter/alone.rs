@@ -1,5 +1,5 @@
-//! What a filter asks of frames alone, so that most frames of a trace can be passed over before
-//! anybody finds out how their calls went.
+//! The part of a filter that asks of frames alone, so that most frames of a trace can be passed
+//! over before anybody finds out how their calls went.
 
 use glovebox_abi::Kind;
 
@@ -27,9 +27,9 @@ impl FrameFilter {
     }
 }
 
-/// What is left of an expression when nothing is known of calls: what holds wherever it does, or,
-/// if it is not `wanted`, what it holds for wherever this does. `None` rules nothing out, or
-/// nothing in.
+/// Weakens an expression to its conditions about frames alone. If `wanted`, the result holds
+/// wherever the expression holds; otherwise the expression holds wherever the result holds. `None`
+/// rules nothing out, or nothing in.
 fn known(expression: &Expression, wanted: bool) -> Option<Expression> {
     match expression {
         Expression::All(parts) if wanted => some_of(parts, wanted, Expression::All),

@@ -1,4 +1,4 @@
-//! What could be typed next, from the language and from what was seen.
+//! Completions of a filter, from the language and from the values seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,10 +9,11 @@ use super::condition::{FIELDS, has_paths};
 use super::expression::Word;
 use super::parse::{Expected, expected_at_end, read_path};
 use super::path::{Path, Step};
-use super::{Filter, Kinds, Statuses, Subject};
+use super::{Filter, Subject};
 use crate::decode::document::{Item, Sort};
 use crate::decode::print::{Notation, Style, key_text, print};
 use crate::decode::{Document, looks_like_cbor, looks_like_json};
+use glovebox_trace::{Kinds, Statuses};
 
 /// Completions that are offered at once.
 const MAX_OFFERED: usize = 12;
@@ -106,11 +107,11 @@ fn collect(item: Item<'_>, path: &mut Path, paths: &mut Paths) {
 /// Something that could be typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// What it replaces, in bytes of the text; the cursor belongs behind it.
+    /// The part that it replaces, in bytes of the text; the cursor belongs behind it.
     pub replace: Range<usize>,
-    /// What to write there.
+    /// The text to write there.
     pub text: String,
-    /// What it is, in a few words.
+    /// Its meaning, in a few words.
     pub hint: &'static str,
 }
 
@@ -124,7 +125,8 @@ impl Completion {
 }
 
 impl Filter {
-    /// What could be typed at `cursor`, in bytes of the text: the likeliest first, at most a dozen.
+    /// Completions for the text at `cursor`, in bytes of the text: the likeliest first, at most a
+    /// dozen.
     ///
     /// ```
     /// use glovebox_inspector::filter::{Filter, SeenValues};
@@ -177,11 +179,11 @@ impl Filter {
     }
 }
 
-/// What may be offered.
+/// A possible completion.
 struct Offer {
-    /// What is compared with what was typed.
+    /// The name that the typed text is compared with.
     name: String,
-    /// What is written: the name with its usual operator, or in quotes.
+    /// The text to write: the name with its usual operator, or in quotes.
     text: String,
     hint: &'static str,
 }

@@ -7,8 +7,9 @@ use super::parse::{Element, Operator, Parser, Scope, Word, read_path};
 use super::path::Path;
 use super::pattern::{Pattern, Search};
 use super::value::{Literal, Member, Order, ValueTest};
-use super::{Directions, FilterError, FilterProblem, Kinds, Span, Statuses};
-use crate::store::Direction;
+use super::{FilterError, FilterProblem};
+use glovebox_events::Direction;
+use glovebox_trace::{Directions, Kinds, Numbers, Statuses};
 
 /// The fields, in the order in which they are offered.
 pub(super) const FIELDS: [&str; 14] = [
@@ -36,7 +37,7 @@ fn root(name: &str) -> Option<Root> {
     roots.into_iter().chain([Root::Header]).find(|root| root.name() == name)
 }
 
-/// What stands before an operator.
+/// The field before an operator.
 pub(super) struct Field<'a> {
     /// All of it.
     text: &'a str,
@@ -168,7 +169,7 @@ impl Reader<'_, '_> {
         match self.operator {
             Operator::Match | Operator::NotMatch => self.parser.pattern(),
             Operator::Contains | Operator::Equal | Operator::NotEqual => {
-                let Word { at, text } = self.value()?;
+                let Word { at, text, .. } = self.value()?;
                 let search = Search::new(Pattern::Contains(text));
                 search.map_err(|problem| FilterError::new(at, problem))
             }
@@ -203,7 +204,7 @@ impl Reader<'_, '_> {
 
     fn directions(&mut self) -> Result<Directions, FilterError> {
         let mut directions = Directions::default();
-        for Word { at, text } in self.names(EQUALITY)? {
+        for Word { at, text, .. } in self.names(EQUALITY)? {
             let direction = match text.as_str() {
                 "in" => Direction::In,
                 "out" => Direction::Out,
@@ -222,7 +223,7 @@ impl Reader<'_, '_> {
 
     fn statuses(&mut self) -> Result<Statuses, FilterError> {
         let mut statuses = Statuses::NONE;
-        for Word { at, text } in self.names(EQUALITY)? {
+        for Word { at, text, .. } in self.names(EQUALITY)? {
             let Some(status) = Statuses::named(&text) else {
                 let known = "pending, ok, error, denied, or an outcome";
                 let problem = FilterProblem::Value { value: text.clone(), what: "status", known };
@@ -241,13 +242,13 @@ impl Reader<'_, '_> {
             }
             Operator::In => {
                 let span = |element| match element {
-                    Element::One(word) => read(&word).map(Span::of),
+                    Element::One(word) => read(&word).map(Numbers::of),
                     Element::Range { at, first, last } => {
                         let first = first.as_ref().map_or(Ok(0), read)?;
                         let last = last.as_ref().map_or(Ok(u64::MAX), read)?;
                         let problem = FilterProblem::Backwards;
                         match first <= last {
-                            true => Ok(Span { first, last }),
+                            true => Ok(Numbers { first, last }),
                             false => Err(FilterError::new(at, problem)),
                         }
                     }
@@ -263,8 +264,8 @@ impl Reader<'_, '_> {
                     Operator::LessOrEqual => (Some(0), Some(number)),
                     _ => (Some(number), Some(number)),
                 };
-                let span = first.zip(last).map(|(first, last)| Span { first, last });
-                vec![span.unwrap_or(Span::NONE)]
+                let span = first.zip(last).map(|(first, last)| Numbers { first, last });
+                vec![span.unwrap_or(Numbers::NONE)]
             }
         };
         Ok(Condition::Number(field, spans))
@@ -311,7 +312,8 @@ impl Reader<'_, '_> {
             Operator::Less => Order::Less,
             Operator::LessOrEqual => Order::LessOrEqual,
         };
-        Ok(ValueTest::Compare(order, Literal::new(self.value()?.text)))
+        let Word { text, quoted, .. } = self.value()?;
+        Ok(ValueTest::Compare(order, Literal::new(text, quoted)))
     }
 }
 
@@ -323,12 +325,12 @@ fn read_kind(word: &Word) -> Result<Kind, FilterError> {
 }
 
 fn read_number(field: NumberField, word: &Word) -> Result<u64, FilterError> {
-    let Word { at, text } = word;
+    let Word { at, text, .. } = word;
     let unit = |problem: units::UnitError| FilterError::new(*at, problem);
     match field {
         NumberField::Latency | NumberField::Time => {
             let duration = units::parse_duration(text).map_err(unit)?;
-            // What was read is at most what fits.
+            // A larger latency than fits is read as the largest.
             Ok(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
         }
         NumberField::Size => units::parse_size(text).map_err(unit),
@@ -343,7 +345,7 @@ fn read_number(field: NumberField, word: &Word) -> Result<u64, FilterError> {
 }
 
 fn read_member(element: Element) -> Result<Member, FilterError> {
-    let literal = |word: Word| Literal::new(word.text);
+    let literal = |word: Word| Literal::new(word.text, word.quoted);
     match element {
         Element::One(word) => Ok(Member::One(literal(word))),
         Element::Range { at, first, last } => {

@@ -1,4 +1,5 @@
 use glovebox_abi::UnknownKind;
+use glovebox_abi::nearest::{did_you_mean, nearest};
 use glovebox_abi::units::UnitError;
 
 /// Why a text is not a filter.
@@ -7,13 +8,13 @@ use glovebox_abi::units::UnitError;
 pub struct FilterError {
     /// Where, in bytes from the start of the text; at most its length.
     pub position: usize,
-    /// What is wrong.
+    /// The problem.
     pub problem: FilterProblem,
-    /// What may have been meant.
+    /// The field, word or text that may have been meant.
     pub suggestion: Option<String>,
 }
 
-/// What is wrong with the text of a filter.
+/// A problem in the text of a filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterProblem {
@@ -32,7 +33,7 @@ pub enum FilterProblem {
     /// There is no such field.
     #[error("unknown field `{field}`")]
     UnknownField {
-        /// What stands there.
+        /// The field in the text.
         field: String,
     },
     /// The field asks about a call, and there is only a frame.
@@ -67,9 +68,9 @@ pub enum FilterProblem {
     Value {
         /// The value.
         value: String,
-        /// What was expected.
+        /// The expected kind of value.
         what: &'static str,
-        /// What would have been understood.
+        /// The values that would have been understood.
         known: &'static str,
     },
     /// The value is no size or duration.
@@ -96,7 +97,7 @@ pub enum FilterProblem {
     /// The regular expression is none, or too large.
     #[error("the regular expression cannot be used: {reason}")]
     Regex {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The byte pattern is none.
@@ -121,7 +122,7 @@ pub enum FilterProblem {
     Symbol {
         /// The operator.
         found: &'static str,
-        /// What it is called here.
+        /// Its name here.
         instead: &'static str,
     },
     /// Brackets and `not` nest too deeply.
@@ -141,15 +142,11 @@ pub enum FilterProblem {
     /// The filter has too many conditions.
     #[error("the filter has more than {limit} {what}; use a set, or several filters")]
     TooMany {
-        /// What there are too many of.
+        /// The things that there are too many of.
         what: &'static str,
         /// The most.
         limit: usize,
     },
-}
-
-fn did_you_mean(suggestion: Option<&str>) -> String {
-    suggestion.map_or_else(String::new, |suggestion| format!("; did you mean `{suggestion}`?"))
 }
 
 impl FilterError {
@@ -163,9 +160,7 @@ impl FilterError {
         word: &str,
         names: impl IntoIterator<Item = &'a str>,
     ) -> FilterError {
-        let scored = names.into_iter().map(|name| (strsim::damerau_levenshtein(word, name), name));
-        let nearest = scored.min().filter(|(distance, name)| *distance <= name.len() / 2);
-        FilterError { suggestion: nearest.map(|(_, name)| name.to_owned()), ..self }
+        FilterError { suggestion: nearest(word, names).map(str::to_owned), ..self }
     }
 
     /// The line of `text` in which the error stands, and below it a mark under the place.

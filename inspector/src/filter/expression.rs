@@ -1,4 +1,4 @@
-//! What a filter consists of, and how it is written down again.
+//! The parts of a filter, and how they are written down again.
 //!
 //! There is one form, which is read, evaluated and printed: patterns in it are compiled already,
 //! numbers are spans, and names are sets of bits.
@@ -8,8 +8,8 @@ use std::fmt;
 use super::path::{Path, Quoted};
 use super::pattern::{Pattern, Search};
 use super::value::{Literal, Member, ValueTest};
-use super::{Directions, Kinds, Span, Statuses};
-use crate::store::Direction;
+use glovebox_events::Direction;
+use glovebox_trace::{Directions, Kinds, Numbers, Statuses};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expression {
@@ -28,7 +28,7 @@ pub(super) enum Condition {
     /// One of these, `denied` included.
     Status(Statuses),
     /// In one of the spans.
-    Number(NumberField, Vec<Span>),
+    Number(NumberField, Vec<Numbers>),
     Value(Root, Path, ValueTest),
     Search(Place, Search),
 }
@@ -77,7 +77,7 @@ impl NumberField {
     }
 }
 
-/// What a path starts in.
+/// The root of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Root {
     Header,
@@ -95,7 +95,7 @@ impl Root {
     }
 }
 
-/// What a payload is to be.
+/// The format that a payload must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Any,
@@ -122,7 +122,7 @@ impl Place {
 }
 
 impl Expression {
-    /// What matches everything.
+    /// The expression that matches everything.
     pub(super) fn everything() -> Expression {
         Expression::All(Vec::new())
     }
@@ -190,7 +190,7 @@ impl fmt::Display for Condition {
                 write!(formatter, "{}{path}", root.name())?;
                 match test {
                     ValueTest::Compare(order, literal) => {
-                        write!(formatter, "{}{}", order.symbol(), Word(&literal.text))
+                        write!(formatter, "{}{literal}", order.symbol())
                     }
                     ValueTest::Among(members) => {
                         let shown: Vec<_> = members.iter().map(Member::to_string).collect();
@@ -238,10 +238,14 @@ fn kind_runs(kinds: &Kinds) -> Vec<String> {
     runs.into_iter().map(show).collect()
 }
 
-fn number(formatter: &mut fmt::Formatter<'_>, field: NumberField, spans: &[Span]) -> fmt::Result {
+fn number(
+    formatter: &mut fmt::Formatter<'_>,
+    field: NumberField,
+    spans: &[Numbers],
+) -> fmt::Result {
     let name = field.name();
     let show = |number| field.show(number);
-    let member = |span: &Span| match (span.first, span.last) {
+    let member = |span: &Numbers| match (span.first, span.last) {
         (first, last) if first == last => show(first),
         (first, u64::MAX) => format!("{}..", show(first)),
         (0, last) => format!("..{}", show(last)),
@@ -260,13 +264,22 @@ fn number(formatter: &mut fmt::Formatter<'_>, field: NumberField, spans: &[Span]
     }
 }
 
+impl fmt::Display for Literal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.needs_quotes() {
+            true => Quoted(&self.text).fmt(formatter),
+            false => Word(&self.text).fmt(formatter),
+        }
+    }
+}
+
 impl fmt::Display for Member {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Member::One(literal) => Word(&literal.text).fmt(formatter),
+            Member::One(literal) => literal.fmt(formatter),
             Member::Range(first, last) => {
                 let show = |end: &Option<Literal>| {
-                    end.as_ref().map_or_else(String::new, |end| Word(&end.text).to_string())
+                    end.as_ref().map_or_else(String::new, Literal::to_string)
                 };
                 write!(formatter, "{}..{}", show(first), show(last))
             }

@@ -1,7 +1,8 @@
 //! Does a frame fulfil a condition?
 
 use super::expression::{Condition, Expression, NumberField, Place, PluginTest, Root};
-use super::{Directions, Subject, seek};
+use super::{Subject, seek};
+use glovebox_trace::Directions;
 
 pub(super) fn matches(expression: &Expression, subject: &Subject<'_>) -> bool {
     match expression {

@@ -57,7 +57,9 @@
 //!
 //! **Values** in a header or payload are compared as what they are there: numbers with numbers, by
 //! value; texts by their bytes; `true`, `null`, lists and maps as their JSON. A string of bytes is
-//! written `hex:"de ad"`.
+//! written `hex:"de ad"`. With `> >= < <=` and in ranges, only a number stands before or after a
+//! number: `json.price>10` finds no text, no `null` and no list. A text stands before or after a
+//! text: `json.day>="2024-01-01"`; a number in quotes is compared with texts, too.
 //!
 //! **Patterns**: `payload ~ /re/` is a regular expression in the syntax of the crate
 //! [`regex`](https://docs.rs/regex/1/regex/#syntax) over the raw bytes, case matters unless `i`
@@ -89,8 +91,6 @@ mod parse;
 mod path;
 mod pattern;
 mod seek;
-mod sets;
-mod span;
 mod subject;
 mod summary;
 mod value;
@@ -99,13 +99,12 @@ use std::fmt;
 use std::time::Duration;
 
 use glovebox_abi::Frame;
+use glovebox_trace::Numbers;
 
 pub use complete::{Completion, SeenValues};
 pub use error::{FilterError, FilterProblem};
 use expression::{Condition, Expression, NumberField};
 use parse::Scope;
-pub use sets::{Directions, Kinds, Statuses};
-pub use span::Span;
 pub use subject::Subject;
 use subject::nanoseconds;
 pub use summary::ChunkSummary;
@@ -150,7 +149,7 @@ impl Filter {
     /// ```
     #[must_use]
     pub fn at_times(self, first: Duration, last: Duration) -> Filter {
-        let span = Span { first: nanoseconds(first), last: nanoseconds(last) };
+        let span = Numbers { first: nanoseconds(first), last: nanoseconds(last) };
         let mut parts =
             vec![Expression::Condition(Condition::Number(NumberField::Time, vec![span]))];
         match self.0 {

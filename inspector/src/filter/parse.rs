@@ -15,7 +15,7 @@ const MAX_CONDITIONS: usize = 1000;
 /// Regular expressions of a filter; each may take a megabyte.
 const MAX_REGEXES: usize = 64;
 
-/// What a filter may ask about.
+/// The scope of a filter's questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// A frame and the call it belongs to.
@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str, scope: Scope) -> Result<Expression, FilterError>
     Parser::new(text, scope).parse()
 }
 
-/// What would be read at the end of a text, for completion.
+/// The element that would be read at the end of a text, for completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expected {
     /// A field or a word; `start` is where its beginning stands.
@@ -89,9 +89,10 @@ impl Operator {
 pub(super) struct Word {
     pub at: usize,
     pub text: String,
+    pub quoted: bool,
 }
 
-/// What stands in a set or is a range.
+/// An element of a set, or a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Element {
     One(Word),
@@ -355,7 +356,8 @@ impl<'a> Parser<'a> {
     ) -> Result<Word, FilterError> {
         let at = self.at;
         self.expected = Some(Expected::Value { field: field.to_owned(), start: at });
-        let text = if self.rest().starts_with('"') {
+        let quoted = self.rest().starts_with('"');
+        let text = if quoted {
             self.quoted()?
         } else if self.starts_bytes() {
             self.at += HEX.len();
@@ -382,7 +384,7 @@ impl<'a> Parser<'a> {
         if !self.is_at_end() {
             self.expected = None;
         }
-        Ok(Word { at, text })
+        Ok(Word { at, text, quoted })
     }
 
     fn starts_bytes(&self) -> bool {
@@ -447,7 +449,7 @@ impl<'a> Parser<'a> {
         Ok(Element::Range { at, first, last })
     }
 
-    /// What stands after `~`, ready to search.
+    /// The pattern after `~`, ready to search.
     pub(super) fn pattern(&mut self) -> Result<Search, FilterError> {
         self.peek();
         let start = self.at;

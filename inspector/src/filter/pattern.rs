@@ -10,7 +10,7 @@ use super::FilterProblem;
 /// Bytes that one compiled regular expression may take, and its cache per thread.
 const REGEX_BYTES: usize = 1 << 20;
 
-/// What to search for, as it was written.
+/// The pattern to search for, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pattern {
     /// A text in any case.

@@ -1,20 +1,20 @@
-//! What must hold for every filter: it reads as it is written down, and it skips no chunk in which
-//! it would match.
+//! Properties of every filter: it reads as it is written down, and it skips no chunk in which it
+//! would match.
 
 use std::time::Duration;
 
 use glovebox_abi::{Frame, Header, Kind};
-use glovebox_events::CallId;
+use glovebox_events::{CallId, Direction};
+use glovebox_trace::{Directions, Kinds, Statuses};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::expression::{Condition, Format, NumberField, Place, PluginTest, Root};
+use super::expression::{Condition, Format, NumberField, Place, PluginTest, Root, Word};
 use super::path::{Path, Step};
 use super::pattern::{MaskedByte, Pattern, Search};
 use super::value::{Literal, Member, Order, ValueTest};
 use super::*;
-use crate::store::Direction;
 
 /// Texts with all that has a meaning in filters.
 const TEXT: &str = r#"[a-c0-3 "\\(){}\[\]<>=!:~./,*ü#-]{0,6}"#;
@@ -24,9 +24,9 @@ fn number() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 0u64..40, 1 => any::<u64>()]
 }
 
-fn span() -> impl Strategy<Value = Span> {
+fn span() -> impl Strategy<Value = Numbers> {
     (number(), number())
-        .prop_map(|(left, right)| Span { first: left.min(right), last: left.max(right) })
+        .prop_map(|(left, right)| Numbers { first: left.min(right), last: left.max(right) })
 }
 
 fn search() -> impl Strategy<Value = Search> {
@@ -42,26 +42,33 @@ fn search() -> impl Strategy<Value = Search> {
     .prop_filter_map("not a regular expression", |pattern| Search::new(pattern).ok())
 }
 
-/// What `:` makes, and what `~` makes.
+/// A search that `:` makes, and one that `~` makes.
 fn two_searches() -> impl Strategy<Value = (bool, Search)> {
     search().prop_map(|search| (matches!(search.pattern(), Pattern::Contains(_)), search))
 }
 
+/// A value with or without quotes, as it may need them.
+fn literal() -> impl Strategy<Value = Literal> {
+    (TEXT, any::<bool>()).prop_map(|(text, quoted)| {
+        let needed = Word(&text).to_string().starts_with('"');
+        Literal::new(text, quoted || needed)
+    })
+}
+
 fn member() -> impl Strategy<Value = Member> {
-    let range = (TEXT, TEXT, 0..3).prop_map(|(left, right, open)| {
-        let (left, right) = (Literal::new(left), Literal::new(right));
+    let range = (literal(), literal(), 0..3).prop_map(|(left, right, open)| {
         let (first, last) =
             if left.order_to(&right).is_le() { (left, right) } else { (right, left) };
         Member::Range((open != 0).then_some(first), (open != 1).then_some(last))
     });
-    prop_oneof![TEXT.prop_map(|text| Member::One(Literal::new(text))), range]
+    prop_oneof![literal().prop_map(Member::One), range]
 }
 
 fn value_test() -> impl Strategy<Value = ValueTest> {
     use Order::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
     let order = select(vec![Equal, Greater, GreaterOrEqual, Less, LessOrEqual]);
     prop_oneof![
-        (order, TEXT).prop_map(|(order, text)| ValueTest::Compare(order, Literal::new(text))),
+        (order, literal()).prop_map(|(order, literal)| ValueTest::Compare(order, literal)),
         vec(member(), 1..3).prop_map(ValueTest::Among),
         two_searches().prop_map(|(contains, search)| match contains {
             true => ValueTest::Contains(search),
@@ -98,7 +105,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         Directions::of(Direction::Out),
         Directions::ALL,
     ]);
-    let spans = prop_oneof![4 => vec(span(), 1..3), 1 => Just(vec![Span::NONE])];
+    let spans = prop_oneof![4 => vec(span(), 1..3), 1 => Just(vec![Numbers::NONE])];
     let numbers = (select(vec![Latency, Time, Size, Call, Generation]), spans);
     let roots = [Format::Any, Format::Json, Format::Cbor].map(Root::Payload);
     let roots = select([&[Root::Header][..], &roots].concat());
@@ -128,7 +135,7 @@ fn expression() -> impl Strategy<Value = Expression> {
     })
 }
 
-/// What a frame is made of.
+/// The parts that a frame is made of.
 type Parts = ((String, Kind, bool, u64), (u64, usize, Option<u64>), (u64, bool));
 
 fn frame_parts() -> impl Strategy<Value = Parts> {

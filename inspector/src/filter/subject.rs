@@ -1,12 +1,11 @@
 use std::time::Duration;
 
 use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Kind};
-use glovebox_events::CallId;
+use glovebox_events::{CallId, Direction};
 
-use super::Statuses;
-use crate::store::Direction;
+use glovebox_trace::Statuses;
 
-/// What a filter looks at: one frame and the call it belongs to.
+/// The subject of a filter: one frame and the call it belongs to.
 ///
 /// All of it is borrowed, and header and payload are as they stand in a trace, so that a search
 /// through a file need not make anything of a frame first.
@@ -14,9 +13,9 @@ use crate::store::Direction;
 pub struct Subject<'a> {
     /// Id of the plugin.
     pub plugin: &'a str,
-    /// What sort of frame.
+    /// The kind of the frame.
     pub kind: Kind,
-    /// Which way the frame went.
+    /// The direction of the frame.
     pub direction: Direction,
     /// The call.
     pub call: CallId,

@@ -2,13 +2,16 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::expression::{Condition, Expression, NumberField, PluginTest};
-use super::{Directions, Filter, Kinds, Span, Statuses, Subject, nanoseconds};
+use super::expression::{Condition, Expression, NumberField, PluginTest, Root};
+use super::{Filter, Subject, nanoseconds};
+use glovebox_trace::index::HeaderValues;
+use glovebox_trace::{Directions, Kinds, Numbers, Statuses};
 
 /// Plugins that are listed one by one; a chunk with more may hold any.
 const MAX_PLUGINS: usize = 256;
 
-/// What the frames of a chunk have in common, small enough to be kept for every chunk of a trace.
+/// The common properties of the frames of a chunk, small enough to be kept for every chunk of a
+/// trace.
 ///
 /// [`Filter::may_match`] tells by it alone that no frame of a chunk can match, so that the chunk
 /// need not be read. The default is the summary of no frames, which nothing matches.
@@ -26,7 +29,7 @@ const MAX_PLUGINS: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkSummary {
     /// When its frames were seen, in nanoseconds since the first event of the trace.
-    pub times: Span,
+    pub times: Numbers,
     /// Ids of its plugins; `None` if there are too many to list.
     pub plugins: Option<BTreeSet<String>>,
     /// Kinds of its frames.
@@ -36,11 +39,13 @@ pub struct ChunkSummary {
     /// Where the calls of its frames stand in the end, `denied` included.
     pub statuses: Statuses,
     /// Bytes of its encoded frames.
-    pub sizes: Span,
+    pub sizes: Numbers,
     /// Latencies of those of its calls that ended, in nanoseconds; empty if none did.
-    pub latencies: Span,
+    pub latencies: Numbers,
     /// Numbers of its calls.
-    pub calls: Span,
+    pub calls: Numbers,
+    /// Values in the headers of its frames, as far as they are known.
+    pub header_values: HeaderValues,
 }
 
 impl ChunkSummary {
@@ -73,21 +78,22 @@ impl ChunkSummary {
     /// Says that the calls of its frames may have ended in any way.
     pub fn forget_ends(&mut self) {
         self.statuses = Statuses::ALL;
-        self.latencies = Span::ALL;
+        self.latencies = Numbers::ALL;
     }
 }
 
 impl Default for ChunkSummary {
     fn default() -> Self {
         ChunkSummary {
-            times: Span::NONE,
+            times: Numbers::NONE,
             plugins: Some(BTreeSet::new()),
             kinds: Kinds::default(),
             directions: Directions::default(),
             statuses: Statuses::NONE,
-            sizes: Span::NONE,
-            latencies: Span::NONE,
-            calls: Span::NONE,
+            sizes: Numbers::NONE,
+            latencies: Numbers::NONE,
+            calls: Numbers::NONE,
+            header_values: HeaderValues::default(),
         }
     }
 }
@@ -100,7 +106,7 @@ impl Filter {
     }
 }
 
-/// What an expression may give for the frames of a chunk. `not` needs both.
+/// The possible results of an expression for the frames of a chunk. `not` needs both.
 struct Possible {
     /// Some frame may fulfil it.
     yes: bool,
@@ -161,7 +167,7 @@ fn of_condition(condition: &Condition, summary: &ChunkSummary) -> Possible {
                 NumberField::Time => summary.times,
                 NumberField::Size => summary.sizes,
                 NumberField::Call => summary.calls,
-                NumberField::Generation => Span::ALL,
+                NumberField::Generation => Numbers::ALL,
                 // A call that runs has none and fulfils nothing.
                 NumberField::Latency => {
                     let yes = spans.iter().any(|span| span.overlaps(summary.latencies));
@@ -173,6 +179,13 @@ fn of_condition(condition: &Condition, summary: &ChunkSummary) -> Possible {
                 no: !spans.iter().any(|span| span.holds(found)),
             }
         }
+        Condition::Value(Root::Header, path, test) => Possible {
+            yes: test.wanted().is_none_or(|wanted| {
+                let steps = path.0.iter().map(|step| &*step.name);
+                summary.header_values.may_hold(steps, &wanted)
+            }),
+            no: true,
+        },
         Condition::Value(..) | Condition::Search(..) => Possible::ANYTHING,
     }
 }

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Header, Kind};
-use glovebox_events::{CallId, Outcome};
+use glovebox_events::{CallId, Direction, Outcome};
+use glovebox_trace::Statuses;
 
 use super::*;
-use crate::store::Direction;
 
 #[test]
 fn filters_match() {
@@ -146,7 +146,7 @@ fn filters_match() {
     check("json.tags in {\"a|b\", urgent}", false);
     check("json.tags=[\"x|y\",\"a&b\"]", false);
     check("json.tags=[\"a\\\"|b\"]", false);
-    // What could be an operator elsewhere is a part of words that are searched for.
+    // Characters that are operators elsewhere are a part of words that are searched for.
     check("a~b", false);
     check("urgent in", true);
     check("~/home", false);
@@ -438,6 +438,23 @@ fn values_are_compared_exactly() {
     check("json.n=0.1", b"{\"n\":0.10000000000000000001}", false);
     check("json.n>0.1", b"{\"n\":0.10000000000000000001}", true);
     check("json.n=0", b"{\"n\":-0}", true);
+    // Only what can stand before or after a value does.
+    for other in ["null", "true", "\"n/a\"", "\"50\"", "\"\"", "[50]", "{\"a\":50}"] {
+        let payload = format!("{{\"n\":{other}}}");
+        for filter in ["json.n>10", "json.n<10", "json.n>=0", "json.n<=99", "json.n in 1..99"] {
+            check(filter, payload.as_bytes(), false);
+        }
+    }
+    check("json.n>10", b"{\"n\":50}", true);
+    check("json.n>10", b"{\"n\":5}", false);
+    check("json.n>\"10\"", b"{\"n\":\"50\"}", true);
+    check("json.n>\"10\"", b"{\"n\":50}", true);
+    check("json.n>\"10\"", b"{\"n\":null}", false);
+    check("json.n in \"10\"..\"60\"", b"{\"n\":\"50\"}", true);
+    check("json.n>b", b"{\"n\":\"c\"}", true);
+    check("json.n>b", b"{\"n\":true}", false);
+    check("json.n=null", b"{\"n\":null}", true);
+    check("json.n=50", b"{\"n\":\"50\"}", true);
     check("json.n>1e399", b"{\"n\":1e400}", true);
     check("json.n=1e400", b"{\"n\":1e400}", true);
     check("json.n=1e401", b"{\"n\":1e400}", false);
@@ -475,6 +492,19 @@ fn every_key_of_a_name_is_tried() {
         [("cbor.a=1", true), ("cbor.a[1]=2", true), ("cbor.a[1]=3", true), ("cbor.a[1]=4", false)]
     {
         check(filter, &cbor, expected);
+    }
+    // Of open length, with a key in chunks and one that is a list.
+    let open = [0xBF, 0x7F, 0x61, b'a', 0xFF, 0xBF, 0x61, b'b', 0x9F, 0x01, 0xFF, 0xFF];
+    let behind =
+        [0x81, 0x02, 0x9F, 0x80, 0xFF, 0x61, b'a', 0xD8, 0x2A, 0xA1, 0x61, b'b', 0x02, 0xFF];
+    let open = [&open[..], &behind].concat();
+    for (filter, expected) in [
+        ("cbor.a.b[0]=1", true),
+        ("cbor.a.b=2", true),
+        ("cbor[\"[2]\"]=\"[[]]\"", true),
+        ("cbor.a=1", false),
+    ] {
+        check(filter, &open, expected);
     }
     // Half of a surrogate pair before, in the key, and in the value.
     check("json.a=1", br#"{"\ud83d":"\udc00","a":1}"#, true);

@@ -1,9 +1,10 @@
-//! Values of headers and payloads, and what they are compared with.
+//! Tests of values in headers and payloads.
 
 use std::cmp::Ordering;
 use std::io::Write;
 
 use glovebox_abi::units;
+use glovebox_trace::index::HeaderValue;
 
 use super::pattern::Search;
 use crate::decode::hex;
@@ -93,6 +94,8 @@ pub(super) struct Literal {
     pub text: String,
     number: Option<Meaning>,
     bytes: Option<Vec<u8>>,
+    /// It has an order among texts too: it is no number, or stands in quotes.
+    orders_texts: bool,
 }
 
 /// The number that a text means.
@@ -104,10 +107,12 @@ enum Meaning {
 }
 
 impl Literal {
-    pub(super) fn new(text: impl Into<String>) -> Literal {
+    pub(super) fn new(text: impl Into<String>, quoted: bool) -> Literal {
         let text = text.into();
+        let number = read_number(&text);
         Literal {
-            number: read_number(&text),
+            orders_texts: quoted || number.is_none(),
+            number,
             bytes: text.strip_prefix(hex::PREFIX).and_then(|digits| hex::decode(digits).ok()),
             text,
         }
@@ -118,6 +123,23 @@ impl Literal {
             Meaning::Integer(number) => Number::Integer(number),
             Meaning::Itself => Number::Written(&self.text),
         })
+    }
+
+    /// True if it means something else without its quotes.
+    pub(super) fn needs_quotes(&self) -> bool {
+        self.orders_texts && self.number.is_some()
+    }
+
+    /// True if a value stands to this one in the order. Only numbers stand before or after a number,
+    /// and only texts before or after a text.
+    fn is_met(&self, order: Order, leaf: Leaf<'_>) -> bool {
+        let has_order = match leaf {
+            Leaf::Number(_) | Leaf::Bytes(_) => true,
+            Leaf::Text(_) => self.orders_texts,
+            Leaf::Json(_) => false,
+        };
+        (order == Order::Equal || has_order)
+            && self.order_of(leaf).is_some_and(|found| order.accepts(found))
     }
 
     /// How a value stands to this one; `None` if they cannot be compared.
@@ -182,7 +204,7 @@ impl Order {
     }
 }
 
-/// What a value is to fulfil.
+/// The test that a value must pass.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum ValueTest {
     Compare(Order, Literal),
@@ -193,7 +215,7 @@ pub(super) enum ValueTest {
     Pattern(Search),
 }
 
-/// What stands in a set.
+/// A member of a set.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Member {
     One(Literal),
@@ -202,11 +224,30 @@ pub(super) enum Member {
 }
 
 impl ValueTest {
+    /// The texts and integers of which one must stand where this holds; `None` if anything else may.
+    pub(super) fn wanted(&self) -> Option<Vec<HeaderValue<'_>>> {
+        let literals: Vec<&Literal> = match self {
+            ValueTest::Compare(Order::Equal, literal) => vec![literal],
+            ValueTest::Among(members) => members.iter().map(Member::one).collect::<Option<_>>()?,
+            _ => return None,
+        };
+        let mut wanted = Vec::new();
+        for literal in literals {
+            match literal.number {
+                // `1e3` is 1000, and maps are compared as their JSON.
+                Some(Meaning::Itself) => return None,
+                None if literal.text.starts_with('{') => return None,
+                Some(Meaning::Integer(number)) => wanted.push(HeaderValue::Integer(number)),
+                None => {}
+            }
+            wanted.push(HeaderValue::Text(&literal.text));
+        }
+        Some(wanted)
+    }
+
     pub(super) fn holds(&self, leaf: Leaf<'_>) -> bool {
         match self {
-            ValueTest::Compare(order, wanted) => {
-                wanted.order_of(leaf).is_some_and(|found| order.accepts(found))
-            }
+            ValueTest::Compare(order, wanted) => wanted.is_met(*order, leaf),
             ValueTest::Among(members) => members.iter().any(|member| member.holds(leaf)),
             ValueTest::Contains(search) => match leaf {
                 Leaf::Bytes(bytes) => {
@@ -228,15 +269,20 @@ fn found_in(search: &Search, leaf: Leaf<'_>) -> bool {
 }
 
 impl Member {
-    fn holds(&self, leaf: Leaf<'_>) -> bool {
-        let is = |order: Order, end: &Literal| {
-            end.order_of(leaf).is_some_and(|found| order.accepts(found))
-        };
+    /// The value, if it is only one.
+    fn one(&self) -> Option<&Literal> {
         match self {
-            Member::One(wanted) => is(Order::Equal, wanted),
+            Member::One(literal) => Some(literal),
+            Member::Range(..) => None,
+        }
+    }
+
+    fn holds(&self, leaf: Leaf<'_>) -> bool {
+        match self {
+            Member::One(wanted) => wanted.is_met(Order::Equal, leaf),
             Member::Range(first, last) => {
-                first.as_ref().is_none_or(|first| is(Order::GreaterOrEqual, first))
-                    && last.as_ref().is_none_or(|last| is(Order::LessOrEqual, last))
+                first.as_ref().is_none_or(|first| first.is_met(Order::GreaterOrEqual, leaf))
+                    && last.as_ref().is_none_or(|last| last.is_met(Order::LessOrEqual, leaf))
             }
         }
     }

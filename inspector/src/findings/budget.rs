@@ -1,4 +1,4 @@
-//! Whether figures keep to a budget. Reports, the rule and the metrics of the window share it.
+//! Judges figures by a budget. Reports, the rule and the metrics of the window share it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub const MIN_CALLS: u64 = 100;
 /// Time without which a share of it says nothing.
 pub const MIN_SPAN: Duration = Duration::from_secs(1);
 
-/// What one generation of a plugin was measured to be.
+/// The measured figures of one generation of a plugin.
 #[derive(Debug, Clone, Default)]
 pub struct BudgetFigures {
     /// Calls that were made and are over.
@@ -33,12 +33,12 @@ pub struct BudgetFigures {
     pub load_time: Option<Duration>,
 }
 
-/// What is true of one budget.
+/// The verdict about one budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetVerdict {
-    /// Which.
+    /// The kind of budget.
     pub kind: BudgetKind,
-    /// What it allows, with its unit.
+    /// The budget, with its unit.
     pub allowed: String,
     /// Whether it is kept.
     pub standing: Standing,

@@ -1,4 +1,4 @@
-//! Rules that look over a run and say what a person should look at.
+//! Rules that check a run and point a person to problems.
 //!
 //! A [`Recorder`] turns events into a [`Record`], which holds the calls of a run without their
 //! frames; [`judge`] runs the [`RULES`] over it and gives a [`Judgement`]: [`Finding`]s with the
@@ -18,6 +18,7 @@
 mod budget;
 mod live;
 mod record;
+mod recorder;
 mod rule;
 mod rules;
 mod severity;
@@ -27,9 +28,10 @@ mod tests;
 pub use budget::{BudgetFigures, BudgetVerdict, MIN_CALLS, MIN_SPAN, Standing, verdicts};
 pub use live::LiveRecorder;
 pub use record::{
-    AskedHostCall, CallEnd, CallRecord, Load, MAX_CALLS, PermissionUse, PluginFacts, Record,
-    Recorder, Segment, SegmentKey, Spot,
+    AskedHostCall, CallEnd, CallRecord, Crashes, Load, PermissionUse, PluginFacts, Record, Segment,
+    SegmentKey, Spot,
 };
+pub use recorder::{MAX_CALLS, Recorder};
 pub use rule::{Evidence, Finding, Judgement, Rule, Unjudged, Verdict, judge};
 pub use rules::{RULES, rules_text};
 pub use severity::{Severities, Severity, SeverityError};

@@ -13,17 +13,17 @@ pub trait Rule: Sync {
     /// How severe its findings are unless somebody says otherwise.
     fn severity(&self) -> Severity;
 
-    /// What it finds, with all thresholds; one sentence or more.
+    /// The description of its finding, with all thresholds; one sentence or more.
     fn describe(&self) -> &'static str;
 
-    /// What to do about a finding.
+    /// The remedy for a finding.
     fn remedy(&self) -> &'static str;
 
     /// Looks over a run.
     fn run(&self, record: &Record, out: &mut Verdict);
 }
 
-/// What one rule says of a run.
+/// The verdict of one rule about a run.
 #[derive(Debug, Default)]
 pub struct Verdict {
     found: Vec<Found>,
@@ -68,7 +68,7 @@ impl Verdict {
 /// A frame or another event that shows a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Evidence {
-    /// Which run of the record it is in, from 0.
+    /// The run of the record, from 0.
     pub run: u32,
     /// Sequence number of the event.
     pub sequence: u64,
@@ -91,17 +91,17 @@ pub struct Finding {
     pub severity: Severity,
     /// Id of the plugin.
     pub plugin: String,
-    /// Which generation of it, from 1; the last if it is about several.
+    /// The generation, from 1; the last if it is about several.
     pub generation: u32,
-    /// What was found, with numbers.
+    /// The finding, with numbers.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: &'static str,
     /// Frames that show it, the most telling first; empty if no single frame does.
     pub evidence: Vec<Evidence>,
 }
 
-/// What a rule could not say.
+/// A plugin that a rule could not judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unjudged {
     /// Id of the rule.
@@ -112,7 +112,7 @@ pub struct Unjudged {
     pub reason: String,
 }
 
-/// What all rules say of a run.
+/// The judgement of all rules about a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Judgement {
     /// The most severe first, then in the order of [`RULES`].
@@ -129,8 +129,7 @@ impl Judgement {
         self.findings.iter().filter(|finding| finding.severity >= least).count()
     }
 
-    /// The same by other severities. What rules did not look for because they were off stays
-    /// unknown.
+    /// The same by other severities. Findings of rules that were off stay unknown.
     #[must_use]
     pub fn by(&self, severities: &Severities) -> Judgement {
         let place = |id: &str| RULES.iter().position(|rule| rule.id() == id);

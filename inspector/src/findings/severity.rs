@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use glovebox_abi::nearest::{did_you_mean, nearest};
 use serde::Serialize;
 
 use super::RULES;
@@ -68,8 +69,7 @@ impl Severities {
             .ok_or_else(|| SeverityError::NoSetting { text: text.to_owned() })?;
         let rule = RULES.iter().find(|rule| rule.id() == id).ok_or_else(|| {
             let ids = RULES.iter().map(|rule| rule.id());
-            let nearest = ids.min_by_key(|known| strsim::damerau_levenshtein(known, id));
-            SeverityError::Rule { id: id.to_owned(), nearest: nearest.unwrap_or_default() }
+            SeverityError::Rule { id: id.to_owned(), nearest: nearest(id, ids) }
         })?;
         let severity = match severity {
             "off" => None,
@@ -79,7 +79,7 @@ impl Severities {
         Ok(())
     }
 
-    /// What was set for this rule, if anything: a severity, or `None` for off.
+    /// The setting of this rule, if there is one: a severity, or `None` for off.
     pub fn setting(&self, rule: &dyn super::Rule) -> Option<Option<Severity>> {
         self.0.get(rule.id()).copied()
     }
@@ -109,17 +109,17 @@ pub enum SeverityError {
         text: String,
     },
     /// There is no such rule.
-    #[error("there is no rule `{id}`; did you mean `{nearest}`?")]
+    #[error("there is no rule `{id}`; `glovebox findings` lists them{}", did_you_mean(*nearest))]
     Rule {
-        /// What was asked for.
+        /// The id that was given.
         id: String,
-        /// The rule whose id looks most like it.
-        nearest: &'static str,
+        /// The rule whose id looks most like it, if one does.
+        nearest: Option<&'static str>,
     },
     /// There is no such severity.
     #[error("`{text}` is no severity; write info, warning or error, or off for a rule")]
     Severity {
-        /// What was asked for.
+        /// The text that was given.
         text: String,
     },
 }

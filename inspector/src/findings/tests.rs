@@ -1,11 +1,13 @@
-//! Hand-made runs, and what each rule says of them.
+//! Hand-made runs, and the verdict of each rule about them.
 
 use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{Budget, Tier};
 use glovebox_abi::{Frame, Manifest, Permission, ServiceError};
-use glovebox_events::{Binding, CallId, Event, HostCall, Outcome, ReloadCause, Timing, What};
+use glovebox_events::{
+    Binding, CallId, Event, HostCall, Outcome, Phase, ReloadCause, Timing, What,
+};
 
 use super::*;
 
@@ -150,7 +152,8 @@ impl Run {
     }
 }
 
-/// What one rule says of a run: `message [sequence numbers]`, and `? reason` where it cannot tell.
+/// Checks the verdict of one rule about a run: `message [sequence numbers]`, and `? reason` where
+/// it cannot tell.
 #[track_caller]
 fn check(rule: &str, make: impl FnOnce(&mut Run), expected: &[&str]) {
     let mut run = Run::new();
@@ -345,9 +348,10 @@ fn denied_calls() {
 
 #[test]
 fn unused_permissions() {
-    let text = "[plugin]\nid = \"p\"\n[permissions]\nlog = true\nkv = true\nrandom = true";
-    let manifest = Manifest::parse(text).unwrap_or_else(|error| panic!("{error}"));
-    let uses = |number: u64| {
+    let all = "[permissions]\nlog = true\nkv = true\nrandom = true\nenvironment = [\"A\"]";
+    let uses_of = |about: &str, number: u64| {
+        let text = format!("[plugin]\nid = \"p\"\n{about}\n{all}");
+        let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}"));
         let facts = PluginFacts::of(&manifest);
         move |run: &mut Run| {
             run.recorder.describe("p", facts);
@@ -357,12 +361,43 @@ fn unused_permissions() {
             });
         }
     };
-    check("unused-permission", uses(20), &["asks for `random` and did not use it in 20 calls []"]);
+    let uses = |number| uses_of("", number);
+    let random = "asks for `random` and did not use it in 20 calls []";
+    let variables = "asks for `environment` and did not use it in 20 calls []";
+    check("unused-permission", uses(20), &[random, variables]);
+    // Nobody sees which variables and files machine code reads.
+    check("unused-permission", uses_of("[runtime]\ntier = \"native\"", 20), &[random]);
+    check("unused-permission", uses_of("[artifact]\nnative = \"p.so\"", 20), &[random]);
     check("unused-permission", uses(19), &["? 19 of 20 calls"]);
     check(
         "unused-permission",
         |run| run.calls(20, |_| Call::default()),
         &["? its manifest is not known"],
+    );
+}
+
+#[test]
+fn crashes_of_processes() {
+    let crash = |run: &mut Run, restarted: &str| {
+        let call = run.start("in");
+        for (from, to, cause) in [
+            (Phase::Busy, Phase::Busy, "crashed: by a signal during a frame"),
+            (Phase::Busy, Phase::Faulted, "crashed: by a signal"),
+            (Phase::Faulted, Phase::Restarting, "attempt 1"),
+            (Phase::Restarting, Phase::Ready, restarted),
+        ] {
+            run.event(What::Phase { from, to, cause: cause.to_owned() });
+        }
+        run.end(call, &Call::default(), Outcome::Completed);
+    };
+    let (kept, lost) =
+        ("restarted with its kept state, version 1", "restarted without its state, which is lost");
+    check("worker-crash", |run| run.calls(3, |_| failed()), &[]);
+    check("worker-crash", |run| crash(run, kept), &["its process crashed 1 time [2]"]);
+    check(
+        "worker-crash",
+        |run| [lost, kept, lost].iter().for_each(|restarted| crash(run, restarted)),
+        &["its process crashed 3 times; it was restarted without its state 2 times [2, 8, 14]"],
     );
 }
 

@@ -1,4 +1,4 @@
-//! What both capture formats have in common: packets that become events, and damage that is counted.
+//! The common part of both capture formats: packets that become events, and damage that is counted.
 
 use glovebox_events::{CallId, Event, What};
 use serde::Serialize;
@@ -26,6 +26,15 @@ impl Damage {
     }
 }
 
+/// Packets of which no addresses are known, or only those around a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct WithoutAddresses {
+    /// How many.
+    pub packets: u64,
+    /// Why the first one has none.
+    pub first: Option<String>,
+}
+
 /// Numbers packets and hands them on.
 pub(super) struct Packets<'a, E> {
     report: ImportReport,
@@ -42,13 +51,20 @@ impl<'a, E> Packets<'a, E> {
         let time = packet.time.unwrap_or_default();
         let at = u64::try_from(time).ok();
         self.report.times_moved += u64::from(at.is_none());
+        let (frame, layers) = packet::frame(packet);
+        let is_later_fragment = layers.fragment.is_some_and(|fragment| fragment.offset > 0);
+        self.report.later_fragments += u64::from(is_later_fragment);
+        if !layers.unknown.is_empty() {
+            self.report.without_addresses.packets += 1;
+            self.report.without_addresses.first.get_or_insert(layers.unknown);
+        }
         let event = Event {
             sequence: count,
             at: at.unwrap_or(if time < 0 { 0 } else { u64::MAX }),
             plugin: CAPTURE_PLUGIN.into(),
             instance: 0,
             generation: 1,
-            what: What::FrameIn { call: CallId(count + 1), frame: packet::frame(packet) },
+            what: What::FrameIn { call: CallId(count + 1), frame },
         };
         self.report.events += 1;
         (self.each)(event)
@@ -68,7 +84,7 @@ impl<'a, E> Packets<'a, E> {
 
     pub(super) fn finish(mut self, input: &Input<'_>) -> ImportReport {
         if let Some(trouble) = input.trouble() {
-            self.report.cut_short = Some(trouble.to_owned());
+            self.report.cut_short = Some(trouble.to_string());
         }
         self.report
     }

@@ -1,16 +1,19 @@
-//! Events out of files that are no traces: pcap, pcapng and NDJSON, also packed with gzip, zstd or LZ4.
+//! Imports events from files that are no traces: pcap, pcapng and NDJSON, also packed with gzip,
+//! zstd or LZ4.
 //!
 //! [`import`] finds out what a file is, by its first bytes, and hands on one event after the
 //! other. A packet becomes a data frame given to the plugin `capture`; its header has `time` (ns
 //! since the Unix epoch, unless the file has none), `src` and `dst` (addresses), `src-port` and `dst-port`, `protocol`
 //! (`tcp`, `udp`, `icmp`, …), `length` (bytes on the wire), `captured` (bytes in the file) and
 //! `link` (e.g. `ETHERNET`), as far as the packet has them. Its payload is what TCP or UDP carry,
-//! otherwise the whole packet. Counts, times, lengths and bytes are those that Wireshark shows; where
+//! otherwise the whole packet. A packet in a tunnel has `tunnel` (`gre`, `ip-in-ip`, `ipv6-in-ip`,
+//! `vxlan`) and the addresses around it as `outer-src` and `outer-dst`; a part of an IP packet has
+//! `fragment` (where it begins, in bytes) and `fragment-id`, and its ports if it is the first part. Counts, times, lengths and bytes are those that Wireshark shows; where
 //! it gives up at the first damage, the packets behind that are found again.
 //!
 //! ```no_run
 //! use glovebox_inspector::import::{ImportError, import};
-//! use glovebox_inspector::trace::TraceWriter;
+//! use glovebox_trace::TraceWriter;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut writer = TraceWriter::create("capture.mcap", "0.1.0")?;
@@ -23,23 +26,25 @@
 //! # }
 //! ```
 //!
-//! This module deliberately does not put TCP streams together: a packet is a frame.
+//! This module deliberately does not put TCP streams or fragments together: a packet is a frame.
 
 mod capture;
 mod foreign;
 mod input;
+mod layers;
 mod ndjson;
 mod packet;
 mod pcap;
 mod pcapng;
+mod wireless;
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use glovebox_events::Event;
 use serde::Serialize;
 
-pub use capture::Damage;
+pub use capture::{Damage, WithoutAddresses};
 pub use foreign::{Foreign, foreign};
 use input::Input;
 
@@ -86,7 +91,7 @@ pub enum ImportError {
     /// The operating system refused.
     #[error("cannot read: {source}: {}", path.display())]
     Io {
-        /// Why.
+        /// The reason.
         source: io::Error,
         /// The file.
         path: PathBuf,
@@ -94,7 +99,7 @@ pub enum ImportError {
     /// The file is of no format that can be imported.
     #[error("not a capture: {}; {}: {}", found.name, found.remedy, path.display())]
     UnknownFormat {
-        /// What it is instead, and what can be done.
+        /// The kind of file that it is, and the way to use it.
         found: Foreign,
         /// The file.
         path: PathBuf,
@@ -102,9 +107,9 @@ pub enum ImportError {
     /// Not even the start of the file can be read.
     #[error("damaged {} file: {reason}: {}", format.name(), path.display())]
     Damaged {
-        /// What the file is.
+        /// The format of the file.
         format: Format,
-        /// What is wrong.
+        /// The damage.
         reason: String,
         /// The file.
         path: PathBuf,
@@ -114,23 +119,29 @@ pub enum ImportError {
     Line {
         /// Line, from 1.
         line: u64,
-        /// What is wrong.
+        /// The error.
         reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody asked to stop reading.
+    #[error("reading was cancelled: {}", path.display())]
+    Cancelled {
         /// The file.
         path: PathBuf,
     },
 }
 
-/// What was imported.
+/// The report of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
-    /// What the file is.
+    /// The format of the file.
     pub format: Format,
     /// Packets or lines handed on.
     pub events: u64,
     /// Why the rest of the file could not be read, if so.
     pub cut_short: Option<String>,
-    /// What could not be read in between.
+    /// The damage in between.
     pub damaged: Damage,
     /// Blocks that are no packets, and that Wireshark lists beside them: entries of the journal of
     /// systemd, and what programs keep there for themselves.
@@ -138,12 +149,24 @@ pub struct ImportReport {
     /// Packets whose time is before 1970 or after 2554: the event has the nearest time that there is,
     /// the header `time` has the right one.
     pub times_moved: u64,
+    /// Packets of which no IP addresses are known, or only those around a tunnel.
+    pub without_addresses: WithoutAddresses,
+    /// Parts of IP packets behind the first, which is the only one that has the ports.
+    pub later_fragments: u64,
 }
 
 impl ImportReport {
     fn new(format: Format) -> ImportReport {
-        let (damaged, cut_short) = (Damage::default(), None);
-        ImportReport { format, events: 0, cut_short, damaged, left_out: 0, times_moved: 0 }
+        ImportReport {
+            format,
+            events: 0,
+            cut_short: None,
+            damaged: Damage::default(),
+            left_out: 0,
+            times_moved: 0,
+            without_addresses: WithoutAddresses::default(),
+            later_fragments: 0,
+        }
     }
 
     /// True if the file had more than was read.
@@ -154,31 +177,61 @@ impl ImportReport {
 
 /// Reads a file and hands every packet or line to `each` as an event. The path `-` is standard input.
 ///
-/// A capture that ends in the middle of a packet is read up to there, and what is damaged in between
-/// is left out; the report says both.
+/// A file of which the end is missing or cannot be read is read up to there, and what is damaged in
+/// between is left out; the report says both.
 ///
 /// # Errors
 ///
 /// If the file cannot be opened, is of no known format, a line is no event, or `each` fails.
 pub fn import<E: From<ImportError>>(
     path: impl AsRef<Path>,
+    each: impl FnMut(Event) -> Result<(), E>,
+) -> Result<ImportReport, E> {
+    let path = path.as_ref();
+    let opened = match path == Path::new("-") {
+        true => Ok(Box::new(io::stdin()) as Box<dyn Read>),
+        false => {
+            glovebox_files::open(path, u64::MAX).map(|(file, _)| Box::new(file) as Box<dyn Read>)
+        }
+    };
+    let reader = opened.map_err(|source| ImportError::Io { source, path: path.to_owned() })?;
+    import_from(path, reader, each)
+}
+
+/// As [`import`], from something else than a file; `path` is its name for errors.
+///
+/// # Errors
+///
+/// Those of [`import`].
+pub fn import_from<E: From<ImportError>>(
+    path: impl AsRef<Path>,
+    reader: impl Read,
     mut each: impl FnMut(Event) -> Result<(), E>,
 ) -> Result<ImportReport, E> {
     let path = path.as_ref();
     let failed = |source| ImportError::Io { source, path: path.to_owned() };
-    let mut input = Input::open(path).map_err(failed)?;
+    let mut input = Input::of(Box::new(reader)).map_err(failed)?;
     if input.first(foreign::START_LEN).is_empty()
         && let Some(trouble) = input.trouble()
     {
-        return Err(failed(io::Error::other(trouble)).into());
+        return Err(failed(io::Error::new(trouble.kind(), trouble.to_string())).into());
     }
+    let (is_packed, is_stdin) = (input.is_packed(), path == Path::new("-"));
     let start = input.first(foreign::START_LEN);
     match Format::sniff(start) {
         Some(Format::Pcap) => pcap::read(path, input, &mut each),
         Some(Format::PcapNg) => pcapng::read(path, input, &mut each),
         Some(Format::Ndjson) => ndjson::read(path, BufReader::new(input), &mut each),
         None => {
-            let found = foreign(start);
+            let mut found = foreign(start);
+            // The other verbs neither unpack nor read standard input.
+            match start.starts_with(glovebox_trace::format::MAGIC) {
+                true if is_packed => found.remedy = "unpack it, and give that to the other verbs",
+                true if is_stdin => {
+                    found.remedy = "save it in a file, and give that to the other verbs";
+                }
+                _ => {}
+            }
             Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into())
         }
     }

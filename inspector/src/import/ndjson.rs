@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,18 +12,24 @@ use glovebox_abi::{Frame, Header, Kind};
 use glovebox_events::Event;
 use serde_json::Value as Json;
 
-use super::foreign::{Foreign, START_LEN, foreign};
+use super::foreign::{Foreign, START_LEN, foreign, json as json_of_others};
 use super::{Format, ImportError, ImportReport};
 use crate::decode::document::{Item, Sort};
 use crate::decode::print::key_text;
 use crate::decode::{Document, from_json, hex, is_same, json, to_json, to_value};
-use crate::trace::wire::{Body, Follows, Part, host_call_from_value};
+use glovebox_trace::format::wire::{Body, Follows, Part, host_call_from_value};
 
 /// The longest line: a frame of the largest size in hexadecimal, and some room.
 const MAX_LINE: u64 = 3 * glovebox_abi::MAX_FRAME_LEN as u64;
 
-/// Fields of events with frames that belong to no frame.
-const OF_THE_EVENT: [&str; 3] = ["call", "index", "emitted"];
+/// How much of what is no number is shown, in characters.
+const MAX_SHOWN: usize = 40;
+
+/// Fields of a frame of which one must be there, unless the type is.
+const OF_A_FRAME: [&str; 5] = ["payload", "payload_hex", "header", "header_hex", "kind"];
+/// Fields of a host call, of which `call` is one of the event.
+const OF_A_HOST_CALL: [&str; 7] =
+    ["call", "service", "permission", "arguments", "result", "error", "took"];
 
 pub(super) use json::BYTE_ORDER_MARK;
 
@@ -32,17 +39,20 @@ pub(super) fn read<E: From<ImportError>>(
     each: &mut impl FnMut(Event) -> Result<(), E>,
 ) -> Result<ImportReport, E> {
     let mut events = 0;
+    let mut cut_short;
     let mut number = 0;
     let mut plugins = HashMap::new();
     let mut line = Vec::new();
     loop {
         line.clear();
         let read = (&mut file).take(MAX_LINE).read_until(b'\n', &mut line);
-        let read = read.map_err(|source| ImportError::Io { source, path: path.to_owned() })?;
-        if read == 0 {
+        // The text before it may be a whole event.
+        cut_short = read.err().map(|error| error.to_string());
+        if line.is_empty() {
             break;
         }
         number += 1;
+        let is_last = !line.ends_with(b"\n") && (line.len() as u64) < MAX_LINE;
         let line = match number {
             1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line),
             _ => &line,
@@ -57,6 +67,18 @@ pub(super) fn read<E: From<ImportError>>(
                 let found = several_lines(line, &mut file);
                 return Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into());
             }
+            Err(_)
+                if number == 1
+                    && let Some(found) = json_of_others(line.trim_ascii()) =>
+            {
+                return Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into());
+            }
+            Err(_) if cut_short.is_some() => break,
+            // A program that is stopped may leave half of its last line.
+            Err(_) if is_last && events > 0 && opens_more_than_it_closes(line) => {
+                cut_short = Some(format!("the file ends in the middle of line {number}"));
+                break;
+            }
             Err(reason) => {
                 return Err(
                     ImportError::Line { line: number, reason, path: path.to_owned() }.into()
@@ -65,8 +87,11 @@ pub(super) fn read<E: From<ImportError>>(
         };
         each(event)?;
         events += 1;
+        if cut_short.is_some() {
+            break;
+        }
     }
-    Ok(ImportReport { events, ..ImportReport::new(Format::Ndjson) })
+    Ok(ImportReport { events, cut_short, ..ImportReport::new(Format::Ndjson) })
 }
 
 /// True of a line that is the beginning of a JSON value only.
@@ -75,15 +100,15 @@ fn opens_more_than_it_closes(line: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
-/// What a JSON value over several lines is, as far as its first lines tell.
+/// The kind of a JSON value over several lines, as far as its first lines tell.
 fn several_lines(line: &[u8], rest: &mut impl BufRead) -> Foreign {
     let mut start = line.to_vec();
-    // What cannot be read says nothing.
+    // Data that cannot be read says nothing.
     let _ = rest.take(START_LEN as u64).read_to_end(&mut start);
     foreign(&start)
 }
 
-/// What all events have in common has defaults, so that frames can be written by hand.
+/// The fields of all events have defaults, so that frames can be written by hand.
 fn parse(
     line: &[u8],
     position: u64,
@@ -94,25 +119,24 @@ fn parse(
     let sequence = fields.number("sequence", position)?;
     let at = fields.number("at", position)?;
     let instance = fields.number("instance", 0)?;
-    let generation = u32::try_from(fields.number("generation", 1)?)
-        .map_err(|_| "`generation` is too large".to_owned())?;
+    let generation = fields.number("generation", 1)?;
     let plugin = fields.text("plugin")?.unwrap_or_else(|| "import".to_owned());
-    let name = fields.text("type")?.unwrap_or_else(|| "frame-in".to_owned());
+    let name = fields.text("type")?;
+    if name.is_none() && !fields.0.iter().any(|(key, _)| OF_A_FRAME.contains(&key.as_str())) {
+        return Err(match fields.0.first() {
+            Some((unknown, _)) => unknown_field(unknown),
+            None => "it has neither `type` nor `payload`, e.g. {\"payload\":\"hello\"}".to_owned(),
+        });
+    }
+    let name = name.unwrap_or_else(|| "frame-in".to_owned());
     let part = match name.as_str() {
         "frame-in" | "frame-out" => {
             let frame = frame(&mut fields)?;
-            // People write frames by hand; what they mean must not be lost.
-            let unknown = fields.0.iter().find(|(key, _)| !OF_THE_EVENT.contains(&key.as_str()));
-            if let Some((unknown, _)) = unknown {
-                return Err(format!(
-                    "unknown field `{unknown}`; what a frame carries stands in `payload`"
-                ));
-            }
             Part::Frame(frame)
         }
         "host-call" => {
             let part = Part::HostCall(host_call(&mut fields)?);
-            fields.0.retain(|(key, _)| OF_THE_EVENT.contains(&key.as_str()));
+            fields.0.retain(|(key, _)| !OF_A_HOST_CALL[1..].contains(&key.as_str()));
             part
         }
         _ => Part::Nothing,
@@ -124,6 +148,36 @@ fn parse(
     };
     let shared = plugins.entry(plugin).or_insert_with_key(|plugin| plugin.as_str().into());
     Ok(Event { sequence, at, plugin: shared.clone(), instance, generation, what: body.join(part)? })
+}
+
+/// A whole number from 0 on, up to a largest one.
+trait Whole: FromStr {
+    /// The largest.
+    const LARGEST: u64;
+}
+
+impl Whole for u8 {
+    const LARGEST: u64 = u8::MAX as u64;
+}
+
+impl Whole for u32 {
+    const LARGEST: u64 = u32::MAX as u64;
+}
+
+impl Whole for u64 {
+    const LARGEST: u64 = u64::MAX;
+}
+
+/// A field that must be a whole number.
+fn whole<N: Whole>(key: &str, item: Item<'_>) -> Result<N, String> {
+    let number = (item.sort() == Sort::Number).then(|| item.word().parse().ok()).flatten();
+    number.ok_or_else(|| out_of_range(key, &String::from_utf8_lossy(item.raw()), N::LARGEST))
+}
+
+fn out_of_range(key: &str, given: &str, largest: u64) -> String {
+    let end = given.char_indices().nth(MAX_SHOWN);
+    let given = end.map_or_else(|| given.to_owned(), |(end, _)| format!("{}…", &given[..end]));
+    format!("`{key}` is {given}, and must be a whole number from 0 to {largest}")
 }
 
 /// The fields of a line that nobody took yet.
@@ -150,12 +204,8 @@ impl<'d> Fields<'d> {
         Some(self.0.remove(at).1)
     }
 
-    fn number(&mut self, key: &str, default: u64) -> Result<u64, String> {
-        let Some(item) = self.take(key) else {
-            return Ok(default);
-        };
-        let number = (item.sort() == Sort::Number).then(|| item.word().parse().ok()).flatten();
-        number.ok_or_else(|| format!("`{key}` is no number from 0 on"))
+    fn number<N: Whole>(&mut self, key: &str, default: N) -> Result<N, String> {
+        self.take(key).map_or(Ok(default), |item| whole(key, item))
     }
 
     fn text(&mut self, key: &str) -> Result<Option<String>, String> {
@@ -178,7 +228,7 @@ impl<'d> Fields<'d> {
         Ok(Some(bytes.into()))
     }
 
-    /// What is left, as the event without its frame or host call.
+    /// The rest, as the event without its frame or host call.
     fn body(&self, name: &str, position: u64) -> Result<Body, String> {
         let mut given: Vec<(&str, String)> = Vec::new();
         for (key, item) in &self.0 {
@@ -203,14 +253,96 @@ impl<'d> Fields<'d> {
             let fields = given.iter().map(|(key, raw)| format!("{}:{raw}", quoted(key)));
             format!("{{{}:{{{}}}}}", quoted(name), fields.collect::<Vec<_>>().join(","))
         };
-        serde_json::from_str(&body).map_err(|error| error.to_string())
+        let unknown = |key: &str| format!("unknown field `{key}` of `{name}`");
+        let body = match (serde_json::from_str(&body), given.first()) {
+            (Ok(body), _) => body,
+            // Of an event without fields.
+            (Err(_), Some((key, _))) if serde_json::from_str::<Body>(&quoted(name)).is_ok() => {
+                return Err(unknown(key));
+            }
+            (Err(error), _) => {
+                return Err(wrong_number(name, &given).unwrap_or_else(|| without_place(&error)));
+            }
+        };
+        // People write events by hand; what they mean must not be lost. A trace may have more.
+        let known = serde_json::to_value(&body).map_err(|error| error.to_string())?;
+        let is_known = |key: &str| known.get(name).is_some_and(|fields| fields.get(key).is_some());
+        match given.iter().find(|(key, _)| !is_known(key)) {
+            Some((key, _)) if name.starts_with("frame-") => Err(unknown_field(key)),
+            Some((key, _)) => Err(unknown(key)),
+            None => {
+                for (key, item) in &self.0 {
+                    let known = known.get(name).and_then(|fields| fields.get(key));
+                    check_inside(*item, key, known.unwrap_or(&Json::Null), &unknown)?;
+                }
+                Ok(body)
+            }
+        }
     }
 }
 
+/// The field of an event that is no event because of a number, and the range that it may have.
+fn wrong_number(name: &str, given: &[(&str, String)]) -> Option<String> {
+    let quoted = |text: &str| Json::from(text).to_string();
+    let reads = |at: usize, number: &str| {
+        let fields = given.iter().enumerate().map(|(other, (key, raw))| {
+            format!("{}:{}", quoted(key), if other == at { number } else { raw })
+        });
+        let fields = fields.collect::<Vec<_>>().join(",");
+        serde_json::from_str::<Body>(&format!("{{{}:{{{fields}}}}}", quoted(name))).is_ok()
+    };
+    let is_number =
+        |raw: &str| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    given.iter().enumerate().filter(|(_, (_, raw))| is_number(raw)).find_map(|(at, (key, raw))| {
+        let fits = |largest: &u64| reads(at, &largest.to_string());
+        let largest = [u64::MAX, u64::from(u32::MAX), u64::from(u8::MAX)].into_iter().find(fits)?;
+        Some(out_of_range(key, raw, largest))
+    })
+}
+
+/// The reason alone: the place is one in a text that was put together from the fields of a line.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+}
+
+/// Refuses fields inside of a field, such as `outcome`, that stand there twice or mean nothing.
+fn check_inside(
+    item: Item<'_>,
+    path: &str,
+    known: &Json,
+    unknown: &dyn Fn(&str) -> String,
+) -> Result<(), String> {
+    if item.sort() != Sort::Map {
+        return Ok(());
+    }
+    let mut seen = Vec::new();
+    for (key, value) in item.entries() {
+        let key = key_text(key);
+        let inside = format!("{path}.{key}");
+        if seen.contains(&key) {
+            return Err(format!("`{inside}` stands there twice"));
+        }
+        let Some(known) = known.get(&key) else {
+            return Err(unknown(&inside));
+        };
+        check_inside(value, &inside, known, unknown)?;
+        seen.push(key);
+    }
+    Ok(())
+}
+
+fn unknown_field(name: &str) -> String {
+    format!("unknown field `{name}`; what a frame carries stands in `payload`")
+}
+
 fn frame(fields: &mut Fields<'_>) -> Result<Frame, String> {
-    let kind = match fields.text("kind")? {
-        Some(name) => kind(&name)?,
-        None => Kind::DATA,
+    let number = fields.0.iter().any(|(key, kind)| key == "kind" && kind.sort() == Sort::Number);
+    let kind = if number {
+        Kind(fields.number("kind", 0)?)
+    } else {
+        fields.text("kind")?.map_or(Ok(Kind::DATA), |name| kind(&name))?
     };
     let object = fields.take("header");
     let header = match (fields.bytes("header_hex")?, object) {
@@ -257,7 +389,7 @@ fn agree(
     (exact_name, exact): (&str, Option<&Json>),
 ) -> Result<(), String> {
     let readable = to_value(readable).map_err(|error| format!("`{name}`: {error}"))?;
-    // What JSON was made of a value can be made a value again.
+    // JSON that was made of a value can be made a value again.
     let exact = exact.and_then(|exact| from_json(&exact.to_string()).ok());
     match exact.is_some_and(|exact| is_same(&exact, &readable)) {
         true => Ok(()),
@@ -284,7 +416,7 @@ fn host_call(fields: &mut Fields<'_>) -> Result<glovebox_events::HostCall, Strin
             let exact = Value::decode(&exact).map_err(|error| error.to_string())?;
             let json = to_json(&exact);
             for (key, item) in &fields.0 {
-                if !OF_THE_EVENT.contains(&key.as_str()) {
+                if key != "call" {
                     agree((key, *item), ("host_call_hex", json.get(key)))?;
                 }
             }
@@ -292,8 +424,14 @@ fn host_call(fields: &mut Fields<'_>) -> Result<glovebox_events::HostCall, Strin
         }
         None => {
             // `call` belongs to the event, the rest to the host call.
-            let rest = fields.0.iter().filter(|(key, _)| key != "call");
+            let rest =
+                fields.0.iter().filter(|(key, _)| OF_A_HOST_CALL[1..].contains(&key.as_str()));
             let entries = rest.map(|(key, item)| {
+                match key.as_str() {
+                    "took" => drop(whole::<u64>(key, *item)?),
+                    "error" => drop(whole::<u32>(key, *item)?),
+                    _ => {}
+                }
                 let value = to_value(*item).map_err(|error| format!("`{key}`: {error}"))?;
                 Ok((Value::Text(key.clone()), value))
             });

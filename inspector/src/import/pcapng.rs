@@ -43,7 +43,7 @@ const FRAME_LEN: usize = 12;
 /// The largest block that is believed: a packet with many options.
 const MAX_BLOCK: usize = MAX_PACKET as usize + (1 << 20);
 
-/// What a section says of one interface.
+/// The description of one interface in a section.
 #[derive(Clone, Copy)]
 struct Interface {
     link: u32,
@@ -127,8 +127,10 @@ pub(super) fn read<E: From<ImportError>>(
             None => {}
         }
         let kind = order.u32(input.ahead(), 0);
-        let length = order.u32(input.ahead(), 4) as usize;
-        if !is_length(length) || !input.has(length) || !ends_well(input.ahead(), length, order) {
+        let stated = order.u32(input.ahead(), 4) as usize;
+        // Some writers leave the padding out of the length, and have it all the same.
+        let length = stated.min(MAX_BLOCK + 4).next_multiple_of(4);
+        if !is_length(length) || !input.has(length) || !ends_well(input.ahead(), stated, order) {
             let is_cut = is_length(length) && !input.has(length);
             if kind == INTERFACE {
                 interfaces.push(None);
@@ -224,10 +226,10 @@ fn is_length(length: usize) -> bool {
 
 /// True if a block, which is there as a whole, has the same length at both ends.
 fn ends_well(block: &[u8], length: usize, order: Order) -> bool {
-    order.u32(block, length - 4) as usize == length
+    order.u32(block, length.next_multiple_of(4) - 4) as usize == length
 }
 
-/// Goes to the next place at which a block begins. What was looked at is gone afterwards.
+/// Goes to the next place at which a block begins. The bytes before it are gone afterwards.
 fn find(input: &mut Input<'_>, order: Order) -> bool {
     while input.has(FRAME_LEN) {
         if is_block(input, 0, order) {

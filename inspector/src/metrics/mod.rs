@@ -17,14 +17,16 @@ mod compare;
 mod generation;
 mod series;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use glovebox_events::latency::{Latencies, LatencySummary};
 use glovebox_events::{Event, Sink};
 
+use crate::diff::LatencyShift;
 use crate::findings::BudgetFigures;
-pub use compare::{Compared, Figure, Verdict, compare};
+pub use compare::{Compared, Figure, compare};
 use generation::Generation;
 use series::{KEPT, SECOND, Timeline};
 
@@ -33,7 +35,7 @@ use series::{KEPT, SECOND, Timeline};
 pub struct GenerationMetrics {
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// Which generation, from 1.
+    /// The generation, from 1.
     pub generation: u32,
     /// Frames given to the plugin.
     pub frames_in: u64,
@@ -47,18 +49,18 @@ pub struct GenerationMetrics {
     pub calls: u64,
     /// Calls by the name of their outcome; `completed` too.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// Host calls.
-    pub host_calls: u64,
-    /// Host calls that were denied.
-    pub denials: u64,
+    /// Host calls by the permission that they need.
+    pub permissions: BTreeMap<&'static str, PermissionUses>,
     /// Times the instance was restarted after a fault.
     pub restarts: u64,
     /// Bytes of memory after the last call, where the tier can tell.
     pub memory: Option<u64>,
     /// The most memory seen.
     pub memory_peak: Option<u64>,
-    /// Latency of the calls.
+    /// Latency of the calls; exact for up to 16,384 of them, and to three digits for more.
     pub latency: LatencySummary,
+    /// The same, for charts and comparisons.
+    pub latencies: Arc<Latencies>,
     /// Where the time went.
     pub split: Split,
     /// Time of the first input and of the last end, in nanoseconds since the Unix epoch.
@@ -68,7 +70,7 @@ pub struct GenerationMetrics {
 }
 
 impl GenerationMetrics {
-    /// What budgets are judged by, for a plugin of so many copies.
+    /// The figures that budgets are judged by, for a plugin of so many copies.
     pub fn budget_figures(&self, copies: u32) -> BudgetFigures {
         let (first, last) = self.range.unwrap_or_default();
         let refused = self.outcomes.get("refused").copied().unwrap_or(0);
@@ -85,29 +87,35 @@ impl GenerationMetrics {
         }
     }
 
+    /// How the latency of the calls changed since `before`, by the rule of a diff; `None` if one of
+    /// them has no calls. This is about all calls, and a diff about those that are in both runs.
+    pub fn shift_since(&self, before: &GenerationMetrics) -> Option<LatencyShift> {
+        LatencyShift::between(self.plugin.to_string(), &before.latencies, &self.latencies)
+    }
+
+    /// Host calls.
+    pub fn host_calls(&self) -> u64 {
+        self.permissions.values().map(|uses| uses.allowed + uses.denied).sum()
+    }
+
+    /// Host calls that were denied.
+    pub fn denials(&self) -> u64 {
+        self.permissions.values().map(|uses| uses.denied).sum()
+    }
+
     /// Calls that ended with anything but `completed`.
     pub fn errors(&self) -> u64 {
         self.calls - self.outcomes.get("completed").copied().unwrap_or(0)
     }
 }
 
-/// Latency of calls; exact to three digits, from 1 ns to 1 hour.
+/// How often a plugin used a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LatencySummary {
-    /// Number of calls.
-    pub count: u64,
-    /// Half of the calls were no slower.
-    pub p50: Duration,
-    /// 90 of 100 were no slower.
-    pub p90: Duration,
-    /// 99 of 100 were no slower.
-    pub p99: Duration,
-    /// 999 of 1000 were no slower.
-    pub p99_9: Duration,
-    /// 9999 of 10,000 were no slower.
-    pub p99_99: Duration,
-    /// The slowest.
-    pub max: Duration,
+pub struct PermissionUses {
+    /// Host calls that were answered.
+    pub allowed: u64,
+    /// Host calls that were denied.
+    pub denied: u64,
 }
 
 /// Total time of all calls by where it went.
@@ -185,7 +193,7 @@ pub struct Series {
 /// Figures of everything, at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MetricsSnapshot {
-    /// By plugin in order of appearance, then by generation.
+    /// By plugin in order of appearance, then by generation; the latest 64 of each plugin.
     pub generations: Vec<GenerationMetrics>,
     /// All generations of each plugin together, under the number of the last.
     pub totals: Vec<GenerationMetrics>,
@@ -195,82 +203,164 @@ pub struct MetricsSnapshot {
     pub fine: BTreeMap<Arc<str>, Series>,
 }
 
+/// Plugins that are told apart. Events of others are only counted.
+const MAX_PLUGINS: usize = 2_000;
+
+/// Generations of a plugin that are told apart, the latest ones. Those before are only part of its
+/// total.
+const MAX_GENERATIONS: usize = 64;
+
 /// Counts events.
 ///
-/// Each generation costs about 300 KiB, most of it its histogram; each plugin's series are bounded.
-#[derive(Debug)]
+/// Each generation costs up to 300 KiB, most of it its histogram. The latest 64 generations of a plugin
+/// are told apart, and each plugin's series are bounded. A clone is cheap, and pays when either of the
+/// two counts on.
+#[derive(Debug, Clone)]
 pub struct Metrics {
     /// In order of appearance.
     plugins: Vec<Plugin>,
+    /// Where each stands among them.
+    places: HashMap<Arc<str>, usize>,
+    /// Events of plugins that came when there were too many.
+    left_out: u64,
     /// Buckets of each series.
     kept: usize,
+    /// Series may span any time.
+    whole: bool,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics::keeping(KEPT)
+        let mut metrics = Metrics::keeping(KEPT);
+        metrics.whole = false;
+        metrics
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Plugin {
     id: Arc<str>,
-    generations: BTreeMap<u32, Generation>,
-    series: Timeline,
-    fine: Timeline,
+    /// The latest.
+    generations: BTreeMap<u32, Arc<Generation>>,
+    /// Those before, together, and how many they are.
+    older: Option<Arc<Generation>>,
+    generations_left_out: u64,
+    series: Arc<Timeline>,
+    fine: Arc<Timeline>,
+}
+
+impl Plugin {
+    /// One of the latest generations, or all that are older together.
+    fn generation(&mut self, number: u32) -> &mut Generation {
+        let is_known = self.generations.contains_key(&number);
+        let is_full = self.generations.len() >= MAX_GENERATIONS;
+        let oldest = self.generations.keys().next().copied().unwrap_or_default();
+        if !is_known && is_full && number < oldest {
+            return Arc::make_mut(self.older.get_or_insert_default());
+        }
+        if !is_known
+            && is_full
+            && let Some(oldest) = self.generations.remove(&oldest)
+        {
+            Arc::make_mut(self.older.get_or_insert_default()).merge(&oldest);
+            self.generations_left_out += 1;
+        }
+        Arc::make_mut(self.generations.entry(number).or_default())
+    }
+
+    fn total(&self) -> Option<GenerationMetrics> {
+        let (last, _) = self.generations.last_key_value()?;
+        let mut total = Generation::default();
+        self.older.iter().chain(self.generations.values()).for_each(|one| total.merge(one));
+        Some(total.snapshot(&self.id, *last))
+    }
 }
 
 impl Metrics {
-    /// Metrics whose series keep so many buckets, from 1; each costs about 100 bytes.
+    /// Metrics of a whole trace: its series keep so many buckets, from 1, however far apart; each costs
+    /// about 100 bytes. Events may come in any order.
     pub fn keeping(buckets: usize) -> Metrics {
-        Metrics { plugins: Vec::new(), kept: buckets.max(1) }
+        let (plugins, places) = Default::default();
+        Metrics { plugins, places, left_out: 0, kept: buckets.max(1), whole: true }
     }
 
     /// Adds the figures of another run, generation by generation; the series stay as they are.
     pub fn merge(&mut self, other: &Metrics) {
         for plugin in &other.plugins {
-            let index = self.plugin(&plugin.id);
+            let Some(own) = self.plugin(&plugin.id) else { continue };
             for (number, figures) in &plugin.generations {
-                self.plugins[index].generations.entry(*number).or_default().merge(figures);
+                own.generation(*number).merge(figures);
+            }
+            if let Some(older) = &plugin.older {
+                Arc::make_mut(own.older.get_or_insert_default()).merge(older);
+                own.generations_left_out += plugin.generations_left_out;
             }
         }
+        self.left_out += other.left_out;
     }
 
     /// All generations of a plugin together, under the number of the last.
     pub fn total(&self, plugin: &str) -> Option<GenerationMetrics> {
-        let plugin = self.plugins.iter().find(|known| &*known.id == plugin)?;
-        let mut total = Generation::default();
-        plugin.generations.values().for_each(|figures| total.merge(figures));
-        let (last, _) = plugin.generations.last_key_value()?;
-        Some(total.snapshot(&plugin.id, *last))
+        self.known(plugin)?.total()
     }
 
-    fn plugin(&mut self, id: &Arc<str>) -> usize {
-        let known = self.plugins.iter().position(|known| known.id == *id);
-        known.unwrap_or_else(|| {
-            self.plugins.push(Plugin {
-                id: id.clone(),
-                generations: BTreeMap::new(),
-                series: Timeline::new(SECOND, self.kept),
-                fine: Timeline::new(SECOND / 10, self.kept),
-            });
-            self.plugins.len() - 1
-        })
+    /// All generations of each plugin together, by plugin in order of appearance.
+    pub fn totals(&self) -> Vec<GenerationMetrics> {
+        self.plugins.iter().filter_map(Plugin::total).collect()
+    }
+
+    /// True if there are figures of this plugin.
+    pub fn has(&self, plugin: &str) -> bool {
+        self.places.contains_key(plugin)
+    }
+
+    /// Generations that are only part of the total of their plugin.
+    pub fn generations_left_out(&self) -> u64 {
+        self.plugins.iter().map(|plugin| plugin.generations_left_out).sum()
+    }
+
+    /// Events that are in no figures, because there were 2,000 plugins before theirs.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn known(&self, id: &str) -> Option<&Plugin> {
+        self.places.get(id).map(|place| &self.plugins[*place])
+    }
+
+    /// The counters of a plugin; `None` if there are too many others.
+    fn plugin(&mut self, id: &Arc<str>) -> Option<&mut Plugin> {
+        if let Some(place) = self.places.get(id) {
+            return self.plugins.get_mut(*place);
+        }
+        if self.plugins.len() == MAX_PLUGINS {
+            return None;
+        }
+        self.places.insert(id.clone(), self.plugins.len());
+        self.plugins.push(Plugin {
+            id: id.clone(),
+            generations: BTreeMap::new(),
+            older: None,
+            generations_left_out: 0,
+            series: Arc::new(Timeline::new(SECOND, self.kept, self.whole)),
+            fine: Arc::new(Timeline::new(SECOND / 10, self.kept, self.whole)),
+        });
+        self.plugins.last_mut()
     }
 
     /// Takes one event.
     pub fn ingest(&mut self, event: &Event) {
-        let is_known = |id: &str| self.plugins.iter().any(|plugin| &*plugin.id == id);
         // A file that was never loaded is no plugin with figures.
-        if !event.what.is_of_a_plugin() && !is_known(&event.plugin) {
+        if !event.what.is_of_a_plugin() && !self.places.contains_key(&event.plugin) {
             return;
         }
-        let index = self.plugin(&event.plugin);
-        let plugin = &mut self.plugins[index];
-        let generation = plugin.generations.entry(event.generation);
-        generation.or_default().ingest(event);
-        plugin.series.ingest(event);
-        plugin.fine.ingest(event);
+        let Some(plugin) = self.plugin(&event.plugin) else {
+            self.left_out += 1;
+            return;
+        };
+        plugin.generation(event.generation).ingest(event);
+        Arc::make_mut(&mut plugin.series).ingest(event);
+        Arc::make_mut(&mut plugin.fine).ingest(event);
     }
 
     /// The figures as they are now.
@@ -284,11 +374,11 @@ impl Metrics {
             })
             .collect();
         let total = |plugin: &Plugin| {
-            let mut own = generations.iter().filter(|one| one.plugin == plugin.id);
-            match (own.next(), own.next()) {
+            let mut own = plugin.generations.iter();
+            match (&plugin.older, own.next(), own.next()) {
                 // Merging histograms costs something.
-                (Some(only), None) => Some(only.clone()),
-                _ => self.total(&plugin.id),
+                (None, Some((number, only)), None) => Some(only.snapshot(&plugin.id, *number)),
+                _ => plugin.total(),
             }
         };
         MetricsSnapshot {
@@ -304,7 +394,7 @@ impl Metrics {
 
     /// Figures of one generation, without the rest.
     pub fn generation(&self, plugin: &str, generation: u32) -> Option<GenerationMetrics> {
-        let plugin = self.plugins.iter().find(|known| &*known.id == plugin)?;
+        let plugin = self.known(plugin)?;
         let figures = plugin.generations.get(&generation)?;
         Some(figures.snapshot(&plugin.id, generation))
     }
@@ -407,19 +497,18 @@ mod tests {
         check(first.split.guest.as_micros() as u64, 5050);
         check(second.calls, 1);
         check(second.errors(), 1);
-        check(second.denials, 1);
-        check(second.host_calls, 1);
+        check(second.denials(), 1);
+        check(second.host_calls(), 1);
         assert_eq!(metrics.generation("echo", 3), None);
     }
 
     #[test]
-    fn percentiles_are_exact_to_three_digits() {
+    fn percentiles_are_calls_that_happened() {
         let latency = sample().generation("echo", 1).expect("it ran").latency;
         fn check(found: Duration, micros: u64) {
-            let expected = Duration::from_micros(micros);
-            let error = found.abs_diff(expected).as_secs_f64() / expected.as_secs_f64();
-            assert!(error < 0.001, "{found:?} is not {expected:?}");
+            assert_eq!(found, Duration::from_micros(micros));
         }
+        assert!(latency.is_exact);
         check(latency.p50, 50);
         check(latency.p90, 90);
         check(latency.p99, 99);
@@ -469,19 +558,78 @@ mod tests {
         let mut both = sample();
         both.merge(&one);
         fn check(found: &GenerationMetrics, calls: u64, frames: u64, p50: u64, denials: u64) {
-            let micros = found.latency.p50.as_nanos().div_ceil(1000) as u64;
+            let micros = found.latency.p50.as_micros() as u64;
             assert_eq!((found.calls, found.latency.count), (calls, calls));
-            assert_eq!((found.frames_in, micros, found.denials), (frames, p50, denials));
+            assert_eq!((found.frames_in, micros, found.denials()), (frames, p50, denials));
         }
-        check(&one.generation("echo", 1).unwrap(), 100, 100, 51, 0);
-        check(&both.generation("echo", 1).unwrap(), 200, 200, 51, 0);
+        check(&one.generation("echo", 1).unwrap(), 100, 100, 50, 0);
+        check(&both.generation("echo", 1).unwrap(), 200, 200, 50, 0);
         // 1 to 100 µs and another 5 µs: the 51st of 101.
         let total = one.total("echo").unwrap();
-        check(&total, 101, 100, 51, 1);
+        check(&total, 101, 100, 50, 1);
         assert_eq!((total.generation, total.errors()), (2, 1));
         assert_eq!(total.memory_peak, Some(100));
         assert_eq!(both.total("echo").unwrap().calls, 202);
         assert_eq!(one.total("nobody"), None);
+    }
+
+    #[test]
+    fn generations_and_plugins_are_bounded_and_none_is_lost() {
+        let mut metrics = Metrics::default();
+        for generation in [1, 2].into_iter().chain(1..=200).chain([3]) {
+            metrics.ingest(&event(1, generation, ended(1, Outcome::Completed)));
+        }
+        let check = |metrics: &Metrics| {
+            let snapshot = metrics.snapshot();
+            let kept = snapshot.generations.iter().map(|one| one.generation);
+            assert_eq!(kept.collect::<Vec<_>>(), Vec::from_iter(137..=200));
+            assert_eq!((snapshot.totals[0].calls, snapshot.totals[0].generation), (203, 200));
+        };
+        check(&metrics);
+        assert!(metrics.generations_left_out() >= 136);
+        let mut merged = Metrics::default();
+        merged.merge(&metrics);
+        check(&merged);
+        for plugin in 0..MAX_PLUGINS + 5 {
+            let event = event(1, 1, ended(1, Outcome::Completed));
+            metrics.ingest(&Event { plugin: format!("p{plugin}").into(), ..event });
+        }
+        assert_eq!((metrics.snapshot().totals.len(), metrics.left_out()), (MAX_PLUGINS, 6));
+    }
+
+    #[test]
+    fn a_clone_stays_as_it_is() {
+        let mut metrics = sample();
+        let before = metrics.clone();
+        metrics.ingest(&event(4, 2, ended(5, Outcome::Completed)));
+        assert_eq!(before.snapshot(), sample().snapshot());
+        assert_eq!(metrics.total("echo").map(|total| total.calls), Some(102));
+    }
+
+    #[test]
+    fn series_of_a_whole_trace_bound_what_they_hold_and_take_any_order() {
+        fn check(kept: usize, seconds: &[u64], expected: &[(u64, u64, u64)], left_out: u64) {
+            let mut metrics = Metrics::keeping(kept);
+            for (number, second) in (1..).zip(seconds) {
+                let mut event = event(1, 1, ended(number, Outcome::Completed));
+                event.at = second * 1_000_000_000;
+                let What::CallEnded { memory, .. } = &mut event.what else { panic!("it ended") };
+                *memory = Some(number);
+                metrics.ingest(&event);
+            }
+            let series = &metrics.snapshot().series["echo"];
+            let found = series.buckets.iter().map(|bucket| {
+                let p99 = bucket.p99.expect("it has calls").as_micros() as u64;
+                (bucket.start / 1_000_000_000, p99, bucket.memory.expect("it is known"))
+            });
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+            assert_eq!(series.left_out, left_out);
+        }
+        check(2, &[1, 1_000_000], &[(1, 1, 1), (1_000_000, 2, 2)], 0);
+        check(2, &[1, 2, 3], &[(2, 2, 2), (3, 3, 3)], 1);
+        check(2, &[3, 2, 1], &[(2, 2, 2), (3, 1, 1)], 1);
+        check(2, &[1, 3, 2], &[(2, 3, 3), (3, 2, 2)], 1);
+        check(9, &[2, 1, 3, 1, 2], &[(1, 4, 4), (2, 5, 5), (3, 3, 3)], 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What a replay answers host services with: what they gave when the trace was recorded.
+//! The answers of a replay to host calls: those that the services gave when the trace was recorded.
 //!
-//! [`TraceAnswers`] answers one target of a replay, and [`Divergences`] is what it noticed.
+//! [`TraceAnswers`] answers one target of a replay, and [`Divergences`] counts the differences.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use std::thread::{self, ThreadId};
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::{CallId, evidence};
+use glovebox_events::{CallId, evidence, weight};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::recorded::{RecordedAnswers, Use};
-use crate::{decode, weight};
+use crate::decode;
 
 /// Divergences that are kept one by one; all are counted.
 const LISTED: usize = 10_000;
 /// Characters shown of what was asked.
 const SHOWN: usize = 200;
 
-/// What becomes of a use of a service that the trace lacks.
+/// The rule for a use of a service that the trace lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Missing {
     /// The plugin is told that the service is not available.
@@ -32,7 +32,7 @@ pub enum Missing {
     PassOnly(Vec<String>),
 }
 
-/// What a use of a service is answered with.
+/// The answer to a use of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// With this.
@@ -43,12 +43,12 @@ pub enum Answer {
 
 /// Answers one target of a replay from a trace.
 ///
-/// Within an input, a use of a service gets the answer of the first recorded use of the same service
-/// with the same arguments that was not answered yet; what the trace lacks is treated as [`Missing`]
-/// says. Whoever replays says with [`begin`](Self::begin) and [`end`](Self::end) which input is sent.
-/// Uses on other threads than the one that began are not of that input: they belong to calls that
-/// came by themselves, as those for frames that another plugin emitted. Such a call is taken for the
-/// first recorded one that is [expected](Self::expect) with the same frame.
+/// Within an input, a use of a service gets the answer of the first recorded use of the same
+/// service with the same arguments that was not answered yet; uses that the trace lacks are treated
+/// as [`Missing`] says. The replay says with [`begin`](Self::begin) and [`end`](Self::end) which
+/// input is sent. Uses on other threads than the one that began are not of that input: they belong
+/// to calls that came by themselves, as those for frames that another plugin emitted. Such a call
+/// is taken for the first recorded one that is [expected](Self::expect) with the same frame.
 #[derive(Debug)]
 pub struct TraceAnswers {
     recorded: Arc<RecordedAnswers>,
@@ -75,11 +75,11 @@ struct Input {
     /// True if nobody sent it.
     by_itself: bool,
     used: Vec<bool>,
-    /// What was asked and not recorded.
-    lacked: Vec<(&'static str, String)>,
+    /// The uses that are not recorded.
+    lacked: Vec<(String, String)>,
 }
 
-/// What a replay asked its services otherwise than the trace did.
+/// The differences between the host calls of a replay and those in its trace.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Divergences {
     /// Uses of services that were answered from the trace.
@@ -113,9 +113,9 @@ pub struct Divergence {
     pub plugin: String,
     /// Name of the service.
     pub service: String,
-    /// What was asked when it was recorded, as JSON, cut if it is long; `None` if the trace lacks it.
+    /// The recorded arguments, as JSON, cut if they are long; `None` if the trace lacks the use.
     pub expected: Option<String>,
-    /// What is asked now; `None` if nothing is.
+    /// The arguments now; `None` if the use was not made.
     pub asked: Option<String>,
 }
 
@@ -149,7 +149,7 @@ impl TraceAnswers {
         self.start(&mut self.state.lock(), call, plugin.clone(), false);
     }
 
-    /// It was sent, and its call is over: now it is known what was not asked.
+    /// The input was sent, and its call is over: recorded uses that were not made are known now.
     pub fn end(&self) {
         self.finish(&mut self.state.lock());
     }
@@ -160,8 +160,8 @@ impl TraceAnswers {
         state.expected.entry(frame.clone()).or_default().push_back((call, plugin.clone()));
     }
 
-    /// Nothing more comes by itself. What was expected and did not come did not ask anything either,
-    /// which counts if `all` had to come.
+    /// Nothing more comes by itself. An expected call that did not come made no use of services
+    /// either, which counts if `all` had to come.
     pub fn expect_no_more(&self, all: bool) {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -226,7 +226,7 @@ impl TraceAnswers {
             let expected = same.map(|position| &left.remove(position).arguments);
             state.found.add(divergence(service, expected, Some(asked)));
         }
-        // What failed may have been refused before it came to the service, as it may be now.
+        // A use that failed may have been refused before it came to the service, as it may be now.
         for recorded in left.into_iter().filter(|recorded| recorded.result.is_ok()) {
             let expected = Some(&recorded.arguments);
             state.found.add(divergence(&recorded.service, expected, None));
@@ -236,13 +236,12 @@ impl TraceAnswers {
         }
     }
 
-    /// What a use of a service is answered with. `call` is that of the replay, `None` outside of
-    /// calls.
+    /// The answer to a use of a service. `call` is that of the replay, `None` outside of calls.
     pub fn answer(
         &self,
         plugin: &str,
         call: Option<CallId>,
-        service: &'static str,
+        service: &str,
         arguments: &Value,
     ) -> Answer {
         let mut state = self.state.lock();
@@ -260,7 +259,7 @@ impl TraceAnswers {
                 Answer::With(result)
             }
             None => {
-                input.lacked.push((service, show(arguments)));
+                input.lacked.push((service.to_owned(), show(arguments)));
                 self.lacking(service)
             }
         }
@@ -271,7 +270,7 @@ impl TraceAnswers {
         &self,
         state: &mut State,
         plugin: &str,
-        service: &'static str,
+        service: &str,
         arguments: &Value,
     ) -> Answer {
         let load = self.recorded.of_load(plugin);
@@ -304,7 +303,7 @@ impl TraceAnswers {
         if by_host { Answer::ByHost } else { Answer::With(Err(ServiceError::Unavailable)) }
     }
 
-    /// What was noticed so far.
+    /// The divergences so far.
     pub fn divergences(&self) -> Divergences {
         self.state.lock().found.clone()
     }

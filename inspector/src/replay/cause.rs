@@ -1,4 +1,4 @@
-//! Which frames of a trace plugins emitted to each other.
+//! Finds the frames of a trace that plugins emitted to each other.
 //!
 //! Frames are known by their digests, so that a long trace does not stay in memory.
 
@@ -33,7 +33,7 @@ struct Candidate {
     emitters: usize,
 }
 
-/// Who emitted the same frame, in order.
+/// The emitters of the same frame, in order.
 #[derive(Default)]
 struct Emitters {
     calls: Vec<(CallId, u64)>,
@@ -125,8 +125,9 @@ mod tests {
     use super::*;
     use crate::replay::{Inputs, ReplayPlan};
 
-    /// What happened: `a1 in x` begins a call of instance 1 of `a`, `a1 emits x` is in the last call
-    /// of that instance, and `x@b` is a frame with a target. A call that is `called` did not wait.
+    /// The events of a run: `a1 in x` begins a call of instance 1 of `a`, `a1 emits x` is in the
+    /// last call of that instance, and `x@b` is a frame with a target. A call that is `called` did
+    /// not wait.
     fn events(lines: &[&str]) -> Vec<Event> {
         let mut events = Vec::new();
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn causes_are_found() {
-        /// What happened, and calls with their causes, by the number of their line.
+        /// Checks events against the calls with their causes, by the number of their line.
         #[track_caller]
         fn check(lines: &[&str], expected: &[(u64, u64)]) {
             let plan = ReplayPlan::from_events(events(lines), None);
@@ -185,7 +186,7 @@ mod tests {
             &["a1 in x", "a1 emits y", "a1 in x", "a1 emits y", "b2 in y", "b2 in y"],
             &[(4, 0), (5, 2)],
         );
-        // Whoever called did not emit.
+        // A direct call is not for an emitted frame.
         check(&["a1 in x", "a1 emits y", "b2 called y", "b2 in y"], &[(3, 0)]);
         // To others, unless it names its target.
         check(&["a1 in x", "a1 emits y", "a1 in y", "a2 in y"], &[(3, 0)]);

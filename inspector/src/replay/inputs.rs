@@ -10,14 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use glovebox_abi::{Header, ServiceError};
-use glovebox_events::{CallId, Event, What};
+use glovebox_events::{CallId, Direction, Event, What};
+use glovebox_trace::{Statuses, TraceError, TraceReader};
 use roaring::RoaringTreemap;
 
 use super::cause::Emits;
 use super::{ReplayInput, ReplayPlan};
-use crate::filter::{Filter, Statuses, Subject};
-use crate::store::Direction;
-use crate::trace::{TraceError, TraceReader};
+use crate::filter::{Filter, Subject};
 
 /// Inputs that are read ahead of those that are sent, in batches.
 const BATCH: usize = 256;
@@ -26,7 +25,7 @@ const BATCH_BYTES: usize = 256 << 10;
 /// Batches that wait to be sent.
 const AHEAD: usize = 2;
 
-/// Inputs that can be sent, in order, as often as somebody likes.
+/// Inputs that can be sent, in order, any number of times.
 pub trait Inputs {
     /// How many are sent.
     fn planned(&self) -> usize;
@@ -116,7 +115,7 @@ impl Inputs for ReplayPlan {
 
 /// The inputs of a trace in a file.
 ///
-/// What is in memory are a few bits of each input, what a filter asks of the ends of calls, and a
+/// A few bits of each input are in memory, how calls ended as far as a filter asks for it, and a
 /// digest of each frame that a plugin emitted; the frames stay in the file.
 #[derive(Debug, Clone)]
 pub struct TraceInputs {
@@ -392,10 +391,11 @@ impl Inputs for TraceInputs {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::trace::{MadeUpRun, TraceWriter};
+    use glovebox_trace::{MadeUpRun, TraceWriter};
 
-    /// Whatever is chosen, the file gives what a plan in memory holds.
+    use super::*;
+
+    /// For any choice of inputs, the file gives the same as a plan in memory.
     #[test]
     fn inputs_in_a_file_are_those_of_a_plan() {
         let folder = tempfile::tempdir().expect("a folder for the test");

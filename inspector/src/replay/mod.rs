@@ -1,4 +1,4 @@
-//! What to send again, and when.
+//! Replay: the inputs to send again, and when.
 //!
 //! A [`ReplayPlan`] is made from the events of a run, and [`TraceInputs`] leave them in the file of a
 //! trace; [`Pace`] says when each of its inputs is due. [`TraceAnswers`] know what host services gave
@@ -15,16 +15,16 @@
 //!
 //! # Frames that plugins emit
 //!
-//! A call that the emitted frame of another plugin began is an input of the trace like any other, and
-//! knows its [cause](ReplayInput::cause). Who replays both plugins must not send it: the emitter sends
-//! it again. [`Inputs::by_themselves`] says which those are; all others are sent. A trace does not
-//! say what began a call, so that this is found out: the frame is one that was emitted before, to
+//! A call that the emitted frame of another plugin began is an input of the trace like any other,
+//! and knows its [cause](ReplayInput::cause). A replay of both plugins must not send it: the
+//! emitter sends it again. [`Inputs::by_themselves`] says which those are; all others are sent. A
+//! trace does not say what began a call, so this is worked out: the frame was emitted before, to
 //! everybody or to this plugin, each emitted frame begins one call of each instance, and the call
-//! waited in a queue, as only frames do that are not sent by a call from outside. A frame that is the
-//! same to the byte as an emitted one and that an application put into the same queue itself cannot be
-//! told from it.
+//! waited in a queue, as only frames do that no call from outside sends. A frame that equals an
+//! emitted one to the byte, and that an application put into the same queue itself, cannot be told
+//! from it.
 //!
-//! This module deliberately sends nothing and has no clock: whoever runs plugins does that.
+//! This module deliberately sends nothing and has no clock: the application does that.
 
 mod answers;
 mod cause;
@@ -39,7 +39,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::{CallId, Event, Outcome, What};
+use glovebox_events::{CallId, Direction, Event, Outcome, What};
+use glovebox_trace::Statuses;
 
 pub use answers::{Answer, Divergence, Divergences, Missing, TraceAnswers};
 pub use inputs::{Inputs, TraceInputs};
@@ -49,8 +50,7 @@ pub use start::{Start, StartError, StartFinder};
 
 use cause::Emits;
 
-use crate::filter::{Filter, Statuses, Subject};
-use crate::store::Direction;
+use crate::filter::{Filter, Subject};
 
 /// One frame to send again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct ReplayInput {
 /// The inputs of a trace, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplayPlan {
-    /// What to send.
+    /// The inputs to send.
     pub inputs: Vec<ReplayInput>,
     /// Inputs of the trace that were left out, by the filter or by a selection.
     pub skipped: usize,

@@ -1,20 +1,21 @@
-//! What host services were asked and gave when a trace was recorded.
+//! The uses and answers of host services that a trace recorded.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
+use glovebox_abi::{Permission, ServiceError};
 use glovebox_events::{CallId, Event, HostCall, Phase, What};
 
-/// The answers of host services in a trace: of `now`, `random`, `config` and `kv-…`.
+/// The answers of host services in a trace: of `now`, `random`, `config`, `kv-…` and functions of the
+/// application.
 ///
 /// They are held in memory, as the inputs of a [`ReplayPlan`](super::ReplayPlan) are, and grow with
 /// the trace as those do.
 #[derive(Debug, Default)]
 pub struct RecordedAnswers {
     calls: HashMap<CallId, Vec<Use>>,
-    /// What was asked outside of calls, by the first instance of each plugin.
+    /// The uses outside of calls, by the first instance of each plugin.
     loads: BTreeMap<Arc<str>, Load>,
     /// Answers that the trace holds.
     pub found: u64,
@@ -51,12 +52,14 @@ impl RecordedAnswers {
     }
 
     fn add_use(&mut self, event: &Event, call: Option<CallId>, host_call: &HostCall) {
-        let HostCall { service, arguments, result, .. } = host_call;
-        // What is denied never came to the service; it is denied again, or the trace lacks it.
-        if !is_answered(service) || *result == Err(ServiceError::Denied) {
+        let HostCall { service, permission, arguments, result, .. } = host_call;
+        let is_function = *permission == Permission::Functions;
+        // A denied use never came to the service; it is denied again, or the trace lacks it.
+        if !(is_function || is_answered(service)) || *result == Err(ServiceError::Denied) {
             return;
         }
-        if !result.as_ref().map_or(true, |value| fits(service, arguments, value)) {
+        let fits = |value| is_function || fits(service, arguments, value);
+        if !result.as_ref().map_or(true, fits) {
             self.unusable += 1;
             return;
         }
@@ -77,12 +80,12 @@ impl RecordedAnswers {
         }
     }
 
-    /// What was asked in a call.
+    /// The uses in a call.
     pub(super) fn of(&self, call: CallId) -> &[Use] {
         self.calls.get(&call).map_or(&[], Vec::as_slice)
     }
 
-    /// What was asked outside of calls.
+    /// The uses outside of calls.
     pub(super) fn of_load(&self, plugin: &str) -> Option<&Load> {
         self.loads.get(plugin)
     }

@@ -1,4 +1,4 @@
-//! Where a replay starts in the middle of a trace, so that plugins are in the state they were in.
+//! The start of a replay in the middle of a trace, with the states that plugins had there.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use glovebox_events::{CallId, Event, Snapshot, What};
 
 use super::{ReplayInput, ReplayPlan};
-use crate::trace::{self, TraceError};
+use glovebox_trace::TraceError;
 
 /// A start in the middle of a trace.
 ///
@@ -17,9 +17,9 @@ use crate::trace::{self, TraceError};
 pub struct Start {
     /// Where, by position among all inputs of the trace.
     pub position: usize,
-    /// What plugins are given first, by plugin.
+    /// The snapshots that plugins are given first, by plugin.
     pub snapshots: Vec<Snapshot>,
-    /// What is sent then, in order.
+    /// The inputs that are sent then, in order.
     pub before: Vec<ReplayInput>,
 }
 
@@ -29,7 +29,7 @@ pub enum StartError {
     /// There is no such input.
     #[error("there is no input {position}, the trace has {inputs}, counted from 0")]
     Beyond {
-        /// What was asked for.
+        /// The position that was asked for.
         position: usize,
         /// Inputs of the trace.
         inputs: usize,
@@ -37,7 +37,7 @@ pub enum StartError {
     /// No input has this call.
     #[error("no input of the trace began call {call}")]
     NoCall {
-        /// What was asked for.
+        /// The call that was asked for.
         call: CallId,
     },
     /// Nobody knows the state of a plugin.
@@ -74,7 +74,7 @@ pub struct StartFinder {
     instances: BTreeMap<Arc<str>, BTreeSet<u64>>,
 }
 
-/// What is known of one plugin.
+/// The knowledge about one plugin.
 struct Known {
     /// The first call from the start on.
     next: Option<CallId>,
@@ -118,7 +118,7 @@ impl StartFinder {
                 known.next.get_or_insert(input.call);
             }
         }
-        trace::each_snapshot(trace, |snapshot| {
+        glovebox_trace::each_snapshot(trace, |snapshot| {
             let Some(known) = known.get_mut(&snapshot.plugin) else { return };
             let is_earlier =
                 known.next.is_none_or(|next| snapshot.after.is_none_or(|after| after < next));
@@ -179,7 +179,7 @@ mod tests {
     use glovebox_abi::State;
 
     use super::*;
-    use crate::trace::TraceWriter;
+    use glovebox_trace::TraceWriter;
 
     fn event(call: u64, plugin: &str, instance: u64) -> Event {
         let what = What::FrameIn { call: CallId(call), frame: Frame::data("a") };

@@ -32,7 +32,7 @@ pub fn of_diff(diff: &Diff) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { "What is different" }
+                h1 { "Differences" }
                 p { span .before { (diff.before.name) } " → " span .after { (diff.after.name) } }
                 p .summary { (diff.summary()) }
                 (classes(diff))

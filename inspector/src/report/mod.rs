@@ -1,6 +1,6 @@
-//! What was found, for other programs and for people without this one.
+//! Reports for other programs and for people without this one.
 //!
-//! [`junit`] is what continuous integration reads, [`html`] a page that needs nothing but itself.
+//! [`junit`] is for continuous integration, [`html`] is a page that needs nothing but itself.
 //!
 //! This module deliberately writes no files: it makes texts.
 

@@ -49,7 +49,7 @@ pub struct Effort {
     pub payloads: bool,
 }
 
-/// What is being left out.
+/// The parts that are being left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Whole inputs.
@@ -61,7 +61,7 @@ pub enum Stage {
 /// How far it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// What is being left out.
+    /// The parts that are being left out.
     pub stage: Stage,
     /// Attempts so far.
     pub attempts: usize,
@@ -74,7 +74,7 @@ pub struct Progress {
 /// The smallest that was found.
 #[derive(Debug, Clone)]
 pub struct Shrunk {
-    /// What still fails.
+    /// The inputs that still fail.
     pub inputs: Vec<ReplayInput>,
     /// How often it was tried whether something fails.
     pub attempts: usize,

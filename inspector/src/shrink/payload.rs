@@ -23,7 +23,7 @@ pub(super) fn minimize_frame<E>(
         true => best.header,
         false => Header::from_entries(entries),
     };
-    // What a payload is can depend on the header.
+    // The format of a payload can depend on the header.
     let frame = best.clone();
     let Some(document) = decode::payload_document(&frame) else {
         minimize(frame.payload.to_vec(), &mut |bytes: &[u8]| fails(with(&frame, bytes.to_vec())))?;
@@ -39,7 +39,7 @@ fn with(frame: &Frame, payload: Vec<u8>) -> Frame {
 /// Deeper nesting stays as it is.
 const MAX_DEPTH: usize = 64;
 
-/// A part of a payload that can be made smaller. What stays, stays as it was written.
+/// A part of a payload that can be made smaller. The rest stays as it was written.
 #[derive(Debug, Clone)]
 enum Part {
     Map(Vec<(Vec<u8>, Part)>),

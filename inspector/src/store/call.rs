@@ -13,11 +13,11 @@ pub struct Call {
     pub plugin: Arc<str>,
     /// Its frames, in order; some may be evicted already.
     pub rows: Vec<RowId>,
-    /// What the plugin asked of the host, with the time in nanoseconds since the Unix epoch.
+    /// The host calls of the plugin, with the time in nanoseconds since the Unix epoch.
     pub host_calls: Vec<(u64, HostCall)>,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// Where the time went, once it is over.
+    /// The timing, once it is over.
     pub timing: Option<Timing>,
     /// Bytes of memory the instance held after the call, where the tier can tell.
     pub memory: Option<u64>,

@@ -7,20 +7,17 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::text::cut;
 use glovebox_abi::units::show_duration;
 use glovebox_abi::{Frame, LogLevel, ServiceError};
-use glovebox_events::{CallId, Event, HostCall, Phase, Timing, What};
-
-use crate::trace::End;
+use glovebox_events::{CallId, Direction, Event, HostCall, Phase, Timing, What, weight};
+use glovebox_trace::index::End;
 
 use super::{
-    Call, Denial, Direction, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId,
-    Status, Store,
+    Call, Denial, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId, Status, Store,
 };
-use crate::weight;
 
-/// What a row costs beyond its own bytes, about.
+/// The approximate cost of a row beyond its own bytes.
 const ROW_OVERHEAD: usize = size_of::<Row>() + size_of::<Call>();
 
-/// What tells the frames of a call apart.
+/// The place of a frame among those of its call.
 struct Place {
     direction: Direction,
     index: u32,
@@ -32,9 +29,9 @@ impl Store {
     pub fn ingest(&mut self, event: &Event) {
         self.counters.version += 1;
         self.counters.start.get_or_insert(event.at);
-        self.count_missing(event.sequence);
-        if event.what.is_of_a_plugin() && !self.plugins.contains(&event.plugin) {
-            self.plugins.push(event.plugin.clone());
+        self.counters.numbers.count(event.sequence);
+        if event.what.is_of_a_plugin() {
+            self.plugins.add(&event.plugin);
         }
         match &event.what {
             What::FrameIn { call, frame } => {
@@ -76,14 +73,6 @@ impl Store {
             let id = call.id;
             self.update_rows(id, |row| row.denied = true);
         }
-    }
-
-    fn count_missing(&mut self, sequence: u64) {
-        if let Some(expected) = self.counters.next_sequence {
-            self.counters.missing += sequence.saturating_sub(expected);
-        }
-        let next = sequence.saturating_add(1);
-        self.counters.next_sequence = self.counters.next_sequence.max(Some(next));
     }
 
     fn add_row(&mut self, event: &Event, id: CallId, frame: &Frame, place: &Place) {
@@ -260,8 +249,7 @@ fn row_cost(row: &Row) -> usize {
     row.frame.encoded_len() + ROW_OVERHEAD
 }
 
-/// Level and message, in the order of the contract.
-/// On what a host call was made.
+/// The first text among the arguments of a host call: the key, name or address that it is about.
 fn first_text(arguments: &Value) -> String {
     /// Bytes that are kept.
     const KEPT: usize = 200;
@@ -281,6 +269,7 @@ fn as_text(value: &Value) -> Option<&String> {
     }
 }
 
+/// Level and message of a log line, in the order of the contract.
 fn read_log(arguments: &Value) -> (LogLevel, String) {
     let mut level = LogLevel::Info;
     let mut message = String::new();
@@ -320,6 +309,7 @@ fn reload(event: &Event) -> Option<Reload> {
     Some(Reload {
         at: event.at,
         plugin: event.plugin.clone(),
+        instance: event.instance,
         cause: *cause,
         took: *took,
         generation: event.generation,

@@ -22,7 +22,7 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// What sort of notice.
+/// The kind of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoticeKind {
     /// A phase changed.
@@ -44,9 +44,9 @@ pub struct Notice {
     pub at: u64,
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// What sort.
+    /// The kind.
     pub kind: NoticeKind,
-    /// What happened, for people.
+    /// The message for people.
     pub message: String,
 }
 
@@ -57,7 +57,7 @@ pub struct Denial {
     pub at: u64,
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// Which instance of its host.
+    /// The instance, by its number in the host.
     pub instance: u64,
     /// The call in which it asked; `None` outside `process`.
     pub call: Option<CallId>,
@@ -76,13 +76,15 @@ pub struct Reload {
     pub at: u64,
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// What asked for it.
+    /// The instance, by its number in the host.
+    pub instance: u64,
+    /// The cause.
     pub cause: ReloadCause,
     /// From the cause to the switch or the refusal.
     pub took: Duration,
     /// The generation that runs now.
     pub generation: u32,
-    /// What it led to.
+    /// The result.
     pub result: Result<Reloaded, RefusedReload>,
 }
 
@@ -100,7 +102,7 @@ pub struct Reloaded {
 /// A new generation that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedReload {
-    /// Where it stopped.
+    /// The stage at which it stopped.
     pub stage: LoadStage,
     /// Why, and what to do.
     pub message: String,

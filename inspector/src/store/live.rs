@@ -2,10 +2,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use glovebox_events::{Event, Sink};
+use glovebox_trace::{TraceError, TraceReader};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Store, StoreLimits};
-use crate::trace::{TraceError, TraceReader};
 
 /// A [`Store`] that a host writes and a window reads.
 #[derive(Debug, Default)]
@@ -40,13 +40,18 @@ pub enum LoadError {
     Cancelled,
 }
 
+/// Damage of which each is described.
+const MAX_DAMAGE: usize = 1_000;
+
 /// A trace in a store.
 #[derive(Debug)]
 pub struct Loaded {
     /// The store.
     pub store: Store,
-    /// Damage that was skipped, in order.
+    /// Damage that was skipped, in order; the first 1,000.
     pub damage: Vec<TraceError>,
+    /// Damage that was skipped, all of it.
+    pub damaged: u64,
     /// Events the recorder could not keep.
     pub lost_events: u64,
 }
@@ -66,12 +71,17 @@ pub fn load(
 ) -> Result<Loaded, LoadError> {
     let mut reader = TraceReader::open(path)?;
     let mut store = Store::new(limits);
-    let mut damage = Vec::new();
+    let (mut damage, mut damaged) = (Vec::new(), 0);
     let mut reported = 0;
     while let Some(item) = reader.next() {
         match item {
             Ok(event) => store.ingest(&event),
-            Err(error) if error.is_damage() => damage.push(error),
+            Err(error) if error.is_damage() => {
+                damaged += 1;
+                if damage.len() < MAX_DAMAGE {
+                    damage.push(error);
+                }
+            }
             Err(error) => return Err(error.into()),
         }
         // Once per chunk, about.
@@ -83,5 +93,5 @@ pub fn load(
             }
         }
     }
-    Ok(Loaded { store, damage, lost_events: reader.lost_events() })
+    Ok(Loaded { store, damage, damaged, lost_events: reader.lost_events() })
 }

@@ -1,4 +1,4 @@
-//! The live store: what happened lately, in bounded memory, ready to be shown as a table.
+//! The live store: the latest events, in bounded memory, ready to be shown as a table.
 //!
 //! A [`Store`] is fed events and holds one [`Row`] per frame; a [`LiveStore`] is the same behind a
 //! lock, as a sink for a host. Rows are found by index in constant time, so a virtual table of a
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! The store deliberately decodes nothing: a frame is decoded when it is selected, see
-//! [`decode`](crate::decode). What no longer fits is evicted, oldest first, and counted; the trace
-//! file holds the rest.
+//! [`decode`](crate::decode). Rows that no longer fit are evicted, oldest first, and counted; the
+//! trace file holds the rest.
 
 mod call;
 mod ingest;
@@ -25,9 +25,9 @@ mod row;
 pub use call::Call;
 pub use lists::{Denial, LogLine, Notice, NoticeKind, RefusedReload, Reload, Reloaded};
 pub use live::{LiveStore, LoadError, Loaded, load};
-pub use row::{Direction, Row, RowId, Status};
+pub use row::{Row, RowId, Status};
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use glovebox_events::CallId;
@@ -43,7 +43,7 @@ pub struct StoreLimits {
     /// Entries of each list: log lines, notices, denials, reloads.
     pub list: usize,
     /// Bytes of the arguments and of the result of a host call, each; the rest of a longer one is
-    /// left out, and [`brief`](crate::weight::brief) says how much.
+    /// left out, and [`brief`](glovebox_events::weight::brief) says how much.
     pub host_call: usize,
 }
 
@@ -53,15 +53,32 @@ impl Default for StoreLimits {
     }
 }
 
-/// What happened lately.
+/// The latest events.
 #[derive(Debug, Default)]
 pub struct Store {
     limits: StoreLimits,
     rows: VecDeque<Row>,
     calls: HashMap<CallId, Call>,
     lists: Lists,
-    plugins: Vec<Arc<str>>,
+    plugins: Plugins,
     counters: Counters,
+}
+
+/// Ids of plugins.
+#[derive(Debug, Default)]
+struct Plugins {
+    in_order: Vec<Arc<str>>,
+    known: HashSet<Arc<str>>,
+}
+
+impl Plugins {
+    fn add(&mut self, id: &Arc<str>) {
+        const MOST: usize = 10_000;
+        if self.in_order.len() < MOST && !self.known.contains(id) {
+            self.known.insert(id.clone());
+            self.in_order.push(id.clone());
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,12 +88,45 @@ struct Counters {
     gone: u64,
     evicted: u64,
     evicted_host_calls: u64,
-    missing: u64,
     bytes: usize,
     /// Time of the first event, in nanoseconds since the Unix epoch.
     start: Option<u64>,
     last_row_at: Option<u64>,
-    next_sequence: Option<u64>,
+    numbers: Numbers,
+}
+
+/// The sequence numbers of the events that came. Events of several threads may come out of order.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// Numbers below this one are those of events before the store was cleared.
+    from: u64,
+    /// The lowest and the highest.
+    range: Option<(u64, u64)>,
+    events: u64,
+}
+
+impl Numbers {
+    fn count(&mut self, number: u64) {
+        if number < self.from {
+            return;
+        }
+        let (lowest, highest) = self.range.unwrap_or((number, number));
+        self.range = Some((lowest.min(number), highest.max(number)));
+        self.events += 1;
+    }
+
+    /// Numbers in the range that did not come.
+    fn missing(&self) -> u64 {
+        let spanned =
+            self.range.map_or(0, |(lowest, highest)| (highest - lowest).saturating_add(1));
+        spanned.saturating_sub(self.events)
+    }
+
+    /// Counts anew the events that come after these.
+    fn next(&self) -> Numbers {
+        let from = self.range.map_or(self.from, |(_, highest)| highest.saturating_add(1));
+        Numbers { from, ..Numbers::default() }
+    }
 }
 
 impl Store {
@@ -90,7 +140,7 @@ impl Store {
         let counters = Counters {
             version: self.counters.version + 1,
             gone: self.counters.gone + self.rows.len() as u64,
-            next_sequence: self.counters.next_sequence,
+            numbers: self.counters.numbers.next(),
             ..Counters::default()
         };
         *self = Store { limits: self.limits, counters, ..Store::default() };
@@ -160,15 +210,14 @@ impl Store {
         self.lists.denials.entries()
     }
 
-    /// Reloads that worked and reloads that did not, of one plugin, oldest first.
-    pub fn reloads<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a Reload> {
-        let reloads = self.lists.reloads.entries().iter();
-        reloads.filter(move |reload| &*reload.plugin == plugin)
+    /// Reloads that worked and reloads that did not, of all plugins, oldest first.
+    pub fn reloads(&self) -> &VecDeque<Reload> {
+        self.lists.reloads.entries()
     }
 
-    /// Ids of all plugins seen, in order of appearance.
+    /// Ids of the plugins seen, in order of appearance: the first 10,000.
     pub fn plugins(&self) -> &[Arc<str>] {
-        &self.plugins
+        &self.plugins.in_order
     }
 
     /// Rows that were evicted.
@@ -186,9 +235,10 @@ impl Store {
         self.lists.evicted()
     }
 
-    /// Events that never arrived, seen by gaps in their sequence numbers.
+    /// Events that did not arrive, seen by gaps in the sequence numbers. One that comes late is taken
+    /// off again.
     pub fn missing(&self) -> u64 {
-        self.counters.missing
+        self.counters.numbers.missing()
     }
 
     /// Bytes held by frames and host calls; above the limit only by the latest row.

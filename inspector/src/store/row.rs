@@ -1,40 +1,15 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::{Frame, Kind};
-use glovebox_events::{CallId, Outcome};
+use glovebox_events::{CallId, Direction, Outcome};
+use glovebox_trace::Statuses;
 
-use crate::filter::{Statuses, Subject};
+use crate::filter::Subject;
 
 /// Names a row for as long as its store lives, whether or not the row is still kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub u64);
-
-/// Which way a frame went, seen from the plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Given to the plugin.
-    In,
-    /// Given by the plugin.
-    Out,
-}
-
-impl Direction {
-    /// `in` or `out`, as in the filter language.
-    pub fn name(self) -> &'static str {
-        match self {
-            Direction::In => "in",
-            Direction::Out => "out",
-        }
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
-    }
-}
 
 /// Where the call of a row stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,11 +58,11 @@ pub struct Row {
     pub since_previous: Duration,
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// Which instance of the host.
+    /// The instance, by its number in the host.
     pub instance: u64,
-    /// Which artifact of that instance's slot, from 1.
+    /// The generation, from 1.
     pub generation: u32,
-    /// Which way the frame went.
+    /// The direction of the frame.
     pub direction: Direction,
     /// The call it belongs to.
     pub call: CallId,
@@ -95,7 +70,7 @@ pub struct Row {
     pub index: u32,
     /// True for an output that was sent with the service `emit`.
     pub emitted: bool,
-    /// Where the call stands.
+    /// The status of the call.
     pub status: Status,
     /// Latency of the call, once it is over.
     pub latency: Option<Duration>,
@@ -106,7 +81,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What sort of frame.
+    /// The kind of the frame.
     pub fn kind(&self) -> Kind {
         self.frame.kind
     }
@@ -116,7 +91,7 @@ impl Row {
         self.frame.encoded_len() as u64
     }
 
-    /// What a filter looks at.
+    /// The subject for a filter.
     pub fn subject(&self) -> Subject<'_> {
         Subject {
             plugin: &self.plugin,

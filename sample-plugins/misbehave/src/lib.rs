@@ -1,4 +1,4 @@
-//! Is bad on demand, to see what a host does about it.
+//! Misbehaves on demand, to show how a host handles it.
 //!
 //! The configuration chooses a `mode`, and when it strikes: in `initialize` or for each frame. A
 //! data frame with the payload `mode=…` chooses one for itself. Without a mode it echoes.
@@ -110,7 +110,7 @@ impl Misbehave {
     ) -> Result<Vec<Frame>, Failure> {
         match mode {
             Mode::None => {}
-            // What `abort` becomes in WebAssembly is the instruction `unreachable`.
+            // In WebAssembly, `abort` becomes the instruction `unreachable`.
             Mode::Trap => std::process::abort(),
             Mode::Panic => panic!("misbehaving on demand"),
             Mode::Loop => loop {

@@ -1,11 +1,11 @@
-//! Finds what should not be passed on, in bytes that are mostly text.
+//! Finds secrets in bytes that are mostly text.
 //!
 //! Everything is looked for where a word begins, so a text is read once from left to right. All
 //! patterns are ASCII: whatever stands between them, UTF-8 or not, is left alone.
 
 use std::ops::Range;
 
-/// What can be found.
+/// The kinds of secrets that can be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     Email,

@@ -1,15 +1,15 @@
-//! Removes e-mail addresses, card numbers and tokens from what passes through.
+//! Removes e-mail addresses, card numbers and tokens from frames.
 //!
 //! A JSON payload, or several behind each other, is changed value by value: a number under the key
 //! `password` is found as well as an address in the middle of a text, and the result is JSON again. Any
 //! other payload is searched as text, so that HTTP messages, log lines with JSON in them and JSON that is
-//! cut off are covered. Texts are searched as they are read, without escapes, however many layers of
-//! JSON there are. What is not removed passes byte for byte, spaces and the order of keys included.
+//! cut off are covered. Texts are searched as they are read, without escapes, however many layers
+//! of JSON there are. The rest passes byte for byte, spaces and the order of keys included.
 //!
-//! What cannot be searched is not passed on: the call fails.
+//! A payload that cannot be searched is not passed on: the call fails.
 //!
-//! What it deliberately does not do: keys are not changed, and a length that a message states about
-//! itself, such as `Content-Length`, is not adapted.
+//! Deliberately, keys are not changed, and a length that a message states about itself, such as
+//! `Content-Length`, is not adapted.
 #![forbid(unsafe_code)]
 
 mod escapes;
@@ -28,7 +28,7 @@ struct Settings {
     emails: bool,
     cards: bool,
     tokens: bool,
-    /// What stands where something was removed.
+    /// The text in place of a removed one.
     replacement: String,
     /// Whether payloads that are not JSON are searched too.
     text: bool,
@@ -78,7 +78,7 @@ impl Plugin for Redact {
             return Ok(vec![frame.clone()]);
         };
         let [emails, cards, tokens] = pass.counts;
-        // Whoever denies us the log or the metrics still gets redacted frames.
+        // A user who denies us the log or the metrics still gets redacted frames.
         let line =
             format!("removed {emails} e-mail addresses, {cards} card numbers, {tokens} tokens");
         let _ = services.log(LogLevel::Info, &line);
@@ -157,7 +157,7 @@ impl Pass<'_> {
         let layers = escapes::layers(text);
         let mut finds: Vec<Find> = Vec::new();
         for depth in 0..=layers.len() {
-            // What stands in quotes says nothing until its escapes are taken out.
+            // Text in quotes says nothing until its escapes are taken out.
             if depth == 0 && written == Written::InQuotes && !layers.is_empty() {
                 continue;
             }

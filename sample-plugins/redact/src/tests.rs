@@ -106,7 +106,7 @@ fn nothing_hides_behind_escapes() {
     check("[INFO] bob@example.org", "[INFO] [redacted]");
     let deep = |bottom: &str| format!("{}{bottom}{}", "[".repeat(5000), "]".repeat(5000));
     check(&deep("\"a@b.org\""), &deep("\"[redacted]\""));
-    // What stands in the place of something is escaped where it must be.
+    // The replacement is escaped where it must be.
     assert_eq!(redact(r##"{"replacement": "\"#"}"##, r#"["a@b.org"]"#), r##"["\"#"]"##);
 }
 

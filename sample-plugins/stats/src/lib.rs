@@ -24,7 +24,7 @@ pub struct Stats {
     kinds: BTreeMap<String, Counts>,
 }
 
-/// What is known about the frames of one kind.
+/// The counts of the frames of one kind.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counts {
     frames: u64,

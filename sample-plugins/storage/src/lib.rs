@@ -17,7 +17,7 @@ use glovebox_sdk::{Failure, Frame, Header, Kind, Plugin, ServiceError, Services}
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What a frame asks for.
+/// The command in a frame.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 enum Command {

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header, Kind};
-use glovebox_inspector::filter::{Filter, Statuses, Subject};
+use glovebox_inspector::filter::{Filter, Subject};
+use glovebox_trace::Statuses;
 
 use crate::figure::{Figures, pair};
 
@@ -36,13 +37,13 @@ pub(crate) fn run(figures: &mut Figures) {
                 );
             },
         );
-        figures.add(names[0], value, "ns", ("header-decoded-ns", baseline), 150.0);
+        figures.add(names[0], value, "ns", ("header-decoded-ns", baseline), 1.0);
     }
     if figures.wants(names[1]) {
         let filter = Filter::parse("latency>5ms and header.user.id=42").expect("it is a filter");
         let one = per_second(&frames, &filter, 1);
         let two = per_second(&frames, &filter, 2);
-        figures.add_at_least(names[1], two, "per-s", ("one-thread-per-s", one), 5e6);
+        figures.add_at_least(names[1], two, "per-s", ("one-thread-per-s", one), 1.6);
     }
 }
 

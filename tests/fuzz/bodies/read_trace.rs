@@ -1,4 +1,4 @@
-//! What the fuzz target does with some bytes; a normal test does it with those of the seeds.
+//! The body of the fuzz target; a normal test runs it with the bytes of the seeds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use glovebox_events::What;
 use glovebox_inspector::filter::Filter;
-use glovebox_inspector::trace::{self, FrameWindows, TraceIndex, TraceOutline, WholeTrace};
+use glovebox_inspector::search::{self, FrameWindows};
+use glovebox_trace::{TraceIndex, TraceOutline, WholeTrace};
 
 /// Opens the bytes as a trace: that gives data or an error, and what can be recovered is a trace
 /// with the same events in it. Its index knows the same frames, and a search finds all of them.
@@ -18,16 +19,17 @@ pub(crate) fn read_trace(bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("there is space for a folder");
     let (path, out) = (folder.path().join("in.mcap"), folder.path().join("out.mcap"));
     std::fs::write(&path, bytes).expect("there is space");
-    let Ok(whole) = trace::read(&path) else {
+    let Ok(whole) = glovebox_trace::read(&path) else {
         return;
     };
     check_rows(&path, &whole);
-    let checked = trace::check(&path).expect("it could be read");
+    let never = AtomicBool::new(false);
+    let checked = glovebox_trace::check(&path, &never).expect("it could be read");
     assert_eq!(checked.info.events, whole.events.len() as u64);
-    let report = trace::recover(&path, &out).expect("it could be read");
+    let report = glovebox_trace::recover(&path, &out, &never).expect("it could be read");
     assert_eq!(report.found.events(), checked.info.events);
     assert!(!report.lossless || report.lost.events() == 0);
-    let recovered = trace::read(&out).expect("it was just written");
+    let recovered = glovebox_trace::read(&out).expect("it was just written");
     assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
     assert_eq!(recovered.events, whole.events);
 }
@@ -40,9 +42,9 @@ fn check_rows(path: &Path, whole: &WholeTrace) {
     let index = Arc::new(index);
     assert_eq!(index.frames(), frames);
     let mut found = 0;
-    let mut take = |hits: &[trace::Hit]| found += hits.len() as u64;
+    let mut take = |hits: &[search::Hit]| found += hits.len() as u64;
     let all = Filter::default();
-    trace::find(path, &index, &all, &mut take, &|_, _| {}, &cancel).expect("it could be read");
+    search::find(path, &index, &all, &mut take, &|_, _| {}, &cancel).expect("it could be read");
     assert_eq!(found, frames);
     let mut windows = FrameWindows::open(path, index).expect("it could be read");
     let mut row = 0;

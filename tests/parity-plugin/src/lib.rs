@@ -4,7 +4,7 @@
 
 pub mod plugin;
 
-/// What is exported, with a budget that each binding must carry.
+/// The exported plugin, with a budget that each binding must carry.
 #[glovebox_sdk::budget(p99 = "50ms", load_time = "20 s")]
 type Budgeted = plugin::Parity;
 

@@ -1,7 +1,7 @@
 //! Does whatever a plugin can do, one command a frame.
 //!
-//! A command is the text of a data frame; every other frame is answered with itself. What a service
-//! says comes back as text.
+//! A command is the text of a data frame; every other frame is answered with itself. The answer of
+//! a service comes back as text.
 
 use std::fmt::Debug;
 
@@ -169,6 +169,11 @@ fn serve(services: &mut dyn Services, call: &str) -> Result<String, Failure> {
             let header = Header::build().text(Header::TARGET, first).finish();
             told(services.emit(&Frame::new(Kind::CONTROL, header, second.to_owned())))
         }
+        "call" => told(
+            services
+                .call(first, second.as_bytes())
+                .map(|given| String::from_utf8_lossy(&given).into_owned()),
+        ),
         "metric" => told(services.metric(first, second.parse().unwrap_or(f64::NAN))),
         service => return Err(Failure::invalid(format!("unknown service `{service}`"))),
     })

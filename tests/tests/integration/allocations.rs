@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
 use glovebox_host::{Host, InstanceId, LoadRequest};
-use glovebox_tests::{native_sample, sample};
+use glovebox_tests::{native_sample, patient, sample};
 
 /// The system's allocator, counting what each thread asks for.
 struct Counting;
@@ -59,11 +59,11 @@ fn a_call_allocates_only_its_answer() {
         let after = ALLOCATIONS.get();
         assert_eq!(after - before, expected * 100, "{name}");
     };
-    let load = |request: LoadRequest| host.load(request).wait().unwrap();
+    let load = |request: LoadRequest| host.load(request.limits(patient())).wait().unwrap();
     check("core", load(LoadRequest::core(Manifest::bare("silent"), || Box::new(Silent))), 0);
     // The payload of the one frame.
     check("frame ABI", load(LoadRequest::path(sample("echo.frame-abi.wasm"))), 1);
     // The same; what the library allocates itself does not go through this program's allocator.
-    let native = LoadRequest::path(native_sample("echo")).trust_native(true);
+    let native = LoadRequest::path(native_sample("echo")).trust_native();
     check("native", load(native), 1);
 }

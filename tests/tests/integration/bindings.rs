@@ -3,7 +3,9 @@
 use glovebox_abi::{Frame, Header, Kind, Manifest, Plugin};
 use glovebox_events::{Binding, What};
 use glovebox_host::{InstanceId, LoadRequest};
-use glovebox_tests::{Bench, native_sample, root, sample};
+use glovebox_tests::{Bench, PATIENCE, native_sample, patient, root, sample};
+use wit_bindgen_core::wit_parser::Resolve;
+use wit_bindgen_core::{Files, WorldGenerator as _};
 
 /// Loads a sample through every binding that exists for it. Only one sample can be linked into this
 /// binary for the core tier: every plugin defines the symbol of the native table.
@@ -17,14 +19,18 @@ fn each_binding(
     let mut requests = vec![
         (Binding::Component, LoadRequest::path(sample(&format!("{name}.wasm")))),
         (Binding::FrameAbi, LoadRequest::path(sample(&format!("{name}.frame-abi.wasm")))),
-        (Binding::Native, LoadRequest::path(native_sample(name)).trust_native(true)),
+        (Binding::Native, LoadRequest::path(native_sample(name)).trust_native()),
     ];
     if let Some(make) = make {
         requests.push((Binding::Core, LoadRequest::core(manifest, make)));
     }
     for (expected, request) in requests {
         let bench = Bench::new();
-        let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
+        let id = bench
+            .host
+            .load(request.limits(patient()).compile_deadline(PATIENCE))
+            .wait()
+            .unwrap_or_else(|error| panic!("{error}"));
         let status = bench.host.plugin(id).unwrap();
         assert_eq!(status.binding, expected);
         assert_eq!(status.manifest.plugin.id, name, "{expected}: the manifest is found");
@@ -93,7 +99,11 @@ fn panics_stay_inside_the_plugin() {
 fn hand_written_plugins_answer() {
     fn check(request: LoadRequest, expected: &str) {
         let bench = Bench::new();
-        let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
+        let id = bench
+            .host
+            .load(request.limits(patient()))
+            .wait()
+            .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(bench.ask(id, "world"), expected);
     }
     let samples = root().join("sample-plugins");
@@ -110,5 +120,35 @@ fn hand_written_plugins_answer() {
         .status()
         .unwrap();
     assert!(compiled.success());
-    check(LoadRequest::path(library).trust_native(true), "hello, world");
+    check(LoadRequest::path(library).trust_native(), "hello, world");
+}
+
+/// Plugins build with the bindings that lie in the kit, so that they need no generator.
+#[test]
+fn the_kit_holds_the_bindings_of_the_contract() {
+    /// A folder of the contract, a world in it, and the module of the kit that holds its bindings.
+    fn check(folder: &str, world: &str, module: &str) {
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_path(root().join("host/abi/wit").join(folder)).unwrap();
+        let world = resolve.select_world(&[package], Some(world)).unwrap();
+        let options = wit_bindgen_rust::Opts {
+            format: true,
+            pub_export_macro: true,
+            export_macro_name: Some("export_component".to_owned()),
+            default_bindings_module: Some(format!("glovebox_sdk::binding::component::{module}")),
+            ..wit_bindgen_rust::Opts::default()
+        };
+        let mut files = Files::default();
+        options.build().generate(&mut resolve, world, &mut files).unwrap();
+        let (_, generated) = files.iter().next().unwrap();
+        let name = format!("{module}.rs");
+        let kept = root().join("host/sdk/src/binding/component").join(&name);
+        if std::fs::read(&kept).unwrap_or_default() != generated {
+            let made = root().join("target").join(&name);
+            std::fs::write(&made, generated).unwrap();
+            panic!("the kit holds other bindings: copy {} to {}", made.display(), kept.display());
+        }
+    }
+    check("since_v0.1.0", "plugin", "bindings");
+    check("functions_v0.1.0", "functions", "functions");
 }

@@ -1,22 +1,24 @@
-//! Libraries that are damaged, built for something else, or panic: what a host can tell before it
-//! opens one, and what it keeps going after.
+//! Libraries that are damaged, built for another machine, or panic: the host tells before it opens
+//! one, or survives it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use glovebox_abi::Frame;
-use glovebox_events::ReloadCause;
-use glovebox_host::LoadRequest;
+use glovebox_abi::Manifest;
+use glovebox_host::{Isolation, LoadRequest, Precaution};
 use glovebox_tests::alone::{alone, resident};
-use glovebox_tests::{Bench, native_sample, root};
+use glovebox_tests::{Bench, native_sample, patient, root};
 use object::{Object, ObjectSection, ObjectSymbol};
 
 /// Answers each frame with `ANSWER`. Its table can be made wrong, and it leaves something behind on
 /// each thread that calls it.
 const SOURCE: &str = r#"
 #include <glovebox.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #ifndef ANSWER
 #define ANSWER "1"
@@ -42,6 +44,9 @@ static void *create(const struct glovebox_host *host, struct glovebox_slice conf
 #endif
     return malloc(1);
 }
+#ifdef CONSTRUCTOR
+__attribute__((constructor)) static void constructor(void) { CONSTRUCTOR; }
+#endif
 static uint32_t process(void *self, uint8_t kind, struct glovebox_slice header,
                         struct glovebox_slice payload, const struct glovebox_output *out) {
     (void)self; (void)payload;
@@ -65,6 +70,9 @@ static uint32_t restore_state(void *self, uint32_t version, struct glovebox_slic
 }
 static void destroy(void *self) { free(self); }
 
+#ifndef SAVE_STATE
+#define SAVE_STATE save_state
+#endif
 #ifndef SYMBOL
 #define SYMBOL glovebox_plugin_0_1
 #endif
@@ -73,7 +81,7 @@ __attribute__((visibility("default"))) const struct glovebox_plugin *SYMBOL(void
     return NULL;
 #endif
     static const struct glovebox_plugin table = {
-        TABLE_VERSION, TABLE_SIZE, create, process, health, save_state, restore_state, destroy,
+        TABLE_VERSION, TABLE_SIZE, create, process, health, SAVE_STATE, restore_state, destroy,
     };
     return &table;
 }
@@ -109,7 +117,7 @@ fn refused(bytes: &[u8], manifest: &str, expected: &str) {
     assert_eq!(bench.host.plugins().len(), 0);
 }
 
-/// What the host says of these bytes without opening them.
+/// Inspects these bytes without opening them.
 fn look_at(path: &Path) -> Result<(), String> {
     glovebox_host::inspect(path).map(|_| ()).map_err(|error| error.to_string())
 }
@@ -232,6 +240,10 @@ fn a_library_for_something_else_is_refused_and_never_called() {
     check(&["-DTABLE_SIZE=24"], "link: the native table has 24 bytes, expected 56; ");
     check(&["-DNULL_TABLE"], "link: missing export glovebox_plugin_0_1, which returned null; ");
     check(
+        &["-DSAVE_STATE=NULL"],
+        "link: missing export `save_state` in the table of glovebox_plugin_0_1, which is null there; ",
+    );
+    check(
         &["-DSYMBOL=glovebox_plugin_3_7"],
         "sniff: built for version 3.7 of the contract, this host has 0.1; build it with an SDK",
     );
@@ -275,16 +287,68 @@ fn a_library_for_something_else_is_refused_and_never_called() {
         "",
         "sniff: built for Linux or another system with ELF, i386, this host runs on Linux ",
     );
-    let several = "sniff: built for macOS, several processors, this host runs on Linux ";
+    let several = "sniff: the shared library is damaged: of several processors: ";
     refused(b"\xCA\xFE\xBA\xBE\0\0\0\x02", "", several);
     refused(b"MZ\x90\0", "", "sniff: the shared library is damaged: ");
     refused(b"\xCF\xFA\xED\xFE", "", "sniff: the shared library is damaged: ");
 }
 
+/// Where a library runs, in words and as a request.
+type Way = (&'static str, fn(LoadRequest) -> LoadRequest);
+
+fn ways() -> [Way; 2] {
+    [
+        ("in this process", LoadRequest::trust_native),
+        ("in one of its own", |request| request.isolation(Isolation::Process)),
+    ]
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_library_that_does_not_survive_its_opening_is_refused_before_it_is_opened_here() {
+    let check = |constructor: &str, expected: &str| {
+        let bytes = bytes_of(&[&format!("-DCONSTRUCTOR={constructor}")]);
+        for (place, way) in ways() {
+            let bench = Bench::new();
+            let manifest = "[plugin]\nid = \"bad\"\n[lifecycle]\nstart-deadline = \"500 ms\"";
+            let manifest = Manifest::parse(manifest).unwrap();
+            let request = LoadRequest::bytes("bad.so", bytes.clone()).manifest(manifest);
+            let error = bench.host.load(way(request)).wait().unwrap_err().to_string();
+            let expected = format!("link: opening it in a trial process failed: {expected}");
+            assert!(error.starts_with(&expected), "{place}: {error}\n{expected}");
+            assert!(error.contains("mend what the library does when it is opened"), "{error}");
+            assert_eq!(bench.host.mapped_libraries(), 0, "{place}");
+        }
+    };
+    check("abort()", "signal 6 (SIGABRT, it gave up) ended the worker");
+    check("raise(SIGSEGV)", "signal 11 (SIGSEGV");
+    check("exit(3)", "the worker exited with code 3");
+    check("_exit(0)", "the worker exited with code 0");
+    check("for(;;)", "it did not return within 2 s");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_library_is_tried_once_unless_the_load_skips_it() {
+    let only_here = format!("-DCONSTRUCTOR=if(getpid()!={})abort()", std::process::id());
+    let bytes = bytes_of(&[&only_here]);
+    let bench = Bench::new();
+    let request = || LoadRequest::bytes("here.so", bytes.clone()).trust_native();
+    let error = bench.host.load(request()).wait().unwrap_err().to_string();
+    assert!(error.contains("--skip-trial"), "{error}");
+    let id = bench.host.load(request().skip_trial()).wait().unwrap();
+    let precaution = |id| bench.host.plugin(id).unwrap().precaution;
+    let reason = "the load skips the trial".to_owned();
+    assert_eq!(precaution(id), Precaution::NotTried { reason });
+    assert_eq!(bench.ask(id, "x"), "1");
+    let id = bench.load_bytes("plugin.so", &bytes_of(&[]), "").unwrap();
+    assert_eq!(precaution(id), Precaution::Tried);
+}
+
 #[test]
 fn a_panic_ends_the_copy_and_names_its_message() {
     let bench = Bench::new();
-    let request = LoadRequest::path(native_sample("misbehave")).trust_native(true);
+    let request = LoadRequest::path(native_sample("misbehave")).trust_native().limits(patient());
     let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
     let outcome = bench.ask(id, "mode=panic");
     assert!(outcome.starts_with("trapped: plugin-panic: panicked at "), "{outcome}");
@@ -292,7 +356,7 @@ fn a_panic_ends_the_copy_and_names_its_message() {
     assert_eq!(bench.ask(id, "still there?"), "still there?");
     assert_eq!(bench.host.plugin(id).unwrap().stats.restarts, 1);
     let config = serde_json::json!({ "mode": "panic", "when": "initialize" });
-    let request = LoadRequest::path(native_sample("misbehave")).trust_native(true).config(config);
+    let request = LoadRequest::path(native_sample("misbehave")).trust_native().config(config);
     let error = bench.host.load(request).wait().unwrap_err().to_string();
     assert!(error.starts_with("initialize: the plugin trapped: plugin-panic: "), "{error}");
 }
@@ -302,13 +366,13 @@ fn a_rebuild_at_the_same_path_runs_the_new_code() {
     let folder = tempfile::tempdir().unwrap();
     let path = compile(folder.path(), "plugin.so", &["-DANSWER=\"old\""]);
     let bench = Bench::new();
-    let id = bench.host.load(LoadRequest::path(&path).trust_native(true)).wait().unwrap();
+    let id = bench.host.load(LoadRequest::path(&path).trust_native()).wait().unwrap();
     assert_eq!(bench.ask(id, "?"), "old");
     // In place, as a careless copy does it: of an open library this would end the process.
     let new = bytes_of(&["-DANSWER=\"new\""]);
     fs::write(&path, &new).unwrap();
     assert_eq!(bench.ask(id, "?"), "old");
-    assert_eq!(bench.host.reload(id, ReloadCause::Requested, true).wait().unwrap(), 2);
+    assert_eq!(bench.host.reload(id).wait().unwrap(), 2);
     assert_eq!(bench.ask(id, "?"), "new");
 }
 
@@ -320,11 +384,11 @@ fn a_hundred_reloads_run_new_code_and_grow_within_bounds() {
         let versions = [bytes_of(&["-DANSWER=\"even\""]), bytes_of(&["-DANSWER=\"odd\""])];
         fs::write(&path, &versions[0]).unwrap();
         let bench = Bench::new();
-        let id = bench.host.load(LoadRequest::path(&path).trust_native(true)).wait().unwrap();
+        let id = bench.host.load(LoadRequest::path(&path).trust_native()).wait().unwrap();
         let before = resident();
         for number in 1..=100 {
             fs::write(&path, &versions[number % 2]).unwrap();
-            let reloaded = bench.host.reload(id, ReloadCause::Requested, true).wait();
+            let reloaded = bench.host.reload(id).wait();
             assert_eq!(reloaded.unwrap() as usize, number + 1);
             // On a thread that ends, so that the library's destructor of thread values runs.
             let host = bench.host.clone();

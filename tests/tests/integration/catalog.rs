@@ -5,9 +5,10 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
+use glovebox_catalog::{Catalog, Intent, Query, ScanBounds};
+use glovebox_catalog::{IntentContext, Root};
 use glovebox_events::What;
-use glovebox_host::catalog::{Context, Root};
-use glovebox_host::{Catalog, Intent, LoadRequest, Query, ScanBounds};
+use glovebox_host::LoadRequest;
 use glovebox_tests::{Bench, binary, sample};
 use serde_json::Value as Json;
 
@@ -90,7 +91,7 @@ fn what_is_no_plugin_is_counted_by_its_kind() {
         ),
         ("other.wasm", wat("(module (func (export \"run\")))")),
         ("world.wasm", wat("(component)")),
-        // Whoever names one in a manifest is told what it is.
+        // A manifest that names such a file is told what it is.
         ("named/plugin.toml", about.as_bytes().to_vec()),
         ("named/claimed.wasm", wat(extism)),
         ("nameless/plugin.toml", b"[plugin]\nid = 'nameless'".to_vec()),
@@ -213,7 +214,7 @@ fn the_bounds_of_a_scan_are_said() {
     check(ScanBounds { files: 4, ..bounds }, "a b", &[cut]);
 }
 
-/// Code that no compiler takes stands behind the manifest, so whoever compiled would fail.
+/// Code that no compiler takes stands behind the manifest, so compiling would fail.
 #[test]
 fn a_thousand_plugins_are_found_without_compiling() {
     let files = (0..1000).map(|number| {
@@ -256,6 +257,112 @@ fn libraries_are_told_apart_without_opening_them() {
     let found = ["redact 1.0.0 artifact redact.wasm", "redact 1.0.0 artifact libredact.so"];
     assert_eq!(entries(&folder, &catalog), found);
     assert_eq!(counted(&catalog), "1 shared libraries");
+}
+
+/// A library of macOS for one processor that exports a name: a header, and where the names are.
+fn macho(processor: u32, name: &str) -> Vec<u8> {
+    let numbers =
+        |numbers: &[u32]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
+    let edge = [&[0, 1][..], b"_", name.as_bytes(), &[0]].concat();
+    let names = [&edge[..], &[edge.len() as u8 + 1, 2, 0, 0, 0]].concat();
+    let header = numbers(&[0xFEED_FACF, processor, 0, 8, 1, 16, 0, 0]);
+    let command = numbers(&[0x8000_0033, 16, 48, names.len() as u32]);
+    [header, command, names].concat()
+}
+
+/// Such libraries for both processors in one file.
+fn universal(name: &str) -> Vec<u8> {
+    let (one, other) = (macho(0x0100_000C, name), macho(0x0100_0007, name));
+    let (first, second) = (4096, 8192);
+    let mut file: Vec<u8> = [
+        [0xCAFE_BABE_u32, 2],
+        [0x0100_000C, 0],
+        [first, one.len() as u32],
+        [12, 0x0100_0007],
+        [0, second],
+        [other.len() as u32, 12],
+    ]
+    .iter()
+    .flatten()
+    .flat_map(|number| number.to_be_bytes())
+    .collect();
+    file.resize(first as usize, 0);
+    file.extend(one);
+    file.resize(second as usize, 0);
+    file.extend(other);
+    file
+}
+
+/// Scans, inspections and loads say the same about a file.
+#[cfg(unix)]
+#[test]
+fn a_file_has_one_name_whoever_looks() {
+    /// Checks how several such files are called, and what the errors say of one.
+    #[track_caller]
+    fn check(file: &str, bytes: &[u8], several: &str, one: &str) {
+        let folder = Folder::of([(file, bytes)]);
+        let path = folder.path().join(file);
+        let catalog = folder.scan();
+        assert_eq!((counted(&catalog), folder.findings(&catalog)), (several.to_owned(), vec![]));
+        let bench = Bench::new();
+        let loaded = bench.host.load(LoadRequest::path(&path)).wait().unwrap_err().to_string();
+        assert!(loaded.contains(one), "{loaded}");
+        match glovebox_host::inspect(&path) {
+            Err(error) => assert_eq!(error.to_string(), loaded),
+            // A module can be looked at, whatever it is for.
+            Ok(found) => {
+                let foreign = found.foreign.map(|foreign| format!("this is {}", foreign.name()));
+                assert!(foreign.is_none_or(|foreign| loaded.contains(&foreign)), "{loaded}");
+            }
+        }
+        // With a manifest that takes it for a plugin, the scan says why it is none.
+        let manifest = format!("[plugin]\nid = \"a\"\n[artifact]\nnative = \"{file}\"\n");
+        fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+        let findings = folder.findings(&folder.scan());
+        if !findings.is_empty() {
+            let known = folder.short(loaded);
+            assert!(findings[0].contains(known.split("; ").next().unwrap()), "{findings:?}");
+        }
+    }
+    let source = Folder::of([("a.c", "int NAME(void) { return 5; } int main(void) { return 0; }")]);
+    let compile = |arguments: &[&str]| {
+        let out = source.path().join("out");
+        let mut command = Command::new("cc");
+        command.args(arguments).arg("-o").arg(&out).arg(source.path().join("a.c"));
+        assert!(command.status().unwrap().success(), "{arguments:?}");
+        fs::read(out).unwrap()
+    };
+    let library = |name: &str| compile(&["-shared", "-fPIC", "-g", &format!("-DNAME={name}")]);
+    let missing = "missing export `glovebox_plugin_0_1`";
+    check("a.so", &library("any"), "1 shared libraries", missing);
+    check("a.so", &library("PyInit_a"), "1 extensions of Python", "this is an extension of Python");
+    let addon = "this is an addon of Node.js";
+    let addons = "1 addons of Node.js";
+    check("a.so", &library("napi_register_module_v1"), addons, addon);
+    let program = "this is a program";
+    check("a.so", &compile(&["-DNAME=any", "-pie", "-fPIE"]), "1 programs", program);
+    check("a.so", &compile(&["-DNAME=any", "-no-pie"]), "1 programs", program);
+    let object = compile(&["-DNAME=any", "-c"]);
+    check("a.so", &object, "1 object files that were not linked", "this is an object file");
+    fs::write(source.path().join("whole"), library("any")).unwrap();
+    let mut left = Command::new("objcopy");
+    left.arg("--only-keep-debug").args([source.path().join("whole"), source.path().join("left")]);
+    assert!(left.status().unwrap().success());
+    let left = fs::read(source.path().join("left")).unwrap();
+    check("a.so", &left, "1 files of debug information", "this is debug information");
+    for file in
+        [macho(0x0100_000C, "napi_register_module_v1"), universal("napi_register_module_v1")]
+    {
+        check("a.dylib", &file, addons, addon);
+    }
+    for file in [macho(0x0100_000C, "any"), universal("any")] {
+        check("a.dylib", &file, "1 shared libraries", "built for macOS, ");
+    }
+    let wat = |text: &str| wat::parse_str(text).unwrap();
+    let zellij = wat("(module (import \"zellij\" \"host_run_plugin_command\" (func)))");
+    check("a.wasm", &zellij, "1 Zellij plugins", "this is a Zellij plugin");
+    check("a.wasm", &wat("(module)"), "1 modules of unknown purpose", "missing export");
+    check("a.wasm", &wat("(component)"), "1 components of other worlds", "missing export");
 }
 
 #[test]
@@ -315,7 +422,7 @@ fn the_samples_are_found_by_what_they_are() {
     check(Query { text: text("mask e-mails"), ..Query::default() }, "redact");
     let intent = Intent {
         intent: "redact secrets".to_owned(),
-        contexts: Context::find_in("privacy"),
+        contexts: IntentContext::find_in("privacy"),
         requirements: vec!["p99<=5ms".parse().unwrap(), "permission:-kv".parse().unwrap()],
     };
     let assessment = catalog.intend(&Query::default(), &intent);
@@ -336,7 +443,7 @@ fn roots(text: &str) -> Vec<Root> {
     text.split(' ').map(|root| root.parse().unwrap()).collect()
 }
 
-/// What happened to which plugin, in order.
+/// Loads and unloads of plugins, in order.
 fn history(bench: &Bench) -> Vec<String> {
     let events = bench.events.events().into_iter().filter_map(|event| match event.what {
         What::Loaded { version, .. } => Some(format!("+{} {version}", event.plugin)),
@@ -411,7 +518,7 @@ fn what_does_not_fit_together_is_explained() {
         "dashboard report",
         "Because `report` 1.0.0 needs `chart >=1.4, <2`, and `dashboard` 1.0.0 needs `chart ^2`, \
          `dashboard` 1.0.0 and `report` 1.0.0 cannot be loaded together.\nAnd because `dashboard` \
-         is asked for, and `report` is asked for, what is asked for cannot be loaded together.",
+         is asked for, and `report` is asked for, the plugins asked for cannot be loaded together.",
     );
     check(
         &[("a", "1.0.0", "b = '*'"), ("b", "1.0.0", "c = '^1'"), ("c", "1.0.0", "a = '*'")],
@@ -457,11 +564,11 @@ fn a_factory_runs_under_its_configurations() {
     assert_eq!(bench.ask(loud, "to ann@example.org"), "to ***");
     assert_eq!(bench.host.find("redact-loud"), Some(loud));
     let query = Query { text: Some("redact".to_owned()), ..Query::default() };
-    assert_eq!(bench.host.find_by(&query), [plain, loud]);
-    let generation = bench.host.reload(loud, glovebox_events::ReloadCause::Requested, true).wait();
+    assert_eq!(query.find_in(&bench.host), [plain, loud]);
+    let generation = bench.host.reload(loud).wait();
     assert_eq!(generation.unwrap(), 2);
     assert_eq!(bench.ask(loud, "to ann@example.org"), "to ***");
-    let asleep = load(LoadRequest::path(folder.path()).configuration("loud").lazy(true)).unwrap();
+    let asleep = load(LoadRequest::path(folder.path()).configuration("loud").lazy()).unwrap();
     assert_eq!(bench.ask(asleep, "to ann@example.org"), "to ***");
     let error = load(LoadRequest::path(folder.path()).configuration("quiet")).unwrap_err();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! No manifest, request or person gets more than the ceilings of the host, and what was lowered is
 //! said.
 
-use glovebox_abi::manifest::{LimitChanges, Limits, Tier};
+use glovebox_abi::manifest::{LimitChanges, LimitKind, Limits, Tier};
 use glovebox_abi::{Failure, Frame, Kind, Manifest, Permission, Plugin, Services};
 use glovebox_events::{Outcome, What};
 use glovebox_host::{Ceilings, LimitOrigin, LoadRequest, Policy};
@@ -33,9 +33,9 @@ fn what_is_in_effect_and_where_it_comes_from_is_shown() {
         let module = wat::parse_str(Guest::default().module()).unwrap();
         let id = bench.load_bytes("guest.wasm", &module, &format!("[limits]\n{limits}")).unwrap();
         let status = bench.host.plugin(id).unwrap();
-        let limit = status.limit_status.iter().find(|limit| limit.name == expected.0).unwrap();
-        let found = (limit.name, limit.value.as_str(), &*limit.explanation());
-        assert_eq!(found, expected);
+        let limit = status.limit(LimitKind::named(expected.0).unwrap()).unwrap();
+        let value = limit.limit.show_limit(limit.value);
+        assert_eq!((limit.limit.name(), &*value, &*limit.explanation()), expected);
         let said = said(&bench);
         match expected_said {
             "" => assert!(!said.contains("ceiling"), "{said}"),
@@ -53,6 +53,13 @@ fn what_is_in_effect_and_where_it_comes_from_is_shown() {
         ("host-calls = 1000000000000", ""),
         ("host-calls", "1000000", "asked 1000000000000, ceiling 1000000 of the host"),
         "host-calls is 1000000",
+    );
+    check(("", ""), ("carried-bytes", "256 MiB", "default"), "");
+    check(("carried-bytes = '1 MiB'", ""), ("carried-bytes", "1 MiB", "manifest"), "");
+    check(
+        ("carried-bytes = '2 GiB'", ""),
+        ("carried-bytes", "1 GiB", "asked 2 GiB, ceiling 1 GiB of the host"),
+        "carried-bytes is 1 GiB",
     );
     check(
         ("output-frames = 4000000000", ""),
@@ -82,24 +89,23 @@ fn requests_and_people_get_no_more_either() {
     std::fs::write(&path, wat::parse_str(Guest::default().module()).unwrap()).unwrap();
     let changes = LimitChanges { memory: Some(1 << 30), kv_bytes: Some(7), ..Default::default() };
     let id = bench.host.load(LoadRequest::path(path).limits(changes)).wait().unwrap();
-    let of = |name: &str| {
+    let of = |limit| {
         let status = bench.host.plugin(id).unwrap();
-        let limit = status.limit_status.into_iter().find(|limit| limit.name == name).unwrap();
+        let limit = status.limit(limit).unwrap();
         (limit.value, limit.origin, limit.asked)
     };
-    let asked = Some("1 GiB".to_owned());
-    assert_eq!(of("memory"), ("3 MiB".to_owned(), LimitOrigin::Request, asked));
-    assert_eq!(of("kv-bytes"), ("7 B".to_owned(), LimitOrigin::Request, None));
+    use LimitKind::{KvBytes, Memory, Queue};
+    assert_eq!(of(Memory), (Some(3 << 20), LimitOrigin::Request, Some(1 << 30)));
+    assert_eq!(of(KvBytes), (Some(7), LimitOrigin::Request, Some(7)));
     let limits = Limits { memory: 2 << 30, queue: 100_000, ..Limits::default() };
-    assert!(bench.host.set_limits(id, limits));
-    let asked = Some("2 GiB".to_owned());
-    assert_eq!(of("memory"), ("3 MiB".to_owned(), LimitOrigin::Person, asked));
-    assert_eq!(of("queue").0, "9");
+    bench.host.set_limits(id, limits).unwrap();
+    assert_eq!(of(Memory), (Some(3 << 20), LimitOrigin::Person, Some(2 << 30)));
+    assert_eq!(of(Queue).0, Some(9));
     assert!(said(&bench).contains("limits changed; memory is 3 MiB: 2 GiB was asked for"));
     assert_eq!(bench.host.plugin(id).unwrap().limits.memory, 3 << 20);
-    // What was asked for comes into effect once the ceiling is raised.
+    // The requested limit comes into effect once the ceiling is raised.
     bench.host.set_policy(Policy::parse("[ceilings]\nmemory = '2 GiB'").unwrap());
-    assert_eq!(of("memory"), ("2 GiB".to_owned(), LimitOrigin::Person, None));
+    assert_eq!(of(Memory), (Some(2 << 30), LimitOrigin::Person, Some(2 << 30)));
     assert_eq!(bench.host.ceilings().of(Tier::Wasm).memory, Some(2 << 30));
 }
 
@@ -126,7 +132,6 @@ fn a_call_ends_at_the_ceiling_whatever_its_manifest_says() {
 
 #[test]
 fn starting_ends_at_the_ceiling_and_copies_are_bounded() {
-    let bench = bench("[ceilings]\nstep-deadline = '30 ms'\ncopies = 3");
     let module = |start: &str| {
         let text = Guest::default().module();
         let start =
@@ -136,8 +141,22 @@ fn starting_ends_at_the_ceiling_and_copies_are_bounded() {
     };
     let manifest = "[lifecycle]\nstart-deadline = '86400 s'\n[runtime]\ninstances = 1000";
     let endless = module("(loop (br 0)) (i64.const 0)");
-    let error = bench.load_bytes("guest.wasm", &endless, manifest).unwrap_err().to_string();
+    let brief = bench("[ceilings]\nstep-deadline = '30 ms'");
+    let error = brief.load_bytes("guest.wasm", &endless, manifest).unwrap_err().to_string();
     assert!(error.contains("deadline of 30 ms"), "{error}");
+    // To raise the limit alone would not help.
+    assert!(error.contains("`step-deadline` under [ceilings] of the policy"), "{error}");
+    let grow = module("(loop (drop (memory.grow (i32.const 1))) (br 0)) (i64.const 0)");
+    let refused = |policy: &str, manifest: &str| {
+        let small = self::bench(policy);
+        small.load_bytes("guest.wasm", &grow, manifest).unwrap_err().to_string()
+    };
+    let large = "[limits]\nmemory = '2 GiB'";
+    let error = refused("[ceilings]\nmemory = '1 MiB'", large);
+    assert!(error.contains("`memory` under [ceilings] of the policy"), "{error}");
+    let error = refused("", "[limits]\nmemory = '1 MiB'");
+    assert!(error.contains("raise `memory` under [limits] in plugin.toml"), "{error}");
+    let bench = bench("[ceilings]\ncopies = 3");
     bench.load_bytes("guest.wasm", &module("(i64.const 0)"), manifest).unwrap();
     assert!(said(&bench).contains("3 copies run: 1000 were asked for"), "{}", said(&bench));
 }
@@ -178,7 +197,7 @@ fn one_call_causes_a_bounded_number_of_calls() {
             .collect();
         let reply = bench.host.call(ids[0], &Frame::new(Kind::DATA, Default::default(), "x"));
         assert_eq!(reply.outcome, Outcome::Completed);
-        bench.host.rest().wait();
+        bench.host.wait_idle().wait();
         let stats = bench.host.dispatch_stats();
         assert_eq!(stats.dispatched, expected, "{plugins} plugins, {frames} frames");
         assert!(stats.beyond_budget > 0);

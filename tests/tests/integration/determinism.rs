@@ -1,6 +1,7 @@
 //! Runs that must repeat, and the fuel that takes the place of time in them.
 
 use glovebox_abi::Frame;
+use glovebox_abi::manifest::LimitKind;
 use glovebox_events::{Outcome, What};
 use glovebox_host::{Enforcement, LoadRequest};
 use glovebox_tests::guest::Guest;
@@ -22,7 +23,7 @@ const SCRIPT: [&str; 12] = [
     "service now",
 ];
 
-/// What a script leaves behind, as text, without the time it took.
+/// The events of a script, as text, without the time it took.
 fn run(request: LoadRequest) -> Vec<String> {
     let bench = Bench::new();
     let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
@@ -54,7 +55,7 @@ fn the_same_frames_and_seed_give_the_same_bytes() {
         let free = || run(LoadRequest::path(fixture(name)));
         assert_ne!(free(), free(), "{name}: nothing differs, so nothing is shown");
     }
-    let request = LoadRequest::path(native_sample("parity-plugin")).trust_native(true);
+    let request = LoadRequest::path(native_sample("parity-plugin")).trust_native();
     let error = Bench::new().host.load(request.deterministic(7)).wait().unwrap_err().to_string();
     let expected =
         "policy: mode for native plugins `deterministic` is not available in this host; ";
@@ -85,7 +86,7 @@ fn fuel_ends_a_call_at_the_same_instruction() {
                         format!("limit exceeded: asked for {asked} of fuel, limit {allowed}");
                     assert_eq!(outcome.to_string(), expected);
                     let status = bench.host.plugin(id).unwrap();
-                    let fuel = status.limit_status.iter().find(|limit| limit.name == "fuel");
+                    let fuel = status.limit(LimitKind::Fuel);
                     assert_eq!(fuel.unwrap().hits, 1);
                     assert_eq!(bench.ask(id, "a"), "1", "a fresh copy, with as much fuel");
                     false
@@ -112,7 +113,7 @@ fn fuel_is_enforced_where_work_is_counted() {
         let bytes = wat::parse_str(Guest::default().module()).unwrap();
         let id = bench.load_bytes("a.wasm", &bytes, manifest).unwrap();
         let status = bench.host.plugin(id).unwrap();
-        let fuel = status.limit_status.iter().find(|limit| limit.name == "fuel").unwrap();
+        let fuel = status.limit(LimitKind::Fuel).unwrap();
         assert_eq!(fuel.enforcement == Enforcement::Enforced, expected, "{manifest}");
         assert_eq!(bench.ask(id, "a"), "1");
     }

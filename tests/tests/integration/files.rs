@@ -1,4 +1,5 @@
-//! What the program reads and writes: nothing is lost, nothing blocks, and no text steers a terminal.
+//! The files that the program reads and writes: nothing is lost, nothing blocks, and no text steers
+//! a terminal.
 
 mod ending;
 mod text;
@@ -128,6 +129,10 @@ fn no_verb_replaces_what_it_finds_by_itself() {
     for option in ["--config", "--payload", "--header"] {
         check(b"{}", "c.json", &["call", "echo.wasm", option, "@c.json", "--json"]);
     }
+    // Said before anything else is found wrong.
+    for option in ["--config", "--payload", "--header"] {
+        check(b"{}", "c.json", &["call", "nowhere.wasm", option, "@c.json", "--json"]);
+    }
     let replay = ["replay", "in.mcap", "--plugin", "echo.wasm", "--config", "@c.json"];
     for option in ["--record", "--junit", "--json"] {
         check(b"{}", "c.json", &[&replay[..], &[option]].concat());
@@ -149,6 +154,11 @@ fn outputs_have_names_of_their_own() {
         #[cfg(unix)]
         std::os::unix::fs::symlink("new", folder.0.path().join("to-new")).unwrap();
         folder.check(&[arguments, &["--force"]].concat(), exit, "", expected);
+        // A run that is refused writes nothing, and a link stays one.
+        let new = folder.0.path().join("new");
+        assert!(exit == 0 || !new.exists(), "{arguments:?}");
+        #[cfg(unix)]
+        assert!(folder.0.path().join("to-new").is_symlink(), "{arguments:?}");
     }
     let replay = ["replay", "in.mcap", "--plugin", "plugins/stats.wasm"];
     let both = "two outputs have one name";
@@ -165,6 +175,14 @@ fn outputs_have_names_of_their_own() {
     check(&[&pcapng[..], &["--dissector", "new"]].concat(), 2, both);
     #[cfg(unix)]
     check(&["diff", "in.mcap", "in.mcap", "--html", "/dev/null", "--junit", "/dev/null"], 0, "");
+    #[cfg(unix)]
+    {
+        let folder = prepared();
+        std::os::unix::fs::symlink("new", folder.0.path().join("to-new")).unwrap();
+        folder.check(&["trace", "info", "in.mcap", "--json", "to-new", "--force"], 0, "", "");
+        assert!(folder.0.path().join("to-new").is_symlink(), "what it leads to is written");
+        assert!(fs::read(folder.0.path().join("new")).unwrap().starts_with(b"{"));
+    }
     // The names of parts are not known before.
     let folder = prepared();
     let split = ["trace", "split", "in.mcap", "--frames", "1", "-o", "part.mcap"];
@@ -298,7 +316,7 @@ fn discover_stays_below_its_folder() {
         std::os::unix::fs::symlink("../out", path("in/folder")).unwrap();
         std::os::unix::fs::symlink("../out/redact.wasm", path("in/file.wasm")).unwrap();
         std::os::unix::fs::symlink(root(), path("in/root")).unwrap();
-        // What stays inside is followed, and the folder itself may be a link.
+        // Links that stay inside are followed, and the folder itself may be a link.
         std::os::unix::fs::symlink("deep", path("in/again")).unwrap();
         std::os::unix::fs::symlink("in", path("named/link")).unwrap();
         left_out += 3;
@@ -309,6 +327,29 @@ fn discover_stays_below_its_folder() {
     let finding = findings.iter().find(|finding| finding["finding"] == "lead-out").unwrap();
     assert_eq!(finding["count"], left_out, "{finding}");
     folder.json(&["discover", "in", "in/deep/plugin.toml"], 0, "Found 2 of 2 plugins");
+}
+
+#[test]
+fn a_file_that_has_the_name_of_an_index_stays() {
+    let folder = Folder::new();
+    // Only the index of a large trace is kept.
+    folder.check(&["trace", "generate", "in.mcap", "--frames", "90000"], 0, "", "90000");
+    let beside = folder.0.path().join("in.mcap.index");
+    let check = |arguments: &[&str], notes: usize| {
+        let run = folder.run(arguments);
+        assert!(run.status.success(), "{run:?}");
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(said.matches("a file that is no index has its name; move").count(), notes);
+        assert_eq!(said.lines().count(), notes + 1, "{said}");
+    };
+    let filter = ["trace", "filter", "in.mcap", "payload.order=7", "--force", "-o", "out.mcap"];
+    fs::write(&beside, "my notes").unwrap();
+    check(&filter, 1);
+    check(&["trace", "merge", "in.mcap", "out.mcap", "--force", "-o", "both.mcap"], 1);
+    assert_eq!(fs::read_to_string(&beside).unwrap(), "my notes");
+    fs::remove_file(&beside).unwrap();
+    check(&filter, 0);
+    assert!(fs::read(&beside).unwrap().starts_with(b"GBINDEX"));
 }
 
 /// A verb that fails early has not read yet what it must not replace.
@@ -337,4 +378,32 @@ fn an_error_replaces_nothing_but_an_earlier_report() {
     assert!(!run.status.success());
     let report = fs::read_to_string(folder.0.path().join("report.json")).unwrap();
     assert!(report.contains("\"error\""), "{report}");
+}
+
+#[test]
+fn an_artifact_is_not_replaced_by_the_report_about_it() {
+    let folder = Folder::new();
+    fs::create_dir(folder.0.path().join("plug")).unwrap();
+    folder.write("plug/plug.wat", "(module (func (export \"glovebox_abi_0_1\")))");
+    let artifact = "plug/target/glovebox/plug.frame-abi.wasm";
+    for _ in 0..2 {
+        let build = ["build", "plug", "--json", artifact, "--force"];
+        folder.check(&build, 2, "", "the same command writes it already");
+        assert!(fs::read(folder.0.path().join(artifact)).unwrap().starts_with(b"\0asm"));
+    }
+}
+
+#[test]
+fn names_may_be_as_long_as_systems_take() {
+    let folder = prepared();
+    let name = |length: usize, ending: &str| "n".repeat(length - ending.len()) + ending;
+    for length in [240, 247, 248, 255] {
+        let (trace, json) = (name(length, ".mcap"), name(length, ".json"));
+        folder.check(&["trace", "import", "in.ndjson", "-o", &trace, "--json", &json], 0, "", "");
+        folder.check(&["trace", "info", &trace], 0, "", "");
+        assert!(fs::read(folder.0.path().join(json)).unwrap().starts_with(b"{"));
+    }
+    let left = fs::read_dir(folder.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".partial")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }

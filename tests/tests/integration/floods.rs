@@ -1,13 +1,15 @@
-//! Whatever one call does, what is kept of it is bounded.
+//! Floods of one call: the part that is kept is bounded.
 
 use std::sync::Arc;
 
 use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::{HostCall, Sink, What, evidence};
+use glovebox_events::{HostCall, Sink, What, evidence, weight};
+use glovebox_host::Host;
 use glovebox_inspector::store::{LiveStore, StoreLimits};
-use glovebox_inspector::weight;
 use glovebox_tests::Bench;
+use glovebox_tests::alone::{alone, resident};
 use glovebox_tests::guest::Guest;
 
 const FIELDS: &str = r#"
@@ -34,7 +36,8 @@ fn flood(bad: &str, manifest: &str) -> (String, Vec<HostCall>) {
     let bench = Bench::new();
     let guest = Guest { bad, fields: FIELDS, pages: 160, ..Guest::default() };
     let bytes = wat::parse_str(guest.module()).unwrap_or_else(|error| panic!("{error}"));
-    let manifest = format!("{manifest}\n[limits]\ncall-deadline = \"30 s\"");
+    let section = if manifest.contains("[limits]") { "" } else { "[limits]" };
+    let manifest = format!("{manifest}\n{section}\ncall-deadline = \"30 s\"");
     let id = bench.load_bytes("guest.wasm", &bytes, &manifest).unwrap();
     let outcome = bench.ask(id, "!");
     let calls = bench.events.events().into_iter().filter_map(|event| match event.what {
@@ -46,7 +49,8 @@ fn flood(bad: &str, manifest: &str) -> (String, Vec<HostCall>) {
 
 #[test]
 fn what_fails_leaves_little_behind() {
-    /// What is done, how the call ends, the error of each host call, and what is kept of one.
+    /// Checks the end of a call that does `what` so often, the error of each host call, and the
+    /// part that is kept of one.
     #[track_caller]
     fn check(
         (times, what, permissions): (u32, &str, &str),
@@ -79,17 +83,112 @@ fn what_fails_leaves_little_behind() {
     check((20, set, "kv = true"), "", ServiceError::LimitExceeded, &pair);
 }
 
+/// A frame that cannot be read is a host call like any other: here its version is 0.
+#[test]
+fn frames_that_cannot_be_read_are_counted_and_recorded() {
+    /// How often so many bytes are emitted, how the call ends, and what each use is answered.
+    #[track_caller]
+    fn check(times: u32, bytes: u32, permissions: &str, outcome: &str, error: ServiceError) {
+        let what = format!("(call $emit (i32.const 65536) (i32.const {bytes}))");
+        let (ended, calls) = flood(&often(times, &what), &format!("[permissions]\n{permissions}"));
+        assert!(ended.contains(outcome), "{ended:?} lacks {outcome:?}");
+        assert_eq!(calls[0].result, Err(error));
+        assert!(calls.iter().all(|call| &*call.service == "emit"));
+        assert!(calls.len() <= 10_001, "{}", calls.len());
+    }
+    check(20, 16, "", "", ServiceError::Denied);
+    check(20, 16, "emit = true", "", ServiceError::Invalid);
+    check(20_000, 16, "", "asked for 10001 of host-calls", ServiceError::Denied);
+    check(9_000, 8_000_000, "", "of carried-bytes", ServiceError::Denied);
+}
+
 #[test]
 fn all_host_calls_of_a_call_together_are_bounded() {
     let what = "(call $set (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 8000000))";
     let (ended, calls) = flood(&often(9000, what), "");
-    assert!(ended.contains("asked for 259 MiB of host-call-bytes, limit 256 MiB"), "{ended}");
+    assert!(ended.contains("asked for 259 MiB of carried-bytes, limit 256 MiB"), "{ended}");
     assert_eq!(calls.len(), 34);
+    let (ended, calls) = flood(&often(9000, what), "[limits]\ncarried-bytes = '10 MiB'");
+    assert!(ended.contains("asked for 15.3 MiB of carried-bytes, limit 10 MiB"), "{ended}");
+    assert_eq!(calls.len(), 2);
+}
+
+/// However long the values are, and however high the limit of the manifest is.
+#[test]
+fn a_plugin_that_fills_its_store_does_not_fill_the_process() {
+    alone("floods::a_plugin_that_fills_its_store_does_not_fill_the_process", || {
+        let check = |value: u32| {
+            let bench = Bench { host: Host::builder().build().unwrap(), events: Arc::default() };
+            // Each time another key: the number at 0.
+            let set = format!(
+                "(block (result i32)
+                    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+                    (call $set
+                        (i32.const 0) (i32.const 4) (i32.const 65536) (i32.const {value})))"
+            );
+            let bad = often(((33 << 20) / (value + 132)).min(9000), &set);
+            let guest = Guest { bad: &bad, fields: FIELDS, pages: 160, ..Guest::default() };
+            let module = wat::parse_str(guest.module()).unwrap();
+            let manifest = "[permissions]\nkv = true\n[limits]\nkv-bytes = '1 GiB'\n\
+                            call-deadline = '30 s'";
+            let id = bench.load_bytes("guest.wasm", &module, manifest).unwrap();
+            let is_full = || {
+                let status = bench.host.plugin(id).unwrap();
+                let kv = status.limit(LimitKind::KvBytes).unwrap();
+                assert_eq!(kv.value, Some(32 << 20));
+                kv.hits > 0
+            };
+            let before = resident();
+            while !is_full() {
+                assert_eq!(bench.ask(id, "!"), "");
+            }
+            let grown = resident().zip(before).map_or(0, |(now, then)| now.saturating_sub(then));
+            assert!(grown < 48 << 20, "{grown} bytes with values of {value}");
+        };
+        for value in [0, 1_000_000] {
+            check(value);
+        }
+    });
+}
+
+/// However many calls are denied, in one call of a plugin or in thirty.
+#[test]
+fn denied_calls_do_not_fill_the_process() {
+    alone("floods::denied_calls_do_not_fill_the_process", || {
+        /// Denied calls of a host whose sink keeps so many bytes, or with none.
+        fn check(kept: Option<usize>, most: u64) {
+            let limits = StoreLimits { bytes: kept.unwrap_or_default(), ..StoreLimits::default() };
+            let store = Arc::new(LiveStore::new(limits));
+            let builder = Host::builder();
+            let host = match kept {
+                Some(_) => builder.sink(store.clone()).build().unwrap(),
+                None => builder.build().unwrap(),
+            };
+            let bench = Bench { host, events: Arc::default() };
+            let set = "(call $set (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 200))";
+            let bad = often(9_999, set);
+            let guest = Guest { bad: &bad, fields: FIELDS, pages: 160, ..Guest::default() };
+            let module = wat::parse_str(guest.module()).unwrap();
+            let manifest = "[limits]\ncall-deadline = '30 s'";
+            let id = bench.load_bytes("guest.wasm", &module, manifest).unwrap();
+            assert_eq!(bench.ask(id, "!"), "");
+            let before = resident();
+            for _ in 0..30 {
+                assert_eq!(bench.ask(id, "!"), "");
+            }
+            let grown = resident().zip(before).map_or(0, |(now, then)| now.saturating_sub(then));
+            let denials = bench.host.plugin(id).unwrap().stats.denials;
+            assert_eq!(denials, 31 * 9_999);
+            assert!(grown < most, "{grown} bytes with {kept:?} kept");
+        }
+        check(None, 4 << 20);
+        check(Some(16 << 20), 32 << 20);
+    });
 }
 
 #[test]
 fn lines_and_names_are_cut_and_say_how_long_they_were() {
-    /// What is done, and what stands at the end of the text that is kept.
+    /// Checks the end of the text that is kept of `what`.
     #[track_caller]
     fn check(what: &str, longest: usize, expected: &str) {
         let manifest = "[permissions]\nlog = true\nmetric = true";

@@ -31,7 +31,7 @@ proptest! {
         let mut bytes = Frame::prefix(Kind::DATA, header.len(), 0).to_vec();
         bytes.extend(&header);
         if let Ok(frame) = Frame::decode(&bytes.into()) {
-            // What was taken can be looked at.
+            // A frame that was taken can be looked at.
             let _ = frame.header.entries();
         }
     }

@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets, over the seeds and what a small change makes of them.
+//! The bodies of the fuzz targets, over the seeds and small changes of them.
 
 #[path = "../../fuzz/bodies/filter.rs"]
 mod filter;
@@ -8,6 +8,8 @@ mod frame;
 mod import;
 #[path = "../../fuzz/bodies/manifest.rs"]
 mod manifest;
+#[path = "../../fuzz/bodies/wire.rs"]
+mod wire;
 
 use glovebox_tests::root;
 
@@ -29,6 +31,11 @@ fn imports_survive_their_seeds() {
 #[test]
 fn manifests_survive_their_seeds() {
     check("manifest", manifest::run);
+}
+
+#[test]
+fn conversations_survive_their_seeds() {
+    check("wire", wire::run);
 }
 
 fn check(target: &str, run: impl Fn(&[u8])) {

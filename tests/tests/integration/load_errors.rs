@@ -12,7 +12,7 @@ fn check(name: &str, bytes: &[u8], stage: &str, expected: &str) {
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     let bench = Bench::new();
-    let request = LoadRequest::path(&path).trust_native(true);
+    let request = LoadRequest::path(&path).trust_native();
     let error = bench.host.load(request).wait().unwrap_err();
     let sentence = error.to_string();
     assert_eq!(error.stage().to_string(), stage, "{sentence}");
@@ -49,12 +49,17 @@ fn files_of_the_wrong_kind() {
     check("a.wat", b"(module (func call $x))", "sniff", "`$x`");
     check("a.wat", b"(module\n(func call $x))", "sniff", "; correct it there");
     check("a.wat", b"\xEF\xBB\xBF(module)", "link", "missing export");
-    check("a.wasm", &[0; 4096], "sniff", "a file of zeros, not a plugin; copy or build");
+    check(
+        "a.wasm",
+        &[0; 4096],
+        "sniff",
+        "a file that begins with zeros, not a plugin; copy or build",
+    );
     check("a.wasm", b"\0as", "sniff", "or cut short, not a plugin; copy or build");
     check("a.wasm", b"II*\0", "sniff", "a file of unknown kind");
 }
 
-/// What the engine cannot do matters only to what was made for Glovebox.
+/// Limits of the engine matter only to components that were made for Glovebox.
 #[test]
 fn components_of_other_worlds_are_told_what_glovebox_needs() {
     let exports = r#"
@@ -78,15 +83,15 @@ fn pipes_are_refused() {
     use std::process::Command;
     use std::sync::atomic::AtomicBool;
 
-    use glovebox_host::catalog::{Catalog, ScanBounds};
-    use glovebox_inspector::trace::{TraceIndex, TraceReader};
+    use glovebox_catalog::{Catalog, ScanBounds};
+    use glovebox_trace::{TraceIndex, TraceReader};
 
     #[track_caller]
     fn check(name: &str, open: impl FnOnce(&Path) -> String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        // Whoever opens it after all goes on, and says something else.
+        // A reader that opens it after all goes on, and says something else.
         let mut writer =
             Command::new("sh").arg("-c").arg("echo > \"$0\"").arg(&path).spawn().unwrap();
         let sentence = open(&path);
@@ -115,6 +120,9 @@ fn pipes_are_refused() {
 fn modules_that_do_not_fit() {
     let wat = |text: String| wat::parse_str(text).unwrap();
     check("a.wasm", &wat("(module)".into()), "link", "missing export `glovebox_abi_0_1`");
+    // A feature that is off matters only to a plugin.
+    let externref = "(module (func (param externref)))".into();
+    check("a.wasm", &wat(externref), "link", "missing export `glovebox_abi_0_1`");
     check(
         "a.wasm",
         &wat(format!("(module {ABI} (func (export \"glovebox_abi_7_0\")))")),
@@ -138,7 +146,7 @@ fn modules_that_do_not_fit() {
         "a.wasm",
         &wat("(module (func (export \"glovebox:plugin/guest@0.1.0#process\")))".into()),
         "link",
-        "a module of the component world that was not made a component; encode it with",
+        "this core module was built for the component world, and not made a component; run",
     );
     check(
         "a.wasm",
@@ -178,7 +186,7 @@ fn files_of_other_hosts_are_named_for_what_they_are() {
         &wat(&format!("(module {wasi} (func (export \"_start\") i32.add))")),
         "sniff",
         &format!(
-            "this is a WASI command, made for a shell: it runs once, from `_start` to its end; \
+            "this is a WASI command, made for a shell: it runs once, from its start to its end; \
                   {own}run it with `wasmtime run`"
         ),
     );
@@ -198,11 +206,11 @@ fn files_of_other_hosts_are_named_for_what_they_are() {
 }
 
 #[test]
-fn untrusted_libraries_are_refused() {
+fn programs_are_refused() {
     let bench = Bench::new();
-    let library = std::env::current_exe().unwrap();
-    let error = bench.host.load(LoadRequest::path(library)).wait().unwrap_err().to_string();
-    assert!(error.contains("missing export `glovebox_plugin_0_1`"), "{error}");
+    let program = std::env::current_exe().unwrap();
+    let error = bench.host.load(LoadRequest::path(program)).wait().unwrap_err().to_string();
+    assert!(error.contains("this is a program, not a plugin"), "{error}");
 }
 
 #[test]

@@ -1,18 +1,11 @@
-//! Whatever a plugin does, the call ends with a named cause and the next frame is answered.
+//! Misbehaving plugins: the call ends with a named cause and the next frame is answered.
 
 use std::time::Duration;
 
-use glovebox_abi::manifest::Limits;
+use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_events::{Outcome, Phase, What};
-use glovebox_host::{InstanceId, LoadRequest};
+use glovebox_host::LoadRequest;
 use glovebox_tests::{Bench, sample};
-
-/// Its own deadline is short for what else happens on a busy machine.
-fn be_patient(bench: &Bench, id: InstanceId) {
-    let limits = bench.host.plugin(id).unwrap().limits;
-    let call_deadline = Duration::from_secs(30);
-    bench.host.set_limits(id, Limits { call_deadline, ..limits });
-}
 
 #[test]
 fn bad_calls_end_with_their_cause() {
@@ -21,10 +14,13 @@ fn bad_calls_end_with_their_cause() {
         let bench = Bench::new();
         // Enough to flood the output, and not so much that it floods the memory first.
         let id = bench.load_with(artifact, serde_json::json!({ "count": 10_000 }));
-        if payload != "mode=loop" {
-            be_patient(&bench, id);
+        let limits = bench.host.plugin(id).unwrap().limits;
+        if payload == "mode=loop" {
+            let short = Limits { call_deadline: Duration::from_millis(250), ..limits.clone() };
+            bench.host.set_limits(id, short).unwrap();
         }
         let outcome = bench.ask(id, payload);
+        bench.host.set_limits(id, limits).unwrap();
         assert!(outcome.contains(expected), "{artifact} {payload}: {outcome:?} lacks {expected:?}");
         assert_eq!(bench.ask(id, "still there?"), "still there?", "{artifact} {payload}");
         let status = bench.host.plugin(id).unwrap();
@@ -50,15 +46,14 @@ fn bad_calls_end_with_their_cause() {
 fn memory_limits_name_both_numbers() {
     let bench = Bench::new();
     let id = bench.load("misbehave.wasm");
-    be_patient(&bench, id);
     let reply = bench.host.call(id, &glovebox_abi::Frame::data("mode=grow"));
     let Outcome::LimitExceeded { limit, asked, allowed } = reply.outcome else {
         panic!("{}", reply.outcome);
     };
     assert_eq!((limit.name(), allowed), ("memory", 64 << 20));
     assert!(asked > allowed);
-    let limits = bench.host.plugin(id).unwrap().limit_status;
-    assert_eq!(limits.iter().find(|limit| limit.name == "memory").unwrap().hits, 1);
+    let status = bench.host.plugin(id).unwrap();
+    assert_eq!(status.limit(LimitKind::Memory).unwrap().hits, 1);
 }
 
 #[test]

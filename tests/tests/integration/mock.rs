@@ -1,11 +1,15 @@
 //! Scripted host services: the same every time, behind the permissions, counted and recorded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use glovebox_abi::cbor::Value;
 use glovebox_abi::{Failure, Frame, Manifest, Permission, Plugin, ServiceError, Services};
 use glovebox_events::{HostCall, What};
-use glovebox_host::{Decision, Host, HostError, InstanceId, LoadRequest, Mock, Profile};
+use glovebox_host::{
+    Answered, Answers, Asked, Decision, Host, HostError, InstanceId, LoadRequest, Mock, Mocks,
+    Profile,
+};
 use glovebox_tests::{Bench, sample};
 
 /// Uses the services that its input names, and answers with what it got.
@@ -23,6 +27,7 @@ impl Plugin for Asks {
                 let mut bytes = [0; 4];
                 told(host.random(&mut bytes).map(|()| bytes))
             }
+            "much" => told(host.random(&mut vec![0; 1 << 20])),
             "set" => told(host.kv_set("key", b"set")),
             "get" => told(
                 host.kv_get("key")
@@ -81,6 +86,38 @@ fn services_answer_as_the_script_says() {
 }
 
 #[test]
+fn answers_stand_behind_the_limits() {
+    /// Says that it did what it was asked to, and remembers what that was.
+    #[derive(Default)]
+    struct Agrees(Mutex<Vec<String>>);
+    impl Answers for Agrees {
+        fn answer(&self, asked: &Asked<'_>) -> Answered {
+            self.0.lock().unwrap().push(asked.service.to_owned());
+            match asked.service {
+                "random" => Answered::With(Ok(Value::Bytes(vec![7; 4]))),
+                _ => Answered::With(Ok(Value::Null)),
+            }
+        }
+    }
+    fn check(kv_bytes: u64, question: &str, expected: &str, asked: &[&str]) {
+        let (bench, agrees) = (Bench::new(), Arc::new(Agrees::default()));
+        let mut manifest = Manifest::bare("asks");
+        manifest.permissions.insert(Permission::Kv, true);
+        manifest.permissions.insert(Permission::Random, true);
+        manifest.limits.kv_bytes = kv_bytes;
+        let request = LoadRequest::core(manifest, || Box::new(Asks)).answers(agrees.clone());
+        let id = bench.host.load(request).wait().unwrap();
+        assert_eq!(bench.ask(id, question), expected);
+        assert_eq!(*agrees.0.lock().unwrap(), asked);
+        let hits = bench.host.plugin(id).unwrap().limit_status.into_iter().map(|limit| limit.hits);
+        assert_eq!(hits.sum::<u64>(), expected.matches("LimitExceeded").count() as u64);
+    }
+    check(1000, "set set", "() ()", &["kv-set", "kv-set"]);
+    check(100, "set random", "LimitExceeded [7, 7, 7, 7]", &["random"]);
+    check(1000, "much", "Invalid", &[]);
+}
+
+#[test]
 fn the_same_script_gives_the_same_bytes() {
     #[track_caller]
     fn check(one: &str, other: &str, same: bool) {
@@ -112,7 +149,7 @@ fn mocks_stand_behind_the_permissions() {
     bench.host.set_decision(id, Permission::Now, Decision::Deny);
     assert_eq!(bench.ask(id, "now now"), "Denied Denied");
     bench.host.set_decision(id, Permission::Now, Decision::AsDeclared);
-    // What was denied never reached the mock, and did not move its clock.
+    // A denied call never reached the mock, and did not move its clock.
     assert_eq!(bench.ask(id, "now now now"), "1000 LimitExceeded 2000");
     let status = bench.host.plugin(id).unwrap();
     let now = status.permissions.iter().find(|p| p.permission == Permission::Now).unwrap();
@@ -144,16 +181,16 @@ fn delays_end_with_the_call_deadline() {
     let started = Instant::now();
     bench.ask(id, "now");
     assert!(started.elapsed() >= Duration::from_millis(20));
-    // A delay that is too long ends with the deadline, and so does the call; a hundred of those that
-    // are not do so together.
-    let check = |delay: &str, least: usize| {
+    // A delay that is too long ends with the deadline, and so does the call; many of those that are
+    // not, two minutes altogether, do so together.
+    let check = |delay: &str, times: usize| {
         let mock = format!("[[answer]]\nservice = 'now'\ndelay = '{delay}'");
         let id = asks(&bench, Some(&mock));
         let started = Instant::now();
-        let outcome = bench.ask(id, &"now ".repeat(100));
+        let outcome = bench.ask(id, &"now ".repeat(times));
         assert!(outcome.contains("stopped at its deadline of 100 ms"), "{outcome}");
         assert!(started.elapsed() >= Duration::from_millis(100));
-        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
         let delayed = bench.events.events().into_iter().filter(|event| {
             let took = match &event.what {
                 What::HostCall { host_call, .. } => host_call.took,
@@ -161,30 +198,30 @@ fn delays_end_with_the_call_deadline() {
             };
             event.instance == id.get() && took >= Duration::from_millis(1)
         });
-        assert!(delayed.count() >= least);
+        assert!(delayed.count() > 0);
     };
-    check("60 min", 1);
-    check("30 ms", 4);
+    check("60 min", 100);
+    check("30 ms", 4000);
     // A guest is stopped at its deadline, however slow its host is.
     let request = LoadRequest::path(sample("storage.wasm"))
         .mock(script("[[answer]]\nservice = 'kv-list'\ndelay = '60 min'"));
     let id = bench.host.load(request).wait().unwrap();
     let mut limits = bench.host.plugin(id).unwrap().limits;
     limits.call_deadline = Duration::from_millis(50);
-    bench.host.set_limits(id, limits);
+    bench.host.set_limits(id, limits).unwrap();
     let outcome = bench.ask(id, r#"{"do":"list"}"#);
     assert!(outcome.contains("stopped at its deadline of 50 ms"), "{outcome}");
 }
 
 #[test]
-fn a_delayed_call_can_be_taken_back() {
+fn a_delayed_call_can_be_cancelled() {
     let bench = Bench::new();
     let request = LoadRequest::path(sample("storage.wasm"))
         .mock(script("[[answer]]\nservice = 'kv-list'\ndelay = '60 min'"));
     let id = bench.host.load(request).wait().unwrap();
     let mut limits = bench.host.plugin(id).unwrap().limits;
     limits.call_deadline = Duration::from_secs(60);
-    bench.host.set_limits(id, limits);
+    bench.host.set_limits(id, limits).unwrap();
     std::thread::scope(|scope| {
         let call = scope.spawn(|| bench.ask(id, r#"{"do":"list"}"#));
         // One that comes before the call begins is not for it.
@@ -209,7 +246,7 @@ fn production_wants_the_real_services() {
         "policy: mock host services are refused in profile `production`; load it without";
     assert!(error.starts_with(expected), "{error}");
     // In effect at once, for what is loaded from then on.
-    bench.host.set_profile(Profile::production().renamed("trial").with_mocks(true));
+    bench.host.set_profile(Profile::production().renamed("trial").with_mocks(Mocks::Allowed));
     assert!(bench.host.load(request).wait().is_ok());
     // One of the host is for everybody who brings none.
     let bench = Bench::with(|builder| builder.profile(Profile::development()).mock(mock));

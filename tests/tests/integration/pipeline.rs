@@ -3,10 +3,8 @@
 use glovebox_abi::{Failure, Frame, Header, Kind, Manifest, Plugin, Services};
 use glovebox_events::{ReloadCause, What};
 use glovebox_host::LoadRequest;
-use glovebox_host::pipeline::{
-    Action, FrameTest, Pipeline, Run, Running, StageMetrics, no_conditions,
-};
 use glovebox_inspector::filter::FrameFilter;
+use glovebox_pipeline::{Action, FrameTest, Pipeline, Run, Running, StageMetrics, no_conditions};
 use glovebox_tests::{Bench, root, sample};
 
 /// Answers each frame with itself, twice, marked with the name of the plugin.
@@ -108,7 +106,7 @@ fn failures_go_where_the_stage_says() {
             assert!(found.contains(expected), "{policy} {payload}: {found:?} lacks {expected:?}");
             let bad = run.calls.iter().filter(|call| &*call.stage == "bad");
             assert_eq!(bad.map(|call| call.action).collect::<Vec<_>>(), actions, "{policy}");
-            // Whatever happened, the next frame goes through.
+            // The next frame goes through in every case.
             assert_eq!(shown(&running.send(&Frame::data("y"))), "end: yc1 yc2; bad: y");
             let metrics = running.metrics();
             assert_eq!((metrics.inputs, metrics.unclaimed, metrics.stopped), (2, 0, 0));
@@ -271,7 +269,7 @@ fn pipelines_that_cannot_start_leave_nothing_behind() {
         "plugin = 'redakt'\nfrom = 'first'",
         "stage `second`: no plugin `redakt` is loaded (loaded: echo, redact); did you mean `redact`?",
     );
-    check("plugin = './none.wasm'\nfrom = 'first'", "stage `second`: read: cannot read the file");
+    check("plugin = './none.wasm'\nfrom = 'first'", "stage `second`: read: No such file");
     check(
         "plugin = 'redact'\nfrom = 'first'\nkinds = ['data', 'control']",
         "plugin `redact` accepts data, not control; change the stage",
@@ -311,7 +309,7 @@ fn inputs_from_several_threads_do_not_mix() {
             });
         }
     });
-    // What the second stage saw are pairs of the same input.
+    // The second stage saw pairs of the same input.
     let seen: Vec<String> = bench
         .events
         .events()
@@ -332,7 +330,7 @@ fn inputs_from_several_threads_do_not_mix() {
 #[test]
 fn the_demo_runs_on_the_demo_trace() {
     use glovebox_inspector::replay::ReplayPlan;
-    use glovebox_inspector::trace::TraceReader;
+    use glovebox_trace::TraceReader;
 
     let events = TraceReader::open(root().join("assets/traces/shop.mcap")).unwrap();
     let plan = ReplayPlan::from_events(events.map(Result::unwrap), None);

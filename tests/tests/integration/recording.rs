@@ -1,18 +1,18 @@
-//! What is recorded while plugins run, and what a sink must not do to them.
+//! Recordings while plugins run, and sinks that must not harm them.
 
 use std::sync::Arc;
 
 use glovebox_abi::Frame;
 use glovebox_events::{Event, Outcome, Sink, What};
-use glovebox_host::{Host, InstanceId, LoadRequest};
-use glovebox_inspector::trace::{self, Recorder, RecorderOptions};
-use glovebox_tests::{root, sample};
+use glovebox_host::{Host, InstanceId};
+use glovebox_tests::{patiently, root};
+use glovebox_trace::{Recorder, RecorderOptions};
 
 #[path = "../../fuzz/bodies/read_trace.rs"]
 mod body;
 
 fn load(host: &Host) -> InstanceId {
-    host.load(LoadRequest::path(sample("misbehave.frame-abi.wasm"))).wait().unwrap()
+    host.load(patiently("misbehave.frame-abi.wasm")).wait().unwrap()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn what_a_plugin_crashed_on_is_recorded() {
     drop(host);
     let status = recorder.finish().unwrap();
     assert_eq!((status.dropped, status.synced), (0, status.events));
-    let events = trace::read(&path).unwrap().events;
+    let events = glovebox_trace::read(&path).unwrap().events;
     let inputs = events.iter().filter_map(|event| match &event.what {
         What::FrameIn { frame, .. } => Some(frame.clone()),
         _ => None,

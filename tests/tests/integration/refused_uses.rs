@@ -1,4 +1,4 @@
-//! What a plugin is refused is counted as denied and shown, whatever error it is given.
+//! Refused uses are counted as denied and shown, whatever error the plugin is given.
 
 use std::path::Path;
 
@@ -95,7 +95,7 @@ fn a_module_that_is_refused_files_or_variables_is_denied_them() {
     }
     check(OPEN, FILES, "mode = 'record'", NO);
     check(OPEN, FILES, DECLARED, [1, 0]);
-    // Whatever path, and whatever number.
+    // With any path, and any number.
     let open = |arguments| [OPEN[0], OPEN[1], arguments];
     check(open("3 0 1024 0 0 2 2 0 200"), FILES, "", NO);
     check(open("3 0 1020 9 0 2 2 0 200"), FILES, "", NO);
@@ -155,7 +155,7 @@ fn a_module_that_is_refused_files_or_variables_is_denied_them() {
 
 #[test]
 fn a_component_that_is_refused_the_machine_is_denied_it() {
-    /// What is asked for, what it is told to do, and the denials of that.
+    /// Checks the number of denials of a command under permissions that a manifest asks for.
     #[track_caller]
     fn check(permissions: &str, command: &str, permission: Permission, expected: u64) {
         let folder = tempfile::tempdir().unwrap();
@@ -178,7 +178,7 @@ fn a_component_that_is_refused_the_machine_is_denied_it() {
 
 #[test]
 fn files_that_are_held_when_they_are_taken_away_are_denied() {
-    /// What a component does before and after, and the denials of what it does after.
+    /// Checks that `after` is denied to a component that holds a file since `before`.
     #[track_caller]
     fn check(before: &str, after: &str) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `glovebox replay`, as far as it can be trusted: what answers, what is sent, to whom, from where.
+//! `glovebox replay`: the answers, the inputs that are sent, their targets, and the start.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Permission};
 use glovebox_events::{CallId, Event, HostCall, What};
-use glovebox_inspector::trace::{self, TraceWriter};
 use glovebox_tests::fixture;
+use glovebox_trace::TraceWriter;
 use serde_json::{Value as Json, json};
 
 use super::cli::Folder;
@@ -71,9 +71,9 @@ fn made_up(path: &Path, calls: &[&[(&'static str, Value, Value)]]) {
     writer.finish().unwrap();
 }
 
-/// What services were asked and gave, in a trace.
+/// The host calls of a trace, with their answers.
 fn given(folder: &Folder, trace: &str) -> Vec<String> {
-    let events = trace::read(folder.0.path().join(trace)).unwrap().events.into_iter();
+    let events = glovebox_trace::read(folder.0.path().join(trace)).unwrap().events.into_iter();
     let calls = events.filter_map(|event| match event.what {
         What::HostCall { host_call, .. } => Some(host_call),
         _ => None,
@@ -177,7 +177,7 @@ fn divergences_are_reported() {
     assert_eq!([&found["changed"], &found["extra"], &found["not_made"]], [1, 1, 1]);
     let line = "diverges     call #2 of storage, kv-get: recorded \"b\", asked \"a\"";
     folder.check(&storage(&["--answers", "trace"]), 1, line, sentence);
-    // What the trace lacks: live, or as the script says.
+    // Host calls that the trace lacks: live, or as the script says.
     let rule = |rule: &'static str, more: &[&'static str]| {
         let arguments = [&["--answers", "trace", "--missing", rule], more].concat();
         let json = folder.json(&storage(&arguments), 1, sentence);
@@ -215,7 +215,8 @@ fn what_was_written_is_there_for_what_passes() {
     made_up(&folder.0.path().join("run.mcap"), &[&[set]]);
     // The input of the recorded call writes; the one that reads is not in the trace.
     let mut writer = TraceWriter::create(folder.0.path().join("more.mcap"), "test").unwrap();
-    let mut events: Vec<Event> = trace::read(folder.0.path().join("run.mcap")).unwrap().events;
+    let mut events: Vec<Event> =
+        glovebox_trace::read(folder.0.path().join("run.mcap")).unwrap().events;
     if let What::FrameIn { frame, .. } = &mut events[0].what {
         *frame = Frame::data(r#"{"do":"store","key":"a","value":5}"#);
     }
@@ -313,7 +314,7 @@ fn versions_and_tiers_are_compared() {
     assert_eq!([&compared["before_target"], &compared["after_target"]], [1, 2]);
     assert_eq!(compared["counts"]["changed"], 1);
     // In the new trace each has its own instance, and its load says which it is.
-    let events = trace::read(folder.0.path().join("both.mcap")).unwrap().events;
+    let events = glovebox_trace::read(folder.0.path().join("both.mcap")).unwrap().events;
     let mut by_instance = BTreeMap::<u64, (String, usize)>::new();
     for event in events {
         let (version, inputs) = by_instance.entry(event.instance).or_default();
@@ -409,9 +410,9 @@ fn a_seed_makes_runs_repeat() {
     folder.refused(&arguments, 3, "load plugin: policy: ", "`deterministic` is not available");
 }
 
-/// What a trace holds, to the byte, without the time it took.
+/// The content of a trace, to the byte, without the time it took.
 fn timeless(folder: &Folder, name: &str) -> Vec<String> {
-    let mut events = trace::read(folder.0.path().join(name)).unwrap().events;
+    let mut events = glovebox_trace::read(folder.0.path().join(name)).unwrap().events;
     events.retain(|event| !matches!(event.what, What::Loaded { .. } | What::Phase { .. }));
     events
         .into_iter()
@@ -563,7 +564,7 @@ fn a_pipeline_is_compared_and_answered() {
         |more: &[&'static str]| [&["replay", "run.mcap", "--pipeline", "p.toml"], more].concat();
     let same = "5 calls compared, no differences";
     folder.check(&through(&["--against", "run.mcap", "--check"]), 0, "", same);
-    // What is recorded of a run is the same as the run, with more stages too.
+    // The recording of a run is the same as the run, with more stages too.
     let twice = "[stage.again]\nfrom = 'only'\nplugin = 'echo'\n";
     folder.write("two.toml", format!("[pipeline]\noutputs = 'again'\n{stage}{twice}"));
     let two = ["replay", "run.mcap", "--pipeline", "two.toml", "--plugin", "plugins/echo.wasm"];
@@ -648,7 +649,7 @@ fn what_a_plugin_emits_is_not_sent_as_well() {
     assert_eq!([&json["calls"], &json["started"]["calls_before"]], [3, 0], "{json:#}");
     let torn = "emits call #2 of `storage`, which is not between";
     folder.refused(&from("frame:1"), 2, torn, "without --from");
-    // Whose emitter gets nothing, or is not there, is sent.
+    // An emitted frame is sent if its emitter gets nothing, or is not there.
     check(&folder, &with(&["--filter", "plugin:storage"]), 4, 0, 4);
     let storage = ["--plugin", "plugins/storage.wasm"];
     check(&folder, &[&storage[..], &["--filter", "plugin:storage"]].concat(), 4, 0, 4);

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Frame, Manifest, Permission, ServiceError};
 use glovebox_events::{HostCall, Outcome, What};
 use glovebox_host::{Decision, InstanceId, LoadRequest, Mock, Policy};
@@ -180,7 +181,7 @@ fn a_folder_that_is_taken_away_is_gone_at_once() {
     assert_eq!(guest.ask(), Ok(bad_number));
     host.set_decision(guest.id, Permission::Files, Decision::AsDeclared);
     // The fresh copy comes beside the running one.
-    let soon = Instant::now() + Duration::from_secs(30);
+    let soon = Instant::now() + Duration::from_secs(60);
     let renewed = || {
         guest.bench.events.events().into_iter().any(|event| {
             matches!(event.what, What::Reloaded { cause, .. } if cause.name() == "policy changed")
@@ -216,9 +217,9 @@ fn waiting_ends_with_the_call() {
         let started = Instant::now();
         let deadline = Duration::from_millis(100);
         assert_eq!(guest.ask(), Err(Outcome::TimedOut { deadline }), "{body}");
-        assert!(started.elapsed() < Duration::from_secs(20));
-        let deadlines = &guest.bench.host.plugin(guest.id).unwrap().limit_status[0];
-        assert_eq!((deadlines.name, deadlines.hits), ("call-deadline", 1));
+        assert!(started.elapsed() < Duration::from_secs(60));
+        let status = guest.bench.host.plugin(guest.id).unwrap();
+        assert_eq!(status.limit(LimitKind::CallDeadline).unwrap().hits, 1);
     }
     // One subscription to a clock, an hour from now.
     let sleep = |clock: u32| {
@@ -238,10 +239,10 @@ fn waiting_ends_when_the_call_is_taken_back() {
     let host = guest.bench.host.clone();
     let mut limits = host.plugin(guest.id).unwrap().limits;
     limits.call_deadline = Duration::from_secs(600);
-    host.set_limits(guest.id, limits);
+    host.set_limits(guest.id, limits).unwrap();
     let id = guest.id;
     let call = std::thread::spawn(move || guest.ask("sleep 3600"));
-    // Only a call that has begun can be taken back.
+    // Only a call that has begun can be cancelled.
     while !call.is_finished() {
         host.cancel(id);
         std::thread::yield_now();
@@ -251,8 +252,8 @@ fn waiting_ends_when_the_call_is_taken_back() {
 
 #[test]
 fn clocks_are_as_exact_as_granted() {
-    /// What remains of both clocks when divided by `unit` nanoseconds, added; and whether the
-    /// calendar's stands still.
+    /// Checks the remainder of both clocks when divided by `unit` nanoseconds, added; and whether
+    /// the calendar's stands still.
     #[track_caller]
     fn check(permissions: &str, unit: u64, expected: u32) {
         let body = format!(
@@ -356,6 +357,44 @@ fn a_flood_of_output_is_kept_in_part_and_counted_in_full() {
     let text = format!("{:?}", lines.last().unwrap().arguments);
     let dropped = (1 << 30) - (16 << 10);
     assert!(text.contains(&format!("({dropped} earlier bytes dropped)")), "{text:.99}");
+}
+
+#[test]
+fn calls_of_wasi_count_as_host_calls() {
+    #[track_caller]
+    fn check(call: &str, times: u32, expected: Result<u32, &str>) {
+        let body = format!(
+            "(loop $again
+               (drop {call})
+               (local.set $i (i32.add (local.get $i) (i32.const 1)))
+               (br_if $again (i32.lt_u (local.get $i) (i32.const {times}))))
+             (local.get $i)"
+        );
+        let manifest = "[limits]\ncall-deadline = \"30 s\"";
+        let guest = Guest::load(manifest, &preview1(&body, ""), |_| ());
+        let found = guest.ask().map_err(|outcome| outcome.to_string());
+        assert_eq!(found, expected.map_err(str::to_owned), "{times} times {call}");
+        let hits = guest.bench.host.plugin(guest.id).unwrap();
+        let hits = hits.limit(LimitKind::HostCalls).unwrap().hits;
+        assert_eq!(hits, u64::from(expected.is_err()));
+    }
+    let exceeded = Err("limit exceeded: asked for 10001 of host-calls, limit 10000");
+    for call in [
+        "(call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 64))",
+        "(call $random_get (i32.const 64) (i32.const 8))",
+        "(call $fd_write (i32.const 9) (i32.const 64) (i32.const 0) (i32.const 72))",
+    ] {
+        check(call, 10_000, Ok(10_000));
+        check(call, 10_001, exceeded);
+        check(call, u32::MAX, exceeded);
+    }
+    let guest = Component::load("random = true", "");
+    assert!(guest.ask("random 16").contains("16 bytes"));
+    let mut limits = guest.bench.host.plugin(guest.id).unwrap().limits;
+    limits.host_calls = 0;
+    guest.bench.host.set_limits(guest.id, limits).unwrap();
+    let outcome = guest.ask("random 16");
+    assert_eq!(outcome, "limit exceeded: asked for 1 of host-calls, limit 0");
 }
 
 #[test]
@@ -516,9 +555,12 @@ fn components_get_what_is_granted() {
         folders(folder.path());
         let path = folder.path().display().to_string();
         let guest = Component::load(&permissions.replace("<folder>", &path), "");
-        let mut limits = guest.bench.host.plugin(guest.id).unwrap().limits;
-        limits.call_deadline = Duration::from_millis(200);
-        guest.bench.host.set_limits(guest.id, limits);
+        // On a busy machine anything else may take as long.
+        if command.starts_with("sleep") {
+            let mut limits = guest.bench.host.plugin(guest.id).unwrap().limits;
+            limits.call_deadline = Duration::from_millis(200);
+            guest.bench.host.set_limits(guest.id, limits).unwrap();
+        }
         let found = guest.ask(command);
         assert!(found.contains(expected), "{permissions} {command}: {found}");
     }

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT as _, Queryable};
 use glovebox::window::App;
 use glovebox::window::commands::{TABLE, Verb};
-use glovebox::window::panels::{PANELS, PanelId, Place};
+use glovebox::window::ids::{PANELS, PanelId, Place};
 use glovebox::workbench::{Command, ReplayHow, ReplayRequest, Source, Workbench, WorkbenchOptions};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::Store;
 use glovebox_tests::{root, sample};
 
 /// How long anything may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) type Window = Harness<'static, Option<App>>;
 
@@ -36,6 +36,8 @@ pub(crate) fn over(mut workbench: Workbench, files: &[PathBuf]) -> Window {
                 let workbench = workbench.take().expect("the window is made once");
                 App::new(workbench, ui.ctx())
             });
+            app.logic(ui.ctx());
+            app.logic(ui.ctx());
             app.ui(ui);
         },
         None,
@@ -48,9 +50,16 @@ pub(crate) fn app(window: &Window) -> &App {
     window.state().as_ref().expect("the first frame makes it")
 }
 
-/// Paints until `done`; each round waits for at most a frame's length.
+/// Paints until `done`, and once more.
 #[track_caller]
 pub(crate) fn wait(window: &mut Window, what: &str, done: impl Fn(&Window) -> bool) {
+    until(window, what, done);
+    window.step();
+}
+
+/// Paints until `done`; each round waits for at most a frame's length.
+#[track_caller]
+pub(crate) fn until(window: &mut Window, what: &str, done: impl Fn(&Window) -> bool) {
     let started = Instant::now();
     window.step();
     while !done(window) {
@@ -58,7 +67,6 @@ pub(crate) fn wait(window: &mut Window, what: &str, done: impl Fn(&Window) -> bo
         std::thread::park_timeout(Duration::from_millis(10));
         window.step();
     }
-    window.step();
 }
 
 #[track_caller]
@@ -168,7 +176,7 @@ fn filters_are_completed_by_keys() {
         if text == " dir:" {
             continue;
         }
-        window.key_press(if text == "re" { Key::Enter } else { Key::Tab });
+        window.key_press(if text == "re" { Key::Enter } else { Key::ArrowRight });
         window.step();
     }
     wait(&mut window, "the filter is complete", |window| typed(window) == "plugin:redact dir:out");
@@ -182,6 +190,43 @@ fn filters_are_completed_by_keys() {
     wait(&mut window, "a kind is chosen", |window| typed(window).ends_with("kind:handshake"));
     window.event(egui::Event::Text(" latncy>1s".to_owned()));
     shows(&mut window, "unknown field `latncy` at byte 37; did you mean `latency`?");
+}
+
+/// The name of the control that has the focus.
+fn focused(window: &Window) -> Option<String> {
+    let node = window.query_all_by(|node| node.is_focused()).next()?;
+    node.accesskit_node().label()
+}
+
+#[test]
+fn a_keyboard_leads_out_of_the_filter() {
+    let check = |text: &str, keys: &[(Modifiers, Key)], typed: &str, stays: bool| {
+        let mut window = open(&demo());
+        wait(&mut window, "frames are shown", |window| app(window).report().frames_shown > 10);
+        window.key_press(Key::Slash);
+        window.step();
+        window.event(egui::Event::Text(text.to_owned()));
+        shows(&mut window, "plugin:");
+        for (modifiers, key) in keys {
+            window.key_press_modifiers(*modifiers, *key);
+            window.step();
+            window.step();
+        }
+        let value = window.get_by_label("Filter").value().unwrap_or_default();
+        assert_eq!(value, typed, "{text:?} {keys:?}");
+        let is_there = focused(&window).as_deref() == Some("Filter");
+        assert_eq!(is_there, stays, "{text:?} {keys:?}: {:?}", focused(&window));
+    };
+    let (none, shift) = (Modifiers::NONE, Modifiers::SHIFT);
+    check("pl", &[(none, Key::Tab)], "pl", false);
+    check("pl", &[(shift, Key::Tab)], "pl", false);
+    check("p", &[(none, Key::ArrowDown), (none, Key::ArrowUp), (shift, Key::Tab)], "p", false);
+    check("pl", &[(none, Key::ArrowDown), (none, Key::ArrowUp), (none, Key::Tab)], "plugin:", true);
+    check("pl", &[(none, Key::Enter)], "plugin:", true);
+    check("pl", &[(none, Key::ArrowRight)], "plugin:", true);
+    // Nothing was begun, so nothing is taken.
+    check("dir:in ", &[(none, Key::Enter)], "dir:in ", false);
+    check("dir:in ", &[(none, Key::Tab)], "dir:in ", false);
 }
 
 #[test]
@@ -247,7 +292,7 @@ fn generations_come_and_go_by_command_and_by_file() {
     let path = folder.path().join("stats.wasm");
     std::fs::copy(sample("stats.wasm"), &path).unwrap();
     let mut window = open(std::slice::from_ref(&path));
-    window.state_mut().as_mut().unwrap().show_panel(glovebox::window::panels::PanelId::Reload);
+    window.state_mut().as_mut().unwrap().show_panel(glovebox::window::ids::PanelId::Reload);
     let instance = app(&window).view().plugins()[0].instance;
     // A file that is slowly written may be taken up twice.
     let reaches = |window: &mut Window, generation: u32| {
@@ -274,7 +319,7 @@ fn generations_come_and_go_by_command_and_by_file() {
 #[test]
 fn a_denial_by_command_is_in_effect_and_shown() {
     let mut window = open(&[sample("storage.wasm")]);
-    window.state_mut().as_mut().unwrap().show_panel(glovebox::window::panels::PanelId::Policy);
+    window.state_mut().as_mut().unwrap().show_panel(glovebox::window::ids::PanelId::Policy);
     let instance = app(&window).view().plugins()[0].instance;
     let workbench = window.state_mut().as_mut().unwrap().workbench_mut();
     let denied = (glovebox_abi::Permission::Kv, glovebox_host::Decision::Deny);
@@ -349,7 +394,7 @@ fn a_replay_can_be_answered_by_the_trace_and_go_on_for_ever() {
     assert_eq!(answers(&window), Some(3), "two inputs and an answer: one call failed");
     run(&mut window, ReplayHow::Again);
     wait(&mut window, "it went on", |window| {
-        app(window).view().read(Source::Live, Store::len).unwrap_or(0) > 100
+        app(window).reader().read(Source::Live, Store::len).unwrap_or(0) > 100
     });
     assert!(app(&window).view().replay().is_some(), "it has not stopped by itself");
     window.state_mut().as_mut().unwrap().workbench_mut().execute(Command::CancelAll);

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use egui_kittest::kittest::Queryable;
-use glovebox::window::panels::PanelId;
+use glovebox::window::ids::PanelId;
 use glovebox::workbench::{Command, Workbench, WorkbenchOptions};
 use glovebox_abi::{Frame, Permission};
 use glovebox_host::{Allowance, Consents, Host, InstanceId, Lifetime, Standing};
@@ -96,7 +96,7 @@ fn show(window: &mut Window, panel: PanelId) {
 
 #[test]
 fn what_a_plugin_asks_for_is_asked_in_the_window() {
-    /// What is clicked, whether the plugin has it then, and when the window is opened again.
+    /// Checks a click: whether the plugin has the folder then, and when the window is opened again.
     fn check(choice: &str, again: &str) {
         let (folder, kept) = (folder(FILES), tempfile::tempdir().unwrap());
         let open = || {
@@ -145,7 +145,7 @@ fn what_was_shown_is_what_is_allowed() {
 
 #[test]
 fn a_new_version_that_asks_for_more_waits_in_the_window() {
-    /// What is clicked, and what the new version answers.
+    /// Checks clicks against the answer of the new version.
     fn check(clicks: &[&str], expected: &str) {
         let folder = folder("log = true");
         let mut window = open(&[folder.path().to_owned()]);
@@ -197,8 +197,8 @@ fn a_denial_is_allowed_on_its_row() {
 
 #[test]
 fn what_is_allowed_to_all_is_no_more_than_what_is_shown() {
-    /// What the chosen plugin and another one ask for, what is shown of that, and whether the other
-    /// one is offered it, too.
+    /// Checks the requests of the chosen plugin and another one, the words shown for them, and
+    /// whether the other one is offered it, too.
     #[track_caller]
     fn check(chosen: &str, other: &str, permission: Permission, shown: &str, expected: bool) {
         let (first, second) = (folder(chosen), folder(other));

@@ -7,10 +7,9 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use glovebox::workbench::{
     Command, Every, Origin, ReplayHow, ReplayRequest, Source, Workbench, WorkbenchOptions,
 };
+use glovebox_events::Direction;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::Pace;
-use glovebox_inspector::store::Direction;
-use glovebox_inspector::trace;
 use tempfile::TempDir;
 
 use glovebox_tests::{root, sample};
@@ -25,7 +24,7 @@ fn execute(window: &mut Window, command: Command) {
 
 fn snapshots_of(path: &Path) -> Vec<Option<u64>> {
     let mut found = Vec::new();
-    trace::each_snapshot(path, |one| found.push(one.after.map(|call| call.0))).unwrap();
+    glovebox_trace::each_snapshot(path, |one| found.push(one.after.map(|call| call.0))).unwrap();
     found
 }
 
@@ -80,7 +79,7 @@ fn recorded(plugin: &str, every: Option<Every>) -> (TempDir, PathBuf) {
 
 /// The last answer of a source.
 fn answer(window: &Window, source: Source) -> Option<String> {
-    let last = app(window).view().read(source, |store| {
+    let last = app(window).reader().read(source, |store| {
         let mut answers = store.rows().rev().filter(|row| row.direction == Direction::Out);
         answers.next().map(|row| String::from_utf8_lossy(&row.frame.payload).into_owned())
     });

@@ -1,25 +1,26 @@
 //! Runs in the window: figures of two, replays beside a baseline file, and how severe findings are.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use glovebox::window::panels::PanelId;
-use glovebox::workbench::{Command, Origin, ReplayHow, ReplayRequest, Source};
+use glovebox::window::ids::{DrawerTab, PanelId};
+use glovebox::workbench::{Command, Origin, ReplayHow, ReplayRequest, SendRequest, Source};
 use glovebox_abi::Frame;
 use glovebox_abi::units::show_duration;
 use glovebox_inspector::baseline::Baseline;
 use glovebox_inspector::diff::{DiffOptions, Run};
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::findings::Severity;
-use glovebox_inspector::metrics::{Figure, Metrics, MetricsSnapshot, Verdict, compare};
+use glovebox_inspector::metrics::{Figure, Metrics, MetricsSnapshot, compare};
 use glovebox_inspector::replay::Pace;
-use glovebox_inspector::trace::{self, MadeUpRun, TraceWriter};
+use glovebox_trace::{MadeUpRun, TraceWriter};
 
 use glovebox_tests::{root, sample};
 
-use super::window::{Window, app, open, shows, wait};
+use super::window::{PATIENCE, Window, app, open, shows, until, wait};
 
 fn made_up(path: PathBuf, frames: u64, seed: u64) -> PathBuf {
     let mut writer = TraceWriter::create(&path, "0.1.0").unwrap();
@@ -30,7 +31,7 @@ fn made_up(path: PathBuf, frames: u64, seed: u64) -> PathBuf {
 
 fn metrics(path: &Path) -> MetricsSnapshot {
     let mut metrics = Metrics::default();
-    trace::read(path).unwrap().events.iter().for_each(|event| metrics.ingest(event));
+    glovebox_trace::read(path).unwrap().events.iter().for_each(|event| metrics.ingest(event));
     metrics.snapshot()
 }
 
@@ -40,7 +41,8 @@ fn show_figures(window: &mut Window, trace: &str) {
     let is_it = |label: Option<String>| label.is_some_and(|label| label.starts_with(trace));
     let row = traces.into_iter().find(|row| is_it(row.accesskit_node().label()));
     row.unwrap().click();
-    window.step();
+    // The action of a click is done before the next frame.
+    window.run_steps(2);
     window.state_mut().as_mut().unwrap().show_panel(PanelId::Metrics);
     window.step();
 }
@@ -77,17 +79,19 @@ fn figures_of_two_traces_stand_beside_each_other() {
                     percent => format!("{percent:+.0} %").replace('-', "−"),
                 });
                 change.iter().for_each(|change| shows(window, change));
-                let word = figure.verdict().map(|verdict| match verdict {
-                    Verdict::Better => "better",
-                    Verdict::Worse => "worse",
-                });
-                word.iter().for_each(|word| shows(window, word));
                 for side in [figure.before, figure.after] {
-                    if let Some(Figure::Time(time)) = side {
-                        shows(window, &show_duration(time));
+                    match side {
+                        Some(Figure::Time(time)) => shows(window, &show_duration(time)),
+                        Some(Figure::About(time)) => {
+                            shows(window, &format!("≈ {}", show_duration(time)));
+                        }
+                        Some(Figure::Count(_) | Figure::Bytes(_)) | None => {}
                     }
                 }
             }
+            let shift = one.shift_since(other).unwrap();
+            shows(window, shift.verdict().name());
+            shows(window, &format!("latency of {}", shift.sentence()));
         }
     };
     check(&mut window, &large, &small);
@@ -102,12 +106,24 @@ fn figures_that_are_not_known_are_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let small = made_up(folder.path().join("small.mcap"), 900, 2);
     let large = made_up(folder.path().join("large.mcap"), 40_000, 2);
-    let mut window = open(&[small]);
-    let start = Command::Start { files: vec![large] };
-    window.state_mut().as_mut().unwrap().workbench_mut().execute(start);
-    wait(&mut window, "both are open", |window| app(window).view().traces().len() == 2);
-    window.state_mut().as_mut().unwrap().workbench_mut().execute(Command::CancelAll);
-    wait(&mut window, "nothing is under way", |window| !app(window).view().is_busy());
+    // Cancelled while they are counted: on a busy machine that may take more than one attempt.
+    let cancelled = || {
+        let mut window = open(std::slice::from_ref(&small));
+        let start = Command::Start { files: vec![large.clone()] };
+        window.state_mut().as_mut().unwrap().workbench_mut().execute(start);
+        until(&mut window, "both are open", |window| app(window).view().traces().len() == 2);
+        window.state_mut().as_mut().unwrap().workbench_mut().execute(Command::CancelAll);
+        wait(&mut window, "nothing is under way", |window| !app(window).view().is_busy());
+        let view = app(&window).view();
+        view.figures_of(Source::Trace(view.traces()[1].id)).is_none().then_some(window)
+    };
+    let started = Instant::now();
+    let mut window = loop {
+        match cancelled() {
+            Some(window) => break window,
+            None => assert!(started.elapsed() < PATIENCE, "they are counted before all else"),
+        }
+    };
     show_figures(&mut window, "large.mcap");
     shows(&mut window, "Figures are not known yet");
     show_figures(&mut window, "small.mcap");
@@ -211,7 +227,7 @@ fn replays_are_compared_with_a_baseline_file() {
     window.step();
     window.step();
     window.get_by_role_and_label(Role::Button, "Close baseline").click();
-    window.step();
+    window.run_steps(2);
     assert!(app(&window).view().accepted().is_none());
     replay(&mut window, None);
     assert_eq!(differences(&window), Some((4, 1)));
@@ -259,4 +275,56 @@ fn severities_are_set_by_menu() {
     check(&mut window, usual_name, "off", &[]);
     check(&mut window, "off", "info", &vec![Severity::Info; usual.len()]);
     check(&mut window, "info", &format!("as the rule says: {usual_name}"), &usual);
+}
+
+#[test]
+fn instances_of_one_plugin_are_told_apart() {
+    let files = ["stats-v1.wasm", "stats.wasm"];
+    let mut window = open(&files.map(sample));
+    let instance = |window: &Window, file: &str| {
+        let mut plugins = app(window).view().plugins().iter();
+        let is_it = |path: &std::path::Path| path.ends_with(file);
+        plugins.find(|plugin| plugin.path().is_some_and(is_it)).unwrap().instance
+    };
+    for (file, times) in [("stats-v1.wasm", 3), ("stats.wasm", 5)] {
+        let target = instance(&window, file);
+        let frame = Frame::data("x");
+        let request = SendRequest { target, frame, payload_file: None, times };
+        execute(&mut window, Command::Send(request));
+    }
+    let reload = Command::Reload { instance: instance(&window, "stats.wasm"), carry_state: false };
+    execute(&mut window, reload);
+    window.state_mut().as_mut().unwrap().show_panel(PanelId::Metrics);
+    for (name, rows) in [("stats · 1.0.0", 1), ("stats · 2.0.0", 2)] {
+        for generation in 1..=rows {
+            shows(&mut window, &format!("{name} generation {generation}"));
+        }
+        shows(&mut window, &format!("frames per second of {name}"));
+    }
+    let figures = app(&window).view().figures();
+    let calls = files.map(|file| {
+        let instance = instance(&window, file).get();
+        figures.of("stats", instance).unwrap().generations[0].calls
+    });
+    assert_eq!((calls, figures.totals[0].calls), ([3, 5], 8));
+    // Only the one that was reloaded has a history.
+    let reload = |window: &mut Window, about: &str| {
+        let rows = window.query_all_by_role(Role::ListItem);
+        let is_it = |label: Option<String>| {
+            label.is_some_and(|label| label.starts_with(about) && !label.contains("Frame"))
+        };
+        rows.into_iter().find(|row| is_it(row.accesskit_node().label())).unwrap().click();
+        window.run_steps(3);
+        window.state_mut().as_mut().unwrap().show_panel(PanelId::Reload);
+        window.run_steps(3);
+    };
+    reload(&mut window, "stats · 1.0.0");
+    shows(&mut window, "No reload yet");
+    reload(&mut window, "stats · 2.0.0");
+    shows(&mut window, "took over");
+    window.state_mut().as_mut().unwrap().show_panel(PanelId::Frames);
+    window.state_mut().as_mut().unwrap().show_drawer(DrawerTab::Reloads);
+    wait(&mut window, "the history names the instance", |window| {
+        window.query_by_label("stats · 2.0.0").is_some()
+    });
 }

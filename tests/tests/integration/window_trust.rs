@@ -1,16 +1,16 @@
-//! The window says where what it shows comes from, and does nothing dangerous for a harmless word.
+//! The window names the source of what it shows, and no harmless word does something dangerous.
 
 use std::path::Path;
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{By, NodeT as _, Queryable as _};
-use glovebox::window::panels::{DrawerTab, PANELS, PanelId};
+use glovebox::window::ids::{DrawerTab, PANELS, PanelId};
 use glovebox::workbench::{Command, Level, SendRequest, Source};
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header, Kind, Permission, ServiceError};
 use glovebox_events::{CallId, Event, HostCall, LoadStage, Outcome, ReloadCause, Timing, What};
-use glovebox_inspector::trace::TraceWriter;
-use glovebox_tests::{root, sample};
+use glovebox_tests::{replace, root, sample};
+use glovebox_trace::TraceWriter;
 
 use super::window::{Window, app, open, shows, wait};
 
@@ -34,7 +34,7 @@ fn is_live_shown(window: &Window) -> bool {
 }
 
 fn live_frames(window: &Window) -> usize {
-    let read = app(window).view().read(Source::Live, glovebox_inspector::store::Store::len);
+    let read = app(window).reader().read(Source::Live, glovebox_inspector::store::Store::len);
     read.unwrap_or_default()
 }
 
@@ -105,20 +105,21 @@ fn a_refused_reload_is_seen_on_the_row() {
                 execute(window, Command::Reload { instance, carry_state: true });
             }
         };
-        std::fs::write(&path, b"\x1F\x8B broken").unwrap();
+        replace(&path, b"\x1F\x8B broken");
         reload(&mut window);
         wait(&mut window, "it is refused", |window| {
             app(window).view().plugin(instance).is_some_and(|plugin| plugin.refused.is_some())
         });
         shows(&mut window, "reload refused · gen 1 runs on");
-        shows(&mut window, "ready generation 1, The last reload was refused");
+        shows(&mut window, "ready generation 1");
+        shows(&mut window, "The last reload was refused");
         let view = app(&window).view();
         let errors = view.notices().iter().filter(|notice| notice.level == Level::Error);
         let said: Vec<_> = errors.filter(|notice| notice.text.contains("not reloaded")).collect();
         assert_eq!(said.len(), 1, "{:?}", view.notices());
         assert!(view.plugins()[0].phase.name() == "ready");
         shows(&mut window, "Problems 1");
-        std::fs::copy(sample("stats.frame-abi.wasm"), &path).unwrap();
+        replace(&path, std::fs::read(sample("stats.frame-abi.wasm")).unwrap());
         reload(&mut window);
         wait(&mut window, "it is well again", |window| {
             app(window).view().plugin(instance).is_some_and(|plugin| plugin.refused.is_none())
@@ -145,6 +146,7 @@ fn lists_name_their_source_and_denials_are_never_hidden() {
         let frame = Frame::data("mode=deny-me");
         host.try_dispatch_to(target, frame).unwrap().wait();
     }
+    window.step();
     assert!(app(&window).view().denied_live() >= 4);
     shows(&mut window, "denied live");
     for tab in [DrawerTab::Log, DrawerTab::Problems, DrawerTab::Denied] {
@@ -193,12 +195,13 @@ fn a_file_that_was_never_loaded_has_no_figures() {
     let host = window.state_mut().as_mut().unwrap().workbench_mut().host().clone();
     host.try_dispatch_to(target, frame).unwrap().wait();
     let figures = |window: &Window| -> Vec<(String, u32)> {
-        let all = app(window).view().metrics().generations.iter();
+        let all = app(window).view().figures().instances.iter();
+        let all = all.flat_map(|one| &one.generations);
         all.map(|one| (one.plugin.to_string(), one.generation)).collect()
     };
     wait(&mut window, "figures are there", |window| !figures(window).is_empty());
     assert_eq!(figures(&window), [("echo".to_owned(), 1)]);
-    let plugins = app(&window).view().read(Source::Live, |store| store.plugins().to_vec());
+    let plugins = app(&window).reader().read(Source::Live, |store| store.plugins().to_vec());
     assert_eq!(plugins.unwrap(), ["echo".into()]);
 }
 
@@ -343,12 +346,12 @@ fn two_instances_of_one_id_are_told_apart() {
     let mut window = open(&[sample("echo.wasm"), other]);
     let named = |file: &str, window: &Window| {
         let plugins = app(window).view().plugins();
-        let is_it = |path: &std::path::PathBuf| path.ends_with(file);
-        plugins.iter().find(|plugin| plugin.path.as_ref().is_some_and(is_it)).unwrap().clone()
+        let is_it = |path: &std::path::Path| path.ends_with(file);
+        plugins.iter().find(|plugin| plugin.path().is_some_and(is_it)).unwrap().clone()
     };
     for (file, rest) in [("echo.wasm", "other.wasm"), ("other.wasm", "echo.wasm")] {
-        // What is selected is what is sent to, and what counts.
-        window.get_by_label_contains(&format!("echo ({file}) ")).click();
+        // The selected one is sent to, and counts.
+        window.get_by_label_contains(&format!("echo · {file} ")).click();
         window.step();
         window.step();
         let before = named(rest, &window).latency.count();
@@ -363,7 +366,7 @@ fn two_instances_of_one_id_are_told_apart() {
         assert_eq!(named(file, &window).latency.count(), 1, "{file}");
         run(&mut window, true, file);
         run(&mut window, false, "unload");
-        shows(&mut window, &format!("Unload echo ({file})?"));
+        shows(&mut window, &format!("Unload echo · {file}?"));
         window.key_press(Key::Escape);
         window.step();
         window.step();
@@ -382,6 +385,7 @@ fn a_plugin_whose_calls_fail_does_not_look_well() {
     });
     let stats = app(&window).view().plugins()[0].stats;
     shows(&mut window, &format!("ready · {} of {} failed", stats.errors, stats.processed));
-    let reason = format!("{} of {} calls so far did not complete", stats.errors, stats.processed);
+    let reason =
+        format!("{} of {} calls of generation 1 did not complete", stats.errors, stats.processed);
     shows(&mut window, &reason);
 }

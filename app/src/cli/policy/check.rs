@@ -1,4 +1,4 @@
-//! `glovebox policy check`: reads a policy and says what is in it.
+//! `glovebox policy check`: reads a policy and shows its content.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::error::{Exit, Problem};
 use crate::cli::report::{Output, Report, count_of, shown};
 
-/// Check a policy file, and say what is in it
+/// Check a policy file, and show what is in it
 ///
 /// The exit code is 2 if it cannot be read; the message names the line and the nearest known key.
 #[derive(Debug, Args)]

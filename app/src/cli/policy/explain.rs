@@ -1,4 +1,4 @@
-//! `glovebox policy explain`: what a plugin may do, and why.
+//! `glovebox policy explain`: the permissions of a plugin, and why.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use crate::cli::error::{Exit, Problem};
 use crate::cli::report::{Output, Report, count_of, shown};
 use crate::cli::surroundings::{AllowArgs, saved_consents};
 
-/// Say what a plugin may do, and why, without running any of it
+/// Show what a plugin may do, and why, without running any of it
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Explain {
     /// An artifact, a plugin.toml, or a folder with one
     pub plugin: PathBuf,
-    /// The rules that apply; without them what its manifest asks for, except files, network and
-    /// environment
+    /// Apply this policy. Without one, the plugin gets what its manifest asks for, except files,
+    /// network and environment
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     #[command(flatten)]

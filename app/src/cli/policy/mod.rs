@@ -1,4 +1,4 @@
-//! `glovebox policy`: what plugins may do, what they need, and whether a policy file is right.
+//! `glovebox policy`: explains and suggests permissions, and checks policy files.
 
 mod check;
 mod explain;
@@ -39,9 +39,7 @@ impl PolicyVerb {
     /// The files that it reads.
     pub(super) fn inputs(&self) -> Vec<&Path> {
         match self {
-            PolicyVerb::Suggest(verb) => {
-                std::iter::once(&*verb.plugin).chain(verb.trace.as_deref()).collect()
-            }
+            PolicyVerb::Suggest(verb) => verb.files(),
             PolicyVerb::Explain(verb) => {
                 std::iter::once(&*verb.plugin).chain(verb.policy.as_deref()).collect()
             }

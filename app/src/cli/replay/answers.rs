@@ -1,5 +1,6 @@
-//! Where host calls of a replay get their answers from.
+//! The answers to host calls of a replay: live, or from the trace.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -18,31 +19,30 @@ use crate::workbench::answers::{self, FromTrace};
 /// Divergences that are shown to people; programs get more.
 const SHOWN: usize = 20;
 
-/// Who answers host calls.
+/// The source of the answers to host calls.
 #[derive(Debug, Clone, Args)]
 pub(in super::super) struct AnswersArgs {
-    /// Who answers `now`, `random`, `config` and `kv-…`. live: the host, as ever; trace: they give
-    /// what they gave in the same call when the trace was recorded. A plugin that asks otherwise is
-    /// reported, and makes the exit code 1 unless --against is given. Other services and WASI are
-    /// always live
+    /// Where `now`, `random`, `config` and `kv-…` get their answers. live: from the host; trace:
+    /// from the same call in the trace. A host call that diverges from the trace is reported, and
+    /// the exit code is 1 unless --against is given. Other services and WASI are always live
     #[arg(long, value_enum, value_name = "live|trace", default_value_t = Source::Live,
         hide_possible_values = true)]
     pub answers: Source,
-    /// What becomes of a host call that the trace lacks. fail, unless told: the service is not
-    /// available; pass: the host answers; canned: the file of --mock answers what it scripts, and
-    /// the rest is not available
+    /// How to answer a host call that the trace lacks. fail: the service is unavailable (the
+    /// default); pass: the host answers; canned: answer from the --mock file; anything else is
+    /// unavailable
     #[arg(long, value_enum, value_name = "fail|pass|canned", hide_possible_values = true)]
     pub missing: Option<Rule>,
 }
 
-/// Who answers.
+/// The source of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in super::super) enum Source {
     Live,
     Trace,
 }
 
-/// What becomes of what the trace lacks.
+/// The rule for host calls that the trace lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in super::super) enum Rule {
     Fail,
@@ -70,7 +70,7 @@ impl AnswersArgs {
         self.missing.unwrap_or(Rule::Fail)
     }
 
-    /// What the rule comes to; an error if it makes no sense.
+    /// The rule in full; an error if it makes no sense.
     pub(super) fn missing(&self, surroundings: &Surroundings) -> Result<Missing, Problem> {
         if self.missing.is_some() && !self.are_recorded() {
             let remedy = "add --answers trace, or leave --missing out";
@@ -85,7 +85,7 @@ impl AnswersArgs {
                     let remedy = "name a file that scripts some with --mock <FILE>";
                     return Err(Problem::Usage(format!("there are no canned answers; {remedy}")));
                 }
-                Missing::PassOnly(services.into_iter().map(str::to_owned).collect())
+                Missing::PassOnly(services.into_iter().map(Cow::into_owned).collect())
             }
         })
     }
@@ -106,9 +106,9 @@ pub(super) fn answered(
 
 /// Lets the trace answer the plugins of a pipeline.
 ///
-/// No call of a stage is an input of the trace, so that each counts as the first recorded call of the
-/// same plugin with the same frame that was not made again yet. What a stage tries again after a
-/// failure is another call. That a recorded call is not made is no divergence: the trace may be of
+/// No call of a stage is an input of the trace, so that each counts as the first recorded call of
+/// the same plugin with the same frame that was not made again yet. A second try of a stage after a
+/// failure is another call. A recorded call that is not made is no divergence: the trace may be of
 /// another pipeline, or of none.
 pub(in super::super) struct StageAnswers {
     arguments: AnswersArgs,
@@ -147,7 +147,7 @@ impl StageAnswers {
         }
     }
 
-    /// What came of it.
+    /// The answers and divergences so far.
     pub(in super::super) fn found(&self) -> AnsweredFound {
         AnsweredFound::new(&self.arguments, &self.recorded, &self.answers.lock())
     }

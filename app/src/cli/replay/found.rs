@@ -1,4 +1,4 @@
-//! What a replay led to, for people and programs.
+//! The result of a replay, for people and programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::super::against::Judged;
 use super::super::error::Exit;
 use super::super::observe::{Counts, Recorded};
-use super::super::report::{count, shown};
+use super::super::report::{count, one_line, shown};
 use super::super::{diff, findings, plugins, timing};
 use super::answers::AnsweredFound;
 use super::start;
@@ -21,15 +21,15 @@ use crate::workbench::replay::ReplaySummary;
 use crate::workbench::snapshots::SnapshotsTaken;
 use crate::workbench::start::Started;
 
-/// What a replay led to.
+/// The result of a replay.
 pub(super) struct Found {
     pub(super) summary: ReplaySummary,
-    /// What the trace answered, if it was asked to.
+    /// The answers of the trace, if it was asked for them.
     pub(super) answered: Option<AnsweredFound>,
     pub(super) skipped: usize,
     /// How the plugins got to a start in the middle.
     pub(super) started: Option<Started>,
-    /// What became of snapshots that were asked for.
+    /// Counts of the snapshots that were asked for.
     pub(super) snapshots: Option<SnapshotsTaken>,
     /// How often the inputs were sent.
     pub(super) rounds: u32,
@@ -72,8 +72,8 @@ impl Found {
             outcomes,
             frames: (sum(|figures| figures.frames_in), sum(|figures| figures.frames_out)),
             bytes: (sum(|figures| figures.bytes_in), sum(|figures| figures.bytes_out)),
-            host_calls: sum(|figures| figures.host_calls),
-            denials: sum(|figures| figures.denials),
+            host_calls: sum(GenerationMetrics::host_calls),
+            denials: sum(GenerationMetrics::denials),
             restarts: sum(|figures| figures.restarts),
         }
     }
@@ -124,6 +124,10 @@ impl Found {
         if let Some(found) = findings::sentence(&self.judgement) {
             text.push_str(&format!("; {found}"));
         }
+        match self.totals().restarts {
+            0 => {}
+            restarts => text.push_str(&format!("; restarted {}", count(restarts, "time"))),
+        }
         text
     }
 
@@ -133,7 +137,7 @@ impl Found {
         text.push_str(&self.targets.text());
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<12} {value}");
+            let _ = writeln!(text, "{name:<12} {}", one_line(&value));
         };
         for status in self.targets.statuses() {
             let about = &status.manifest.plugin;

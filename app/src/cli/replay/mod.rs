@@ -14,20 +14,21 @@ use std::sync::Arc;
 
 use clap::Args;
 use glovebox_host::LoadRequest;
-use glovebox_host::pipeline::Pipeline;
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
 use glovebox_inspector::replay::{Inputs, Pace, ReplayPlan};
-use glovebox_inspector::trace::Replacing;
+use glovebox_pipeline::Pipeline;
+use glovebox_trace::Replacing;
 
 use super::against::Against;
 use super::diff::Reports;
 use super::error::Problem;
 use super::findings::FindingsArgs;
-use super::plugins::LoadArgs;
-use super::report::{Files, Output, Report, paths};
+use super::plugins::PluginArgs;
+use super::report::{Files, Report, paths};
 use super::run;
-use super::surroundings::{Surroundings, SurroundingsArgs};
+use super::surroundings::Surroundings;
+use super::trace_file;
 use crate::ending::is_asked;
 use crate::workbench::replay::ReplaySummary;
 use crate::workbench::snapshots::{Snapshots, SnapshotsTaken};
@@ -41,30 +42,31 @@ pub(super) use stage::Stage;
 use start::StartArgs;
 use targets::TargetsFound;
 
-/// Send the inputs of a trace to plugins again, and count what comes of it
+/// Send the inputs of a trace to plugins again, and count the results
 ///
-/// Inputs go to the plugin of the same id; with a single --plugin, and from a capture, to all of
-/// them. Several versions or tiers of one plugin, each named with --plugin, get the same inputs: the
-/// first is compared with each other one, and with --against. A frame that one of the plugins emitted
-/// to another is left to it: it emits it again. The exit code is 1 if a call fails, if the run differs
-/// from the baseline or one version from the first, and 4 if a plugin crashes or has to be stopped.
-/// With --against only differences count, and what --fail-on-findings names; without it also host
-/// calls that diverge from the trace that answers them.
+/// Each input goes to the plugin of the same id. With a single --plugin, or from a capture, it goes
+/// to every plugin. Several versions or tiers of one plugin, each named with --plugin, get the same
+/// inputs: the first is compared with each of the others, and with --against. A frame that one of
+/// the plugins emitted to another is not sent, because the plugin emits it again. The exit code is
+/// 1 if a call fails, if the run differs from the baseline, or if one version differs from the
+/// first. It is 4 if a plugin crashes or has to be stopped. With --against, only differences and
+/// --fail-on-findings count. Without it, host calls that diverge from the answering trace count
+/// too.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// The trace
     pub trace: PathBuf,
-    /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace; may be
-    /// repeated. Without it, all plugins of the workspace
+    /// A plugin: an artifact, a plugin.toml, a folder with one, or the id of a plugin of the
+    /// workspace. May be repeated. The default is all plugins of the workspace
     #[arg(long = "plugin", value_name = "PLUGIN")]
     pub plugins: Vec<PathBuf>,
-    /// Send the inputs through this pipeline instead, a TOML file, as `glovebox run` does; --plugin
-    /// then names plugins that its stages name by their id. --against compares the calls of its
-    /// stages, as --record writes them, and with --answers trace each is answered as the recorded
-    /// call of the same plugin with the same frame
+    /// Send the inputs through this pipeline file instead, as `glovebox run` does. --plugin then
+    /// names plugins that the stages refer to by id. --against compares the calls of the stages, as
+    /// --record writes them. With --answers trace, each call is answered like the recorded call of
+    /// the same plugin with the same frame
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
-    /// max: without waiting; real: as it was recorded; x10: ten times as fast as that
+    /// max: without waiting; real: at the recorded speed; x10: at ten times the recorded speed
     #[arg(long, default_value = "max")]
     pub speed: Speed,
     #[command(flatten)]
@@ -73,24 +75,21 @@ pub(super) struct Replay {
     pub start: StartArgs,
     #[command(flatten)]
     pub answers: AnswersArgs,
-    /// Write what happens to a new trace, from loading the plugins on
+    /// Record the run in a new trace, including the loading of the plugins
     #[arg(long, value_name = "OUT")]
     pub record: Option<PathBuf>,
     #[command(flatten)]
     pub against: Against,
     #[command(flatten)]
     pub reports: Reports,
-    /// How often to replay, each time into fresh copies; everything but findings is about the first
+    /// Replay N times, each time into fresh instances. Findings cover all runs, everything else the
+    /// first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
     #[command(flatten)]
     pub findings: FindingsArgs,
     #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub surroundings: SurroundingsArgs,
-    #[command(flatten)]
-    pub output: Output,
+    pub with: PluginArgs,
 }
 
 /// How fast, as it is written on the command line.
@@ -119,7 +118,7 @@ impl Replay {
         inputs.push(&self.trace);
         inputs.extend(self.pipeline.as_deref());
         inputs.extend(self.against.against.as_deref());
-        inputs.extend(self.surroundings.inputs());
+        inputs.extend(self.with.inputs());
         inputs
     }
 
@@ -140,7 +139,7 @@ impl Replay {
         let cut = |standard| source.cut(standard, &self.trace, against);
         let standard = standard.map(cut).transpose()?;
         let inputs = self.inputs();
-        let files = Files { output: &self.output, inputs: &inputs };
+        let files = Files { output: &self.with.output, inputs: &inputs };
         self.reports.check(&self.against, files)?;
         let record = Arc::<LiveRecorder>::default();
         if self.speed.0 == Pace::Max {
@@ -159,6 +158,7 @@ impl Replay {
                 requests = answered;
             }
             stage.load(requests)?;
+            surroundings.say_vain(&stage.host);
             Ok(stage)
         };
         let out = self.record.as_deref().map(|path| files.new_trace(path)).transpose()?;
@@ -186,9 +186,13 @@ impl Replay {
             .map(|recorded| AnsweredFound::new(&self.answers, recorded, stage.answers()));
         for _ in (1..self.runs).take_while(|_| !is_asked()) {
             record.lock().next_run();
-            let stage = set(None)?;
-            self.go_to_start(&source, &stage)?;
-            self.send(&source.plan, &stage);
+            let again = set(None).and_then(|stage| {
+                self.go_to_start(&source, &stage)?;
+                self.send(&source.plan, &stage);
+                Ok(())
+            });
+            // A run that a signal cancels does not fail.
+            again.or_else(|problem| if is_asked() { Ok(()) } else { Err(problem) })?;
         }
         let judgement = self.findings.judge(record.lock().record())?;
         let name = self.trace.display().to_string();
@@ -237,7 +241,7 @@ impl Replay {
             None => None,
             Some(recorded) => {
                 let whole =
-                    super::diff::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
+                    trace_file::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
                 let arguments = self.answers.clone();
                 Some(Arc::new(StageAnswers::new(arguments, recorded, missing, whole.inputs)))
             }
@@ -248,7 +252,7 @@ impl Replay {
             path,
             trace: &self.trace,
             plugins: &self.plugins,
-            load: &self.load,
+            load: &self.with.load,
             record: self.record.as_deref(),
             how: &format!("sent through a pipeline{}", self.selection.how(&plan)),
             pace: self.speed.0,
@@ -257,12 +261,12 @@ impl Replay {
             source: &source.trace,
             against: &self.against,
             reports: &self.reports,
-            files: Files { output: &self.output, inputs: &self.inputs() },
+            files: Files { output: &self.with.output, inputs: &self.inputs() },
         };
         through.run(&plan, surroundings)
     }
 
-    /// What makes no sense with a pipeline.
+    /// Refuses arguments that make no sense with a pipeline.
     fn refuse_with_pipeline(&self) -> Result<(), Problem> {
         let refused = if self.runs > 1 {
             "--runs looks for findings, and a pipeline has none; repeat the command, each time with fresh copies"
@@ -314,14 +318,14 @@ impl Replay {
     /// The plugins that are named, else those of the workspace.
     fn requests(&self, surroundings: &Surroundings) -> Result<Vec<LoadRequest>, Problem> {
         if !self.plugins.is_empty() {
-            return surroundings.requests(&self.load, &self.plugins);
+            return surroundings.requests(&self.with.load, &self.plugins);
         }
         let plugins = surroundings.plugins()?.map(|found| found.plugins).unwrap_or_default();
         if plugins.is_empty() {
             let remedy = "name one with --plugin <PLUGIN>, or use a workspace that enables some";
             return Err(Problem::Usage(format!("there is no plugin to send to; {remedy}")));
         }
-        plugins.into_iter().map(|plugin| self.load.over(plugin.request)).collect()
+        plugins.into_iter().map(|plugin| self.with.load.over(plugin.request)).collect()
     }
 }
 

@@ -18,14 +18,14 @@ pub(in super::super) struct Selection {
     /// Send only the inputs that match, e.g. 'kind:data size>1k'
     #[arg(long, value_name = "FILTER", value_parser = super::super::filter::parse)]
     pub filter: Option<Filter>,
-    /// Of these, send only those from one position up to before another, counted from 0: 100..200,
-    /// 100.. or ..200
+    /// Of the matching inputs, send only those from position FROM up to, but not including, TO,
+    /// counted from 0: 100..200, 100.. or ..200
     #[arg(long, value_name = "FROM..TO")]
     pub range: Option<Positions>,
-    /// Send only the inputs of these calls of the trace, e.g. 12,17; in the order of the trace
+    /// Send only the inputs of these calls, e.g. 12,17, in the order of the trace
     #[arg(long, value_name = "CALL,…", value_delimiter = ',', value_parser = call)]
     pub calls: Vec<CallId>,
-    /// Send all of that so many times, one time after the other, into the same copies
+    /// Send the selected inputs N times in a row into the same instances
     #[arg(long = "loop", value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,

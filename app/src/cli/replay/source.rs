@@ -1,4 +1,4 @@
-//! What is read of the trace before anything is sent.
+//! The source of a replay: the parts of the trace that are read before anything is sent.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,13 +17,13 @@ use super::start::StartArgs;
 
 /// Inputs, and all that is needed to send them.
 pub(super) struct Source {
-    /// What the trace is known by.
+    /// The identity of the trace.
     pub(super) trace: SourceTrace,
     /// The inputs to send; their frames stay in the file.
     pub(super) plan: TraceInputs,
     /// Where it starts in the middle, with all inputs of the trace, which are in memory for that.
     pub(super) start: Option<(Start, ReplayPlan)>,
-    /// What host services answered, if the trace is to answer them.
+    /// The recorded answers of host services, if the trace is to answer.
     pub(super) recorded: Option<Arc<RecordedAnswers>>,
 }
 

@@ -1,16 +1,16 @@
-//! A host, and everything that listens to it while inputs are sent.
+//! A host, with its sinks, while inputs are sent.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use glovebox_events::{Event, Sink};
-use glovebox_host::{Host, InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
+use glovebox_host::{InstanceId, LoadRequest, MetricsEndpoint, PluginStatus};
 use glovebox_inspector::replay::{Inputs, Pace, TraceAnswers};
-use glovebox_inspector::trace::{ParentRecord, Replacing};
+use glovebox_trace::{ParentRecord, Replacing};
 
 use super::super::error::Problem;
 use super::super::observe::{Capture, Counts, Gate, Recorded, Recording, Tally};
-use super::super::plugins;
+use super::super::plugins::{self, CancellableHost};
 use super::super::report::count_of;
 use super::super::surroundings::Surroundings;
 use super::super::waiting::wait;
@@ -23,7 +23,7 @@ use crate::workbench::snapshots::{Every, Snapshots};
 
 /// A host with everything that listens to a replay.
 pub(in super::super) struct Stage {
-    pub(in super::super) host: Host,
+    pub(in super::super) host: CancellableHost,
     pub(in super::super) instances: Vec<InstanceId>,
     metrics: Arc<EachInstance>,
     tally: Arc<Tally>,
@@ -33,7 +33,7 @@ pub(in super::super) struct Stage {
     control: Arc<ReplayControl>,
     /// Ends a replay when a signal asks for it.
     _waking: Waking,
-    /// What answers from the trace, by target; empty if nothing does.
+    /// The answers from the trace, by target; empty if it does not answer.
     answers: Vec<Arc<TraceAnswers>>,
     /// Serves metrics as long as the stage stands.
     _endpoint: Option<MetricsEndpoint>,
@@ -63,12 +63,13 @@ impl Stage {
             vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
         sinks.extend(more);
         let gate = Arc::new(Gate::new(sinks));
+        let control = Arc::<ReplayControl>::default();
+        let cancelled = control.clone();
+        // Before the host cancels its calls: a replay of which one was cancelled is not whole.
+        let _waking = on_end(move || cancelled.cancel());
         let host = plugins::host(vec![gate.clone()], surroundings)?;
         let endpoint = surroundings.serve_metrics(&host)?;
         let (instances, answers, _endpoint) = (Vec::new(), Vec::new(), endpoint);
-        let control = Arc::<ReplayControl>::default();
-        let cancelled = control.clone();
-        let _waking = on_end(move || cancelled.cancel());
         let stage = Stage {
             host,
             instances,
@@ -110,7 +111,7 @@ impl Stage {
         self.answers = answers;
     }
 
-    /// What answers from the trace, by target.
+    /// The answers from the trace, by target.
     pub(super) fn answers(&self) -> &[Arc<TraceAnswers>] {
         &self.answers
     }
@@ -158,7 +159,7 @@ impl Stage {
         replay::replay(&self.host, targets, plan, pace, &self.control, sent)
     }
 
-    /// What ends a replay early.
+    /// The control that ends a replay early.
     pub(in super::super) fn control(&self) -> &ReplayControl {
         &self.control
     }
@@ -168,7 +169,7 @@ impl Stage {
         self.send(&self.targets_of(plan), plan, pace)
     }
 
-    /// Who gets the inputs of a plan.
+    /// The targets for the inputs of a plan.
     pub(super) fn targets_of(&self, plan: &dyn Inputs) -> Targets {
         let targets = self.instances.iter().enumerate();
         let targets = targets.map(|(at, instance)| Target {
@@ -190,8 +191,8 @@ impl Stage {
         self.recording.start(out, Some(parent))
     }
 
-    /// Takes the trace back, because nothing was sent.
-    pub(super) fn discard_recording(&self) {
+    /// Takes the trace back, because nothing that counts was sent.
+    pub(in super::super) fn discard_recording(&self) {
         self.recording.discard();
     }
 
@@ -214,7 +215,7 @@ impl Stage {
         self.recording.finish()
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub(in super::super) fn counts(&self) -> Counts {
         self.tally.counts()
     }

@@ -1,4 +1,4 @@
-//! Where a replay starts, and snapshots of states that let a later one start elsewhere.
+//! The start of a replay, and snapshots of states for the start of a later one.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -16,14 +16,14 @@ use crate::workbench::start::{GiveError, Started, give};
 /// Where to start, and what to keep for later starts.
 #[derive(Debug, Clone, Default, Args)]
 pub(in super::super) struct StartArgs {
-    /// Start in the middle: at frame:N, the input at this position of the whole trace, counted from
-    /// 0, or at call:N. Each plugin is given the latest snapshot of its state from before, and then
-    /// the inputs in between, of which nothing is compared, counted or recorded but host calls that
-    /// diverge. The trace must hold snapshots, see --snapshot-every
+    /// Start in the middle. frame:N is an input by its position in the whole trace, counted from 0;
+    /// call:N is the input of that call. Each plugin gets its latest earlier snapshot, and then the
+    /// inputs up to the start. Of these inputs, only host calls that diverge are reported. The
+    /// trace must hold snapshots; see --snapshot-every
     #[arg(long, value_name = "frame:N|call:N", conflicts_with = "range")]
     pub from: Option<From>,
-    /// Keep the state of each plugin in the new trace at its start and again and again: every 1000
-    /// inputs, or every 5s
+    /// Keep snapshots of each plugin's state in the new trace: one at the start, and one every so
+    /// many inputs (1000) or every so often (5s)
     #[arg(long, value_name = "INPUTS|TIME", requires = "record")]
     pub snapshot_every: Option<Every>,
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use glovebox_abi::units::show_duration;
 use glovebox_events::{Event, Sink};
 use glovebox_host::PluginStatus;
 use glovebox_inspector::diff::{self, Diff, DiffOptions, Run};
@@ -46,8 +45,7 @@ impl TargetFound {
     /// Version, tier and file, which tell it from others of the same plugin.
     fn name(&self) -> String {
         let about = &self.status.manifest.plugin;
-        let path = self.status.path.as_ref();
-        let file = path.and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy();
+        let file = self.status.origin.name();
         format!("{} {}, {}, {file}", about.id, about.version, self.status.binding)
     }
 
@@ -69,8 +67,7 @@ impl TargetFound {
         let outcomes = outcomes.collect::<Vec<_>>().join(", ");
         let mut text = format!("{}: {} ({outcomes})", self.name(), count(self.calls(), "call"));
         if let Some(last) = self.figures.last() {
-            let (p50, p99) = (show_duration(last.latency.p50), show_duration(last.latency.p99));
-            text.push_str(&format!(", p50 {p50}, p99 {p99}"));
+            text.push_str(&format!(", {}", timing::short(&last.latency)));
         }
         text
     }
@@ -85,8 +82,8 @@ impl TargetFound {
         json["outcomes"] = json!(self.outcomes());
         json["frames_out"] = sum(|figures| figures.frames_out).into();
         json["bytes_out"] = sum(|figures| figures.bytes_out).into();
-        json["host_calls"] = sum(|figures| figures.host_calls).into();
-        json["denied"] = sum(|figures| figures.denials).into();
+        json["host_calls"] = sum(GenerationMetrics::host_calls).into();
+        json["denied"] = sum(GenerationMetrics::denials).into();
         json["latency"] =
             self.figures.iter().map(|figures| timing::json(&figures.latency)).collect();
         json
@@ -174,7 +171,7 @@ impl TargetsFound {
         })
     }
 
-    /// What differs between targets, for people.
+    /// The differences between targets, for people.
     pub(super) fn text(&self) -> String {
         let text = |(first, at, diff): &(usize, usize, Diff)| {
             format!("target {} against target {}:\n{}\n", at + 1, first + 1, diff.to_text())

@@ -1,4 +1,4 @@
-//! What a run through a pipeline led to, for people and programs.
+//! The result of a run through a pipeline, for people and programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,20 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_host::pipeline::{
-    Pipeline, PipelineMetrics, Run as PipelineRun, StageLatency, StageMetrics,
-};
-use glovebox_inspector::metrics::LatencySummary;
+use glovebox_pipeline::{Pipeline, PipelineMetrics, Run as PipelineRun, StageMetrics};
 use serde_json::{Value as Json, json};
 
 use super::super::against::Judged;
 use super::super::error::Exit;
 use super::super::observe::Recorded;
 use super::super::replay::AnsweredFound;
-use super::super::report::{count, count_of, shown};
+use super::super::report::{count, count_of, one_line, shown};
 use super::super::{diff, timing};
 
-/// What a run led to.
+/// The result of a run.
 pub(super) struct Found {
     pub(super) pipeline: String,
     pub(super) planned: usize,
@@ -29,7 +26,7 @@ pub(super) struct Found {
     /// True if a plugin crashed, or had to be stopped.
     pub(super) crashed: bool,
     pub(super) recorded: Option<Recorded>,
-    /// What the trace answered, if it was asked to.
+    /// The answers of the trace, if it was asked for them.
     pub(super) answered: Option<AnsweredFound>,
     pub(super) judged: Option<Judged>,
     pub(super) took: Duration,
@@ -39,7 +36,7 @@ pub(super) struct Found {
     pub(super) missing: Vec<String>,
 }
 
-/// What came out.
+/// The frames that came out.
 #[derive(Default)]
 pub(super) struct Results {
     /// Frames and bytes of each output, in the order of the file.
@@ -66,23 +63,11 @@ impl Results {
     }
 }
 
-/// What a pipeline is called: by itself, else by its file.
+/// The name of a pipeline: its own, else that of its file.
 pub(super) fn name(pipeline: &Pipeline, path: &Path) -> String {
     match pipeline.name() {
         "" => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         name => name.to_owned(),
-    }
-}
-
-fn summary(latency: &StageLatency) -> LatencySummary {
-    LatencySummary {
-        count: latency.count,
-        p50: latency.p50,
-        p90: latency.p90,
-        p99: latency.p99,
-        p99_9: latency.p99_9,
-        p99_99: latency.p99_99,
-        max: latency.max,
     }
 }
 
@@ -153,7 +138,7 @@ impl Found {
         text.push_str(&self.table());
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<12} {value}");
+            let _ = writeln!(text, "{name:<12} {}", one_line(&value));
         };
         let metrics = &self.metrics;
         line(
@@ -209,8 +194,8 @@ impl Found {
                 stage.passed.to_string(),
                 (stage.dropped + stage.cut_off).to_string(),
                 stage.reloads.to_string(),
-                show_duration(stage.latency.p50),
-                show_duration(stage.latency.p99),
+                stage.latency.show(stage.latency.p50),
+                stage.latency.show(stage.latency.p99),
             ]
         }));
         let width = |column: usize| {
@@ -224,7 +209,7 @@ impl Found {
                 if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
             });
             let line = cells.collect::<Vec<_>>().join("  ");
-            text.push_str(line.trim_end());
+            text.push_str(one_line(&line).trim_end());
             text.push('\n');
         }
         text
@@ -280,6 +265,6 @@ fn stage_json(stage: &StageMetrics) -> Json {
         "reloads_refused": stage.reloads_refused,
         "bytes_in": stage.bytes_in,
         "bytes_out": stage.bytes_out,
-        "latency": timing::json(&summary(&stage.latency)),
+        "latency": timing::json(&stage.latency),
     })
 }

@@ -6,28 +6,28 @@ mod through;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use glovebox_host::pipeline::{FrameTest, Pipeline};
 use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::filter::{Filter, FrameFilter};
 use glovebox_inspector::replay::{Pace, TraceInputs};
+use glovebox_pipeline::{FrameTest, Pipeline};
 
 use super::against::Against;
 use super::diff::Reports;
 use super::error::Problem;
-use super::plugins::LoadArgs;
-use super::report::{Files, Output, Report, paths};
-use super::surroundings::{Surroundings, SurroundingsArgs};
+use super::plugins::PluginArgs;
+use super::report::{Files, Report, paths};
+use super::surroundings::Surroundings;
 pub(super) use through::Through;
 
-/// Send the inputs of a trace through a pipeline, and count what becomes of them
+/// Send the inputs of a trace through a pipeline, and count the results
 ///
-/// All inputs go in, in the order of the trace, whichever plugin they were recorded for; --filter
-/// chooses among them. What plugins depend on is loaded with them, and before them, if it is named
-/// with --plugin or in the workspace. The exit code is 1 if a call fails or an input is stopped at a
-/// limit of the pipeline, and 4 if a plugin crashes or has to be stopped.
+/// All inputs enter in the order of the trace, whichever plugin they were recorded for; --filter
+/// selects some of them. Dependencies of plugins are loaded first if --plugin or the workspace
+/// names them. The exit code is 1 if a call fails or a limit of the pipeline stops an input. It is
+/// 4 if a plugin crashes or has to be stopped.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// The pipeline, a TOML file; that of the workspace, if it is left out
+    /// The pipeline, a TOML file. The default is the pipeline of the workspace
     pub pipeline: Option<PathBuf>,
     /// The trace with the inputs
     #[arg(long)]
@@ -35,19 +35,15 @@ pub(super) struct Run {
     /// Send only the inputs that match, e.g. 'kind:data size>1k'
     #[arg(long, value_name = "FILTER", value_parser = super::filter::parse)]
     pub filter: Option<Filter>,
-    /// A plugin that stages name by its id: an artifact, a plugin.toml, or a folder with one; may
-    /// be repeated. Other ids are those of plugins of the workspace
+    /// A plugin that stages refer to by id: an artifact, a plugin.toml, or a folder with one. May
+    /// be repeated. Other ids refer to plugins of the workspace
     #[arg(long = "plugin", value_name = "PLUGIN")]
     pub plugins: Vec<PathBuf>,
-    /// Write what happens to a new trace
+    /// Record the run in a new trace
     #[arg(long, value_name = "OUT")]
     pub record: Option<PathBuf>,
     #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub surroundings: SurroundingsArgs,
-    #[command(flatten)]
-    pub output: Output,
+    pub with: PluginArgs,
 }
 
 impl Run {
@@ -55,7 +51,7 @@ impl Run {
         let mut inputs = paths(&self.plugins);
         inputs.push(&self.trace);
         inputs.extend(self.pipeline.as_deref());
-        inputs.extend(self.surroundings.inputs());
+        inputs.extend(self.with.inputs());
         inputs
     }
 
@@ -70,7 +66,7 @@ impl Run {
             path,
             trace: &self.trace,
             plugins: &self.plugins,
-            load: &self.load,
+            load: &self.with.load,
             record: self.record.as_deref(),
             how: "sent through a pipeline",
             pace: Pace::Max,
@@ -80,7 +76,7 @@ impl Run {
             source: &SourceTrace::default(),
             against: &Against::default(),
             reports: &Reports::default(),
-            files: Files { output: &self.output, inputs: &self.inputs() },
+            files: Files { output: &self.with.output, inputs: &self.inputs() },
         };
         let plan = TraceInputs::read(&self.trace, filter, &mut |_| {}).map_err(Problem::Trace)?;
         through.run(&plan, surroundings)

@@ -1,23 +1,23 @@
-//! How inputs go through a pipeline, and what the run is compared with.
+//! Sends inputs through a pipeline, and compares the run.
 //!
-//! What is compared are the calls of the stages, by the id of their plugin, as a trace of the run
-//! holds them: a run is the same as the trace that was recorded of it.
+//! The calls of the stages are compared, by the id of their plugin, as a trace of the run holds
+//! them: a run is the same as the trace that was recorded of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use glovebox_host::pipeline::{Pipeline, Running};
 use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::diff::Run as DiffRun;
 use glovebox_inspector::replay::{Inputs, Pace, ReplayInput};
+use glovebox_pipeline::{Pipeline, Running};
 
 use super::super::against::{Against, Judged};
 use super::super::dependencies::{Needed, Wanted};
 use super::super::diff::Reports;
 use super::super::error::Problem;
+use super::super::load::LoadArgs;
 use super::super::observe::Recorded;
-use super::super::plugins::LoadArgs;
 use super::super::replay::{Stage, StageAnswers};
 use super::super::report::{Files, Report};
 use super::super::surroundings::Surroundings;
@@ -42,9 +42,9 @@ pub(in super::super) struct Through<'a> {
     pub(in super::super) pace: Pace,
     /// How often all inputs are sent.
     pub(in super::super) rounds: u32,
-    /// What answers the plugins, if the trace does.
+    /// The answers for the plugins, if the trace gives them.
     pub(in super::super) answers: Option<Arc<StageAnswers>>,
-    /// What the trace is known by in a baseline.
+    /// The identity of the trace in a baseline.
     pub(in super::super) source: &'a SourceTrace,
     pub(in super::super) against: &'a Against,
     pub(in super::super) reports: &'a Reports,
@@ -67,22 +67,16 @@ impl Through<'_> {
         };
         let requests = needed.requests.into_iter().map(answer).collect();
         let stage = Stage::set(requests, Vec::new(), surroundings)?;
-        let (trust, seed, answers) = (self.load.trust_native, self.load.seed, self.answers.clone());
-        let compile_deadline = self.load.compile_deadline;
+        let (load, answers) = (self.load.clone(), self.answers.clone());
         let running = self.pipeline.start_with(&stage.host, move |request| {
-            let mut request = request.trust_native(trust);
-            if let Some(seed) = seed {
-                request = request.deterministic(seed);
-            }
-            if let Some(deadline) = compile_deadline {
-                request = request.compile_deadline(deadline);
-            }
+            let request = load.place(request);
             match &answers {
                 Some(answers) => answers.answer(request),
                 None => request,
             }
         });
         let running = wait(&stage.host, running)?;
+        surroundings.say_vain(&stage.host);
         if let Some(path) = self.record {
             let out = self.files.new_trace(path)?;
             stage.record(out, running.instances(), self.trace, self.how)?;

@@ -1,58 +1,62 @@
-//! `glovebox trace anonymize`: a trace without what is nobody's business.
+//! `glovebox trace anonymize`: a trace without its secrets.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::trace::{self, AnonymizeReport, Redaction, TraceReader};
+use glovebox_inspector::anonymize::{AnonymizeReport, Redaction, anonymize};
+use glovebox_trace::TraceReader;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, named, shown};
+use super::super::report::{Files, Report, count, named, shown};
+use super::NewTrace;
 use super::progress::Progress;
 use crate::ending::flag;
 
-/// Write a trace without what a path leads to or a pattern finds
+/// Write a new trace without the values at given paths or the text that a pattern matches
 ///
-/// Paths start with header, payload, or the arguments or result of host calls. Patterns are regular
-/// expressions and are replaced in every text, key and number by itself, also in host calls, messages,
-/// names and manifests; in payloads that are neither JSON nor CBOR, in the bytes. All else stays byte for
-/// byte. Not looked into: what is compressed, encrypted or in base64. Snapshots of states are left out,
-/// because only their plugin can read them. The exit code is 1 if a path or pattern was never found, or a
-/// payload with brackets is neither JSON nor CBOR, so that no path could be followed in it.
+/// A path starts with header, payload, arguments or result; the last two belong to host calls. It leads
+/// through JSON, CBOR, forms and the parts of multipart bodies, also where one is a text in another, and into
+/// queries and bodies of HTTP. A pattern
+/// is a regular expression. It is replaced in every text, key and number, in host calls, messages, names
+/// and manifests too, and in the bytes of payloads that are neither JSON nor CBOR. It is also found in
+/// UTF-16 and behind escapes of JSON, %40 and &#64;. Everything else stays byte for byte. Compressed,
+/// encrypted and base64 data are not searched. Snapshots of states are left out, because only their plugin
+/// can read them. The exit code is 1 if a path or pattern was never found, if a path could not be
+/// followed in what has brackets or names its first key and cannot be taken apart, or if an HTTP message
+/// goes on in another frame or does not say where it ends.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Anonymize {
     /// The trace
     pub trace: PathBuf,
-    /// The new trace; nothing is overwritten without --force
-    #[arg(short, long, value_name = "OUT")]
-    pub out: PathBuf,
-    /// What to take out, e.g. payload.customer.mail, header.user.id, payload.items.*.name
+    /// Take out what is at this path, e.g. payload.customer.mail, payload.items.*.name,
+    /// payload["a.b"][0]
     #[arg(long, value_name = "PATH", required_unless_present = "pattern")]
     pub path: Vec<String>,
-    /// What to take out wherever it stands, e.g. '[\w.]+@[\w.]+'
+    /// Take out what matches, wherever it stands, e.g. '[\w.]+@[\w.]+'
     #[arg(long, value_name = "REGEX")]
     pub pattern: Vec<String>,
     #[command(flatten)]
-    pub output: Output,
+    pub new: NewTrace,
 }
 
 impl Anonymize {
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
-        let to = files.new_trace(&self.out)?;
+        let to = files.new_trace(&self.new.out)?;
         let mut redaction = Redaction::default();
         let paths = self.path.iter().try_for_each(|path| redaction.add_path(path));
         let added = paths.and_then(|()| {
             self.pattern.iter().try_for_each(|pattern| redaction.add_pattern(pattern))
         });
         added.map_err(|error| Problem::Usage(error.to_string()))?;
-        // What is wrong with the trace and what is wrong with the new file are different things.
+        // Opened first, so that an error in the trace is not told as one in the new file.
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let progress = Progress::new("anonymizing");
         let report = &mut |done, all| progress.at(done, all);
-        let done = trace::anonymize(&self.trace, &mut redaction, to, report, flag());
+        let done = anonymize(&self.trace, &mut redaction, to, report, flag());
         let done = done.map_err(Problem::Record)?;
-        let (events, out) = (count(done.events, "event"), named(&self.out));
+        let (events, out) = (count(done.events, "event"), named(&self.new.out));
         let mut sentence = format!("Changed {} of {events} in {out}", done.changed);
         let mut text = String::new();
         let mut exit = Exit::Good;
@@ -68,8 +72,8 @@ impl Anonymize {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}", unsearched(&done));
             sentence.push_str(&format!(
-                "; {} could not be searched for paths and may still hold what they lead to",
-                count(done.unsearched, "payload")
+                "; {} could not be searched whole and may still hold what was to go",
+                count(done.unsearched, "event")
             ));
             exit = Exit::Different;
         }
@@ -83,7 +87,7 @@ impl Anonymize {
             exit = Exit::TraceUnreadable;
         }
         let json =
-            json!({ "trace": shown(&self.trace), "out": shown(&self.out), "anonymized": done });
+            json!({ "trace": shown(&self.trace), "out": shown(&self.new.out), "anonymized": done });
         Ok(Report::new(text, json, sentence, exit))
     }
 }
@@ -93,6 +97,7 @@ fn unsearched(done: &AnonymizeReport) -> String {
     let named: Vec<String> = done.unsearched_events.iter().map(u64::to_string).collect();
     let more = done.unsearched - named.len() as u64;
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let what = "neither JSON nor CBOR, so that paths could not be followed in event";
+    let what = "neither JSON, CBOR nor a form that is whole, or HTTP that may go on in another frame, so that \
+                paths could not be followed, in event";
     format!("{what} {}{more}; use --pattern for these", named.join(", "))
 }

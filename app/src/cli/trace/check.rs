@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::trace;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Output, Report, count};
 use super::{damage_line, left_out_line};
+use crate::ending::flag;
 
 /// Find every damaged byte of a trace; the exit code is 1 if anything is wrong with it
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(in crate::cli) struct Check {
 
 impl Check {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let report = trace::check(&self.trace).map_err(Problem::Trace)?;
+        let report = glovebox_trace::check(&self.trace, flag()).map_err(Problem::Trace)?;
         let info = &report.info;
         let mut wrong = Vec::new();
         if !report.problems.is_empty() {

@@ -1,57 +1,70 @@
 //! `glovebox trace export`: events as NDJSON or for Perfetto, frames for Wireshark, figures for
 //! Prometheus, series as CSV.
 
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use glovebox_events::Event;
 use glovebox_inspector::export::{self, PcapngWriter, PerfettoWriter};
 use glovebox_inspector::metrics::Metrics;
-use glovebox_inspector::trace::{TraceError, TraceReader};
+use glovebox_trace::{TraceError, TraceIndex, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, shown};
+use super::super::report::{Content, Files, Output, Report, count, shown};
 use crate::ending::ending_with;
 
-/// Write a trace in another format: its events as NDJSON, one object per line, or as slices for
-/// Perfetto; its frames as packets for Wireshark; its figures for Prometheus; its series as CSV
+/// Convert a trace: events to NDJSON or Perfetto, frames to packets for Wireshark, metrics to
+/// Prometheus or CSV
+///
+/// A terminal gets every text with control characters made visible. Files and pipes get the exact
+/// bytes.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {
     /// The trace
     pub trace: PathBuf,
-    /// Where to; `-` is stdout
+    /// Write to this file; `-` is stdout
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     pub out: PathBuf,
-    /// In which format
+    /// Output format
     #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
-    /// How long each line of a CSV file is about
+    /// Time that each line of a CSV file covers
     #[arg(long, value_enum, default_value_t)]
     pub step: Step,
-    /// Write the dissector that Wireshark needs to read a pcapng file
+    /// Also write the Lua dissector that Wireshark needs to read the pcapng file
     #[arg(long, value_name = "LUA")]
     pub dissector: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
 }
 
-/// What can be exported.
+/// The formats to export to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(in crate::cli) enum Format {
     /// One JSON object per event
     #[default]
     Ndjson,
-    /// Figures of each plugin and generation, in the text format of Prometheus
+    /// Metrics of each plugin and generation, in the text format of Prometheus
     Prometheus,
     /// Rate, latency and memory of each plugin over time
     Csv,
     /// Calls and host calls as slices, for ui.perfetto.dev and chrome://tracing
     Perfetto,
-    /// Frames as packets of link type 147, for Wireshark and tshark, each with outcome and latency
-    /// of its call
+    /// Frames as packets of link type 147, for Wireshark and tshark. Each packet has the outcome
+    /// and latency of its call
     Pcapng,
+}
+
+impl Format {
+    fn content(self) -> Content {
+        match self {
+            Format::Ndjson | Format::Perfetto => Content::Json,
+            Format::Prometheus | Format::Csv => Content::Text,
+            Format::Pcapng => Content::Binary,
+        }
+    }
 }
 
 /// How long a bucket of a series is.
@@ -91,31 +104,25 @@ impl Export {
             files.check(Some(path))?;
         }
         let reader = TraceReader::open(&self.trace).map_err(Problem::Trace)?;
-        let mut file = match to_stdout {
-            true => None,
-            false => Some(files.create(&self.out)?),
-        };
+        let mut file = files.create(&self.out, self.format.content())?;
         if let Some(path) = &self.dissector {
-            files.write(path, &export::dissector())?;
+            files.write(path, Content::Text, &export::dissector())?;
         }
-        let out: Box<dyn Write> = match &mut file {
-            None => Box::new(BufWriter::new(io::stdout().lock())),
-            Some(file) => Box::new(file),
-        };
+        let out = &mut file;
         let cancelled = TraceError::Cancelled { path: self.trace.clone() };
         let reader = ending_with(reader, cancelled);
         let mut events = 0u64;
-        let mut left_out = 0;
+        let mut left_out = LeftOut::default();
         let copied = match self.format {
             Format::Ndjson => copy(reader, out, &mut events),
-            Format::Perfetto => slices(reader, out, &mut events),
-            Format::Pcapng => packets(reader, out, &mut events),
+            Format::Perfetto => slices(reader, out, self.start()?, &mut events),
+            Format::Pcapng => packets(reader, out, &mut events, &mut left_out),
             Format::Prometheus | Format::Csv => {
                 self.figures(reader, out, &mut events, &mut left_out)
             }
         };
-        // What could be read of a damaged trace is worth keeping; half of what was to be written is not.
-        if let (Ok(()) | Err(Stopped::Read(_)), Some(file)) = (&copied, file) {
+        // The readable part of a damaged trace is worth keeping; a half-written export is not.
+        if let Ok(()) | Err(Stopped::Read(_)) = &copied {
             file.finish()?;
         }
         let unit = if self.format == Format::Pcapng { "frame" } else { "event" };
@@ -128,37 +135,79 @@ impl Export {
             }
             Err(Stopped::Write(error)) => {
                 let problem = Problem::file("write", &self.out)(error);
-                return Err(problem.after(format!("Exported {exported}")));
+                // A file that is not finished is not left behind.
+                let left = if to_stdout { exported } else { count(0u64, unit) };
+                return Err(problem.after(format!("Exported {left}")));
             }
             Err(Stopped::Read(problem)) => {
                 return Err(problem.after(format!("Exported {exported}")));
             }
         };
-        let sentence = match left_out {
-            0 => sentence,
-            left_out => {
-                let oldest = count(left_out, "oldest bucket");
-                format!("{sentence}; without the {oldest}: at most {MAX_BUCKETS} are written")
-            }
-        };
+        let sentence = left_out.after(sentence);
         let json = json!({
             "trace": shown(&self.trace),
             "out": shown(&self.out),
             "events": events,
-            "buckets_left_out": left_out,
+            "buckets_left_out": left_out.buckets,
+            "generations_left_out": left_out.generations,
+            "events_left_out": left_out.events,
+            "packets_cut": left_out.cut,
         });
         Ok(Report::new(String::new(), json, sentence, Exit::Good))
     }
 }
 
+/// The part of a trace that is not among its figures.
+#[derive(Default)]
+struct LeftOut {
+    buckets: u64,
+    generations: u64,
+    events: u64,
+    /// Packets that are longer than a reader takes.
+    cut: u64,
+}
+
+impl LeftOut {
+    /// The sentence, with all that was left out.
+    fn after(&self, mut sentence: String) -> String {
+        let kept = format!("at most {MAX_BUCKETS} are written");
+        for (number, unit, why) in [
+            (self.buckets, "oldest bucket", &*kept),
+            (self.generations, "oldest generation", "the latest 64 of a plugin are written"),
+            (self.events, "event", "they are of plugins beyond the first 2,000"),
+        ] {
+            if number > 0 {
+                sentence = format!("{sentence}; without the {}: {why}", count(number, unit));
+            }
+        }
+        if self.cut > 0 {
+            let packets = count(self.cut, "packet");
+            sentence = format!(
+                "{sentence}; {packets} cut at {}, because Wireshark takes no longer ones",
+                count(export::MAX_PACKET as u64, "byte")
+            );
+        }
+        sentence
+    }
+}
+
 impl Export {
+    /// The smallest time in the trace: its events need not stand in order.
+    fn start(&self) -> Result<u64, Problem> {
+        let info = match TraceIndex::summary(&self.trace).map_err(Problem::Trace)? {
+            Some(info) => info,
+            None => glovebox_trace::info(&self.trace).map_err(Problem::Trace)?,
+        };
+        Ok(info.range.map_or(0, |(first, _)| first))
+    }
+
     /// Figures and series of the whole trace.
     fn figures(
         &self,
         reader: impl Events,
         mut out: impl Write,
         events: &mut u64,
-        left_out: &mut u64,
+        left_out: &mut LeftOut,
     ) -> Result<(), Stopped> {
         let mut metrics = Metrics::keeping(MAX_BUCKETS);
         let mut damage = None;
@@ -173,26 +222,35 @@ impl Export {
             *events += 1;
         }
         let snapshot = metrics.snapshot();
+        left_out.events = metrics.left_out();
         let written = match self.format {
             Format::Csv => {
                 let series = match self.step {
                     Step::Second => &snapshot.series,
                     Step::Tenth => &snapshot.fine,
                 };
-                *left_out = series.values().map(|series| series.left_out).sum();
+                left_out.buckets = series.values().map(|series| series.left_out).sum();
                 let series = series.iter().map(|(plugin, series)| (&**plugin, series));
                 export::write_csv(series, &mut out)
             }
-            _ => export::write_prometheus(&snapshot.generations, &mut out),
+            _ => {
+                left_out.generations = metrics.generations_left_out();
+                export::write_prometheus(&snapshot.generations, &mut out)
+            }
         };
         written.and_then(|()| out.flush()).map_err(Stopped::Write)?;
-        // What could be read comes first.
+        // The readable part comes first.
         damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
     }
 }
 
-fn slices(reader: impl Events, out: impl Write, events: &mut u64) -> Result<(), Stopped> {
-    let mut writer = PerfettoWriter::new(out).map_err(Stopped::Write)?;
+fn slices(
+    reader: impl Events,
+    out: impl Write,
+    start: u64,
+    events: &mut u64,
+) -> Result<(), Stopped> {
+    let mut writer = PerfettoWriter::new(out, start).map_err(Stopped::Write)?;
     let mut damage = None;
     for event in reader {
         match event {
@@ -210,7 +268,12 @@ fn slices(reader: impl Events, out: impl Write, events: &mut u64) -> Result<(), 
 }
 
 /// Counts frames, not events.
-fn packets(reader: impl Events, out: impl Write, frames: &mut u64) -> Result<(), Stopped> {
+fn packets(
+    reader: impl Events,
+    out: impl Write,
+    frames: &mut u64,
+    left_out: &mut LeftOut,
+) -> Result<(), Stopped> {
     let mut writer = PcapngWriter::new(out).map_err(Stopped::Write)?;
     let mut damage = None;
     for event in reader {
@@ -222,7 +285,9 @@ fn packets(reader: impl Events, out: impl Write, frames: &mut u64) -> Result<(),
             }
         }
     }
-    writer.finish().and_then(|mut out| out.flush()).map_err(Stopped::Write)?;
+    let (mut out, cut) = writer.finish().map_err(Stopped::Write)?;
+    left_out.cut = cut;
+    out.flush().map_err(Stopped::Write)?;
     damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
 }
 
@@ -231,7 +296,7 @@ fn copy(reader: impl Events, mut out: impl Write, events: &mut u64) -> Result<()
         match event {
             Ok(event) => export::write_ndjson(&event, &mut out).map_err(Stopped::Write)?,
             Err(error) => {
-                // What could be read comes first.
+                // The readable part comes first.
                 out.flush().map_err(Stopped::Write)?;
                 return Err(Stopped::Read(Problem::Trace(error)));
             }

@@ -1,21 +1,21 @@
-//! `glovebox trace findings`: what rules find in a trace.
+//! `glovebox trace findings`: checks a trace with all rules.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::findings::Recorder;
-use glovebox_inspector::trace::{TraceError, TraceReader};
+use glovebox_inspector::findings::{PluginFacts, Recorder};
+use glovebox_trace::{TraceError, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::findings::{self, FindingsArgs};
-use super::super::report::{Output, Report, count, shown};
+use super::super::report::{Output, Report, count, one_line, shown};
 use crate::ending::ending_with;
 
-/// Look over a trace with all rules; `glovebox findings` lists them
+/// Check a trace with all rules; `glovebox findings` lists them
 ///
-/// Budgets and permissions are judged by the manifests in the trace. The calls that the trace
-/// begins or ends in the middle of count as far as they go.
+/// Budgets and permissions come from the manifests in the trace. A call that begins before the
+/// trace or ends after it counts as far as it goes.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TraceFindings {
     /// The trace, finished or not
@@ -45,7 +45,7 @@ impl TraceFindings {
             }
         }
         for plugin in reader.plugins() {
-            if let Some(facts) = plugin.facts() {
+            if let Some(facts) = PluginFacts::of_record(plugin) {
                 recorder.describe(&plugin.id, facts);
             }
         }
@@ -62,7 +62,8 @@ impl TraceFindings {
             }
         };
         let lines = findings::lines(&judgement);
-        let text = lines.iter().map(|(name, line)| format!("{name:<12} {line}\n")).collect();
+        let text =
+            lines.iter().map(|(name, line)| format!("{name:<12} {}\n", one_line(line))).collect();
         let mut json =
             json!({ "trace": shown(&self.trace), "events": events, "damaged_bytes": damaged });
         findings::add_to(&mut json, &judgement);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use glovebox_abi::units::show_size;
 use glovebox_events::What;
-use glovebox_inspector::trace::MadeUpRun;
+use glovebox_trace::MadeUpRun;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -13,21 +13,21 @@ use super::super::observe;
 use super::super::report::{Files, Output, Report, count, named, shown};
 use crate::ending::is_asked;
 
-/// Make a trace of a made-up run, of any size, the same for the same seed
+/// Generate a trace of a made-up run of any size
 ///
-/// Four plugins work on orders: frames in and out with JSON and CBOR, latencies with a heavy tail,
-/// host calls, failures and denials.
+/// The same seed gives the same trace. Four plugins work on orders: there are JSON and CBOR frames
+/// in both directions, latencies with a heavy tail, host calls, failures and denials.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Generate {
     /// The new trace; nothing is overwritten without --force
     pub out: PathBuf,
-    /// How many frames, in and out together
+    /// Number of frames, in and out together
     #[arg(long, value_name = "N")]
     pub frames: u64,
-    /// Which made-up run
+    /// Number that the made-up run is derived from
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Make inputs for this plugin only, to be replayed into it
+    /// Generate only inputs for this plugin, to be replayed into it
     #[arg(long, value_name = "ID")]
     pub plugin: Option<String>,
     #[command(flatten)]
@@ -51,11 +51,15 @@ impl Generate {
         let mut frames = 0u64;
         for event in run.take_while(|_| !is_asked()) {
             frames += u64::from(matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. }));
-            writer.write(&event).map_err(Problem::Record)?;
+            if let Err(error) = writer.write(&event) {
+                // Half of a run would mislead. If it cannot be removed, its name says `.partial`.
+                let _ = writer.discard();
+                return Err(Problem::Record(error).after(generated(0)));
+            }
         }
-        let recorded = observe::finish(writer)?;
+        let recorded = observe::finish(writer).map_err(|problem| problem.after(generated(0)))?;
         let out = named(&recorded.path);
-        let sentence = format!("Generated {} into {out}", count(frames, "frame"));
+        let sentence = format!("{} into {out}", generated(frames));
         let text = format!("{out} ({})\n", show_size(recorded.bytes));
         let json = json!({
             "out": shown(&recorded.path),
@@ -66,4 +70,8 @@ impl Generate {
         });
         Ok(Report::new(text, json, sentence, Exit::Good))
     }
+}
+
+fn generated(frames: u64) -> String {
+    format!("Generated {}", count(frames, "frame"))
 }

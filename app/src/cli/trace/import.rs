@@ -1,52 +1,68 @@
 //! `glovebox trace import`: captures and NDJSON as traces.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glovebox_abi::units::show_size;
-use glovebox_inspector::import::import;
-use glovebox_inspector::trace::TraceWriter;
+use glovebox_inspector::import::{ImportError, import, import_from};
+use glovebox_trace::TraceWriter;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::observe;
-use super::super::report::{Files, Output, Report, count, named, shown};
+use super::super::report::{Files, Report, count, named, shown};
+use super::NewTrace;
+use super::stdin::{ENDED, EndingStdin};
+use crate::ending::is_asked;
 
-/// Make a trace of a pcap, pcapng or NDJSON file
+/// Make a trace from a pcap, pcapng or NDJSON file
 ///
-/// A packet becomes a data frame: its payload is what TCP or UDP carry, its header has time,
-/// addresses, ports and protocol. Files packed with gzip, zstd or LZ4 are unpacked on the way.
+/// Each packet becomes a data frame. Its payload is what TCP or UDP carry; its header has the time,
+/// addresses, ports and protocol. Files compressed with gzip, zstd or LZ4 are decompressed. Ctrl+C
+/// ends an import from standard input, which keeps what has come until then.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
     /// The capture; `-` is standard input: tcpdump -w - | glovebox trace import - -o t.mcap
     pub file: PathBuf,
-    /// The new trace; nothing is overwritten without --force
-    #[arg(short, long, value_name = "OUT")]
-    pub out: PathBuf,
     #[command(flatten)]
-    pub output: Output,
+    pub new: NewTrace,
 }
 
 impl Import {
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
-        let to = files.new_trace(&self.out)?;
+        let to = files.new_trace(&self.new.out)?;
         let mut writer: Option<TraceWriter> = None;
         let mut events = 0u64;
         // The file appears with the first event, so that nothing is left of what is no capture.
-        let imported = import(&self.file, |event| {
+        let is_stdin = self.file == Path::new("-");
+        let each = |event| {
+            if !is_stdin && is_asked() {
+                return Err(ImportError::Cancelled { path: self.file.clone() }.into());
+            }
             let writer = match &mut writer {
                 Some(writer) => writer,
                 None => writer.insert(observe::create(to)?),
             };
             events += 1;
             writer.write(&event).map_err(Problem::Record)
-        });
-        let imported = match (imported, &writer) {
+        };
+        let imported = match is_stdin {
+            true => {
+                let stdin = EndingStdin::open().map_err(Problem::file("read", &self.file))?;
+                import_from(&self.file, stdin, each)
+            }
+            false => import(&self.file, each),
+        };
+        let imported = match (imported, writer.is_some()) {
             (Ok(imported), _) => imported,
-            (Err(problem), None) => return Err(problem),
-            (Err(problem), Some(writer)) => {
+            (Err(_), false) if is_asked() => {
+                let json = json!({ "file": shown(&self.file), "events": 0 });
+                return Ok(Report::new(String::new(), json, "Imported 0 events", Exit::Good));
+            }
+            (Err(problem), false) => return Err(problem),
+            (Err(problem), true) => {
                 // Half a capture would mislead. If it cannot be removed, its name says `.partial`.
-                let _ = std::fs::remove_file(writer.partial());
+                let _ = writer.map(TraceWriter::discard);
                 return Err(problem.after(format!("Read {}", count(events, "event"))));
             }
         };
@@ -69,11 +85,20 @@ impl Import {
             let blocks = count(imported.left_out, "block");
             sentence.push_str(&format!("; left out {blocks} without a packet"));
         }
+        if let Some(first) = &imported.without_addresses.first {
+            let packets = count(imported.without_addresses.packets, "packet");
+            sentence.push_str(&format!("; no addresses, or only those around a tunnel, in {packets}, for the first: {first}"));
+        }
+        if imported.later_fragments > 0 {
+            let fragments = count(imported.later_fragments, "fragment");
+            sentence.push_str(&format!("; no ports in {fragments} of IP behind the first"));
+        }
         if imported.times_moved > 0 {
             let packets = count(imported.times_moved, "packet");
             sentence.push_str(&format!("; {packets} outside 1970 to 2554 moved there"));
         }
-        if let Some(reason) = &imported.cut_short {
+        // The last sentence names the signal anyway.
+        if let Some(reason) = imported.cut_short.as_ref().filter(|reason| *reason != ENDED) {
             sentence.push_str(&format!("; the rest could not be read: {reason}"));
         }
         let json = json!({
@@ -86,6 +111,8 @@ impl Import {
             "damaged": imported.damaged,
             "left_out": imported.left_out,
             "times_moved": imported.times_moved,
+            "without_addresses": imported.without_addresses,
+            "later_fragments": imported.later_fragments,
         });
         let exit = match imported.is_incomplete() {
             false => Exit::Good,

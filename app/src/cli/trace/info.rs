@@ -1,29 +1,30 @@
-//! `glovebox trace info`: what is in a trace.
+//! `glovebox trace info`: the content of a trace.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::trace::index::KEPT_FROM;
-use glovebox_inspector::trace::{TraceError, TraceIndex, TraceInfo};
+use glovebox_trace::index::KEPT_FROM;
+use glovebox_trace::{TraceError, TraceIndex, TraceInfo};
 use serde_json::{Value as Json, json};
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, named};
+use super::super::report::{Output, Report, count, named, one_line, say};
 use super::progress::Progress;
 use crate::ending::flag;
 
-/// Say what is in a trace: events, frames, calls, plugins, time, damage
+/// Show what is in a trace: events, frames, calls, plugins, time, damage
 ///
-/// A finished trace says most of it in its summary, and the index that is kept beside a large one says
-/// all; otherwise all of it is read. Calls are counted when they end; those that began and of which
-/// the trace holds no end, because it was cut off, damaged or imported, are without an outcome.
+/// The summary of a finished trace answers most of this, and the index beside a large trace answers
+/// all of it; otherwise the whole trace is read. If nothing in it can be read, the exit code is 5. A call counts when it ends. A call has no outcome
+/// if its end is not in the trace, because the trace was cut off, damaged or imported.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Info {
     /// The trace, finished or not
     pub trace: PathBuf,
-    /// Read all of it, whatever its summary or an index says: finds damage and counts anew
+    /// Read the whole trace, and ignore its summary and index. This finds damage and counts
+    /// everything anew
     #[arg(long)]
     pub full: bool,
     #[command(flatten)]
@@ -88,6 +89,7 @@ impl Info {
             true => TraceIndex::build(&self.trace, &mut report, flag())?,
             false => TraceIndex::open(&self.trace, &mut report, flag())?,
         };
+        index.obstacle().iter().for_each(|obstacle| say(obstacle));
         Ok(of_index(index, By::Reading))
     }
 
@@ -96,7 +98,7 @@ impl Info {
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<12} {value}");
+            let _ = writeln!(text, "{name:<12} {}", one_line(&value));
         };
         line("trace", named(&info.path));
         line("size", show_size(info.size));
@@ -153,6 +155,10 @@ impl Info {
         if by == By::Summary {
             json["damaged_bytes"] = Json::Null;
         }
-        Ok(Report::new(text, json, sentence, Exit::Good))
+        let exit = match info.events == 0 && info.damaged_bytes > 0 {
+            true => Exit::TraceUnreadable,
+            false => Exit::Good,
+        };
+        Ok(Report::new(text, json, sentence, exit))
     }
 }

@@ -3,39 +3,38 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::trace::{self, TraceReader};
+use glovebox_trace::TraceReader;
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, count_of, named, shown};
+use super::super::report::{Files, Report, count, count_of, named, say, shown};
+use super::NewTrace;
 use super::progress::Progress;
 use crate::ending::flag;
 
-/// Write the events of several traces to a new one, sorted by time
+/// Write the events of several traces to a new one, by their times
 ///
-/// Parts of one recording keep their numbers; otherwise calls and instances of each trace get new
-/// ones, so that nothing is mixed up.
+/// The events of each trace stay in their order; of a trace that is not sorted by time, the last sentence
+/// says how many events are earlier than one before them. Parts of one recording keep their numbers. Otherwise the calls and instances of each trace get
+/// new numbers, so that nothing is mixed up.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Merge {
     /// The traces, in any order
     #[arg(required = true, num_args = 1..)]
     pub traces: Vec<PathBuf>,
-    /// The new trace; nothing is overwritten without --force
-    #[arg(short, long, value_name = "OUT")]
-    pub out: PathBuf,
     #[command(flatten)]
-    pub output: Output,
+    pub new: NewTrace,
 }
 
 impl Merge {
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
-        let to = files.new_trace(&self.out)?;
-        // What is wrong with a trace and what is wrong with the new file are different things.
+        let to = files.new_trace(&self.new.out)?;
+        // Opened first, so that an error in a trace is not told as one in the new file.
         for trace in &self.traces {
             drop(TraceReader::open(trace).map_err(Problem::Trace)?);
         }
         let progress = Progress::new("indexing");
-        let merged = trace::merge(
+        let merged = glovebox_trace::merge(
             &self.traces,
             to,
             env!("CARGO_PKG_VERSION"),
@@ -43,10 +42,16 @@ impl Merge {
             flag(),
         );
         let merged = merged.map_err(Problem::Record)?;
-        let (events, out) = (count(merged.events, "event"), named(&self.out));
+        merged.obstacles.iter().for_each(|obstacle| say(obstacle));
+        let (events, out) = (count(merged.events, "event"), named(&self.new.out));
         let traces = count_of(self.traces.len(), "trace");
         let how = if merged.one_recording { "of one recording" } else { "with new numbers" };
         let mut sentence = format!("Merged {events} of {traces}, {how}, into {out}");
+        if merged.unsorted > 0 {
+            let events = count(merged.unsorted, "event");
+            sentence
+                .push_str(&format!("; {events} earlier than one before, as the traces have them"));
+        }
         let exit = match merged.damaged_bytes {
             0 => Exit::Good,
             damaged => {
@@ -54,7 +59,7 @@ impl Merge {
                 Exit::TraceUnreadable
             }
         };
-        let json = json!({ "traces": self.traces.iter().map(shown).collect::<Vec<_>>(), "out": shown(&self.out), "merged": merged });
+        let json = json!({ "traces": self.traces.iter().map(shown).collect::<Vec<_>>(), "out": shown(&self.new.out), "merged": merged });
         Ok(Report::new(format!("{out}\n"), json, sentence, exit))
     }
 }

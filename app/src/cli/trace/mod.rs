@@ -1,4 +1,4 @@
-//! `glovebox trace`: what can be done with trace files.
+//! `glovebox trace`: the verbs for trace files.
 
 mod anonymize;
 mod check;
@@ -13,21 +13,32 @@ mod progress;
 mod recover;
 mod shrink;
 mod split;
+mod stdin;
 
 use std::iter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use glovebox_inspector::trace::Problem as Damage;
+use glovebox_trace::Problem as Damage;
 
 use super::error::Problem;
 use super::report::{Files, Output, Report, count, paths};
 
-/// Look at, check, repair, convert, filter and make trace files
+/// Inspect, check, repair, convert, filter and generate trace files
 #[derive(Debug, Args)]
 pub(super) struct Trace {
     #[command(subcommand)]
     pub verb: TraceVerb,
+}
+
+/// Where a trace goes that is made of others, and what is told about it.
+#[derive(Debug, Args)]
+pub(super) struct NewTrace {
+    /// The new trace; nothing is overwritten without --force
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,11 +99,11 @@ impl TraceVerb {
             TraceVerb::Export(verb) => {
                 iter::once(&*verb.out).chain(verb.dissector.as_deref()).collect()
             }
-            TraceVerb::Recover(verb) => vec![&verb.out],
-            TraceVerb::Import(verb) => vec![&verb.out],
-            TraceVerb::Filter(verb) => vec![&verb.out],
-            TraceVerb::Merge(verb) => vec![&verb.out],
-            TraceVerb::Anonymize(verb) => vec![&verb.out],
+            TraceVerb::Recover(verb) => vec![&verb.new.out],
+            TraceVerb::Import(verb) => vec![&verb.new.out],
+            TraceVerb::Filter(verb) => vec![&verb.new.out],
+            TraceVerb::Merge(verb) => vec![&verb.new.out],
+            TraceVerb::Anonymize(verb) => vec![&verb.new.out],
             TraceVerb::Generate(verb) => vec![&verb.out],
             TraceVerb::Shrink(verb) => vec![&verb.out],
             // The names of its parts are not known before; what is written later spares them.
@@ -107,32 +118,16 @@ impl TraceVerb {
         match self {
             TraceVerb::Info(verb) => &verb.output,
             TraceVerb::Check(verb) => &verb.output,
-            TraceVerb::Recover(verb) => &verb.output,
+            TraceVerb::Recover(verb) => &verb.new.output,
             TraceVerb::Export(verb) => &verb.output,
-            TraceVerb::Import(verb) => &verb.output,
-            TraceVerb::Filter(verb) => &verb.output,
+            TraceVerb::Import(verb) => &verb.new.output,
+            TraceVerb::Filter(verb) => &verb.new.output,
             TraceVerb::Findings(verb) => &verb.output,
-            TraceVerb::Merge(verb) => &verb.output,
+            TraceVerb::Merge(verb) => &verb.new.output,
             TraceVerb::Split(verb) => &verb.output,
-            TraceVerb::Anonymize(verb) => &verb.output,
+            TraceVerb::Anonymize(verb) => &verb.new.output,
             TraceVerb::Generate(verb) => &verb.output,
-            TraceVerb::Shrink(verb) => &verb.output,
-        }
-    }
-
-    /// True if it looks now and then whether a signal asked for the end.
-    pub(super) fn asks_for_the_end(&self) -> bool {
-        match self {
-            TraceVerb::Info(_)
-            | TraceVerb::Filter(_)
-            | TraceVerb::Merge(_)
-            | TraceVerb::Split(_)
-            | TraceVerb::Anonymize(_)
-            | TraceVerb::Generate(_)
-            | TraceVerb::Export(_)
-            | TraceVerb::Findings(_)
-            | TraceVerb::Shrink(_) => true,
-            TraceVerb::Check(_) | TraceVerb::Recover(_) | TraceVerb::Import(_) => false,
+            TraceVerb::Shrink(verb) => &verb.with.output,
         }
     }
 
@@ -143,7 +138,7 @@ impl TraceVerb {
             TraceVerb::Check(_) => ("trace check", "Checked 0 events"),
             TraceVerb::Recover(_) => ("trace recover", "Recovered 0 events"),
             TraceVerb::Export(_) => ("trace export", "Exported 0 events"),
-            TraceVerb::Import(_) => ("trace import", "Imported 0 frames"),
+            TraceVerb::Import(_) => ("trace import", "Imported 0 events"),
             TraceVerb::Filter(_) => ("trace filter", "Kept 0 calls"),
             TraceVerb::Findings(_) => ("trace findings", "Looked over 0 events"),
             TraceVerb::Merge(_) => ("trace merge", "Merged 0 events"),

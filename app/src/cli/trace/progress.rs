@@ -1,4 +1,4 @@
-//! Progress of verbs that read large traces, for people: a line on stderr that is written anew.
+//! Progress of verbs that read large traces: one line on stderr, overwritten each time.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ impl Progress {
         let percent = done.saturating_mul(100) / all.max(1);
         if self.is_seen && self.percent.fetch_max(percent, Ordering::Relaxed) < percent {
             let end = if percent >= 100 { "\r\x1b[K" } else { "" };
-            // That nobody reads it is no reason to fail.
+            // A closed stderr is no failure.
             let _ = write!(io::stderr().lock(), "\r{} {percent} %{end}", self.doing);
         }
     }

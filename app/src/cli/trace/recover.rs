@@ -1,38 +1,36 @@
-//! `glovebox trace recover`: what can be read of a damaged trace, as a good one.
+//! `glovebox trace recover`: the readable part of a damaged trace, as a good one.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::trace::{self, RecoverReport, TraceReader};
+use glovebox_trace::{RecoverReport, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Files, Output, Report, count, named, shown};
-use super::{damage_line, left_out_line};
+use super::super::report::{Files, Report, count, named, shown};
+use super::{NewTrace, damage_line, left_out_line};
+use crate::ending::flag;
 
-/// Write all that can be read of a damaged or unfinished trace to a new one
+/// Write everything readable in a damaged or unfinished trace to a new trace
 ///
-/// The exit code is 0 if nothing is lost and 1 if something is. What a recorder that died had not
-/// yet written was never in the file, and is no loss of it.
+/// The exit code is 0 if nothing is lost and 1 if something is. Events that a recorder had not yet
+/// written when it died were never in the file, and do not count as lost.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Recover {
     /// The trace
     pub trace: PathBuf,
-    /// The new trace; nothing is overwritten without --force
-    #[arg(short, long, value_name = "OUT")]
-    pub out: PathBuf,
     #[command(flatten)]
-    pub output: Output,
+    pub new: NewTrace,
 }
 
 impl Recover {
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
-        let to = files.new_trace(&self.out)?;
-        // What is wrong with the trace and what is wrong with the new file are different things.
+        let to = files.new_trace(&self.new.out)?;
+        // Opened first, so that an error in the trace is not told as one in the new file.
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
-        let report = trace::recover(&self.trace, to).map_err(Problem::Record)?;
+        let report = glovebox_trace::recover(&self.trace, to, flag()).map_err(Problem::Record)?;
         let events = count(report.found.events(), "event");
-        let out = named(&self.out);
+        let out = named(&self.new.out);
         let (sentence, exit) = if report.lossless {
             (format!("Recovered {events}, all there was, into {out}"), Exit::Good)
         } else {
@@ -51,7 +49,7 @@ impl Recover {
             .iter()
             .map(|(kind, found, lost)| json!({ "kind": kind, "recovered": found, "lost": lost }));
         let json = json!({
-            "out": shown(&self.out),
+            "out": shown(&self.new.out),
             "lossless": report.lossless,
             "kinds": kinds.collect::<Vec<_>>(),
             "uncounted_bytes": report.uncounted_bytes,
@@ -64,7 +62,7 @@ impl Recover {
     }
 }
 
-/// What is lost, as exactly as anybody knows.
+/// The loss, as exactly as anybody knows.
 fn loss(report: &RecoverReport) -> String {
     let events = report.lost.events();
     let damaged = count(report.recovered.damaged_bytes, "byte");
@@ -73,8 +71,8 @@ fn loss(report: &RecoverReport) -> String {
         0 => "facts about plugins, but no event".to_owned(),
         bytes if events > 0 => {
             let bytes = count(bytes, "byte");
-            format!("{}, and {bytes} of which nobody knows what they held", count(events, "event"))
+            format!("{}, and {bytes} of unknown content", count(events, "event"))
         }
-        bytes => format!("{} of which nobody knows what they held", count(bytes, "byte")),
+        bytes => format!("{} of unknown content", count(bytes, "byte")),
     }
 }

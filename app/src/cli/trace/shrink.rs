@@ -12,45 +12,45 @@ use glovebox_inspector::diff::Run;
 use glovebox_inspector::filter::Filter;
 use glovebox_inspector::replay::{Pace, ReplayInput, ReplayPlan};
 use glovebox_inspector::shrink::{self, Effort, Progress, Shrunk, Stage as Part};
-use glovebox_inspector::trace::{Replacing, TraceError};
+use glovebox_trace::{Replacing, TraceError};
 use serde_json::json;
 
 use super::super::against::{Rules, Standard};
-use super::super::diff;
 use super::super::error::{Exit, Problem};
-use super::super::plugins::LoadArgs;
+use super::super::plugins::PluginArgs;
 use super::super::replay::Stage;
-use super::super::report::{Files, Output, Report, count_of, paths, say, shown};
-use super::super::surroundings::{Surroundings, SurroundingsArgs};
+use super::super::report::{Files, Report, count_of, paths, say, shown};
+use super::super::surroundings::Surroundings;
+use super::super::trace_file;
 use crate::ending::is_asked;
 
 /// Find the smallest part of a trace whose replay still fails, and write it to a new trace
 ///
-/// Failing means that a call ends as the first one that does not complete, or with --against that
-/// calls differ in the same way as the largest group of differences. Inputs are left out first, then
-/// parts of headers and payloads. Each attempt runs in fresh instances.
+/// A replay fails if a call ends like the first call that did not complete. With --against, it
+/// fails if calls differ in the same way as the largest group of differences. Inputs are left out
+/// first, then parts of headers and payloads. Each attempt runs in fresh instances.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShrinkTrace {
     /// The trace
     pub trace: PathBuf,
-    /// An artifact, a plugin.toml, a folder with one, or the id of a plugin of the workspace; may be
-    /// repeated
+    /// A plugin: an artifact, a plugin.toml, a folder with one, or the id of a plugin of the
+    /// workspace. May be repeated
     #[arg(long = "plugin", value_name = "PLUGIN", required = true)]
     pub plugins: Vec<PathBuf>,
-    /// The new trace, a replay of what was found; nothing is overwritten without --force
+    /// The new trace, which records a replay of the result; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
-    /// Start no attempt after so long
+    /// Start no new attempt after this time
     #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "TIME")]
     pub budget: Duration,
-    /// Look for a call that ends like this instead, e.g. trapped or timed-out
+    /// Look for a call with this outcome instead, e.g. trapped or timed-out
     #[arg(long, value_name = "OUTCOME", value_parser = failure, conflicts_with = "against")]
     pub outcome: Option<String>,
-    /// Look for a difference from this trace or baseline; payloads stay as they are then, since it
-    /// knows no other
+    /// Look for a difference from this trace or baseline. Payloads then stay as they are, because
+    /// the reference knows no others
     #[arg(long, value_name = "BASELINE")]
     pub against: Option<PathBuf>,
-    /// Look for the group of differences of this name, which `replay --against` prints
+    /// Look for this group of differences; `replay --against` prints the names of groups
     #[arg(long, value_name = "GROUP", requires = "against")]
     pub group: Option<String>,
     /// Send only the inputs that match, e.g. 'kind:data size>1k'
@@ -59,11 +59,7 @@ pub(in crate::cli) struct ShrinkTrace {
     #[command(flatten)]
     pub rules: Rules,
     #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub surroundings: SurroundingsArgs,
-    #[command(flatten)]
-    pub output: Output,
+    pub with: PluginArgs,
 }
 
 /// An outcome that is a failure.
@@ -79,7 +75,7 @@ fn failure(text: &str) -> Result<String, String> {
     }
 }
 
-/// What an attempt must show to be a failure.
+/// The failure that an attempt must show.
 enum Wanted {
     /// A call that ends like this.
     Ending(String),
@@ -95,20 +91,24 @@ impl ShrinkTrace {
         let mut inputs = paths(&self.plugins);
         inputs.push(&self.trace);
         inputs.extend(self.against.as_deref());
-        inputs.extend(self.surroundings.inputs());
+        inputs.extend(self.with.inputs());
         inputs
     }
 
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
         let to = files.new_trace(&self.out)?;
-        let surroundings = self.surroundings.read()?;
+        let surroundings = self.with.surroundings.read()?;
         let filter = self.filter.as_ref();
-        let plan = diff::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
+        let plan = trace_file::read(&self.trace, |events| ReplayPlan::from_events(events, filter))?;
         let attempt = Attempt {
-            requests: surroundings.requests(&self.load, &self.plugins)?,
+            requests: surroundings.requests(&self.with.load, &self.plugins)?,
             surroundings: &surroundings,
         };
         let whole = Arc::new(attempt.run(&plan.inputs)?);
+        if is_asked() {
+            // A cancelled run is not the failure that is looked for.
+            return Err(self.cancelled());
+        }
         let (wanted, what) = self.wanted(&whole)?;
         let Some(wanted) = wanted else {
             let sentence = format!("Shrunk 0 frames: {what}");
@@ -127,8 +127,7 @@ impl ShrinkTrace {
         };
         let mut fails = |inputs: &[ReplayInput]| {
             if is_asked() {
-                let path = self.trace.clone();
-                return Err(Problem::Trace(TraceError::Cancelled { path }));
+                return Err(self.cancelled());
             }
             Ok::<bool, Problem>(self.is_failure(&wanted, attempt.run(inputs)?))
         };
@@ -142,7 +141,11 @@ impl ShrinkTrace {
         self.finish(to, &attempt, &plan, &shrunk, &what, started.elapsed())
     }
 
-    /// What is wrong with the whole trace, and that in words.
+    fn cancelled(&self) -> Problem {
+        Problem::Trace(TraceError::Cancelled { path: self.trace.clone() })
+    }
+
+    /// The failure of the whole trace, and the same in words.
     fn wanted(&self, whole: &Arc<Run>) -> Result<(Option<Wanted>, String), Problem> {
         let Some(path) = &self.against else {
             let endings = (0..whole.len()).filter_map(|at| whole.outcome(at));
@@ -212,7 +215,10 @@ impl ShrinkTrace {
         let stage = attempt.stage()?;
         stage.record(to, &stage.instances, &self.trace, &how)?;
         let smallest = ReplayPlan { inputs: shrunk.inputs.clone(), skipped: 0 };
-        stage.replay(&smallest, Pace::Max);
+        if stage.replay(&smallest, Pace::Max).cancelled {
+            stage.discard_recording();
+            return Err(self.cancelled());
+        }
         let recorded = stage.finish_recording()?;
         let sentence = format!(
             "Shrunk {} to {after} and {bytes_before} bytes to {bytes_after} in {} and {}{}: {}",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use glovebox_abi::units::{parse_duration, parse_size};
-use glovebox_inspector::trace::{self, PartLimit, TraceReader};
+use glovebox_trace::{PartLimit, SplitReport, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -13,24 +13,24 @@ use super::super::report::{Files, Output, Report, count, count_of, named, shown}
 use super::progress::Progress;
 use crate::ending::flag;
 
-/// Write a trace as several: OUT.001.mcap, OUT.002.mcap and so on
+/// Split a trace into parts: OUT.001.mcap, OUT.002.mcap and so on
 ///
-/// A part ends at the first moment after its limit at which no call runs.
+/// A part ends once it has reached its limit and no call is running.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("limit").required(true))]
 pub(in crate::cli) struct Split {
     /// The trace
     pub trace: PathBuf,
-    /// What the parts are called, e.g. part.mcap; nothing is overwritten without --force
+    /// Name of the parts, e.g. part.mcap; nothing is overwritten without --force
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
-    /// Frames of a part
+    /// Number of frames in each part
     #[arg(long, value_name = "N", group = "limit", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
-    /// Time of a part, e.g. 10s
+    /// Time that each part covers, e.g. 10s
     #[arg(long, value_name = "DURATION", group = "limit", value_parser = parse_duration)]
     pub every: Option<Duration>,
-    /// Size of a part, e.g. 100M, to the chunk
+    /// Size of each part, e.g. 100M, rounded up to whole chunks
     #[arg(long, value_name = "SIZE", group = "limit", value_parser = parse_size)]
     pub size: Option<u64>,
     #[command(flatten)]
@@ -49,15 +49,14 @@ impl Split {
                 return Err(Problem::Usage(reason.to_owned()));
             }
         };
-        // What is wrong with the trace and what is wrong with the new files are different things.
+        // Opened first, so that an error in the trace is not told as one in the new files.
         drop(TraceReader::open(&self.trace).map_err(Problem::Trace)?);
         let progress = Progress::new("splitting");
         let report = &mut |done, all| progress.at(done, all);
-        let split = trace::split(&self.trace, limit, to, report, flag());
-        let split = split.map_err(Problem::Record)?;
-        let events: u64 = split.parts.iter().map(|part| part.events).sum();
-        let parts = count_of(split.parts.len(), "part");
-        let mut sentence = format!("Split {} into {parts}", count(events, "event"));
+        let split = glovebox_trace::split(&self.trace, limit, to, report, flag());
+        let split = split
+            .map_err(|stopped| Problem::Record(stopped.source).after(done(&stopped.finished)))?;
+        let mut sentence = done(&split);
         if split.torn_calls > 0 {
             let torn = count(split.torn_calls, "call");
             sentence.push_str(&format!("; {torn} go on in the next part"));
@@ -78,4 +77,11 @@ impl Split {
         let json = json!({ "trace": shown(&self.trace), "split": split });
         Ok(Report::new(text, json, sentence, exit))
     }
+}
+
+/// The content of parts that are finished.
+fn done(split: &SplitReport) -> String {
+    let events: u64 = split.parts.iter().map(|part| part.events).sum();
+    let parts = count_of(split.parts.len(), "part");
+    format!("Split {} into {parts}", count(events, "event"))
 }

@@ -1,54 +1,62 @@
-//! The live session, the open traces, of which one may be pinned as baseline, and the baseline file.
+//! The live session, the open traces (one may be pinned as baseline), and the baseline file.
 
 use egui::{Align, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_inspector::diff::DiffOptions;
-use glovebox_inspector::store::Store;
 
-use super::frames::thousands;
-use crate::window::action::{Actions, Change};
+use crate::window::action::Change;
 use crate::window::commands::Verb;
-use crate::window::panels::PanelId;
-use crate::window::state::ViewState;
+use crate::window::context::{Panel, PanelCtx};
+use crate::window::ids::PanelId;
 use crate::window::theme;
+use crate::window::widgets::figures::thousands;
 use crate::window::widgets::text::{Hint, plain};
 use crate::window::widgets::{icon_button, icon_font, row, section, text_in};
-use crate::workbench::{Accepted, Command, Origin, Source, Trace, ViewCtx};
+use crate::workbench::{Accepted, Command, Origin, Source, Trace};
 
-/// Paints the list of traces.
-pub fn show(ui: &mut Ui, ctx: ViewCtx<'_>, state: &mut ViewState, out: &mut Actions) {
+/// The list of traces remembers nothing.
+#[derive(Debug, Default)]
+pub(crate) struct State;
+
+impl Panel for State {
+    fn show(&mut self, ui: &mut Ui, ctx: PanelCtx<'_>) {
+        show(ui, ctx);
+    }
+}
+
+fn show(ui: &mut Ui, ctx: PanelCtx<'_>) {
     section(ui, "Traces", |ui| {
         if icon_button(ui, icon::ICON_ADD, "Open trace (Ctrl+Shift+O)", true).clicked() {
-            out.run(Verb::OpenTrace);
+            ctx.run(Verb::OpenTrace);
         }
         ui.label(plain(ctx.traces().len().to_string()).color(theme::of(ui).text_weak));
     });
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().id_salt("traces").auto_shrink([false, false]).show(ui, |ui| {
-        live(ui, ctx, state.selection.source == Source::Live, out);
+        live(ui, ctx, ctx.source() == Source::Live);
         if let Some(accepted) = ctx.accepted() {
-            baseline_file(ui, accepted, out);
+            baseline_file(ui, ctx, accepted);
         }
         for trace in ctx.traces() {
-            let chosen = state.selection.source == Source::Trace(trace.id);
-            line(ui, ctx, trace, chosen, out);
+            let chosen = ctx.source() == Source::Trace(trace.id);
+            line(ui, ctx, trace, chosen);
         }
     });
 }
 
-fn live(ui: &mut Ui, ctx: ViewCtx<'_>, chosen: bool, out: &mut Actions) {
+fn live(ui: &mut Ui, ctx: PanelCtx<'_>, chosen: bool) {
     let tokens = theme::of(ui);
-    let frames = ctx.read(Source::Live, Store::len).unwrap_or(0) as u64;
+    let frames = ctx.live().frames as u64;
     let (rect, response) = row(ui, 24.0, chosen, "Live frames");
     let color = if ctx.recording().is_some() { tokens.bad } else { tokens.accent };
     ui.painter().circle_filled(pos2(rect.left() + 12.0, rect.center().y), 4.0, color);
     words(ui, rect, "Live", frames, chosen);
     if response.clicked() {
-        out.view(Change::Source(Source::Live));
+        ctx.change(Change::Source(Source::Live));
     }
 }
 
-fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Actions) {
+fn line(ui: &mut Ui, ctx: PanelCtx<'_>, trace: &Trace, chosen: bool) {
     let tokens = theme::of(ui);
     let pinned = ctx.baseline().is_some_and(|baseline| baseline.id == trace.id);
     let name = match pinned {
@@ -68,50 +76,50 @@ fn line(ui: &mut Ui, ctx: ViewCtx<'_>, trace: &Trace, chosen: bool, out: &mut Ac
     text_in(ui, picture_rect, Align::Min, picture.codepoint, icon_font(14.0), color);
     words(ui, rect, &trace.name, trace.rows().len() as u64, chosen);
     if response.clicked() {
-        out.view(Change::Source(Source::Trace(trace.id)));
+        ctx.change(Change::Source(Source::Trace(trace.id)));
     }
     let tooltip = match &trace.origin {
         Origin::File(path) | Origin::Imported(path, _) => path.display().to_string(),
-        Origin::Replay(_) => "What a replay led to; save it to keep it".to_owned(),
+        Origin::Replay(_) => "The result of a replay; save it to keep it".to_owned(),
     };
     response.hint(tooltip).context_menu(|ui| {
         if ui.button("Replay").clicked() {
-            out.view(Change::Source(Source::Trace(trace.id)));
-            out.run(Verb::Replay);
+            ctx.change(Change::Source(Source::Trace(trace.id)));
+            ctx.run(Verb::Replay);
         }
         let pin = if pinned { "Unpin" } else { "Pin as baseline" };
         if ui.button(pin).clicked() {
-            out.command(Command::Pin((!pinned).then_some(trace.id)));
+            ctx.command(Command::Pin((!pinned).then_some(trace.id)));
         }
         if let Some(baseline) = ctx.baseline().filter(|baseline| baseline.id != trace.id)
             && ui.button(plain(format!("Compare with {}", baseline.name))).clicked()
         {
-            out.command(Command::Diff {
+            ctx.command(Command::Diff {
                 before: baseline.id,
                 after: trace.id,
                 options: DiffOptions::default(),
             });
-            out.view(Change::Show(PanelId::Diff));
+            ctx.change(Change::Show(PanelId::Diff));
         }
         if let Some(accepted) = ctx.accepted()
             && ui.button(plain(format!("Compare with {}", accepted.name()))).clicked()
         {
-            out.command(Command::CompareWithBaseline(trace.id));
-            out.view(Change::Show(PanelId::Diff));
+            ctx.command(Command::CompareWithBaseline(trace.id));
+            ctx.change(Change::Show(PanelId::Diff));
         }
         ui.separator();
         if ui.button("Save…").clicked() {
-            out.view(Change::Source(Source::Trace(trace.id)));
-            out.run(Verb::SaveTrace);
+            ctx.change(Change::Source(Source::Trace(trace.id)));
+            ctx.run(Verb::SaveTrace);
         }
         if ui.button("Close").clicked() {
-            out.command(Command::CloseTrace(trace.id));
+            ctx.command(Command::CloseTrace(trace.id));
         }
     });
 }
 
 /// The file that replays are compared with.
-fn baseline_file(ui: &mut Ui, accepted: &Accepted, out: &mut Actions) {
+fn baseline_file(ui: &mut Ui, ctx: PanelCtx<'_>, accepted: &Accepted) {
     let tokens = theme::of(ui);
     let name = accepted.name();
     let (rect, response) = row(ui, 24.0, false, &format!("{name}, baseline of replays"));
@@ -122,12 +130,12 @@ fn baseline_file(ui: &mut Ui, accepted: &Accepted, out: &mut Actions) {
     text_in(ui, picture, Align::Min, codepoint, icon_font(14.0), tokens.accent);
     words(ui, rect, &name, accepted.calls() as u64, false);
     if response.clicked() {
-        out.view(Change::Show(PanelId::Diff));
+        ctx.change(Change::Show(PanelId::Diff));
     }
     let tooltip = format!("Every replay is compared with {}", accepted.path.display());
     response.hint(tooltip).context_menu(|ui| {
         if ui.button("Close baseline").clicked() {
-            out.run(Verb::CloseBaseline);
+            ctx.run(Verb::CloseBaseline);
         }
     });
 }

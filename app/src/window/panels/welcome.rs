@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use egui::{Align, ScrollArea, Ui, vec2};
 use egui_material_icons::icons as icon;
 
-use crate::window::action::{Actions, Change};
+use crate::window::action::Change;
 use crate::window::commands::{Verb, entry};
+use crate::window::context::PanelCtx;
 use crate::window::theme;
 use crate::window::widgets::text::plain;
 use crate::window::widgets::{icon_font, row, section, text_in};
 use crate::workbench::{Command, EXAMPLES};
 
 /// Paints the first screen.
-pub fn show(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
+pub(crate) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, recent: &[PathBuf]) {
     let tokens = theme::of(ui);
     ScrollArea::vertical().id_salt("welcome").auto_shrink([false, false]).show(ui, |ui| {
         let width = ui.available_width().min(880.0);
@@ -25,8 +26,8 @@ pub fn show(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
             ui.label(plain(text).size(13.5).color(tokens.text_weak));
             ui.add_space(28.0);
             ui.columns(2, |columns| {
-                columns[0].vertical(|ui| start(ui, recent, out));
-                columns[1].vertical(|ui| examples(ui, out));
+                columns[0].vertical(|ui| start(ui, ctx, recent));
+                columns[1].vertical(|ui| examples(ui, ctx));
             });
             ui.add_space(24.0);
             let text =
@@ -36,13 +37,13 @@ pub fn show(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
     });
 }
 
-fn start(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
+fn start(ui: &mut Ui, ctx: PanelCtx<'_>, recent: &[PathBuf]) {
     section(ui, "Start", |_| {});
     for verb in [Verb::OpenPlugin, Verb::OpenTrace, Verb::OpenPath] {
         let line = entry(verb);
         let keys = line.shortcut().unwrap_or_default();
         if card(ui, line.icon, line.name, line.tooltip, &keys) {
-            out.run(verb);
+            ctx.run(verb);
         }
     }
     ui.add_space(12.0);
@@ -55,19 +56,19 @@ fn start(ui: &mut Ui, recent: &[PathBuf], out: &mut Actions) {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let folder = path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
         if card(ui, icon::ICON_HISTORY, &name, &folder, "") {
-            out.view(Change::OpenFile(path.clone()));
+            ctx.change(Change::OpenFile(path.clone()));
         }
     }
 }
 
-fn examples(ui: &mut Ui, out: &mut Actions) {
+fn examples(ui: &mut Ui, ctx: PanelCtx<'_>) {
     section(ui, "Try an example", |_| {});
     let mut any = false;
     for example in &EXAMPLES {
         if example.files().is_some() {
             any = true;
             if card(ui, icon::ICON_PLAY_ARROW, example.title, example.shows, "") {
-                out.command(Command::RunExample(example));
+                ctx.command(Command::RunExample(example));
             }
         }
     }

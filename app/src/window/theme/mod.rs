@@ -1,4 +1,4 @@
-//! How the window looks: colour tokens from `assets/theme/`, fonts, spacing on a 4 px grid.
+//! The look of the window: colour tokens from `assets/theme/`, fonts, spacing on a 4 px grid.
 //!
 //! [`install`] once, then [`of`] inside a panel. Panels name tokens and [`Tone`]s, never colours.
 

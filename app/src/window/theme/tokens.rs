@@ -1,7 +1,7 @@
 use egui::Color32;
 use serde::Deserialize;
 
-/// What a colour says. Never alone: an icon or a word says the same.
+/// The meaning of a colour. It never stands alone: an icon or a word says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tone {
     /// Nothing in particular.

@@ -6,7 +6,7 @@ use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use crate::window::theme;
 
-/// What a hex view marks and what was pointed at.
+/// The marks of a hex view, and the bytes under the pointer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
     /// The bytes of the selected field.

@@ -1,7 +1,9 @@
 //! The pieces that panels are made of: titles, badges, rows, trees, bytes, small charts.
+//!
+//! They know no commands and nothing of the workbench.
 
-pub(super) mod allow;
 pub(super) mod chart;
+pub(super) mod figures;
 pub(super) mod hex;
 pub(super) mod steps;
 pub(super) mod text;
@@ -9,19 +11,12 @@ pub(super) mod tree;
 
 use egui::{
     Align, Color32, FontFamily, FontId, Layout, Rect, Response, RichText, Role, Sense, Stroke, Ui,
-    WidgetInfo, pos2, vec2,
+    UiBuilder, WidgetInfo, pos2, vec2,
 };
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
-use glovebox_abi::Permission;
-use glovebox_events::{Outcome, Phase};
-use glovebox_host::{PluginStats, PluginStatus, RefusedGeneration};
-use glovebox_inspector::store::Status;
 
-use super::action::Actions;
-use super::commands::{Situation, Verb, entry};
 use super::theme::{self, GRID, Tone};
-use crate::workbench::Source;
 use text::{Hint, line, plain};
 
 /// An icon as text.
@@ -72,34 +67,6 @@ pub(super) fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, enabled: 
     response.hint(name)
 }
 
-/// A button for a command: its icon, its name, its keys in the tooltip.
-pub(super) fn verb_button(ui: &mut Ui, verb: Verb, now: &Situation, out: &mut Actions) -> Response {
-    let line = entry(verb);
-    let enabled = (line.enabled)(now);
-    let tokens = theme::of(ui);
-    let name = line.name.trim_end_matches('…');
-    let color = if enabled { tokens.text } else { tokens.text_faint };
-    let mut job = egui::text::LayoutJob::default();
-    let format = |font, color| egui::TextFormat {
-        font_id: font,
-        color,
-        valign: Align::Center,
-        ..Default::default()
-    };
-    job.append(line.icon.codepoint, 0.0, format(icon_font(15.0), color));
-    let body = egui::TextStyle::Button.resolve(ui.style());
-    job.append(name, 5.0, format(body, color));
-    let button = egui::Button::new(job).frame_when_inactive(false);
-    let response = ui.add_enabled(enabled, button);
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, name));
-    let tooltip = line.hint();
-    let response = response.hint(&tooltip).hint_when_disabled(&tooltip);
-    if response.clicked() {
-        out.run(verb);
-    }
-    response
-}
-
 /// A word on a tinted ground.
 pub(super) fn badge(ui: &mut Ui, text: &str, tone: Tone) -> Response {
     let tokens = theme::of(ui);
@@ -132,6 +99,15 @@ pub(super) fn chip(ui: &mut Ui, on: bool, text: &str, tone: Tone) -> Response {
     response
 }
 
+/// The headings of the columns of a grid.
+pub(super) fn headings(ui: &mut Ui, names: &[&str]) {
+    let tokens = theme::of(ui);
+    for name in names {
+        ui.label(plain(*name).font(theme::medium(11.0)).color(tokens.text_weak));
+    }
+    ui.end_row();
+}
+
 /// A name and a value in two columns.
 pub(super) fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Response {
     let tokens = theme::of(ui);
@@ -154,36 +130,6 @@ pub(super) fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Respons
     .inner
 }
 
-/// What an empty panel shows: what belongs here, and what brings it here.
-pub(super) fn empty(
-    ui: &mut Ui,
-    picture: MaterialIcon,
-    title: &str,
-    hint: &str,
-    verb: Option<Verb>,
-    now: &Situation,
-    out: &mut Actions,
-) {
-    let tokens = theme::of(ui);
-    let height = 112.0;
-    ui.add_space(((ui.available_height() - height) / 2.4).max(8.0));
-    ui.vertical_centered(|ui| {
-        ui.label(icon_text(picture, 28.0).color(tokens.text_faint));
-        ui.add_space(4.0);
-        ui.label(plain(title).font(theme::medium(13.0)).color(tokens.text));
-        ui.label(plain(hint).color(tokens.text_weak));
-        if let Some(verb) = verb {
-            let line = entry(verb);
-            ui.add_space(8.0);
-            let button =
-                egui::Button::new(line.name).shortcut_text(line.shortcut().unwrap_or_default());
-            if ui.add_enabled((line.enabled)(now), button).clicked() {
-                out.run(verb);
-            }
-        }
-    });
-}
-
 /// A field to search in, with its picture.
 pub(super) fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &str) -> Response {
     let tokens = theme::of(ui);
@@ -204,6 +150,16 @@ pub(super) fn search_field(ui: &mut Ui, text: &mut String, hint: &str, name: &st
         tokens.text_weak,
     );
     named_field(response, name)
+}
+
+/// Paints into exactly the room that there is: contents that are too large are cut off. A panel that
+/// grew with them would lie on its neighbours.
+pub(super) fn confined(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    let room = ui.available_rect_before_wrap();
+    let mut inside = ui.new_child(UiBuilder::new().id_salt("confined").max_rect(room));
+    inside.shrink_clip_rect(room);
+    add(&mut inside);
+    ui.allocate_rect(room, Sense::hover());
 }
 
 /// Text fields inside have a border, so that they are seen before they are used.
@@ -254,6 +210,15 @@ pub(super) fn paint_row(ui: &Ui, rect: Rect, selected: bool, hovered: bool) {
     ui.painter().rect_filled(rect, 4.0, fill);
 }
 
+/// A name in a rect, cut in its middle: what tells it from others stands at its end.
+pub(super) fn name_in(ui: &Ui, rect: Rect, name: &str, font: FontId, color: Color32) {
+    let width = |text: &str| {
+        ui.painter().layout_no_wrap(line(text).into_owned(), font.clone(), color).size().x
+    };
+    let name = text::elided(name, |text| width(text) <= rect.width());
+    text_in(ui, rect, Align::Min, &name, font, color);
+}
+
 /// One line of text in a rect, cut at its end; gives its width.
 pub(super) fn text_in(
     ui: &Ui,
@@ -278,116 +243,4 @@ pub(super) fn text_in(
     let y = rect.center().y - galley.size().y / 2.0;
     ui.painter().galley(pos2(x, y), galley, color);
     width
-}
-
-/// How a phase is shown.
-pub(super) fn phase_tone(phase: Phase) -> Tone {
-    match phase {
-        Phase::Ready => Tone::Good,
-        Phase::Busy => Tone::Accent,
-        Phase::Found | Phase::Loaded | Phase::Initializing => Tone::Info,
-        Phase::Draining | Phase::Restarting => Tone::Warn,
-        Phase::Stopped => Tone::Neutral,
-        Phase::Faulted | Phase::Quarantined => Tone::Bad,
-    }
-}
-
-/// How a plugin stands, so that what is wrong is seen without pointing at it.
-pub(super) struct Standing {
-    pub tone: Tone,
-    /// The picture of what is wrong, if anything is.
-    pub picture: Option<MaterialIcon>,
-    /// In few words.
-    pub text: String,
-    /// What is wrong, in full.
-    pub reason: Option<String>,
-}
-
-/// Every so manieth call that fails is worth a warning.
-const FAILING: u64 = 10;
-
-/// How a plugin stands: its phase, what share of its calls failed, and whether a newer generation was refused or waits.
-pub(super) fn standing(plugin: &PluginStatus) -> Standing {
-    let (phase, generation) = (plugin.phase, plugin.generation);
-    let tone = phase_tone(phase);
-    let mut standing = Standing {
-        tone,
-        picture: match tone {
-            Tone::Bad => Some(icon::ICON_ERROR),
-            Tone::Warn => Some(icon::ICON_WARNING),
-            Tone::Neutral | Tone::Accent | Tone::Good | Tone::Info => None,
-        },
-        text: format!("{phase} · gen {generation}"),
-        reason: plugin.fault.clone(),
-    };
-    let PluginStats { processed, errors, .. } = plugin.stats;
-    if errors > 0 {
-        standing.text = format!("{phase} · {errors} of {processed} failed");
-    }
-    // One that serves is not well because of that.
-    if errors * FAILING >= processed && errors > 0 && standing.picture.is_none() {
-        (standing.tone, standing.picture) = (Tone::Warn, Some(icon::ICON_WARNING));
-        standing.reason = Some(format!(
-            "{errors} of {processed} calls so far did not complete, all generations together"
-        ));
-    }
-    if plugin.fault.is_some() {
-        (standing.tone, standing.picture) = (Tone::Bad, Some(icon::ICON_ERROR));
-    } else if let Some(refused) = &plugin.refused {
-        let RefusedGeneration { stage, message, waits_for, .. } = refused;
-        let (tone, picture, text, reason) = match waits_for.is_empty() {
-            true => (Tone::Bad, icon::ICON_ERROR, "reload refused", "The last reload was refused"),
-            false => (
-                Tone::Warn,
-                icon::ICON_WARNING,
-                "update waits for consent",
-                "A newer generation waits for consent",
-            ),
-        };
-        (standing.tone, standing.picture) = (tone, Some(picture));
-        standing.text = format!("{text} · gen {generation} runs on");
-        standing.reason = Some(format!("{reason}: {stage}: {message}"));
-    } else if standing.picture.is_none() && plugin.asking().next().is_some() {
-        let asks: Vec<&str> = plugin.asking().map(Permission::name).collect();
-        let asks = format!("asks for {}", asks.join(", "));
-        (standing.tone, standing.picture) = (Tone::Warn, Some(icon::ICON_SHIELD));
-        standing.text = format!("{asks} · gen {generation}");
-        standing.reason = Some(format!("{asks}: allow or deny it in the panel Policy"));
-    }
-    standing
-}
-
-/// What is said of a call without an end; `alone` if it has nothing but its input.
-pub(super) fn without_end(source: Source, alone: bool) -> &'static str {
-    match (source, alone) {
-        (Source::Live, _) => "running",
-        (Source::Trace(_), true) => "input only",
-        (Source::Trace(_), false) => "not over when the trace ended",
-    }
-}
-
-/// How the call of a row is shown: nothing runs in a trace, so that a call without an end waits for
-/// nothing there.
-pub(super) fn row_look(status: &Status, source: Source) -> (Tone, MaterialIcon) {
-    match (status.outcome(), source) {
-        (None, Source::Trace(_)) => (Tone::Neutral, icon::ICON_INPUT),
-        (outcome, _) => outcome_look(outcome),
-    }
-}
-
-/// How an outcome is shown: its tone and its picture.
-pub(super) fn outcome_look(outcome: Option<&Outcome>) -> (Tone, MaterialIcon) {
-    match outcome {
-        None => (Tone::Info, icon::ICON_PENDING),
-        Some(Outcome::Completed) => (Tone::Good, icon::ICON_CHECK_CIRCLE),
-        Some(Outcome::Cancelled) => (Tone::Neutral, icon::ICON_CANCEL),
-        Some(Outcome::Refused { .. }) => (Tone::Warn, icon::ICON_BLOCK),
-        Some(Outcome::Failed { .. }) => (Tone::Warn, icon::ICON_WARNING),
-        Some(
-            Outcome::Trapped { .. }
-            | Outcome::TimedOut { .. }
-            | Outcome::LimitExceeded { .. }
-            | Outcome::Crashed { .. },
-        ) => (Tone::Bad, icon::ICON_ERROR),
-    }
 }

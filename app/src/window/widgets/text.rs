@@ -31,6 +31,28 @@ fn bounded(text: &str, max: usize, inert: fn(&str) -> Cow<'_, str>) -> Cow<'_, s
     }
 }
 
+/// A text of which the middle is left out until it fits; more is left of its end than of its start.
+pub(crate) fn elided(text: &str, fits: impl Fn(&str) -> bool) -> Cow<'_, str> {
+    if fits(text) {
+        return Cow::Borrowed(text);
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let short = |kept: usize| -> String {
+        let (start, end) = (kept / 3, letters.len() - (kept - kept / 3));
+        let (start, end) = (letters[..start].iter(), letters[end..].iter());
+        start.chain(&['…']).chain(end).collect()
+    };
+    let (mut least, mut most) = (0, letters.len());
+    while least + 1 < most {
+        let kept = usize::midpoint(least, most);
+        match fits(&short(kept)) {
+            true => least = kept,
+            false => most = kept,
+        }
+    }
+    Cow::Owned(short(least))
+}
+
 /// A text as one line, to be given a colour and a font.
 #[allow(clippy::disallowed_methods, reason = "this is where it is bounded")]
 pub(crate) fn plain(text: impl AsRef<str>) -> RichText {
@@ -67,6 +89,18 @@ impl Hint for Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_keep_their_ends() {
+        fn check(text: &str, letters: usize, expected: &str) {
+            assert_eq!(elided(text, |text| text.chars().count() <= letters), expected);
+        }
+        check("redact", 6, "redact");
+        check("redact · v/redact.wasm", 13, "reda…act.wasm");
+        check("redact · 1.0.0", 10, "red… 1.0.0");
+        check("redact", 1, "…");
+        check("redact", 0, "…");
+    }
 
     #[test]
     fn texts_are_bounded_and_inert() {

@@ -20,7 +20,7 @@ pub(crate) struct State {
     pub selected: Range<usize>,
 }
 
-/// What happened to a tree.
+/// The interaction with a tree in this frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pointed {
     /// The bytes of the field under the pointer.

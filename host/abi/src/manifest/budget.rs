@@ -1,4 +1,4 @@
-//! `[budget]`: what should not be exceeded.
+//! `[budget]`: the figures that a plugin should keep to.
 
 use std::fmt;
 use std::time::Duration;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Manifest, ManifestError, is_kebab_case};
+use super::error::at_most;
+use super::{MAX_CONFIGURATIONS, Manifest, ManifestError, is_kebab_case, plain_settings};
 
 /// One named configuration of a plugin.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -56,8 +57,22 @@ impl Manifest {
                 known: self.configurations.keys().cloned().collect(),
             });
         };
-        let mut manifest = self.clone();
-        manifest.configurations.clear();
+        // Without a copy of the other configurations, of which each would have one then.
+        let mut manifest = Manifest {
+            plugin: self.plugin.clone(),
+            artifact: self.artifact.clone(),
+            runtime: self.runtime.clone(),
+            frames: self.frames.clone(),
+            permissions: self.permissions.clone(),
+            limits: self.limits.clone(),
+            budget: self.budget,
+            lifecycle: self.lifecycle.clone(),
+            state: self.state.clone(),
+            dependencies: self.dependencies.clone(),
+            config: self.config.clone(),
+            config_schema: self.config_schema.clone(),
+            configurations: BTreeMap::new(),
+        };
         manifest.plugin.id = format!("{}-{name}", self.plugin.id);
         if !self.plugin.name.is_empty() {
             manifest.plugin.name = format!("{} ({name})", self.plugin.name);
@@ -76,6 +91,7 @@ pub(super) fn check(
     configurations: &BTreeMap<String, Configuration>,
     schema: Option<&Table>,
 ) -> Result<(), ManifestError> {
+    at_most("configurations", configurations.len(), MAX_CONFIGURATIONS)?;
     for (name, configuration) in configurations {
         if !is_kebab_case(&format!("{id}-{name}")) {
             return Err(ManifestError::Value {
@@ -98,6 +114,12 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// A configuration with its settings as a plugin gets them.
+pub(super) fn plain((name, configuration): (String, Configuration)) -> (String, Configuration) {
+    let config = plain_settings(configuration.config);
+    (name, Configuration { config, ..configuration })
 }
 
 /// The properties of a schema that allows no others.

@@ -14,7 +14,7 @@ use std::str::FromStr;
 pub struct Endpoint {
     /// Which hosts.
     pub host: HostPattern,
-    /// Which ports.
+    /// The ports.
     pub ports: RangeInclusive<u16>,
 }
 
@@ -45,7 +45,7 @@ pub enum HostPattern {
 pub struct EndpointError {
     /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// The error in it.
     pub reason: &'static str,
 }
 
@@ -112,6 +112,9 @@ impl FromStr for Endpoint {
     }
 }
 
+/// Bits in front of an IPv4 address in an IPv4-mapped one (RFC 4291, 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
+
 fn host_pattern(host: &str) -> Result<HostPattern, &'static str> {
     if host == "*" {
         return Ok(HostPattern::Any);
@@ -121,7 +124,7 @@ fn host_pattern(host: &str) -> Result<HostPattern, &'static str> {
         None => (host, None),
     };
     if let Ok(address) = address.parse::<IpAddr>() {
-        let most = if address.is_ipv4() { 32 } else { 128 };
+        let most: u8 = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => most,
             Some(bits) => bits
@@ -130,7 +133,14 @@ fn host_pattern(host: &str) -> Result<HostPattern, &'static str> {
                 .filter(|bits| *bits <= most)
                 .ok_or("after `/` stands how many bits count, at most 32 or 128")?,
         };
-        return Ok(HostPattern::Addresses { address, bits });
+        // Such an address is reached as the IPv4 one that it is, so the pattern is of IPv4, too.
+        return match address.to_canonical() {
+            same if same == address => Ok(HostPattern::Addresses { address, bits }),
+            address => match bits.checked_sub(MAPPED_BITS) {
+                Some(bits) => Ok(HostPattern::Addresses { address, bits }),
+                None => Err("fewer than 96 bits of an IPv4-mapped address count; write IPv4"),
+            },
+        };
     }
     let name = host.strip_prefix("*.").unwrap_or(host).trim_end_matches('.').to_ascii_lowercase();
     let is_label = |label: &str| {
@@ -196,6 +206,11 @@ mod tests {
         check("[::1]:80-89", "[::1]:85", true);
         check("[::1]:80-89", "[::1]:90", false);
         check("[fd00::/8]:*", "[fd12::1]:5", true);
+        check("[::ffff:10.0.0.0/104]:*", "10.255.0.1:1", true);
+        check("[::ffff:10.0.0.0/104]:*", "[::ffff:10.255.0.1]:1", true);
+        check("[::ffff:10.0.0.0/104]:*", "11.0.0.1:1", false);
+        check("[::ffff:10.0.0.1]:*", "10.0.0.1:1", true);
+        check("[::ffff:0.0.0.0/96]:*", "8.8.8.8:1", true);
         check("*:443", "1.2.3.4:443", true);
         check("*:443", "anything.example", true);
         check("Example.org:443", "example.ORG.", true);
@@ -211,6 +226,7 @@ mod tests {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains(expected), "{error:?} does not say {expected:?}");
         }
+        check("[::ffff:10.0.0.0/90]:*", "fewer than 96 bits of an IPv4-mapped address count");
         check("example.org", "the port is missing");
         check("example.org:http", "a port is a number");
         check("example.org:70000", "a port is a number");

@@ -1,9 +1,9 @@
-//! Which keys `plugin.toml` has. One table, so that unknown keys are found with their line before
-//! any value is looked at.
+//! The keys of `plugin.toml`. One table, so that unknown keys are found with their line before any
+//! value is looked at.
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ManifestError, line_of, scope};
+use super::{ManifestError, check_settings, line_of, scope};
 use crate::Permission;
 
 /// Sections with a fixed set of keys.
@@ -24,7 +24,18 @@ const SECTIONS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("artifact", &["wasm", "native", "digest"]),
-    ("runtime", &["tier", "isolation", "instances", "deterministic", "seed", "compile-deadline"]),
+    (
+        "runtime",
+        &[
+            "tier",
+            "isolation",
+            "instances",
+            "deterministic",
+            "seed",
+            "compile-deadline",
+            "compile-memory",
+        ],
+    ),
     ("frames", &["accepts", "emits"]),
     ("limits", LIMITS),
     (
@@ -55,6 +66,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "files",
             "network",
             "environment",
+            "functions",
         ],
     ),
 ];
@@ -74,6 +86,7 @@ pub(super) const LIMITS: &[&str] = &[
     "output-frames",
     "host-calls",
     "host-call-bytes",
+    "carried-bytes",
     "log-bytes",
     "kv-bytes",
     "queue",
@@ -84,14 +97,20 @@ pub(super) const LIMITS: &[&str] = &[
 pub(super) const BUDGET: &[&str] = &["p50", "p99", "memory", "cpu", "load-time"];
 
 /// Sections whose keys are the plugin's own.
-const OPEN_SECTIONS: [&str; 3] = ["dependencies", "config", "config-schema"];
+const OPEN_SECTIONS: [&str; 3] = ["dependencies", CONFIG, "config-schema"];
+/// Settings of the plugin, which it gets as JSON.
+const CONFIG: &str = "config";
 
 pub(super) fn check(text: &str) -> Result<(), ManifestError> {
     let table = DeTable::parse(text).map_err(|error| ManifestError::from_toml(text, &error))?;
     for (name, value) in table.get_ref() {
-        let line = Some(line_of(text, name.span().start));
+        // Lines are counted for errors alone: counting all of them takes the square of the text.
+        let line = || Some(line_of(text, name.span().start));
         let name = name.get_ref().as_ref();
         if OPEN_SECTIONS.contains(&name) {
+            if let (CONFIG, DeValue::Table(settings)) = (name, value.get_ref()) {
+                settings_of(text, name, settings)?;
+            }
             continue;
         }
         if name == CONFIGURATIONS.0 {
@@ -101,16 +120,16 @@ pub(super) fn check(text: &str) -> Result<(), ManifestError> {
         let Some((_, known)) = SECTIONS.iter().find(|(section, _)| *section == name) else {
             let sections = SECTIONS.iter().map(|(section, _)| *section).chain(OPEN_SECTIONS);
             let sections = sections.chain([CONFIGURATIONS.0]);
-            return Err(ManifestError::unknown(name, "the top level", line, sections));
+            return Err(ManifestError::unknown(name, "the top level", line(), sections));
         };
         let DeValue::Table(entries) = value.get_ref() else {
             continue;
         };
         for key in entries.keys() {
-            let line = Some(line_of(text, key.span().start));
+            let line = || Some(line_of(text, key.span().start));
             let key = key.get_ref().as_ref();
             if !known.contains(&key) {
-                // Asked for elsewhere, and a likely mistake for whoever knows policies.
+                // Asked for elsewhere, and a likely mistake of people who know policies.
                 if name == PERMISSIONS && key == Permission::Receive.name() {
                     return Err(ManifestError::Value {
                         key: "permissions.receive".to_owned(),
@@ -118,7 +137,7 @@ pub(super) fn check(text: &str) -> Result<(), ManifestError> {
                             .to_owned(),
                     });
                 }
-                return Err(ManifestError::unknown(key, name, line, known.iter().copied()));
+                return Err(ManifestError::unknown(key, name, line(), known.iter().copied()));
             }
         }
         if name == PERMISSIONS {
@@ -174,17 +193,24 @@ fn check_keys<I: Iterator<Item = &'static str>>(
     known: impl Fn() -> I,
 ) -> Result<(), ManifestError> {
     for key in keys.keys() {
-        let line = Some(line_of(text, key.span().start));
+        let line = || Some(line_of(text, key.span().start));
         let key = key.get_ref().as_ref();
         if !known().any(|known| known == key) {
-            return Err(ManifestError::unknown(key, section, line, known()));
+            return Err(ManifestError::unknown(key, section, line(), known()));
         }
     }
     Ok(())
 }
 
+fn settings_of(text: &str, name: &str, settings: &DeTable<'_>) -> Result<(), ManifestError> {
+    check_settings(name, settings).map_err(|error| {
+        let reason = format!("{error} (line {})", line_of(text, error.at));
+        ManifestError::Value { key: error.key, reason }
+    })
+}
+
 fn check_configurations(text: &str, section: &DeValue<'_>) -> Result<(), ManifestError> {
-    // What is not a table is found, with its line, when the values are read.
+    // A configuration that is no table is refused, with its line, when the values are read.
     let DeValue::Table(configurations) = section else {
         return Ok(());
     };
@@ -193,13 +219,17 @@ fn check_configurations(text: &str, section: &DeValue<'_>) -> Result<(), Manifes
             continue;
         };
         for key in entries.keys() {
-            let line = Some(line_of(text, key.span().start));
+            let line = || Some(line_of(text, key.span().start));
             let key = key.get_ref().as_ref();
             if !CONFIGURATIONS.1.contains(&key) {
                 let section = format!("{}.{}", CONFIGURATIONS.0, name.get_ref());
                 let known = CONFIGURATIONS.1.iter().copied();
-                return Err(ManifestError::unknown(key, &section, line, known));
+                return Err(ManifestError::unknown(key, &section, line(), known));
             }
+        }
+        if let Some(DeValue::Table(settings)) = entries.get(CONFIG).map(|value| value.get_ref()) {
+            let name = format!("{}.{}.{CONFIG}", CONFIGURATIONS.0, name.get_ref());
+            settings_of(text, &name, settings)?;
         }
     }
     Ok(())

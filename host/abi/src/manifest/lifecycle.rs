@@ -1,5 +1,5 @@
-//! `[lifecycle]` and `[state]`: what happens when a plugin starts, fails and ends, and what is kept
-//! of it.
+//! `[lifecycle]` and `[state]`: the rules for the start, failures and end of a plugin, and for its
+//! state.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ManifestError;
 use super::limits::{duration, value};
 
-/// What happens when a plugin starts, fails and ends.
+/// The rules for the start, the failures and the end of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lifecycle {
     /// How long each step of starting may take: instantiating, `initialize`, `restore-state` and
@@ -27,7 +27,7 @@ pub struct Lifecycle {
     pub back_off_max: Duration,
     /// Failed attempts in a row after which only a person starts it again; from 1.
     pub breaker: u32,
-    /// What the caller of a failed call gets.
+    /// The result that the caller of a failed call gets.
     pub on_failure: OnFailure,
 }
 
@@ -44,7 +44,7 @@ pub enum Restart {
     Always,
 }
 
-/// What the caller of a failed call gets.
+/// The result that the caller of a failed call gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
@@ -58,7 +58,7 @@ pub enum OnFailure {
     Reload,
 }
 
-/// What is kept of a plugin's state.
+/// The rules for keeping a plugin's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRules {
     /// Version of the state, if the plugin has one.

@@ -1,4 +1,4 @@
-//! `[limits]`: what must not be exceeded.
+//! `[limits]`: the figures that a plugin must never exceed.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,14 +30,15 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Number of output frames per call, emitted ones included.
     pub output_frames: u64,
-    /// Host calls per call.
+    /// Host calls per call: uses of services and of functions of the application, and calls of WASI.
     pub host_calls: u64,
-    /// Bytes that one host call may carry from the plugin to the host. All host calls of one call
-    /// together may carry [`CARRIED_IN_ALL`](Self::CARRIED_IN_ALL) times as many.
+    /// Bytes that one host call may carry from the plugin to the host.
     pub host_call_bytes: u64,
+    /// Bytes that all host calls of one call together may carry from the plugin to the host.
+    pub carried_bytes: u64,
     /// Bytes of log lines per call.
     pub log_bytes: u64,
-    /// Bytes of keys and values in the plugin's store; an entry counts at least 64.
+    /// Bytes of the plugin's store: keys and values, and 128 for each entry.
     pub kv_bytes: u64,
     /// Frames that may wait for the plugin, from 1 to 100,000.
     pub queue: u32,
@@ -46,12 +47,6 @@ pub struct Limits {
     /// Frames that may come at once under a rate, from 1; as many as a second allows if the
     /// manifest does not say.
     pub burst: u32,
-}
-
-impl Limits {
-    /// How many times [`host_call_bytes`](Self::host_call_bytes) all host calls of one call may
-    /// carry together.
-    pub const CARRIED_IN_ALL: u64 = 32;
 }
 
 impl Default for Limits {
@@ -66,6 +61,7 @@ impl Default for Limits {
             output_frames: 4096,
             host_calls: 10_000,
             host_call_bytes: 8 << 20,
+            carried_bytes: 256 << 20,
             log_bytes: 64 << 10,
             kv_bytes: 4 << 20,
             queue: 1024,
@@ -96,6 +92,8 @@ pub struct LimitChanges {
     pub host_calls: Option<u64>,
     /// [`Limits::host_call_bytes`].
     pub host_call_bytes: Option<u64>,
+    /// [`Limits::carried_bytes`].
+    pub carried_bytes: Option<u64>,
     /// [`Limits::log_bytes`].
     pub log_bytes: Option<u64>,
     /// [`Limits::kv_bytes`].
@@ -136,6 +134,7 @@ impl LimitChanges {
             output_frames: self.output_frames.or(others.output_frames),
             host_calls: self.host_calls.or(others.host_calls),
             host_call_bytes: self.host_call_bytes.or(others.host_call_bytes),
+            carried_bytes: self.carried_bytes.or(others.carried_bytes),
             log_bytes: self.log_bytes.or(others.log_bytes),
             kv_bytes: self.kv_bytes.or(others.kv_bytes),
             queue: self.queue.or(others.queue),
@@ -163,6 +162,7 @@ impl LimitChanges {
             output_frames: least(self.output_frames, others.output_frames),
             host_calls: least(self.host_calls, others.host_calls),
             host_call_bytes: least(self.host_call_bytes, others.host_call_bytes),
+            carried_bytes: least(self.carried_bytes, others.carried_bytes),
             log_bytes: least(self.log_bytes, others.log_bytes),
             kv_bytes: least(self.kv_bytes, others.kv_bytes),
             queue: least(self.queue, others.queue),
@@ -171,9 +171,10 @@ impl LimitChanges {
         }
     }
 
-    /// The value of one limit, if there is one.
+    /// The value of one limit in the unit of its kind, if there is one.
     pub fn value(&self, limit: LimitKind) -> Option<u64> {
         match limit {
+            LimitKind::CallDeadline => self.call_deadline.map(nanoseconds),
             LimitKind::Memory => self.memory,
             LimitKind::Table => self.table,
             LimitKind::Resources => self.resources,
@@ -182,11 +183,39 @@ impl LimitChanges {
             LimitKind::OutputFrames => self.output_frames,
             LimitKind::HostCalls => self.host_calls,
             LimitKind::HostCallBytes => self.host_call_bytes,
+            LimitKind::CarriedBytes => self.carried_bytes,
             LimitKind::LogBytes => self.log_bytes,
             LimitKind::KvBytes => self.kv_bytes,
             LimitKind::Queue => self.queue.map(u64::from),
             LimitKind::Rate => self.rate.map(u64::from),
         }
+    }
+
+    /// Refuses values that make no sense: a deadline of no time, a queue of no frames.
+    ///
+    /// # Errors
+    ///
+    /// The first one, with the values that do.
+    pub fn check(&self) -> Result<(), LimitError> {
+        let wrong = |limit, found: u64, allowed| Err(LimitError { limit, found, allowed });
+        if self.call_deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return wrong(LimitKind::CallDeadline, 0, "more than 0 s");
+        }
+        for limit in [LimitKind::Memory, LimitKind::Fuel, LimitKind::Rate] {
+            if self.value(limit) == Some(0) {
+                return wrong(limit, 0, "1 or more");
+            }
+        }
+        if let Some(memory) = self.memory.filter(|memory| *memory > MAX_MEMORY) {
+            return wrong(LimitKind::Memory, memory, "at most 2 GiB");
+        }
+        if let Some(queue) = self.queue.filter(|queue| !(1..=MAX_QUEUE).contains(queue)) {
+            return wrong(LimitKind::Queue, queue.into(), "1 to 100000");
+        }
+        if self.burst == Some(0) {
+            return wrong(LimitKind::Rate, 0, "1 or more, as a burst too");
+        }
+        Ok(())
     }
 
     /// These limits, none of them higher than here.
@@ -213,6 +242,7 @@ impl LimitChanges {
             output_frames: least(limits.output_frames, self.output_frames),
             host_calls: least(limits.host_calls, self.host_calls),
             host_call_bytes: least(limits.host_call_bytes, self.host_call_bytes),
+            carried_bytes: least(limits.carried_bytes, self.carried_bytes),
             log_bytes: least(limits.log_bytes, self.log_bytes),
             kv_bytes: least(limits.kv_bytes, self.kv_bytes),
             queue: least(limits.queue, self.queue),
@@ -237,6 +267,7 @@ impl LimitChanges {
             output_frames: self.output_frames.unwrap_or(limits.output_frames),
             host_calls: self.host_calls.unwrap_or(limits.host_calls),
             host_call_bytes: self.host_call_bytes.unwrap_or(limits.host_call_bytes),
+            carried_bytes: self.carried_bytes.unwrap_or(limits.carried_bytes),
             log_bytes: self.log_bytes.unwrap_or(limits.log_bytes),
             kv_bytes: self.kv_bytes.unwrap_or(limits.kv_bytes),
             queue: self.queue.unwrap_or(limits.queue),
@@ -246,7 +277,75 @@ impl LimitChanges {
     }
 }
 
+impl Limits {
+    /// The value of one limit in the unit of its kind; `None` is unlimited.
+    pub fn value(&self, limit: LimitKind) -> Option<u64> {
+        match limit {
+            LimitKind::CallDeadline => Some(nanoseconds(self.call_deadline)),
+            LimitKind::Memory => Some(self.memory),
+            LimitKind::Table => Some(self.table),
+            LimitKind::Resources => Some(self.resources),
+            LimitKind::Fuel => self.fuel,
+            LimitKind::OutputBytes => Some(self.output_bytes),
+            LimitKind::OutputFrames => Some(self.output_frames),
+            LimitKind::HostCalls => Some(self.host_calls),
+            LimitKind::HostCallBytes => Some(self.host_call_bytes),
+            LimitKind::CarriedBytes => Some(self.carried_bytes),
+            LimitKind::LogBytes => Some(self.log_bytes),
+            LimitKind::KvBytes => Some(self.kv_bytes),
+            LimitKind::Queue => Some(self.queue.into()),
+            LimitKind::Rate => self.rate.map(u64::from),
+        }
+    }
+
+    /// Refuses values that make no sense, as [`LimitChanges::check`] does.
+    ///
+    /// # Errors
+    ///
+    /// The first one, with the values that do.
+    pub fn check(&self) -> Result<(), LimitError> {
+        LimitChanges {
+            memory: Some(self.memory),
+            call_deadline: Some(self.call_deadline),
+            fuel: self.fuel,
+            queue: Some(self.queue),
+            rate: self.rate,
+            burst: Some(self.burst),
+            ..LimitChanges::default()
+        }
+        .check()
+    }
+}
+
+/// Nanoseconds, which hold five centuries.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The value of a limit that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitError {
+    /// Which limit.
+    pub limit: LimitKind,
+    /// The value, in the unit of its kind.
+    pub found: u64,
+    /// The values that do make sense, for people.
+    pub allowed: &'static str,
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LimitError { limit, found, allowed } = self;
+        write!(formatter, "the limit `{limit}` cannot be {}; write {allowed}", limit.show(*found))
+    }
+}
+
+impl std::error::Error for LimitError {}
+
 /// Names of the limits, as errors, events and the policy panel show them.
+///
+/// Traces hold the place of a kind in this list, so that new ones stand at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitKind {
@@ -266,6 +365,8 @@ pub enum LimitKind {
     HostCalls,
     /// [`Limits::host_call_bytes`], in bytes.
     HostCallBytes,
+    /// [`Limits::carried_bytes`], in bytes.
+    CarriedBytes,
     /// [`Limits::log_bytes`], in bytes.
     LogBytes,
     /// [`Limits::kv_bytes`], in bytes.
@@ -274,11 +375,14 @@ pub enum LimitKind {
     Queue,
     /// [`Limits::rate`], frames per second.
     Rate,
+    /// [`Limits::call_deadline`], in nanoseconds.
+    CallDeadline,
 }
 
 impl LimitKind {
     /// All of them, in the order of the manifest's documentation.
-    pub const ALL: [LimitKind; 12] = [
+    pub const ALL: [LimitKind; 14] = [
+        LimitKind::CallDeadline,
         LimitKind::Memory,
         LimitKind::Table,
         LimitKind::Resources,
@@ -287,6 +391,7 @@ impl LimitKind {
         LimitKind::OutputFrames,
         LimitKind::HostCalls,
         LimitKind::HostCallBytes,
+        LimitKind::CarriedBytes,
         LimitKind::LogBytes,
         LimitKind::KvBytes,
         LimitKind::Queue,
@@ -304,22 +409,38 @@ impl LimitKind {
             LimitKind::OutputFrames => "output-frames",
             LimitKind::HostCalls => "host-calls",
             LimitKind::HostCallBytes => "host-call-bytes",
+            LimitKind::CarriedBytes => "carried-bytes",
             LimitKind::LogBytes => "log-bytes",
             LimitKind::KvBytes => "kv-bytes",
             LimitKind::Queue => "queue",
             LimitKind::Rate => "rate",
+            LimitKind::CallDeadline => "call-deadline",
         }
+    }
+
+    /// The limit of this name.
+    pub fn named(name: &str) -> Option<LimitKind> {
+        LimitKind::ALL.into_iter().find(|limit| limit.name() == name)
     }
 
     /// True if the numbers are bytes.
     pub fn is_bytes(self) -> bool {
-        use LimitKind::{HostCallBytes, KvBytes, LogBytes, Memory, OutputBytes};
-        matches!(self, Memory | OutputBytes | HostCallBytes | LogBytes | KvBytes)
+        use LimitKind::{CarriedBytes, HostCallBytes, KvBytes, LogBytes, Memory, OutputBytes};
+        matches!(self, Memory | OutputBytes | HostCallBytes | CarriedBytes | LogBytes | KvBytes)
     }
 
     /// A number of this limit, with its unit.
     pub fn show(self, number: u64) -> String {
-        if self.is_bytes() { units::show_size(number) } else { number.to_string() }
+        match self {
+            LimitKind::CallDeadline => units::show_duration(Duration::from_nanos(number)),
+            _ if self.is_bytes() => units::show_size(number),
+            _ => number.to_string(),
+        }
+    }
+
+    /// The same of a limit that there may not be: `unlimited` without one.
+    pub fn show_limit(self, limit: Option<u64>) -> String {
+        limit.map_or_else(|| "unlimited".to_owned(), |number| self.show(number))
     }
 }
 
@@ -349,6 +470,7 @@ pub(super) struct RawLimits {
     output_frames: Option<u64>,
     host_calls: Option<u64>,
     host_call_bytes: Option<Size>,
+    carried_bytes: Option<Size>,
     log_bytes: Option<Size>,
     kv_bytes: Option<Size>,
     queue: Option<u32>,
@@ -375,31 +497,23 @@ impl RawLimits {
             output_frames: self.output_frames,
             host_calls: self.host_calls,
             host_call_bytes: size("limits.host-call-bytes", self.host_call_bytes)?,
+            carried_bytes: size("limits.carried-bytes", self.carried_bytes)?,
             log_bytes: size("limits.log-bytes", self.log_bytes)?,
             kv_bytes: size("limits.kv-bytes", self.kv_bytes)?,
             queue: self.queue,
             rate: self.rate,
             burst: self.burst.or(self.rate),
         };
-        if self.rate == Some(0) || self.burst == Some(0) {
-            let reason = "0 lets no frame through; write 1 or more".to_owned();
-            return Err(value("limits.rate", reason));
-        }
         if self.burst.is_some() && self.rate.is_none() {
             return Err(value("limits.burst", "needs `rate`".to_owned()));
         }
-        if changes.memory.is_some_and(|memory| memory > MAX_MEMORY) {
-            return Err(value("limits.memory", "more than 2 GiB cannot be given".to_owned()));
-        }
-        if let Some(queue) = changes.queue
-            && !(1..=MAX_QUEUE).contains(&queue)
-        {
-            let reason = format!("{queue} is out of range; write 1 to 100000");
-            return Err(value("limits.queue", reason));
-        }
-        if changes.call_deadline.is_some_and(|deadline| deadline.is_zero()) {
-            return Err(value("limits.call-deadline", "must be longer than 0".to_owned()));
-        }
+        changes.check().map_err(|error| {
+            let LimitError { limit, found, allowed } = error;
+            value(
+                &format!("limits.{limit}"),
+                format!("{} is out of range; write {allowed}", limit.show(found)),
+            )
+        })?;
         Ok(changes)
     }
 }

@@ -1,4 +1,4 @@
-//! `[permissions]`: what a plugin asks for.
+//! `[permissions]`: the requests of a plugin.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,10 +6,11 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use toml::{Table, Value};
 
-use super::{ManifestError, Scope, scope};
+use super::error::at_most;
+use super::{MAX_ENTRIES, MAX_FOLDERS, ManifestError, Scope, scope};
 use crate::Permission;
 
-/// What a plugin asks for, and how much of it.
+/// The permissions a plugin asks for, and how much of each.
 ///
 /// ```
 /// use glovebox_abi::manifest::{Requests, Scope, Selection};
@@ -46,7 +47,7 @@ impl From<Scope> for Request {
 }
 
 impl Requests {
-    /// Asks for a permission, or no longer does. What was asked of it before is forgotten.
+    /// Asks for a permission, or no longer does. An earlier request for it is replaced.
     pub fn insert(&mut self, permission: Permission, request: impl Into<Request>) {
         match request.into() {
             Request::Nothing => self.0.remove(&permission),
@@ -85,6 +86,7 @@ impl Requests {
                 }
                 Value::Boolean(asked) => requests.insert(permission, asked),
                 Value::Array(_) | Value::Table(_) => {
+                    check_lengths(permission, &value)?;
                     let scope = Scope::read("permissions", permission, value)?;
                     requests.insert(permission, scope);
                 }
@@ -95,6 +97,20 @@ impl Requests {
     }
 }
 
+/// Refuses lists that are too long.
+fn check_lengths(permission: Permission, value: &Value) -> Result<(), ManifestError> {
+    let limit = match permission {
+        Permission::Files => MAX_FOLDERS,
+        _ => MAX_ENTRIES,
+    };
+    let check =
+        |key: &str, value: &Value| at_most(key, value.as_array().map_or(0, Vec::len), limit);
+    let key = format!("permissions.{permission}");
+    check(&key, value)?;
+    let lists = value.as_table().into_iter().flatten();
+    lists.into_iter().try_for_each(|(name, list)| check(&format!("{key}.{name}"), list))
+}
+
 /// How a manifest may ask for it.
 fn example(permission: Permission) -> String {
     match permission {
@@ -103,6 +119,7 @@ fn example(permission: Permission) -> String {
         }
         Permission::Network => "network = [\"example.org:443\"]".to_owned(),
         Permission::Environment => "environment = [\"LANG\"]".to_owned(),
+        Permission::Functions => "functions = [\"acme:shop/prices@1.0.0#lookup\"]".to_owned(),
         permission => format!("{permission} = true"),
     }
 }
@@ -139,7 +156,7 @@ impl Serialize for Requests {
 
 #[cfg(test)]
 mod tests {
-    use crate::Manifest;
+    use crate::{Manifest, Permission};
 
     const HEAD: &str = "[plugin]\nid = \"a\"\n[permissions]\n";
 
@@ -167,10 +184,29 @@ mod tests {
         check("now = { precision = \"1ms\" }", "now = { precision = \"1 ms\" }\n");
         check("network = { hosts = [\"a.b:1\"] }", "network = [\"a.b:1\"]\n");
         check("environment = [\"LANG\"]", "environment = [\"LANG\"]\n");
+        check("functions = [\"a:b/c#d\"]", "functions = [\"a:b/c#d\"]\n");
         check(
             "files = [{ path = \"data\" }]",
             "files = [{ path = \"data\", at = \"data\", access = \"read\" }]\n",
         );
+    }
+
+    #[test]
+    fn functions_are_named_by_themselves_and_by_their_interface() {
+        fn check(names: &str, function: &str, expected: bool) {
+            let text = format!("{HEAD}functions = [\"{names}\"]\n");
+            let manifest = Manifest::parse(&text).unwrap();
+            let scope = manifest.permissions.get(Permission::Functions).unwrap();
+            assert_eq!(scope.admits_function(function), expected, "{names} admits {function}");
+        }
+        check("a:b/c#d", "a:b/c#d", true);
+        check("a:b/c", "a:b/c#d", true);
+        check("a:b/c", "a:b/c", true);
+        check("a:b/c", "a:b/cd#d", false);
+        check("a:b/c#d", "a:b/c#d#e", false);
+        check("a:b/c", "a:b/c#d#e", false);
+        check("a:b/c#d", "a:b/c#de", false);
+        check("a:b/c#d", "a:b/c", false);
     }
 
     #[test]
@@ -185,12 +221,15 @@ mod tests {
         check("files = [{ at = \"x\" }]", "`permissions.files.folders`: write folders as");
         check("files = [{ path = \"x\", access = \"rw\" }]", "neither \"read\" nor \"read-write\"");
         check("files = true", "`permissions.files`: say which: files = [");
+        check("functions = true", "say which: functions = [\"acme:shop");
         check("network = true", "say which: network = [\"example.org:443\"]");
         check("network = [\"example.org\"]", "the port is missing");
         check("kv = \"yes\"", "`permissions.kv`: write kv = true");
         check("kv = { prefixes = \"a/\" }", "`permissions.kv.prefixes`: write a list of texts");
         check("emit = { kinds = [\"dada\"] }", "is not a frame kind");
         check("now = { precision = \"0 ms\" }", "longer than 0");
+        check("functions = [\"a:b/c#d#e\"]", "`a:b/c#d#e` has 2 `#`");
+        check("functions = { names = [\"a:b/c\"], except = [\"a##\"] }", "`a##` has 2 `#`");
         check("receive = true", "asks for frames with `accepts` under [frames]");
     }
 }

@@ -1,5 +1,6 @@
-//! How much of a permission is asked for or granted: key prefixes, frame kinds, folders, hosts.
+//! The scope of a permission, as requested or granted: key prefixes, frame kinds, folders, hosts.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use serde::Serialize;
 use toml::Value;
 
 use super::{Endpoint, ManifestError};
+use crate::text::cut;
 use crate::{Kind, Permission, units};
 
 /// The parameters of a permission. Those that a permission does not have are always left out.
@@ -20,6 +22,7 @@ use crate::{Kind, Permission, units};
 /// | `files` | `folders`: each with `path`, `at` and `access` |
 /// | `network` | `hosts`, `except` (both [`Endpoint`]s) |
 /// | `environment` | `names`, `except` |
+/// | `functions` | `names`, `except`: functions as `acme:shop/prices@1.0.0#lookup`, or an interface, `acme:shop/prices@1.0.0`, for all of its functions |
 ///
 /// A list that is left out narrows nothing; an empty list admits nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,13 +35,13 @@ pub struct Scope {
     pub kinds: Selection<Kind>,
     /// Ids of plugins that frames may be sent to.
     pub to: Selection<String>,
-    /// What clocks are rounded down to.
+    /// The unit that clocks are rounded down to.
     pub precision: Option<Duration>,
     /// Folders of this machine.
     pub folders: Selection<Folder>,
     /// Hosts and ports.
     pub hosts: Selection<Endpoint>,
-    /// Names of environment variables.
+    /// Names of environment variables, or of functions and interfaces.
     pub names: Selection<String>,
 }
 
@@ -56,13 +59,13 @@ pub struct Selection<T> {
 pub struct Folder {
     /// The folder on this machine, without `..`; relative to the file that names it.
     pub path: String,
-    /// What the plugin calls it; no two folders of a list have the same name.
+    /// The plugin's name for it; no two folders of a list have the same name.
     pub at: String,
-    /// What may be done in it.
+    /// The access to it.
     pub access: Access,
 }
 
-/// What may be done in a folder.
+/// The access to a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -82,6 +85,34 @@ impl Access {
     }
 }
 
+/// True if this can be the name of a function or of an interface: at most one `#` stands in it,
+/// between the two.
+pub fn is_function_name(name: &str) -> bool {
+    name.matches('#').count() <= 1
+}
+
+/// The reason why a name is none of a function, for people.
+pub fn not_a_function(name: &str) -> String {
+    format!(
+        "`{}` has {} `#`, and the name of a function has one; write for example \
+         \"acme:shop/prices@1.0.0#lookup\"",
+        cut(name, MAX_SHOWN),
+        name.matches('#').count()
+    )
+}
+
+/// True if `name` is the function itself, or its interface.
+pub fn names_function(name: &str, function: &str) -> bool {
+    match function.strip_prefix(name) {
+        Some("") => true,
+        Some(rest) => rest.starts_with('#') && is_function_name(function),
+        None => false,
+    }
+}
+
+/// Bytes of a wrong name that are shown.
+const MAX_SHOWN: usize = 256;
+
 /// Keys of a folder.
 pub(super) const FOLDER: [&str; 3] = ["path", "at", "access"];
 
@@ -94,14 +125,15 @@ pub(super) fn parameters(permission: Permission) -> &'static [&'static str] {
         Permission::Now => &["precision"],
         Permission::Files => &["folders"],
         Permission::Network => &["hosts", "except"],
-        Permission::Environment => &["names", "except"],
+        Permission::Environment | Permission::Functions => &["names", "except"],
         Permission::Log | Permission::Random | Permission::Config | Permission::Metric => &[],
     }
 }
 
 /// True for permissions that mean nothing without a list.
 pub(super) fn needs_list(permission: Permission) -> bool {
-    matches!(permission, Permission::Files | Permission::Network | Permission::Environment)
+    use Permission::{Environment, Files, Functions, Network};
+    matches!(permission, Files | Network | Environment | Functions)
 }
 
 impl<T> Default for Selection<T> {
@@ -171,8 +203,12 @@ impl Scope {
                 (Permission::Files, "folders") => scope.folders.only = Some(entry.folders()?),
                 (Permission::Network, "hosts") => scope.hosts.only = Some(entry.parsed()?),
                 (Permission::Network, "except") => scope.hosts.except = Some(entry.parsed()?),
+                (Permission::Functions, "names") => scope.names.only = Some(entry.functions()?),
+                (Permission::Functions, "except") => scope.names.except = Some(entry.functions()?),
                 (Permission::Environment, "names") => scope.names.only = Some(entry.texts()?),
-                (Permission::Environment, "except") => scope.names.except = Some(entry.texts()?),
+                (Permission::Environment, "except") => {
+                    scope.names.except = Some(entry.texts()?);
+                }
                 _ => {}
             }
         }
@@ -208,8 +244,8 @@ impl Scope {
     }
 
     /// True if the key may be read, or changed; for a listing, `key` is the prefix.
-    pub fn admits_key(&self, key: &str, write: bool) -> bool {
-        let writable = !write || self.read_only != Some(true);
+    pub fn admits_key(&self, key: &str, access: Access) -> bool {
+        let writable = access == Access::Read || self.read_only != Some(true);
         writable && self.prefixes.admits(|prefix| key.starts_with(prefix.as_str()))
     }
 
@@ -228,7 +264,12 @@ impl Scope {
         self.names.admits(|known| known == name)
     }
 
-    /// What narrows it, in the order of the table above, each shown in TOML.
+    /// True if the function of the application may be called: it is named, or its interface is.
+    pub fn admits_function(&self, function: &str) -> bool {
+        self.names.admits(|known| names_function(known, function))
+    }
+
+    /// The entries that narrow it, in the order of the table above, each shown in TOML.
     fn entries(&self) -> Vec<(&'static str, Value, String)> {
         let mut entries = Vec::new();
         let mut put = |name, value: Option<Value>| {
@@ -340,6 +381,14 @@ impl Entry {
         list.iter().map(|text| text.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
     }
 
+    fn functions(&self) -> Result<Vec<String>, ManifestError> {
+        let names = self.texts()?;
+        match names.iter().find(|name| !is_function_name(name)) {
+            Some(name) => Err(self.wrong(not_a_function(name))),
+            None => Ok(names),
+        }
+    }
+
     fn parsed<T: std::str::FromStr<Err: ToString>>(&self) -> Result<Vec<T>, ManifestError> {
         let parse = |text: &String| text.parse().map_err(|error: T::Err| self.wrong(error));
         // Numbers of kinds may stand without quotes.
@@ -377,9 +426,9 @@ impl Entry {
             Ok(Folder { path, at, access })
         };
         let folders = list.iter().map(folder).collect::<Result<Vec<Folder>, _>>()?;
-        let name = |folder: &Folder| folder.at.trim_end_matches('/').to_owned();
-        for (place, folder) in folders.iter().enumerate() {
-            if folders[..place].iter().any(|other| name(other) == name(folder)) {
+        let mut names = BTreeSet::new();
+        for folder in &folders {
+            if !names.insert(folder.at.trim_end_matches('/')) {
                 let at = &folder.at;
                 return Err(
                     self.wrong(format!("two folders are called `{at}`; give each its own `at`"))

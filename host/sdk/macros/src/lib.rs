@@ -6,13 +6,13 @@
 #![warn(missing_docs)]
 
 mod budget;
-/// The same file as in `glovebox-abi`. A dependency on that crate would change the features of what
-/// the compiler's plugins share with those of wasmtime, which would be built twice then.
+/// The same file as in `glovebox-abi`. A dependency on that crate would build it once more, and all it
+/// depends on, for the machine that compiles.
 #[allow(dead_code, unreachable_pub, reason = "only what reads texts is needed here")]
 #[path = "../../../abi/src/units.rs"]
 mod units;
 
-use proc_macro::TokenStream;
+use proc_macro::{Span, TokenStream, TokenTree};
 
 /// Says in the source what a plugin should not exceed; breaking it is a finding, never a stop.
 ///
@@ -28,27 +28,33 @@ use proc_macro::TokenStream;
 /// | `cpu` | `0.2` or `"20%"` | the share of the time of one core |
 /// | `load_time` | `"20ms"` | how long loading takes |
 ///
-/// ```
-/// use glovebox_sdk::{Failure, Frame, Plugin, Services, budget};
-///
+/// ```ignore
 /// #[derive(Default)]
 /// #[budget(p99 = "500us", memory = "8 MiB")]
 /// struct Echo;
-///
-/// impl Plugin for Echo {
-///     fn process(&mut self, _: &mut dyn Services, frame: &Frame) -> Result<Vec<Frame>, Failure> {
-///         Ok(vec![frame.clone()])
-///     }
-/// }
 /// ```
 ///
-/// A wrong key or unit does not compile:
-///
-/// ```compile_fail
-/// #[glovebox_sdk::budget(p99 = "500")]
-/// struct Echo;
-/// ```
+/// A wrong key or unit does not compile.
 #[proc_macro_attribute]
 pub fn budget(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    budget::expand(attribute.into(), item.into()).into()
+    let trees: Vec<TokenTree> = attribute.into_iter().collect();
+    let texts: Vec<String> = trees.iter().map(TokenTree::to_string).collect();
+    let added = match budget::read(&texts) {
+        Ok(lines) => tokens(&budget::section(&lines)),
+        Err(budget::Error { at, message }) => {
+            let span = trees.get(at).map_or_else(Span::call_site, TokenTree::span);
+            let error = tokens(&format!("::core::compile_error! {{ {message:?} }}"));
+            let placed = |mut tree: TokenTree| {
+                tree.set_span(span);
+                tree
+            };
+            error.into_iter().map(placed).collect()
+        }
+    };
+    // The item stays as it is, so that the compiler complains of nothing else.
+    item.into_iter().chain(added).collect()
+}
+
+fn tokens(source: &str) -> TokenStream {
+    source.parse().expect("the text is Rust, as the tests of glovebox-sdk show")
 }

@@ -182,6 +182,13 @@ mod imports {
         ) -> i64;
         pub(super) fn emit(pointer: *const u8, length: usize) -> i32;
         pub(super) fn metric(name: *const u8, name_length: usize, value: f64) -> i32;
+        pub(super) fn call(
+            function: *const u8,
+            function_length: usize,
+            argument: *const u8,
+            argument_length: usize,
+        ) -> i64;
+        pub(super) fn call_result(out: *mut u8) -> i32;
     }
 }
 
@@ -294,6 +301,19 @@ impl Services for Imports {
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
         // SAFETY: see above.
         checked(unsafe { imports::metric(name.as_ptr(), name.len(), value) }).map(drop)
+    }
+
+    fn call(&mut self, function: &str, argument: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        let (name, name_length) = (function.as_ptr(), function.len());
+        // SAFETY: see above.
+        let length = checked(unsafe {
+            imports::call(name, name_length, argument.as_ptr(), argument.len())
+        })?;
+        let length = usize::try_from(length).map_err(|_| ServiceError::Unavailable)?;
+        let mut given = vec![0; length];
+        // SAFETY: the host writes as many bytes as it said, which is what the buffer has.
+        checked(unsafe { imports::call_result(given.as_mut_ptr()) })?;
+        Ok(given)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What [`export!`](crate::export) expands to. No part of the public interface.
+//! The expansion of [`export!`](crate::export). No part of the public interface.
 
 #[cfg(all(target_family = "wasm", any(feature = "component", target_env = "p2")))]
 pub mod component;

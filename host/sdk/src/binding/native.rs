@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Once;
@@ -29,7 +30,7 @@ pub const fn table<P: Plugin + Default + 'static>() -> PluginTable {
     }
 }
 
-/// What the host's instance pointer points to.
+/// The instance behind the host's pointer.
 struct Instance<P> {
     plugin: P,
     host: Host,
@@ -47,8 +48,9 @@ impl<P: Plugin> Instance<P> {
             let message = format!("not run, because it panicked earlier: {message}");
             return Err(Failure::new(Failure::PANIC, message));
         }
-        // Whatever the panic left half changed is never looked at again, but for dropping it.
-        catch(|| call(&mut self.plugin, &mut self.host)).unwrap_or_else(|message| {
+        // State that the panic left half changed is never looked at again, but for dropping it.
+        let own = catch(|| call(&mut self.plugin, &mut self.host).map_err(own));
+        own.unwrap_or_else(|message| {
             self.panicked = Some(message.clone());
             Err(Failure::new(Failure::PANIC, message))
         })
@@ -62,12 +64,12 @@ unsafe extern "C" fn create<P: Plugin + Default>(
 ) -> *mut c_void {
     // SAFETY: the contract lends `config` and `out` for this call, and the host's table for as
     // long as the instance lives.
-    let (config, out, host) = unsafe { (bytes(&config), &*out, Host(&*host)) };
+    let (config, out, host) = unsafe { (bytes(&config), &*out, Host(host)) };
     let result = catch(|| {
         let config = str::from_utf8(config)
             .map_err(|_| Failure::invalid("the configuration is not UTF-8"))?;
         let mut instance = Box::new(Instance { plugin: P::default(), host, panicked: None });
-        instance.plugin.initialize(&mut instance.host, config)?;
+        instance.plugin.initialize(&mut instance.host, config).map_err(own)?;
         Ok(instance)
     });
     match result.unwrap_or_else(|message| Err(Failure::new(Failure::PANIC, message))) {
@@ -109,8 +111,10 @@ unsafe extern "C" fn health<P: Plugin>(instance: *mut c_void, out: *const Output
     // SAFETY: as in `process`.
     let (instance, out) = unsafe { (&mut *instance.cast::<Instance<P>>(), &*out) };
     answer(out, || {
-        let health = instance.run(|plugin, _| Ok(plugin.health()))?;
-        if health.is_good() { Ok(()) } else { Err(Failure::new(health.code, health.message)) }
+        instance.run(|plugin, _| {
+            let health = plugin.health();
+            if health.is_good() { Ok(()) } else { Err(Failure::new(health.code, health.message)) }
+        })
     })
 }
 
@@ -165,6 +169,15 @@ unsafe fn bytes(slice: &Slice) -> &[u8] {
     unsafe { std::slice::from_raw_parts(slice.pointer, slice.length) }
 }
 
+/// A failure as the plugin gave it. The code of a panic is this binding's alone: the host throws a
+/// copy away that answers with it.
+fn own(failure: Failure) -> Failure {
+    match failure.code {
+        Failure::PANIC => Failure { code: Failure::GENERIC, ..failure },
+        _ => failure,
+    }
+}
+
 /// Turns a result into the number that the table's functions return.
 fn answer(out: &Output, call: impl FnOnce() -> Result<(), Failure>) -> u32 {
     match call() {
@@ -186,7 +199,7 @@ fn tell(out: &Output, failure: &Failure) {
 thread_local! {
     /// True while this thread runs plugin code whose panic is caught.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
-    /// What the panic hook saw last on this thread.
+    /// The last panic that the hook saw on this thread.
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -204,9 +217,17 @@ fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
         }));
     });
     let outer = CATCHING.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(call));
+    let result = catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let message = LAST_PANIC.take().unwrap_or_else(|| what(&*panic).to_owned());
+        // The value that was thrown may panic again when it is dropped.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(again);
+            LAST_PANIC.take();
+        }
+        message
+    });
     CATCHING.set(outer);
-    result.map_err(|panic| LAST_PANIC.take().unwrap_or_else(|| what(&*panic).to_owned()))
+    result
 }
 
 /// The text of a panic whose hook did not run, as with `resume_unwind`.
@@ -216,8 +237,9 @@ fn what(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("panicked without a message")
 }
 
-/// The host, reached through its table.
-struct Host(&'static HostTable);
+/// The host, reached through its table, of which an older host has less: nothing refers to it as a
+/// whole.
+struct Host(*const HostTable);
 
 fn checked(code: u32) -> Result<(), ServiceError> {
     match code {
@@ -244,58 +266,59 @@ fn text(bytes: Vec<u8>) -> Result<String, ServiceError> {
 }
 
 // SAFETY, for every call below: the table and its context live as long as the instance, which owns
-// this value; slices are borrowed for the whole call; out-pointers name locals.
+// this value; slices are borrowed for the whole call; out-pointers name locals or, in `random`, the
+// caller's buffer, which is borrowed for the whole call too and as long as is said.
 impl Services for Host {
     fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
         let message = Slice::new(message.as_bytes());
         // SAFETY: see above.
-        checked(unsafe { (self.0.log)(self.0.context, level as u32, message) })
+        checked(unsafe { ((*self.0).log)((*self.0).context, level as u32, message) })
     }
 
     fn now(&mut self) -> Result<u64, ServiceError> {
         let mut nanoseconds = 0;
         // SAFETY: see above.
-        checked(unsafe { (self.0.now)(self.0.context, &raw mut nanoseconds) })?;
+        checked(unsafe { ((*self.0).now)((*self.0).context, &raw mut nanoseconds) })?;
         Ok(nanoseconds)
     }
 
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), ServiceError> {
         // SAFETY: see above.
-        checked(unsafe { (self.0.random)(self.0.context, buffer.as_mut_ptr(), buffer.len()) })
+        checked(unsafe { ((*self.0).random)((*self.0).context, buffer.as_mut_ptr(), buffer.len()) })
     }
 
     fn config(&mut self, key: &str) -> Result<Option<String>, ServiceError> {
         let key = Slice::new(key.as_bytes());
         // SAFETY: see above.
-        let values = receive(|to| unsafe { (self.0.config)(self.0.context, key, to) })?;
+        let values = receive(|to| unsafe { ((*self.0).config)((*self.0).context, key, to) })?;
         values.into_iter().next().map(text).transpose()
     }
 
     fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, ServiceError> {
         let key = Slice::new(key.as_bytes());
         // SAFETY: see above.
-        let values = receive(|to| unsafe { (self.0.kv_get)(self.0.context, key, to) })?;
+        let values = receive(|to| unsafe { ((*self.0).kv_get)((*self.0).context, key, to) })?;
         Ok(values.into_iter().next())
     }
 
     fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), ServiceError> {
         let key = Slice::new(key.as_bytes());
         // SAFETY: see above.
-        checked(unsafe { (self.0.kv_set)(self.0.context, key, Slice::new(value)) })
+        checked(unsafe { ((*self.0).kv_set)((*self.0).context, key, Slice::new(value)) })
     }
 
     fn kv_delete(&mut self, key: &str) -> Result<bool, ServiceError> {
         let mut existed = 0;
         let key = Slice::new(key.as_bytes());
         // SAFETY: see above.
-        checked(unsafe { (self.0.kv_delete)(self.0.context, key, &raw mut existed) })?;
+        checked(unsafe { ((*self.0).kv_delete)((*self.0).context, key, &raw mut existed) })?;
         Ok(existed != 0)
     }
 
     fn kv_list(&mut self, prefix: &str) -> Result<Vec<String>, ServiceError> {
         let prefix = Slice::new(prefix.as_bytes());
         // SAFETY: see above.
-        let keys = receive(|to| unsafe { (self.0.kv_list)(self.0.context, prefix, to) })?;
+        let keys = receive(|to| unsafe { ((*self.0).kv_list)((*self.0).context, prefix, to) })?;
         keys.into_iter().map(text).collect()
     }
 
@@ -303,13 +326,25 @@ impl Services for Host {
         let header = Slice::new(frame.header.as_bytes());
         let payload = Slice::new(&frame.payload);
         // SAFETY: see above.
-        checked(unsafe { (self.0.emit)(self.0.context, frame.kind.0, header, payload) })
+        checked(unsafe { ((*self.0).emit)((*self.0).context, frame.kind.0, header, payload) })
     }
 
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {
         let name = Slice::new(name.as_bytes());
         // SAFETY: see above.
-        checked(unsafe { (self.0.metric)(self.0.context, name, value) })
+        checked(unsafe { ((*self.0).metric)((*self.0).context, name, value) })
+    }
+
+    fn call(&mut self, function: &str, argument: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        // SAFETY: every table has its size.
+        let size = unsafe { (*self.0).struct_size } as usize;
+        if size < offset_of!(HostTable, call) + size_of::<usize>() {
+            return Err(ServiceError::Unavailable);
+        }
+        let (function, argument) = (Slice::new(function.as_bytes()), Slice::new(argument));
+        // SAFETY: see above, and the table reaches as far as this function.
+        let call = |to| unsafe { ((*self.0).call)((*self.0).context, function, argument, to) };
+        Ok(receive(call)?.into_iter().next().unwrap_or_default())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Failure, Frame, Health, Plugin, State};
 pub struct Harness<P> {
     /// The plugin.
     pub plugin: P,
-    /// What it sees of a host.
+    /// The host that it sees.
     pub host: TestHost,
     initialized: bool,
 }

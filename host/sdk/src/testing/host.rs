@@ -2,10 +2,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Frame, LogLevel, Permission, ServiceError, Services};
 
+/// A function of an application, as a test has it.
+pub type Function = fn(&[u8]) -> Result<Vec<u8>, ServiceError>;
+
 /// Answers a plugin's service calls from memory, the same way each time.
 ///
 /// Everything is granted until it is [denied](TestHost::deny). The clock stands still at
-/// [`now`](TestHost::now), and random bytes depend on [`seed`](TestHost::seed) alone.
+/// [`now`](TestHost::now), and random bytes depend on [`seed`](TestHost::seed) alone. Single keys of the
+/// configuration are read with the feature `json`; without it, asking for one panics.
 #[derive(Debug, Clone)]
 pub struct TestHost {
     /// The plugin's configuration, JSON text.
@@ -22,6 +26,8 @@ pub struct TestHost {
     pub metrics: Vec<(String, f64)>,
     /// Frames it sent to other plugins.
     pub emitted: Vec<Frame>,
+    /// The results of an application's functions, by name; all others are not available.
+    pub functions: BTreeMap<String, Function>,
     denied: BTreeSet<Permission>,
 }
 
@@ -35,6 +41,7 @@ impl Default for TestHost {
             logs: Vec::new(),
             metrics: Vec::new(),
             emitted: Vec::new(),
+            functions: BTreeMap::new(),
             denied: BTreeSet::new(),
         }
     }
@@ -54,6 +61,23 @@ impl TestHost {
     fn check(&self, permission: Permission) -> Result<(), ServiceError> {
         if self.denied.contains(&permission) { Err(ServiceError::Denied) } else { Ok(()) }
     }
+}
+
+/// The value of a key in a JSON map, as JSON text.
+#[cfg(feature = "json")]
+fn member(json: &str, key: &str) -> Result<Option<String>, ServiceError> {
+    let map: serde_json::Value =
+        serde_json::from_str(json).map_err(|_| ServiceError::Unavailable)?;
+    Ok(map.get(key).map(ToString::to_string))
+}
+
+/// A wrong answer would be worse than none in a test.
+#[cfg(not(feature = "json"))]
+fn member(_json: &str, key: &str) -> Result<Option<String>, ServiceError> {
+    panic!(
+        "to give a test the key `{key}` of a configuration, enable the feature `json` of glovebox-sdk \
+         under [dev-dependencies]"
+    );
 }
 
 impl Services for TestHost {
@@ -90,9 +114,7 @@ impl Services for TestHost {
         if key.is_empty() {
             return Ok(Some(self.config.clone()));
         }
-        let config: serde_json::Value =
-            serde_json::from_str(&self.config).map_err(|_| ServiceError::Unavailable)?;
-        Ok(config.get(key).map(ToString::to_string))
+        member(&self.config, key)
     }
 
     fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, ServiceError> {
@@ -127,5 +149,10 @@ impl Services for TestHost {
         self.check(Permission::Metric)?;
         self.metrics.push((name.to_owned(), value));
         Ok(())
+    }
+
+    fn call(&mut self, function: &str, argument: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        self.check(Permission::Functions)?;
+        self.functions.get(function).ok_or(ServiceError::Unavailable)?(argument)
     }
 }

@@ -36,4 +36,4 @@ mod harness;
 mod host;
 
 pub use harness::Harness;
-pub use host::TestHost;
+pub use host::{Function, TestHost};

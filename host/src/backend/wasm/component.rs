@@ -10,18 +10,20 @@ use glovebox_abi::{
 };
 use glovebox_events::Outcome;
 use wasmtime::component::{Component, HasSelf, Linker, types as types_of};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
+use super::died;
 use super::engine::WasmEngine;
 use super::output::Printed;
 use super::ticker::Pulse;
+use super::values::{self, Imported};
 use super::wasi::preview2::{self, HasWasi, Wasi};
-use super::{Stop, died};
-use crate::Frames;
 use crate::backend::Backend;
-use crate::context::{Context, HotLimits};
-use crate::load::{Incompatible, LoadProblem, shorten};
+use crate::frames::Frames;
+use crate::problem::{Incompatible, LoadProblem, shorten};
+use crate::services::{Context, HotLimits, SERVICES};
+use crate::stop::Stop;
 
 mod world {
     wasmtime::component::bindgen!({
@@ -40,27 +42,23 @@ pub(super) const GUEST: &str = "glovebox:plugin/guest@";
 /// The functions of the interface `guest`; a plugin exports all of them.
 const GUEST_FUNCTIONS: [&str; 6] =
     ["initialize", "process", "health", "save-state", "restore-state", "cleanup"];
-/// The functions of the interface `host`.
-const HOST_FUNCTIONS: [&str; 10] = [
-    "log",
-    "now",
-    "random",
-    "config",
-    "kv-get",
-    "kv-set",
-    "kv-delete",
-    "kv-list",
-    "emit",
-    "metric",
-];
 
 /// Bytes that one crossing to the host may carry beyond the limits: names, keys, lengths.
 const CROSSING_SLACK: u64 = 1 << 20;
 
-/// What host functions see.
+/// The interface through which plugins call functions of the application by name.
+const APPLICATION: &str = "glovebox:functions/application@0.1.0";
+
+/// The state for host functions.
 pub(crate) struct Data {
     context: Context,
     wasi: Wasi,
+}
+
+impl Data {
+    pub(super) fn context(&mut self) -> &mut Context {
+        &mut self.context
+    }
 }
 
 impl WasiView for Data {
@@ -73,27 +71,38 @@ impl HasWasi for Data {
     fn wasi(&mut self) -> &mut Wasi {
         &mut self.wasi
     }
+
+    fn count_call(&mut self) {
+        // The library's functions give nothing that could say so: the next tick does.
+        let _ = self.context.count_wasi();
+    }
 }
 
 /// A component of our world.
 pub(crate) struct ComponentCode {
     pub(crate) engine: Arc<WasmEngine>,
     linked: world::PluginPre<Data>,
+    /// The functions of an application that it imports, by name.
+    pub(crate) functions: Vec<String>,
 }
 
 impl ComponentCode {
     pub(super) fn new(engine: Arc<WasmEngine>, component: &Component) -> Result<Self, LoadProblem> {
         let shape = component.component_type();
         check_exports(&shape, &engine.engine)?;
-        check_imports(&shape, &engine.engine)?;
+        let functions = check_imports(&shape, &engine.engine)?;
         let reason = |error: wasmtime::Error| shorten(&format!("{error:#}"));
-        let linked = engine
-            .component_linker
-            .instantiate_pre(component)
-            .map_err(|error| Incompatible::Import { reason: reason(error) })?;
+        let import = |error| Incompatible::Import { reason: reason(error) };
+        let linked = match functions.is_empty() {
+            true => engine.component_linker.instantiate_pre(component),
+            false => values::link(&engine.component_linker, &functions)
+                .and_then(|linker| linker.instantiate_pre(component)),
+        };
+        let linked = linked.map_err(import)?;
         let linked = world::PluginPre::new(linked)
             .map_err(|error| Incompatible::Export { reason: reason(error) })?;
-        Ok(ComponentCode { engine, linked })
+        let functions = functions.iter().map(Imported::name).collect();
+        Ok(ComponentCode { engine, linked, functions })
     }
 
     pub(crate) fn instantiate(
@@ -148,18 +157,24 @@ fn check_exports(shape: &types_of::Component, engine: &Engine) -> Result<(), Loa
     if missing.is_empty() { Ok(()) } else { Err(Incompatible::MissingExports(missing).into()) }
 }
 
-/// Lists everything that the component wants and the world does not have.
-fn check_imports(shape: &types_of::Component, engine: &Engine) -> Result<(), LoadProblem> {
-    let mut unknown = Vec::new();
+/// Lists everything that the component wants and the world does not have; gives the functions that an
+/// application may have.
+fn check_imports(
+    shape: &types_of::Component,
+    engine: &Engine,
+) -> Result<Vec<Imported>, LoadProblem> {
+    let (mut unknown, mut functions) = (Vec::new(), Vec::new());
     for (name, import) in shape.imports(engine) {
         // A missing part of WASI is named by the linker.
-        if name.starts_with("wasi:") {
+        if name.starts_with("wasi:") || name == APPLICATION {
             continue;
         }
-        let Some((interface, version)) =
-            name.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'))
-        else {
-            unknown.push(format!("`{name}`"));
+        let own = name.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'));
+        let Some((interface, version)) = own else {
+            match name.starts_with("glovebox:") {
+                true => unknown.push(format!("`{name}`")),
+                false => functions.extend(values::imported(name, &import.ty, engine)?),
+            }
             continue;
         };
         check_version(version)?;
@@ -167,13 +182,16 @@ fn check_imports(shape: &types_of::Component, engine: &Engine) -> Result<(), Loa
             "types" => {}
             "host" => {
                 let functions = functions_of(&import.ty, engine).into_iter();
-                let others = functions.filter(|name| !HOST_FUNCTIONS.contains(&name.as_str()));
+                let others = functions.filter(|name| !SERVICES.contains(&name.as_str()));
                 unknown.extend(others.map(|function| format!("`{name}#{function}`")));
             }
             _ => unknown.push(format!("`{name}`")),
         }
     }
-    if unknown.is_empty() { Ok(()) } else { Err(Incompatible::UnknownImports(unknown).into()) }
+    match unknown.is_empty() {
+        true => Ok(functions),
+        false => Err(Incompatible::UnknownImports(unknown).into()),
+    }
 }
 
 fn functions_of(item: &types_of::ComponentItem, engine: &Engine) -> Vec<String> {
@@ -231,12 +249,12 @@ impl ComponentBackend {
         self.store.set_epoch_deadline(1);
         self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
         self.store.set_max_component_handles(resources);
-        if self.code.engine.metered {
+        if self.code.engine.setting.metered {
             super::refuel(&mut self.store, |data| &data.context);
         }
     }
 
-    /// Runs one export. What the plugin printed meanwhile becomes log lines.
+    /// Runs one export. Text that the plugin printed meanwhile becomes log lines.
     fn run<T>(
         &mut self,
         call: impl FnOnce(
@@ -354,6 +372,14 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     let mut linker = Linker::new(engine);
     preview2::add_to_linker(&mut linker)?;
     world::Plugin::add_to_linker::<_, HasSelf<Data>>(&mut linker, |data| data)?;
+    linker.instance(APPLICATION)?.func_wrap(
+        "call",
+        |mut store: StoreContextMut<'_, Data>, (function, argument): (String, Vec<u8>)| {
+            let data = store.data_mut();
+            let result = data.context.call(&function, &argument);
+            Ok((data.answer(result)?,))
+        },
+    )?;
     Ok(linker)
 }
 
@@ -411,10 +437,10 @@ impl host::Host for Data {
     }
 
     fn emit(&mut self, frame: types::FrameResult) -> wasmtime::Result<Result<(), u32>> {
-        let result = match Header::from_cbor(frame.header.into()) {
-            Ok(header) => self.context.emit(&Frame::new(Kind(frame.kind), header, frame.payload)),
-            Err(_) => Err(ServiceError::Invalid),
-        };
+        let bytes = frame.header.len() + frame.payload.len();
+        let read = Header::from_cbor(frame.header.into())
+            .map(|header| Frame::new(Kind(frame.kind), header, frame.payload));
+        let result = self.context.emit_read(bytes, read);
         self.answer(result)
     }
 

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use wasmparser::WasmFeatures;
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Module};
@@ -11,14 +12,14 @@ use super::component::ComponentCode;
 use super::features;
 use super::frame_abi::FrameAbiCode;
 use super::ticker::Ticker;
-use crate::load::{ArtifactKind, Cache, CacheStats, LoadProblem, shorten};
+use crate::problem::{ArtifactKind, LoadProblem};
 
 /// Deep recursion of a plugin ends here, far from the end of the host's own stack.
 const MAX_STACK: usize = 512 << 10;
 
-/// What an engine is set up for beyond speed. Each costs something, so that only plugins run there
-/// that need it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// The purpose of an engine beyond speed. Each costs something, so only plugins that need it run
+/// there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(crate) struct Setting {
     /// It counts work, for plugins that must repeat or have a limit on their work: a third of the
     /// speed.
@@ -29,18 +30,15 @@ pub(crate) struct Setting {
 
 /// The engines of a host: one for speed, and one for each other setting.
 pub(crate) struct Engines {
-    cache: Arc<Cache>,
     fast: Arc<WasmEngine>,
     /// Made when the first plugin needs it.
     others: Mutex<HashMap<Setting, Arc<WasmEngine>>>,
 }
 
 impl Engines {
-    /// Engines that keep compiled code in `cache`.
-    pub(crate) fn new(cache: Cache) -> wasmtime::Result<Engines> {
-        let cache = Arc::new(cache);
-        let fast = Arc::new(WasmEngine::new(cache.clone(), Setting::default())?);
-        Ok(Engines { cache, fast, others: Mutex::default() })
+    pub(crate) fn new() -> wasmtime::Result<Engines> {
+        let fast = Arc::new(WasmEngine::new(Setting::default())?);
+        Ok(Engines { fast, others: Mutex::default() })
     }
 
     /// The engine with this setting.
@@ -52,7 +50,7 @@ impl Engines {
         if let Some(engine) = others.get(&setting) {
             return Ok(engine.clone());
         }
-        let engine = WasmEngine::new(self.cache.clone(), setting)
+        let engine = WasmEngine::new(setting)
             .map_err(|error| std::io::Error::other(format!("no engine: {error:#}")))?;
         let engine = Arc::new(engine);
         others.insert(setting, engine.clone());
@@ -63,10 +61,6 @@ impl Engines {
     pub(crate) fn is_demanding<P: Program>(bytes: &[u8]) -> Result<bool, LoadProblem> {
         features::are_demanded(P::KIND, bytes)
     }
-
-    pub(crate) fn cache_stats(&self) -> CacheStats {
-        self.cache.stats()
-    }
 }
 
 /// An engine that runs wasm plugins.
@@ -75,22 +69,24 @@ pub(crate) struct WasmEngine {
     pub(super) ticker: Ticker,
     pub(super) core_linker: wasmtime::Linker<super::frame_abi::Data>,
     pub(super) component_linker: wasmtime::component::Linker<super::component::Data>,
-    /// True if it counts the work of its plugins.
-    pub(crate) metered: bool,
-    cache: Arc<Cache>,
+    /// The setting that it was made with.
+    pub(crate) setting: Setting,
     /// Code of which copies may run, by the digest of its artifact: a thousand instances of one
     /// artifact need its code once.
     loaded: Mutex<HashMap<String, Weak<dyn Any + Send + Sync>>>,
 }
 
-/// What the compiler makes: a core module, or a component.
-pub(crate) trait Program: Sized + 'static {
-    /// What artifacts of this kind are called.
+/// The product of the compiler: a core module, or a component.
+pub(crate) trait Program: Sized + Send + 'static {
+    /// The kind of its artifacts.
     const KIND: ArtifactKind;
     /// The same with its imports connected, so that copies can be made.
     type Code: Send + Sync + 'static;
 
     fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+    /// The bytes that [`serialize`](Self::serialize) gives of the compiled code, without any of it in
+    /// memory that runs.
+    fn precompile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Vec<u8>>;
     fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
     /// # Safety
     ///
@@ -106,6 +102,10 @@ impl Program for Module {
 
     fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Module> {
         Module::new(engine, bytes)
+    }
+
+    fn precompile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        engine.precompile_module(bytes)
     }
 
     fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
@@ -130,6 +130,10 @@ impl Program for Component {
         Component::new(engine, bytes)
     }
 
+    fn precompile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        engine.precompile_component(bytes)
+    }
+
     fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
         self.serialize()
     }
@@ -144,9 +148,11 @@ impl Program for Component {
     }
 }
 
-impl WasmEngine {
-    fn new(cache: Arc<Cache>, setting: Setting) -> wasmtime::Result<WasmEngine> {
-        let Setting { metered, demanding } = setting;
+impl Setting {
+    /// An engine with this setting: the same in each process of this program, so that one takes what
+    /// another compiled.
+    pub(in crate::backend) fn engine(self) -> wasmtime::Result<Engine> {
+        let Setting { metered, demanding } = self;
         let on = if demanding { features::ON.union(features::ON_DEMAND) } else { features::ON };
         let mut config = Config::new();
         config
@@ -159,12 +165,22 @@ impl WasmEngine {
             .relaxed_simd_deterministic(demanding)
             .wasm_features(WasmFeatures::all().difference(on), false)
             .wasm_features(on, true);
-        let engine = Engine::new(&config)?;
+        Engine::new(&config)
+    }
+}
+
+impl WasmEngine {
+    fn new(setting: Setting) -> wasmtime::Result<WasmEngine> {
+        let engine = setting.engine()?;
         let ticker = Ticker::start(engine.clone())?;
         let core_linker = super::frame_abi::linker(&engine)?;
         let component_linker = super::component::linker(&engine)?;
         let loaded = Mutex::default();
-        Ok(WasmEngine { engine, ticker, core_linker, component_linker, metered, cache, loaded })
+        Ok(WasmEngine { engine, ticker, core_linker, component_linker, setting, loaded })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// The code of an artifact that other instances run.
@@ -185,33 +201,5 @@ impl WasmEngine {
         let code_of_any_kind: Arc<dyn Any + Send + Sync> = code.clone();
         loaded.insert(digest.to_owned(), Arc::downgrade(&code_of_any_kind));
         Ok(code)
-    }
-
-    /// What was compiled before, if the cache has it.
-    pub(crate) fn cached<P: Program>(&self, digest: &str) -> Option<P> {
-        let key = self.cache.key(digest, &self.engine);
-        let bytes = self.cache.get(&key)?;
-        // SAFETY: the cache only gives bytes that `serialize` of an engine with this one's
-        // fingerprint made, for this user, and whose digest still fits.
-        let program = unsafe { P::deserialize(&self.engine, &bytes) };
-        program.inspect_err(|error| self.cache.reject(&key, &format!("{error:#}"))).ok()
-    }
-
-    /// Compiles an artifact and keeps the code in the cache. May take long.
-    pub(crate) fn compile<P: Program>(&self, bytes: &[u8], digest: &str) -> Result<P, LoadProblem> {
-        let program = P::compile(&self.engine, bytes).map_err(|error| {
-            // It is valid: that was looked at before.
-            let reason = shorten(&error.root_cause().to_string());
-            let what = P::KIND.noun();
-            match crate::load::keeps_to_a_binding(bytes) {
-                true => LoadProblem::NotCompiled { what, reason },
-                false => LoadProblem::NoPlugin { what, reason },
-            }
-        })?;
-        match program.serialize() {
-            Ok(bytes) => self.cache.put(&self.cache.key(digest, &self.engine), &bytes),
-            Err(error) => tracing::warn!(%error, "compiled code cannot be cached"),
-        }
-        Ok(program)
     }
 }

@@ -1,4 +1,4 @@
-//! Which proposals of WebAssembly plugins may use.
+//! The proposals of WebAssembly that plugins may use.
 //!
 //! | proposal | | why |
 //! |---|---|---|
@@ -19,9 +19,9 @@
 
 use wasmparser::WasmFeatures;
 
-use crate::load::{ArtifactKind, LoadProblem};
+use crate::problem::{ArtifactKind, LoadProblem};
 
-/// What every engine has.
+/// The features of every engine.
 pub(super) const ON: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
@@ -29,7 +29,7 @@ pub(super) const ON: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::COMPONENT_MODEL)
     .difference(WasmFeatures::GC_TYPES);
 
-/// What the engine for demanding artifacts has besides.
+/// Further features of the engine for demanding artifacts.
 pub(super) const ON_DEMAND: WasmFeatures = WasmFeatures::MEMORY64
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::FUNCTION_REFERENCES)
@@ -37,7 +37,7 @@ pub(super) const ON_DEMAND: WasmFeatures = WasmFeatures::MEMORY64
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::CM_MAP);
 
-/// What is off: by which name people know it, and how to do without.
+/// The features that are off: the name by which people know each, and the way to do without.
 const OFF: [(WasmFeatures, &str, &str); 10] = [
     (
         WasmFeatures::THREADS.union(WasmFeatures::SHARED_EVERYTHING_THREADS),

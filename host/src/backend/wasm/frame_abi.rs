@@ -1,47 +1,31 @@
 //! The frame ABI on the host's side; [`glovebox_abi::frame_abi`] is its specification.
 
-use std::borrow::Cow;
+mod check;
+mod imports;
+
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
 use glovebox_abi::frame_abi::{self, Output};
 use glovebox_abi::manifest::LimitKind;
-use glovebox_abi::{
-    FRAME_PREFIX_LEN, Failure, Frame, FrameRef, Health, LogLevel, Permission, ProtocolVersion,
-    ServiceError, Services, State,
-};
+use glovebox_abi::{FRAME_PREFIX_LEN, Failure, Frame, FrameRef, Health, LogLevel, State};
 use glovebox_events::Outcome;
-use wasmtime::{
-    Caller, Engine, Extern, ExternType, Instance, Linker, Memory, Module, Store, TypedFunc, ValType,
-};
+use wasmtime::{Instance, Memory, Module, Store, TypedFunc};
 
+use super::died;
 use super::engine::WasmEngine;
 use super::ticker::Pulse;
 use super::wasi::preview1::{self, HasWasi, Wasi};
-use super::{Stop, died};
-use crate::Frames;
 use crate::backend::{Backend, failed, message_of};
-use crate::context::Context;
-use crate::load::{Incompatible, LoadProblem, shorten};
+use crate::frames::Frames;
+use crate::problem::{Incompatible, LoadProblem, shorten};
+use crate::services::Context;
+use crate::stop::Stop;
+pub(super) use imports::linker;
 
-/// The functions that a module may import.
-const IMPORTS: [&str; 10] = [
-    "log",
-    "now",
-    "random",
-    "config",
-    "kv_get",
-    "kv_set",
-    "kv_delete",
-    "kv_list",
-    "emit",
-    "metric",
-];
-
-/// What host functions see: the services, and WASI if the module imports any of it.
+/// The state for host functions: the services, and WASI if the module imports any of it.
 pub(crate) struct Data {
     context: Context,
     wasi: Option<Box<Wasi>>,
@@ -65,6 +49,10 @@ impl HasWasi for Data {
     fn wasi(&mut self) -> Option<&mut Wasi> {
         self.wasi.as_deref_mut()
     }
+
+    fn count_call(&mut self) -> Result<(), String> {
+        self.context.count_wasi().map_err(ToString::to_string)
+    }
 }
 
 /// A module that keeps to the frame ABI.
@@ -76,31 +64,7 @@ pub(crate) struct FrameAbiCode {
 
 impl FrameAbiCode {
     pub(super) fn new(engine: Arc<WasmEngine>, module: &Module) -> Result<Self, LoadProblem> {
-        let names: Vec<&str> = module.exports().map(|export| export.name()).collect();
-        check_version(&names)?;
-        let needed = ["memory", frame_abi::BUFFER, frame_abi::PROCESS];
-        let missing: Vec<String> = needed
-            .into_iter()
-            .filter(|name| !names.contains(name))
-            .map(|name| format!("`{name}`"))
-            .collect();
-        if !missing.is_empty() {
-            return Err(Incompatible::MissingExports(missing).into());
-        }
-        check_types(module)?;
-        let is_known = |import: &wasmtime::ImportType<'_>| match import.module() {
-            frame_abi::IMPORT_MODULE => IMPORTS.contains(&import.name()),
-            preview1::MODULE => true,
-            _ => false,
-        };
-        let unknown: Vec<String> = module
-            .imports()
-            .filter(|import| !is_known(import))
-            .map(|import| format!("`{}::{}`", shorten(import.module()), shorten(import.name())))
-            .collect();
-        if !unknown.is_empty() {
-            return Err(Incompatible::UnknownImports(unknown).into());
-        }
+        check::module(module)?;
         let linked = engine
             .core_linker
             .instantiate_pre(module)
@@ -117,65 +81,14 @@ impl FrameAbiCode {
         store.limiter(|data| &mut data.context);
         let at_epochs = pulse.clone();
         store.epoch_deadline_callback(move |mut store| at_epochs.tick(store.data_mut()));
-        let mut machine =
-            Machine { store, buffer: Buffer { pointer: 0, size: 0 }, metered: self.engine.metered };
+        let mut machine = Machine {
+            store,
+            buffer: Buffer { pointer: 0, size: 0 },
+            metered: self.engine.setting.metered,
+        };
         let exports = machine.start(self, &pulse).map_err(Stop::into_outcome)?;
         Ok(FrameAbi { exports: Some(exports), pulse, machine })
     }
-}
-
-/// Checks that every export of the contract has its type, so that a call cannot fail for it.
-fn check_types(module: &Module) -> Result<(), LoadProblem> {
-    for export in module.exports() {
-        let expected = match export.name() {
-            "memory" => "a 32-bit memory",
-            "_initialize" | frame_abi::CLEANUP => "() -> ()",
-            frame_abi::BUFFER => "(i32) -> (i32)",
-            frame_abi::PROCESS | frame_abi::INITIALIZE | frame_abi::RESTORE_STATE => {
-                "(i32) -> (i64)"
-            }
-            frame_abi::HEALTH | frame_abi::SAVE_STATE => "() -> (i64)",
-            _ => continue,
-        };
-        let found = match export.ty() {
-            ExternType::Memory(memory) if !memory.is_64() => "a 32-bit memory".to_owned(),
-            ExternType::Memory(_) => "a 64-bit memory".to_owned(),
-            ExternType::Func(function) => {
-                let list = |types: &mut dyn Iterator<Item = ValType>| {
-                    types.map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
-                };
-                let (parameters, results) =
-                    (list(&mut function.params()), list(&mut function.results()));
-                format!("({parameters}) -> ({results})")
-            }
-            ExternType::Global(_) => "a global".to_owned(),
-            ExternType::Table(_) => "a table".to_owned(),
-            ExternType::Tag(_) => "a tag".to_owned(),
-        };
-        if found != expected {
-            let found = shorten(&found);
-            let reason = format!("`{}` is {found}, expected {expected}", export.name());
-            return Err(Incompatible::Export { reason }.into());
-        }
-    }
-    Ok(())
-}
-
-fn check_version(exports: &[&str]) -> Result<(), LoadProblem> {
-    let marked = exports.iter().filter_map(|name| {
-        name.strip_prefix(frame_abi::MARKER_PREFIX).and_then(ProtocolVersion::from_suffix)
-    });
-    let versions: Vec<ProtocolVersion> = marked.collect();
-    if versions.iter().any(|version| ProtocolVersion::CURRENT.supports(*version)) {
-        return Ok(());
-    }
-    if exports.iter().any(|name| name.starts_with(super::component::GUEST)) {
-        return Err(Incompatible::NotEncoded.into());
-    }
-    Err(match versions.first() {
-        Some(version) => Incompatible::Version { found: *version }.into(),
-        None => Incompatible::MissingExports(vec![format!("`{}`", frame_abi::MARKER)]).into(),
-    })
 }
 
 /// One running copy of a module.
@@ -208,7 +121,7 @@ struct Buffer {
 }
 
 impl Machine {
-    fn start(&mut self, code: &FrameAbiCode, pulse: &Pulse) -> Result<Exports, Stop> {
+    fn start(&mut self, code: &FrameAbiCode, pulse: &Arc<Pulse>) -> Result<Exports, Stop> {
         let _running = pulse.run();
         self.arm();
         let started = (|| {
@@ -240,7 +153,7 @@ impl Machine {
         }
     }
 
-    /// What the plugin printed during a call becomes log lines.
+    /// Text that the plugin printed during a call becomes log lines.
     #[inline]
     fn log_printed(&mut self, level: LogLevel) {
         let data = self.store.data_mut();
@@ -471,195 +384,4 @@ impl Backend for FrameAbi {
     fn memory(&mut self) -> Option<u64> {
         Some(self.machine.store.data().memory)
     }
-}
-
-/// What a host function may do to the module's memory.
-struct Guest<'a> {
-    memory: &'a mut [u8],
-    context: &'a mut Context,
-    service: &'static str,
-    permission: Permission,
-}
-
-impl<'a> Guest<'a> {
-    fn of(
-        caller: &'a mut Caller<'_, Data>,
-        (service, permission): (&'static str, Permission),
-    ) -> wasmtime::Result<Guest<'a>> {
-        let memory = match caller.get_export("memory") {
-            Some(Extern::Memory(memory)) => memory,
-            _ => return Err(wasmtime::Error::msg("the module has no export `memory`")),
-        };
-        let (memory, context) = memory.data_and_store_mut(caller);
-        Ok(Guest { memory, context, service, permission })
-    }
-
-    /// Ends the call if two arguments together are more than it may carry, before they are copied.
-    fn room(&mut self, first: i32, second: i32) -> wasmtime::Result<()> {
-        let bytes = (first as u32 as usize).saturating_add(second as u32 as usize);
-        if self.context.may_carry(bytes) {
-            return Ok(());
-        }
-        let error = self.context.refuse_carried(self.service, self.permission, bytes);
-        Err(wasmtime::Error::new(error))
-    }
-
-    /// Bytes of the module's memory, lent, beside the services that get them.
-    fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<(&[u8], &mut Context)> {
-        self.room(length, 0)?;
-        Ok((slice(self.memory, pointer, length)?, self.context))
-    }
-
-    /// The same for a text. What is not UTF-8 is replaced.
-    fn text(
-        &mut self,
-        pointer: i32,
-        length: i32,
-    ) -> wasmtime::Result<(Cow<'_, str>, &mut Context)> {
-        let (bytes, context) = self.bytes(pointer, length)?;
-        Ok((String::from_utf8_lossy(bytes), context))
-    }
-
-    /// Writes `bytes` if they fit in `length`; the length they need is what the plugin gets.
-    fn give(&mut self, bytes: &[u8], pointer: i32, length: i32) -> wasmtime::Result<i64> {
-        if bytes.len() <= length as u32 as usize {
-            let start = pointer as u32 as usize;
-            let target = self.memory.get_mut(start..start + bytes.len()).ok_or_else(outside)?;
-            target.copy_from_slice(bytes);
-        }
-        Ok(bytes.len() as i64)
-    }
-
-    /// The number for the plugin, unless a limit was broken: then the call ends here.
-    fn answer(&self, result: Result<i64, ServiceError>) -> wasmtime::Result<i64> {
-        match &self.context.broken {
-            Some(broken) => Err(wasmtime::Error::msg(broken.to_string())),
-            None => Ok(result.unwrap_or_else(|error| -i64::from(error.code()))),
-        }
-    }
-}
-
-fn slice(memory: &[u8], pointer: i32, length: i32) -> wasmtime::Result<&[u8]> {
-    let start = pointer as u32 as usize;
-    memory.get(start..start + length as u32 as usize).ok_or_else(outside)
-}
-
-fn outside() -> wasmtime::Error {
-    wasmtime::Trap::MemoryOutOfBounds.into()
-}
-
-/// The imports of the frame ABI.
-pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
-    let mut linker = Linker::new(engine);
-    let module = frame_abi::IMPORT_MODULE;
-    linker.func_wrap(
-        module,
-        "log",
-        |mut caller: Caller<'_, Data>, level: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller, ("log", Permission::Log))?;
-            let (message, context) = guest.text(ptr, len)?;
-            let result = context.log(LogLevel::from_u32(level as u32), &message);
-            guest.answer(result.map(|()| 0)).map(|code| code as i32)
-        },
-    )?;
-    linker.func_wrap(module, "now", |mut caller: Caller<'_, Data>| {
-        let guest = Guest::of(&mut caller, ("now", Permission::Now))?;
-        let result = guest.context.now();
-        guest.answer(result.map(|now| now as i64))
-    })?;
-    linker.func_wrap(module, "random", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-        let mut guest = Guest::of(&mut caller, ("random", Permission::Random))?;
-        let result = guest.context.random_bytes(len as u32 as usize);
-        if let Ok(bytes) = &result {
-            guest.give(bytes, ptr, len)?;
-        }
-        guest.answer(result.map(|_| 0)).map(|code| code as i32)
-    })?;
-    linker.func_wrap(
-        module,
-        "config",
-        |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller, ("config", Permission::Config))?;
-            let (key, context) = guest.text(key, key_len)?;
-            let result = match context.config(&key) {
-                Ok(None) => Ok(0),
-                Ok(Some(value)) => Ok(guest.give(value.as_bytes(), ptr, len)?),
-                Err(error) => Err(error),
-            };
-            guest.answer(result).map(|length| length as i32)
-        },
-    )?;
-    linker.func_wrap(
-        module,
-        "kv_get",
-        |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller, ("kv-get", Permission::Kv))?;
-            let (key, context) = guest.text(key, key_len)?;
-            let result = match context.kv_get(&key) {
-                Ok(None) => Ok(0),
-                Ok(Some(value)) => Ok(guest.give(&value, ptr, len)? + 1),
-                Err(error) => Err(error),
-            };
-            guest.answer(result)
-        },
-    )?;
-    linker.func_wrap(
-        module,
-        "kv_set",
-        |mut caller: Caller<'_, Data>, key: i32, key_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller, ("kv-set", Permission::Kv))?;
-            guest.room(key_len, len)?;
-            let key = String::from_utf8_lossy(slice(guest.memory, key, key_len)?);
-            let value = slice(guest.memory, ptr, len)?;
-            let result = guest.context.kv_set(&key, value);
-            guest.answer(result.map(|()| 0)).map(|code| code as i32)
-        },
-    )?;
-    linker.func_wrap(module, "kv_delete", |mut caller: Caller<'_, Data>, key: i32, len: i32| {
-        let mut guest = Guest::of(&mut caller, ("kv-delete", Permission::Kv))?;
-        let (key, context) = guest.text(key, len)?;
-        let result = context.kv_delete(&key);
-        guest.answer(result.map(i64::from)).map(|code| code as i32)
-    })?;
-    linker.func_wrap(
-        module,
-        "kv_list",
-        |mut caller: Caller<'_, Data>, prefix: i32, prefix_len: i32, ptr: i32, len: i32| {
-            let mut guest = Guest::of(&mut caller, ("kv-list", Permission::Kv))?;
-            let (prefix, context) = guest.text(prefix, prefix_len)?;
-            let result = match context.kv_list(&prefix) {
-                Ok(keys) => {
-                    let mut list = Vec::new();
-                    for key in keys {
-                        list.extend((key.len() as u32).to_le_bytes());
-                        list.extend(key.as_bytes());
-                    }
-                    Ok(guest.give(&list, ptr, len)?)
-                }
-                Err(error) => Err(error),
-            };
-            guest.answer(result)
-        },
-    )?;
-    linker.func_wrap(module, "emit", |mut caller: Caller<'_, Data>, ptr: i32, len: i32| {
-        let mut guest = Guest::of(&mut caller, ("emit", Permission::Emit))?;
-        let (bytes, context) = guest.bytes(ptr, len)?;
-        let result = match Frame::decode(&Bytes::copy_from_slice(bytes)) {
-            Ok(frame) => context.emit(&frame),
-            Err(_) => Err(ServiceError::Invalid),
-        };
-        guest.answer(result.map(|()| 0)).map(|code| code as i32)
-    })?;
-    linker.func_wrap(
-        module,
-        "metric",
-        |mut caller: Caller<'_, Data>, name: i32, name_len: i32, value: f64| {
-            let mut guest = Guest::of(&mut caller, ("metric", Permission::Metric))?;
-            let (name, context) = guest.text(name, name_len)?;
-            let result = context.metric(&name, value);
-            guest.answer(result.map(|()| 0)).map(|code| code as i32)
-        },
-    )?;
-    preview1::add_to_linker(&mut linker)?;
-    Ok(linker)
 }

@@ -2,7 +2,7 @@ use glovebox_abi::manifest::LimitKind;
 use glovebox_events::Outcome;
 use wasmtime::ResourceLimiter;
 
-use crate::context::Context;
+use crate::services::Context;
 
 /// Bytes that an element of a table takes: the engine keeps a pointer for each.
 const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;

@@ -7,6 +7,7 @@ pub(crate) mod frame_abi;
 mod limiter;
 mod output;
 mod ticker;
+mod values;
 mod wasi;
 
 pub(crate) use engine::{Engines, Program, Setting, WasmEngine};
@@ -20,10 +21,9 @@ use glovebox_events::Outcome;
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
-use super::Stop;
-use crate::context::Context;
-use crate::load::shorten;
-use crate::status::limit_value;
+use crate::problem::shorten;
+use crate::services::Context;
+use crate::stop::Stop;
 
 /// Turns an error of the engine into how the call ended. The store must be thrown away.
 fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
@@ -33,7 +33,7 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     let limits = context.rights.limits.load_full();
     match error.downcast_ref::<wasi::Interrupted>() {
         Some(wasi::Interrupted::Overdue) => {
-            context.shared.counters.hit_deadline();
+            context.shared.counters.hit_limit(LimitKind::CallDeadline);
             let deadline = Duration::from_millis(context.deadline());
             return Stop::Dead(Outcome::TimedOut { deadline });
         }
@@ -48,7 +48,7 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         // The cause stands last; what is before it is a backtrace.
         let message = error.root_cause().to_string();
         if let Some(limit) = exhausted(error, &message) {
-            let allowed = limit_value(&limits, limit).unwrap_or_default();
+            let allowed = limits.value(limit).unwrap_or_default();
             // The engine stops at the first byte or handle that is too much.
             let asked = match limit {
                 LimitKind::Resources => allowed + 1,
@@ -61,7 +61,7 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         return Stop::Dead(Outcome::Trapped { code: "host-error".to_owned(), message });
     };
     if *trap == Trap::Interrupt {
-        context.shared.counters.hit_deadline();
+        context.shared.counters.hit_limit(LimitKind::CallDeadline);
         let deadline = Duration::from_millis(context.deadline());
         return Stop::Dead(Outcome::TimedOut { deadline });
     }

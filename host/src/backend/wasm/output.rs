@@ -1,4 +1,4 @@
-//! What a plugin prints: standard output and error become log lines.
+//! The output that a plugin prints: standard output and error become log lines.
 
 use std::collections::VecDeque;
 use std::io;
@@ -35,7 +35,7 @@ impl Printed {
         kept.bytes.extend(bytes_kept);
     }
 
-    /// What was printed since the last time, if anything, with a note of what was dropped.
+    /// The output since the last time, if there is any, with a note of what was dropped.
     pub(super) fn take(&self) -> Option<String> {
         let mut kept = self.0.lock();
         if kept.bytes.is_empty() {

@@ -21,7 +21,8 @@ pub(super) fn header_holds(header: &[u8], path: &Path, test: &ValueTest) -> bool
 
 /// True if the payload is of this format and has a value at `path` that fulfils `test`.
 ///
-/// What a payload is, is decided as in [`decode::payload_format`](crate::decode::payload_format).
+/// The format of a payload is decided as in
+/// [`decode::payload_format`](crate::decode::payload_format).
 pub(super) fn payload_holds(
     header: &[u8],
     payload: &[u8],
@@ -48,11 +49,11 @@ fn is_one_value(bytes: &[u8]) -> bool {
     decoder.skip().is_ok() && decoder.position() == bytes.len()
 }
 
-fn says_cbor(header: &[u8]) -> bool {
+fn says_cbor(mut header: &[u8]) -> bool {
     let mut found = false;
     let step = Step::new(Header::CONTENT_TYPE);
-    cbor::follow(&mut Decoder::new(header), std::slice::from_ref(&step), &mut |decoder| {
-        found = decoder.str().is_ok_and(|said| said.contains("cbor"));
+    cbor::follow(&mut header, std::slice::from_ref(&step), &mut |value| {
+        found = Decoder::new(value).str().is_ok_and(|said| said.contains("cbor"));
         // The first of several counts, as when a frame is decoded.
         true
     });

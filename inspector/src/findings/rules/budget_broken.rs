@@ -79,7 +79,7 @@ impl Rule for BudgetBroken {
     }
 }
 
-/// What the calls and segments of one generation measured.
+/// The figures of the calls and segments of one generation.
 fn figures(calls: &[&CallRecord], segments: &[&Segment]) -> BudgetFigures {
     let mut latencies: Vec<Duration> = calls.iter().filter_map(|call| call.latency()).collect();
     latencies.sort_unstable();

@@ -28,7 +28,7 @@ impl Rule for GrowingMemory {
     }
 
     fn remedy(&self) -> &'static str {
-        "look for what is kept of each frame and never let go; set a bound or a `memory` budget"
+        "look for data that is kept of each frame and never freed; set a bound or a `memory` budget"
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {

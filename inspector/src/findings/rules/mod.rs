@@ -11,6 +11,7 @@ mod output_amplification;
 mod retry_storm;
 mod slow_frame;
 mod unused_permission;
+mod worker_crash;
 
 use std::fmt::Write as _;
 
@@ -29,6 +30,7 @@ pub const RULES: &[&dyn Rule] = &[
     &late_answer::LateAnswer,
     &out_of_order::OutOfOrder,
     &non_deterministic::NonDeterministic,
+    &worker_crash::WorkerCrash,
 ];
 
 /// The list of the rules for people, in Markdown.

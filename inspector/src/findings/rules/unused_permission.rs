@@ -1,3 +1,5 @@
+use glovebox_abi::Permission;
+
 use super::super::record::Record;
 use super::super::rule::{Rule, Verdict};
 use super::super::severity::Severity;
@@ -18,7 +20,8 @@ impl Rule for UnusedPermission {
 
     fn describe(&self) -> &'static str {
         "The manifest asks for a permission that no host call of the run needs, harmless ones \
-         (`log`, `metric`, `config`, frames) excepted; from 20 calls on, where the manifest is known."
+         (`log`, `metric`, `config`, frames) excepted, and those of native plugins for files, variables \
+         and the network, whose use nobody sees; from 20 calls on, where the manifest is known."
     }
 
     fn remedy(&self) -> &'static str {
@@ -37,8 +40,12 @@ impl Rule for UnusedPermission {
                 out.skip(&plugin, format!("{ended} of {MIN_CALLS} calls"));
                 continue;
             }
+            let is_seen = |permission: &Permission| {
+                use Permission::{Environment, Files, Network};
+                !facts.is_native || !matches!(permission, Environment | Files | Network)
+            };
             let asked = facts.permissions.iter().filter(|permission| !permission.is_harmless());
-            for permission in asked {
+            for permission in asked.filter(|permission| is_seen(permission)) {
                 if !record.uses.contains_key(&(plugin.clone(), *permission)) {
                     let message =
                         format!("asks for `{permission}` and did not use it in {ended} calls");

@@ -60,7 +60,7 @@ const LACKING: Answer = Answer::With(Err(ServiceError::Unavailable));
 
 #[test]
 fn divergences_are_told_apart() {
-    /// What is read and written in the call, and what is noticed: changed, extra, not made.
+    /// Checks reads and writes in the call against the divergences: changed, extra, not made.
     #[track_caller]
     fn check(reads: &[&str], writes: &[u8], expected: (u64, u64, u64)) -> Divergences {
         let answers = TraceAnswers::new(recorded(), Missing::Fail);
@@ -91,7 +91,7 @@ fn divergences_are_told_apart() {
     assert_eq!(told[1].0, &some("[\"c\",\"hex:09\"]"));
 }
 
-/// What failed was recorded without most of its arguments, and is found by what is left of them.
+/// A failed use was recorded without most of its arguments, and is found by those that are left.
 #[test]
 fn what_was_cut_is_found_by_its_digest() {
     #[track_caller]

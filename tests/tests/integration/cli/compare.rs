@@ -41,7 +41,15 @@ fn baselines_are_made_checked_and_changed() {
     assert!(first.starts_with("# Glovebox baseline 1\n"), "{first}");
     let stanza = "== redact 1: out data json\n{\"mail\":\"[redacted]\",\"n\":1}\n";
     assert!(first.contains(stanza), "{first}");
-    check(&["--check"], 0, "3 calls compared, no differences");
+    let values =
+        "3 calls compared, no differences; a baseline holds values, not how they are written";
+    check(&["--check"], 0, values);
+    let idle = "`--ignore /payload/mial` is about nothing that was compared; `--tolerance /payload/mail=1` \
+                is about nothing that was compared";
+    let mistyped = ["--ignore", "/payload/mial", "--tolerance", "/payload/mail=1", "--check"];
+    let json = check(&mistyped, 0, idle);
+    let rules = ["ignore /payload/mial", "tolerance /payload/mail=1"];
+    assert_eq!(json["baseline"]["rules_about_nothing"], serde_json::json!(rules));
     check(&["--accept", "all"], 0, "0 calls accepted");
     assert_eq!(folder.read("b.txt"), first, "accepting the same run again changes nothing");
 
@@ -71,6 +79,9 @@ fn baselines_are_made_checked_and_changed() {
     folder.write("b.txt", first.replace("== redact 2: in data text", "== redact 2: in data txt"));
     let damaged = [&replay[..], &["--against", "b.txt"]].concat();
     folder.refused(&damaged, 5, "line ", "`txt` is not json, cbor, text");
+    let wrong = ["diff", "in.mcap", "in.mcap", "--ignore", "/payload/a~2"];
+    let said = String::from_utf8_lossy(&folder.run(&wrong).stderr).into_owned();
+    assert!(said.contains("at character 11, a `~` stands alone; write `~0`"), "{said}");
     let trace = [&replay[..], &["--against", "in.mcap", "--accept"]].concat();
     folder.refused(&trace, 2, "a trace cannot be changed", "name a baseline");
 }
@@ -104,7 +115,7 @@ fn differences_are_reported_for_others() {
     let page = folder.read("r.html");
     assert!(page.contains("<svg") && !page.contains("<script"));
     let nowhere = ["diff", "a.mcap", "b.mcap", "--html", "none/r.html"];
-    folder.refused(&nowhere, 1, "cannot write", "none/r.html");
+    folder.refused(&nowhere, 1, "then stopped: write: ", "none/r.html");
     let replay = ["replay", trace, "--plugin", "plugins/redact.wasm", "--html", "r.html"];
     folder.refused(&replay, 2, "--html shows differences", "--against <BASELINE>");
 }
@@ -120,8 +131,10 @@ fn failing_traces_are_shrunk() {
     folder.write("in.ndjson", inputs);
     let import = ["trace", "import", "in.ndjson", "-o", "in.mcap"];
     folder.check(&import, 0, "in.mcap", "Imported 60 events");
+    // Time enough on a busy machine.
+    let patient = ["--budget", "60min"];
     let shrink = ["trace", "shrink", "in.mcap", "--plugin", "plugins/misbehave.wasm", "-o"];
-    let arguments = [&shrink[..], &["small.mcap", "--outcome", "trapped"]].concat();
+    let arguments = [&shrink[..], &["small.mcap", "--outcome", "trapped"], &patient].concat();
     let json = folder.json(&arguments, 0, "Shrunk 60 frames to 1 and");
     assert_eq!((json["frames"].as_u64(), json["complete"].as_bool()), (Some(1), Some(true)));
     assert!(json["bytes"].as_u64() < Some(20), "{json}");
@@ -141,7 +154,8 @@ fn traces_are_shrunk_to_a_difference() {
     let replay = ["replay", "in.mcap", "--plugin", "plugins/redact.wasm", "--against", "b.txt"];
     folder.check(&[&replay[..], &["--accept"]].concat(), 0, "", "made a baseline");
     let shrink = ["trace", "shrink", "in.mcap", "--plugin", "plugins/redact.wasm", "--against"];
-    let changed = ["b.txt", "-o", "small.mcap", "--config", r#"{"replacement":"X"}"#];
+    let changed =
+        ["b.txt", "-o", "small.mcap", "--config", r#"{"replacement":"X"}"#, "--budget", "60min"];
     let json = folder.json(&[&shrink[..], &changed].concat(), 0, "Shrunk 3 frames to 1");
     assert!(json["failing"].as_str().unwrap().contains("/payload/mail"), "{json}");
     let same = [&shrink[..], &["b.txt", "-o", "same.mcap"]].concat();

@@ -1,4 +1,4 @@
-//! What plugins ask for of this machine, on the command line.
+//! Consent on the command line: plugins ask for parts of this machine.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -73,6 +73,46 @@ fn an_artifact_does_not_give_itself_the_machine() {
 }
 
 #[test]
+fn what_is_allowed_in_vain_is_said_at_once() {
+    /// Checks allowances against the words about them, before anything else is said.
+    #[track_caller]
+    fn check(allowed: &[&str], expected: &str) {
+        let folder = folder(FILES);
+        let data = folder.0.path().join("data").canonicalize().unwrap().display().to_string();
+        let words: Vec<String> = allowed.iter().map(|word| word.replace("DATA", &data)).collect();
+        let allow = words.iter().flat_map(|word| ["--allow", word]).collect::<Vec<_>>();
+        for verb in [
+            &["call", ".", "--payload", "x", "--json", "call.json"][..],
+            &["replay", "in.mcap", "--plugin", ".", "--json", "replay.json"],
+        ] {
+            let run = folder.run(&[verb, &allow].concat());
+            let err = String::from_utf8_lossy(&run.stderr).into_owned();
+            let said: Vec<&str> = err.lines().filter(|line| line.starts_with("Not used")).collect();
+            let report = fs::read_to_string(folder.0.path().join(verb.last().unwrap())).unwrap();
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(said.join("\n"), expected.replace("DATA", &data), "{allowed:?}");
+            let listed = report["allowed_in_vain"].as_array().map_or(0, Vec::len);
+            assert_eq!(listed, said.len(), "{report}");
+            if !said.is_empty() {
+                assert!(err.starts_with("Not used"), "{err}");
+            }
+        }
+    }
+    check(&["files"], "");
+    check(&["files=DATA"], "");
+    check(&["guest:files=DATA/in"], "");
+    let asks = "gives nothing to any plugin: guest asks for files of DATA; if you trust it, allow that \
+                with `--allow guest:files`";
+    check(&["files=/no/such"], &format!("Not used: `--allow files=/no/such` {asks}"));
+    check(&["files=DATA", "files=/no/such"], &format!("Not used: `--allow files=/no/such` {asks}"));
+    check(
+        &["files", "gust:files"],
+        "Not used: `--allow gust:files` gives nothing to any plugin: none that runs is called `gust`; \
+         check the id",
+    );
+}
+
+#[test]
 fn a_slip_of_the_finger_is_an_error() {
     let folder = folder(FILES);
     let check = |word: &str, expected: &str| {
@@ -128,7 +168,7 @@ fn who_granted_is_explained() {
     let who = format!("agreed to on 2026-11-29 for the artifact blake3:{}", &digest[1..13]);
     explain(&[], &format!("files        granted  asked for, and {who}"), "0 asking");
     folder.check(&["call", ".", "--payload", "x"], 0, "read", "once: completed");
-    // What was agreed to is no more than that.
+    // The consent covers no more than was asked for.
     folder.write("plugin.toml", manifest("files = [{ path = \"/\" }]"));
     explain(&[], "it asks for more, which nobody agreed to", "");
 }
@@ -141,7 +181,7 @@ fn a_file_without_a_manifest_has_what_is_given_by_default() {
         &["policy", "explain", "bare.wat"],
         0,
         "log          granted  granted by default, there is no manifest",
-        "Explained 11 permissions of bare",
+        "Explained 12 permissions of bare",
     );
     assert!(!out.contains("asked for in the manifest"), "{out}");
 }
@@ -214,11 +254,28 @@ fn a_version_that_asks_for_more_waits_and_says_how_to_allow_it() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let ready = lines.next().unwrap().unwrap();
     assert!(ready.contains("watching ."), "{ready}");
-    folder.write("plugin.toml", manifest(FILES));
+    glovebox_tests::replace(&folder.0.path().join("plugin.toml"), manifest(FILES));
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     let run = child.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(1), "{rest:?}");
     assert!(rest[0].starts_with("Not reloaded: policy: the new version asks for more"), "{rest:?}");
     assert!(rest[1].contains("run again with `--allow guest:files="), "{rest:?}");
     assert!(rest.last().unwrap().contains("Watched 1 change: 0 led to differences, 1 refused"));
+}
+
+#[test]
+fn the_last_line_of_a_watch_is_about_the_plugin_that_runs_then() {
+    let folder = folder(FILES);
+    let watch = ["watch", ".", "--trace", "in.mcap", "--changes", "1"];
+    let mut command = folder.command(&watch);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = lines.next().unwrap().unwrap();
+    assert!(ready.contains("watching ."), "{ready}");
+    folder.write("plugin.toml", manifest("log = true"));
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    let run = child.wait_with_output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{rest:?}");
+    let last = "Watched 1 change: 0 led to differences, 0 refused";
+    assert_eq!(rest.last().map(String::as_str), Some(last), "{rest:?}");
 }

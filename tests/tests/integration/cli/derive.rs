@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What each verb is given to make `out` of `name`.
+/// The arguments by which each verb makes `out` of `name`.
 fn verbs<'a>(name: &'a str, out: &'a str) -> [Vec<&'a str>; 4] {
     [
         vec!["trace", "filter", name, "kind:data", "-o", out],
@@ -39,7 +39,7 @@ fn what_is_no_trace_is_refused_and_nothing_is_written() {
     check("empty.mcap", "; record or import one");
     check("text.mcap", "; give a .mcap file");
     check("a.pcap", "; use `glovebox trace import`");
-    check(".", "cannot read");
+    check(".", "; check the file and its rights");
     let second = ["trace", "merge", "in.mcap", "text.mcap", "-o", "out.mcap"];
     folder.refused(&second, 5, "read trace: ", "text.mcap");
     assert!(files(&folder) == before);
@@ -48,7 +48,7 @@ fn what_is_no_trace_is_refused_and_nothing_is_written() {
 #[test]
 fn nothing_is_overwritten() {
     let folder = Folder::with_trace();
-    // What a split calls its parts.
+    // Files with the names that a split gives its parts.
     folder.write("out.001.mcap", b"precious");
     folder.write("out.mcap", b"precious");
     folder.write("held.001.mcap.partial", b"precious");

@@ -131,7 +131,7 @@ fn rules_look_over_replays_and_traces() {
     assert_eq!(run.status.code(), Some(2));
     assert!(super::text(&run.stderr).contains("did you mean `retry-storm`?"), "{run:?}");
 
-    let list = folder.json(&["findings"], 0, "Listed 11 rules");
+    let list = folder.json(&["findings"], 0, "Listed 12 rules");
     assert_eq!(list["rules"][0]["rule"], "budget-broken");
 }
 
@@ -142,8 +142,7 @@ fn figures_are_exported() {
     let export = |more: &[&str], data: &str| {
         folder.check(&[&["trace", "export", "out.mcap"], more].concat(), 0, data, "Exported")
     };
-    let calls =
-        "glovebox_calls_total{plugin=\"guest\",generation=\"1\",outcome=\"completed\"} 120\n";
+    let calls = "glovebox_plugin_calls_total{plugin=\"guest\",generation=\"1\"} 120\n";
     export(&["--as", "prometheus"], calls);
     let csv = |step: &str, length: &str| {
         let out = export(&["--as", "csv", "--step", step], "plugin,start_ns,");

@@ -36,7 +36,7 @@ fn anonymize_takes_out_what_it_says_and_nothing_else() {
     check(half, path, 0, &left, "Changed 1 of 1 event");
     let cut = r#"{"mail":"bob\u0040example.org","#;
     check(cut, pattern, 0, r#"{"mail":"redacted","#, "Changed 1 of 1 event");
-    check(cut, path, 1, cut, "1 payload could not be searched for paths");
+    check(cut, path, 1, cut, "1 event could not be searched whole");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn a_trace_goes_through_a_pipeline() {
     assert_eq!(json["inputs"]["sent"], 221);
     assert_eq!(json["stages"][0]["outcomes"], json!({"completed": 221}));
     assert_eq!(json["outputs"][0]["frames"], 41);
-    // What was recorded can be counted again: a call for each frame of each stage.
+    // The recorded calls can be counted again: one for each frame of each stage.
     let calls = json["calls"].as_u64().unwrap();
     assert_eq!(calls, 221 + 41 + 25 + 221);
     let info = folder.json(&["trace", "info", "out.mcap"], 0, "");

@@ -76,7 +76,7 @@ fn bad_workspaces_are_refused() {
         "load it first",
     );
     let none = ["call", "plugins/echo.wasm", "--workspace", "none.toml"];
-    check("", &none, 2, "read workspace: cannot read the workspace", "check the path");
+    check("", &none, 2, "read workspace: No such file", "check the path");
     let profile = ["call", "plugins/echo.wasm", "--profile", "prod"];
     check(
         "[profiles.product]\nfrom = 'production'",
@@ -109,7 +109,7 @@ fn profiles_and_mocks_have_effect() {
     folder.refused(&call(retrieve, &mocked[..2]), 2, refused, "use the profile `development`");
     let trial = call(retrieve, &["--mock", "mock.toml", "--profile", "trial"]);
     folder.check(&trial, 0, "from the mock", "completed");
-    // What is logged is the profile's, too.
+    // The level of the log is the profile's, too.
     #[track_caller]
     fn logged(folder: &Folder, profile: &str, expected: [bool; 2]) {
         let run = folder.run(&[
@@ -128,9 +128,14 @@ fn profiles_and_mocks_have_effect() {
     folder.refused(
         &["call", "plugins/echo.wasm", "--mock", "none.toml"],
         2,
-        "read mock: cannot",
+        "read mock: ",
         "check the path",
     );
+    let refused = |more: &[&str], exit: i32, stage: &str, remedy: &str| {
+        folder.refused(&[&["call", "plugins/echo.wasm"], more].concat(), exit, stage, remedy);
+    };
+    refused(&["--policy", "none"], 2, "read policy: ", "; check the path: none");
+    refused(&["--payload", "@none"], 2, "cannot read the file named", "; check the path: none");
     folder.write("mock.toml", "[knv]");
     folder.refused(
         &call(retrieve, &mocked),
@@ -165,7 +170,7 @@ fn what_plugins_depend_on_comes_with_them() {
     let a = folder.0.path().join("plugins/a");
     let d = folder.0.path().join("plugins/d");
     let (a, d) = (a.to_str().unwrap(), d.to_str().unwrap());
-    /// What is loaded before the plugin, and what is not there.
+    /// Checks the plugins loaded before this one, and those that are not there.
     #[track_caller]
     fn check(folder: &Folder, plugin: &str, before: &[&str], missing: &[&str]) {
         let json = folder.json(&["call", plugin, "--payload", "hi"], 0, "completed with 1 frame");

@@ -1,23 +1,27 @@
-//! Signals: what is recorded is closed, temporary folders go, and the last sentence is true.
+//! Signals: recordings are closed, temporary folders are removed, and the last sentence is true.
 #![cfg(unix)]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use glovebox_inspector::trace::TraceReader;
+use glovebox_trace::TraceReader;
 
 use super::Folder;
 
 /// A program that runs in a folder, with folders of a user of its own.
 fn start(folder: &Folder, arguments: &[&str]) -> Child {
+    start_with(Stdio::null(), folder, arguments)
+}
+
+fn start_with(stdin: Stdio, folder: &Folder, arguments: &[&str]) -> Child {
     let mut command = heeding_signals(&folder.command(arguments));
-    command.env("XDG_CACHE_HOME", folder.0.path().join("cache"));
+    command.env("XDG_CACHE_HOME", folder.0.path().join("cache")).stdin(stdin);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The same program, to which signals mean what they mean to most. Whoever runs these tests in the
-/// background, or under `nohup`, makes them ignore some, and children inherit that.
+/// The same program, to which signals mean what they mean to most. A test run in the background, or
+/// under `nohup`, ignores some, and children inherit that.
 fn heeding_signals(program: &Command) -> Command {
     if !cfg!(target_os = "linux") {
         let mut same = Command::new(program.get_program());
@@ -61,6 +65,19 @@ fn end(mut child: Child) -> (Option<i32>, String) {
     (child.wait().unwrap().code(), said)
 }
 
+/// Waits until it says that it heard a signal.
+fn await_heard(child: &mut Child) {
+    let mut said = Vec::new();
+    let stderr = child.stderr.as_mut().unwrap();
+    while !said.ends_with(b"\n") {
+        let mut byte = [0];
+        stderr.read_exact(&mut byte).unwrap();
+        said.extend(byte);
+    }
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.starts_with("Heard SIG"), "{said}");
+}
+
 /// Waits until a file of this name has something in it.
 fn await_file(folder: &Folder, name: &str, at_least: u64) {
     let path = folder.0.path().join(name);
@@ -68,6 +85,21 @@ fn await_file(folder: &Folder, name: &str, at_least: u64) {
     let started = std::time::Instant::now();
     while size() < at_least {
         assert!(started.elapsed().as_secs() < 60, "waited in vain for {name}");
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Waits until it listens to signals, which is when its thread for them is there.
+#[cfg(target_os = "linux")]
+fn await_listening(child: &Child) {
+    let threads = format!("/proc/{}/task", child.id());
+    let names = || {
+        let threads = fs::read_dir(&threads).into_iter().flatten().flatten();
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok())
+    };
+    let started = std::time::Instant::now();
+    while !names().any(|name| name.trim() == "glovebox-signal") {
+        assert!(started.elapsed().as_secs() < 60, "it does not listen");
         std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
 }
@@ -97,7 +129,9 @@ fn a_recording_is_closed_when_a_signal_comes() {
         signal(&child, name);
         let (exit, said) = end(child);
         assert_eq!(exit, Some(code), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(said.lines().count(), 2, "{said}");
+        let heard = format!("Heard SIG{name}: cancelling what runs");
+        assert!(said.starts_with(&heard), "{said}");
         for part in ["stopped with", &format!("ended by SIG{name}")] {
             assert!(said.contains(part), "{said:?} does not say {part:?}");
         }
@@ -162,10 +196,54 @@ fn watching_ends_with_a_sentence() {
 }
 
 #[test]
+fn a_signal_cancels_what_hangs() {
+    /// A verb with a plugin that hangs for minutes, what the program logs before it does, and its
+    /// last sentence.
+    #[track_caller]
+    fn check(arguments: &[&str], config: &str, before: &str, expected: &str) {
+        let folder = Folder::with_trace();
+        fs::copy(glovebox_tests::sample("misbehave.wasm"), folder.0.path().join("a.wasm")).unwrap();
+        folder.write("plugin.toml", format!("{HANGS}{config}"));
+        folder.write(
+            "pipe.toml",
+            "[pipeline]\noutputs = 'one'\n[stage.one]\nfrom = 'input'\nplugin = '.'\n",
+        );
+        let mut command = heeding_signals(&folder.command(arguments));
+        command.env("GLOVEBOX_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains(before)), "it never said {before:?}");
+        signal(&child, "INT");
+        let said: Vec<String> = lines.collect();
+        assert!(said.iter().any(|line| line.starts_with("Heard SIGINT: ")), "{said:#?}");
+        assert!(!said.iter().any(|line| line.contains("timed")), "{said:#?}");
+        // Threads of the host may log that they ended after the last sentence.
+        let last = said.iter().rfind(|line| !line.contains(" DEBUG ")).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{last}");
+        assert!(last.contains(expected), "{last:?} does not say {expected:?}");
+        assert!(last.ends_with("; ended by SIGINT"), "{last}");
+    }
+    let call = ["call", ".", "--payload", "x"];
+    check(&call, "", "loaded plugin=", "Called misbehave once: cancelled");
+    check(&call, "when = 'initialize'", "first start", "the plugin cancelled");
+    let replay = ["replay", "in.mcap", "--plugin", "."];
+    check(&replay, "", "loaded plugin=", "; stopped with ");
+    let run = ["run", "pipe.toml", "--trace", "in.mcap"];
+    check(&run, "", "loaded plugin=", " through 1 stage of pipe in ");
+    let watch = ["watch", ".", "--trace", "in.mcap"];
+    check(&watch, "", "loaded plugin=", "Watched 0 changes");
+}
+
+/// The manifest of a plugin that hangs for each frame.
+const HANGS: &str = "[plugin]\nid = 'misbehave'\nversion = '1.0.0'\n\
+    [artifact]\nwasm = 'a.wasm'\n[limits]\ncall-deadline = '30 s'\n\
+    [lifecycle]\nstart-deadline = '60 s'\n[config]\nmode = 'loop'\n";
+
+#[test]
 fn a_signal_that_was_ignored_stays_ignored() {
     let folder = slow_trace();
     let mut command = Command::new("sh");
-    // What a shell ignores, its children ignore.
+    // Signals that a shell ignores, its children ignore.
     command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
     command.arg(glovebox_tests::binary()).args(["replay", "in.mcap", "--speed", "real"]);
     command.arg("--plugin").arg(glovebox_tests::sample("echo.wasm")).args(["--record", "out.mcap"]);
@@ -177,4 +255,135 @@ fn a_signal_that_was_ignored_stays_ignored() {
     let (exit, said) = end(child);
     assert_eq!(exit, Some(143), "{said}");
     assert!(said.contains("ended by SIGTERM"), "{said}");
+}
+
+/// A capture of so many packets of 100 bytes.
+fn capture(packets: u32) -> Vec<u8> {
+    let head = [0xA1B2_C3D4u32, 0x0002_0004, 0, 0, 65_535, 147];
+    let numbers = |numbers: &[u32]| -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+    };
+    let packet = |at: u32| [numbers(&[at, 0, 100, 100]), vec![b'x'; 100]].concat();
+    [numbers(&head), (0..packets).flat_map(packet).collect()].concat()
+}
+
+#[test]
+fn an_import_from_a_pipe_keeps_what_has_come() {
+    /// Checks bytes before and after a signal, and whether the pipe is closed then, against the
+    /// number of events that are kept.
+    fn check(before: &[u8], after: &[u8], is_closed: bool, kept: u64) {
+        let folder = Folder::new();
+        let import = ["trace", "import", "-", "-o", "new.mcap"];
+        let mut child = start_with(Stdio::piped(), &folder, &import);
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(before).unwrap();
+        await_file(&folder, "new.mcap.partial", 1);
+        signal(&child, "INT");
+        await_heard(&mut child);
+        pipe.write_all(after).unwrap();
+        let pipe = (!is_closed).then_some(pipe);
+        let (exit, said) = end(child);
+        drop(pipe);
+        let last = said.lines().last().unwrap_or_default();
+        assert_eq!(exit, Some(130), "{said}");
+        assert!(last.starts_with(&format!("Imported {kept} events of a ")), "{said}");
+        assert!(last.contains(" into new.mcap; "), "{said}");
+        assert!(last.ends_with("; ended by SIGINT"), "{said}");
+        let info = folder.json(&["trace", "check", "new.mcap"], 0, "the trace is good");
+        assert_eq!(info["trace"]["events"], kept, "{info}");
+    }
+    let whole = capture(101);
+    let (before, last) = whole.split_at(whole.len() - 116);
+    // Data that the program before the pipe still holds, and an event that it never ends.
+    check(before, last, true, 101);
+    check(before, &last[..50], false, 100);
+    let lines = "{\"payload\":\"hello\"}\n".repeat(300);
+    check(lines.as_bytes(), b"{\"payload\":\"you\"}\n", true, 301);
+    check(lines.as_bytes(), b"{\"payload\":\"yo", false, 300);
+    check(lines.as_bytes(), b"{\"payload\":\"yo", true, 300);
+    check(lines.as_bytes(), b"{\"payload\":\"you\"}", false, 301);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_import_of_nothing_ends_with_a_sentence() {
+    let folder = Folder::new();
+    let import = ["trace", "import", "-", "-o", "new.mcap"];
+    let mut child = start_with(Stdio::piped(), &folder, &import);
+    let pipe = child.stdin.take().unwrap();
+    await_listening(&child);
+    signal(&child, "TERM");
+    let (exit, said) = end(child);
+    drop(pipe);
+    let last = said.lines().last();
+    assert_eq!((exit, last), (Some(143), Some("Imported 0 events; ended by SIGTERM")), "{said}");
+    assert!(!folder.0.path().join("new.mcap").exists());
+}
+
+#[test]
+fn a_pipe_that_ends_early_is_a_short_file() {
+    fn check(bytes: &[u8]) {
+        let folder = Folder::new();
+        fs::write(folder.0.path().join("short"), bytes).unwrap();
+        let (expected, _) = end(start(&folder, &["trace", "import", "short", "-o", "file.mcap"]));
+        let import = ["trace", "import", "-", "-o", "pipe.mcap"];
+        let mut child = start_with(Stdio::piped(), &folder, &import);
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
+        let (exit, said) = end(child);
+        assert_eq!(exit, expected, "{bytes:?}: {said}");
+    }
+    check(b"");
+    check(b"\n");
+    check(b"abc");
+    check(b"abcd");
+    check(&capture(1)[..30]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_file_is_refused_with_a_remedy_that_helps() {
+    let folder = Folder::new();
+    fs::write(folder.0.path().join("in.pcap"), capture(1)).unwrap();
+    let device = ["trace", "import", "in.pcap", "-o", "/dev/full", "--force"];
+    folder.check(&device, 1, "", "it is there and no file: /dev/full; record elsewhere");
+    let pipe = folder.0.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Neither end waits for the other.
+    let generate = ["trace", "generate", "a.mcap", "--frames", "9", "--json", "pipe"];
+    folder.check(
+        &generate,
+        1,
+        "",
+        "nobody reads this pipe; start the program that reads it first: pipe",
+    );
+    let import = ["trace", "import", "pipe", "-o", "new.mcap"];
+    folder.check(
+        &import,
+        5,
+        "",
+        "it is a pipe, not a file: pipe; pipe it into `glovebox trace import -`",
+    );
+}
+
+#[test]
+fn half_of_a_trace_or_file_is_not_written() {
+    let folder = Folder::new();
+    folder.check(&["trace", "generate", "in.mcap", "--frames", "90000"], 0, "", "90000");
+    fs::write(folder.0.path().join("in.pcap"), capture(200_000)).unwrap();
+    let check = |arguments: &[&str], expected: &str| {
+        let child = start(&folder, &[arguments, &["-o", "new.mcap"]].concat());
+        await_file(&folder, "new.mcap.partial", 1);
+        signal(&child, "INT");
+        let (exit, said) = end(child);
+        assert_eq!(exit, Some(130), "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(said.trim_end().ends_with("; ended by SIGINT"), "{said}");
+        assert!(!folder.0.path().join("new.mcap").exists(), "{arguments:?}");
+        assert!(!folder.0.path().join("new.mcap.partial").exists(), "{arguments:?}");
+    };
+    check(
+        &["trace", "recover", "in.mcap"],
+        "Recovered 0 events: write trace: reading was cancelled",
+    );
+    check(&["trace", "import", "in.pcap"], "then stopped: import: reading was cancelled: in.pcap");
 }

@@ -43,7 +43,7 @@ fn with_plugin() -> Folder {
     folder
 }
 
-/// What would act or hide in a text of several lines.
+/// The characters that would act or hide in a text of several lines.
 fn acting(text: &str) -> Vec<char> {
     let acts = |c: &char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
@@ -118,4 +118,69 @@ fn pages_show_what_would_change_the_order_of_reading() {
     let page = fs::read_to_string(folder.0.path().join("page.html")).unwrap();
     assert_eq!(acting(&page), [' '; 0]);
     assert!(page.contains(r"\u{202e}"), "{page}");
+}
+
+/// The output of the program to a terminal, and the exit code.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String) {
+    let program = folder.command(arguments);
+    let quoted = |word: &std::ffi::OsStr| format!("'{}' ", word.to_str().unwrap());
+    let words = std::iter::once(program.get_program()).chain(program.get_args());
+    let line = words.map(quoted).collect::<String>() + "2>said";
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(std::process::Stdio::null());
+    script
+        .current_dir(folder.0.path())
+        .envs(program.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+    let run = script.output().unwrap();
+    // The terminal itself ends lines with CR and LF.
+    (run.status.code(), String::from_utf8(run.stdout).unwrap().replace("\r\n", "\n"))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn results_on_a_terminal_are_inert_and_elsewhere_exact() {
+    let folder = Folder::new();
+    let frame = r#""plugin":"p\u009b1m\u202e","payload":"x\u001b[31m\u202ey\u2066\u007f""#;
+    folder.write(
+        "in.ndjson",
+        format!("{{{frame}}}\n{{\"type\":\"frame-out\",\"call\":1,{frame}}}\n"),
+    );
+    folder.check(&["trace", "import", "in.ndjson", "-o", "in.mcap"], 0, "", "Imported 2");
+    folder.write("out.ndjson", "{\"plugin\":\"p\",\"payload\":\"y\\u202e\"}\n");
+    folder.check(&["trace", "import", "out.ndjson", "-o", "out.mcap"], 0, "", "Imported 1");
+    let check = |arguments: &[&str], exit: i32, is_json: bool| {
+        let run = folder.run(arguments);
+        assert_eq!(run.status.code(), Some(exit), "{run:?}");
+        let exact = String::from_utf8(run.stdout).unwrap();
+        assert_ne!(acting(&exact), [' '; 0], "{arguments:?} shows nothing: {exact:?}");
+        let (code, shown) = on_a_terminal(&folder, arguments);
+        assert_eq!(code, Some(exit), "{arguments:?}: {shown}");
+        assert_eq!(acting(&shown), [' '; 0], "{arguments:?}: {shown:?}");
+        let values = |text: &str| {
+            let values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+            values.collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        if is_json {
+            assert_eq!(values(&shown), values(&exact), "{arguments:?}");
+        }
+    };
+    check(&["trace", "export", "in.mcap"], 0, true);
+    check(&["trace", "export", "in.mcap", "--as", "perfetto"], 0, true);
+    check(&["trace", "export", "in.mcap", "--as", "csv"], 0, false);
+    check(&["trace", "export", "in.mcap", "--as", "prometheus"], 0, false);
+    check(&["diff", "in.mcap", "out.mcap", "--json", "-"], 1, true);
+    check(&["call", "plugins/echo.wasm", "--payload", "\u{9b}31m"], 0, false);
+    let (code, shown) = on_a_terminal(&folder, &["diff", "in.mcap", "out.mcap", "--junit", "-"]);
+    assert_eq!((code, acting(&shown)), (Some(1), Vec::new()), "{shown}");
+    // A name of the terminal is no way around it.
+    let export = ["trace", "export", "in.mcap", "--force", "-o", "/dev/stdout"];
+    let (code, shown) = on_a_terminal(&folder, &export);
+    assert_eq!((code, acting(&shown)), (Some(0), Vec::new()), "{shown}");
+    for export in [&["trace", "export", "in.mcap"][..], &export] {
+        let (code, shown) = on_a_terminal(&folder, &[export, &["--as", "pcapng"]].concat());
+        assert_eq!((code, shown.as_str()), (Some(2), ""));
+        let said = fs::read_to_string(folder.0.path().join("said")).unwrap();
+        assert!(said.contains("is not for a terminal; name a file with --out"), "{said}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Names that are no UTF-8, pipes and devices: what only Unix has.
+//! Names that are no UTF-8, pipes and devices, which only Unix has.
 #![cfg(unix)]
 
 use std::ffi::OsStr;

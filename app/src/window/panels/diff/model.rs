@@ -1,13 +1,32 @@
-//! What is listed of a diff, what is selected, and what was decided.
+//! The state of the diff: listed lines, selection, and decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::{Class, Diff};
 
+use super::choice::Choice;
+
+/// The state of the diff panel.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Which runs are to be compared, and how.
+    pub(crate) choice: Choice,
+    /// True if both sides stand beside each other.
+    pub(super) split: bool,
+    /// The listed lines, the selection and the decisions.
+    pub review: Review,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State { choice: Choice::default(), split: true, review: Review::default() }
+    }
+}
+
 /// A line of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
+pub(crate) enum Line {
     /// A group, by its position in [`Diff::groups`].
     Group(u32),
     /// A call, by its position in [`Diff::entries`].
@@ -16,7 +35,7 @@ pub enum Line {
 
 /// A review of one diff.
 #[derive(Debug, Default)]
-pub struct Review {
+pub(crate) struct Review {
     /// Counts diffs, as the workbench does.
     seen: u64,
     hidden: BTreeSet<Class>,
@@ -34,7 +53,12 @@ pub struct Review {
 impl Review {
     /// Starts again if this is another diff. Groups that were `rejected` before are so again, until
     /// a person says otherwise; they are named by position in [`Diff::groups`].
-    pub fn look_at(&mut self, number: u64, diff: &Diff, rejected: impl FnOnce() -> Vec<usize>) {
+    pub(crate) fn look_at(
+        &mut self,
+        number: u64,
+        diff: &Diff,
+        rejected: impl FnOnce() -> Vec<usize>,
+    ) {
         if self.seen == number {
             return;
         }
@@ -50,28 +74,28 @@ impl Review {
         self.selected = self.lines.first().copied();
     }
 
-    /// What is listed.
-    pub fn lines(&self) -> &[Line] {
+    /// The listed lines.
+    pub(crate) fn lines(&self) -> &[Line] {
         &self.lines
     }
 
-    /// What is selected.
-    pub fn selected(&self) -> Option<Line> {
+    /// The selection.
+    pub(crate) fn selected(&self) -> Option<Line> {
         self.selected
     }
 
     /// The line to scroll to, once.
-    pub fn take_reveal(&mut self) -> Option<usize> {
+    pub(crate) fn take_reveal(&mut self) -> Option<usize> {
         self.reveal.take()
     }
 
     /// True if calls of this class are listed.
-    pub fn shows(&self, class: Class) -> bool {
+    pub(crate) fn shows(&self, class: Class) -> bool {
         !self.hidden.contains(&class)
     }
 
     /// Lists calls of this class, or no longer.
-    pub fn toggle(&mut self, class: Class, diff: &Diff) {
+    pub(crate) fn toggle(&mut self, class: Class, diff: &Diff) {
         if !self.hidden.remove(&class) {
             self.hidden.insert(class);
         }
@@ -79,7 +103,7 @@ impl Review {
     }
 
     /// Selects a line; a group that was selected already opens or closes.
-    pub fn select(&mut self, line: Line, diff: &Diff) {
+    pub(crate) fn select(&mut self, line: Line, diff: &Diff) {
         if let Line::Group(number) = line {
             let again = self.selected == Some(line) && self.open == Some(number);
             self.open = (!again).then_some(number);
@@ -89,7 +113,7 @@ impl Review {
     }
 
     /// Selects the line so many further down, or up.
-    pub fn step(&mut self, by: isize) {
+    pub(crate) fn step(&mut self, by: isize) {
         let position = self.lines.iter().position(|line| Some(*line) == self.selected);
         let last = self.lines.len().saturating_sub(1);
         let next = position.map_or(0, |at| at.saturating_add_signed(by).min(last));
@@ -117,7 +141,7 @@ impl Review {
     }
 
     /// Decides about what is selected, and goes on to what is undecided.
-    pub fn decide(&mut self, decision: Decision, diff: &Diff) {
+    pub(crate) fn decide(&mut self, decision: Decision, diff: &Diff) {
         let Some(line) = self.selected else {
             return;
         };
@@ -138,7 +162,7 @@ impl Review {
     }
 
     /// Decides about everything that is undecided.
-    pub fn decide_remaining(&mut self, decision: Decision, diff: &Diff) {
+    pub(crate) fn decide_remaining(&mut self, decision: Decision, diff: &Diff) {
         for at in diff.different() {
             if !self.decisions.contains_key(&at) {
                 self.put(at, decision);
@@ -159,8 +183,8 @@ impl Review {
         calls_of(line, diff).any(|at| !self.decisions.contains_key(&at))
     }
 
-    /// What was decided about a line; `None` if not all of it is decided, or not in one way.
-    pub fn decision(&self, line: Line, diff: &Diff) -> Option<Decision> {
+    /// The decision about a line; `None` if not all of it is decided, or not in one way.
+    pub(crate) fn decision(&self, line: Line, diff: &Diff) -> Option<Decision> {
         if self.decisions.is_empty() {
             return None;
         }
@@ -170,22 +194,22 @@ impl Review {
     }
 
     /// Calls about which this was decided.
-    pub fn count(&self, decision: Decision) -> usize {
+    pub(crate) fn count(&self, decision: Decision) -> usize {
         self.decisions.values().filter(|known| **known == decision).count()
     }
 
     /// Calls about which something was decided.
-    pub fn decided(&self) -> usize {
+    pub(crate) fn decided(&self) -> usize {
         self.decisions.len()
     }
 
     /// True if a person decided anything since the diff is shown.
-    pub fn is_changed(&self) -> bool {
+    pub(crate) fn is_changed(&self) -> bool {
         self.is_changed
     }
 
     /// Everything that was decided, by position in [`Diff::entries`].
-    pub fn decisions(&self) -> &BTreeMap<usize, Decision> {
+    pub(crate) fn decisions(&self) -> &BTreeMap<usize, Decision> {
         &self.decisions
     }
 }
@@ -198,6 +222,20 @@ fn calls_of(line: Line, diff: &Diff) -> Box<dyn Iterator<Item = usize> + '_> {
         Line::Group(number) => Box::new(diff.members(number).filter(is_different)),
         Line::Call(at) => Box::new(Some(at).filter(is_different).into_iter()),
     }
+}
+
+/// The name of a call.
+pub(super) fn call_name(diff: &Diff, at: usize) -> String {
+    let Some(entry) = diff.entries.get(at) else {
+        return String::new();
+    };
+    let id = match (entry.before, entry.after) {
+        (Some(before), _) => diff.before.id(before as usize),
+        (None, Some(after)) => diff.after.id(after as usize),
+        (None, None) => None,
+    };
+    let plugin = diff.plugin(entry).map_or("", |plugin| &**plugin);
+    id.map_or_else(|| "call".to_owned(), |id| format!("{id} {plugin}"))
 }
 
 #[cfg(test)]

@@ -1,12 +1,30 @@
 //! The list of frames: virtual, filtered, following the newest.
 
 mod bar;
+mod layout;
+mod lines;
+mod list;
 mod model;
 mod paint;
 mod room;
 mod rows;
 mod stretch;
 
-pub use model::RowList;
-pub use paint::{State, show};
-pub(in crate::window) use paint::{refresh, thousands};
+use egui::Ui;
+
+use crate::window::context::{Panel, PanelCtx};
+use crate::window::shown::Shown;
+use crate::workbench::Reader;
+
+pub(crate) use list::Place;
+pub(crate) use model::State;
+
+impl Panel for State {
+    fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
+        State::take_in(self, reader, shown);
+    }
+
+    fn show(&mut self, ui: &mut Ui, ctx: PanelCtx<'_>) {
+        paint::show(ui, ctx, self);
+    }
+}

@@ -1,5 +1,6 @@
-//! How many rows the table has room for. Where it is scrolled to is known from the frame before: if
-//! it got shorter by more than a page at once, as when old frames are evicted, it would show nothing.
+//! The number of rows that the table has room for. The scroll position comes from the frame before:
+//! if the list got shorter by more than a page at once, as when old frames are evicted, the table
+//! would show nothing.
 
 use std::ops::Range;
 
@@ -17,6 +18,9 @@ pub(super) struct Room {
     ahead: usize,
     /// Where the table is told to scroll to before it gets smaller, and how many frames ago.
     leaving: Option<(usize, u8)>,
+    /// Where it was told to scroll to when it was painted last, and before that: it gets there one or
+    /// two frames later.
+    told: [Option<usize>; 2],
 }
 
 /// The input of the table.
@@ -29,6 +33,24 @@ pub(super) struct Given {
 }
 
 impl Room {
+    /// The positions at which the first row may stand that is seen when a list of this length is painted
+    /// next, as far as the room decides about that.
+    pub(super) fn places(&self, rows: usize, seen: &Range<usize>) -> Vec<usize> {
+        let ahead = self.rows.saturating_sub(rows);
+        let last = rows.saturating_sub(seen.len());
+        // A list that got shorter shows its end.
+        let first = seen.start.min(last);
+        // So far a table may move at once when it gets or loses empty rows.
+        let mut places = vec![first, first.saturating_sub(ahead), first + ahead];
+        let on_top = [Some(seen.start + self.ahead), self.told[0], self.told[1]];
+        for row in on_top.into_iter().flatten() {
+            places.extend([row.saturating_sub(ahead), row].map(|place| place.min(last)));
+        }
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     /// Room for `rows` of a list. While the newest is followed it never gets smaller, because nobody
     /// sees the empty rows before the first. Otherwise it does once the table was scrolled away from
     /// an end that is none any longer. `seen` are the rows that were painted last; `list` says whose
@@ -58,6 +80,7 @@ impl Room {
             self.leaving = scroll_to.map(|to| (to, 1)).or(self.leaving);
         }
         self.ahead = self.rows - rows;
+        self.told = if is_other { [None; 2] } else { [scroll_to, self.told[0]] };
         Given { ahead: self.ahead, scroll_to }
     }
 }
@@ -65,6 +88,29 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_to_come_is_known() {
+        /// Lengths of a list and the position that is seen first when it is painted, by turns, and what
+        /// is among the places for a list of `next` rows.
+        #[track_caller]
+        fn check(lists: &[(usize, usize)], next: usize, expected: &[usize]) {
+            let (mut room, mut seen) = (Room::default(), 0..0);
+            for (number, (rows, first)) in lists.iter().enumerate() {
+                room.give(*rows, &seen, (Source::Live, 0), number < 2);
+                seen = *first..*first + 24;
+            }
+            let places = room.places(next, &seen);
+            assert!(expected.iter().all(|place| places.contains(place)), "{places:?}");
+        }
+        // The newest is followed; the list gets shorter.
+        check(&[(900, 876)], 900, &[876]);
+        check(&[(900, 876)], 500, &[476]);
+        check(&[(900, 876), (500, 476)], 400, &[376]);
+        // Nobody follows any longer: where the table was told to scroll to, twice, as rows went meanwhile.
+        let leaving = [(2023, 1999), (1740, 1716), (1740, 1716), (1648, 1624)];
+        check(&leaving, 1648, &[1341, 1249, 1624]);
+    }
 
     #[test]
     fn a_list_that_gets_shorter_stays_in_view() {

@@ -1,79 +1,60 @@
 //! The rows of the list as the table wants them painted.
 
+use std::ops::Range;
+
 use egui::{Align, Role, Sense, Ui, WidgetInfo, vec2};
 use egui_material_icons::icons as icon;
 use egui_table::{CellInfo, HeaderCellInfo, PrefetchInfo, TableDelegate};
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_inspector::store::{Direction, RowId};
+use glovebox_events::Direction;
+use glovebox_inspector::store::RowId;
 
-use super::model::RowList;
-use super::paint::COLUMNS;
-use crate::window::action::{Actions, Change};
+use super::layout::{Column, words_of};
+use super::lines::{Lines, Slot};
+use crate::window::action::Change;
 use crate::window::commands::Verb;
+use crate::window::context::PanelCtx;
+use crate::window::look::{outcome_look, row_look, without_end};
 use crate::window::theme::{self, ROW, Tokens, Tone};
-use crate::window::widgets::text::{line, plain};
-use crate::window::widgets::{icon_font, outcome_look, row_look, text_in, without_end};
-use crate::workbench::{RowLine, RowRef, Rows, Source, ViewCtx};
-
-/// Rows before and after those that are seen that are read ahead.
-const AHEAD: u64 = 60;
+use crate::window::widgets::text::{Hint as _, line, plain};
+use crate::window::widgets::{icon_font, name_in, text_in};
+use crate::workbench::{RowLine, RowRef, Source};
 
 /// Paints the rows that are seen.
 pub(super) struct Delegate<'a> {
-    pub(super) ctx: ViewCtx<'a>,
-    pub(super) source: Source,
-    pub(super) shown: Vec<usize>,
-    pub(super) list: &'a RowList,
+    pub(super) ctx: PanelCtx<'a>,
+    pub(super) shown: Vec<Column>,
+    pub(super) lines: &'a Lines,
+    /// Rows in the list.
+    pub(super) len: usize,
     pub(super) selected: Option<RowId>,
-    pub(super) slots: Vec<Slot>,
     /// Position in the list of the first row of the table.
     pub(super) start: usize,
     /// Rows of the table before the first of the list; they are empty.
     pub(super) ahead: u64,
-    /// Row of the table of the first slot.
-    pub(super) first: u64,
+    /// Positions in the list that are seen.
+    pub(super) seen: Range<usize>,
     pub(super) clicked: Option<RowId>,
-    pub(super) out: &'a mut Actions,
     pub(super) tokens: &'static Tokens,
 }
 
-/// A row that is seen; one in a file may not be there yet.
-pub(super) struct Slot {
-    id: RowId,
-    pub(super) line: Option<RowLine>,
-}
-
-impl Delegate<'_> {
-    fn slot(&self, number: u64) -> Option<&Slot> {
-        let offset = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.slots.get(offset)
+impl<'a> Delegate<'a> {
+    /// Where a row of the table stands in the list.
+    fn position(&self, number: u64) -> Option<usize> {
+        Some(self.start + usize::try_from(number.checked_sub(self.ahead)?).ok()?)
     }
 
-    fn row(&self, number: u64) -> Option<&RowLine> {
-        self.slot(number)?.line.as_ref()
+    fn slot(&self, number: u64) -> Option<&'a Slot> {
+        self.lines.get(self.position(number)?)
     }
 }
 
 impl TableDelegate for Delegate<'_> {
-    /// Copies the rows that are seen, so that the store is free while they are painted.
     fn prepare(&mut self, info: &PrefetchInfo) {
-        let start = info.visible_rows.start.max(self.ahead);
-        let end = info.visible_rows.end.max(start);
-        self.first = start;
-        let (start, end) = (start - self.ahead, end - self.ahead);
-        let (list, from) = (self.list, self.start);
-        let copy = |rows: Rows<'_>| {
-            // Some may have been evicted since the list was made.
-            let gone = list.gone(rows);
-            let ids = |start: u64, end: u64| {
-                let positions = from + start as usize..list.len().min(from + end as usize);
-                let positions = positions.filter_map(move |position| position.checked_sub(gone));
-                positions.filter_map(|position| list.id(position, rows))
-            };
-            rows.want(|| ids(start.saturating_sub(AHEAD), end + AHEAD).collect());
-            ids(start, end).map(|id| Slot { id, line: rows.line(id) }).collect()
-        };
-        self.slots = self.ctx.rows(self.source, copy).unwrap_or_default();
+        let position = |number: u64| self.position(number.max(self.ahead)).unwrap_or(self.len);
+        let Range { start, end } = info.visible_rows;
+        let (start, end) = (position(start).min(self.len), position(end).min(self.len));
+        self.seen = start..end.max(start);
     }
 
     fn header_cell_ui(&mut self, ui: &mut Ui, cell: &HeaderCellInfo) {
@@ -85,19 +66,47 @@ impl TableDelegate for Delegate<'_> {
             rect.bottom() - 0.5,
             egui::Stroke::new(1.0, tokens.separator),
         );
-        let (name, _, align) = COLUMNS[self.shown[cell.col_range.start]];
-        text_in(
-            ui,
-            rect.shrink2(vec2(6.0, 0.0)),
-            align,
-            name,
-            theme::medium(11.0),
-            tokens.text_weak,
-        );
+        let column = self.shown[cell.col_range.start];
+        let (name, _, align) = column.head();
+        let order = self.ctx.query.order;
+        let mark = match (order, column.sorts_by()) {
+            (None, _) if column == Column::Number => Some("▲"),
+            (Some(order), by) if by == Some(order.by) => {
+                Some(if order.largest_first { "▼" } else { "▲" })
+            }
+            _ => None,
+        };
+        let next = match column.sorts_by() {
+            Some(by) => Some(self.ctx.query.next_order(by)),
+            None => column.is_time().then_some(None),
+        };
+        let mut color = if mark.is_some() { tokens.text_strong } else { tokens.text_weak };
+        if let Some(next) = next {
+            let id = ui.scope_id().with(("title", name));
+            let response = ui.interact(rect.shrink2(vec2(4.0, 0.0)), id, Sense::click());
+            let now = order.map_or_else(|| "in the order of time".to_owned(), words_of);
+            let then = next.map_or_else(|| "in the order of time".to_owned(), words_of);
+            let label = format!("{name}: sort {then}");
+            response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &label));
+            if response.hovered() {
+                color = tokens.text_strong;
+            }
+            if response.hint(format!("The list is sorted {now}; a click sorts it {then}")).clicked()
+            {
+                self.ctx.change(Change::Order(next));
+            }
+        }
+        let text = match (mark, align) {
+            (None, _) => name.to_owned(),
+            (Some(mark), Align::Max) => format!("{mark} {name}"),
+            (Some(mark), _) => format!("{name} {mark}"),
+        };
+        let inner = rect.shrink2(vec2(6.0, 0.0));
+        text_in(ui, inner, align, &text, theme::medium(11.0), color);
     }
 
     fn row_ui(&mut self, ui: &mut Ui, number: u64) {
-        let Some(row) = self.row(number) else {
+        let Some(row) = self.slot(number).and_then(|slot| slot.line.as_ref()) else {
             return;
         };
         let id = row.id;
@@ -105,8 +114,8 @@ impl TableDelegate for Delegate<'_> {
         let rect = ui.max_rect();
         let response = ui.interact(rect, ui.scope_id().with(("row", id.0)), Sense::click());
         response.widget_info(|| {
-            let text =
-                format!("Frame {} {} {} {}", id.0, row.plugin, row.direction, row.status.name());
+            let name = self.ctx.instance_name(self.ctx.source(), &row.plugin, row.instance);
+            let text = format!("Frame {} {name} {} {}", id.0, row.direction, row.status.name());
             WidgetInfo::selected(Role::ListItem, true, is_selected, line(&text))
         });
         let tokens = self.tokens;
@@ -130,43 +139,10 @@ impl TableDelegate for Delegate<'_> {
             edge.set_width(2.0);
             ui.painter().rect_filled(edge, 0.0, tokens.tone(tone));
         }
-        let plugin = row.plugin.to_string();
-        let call = row.call;
-        let kind = row.kind.to_string();
         if response.clicked() {
             self.clicked = Some(id);
         }
-        let out = &mut *self.out;
-        let select = RowRef { source: self.source, row: id };
-        response.context_menu(|ui| {
-            if ui.button("Send again").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::ReplayRow);
-            }
-            if ui.button("Edit and send…").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::EditRow);
-            }
-            if ui.button("Send again and compare").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::ResendAndDiff);
-            }
-            ui.separator();
-            for (name, filter) in [
-                (format!("Only plugin {plugin}"), format!("plugin:{plugin}")),
-                (format!("Only kind {kind}"), format!("kind:{kind}")),
-                (format!("Only call {call}"), format!("call:{}", call.0)),
-            ] {
-                if ui.button(plain(name)).clicked() {
-                    out.view(Change::Filter(filter));
-                }
-            }
-            ui.separator();
-            if ui.button("Copy payload").clicked() {
-                out.view(Change::Select(select));
-                out.run(Verb::CopyRow);
-            }
-        });
+        response.context_menu(|ui| menu(ui, self.ctx, row));
     }
 
     fn cell_ui(&mut self, ui: &mut Ui, cell: &CellInfo) {
@@ -177,9 +153,10 @@ impl TableDelegate for Delegate<'_> {
         let rect = ui.max_rect().shrink2(vec2(6.0, 0.0));
         let body = egui::TextStyle::Body.resolve(ui.style());
         let column = self.shown[cell.col_nr];
-        let (_, _, align) = COLUMNS[column];
+        let (_, _, align) = column.head();
         let Some(row) = &slot.line else {
-            let text = if column == 0 { slot.id.0.to_string() } else { "…".to_owned() };
+            let text =
+                if column == Column::Number { slot.id.0.to_string() } else { "…".to_owned() };
             text_in(ui, rect, align, &text, body, tokens.text_weak);
             return;
         };
@@ -187,14 +164,17 @@ impl TableDelegate for Delegate<'_> {
             text_in(ui, rect, align, text, body.clone(), color);
         };
         match column {
-            0 => put(&row.id.0.to_string(), tokens.text_weak),
-            1 => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
-            2 => {
+            Column::Number => put(&row.id.0.to_string(), tokens.text_weak),
+            Column::Time => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
+            Column::SincePrevious => {
                 let text = row.since_previous.map_or_else(|| "–".to_owned(), show_duration);
                 put(&text, tokens.text_weak);
             }
-            3 => put(&row.plugin, tokens.text),
-            4 => {
+            Column::Plugin => {
+                let name = self.ctx.instance_name(self.ctx.source(), &row.plugin, row.instance);
+                name_in(ui, rect, &name, body.clone(), tokens.text);
+            }
+            Column::Direction => {
                 let (arrow, color) = match row.direction {
                     Direction::In => ("→", tokens.info),
                     Direction::Out if row.emitted => ("⇐", tokens.warn),
@@ -202,19 +182,50 @@ impl TableDelegate for Delegate<'_> {
                 };
                 put(arrow, color);
             }
-            5 => put(&row.kind.to_string(), tokens.text),
-            6 => put(&show_size(row.size), tokens.text),
-            7 => {
-                let unknown = if self.source == Source::Live { "…" } else { "–" };
+            Column::Kind => put(&row.kind.to_string(), tokens.text),
+            Column::Size => put(&show_size(row.size), tokens.text),
+            Column::Latency => {
+                let unknown = if self.ctx.source() == Source::Live { "…" } else { "–" };
                 let text = row.latency.map_or_else(|| unknown.to_owned(), show_duration);
                 put(&text, tokens.text);
             }
-            _ => status(ui, rect, row, self.source, tokens),
+            Column::Status => status(ui, rect, row, self.ctx.source(), tokens),
         }
     }
 
     fn default_row_height(&self) -> f32 {
         ROW
+    }
+}
+
+fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, row: &RowLine) {
+    let select = RowRef { source: ctx.source(), row: row.id };
+    let run = |verb| {
+        ctx.change(Change::Select(select));
+        ctx.run(verb);
+    };
+    if ui.button("Send again").clicked() {
+        run(Verb::ReplayRow);
+    }
+    if ui.button("Edit and send…").clicked() {
+        run(Verb::EditRow);
+    }
+    if ui.button("Send again and compare").clicked() {
+        run(Verb::ResendAndDiff);
+    }
+    ui.separator();
+    for (name, filter) in [
+        (format!("Only plugin {}", row.plugin), format!("plugin:{}", row.plugin)),
+        (format!("Only kind {}", row.kind), format!("kind:{}", row.kind)),
+        (format!("Only call {}", row.call), format!("call:{}", row.call.0)),
+    ] {
+        if ui.button(plain(name)).clicked() {
+            ctx.change(Change::Filter(filter));
+        }
+    }
+    ui.separator();
+    if ui.button("Copy payload").clicked() {
+        run(Verb::CopyRow);
     }
 }
 

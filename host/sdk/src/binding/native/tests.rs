@@ -39,9 +39,13 @@ impl Plugin for Everything {
             b"list" => format!("{:?}", services.kv_list("k")?),
             b"delete" => format!("{:?}", services.kv_delete("key")?),
             b"emit" => format!("{:?}", services.emit(frame)?),
+            b"call" => String::from_utf8_lossy(&services.call("shop", b"apple")?).into_owned(),
+            b"call-absent" => format!("{:?}", services.call("absent", b"")),
             b"metric" => format!("{:?}", services.metric("seen", self.seen.into())?),
             b"fail" => return Err(Failure::new(1001, "not today")),
             b"panic" => panic!("on demand"),
+            b"own" => return Err(Failure::new(Failure::PANIC, "it did not panic")),
+            b"bomb" => std::panic::panic_any(Bomb),
             _ => String::new(),
         };
         Ok(vec![Frame::data(text)])
@@ -58,7 +62,7 @@ impl Plugin for Everything {
     }
 }
 
-/// What one call handed to the output.
+/// The frames, state and message that one call handed to the output.
 #[derive(Default)]
 struct Taken {
     frames: Vec<String>,
@@ -173,6 +177,17 @@ fn host_table(services: &mut TestHost) -> HostTable {
         // SAFETY: see above.
         code(unsafe { host(context).metric(text(&name), value) })
     }
+    unsafe extern "C" fn call(
+        context: *mut c_void,
+        function: Slice,
+        argument: Slice,
+        to: Receiver,
+    ) -> u32 {
+        // SAFETY: see above.
+        let given = unsafe { host(context).call(text(&function), bytes(&argument)) };
+        // SAFETY: see above.
+        unsafe { give(given.map(Some), to) }
+    }
     HostTable {
         abi_version: ProtocolVersion::CURRENT.to_u32(),
         struct_size: size_of::<HostTable>() as u32,
@@ -187,6 +202,7 @@ fn host_table(services: &mut TestHost) -> HostTable {
         kv_list,
         emit,
         metric,
+        call,
     }
 }
 
@@ -195,6 +211,7 @@ fn run(config: &str, payloads: &[&str]) -> Vec<String> {
     let table = table::<Everything>();
     let mut host = TestHost::default();
     host.config = "{\"a\":1}".to_owned();
+    host.functions.insert("shop".to_owned(), |given| Ok([b"given ", given].concat()));
     let host_table = host_table(&mut host);
     let mut taken = Taken::default();
     let config = Slice::new(config.as_bytes());
@@ -231,6 +248,15 @@ fn run(config: &str, payloads: &[&str]) -> Vec<String> {
     }
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("again");
+    }
+}
+
 #[test]
 fn calls_go_through_the_table() {
     fn check(config: &str, payload: &str, expected: &str) {
@@ -247,6 +273,8 @@ fn calls_go_through_the_table() {
     check("{}", "delete", "true");
     check("{}", "emit", "()");
     check("{}", "metric", "()");
+    check("{}", "call", "given apple");
+    check("{}", "call-absent", "Err(Unavailable)");
     check("{}", "fail", "failed 1001: not today");
     check("{}", "bad header", "failed 2: expected a map");
     check("{}", "save", "(3, [1])");
@@ -254,6 +282,8 @@ fn calls_go_through_the_table() {
     check("{}", "health", "");
     check("{}", "panic", "failed 5: panicked at");
     check("{}", "panic", "on demand");
+    check("{}", "own", "failed 1: it did not panic");
+    check("{}", "bomb", "failed 5: ");
     check("fail", "", "1000: no start");
     check("panic", "", "no start");
 }

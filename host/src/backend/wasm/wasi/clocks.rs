@@ -4,7 +4,7 @@ use glovebox_abi::Permission;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 use super::Witness;
-use crate::journal::unix_nanoseconds;
+use crate::record::unix_nanoseconds;
 
 /// Both clocks of a copy: rounded down to the precision that is granted, and standing still without
 /// the permission. A mock may move them, and in a run that must repeat they stand still too: at its

@@ -1,4 +1,4 @@
-//! Descriptors that plugins must leave to the rest of the process: for its traces, windows, sockets.
+//! Keeps a share of the process's descriptors from plugins: for traces, windows, sockets.
 //!
 //! A process may have so many open files, and plugins open them by the thousand if they may. The
 //! lowest free number is given to each, so one number tells how many are in use.
@@ -13,7 +13,7 @@ mod system {
     /// operating system.
     pub(in super::super) fn are_scarce() -> bool {
         let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        // What gives no descriptor at all has run out of them.
+        // A process that cannot open another descriptor has run out of them.
         let probe = std::io::stderr().as_fd().try_clone_to_owned();
         probe.map_or(true, |probe| probe.as_raw_fd() as u64 >= most - most / 4)
     }

@@ -1,4 +1,4 @@
-//! Folders and files of preview 2: the library's, with every path seen and every wait bounded.
+//! Folders and files of preview 2: the library's, with every path recorded and every wait bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use super::open::{self, How};
 use super::{FILES, OpenFolder, Witness, below, move_of, path};
 use crate::policy::Parameter;
 
-/// What is known about the handles of a copy.
+/// The knowledge about the handles of a copy.
 #[derive(Default)]
 pub(super) struct Handles {
     /// Names of folders, as the plugin knows them.
@@ -48,7 +48,7 @@ impl HasData for HasFiles {
 }
 
 impl Files<'_> {
-    /// What was opened before the folders changed cannot be used any more.
+    /// Handles opened before the folders changed cannot be used any more.
     fn open(&self, service: &'static str, fd: u32) -> FsResult<()> {
         if !self.sealed {
             return Ok(());

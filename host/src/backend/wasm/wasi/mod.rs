@@ -24,25 +24,29 @@
 //! the plugin asks for some. Of clocks and random bytes only the first use in a call is an event. A path is that by which the plugin's handle was opened,
 //! whatever number the handle has by now.
 //!
-//! **What ends a wait**: the deadline of the call, and taking the call back. Whatever a plugin waits for,
-//! a clock or a socket, the wait ends with the call.
+//! **Each call** of a function counts against the limit `host-calls`. Where the library cannot refuse, as
+//! when a component asks for the time, the call of the plugin ends at the next tick.
 //!
-//! **What a granted folder is**: the one that was opened when the grant was made. Copies, restarts and
-//! new generations get handles to the same one, whatever lies at its path by then. Files and folders
-//! are opened in it, and nothing else: pipes, sockets and devices are denied, so that none is waited
-//! for. Links that are there are followed within the folder; none is made, renamed or linked again,
-//! because other programs would follow it out of the folder.
+//! **The end of a wait**: the deadline of the call, and its cancellation. Every wait of a plugin,
+//! for a clock or a socket, ends with the call.
 //!
-//! **What ends with a right**: files, folders, connections and listening sockets that were opened under
-//! it, at the next use. Connections to what is still granted go on.
+//! **A granted folder** is the one that was opened when the grant was made. Copies, restarts and
+//! new generations get handles to the same one, whatever lies at its path by then. Files and
+//! folders are opened in it, and nothing else: pipes, sockets and devices are denied, so that none
+//! is waited for. Links that are there are followed within the folder; none is made, renamed or
+//! linked again, because other programs would follow it out of the folder.
 //!
-//! **What cannot be seen**: which variables a plugin looks at, as it is given all it may have at
-//! once; the bytes that it reads and writes; paths that the plugin's own library refuses because no
-//! granted folder is above them. While wishes are recorded, an empty folder `/` is there instead, so
-//! that paths below it are seen, and denied.
+//! **With a right end** the files, folders, connections and listening sockets that were opened
+//! under it, at the next use. Connections that are still granted go on.
 //!
-//! **What is not promised**: that a plugin cannot use up the file handles of the process, if it may
-//! reach the network or open files: the limit `resources` is for each copy. Preview 1 has no sockets.
+//! **Unseen** are the variables that a plugin looks at, as it is given all it may have at once; the
+//! bytes that it reads and writes; and paths that the plugin's own library refuses because no
+//! granted folder is above them. While wishes are recorded, an empty folder `/` is there instead,
+//! so that paths below it are seen, and denied.
+//!
+//! **No promise** is made that a plugin cannot use up the file handles of the process, if it may
+//! reach the network or open files: the limit `resources` is for each copy. Preview 1 has no
+//! sockets.
 
 mod clocks;
 mod descriptors;
@@ -69,8 +73,8 @@ use wasmtime_wasi::{FsPerms, OpenMode, WasiCtx, WasiCtxBuilder};
 use self::clocks::Clock;
 pub(super) use self::witness::Witness;
 use super::output::Printed;
-use crate::context::Context;
 use crate::policy::Parameter;
+use crate::services::Context;
 
 /// Handles that a plugin may hold.
 fn handles(context: &Context) -> usize {
@@ -84,8 +88,8 @@ pub(super) enum Interrupted {
     /// The deadline of the call came.
     #[error("the plugin waited beyond its deadline")]
     Overdue,
-    /// The call was taken back.
-    #[error("the call was taken back")]
+    /// The call was cancelled.
+    #[error("the call was cancelled")]
     Cancelled,
 }
 
@@ -158,7 +162,7 @@ impl Outfit {
     }
 }
 
-/// What every copy has, whatever it may do.
+/// The rights that every copy has under any policy.
 fn bare(witness: &Witness, printed: &Printed) -> WasiCtxBuilder {
     let mut wasi = WasiCtx::builder();
     let peers = witness.clone();
@@ -185,12 +189,12 @@ fn below(folder: &str, path: &str) -> String {
     }
 }
 
-/// What a use of files was about.
+/// The parameter of a use of files.
 fn path(path: &str, write: bool) -> Parameter<'_> {
     Parameter::Path { path: path.into(), write }
 }
 
-/// What a use of two paths was about: what was there before, and its new name.
+/// The parameter of a use of two paths: the old name, and the new one.
 fn move_of<'a>(from: &'a str, to: &'a str) -> Parameter<'a> {
     Parameter::Move { from: from.into(), to: to.into() }
 }

@@ -1,4 +1,4 @@
-//! What the numbers of preview 1 stand for, and how files that were opened here get one.
+//! The numbers of preview 1 and their handles, and how files that were opened here get a number.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ impl Numbers {
         Ok(numbers)
     }
 
-    /// What a number stands for.
+    /// The handle of a number.
     pub(super) fn get(&self, number: i32) -> Option<&Handle> {
         self.0.get(&number.cast_unsigned())
     }
@@ -72,7 +72,7 @@ impl Numbers {
         self.0.remove(&number.cast_unsigned());
     }
 
-    /// What `from` stood for is `to` from now on.
+    /// The handle of `from` has the number `to` from now on.
     pub(super) fn renumber(&mut self, from: i32, to: i32) {
         if from == to {
             return;
@@ -98,7 +98,7 @@ impl Numbers {
         fd_flags: i32,
     ) -> wasmtime::Result<u32> {
         const DIRECTORY: i32 = 2;
-        // What may be done with it is known to what it is exchanged for.
+        // The handle that takes its place has its rights.
         const RIGHT_TO_READ: i64 = 2;
         const RESULT: usize = 128;
         let (folder, harmless) = harmless()?;

@@ -41,7 +41,8 @@ impl How {
             || self.flags.contains(DescriptorFlags::WRITE)
     }
 
-    /// What is not opened for writing is opened for reading, so that it can be opened at all.
+    /// A file that is not opened for writing is opened for reading, so that it can be opened at
+    /// all.
     fn reads(self) -> bool {
         self.flags.contains(DescriptorFlags::READ) || !self.flags.contains(DescriptorFlags::WRITE)
     }
@@ -121,8 +122,8 @@ fn plain(from: &std::fs::File, name: &Path, how: How) -> io::Result<Opened> {
         return Ok(Opened::Nothing);
     }
     let is_plain = |found: &Metadata| found.is_file() || found.is_dir() || found.is_symlink();
-    // To open a pipe or a device is to do something to it already, so it is looked at first. What
-    // counts is what was opened: the name may be another's by then.
+    // To open a pipe or a device is to do something to it already, so it is looked at first. The
+    // opened file counts: the name may be another's by then.
     if stat(from, name, how.follow()).is_ok_and(|found| !is_plain(&found)) {
         return Ok(Opened::Other);
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use glovebox_abi::Permission;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
-use wasmtime_wasi::cli::{WasiCli, WasiCliView};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksCtxView, WasiClocksView};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, random, sockets, sync};
 use wasmtime_wasi::p2::{DynPollable, StreamError, StreamResult};
@@ -21,8 +21,8 @@ use super::tcp::Peers;
 use super::{OpenFolder, Outfit, Witness, environment_read, handles};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
-use crate::context::Context;
 use crate::policy::Parameter;
+use crate::services::Context;
 
 /// The WASI of one copy.
 pub(in super::super) struct Wasi {
@@ -39,9 +39,18 @@ pub(in super::super) struct Wasi {
     peers: Peers,
 }
 
-/// What has WASI of its own.
+/// Data with a WASI of its own.
 pub(in super::super) trait HasWasi: WasiView + 'static {
     fn wasi(&mut self) -> &mut Wasi;
+
+    /// Counts a call of it.
+    fn count_call(&mut self);
+
+    /// The WASI that the plugin calls.
+    fn called(&mut self) -> &mut Wasi {
+        self.count_call();
+        self.wasi()
+    }
 }
 
 impl Wasi {
@@ -114,36 +123,52 @@ impl Wasi {
 /// Adds WASI to a linker of components.
 pub(in super::super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let l = linker;
-    clocks::wall_clock::add_to_linker::<T, WasiClocks>(l, T::clocks)?;
-    clocks::monotonic_clock::add_to_linker::<T, WasiClocks>(l, T::clocks)?;
-    random::random::add_to_linker::<T, HasRandom>(l, |data| Random(&data.wasi().witness))?;
-    random::insecure::add_to_linker::<T, HasRandom>(l, |data| Random(&data.wasi().witness))?;
-    random::insecure_seed::add_to_linker::<T, HasRandom>(l, |data| Random(&data.wasi().witness))?;
-    cli::exit::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::environment::add_to_linker::<T, HasEnvironment>(l, |data| Environment(data.wasi()))?;
-    cli::stdin::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::stdout::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::stderr::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::terminal_input::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::terminal_output::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::terminal_stdin::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::terminal_stdout::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    cli::terminal_stderr::add_to_linker::<T, WasiCli>(l, T::cli)?;
-    filesystem::preopens::add_to_linker::<T, HasFiles>(l, |data| data.wasi().files())?;
-    sync::filesystem::types::add_to_linker::<T, HasFiles>(l, |data| data.wasi().files())?;
+    clocks::wall_clock::add_to_linker::<T, WasiClocks>(l, clocks_of)?;
+    clocks::monotonic_clock::add_to_linker::<T, WasiClocks>(l, clocks_of)?;
+    random::random::add_to_linker::<T, HasRandom>(l, |data| Random(&data.called().witness))?;
+    random::insecure::add_to_linker::<T, HasRandom>(l, |data| Random(&data.called().witness))?;
+    random::insecure_seed::add_to_linker::<T, HasRandom>(l, |data| Random(&data.called().witness))?;
+    cli::exit::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::environment::add_to_linker::<T, HasEnvironment>(l, |data| Environment(data.called()))?;
+    cli::stdin::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::stdout::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::stderr::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::terminal_input::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::terminal_output::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::terminal_stdin::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::terminal_stdout::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    cli::terminal_stderr::add_to_linker::<T, WasiCli>(l, cli_of)?;
+    filesystem::preopens::add_to_linker::<T, HasFiles>(l, |data| data.called().files())?;
+    sync::filesystem::types::add_to_linker::<T, HasFiles>(l, |data| data.called().files())?;
     let options = bindings::sockets::network::LinkOptions::default();
-    sockets::network::add_to_linker::<T, WasiSockets>(l, &options, T::sockets)?;
-    sockets::instance_network::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<T, HasSockets>(l, |data| data.wasi().sockets())?;
-    sockets::tcp_create_socket::add_to_linker::<T, HasSockets>(l, |data| data.wasi().sockets())?;
+    sockets::network::add_to_linker::<T, WasiSockets>(l, &options, sockets_of)?;
+    sockets::instance_network::add_to_linker::<T, WasiSockets>(l, sockets_of)?;
+    sockets::ip_name_lookup::add_to_linker::<T, HasSockets>(l, |data| data.called().sockets())?;
+    sockets::tcp_create_socket::add_to_linker::<T, HasSockets>(l, |data| data.called().sockets())?;
     sync::sockets::udp_create_socket::add_to_linker::<T, HasSockets>(l, |data| {
-        data.wasi().sockets()
+        data.called().sockets()
     })?;
-    sync::sockets::tcp::add_to_linker::<T, HasSockets>(l, |data| data.wasi().sockets())?;
-    sync::sockets::udp::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
-    waiting::error::add_to_linker::<T, HasTable>(l, |data| &mut data.wasi().table)?;
-    sync::io::poll::add_to_linker::<T, HasIo>(l, |data| data.wasi().io())?;
-    sync::io::streams::add_to_linker::<T, HasIo>(l, |data| data.wasi().io())
+    sync::sockets::tcp::add_to_linker::<T, HasSockets>(l, |data| data.called().sockets())?;
+    sync::sockets::udp::add_to_linker::<T, WasiSockets>(l, sockets_of)?;
+    waiting::error::add_to_linker::<T, HasTable>(l, |data| &mut data.called().table)?;
+    sync::io::poll::add_to_linker::<T, HasIo>(l, |data| data.called().io())?;
+    sync::io::streams::add_to_linker::<T, HasIo>(l, |data| data.called().io())
+}
+
+/// The library's views of what the plugin calls.
+fn clocks_of<T: HasWasi>(data: &mut T) -> WasiClocksCtxView<'_> {
+    data.count_call();
+    T::clocks(data)
+}
+
+fn cli_of<T: HasWasi>(data: &mut T) -> WasiCliCtxView<'_> {
+    data.count_call();
+    T::cli(data)
+}
+
+fn sockets_of<T: HasWasi>(data: &mut T) -> WasiSocketsCtxView<'_> {
+    data.count_call();
+    T::sockets(data)
 }
 
 struct HasTable;

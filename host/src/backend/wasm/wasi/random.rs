@@ -8,8 +8,8 @@ use super::Witness;
 /// Bytes that one request gives.
 const MAX_RANDOM_LEN: u64 = 1 << 20;
 
-/// What stands in for every byte without the permission: hash maps of the standard library need
-/// numbers, but not random ones.
+/// The value of every byte without the permission: hash maps of the standard library need numbers,
+/// but not random ones.
 const NOT_RANDOM: u8 = 1;
 
 /// Random numbers for a plugin.

@@ -1,5 +1,5 @@
-//! Connections of preview 2: the library's, which decides when one is made. Here is kept what each
-//! was made for, so that it ends when that is no longer granted.
+//! Connections of preview 2: the library's, which decides when one is made. Each is kept here with
+//! its host and port, so that it ends when they are no longer granted.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,12 +14,10 @@ use wasmtime_wasi::runtime;
 
 use super::Interrupted;
 use crate::backend::wasm::ticker::Pulse;
-use crate::context::{Context, Rights, Shared};
-use crate::determinism;
-use crate::mock::MockServices;
 use crate::policy::{Grants, Parameter};
+use crate::services::{Context, MockServices, Rights, Shared, determinism};
 
-/// Names of addresses that are remembered.
+/// Names of addresses that are remembered; the oldest makes room.
 const MAX_PEERS: usize = 1024;
 
 /// How often a plugin that waits is looked after.
@@ -37,7 +35,7 @@ struct Inner {
     pulse: Arc<Pulse>,
     /// How long what runs now may take, in milliseconds.
     deadline: AtomicU64,
-    /// [`Shared::cancellations`] when it began.
+    /// [`Context::cancellations`] of what runs now.
     cancellations: AtomicU64,
     /// The call under way; 0 outside of calls.
     call: AtomicU64,
@@ -46,7 +44,38 @@ struct Inner {
     /// Where random bytes come from in a run that must repeat.
     chance: Option<Mutex<blake3::OutputReader>>,
     /// Under which names addresses were found.
-    peers: Mutex<BTreeMap<IpAddr, BTreeSet<String>>>,
+    peers: Mutex<Peers>,
+}
+
+/// Under which names addresses were found, the latest last.
+#[derive(Default)]
+struct Peers {
+    found: VecDeque<(IpAddr, String)>,
+    /// Pairs that had to make room.
+    forgotten: u64,
+}
+
+impl Peers {
+    /// Remembers a pair; gives the number of those that were forgotten if this made room.
+    fn add(&mut self, address: IpAddr, name: &str) -> Option<u64> {
+        let known = self.found.iter().position(|(known, of)| *known == address && of == name);
+        if let Some(known) = known.and_then(|known| self.found.remove(known)) {
+            self.found.push_back(known);
+            return None;
+        }
+        self.found.push_back((address, name.to_owned()));
+        if self.found.len() <= MAX_PEERS {
+            return None;
+        }
+        self.found.pop_front();
+        self.forgotten += 1;
+        Some(self.forgotten)
+    }
+
+    fn names_of(&self, address: IpAddr) -> Vec<String> {
+        let names = self.found.iter().filter(|(known, _)| *known == address);
+        names.map(|(_, name)| name.clone()).collect()
+    }
 }
 
 impl Witness {
@@ -67,16 +96,15 @@ impl Witness {
 
     /// A call begins.
     pub(in super::super) fn begin(&self, context: &Context) {
-        let Inner { shared, deadline, cancellations, call, told, .. } = &*self.0;
+        let Inner { deadline, cancellations, call, told, .. } = &*self.0;
         deadline.store(context.deadline(), Ordering::Relaxed);
-        let taken_back = shared.cancellations.load(Ordering::Relaxed);
-        cancellations.store(taken_back, Ordering::Relaxed);
-        call.store(context.call().map_or(0, |call| call.0), Ordering::Relaxed);
+        cancellations.store(context.cancellations(), Ordering::Relaxed);
+        call.store(context.call_id().map_or(0, |call| call.0), Ordering::Relaxed);
         told.store(0, Ordering::Relaxed);
     }
 
-    /// What the calendar's clock shows, in nanoseconds since the Unix epoch, if it does not follow
-    /// the world: a mock's, or where a run that must repeat begins.
+    /// The time on the calendar's clock, in nanoseconds since the Unix epoch, if it does not follow
+    /// the world: a mock's, or the start of a run that must repeat.
     pub(super) fn scripted_now(&self) -> Option<u64> {
         let mocked = self.mock().and_then(MockServices::now);
         mocked.or_else(|| self.0.chance.is_some().then_some(determinism::START))
@@ -120,8 +148,7 @@ impl Witness {
 
     fn may_go_on(&self) -> Result<(), Interrupted> {
         let Inner { shared, pulse, deadline, cancellations, .. } = &*self.0;
-        let taken_back = shared.cancellations.load(Ordering::Relaxed);
-        if taken_back != cancellations.load(Ordering::Relaxed) {
+        if shared.cancellations.count() != cancellations.load(Ordering::Relaxed) {
             return Err(Interrupted::Cancelled);
         }
         match pulse.is_overdue(deadline.load(Ordering::Relaxed)) {
@@ -217,7 +244,7 @@ impl Witness {
         result: Result<Value, ServiceError>,
     ) {
         let Inner { shared, generation, call, .. } = &*self.0;
-        if !shared.journal.is_heard() {
+        if !shared.journal.is_told() {
             return;
         }
         let arguments = match parameter {
@@ -234,15 +261,50 @@ impl Witness {
 
     /// Remembers that looking `name` up gave `address`.
     pub(super) fn found(&self, name: &str, address: IpAddr) {
-        let mut peers = self.0.peers.lock();
-        if peers.values().map(BTreeSet::len).sum::<usize>() < MAX_PEERS {
-            peers.entry(address.to_canonical()).or_default().insert(name.to_owned());
+        let forgotten = self.0.peers.lock().add(address.to_canonical(), name);
+        if let Some(forgotten) = forgotten.filter(|count| count.is_power_of_two()) {
+            let plugin = &*self.0.shared.plugin;
+            tracing::warn!(
+                plugin,
+                forgotten,
+                kept = MAX_PEERS,
+                "more than 1,024 addresses were looked up; the oldest are denied until the plugin looks \
+                 them up again"
+            );
         }
     }
 
     /// The names under which an address was found.
     pub(super) fn names_of(&self, address: IpAddr) -> Vec<String> {
-        let peers = self.0.peers.lock();
-        peers.get(&address.to_canonical()).into_iter().flatten().cloned().collect()
+        self.0.peers.lock().names_of(address.to_canonical())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_addresses_are_remembered() {
+        /// Addresses that are looked up, by number; then those that are known, and how many were
+        /// forgotten.
+        fn check(found: &[u32], known: &[u32], unknown: &[u32], forgotten: u64) {
+            let address = |number: u32| IpAddr::from(number.to_be_bytes());
+            let mut peers = Peers::default();
+            let told = found.iter().filter_map(|number| peers.add(address(*number), "a.b"));
+            assert_eq!(told.last().unwrap_or_default(), forgotten);
+            known
+                .iter()
+                .for_each(|one| assert_eq!(peers.names_of(address(*one)), ["a.b"], "{one}"));
+            unknown.iter().for_each(|one| assert!(peers.names_of(address(*one)).is_empty()));
+            assert!(peers.found.len() <= MAX_PEERS);
+        }
+        let all: Vec<u32> = (0..MAX_PEERS as u32).collect();
+        let with = |more: &[u32]| [&all[..], more].concat();
+        check(&[], &[], &[0], 0);
+        check(&[7, 7, 7], &[7], &[8], 0);
+        check(&all, &all, &[5000], 0);
+        check(&with(&[5000]), &[1, 2, 5000], &[0], 1);
+        check(&with(&[0, 5000, 5001]), &[0, 3, 5000, 5001], &[1, 2], 2);
     }
 }

@@ -1,0 +1,404 @@
+//! Performs actions: one exhaustive match for verbs, one for changes of the view.
+
+use std::path::PathBuf;
+
+use glovebox_abi::manifest::Isolation;
+use glovebox_host::InstanceId;
+use glovebox_inspector::baseline::Decision;
+use glovebox_inspector::diff::Diff;
+use glovebox_inspector::replay::Pace;
+use glovebox_inspector::search::SortBy;
+
+use super::App;
+use super::questions::other_mode;
+use crate::panics::contain;
+use crate::window::action::{Action, Change};
+use crate::window::commands::Verb;
+use crate::window::dialogs::Purpose;
+use crate::window::ids::PanelId;
+use crate::window::overlays::{Overlay, PathField, Question};
+use crate::window::palette::Palette;
+use crate::window::panels::Review;
+use crate::window::shell::Side;
+use crate::window::theme;
+use crate::workbench::{Command, Level, ReplayHow, Source, TraceId};
+
+impl App {
+    /// Does what was asked for, or asks whether it is meant.
+    pub(crate) fn perform(&mut self, ctx: &egui::Context, action: Action) {
+        match self.question(&action) {
+            Some(question) => self.overlay = Overlay::Confirm(question, Box::new(action)),
+            None => self.perform_at_once(ctx, action),
+        }
+    }
+
+    fn perform_at_once(&mut self, ctx: &egui::Context, action: Action) {
+        let done = contain(|| {
+            #[cfg(test)]
+            crate::panics::hook::reach("Action");
+            match action {
+                Action::Run(verb) => self.run(ctx, verb),
+                Action::Do(command) => self.workbench.execute(command),
+                Action::View(change) => self.change(ctx, change),
+                Action::Agreed(action) => self.perform_at_once(ctx, *action),
+            }
+        });
+        if let Err(fault) = done {
+            self.tell_fault(format!("Not done: {fault}"));
+        }
+    }
+
+    fn change(&mut self, ctx: &egui::Context, change: Change) {
+        match change {
+            Change::Show(panel) => self.shell.show_panel(panel),
+            Change::Drawer(tab) => {
+                self.panels.drawer.tab = tab;
+                self.shell.open(Side::Drawer);
+            }
+            Change::Source(source) => {
+                self.shown.selection.source = source;
+                self.shown.query.set_range(None);
+                self.shell.show_panel(PanelId::Frames);
+            }
+            Change::Select(row) => {
+                self.shown.selection.select(row);
+                self.panels.frames.reveal = Some(row.row);
+            }
+            Change::RevealSelection => self.keep_selection_in_view(),
+            Change::SelectPlugin(plugin) => {
+                self.shown.selection.select_plugin(plugin);
+                self.panels.compose.follow_selection();
+            }
+            Change::Filter(text) => {
+                self.shown.query.set_text(text);
+                self.keep_selection_in_view();
+            }
+            Change::Range(range) => self.shown.query.set_range(range),
+            Change::Order(order) => self.sort(order),
+            Change::Compose(frame, target) => {
+                self.panels.compose.fill(&frame, target);
+                self.shell.show_panel(PanelId::Compose);
+            }
+            Change::OpenFile(path) => {
+                self.opening.insert(path.clone());
+                self.shell.welcome = false;
+                self.workbench.execute(Command::Start { files: vec![path] });
+            }
+            Change::File(purpose, path) => self.take_file(ctx, purpose, path),
+            Change::Quit(how) => self.quit(ctx, how),
+            Change::Copy(text) => ctx.copy_text(text),
+        }
+    }
+
+    fn run(&mut self, ctx: &egui::Context, verb: Verb) {
+        match verb {
+            Verb::OpenPlugin => self.dialogs.open(ctx, Purpose::Plugin, ""),
+            Verb::OpenTrace => self.dialogs.open(ctx, Purpose::Trace, ""),
+            Verb::OpenPath => self.overlay = Overlay::Path(PathField::new(Purpose::Plugin, "")),
+            Verb::OpenBaseline => self.dialogs.open(ctx, Purpose::Baseline, ""),
+            Verb::CloseBaseline => self.workbench.execute(Command::CloseBaseline),
+            Verb::CompareWithBaseline => {
+                if let Some((id, _)) = self.shown_trace() {
+                    self.workbench.execute(Command::CompareWithBaseline(id));
+                    self.shell.show_panel(PanelId::Diff);
+                }
+            }
+            Verb::SaveTrace => {
+                if let Some((id, name)) = self.shown_trace() {
+                    self.ask_where_to_save(ctx, id, &name);
+                }
+            }
+            Verb::CloseTrace => {
+                if let Some((id, _)) = self.shown_trace() {
+                    self.workbench.execute(Command::CloseTrace(id));
+                }
+            }
+            Verb::Quit => self.ask_to_quit(ctx),
+            Verb::CopyRow => {
+                if let Some(row) = self.selected_row() {
+                    ctx.copy_text(String::from_utf8_lossy(&row.frame.payload).into_owned());
+                }
+            }
+            Verb::FocusFilter => self.shell.filter.focus = true,
+            Verb::RangeFrom => self.cut_range(|at, (_, last)| (at, last.max(at))),
+            Verb::RangeTo => self.cut_range(|at, (first, _)| (first.min(at), at)),
+            Verb::ClearFilter => {
+                self.shown.query.clear();
+                self.keep_selection_in_view();
+            }
+            Verb::ClearLive => self.workbench.execute(Command::ClearLive),
+            Verb::Palette => self.overlay = Overlay::Palette(Palette::new(false)),
+            Verb::GoTo => self.overlay = Overlay::Palette(Palette::new(true)),
+            Verb::ShowLive => self.change(ctx, Change::Source(Source::Live)),
+            Verb::ShowPanel(panel) => self.shell.show_panel(panel),
+            Verb::ShowDrawer(tab) => self.change(ctx, Change::Drawer(tab)),
+            Verb::ToggleLeft => self.shell.toggle(Side::Left),
+            Verb::ToggleRight => self.shell.toggle(Side::Right),
+            Verb::ToggleTimeline => self.shell.toggle(Side::Timeline),
+            Verb::ToggleDrawer => self.shell.toggle(Side::Drawer),
+            Verb::WorkspaceDebug => {
+                self.shell.debug();
+                ctx.set_zoom_factor(1.0);
+            }
+            Verb::WorkspaceCompare => self.shell.compare(),
+            Verb::WorkspaceDemo => {
+                self.shell.debug();
+                self.shell.close(Side::Drawer);
+                self.shell.close(Side::Right);
+                ctx.set_zoom_factor(1.5);
+            }
+            Verb::SwitchTheme => {
+                self.session.theme = self.session.theme.other();
+                theme::choose(ctx, self.session.theme);
+            }
+            Verb::ZoomIn => ctx.set_zoom_factor((ctx.zoom_factor() + 0.1).min(3.0)),
+            Verb::ZoomOut => ctx.set_zoom_factor((ctx.zoom_factor() - 0.1).max(0.5)),
+            Verb::ZoomReset => ctx.set_zoom_factor(1.0),
+            Verb::Reload => {
+                self.with_plugin(|instance| Command::Reload { instance, carry_state: true })
+            }
+            Verb::ReloadCold => {
+                self.with_plugin(|instance| Command::Reload { instance, carry_state: false })
+            }
+            Verb::RollBack => self.with_plugin(Command::RollBack),
+            Verb::MoveToWorker => {
+                self.with_plugin(|instance| Command::Move { instance, to: Isolation::Process });
+            }
+            Verb::TrustHere => {
+                self.with_plugin(|instance| Command::Move { instance, to: Isolation::InProcess });
+            }
+            Verb::ToggleWatch => {
+                let view = self.view();
+                let plugin = self.shown.selection.plugin(view).and_then(|id| view.plugin(id));
+                if let Some((instance, on)) =
+                    plugin.map(|plugin| (plugin.instance, !plugin.watching))
+                {
+                    self.workbench.execute(Command::Watch(instance, on));
+                }
+            }
+            Verb::ToggleTrust => {
+                let trust = !self.view().trusts_native();
+                self.workbench.execute(Command::TrustNative(trust));
+            }
+            Verb::ToggleStrict => {
+                let mode = other_mode(self.view().policy_mode());
+                self.workbench.execute(Command::SetPolicyMode(mode));
+            }
+            Verb::SavePolicy => self.dialogs.open(ctx, Purpose::SavePolicy, "policy.toml"),
+            Verb::Unload => self.with_plugin(Command::Unload),
+            Verb::Loop => {
+                if self.lists_nothing() {
+                    return;
+                }
+                self.with_plugin(Command::Loop);
+                self.shell.show_panel(PanelId::Diff);
+            }
+            Verb::ToggleRecording => {
+                let command = match self.view().recording() {
+                    Some(_) => Command::StopRecording,
+                    None => Command::StartRecording,
+                };
+                self.workbench.execute(command);
+            }
+            Verb::Snapshots => self.overlay = Overlay::snapshots(self.view()),
+            Verb::CompileDeadline => self.overlay = Overlay::compile_deadline(self.view()),
+            Verb::CompileMemory => self.overlay = Overlay::compile_memory(self.view()),
+            Verb::Replay => self.replay(Pace::Max, ReplayHow::Once),
+            Verb::ReplayOriginal => self.replay(Pace::Original, ReplayHow::Once),
+            Verb::ReplayFrom => self.replay_from(),
+            Verb::ReplayAgain => self.replay(Pace::Max, ReplayHow::Again),
+            Verb::ReplayAnswered => self.replay(Pace::Max, ReplayHow::Answered),
+            Verb::PauseReplay => {
+                let paused = self.view().replay().and_then(|job| job.replay);
+                if let Some(paused) = paused {
+                    self.workbench.execute(Command::PauseReplay(!paused));
+                }
+            }
+            Verb::Step => match self.view().replay() {
+                Some(_) => self.workbench.execute(Command::StepReplay),
+                None => {
+                    self.replay(Pace::Step, ReplayHow::Once);
+                    self.workbench.execute(Command::StepReplay);
+                }
+            },
+            Verb::Stop => self.workbench.execute(Command::CancelAll),
+            Verb::ReplayRow => self.replay_row(),
+            Verb::EditRow => {
+                if let Some(row) = self.selected_row() {
+                    let target = self.target_of(&row).ok();
+                    self.change(ctx, Change::Compose(row.frame, target));
+                }
+            }
+            Verb::ResendAndDiff => {
+                let target = self.selected_row().map(|row| self.target_of(&row));
+                match (target, self.shown.selection.row) {
+                    (Some(Ok(target)), Some(row)) => {
+                        self.workbench.execute(Command::ResendAndDiff { target, row });
+                        self.shell.show_panel(PanelId::Diff);
+                    }
+                    (Some(Err(why)), _) => {
+                        self.workbench.execute(Command::Notify(Level::Error, why));
+                    }
+                    (None, _) | (_, None) => {}
+                }
+            }
+            Verb::Send => self.send(),
+            Verb::AcceptDifference => {
+                self.review(|review, diff| review.decide(Decision::Accept, diff))
+            }
+            Verb::RejectDifference => {
+                self.review(|review, diff| review.decide(Decision::Reject, diff))
+            }
+            Verb::SkipDifference => self.review(|review, diff| review.decide(Decision::Skip, diff)),
+            Verb::AcceptRemaining => {
+                self.review(|review, diff| review.decide_remaining(Decision::Accept, diff));
+            }
+            Verb::RejectRemaining => {
+                self.review(|review, diff| review.decide_remaining(Decision::Reject, diff));
+            }
+            Verb::SkipRemaining => {
+                self.review(|review, diff| review.decide_remaining(Decision::Skip, diff));
+            }
+            Verb::NextDifference => self.review(|review, _| review.step(1)),
+            Verb::PreviousDifference => self.review(|review, _| review.step(-1)),
+            Verb::SaveBaseline => self.dialogs.open(ctx, Purpose::SaveBaseline, "baseline.txt"),
+            Verb::Pin => {
+                if let Some((id, _)) = self.shown_trace() {
+                    let pinned = self.view().baseline().is_some_and(|trace| trace.id == id);
+                    self.workbench.execute(Command::Pin((!pinned).then_some(id)));
+                }
+            }
+            Verb::FirstRow => self.select_position(|_, _| 0),
+            Verb::FollowTail => {
+                self.select_position(|_, len| len - 1);
+                // In another order the newest one is anywhere, and the last row is what is asked for.
+                if self.shown.query.order.is_none() {
+                    self.panels.frames.follow_newest();
+                }
+            }
+            Verb::NextRow => {
+                self.select_position(|place, len| place.map_or(0, |place| place.next(len)));
+            }
+            Verb::PreviousRow => {
+                self.select_position(|place, len| {
+                    place.map_or(len - 1, |place| place.previous(len))
+                });
+            }
+            Verb::SortByLatency => self.sort(self.shown.query.next_order(SortBy::Latency)),
+            Verb::SortBySize => self.sort(self.shown.query.next_order(SortBy::Size)),
+            Verb::TimeOrder => self.sort(None),
+            Verb::NextInCall => self.select_in_call(1),
+            Verb::PreviousInCall => self.select_in_call(-1),
+            Verb::SelectionBack => {
+                self.shown.selection.go_back();
+                self.keep_selection_in_view();
+            }
+            Verb::SelectionForward => {
+                self.shown.selection.go_forward();
+                self.keep_selection_in_view();
+            }
+            Verb::Keys => self.overlay = Overlay::Keys,
+            Verb::Welcome => self.shell.welcome = true,
+            Verb::Doctor => {
+                self.workbench.execute(Command::Examine);
+                self.overlay = Overlay::Doctor;
+            }
+        }
+    }
+
+    pub(super) fn take_file(&mut self, ctx: &egui::Context, purpose: Purpose, path: PathBuf) {
+        match purpose {
+            Purpose::Plugin | Purpose::Trace | Purpose::Baseline => {
+                self.change(ctx, Change::OpenFile(path));
+            }
+            Purpose::Save(trace) => {
+                let replace = false;
+                self.workbench.execute(Command::SaveTrace { trace, path, replace });
+            }
+            Purpose::SaveBaseline => self.save_baseline(path),
+            Purpose::SavePolicy => {
+                let replace = false;
+                self.workbench.execute(Command::SavePolicy { path, replace });
+            }
+        }
+    }
+
+    pub(super) fn ask_where_to_save(&mut self, ctx: &egui::Context, trace: TraceId, name: &str) {
+        let name = format!("{}.mcap", name.trim_end_matches(".mcap").replace(['/', ' '], "-"));
+        self.dialogs.open(ctx, Purpose::Save(trace), &name);
+    }
+
+    /// Asks before a file is replaced that was in the way of a command.
+    pub(super) fn ask_to_replace(&mut self) {
+        let Some(command) = self.workbench.take_in_the_way() else {
+            return;
+        };
+        let path = match &command {
+            Command::SaveTrace { path, .. }
+            | Command::SaveBaseline { path, .. }
+            | Command::SavePolicy { path, .. } => path,
+            _ => return,
+        };
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let question = Question {
+            title: format!("Replace {name}"),
+            means: format!("{} exists; its content will be lost", path.display()),
+        };
+        self.overlay = Overlay::Confirm(question, Box::new(Action::Do(command)));
+    }
+
+    /// Asks whether a plugin may run though its sandbox lacks layers.
+    pub(super) fn ask_about_layers(&mut self) {
+        let Some((path, layers)) = self.workbench.take_layers_missing() else { return };
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let question = Question {
+            title: format!("Run {name} all the same"),
+            means: format!("The policy wants to be asked: {layers}"),
+        };
+        let command = Command::LoadWithLayersMissing(path);
+        self.overlay = Overlay::Confirm(question, Box::new(Action::Do(command)));
+    }
+
+    /// Files that were dropped on the window.
+    pub(super) fn take_in_files(&mut self, ctx: &egui::Context) {
+        let files: Vec<PathBuf> = ctx.input(|input| {
+            let dropped = input.raw.dropped_files.iter();
+            dropped.map(|file| file.path().to_owned()).collect()
+        });
+        if !files.is_empty() {
+            self.opening.extend(files.iter().cloned());
+            self.shell.welcome = false;
+            self.workbench.execute(Command::Start { files });
+        }
+    }
+
+    fn review(&mut self, change: impl FnOnce(&mut Review, &Diff)) {
+        let view = self.workbench.view();
+        if let Some((number, diff)) = view.diff() {
+            let review = &mut self.panels.diff.review;
+            review.look_at(number, diff, || view.rejected_before());
+            change(review, diff);
+        }
+    }
+
+    /// Writes the baseline that the decisions lead to.
+    pub fn save_baseline(&mut self, path: PathBuf) {
+        let decisions = self.panels.diff.review.decisions().clone();
+        self.workbench.execute(Command::SaveBaseline { path, replace: false, decisions });
+    }
+
+    fn with_plugin(&mut self, command: impl FnOnce(InstanceId) -> Command) {
+        if let Some(instance) = self.shown.selection.plugin(self.view()) {
+            self.workbench.execute(command(instance));
+        }
+    }
+
+    /// True if Esc is to clear the filter: it leaves a text field or a list first.
+    pub(super) fn is_escaped(&self, ctx: &egui::Context) -> bool {
+        self.overlay.is_none()
+            && !ctx.text_edit_focused()
+            && self.shown.query.is_set()
+            && !egui::Popup::is_any_open(ctx)
+            && ctx.input(|input| input.key_pressed(egui::Key::Escape))
+    }
+}

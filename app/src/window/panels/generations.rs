@@ -1,0 +1,109 @@
+//! The generations of the chosen plugin: put a new one in place, go back, watch.
+
+use egui::{ScrollArea, Ui};
+use egui_material_icons::icons as icon;
+use glovebox_host::{InstanceId, PluginStatus};
+use glovebox_inspector::store::Reload;
+
+use super::reloads::grid;
+use crate::window::buttons::{empty, verb_button};
+use crate::window::commands::Verb;
+use crate::window::context::{Panel, PanelCtx};
+use crate::window::look::{Standing, phase_tone, standing};
+use crate::window::shown::Shown;
+use crate::window::theme;
+use crate::window::widgets::text::{paragraph, plain};
+use crate::window::widgets::{badge, fact, section, separator};
+use crate::workbench::{Command, Reader, Source};
+
+/// Reloads that are shown, the newest ones.
+const SHOWN: usize = 200;
+
+/// The state of the panel of generations.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Those of the chosen instance, the newest first.
+    reloads: Vec<Reload>,
+}
+
+impl Panel for State {
+    fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
+        let chosen = shown.selection.plugin(*reader).map(InstanceId::get);
+        let reloads = reader.read(Source::Live, |store| {
+            let own = |reload: &&Reload| Some(reload.instance) == chosen;
+            store.reloads().iter().rev().filter(own).take(SHOWN).cloned().collect()
+        });
+        self.reloads = reloads.unwrap_or_default();
+    }
+
+    fn show(&mut self, ui: &mut Ui, ctx: PanelCtx<'_>) {
+        show(ui, ctx, &self.reloads);
+    }
+}
+
+fn show(ui: &mut Ui, ctx: PanelCtx<'_>, reloads: &[Reload]) {
+    let Some(plugin) = ctx.chosen_plugin() else {
+        let words = ("No plugin loaded", "Its generations appear here");
+        return empty(ui, ctx, icon::ICON_AUTORENEW, words, Some(Verb::OpenPlugin));
+    };
+    ScrollArea::vertical().id_salt("reload").auto_shrink([false, false]).show(ui, |ui| {
+        egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
+            head(ui, ctx, plugin);
+            separator(ui);
+            history(ui, reloads);
+        });
+    });
+}
+
+fn head(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    let tokens = theme::of(ui);
+    ui.horizontal(|ui| {
+        ui.label(
+            plain(plugin.manifest.title()).font(theme::strong(15.0)).color(tokens.text_strong),
+        );
+        if let Some(twin) = ctx.twin_name(plugin) {
+            ui.label(plain(twin).color(tokens.text_weak));
+        }
+        badge(ui, plugin.phase.name(), phase_tone(plugin.phase));
+    });
+    ui.add_space(4.0);
+    fact(ui, "Generation", plugin.generation.to_string());
+    fact(ui, "Version", plugin.manifest.plugin.version.to_string());
+    fact(ui, "Binding", plugin.binding.name());
+    fact(ui, "Artifact", plugin.origin.to_string());
+    if !plugin.digest.is_empty() {
+        fact(ui, "Digest", plugin.digest.chars().take(16).collect::<String>());
+    }
+    let state = match plugin.manifest.state.version {
+        Some(version) => format!("version {version}, carried over on reload"),
+        None => "none declared".to_owned(),
+    };
+    fact(ui, "State", state);
+    let Standing { tone, reason, .. } = standing(ctx.view, plugin);
+    if let Some(reason) = reason {
+        ui.label(paragraph(reason).color(tokens.tone(tone)));
+    }
+    ui.add_space(8.0);
+    ui.horizontal_wrapped(|ui| {
+        for verb in [Verb::Reload, Verb::ReloadCold, Verb::RollBack, Verb::Loop] {
+            verb_button(ui, ctx, verb);
+        }
+    });
+    let mut watching = plugin.watching;
+    if ui.checkbox(&mut watching, "Reload whenever the artifact changes").changed() {
+        ctx.command(Command::Watch(plugin.instance, watching));
+    }
+}
+
+fn history(ui: &mut Ui, reloads: &[Reload]) {
+    let tokens = theme::of(ui);
+    section(ui, "History", |ui| {
+        ui.label(plain(reloads.len().to_string()).color(tokens.text_weak));
+    });
+    if reloads.is_empty() {
+        let text = "No reload yet; every one is listed here with its cause and how long it took";
+        ui.label(plain(text).color(tokens.text_weak));
+        return;
+    }
+    grid(ui, "reloads", reloads.iter().map(|reload| (None, reload)));
+}

@@ -1,0 +1,200 @@
+//! Paints the list of plugins.
+
+use egui::{Align, Rect, ScrollArea, Ui, pos2, vec2};
+use egui_material_icons::icons as icon;
+use glovebox_abi::manifest::{Isolation, Tier};
+use glovebox_host::PluginStatus;
+
+use super::model::{State, matches, p99};
+use crate::window::action::Change;
+use crate::window::buttons::empty;
+use crate::window::commands::Verb;
+use crate::window::context::PanelCtx;
+use crate::window::ids::PanelId;
+use crate::window::look::{Standing, missing_layers, place, standing};
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::{
+    icon_button, icon_font, name_in, row, search_field, section, text_in,
+};
+use crate::workbench::Command;
+
+/// Height of a row, and with the file of a plugin whose id another one has, too.
+const HEIGHT: f32 = 40.0;
+const HEIGHT_OF_TWINS: f32 = 57.0;
+
+/// Paints the list of plugins.
+pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
+    section(ui, "Plugins", |ui| {
+        if icon_button(ui, icon::ICON_ADD, "Open plugin (Ctrl+O)", true).clicked() {
+            ctx.run(Verb::OpenPlugin);
+        }
+        ui.label(plain(ctx.plugins().len().to_string()).color(theme::of(ui).text_weak));
+    });
+    if ctx.plugins().is_empty() {
+        let words = ("No plugins", "Open an artifact or a plugin.toml");
+        return empty(ui, ctx, icon::ICON_EXTENSION, words, Some(Verb::OpenPlugin));
+    }
+    search_field(ui, &mut state.search, "Search plugins", "Search plugins");
+    ui.add_space(2.0);
+    let words = state.search.to_lowercase();
+    let chosen = ctx.selection.plugin(ctx.view);
+    let shown: Vec<_> = ctx.plugins().iter().filter(|plugin| matches(plugin, &words)).collect();
+    if shown.is_empty() {
+        ui.label(plain("No plugin has these words").color(theme::of(ui).text_weak));
+    }
+    let has_twins = shown.iter().any(|plugin| ctx.twin_name(plugin).is_some());
+    let height = if has_twins { HEIGHT_OF_TWINS } else { HEIGHT };
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ScrollArea::vertical().id_salt("plugins").auto_shrink([false, false]).show_rows(
+        ui,
+        height,
+        shown.len(),
+        |ui, range| {
+            for plugin in &shown[range] {
+                line(ui, ctx, plugin, (chosen == Some(plugin.instance), height));
+            }
+        },
+    );
+}
+
+fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height): (bool, f32)) {
+    let tokens = theme::of(ui);
+    let about = &plugin.manifest.plugin;
+    let twin = ctx.twin_name(plugin);
+    let Standing { tone, picture, text: stands, reason } = standing(ctx.view, plugin);
+    let mut name = format!(
+        "{} {} {} generation {}",
+        ctx.name_of(plugin),
+        about.version,
+        plugin.phase,
+        plugin.generation
+    );
+    if let Some(place) = place(plugin) {
+        name.push_str(&format!(" {place}"));
+    }
+    let missing = missing_layers(plugin);
+    if let Some(missing) = &missing {
+        name.push_str(&format!(", {missing}"));
+    }
+    if let Some(reason) = &reason {
+        name.push_str(&format!(", {reason}"));
+    }
+    name.push_str(&format!(", {}", p99(ctx.view, plugin)));
+    let (rect, response) = row(ui, height, chosen, &name);
+    if tone == Tone::Bad {
+        if !chosen {
+            ui.painter().rect_filled(rect, 4.0, tokens.tone_subtle(tone));
+        }
+        let mut edge = rect;
+        edge.set_width(2.0);
+        ui.painter().rect_filled(edge, 0.0, tokens.tone(tone));
+    }
+    let inner = rect.shrink2(vec2(8.0, 3.0));
+    let dot = pos2(inner.left() + 4.0, inner.top() + 9.0);
+    match picture {
+        Some(picture) => {
+            let place = Rect::from_center_size(dot, vec2(14.0, 14.0));
+            let color = tokens.tone(tone);
+            text_in(ui, place, Align::Center, picture.codepoint, icon_font(14.0), color);
+        }
+        None => {
+            ui.painter().circle_filled(dot, 4.0, tokens.tone(tone));
+        }
+    }
+    let mut first = inner;
+    first.set_left(inner.left() + 16.0);
+    first.set_height(17.0);
+    let body = egui::TextStyle::Body.resolve(ui.style());
+    text_in(ui, first, Align::Min, &about.id, theme::medium(12.5), tokens.text_strong);
+    text_in(ui, first, Align::Max, &about.version.to_string(), body.clone(), tokens.text_weak);
+    let second = first.translate(vec2(0.0, 17.0));
+    let mut text = stands;
+    if let Some(place) = place(plugin) {
+        text.push_str(&format!(" · {place}"));
+    }
+    if plugin.queue_depth > 0 {
+        text.push_str(&format!(" · {} waiting", plugin.queue_depth));
+    }
+    let stands = format!("{text}, {}", p99(ctx.view, plugin));
+    // Trouble needs the room first; otherwise the figure does, and the text beside the pointer has all.
+    let figure = p99(ctx.view, plugin);
+    let layout = ui.painter().layout_no_wrap(figure.clone(), body.clone(), tokens.text_weak);
+    let mut first_part = second;
+    if picture.is_none() {
+        first_part.set_right(second.right() - layout.size().x - 8.0);
+    }
+    let width = text_in(
+        ui,
+        first_part,
+        Align::Min,
+        &text,
+        body.clone(),
+        match picture {
+            Some(_) => tokens.tone(tone),
+            None => tokens.text_weak,
+        },
+    );
+    let rest = second.with_min_x(second.left() + width + 8.0);
+    if layout.size().x <= rest.width() + 0.5 {
+        text_in(ui, rest, Align::Max, &figure, body.clone(), tokens.text_weak);
+    }
+    if let Some(twin) = &twin {
+        let third = second.translate(vec2(0.0, 17.0));
+        name_in(ui, third, twin, body, tokens.text_weak);
+    }
+    if response.clicked() {
+        ctx.change(Change::SelectPlugin(plugin.instance));
+    }
+    let more = match reason.as_ref().or(missing.as_ref()) {
+        Some(fault) => fault,
+        None => &about.description,
+    };
+    let response = match more.is_empty() {
+        true => response.hint(&stands),
+        false => response.hint(format!("{stands}\n{more}")),
+    };
+    response.context_menu(|ui| menu(ui, ctx, plugin));
+}
+
+fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    let (id, about) = (plugin.instance, &plugin.manifest.plugin);
+    let reload = |carry_state| Command::Reload { instance: id, carry_state };
+    if ui.button("Reload").clicked() {
+        ctx.command(reload(true));
+    }
+    if ui.button("Reload cold").clicked() {
+        ctx.command(reload(false));
+    }
+    if plugin.tier == Tier::Native {
+        let (name, to) = match plugin.isolation {
+            Isolation::InProcess => ("Move to worker", Isolation::Process),
+            _ => ("Run in this process (trust)…", Isolation::InProcess),
+        };
+        if ui.button(name).clicked() {
+            ctx.command(Command::Move { instance: id, to });
+        }
+    }
+    let watch =
+        if plugin.watching { "Stop reloading automatically" } else { "Reload automatically" };
+    if ui.button(watch).clicked() {
+        ctx.command(Command::Watch(id, !plugin.watching));
+    }
+    ui.separator();
+    // The filter knows plugins, not their instances.
+    let only = match ctx.view.twin_name(plugin) {
+        Some(_) => format!("Only frames of all instances of {}", about.id),
+        None => "Only its frames".to_owned(),
+    };
+    if ui.button(plain(only)).clicked() {
+        ctx.change(Change::Filter(format!("plugin:{}", about.id)));
+    }
+    if ui.button("Show its policy").clicked() {
+        ctx.change(Change::SelectPlugin(id));
+        ctx.change(Change::Show(PanelId::Policy));
+    }
+    ui.separator();
+    if ui.button("Unload").clicked() {
+        ctx.command(Command::Unload(id));
+    }
+}

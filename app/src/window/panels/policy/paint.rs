@@ -1,0 +1,303 @@
+//! Paints permissions, limits and denials of the chosen plugin.
+
+use egui::{Align, Grid, ScrollArea, Ui};
+use egui_material_icons::icons as icon;
+use glovebox_abi::manifest::{Isolation, LimitKind, Tier};
+use glovebox_abi::text::inert;
+use glovebox_host::{
+    Decision, Enforcement, Growth, PermissionStatus, PluginStatus, PolicyMode, Standing,
+};
+use glovebox_inspector::store::Denial;
+
+use super::model::{Editing, State, changed};
+use super::sandbox;
+use crate::window::buttons::empty;
+use crate::window::commands::Verb;
+use crate::window::context::PanelCtx;
+use crate::window::panels::allow::{allow_button, asks};
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::figures::thousands;
+use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::{
+    badge, chip, headings, icon_text, label, named_field, section, separator,
+};
+use crate::workbench::Command;
+
+/// Paints the policy of the chosen plugin.
+pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
+    let Some(plugin) = ctx.chosen_plugin() else {
+        let words = ("No plugin loaded", "Its permissions and limits appear here");
+        return empty(ui, ctx, icon::ICON_SHIELD, words, Some(Verb::OpenPlugin));
+    };
+    ScrollArea::both().id_salt("policy").auto_shrink([false, false]).show(ui, |ui| {
+        egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
+            mode(ui, ctx, plugin);
+            sandbox::place(ui, ctx, plugin);
+            waiting(ui, ctx, plugin);
+            permissions(ui, ctx, plugin);
+            separator(ui);
+            limits(ui, ctx, plugin, state);
+            separator(ui);
+            sandbox::layers(ui, plugin);
+            denials(ui, ctx, plugin, &state.denials);
+        });
+    });
+}
+
+const MODES: [(PolicyMode, &str, &str); 5] = [
+    (
+        PolicyMode::Consent,
+        "Consent",
+        "Grants what manifests ask for, and asks about files, network and environment",
+    ),
+    (
+        PolicyMode::AsDeclared,
+        "As declared",
+        "Grants all that manifests ask for, files, network and environment too",
+    ),
+    (PolicyMode::Strict, "Strict", "Grants log, metric and config; all else is allowed one by one"),
+    (PolicyMode::Ask, "Ask", "Strict, and tells when a plugin wants more"),
+    (PolicyMode::Record, "Record", "Consent, and keeps every wish, to suggest permissions"),
+];
+
+fn mode(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    ui.horizontal(|ui| {
+        ui.label(
+            plain(plugin.manifest.title())
+                .font(theme::strong(15.0))
+                .color(theme::of(ui).text_strong),
+        );
+        if let Some(twin) = ctx.twin_name(plugin) {
+            ui.label(plain(twin).color(theme::of(ui).text_weak));
+        }
+        badge(ui, plugin.tier.name(), Tone::Neutral);
+        badge(ui, plugin.isolation.name(), Tone::Neutral);
+    });
+    ui.horizontal(|ui| {
+        ui.label(plain("Policy of all plugins").color(theme::of(ui).text_weak));
+        for (mode, name, means) in MODES {
+            let chip = chip(ui, ctx.policy_mode() == mode, name, Tone::Accent);
+            if chip.hint(means).clicked() {
+                ctx.command(Command::SetPolicyMode(mode));
+            }
+        }
+    });
+    ui.add_space(8.0);
+}
+
+/// A new generation that asks for more, and the decisions that it waits for.
+fn waiting(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    let growth = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
+    let growth: Vec<_> = growth.collect();
+    if growth.is_empty() {
+        return;
+    }
+    let (tokens, id) = (theme::of(ui), &plugin.manifest.plugin.id);
+    section(ui, "A new version waits", |_| {});
+    let text = format!(
+        "It asks for more than was agreed to. Generation {} serves until all of this is decided; \
+         with what is denied, the new one has to do without",
+        plugin.generation
+    );
+    ui.label(plain(text).color(tokens.text_weak));
+    for Growth { permission, request, .. } in growth {
+        ui.horizontal(|ui| {
+            badge(ui, "waits", Tone::Warn);
+            ui.label(plain(permission.name()).color(tokens.text_strong));
+            ui.label(asks(request));
+            allow_button(ui, ctx, "waits", plugin, *permission);
+            let deny = ui.small_button("Deny");
+            let deny = label(deny, format!("Deny {permission} to {id}"));
+            if deny.clicked() {
+                ctx.command(Command::Decide(plugin.instance, *permission, Decision::Deny));
+            }
+        });
+    }
+    ui.add_space(8.0);
+}
+
+fn permissions(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    section(ui, "Permissions", |_| {});
+    let why = (ui.available_width() - 540.0).max(96.0);
+    Grid::new("permissions").num_columns(7).spacing([16.0, 6.0]).show(ui, |ui| {
+        headings(ui, &["permission", "asked", "decision", "in effect", "used", "denied", "why"]);
+        for status in &plugin.permissions {
+            permission(ui, ctx, plugin, status, why);
+        }
+    });
+}
+
+/// A row of the table; `why` is the room for the reason, in points.
+fn permission(
+    ui: &mut Ui,
+    ctx: PanelCtx<'_>,
+    plugin: &PluginStatus,
+    status: &PermissionStatus,
+    why: f32,
+) {
+    let tokens = theme::of(ui);
+    ui.label(plain(status.permission.name()).color(tokens.text_strong))
+        .hint(status.permission.allows());
+    ui.label(if status.asked { "yes" } else { "no" });
+    let mut decision = status.decision;
+    let name = |decision| match decision {
+        Decision::AsDeclared => "By the rules",
+        Decision::Allow => "Allow",
+        Decision::Deny => "Deny",
+    };
+    let response = egui::ComboBox::from_id_salt(("decision", status.permission))
+        .width(104.0)
+        .selected_text(name(decision))
+        .show_ui(ui, |ui| {
+            for choice in [Decision::AsDeclared, Decision::Allow, Decision::Deny] {
+                ui.selectable_value(&mut decision, choice, name(choice));
+            }
+        })
+        .response;
+    named_field(response, &format!("Decision about {}", status.permission));
+    if decision != status.decision {
+        ctx.command(Command::Decide(plugin.instance, status.permission, decision));
+    }
+    ui.horizontal(|ui| {
+        match status.standing {
+            Standing::Granted if status.asks_more => badge(ui, "in part", Tone::Warn),
+            Standing::Granted => badge(ui, "granted", Tone::Good),
+            Standing::Asking => badge(ui, "asking", Tone::Warn),
+            Standing::Denied if status.asked => badge(ui, "not granted", Tone::Warn),
+            Standing::Denied => badge(ui, "not granted", Tone::Neutral),
+        };
+        if status.standing == Standing::Asking || status.asks_more {
+            allow_button(ui, ctx, "permission", plugin, status.permission);
+        }
+    });
+    number(ui, status.uses);
+    number(ui, status.denials);
+    ui.scope(|ui| {
+        ui.set_max_width(why);
+        let why = match status.parameters().as_str() {
+            "" => status.explanation.clone(),
+            parameters => format!("{parameters}: {}", status.explanation),
+        };
+        let text = plain(&why).color(tokens.text_weak);
+        ui.add(egui::Label::new(text).truncate()).hint(&why);
+    });
+    ui.end_row();
+}
+
+fn number(ui: &mut Ui, value: u64) {
+    let tokens = theme::of(ui);
+    let color = if value > 0 { tokens.text } else { tokens.text_faint };
+    ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+        ui.label(plain(thousands(value)).color(color));
+    });
+}
+
+fn limits(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, state: &mut State) {
+    let tokens = theme::of(ui);
+    section(ui, "Limits", |ui| {
+        ui.label(plain("click a value to change it").small().color(tokens.text_weak));
+    });
+    Grid::new("limits").num_columns(5).spacing([16.0, 6.0]).show(ui, |ui| {
+        headings(ui, &["limit", "value", "from", "hits", "enforcement"]);
+        for status in &plugin.limit_status {
+            let limit = status.limit;
+            ui.label(plain(limit.name()).color(tokens.text_strong));
+            value(ui, ctx, plugin, (limit, &limit.show_limit(status.value)), state);
+            let color = if status.is_lowered() { tokens.warn } else { tokens.text_weak };
+            let from = ui.label(plain(status.explanation()).color(color));
+            if let Some(ceiling) = status.ceiling {
+                let ceiling = limit.show(ceiling);
+                from.hint(format!(
+                    "the ceiling of the host is {ceiling}; raise it under [ceilings] of the policy"
+                ));
+            }
+            number(ui, status.hits);
+            match status.enforcement {
+                Enforcement::Enforced => badge(ui, "enforced", Tone::Good),
+                Enforcement::NotAvailable(why) => badge(ui, "not available", Tone::Warn).hint(why),
+            };
+            ui.end_row();
+        }
+    });
+}
+
+fn value(
+    ui: &mut Ui,
+    ctx: PanelCtx<'_>,
+    plugin: &PluginStatus,
+    (limit, shown): (LimitKind, &str),
+    state: &mut State,
+) {
+    let is_it = |one: &&mut Editing| (one.instance, one.limit) == (plugin.instance, limit);
+    let Some(Editing { text, .. }) = state.editing.as_mut().filter(is_it) else {
+        let response = ui.add(egui::Button::new(shown).min_size(egui::vec2(96.0, 0.0)));
+        let response = label(response, format!("Change {limit}: {shown}"));
+        if response.clicked() {
+            let text = shown.to_owned();
+            state.editing = Some(Editing { instance: plugin.instance, limit, text });
+        }
+        return;
+    };
+    let changed = changed(plugin, limit, text);
+    let field =
+        egui::TextEdit::singleline(text).desired_width(88.0).text_color_opt(match changed {
+            Ok(_) => None,
+            Err(_) => Some(theme::of(ui).bad),
+        });
+    let response = named_field(ui.add(field), &format!("Limit {limit}"));
+    if !response.has_focus() && !response.lost_focus() {
+        response.request_focus();
+    }
+    let response = match &changed {
+        Ok(_) => response,
+        Err(error) => response.hint(error),
+    };
+    if response.lost_focus() {
+        let taken = ui.input(|input| input.key_pressed(egui::Key::Enter));
+        if let (true, Ok(limits)) = (taken, changed) {
+            ctx.command(Command::SetLimits(plugin.instance, Box::new(limits)));
+        }
+        state.editing = None;
+    }
+}
+
+/// The words for a plugin of which no denial is known: nobody counts what a sandbox of the kernel
+/// refuses to machine code.
+fn nothing_denied(tier: Tier, isolation: Isolation) -> &'static str {
+    match (tier, isolation) {
+        (Tier::Native, Isolation::InProcess) => {
+            "No host call was denied live so far; nothing holds it to that in this process"
+        }
+        (Tier::Native, _) => {
+            "No host call was denied live so far; what the sandbox refuses is not counted"
+        }
+        _ => "Nothing was denied to this plugin live so far",
+    }
+}
+
+fn denials(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, denials: &[Denial]) {
+    let tokens = theme::of(ui);
+    section(ui, "Denied live", |ui| {
+        ui.label(plain(denials.len().to_string()).color(tokens.text_weak));
+    });
+    if denials.is_empty() {
+        let text = nothing_denied(plugin.tier, plugin.isolation);
+        ui.add(egui::Label::new(plain(text).color(tokens.text_weak)).wrap());
+    }
+    for denial in denials {
+        ui.horizontal(|ui| {
+            ui.label(icon_text(icon::ICON_BLOCK, 14.0).color(tokens.warn));
+            let call = denial
+                .call
+                .map_or_else(|| "outside calls".to_owned(), |call| format!("in call {call}"));
+            ui.label(plain(format!(
+                "{}{}{} needs the permission {}, {call}",
+                denial.service,
+                if denial.parameter.is_empty() { "" } else { " " },
+                inert(&denial.parameter),
+                denial.permission
+            )));
+            allow_button(ui, ctx, (denial.at, denial.call), plugin, denial.permission);
+        });
+    }
+}

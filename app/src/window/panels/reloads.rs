@@ -1,0 +1,54 @@
+//! A table of reloads.
+
+use egui::{Grid, Ui};
+use glovebox_abi::units::show_duration;
+use glovebox_inspector::store::Reload;
+
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::badge;
+use crate::window::widgets::figures::clock;
+use crate::window::widgets::text::plain;
+
+/// Reloads as a table, each with the name of its instance where they are of several.
+pub(super) fn grid<'a>(
+    ui: &mut Ui,
+    name: &str,
+    reloads: impl Iterator<Item = (Option<&'a str>, &'a Reload)>,
+) {
+    let mut reloads = reloads.peekable();
+    let tokens = theme::of(ui);
+    Grid::new(name).num_columns(6).spacing([16.0, 4.0]).show(ui, |ui| {
+        let is_named = matches!(reloads.peek(), Some((Some(_), _)));
+        let plugin = if is_named { "plugin" } else { "" };
+        for name in ["time", plugin, "generation", "cause", "duration", "outcome"] {
+            ui.label(plain(name).font(theme::medium(11.0)).color(tokens.text_weak));
+        }
+        ui.end_row();
+        for (name, reload) in reloads {
+            ui.label(clock(reload.at));
+            ui.label(plain(name.unwrap_or_default()));
+            ui.label(reload.generation.to_string());
+            ui.label(reload.cause.name());
+            ui.label(show_duration(reload.took));
+            match &reload.result {
+                Ok(done) => {
+                    let state = match done.state_version {
+                        Some(version) => format!(", state {version} carried over"),
+                        None => String::new(),
+                    };
+                    ui.horizontal(|ui| {
+                        badge(ui, "took over", Tone::Good);
+                        ui.label(plain(format!("version {}{state}", done.version)));
+                    });
+                }
+                Err(refused) => {
+                    ui.horizontal(|ui| {
+                        badge(ui, "refused", Tone::Bad);
+                        ui.label(plain(format!("{}: {}", refused.stage, refused.message)));
+                    });
+                }
+            }
+            ui.end_row();
+        }
+    });
+}

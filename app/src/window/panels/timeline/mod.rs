@@ -1,0 +1,23 @@
+//! Lanes per plugin: calls as spans, marks for reloads, failures and denials; drag to narrow.
+
+mod layout;
+mod model;
+mod paint;
+
+use egui::Ui;
+
+use crate::window::context::{Panel, PanelCtx};
+use crate::window::shown::Shown;
+use crate::workbench::Reader;
+
+pub(crate) use model::State;
+
+impl Panel for State {
+    fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
+        State::take_in(self, reader, shown);
+    }
+
+    fn show(&mut self, ui: &mut Ui, ctx: PanelCtx<'_>) {
+        paint::show(ui, ctx, self);
+    }
+}

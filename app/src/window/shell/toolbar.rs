@@ -1,0 +1,136 @@
+//! The toolbar: record, replay, settings, the filter.
+
+use std::time::Duration;
+
+use egui::{Stroke, Ui, vec2};
+use egui_material_icons::icons as icon;
+use glovebox_abi::text::cut;
+use glovebox_abi::units::show_size;
+use glovebox_host::PolicyMode;
+
+use crate::window::buttons::{named_verb_button, verb_button};
+use crate::window::commands::{Verb, entry};
+use crate::window::context::PanelCtx;
+use crate::window::filter_field;
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::{chip, icon_text};
+use crate::workbench::{Command, words};
+
+/// Paints the toolbar.
+pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::State) {
+    let tokens = theme::of(ui);
+    ui.horizontal(|ui| {
+        ui.set_height(28.0);
+        ui.spacing_mut().item_spacing.x = 2.0;
+        record(ui, ctx);
+        if let Some(reason) = ctx.cannot_record() {
+            ui.colored_label(tokens.bad, "cannot record").hint(cut(reason, 300));
+        }
+        for verb in [Verb::Replay, Verb::Step, Verb::Stop] {
+            verb_button(ui, ctx, verb);
+        }
+        divider(ui);
+        settings(ui, ctx);
+        divider(ui);
+        filter_field::show(ui, ctx, filter);
+    });
+    if let Some(error) = &ctx.query.error {
+        let text = match error.suggestion {
+            Some(_) => format!("{error} The list keeps the last good filter"),
+            None => format!("{error}. The list keeps the last good filter"),
+        };
+        ui.horizontal(|ui| {
+            ui.label(icon_text(icon::ICON_ERROR, 13.0).color(tokens.bad));
+            ui.label(plain(text).color(tokens.bad));
+        });
+    }
+}
+
+/// Less room than this is for the filter, in points.
+const NARROW: f32 = 760.0;
+
+/// The button that starts a recording, and stops it: then it says how long and how much.
+fn record(ui: &mut Ui, ctx: PanelCtx<'_>) {
+    let line = entry(Verb::ToggleRecording);
+    let Some((status, took)) = ctx.recording().zip(ctx.recorded_for()) else {
+        verb_button(ui, ctx, Verb::ToggleRecording);
+        return;
+    };
+    let (size, time) = (show_size(status.bytes), minutes_of(took));
+    let words = match ui.available_width() < NARROW {
+        true => format!("Stop {time}"),
+        false => format!("Stop recording {time} · {size}"),
+    };
+    let events = words::count(status.events, "event");
+    let hint = line.hint_now(ctx.now);
+    let hint = format!("{hint}\nRecorded for {time}: {events}, {size}, {}", status.path.display());
+    let button = named_verb_button(ui, ctx, line, &words, &hint);
+    let dot = button.rect.left_center() + vec2(15.5, 0.0);
+    ui.painter().circle_filled(dot, 6.0, theme::of(ui).bad);
+}
+
+/// A time as minutes and seconds, or hours before them.
+fn minutes_of(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        hours => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// Chips that show and change what is set.
+fn settings(ui: &mut Ui, ctx: PanelCtx<'_>) {
+    if let Some(plugin) = ctx.chosen_plugin() {
+        let name = if plugin.watching { "Reload: auto" } else { "Reload: off" };
+        let response = chip(ui, plugin.watching, name, Tone::Accent);
+        if response
+            .hint(format!("Reload {} whenever its artifact changes", plugin.manifest.plugin.id))
+            .clicked()
+        {
+            ctx.command(Command::Watch(plugin.instance, !plugin.watching));
+        }
+        ui.add_space(4.0);
+    }
+    let mode = ctx.policy_mode();
+    let name = format!("Policy: {mode}");
+    let weak = mode == PolicyMode::AsDeclared;
+    let tone = if weak { Tone::Warn } else { Tone::Accent };
+    if chip(ui, mode != PolicyMode::Consent, &name, tone)
+        .hint("Strict grants only log, metric and config unless allowed one by one")
+        .clicked()
+    {
+        ctx.run(Verb::ToggleStrict);
+    }
+    if let Some(every) = ctx.snapshot_every() {
+        ui.add_space(4.0);
+        let line = entry(Verb::Snapshots);
+        let response = chip(ui, true, &format!("Snapshots: {every}"), Tone::Accent);
+        if response.hint(line.tooltip).clicked() {
+            ctx.run(Verb::Snapshots);
+        }
+    }
+}
+
+fn divider(ui: &mut Ui) {
+    let tokens = theme::of(ui);
+    let (rect, _) = ui.allocate_exact_size(vec2(13.0, 20.0), egui::Sense::hover());
+    ui.painter().vline(rect.center().x, rect.y_range(), Stroke::new(1.0, tokens.separator));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_like_a_clock() {
+        fn check(seconds: u64, expected: &str) {
+            assert_eq!(minutes_of(Duration::from_secs(seconds)), expected);
+        }
+        check(0, "0:00");
+        check(61, "1:01");
+        check(3599, "59:59");
+        check(3661, "1:01:01");
+    }
+}

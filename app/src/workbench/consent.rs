@@ -1,0 +1,180 @@
+//! Consents that a person gives, and their file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use glovebox_abi::Permission;
+use glovebox_abi::manifest::DIGEST_PREFIX;
+use glovebox_host::{Allowance, Decision, InstanceId, Lifetime, PluginStatus, PolicyMode};
+
+use super::{Level, Workbench};
+
+impl Workbench {
+    /// Says that a plugin asks for files, network or environment, which it does not have yet.
+    pub(super) fn note_what_is_asked(&mut self, instance: InstanceId) {
+        let Some(plugin) = self.host.plugin(instance) else { return };
+        let asks: Vec<&str> = plugin.asking().map(Permission::name).collect();
+        if !asks.is_empty() {
+            let (id, asks) = (&plugin.manifest.plugin.id, asks.join(" and "));
+            let text = format!("{id} asks for {asks}: allow or deny it in the panel Policy");
+            self.notices.add(Level::Warning, text);
+        }
+    }
+
+    /// Allows one permission, unless what is asked for changed since it was shown.
+    pub(super) fn allow(
+        &mut self,
+        instance: InstanceId,
+        permission: Permission,
+        asks: &[Allowance],
+        others: &[InstanceId],
+        lifetime: Lifetime,
+    ) {
+        let Some(chosen) = self.host.plugin(instance) else {
+            let text = "The plugin is gone; nothing was allowed".to_owned();
+            return self.notices.add(Level::Warning, text);
+        };
+        if asked_of(&chosen, permission) != asks {
+            let text = format!(
+                "{} asks for something else now; look again before you allow it",
+                chosen.manifest.plugin.id
+            );
+            return self.notices.add(Level::Warning, text);
+        }
+        let plugins = self.host.plugins();
+        let others: Vec<_> = asking_no_more(&plugins, &chosen, permission)
+            .filter(|other| others.contains(&other.instance))
+            .collect();
+        for plugin in [&chosen].into_iter().chain(others.iter().copied()) {
+            self.host.allow(plugin.instance, permission, lifetime);
+        }
+        let names: Vec<_> = [&chosen]
+            .into_iter()
+            .chain(others)
+            .map(|one| one.manifest.plugin.id.as_str())
+            .collect();
+        let (names, name, means) = (names.join(", "), lifetime.name(), lifetime.means());
+        let text = format!("{permission} is allowed to {names}, {name}: {means}");
+        self.notices.add(Level::Success, text);
+        self.look_at_plugins();
+    }
+}
+
+/// All that an instance asks for of a permission: the generation that waits, else the one that runs.
+pub fn asked_of(plugin: &PluginStatus, permission: Permission) -> &[Allowance] {
+    let waits = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
+    let mut waits = waits.filter(|growth| growth.permission == permission);
+    if let Some(growth) = waits.next() {
+        return &growth.asks;
+    }
+    let mut statuses = plugin.permissions.iter();
+    let status = statuses.find(|status| status.permission == permission);
+    status.map_or(&[], |status| &status.asks)
+}
+
+/// The other instances that ask for a permission, do not have it, and would be given nothing by it
+/// that is not given to `chosen`.
+pub fn asking_no_more<'a>(
+    plugins: &'a [PluginStatus],
+    chosen: &PluginStatus,
+    permission: Permission,
+) -> impl Iterator<Item = &'a PluginStatus> {
+    plugins.iter().filter(move |other| {
+        let mut statuses = other.permissions.iter();
+        let lacks = statuses
+            .any(|status| status.permission == permission && status.asked && !status.granted);
+        other.instance != chosen.instance && lacks && other.asks_no_more_than(chosen, permission)
+    })
+}
+
+/// The decisions about the plugins of one id.
+#[derive(Default)]
+struct Section<'a> {
+    /// Of the artifacts to which something is allowed.
+    digests: BTreeSet<&'a str>,
+    rules: BTreeMap<&'static str, &'static str>,
+}
+
+/// The mode and what a person decided about permissions, as a `policy.toml`.
+pub(super) fn policy_text(mode: PolicyMode, plugins: &[PluginStatus]) -> String {
+    let mut sections: BTreeMap<&str, Section<'_>> = BTreeMap::new();
+    for plugin in plugins {
+        let section = sections.entry(&plugin.manifest.plugin.id).or_default();
+        for status in &plugin.permissions {
+            let decision = match status.decision {
+                Decision::Allow => "allow",
+                Decision::Deny => "deny",
+                Decision::AsDeclared => continue,
+            };
+            // Of two instances with one id, the one that may do less decides.
+            let rule = section.rules.entry(status.permission.name()).or_insert(decision);
+            if decision == "deny" {
+                *rule = decision;
+            }
+            // Nothing is allowed to a mere id, which any artifact can bear.
+            if decision == "allow" && !plugin.digest.is_empty() {
+                section.digests.insert(&plugin.digest);
+            }
+        }
+    }
+    let mut modes = PolicyMode::ALL.iter();
+    let name = modes.find(|(known, _)| *known == mode).map_or("", |(_, name)| name);
+    let mut text = format!("mode = \"{name}\"\n");
+    for (id, Section { digests, rules }) in sections {
+        if rules.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("\n[plugins.{id}]\n"));
+        if !digests.is_empty() {
+            let digests = digests.iter().map(|digest| format!("\"{DIGEST_PREFIX}{digest}\""));
+            let digests = digests.collect::<Vec<_>>().join(", ");
+            text.push_str(&format!("digest = [{digests}]\n"));
+        }
+        let lines = rules.iter().map(|(permission, rule)| format!("{permission} = \"{rule}\"\n"));
+        text.extend(lines);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_host::{Host, LoadRequest, Policy};
+
+    use super::*;
+
+    /// A plugin that asks for a folder.
+    const MANIFEST: &str = "[plugin]\nid = 'one'\nversion = '1.0.0'\n\
+        [artifact]\nwasm = 'one.wat'\n[permissions]\nfiles = [{ path = '.' }]\nlog = true\n";
+    const CODE: &str = include_str!("../../../sample-plugins/hello-wat/hello.wat");
+
+    #[test]
+    fn a_saved_policy_gives_back_what_was_decided() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plugin.toml"), MANIFEST).unwrap();
+        std::fs::write(folder.path().join("one.wat"), CODE).unwrap();
+        let load = |host: &Host| {
+            let id = host.load(LoadRequest::path(folder.path())).wait().unwrap();
+            (id, host.plugin(id).unwrap())
+        };
+        let granted = |plugin: &PluginStatus| {
+            [Permission::Files, Permission::Log].map(|permission| {
+                let mut statuses = plugin.permissions.iter();
+                statuses.any(|one| one.permission == permission && one.granted)
+            })
+        };
+        let host = Host::builder().build().unwrap();
+        let (id, plugin) = load(&host);
+        assert_eq!(granted(&plugin), [false, true]);
+        host.set_decision(id, Permission::Files, Decision::Allow);
+        host.set_decision(id, Permission::Log, Decision::Deny);
+        let plugins = host.plugins();
+        assert_eq!(granted(&plugins[0]), [true, false]);
+        let text = policy_text(PolicyMode::Consent, &plugins);
+        let policy = Policy::parse(&text).unwrap();
+        let again = Host::builder().policy(policy).build().unwrap();
+        assert_eq!(granted(&load(&again).1), [true, false], "{text}");
+        // Another artifact with the id gets nothing by it.
+        std::fs::write(folder.path().join("one.wat"), format!("{CODE} ;; changed")).unwrap();
+        let again = Host::builder().policy(Policy::parse(&text).unwrap()).build().unwrap();
+        assert_eq!(granted(&load(&again).1), [false, false], "{text}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Results of jobs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use glovebox_abi::Frame;
+use glovebox_events::{CallId, Outcome};
+use glovebox_host::{InstanceId, Mock, Policy, Profile};
+use glovebox_inspector::baseline::Decision;
+use glovebox_trace::{RecorderStatus, TraceIndex};
+use glovebox_workspace::WorkspacePlugins;
+
+use super::Command;
+use super::accepted::{Accepted, Compared};
+use super::doctor::Examination;
+use super::findings::{Digest, Look};
+use super::jobs::Panicked;
+use super::replaying::Replayed;
+use super::snapshots::SnapshotsTaken;
+use super::trace::{Opened, TraceId};
+
+/// The result of a job.
+#[derive(Debug)]
+pub(super) enum Finished {
+    /// Nothing to say.
+    Nothing,
+    /// It went well, in words.
+    Done(String),
+    /// Some of it went well, in words.
+    Partly(String),
+    /// It did not, in words.
+    Failed(String),
+    /// A trace was written to a file.
+    TraceSaved(TraceId, PathBuf),
+    /// An instance of this name is gone.
+    Unloaded(InstanceId, String),
+    /// The job itself panicked, in words: nobody knows how far it came.
+    Panicked(String),
+    /// A plugin was loaded, or not.
+    Loaded(PathBuf, Result<InstanceId, String>),
+    /// A plugin was not loaded, since its sandbox lacks these layers, which a person may accept.
+    LayersMissing(PathBuf, String),
+    /// The results of several jobs.
+    Several(Vec<Finished>),
+    /// A workspace was read, or not.
+    Workspace(PathBuf, Result<Box<OpenedWorkspace>, String>),
+    /// A trace was opened, or not.
+    Opened(PathBuf, Result<Box<Opened>, String>),
+    /// A trace was scanned, or not; `None` if that was cancelled.
+    Indexed(TraceId, Result<Arc<TraceIndex>, Option<String>>),
+    /// A trace that is not held was looked over.
+    Digested(TraceId, Box<Digest>),
+    /// A search of this revision is over; if it is not complete, why, unless it was cancelled.
+    Searched(TraceId, u64, Result<(), Option<String>>),
+    /// A trace was looked over by all rules, and counted.
+    LookedOver(TraceId, Box<Look>),
+    /// A recording is finished, or not.
+    Recorded(Result<(Box<RecorderStatus>, Option<SnapshotsTaken>), String>),
+    /// A replay is over.
+    Replayed(Box<Replayed>),
+    /// Two runs were compared, or not.
+    Compared(Result<Compared, String>),
+    /// A baseline file was opened, or not.
+    Accepted(PathBuf, Result<Box<Accepted>, String>),
+    /// A baseline was written, about these decisions.
+    BaselineSaved(Box<Accepted>, BTreeMap<usize, Decision>),
+    /// The policy was written.
+    PolicySaved(PathBuf),
+    /// There is a file in the way of a command; this one replaces it.
+    Exists(Box<Command>),
+    /// A frame was sent.
+    Sent(Box<Sent>),
+    /// This machine was examined.
+    Examined(Box<Examination>),
+}
+
+/// The content of a workspace.
+#[derive(Debug)]
+pub(super) struct OpenedWorkspace {
+    pub(super) profile: Option<Profile>,
+    pub(super) policy: Option<Policy>,
+    pub(super) mock: Option<Arc<Mock>>,
+    pub(super) plugins: WorkspacePlugins,
+}
+
+/// A frame that was composed, and the last answer to it.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The time.
+    pub at: SystemTime,
+    /// Id of the plugin it went to.
+    pub plugin: String,
+    /// The instance it went to.
+    pub instance: InstanceId,
+    /// The frame.
+    pub frame: Frame,
+    /// How often it was sent.
+    pub times: usize,
+    /// How many calls completed.
+    pub completed: usize,
+    /// The last call.
+    pub call: CallId,
+    /// How the last call ended.
+    pub outcome: Outcome,
+    /// The frames that the last call gave.
+    pub frames: Vec<Frame>,
+    /// All calls together.
+    pub took: Duration,
+}
+
+impl Panicked for Finished {
+    fn panicked(text: String) -> Finished {
+        Finished::Panicked(text)
+    }
+
+    fn not_started(text: String) -> Finished {
+        Finished::Failed(text)
+    }
+}

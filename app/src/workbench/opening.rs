@@ -1,0 +1,143 @@
+//! Opens files that are given together, and joins them in a replay once all are there.
+
+use std::path::{Path, PathBuf};
+
+use glovebox_abi::Frame;
+use glovebox_host::LoadRequest;
+use glovebox_inspector::diff::DiffOptions;
+use glovebox_inspector::replay::Pace;
+use glovebox_workspace::Workspace;
+
+use super::finished::OpenedWorkspace;
+use super::state::Start;
+use super::words::file_name;
+use super::{
+    Command, JobId, Level, ReplayHow, ReplayRequest, TraceId, Workbench, accepted, trace, work,
+};
+
+impl Workbench {
+    /// Loads plugins and opens traces; with both, the traces are replayed into the plugins.
+    pub(super) fn start(&mut self, files: Vec<PathBuf>, sends: Vec<Frame>) {
+        let (workspaces, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| path.ends_with(Workspace::FILE));
+        let (baselines, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| accepted::is_baseline(path));
+        let (traces, plugins): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| trace::is_trace_or_capture(path));
+        let with_plugins = !plugins.is_empty() || !workspaces.is_empty();
+        let mut start =
+            Start { replay: !traces.is_empty() && with_plugins, sends, ..Start::default() };
+        for path in workspaces {
+            let title = format!("Reading {}", file_name(&path));
+            let job = self.jobs.start(title, move |_| work::open_workspace(path));
+            start.waiting.insert(job);
+        }
+        for path in baselines {
+            let title = format!("Opening {}", file_name(&path));
+            start.waiting.insert(self.jobs.start(title, move |_| work::open_baseline(path)));
+        }
+        for path in plugins {
+            start.waiting.insert(self.start_load(path, false));
+        }
+        for path in traces {
+            start.waiting.insert(self.start_open(path));
+        }
+        if !start.waiting.is_empty() {
+            self.start = Some(start);
+        }
+    }
+
+    /// A sandbox that lacks layers about which the policy asks is enough if `accepts` says so.
+    pub(super) fn start_load(&mut self, path: PathBuf, accepts: bool) -> JobId {
+        let mut request = self.as_chosen(LoadRequest::path(&path));
+        if accepts {
+            request = request.accept_missing_layers();
+        }
+        let host = self.host.clone();
+        let title = format!("Loading {}", file_name(&path));
+        self.jobs.start(title, move |state| work::load(&host, path, request, state))
+    }
+
+    /// A request to load, with what a person chose for all.
+    fn as_chosen(&self, mut request: LoadRequest) -> LoadRequest {
+        if self.outcome.trusts_native {
+            request = request.trust_native();
+        }
+        if let Some(deadline) = self.outcome.compile_deadline {
+            request = request.compile_deadline(deadline);
+        }
+        if let Some(memory) = self.outcome.compile_memory {
+            request = request.compile_memory(memory);
+        }
+        request
+    }
+
+    /// Loads what a workspace asks for, as it asks for it.
+    pub(super) fn take_in_workspace(&mut self, path: &Path, opened: OpenedWorkspace) {
+        let OpenedWorkspace { profile, policy, mock, plugins } = opened;
+        let on = profile.as_ref().map_or_else(String::new, |profile| format!(" on {profile}"));
+        let found = plugins.plugins.len();
+        let count = if found == 1 { "1 plugin".to_owned() } else { format!("{found} plugins") };
+        self.notices.add(Level::Info, format!("{}: {count}{on}", path.display()));
+        for unreadable in &plugins.unreadable {
+            let text = format!("{} is no plugin that can be read", unreadable.display());
+            self.notices.add(Level::Warning, text);
+        }
+        if let Some(policy) = policy {
+            self.host.set_policy(policy);
+            self.outcome.policy_mode = self.host.policy_mode();
+        }
+        if let Some(profile) = profile {
+            self.host.set_profile(profile);
+        }
+        let requests = plugins.plugins.into_iter().map(|plugin| {
+            let mut request = self.as_chosen(plugin.request);
+            if let Some(mock) = &mock {
+                request = request.mock(mock.clone());
+            }
+            (plugin.path, request)
+        });
+        let (host, requests) = (self.host.clone(), requests.collect());
+        let title = format!("Loading {count}");
+        let job = self.jobs.start(title, move |state| work::load_in_order(&host, requests, state));
+        if let Some(start) = &mut self.start {
+            start.waiting.insert(job);
+        }
+    }
+
+    pub(super) fn go_on_with_start(&mut self) {
+        let ready = self.start.as_ref().is_some_and(|start| start.waiting.is_empty());
+        let Some(start) = self.start.take_if(|_| ready) else {
+            return;
+        };
+        if let (Some(target), false) = (start.instances.first().copied(), start.sends.is_empty()) {
+            let host = self.host.clone();
+            self.jobs.start("Sending the frames of the example", move |state| {
+                work::send_all(&host, target, &start.sends, state)
+            });
+        }
+        let traces: Vec<TraceId> = start.traces.into_values().collect();
+        if let (true, [before, after]) = (start.instances.is_empty(), &*traces) {
+            self.traces.pin(Some(*before));
+            let options = DiffOptions::default();
+            self.execute(Command::Diff { before: *before, after: *after, options });
+        }
+        if let (true, [trace, ..]) = (start.replay && !start.instances.is_empty(), &*traces) {
+            let name = self.traces.get(*trace).map(|trace| trace.name.clone());
+            self.outcome.unasked = name.map(|name| self.unused_replay_of(&name));
+            self.replay(
+                ReplayRequest {
+                    trace: *trace,
+                    targets: start.instances,
+                    pace: Pace::Max,
+                    filter: None,
+                    calls: Vec::new(),
+                    range: None,
+                    from: None,
+                    how: ReplayHow::Once,
+                },
+                None,
+            );
+        }
+    }
+}

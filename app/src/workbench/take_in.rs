@@ -1,0 +1,231 @@
+//! Takes in the results of jobs.
+
+use std::sync::Arc;
+
+use super::accepted::{Accepted, Compared};
+use super::finished::Finished;
+use super::replaying::{Replayed, level_of};
+use super::words::file_name;
+use super::{JobId, Level, Origin, Workbench, answers, work};
+
+/// Answers kept in the compose history.
+const SENT_KEPT: usize = 200;
+
+impl Workbench {
+    /// Takes in what jobs brought back; true if any did.
+    pub(super) fn take_in_finished_work(&mut self) -> bool {
+        let finished = self.jobs.finished();
+        let has_finished = !finished.is_empty();
+        for (job, finished) in finished {
+            self.take_in(job, finished);
+            self.go_on_with_start();
+        }
+        has_finished
+    }
+
+    fn take_in(&mut self, job: JobId, finished: Finished) {
+        if let Some(start) = &mut self.start {
+            start.waiting.remove(&job);
+        }
+        match finished {
+            Finished::Nothing => {}
+            Finished::Several(all) => all.into_iter().for_each(|one| self.take_in(job, one)),
+            Finished::Done(text) => self.notices.add(Level::Success, text),
+            Finished::TraceSaved(trace, path) => {
+                if let Some(trace) = self.traces.get_mut(trace) {
+                    trace.unsaved = false;
+                }
+                self.notices.add(Level::Success, format!("Saved {}", path.display()));
+            }
+            Finished::Partly(text) => self.notices.add(Level::Warning, text),
+            Finished::Failed(text) => self.notices.add(Level::Error, text),
+            Finished::Unloaded(instance, name) => {
+                if let Some(replay) = self.jobs.replay() {
+                    replay.unload(instance);
+                }
+                self.notices.add(Level::Success, format!("{name} is unloaded"));
+            }
+            Finished::Panicked(text) => {
+                self.notices.add(Level::Error, text);
+                self.forget_job(job);
+            }
+            Finished::Loaded(path, Ok(instance)) => {
+                self.look_at_plugins();
+                if let Some(start) = &mut self.start {
+                    start.instances.push(instance);
+                }
+                let name = work::name_of(&self.host, instance);
+                let text = format!("{name} is loaded from {}", file_name(&path));
+                self.notices.add(Level::Success, text);
+                self.note_what_is_asked(instance);
+                self.outcome.opened.push(path);
+            }
+            Finished::Loaded(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                let text = format!("{} was not loaded: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::LayersMissing(path, layers) => {
+                self.outcome.loads_failed += 1;
+                let text = format!("{} was not loaded: {layers}", file_name(&path));
+                self.notices.add(Level::Warning, text);
+                self.outcome.layers_missing = Some((path, layers));
+            }
+            Finished::Workspace(path, Ok(opened)) => {
+                self.take_in_workspace(&path, *opened);
+                self.outcome.opened.push(path);
+            }
+            Finished::Workspace(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                // A problem in the file names it; one about what the file asks for may not.
+                let text = format!("{} was not opened: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Opened(path, Ok(opened)) => {
+                self.outcome.opened.push(path);
+                for damage in &opened.damage {
+                    self.notices.add(Level::Warning, damage.clone());
+                }
+                let text = format!("{} is open, {} frames", opened.name, opened.frames());
+                let id = self.traces.add(*opened, &self.fanout.waker);
+                self.look_over(id);
+                if self.traces.baseline().is_none() {
+                    self.traces.pin(Some(id));
+                }
+                if let Some(start) = &mut self.start {
+                    start.traces.insert(job, id);
+                }
+                self.notices.add(Level::Info, text);
+            }
+            Finished::Opened(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                let text = format!("{} was not opened: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Indexed(id, result) => self.take_in_index(id, result),
+            Finished::Digested(id, digest) => self.take_in_digest(id, *digest),
+            Finished::Searched(id, revision, result) => {
+                self.take_in_search(id, revision, result);
+            }
+            Finished::LookedOver(trace, look) => self.take_in_look(trace, *look),
+            Finished::Recorded(Ok((status, snapshots))) => {
+                self.take_in_recording(*status, snapshots);
+            }
+            Finished::Recorded(Err(error)) => {
+                let text = format!("The recording is incomplete: {error}");
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Replayed(replayed) => self.take_in_replay(*replayed),
+            Finished::Compared(Ok(compared)) => self.take_in_diff(compared),
+            Finished::Compared(Err(error)) => {
+                let text = format!("Cannot compare: {error}");
+                self.notices.add(Level::Error, text);
+            }
+            Finished::Accepted(path, Ok(accepted)) => {
+                self.take_in_baseline(*accepted);
+                self.outcome.opened.push(path);
+            }
+            Finished::Accepted(path, Err(error)) => {
+                self.outcome.loads_failed += 1;
+                let text = format!("{} was not opened: {error}", file_name(&path));
+                self.notices.add(Level::Error, text);
+            }
+            Finished::PolicySaved(path) => {
+                self.outcome.edits.policy = 0;
+                let text = format!("The policy is saved: {}", path.display());
+                self.notices.add(Level::Success, text);
+            }
+            Finished::Exists(command) => self.outcome.in_the_way = Some(*command),
+            Finished::BaselineSaved(saved, decisions) => {
+                self.outcome.saved = Some(decisions);
+                let (calls, path) = (saved.calls(), saved.path.display());
+                let text = format!("{calls} calls are the baseline now: {path}");
+                self.notices.add(Level::Success, text);
+                if let Some(open) = &mut self.outcome.accepted
+                    && open.path == saved.path
+                {
+                    *open = *saved;
+                }
+            }
+            Finished::Examined(examination) => {
+                let level = if examination.holds() { Level::Info } else { Level::Warning };
+                let text = format!("This machine is examined: {}", examination.sentence());
+                self.notices.add(level, text);
+                self.outcome.examination = Some(examination);
+            }
+            Finished::Sent(sent) => {
+                if self.outcome.sent.len() == SENT_KEPT {
+                    self.outcome.sent.pop_front();
+                }
+                self.outcome.sent.push_back(*sent);
+            }
+        }
+    }
+
+    fn take_in_replay(&mut self, mut replayed: Replayed) {
+        let mut level = level_of(&replayed.summary);
+        let mut text = replayed.summary.sentence();
+        let before = replayed.started.as_ref().map_or(0, |started| started.position);
+        let left_out = replayed.skipped.saturating_sub(before);
+        if left_out > 0 {
+            text.push_str(&format!("; {left_out} inputs of the trace were left out"));
+        }
+        if let Some(started) = &replayed.started {
+            text.push_str(&format!("; started at {}", started.line()));
+        }
+        if let Some(divergences) = &replayed.divergences {
+            text.push_str(&format!("; {}", answers::sentence(divergences)));
+            if divergences.iter().any(|found| found.count() > 0) {
+                level = Level::Warning;
+            }
+        }
+        if let (None, Some(accepted)) = (&replayed.compared, &self.outcome.accepted) {
+            let name = accepted.name();
+            text.push_str(&format!("; not compared with {name}: not every call was made once"));
+        }
+        self.notices.add(level, text);
+        self.outcome.frames_replayed += replayed.summary.sent as u64;
+        replayed.run.lost = replayed.lost;
+        let is_unasked = self.outcome.unasked.as_ref() == Some(&replayed.run.name);
+        let run = self.traces.add(replayed.run, &self.fanout.waker);
+        if let Some(trace) = self.traces.get_mut(run) {
+            trace.unsaved = !is_unasked;
+        }
+        self.look_over(run);
+        // A capture has no answers to compare with; the first run of it does.
+        let baseline = self.traces.baseline().map(|trace| &trace.origin);
+        if let None | Some(Origin::Imported(..)) = baseline {
+            self.traces.pin(Some(run));
+        }
+        if let Some(compared) = replayed.compared {
+            self.take_in_diff(compared);
+        }
+    }
+
+    /// Replays are compared with it from now on.
+    fn take_in_baseline(&mut self, accepted: Accepted) {
+        let text = format!("{} is the baseline: {}", accepted.name(), accepted.summary());
+        self.notices.add(Level::Info, text);
+        self.outcome.accepted = Some(accepted);
+    }
+
+    fn take_in_diff(&mut self, compared: Compared) {
+        let diff = compared.diff();
+        let names = format!("{} and {}", diff.before.name, diff.after.name);
+        let warning = compared.warning();
+        let is_good = diff.is_same() && warning.is_none();
+        let level = if is_good { Level::Success } else { Level::Warning };
+        let mut text = format!("{names}: {}", diff.summary());
+        let rejected = compared.rejected_before().len();
+        if rejected > 0 {
+            text.push_str(&format!(", {rejected} rejected before"));
+        }
+        if let Some(warning) = warning {
+            text.push_str(&format!("; {warning}"));
+        }
+        self.notices.add(level, text);
+        self.outcome.diffs += 1;
+        self.outcome.saved = None;
+        self.outcome.compared = Some(Arc::new(compared));
+    }
+}

@@ -1,0 +1,127 @@
+//! `[runtime]`: the tier of a plugin, its isolation, its copies.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::Error as _;
+
+use super::limits::Size;
+
+/// How a plugin wants to run.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Runtime {
+    /// The tier that executes it.
+    pub tier: Option<Tier>,
+    /// Where it runs.
+    pub isolation: Option<Isolation>,
+    /// How many copies, from 1.
+    pub instances: u32,
+    /// True if the same frames must give the same bytes each time: time and chance are made up from
+    /// [`seed`](Self::seed), and work is counted instead of time. For one copy in WebAssembly.
+    pub deterministic: bool,
+    /// Where random bytes come from if the plugin is [`deterministic`](Self::deterministic); 0 if
+    /// absent.
+    pub seed: Option<u64>,
+    /// How long compiling it may take, if the host allows as much; by the size of the artifact if
+    /// absent.
+    #[serde(rename = "compile-deadline", deserialize_with = "some_duration")]
+    pub compile_deadline: Option<Duration>,
+    /// How many bytes of memory compiling it may take, if the host allows as much; by the size of the
+    /// artifact if absent.
+    #[serde(rename = "compile-memory", deserialize_with = "some_memory")]
+    pub compile_memory: Option<u64>,
+}
+
+/// The least memory that the compiler can work with, in bytes.
+pub const MIN_COMPILE_MEMORY: u64 = 64 << 20;
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Runtime {
+            tier: None,
+            isolation: None,
+            instances: 1,
+            deterministic: false,
+            seed: None,
+            compile_deadline: None,
+            compile_memory: None,
+        }
+    }
+}
+
+fn some_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    match crate::units::parse_duration(&text) {
+        Ok(Duration::ZERO) => Err(D::Error::custom("must be longer than 0")),
+        Ok(duration) => Ok(Some(duration)),
+        Err(error) => Err(D::Error::custom(error)),
+    }
+}
+
+fn some_memory<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let bytes = match Size::deserialize(from)? {
+        Size::Bytes(bytes) => bytes,
+        Size::Text(text) => crate::units::parse_size(&text).map_err(D::Error::custom)?,
+    };
+    if bytes < MIN_COMPILE_MEMORY {
+        let least = crate::units::show_size(MIN_COMPILE_MEMORY);
+        return Err(D::Error::custom(format!("must be {least} at least")));
+    }
+    Ok(Some(bytes))
+}
+
+/// The tier that executes a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Built into the application.
+    Core,
+    /// WebAssembly.
+    Wasm,
+    /// Machine code.
+    Native,
+    /// A container.
+    Container,
+    /// Another machine or process that is not ours.
+    Remote,
+}
+
+impl Tier {
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Core => "core",
+            Tier::Wasm => "wasm",
+            Tier::Native => "native",
+            Tier::Container => "container",
+            Tier::Remote => "remote",
+        }
+    }
+}
+
+/// Where a plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In the host's own process.
+    InProcess,
+    /// In a sandboxed worker.
+    Process,
+    /// In a container.
+    Container,
+    /// Elsewhere.
+    Remote,
+}
+
+impl Isolation {
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isolation::InProcess => "in-process",
+            Isolation::Process => "process",
+            Isolation::Container => "container",
+            Isolation::Remote => "remote",
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Systems that have no sandbox here yet: every layer is missing, and said to be.
+
+use crate::{Layer, Missing, Probe, Profile, SandboxError, SandboxReport};
+
+fn missing() -> Missing {
+    let reason = format!("the sandbox is written for Linux, and this is {}", std::env::consts::OS);
+    Missing::new(reason, "run strangers' plugins on Linux, or as WebAssembly")
+}
+
+/// Enters nothing: see the report.
+///
+/// # Errors
+///
+/// None here.
+pub fn enter(profile: &Profile) -> Result<SandboxReport, SandboxError> {
+    let mut report = SandboxReport::default();
+    for layer in Layer::ALL {
+        report.add(layer, profile.wants(layer), || Err(missing()));
+    }
+    Ok(report)
+}
+
+/// Every layer is missing.
+///
+/// # Errors
+///
+/// None here.
+pub fn probe() -> Result<Vec<Probe>, SandboxError> {
+    let probe = |layer| Probe { layer, tried: "nothing".to_owned(), missing: Some(missing()) };
+    Ok(Layer::ALL.into_iter().map(probe).collect())
+}
+
+/// A group of processes; there are none here.
+#[derive(Debug)]
+pub enum Cgroup {}

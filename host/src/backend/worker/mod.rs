@@ -1,0 +1,513 @@
+//! Native plugins in processes of their own: a worker for each copy, in its sandbox.
+//!
+//! [`WorkerCode`] is a library that was checked but not opened, [`WorkerBackend`] a copy of it. The other
+//! side, which opens the library, is in `inside`. Two jobs are done in throw-away workers before this
+//! process has the code: `compiler` compiles WebAssembly, and `trial` opens a library for the first time.
+
+pub(crate) mod check;
+mod compiler;
+mod inside;
+mod outfit;
+mod trial;
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use glovebox_abi::manifest::{LimitKind, Limits};
+use glovebox_abi::text::inert_lines;
+use glovebox_abi::wire::{Bounds, Load};
+use glovebox_abi::{Failure, Frame, Health, LogLevel, State};
+use glovebox_events::Outcome;
+use glovebox_sandbox::{Access, Folder, Missing, Promise, SandboxReport};
+use glovebox_worker::{CallError, Canceller, Ended, LoadError, Spec, Worker, Workers};
+use parking_lot::Mutex;
+use tempfile::TempPath;
+
+#[cfg(test)]
+pub(crate) use compiler::Fault;
+use trial::Tried;
+
+use super::outside::{About, Trial};
+use super::{Backend, MAX_MESSAGE_LEN, failed, message_of};
+use crate::frames::Frames;
+use crate::problem::{LoadProblem, shorten};
+use crate::services::{Cancel, Context, Meter, ResourceUsage};
+use crate::stop::Stop;
+use outfit::Outfit;
+
+/// How much longer than its deadline a call may take before its worker is killed: time for a plugin that
+/// was told to end, and for the way back.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Bytes of memory of a worker beside those of its plugin.
+const AROUND: u64 = 32 << 20;
+
+/// Bytes of addresses of a worker beside its memory: programs and libraries are mapped whole.
+const ADDRESSES: u64 = 4 << 30;
+
+/// The longest message that was cut, in bytes: with the words that say so.
+const MAX_CUT_LEN: usize = MAX_MESSAGE_LEN + 64;
+
+/// How often the kernel is asked for the memory of a worker.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The names of limits in the message that loads a plugin.
+const OUTPUT_BYTES: &str = "output-bytes";
+const OUTPUT_FRAMES: &str = "output-frames";
+
+/// The binding in the message that loads a plugin.
+const BINDING: &str = "native";
+
+/// True once `main` of this program has asked whether it is a worker.
+static MAIN_ASKS: AtomicBool = AtomicBool::new(false);
+
+/// If this process was started as a worker, becomes one and never returns; else does nothing.
+pub(crate) fn run_if_requested() {
+    glovebox_worker::run_if_requested(|| inside::Inside);
+    MAIN_ASKS.store(true, Ordering::Relaxed);
+}
+
+/// Refuses to start a program again that does not ask whether it is a worker: it would start the whole
+/// application again, which may load the plugin again …
+fn refuse_a_program_that_does_not_ask() -> Result<(), LoadProblem> {
+    refuse_unless(main_asks())
+}
+
+fn refuse_unless(main_asks: bool) -> Result<(), LoadProblem> {
+    if main_asks {
+        return Ok(());
+    }
+    Err(LoadProblem::NoWorker {
+        reason: "this program cannot start itself as a worker".to_owned(),
+        remedy: "let its `main` begin with `glovebox_host::worker::run_if_requested()`".to_owned(),
+    })
+}
+
+/// True if `main` of this program has asked whether it is a worker.
+pub(crate) fn main_asks() -> bool {
+    MAIN_ASKS.load(Ordering::Relaxed)
+}
+
+/// Starts workers: by one thread, once the first is wanted.
+#[derive(Default)]
+pub(crate) struct WorkerStarter {
+    workers: Mutex<Option<Arc<Workers>>>,
+    /// The libraries that were opened in a worker.
+    tried: Tried,
+    /// The fault that its compilers have.
+    #[cfg(test)]
+    pub(crate) fault: Mutex<Option<Fault>>,
+}
+
+impl WorkerStarter {
+    /// The code of a library, of which this is a private copy. A trial opens it first, and tells which
+    /// layers of the sandbox hold on this machine.
+    pub(crate) fn code(
+        &self,
+        library: TempPath,
+        about: &About<'_>,
+    ) -> Result<WorkerCode, LoadProblem> {
+        let workers = self.workers()?;
+        let report = self.try_library(&Trial { library: &library, about }, check)?;
+        Ok(WorkerCode { workers, library, report })
+    }
+
+    /// Starts a worker.
+    fn spawn(&self, spec: Spec) -> Result<Worker, LoadProblem> {
+        self.workers()?.spawn(spec).map_err(|error| no_worker(&error))
+    }
+
+    /// The thread that starts workers.
+    fn workers(&self) -> Result<Arc<Workers>, LoadProblem> {
+        refuse_a_program_that_does_not_ask()?;
+        let mut workers = self.workers.lock();
+        if let Some(workers) = &*workers {
+            return Ok(workers.clone());
+        }
+        let started = Arc::new(Workers::start().map_err(|error| no_worker(&error))?);
+        *workers = Some(started.clone());
+        Ok(started)
+    }
+}
+
+/// A library that was checked, and that only workers open.
+pub(crate) struct WorkerCode {
+    workers: Arc<Workers>,
+    pub(crate) library: TempPath,
+    pub(crate) report: Arc<SandboxReport>,
+}
+
+impl WorkerCode {
+    /// A fresh copy in a worker of its own, which has not opened the library yet.
+    pub(crate) fn instantiate(
+        self: &Arc<Self>,
+        context: Context,
+    ) -> Result<WorkerBackend, Outcome> {
+        let Started { worker, limits, made_at, handle } = self.start(&context)?;
+        let code = self.clone();
+        let memory = None;
+        Ok(WorkerBackend { code, worker, context, limits, made_at, memory, handle })
+    }
+
+    /// A worker with the rights that a copy has now.
+    fn start(&self, context: &Context) -> Result<Started, Outcome> {
+        let refused = |reason| Outcome::Refused { reason };
+        let limits = (**context.rights.limits.load()).clone();
+        let made_at = context.rights.outfit.load(Ordering::Relaxed);
+        let outfit = Outfit::of(&context.rights.grants.load()).map_err(refused)?;
+        let worker = start(&self.workers, &self.library, &context.shared.plugin, &limits, outfit)
+            .and_then(|worker| check(worker.report()).map(|()| worker))
+            .map_err(|problem| refused(format!("{problem}; {}", problem.remedy())))?;
+        let handle = Arc::new(Handle { canceller: worker.canceller(), meter: worker.meter() });
+        context.shared.cancellations.tell(&handle);
+        context.shared.meters.add(&handle);
+        Ok(Started { worker, limits, made_at, handle })
+    }
+}
+
+/// A worker that has not opened its library yet.
+struct Started {
+    worker: Worker,
+    limits: Limits,
+    made_at: u64,
+    handle: Arc<Handle>,
+}
+
+/// Starts a worker with a library that it can open.
+fn start(
+    workers: &Workers,
+    library: &TempPath,
+    name: &str,
+    limits: &Limits,
+    outfit: Outfit,
+) -> Result<Worker, LoadProblem> {
+    let file = File::open(library)?;
+    let mut spec = Spec::new(name);
+    outfit.equip(&mut spec);
+    let memory = limits.memory.saturating_add(AROUND);
+    spec.profile.limits.memory = Some(memory);
+    spec.profile.limits.address_space = Some(memory.saturating_add(ADDRESSES));
+    spec.profile.reach.libraries = true;
+    let folder = Folder { descriptor: file.as_raw_fd(), access: Access::Read };
+    spec.profile.reach.folders.push(folder);
+    spec.pass.push(file.into());
+    // Room for all that may be put out, and for the frame that is too many.
+    let Bounds { body, items } = spec.bounds;
+    let around = limits.output_frames.saturating_mul(64);
+    let room = limits.output_bytes.saturating_add(around).saturating_add(body.into());
+    let frames = limits.output_frames.saturating_add(1);
+    spec.bounds.body = u32::try_from(room).unwrap_or(u32::MAX);
+    spec.bounds.items = u32::try_from(frames).unwrap_or(u32::MAX).max(items);
+    workers.spawn(spec).map_err(|error| no_worker(&error))
+}
+
+fn no_worker(error: &dyn std::error::Error) -> LoadProblem {
+    let mut reason = error.to_string();
+    if let Some(source) = error.source() {
+        reason = format!("{reason}: {source}");
+    }
+    let system = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let code = system.and_then(std::io::Error::raw_os_error);
+    let remedy = match code == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        true => "let this process open more files (`ulimit -n`); 64 are enough for a few plugins",
+        false => "see the reason; a plugin that you trust can run in this process",
+    };
+    LoadProblem::NoWorker { reason: shorten(&reason), remedy: remedy.to_owned() }
+}
+
+/// Refuses a sandbox without one of the layers that keep machine code from the files and the processes
+/// around it. The others make it tighter, and the status says which of them are missing.
+fn check(report: &SandboxReport) -> Result<(), LoadProblem> {
+    let needed = Promise::ALL.iter().filter(|promise| promise.is_needed);
+    let broken = needed.into_iter().find(|it| !it.is_kept(|layer| report.is_enforced(layer)));
+    let Some(layer) = broken.and_then(|promise| promise.kept_by.first().copied()) else {
+        return Ok(());
+    };
+    let missing = report.missing().find(|(missing, _)| *missing == layer);
+    let missing = missing.map(|(_, missing)| missing.clone());
+    let Missing { reason, remedy } =
+        missing.unwrap_or_else(|| Missing::new("it was not asked for", "report this"));
+    Err(LoadProblem::NoWorker {
+        reason: format!("its sandbox lacks the layer `{layer}`: {reason}"),
+        remedy,
+    })
+}
+
+/// A copy in a worker.
+pub(crate) struct WorkerBackend {
+    code: Arc<WorkerCode>,
+    worker: Worker,
+    context: Context,
+    /// Those that the worker was started with.
+    limits: Limits,
+    /// The count of [`Rights::outfit`](crate::services::Rights) at that time.
+    made_at: u64,
+    /// The memory that it held last, and when.
+    memory: Option<(Instant, u64)>,
+    /// The instance tells it of cancellations, and reads its usage, as long as it is here.
+    handle: Arc<Handle>,
+}
+
+/// A worker for those who do not call it.
+struct Handle {
+    canceller: Canceller,
+    meter: glovebox_worker::Meter,
+}
+
+impl Cancel for Handle {
+    fn cancel(&self) {
+        self.canceller.cancel();
+    }
+}
+
+impl Meter for Handle {
+    fn usage(&self) -> Option<ResourceUsage> {
+        let usage = self.meter.usage()?;
+        Some(ResourceUsage {
+            processes: 1,
+            user: usage.user,
+            system: usage.system,
+            resident: usage.resident,
+            threads: usage.threads,
+            minor_faults: usage.minor_faults,
+            major_faults: usage.major_faults,
+            carried: usage.carried,
+        })
+    }
+}
+
+impl WorkerBackend {
+    /// Makes one call of the worker.
+    fn run<T, E: Into<LoadError>>(
+        &mut self,
+        call: impl FnOnce(&mut Worker, &mut Context, Duration) -> Result<T, E>,
+    ) -> Result<T, Stop> {
+        // One that was cancelled before it began would not hear of it.
+        self.context.check_cancelled().map_err(Stop::Alive)?;
+        let deadline = Duration::from_millis(self.context.deadline());
+        let result = call(&mut self.worker, &mut self.context, deadline.saturating_add(GRACE));
+        let result = result.map_err(|error| self.stop(error.into(), deadline));
+        self.log_printed(if result.is_ok() { LogLevel::Info } else { LogLevel::Error });
+        result
+    }
+
+    /// Goes on in a fresh worker, which has the folders and variables that are right now. Files that
+    /// the one before has open end with it.
+    fn change_outfit(&mut self) -> Result<(), Stop> {
+        let state = self.save_state()?;
+        let started = self.code.start(&self.context).map_err(Stop::Dead)?;
+        self.worker = started.worker;
+        self.limits = started.limits;
+        self.made_at = started.made_at;
+        self.handle = started.handle;
+        self.memory = None;
+        let config = self.context.rights.config.load().to_string();
+        let dead = |stop: Stop| Stop::Dead(stop.into_outcome());
+        self.initialize(&config).map_err(dead)?;
+        match state {
+            Some(state) => self.restore_state(&state).map_err(dead),
+            None => Ok(()),
+        }
+    }
+
+    /// Text that the plugin printed becomes log lines.
+    fn log_printed(&mut self, level: LogLevel) {
+        for printed in [self.worker.take_output(), self.worker.take_errors()] {
+            if !printed.bytes.is_empty() {
+                let text = String::from_utf8_lossy(&printed.bytes);
+                let text = inert_lines(text.trim_end());
+                let left_out = match printed.dropped {
+                    0 => String::new(),
+                    dropped => format!("({dropped} bytes left out) … "),
+                };
+                self.context.log_on_behalf(level, &format!("{left_out}{text}"));
+            }
+        }
+    }
+
+    fn stop(&self, error: LoadError, deadline: Duration) -> Stop {
+        match error {
+            LoadError::Failed(failure) if failure.stage == inside::INITIALIZE => {
+                stop_of(failure.failure)
+            }
+            LoadError::Failed(failure) => {
+                let message = format!("{}: {}", failure.stage, failure.failure.message);
+                Stop::Dead(Outcome::Failed { code: failure.failure.code, message })
+            }
+            LoadError::Call(CallError::Failed(failure)) => stop_of(failure),
+            LoadError::Call(CallError::Cancelled) => Stop::Alive(Outcome::Cancelled),
+            LoadError::Call(CallError::Ended(ended)) => Stop::Dead(self.ended(&ended, deadline)),
+            LoadError::Call(error @ (CallError::TooLong(_) | CallError::Full { .. })) => {
+                failed(Failure::INVALID, error.to_string())
+            }
+        }
+    }
+
+    /// The outcome of a call during which the worker ended.
+    fn ended(&self, ended: &Ended, deadline: Duration) -> Outcome {
+        let hit = |limit| self.context.shared.counters.hit_limit(limit);
+        match ended {
+            Ended::Deadline { .. } => {
+                hit(LimitKind::CallDeadline);
+                Outcome::TimedOut { deadline }
+            }
+            Ended::MemoryLimit => {
+                hit(LimitKind::Memory);
+                let allowed = self.limits.memory;
+                // The kernel refused it, and does not tell how much it was.
+                let asked = allowed.saturating_add(1);
+                Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed }
+            }
+            Ended::Cancelled => Outcome::Cancelled,
+            ended => Outcome::Crashed { cause: shorten(&ended.to_string()) },
+        }
+    }
+}
+
+/// The reading of a failure that came over the wire.
+fn stop_of(failure: Failure) -> Stop {
+    let message = match failure.message.len() {
+        // The worker has cut it already, and said so.
+        0..=MAX_CUT_LEN => failure.message,
+        _ => message_of(failure.message.as_bytes()),
+    };
+    if failure.code == Failure::PANIC {
+        // The macro caught it inside the plugin, and runs this copy no more.
+        let code = super::core::PANIC.to_owned();
+        return Stop::Dead(Outcome::Trapped { code, message: shorten(&message) });
+    }
+    failed(failure.code, message)
+}
+
+impl Backend for WorkerBackend {
+    fn context(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    fn initialize(&mut self, config: &str) -> Result<(), Stop> {
+        let load = Load {
+            binding: BINDING.to_owned(),
+            // The loader opens it by its path.
+            descriptor: None,
+            path: self.code.library.to_str().map(str::to_owned),
+            // The host has checked it, and its copy is private.
+            digest: Vec::new().into(),
+            config: config.to_owned(),
+            limits: vec![
+                (OUTPUT_BYTES.to_owned(), self.limits.output_bytes),
+                (OUTPUT_FRAMES.to_owned(), self.limits.output_frames),
+            ],
+        };
+        self.run(|worker, context, deadline| worker.load(load, context, deadline))
+    }
+
+    fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
+        if self.made_at != self.context.rights.outfit.load(Ordering::Relaxed) {
+            self.change_outfit()?;
+        }
+        let frames = self.run(|worker, context, deadline| worker.call(frame, context, deadline))?;
+        self.context.check_output(&frames)?;
+        // It stopped to collect then. If the limits were raised meanwhile, that counts from the next
+        // copy on.
+        let bytes: u64 = frames.iter().map(|frame| frame.encoded_len() as u64).sum();
+        let checks = [
+            (LimitKind::OutputBytes, bytes, self.limits.output_bytes),
+            (LimitKind::OutputFrames, frames.len() as u64, self.limits.output_frames),
+        ];
+        if let Some((limit, asked, allowed)) =
+            checks.into_iter().find(|(_, asked, allowed)| asked > allowed)
+        {
+            self.context.shared.counters.hit_limit(limit);
+            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+        }
+        *out = frames.into();
+        Ok(())
+    }
+
+    fn health(&mut self) -> Result<Health, Stop> {
+        let health = self.run(|worker, context, deadline| worker.health(context, deadline))?;
+        if health.code == Failure::PANIC {
+            return Err(stop_of(Failure { code: health.code, message: health.message }));
+        }
+        Ok(health)
+    }
+
+    fn save_state(&mut self) -> Result<Option<State>, Stop> {
+        self.run(|worker, context, deadline| worker.save_state(context, deadline))
+    }
+
+    fn restore_state(&mut self, state: &State) -> Result<(), Stop> {
+        let state = state.clone();
+        self.run(|worker, context, deadline| worker.restore_state(state, context, deadline))
+    }
+
+    fn cleanup(&mut self) {
+        // However it ends, it has ended.
+        let _ = self.run(|worker, context, deadline| worker.cleanup(context, deadline));
+    }
+
+    fn memory(&mut self) -> Option<u64> {
+        let is_fresh = |(at, _): &(Instant, u64)| at.elapsed() < MEMORY_INTERVAL;
+        if !self.memory.as_ref().is_some_and(is_fresh) {
+            self.memory = self.worker.usage().map(|usage| (Instant::now(), usage.resident));
+        }
+        self.memory.map(|(_, bytes)| bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_sandbox::Layer;
+
+    use super::*;
+
+    /// Runs before `main`, which belongs to the harness: a worker starts with one thread.
+    #[used]
+    // SAFETY: the section holds functions of this type, which the C library calls one after the other.
+    #[unsafe(link_section = ".init_array")]
+    static BEFORE_MAIN: extern "C" fn() = {
+        extern "C" fn ask() {
+            run_if_requested();
+        }
+        ask
+    };
+
+    #[test]
+    fn a_sandbox_without_a_needed_layer_is_refused() {
+        #[track_caller]
+        fn check_without(lacking: &[Layer], expected: Option<&str>) {
+            let mut report = SandboxReport::default();
+            for layer in Layer::ALL {
+                report.add(layer, true, || match lacking.contains(&layer) {
+                    true => Err(Missing::new("an old kernel", "a new one")),
+                    false => Ok(()),
+                });
+            }
+            let refused = check(&report).err();
+            let refused = refused.map(|problem| format!("{problem}; {}", problem.remedy()));
+            assert_eq!(refused.as_deref(), expected, "without {lacking:?}");
+        }
+        check_without(&[], None);
+        check_without(&[Layer::Cgroup, Layer::Ports, Layer::Scopes, Layer::UserNamespace], None);
+        check_without(&[Layer::Files], None);
+        check_without(&[Layer::MountNamespace], None);
+        let refusal = |layer: &str| {
+            format!(
+                "there is no sandboxed process for it: its sandbox lacks the layer `{layer}`: an old \
+                 kernel; a new one"
+            )
+        };
+        check_without(&[Layer::MountNamespace, Layer::Files], Some(&refusal("files")));
+        check_without(&[Layer::NoNewPrivileges], Some(&refusal("no-new-privileges")));
+        check_without(&[Layer::SystemCalls], Some(&refusal("system-calls")));
+    }
+
+    #[test]
+    fn a_program_that_does_not_ask_is_not_started_again() {
+        let problem = refuse_unless(false).unwrap_err();
+        assert!(problem.remedy().contains("run_if_requested"), "{problem}; {}", problem.remedy());
+    }
+}

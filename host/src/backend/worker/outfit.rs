@@ -1,0 +1,87 @@
+//! The folders and variables that a worker starts with: those that are granted, and no others.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use glovebox_sandbox::{Access, Folder};
+use glovebox_worker::Spec;
+
+use crate::policy::Grants;
+
+/// Begins the variables that tell a plugin where its folders are.
+const FOLDER: &str = "GLOVEBOX_FOLDER_";
+
+#[derive(Default)]
+pub(super) struct Outfit {
+    /// Handles: nobody can put another folder in the place of one that is open.
+    folders: Vec<(File, Access)>,
+    environment: Vec<(String, String)>,
+}
+
+impl Outfit {
+    /// # Errors
+    ///
+    /// In words, if a granted folder cannot be had.
+    pub(super) fn of(grants: &Grants) -> Result<Outfit, String> {
+        if let Some(problem) = &grants.folder_problem {
+            return Err(problem.clone());
+        }
+        let mut outfit = Outfit { folders: Vec::new(), environment: grants.environment.clone() };
+        for folder in &grants.folders {
+            let handle = folder.handle().map_err(|error| {
+                format!("the folder `{}` cannot be given to a process: {error}", folder.at)
+            })?;
+            let path = folder.path();
+            let text = path.to_str().ok_or_else(|| {
+                format!("the folder `{}` has a path that is no text: {}", folder.at, path.display())
+            })?;
+            outfit.environment.push((variable(&folder.at), text.to_owned()));
+            let mut around = grants.folders.iter().filter(|other| {
+                let other = other.path();
+                other != path && path.starts_with(other)
+            });
+            // The system would let the inner of two decide.
+            let writable = folder.writable && around.all(|outer| outer.writable);
+            let access = if writable { Access::ReadWrite } else { Access::Read };
+            outfit.folders.push((handle, access));
+        }
+        Ok(outfit)
+    }
+
+    /// Gives them to a worker that is to be started.
+    pub(super) fn equip(self, spec: &mut Spec) {
+        let more = u32::try_from(self.folders.len()).unwrap_or(u32::MAX);
+        let limits = &mut spec.profile.limits;
+        limits.files = limits.files.saturating_add(more);
+        for (handle, access) in self.folders {
+            let folder = Folder { descriptor: handle.as_raw_fd(), access };
+            spec.profile.reach.folders.push(folder);
+            spec.pass.push(handle.into());
+        }
+        spec.environment = self.environment;
+    }
+}
+
+/// The variable of a folder, from the name that the manifest gives it.
+fn variable(at: &str) -> String {
+    let letter = |letter: char| match letter.is_ascii_alphanumeric() {
+        true => letter.to_ascii_uppercase(),
+        false => '_',
+    };
+    let name: String = at.trim_matches('/').chars().map(letter).collect();
+    format!("{FOLDER}{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn folders_have_names_that_a_shell_takes() {
+        fn check(at: &str, expected: &str) {
+            assert_eq!(super::variable(at), expected);
+        }
+        check("data", "GLOVEBOX_FOLDER_DATA");
+        check("/data/", "GLOVEBOX_FOLDER_DATA");
+        check("my data/in.d", "GLOVEBOX_FOLDER_MY_DATA_IN_D");
+        check("/", "GLOVEBOX_FOLDER_");
+    }
+}

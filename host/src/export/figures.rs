@@ -1,0 +1,264 @@
+//! The figures of a host, in the names and units of Prometheus; each exporter writes them its way.
+//!
+//! Nothing is counted here: everything stands in the [status](crate::PluginStatus) of an instance,
+//! in [`DispatchStats`](crate::DispatchStats) or in [`CacheStats`](crate::CacheStats) already.
+
+use glovebox_events::latency::Latencies;
+
+use crate::{Host, PluginStatus};
+
+/// One name with all its samples. Never without any.
+pub(super) struct Figure {
+    /// With `_total` for counters, and base units: seconds, bytes.
+    pub(super) name: &'static str,
+    /// One sentence without its full stop.
+    pub(super) help: &'static str,
+    pub(super) samples: Samples,
+}
+
+/// All samples of a figure are of one sort.
+pub(super) enum Samples {
+    /// Only grows, until the instance is gone.
+    Counter(Vec<(Labels, u64)>),
+    Gauge(Vec<(Labels, u64)>),
+    Histogram(Vec<(Labels, Latencies)>),
+}
+
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+/// A figure of the host that has one value.
+fn one(
+    name: &'static str,
+    help: &'static str,
+    sort: fn(Vec<(Labels, u64)>) -> Samples,
+    value: u64,
+) -> Figure {
+    Figure { name, help, samples: sort(vec![(Labels::new(), value)]) }
+}
+
+/// Everything, host first; figures that have no sample now are left out.
+pub(super) fn of(host: &Host) -> Vec<Figure> {
+    let mut figures = of_host(host);
+    let plugins = host.plugins();
+    figures.extend(of_plugins(&plugins));
+    figures.retain(|figure| match &figure.samples {
+        Samples::Counter(samples) | Samples::Gauge(samples) => !samples.is_empty(),
+        Samples::Histogram(samples) => !samples.is_empty(),
+    });
+    figures
+}
+
+fn of_host(host: &Host) -> Vec<Figure> {
+    use Samples::{Counter, Gauge};
+    let (queues, cache) = (host.dispatch_stats(), host.cache_stats());
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    vec![
+        Figure {
+            name: "glovebox_build_info",
+            help: "The version of the host, always 1",
+            samples: Gauge(vec![(vec![("version", version)], 1)]),
+        },
+        one(
+            "glovebox_instances_loaded_total",
+            "Instances that were loaded",
+            Counter,
+            queues.loaded,
+        ),
+        one(
+            "glovebox_instances_unloaded_total",
+            "Instances that were ended",
+            Counter,
+            queues.unloaded,
+        ),
+        one(
+            "glovebox_dispatched_frames_total",
+            "Frames that were queued",
+            Counter,
+            queues.dispatched,
+        ),
+        one(
+            "glovebox_dispatch_refusals_total",
+            "Times that a queue had no room or took nothing more",
+            Counter,
+            queues.refused,
+        ),
+        one(
+            "glovebox_dispatch_errors_total",
+            "Queued frames whose call did not complete",
+            Counter,
+            queues.errors,
+        ),
+        one(
+            "glovebox_compile_cache_hits_total",
+            "Loads that found their code in the compile cache",
+            Counter,
+            cache.hits,
+        ),
+        one(
+            "glovebox_compile_cache_misses_total",
+            "Loads that had to compile although there is a cache",
+            Counter,
+            cache.misses,
+        ),
+        one(
+            "glovebox_compile_cache_damaged_total",
+            "Entries of the compile cache that were thrown away as damaged",
+            Counter,
+            cache.damaged,
+        ),
+        one(
+            "glovebox_compile_cache_evicted_total",
+            "Entries of the compile cache that made room",
+            Counter,
+            cache.evicted,
+        ),
+        one(
+            "glovebox_mapped_libraries",
+            "Shared libraries that were opened and stay mapped",
+            Gauge,
+            host.mapped_libraries(),
+        ),
+    ]
+}
+
+fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
+    use Samples::{Counter, Gauge, Histogram};
+    let each = |value: fn(&PluginStatus) -> u64| -> Vec<(Labels, u64)> {
+        plugins.iter().map(|plugin| (labels(plugin), value(plugin))).collect()
+    };
+    let figure = |name, help, samples| Figure { name, help, samples };
+    let permissions = |value: fn(&crate::PermissionStatus) -> u64| -> Vec<(Labels, u64)> {
+        let all = plugins.iter().flat_map(|plugin| {
+            let used = plugin.permissions.iter();
+            // A permission that a plugin neither asks for nor tries would only be noise.
+            let used = used.filter(|status| status.asked || status.uses + status.denials > 0);
+            used.map(|status| {
+                let name = status.permission.name().to_owned();
+                (with(plugin, "permission", name), value(status))
+            })
+        });
+        all.collect()
+    };
+    vec![
+        figure(
+            "glovebox_plugin_info",
+            "What an instance runs, always 1",
+            Gauge(plugins.iter().map(|plugin| (info(plugin), 1)).collect()),
+        ),
+        figure(
+            "glovebox_plugin_phase",
+            "Where an instance stands: 1 for the phase it is in",
+            Gauge(
+                plugins
+                    .iter()
+                    .map(|plugin| (with(plugin, "phase", plugin.phase.name().to_owned()), 1))
+                    .collect(),
+            ),
+        ),
+        figure(
+            "glovebox_plugin_generation",
+            "Which artifact of its slot an instance runs, from 1",
+            Gauge(each(|plugin| plugin.generation.into())),
+        ),
+        figure(
+            "glovebox_plugin_calls_total",
+            "Calls that ended, whatever the outcome; refused ones are not among them",
+            Counter(each(|plugin| plugin.stats.processed)),
+        ),
+        figure(
+            "glovebox_plugin_call_errors_total",
+            "Calls that did not complete, refused ones included",
+            Counter(each(|plugin| plugin.stats.errors)),
+        ),
+        figure(
+            "glovebox_plugin_call_duration_seconds",
+            "How long calls took, without the time in the queue; only calls that were timed",
+            Histogram(
+                plugins
+                    .iter()
+                    .filter(|plugin| plugin.latency.count() > 0)
+                    .map(|plugin| (labels(plugin), plugin.latency.clone()))
+                    .collect(),
+            ),
+        ),
+        figure(
+            "glovebox_plugin_received_bytes_total",
+            "Bytes of payloads and headers given to the plugin",
+            Counter(each(|plugin| plugin.stats.bytes_in)),
+        ),
+        figure(
+            "glovebox_plugin_sent_bytes_total",
+            "Bytes of payloads and headers that the plugin answered with",
+            Counter(each(|plugin| plugin.stats.bytes_out)),
+        ),
+        figure(
+            "glovebox_plugin_restarts_total",
+            "Fresh copies because the one before could not go on",
+            Counter(each(|plugin| plugin.stats.restarts)),
+        ),
+        figure(
+            "glovebox_plugin_permission_uses_total",
+            "Uses of a permission that were allowed",
+            Counter(permissions(|status| status.uses)),
+        ),
+        figure(
+            "glovebox_plugin_permission_denials_total",
+            "Uses of a permission that were denied",
+            Counter(permissions(|status| status.denials)),
+        ),
+        figure(
+            "glovebox_plugin_limit_hits_total",
+            "Times that a limit was hit",
+            Counter(
+                plugins
+                    .iter()
+                    .flat_map(|plugin| plugin.limit_status.iter().map(move |limit| (plugin, limit)))
+                    .map(|(plugin, limit)| {
+                        (with(plugin, "limit", limit.limit.name().to_owned()), limit.hits)
+                    })
+                    .collect(),
+            ),
+        ),
+        figure(
+            "glovebox_plugin_queued_frames",
+            "Frames that wait or are under way",
+            Gauge(each(|plugin| plugin.queue_depth as u64)),
+        ),
+        figure(
+            "glovebox_plugin_queue_limit_frames",
+            "Frames that may wait",
+            Gauge(each(|plugin| plugin.limits.queue.into())),
+        ),
+        figure(
+            "glovebox_plugin_memory_bytes",
+            "Memory of the copies after their last call that was timed",
+            Gauge(
+                plugins
+                    .iter()
+                    .filter_map(|plugin| Some((labels(plugin), plugin.memory?)))
+                    .collect(),
+            ),
+        ),
+    ]
+}
+
+fn labels(plugin: &PluginStatus) -> Labels {
+    vec![("plugin", plugin.manifest.plugin.id.clone()), ("instance", plugin.instance.to_string())]
+}
+
+fn with(plugin: &PluginStatus, name: &'static str, value: String) -> Labels {
+    let mut labels = labels(plugin);
+    labels.push((name, value));
+    labels
+}
+
+fn info(plugin: &PluginStatus) -> Labels {
+    let mut labels = labels(plugin);
+    labels.extend([
+        ("version", plugin.manifest.plugin.version.to_string()),
+        ("tier", plugin.tier.name().to_owned()),
+        ("binding", plugin.binding.name().to_owned()),
+        ("digest", plugin.digest.clone()),
+    ]);
+    labels
+}

@@ -1,0 +1,141 @@
+//! Decisions of people about permissions while plugins run, and the view of their use.
+
+use std::sync::Arc;
+
+use glovebox_abi::Permission;
+
+use super::Host;
+use crate::id::InstanceId;
+use crate::instance::Instance;
+use crate::policy::{
+    AccessLog, Ceilings, Consents, Decision, HostRules, Lifetime, Policy, PolicyMode,
+    VainAllowance, Wish,
+};
+
+impl Host {
+    /// Replaces the policy, and the mode if the policy names one; in effect at once. Decisions
+    /// about single instances stay on top of it.
+    ///
+    /// An instance whose folders or environment change loses those that it had at once, and gets a
+    /// fresh copy with its state for the new ones; see
+    /// [`ReloadCause::PolicyChanged`](glovebox_events::ReloadCause). Folders that are still granted
+    /// stay the same ones. Connections to what is no longer granted end.
+    pub fn set_policy(&self, policy: Policy) {
+        self.change_rules("policy changed", |rules| {
+            rules.mode = policy.mode().unwrap_or(rules.mode);
+            rules.policy = Arc::new(policy);
+        });
+    }
+
+    /// The policy that applies to all instances.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.inner.rules.lock().policy.clone()
+    }
+
+    /// The most that plugins get, for every request.
+    pub fn ceilings(&self) -> Ceilings {
+        self.inner.rules.lock().ceilings()
+    }
+
+    /// Sets the mode for permissions about which no rule says anything; in effect at once.
+    pub fn set_policy_mode(&self, mode: PolicyMode) {
+        self.change_rules(&format!("policy is {mode}"), |rules| rules.mode = mode);
+    }
+
+    /// The mode for permissions about which no rule says anything.
+    pub fn policy_mode(&self) -> PolicyMode {
+        self.inner.rules.lock().mode
+    }
+
+    fn change_rules(&self, summary: &str, change: impl FnOnce(&mut HostRules)) {
+        let rules = {
+            let mut rules = self.inner.rules.lock();
+            change(&mut rules);
+            rules.revision += 1;
+            rules.clone()
+        };
+        // Events are told without a lock, so another change may overtake this one: an instance keeps
+        // the later of the two.
+        for instance in self.inner.registry.all() {
+            let outfit = instance.take_rules(&rules);
+            instance.tell_rules(summary);
+            self.take_up(&instance, outfit == Some(true));
+        }
+    }
+
+    /// Decides about one permission of one instance, for as long as it runs; in effect at once.
+    /// `false` if it is gone. Anything but [`Decision::Allow`] also forgets what was saved about the
+    /// artifact.
+    ///
+    /// If a new generation waits for the decision, it takes over: with the permission, or without it
+    /// if it is denied.
+    pub fn set_decision(&self, id: InstanceId, permission: Permission, decision: Decision) -> bool {
+        self.decide(id, permission, decision, Lifetime::WhileItRuns)
+    }
+
+    /// Allows one permission of one instance for so long; otherwise as
+    /// [`set_decision`](Self::set_decision). Of files, network and environment it allows what the
+    /// manifest asks for now, or that of the generation that waits.
+    pub fn allow(&self, id: InstanceId, permission: Permission, lifetime: Lifetime) -> bool {
+        self.decide(id, permission, Decision::Allow, lifetime)
+    }
+
+    fn decide(
+        &self,
+        id: InstanceId,
+        permission: Permission,
+        decision: Decision,
+        lifetime: Lifetime,
+    ) -> bool {
+        let Some(instance) = self.instance(id) else { return false };
+        let outfit = instance.decide(permission, decision, lifetime);
+        self.take_up(&instance, outfit);
+        true
+    }
+
+    /// The saved consents, if this host keeps them.
+    pub fn consents(&self) -> Option<Arc<Consents>> {
+        self.inner.rules.lock().saved.clone()
+    }
+
+    /// Allowances from before plugins were loaded
+    /// ([`HostBuilder::allow`](crate::HostBuilder::allow)) that give nothing to any of those that
+    /// are loaded now.
+    pub fn vain_allowances(&self) -> Vec<VainAllowance> {
+        let allowed = self.inner.rules.lock().allowed.clone();
+        let instances = self.inner.registry.all();
+        let prepared: Vec<_> =
+            instances.iter().map(|instance| instance.current().prepared.clone()).collect();
+        let plugins: Vec<_> = prepared.iter().map(|one| (&*one.manifest, one.subject())).collect();
+        VainAllowance::among(&allowed, &plugins)
+    }
+
+    /// After what an instance may do changed: the generation that waited takes over if nothing keeps
+    /// it any more, else the copies get what is right now.
+    pub(super) fn take_up(&self, instance: &Instance, outfit: bool) {
+        let waiting = instance.waiting();
+        if waiting.is_some_and(|waiting| instance.growth(&waiting.prepared, true).is_empty()) {
+            drop(self.take_waiting(instance.id));
+        } else if outfit {
+            // The copies hold folders or variables that are no longer right.
+            drop(self.renew(instance.id));
+        }
+    }
+
+    /// The latest uses of permissions by an instance; `None` if it is gone.
+    pub fn access_log(&self, id: InstanceId) -> Option<AccessLog> {
+        self.instance(id).map(|instance| instance.shared.accesses.lock().log())
+    }
+
+    /// The wishes of an instance's plugin while the mode was [`PolicyMode::Record`]; empty if the
+    /// instance is gone.
+    pub fn wishes(&self, id: InstanceId) -> Vec<Wish> {
+        self.instance(id).map(|instance| self.wishes_of(&instance.plugin)).unwrap_or_default()
+    }
+
+    /// The same by the plugin's id, also if it could not be loaded.
+    pub fn wishes_of(&self, plugin: &str) -> Vec<Wish> {
+        let wishes = self.inner.resources.wishes.lock();
+        wishes.get(plugin).map(|wishes| wishes.list()).unwrap_or_default()
+    }
+}

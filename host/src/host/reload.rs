@@ -1,0 +1,440 @@
+//! The hot swap: a transaction that ends with the new generation running, or the old one untouched.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use glovebox_abi::manifest::Isolation;
+use glovebox_events::{LoadStage, ReloadCause, What};
+
+use super::{Host, Reloading, about};
+use crate::backend::Code;
+use crate::id::InstanceId;
+use crate::instance::{Carry, Growth, Instance, RefusedGeneration, WaitingGeneration, list};
+use crate::load::{LoadRequest, Prepared, Source};
+use crate::problem::{LoadError, LoadProblem};
+use crate::record::{span, unix_nanoseconds};
+
+/// The next generation, and the state it goes on from.
+pub(super) struct Plan {
+    next: Next,
+    carry: Carry,
+}
+
+/// The next generation.
+enum Next {
+    /// The artifact now in the source of the instance.
+    Newest,
+    /// The same, unless it runs or waits already.
+    NewestIfChanged,
+    /// The same, unless it ran before: whoever went back from it does not want it by itself.
+    NewestIfUnknown,
+    /// The artifact of another source, which is the instance's own from then on.
+    Other(Source),
+    /// The artifact in the source, loaded by another request, which is the instance's own from then on.
+    Elsewhere(Box<LoadRequest>),
+    /// The artifact in the source, in place of copies that failed.
+    AfterFailure,
+    /// A fresh copy of the running generation.
+    Running,
+    /// The previous generation.
+    Previous,
+    /// The generation that waited for a decision.
+    Waiting(WaitingGeneration),
+}
+
+impl Plan {
+    /// Goes on after a failed call.
+    pub(super) fn after_failure(carry: Carry) -> Plan {
+        Plan { next: Next::AfterFailure, carry }
+    }
+
+    /// The recorded cause.
+    fn cause(&self) -> ReloadCause {
+        match &self.next {
+            Next::Newest | Next::Other(_) | Next::Elsewhere(_) => ReloadCause::Requested,
+            Next::NewestIfChanged | Next::NewestIfUnknown => ReloadCause::FileChanged,
+            Next::AfterFailure => ReloadCause::Restart,
+            Next::Running => ReloadCause::PolicyChanged,
+            Next::Previous => ReloadCause::RolledBack,
+            Next::Waiting(waiting) => waiting.cause,
+        }
+    }
+
+    /// True if it may ask for more than was agreed to. Nobody is asked about what ran before, or runs.
+    fn is_newer(&self) -> bool {
+        match &self.next {
+            Next::Newest
+            | Next::NewestIfChanged
+            | Next::NewestIfUnknown
+            | Next::Other(_)
+            | Next::Elsewhere(_)
+            | Next::Waiting(_) => true,
+            Next::AfterFailure | Next::Running | Next::Previous => false,
+        }
+    }
+
+    /// True if what was allowed once holds for it: a person has seen it already.
+    fn keeps_once(&self) -> bool {
+        !self.is_newer() || matches!(self.next, Next::Waiting(_))
+    }
+
+    /// True if it settles what became of an attempt before it.
+    fn settles(&self) -> bool {
+        !matches!(self.next, Next::Running)
+    }
+
+    /// The request of the instance once it runs or waits, if it is another one.
+    fn request(&self) -> Option<&LoadRequest> {
+        match &self.next {
+            Next::Elsewhere(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// The source of the instance once it runs, if it is another one.
+    fn source(&self) -> Option<&Source> {
+        match &self.next {
+            Next::Other(source) => Some(source),
+            Next::Waiting(waiting) => waiting.source.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Lets later reloads of the instance be made as this one.
+    fn change_request(&self, instance: &Instance) {
+        if let Some(source) = self.source() {
+            instance.set_source(source.clone());
+        }
+        if let Some(request) = self.request() {
+            instance.set_request(request.clone());
+        }
+    }
+}
+
+/// The result of a plan that did not fail.
+enum Done {
+    /// There was nothing to do.
+    Nothing,
+    /// It took over, with a state of this version.
+    TookOver(Option<u32>),
+}
+
+impl Host {
+    /// Replaces the artifact of an instance by what its source holds now: a fresh copy is built
+    /// beside the running one, given a copy of its state, tried, and switched in between two calls.
+    /// Any failure leaves the running generation as it was.
+    pub fn reload(&self, id: InstanceId) -> Reloading {
+        self.reload_by(id, |_| Some(Plan { next: Next::Newest, carry: Carry::Current }))
+    }
+
+    /// The same without the state: a cold start.
+    pub fn reload_cold(&self, id: InstanceId) -> Reloading {
+        self.reload_by(id, |_| Some(Plan { next: Next::Newest, carry: Carry::Nothing }))
+    }
+
+    /// As [`reload`](Self::reload), and does nothing if neither the artifact nor its manifest are
+    /// others than those that run.
+    pub fn reload_if_changed(&self, id: InstanceId) -> Reloading {
+        self.reload_by(id, |_| Some(Plan { next: Next::NewestIfChanged, carry: Carry::Current }))
+    }
+
+    /// As [`reload_if_changed`](Self::reload_if_changed), for whoever watches the files. The `first`
+    /// look goes back to no artifact that ran before. If a file changed while it was read, there is
+    /// no event of it; every error is told.
+    pub(super) fn reload_by_itself(
+        &self,
+        id: InstanceId,
+        first: bool,
+        told: impl FnOnce(&LoadError) + Send + 'static,
+    ) -> Reloading {
+        self.run(move |host| {
+            let next = if first { Next::NewestIfUnknown } else { Next::NewestIfChanged };
+            let result = host.reload_now(id, |instance| {
+                // One that sleeps reads the file when it wakes up.
+                let is_needed = !(first && instance.is_asleep());
+                is_needed.then_some(Plan { next, carry: Carry::Current })
+            });
+            if let Err(error) = &result {
+                told(error);
+            }
+            result
+        })
+    }
+
+    /// As [`reload`](Self::reload), with the artifact of another source, which is the instance's own
+    /// as soon as it runs: a new version that was downloaded, for example. It must be the same plugin
+    /// by its id. All else that the instance was loaded with stays.
+    pub fn reload_with(&self, id: InstanceId, source: impl Into<Source>) -> Reloading {
+        let next = Next::Other(source.into());
+        self.reload_by(id, |_| Some(Plan { next, carry: Carry::Current }))
+    }
+
+    /// Runs a native plugin in processes of its own from now on, one for each copy, with a copy of its
+    /// state. As [`reload`](Self::reload), it waits for the call under way, and a failure leaves
+    /// everything as it was.
+    pub fn move_to_workers(&self, id: InstanceId) -> Reloading {
+        self.move_by(id, LoadRequest::distrusted)
+    }
+
+    /// Runs a native plugin in this process from now on, with a copy of its state: somebody trusts it,
+    /// and it can do whatever the process can. Otherwise as [`reload`](Self::reload).
+    pub fn trust_and_move_here(&self, id: InstanceId) -> Reloading {
+        self.move_by(id, |request| request.trust_native().isolation(Isolation::InProcess))
+    }
+
+    fn move_by(
+        &self,
+        id: InstanceId,
+        change: impl FnOnce(LoadRequest) -> LoadRequest + Send + 'static,
+    ) -> Reloading {
+        self.reload_by(id, |instance| {
+            let request = change(LoadRequest::clone(&instance.request()));
+            Some(Plan { next: Next::Elsewhere(Box::new(request)), carry: Carry::Current })
+        })
+    }
+
+    /// Gives an instance whose call failed fresh copies of the artifact in its source, without the
+    /// state with which it failed, as `on-failure = "reload"` of a pipeline does.
+    pub fn start_over(&self, id: InstanceId) -> Reloading {
+        self.reload_by(id, |_| Some(Plan::after_failure(Carry::Nothing)))
+    }
+
+    /// Goes back to the artifact before, with the state it had when it was replaced. The source of the
+    /// instance stays: a later [`reload`](Self::reload) loads what that holds.
+    pub fn roll_back(&self, id: InstanceId) -> Reloading {
+        self.run(move |host| {
+            let instance = host.instance(id).ok_or_else(gone)?;
+            host.replace(&instance, Plan { next: Next::Previous, carry: Carry::Nothing })
+        })
+    }
+
+    /// Gives an instance a fresh copy of the artifact that runs, with a copy of its state.
+    pub(super) fn renew(&self, id: InstanceId) -> Reloading {
+        self.run(move |host| {
+            let instance = host.instance(id).ok_or_else(gone)?;
+            // One that sleeps is given what is right when it wakes up.
+            if matches!(instance.current().prepared.code, Code::Asleep) {
+                return Ok(instance.current().number);
+            }
+            host.replace(&instance, Plan { next: Next::Running, carry: Carry::Current })
+        })
+    }
+
+    /// Switches to the generation that waited for a decision.
+    pub(super) fn take_waiting(&self, id: InstanceId) -> Reloading {
+        self.reload_by(id, |instance| {
+            // Another reload may have come first.
+            let waiting = instance.waiting()?;
+            let carry = waiting.carry.clone();
+            Some(Plan { next: Next::Waiting(waiting), carry })
+        })
+    }
+
+    fn reload_by(
+        &self,
+        id: InstanceId,
+        plan: impl FnOnce(&Instance) -> Option<Plan> + Send + 'static,
+    ) -> Reloading {
+        self.run(move |host| host.reload_now(id, plan))
+    }
+
+    fn reload_now(
+        &self,
+        id: InstanceId,
+        plan: impl FnOnce(&Instance) -> Option<Plan>,
+    ) -> Result<u32, LoadError> {
+        let instance = self.instance(id).ok_or_else(gone)?;
+        let Some(plan) = plan(&instance) else { return Ok(instance.current().number) };
+        if instance.is_asleep() {
+            plan.change_request(&instance);
+            instance.forget_fault();
+            return self.wake(&instance).map(|()| instance.current().number);
+        }
+        self.replace(&instance, plan)
+    }
+
+    /// Does as planned, and records what came of it.
+    pub(super) fn replace(&self, instance: &Arc<Instance>, plan: Plan) -> Result<u32, LoadError> {
+        let _one_at_a_time = instance.reloading.lock();
+        if !instance.queue.is_open() {
+            return Err(gone());
+        }
+        let (started, cause) = (Instant::now(), plan.cause());
+        let before = instance.current();
+        let span = span::reload(&before.about(&instance.shared), cause);
+        let _entered = span.enter();
+        let mut rejected = Rejected::default();
+        let result = self.carry_out(instance, &plan, &mut rejected);
+        let now = instance.current();
+        let what = match &result {
+            Ok(Done::Nothing) => return Ok(before.number),
+            Ok(Done::TookOver(state_version)) => {
+                if plan.settles() {
+                    instance.forget_rejected();
+                }
+                plan.change_request(instance);
+                if plan.source().is_some() {
+                    self.watch_anew(instance);
+                }
+                span.record("next_generation", now.number);
+                tracing::info!(plugin = &*instance.plugin, %cause, generation = now.number, "reloaded");
+                What::Reloaded {
+                    cause,
+                    from: before.number,
+                    version: now.prepared.manifest.plugin.version.to_string(),
+                    digest: now.prepared.digest.clone(),
+                    state_version: *state_version,
+                    took: started.elapsed(),
+                }
+            }
+            // Half a file says nothing about the plugin: the watch looks again.
+            Err(error)
+                if cause == ReloadCause::FileChanged
+                    && matches!(error.problem(), LoadProblem::Unsteady) =>
+            {
+                return result.map(|_| before.number);
+            }
+            Err(error) => {
+                tracing::warn!(plugin = &*instance.plugin, %cause, %error, "not reloaded");
+                // A fresh copy that cannot be made must not hide what waits, and going back is no
+                // newer generation.
+                let is_told = plan.is_newer()
+                    || matches!(plan.next, Next::Running) && instance.waiting().is_none();
+                // Before the event: whoever hears of it looks up the reason.
+                if is_told {
+                    let told = RefusedGeneration {
+                        cause,
+                        stage: error.stage(),
+                        message: error.to_string(),
+                        at: unix_nanoseconds(),
+                        waits_for: rejected.grown,
+                    };
+                    instance.reject(told, rejected.waits);
+                }
+                What::ReloadFailed {
+                    cause,
+                    stage: error.stage(),
+                    message: error.to_string(),
+                    took: started.elapsed(),
+                }
+            }
+        };
+        instance.shared.record(now.number, what);
+        result.map(|_| now.number)
+    }
+
+    fn carry_out(
+        &self,
+        instance: &Arc<Instance>,
+        plan: &Plan,
+        rejected: &mut Rejected,
+    ) -> Result<Done, LoadError> {
+        let Some((prepared, carry)) = self.find_next(instance, plan)? else {
+            return Ok(Done::Nothing);
+        };
+        let grown = match plan.is_newer() {
+            true => instance.growth(&prepared, plan.keeps_once()),
+            false => Vec::new(),
+        };
+        if grown.is_empty() {
+            let carried = self.take_over(instance, prepared, carry, plan.keeps_once())?;
+            return Ok(Done::TookOver(carried));
+        }
+        if matches!(plan.next, Next::NewestIfChanged | Next::NewestIfUnknown)
+            && instance.waiting().is_some_and(|waiting| waiting.prepared.is_as(&prepared))
+        {
+            return Ok(Done::Nothing);
+        }
+        let asks = grown
+            .iter()
+            .map(|growth| format!("`{}` for {}", growth.permission, list(&growth.asks)));
+        let asks = asks.collect::<Vec<_>>().join(", ");
+        // The generation that waits is prepared by it already.
+        if let Some(request) = plan.request() {
+            instance.set_request(request.clone());
+        }
+        let (cause, source) = (plan.cause(), plan.source().cloned());
+        rejected.grown = grown;
+        rejected.waits = Some(WaitingGeneration { prepared, cause, carry, source });
+        let problem = LoadProblem::AsksForMore { asks };
+        Err(about(instance)(problem.at(LoadStage::Policy)))
+    }
+
+    /// The next generation, and the state it goes on from; `None` if there is nothing to do.
+    fn find_next(
+        &self,
+        instance: &Instance,
+        plan: &Plan,
+    ) -> Result<Option<(Prepared, Carry)>, LoadError> {
+        let _runtime = self.runtime().enter();
+        let (preparer, request) = (&self.inner.preparer, instance.request());
+        let carry = plan.carry.clone();
+        let in_turn = |request: &LoadRequest| {
+            let _turn = self.inner.turns.take();
+            preparer.prepare(request)
+        };
+        let prepared = match &plan.next {
+            Next::Newest => in_turn(&request)?,
+            // A caller waits for it, who does not queue up behind the compiles of others.
+            Next::AfterFailure => preparer.prepare(&request)?,
+            Next::NewestIfChanged | Next::NewestIfUnknown => {
+                // Before anything is compiled.
+                let glanced = preparer.glance(&request)?;
+                if glanced.is_as(&instance.current().prepared) {
+                    // The source holds again what runs.
+                    instance.forget_rejected();
+                    return Ok(None);
+                }
+                let ran = || instance.previous().is_some_and(|it| it.prepared.is_as(&glanced));
+                if matches!(plan.next, Next::NewestIfUnknown) && ran() {
+                    return Ok(None);
+                }
+                in_turn(&request)?
+            }
+            Next::Other(source) => in_turn(&request.with_source(source.clone()))?,
+            Next::Elsewhere(request) => in_turn(request)?,
+            Next::Running => instance.current().prepared.clone(),
+            // Both may have been prepared for another place than the one that was decided on since.
+            Next::Previous => {
+                let previous = instance.previous().ok_or_else(|| {
+                    let problem = LoadProblem::Nothing("generation to go back to");
+                    about(instance)(problem.at(LoadStage::Read))
+                })?;
+                let prepared = preparer.in_place(previous.prepared, &request)?;
+                return Ok(Some((prepared, Carry::These(previous.states))));
+            }
+            Next::Waiting(waiting) => preparer.in_place(waiting.prepared.clone(), &request)?,
+        };
+        Ok(Some((prepared, carry)))
+    }
+
+    /// Gives the version of the state that was carried over.
+    fn take_over(
+        &self,
+        instance: &Arc<Instance>,
+        prepared: Prepared,
+        carry: Carry,
+        keeps_once: bool,
+    ) -> Result<Option<u32>, LoadError> {
+        let _runtime = self.runtime().enter();
+        let origin = prepared.origin.clone();
+        let fresh = instance.next(prepared, keeps_once);
+        let carried = fresh
+            .and_then(|fresh| instance.switch(fresh, carry, keeps_once))
+            .map_err(|error| error.about(origin))?;
+        instance.tend();
+        instance.ask_again();
+        Ok(carried)
+    }
+}
+
+/// The kept part of a generation that did not take over.
+#[derive(Default)]
+struct Rejected {
+    grown: Vec<Growth>,
+    waits: Option<WaitingGeneration>,
+}
+
+pub(crate) fn gone() -> LoadError {
+    LoadError::new(LoadStage::Read, None, LoadProblem::Nothing("such instance"))
+}

@@ -1,0 +1,117 @@
+//! Reloads when the artifact or its manifest changes on disk.
+
+use std::sync::Weak;
+
+use super::{Host, Inner};
+use crate::id::InstanceId;
+use crate::instance::Instance;
+use crate::load::files_of;
+use crate::problem::{LoadProblem, Origin};
+use crate::watch::{Busy, Watches};
+
+/// Why a plugin cannot be watched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// There is no such instance.
+    #[error("no such instance; it was unloaded, or never loaded")]
+    Gone,
+    /// It does not come from a file.
+    #[error(
+        "the plugin is {origin}, and no file of it could change; give it another artifact with \
+         `Host::reload_with`"
+    )]
+    NoFile {
+        /// Where it comes from.
+        origin: Origin,
+    },
+    /// The operating system refused a thread.
+    #[error("there is no thread that watches: {reason}; reload by hand")]
+    Refused {
+        /// The error of the operating system.
+        reason: String,
+    },
+}
+
+/// Reloads one instance.
+struct Reloads {
+    host: Weak<Inner>,
+    id: InstanceId,
+}
+
+impl Watches for Reloads {
+    fn look(&self, mut busy: Busy, first: bool) {
+        let Some(inner) = self.host.upgrade() else { return };
+        let reloading = Host { inner }.reload_by_itself(self.id, first, move |error| {
+            if matches!(error.problem(), LoadProblem::Unsteady) {
+                busy.again();
+            }
+        });
+        // The outcome is an event; nobody waits for it here.
+        drop(reloading);
+    }
+
+    fn notice(&self, text: &str) {
+        let Some(inner) = self.host.upgrade() else { return };
+        if let Some(instance) = (Host { inner }).instance(self.id) {
+            tracing::warn!(plugin = &*instance.plugin, "{text}");
+            // Before the event: whoever hears of it looks it up.
+            *instance.watch_notice.lock() = Some(text.to_owned());
+            instance.note(text);
+        }
+    }
+}
+
+impl Host {
+    /// Reloads an instance, with its state, whenever its artifact or its manifest has changed and the
+    /// files were quiet for 150 ms; files that are replaced again and again are read once a second. A
+    /// file that its writer has open is waited for, until nothing is written to it for two seconds.
+    /// [`unwatch`](Self::unwatch) ends that.
+    ///
+    /// The way to the files is watched, too: folders that are renamed or made anew, and links that
+    /// are pointed elsewhere. If the content is the same as before, nothing happens. A change between
+    /// the load and this call counts. Where the system tells of no changes, as on network folders or
+    /// if its limits are reached, the host looks at the files once a second, and an event says so.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing to watch, or the operating system refuses a thread.
+    pub fn watch(&self, id: InstanceId) -> Result<(), WatchError> {
+        let instance = self.instance(id).ok_or(WatchError::Gone)?;
+        let source = &instance.request().source;
+        let Some(path) = source.file() else {
+            return Err(WatchError::NoFile { origin: source.origin() });
+        };
+        // The working folder may change.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let files = move || files_of(&path);
+        let reloads = Reloads { host: self.downgrade(), id };
+        let watching = self
+            .inner
+            .watcher
+            .watch(Box::new(files), Box::new(reloads))
+            .map_err(|error| WatchError::Refused { reason: error.to_string() })?;
+        // Ended outside the lock, which the status needs too.
+        let ended = instance.watching.lock().replace(watching);
+        drop(ended);
+        Ok(())
+    }
+
+    /// Watches the files of the source that an instance has now, if those of the one before were
+    /// watched.
+    pub(super) fn watch_anew(&self, instance: &Instance) {
+        if instance.watching.lock().is_none() {
+            return;
+        }
+        if let Err(error) = self.watch(instance.id) {
+            instance.stop_watching();
+            instance.note(&format!("its files are watched no more: {error}"));
+        }
+    }
+
+    /// Stops reloading an instance by itself. `false` if nothing watched it.
+    pub fn unwatch(&self, id: InstanceId) -> bool {
+        let Some(instance) = self.instance(id) else { return false };
+        instance.stop_watching()
+    }
+}

@@ -1,0 +1,65 @@
+//! The data that the copies of one instance share. It knows neither the copies nor the instance, so
+//! that both may hold it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use glovebox_abi::State;
+use glovebox_abi::manifest::{LimitKind, Limits};
+use glovebox_events::Outcome;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::quarantine::Quarantine;
+use super::rate::Bucket;
+use super::state::StateKeeper;
+use crate::services::Shared;
+
+/// See the module.
+pub(super) struct Common {
+    pub(super) shared: Arc<Shared>,
+    /// `None` if its states are not kept on disk.
+    pub(super) states: Option<StateKeeper>,
+    /// `None` if frames that crash a process twice are kept nowhere.
+    pub(super) quarantine: Option<Arc<Quarantine>>,
+    pub(super) runtime: Handle,
+    bucket: Mutex<Option<Bucket>>,
+}
+
+impl Common {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        states: Option<StateKeeper>,
+        quarantine: Option<Arc<Quarantine>>,
+        runtime: Handle,
+    ) -> Arc<Common> {
+        Arc::new(Common { shared, states, quarantine, runtime, bucket: Mutex::default() })
+    }
+
+    /// Lets one frame through if the limit on the rate does. All copies share it.
+    #[cold]
+    pub(super) fn take_token(&self, limits: &Limits) -> Result<(), Outcome> {
+        let Some(rate) = limits.rate else { return Ok(()) };
+        let now = Instant::now();
+        let mut bucket = self.bucket.lock();
+        let bucket = bucket.get_or_insert_with(|| Bucket::new(limits.burst, now));
+        if bucket.take(rate, limits.burst, now) {
+            return Ok(());
+        }
+        let (limit, allowed) = (LimitKind::Rate, rate.into());
+        self.shared.counters.hit_limit(limit);
+        Err(Outcome::LimitExceeded { limit, asked: allowed + 1, allowed })
+    }
+
+    /// Lets another instance of the plugin keep its states: this one has none any more.
+    pub(super) fn release_states(&self) {
+        if let Some(states) = &self.states {
+            states.release();
+        }
+    }
+
+    /// The state that a copy starts with, if its states are kept, and what is wrong with others.
+    pub(super) fn kept_state(&self, copy: u32) -> (Option<State>, Vec<String>) {
+        self.states.as_ref().map_or((None, Vec::new()), |states| states.last(copy))
+    }
+}

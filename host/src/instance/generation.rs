@@ -1,0 +1,123 @@
+//! The generations of an instance: the running, the next, the previous, and a rejected one.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use glovebox_abi::{Kind, State};
+use glovebox_events::ReloadCause;
+use parking_lot::Mutex;
+
+use super::report::RefusedGeneration;
+use crate::backend::{Backend, Code};
+use crate::load::{Prepared, Source};
+use crate::record::span::About;
+use crate::services::{Rights, Shared};
+
+/// The running generation; readable while a call is running.
+pub(crate) struct Generation {
+    /// From 1; 0 before the first start.
+    pub(crate) number: u32,
+    pub(crate) prepared: Prepared,
+    pub(crate) rights: Arc<Rights>,
+    /// Kinds of frames that the manifest accepts, as a set of bits.
+    pub(super) accepts: [u64; 4],
+}
+
+/// Copies that are ready, and their generation.
+pub(crate) struct NextGeneration {
+    pub(super) generation: Generation,
+    pub(super) backends: Vec<Box<dyn Backend>>,
+    pub(super) coming: Arc<Coming>,
+}
+
+/// The rights of a generation that gets ready beside the running one, for those who change them.
+pub(super) struct Coming {
+    pub(super) prepared: Prepared,
+    pub(super) rights: Arc<Rights>,
+    /// True if what was allowed once holds for it.
+    pub(super) keeps_once: bool,
+}
+
+/// The artifact before, and the states that its copies had when it was replaced.
+#[derive(Clone)]
+pub(crate) struct PreviousGeneration {
+    pub(crate) prepared: Prepared,
+    pub(crate) states: Vec<Option<State>>,
+}
+
+/// A generation that did not take over.
+pub(super) struct RejectedGeneration {
+    pub(super) told: RefusedGeneration,
+    /// `None` if it cannot take over.
+    pub(super) waits: Option<WaitingGeneration>,
+}
+
+/// A generation that takes over as soon as a person decided about what it asks for.
+#[derive(Clone)]
+pub(crate) struct WaitingGeneration {
+    pub(crate) prepared: Prepared,
+    /// The cause.
+    pub(crate) cause: ReloadCause,
+    pub(crate) carry: Carry,
+    /// Where the instance gets its artifact from once it runs, if that is elsewhere than before.
+    pub(crate) source: Option<Source>,
+}
+
+/// The state from which a new generation goes on.
+#[derive(Clone)]
+pub(crate) enum Carry {
+    /// None: a cold start.
+    Nothing,
+    /// That of the running generation.
+    Current,
+    /// These, one for each copy.
+    These(Vec<Option<State>>),
+}
+
+/// All of them that an instance knows.
+pub(super) struct Generations {
+    pub(super) current: ArcSwap<Generation>,
+    pub(super) coming: Mutex<Weak<Coming>>,
+    pub(super) previous: Mutex<Option<PreviousGeneration>>,
+    pub(super) rejected: Mutex<Option<RejectedGeneration>>,
+    /// The last number that was given.
+    pub(super) last: AtomicU32,
+}
+
+impl Generations {
+    pub(super) fn new(current: Arc<Generation>) -> Generations {
+        Generations {
+            current: ArcSwap::new(current),
+            coming: Mutex::default(),
+            previous: Mutex::default(),
+            rejected: Mutex::default(),
+            last: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Generation {
+    pub(super) fn new(number: u32, prepared: Prepared, rights: Arc<Rights>) -> Generation {
+        let mut accepts = [0; 4];
+        for kind in &prepared.manifest.frames.accepts {
+            accepts[usize::from(kind.0 >> 6)] |= 1u64 << (kind.0 & 63);
+        }
+        Generation { number, prepared, rights, accepts }
+    }
+
+    /// The generation before the first start.
+    pub(super) fn asleep(prepared: Prepared, rights: Rights) -> Generation {
+        Generation::new(0, Prepared { code: Code::Asleep, ..prepared }, Arc::new(rights))
+    }
+
+    pub(super) fn accepts(&self, kind: Kind) -> bool {
+        self.accepts[usize::from(kind.0 >> 6)] & (1 << (kind.0 & 63)) != 0
+    }
+
+    /// Its description in spans.
+    pub(crate) fn about<'a>(&self, shared: &'a Shared) -> About<'a> {
+        let (plugin, instance, tier) = (&*shared.plugin, shared.instance, self.prepared.tier);
+        About { plugin, instance, generation: self.number, tier }
+    }
+}

@@ -1,0 +1,324 @@
+//! One running plugin: its copies, its queue, its generations and their swap, its overrides, and
+//! its status.
+//!
+//! Read [`Instance`] first, then [`PluginCopy`], which makes the calls. Nothing here knows the host or
+//! its registry: an instance is told its id and the cell of its first copy.
+//!
+//! References point one way: instance → pool → cell → copy → what all copies have in common.
+
+mod chain;
+mod common;
+mod copy;
+mod copy_status;
+mod generation;
+mod held;
+mod lifecycle;
+mod overrides;
+mod pool;
+mod quarantine;
+mod queue;
+mod rate;
+mod report;
+mod retry;
+mod snapshot;
+mod start;
+mod state;
+mod status;
+mod swap;
+mod tend;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use arc_swap::ArcSwap;
+use glovebox_abi::{Kind, Permission};
+use glovebox_events::{LoadStage, Phase, What};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+pub(crate) use chain::{Chain, OUTSIDE};
+use common::Common;
+pub(crate) use copy::{CopyCell, CopyGuard, PluginCopy};
+use generation::Generations;
+pub(crate) use generation::{Carry, Generation, WaitingGeneration};
+use held::HeldLock;
+use overrides::Overrides;
+pub(crate) use overrides::list;
+use pool::Pool;
+pub(crate) use quarantine::Quarantine;
+pub use queue::{BatchTicket, Refusal, Ticket};
+pub(crate) use queue::{Queue, Reservation, Work};
+pub use report::{
+    Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
+    RefusedGeneration,
+};
+use start::{keeper, restore_kept, rights};
+pub(crate) use state::StateStore;
+
+use crate::backend::Code;
+use crate::id::InstanceId;
+use crate::load::{LoadRequest, Prepared, Source};
+use crate::policy::{Decided, Grants, HostRules, WishBook};
+use crate::problem::{LoadProblem, StageError};
+use crate::record::Journal;
+use crate::record::span::About;
+use crate::services::{AllCancelled, Cancellations, Functions, MockServices, Shared};
+use crate::watch::Watching;
+
+/// One running plugin.
+pub(crate) struct Instance {
+    pub(crate) id: InstanceId,
+    pub(crate) plugin: Arc<str>,
+    /// Its place in the order of loading, which its id is not: ids are used again.
+    pub(crate) order: AtomicU64,
+    request: ArcSwap<LoadRequest>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: Queue,
+    pub(crate) watching: Mutex<Option<Watching>>,
+    /// The last notice of the watch.
+    pub(crate) watch_notice: Mutex<Option<String>>,
+    /// Held while a reload is under way, so that two never cross.
+    pub(crate) reloading: HeldLock<()>,
+    common: Arc<Common>,
+    pool: Pool,
+    generations: Generations,
+    overrides: Mutex<Overrides>,
+    /// True once the copies have ended and nothing of the plugin runs any more.
+    ended: watch::Sender<bool>,
+}
+
+/// The parts of a host that an instance needs.
+#[derive(Clone)]
+pub(crate) struct HostResources {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) wishes: Arc<WishBook>,
+    pub(crate) states: Option<Arc<StateStore>>,
+    pub(crate) quarantine: Option<Arc<Quarantine>>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// The functions of the application.
+    pub(crate) functions: Arc<Functions>,
+    /// True once all work of the host was cancelled; see [`Cancellations`].
+    pub(crate) cancelled: Arc<AllCancelled>,
+}
+
+impl Instance {
+    /// The instance with its first generation. Unless that is asleep, it is ready when this returns.
+    pub(crate) fn start(
+        id: InstanceId,
+        cell: Arc<CopyCell>,
+        request: LoadRequest,
+        prepared: Prepared,
+        rules: HostRules,
+        resources: &HostResources,
+    ) -> Result<Arc<Instance>, StageError> {
+        let plugin: Arc<str> = prepared.manifest.plugin.id.as_str().into();
+        let mock = request.mock.clone().map(|mock| MockServices::new(mock, &plugin));
+        let shared = Arc::new(Shared {
+            plugin: plugin.clone(),
+            instance: id,
+            journal: resources.journal.clone(),
+            counters: Default::default(),
+            kv: Mutex::new(mock.as_ref().map(MockServices::kv).unwrap_or_default().into()),
+            mock,
+            answers: request.answers.clone(),
+            functions: resources.functions.clone(),
+            cancellations: Cancellations::new(resources.cancelled.clone()),
+            meters: Default::default(),
+            accesses: Mutex::default(),
+            wishes: resources.wishes.clone(),
+            asked: AtomicU32::new(0),
+        });
+        let decided = || rules.decided_for(&prepared.manifest, prepared.subject());
+        let decisions = request.decisions.clone().unwrap_or_else(decided);
+        let overrides = Overrides { rules, decisions, limits: None };
+        let manifest = prepared.manifest.clone();
+        let copies = manifest.runtime.instances.min(overrides.rules.ceilings().copies);
+        let rights = rights(&request, &overrides, &prepared, &Grants::default());
+        let generation = Arc::new(Generation::asleep(prepared.clone(), rights));
+        let states = keeper(resources, &manifest, &shared);
+        let quarantine = resources.quarantine.clone();
+        let common = Common::new(shared.clone(), states, quarantine, resources.runtime.clone());
+        let instance = Arc::new(Instance {
+            id,
+            plugin,
+            order: AtomicU64::new(0),
+            request: ArcSwap::from_pointee(request),
+            queue: Queue::new(generation.rights.limits.load().queue, copies),
+            shared,
+            watching: Mutex::default(),
+            watch_notice: Mutex::default(),
+            reloading: HeldLock::default(),
+            pool: Pool::new(cell, copies, &common, &generation),
+            common,
+            generations: Generations::new(generation),
+            overrides: Mutex::new(overrides),
+            ended: watch::Sender::new(false),
+        });
+        if !matches!(prepared.code, Code::Asleep) {
+            instance.awaken(prepared).inspect_err(|_| instance.clear())?;
+        }
+        Ok(instance)
+    }
+
+    /// How it was loaded, with the source that it has now.
+    pub(crate) fn request(&self) -> Arc<LoadRequest> {
+        self.request.load_full()
+    }
+
+    /// Gets its artifact from elsewhere from now on.
+    pub(crate) fn set_source(&self, source: Source) {
+        self.request.store(Arc::new(self.request().with_source(source)));
+    }
+
+    /// Is loaded by another request from now on.
+    pub(crate) fn set_request(&self, request: LoadRequest) {
+        self.request.store(Arc::new(request));
+    }
+
+    /// True if it was loaded and not started yet.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.generations.current.load().number == 0
+    }
+
+    /// Brings up the first generation.
+    pub(crate) fn awaken(&self, prepared: Prepared) -> Result<(), StageError> {
+        let loaded =
+            if prepared.precaution.is_cached() { "from the compile cache" } else { "checked" };
+        self.enter(1, Phase::Loaded, loaded);
+        self.enter(1, Phase::Initializing, "first start");
+        let before = self.current().rights.grants.load_full();
+        let grants = self.overrides.lock().grants(&prepared, &before);
+        self.ask(&grants, 1);
+        self.next(prepared, true)
+            .and_then(|mut next| {
+                restore_kept(&mut next, self.common.states.as_ref(), &self.shared)?;
+                self.switch(next, Carry::Nothing, true)
+            })
+            .map(drop)
+            .inspect_err(|error| self.fault_with(&error.to_string()))
+    }
+
+    /// Empties the cells.
+    fn clear(&self) {
+        self.pool.take_all().for_each(drop);
+        self.enter(1, Phase::Stopped, "not loaded");
+    }
+
+    /// The number of copies.
+    pub(crate) fn copies(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// A copy for the next call: a free one if there is any. `None` if the instance is gone.
+    pub(crate) fn hold_any(&self) -> Option<CopyGuard<'_>> {
+        self.pool.hold_any()
+    }
+
+    /// True if a call on this thread would wait for itself: it comes from inside of a call or of the
+    /// first start.
+    pub(crate) fn is_held_here(&self) -> bool {
+        self.pool.is_held_here() || self.is_asleep() && self.reloading.is_held_here()
+    }
+
+    /// One certain copy. `None` if the instance is gone.
+    pub(crate) fn hold_copy(&self, copy: usize) -> Option<CopyGuard<'_>> {
+        self.pool.hold(copy)
+    }
+
+    pub(crate) fn current(&self) -> Arc<Generation> {
+        self.generations.current.load_full()
+    }
+
+    /// Its description in spans.
+    pub(crate) fn about(&self) -> About<'_> {
+        self.generations.current.load().about(&self.shared)
+    }
+
+    pub(crate) fn accepts(&self, kind: Kind) -> bool {
+        self.generations.current.load().accepts(kind)
+    }
+
+    /// Changes the phase of all copies.
+    fn enter(&self, generation: u32, phase: Phase, cause: &str) {
+        self.pool
+            .statuses()
+            .for_each(|status| status.enter(&self.shared, generation, phase, cause));
+    }
+
+    /// Why a copy cannot go on.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.pool.fault()
+    }
+
+    pub(crate) fn fault_with(&self, cause: &str) {
+        self.pool.statuses().for_each(|status| status.fault_with(&self.shared, cause));
+    }
+
+    pub(crate) fn forget_fault(&self) {
+        let number = self.current().number;
+        self.pool.statuses().for_each(|status| status.forget_fault(&self.shared, number));
+    }
+
+    /// Tells all copies that no new frames come.
+    pub(crate) fn begin_draining(&self, cause: &str) {
+        let number = self.current().number;
+        for status in self.pool.statuses() {
+            if status.phase().may_become(Phase::Draining) {
+                status.enter(&self.shared, number, Phase::Draining, cause);
+            }
+        }
+    }
+
+    /// Ends the copies. Calls are refused afterwards.
+    pub(crate) fn stop(&self) {
+        let number = self.current().number;
+        for mut copy in self.pool.take_all() {
+            copy.keep_state();
+            copy.end_for_good("unloaded");
+        }
+        // Somebody may still hold the instance for a while, and the plugin be loaded again meanwhile.
+        self.common.release_states();
+        self.shared.record(number, What::Unloaded);
+    }
+
+    /// Ends the watch over its files. `false` if there is none.
+    pub(crate) fn stop_watching(&self) -> bool {
+        // Ended outside the lock, which the status needs too.
+        let ended = self.watching.lock().take();
+        *self.watch_notice.lock() = None;
+        ended.is_some()
+    }
+
+    /// True while somebody holds one of its copies: a call, most of the time.
+    pub(crate) fn is_held(&self) -> bool {
+        self.pool.is_held()
+    }
+
+    /// Wakes those who wait for [`has_ended`](Self::has_ended).
+    pub(crate) fn tell_ended(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until the host has ended it.
+    pub(crate) async fn has_ended(&self) {
+        // The sender lives as long as the instance.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Tells the log about something that the host did to this plugin's frames.
+    pub(crate) fn note(&self, message: &str) {
+        let phase = self.pool.phase();
+        let cause = message.to_owned();
+        self.shared.record(self.current().number, What::Phase { from: phase, to: phase, cause });
+    }
+
+    /// The decisions about its permissions.
+    pub(crate) fn decisions(&self) -> BTreeMap<Permission, Decided> {
+        self.overrides.lock().decisions.clone()
+    }
+}
+
+fn gone() -> StageError {
+    LoadProblem::Nothing("such instance").at(LoadStage::Read)
+}

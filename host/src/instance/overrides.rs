@@ -1,0 +1,276 @@
+//! The changes that people made to one instance: the host's rules, decisions about permissions,
+//! limits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use glovebox_abi::Permission;
+use glovebox_abi::manifest::Limits;
+use glovebox_events::What;
+
+use super::Instance;
+use super::generation::Coming;
+use super::report::Growth;
+use super::start::rights;
+use crate::load::{LoadRequest, Prepared};
+use crate::policy::{
+    self, Allowance, Consent, Decided, DecidedBy, Decision, Grants, HostRules, Lifetime, Standing,
+    Standpoint, lowered,
+};
+use crate::services::Rights;
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Overrides {
+    pub(super) rules: HostRules,
+    pub(super) decisions: BTreeMap<Permission, Decided>,
+    pub(super) limits: Option<Limits>,
+}
+
+impl Overrides {
+    /// The limits that were asked for: by a person, or by the request over the manifest.
+    pub(super) fn limits(&self, request: &LoadRequest, prepared: &Prepared) -> Limits {
+        let own = || request.limits.over(&prepared.manifest.limits);
+        self.limits.clone().unwrap_or_else(own)
+    }
+
+    /// Folders of `before` that are still granted stay the same ones.
+    pub(super) fn grants(&self, prepared: &Prepared, before: &Grants) -> Grants {
+        let standpoint = Standpoint {
+            policy: &self.rules.policy,
+            mode: self.rules.mode,
+            manifest: &prepared.manifest,
+            subject: prepared.subject(),
+        };
+        Grants::of(&standpoint, &self.decisions, &before.folders)
+    }
+
+    /// The overrides of a next generation.
+    fn of_next(&self, keeps_once: bool) -> Overrides {
+        let mut overrides = self.clone();
+        if !keeps_once {
+            overrides.forget_once();
+        }
+        overrides
+    }
+
+    /// Ends what was allowed until the next reload.
+    pub(super) fn forget_once(&mut self) {
+        self.decisions.retain(|_, decided| !decided.is_once());
+    }
+}
+
+impl Instance {
+    /// True if the copies need other folders or variables now. A person allows the request of the
+    /// generation that waits for it, else of the running one.
+    pub(crate) fn decide(
+        &self,
+        permission: Permission,
+        decision: Decision,
+        lifetime: Lifetime,
+    ) -> bool {
+        let prepared = self.waiting_for(permission);
+        let prepared = prepared.unwrap_or_else(|| self.current().prepared.clone());
+        let manifest = &prepared.manifest;
+        let within = permission.needs_consent().then(|| {
+            let asked = policy::request(manifest, permission, prepared.base.as_deref());
+            asked.unwrap_or_default()
+        });
+        let mut overrides = self.overrides.lock();
+        match decision {
+            Decision::AsDeclared => drop(overrides.decisions.remove(&permission)),
+            decision => {
+                // Without a file nothing outlasts the instance.
+                let by = DecidedBy::Person(match &overrides.rules.saved {
+                    None if lifetime == Lifetime::Saved => Lifetime::WhileItRuns,
+                    _ => lifetime,
+                });
+                let decided = Decided { decision, within: within.clone(), by };
+                overrides.decisions.insert(permission, decided);
+            }
+        }
+        let outfit = self.apply(&overrides);
+        let saved = overrides.rules.saved.clone();
+        drop(overrides);
+        self.shared.asked.fetch_and(!(1 << permission as u32), Ordering::Relaxed);
+        let name = match decision {
+            Decision::AsDeclared => "as declared",
+            Decision::Allow => "allowed",
+            Decision::Deny => "denied",
+        };
+        let mut summary = format!("`{permission}` is {name}");
+        let keeps = decision == Decision::Allow && lifetime == Lifetime::Saved;
+        if decision == Decision::Allow && lifetime != Lifetime::WhileItRuns {
+            summary.push_str(&format!(", {}", lifetime.name()));
+        }
+        let (plugin, digest) = (self.plugin.to_string(), prepared.digest.clone());
+        let kept = match &saved {
+            Some(saved) if keeps => {
+                saved.save(Consent { plugin, digest, permission, within, at: policy::now() })
+            }
+            // An earlier decision about this artifact no longer holds.
+            Some(saved) if decision != Decision::Allow => {
+                saved.forget(&plugin, &digest, permission)
+            }
+            _ => Ok(()),
+        };
+        match kept {
+            Err(error) => summary.push_str(&format!(" while it runs: {error}")),
+            Ok(()) if keeps && saved.is_none() => {
+                summary.push_str(" while it runs: the host has no file of consents");
+            }
+            Ok(()) => {}
+        }
+        self.shared.record(self.current().number, What::PolicyChanged { summary });
+        outfit
+    }
+
+    /// Tells that a person is to decide about files, network or environment: a plugin that is given
+    /// no folder cannot use one, so that nobody would be asked when it does.
+    pub(super) fn ask(&self, grants: &Grants, generation: u32) {
+        let all = Permission::ALL.into_iter().map(|(permission, ..)| permission);
+        for permission in all.filter(|permission| permission.needs_consent()) {
+            let Some(verdict) = grants.verdict(permission) else { continue };
+            let is_asking = verdict.standing == Standing::Asking || verdict.asks_more;
+            let bit = 1 << permission as u32;
+            if verdict.asked
+                && is_asking
+                && self.shared.asked.fetch_or(bit, Ordering::Relaxed) & bit == 0
+            {
+                let parameter = list(&verdict.asks);
+                self.shared.record(generation, What::PolicyAsked { permission, parameter });
+            }
+        }
+    }
+
+    /// The same for the generation that runs, if one does.
+    pub(crate) fn ask_again(&self) {
+        let current = self.current();
+        if current.number > 0 {
+            self.ask(&current.rights.grants.load(), current.number);
+        }
+    }
+
+    /// The rights of a generation that gets ready. Changes by people meanwhile hold for it at
+    /// once, as long as the result lives.
+    pub(super) fn announce(&self, prepared: Prepared, keeps_once: bool) -> Arc<Coming> {
+        let overrides = self.overrides.lock();
+        let before = self.current().rights.grants.load_full();
+        let of_next = overrides.of_next(keeps_once);
+        let rights = Arc::new(rights(&self.request.load(), &of_next, &prepared, &before));
+        let coming = Arc::new(Coming { prepared, rights, keeps_once });
+        *self.generations.coming.lock() = Arc::downgrade(&coming);
+        coming
+    }
+
+    /// The permissions that a new generation asks for beyond the running one, and that nobody
+    /// decided.
+    pub(crate) fn growth(&self, prepared: &Prepared, keeps_once: bool) -> Vec<Growth> {
+        let before = self.current().rights.grants.load_full();
+        let grants = self.overrides.lock().of_next(keeps_once).grants(prepared, &before);
+        let current = self.current();
+        let all = Permission::ALL.into_iter().map(|(permission, ..)| permission);
+        let grown = all.filter_map(|permission| {
+            let base = prepared.base.as_deref();
+            let asked = policy::request(&prepared.manifest, permission, base)?;
+            let verdict = grants.verdict(permission)?;
+            let is_asking = verdict.standing == Standing::Asking || verdict.asks_more;
+            let base = current.prepared.base.as_deref();
+            let before = policy::request(&current.prepared.manifest, permission, base);
+            let grows = !policy::covers(&before.unwrap_or_default(), &asked);
+            let asks = || verdict.asks.clone();
+            (is_asking && grows).then(|| Growth { permission, asks: asks(), request: asked })
+        });
+        grown.collect()
+    }
+
+    /// Puts the host's rules into effect, unless later ones are already. True if the copies need other
+    /// folders or variables now. Records nothing: [`tell_rules`](Self::tell_rules) does.
+    pub(crate) fn take_rules(&self, rules: &HostRules) -> Option<bool> {
+        let mut overrides = self.overrides.lock();
+        if overrides.rules.revision >= rules.revision {
+            return None;
+        }
+        overrides.rules = rules.clone();
+        let outfit = self.apply(&overrides);
+        self.shared.asked.store(0, Ordering::Relaxed);
+        drop(overrides);
+        self.resize_queue();
+        Some(outfit)
+    }
+
+    /// Tells that the host's rules changed, and asks anew what they leave to a person.
+    pub(crate) fn tell_rules(&self, summary: &str) {
+        self.ask_again();
+        let summary = summary.to_owned();
+        self.shared.record(self.current().number, What::PolicyChanged { summary });
+    }
+
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let lowered = {
+            let mut overrides = self.overrides.lock();
+            overrides.limits = Some(limits);
+            self.apply(&overrides);
+            self.lowered(&overrides).into_iter()
+        };
+        self.resize_queue();
+        let summary = ["limits changed".to_owned()].into_iter().chain(lowered);
+        let summary = summary.collect::<Vec<_>>().join("; ");
+        self.shared.record(self.current().number, What::PolicyChanged { summary });
+    }
+
+    /// The limits that the plugin does not get because of a ceiling, in words.
+    fn lowered(&self, overrides: &Overrides) -> Vec<String> {
+        let current = self.generations.current.load();
+        let asked = overrides.limits(&self.request.load(), &current.prepared);
+        let mut lowered = lowered(&asked, &current.rights.limits.load());
+        let (copies, most) = (current.prepared.manifest.runtime.instances, self.copies());
+        if copies as usize > most {
+            lowered.push(format!(
+                "{most} copies run: {copies} were asked for, and that is the ceiling of the host"
+            ));
+        }
+        lowered
+    }
+
+    /// Gives the queue the length that its limit says.
+    pub(super) fn resize_queue(&self) {
+        let limit = || self.generations.current.load().rights.limits.load().queue;
+        self.queue.resize(limit, &self.common.runtime);
+    }
+
+    /// Says what the plugin does not get because of a ceiling.
+    pub(crate) fn say_lowered(&self) {
+        let lowered = self.lowered(&self.overrides.lock());
+        for summary in lowered {
+            tracing::warn!(plugin = &*self.plugin, summary);
+            self.shared.record(self.current().number, What::PolicyChanged { summary });
+        }
+    }
+
+    /// Puts the overrides into effect for the generation that runs and for one that gets ready. True
+    /// if copies of either need other folders or variables now.
+    pub(super) fn apply(&self, overrides: &Overrides) -> bool {
+        let current = self.generations.current.load();
+        let outfit = self.apply_to(&current.prepared, &current.rights, overrides);
+        let Some(coming) = self.generations.coming.lock().upgrade() else { return outfit };
+        let overrides = overrides.of_next(coming.keeps_once);
+        self.apply_to(&coming.prepared, &coming.rights, &overrides) || outfit
+    }
+
+    fn apply_to(&self, prepared: &Prepared, rights: &Rights, overrides: &Overrides) -> bool {
+        let ceilings = overrides.rules.ceilings();
+        let limits =
+            ceilings.lower(prepared.tier, &overrides.limits(&self.request.load(), prepared));
+        rights.set_limits(limits, &ceilings);
+        let before = rights.grants.load();
+        rights.set_grants(overrides.grants(prepared, &before))
+    }
+}
+
+/// The requests, in one line.
+pub(crate) fn list(asks: &[Allowance]) -> String {
+    let asks: Vec<&str> = asks.iter().map(Allowance::parameter).collect();
+    asks.join(", ")
+}

@@ -1,0 +1,88 @@
+//! A frame during which a process of a plugin ended: it is sent once more, to a fresh process, and put
+//! into quarantine if that ends, too.
+
+use glovebox_abi::Frame;
+use glovebox_abi::manifest::{Isolation, Restart};
+use glovebox_events::{CallId, Outcome};
+
+use super::copy::PluginCopy;
+use super::quarantine::Offence;
+use crate::frames::Frames;
+use crate::record::unix_nanoseconds;
+use crate::stop::Stop;
+
+impl PluginCopy {
+    /// The end of a call that ended so: by a second attempt, where there can be one.
+    #[cold]
+    pub(super) fn after_crash(
+        &mut self,
+        first: Outcome,
+        call: CallId,
+        frame: &Frame,
+        frames: &mut Frames,
+    ) -> Result<(), Stop> {
+        let prepared = &self.generation.prepared;
+        let restarts = prepared.manifest.lifecycle.restart != Restart::Never;
+        // Recorded answers are for one attempt.
+        let is_answered = self.common.shared.answers.is_some();
+        if prepared.isolation != Isolation::Process || !restarts || is_answered {
+            return Err(Stop::Dead(first));
+        }
+        let first = first.to_string();
+        let emitted = match self.take_emitted().len() {
+            0 => String::new(),
+            count => format!(", without the {count} frames that it emitted"),
+        };
+        self.note(&format!(
+            "{first} during a frame, which is sent once more, alone, to a fresh process{emitted}"
+        ));
+        self.fail(&first);
+        frames.clear();
+        let Some(backend) = &mut self.backend else {
+            // Its restart is under way, or given up.
+            return Err(Stop::Alive(Outcome::Crashed { cause: cause_of(&first) }));
+        };
+        match backend.call(call, frame, frames, &mut self.emitted) {
+            Err(Stop::Dead(second @ Outcome::Crashed { .. })) => {
+                let kept = self.put_into_quarantine(frame, [first, second.to_string()]);
+                self.note(&format!("a frame crashed it twice: {kept}"));
+                let Outcome::Crashed { cause } = second else { return Err(Stop::Dead(second)) };
+                let cause = format!("{cause}; twice with this frame, {kept}");
+                Err(Stop::Dead(Outcome::Crashed { cause }))
+            }
+            other => other,
+        }
+    }
+
+    /// The fate of the frame, in words.
+    fn put_into_quarantine(&self, frame: &Frame, causes: [String; 2]) -> String {
+        let Some(quarantine) = &self.common.quarantine else {
+            return "which is kept nowhere: the host has no folder for it".to_owned();
+        };
+        let prepared = &self.generation.prepared;
+        let offence = Offence {
+            plugin: &self.common.shared.plugin,
+            version: prepared.manifest.plugin.version.to_string(),
+            digest: &prepared.digest,
+            artifact: prepared.origin.path(),
+            generation: self.generation.number,
+            causes,
+            at: unix_nanoseconds(),
+        };
+        match quarantine.keep(frame, &offence) {
+            Ok(kept) => {
+                let removed = match kept.removed {
+                    0 => String::new(),
+                    count => format!(" ({count} older ones were removed)"),
+                };
+                format!("which is kept{removed}; send it again with `{}`", kept.command)
+            }
+            Err(error) => format!("which could not be kept: {error}"),
+        }
+    }
+}
+
+/// The cause without the word that every crash begins with.
+fn cause_of(text: &str) -> String {
+    text.strip_prefix("crashed: ").unwrap_or(text).to_owned()
+}

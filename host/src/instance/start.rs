@@ -1,0 +1,184 @@
+//! The start of a copy, until it is ready.
+
+use std::sync::Arc;
+
+use glovebox_abi::manifest::{Lifecycle, Tier, plain_settings};
+use glovebox_abi::{Manifest, State};
+use glovebox_events::{LoadStage, Outcome};
+
+use super::HostResources;
+use super::generation::{Coming, Generation, NextGeneration};
+use super::overrides::Overrides;
+use super::state::StateKeeper;
+use crate::backend::{Backend, step};
+use crate::load::{LoadRequest, Prepared};
+use crate::policy::Grants;
+use crate::problem::{LoadProblem, StageError};
+use crate::record::span;
+use crate::services::{Context, Rights, Shared};
+use crate::stop::Stop;
+
+/// Where the states of a new instance are kept, if its manifest asks for it.
+pub(super) fn keeper(
+    resources: &HostResources,
+    manifest: &Manifest,
+    shared: &Shared,
+) -> Option<StateKeeper> {
+    if !manifest.state.persist {
+        return None;
+    }
+    let Some(store) = &resources.states else {
+        tracing::warn!(plugin = &*shared.plugin, "its state is not kept: the host has no folder");
+        return None;
+    };
+    let keeper = store.keeper(&shared.plugin);
+    if keeper.is_none() {
+        tracing::warn!(
+            plugin = &*shared.plugin,
+            "its state is not kept: another instance of this plugin keeps its state in this folder"
+        );
+    }
+    keeper
+}
+
+/// Gives new copies the states that were kept. One that refuses its state does not start: to go on
+/// without would overwrite what is kept.
+pub(super) fn restore_kept(
+    next: &mut NextGeneration,
+    states: Option<&StateKeeper>,
+    shared: &Shared,
+) -> Result<(), StageError> {
+    let Some(states) = states else { return Ok(()) };
+    let lifecycle = &next.generation.prepared.manifest.lifecycle;
+    for (copy, backend) in next.backends.iter_mut().enumerate() {
+        let (state, problems) = states.last(copy as u32);
+        for problem in problems {
+            tracing::warn!(plugin = &*shared.plugin, problem);
+        }
+        let Some(state) = state else { continue };
+        restore(backend, &state, lifecycle).map_err(|stop| {
+            let (version, outcome) = (state.version, stop.into_outcome());
+            let folder = states.folder(copy as u32);
+            LoadProblem::KeptState { version, outcome, folder }.at(LoadStage::RestoreState)
+        })?;
+        probe(backend, lifecycle)?;
+    }
+    Ok(())
+}
+
+pub(super) fn bring_up(
+    shared: &Arc<Shared>,
+    coming: Arc<Coming>,
+    number: u32,
+    copies: u32,
+) -> Result<NextGeneration, StageError> {
+    let (prepared, rights) = (&coming.prepared, &coming.rights);
+    let copy = |_| {
+        let context = Context::new(shared.clone(), rights.clone(), number, prepared.tier);
+        let mut backend = ready(prepared, context, rights)?;
+        probe(&mut backend, &prepared.manifest.lifecycle)?;
+        Ok(backend)
+    };
+    let copy = |number| copy(number).map_err(|error| with_ceiling(error, rights, prepared.tier));
+    let backends = (0..copies).map(copy).collect::<Result<_, _>>()?;
+    let generation = Generation::new(number, prepared.clone(), rights.clone());
+    Ok(NextGeneration { generation, backends, coming })
+}
+
+/// Says of a limit that it is the ceiling of the host: to raise the limit alone would not help.
+fn with_ceiling(mut error: StageError, rights: &Rights, tier: Tier) -> StageError {
+    if let LoadProblem::Call(outcome) = &error.problem
+        && rights.ceilings.load().stops(tier, outcome)
+    {
+        error.problem = LoadProblem::AtCeiling(outcome.clone());
+    }
+    error
+}
+
+/// `before` is what was granted to the generation before, or nothing.
+pub(super) fn rights(
+    request: &LoadRequest,
+    overrides: &Overrides,
+    prepared: &Prepared,
+    before: &Grants,
+) -> Rights {
+    let manifest = &prepared.manifest;
+    let ceilings = overrides.rules.ceilings();
+    let limits = ceilings.lower(prepared.tier, &overrides.limits(request, prepared));
+    let config = merged_config(&manifest.config, request.config.as_ref());
+    Rights::new(overrides.grants(prepared, before), limits, &ceilings, config)
+        .with_seed(request.seed(manifest))
+}
+
+/// A copy that was initialized.
+pub(super) fn ready(
+    prepared: &Prepared,
+    mut context: Context,
+    rights: &Rights,
+) -> Result<Box<dyn Backend>, StageError> {
+    let refuse = |outcome| {
+        let problem = match outcome {
+            Outcome::Refused { reason } => LoadProblem::NotGiven { reason },
+            outcome => LoadProblem::Call(outcome),
+        };
+        problem.at(LoadStage::Initialize)
+    };
+    let _span = span::stage(LoadStage::Initialize).entered();
+    let deadline = prepared.manifest.lifecycle.start_deadline;
+    context.begin_step(deadline);
+    let mut backend = prepared.code.instantiate(context).map_err(refuse)?;
+    backend.context().begin_step(deadline);
+    let config = rights.config.load().to_string();
+    step(&mut backend, |backend| backend.initialize(&config))
+        .map_err(|stop| refuse(stop.into_outcome()))?;
+    // A plugin that goes on after a broken limit has broken it all the same.
+    match backend.context().broken.take() {
+        None => Ok(backend),
+        Some(broken) => Err(refuse(broken)),
+    }
+}
+
+/// Gives a copy its state.
+pub(super) fn restore(
+    backend: &mut Box<dyn Backend>,
+    state: &State,
+    lifecycle: &Lifecycle,
+) -> Result<(), Stop> {
+    let _span = span::stage(LoadStage::RestoreState).entered();
+    backend.context().begin_step(lifecycle.start_deadline);
+    step(backend, |backend| backend.restore_state(state))
+}
+
+pub(super) fn probe(
+    backend: &mut Box<dyn Backend>,
+    lifecycle: &Lifecycle,
+) -> Result<(), StageError> {
+    let _span = span::stage(LoadStage::Probe).entered();
+    backend.context().begin_step(lifecycle.start_deadline);
+    match step(backend, |backend| backend.health()) {
+        Ok(health) if health.is_good() => Ok(()),
+        Ok(health) => {
+            let problem = LoadProblem::Unhealthy { code: health.code, message: health.message };
+            Err(problem.at(LoadStage::Probe))
+        }
+        Err(stop) => Err(LoadProblem::Call(stop.into_outcome()).at(LoadStage::Probe)),
+    }
+}
+
+/// The manifest's configuration with the request's keys over it.
+pub(super) fn merged_config(
+    manifest: &toml::Table,
+    request: Option<&serde_json::Value>,
+) -> serde_json::Value {
+    // An application may have made the manifest; one that was read is plain already.
+    let manifest = plain_settings(manifest.clone());
+    let mut merged = serde_json::to_value(manifest).unwrap_or_default();
+    match (&mut merged, request) {
+        (serde_json::Value::Object(merged), Some(serde_json::Value::Object(request))) => {
+            merged.extend(request.clone());
+        }
+        (_, Some(request)) => merged = request.clone(),
+        (_, None) => {}
+    }
+    merged
+}

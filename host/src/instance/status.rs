@@ -1,0 +1,158 @@
+//! The status of an instance.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use glovebox_abi::Permission;
+use glovebox_abi::manifest::{LimitChanges, LimitKind, Limits};
+use glovebox_events::latency::Latencies;
+
+use super::copy_status::Counters;
+use super::generation::Generation;
+use super::overrides::Overrides;
+use super::{Instance, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus};
+use crate::policy::{self, Standing};
+use crate::services::ANSWERABLE;
+
+impl Instance {
+    pub(crate) fn status(&self) -> PluginStatus {
+        let current = self.generations.current.load();
+        let overrides = self.overrides.lock();
+        let limits = (**current.rights.limits.load()).clone();
+        let ceilings = overrides.rules.ceilings().of(current.prepared.tier);
+        let permissions: Vec<PermissionStatus> = Permission::ALL
+            .iter()
+            .map(|(permission, ..)| self.permission_status(*permission, &current, &overrides))
+            .collect();
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            self.pool.statuses().map(|copy| counter(copy.counters()).load(Ordering::Relaxed)).sum()
+        };
+        let mut latency = Latencies::in_doublings();
+        self.pool.statuses().for_each(|copy| copy.counters().latency.add_to(&mut latency));
+        PluginStatus {
+            instance: self.id,
+            manifest: current.prepared.manifest.clone(),
+            phase: self.pool.phase(),
+            generation: current.number,
+            tier: current.prepared.tier,
+            isolation: current.prepared.isolation,
+            sandbox: current.prepared.code.sandbox().cloned(),
+            precaution: current.prepared.precaution.clone(),
+            binding: current.prepared.binding,
+            digest: current.prepared.digest.clone(),
+            origin: current.prepared.origin.clone(),
+            queue_depth: self.queue.depth(),
+            watching: self.watching.lock().is_some(),
+            watch_notice: self.watch_notice.lock().clone(),
+            can_roll_back: self.generations.previous.lock().is_some(),
+            fault: self.pool.fault(),
+            refused: self.rejected(),
+            stats: PluginStats {
+                processed: sum(|counters| &counters.processed),
+                errors: sum(|counters| &counters.errors),
+                bytes_in: sum(|counters| &counters.bytes_in),
+                bytes_out: sum(|counters| &counters.bytes_out),
+                denials: permissions.iter().map(|permission| permission.denials).sum(),
+                restarts: sum(|counters| &counters.restarts),
+            },
+            latency,
+            usage: self.shared.meters.usage(),
+            call_under_way: self.pool.statuses().filter_map(|copy| copy.under_way()).max(),
+            memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
+            permissions,
+            mocks: self.mocks(),
+            limit_status: self.limit_status(&current, &overrides, &ceilings),
+            limits,
+            ceilings,
+        }
+    }
+
+    /// Calls that ended, refused ones not among them.
+    pub(crate) fn processed(&self) -> u64 {
+        let counts = self.pool.statuses().map(|copy| &copy.counters().processed);
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The services that do not work as ever.
+    fn mocks(&self) -> Vec<Cow<'static, str>> {
+        let mock = self.shared.mock.as_ref();
+        let mut mocks = mock.map_or_else(Vec::new, |mock| mock.mock.services());
+        for service in ANSWERABLE.into_iter().filter(|_| self.shared.answers.is_some()) {
+            if !mocks.iter().any(|mocked| mocked == service) {
+                mocks.push(Cow::Borrowed(service));
+            }
+        }
+        mocks
+    }
+
+    fn permission_status(
+        &self,
+        permission: Permission,
+        current: &Generation,
+        overrides: &Overrides,
+    ) -> PermissionStatus {
+        let decided = overrides.decisions.get(&permission);
+        let grants = current.rights.grants.load();
+        let verdict = grants.verdict(permission);
+        let counters = self.shared.counters.permission(permission);
+        let last_used = counters.last_used.load(Ordering::Relaxed);
+        PermissionStatus {
+            permission,
+            asked: current.prepared.manifest.asks_for(permission),
+            decision: decided.map(|decided| decided.decision).unwrap_or_default(),
+            granted: grants.has(permission),
+            standing: verdict.map_or(Standing::Denied, |verdict| verdict.standing),
+            asks_more: verdict.is_some_and(|verdict| verdict.asks_more),
+            asks: verdict.map(|verdict| verdict.asks.clone()).unwrap_or_default(),
+            request: policy::request(
+                &current.prepared.manifest,
+                permission,
+                current.prepared.base.as_deref(),
+            ),
+            rule: verdict.map(|verdict| verdict.rule.clone()).unwrap_or_default(),
+            scopes: verdict.map(|verdict| verdict.scopes.clone()).unwrap_or_default(),
+            explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
+            uses: counters.uses.load(Ordering::Relaxed),
+            denials: counters.denials.load(Ordering::Relaxed),
+            last_used: (last_used > 0).then_some(last_used),
+        }
+    }
+
+    fn limit_status(
+        &self,
+        current: &Generation,
+        overrides: &Overrides,
+        ceilings: &LimitChanges,
+    ) -> Vec<LimitStatus> {
+        let code = &current.prepared.code;
+        let manifest = &current.prepared.manifest.limits;
+        let request = self.request();
+        let requested = request.limits.over(manifest);
+        let (default, asked) = (Limits::default(), overrides.limits(&request, &current.prepared));
+        let effective = current.rights.limits.load();
+        let status = |limit: LimitKind| {
+            let value = |limits: &Limits| limits.value(limit);
+            let wanted = value(&asked);
+            let origin = match () {
+                () if overrides.limits.is_some() && wanted != value(&requested) => {
+                    LimitOrigin::Person
+                }
+                () if wanted == value(&requested) && wanted != value(manifest) => {
+                    LimitOrigin::Request
+                }
+                () if wanted != value(&default) => LimitOrigin::Manifest,
+                () => LimitOrigin::Default,
+            };
+            LimitStatus {
+                limit,
+                value: value(&effective),
+                origin,
+                asked: wanted,
+                ceiling: ceilings.value(limit),
+                enforcement: code.enforcement(limit),
+                hits: self.shared.counters.limit_hits(limit),
+            }
+        };
+        LimitKind::ALL.into_iter().map(status).collect()
+    }
+}

@@ -1,0 +1,163 @@
+//! The swap of generations: the next is built beside the running one, given a state and tried, and
+//! takes over between two calls, or does not.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use glovebox_abi::Permission;
+use glovebox_events::LoadStage;
+
+use super::generation::{
+    Carry, NextGeneration, PreviousGeneration, RejectedGeneration, WaitingGeneration,
+};
+use super::report::RefusedGeneration;
+use super::start::{bring_up, probe, restore};
+use super::{Instance, gone};
+use crate::backend;
+use crate::load::Prepared;
+use crate::policy::MissingLayers;
+use crate::problem::{LoadProblem, StageError};
+use crate::record::span;
+use crate::stop::Stop;
+
+impl Instance {
+    /// Builds the next generation beside the running one. Permissions allowed once hold for it if
+    /// `keeps_once`.
+    pub(crate) fn next(
+        &self,
+        prepared: Prepared,
+        keeps_once: bool,
+    ) -> Result<NextGeneration, StageError> {
+        if prepared.manifest.plugin.id.as_str() != &*self.plugin {
+            let expected = self.plugin.to_string();
+            let found = prepared.manifest.plugin.id.clone();
+            let problem = LoadProblem::OtherPlugin { expected, found };
+            return Err(problem.at(LoadStage::Policy));
+        }
+        self.check_layers(&prepared)?;
+        let number = self.generations.last.fetch_add(1, Ordering::Relaxed) + 1;
+        // The plugin may take its time to get ready, and no lock is held meanwhile.
+        let coming = self.announce(prepared, keeps_once);
+        bring_up(&self.shared, coming, number, self.copies() as u32)
+    }
+
+    /// Refuses a sandbox that lacks layers, if the policy wants them or a person has to accept that.
+    fn check_layers(&self, prepared: &Prepared) -> Result<(), StageError> {
+        let Some(sandbox) = prepared.code.sandbox() else { return Ok(()) };
+        let rule = self.overrides.lock().rules.policy.missing_layers();
+        let is_asked = match rule {
+            MissingLayers::Run => return Ok(()),
+            MissingLayers::Ask if self.request().accepts_missing_layers => return Ok(()),
+            MissingLayers::Ask => true,
+            MissingLayers::Refuse => false,
+        };
+        let missing = sandbox
+            .missing()
+            .map(|(layer, missing)| format!("`{layer}`: {}; {}", missing.reason, missing.remedy));
+        let layers: Vec<String> = missing.collect();
+        match layers.is_empty() {
+            true => Ok(()),
+            false => Err(LoadProblem::LayersMissing { layers, is_asked }.at(LoadStage::Policy)),
+        }
+    }
+
+    /// Waits for the calls under way, carries the states over and switches. Any refusal leaves the
+    /// running generation as it was. Gives the version of the state that was carried.
+    pub(crate) fn switch(
+        &self,
+        mut fresh: NextGeneration,
+        carry: Carry,
+        keeps_once: bool,
+    ) -> Result<Option<u32>, StageError> {
+        let _span = span::switch().entered();
+        let refuse =
+            |stop: Stop| LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState);
+        let mut held = self.pool.hold_all().ok_or_else(gone)?;
+        let mut saved = Vec::with_capacity(held.len());
+        for held in &mut held {
+            match held.copy().save_state() {
+                Ok(state) => saved.push(state),
+                // A plugin that cannot give its state must still be replaceable.
+                Err(_) if !matches!(carry, Carry::Current) => saved.push(None),
+                Err(stop) => return Err(refuse(stop)),
+            }
+        }
+        let carried = match carry {
+            Carry::Nothing => Vec::new(),
+            Carry::Current => saved.clone(),
+            Carry::These(states) => states,
+        };
+        for (backend, state) in fresh.backends.iter_mut().zip(&carried) {
+            let lifecycle = &fresh.generation.prepared.manifest.lifecycle;
+            if let Some(state) = state {
+                restore(backend, state, lifecycle).map_err(refuse)?;
+            }
+            probe(backend, lifecycle)?;
+        }
+        let generation = Arc::new(fresh.generation);
+        let mut old = Vec::with_capacity(held.len());
+        let previous = self.current().prepared.clone();
+        let previous_lifecycle = previous.manifest.lifecycle.clone();
+        for (held, backend) in held.iter_mut().zip(fresh.backends) {
+            old.extend(held.copy().adopt(generation.clone(), backend));
+        }
+        if !self.is_asleep() {
+            *self.generations.previous.lock() =
+                Some(PreviousGeneration { prepared: previous, states: saved });
+        }
+        let number = generation.number;
+        {
+            // As one step, before any call can run: nobody changes the rights of the wrong generation.
+            let mut overrides = self.overrides.lock();
+            if !keeps_once {
+                overrides.forget_once();
+            }
+            self.generations.current.store(generation);
+            drop(fresh.coming);
+            self.apply(&overrides);
+        }
+        self.resize_queue();
+        for status in self.pool.statuses() {
+            let cause = if number == 1 { "started" } else { "a new generation took over" };
+            status.ready(&self.shared, number, cause);
+        }
+        drop(held);
+        for mut old in old {
+            old.context().begin_last_step(previous_lifecycle.stop_deadline);
+            backend::end(old);
+        }
+        Ok(carried.into_iter().flatten().next().map(|state| state.version))
+    }
+
+    pub(crate) fn previous(&self) -> Option<PreviousGeneration> {
+        self.generations.previous.lock().clone()
+    }
+
+    /// The generation that waits for a decision about this permission.
+    pub(super) fn waiting_for(&self, permission: Permission) -> Option<Prepared> {
+        let rejected = self.generations.rejected.lock();
+        let rejected = rejected.as_ref()?;
+        let is_it = rejected.told.waits_for.iter().any(|growth| growth.permission == permission);
+        rejected.waits.as_ref().filter(|_| is_it).map(|waiting| waiting.prepared.clone())
+    }
+
+    /// The generation that waits for decisions.
+    pub(crate) fn waiting(&self) -> Option<WaitingGeneration> {
+        self.generations.rejected.lock().as_ref()?.waits.clone()
+    }
+
+    /// The facts about the generation that did not take over.
+    pub(super) fn rejected(&self) -> Option<RefusedGeneration> {
+        self.generations.rejected.lock().as_ref().map(|rejected| rejected.told.clone())
+    }
+
+    /// Keeps what is known of a generation that did not take over.
+    pub(crate) fn reject(&self, told: RefusedGeneration, waits: Option<WaitingGeneration>) {
+        *self.generations.rejected.lock() = Some(RejectedGeneration { told, waits });
+    }
+
+    /// Forgets the generation that did not take over.
+    pub(crate) fn forget_rejected(&self) {
+        *self.generations.rejected.lock() = None;
+    }
+}

@@ -1,0 +1,271 @@
+//! The stages compile and link of WebAssembly: from bytes to code, through the cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::frame_abi;
+use glovebox_events::LoadStage;
+use wasmparser::WasmFeatures;
+
+use super::cache::Cache;
+use super::classify::Class;
+use super::compile::{Attempt, CompileLimits, on_own_threads};
+use super::interface::Interface;
+use super::prepare::Preparer;
+use super::read::Artifact;
+use super::{CompilePlace, Precaution, foreign, size};
+use crate::backend::outside::{Job, Uncompiled, WorkerStarter};
+use crate::backend::wasm::{Engines, Program, Setting, WasmEngine};
+use crate::problem::{ArtifactKind, Incompatible, LoadProblem, shorten};
+use crate::record::span;
+
+impl Preparer {
+    /// The code of a WebAssembly artifact, and where it was compiled.
+    pub(super) fn machine_code<P: Program>(
+        &self,
+        artifact: &Artifact,
+        metered: bool,
+        limits: CompileLimits,
+    ) -> Result<(Arc<P::Code>, Precaution), LoadProblem> {
+        let plain = self.engines.get(Setting { metered, demanding: false })?;
+        // Code that was compiled before is only read, which no artifact can draw out: that needs
+        // neither a deadline nor a thread.
+        if let Some(code) = plain.loaded::<P>(&artifact.digest) {
+            return Ok((code, Precaution::FromCache));
+        }
+        let stage = span::stage(LoadStage::Compile);
+        if let Some(program) = stage.in_scope(|| cached::<P>(&self.cache, &plain, &artifact.digest))
+        {
+            drop(stage);
+            // It may have been compiled before files of its kind were known.
+            let linked = link(&program, &plain, &artifact.digest)
+                .map_err(|problem| artifact.class.refuse().err().unwrap_or(problem));
+            return Ok((linked?, Precaution::FromCache));
+        }
+        let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
+        let class = artifact.class;
+        let (engines, cache) = (self.engines.clone(), self.cache.clone());
+        let compiler = self.compiler.clone();
+        let compile = move |attempt: &Attempt| {
+            let (engine, ready) = stage.in_scope(|| {
+                class.refuse()?;
+                size::check(&bytes)?;
+                refuse_without_marker(P::KIND, &bytes)?;
+                let mut engine = plain;
+                if Engines::is_demanding::<P>(&bytes)? {
+                    engine = engines.get(Setting { metered, demanding: true })?;
+                    if let Some(code) = engine.loaded::<P>(&digest) {
+                        return Ok((engine, Ready::Linked(code)));
+                    }
+                    if let Some(program) = cached::<P>(&cache, &engine, &digest) {
+                        return Ok((engine, Ready::Compiled(program, Precaution::FromCache)));
+                    }
+                }
+                let wanted =
+                    Wanted { engine: &engine, class, bytes: &bytes, digest: &digest, limits };
+                let (program, place) = compiler.compile::<P>(&wanted, &cache, attempt)?;
+                Ok::<_, LoadProblem>((engine, Ready::Compiled(program, place)))
+            })?;
+            drop(stage);
+            match ready {
+                Ready::Compiled(program, place) => {
+                    Ok((link::<P>(&program, &engine, &digest)?, place))
+                }
+                Ready::Linked(code) => Ok((code, Precaution::FromCache)),
+            }
+        };
+        let size = artifact.bytes.len() as u64;
+        self.compiles.run((&artifact.origin, size), limits.deadline, compile)
+    }
+}
+
+/// How far the code of an artifact is after the stage compile.
+enum Ready<P: Program> {
+    /// Other instances run it.
+    Linked(Arc<P::Code>),
+    /// To be linked, and where it was compiled.
+    Compiled(P, Precaution),
+}
+
+/// Refuses a module that has no version of the frame ABI before it is compiled, which may take long,
+/// and before a feature is named that it must do without.
+fn refuse_without_marker(kind: ArtifactKind, bytes: &[u8]) -> Result<(), LoadProblem> {
+    let interface = Interface::of(bytes);
+    if kind != ArtifactKind::CoreModule || foreign::has_binding(&interface) {
+        return Ok(());
+    }
+    // Damage is named as that by the checks that come next.
+    match wasmparser::Validator::new_with_features(WasmFeatures::all()).validate_all(bytes) {
+        Ok(_) => Err(Incompatible::MissingExports(vec![format!("`{}`", frame_abi::MARKER)]).into()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The stage link: connects what a program imports.
+fn link<P: Program>(
+    program: &P,
+    engine: &Arc<WasmEngine>,
+    digest: &str,
+) -> Result<Arc<P::Code>, LoadProblem> {
+    span::stage(LoadStage::Link).in_scope(|| engine.link(program, digest))
+}
+
+/// The code that was compiled before, if the cache has it.
+fn cached<P: Program>(cache: &Cache, engine: &WasmEngine, digest: &str) -> Option<P> {
+    let key = cache.key(digest, engine.engine());
+    let bytes = cache.get(&key)?;
+    // SAFETY: the cache only gives bytes that `serialize` of an engine with this one's fingerprint
+    // made, for this user, and whose digest still fits.
+    let program = unsafe { P::deserialize(engine.engine(), &bytes) };
+    program.inspect_err(|error| cache.reject(&key, &format!("{error:#}"))).ok()
+}
+
+/// Compiles, where it is best.
+pub(super) struct Compiler {
+    pub(super) workers: Arc<WorkerStarter>,
+    pub(super) place: CompilePlace,
+}
+
+/// An artifact to compile.
+struct Wanted<'a> {
+    engine: &'a WasmEngine,
+    class: Class,
+    bytes: &'a [u8],
+    digest: &'a str,
+    limits: CompileLimits,
+}
+
+/// How much later than its deadline the process of a compiler ends by itself, if nobody ended it then.
+const SPARE: Duration = Duration::from_secs(10);
+
+impl Compiler {
+    /// Compiles an artifact and keeps the code in the cache. May take long.
+    fn compile<P: Program>(
+        &self,
+        wanted: &Wanted<'_>,
+        cache: &Cache,
+        attempt: &Attempt,
+    ) -> Result<(P, Precaution), LoadProblem> {
+        let reason = match self.place {
+            CompilePlace::ThisProcess => "the application wants it".to_owned(),
+            CompilePlace::Process | CompilePlace::ProcessIfPossible => {
+                match self.outside::<P>(wanted, attempt) {
+                    Ok(code) => {
+                        return Ok((kept::<P>(wanted, cache, &code)?, Precaution::CompiledOutside));
+                    }
+                    Err(Uncompiled::NoProcess(reason)) => reason,
+                    Err(uncompiled) => return Err(problem::<P>(uncompiled, wanted, attempt)),
+                }
+            }
+        };
+        if self.place == CompilePlace::Process {
+            let remedy = "see the reason, or let the host compile in its own process".to_owned();
+            return Err(LoadProblem::NoWorker { reason, remedy });
+        }
+        if !attempt.stays_here() {
+            return Err(attempt.given_up());
+        }
+        let program = on_own_threads(|| P::compile(wanted.engine.engine(), wanted.bytes))
+            .map_err(|error| refused::<P>(wanted.class, &error.root_cause().to_string()))?;
+        match program.serialize() {
+            Ok(code) => cache.put(&wanted.key(cache), &code),
+            Err(error) => tracing::warn!(%error, "compiled code cannot be cached"),
+        }
+        Ok((program, Precaution::CompiledHere { reason }))
+    }
+
+    fn outside<P: Program>(
+        &self,
+        wanted: &Wanted<'_>,
+        attempt: &Attempt,
+    ) -> Result<Vec<u8>, Uncompiled> {
+        let CompileLimits { deadline, memory } = wanted.limits;
+        let deadline = deadline.saturating_add(SPARE);
+        let job = Job { bytes: wanted.bytes, setting: wanted.engine.setting, memory, deadline };
+        self.workers.compile::<P>(&job, |process| attempt.moves_out(process))
+    }
+}
+
+impl Wanted<'_> {
+    fn key(&self, cache: &Cache) -> String {
+        cache.key(self.digest, self.engine.engine())
+    }
+}
+
+/// The program of code that was compiled outside, which the cache keeps.
+fn kept<P: Program>(wanted: &Wanted<'_>, cache: &Cache, code: &[u8]) -> Result<P, LoadProblem> {
+    // SAFETY: these bytes are a copy that nobody else has, of what `precompile` of an engine with this
+    // one's setting gave in a worker, which is this program. The worker had the bytes of the artifact
+    // and nothing else of a stranger: only a module that makes the compiler itself, which is safe Rust,
+    // write other code could have any other here, and the same compiler in this process would run it too.
+    let program = unsafe { P::deserialize(wanted.engine.engine(), code) };
+    let program = program.map_err(|error| LoadProblem::CompilerCrashed {
+        cause: shorten(&format!("its code is not taken: {}", error.root_cause())),
+    })?;
+    cache.put(&wanted.key(cache), code);
+    Ok(program)
+}
+
+/// The words for a compile outside that gave no code.
+fn problem<P: Program>(
+    uncompiled: Uncompiled,
+    wanted: &Wanted<'_>,
+    attempt: &Attempt,
+) -> LoadProblem {
+    let size = wanted.bytes.len() as u64;
+    match uncompiled {
+        Uncompiled::Refused(reason) => refused::<P>(wanted.class, &reason),
+        Uncompiled::Panicked(message) => LoadProblem::CompilerPanicked { message },
+        Uncompiled::OutOfMemory => {
+            LoadProblem::CompileMemory { size, allowed: wanted.limits.memory }
+        }
+        Uncompiled::Killed => attempt.given_up(),
+        Uncompiled::Crashed(cause) | Uncompiled::NoProcess(cause) => {
+            LoadProblem::CompilerCrashed { cause }
+        }
+    }
+}
+
+/// The words for an artifact that the compiler refuses. It is valid: that was looked at before.
+fn refused<P: Program>(class: Class, reason: &str) -> LoadProblem {
+    let (what, reason) = (P::KIND.noun(), shorten(reason));
+    match class {
+        Class::Plugin => LoadProblem::NotCompiled { what, reason },
+        _ => LoadProblem::NoPlugin { what, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_files::Scratch;
+    use wasmtime::Module;
+
+    use super::super::CompileBounds;
+    use super::super::read::read;
+    use super::super::{LoadRequest, Source};
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_host_is_named_whatever_is_in_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::in_folder(&folder.path().join("cache"), 1 << 20).unwrap();
+        let copies = Scratch::new_in(folder.path()).unwrap();
+        let bounds = CompileBounds::default();
+        let engines = Engines::new().unwrap();
+        let preparer = Preparer::new(engines, cache, bounds, copies, Arc::default());
+        let path = folder.path().join("a.wasm");
+        let import = "(module (import \"zellij\" \"host_run_plugin_command\" (func)))";
+        std::fs::write(&path, wat::parse_str(import).unwrap()).unwrap();
+        let check = |hits: u64| {
+            let error = preparer.prepare(&LoadRequest::path(&path)).err().unwrap();
+            assert!(matches!(error.problem(), LoadProblem::Foreign(_)), "{error}");
+            assert_eq!(preparer.cache_stats().hits, hits);
+        };
+        check(0);
+        let engine = preparer.engines.get(Setting::default()).unwrap();
+        let artifact = read(&Source::path(&path)).unwrap();
+        let code = Module::precompile(engine.engine(), &artifact.bytes).unwrap();
+        preparer.cache.put(&preparer.cache.key(&artifact.digest, engine.engine()), &code);
+        check(1);
+    }
+}

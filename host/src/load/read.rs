@@ -1,0 +1,278 @@
+//! The stages read, sniff and parse manifest: an artifact in memory, with its manifest.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use glovebox_abi::Manifest;
+use glovebox_abi::manifest::DIGEST_PREFIX;
+use glovebox_events::LoadStage;
+
+use super::budget::budget_of_source;
+use super::classify::{Class, Classified, classify};
+use super::manifest::{MAX_MANIFEST_LEN, bare, parse_embedded, read_manifest};
+use super::prepare::Prepared;
+use super::sniff::without_mark;
+use super::{Place, Source, file, library};
+use crate::problem::{ArtifactKind, LoadError, LoadProblem, Origin, shorten};
+use crate::record::span;
+
+/// The largest artifact that is read: 256 MiB.
+pub const MAX_ARTIFACT_LEN: u64 = 256 << 20;
+/// An artifact whose bytes are in memory and recognized, with its manifest; nothing ran yet.
+pub(crate) struct Artifact {
+    pub(crate) origin: Origin,
+    pub(crate) kind: ArtifactKind,
+    pub(super) class: Class,
+    /// Binary: text was assembled.
+    pub(crate) bytes: Bytes,
+    pub(crate) digest: String,
+    pub(crate) manifest: Manifest,
+    /// True if there is no manifest, so that defaults hold.
+    pub(crate) bare: bool,
+    /// Where relative paths of the manifest start; `None` for one from memory.
+    pub(crate) base: Option<PathBuf>,
+}
+
+impl Artifact {
+    /// The artifact that a library was prepared from, read again; `None` if these are other bytes.
+    pub(super) fn again(prepared: &Prepared, bytes: Bytes) -> Option<Artifact> {
+        let is_same = *blake3::hash(&bytes).to_hex() == *prepared.digest;
+        is_same.then(|| Artifact {
+            origin: prepared.origin.clone(),
+            kind: ArtifactKind::of(&bytes),
+            class: Class::Plugin,
+            bytes,
+            digest: prepared.digest.clone(),
+            manifest: (*prepared.manifest).clone(),
+            bare: prepared.bare,
+            base: prepared.base.clone(),
+        })
+    }
+}
+
+/// The facts about an artifact before it is opened.
+struct Unopened {
+    origin: Origin,
+    /// Its name if nothing gives it another one.
+    name: String,
+    bytes: Bytes,
+    /// The manifest that holds in place of the one inside.
+    manifest: Option<Manifest>,
+    base: Option<PathBuf>,
+    fallback: Option<PathBuf>,
+}
+
+/// Reads an artifact; nothing of it runs.
+pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
+    let given = source.manifest.as_deref().cloned();
+    let name = source.name();
+    match &source.place {
+        Place::Path(path) => {
+            let Located { artifact, manifest, base, fallback } = locate(path)?;
+            let bytes = span::stage(LoadStage::Read)
+                .in_scope(|| file::read(&artifact, MAX_ARTIFACT_LEN))
+                .map_err(|problem| {
+                    LoadError::new(LoadStage::Read, Some(artifact.as_path().into()), problem)
+                })?;
+            let name = artifact.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            take_apart(Unopened {
+                name,
+                origin: Origin::File(artifact),
+                bytes: bytes.into(),
+                manifest: given.or(manifest),
+                base: Some(base),
+                fallback,
+            })
+        }
+        Place::Bytes { bytes, .. } => {
+            let (origin, size) = (source.origin(), bytes.len() as u64);
+            if size > MAX_ARTIFACT_LEN {
+                let problem = LoadProblem::TooLarge { size, limit: MAX_ARTIFACT_LEN };
+                return Err(LoadError::new(LoadStage::Read, Some(origin), problem));
+            }
+            let bytes = bytes.clone();
+            take_apart(Unopened {
+                origin,
+                name,
+                bytes,
+                manifest: given,
+                base: None,
+                fallback: None,
+            })
+        }
+        Place::Core { .. } => {
+            let problem = LoadProblem::Nothing("artifact: the plugin is part of the application");
+            Err(LoadError::new(LoadStage::Read, Some(source.origin()), problem))
+        }
+    }
+}
+
+fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
+    let Unopened { origin, name, bytes, manifest, base, fallback } = unopened;
+    let at = |stage, problem| LoadError::new(stage, Some(origin.clone()), problem);
+    let digest = blake3::hash(&bytes).to_hex().to_string();
+    // Before anybody looks inside: a digest is the only proof that nothing was changed or lost.
+    if let Some(manifest) = &manifest {
+        span::stage(LoadStage::Signature)
+            .in_scope(|| check_digest(manifest, &digest))
+            .map_err(|problem| at(LoadStage::Signature, problem))?;
+    }
+    let (kind, bytes) = span::stage(LoadStage::Sniff)
+        .in_scope(|| recognize(ArtifactKind::of(&bytes), bytes))
+        .map_err(|problem| at(LoadStage::Sniff, problem))?;
+    let classified = classify(kind, &*bytes, bytes.len() as u64);
+    let Classified { class, manifest: inside } =
+        classified.map_err(|problem| at(LoadStage::Sniff, problem))?;
+    if kind.is_library() {
+        span::stage(LoadStage::Sniff)
+            .in_scope(|| class.refuse().and_then(|()| library::check(&bytes)))
+            .map_err(|problem| at(LoadStage::Sniff, problem))?;
+    }
+    let embedded = || {
+        span::stage(LoadStage::ParseManifest)
+            .in_scope(|| inside.map_or(Ok(None), parse_embedded))
+            .map_err(|problem| at(LoadStage::ParseManifest, problem))
+    };
+    let found = match manifest {
+        Some(manifest) => Some(manifest),
+        None => match (embedded()?, fallback) {
+            (Some(manifest), _) => Some(manifest),
+            (None, Some(beside)) => Some(read_manifest(&beside)?),
+            (None, None) => None,
+        },
+    };
+    let is_bare = found.is_none();
+    let mut manifest = found.unwrap_or_else(|| bare(&name));
+    manifest.budget = budget_of_source(kind, &bytes)
+        .and_then(|attribute| Ok(manifest.budget.merged(attribute)?))
+        .map_err(|problem| at(LoadStage::ParseManifest, problem))?;
+    Ok(Artifact { origin, kind, class, bytes, digest, manifest, bare: is_bare, base })
+}
+
+/// Where an artifact lies and what is said about it outside of it.
+pub(super) struct Located {
+    pub(super) artifact: PathBuf,
+    /// The manifest that names the artifact.
+    pub(super) manifest: Option<Manifest>,
+    /// The folder of the manifest; that of the artifact if there is none.
+    pub(super) base: PathBuf,
+    /// A `plugin.toml` beside the artifact that names no artifact at all: it counts if the artifact
+    /// has no manifest inside.
+    pub(super) fallback: Option<PathBuf>,
+}
+
+/// Finds the artifact that `path` means, and the manifest that lies beside it.
+pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
+    let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
+    let manifest_path = if path.is_dir() {
+        path.join("plugin.toml")
+    } else if is_manifest {
+        path.to_owned()
+    } else {
+        return beside(path);
+    };
+    let manifest = read_manifest(&manifest_path)?;
+    let folder = manifest_path.parent().unwrap_or(Path::new(""));
+    let named = [manifest.artifact.wasm.clone(), manifest.artifact.native.clone()];
+    let mut candidates = named.iter().flatten().map(|name| folder.join(name));
+    match candidates.find(|candidate| candidate.exists()) {
+        Some(artifact) => {
+            let base = absolute(folder);
+            Ok(Located { artifact, manifest: Some(manifest), base, fallback: None })
+        }
+        None => {
+            let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
+            let reason = match names.as_slice() {
+                [] => "[artifact] names neither `wasm` nor `native`".to_owned(),
+                names => format!("{} does not exist", names.join(" or ")),
+            };
+            let problem = LoadProblem::NoArtifact { reason };
+            Err(LoadError::new(LoadStage::Read, Some(manifest_path.into()), problem))
+        }
+    }
+}
+
+/// The files on which it depends what `path` is: those that [`locate`] reads or looks for.
+pub(crate) fn files_of(path: &Path) -> Vec<PathBuf> {
+    let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
+    let (manifest, mut files) = if path.is_dir() {
+        (path.join("plugin.toml"), Vec::new())
+    } else if is_manifest {
+        (path.to_owned(), Vec::new())
+    } else {
+        (path.with_file_name("plugin.toml"), vec![path.to_owned()])
+    };
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    files.extend(names_in(&manifest).into_iter().map(|name| folder.join(name)));
+    files.push(manifest);
+    files
+}
+
+/// An artifact by its own path. A `plugin.toml` in the same folder must be right only if it is about
+/// this artifact: folders may hold many.
+fn beside(path: &Path) -> Result<Located, LoadError> {
+    let artifact = path.to_owned();
+    let beside = path.with_file_name("plugin.toml");
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let base = absolute(folder);
+    if !beside.is_file() {
+        return Ok(Located { artifact, manifest: None, base, fallback: None });
+    }
+    let names = names_in(&beside);
+    if names.iter().any(|name| folder.join(name) == path) {
+        let manifest = Some(read_manifest(&beside)?);
+        return Ok(Located { artifact, manifest, base, fallback: None });
+    }
+    Ok(Located { artifact, manifest: None, base, fallback: names.is_empty().then_some(beside) })
+}
+
+/// The folder whatever the working folder will be; a folder that cannot be found stays as it is.
+fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(Path::new(".").join(folder)).unwrap_or_else(|_| folder.to_owned())
+}
+
+/// The artifacts that a manifest names, whatever else is wrong with it.
+pub fn names_in(manifest: &Path) -> Vec<String> {
+    let text = file::read(manifest, MAX_MANIFEST_LEN).ok();
+    let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    let section = table.get("artifact").and_then(toml::Value::as_table);
+    let values = section.into_iter().flat_map(toml::Table::values);
+    values.filter_map(toml::Value::as_str).map(str::to_owned).collect()
+}
+
+fn check_digest(manifest: &Manifest, digest: &str) -> Result<(), LoadProblem> {
+    let found = format!("{DIGEST_PREFIX}{digest}");
+    let expected = &manifest.artifact.digest;
+    if expected.is_empty() || expected.contains(&found) {
+        return Ok(());
+    }
+    Err(LoadProblem::Digest { found, expected: expected.join(" or ") })
+}
+
+/// Turns text into bytes.
+fn recognize(kind: ArtifactKind, bytes: Bytes) -> Result<(ArtifactKind, Bytes), LoadProblem> {
+    match kind {
+        ArtifactKind::WasmText => assemble(&bytes),
+        kind => Ok((kind, bytes)),
+    }
+}
+
+/// The module or component that a text describes.
+pub(super) fn assemble(text: &[u8]) -> Result<(ArtifactKind, Bytes), LoadProblem> {
+    let bytes = wat::parse_bytes(without_mark(text)).map_err(|error| wrong_text(&error))?;
+    Ok((ArtifactKind::of(&bytes), bytes.into_owned().into()))
+}
+
+/// Takes apart what the library shows: what is wrong, `--> FILE:LINE:COLUMN`, and the line itself.
+fn wrong_text(error: &wat::Error) -> LoadProblem {
+    let shown = error.to_string();
+    let mut lines = shown.lines().map(str::trim);
+    let reason = shorten(lines.next().unwrap_or_default());
+    let place = lines.find_map(|line| line.strip_prefix("--> ")).and_then(|place| {
+        let (rest, column) = place.rsplit_once(':')?;
+        let (_, line) = rest.rsplit_once(':')?;
+        Some((line.parse().ok()?, column.parse().ok()?))
+    });
+    LoadProblem::WrongText { reason, place }
+}

@@ -1,0 +1,229 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use glovebox_abi::manifest::{Isolation, LimitChanges};
+use glovebox_abi::{Manifest, Permission, Plugin, Requests};
+
+use super::Source;
+use crate::backend::has_workers;
+use crate::policy::Decided;
+use crate::services::{Answers, Mock};
+
+/// A request to load a plugin, and how.
+#[derive(Debug, Clone)]
+pub struct LoadRequest {
+    pub(crate) source: Source,
+    pub(crate) trust_native: bool,
+    pub(crate) isolation: Option<Isolation>,
+    pub(crate) accepts_missing_layers: bool,
+    pub(crate) config: Option<serde_json::Value>,
+    pub(crate) configuration: Option<String>,
+    pub(crate) lazy: bool,
+    pub(crate) permissions: Option<Requests>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) mock: Option<Arc<Mock>>,
+    pub(crate) answers: Option<Arc<dyn Answers>>,
+    pub(crate) limits: LimitChanges,
+    pub(crate) compile_deadline: Option<Duration>,
+    pub(crate) compile_memory: Option<u64>,
+    pub(crate) skip_trial: bool,
+    /// The decisions about the instance that this is a copy of.
+    pub(crate) decisions: Option<BTreeMap<Permission, Decided>>,
+}
+
+impl LoadRequest {
+    /// An artifact, a `plugin.toml`, or a folder with one.
+    pub fn path(path: impl Into<PathBuf>) -> LoadRequest {
+        LoadRequest::of(Source::path(path))
+    }
+
+    /// An artifact in memory; see [`Source::bytes`].
+    pub fn bytes(name: impl Into<Arc<str>>, bytes: impl Into<Bytes>) -> LoadRequest {
+        LoadRequest::of(Source::bytes(name, bytes))
+    }
+
+    /// A plugin that is part of the application. `make` is called once for each copy.
+    pub fn core(
+        manifest: Manifest,
+        make: impl Fn() -> Box<dyn Plugin> + Send + Sync + 'static,
+    ) -> LoadRequest {
+        LoadRequest::of(Source::core(manifest, make))
+    }
+
+    /// The plugin of a source.
+    pub fn of(source: Source) -> LoadRequest {
+        LoadRequest {
+            source,
+            trust_native: false,
+            isolation: None,
+            accepts_missing_layers: false,
+            config: None,
+            configuration: None,
+            lazy: false,
+            permissions: None,
+            seed: None,
+            mock: None,
+            answers: None,
+            limits: LimitChanges::default(),
+            compile_deadline: None,
+            compile_memory: None,
+            skip_trial: false,
+            decisions: None,
+        }
+    }
+
+    /// The same of another source.
+    pub(crate) fn with_source(&self, source: Source) -> LoadRequest {
+        LoadRequest { source, ..self.clone() }
+    }
+
+    /// A manifest that holds in place of the one inside the artifact, or beside it.
+    #[must_use]
+    pub fn manifest(mut self, manifest: Manifest) -> LoadRequest {
+        self.source = self.source.manifest(manifest);
+        self
+    }
+
+    /// Takes these for what the plugin asks for, in place of the manifest's `[permissions]`: to try
+    /// what it needs.
+    #[must_use]
+    pub fn permissions(mut self, permissions: Requests) -> LoadRequest {
+        self.permissions = Some(permissions);
+        self
+    }
+
+    /// Only reads the file and its manifest now; compiles and starts the plugin when it gets its
+    /// first frame. A failure then is the outcome of that frame. No effect on core plugins, which
+    /// have no file.
+    #[must_use]
+    pub fn lazy(mut self) -> LoadRequest {
+        self.lazy = true;
+        self
+    }
+
+    /// Allows a native plugin to run in this process, where it can do whatever the process can. It does
+    /// so unless its manifest or [`isolation`](Self::isolation) names another place.
+    #[must_use]
+    pub fn trust_native(mut self) -> LoadRequest {
+        self.trust_native = true;
+        self
+    }
+
+    /// Where the plugin runs, instead of what its manifest says. With [`Isolation::Process`], each copy
+    /// of a native plugin has a sandboxed process of its own; so it has if nobody says anything, on
+    /// Linux and in a program whose `main` begins with
+    /// [`worker::run_if_requested`](crate::worker::run_if_requested). [`Isolation::InProcess`] needs
+    /// [`trust_native`](Self::trust_native) for a native plugin. A place that this host does not have
+    /// is a load error of the stage *policy*.
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> LoadRequest {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// Lets a native plugin run in a sandbox that lacks layers about which the policy asks
+    /// ([`MissingLayers::Ask`](crate::MissingLayers::Ask)).
+    #[must_use]
+    pub fn accept_missing_layers(mut self) -> LoadRequest {
+        self.accepts_missing_layers = true;
+        self
+    }
+
+    /// The same without trust, in a process of its own.
+    pub(crate) fn distrusted(mut self) -> LoadRequest {
+        self.trust_native = false;
+        self.isolation(Isolation::Process)
+    }
+
+    /// The place where it is to run.
+    pub(crate) fn isolation_of(&self, manifest: &Manifest, is_native: bool) -> Isolation {
+        let said = self.isolation.or(manifest.runtime.isolation);
+        said.unwrap_or(match is_native && !self.trust_native && has_workers() {
+            true => Isolation::Process,
+            false => Isolation::InProcess,
+        })
+    }
+
+    /// Makes runs repeat, whatever the manifest says: the same frames give the same bytes each time,
+    /// in one copy of a WebAssembly plugin. Its clock begins at a fixed time and goes on by 1 ms a
+    /// frame and 1 µs a look, and random bytes come from `seed`. A native plugin is refused, because
+    /// nobody can promise it for machine code; of a core plugin only time and chance are made up.
+    #[must_use]
+    pub fn deterministic(mut self, seed: u64) -> LoadRequest {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The seed of a run that must repeat; `None` of any other.
+    pub(crate) fn seed(&self, manifest: &Manifest) -> Option<u64> {
+        let runtime = &manifest.runtime;
+        self.seed.or_else(|| runtime.deterministic.then(|| runtime.seed.unwrap_or(0)))
+    }
+
+    /// One of the named configurations of the manifest: the instance runs with its keys over those
+    /// of `[config]`, and under the plugin's id, `-`, and the name. A name that the manifest does
+    /// not have is a load error that lists those it has.
+    #[must_use]
+    pub fn configuration(mut self, name: impl Into<String>) -> LoadRequest {
+        self.configuration = Some(name.into());
+        self
+    }
+
+    /// A configuration, merged over the manifest's and the named one's: its keys win.
+    #[must_use]
+    pub fn config(mut self, config: serde_json::Value) -> LoadRequest {
+        self.config = Some(config);
+        self
+    }
+
+    /// Host services for this instance alone, as a script says, instead of those of the host.
+    #[must_use]
+    pub fn mock(mut self, mock: Arc<Mock>) -> LoadRequest {
+        self.mock = Some(mock);
+        self
+    }
+
+    /// Answers for this instance alone, in front of its mock. A profile that refuses mocks refuses
+    /// them too.
+    #[must_use]
+    pub fn answers(mut self, answers: Arc<dyn Answers>) -> LoadRequest {
+        self.answers = Some(answers);
+        self
+    }
+
+    /// How long compiling the artifact may take, instead of what its size, its manifest and the host
+    /// say. Other loads of the same artifact have their own.
+    #[must_use]
+    pub fn compile_deadline(mut self, deadline: Duration) -> LoadRequest {
+        self.compile_deadline = Some(deadline);
+        self
+    }
+
+    /// How many bytes of memory compiling the artifact may take, from 64 MiB, instead of what its size,
+    /// its manifest and the host say. It counts where the compiler has a process of its own.
+    #[must_use]
+    pub fn compile_memory(mut self, bytes: u64) -> LoadRequest {
+        self.compile_memory = Some(bytes);
+        self
+    }
+
+    /// Opens a native library without opening it in a throw-away sandboxed process first: for one that
+    /// needs files, variables or the network already when it is opened. One that is to run in this
+    /// process and crashes then takes the application with it.
+    #[must_use]
+    pub fn skip_trial(mut self) -> LoadRequest {
+        self.skip_trial = true;
+        self
+    }
+
+    /// Limits that differ from the manifest's. Values that make no sense, such as a queue of no
+    /// frames, are a load error of the stage *policy*.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitChanges) -> LoadRequest {
+        self.limits = limits;
+        self
+    }
+}

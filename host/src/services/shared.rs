@@ -1,0 +1,240 @@
+//! The data that all generations of one instance share.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use glovebox_abi::Permission;
+use glovebox_events::What;
+use parking_lot::Mutex;
+
+use super::store::KeyValues;
+use super::{Answers, Functions, MockServices};
+use crate::id::InstanceId;
+use crate::policy::{AccessCounters, Accesses, Grants, Parameter, WishBook};
+use crate::record::{Journal, unix_nanoseconds};
+
+/// The data that all generations of one instance share.
+pub(crate) struct Shared {
+    pub(crate) plugin: Arc<str>,
+    pub(crate) instance: InstanceId,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) counters: AccessCounters,
+    pub(crate) kv: Mutex<KeyValues>,
+    pub(crate) cancellations: Cancellations,
+    pub(crate) meters: Meters,
+    pub(crate) accesses: Mutex<Accesses>,
+    pub(crate) wishes: Arc<WishBook>,
+    /// The permissions that a person was asked about, as bits.
+    pub(crate) asked: AtomicU32,
+    /// Answers instead of the world, if there is one.
+    pub(crate) mock: Option<MockServices>,
+    /// The functions of the application.
+    pub(crate) functions: Arc<Functions>,
+    /// Answers before the mock does, if there are any.
+    pub(crate) answers: Option<Arc<dyn Answers>>,
+}
+
+/// Counts the times that the calls under way were cancelled.
+pub(crate) struct Cancellations {
+    own: AtomicU64,
+    copies: Elsewhere,
+    /// The same for all calls of the host.
+    all: Arc<AllCancelled>,
+}
+
+/// Whether all calls of a host were cancelled for good.
+#[derive(Default)]
+pub(crate) struct AllCancelled {
+    is_cancelled: AtomicBool,
+    copies: Elsewhere,
+}
+
+/// A copy that runs in another process, where nobody looks at a count.
+pub(crate) trait Cancel: Send + Sync {
+    /// Ends its call, if it makes one.
+    fn cancel(&self);
+}
+
+/// A copy in another process, whose use of the machine the system counts.
+pub(crate) trait Meter: Send + Sync {
+    /// Nothing once the process has ended.
+    fn usage(&self) -> Option<ResourceUsage>;
+}
+
+/// The copies of an instance in other processes.
+#[derive(Default)]
+pub(crate) struct Meters(Mutex<Vec<Weak<dyn Meter>>>);
+
+impl Meters {
+    /// Counts a copy from now on, as long as somebody has it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn add<M: Meter + 'static>(&self, copy: &Arc<M>) {
+        let copy: Weak<M> = Arc::downgrade(copy);
+        let mut copies = self.0.lock();
+        copies.retain(|copy| copy.strong_count() > 0);
+        copies.push(copy);
+    }
+
+    /// The usage of all copies together; nothing without any.
+    pub(crate) fn usage(&self) -> Option<ResourceUsage> {
+        let copies: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        copies.into_iter().filter_map(|copy| copy.usage()).reduce(ResourceUsage::with)
+    }
+}
+
+/// The use that the processes of a plugin make of the machine, as the system counts it: those that run
+/// now, since each was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ResourceUsage {
+    /// Processes, one for each copy.
+    pub processes: u32,
+    /// Processor time in their own code.
+    pub user: Duration,
+    /// Processor time of the system for them.
+    pub system: Duration,
+    /// Bytes of memory that they hold, what they share with others included.
+    pub resident: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Page faults that needed no disk.
+    pub minor_faults: u64,
+    /// Page faults that waited for a disk.
+    pub major_faults: u64,
+    /// Bytes read and written through files, pipes and sockets; the system tells them to the
+    /// superuser alone.
+    pub carried: Option<(u64, u64)>,
+}
+
+impl ResourceUsage {
+    /// Both together.
+    fn with(self, other: ResourceUsage) -> ResourceUsage {
+        let both = self.carried.zip(other.carried);
+        ResourceUsage {
+            processes: self.processes + other.processes,
+            user: self.user + other.user,
+            system: self.system + other.system,
+            resident: self.resident.saturating_add(other.resident),
+            threads: self.threads.saturating_add(other.threads),
+            minor_faults: self.minor_faults.saturating_add(other.minor_faults),
+            major_faults: self.major_faults.saturating_add(other.major_faults),
+            carried: both.map(|((read, written), (more, much))| {
+                (read.saturating_add(more), written.saturating_add(much))
+            }),
+        }
+    }
+
+    /// Processor time of both sorts.
+    pub fn processor(&self) -> Duration {
+        self.user + self.system
+    }
+}
+
+#[derive(Default)]
+struct Elsewhere(Mutex<Vec<Weak<dyn Cancel>>>);
+
+impl Elsewhere {
+    #[cfg(target_os = "linux")]
+    fn add(&self, copy: Weak<dyn Cancel>) {
+        let mut copies = self.0.lock();
+        copies.retain(|copy| copy.strong_count() > 0);
+        copies.push(copy);
+    }
+
+    fn cancel(&self) {
+        let copies: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        copies.into_iter().for_each(|copy| copy.cancel());
+    }
+}
+
+impl AllCancelled {
+    pub(crate) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        self.copies.cancel();
+    }
+}
+
+impl Cancellations {
+    pub(crate) fn new(all: Arc<AllCancelled>) -> Cancellations {
+        Cancellations { own: AtomicU64::new(0), copies: Elsewhere::default(), all }
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.own.fetch_add(1, Ordering::Relaxed);
+        self.copies.cancel();
+    }
+
+    /// Tells a copy in another process of cancellations from now on, as long as somebody has it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn tell<C: Cancel + 'static>(&self, copy: &Arc<C>) {
+        let copy: Weak<C> = Arc::downgrade(copy);
+        self.copies.add(copy.clone());
+        self.all.copies.add(copy);
+    }
+
+    /// The count with which a call begins: it goes on as long as that is the count. Once all are
+    /// cancelled, it never is.
+    #[inline]
+    pub(crate) fn for_call(&self) -> u64 {
+        self.own.load(Ordering::Relaxed)
+    }
+
+    /// The count now.
+    pub(crate) fn count(&self) -> u64 {
+        // An instance alone never counts as far as the highest bit.
+        self.own.load(Ordering::Relaxed)
+            | u64::from(self.all.is_cancelled.load(Ordering::Relaxed)) << 63
+    }
+}
+
+impl Shared {
+    pub(crate) fn record(&self, generation: u32, what: What) {
+        self.journal.record(&self.plugin, self.instance.get(), generation, what);
+    }
+
+    /// Decides about one use of a permission, counts it and keeps it in the access log.
+    pub(crate) fn access(
+        &self,
+        grants: &Grants,
+        generation: u32,
+        permission: Permission,
+        parameter: &Parameter<'_>,
+    ) -> bool {
+        self.accessed(
+            grants,
+            generation,
+            permission,
+            parameter,
+            grants.admits(permission, parameter),
+        )
+    }
+
+    /// The same for a use about which was decided elsewhere.
+    pub(crate) fn accessed(
+        &self,
+        grants: &Grants,
+        generation: u32,
+        permission: Permission,
+        parameter: &Parameter<'_>,
+        allowed: bool,
+    ) -> bool {
+        let counters = self.counters.permission(permission);
+        let counter = if allowed { &counters.uses } else { &counters.denials };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let now = unix_nanoseconds();
+        counters.last_used.store(now, Ordering::Relaxed);
+        let rule = grants.rule(permission);
+        self.accesses.lock().add(now, permission, parameter, allowed, &rule);
+        if grants.recording {
+            let mut wishes = self.wishes.lock();
+            wishes.entry(self.plugin.clone()).or_default().add(permission, parameter, allowed);
+        }
+        let bit = 1 << permission as u32;
+        if grants.asks(permission) && self.asked.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            let parameter = parameter.kept().to_string();
+            self.record(generation, What::PolicyAsked { permission, parameter });
+        }
+        allowed
+    }
+}

@@ -1,0 +1,245 @@
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use glovebox_abi::wire::Bounds;
+use glovebox_sandbox::{Cgroup, Layer, LayerReport, LayerState, Missing, Profile};
+
+use crate::control::Control;
+use crate::monitor::Monitor;
+use crate::ring::SharedMemory;
+use crate::setup::{self, Entered, Setup};
+use crate::system::{check, open_process};
+use crate::watched::{Watched, lock};
+use crate::{Captured, Ended, Worker};
+
+/// The first argument of a worker.
+pub(crate) const ARGUMENT: &str = "--glovebox-worker";
+
+/// How to start a worker.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its name in the list of processes.
+    pub name: String,
+    /// The sandbox. Its parent is filled in.
+    pub profile: Profile,
+    /// Descriptors that the worker gets, under the numbers that they have here; no others.
+    pub pass: Vec<OwnedFd>,
+    /// Variables of its environment, which holds no others. They are set once it is in its sandbox.
+    pub environment: Vec<(String, String)>,
+    /// Bytes of each of the two rings, at least. A longer message goes through in pieces.
+    pub ring_bytes: usize,
+    /// The bounds of one message of the worker.
+    pub bounds: Bounds,
+    /// Bytes that are kept of what it prints, of standard output and of standard error each.
+    pub output_bytes: usize,
+    /// How often it is asked whether it is alive: more than 0. Silent for three times as long, it is killed.
+    pub heartbeat: Duration,
+    /// How long it may take to get into its sandbox.
+    pub start_deadline: Duration,
+}
+
+impl Spec {
+    /// The strictest sandbox, rings of 256 KiB, 64 KiB of output, a heartbeat each second, ten
+    /// seconds to start.
+    pub fn new(name: impl Into<String>) -> Spec {
+        Spec {
+            name: name.into(),
+            profile: Profile::strictest(),
+            pass: Vec::new(),
+            environment: Vec::new(),
+            ring_bytes: 256 << 10,
+            bounds: Bounds::default(),
+            output_bytes: 64 << 10,
+            heartbeat: Duration::from_secs(1),
+            start_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why there is no worker.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The system refused something.
+    #[error("cannot {action}")]
+    System {
+        /// The failed action.
+        action: &'static str,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The executable cannot be run again.
+    #[error("cannot run this executable again, {}", path.display())]
+    Executable {
+        /// Where it is.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The worker did not get into its sandbox.
+    #[error("the worker did not enter its sandbox: {reason}")]
+    NotEntered {
+        /// Why.
+        reason: String,
+        /// How it ended.
+        ended: Ended,
+        /// The end of what it printed to standard error.
+        printed: Captured,
+    },
+}
+
+/// Bytes that a worker needs beside those of its plugin: its executable, the rings and its own.
+const AROUND: u64 = 32 << 20;
+
+pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnError> {
+    let failed = |action| move |source| SpawnError::System { action, source };
+    if spec.heartbeat.is_zero() {
+        let reason = io::Error::new(io::ErrorKind::InvalidInput, "no worker answers in no time");
+        return Err(failed("use a heartbeat of 0 s")(reason));
+    }
+    let memory = SharedMemory::create(spec.ring_bytes).map_err(failed("make shared memory"))?;
+    let memory = Arc::new(memory);
+    let (control, theirs) = UnixStream::pair().map_err(failed("make a control socket"))?;
+    let (their_line, lifeline) = io::pipe().map_err(failed("make a pipe"))?;
+    // Nothing comes out of it. `/dev/null` is everybody's, and root's worker could change its mode.
+    let (nothing, _) = io::pipe().map_err(failed("make a pipe"))?;
+    // One more than the plugin's: it answers heartbeats.
+    spec.profile.limits.threads = spec.profile.limits.threads.saturating_add(1);
+    spec.profile.parent = Some(std::process::id());
+    let mut group = group(&spec.profile);
+
+    let path = Path::new("/proc/self/exe");
+    let mut command = Command::new(path);
+    let numbers = [theirs.as_raw_fd(), memory.file().as_raw_fd(), their_line.as_raw_fd()];
+    let mut passed = numbers.to_vec();
+    passed.extend(spec.pass.iter().map(AsRawFd::as_raw_fd));
+    command
+        .arg0("glovebox-worker")
+        .arg(ARGUMENT)
+        .arg(numbers.map(|number| number.to_string()).join(","))
+        .arg(OsStr::new(&spec.name))
+        .env_clear()
+        .current_dir("/")
+        .stdin(nothing)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let parent = std::process::id();
+    // SAFETY: between fork and exec, the closure makes calls of the system that may be made there,
+    // and reads a list that was made before. It neither allocates nor takes a lock.
+    unsafe { command.pre_exec(move || prepare(parent, &passed)) };
+    let mut child = monitor.start(command).map_err(|source| {
+        let path = std::fs::read_link(path).unwrap_or_else(|_| path.to_owned());
+        SpawnError::Executable { path, source }
+    })?;
+    let process = child.id();
+    let handle = match open_process(process) {
+        Ok(handle) => handle,
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(failed("open a handle of the worker")(error));
+        }
+    };
+    let in_group = group.as_mut().map_or(Ok(()), |group| group.add(process));
+    // From here on the worker is looked after: every way out ends and reaps it.
+    let (cgroup, cgroup_state) = match (group, in_group) {
+        (Ok(group), Ok(())) => {
+            let state = group.state();
+            (Some(group), state)
+        }
+        (Ok(_), Err(error)) => {
+            let reason = format!("the worker cannot be put into a cgroup: {error}");
+            (None, Err(Missing::new(reason, "let the host change the cgroups below its own")))
+        }
+        (Err(missing), _) => (None, Err(missing)),
+    };
+    let watched =
+        Watched::new(process, handle, memory.clone(), cgroup, lifeline.into(), spec.output_bytes);
+    let watched = Arc::new(watched);
+    monitor.watch(watched.clone(), &mut child);
+    drop((theirs, their_line, std::mem::take(&mut spec.pass)));
+
+    let entered = first_words(&control, &spec);
+    let ended = |reason: String| {
+        watched.end(Ended::Killed);
+        let ended = watched.soon_ended();
+        let printed = lock(&watched.printed[1]).take();
+        SpawnError::NotEntered { reason, ended, printed }
+    };
+    let mut report = match entered {
+        Ok(Entered::In(report)) => report,
+        Ok(Entered::Not(reason)) => return Err(ended(reason)),
+        Err(error) => return Err(ended(error.to_string())),
+    };
+    let state = match cgroup_state {
+        _ if !spec.profile.wants(Layer::Cgroup) => LayerState::NotRequested,
+        Ok(()) => LayerState::Enforced,
+        Err(missing) => LayerState::Missing(missing),
+    };
+    report.layers.insert(0, LayerReport { layer: Layer::Cgroup, state });
+    let control = match Control::new(control, spec.heartbeat) {
+        Ok(control) => control,
+        Err(error) => return Err(ended(error.to_string())),
+    };
+    *lock(&watched.control) = Some(control);
+    monitor.wake();
+    Ok(Worker::new(watched, report, spec.bounds))
+}
+
+/// The group of processes, with room for those of this crate.
+fn group(profile: &Profile) -> Result<Cgroup, Missing> {
+    if !profile.wants(Layer::Cgroup) {
+        return Err(Missing::new("it was not asked for", ""));
+    }
+    let mut limits = profile.limits.clone();
+    limits.memory = limits.memory.map(|memory| memory.saturating_add(AROUND));
+    // The keeper is a process of its own.
+    limits.processes = limits.processes.saturating_add(1);
+    Cgroup::new(&limits)
+}
+
+/// The steps of the new process before it runs the executable again.
+fn prepare(parent: u32, passed: &[i32]) -> io::Result<()> {
+    // SAFETY: these calls take numbers.
+    unsafe {
+        let (signal, none) = (libc::SIGKILL as libc::c_ulong, 0 as libc::c_ulong);
+        check(libc::prctl(libc::PR_SET_PDEATHSIG, signal, none, none, none))?;
+        if libc::getppid() != parent as libc::pid_t {
+            // The host ended before its end could be awaited.
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        // Nothing is inherited, not even what the application opened without saying so.
+        let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_uint;
+        check(libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, flags))?;
+        for descriptor in passed {
+            check(libc::fcntl(*descriptor, libc::F_SETFD, 0))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells the worker its profile, and hears what became of it.
+fn first_words(control: &UnixStream, spec: &Spec) -> io::Result<Entered> {
+    control.set_read_timeout(Some(spec.start_deadline))?;
+    control.set_write_timeout(Some(spec.start_deadline))?;
+    let (profile, environment) = (spec.profile.clone(), spec.environment.clone());
+    setup::send(control, &Setup { profile, environment })?;
+    let line = "`main` may not begin with `run_if_requested`";
+    setup::receive(control).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            let reason = format!("no answer within {:?}; {line}", spec.start_deadline);
+            io::Error::new(error.kind(), reason)
+        }
+        io::ErrorKind::UnexpectedEof => {
+            io::Error::new(error.kind(), format!("it ended before it answered; {line}"))
+        }
+        _ => error,
+    })
+}

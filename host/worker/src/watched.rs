@@ -1,0 +1,236 @@
+//! The state of one worker, which all threads of the host share.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use glovebox_sandbox::Cgroup;
+
+use crate::Ended;
+use crate::control::Control;
+use crate::link::Broken;
+use crate::output::Capture;
+use crate::ring::{SharedMemory, Side};
+use crate::system::signal;
+use crate::usage::{Usage, of_process};
+
+/// How long a killed process may take to end.
+pub(crate) const SOON: Duration = Duration::from_secs(2);
+
+pub(crate) struct Watched {
+    pub(crate) process: u32,
+    pub(crate) handle: OwnedFd,
+    pub(crate) memory: Arc<SharedMemory>,
+    pub(crate) cgroup: Option<Cgroup>,
+    /// Nothing before the worker is in its sandbox.
+    pub(crate) control: Mutex<Option<Control>>,
+    /// Standard output and standard error.
+    pub(crate) printed: [Mutex<Capture>; 2],
+    /// Its other end is read by the keeper, which ends the worker's processes once this is closed.
+    pub(crate) _lifeline: OwnedFd,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// True once it was killed or has ended, and once it was waited for.
+    is_ending: AtomicBool,
+    is_over: AtomicBool,
+    is_cancelled: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Why it was killed, if it was.
+    cause: Option<Ended>,
+    /// How it ended. Until then its number and its group are not anybody else's.
+    ended: Option<Ended>,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Watched").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+/// The guard of a lock whose holders leave nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watched {
+    pub(crate) fn new(
+        process: u32,
+        handle: OwnedFd,
+        memory: Arc<SharedMemory>,
+        cgroup: Option<Cgroup>,
+        lifeline: OwnedFd,
+        output_bytes: usize,
+    ) -> Watched {
+        Watched {
+            process,
+            handle,
+            memory,
+            cgroup,
+            control: Mutex::new(None),
+            printed: [(); 2].map(|()| Mutex::new(Capture::new(output_bytes))),
+            _lifeline: lifeline,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            is_ending: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            is_cancelled: AtomicBool::new(false),
+        }
+    }
+
+    /// Kills the worker and all that it started, for this reason if it is the first.
+    pub(crate) fn end(&self, cause: Ended) {
+        let mut state = lock(&self.state);
+        if state.ended.is_none() {
+            state.cause.get_or_insert(cause);
+            self.is_ending.store(true, Ordering::Release);
+            self.kill_all();
+        }
+    }
+
+    /// Kills the whole tree. The caller holds the lock of the state, and the process was not waited
+    /// for.
+    fn kill_all(&self) {
+        // Errors mean that there is nobody left.
+        let _ = signal(self.handle.as_fd(), libc::SIGKILL);
+        if let Ok(group) = i32::try_from(self.process) {
+            // SAFETY: it takes numbers. The worker leads the group of its own number, which is
+            // nobody else's as long as it was not waited for.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill();
+        }
+    }
+
+    /// Waits for the process, which has ended, and notes how it did. Processes that it started are
+    /// killed first.
+    pub(crate) fn reap(&self) {
+        let mut state = lock(&self.state);
+        if state.ended.is_some() {
+            return;
+        }
+        self.kill_all();
+        let mut status = 0;
+        let waited = loop {
+            // SAFETY: the number is ours; the process is a child of this one that nobody waited
+            // for.
+            let waited = unsafe { libc::waitpid(self.process as i32, &raw mut status, 0) };
+            if waited != -1 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                break waited;
+            }
+        };
+        // Somebody else waited for it, such as a handler of SIGCHLD of the application.
+        let status = if waited == -1 { libc::SIGKILL } else { status };
+        let for_memory = self.cgroup.as_ref().is_some_and(|group| group.killed_for_memory() > 0);
+        let errors = lock(&self.printed[1]).bytes();
+        let ended = crate::ended::classify(status, for_memory, &errors);
+        state.ended = Some(state.cause.take().unwrap_or(ended));
+        drop(state);
+        self.announce_end();
+    }
+
+    /// Gives up waiting for a process that was killed and does not end. The kernel ends it once it
+    /// can, and nobody learns how.
+    pub(crate) fn abandon(&self) {
+        let mut state = lock(&self.state);
+        let cause = state.cause.take().unwrap_or(Ended::Killed);
+        state.ended.get_or_insert(cause);
+        drop(state);
+        self.announce_end();
+    }
+
+    fn announce_end(&self) {
+        self.is_ending.store(true, Ordering::Release);
+        self.is_over.store(true, Ordering::Release);
+        self.changed.notify_all();
+        self.memory.ring_bell(Side::Host);
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        lock(&self.state).ended.clone()
+    }
+
+    /// Its usage; `None` once it has ended.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        // Until it was waited for, its number is nobody else's.
+        let state = lock(&self.state);
+        state.ended.is_none().then(|| of_process(self.process)).flatten()
+    }
+
+    /// True once it was killed, or has ended.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
+    }
+
+    /// How it ended, which it is about to do. A process that waits for a device does not end before
+    /// that answers: then this is why it was killed.
+    pub(crate) fn soon_ended(&self) -> Ended {
+        let state = lock(&self.state);
+        let waited = self.changed.wait_timeout_while(state, SOON, |state| state.ended.is_none());
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.ended.clone().or_else(|| state.cause.clone()).unwrap_or(Ended::Killed)
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&self) -> Ended {
+        let state = lock(&self.state);
+        let waited = self.changed.wait_while(state, |state| state.ended.is_none());
+        let state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.ended.clone().unwrap_or(Ended::Killed)
+    }
+
+    /// Why a thread should not wait for the worker any longer.
+    pub(crate) fn interrupt(&self) -> Option<Broken> {
+        if self.is_over.load(Ordering::Acquire) {
+            return Some(Broken::Gone);
+        }
+        self.is_cancelled.load(Ordering::Relaxed).then_some(Broken::Cancelled)
+    }
+
+    /// The same for a call that was cancelled already.
+    pub(crate) fn interrupt_by_end(&self) -> Option<Broken> {
+        self.is_over.load(Ordering::Acquire).then_some(Broken::Gone)
+    }
+
+    pub(crate) fn set_cancelled(&self, is_cancelled: bool) {
+        self.is_cancelled.store(is_cancelled, Ordering::Relaxed);
+        if is_cancelled {
+            self.memory.ring_bell(Side::Host);
+        }
+    }
+}
+
+/// Reads the usage of a worker, from any thread, as long as somebody has the worker.
+#[derive(Debug, Clone)]
+pub struct Meter(pub(crate) Weak<Watched>);
+
+impl Meter {
+    /// Its usage; `None` once it has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        self.0.upgrade()?.usage()
+    }
+}
+
+/// Cancels what a worker does, from any thread.
+#[derive(Debug, Clone)]
+pub struct Canceller(pub(crate) Arc<Watched>);
+
+impl Canceller {
+    /// Asks the worker to end the running call, and kills it if it does not do so soon. Does
+    /// nothing if no call is running: the next one begins anew.
+    pub fn cancel(&self) {
+        self.0.set_cancelled(true);
+    }
+
+    /// Kills the worker and all that it started.
+    pub fn kill(&self) {
+        self.0.end(Ended::Killed);
+    }
+}

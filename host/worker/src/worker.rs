@@ -1,0 +1,534 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glovebox_abi::wire::{
+    Bounds, Load, Message, OpenCalls, PrintedTo, Request, Side as Speaker, WireError,
+};
+use glovebox_abi::{Failure, Frame, Health, ProtocolVersion, Services, State};
+use glovebox_sandbox::SandboxReport;
+
+use crate::ahead::Ahead;
+use crate::ended::ProtocolError;
+use crate::link::{Broken, Link};
+use crate::ring::Side;
+use crate::watched::{Watched, lock};
+use crate::{Canceller, Captured, Ended, LoadFailure, Meter, Usage};
+
+/// How long a worker may take to end a call that was cancelled.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// One worker, seen by the host: a process in its sandbox, and the conversation with it.
+///
+/// One thread at a time calls it; a [`Canceller`] reaches it from others. When it is dropped, the
+/// worker and all that it started are killed.
+#[derive(Debug)]
+pub struct Worker {
+    watched: Arc<Watched>,
+    link: Link,
+    calls: OpenCalls,
+    ahead: Ahead,
+    report: SandboxReport,
+    bounds: Bounds,
+    is_greeted: bool,
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The plugin says so. It goes on.
+    #[error("{0}")]
+    Failed(Failure),
+    /// The call is longer than the worker accepts, and was not sent.
+    #[error("{0}")]
+    TooLong(WireError),
+    /// Answers wait to be taken, and the call was not sent: there are too many of them, or the
+    /// call is one that waits for its own answer.
+    #[error("answers to {in_flight} calls wait to be taken before another call is sent")]
+    Full {
+        /// The calls that were sent and whose answers were not taken yet.
+        in_flight: usize,
+    },
+    /// The call was cancelled, and the worker gave it up in time.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The worker has ended.
+    #[error("{0}")]
+    Ended(Ended),
+}
+
+/// Why a plugin was not loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The worker says so, and could load another.
+    #[error("{0}")]
+    Failed(LoadFailure),
+    /// The worker did not do it.
+    #[error("{0}")]
+    Call(CallError),
+}
+
+impl From<CallError> for LoadError {
+    fn from(error: CallError) -> LoadError {
+        LoadError::Call(error)
+    }
+}
+
+/// A point in time, and how long it was away.
+#[derive(Debug, Clone, Copy)]
+struct Until {
+    at: Instant,
+    after: Duration,
+}
+
+impl Until {
+    fn new(after: Duration) -> Until {
+        // A time that cannot be added is for ever.
+        let at = Instant::now()
+            .checked_add(after)
+            .unwrap_or_else(|| Instant::now() + Duration::from_secs(60 * 60 * 24 * 365));
+        Until { at, after }
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(watched: Arc<Watched>, report: SandboxReport, bounds: Bounds) -> Worker {
+        let link = Link::new(&watched.memory, Side::Host, bounds);
+        let (calls, ahead) = (OpenCalls::new(), Ahead::default());
+        Worker { watched, link, calls, ahead, report, bounds, is_greeted: false }
+    }
+
+    /// Which layers of the sandbox hold. Nothing of a plugin was read yet when this was found out.
+    pub fn report(&self) -> &SandboxReport {
+        &self.report
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.watched.process
+    }
+
+    /// Cancels calls from other threads.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.watched.clone())
+    }
+
+    /// Its usage; `None` once it has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        self.watched.usage()
+    }
+
+    /// Reads its usage from other threads.
+    pub fn meter(&self) -> Meter {
+        Meter(Arc::downgrade(&self.watched))
+    }
+
+    /// Its standard output since the last time.
+    pub fn take_output(&self) -> Captured {
+        lock(&self.watched.printed[0]).take()
+    }
+
+    /// Its standard error since the last time.
+    pub fn take_errors(&self) -> Captured {
+        lock(&self.watched.printed[1]).take()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        self.watched.ended()
+    }
+
+    /// Kills it and all that it started, and waits until it is gone: two seconds at most, if it
+    /// waits for a device that does not answer.
+    pub fn kill(&self) -> Ended {
+        self.watched.end(Ended::Killed);
+        self.watched.soon_ended()
+    }
+
+    /// Waits until it ends, for as long as it lives.
+    pub fn wait(&self) -> Ended {
+        self.watched.wait()
+    }
+
+    /// Loads and initializes a plugin. Like all calls but [`submit`](Self::submit), it waits for
+    /// its own answer, so that no other may be in flight: [`CallError::Full`] says so.
+    ///
+    /// # Errors
+    ///
+    /// If the plugin cannot be loaded, or the worker ends or takes longer.
+    pub fn load(
+        &mut self,
+        load: Load,
+        services: &mut dyn Services,
+        deadline: Duration,
+    ) -> Result<(), LoadError> {
+        let until = Until::new(deadline);
+        self.expect_none_in_flight()?;
+        self.greet(until)?;
+        self.begin(Request::Load, |call| Message::Load { call, load }, until)?;
+        match self.finish(services, until)? {
+            Message::Ready { .. } => Ok(()),
+            Message::LoadFailed { stage, failure, .. } => {
+                Err(LoadError::Failed(LoadFailure { stage, failure }))
+            }
+            other => Err(self.impossible(&other).into()),
+        }
+    }
+
+    /// Gives a frame to the plugin, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// If the plugin fails, or the worker ends or takes longer.
+    pub fn call(
+        &mut self,
+        frame: &Frame,
+        services: &mut dyn Services,
+        deadline: Duration,
+    ) -> Result<Vec<Frame>, CallError> {
+        let until = Until::new(deadline);
+        self.expect_none_in_flight()?;
+        self.begin_process(frame, until)?;
+        self.next_reply_until(services, until)
+    }
+
+    /// Gives a frame to the plugin without waiting for its answer: that is what
+    /// [`next_reply`](Self::next_reply) gives, in order. It waits only while the worker takes no
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Full`] if answers of half the longest message wait to be taken, if 1024 frames
+    /// are in flight, or if this one makes them more than 4 MiB. Otherwise if the worker has ended,
+    /// or took nothing for as long as that.
+    pub fn submit(&mut self, frame: &Frame, deadline: Duration) -> Result<(), CallError> {
+        if self.link.is_full() || !self.ahead.has_room(frame.encoded_len()) {
+            return Err(CallError::Full { in_flight: self.calls.len() });
+        }
+        self.begin_process(frame, Until::new(deadline))
+    }
+
+    /// The answer to the oldest frame that was submitted.
+    ///
+    /// # Errors
+    ///
+    /// If the plugin fails, or the worker ends or takes longer.
+    pub fn next_reply(
+        &mut self,
+        services: &mut dyn Services,
+        deadline: Duration,
+    ) -> Result<Vec<Frame>, CallError> {
+        self.next_reply_until(services, Until::new(deadline))
+    }
+
+    /// Frames that were submitted and not answered yet.
+    pub fn in_flight(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// How the plugin is, in its own opinion.
+    ///
+    /// # Errors
+    ///
+    /// If the worker ends or takes longer.
+    pub fn health(
+        &mut self,
+        services: &mut dyn Services,
+        deadline: Duration,
+    ) -> Result<Health, CallError> {
+        let until = Until::new(deadline);
+        self.expect_none_in_flight()?;
+        self.begin(Request::Health, |call| Message::Health { call }, until)?;
+        match self.finish(services, until)? {
+            Message::Condition { health, .. } => Ok(health),
+            other => Err(self.impossible(&other)),
+        }
+    }
+
+    /// The plugin's state, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// If the plugin fails, or the worker ends or takes longer.
+    pub fn save_state(
+        &mut self,
+        services: &mut dyn Services,
+        deadline: Duration,
+    ) -> Result<Option<State>, CallError> {
+        let until = Until::new(deadline);
+        self.expect_none_in_flight()?;
+        self.begin(Request::SaveState, |call| Message::SaveState { call }, until)?;
+        match self.finish(services, until)? {
+            Message::State { state, .. } => Ok(state),
+            Message::Failed { failure, .. } => Err(CallError::Failed(failure)),
+            other => Err(self.impossible(&other)),
+        }
+    }
+
+    /// Lets the plugin go on from a state.
+    ///
+    /// # Errors
+    ///
+    /// If the plugin fails, or the worker ends or takes longer.
+    pub fn restore_state(
+        &mut self,
+        state: State,
+        services: &mut dyn Services,
+        deadline: Duration,
+    ) -> Result<(), CallError> {
+        let until = Until::new(deadline);
+        self.expect_none_in_flight()?;
+        self.begin(Request::RestoreState, |call| Message::RestoreState { call, state }, until)?;
+        match self.finish(services, until)? {
+            Message::Done { .. } => Ok(()),
+            Message::Failed { failure, .. } => Err(CallError::Failed(failure)),
+            other => Err(self.impossible(&other)),
+        }
+    }
+
+    /// Lets the plugin clean up, and the worker end.
+    ///
+    /// # Errors
+    ///
+    /// If the worker ends in any other way than with code 0, or takes longer.
+    pub fn cleanup(
+        &mut self,
+        services: &mut dyn Services,
+        deadline: Duration,
+    ) -> Result<(), CallError> {
+        let until = Until::new(deadline);
+        self.expect_none_in_flight()?;
+        self.begin(Request::Cleanup, |call| Message::Cleanup { call }, until)?;
+        match self.finish(services, until)? {
+            Message::Done { .. } => {}
+            other => return Err(self.impossible(&other)),
+        }
+        let bye = Message::Bye { reason: "cleaned up".to_owned() };
+        self.say(&bye, until)?;
+        // Nothing more comes: this returns when it has ended.
+        loop {
+            let Worker { watched, link, .. } = self;
+            match link.receive(Some(until.at), &|| watched.interrupt_by_end()) {
+                Err(Broken::Gone) => {
+                    return match self.watched.soon_ended() {
+                        Ended::Exited { code: 0 } => Ok(()),
+                        ended => Err(CallError::Ended(ended)),
+                    };
+                }
+                Err(broken) => return Err(self.broken(broken, until)),
+                Ok(message) => self.about_no_call(message)?,
+            }
+            // One that prints without end gets no further than this.
+            if Instant::now() >= until.at {
+                return Err(self.broken(Broken::Late, until));
+            }
+        }
+    }
+
+    /// Says hello, and hears it.
+    fn greet(&mut self, until: Until) -> Result<(), CallError> {
+        if self.is_greeted {
+            return Ok(());
+        }
+        let longest = self.bounds.body;
+        let name = "glovebox".to_owned();
+        let protocol = ProtocolVersion::CURRENT;
+        self.say(&Message::Hello { protocol, longest, name }, until)?;
+        match self.hear(until)? {
+            Message::Hello { protocol: theirs, longest, .. } if protocol == theirs => {
+                self.link.set_longest(longest);
+                self.is_greeted = true;
+                Ok(())
+            }
+            other => Err(self.impossible(&other)),
+        }
+    }
+
+    /// A call that waits for its own answer would get that of an earlier one.
+    fn expect_none_in_flight(&self) -> Result<(), CallError> {
+        if self.calls.is_empty() || self.watched.is_ending() {
+            return Ok(());
+        }
+        Err(CallError::Full { in_flight: self.calls.len() })
+    }
+
+    fn begin_process(&mut self, frame: &Frame, until: Until) -> Result<(), CallError> {
+        let size = frame.encoded_len();
+        let frame = frame.clone();
+        self.begin_sized(Request::Process, size, |call| Message::Process { call, frame }, until)
+    }
+
+    fn next_reply_until(
+        &mut self,
+        services: &mut dyn Services,
+        until: Until,
+    ) -> Result<Vec<Frame>, CallError> {
+        match self.finish(services, until)? {
+            Message::Reply { frames, .. } => Ok(frames),
+            Message::Failed { failure, .. } => Err(CallError::Failed(failure)),
+            other => Err(self.impossible(&other)),
+        }
+    }
+
+    /// Opens a call and sends it.
+    fn begin(
+        &mut self,
+        request: Request,
+        message: impl FnOnce(u64) -> Message,
+        until: Until,
+    ) -> Result<(), CallError> {
+        self.begin_sized(request, 0, message, until)
+    }
+
+    /// The same for one whose size counts.
+    fn begin_sized(
+        &mut self,
+        request: Request,
+        size: usize,
+        message: impl FnOnce(u64) -> Message,
+        until: Until,
+    ) -> Result<(), CallError> {
+        if self.watched.is_ending() {
+            // Answers of earlier calls may still lie there, and are not to this one.
+            return Err(CallError::Ended(self.watched.soon_ended()));
+        }
+        if self.calls.is_empty() {
+            // An earlier cancellation is not for this call.
+            self.watched.set_cancelled(false);
+        }
+        let call = self.calls.open(request);
+        self.say(&message(call), until).inspect_err(|_| self.calls.withdraw(call))?;
+        self.ahead.sent(size);
+        Ok(())
+    }
+
+    /// Sends a message.
+    fn say(&mut self, message: &Message, until: Until) -> Result<(), CallError> {
+        let Worker { watched, link, .. } = self;
+        let sent = link.send(message, Some(until.at), &|| watched.interrupt_by_end());
+        sent.map_err(|broken| match broken {
+            Broken::Wire(error) => CallError::TooLong(error),
+            broken => self.broken(broken, until),
+        })
+    }
+
+    /// Hears the next message.
+    fn hear(&mut self, until: Until) -> Result<Message, CallError> {
+        let Worker { watched, link, .. } = self;
+        let heard = link.receive(Some(until.at), &|| watched.interrupt_by_end());
+        heard.map_err(|broken| self.broken(broken, until))
+    }
+
+    /// Answers questions until the oldest call has its answer.
+    fn finish(
+        &mut self,
+        services: &mut dyn Services,
+        mut until: Until,
+    ) -> Result<Message, CallError> {
+        let mut is_cancelled = false;
+        loop {
+            let Worker { watched, link, calls, .. } = self;
+            if !is_cancelled && matches!(watched.interrupt(), Some(Broken::Cancelled)) {
+                is_cancelled = true;
+                until.at = until.at.min(Instant::now() + GRACE);
+                let control = &mut *lock(&watched.control);
+                if let (Some(call), Some(control)) = (calls.oldest(), control) {
+                    control.cancel(call);
+                }
+            }
+            let interrupt =
+                || if is_cancelled { watched.interrupt_by_end() } else { watched.interrupt() };
+            let message = match link.receive(Some(until.at), &interrupt) {
+                Ok(message) => message,
+                Err(Broken::Cancelled) => continue,
+                Err(Broken::Late) if is_cancelled => {
+                    watched.end(Ended::Cancelled);
+                    return Err(CallError::Ended(watched.soon_ended()));
+                }
+                Err(broken) => return Err(self.broken(broken, until)),
+            };
+            if message.call().is_none() {
+                self.about_no_call(message)?;
+            } else if let Err(error) = self.calls.check(&message) {
+                return Err(self.broken(Broken::Wire(error), until));
+            } else if let Message::Service { call, ask } = message {
+                let result = ask.serve(services);
+                self.calls.answered();
+                match self.say(&Message::Answer { call, result }, until) {
+                    Err(CallError::TooLong(_)) => {
+                        let result = Err(glovebox_abi::ServiceError::LimitExceeded);
+                        self.say(&Message::Answer { call, result }, until)?;
+                    }
+                    said => said?,
+                }
+            } else {
+                self.ahead.taken();
+                if is_cancelled {
+                    // Calls that were sent ahead are others.
+                    self.watched.set_cancelled(false);
+                    if matches!(message, Message::Failed { .. }) {
+                        return Err(CallError::Cancelled);
+                    }
+                }
+                return Ok(message);
+            }
+            // One that asks or prints without end gets no further than this.
+            if Instant::now() >= until.at {
+                let late = if is_cancelled { Ended::Cancelled } else { late(until) };
+                self.watched.end(late);
+                return Err(CallError::Ended(self.watched.soon_ended()));
+            }
+        }
+    }
+
+    /// A message that is about no call.
+    fn about_no_call(&mut self, message: Message) -> Result<(), CallError> {
+        match message {
+            Message::Output { to, bytes } => {
+                let place = match to {
+                    PrintedTo::Output => 0,
+                    PrintedTo::Error => 1,
+                };
+                lock(&self.watched.printed[place]).add(&bytes);
+                Ok(())
+            }
+            Message::Bye { .. } => Ok(()),
+            other => Err(self.impossible(&other)),
+        }
+    }
+
+    /// A message that nobody waits for breaks the conversation.
+    fn impossible(&mut self, message: &Message) -> CallError {
+        let error = match message.call() {
+            Some(call) => WireError::UnknownCall { call, turn: self.calls.oldest() },
+            None => WireError::Direction { from: Speaker::Plugin, message: message.name() },
+        };
+        self.watched.end(Ended::Protocol(ProtocolError::Message(error)));
+        CallError::Ended(self.watched.soon_ended())
+    }
+
+    /// Ends the worker for what broke the conversation, and says how it ended.
+    fn broken(&self, broken: Broken, until: Until) -> CallError {
+        let cause = match broken {
+            Broken::Wire(error) => Ended::Protocol(ProtocolError::Message(error)),
+            Broken::Position(bad) => {
+                Ended::Protocol(ProtocolError::Position { own: bad.own, other: bad.other })
+            }
+            Broken::Late => late(until),
+            Broken::Cancelled => Ended::Cancelled,
+            // It has a cause of its own already.
+            Broken::Gone => Ended::Killed,
+        };
+        self.watched.end(cause);
+        CallError::Ended(self.watched.soon_ended())
+    }
+}
+
+fn late(until: Until) -> Ended {
+    Ended::Deadline { after: until.after }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.watched.end(Ended::Killed);
+    }
+}

@@ -1,0 +1,145 @@
+//! Small sets of kinds, directions and statuses, for single frames and for whole chunks.
+
+use glovebox_abi::Kind;
+use glovebox_events::{Direction, Outcome};
+use serde::{Deserialize, Serialize};
+
+/// Where a call stands, as the filter language tells it apart: the outcomes, `pending`, and
+/// `denied`, which holds beside one of the others.
+///
+/// The status of one frame is a set too; a set for several frames is the [union](Self::with).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Statuses(u16);
+
+impl Statuses {
+    /// Nothing.
+    pub const NONE: Statuses = Statuses(0);
+    /// The call runs.
+    pub const PENDING: Statuses = Statuses(1 << Outcome::NAMES.len());
+    /// The plugin was denied anything during the call.
+    pub const DENIED: Statuses = Statuses(Self::PENDING.0 << 1);
+    /// The plugin answered.
+    pub const COMPLETED: Statuses = Statuses(1);
+    /// The call ended with anything but `completed`.
+    pub const ERROR: Statuses = Statuses(Self::PENDING.0 - 1 - Self::COMPLETED.0);
+    /// Everything there is.
+    pub const ALL: Statuses = Statuses((Self::DENIED.0 << 1) - 1);
+
+    /// The status of a frame: how its call ended, if it did, and whether anything was denied.
+    pub fn of(outcome: Option<&Outcome>, denied: bool) -> Statuses {
+        let status = match outcome {
+            None => Self::PENDING,
+            // Nearly all: their name need not be looked for.
+            Some(Outcome::Completed) => Self::COMPLETED,
+            Some(outcome) => Self::named(outcome.name()).unwrap_or(Self::ERROR),
+        };
+        if denied { status.with(Self::DENIED) } else { status }
+    }
+
+    /// The status of this name: `pending`, `ok`, `error`, `denied`, or an outcome.
+    pub fn named(name: &str) -> Option<Statuses> {
+        match name {
+            "pending" => Some(Self::PENDING),
+            "denied" => Some(Self::DENIED),
+            "error" => Some(Self::ERROR),
+            "ok" => Some(Self::COMPLETED),
+            _ => {
+                let known = Outcome::NAMES.iter().position(|known| *known == name)?;
+                Some(Statuses(1 << known))
+            }
+        }
+    }
+
+    /// All names that [`named`](Self::named) understands.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ["pending", "ok", "error", "denied"].into_iter().chain(Outcome::NAMES)
+    }
+
+    /// The fewest names that make up the set.
+    pub fn shown(self) -> impl Iterator<Item = &'static str> {
+        let whole = self.holds(Self::ERROR).then_some("error");
+        let rest = if whole.is_some() { Statuses(self.0 & !Self::ERROR.0) } else { self };
+        let single = Outcome::NAMES.into_iter().chain(["pending", "denied"]);
+        let single =
+            single.filter(move |name| Self::named(name).is_some_and(|name| rest.overlaps(name)));
+        whole.into_iter().chain(single)
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn with(self, other: Statuses) -> Statuses {
+        Statuses(self.0 | other.0)
+    }
+
+    /// True if anything is in both.
+    pub fn overlaps(self, other: Statuses) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// True if all of `other` is in this.
+    pub fn holds(self, other: Statuses) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The statuses about the state of calls: all but `denied`.
+    pub fn without_denied(self) -> Statuses {
+        Statuses(self.0 & !Self::DENIED.0)
+    }
+}
+
+/// Which ways frames go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Directions(u8);
+
+impl Directions {
+    /// Both ways.
+    pub const ALL: Directions = Directions(3);
+
+    /// One way.
+    pub fn of(direction: Direction) -> Directions {
+        match direction {
+            Direction::In => Directions(1),
+            Direction::Out => Directions(2),
+        }
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub fn with(self, other: Directions) -> Directions {
+        Directions(self.0 | other.0)
+    }
+
+    /// True if anything is in both.
+    pub fn overlaps(self, other: Directions) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// True if all of `other` is in this.
+    pub fn holds(self, other: Directions) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Which kinds of frames: one bit for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Kinds([u64; 4]);
+
+impl Kinds {
+    /// Adds a kind.
+    pub fn insert(&mut self, kind: Kind) {
+        self.0[usize::from(kind.0 >> 6)] |= 1 << (kind.0 & 63);
+    }
+
+    /// True if the kind is in it.
+    pub fn contains(&self, kind: Kind) -> bool {
+        self.0[usize::from(kind.0 >> 6)] >> (kind.0 & 63) & 1 != 0
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Kind> + '_ {
+        (0..=u8::MAX).map(Kind).filter(|kind| self.contains(*kind))
+    }
+}

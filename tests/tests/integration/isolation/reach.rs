@@ -1,0 +1,151 @@
+//! The reach of a plugin in a process of its own: what it was granted, and nothing else.
+
+use std::fs;
+
+use glovebox_host::worker::{self, Layer};
+use glovebox_host::{Decision, LoadRequest, Permission};
+use glovebox_tests::Bench;
+
+use super::plugin::{load, plugin};
+
+#[test]
+fn nothing_outside_is_reached() {
+    let (bench, id) = load("reach", "");
+    let check = |command: &str, expected: &[&str]| {
+        let found = bench.ask(id, command);
+        assert!(expected.contains(&found.as_str()), "{command}: {found:?}");
+    };
+    let denied = ["Permission denied", "No such file or directory", "Read-only file system"];
+    check("read", &denied);
+    check("write", &denied);
+    check("connect", &["Operation not permitted", "Permission denied"]);
+    check("fork", &["Operation not permitted", "Permission denied"]);
+    check("kill parent", &["Operation not permitted", "Permission denied"]);
+    check("trace parent", &["Operation not permitted", "No such process"]);
+    // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET: streams, datagrams and raw ones.
+    for family in [1, 2, 10, 16, 17] {
+        for kind in [1, 2, 3] {
+            let socket = format!("socket {family} {kind}");
+            check(&socket, &["Operation not permitted", "Permission denied"]);
+        }
+    }
+}
+
+/// The attempts are real ones: without the sandbox they succeed.
+#[test]
+fn outside_of_the_sandbox_all_of_it_is_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    plugin(folder.path(), "free", "");
+    let bench = Bench::new();
+    let request = LoadRequest::path(folder.path()).trust_native();
+    let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
+    let check = |command: &str, expected: &str| {
+        assert_eq!(bench.ask(id, command), expected, "{command}");
+    };
+    check("read", "Success");
+    check("connect", "Success");
+    check("kill parent", "Success");
+    check("socket 1 1", "open");
+    check("socket 2 2", "open");
+    assert_ne!(bench.ask(id, "variables"), "");
+}
+
+#[test]
+fn a_process_inherits_nothing() {
+    let (bench, id) = load("inherits", "");
+    // Standard input, output and error; its memory, its line to the host, and the library.
+    let handles: u32 = bench.ask(id, "handles").parse().unwrap();
+    assert!(handles <= 8, "{handles} handles are open");
+    assert_eq!(bench.ask(id, "variables"), "");
+    // `/dev/null` is everybody's, and root could change its mode.
+    assert_eq!(bench.ask(id, "input"), "a pipe");
+}
+
+#[test]
+fn a_slice_that_cannot_be_is_the_plugins_fault() {
+    let (bench, id) = load("slices", "[permissions]\nlog = true\n");
+    for (length, expected) in [
+        ("9223372036854775808", "the plugin gave a slice of 9223372036854775808 bytes"),
+        ("18446744073709551615", "the plugin gave a slice of 18446744073709551615 bytes"),
+    ] {
+        let outcome = bench.ask(id, &format!("slice {length}"));
+        assert!(outcome.contains(expected), "{outcome}");
+    }
+    assert_eq!(bench.ask(id, "slice 0xffffffffffffffff"), "logged");
+    assert_eq!(bench.ask(id, "still there?"), "still there?");
+}
+
+#[test]
+fn handles_and_memory_end_inside() {
+    let (bench, id) = load("limits", "[limits]\nmemory = \"64 MiB\"\n");
+    let own = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = own();
+    assert_eq!(bench.ask(id, "exhaust handles"), "Too many open files");
+    assert_eq!(bench.ask(id, "allocate 4096"), "Cannot allocate memory");
+    assert_eq!(bench.ask(id, "still there?"), "still there?");
+    // Other tests open some at the same time.
+    assert!(own() < before + 32, "{} handles, {before} before", own());
+}
+
+#[test]
+fn a_granted_folder_is_reached_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("in"), "inside").unwrap();
+    fs::write(folder.path().join("secret"), "outside").unwrap();
+    std::os::unix::fs::symlink("../secret", data.join("link")).unwrap();
+    let manifest = |access: &str| {
+        format!(
+            "[permissions.files]\nfolders = [{{ path = \"data\", at = \"data\", access = \"{access}\" }}]\n"
+        )
+    };
+    let load = |name: &str, access: &str| {
+        plugin(folder.path(), name, &manifest(access));
+        let bench = Bench::as_declared();
+        let id = bench.host.load(LoadRequest::path(folder.path())).wait();
+        (bench, id.unwrap_or_else(|error| panic!("{error}")))
+    };
+    let denied = ["Permission denied", "No such file or directory", "Read-only file system"];
+    let (bench, id) = load("folders", "read-write");
+    assert_eq!(bench.ask(id, "variables"), "GLOVEBOX_FOLDER_DATA ");
+    assert_eq!(bench.ask(id, "file r in"), "inside");
+    assert_eq!(bench.ask(id, "file w out"), "written");
+    assert_eq!(fs::read_to_string(data.join("out")).unwrap(), "written");
+    for way in ["../secret", "link"] {
+        let found = bench.ask(id, &format!("file r {way}"));
+        assert!(denied.contains(&found.as_str()), "{way}: {found:?}");
+    }
+    // The limit of a file ends what would fill the disk.
+    assert_eq!(bench.ask(id, "file f full"), "File too large");
+    let process = bench.ask(id, "process");
+    assert!(bench.host.set_decision(id, Permission::Files, Decision::Deny));
+    assert_eq!(bench.ask(id, "file r in"), "No such file or directory");
+    assert_ne!(bench.ask(id, "process"), process, "it has a fresh process without the folder");
+    let (bench, id) = load("folders-read", "read");
+    assert_eq!(bench.ask(id, "file r in"), "inside");
+    let found = bench.ask(id, "file w in");
+    assert!(denied.contains(&found.as_str()), "{found:?}");
+    // The outer one of two folders decides what may be written.
+    fs::create_dir(data.join("inner")).unwrap();
+    let inner = "read\" }, { path = \"data/inner\", at = \"inner\", access = \"read-write";
+    let (bench, id) = load("folders-within", inner);
+    assert_eq!(bench.ask(id, "file r in"), "inside");
+    let found = bench.ask(id, "file w inner/new");
+    assert!(denied.contains(&found.as_str()), "{found:?}");
+}
+
+#[test]
+fn what_the_machine_has_is_found_out_by_trying() {
+    let check = worker::check();
+    let probes = check.layers.clone().unwrap();
+    let layers: Vec<Layer> = probes.iter().map(|probe| probe.layer).collect();
+    assert_eq!(layers, Layer::ALL);
+    let started = check.started.clone().unwrap();
+    for (promise, is_kept) in check.promises() {
+        // A worker that starts has what a promise needs, or the promise is broken in both.
+        let in_worker = promise.is_kept(|layer| started.is_enforced(layer));
+        assert_eq!(is_kept, in_worker, "{}", promise.text);
+        assert!(is_kept || !promise.is_needed, "{}", promise.text);
+    }
+}
