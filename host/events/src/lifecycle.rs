@@ -150,6 +150,8 @@ pub enum Binding {
     FrameAbi,
     /// A shared library.
     Native,
+    /// A program that speaks the framed protocol over its standard input and output.
+    Framed,
 }
 
 named!(Binding {
@@ -157,6 +159,7 @@ named!(Binding {
     Component => "component",
     FrameAbi => "frame ABI",
     Native => "native table",
+    Framed => "framed protocol",
 });
 
 /// The cause of a reload.

@@ -10,10 +10,10 @@ use landlock::{
 };
 
 use crate::system::check as checked;
-use crate::{Access, Folder, Layer, Missing, Network, Profile, SandboxError, SandboxReport};
+use crate::{Access, Folder, Layer, Missing, Network, Profile, Reach, SandboxError, SandboxReport};
 
 /// Where shared libraries lie, and the list of them that the loader reads.
-pub(crate) const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 8] = [
     "/lib",
     "/lib32",
     "/lib64",
@@ -23,6 +23,19 @@ pub(crate) const LIBRARIES: [&str; 8] = [
     "/usr/local/lib",
     "/etc/ld.so.cache",
 ];
+
+/// Where the programs of the system lie, with what they need.
+const PROGRAMS: [&str; 7] =
+    ["/bin", "/lib", "/lib32", "/lib64", "/usr", "/etc/alternatives", "/etc/ld.so.cache"];
+
+/// The parts of the system that a profile lets a process see.
+pub(crate) fn of_the_system(reach: &Reach) -> &'static [&'static str] {
+    match reach {
+        Reach { programs: true, .. } => &PROGRAMS,
+        Reach { libraries: true, .. } => &LIBRARIES,
+        _ => &[],
+    }
+}
 
 /// A handle of the profile that was found to be open.
 pub(crate) struct Open {
@@ -52,7 +65,7 @@ pub(crate) fn check(folders: &[Folder]) -> Result<Vec<Open>, SandboxError> {
 
 pub(crate) fn enter(profile: &Profile, folders: &[Open], report: &mut SandboxReport) {
     report.add(Layer::Files, profile.wants(Layer::Files), || {
-        restrict_files(folders, profile.reach.libraries).map_err(needs("6.2", ABI::V3))
+        restrict_files(folders, &profile.reach).map_err(needs("6.2", ABI::V3))
     });
     let network = &profile.reach.network;
     let some = *network != Network::Open;
@@ -79,15 +92,16 @@ fn needs(version: &str, abi: ABI) -> impl Fn(RulesetError) -> Missing {
 /// Restricts files by the newest version of Landlock that this crate knows; rules that the kernel
 /// does not know beyond version 3 are left out: devices' own commands, and sockets in folders,
 /// which the filter of system calls forbids too.
-fn restrict_files(folders: &[Open], libraries: bool) -> Result<(), RulesetError> {
+fn restrict_files(folders: &[Open], reach: &Reach) -> Result<(), RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(ABI::V3))?
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V10))?
         .create()?;
-    let (read, write) = (
+    let (read, run, write) = (
         make_bitflags!(AccessFs::{ReadFile | ReadDir}),
+        make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute}),
         make_bitflags!(AccessFs::{
             ReadFile | ReadDir | WriteFile | Truncate | RemoveFile | RemoveDir | MakeReg | MakeDir
             | Refer
@@ -96,16 +110,16 @@ fn restrict_files(folders: &[Open], libraries: bool) -> Result<(), RulesetError>
     for open in folders {
         let access = match open.access {
             Access::Read => read,
+            Access::Run => run,
             Access::ReadWrite => write,
         };
         rules = allow(rules, open.descriptor, open.is_folder, access)?;
     }
-    if libraries {
-        for path in LIBRARIES {
-            // A folder that is not there holds no library.
-            if let Ok(handle) = PathFd::new(path) {
-                rules = allow(rules, handle, Path::new(path).is_dir(), read)?;
-            }
+    let access = if reach.programs { run } else { read };
+    for path in of_the_system(reach) {
+        // A folder that is not there holds no library.
+        if let Ok(handle) = PathFd::new(path) {
+            rules = allow(rules, handle, Path::new(path).is_dir(), access)?;
         }
     }
     rules.restrict_self().map(drop)

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::files::{LIBRARIES, Open};
+use crate::files::{Open, of_the_system};
 use crate::namespaces::{needs_user, unshare};
 use crate::system::check;
 use crate::{Access, Layer, Missing, Profile, SandboxReport};
@@ -21,7 +21,7 @@ const SCAFFOLDS: [&str; 4] = ["/tmp", "/run", "/var", "/mnt"];
 pub(crate) fn enter(profile: &Profile, folders: &[Open], report: &mut SandboxReport) {
     report.add(Layer::MountNamespace, profile.wants(Layer::MountNamespace), || {
         unshare(libc::CLONE_NEWNS).map_err(needs_user("mount"))?;
-        change_root(folders, profile.reach.libraries).map_err(|error| {
+        change_root(folders, of_the_system(&profile.reach)).map_err(|error| {
             Missing::new(
                 format!("no root folder of its own can be made: {error}"),
                 "use Linux 5.12 or newer, and let the container that this runs in mount file \
@@ -31,7 +31,7 @@ pub(crate) fn enter(profile: &Profile, folders: &[Open], report: &mut SandboxRep
     });
 }
 
-fn change_root(folders: &[Open], libraries: bool) -> io::Result<()> {
+fn change_root(folders: &[Open], system: &[&str]) -> io::Result<()> {
     // Before anything is hidden.
     let permitted: Vec<Permitted<'_>> = folders
         .iter()
@@ -43,7 +43,7 @@ fn change_root(folders: &[Open], libraries: bool) -> io::Result<()> {
     let scaffold = scaffold.ok_or_else(|| io::Error::other("there is no folder to mount it at"))?;
     let tmpfs = Path::new("tmpfs");
     mount(Some(tmpfs), scaffold, Some(c"tmpfs"), libc::MS_NOSUID | libc::MS_NODEV)?;
-    let changed = furnish(scaffold, &permitted, libraries).and_then(|()| {
+    let changed = furnish(scaffold, &permitted, system).and_then(|()| {
         std::env::set_current_dir(scaffold)?;
         let here = c".".as_ptr();
         // SAFETY: both paths end in zero. With the same folder twice, the old root lies on top of
@@ -111,19 +111,17 @@ impl<'a> Permitted<'a> {
 }
 
 /// Puts everything that is permitted below the new root.
-fn furnish(root: &Path, permitted: &[Permitted<'_>], libraries: bool) -> io::Result<()> {
-    if libraries {
-        for path in LIBRARIES.map(Path::new) {
-            let place = below(root, path);
-            match fs::symlink_metadata(path) {
-                Ok(status) if status.is_symlink() => {
-                    fs::create_dir_all(place.parent().unwrap_or(root))?;
-                    std::os::unix::fs::symlink(fs::read_link(path)?, &place)?;
-                }
-                Ok(status) => bind(path, &place, status.is_dir(), Access::Read)?,
-                // A folder that is not there holds no library.
-                Err(_) => {}
+fn furnish(root: &Path, permitted: &[Permitted<'_>], system: &[&str]) -> io::Result<()> {
+    for path in system.iter().map(Path::new) {
+        let place = below(root, path);
+        match fs::symlink_metadata(path) {
+            Ok(status) if status.is_symlink() => {
+                fs::create_dir_all(place.parent().unwrap_or(root))?;
+                std::os::unix::fs::symlink(fs::read_link(path)?, &place)?;
             }
+            Ok(status) => bind(path, &place, status.is_dir(), Access::Read)?,
+            // A folder that is not there holds no library.
+            Err(_) => {}
         }
     }
     permitted.iter().try_for_each(|permitted| permitted.bind(root))
@@ -151,7 +149,7 @@ fn bind(source: &Path, place: &Path, is_folder: bool, access: Access) -> io::Res
 fn narrow(path: &Path, access: Access) -> io::Result<()> {
     let path = text(path)?;
     let writes = match access {
-        Access::Read => libc::MOUNT_ATTR_RDONLY,
+        Access::Read | Access::Run => libc::MOUNT_ATTR_RDONLY,
         Access::ReadWrite => 0,
     };
     let change = libc::mount_attr {

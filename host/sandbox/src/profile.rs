@@ -46,6 +46,9 @@ pub struct Reach {
     /// Reading the folders of the system that hold shared libraries, which the loader needs to open
     /// one that depends on others.
     pub libraries: bool,
+    /// Reading and running the programs of the system, with all that lies in `/usr`. Other programs
+    /// can then take this one's place, in the same sandbox.
+    pub programs: bool,
     /// The network.
     pub network: Network,
 }
@@ -66,6 +69,8 @@ pub struct Folder {
 pub enum Access {
     /// Reading.
     Read,
+    /// Reading a file, and running it as a program, where [`Reach::programs`] permits that.
+    Run,
     /// Reading and writing. No device, no socket, no named pipe and no symbolic link can be made, and no
     /// file that gives a program another's rights.
     ReadWrite,

@@ -240,7 +240,7 @@ fn denied(profile: &Profile) -> Rules {
         add(&mut rules, call, &[is_not(0, 0)]);
     }
     if profile.limits.processes == 0 {
-        deny_processes(&mut rules);
+        deny_processes(&mut rules, profile.reach.programs);
     }
     deny_sockets(&mut rules, &profile.reach.network);
     deny_modes(&mut rules);
@@ -254,16 +254,18 @@ fn own() -> u64 {
     std::process::id().into()
 }
 
-/// No other processes: none is made, none takes this one's place, no signal goes to one, and no
-/// memory is shared with one.
-fn deny_processes(rules: &mut Rules) {
+/// No other processes: none is made, no signal goes to one, and no memory is shared with one. Nor does
+/// another program take this one's place, unless it may run those of the system.
+fn deny_processes(rules: &mut Rules, programs: bool) {
     #[cfg(target_arch = "x86_64")]
     for call in [libc::SYS_fork, libc::SYS_vfork] {
         add(rules, call, &[]);
     }
     add(rules, libc::SYS_clone, &[has_not(0, libc::CLONE_THREAD as u64)]);
-    for call in [libc::SYS_execve, libc::SYS_execveat, libc::SYS_tkill] {
-        add(rules, call, &[]);
+    add(rules, libc::SYS_tkill, &[]);
+    if !programs {
+        add(rules, libc::SYS_execve, &[]);
+        add(rules, libc::SYS_execveat, &[]);
     }
     for call in
         [libc::SYS_kill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo]
@@ -545,7 +547,7 @@ fn allowed(profile: &Profile) -> Rules {
         (ALLOWED, true),
         (WRITES, writes(profile)),
         (SOCKETS, profile.reach.network != Network::Denied),
-        (PROCESSES, profile.limits.processes > 0),
+        (PROCESSES, profile.limits.processes > 0 || profile.reach.programs),
     ];
     let chosen = lists.into_iter().filter(|(_, wanted)| *wanted).flat_map(|(list, _)| list);
     let mut rules: Rules = chosen.map(|call| (*call, Vec::new())).collect();

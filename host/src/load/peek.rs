@@ -15,7 +15,7 @@ use object::read::ReadCache;
 
 use super::classify::{Class, Classified, classify};
 use super::manifest::{bare, parse_embedded, read_manifest};
-use super::read::{Located, MAX_ARTIFACT_LEN, assemble, locate};
+use super::read::{Located, MAX_ARTIFACT_LEN, assemble, locate, names_a_program};
 use super::sniff::SNIFF_LEN;
 use super::{file, library};
 use crate::problem::{ArtifactKind, LoadError, LoadProblem};
@@ -78,11 +78,17 @@ pub enum Peek {
 /// If the file cannot be read or is damaged, or its manifest is wrong.
 pub fn peek(path: &Path) -> Result<Peek, LoadError> {
     let Located { artifact, manifest, fallback, .. } = locate(path)?;
+    let framed = manifest.as_ref().is_some_and(names_a_program);
     let at = |stage| {
         let path = artifact.clone();
         move |problem| LoadError::new(stage, Some(path.into()), problem)
     };
     let (file, size) = file::open(&artifact, MAX_ARTIFACT_LEN).map_err(at(LoadStage::Read))?;
+    if let (true, Some(manifest)) = (framed, &manifest) {
+        let (kind, place) = (ArtifactKind::FramedProgram, ManifestPlace::Beside);
+        let manifest = manifest.clone();
+        return Ok(Peek::Plugin(Box::new(Peeked { artifact, kind, size, manifest, place })));
+    }
     let found = look(&artifact, file, size).map_err(|(stage, problem)| at(stage)(problem))?;
     let Found { kind, class, inside } = found;
     let is_named = manifest.is_some();

@@ -169,10 +169,10 @@ impl Preparer {
         self.check_functions(code.functions(), &artifact.manifest, request).map_err(|problem| {
             LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem)
         })?;
-        let tier = if binding == Binding::Native { Tier::Native } else { Tier::Wasm };
+        let tier = tier_of(binding);
         Ok(Prepared {
             code,
-            isolation: request.isolation_of(&artifact.manifest, tier == Tier::Native),
+            isolation: request.isolation_of(&artifact.manifest, binding),
             manifest: Arc::new(artifact.manifest),
             bare: artifact.bare && request.permissions.is_none(),
             binding,
@@ -191,9 +191,8 @@ impl Preparer {
         prepared: Prepared,
         request: &LoadRequest,
     ) -> Result<Prepared, LoadError> {
-        let is_native = prepared.tier == Tier::Native;
-        let isolation = request.isolation_of(&prepared.manifest, is_native);
-        if !is_native || isolation == prepared.isolation {
+        let isolation = request.isolation_of(&prepared.manifest, prepared.binding);
+        if prepared.binding != Binding::Native || isolation == prepared.isolation {
             return Ok(prepared);
         }
         let refuse = |stage, problem| LoadError::new(stage, Some(prepared.origin.clone()), problem);
@@ -215,14 +214,11 @@ impl Preparer {
             return self.prepare(request);
         }
         let artifact = admitted(request)?;
-        let (binding, tier) = match artifact.kind {
-            ArtifactKind::Component => (Binding::Component, Tier::Wasm),
-            ArtifactKind::CoreModule => (Binding::FrameAbi, Tier::Wasm),
-            _ => (Binding::Native, Tier::Native),
-        };
+        let binding = binding_of(artifact.kind);
+        let tier = tier_of(binding);
         Ok(Prepared {
             code: Code::Asleep,
-            isolation: request.isolation_of(&artifact.manifest, tier == Tier::Native),
+            isolation: request.isolation_of(&artifact.manifest, binding),
             manifest: Arc::new(artifact.manifest),
             bare: artifact.bare && request.permissions.is_none(),
             binding,
@@ -252,7 +248,14 @@ impl Preparer {
                 Ok((Code::FrameAbi(code), Binding::FrameAbi, place))
             }
             #[cfg(target_os = "linux")]
-            _ if request.isolation_of(manifest, true) == Isolation::Process => {
+            ArtifactKind::FramedProgram => {
+                let program = self.private_copy(artifact)?;
+                let command = manifest.runtime.command.clone();
+                let code = self.workers.program(program, command, &manifest.limits)?;
+                Ok((Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded))
+            }
+            #[cfg(target_os = "linux")]
+            _ if request.isolation_of(manifest, Binding::Native) == Isolation::Process => {
                 let copy = self.private_copy(artifact)?;
                 let about = About {
                     digest: &artifact.digest,
@@ -337,12 +340,38 @@ impl Preparer {
 
     fn private_copy(&self, artifact: &Artifact) -> Result<TempPath, LoadProblem> {
         let _span = span::stage(LoadStage::Compile).entered();
-        let mut copy = tempfile::Builder::new()
-            .prefix(&artifact.digest[..16])
-            .suffix(std::env::consts::DLL_SUFFIX)
-            .tempfile_in(self.copies.path())?;
+        let is_program = artifact.kind == ArtifactKind::FramedProgram;
+        let mut copy = tempfile::Builder::new();
+        copy.prefix(&artifact.digest[..16]);
+        if !is_program {
+            copy.suffix(std::env::consts::DLL_SUFFIX);
+        }
+        let mut copy = copy.tempfile_in(self.copies.path())?;
         std::io::Write::write_all(&mut copy, &artifact.bytes)?;
+        #[cfg(unix)]
+        if is_program {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+            copy.as_file().set_permissions(mode)?;
+        }
         Ok(copy.into_temp_path())
+    }
+}
+
+/// The binding of an artifact of this kind.
+fn binding_of(kind: ArtifactKind) -> Binding {
+    match kind {
+        ArtifactKind::Component => Binding::Component,
+        ArtifactKind::CoreModule => Binding::FrameAbi,
+        ArtifactKind::FramedProgram => Binding::Framed,
+        _ => Binding::Native,
+    }
+}
+
+/// The tier that executes a binding of artifacts.
+fn tier_of(binding: Binding) -> Tier {
+    match binding {
+        Binding::Native | Binding::Framed => Tier::Native,
+        _ => Tier::Wasm,
     }
 }
 
@@ -374,16 +403,22 @@ fn admitted(request: &LoadRequest) -> Result<Artifact, LoadError> {
 fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> {
     check_limits(request)?;
     check_folders(artifact)?;
-    let is_native = artifact.kind.is_library();
-    let actual = if is_native { Tier::Native } else { Tier::Wasm };
+    let binding = binding_of(artifact.kind);
+    let actual = tier_of(binding);
+    let is_native = actual == Tier::Native;
     let runtime = &artifact.manifest.runtime;
     if let Some(tier) = runtime.tier.filter(|tier| *tier != actual) {
         return Err(LoadProblem::NotAvailable { what: "tier", name: tier.name() });
     }
-    let isolation = request.isolation_of(&artifact.manifest, is_native);
+    let isolation = request.isolation_of(&artifact.manifest, binding);
     let is_worker = isolation == Isolation::Process && is_native && cfg!(target_os = "linux");
-    if isolation != Isolation::InProcess && !is_worker {
-        let what = if is_native { "isolation" } else { "for WebAssembly, isolation" };
+    let is_here = isolation == Isolation::InProcess && binding != Binding::Framed;
+    if !is_here && !is_worker {
+        let what = match binding {
+            Binding::Native => "isolation",
+            Binding::Framed => "for programs, isolation",
+            _ => "for WebAssembly, isolation",
+        };
         return Err(LoadProblem::NotAvailable { what, name: isolation.name() });
     }
     if is_native && request.seed(&artifact.manifest).is_some() {

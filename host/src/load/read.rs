@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use glovebox_abi::Manifest;
-use glovebox_abi::manifest::DIGEST_PREFIX;
+use glovebox_abi::manifest::{Artifact as Artifacts, DIGEST_PREFIX};
 use glovebox_events::LoadStage;
 
 use super::budget::budget_of_source;
@@ -36,7 +36,7 @@ pub(crate) struct Artifact {
 impl Artifact {
     /// The artifact that a library was prepared from, read again; `None` if these are other bytes.
     pub(super) fn again(prepared: &Prepared, bytes: Bytes) -> Option<Artifact> {
-        let is_same = *blake3::hash(&bytes).to_hex() == *prepared.digest;
+        let is_same = digest(prepared.manifest.runtime.command.iter(), &bytes) == prepared.digest;
         is_same.then(|| Artifact {
             origin: prepared.origin.clone(),
             kind: ArtifactKind::of(&bytes),
@@ -110,15 +110,18 @@ pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
 fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
     let Unopened { origin, name, bytes, manifest, base, fallback } = unopened;
     let at = |stage, problem| LoadError::new(stage, Some(origin.clone()), problem);
-    let digest = blake3::hash(&bytes).to_hex().to_string();
+    let is_program = manifest.as_ref().is_some_and(names_a_program);
+    let command = manifest.iter().flat_map(|manifest| &manifest.runtime.command);
+    let digest = digest(command, &bytes);
     // Before anybody looks inside: a digest is the only proof that nothing was changed or lost.
     if let Some(manifest) = &manifest {
         span::stage(LoadStage::Signature)
             .in_scope(|| check_digest(manifest, &digest))
             .map_err(|problem| at(LoadStage::Signature, problem))?;
     }
+    let found = if is_program { ArtifactKind::FramedProgram } else { ArtifactKind::of(&bytes) };
     let (kind, bytes) = span::stage(LoadStage::Sniff)
-        .in_scope(|| recognize(ArtifactKind::of(&bytes), bytes))
+        .in_scope(|| recognize(found, bytes))
         .map_err(|problem| at(LoadStage::Sniff, problem))?;
     let classified = classify(kind, &*bytes, bytes.len() as u64);
     let Classified { class, manifest: inside } =
@@ -173,7 +176,8 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     };
     let manifest = read_manifest(&manifest_path)?;
     let folder = manifest_path.parent().unwrap_or(Path::new(""));
-    let named = [manifest.artifact.wasm.clone(), manifest.artifact.native.clone()];
+    let Artifacts { wasm, native, program, .. } = &manifest.artifact;
+    let named = [wasm.clone(), native.clone(), program.clone()];
     let mut candidates = named.iter().flatten().map(|name| folder.join(name));
     match candidates.find(|candidate| candidate.exists()) {
         Some(artifact) => {
@@ -183,7 +187,7 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
         None => {
             let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
             let reason = match names.as_slice() {
-                [] => "[artifact] names neither `wasm` nor `native`".to_owned(),
+                [] => "[artifact] names neither `wasm` nor `native` nor `program`".to_owned(),
                 names => format!("{} does not exist", names.join(" or ")),
             };
             let problem = LoadProblem::NoArtifact { reason };
@@ -239,6 +243,23 @@ pub fn names_in(manifest: &Path) -> Vec<String> {
     let section = table.get("artifact").and_then(toml::Value::as_table);
     let values = section.into_iter().flat_map(toml::Table::values);
     values.filter_map(toml::Value::as_str).map(str::to_owned).collect()
+}
+
+/// True if the artifact of a manifest is a program, and nothing else.
+pub(super) fn names_a_program(manifest: &Manifest) -> bool {
+    let Artifacts { wasm, native, program, .. } = &manifest.artifact;
+    program.is_some() && wasm.is_none() && native.is_none()
+}
+
+/// The digest of an artifact, with the command that starts it, if there is one: the same file does other
+/// things under another interpreter.
+fn digest<'a>(command: impl Iterator<Item = &'a String>, bytes: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for word in command {
+        hasher.update(&(word.len() as u64).to_le_bytes());
+        hasher.update(word.as_bytes());
+    }
+    hasher.update(bytes).finalize().to_hex().to_string()
 }
 
 fn check_digest(manifest: &Manifest, digest: &str) -> Result<(), LoadProblem> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use glovebox_abi::manifest::{Isolation, LimitChanges};
 use glovebox_abi::{Manifest, Permission, Plugin, Requests};
+use glovebox_events::Binding;
 
 use super::Source;
 use crate::backend::has_workers;
@@ -139,11 +140,12 @@ impl LoadRequest {
     }
 
     /// The place where it is to run.
-    pub(crate) fn isolation_of(&self, manifest: &Manifest, is_native: bool) -> Isolation {
+    pub(crate) fn isolation_of(&self, manifest: &Manifest, binding: Binding) -> Isolation {
         let said = self.isolation.or(manifest.runtime.isolation);
-        said.unwrap_or(match is_native && !self.trust_native && has_workers() {
-            true => Isolation::Process,
-            false => Isolation::InProcess,
+        said.unwrap_or(match binding {
+            Binding::Native if !self.trust_native && has_workers() => Isolation::Process,
+            Binding::Framed => Isolation::Process,
+            _ => Isolation::InProcess,
         })
     }
 

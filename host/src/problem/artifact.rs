@@ -16,6 +16,8 @@ pub enum ArtifactKind {
     MachO,
     /// A shared library for Windows.
     Pe,
+    /// A program or a script of which its manifest says that it speaks the framed protocol.
+    FramedProgram,
     /// Nothing at all.
     Empty,
     /// WebAssembly of a version that does not exist.
@@ -64,6 +66,7 @@ impl ArtifactKind {
             ArtifactKind::Elf => "an ELF library",
             ArtifactKind::MachO => "a Mach-O library",
             ArtifactKind::Pe => "a Windows library",
+            ArtifactKind::FramedProgram => "a program that speaks the framed protocol",
             ArtifactKind::Empty => "an empty file",
             ArtifactKind::WasmOfOtherVersion => "WebAssembly of an unknown version or cut short",
             ArtifactKind::ObjectFile => "an object file that was not linked",
@@ -107,6 +110,7 @@ impl ArtifactKind {
     pub(crate) fn noun(self) -> &'static str {
         match self {
             ArtifactKind::Component => "component",
+            ArtifactKind::FramedProgram => "program",
             kind if kind.is_library() => "shared library",
             _ => "module",
         }
@@ -128,7 +132,10 @@ impl ArtifactKind {
             ArtifactKind::Archive | ArtifactKind::ObjectFile => {
                 "link it as a shared library (-shared)"
             }
-            ArtifactKind::Program => "build it as a shared library",
+            ArtifactKind::Program => {
+                "build it as a shared library; one that speaks the framed protocol is named by \
+                 `program` under [artifact] of a plugin.toml"
+            }
             ArtifactKind::DebugFile => "name the library itself",
             ArtifactKind::Trace => "open it as a trace",
             ArtifactKind::Capture => "import it with `glovebox trace import`",

@@ -121,13 +121,16 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
-/// The messages before memory is used up: of the runtimes of Rust and of C++.
+/// The messages before memory is used up: of the runtimes of Rust and of C++. That of Python is the
+/// last line of a program that exits.
 const OUT_OF_MEMORY: [&[u8]; 2] = [b"memory allocation of ", b"std::bad_alloc"];
 
 /// Classifies the status of a process that was waited for.
 pub(crate) fn classify(status: i32, killed_for_memory: bool, errors: &[u8]) -> Ended {
     if libc::WIFEXITED(status) {
-        return Ended::Exited { code: libc::WEXITSTATUS(status) };
+        let code = libc::WEXITSTATUS(status);
+        let is_python = code == 1 && errors.trim_ascii_end().ends_with(b"\nMemoryError");
+        return if is_python { Ended::MemoryLimit } else { Ended::Exited { code } };
     }
     let signal = libc::WTERMSIG(status);
     let says_so = || OUT_OF_MEMORY.iter().any(|text| contains(errors, text));
@@ -155,6 +158,8 @@ mod tests {
         let signalled = |signal| Ended::Signalled { signal };
         check(0, false, "", Ended::Exited { code: 0 });
         check(3 << 8, true, "", Ended::Exited { code: 3 });
+        check(1 << 8, false, "  File \"a.py\", line 1\nMemoryError\n", Ended::MemoryLimit);
+        check(1 << 8, false, "No MemoryError\n", Ended::Exited { code: 1 });
         check(libc::SIGSEGV, false, "", signalled(libc::SIGSEGV));
         check(libc::SIGSEGV | 0x80, false, "", signalled(libc::SIGSEGV));
         check(libc::SIGKILL, false, "", signalled(libc::SIGKILL));

@@ -39,6 +39,9 @@
 //! arrive while the plugin computes. The host believes nothing that the worker writes: positions,
 //! lengths, numbers and calls are checked after they were copied out.
 //!
+//! A worker can also become any other program ([`Spec::program`]), once it is in the sandbox: the same
+//! messages then go through its standard input and output.
+//!
 //! A worker ends with its host, however that ends: by a signal of the kernel, by the end of its
 //! socket, and where it may start processes, by a keeper outside of the sandbox that ends them.
 //!
@@ -54,11 +57,13 @@ mod ended;
 mod link;
 mod monitor;
 mod output;
+mod pipes;
 mod probe;
 mod ring;
 mod serve;
 mod setup;
 mod spawn;
+mod stream;
 mod system;
 mod usage;
 mod watched;

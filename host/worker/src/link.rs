@@ -1,15 +1,13 @@
-//! One side of the conversation: messages into one ring and out of the other.
+//! One side of the conversation: messages into one stream of bytes and out of the other.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, Side as Speaker, WireError};
 
-use crate::ring::{
-    BadPosition, Consumer, FOR_BYTES, FOR_ROOM, Producer, SharedMemory, Side, Waiter,
-};
+use crate::ring::{BadPosition, FOR_BYTES, FOR_ROOM};
+use crate::stream::Stream;
 
-/// Bytes that are copied out of a ring at once.
+/// Bytes that are taken from a stream at once.
 const PIECE: usize = 64 << 10;
 
 /// Why a conversation cannot go on.
@@ -42,12 +40,10 @@ impl From<BadPosition> for Broken {
 /// Why waiting should end early, if it should.
 pub(crate) type Interrupt<'a> = &'a dyn Fn() -> Option<Broken>;
 
-/// Both rings of one side, with the codec.
+/// Both streams of one side, with the codec.
 #[derive(Debug)]
 pub(crate) struct Link {
-    producer: Producer,
-    consumer: Consumer,
-    waiter: Waiter,
+    stream: Stream,
     encoder: Encoder,
     decoder: Decoder,
     /// How many bytes wait in the decoder at most: one message of the longest and one piece.
@@ -56,15 +52,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(memory: &Arc<SharedMemory>, side: Side, bounds: Bounds) -> Link {
-        let from = match side {
-            Side::Host => Speaker::Plugin,
-            Side::Worker => Speaker::Host,
-        };
+    /// The conversation of a side with `from`.
+    pub(crate) fn new(stream: Stream, from: Speaker, bounds: Bounds) -> Link {
         Link {
-            producer: Producer::new(memory.clone(), side),
-            consumer: Consumer::new(memory.clone(), side),
-            waiter: Waiter::new(memory.clone(), side),
+            stream,
             // The other side says first which lengths it accepts; until then, no message is long.
             encoder: Encoder::new(64 << 10),
             decoder: Decoder::new(from, bounds),
@@ -97,20 +88,16 @@ impl Link {
     ) -> Result<(), Broken> {
         self.bytes.clear();
         self.encoder.encode(message, &mut self.bytes)?;
-        let mut sent = self.producer.write(&self.bytes)?;
+        let mut sent = self.stream.write(&self.bytes)?;
         while sent < self.bytes.len() {
             let can_take = self.decoder.held() < self.most_held;
             let what = if can_take { FOR_ROOM | FOR_BYTES } else { FOR_ROOM };
-            let (producer, consumer) = (&mut self.producer, &mut self.consumer);
-            let ready = self.waiter.wait(what, until, || {
-                interrupt().map_or(Ok(()), Err)?;
-                Ok::<_, Broken>(producer.room()? > 0 || can_take && consumer.available()? > 0)
-            })?;
-            if !ready {
+            // A side that takes a word now and then has room again and again.
+            if !self.stream.wait(what, until, interrupt)? || is_over(until) {
                 return Err(Broken::Late);
             }
             self.take_in()?;
-            sent += self.producer.write(&self.bytes[sent..])?;
+            sent += self.stream.write(&self.bytes[sent..])?;
         }
         // A long message is rare; its memory is not kept.
         if self.bytes.capacity() > 4 * PIECE {
@@ -134,35 +121,34 @@ impl Link {
                     return Ok(message);
                 }
                 // A side that sends a word now and then is ready again and again.
-                if until.is_some_and(|until| Instant::now() >= until) {
+                if is_over(until) {
                     return Err(Broken::Late);
                 }
                 continue;
             }
-            let consumer = &mut self.consumer;
-            let ready = self.waiter.wait(FOR_BYTES, until, || {
-                // Bytes from before the end count.
-                if consumer.available()? > 0 {
-                    return Ok(true);
-                }
-                interrupt().map_or(Ok(false), Err)
-            })?;
-            if !ready {
+            if !self.stream.wait(FOR_BYTES, until, interrupt)? {
                 return Err(Broken::Late);
             }
         }
     }
 
     /// Copies what has come to the decoder, unless that holds enough.
-    fn take_in(&mut self) -> Result<usize, BadPosition> {
-        let available = self.consumer.available()?;
+    fn take_in(&mut self) -> Result<usize, Broken> {
+        let available = self.stream.available()?;
         let length = available.min(PIECE).min(self.most_held.saturating_sub(self.decoder.held()));
-        // Whole words only.
-        let length = length - length % 8;
         if length == 0 {
             return Ok(0);
         }
-        let consumer = &mut self.consumer;
-        Ok(self.decoder.push_with(length, |bytes| consumer.read(bytes)))
+        let stream = &mut self.stream;
+        Ok(self.decoder.push_with(length, |bytes| stream.read(bytes)))
     }
+
+    /// Ends the stream to the other side, where it can be ended.
+    pub(crate) fn close(&mut self) {
+        self.stream.close();
+    }
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
 }

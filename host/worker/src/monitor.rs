@@ -14,7 +14,7 @@ use glovebox_sandbox::Cgroup;
 
 use crate::control::Pulse;
 use crate::ended::ProtocolError;
-use crate::system::{event, never_wait, poll};
+use crate::system::{event, lower, never_wait, poll, raise};
 use crate::usage::is_stopped;
 use crate::watched::{SOON, Watched, lock};
 use crate::{Ended, SpawnError, Spec, Worker};
@@ -109,9 +109,7 @@ impl Monitor {
 
     /// Lets the thread look at its orders, and at when the next heartbeat is due.
     pub(crate) fn wake(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: the eight bytes are ours.
-        unsafe { libc::write(self.wake.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        raise(self.wake.as_fd());
     }
 }
 
@@ -146,8 +144,7 @@ fn run(monitor: &Monitor, orders: &Receiver<Order>) {
         if poll(&mut polled, next).is_err() {
             continue;
         }
-        // SAFETY: the buffer is ours; what the counter of wakes was does not matter.
-        unsafe { libc::read(monitor.wake.as_raw_fd(), buffer.as_mut_ptr().cast(), 8) };
+        lower(monitor.wake.as_fd());
         let mut results = polled[1..].chunks_exact(4);
         entries.retain_mut(|entry| {
             results.next().is_none_or(|polled| entry.look(polled, &mut buffer))

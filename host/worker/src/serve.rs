@@ -1,8 +1,9 @@
 //! The worker from inside.
 
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::probe;
 use crate::ring::{SharedMemory, Side, inherited};
 use crate::setup::{self, Entered, Setup};
 use crate::spawn::ARGUMENT;
-use crate::system::poll;
+use crate::stream::{Ring, Stream};
+use crate::system::{close_on_exec, poll};
 
 /// The code that a worker runs.
 pub trait Handler {
@@ -115,13 +117,48 @@ fn serve<H: Handler>(numbers: &str, make: impl FnOnce() -> H) -> Result<(), Prob
         unsafe { std::env::set_var(name, value) };
     }
     // Nothing of the plugin was read before this line.
+    if let Some(program) = setup.program {
+        return become_program(control, &program);
+    }
     let handler = make();
     let canceller = handler.canceller();
     std::thread::Builder::new()
         .name("control".to_owned())
         .stack_size(128 << 10)
         .spawn(move || listen(control, canceller))?;
-    talk(Link::new(&memory, Side::Worker, Bounds::default()), handler)
+    let stream = Stream::Ring(Ring::new(&memory, Side::Worker));
+    talk(Link::new(stream, Speaker::Host, Bounds::default()), handler)
+}
+
+/// Lets a program take the place of this one, once the host has looked at the report and wants it.
+fn become_program(mut control: UnixStream, program: &[String]) -> Result<(), Problem> {
+    let [path, arguments @ ..] = program else { return Err("the program has no path".into()) };
+    if control.read_exact(&mut [0]).is_err() {
+        // The host does not want it.
+        return Ok(());
+    }
+    close_on_exec()?;
+    // The end of the control socket tells the host that it runs.
+    let error = run_instead(path, arguments);
+    setup::send(&control, &Entered::Not(format!("{path} cannot be run: {error}")))?;
+    Ok(())
+}
+
+/// Runs a program in the place of this one, or says why that cannot be. Nothing is looked for in `PATH`, and
+/// a file that is no program is not given to a shell, as the standard library would.
+fn run_instead(path: &str, arguments: &[String]) -> io::Error {
+    let words = std::iter::once(path).chain(arguments.iter().map(String::as_str));
+    let words: Result<Vec<CString>, _> = words.map(CString::new).collect();
+    let Ok(words) = words else { return io::ErrorKind::InvalidInput.into() };
+    let mut pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    // SAFETY: the path and all words end in zero, and their list in null; they live through the call.
+    // The signal is one that every program of Rust ignores, and others do not.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::execv(pointers[0], pointers.as_ptr());
+    }
+    io::Error::last_os_error()
 }
 
 /// True for what can stand in an environment.

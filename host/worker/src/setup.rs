@@ -14,9 +14,11 @@ pub(crate) struct Setup {
     pub(crate) profile: Profile,
     /// Variables, set once it is in the sandbox.
     pub(crate) environment: Vec<(String, String)>,
+    /// The program that takes the worker's place once the host wants it, and its arguments.
+    pub(crate) program: Option<Vec<String>>,
 }
 
-/// The answer of the worker before it reads anything else.
+/// The answer of the worker before it reads anything else, and of one whose program cannot be run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Entered {
     /// It is in the sandbox.
@@ -59,10 +61,12 @@ mod tests {
     fn first_words_survive() {
         let mut bytes = Vec::new();
         let environment = vec![("LANG".to_owned(), "C".to_owned())];
-        let setup = Setup { profile: Profile::strictest(), environment };
+        let program = Some(vec!["/bin/true".to_owned()]);
+        let setup = Setup { profile: Profile::strictest(), environment, program };
         send(&mut bytes, &setup).unwrap();
         let again: Setup = receive(&bytes[..]).unwrap();
         assert_eq!((again.profile, again.environment), (setup.profile, setup.environment));
+        assert_eq!(again.program, setup.program);
         fn check(bytes: &[u8], expected: &str) {
             let error = receive::<Entered>(bytes).unwrap_err().to_string();
             assert!(error.contains(expected), "{error} does not say {expected}");

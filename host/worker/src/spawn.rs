@@ -4,18 +4,21 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::wire::Bounds;
+use glovebox_abi::wire::{Bounds, Side as Speaker};
 use glovebox_sandbox::{Cgroup, Layer, LayerReport, LayerState, Missing, Profile};
 
 use crate::control::Control;
+use crate::link::Link;
 use crate::monitor::Monitor;
-use crate::ring::SharedMemory;
+use crate::pipes::Pipes;
+use crate::ring::{SharedMemory, Side};
 use crate::setup::{self, Entered, Setup};
-use crate::system::{check, open_process};
+use crate::stream::{Bell, Ring, Stream};
+use crate::system::{check, event, open_process};
 use crate::watched::{Watched, lock};
 use crate::{Captured, Ended, Worker};
 
@@ -33,6 +36,10 @@ pub struct Spec {
     pub pass: Vec<OwnedFd>,
     /// Variables of its environment, which holds no others. They are set once it is in its sandbox.
     pub environment: Vec<(String, String)>,
+    /// A program with its arguments that takes the worker's place, in its sandbox, when a plugin is
+    /// loaded: it has the conversation over its standard input and output, answers no heartbeats, and
+    /// gets no descriptor beside its standard streams. It must lie within the reach of the profile.
+    pub program: Option<Vec<String>>,
     /// Bytes of each of the two rings, at least. A longer message goes through in pieces.
     pub ring_bytes: usize,
     /// The bounds of one message of the worker.
@@ -54,6 +61,7 @@ impl Spec {
             profile: Profile::strictest(),
             pass: Vec::new(),
             environment: Vec::new(),
+            program: None,
             ring_bytes: 256 << 10,
             bounds: Bounds::default(),
             output_bytes: 64 << 10,
@@ -103,14 +111,22 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         let reason = io::Error::new(io::ErrorKind::InvalidInput, "no worker answers in no time");
         return Err(failed("use a heartbeat of 0 s")(reason));
     }
-    let memory = SharedMemory::create(spec.ring_bytes).map_err(failed("make shared memory"))?;
+    let ring_bytes = if spec.program.is_some() { 0 } else { spec.ring_bytes };
+    let memory = SharedMemory::create(ring_bytes).map_err(failed("make shared memory"))?;
     let memory = Arc::new(memory);
     let (control, theirs) = UnixStream::pair().map_err(failed("make a control socket"))?;
     let (their_line, lifeline) = io::pipe().map_err(failed("make a pipe"))?;
     // Nothing comes out of it. `/dev/null` is everybody's, and root's worker could change its mode.
     let (nothing, _) = io::pipe().map_err(failed("make a pipe"))?;
-    // One more than the plugin's: it answers heartbeats.
-    spec.profile.limits.threads = spec.profile.limits.threads.saturating_add(1);
+    match spec.program {
+        // One more than the plugin's: it answers heartbeats.
+        None => {
+            let limits = &mut spec.profile.limits;
+            limits.threads = limits.threads.saturating_add(1);
+        }
+        // The kernel lets every program be dumped again.
+        Some(_) => drop(spec.profile.layers.remove(&Layer::NotDumpable)),
+    }
     spec.profile.parent = Some(std::process::id());
     let mut group = group(&spec.profile);
 
@@ -126,7 +142,10 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         .arg(OsStr::new(&spec.name))
         .env_clear()
         .current_dir("/")
-        .stdin(nothing)
+        .stdin(match spec.program {
+            None => Stdio::from(nothing),
+            Some(_) => Stdio::piped(),
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -160,8 +179,12 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         }
         (Err(missing), _) => (None, Err(missing)),
     };
-    let watched =
-        Watched::new(process, handle, memory.clone(), cgroup, lifeline.into(), spec.output_bytes);
+    let streams = streams(&spec, &mut child, &memory);
+    let bell = match &streams {
+        Ok((_, bell)) => bell.clone(),
+        Err(_) => Arc::new(Bell::Memory(memory)),
+    };
+    let watched = Watched::new(process, handle, bell, cgroup, lifeline.into(), spec.output_bytes);
     let watched = Arc::new(watched);
     monitor.watch(watched.clone(), &mut child);
     drop((theirs, their_line, std::mem::take(&mut spec.pass)));
@@ -184,13 +207,38 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         Err(missing) => LayerState::Missing(missing),
     };
     report.layers.insert(0, LayerReport { layer: Layer::Cgroup, state });
+    let stream = match streams {
+        Ok((stream, _)) => stream,
+        Err(error) => return Err(ended(error.to_string())),
+    };
+    let link = Link::new(stream, Speaker::Plugin, spec.bounds);
+    if spec.program.is_some() {
+        return Ok(Worker::new(watched, link, report, spec.bounds, Some(control)));
+    }
     let control = match Control::new(control, spec.heartbeat) {
         Ok(control) => control,
         Err(error) => return Err(ended(error.to_string())),
     };
     *lock(&watched.control) = Some(control);
     monitor.wake();
-    Ok(Worker::new(watched, report, spec.bounds))
+    Ok(Worker::new(watched, link, report, spec.bounds, None))
+}
+
+/// The streams of the conversation, and what wakes the thread that waits on them.
+fn streams(
+    spec: &Spec,
+    child: &mut Child,
+    memory: &Arc<SharedMemory>,
+) -> io::Result<(Stream, Arc<Bell>)> {
+    if spec.program.is_none() {
+        let ring = Ring::new(memory, Side::Host);
+        return Ok((Stream::Ring(ring), Arc::new(Bell::Memory(memory.clone()))));
+    }
+    let bell = Arc::new(Bell::Event(event()?));
+    let missing = || io::Error::other("a pipe that was asked for is not there");
+    let to = child.stdin.take().ok_or_else(missing)?;
+    let from = child.stdout.take().ok_or_else(missing)?;
+    Ok((Stream::Pipes(Pipes::new(to, from, bell.clone())?), bell))
 }
 
 /// The group of processes, with room for those of this crate.
@@ -230,7 +278,8 @@ fn first_words(control: &UnixStream, spec: &Spec) -> io::Result<Entered> {
     control.set_read_timeout(Some(spec.start_deadline))?;
     control.set_write_timeout(Some(spec.start_deadline))?;
     let (profile, environment) = (spec.profile.clone(), spec.environment.clone());
-    setup::send(control, &Setup { profile, environment })?;
+    let program = spec.program.clone();
+    setup::send(control, &Setup { profile, environment, program })?;
     let line = "`main` may not begin with `run_if_requested`";
     setup::receive(control).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => {

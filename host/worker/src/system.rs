@@ -35,6 +35,38 @@ pub(crate) fn event() -> io::Result<OwnedFd> {
     check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(made)
 }
 
+/// Makes an event ready.
+pub(crate) fn raise(event: BorrowedFd<'_>) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the eight bytes are ours. It fails only if the event is ready already.
+    unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+/// Makes an event not ready any more.
+pub(crate) fn lower(event: BorrowedFd<'_>) {
+    let mut count = [0_u8; 8];
+    // SAFETY: the eight bytes are ours. It fails only if the event was not ready.
+    unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+}
+
+/// Bytes that can be read from a pipe; 0 at its end.
+pub(crate) fn readable_bytes(pipe: BorrowedFd<'_>) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes one number, which is ours.
+    let asked = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    if asked == -1 { 0 } else { usize::try_from(bytes).unwrap_or(0) }
+}
+
+/// Lets no program that takes the place of this one inherit more than the three standard streams.
+pub(crate) fn close_on_exec() -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_uint;
+    // SAFETY: it takes numbers.
+    let closed = unsafe {
+        libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, flags)
+    };
+    check(closed).map(drop)
+}
+
 /// Anonymous memory that can be handed to another process.
 pub(crate) fn memory_file() -> io::Result<OwnedFd> {
     // SAFETY: the name ends in zero.

@@ -13,7 +13,7 @@ use crate::Ended;
 use crate::control::Control;
 use crate::link::Broken;
 use crate::output::Capture;
-use crate::ring::{SharedMemory, Side};
+use crate::stream::Bell;
 use crate::system::signal;
 use crate::usage::{Usage, of_process};
 
@@ -23,9 +23,10 @@ pub(crate) const SOON: Duration = Duration::from_secs(2);
 pub(crate) struct Watched {
     pub(crate) process: u32,
     pub(crate) handle: OwnedFd,
-    pub(crate) memory: Arc<SharedMemory>,
+    /// Wakes the thread that waits for its answer.
+    bell: Arc<Bell>,
     pub(crate) cgroup: Option<Cgroup>,
-    /// Nothing before the worker is in its sandbox.
+    /// Nothing before the worker is in its sandbox, and of a program.
     pub(crate) control: Mutex<Option<Control>>,
     /// Standard output and standard error.
     pub(crate) printed: [Mutex<Capture>; 2],
@@ -62,7 +63,7 @@ impl Watched {
     pub(crate) fn new(
         process: u32,
         handle: OwnedFd,
-        memory: Arc<SharedMemory>,
+        bell: Arc<Bell>,
         cgroup: Option<Cgroup>,
         lifeline: OwnedFd,
         output_bytes: usize,
@@ -70,7 +71,7 @@ impl Watched {
         Watched {
             process,
             handle,
-            memory,
+            bell,
             cgroup,
             control: Mutex::new(None),
             printed: [(); 2].map(|()| Mutex::new(Capture::new(output_bytes))),
@@ -149,7 +150,7 @@ impl Watched {
         self.is_ending.store(true, Ordering::Release);
         self.is_over.store(true, Ordering::Release);
         self.changed.notify_all();
-        self.memory.ring_bell(Side::Host);
+        self.bell.ring();
     }
 
     /// How it ended, if it has.
@@ -202,7 +203,7 @@ impl Watched {
     pub(crate) fn set_cancelled(&self, is_cancelled: bool) {
         self.is_cancelled.store(is_cancelled, Ordering::Relaxed);
         if is_cancelled {
-            self.memory.ring_bell(Side::Host);
+            self.bell.ring();
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use glovebox_sandbox::SandboxReport;
 use crate::ahead::Ahead;
 use crate::ended::ProtocolError;
 use crate::link::{Broken, Link};
-use crate::ring::Side;
+use crate::setup::{self, Entered};
 use crate::watched::{Watched, lock};
 use crate::{Canceller, Captured, Ended, LoadFailure, Meter, Usage};
 
@@ -30,6 +32,8 @@ pub struct Worker {
     report: SandboxReport,
     bounds: Bounds,
     is_greeted: bool,
+    /// The line on which a worker waits for the word to become its program.
+    waiting: Option<UnixStream>,
 }
 
 /// Why a call has no result.
@@ -91,10 +95,15 @@ impl Until {
 }
 
 impl Worker {
-    pub(crate) fn new(watched: Arc<Watched>, report: SandboxReport, bounds: Bounds) -> Worker {
-        let link = Link::new(&watched.memory, Side::Host, bounds);
+    pub(crate) fn new(
+        watched: Arc<Watched>,
+        link: Link,
+        report: SandboxReport,
+        bounds: Bounds,
+        waiting: Option<UnixStream>,
+    ) -> Worker {
         let (calls, ahead) = (OpenCalls::new(), Ahead::default());
-        Worker { watched, link, calls, ahead, report, bounds, is_greeted: false }
+        Worker { watched, link, calls, ahead, report, bounds, is_greeted: false, waiting }
     }
 
     /// Which layers of the sandbox hold. Nothing of a plugin was read yet when this was found out.
@@ -163,6 +172,7 @@ impl Worker {
     ) -> Result<(), LoadError> {
         let until = Until::new(deadline);
         self.expect_none_in_flight()?;
+        self.start_program(until)?;
         self.greet(until)?;
         self.begin(Request::Load, |call| Message::Load { call, load }, until)?;
         match self.finish(services, until)? {
@@ -304,6 +314,7 @@ impl Worker {
         }
         let bye = Message::Bye { reason: "cleaned up".to_owned() };
         self.say(&bye, until)?;
+        self.link.close();
         // Nothing more comes: this returns when it has ended.
         loop {
             let Worker { watched, link, .. } = self;
@@ -321,6 +332,28 @@ impl Worker {
             if Instant::now() >= until.at {
                 return Err(self.broken(Broken::Late, until));
             }
+        }
+    }
+
+    /// Lets a worker become its program.
+    fn start_program(&mut self, until: Until) -> Result<(), LoadError> {
+        let Some(mut line) = self.waiting.take() else { return Ok(()) };
+        let left = until.at.saturating_duration_since(Instant::now());
+        // Zero would be for ever.
+        let told = line
+            .set_read_timeout(Some(left.max(Duration::from_millis(1))))
+            .and_then(|()| line.write_all(&[1]))
+            .and_then(|()| setup::receive(&line));
+        match told {
+            Ok(Entered::Not(reason)) => {
+                let failure = Failure::new(Failure::UNSUPPORTED, reason);
+                Err(LoadError::Failed(LoadFailure::new("start", failure)))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(self.broken(Broken::Late, until).into())
+            }
+            // The line ends when the program runs, or with the worker, which the next call finds.
+            Ok(Entered::In(_)) | Err(_) => Ok(()),
         }
     }
 
@@ -430,9 +463,13 @@ impl Worker {
             if !is_cancelled && matches!(watched.interrupt(), Some(Broken::Cancelled)) {
                 is_cancelled = true;
                 until.at = until.at.min(Instant::now() + GRACE);
-                let control = &mut *lock(&watched.control);
-                if let (Some(call), Some(control)) = (calls.oldest(), control) {
-                    control.cancel(call);
+                if let Some(call) = calls.oldest() {
+                    let told = lock(&watched.control).as_mut().map(|it| it.cancel(call));
+                    if told.is_none() {
+                        // A program that does not hear it is killed soon.
+                        let message = Message::Cancel { call };
+                        let _ = link.send(&message, Some(until.at), &|| watched.interrupt_by_end());
+                    }
                 }
             }
             let interrupt =

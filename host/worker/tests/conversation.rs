@@ -16,11 +16,15 @@ mod evil;
 #[cfg(target_os = "linux")]
 #[path = "conversation/plugin.rs"]
 mod plugin;
+#[cfg(target_os = "linux")]
+#[path = "conversation/program.rs"]
+mod program;
 
 #[cfg(target_os = "linux")]
 fn main() {
     // Before the line that a good worker begins with.
     evil::run_if_requested();
+    program::run_if_requested();
     glovebox_worker::run_if_requested(|| plugin::Commands);
     cases::main();
 }

@@ -2,6 +2,7 @@
 //! of it. That a plugin does the same there as elsewhere is in `parity`.
 #![cfg(target_os = "linux")]
 
+mod framed;
 mod places;
 mod plugin;
 mod reach;

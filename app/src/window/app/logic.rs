@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use glovebox_abi::manifest::{Isolation, Tier};
+use glovebox_abi::manifest::Isolation;
+use glovebox_events::Binding;
 use glovebox_inspector::store::{RowId, Store};
 
 use super::App;
@@ -245,7 +246,7 @@ impl App {
             Source::Live => None,
             Source::Trace(id) => view.trace(id),
         };
-        let native = plugin.filter(|plugin| plugin.tier == Tier::Native);
+        let native = plugin.filter(|plugin| plugin.binding == Binding::Native);
         let native = native.map(|plugin| plugin.isolation);
         let is_other = self.panels.diff.choice.is_other(view);
         Situation {

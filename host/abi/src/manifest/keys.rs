@@ -23,12 +23,13 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "keywords",
         ],
     ),
-    ("artifact", &["wasm", "native", "digest"]),
+    ("artifact", &["wasm", "native", "program", "digest"]),
     (
         "runtime",
         &[
             "tier",
             "isolation",
+            "command",
             "instances",
             "deterministic",
             "seed",

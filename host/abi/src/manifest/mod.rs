@@ -126,8 +126,12 @@ pub struct Artifact {
     pub wasm: Option<String>,
     /// A shared library.
     pub native: Option<String>,
+    /// A program or a script that speaks the [framed protocol](crate::wire) over its standard input
+    /// and output.
+    pub program: Option<String>,
     /// The hashes that the artifact may have: `blake3:` and 64 hexadecimal digits. Written as one
-    /// text, or a list where there is more than one artifact; nothing is checked if empty.
+    /// text, or a list where there is more than one artifact; nothing is checked if empty. That of a
+    /// program covers its [command](Runtime::command), too.
     #[serde(default, deserialize_with = "one_or_many")]
     pub digest: Vec<String>,
 }
@@ -204,6 +208,7 @@ impl Manifest {
                 });
             }
         }
+        raw.runtime.check_command(&raw.artifact)?;
         at_most("dependencies", raw.dependencies.len(), MAX_ENTRIES)?;
         at_most("artifact.digest", raw.artifact.digest.len(), MAX_ENTRIES)?;
         configurations::check(id, &raw.configurations, raw.config_schema.as_ref())?;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::Error as _;
 
+use super::error::at_most;
 use super::limits::Size;
+use super::{Artifact, MAX_ENTRIES, ManifestError};
+use crate::text::cut;
 
 /// How a plugin wants to run.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -15,6 +18,9 @@ pub struct Runtime {
     pub tier: Option<Tier>,
     /// Where it runs.
     pub isolation: Option<Isolation>,
+    /// The words that a program is started with, before its own path: an interpreter by its whole
+    /// path, and its options. Empty for a program that the system can run by itself.
+    pub command: Vec<String>,
     /// How many copies, from 1.
     pub instances: u32,
     /// True if the same frames must give the same bytes each time: time and chance are made up from
@@ -41,12 +47,32 @@ impl Default for Runtime {
         Runtime {
             tier: None,
             isolation: None,
+            command: Vec::new(),
             instances: 1,
             deterministic: false,
             seed: None,
             compile_deadline: None,
             compile_memory: None,
         }
+    }
+}
+
+impl Runtime {
+    /// Refuses a command that starts nothing.
+    pub(super) fn check_command(&self, artifact: &Artifact) -> Result<(), ManifestError> {
+        let Some(first) = self.command.first() else { return Ok(()) };
+        at_most("runtime.command", self.command.len(), MAX_ENTRIES)?;
+        let reason = if artifact.program.is_none() {
+            "has no effect without `program` under [artifact]".to_owned()
+        } else if !first.starts_with('/') {
+            let first = cut(first, 80);
+            format!("`{first}` is no whole path; write where it lies, such as \"/usr/bin/python3\"")
+        } else if self.command.iter().any(|word| word.contains('\0')) {
+            "a word with a zero byte cannot be given to a program".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(ManifestError::Value { key: "runtime.command".to_owned(), reason })
     }
 }
 

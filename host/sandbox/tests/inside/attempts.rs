@@ -1,10 +1,13 @@
 //! The forbidden things, each tried once. The caller is inside.
 
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -435,8 +438,31 @@ pub(crate) fn leave_group(_: &Outside) -> Tried {
 }
 
 pub(crate) fn execute(_: &Outside) -> Tried {
-    let program = c"/proc/self/exe";
-    let arguments = [program.as_ptr(), c"--succeeded".as_ptr(), std::ptr::null()];
+    run(c"/proc/self/exe", c"--succeeded")
+}
+
+/// A program of the system.
+pub(crate) fn execute_of_the_system(_: &Outside) -> Tried {
+    run(c"/bin/echo", c"executed")
+}
+
+/// A script that a plugin writes into its folder.
+pub(crate) fn execute_in_folder(outside: &Outside) -> Tried {
+    let path = outside.given.join("script");
+    let mode = fs::Permissions::from_mode(0o700);
+    let written = fs::write(&path, "#!/bin/sh\necho executed\n")
+        .and_then(|()| fs::set_permissions(&path, mode));
+    if let Err(error) = written {
+        return tried::<()>(Err(error));
+    }
+    let program = CString::new(path.as_os_str().as_bytes()).unwrap();
+    let tried = run(&program, c"");
+    fs::remove_file(path).unwrap();
+    tried
+}
+
+fn run(program: &CStr, argument: &CStr) -> Tried {
+    let arguments = [program.as_ptr(), argument.as_ptr(), std::ptr::null()];
     let environment = [std::ptr::null()];
     // SAFETY: both lists end in null, and their texts in zero.
     unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };

@@ -352,6 +352,16 @@ pub(crate) const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "run a file of a folder, where the programs of the system may run",
+        guards: &[Files],
+        adjust: |profile, outside| {
+            profile.reach.programs = true;
+            profile.reach.folders = vec![outside.folder(Access::ReadWrite)];
+        },
+        attempt: attempts::execute_in_folder,
+        ..CASE
+    },
+    Case {
         name: "use much memory",
         guards: &[Limits],
         adjust: |profile, _| profile.limits.memory = Some(64 << 20),
@@ -506,6 +516,11 @@ pub(crate) const PERMITTED: &[Permitted] = &[
         attempts::write_in_folder,
     ),
     ("open a library", |profile, _| profile.reach.libraries = true, attempts::library),
+    (
+        "run a program of the system",
+        |profile, _| profile.reach.programs = true,
+        attempts::execute_of_the_system,
+    ),
     (
         "connect to a permitted port",
         |profile, outside| {

@@ -39,7 +39,7 @@ pub(crate) fn start() -> Result<SandboxReport, Missing> {
         prepare().map_err(|error| missing(no_worker(&Unprepared { source: error })))?;
     let workers = WorkerStarter::default().workers().map_err(missing)?;
     let limits = Limits::default();
-    let worker = super::start(&workers, &library, "check", &limits, Outfit::default());
+    let worker = super::start(&workers, (&library, None), "check", &limits, Outfit::default());
     let report = worker.map_err(missing)?.report().clone();
     drop(held);
     Ok(report)

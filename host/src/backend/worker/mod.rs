@@ -22,7 +22,7 @@ use glovebox_abi::wire::{Bounds, Load};
 use glovebox_abi::{Failure, Frame, Health, LogLevel, State};
 use glovebox_events::Outcome;
 use glovebox_sandbox::{Access, Folder, Missing, Promise, SandboxReport};
-use glovebox_worker::{CallError, Canceller, Ended, LoadError, Spec, Worker, Workers};
+use glovebox_worker::{CallError, Canceller, Captured, Ended, LoadError, Spec, Worker, Workers};
 use parking_lot::Mutex;
 use tempfile::TempPath;
 
@@ -60,6 +60,9 @@ const OUTPUT_FRAMES: &str = "output-frames";
 
 /// The binding in the message that loads a plugin.
 const BINDING: &str = "native";
+
+/// The same for a program, which knows what it is.
+const FRAMED: &str = "framed";
 
 /// True once `main` of this program has asked whether it is a worker.
 static MAIN_ASKS: AtomicBool = AtomicBool::new(false);
@@ -112,7 +115,23 @@ impl WorkerStarter {
     ) -> Result<WorkerCode, LoadProblem> {
         let workers = self.workers()?;
         let report = self.try_library(&Trial { library: &library, about }, check)?;
-        Ok(WorkerCode { workers, library, report })
+        Ok(WorkerCode { workers, library, command: None, report })
+    }
+
+    /// The code of a program, of which this is a private copy. A worker that does not become it tells
+    /// which layers of the sandbox hold on this machine.
+    pub(crate) fn program(
+        &self,
+        program: TempPath,
+        command: Vec<String>,
+        limits: &Limits,
+    ) -> Result<WorkerCode, LoadProblem> {
+        let workers = self.workers()?;
+        let outfit = Outfit::default();
+        let worker = start(&workers, (&program, Some(&command)), "trial", limits, outfit)?;
+        let report = Arc::new(worker.report().clone());
+        check(&report)?;
+        Ok(WorkerCode { workers, library: program, command: Some(command), report })
     }
 
     /// Starts a worker.
@@ -133,10 +152,12 @@ impl WorkerStarter {
     }
 }
 
-/// A library that was checked, and that only workers open.
+/// A library that was checked, and that only workers open; or a program that only they become.
 pub(crate) struct WorkerCode {
     workers: Arc<Workers>,
     pub(crate) library: TempPath,
+    /// The words before the path of a program; `None` for a library.
+    command: Option<Vec<String>>,
     pub(crate) report: Arc<SandboxReport>,
 }
 
@@ -158,7 +179,8 @@ impl WorkerCode {
         let limits = (**context.rights.limits.load()).clone();
         let made_at = context.rights.outfit.load(Ordering::Relaxed);
         let outfit = Outfit::of(&context.rights.grants.load()).map_err(refused)?;
-        let worker = start(&self.workers, &self.library, &context.shared.plugin, &limits, outfit)
+        let artifact = (&self.library, self.command.as_deref());
+        let worker = start(&self.workers, artifact, &context.shared.plugin, &limits, outfit)
             .and_then(|worker| check(worker.report()).map(|()| worker))
             .map_err(|problem| refused(format!("{problem}; {}", problem.remedy())))?;
         let handle = Arc::new(Handle { canceller: worker.canceller(), meter: worker.meter() });
@@ -176,22 +198,36 @@ struct Started {
     handle: Arc<Handle>,
 }
 
-/// Starts a worker with a library that it can open.
+/// Starts a worker with a library that it can open, or a program with its command, which it can become.
 fn start(
     workers: &Workers,
-    library: &TempPath,
+    (artifact, command): (&TempPath, Option<&[String]>),
     name: &str,
     limits: &Limits,
     outfit: Outfit,
 ) -> Result<Worker, LoadProblem> {
-    let file = File::open(library)?;
+    let file = File::open(artifact)?;
     let mut spec = Spec::new(name);
     outfit.equip(&mut spec);
     let memory = limits.memory.saturating_add(AROUND);
     spec.profile.limits.memory = Some(memory);
     spec.profile.limits.address_space = Some(memory.saturating_add(ADDRESSES));
-    spec.profile.reach.libraries = true;
-    let folder = Folder { descriptor: file.as_raw_fd(), access: Access::Read };
+    let access = match command {
+        None => {
+            spec.profile.reach.libraries = true;
+            Access::Read
+        }
+        Some(command) => {
+            spec.profile.reach.programs = true;
+            let path = artifact.to_str().ok_or_else(|| LoadProblem::NoWorker {
+                reason: "the folder for private copies has a path that is no text".to_owned(),
+                remedy: "set TMPDIR to a folder whose path is UTF-8".to_owned(),
+            })?;
+            spec.program = Some(command.iter().cloned().chain([path.to_owned()]).collect());
+            Access::Run
+        }
+    };
+    let folder = Folder { descriptor: file.as_raw_fd(), access };
     spec.profile.reach.folders.push(folder);
     spec.pass.push(file.into());
     // Room for all that may be put out, and for the frame that is too many.
@@ -289,8 +325,9 @@ impl WorkerBackend {
         self.context.check_cancelled().map_err(Stop::Alive)?;
         let deadline = Duration::from_millis(self.context.deadline());
         let result = call(&mut self.worker, &mut self.context, deadline.saturating_add(GRACE));
-        let result = result.map_err(|error| self.stop(error.into(), deadline));
-        self.log_printed(if result.is_ok() { LogLevel::Info } else { LogLevel::Error });
+        let printed = [self.worker.take_output(), self.worker.take_errors()];
+        let result = result.map_err(|error| self.stop(error.into(), deadline, &printed[1]));
+        self.log_printed(printed, if result.is_ok() { LogLevel::Info } else { LogLevel::Error });
         result
     }
 
@@ -314,8 +351,8 @@ impl WorkerBackend {
     }
 
     /// Text that the plugin printed becomes log lines.
-    fn log_printed(&mut self, level: LogLevel) {
-        for printed in [self.worker.take_output(), self.worker.take_errors()] {
+    fn log_printed(&mut self, printed: [Captured; 2], level: LogLevel) {
+        for printed in printed {
             if !printed.bytes.is_empty() {
                 let text = String::from_utf8_lossy(&printed.bytes);
                 let text = inert_lines(text.trim_end());
@@ -328,7 +365,7 @@ impl WorkerBackend {
         }
     }
 
-    fn stop(&self, error: LoadError, deadline: Duration) -> Stop {
+    fn stop(&self, error: LoadError, deadline: Duration, errors: &Captured) -> Stop {
         match error {
             LoadError::Failed(failure) if failure.stage == inside::INITIALIZE => {
                 stop_of(failure.failure)
@@ -339,7 +376,9 @@ impl WorkerBackend {
             }
             LoadError::Call(CallError::Failed(failure)) => stop_of(failure),
             LoadError::Call(CallError::Cancelled) => Stop::Alive(Outcome::Cancelled),
-            LoadError::Call(CallError::Ended(ended)) => Stop::Dead(self.ended(&ended, deadline)),
+            LoadError::Call(CallError::Ended(ended)) => {
+                Stop::Dead(self.ended(&ended, deadline, errors))
+            }
             LoadError::Call(error @ (CallError::TooLong(_) | CallError::Full { .. })) => {
                 failed(Failure::INVALID, error.to_string())
             }
@@ -347,7 +386,7 @@ impl WorkerBackend {
     }
 
     /// The outcome of a call during which the worker ended.
-    fn ended(&self, ended: &Ended, deadline: Duration) -> Outcome {
+    fn ended(&self, ended: &Ended, deadline: Duration, errors: &Captured) -> Outcome {
         let hit = |limit| self.context.shared.counters.hit_limit(limit);
         match ended {
             Ended::Deadline { .. } => {
@@ -362,9 +401,24 @@ impl WorkerBackend {
                 Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed }
             }
             Ended::Cancelled => Outcome::Cancelled,
-            ended => Outcome::Crashed { cause: shorten(&ended.to_string()) },
+            ended => {
+                let said = match ended {
+                    // A program says why, where a library panics or is ended by a signal.
+                    Ended::Exited { .. } => last_line(&errors.bytes),
+                    _ => None,
+                };
+                let said = said.map(|line| format!("; it said: {line}")).unwrap_or_default();
+                Outcome::Crashed { cause: shorten(&format!("{ended}{said}")) }
+            }
         }
     }
+}
+
+/// The last line of what was printed that says something, shortened.
+fn last_line(printed: &[u8]) -> Option<String> {
+    let text = inert_lines(&String::from_utf8_lossy(printed)).to_string();
+    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(shorten(line.trim()))
 }
 
 /// The reading of a failure that came over the wire.
@@ -388,11 +442,12 @@ impl Backend for WorkerBackend {
     }
 
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
+        let is_program = self.code.command.is_some();
         let load = Load {
-            binding: BINDING.to_owned(),
+            binding: if is_program { FRAMED } else { BINDING }.to_owned(),
             // The loader opens it by its path.
             descriptor: None,
-            path: self.code.library.to_str().map(str::to_owned),
+            path: self.code.library.to_str().filter(|_| !is_program).map(str::to_owned),
             // The host has checked it, and its copy is private.
             digest: Vec::new().into(),
             config: config.to_owned(),

@@ -53,8 +53,9 @@ impl WorkerStarter {
             return is_good(&report).map(|()| report);
         }
         let workers = self.workers().map_err(Untried::NoProcess)?;
-        let mut worker = start(&workers, trial.library, "trial", about.limits, Outfit::default())
-            .map_err(Untried::NoProcess)?;
+        let mut worker =
+            start(&workers, (trial.library, None), "trial", about.limits, Outfit::default())
+                .map_err(Untried::NoProcess)?;
         let report = Arc::new(worker.report().clone());
         is_good(&report)?;
         if about.is_skipped {

@@ -54,6 +54,7 @@ pub(crate) fn main() {
         ("a call has the services of the host", services),
         ("a plugin loads or says why not", loading),
         ("a library is opened from inside", library),
+        ("a program has the conversation", program),
         ("state, health and cleanup", whole_life),
         ("large frames go through small rings", large_frames),
         ("frames can be sent ahead", ahead),
@@ -238,6 +239,48 @@ fn library(workers: &Workers) {
     let refused = load(false).unwrap_err().to_string();
     std::fs::remove_file(&copy).unwrap();
     assert_eq!(refused, "open: it cannot be opened (code 2)");
+}
+
+/// A worker becomes another program, which speaks over its standard input and output.
+fn program(workers: &Workers) {
+    let own = std::env::current_exe().unwrap();
+    let spawn = |path: &Path, words: &[&str]| {
+        let mut spec = Spec::new("program");
+        let file = std::fs::File::open(path).unwrap();
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&file);
+        spec.profile.reach.programs = true;
+        spec.profile.reach.folders.push(Folder { descriptor, access: Access::Run });
+        spec.pass.push(file.into());
+        spec.program = Some(words.iter().map(|word| (*word).to_owned()).collect());
+        workers.spawn(spec).unwrap()
+    };
+    let kept = &mut Kept::default();
+    let mut worker = spawn(&own, &[own.to_str().unwrap(), crate::program::ARGUMENT]);
+    assert_eq!(worker.load(plugin("framed", "{}"), kept, LONG), Ok(()));
+    for size in [0, 1, 5000, 100_000, 8 << 20] {
+        let frame = Frame::data(vec![b'x'; size]);
+        assert_eq!(worker.call(&frame, kept, LONG), Ok(vec![frame]), "{size} bytes");
+    }
+    // More than both pipes hold goes each way before anybody takes an answer.
+    let frames: Vec<Frame> = (0..64).map(|number| Frame::data(vec![number; 60_000])).collect();
+    frames.iter().for_each(|frame| worker.submit(frame, LONG).unwrap());
+    for frame in frames {
+        assert_eq!(worker.next_reply(kept, LONG), Ok(vec![frame]));
+    }
+    assert_eq!(worker.cleanup(kept, LONG), Ok(()));
+    assert_eq!(worker.ended(), Some(Ended::Exited { code: 0 }));
+    let check = |path: &Path, words: &[&str], expected: &str| {
+        let refused = spawn(path, words).load(plugin("framed", "{}"), &mut Kept::default(), LONG);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused} does not say {expected}");
+    };
+    check(&own, &["/no/such"], "start: /no/such cannot be run: No such file or directory");
+    let text = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&text, "no program").unwrap();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&text, open).unwrap();
+    let text = text.into_temp_path();
+    check(&text, &[text.to_str().unwrap()], "cannot be run: Exec format error");
 }
 
 fn whole_life(workers: &Workers) {

@@ -2,7 +2,8 @@
 
 use egui::{Align, Rect, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
-use glovebox_abi::manifest::{Isolation, Tier};
+use glovebox_abi::manifest::Isolation;
+use glovebox_events::Binding;
 use glovebox_host::PluginStatus;
 
 use super::model::{State, matches, p99};
@@ -166,7 +167,7 @@ fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     if ui.button("Reload cold").clicked() {
         ctx.command(reload(false));
     }
-    if plugin.tier == Tier::Native {
+    if plugin.binding == Binding::Native {
         let (name, to) = match plugin.isolation {
             Isolation::InProcess => ("Move to worker", Isolation::Process),
             _ => ("Run in this process (trust)…", Isolation::InProcess),

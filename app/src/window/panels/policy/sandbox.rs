@@ -2,6 +2,7 @@
 
 use egui::{Grid, Ui};
 use glovebox_abi::manifest::{Isolation, Tier};
+use glovebox_events::Binding;
 use glovebox_host::PluginStatus;
 use glovebox_host::worker::{LayerState, SandboxReport};
 
@@ -26,7 +27,10 @@ pub(super) fn place(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     };
     ui.horizontal(|ui| {
         ui.label(plain(text).color(theme::of(ui).text));
-        verb_button(ui, ctx, verb);
+        // A program has no other place.
+        if plugin.binding == Binding::Native {
+            verb_button(ui, ctx, verb);
+        }
     });
     ui.add_space(8.0);
 }
