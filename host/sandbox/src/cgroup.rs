@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::system::check;
 use crate::{Limits, Missing};
 
-/// How the folders of groups begin: then the process that made them, and a number.
-const PREFIX: &str = "glovebox-";
+/// How the folders of groups begin: then the namespace of numbers of processes, the process that made
+/// them, and a number.
+/// Hosts before that had no namespace in their names, took any number for that of a process, and would
+/// end groups whose names begin with `glovebox-`.
+const PREFIX: &str = "glovebox_";
 
 /// A group of processes, with limits for all of them together. It is ended and removed when this is
 /// dropped.
@@ -47,7 +50,7 @@ impl Cgroup {
     pub fn new(limits: &Limits) -> Result<Cgroup, Missing> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let name = format!("{PREFIX}{}-{}-{number}", numbers(), std::process::id());
         let trees = trees().map_err(|error| missing(format!("no cgroups are found: {error}")))?;
         let mut group = Cgroup {
             folders: Vec::new(),
@@ -193,13 +196,14 @@ impl Cgroup {
         lines.filter_map(|line| line.strip_prefix("oom_kill ")?.parse::<u64>().ok()).sum()
     }
 
-    /// Ends and removes the groups of hosts that are gone.
+    /// Ends and removes the groups of hosts that are gone. Those of another namespace of numbers stay:
+    /// nobody can tell here whether their hosts are.
     pub fn sweep() {
+        let own = numbers();
         for tree in trees().unwrap_or_default() {
             for entry in fs::read_dir(&tree.own).into_iter().flatten().flatten() {
                 let name = entry.file_name();
-                let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-                let owner = owner.and_then(|rest| rest.split_once('-')?.0.parse::<u32>().ok());
+                let owner = name.to_str().and_then(|name| owner_of(name, own));
                 if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
                     let _ = write(&entry.path().join("cgroup.kill"), "1");
                     remove(&entry.path());
@@ -207,6 +211,22 @@ impl Cgroup {
             }
         }
     }
+}
+
+/// The namespace in which numbers of processes mean what they do here; 0 if it cannot be told.
+fn numbers() -> u64 {
+    let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let name = link.to_string_lossy();
+    let number = name.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']')?.parse().ok());
+    number.unwrap_or(0)
+}
+
+/// The process that made a group, by its name, if its number counts in the namespace `own`.
+fn owner_of(name: &str, own: u64) -> Option<u32> {
+    let (numbers, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let (owner, _) = rest.split_once('-')?;
+    let is_own = numbers.parse() == Ok(own);
+    is_own.then(|| owner.parse().ok()).flatten()
 }
 
 impl Drop for Cgroup {
@@ -343,6 +363,19 @@ mod tests {
         // No process has this number.
         assert!(group(folders.to_vec()).add(u32::MAX).is_err());
         assert_eq!(fs::read_to_string(above).unwrap(), u32::MAX.to_string());
+    }
+
+    #[test]
+    fn groups_of_other_namespaces_have_no_owner_here() {
+        fn check(name: &str, own: u64, expected: Option<u32>) {
+            assert_eq!(owner_of(name, own), expected, "{name}");
+        }
+        check("glovebox_4026531836-77-0", 4_026_531_836, Some(77));
+        check("glovebox_4026532001-77-0", 4_026_531_836, None);
+        check("glovebox_77-0", 4_026_531_836, None);
+        check("glovebox_x-77-0", 0, None);
+        check("other-4026531836-77-0", 4_026_531_836, None);
+        assert_ne!(numbers(), 0, "Linux tells it");
     }
 
     #[test]

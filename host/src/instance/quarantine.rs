@@ -63,7 +63,11 @@ impl Quarantine {
         about.insert("command".to_owned(), command.clone().into());
         self.write(&path, &bytes)?;
         self.write(&path.with_extension(ABOUT), about.to_string().as_bytes())?;
-        let removed = self.make_room(&path)?;
+        // The frame is kept, whatever becomes of older ones.
+        let removed = self.make_room(&path).unwrap_or_else(|error| {
+            tracing::warn!(%error, folder = %self.folder.display(), "older frames are not removed");
+            0
+        });
         Ok(Kept { command, removed })
     }
 
@@ -79,7 +83,10 @@ impl Quarantine {
     fn make_room(&self, newest: &Path) -> io::Result<usize> {
         let mut frames: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
-            let (path, about) = entry.and_then(|it| Ok((it.path(), it.metadata()?)))?;
+            // Another process may have removed it.
+            let Ok((path, about)) = entry.and_then(|it| Ok((it.path(), it.metadata()?))) else {
+                continue;
+            };
             if path.extension().is_some_and(|end| end == FRAME) {
                 frames.push((about.modified()?, about.len(), path));
             }
@@ -92,7 +99,10 @@ impl Quarantine {
             if left <= MAX_FRAMES && bytes <= MAX_BYTES {
                 break;
             }
-            fs::remove_file(path)?;
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             // One that was never written, or is gone.
             let _ = fs::remove_file(path.with_extension(ABOUT));
             left -= 1;

@@ -123,7 +123,7 @@ trait ReadPipe: Read + AsRawFd + Send {}
 impl<T: Read + AsRawFd + Send> ReadPipe for T {}
 
 fn run(monitor: &Monitor, orders: &Receiver<Order>) {
-    // Those of hosts that were killed.
+    // Hosts that were killed have left groups of processes.
     Cgroup::sweep();
     let mut entries: Vec<Entry> = Vec::new();
     let mut buffer = vec![0; PIECE];

@@ -102,9 +102,6 @@ pub enum SpawnError {
     },
 }
 
-/// Bytes that a worker needs beside those of its plugin: its executable, the rings and its own.
-const AROUND: u64 = 32 << 20;
-
 pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnError> {
     let failed = |action| move |source| SpawnError::System { action, source };
     if spec.heartbeat.is_zero() {
@@ -247,7 +244,6 @@ fn group(profile: &Profile) -> Result<Cgroup, Missing> {
         return Err(Missing::new("it was not asked for", ""));
     }
     let mut limits = profile.limits.clone();
-    limits.memory = limits.memory.map(|memory| memory.saturating_add(AROUND));
     // The keeper is a process of its own.
     limits.processes = limits.processes.saturating_add(1);
     Cgroup::new(&limits)

@@ -134,13 +134,14 @@ impl<S: TableServices> NativePlugin<S> {
     pub(crate) fn initialize(&mut self, config: &str) -> Result<(), Stop> {
         let mut created = std::ptr::null_mut();
         let host: *const HostTable = &raw const *self.host;
-        self.run(&mut Frames::new(), |table, _, output| {
+        let result = self.run(&mut Frames::new(), |table, _, output| {
             // SAFETY: the host table and the output live through the call; the text is lent.
             created = unsafe { (table.create)(host, Slice::new(config.as_bytes()), output) };
             u32::from(created.is_null())
-        })?;
+        });
+        // Also if its output was refused: it is there, has the tables, and is to be destroyed.
         self.instance = created;
-        Ok(())
+        result.map(drop)
     }
 
     pub(crate) fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
