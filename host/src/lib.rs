@@ -96,7 +96,7 @@ pub use host::{
 pub use id::InstanceId;
 pub use instance::{
     BatchTicket, Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
-    Refusal, RefusedGeneration, Ticket,
+    Refusal, RefusedGeneration, Supervision, Ticket,
 };
 pub use load::{
     CacheStats, CompilePlace, CompileStatus, Inspection, LoadRequest, MAX_ARTIFACT_LEN,

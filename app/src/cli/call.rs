@@ -163,6 +163,9 @@ impl Call {
         if restarts > 0 {
             sentence.push_str(&format!("; restarted {}", count(restarts, "time")));
         }
+        if let Some(stopped) = plugins::stopped(&status) {
+            sentence.push_str(&format!("; {stopped}"));
+        }
         Ok(Report::new(text, json, sentence, calls.worst).exact())
     }
 

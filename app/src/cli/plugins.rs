@@ -10,14 +10,14 @@ use glovebox_abi::manifest::Budget;
 use glovebox_events::Sink;
 use glovebox_files::{MAX_TEXT, private_folder, read, read_to_string};
 use glovebox_host::worker::{LayerState, SandboxReport};
-use glovebox_host::{Host, MAX_ARTIFACT_LEN, PluginStatus};
+use glovebox_host::{Host, MAX_ARTIFACT_LEN, PluginStatus, Supervision};
 use glovebox_trace::PluginRecord;
 use serde_json::{Value as Json, json};
 
 use super::error::Problem;
 use super::load::LoadArgs;
 use super::observe::Sinks;
-use super::report::{Output, shown};
+use super::report::{Output, count, shown};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use crate::ending::{Waking, on_end};
 use crate::folders;
@@ -135,6 +135,18 @@ fn sandbox_json(sandbox: &SandboxReport) -> Json {
     })
 }
 
+/// Says of a plugin that it was stopped for its failures, if it was.
+pub(super) fn stopped(status: &PluginStatus) -> Option<String> {
+    let Supervision { is_stopped, failures, .. } = status.supervision;
+    let id = &status.manifest.plugin.id;
+    is_stopped.then(|| {
+        format!(
+            "{id} was stopped after {} in a row: mend it, or raise `breaker` under [lifecycle]",
+            count(u64::from(failures), "failure")
+        )
+    })
+}
+
 /// Which plugin ran, for reports.
 pub(super) fn status_json(status: &PluginStatus) -> Json {
     json!({
@@ -148,5 +160,10 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "digest": status.digest,
         "path": status.path().map(shown),
         "generation": status.generation,
+        "supervision": {
+            "failures_in_a_row": status.supervision.failures,
+            "breaker": status.supervision.breaker,
+            "stopped": status.supervision.is_stopped,
+        },
     })
 }

@@ -43,6 +43,7 @@ pub enum Verb {
     ZoomReset,
     Reload,
     ReloadCold,
+    Restart,
     MoveToWorker,
     TrustHere,
     RollBack,
@@ -376,6 +377,7 @@ pub const TABLE: &[Entry] = table! {
 
     Plugin: Verb::Reload, "Reload", "Put the artifact on disk in place, carrying the state over", ICON_REFRESH, [ctrl(Key::R)], |now| now.plugin, needs "a plugin";
     Plugin: Verb::ReloadCold, "Reload cold", "Put the artifact on disk in place, without state", ICON_RESTART_ALT, [ctrl_shift(Key::R)], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::Restart, "Restart", "Start fresh copies of the generation that runs, also of a plugin that was stopped for its failures", ICON_POWER_SETTINGS_NEW, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back, needs "a generation to go back to";
     Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay, needs "a plugin, a pinned trace, and no replay under way";

@@ -98,6 +98,9 @@ pub enum Command {
         /// Where to; in this process, it is trusted.
         to: Isolation,
     },
+    /// Starts fresh copies of the generation that runs, also of a plugin that was stopped for its
+    /// failures.
+    Restart(InstanceId),
     /// Goes back to the generation before.
     RollBack(InstanceId),
     /// Reloads whenever the artifact changes, or no longer.

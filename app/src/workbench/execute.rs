@@ -110,6 +110,12 @@ impl Workbench {
                 });
                 self.outcome.moves.insert(instance, job);
             }
+            Command::Restart(instance) => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, instance);
+                self.jobs
+                    .start(format!("Restarting {name}"), move |_| work::restart(&host, instance));
+            }
             Command::RollBack(instance) => {
                 let host = self.host.clone();
                 let name = work::name_of(&host, instance);

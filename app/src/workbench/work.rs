@@ -216,6 +216,14 @@ pub(super) fn roll_back(host: &Host, instance: InstanceId) -> Finished {
     }
 }
 
+pub(super) fn restart(host: &Host, instance: InstanceId) -> Finished {
+    let name = name_of(host, instance);
+    match host.restart(instance).wait() {
+        Ok(()) => Finished::Done(format!("{name} was restarted")),
+        Err(error) => Finished::Failed(format!("{name} was not restarted: {error}")),
+    }
+}
+
 pub(super) fn watch(host: &Host, instance: InstanceId, on: bool) -> Finished {
     let name = name_of(host, instance);
     if !on {

@@ -23,7 +23,7 @@ macro_rules! named {
 ///
 /// ```text
 /// Found → Loaded → Initializing → Ready ⇄ Busy → Draining → Stopped
-///                              ↘ Faulted → Restarting → Ready | Quarantined
+///                              ↘ Faulted → Restarting → Ready | Faulted | Quarantined
 /// ```
 ///
 /// [`may_become`](Phase::may_become) has the whole table. A new generation takes a faulted or
@@ -78,7 +78,9 @@ impl Phase {
             Ready => matches!(next, Busy | Draining | Faulted | Restarting),
             Busy => matches!(next, Ready | Draining | Faulted),
             Draining => matches!(next, Stopped | Faulted),
-            Faulted => matches!(next, Found | Restarting | Draining | Stopped | Ready),
+            Faulted => {
+                matches!(next, Found | Restarting | Quarantined | Draining | Stopped | Ready)
+            }
             Restarting => matches!(next, Ready | Faulted | Quarantined | Stopped),
             Quarantined => matches!(next, Restarting | Draining | Stopped | Ready),
             Stopped => false,

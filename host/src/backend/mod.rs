@@ -68,6 +68,11 @@ pub(crate) trait Backend: Send {
             Some(broken) => Err(broke(broken, result)),
         }
     }
+    /// True if it has folders or variables that are no longer right, and only another copy can have
+    /// others.
+    fn is_outdated(&self) -> bool {
+        false
+    }
     /// The last call.
     fn cleanup(&mut self);
     /// Bytes of memory it holds, where that can be told.

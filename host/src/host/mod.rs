@@ -137,6 +137,7 @@ impl Host {
             wishes: Arc::default(),
             states: states.map(Arc::new),
             quarantine: quarantine.map(Arc::new),
+            stagger: Arc::default(),
             runtime: runtime.handle().clone(),
             functions,
             cancelled: Arc::default(),

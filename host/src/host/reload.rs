@@ -216,6 +216,10 @@ impl Host {
             if matches!(instance.current().prepared.code, Code::Asleep) {
                 return Ok(instance.current().number);
             }
+            // A process is replaced by the next call otherwise, and should not be twice.
+            if instance.keep_up() {
+                return Ok(instance.current().number);
+            }
             host.replace(&instance, Plan { next: Next::Running, carry: Carry::Current })
         })
     }

@@ -10,6 +10,8 @@ use glovebox_events::Outcome;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::HostResources;
+use super::failures::Stagger;
 use super::quarantine::Quarantine;
 use super::rate::Bucket;
 use super::state::StateKeeper;
@@ -22,6 +24,8 @@ pub(super) struct Common {
     pub(super) states: Option<StateKeeper>,
     /// `None` if frames that crash a process twice are kept nowhere.
     pub(super) quarantine: Option<Arc<Quarantine>>,
+    /// The turns of plugins that crash at the same time.
+    pub(super) stagger: Arc<Stagger>,
     pub(super) runtime: Handle,
     bucket: Mutex<Option<Bucket>>,
 }
@@ -30,10 +34,16 @@ impl Common {
     pub(super) fn new(
         shared: Arc<Shared>,
         states: Option<StateKeeper>,
-        quarantine: Option<Arc<Quarantine>>,
-        runtime: Handle,
+        resources: &HostResources,
     ) -> Arc<Common> {
-        Arc::new(Common { shared, states, quarantine, runtime, bucket: Mutex::default() })
+        Arc::new(Common {
+            shared,
+            states,
+            quarantine: resources.quarantine.clone(),
+            stagger: resources.stagger.clone(),
+            runtime: resources.runtime.clone(),
+            bucket: Mutex::default(),
+        })
     }
 
     /// Lets one frame through if the limit on the rate does. All copies share it.

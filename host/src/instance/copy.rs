@@ -9,11 +9,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::text::cut;
-use glovebox_abi::{Frame, Kind, Permission};
+use glovebox_abi::{Frame, Kind, Permission, State};
 use glovebox_events::{CallId, Outcome, Phase, Timing, What};
 
 use super::common::Common;
 use super::copy_status::CopyStatus;
+use super::failures::Failures;
 use super::generation::Generation;
 use super::held::{HeldGuard, HeldLock};
 use crate::backend::Backend;
@@ -52,6 +53,14 @@ pub(crate) struct PluginCopy {
     pub(super) cell: Weak<CopyCell>,
     /// `None` if it cannot go on.
     pub(super) backend: Option<Box<dyn Backend>>,
+    /// Those in a row.
+    pub(super) failures: Failures,
+    /// The state of a copy that had to go, until a fresh one has it.
+    pub(super) carried: Option<State>,
+    /// True if each copy has a process of its own.
+    pub(super) has_process: bool,
+    /// True once the status hears of cancellations.
+    pub(super) hears_of_cancellations: bool,
     /// The same as the instance's, for a holder of the lock.
     pub(super) generation: Arc<Generation>,
     /// The last call that had events, 0 before it.
@@ -82,6 +91,10 @@ impl CopyCell {
             status,
             cell: Arc::downgrade(self),
             backend: None,
+            failures: Failures::default(),
+            carried: None,
+            has_process: generation.has_process(),
+            hears_of_cancellations: false,
             generation,
             last_call: CallId(0),
             emitted: Vec::new(),
@@ -166,7 +179,10 @@ impl PluginCopy {
     ) -> Option<Box<dyn Backend>> {
         self.accepts = generation.accepts;
         self.rights = generation.rights.clone();
+        self.has_process = generation.has_process();
         self.generation = generation;
+        self.carried = None;
+        self.forget_failures();
         self.backend.replace(backend)
     }
 
@@ -217,7 +233,7 @@ impl PluginCopy {
         if let Err(stop) = self.process(reply.call, frame, &mut reply.frames)
             && self.stopped(stop, reply)
         {
-            self.fail(&reply.outcome.to_string());
+            self.fail(&reply.outcome);
         }
         self.status.count(frame, reply);
     }
@@ -252,7 +268,7 @@ impl PluginCopy {
             self.record_end(frame, reply, timing, memory);
         }
         if dead {
-            self.fail(&reply.outcome.to_string());
+            self.fail(&reply.outcome);
         }
     }
 
@@ -293,7 +309,14 @@ impl PluginCopy {
         if self.rights.hot.rate.load(Ordering::Relaxed) != 0 {
             self.common.take_token(&self.rights.limits.load()).map_err(Stop::Alive)?;
         }
-        if self.is_answered && self.backend.is_some() {
+        if self.has_process {
+            self.keep_up();
+        }
+        if self.backend.is_none() {
+            self.wait_for_fresh()
+                .map_err(|cancelled| cancelled.unwrap_or_else(|| self.refuse(frame)))?;
+        }
+        if self.is_answered {
             self.begin_answered(frame);
         }
         let Some(backend) = &mut self.backend else {
@@ -305,6 +328,9 @@ impl PluginCopy {
         }
         if self.is_answered {
             self.end_answered();
+        }
+        if self.failures.count() > 0 {
+            self.after_failures(&result);
         }
         result
     }

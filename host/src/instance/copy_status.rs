@@ -1,16 +1,16 @@
 //! The status of one copy: its phase, why it cannot go on, and its counters.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::Frame;
 use glovebox_events::latency::LatencyCells;
 use glovebox_events::{Phase, What};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::record::{LifecycleHook, Transition, in_time};
 use crate::reply::Reply;
-use crate::services::Shared;
+use crate::services::{Cancel, Shared};
 
 /// The status of one copy, which anybody may read at any time. Only the thread that starts, holds
 /// or ends the copy changes it.
@@ -18,6 +18,10 @@ pub(super) struct CopyStatus {
     pub(super) copy: u32,
     phase: AtomicU8,
     pub(super) down: Mutex<Option<Down>>,
+    /// Notified when what `down` says changed, or who waits for it is to look.
+    changed: Condvar,
+    /// Failures in a row.
+    pub(super) failures: AtomicU32,
     counters: Counters,
     /// Times of calls count from here.
     made: Instant,
@@ -29,8 +33,7 @@ pub(super) struct CopyStatus {
 #[derive(Clone)]
 pub(super) struct Down {
     pub(super) cause: String,
-    /// Attempts to start a fresh copy that failed in a row.
-    pub(super) failures: u32,
+    /// When a fresh copy is started, if one is.
     pub(super) retry: Option<Instant>,
 }
 
@@ -50,9 +53,16 @@ pub(super) struct Counters {
 impl CopyStatus {
     pub(super) fn new(copy: u32) -> CopyStatus {
         let phase = AtomicU8::new(Phase::Found as u8);
-        let (down, counters) = (Mutex::default(), Counters::default());
-        let (made, began) = (Instant::now(), AtomicU64::new(0));
-        CopyStatus { copy, phase, down, counters, made, began }
+        CopyStatus {
+            copy,
+            phase,
+            down: Mutex::default(),
+            changed: Condvar::new(),
+            failures: AtomicU32::new(0),
+            counters: Counters::default(),
+            made: Instant::now(),
+            began: AtomicU64::new(0),
+        }
     }
 
     /// Notes that a call began.
@@ -92,6 +102,35 @@ impl CopyStatus {
             }
             None => down.cause,
         })
+    }
+
+    /// When a fresh copy is started, if one is.
+    pub(super) fn next_attempt(&self) -> Option<Instant> {
+        self.down.lock().as_ref()?.retry
+    }
+
+    /// Waits until a fresh copy is to be started, if that is by `latest`. False if it is not, or once
+    /// `is_over`, which a [`Cancel`] of this status lets it look at.
+    pub(super) fn wait_for_attempt(&self, latest: Instant, is_over: impl Fn() -> bool) -> bool {
+        let mut down = self.down.lock();
+        loop {
+            let Some(at) = down.as_ref().and_then(|down| down.retry) else { return false };
+            if is_over() || at > latest {
+                return false;
+            }
+            if at <= Instant::now() {
+                return true;
+            }
+            self.changed.wait_until(&mut down, at);
+        }
+    }
+
+    /// Lets a fresh copy be started now, if one is to be started later.
+    pub(super) fn hurry(&self) {
+        if let Some(retry) = self.down.lock().as_mut().and_then(|down| down.retry.as_mut()) {
+            *retry = Instant::now();
+        }
+        self.changed.notify_all();
     }
 
     /// Changes the phase, tells the hooks and records it. Does nothing if the copy is there already.
@@ -146,8 +185,7 @@ impl CopyStatus {
 
     /// Enters [`Phase::Faulted`]; only a person, or another artifact, leads out.
     pub(super) fn fault_with(&self, shared: &Shared, cause: &str) {
-        let down = Down { cause: cause.to_owned(), failures: 0, retry: None };
-        *self.down.lock() = Some(down);
+        *self.down.lock() = Some(Down { cause: cause.to_owned(), retry: None });
         self.enter(shared, 1, Phase::Faulted, cause);
     }
 
@@ -178,6 +216,14 @@ impl CopyStatus {
     pub(super) fn time(&self, took: Duration, memory: Option<u64>) {
         self.counters.latency.add(took);
         self.counters.memory.store(memory.unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+impl Cancel for CopyStatus {
+    fn cancel(&self) {
+        // Under the lock, so that nobody looks before and waits afterwards.
+        let _down = self.down.lock();
+        self.changed.notify_all();
     }
 }
 

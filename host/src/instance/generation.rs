@@ -4,10 +4,12 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
+use glovebox_abi::manifest::{Isolation, Tier};
 use glovebox_abi::{Kind, State};
 use glovebox_events::ReloadCause;
 use parking_lot::Mutex;
 
+use super::failures::breaker;
 use super::report::RefusedGeneration;
 use crate::backend::{Backend, Code};
 use crate::load::{Prepared, Source};
@@ -113,6 +115,21 @@ impl Generation {
 
     pub(super) fn accepts(&self, kind: Kind) -> bool {
         self.accepts[usize::from(kind.0 >> 6)] & (1 << (kind.0 & 63)) != 0
+    }
+
+    /// True if each copy has a process of its own.
+    pub(crate) fn has_process(&self) -> bool {
+        self.prepared.isolation == Isolation::Process
+    }
+
+    /// Failures in a row after which only a person starts a copy again.
+    pub(super) fn breaker(&self) -> u32 {
+        let ceiling = match self.prepared.tier {
+            // Built into the application, whose business it is.
+            Tier::Core => u32::MAX,
+            _ => self.rights.ceilings.load().breaker,
+        };
+        breaker(&self.prepared.manifest.lifecycle, ceiling)
     }
 
     /// Its description in spans.

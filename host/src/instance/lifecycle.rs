@@ -1,13 +1,15 @@
 //! The life of one copy: how it fails, starts again, is looked after and ends.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use glovebox_abi::State;
 use glovebox_abi::manifest::Restart;
-use glovebox_events::{LoadStage, Phase};
+use glovebox_events::{LoadStage, Outcome, Phase};
 
 use super::copy::PluginCopy;
 use super::copy_status::{Down, bump};
+use super::failures::Next;
 use super::start::{probe, ready, restore};
 use crate::backend::{self, Backend, step};
 use crate::problem::{LoadProblem, StageError};
@@ -20,55 +22,174 @@ impl PluginCopy {
         self.status.enter(&self.common.shared, self.generation.number, to, cause);
     }
 
-    /// The copy cannot go on: it is thrown away and, if the manifest says so, replaced.
-    pub(super) fn fail(&mut self, cause: &str) {
+    /// The copy cannot go on: it is thrown away and, if the manifest says so, replaced. The crash of a
+    /// process counts as a failure.
+    pub(super) fn fail(&mut self, outcome: &Outcome) {
+        let is_crash = matches!(outcome, Outcome::Crashed { .. });
+        self.fail_because(outcome.to_string(), is_crash);
+    }
+
+    fn fail_because(&mut self, cause: String, is_crash: bool) {
         if let Some(backend) = self.backend.take() {
             backend::discard(backend);
         }
-        self.enter(Phase::Faulted, cause);
-        *self.status.down.lock() = Some(Down { cause: cause.to_owned(), failures: 0, retry: None });
-        if self.generation.prepared.manifest.lifecycle.restart != Restart::Never {
+        if self.generation.prepared.manifest.lifecycle.restart == Restart::Never {
+            return self.stay_down(Phase::Faulted, cause, None);
+        }
+        let next = match is_crash {
+            true => match self.count_failure() {
+                // Plugins that crash together do not come back together.
+                Next::Start(Duration::ZERO) => {
+                    Next::Start(self.common.stagger.wait(Instant::now()))
+                }
+                next => next,
+            },
+            false => {
+                // Where a process has crashed before, the row goes on.
+                if !self.has_process {
+                    self.forget_failures();
+                }
+                Next::Start(Duration::ZERO)
+            }
+        };
+        if next == Next::Start(Duration::ZERO) {
+            self.stay_down(Phase::Faulted, cause, None);
+            // The error is the fault of the copy, and recorded there.
+            let _ = self.start_fresh();
+        } else {
+            self.start_later(cause, next);
+        }
+    }
+
+    /// Counts a failure of this copy, and says what follows.
+    fn count_failure(&mut self) -> Next {
+        let most = self.generation.breaker();
+        let lifecycle = &self.generation.prepared.manifest.lifecycle;
+        let next = self.failures.add(Instant::now(), lifecycle, most);
+        self.tell_failures();
+        next
+    }
+
+    /// Ends the row of failures.
+    pub(super) fn forget_failures(&mut self) {
+        self.failures.forget();
+        self.tell_failures();
+    }
+
+    fn tell_failures(&self) {
+        self.status.failures.store(self.failures.count(), Ordering::Relaxed);
+    }
+
+    /// A call ended so, after failures: a plugin that answers begins a new row.
+    #[cold]
+    pub(super) fn after_failures(&mut self, result: &Result<(), Stop>) {
+        let is_answer = !matches!(result, Err(Stop::Dead(_) | Stop::Alive(Outcome::Cancelled)));
+        if is_answer && self.backend.is_some() {
+            self.forget_failures();
+        }
+    }
+
+    /// There is no copy for now, and why.
+    fn stay_down(&self, phase: Phase, cause: String, retry: Option<Instant>) {
+        self.enter(phase, &cause);
+        *self.status.down.lock() = Some(Down { cause, retry });
+    }
+
+    /// Starts a fresh copy later, or not: the breaker is open then.
+    fn start_later(&mut self, cause: String, next: Next) {
+        match next {
+            Next::Start(wait) => {
+                // A time that the clock cannot show never comes.
+                *self.status.down.lock() =
+                    Some(Down { cause: cause.clone(), retry: Instant::now().checked_add(wait) });
+                let shown = glovebox_abi::units::show_duration(wait);
+                self.enter(Phase::Faulted, &format!("{cause}; next attempt in {shown}"));
+                self.retry_later(wait);
+            }
+            Next::Stop => {
+                if !self.status.phase().may_become(Phase::Quarantined) {
+                    self.enter(Phase::Faulted, &cause);
+                }
+                let count = self.failures.count();
+                let rows =
+                    if count == 1 { "once".to_owned() } else { format!("{count} times in a row") };
+                let cause =
+                    format!("{cause}; stopped, because it failed {rows}: restart it by hand");
+                self.stay_down(Phase::Quarantined, cause, None);
+            }
+        }
+    }
+
+    /// Waits for a fresh copy, if one is to be started within the time of a call, and starts it.
+    /// `Err(None)` if there is none to wait for.
+    #[cold]
+    pub(super) fn wait_for_fresh(&mut self) -> Result<(), Option<Stop>> {
+        let shared = self.common.shared.clone();
+        if !self.hears_of_cancellations {
+            self.hears_of_cancellations = true;
+            shared.cancellations.tell(&self.status);
+        }
+        let begun = shared.cancellations.for_call();
+        let is_over = || shared.cancellations.count() != begun;
+        let most = self.generation.rights.limits.load().call_deadline;
+        let Some(latest) = Instant::now().checked_add(most) else { return Err(None) };
+        while self.backend.is_none() {
+            if !self.status.wait_for_attempt(latest, is_over) {
+                return Err(is_over().then_some(Stop::Alive(Outcome::Cancelled)));
+            }
             // The error is the fault of the copy, and recorded there.
             let _ = self.start_fresh();
         }
+        Ok(())
     }
 
     /// Tries to make a fresh copy now. If it fails, the next attempt is set for later, until the
     /// breaker opens.
     fn start_fresh(&mut self) -> Result<(), StageError> {
-        let lifecycle = &self.generation.prepared.manifest.lifecycle;
-        let failures = self.status.down.lock().as_ref().map_or(0, |down| down.failures);
-        let breaker = match lifecycle.restart {
-            Restart::Always => u32::MAX,
-            Restart::OnFailure | Restart::Never => lifecycle.breaker,
-        };
+        let attempt = self.failures.begin_attempt();
         bump(&self.status.counters().restarts, 1);
-        let _span = span::restart(&self.about(), failures + 1).entered();
-        self.enter(Phase::Restarting, &format!("attempt {}", failures + 1));
-        let (problem, failures) = match self.fresh() {
+        let _span = span::restart(&self.about(), attempt).entered();
+        self.start(&format!("attempt {attempt}"))
+    }
+
+    /// Goes on in a fresh process if this one has folders or variables that are no longer right. Files
+    /// that it has open end with it. It takes its state along, if it can give it.
+    pub(crate) fn keep_up(&mut self) {
+        if !self.backend.as_ref().is_some_and(|backend| backend.is_outdated()) {
+            return;
+        }
+        match self.save_state() {
+            Ok(state) => self.carried = state,
+            // It is replaced already.
+            Err(Stop::Dead(_)) => return,
+            Err(Stop::Alive(outcome)) => {
+                self.note(&format!(
+                    "it goes on without its state, which it could not give: {outcome}"
+                ));
+            }
+        }
+        self.end();
+        // The error is the fault of the copy, and recorded there.
+        let _ = self.start("what it may reach has changed");
+    }
+
+    fn start(&mut self, cause: &str) -> Result<(), StageError> {
+        self.enter(Phase::Restarting, cause);
+        match self.fresh() {
             Ok((backend, with)) => {
                 self.backend = Some(backend);
+                self.carried = None;
+                self.failures.started(Instant::now());
                 let (shared, number) = (&self.common.shared, self.generation.number);
                 self.status.ready(shared, number, &format!("restarted {with}"));
-                return Ok(());
+                Ok(())
             }
-            Err(problem) => (problem, failures + 1),
-        };
-        let cause = problem.to_string();
-        if failures >= breaker {
-            let cause = format!("{cause}; {failures} attempts in a row failed: restart it by hand");
-            *self.status.down.lock() = Some(Down { cause: cause.clone(), failures, retry: None });
-            self.enter(Phase::Quarantined, &cause);
-        } else {
-            let wait = lifecycle.wait_after(failures);
-            // A time that the clock cannot show never comes.
-            let retry = Instant::now().checked_add(wait);
-            *self.status.down.lock() = Some(Down { cause: cause.clone(), failures, retry });
-            let wait = glovebox_abi::units::show_duration(wait);
-            self.enter(Phase::Faulted, &format!("{cause}; next attempt in {wait}"));
-            self.retry_later(lifecycle.wait_after(failures));
+            Err(problem) => {
+                let next = self.count_failure();
+                self.start_later(problem.to_string(), next);
+                Err(problem)
+            }
         }
-        Err(problem)
     }
 
     /// A fresh copy that is ready, and what it starts with, in words.
@@ -81,15 +202,21 @@ impl PluginCopy {
             generation.prepared.tier,
         );
         let mut backend = ready(&generation.prepared, context, &generation.rights)?;
-        let (state, problems) = common.kept_state(self.status.copy);
-        problems.iter().for_each(|problem| self.note(problem));
+        let (state, name) = match &self.carried {
+            Some(state) => (Some(state.clone()), "state"),
+            None => {
+                let (state, problems) = common.kept_state(self.status.copy);
+                problems.iter().for_each(|problem| self.note(problem));
+                (state, "kept state")
+            }
+        };
         let Some(state) = state else {
             return Ok((backend, "without its state, which is lost".to_owned()));
         };
         match restore(&mut backend, &state, &generation.prepared.manifest.lifecycle) {
-            Ok(()) => Ok((backend, format!("with its kept state, version {}", state.version))),
+            Ok(()) => Ok((backend, format!("with its {name}, version {}", state.version))),
             Err(Stop::Alive(outcome)) => {
-                Ok((backend, format!("without its kept state, which it refused: {outcome}")))
+                Ok((backend, format!("without its {name}, which it refused: {outcome}")))
             }
             Err(Stop::Dead(outcome)) => Err(LoadProblem::Call(outcome).at(LoadStage::RestoreState)),
         }
@@ -111,8 +238,7 @@ impl PluginCopy {
 
     /// The next attempt, if its time has come.
     pub(super) fn retry(&mut self) {
-        let retry = self.status.down.lock().as_ref().and_then(|down| down.retry);
-        if retry.is_some_and(|at| at <= Instant::now()) {
+        if self.status.next_attempt().is_some_and(|at| at <= Instant::now()) {
             // The error is the fault of the copy, and recorded there.
             let _ = self.start_fresh();
         }
@@ -122,6 +248,8 @@ impl PluginCopy {
     pub(super) fn restart(&mut self) -> Result<(), StageError> {
         self.end();
         *self.status.down.lock() = None;
+        self.carried = None;
+        self.forget_failures();
         self.start_fresh()
     }
 
@@ -133,9 +261,12 @@ impl PluginCopy {
         let cause = match step(backend, |backend| backend.health()) {
             Ok(health) if health.is_good() => return,
             Ok(health) => format!("unhealthy: {} (code {})", health.message, health.code),
-            Err(stop) => format!("unhealthy: {}", stop.into_outcome()),
+            Err(stop) => match stop.into_outcome() {
+                crash @ Outcome::Crashed { .. } => return self.fail(&crash),
+                outcome => format!("unhealthy: {outcome}"),
+            },
         };
-        self.fail(&cause);
+        self.fail_because(cause, false);
     }
 
     /// A copy of its state. If the copy dies of giving it, it is replaced.
@@ -146,7 +277,7 @@ impl PluginCopy {
         backend.context().begin_last_step(deadline);
         let saved = step(backend, |backend| backend.save_state());
         if let Err(Stop::Dead(outcome)) = &saved {
-            self.fail(&outcome.to_string());
+            self.fail(outcome);
         }
         saved
     }
@@ -159,12 +290,14 @@ impl PluginCopy {
         let restored = restore(backend, state, lifecycle)
             .map_err(|stop| {
                 let dead = matches!(stop, Stop::Dead(_));
-                (dead, LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState))
+                let outcome = stop.into_outcome();
+                let is_crash = dead.then_some(matches!(outcome, Outcome::Crashed { .. }));
+                (is_crash, LoadProblem::Call(outcome).at(LoadStage::RestoreState))
             })
-            .and_then(|()| probe(backend, lifecycle).map_err(|refused| (false, refused)));
-        restored.map_err(|(dead, refused)| {
-            if dead {
-                self.fail(&refused.to_string());
+            .and_then(|()| probe(backend, lifecycle).map_err(|refused| (None, refused)));
+        restored.map_err(|(is_crash, refused)| {
+            if let Some(is_crash) = is_crash {
+                self.fail_because(refused.to_string(), is_crash);
             }
             refused
         })

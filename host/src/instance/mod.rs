@@ -10,6 +10,7 @@ mod chain;
 mod common;
 mod copy;
 mod copy_status;
+mod failures;
 mod generation;
 mod held;
 mod lifecycle;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 pub(crate) use chain::{Chain, OUTSIDE};
 use common::Common;
 pub(crate) use copy::{CopyCell, CopyGuard, PluginCopy};
+pub(crate) use failures::Stagger;
 use generation::Generations;
 pub(crate) use generation::{Carry, Generation, WaitingGeneration};
 use held::HeldLock;
@@ -51,7 +53,7 @@ pub use queue::{BatchTicket, Refusal, Ticket};
 pub(crate) use queue::{Queue, Reservation, Work};
 pub use report::{
     Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
-    RefusedGeneration,
+    RefusedGeneration, Supervision,
 };
 use start::{keeper, restore_kept, rights};
 pub(crate) use state::StateStore;
@@ -95,6 +97,8 @@ pub(crate) struct HostResources {
     pub(crate) wishes: Arc<WishBook>,
     pub(crate) states: Option<Arc<StateStore>>,
     pub(crate) quarantine: Option<Arc<Quarantine>>,
+    /// The turns of plugins that crash at the same time.
+    pub(crate) stagger: Arc<Stagger>,
     pub(crate) runtime: tokio::runtime::Handle,
     /// The functions of the application.
     pub(crate) functions: Arc<Functions>,
@@ -137,8 +141,7 @@ impl Instance {
         let rights = rights(&request, &overrides, &prepared, &Grants::default());
         let generation = Arc::new(Generation::asleep(prepared.clone(), rights));
         let states = keeper(resources, &manifest, &shared);
-        let quarantine = resources.quarantine.clone();
-        let common = Common::new(shared.clone(), states, quarantine, resources.runtime.clone());
+        let common = Common::new(shared.clone(), states, resources);
         let instance = Arc::new(Instance {
             id,
             plugin,
@@ -273,6 +276,8 @@ impl Instance {
     /// Ends the copies. Calls are refused afterwards.
     pub(crate) fn stop(&self) {
         let number = self.current().number;
+        // A frame that waits for a restart does not hold this up.
+        self.pool.hurry();
         for mut copy in self.pool.take_all() {
             copy.keep_state();
             copy.end_for_good("unloaded");

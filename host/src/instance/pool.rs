@@ -89,6 +89,11 @@ impl Pool {
         self.cells.iter().filter_map(|cell| cell.take(self.id))
     }
 
+    /// Lets frames that wait for a restart wait no longer.
+    pub(super) fn hurry(&self) {
+        self.statuses().for_each(CopyStatus::hurry);
+    }
+
     /// True while somebody holds a copy.
     pub(super) fn is_held(&self) -> bool {
         self.cells.iter().any(|cell| cell.is_held())

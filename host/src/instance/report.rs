@@ -55,6 +55,8 @@ pub struct PluginStatus {
     pub can_roll_back: bool,
     /// Why it cannot go on, if it cannot.
     pub fault: Option<String>,
+    /// How close it is to being stopped for its failures.
+    pub supervision: Supervision,
     /// The newer generation that did not take over, if the last attempt was refused or waits.
     pub refused: Option<RefusedGeneration>,
     /// The state and use of its permissions.
@@ -126,6 +128,24 @@ impl PluginStatus {
         });
         open.map(|status| status.permission)
     }
+}
+
+/// How close a plugin is to being stopped for its failures: crashes of its process, and starts of a
+/// fresh copy that did not succeed. Of several copies, that of the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Supervision {
+    /// Failures in a row. A call that the plugin answers ends the row.
+    pub failures: u32,
+    /// Failures in a row after which it is stopped: `breaker` under `[lifecycle]` of the manifest, or
+    /// the ceiling of the host.
+    pub breaker: u32,
+    /// How long until a fresh copy is started, if one is. Frames wait for that, as long as a call may
+    /// take.
+    pub next_attempt: Option<Duration>,
+    /// True once it failed so often. Frames are refused until a person restarts it, with
+    /// [`Host::restart`](crate::Host::restart) for example.
+    pub is_stopped: bool,
 }
 
 /// A generation that did not take over; the one before it runs on. Gone with the next one that does,

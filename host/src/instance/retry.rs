@@ -2,7 +2,7 @@
 //! into quarantine if that ends, too.
 
 use glovebox_abi::Frame;
-use glovebox_abi::manifest::{Isolation, Restart};
+use glovebox_abi::manifest::Restart;
 use glovebox_events::{CallId, Outcome};
 
 use super::copy::PluginCopy;
@@ -25,10 +25,11 @@ impl PluginCopy {
         let restarts = prepared.manifest.lifecycle.restart != Restart::Never;
         // Recorded answers are for one attempt.
         let is_answered = self.common.shared.answers.is_some();
-        if prepared.isolation != Isolation::Process || !restarts || is_answered {
+        if !self.has_process || !restarts || is_answered {
             return Err(Stop::Dead(first));
         }
-        let first = first.to_string();
+        let crash = first;
+        let first = crash.to_string();
         let emitted = match self.take_emitted().len() {
             0 => String::new(),
             count => format!(", without the {count} frames that it emitted"),
@@ -36,10 +37,17 @@ impl PluginCopy {
         self.note(&format!(
             "{first} during a frame, which is sent once more, alone, to a fresh process{emitted}"
         ));
-        self.fail(&first);
+        self.fail(&crash);
         frames.clear();
+        if self.backend.is_none()
+            && let Err(cancelled) = self.wait_for_fresh()
+        {
+            // Given up, or too far away.
+            let cause = self.status.fault().unwrap_or(first);
+            let crashed = || Stop::Alive(Outcome::Crashed { cause: cause_of(&cause) });
+            return Err(cancelled.unwrap_or_else(crashed));
+        }
         let Some(backend) = &mut self.backend else {
-            // Its restart is under way, or given up.
             return Err(Stop::Alive(Outcome::Crashed { cause: cause_of(&first) }));
         };
         match backend.call(call, frame, frames, &mut self.emitted) {

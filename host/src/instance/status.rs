@@ -2,15 +2,19 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use glovebox_abi::Permission;
 use glovebox_abi::manifest::{LimitChanges, LimitKind, Limits};
+use glovebox_events::Phase;
 use glovebox_events::latency::Latencies;
 
 use super::copy_status::Counters;
 use super::generation::Generation;
 use super::overrides::Overrides;
-use super::{Instance, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus};
+use super::{
+    Instance, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus, Supervision,
+};
 use crate::policy::{self, Standing};
 use crate::services::ANSWERABLE;
 
@@ -46,6 +50,7 @@ impl Instance {
             watch_notice: self.watch_notice.lock().clone(),
             can_roll_back: self.generations.previous.lock().is_some(),
             fault: self.pool.fault(),
+            supervision: self.supervision(&current),
             refused: self.rejected(),
             stats: PluginStats {
                 processed: sum(|counters| &counters.processed),
@@ -64,6 +69,20 @@ impl Instance {
             limit_status: self.limit_status(&current, &overrides, &ceilings),
             limits,
             ceilings,
+        }
+    }
+
+    fn supervision(&self, current: &Generation) -> Supervision {
+        let statuses = || self.pool.statuses();
+        let next = statuses().filter_map(|copy| copy.next_attempt()).min();
+        Supervision {
+            failures: statuses()
+                .map(|copy| copy.failures.load(Ordering::Relaxed))
+                .max()
+                .unwrap_or(0),
+            breaker: current.breaker(),
+            next_attempt: next.map(|at| at.saturating_duration_since(Instant::now())),
+            is_stopped: statuses().any(|copy| copy.phase() == Phase::Quarantined),
         }
     }
 

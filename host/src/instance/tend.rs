@@ -10,8 +10,23 @@ use crate::problem::StageError;
 impl Instance {
     /// Replaces all copies by fresh ones of the same artifact.
     pub(crate) fn restart(&self) -> Result<(), StageError> {
+        self.pool.hurry();
         (0..self.copies())
             .try_for_each(|copy| self.pool.hold(copy).ok_or_else(gone)?.copy().restart())
+    }
+
+    /// Gives the processes of the copies the folders and variables that are right now; waits for the
+    /// calls under way. False if the copies have no processes of their own.
+    pub(crate) fn keep_up(&self) -> bool {
+        if !self.current().has_process() {
+            return false;
+        }
+        for copy in 0..self.copies() {
+            if let Some(mut held) = self.pool.hold(copy) {
+                held.copy().keep_up();
+            }
+        }
+        true
     }
 
     /// Looks after the copies for as long as the instance lives: asks how they are and saves their

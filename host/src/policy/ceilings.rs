@@ -48,6 +48,9 @@ pub struct Ceilings {
     /// emitted for it, for those frames, and so on; 10,000 unless told. Further frames are dropped,
     /// counted and said.
     pub caused_calls: u64,
+    /// Failures in a row after which a plugin is stopped, `breaker` in the section `[lifecycle]` of its
+    /// manifest, also if that says `restart = "always"`; 100 unless told. Core plugins have none.
+    pub breaker: u32,
 }
 
 /// A ceiling below which nothing runs.
@@ -68,6 +71,9 @@ pub enum CeilingError {
     /// The one for copies.
     #[error("the ceiling for `copies` cannot be 0; write 1 or more")]
     Copies,
+    /// The one for failures in a row.
+    #[error("the ceiling for `breaker` cannot be 0; write 1 or more")]
+    Breaker,
 }
 
 const TIERS: [Tier; 5] = [Tier::Core, Tier::Wasm, Tier::Native, Tier::Container, Tier::Remote];
@@ -98,6 +104,7 @@ impl Default for Ceilings {
             step_deadline: Duration::from_secs(60),
             copies: 256,
             caused_calls: 10_000,
+            breaker: 100,
         }
     }
 }
@@ -140,6 +147,9 @@ impl Ceilings {
         if self.copies == 0 {
             return Err(CeilingError::Copies);
         }
+        if self.breaker == 0 {
+            return Err(CeilingError::Breaker);
+        }
         Ok(())
     }
 
@@ -151,6 +161,7 @@ impl Ceilings {
             step_deadline: self.step_deadline.min(others.step_deadline),
             copies: self.copies.min(others.copies),
             caused_calls: self.caused_calls.min(others.caused_calls),
+            breaker: self.breaker.min(others.breaker),
         }
     }
 
@@ -168,10 +179,11 @@ pub(super) struct CeilingRules {
     step_deadline: Option<Duration>,
     copies: Option<u32>,
     caused_calls: Option<u64>,
+    breaker: Option<u32>,
 }
 
 /// The keys of `[ceilings]` that are no limits.
-const OWN_KEYS: [&str; 3] = ["step-deadline", "copies", "caused-calls"];
+const OWN_KEYS: [&str; 4] = ["step-deadline", "copies", "caused-calls", "breaker"];
 
 impl CeilingRules {
     pub(super) fn over(&self, ceilings: &Ceilings) -> Ceilings {
@@ -187,6 +199,7 @@ impl CeilingRules {
         found.step_deadline = self.step_deadline.unwrap_or(found.step_deadline);
         found.copies = self.copies.unwrap_or(found.copies);
         found.caused_calls = self.caused_calls.unwrap_or(found.caused_calls);
+        found.breaker = self.breaker.unwrap_or(found.breaker);
         found
     }
 
@@ -224,6 +237,10 @@ impl CeilingRules {
                 ("copies", value) => {
                     let copies = u32::try_from(number(value)?);
                     rules.copies = Some(copies.map_err(|_| wrong("that is out of range"))?);
+                }
+                ("breaker", value) => {
+                    let breaker = u32::try_from(number(value)?);
+                    rules.breaker = Some(breaker.map_err(|_| wrong("that is out of range"))?);
                 }
                 ("caused-calls", value) => rules.caused_calls = Some(number(value)?.unsigned_abs()),
                 (key, value) => {
@@ -345,21 +362,23 @@ mod tests {
     /// A policy that lies beside a plugin cannot raise what the plugin gets.
     #[test]
     fn a_policy_that_nobody_named_only_lowers() {
-        fn check(text: &str, named: bool, expected: (Option<u64>, u64, u32)) {
+        fn check(text: &str, named: bool, expected: (Option<u64>, u64, u32, u32)) {
             let mut policy = Policy::parse(text).expect("it is a policy");
             if !named {
                 policy = policy.found();
             }
             let found = policy.ceilings(&Ceilings::default());
             let memory = found.of(Tier::Wasm).memory;
-            assert_eq!((memory, found.caused_calls, found.copies), expected, "{text}");
+            let found = (memory, found.caused_calls, found.copies, found.breaker);
+            assert_eq!(found, expected, "{text}");
         }
-        let more = "[ceilings]\nmemory = '2 GiB'\ncaused-calls = 1000000\ncopies = 1000";
-        check(more, true, (Some(2 << 30), 1_000_000, 1000));
-        check(more, false, (Some(1 << 30), 10_000, 256));
-        let less = "[ceilings.wasm]\nmemory = '1 MiB'\n[ceilings]\ncaused-calls = 5\ncopies = 2";
-        check(less, true, (Some(1 << 20), 5, 2));
-        check(less, false, (Some(1 << 20), 5, 2));
+        let more =
+            "[ceilings]\nmemory = '2 GiB'\ncaused-calls = 1000000\ncopies = 1000\nbreaker = 1000";
+        check(more, true, (Some(2 << 30), 1_000_000, 1000, 1000));
+        check(more, false, (Some(1 << 30), 10_000, 256, 100));
+        let less = "[ceilings.wasm]\nmemory = '1 MiB'\n[ceilings]\ncaused-calls = 5\ncopies = 2\nbreaker = 2";
+        check(less, true, (Some(1 << 20), 5, 2, 2));
+        check(less, false, (Some(1 << 20), 5, 2, 2));
         // Where the host has no ceiling, there is one afterwards.
         let core = Policy::parse("[ceilings]\nmemory = '1 MiB'").expect("it is a policy").found();
         assert_eq!(core.ceilings(&Ceilings::default()).of(Tier::Core).memory, Some(1 << 20));
@@ -409,6 +428,7 @@ mod tests {
             "[ceilings.wasm]\ncall-deadline = '0 s'",
             "`ceilings.wasm.call-deadline`: 0 ns is out",
         );
+        check("[ceilings]\nbreaker = 0", "`ceilings.breaker`: write a number from 1");
         check("[ceilings]\ncopies = 0", "`ceilings.copies`: write a number from 1");
         check("[ceilings]\ncaused-calls = 'many'", "`ceilings.caused-calls`: write a number");
         check("[ceilings]\nstep-deadline = 3", "`ceilings.step-deadline`: write for example");

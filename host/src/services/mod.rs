@@ -29,10 +29,10 @@ pub(crate) use functions::{Functions, carried_by, key_of};
 pub(crate) use mock::MockServices;
 pub use mock::{Mock, MockError};
 pub(crate) use rights::{HotLimits, Rights};
-pub use shared::ResourceUsage;
-pub(crate) use shared::{AllCancelled, Cancellations, Shared};
 #[cfg(target_os = "linux")]
-pub(crate) use shared::{Cancel, Meter};
+pub(crate) use shared::Meter;
+pub use shared::ResourceUsage;
+pub(crate) use shared::{AllCancelled, Cancel, Cancellations, Shared};
 
 use crate::policy::Parameter;
 use crate::stop::Stop;
@@ -94,7 +94,7 @@ pub(crate) struct Context {
 }
 
 /// How long a step with which a copy ends goes on after a cancellation.
-const AFTER_CANCELLATION: Duration = Duration::from_secs(2);
+pub(crate) const AFTER_CANCELLATION: Duration = Duration::from_secs(2);
 
 impl Context {
     pub(crate) fn new(
@@ -149,6 +149,11 @@ impl Context {
         if self.shared.cancellations.count() != self.cancellations {
             self.shorten_last_step();
         }
+    }
+
+    /// True during a step with which a copy ends.
+    pub(crate) fn is_last_step(&self) -> bool {
+        self.last_step.is_some()
     }
 
     /// A cancellation came before this step, or while it runs.

@@ -50,7 +50,7 @@ pub(crate) struct AllCancelled {
     copies: Elsewhere,
 }
 
-/// A copy that runs in another process, where nobody looks at a count.
+/// A copy that runs in another process or waits for one, where nobody looks at a count.
 pub(crate) trait Cancel: Send + Sync {
     /// Ends its call, if it makes one.
     fn cancel(&self);
@@ -135,7 +135,6 @@ impl ResourceUsage {
 struct Elsewhere(Mutex<Vec<Weak<dyn Cancel>>>);
 
 impl Elsewhere {
-    #[cfg(target_os = "linux")]
     fn add(&self, copy: Weak<dyn Cancel>) {
         let mut copies = self.0.lock();
         copies.retain(|copy| copy.strong_count() > 0);
@@ -166,7 +165,6 @@ impl Cancellations {
     }
 
     /// Tells a copy in another process of cancellations from now on, as long as somebody has it.
-    #[cfg(target_os = "linux")]
     pub(crate) fn tell<C: Cancel + 'static>(&self, copy: &Arc<C>) {
         let copy: Weak<C> = Arc::downgrade(copy);
         self.copies.add(copy.clone());

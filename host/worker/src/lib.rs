@@ -77,4 +77,4 @@ pub use serve::{Handler, LoadFailure, run_if_requested};
 pub use spawn::{SpawnError, Spec};
 pub use usage::Usage;
 pub use watched::{Canceller, Meter};
-pub use worker::{CallError, LoadError, Worker};
+pub use worker::{CallError, LoadError, OnCancel, Worker};

@@ -200,11 +200,14 @@ impl Watched {
         self.is_over.load(Ordering::Acquire).then_some(Broken::Gone)
     }
 
-    pub(crate) fn set_cancelled(&self, is_cancelled: bool) {
-        self.is_cancelled.store(is_cancelled, Ordering::Relaxed);
-        if is_cancelled {
-            self.bell.ring();
-        }
+    fn cancel(&self) {
+        // All that the caller did before is seen by the thread that forgets this.
+        self.is_cancelled.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    pub(crate) fn forget_cancellation(&self) {
+        self.is_cancelled.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -224,10 +227,10 @@ impl Meter {
 pub struct Canceller(pub(crate) Arc<Watched>);
 
 impl Canceller {
-    /// Asks the worker to end the running call, and kills it if it does not do so soon. Does
-    /// nothing if no call is running: the next one begins anew.
+    /// Cancels the running call, as [`Worker::heed`](crate::Worker::heed) said. If none is running, the
+    /// next one, unless the host forgets it.
     pub fn cancel(&self) {
-        self.0.set_cancelled(true);
+        self.0.cancel();
     }
 
     /// Kills the worker and all that it started.

@@ -34,6 +34,17 @@ pub struct Worker {
     is_greeted: bool,
     /// The line on which a worker waits for the word to become its program.
     waiting: Option<UnixStream>,
+    on_cancel: OnCancel,
+}
+
+/// The effect of a cancellation on a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCancel {
+    /// The worker is asked to end the call, and is killed if it does not do so within a second.
+    #[default]
+    Ask,
+    /// The call goes on for so long at most: with it the plugin ends, and must not lose its state.
+    Allow(Duration),
 }
 
 /// Why a call has no result.
@@ -103,7 +114,9 @@ impl Worker {
         waiting: Option<UnixStream>,
     ) -> Worker {
         let (calls, ahead) = (OpenCalls::new(), Ahead::default());
-        Worker { watched, link, calls, ahead, report, bounds, is_greeted: false, waiting }
+        let on_cancel = OnCancel::default();
+        let is_greeted = false;
+        Worker { watched, link, calls, ahead, report, bounds, is_greeted, waiting, on_cancel }
     }
 
     /// Which layers of the sandbox hold. Nothing of a plugin was read yet when this was found out.
@@ -119,6 +132,13 @@ impl Worker {
     /// Cancels calls from other threads.
     pub fn canceller(&self) -> Canceller {
         Canceller(self.watched.clone())
+    }
+
+    /// Forgets a cancellation that came before, and says what one does from now on. A host that counts
+    /// cancellations looks at its count after this: then none is lost.
+    pub fn heed(&mut self, on_cancel: OnCancel) {
+        self.on_cancel = on_cancel;
+        self.watched.forget_cancellation();
     }
 
     /// Its usage; `None` once it has ended.
@@ -424,10 +444,6 @@ impl Worker {
             // Answers of earlier calls may still lie there, and are not to this one.
             return Err(CallError::Ended(self.watched.soon_ended()));
         }
-        if self.calls.is_empty() {
-            // An earlier cancellation is not for this call.
-            self.watched.set_cancelled(false);
-        }
         let call = self.calls.open(request);
         self.say(&message(call), until).inspect_err(|_| self.calls.withdraw(call))?;
         self.ahead.sent(size);
@@ -462,6 +478,10 @@ impl Worker {
             let Worker { watched, link, calls, .. } = self;
             if !is_cancelled && matches!(watched.interrupt(), Some(Broken::Cancelled)) {
                 is_cancelled = true;
+                if let OnCancel::Allow(time) = self.on_cancel {
+                    until.at = until.at.min(Instant::now() + time);
+                    continue;
+                }
                 until.at = until.at.min(Instant::now() + GRACE);
                 if let Some(call) = calls.oldest() {
                     let told = lock(&watched.control).as_mut().map(|it| it.cancel(call));
@@ -501,8 +521,9 @@ impl Worker {
                 self.ahead.taken();
                 if is_cancelled {
                     // Calls that were sent ahead are others.
-                    self.watched.set_cancelled(false);
-                    if matches!(message, Message::Failed { .. }) {
+                    self.watched.forget_cancellation();
+                    if self.on_cancel == OnCancel::Ask && matches!(message, Message::Failed { .. })
+                    {
                         return Err(CallError::Cancelled);
                     }
                 }

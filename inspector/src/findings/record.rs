@@ -183,6 +183,8 @@ pub struct Crashes {
     pub count: usize,
     /// How often a fresh process went on without the state.
     pub without_state: usize,
+    /// How often it was stopped, because it failed too often in a row.
+    pub stopped: usize,
     /// The generation of the last one.
     pub generation: u32,
     /// The first of them.

@@ -217,6 +217,7 @@ impl Recorder {
             }
         }
         crashes.without_state += usize::from(is_loss);
+        crashes.stopped += usize::from(change.1 == Phase::Quarantined);
     }
 
     fn set_digest(&mut self, event: &Event, digest: &str, carried_state: bool) {

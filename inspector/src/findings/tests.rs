@@ -399,6 +399,14 @@ fn crashes_of_processes() {
         |run| [lost, kept, lost].iter().for_each(|restarted| crash(run, restarted)),
         &["its process crashed 3 times; it was restarted without its state 2 times [2, 8, 14]"],
     );
+    let stop = |run: &mut Run| {
+        crash(run, kept);
+        let (from, cause) = (Phase::Faulted, "crashed: by a signal; stopped".to_owned());
+        run.event(What::Phase { from, to: Phase::Quarantined, cause });
+    };
+    let expected =
+        "its process crashed 1 time; it failed so often in a row that it was stopped [2]";
+    check("worker-crash", stop, &[expected]);
 }
 
 #[test]

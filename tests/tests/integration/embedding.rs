@@ -207,6 +207,9 @@ fn limits_that_make_no_sense_are_refused_where_they_are_set() {
     let refused = |ceilings| Host::builder().ceilings(ceilings).build().err().unwrap().to_string();
     let (mut copies, mut steps) = (Ceilings::default(), Ceilings::default());
     (copies.copies, steps.step_deadline) = (0, Duration::ZERO);
+    let mut failures = Ceilings::default();
+    failures.breaker = 0;
+    assert_eq!(refused(failures), "the ceiling for `breaker` cannot be 0; write 1 or more");
     assert_eq!(refused(copies), "the ceiling for `copies` cannot be 0; write 1 or more");
     assert!(refused(steps).starts_with("the ceiling for `step-deadline` cannot be 0 s"));
     let compiles = Host::builder().compile_deadline(Duration::ZERO).build();

@@ -2,7 +2,9 @@
 //! of it. That a plugin does the same there as elsewhere is in `parity`.
 #![cfg(target_os = "linux")]
 
+mod back_off;
 mod framed;
+mod outfit;
 mod places;
 mod plugin;
 mod reach;

@@ -148,7 +148,7 @@ fn a_sick_plugin_is_restarted_as_its_manifest_says() {
     };
     let open = (
         Phase::Quarantined,
-        "initialize: the plugin failed: not yet (code 9); 3 attempts in a row failed: restart it by hand",
+        "initialize: the plugin failed: not yet (code 9); stopped, because it failed 3 times in a row: restart it by hand",
     );
 
     check(Restart::Never, 0, Phase::Faulted, &[sick]);
@@ -182,7 +182,7 @@ fn a_sick_plugin_is_restarted_as_its_manifest_says() {
         &[sick, attempt(1), failed(1), attempt(2), failed(2), attempt(3), open],
     );
     let refusal = host.call(id, &Frame::data("x")).outcome.to_string();
-    assert!(refusal.contains("3 attempts in a row failed"), "{refusal}");
+    assert!(refusal.contains("it failed 3 times in a row"), "{refusal}");
     assert_eq!(host.plugin(id).unwrap().phase, Phase::Quarantined);
     script.failing_starts.store(0, Ordering::SeqCst);
     host.restart(id).wait().unwrap();

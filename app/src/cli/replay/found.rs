@@ -128,6 +128,9 @@ impl Found {
             0 => {}
             restarts => text.push_str(&format!("; restarted {}", count(restarts, "time"))),
         }
+        for stopped in self.targets.statuses().filter_map(plugins::stopped) {
+            text.push_str(&format!("; {stopped}"));
+        }
         text
     }
 

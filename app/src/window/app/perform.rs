@@ -160,6 +160,7 @@ impl App {
             Verb::ReloadCold => {
                 self.with_plugin(|instance| Command::Reload { instance, carry_state: false })
             }
+            Verb::Restart => self.with_plugin(Command::Restart),
             Verb::RollBack => self.with_plugin(Command::RollBack),
             Verb::MoveToWorker => {
                 self.with_plugin(|instance| Command::Move { instance, to: Isolation::Process });

@@ -85,7 +85,7 @@ fn head(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     }
     ui.add_space(8.0);
     ui.horizontal_wrapped(|ui| {
-        for verb in [Verb::Reload, Verb::ReloadCold, Verb::RollBack, Verb::Loop] {
+        for verb in [Verb::Reload, Verb::ReloadCold, Verb::Restart, Verb::RollBack, Verb::Loop] {
             verb_button(ui, ctx, verb);
         }
     });

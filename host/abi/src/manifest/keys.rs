@@ -49,6 +49,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "back-off",
             "back-off-max",
             "breaker",
+            "crash-window",
             "on-failure",
         ],
     ),

@@ -20,13 +20,17 @@ pub struct Lifecycle {
     pub health_interval: Option<Duration>,
     /// Whether a copy that cannot go on is replaced by a fresh one.
     pub restart: Restart,
-    /// Wait before the second attempt to start a fresh copy; each further wait is twice as long.
-    /// The first attempt follows at once.
+    /// Wait before the second attempt in a row to start a fresh copy; each further wait is twice as
+    /// long. The first attempt follows at once.
     pub back_off: Duration,
     /// The longest wait between two attempts.
     pub back_off_max: Duration,
-    /// Failed attempts in a row after which only a person starts it again; from 1.
+    /// Failures in a row after which only a person starts it again; from 1. The crash of a process is
+    /// a failure, and so is an attempt to start a fresh copy that does not succeed. A call that the
+    /// plugin answers ends the row.
     pub breaker: u32,
+    /// A copy that went on for so long without a crash begins a new row with the next one.
+    pub crash_window: Duration,
     /// The result that the caller of a failed call gets.
     pub on_failure: OnFailure,
 }
@@ -81,16 +85,19 @@ impl Default for Lifecycle {
             back_off: Duration::from_millis(100),
             back_off_max: Duration::from_secs(30),
             breaker: 5,
+            crash_window: Duration::from_secs(60),
             on_failure: OnFailure::default(),
         }
     }
 }
 
 impl Lifecycle {
-    /// The wait before the next attempt to start a fresh copy, after so many failed ones in a row.
-    pub fn wait_after(&self, failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(31);
-        self.back_off.saturating_mul(1 << doublings).min(self.back_off_max)
+    /// The wait before an attempt to start a fresh copy, which counts those in a row from 1: none, then
+    /// [`back_off`](Self::back_off), and twice as long each time, up to
+    /// [`back_off_max`](Self::back_off_max).
+    pub fn wait_before(&self, attempt: u32) -> Duration {
+        let Some(doublings) = attempt.checked_sub(2) else { return Duration::ZERO };
+        self.back_off.saturating_mul(1 << doublings.min(31)).min(self.back_off_max)
     }
 }
 
@@ -110,6 +117,7 @@ pub(super) struct RawLifecycle {
     back_off: Option<String>,
     back_off_max: Option<String>,
     breaker: Option<u32>,
+    crash_window: Option<String>,
     on_failure: OnFailure,
 }
 
@@ -142,10 +150,11 @@ impl RawLifecycle {
             back_off: time("back-off", self.back_off)?.unwrap_or(defaults.back_off),
             back_off_max: time("back-off-max", self.back_off_max)?.unwrap_or(defaults.back_off_max),
             breaker: self.breaker.unwrap_or(defaults.breaker),
+            crash_window: time("crash-window", self.crash_window)?.unwrap_or(defaults.crash_window),
             on_failure: self.on_failure,
         };
         if lifecycle.breaker == 0 {
-            let reason = "0 attempts never start it; write 1 or more".to_owned();
+            let reason = "0 failures never let it run; write 1 or more".to_owned();
             return Err(value("lifecycle.breaker", reason));
         }
         if lifecycle.back_off > lifecycle.back_off_max {
@@ -187,14 +196,16 @@ mod tests {
     #[test]
     fn waits_grow_up_to_the_longest() {
         let lifecycle = Lifecycle::default();
-        let check = |failures: u32, expected: u64| {
-            assert_eq!(lifecycle.wait_after(failures), Duration::from_millis(expected));
+        let check = |attempt: u32, expected: u64| {
+            assert_eq!(lifecycle.wait_before(attempt), Duration::from_millis(expected));
         };
-        check(1, 100);
-        check(2, 200);
-        check(3, 400);
-        check(9, 25_600);
-        check(10, 30_000);
+        check(0, 0);
+        check(1, 0);
+        check(2, 100);
+        check(3, 200);
+        check(4, 400);
+        check(10, 25_600);
+        check(11, 30_000);
         check(u32::MAX, 30_000);
     }
 }

@@ -48,6 +48,7 @@ fn bad_manifests_say_what_is_wrong() {
     check("[plugin]\nid = \"a\"\n[runtime]\ninstances = 0", "`runtime.instances`");
     check("[plugin]\nid = \"a\"\n[lifecycle]\nbreaker = 0", "`lifecycle.breaker`");
     check("[plugin]\nid = \"a\"\n[lifecycle]\nback-off = \"1 min\"", "longer than `back-off-max`");
+    check("[plugin]\nid = \"a\"\n[lifecycle]\ncrash-window = \"0 s\"", "`lifecycle.crash-window`");
     check("[plugin]\nid = \"a\"\n[lifecycle]\nrestart = \"sometimes\"", "line 4");
     check("[plugin]\nid = \"a\"\n[state]\nkeep = 0", "`state.keep`");
     check("[plugin]\nid = \"a\"\n[state]\ncheckpoint = \"1 s\"", "needs `persist = true`");

@@ -162,17 +162,25 @@ impl LibraryPlugin {
         call: impl FnOnce(&mut NativePlugin<Lent>) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
         let pointer = NonNull::from(services);
-        // SAFETY: only the lifetime changes. The pointer is taken away below, before the reference that
-        // it is made of ends; code of a library does not unwind into this one.
+        // SAFETY: only the lifetime changes. `Returned` takes the pointer away below, also if something
+        // unwinds, before the reference that it is made of ends.
         let pointer = unsafe {
             std::mem::transmute::<NonNull<dyn Services + '_>, NonNull<dyn Services + 'static>>(
                 pointer,
             )
         };
         self.0.services().services.set(Some(pointer));
-        let result = call(&mut self.0);
-        self.0.services().services.set(None);
-        result
+        let lent = Returned(self);
+        call(&mut lent.0.0)
+    }
+}
+
+/// A plugin during a call, after which it has no services any more, however the call ends.
+struct Returned<'a>(&'a mut LibraryPlugin);
+
+impl Drop for Returned<'_> {
+    fn drop(&mut self) {
+        self.0.0.services().services.set(None);
     }
 }
 

@@ -22,7 +22,9 @@ use glovebox_abi::wire::{Bounds, Load};
 use glovebox_abi::{Failure, Frame, Health, LogLevel, State};
 use glovebox_events::Outcome;
 use glovebox_sandbox::{Access, Folder, Missing, Promise, SandboxReport};
-use glovebox_worker::{CallError, Canceller, Captured, Ended, LoadError, Spec, Worker, Workers};
+use glovebox_worker::{
+    CallError, Canceller, Captured, Ended, LoadError, OnCancel, Spec, Worker, Workers,
+};
 use parking_lot::Mutex;
 use tempfile::TempPath;
 
@@ -34,7 +36,7 @@ use super::outside::{About, Trial};
 use super::{Backend, MAX_MESSAGE_LEN, failed, message_of};
 use crate::frames::Frames;
 use crate::problem::{LoadProblem, shorten};
-use crate::services::{Cancel, Context, Meter, ResourceUsage};
+use crate::services::{AFTER_CANCELLATION, Cancel, Context, Meter, ResourceUsage};
 use crate::stop::Stop;
 use outfit::Outfit;
 
@@ -170,7 +172,7 @@ impl WorkerCode {
         let Started { worker, limits, made_at, handle } = self.start(&context)?;
         let code = self.clone();
         let memory = None;
-        Ok(WorkerBackend { code, worker, context, limits, made_at, memory, handle })
+        Ok(WorkerBackend { code, worker, context, limits, made_at, memory, _handle: handle })
     }
 
     /// A worker with the rights that a copy has now.
@@ -284,7 +286,7 @@ pub(crate) struct WorkerBackend {
     /// The memory that it held last, and when.
     memory: Option<(Instant, u64)>,
     /// The instance tells it of cancellations, and reads its usage, as long as it is here.
-    handle: Arc<Handle>,
+    _handle: Arc<Handle>,
 }
 
 /// A worker for those who do not call it.
@@ -321,7 +323,11 @@ impl WorkerBackend {
         &mut self,
         call: impl FnOnce(&mut Worker, &mut Context, Duration) -> Result<T, E>,
     ) -> Result<T, Stop> {
-        // One that was cancelled before it began would not hear of it.
+        // In this order: a cancellation before is in the count, and one afterwards is heard of.
+        self.worker.heed(match self.context.is_last_step() {
+            true => OnCancel::Allow(AFTER_CANCELLATION),
+            false => OnCancel::Ask,
+        });
         self.context.check_cancelled().map_err(Stop::Alive)?;
         let deadline = Duration::from_millis(self.context.deadline());
         let result = call(&mut self.worker, &mut self.context, deadline.saturating_add(GRACE));
@@ -329,25 +335,6 @@ impl WorkerBackend {
         let result = result.map_err(|error| self.stop(error.into(), deadline, &printed[1]));
         self.log_printed(printed, if result.is_ok() { LogLevel::Info } else { LogLevel::Error });
         result
-    }
-
-    /// Goes on in a fresh worker, which has the folders and variables that are right now. Files that
-    /// the one before has open end with it.
-    fn change_outfit(&mut self) -> Result<(), Stop> {
-        let state = self.save_state()?;
-        let started = self.code.start(&self.context).map_err(Stop::Dead)?;
-        self.worker = started.worker;
-        self.limits = started.limits;
-        self.made_at = started.made_at;
-        self.handle = started.handle;
-        self.memory = None;
-        let config = self.context.rights.config.load().to_string();
-        let dead = |stop: Stop| Stop::Dead(stop.into_outcome());
-        self.initialize(&config).map_err(dead)?;
-        match state {
-            Some(state) => self.restore_state(&state).map_err(dead),
-            None => Ok(()),
-        }
     }
 
     /// Text that the plugin printed becomes log lines.
@@ -460,9 +447,6 @@ impl Backend for WorkerBackend {
     }
 
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
-        if self.made_at != self.context.rights.outfit.load(Ordering::Relaxed) {
-            self.change_outfit()?;
-        }
         let frames = self.run(|worker, context, deadline| worker.call(frame, context, deadline))?;
         self.context.check_output(&frames)?;
         // It stopped to collect then. If the limits were raised meanwhile, that counts from the next
@@ -502,6 +486,10 @@ impl Backend for WorkerBackend {
     fn cleanup(&mut self) {
         // However it ends, it has ended.
         let _ = self.run(|worker, context, deadline| worker.cleanup(context, deadline));
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.made_at != self.context.rights.outfit.load(Ordering::Relaxed)
     }
 
     fn memory(&mut self) -> Option<u64> {

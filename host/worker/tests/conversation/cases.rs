@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::wire::{Bounds, Load};
 use glovebox_abi::{Failure, Frame, Health, LogLevel, ServiceError, Services, State};
 use glovebox_sandbox::{Access, Folder, Layer, SystemCalls};
-use glovebox_worker::{CallError, Ended, LoadError, Spec, Worker, Workers};
+use glovebox_worker::{CallError, Ended, LoadError, OnCancel, Spec, Worker, Workers};
 
 /// Long enough for any machine; waiting ends with the event, not with the time.
 const LONG: Duration = Duration::from_secs(60);
@@ -612,6 +612,21 @@ fn cancelled(workers: &Workers) {
     assert_eq!(worker.next_reply(kept, LONG), Err(CallError::Cancelled));
     let failure = Failure::new(1000, "by itself");
     assert_eq!(worker.next_reply(kept, LONG), Err(CallError::Failed(failure)));
+    // One before a call counts, unless it is forgotten.
+    worker.canceller().cancel();
+    let frame = Frame::data("loop-until-cancelled");
+    assert_eq!(worker.call(&frame, kept, LONG), Err(CallError::Cancelled));
+    worker.canceller().cancel();
+    worker.heed(OnCancel::Ask);
+    assert_eq!(tell(&mut worker, "echo 1"), Ok("echo 1".to_owned()));
+    // One with which the plugin ends is given time, and is not asked to end.
+    worker.heed(OnCancel::Allow(LONG));
+    worker.canceller().cancel();
+    assert_eq!(tell(&mut worker, "echo 2"), Ok("echo 2".to_owned()));
+    worker.heed(OnCancel::Allow(SHORT));
+    worker.canceller().cancel();
+    assert_eq!(worker.call(&frame, kept, LONG), Err(CallError::Ended(Ended::Cancelled)));
+    let mut worker = loaded(workers, |_| {});
     // One that cannot is killed.
     worker.submit(&Frame::data("loop"), LONG).unwrap();
     worker.canceller().cancel();

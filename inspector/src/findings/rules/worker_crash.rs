@@ -17,11 +17,13 @@ impl Rule for WorkerCrash {
 
     fn describe(&self) -> &'static str {
         "The process of a plugin crashed, at least once, also if its frame was sent again and answered \
-         then; it says how often a fresh process went on without its state."
+         then; it says how often a fresh process went on without its state, and whether the plugin was \
+         stopped because it failed too often in a row."
     }
 
     fn remedy(&self) -> &'static str {
-        "see the cause at the events that it names, and save the state if it must not be lost"
+        "see the cause at the events that it names, and save the state if it must not be lost; restart \
+         by hand what was stopped"
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
@@ -31,6 +33,9 @@ impl Rule for WorkerCrash {
             if crashes.without_state > 0 {
                 let times = count(crashes.without_state, "time");
                 message.push_str(&format!("; it was restarted without its state {times}"));
+            }
+            if crashes.stopped > 0 {
+                message.push_str("; it failed so often in a row that it was stopped");
             }
             out.find(plugin, crashes.generation, message, crashes.spots.iter().copied());
         }

@@ -33,6 +33,11 @@ __attribute__((constructor)) static void begin(void) {
 static void *create(const struct glovebox_host *host, struct glovebox_slice config,
                     const struct glovebox_output *out) {
     (void)config; (void)out;
+    const char *folder = getenv("GLOVEBOX_FOLDER_DATA");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/broken", folder ? folder : "/none");
+    if (!access(path, F_OK)) abort();
+    if (!strcmp(NAME, "slow-start")) sleep(3);
     services = host;
     return malloc(1);
 }
@@ -64,6 +69,11 @@ static uint32_t process(void *self, uint8_t kind, struct glovebox_slice header,
         char path[4096];
         snprintf(path, sizeof path, "%s/once", getenv("GLOVEBOX_FOLDER_DATA"));
         if (open(path, O_RDONLY) == -1) open(path, O_WRONLY | O_CREAT, 0600), abort();
+    }
+    if (!strcmp(word, "break")) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/broken", getenv("GLOVEBOX_FOLDER_DATA"));
+        open(path, O_WRONLY | O_CREAT, 0600), abort();
     }
     if (!strcmp(word, "input")) {
         struct stat input;
@@ -135,16 +145,26 @@ static uint32_t process(void *self, uint8_t kind, struct glovebox_slice header,
 static uint32_t nothing(void *self, const struct glovebox_output *out) {
     (void)self; (void)out; return 0;
 }
+static uint32_t save_state(void *self, const struct glovebox_output *out) {
+    (void)self;
+    struct glovebox_slice bytes = {(const uint8_t *)&count, sizeof count};
+    struct glovebox_slice reason = {(const uint8_t *)"it is lost", 10};
+    if (strcmp(NAME, "forgetful")) out->state(out->context, 1, bytes);
+    else return out->message(out->context, 7, reason), 7;
+    return 0;
+}
 static uint32_t restore_state(void *self, uint32_t version, struct glovebox_slice state,
                               const struct glovebox_output *out) {
-    (void)self; (void)version; (void)state; (void)out; return 0;
+    (void)self; (void)version; (void)out;
+    memcpy(&count, state.pointer, sizeof count);
+    return 0;
 }
 static void destroy(void *self) { free(self); }
 
 __attribute__((visibility("default"))) const struct glovebox_plugin *glovebox_plugin_0_1(void) {
     static const struct glovebox_plugin table = {
         GLOVEBOX_ABI_VERSION, sizeof(struct glovebox_plugin),
-        create, process, nothing, nothing, restore_state, destroy,
+        create, process, nothing, save_state, restore_state, destroy,
     };
     return &table;
 }

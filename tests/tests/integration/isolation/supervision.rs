@@ -161,7 +161,7 @@ fn when_many_die_at_once_the_others_answer_as_ever() {
     let bench = Bench::new();
     let request = LoadRequest::path(folder.path());
     let load = || bench.host.load(request.clone()).wait().unwrap();
-    let dying: Vec<_> = (0..6).map(|_| load()).collect();
+    let dying: Vec<_> = (0..20).map(|_| load()).collect();
     let healthy = load();
     let processes: Vec<String> = dying.iter().map(|id| bench.ask(*id, "process")).collect();
     std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
 //! Paints the list of plugins.
 
-use egui::{Align, Rect, ScrollArea, Ui, pos2, vec2};
+use egui::{Align, Rect, Role, ScrollArea, Ui, WidgetInfo, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_abi::manifest::Isolation;
 use glovebox_events::Binding;
@@ -14,7 +14,7 @@ use crate::window::context::PanelCtx;
 use crate::window::ids::PanelId;
 use crate::window::look::{Standing, missing_layers, place, standing};
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::text::{Hint, line as in_one_line, plain};
 use crate::window::widgets::{
     icon_button, icon_font, name_in, row, search_field, section, text_in,
 };
@@ -109,7 +109,10 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     let body = egui::TextStyle::Body.resolve(ui.style());
     text_in(ui, first, Align::Min, &about.id, theme::medium(12.5), tokens.text_strong);
     text_in(ui, first, Align::Max, &about.version.to_string(), body.clone(), tokens.text_weak);
-    let second = first.translate(vec2(0.0, 17.0));
+    let mut second = first.translate(vec2(0.0, 17.0));
+    if plugin.supervision.is_stopped {
+        second.set_right(restart(ui, ctx, plugin, second) - 8.0);
+    }
     let mut text = stands;
     if let Some(place) = place(plugin) {
         text.push_str(&format!(" · {place}"));
@@ -158,6 +161,19 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     response.context_menu(|ui| menu(ui, ctx, plugin));
 }
 
+/// A button at the right end of a line that restarts a plugin; says where it begins.
+fn restart(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, line: Rect) -> f32 {
+    let text = plain("Restart").font(theme::medium(11.5));
+    let place = line.with_min_x(line.right() - 54.0);
+    let response = ui.put(place, egui::Button::new(text).small());
+    let name = format!("Restart {}", ctx.name_of(plugin));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, in_one_line(&name)));
+    if response.clicked() {
+        ctx.command(Command::Restart(plugin.instance));
+    }
+    place.left()
+}
+
 fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     let (id, about) = (plugin.instance, &plugin.manifest.plugin);
     let reload = |carry_state| Command::Reload { instance: id, carry_state };
@@ -166,6 +182,9 @@ fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     }
     if ui.button("Reload cold").clicked() {
         ctx.command(reload(false));
+    }
+    if ui.button("Restart").clicked() {
+        ctx.command(Command::Restart(id));
     }
     if plugin.binding == Binding::Native {
         let (name, to) = match plugin.isolation {
