@@ -89,6 +89,7 @@ pub use glovebox_events::{
     Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Sink, Snapshot,
     Timing, What,
 };
+pub use glovebox_files::{FileKind, Way as FileWay};
 pub use host::{
     DispatchStats, Drained, Host, HostBuilder, HostError, Loading, Mocks, PluginSet, Profile,
     Reloading, Reloads, SetError, SetLimitsError, Shutdown, WatchError,

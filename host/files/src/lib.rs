@@ -2,7 +2,8 @@
 //!
 //! Read [`read()`] first (what a stranger named cannot block or fill the memory), then [`Output`]
 //! (what exists is not overwritten, and never what is being read), then [`Scratch`] (temporary
-//! folders that a later start removes if this process is killed).
+//! folders that a later start removes if this process is killed), then [`FileKind`] (the name of a file
+//! that is not what was wanted, and the way to use it).
 //!
 //! ```
 //! use glovebox_files::{Output, Scratch, read_to_string};
@@ -16,17 +17,19 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! This crate deliberately knows no format, and it does not record traces: their writer survives full
+//! This crate deliberately reads no format beyond its first bytes, and it does not record traces: their writer survives full
 //! disks and kills, which takes more than a file beside the final one.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod kind;
 mod output;
 mod owner;
 mod read;
 mod scratch;
 mod used;
 
+pub use kind::{FileKind, Way, mcap_profile};
 pub use output::{Output, OutputProblem, is_replaceable, is_same_name, refuse, remedy, write};
 pub use owner::{Owner, private_folder};
 pub use read::{MAX_TEXT, open, read, read_or_stdin, read_to_string};

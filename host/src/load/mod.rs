@@ -23,7 +23,6 @@ mod read;
 mod request;
 mod sections;
 mod size;
-mod sniff;
 mod source;
 
 pub use cache::CacheStats;

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use glovebox_abi::Manifest;
 use glovebox_events::LoadStage;
+use glovebox_files::FileKind;
 use object::read::ReadCache;
 
 use super::classify::{Class, Classified, classify};
 use super::manifest::{bare, parse_embedded, read_manifest};
 use super::read::{Located, MAX_ARTIFACT_LEN, assemble, locate, names_a_program};
-use super::sniff::SNIFF_LEN;
 use super::{file, library};
 use crate::problem::{ArtifactKind, LoadError, LoadProblem};
 
@@ -137,7 +137,7 @@ impl Found {
 fn look(path: &Path, mut file: File, size: u64) -> Result<Found, (LoadStage, LoadProblem)> {
     let sniff = |problem| (LoadStage::Sniff, problem);
     let mut head = Vec::new();
-    let read = file.by_ref().take(SNIFF_LEN as u64 + 1).read_to_end(&mut head);
+    let read = file.by_ref().take(FileKind::START_LEN as u64).read_to_end(&mut head);
     read.map_err(|error| (LoadStage::Read, error.into()))?;
     match ArtifactKind::of(&head) {
         ArtifactKind::WasmText => {
@@ -252,6 +252,6 @@ mod tests {
             "parse manifest: `A` is not a plugin id; use lower-case letters, digits and single \
              `-`, e.g. \"redact-mail\"",
         );
-        check(&[b"\x1F\x8B"], "sniff: this is a gzip archive, not a plugin");
+        check(&[b"\x1F\x8B"], "sniff: this is a file packed with gzip, not a plugin");
     }
 }

@@ -11,7 +11,6 @@ use super::budget::budget_of_source;
 use super::classify::{Class, Classified, classify};
 use super::manifest::{MAX_MANIFEST_LEN, bare, parse_embedded, read_manifest};
 use super::prepare::Prepared;
-use super::sniff::without_mark;
 use super::{Place, Source, file, library};
 use crate::problem::{ArtifactKind, LoadError, LoadProblem, Origin, shorten};
 use crate::record::span;
@@ -279,9 +278,10 @@ fn recognize(kind: ArtifactKind, bytes: Bytes) -> Result<(ArtifactKind, Bytes), 
     }
 }
 
-/// The module or component that a text describes.
+/// The module or component that a text describes, which may have a byte order mark in front.
 pub(super) fn assemble(text: &[u8]) -> Result<(ArtifactKind, Bytes), LoadProblem> {
-    let bytes = wat::parse_bytes(without_mark(text)).map_err(|error| wrong_text(&error))?;
+    let bytes = wat::parse_bytes(text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text))
+        .map_err(|error| wrong_text(&error))?;
     Ok((ArtifactKind::of(&bytes), bytes.into_owned().into()))
 }
 

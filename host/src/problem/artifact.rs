@@ -1,6 +1,6 @@
-//! The kinds of files.
+use glovebox_files::{FileKind, Way};
 
-/// The kind of a file.
+/// The kind of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArtifactKind {
@@ -18,75 +18,46 @@ pub enum ArtifactKind {
     Pe,
     /// A program or a script of which its manifest says that it speaks the framed protocol.
     FramedProgram,
-    /// Nothing at all.
-    Empty,
-    /// WebAssembly of a version that does not exist.
-    WasmOfOtherVersion,
     /// Machine code that was not linked.
     ObjectFile,
     /// A program of an operating system.
     Program,
     /// The information that a debugger needs of a program or library, without its code.
     DebugFile,
-    /// Machine code that wasmtime made of WebAssembly.
-    Precompiled,
-    /// A place holder of Git LFS for a file that was not fetched.
-    GitLfsPointer,
-    /// A page in HTML.
-    Html,
-    /// Classes of Java.
-    JavaClass,
-    /// A gzip archive.
-    Gzip,
-    /// Another archive: xz, bzip2, zstd, 7z or tar.
-    Packed,
-    /// A zip archive.
-    Zip,
-    /// A static library.
-    Archive,
-    /// A Glovebox trace.
-    Trace,
-    /// A packet capture.
-    Capture,
-    /// Zeros, as a disk or a download leaves them that did not get further.
-    Zeros,
-    /// Some other text.
-    Text,
-    /// Some other bytes.
-    Unknown,
+    /// A file that is no artifact, as its first bytes say.
+    Other(FileKind),
 }
 
 impl ArtifactKind {
+    /// Looks at the first bytes of a file, which do not tell libraries from other machine code.
+    pub fn of(start: &[u8]) -> ArtifactKind {
+        match FileKind::of(start) {
+            FileKind::Component => ArtifactKind::Component,
+            FileKind::CoreModule => ArtifactKind::CoreModule,
+            FileKind::WasmText => ArtifactKind::WasmText,
+            FileKind::Elf => ArtifactKind::Elf,
+            FileKind::MachO => ArtifactKind::MachO,
+            FileKind::Pe => ArtifactKind::Pe,
+            other => ArtifactKind::Other(other),
+        }
+    }
+
     /// The kind in a sentence, with its article.
     pub fn describe(self) -> &'static str {
         match self {
-            ArtifactKind::Component => "a WebAssembly component",
-            ArtifactKind::CoreModule => "a core WebAssembly module",
-            ArtifactKind::WasmText => "WebAssembly text",
+            ArtifactKind::Component => FileKind::Component.name(),
+            ArtifactKind::CoreModule => FileKind::CoreModule.name(),
+            ArtifactKind::WasmText => FileKind::WasmText.name(),
             ArtifactKind::Elf => "an ELF library",
             ArtifactKind::MachO => "a Mach-O library",
             ArtifactKind::Pe => "a Windows library",
             ArtifactKind::FramedProgram => "a program that speaks the framed protocol",
-            ArtifactKind::Empty => "an empty file",
-            ArtifactKind::WasmOfOtherVersion => "WebAssembly of an unknown version or cut short",
             ArtifactKind::ObjectFile => "an object file that was not linked",
             ArtifactKind::Program => "a program",
             ArtifactKind::DebugFile => {
                 "debug information of a program or library, without its code"
             }
-            ArtifactKind::Precompiled => "code that wasmtime compiled for some machine (.cwasm)",
-            ArtifactKind::GitLfsPointer => "a pointer of Git LFS in place of the file",
-            ArtifactKind::Html => "a page in HTML",
-            ArtifactKind::JavaClass => "a class of Java",
-            ArtifactKind::Gzip => "a gzip archive",
-            ArtifactKind::Packed => "an archive",
-            ArtifactKind::Zip => "a zip archive",
-            ArtifactKind::Archive => "a static library",
-            ArtifactKind::Trace => "a trace",
-            ArtifactKind::Capture => "a packet capture",
-            ArtifactKind::Zeros => "a file that begins with zeros",
-            ArtifactKind::Text => "a text file",
-            ArtifactKind::Unknown => "a file of unknown kind",
+            ArtifactKind::Other(other) => other.name(),
         }
     }
 
@@ -117,29 +88,23 @@ impl ArtifactKind {
     }
 
     pub(crate) fn remedy(self) -> &'static str {
+        const NAME_ONE: &str =
+            "name a .wasm, .wat, .so, .dylib or .dll file, or a folder with plugin.toml";
         match self {
-            ArtifactKind::Empty => "build the plugin again",
-            ArtifactKind::WasmOfOtherVersion | ArtifactKind::Zeros => {
-                "copy or build the file again"
-            }
-            ArtifactKind::Gzip | ArtifactKind::Packed | ArtifactKind::Zip => "unpack it first",
-            ArtifactKind::Precompiled => {
-                "name the .wasm that it was made of: compiled code is believed from the host's own \
-                 cache alone"
-            }
-            ArtifactKind::GitLfsPointer => "fetch the file with `git lfs pull`",
-            ArtifactKind::Html => "download the file itself: this is a page about it, or an error",
-            ArtifactKind::Archive | ArtifactKind::ObjectFile => {
-                "link it as a shared library (-shared)"
-            }
+            ArtifactKind::ObjectFile => "link it as a shared library (-shared)",
             ArtifactKind::Program => {
                 "build it as a shared library; one that speaks the framed protocol is named by \
                  `program` under [artifact] of a plugin.toml"
             }
             ArtifactKind::DebugFile => "name the library itself",
-            ArtifactKind::Trace => "open it as a trace",
-            ArtifactKind::Capture => "import it with `glovebox trace import`",
-            _ => "name a .wasm, .wat, .so, .dylib or .dll file, or a folder with plugin.toml",
+            ArtifactKind::Other(FileKind::Empty) => "build the plugin again",
+            ArtifactKind::Other(other) => match other.way() {
+                Way::Trace => "open it as a trace",
+                Way::Import => "import it with `glovebox trace import`",
+                Way::Unpack(how) | Way::First(how) => how,
+                Way::Plugin | Way::Other => NAME_ONE,
+            },
+            _ => NAME_ONE,
         }
     }
 }

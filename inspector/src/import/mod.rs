@@ -42,6 +42,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use glovebox_events::Event;
+use glovebox_files::FileKind;
 use serde::Serialize;
 
 pub use capture::{Damage, WithoutAddresses};
@@ -74,9 +75,10 @@ impl Format {
     }
 
     fn sniff(start: &[u8]) -> Option<Format> {
-        match start {
-            _ if pcap::MAGICS.iter().any(|magic| start.starts_with(magic)) => Some(Format::Pcap),
-            [0x0A, 0x0D, 0x0D, 0x0A, ..] => Some(Format::PcapNg),
+        match FileKind::of(start) {
+            FileKind::Pcap => Some(Format::Pcap),
+            FileKind::PcapNg => Some(Format::PcapNg),
+            // A text that begins so is read line by line, so that an error names the line.
             _ => {
                 let text = start.strip_prefix(ndjson::BYTE_ORDER_MARK).unwrap_or(start);
                 text.trim_ascii_start().starts_with(b"{").then_some(Format::Ndjson)
@@ -223,14 +225,11 @@ pub fn import_from<E: From<ImportError>>(
         Some(Format::PcapNg) => pcapng::read(path, input, &mut each),
         Some(Format::Ndjson) => ndjson::read(path, BufReader::new(input), &mut each),
         None => {
-            let mut found = foreign(start);
-            // The other verbs neither unpack nor read standard input.
-            match start.starts_with(glovebox_trace::format::MAGIC) {
-                true if is_packed => found.remedy = "unpack it, and give that to the other verbs",
-                true if is_stdin => {
-                    found.remedy = "save it in a file, and give that to the other verbs";
-                }
-                _ => {}
+            let mut found = foreign(start, is_packed);
+            // The other verbs do not read standard input.
+            if is_stdin && FileKind::of(start) == FileKind::Trace {
+                found.remedy =
+                    "it needs no import: save it in a file, and give that to the other verbs";
             }
             Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into())
         }

@@ -105,7 +105,7 @@ fn several_lines(line: &[u8], rest: &mut impl BufRead) -> Foreign {
     let mut start = line.to_vec();
     // Data that cannot be read says nothing.
     let _ = rest.take(START_LEN as u64).read_to_end(&mut start);
-    foreign(&start)
+    foreign(&start, false)
 }
 
 /// The fields of all events have defaults, so that frames can be written by hand.

@@ -20,15 +20,6 @@ const FIRST_BYTES: usize = 1 << 20;
 /// How far the times of two neighbours may be apart for a place to be taken for a record, in seconds.
 const NEAR: u32 = 7 * 24 * 3600;
 
-pub(super) const MAGICS: [[u8; 4]; 6] = [
-    [0xD4, 0xC3, 0xB2, 0xA1],
-    [0xA1, 0xB2, 0xC3, 0xD4],
-    [0x4D, 0x3C, 0xB2, 0xA1],
-    [0xA1, 0xB2, 0x3C, 0x4D],
-    [0x34, 0xCD, 0xB2, 0xA1],
-    [0xA1, 0xB2, 0xCD, 0x34],
-];
-
 /// The order of the two lengths in front of a packet, as libpcap reads it (`sf-pcap.c`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lengths {

@@ -375,9 +375,10 @@ fn other_files_are_refused() {
         assert!(error.contains(expected), "{error:?} does not say {expected:?}");
     }
     check(b"", "an empty file");
-    check(b"hello", "a text; give a pcap");
-    check(b"\x01\xFF\x03", "an unknown format");
-    check(mcap::MAGIC, "needs no import");
+    check(b"hello", "a text file; give a pcap");
+    check(b"\x01\xFF\x03", "a file of unknown kind");
+    check(b"MZ\x90\0", "a Windows library or program; plugins are not imported");
+    check(mcap::MAGIC, "a trace of Glovebox; it needs no import");
     let foreign = |profile: &str| {
         let options = mcap::WriteOptions::new().profile(profile);
         let mut writer =
@@ -390,13 +391,13 @@ fn other_files_are_refused() {
         "an MCAP file of another program (the profile `ros2`); export its messages",
     );
     check(&foreign(""), "an MCAP file of another program (no profile); export its messages");
-    check(&foreign("glovebox"), "an MCAP file, which needs no import");
+    check(&foreign("glovebox"), "a trace of Glovebox; it needs no import: give it");
     let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).expect("memory takes all");
     check(
         &zstd(&foreign("glovebox")),
-        "needs no import; unpack it, and give that to the other verbs",
+        "needs no import: unpack it, and give that to the other verbs",
     );
-    check(&zstd(&zstd(b"{}")), "packed twice, with zstd within; unpack it once");
+    check(&zstd(&zstd(b"{}")), "a file packed twice; unpack it once");
     check(b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`");
     check(b"{\n \"log\": {\n  \"version\": \"1.2\", \"creator\": {}", "a HAR file");
     check(b"{\"log\": {\"creator\": {},\n \"entries\": []}}", "a HAR file");
@@ -404,9 +405,9 @@ fn other_files_are_refused() {
     check(b"{\"index\":{\"_index\":\"a\"}}\n{\"layers\":{}}", "bulk data for Elasticsearch");
     check(b"{\"payload\":\"x\"}\n{\"index\":{\"_index\":\"a\"}}", "unknown field `index`");
     check(b"{\n \"payload\": 1\n}", "one JSON value over several lines");
-    check(b"[\x18\x00\xFF\xE3", "an unknown format");
+    check(b"[\x18\x00\xFF\xE3", "a file of unknown kind");
     check(b"{\x18\x00\xFF\xE3", "no JSON");
-    check(b"[not JSON]", "a text; give a pcap");
+    check(b"[not JSON]", "a text file; give a pcap");
     check(b"[{\"payload\": 1}]", "a JSON list; write one line for each event: jq");
     check(b"\xFF\xFE{\0}\0", "UTF-16; save it as UTF-8");
     check(b"BZh91AY", "packed with bzip2");

@@ -58,7 +58,7 @@ pub enum TraceError {
         /// The kind of file that it is.
         found: String,
         /// The remedy.
-        remedy: &'static str,
+        remedy: String,
         /// The file.
         path: PathBuf,
     },

@@ -111,7 +111,3 @@ pub fn other_program(profile: &str) -> String {
     };
     format!("an MCAP file of another program ({profile})")
 }
-
-/// The remedy for such a file.
-pub const EXPORT_IT: &str = "export its messages as NDJSON with that program, one object with \
-    `payload` a line, and import that";

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use glovebox_events::{Event, Snapshot, What};
+use glovebox_files::FileKind;
 
 use super::chunk::{ChunkBuffer, Entry};
-use super::foreign::not_a_trace;
+use super::foreign::{not_a_trace, of_another_program};
 use super::framing::{self, Next, Records};
 use crate::format::tally::{Tally, Totals};
 use crate::format::wire::{Envelope, Follows, GapCause, Line, Part};
 use crate::format::{
-    EVENTS_CHANNEL, EXPORT_IT, LIBRARY, MAGIC, PARENT, PROFILE, TALLY, TOTALS, opcode,
-    other_program, snapshot,
+    EVENTS_CHANNEL, LIBRARY, MAGIC, PARENT, PROFILE, TALLY, TOTALS, opcode, snapshot,
 };
 use crate::{FORMAT_VERSION, ParentRecord, PluginRecord, TraceError, storage};
 
@@ -104,8 +104,9 @@ impl TraceReader {
         let mut start = Vec::new();
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
         if start != MAGIC {
-            // The signs of another kind of file may stand a little further on.
-            (&mut file).take(64).read_to_end(&mut start).map_err(failed)?;
+            // The signs of another kind of file may stand further on.
+            let rest = FileKind::START_LEN as u64;
+            (&mut file).take(rest).read_to_end(&mut start).map_err(failed)?;
             return Err(not_a_trace(&start, path));
         }
         Ok(TraceReader {
@@ -292,11 +293,7 @@ impl TraceReader {
                 let (profile, library) = framing::parse_header(data).unwrap_or((PROFILE, LIBRARY));
                 self.about.rewritten = !library.starts_with(LIBRARY);
                 if profile != PROFILE {
-                    return Err(TraceError::NotATrace {
-                        found: other_program(profile),
-                        remedy: EXPORT_IT,
-                        path: self.path.clone(),
-                    });
+                    return Err(of_another_program(profile, self.path.clone()));
                 }
                 true
             }

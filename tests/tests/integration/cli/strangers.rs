@@ -154,3 +154,39 @@ fn nothing_is_suggested_as_complete_after_calls_that_failed() {
     let json = folder.json(&["policy", "suggest", ".", "--payload", "x"], 1, "1 of 1 call failed");
     assert_eq!((&json["complete"], &json["failed_calls"]), (&false.into(), &1.into()));
 }
+
+/// All verbs say the same of a wrong file, and each what to do with it.
+#[test]
+fn a_foreign_file_has_one_name_in_all_verbs() {
+    #[track_caller]
+    fn check(bytes: &[u8], name: &str, remedies: [&str; 3]) {
+        let folder = Folder::new();
+        folder.write("some.file", bytes);
+        let verbs: [&[&str]; 3] = [
+            &["trace", "info", "some.file"],
+            &["trace", "import", "some.file", "-o", "new.mcap"],
+            &["inspect", "some.file"],
+        ];
+        for (verb, remedy) in verbs.into_iter().zip(remedies) {
+            folder.refused(verb, if verb[0] == "inspect" { 3 } else { 5 }, name, remedy);
+        }
+    }
+    let all = |remedy| [remedy; 3];
+    check(b"PK\x03\x04rest", "a zip archive", all("unpack it with `unzip`"));
+    check(
+        b"SQLite format 3\0",
+        "a SQLite database",
+        ["give a .mcap file", "give a pcap, pcapng or NDJSON file", "name a .wasm"],
+    );
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0";
+    check(pointer, "a pointer of Git LFS", all("`git lfs pull`"));
+    let har = b"{\n \"log\": {\n  \"version\": \"1.2\", \"entries\": []}}";
+    check(har, "a HAR file of a browser or proxy", all("jq -c '.log.entries[]"));
+    let perfetto = b"\x0A\x03\x80\x01\x02\x0A\x02\x50\xFF\x0A\x01\xFF";
+    check(perfetto, "a trace of Perfetto", all("look at it in Perfetto"));
+    let options = mcap::WriteOptions::new().profile("ros2");
+    let mut writer = options.create(std::io::Cursor::new(Vec::new())).unwrap();
+    writer.finish().unwrap();
+    let ros = writer.into_inner().into_inner();
+    check(&ros, "an MCAP file of another program", all("export its messages as NDJSON"));
+}
