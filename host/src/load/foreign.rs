@@ -24,6 +24,13 @@ enum Sign {
     Import(&'static str, &'static str),
     /// It imports nothing but WASI.
     OnlyWasi,
+    /// It imports something, all of it from this module, and only functions that are named so, or
+    /// whose names start like one of these that ends in a point.
+    Only(&'static str, &'static [&'static str]),
+    /// It exports types, and neither exports nor imports anything else.
+    OnlyTypes,
+    /// All names that it imports and exports were replaced by one or two letters.
+    Minified,
     /// It exports this name.
     Export(&'static str),
     /// It exports a name that starts like this.
@@ -34,7 +41,9 @@ enum Sign {
     Section(&'static str),
 }
 
-use Sign::{Export, ExportStart, From, Import, NotEncoded, OnlyWasi, Section};
+use Sign::{
+    Export, ExportStart, From, Import, Minified, NotEncoded, Only, OnlyTypes, OnlyWasi, Section,
+};
 
 /// An owner of such a host can run it there; the way to Glovebox is its source.
 const REBUILD: &str = "run it in such a host, or build its source for Glovebox (see README, \"Write \
@@ -58,10 +67,15 @@ macro_rules! rows {
 
 /// Those that tell more come first: an Extism plug-in may import WASI as well.
 const WASM: &[Row] = rows! {
+    "the runtime of Extism", "runtimes of Extism", "hosts with the Extism SDK, which have it inside",
+        "it is no plug-in itself: build the source of one for Glovebox (see README, \"Write your own \
+         plugin\")",
+        [[Export("extism_context"), Export("input_set"), Export("error_set")]];
     "an Extism plug-in", "Extism plug-ins", "hosts with the Extism SDK", REBUILD,
         [[From("extism:host/")], [Import("env", "extism_")]];
     "a proxy-wasm filter", "proxy-wasm filters", "Envoy and other proxies", REBUILD,
-        [[ExportStart("proxy_abi_version_")]];
+        [[ExportStart("proxy_abi_version_")], [Export("proxy_on_context_create")],
+         [Import("env", "proxy_")]];
     "a waPC module", "waPC modules", "waPC hosts", REBUILD,
         [[From("wapc")], [Export("__guest_call")]];
     "a wasmCloud actor", "wasmCloud actors", "wasmCloud before WASI 0.2", REBUILD,
@@ -72,6 +86,8 @@ const WASM: &[Row] = rows! {
         [[From("zellij")]];
     "a dprint plugin", "dprint plugins", "the code formatter dprint", REBUILD,
         [[ExportStart("dprint_plugin_version_")], [Export("get_plugin_schema_version")]];
+    "a plugin of swc", "plugins of swc", "the JavaScript compiler swc", REBUILD,
+        [[Export("__transform_plugin_process_impl")]];
     "an OPA policy", "OPA policies", "Open Policy Agent", REBUILD,
         [[Import("env", "opa_")], [Export("opa_eval_ctx_new")]];
     "a Spin component", "Spin components", "Fermyon Spin", REBUILD,
@@ -94,9 +110,16 @@ const WASM: &[Row] = rows! {
     "a Go program for JavaScript", "Go programs for JavaScript", "browsers and Node.js",
         "build it with GOOS=wasip1, or as a plugin (see README, \"Write your own plugin\")",
         [[From("gojs")], [Import("go", "runtime.")]];
+    "an addon of Node.js in WebAssembly", "addons of Node.js in WebAssembly",
+        "JavaScript with emnapi, in browsers and Node.js", REBUILD,
+        [[Import("env", "napi_")], [Export("napi_register_wasm_v1")]];
     "a module of Emscripten", "modules of Emscripten", "JavaScript that Emscripten makes", REBUILD,
         [[Import("env", "emscripten_")], [Import("env", "_emscripten_")],
-         [Import("wasi_snapshot_preview1", ""), Import("env", "__syscall_")]];
+         [Import("wasi_snapshot_preview1", ""), Import("env", "__syscall_")], [Minified]];
+    "a module of AssemblyScript", "modules of AssemblyScript", "JavaScript that AssemblyScript makes",
+        REBUILD, [[Export("__new"), Export("__rtti_base")], [Only("env", ASSEMBLY_SCRIPT)]];
+    "a WIT package", "WIT packages", "tools that make bindings and components of it",
+        "give a component that was made with it", [[OnlyTypes]];
     "a module with probes of Dylibso Observe", "modules with probes of Dylibso Observe",
         "hosts with the Observe SDK", "use the file from before it was instrumented",
         [[From("dylibso_observe")], [From("dylibso:observe/")]];
@@ -123,6 +146,19 @@ const WASM: &[Row] = rows! {
         "a program that loads it while it runs", "link it into one module or component",
         [[Section("dylink.0")], [Section("dylink")]];
 };
+
+/// The functions of its host that AssemblyScript's own library uses.
+const ASSEMBLY_SCRIPT: &[&str] = &[
+    "abort",
+    "trace",
+    "seed",
+    "console.",
+    "crypto.",
+    "Date.",
+    "Math.",
+    "performance.",
+    "process.",
+];
 
 const NATIVE: &[Row] = rows! {
     "an extension of Python", "extensions of Python", "CPython", REBUILD, [[ExportStart("PyInit_")]];
@@ -195,6 +231,28 @@ impl Interface {
                 imports.any(|(from, name)| from == module && name.starts_with(start))
             }
             OnlyWasi => imports.all(|(module, _)| module.starts_with("wasi")),
+            Only(module, names) => {
+                let is_one = |name: &String| {
+                    names
+                        .iter()
+                        .any(|one| name == one || one.ends_with('.') && name.starts_with(one))
+                };
+                !self.imports.is_empty()
+                    && imports.all(|(from, name)| from == module && is_one(name))
+            }
+            OnlyTypes => {
+                self.imports.is_empty()
+                    && self.exported_types > 0
+                    && self.exported_types == self.exports.len()
+            }
+            Minified => {
+                let is_short = |name: &String| name.len() <= 2;
+                let is_from = |module: &str| matches!(module, "a" | "env");
+                !self.imports.is_empty()
+                    && !self.exports.is_empty()
+                    && imports.all(|(from, name)| is_from(from) && is_short(name))
+                    && self.exports.iter().all(is_short)
+            }
             Export(name) => self.exports.iter().any(|export| export == name),
             ExportStart(start) => self.exports.iter().any(|export| export.starts_with(start)),
             NotEncoded => self.exports.iter().any(|export| {
@@ -239,6 +297,24 @@ mod tests {
         imports("dylibso_observe", "enter", "a module with probes of Dylibso Observe");
         imports("gojs", "runtime.wasmExit", "a Go program for JavaScript");
         imports("env", "emscripten_resize_heap", "a module of Emscripten");
+        imports("env", "napi_create_object", "an addon of Node.js in WebAssembly");
+        imports("env", "proxy_log", "a proxy-wasm filter");
+        with(&export("__transform_plugin_process_impl"), "a plugin of swc");
+        with(&export("napi_register_wasm_v1"), "an addon of Node.js in WebAssembly");
+        let kernel = [export("input_set"), export("error_set")].concat();
+        with(&kernel, "none");
+        with(&format!("{kernel} {}", export("extism_context")), "the runtime of Extism");
+        let minified = [function("a", "a"), function("a", "B"), export("C"), export("da")];
+        with(&minified.concat(), "a module of Emscripten");
+        with(&format!("{} {}", minified.concat(), export("process")), "none");
+        with(&format!("{} {}", function("b", "a"), export("c")), "none");
+        let script = [function("env", "abort"), function("env", "console.log"), export("add")];
+        with(&script.concat(), "a module of AssemblyScript");
+        with(&format!("{} {}", function("env", "aborted"), script.concat()), "none");
+        with(
+            &format!("{} {}", export("__new"), export("__rtti_base")),
+            "a module of AssemblyScript",
+        );
         with(&export("handle_request"), "none");
         let handler = [export("handle_request"), export("handle_response"), export("_start")];
         with(&handler.concat(), "an http-wasm handler");
@@ -278,6 +354,7 @@ mod tests {
         component(&wanted("wasmcloud:messaging/consumer@0.2.0"), "a wasmCloud component");
         component(&wanted("zed:extension/lsp"), "a Zed extension");
         component(&wanted("wasi:io/poll@0.2.0"), "none");
+        component("(type $w (component)) (export \"w\" (type $w))", "a WIT package");
         component(&given("glovebox:plugin/guest@0.1.0"), "none");
         let both = given("wasi:cli/run@0.2.3");
         component(&format!("{both} {}", wanted("glovebox:plugin/host@0.1.0")), "none");

@@ -1,8 +1,8 @@
 //! The imports and exports of a module or component, as far as they can be read: names alone.
 
 use wasmparser::{
-    BinaryReader, ComponentExportSectionReader, ComponentImportSectionReader, ExportSectionReader,
-    ImportSectionReader, Parser, Payload,
+    BinaryReader, ComponentExportSectionReader, ComponentExternalKind,
+    ComponentImportSectionReader, ExportSectionReader, ImportSectionReader, Parser, Payload,
 };
 
 /// The outermost imports, exports and custom sections; modules inside a component have their own.
@@ -11,6 +11,8 @@ pub(super) struct Interface {
     /// Module and name; a component imports whole interfaces, whose names stand first.
     pub(super) imports: Vec<(String, String)>,
     pub(super) exports: Vec<String>,
+    /// How many of the exports are types, which only a component can export.
+    pub(super) exported_types: usize,
     /// Names of custom sections.
     pub(super) sections: Vec<String>,
 }
@@ -93,7 +95,9 @@ impl Interface {
     }
 
     fn component_export(&mut self, section: ComponentExportSectionReader<'_>) {
-        let names = section.into_iter().flatten();
-        self.exports.extend(names.map(|one| one.name.name.to_owned()));
+        for export in section.into_iter().flatten() {
+            self.exported_types += usize::from(export.kind == ComponentExternalKind::Type);
+            self.exports.push(export.name.name.to_owned());
+        }
     }
 }

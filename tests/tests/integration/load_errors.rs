@@ -3,7 +3,7 @@
 use std::fs;
 
 use glovebox_host::LoadRequest;
-use glovebox_tests::{Bench, sample};
+use glovebox_tests::{Bench, root, sample};
 
 /// Writes `bytes` as `name`, loads it, and looks at the error.
 #[track_caller]
@@ -31,7 +31,7 @@ const MARKER: &str = "(func (export \"glovebox_abi_0_1\"))";
 #[test]
 fn files_of_the_wrong_kind() {
     check("a.wasm", b"", "sniff", "this is an empty file");
-    check("a.wasm", b"\x1F\x8B\x08\0", "sniff", "a gzip archive, not a plugin; unpack it first");
+    check("a.wasm", b"\x1F\x8B\x08\0", "sniff", "packed with gzip, not a plugin; unpack it with");
     check("a.wasm", b"hello", "sniff", "a text file");
     check("a.wasm", &[0xFF; 64], "sniff", "a file of unknown kind");
     check("a.wasm", b"version https://git-lfs.github.com/spec/v1\n", "sniff", "`git lfs pull`");
@@ -53,9 +53,9 @@ fn files_of_the_wrong_kind() {
         "a.wasm",
         &[0; 4096],
         "sniff",
-        "a file that begins with zeros, not a plugin; copy or build",
+        "a file that begins with zeros, not a plugin; copy or make",
     );
-    check("a.wasm", b"\0as", "sniff", "or cut short, not a plugin; copy or build");
+    check("a.wasm", b"\0as", "sniff", "or cut short, not a plugin; copy or make");
     check("a.wasm", b"II*\0", "sniff", "a file of unknown kind");
 }
 
@@ -203,6 +203,11 @@ fn files_of_other_hosts_are_named_for_what_they_are() {
         "this is a WASI command, ",
     );
     check("a.wasm", &wat("(module)"), "link", "what was made for another host does not run here");
+    let mut resolve = wit_parser::Resolve::new();
+    let folder = root().join("host/abi/wit/since_v0.1.0");
+    let (package, _) = resolve.push_path(folder).unwrap();
+    let package = wit_component::encode(&resolve, package).unwrap();
+    check("a.wasm", &package, "sniff", "this is a WIT package, made for tools that make bindings");
 }
 
 #[test]
