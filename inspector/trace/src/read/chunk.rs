@@ -84,9 +84,6 @@ impl ChunkBuffer {
         if head.size > MAX_RECORD {
             return Err(format!("the chunk claims {} bytes after decompression", head.size));
         }
-        if head.crc == 0 {
-            return Err("the chunk has no CRC".to_owned());
-        }
         let before = self.used;
         // One byte more than claimed, to see that there is one.
         let limit = head.size + 1;
@@ -110,9 +107,11 @@ impl ChunkBuffer {
         if bytes.len() as u64 != head.size {
             return Err(format!("the chunk holds {} bytes and claims {}", bytes.len(), head.size));
         }
-        let found = crc32fast::hash(bytes);
-        if found != head.crc {
-            return Err(format!("the chunk has CRC {found:#010x} and claims {:#010x}", head.crc));
+        if let Some(claimed) = head.crc {
+            let found = crc32fast::hash(bytes);
+            if found != claimed {
+                return Err(format!("the chunk has CRC {found:#010x} and claims {claimed:#010x}"));
+            }
         }
         match records(bytes).last() {
             Some(Err(reason)) => Err(reason),
@@ -256,7 +255,8 @@ fn message(data: &[u8]) -> Option<Message<'_>> {
 struct Head<'a> {
     /// Bytes after decompression.
     size: u64,
-    crc: u32,
+    /// `None` if the writer left it out, as the format allows; every chunk of ours has one.
+    crc: Option<u32>,
     compression: &'a str,
     data: &'a [u8],
 }
@@ -272,7 +272,7 @@ impl<'a> Head<'a> {
         let data = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
         Some(Head {
             size: u64::from_le_bytes(*size),
-            crc: u32::from_le_bytes(*crc),
+            crc: Some(u32::from_le_bytes(*crc)).filter(|crc| *crc != 0),
             compression: std::str::from_utf8(compression).ok()?,
             data,
         })
@@ -335,7 +335,7 @@ mod tests {
                     [("lz4", frame), ("lz4", others), ("zstd", zstd), ("", records.clone())];
                 for (compression, data) in chunks.iter().chain(&chunks) {
                     buffer.clear();
-                    buffer.append(&chunk(b"", "", b"")).expect_err("it has no CRC");
+                    buffer.append(&chunk(b"x", "", b"y")).expect_err("its CRC is wrong");
                     buffer.append(&chunk(&records, compression, data)).expect(compression);
                     buffer.append(&chunk(&records, compression, data)).expect(compression);
                     let twice = [&records[..], &records].concat();
