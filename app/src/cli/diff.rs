@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use glovebox_inspector::diff::{Diff, Run};
-use glovebox_inspector::report::{html, junit};
+use glovebox_inspector::diff::Diff;
+use glovebox_inspector::report::html;
+use glovebox_inspector::report::junit::{self, Suite};
 use serde_json::{Value as Json, json};
 
 use super::against::{Against, Rules, Standard, told_about_nothing};
@@ -67,33 +68,25 @@ impl Reports {
         files.check(self.html.as_deref())
     }
 
-    /// Writes what was asked for.
-    pub(super) fn write(&self, name: &str, diff: &Diff, files: Files<'_>) -> Result<(), Problem> {
+    /// Writes what was asked for: all of it as JUnit, and the first comparison as a page.
+    pub(super) fn write(
+        &self,
+        suites: &[(String, Suite<'_>)],
+        files: Files<'_>,
+    ) -> Result<(), Problem> {
         if let Some(path) = &self.junit {
-            write_junit(path, junit::of_diff(name, diff), files)?;
+            let text = junit::of(suites).map_err(std::io::Error::other);
+            files.write(path, Content::Text, &text.map_err(Problem::file("write", path))?)?;
         }
-        match &self.html {
-            Some(path) => files.write(path, Content::Text, &html::of_diff(diff)),
-            None => Ok(()),
-        }
-    }
-
-    /// As [`write`](Self::write), for a run that was compared with nothing.
-    pub(super) fn write_run(&self, name: &str, run: &Run, files: Files<'_>) -> Result<(), Problem> {
-        match &self.junit {
-            Some(path) => write_junit(path, junit::of_run(name, run), files),
-            None => Ok(()),
+        let diff = suites.iter().find_map(|(_, suite)| match suite {
+            Suite::Diff(diff) => Some(*diff),
+            Suite::Run(_) => None,
+        });
+        match (&self.html, diff) {
+            (Some(path), Some(diff)) => files.write(path, Content::Text, &html::of_diff(diff)),
+            _ => Ok(()),
         }
     }
-}
-
-fn write_junit<E: std::error::Error + Send + Sync + 'static>(
-    path: &Path,
-    text: Result<String, E>,
-    files: Files<'_>,
-) -> Result<(), Problem> {
-    let text = text.map_err(std::io::Error::other).map_err(Problem::file("write", path))?;
-    files.write(path, Content::Text, &text)
 }
 
 impl Compare {
@@ -114,7 +107,9 @@ impl Compare {
         let compared = standard?.compare(Arc::new(after?), &self.rules);
         let diff = compared.diff();
         let name = format!("{} and {}", self.before.display(), self.after.display());
-        self.reports.write(&name, diff, files).map_err(|problem| problem.after(diff.summary()))?;
+        self.reports
+            .write(&[(name, Suite::Diff(diff))], files)
+            .map_err(|problem| problem.after(diff.summary()))?;
         let exit = if diff.is_same() { Exit::Good } else { Exit::Different };
         let about_nothing = self.rules.about_nothing(diff);
         let sentence = diff.summary() + &told_about_nothing(&about_nothing);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use glovebox_events::{CallId, Event, What};
 use glovebox_host::{Host, InstanceId};
+use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::diff::{self, DiffOptions, Run};
 use glovebox_inspector::replay::{
     Divergences, Pace, RecordedAnswers, ReplayPlan, Start, StartError, StartFinder,
@@ -17,7 +18,7 @@ use super::plugins::plugins_of;
 use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
 use super::sink::Fanout;
 use super::start::{GiveError, Started, give};
-use super::trace::{Opened, source_trace};
+use super::trace::Opened;
 use super::{Level, Origin, ReplayHow, ReplayRequest};
 
 /// Everything that a replay needs.
@@ -91,12 +92,14 @@ impl ReplayWork {
         let is_complete = !summary.cancelled && summary.unloaded.is_empty();
         let is_whole = is_whole && is_complete && capture.lost == 0;
         let compared = match (&self.accepted, self.reload_and_diff) {
-            (Some(accepted), _) if is_whole => {
-                Some(accepted.compare(&after()).of_trace(source_trace(&self.trace_name, &events)))
-            }
+            (Some(accepted), _) if is_whole => Some(
+                accepted
+                    .compare(&after())
+                    .of_trace(SourceTrace::of_events(&self.trace_name, &events)),
+            ),
             // A part of the run would differ in all that is not in it.
             (None, Some(_)) if is_complete => {
-                let trace = source_trace(&self.trace_name, &events);
+                let trace = SourceTrace::of_events(&self.trace_name, &events);
                 let before = Run::from_events(self.trace_name, events);
                 let options = DiffOptions::default();
                 let diff = diff::diff(Arc::new(before), Arc::new(after()), &options);

@@ -3,20 +3,25 @@
 use std::fmt;
 use std::str::FromStr;
 
-use glovebox_events::{Event, What};
+use glovebox_events::Event;
+use glovebox_trace::TraceError;
 use serde::Serialize;
+
+use crate::replay::{Inputs, ReplayInput, ReplayPlan};
 
 /// The trace whose inputs led to an accepted run.
 ///
-/// It is known by its inputs, not by its name: a copy under another name is the same, and so is a
-/// trace that was recorded of a replay of all of it.
+/// It is known by the frames that were given to plugins, not by its name: a copy under another name is
+/// the same, and so is a trace that was recorded of a replay of all of it. Such a recording names the
+/// plugin that ran, whoever the first trace was about, and has the frames that plugins emitted to each
+/// other, which come by themselves: neither counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SourceTrace {
     /// Name for people, e.g. that of the file.
     pub name: String,
     /// Number of its inputs.
     pub inputs: u64,
-    /// CRC-32 of the plugins and frames of all inputs, in order.
+    /// CRC-32 of the frames of all inputs, in order.
     #[serde(serialize_with = "as_hex")]
     pub digest: u32,
 }
@@ -26,18 +31,40 @@ fn as_hex<S: serde::Serializer>(digest: &u32, out: S) -> Result<S::Ok, S::Error>
 }
 
 impl SourceTrace {
-    /// A trace of which nothing was read yet.
-    pub fn new(name: impl Into<String>) -> SourceTrace {
-        SourceTrace { name: name.into(), ..SourceTrace::default() }
+    /// The trace with these events.
+    pub fn of_events(name: impl Into<String>, events: &[Event]) -> SourceTrace {
+        let mut trace = SourceTrace { name: name.into(), ..SourceTrace::default() };
+        let plan = ReplayPlan::from_events(events.iter().cloned(), None);
+        plan.inputs.iter().for_each(|input| trace.add(input));
+        trace
     }
 
-    /// Takes one event of the trace.
-    pub fn add(&mut self, event: &Event) {
-        let What::FrameIn { frame, .. } = &event.what else { return };
+    /// The trace with these inputs, which are all that it has.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    pub fn of_inputs(
+        name: impl Into<String>,
+        inputs: &dyn Inputs,
+    ) -> Result<SourceTrace, TraceError> {
+        let mut trace = SourceTrace { name: name.into(), ..SourceTrace::default() };
+        inputs.each(&mut |input| {
+            trace.add(input);
+            true
+        })?;
+        Ok(trace)
+    }
+
+    fn add(&mut self, input: &ReplayInput) {
+        if input.cause.is_some() {
+            return;
+        }
+        let frame = &input.frame;
         self.inputs += 1;
         let mut digest = crc32fast::Hasher::new_with_initial(self.digest);
         digest.update(&[frame.kind.0]);
-        for part in [event.plugin.as_bytes(), frame.header.as_bytes(), &frame.payload] {
+        for part in [frame.header.as_bytes(), &frame.payload] {
             digest.update(&(part.len() as u64).to_le_bytes());
             digest.update(part);
         }

@@ -313,18 +313,21 @@ proptest::proptest! {
 
 #[test]
 fn traces_are_known_by_their_inputs() {
-    use glovebox_events::Event;
+    use glovebox_events::{Event, What};
 
+    let event = |instance: u64, plugin: &str, what| {
+        let (sequence, at) = (0, 0);
+        Event { sequence, at, plugin: plugin.into(), instance, generation: 1, what }
+    };
+    let begins = |call: u64, payload: &str| {
+        let (call, frame) = (CallId(call), data(payload));
+        What::FrameIn { call, frame }
+    };
     let trace = |name: &str, inputs: &[(&str, &str)]| {
-        let mut trace = SourceTrace::new(name);
-        for (call, (plugin, payload)) in inputs.iter().enumerate() {
-            let call = CallId(call as u64);
-            let (plugin, frame) = ((*plugin).into(), data(payload));
-            let what = glovebox_events::What::FrameIn { call, frame };
-            let (sequence, at) = (call.0, 7 * call.0);
-            trace.add(&Event { sequence, at, plugin, instance: 0, generation: 1, what });
-        }
-        trace
+        let events = inputs.iter().enumerate();
+        let events =
+            events.map(|(call, (plugin, payload))| event(0, plugin, begins(call as u64, payload)));
+        SourceTrace::of_events(name, &events.collect::<Vec<_>>())
     };
     let one = trace("a.mcap", &[("redact", "x"), ("redact", "y")]);
     #[track_caller]
@@ -335,8 +338,23 @@ fn traces_are_known_by_their_inputs() {
     check(&one, &trace("the same, moved.mcap", &[("redact", "x"), ("redact", "y")]), true);
     check(&one, &trace("a.mcap", &[("redact", "x")]), false);
     check(&one, &trace("a.mcap", &[("redact", "y"), ("redact", "x")]), false);
-    check(&one, &trace("a.mcap", &[("redac", "tx"), ("redact", "y")]), false);
-    check(&one, &SourceTrace::new(""), false);
+    check(&one, &trace("a.mcap", &[("redact", "xy"), ("redact", "")]), false);
+    check(&one, &SourceTrace::default(), false);
+    // A recording names the plugin that ran, and has the frames that plugins emitted to each other.
+    check(&one, &trace("a.mcap", &[("capture", "x"), ("capture", "y")]), true);
+    let emits = |call: u64, payload: &str| {
+        let (call, frame) = (CallId(call), data(payload));
+        What::FrameOut { call, index: 0, emitted: true, frame }
+    };
+    let mut run = vec![
+        event(1, "redact", begins(1, "x")),
+        event(1, "redact", emits(1, "z")),
+        event(2, "stats", begins(2, "z")),
+        event(1, "redact", begins(3, "y")),
+    ];
+    check(&one, &SourceTrace::of_events("run.mcap", &run), true);
+    run.remove(1);
+    check(&one, &SourceTrace::of_events("run.mcap", &run), false);
     // It is written and read, and stays what it is when somebody decides.
     let known = Baseline { trace: Some(one.clone()), ..Baseline::default() };
     let text = known.to_string();

@@ -4,12 +4,29 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 
 use crate::diff::{Change, Diff, Run};
 
-/// A test case fails if its call differs.
+/// The calls that become the test cases of a suite.
+#[derive(Debug, Clone, Copy)]
+pub enum Suite<'a> {
+    /// A test case fails if its call does not complete.
+    Run(&'a Run),
+    /// A test case fails if its call differs.
+    Diff(&'a Diff),
+}
+
+/// The report of these suites, each with its name.
 ///
 /// # Errors
 ///
 /// If the XML cannot be made.
-pub fn of_diff(name: &str, diff: &Diff) -> Result<String, SerializeError> {
+pub fn of(suites: &[(String, Suite<'_>)]) -> Result<String, SerializeError> {
+    let suites = suites.iter().map(|(name, suite)| match suite {
+        Suite::Run(run) => (name, of_run(run)),
+        Suite::Diff(diff) => (name, of_diff(diff)),
+    });
+    write(suites)
+}
+
+fn of_diff(diff: &Diff) -> Vec<TestCase> {
     let cases = diff.entries.iter().enumerate().map(|(at, entry)| {
         let run = if entry.after.is_some() { &diff.after } else { &diff.before };
         let position = entry.after.or(entry.before).unwrap_or(u32::MAX) as usize;
@@ -39,15 +56,10 @@ pub fn of_diff(name: &str, diff: &Diff) -> Result<String, SerializeError> {
             case
         }));
     }
-    write(name, cases)
+    cases
 }
 
-/// A test case fails if its call does not complete.
-///
-/// # Errors
-///
-/// If the XML cannot be made.
-pub fn of_run(name: &str, run: &Run) -> Result<String, SerializeError> {
+fn of_run(run: &Run) -> Vec<TestCase> {
     let cases = (0..run.len()).map(|at| {
         let status = match run.outcome(at) {
             None => failure("pending", "the call never ended".to_owned(), String::new()),
@@ -56,7 +68,7 @@ pub fn of_run(name: &str, run: &Run) -> Result<String, SerializeError> {
         };
         case(run, at, status)
     });
-    write(name, cases.collect())
+    cases.collect()
 }
 
 fn case(run: &Run, at: usize, status: TestCaseStatus) -> TestCase {
@@ -84,11 +96,15 @@ fn line(change: &Change) -> String {
     format!("{output}{}{moved}: {} -> {}", change.path, text(&change.before), text(&change.after))
 }
 
-fn write(name: &str, cases: Vec<TestCase>) -> Result<String, SerializeError> {
-    let mut suite = TestSuite::new(name);
-    suite.add_test_cases(cases);
+fn write<'a>(
+    suites: impl Iterator<Item = (&'a String, Vec<TestCase>)>,
+) -> Result<String, SerializeError> {
     let mut report = Report::new("glovebox");
-    report.add_test_suite(suite);
+    for (name, cases) in suites {
+        let mut suite = TestSuite::new(name.as_str());
+        suite.add_test_cases(cases);
+        report.add_test_suite(suite);
+    }
     Ok(allowed(&report.to_string()?))
 }
 
@@ -113,7 +129,7 @@ mod tests {
         let status = failure("a", all.clone(), all.clone());
         let mut case = TestCase::new(all.clone(), status);
         case.set_classname(all.clone());
-        let xml = write(&all, vec![case]).expect("it is a report");
+        let xml = write([(&all, vec![case])].into_iter()).expect("it is a report");
         let is_forbidden = |character: &char| {
             matches!(character, '\0'..='\x08' | '\x0B' | '\x0C' | '\x0E'..='\x1F')
                 || matches!(character, '\u{FFFE}' | '\u{FFFF}')

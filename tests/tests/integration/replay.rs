@@ -301,7 +301,8 @@ fn some_inputs_can_be_chosen() {
 fn versions_and_tiers_are_compared() {
     let folder = recorded("plugins/stats-v1.wasm", &numbered(3));
     let into = |more: &[&'static str]| replay("run.mcap", "plugins/stats-v1.wasm", more);
-    let versions = into(&["--plugin", "plugins/stats.wasm", "--record", "both.mcap"]);
+    let versions = ["--plugin", "plugins/stats.wasm", "--record", "both.mcap", "--junit", "r.xml"];
+    let versions = into(&versions);
     let sentence = "target 2 against target 1: 4 calls compared, 1 different";
     let json = folder.json(&versions, 1, sentence);
     assert_eq!(json["inputs"]["sent"], 4);
@@ -313,6 +314,22 @@ fn versions_and_tiers_are_compared() {
     let compared = &json["comparisons"][0];
     assert_eq!([&compared["before_target"], &compared["after_target"]], [1, 2]);
     assert_eq!(compared["counts"]["changed"], 1);
+    // The figures of each name it.
+    let named = |at: usize| {
+        let latency = &json["latency"][at];
+        ["plugin", "version", "target", "instance"].map(|key| latency[key].clone())
+    };
+    let instances = [0, 1].map(|at: usize| json["targets"][at]["instance"].clone());
+    let [first, second] = instances.clone();
+    assert_eq!(named(0), [json!("stats"), json!("1.0.0"), json!(1), first]);
+    assert_eq!(named(1), [json!("stats"), json!("2.0.0"), json!(2), second]);
+    assert_ne!(instances[0], instances[1]);
+    let junit = std::fs::read_to_string(folder.0.path().join("r.xml")).unwrap();
+    let suites: Vec<&str> = junit.lines().filter(|line| line.contains("<testsuite ")).collect();
+    let [run, compared] = suites[..] else { panic!("{junit}") };
+    assert!(run.contains(r#"tests="4""#) && run.contains(r#"failures="0""#), "{run}");
+    let name = "target 2: stats 2.0.0, component, stats.wasm against target 1: stats 1.0.0, ";
+    assert!(compared.contains(name) && compared.contains(r#"failures="1""#), "{compared}");
     // In the new trace each has its own instance, and its load says which it is.
     let events = glovebox_trace::read(folder.0.path().join("both.mcap")).unwrap().events;
     let mut by_instance = BTreeMap::<u64, (String, usize)>::new();
@@ -334,6 +351,9 @@ fn versions_and_tiers_are_compared() {
         out.contains("\ntarget 1     stats 1.0.0, component, stats-v1.wasm: 4 calls (4 com"),
         "{out}"
     );
+    let name =
+        "\nlatency      target 2, stats 1.0.0, frame ABI, stats-v1.frame-abi.wasm, generation 1: ";
+    assert!(out.contains(name), "{out}");
     // Three at once; answers of the trace are for each.
     let three = into(&[
         "--plugin",

@@ -189,8 +189,8 @@ impl Found {
         }
         line("log lines", counts.log_lines.to_string());
         line("restarts", totals.restarts.to_string());
-        for figures in self.targets.figures() {
-            let who = format!("{} generation {}", figures.plugin, figures.generation);
+        for (who, figures) in self.targets.named_figures() {
+            let who = format!("{who} generation {}", figures.generation);
             line("latency", format!("{who}: {}", timing::long(&figures.latency)));
         }
         for (name, found) in findings::lines(&self.judgement) {
@@ -247,12 +247,7 @@ impl Found {
             "log_lines": counts.log_lines,
             "restarts": totals.restarts,
             "duration_ns": timing::nanos(self.summary.took),
-            "latency": self.targets.figures().map(|figures| {
-                let mut json = timing::json(&figures.latency);
-                json["plugin"] = (*figures.plugin).into();
-                json["generation"] = figures.generation.into();
-                json
-            }).collect::<Vec<_>>(),
+            "latency": self.targets.latencies_json(),
             "recorded": self.recorded.as_ref().map(Recorded::json),
             "diff": self.judged.as_ref().map(|judged| diff::to_json(judged.compared.diff())),
             "baseline": self.judged.as_ref().map(Judged::json),

@@ -17,6 +17,7 @@ use glovebox_host::LoadRequest;
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
 use glovebox_inspector::replay::{Inputs, Pace, ReplayPlan};
+use glovebox_inspector::report::junit::Suite;
 use glovebox_pipeline::Pipeline;
 use glovebox_trace::Replacing;
 
@@ -132,7 +133,7 @@ impl Replay {
             return self.run_pipeline(path, surroundings);
         }
         let missing = self.answers.missing(surroundings)?;
-        let source = Source::read(&self.trace, &self.selection, &self.start, &self.answers)?;
+        let source = self.source()?;
         let requests = self.requests(surroundings)?;
         let against = self.against.against.as_deref();
         let standard = self.against.standard()?;
@@ -219,10 +220,14 @@ impl Replay {
             fails: self.findings.fails(&judgement),
             judgement,
         };
-        let written = match &found.judged {
-            Some(judged) => self.reports.write(&name, judged.compared.diff(), files),
-            None => self.reports.write_run(&name, &run, files),
+        let first = match &found.judged {
+            Some(judged) => Suite::Diff(judged.compared.diff()),
+            None => Suite::Run(&run),
         };
+        let compared = found.targets.comparisons();
+        let compared = compared.map(|(name, diff)| (name, Suite::Diff(diff)));
+        let suites: Vec<_> = std::iter::once((name, first)).chain(compared).collect();
+        let written = self.reports.write(&suites, files);
         written.map_err(|problem| problem.after(found.summary.sentence()))?;
         let (text, json) = (found.text(), found.json(&self.trace));
         let report = Report::new(text, json, found.sentence(), found.exit());
@@ -231,12 +236,16 @@ impl Replay {
 }
 
 impl Replay {
+    fn source(&self) -> Result<Source, Problem> {
+        Source::read(&self.trace, &self.selection, &self.start, &self.answers, &self.against)
+    }
+
     /// Sends the inputs through a pipeline.
     fn run_pipeline(&self, path: &Path, surroundings: &Surroundings) -> Result<Report, Problem> {
         self.refuse_with_pipeline()?;
         let missing = self.answers.missing(surroundings)?;
         let pipeline = Pipeline::read(path, &run::condition)?;
-        let source = Source::read(&self.trace, &self.selection, &self.start, &self.answers)?;
+        let source = self.source()?;
         let answers = match source.recorded {
             None => None,
             Some(recorded) => {

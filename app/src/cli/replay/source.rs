@@ -8,8 +8,9 @@ use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::replay::{
     Inputs, RecordedAnswers, ReplayPlan, Start, StartFinder, TraceInputs,
 };
+use glovebox_trace::TraceError;
 
-use super::super::against::Standard;
+use super::super::against::{Against, Standard};
 use super::super::error::Problem;
 use super::answers::AnswersArgs;
 use super::selection::Selection;
@@ -17,7 +18,7 @@ use super::start::StartArgs;
 
 /// Inputs, and all that is needed to send them.
 pub(super) struct Source {
-    /// The identity of the trace.
+    /// The identity of the trace, whatever is chosen of it, if a baseline may want to know it.
     pub(super) trace: SourceTrace,
     /// The inputs to send; their frames stay in the file.
     pub(super) plan: TraceInputs,
@@ -33,13 +34,11 @@ impl Source {
         selection: &Selection,
         start: &StartArgs,
         answers: &AnswersArgs,
+        against: &Against,
     ) -> Result<Source, Problem> {
         let mut recorded = answers.are_recorded().then(RecordedAnswers::default);
         let mut finder = StartFinder::default();
-        let name = trace.file_name().unwrap_or(trace.as_os_str());
-        let mut source = SourceTrace::new(name.to_string_lossy());
         let mut plan = TraceInputs::read(trace, selection.filter.as_ref(), &mut |event| {
-            source.add(event);
             if let Some(recorded) = &mut recorded {
                 recorded.add(event);
             }
@@ -48,6 +47,10 @@ impl Source {
             }
         })
         .map_err(Problem::Trace)?;
+        let identity = match against.is_asked_for() {
+            false => SourceTrace::default(),
+            true => identity(trace, &plan).map_err(Problem::Trace)?,
+        };
         let start = match start.from {
             None => None,
             // A start counts all inputs, whatever is chosen of them.
@@ -61,7 +64,7 @@ impl Source {
             plan.starting_at(start.position).map_err(Problem::Trace)?;
         }
         selection.choose(&mut plan)?;
-        Ok(Source { trace: source, plan, start, recorded: recorded.map(Arc::new) })
+        Ok(Source { trace: identity, plan, start, recorded: recorded.map(Arc::new) })
     }
 
     /// Of a run that is the trace itself, only what is sent is compared.
@@ -85,5 +88,14 @@ impl Source {
         });
         read.map_err(Problem::Trace)?;
         Ok(standard.only(|call| sent.contains(&call)))
+    }
+}
+
+/// The identity of a trace, of which a filter has chosen these inputs.
+fn identity(trace: &Path, plan: &TraceInputs) -> Result<SourceTrace, TraceError> {
+    let name = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
+    match plan.skipped() {
+        0 => SourceTrace::of_inputs(name, plan),
+        _ => SourceTrace::of_inputs(name, &TraceInputs::read(trace, None, &mut |_| {})?),
     }
 }

@@ -42,7 +42,7 @@ impl TargetFound {
         &self.status.manifest.plugin.id
     }
 
-    /// Version, tier and file, which tell it from others of the same plugin.
+    /// Version, binding and file, which tell it from others of the same plugin.
     fn name(&self) -> String {
         let about = &self.status.manifest.plugin;
         let file = self.status.origin.name();
@@ -158,6 +158,43 @@ impl TargetsFound {
 
     pub(super) fn figures(&self) -> impl Iterator<Item = &GenerationMetrics> {
         self.all.iter().flat_map(|target| &target.figures)
+    }
+
+    /// The figures with the name of the target: its plugin, and what tells it from the others of it.
+    pub(super) fn named_figures(&self) -> impl Iterator<Item = (String, &GenerationMetrics)> {
+        let is_alone = |target: &TargetFound| {
+            self.all.iter().filter(|other| other.id() == target.id()).count() == 1
+        };
+        self.all.iter().enumerate().flat_map(move |(at, target)| {
+            let name = match is_alone(target) {
+                true => target.id().to_owned(),
+                false => format!("target {}, {},", at + 1, target.name()),
+            };
+            target.figures.iter().map(move |figures| (name.clone(), figures))
+        })
+    }
+
+    /// The latencies of all targets, for programs.
+    pub(super) fn latencies_json(&self) -> Json {
+        let all = self.all.iter().enumerate().flat_map(|(at, target)| {
+            target.figures.iter().map(move |figures| {
+                let mut json = timing::json(&figures.latency);
+                json["plugin"] = target.id().into();
+                json["version"] = target.status.manifest.plugin.version.to_string().into();
+                json["target"] = (at + 1).into();
+                json["instance"] = target.status.instance.get().into();
+                json["generation"] = figures.generation.into();
+                json
+            })
+        });
+        all.collect()
+    }
+
+    /// The comparisons of targets, each with a name.
+    pub(super) fn comparisons(&self) -> impl Iterator<Item = (String, &Diff)> {
+        self.compared
+            .iter()
+            .map(|(_, _, diff)| (format!("{} against {}", diff.after.name, diff.before.name), diff))
     }
 
     /// True if targets of one plugin did different things.

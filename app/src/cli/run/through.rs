@@ -10,6 +10,7 @@ use std::time::Instant;
 use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::diff::Run as DiffRun;
 use glovebox_inspector::replay::{Inputs, Pace, ReplayInput};
+use glovebox_inspector::report::junit::Suite;
 use glovebox_pipeline::{Pipeline, Running};
 
 use super::super::against::{Against, Judged};
@@ -122,10 +123,11 @@ impl Through<'_> {
         let judge = |standard| self.against.judge(&standard, run.clone(), self.source);
         let judged: Option<Judged> =
             standard.map(judge).transpose().map_err(|problem| problem.after(found.sentence()))?;
-        let written = match &judged {
-            Some(judged) => self.reports.write(&trace, judged.compared.diff(), self.files),
-            None => self.reports.write_run(&trace, &run, self.files),
+        let suite = match &judged {
+            Some(judged) => Suite::Diff(judged.compared.diff()),
+            None => Suite::Run(&run),
         };
+        let written = self.reports.write(&[(trace, suite)], self.files);
         written.map_err(|problem| problem.after(found.sentence()))?;
         found.judged = judged;
         let (text, json) = (found.text(), found.json(self.trace));

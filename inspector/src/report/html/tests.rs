@@ -6,7 +6,7 @@ use glovebox_events::{CallId, Outcome};
 
 use super::*;
 use crate::diff::{DiffOptions, Run, RunCall, diff};
-use crate::report::junit;
+use crate::report::junit::{self, Suite};
 
 fn run(answer: impl Fn(u64) -> String) -> Arc<Run> {
     let calls = (0..60).map(|n| RunCall {
@@ -29,7 +29,7 @@ fn what_comes_from_frames_is_escaped() {
     assert!(!page.contains("<script"), "{page}");
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
     assert!(!page.contains("<b>&\""), "{page}");
-    let xml = junit::of_diff("<suite>", &found).expect("it is made");
+    let xml = junit::of(&[("<suite>".to_owned(), Suite::Diff(&found))]).expect("it is made");
     assert!(!xml.contains("<script") && !xml.contains('\u{0}') && !xml.contains('\u{1b}'), "{xml}");
 }
 
@@ -64,13 +64,23 @@ fn test_cases_fail_where_calls_differ() {
     }
     let (old, new) = (run(|n| n.to_string()), run(|n| (n / 50).to_string()));
     let found = diff(old.clone(), new.clone(), &DiffOptions::default());
-    let xml = junit::of_diff("suite", &found).expect("it is made");
+    let xml = junit::of(&[("suite".to_owned(), Suite::Diff(&found))]).expect("it is made");
     check(&xml, 60, 59, "output 0 /payload/lines/1: 2 -&gt; 0");
     let same = diff(old.clone(), old.clone(), &DiffOptions::default());
-    check(&junit::of_diff("suite", &same).expect("it is made"), 60, 0, "call #7");
+    check(
+        &junit::of(&[("suite".to_owned(), Suite::Diff(&same))]).expect("it is made"),
+        60,
+        0,
+        "call #7",
+    );
     let mut calls: Vec<RunCall> = old.iter().collect();
     calls[3].outcome = None;
     calls[4].outcome = Some(Outcome::Cancelled);
     let broken = Run::from_calls("broken", calls);
-    check(&junit::of_run("suite", &broken).expect("it is made"), 60, 2, "the call never ended");
+    check(
+        &junit::of(&[("suite".to_owned(), Suite::Run(&broken))]).expect("it is made"),
+        60,
+        2,
+        "the call never ended",
+    );
 }

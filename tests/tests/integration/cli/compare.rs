@@ -208,3 +208,24 @@ fn a_baseline_knows_its_trace() {
     compare("other.mcap", &plugin, &["--accept"], 0);
     assert!(folder.read("b.txt").contains("\ntrace 1 "));
 }
+
+/// A trace that was recorded of a replay names the plugin that ran, not the one that the first trace
+/// was about: what is sent is the same.
+#[test]
+fn a_baseline_of_a_replay_fits_the_trace_that_was_replayed() {
+    let folder = Folder::new();
+    folder.write("mails.ndjson", MAILS.replace("redact", "capture"));
+    folder.check(&["trace", "import", "mails.ndjson", "-o", "in.mcap"], 0, "", "3 events");
+    let plugin = ["--plugin", "plugins/redact.wasm"];
+    let replay = |trace: &'static str, more: &[&'static str]| {
+        [&["replay", trace], &plugin[..], more].concat()
+    };
+    folder.check(&replay("in.mcap", &["--record", "run.mcap"]), 0, "", "Replayed 3 frames");
+    let accept = ["--against", "b.txt", "--accept"];
+    folder.check(&replay("run.mcap", &accept), 0, "", "made a baseline of 3 calls");
+    let against = ["--against", "b.txt", "--check"];
+    for trace in ["in.mcap", "run.mcap"] {
+        let json = folder.json(&replay(trace, &against), 0, "no differences");
+        assert!(json["baseline"]["warning"].is_null(), "{trace}: {}", json["baseline"]["warning"]);
+    }
+}
