@@ -208,10 +208,10 @@ impl Workbench {
         let Some(trace) = self.traces.get(id) else {
             return;
         };
-        let origin = trace.origin.clone();
+        let (origin, lost) = (trace.origin.clone(), trace.lost);
         let title = format!("Saving {}", trace.name);
         let inputs = self.inputs();
-        self.jobs.start(title, move |_| work::save(id, &origin, path, replace, &inputs));
+        self.jobs.start(title, move |_| work::save(id, (&origin, lost), path, replace, &inputs));
     }
 
     /// Files that are open: nothing is written over them.

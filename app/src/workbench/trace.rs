@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, What};
 use glovebox_files::{Output, is_replaceable};
-use glovebox_inspector::baseline::SourceTrace;
 use glovebox_inspector::store::{self, Store, StoreLimits};
-use glovebox_trace::{Problem, Replacing, TraceIndex, TraceOutline, TraceReader, TraceWriter};
+use glovebox_trace::{
+    GapCause, Problem, Replacing, TraceIndex, TraceOutline, TraceReader, TraceWriter,
+};
 
 use super::figures::Figures;
 use super::pages::{Known, Pages};
@@ -222,8 +223,15 @@ impl Origin {
         }
     }
 
-    /// Writes the trace to a file of its own.
-    pub(super) fn save(&self, path: &Path, replace: bool, inputs: &[&Path]) -> anyhow::Result<()> {
+    /// Writes the trace to a file of its own. It lacks so many events for want of memory, unless it is a
+    /// file already, which says that itself.
+    pub(super) fn save(
+        &self,
+        lost: u64,
+        path: &Path,
+        replace: bool,
+        inputs: &[&Path],
+    ) -> anyhow::Result<()> {
         if let Origin::File(from) = self {
             let mut output = Output::create(path, replace, inputs)?;
             let (mut file, _) = glovebox_files::open(from, u64::MAX)
@@ -236,6 +244,9 @@ impl Origin {
         let mut writer = TraceWriter::create(Replacing { path, is_on }, env!("CARGO_PKG_VERSION"))?;
         for event in self.events()? {
             writer.write(&event)?;
+        }
+        if lost > 0 {
+            writer.write_gap(lost, GapCause::Unknown)?;
         }
         writer.finish()?;
         Ok(())
@@ -271,13 +282,6 @@ pub(super) fn is_trace(path: &Path) -> bool {
 pub(super) fn is_trace_or_capture(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     is_trace(path) || matches!(&*extension, "pcap" | "pcapng" | "ndjson" | "jsonl")
-}
-
-/// The identity of a trace in a baseline.
-pub(super) fn source_trace(name: &str, events: &[Event]) -> SourceTrace {
-    let mut trace = SourceTrace::new(name);
-    events.iter().for_each(|event| trace.add(event));
-    trace
 }
 
 fn name_of(path: &Path) -> String {

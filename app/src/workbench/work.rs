@@ -15,7 +15,7 @@ use glovebox_files::OutputProblem;
 use glovebox_host::{
     Host, InstanceId, LoadProblem, LoadRequest, Lost, Mock, PluginStatus, Policy, Task,
 };
-use glovebox_inspector::baseline::{Baseline, Decision};
+use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
 use glovebox_trace::{Recorder, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
@@ -24,7 +24,7 @@ use super::accepted::{Accepted, Compared};
 use super::finished::{Finished, OpenedWorkspace};
 use super::jobs::JobState;
 use super::snapshots::Keeper;
-use super::trace::{Opened, TraceId, source_trace};
+use super::trace::{Opened, TraceId};
 use super::words::with_causes;
 use super::{Command, Origin, SendRequest, Sent};
 
@@ -143,7 +143,7 @@ pub(super) fn save_policy(
 /// Writes a trace to a file of its own.
 pub(super) fn save(
     trace: TraceId,
-    origin: &Origin,
+    (origin, lost): (&Origin, u64),
     path: PathBuf,
     replace: bool,
     inputs: &[PathBuf],
@@ -157,7 +157,7 @@ pub(super) fn save(
         }
         Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
     }
-    match origin.save(&path, replace, &inputs) {
+    match origin.save(lost, &path, replace, &inputs) {
         Ok(()) => Finished::TraceSaved(trace, path),
         Err(error) => Finished::Failed(format!("Not saved: {}", with_causes(&error))),
     }
@@ -241,9 +241,9 @@ pub(super) fn compare(
     after: (String, Origin),
     options: &DiffOptions,
 ) -> Finished {
-    let run = |(name, origin): (String, Origin)| -> anyhow::Result<(Run, glovebox_inspector::baseline::SourceTrace)> {
+    let run = |(name, origin): (String, Origin)| -> anyhow::Result<(Run, SourceTrace)> {
         let events = origin.events()?;
-        let trace = source_trace(&name, &events);
+        let trace = SourceTrace::of_events(&name, &events);
         Ok((Run::from_events(name, events), trace))
     };
     let compared = run(before).and_then(|(before, _)| Ok((before, run(after)?)));
@@ -256,7 +256,7 @@ pub(super) fn compare(
 pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Origin) -> Finished {
     let events = run.events().map_err(|error| with_causes(&error));
     Finished::Compared(events.map(|events| {
-        let trace = source_trace(&name, &events);
+        let trace = SourceTrace::of_events(&name, &events);
         accepted.compare(&Run::from_events(name, events)).of_trace(trace)
     }))
 }

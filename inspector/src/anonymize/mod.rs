@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use glovebox_trace::{Destination, TraceError, TraceReader, TraceWriter};
+use glovebox_trace::{Destination, Gaps, TraceError, TraceReader, TraceWriter};
 use serde::Serialize;
 
 mod form;
@@ -51,6 +51,8 @@ pub struct AnonymizeReport {
     /// Snapshots that are not in the new trace: nobody but the plugin can read its state, so nothing
     /// can be taken out of it.
     pub snapshots_left_out: u64,
+    /// Events that the recorder could not keep; the new trace says so, too.
+    pub lost_events: u64,
     /// Bytes that could not be read.
     pub damaged_bytes: u64,
 }
@@ -108,10 +110,12 @@ fn copy(
     progress: &mut dyn FnMut(u64, u64),
     cancel: &AtomicBool,
 ) -> Result<(), TraceError> {
+    let mut gaps = Gaps::default();
     while let Some(event) = reader.next() {
         if cancel.load(Ordering::Relaxed) {
             return Err(TraceError::Cancelled { path: writer.partial().to_owned() });
         }
+        gaps.pass_on(reader, writer)?;
         match event {
             Ok(mut event) => {
                 let done = redaction.event(&mut event);
@@ -131,6 +135,8 @@ fn copy(
         }
         progress(TraceReader::position(reader), reader.size());
     }
+    gaps.pass_on(reader, writer)?;
+    report.lost_events = reader.lost_events();
     for plugin in reader.plugins() {
         writer.describe_plugin(&redaction.record(plugin))?;
     }

@@ -4,6 +4,22 @@ use super::*;
 use crate::test_support::{NEVER, events, made_up};
 
 #[test]
+fn what_was_never_recorded_stays_counted() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (path, out) = (folder.path().join("a.mcap"), folder.path().join("anonymous.mcap"));
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    for event in glovebox_trace::MadeUpRun::new(10, 1) {
+        writer.write(&event).expect("there is space");
+    }
+    writer.write_gap(7, glovebox_trace::GapCause::DiskFull).expect("there is space");
+    writer.finish().expect("there is space");
+    let mut redaction = Redaction::default();
+    let report = anonymize(&path, &mut redaction, &out, &mut |_, _| {}, &NEVER);
+    assert_eq!(report.expect("there is space").lost_events, 7);
+    assert_eq!(glovebox_trace::read(&out).expect("it was written").lost_events, 7);
+}
+
+#[test]
 fn nothing_that_was_taken_out_is_left() {
     let (folder, path) = made_up(1_000);
     let check = |paths: &[&str], patterns: &[&str], gone: &[&str], kept: &[&str]| {

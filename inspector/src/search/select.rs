@@ -5,7 +5,7 @@ use std::thread;
 
 use glovebox_events::Event;
 use glovebox_trace::index::{Span, SpanReader};
-use glovebox_trace::{Destination, TraceError, TraceIndex, TraceWriter};
+use glovebox_trace::{Destination, GapCause, TraceError, TraceIndex, TraceWriter};
 use roaring::RoaringTreemap;
 use serde::Serialize;
 
@@ -26,6 +26,9 @@ pub struct SelectReport {
     pub frames: u64,
     /// Events in the new trace.
     pub events: u64,
+    /// Events that the recorder could not keep. Which of them would be in the new trace, nobody knows:
+    /// it says that it lacks all of them.
+    pub lost_events: u64,
     /// Bytes that could not be read.
     pub damaged_bytes: u64,
 }
@@ -68,6 +71,7 @@ pub fn select(
         skipped: index.info().frames_in.saturating_sub(calls),
         frames: selection.frames,
         events,
+        lost_events: index.info().lost_events,
         damaged_bytes: index.info().damaged_bytes,
     })
 }
@@ -100,6 +104,11 @@ impl Selection<'_> {
     fn copy_calls(&self, writer: &mut TraceWriter, cancel: &AtomicBool) -> Result<(), TraceError> {
         for plugin in &self.index.info().plugins {
             writer.describe_plugin(plugin)?;
+        }
+        // Only reading all of the trace would tell where they stood, and why.
+        match self.index.info().lost_events {
+            0 => {}
+            lost => writer.write_gap(lost, GapCause::Unknown)?,
         }
         let spans: Vec<&Span> =
             self.index.spans().iter().filter(|span| self.concerns(span)).collect();

@@ -443,6 +443,7 @@ fn selections_hold_whole_calls() {
         for event in sample::events() {
             writer.write(&event).expect("there is space");
         }
+        writer.write_gap(2, glovebox_trace::GapCause::DiskFull).expect("there is space");
         writer.finish().expect("there is space");
         let out = folder.path().join("out.mcap");
         let filter = filter.parse().expect(filter);
@@ -453,6 +454,7 @@ fn selections_hold_whole_calls() {
         assert_eq!(report.events, events, "{filter:?}");
         let found = glovebox_trace::read(&out).expect("it was written");
         assert_eq!((found.events.len() as u64, found.damage.len()), (events, 0));
+        assert_eq!((report.lost_events, found.lost_events), (2, 2));
         let mut all = sample::events().into_iter();
         assert!(found.events.iter().all(|event| all.any(|one| one == *event)));
     }

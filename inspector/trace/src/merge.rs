@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use glovebox_events::{CallId, Event, Snapshot, What};
 use serde::Serialize;
 
-use crate::{Destination, TraceError, TraceIndex, TraceReader, TraceWriter};
+use crate::{Destination, Gaps, TraceError, TraceIndex, TraceReader, TraceWriter};
 
 /// The report of [`merge`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -82,6 +82,7 @@ fn copy<P: AsRef<Path>>(
     }
     let mut numbers = Numbers::new(indexes);
     let mut inputs = Vec::new();
+    let mut gaps: Vec<Gaps> = paths.iter().map(|_| Gaps::default()).collect();
     let mut heads = BinaryHeap::new();
     for (number, path) in paths.iter().enumerate() {
         let mut input = TraceReader::open(path)?;
@@ -99,6 +100,7 @@ fn copy<P: AsRef<Path>>(
         unsorted += u64::from(event.at < latest);
         latest = latest.max(event.at);
         numbers.renumber(&mut event, input);
+        gaps[input].pass_on(&inputs[input], writer)?;
         writer.write(&event)?;
         if let Some(event) = next_good(&mut inputs[input])? {
             heads.push(Reverse(numbers.head(event, input)));
@@ -108,8 +110,9 @@ fn copy<P: AsRef<Path>>(
             writer.write_snapshot(&snapshot)?;
         }
     }
-    // Those of a trace that holds no event.
+    // What stands behind the last event of a trace, or in one that holds none.
     for (number, input) in inputs.iter_mut().enumerate() {
+        gaps[number].pass_on(input, writer)?;
         for mut snapshot in input.take_snapshots() {
             numbers.renumber_snapshot(&mut snapshot, number);
             writer.write_snapshot(&snapshot)?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::about::MAX_PROBLEMS;
 use crate::format::tally::Totals;
 use crate::{
-    Destination, GapCause, Problem, Tally, TraceError, TraceInfo, TraceReader, TraceWriter,
+    Destination, GapCause, Gaps, Problem, Tally, TraceError, TraceInfo, TraceReader, TraceWriter,
 };
 
 /// The report of [`check`].
@@ -132,7 +132,7 @@ fn copy(
     writer: &mut TraceWriter,
     cancel: &AtomicBool,
 ) -> Result<(), TraceError> {
-    let mut gaps = 0;
+    let mut gaps = Gaps::default();
     loop {
         if cancel.load(Ordering::Relaxed) {
             return Err(TraceError::Cancelled { path: writer.partial().to_owned() });
@@ -145,11 +145,7 @@ fn copy(
         if lost > 0 {
             writer.write_gap(lost, GapCause::Damaged)?;
         }
-        let recorded = reader.lost_events() - gaps;
-        if recorded > 0 {
-            gaps += recorded;
-            writer.write_gap(recorded, reader.gap_cause())?;
-        }
+        gaps.pass_on(reader, writer)?;
         for snapshot in reader.take_snapshots() {
             writer.write_snapshot(&snapshot)?;
         }

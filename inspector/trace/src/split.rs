@@ -6,7 +6,7 @@ use std::time::Duration;
 use glovebox_events::{CallId, Event, What};
 use serde::Serialize;
 
-use crate::{Destination, Replacing, TraceError, TraceIndex, TraceReader, TraceWriter};
+use crate::{Destination, Gaps, Replacing, TraceError, TraceIndex, TraceReader, TraceWriter};
 
 /// Events that a part may be longer so that it tears no call.
 const GRACE: u64 = 10_000;
@@ -110,6 +110,7 @@ fn write_parts(
         None => TraceIndex::build(path, &mut |_, _| {}, cancel)?.info().calls > 0,
     };
     let mut open: HashSet<CallId> = HashSet::new();
+    let mut gaps = Gaps::default();
     while let Some(event) = reader.next() {
         if cancel.load(Ordering::Relaxed) {
             return Err(TraceError::Cancelled { path: path.to_owned() });
@@ -137,6 +138,7 @@ fn write_parts(
         for snapshot in reader.take_snapshots() {
             part.writer.write_snapshot(&snapshot)?;
         }
+        gaps.pass_on(&reader, &mut part.writer)?;
         part.write(&event)?;
         match &event.what {
             // A bounded number: who lets more calls run has them torn uncounted.
@@ -152,6 +154,9 @@ fn write_parts(
     }
     for snapshot in reader.take_snapshots() {
         part.as_mut().map_or(Ok(()), |last| last.writer.write_snapshot(&snapshot))?;
+    }
+    if let Some(last) = part {
+        gaps.pass_on(&reader, &mut last.writer)?;
     }
     if let Some(last) = part.take() {
         report.parts.push(last.finish()?);

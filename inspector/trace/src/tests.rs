@@ -119,6 +119,38 @@ fn every_event_survives_the_file() {
     assert_eq!(info.plugins[1].version, "1.4.0");
 }
 
+/// What was never recorded is missing in each trace that is made of the trace, too, and it says so.
+#[test]
+fn traces_that_are_made_of_others_count_what_those_lack() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    for number in 0..20 {
+        if number == 10 {
+            // A gap stands in the chunk of what follows.
+            writer.flush().expect("there is space");
+            writer.write_gap(5, GapCause::DiskFull).expect("there is space");
+        }
+        writer.write(&input(number, "x")).expect("there is space");
+    }
+    writer.flush().expect("there is space");
+    writer.write_gap(3, GapCause::TooSlow).expect("there is space");
+    writer.finish().expect("there is space");
+    let lost = |path: &Path| {
+        assert!(check(path, &NEVER).expect("it is a trace").problems.is_empty(), "{path:?}");
+        info(path).expect("it is a trace").lost_events
+    };
+    assert_eq!(lost(&path), 8);
+    let out = folder.path().join("part.mcap");
+    let parts = split(&path, PartLimit::Frames(10), &out, &mut |_, _| {}, &NEVER);
+    let parts = parts.expect("there is space").parts;
+    assert_eq!(parts.iter().map(|part| lost(&part.path)).collect::<Vec<_>>(), [0, 8]);
+    let merged = folder.path().join("merged.mcap");
+    let parts: Vec<&Path> = parts.iter().rev().map(|part| &*part.path).collect();
+    let report = merge(&parts, &merged, "0.1.0", &mut |_, _| {}, &NEVER).expect("there is space");
+    assert_eq!((report.lost_events, lost(&merged)), (8, 8));
+}
+
 #[test]
 fn foreign_tools_see_exact_frames() {
     let folder = folder();
@@ -230,12 +262,22 @@ fn other_files_are_explained() {
         assert!(error.ends_with("a.mcap"), "{error:?} does not end with the path");
     }
     check(b"", "an empty file");
-    check(&[0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0], "use `glovebox trace import`");
+    check(
+        &[0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0],
+        "a pcap capture; import it with `glovebox trace import`",
+    );
     check(b"{\"payload\"", "NDJSON");
-    check(b"hello, world", "an unknown format");
-    check(b"\x1f\x8b\x08\x08", "a file packed with gzip; unpack it, and give what is inside");
-    check(b"\x28\xb5\x2f\xfd\x04", "a file packed with zstd; unpack it, and give what is inside");
-    check(b"PK\x03\x04", "a zip archive; unpack it first");
+    check(b"hello, world", "a text file; give a .mcap file");
+    check(b"MZ\x90\0", "a Windows library or program; plugins are no traces");
+    check(
+        b"\x1f\x8b\x08\x08",
+        "packed with gzip; unpack it with `gzip -d`, and give what is inside; a capture",
+    );
+    check(
+        b"\x28\xb5\x2f\xfd\x04",
+        "packed with zstd; unpack it with `zstd -d`, and give what is inside; a capture",
+    );
+    check(b"PK\x03\x04", "a zip archive; unpack it with `unzip`");
     check(b"version https://git-lfs.github.com/spec/v1\noid", "fetch the file with `git lfs pull`");
     check(&[0x34, 0xCD, 0xB2, 0xA1], "a pcap capture");
     let foreign = |profile: &str, metadata: [(&str, &str); 2]| {

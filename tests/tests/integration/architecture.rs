@@ -140,13 +140,13 @@ const INSPECTOR: &[Line] = &[
     line("search", "a text in many frames", &["store", "filter"]),
     line("store", "the events that a window shows, in bounded memory", &["filter"]),
     line("report", "runs and differences as pages", &["diff"]),
+    line("baseline", "accepted runs as text files", &["replay", "diff", "decode"]),
     line("replay", "which frames are sent again, and when", &["filter", "decode"]),
     line("import", "traces from captures and from lines of text", &["decode"]),
     line("filter", "the language of lists, searches and exports", &["decode"]),
     line("export", "traces as other formats", &["metrics", "decode"]),
     line("metrics", "figures of plugins and generations", &["findings", "diff"]),
     line("findings", "lints on what happened", &[]),
-    line("baseline", "accepted runs as text files", &["diff", "decode"]),
     line("diff", "what changed between two runs", &["decode"]),
     line("anonymize", "traces without what is about people", &["decode"]),
     line("decode", "payloads and headers as values", &[]),
@@ -154,8 +154,8 @@ const INSPECTOR: &[Line] = &[
 
 /// The modules of the trace, from what is made of traces down to bytes.
 const TRACE: &[Line] = &[
-    line("split", "one trace as several", &["write", "index", "read", "error"]),
-    line("merge", "several traces as one", &["write", "index", "read", "error"]),
+    line("split", "one trace as several", &["gaps", "write", "index", "read", "error"]),
+    line("merge", "several traces as one", &["gaps", "write", "index", "read", "error"]),
     line("sample", "one event of every sort, for tests", &[]),
     line("test_support", "made-up traces in files, for tests", &[]),
     line("made_up", "frames that nobody sent", &[]),
@@ -168,8 +168,9 @@ const TRACE: &[Line] = &[
     line(
         "repair",
         "what can be saved of a damaged file",
-        &["write", "read", "format", "error", "about"],
+        &["gaps", "write", "read", "format", "error", "about"],
     ),
+    line("gaps", "what a trace lacks, in one that is made of it", &["write", "read", "error"]),
     line("write", "writes a file", &["index", "storage", "format", "error", "about"]),
     line(
         "index",

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Report, count, named, shown};
-use super::NewTrace;
 use super::progress::Progress;
+use super::{NewTrace, lost_while_recording};
 use crate::ending::flag;
 
 /// Write a new trace without the values at given paths or the text that a pattern matches
@@ -81,6 +81,7 @@ impl Anonymize {
             let left_out = count(done.snapshots_left_out, "snapshot");
             sentence.push_str(&format!("; {left_out} of states left out"));
         }
+        sentence.push_str(&lost_while_recording(done.lost_events));
         if done.damaged_bytes > 0 {
             let damaged = count(done.damaged_bytes, "byte");
             sentence.push_str(&format!("; {damaged} of the trace could not be read"));

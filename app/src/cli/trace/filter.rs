@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Report, count, named, say, shown};
-use super::NewTrace;
 use super::progress::Progress;
+use super::{NewTrace, lost_while_recording};
 use crate::ending::flag;
 
 /// Write the calls that match a filter to a new trace, with all their frames and host calls
@@ -47,6 +47,7 @@ impl FilterTrace {
         })?;
         let (all, out) = (found.calls + found.skipped, named(&self.new.out));
         let mut sentence = format!("Kept {} of {} in {out}", found.calls, count(all, "call"));
+        sentence.push_str(&lost_while_recording(found.lost_events));
         let exit = match found.damaged_bytes {
             0 => Exit::Good,
             damaged => {

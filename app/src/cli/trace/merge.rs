@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Report, count, count_of, named, say, shown};
-use super::NewTrace;
 use super::progress::Progress;
+use super::{NewTrace, lost_while_recording};
 use crate::ending::flag;
 
 /// Write the events of several traces to a new one, by their times
@@ -52,6 +52,7 @@ impl Merge {
             sentence
                 .push_str(&format!("; {events} earlier than one before, as the traces have them"));
         }
+        sentence.push_str(&lost_while_recording(merged.lost_events));
         let exit = match merged.damaged_bytes {
             0 => Exit::Good,
             damaged => {

@@ -160,3 +160,11 @@ fn left_out_line(places: u64) -> String {
         places => format!("and {} more\n", count(places, "place")),
     }
 }
+
+/// Events that a trace lacks since it was recorded, for the sentence about one that is made of it.
+fn lost_while_recording(lost: u64) -> String {
+    match lost {
+        0 => String::new(),
+        lost => format!("; {} lost while recording", count(lost, "event")),
+    }
+}

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Output, Report, count, count_of, named, shown};
+use super::lost_while_recording;
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -66,6 +67,7 @@ impl Split {
             sentence
                 .push_str(&format!("; {open} without an end, and no part ends while a call runs"));
         }
+        sentence.push_str(&lost_while_recording(split.lost_events));
         let exit = match split.damaged_bytes {
             0 => Exit::Good,
             damaged => {
