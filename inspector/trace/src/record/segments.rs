@@ -82,12 +82,10 @@ impl Segments {
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Segments, TraceError> {
         let out = Replacing { path, is_on: options.replaces };
-        let mut writer = TraceWriter::create_in(storage.clone(), out, &options.app_version)?;
-        if let Some(parent) = &options.parent {
-            writer.describe_parent(parent)?;
-        }
         let syncer = Syncer::start(wake)
             .map_err(|source| TraceError::io("start a thread to sync", source, path))?;
+        let writer = TraceWriter::create_in(storage.clone(), out, &options.app_version)?;
+        let writer = described(writer, options.parent.as_ref(), &[])?;
         Ok(Segments {
             syncer,
             unclosed: Vec::new(),
@@ -331,7 +329,7 @@ impl Segments {
     /// Starts the next file whose name is free.
     fn next(&mut self) -> Result<TraceWriter, TraceError> {
         let mut number = self.number;
-        let mut writer = loop {
+        let writer = loop {
             number += 1;
             let path = numbered(&self.path, number);
             let made = TraceWriter::begin(self.storage.clone(), &path, &self.app_version, number);
@@ -344,16 +342,30 @@ impl Segments {
                 made => break made?,
             }
         };
-        if let Some(parent) = &self.parent {
-            writer.describe_parent(parent)?;
-        }
-        for plugin in &self.plugins {
-            writer.describe_plugin(plugin)?;
-        }
+        let writer = described(writer, self.parent.as_ref(), &self.plugins)?;
         self.number = number;
         self.newest = writer.partial().to_owned();
         self.started = Instant::now();
         Ok(writer)
+    }
+}
+
+/// The writer of a new file that says what the events in it are about. If that cannot be written,
+/// nothing stays of the file: the next try makes it again.
+fn described(
+    mut writer: TraceWriter,
+    parent: Option<&ParentRecord>,
+    plugins: &[PluginRecord],
+) -> Result<TraceWriter, TraceError> {
+    let parent = parent.map_or(Ok(()), |parent| writer.describe_parent(parent));
+    let mut plugins = plugins.iter();
+    match parent.and_then(|()| plugins.try_for_each(|plugin| writer.describe_plugin(plugin))) {
+        Ok(()) => Ok(writer),
+        Err(error) => {
+            // If it cannot be removed either, its name says `.partial`.
+            let _ = writer.discard();
+            Err(error)
+        }
     }
 }
 

@@ -73,6 +73,11 @@ impl FaultyDisk {
         self.0.lock()
     }
 
+    /// Operations so far.
+    pub(crate) fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
     /// Makes syncs wait, or lets them go on.
     pub(crate) fn hold_syncs(&self, hold: bool) {
         self.state().holds_syncs = hold;

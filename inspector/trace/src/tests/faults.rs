@@ -351,6 +351,56 @@ fn few_files_wait_to_be_closed() {
     assert!(disk.files().iter().all(|(path, _)| path.extension().is_some_and(|e| e == "mcap")));
 }
 
+/// A next file of which not even the header can be written leaves nothing behind, however often that is
+/// tried, and nothing but time stands in the way of what follows.
+#[test]
+fn next_files_that_cannot_be_begun_leave_nothing() {
+    let disk = FaultyDisk::default();
+    let options = RecorderOptions {
+        segments: SegmentLimits { bytes: Some(1), time: None },
+        parent: Some(ParentRecord { path: "a.mcap".to_owned(), how: "replayed".to_owned() }),
+        ..RecorderOptions::default()
+    };
+    let recorder =
+        Recorder::start_in(Arc::new(disk.clone()), target(), &options, PACE).expect("it starts");
+    recorder.describe_plugin(PluginRecord {
+        id: "test".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: String::new(),
+        binding: None,
+        manifest: None,
+    });
+    recorder.record(&noise(0));
+    until(&recorder, "synced", |status| status.synced == 1);
+    let used: usize = disk.files().iter().map(|(_, bytes)| bytes.len()).sum();
+    disk.state().quota = Some(used as u64);
+    recorder.record(&noise(1));
+    until(&recorder, "in trouble", |status| status.trouble.is_some());
+    let pass = |operations: u64| {
+        let end = disk.operations() + operations;
+        while disk.operations() < end {
+            std::thread::yield_now();
+        }
+    };
+    // As much room as the end of the first file needs, and less than the beginning of another.
+    while !disk.files().iter().any(|(path, _)| path == target()) {
+        let more = disk.state().quota.map(|quota| quota + 64);
+        disk.state().quota = more;
+        pass(4);
+    }
+    // Many tries.
+    pass(400);
+    let names: Vec<_> = disk.files().into_iter().map(|(path, _)| path).collect();
+    assert!(names.len() <= 2, "{names:?}");
+    disk.state().quota = None;
+    until(&recorder, "well again", |status| status.trouble.is_none());
+    recorder.record(&noise(2));
+    let status = recorder.finish().expect("there is space again");
+    let found = read_all(contents(&disk));
+    assert_eq!(found.events, (0..3).map(noise).collect::<Vec<_>>());
+    assert_eq!((status.events, found.damage), (3, 0));
+}
+
 #[test]
 fn a_removed_file_is_noticed_and_counted() {
     let disk = FaultyDisk::default();
