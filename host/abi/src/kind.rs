@@ -28,6 +28,9 @@ impl Kind {
         (Kind::ERROR, "error"),
     ];
 
+    /// The kinds that are not reserved, in words.
+    pub const USABLE: &str = "handshake, data, control, error, or a number from 0x60 to 0xFF";
+
     /// The name from the word list, if this kind has one.
     pub fn name(self) -> Option<&'static str> {
         Self::NAMED.iter().find(|(kind, _)| *kind == self).map(|(_, name)| *name)
@@ -39,8 +42,9 @@ impl Kind {
     }
 
     /// True for a kind that no version of the protocol defines and users may not take.
+    #[inline]
     pub fn is_reserved(self) -> bool {
-        !self.is_user_defined() && self.name().is_none()
+        !self.is_user_defined() && !(Self::HANDSHAKE..=Self::ERROR).contains(&self)
     }
 }
 
@@ -65,8 +69,7 @@ pub struct UnknownKind(pub String);
 
 impl fmt::Display for UnknownKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remedy = "use handshake, data, control, error, or a number from 0x60 to 0xFF";
-        write!(formatter, "`{}` is not a frame kind; {remedy}", self.0)
+        write!(formatter, "`{}` is not a frame kind; use {}", self.0, Kind::USABLE)
     }
 }
 
@@ -115,5 +118,13 @@ mod tests {
         check("0x5F", None);
         check("datum", None);
         check("", None);
+    }
+
+    #[test]
+    fn what_is_neither_named_nor_a_users_is_reserved() {
+        for kind in (0..=u8::MAX).map(Kind) {
+            let is_known = kind.name().is_some() || kind.is_user_defined();
+            assert_eq!(kind.is_reserved(), !is_known, "{kind}");
+        }
     }
 }

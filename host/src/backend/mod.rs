@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use glovebox_abi::manifest::LimitKind;
-use glovebox_abi::{Failure, Frame, Health, State};
+use glovebox_abi::{Failure, Frame, Health, Kind, State};
 use glovebox_events::{CallId, Outcome};
 use glovebox_sandbox::SandboxReport;
 
@@ -64,7 +64,7 @@ pub(crate) trait Backend: Send {
             *emitted = std::mem::take(&mut context.emitted);
         }
         match context.broken.take() {
-            None => result,
+            None => result.and_then(|()| check_kinds(out)),
             Some(broken) => Err(broke(broken, result)),
         }
     }
@@ -112,6 +112,22 @@ pub(crate) fn discard(backend: Box<dyn Backend>) {
 #[cold]
 fn panicked(code: &str, reason: String) -> Stop {
     Stop::Dead(Outcome::Trapped { code: code.to_owned(), message: reason })
+}
+
+/// Refuses an answer with a frame of a kind that no version of the contract defines, and that is no
+/// user's to define: it may mean something some day.
+#[inline]
+fn check_kinds(frames: &Frames) -> Result<(), Stop> {
+    match frames.iter().find(|frame| frame.kind.is_reserved()) {
+        None => Ok(()),
+        Some(frame) => Err(reserved(frame.kind)),
+    }
+}
+
+#[cold]
+fn reserved(kind: Kind) -> Stop {
+    let reason = format!("it answered with a frame of the kind {kind}, which is reserved");
+    failed(Failure::INVALID, format!("{reason}; use {}", Kind::USABLE))
 }
 
 /// The outcome of a call that a service ended, for any result of the plugin.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::LimitKind;
-use glovebox_abi::{Frame, Header, LogLevel, Permission, ServiceError, Services, text};
+use glovebox_abi::{Frame, Header, Kind, LogLevel, Permission, ServiceError, Services, text};
 
 use super::arguments::Argument;
 use super::determinism::Determinism;
@@ -183,20 +183,39 @@ impl Services for Context {
         let empty = frame.header.as_bytes().is_empty();
         let to = if empty { None } else { frame.header.get_text(Header::TARGET) };
         let parameter = Parameter::Frame { kind: frame.kind, to: to.map(Cow::Owned) };
-        self.serve("emit", Permission::Emit, parameter, &arguments, |context| {
-            let limits = context.rights.limits.load();
-            let bytes = context.emitted_bytes + frame.encoded_len() as u64;
-            let frames = context.emitted.len() as u64 + 1;
-            if bytes > limits.output_bytes {
-                return Err(context.exceed(LimitKind::OutputBytes, bytes, limits.output_bytes));
-            }
-            if frames > limits.output_frames {
-                return Err(context.exceed(LimitKind::OutputFrames, frames, limits.output_frames));
-            }
-            context.emitted_bytes = bytes;
-            context.emitted.push(frame.clone());
-            Ok(())
-        })
+        let is_reserved = frame.kind.is_reserved();
+        let within = |_: &Context| match is_reserved {
+            true => Err(ServiceError::Invalid),
+            false => Ok(()),
+        };
+        let emitted =
+            self.serve_within("emit", Permission::Emit, parameter, &arguments, within, |context| {
+                let limits = context.rights.limits.load();
+                let bytes = context.emitted_bytes + frame.encoded_len() as u64;
+                let frames = context.emitted.len() as u64 + 1;
+                if bytes > limits.output_bytes {
+                    return Err(context.exceed(LimitKind::OutputBytes, bytes, limits.output_bytes));
+                }
+                if frames > limits.output_frames {
+                    return Err(context.exceed(
+                        LimitKind::OutputFrames,
+                        frames,
+                        limits.output_frames,
+                    ));
+                }
+                context.emitted_bytes = bytes;
+                context.emitted.push(frame.clone());
+                Ok(())
+            });
+        if is_reserved && emitted == Err(ServiceError::Invalid) {
+            let message = format!(
+                "a frame of the kind {} was not emitted, which is reserved; use {}",
+                frame.kind,
+                Kind::USABLE
+            );
+            self.log_on_behalf(LogLevel::Warn, &message);
+        }
+        emitted
     }
 
     fn metric(&mut self, name: &str, value: f64) -> Result<(), ServiceError> {

@@ -104,6 +104,7 @@ impl Parity {
                 return Ok((0..count).map(|n| Frame::data(n.to_string())).collect());
             }
             "bytes" => return Ok(vec![Frame::data(vec![b'x'; number(rest)?])]),
+            "kind" => return Ok(vec![Frame::new(kind(rest)?, Header::empty(), "of that kind")]),
             "kinds" => {
                 let kinds = [Kind::DATA, Kind::CONTROL, Kind::ERROR, Kind(0x60)];
                 let frame = |(n, kind)| {
@@ -165,6 +166,9 @@ fn serve(services: &mut dyn Services, call: &str) -> Result<String, Failure> {
         "kv-list" => told(services.kv_list(rest)),
         "emit" => told(services.emit(&Frame::data(rest.to_owned()))),
         "emit-bytes" => told(services.emit(&Frame::data(vec![0; number(first)?]))),
+        "emit-kind" => {
+            told(services.emit(&Frame::new(kind(first)?, Header::empty(), second.to_owned())))
+        }
         "emit-to" => {
             let header = Header::build().text(Header::TARGET, first).finish();
             told(services.emit(&Frame::new(Kind::CONTROL, header, second.to_owned())))
@@ -184,6 +188,10 @@ fn told(result: Result<impl Debug, ServiceError>) -> String {
         Ok(value) => format!("granted {value:?}"),
         Err(error) => format!("refused {error}"),
     }
+}
+
+fn kind(text: &str) -> Result<Kind, Failure> {
+    text.parse().map(Kind).map_err(|_| Failure::invalid(format!("`{text}` is no byte")))
 }
 
 fn number(text: &str) -> Result<usize, Failure> {

@@ -164,6 +164,32 @@ fn frames_are_the_same() {
     );
 }
 
+/// A kind that is reserved may mean something some day, and a user's own never does.
+#[test]
+fn reserved_kinds_are_refused_the_same() {
+    commands(
+        |_, _| {},
+        &[
+            ("kind 82", "answer data"),
+            ("kind 255", "answer 0xFF"),
+            ("kind 0", "failed: it answered with a frame of the kind 0x00, which is reserved; use"),
+            (
+                "kind 80",
+                "the kind 0x50, which is reserved; use handshake, data, control, error, or",
+            ),
+            ("kind 85", "the kind 0x55, which is reserved; use"),
+            ("kind 95", "(code 2)"),
+            ("service emit-kind 96 x", "granted ()"),
+            (
+                "service emit-kind 95 x",
+                "a frame of the kind 0x5F was not emitted, which is reserved",
+            ),
+            ("service emit-kind 0 x", "refused invalid argument"),
+            ("count", "\"10\""),
+        ],
+    );
+}
+
 #[test]
 fn failures_are_the_same() {
     commands(
