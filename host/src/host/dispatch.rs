@@ -134,7 +134,8 @@ impl Host {
         if frames.len() > limit as usize {
             self.inner.dispatched.refuse();
             let plugin = instance.plugin.to_string();
-            return Err(Refusal::TooMany { plugin, frames: frames.len(), limit });
+            let ceiling = instance.queue_ceiling();
+            return Err(Refusal::TooMany { plugin, frames: frames.len(), limit, ceiling });
         }
         let places = self.try_reserve(&instance, frames.len() as u32)?;
         let lane = frames.first().map_or(0, |first| instance.queue.lane_for(first));
@@ -209,7 +210,10 @@ impl Host {
             self.inner.dispatched.refuse();
             let plugin = instance.plugin.to_string();
             match instance.queue.is_open() {
-                true => Refusal::Full { plugin, limit: instance.queue.limit() },
+                true => {
+                    let (limit, ceiling) = (instance.queue.limit(), instance.queue_ceiling());
+                    Refusal::Full { plugin, limit, ceiling }
+                }
                 false => Refusal::Draining { plugin },
             }
         })

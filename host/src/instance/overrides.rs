@@ -240,6 +240,12 @@ impl Instance {
         self.queue.resize(limit, &self.common.runtime);
     }
 
+    /// The ceiling of the host for the length of its queue, if there is one.
+    pub(crate) fn queue_ceiling(&self) -> Option<u32> {
+        let current = self.generations.current.load();
+        current.rights.ceilings.load().of(current.prepared.tier).queue
+    }
+
     /// Says what the plugin does not get because of a ceiling.
     pub(crate) fn say_lowered(&self) {
         let lowered = self.lowered(&self.overrides.lock());

@@ -29,17 +29,20 @@ pub type BatchTicket = Task<Vec<Reply>>;
 pub enum Refusal {
     /// The queue is full.
     #[error(
-        "the queue of `{plugin}` is full ({limit} frames); wait, or raise `queue` under [limits]"
+        "the queue of `{plugin}` is full ({limit} frames); wait, or {}", larger(*.limit, *.ceiling)
     )]
     Full {
         /// Id of the plugin.
         plugin: String,
         /// Frames that may wait.
         limit: u32,
+        /// The ceiling of the host for that, if there is one.
+        ceiling: Option<u32>,
     },
     /// More frames at once than may ever wait.
     #[error(
-        "{frames} frames at once are more than the queue of `{plugin}` holds ({limit}); send fewer, or raise `queue` under [limits]"
+        "{frames} frames at once are more than the queue of `{plugin}` holds ({limit}); send fewer, \
+         or {}", larger(*.limit, *.ceiling)
     )]
     TooMany {
         /// Id of the plugin.
@@ -48,6 +51,8 @@ pub enum Refusal {
         frames: usize,
         /// Frames that may wait.
         limit: u32,
+        /// The ceiling of the host for that, if there is one.
+        ceiling: Option<u32>,
     },
     /// The instance finishes what waits and takes nothing new.
     #[error("`{plugin}` is draining and takes nothing new")]
@@ -68,6 +73,18 @@ pub enum Refusal {
     /// There is no such instance.
     #[error("no such instance; it was unloaded, or never loaded")]
     Gone,
+}
+
+/// The way to a longer queue, and who can go it.
+fn larger(limit: u32, ceiling: Option<u32>) -> String {
+    match ceiling {
+        None => "raise `queue` under [limits] of its manifest".to_owned(),
+        Some(ceiling) if limit < ceiling => format!(
+            "raise `queue` under [limits] of its manifest, up to {ceiling}, the ceiling of the host"
+        ),
+        Some(_) => "raise `queue` under [ceilings] of the policy: that is the ceiling of the host"
+            .to_owned(),
+    }
 }
 
 /// Frames that wait together, and who waits for the answers.
@@ -293,6 +310,18 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_queue_says_who_can_make_it_longer() {
+        fn check(limit: u32, ceiling: Option<u32>, expected: &str) {
+            let refusal = Refusal::Full { plugin: "a".to_owned(), limit, ceiling };
+            let refusal = refusal.to_string();
+            assert!(refusal.ends_with(expected), "{refusal}");
+        }
+        check(3, None, "wait, or raise `queue` under [limits] of its manifest");
+        check(3, Some(9), "under [limits] of its manifest, up to 9, the ceiling of the host");
+        check(9, Some(9), "under [ceilings] of the policy: that is the ceiling of the host");
+    }
 
     #[test]
     fn the_depth_counts_what_waits_whatever_the_limit_becomes() {

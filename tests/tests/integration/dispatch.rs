@@ -71,7 +71,7 @@ fn a_full_queue_refuses_and_a_hung_plugin_delays_nobody() {
             Err(refusal) => break refusal,
         }
     };
-    assert_eq!(refusal, Refusal::Full { plugin: "gate".to_owned(), limit: 3 });
+    assert_eq!(refusal, Refusal::Full { plugin: "gate".to_owned(), limit: 3, ceiling: None });
     assert_eq!(tickets.len(), 3);
     assert_eq!(bench.ask(echo, "I go on"), "I go on");
 
@@ -176,7 +176,7 @@ fn a_batch_is_answered_in_order_or_refused_as_a_whole() {
     let refusal = bench.host.try_dispatch_batch(id, frames(5)).unwrap_err();
     assert_eq!(
         refusal,
-        Refusal::TooMany { plugin: "gate".to_owned(), frames: 5, limit: 4 },
+        Refusal::TooMany { plugin: "gate".to_owned(), frames: 5, limit: 4, ceiling: None },
         "more than the queue ever holds"
     );
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
