@@ -40,6 +40,8 @@ pub struct HostBuilder {
     threads: Option<NonZeroUsize>,
     end_deadline: Option<Duration>,
     functions: Functions,
+    /// The first name that two functions were given.
+    given_twice: Option<String>,
 }
 
 /// Threads for plugins, unless told.
@@ -85,6 +87,14 @@ pub enum HostError {
     /// A function has a name that none can have.
     #[error("the function {0}")]
     Function(String),
+    /// Two functions have the same name.
+    #[error(
+        "the function `{name}` is given twice; give it once, or another name to one of the two"
+    )]
+    FunctionTwice {
+        /// The name.
+        name: String,
+    },
     /// The operating system refused a thread or a folder.
     #[error("cannot set up {what}: {source}")]
     Io {
@@ -246,8 +256,8 @@ impl HostBuilder {
         self
     }
 
-    /// Gives plugins a function of the application. May be given several times; a later one of the
-    /// same name replaces the one before.
+    /// Gives plugins a function of the application. May be given several times, with a name of its own
+    /// each time.
     ///
     /// The name is `INTERFACE#FUNCTION`, such as `acme:shop/prices@1.0.0#lookup`: a component that
     /// imports the interface finds it there, with values in place of the types of its WIT (records are
@@ -286,7 +296,10 @@ impl HostBuilder {
         name: impl Into<String>,
         function: impl Fn(&Caller<'_>, &Value) -> Result<Value, FunctionError> + Send + Sync + 'static,
     ) -> HostBuilder {
-        self.functions.add(name.into(), Arc::new(function));
+        let name = name.into();
+        if !self.functions.add(name.clone(), Arc::new(function)) {
+            self.given_twice.get_or_insert(name);
+        }
         self
     }
 
@@ -352,6 +365,9 @@ impl HostBuilder {
         }
         if let Some(name) = self.functions.names().find(|name| !is_function_name(name)) {
             return Err(HostError::Function(not_a_function(name)));
+        }
+        if let Some(name) = self.given_twice {
+            return Err(HostError::FunctionTwice { name });
         }
         let io = |what| move |source| HostError::Io { what, source };
         let cache = match &self.cache_folder {

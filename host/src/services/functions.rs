@@ -75,8 +75,9 @@ pub(crate) type Function =
 pub(crate) struct Functions(BTreeMap<String, Function>);
 
 impl Functions {
-    pub(crate) fn add(&mut self, name: String, function: Function) {
-        self.0.insert(name, function);
+    /// False if there was a function of this name, in whose place it is now.
+    pub(crate) fn add(&mut self, name: String, function: Function) -> bool {
+        self.0.insert(name, function).is_none()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

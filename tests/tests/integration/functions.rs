@@ -9,7 +9,7 @@ use glovebox_abi::manifest::{LimitKind, Scope, Selection};
 use glovebox_abi::{Failure, Frame, Manifest, Permission, Plugin, ServiceError, Services};
 use glovebox_events::{CallId, HostCall, LoadStage, Outcome, What};
 use glovebox_host::{
-    Answered, Answers, Asked, Decision, FunctionError, HostBuilder, InstanceId, Isolation,
+    Answered, Answers, Asked, Decision, FunctionError, Host, HostBuilder, InstanceId, Isolation,
     LoadError, LoadRequest, Mock, Policy, PolicyMode, suggest,
 };
 use glovebox_tests::guest::Guest;
@@ -474,4 +474,12 @@ fn a_sink_that_calls_what_it_hears_of_is_refused() {
     }
     check(false);
     check(true);
+}
+
+#[test]
+fn a_name_stands_for_one_function() {
+    let builder = Host::builder().function(LOOKUP, |_, _| Ok(Value::Null));
+    let twice = builder.bytes_function(LOOKUP, |_, bytes| Ok(bytes.to_vec()));
+    let error = twice.build().err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains(LOOKUP) && error.contains("is given twice"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! The folders and variables that a worker starts with: those that are granted, and no others.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
@@ -27,6 +28,8 @@ impl Outfit {
             return Err(problem.clone());
         }
         let mut outfit = Outfit { folders: Vec::new(), environment: grants.environment.clone() };
+        let named = grants.folders.iter().map(|folder| &*folder.at);
+        check_names(named, &grants.environment)?;
         for folder in &grants.folders {
             let handle = folder.handle().map_err(|error| {
                 format!("the folder `{}` cannot be given to a process: {error}", folder.at)
@@ -62,6 +65,31 @@ impl Outfit {
     }
 }
 
+/// Refuses two folders, or a folder and a variable, that one variable would stand for: the plugin would
+/// read another folder than it means.
+fn check_names<'a>(
+    folders: impl Iterator<Item = &'a str>,
+    environment: &[(String, String)],
+) -> Result<(), String> {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for at in folders {
+        let name = variable(at);
+        if environment.iter().any(|(given, _)| *given == name) {
+            return Err(format!(
+                "the variable `{name}` is granted, and stands for the folder `{at}` as well; give \
+                 the folder another name under `files`"
+            ));
+        }
+        if let Some(other) = known.insert(name.clone(), at) {
+            return Err(format!(
+                "the variable `{name}` stands for the folder `{other}` and for `{at}`; give one of \
+                 them another name under `files`"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The variable of a folder, from the name that the manifest gives it.
 fn variable(at: &str) -> String {
     let letter = |letter: char| match letter.is_ascii_alphanumeric() {
@@ -74,6 +102,24 @@ fn variable(at: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_variable_stands_for_one_thing() {
+        #[track_caller]
+        fn check(folders: &[&str], environment: &[&str], expected: Option<&str>) {
+            let environment: Vec<_> =
+                environment.iter().map(|name| ((*name).to_owned(), String::new())).collect();
+            let found = super::check_names(folders.iter().copied(), &environment).err();
+            match (&found, expected) {
+                (Some(found), Some(expected)) => assert!(found.contains(expected), "{found}"),
+                (found, expected) => assert_eq!(found.as_deref(), expected),
+            }
+        }
+        check(&["a b", "a-c", "/a"], &["HOME"], None);
+        check(&["a b", "a-b"], &[], Some("for the folder `a b` and for `a-b`"));
+        check(&["a.b", "x", "A/B"], &[], Some("for the folder `a.b` and for `A/B`"));
+        check(&["data"], &["GLOVEBOX_FOLDER_DATA"], Some("stands for the folder `data` as well"));
+    }
+
     #[test]
     fn folders_have_names_that_a_shell_takes() {
         fn check(at: &str, expected: &str) {
