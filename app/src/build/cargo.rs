@@ -2,17 +2,18 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
-use glovebox_files::read;
+use glovebox_files::{MAX_TEXT, read, read_to_string};
 use glovebox_host::MAX_ARTIFACT_LEN;
 
-use super::{Binding, BuildOptions};
+use super::child::{self, Ended};
+use super::sources::read_by_cargo;
+use super::{Binding, BuildOptions, CANCELLED};
 
 /// Environment variable that replaces `cargo`.
 const CARGO: &str = "GLOVEBOX_CARGO";
@@ -26,12 +27,14 @@ const SMALL: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),
 ];
 
+/// The bytes of the artifact, and the files that it was made from, as far as cargo names them.
 pub(super) fn build(
     manifest: &Path,
     binding: Binding,
     options: &BuildOptions,
+    cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
-) -> Result<Vec<u8>> {
+) -> Result<(Vec<u8>, Vec<PathBuf>)> {
     let program = env::var_os(CARGO).unwrap_or_else(|| OsString::from("cargo"));
     let target = match binding {
         Binding::Component | Binding::FrameAbi => {
@@ -66,10 +69,12 @@ pub(super) fn build(
         let (name, flags) = target_flags(target);
         command.env(name, flags);
     }
-    let messages = run(&mut command, target, progress)?;
+    let messages = run(&mut command, target, cancel, progress)?;
     let artifact = find_artifact(&messages, manifest)?;
-    read(&artifact, MAX_ARTIFACT_LEN)
-        .with_context(|| format!("cargo: cannot read {}", artifact.display()))
+    let bytes = read(&artifact, MAX_ARTIFACT_LEN)
+        .with_context(|| format!("cargo: cannot read {}", artifact.display()))?;
+    let rule = read_to_string(&artifact.with_extension("d"), MAX_TEXT).unwrap_or_default();
+    Ok((bytes, read_by_cargo(&rule)))
 }
 
 /// The environment variable with the compiler's flags for a target, and what it holds already, plus
@@ -91,41 +96,18 @@ fn target_flags(target: &str) -> (String, String) {
 fn run(
     command: &mut Command,
     target: Option<&str>,
+    cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| {
-            format!(
-                "cargo: cannot run `{program}`; install Rust from https://rustup.rs or set {CARGO}"
-            )
-        })?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let messages = thread::spawn(move || {
-        let mut messages = String::new();
-        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut messages))?;
-        Ok::<_, std::io::Error>(messages)
-    });
-    let mut said = String::new();
-    for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
-        let Ok(line) = line else { break };
-        progress(&line);
-        said.push_str(&line);
-        said.push('\n');
-    }
-    let status = child.wait().context("cargo: lost the process")?;
-    let messages = messages
-        .join()
-        .map_err(|_| anyhow!("cargo: the thread that reads its messages panicked"))?
-        .context("cargo: its messages cannot be read")?;
+    let ended = child::run(command, cancel, progress).with_context(|| {
+        format!("cargo: cannot run `{program}`; install Rust from https://rustup.rs or set {CARGO}")
+    })?;
+    let Some(Ended { status, stdout, stderr }) = ended else { bail!("cargo: {CANCELLED}") };
     if status.success() {
-        return Ok(messages);
+        return Ok(stdout);
     }
-    bail!("cargo: {}", explain(&said, target, &status.to_string()))
+    bail!("cargo: {}", explain(&stderr, target, &status.to_string()))
 }
 
 /// One text that says why cargo failed and what to do.

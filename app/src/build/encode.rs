@@ -11,11 +11,17 @@ use wit_component::ComponentEncoder;
 
 use super::section;
 
-/// Makes a binary of a text.
-pub(super) fn assemble(file: &Path) -> Result<Vec<u8>> {
+/// Makes a binary of a text. Where the text is wrong is told as a compiler tells it, in lines.
+pub(super) fn assemble(file: &Path, progress: &mut dyn FnMut(&str)) -> Result<Vec<u8>> {
     let named = || format!("assemble: {}", file.display());
     let text = glovebox_files::read(file, MAX_ARTIFACT_LEN).with_context(named)?;
-    Ok(wat::parse_bytes(&text).with_context(named)?.into_owned())
+    let binary = wat::Parser::new().parse_bytes(Some(file), &text).map_err(|error| {
+        let told = error.to_string();
+        told.lines().for_each(&mut *progress);
+        let reason = told.lines().next().unwrap_or_default().to_owned();
+        anyhow!(reason).context(named())
+    })?;
+    Ok(binary.into_owned())
 }
 
 /// Makes a component of a module, unless it is one, with the manifest at its top level.

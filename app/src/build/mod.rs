@@ -15,17 +15,26 @@
 //! nothing: progress goes to a callback, the result is data.
 
 mod cargo;
+mod child;
 mod encode;
 mod native;
 mod section;
+mod sources;
 
 use std::fmt;
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use glovebox_files::MAX_TEXT;
+use glovebox_files::{MAX_TEXT, Output};
+
+pub use sources::{Sources, Stamp};
+
+/// Said of a build that was given up.
+const CANCELLED: &str = "cancelled";
 
 /// How to build.
 #[derive(Debug, Clone, Default)]
@@ -97,11 +106,25 @@ pub struct BuildReport {
     pub size: u64,
     /// True if it carries the text of a `plugin.toml`.
     pub has_manifest: bool,
+    /// Files that it was made from besides those of the folder, as far as the compiler names them.
+    pub sources: Vec<PathBuf>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Builds the plugin in `folder`. `progress` gets one line at a time, without its end.
+/// Where [`build`] puts the artifact of the plugin in `folder`.
+///
+/// # Errors
+///
+/// If the folder holds no plugin.
+pub fn artifact_path(folder: &Path, options: &BuildOptions) -> Result<PathBuf> {
+    let folder = whole(folder)?;
+    let binding = Source::find(&folder)?.binding(options.binding);
+    place_for(&folder, binding, options)
+}
+
+/// Builds the plugin in `folder`. `progress` gets one line at a time, without its end. Raising
+/// `cancel` ends the compiler, and the build with an error.
 ///
 /// The environment variable `GLOVEBOX_CARGO` replaces `cargo`, and `CC` the C compiler.
 ///
@@ -111,17 +134,18 @@ pub struct BuildReport {
 pub fn build(
     folder: &Path,
     options: &BuildOptions,
+    cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<BuildReport> {
     let started = Instant::now();
-    let folder =
-        folder.canonicalize().with_context(|| format!("read: no folder {}", folder.display()))?;
+    let folder = whole(folder)?;
     let source = Source::find(&folder)?;
     let binding = source.binding(options.binding);
-    let bytes = match &source {
-        Source::Cargo(manifest) => cargo::build(manifest, binding, options, progress)?,
-        Source::Wat(file) => encode::assemble(file)?,
-        Source::C(file) => native::compile(&folder, file, options, progress)?,
+    let artifact = place_for(&folder, binding, options)?;
+    let (bytes, sources) = match &source {
+        Source::Cargo(manifest) => cargo::build(manifest, binding, options, cancel, progress)?,
+        Source::Wat(file) => (encode::assemble(file, progress)?, Vec::new()),
+        Source::C(file) => (native::compile(&folder, file, options, cancel, progress)?, Vec::new()),
     };
     let manifest = read_optional(&folder.join("plugin.toml"))?;
     let (bytes, has_manifest) = match binding {
@@ -133,12 +157,13 @@ pub fn build(
             (bytes, has_manifest)
         }
     };
-    let artifact = place(&folder, binding, options, &bytes)?;
+    place(&artifact, &bytes)?;
     Ok(BuildReport {
         artifact,
         binding,
         size: bytes.len() as u64,
         has_manifest,
+        sources,
         took: started.elapsed(),
     })
 }
@@ -191,8 +216,12 @@ impl Source {
     }
 }
 
-/// Puts the artifact under its name, at once: a folder that is being watched never shows half.
-fn place(folder: &Path, binding: Binding, options: &BuildOptions, bytes: &[u8]) -> Result<PathBuf> {
+fn whole(folder: &Path) -> Result<PathBuf> {
+    folder.canonicalize().with_context(|| format!("read: no folder {}", folder.display()))
+}
+
+/// Where the artifact goes.
+fn place_for(folder: &Path, binding: Binding, options: &BuildOptions) -> Result<PathBuf> {
     let name = match &options.name {
         Some(name) => name.as_str(),
         None => folder.file_name().and_then(|name| name.to_str()).unwrap_or("plugin"),
@@ -202,13 +231,17 @@ fn place(folder: &Path, binding: Binding, options: &BuildOptions, bytes: &[u8]) 
         Some(out) => out.clone(),
         None => folder.join("target").join("glovebox"),
     };
-    let artifact = out.join(format!("{name}{}", binding.ending()));
+    Ok(out.join(format!("{name}{}", binding.ending())))
+}
+
+/// Puts the artifact under its name, at once: a folder that is being watched never shows half. It is
+/// the next version of the one there, which may run in this process.
+fn place(artifact: &Path, bytes: &[u8]) -> Result<()> {
     let failed = || format!("write: {}", artifact.display());
-    fs::create_dir_all(&out).with_context(failed)?;
-    glovebox_files::write(&artifact, bytes, true, &[])
-        .map_err(std::io::Error::from)
-        .with_context(failed)?;
-    Ok(artifact)
+    fs::create_dir_all(artifact.parent().unwrap_or(artifact)).with_context(failed)?;
+    let mut output = Output::update(artifact).map_err(io::Error::from).with_context(failed)?;
+    output.write_all(bytes).with_context(failed)?;
+    output.finish().map_err(io::Error::from).with_context(failed)
 }
 
 fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {

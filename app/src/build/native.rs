@@ -4,12 +4,14 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use glovebox_files::{Scratch, read};
 use glovebox_host::MAX_ARTIFACT_LEN;
 
-use super::BuildOptions;
+use super::child::{self, Ended};
+use super::{BuildOptions, CANCELLED};
 use crate::folders;
 
 /// Name of the section that holds the text of `plugin.toml`.
@@ -19,6 +21,7 @@ pub(super) fn compile(
     folder: &Path,
     file: &Path,
     options: &BuildOptions,
+    cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>> {
     let include = include_folder(folder, options)?;
@@ -27,23 +30,22 @@ pub(super) fn compile(
         .context("compile: cannot make a temporary folder")?;
     let library = scratch.path().join("library");
     progress(&format!("   Compiling {}", file.display()));
-    let output = Command::new(&compiler)
+    let mut command = Command::new(&compiler);
+    command
         // Files that the source includes, such as plugin.toml, are named relative to its folder.
         .current_dir(folder)
         .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-I"])
         .arg(&include)
         .arg("-o")
         .arg(&library)
-        .arg(file)
-        .output()
-        .with_context(|| {
-            let compiler = compiler.to_string_lossy();
-            format!("compile: cannot run `{compiler}`; install a C compiler or set CC")
-        })?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    said.lines().for_each(&mut *progress);
-    if !output.status.success() {
-        bail!("compile: {}\n{}", output.status, said.trim_end());
+        .arg(file);
+    let ended = child::run(&mut command, cancel, progress).with_context(|| {
+        let compiler = compiler.to_string_lossy();
+        format!("compile: cannot run `{compiler}`; install a C compiler or set CC")
+    })?;
+    let Some(Ended { status, stderr, .. }) = ended else { bail!("compile: {CANCELLED}") };
+    if !status.success() {
+        bail!("compile: {status}\n{}", stderr.trim_end());
     }
     read(&library, MAX_ARTIFACT_LEN).with_context(|| format!("compile: {}", library.display()))
 }

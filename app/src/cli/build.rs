@@ -10,6 +10,7 @@ use super::error::{Exit, Problem};
 use super::report::{Output, Report, say, shown};
 use super::timing::nanos;
 use crate::build::{self, Binding, BuildOptions};
+use crate::ending;
 
 /// Build the plugin in a folder: a Cargo project, one .wat file, or one .c file
 ///
@@ -19,6 +20,15 @@ use crate::build::{self, Binding, BuildOptions};
 pub(super) struct Build {
     /// Folder of the plugin
     pub folder: PathBuf,
+    #[command(flatten)]
+    pub how: BuildArgs,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// How a plugin is built.
+#[derive(Debug, Clone, Args)]
+pub(super) struct BuildArgs {
     /// Binding of the artifact. A folder with WAT or C has only one
     #[arg(long, default_value = "component")]
     pub binding: BindingArg,
@@ -37,8 +47,19 @@ pub(super) struct Build {
     /// Folder that holds glovebox.h, for C
     #[arg(long, value_name = "FOLDER")]
     pub include: Option<PathBuf>,
-    #[command(flatten)]
-    pub output: Output,
+}
+
+impl BuildArgs {
+    pub(super) fn options(&self) -> BuildOptions {
+        BuildOptions {
+            binding: self.binding.0,
+            target: self.target.clone(),
+            features: self.features.clone(),
+            name: self.name.clone(),
+            out: self.out.clone(),
+            include: self.include.clone(),
+        }
+    }
 }
 
 /// A binding, as it is written on the command line.
@@ -60,16 +81,9 @@ impl ValueEnum for BindingArg {
 
 impl Build {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let options = BuildOptions {
-            binding: self.binding.0,
-            target: self.target.clone(),
-            features: self.features.clone(),
-            name: self.name.clone(),
-            out: self.out.clone(),
-            include: self.include.clone(),
-        };
-        let built =
-            build::build(&self.folder, &options, &mut |line| say(line)).map_err(Problem::Build)?;
+        let options = self.how.options();
+        let built = build::build(&self.folder, &options, ending::flag(), &mut |line| say(line));
+        let built = built.map_err(Problem::Build)?;
         let manifest = if built.has_manifest { "with" } else { "without" };
         Ok(Report::new(
             format!("{}\n", built.artifact.display()),

@@ -269,12 +269,12 @@ impl Verb {
             | Verb::Run(_)
             | Verb::Watch(_)
             | Verb::Compare(_)
+            | Verb::Build(_)
             | Verb::Trace(_) => true,
             Verb::Inspect(_)
             | Verb::Discover(_)
             | Verb::Doctor(_)
             | Verb::Findings(_)
-            | Verb::Build(_)
             | Verb::Policy(_) => false,
         }
     }

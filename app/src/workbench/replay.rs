@@ -45,18 +45,28 @@ impl Target {
     }
 }
 
+/// Which inputs of a trace an instance gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Routing {
+    /// Those that were recorded for a plugin of its id. A plan about none of the targets' plugins,
+    /// such as a capture of network traffic, goes to each target.
+    #[default]
+    ByPlugin,
+    /// All, whichever plugin they were recorded for.
+    Everything,
+}
+
 /// Which instances get the inputs of which plugin.
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     by_plugin: BTreeMap<Arc<str>, Vec<Target>>,
-    others: Vec<Target>,
+    /// Those that get the inputs of each plugin.
+    of_each: Option<Vec<Target>>,
 }
 
 impl Targets {
-    /// Inputs go to the instances of the same plugin id, such as several versions of it. If all are
-    /// of one id, the inputs of all other plugins go there too; a plan about none of them, such as
-    /// a capture of network traffic, goes to each.
-    pub fn new(host: &Host, targets: Vec<Target>, plan: &dyn Inputs) -> Targets {
+    /// The instances that get the inputs of a plan, such as several versions of one plugin.
+    pub fn new(host: &Host, targets: Vec<Target>, plan: &dyn Inputs, routing: Routing) -> Targets {
         let mut by_plugin: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
         for target in &targets {
             if let Some(status) = host.plugin(target.instance) {
@@ -65,8 +75,8 @@ impl Targets {
             }
         }
         let foreign = !plan.plugins().iter().any(|plugin| by_plugin.contains_key(plugin));
-        let others = if by_plugin.len() == 1 || foreign { targets } else { Vec::new() };
-        Targets { by_plugin, others }
+        let of_each = (foreign || routing == Routing::Everything).then_some(targets);
+        Targets { by_plugin, of_each }
     }
 
     /// True if an instance of this plugin gets its inputs.
@@ -89,7 +99,8 @@ impl Targets {
 
     /// Those that get the inputs of this plugin.
     pub fn of(&self, plugin: &str) -> &[Target] {
-        self.by_plugin.get(plugin).unwrap_or(&self.others)
+        let own = || self.by_plugin.get(plugin).map(Vec::as_slice);
+        self.of_each.as_deref().or_else(own).unwrap_or_default()
     }
 }
 
@@ -236,7 +247,7 @@ pub struct ReplaySummary {
     pub done: usize,
     /// Calls made: one per input and target.
     pub sent: usize,
-    /// Inputs of plugins that are not loaded.
+    /// Inputs that were recorded for plugins that are no targets.
     pub unrouted: usize,
     /// Inputs that were not sent, because another plugin of the replay emits them.
     pub emitted: usize,
@@ -300,7 +311,9 @@ impl ReplaySummary {
             text.push_str(&format!("; {} left to those that emit them", frames(self.emitted)));
         }
         if self.unrouted > 0 {
-            text.push_str(&format!("; {} had no plugin to go to", frames(self.unrouted)));
+            let were = if self.unrouted == 1 { "was" } else { "were" };
+            let unrouted = frames(self.unrouted);
+            text.push_str(&format!("; {unrouted} {were} recorded for other plugins"));
         }
         let left = frames(self.planned - self.done);
         if self.cancelled {

@@ -15,7 +15,9 @@ use super::accepted::{Accepted, Compared};
 use super::answers::FreshCopies;
 use super::jobs::JobState;
 use super::plugins::plugins_of;
-use super::replay::{ReplayControl, ReplayProgress, ReplaySummary, Target, Targets, replay};
+use super::replay::{
+    ReplayControl, ReplayProgress, ReplaySummary, Routing, Target, Targets, replay,
+};
 use super::sink::Fanout;
 use super::start::{GiveError, Started, give};
 use super::trace::Opened;
@@ -64,8 +66,8 @@ impl ReplayWork {
             Some(copies) => copies.targets(),
             None => instances.into_iter().map(Target::from).collect(),
         };
-        let targets =
-            Targets::new(&self.host, targets, start.as_ref().map_or(&plan, |(_, all)| all));
+        let all = start.as_ref().map_or(&plan, |(_, all)| all);
+        let targets = Targets::new(&self.host, targets, all, Routing::ByPlugin);
         let started =
             start.map(|(start, whole)| go_to(&start, &whole, &targets, &self.host, control));
         let started = started.transpose()?;

@@ -7,7 +7,7 @@
 
 use std::hint::black_box;
 
-use glovebox::workbench::replay::{ReplayControl, Targets, replay};
+use glovebox::workbench::replay::{ReplayControl, Routing, Targets, replay};
 use glovebox_host::{Host, LoadRequest};
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use glovebox_tests::sample;
@@ -34,7 +34,7 @@ fn measure(figures: &mut Figures, name: &str, file: &str, frames: u64) {
     let id = host.load(LoadRequest::path(sample(file))).wait().expect("it loads");
     let plugin = host.plugin(id).expect("it is loaded").manifest.plugin.id.to_string();
     let plan = ReplayPlan::from_events(MadeUpRun::inputs(&plugin, frames, 0), None);
-    let targets = Targets::new(&host, vec![id.into()], &plan);
+    let targets = Targets::new(&host, vec![id.into()], &plan, Routing::ByPlugin);
     let replay_all = || {
         let control = ReplayControl::default();
         let mut done = 0;

@@ -22,7 +22,7 @@ use crate::cli::report::{Output, Report, count, count_of};
 use crate::cli::surroundings::{AllowArgs, Surroundings};
 use crate::cli::trace_file;
 use crate::cli::waiting::wait;
-use crate::workbench::replay::{ReplayControl, Targets, replay};
+use crate::workbench::replay::{ReplayControl, Routing, Targets, replay};
 
 /// Print the smallest [permissions] table with which a plugin is denied nothing
 ///
@@ -210,7 +210,7 @@ impl Suggest {
             }
         };
         if let Some(plan) = &inputs.plan {
-            let targets = Targets::new(&host, vec![id.into()], plan);
+            let targets = Targets::new(&host, vec![id.into()], plan, Routing::ByPlugin);
             let control = ReplayControl::default();
             replay(&host, &targets, plan, Pace::Max, &control, &mut |_| {});
         }

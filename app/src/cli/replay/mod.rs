@@ -2,6 +2,7 @@
 
 mod answers;
 mod found;
+mod routing;
 mod selection;
 mod source;
 mod stage;
@@ -31,12 +32,13 @@ use super::run;
 use super::surroundings::Surroundings;
 use super::trace_file;
 use crate::ending::is_asked;
-use crate::workbench::replay::ReplaySummary;
+use crate::workbench::replay::{ReplaySummary, Routing};
 use crate::workbench::snapshots::{Snapshots, SnapshotsTaken};
 use crate::workbench::start::Started;
 use answers::AnswersArgs;
 pub(super) use answers::{AnsweredFound, StageAnswers};
 use found::Found;
+pub(super) use routing::RoutingArgs;
 use selection::Selection;
 use source::Source;
 pub(super) use stage::Stage;
@@ -45,8 +47,8 @@ use targets::TargetsFound;
 
 /// Send the inputs of a trace to plugins again, and count the results
 ///
-/// Each input goes to the plugin of the same id. With a single --plugin, or from a capture, it goes
-/// to every plugin. Several versions or tiers of one plugin, each named with --plugin, get the same
+/// Each input goes to the plugin that it was recorded for, by its id. If the trace has inputs of none
+/// of the plugins, as a capture has, or with --all-inputs, each input goes to every plugin. Several versions or tiers of one plugin, each named with --plugin, get the same
 /// inputs: the first is compared with each of the others, and with --against. A frame that one of
 /// the plugins emitted to another is not sent, because the plugin emits it again. The exit code is
 /// 1 if a call fails, if the run differs from the baseline, or if one version differs from the
@@ -72,6 +74,8 @@ pub(super) struct Replay {
     pub speed: Speed,
     #[command(flatten)]
     pub selection: Selection,
+    #[command(flatten)]
+    pub routing: RoutingArgs,
     #[command(flatten)]
     pub start: StartArgs,
     #[command(flatten)]
@@ -148,6 +152,7 @@ impl Replay {
         }
         let set = |out: Option<Replacing<'_>>| -> Result<Stage, Problem> {
             let mut stage = Stage::empty(vec![record.clone()], surroundings)?;
+            stage.route(self.routing.routing());
             // From the first load on: what services say there is needed to replay the new trace.
             if let Some(out) = out {
                 stage.start_recording(out, &self.trace, self.how(&source))?;
@@ -285,6 +290,8 @@ impl Replay {
         } else if self.findings.is_asked_for() {
             "--fail-on-findings and --severity are about the calls of single plugins; record the run \
              with --record and look at it with `glovebox trace findings`"
+        } else if self.routing.routing() == Routing::Everything {
+            "all inputs enter a pipeline anyway; leave --all-inputs out"
         } else {
             return Ok(());
         };

@@ -17,7 +17,7 @@ use super::super::waiting::wait;
 use super::targets::{EachInstance, TargetFound};
 use crate::ending::{Waking, on_end};
 use crate::workbench::replay::{
-    self, ReplayControl, ReplayProgress, ReplaySummary, Target, Targets,
+    self, ReplayControl, ReplayProgress, ReplaySummary, Routing, Target, Targets,
 };
 use crate::workbench::snapshots::{Every, Snapshots};
 
@@ -35,6 +35,7 @@ pub(in super::super) struct Stage {
     _waking: Waking,
     /// The answers from the trace, by target; empty if it does not answer.
     answers: Vec<Arc<TraceAnswers>>,
+    routing: Routing,
     /// Serves metrics as long as the stage stands.
     _endpoint: Option<MetricsEndpoint>,
 }
@@ -70,6 +71,7 @@ impl Stage {
         let host = plugins::host(vec![gate.clone()], surroundings)?;
         let endpoint = surroundings.serve_metrics(&host)?;
         let (instances, answers, _endpoint) = (Vec::new(), Vec::new(), endpoint);
+        let routing = Routing::default();
         let stage = Stage {
             host,
             instances,
@@ -81,6 +83,7 @@ impl Stage {
             control,
             _waking,
             answers,
+            routing,
             _endpoint,
         };
         Ok(stage)
@@ -104,6 +107,11 @@ impl Stage {
         let statuses = self.statuses();
         self.recording.describe(statuses.iter().map(plugins::record_of));
         Ok(())
+    }
+
+    /// Says which inputs each plugin gets.
+    pub(in super::super) fn route(&mut self, routing: Routing) {
+        self.routing = routing;
     }
 
     /// Says what answers the targets from the trace, in the order in which they were loaded.
@@ -176,7 +184,7 @@ impl Stage {
             instance: *instance,
             answers: self.answers.get(at).cloned(),
         });
-        Targets::new(&self.host, targets.collect(), plan)
+        Targets::new(&self.host, targets.collect(), plan, self.routing)
     }
 
     /// Starts writing what happens to a new trace, which says from which trace it was made: `how` is

@@ -1,4 +1,6 @@
-//! `glovebox watch`: reload, replay and compare on every change.
+//! `glovebox watch`: build, reload, replay and compare on every change.
+
+mod building;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,37 +17,52 @@ use serde_json::json;
 
 use super::against::{Rules, Standard};
 use super::asked::remedy;
+use super::build::BuildArgs;
 use super::error::{Exit, Problem};
 use super::plugins::PluginArgs;
-use super::replay::Stage;
+use super::replay::{RoutingArgs, Stage};
 use super::report::{Report, count, say, to_stdout};
 use super::surroundings::Surroundings;
 use super::trace_file;
 use super::waiting::wait;
-use crate::ending::{is_asked, on_end};
+use crate::ending::{self, is_asked, on_end};
 use crate::workbench::Compared;
+use building::Workshop;
 
 /// How often the watch itself is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Reload a plugin whenever its file changes, replay a trace into it, and show the differences
 ///
-/// Each replay starts with fresh state. The first replay is the baseline, unless --against names
-/// another. The verb runs until you interrupt it, or until there were as many changes as --changes
-/// says.
+/// With --build, PLUGIN is the folder of its source: the plugin is built at once, and whenever a
+/// source changes, with one build at a time. Each replay starts with fresh state. The first replay is
+/// the baseline, unless --against names another; with --build, that is a replay into the artifact of
+/// the build before, if it is there. The verb runs until you interrupt it, or until there were as
+/// many changes as --changes says. The exit code is 1 if a change led to differences, or was refused.
 #[derive(Debug, Args)]
 pub(super) struct Watch {
-    /// An artifact, a plugin.toml, or a folder with one
+    /// An artifact, a plugin.toml, or a folder with one; with --build, the folder of the source
     pub plugin: PathBuf,
-    /// The trace to replay
+    /// The trace to replay; it is read once, at the start
     #[arg(long)]
     pub trace: PathBuf,
+    /// Build the plugin in the folder, as `glovebox build` does
+    #[arg(long)]
+    pub build: bool,
+    #[command(flatten)]
+    pub how: BuildArgs,
     /// Compare with this trace or baseline instead of the first replay
     #[arg(long, value_name = "BASELINE")]
     pub against: Option<PathBuf>,
     /// Stop after N changes
     #[arg(long, value_name = "N")]
     pub changes: Option<u64>,
+    /// Stop after one comparison: with the build before, with --against, or with the answers in the
+    /// trace, whichever there is
+    #[arg(long, conflicts_with = "changes")]
+    pub once: bool,
+    #[command(flatten)]
+    pub routing: RoutingArgs,
     #[command(flatten)]
     pub rules: Rules,
     #[command(flatten)]
@@ -63,7 +80,7 @@ struct Watched<'a> {
 /// The result of the replay after a change.
 enum Replayed {
     Compared(Compared),
-    /// The new generation was refused.
+    /// There is no new generation: it was not built, or refused.
     Refused,
     /// A signal cancelled it, so that there is nothing to compare.
     Cancelled,
@@ -75,6 +92,10 @@ enum Change {
     Reloaded,
     /// It was refused, and why.
     Refused(String),
+    /// The artifact was built.
+    Built,
+    /// It was not, and why.
+    NotBuilt(String),
     /// A signal asked for the end.
     Ended,
 }
@@ -105,42 +126,85 @@ impl Watch {
     }
 
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
+        let workshop = self.build.then(|| Workshop::new(&self.plugin, self.how.options()));
+        let workshop = workshop.transpose()?;
         let plan = trace_file::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
         let read = |path| Standard::read(path, &self.rules);
-        let baseline = self.against.as_deref().map(read).transpose()?;
+        let against = self.against.as_deref().map(read).transpose()?;
+        // A replay into the build before is what the next one is compared with.
+        let is_first = workshop.as_ref().is_none_or(|workshop| !workshop.artifact().is_file());
+        let ends_at_once = self.once && is_first;
+        let recorded = match &against {
+            None if ends_at_once => Some(self.recorded_answers(workshop.as_ref())?),
+            _ => None,
+        };
+        if let (Some(workshop), true) = (&workshop, is_first) {
+            workshop.build(ending::flag()).map_err(Problem::Build)?;
+        }
         let (sender, changes) = sync_channel(16);
         let ended = sender.clone();
         // If the queue is full, somebody looks before it is empty.
         let _waking = on_end(move || drop(ended.try_send(Change::Ended)));
-        let reloads = Arc::new(Reloads(sender));
-        let request = self.with.load.request(&self.plugin)?;
-        let stage = Stage::set(vec![request], vec![reloads], surroundings)?;
+        let reloads = Arc::new(Reloads(sender.clone()));
+        let artifact = workshop.as_ref().map_or(&*self.plugin, Workshop::artifact);
+        let request = self.with.load.request(artifact)?;
+        let mut stage = Stage::set(vec![request], vec![reloads], surroundings)?;
+        stage.route(self.routing.routing());
         surroundings.say_vain(&stage.host);
-        for id in &stage.instances {
+        for id in stage.instances.iter().filter(|_| workshop.is_none()) {
             stage.host.watch(*id)?;
         }
         stage.keep_events();
         let first = stage.replay(&plan, Pace::Max);
         let run = Arc::new(Run::from_events("first replay", stage.events()?));
-        let baseline = match baseline {
+        let recorded = recorded.map(|answers| answers_of(&answers, &run)).transpose()?;
+        let baseline = match against.or(recorded) {
             Some(baseline) if first.cancelled => baseline,
             Some(baseline) => {
                 let compared = baseline.compare(run, &self.rules);
                 to_stdout(&compared.diff().to_text())?;
+                if ends_at_once {
+                    let mut counts = Counts { changes: 1, ..Counts::default() };
+                    counts.different += u64::from(!compared.diff().is_same());
+                    return Ok(counts.report());
+                }
                 baseline
             }
             None => Standard::Run(run),
         };
-        say(&format!("{}; watching {}", first.sentence(), self.plugin.display()));
+        let goes_on = if self.once { "building" } else { "watching" };
+        say(&format!("{}; {goes_on} {}", first.sentence(), self.plugin.display()));
         let watched = Watched { stage, plan, baseline, surroundings };
+        let _building = workshop.map(|workshop| workshop.open(sender));
         self.follow(&watched, &changes)
     }
 
+    /// The calls in the trace that have an outcome.
+    fn recorded_answers(&self, workshop: Option<&Workshop>) -> Result<Run, Problem> {
+        let run = trace_file::read_run(&self.trace)?;
+        let answered = run.iter().filter(|call| call.outcome.is_some());
+        let answered = Run::from_calls(run.name.clone(), answered);
+        if answered.is_empty() {
+            let trace = self.trace.display();
+            return Err(Problem::Usage(match workshop {
+                Some(workshop) => format!(
+                    "there is nothing to compare with: no build before at {}, and no answers in \
+                     {trace}; run `glovebox build` before the change, or name --against",
+                    workshop.artifact().display()
+                ),
+                None => format!(
+                    "there is nothing to compare with: no answers in {trace}; name --against"
+                ),
+            }));
+        }
+        Ok(answered)
+    }
+
     fn follow(&self, watched: &Watched<'_>, changes: &Receiver<Change>) -> Result<Report, Problem> {
-        let (mut seen, mut different, mut refused) = (0u64, 0u64, 0u64);
-        let wanted = self.changes.unwrap_or(u64::MAX);
+        let mut counts = Counts::default();
+        let wanted = if self.once { 1 } else { self.changes.unwrap_or(u64::MAX) };
         let mut said = BTreeSet::new();
-        while seen < wanted && !is_asked() {
+        while counts.changes < wanted && !is_asked() {
             let change = match changes.recv_timeout(LOOK_EVERY) {
                 Ok(Change::Ended) => break,
                 Ok(change) => change,
@@ -151,31 +215,34 @@ impl Watch {
                 // The sender lives as long as the host.
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            match self.once(watched, change)? {
+            match self.replay(watched, change)? {
                 Replayed::Compared(compared) => {
-                    different += u64::from(!compared.diff().is_same());
+                    counts.different += u64::from(!compared.diff().is_same());
                 }
-                Replayed::Refused => refused += 1,
+                Replayed::Refused => counts.refused += 1,
                 Replayed::Cancelled => break,
             }
-            seen += 1;
+            counts.changes += 1;
         }
-        let sentence = format!(
-            "Watched {}: {different} led to differences, {refused} refused",
-            count(seen, "change")
-        );
-        let exit = if different + refused == 0 { Exit::Good } else { Exit::Different };
-        let json = json!({ "changes": seen, "different": different, "refused": refused });
-        Ok(Report::new(String::new(), json, sentence, exit))
+        Ok(counts.report())
     }
 
     /// Replays after one change.
-    fn once(&self, watched: &Watched<'_>, change: Change) -> Result<Replayed, Problem> {
+    fn replay(&self, watched: &Watched<'_>, change: Change) -> Result<Replayed, Problem> {
         let Watched { stage, plan, baseline, surroundings } = watched;
-        if let Change::Refused(message) = change {
-            say(&format!("Not reloaded: {message}"));
-            say_growth(stage);
-            return Ok(Replayed::Refused);
+        match change {
+            Change::Reloaded | Change::Built => {}
+            Change::Ended => return Ok(Replayed::Cancelled),
+            Change::Refused(message) => {
+                say(&format!("Not reloaded: {message}"));
+                say_growth(stage);
+                return Ok(Replayed::Refused);
+            }
+            Change::NotBuilt(message) => {
+                // The compiler said all of it.
+                say(&format!("Not built: {}", message.lines().next().unwrap_or_default()));
+                return Ok(Replayed::Refused);
+            }
         }
         let mut generation = 0;
         for id in &stage.instances {
@@ -206,6 +273,46 @@ impl Watch {
         to_stdout(&diff.details())?;
         say(&format!("{name}: {}; {}", summary.sentence(), diff.summary()));
         Ok(Replayed::Compared(compared))
+    }
+}
+
+/// The calls among recorded ones that are of the plugins of a run.
+///
+/// # Errors
+///
+/// If there are none.
+fn answers_of(recorded: &Run, run: &Run) -> Result<Standard, Problem> {
+    let own = recorded.iter().filter(|call| run.plugins().contains(&call.plugin));
+    let own = Run::from_calls(recorded.name.clone(), own);
+    if own.is_empty() {
+        let plugins: Vec<&str> = run.plugins().iter().map(|plugin| &**plugin).collect();
+        return Err(Problem::Usage(format!(
+            "there is nothing to compare with: no answers of {} in {}; name --against",
+            plugins.join(", "),
+            recorded.name
+        )));
+    }
+    Ok(Standard::Run(Arc::new(own)))
+}
+
+/// The changes so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    changes: u64,
+    different: u64,
+    refused: u64,
+}
+
+impl Counts {
+    fn report(self) -> Report {
+        let Counts { changes, different, refused } = self;
+        let sentence = format!(
+            "Watched {}: {different} led to differences, {refused} refused",
+            count(changes, "change")
+        );
+        let exit = if different + refused == 0 { Exit::Good } else { Exit::Different };
+        let json = json!({ "changes": changes, "different": different, "refused": refused });
+        Report::new(String::new(), json, sentence, exit)
     }
 }
 

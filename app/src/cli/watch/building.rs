@@ -1,0 +1,191 @@
+//! Builds a plugin whenever its sources change, on a thread of its own, one build at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use glovebox_abi::units::show_duration;
+use parking_lot::{Condvar, Mutex};
+
+use super::super::error::Problem;
+use super::super::report::say;
+use super::Change;
+use crate::build::{self, BuildOptions, BuildReport, Sources, Stamp};
+use crate::panics::contain;
+
+/// How often the sources are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// An editor that saves several files is done after so long without a change.
+const SETTLE: Duration = Duration::from_millis(150);
+/// Files that change all the time are built after so long.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(1);
+
+/// A plugin's folder, and how it is built.
+#[derive(Debug, Clone)]
+pub(super) struct Workshop {
+    folder: PathBuf,
+    options: BuildOptions,
+    artifact: PathBuf,
+}
+
+impl Workshop {
+    pub(super) fn new(folder: &Path, options: BuildOptions) -> Result<Workshop, Problem> {
+        let artifact = build::artifact_path(folder, &options)
+            .and_then(|artifact| Ok(std::path::absolute(artifact)?))
+            .map_err(Problem::Build)?;
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        Ok(Workshop { folder, options, artifact })
+    }
+
+    pub(super) fn artifact(&self) -> &Path {
+        &self.artifact
+    }
+
+    /// Builds once. Raising `cancel` ends it with an error.
+    pub(super) fn build(&self, cancel: &AtomicBool) -> anyhow::Result<BuildReport> {
+        build::build(&self.folder, &self.options, cancel, &mut |line| say(line))
+    }
+
+    /// Builds at once, and whenever a source changes from then on, and tells of each build.
+    pub(super) fn open(self, tell: SyncSender<Change>) -> Building {
+        let end = Arc::<Bell>::default();
+        let ends = end.clone();
+        let thread = thread::spawn(move || {
+            // Nobody would wait for builds that no longer come.
+            if let Err(fault) = contain(|| self.build_on_changes(&tell, &ends)) {
+                let _ = tell.try_send(Change::NotBuilt(fault));
+                let _ = tell.try_send(Change::Ended);
+            }
+        });
+        Building { end, thread: Some(thread) }
+    }
+
+    fn build_on_changes(&self, tell: &SyncSender<Change>, end: &Bell) {
+        let mut sources = Sources::new(&self.folder, &self.artifact);
+        let mut built_from = None;
+        loop {
+            let change = match self.next(&mut sources, &mut built_from, end) {
+                Ok(Some(change)) => change,
+                Ok(None) => return,
+                Err(error) => {
+                    end.wait(SETTLE_AT_MOST);
+                    Change::NotBuilt(format!("{error:#}"))
+                }
+            };
+            // A full queue holds a change that leads to the same replay.
+            if let Err(TrySendError::Disconnected(_)) = tell.try_send(change) {
+                return;
+            }
+        }
+    }
+
+    /// The next build that no other change made old; `None` if somebody asked for the end.
+    fn next(
+        &self,
+        sources: &mut Sources,
+        built_from: &mut Option<Stamp>,
+        end: &Bell,
+    ) -> anyhow::Result<Option<Change>> {
+        loop {
+            let Some(from) = settled(sources, built_from.as_ref(), end)? else { return Ok(None) };
+            let (cancel, over) = (AtomicBool::new(false), Bell::default());
+            let built = thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !over.wait(LOOK_EVERY) {
+                        let is_old = sources.stamp().is_ok_and(|now| now != from);
+                        if is_old || end.is_rung() {
+                            cancel.store(true, Ordering::Relaxed);
+                        }
+                    }
+                });
+                let built = self.build(&cancel);
+                over.ring();
+                built
+            });
+            match built {
+                Err(_) if cancel.into_inner() => {}
+                Err(error) => {
+                    *built_from = Some(from);
+                    return Ok(Some(Change::NotBuilt(format!("{error:#}"))));
+                }
+                Ok(report) => {
+                    say(&format!("Built in {}", show_duration(report.took)));
+                    *built_from = Some(sources.add(report.sources, from));
+                    return Ok(Some(Change::Built));
+                }
+            }
+        }
+    }
+}
+
+/// What the sources are like once they differ from `before` and change no more for a while; `None` if
+/// somebody asked for the end.
+fn settled(sources: &Sources, before: Option<&Stamp>, end: &Bell) -> anyhow::Result<Option<Stamp>> {
+    let mut changed: Option<(Stamp, Instant, Instant)> = None;
+    while !end.is_rung() {
+        let now = sources.stamp()?;
+        match &mut changed {
+            _ if before == Some(&now) => changed = None,
+            // Nobody saves anything before the first build.
+            None if before.is_none() => return Ok(Some(now)),
+            None => changed = Some((now, Instant::now(), Instant::now())),
+            Some((last, since, first)) => {
+                let is_still = *last == now && since.elapsed() >= SETTLE;
+                if is_still || first.elapsed() >= SETTLE_AT_MOST {
+                    return Ok(Some(now));
+                }
+                if *last != now {
+                    (*last, *since) = (now, Instant::now());
+                }
+            }
+        }
+        end.wait(LOOK_EVERY);
+    }
+    Ok(None)
+}
+
+/// Ends a wait on another thread.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rung.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn is_rung(&self) -> bool {
+        *self.rung.lock()
+    }
+
+    /// Waits for some time at most; true if it was rung.
+    fn wait(&self, time: Duration) -> bool {
+        let mut rung = self.rung.lock();
+        if !*rung {
+            self.changed.wait_for(&mut rung, time);
+        }
+        *rung
+    }
+}
+
+/// A workshop that is open. Dropping it cancels the build under way.
+pub(super) struct Building {
+    end: Arc<Bell>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        self.end.ring();
+        if let Some(thread) = self.thread.take() {
+            // A panic there is a bug of ours, and was printed.
+            let _ = thread.join();
+        }
+    }
+}
