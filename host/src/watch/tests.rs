@@ -276,6 +276,75 @@ fn lost_messages_are_made_up_for() {
 }
 
 #[test]
+fn a_file_is_not_read_before_the_writer_that_made_it_closed_it() {
+    /// Touches `file` in one batch with its making, and tells whether it is waited for.
+    #[track_caller]
+    fn check(make: fn(&Path), open: Option<bool>, is_open: bool) {
+        let (_folder, root) = tree();
+        let path = root.join("top/folder/file");
+        fs::remove_file(&path).unwrap();
+        let watcher = Watcher::with(POLL, |_| Ok(Box::new(Silent)));
+        let mut thread = WatchThread::new(watcher.shared.clone(), watcher.messages);
+        let (looks, _looked) = sync_channel(MANY);
+        let probe = Probe { path: path.clone(), looks: looks.clone(), notices: looks };
+        let files = vec![path.clone()];
+        let begin = Wish::Begin(1, Box::new(move || files.clone()), Box::new(probe));
+        thread.grant(begin, Instant::now());
+        thread.look_around(&Heard::default(), Instant::now());
+        make(&path);
+        let touch = system::Touch { moved: false, open };
+        let heard = Heard { touched: [(path, touch)].into(), ..Heard::default() };
+        let now = Instant::now();
+        thread.take_in(&heard, now);
+        let longest = Duration::from_secs(1);
+        assert_eq!(thread.next().unwrap().duration_since(now) > longest, is_open);
+    }
+    let half: fn(&Path) = |path| fs::write(path, "half").unwrap();
+    check(half, Some(true), true);
+    check(half, Some(false), false);
+    check(half, None, false);
+    check(|_| {}, Some(false), false);
+}
+
+/// A system that tells nothing, and says that it does.
+struct Silent;
+
+impl Messages for Silent {
+    fn begin(&mut self, _: &Path) -> Result<(), Unwatched> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: &Path) {}
+}
+
+#[test]
+fn a_watch_goes_on_after_a_panic_and_says_so() {
+    let (_folder, root) = tree();
+    let path = root.join("top/folder/file");
+    let watcher =
+        Watcher::with(Duration::from_millis(20), |shared| Ok(Box::new(System::new(shared)?)));
+    let (looks, looked) = sync_channel(MANY);
+    let (notices, noticed) = sync_channel(MANY);
+    let probe = Probe { path: path.clone(), looks, notices };
+    let panics = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (files, now) = (vec![path.clone()], panics.clone());
+    let files = move || {
+        assert!(!now.swap(false, std::sync::atomic::Ordering::SeqCst), "on purpose");
+        files.clone()
+    };
+    let _watching = watcher.watch(Box::new(files), Box::new(probe)).unwrap();
+    let watched = Watched { _watching, looks: looked, notices: noticed };
+    let notice = watched.notices.recv_timeout(PATIENCE).unwrap();
+    assert!(notice.contains("panicked (on purpose)"), "{notice}");
+    fs::write(&path, "two").unwrap();
+    watched.sees("two");
+    // Later as well.
+    panics.store(true, std::sync::atomic::Ordering::SeqCst);
+    fs::write(&path, "three").unwrap();
+    watched.sees("three");
+}
+
+#[test]
 fn nobody_is_called_while_busy_and_again_if_asked() {
     /// Keeps what it gets.
     struct Keeps(SyncSender<Busy>);

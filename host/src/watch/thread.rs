@@ -46,12 +46,14 @@ pub(super) struct WatchThread {
     messages: Option<Box<dyn Messages>>,
     folders: BTreeMap<PathBuf, Folder>,
     entries: BTreeMap<u64, Entry>,
+    /// True if the folders to watch may be others now.
+    is_changed: bool,
 }
 
 impl WatchThread {
     pub(super) fn new(shared: Arc<Shared>, new_messages: NewMessages) -> WatchThread {
-        let (folders, entries) = Default::default();
-        WatchThread { shared, new_messages, messages: None, folders, entries }
+        let (folders, entries, is_changed) = Default::default();
+        WatchThread { shared, new_messages, messages: None, folders, entries, is_changed }
     }
 
     /// Watches until nothing is left to watch.
@@ -59,16 +61,10 @@ impl WatchThread {
         loop {
             let (heard, wishes) = self.shared.wait(self.next());
             let now = Instant::now();
-            let mut is_changed = false;
             for wish in wishes {
-                is_changed |= self.grant(wish, now);
+                self.guarded(|thread| thread.grant(wish, now));
             }
-            is_changed |= self.take_in(&heard, now);
-            is_changed |= self.poll(now);
-            if is_changed {
-                self.follow();
-            }
-            self.call(Instant::now());
+            self.guarded(|thread| thread.look_around(&heard, now));
             if self.entries.is_empty() {
                 // The system is asked for nothing meanwhile.
                 self.messages = None;
@@ -80,8 +76,42 @@ impl WatchThread {
         }
     }
 
+    /// Does the work. If it panics, which is a bug of ours, the watches go on by looking themselves, and
+    /// say so.
+    fn guarded(&mut self, work: impl FnOnce(&mut WatchThread)) {
+        let Err(reason) = caught(|| work(self)) else { return };
+        tracing::error!(reason, "watching files panicked");
+        // Nobody knows of which folders the system tells.
+        self.messages = None;
+        self.folders.clear();
+        self.is_changed = false;
+        let poll = Instant::now() + self.shared.poll;
+        for entry in self.entries.values_mut() {
+            entry.poll = Some(poll);
+            // Not at once again, if it panics at that.
+            entry.change = entry.change.take().map(|_| Settling::new(poll));
+            entry.notice(
+                "panicked",
+                &format!(
+                    "watching its files panicked ({reason}), which is a bug of the host: they are \
+                     looked at every second until one changes"
+                ),
+            );
+        }
+    }
+
+    /// Sees what is different, and calls back about it.
+    pub(super) fn look_around(&mut self, heard: &Heard, now: Instant) {
+        self.take_in(heard, now);
+        self.poll(now);
+        if std::mem::take(&mut self.is_changed) {
+            self.follow();
+        }
+        self.call(Instant::now());
+    }
+
     /// When there is something to do, even if nobody says anything.
-    fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         let due = |entry: &Entry| {
             let change = entry.change.as_ref().filter(|_| !entry.busy);
             change.map(Settling::due).into_iter().chain(entry.poll).min()
@@ -89,15 +119,13 @@ impl WatchThread {
         self.entries.values().filter_map(due).min()
     }
 
-    /// True if the folders to watch may be others now.
-    fn grant(&mut self, wish: Wish, now: Instant) -> bool {
+    pub(super) fn grant(&mut self, wish: Wish, now: Instant) {
         match wish {
             Wish::Begin(id, files, watches) => {
-                let trail = Trail::to(&files());
                 let entry = Entry {
                     files,
                     watches,
-                    trail,
+                    trail: Trail::default(),
                     // The file may have changed since it was read.
                     change: Some(Settling::new(now)),
                     first: true,
@@ -106,10 +134,10 @@ impl WatchThread {
                     young: false,
                     noticed: BTreeSet::new(),
                 };
-                self.entries.insert(id, entry);
-                true
+                self.is_changed = true;
+                self.entries.entry(id).or_insert(entry).look(now);
             }
-            Wish::End(id) => self.entries.remove(&id).is_some(),
+            Wish::End(id) => self.is_changed |= self.entries.remove(&id).is_some(),
             Wish::Free { id, again } => {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.busy = false;
@@ -117,28 +145,31 @@ impl WatchThread {
                         entry.change.get_or_insert_with(|| Settling::new(now)).change(now, true);
                     }
                 }
-                false
             }
         }
     }
 
-    /// True if the way to a file is another one.
-    fn take_in(&mut self, heard: &Heard, now: Instant) -> bool {
-        let mut is_changed = false;
+    /// Takes in what the system told.
+    pub(super) fn take_in(&mut self, heard: &Heard, now: Instant) {
         for (path, touch) in &heard.touched {
             if touch.moved {
                 // The system has forgotten it, and those inside, or tells of what is elsewhere now.
-                is_changed |= self.forget_all(|folder| folder.starts_with(path));
+                self.is_changed |= self.forget_all(|folder| folder.starts_with(path));
             }
         }
         if heard.lost {
-            is_changed |= self.forget_all(|_| true);
+            self.is_changed |= self.forget_all(|_| true);
         }
         for entry in self.entries.values_mut() {
-            let mut concerns = heard.lost;
+            let paths = || heard.touched.keys();
+            let concerns = heard.lost || paths().any(|path| entry.trail.leads_over(path));
+            let ended: Vec<_> = paths().filter(|path| entry.trail.ends_at(path)).collect();
+            if concerns {
+                self.is_changed |= entry.look(now);
+            }
+            // A file that is there since just now counts as well: its writer may have it open still.
             for (path, touch) in &heard.touched {
-                concerns |= entry.trail.leads_over(path);
-                if entry.trail.ends_at(path) {
+                if entry.trail.ends_at(path) || ended.contains(&path) {
                     let change = entry.change.get_or_insert_with(|| Settling::new(now));
                     match touch.open {
                         Some(is_open) => change.hear(now, is_open),
@@ -154,28 +185,22 @@ impl WatchThread {
                      files are looked at now",
                 );
             }
-            if concerns {
-                is_changed |= entry.look(now);
-            }
         }
-        is_changed
     }
 
     /// Looks at those of which the system does not tell enough.
-    fn poll(&mut self, now: Instant) -> bool {
-        let mut is_changed = false;
+    fn poll(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
             if entry.poll.is_some_and(|poll| poll <= now) {
                 entry.poll = Some(now + self.shared.poll);
                 let was_young = entry.young;
-                is_changed |= entry.look(now);
+                self.is_changed |= entry.look(now);
                 entry.young = entry.trail.is_young();
                 if was_young && !entry.young {
                     entry.change.get_or_insert_with(|| Settling::new(now));
                 }
             }
         }
-        is_changed
     }
 
     /// Has the system tell of what happens on all ways.
