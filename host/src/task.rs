@@ -14,7 +14,8 @@ use tokio::sync::oneshot::error::TryRecvError;
 ///
 /// Dropping it does not stop the work. If the thread that does the work panics, which is a bug of the
 /// host or of what the application gave it, the result says so: an error, a call that trapped as
-/// `host-panic`, or else what means that nothing was done.
+/// `host-panic`, or else what means that nothing was done. A result is given once: whoever waits for one
+/// that was taken gets the same sort of answer, which says that.
 pub struct Task<T> {
     receiver: oneshot::Receiver<T>,
     /// True once somebody had the result.
@@ -82,7 +83,10 @@ impl<T: Lost> Task<T> {
     ///
     /// If called inside an asynchronous runtime.
     pub fn wait(self) -> T {
-        self.receiver.blocking_recv().unwrap_or_else(|_| lost(self.count))
+        match self.is_taken {
+            true => taken(self.count),
+            false => self.receiver.blocking_recv().unwrap_or_else(|_| lost(self.count)),
+        }
     }
 
     /// Blocks until the work is done, for at most `patience`; `None` if it is not done then. For
@@ -122,6 +126,11 @@ impl<T: Lost> Task<T> {
     }
 }
 
+/// The answer to those who wait for a result that somebody had already.
+fn taken<T: Lost>(count: usize) -> T {
+    T::lost_all("the result of this work was taken before".to_owned(), count)
+}
+
 /// A sender is only ever dropped unused when its thread panics.
 fn lost<T: Lost>(count: usize) -> T {
     T::lost_all("the thread that did this work panicked".to_owned(), count)
@@ -139,8 +148,11 @@ impl<T: Lost> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        if self.is_taken {
+            return Poll::Ready(taken(self.count));
+        }
         let polled = Pin::new(&mut self.receiver).poll(context);
-        self.is_taken |= polled.is_ready();
+        self.is_taken = polled.is_ready();
         polled.map(|result| result.unwrap_or_else(|_| lost(self.count)))
     }
 }
@@ -169,6 +181,33 @@ mod tests {
             check(count, Task::wait);
             check(count, |mut task| task.try_take().unwrap());
             check(count, |mut task| task.wait_for(Duration::MAX).unwrap());
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_a_result_that_was_taken_is_told_so() {
+        type Look = fn(&mut Task<Result<u32, Outcome>>) -> Option<Result<u32, Outcome>>;
+        let now = |task: &mut Task<_>| task.wait_for(Duration::MAX);
+        let awaited = |task: &mut Task<_>| {
+            let mut context = Context::from_waker(Waker::noop());
+            match Pin::new(task).poll(&mut context) {
+                Poll::Ready(result) => Some(result),
+                Poll::Pending => None,
+            }
+        };
+        let looks: [Look; 3] = [Task::try_take, now, awaited];
+        let is_taken = |result: Result<u32, Outcome>| {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("was taken before"), "{error}");
+        };
+        for first in looks {
+            for second in looks {
+                let (sender, mut task) = Task::new();
+                sender.send(Ok(7)).unwrap();
+                assert_eq!(first(&mut task), Some(Ok(7)));
+                second(&mut task).into_iter().for_each(is_taken);
+                is_taken(task.wait());
+            }
         }
     }
 }
