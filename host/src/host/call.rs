@@ -61,7 +61,8 @@ impl Host {
             OnFailure::FailOpen => reply.frames.push(frame.clone()),
             OnFailure::Reload => {
                 // If it cannot be loaded anew, the failure stands, and an event says why.
-                if self.replace(instance, Plan::after_failure(Carry::Current)).is_err() {
+                let plan = |_: &Instance| Some(Plan::after_failure(Carry::Current));
+                if self.replace(instance, plan).is_err() {
                     return;
                 }
                 if let Some(mut held) = instance.hold_any() {

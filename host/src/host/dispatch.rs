@@ -301,19 +301,20 @@ impl Host {
                 }
                 reply
             };
-            // Failures are counted and the span ends before anybody has the answers; nobody may be waiting.
+            // Failures are counted, the span ends and the copy is free before anybody has the answers, whose
+            // wakers may do anything; nobody may be waiting.
             match job.work {
                 Work::One(frame, answer) => {
                     let reply = call(&frame);
                     self.inner.dispatched.fail(errors);
-                    drop(entered);
+                    drop((held, entered));
                     drop(span);
                     give(answer, reply);
                 }
                 Work::Batch(frames, answer) => {
                     let replies = frames.iter().map(call).collect();
                     self.inner.dispatched.fail(errors);
-                    drop(entered);
+                    drop((held, entered));
                     drop(span);
                     give(answer, replies);
                 }

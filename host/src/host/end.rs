@@ -90,10 +90,12 @@ impl Host {
         let (host, ending) = (self.clone(), instances.clone());
         shutdown.ended = within(patience, move |ended| {
             for instance in &ending {
-                if host.inner.registry.remove(instance.id).is_some() {
-                    host.end(instance);
-                    ended();
+                match host.inner.registry.remove(instance.id) {
+                    Some(instance) => host.end(&instance),
+                    // Somebody else ends it.
+                    None => host.runtime().block_on(instance.has_ended()),
                 }
+                ended();
             }
         });
         shutdown.in_time &= shutdown.ended == instances.len() as u64;

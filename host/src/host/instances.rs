@@ -13,7 +13,7 @@ use super::dispatch::give;
 use super::{Host, Loading, Mocks, Profile, Reloads, gone};
 use crate::guard::caught;
 use crate::id::InstanceId;
-use crate::instance::{Instance, Work};
+use crate::instance::{HeldGuard, Instance, Work};
 use crate::load::{LoadRequest, Prepared};
 use crate::problem::{LoadError, LoadProblem, StageError};
 use crate::record::span;
@@ -158,7 +158,16 @@ impl Host {
     /// Compiles and starts an instance that was loaded lazily. Once it failed, only a restart or a
     /// reload tries again.
     pub(crate) fn wake(&self, instance: &Arc<Instance>) -> Result<(), LoadError> {
-        let _one_at_a_time = instance.reloading.lock();
+        let one_at_a_time = instance.reloading.lock();
+        self.wake_locked(instance, &one_at_a_time)
+    }
+
+    /// The same for a holder of the lock on reloads.
+    pub(super) fn wake_locked(
+        &self,
+        instance: &Arc<Instance>,
+        _one_at_a_time: &HeldGuard<'_, ()>,
+    ) -> Result<(), LoadError> {
         if !instance.is_asleep() || instance.fault().is_some() {
             return Ok(());
         }

@@ -15,6 +15,8 @@ mod registry;
 mod reload;
 mod set;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod watch;
 

@@ -113,12 +113,9 @@ impl Host {
     /// After what an instance may do changed: the generation that waited takes over if nothing keeps
     /// it any more, else the copies get what is right now.
     pub(super) fn take_up(&self, instance: &Instance, outfit: bool) {
-        let waiting = instance.waiting();
-        if waiting.is_some_and(|waiting| instance.growth(&waiting.prepared, true).is_empty()) {
-            drop(self.take_waiting(instance.id));
-        } else if outfit {
-            // The copies hold folders or variables that are no longer right.
-            drop(self.renew(instance.id));
+        // If `outfit`, the copies hold folders or variables that are no longer right.
+        if outfit || instance.decided().is_some() {
+            drop(self.take_up_decisions(instance.id, outfit));
         }
     }
 

@@ -7,9 +7,10 @@ use glovebox_abi::manifest::Isolation;
 use glovebox_events::{LoadStage, ReloadCause, What};
 
 use super::{Host, Reloading, about};
-use crate::backend::Code;
 use crate::id::InstanceId;
-use crate::instance::{Carry, Growth, Instance, RefusedGeneration, WaitingGeneration, list};
+use crate::instance::{
+    Carry, Growth, Handover, Instance, RefusedGeneration, WaitingGeneration, list,
+};
 use crate::load::{LoadRequest, Prepared, Source};
 use crate::problem::{LoadError, LoadProblem};
 use crate::record::{span, unix_nanoseconds};
@@ -61,7 +62,9 @@ impl Plan {
     }
 
     /// True if it may ask for more than was agreed to. Nobody is asked about what ran before, or runs.
-    fn is_newer(&self) -> bool {
+    /// `is_as_current` says whether what was prepared is what runs; the source may hold something else
+    /// by the time at which it is read.
+    fn is_newer(&self, is_as_current: bool) -> bool {
         match &self.next {
             Next::Newest
             | Next::NewestIfChanged
@@ -69,13 +72,17 @@ impl Plan {
             | Next::Other(_)
             | Next::Elsewhere(_)
             | Next::Waiting(_) => true,
-            Next::AfterFailure | Next::Running | Next::Previous => false,
+            Next::AfterFailure => !is_as_current,
+            Next::Running | Next::Previous => false,
         }
     }
 
-    /// True if what was allowed once holds for it: a person has seen it already.
-    fn keeps_once(&self) -> bool {
-        !self.is_newer() || matches!(self.next, Next::Waiting(_))
+    /// True if it makes fresh copies of what runs, so that there is no generation to go back to.
+    fn repeats(&self, is_as_current: bool) -> bool {
+        match &self.next {
+            Next::AfterFailure => is_as_current,
+            next => matches!(next, Next::Running),
+        }
     }
 
     /// True if it settles what became of an attempt before it.
@@ -202,39 +209,29 @@ impl Host {
     /// Goes back to the artifact before, with the state it had when it was replaced. The source of the
     /// instance stays: a later [`reload`](Self::reload) loads what that holds.
     pub fn roll_back(&self, id: InstanceId) -> Reloading {
-        self.run(move |host| {
-            let instance = host.instance(id).ok_or_else(gone)?;
-            host.replace(&instance, Plan { next: Next::Previous, carry: Carry::Nothing })
-        })
+        self.reload_by(id, |_| Some(Plan { next: Next::Previous, carry: Carry::Nothing }))
     }
 
-    /// Gives an instance a fresh copy of the artifact that runs, with a copy of its state.
-    pub(super) fn renew(&self, id: InstanceId) -> Reloading {
-        self.run(move |host| {
-            let instance = host.instance(id).ok_or_else(gone)?;
-            // One that sleeps is given what is right when it wakes up.
-            if matches!(instance.current().prepared.code, Code::Asleep) {
-                return Ok(instance.current().number);
+    /// Switches to the generation that waited for decisions, once all of them are made. Otherwise, if
+    /// it `renews`, gives the instance fresh copies of the artifact that runs, with a copy of their
+    /// states.
+    pub(super) fn take_up_decisions(&self, id: InstanceId, renews: bool) -> Reloading {
+        self.reload_by(id, move |instance| {
+            if let Some(waiting) = instance.decided() {
+                let carry = waiting.carry.clone();
+                return Some(Plan { next: Next::Waiting(waiting), carry });
             }
-            // A process is replaced by the next call otherwise, and should not be twice.
-            if instance.keep_up() {
-                return Ok(instance.current().number);
+            // One that sleeps is given what is right when it wakes up. A process is replaced by the next
+            // call otherwise, and should not be twice.
+            if !renews || instance.is_asleep() || instance.keep_up() {
+                return None;
             }
-            host.replace(&instance, Plan { next: Next::Running, carry: Carry::Current })
+            Some(Plan { next: Next::Running, carry: Carry::Current })
         })
     }
 
-    /// Switches to the generation that waited for a decision.
-    pub(super) fn take_waiting(&self, id: InstanceId) -> Reloading {
-        self.reload_by(id, |instance| {
-            // Another reload may have come first.
-            let waiting = instance.waiting()?;
-            let carry = waiting.carry.clone();
-            Some(Plan { next: Next::Waiting(waiting), carry })
-        })
-    }
-
-    fn reload_by(
+    /// As [`replace`](Self::replace), on a thread of the pool.
+    pub(super) fn reload_by(
         &self,
         id: InstanceId,
         plan: impl FnOnce(&Instance) -> Option<Plan> + Send + 'static,
@@ -248,20 +245,29 @@ impl Host {
         plan: impl FnOnce(&Instance) -> Option<Plan>,
     ) -> Result<u32, LoadError> {
         let instance = self.instance(id).ok_or_else(gone)?;
-        let Some(plan) = plan(&instance) else { return Ok(instance.current().number) };
-        if instance.is_asleep() {
-            plan.change_request(&instance);
-            instance.forget_fault();
-            return self.wake(&instance).map(|()| instance.current().number);
-        }
         self.replace(&instance, plan)
     }
 
-    /// Does as planned, and records what came of it.
-    pub(super) fn replace(&self, instance: &Arc<Instance>, plan: Plan) -> Result<u32, LoadError> {
-        let _one_at_a_time = instance.reloading.lock();
+    /// Makes a plan, does as planned, and records what came of it. The plan is made once no other reload
+    /// of the instance is under way, so that it is about what runs and waits then; without one there is
+    /// nothing to do.
+    pub(super) fn replace(
+        &self,
+        instance: &Arc<Instance>,
+        plan: impl FnOnce(&Instance) -> Option<Plan>,
+    ) -> Result<u32, LoadError> {
+        if instance.is_at_work_here() {
+            return Err(about(instance)(LoadProblem::FromInside.at(LoadStage::Read)));
+        }
+        let one_at_a_time = instance.reloading.lock();
         if !instance.queue.is_open() {
             return Err(gone());
+        }
+        let Some(plan) = plan(instance) else { return Ok(instance.current().number) };
+        if instance.is_asleep() && !matches!(plan.next, Next::Previous) {
+            plan.change_request(instance);
+            instance.forget_fault();
+            return self.wake_locked(instance, &one_at_a_time).map(|()| instance.current().number);
         }
         let (started, cause) = (Instant::now(), plan.cause());
         let before = instance.current();
@@ -302,7 +308,7 @@ impl Host {
                 tracing::warn!(plugin = &*instance.plugin, %cause, %error, "not reloaded");
                 // A fresh copy that cannot be made must not hide what waits, and going back is no
                 // newer generation.
-                let is_told = plan.is_newer()
+                let is_told = rejected.is_newer
                     || matches!(plan.next, Next::Running) && instance.waiting().is_none();
                 // Before the event: whoever hears of it looks up the reason.
                 if is_told {
@@ -333,16 +339,22 @@ impl Host {
         plan: &Plan,
         rejected: &mut Rejected,
     ) -> Result<Done, LoadError> {
+        rejected.is_newer = plan.is_newer(true);
         let Some((prepared, carry)) = self.find_next(instance, plan)? else {
             return Ok(Done::Nothing);
         };
-        let grown = match plan.is_newer() {
-            true => instance.growth(&prepared, plan.keeps_once()),
+        let is_as_current = prepared.is_as(&instance.current().prepared);
+        rejected.is_newer = plan.is_newer(is_as_current);
+        // A person has seen what waited already.
+        let keeps_once = !rejected.is_newer || matches!(plan.next, Next::Waiting(_));
+        let grown = match rejected.is_newer {
+            true => instance.growth(&prepared, keeps_once),
             false => Vec::new(),
         };
         if grown.is_empty() {
-            let carried = self.take_over(instance, prepared, carry, plan.keeps_once())?;
-            return Ok(Done::TookOver(carried));
+            let repeats = plan.repeats(is_as_current);
+            let handover = Handover { carry, keeps_once, repeats };
+            return self.take_over(instance, prepared, handover).map(Done::TookOver);
         }
         if matches!(plan.next, Next::NewestIfChanged | Next::NewestIfUnknown)
             && instance.waiting().is_some_and(|waiting| waiting.prepared.is_as(&prepared))
@@ -417,14 +429,13 @@ impl Host {
         &self,
         instance: &Arc<Instance>,
         prepared: Prepared,
-        carry: Carry,
-        keeps_once: bool,
+        handover: Handover,
     ) -> Result<Option<u32>, LoadError> {
         let _runtime = self.runtime().enter();
         let origin = prepared.origin.clone();
-        let fresh = instance.next(prepared, keeps_once);
+        let fresh = instance.next(prepared, handover.keeps_once);
         let carried = fresh
-            .and_then(|fresh| instance.switch(fresh, carry, keeps_once))
+            .and_then(|fresh| instance.switch(fresh, handover))
             .map_err(|error| error.about(origin))?;
         instance.tend();
         instance.ask_again();
@@ -435,6 +446,7 @@ impl Host {
 /// The kept part of a generation that did not take over.
 #[derive(Default)]
 struct Rejected {
+    is_newer: bool,
     grown: Vec<Growth>,
     waits: Option<WaitingGeneration>,
 }

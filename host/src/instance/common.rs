@@ -15,6 +15,7 @@ use super::failures::Stagger;
 use super::quarantine::Quarantine;
 use super::rate::Bucket;
 use super::state::StateKeeper;
+use crate::problem::StageError;
 use crate::services::Shared;
 
 /// See the module.
@@ -68,8 +69,15 @@ impl Common {
         }
     }
 
-    /// The state that a copy starts with, if its states are kept, and what is wrong with others.
-    pub(super) fn kept_state(&self, copy: u32) -> (Option<State>, Vec<String>) {
-        self.states.as_ref().map_or((None, Vec::new()), |states| states.last(copy))
+    /// The state that is kept for a copy, if any is. Damage of others is told.
+    pub(super) fn kept_state(
+        &self,
+        copy: u32,
+        tell: impl Fn(&str),
+    ) -> Result<Option<State>, StageError> {
+        let Some(states) = &self.states else { return Ok(None) };
+        let (state, damage) = states.last(copy)?;
+        damage.iter().for_each(|damage| tell(damage));
+        Ok(state)
     }
 }

@@ -214,6 +214,9 @@ impl PluginCopy {
         } else {
             self.call_unheard(frame, reply);
         }
+        if self.status.needs_care() {
+            self.care_later();
+        }
     }
 
     /// One call in a span of its own.

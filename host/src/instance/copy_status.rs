@@ -27,7 +27,22 @@ pub(super) struct CopyStatus {
     made: Instant,
     /// When the call under way began, in nanoseconds after `made` and one more; 0 without one.
     began: AtomicU64,
+    /// The care that it is due and did not get yet, as bits of [`Care`].
+    due: AtomicU8,
 }
+
+/// The things that are done for a copy from time to time.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+pub(super) enum Care {
+    /// It is asked how it is.
+    Health = 1,
+    /// Its state is saved.
+    Checkpoint = 2,
+}
+
+/// The bit that says that somebody is on the way to give it the care that it is due.
+const IS_CARED_FOR: u8 = 1 << 7;
 
 /// Why a copy cannot go on, and what comes next.
 #[derive(Clone)]
@@ -62,7 +77,31 @@ impl CopyStatus {
             counters: Counters::default(),
             made: Instant::now(),
             began: AtomicU64::new(0),
+            due: AtomicU8::new(0),
         }
+    }
+
+    /// Notes that it is due some care.
+    pub(super) fn is_due(&self, care: Care) {
+        self.due.fetch_or(care as u8, Ordering::Relaxed);
+    }
+
+    /// True if it is due any care.
+    #[inline]
+    pub(super) fn needs_care(&self) -> bool {
+        self.due.load(Ordering::Relaxed) != 0
+    }
+
+    /// True for the first who asks while it is due care: the one to give it.
+    pub(super) fn begin_care(&self) -> bool {
+        let due = self.due.fetch_or(IS_CARED_FOR, Ordering::Relaxed);
+        due & IS_CARED_FOR == 0
+    }
+
+    /// The care that it is due, which the caller gives now.
+    pub(super) fn take_care(&self) -> impl Iterator<Item = Care> + use<> {
+        let due = self.due.swap(0, Ordering::Relaxed);
+        [Care::Health, Care::Checkpoint].into_iter().filter(move |care| due & *care as u8 != 0)
     }
 
     /// Notes that a call began.

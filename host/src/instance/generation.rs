@@ -77,6 +77,16 @@ pub(crate) enum Carry {
     These(Vec<Option<State>>),
 }
 
+/// How a next generation takes over.
+pub(crate) struct Handover {
+    pub(crate) carry: Carry,
+    /// True if what was allowed once holds for it.
+    pub(crate) keeps_once: bool,
+    /// True if it is the artifact that runs, in fresh copies: the generation before stays the one to go
+    /// back to.
+    pub(crate) repeats: bool,
+}
+
 /// All of them that an instance knows.
 pub(super) struct Generations {
     pub(super) current: ArcSwap<Generation>,

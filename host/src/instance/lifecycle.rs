@@ -8,7 +8,7 @@ use glovebox_abi::manifest::Restart;
 use glovebox_events::{LoadStage, Outcome, Phase};
 
 use super::copy::PluginCopy;
-use super::copy_status::{Down, bump};
+use super::copy_status::{Care, Down, bump};
 use super::failures::Next;
 use super::start::{probe, ready, restore};
 use crate::backend::{self, Backend, step};
@@ -202,15 +202,8 @@ impl PluginCopy {
             generation.prepared.tier,
         );
         let mut backend = ready(&generation.prepared, context, &generation.rights)?;
-        let (state, name) = match &self.carried {
-            Some(state) => (Some(state.clone()), "state"),
-            None => {
-                let (state, problems) = common.kept_state(self.status.copy);
-                problems.iter().for_each(|problem| self.note(problem));
-                (state, "kept state")
-            }
-        };
-        let Some(state) = state else {
+        let name = if self.carried.is_some() { "state" } else { "kept state" };
+        let Some(state) = self.kept_state()? else {
             return Ok((backend, "without its state, which is lost".to_owned()));
         };
         match restore(&mut backend, &state, &generation.prepared.manifest.lifecycle) {
@@ -244,8 +237,10 @@ impl PluginCopy {
         }
     }
 
-    /// Replaces the copy by a fresh one because a person says so; failed attempts are forgotten.
+    /// Replaces the copy by a fresh one because a person says so; failed attempts are forgotten. It goes
+    /// on from the state of the one before, if states are kept.
     pub(super) fn restart(&mut self) -> Result<(), StageError> {
+        self.keep_state();
         self.end();
         *self.status.down.lock() = None;
         self.carried = None;
@@ -253,8 +248,33 @@ impl PluginCopy {
         self.start_fresh()
     }
 
+    /// Gives it the care that it is due as soon as it is free, on another thread than that of a call.
+    #[cold]
+    pub(super) fn care_later(&self) {
+        if !self.status.begin_care() {
+            return;
+        }
+        let (id, cell) = (self.id(), self.cell.clone());
+        self.common.runtime.spawn_blocking(move || {
+            let Some(cell) = cell.upgrade() else { return };
+            if let Some(mut held) = cell.hold(id) {
+                held.copy().care();
+            }
+        });
+    }
+
+    /// Gives it the care that it is due.
+    pub(super) fn care(&mut self) {
+        for care in self.status.take_care() {
+            match care {
+                Care::Health => self.check_health(),
+                Care::Checkpoint => self.keep_state(),
+            }
+        }
+    }
+
     /// Asks the plugin how it is. One that says it is not well, or cannot say, has failed.
-    pub(super) fn check_health(&mut self) {
+    fn check_health(&mut self) {
         let Some(backend) = &mut self.backend else { return };
         let _span = span::health(&self.generation.about(&self.common.shared)).entered();
         backend.context().begin_step(self.generation.prepared.manifest.lifecycle.start_deadline);
@@ -280,6 +300,23 @@ impl PluginCopy {
             self.fail(outcome);
         }
         saved
+    }
+
+    /// A copy of its state; of one that does not run, the state that is kept for it.
+    pub(super) fn state(&mut self) -> Result<Option<State>, StageError> {
+        if self.backend.is_none() {
+            return self.kept_state();
+        }
+        self.save_state()
+            .map_err(|stop| LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState))
+    }
+
+    /// The state of a copy that had to go, or else the one that is kept on disk.
+    fn kept_state(&self) -> Result<Option<State>, StageError> {
+        if self.carried.is_some() {
+            return Ok(self.carried.clone());
+        }
+        self.common.kept_state(self.status.copy, |damage| self.note(damage))
     }
 
     /// Gives it a state. If the copy dies of it, it is replaced.

@@ -43,7 +43,8 @@ use common::Common;
 pub(crate) use copy::{CopyCell, CopyGuard, PluginCopy};
 pub(crate) use failures::Stagger;
 use generation::Generations;
-pub(crate) use generation::{Carry, Generation, WaitingGeneration};
+pub(crate) use generation::{Carry, Generation, Handover, WaitingGeneration};
+pub(crate) use held::HeldGuard;
 use held::HeldLock;
 use overrides::Overrides;
 pub(crate) use overrides::list;
@@ -191,12 +192,16 @@ impl Instance {
         self.enter(1, Phase::Loaded, loaded);
         self.enter(1, Phase::Initializing, "first start");
         let before = self.current().rights.grants.load_full();
+        if !prepared.is_as(&self.current().prepared) {
+            self.decide_anew(&prepared);
+        }
         let grants = self.overrides.lock().grants(&prepared, &before);
         self.ask(&grants, 1);
         self.next(prepared, true)
             .and_then(|mut next| {
-                restore_kept(&mut next, self.common.states.as_ref(), &self.shared)?;
-                self.switch(next, Carry::Nothing, true)
+                restore_kept(&mut next, &self.common, |damage| self.note(damage))?;
+                let handover = Handover { carry: Carry::Nothing, keeps_once: true, repeats: false };
+                self.switch(next, handover)
             })
             .map(drop)
             .inspect_err(|error| self.fault_with(&error.to_string()))
@@ -222,6 +227,12 @@ impl Instance {
     /// first start.
     pub(crate) fn is_held_here(&self) -> bool {
         self.pool.is_held_here() || self.is_asleep() && self.reloading.is_held_here()
+    }
+
+    /// True if this thread is inside of a call of any copy or of a reload: another reload would wait for
+    /// it.
+    pub(crate) fn is_at_work_here(&self) -> bool {
+        self.pool.is_one_held_here() || self.reloading.is_held_here()
     }
 
     /// One certain copy. `None` if the instance is gone.

@@ -55,6 +55,16 @@ impl Overrides {
         overrides
     }
 
+    /// Decides about an artifact as when it is loaded; what a person decided about this instance stays.
+    fn decide_for(&mut self, prepared: &Prepared) {
+        self.forget_once();
+        self.decisions.retain(|_, decided| decided.is_about_instance());
+        let decided = self.rules.decided_for(&prepared.manifest, prepared.subject());
+        for (permission, decided) in decided {
+            self.decisions.entry(permission).or_insert(decided);
+        }
+    }
+
     /// Ends what was allowed until the next reload.
     pub(super) fn forget_once(&mut self) {
         self.decisions.retain(|_, decided| !decided.is_once());
@@ -124,6 +134,11 @@ impl Instance {
         }
         self.shared.record(self.current().number, What::PolicyChanged { summary });
         outfit
+    }
+
+    /// Decides about the first artifact that runs, which is another one than was looked at before.
+    pub(super) fn decide_anew(&self, prepared: &Prepared) {
+        self.overrides.lock().decide_for(prepared);
     }
 
     /// Tells that a person is to decide about files, network or environment: a plugin that is given

@@ -7,7 +7,7 @@ use glovebox_events::Phase;
 
 use super::common::Common;
 use super::copy::{CopyCell, CopyGuard, PluginCopy};
-use super::copy_status::CopyStatus;
+use super::copy_status::{Care, CopyStatus};
 use super::generation::Generation;
 use crate::id::InstanceId;
 
@@ -65,6 +65,11 @@ impl Pool {
         self.cells.iter().all(|cell| cell.is_held_here())
     }
 
+    /// True if this thread holds any copy.
+    pub(super) fn is_one_held_here(&self) -> bool {
+        self.cells.iter().any(|cell| cell.is_held_here())
+    }
+
     /// One certain copy. `None` if the instance is gone.
     pub(super) fn hold(&self, copy: usize) -> Option<CopyGuard<'_>> {
         self.cells[copy].hold(self.id)
@@ -75,11 +80,12 @@ impl Pool {
         self.cells.iter().map(|cell| cell.hold(self.id)).collect()
     }
 
-    /// Does something with each copy that is free.
-    pub(super) fn each_free(&self, work: impl Fn(&mut PluginCopy)) {
-        for cell in &self.cells {
+    /// Gives each copy some care: one that is free now, and one that works after its call.
+    pub(super) fn care(&self, care: Care) {
+        for (cell, status) in self.cells.iter().zip(&self.statuses) {
+            status.is_due(care);
             if let Some(mut held) = cell.try_hold(self.id) {
-                work(held.copy());
+                held.copy().care();
             }
         }
     }

@@ -33,12 +33,13 @@ impl Instance {
     pub(crate) fn put_snapshot(&self, snapshot: Snapshot) -> Result<(), StageError> {
         let missing = || LoadProblem::Nothing("such instance").at(LoadStage::RestoreState);
         let mut held = self.pool.hold_all().ok_or_else(missing)?;
+        // A copy may look into its store while it is given its state.
+        *self.shared.kv.lock() = snapshot.store.into();
         for (held, state) in held.iter_mut().zip(&snapshot.states) {
             if let Some(state) = state {
                 held.copy().restore_state(state)?;
             }
         }
-        *self.shared.kv.lock() = snapshot.store.into();
         Ok(())
     }
 }

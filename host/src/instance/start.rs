@@ -7,6 +7,7 @@ use glovebox_abi::{Manifest, State};
 use glovebox_events::{LoadStage, Outcome};
 
 use super::HostResources;
+use super::common::Common;
 use super::generation::{Coming, Generation, NextGeneration};
 use super::overrides::Overrides;
 use super::state::StateKeeper;
@@ -45,20 +46,18 @@ pub(super) fn keeper(
 /// without would overwrite what is kept.
 pub(super) fn restore_kept(
     next: &mut NextGeneration,
-    states: Option<&StateKeeper>,
-    shared: &Shared,
+    common: &Common,
+    tell: impl Fn(&str),
 ) -> Result<(), StageError> {
-    let Some(states) = states else { return Ok(()) };
     let lifecycle = &next.generation.prepared.manifest.lifecycle;
     for (copy, backend) in next.backends.iter_mut().enumerate() {
-        let (state, problems) = states.last(copy as u32);
-        for problem in problems {
-            tracing::warn!(plugin = &*shared.plugin, problem);
-        }
-        let Some(state) = state else { continue };
+        let copy = copy as u32;
+        let (Some(states), Some(state)) = (&common.states, common.kept_state(copy, &tell)?) else {
+            continue;
+        };
         restore(backend, &state, lifecycle).map_err(|stop| {
             let (version, outcome) = (state.version, stop.into_outcome());
-            let folder = states.folder(copy as u32);
+            let folder = states.folder(copy);
             LoadProblem::KeptState { version, outcome, folder }.at(LoadStage::RestoreState)
         })?;
         probe(backend, lifecycle)?;

@@ -19,7 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use glovebox_abi::State;
+use glovebox_events::LoadStage;
 use parking_lot::Mutex;
+
+use crate::problem::{LoadProblem, StageError};
 
 const MAGIC: &[u8; 8] = b"GBXSTATE";
 const FORMAT: u32 = 1;
@@ -115,27 +118,34 @@ impl StateKeeper {
         Ok(())
     }
 
-    /// The last state that is whole. Damaged ones are left where they are, and reported.
-    pub(crate) fn last(&self, copy: u32) -> (Option<State>, Vec<String>) {
-        let mut problems = Vec::new();
-        let saved = match saved(&self.folder(copy)) {
+    /// The last state that is whole, and the damage of later ones, which stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not give what is kept: it may be whole, and to go on without it would push it
+    /// out.
+    pub(crate) fn last(&self, copy: u32) -> Result<(Option<State>, Vec<String>), StageError> {
+        let unread = |path: &Path, source| {
+            let path = path.to_owned();
+            LoadProblem::KeptStateUnread { source, path }.at(LoadStage::RestoreState)
+        };
+        let mut damage = Vec::new();
+        let folder = self.folder(copy);
+        let saved = match saved(&folder) {
             Ok(saved) => saved,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return (None, problems),
-            Err(error) => {
-                problems.push(format!("the kept states cannot be listed: {error}"));
-                return (None, problems);
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, damage)),
+            Err(error) => return Err(unread(&folder, error)),
         };
         for (_, path) in saved.iter().rev() {
-            match read(path) {
-                Ok(state) => return (Some(state), problems),
+            match read(path).map_err(|error| unread(path, error))? {
+                Ok(state) => return Ok((Some(state), damage)),
                 Err(reason) => {
-                    problems
+                    damage
                         .push(format!("a kept state is passed over: {reason}: {}", path.display()));
                 }
             }
         }
-        (None, problems)
+        Ok((None, damage))
     }
 }
 
@@ -174,9 +184,22 @@ fn saved(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(saved)
 }
 
-fn read(path: &Path) -> Result<State, String> {
-    let file = glovebox_files::read(path, MAX_STATE_LEN + PREFIX_LEN as u64)
-        .map_err(|error| error.to_string())?;
+/// A kept state, or its damage.
+fn read(path: &Path) -> io::Result<Result<State, String>> {
+    use io::ErrorKind::{FileTooLarge, InvalidInput, IsADirectory, NotFound};
+    match glovebox_files::read(path, MAX_STATE_LEN + PREFIX_LEN as u64) {
+        Ok(file) => Ok(state_in(&file)),
+        // No save leaves such a thing behind.
+        Err(error)
+            if matches!(error.kind(), FileTooLarge | InvalidInput | IsADirectory | NotFound) =>
+        {
+            Ok(Err(error.to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn state_in(file: &[u8]) -> Result<State, String> {
     let Some((prefix, bytes)) = file.split_first_chunk::<PREFIX_LEN>() else {
         return Err(format!("cut short: {PREFIX_LEN} bytes needed, {} found", file.len()));
     };
@@ -228,7 +251,7 @@ mod tests {
                 keeper.save(0, &state(number, "counted"), 2).unwrap();
             }
             damage(&folder.path().join("stats/0"));
-            let (last, problems) = keeper.last(0);
+            let (last, problems) = keeper.last(0).unwrap();
             assert_eq!(last, expected);
             assert!(problems.join("; ").contains(problem), "{problems:?} lacks {problem:?}");
         }
@@ -273,6 +296,35 @@ mod tests {
         check(|folder| fs::remove_dir_all(folder).unwrap(), None, "");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn states_that_cannot_be_read_are_not_none() {
+        fn check(spoil: impl FnOnce(&Path), place: &str) {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Arc::new(StateStore::new(folder.path().to_owned()).unwrap());
+            let keeper = store.keeper(&"stats".into()).unwrap();
+            keeper.save(0, &state(1, "counted"), 2).unwrap();
+            spoil(&keeper.folder(0));
+            let error = keeper.last(0).unwrap_err();
+            assert_eq!(error.stage, LoadStage::RestoreState, "{error}");
+            let place = folder.path().join(place).display().to_string();
+            assert!(error.to_string().ends_with(&place), "{error} does not end with {place}");
+        }
+        check(
+            |folder| {
+                fs::remove_dir_all(folder).unwrap();
+                fs::write(folder, "a file in its place").unwrap();
+            },
+            "stats/0",
+        );
+        // The system refuses to follow it.
+        let newer = "000000000002.state";
+        check(
+            |folder| std::os::unix::fs::symlink(newer, folder.join(newer)).unwrap(),
+            &format!("stats/0/{newer}"),
+        );
+    }
+
     #[test]
     fn a_state_too_large_to_be_read_is_refused_and_pushes_none_out() {
         let folder = tempfile::tempdir().unwrap();
@@ -282,7 +334,7 @@ mod tests {
         let bytes = vec![0; MAX_STATE_LEN as usize + 1];
         let error = keeper.save(0, &State { version: 2, bytes }, 1).unwrap_err();
         assert!(error.to_string().contains("268435457 bytes are more than"), "{error}");
-        assert_eq!(keeper.last(0), (Some(state(1, "counted")), Vec::new()));
+        assert_eq!(keeper.last(0).unwrap(), (Some(state(1, "counted")), Vec::new()));
     }
 
     #[test]
@@ -293,7 +345,7 @@ mod tests {
         // Nothing removes a folder as if it were a file.
         fs::create_dir_all(keeper.folder(0).join("000000000001.state")).unwrap();
         keeper.save(0, &state(2, "counted"), 1).unwrap();
-        assert_eq!(keeper.last(0), (Some(state(2, "counted")), Vec::new()));
+        assert_eq!(keeper.last(0).unwrap(), (Some(state(2, "counted")), Vec::new()));
     }
 
     #[test]
@@ -313,7 +365,7 @@ mod tests {
         keeper.save(0, &state(2, "counted"), 2).unwrap();
         let is_there = |name| place(name).exists();
         assert!(!is_there("unfinished-old") && is_there("unfinished-new") && is_there("other"));
-        assert_eq!(keeper.last(0), (Some(state(2, "counted")), Vec::new()));
+        assert_eq!(keeper.last(0).unwrap(), (Some(state(2, "counted")), Vec::new()));
     }
 
     #[test]

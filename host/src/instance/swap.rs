@@ -8,7 +8,7 @@ use glovebox_abi::Permission;
 use glovebox_events::LoadStage;
 
 use super::generation::{
-    Carry, NextGeneration, PreviousGeneration, RejectedGeneration, WaitingGeneration,
+    Carry, Handover, NextGeneration, PreviousGeneration, RejectedGeneration, WaitingGeneration,
 };
 use super::report::RefusedGeneration;
 use super::start::{bring_up, probe, restore};
@@ -66,20 +66,20 @@ impl Instance {
     pub(crate) fn switch(
         &self,
         mut fresh: NextGeneration,
-        carry: Carry,
-        keeps_once: bool,
+        handover: Handover,
     ) -> Result<Option<u32>, StageError> {
+        let Handover { carry, keeps_once, repeats } = handover;
         let _span = span::switch().entered();
         let refuse =
             |stop: Stop| LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState);
         let mut held = self.pool.hold_all().ok_or_else(gone)?;
         let mut saved = Vec::with_capacity(held.len());
         for held in &mut held {
-            match held.copy().save_state() {
+            match held.copy().state() {
                 Ok(state) => saved.push(state),
                 // A plugin that cannot give its state must still be replaceable.
                 Err(_) if !matches!(carry, Carry::Current) => saved.push(None),
-                Err(stop) => return Err(refuse(stop)),
+                Err(refused) => return Err(refused),
             }
         }
         let carried = match carry {
@@ -101,7 +101,7 @@ impl Instance {
         for (held, backend) in held.iter_mut().zip(fresh.backends) {
             old.extend(held.copy().adopt(generation.clone(), backend));
         }
-        if !self.is_asleep() {
+        if !self.is_asleep() && !repeats {
             *self.generations.previous.lock() =
                 Some(PreviousGeneration { prepared: previous, states: saved });
         }
@@ -144,6 +144,11 @@ impl Instance {
     /// The generation that waits for decisions.
     pub(crate) fn waiting(&self) -> Option<WaitingGeneration> {
         self.generations.rejected.lock().as_ref()?.waits.clone()
+    }
+
+    /// The same, if all of them are made.
+    pub(crate) fn decided(&self) -> Option<WaitingGeneration> {
+        self.waiting().filter(|waiting| self.growth(&waiting.prepared, true).is_empty())
     }
 
     /// The facts about the generation that did not take over.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::copy::PluginCopy;
+use super::copy_status::Care;
 use super::{Instance, gone};
 use crate::problem::StageError;
 
@@ -33,12 +33,12 @@ impl Instance {
     /// states, as often as the manifest says.
     pub(crate) fn tend(self: &Arc<Self>) {
         let manifest = self.current().prepared.manifest.clone();
-        self.every(manifest.lifecycle.health_interval, PluginCopy::check_health);
-        self.every(manifest.state.checkpoint, PluginCopy::keep_state);
+        self.every(manifest.lifecycle.health_interval, Care::Health);
+        self.every(manifest.state.checkpoint, Care::Checkpoint);
     }
 
-    /// Does something with each free copy of this generation, again and again.
-    fn every(self: &Arc<Self>, interval: Option<Duration>, work: fn(&mut PluginCopy)) {
+    /// Gives each copy of this generation some care, again and again.
+    fn every(self: &Arc<Self>, interval: Option<Duration>, care: Care) {
         let Some(interval) = interval else { return };
         let (instance, number) = (Arc::downgrade(self), self.current().number);
         self.common.runtime.spawn(async move {
@@ -50,7 +50,7 @@ impl Instance {
                     return;
                 }
                 // A panic must not end the looking after.
-                let _ = tokio::task::spawn_blocking(move || instance.pool.each_free(work)).await;
+                let _ = tokio::task::spawn_blocking(move || instance.pool.care(care)).await;
             }
         });
     }
@@ -63,5 +63,62 @@ impl Instance {
             }
         }
         self.common.states.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
+
+    use glovebox_abi::{Failure, Frame, Health, Manifest, Plugin, Services};
+
+    use super::*;
+    use crate::host::Host;
+    use crate::load::LoadRequest;
+
+    /// Counts how often it is asked how it is.
+    struct Asked(Arc<AtomicU32>);
+
+    impl Plugin for Asked {
+        fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+            Ok(Vec::new())
+        }
+
+        fn health(&mut self) -> Health {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Health::good()
+        }
+    }
+
+    #[test]
+    fn a_copy_at_work_gets_its_care_after_its_call() {
+        let asked: Arc<AtomicU32> = Arc::default();
+        let host = Host::builder().build().unwrap();
+        let counts = asked.clone();
+        let manifest = Manifest::bare("asked");
+        let request = LoadRequest::core(manifest, move || Box::new(Asked(counts.clone())));
+        let id = host.load(request).wait().unwrap();
+        let instance = host.instance(id).unwrap();
+        let (at_start, count) = (asked.load(Ordering::SeqCst), || asked.load(Ordering::SeqCst));
+        instance.pool.care(Care::Health);
+        assert_eq!(count(), at_start + 1, "it is free");
+        let mut held = instance.hold_copy(0).unwrap();
+        for _ in 0..3 {
+            instance.pool.care(Care::Health);
+        }
+        assert_eq!(count(), at_start + 1, "it is at work");
+        held.copy().call(&Frame::data("x"), Duration::ZERO, &mut Default::default());
+        drop(held);
+        let started = Instant::now();
+        while count() == at_start + 1 {
+            assert!(started.elapsed().as_secs() < 60, "nobody asked afterwards");
+            std::thread::yield_now();
+        }
+        assert_eq!(count(), at_start + 2, "once for all that came meanwhile");
+        // It is due no more.
+        assert!(host.call(id, &Frame::data("x")).outcome.is_completed());
+        instance.pool.care(Care::Health);
+        assert_eq!(count(), at_start + 3);
     }
 }

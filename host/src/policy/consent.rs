@@ -86,6 +86,11 @@ pub(crate) enum DecidedBy {
 }
 
 impl Decided {
+    /// True if a person decided about this instance, not about an artifact or in general.
+    pub(crate) fn is_about_instance(&self) -> bool {
+        matches!(self.by, DecidedBy::Person(_))
+    }
+
     /// True if it ends with the next reload.
     pub(crate) fn is_once(&self) -> bool {
         self.by == DecidedBy::Person(Lifetime::Once)

@@ -318,6 +318,14 @@ pub enum LoadProblem {
         /// Where it is kept.
         folder: PathBuf,
     },
+    /// The states that were kept for it cannot be read. They stay where they are.
+    #[error("its kept states cannot be read: {source}: {}", .path.display())]
+    KeptStateUnread {
+        /// The error of the operating system.
+        source: std::io::Error,
+        /// The folder or file.
+        path: PathBuf,
+    },
     /// It cannot be given what is granted to it.
     #[error("{reason}")]
     NotGiven {
@@ -349,6 +357,11 @@ pub enum LoadProblem {
     /// The host ends, or has ended.
     #[error("the host is shut down")]
     ShutDown,
+    /// The reload comes from inside of a call or a reload of the same instance, on the same thread.
+    #[error(
+        "the plugin is at work on this thread, and a reload from in there would wait for itself"
+    )]
+    FromInside,
     /// There is nothing to reload or go back to.
     #[error("there is no {0}")]
     Nothing(&'static str),

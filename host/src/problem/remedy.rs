@@ -132,6 +132,12 @@ impl LoadProblem {
             LoadProblem::KeptState { .. } => {
                 "load a plugin that can migrate it, or move the folder away"
             }
+            LoadProblem::KeptStateUnread { .. } => {
+                "make it readable again; or move the folder away, and the plugin starts without a state"
+            }
+            LoadProblem::FromInside => {
+                "reload it once that is over, and do not wait for it in there"
+            }
             LoadProblem::NotGiven { .. } => {
                 "make it available, or change [permissions] or the policy"
             }
