@@ -3,6 +3,9 @@
 use super::RedactionError;
 use crate::decode::document::{Item, Sort};
 
+/// How often `**` may stand in a path: more would only make following it slow.
+const MAX_DEEP: usize = 4;
+
 /// The root of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Root {
@@ -17,6 +20,8 @@ pub(super) enum Root {
 pub(super) enum Step {
     /// Any key or position.
     Any,
+    /// Any number of keys and positions, or none.
+    Deep,
     /// This key, or this position.
     Key(String),
 }
@@ -24,7 +29,7 @@ pub(super) enum Step {
 impl Step {
     pub(super) fn is_key(&self, key: Item<'_>) -> bool {
         match (self, key.sort()) {
-            (Step::Any, _) => true,
+            (Step::Any | Step::Deep, _) => true,
             (Step::Key(name), Sort::Text) => *key.content() == *name.as_bytes(),
             (Step::Key(name), Sort::Number) => key.word() == name.as_str(),
             _ => false,
@@ -33,14 +38,14 @@ impl Step {
 
     pub(super) fn is_named(&self, key: &[u8]) -> bool {
         match self {
-            Step::Any => true,
+            Step::Any | Step::Deep => true,
             Step::Key(name) => name.as_bytes() == key,
         }
     }
 
     pub(super) fn is_position(&self, at: usize) -> bool {
         match self {
-            Step::Any => true,
+            Step::Any | Step::Deep => true,
             Step::Key(name) => *name == at.to_string(),
         }
     }
@@ -62,6 +67,13 @@ pub(super) fn read(path: &str) -> Result<(Root, Vec<Step>), RedactionError> {
             let character = path[..at + ahead].chars().count() + 1;
             RedactionError::Path { path: path.to_owned(), character, reason }
         })?;
+        if step == Step::Deep
+            && steps.iter().filter(|step| **step == Step::Deep).count() == MAX_DEEP
+        {
+            let character = path[..at].chars().count() + 1;
+            let reason = "a fifth `**` is one too many";
+            return Err(RedactionError::Path { path: path.to_owned(), character, reason });
+        }
         steps.push(step);
         at += length;
     }
@@ -72,6 +84,7 @@ pub(super) fn read(path: &str) -> Result<(Root, Vec<Step>), RedactionError> {
 fn step(text: &str) -> Result<(Step, usize), (usize, &'static str)> {
     let step = |name: &str| match name {
         "*" => Step::Any,
+        "**" => Step::Deep,
         name => Step::Key(name.to_owned()),
     };
     if let Some(rest) = text.strip_prefix('.') {
@@ -102,7 +115,7 @@ fn step(text: &str) -> Result<(Step, usize), (usize, &'static str)> {
     };
     let name = &inside[..length];
     let is_position = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    match is_position || name == "*" {
+    match is_position || matches!(name, "*" | "**") {
         true => Ok((step(name), length + 2)),
         false => Err((1, "neither a position, nor `*`, nor a key in quotes, such as [\"a.b\"]")),
     }
@@ -121,6 +134,7 @@ mod tests {
                 Ok((root, steps)) => {
                     let shown = steps.iter().map(|step| match step {
                         Step::Any => " *".to_owned(),
+                        Step::Deep => " **".to_owned(),
                         Step::Key(key) => format!(" {key:?}"),
                     });
                     format!("{root:?}{}", shown.collect::<String>())
@@ -134,6 +148,11 @@ mod tests {
         check("header.*.id", "Header * \"id\"");
         check("arguments[1][\"a.b\"].c", "Arguments \"1\" \"a.b\" \"c\"");
         check(r#"result["\"*\\"][*]["*"][""]"#, r#"Result "\"*\\" * "*" """#);
+        check("payload.**.id[**]", "Payload ** \"id\" **");
+        check(
+            "payload.**.**.a.**.**.**",
+            "`payload.**.**.a.**.**.**` is no path at character 22: a fifth `**` is one too many",
+        );
         check("payload.ü.x", "Payload \"ü\" \"x\"");
         let roots = "a path must start with header, payload, arguments or result";
         check("body.x", &format!("{roots}; `body.x` does not"));

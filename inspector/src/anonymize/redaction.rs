@@ -18,7 +18,7 @@ use super::http::{self, Extent, Message, Part};
 use super::multipart::Said;
 use super::path::{self, Root, Step};
 use super::patterns::{Form, Patterns};
-use super::walk::{Body, REDACTED, Taken, Walk, Want, apply, has_word, is_named};
+use super::walk::{Body, REDACTED, Taken, Walk, Want, apply, has_word, is_named, unfolded};
 use crate::decode;
 use crate::decode::document::Document;
 
@@ -37,6 +37,12 @@ struct RedactedPath {
     root: Root,
     steps: Vec<Step>,
     found: u64,
+}
+
+impl RedactedPath {
+    fn takes_all(&self) -> bool {
+        self.steps.iter().all(|step| *step == Step::Deep)
+    }
 }
 
 /// The result for an event.
@@ -78,7 +84,8 @@ pub enum RedactionError {
 
 impl Redaction {
     /// Adds a path, such as `payload.customer.mail`, `header.user.id`, `payload.items.*.name`, or
-    /// `arguments.1` and `result` of host calls; `*` is any key or position. `["a.b"]` is a key with a
+    /// `arguments.1` and `result` of host calls; `*` is any key or position, and `**` any number of them,
+    /// or none. `["a.b"]` is a key with a
     /// dot, and `[0]` the same as `.0`.
     ///
     /// # Errors
@@ -315,7 +322,8 @@ impl Redaction {
             None => blocked |= self.misses(&line[start..end]),
         }
         for path in self.paths.iter().filter(|path| path.root == Root::Payload) {
-            if let Some(Step::Key(name)) = path.steps.first() {
+            let mut steps = path.steps.iter().skip_while(|step| **step == Step::Deep);
+            if let Some(Step::Key(name)) = steps.next() {
                 blocked |= has_word(rest, name.as_bytes(), b"=");
             }
         }
@@ -326,7 +334,7 @@ impl Redaction {
     /// have brackets, or name its first step.
     fn misses(&self, bytes: &[u8]) -> bool {
         let paths = self.paths.iter().filter(|path| path.root == Root::Payload);
-        let wants = paths.map(|path| Want { path: 0, steps: &path.steps }).collect::<Vec<_>>();
+        let wants = unfolded(paths.map(|path| Want { path: 0, steps: &path.steps }));
         !wants.is_empty()
             && !self.blanks_all(Root::Payload)
             && (std::str::from_utf8(bytes).is_err()
@@ -348,7 +356,7 @@ impl Redaction {
         let mut walk = Walk::default();
         let paths = self.paths.iter().enumerate().filter(|(_, path)| path.root == root);
         let wants = paths.map(|(number, path)| Want { path: number, steps: &path.steps });
-        let taken = take(&mut walk, &wants.collect::<Vec<_>>());
+        let taken = take(&mut walk, &unfolded(wants));
         for path in &walk.found {
             self.paths[*path].found += 1;
         }
@@ -361,14 +369,13 @@ impl Redaction {
 
     /// True if a path takes all of it.
     fn blanks_all(&self, root: Root) -> bool {
-        self.paths.iter().any(|path| path.root == root && path.steps.is_empty())
+        self.paths.iter().any(|path| path.root == root && path.takes_all())
     }
 
     /// A payload that cannot be taken apart, if it is to change.
     fn unstructured(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if !payload.is_empty() && self.blanks_all(Root::Payload) {
-            let whole =
-                |path: &&mut RedactedPath| path.root == Root::Payload && path.steps.is_empty();
+            let whole = |path: &&mut RedactedPath| path.root == Root::Payload && path.takes_all();
             self.paths.iter_mut().filter(whole).for_each(|path| path.found += 1);
             return Some(match std::str::from_utf8(payload) {
                 Ok(_) => REDACTED.as_bytes().to_vec(),

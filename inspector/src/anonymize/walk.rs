@@ -63,8 +63,8 @@ impl Taken {
     }
 }
 
-/// Bodies of parts inside of each other that are taken apart.
-const MAX_PARTS_IN_PARTS: usize = 8;
+/// Parts, texts and strings of bytes inside of each other that are taken apart.
+const MAX_DEPTH: usize = 16;
 
 /// Puts other bytes in, and says where those stand that nobody is to look into again.
 pub(super) fn apply(bytes: &[u8], mut taken: Vec<Taken>) -> (Vec<u8>, Vec<Range<usize>>) {
@@ -91,11 +91,41 @@ pub(super) struct Want<'p> {
 }
 
 impl<'p> Want<'p> {
-    /// The rest behind its first step, if that leads on.
+    /// The rest behind its first step, if that leads on; `**` also leads on to itself.
     fn behind(self, leads: impl Fn(&Step) -> bool) -> Option<Want<'p>> {
         let (first, steps) = self.steps.split_first()?;
+        let steps = if *first == Step::Deep { self.steps } else { steps };
         leads(first).then_some(Want { steps, ..self })
     }
+}
+
+/// The same with those that `**` makes by standing for nothing, each once.
+pub(super) fn unfolded<'p>(wants: impl IntoIterator<Item = Want<'p>>) -> Vec<Want<'p>> {
+    let mut all: Vec<Want<'p>> = Vec::new();
+    for mut want in wants {
+        loop {
+            let is_known =
+                |known: &Want<'_>| (known.path, known.steps.len()) == (want.path, want.steps.len());
+            if !all.iter().any(is_known) {
+                all.push(want);
+            }
+            match want.steps {
+                [Step::Deep, steps @ ..] => want.steps = steps,
+                _ => break,
+            }
+        }
+    }
+    all
+}
+
+/// Those that are not about what `**` leads over.
+fn without_deep<'p>(wants: &[Want<'p>]) -> Vec<Want<'p>> {
+    let is_deep = |want: &&Want<'_>| want.steps.first() == Some(&Step::Deep);
+    let is_made = |want: &Want<'_>| {
+        let mut deep = wants.iter().filter(is_deep);
+        deep.any(|deep| deep.path == want.path && deep.steps.len() == want.steps.len() + 1)
+    };
+    wants.iter().filter(|want| !is_deep(want) && !is_made(want)).copied().collect()
 }
 
 /// True if the next step of a path is named in a text that cannot be taken apart: as a word, or in
@@ -105,6 +135,8 @@ pub(super) fn is_named(text: &[u8], wants: &[Want<'_>]) -> bool {
     let decoded = decoded.as_ref().map(|decoded| &decoded.bytes[..]);
     wants.iter().filter_map(|want| want.steps.first()).any(|step| match step {
         Step::Any => text.contains(&b'='),
+        // The step behind it is there too.
+        Step::Deep => false,
         Step::Key(name) => {
             has_word(text, name.as_bytes(), b"")
                 || decoded.is_some_and(|text| has_word(text, name.as_bytes(), b""))
@@ -133,7 +165,7 @@ pub(super) struct Walk {
     pub(super) found: Vec<usize>,
     /// True if a path led into what looks like JSON and is none, or into text that names its next step.
     pub(super) is_blocked: bool,
-    /// How many parts lie around the one that is looked at.
+    /// How many parts, texts and strings of bytes lie around what is looked at.
     depth: usize,
 }
 
@@ -156,43 +188,37 @@ impl Walk {
         taken
     }
 
+    /// Without recursion, because nothing limits how deeply items nest.
     fn item(&mut self, item: Item<'_>, wants: &[Want<'_>], taken: &mut Vec<Taken>) {
-        let here = wants.iter().filter(|want| want.steps.is_empty());
-        let before = self.found.len();
-        self.found.extend(here.map(|want| want.path));
-        if self.found.len() > before {
-            taken.push(Taken::whole(item.span(), blank(item)));
-        }
-        let item = item.untagged();
-        match item.sort() {
-            Sort::Map => {
-                for (key, value) in item.entries() {
-                    self.next(value, wants, taken, |step| step.is_key(key));
+        let mut todo = vec![(item, wants.to_vec())];
+        while let Some((item, wants)) = todo.pop() {
+            let here = wants.iter().filter(|want| want.steps.is_empty());
+            let before = self.found.len();
+            self.found.extend(here.map(|want| want.path));
+            if self.found.len() > before {
+                taken.push(Taken::whole(item.span(), blank(item)));
+            }
+            let item = item.untagged();
+            let mut next = |value, leads: &dyn Fn(&Step) -> bool| {
+                let wants = unfolded(wants.iter().filter_map(|want| want.behind(leads)));
+                if !wants.is_empty() {
+                    todo.push((value, wants));
                 }
-            }
-            Sort::List => {
-                for (at, value) in item.children().enumerate() {
-                    self.next(value, wants, taken, |step| step.is_position(at));
+            };
+            match item.sort() {
+                Sort::Map => {
+                    item.entries().for_each(|(key, value)| next(value, &|step| step.is_key(key)));
                 }
+                Sort::List => {
+                    let items = item.children().enumerate();
+                    items.for_each(|(at, value)| next(value, &|step| step.is_position(at)));
+                }
+                Sort::Text | Sort::Bytes => {
+                    let more = wants.iter().filter(|want| !want.steps.is_empty()).copied();
+                    self.within(item, &more.collect::<Vec<_>>(), taken);
+                }
+                _ => {}
             }
-            Sort::Text | Sort::Bytes => {
-                let more = wants.iter().filter(|want| !want.steps.is_empty()).copied();
-                self.within(item, &more.collect::<Vec<_>>(), taken);
-            }
-            _ => {}
-        }
-    }
-
-    fn next(
-        &mut self,
-        value: Item<'_>,
-        wants: &[Want<'_>],
-        taken: &mut Vec<Taken>,
-        leads: impl Fn(&Step) -> bool,
-    ) {
-        let wants: Vec<Want<'_>> = wants.iter().filter_map(|want| want.behind(&leads)).collect();
-        if !wants.is_empty() {
-            self.item(value, &wants, taken);
         }
     }
 
@@ -202,11 +228,7 @@ impl Walk {
             return;
         }
         let content = item.content();
-        let Some(body) = Body::of(&content, &Said::default()) else {
-            self.is_blocked |= looks_like_json(&content) || is_named(&content, wants);
-            return;
-        };
-        let inner = self.body(&content, &body, wants);
+        let inner = self.inside(&content, wants);
         if inner.is_empty() {
             return;
         }
@@ -234,13 +256,34 @@ impl Walk {
         }
     }
 
+    /// The values in what stands in something else, as it is meant.
+    fn inside(&mut self, content: &[u8], wants: &[Want<'_>]) -> Vec<Taken> {
+        if wants.is_empty() {
+            return Vec::new();
+        }
+        match Body::of(content, &Said::default()) {
+            Some(body) if self.depth < MAX_DEPTH => {
+                self.depth += 1;
+                let found = self.body(content, &body, wants);
+                self.depth -= 1;
+                found
+            }
+            body => {
+                self.is_blocked |=
+                    body.is_some() || looks_like_json(content) || is_named(content, wants);
+                Vec::new()
+            }
+        }
+    }
+
     fn form(&mut self, text: &[u8], fields: &[Field], wants: &[Want<'_>]) -> Vec<Taken> {
         let mut taken = Vec::new();
         for field in fields {
             let key = &text[field.key.clone()];
             let key = of_form(key).map_or_else(|| key.to_vec(), |key| key.bytes);
             let wants = wants.iter().filter_map(|want| want.behind(|step| step.is_named(&key)));
-            let (here, more): (Vec<_>, Vec<_>) = wants.partition(|want| want.steps.is_empty());
+            let (here, more): (Vec<_>, Vec<_>) =
+                unfolded(wants).into_iter().partition(|want| want.steps.is_empty());
             self.found.extend(here.iter().map(|want| want.path));
             let value = &text[field.value.clone()];
             if !here.is_empty() && !value.is_empty() {
@@ -268,8 +311,9 @@ impl Walk {
                 Some(name) => step.is_named(name),
                 None => step.is_position(at),
             };
-            let wants = wants.iter().filter_map(|want| want.behind(leads));
-            let (here, more): (Vec<_>, Vec<_>) = wants.partition(|want| want.steps.is_empty());
+            let wants = unfolded(wants.iter().filter_map(|want| want.behind(leads)));
+            let (here, more): (Vec<_>, Vec<_>) =
+                wants.into_iter().partition(|want| want.steps.is_empty());
             self.found.extend(here.iter().map(|want| want.path));
             let content = &text[part.content.clone()];
             let mut inner = Vec::new();
@@ -296,7 +340,7 @@ impl Walk {
 
     fn within_part(&mut self, content: &[u8], part: &Part, wants: &[Want<'_>]) -> Vec<Taken> {
         self.depth += 1;
-        let body = match part.is_encoded || self.depth > MAX_PARTS_IN_PARTS {
+        let body = match part.is_encoded || self.depth > MAX_DEPTH {
             true => None,
             false => Body::of(content, &part.said),
         };
@@ -304,7 +348,7 @@ impl Walk {
             Some(body) => self.body(content, body, wants),
             None => {
                 self.is_blocked |= part.is_encoded
-                    || self.depth > MAX_PARTS_IN_PARTS
+                    || self.depth > MAX_DEPTH
                     || std::str::from_utf8(content).is_err()
                     || looks_like_json(content)
                     || is_named(content, wants);
@@ -325,11 +369,11 @@ impl Walk {
     ) {
         let decoded = of_form(value);
         let content = decoded.as_ref().map_or(value, |decoded| &decoded.bytes);
-        let Some(body) = Body::of(content, &Said::default()) else {
-            self.is_blocked |= looks_like_json(content) || is_named(content, wants);
-            return;
+        let inner = match &decoded {
+            Some(_) => self.inside(content, wants),
+            // The fields of one that stands there as it is were found with the field around it.
+            None => self.inside(content, &without_deep(wants)),
         };
-        let inner = self.body(content, &body, wants);
         taken.extend(inner.into_iter().map(|one| {
             let range = match &decoded {
                 Some(decoded) => decoded.source(one.range),

@@ -7,6 +7,11 @@ use std::borrow::Cow;
 
 use super::document::{Malformed, Sort, Tape};
 
+/// The tag that begins CBOR of which nothing else says that it is CBOR (RFC 8949, section 3.4.6).
+pub(crate) const SELF_DESCRIBED: &[u8] = &[0xD9, 0xD9, 0xF7];
+/// The longest integer in a tag that is read as a number, in bytes: longer ones take long.
+const LONGEST_INTEGER: usize = 1 << 10;
+
 /// The start of an item.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
@@ -120,6 +125,40 @@ fn bignum(bytes: &[u8], found: Head) -> Option<(i128, usize)> {
     whole[16 - size..].copy_from_slice(digits);
     let number = i128::try_from(u128::from_be_bytes(whole)).ok()?;
     Some((if found.argument == 2 { number } else { -1 - number }, start + size))
+}
+
+/// The digits of an integer in a tag, as [`bignum`], but in any form and up to 1 KiB long.
+pub(crate) fn integer_in_tag(raw: &[u8]) -> Option<String> {
+    let found = head(raw).filter(|found| found.major == 6 && matches!(found.argument, 2 | 3))?;
+    let inner = raw.get(found.length..)?;
+    let bytes = content(inner);
+    if head(inner)?.sort() != Sort::Bytes || bytes.len() > LONGEST_INTEGER {
+        return None;
+    }
+    // Groups of nine digits, the smallest first.
+    const GROUP: u64 = 1_000_000_000;
+    let mut groups: Vec<u32> = Vec::new();
+    let mut add = |factor: u64, more: u64| {
+        let mut carry = more;
+        for group in &mut groups {
+            let sum = u64::from(*group) * factor + carry;
+            *group = (sum % GROUP) as u32;
+            carry = sum / GROUP;
+        }
+        if carry > 0 {
+            groups.push(carry as u32);
+        }
+    };
+    bytes.iter().for_each(|byte| add(256, u64::from(*byte)));
+    let is_negative = found.argument == 3;
+    if is_negative {
+        // -1 - n, without its sign.
+        add(1, 1);
+    }
+    let mut text = String::from(if is_negative { "-" } else { "" });
+    text.push_str(&groups.last().copied().unwrap_or_default().to_string());
+    groups.iter().rev().skip(1).for_each(|group| text.push_str(&format!("{group:09}")));
+    Some(text)
 }
 
 /// A map, list or tag that is not over.

@@ -161,9 +161,10 @@ pub(crate) fn looks_like_json(payload: &[u8]) -> bool {
     matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// True if the first byte opens a map or list of CBOR: anything shorter would be found in any bytes.
+/// True if the first byte opens a map or list of CBOR, or a tag says that this is CBOR: anything shorter
+/// would be found in any bytes.
 pub(crate) fn looks_like_cbor(payload: &[u8]) -> bool {
-    matches!(payload.first(), Some(0x80..=0xBF))
+    matches!(payload.first(), Some(0x80..=0xBF)) || payload.starts_with(cbor::SELF_DESCRIBED)
 }
 
 /// The payload taken apart, if it is JSON or CBOR.

@@ -294,8 +294,12 @@ fn payloads_are_what_they_are_elsewhere() {
     check("payload.n=3", "", &map, true);
     check("cbor.n=3", "", &map, true);
     check("json.n=3", "", &map, false);
-    check("payload.n=3", "", &tagged, false);
-    check("payload.n=3", "application/cbor", &tagged, true);
+    check("payload.n=3", "", &tagged, true);
+    check("json.n=3", "", &tagged, false);
+    let dated = [&[0xC1][..], &map].concat();
+    check("payload.n=3", "", &dated, false);
+    check("cbor.n=3", "", &dated, true);
+    check("payload.n=3", "application/cbor", &dated, true);
     check("cbor.n=3", "", &tagged, true);
     check("payload.n=3", "", &[&map[..], &[0]].concat(), false);
     check("payload.n=3", "", b" {\"n\": 3} ", true);
@@ -311,6 +315,26 @@ fn payloads_are_what_they_are_elsewhere() {
     check("payload[0]=true", "", &[0x81, 0xF5], true);
     check("payload[0]=null", "", &[0x81, 0xF6], true);
     check("payload[0]:[1", "", &[0x81, 0x82, 0x01, 0x02], true);
+    // Integers in tags, in any form.
+    let card = |number: &[u8]| [&[0x81, 0xC2][..], number].concat();
+    let short = [0x47, 0x0E, 0x9B, 0x08, 0xA5, 0x68, 0xF1, 0xC7];
+    check("payload[0]=4111111111111111", "", &card(&short), true);
+    check("payload[0]=4111111111111112", "", &card(&short), false);
+    check("payload[0]>4111111111111110", "", &card(&short), true);
+    check("payload[0]~/^4{1}1+$/", "", &card(&short), true);
+    check("payload[0]=258", "", &card(&[0x5F, 0x42, 0, 1, 0x41, 2, 0xFF]), true);
+    check("payload[0]=0", "", &card(&[0x40]), true);
+    check("payload[0]=-259", "", &[0x81, 0xC1, 0xC3, 0x42, 1, 2], true);
+    check(
+        "payload[0]=340282366920938463463374607431768211456",
+        "",
+        &card(&{
+            let mut large = [0; 18];
+            (large[0], large[1]) = (0x51, 1);
+            large
+        }),
+        true,
+    );
     // Lengths that are claimed only.
     check("payload[9]=1", "", &[0x9B, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], false);
     check("payload[0]=1", "", &[0x81; 100_000], false);

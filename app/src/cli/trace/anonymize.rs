@@ -27,15 +27,16 @@ use crate::ending::flag;
 /// followed in what has brackets or names its first key and cannot be taken apart, or if an HTTP message
 /// goes on in another frame or does not say where it ends.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
 pub(in crate::cli) struct Anonymize {
     /// The trace
     pub trace: PathBuf,
     /// Take out what is at this path, e.g. payload.customer.mail, payload.items.*.name,
-    /// payload["a.b"][0]
-    #[arg(long, value_name = "PATH", required_unless_present = "pattern")]
+    /// payload["a.b"][0]; `*` is any key or position, `**` any number of them
+    #[arg(long, value_name = "PATH", group = "what")]
     pub path: Vec<String>,
     /// Take out what matches, wherever it stands, e.g. '[\w.]+@[\w.]+'
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", group = "what")]
     pub pattern: Vec<String>,
     #[command(flatten)]
     pub new: NewTrace,

@@ -97,6 +97,37 @@ fn paths_lead_into_texts() {
 }
 
 #[test]
+fn paths_lead_over_any_number_of_keys() {
+    let before = r#"{"m":1,"a":{"m":2,"x":[{"m":"b"},3]},"t":"{\"m\":4,\"n\":5}"}"#;
+    let all = r#"{"m":0,"a":{"m":0,"x":[{"m":"redacted"},3]},"t":"{\"m\":0,\"n\":5}"}"#;
+    check(before, &["payload.**.m"], &[], all);
+    check(before, &["payload.**.**.m", "payload.**.m"], &[], all);
+    let below = r#"{"m":1,"a":{"m":2,"x":[{"m":"redacted"},3]},"t":"{\"m\":4,\"n\":5}"}"#;
+    check(before, &["payload.a.**.x.**.m"], &[], below);
+    check(before, &["payload.a.x.**[1]"], &[], &before.replace(",3]", ",0]"));
+    check(before, &["payload.a.**"], &[], r#"{"m":1,"a":{},"t":"{\"m\":4,\"n\":5}"}"#);
+    check(before, &["payload.**"], &[], "{}");
+    check("a text", &["payload.**"], &[], "redacted");
+    check("m=b&d=m%3Dc", &["payload.**.m"], &[], "m=redacted&d=m%3Dredacted");
+    check(
+        "GET /?m=b HTTP/1.1\r\n\r\n",
+        &["payload.**.m"],
+        &[],
+        "GET /?m=redacted HTTP/1.1\r\n\r\n",
+    );
+    check("hello = x", &["payload.**.m"], &[], "hello = x");
+    assert!(redacted(b"a m = x", &["payload.**.m"], &[]).1);
+    let parts = (0..60).map(|at| format!("k{at}=1;")).collect::<String>();
+    check(&format!("{parts}m=2"), &["payload.**.m"], &[], &format!("{parts}m=redacted"));
+    let deep = |bottom: &str| format!("{}{bottom}{}", "[".repeat(100_000), "]".repeat(100_000));
+    check(&deep("{\"m\":1}"), &["payload.**.m"], &[], &deep("{\"m\":0}"));
+    let nested = (0..5_000).fold(vec![0x01], |inside, _| {
+        splice::string(Sort::Bytes, &[&[0x81], &inside[..]].concat())
+    });
+    assert!(redacted(&[&[0x81], &nested[..]].concat(), &["payload.**.m"], &[]).1);
+}
+
+#[test]
 fn keys_may_have_dots() {
     check(r#"{"a.b":1,"a":{"b":2}}"#, &[r#"payload["a.b"]"#], &[], r#"{"a.b":0,"a":{"b":2}}"#);
     check(r#"{"a.b":1,"a":{"b":2}}"#, &["payload.a.b"], &[], r#"{"a.b":1,"a":{"b":0}}"#);

@@ -118,7 +118,14 @@ fn is_key(key: &[u8], step: &Step) -> Option<bool> {
 }
 
 fn leaf_holds(mut value: &[u8], test: &ValueTest) -> Option<bool> {
-    let head = untagged(&mut value)?;
+    let mut head = cbor::head(value)?;
+    while head.sort() == Sort::Tag {
+        if let Some(number) = cbor::integer_in_tag(value) {
+            return Some(test.holds(Leaf::Number(Number::Written(&number))));
+        }
+        value = value.get(head.length..)?;
+        head = cbor::head(value)?;
+    }
     let content = value.get(head.length..)?;
     let leaf = match head.sort() {
         Sort::Number => Leaf::Number(match head.float() {

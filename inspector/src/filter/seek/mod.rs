@@ -9,7 +9,7 @@ use minicbor::decode::Decoder;
 use super::expression::Format;
 use super::path::{Path, Step};
 use super::value::ValueTest;
-use crate::decode::looks_like_json;
+use crate::decode::{looks_like_cbor, looks_like_json};
 
 /// True if the header has a value at `path` that fulfils `test`.
 ///
@@ -33,8 +33,8 @@ pub(super) fn payload_holds(
     // Only lists and maps have anything inside, so the first byte tells the formats apart.
     let (json, cbor) = match payload.first() {
         _ if looks_like_json(payload) => (format != Format::Cbor, format == Format::Cbor),
-        Some(0x80..=0xBF) => (false, format != Format::Json),
-        // A tag may stand before a list or map; that this is CBOR must be said then.
+        _ if looks_like_cbor(payload) => (false, format != Format::Json),
+        // Another tag may stand before a list or map; that this is CBOR must be said then.
         Some(0xC0..=0xDB) => {
             (false, format == Format::Cbor || format == Format::Any && says_cbor(header))
         }

@@ -117,7 +117,7 @@ fn what_was_asked_for_must_make_sense() {
     check(&["split", "in.mcap", "--every", "soon"], "soon");
     check(&["split", "in.mcap", "--frames", "1", "--size", "1k"], "cannot be used with");
     check(&["merge"], "<TRACES>");
-    check(&["anonymize", "in.mcap"], "--path");
+    check(&["anonymize", "in.mcap"], "--path <PATH>|--pattern <REGEX>");
     check(&["anonymize", "in.mcap", "--path", "body.x"], "body");
     check(&["anonymize", "in.mcap", "--pattern", "("], "(");
     check(&["filter", "in.mcap", "latncy>1ms"], "did you mean `latency`?");
