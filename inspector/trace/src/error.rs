@@ -38,8 +38,11 @@ pub enum TraceError {
         /// The file that is being written.
         path: PathBuf,
     },
-    /// The file was removed while it was written.
-    #[error("somebody removed the file while it was written; make its folder again: {}", path.display())]
+    /// The file was removed or shortened while it was written.
+    #[error(
+        "somebody removed or shortened the file while it was written; choose a place where nobody else writes: {}",
+        path.display()
+    )]
     Removed {
         /// Where the file was.
         path: PathBuf,

@@ -39,8 +39,9 @@ pub(crate) trait StoredFile: fmt::Debug + Send + Sync {
     /// Waits until what was written before survives a loss of power.
     fn sync(&self) -> io::Result<()>;
 
-    /// False if the file is in no folder any more, so that nobody can ever read it.
-    fn is_reachable(&self) -> io::Result<bool>;
+    /// False if somebody removed the file, so that nobody can ever read it, or if it has fewer than so
+    /// many bytes, so that somebody shortened it.
+    fn is_whole(&self, bytes: u64) -> io::Result<bool>;
 }
 
 /// Opens a file to read it.
@@ -121,15 +122,16 @@ impl StoredFile for File {
     }
 
     #[cfg(unix)]
-    fn is_reachable(&self) -> io::Result<bool> {
+    fn is_whole(&self, bytes: u64) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt;
-        Ok(self.metadata()?.nlink() > 0)
+        let about = self.metadata()?;
+        Ok(about.nlink() > 0 && about.len() >= bytes)
     }
 
     /// Elsewhere a file that is open cannot be removed.
     #[cfg(not(unix))]
-    fn is_reachable(&self) -> io::Result<bool> {
-        Ok(true)
+    fn is_whole(&self, bytes: u64) -> io::Result<bool> {
+        Ok(self.metadata()?.len() >= bytes)
     }
 }
 

@@ -36,7 +36,7 @@ pub enum GapCause {
     DiskFull,
     /// The disk refused, and then memory was full.
     DiskFailed,
-    /// Somebody removed the file while it was written.
+    /// Somebody removed or shortened the file while it was written.
     FileRemoved,
     /// They do not fit into the format.
     NotEncodable,
@@ -55,7 +55,7 @@ impl GapCause {
             GapCause::TooSlow => "the disk was too slow",
             GapCause::DiskFull => "the disk was full",
             GapCause::DiskFailed => "the disk failed",
-            GapCause::FileRemoved => "the file was removed",
+            GapCause::FileRemoved => "the file was removed or shortened",
             GapCause::NotEncodable => "they do not fit into the format",
             GapCause::Damaged => "the trace they were in is damaged",
             GapCause::Unknown => "of an unknown cause",

@@ -107,6 +107,13 @@ impl FaultyDisk {
         }
     }
 
+    /// Shortens all files under those who write them.
+    pub(crate) fn shorten_all(&self) {
+        for contents in self.state().files.values() {
+            contents.lock().written.truncate(10);
+        }
+    }
+
     /// Names and bytes of all files.
     pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let state = self.state();
@@ -251,7 +258,8 @@ impl StoredFile for OpenFile {
         Ok(())
     }
 
-    fn is_reachable(&self) -> io::Result<bool> {
-        Ok(!self.contents.lock().unlinked)
+    fn is_whole(&self, bytes: u64) -> io::Result<bool> {
+        let contents = self.contents.lock();
+        Ok(!contents.unlinked && contents.written.len() as u64 >= bytes)
     }
 }

@@ -427,6 +427,39 @@ fn a_removed_file_is_noticed_and_counted() {
     assert_eq!(status.path, Path::new("folder/run.002.mcap"));
 }
 
+/// What is written behind a hole would make the file as long as it should be.
+#[test]
+fn a_shortened_file_is_noticed_and_counted() {
+    #[track_caller]
+    fn check(more_first: bool) {
+        let disk = FaultyDisk::default();
+        let options = RecorderOptions { memory: 1 << 20, ..RecorderOptions::default() };
+        let recorder = Recorder::start_in(Arc::new(disk.clone()), target(), &options, PACE)
+            .expect("it starts");
+        (0..10).for_each(|sequence| recorder.record(&noise(sequence)));
+        until(&recorder, "synced", |status| status.synced == 10);
+        disk.shorten_all();
+        let last = if more_first { 10 } else { 9 };
+        (10..=last).for_each(|sequence| recorder.record(&noise(sequence)));
+        if more_first {
+            let noticed = |status: &RecorderStatus| status.last_trouble.is_some();
+            until(&recorder, "in trouble", noticed);
+            let trouble = recorder.status().last_trouble.unwrap_or_default();
+            assert!(trouble.contains("shortened"), "{trouble}");
+            recorder.record(&noise(11));
+            let status = recorder.finish().expect("there is another file");
+            assert_eq!((status.events, status.dropped), (1, 11));
+            assert_eq!(status.path, Path::new("folder/run.002.mcap"));
+        } else {
+            let error = recorder.finish().expect_err("the file is cut").to_string();
+            assert!(error.contains("shortened"), "{error}");
+            assert_eq!((recorder.status().events, recorder.status().dropped), (0, 10));
+        }
+    }
+    check(true);
+    check(false);
+}
+
 /// `cargo test -p glovebox-trace a_full_file_system -- --ignored`, as root on Linux.
 #[test]
 #[ignore = "mounts a file system, which needs root"]

@@ -62,6 +62,8 @@ pub struct TraceWriter {
     encoder: Encoder,
     /// Bytes of the file that hold what they should.
     bytes: u64,
+    /// Somebody else removed or shortened the file.
+    is_cut: bool,
     /// Events in the file.
     flushed: u64,
     /// Events in the file that survive a loss of power.
@@ -153,6 +155,7 @@ impl TraceWriter {
             file,
             encoder,
             bytes: 0,
+            is_cut: false,
             flushed: 0,
             synced: 0,
             is_named: false,
@@ -223,7 +226,7 @@ impl TraceWriter {
     ///
     /// As [`flush`](Self::flush); [`TraceError::NotSynced`] if the disk refused. Data written since
     /// the last time may be lost then, and a later success would not mean that it is not: go on in
-    /// a new file. [`TraceError::Removed`] if somebody removed the file.
+    /// a new file. [`TraceError::Removed`] if somebody removed or shortened the file.
     pub fn sync(&mut self) -> Result<(), TraceError> {
         self.flush()?;
         self.sync_file()
@@ -364,6 +367,10 @@ impl TraceWriter {
     /// Writes the chunks that are ready. A failed write is repeated at the same place.
     fn write_out(&mut self) -> Result<(), TraceError> {
         let ready = self.encoder.ready();
+        if !ready.is_empty() {
+            // What is written next would hide the hole.
+            self.is_cut |= self.file.is_whole(self.bytes).is_ok_and(|is_whole| !is_whole);
+        }
         let mut done = 0;
         let mut result = Ok(());
         while done < ready.len() {
@@ -402,6 +409,8 @@ impl TraceWriter {
             name: self.name.clone(),
             is_named: self.is_named,
             events: self.flushed,
+            bytes: self.bytes,
+            is_cut: self.is_cut,
         }
     }
 
@@ -420,6 +429,8 @@ pub(crate) struct FileSync {
     /// The folder needs no sync any more.
     is_named: bool,
     events: u64,
+    bytes: u64,
+    is_cut: bool,
 }
 
 /// So many events of a file survive a loss of power.
@@ -431,7 +442,8 @@ pub(crate) struct Synced {
 impl FileSync {
     /// Waits for the disk.
     pub(crate) fn run(self) -> Result<Synced, TraceError> {
-        let FileSync { file, name: Name { partial, storage, .. }, is_named, events } = self;
+        let FileSync { file, name, is_named, events, bytes, is_cut } = self;
+        let Name { partial, storage, .. } = name;
         loop {
             match file.sync() {
                 Ok(()) => break,
@@ -439,9 +451,9 @@ impl FileSync {
                 Err(source) => return Err(TraceError::NotSynced { source, path: partial }),
             }
         }
-        match file.is_reachable() {
-            Ok(true) => {}
-            Ok(false) => return Err(TraceError::Removed { path: partial }),
+        match file.is_whole(bytes) {
+            Ok(true) if !is_cut => {}
+            Ok(_) => return Err(TraceError::Removed { path: partial }),
             Err(source) => return Err(TraceError::io("find", source, &partial)),
         }
         if !is_named {
