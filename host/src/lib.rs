@@ -96,8 +96,8 @@ pub use host::{
 };
 pub use id::InstanceId;
 pub use instance::{
-    BatchTicket, Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
-    Refusal, RefusedGeneration, Supervision, Ticket,
+    AGAIN_WHAT_RUNS, BatchTicket, Growth, KeptGeneration, LimitOrigin, LimitStatus,
+    PermissionStatus, PluginStats, PluginStatus, Refusal, RefusedGeneration, Supervision, Ticket,
 };
 pub use load::{
     CacheStats, CompilePlace, CompileStatus, Inspection, LoadRequest, MAX_ARTIFACT_LEN,
@@ -105,9 +105,9 @@ pub use load::{
 };
 pub use policy::{
     AccessEntry, AccessLog, Allowance, AllowanceError, CeilingError, Ceilings, Consent,
-    ConsentError, Consents, Decision, Enforcement, Lifetime, MissingLayers, Parameter, Policy,
-    PolicyError, PolicyMode, Standing, Suggestion, UnknownMode, VainAllowance, Verdict, Wish,
-    suggest,
+    ConsentError, Consents, Decision, Enforcement, Lifetime, MissingLayers, OlderVersion,
+    Parameter, Policy, PolicyError, PolicyMode, Probation, ProbeFrame, Standing, Suggestion,
+    SwapRules, UnknownMode, VainAllowance, Verdict, Wish, suggest,
 };
 pub use problem::{ArtifactKind, Foreign, Incompatible, LoadError, LoadProblem, Origin};
 pub use record::{HOOK_DEADLINE, LifecycleHook, Transition};

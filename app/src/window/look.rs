@@ -98,10 +98,10 @@ pub(crate) fn standing(view: ViewCtx<'_>, plugin: &PluginStatus) -> Standing {
     if plugin.fault.is_some() {
         (standing.tone, standing.picture) = (Tone::Bad, Some(icon::ICON_ERROR));
     } else if let Some(refused) = &plugin.refused {
-        let RefusedGeneration { stage, message, waits_for, .. } = refused;
-        let (tone, picture, text, reason) = match waits_for.is_empty() {
-            true => (Tone::Bad, icon::ICON_ERROR, "reload refused", "The last reload was refused"),
-            false => (
+        let RefusedGeneration { stage, message, .. } = refused;
+        let (tone, picture, text, reason) = match refused.waits() {
+            false => (Tone::Bad, icon::ICON_ERROR, "reload refused", "The last reload was refused"),
+            true => (
                 Tone::Warn,
                 icon::ICON_WARNING,
                 "update waits for consent",

@@ -101,8 +101,10 @@ pub enum Command {
     /// Starts fresh copies of the generation that runs, also of a plugin that was stopped for its
     /// failures.
     Restart(InstanceId),
-    /// Goes back to the generation before.
-    RollBack(InstanceId),
+    /// Goes back to a generation that is kept: the one of this number, or the latest.
+    RollBack(InstanceId, Option<u32>),
+    /// Lets a version that is older than the running one, and waits for that, take over.
+    AcceptOlder(InstanceId),
     /// Reloads whenever the artifact changes, or no longer.
     Watch(InstanceId, bool),
     /// Reloads, replays the pinned trace and compares.

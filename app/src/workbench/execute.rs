@@ -116,11 +116,15 @@ impl Workbench {
                 self.jobs
                     .start(format!("Restarting {name}"), move |_| work::restart(&host, instance));
             }
-            Command::RollBack(instance) => {
+            Command::AcceptOlder(instance) => {
+                self.host.accept_older(instance);
+                self.look_at_plugins();
+            }
+            Command::RollBack(instance, generation) => {
                 let host = self.host.clone();
                 let name = work::name_of(&host, instance);
                 self.jobs.start(format!("Rolling {name} back"), move |_| {
-                    work::roll_back(&host, instance)
+                    work::roll_back(&host, instance, generation)
                 });
             }
             Command::Watch(instance, on) => {

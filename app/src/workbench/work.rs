@@ -208,9 +208,13 @@ pub(super) fn relocate(
     }
 }
 
-pub(super) fn roll_back(host: &Host, instance: InstanceId) -> Finished {
+pub(super) fn roll_back(host: &Host, instance: InstanceId, generation: Option<u32>) -> Finished {
     let name = name_of(host, instance);
-    match host.roll_back(instance).wait() {
+    let going = match generation {
+        Some(generation) => host.roll_back_to(instance, generation),
+        None => host.roll_back(instance),
+    };
+    match going.wait() {
         Ok(generation) => Finished::Done(format!("{name} went back, as generation {generation}")),
         Err(error) => Finished::Failed(format!("{name} was not rolled back: {error}")),
     }

@@ -10,6 +10,7 @@ mod dispatch;
 mod end;
 mod instances;
 mod permissions;
+mod probation;
 mod profile;
 mod registry;
 mod reload;

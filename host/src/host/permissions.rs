@@ -80,6 +80,18 @@ impl Host {
         self.decide(id, permission, Decision::Allow, lifetime)
     }
 
+    /// Lets a version that is older than the running one, and waits for that, take over. It may go on
+    /// waiting for decisions about permissions. `false` if the instance is gone, or no such version waits.
+    pub fn accept_older(&self, id: InstanceId) -> bool {
+        let Some(instance) = self.instance(id) else { return false };
+        if !instance.accept_older() {
+            return false;
+        }
+        instance.note("an older version was accepted");
+        self.take_up(&instance, false);
+        true
+    }
+
     fn decide(
         &self,
         id: InstanceId,

@@ -9,9 +9,11 @@ use glovebox_events::{LoadStage, ReloadCause, What};
 use super::{Host, Reloading, about};
 use crate::id::InstanceId;
 use crate::instance::{
-    Carry, Growth, Handover, Instance, RefusedGeneration, WaitingGeneration, list,
+    AGAIN_WHAT_RUNS, Carry, Growth, Handover, Instance, PreviousGeneration, RefusedGeneration,
+    WaitingGeneration, list,
 };
 use crate::load::{LoadRequest, Prepared, Source};
+use crate::policy::OlderVersion;
 use crate::problem::{LoadError, LoadProblem};
 use crate::record::{span, unix_nanoseconds};
 
@@ -37,8 +39,8 @@ enum Next {
     AfterFailure,
     /// A fresh copy of the running generation.
     Running,
-    /// The previous generation.
-    Previous,
+    /// A generation that is kept: the one of this number, or the latest.
+    Earlier(Option<u32>),
     /// The generation that waited for a decision.
     Waiting(WaitingGeneration),
 }
@@ -49,6 +51,11 @@ impl Plan {
         Plan { next: Next::AfterFailure, carry }
     }
 
+    /// Goes back to a generation that is kept: the one of this number, or the latest.
+    pub(super) fn back(number: Option<u32>) -> Plan {
+        Plan { next: Next::Earlier(number), carry: Carry::Nothing }
+    }
+
     /// The recorded cause.
     fn cause(&self) -> ReloadCause {
         match &self.next {
@@ -56,7 +63,7 @@ impl Plan {
             Next::NewestIfChanged | Next::NewestIfUnknown => ReloadCause::FileChanged,
             Next::AfterFailure => ReloadCause::Restart,
             Next::Running => ReloadCause::PolicyChanged,
-            Next::Previous => ReloadCause::RolledBack,
+            Next::Earlier(_) => ReloadCause::RolledBack,
             Next::Waiting(waiting) => waiting.cause,
         }
     }
@@ -73,7 +80,7 @@ impl Plan {
             | Next::Elsewhere(_)
             | Next::Waiting(_) => true,
             Next::AfterFailure => !is_as_current,
-            Next::Running | Next::Previous => false,
+            Next::Running | Next::Earlier(_) => false,
         }
     }
 
@@ -209,7 +216,12 @@ impl Host {
     /// Goes back to the artifact before, with the state it had when it was replaced. The source of the
     /// instance stays: a later [`reload`](Self::reload) loads what that holds.
     pub fn roll_back(&self, id: InstanceId) -> Reloading {
-        self.reload_by(id, |_| Some(Plan { next: Next::Previous, carry: Carry::Nothing }))
+        self.reload_by(id, |_| Some(Plan::back(None)))
+    }
+
+    /// The same to any generation that is [kept](crate::PluginStatus::kept).
+    pub fn roll_back_to(&self, id: InstanceId, generation: u32) -> Reloading {
+        self.reload_by(id, move |_| Some(Plan::back(Some(generation))))
     }
 
     /// Switches to the generation that waited for decisions, once all of them are made. Otherwise, if
@@ -264,7 +276,7 @@ impl Host {
             return Err(gone());
         }
         let Some(plan) = plan(instance) else { return Ok(instance.current().number) };
-        if instance.is_asleep() && !matches!(plan.next, Next::Previous) {
+        if instance.is_asleep() && !matches!(plan.next, Next::Earlier(_)) {
             plan.change_request(instance);
             instance.forget_fault();
             return self.wake_locked(instance, &one_at_a_time).map(|()| instance.current().number);
@@ -285,6 +297,9 @@ impl Host {
                 plan.change_request(instance);
                 if plan.source().is_some() {
                     self.watch_anew(instance);
+                }
+                if rejected.is_newer {
+                    self.begin_probation(instance, cause);
                 }
                 span.record("next_generation", now.number);
                 tracing::info!(plugin = &*instance.plugin, %cause, generation = now.number, "reloaded");
@@ -318,6 +333,7 @@ impl Host {
                         message: error.to_string(),
                         at: unix_nanoseconds(),
                         waits_for: rejected.grown,
+                        older: rejected.older,
                     };
                     instance.reject(told, rejected.waits);
                 }
@@ -351,10 +367,12 @@ impl Host {
             true => instance.growth(&prepared, keeps_once),
             false => Vec::new(),
         };
-        if grown.is_empty() {
+        let older = self.older(instance, plan, &prepared, rejected.is_newer)?;
+        if grown.is_empty() && older.is_none() {
             let repeats = plan.repeats(is_as_current);
             let handover = Handover { carry, keeps_once, repeats };
-            return self.take_over(instance, prepared, handover).map(Done::TookOver);
+            let carried = self.take_over(instance, prepared, handover, rejected.is_newer)?;
+            return Ok(Done::TookOver(carried));
         }
         if matches!(plan.next, Next::NewestIfChanged | Next::NewestIfUnknown)
             && instance.waiting().is_some_and(|waiting| waiting.prepared.is_as(&prepared))
@@ -372,8 +390,36 @@ impl Host {
         let (cause, source) = (plan.cause(), plan.source().cloned());
         rejected.grown = grown;
         rejected.waits = Some(WaitingGeneration { prepared, cause, carry, source });
-        let problem = LoadProblem::AsksForMore { asks };
+        let problem = match &older {
+            Some(older) => older_than(instance, older, true),
+            None => LoadProblem::AsksForMore { asks },
+        };
+        rejected.older = older;
         Err(about(instance)(problem.at(LoadStage::Policy)))
+    }
+
+    /// The version of what was prepared, if somebody has to accept it because it is older.
+    fn older(
+        &self,
+        instance: &Instance,
+        plan: &Plan,
+        prepared: &Prepared,
+        is_newer: bool,
+    ) -> Result<Option<String>, LoadError> {
+        let (found, current) = (&prepared.manifest.plugin.version, instance.current());
+        // What waited was accepted.
+        let is_decided = !is_newer || matches!(plan.next, Next::Waiting(_));
+        if is_decided || *found >= current.prepared.manifest.plugin.version {
+            return Ok(None);
+        }
+        match instance.swap_rules().older {
+            OlderVersion::Run => Ok(None),
+            OlderVersion::Ask => Ok(Some(found.to_string())),
+            OlderVersion::Refuse => {
+                let problem = older_than(instance, &found.to_string(), false);
+                Err(about(instance)(problem.at(LoadStage::Policy)))
+            }
+        }
     }
 
     /// The next generation, and the state it goes on from; `None` if there is nothing to do.
@@ -397,11 +443,12 @@ impl Host {
                 // Before anything is compiled.
                 let glanced = preparer.glance(&request)?;
                 if glanced.is_as(&instance.current().prepared) {
-                    // The source holds again what runs.
-                    instance.forget_rejected();
+                    if instance.forget_rejected() {
+                        instance.note(AGAIN_WHAT_RUNS);
+                    }
                     return Ok(None);
                 }
-                let ran = || instance.previous().is_some_and(|it| it.prepared.is_as(&glanced));
+                let ran = || instance.previous().iter().any(|it| it.prepared.is_as(&glanced));
                 if matches!(plan.next, Next::NewestIfUnknown) && ran() {
                     return Ok(None);
                 }
@@ -411,9 +458,17 @@ impl Host {
             Next::Elsewhere(request) => in_turn(request)?,
             Next::Running => instance.current().prepared.clone(),
             // Both may have been prepared for another place than the one that was decided on since.
-            Next::Previous => {
-                let previous = instance.previous().ok_or_else(|| {
-                    let problem = LoadProblem::Nothing("generation to go back to");
+            Next::Earlier(number) => {
+                let kept = instance.previous();
+                let is_it = |kept: &&PreviousGeneration| number.is_none_or(|it| it == kept.number);
+                let previous = kept.iter().rev().find(is_it).cloned().ok_or_else(|| {
+                    let problem = match *number {
+                        None => LoadProblem::Nothing("generation to go back to"),
+                        Some(asked) => {
+                            let kept = kept.iter().map(|kept| kept.number).collect();
+                            LoadProblem::NotKept { asked, kept }
+                        }
+                    };
                     about(instance)(problem.at(LoadStage::Read))
                 })?;
                 let prepared = preparer.in_place(previous.prepared, &request)?;
@@ -430,12 +485,18 @@ impl Host {
         instance: &Arc<Instance>,
         prepared: Prepared,
         handover: Handover,
+        is_newer: bool,
     ) -> Result<Option<u32>, LoadError> {
         let _runtime = self.runtime().enter();
         let origin = prepared.origin.clone();
-        let fresh = instance.next(prepared, handover.keeps_once);
-        let carried = fresh
-            .and_then(|fresh| instance.switch(fresh, handover))
+        let carried = instance
+            .next(prepared, handover.keeps_once)
+            .and_then(|fresh| {
+                if is_newer {
+                    instance.probe(&fresh, &handover.carry)?;
+                }
+                instance.switch(fresh, handover)
+            })
             .map_err(|error| error.about(origin))?;
         instance.tend();
         instance.ask_again();
@@ -447,8 +508,14 @@ impl Host {
 #[derive(Default)]
 struct Rejected {
     is_newer: bool,
+    older: Option<String>,
     grown: Vec<Growth>,
     waits: Option<WaitingGeneration>,
+}
+
+fn older_than(instance: &Instance, found: &str, is_asked: bool) -> LoadProblem {
+    let runs = instance.current().prepared.manifest.plugin.version.to_string();
+    LoadProblem::Older { found: found.to_owned(), runs, is_asked }
 }
 
 pub(crate) fn gone() -> LoadError {

@@ -14,6 +14,7 @@ use super::HostResources;
 use super::failures::Stagger;
 use super::quarantine::Quarantine;
 use super::rate::Bucket;
+use super::recent::Recent;
 use super::state::StateKeeper;
 use crate::problem::StageError;
 use crate::services::Shared;
@@ -28,6 +29,7 @@ pub(super) struct Common {
     /// The turns of plugins that crash at the same time.
     pub(super) stagger: Arc<Stagger>,
     pub(super) runtime: Handle,
+    pub(super) recent: Recent,
     bucket: Mutex<Option<Bucket>>,
 }
 
@@ -37,13 +39,15 @@ impl Common {
         states: Option<StateKeeper>,
         resources: &HostResources,
     ) -> Arc<Common> {
+        let (recent, bucket) = Default::default();
         Arc::new(Common {
             shared,
             states,
             quarantine: resources.quarantine.clone(),
             stagger: resources.stagger.clone(),
             runtime: resources.runtime.clone(),
-            bucket: Mutex::default(),
+            recent,
+            bucket,
         })
     }
 

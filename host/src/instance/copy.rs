@@ -69,6 +69,14 @@ pub(crate) struct PluginCopy {
     pub(super) emitted: Vec<Frame>,
 }
 
+/// Why a copy is not held.
+pub(super) enum Unheld {
+    /// Its instance is gone.
+    Gone,
+    /// The call under way did not end in time.
+    Late,
+}
+
 /// A copy whose cell is locked.
 pub(crate) struct CopyGuard<'a>(HeldGuard<'a, Option<PluginCopy>>);
 
@@ -106,6 +114,16 @@ impl CopyCell {
     #[inline]
     pub(crate) fn hold(&self, id: InstanceId) -> Option<CopyGuard<'_>> {
         CopyGuard::of(self.0.lock(), id)
+    }
+
+    /// The same, if the call under way ends by then.
+    pub(super) fn hold_until(
+        &self,
+        id: InstanceId,
+        until: Instant,
+    ) -> Result<CopyGuard<'_>, Unheld> {
+        let lock = self.0.lock_until(until).ok_or(Unheld::Late)?;
+        CopyGuard::of(lock, id).ok_or(Unheld::Gone)
     }
 
     /// The same, if no call is under way.
@@ -214,9 +232,18 @@ impl PluginCopy {
         } else {
             self.call_unheard(frame, reply);
         }
-        if self.status.needs_care() {
-            self.care_later();
+        if self.status.wants_more() {
+            self.after_call(frame, reply);
         }
+    }
+
+    /// Keeps the frame, and sees to the care that the copy is due.
+    #[cold]
+    fn after_call(&self, frame: &Frame, reply: &Reply) {
+        if self.status.keeps_frames() {
+            self.common.recent.add(frame, reply);
+        }
+        self.care_later();
     }
 
     /// One call in a span of its own.

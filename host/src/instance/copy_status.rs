@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::Frame;
 use glovebox_events::latency::LatencyCells;
-use glovebox_events::{Phase, What};
+use glovebox_events::{Outcome, Phase, What};
 use parking_lot::{Condvar, Mutex};
 
 use crate::record::{LifecycleHook, Transition, in_time};
@@ -27,8 +27,9 @@ pub(super) struct CopyStatus {
     made: Instant,
     /// When the call under way began, in nanoseconds after `made` and one more; 0 without one.
     began: AtomicU64,
-    /// The care that it is due and did not get yet, as bits of [`Care`].
-    due: AtomicU8,
+    /// What is to be done after a call: the care that it is due and did not get yet, as bits of
+    /// [`Care`], and [`KEEPS_FRAMES`].
+    wants: AtomicU8,
 }
 
 /// The things that are done for a copy from time to time.
@@ -44,6 +45,9 @@ pub(super) enum Care {
 /// The bit that says that somebody is on the way to give it the care that it is due.
 const IS_CARED_FOR: u8 = 1 << 7;
 
+/// The bit that says that the frames of calls are kept.
+const KEEPS_FRAMES: u8 = 1 << 6;
+
 /// Why a copy cannot go on, and what comes next.
 #[derive(Clone)]
 pub(super) struct Down {
@@ -57,6 +61,8 @@ pub(super) struct Down {
 pub(super) struct Counters {
     pub(super) processed: AtomicU64,
     pub(super) errors: AtomicU64,
+    /// Those that the plugin is to blame for: neither refused nor cancelled.
+    pub(super) failed: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
     pub(super) restarts: AtomicU64,
@@ -77,30 +83,45 @@ impl CopyStatus {
             counters: Counters::default(),
             made: Instant::now(),
             began: AtomicU64::new(0),
-            due: AtomicU8::new(0),
+            wants: AtomicU8::new(0),
         }
     }
 
     /// Notes that it is due some care.
     pub(super) fn is_due(&self, care: Care) {
-        self.due.fetch_or(care as u8, Ordering::Relaxed);
+        self.wants.fetch_or(care as u8, Ordering::Relaxed);
     }
 
-    /// True if it is due any care.
+    /// True if there is anything to do after a call.
     #[inline]
-    pub(super) fn needs_care(&self) -> bool {
-        self.due.load(Ordering::Relaxed) != 0
+    pub(super) fn wants_more(&self) -> bool {
+        self.wants.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the frames of calls are kept from now on.
+    pub(super) fn keep_frames(&self, keeps: bool) {
+        match keeps {
+            true => self.wants.fetch_or(KEEPS_FRAMES, Ordering::Relaxed),
+            false => self.wants.fetch_and(!KEEPS_FRAMES, Ordering::Relaxed),
+        };
+    }
+
+    pub(super) fn keeps_frames(&self) -> bool {
+        self.wants.load(Ordering::Relaxed) & KEEPS_FRAMES != 0
     }
 
     /// True for the first who asks while it is due care: the one to give it.
     pub(super) fn begin_care(&self) -> bool {
-        let due = self.due.fetch_or(IS_CARED_FOR, Ordering::Relaxed);
-        due & IS_CARED_FOR == 0
+        if self.wants.load(Ordering::Relaxed) & !KEEPS_FRAMES == 0 {
+            return false;
+        }
+        let wants = self.wants.fetch_or(IS_CARED_FOR, Ordering::Relaxed);
+        wants & IS_CARED_FOR == 0
     }
 
     /// The care that it is due, which the caller gives now.
     pub(super) fn take_care(&self) -> impl Iterator<Item = Care> + use<> {
-        let due = self.due.swap(0, Ordering::Relaxed);
+        let due = self.wants.fetch_and(KEEPS_FRAMES, Ordering::Relaxed);
         [Care::Health, Care::Checkpoint].into_iter().filter(move |care| due & *care as u8 != 0)
     }
 
@@ -245,6 +266,9 @@ impl CopyStatus {
             bump(&counters.errors, 1);
             if reply.outcome.is_refused() {
                 return;
+            }
+            if reply.outcome != Outcome::Cancelled {
+                bump(&counters.failed, 1);
             }
         }
         bump(&counters.processed, 1);

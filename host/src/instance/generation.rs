@@ -1,5 +1,6 @@
 //! The generations of an instance: the running, the next, the previous, and a rejected one.
 
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 
@@ -10,6 +11,7 @@ use glovebox_events::ReloadCause;
 use parking_lot::Mutex;
 
 use super::failures::breaker;
+use super::probation::Served;
 use super::report::RefusedGeneration;
 use crate::backend::{Backend, Code};
 use crate::load::{Prepared, Source};
@@ -41,9 +43,10 @@ pub(super) struct Coming {
     pub(super) keeps_once: bool,
 }
 
-/// The artifact before, and the states that its copies had when it was replaced.
+/// An artifact that ran before, and the states that its copies had when it was replaced.
 #[derive(Clone)]
 pub(crate) struct PreviousGeneration {
+    pub(crate) number: u32,
     pub(crate) prepared: Prepared,
     pub(crate) states: Vec<Option<State>>,
 }
@@ -91,8 +94,10 @@ pub(crate) struct Handover {
 pub(super) struct Generations {
     pub(super) current: ArcSwap<Generation>,
     pub(super) coming: Mutex<Weak<Coming>>,
-    pub(super) previous: Mutex<Option<PreviousGeneration>>,
+    /// Those that are kept to go back to, the latest last.
+    pub(super) previous: Mutex<VecDeque<PreviousGeneration>>,
     pub(super) rejected: Mutex<Option<RejectedGeneration>>,
+    pub(super) served: Mutex<Served>,
     /// The last number that was given.
     pub(super) last: AtomicU32,
 }
@@ -104,6 +109,7 @@ impl Generations {
             coming: Mutex::default(),
             previous: Mutex::default(),
             rejected: Mutex::default(),
+            served: Mutex::default(),
             last: AtomicU32::new(0),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -35,6 +36,11 @@ impl<T> HeldLock<T> {
     #[inline]
     pub(crate) fn lock(&self) -> HeldGuard<'_, T> {
         self.held(self.lock.lock())
+    }
+
+    /// Waits for the lock until then.
+    pub(crate) fn lock_until(&self, until: Instant) -> Option<HeldGuard<'_, T>> {
+        self.lock.try_lock_until(until).map(|guard| self.held(guard))
     }
 
     /// The lock, if nobody holds it.

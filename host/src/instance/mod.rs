@@ -16,9 +16,12 @@ mod held;
 mod lifecycle;
 mod overrides;
 mod pool;
+mod probation;
+mod probe;
 mod quarantine;
 mod queue;
 mod rate;
+mod recent;
 mod report;
 mod retry;
 mod snapshot;
@@ -43,7 +46,7 @@ use common::Common;
 pub(crate) use copy::{CopyCell, CopyGuard, PluginCopy};
 pub(crate) use failures::Stagger;
 use generation::Generations;
-pub(crate) use generation::{Carry, Generation, Handover, WaitingGeneration};
+pub(crate) use generation::{Carry, Generation, Handover, PreviousGeneration, WaitingGeneration};
 pub(crate) use held::HeldGuard;
 use held::HeldLock;
 use overrides::Overrides;
@@ -53,8 +56,8 @@ pub(crate) use quarantine::Quarantine;
 pub use queue::{BatchTicket, Refusal, Ticket};
 pub(crate) use queue::{Queue, Reservation, Work};
 pub use report::{
-    Growth, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
-    RefusedGeneration, Supervision,
+    AGAIN_WHAT_RUNS, Growth, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus,
+    PluginStats, PluginStatus, RefusedGeneration, Supervision,
 };
 use start::{keeper, restore_kept, rights};
 pub(crate) use state::StateStore;

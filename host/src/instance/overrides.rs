@@ -275,6 +275,9 @@ impl Instance {
     pub(super) fn apply(&self, overrides: &Overrides) -> bool {
         let current = self.generations.current.load();
         let outfit = self.apply_to(&current.prepared, &current.rights, overrides);
+        let last = overrides.rules.policy.swap().probe_last;
+        self.common.recent.keep(last);
+        self.pool.statuses().for_each(|status| status.keep_frames(last > 0));
         let Some(coming) = self.generations.coming.lock().upgrade() else { return outfit };
         let overrides = overrides.of_next(coming.keeps_once);
         self.apply_to(&coming.prepared, &coming.rights, &overrides) || outfit

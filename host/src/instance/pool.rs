@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use glovebox_events::Phase;
 
 use super::common::Common;
-use super::copy::{CopyCell, CopyGuard, PluginCopy};
+use super::copy::{CopyCell, CopyGuard, PluginCopy, Unheld};
 use super::copy_status::{Care, CopyStatus};
 use super::generation::Generation;
 use crate::id::InstanceId;
@@ -73,6 +74,16 @@ impl Pool {
     /// One certain copy. `None` if the instance is gone.
     pub(super) fn hold(&self, copy: usize) -> Option<CopyGuard<'_>> {
         self.cells[copy].hold(self.id)
+    }
+
+    /// One certain copy, if the call under way ends by then.
+    pub(super) fn hold_until(&self, copy: usize, until: Instant) -> Result<CopyGuard<'_>, Unheld> {
+        self.cells[copy].hold_until(self.id, until)
+    }
+
+    /// All copies at once, in order, so that they stand still, if the calls under way end by then.
+    pub(super) fn hold_all_until(&self, until: Instant) -> Result<Vec<CopyGuard<'_>>, Unheld> {
+        self.cells.iter().map(|cell| cell.hold_until(self.id, until)).collect()
     }
 
     /// All copies at once, in order, so that they stand still. `None` if the instance is gone.

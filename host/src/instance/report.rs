@@ -53,6 +53,8 @@ pub struct PluginStatus {
     pub watch_notice: Option<String>,
     /// True if [`Host::roll_back`](crate::Host::roll_back) has a generation to go back to.
     pub can_roll_back: bool,
+    /// The generations that are kept to go back to, the latest last.
+    pub kept: Vec<KeptGeneration>,
     /// Why it cannot go on, if it cannot.
     pub fault: Option<String>,
     /// How close it is to being stopped for its failures.
@@ -148,6 +150,10 @@ pub struct Supervision {
     pub is_stopped: bool,
 }
 
+/// The cause of an event [`What::Phase`](glovebox_events::What) without a change: the source of an
+/// instance, of which something else was refused, holds again what runs.
+pub const AGAIN_WHAT_RUNS: &str = "the source holds again what runs; what was refused is forgotten";
+
 /// A generation that did not take over; the one before it runs on. Gone with the next one that does,
 /// and when the file holds again what runs.
 #[derive(Debug, Clone)]
@@ -165,6 +171,28 @@ pub struct RefusedGeneration {
     /// of them are allowed or denied with [`Host::allow`](crate::Host::allow) or
     /// [`Host::set_decision`](crate::Host::set_decision), with those that were allowed.
     pub waits_for: Vec<Growth>,
+    /// Its version, if it is older than the one that runs: it waits until that is accepted with
+    /// [`Host::accept_older`](crate::Host::accept_older).
+    pub older: Option<String>,
+}
+
+impl RefusedGeneration {
+    /// True if it takes over once somebody has decided.
+    pub fn waits(&self) -> bool {
+        !self.waits_for.is_empty() || self.older.is_some()
+    }
+}
+
+/// A generation that ran before, to which [`Host::roll_back_to`](crate::Host::roll_back_to) goes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeptGeneration {
+    /// Its number.
+    pub generation: u32,
+    /// Version of the plugin.
+    pub version: String,
+    /// Hexadecimal BLAKE3 digest of the artifact; empty for the core tier.
+    pub digest: String,
 }
 
 /// A permission of which a new generation asks for more.

@@ -13,7 +13,8 @@ use super::copy_status::Counters;
 use super::generation::Generation;
 use super::overrides::Overrides;
 use super::{
-    Instance, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus, Supervision,
+    Instance, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus, PluginStats,
+    PluginStatus, Supervision,
 };
 use crate::policy::{self, Standing};
 use crate::services::ANSWERABLE;
@@ -33,6 +34,12 @@ impl Instance {
         };
         let mut latency = Latencies::in_doublings();
         self.pool.statuses().for_each(|copy| copy.counters().latency.add_to(&mut latency));
+        let kept = self.previous().into_iter().map(|previous| KeptGeneration {
+            generation: previous.number,
+            version: previous.prepared.manifest.plugin.version.to_string(),
+            digest: previous.prepared.digest,
+        });
+        let kept: Vec<_> = kept.collect();
         PluginStatus {
             instance: self.id,
             manifest: current.prepared.manifest.clone(),
@@ -48,7 +55,8 @@ impl Instance {
             queue_depth: self.queue.depth(),
             watching: self.watching.lock().is_some(),
             watch_notice: self.watch_notice.lock().clone(),
-            can_roll_back: self.generations.previous.lock().is_some(),
+            can_roll_back: !kept.is_empty(),
+            kept,
             fault: self.pool.fault(),
             supervision: self.supervision(&current),
             refused: self.rejected(),

@@ -1,12 +1,15 @@
 //! The swap of generations: the next is built beside the running one, given a state and tried, and
 //! takes over between two calls, or does not.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use glovebox_abi::Permission;
 use glovebox_events::LoadStage;
 
+use super::copy::{CopyGuard, Unheld};
 use super::generation::{
     Carry, Handover, NextGeneration, PreviousGeneration, RejectedGeneration, WaitingGeneration,
 };
@@ -15,10 +18,13 @@ use super::start::{bring_up, probe, restore};
 use super::{Instance, gone};
 use crate::backend;
 use crate::load::Prepared;
-use crate::policy::MissingLayers;
+use crate::policy::{MissingLayers, SwapRules};
 use crate::problem::{LoadProblem, StageError};
 use crate::record::span;
 use crate::stop::Stop;
+
+/// Longer than any host runs: 100 years.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Instance {
     /// Builds the next generation beside the running one. Permissions allowed once hold for it if
@@ -72,7 +78,9 @@ impl Instance {
         let _span = span::switch().entered();
         let refuse =
             |stop: Stop| LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState);
-        let mut held = self.pool.hold_all().ok_or_else(gone)?;
+        let until = self.drain_until();
+        let held = self.pool.hold_all_until(until.0);
+        let mut held = held.map_err(|unheld| self.unheld(unheld, until.1))?;
         let mut saved = Vec::with_capacity(held.len());
         for held in &mut held {
             match held.copy().state() {
@@ -101,11 +109,19 @@ impl Instance {
         for (held, backend) in held.iter_mut().zip(fresh.backends) {
             old.extend(held.copy().adopt(generation.clone(), backend));
         }
-        if !self.is_asleep() && !repeats {
-            *self.generations.previous.lock() =
-                Some(PreviousGeneration { prepared: previous, states: saved });
-        }
         let number = generation.number;
+        if !self.is_asleep() && !repeats {
+            let kept = self.swap_rules().keep as usize;
+            let left = self.current().number;
+            let mut all = self.generations.previous.lock();
+            all.push_back(PreviousGeneration { number: left, prepared: previous, states: saved });
+            while all.len() > kept {
+                all.pop_front();
+            }
+        }
+        if !repeats {
+            self.serve_anew(number);
+        }
         {
             // As one step, before any call can run: nobody changes the rights of the wrong generation.
             let mut overrides = self.overrides.lock();
@@ -129,7 +145,34 @@ impl Instance {
         Ok(carried.into_iter().flatten().next().map(|state| state.version))
     }
 
-    pub(crate) fn previous(&self) -> Option<PreviousGeneration> {
+    /// Until when the calls under way are waited for, and how long that is.
+    fn drain_until(&self) -> (Instant, Duration) {
+        let deadline = self.swap_rules().drain_deadline;
+        let now = Instant::now();
+        // A time that the clock cannot show never comes.
+        (now.checked_add(deadline).unwrap_or(now + FOREVER), deadline)
+    }
+
+    fn unheld(&self, unheld: Unheld, deadline: Duration) -> StageError {
+        match unheld {
+            Unheld::Gone => gone(),
+            Unheld::Late => LoadProblem::NotDrained { deadline }.at(LoadStage::RestoreState),
+        }
+    }
+
+    /// One certain copy, if the call under way ends in time.
+    pub(super) fn hold_in_time(&self, copy: usize) -> Result<CopyGuard<'_>, StageError> {
+        let until = self.drain_until();
+        self.pool.hold_until(copy, until.0).map_err(|unheld| self.unheld(unheld, until.1))
+    }
+
+    /// The rules for the swap of generations.
+    pub(crate) fn swap_rules(&self) -> SwapRules {
+        self.overrides.lock().rules.policy.swap()
+    }
+
+    /// The generations that are kept to go back to, the latest last.
+    pub(crate) fn previous(&self) -> VecDeque<PreviousGeneration> {
         self.generations.previous.lock().clone()
     }
 
@@ -148,7 +191,15 @@ impl Instance {
 
     /// The same, if all of them are made.
     pub(crate) fn decided(&self) -> Option<WaitingGeneration> {
-        self.waiting().filter(|waiting| self.growth(&waiting.prepared, true).is_empty())
+        let is_asked = self.rejected().is_some_and(|rejected| rejected.older.is_some());
+        let waiting = self.waiting().filter(|_| !is_asked)?;
+        self.growth(&waiting.prepared, true).is_empty().then_some(waiting)
+    }
+
+    /// Lets the generation that waits take over although it is older. `false` if none waits for that.
+    pub(crate) fn accept_older(&self) -> bool {
+        let mut rejected = self.generations.rejected.lock();
+        rejected.as_mut().and_then(|rejected| rejected.told.older.take()).is_some()
     }
 
     /// The facts about the generation that did not take over.
@@ -161,8 +212,8 @@ impl Instance {
         *self.generations.rejected.lock() = Some(RejectedGeneration { told, waits });
     }
 
-    /// Forgets the generation that did not take over.
-    pub(crate) fn forget_rejected(&self) {
-        *self.generations.rejected.lock() = None;
+    /// Forgets the generation that did not take over. `false` if there is none.
+    pub(crate) fn forget_rejected(&self) -> bool {
+        self.generations.rejected.lock().take().is_some()
     }
 }

@@ -14,6 +14,7 @@ use super::PolicyMode;
 use super::ceilings::{self, CeilingRules, Ceilings};
 use super::effective::Subject;
 use super::missing::MissingLayers;
+use super::swap::{self, OlderVersion, SwapRules};
 
 /// The largest file that is read: 1 MiB.
 const MAX_POLICY_LEN: u64 = 1 << 20;
@@ -31,6 +32,7 @@ pub struct Policy {
     pub(super) is_found: bool,
     ceilings: CeilingRules,
     missing_layers: MissingLayers,
+    swap: SwapRules,
 }
 
 /// The rules of one level.
@@ -150,6 +152,16 @@ impl Policy {
         self.missing_layers
     }
 
+    /// The rules for the swap of generations. A file that nobody named lets no older version run
+    /// unasked, for it may have come with the plugin.
+    pub fn swap(&self) -> SwapRules {
+        let mut rules = self.swap.clone();
+        if self.is_found && rules.older == OlderVersion::Run {
+            rules.older = OlderVersion::Ask;
+        }
+        rules
+    }
+
     /// Ids of the plugins that have rules of their own.
     pub fn plugins(&self) -> impl Iterator<Item = &str> {
         self.plugins.keys().map(String::as_str)
@@ -218,6 +230,7 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
                         rule.map_err(|error| wrong(&key, &error.to_string()))?;
                 }
             }
+            ("swap", Value::Table(_)) => policy.swap = swap::read(text)?,
             ("plugins", Value::Table(plugins)) => {
                 for (id, rules) in plugins {
                     let name = format!("plugins.{id}");
@@ -240,7 +253,7 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
 /// Finds unknown keys with their lines, before any value is looked at.
 fn check(text: &str) -> Result<(), ManifestError> {
     let table = DeTable::parse(text).map_err(|error| ManifestError::from_toml(text, &error))?;
-    const KNOWN: [&str; 5] = ["mode", "default", "plugins", "ceilings", "sandbox"];
+    const KNOWN: [&str; 6] = ["mode", "default", "plugins", "ceilings", "sandbox", "swap"];
     for (key, value) in table.get_ref() {
         let line = Some(line_of(text, key.span().start));
         let name = key.get_ref().as_ref();
@@ -248,6 +261,7 @@ fn check(text: &str) -> Result<(), ManifestError> {
             ("mode", _) => {}
             ("default", DeValue::Table(rules)) => check_section(text, name, rules, &[])?,
             ("ceilings", DeValue::Table(table)) => ceilings::check(text, table)?,
+            ("swap", DeValue::Table(table)) => swap::check(text, table)?,
             ("sandbox", DeValue::Table(table)) => {
                 let unknown = table.keys().find(|key| key.get_ref() != MISSING_LAYERS);
                 if let Some(key) = unknown {

@@ -35,6 +35,9 @@
 //! A section `[sandbox]` holds `missing-layers`: `"run"`, `"ask"` or `"refuse"`, for native plugins in
 //! processes of their own; see [`MissingLayers`].
 //!
+//! A section `[swap]` says what a new generation has to pass before and after it takes over; see
+//! [`SwapRules`].
+//!
 //! # The merge rule
 //!
 //! The first line that fits decides. *Asked for* means: in `[permissions]` of the manifest; frames
@@ -110,6 +113,7 @@ mod missing;
 mod overlap;
 mod rules;
 mod suggest;
+mod swap;
 
 use std::fmt;
 use std::str::FromStr;
@@ -129,6 +133,7 @@ pub use merge::{Standing, Verdict};
 pub use missing::MissingLayers;
 pub(crate) use rules::HostRules;
 pub use suggest::{Suggestion, suggest};
+pub use swap::{OlderVersion, Probation, ProbeFrame, SwapRules};
 
 /// The decision of a person about one permission of one plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -36,6 +36,14 @@ fn show_origin(origin: &Option<Origin>) -> String {
     origin.as_ref().map_or_else(String::new, |origin| format!(": {origin}"))
 }
 
+fn show_kept(kept: &[u32]) -> String {
+    let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
+    match kept.is_empty() {
+        true => ", nor is any other".to_owned(),
+        false => format!(", but {}", kept.join(", ")),
+    }
+}
+
 fn show_place(place: &Option<(u64, u64)>) -> String {
     place.map_or_else(String::new, |(line, column)| format!(" in line {line}, column {column}"))
 }
@@ -362,6 +370,41 @@ pub enum LoadProblem {
         "the plugin is at work on this thread, and a reload from in there would wait for itself"
     )]
     FromInside,
+    /// Calls of the generation that runs did not end in time for the next one.
+    #[error(
+        "a call of the generation that runs did not end within {}",
+        glovebox_abi::units::show_duration(*.deadline)
+    )]
+    NotDrained {
+        /// How long it was waited for.
+        deadline: Duration,
+    },
+    /// A probe frame was not answered as it must be.
+    #[error("the probe `{probe}` failed: {reason}")]
+    Probe {
+        /// Its name.
+        probe: String,
+        /// The difference.
+        reason: String,
+    },
+    /// The version is older than the one that runs.
+    #[error("version {found} is older than {runs}, which runs")]
+    Older {
+        /// The version of the artifact.
+        found: String,
+        /// The running one.
+        runs: String,
+        /// True if it waits for somebody to accept it.
+        is_asked: bool,
+    },
+    /// A generation to go back to is not kept.
+    #[error("generation {asked} is not kept{}", show_kept(.kept))]
+    NotKept {
+        /// The generation that was asked for.
+        asked: u32,
+        /// Those that are kept.
+        kept: Vec<u32>,
+    },
     /// There is nothing to reload or go back to.
     #[error("there is no {0}")]
     Nothing(&'static str),

@@ -135,6 +135,21 @@ impl LoadProblem {
             LoadProblem::KeptStateUnread { .. } => {
                 "make it readable again; or move the folder away, and the plugin starts without a state"
             }
+            LoadProblem::NotDrained { .. } => {
+                "cancel the call, or raise `drain-deadline` under [swap] of the policy"
+            }
+            LoadProblem::Probe { .. } => {
+                "correct the plugin, or the probes under [swap] of the policy"
+            }
+            LoadProblem::Older { is_asked: true, .. } => {
+                "accept it if that is meant; until then the version before goes on"
+            }
+            LoadProblem::Older { is_asked: false, .. } => {
+                "raise its version, or change `older` under [swap] of the policy"
+            }
+            LoadProblem::NotKept { .. } => {
+                "go back to one that is, or raise `keep` under [swap] of the policy"
+            }
             LoadProblem::FromInside => {
                 "reload it once that is over, and do not wait for it in there"
             }

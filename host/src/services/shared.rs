@@ -187,6 +187,28 @@ impl Cancellations {
 }
 
 impl Shared {
+    /// The same for a copy that is only tried: with a copy of the store, and without a trace in events,
+    /// counts and logs.
+    pub(crate) fn aside(&self) -> Arc<Shared> {
+        let mock = self.mock.as_ref().map(|mock| mock.mock.clone());
+        Arc::new(Shared {
+            plugin: self.plugin.clone(),
+            instance: self.instance,
+            journal: Arc::new(Journal::new(None, None, Vec::new(), false)),
+            counters: Default::default(),
+            kv: Mutex::new(self.kv.lock().entries().clone().into()),
+            cancellations: Cancellations::new(self.cancellations.all.clone()),
+            meters: Default::default(),
+            accesses: Mutex::default(),
+            wishes: Arc::default(),
+            // Nobody is asked.
+            asked: AtomicU32::new(u32::MAX),
+            mock: mock.map(|mock| MockServices::new(mock, &self.plugin)),
+            functions: self.functions.clone(),
+            answers: self.answers.clone(),
+        })
+    }
+
     pub(crate) fn record(&self, generation: u32, what: What) {
         self.journal.record(&self.plugin, self.instance.get(), generation, what);
     }

@@ -43,10 +43,12 @@ impl Settling {
         self.is_open = is_open;
     }
 
-    /// When the files may be read, unless something changes before that.
-    pub(super) fn due(&self) -> Instant {
-        let quiet = self.last + if self.is_open { OPEN_SETTLE } else { SETTLE };
-        if self.in_place || self.is_open { quiet } else { quiet.min(self.first + LONGEST) }
+    /// When the files may be read, unless something changes before that. An empty one is about to be
+    /// written.
+    pub(super) fn due(&self, is_empty: bool) -> Instant {
+        let is_open = self.is_open || is_empty;
+        let quiet = self.last + if is_open { OPEN_SETTLE } else { SETTLE };
+        if self.in_place || is_open { quiet } else { quiet.min(self.first + LONGEST) }
     }
 }
 
@@ -62,7 +64,9 @@ mod tests {
         for at in at {
             step(&mut settling, start + Duration::from_millis(*at));
         }
-        assert_eq!(settling.due(), start + Duration::from_millis(expected));
+        assert_eq!(settling.due(false), start + Duration::from_millis(expected));
+        let least = start + Duration::from_millis(at.last().copied().unwrap_or_default());
+        assert!(settling.due(true) >= least + OPEN_SETTLE);
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl WatchThread {
     pub(super) fn next(&self) -> Option<Instant> {
         let due = |entry: &Entry| {
             let change = entry.change.as_ref().filter(|_| !entry.busy);
-            change.map(Settling::due).into_iter().chain(entry.poll).min()
+            let due = change.map(|change| change.due(entry.trail.has_empty()));
+            due.into_iter().chain(entry.poll).min()
         };
         self.entries.values().filter_map(due).min()
     }
@@ -309,7 +310,8 @@ impl WatchThread {
         let mut is_changed = false;
         for (id, entry) in &mut self.entries {
             let is_due = |entry: &Entry| {
-                !entry.busy && entry.change.as_ref().is_some_and(|change| change.due() <= now)
+                let due = |change: &Settling| change.due(entry.trail.has_empty());
+                !entry.busy && entry.change.as_ref().is_some_and(|change| due(change) <= now)
             };
             if !is_due(entry) {
                 continue;

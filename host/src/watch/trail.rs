@@ -172,6 +172,11 @@ impl Trail {
         })
     }
 
+    /// True if a file is there and has nothing in it.
+    pub(super) fn has_empty(&self) -> bool {
+        self.files().any(|(_, stamp)| stamp.len == 0)
+    }
+
     /// True if a file is so young that its time stamps may stay the same while it changes again.
     pub(super) fn is_young(&self) -> bool {
         self.files().filter_map(|(_, stamp)| stamp.modified).any(|modified| {

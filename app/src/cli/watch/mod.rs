@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use glovebox_events::{Event, ReloadCause, Sink, What};
-use glovebox_host::{Allowance, Growth};
+use glovebox_host::{AGAIN_WHAT_RUNS, Allowance, Growth};
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::json;
@@ -92,6 +92,8 @@ enum Change {
     Reloaded,
     /// It was refused, and why.
     Refused(String),
+    /// After something else was refused, the file is again what runs.
+    Mended,
     /// The artifact was built.
     Built,
     /// It was not, and why.
@@ -110,6 +112,7 @@ impl Sink for Reloads {
             What::ReloadFailed { cause: ReloadCause::FileChanged, message, .. } => {
                 Change::Refused(message.clone())
             }
+            What::Phase { cause, .. } if cause == AGAIN_WHAT_RUNS => Change::Mended,
             _ => return,
         };
         // A full queue holds a change that leads to the same replay.
@@ -232,6 +235,7 @@ impl Watch {
         let Watched { stage, plan, baseline, surroundings } = watched;
         match change {
             Change::Reloaded | Change::Built => {}
+            Change::Mended => say("Mended: the file is again what runs"),
             Change::Ended => return Ok(Replayed::Cancelled),
             Change::Refused(message) => {
                 say(&format!("Not reloaded: {message}"));
@@ -330,6 +334,11 @@ fn say_late(stage: &Stage, said: &mut BTreeSet<String>) {
 /// Says how to allow what new generations wait for.
 fn say_growth(stage: &Stage) {
     for status in stage.statuses() {
+        if status.refused.as_ref().is_some_and(|refused| refused.older.is_some()) {
+            say(
+                "An older version waits: raise its version, or write `older = \"run\"` under [swap] of the policy",
+            );
+        }
         let growth = status.refused.iter().flat_map(|refused| &refused.waits_for);
         for Growth { permission, asks, .. } in growth {
             let asks: Vec<_> = asks.iter().map(Allowance::parameter).collect();

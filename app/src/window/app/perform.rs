@@ -161,7 +161,7 @@ impl App {
                 self.with_plugin(|instance| Command::Reload { instance, carry_state: false })
             }
             Verb::Restart => self.with_plugin(Command::Restart),
-            Verb::RollBack => self.with_plugin(Command::RollBack),
+            Verb::RollBack => self.with_plugin(|instance| Command::RollBack(instance, None)),
             Verb::MoveToWorker => {
                 self.with_plugin(|instance| Command::Move { instance, to: Isolation::Process });
             }

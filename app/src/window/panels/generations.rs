@@ -2,7 +2,7 @@
 
 use egui::{ScrollArea, Ui};
 use egui_material_icons::icons as icon;
-use glovebox_host::{InstanceId, PluginStatus};
+use glovebox_host::{InstanceId, KeptGeneration, PluginStatus};
 use glovebox_inspector::store::Reload;
 
 use super::reloads::grid;
@@ -13,7 +13,7 @@ use crate::window::look::{Standing, phase_tone, standing};
 use crate::window::shown::Shown;
 use crate::window::theme;
 use crate::window::widgets::text::{paragraph, plain};
-use crate::window::widgets::{badge, fact, section, separator};
+use crate::window::widgets::{badge, fact, label, section, separator};
 use crate::workbench::{Command, Reader, Source};
 
 /// Reloads that are shown, the newest ones.
@@ -50,6 +50,7 @@ fn show(ui: &mut Ui, ctx: PanelCtx<'_>, reloads: &[Reload]) {
         egui::Frame::new().inner_margin(12.0).show(ui, |ui| {
             head(ui, ctx, plugin);
             separator(ui);
+            kept(ui, ctx, plugin);
             history(ui, reloads);
         });
     });
@@ -89,10 +90,41 @@ fn head(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
             verb_button(ui, ctx, verb);
         }
     });
+    if let Some(older) = plugin.refused.as_ref().and_then(|refused| refused.older.as_ref()) {
+        let accept = ui.button(format!("Accept older version {older}"));
+        if accept.clicked() {
+            ctx.command(Command::AcceptOlder(plugin.instance));
+        }
+    }
     let mut watching = plugin.watching;
     if ui.checkbox(&mut watching, "Reload whenever the artifact changes").changed() {
         ctx.command(Command::Watch(plugin.instance, watching));
     }
+}
+
+/// The generations that are kept, and the way back to each.
+fn kept(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    if plugin.kept.is_empty() {
+        return;
+    }
+    let tokens = theme::of(ui);
+    section(ui, "Kept", |ui| {
+        ui.label(plain(plugin.kept.len().to_string()).color(tokens.text_weak));
+    });
+    for kept in plugin.kept.iter().rev() {
+        let KeptGeneration { generation, version, digest, .. } = kept;
+        ui.horizontal(|ui| {
+            ui.label(plain(format!("generation {generation}")).color(tokens.text_strong));
+            ui.label(plain(format!("version {version}")));
+            let digest = digest.chars().take(16).collect::<String>();
+            ui.label(plain(digest).color(tokens.text_weak));
+            let back = ui.small_button("Go back");
+            if label(back, format!("Go back to generation {generation}")).clicked() {
+                ctx.command(Command::RollBack(plugin.instance, Some(*generation)));
+            }
+        });
+    }
+    ui.add_space(8.0);
 }
 
 fn history(ui: &mut Ui, reloads: &[Reload]) {
