@@ -22,13 +22,18 @@ fn main() {
     if is_wanted || folder.is_some_and(|folder| has_core(&folder)) {
         println!("cargo::rustc-cfg=has_wasm_target");
     }
-    println!("cargo::rustc-check-cfg=cfg(has_tshark, has_python)");
+    println!("cargo::rustc-check-cfg=cfg(has_tshark, has_podman, has_python)");
     println!("cargo::rerun-if-env-changed=PATH");
-    let name = format!("tshark{}", std::env::consts::EXE_SUFFIX);
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&folders).any(|folder| folder.join(&name).is_file());
-    if is_set("GLOVEBOX_SMOKE") || found {
+    let is_there = |name: &str| {
+        let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+        std::env::split_paths(&folders).any(|folder| folder.join(&name).is_file())
+    };
+    if is_set("GLOVEBOX_SMOKE") || is_there("tshark") {
         println!("cargo::rustc-cfg=has_tshark");
+    }
+    if is_set("GLOVEBOX_SMOKE") || is_there("podman") && is_there("busybox") {
+        println!("cargo::rustc-cfg=has_podman");
     }
     if is_set("GLOVEBOX_SMOKE") || Path::new("/usr/bin/python3").is_file() {
         println!("cargo::rustc-cfg=has_python");

@@ -77,6 +77,20 @@ pub fn check() -> WorkerCheck {
     }
 }
 
+/// The engines of containers that are known, and what each says about itself on this machine: its version,
+/// whose it is, and whether it limits its containers. Asks each of them, which takes a second.
+pub fn engines() -> Vec<(&'static str, Result<String, Missing>)> {
+    #[cfg(target_os = "linux")]
+    {
+        crate::backend::worker::engine::examine()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let missing = || Missing::new("plugins in images run on Linux alone", "use Linux");
+        ["podman", "docker"].map(|name| (name, Err(missing()))).into()
+    }
+}
+
 /// Whether WebAssembly is compiled in a sandboxed process of its own here: compiles an empty module, and
 /// gives the layers of the sandbox. It takes as long as starting two processes.
 ///

@@ -70,7 +70,8 @@ impl Inspect {
 }
 
 fn needs_trust(error: &LoadError) -> bool {
-    matches!(error.problem(), LoadProblem::NativeNotTrusted)
+    use LoadProblem::{ContainerNotAccepted, NativeNotTrusted};
+    matches!(error.problem(), NativeNotTrusted | ContainerNotAccepted { .. })
 }
 
 /// Missing properties that a user of the plugin would want.

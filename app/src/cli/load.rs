@@ -32,6 +32,10 @@ pub(super) struct LoadArgs {
     /// (`missing-layers = "ask"` under [sandbox])
     #[arg(long)]
     pub accept_missing_layers: bool,
+    /// Run plugins that are images in containers, by podman or docker: the engine starts what the image
+    /// and the manifest say
+    #[arg(long)]
+    pub accept_container: bool,
     /// Run WebAssembly plugins deterministically: fuel limits their work, their clock is simulated,
     /// and this number seeds random bytes. The same frames then give the same bytes
     #[arg(long, value_name = "N")]
@@ -86,6 +90,9 @@ impl LoadArgs {
         }
         if self.accept_missing_layers {
             request = request.accept_missing_layers();
+        }
+        if self.accept_container {
+            request = request.accept_container();
         }
         if let Some(seed) = self.seed {
             request = request.deterministic(seed);

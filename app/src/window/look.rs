@@ -38,20 +38,22 @@ pub(crate) struct Standing {
 /// Where machine code runs, in few words; nothing of other plugins, which run in a sandbox in this
 /// process.
 pub(crate) fn place(plugin: &PluginStatus) -> Option<String> {
-    if plugin.tier != Tier::Native {
-        return None;
-    }
+    let there = match plugin.tier {
+        Tier::Native => "worker",
+        Tier::Container => "container",
+        Tier::Core | Tier::Wasm | Tier::Remote => return None,
+    };
     let Some(sandbox) = &plugin.sandbox else {
         // One that sleeps has no process yet.
         return Some(match plugin.isolation {
             Isolation::InProcess => "in this process".to_owned(),
-            _ => "worker".to_owned(),
+            _ => there.to_owned(),
         });
     };
     let held = sandbox.layers.iter().filter(|it| it.state == LayerState::Enforced).count();
     Some(match sandbox.missing().count() {
-        0 => "worker".to_owned(),
-        missing => format!("worker {held}/{}", held + missing),
+        0 => there.to_owned(),
+        missing => format!("{there} {held}/{}", held + missing),
     })
 }
 

@@ -12,7 +12,7 @@ use glovebox_inspector::filter::Filter;
 use glovebox_inspector::findings::Severities;
 use glovebox_inspector::replay::Pace;
 
-use super::{Every, Example, JobId, RowRef, TraceId, Wanted};
+use super::{Accepting, Every, Example, JobId, RowRef, TraceId, Wanted};
 
 /// Everything that changes the workbench.
 #[derive(Debug, Clone)]
@@ -28,8 +28,8 @@ pub enum Command {
     RunExample(&'static Example),
     /// Loads a plugin.
     Load(PathBuf),
-    /// Loads a native plugin also in a sandbox that lacks layers about which the policy asks.
-    LoadWithLayersMissing(PathBuf),
+    /// Loads a plugin with what a person accepts about it.
+    LoadAccepting(PathBuf, Accepting),
     /// Lets native plugins that are loaded from now on run in this process, or no longer.
     TrustNative(bool),
     /// Gives the compiler so long for each artifact that is loaded from now on; `None` for what its

@@ -15,7 +15,8 @@ use super::finished::Finished;
 use super::replaying::ReplayWork;
 use super::words::{file_name, with_causes};
 use super::{
-    Command, JobId, Level, Origin, ReplayHow, ReplayRequest, RowRef, TraceId, Workbench, work,
+    Accepting, Command, JobId, Level, Origin, ReplayHow, ReplayRequest, RowRef, TraceId, Workbench,
+    work,
 };
 
 impl Workbench {
@@ -31,10 +32,10 @@ impl Workbench {
                 ),
             },
             Command::Load(path) => {
-                self.start_load(path, false);
+                self.start_load(path, Accepting::default());
             }
-            Command::LoadWithLayersMissing(path) => {
-                self.start_load(path, true);
+            Command::LoadAccepting(path, accepting) => {
+                self.start_load(path, accepting);
             }
             Command::TrustNative(trust) => self.outcome.trusts_native = trust,
             Command::SetCompileDeadline(deadline) => self.outcome.compile_deadline = deadline,

@@ -12,7 +12,6 @@ use glovebox_inspector::baseline::Decision;
 use glovebox_trace::{RecorderStatus, TraceIndex};
 use glovebox_workspace::WorkspacePlugins;
 
-use super::Command;
 use super::accepted::{Accepted, Compared};
 use super::doctor::Examination;
 use super::findings::{Digest, Look};
@@ -20,6 +19,7 @@ use super::jobs::Panicked;
 use super::replaying::Replayed;
 use super::snapshots::SnapshotsTaken;
 use super::trace::{Opened, TraceId};
+use super::{Accepting, Command};
 
 /// The result of a job.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ pub(super) enum Finished {
     Panicked(String),
     /// A plugin was loaded, or not.
     Loaded(PathBuf, Result<InstanceId, String>),
-    /// A plugin was not loaded, since its sandbox lacks these layers, which a person may accept.
-    LayersMissing(PathBuf, String),
+    /// A plugin was not loaded, for want of what a person may accept; why, in words.
+    NotAccepted(PathBuf, Accepting, String),
     /// The results of several jobs.
     Several(Vec<Finished>),
     /// A workspace was read, or not.

@@ -10,6 +10,7 @@
 //! folders that it grants and writes the consent, and a recording makes its file.
 
 mod accepted;
+mod accepting;
 pub(crate) mod answers;
 mod command;
 mod consent;
@@ -49,6 +50,7 @@ mod work;
 mod tests;
 
 pub use accepted::{Accepted, Compared};
+pub use accepting::Accepting;
 pub use command::{Command, ReplayHow, ReplayRequest, SendRequest};
 pub use consent::{asked_of, asking_no_more};
 pub use example::{EXAMPLES, Example};

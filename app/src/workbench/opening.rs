@@ -12,7 +12,8 @@ use super::finished::OpenedWorkspace;
 use super::state::Start;
 use super::words::file_name;
 use super::{
-    Command, JobId, Level, ReplayHow, ReplayRequest, TraceId, Workbench, accepted, trace, work,
+    Accepting, Command, JobId, Level, ReplayHow, ReplayRequest, TraceId, Workbench, accepted,
+    trace, work,
 };
 
 impl Workbench {
@@ -37,7 +38,7 @@ impl Workbench {
             start.waiting.insert(self.jobs.start(title, move |_| work::open_baseline(path)));
         }
         for path in plugins {
-            start.waiting.insert(self.start_load(path, false));
+            start.waiting.insert(self.start_load(path, Accepting::default()));
         }
         for path in traces {
             start.waiting.insert(self.start_open(path));
@@ -47,15 +48,17 @@ impl Workbench {
         }
     }
 
-    /// A sandbox that lacks layers about which the policy asks is enough if `accepts` says so.
-    pub(super) fn start_load(&mut self, path: PathBuf, accepts: bool) -> JobId {
+    pub(super) fn start_load(&mut self, path: PathBuf, accepting: Accepting) -> JobId {
         let mut request = self.as_chosen(LoadRequest::path(&path));
-        if accepts {
+        if accepting.missing_layers {
             request = request.accept_missing_layers();
+        }
+        if accepting.container {
+            request = request.accept_container();
         }
         let host = self.host.clone();
         let title = format!("Loading {}", file_name(&path));
-        self.jobs.start(title, move |state| work::load(&host, path, request, state))
+        self.jobs.start(title, move |state| work::load(&host, path, request, accepting, state))
     }
 
     /// A request to load, with what a person chose for all.

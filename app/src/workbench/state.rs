@@ -14,6 +14,7 @@ use glovebox_inspector::baseline::Decision;
 use glovebox_trace::RecorderStatus;
 
 use super::accepted::{Accepted, Compared};
+use super::accepting::Accepting;
 use super::command::Command;
 use super::doctor::Examination;
 use super::figures::Figures;
@@ -84,8 +85,8 @@ pub(super) struct Outcomes {
     pub(super) unasked: Option<String>,
     /// A command that replaces a file, to be given if a person agrees.
     pub(super) in_the_way: Option<Command>,
-    /// A plugin that a person may accept with these layers of its sandbox missing.
-    pub(super) layers_missing: Option<(PathBuf, String)>,
+    /// A plugin that runs if a person accepts this; why, in words.
+    pub(super) not_accepted: Option<(PathBuf, Accepting, String)>,
     /// Changes of a person that end with the window.
     pub(super) edits: Edits,
     pub(super) accepted: Option<Accepted>,
@@ -340,9 +341,9 @@ impl Workbench {
         self.outcome.in_the_way.take()
     }
 
-    /// A plugin that was not loaded, since its sandbox lacks these layers, once.
-    pub fn take_layers_missing(&mut self) -> Option<(PathBuf, String)> {
-        self.outcome.layers_missing.take()
+    /// A plugin that was not loaded, for want of what a person may accept, once.
+    pub fn take_not_accepted(&mut self) -> Option<(PathBuf, Accepting, String)> {
+        self.outcome.not_accepted.take()
     }
 
     /// Files that were opened, once.

@@ -65,11 +65,11 @@ impl Workbench {
                 let text = format!("{} was not loaded: {error}", file_name(&path));
                 self.notices.add(Level::Error, text);
             }
-            Finished::LayersMissing(path, layers) => {
+            Finished::NotAccepted(path, accepting, why) => {
                 self.outcome.loads_failed += 1;
-                let text = format!("{} was not loaded: {layers}", file_name(&path));
+                let text = format!("{} was not loaded: {why}", file_name(&path));
                 self.notices.add(Level::Warning, text);
-                self.outcome.layers_missing = Some((path, layers));
+                self.outcome.not_accepted = Some((path, accepting, why));
             }
             Finished::Workspace(path, Ok(opened)) => {
                 self.take_in_workspace(&path, *opened);

@@ -12,9 +12,7 @@ use glovebox_abi::Frame;
 use glovebox_abi::manifest::Isolation;
 use glovebox_events::Outcome;
 use glovebox_files::OutputProblem;
-use glovebox_host::{
-    Host, InstanceId, LoadProblem, LoadRequest, Lost, Mock, PluginStatus, Policy, Task,
-};
+use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, PluginStatus, Policy, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
 use glovebox_trace::{Recorder, TraceError, TraceIndex};
@@ -26,20 +24,25 @@ use super::jobs::JobState;
 use super::snapshots::Keeper;
 use super::trace::{Opened, TraceId};
 use super::words::with_causes;
-use super::{Command, Origin, SendRequest, Sent};
+use super::{Accepting, Command, Origin, SendRequest, Sent};
 
-pub(super) fn load(host: &Host, path: PathBuf, request: LoadRequest, state: &JobState) -> Finished {
+pub(super) fn load(
+    host: &Host,
+    path: PathBuf,
+    request: LoadRequest,
+    accepting: Accepting,
+    state: &JobState,
+) -> Finished {
     // With this extension or another.
     if Baseline::is_one(&path) {
         return open_baseline(path);
     }
     match wait(host, host.load(request), &path, state) {
-        Err(error)
-            if matches!(error.problem(), LoadProblem::LayersMissing { is_asked: true, .. }) =>
-        {
-            Finished::LayersMissing(path, error.problem().to_string())
-        }
-        result => Finished::Loaded(path, result.map_err(|error| error.to_string())),
+        Ok(instance) => Finished::Loaded(path, Ok(instance)),
+        Err(error) => match accepting.and(error.problem()) {
+            Some(more) => Finished::NotAccepted(path, more, error.problem().to_string()),
+            None => Finished::Loaded(path, Err(error.to_string())),
+        },
     }
 }
 
@@ -50,7 +53,8 @@ pub(super) fn load_in_order(
     state: &JobState,
 ) -> Finished {
     let requests = requests.into_iter();
-    Finished::Several(requests.map(|(path, request)| load(host, path, request, state)).collect())
+    let load = |(path, request)| load(host, path, request, Accepting::default(), state);
+    Finished::Several(requests.map(load).collect())
 }
 
 /// How often a job looks at what the compiler does.

@@ -225,7 +225,7 @@ impl Code {
         match self {
             Code::Native(code) => code.copy.as_deref(),
             #[cfg(target_os = "linux")]
-            Code::Worker(code) => Some(&code.library),
+            Code::Worker(code) => code.file(),
             _ => None,
         }
     }
@@ -253,6 +253,10 @@ impl Code {
             #[cfg(target_os = "linux")]
             Code::Worker(_) if matches!(limit, Table | Resources | Fuel) => {
                 Enforcement::NotAvailable("machine code has no such thing that could be counted")
+            }
+            #[cfg(target_os = "linux")]
+            Code::Worker(code) if limit == Memory && !code.limits_memory() => {
+                Enforcement::NotAvailable("its engine does not limit the memory of its container")
             }
             Code::FrameAbi(code) if limit == Fuel => fuel(code.engine.setting.metered),
             Code::Component(code) if limit == Fuel => fuel(code.engine.setting.metered),

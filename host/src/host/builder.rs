@@ -29,6 +29,7 @@ pub struct HostBuilder {
     state_folder: Option<PathBuf>,
     scratch_folder: Option<PathBuf>,
     quarantine_folder: Option<PathBuf>,
+    container_engine: Option<PathBuf>,
     hooks: Hooks,
     time_calls: bool,
     policy: Policy,
@@ -193,6 +194,14 @@ impl HostBuilder {
     #[must_use]
     pub fn compile_place(mut self, place: CompilePlace) -> HostBuilder {
         self.compile.place = place;
+        self
+    }
+
+    /// The command line of the engine that runs plugins in images: podman, or docker if that is in its
+    /// name. Without it, the first of both that is in `PATH` does.
+    #[must_use]
+    pub fn container_engine(mut self, path: impl Into<PathBuf>) -> HostBuilder {
+        self.container_engine = Some(path.into());
         self
     }
 
@@ -391,6 +400,9 @@ impl HostBuilder {
             .map_err(io("a folder for private copies"))?;
         let functions = Arc::new(self.functions);
         let preparer = Preparer::new(engines, cache, self.compile, copies, functions.clone());
+        if let Some(engine) = self.container_engine {
+            preparer.uses_engine(engine);
+        }
         let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks, self.time_calls));
         let states = self.state_folder.map(StateStore::new).transpose();
         let states = states.map_err(io("the folder for states"))?;

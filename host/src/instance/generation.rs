@@ -133,9 +133,9 @@ impl Generation {
         self.accepts[usize::from(kind.0 >> 6)] & (1 << (kind.0 & 63)) != 0
     }
 
-    /// True if each copy has a process of its own.
+    /// True if each copy has a process of its own, in a container or not.
     pub(crate) fn has_process(&self) -> bool {
-        self.prepared.isolation == Isolation::Process
+        matches!(self.prepared.isolation, Isolation::Process | Isolation::Container)
     }
 
     /// Failures in a row after which only a person starts a copy again.

@@ -14,7 +14,7 @@ use crate::problem::{ArtifactKind, LoadProblem};
 pub(super) fn budget_of_source(kind: ArtifactKind, bytes: &[u8]) -> Result<Budget, LoadProblem> {
     let text = match kind {
         ArtifactKind::Component | ArtifactKind::CoreModule => of_module(bytes),
-        ArtifactKind::FramedProgram => Vec::new(),
+        ArtifactKind::FramedProgram | ArtifactKind::Image => Vec::new(),
         _ => of_library(bytes),
     };
     if text.len() as u64 > MAX_MANIFEST_LEN {

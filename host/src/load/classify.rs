@@ -82,8 +82,10 @@ pub(super) fn classify<'file, R: ReadRef<'file>>(
             };
             Ok(Classified { class, manifest })
         }
-        // Its manifest says so; the system tells whether it can be run.
-        ArtifactKind::FramedProgram => Ok(Classified { class: Class::Plugin, manifest: None }),
+        // Its manifest says so; the system or the engine tells whether it can be run.
+        ArtifactKind::FramedProgram | ArtifactKind::Image => {
+            Ok(Classified { class: Class::Plugin, manifest: None })
+        }
         kind if kind.is_library() => library(file),
         found => Err(LoadProblem::WrongKind { found }),
     }

@@ -64,7 +64,7 @@ pub fn inspect(source: impl Into<Source>) -> Result<Inspection, LoadError> {
             };
             (interface.imports.into_iter().map(name).collect(), interface.exports, foreign)
         }
-        ArtifactKind::FramedProgram => Default::default(),
+        ArtifactKind::FramedProgram | ArtifactKind::Image => Default::default(),
         // One that is no plugin was refused before.
         _ => {
             let (imports, exports) = library_interface(&artifact.bytes);

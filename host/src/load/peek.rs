@@ -16,7 +16,7 @@ use object::read::ReadCache;
 
 use super::classify::{Class, Classified, classify};
 use super::manifest::{bare, parse_embedded, read_manifest};
-use super::read::{Located, MAX_ARTIFACT_LEN, assemble, locate, names_a_program};
+use super::read::{Located, MAX_ARTIFACT_LEN, assemble, framed, locate};
 use super::{file, library};
 use crate::problem::{ArtifactKind, LoadError, LoadProblem};
 
@@ -78,15 +78,14 @@ pub enum Peek {
 /// If the file cannot be read or is damaged, or its manifest is wrong.
 pub fn peek(path: &Path) -> Result<Peek, LoadError> {
     let Located { artifact, manifest, fallback, .. } = locate(path)?;
-    let framed = manifest.as_ref().is_some_and(names_a_program);
+    let framed = manifest.as_ref().and_then(framed);
     let at = |stage| {
         let path = artifact.clone();
         move |problem| LoadError::new(stage, Some(path.into()), problem)
     };
     let (file, size) = file::open(&artifact, MAX_ARTIFACT_LEN).map_err(at(LoadStage::Read))?;
-    if let (true, Some(manifest)) = (framed, &manifest) {
-        let (kind, place) = (ArtifactKind::FramedProgram, ManifestPlace::Beside);
-        let manifest = manifest.clone();
+    if let (Some(kind), Some(manifest)) = (framed, &manifest) {
+        let (place, manifest) = (ManifestPlace::Beside, manifest.clone());
         return Ok(Peek::Plugin(Box::new(Peeked { artifact, kind, size, manifest, place })));
     }
     let found = look(&artifact, file, size).map_err(|(stage, problem)| at(stage)(problem))?;

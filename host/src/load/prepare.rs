@@ -112,6 +112,14 @@ impl Preparer {
         }
     }
 
+    /// Says where the engine of containers is.
+    pub(crate) fn uses_engine(&self, path: PathBuf) {
+        #[cfg(target_os = "linux")]
+        self.workers.uses_engine(path);
+        #[cfg(not(target_os = "linux"))]
+        drop(path);
+    }
+
     /// The counts of the compile cache so far.
     pub(crate) fn cache_stats(&self) -> CacheStats {
         self.cache.stats()
@@ -159,7 +167,9 @@ impl Preparer {
         let stage_of = |problem: &LoadProblem| match problem {
             LoadProblem::Incompatible(_) => LoadStage::Link,
             LoadProblem::Foreign(_) => LoadStage::Sniff,
-            LoadProblem::NoWorker { .. } => LoadStage::Policy,
+            LoadProblem::NoWorker { .. } | LoadProblem::NoContainer { .. } => LoadStage::Policy,
+            LoadProblem::Digest { .. } => LoadStage::Signature,
+            LoadProblem::Call(_) => LoadStage::Initialize,
             LoadProblem::TrialEnded { .. } | LoadProblem::NotOpened { .. } => LoadStage::Link,
             _ => LoadStage::Compile,
         };
@@ -169,7 +179,7 @@ impl Preparer {
         self.check_functions(code.functions(), &artifact.manifest, request).map_err(|problem| {
             LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem)
         })?;
-        let tier = tier_of(binding);
+        let tier = tier_of(artifact.kind);
         Ok(Prepared {
             code,
             isolation: request.isolation_of(&artifact.manifest, binding),
@@ -215,7 +225,7 @@ impl Preparer {
         }
         let artifact = admitted(request)?;
         let binding = binding_of(artifact.kind);
-        let tier = tier_of(binding);
+        let tier = tier_of(artifact.kind);
         Ok(Prepared {
             code: Code::Asleep,
             isolation: request.isolation_of(&artifact.manifest, binding),
@@ -252,6 +262,18 @@ impl Preparer {
                 let program = self.private_copy(artifact)?;
                 let command = manifest.runtime.command.clone();
                 let code = self.workers.program(program, command, &manifest.limits)?;
+                Ok((Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded))
+            }
+            #[cfg(target_os = "linux")]
+            ArtifactKind::Image => {
+                let image = manifest.artifact.image.as_deref().unwrap_or_default();
+                let about = About {
+                    digest: &artifact.digest,
+                    limits: &manifest.limits,
+                    deadline: trial_deadline(manifest),
+                    is_skipped: false,
+                };
+                let code = self.workers.image(image, manifest.runtime.command.clone(), &about)?;
                 Ok((Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded))
             }
             #[cfg(target_os = "linux")]
@@ -362,16 +384,17 @@ fn binding_of(kind: ArtifactKind) -> Binding {
     match kind {
         ArtifactKind::Component => Binding::Component,
         ArtifactKind::CoreModule => Binding::FrameAbi,
-        ArtifactKind::FramedProgram => Binding::Framed,
+        ArtifactKind::FramedProgram | ArtifactKind::Image => Binding::Framed,
         _ => Binding::Native,
     }
 }
 
-/// The tier that executes a binding of artifacts.
-fn tier_of(binding: Binding) -> Tier {
-    match binding {
-        Binding::Native | Binding::Framed => Tier::Native,
-        _ => Tier::Wasm,
+/// The tier that executes an artifact of this kind.
+fn tier_of(kind: ArtifactKind) -> Tier {
+    match kind {
+        ArtifactKind::Component | ArtifactKind::CoreModule => Tier::Wasm,
+        ArtifactKind::Image => Tier::Container,
+        _ => Tier::Native,
     }
 }
 
@@ -404,7 +427,7 @@ fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> 
     check_limits(request)?;
     check_folders(artifact)?;
     let binding = binding_of(artifact.kind);
-    let actual = tier_of(binding);
+    let actual = tier_of(artifact.kind);
     let is_native = actual == Tier::Native;
     let runtime = &artifact.manifest.runtime;
     if let Some(tier) = runtime.tier.filter(|tier| *tier != actual) {
@@ -412,20 +435,29 @@ fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> 
     }
     let isolation = request.isolation_of(&artifact.manifest, binding);
     let is_worker = isolation == Isolation::Process && is_native && cfg!(target_os = "linux");
-    let is_here = isolation == Isolation::InProcess && binding != Binding::Framed;
-    if !is_here && !is_worker {
-        let what = match binding {
-            Binding::Native => "isolation",
-            Binding::Framed => "for programs, isolation",
+    let is_image = artifact.kind == ArtifactKind::Image;
+    let is_there = match isolation {
+        Isolation::InProcess => binding != Binding::Framed,
+        Isolation::Process => is_worker,
+        Isolation::Container => is_image && cfg!(target_os = "linux"),
+        Isolation::Remote => false,
+    };
+    if !is_there {
+        let what = match artifact.kind {
+            ArtifactKind::FramedProgram => "for programs, isolation",
+            ArtifactKind::Image => "for images, isolation",
+            _ if is_native => "isolation",
             _ => "for WebAssembly, isolation",
         };
         return Err(LoadProblem::NotAvailable { what, name: isolation.name() });
     }
-    if is_native && request.seed(&artifact.manifest).is_some() {
-        return Err(LoadProblem::NotAvailable {
-            what: "mode for native plugins",
-            name: "deterministic",
-        });
+    if actual != Tier::Wasm && request.seed(&artifact.manifest).is_some() {
+        let what = if is_native { "mode for native plugins" } else { "mode for images" };
+        return Err(LoadProblem::NotAvailable { what, name: "deterministic" });
+    }
+    if is_image && !request.accepts_container {
+        let image = artifact.manifest.artifact.image.clone().unwrap_or_default();
+        return Err(LoadProblem::ContainerNotAccepted { image });
     }
     if is_native && !is_worker && !request.trust_native {
         return Err(LoadProblem::NativeNotTrusted);

@@ -68,11 +68,16 @@ pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
     match &source.place {
         Place::Path(path) => {
             let Located { artifact, manifest, base, fallback } = locate(path)?;
-            let bytes = span::stage(LoadStage::Read)
-                .in_scope(|| file::read(&artifact, MAX_ARTIFACT_LEN))
-                .map_err(|problem| {
-                    LoadError::new(LoadStage::Read, Some(artifact.as_path().into()), problem)
-                })?;
+            let image = manifest.as_ref().filter(|it| framed(it) == Some(ArtifactKind::Image));
+            let bytes = match image.and_then(|manifest| manifest.artifact.image.clone()) {
+                // It is the engine's; its name tells what is in it.
+                Some(image) => image.into_bytes(),
+                None => span::stage(LoadStage::Read)
+                    .in_scope(|| file::read(&artifact, MAX_ARTIFACT_LEN))
+                    .map_err(|problem| {
+                        LoadError::new(LoadStage::Read, Some(artifact.as_path().into()), problem)
+                    })?,
+            };
             let name = artifact.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             take_apart(Unopened {
                 name,
@@ -109,7 +114,7 @@ pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
 fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
     let Unopened { origin, name, bytes, manifest, base, fallback } = unopened;
     let at = |stage, problem| LoadError::new(stage, Some(origin.clone()), problem);
-    let is_program = manifest.as_ref().is_some_and(names_a_program);
+    let framed = manifest.as_ref().and_then(framed);
     let command = manifest.iter().flat_map(|manifest| &manifest.runtime.command);
     let digest = digest(command, &bytes);
     // Before anybody looks inside: a digest is the only proof that nothing was changed or lost.
@@ -118,7 +123,7 @@ fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
             .in_scope(|| check_digest(manifest, &digest))
             .map_err(|problem| at(LoadStage::Signature, problem))?;
     }
-    let found = if is_program { ArtifactKind::FramedProgram } else { ArtifactKind::of(&bytes) };
+    let found = framed.unwrap_or_else(|| ArtifactKind::of(&bytes));
     let (kind, bytes) = span::stage(LoadStage::Sniff)
         .in_scope(|| recognize(found, bytes))
         .map_err(|problem| at(LoadStage::Sniff, problem))?;
@@ -175,6 +180,11 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     };
     let manifest = read_manifest(&manifest_path)?;
     let folder = manifest_path.parent().unwrap_or(Path::new(""));
+    if framed(&manifest) == Some(ArtifactKind::Image) {
+        let base = absolute(folder);
+        let artifact = manifest_path.clone();
+        return Ok(Located { artifact, manifest: Some(manifest), base, fallback: None });
+    }
     let Artifacts { wasm, native, program, .. } = &manifest.artifact;
     let named = [wasm.clone(), native.clone(), program.clone()];
     let mut candidates = named.iter().flatten().map(|name| folder.join(name));
@@ -186,7 +196,8 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
         None => {
             let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
             let reason = match names.as_slice() {
-                [] => "[artifact] names neither `wasm` nor `native` nor `program`".to_owned(),
+                [] => "[artifact] names neither `wasm` nor `native` nor `program` nor `image`"
+                    .to_owned(),
                 names => format!("{} does not exist", names.join(" or ")),
             };
             let problem = LoadProblem::NoArtifact { reason };
@@ -244,10 +255,15 @@ pub fn names_in(manifest: &Path) -> Vec<String> {
     values.filter_map(toml::Value::as_str).map(str::to_owned).collect()
 }
 
-/// True if the artifact of a manifest is a program, and nothing else.
-pub(super) fn names_a_program(manifest: &Manifest) -> bool {
-    let Artifacts { wasm, native, program, .. } = &manifest.artifact;
-    program.is_some() && wasm.is_none() && native.is_none()
+/// The kind of the artifact of a manifest, if it is one of which its bytes tell nothing.
+pub(super) fn framed(manifest: &Manifest) -> Option<ArtifactKind> {
+    match &manifest.artifact {
+        Artifacts { wasm: None, native: None, program: Some(_), .. } => {
+            Some(ArtifactKind::FramedProgram)
+        }
+        Artifacts { wasm: None, native: None, image: Some(_), .. } => Some(ArtifactKind::Image),
+        _ => None,
+    }
 }
 
 /// The digest of an artifact, with the command that starts it, if there is one: the same file does other

@@ -20,6 +20,7 @@ pub struct LoadRequest {
     pub(crate) trust_native: bool,
     pub(crate) isolation: Option<Isolation>,
     pub(crate) accepts_missing_layers: bool,
+    pub(crate) accepts_container: bool,
     pub(crate) config: Option<serde_json::Value>,
     pub(crate) configuration: Option<String>,
     pub(crate) lazy: bool,
@@ -61,6 +62,7 @@ impl LoadRequest {
             trust_native: false,
             isolation: None,
             accepts_missing_layers: false,
+            accepts_container: false,
             config: None,
             configuration: None,
             lazy: false,
@@ -133,6 +135,14 @@ impl LoadRequest {
         self
     }
 
+    /// Lets a plugin in an image run: the engine of containers is asked to start it. Its image, its command
+    /// and the rights of its folders are in its manifest and status.
+    #[must_use]
+    pub fn accept_container(mut self) -> LoadRequest {
+        self.accepts_container = true;
+        self
+    }
+
     /// The same without trust, in a process of its own.
     pub(crate) fn distrusted(mut self) -> LoadRequest {
         self.trust_native = false;
@@ -144,6 +154,7 @@ impl LoadRequest {
         let said = self.isolation.or(manifest.runtime.isolation);
         said.unwrap_or(match binding {
             Binding::Native if !self.trust_native && has_workers() => Isolation::Process,
+            Binding::Framed if manifest.artifact.program.is_none() => Isolation::Container,
             Binding::Framed => Isolation::Process,
             _ => Isolation::InProcess,
         })

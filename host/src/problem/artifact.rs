@@ -18,6 +18,8 @@ pub enum ArtifactKind {
     Pe,
     /// A program or a script of which its manifest says that it speaks the framed protocol.
     FramedProgram,
+    /// The name and digest of an image of a container engine.
+    Image,
     /// Machine code that was not linked.
     ObjectFile,
     /// A program of an operating system.
@@ -52,6 +54,7 @@ impl ArtifactKind {
             ArtifactKind::MachO => "a Mach-O library",
             ArtifactKind::Pe => "a Windows library",
             ArtifactKind::FramedProgram => "a program that speaks the framed protocol",
+            ArtifactKind::Image => "an image of a container",
             ArtifactKind::ObjectFile => "an object file that was not linked",
             ArtifactKind::Program => "a program",
             ArtifactKind::DebugFile => {
@@ -82,6 +85,7 @@ impl ArtifactKind {
         match self {
             ArtifactKind::Component => "component",
             ArtifactKind::FramedProgram => "program",
+            ArtifactKind::Image => "image",
             kind if kind.is_library() => "shared library",
             _ => "module",
         }

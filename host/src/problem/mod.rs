@@ -177,6 +177,20 @@ pub enum LoadProblem {
         /// The remedy.
         remedy: String,
     },
+    /// A plugin in an image needs a person's decision.
+    #[error("it runs in a container of the image {image}, which nobody accepted")]
+    ContainerNotAccepted {
+        /// Its name and digest.
+        image: String,
+    },
+    /// There is no container for a plugin in an image.
+    #[error("there is no container for it: {reason}")]
+    NoContainer {
+        /// The obstacle.
+        reason: String,
+        /// The remedy.
+        remedy: String,
+    },
     /// The sandbox of its processes lacks layers, and the policy does not let it run so.
     #[error("its sandbox lacks layers: {}", .layers.join(", "))]
     LayersMissing {

@@ -47,7 +47,12 @@ impl LoadProblem {
                 "do what helps, which `glovebox doctor` says, or change `missing-layers` under [sandbox] \
                  of the policy"
             }
-            LoadProblem::NoWorker { remedy, .. } | LoadProblem::NotOpened { remedy, .. } => remedy,
+            LoadProblem::ContainerNotAccepted { .. } => {
+                "accept it (--accept-container): the engine of this machine then starts that image"
+            }
+            LoadProblem::NoWorker { remedy, .. }
+            | LoadProblem::NoContainer { remedy, .. }
+            | LoadProblem::NotOpened { remedy, .. } => remedy,
             LoadProblem::TrialEnded { .. } => {
                 "mend what the library does when it is opened. If it needs files, variables or \
                  network for that, which a trial does not have, load it with --skip-trial"

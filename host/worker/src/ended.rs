@@ -142,6 +142,17 @@ pub(crate) fn classify(status: i32, killed_for_memory: bool, errors: &[u8]) -> E
     }
 }
 
+/// Classifies the status of the client of a program that is the first process of a container: no other
+/// process in there can kill it, and it cannot kill itself, so that the kernel does it for memory.
+pub(crate) fn classify_client(status: i32, errors: &[u8]) -> Ended {
+    match classify(status, false, errors) {
+        // 128 and the number of a signal, as shells have it.
+        Ended::Exited { code: 137 } => Ended::MemoryLimit,
+        Ended::Exited { code: code @ 129..=159 } => Ended::Signalled { signal: code - 128 },
+        ended => ended,
+    }
+}
+
 fn contains(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
@@ -149,6 +160,20 @@ fn contains(bytes: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_of_clients_are_those_of_their_programs() {
+        fn check(code: i32, expected: Ended) {
+            assert_eq!(classify_client(code << 8, b""), expected);
+        }
+        check(0, Ended::Exited { code: 0 });
+        check(125, Ended::Exited { code: 125 });
+        check(137, Ended::MemoryLimit);
+        check(139, Ended::Signalled { signal: libc::SIGSEGV });
+        check(255, Ended::Exited { code: 255 });
+        let killed = Ended::Signalled { signal: libc::SIGKILL };
+        assert_eq!(classify_client(libc::SIGKILL, b""), killed);
+    }
 
     #[test]
     fn ends_have_names() {

@@ -52,6 +52,7 @@
 #![warn(missing_docs)]
 
 mod ahead;
+mod client;
 mod control;
 mod ended;
 mod link;
@@ -69,6 +70,7 @@ mod usage;
 mod watched;
 mod worker;
 
+pub use client::ClientSpec;
 pub use ended::{Ended, ProtocolError};
 pub use monitor::Workers;
 pub use output::Captured;

@@ -17,7 +17,7 @@ use crate::ended::ProtocolError;
 use crate::system::{event, lower, never_wait, poll, raise};
 use crate::usage::is_stopped;
 use crate::watched::{SOON, Watched, lock};
-use crate::{Ended, SpawnError, Spec, Worker};
+use crate::{ClientSpec, Ended, SpawnError, Spec, Worker};
 
 /// Bytes that are read from one pipe before the others have their turn.
 const PIECE: usize = 64 << 10;
@@ -74,6 +74,15 @@ impl Workers {
     /// If it cannot be started, or does not get into its sandbox in time.
     pub fn spawn(&self, spec: Spec) -> Result<Worker, SpawnError> {
         crate::spawn::spawn(&self.shared, spec)
+    }
+
+    /// Starts a program that somebody else runs, and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// If its keeper cannot be started.
+    pub fn spawn_client(&self, spec: ClientSpec) -> Result<Worker, SpawnError> {
+        crate::client::spawn(&self.shared, spec)
     }
 }
 

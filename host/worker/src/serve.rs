@@ -14,6 +14,7 @@ use glovebox_abi::wire::{
 };
 use glovebox_abi::{Failure, Frame, Plugin, ProtocolVersion, ServiceError, Services};
 
+use crate::client;
 use crate::control::BOUNDS;
 use crate::link::Link;
 use crate::probe;
@@ -61,8 +62,8 @@ impl fmt::Display for LoadFailure {
     }
 }
 
-/// If this process was started as a worker, or to [`probe`](crate::probe()), does that and never
-/// returns; else does nothing.
+/// If this process was started as a worker, as the keeper of a client, or to [`probe`](crate::probe()),
+/// does that and never returns; else does nothing.
 ///
 /// It must be the first line of `main`: a sandbox is entered by a process with one thread.
 pub fn run_if_requested<H: Handler>(make: impl FnOnce() -> H) {
@@ -70,6 +71,9 @@ pub fn run_if_requested<H: Handler>(make: impl FnOnce() -> H) {
     let Some(first) = arguments.next() else { return };
     if first == probe::ARGUMENT {
         leave(probe::answer());
+    }
+    if first == client::ARGUMENT {
+        leave(client::keep(arguments.filter_map(|argument| argument.into_string().ok())));
     }
     if first != ARGUMENT {
         return;

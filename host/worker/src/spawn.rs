@@ -18,7 +18,7 @@ use crate::pipes::Pipes;
 use crate::ring::{SharedMemory, Side};
 use crate::setup::{self, Entered, Setup};
 use crate::stream::{Bell, Ring, Stream};
-use crate::system::{check, event, open_process};
+use crate::system::{check, event, open_process, set_parent_death};
 use crate::watched::{Watched, lock};
 use crate::{Captured, Ended, Worker};
 
@@ -149,7 +149,7 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
     let parent = std::process::id();
     // SAFETY: between fork and exec, the closure makes calls of the system that may be made there,
     // and reads a list that was made before. It neither allocates nor takes a lock.
-    unsafe { command.pre_exec(move || prepare(parent, &passed)) };
+    unsafe { command.pre_exec(move || prepare(Some(parent), &passed)) };
     let mut child = monitor.start(command).map_err(|source| {
         let path = std::fs::read_link(path).unwrap_or_else(|_| path.to_owned());
         SpawnError::Executable { path, source }
@@ -249,16 +249,19 @@ fn group(profile: &Profile) -> Result<Cgroup, Missing> {
     Cgroup::new(&limits)
 }
 
-/// The steps of the new process before it runs the executable again.
-fn prepare(parent: u32, passed: &[i32]) -> io::Result<()> {
-    // SAFETY: these calls take numbers.
-    unsafe {
-        let (signal, none) = (libc::SIGKILL as libc::c_ulong, 0 as libc::c_ulong);
-        check(libc::prctl(libc::PR_SET_PDEATHSIG, signal, none, none, none))?;
-        if libc::getppid() != parent as libc::pid_t {
+/// The steps of the new process before it runs the executable again. It ends with its parent, if that is
+/// named.
+pub(crate) fn prepare(parent: Option<u32>, passed: &[i32]) -> io::Result<()> {
+    if let Some(parent) = parent {
+        set_parent_death()?;
+        // SAFETY: it takes nothing.
+        if unsafe { libc::getppid() } != parent as libc::pid_t {
             // The host ended before its end could be awaited.
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
+    }
+    // SAFETY: these calls take numbers.
+    unsafe {
         // Nothing is inherited, not even what the application opened without saying so.
         let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_uint;
         check(libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, flags))?;

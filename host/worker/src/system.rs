@@ -57,6 +57,13 @@ pub(crate) fn readable_bytes(pipe: BorrowedFd<'_>) -> usize {
     if asked == -1 { 0 } else { usize::try_from(bytes).unwrap_or(0) }
 }
 
+/// Lets this process be killed when the one that started it ends.
+pub(crate) fn set_parent_death() -> io::Result<()> {
+    let (signal, none) = (libc::SIGKILL as libc::c_ulong, 0 as libc::c_ulong);
+    // SAFETY: it takes numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, none, none, none) }).map(drop)
+}
+
 /// Lets no program that takes the place of this one inherit more than the three standard streams.
 pub(crate) fn close_on_exec() -> io::Result<()> {
     let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_uint;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -31,7 +31,11 @@ pub(crate) struct Watched {
     /// Standard output and standard error.
     pub(crate) printed: [Mutex<Capture>; 2],
     /// Its other end is read by the keeper, which ends the worker's processes once this is closed.
-    pub(crate) _lifeline: OwnedFd,
+    lifeline: Mutex<Option<OwnedFd>>,
+    /// Of the keeper of a client, which ends what it keeps once its line is closed: the command for that.
+    ends_by: Option<Vec<String>>,
+    /// The process of the program that somebody else runs; 0 if it is not known.
+    program: AtomicU32,
     state: Mutex<State>,
     changed: Condvar,
     /// True once it was killed or has ended, and once it was waited for.
@@ -75,13 +79,33 @@ impl Watched {
             cgroup,
             control: Mutex::new(None),
             printed: [(); 2].map(|()| Mutex::new(Capture::new(output_bytes))),
-            _lifeline: lifeline,
+            lifeline: Mutex::new(Some(lifeline)),
+            ends_by: None,
+            program: AtomicU32::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
             is_ending: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             is_cancelled: AtomicBool::new(false),
         }
+    }
+
+    /// The keeper of a client.
+    pub(crate) fn of_client(
+        process: u32,
+        handle: OwnedFd,
+        bell: Arc<Bell>,
+        lifeline: OwnedFd,
+        output_bytes: usize,
+        ends_by: Vec<String>,
+    ) -> Watched {
+        let watched = Watched::new(process, handle, bell, None, lifeline, output_bytes);
+        Watched { ends_by: Some(ends_by), ..watched }
+    }
+
+    /// Notes the process of the program, whose usage counts.
+    pub(crate) fn set_program(&self, process: u32) {
+        self.program.store(process, Ordering::Relaxed);
     }
 
     /// Kills the worker and all that it started, for this reason if it is the first.
@@ -97,6 +121,11 @@ impl Watched {
     /// Kills the whole tree. The caller holds the lock of the state, and the process was not waited
     /// for.
     fn kill_all(&self) {
+        if self.ends_by.is_some() {
+            // It knows how to end what it keeps, and ends then.
+            drop(lock(&self.lifeline).take());
+            return;
+        }
         // Errors mean that there is nobody left.
         let _ = signal(self.handle.as_fd(), libc::SIGKILL);
         if let Ok(group) = i32::try_from(self.process) {
@@ -130,7 +159,16 @@ impl Watched {
         let status = if waited == -1 { libc::SIGKILL } else { status };
         let for_memory = self.cgroup.as_ref().is_some_and(|group| group.killed_for_memory() > 0);
         let errors = lock(&self.printed[1]).bytes();
-        let ended = crate::ended::classify(status, for_memory, &errors);
+        let ended = match &self.ends_by {
+            Some(command) => {
+                if libc::WIFSIGNALED(status) {
+                    // It may have been killed itself, and ended nothing.
+                    crate::client::end_soon(command.clone());
+                }
+                crate::ended::classify_client(status, &errors)
+            }
+            None => crate::ended::classify(status, for_memory, &errors),
+        };
         state.ended = Some(state.cause.take().unwrap_or(ended));
         drop(state);
         self.announce_end();
@@ -162,7 +200,11 @@ impl Watched {
     pub(crate) fn usage(&self) -> Option<Usage> {
         // Until it was waited for, its number is nobody else's.
         let state = lock(&self.state);
-        state.ended.is_none().then(|| of_process(self.process)).flatten()
+        let process = match self.program.load(Ordering::Relaxed) {
+            0 => self.process,
+            program => program,
+        };
+        state.ended.is_none().then(|| of_process(process)).flatten()
     }
 
     /// True once it was killed, or has ended.

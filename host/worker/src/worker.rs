@@ -129,6 +129,11 @@ impl Worker {
         self.watched.process
     }
 
+    /// Notes the process of a program that somebody else runs: its usage is then that of the worker.
+    pub fn set_program(&self, process: u32) {
+        self.watched.set_program(process);
+    }
+
     /// Cancels calls from other threads.
     pub fn canceller(&self) -> Canceller {
         Canceller(self.watched.clone())
@@ -178,6 +183,16 @@ impl Worker {
         self.watched.wait()
     }
 
+    /// Waits until the other side says hello, which [`load`](Self::load) does, too, if this was not done
+    /// before: what somebody else runs is there by then.
+    ///
+    /// # Errors
+    ///
+    /// If the worker ends or takes longer.
+    pub fn greet(&mut self, deadline: Duration) -> Result<(), CallError> {
+        self.greet_until(Until::new(deadline))
+    }
+
     /// Loads and initializes a plugin. Like all calls but [`submit`](Self::submit), it waits for
     /// its own answer, so that no other may be in flight: [`CallError::Full`] says so.
     ///
@@ -193,7 +208,7 @@ impl Worker {
         let until = Until::new(deadline);
         self.expect_none_in_flight()?;
         self.start_program(until)?;
-        self.greet(until)?;
+        self.greet_until(until)?;
         self.begin(Request::Load, |call| Message::Load { call, load }, until)?;
         match self.finish(services, until)? {
             Message::Ready { .. } => Ok(()),
@@ -378,7 +393,7 @@ impl Worker {
     }
 
     /// Says hello, and hears it.
-    fn greet(&mut self, until: Until) -> Result<(), CallError> {
+    fn greet_until(&mut self, until: Until) -> Result<(), CallError> {
         if self.is_greeted {
             return Ok(());
         }

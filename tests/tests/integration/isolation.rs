@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod back_off;
+mod containers;
 mod framed;
 mod outfit;
 mod places;

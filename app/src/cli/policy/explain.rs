@@ -46,6 +46,7 @@ impl Explain {
         );
         let tier = match inspection.kind {
             ArtifactKind::Component | ArtifactKind::CoreModule => Tier::Wasm,
+            ArtifactKind::Image => Tier::Container,
             _ => Tier::Native,
         };
         let lowered = policy.lowered(&inspection.manifest.limits, tier);

@@ -73,7 +73,7 @@ impl App {
         }
         self.take_in_dialogs(ctx);
         self.ask_to_replace();
-        self.ask_about_layers();
+        self.ask_to_accept();
         self.go_on_with_quitting(ctx);
     }
 

@@ -348,15 +348,15 @@ impl App {
         self.overlay = Overlay::Confirm(question, Box::new(Action::Do(command)));
     }
 
-    /// Asks whether a plugin may run though its sandbox lacks layers.
-    pub(super) fn ask_about_layers(&mut self) {
-        let Some((path, layers)) = self.workbench.take_layers_missing() else { return };
+    /// Asks about a plugin that runs only if a person accepts how.
+    pub(super) fn ask_to_accept(&mut self) {
+        let Some((path, accepting, why)) = self.workbench.take_not_accepted() else { return };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let question = Question {
             title: format!("Run {name} all the same"),
-            means: format!("The policy wants to be asked: {layers}"),
+            means: format!("You are asked first: {why}"),
         };
-        let command = Command::LoadWithLayersMissing(path);
+        let command = Command::LoadAccepting(path, accepting);
         self.overlay = Overlay::Confirm(question, Box::new(Action::Do(command)));
     }
 

@@ -3,6 +3,7 @@
 //! Read [`Examination`] first. The window and `glovebox doctor` show the same one. Each section has a
 //! file, and a function that fills it; nothing here is believed that can be tried.
 
+mod containers;
 mod folders;
 mod machine;
 mod sandbox;
@@ -109,6 +110,7 @@ impl Examination {
                 layers,
                 machine::examine(),
                 folders::examine(),
+                containers::examine(),
                 tools::examine(),
             ],
         }

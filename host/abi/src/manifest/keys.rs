@@ -23,7 +23,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "keywords",
         ],
     ),
-    ("artifact", &["wasm", "native", "program", "digest"]),
+    ("artifact", &["wasm", "native", "program", "image", "digest"]),
     (
         "runtime",
         &[

@@ -57,6 +57,7 @@ pub use scope::{
 };
 pub use settings::{NotFinite, check_settings, plain_settings};
 
+use crate::text::cut;
 use crate::{Kind, Permission};
 use error::at_most;
 
@@ -129,11 +130,38 @@ pub struct Artifact {
     /// A program or a script that speaks the [framed protocol](crate::wire) over its standard input
     /// and output.
     pub program: Option<String>,
+    /// An image of a container engine, by its name and digest: `name@sha256:` and 64 hexadecimal digits.
+    /// The program in it speaks the framed protocol.
+    pub image: Option<String>,
     /// The hashes that the artifact may have: `blake3:` and 64 hexadecimal digits. Written as one
     /// text, or a list where there is more than one artifact; nothing is checked if empty. That of a
-    /// program covers its [command](Runtime::command), too.
+    /// program covers its [command](Runtime::command), too; that of an image is its name and command.
     #[serde(default, deserialize_with = "one_or_many")]
     pub digest: Vec<String>,
+}
+
+impl Artifact {
+    /// Refuses an image that can be another one tomorrow.
+    fn check_image(&self) -> Result<(), ManifestError> {
+        let Some(image) = &self.image else { return Ok(()) };
+        let (name, digest) = image.split_once('@').unwrap_or((image, ""));
+        let hexadecimal = digest.strip_prefix("sha256:").unwrap_or_default();
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+        let starts_well = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+        let is_name = starts_well && name.bytes().all(is_of_name);
+        if is_name && hexadecimal.len() == 64 && hexadecimal.bytes().all(is_digit) {
+            return Ok(());
+        }
+        Err(ManifestError::Value {
+            key: "artifact.image".to_owned(),
+            reason: format!(
+                "`{}` does not say which image; write its name, `@sha256:` and 64 lower-case \
+                 hexadecimal digits, as `podman images --digests` shows them",
+                cut(image, 200)
+            ),
+        })
+    }
 }
 
 /// The prefix of a digest in `[artifact]`; the hash function is BLAKE3 with 256 bits.
@@ -208,6 +236,7 @@ impl Manifest {
                 });
             }
         }
+        raw.artifact.check_image()?;
         raw.runtime.check_command(&raw.artifact)?;
         at_most("dependencies", raw.dependencies.len(), MAX_ENTRIES)?;
         at_most("artifact.digest", raw.artifact.digest.len(), MAX_ENTRIES)?;

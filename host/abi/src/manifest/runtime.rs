@@ -19,7 +19,8 @@ pub struct Runtime {
     /// Where it runs.
     pub isolation: Option<Isolation>,
     /// The words that a program is started with, before its own path: an interpreter by its whole
-    /// path, and its options. Empty for a program that the system can run by itself.
+    /// path, and its options. Empty for a program that the system can run by itself. Of an image, the
+    /// command in it, if that is not to be its own.
     pub command: Vec<String>,
     /// How many copies, from 1.
     pub instances: u32,
@@ -62,8 +63,8 @@ impl Runtime {
     pub(super) fn check_command(&self, artifact: &Artifact) -> Result<(), ManifestError> {
         let Some(first) = self.command.first() else { return Ok(()) };
         at_most("runtime.command", self.command.len(), MAX_ENTRIES)?;
-        let reason = if artifact.program.is_none() {
-            "has no effect without `program` under [artifact]".to_owned()
+        let reason = if artifact.program.is_none() && artifact.image.is_none() {
+            "has no effect without `program` or `image` under [artifact]".to_owned()
         } else if !first.starts_with('/') {
             let first = cut(first, 80);
             format!("`{first}` is no whole path; write where it lies, such as \"/usr/bin/python3\"")

@@ -6,14 +6,19 @@
 
 pub(crate) mod check;
 mod compiler;
+mod container;
+pub(crate) mod engine;
 mod inside;
+mod layers;
 mod outfit;
+mod seccomp;
 mod trial;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::manifest::{LimitKind, Limits};
@@ -21,7 +26,7 @@ use glovebox_abi::text::inert_lines;
 use glovebox_abi::wire::{Bounds, Load};
 use glovebox_abi::{Failure, Frame, Health, LogLevel, State};
 use glovebox_events::Outcome;
-use glovebox_sandbox::{Access, Folder, Missing, Promise, SandboxReport};
+use glovebox_sandbox::{Access, Folder, Layer, Missing, Promise, SandboxReport};
 use glovebox_worker::{
     CallError, Canceller, Captured, Ended, LoadError, OnCancel, Spec, Worker, Workers,
 };
@@ -38,11 +43,16 @@ use crate::frames::Frames;
 use crate::problem::{LoadProblem, shorten};
 use crate::services::{AFTER_CANCELLATION, Cancel, Context, Meter, ResourceUsage};
 use crate::stop::Stop;
+use container::Image;
+use engine::Engine;
 use outfit::Outfit;
 
 /// How much longer than its deadline a call may take before its worker is killed: time for a plugin that
 /// was told to end, and for the way back.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// How long a container may take to start, at least: an engine takes half a second on an idle machine.
+const CONTAINER_START: Duration = Duration::from_secs(10);
 
 /// Bytes of memory of a worker beside those of its plugin.
 const AROUND: u64 = 32 << 20;
@@ -102,6 +112,9 @@ pub(crate) struct WorkerStarter {
     workers: Mutex<Option<Arc<Workers>>>,
     /// The libraries that were opened in a worker.
     tried: Tried,
+    engine: Mutex<Option<Arc<Engine>>>,
+    /// Where the engine is, if the application says so.
+    engine_path: OnceLock<PathBuf>,
     /// The fault that its compilers have.
     #[cfg(test)]
     pub(crate) fault: Mutex<Option<Fault>>,
@@ -117,7 +130,7 @@ impl WorkerStarter {
     ) -> Result<WorkerCode, LoadProblem> {
         let workers = self.workers()?;
         let report = self.try_library(&Trial { library: &library, about }, check)?;
-        Ok(WorkerCode { workers, library, command: None, report })
+        Ok(WorkerCode { workers, artifact: Artifact::Library(library), report })
     }
 
     /// The code of a program, of which this is a private copy. A worker that does not become it tells
@@ -133,7 +146,63 @@ impl WorkerStarter {
         let worker = start(&workers, (&program, Some(&command)), "trial", limits, outfit)?;
         let report = Arc::new(worker.report().clone());
         check(&report)?;
-        Ok(WorkerCode { workers, library: program, command: Some(command), report })
+        Ok(WorkerCode { workers, artifact: Artifact::Program(program, command), report })
+    }
+
+    /// The code of an image, by its name and digest. The first container of a host tells which layers
+    /// its engine puts around them.
+    pub(crate) fn image(
+        &self,
+        reference: &str,
+        command: Vec<String>,
+        about: &About<'_>,
+    ) -> Result<WorkerCode, LoadProblem> {
+        let workers = self.workers()?;
+        let engine = self.engine()?;
+        engine.check_image(reference)?;
+        let image = Image { engine: engine.clone(), reference: reference.to_owned(), command };
+        let known = engine.layers.lock().clone();
+        let report = match known {
+            Some(report) => report,
+            None => {
+                let started = image.start(
+                    &workers,
+                    "trial",
+                    about.limits,
+                    &Outfit::default(),
+                    about.deadline,
+                );
+                let (_, report) = started.map_err(|outcome| match outcome {
+                    Outcome::Refused { reason } => LoadProblem::NoContainer {
+                        reason,
+                        remedy: "see the reason; `glovebox doctor` examines the engine".to_owned(),
+                    },
+                    outcome => LoadProblem::Call(outcome),
+                })?;
+                let report = Arc::new(report);
+                *engine.layers.lock() = Some(report.clone());
+                report
+            }
+        };
+        check(&report)?;
+        Ok(WorkerCode { workers, artifact: Artifact::Image(image), report })
+    }
+
+    /// The engine of containers, which is looked for when the first one is wanted.
+    fn engine(&self) -> Result<Arc<Engine>, LoadProblem> {
+        let mut engine = self.engine.lock();
+        if let Some(engine) = &*engine {
+            return Ok(engine.clone());
+        }
+        let found = Arc::new(Engine::find(self.engine_path.get().map(PathBuf::as_path))?);
+        *engine = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Says where the engine of containers is, before one is wanted.
+    pub(crate) fn uses_engine(&self, path: PathBuf) {
+        // The builder says it once.
+        let _ = self.engine_path.set(path);
     }
 
     /// Starts a worker.
@@ -154,16 +223,38 @@ impl WorkerStarter {
     }
 }
 
-/// A library that was checked, and that only workers open; or a program that only they become.
+/// The things that workers run.
+enum Artifact {
+    /// A library that was checked, and that only they open.
+    Library(TempPath),
+    /// A program that only they become, and the words before its path.
+    Program(TempPath, Vec<String>),
+    /// An image, from which an engine makes containers.
+    Image(Image),
+}
+
+/// An artifact with all that its workers need.
 pub(crate) struct WorkerCode {
     workers: Arc<Workers>,
-    pub(crate) library: TempPath,
-    /// The words before the path of a program; `None` for a library.
-    command: Option<Vec<String>>,
+    artifact: Artifact,
     pub(crate) report: Arc<SandboxReport>,
 }
 
 impl WorkerCode {
+    /// The private copy of the library or program.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.artifact {
+            Artifact::Library(file) | Artifact::Program(file, _) => Some(file),
+            Artifact::Image(_) => None,
+        }
+    }
+
+    /// True unless its containers have no limit of memory.
+    pub(crate) fn limits_memory(&self) -> bool {
+        let is_image = matches!(self.artifact, Artifact::Image(_));
+        !is_image || self.report.is_enforced(Layer::Cgroup)
+    }
+
     /// A fresh copy in a worker of its own, which has not opened the library yet.
     pub(crate) fn instantiate(
         self: &Arc<Self>,
@@ -181,10 +272,27 @@ impl WorkerCode {
         let limits = (**context.rights.limits.load()).clone();
         let made_at = context.rights.outfit.load(Ordering::Relaxed);
         let outfit = Outfit::of(&context.rights.grants.load()).map_err(refused)?;
-        let artifact = (&self.library, self.command.as_deref());
-        let worker = start(&self.workers, artifact, &context.shared.plugin, &limits, outfit)
-            .and_then(|worker| check(worker.report()).map(|()| worker))
-            .map_err(|problem| refused(format!("{problem}; {}", problem.remedy())))?;
+        let (workers, plugin) = (&self.workers, &*context.shared.plugin);
+        let problem = |problem: LoadProblem| refused(format!("{problem}; {}", problem.remedy()));
+        let worker = match &self.artifact {
+            Artifact::Image(image) => {
+                // Where this is not the start of the plugin, its call was not given the time for one.
+                let deadline = Duration::from_millis(context.deadline()).max(CONTAINER_START);
+                let started = image.start(workers, plugin, &limits, &outfit, deadline);
+                let (worker, report) = started?;
+                check(&report).map(|()| worker).map_err(problem)?
+            }
+            Artifact::Library(library) => {
+                start(workers, (library, None), plugin, &limits, outfit).map_err(problem)?
+            }
+            Artifact::Program(program, command) => {
+                start(workers, (program, Some(command)), plugin, &limits, outfit)
+                    .map_err(problem)?
+            }
+        };
+        if !matches!(self.artifact, Artifact::Image(_)) {
+            check(worker.report()).map_err(problem)?;
+        }
         let handle = Arc::new(Handle { canceller: worker.canceller(), meter: worker.meter() });
         context.shared.cancellations.tell(&handle);
         context.shared.meters.add(&handle);
@@ -232,14 +340,20 @@ fn start(
     let folder = Folder { descriptor: file.as_raw_fd(), access };
     spec.profile.reach.folders.push(folder);
     spec.pass.push(file.into());
-    // Room for all that may be put out, and for the frame that is too many.
-    let Bounds { body, items } = spec.bounds;
+    spec.bounds = bounds_of(limits);
+    workers.spawn(spec).map_err(|error| no_worker(&error))
+}
+
+/// Room for all that may be put out, and for the frame that is too many.
+fn bounds_of(limits: &Limits) -> Bounds {
+    let Bounds { body, items } = Bounds::default();
     let around = limits.output_frames.saturating_mul(64);
     let room = limits.output_bytes.saturating_add(around).saturating_add(body.into());
     let frames = limits.output_frames.saturating_add(1);
-    spec.bounds.body = u32::try_from(room).unwrap_or(u32::MAX);
-    spec.bounds.items = u32::try_from(frames).unwrap_or(u32::MAX).max(items);
-    workers.spawn(spec).map_err(|error| no_worker(&error))
+    Bounds {
+        body: u32::try_from(room).unwrap_or(u32::MAX),
+        items: u32::try_from(frames).unwrap_or(u32::MAX).max(items),
+    }
 }
 
 fn no_worker(error: &dyn std::error::Error) -> LoadProblem {
@@ -261,9 +375,10 @@ fn no_worker(error: &dyn std::error::Error) -> LoadProblem {
 fn check(report: &SandboxReport) -> Result<(), LoadProblem> {
     let needed = Promise::ALL.iter().filter(|promise| promise.is_needed);
     let broken = needed.into_iter().find(|it| !it.is_kept(|layer| report.is_enforced(layer)));
-    let Some(layer) = broken.and_then(|promise| promise.kept_by.first().copied()) else {
-        return Ok(());
-    };
+    let Some(promise) = broken else { return Ok(()) };
+    let is_missing = |layer: &&Layer| report.missing().any(|(missing, _)| missing == **layer);
+    let layer = promise.kept_by.iter().find(is_missing).or(promise.kept_by.first());
+    let Some(layer) = layer.copied() else { return Ok(()) };
     let missing = report.missing().find(|(missing, _)| *missing == layer);
     let missing = missing.map(|(_, missing)| missing.clone());
     let Missing { reason, remedy } =
@@ -429,12 +544,15 @@ impl Backend for WorkerBackend {
     }
 
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
-        let is_program = self.code.command.is_some();
+        let library = match &self.code.artifact {
+            Artifact::Library(library) => Some(library),
+            Artifact::Program(..) | Artifact::Image(_) => None,
+        };
         let load = Load {
-            binding: if is_program { FRAMED } else { BINDING }.to_owned(),
+            binding: if library.is_some() { BINDING } else { FRAMED }.to_owned(),
             // The loader opens it by its path.
             descriptor: None,
-            path: self.code.library.to_str().filter(|_| !is_program).map(str::to_owned),
+            path: library.and_then(|library| library.to_str()).map(str::to_owned),
             // The host has checked it, and its copy is private.
             digest: Vec::new().into(),
             config: config.to_owned(),
@@ -503,8 +621,6 @@ impl Backend for WorkerBackend {
 
 #[cfg(test)]
 mod tests {
-    use glovebox_sandbox::Layer;
-
     use super::*;
 
     /// Runs before `main`, which belongs to the harness: a worker starts with one thread.

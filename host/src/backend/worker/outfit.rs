@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use glovebox_sandbox::{Access, Folder};
 use glovebox_worker::Spec;
@@ -15,8 +16,15 @@ const FOLDER: &str = "GLOVEBOX_FOLDER_";
 #[derive(Default)]
 pub(super) struct Outfit {
     /// Handles: nobody can put another folder in the place of one that is open.
-    folders: Vec<(File, Access)>,
-    environment: Vec<(String, String)>,
+    folders: Vec<(PathBuf, File, Access)>,
+    pub(super) environment: Vec<(String, String)>,
+}
+
+/// A folder, and where it lies.
+pub(super) struct Place<'a> {
+    pub(super) path: &'a Path,
+    pub(super) handle: &'a File,
+    pub(super) access: Access,
 }
 
 impl Outfit {
@@ -46,9 +54,20 @@ impl Outfit {
             // The system would let the inner of two decide.
             let writable = folder.writable && around.all(|outer| outer.writable);
             let access = if writable { Access::ReadWrite } else { Access::Read };
-            outfit.folders.push((handle, access));
+            outfit.folders.push((path, handle, access));
         }
         Ok(outfit)
+    }
+
+    /// The folders, by their paths.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let folders = self.folders.iter();
+        folders.map(|(path, handle, access)| Place { path, handle, access: *access })
+    }
+
+    /// True if there is no folder in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.folders.is_empty()
     }
 
     /// Gives them to a worker that is to be started.
@@ -56,7 +75,7 @@ impl Outfit {
         let more = u32::try_from(self.folders.len()).unwrap_or(u32::MAX);
         let limits = &mut spec.profile.limits;
         limits.files = limits.files.saturating_add(more);
-        for (handle, access) in self.folders {
+        for (_, handle, access) in self.folders {
             let folder = Folder { descriptor: handle.as_raw_fd(), access };
             spec.profile.reach.folders.push(folder);
             spec.pass.push(handle.into());

@@ -268,7 +268,7 @@ fn nothing_denied(tier: Tier, isolation: Isolation) -> &'static str {
         (Tier::Native, Isolation::InProcess) => {
             "No host call was denied live so far; nothing holds it to that in this process"
         }
-        (Tier::Native, _) => {
+        (Tier::Native | Tier::Container, _) => {
             "No host call was denied live so far; what the sandbox refuses is not counted"
         }
         _ => "Nothing was denied to this plugin live so far",

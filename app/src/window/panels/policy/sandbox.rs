@@ -15,13 +15,16 @@ use crate::window::widgets::{badge, headings, section, separator};
 
 /// Where it runs, and the way elsewhere; nothing for WebAssembly and for a part of the application.
 pub(super) fn place(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
-    if plugin.tier != Tier::Native {
+    if !matches!(plugin.tier, Tier::Native | Tier::Container) {
         return;
     }
     section(ui, "Where it runs", |_| {});
     let (text, verb) = match plugin.isolation {
         Isolation::InProcess => {
             ("In this process, as trusted code, which can end or stop Glovebox", Verb::MoveToWorker)
+        }
+        Isolation::Container => {
+            ("In a container of its image: each of its copies has one of its own", Verb::TrustHere)
         }
         _ => ("In a worker: each of its copies is a sandboxed process of its own", Verb::TrustHere),
     };

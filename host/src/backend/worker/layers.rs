@@ -1,0 +1,235 @@
+//! The layers around a process in a container, found out by looking at it from outside: an engine is not
+//! believed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use glovebox_sandbox::{Layer, Missing, SandboxReport};
+
+/// The amounts that a container was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Amounts {
+    pub(super) memory: u64,
+    pub(super) processes: u64,
+    pub(super) files: u64,
+}
+
+/// Looks at a process in a container.
+pub(super) fn look(process: u32, amounts: Amounts) -> SandboxReport {
+    look_at(
+        &Around { process: format!("/proc/{process}").into(), own: "/proc/self".into() },
+        amounts,
+    )
+}
+
+/// The folders of two processes in `/proc`.
+struct Around {
+    process: PathBuf,
+    own: PathBuf,
+}
+
+fn look_at(around: &Around, amounts: Amounts) -> SandboxReport {
+    let mut report = SandboxReport::default();
+    let mut add = |layer, check: &dyn Fn() -> Result<(), String>| {
+        let remedy = "see the settings of the engine; `glovebox doctor` says what it has";
+        report.add(layer, true, || check().map_err(|reason| Missing::new(reason, remedy)));
+    };
+    add(Layer::Cgroup, &|| {
+        around.limit("memory", ["memory.limit_in_bytes", "memory.max"], amounts.memory)
+    });
+    add(Layer::UserNamespace, &|| around.is_apart("user"));
+    add(Layer::NetworkNamespace, &|| around.is_apart("net").and_then(|()| around.has_no_network()));
+    add(Layer::IpcNamespace, &|| around.is_apart("ipc"));
+    add(Layer::MountNamespace, &|| around.is_apart("mnt").and_then(|()| around.has_fixed_root()));
+    add(Layer::Limits, &|| around.has_limit_of_files(amounts.files));
+    add(Layer::Processes, &|| around.limit("pids", ["pids.max"; 2], amounts.processes));
+    add(Layer::Capabilities, &|| {
+        ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
+            .into_iter()
+            .try_for_each(|name| around.has_status(name, "0000000000000000"))
+    });
+    add(Layer::NoNewPrivileges, &|| around.has_status("NoNewPrivs", "1"));
+    // Its keeper ends it.
+    add(Layer::ParentDeath, &|| Ok(()));
+    add(Layer::Scopes, &|| around.is_apart("pid"));
+    // With a filter.
+    add(Layer::SystemCalls, &|| around.has_status("Seccomp", "2"));
+    report
+}
+
+impl Around {
+    fn read(&self, file: &str) -> Result<String, String> {
+        let path = self.process.join(file);
+        fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    }
+
+    /// A namespace that is not that of the host.
+    fn is_apart(&self, name: &str) -> Result<(), String> {
+        let of = |folder: &Path| {
+            let path = folder.join("ns").join(name);
+            fs::read_link(&path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+        };
+        match of(&self.process)? == of(&self.own)? {
+            false => Ok(()),
+            true => Err(format!("its namespace `{name}` is that of the host")),
+        }
+    }
+
+    fn has_no_network(&self) -> Result<(), String> {
+        let devices = self.read("net/dev")?;
+        let names = devices.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()));
+        match names.filter(|name| *name != "lo").collect::<Vec<_>>()[..] {
+            [] => Ok(()),
+            ref others => Err(format!("it has a network: {}", others.join(", "))),
+        }
+    }
+
+    /// A root folder that cannot be written.
+    fn has_fixed_root(&self) -> Result<(), String> {
+        let mounts = self.read("mountinfo")?;
+        let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let root = fields.find(|fields| fields.get(4) == Some(&"/"));
+        let options = root.and_then(|fields| fields.get(5).map(|options| (*options).to_owned()));
+        match options {
+            Some(options) if options.split(',').any(|option| option == "ro") => Ok(()),
+            Some(_) => Err("its root folder can be written".to_owned()),
+            None => Err("it has no root folder".to_owned()),
+        }
+    }
+
+    fn has_status(&self, name: &str, expected: &str) -> Result<(), String> {
+        let status = self.read("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        match line.map(str::trim) {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(format!("{name} is {found}")),
+            None => Err(format!("the kernel does not tell {name}")),
+        }
+    }
+
+    fn has_limit_of_files(&self, most: u64) -> Result<(), String> {
+        let limits = self.read("limits")?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let hard = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        match hard {
+            Some(hard) if hard <= most => Ok(()),
+            Some(hard) => Err(format!("it may open {hard} files")),
+            None => Err("it may open any number of files".to_owned()),
+        }
+    }
+
+    /// A limit of its cgroup, in version 1 or 2.
+    fn limit(&self, controller: &str, [old, new]: [&str; 2], most: u64) -> Result<(), String> {
+        let groups = self.read("cgroup")?;
+        let folders = groups.lines().filter_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?.trim_start_matches('/'));
+            if controllers.is_empty() {
+                Some(Path::new("/sys/fs/cgroup").join(path).join(new))
+            } else {
+                let is_it = controllers.split(',').any(|one| one == controller);
+                is_it.then(|| Path::new("/sys/fs/cgroup").join(controller).join(path).join(old))
+            }
+        });
+        let limits =
+            folders.filter_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
+        match limits.min() {
+            Some(limit) if limit <= most => Ok(()),
+            Some(limit) => Err(format!("the limit `{controller}` of its cgroup is {limit}")),
+            None => Err(format!("its cgroup has no limit `{controller}`")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AMOUNTS: Amounts = Amounts { memory: 1 << 20, processes: 16, files: 64 };
+
+    #[test]
+    fn this_process_is_in_no_container() {
+        let report = look(std::process::id(), AMOUNTS);
+        let holds = |layer| report.is_enforced(layer);
+        for layer in
+            [Layer::UserNamespace, Layer::NetworkNamespace, Layer::MountNamespace, Layer::Scopes]
+        {
+            assert!(!holds(layer), "{layer}");
+        }
+        assert!(!holds(Layer::Limits) && !holds(Layer::Cgroup) && !holds(Layer::Processes));
+    }
+
+    /// Each fact alone makes its layer missing.
+    #[test]
+    fn each_fact_counts() {
+        #[track_caller]
+        fn check(file: &str, content: &str, expected: &[Layer]) {
+            let folder = tempfile::tempdir().unwrap();
+            let (process, own) = (folder.path().join("1"), folder.path().join("self"));
+            for (of, mark) in [(&process, "a"), (&own, "b")] {
+                fs::create_dir_all(of.join("ns")).unwrap();
+                fs::create_dir_all(of.join("net")).unwrap();
+                for name in ["user", "net", "ipc", "mnt", "pid"] {
+                    std::os::unix::fs::symlink(format!("{name}:{mark}"), of.join("ns").join(name))
+                        .unwrap();
+                }
+            }
+            let none = "0000000000000000";
+            let status = format!(
+                "CapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\n\
+                 NoNewPrivs:\t1\nSeccomp:\t2\n"
+            );
+            let good = [
+                ("net/dev", "head\nhead\n    lo: 0 0\n"),
+                ("mountinfo", "73 48 0:40 / / ro,relatime - overlay overlay rw\n"),
+                ("status", &status),
+                ("limits", "Max open files            64        64       files\n"),
+                ("cgroup", "0::/\n"),
+            ];
+            for (name, content) in good {
+                fs::write(process.join(name), content).unwrap();
+            }
+            if file.starts_with("ns/") {
+                fs::remove_file(process.join(file)).unwrap();
+                std::os::unix::fs::symlink(content, process.join(file)).unwrap();
+            } else if !file.is_empty() {
+                fs::write(process.join(file), content).unwrap();
+            }
+            let report = look_at(&Around { process, own }, AMOUNTS);
+            let missing: Vec<Layer> = report.missing().map(|(layer, _)| layer).collect();
+            // No cgroup of this name is there.
+            let others: Vec<Layer> = missing
+                .into_iter()
+                .filter(|it| !matches!(it, Layer::Cgroup | Layer::Processes))
+                .collect();
+            assert_eq!(others, expected, "{file}: {content}");
+        }
+        check("", "", &[]);
+        check("ns/user", "user:b", &[Layer::UserNamespace]);
+        check("ns/net", "net:b", &[Layer::NetworkNamespace]);
+        check("net/dev", "head\nhead\n    lo: 0\n  eth0: 0\n", &[Layer::NetworkNamespace]);
+        check("ns/ipc", "ipc:b", &[Layer::IpcNamespace]);
+        check("ns/mnt", "mnt:b", &[Layer::MountNamespace]);
+        check("mountinfo", "73 48 0:40 / / rw,relatime - overlay o rw\n", &[Layer::MountNamespace]);
+        check("limits", "Max open files   64   1024   files\n", &[Layer::Limits]);
+        check("ns/pid", "pid:b", &[Layer::Scopes]);
+        let without = |changed: &str| {
+            let none = "0000000000000000";
+            let lines = format!(
+                "CapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\n\
+                 NoNewPrivs:\t1\nSeccomp:\t2\n"
+            );
+            let name = changed.split(':').next().unwrap_or_default().to_owned();
+            let lines = lines.lines().map(|line| match line.starts_with(&name) {
+                true => changed,
+                false => line,
+            });
+            lines.map(|line| format!("{line}\n")).collect::<String>()
+        };
+        check("status", &without("CapBnd:\t0000000000000400"), &[Layer::Capabilities]);
+        check("status", &without("NoNewPrivs:\t0"), &[Layer::NoNewPrivileges]);
+        check("status", &without("Seccomp:\t0"), &[Layer::SystemCalls]);
+    }
+}
