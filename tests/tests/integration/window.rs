@@ -305,7 +305,7 @@ fn generations_come_and_go_by_command_and_by_file() {
     };
     run(&mut window, Command::Reload { instance, carry_state: true });
     reaches(&mut window, 2);
-    run(&mut window, Command::RollBack(instance));
+    run(&mut window, Command::RollBack(instance, None));
     reaches(&mut window, 3);
     run(&mut window, Command::Watch(instance, true));
     wait(&mut window, "it is watched", |window| app(window).view().plugins()[0].watching);
