@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use directories::ProjectDirs;
-use glovebox_files::private_folder;
+use glovebox_files::{lets_code_run, private_folder};
 
 fn own() -> Option<ProjectDirs> {
     ProjectDirs::from("", "", "glovebox")
@@ -34,9 +34,9 @@ pub(crate) fn session() -> Option<PathBuf> {
     Some(own()?.config_dir().join("session.json"))
 }
 
-/// Where temporary folders go, if there is such a folder and it can be written to; others use the
-/// system's, under names that nobody knows before.
+/// Where temporary folders go, if there is such a folder, it can be written to, and the copies of
+/// libraries there can be run; others use the system's, under names that nobody knows before.
 pub(crate) fn scratch() -> Option<PathBuf> {
     let folder = own()?.cache_dir().join("temporary");
-    private_folder(&folder).is_ok().then_some(folder)
+    (private_folder(&folder).is_ok() && lets_code_run(&folder)).then_some(folder)
 }

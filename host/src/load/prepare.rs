@@ -10,7 +10,7 @@ use glovebox_abi::manifest::{Isolation, MIN_COMPILE_MEMORY, Tier};
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, LoadStage};
-use glovebox_files::Scratch;
+use glovebox_files::{Scratch, lets_code_run};
 use tempfile::TempPath;
 use wasmtime::Module;
 use wasmtime::component::Component;
@@ -368,14 +368,27 @@ impl Preparer {
         if !is_program {
             copy.suffix(std::env::consts::DLL_SUFFIX);
         }
-        let mut copy = copy.tempfile_in(self.copies.path())?;
-        std::io::Write::write_all(&mut copy, &artifact.bytes)?;
-        #[cfg(unix)]
-        if is_program {
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
-            copy.as_file().set_permissions(mode)?;
+        let folder = self.copies.path();
+        let refused = |reason: String| LoadProblem::NotOpened {
+            reason: format!("no private copy of it can be run: {reason}: {}", folder.display()),
+            remedy:
+                "make room there, or choose a folder on another file system for temporary files \
+                     (XDG_CACHE_HOME or TMPDIR, `HostBuilder::scratch_folder`)"
+                    .to_owned(),
+        };
+        if !lets_code_run(folder) {
+            return Err(refused("the file system lets no code run (noexec)".to_owned()));
         }
-        Ok(copy.into_temp_path())
+        let copied = copy.tempfile_in(folder).and_then(|mut copy| {
+            std::io::Write::write_all(&mut copy, &artifact.bytes)?;
+            #[cfg(unix)]
+            if is_program {
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+                copy.as_file().set_permissions(mode)?;
+            }
+            Ok(copy.into_temp_path())
+        });
+        copied.map_err(|error| refused(error.to_string()))
     }
 }
 

@@ -69,6 +69,9 @@ fn cgroups() -> Check {
             format!("version 2, with {}", controllers.trim().replace(' ', ", ")),
         ),
         (None, Some(_)) => Check::works("cgroups", "version 1"),
+        (None, None) if !std::path::Path::new("/proc/self").exists() => {
+            Check::missing("cgroups", "nobody says whether there are any", "mount /proc")
+        }
         (None, None) => {
             Check::missing("cgroups", "the kernel has none", "use a kernel with cgroups")
         }

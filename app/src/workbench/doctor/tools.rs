@@ -1,6 +1,6 @@
 //! The programs that `glovebox build` needs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -10,23 +10,48 @@ use std::time::Duration;
 use super::{Check, PATIENCE, Section};
 
 pub(super) fn examine() -> Section {
-    let mut checks = vec![cargo()];
-    match std::env::var_os("GLOVEBOX_CARGO") {
-        // Nobody knows which compiler it calls.
-        Some(program) => checks.push(Check::not_tried(
-            "wasm target",
-            format!("GLOVEBOX_CARGO is {}, which `glovebox build` calls", program.display()),
-        )),
-        None => checks.push(wasm_target()),
-    }
+    let checks = match std::env::var_os("GLOVEBOX_CARGO") {
+        Some(program) => {
+            let shown =
+                format!("GLOVEBOX_CARGO is {}, which `glovebox build` calls", program.display());
+            // Nobody knows which compiler it calls.
+            let target = Check::not_tried("wasm target", shown);
+            vec![cargo_in_place(&program), target]
+        }
+        None => vec![cargo(), wasm_target()],
+    };
     Section { name: "build", about: "for `glovebox build`; plugins run without", checks }
 }
 
 fn cargo() -> Check {
-    let remedy = "install Rust from https://rustup.rs";
     match run(Command::new("cargo").arg("--version"), b"", PATIENCE) {
         Ok(said) => Check::works("cargo", said.lines().next().unwrap_or_default()),
-        Err(why) => Check::missing("cargo", format!("`cargo --version` failed: {why}"), remedy),
+        Err(why) => {
+            // The launcher of rustup is there, and no compiler.
+            let remedy = match why.contains("rustup") {
+                true => "run `rustup default stable`",
+                false => "install Rust from https://rustup.rs",
+            };
+            Check::missing("cargo", format!("`cargo --version` failed: {why}"), remedy)
+        }
+    }
+}
+
+/// One that takes the place of cargo need not know each of its options, but it must start.
+fn cargo_in_place(program: &OsStr) -> Check {
+    let mut command = Command::new(program);
+    let quiet = command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null());
+    match quiet.stderr(Stdio::null()).spawn() {
+        Ok(mut child) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Check::works("cargo", format!("{} starts", program.display()))
+        }
+        Err(error) => Check::missing(
+            "cargo",
+            format!("cannot start {}: {error}", program.display()),
+            "set GLOVEBOX_CARGO to a cargo that is there, or leave it out",
+        ),
     }
 }
 
@@ -98,7 +123,17 @@ fn start_of(pipe: impl Read) -> String {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use super::super::CheckResult;
     use super::*;
+
+    #[test]
+    fn what_takes_the_place_of_cargo_must_start() {
+        fn check(program: &str, result: CheckResult) {
+            assert_eq!(cargo_in_place(OsStr::new(program)).result, result, "{program}");
+        }
+        check("sh", CheckResult::Works);
+        check("/no/such/cargo", CheckResult::Missing);
+    }
 
     #[test]
     fn programs_are_heard_and_ended() {

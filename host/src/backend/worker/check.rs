@@ -7,7 +7,7 @@ use glovebox_sandbox::{Missing, Probe, SandboxReport};
 use glovebox_worker::ProbeError;
 
 use super::outfit::Outfit;
-use super::{WorkerStarter, no_worker, refuse_a_program_that_does_not_ask};
+use super::{WorkerStarter, no_worker, refuse_a_program_that_does_not_ask, remedy_for};
 use crate::problem::LoadProblem;
 
 /// Tries each layer of the sandbox, and says why that was not possible.
@@ -15,10 +15,12 @@ pub(crate) fn probe() -> Result<Vec<Probe>, Missing> {
     refuse_a_program_that_does_not_ask().map_err(missing)?;
     glovebox_worker::probe().map_err(|error| {
         let mut reason = error.to_string();
+        let mut remedy = None;
         if let ProbeError::System { source, .. } = &error {
             reason = format!("{reason}: {source}");
+            remedy = remedy_for(source);
         }
-        Missing::new(reason, "let this user start processes of its own")
+        Missing::new(reason, remedy.unwrap_or("let this user start processes of its own"))
     })
 }
 

@@ -362,12 +362,21 @@ fn no_worker(error: &dyn std::error::Error) -> LoadProblem {
         reason = format!("{reason}: {source}");
     }
     let system = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    let code = system.and_then(std::io::Error::raw_os_error);
-    let remedy = match code == Some(rustix::io::Errno::MFILE.raw_os_error()) {
-        true => "let this process open more files (`ulimit -n`); 64 are enough for a few plugins",
-        false => "see the reason; a plugin that you trust can run in this process",
-    };
+    let remedy = system.and_then(remedy_for);
+    let remedy =
+        remedy.unwrap_or("see the reason; a plugin that you trust can run in this process");
     LoadProblem::NoWorker { reason: shorten(&reason), remedy: remedy.to_owned() }
+}
+
+/// The remedy for what keeps a process from being started, where it is known.
+fn remedy_for(error: &std::io::Error) -> Option<&'static str> {
+    let is_full = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
+    if is_full {
+        return Some(
+            "let this process open more files (`ulimit -n`); 64 are enough for a few plugins",
+        );
+    }
+    (!std::path::Path::new("/proc/self").exists()).then_some("mount /proc")
 }
 
 /// Refuses a sandbox without one of the layers that keep machine code from the files and the processes
