@@ -41,8 +41,8 @@ pub(super) enum Extent {
 
 #[derive(Debug)]
 enum Framing<'a> {
-    /// The head says the length, in digits at this place.
-    Length(Range<usize>),
+    /// The head says the length.
+    Length,
     Chunks {
         /// Bytes of the last chunk that are elsewhere.
         missing: usize,
@@ -59,13 +59,14 @@ impl Message<'_> {
     /// become one. The place of the body in what was written.
     pub(super) fn write_with(&self, head: &[u8], body: &[u8], out: &mut Vec<u8>) -> Range<usize> {
         match &self.framing {
-            Framing::Length(digits) => {
-                // They stand behind the first line, which alone has another length.
-                let place = |at: usize| at + head.len() - self.head.len();
-                out.extend_from_slice(&head[..place(digits.start)]);
-                out.extend_from_slice(body.len().to_string().as_bytes());
-                out.extend_from_slice(&head[place(digits.end)..]);
-            }
+            Framing::Length => match length_of(head) {
+                Some(digits) => {
+                    out.extend_from_slice(&head[..digits.start]);
+                    out.extend_from_slice(body.len().to_string().as_bytes());
+                    out.extend_from_slice(&head[digits.end..]);
+                }
+                None => out.extend_from_slice(head),
+            },
             Framing::Chunks { .. } | Framing::Open => out.extend_from_slice(head),
         }
         let chunk = match self.framing {
@@ -91,19 +92,23 @@ impl Message<'_> {
         matches!(self.framing, Framing::Chunks { .. })
     }
 
-    /// True if the head says the length of the body, which is all there.
-    pub(super) fn has_length(&self) -> bool {
-        matches!(self.framing, Framing::Length(_))
+    /// The bytes behind the last chunk.
+    pub(super) fn trailer(&self) -> &[u8] {
+        let Framing::Chunks { tail, .. } = self.framing else { return &[] };
+        let tail = match line(tail) {
+            Some(([], length)) => &tail[length..],
+            _ => tail,
+        };
+        match chunk_line(tail) {
+            Some((0, length)) => &tail[length..],
+            _ => tail,
+        }
     }
 }
 
-/// A message of which head or body are not what they were, with the length that the body has now.
-/// There is nothing behind it.
-pub(super) fn with_length(payload: &[u8]) -> Option<Vec<u8>> {
-    let (head, body) = payload.split_at(end_of_head(payload)?);
-    let (_, digits) = Head::of(head)?.length?;
-    let length = body.len().to_string();
-    Some([&head[..digits.start], length.as_bytes(), &head[digits.end..], body].concat())
+/// Where the digits stand in a head that say the length of the body.
+pub(super) fn length_of(head: &[u8]) -> Option<Range<usize>> {
+    Head::of(head)?.length.map(|(_, digits)| digits)
 }
 
 /// The line at the front without its end, and its length with it. Some programs write no `\r`.
@@ -243,10 +248,10 @@ fn message(bytes: &[u8]) -> Option<Message<'_>> {
             let framing = Framing::Chunks { missing: chunks.missing, tail };
             (Cow::Owned(chunks.body), framing, chunks.end_of_tail)
         }
-        Some((length, digits)) => {
+        Some((length, _)) => {
             let taken = length.min(rest.len());
             let framing = match taken == length {
-                true => Framing::Length(digits),
+                true => Framing::Length,
                 // Of a body that goes on elsewhere, the new length is not known.
                 false => {
                     extent = Extent::Cut;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 mod form;
 mod http;
+mod leaves;
 mod multipart;
 mod path;
 mod patterns;
@@ -59,15 +60,21 @@ pub struct AnonymizeReport {
 
 /// Writes a trace without what a redaction takes out.
 ///
-/// In a text, every match of a pattern becomes `redacted`. The value at a path goes as a whole: a
-/// text becomes `redacted`, a number 0, anything else an empty value of its sort. All around stays
-/// byte for byte. JSON and CBOR may be followed by more of the same. Paths lead on through JSON,
-/// CBOR and forms (`application/x-www-form-urlencoded`), also where one is a text in another, and
-/// into queries and bodies of HTTP/1, of which the length is set, and of which chunks become one if they
-/// change. In any other payload, patterns are replaced in its bytes; whether a path leads anywhere
-/// there cannot be known, and the event is counted as unsearched, unless it is a text without
-/// brackets and without the first step of the path as a word. A message of HTTP of which some is
-/// missing, or may be, is searched as far as it is there, and counted too.
+/// The value at a path goes as a whole: a text becomes `redacted`, a number 0, anything else an empty
+/// value of its sort. All around stays byte for byte. JSON and CBOR may be followed by more of the same.
+/// Paths lead on through JSON, CBOR and forms (`application/x-www-form-urlencoded`), also where one is a
+/// text in another, and into queries and bodies of HTTP/1, of which the length is set, and of which chunks
+/// become one if they change. Whether a path leads anywhere in any other payload cannot be known, and the
+/// event is counted as unsearched, unless it is a text without brackets and without the first step of the
+/// path as a word. A message of HTTP of which some is missing, or may be, is searched as far as it is
+/// there, and counted too.
+///
+/// A pattern is looked for in each text, key, number and word by itself, in each key with its value, and
+/// in the whole: JSON as it is written, CBOR as JSON. A match over several of them counts only where none
+/// of them has one by itself, but it may go on from a key to its value. Of all that a match covers, texts
+/// and keys become `redacted`, numbers 0, and words an empty value, so that the whole stays valid; keys
+/// that would be the same as others are numbered. This holds for JSON and CBOR, also when they are cut off,
+/// for forms, for parts of `multipart/…`, for manifests, and for each of them in a text of another.
 ///
 /// Patterns are found in the text itself and without escapes of JSON, `%40` and entities of HTML;
 /// in bytes also in UTF-16, where `redacted` is UTF-16 too. Names of plugins and services, and

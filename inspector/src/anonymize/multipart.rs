@@ -11,6 +11,8 @@ use memchr::memmem;
 pub(super) struct Said {
     /// True of `application/x-www-form-urlencoded`.
     pub(super) is_form: bool,
+    /// True of CBOR, and of a sequence of it.
+    pub(super) is_cbor: bool,
     /// The line between the parts of a `multipart/…`, without the dashes in front.
     boundary: Option<Vec<u8>>,
     /// True of an encoding of characters in which ASCII is not what it is everywhere else.
@@ -34,6 +36,7 @@ pub(super) struct Part {
     pub(super) name: Option<Vec<u8>>,
     /// The names that its file has, as they stand in its head.
     pub(super) file_names: Vec<Range<usize>>,
+    pub(super) head: Range<usize>,
     pub(super) content: Range<usize>,
     /// The digits of its length, if its head says it.
     pub(super) length: Option<Range<usize>>,
@@ -51,6 +54,7 @@ impl Said {
         let has = |word: &[u8]| memmem::find(&lower, word).is_some();
         let mut said = Said {
             is_form: has(b"x-www-form-urlencoded"),
+            is_cbor: has(b"cbor"),
             boundary: None,
             is_wide: has(b"utf-16") || has(b"utf-32"),
         };
@@ -136,6 +140,7 @@ impl Part {
             part.is_odd |= line.first().is_some_and(|first| b" \t".contains(first));
             let field = line[..length].trim_ascii_end();
             if field.is_empty() {
+                part.head = place.start..at;
                 part.content = at + length..place.end;
                 return Some(part);
             }

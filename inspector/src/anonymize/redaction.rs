@@ -1,6 +1,8 @@
 //! Takes values out of headers, payloads and texts, span by span.
 
 #[cfg(test)]
+mod structure_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
@@ -15,12 +17,13 @@ use glovebox_trace::PluginRecord;
 use super::Redacted;
 use super::form::{self, Field};
 use super::http::{self, Extent, Message, Part};
+use super::leaves::Kind;
 use super::multipart::Said;
 use super::path::{self, Root, Step};
-use super::patterns::{Form, Patterns};
+use super::patterns::Patterns;
 use super::walk::{Body, REDACTED, Taken, Walk, Want, apply, has_word, is_named, unfolded};
 use crate::decode;
-use crate::decode::document::Document;
+use crate::decode::document::{Document, Format};
 
 /// The texts and paths to take out of a trace.
 #[derive(Debug, Default)]
@@ -161,7 +164,7 @@ impl Redaction {
         self.patterns.text(&mut record.id);
         self.patterns.text(&mut record.version);
         if let Some(manifest) = &mut record.manifest {
-            self.patterns.text(manifest);
+            self.patterns.manifest(manifest);
         }
         record
     }
@@ -214,41 +217,42 @@ impl Redaction {
             return self.messages(payload, &parts);
         }
         let said = frame.header.get_text(Header::CONTENT_TYPE).unwrap_or_default();
-        match Body::of(payload, &Said::of(said.as_bytes())) {
+        let said = Said::of(said.as_bytes());
+        let kind = Kind::bytes(said.clone());
+        match Body::of(payload, &said) {
             Some(Body::Document(document)) => self.document(Root::Payload, &document),
-            Some(_) if self.blanks_all(Root::Payload) => (self.unstructured(payload), false),
+            Some(_) if self.blanks_all(Root::Payload) => (self.unstructured(payload, &kind), false),
             None => {
                 let unsearched = self.misses(payload);
-                (self.unstructured(payload), unsearched)
+                (self.unstructured(payload, &kind), unsearched)
             }
             Some(form) => {
                 let (new, gone, blocked) = self.follow(payload, &form);
-                let found =
-                    self.patterns.content(new.as_deref().unwrap_or(payload), Form::Bytes, &gone);
-                (found.or(new), blocked)
+                let seen = new.as_deref().unwrap_or(payload);
+                (self.patterns.content(seen, &kind, &gone).or(new), blocked)
             }
         }
     }
 
     /// The new payload, if it changes, of one that begins with messages of HTTP. Paths are
-    /// followed in their bodies; patterns are looked for in all of it, and in a body without the
-    /// bytes between its chunks.
+    /// followed in their bodies; patterns are looked for in heads, in bodies without the bytes between
+    /// their chunks, and in trailers.
     fn messages(&mut self, payload: &[u8], parts: &[Part<'_>]) -> (Option<Vec<u8>>, bool) {
-        let (mut out, mut gone, mut unsearched) = (Vec::new(), Vec::new(), false);
+        let (mut out, mut unsearched) = (Vec::new(), false);
         let has_paths = self.paths.iter().any(|path| path.root == Root::Payload);
+        let text = Kind::bytes(Said::default());
         for part in parts {
             let message = match part {
                 Part::Message(message) => message,
                 Part::Rest(bytes) => {
                     unsearched |= self.misses(bytes);
-                    out.extend_from_slice(bytes);
+                    let new = self.patterns.content(bytes, &text, &[]);
+                    out.extend_from_slice(new.as_deref().unwrap_or(bytes));
                     continue;
                 }
             };
             let (head, gone_in_head, blocked) = self.target(message);
             unsearched |= blocked;
-            let start = out.len();
-            gone.extend(gone_in_head.iter().map(|gone| gone.start + start..gone.end + start));
             let body = Body::of(&message.body, &message.said);
             let (mut new, mut gone_here) = (None, Vec::new());
             match &body {
@@ -267,39 +271,28 @@ impl Redaction {
                 }
                 Extent::Cut => has_paths || message.is_chunked() && !self.patterns.is_empty(),
             };
-            if message.is_chunked() {
-                let seen = new.as_deref().unwrap_or(&message.body);
-                new = self.patterns.content(seen, Form::Bytes, &gone_here).or(new);
-            }
+            let seen = new.as_deref().unwrap_or(&message.body);
+            let kind = Kind::bytes(message.said.clone());
+            let new = self.patterns.content(seen, &kind, &gone_here).or(new);
+            let seen = head.as_deref().unwrap_or(message.head);
+            let kept = http::length_of(seen).into_iter().chain(gone_in_head);
+            let kind = Kind { is_head: true, ..Kind::bytes(Said::default()) };
+            let head = self.patterns.content(seen, &kind, &kept.collect::<Vec<_>>()).or(head);
             let head = head.as_deref().unwrap_or(message.head);
             match &new {
                 None => {
                     out.extend_from_slice(head);
                     out.extend_from_slice(&message.raw[message.head.len()..]);
                 }
-                Some(new) => {
-                    let place = message.write_with(head, new, &mut out);
-                    match message.is_chunked() {
-                        // It was searched.
-                        true => gone.push(place),
-                        false => gone.extend(
-                            gone_here
-                                .iter()
-                                .map(|gone| gone.start + place.start..gone.end + place.start),
-                        ),
-                    }
-                }
+                Some(new) => drop(message.write_with(head, new, &mut out)),
+            }
+            let trailer = message.trailer();
+            if let Some(new) = self.patterns.content(trailer, &text, &[]) {
+                out.truncate(out.len() - trailer.len());
+                out.extend_from_slice(&new);
             }
         }
-        let found = self.patterns.content(&out, Form::Bytes, &gone);
-        let found = found.map(|found| match parts {
-            [Part::Message(message)] if message.has_length() => {
-                http::with_length(&found).unwrap_or(found)
-            }
-            _ => found,
-        });
-        let new = found.unwrap_or(out);
-        ((new != payload).then_some(new), unsearched)
+        ((out != payload).then_some(out), unsearched)
     }
 
     /// The head of a message without what paths lead to in the query of its target. The other lines
@@ -373,7 +366,7 @@ impl Redaction {
     }
 
     /// A payload that cannot be taken apart, if it is to change.
-    fn unstructured(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+    fn unstructured(&mut self, payload: &[u8], kind: &Kind) -> Option<Vec<u8>> {
         if !payload.is_empty() && self.blanks_all(Root::Payload) {
             let whole = |path: &&mut RedactedPath| path.root == Root::Payload && path.takes_all();
             self.paths.iter_mut().filter(whole).for_each(|path| path.found += 1);
@@ -382,7 +375,7 @@ impl Redaction {
                 Err(_) => Vec::new(),
             });
         }
-        self.patterns.content(payload, Form::Bytes, &[])
+        self.patterns.content(payload, kind, &[])
     }
 
     fn host_call(&mut self, host_call: &mut HostCall) -> Done {
@@ -404,14 +397,14 @@ impl Redaction {
         let bytes = value.to_bytes();
         let Ok(document) = Document::cbor(&bytes) else { return Done::default() };
         let (new, unsearched) = self.document(root, &document);
-        let changed = match new.map(|bytes| Value::decode(&bytes)) {
+        match new.map(|bytes| Value::decode(&bytes)) {
             Some(Ok(new)) => {
                 *value = new;
-                true
+                Done { changed: true, unsearched }
             }
-            _ => false,
-        };
-        Done { changed, unsearched }
+            None => Done { changed: false, unsearched },
+            Some(Err(_)) => Done { changed: false, unsearched: true },
+        }
     }
 
     /// The bytes of a document without what is not to stay, if anything of it is not, and whether
@@ -420,12 +413,10 @@ impl Redaction {
         let bytes = document.bytes();
         let (new, gone, blocked) =
             self.walk(bytes, root, |walk, wants| walk.document(document, wants));
-        let Some(new) = new else {
-            return (self.patterns.document(document, &[], 0), blocked);
-        };
-        let again = Document::sequence(&new, document.format());
-        let found = again.ok().and_then(|again| self.patterns.document(&again, &gone, 0));
-        (Some(found.unwrap_or(new)), blocked)
+        let is_cbor = document.format() == Format::Cbor;
+        let kind = Kind { is_cbor, ..Kind::bytes(Said::default()) };
+        let found = self.patterns.content(new.as_deref().unwrap_or(bytes), &kind, &gone);
+        (found.or(new), blocked)
     }
 }
 

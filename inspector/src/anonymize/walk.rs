@@ -31,7 +31,7 @@ impl<'a> Body<'a> {
         }
         let format = match bytes {
             bytes if looks_like_json(bytes) => Some(Format::Json),
-            bytes if looks_like_cbor(bytes) => Some(Format::Cbor),
+            bytes if said.is_cbor || looks_like_cbor(bytes) => Some(Format::Cbor),
             _ => None,
         };
         let document = format.and_then(|format| Document::sequence(bytes, format).ok());

@@ -172,7 +172,8 @@ struct Open {
 
 /// Reads one item, and more behind it if `is_sequence`.
 pub(super) fn read(bytes: &[u8], is_sequence: bool, tape: &mut Tape) -> Result<(), Malformed> {
-    scan(bytes, is_sequence, &mut |step| match step {
+    let extent = if is_sequence { Extent::Sequence } else { Extent::One };
+    scan(bytes, extent, &mut |step| match step {
         Step::Open(sort, start) => tape.open(sort, start),
         Step::Leaf(sort, span) => tape.leaf(sort, span),
         Step::Close(end) => tape.close(end),
@@ -181,16 +182,32 @@ pub(super) fn read(bytes: &[u8], is_sequence: bool, tape: &mut Tape) -> Result<(
 
 /// True if the bytes are one CBOR item whose texts are UTF-8.
 pub(super) fn is_one(bytes: &[u8]) -> bool {
-    scan(bytes, false, &mut |_| {}).is_ok()
+    scan(bytes, Extent::One, &mut |_| {}).is_ok()
 }
 
-enum Step {
+/// What a reader comes by.
+#[derive(Debug)]
+pub(crate) enum Step {
     Open(Sort, usize),
     Leaf(Sort, std::ops::Range<usize>),
     Close(usize),
 }
 
-fn scan(bytes: &[u8], is_sequence: bool, each: &mut impl FnMut(Step)) -> Result<(), Malformed> {
+/// How much there is to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    One,
+    Sequence,
+    /// As much as can be read, though lists end early and texts are no UTF-8.
+    Anything,
+}
+
+/// Hands on what can be read of values that stand side by side. The error is where that ends.
+pub(crate) fn read_on(bytes: &[u8], mut each: impl FnMut(Step)) -> Result<(), Malformed> {
+    scan(bytes, Extent::Anything, &mut each)
+}
+
+fn scan(bytes: &[u8], extent: Extent, each: &mut impl FnMut(Step)) -> Result<(), Malformed> {
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
     loop {
@@ -211,13 +228,14 @@ fn scan(bytes: &[u8], is_sequence: bool, each: &mut impl FnMut(Step)) -> Result<
             match sort {
                 Sort::Number => at = bignum.map_or(at, |(_, length)| start + length),
                 Sort::Text | Sort::Bytes => {
-                    let is_good =
-                        |part: &[u8]| sort == Sort::Bytes || std::str::from_utf8(part).is_ok();
+                    let is_any = sort == Sort::Bytes || extent == Extent::Anything;
+                    let is_good = |part: &[u8]| is_any || std::str::from_utf8(part).is_ok();
                     at = start + string_end(rest, found, is_good).ok_or_else(malformed)?;
                 }
                 // Every item takes a byte at least.
                 Sort::Map | Sort::List
-                    if found.items().is_some_and(|items| items > (bytes.len() - at) as u64) =>
+                    if extent != Extent::Anything
+                        && found.items().is_some_and(|items| items > (bytes.len() - at) as u64) =>
                 {
                     return Err(malformed());
                 }
@@ -242,7 +260,7 @@ fn scan(bytes: &[u8], is_sequence: bool, each: &mut impl FnMut(Step)) -> Result<
                 if at == bytes.len() {
                     return Ok(());
                 }
-                if !is_sequence {
+                if extent == Extent::One {
                     return Err(Malformed { at });
                 }
                 break;
@@ -350,7 +368,7 @@ fn parts<'a>(
 }
 
 /// The content of a string of well-formed bytes.
-pub(super) fn content(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn content(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(found) = head(raw) else {
         return Cow::Borrowed(&[]);
     };
@@ -417,15 +435,15 @@ fn float_text(found: Head) -> Cow<'static, str> {
     Cow::Owned(serde_json::Number::from_f64(number).map_or_else(String::new, |n| n.to_string()))
 }
 
-/// The start of a string, list or map of this length.
-pub(super) fn head_of(sort: Sort, length: usize) -> Vec<u8> {
+/// The start of a string, list or map of this length, or an integer.
+pub(super) fn head_of(sort: Sort, length: u64) -> Vec<u8> {
     let major = match sort {
+        Sort::Number => 0,
         Sort::Bytes => 2 << 5,
         Sort::Text => 3 << 5,
         Sort::List => 4 << 5,
         _ => 5 << 5,
     };
-    let length = length as u64;
     let wide = |info: u8, bytes: &[u8]| [&[major | info], bytes].concat();
     match length {
         0..=23 => vec![major | length as u8],

@@ -148,11 +148,6 @@ impl<'a> Document<'a> {
         Items { item: self.root(), end: self.nodes.len() }
     }
 
-    /// Every item, an outer one before what is inside.
-    pub(crate) fn items(&self) -> impl Iterator<Item = Item<'_>> {
-        (0..self.nodes.len()).map(|at| Item { at, ..self.root() })
-    }
-
     /// One number per item, by position: equal items have equal numbers, whatever the order of keys.
     pub(crate) fn hashes(&self) -> Vec<u64> {
         use std::hash::{DefaultHasher, Hash, Hasher};

@@ -59,6 +59,62 @@ pub(crate) fn of_form(text: &[u8]) -> Option<Unescaped> {
     Some(found)
 }
 
+/// Takes the escapes of TOML 1.1 out of the content of a string, and the ends of lines behind `\\`. What is
+/// no escape stays. `None` if there are none, or the bytes are more than 4 GiB.
+pub(crate) fn of_toml(text: &[u8]) -> Option<Unescaped> {
+    if !text.contains(&b'\\') || u32::try_from(text.len()).is_err() {
+        return None;
+    }
+    let mut found = Unescaped::default();
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        let digits = |length: usize| {
+            let digits = std::str::from_utf8(rest.get(2..2 + length)?).ok()?;
+            let is_one = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let number = u32::from_str_radix(digits, 16).ok().filter(|_| is_one)?;
+            Some((char::from_u32(number)?, 2 + length))
+        };
+        let escape = match (rest[0], rest.get(1)) {
+            (b'\\', Some(escape)) => match escape {
+                b'x' => digits(2),
+                b'u' => digits(4),
+                b'U' => digits(8),
+                b'b' => Some(('\x08', 2)),
+                b'e' => Some(('\x1B', 2)),
+                b'f' => Some(('\x0C', 2)),
+                b'n' => Some(('\n', 2)),
+                b'r' => Some(('\r', 2)),
+                b't' => Some(('\t', 2)),
+                b'"' | b'\\' => Some((char::from(*escape), 2)),
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    let blank =
+                        rest[1..].iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
+                    if rest[1..=blank].contains(&b'\n') {
+                        at += 1 + blank;
+                        continue;
+                    }
+                    None
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        match escape {
+            Some((character, length)) => {
+                found.push(at, character.encode_utf8(&mut [0; 4]).as_bytes());
+                at += length;
+            }
+            None => {
+                found.push(at, &rest[..1]);
+                at += 1;
+            }
+        }
+    }
+    found.end(text.len());
+    Some(found)
+}
+
 fn percent(text: &[u8]) -> Option<u8> {
     let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
     u8::try_from(digit(1)? << 4 | digit(2)?).ok()

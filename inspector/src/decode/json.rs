@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes on with another value behind the one that was read.
-    pub(super) fn another(&mut self) {
+    pub(crate) fn another(&mut self) {
         self.expect = Expect::Value;
     }
 
@@ -383,6 +383,15 @@ impl Unescaped {
         };
         let end = self.starts[last..].iter().find(|next| **next != self.starts[last]);
         start as usize..end.map_or(start, |end| *end) as usize
+    }
+
+    /// The bytes that these bytes of the text made, or had a part in.
+    pub(crate) fn made(&self, source: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let starts = &self.starts[..self.bytes.len()];
+        let at = starts.partition_point(|start| *start as usize <= source.start);
+        let first = at.checked_sub(1).map_or(0, |at| starts[at]);
+        let start = starts.partition_point(|start| *start < first);
+        start..starts.partition_point(|start| (*start as usize) < source.end).max(start)
     }
 }
 

@@ -37,9 +37,19 @@ pub(crate) fn text(format: Format, text: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The start of a CBOR string of this length.
+pub(crate) fn head(sort: Sort, length: u64) -> Vec<u8> {
+    cbor::head_of(sort, length)
+}
+
+/// An integer of CBOR.
+pub(crate) fn integer(number: u64) -> Vec<u8> {
+    cbor::head_of(Sort::Number, number)
+}
+
 /// A CBOR string of text or bytes.
 pub(crate) fn string(sort: Sort, content: &[u8]) -> Vec<u8> {
-    [&cbor::head_of(sort, content.len()), content].concat()
+    [&cbor::head_of(sort, content.len() as u64), content].concat()
 }
 
 /// A map of these keys and values by turns, or a list of these items, all of them encoded.
@@ -48,7 +58,7 @@ pub(crate) fn container(format: Format, sort: Sort, items: &[Vec<u8>]) -> Vec<u8
     match format {
         Format::Cbor => {
             let length = if is_map { items.len() / 2 } else { items.len() };
-            [cbor::head_of(sort, length), items.concat()].concat()
+            [cbor::head_of(sort, length as u64), items.concat()].concat()
         }
         Format::Json => {
             let mut out = vec![if is_map { b'{' } else { b'[' }];

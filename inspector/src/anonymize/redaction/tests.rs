@@ -4,7 +4,7 @@ use crate::decode::encodings::Order;
 use crate::decode::splice;
 
 /// The redacted payload, and whether a path could not be followed in it.
-fn redacted(payload: &[u8], paths: &[&str], patterns: &[&str]) -> (Vec<u8>, bool) {
+pub(super) fn redacted(payload: &[u8], paths: &[&str], patterns: &[&str]) -> (Vec<u8>, bool) {
     let mut redaction = Redaction::default();
     paths.iter().for_each(|path| redaction.add_path(path).expect(path));
     patterns.iter().for_each(|pattern| redaction.add_pattern(pattern).expect(pattern));
@@ -21,7 +21,7 @@ fn check(payload: &str, paths: &[&str], patterns: &[&str], expected: &str) {
     assert!(!unsearched, "{payload}");
 }
 
-const MAIL: &str = r"[a-z]+@example\.org";
+pub(super) const MAIL: &str = r"[a-z]+@example\.org";
 
 #[test]
 fn what_is_not_taken_out_stays_byte_for_byte() {
