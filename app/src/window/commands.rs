@@ -403,7 +403,7 @@ pub const TABLE: &[Entry] = table! {
     Run: Verb::PauseReplay, "Pause or go on", "Hold the replay", ICON_PAUSE, [bare(Key::Space)], |now| now.replay, needs "a replay under way";
     Run: Verb::Step, "Step", "Let one input of the trace through", ICON_SKIP_NEXT, [bare(Key::F10)], |now| now.replay || (now.trace && now.plugin), needs "a replay under way, or a trace and a plugin";
     Run: Verb::Stop, "Stop", "Cancel all running work", ICON_STOP, [ctrl(Key::Period)], |now| now.busy, needs "work under way";
-    #line Run: Verb::ReplayRow, "Send selected again", "Send the input of the selected call again", ICON_REPLAY, [bare(Key::R)], |now| now.row && now.plugin, needs "a selected frame that is in memory, and a plugin";
+    #line Run: Verb::ReplayRow, "Send selected again", "Send the input of the selected call again", ICON_REPLAY, [bare(Key::G)], |now| now.row && now.plugin, needs "a selected frame that is in memory, and a plugin";
     Run: Verb::EditRow, "Edit and send…", "Put the selected frame into the composer", ICON_EDIT, [bare(Key::E)], |now| now.row, needs "a selected frame that is in memory";
     Run: Verb::ResendAndDiff, "Send selected again and compare", "Show how the answer differs from the recorded one", ICON_DIFFERENCE, [], |now| now.row && now.plugin, needs "a selected frame that is in memory, and a plugin";
     Run: Verb::Send, "Send", "Send the composed frame; shows it first if it is not in view", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send, needs "a plugin, and a frame without an error in the composer";
@@ -445,11 +445,8 @@ pub fn pressed(ctx: &egui::Context, now: &Situation) -> Vec<Verb> {
         .flat_map(|entry| entry.keys.iter().map(|keys| (*keys, entry.verb)))
         .filter(|(keys, _)| !typing || !is_plain(keys))
         .collect();
-    // The most modifiers first: egui lets Ctrl+R match Ctrl+Shift+R, too. While differences are in
-    // front, a key that has a meaning for them has no other.
-    keys.sort_by_key(|(keys, verb)| {
-        (std::cmp::Reverse(count(keys.modifiers)), entry(*verb).menu != Menu::Review)
-    });
+    // The most modifiers first: egui lets Ctrl+R match Ctrl+Shift+R, too.
+    keys.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys.modifiers)));
     ctx.input_mut(|input| {
         let pressed = keys.iter().filter(|(keys, _)| input.consume_shortcut(keys));
         pressed.map(|(_, verb)| *verb).collect()
@@ -505,9 +502,7 @@ mod tests {
             assert_eq!(entry.needs.is_none(), is_always, "{} says what it needs", entry.name);
             for shortcut in entry.keys {
                 let shown = show_keys(shortcut);
-                // The keys of a review count only while differences are in front.
-                let place = (shown.clone(), entry.menu == Menu::Review);
-                assert!(keys.insert(place), "{shown} means two things");
+                assert!(keys.insert(shown.clone()), "{shown} means two things");
             }
         }
     }

@@ -12,6 +12,10 @@ use glovebox_inspector::store::Status;
 use super::theme::Tone;
 use crate::workbench::{Source, ViewCtx};
 
+/// What is measured as the latency of a call, everywhere.
+pub(crate) const LATENCY: &str = "Latency is the time in the plugin and in host services, frames carried \
+    in and out. The time in the queue, and that of recording and painting, is no part of it";
+
 /// How a phase is shown.
 pub(crate) fn phase_tone(phase: Phase) -> Tone {
     match phase {

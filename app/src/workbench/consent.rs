@@ -33,6 +33,9 @@ impl Workbench {
             let text = "The plugin is gone; nothing was allowed".to_owned();
             return self.notices.add(Level::Warning, text);
         };
+        if let Some(why_not) = why_not_allowed(&chosen, permission) {
+            return self.notices.add(Level::Warning, why_not);
+        }
         if asked_of(&chosen, permission) != asks {
             let text = format!(
                 "{} asks for something else now; look again before you allow it",
@@ -57,6 +60,40 @@ impl Workbench {
         self.notices.add(Level::Success, text);
         self.look_at_plugins();
     }
+
+    /// Decides about one permission, unless that would give what is not asked for.
+    pub(super) fn decide(
+        &mut self,
+        instance: InstanceId,
+        permission: Permission,
+        decision: Decision,
+    ) {
+        let plugin = self.host.plugin(instance).filter(|_| decision == Decision::Allow);
+        if let Some(why_not) = plugin.and_then(|plugin| why_not_allowed(&plugin, permission)) {
+            return self.notices.add(Level::Warning, why_not);
+        }
+        self.host.set_decision(instance, permission, decision);
+        self.outcome.edits.policy += 1;
+        self.look_at_plugins();
+    }
+}
+
+/// Why a permission that a plugin lacks is not there to be allowed, for people: it does not ask for it,
+/// and nobody is given more than is asked for.
+pub fn why_not_allowed(plugin: &PluginStatus, permission: Permission) -> Option<String> {
+    let mut waits = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
+    if waits.any(|growth| growth.permission == permission) {
+        return None;
+    }
+    plugin.permission(permission).filter(|status| !status.asked && !status.granted)?;
+    let remedy = match permission {
+        Permission::Receive => "list kinds under `accepts` in [frames]".to_owned(),
+        _ => format!("add `{}` to [permissions]", permission.request_example()),
+    };
+    let id = &plugin.manifest.plugin.id;
+    Some(format!(
+        "{id} does not ask for {permission}, so nobody can allow it: {remedy} of its plugin.toml"
+    ))
 }
 
 /// All that an instance asks for of a permission: the generation that waits, else the one that runs.

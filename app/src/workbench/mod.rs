@@ -12,6 +12,7 @@
 mod accepted;
 mod accepting;
 pub(crate) mod answers;
+pub(crate) mod captured;
 mod command;
 mod consent;
 pub mod doctor;
@@ -52,7 +53,7 @@ mod tests;
 pub use accepted::{Accepted, Compared};
 pub use accepting::Accepting;
 pub use command::{Command, ReplayHow, ReplayRequest, SendRequest};
-pub use consent::{asked_of, asking_no_more};
+pub use consent::{asked_of, asking_no_more, why_not_allowed};
 pub use example::{EXAMPLES, Example};
 pub use figures::{Figures, InstanceFigures};
 pub use finished::Sent;

@@ -35,7 +35,14 @@ pub struct Compared {
     pub before: Option<Figure>,
     /// In the second; `None` if nobody knows.
     pub after: Option<Figure>,
+    /// The calls that it takes: of fewer it is not known.
+    pub takes: u64,
 }
+
+/// The calls that p99.9 and p99.99 take: of fewer they are the slowest call, and nothing of their own.
+pub const P99_9_TAKES: u64 = 1_000;
+/// See [`P99_9_TAKES`].
+pub const P99_99_TAKES: u64 = 10_000;
 
 impl Compared {
     /// The second as a multiple of the first; `None` if that says nothing.
@@ -56,31 +63,34 @@ pub fn compare(before: &GenerationMetrics, after: &GenerationMetrics) -> Vec<Com
             Some(Figure::Time(total(one)? / calls))
         }
     };
-    let latency = |read: fn(&LatencySummary) -> Duration| {
-        move |one: &GenerationMetrics| {
-            let time = read(&one.latency);
-            (one.latency.count > 0).then_some(match one.latency.is_exact {
-                true => Figure::Time(time),
-                false => Figure::About(time),
-            })
-        }
-    };
     let both = |name, read: &dyn Fn(&GenerationMetrics) -> Option<Figure>| Compared {
         name,
         before: read(before),
         after: read(after),
+        takes: 0,
     };
+    let tail = |name, takes: u64, read: fn(&LatencySummary) -> Duration| {
+        let read = |one: &GenerationMetrics| {
+            let time = read(&one.latency);
+            (one.latency.count >= takes).then_some(match one.latency.is_exact {
+                true => Figure::Time(time),
+                false => Figure::About(time),
+            })
+        };
+        Compared { takes, ..both(name, &read) }
+    };
+    let latency = |name, read: fn(&LatencySummary) -> Duration| tail(name, 1, read);
     let count = |name, read: Read| both(name, &read);
     vec![
         count("calls", |one| Some(Figure::Count(one.calls))),
         count("errors", |one| Some(Figure::Count(one.errors()))),
         count("denied", |one| Some(Figure::Count(one.denials()))),
-        both("p50", &latency(|latency| latency.p50)),
-        both("p90", &latency(|latency| latency.p90)),
-        both("p99", &latency(|latency| latency.p99)),
-        both("p99.9", &latency(|latency| latency.p99_9)),
-        both("p99.99", &latency(|latency| latency.p99_99)),
-        both("max", &latency(|latency| latency.max)),
+        latency("p50", |latency| latency.p50),
+        latency("p90", |latency| latency.p90),
+        latency("p99", |latency| latency.p99),
+        tail("p99.9", P99_9_TAKES, |latency| latency.p99_9),
+        tail("p99.99", P99_99_TAKES, |latency| latency.p99_99),
+        latency("max", |latency| latency.max),
         both("queue per call", &per_call(|one| Some(one.split.queue))),
         both("guest per call", &per_call(|one| Some(one.split.guest))),
         both("boundary per call", &per_call(|one| one.split.known_boundary())),
@@ -147,5 +157,20 @@ mod tests {
         check("guest per call", time(100), time(150), half_more);
         check("boundary per call", None, time(2), None);
         check("memory peak", Some(Figure::Bytes(1000)), None, None);
+    }
+
+    #[test]
+    fn few_calls_have_no_tail() {
+        fn check(calls: u64, expected: [bool; 3]) {
+            let all = compare(&figures(calls, 100, 0, None), &figures(0, 100, 0, None));
+            let found = ["p99", "p99.9", "p99.99"]
+                .map(|name| all.iter().find(|one| one.name == name).unwrap().before.is_some());
+            assert_eq!(found, expected, "{calls}");
+        }
+        check(0, [false; 3]);
+        check(999, [true, false, false]);
+        check(1_000, [true, true, false]);
+        check(9_999, [true, true, false]);
+        check(10_000, [true; 3]);
     }
 }

@@ -26,7 +26,7 @@ use glovebox_events::{Event, Sink};
 
 use crate::diff::LatencyShift;
 use crate::findings::BudgetFigures;
-pub use compare::{Compared, Figure, compare};
+pub use compare::{Compared, Figure, P99_9_TAKES, P99_99_TAKES, compare};
 use generation::Generation;
 use series::{KEPT, SECOND, Timeline};
 

@@ -7,7 +7,9 @@ use egui_kittest::kittest::Queryable;
 use glovebox::window::ids::PanelId;
 use glovebox::workbench::{Command, Workbench, WorkbenchOptions};
 use glovebox_abi::{Frame, Permission};
-use glovebox_host::{Allowance, Consents, Host, InstanceId, Lifetime, Standing};
+use glovebox_host::{
+    Allowance, Consents, Decision, Host, InstanceId, Lifetime, PolicyMode, Standing,
+};
 use glovebox_tests::sample;
 
 use crate::window::{Window, app, open, over, shows, wait};
@@ -173,26 +175,44 @@ fn a_new_version_that_asks_for_more_waits_in_the_window() {
 
 #[test]
 fn a_denial_is_allowed_on_its_row() {
-    let mut window = open(&[sample("misbehave.wasm")]);
-    let id = first(&window);
-    host(&mut window).call(id, &Frame::data("mode=deny-me"));
-    wait(&mut window, "denials are shown", |window| {
-        app(window).view().plugins()[0].stats.denials >= 4
-    });
-    click(&mut window, "Denied 4");
-    shows(&mut window, "Allow kv for misbehave");
-    // Any row but the last one.
-    click(&mut window, "Allow kv for misbehave");
-    click(&mut window, "while it runs for misbehave");
-    wait(&mut window, "kv is granted", |window| {
-        standing(window, "misbehave", Permission::Kv) == Standing::Granted
-    });
-    for other in [Permission::Config, Permission::Random, Permission::Emit] {
-        assert_ne!(standing(&window, "misbehave", other), Standing::Granted, "{other}");
+    let mut window = open(&[sample("storage.wasm"), sample("misbehave.wasm")]);
+    execute(&mut window, Command::SetPolicyMode(PolicyMode::Strict));
+    let instance =
+        |window: &Window, id: &str| app(window).view().plugin_by_id(id).unwrap().instance;
+    for (id, payload) in [("storage", r#"{"do":"list"}"#), ("misbehave", "mode=deny-me")] {
+        let instance = instance(&window, id);
+        host(&mut window).call(instance, &Frame::data(payload));
     }
-    // The rows of what is granted now have no control any more, the others keep theirs.
+    wait(&mut window, "denials are shown", |window| app(window).view().live().denied >= 5);
+    let denied = app(&window).view().live().denied;
+    click(&mut window, &format!("Denied {denied}"));
+    shows(&mut window, "Allow kv for storage");
+    // Any row but the last one.
+    click(&mut window, "Allow kv for storage");
+    click(&mut window, "while it runs for storage");
+    wait(&mut window, "kv is granted", |window| {
+        standing(window, "storage", Permission::Kv) == Standing::Granted
+    });
+    // The rows of what is granted now have no control any more.
+    assert!(window.query_by_label("Allow kv for storage").is_none());
+    // What a manifest does not ask for is given in no way, and the window says why.
+    let why_not = "misbehave does not ask for kv, so nobody can allow it: add `kv = true`";
+    shows(&mut window, &format!("was denied: {why_not}"));
     assert!(window.query_by_label("Allow kv for misbehave").is_none());
-    shows(&mut window, "Allow random for misbehave");
+    let instance = instance(&window, "misbehave");
+    let (permission, lifetime) = (Permission::Kv, Lifetime::WhileItRuns);
+    let (asks, others) = (Vec::new(), Vec::new());
+    for command in [
+        Command::Allow { instance, permission, asks, others, lifetime },
+        Command::Decide(instance, permission, Decision::Allow),
+    ] {
+        let said = app(&window).view().notices().len();
+        execute(&mut window, command);
+        let notices = app(&window).view().notices();
+        assert_eq!(notices.len(), said + 1);
+        assert!(notices.back().unwrap().text.starts_with(why_not), "{:?}", notices.back());
+        assert_ne!(standing(&window, "misbehave", permission), Standing::Granted);
+    }
 }
 
 #[test]

@@ -8,21 +8,18 @@ use glovebox_host::{Lifetime, PluginStatus};
 use crate::window::context::PanelCtx;
 use crate::window::theme;
 use crate::window::widgets::text::{Hint, line, plain};
-use crate::workbench::{Command, asked_of, asking_no_more};
+use crate::workbench::{Command, asked_of, asking_no_more, why_not_allowed};
 
 /// The part of a list of folders, hosts or variables that is shown.
 const SHOWN: usize = 160;
 
-/// True if there is anything to allow: files, network and environment only as far as they are asked
-/// for.
+/// True if there is anything to allow: only what is asked for.
 pub(super) fn can_allow(plugin: &PluginStatus, permission: Permission) -> bool {
-    let waits = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
-    let mut statuses = plugin.permissions.iter();
-    waits.into_iter().any(|growth| growth.permission == permission)
-        || statuses.find(|status| status.permission == permission).is_some_and(|status| {
-            let is_missing = !status.granted || status.asks_more;
-            is_missing && (status.asked || !permission.needs_consent())
-        })
+    let mut waits = plugin.refused.iter().flat_map(|refused| &refused.waits_for);
+    waits.any(|growth| growth.permission == permission)
+        || plugin
+            .permission(permission)
+            .is_some_and(|status| status.asked && (!status.granted || status.asks_more))
 }
 
 /// The request of a plugin, for people, cut where it is long.
@@ -52,8 +49,8 @@ fn in_full(asked: &Scope) -> String {
     glovebox_abi::text::inert(&text).to_string()
 }
 
-/// A button that opens the choices; nothing if there is nothing to allow. `row` tells it apart from
-/// others about the same permission: an open menu stays with its row when the list moves.
+/// A button that opens the choices, or why there is none. `row` tells it apart from others about the
+/// same permission: an open menu stays with its row when the list moves.
 pub(super) fn allow_button(
     ui: &mut Ui,
     ctx: PanelCtx<'_>,
@@ -62,6 +59,9 @@ pub(super) fn allow_button(
     permission: Permission,
 ) {
     if !can_allow(plugin, permission) {
+        if let Some(why_not) = why_not_allowed(plugin, permission) {
+            ui.label(plain("not asked for").color(theme::of(ui).text_weak)).hint(why_not);
+        }
         return;
     }
     let id = egui::Id::unique(("allow", plugin.instance.get(), permission.name(), row));

@@ -26,7 +26,7 @@ use super::widgets::{confined, section, separator};
 use crate::workbench::{Level, ViewCtx};
 
 use painter::Painter;
-use sides::{Fits, LOW, why_not};
+use sides::{Fits, why_not};
 use status::Status;
 use tabs::Behavior;
 
@@ -185,9 +185,14 @@ impl Shell {
         seen.extend(right.then_some(PanelId::Inspector));
         seen.extend(timeline.then_some(PanelId::Timeline));
         seen.extend(drawer.then_some(PanelId::Drawer));
-        let panes = self.centre.active_tiles().into_iter();
-        seen.extend(panes.filter_map(|tile| self.centre.tiles.get_pane(&tile).copied()));
+        seen.extend(self.in_front());
         seen
+    }
+
+    /// The panels of the centre that are in front.
+    fn in_front(&self) -> impl Iterator<Item = PanelId> {
+        let panes = self.centre.active_tiles().into_iter();
+        panes.filter_map(|tile| self.centre.tiles.get_pane(&tile).copied())
     }
 
     /// Paints everything but overlays.
@@ -201,7 +206,7 @@ impl Shell {
         self.fit(ui);
         self.bars(ui, ctx, panels, around);
         let room = ui.available_size();
-        self.fits = Fits::of(room, &self.layout, self.asked);
+        self.fits = Fits::of(room, &self.layout, self.asked, self.in_front());
         let mut drawn = BTreeSet::new();
         let mut guard = std::mem::take(&mut self.guard);
         let mut painter = Painter {
@@ -337,7 +342,7 @@ impl Shell {
             return;
         }
         let room = ui.available_size();
-        self.layout.drawer &= room.y > LOW;
+        self.layout.drawer &= room.y > 560.0;
         self.layout.timeline &= room.y > 500.0;
         self.layout.right &= room.x > 560.0;
         self.layout.left &= room.x > 420.0;

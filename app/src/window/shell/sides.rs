@@ -2,6 +2,7 @@
 
 use egui::{Vec2, vec2};
 
+use crate::window::ids::PanelId;
 use crate::window::session::Layout;
 
 /// A side that can be opened and closed.
@@ -120,12 +121,10 @@ impl Side {
     }
 }
 
-/// Below this height, in points, the room is for the list, and for what is written: of the timeline and
-/// the drawer one has its least size, and the drawer is closed at first.
-pub(super) const LOW: f32 = 620.0;
-
 /// The least size of the centre: some rows of the list with what says what they are.
 const CENTRE: Vec2 = vec2(260.0, 190.0);
+/// Its least height where a frame is composed: a few lines to write in, and what sends them.
+const COMPOSE: f32 = 320.0;
 /// The least part of the room that the centre has, so that sides which a person made large in a large
 /// window do not take a small one.
 const PART: Vec2 = vec2(0.42, 0.54);
@@ -141,10 +140,17 @@ pub(super) struct Fits {
 }
 
 impl Fits {
-    /// The sides that fit into a room. The side that was asked for last goes before the one that
-    /// shares its direction.
-    pub(super) fn of(room: Vec2, layout: &Layout, asked: Option<Side>) -> Fits {
-        let rest = room - CENTRE.max(room * PART);
+    /// The sides that fit into a room around these panels. The side that was asked for last goes before
+    /// the one that shares its direction.
+    pub(super) fn of(
+        room: Vec2,
+        layout: &Layout,
+        asked: Option<Side>,
+        centre: impl IntoIterator<Item = PanelId>,
+    ) -> Fits {
+        let heights = centre.into_iter().map(least_height);
+        let least = vec2(CENTRE.x, heights.fold(CENTRE.y, f32::max));
+        let rest = room - least.max(room * PART);
         let share = |rest, first, second| match asked == Some(second) {
             true => {
                 let (second, first) = share(room, rest, layout, second, first);
@@ -168,6 +174,14 @@ impl Fits {
     }
 }
 
+/// The least height of the centre with a panel in front, in points.
+fn least_height(panel: PanelId) -> f32 {
+    match panel {
+        PanelId::Compose => COMPOSE,
+        _ => CENTRE.y,
+    }
+}
+
 /// The most that each of two may have; the first one goes before the second.
 fn share(
     room: Vec2,
@@ -186,8 +200,6 @@ fn share(
     let second_takes = takes(second, rest - first_takes);
     let most = (rest - second_takes).min(first.most(room)).max(first.least());
     let first_takes = match first_takes > 0.0 {
-        // The second has its least, whatever either had.
-        true if room.y < LOW => most,
         true => first.size(layout, room).min(most),
         false => 0.0,
     };
@@ -216,7 +228,7 @@ mod tests {
             Layout { left_size, right_size, timeline_size, drawer_size, ..Layout::default() };
         let check = |width: f32, height: f32, least: (f32, f32)| {
             let room = vec2(width, height);
-            let fits = Fits::of(room, &layout, None);
+            let fits = Fits::of(room, &layout, None, [PanelId::Frames]);
             let taken =
                 |side: Side| fits.most(side).map_or(0.0, |most| side.size(&layout, room).min(most));
             let across = width - taken(Side::Left) - taken(Side::Right);
@@ -229,11 +241,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_has_its_height() {
+        fn check(height: f32, panels: &[PanelId], expected: [bool; 2]) {
+            let room = vec2(900.0, height);
+            let fits = Fits::of(room, &Layout::default(), None, panels.iter().copied());
+            let sides = [Side::Timeline, Side::Drawer];
+            let found = sides.map(|side| fits.most(side).is_some());
+            assert_eq!(found, expected, "{height} {panels:?}");
+        }
+        check(510.0, &[PanelId::Frames, PanelId::Compose], [true, true]);
+        check(394.0, &[PanelId::Frames], [true, true]);
+        check(394.0, &[PanelId::Frames, PanelId::Compose], [true, false]);
+        check(340.0, &[PanelId::Compose], [false, false]);
+    }
+
+    #[test]
     fn sides_have_their_usual_sizes_beside_each_other() {
         let (left, right, timeline, drawer) = (true, true, true, true);
         let layout = Layout { left, right, timeline, drawer, ..Layout::default() };
         for room in [vec2(1440.0, 840.0), vec2(1920.0, 1000.0), vec2(1280.0, 660.0)] {
-            let fits = Fits::of(room, &layout, None);
+            let fits = Fits::of(room, &layout, None, [PanelId::Frames]);
             for side in [Side::Left, Side::Right, Side::Timeline, Side::Drawer] {
                 let most = fits.most(side).unwrap_or_default();
                 assert!(most >= side.size(&layout, room), "{side:?} has {most} of {room:?}");
@@ -259,7 +286,8 @@ mod tests {
     #[test]
     fn what_was_asked_for_goes_first() {
         fn check(room: (f32, f32), asked: Option<Side>, expected: [bool; 4]) {
-            let fits = Fits::of(vec2(room.0, room.1), &Layout::default(), asked);
+            let room = vec2(room.0, room.1);
+            let fits = Fits::of(room, &Layout::default(), asked, [PanelId::Frames]);
             let sides = [Side::Left, Side::Right, Side::Timeline, Side::Drawer];
             assert_eq!(sides.map(|side| fits.most(side).is_some()), expected, "{room:?} {asked:?}");
         }

@@ -2,6 +2,7 @@
 
 mod model;
 mod paint;
+mod problems;
 
 use egui::Ui;
 

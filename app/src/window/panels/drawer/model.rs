@@ -1,21 +1,22 @@
 //! The lists of the drawer. Only visible lines are made.
 
+use std::collections::BTreeSet;
+
 use egui_material_icons::MaterialIcon;
 use glovebox_abi::text::inert;
 use glovebox_abi::{LogLevel, Permission};
 use glovebox_events::CallId;
 use glovebox_host::{InstanceId, PluginStatus};
-use glovebox_inspector::findings::{Evidence, Finding, Severity};
-use glovebox_inspector::store::{Denial, LogLine, NoticeKind, Reload, Row, RowId, Store};
+use glovebox_inspector::store::{Denial, LogLine, Reload, RowId, Store};
 
+use super::problems::{ProblemKind, Problems};
 use crate::window::excerpt::Excerpt;
 use crate::window::ids::DrawerTab;
-use crate::window::look::outcome_look;
 use crate::window::shown::Shown;
 use crate::window::theme::Tone;
-use crate::window::widgets::figures::{clock, clock_of};
+use crate::window::widgets::figures::clock;
 use crate::window::widgets::text;
-use crate::workbench::{Failure, Level, Notice, Reader, Source, ViewCtx};
+use crate::workbench::{Reader, Source, ViewCtx, why_not_allowed};
 
 /// Reloads that are shown, the newest ones.
 const RELOADS: usize = 200;
@@ -29,6 +30,8 @@ pub(crate) struct State {
     /// Of every list but that of reloads.
     pub(super) lines: Excerpt<Line>,
     pub(super) reloads: Vec<(String, Reload)>,
+    /// Kinds of problems whose single ones are listed.
+    pub(super) open: BTreeSet<ProblemKind>,
 }
 
 /// How long the lists are.
@@ -47,13 +50,17 @@ pub(super) struct Line {
     pub(super) plugin: String,
     pub(super) text: String,
     /// The call that the line is about.
-    call: Option<CallId>,
+    pub(super) call: Option<CallId>,
     /// The frame that the line leads to.
     pub(super) row: Option<RowId>,
     /// All frames that the line is about, if it is about several.
     pub(super) rows: Vec<RowId>,
     /// The denial that the line can allow.
     pub(super) allow: Option<Denied>,
+    /// The kind of problems that the line stands for, if these are several.
+    pub(super) group: Option<ProblemKind>,
+    /// True if it is one of several that are listed below a line for all of them.
+    pub(super) is_member: bool,
 }
 
 /// The picture of a line.
@@ -82,13 +89,12 @@ impl State {
     pub(super) fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
         let source = shown.selection.source;
         let problems = Problems::of(&reader, shown);
-        let State { tab, counts, lines, reloads } = self;
+        let State { tab, counts, lines, reloads, open } = self;
         reader.read(source, |store| {
-            let failed: Vec<_> =
-                store.notices().iter().filter(|one| is_failure(one, source)).collect();
+            let problems = problems.with_failed(store);
             *counts = Counts {
                 log: store.log().len(),
-                problems: problems.len() + failed.len(),
+                problems: problems.len(),
                 denied: store.denials().len(),
             };
             match tab {
@@ -96,7 +102,9 @@ impl State {
                     lines.take_in(counts.log, |at| Some(of_log(store, store.log().get(at)?)));
                 }
                 DrawerTab::Problems => {
-                    lines.take_in(counts.problems, |at| problems.line(store, &failed, at));
+                    let listed = problems.listed(open);
+                    let line = |at: usize| problems.line(store, listed.get(at)?);
+                    lines.take_in(listed.len(), line);
                 }
                 DrawerTab::Denied => {
                     let line =
@@ -118,80 +126,10 @@ impl State {
     }
 }
 
-/// True for failures outside of calls. The workbench itself reports live refusals.
-fn is_failure(notice: &glovebox_inspector::store::Notice, source: Source) -> bool {
-    match notice.kind {
-        NoticeKind::Failure => true,
-        NoticeKind::Refused => source != Source::Live,
-        NoticeKind::Phase | NoticeKind::Loaded | NoticeKind::Policy => false,
-    }
-}
-
 impl Line {
     /// Frames in a file are found by their calls, once they were read.
     fn find_rows(&mut self, reader: Reader<'_>, source: Source) {
         self.row = self.row.or_else(|| reader.row_of(source, self.call?));
-    }
-}
-
-/// Findings, calls that failed, and what the workbench says, in this order.
-struct Problems<'a> {
-    source: Source,
-    reader: &'a Reader<'a>,
-    findings: &'a [Finding],
-    failures: &'a std::collections::VecDeque<Failure>,
-    notices: Vec<&'a Notice>,
-}
-
-impl<'a> Problems<'a> {
-    fn of(reader: &'a Reader<'a>, shown: &'a Shown) -> Problems<'a> {
-        let source = shown.selection.source;
-        let is_problem = |one: &&Notice| matches!(one.level, Level::Error | Level::Warning);
-        Problems {
-            source,
-            reader,
-            findings: reader.findings(source).map_or(&[][..], |judgement| &judgement.findings),
-            failures: &shown.overview.digest().failures,
-            notices: reader.notices().iter().filter(is_problem).collect(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.findings.len() + self.failures.len() + self.notices.len()
-    }
-
-    /// `failed` is what the host said of failures; it stands before the notices of the workbench.
-    fn line(
-        &self,
-        store: &Store,
-        failed: &[&glovebox_inspector::store::Notice],
-        at: usize,
-    ) -> Option<Line> {
-        if let Some(finding) = self.findings.get(at) {
-            return Some(of_finding(self.reader, self.source, store, finding));
-        }
-        let at = at - self.findings.len();
-        if let Some(failure) = self.failures.get(at) {
-            return Some(of_failure(failure));
-        }
-        let at = at - self.failures.len();
-        if let Some(notice) = failed.get(at) {
-            return Some(Line {
-                at: clock(notice.at),
-                sign: Sign::Error,
-                plugin: notice.plugin.to_string(),
-                text: notice.message.clone(),
-                ..Line::default()
-            });
-        }
-        let notice = self.notices.get(at - failed.len())?;
-        Some(Line {
-            at: clock_of(notice.at),
-            sign: if notice.level == Level::Error { Sign::Error } else { Sign::Warning },
-            plugin: "workbench".to_owned(),
-            text: notice.text.clone(),
-            ..Line::default()
-        })
     }
 }
 
@@ -218,74 +156,25 @@ fn of_log(store: &Store, line: &LogLine) -> Line {
     }
 }
 
-/// A finding, with the first frame that shows it.
-fn of_finding(reader: &Reader<'_>, source: Source, store: &Store, finding: &Finding) -> Line {
-    let rows: Vec<_> = match reader.is_in_file(source) {
-        true => {
-            let calls = finding.evidence.iter().filter_map(|one| one.call);
-            calls.filter_map(|call| Some((reader.row_of(source, call)?, None))).collect()
-        }
-        false => {
-            let rows = finding.evidence.iter().filter_map(|one| row_of(store, one));
-            rows.map(|row| (row.id, Some(row.at))).collect()
-        }
-    };
-    let more = match rows.len() {
-        0 | 1 => String::new(),
-        rows => format!(" (first of {rows} frames)"),
-    };
-    Line {
-        at: rows.first().and_then(|(_, at)| *at).map_or_else(String::new, clock),
-        sign: match finding.severity {
-            Severity::Info => Sign::Info,
-            Severity::Warning => Sign::Warning,
-            Severity::Error => Sign::Error,
-        },
-        plugin: finding.plugin.clone(),
-        text: format!("{}: {}{more}; {}", finding.rule, finding.message, finding.remedy),
-        row: rows.first().map(|(row, _)| *row),
-        rows: rows.into_iter().map(|(row, _)| row).collect(),
-        ..Line::default()
-    }
-}
-
-/// The row of an event that shows a finding; the input of its call if the event is no frame.
-fn row_of<'a>(store: &'a Store, evidence: &Evidence) -> Option<&'a Row> {
-    let rows = &store.call(evidence.call?)?.rows;
-    let mut kept = rows.iter().filter_map(|id| store.row_by_id(*id));
-    let first = kept.next()?;
-    if first.sequence == evidence.sequence {
-        return Some(first);
-    }
-    Some(kept.find(|row| row.sequence == evidence.sequence).unwrap_or(first))
-}
-
-fn of_failure(failure: &Failure) -> Line {
-    Line {
-        at: clock(failure.at),
-        sign: Sign::Ended(outcome_look(Some(&failure.outcome))),
-        plugin: failure.plugin.to_string(),
-        text: format!("frame {}: {}", failure.row.0, failure.outcome),
-        row: Some(failure.row),
-        ..Line::default()
-    }
-}
-
 fn of_denial(reader: &Reader<'_>, source: Source, store: &Store, denial: &Denial) -> Line {
+    let instance = denied_instance(reader, source, denial);
+    let plugin = instance.and_then(|instance| reader.plugin(instance));
+    let why_not = plugin.and_then(|plugin| why_not_allowed(plugin, denial.permission));
+    let why =
+        why_not.unwrap_or_else(|| format!("the permission {} is not granted", denial.permission));
     Line {
         at: clock(denial.at),
         sign: Sign::Denied,
         plugin: denial.plugin.to_string(),
         text: format!(
-            "{}{}{} was denied: the permission {} is not granted",
+            "{}{}{} was denied: {why}",
             denial.service,
             if denial.parameter.is_empty() { "" } else { " " },
             inert(&denial.parameter),
-            denial.permission
         ),
         call: denial.call,
         row: first_row(store, denial.call),
-        allow: denied_instance(reader, source, denial).map(|instance| Denied {
+        allow: instance.map(|instance| Denied {
             instance,
             permission: denial.permission,
             number: (denial.at, denial.call),

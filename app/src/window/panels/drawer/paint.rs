@@ -145,20 +145,30 @@ fn lines(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, name: &str, empty: &
         return;
     }
     ui.spacing_mut().item_spacing.y = 0.0;
+    let mut clicked = None;
     let area = ScrollArea::vertical()
         .id_salt(name)
         .auto_shrink([false, false])
-        .stick_to_bottom(true)
+        // A kind that is opened stays where it was clicked.
+        .stick_to_bottom(state.open.is_empty())
         .show_rows(ui, LINE, state.lines.len(), |ui, range| {
             for position in range.clone() {
                 match state.lines.get(position) {
-                    Some(one) => line(ui, ctx, one),
-                    None => ui.add_space(LINE),
+                    Some(one) if line(ui, ctx, one) => clicked = one.group.clone(),
+                    Some(_) => {}
+                    None => {
+                        ui.add_space(LINE);
+                    }
                 }
             }
             range
         });
-    if state.lines.see(area.inner) {
+    if let Some(kind) = &clicked
+        && !state.open.remove(kind)
+    {
+        state.open.insert(kind.clone());
+    }
+    if state.lines.see(area.inner) || clicked.is_some() {
         ui.ctx().request_repaint();
     }
 }
@@ -174,7 +184,8 @@ fn picture_of(sign: Sign) -> (Tone, MaterialIcon) {
     }
 }
 
-fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) {
+/// True if it was clicked.
+fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) -> bool {
     let tokens = theme::of(ui);
     let (rect, response) = row(ui, LINE, false, &format!("{} {}", line.plugin, line.text));
     let body = egui::TextStyle::Body.resolve(ui.style());
@@ -186,6 +197,7 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) {
     };
     let (tone, picture) = picture_of(line.sign);
     let (at, sign, plugin) = (cell(84.0), cell(14.0), cell(96.0));
+    left += if line.is_member { 16.0 } else { 0.0 };
     text_in(ui, at, Align::Min, &line.at, body.clone(), tokens.text_weak);
     text_in(ui, sign, Align::Min, picture.codepoint, icon_font(13.0), tokens.tone(tone));
     text_in(ui, plugin, Align::Min, &line.plugin, body.clone(), tokens.text_weak);
@@ -193,7 +205,8 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) {
     let in_one_line = text::lines(&line.text).replace('\n', " ");
     text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);
     let go_to = |row| ctx.change(Change::Select(RowRef { source: ctx.source(), row }));
-    if let (true, Some(row)) = (response.clicked(), line.row) {
+    let is_clicked = response.clicked();
+    if let (true, Some(row), None) = (is_clicked, line.row, &line.group) {
         go_to(row);
     }
     response.hint(&line.text).context_menu(|ui| {
@@ -206,6 +219,7 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) {
             ctx.change(Change::Copy(line.text.clone()));
         }
     });
+    is_clicked
 }
 
 /// The button that allows what was denied, if it still can; gives the place that is left.

@@ -9,12 +9,12 @@ use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::Direction;
 use glovebox_inspector::store::RowId;
 
-use super::layout::{Column, words_of};
+use super::layout::{Column, time, words_of};
 use super::lines::{Lines, Slot};
 use crate::window::action::Change;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
-use crate::window::look::{outcome_look, row_look, without_end};
+use crate::window::look::{LATENCY, outcome_look, row_look, without_end};
 use crate::window::theme::{self, ROW, Tokens, Tone};
 use crate::window::widgets::text::{Hint as _, line, plain};
 use crate::window::widgets::{icon_font, name_in, text_in};
@@ -91,8 +91,11 @@ impl TableDelegate for Delegate<'_> {
             if response.hovered() {
                 color = tokens.text_strong;
             }
-            if response.hint(format!("The list is sorted {now}; a click sorts it {then}")).clicked()
-            {
+            let mut hint = format!("The list is sorted {now}; a click sorts it {then}");
+            if column == Column::Latency {
+                hint = format!("{LATENCY}\n{hint}");
+            }
+            if response.hint(hint).clicked() {
                 self.ctx.change(Change::Order(next));
             }
         }
@@ -165,7 +168,7 @@ impl TableDelegate for Delegate<'_> {
         };
         match column {
             Column::Number => put(&row.id.0.to_string(), tokens.text_weak),
-            Column::Time => put(&format!("{:.6}", row.since_start.as_secs_f64()), tokens.text),
+            Column::Time => put(&time(row.since_start), tokens.text),
             Column::SincePrevious => {
                 let text = row.since_previous.map_or_else(|| "–".to_owned(), show_duration);
                 put(&text, tokens.text_weak);

@@ -230,7 +230,12 @@ fn grid(
     let titles = ["figure", first, second, "change", ""].map(title);
     line(ui, titles, false);
     for (number, one) in compare(before, after).into_iter().enumerate() {
-        let figure = |figure: Option<Figure>| figure.map_or_else(|| "–".to_owned(), show_figure);
+        // Of few calls, nobody knows more than the slowest.
+        let unknown = if one.takes > 1 { "n/a" } else { "–" };
+        let figure =
+            |figure: Option<Figure>| figure.map_or_else(|| unknown.to_owned(), show_figure);
+        let lacks = one.takes > 1 && (one.before.is_none() || one.after.is_none());
+        let lacks = lacks.then(|| format!("< {} calls", thousands(one.takes)));
         let change = one.ratio().map(|ratio| show_change((ratio - 1.0) * 100.0));
         // The verdict is about the latency as a whole, and its median names the shift.
         let verdict = shift.map(LatencyShift::verdict).filter(|_| one.name == "p50");
@@ -244,7 +249,7 @@ fn grid(
             plain(figure(one.before)).color(tokens.text),
             plain(figure(one.after)).color(tokens.text),
             plain(change.unwrap_or_default()).color(color),
-            plain(verdict.map_or("", Verdict::name)).color(color),
+            plain(lacks.as_deref().or(verdict.map(Verdict::name)).unwrap_or_default()).color(color),
         ];
         line(ui, cells, number % 2 == 0);
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use egui::{Align, ScrollArea, Ui, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::{show_duration, show_size};
+use glovebox_events::latency::LatencySummary;
 use glovebox_host::PluginStatus;
 use glovebox_inspector::findings::{Standing, verdicts};
-use glovebox_inspector::metrics::{GenerationMetrics, Series};
+use glovebox_inspector::metrics::{GenerationMetrics, P99_9_TAKES, P99_99_TAKES, Series};
 
 use super::compared::NOT_LOOKED_OVER;
 use super::model::{State, loaded, per_second, times_of};
@@ -17,6 +18,7 @@ use crate::window::action::Change;
 use crate::window::buttons::empty;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
+use crate::window::look::LATENCY;
 use crate::window::theme;
 use crate::window::widgets::chart::sparkline;
 use crate::window::widgets::figures::thousands;
@@ -115,7 +117,9 @@ fn about(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, chosen: &InstanceFig
 
 fn header(ui: &mut Ui) {
     let tokens = theme::of(ui);
-    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 22.0), egui::Sense::hover());
+    let size = vec2(ui.available_width(), 22.0);
+    let (rect, response) = ui.allocate_exact_size(size, egui::Sense::hover());
+    response.hint(format!("p50, p99 and max are latencies of calls. {LATENCY}"));
     cells(rect, |index, cell, align| {
         text_in(ui, cell, align, COLUMNS[index].0, theme::medium(11.0), tokens.text_weak);
     });
@@ -184,6 +188,18 @@ fn line(
     response.clicked()
 }
 
+/// A percentile far out, or why there is none: of few calls it could only be the slowest.
+fn tail(latency: &LatencySummary, figure: Duration, takes: u64) -> String {
+    match latency.count < takes {
+        true => format!(
+            "n/a: it takes {} calls, of {} it would be max",
+            thousands(takes),
+            thousands(latency.count)
+        ),
+        false => latency.show(figure),
+    }
+}
+
 fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>) {
     section(ui, "Where the time went", |_| {});
     let calls = u32::try_from(figures.calls.max(1)).unwrap_or(u32::MAX);
@@ -204,8 +220,11 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
     );
     fact(ui, "Restarts", thousands(figures.restarts));
     let latency = &figures.latency;
-    let tail = format!("{}, p99.99 {}", latency.show(latency.p99_9), latency.show(latency.p99_99));
-    fact(ui, "p99.9", tail);
+    for (name, figure, takes) in
+        [("p99.9", latency.p99_9, P99_9_TAKES), ("p99.99", latency.p99_99, P99_99_TAKES)]
+    {
+        fact(ui, name, tail(latency, figure, takes)).hint(LATENCY);
+    }
     if latency.count > 0 && !latency.is_exact {
         fact(ui, "≈", "three digits are exact: so many calls are counted in steps".to_owned());
     }

@@ -17,11 +17,11 @@ use crate::window::context::PanelCtx;
 use crate::window::panels::allow::{allow_button, asks};
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::thousands;
-use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
     badge, chip, headings, icon_text, label, named_field, section, separator,
 };
-use crate::workbench::Command;
+use crate::workbench::{Command, why_not_allowed};
 
 /// Paints the policy of the chosen plugin.
 pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
@@ -73,7 +73,7 @@ fn mode(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
         badge(ui, plugin.tier.name(), Tone::Neutral);
         badge(ui, plugin.isolation.name(), Tone::Neutral);
     });
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.label(plain("Policy of all plugins").color(theme::of(ui).text_weak));
         for (mode, name, means) in MODES {
             let chip = chip(ui, ctx.policy_mode() == mode, name, Tone::Accent);
@@ -116,29 +116,108 @@ fn waiting(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     ui.add_space(8.0);
 }
 
+/// The columns of the table of permissions, with their widths in points.
+const COLUMNS: [(&str, f32); 6] = [
+    ("permission", 96.0),
+    ("asked", 40.0),
+    ("decision", 120.0),
+    ("in effect", 148.0),
+    ("used", 48.0),
+    ("denied", 48.0),
+];
+/// The least room for a reason.
+const REASON: f32 = 200.0;
+
 fn permissions(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    let tokens = theme::of(ui);
     section(ui, "Permissions", |_| {});
-    let why = (ui.available_width() - 540.0).max(96.0);
-    Grid::new("permissions").num_columns(7).spacing([16.0, 6.0]).show(ui, |ui| {
-        headings(ui, &["permission", "asked", "decision", "in effect", "used", "denied", "why"]);
-        for status in &plugin.permissions {
-            permission(ui, ctx, plugin, status, why);
+    // The part that is seen, however wide the rows are.
+    let room = (ui.clip_rect().width() - 24.0).max(REASON);
+    let numbers = COLUMNS.len() - 2..;
+    cells(ui, |ui, column| {
+        let title = plain(COLUMNS[column].0).font(theme::medium(11.0)).color(tokens.text_weak);
+        match numbers.contains(&column) {
+            true => in_right(ui, title),
+            false => drop(ui.label(title)),
+        }
+    });
+    for status in &plugin.permissions {
+        cells(ui, |ui, column| permission(ui, ctx, plugin, status, column));
+        ui.scope(|ui| {
+            ui.set_max_width(room);
+            let (why, full) = reason(plugin, status);
+            // Nothing of it is cut: the remedy stands at its end.
+            let label = ui.add(egui::Label::new(paragraph(why).color(tokens.text_weak)).wrap());
+            if let Some(full) = full {
+                label.hint(full);
+            }
+        });
+        ui.add_space(4.0);
+    }
+}
+
+/// Why a permission is in effect or not, and what to do; in full, if that is much longer.
+fn reason(plugin: &PluginStatus, status: &PermissionStatus) -> (String, Option<String>) {
+    let full = match status.parameters().as_str() {
+        "" => status.explanation.clone(),
+        parameters => format!("{parameters}: {}", status.explanation),
+    };
+    let by_rules = status.decision == Decision::AsDeclared;
+    match why_not_allowed(plugin, status.permission).filter(|_| by_rules) {
+        Some(why_not) => (why_not, Some(full)),
+        None => (full, None),
+    }
+}
+
+/// Paints the cells of a row of the table of permissions.
+fn cells(ui: &mut Ui, mut paint: impl FnMut(&mut Ui, usize)) {
+    ui.horizontal(|ui| {
+        for (column, (_, width)) in COLUMNS.iter().enumerate() {
+            let size = egui::vec2(*width, ui.spacing().interact_size.y);
+            let layout = egui::Layout::left_to_right(Align::Center);
+            ui.allocate_ui_with_layout(size, layout, |ui| {
+                ui.set_min_width(*width);
+                paint(ui, column);
+            });
         }
     });
 }
 
-/// A row of the table; `why` is the room for the reason, in points.
+/// A cell of the table of permissions.
 fn permission(
     ui: &mut Ui,
     ctx: PanelCtx<'_>,
     plugin: &PluginStatus,
     status: &PermissionStatus,
-    why: f32,
+    column: usize,
 ) {
     let tokens = theme::of(ui);
-    ui.label(plain(status.permission.name()).color(tokens.text_strong))
-        .hint(status.permission.allows());
-    ui.label(if status.asked { "yes" } else { "no" });
+    match column {
+        0 => {
+            ui.label(plain(status.permission.name()).color(tokens.text_strong))
+                .hint(status.permission.allows());
+        }
+        1 => drop(ui.label(if status.asked { "yes" } else { "no" })),
+        2 => decision(ui, ctx, plugin, status),
+        3 => {
+            match status.standing {
+                Standing::Granted if status.asks_more => badge(ui, "in part", Tone::Warn),
+                Standing::Granted => badge(ui, "granted", Tone::Good),
+                Standing::Asking => badge(ui, "asking", Tone::Warn),
+                Standing::Denied if status.asked => badge(ui, "not granted", Tone::Warn),
+                Standing::Denied => badge(ui, "not granted", Tone::Neutral),
+            };
+            if status.standing == Standing::Asking || status.asks_more {
+                allow_button(ui, ctx, "permission", plugin, status.permission);
+            }
+        }
+        4 => number(ui, status.uses),
+        _ => number(ui, status.denials),
+    }
+}
+
+/// The decision of a person; what is not asked for cannot be allowed.
+fn decision(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, status: &PermissionStatus) {
     let mut decision = status.decision;
     let name = |decision| match decision {
         Decision::AsDeclared => "By the rules",
@@ -150,7 +229,12 @@ fn permission(
         .selected_text(name(decision))
         .show_ui(ui, |ui| {
             for choice in [Decision::AsDeclared, Decision::Allow, Decision::Deny] {
-                ui.selectable_value(&mut decision, choice, name(choice));
+                let why_not = why_not_allowed(plugin, status.permission);
+                let why_not = why_not.filter(|_| choice == Decision::Allow);
+                let entry = ui.add_enabled_ui(why_not.is_none(), |ui| {
+                    ui.selectable_value(&mut decision, choice, name(choice))
+                });
+                entry.inner.hint_when_disabled(why_not.unwrap_or_default());
             }
         })
         .response;
@@ -158,38 +242,16 @@ fn permission(
     if decision != status.decision {
         ctx.command(Command::Decide(plugin.instance, status.permission, decision));
     }
-    ui.horizontal(|ui| {
-        match status.standing {
-            Standing::Granted if status.asks_more => badge(ui, "in part", Tone::Warn),
-            Standing::Granted => badge(ui, "granted", Tone::Good),
-            Standing::Asking => badge(ui, "asking", Tone::Warn),
-            Standing::Denied if status.asked => badge(ui, "not granted", Tone::Warn),
-            Standing::Denied => badge(ui, "not granted", Tone::Neutral),
-        };
-        if status.standing == Standing::Asking || status.asks_more {
-            allow_button(ui, ctx, "permission", plugin, status.permission);
-        }
-    });
-    number(ui, status.uses);
-    number(ui, status.denials);
-    ui.scope(|ui| {
-        ui.set_max_width(why);
-        let why = match status.parameters().as_str() {
-            "" => status.explanation.clone(),
-            parameters => format!("{parameters}: {}", status.explanation),
-        };
-        let text = plain(&why).color(tokens.text_weak);
-        ui.add(egui::Label::new(text).truncate()).hint(&why);
-    });
-    ui.end_row();
 }
 
 fn number(ui: &mut Ui, value: u64) {
     let tokens = theme::of(ui);
     let color = if value > 0 { tokens.text } else { tokens.text_faint };
-    ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-        ui.label(plain(thousands(value)).color(color));
-    });
+    in_right(ui, plain(thousands(value)).color(color));
+}
+
+fn in_right(ui: &mut Ui, text: egui::RichText) {
+    ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| ui.label(text));
 }
 
 fn limits(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, state: &mut State) {

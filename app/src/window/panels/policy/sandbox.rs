@@ -10,7 +10,7 @@ use crate::window::buttons::verb_button;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::text::{paragraph, plain};
 use crate::window::widgets::{badge, headings, section, separator};
 
 /// Where it runs, and the way elsewhere; nothing for WebAssembly and for a part of the application.
@@ -66,8 +66,7 @@ pub(super) fn layers(ui: &mut Ui, plugin: &PluginStatus) {
             };
             ui.scope(|ui| {
                 ui.set_max_width(width);
-                let text = plain(&why).color(tokens.text_weak);
-                ui.add(egui::Label::new(text).truncate()).hint(&why);
+                ui.add(egui::Label::new(paragraph(&why).color(tokens.text_weak)).wrap());
             });
             ui.end_row();
         }

@@ -1,0 +1,84 @@
+//! The events of a run, kept in memory while it happens, to be compared.
+
+use glovebox_events::{Event, weight};
+
+/// The most memory that the events of a run may take that is compared, in bytes.
+pub(crate) const CAPTURE_LIMIT: usize = 2 << 30;
+
+/// Events up to a limit. Those beyond are counted: to compare a part would show differences that are
+/// none.
+#[derive(Debug)]
+pub(crate) struct Captured {
+    /// The events, in order.
+    pub(crate) events: Vec<Event>,
+    /// Events beyond the limit.
+    pub(crate) lost: u64,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Captured {
+    /// None yet, and of so many bytes at most.
+    pub(crate) fn up_to(limit: usize) -> Captured {
+        Captured { events: Vec::new(), lost: 0, bytes: 0, limit }
+    }
+
+    /// Keeps a copy of an event, if there is room.
+    pub(crate) fn keep(&mut self, event: &Event) {
+        let size = weight::event(event);
+        if self.bytes + size <= self.limit {
+            self.bytes += size;
+            self.events.push(event.clone());
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// What was kept since the last time.
+    pub(crate) fn take(&mut self) -> Captured {
+        std::mem::replace(self, Captured::up_to(self.limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use glovebox_abi::Permission;
+    use glovebox_abi::cbor::Value;
+    use glovebox_events::{HostCall, What};
+
+    use super::*;
+
+    #[test]
+    fn everything_that_is_kept_counts() {
+        const LIMIT: usize = 64 << 20;
+        fn check(bytes: usize, expected_kept: usize) {
+            let host_call = HostCall {
+                service: "kv-set".into(),
+                permission: Permission::Kv,
+                arguments: Value::Bytes(vec![0; bytes]),
+                result: Ok(Value::Null),
+                took: Duration::ZERO,
+            };
+            let event = Event {
+                sequence: 0,
+                at: 0,
+                plugin: "a".into(),
+                instance: 0,
+                generation: 1,
+                what: What::HostCall { call: None, host_call },
+            };
+            let mut captured = Captured::up_to(LIMIT);
+            (0..20).for_each(|_| captured.keep(&event));
+            let found = (captured.events.len(), captured.lost);
+            assert_eq!(found, (expected_kept, 20 - expected_kept as u64));
+            assert!(captured.bytes <= LIMIT);
+            captured.take();
+            assert_eq!((captured.events.len(), captured.lost, captured.bytes), (0, 0, 0));
+        }
+        check(1000, 20);
+        check(8 << 20, 7);
+        check(LIMIT, 0);
+    }
+}
