@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, ServiceError};
-use glovebox_events::{CallId, Event, Sink, Snapshot, What, weight};
+use glovebox_events::{CallId, Event, Sink, Snapshot, What};
 use glovebox_trace::{
     ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, Replacing, TraceWriter,
 };
@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 
 use super::error::Problem;
 use super::out::shown;
+use crate::workbench::captured::{CAPTURE_LIMIT, Captured};
 use crate::workbench::words::count;
 
 /// Hands every event to each of these, in order.
@@ -134,25 +135,14 @@ pub(super) fn is_stopped(outcome: &glovebox_events::Outcome) -> bool {
     matches!(outcome, Trapped { .. } | TimedOut { .. } | LimitExceeded { .. } | Crashed { .. })
 }
 
-/// The most memory that the events of a run may take that is compared.
-const CAPTURE_LIMIT: usize = 2 << 30;
-
 /// Keeps the events of a run, to compare it or to list its calls; off until asked for.
 #[derive(Debug, Default)]
 pub(super) struct Capture(Mutex<Option<Captured>>);
 
-#[derive(Debug, Default)]
-struct Captured {
-    events: Vec<Event>,
-    bytes: usize,
-    /// Events that did not fit any more.
-    lost: u64,
-}
-
 impl Capture {
     /// Starts to keep events.
     pub(super) fn start(&self) {
-        *self.0.lock() = Some(Captured::default());
+        *self.0.lock() = Some(Captured::up_to(CAPTURE_LIMIT));
     }
 
     /// The events since the last time.
@@ -161,7 +151,9 @@ impl Capture {
     ///
     /// If it was too much to be kept: to compare a part would show differences that are none.
     pub(super) fn take(&self) -> Result<Vec<Event>, Problem> {
-        let captured = self.0.lock().as_mut().map(std::mem::take).unwrap_or_default();
+        let Some(captured) = self.0.lock().as_mut().map(Captured::take) else {
+            return Ok(Vec::new());
+        };
         match captured.lost {
             0 => Ok(captured.events),
             lost => Err(Problem::TooMuchToCompare { lost, limit: CAPTURE_LIMIT as u64 }),
@@ -172,13 +164,7 @@ impl Capture {
 impl Sink for Capture {
     fn record(&self, event: &Event) {
         if let Some(captured) = &mut *self.0.lock() {
-            let size = weight::event(event);
-            if captured.bytes + size <= CAPTURE_LIMIT {
-                captured.bytes += size;
-                captured.events.push(event.clone());
-            } else {
-                captured.lost += 1;
-            }
+            captured.keep(event);
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The window while parts of it panic, and while unsaved work would be lost.
 
+mod compared;
+mod lists;
+mod opened;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -490,7 +494,7 @@ fn a_live_frame_is_sent_again_to_its_own_plugin_only() {
     let echo = target(&window, "echo");
     execute(&mut window, Command::Unload(echo));
     wait(&mut window, |app| app.view().plugins().len() == 1 && !app.view().is_busy());
-    window.key_press(egui::Key::R);
+    window.key_press(egui::Key::G);
     window.step();
     wait(&mut window, |app| !app.view().is_busy());
     assert_eq!(sent(app(&window)), 2, "{:?}", app(&window).view().sent().back());
@@ -560,7 +564,7 @@ fn a_replay_says_if_the_filter_is_not_about_it() {
     filter_by(&mut window, "plugin:echo");
     window.key_press(egui::Key::F5);
     wait(&mut window, |app| replays(app) == 1 && !app.view().is_busy());
-    says(&window, "The filter is about live frames: all of shop.mcap is replayed");
+    says(&window, "The filter is about live frames: all of replay of shop.mcap is replayed");
 }
 
 #[test]

@@ -33,7 +33,12 @@ impl Accepted {
 
     /// Number of calls in it.
     pub fn calls(&self) -> usize {
-        self.baseline.run().len()
+        self.run().len()
+    }
+
+    /// The calls in it.
+    pub(super) fn run(&self) -> &Run {
+        self.baseline.run()
     }
 
     /// Its content, in words.

@@ -7,7 +7,7 @@ use glovebox_events::Direction;
 use glovebox_host::InstanceId;
 use glovebox_inspector::diff::RunCall;
 use glovebox_inspector::replay::Pace;
-use glovebox_inspector::store::Store;
+use glovebox_inspector::store::{Row, RowId, Store};
 
 use super::consent::policy_text;
 use super::doctor::Examination;
@@ -85,14 +85,14 @@ impl Workbench {
             }
             Command::Cancel(job) => self.jobs.cancel(job),
             Command::CancelAll => {
-                self.start = None;
+                self.starts.clear();
                 self.jobs.cancel_all();
             }
             Command::Send(request) => {
-                let host = self.host.clone();
+                let (host, fanout) = (self.host.clone(), Arc::clone(&self.fanout));
                 let name = work::name_of(&host, request.target);
                 self.jobs.start(format!("Sending to {name}"), move |state| {
-                    work::send(&host, request, state)
+                    work::send(&host, &fanout, request, state)
                 });
             }
             Command::ResendAndDiff { target, row } => self.resend_and_diff(target, row),
@@ -138,9 +138,7 @@ impl Workbench {
                 self.allow(instance, permission, &asks, &others, lifetime);
             }
             Command::Decide(instance, permission, decision) => {
-                self.host.set_decision(instance, permission, decision);
-                self.outcome.edits.policy += 1;
-                self.look_at_plugins();
+                self.decide(instance, permission, decision);
             }
             Command::SetLimits(instance, limits) => {
                 // Limits that make no sense are not sent: the field says so.
@@ -249,7 +247,7 @@ impl Workbench {
             fanout: Arc::clone(&self.fanout),
             request,
             trace_name: trace.name.clone(),
-            run_name: self.unused_replay_of(first),
+            run_names: self.unused_replays_of(first),
             origin: trace.origin.clone(),
             reload_and_diff,
             accepted: self.outcome.accepted.clone(),
@@ -279,28 +277,65 @@ impl Workbench {
     }
 
     fn resend_and_diff(&mut self, target: InstanceId, row: RowRef) {
-        let recorded = self.reader().read_row(row, |store| call_of(store, row));
+        let recorded = self.reader().read_row(row, |store| call_of(store, row.row));
         let Some(Some(recorded)) = recorded else {
             let text = "The frames of this call are no longer in memory";
             return self.notices.add(Level::Warning, text);
         };
-        let host = self.host.clone();
-        self.jobs
-            .start("Sending again", move |_| work::resend_and_compare(&host, target, recorded));
+        let before = match recorded.outcome {
+            Some(_) => Some((format!("call {}", recorded.id), recorded.clone())),
+            None => self.answered_before(target, &recorded),
+        };
+        let Some((name, before)) = before else {
+            let text = format!(
+                "Nothing to compare with: {} has no answer to call {}, and no earlier generation of {} \
+                 gave one. Send it once, reload, and compare then",
+                self.view().source_name(row.source),
+                recorded.id,
+                work::name_of(&self.host, target)
+            );
+            return self.notices.add(Level::Warning, text);
+        };
+        let (host, fanout) = (self.host.clone(), Arc::clone(&self.fanout));
+        self.jobs.start("Sending again", move |_| {
+            work::resend_and_compare(&host, &fanout, target, name, before)
+        });
     }
 
-    /// A name that no trace has; its number comes early, where a narrow list still shows it.
-    pub(super) fn unused_replay_of(&self, name: &str) -> String {
-        let first = format!("replay of {name}");
+    /// The last answer of an earlier generation of an instance to an input, with a name for it.
+    fn answered_before(
+        &self,
+        instance: InstanceId,
+        recorded: &RunCall,
+    ) -> Option<(String, RunCall)> {
+        let generation = self.host.plugin(instance)?.generation;
+        let store = self.fanout.store.lock();
+        let is_earlier = |row: &&Row| {
+            row.instance == instance.get()
+                && row.generation < generation
+                && row.direction == Direction::In
+                && row.frame == recorded.input
+        };
+        let earlier = store.rows().rev().filter(is_earlier);
+        let mut calls = earlier.filter_map(|row| Some((row.generation, call_of(&store, row.id)?)));
+        let (generation, call) = calls.find(|(_, call)| call.outcome.is_some())?;
+        Some((format!("call {} of generation {generation}", call.id), call))
+    }
+
+    /// Names that no trace has; their numbers come early, where a narrow list still shows them.
+    pub(super) fn unused_replays_of(&self, name: &str) -> [String; 2] {
         let numbered = (2..).map(|number| format!("replay {number} of {name}"));
         let taken = |name: &String| self.traces.all().iter().any(|trace| trace.name == *name);
-        std::iter::once(first.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(first)
+        let mut unused = std::iter::once(format!("replay of {name}"))
+            .chain(numbered)
+            .filter(|name| !taken(name));
+        std::array::from_fn(|_| unused.next().unwrap_or_default())
     }
 }
 
 /// The call a row belongs to, as far as its frames are in memory.
-fn call_of(store: &Store, row: RowRef) -> Option<RunCall> {
-    let id = store.row_by_id(row.row)?.call;
+fn call_of(store: &Store, row: RowId) -> Option<RunCall> {
+    let id = store.row_by_id(row)?.call;
     let call = store.call(id)?;
     let rows: Vec<_> = call.rows.iter().filter_map(|id| store.row_by_id(*id)).collect();
     let input = rows.iter().find(|row| row.direction == Direction::In)?;

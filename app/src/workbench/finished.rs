@@ -102,11 +102,13 @@ pub struct Sent {
     pub completed: usize,
     /// The last call.
     pub call: CallId,
+    /// The latency of the last call, unless it is no longer in memory.
+    pub latency: Option<Duration>,
     /// How the last call ended.
     pub outcome: Outcome,
     /// The frames that the last call gave.
     pub frames: Vec<Frame>,
-    /// All calls together.
+    /// From the first call to the end of the last, by the clock.
     pub took: Duration,
 }
 

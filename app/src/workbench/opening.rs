@@ -12,8 +12,8 @@ use super::finished::OpenedWorkspace;
 use super::state::Start;
 use super::words::file_name;
 use super::{
-    Accepting, Command, JobId, Level, ReplayHow, ReplayRequest, TraceId, Workbench, accepted,
-    trace, work,
+    Accepting, Command, JobId, Level, ReplayHow, ReplayRequest, Source, TraceId, Workbench,
+    accepted, trace, work,
 };
 
 impl Workbench {
@@ -26,8 +26,9 @@ impl Workbench {
         let (traces, plugins): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|path| trace::is_trace_or_capture(path));
         let with_plugins = !plugins.is_empty() || !workspaces.is_empty();
-        let mut start =
-            Start { replay: !traces.is_empty() && with_plugins, sends, ..Start::default() };
+        self.started += 1;
+        let (number, replay) = (self.started, !traces.is_empty() && with_plugins);
+        let mut start = Start { number, replay, sends, ..Start::default() };
         for path in workspaces {
             let title = format!("Reading {}", file_name(&path));
             let job = self.jobs.start(title, move |_| work::open_workspace(path));
@@ -44,7 +45,7 @@ impl Workbench {
             start.waiting.insert(self.start_open(path));
         }
         if !start.waiting.is_empty() {
-            self.start = Some(start);
+            self.starts.push(start);
         }
     }
 
@@ -75,8 +76,13 @@ impl Workbench {
         request
     }
 
-    /// Loads what a workspace asks for, as it asks for it.
-    pub(super) fn take_in_workspace(&mut self, path: &Path, opened: OpenedWorkspace) {
+    /// Loads what a workspace asks for, as it asks for it; `start` awaits it, by position.
+    pub(super) fn take_in_workspace(
+        &mut self,
+        path: &Path,
+        opened: OpenedWorkspace,
+        start: Option<usize>,
+    ) {
         let OpenedWorkspace { profile, policy, mock, plugins } = opened;
         let on = profile.as_ref().map_or_else(String::new, |profile| format!(" on {profile}"));
         let found = plugins.plugins.len();
@@ -103,31 +109,43 @@ impl Workbench {
         let (host, requests) = (self.host.clone(), requests.collect());
         let title = format!("Loading {count}");
         let job = self.jobs.start(title, move |state| work::load_in_order(&host, requests, state));
-        if let Some(start) = &mut self.start {
+        if let Some(start) = start.and_then(|at| self.starts.get_mut(at)) {
             start.waiting.insert(job);
         }
     }
 
-    pub(super) fn go_on_with_start(&mut self) {
-        let ready = self.start.as_ref().is_some_and(|start| start.waiting.is_empty());
-        let Some(start) = self.start.take_if(|_| ready) else {
-            return;
-        };
+    /// Goes on where all files are there.
+    pub(super) fn go_on_with_starts(&mut self) {
+        while let Some(at) = self.starts.iter().position(|start| start.waiting.is_empty()) {
+            let start = self.starts.remove(at);
+            self.go_on_with(start);
+        }
+    }
+
+    fn go_on_with(&mut self, start: Start) {
+        let number = start.number;
+        let mut led_to = None;
         if let (Some(target), false) = (start.instances.first().copied(), start.sends.is_empty()) {
+            led_to = Some(Source::Live);
             let host = self.host.clone();
             self.jobs.start("Sending the frames of the example", move |state| {
                 work::send_all(&host, target, &start.sends, state)
             });
         }
         let traces: Vec<TraceId> = start.traces.into_values().collect();
+        led_to = led_to.or(traces.first().map(|trace| Source::Trace(*trace)));
         if let (true, [before, after]) = (start.instances.is_empty(), &*traces) {
             self.traces.pin(Some(*before));
             let options = DiffOptions::default();
             self.execute(Command::Diff { before: *before, after: *after, options });
         }
         if let (true, [trace, ..]) = (start.replay && !start.instances.is_empty(), &*traces) {
+            led_to = Some(Source::Live);
             let name = self.traces.get(*trace).map(|trace| trace.name.clone());
-            self.outcome.unasked = name.map(|name| self.unused_replay_of(&name));
+            self.outcome.unasked = name.map(|name| {
+                let [first, _] = self.unused_replays_of(&name);
+                first
+            });
             self.replay(
                 ReplayRequest {
                     trace: *trace,
@@ -141,6 +159,9 @@ impl Workbench {
                 },
                 None,
             );
+        }
+        if led_to.is_some() && number > self.outcome.led_to.0 {
+            self.outcome.led_to = (number, led_to);
         }
     }
 }

@@ -68,10 +68,14 @@ impl Workbench {
     pub fn end_recording(&mut self) -> Option<String> {
         let recorder = self.fanout.set_recorder(None)?;
         self.fanout.set_ticker(None);
-        self.keeper.take().map(Keeper::finish);
-        Some(match recorder.finish() {
-            Ok(RecorderStatus { path, events, .. }) => {
-                format!("Recorded {}: {}", count(events, "event"), path.display())
+        let finished = recorder.finish();
+        // A snapshot that is being taken may wait for a call that never returns.
+        drop(self.keeper.take());
+        Some(match finished {
+            Ok(status) => {
+                let RecorderStatus { path, events, .. } = &status;
+                let loss = status.loss().map_or_else(String::new, |loss| format!("; {loss}"));
+                format!("Recorded {}{loss}: {}", count(*events, "event"), path.display())
             }
             Err(error) => format!("The recording was not finished: {error}"),
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use glovebox_abi::units::show_size;
 use glovebox_events::{CallId, Event, What};
 use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::baseline::SourceTrace;
@@ -13,15 +14,17 @@ use glovebox_inspector::replay::{
 
 use super::accepted::{Accepted, Compared};
 use super::answers::FreshCopies;
+use super::captured::{CAPTURE_LIMIT, Captured};
 use super::jobs::JobState;
 use super::plugins::plugins_of;
 use super::replay::{
     ReplayControl, ReplayProgress, ReplaySummary, Routing, Target, Targets, replay,
 };
-use super::sink::Fanout;
+use super::sink::{Capturing, Fanout};
 use super::start::{GiveError, Started, give};
 use super::trace::Opened;
-use super::{Level, Origin, ReplayHow, ReplayRequest};
+use super::words::count;
+use super::{Level, Origin, ReplayHow, ReplayRequest, TraceId};
 
 /// Everything that a replay needs.
 pub(super) struct ReplayWork {
@@ -29,7 +32,8 @@ pub(super) struct ReplayWork {
     pub(super) fanout: Arc<Fanout>,
     pub(super) request: ReplayRequest,
     pub(super) trace_name: String,
-    pub(super) run_name: String,
+    /// Names for the runs that it leads to, in order.
+    pub(super) run_names: [String; 2],
     pub(super) origin: Origin,
     /// The instance to reload first; the result is then compared with the trace.
     pub(super) reload_and_diff: Option<InstanceId>,
@@ -37,17 +41,49 @@ pub(super) struct ReplayWork {
     pub(super) accepted: Option<Accepted>,
 }
 
+/// The most memory that a replay without an end may keep of its run, in bytes: nothing is compared
+/// with it.
+const ENDLESS: usize = 64 << 20;
+
+/// The calls of a replay.
+struct Calls {
+    summary: ReplaySummary,
+    captured: Captured,
+}
+
+impl Calls {
+    /// Why calls are missing that were to be made, if any are: a part of a run differs from the whole in
+    /// all that is not in it.
+    fn lack(&self) -> Option<String> {
+        let ReplaySummary { cancelled, unloaded, .. } = &self.summary;
+        let lost = self.captured.lost;
+        if lost > 0 {
+            let limit = show_size(CAPTURE_LIMIT as u64);
+            return Some(format!("{} of the run did not fit into {limit}", count(lost, "event")));
+        }
+        if !unloaded.is_empty() {
+            return Some("a plugin was unloaded meanwhile".to_owned());
+        }
+        cancelled.then(|| "it was stopped".to_owned())
+    }
+
+    fn run(&self, name: &str) -> Arc<Run> {
+        Arc::new(Run::from_events(name, self.captured.events.iter().cloned()))
+    }
+
+    fn open(self, name: String) -> (Opened, u64) {
+        let events = Arc::new(self.captured.events);
+        (Opened::of_events(name, events, Origin::Replay), self.captured.lost)
+    }
+}
+
 impl ReplayWork {
     pub(super) fn run(self, state: &JobState, control: &ReplayControl) -> anyhow::Result<Replayed> {
-        if let Some(instance) = self.reload_and_diff {
-            let task = self.host.reload(instance);
-            task.wait()?;
-        }
-        let events = self.origin.events()?;
-        let request = self.request;
+        let mut events = self.origin.events()?;
+        let trace = SourceTrace::of_events(&self.trace_name, &events);
+        let request = &self.request;
         let start = request.from.map(|call| start_at(&self.origin, &events, call)).transpose()?;
-        let plan = plan_of(&request, &events, start.as_ref());
-        let is_whole = plan.skipped == 0 && request.how != ReplayHow::Again;
+        let mut plan = plan_of(request, &events, start.as_ref());
         let is_target = |instance: &InstanceId| {
             request.targets.is_empty() || request.targets.contains(instance)
         };
@@ -62,64 +98,128 @@ impl ReplayWork {
             }
             false => None,
         };
+        if let (Some(instance), None) = (self.reload_and_diff, &self.accepted) {
+            keep_own(&self.host, instance, &mut plan, &mut events);
+        }
         let targets = match &copies {
             Some(copies) => copies.targets(),
             None => instances.into_iter().map(Target::from).collect(),
         };
+        let of = targets.iter().map(|target| target.instance.get()).collect();
         let all = start.as_ref().map_or(&plan, |(_, all)| all);
         let targets = Targets::new(&self.host, targets, all, Routing::ByPlugin);
+        let is_once = request.how != ReplayHow::Again;
+        let limit = if is_once { CAPTURE_LIMIT } else { ENDLESS };
+        // Before anything changes.
+        let capturing = self.fanout.start_capture(of, limit).ok_or_else(|| {
+            anyhow::anyhow!("a replay is under way; stop it before another one starts")
+        })?;
+        let send = || self.send(&targets, &plan, &capturing, state, control);
+        let has_answers = events.iter().any(|event| matches!(event.what, What::CallEnded { .. }));
+        let mut earlier = None;
+        if let Some(instance) = self.reload_and_diff {
+            if !has_answers && self.accepted.is_none() {
+                earlier = Some(run_before(&self.host, instance, send));
+                anyhow::ensure!(!control.is_cancelled(), "Stopped before the reload");
+            }
+            self.host.reload(instance).wait()?;
+        }
         let started =
             start.map(|(start, whole)| go_to(&start, &whole, &targets, &self.host, control));
         let started = started.transpose()?;
-        let capturing = self.fanout.start_capture();
-        let capturing = capturing.ok_or_else(|| {
-            anyhow::anyhow!("a replay is under way; stop it before another one starts")
-        })?;
+        let calls = send();
+        let [first, second] = &self.run_names;
+        let name = if matches!(earlier, Some(Ok(_))) { second } else { first };
+        let lack = calls.lack();
+        let lack =
+            lack.or((plan.skipped > 0 || !is_once).then(|| "not every call was made once".into()));
+        let is_whole = lack.is_none();
+        let compared = match (&self.accepted, self.reload_and_diff) {
+            (None, None) => None,
+            (Some(accepted), _) => Some(match lack {
+                None => Ok(accepted.compare(&calls.run(name))),
+                Some(lack) => Err(format!("not compared with {}: {lack}", accepted.name())),
+            }),
+            (None, Some(_)) => Some(match (lack, &earlier) {
+                (Some(lack), _) => Err(format!("not compared: {lack}")),
+                (None, None) => Ok(Arc::new(Run::from_events(self.trace_name.clone(), events))),
+                (None, Some(Ok(before))) => Ok(before.run(first)),
+                (None, Some(Err(why))) => Err(format!(
+                    "nothing to compare with: {} holds no answers, and the generation before gave \
+                     none: {why}",
+                    self.trace_name
+                )),
+            })
+            .map(|before| before.map(|before| compare(before, calls.run(name)))),
+        };
+        Ok(Replayed {
+            summary: calls.summary.clone(),
+            run: calls.open(name.clone()),
+            earlier: earlier.and_then(Result::ok).map(|calls| calls.open(first.clone())),
+            answers: (!has_answers && is_whole).then_some(request.trace),
+            skipped: plan.skipped,
+            started,
+            compared: compared.map(|compared| compared.map(|compared| compared.of_trace(trace))),
+            divergences: copies.as_ref().map(FreshCopies::divergences),
+        })
+    }
+
+    /// Sends the inputs once, or again and again.
+    fn send(
+        &self,
+        targets: &Targets,
+        plan: &ReplayPlan,
+        capturing: &Capturing<'_>,
+        state: &JobState,
+        control: &ReplayControl,
+    ) -> Calls {
+        // What came before is no part of the run.
+        capturing.take();
         let mut progress = |progress: ReplayProgress| {
             state.progress(progress.done as u64, progress.total as u64);
         };
         progress(ReplayProgress { done: 0, total: plan.inputs.len() });
-        let mut round =
-            || replay(&self.host, &targets, &plan, request.pace, control, &mut progress);
+        let ReplayRequest { pace, how, .. } = self.request;
+        let mut round = || replay(&self.host, targets, plan, pace, control, &mut progress);
         let mut summary = round();
         let mut ends = summary.is_last_round();
-        while request.how == ReplayHow::Again && !ends {
+        while how == ReplayHow::Again && !ends {
             let next = round();
             ends = next.is_last_round();
             summary.add(next);
         }
-        let capture = capturing.finish();
-        let name = self.run_name;
-        let after = || Run::from_events(name.clone(), capture.events.iter().cloned());
-        let is_complete = !summary.cancelled && summary.unloaded.is_empty();
-        let is_whole = is_whole && is_complete && capture.lost == 0;
-        let compared = match (&self.accepted, self.reload_and_diff) {
-            (Some(accepted), _) if is_whole => Some(
-                accepted
-                    .compare(&after())
-                    .of_trace(SourceTrace::of_events(&self.trace_name, &events)),
-            ),
-            // A part of the run would differ in all that is not in it.
-            (None, Some(_)) if is_complete => {
-                let trace = SourceTrace::of_events(&self.trace_name, &events);
-                let before = Run::from_events(self.trace_name, events);
-                let options = DiffOptions::default();
-                let diff = diff::diff(Arc::new(before), Arc::new(after()), &options);
-                Some(Compared::runs(diff).of_trace(trace))
-            }
-            (Some(_) | None, _) => None,
-        };
-        let run = Opened::of_events(name, Arc::new(capture.events), Origin::Replay);
-        let divergences = copies.as_ref().map(FreshCopies::divergences);
-        Ok(Replayed {
-            summary,
-            run,
-            lost: capture.lost,
-            skipped: plan.skipped,
-            started,
-            compared,
-            divergences,
-        })
+        Calls { summary, captured: capturing.take() }
+    }
+}
+
+fn compare(before: Arc<Run>, after: Arc<Run>) -> Compared {
+    Compared::runs(diff::diff(before, after, &DiffOptions::default()))
+}
+
+/// Leaves out the calls of other plugins, if the trace has any of this one: it does not answer them.
+fn keep_own(host: &Host, instance: InstanceId, plan: &mut ReplayPlan, events: &mut Vec<Event>) {
+    let Some(plugin) = host.plugin(instance) else { return };
+    let id = plugin.manifest.plugin.id.as_str();
+    if plan.inputs.iter().any(|input| *input.plugin == *id) {
+        plan.inputs.retain(|input| *input.plugin == *id);
+        events.retain(|event| *event.plugin == *id);
+    }
+}
+
+/// Sends the inputs to the generation that a reload is about to replace, and gives it back the state
+/// that it had: the next one begins with the same.
+fn run_before(
+    host: &Host,
+    instance: InstanceId,
+    send: impl FnOnce() -> Calls,
+) -> anyhow::Result<Calls> {
+    let snapshot = host.snapshot(instance).wait();
+    let snapshot = snapshot.map_err(|outcome| anyhow::anyhow!("{outcome}"))?;
+    let calls = send();
+    host.restore(instance, snapshot).wait()?;
+    match calls.lack() {
+        None => Ok(calls),
+        Some(lack) => Err(anyhow::anyhow!(lack)),
     }
 }
 
@@ -204,14 +304,18 @@ fn go_to(
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub(super) summary: ReplaySummary,
-    pub(super) run: Opened,
-    pub(super) lost: u64,
+    /// The run, and how many events of it were lost.
+    pub(super) run: (Opened, u64),
+    /// The same of the generation before a reload, for a trace that has no answers of its own.
+    pub(super) earlier: Option<(Opened, u64)>,
+    /// The trace that had no answers, to all of whose inputs there are some now.
+    pub(super) answers: Option<TraceId>,
     /// Inputs of the trace that were not chosen.
     pub(super) skipped: usize,
     /// How it got to its start, if that is in the middle.
     pub(super) started: Option<Started>,
-    /// With the baseline file, or with the trace it was made from if that was asked for.
-    pub(super) compared: Option<Compared>,
+    /// With the baseline file, or with the trace it was made from if that was asked for; else why not.
+    pub(super) compared: Option<Result<Compared, String>>,
     /// The host calls that diverged from the trace, if it answered.
     pub(super) divergences: Option<Vec<Divergences>>,
 }
@@ -220,4 +324,25 @@ pub(super) struct Replayed {
 pub(super) fn level_of(summary: &ReplaySummary) -> Level {
     let is_partial = summary.unrouted > 0 || summary.cancelled || !summary.unloaded.is_empty();
     if summary.failures() > 0 || is_partial { Level::Warning } else { Level::Success }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_run_says_what_it_lacks() {
+        fn check(lost: u64, unloaded: &[&str], cancelled: bool, expected: Option<&str>) {
+            let unloaded = unloaded.iter().map(|id| (*id).to_owned()).collect();
+            let mut captured = Captured::up_to(0);
+            captured.lost = lost;
+            let summary = ReplaySummary { unloaded, cancelled, ..ReplaySummary::default() };
+            assert_eq!(Calls { summary, captured }.lack().as_deref(), expected);
+        }
+        check(0, &[], false, None);
+        check(1, &[], false, Some("1 event of the run did not fit into 2 GiB"));
+        check(0, &["a"], false, Some("a plugin was unloaded meanwhile"));
+        check(0, &[], true, Some("it was stopped"));
+        check(7, &["a"], true, Some("7 events of the run did not fit into 2 GiB"));
+    }
 }

@@ -1,24 +1,21 @@
 //! The workbench's sink: every event goes to the live store, the metrics, the recording and the
 //! runs that are being captured.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use glovebox_events::weight;
 use glovebox_events::{Event, ReloadCause, Sink, What};
 use glovebox_inspector::findings::LiveRecorder;
 use glovebox_inspector::store::LiveStore;
 use glovebox_trace::Recorder;
 use parking_lot::{Mutex, RwLock};
 
+use super::captured::Captured;
 use super::figures::Counting;
 use super::snapshots::Ticker;
 use super::words::count;
 use crate::panics::contain;
-
-/// The most memory that captured runs may take, in bytes of events.
-const CAPTURE_LIMIT: usize = 64 << 20;
 
 /// Reloads that may wait for the window.
 const RELOADS: usize = 256;
@@ -161,13 +158,11 @@ impl ReloadNews {
 }
 
 /// The events of a run, while it happens.
-#[derive(Debug, Default)]
-pub(super) struct Capture {
-    /// The events, in order.
-    pub events: Vec<Event>,
-    /// Events beyond the memory limit.
-    pub lost: u64,
-    bytes: usize,
+#[derive(Debug)]
+struct Capture {
+    /// Instances whose events are kept; all if it is empty.
+    of: BTreeSet<u64>,
+    captured: Captured,
 }
 
 impl Fanout {
@@ -191,13 +186,14 @@ impl Fanout {
         *self.ticker.write() = ticker;
     }
 
-    /// Keeps a copy of every event from now on; `None` if that is under way already.
-    pub(super) fn start_capture(&self) -> Option<Capturing<'_>> {
+    /// Keeps copies of the events of these instances from now on, of all if there are none, and of so
+    /// many bytes at most; `None` if that is under way already.
+    pub(super) fn start_capture(&self, of: BTreeSet<u64>, limit: usize) -> Option<Capturing<'_>> {
         let mut capture = self.capture.lock();
         if capture.is_some() {
             return None;
         }
-        *capture = Some(Capture::default());
+        *capture = Some(Capture { of, captured: Captured::up_to(limit) });
         Some(Capturing(self))
     }
 
@@ -224,8 +220,10 @@ impl Fanout {
             Listener::Metrics => self.metrics.lock().ingest(event),
             Listener::Findings => self.findings.record(event),
             Listener::Capture => {
-                if let Some(capture) = &mut *self.capture.lock() {
-                    capture.keep(event);
+                if let Some(Capture { of, captured }) = &mut *self.capture.lock()
+                    && (of.is_empty() || of.contains(&event.instance))
+                {
+                    captured.keep(event);
                 }
             }
             Listener::Reloads => {
@@ -257,14 +255,16 @@ impl Fanout {
     }
 }
 
-/// A copy of every event is kept until this ends or goes.
+/// Copies of events are kept until this goes.
 #[derive(Debug)]
 pub(super) struct Capturing<'a>(&'a Fanout);
 
 impl Capturing<'_> {
-    /// Ends it, and gives what was kept.
-    pub(super) fn finish(self) -> Capture {
-        self.0.capture.lock().take().unwrap_or_default()
+    /// What was kept since the last time.
+    pub(super) fn take(&self) -> Captured {
+        let mut capture = self.0.capture.lock();
+        let captured = capture.as_mut().map(|capture| capture.captured.take());
+        captured.unwrap_or_else(|| Captured::up_to(0))
     }
 }
 
@@ -290,26 +290,8 @@ impl Sink for Fanout {
     }
 }
 
-impl Capture {
-    fn keep(&mut self, event: &Event) {
-        let size = weight::event(event);
-        if self.bytes + size <= CAPTURE_LIMIT {
-            self.bytes += size;
-            self.events.push(event.clone());
-        } else {
-            self.lost += 1;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use glovebox_abi::Permission;
-    use glovebox_abi::cbor::Value;
-    use glovebox_events::HostCall;
-
     use super::*;
 
     #[test]
@@ -318,7 +300,8 @@ mod tests {
         use glovebox_events::CallId;
         for to in Listener::ALL {
             let fanout = Fanout::new(8);
-            let capturing = fanout.start_capture().expect("nothing else is captured");
+            let capturing =
+                fanout.start_capture(BTreeSet::new(), 1 << 20).expect("nothing else is captured");
             let event = Event {
                 sequence: 0,
                 at: 1,
@@ -333,7 +316,7 @@ mod tests {
             let found = [
                 (Listener::Store, fanout.store.lock().len() == 1),
                 (Listener::Metrics, !fanout.metrics.lock().figures().instances.is_empty()),
-                (Listener::Capture, capturing.finish().events.len() == 1),
+                (Listener::Capture, capturing.take().events.len() == 1),
             ];
             for (listener, got_it) in found {
                 assert_eq!(got_it, listener != to, "{listener:?} while {to:?} panics");
@@ -342,37 +325,6 @@ mod tests {
             let expected = format!("1 event did not reach {}: a fault of Glovebox", to.name());
             assert!(said.len() == 1 && said[0].starts_with(&expected), "{said:?}");
         }
-    }
-
-    #[test]
-    fn a_capture_counts_everything_that_it_keeps() {
-        fn check(bytes: usize, expected_kept: usize) {
-            let host_call = HostCall {
-                service: "kv-set".into(),
-                permission: Permission::Kv,
-                arguments: Value::Bytes(vec![0; bytes]),
-                result: Ok(Value::Null),
-                took: Duration::ZERO,
-            };
-            let event = Event {
-                sequence: 0,
-                at: 0,
-                plugin: "a".into(),
-                instance: 0,
-                generation: 1,
-                what: What::HostCall { call: None, host_call },
-            };
-            let mut capture = Capture::default();
-            (0..20).for_each(|_| capture.keep(&event));
-            assert_eq!(
-                (capture.events.len(), capture.lost),
-                (expected_kept, 20 - expected_kept as u64)
-            );
-            assert!(capture.bytes <= CAPTURE_LIMIT);
-        }
-        check(1000, 20);
-        check(8 << 20, 7);
-        check(CAPTURE_LIMIT, 0);
     }
 
     #[test]

@@ -7,14 +7,16 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use glovebox_abi::units::{parse_duration, show_duration};
 use glovebox_events::Snapshot;
 use glovebox_host::{Host, InstanceId};
 use glovebox_trace::Recorder;
+use parking_lot::Mutex;
 
 use super::words::count;
 use crate::panics::contain;
@@ -64,7 +66,7 @@ pub(crate) struct Snapshots<'a> {
     /// Since the last ones.
     inputs: usize,
     last: Instant,
-    taken: SnapshotsTaken,
+    taken: Arc<Mutex<SnapshotsTaken>>,
 }
 
 /// Counts of snapshots that were taken and refused.
@@ -84,6 +86,17 @@ impl<'a> Snapshots<'a> {
         instances: impl Fn() -> Vec<InstanceId> + 'a,
         keep: impl Fn(Snapshot) + 'a,
     ) -> Snapshots<'a> {
+        Snapshots::counted(every, host, instances, keep, Arc::default())
+    }
+
+    /// The same, counted where others can look, too.
+    fn counted(
+        every: Every,
+        host: &Host,
+        instances: impl Fn() -> Vec<InstanceId> + 'a,
+        keep: impl Fn(Snapshot) + 'a,
+        taken: Arc<Mutex<SnapshotsTaken>>,
+    ) -> Snapshots<'a> {
         let mut snapshots = Snapshots {
             every,
             host: host.clone(),
@@ -91,7 +104,7 @@ impl<'a> Snapshots<'a> {
             keep: Box::new(keep),
             inputs: 0,
             last: Instant::now(),
-            taken: SnapshotsTaken::default(),
+            taken,
         };
         snapshots.take();
         snapshots
@@ -117,11 +130,12 @@ impl<'a> Snapshots<'a> {
                 let snapshot = host.snapshot(instance).wait();
                 snapshot.map(&self.keep).map_err(|outcome| outcome.to_string())
             });
+            let mut counts = self.taken.lock();
             match taken.flatten() {
-                Ok(()) => self.taken.taken += 1,
+                Ok(()) => counts.taken += 1,
                 Err(reason) => {
-                    self.taken.refused += 1;
-                    self.taken.reason.get_or_insert(reason);
+                    counts.refused += 1;
+                    counts.reason.get_or_insert(reason);
                 }
             }
         }
@@ -130,7 +144,7 @@ impl<'a> Snapshots<'a> {
     }
 
     pub(crate) fn finish(self) -> SnapshotsTaken {
-        self.taken
+        self.taken.lock().clone()
     }
 }
 
@@ -179,8 +193,14 @@ impl Ticker {
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) ticker: Arc<Ticker>,
-    thread: Option<JoinHandle<SnapshotsTaken>>,
+    taken: Arc<Mutex<SnapshotsTaken>>,
+    /// Gone once the thread is.
+    thread: Receiver<()>,
 }
+
+/// How long the end of a recording waits for the snapshot that is being taken, and thus for the call of
+/// a plugin, which may never return.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Keeper {
     /// Starts the thread, which takes snapshots of all instances.
@@ -200,12 +220,16 @@ impl Keeper {
             thread: OnceLock::new(),
         });
         let counted = Arc::clone(&ticker);
-        let thread = std::thread::Builder::new().name("glovebox snapshots".to_owned());
-        let thread = thread.spawn(move || {
+        let taken: Arc<Mutex<SnapshotsTaken>> = Arc::default();
+        let counts = Arc::clone(&taken);
+        let (lives, thread) = sync_channel(1);
+        let builder = std::thread::Builder::new().name("glovebox snapshots".to_owned());
+        builder.spawn(move || {
+            let _lives: SyncSender<()> = lives;
             counted.thread.get_or_init(std::thread::current);
             let all = || host.plugins().iter().map(|plugin| plugin.instance).collect();
             let keep = |snapshot| recorder.keep_snapshot(snapshot);
-            let mut snapshots = Snapshots::start(every, &host, all, keep);
+            let mut snapshots = Snapshots::counted(every, &host, all, keep, counts);
             while !counted.is_over.load(Ordering::Acquire) {
                 snapshots.sent(counted.inputs.swap(0, Ordering::Relaxed));
                 match every {
@@ -213,15 +237,21 @@ impl Keeper {
                     Every::Time(time) => std::thread::park_timeout(time),
                 }
             }
-            snapshots.finish()
         })?;
-        Ok(Keeper { ticker, thread: Some(thread) })
+        Ok(Keeper { ticker, taken, thread })
     }
 
-    /// Ends the thread; waits for the snapshot that is being taken.
-    pub(super) fn finish(mut self) -> SnapshotsTaken {
+    /// Ends the thread; waits for the snapshot that is being taken, but not for long.
+    pub(super) fn finish(self) -> SnapshotsTaken {
         self.ticker.end();
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+        // Nothing is ever sent: it waits for the end of the thread.
+        let is_stuck = self.thread.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+        let mut taken = self.taken.lock().clone();
+        if is_stuck {
+            taken.refused += 1;
+            taken.reason.get_or_insert_with(|| "a call did not return".to_owned());
+        }
+        taken
     }
 }
 

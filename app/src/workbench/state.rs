@@ -70,7 +70,9 @@ pub struct Workbench {
     pub(super) findings: Findings,
     pub(super) outcome: Outcomes,
     pub(super) seen: Seen,
-    pub(super) start: Option<Start>,
+    /// Files that were given together and are not all there yet, the last given last.
+    pub(super) starts: Vec<Start>,
+    pub(super) started: u64,
     pub(super) keeper: Option<Keeper>,
 }
 
@@ -83,6 +85,8 @@ pub(super) struct Outcomes {
     pub(super) saved: Option<BTreeMap<usize, Decision>>,
     /// Name of the replay that opening files together led to.
     pub(super) unasked: Option<String>,
+    /// The source that opening files led to, until somebody asks, and which files these were.
+    pub(super) led_to: (u64, Option<Source>),
     /// A command that replaces a file, to be given if a person agrees.
     pub(super) in_the_way: Option<Command>,
     /// A plugin that runs if a person accepts this; why, in words.
@@ -114,6 +118,8 @@ pub(super) struct Outcomes {
 /// Files that are being loaded, to be joined in a replay once they are there.
 #[derive(Debug, Default)]
 pub(super) struct Start {
+    /// Counts from 1.
+    pub(super) number: u64,
     pub(super) waiting: BTreeSet<JobId>,
     pub(super) instances: Vec<InstanceId>,
     /// By the job that opened them, which is the order in which they were named.
@@ -196,7 +202,8 @@ impl Workbench {
             findings: Findings::default(),
             outcome: Outcomes::default(),
             seen: Seen::default(),
-            start: None,
+            starts: Vec::new(),
+            started: 0,
             keeper: None,
         })
     }
@@ -344,6 +351,12 @@ impl Workbench {
     /// A plugin that was not loaded, for want of what a person may accept, once.
     pub fn take_not_accepted(&mut self) -> Option<(PathBuf, Accepting, String)> {
         self.outcome.not_accepted.take()
+    }
+
+    /// The source that opening files led to, once: the first trace that was named, or the live frames
+    /// if it is replayed. The files that were opened last count.
+    pub fn take_led_to(&mut self) -> Option<Source> {
+        self.outcome.led_to.1.take()
     }
 
     /// Files that were opened, once.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::accepted::{Accepted, Compared};
 use super::finished::Finished;
 use super::replaying::{Replayed, level_of};
+use super::trace::Opened;
 use super::words::file_name;
-use super::{JobId, Level, Origin, Workbench, answers, work};
+use super::{JobId, Level, TraceId, Workbench, answers, work};
 
 /// Answers kept in the compose history.
 const SENT_KEPT: usize = 200;
@@ -17,19 +18,20 @@ impl Workbench {
         let finished = self.jobs.finished();
         let has_finished = !finished.is_empty();
         for (job, finished) in finished {
-            self.take_in(job, finished);
-            self.go_on_with_start();
+            let start = self.starts.iter_mut().position(|start| start.waiting.remove(&job));
+            self.take_in(job, finished, start);
+            self.go_on_with_starts();
         }
         has_finished
     }
 
-    fn take_in(&mut self, job: JobId, finished: Finished) {
-        if let Some(start) = &mut self.start {
-            start.waiting.remove(&job);
-        }
+    /// `start` awaits it, by position.
+    fn take_in(&mut self, job: JobId, finished: Finished, start: Option<usize>) {
         match finished {
             Finished::Nothing => {}
-            Finished::Several(all) => all.into_iter().for_each(|one| self.take_in(job, one)),
+            Finished::Several(all) => {
+                all.into_iter().for_each(|one| self.take_in(job, one, start));
+            }
             Finished::Done(text) => self.notices.add(Level::Success, text),
             Finished::TraceSaved(trace, path) => {
                 if let Some(trace) = self.traces.get_mut(trace) {
@@ -51,7 +53,7 @@ impl Workbench {
             }
             Finished::Loaded(path, Ok(instance)) => {
                 self.look_at_plugins();
-                if let Some(start) = &mut self.start {
+                if let Some(start) = start.and_then(|at| self.starts.get_mut(at)) {
                     start.instances.push(instance);
                 }
                 let name = work::name_of(&self.host, instance);
@@ -72,7 +74,7 @@ impl Workbench {
                 self.outcome.not_accepted = Some((path, accepting, why));
             }
             Finished::Workspace(path, Ok(opened)) => {
-                self.take_in_workspace(&path, *opened);
+                self.take_in_workspace(&path, *opened, start);
                 self.outcome.opened.push(path);
             }
             Finished::Workspace(path, Err(error)) => {
@@ -92,7 +94,7 @@ impl Workbench {
                 if self.traces.baseline().is_none() {
                     self.traces.pin(Some(id));
                 }
-                if let Some(start) = &mut self.start {
+                if let Some(start) = start.and_then(|at| self.starts.get_mut(at)) {
                     start.traces.insert(job, id);
                 }
                 self.notices.add(Level::Info, text);
@@ -162,7 +164,7 @@ impl Workbench {
         }
     }
 
-    fn take_in_replay(&mut self, mut replayed: Replayed) {
+    fn take_in_replay(&mut self, replayed: Replayed) {
         let mut level = level_of(&replayed.summary);
         let mut text = replayed.summary.sentence();
         let before = replayed.started.as_ref().map_or(0, |started| started.position);
@@ -179,27 +181,42 @@ impl Workbench {
                 level = Level::Warning;
             }
         }
-        if let (None, Some(accepted)) = (&replayed.compared, &self.outcome.accepted) {
-            let name = accepted.name();
-            text.push_str(&format!("; not compared with {name}: not every call was made once"));
+        if let Some(Err(why)) = &replayed.compared {
+            text.push_str(&format!("; {why}"));
+            level = Level::Warning;
+        }
+        self.outcome.frames_replayed += replayed.summary.sent as u64;
+        let earlier = replayed.earlier.map(|earlier| self.add_run(earlier));
+        let run = self.add_run(replayed.run);
+        // A trace of inputs only has no answers to compare with; the first run of it does.
+        let first = earlier.unwrap_or(run);
+        match self.traces.baseline() {
+            None => self.traces.pin(Some(first)),
+            Some(baseline) if replayed.answers == Some(baseline.id) => {
+                text.push_str(&format!(
+                    "; it is pinned in place of {}, which has no answers",
+                    baseline.name
+                ));
+                self.traces.pin(Some(first));
+            }
+            Some(_) => {}
         }
         self.notices.add(level, text);
-        self.outcome.frames_replayed += replayed.summary.sent as u64;
-        replayed.run.lost = replayed.lost;
-        let is_unasked = self.outcome.unasked.as_ref() == Some(&replayed.run.name);
-        let run = self.traces.add(replayed.run, &self.fanout.waker);
-        if let Some(trace) = self.traces.get_mut(run) {
-            trace.unsaved = !is_unasked;
-        }
-        self.look_over(run);
-        // A capture has no answers to compare with; the first run of it does.
-        let baseline = self.traces.baseline().map(|trace| &trace.origin);
-        if let None | Some(Origin::Imported(..)) = baseline {
-            self.traces.pin(Some(run));
-        }
-        if let Some(compared) = replayed.compared {
+        if let Some(Ok(compared)) = replayed.compared {
             self.take_in_diff(compared);
         }
+    }
+
+    /// Adds the run of a replay to the traces.
+    fn add_run(&mut self, (mut run, lost): (Opened, u64)) -> TraceId {
+        run.lost = lost;
+        let is_unasked = self.outcome.unasked.as_ref() == Some(&run.name);
+        let id = self.traces.add(run, &self.fanout.waker);
+        if let Some(trace) = self.traces.get_mut(id) {
+            trace.unsaved = !is_unasked;
+        }
+        self.look_over(id);
+        id
     }
 
     /// Replays are compared with it from now on.

@@ -1,7 +1,13 @@
-//! Tests of work that panics.
+//! Tests of work that panics, hangs or is too much.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
+
+use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
+use glovebox_host::LoadRequest;
+use parking_lot::Mutex;
 
 use super::sink::Listener;
 use super::*;
@@ -36,7 +42,10 @@ fn a_job_that_panics_ends_with_an_error() {
         let expected = "Doing it: a fault of Glovebox itself: nobody knows why";
         assert_eq!(errors, [expected]);
         assert!(workbench.view().replay().is_none());
-        assert!(workbench.fanout.start_capture().is_some(), "nothing is captured any more");
+        assert!(
+            workbench.fanout.start_capture(BTreeSet::new(), 1).is_some(),
+            "nothing is captured any more"
+        );
     }
     check(|workbench| {
         workbench.jobs.start("Doing it", |_| panic!("nobody knows why"));
@@ -47,7 +56,8 @@ fn a_job_that_panics_ends_with_an_error() {
     check(|workbench| {
         let fanout = Arc::clone(&workbench.fanout);
         workbench.jobs.start_replay("Doing it", move |_, _| {
-            let _capturing = fanout.start_capture().expect("nothing else is captured");
+            let _capturing =
+                fanout.start_capture(BTreeSet::new(), 1).expect("nothing else is captured");
             panic!("nobody knows why")
         });
     });
@@ -119,4 +129,113 @@ fn an_event_is_in_the_figures_and_findings_whenever_the_window_looks() {
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }
+}
+
+/// A plugin whose calls return once the gate is gone.
+struct Stuck {
+    begins: SyncSender<()>,
+    gate: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Plugin for Stuck {
+    fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+        let _ = self.begins.try_send(());
+        let _ = self.gate.lock().recv();
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_recording_ends_though_a_call_does_not() {
+    fn check(end: impl FnOnce(&mut Workbench)) {
+        let folder = tempfile::tempdir().unwrap();
+        let recordings_folder = Some(folder.path().join("recordings"));
+        let options = WorkbenchOptions { recordings_folder, ..WorkbenchOptions::default() };
+        let mut workbench = Workbench::new(options).unwrap();
+        let (begins, begun) = sync_channel(1);
+        let (gate, waits) = sync_channel(0);
+        let waits = Arc::new(Mutex::new(waits));
+        let manifest = Manifest::parse("[plugin]\nid = 'stuck'").unwrap();
+        let request = LoadRequest::core(manifest, move || {
+            Box::new(Stuck { begins: begins.clone(), gate: Arc::clone(&waits) })
+        });
+        let host = workbench.host().clone();
+        let instance = host.load(request).wait().unwrap();
+        let caller = std::thread::spawn(move || host.call(instance, &Frame::data("x")));
+        begun.recv().unwrap();
+        workbench.execute(Command::SetSnapshots(Some(Every::Inputs(1))));
+        workbench.execute(Command::StartRecording);
+        let path = workbench.fanout.recorder().unwrap().status().path;
+        // The call ends in any case, so that a fault here ends, too.
+        let (done, is_done) = sync_channel::<()>(1);
+        let watch = std::thread::spawn(move || {
+            let is_late = is_done.recv_timeout(Duration::from_secs(60)).is_err();
+            drop(gate);
+            is_late
+        });
+        end(&mut workbench);
+        done.send(()).unwrap();
+        assert!(!watch.join().unwrap(), "the end waited for the call");
+        assert!(caller.join().unwrap().outcome.is_completed());
+        let path = path.with_extension("").with_extension("mcap");
+        assert!(glovebox_trace::TraceReader::open(&path).is_ok(), "{}", path.display());
+    }
+    check(|workbench| {
+        let said = workbench.end_recording().unwrap();
+        assert!(said.starts_with("Recorded 0 events: "), "{said}");
+    });
+    check(|workbench| {
+        workbench.execute(Command::StopRecording);
+        finish(workbench);
+        let said = workbench
+            .view()
+            .notices()
+            .iter()
+            .any(|notice| notice.text.contains("1 not, the first: a call did not return"));
+        assert!(said, "{:?}", workbench.view().notices());
+    });
+}
+
+#[test]
+fn captures_are_read_as_far_as_there_is_room_and_until_somebody_stops_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ndjson");
+    std::fs::write(&path, "{\"plugin\": \"p\", \"payload\": \"1\"}\n").unwrap();
+    let check = |stops: bool, expected: Option<&str>| {
+        let cancel = stops.into();
+        let opened = trace::Opened::read(&path, &mut |_, _| {}, &cancel);
+        let error = opened.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), expected);
+    };
+    check(false, None);
+    check(true, Some("it was stopped"));
+}
+
+#[test]
+fn a_capture_of_a_run_keeps_what_its_instances_did() {
+    fn check(of: &[u64], expected: usize) {
+        let fanout = sink::Fanout::new(8);
+        let capturing = fanout.start_capture(of.iter().copied().collect(), 1 << 20).unwrap();
+        for instance in [7, 8] {
+            let what = glovebox_events::What::FrameIn {
+                call: glovebox_events::CallId(instance),
+                frame: Frame::data("x"),
+            };
+            let plugin = "a".into();
+            let event = glovebox_events::Event {
+                sequence: 0,
+                at: 1,
+                plugin,
+                instance,
+                generation: 1,
+                what,
+            };
+            fanout.hand(&event, Listener::Capture);
+        }
+        assert_eq!(capturing.take().events.len(), expected, "{of:?}");
+        assert!(capturing.take().events.is_empty(), "they are taken once");
+    }
+    check(&[], 2);
+    check(&[7], 1);
+    check(&[9], 0);
 }

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use glovebox_abi::units::show_size;
@@ -24,7 +24,7 @@ const LIMITS: StoreLimits = StoreLimits { bytes: 512 << 20, list: 100_000, host_
 const READ_WHOLE: u64 = 4 << 20;
 /// Damaged places that are said one by one.
 const DAMAGE_SAID: usize = 10;
-/// Bytes of frames that replay and comparison take of a trace.
+/// Bytes of frames that replay and comparison take of a trace, and an import of a capture.
 const EVENTS: usize = 512 << 20;
 
 /// Names an open trace.
@@ -137,12 +137,12 @@ impl Opened {
                 lost: loaded.lost_events,
             });
         }
-        let mut events = Vec::new();
+        let mut held = Held::default();
         let report = glovebox_inspector::import::import(path, |event| {
-            events.push(event);
-            Ok::<(), glovebox_inspector::import::ImportError>(())
+            anyhow::ensure!(!cancel.load(Ordering::Relaxed), "it was stopped");
+            held.take(event, path)
         })?;
-        let mut opened = Opened::of_events(name, Arc::new(events), |events| {
+        let mut opened = Opened::of_events(name, Arc::new(held.events), |events| {
             Origin::Imported(path.to_owned(), events)
         });
         opened.damage.extend(report.damaged.first);
@@ -199,26 +199,15 @@ impl Origin {
         match self {
             Origin::Imported(_, events) | Origin::Replay(events) => Ok(events.to_vec()),
             Origin::File(path) => {
-                let mut events = Vec::new();
-                let mut bytes = 0;
+                let mut held = Held::default();
                 for event in TraceReader::open(path)? {
-                    anyhow::ensure!(
-                        bytes <= EVENTS,
-                        "replay and comparison hold all frames of a trace, {} at most; make a smaller \
-                         one with `glovebox trace filter` or `split`: {}",
-                        show_size(EVENTS as u64),
-                        path.display()
-                    );
                     match event {
-                        Ok(event) => {
-                            bytes += size_of::<Event>() + frame_bytes(&event);
-                            events.push(event);
-                        }
+                        Ok(event) => held.take(event, path)?,
                         Err(error) if error.is_damage() => {}
                         Err(error) => return Err(error.into()),
                     }
                 }
-                Ok(events)
+                Ok(held.events)
             }
         }
     }
@@ -249,6 +238,30 @@ impl Origin {
             writer.write_gap(lost, GapCause::Unknown)?;
         }
         writer.finish()?;
+        Ok(())
+    }
+}
+
+/// The events of a file, all of them in memory: no more than there is room for.
+#[derive(Default)]
+struct Held {
+    events: Vec<Event>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes one more event of `file`.
+    fn take(&mut self, event: Event, file: &Path) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.bytes <= EVENTS,
+            "captures, replay and comparison hold all frames, {} at most; make a smaller file, or of a \
+             capture a trace with `glovebox trace import`, and a smaller one with `trace filter` or \
+             `split`: {}",
+            show_size(EVENTS as u64),
+            file.display()
+        );
+        self.bytes += size_of::<Event>() + frame_bytes(&event);
+        self.events.push(event);
         Ok(())
     }
 }

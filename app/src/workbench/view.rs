@@ -293,12 +293,12 @@ impl<'a> ViewCtx<'a> {
 
     /// True while anything is under way or waits for something that is.
     pub fn is_busy(&self) -> bool {
-        self.workbench.jobs.any() || self.workbench.start.is_some()
+        self.workbench.jobs.any() || !self.workbench.starts.is_empty()
     }
 
     /// True while anything is under way that decides what is shown first.
     pub fn is_starting(&self) -> bool {
-        self.workbench.jobs.any_in_front() || self.workbench.start.is_some()
+        self.workbench.jobs.any_in_front() || !self.workbench.starts.is_empty()
     }
 
     /// True if there is nothing to show yet.

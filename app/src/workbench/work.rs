@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use glovebox_abi::Frame;
 use glovebox_abi::manifest::Isolation;
-use glovebox_events::Outcome;
+use glovebox_events::{CallId, Outcome};
 use glovebox_files::OutputProblem;
 use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, PluginStatus, Policy, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
@@ -21,6 +21,7 @@ use glovebox_workspace::Workspace;
 use super::accepted::{Accepted, Compared};
 use super::finished::{Finished, OpenedWorkspace};
 use super::jobs::JobState;
+use super::sink::Fanout;
 use super::snapshots::Keeper;
 use super::trace::{Opened, TraceId};
 use super::words::with_causes;
@@ -254,19 +255,38 @@ pub(super) fn compare(
         let trace = SourceTrace::of_events(&name, &events);
         Ok((Run::from_events(name, events), trace))
     };
-    let compared = run(before).and_then(|(before, _)| Ok((before, run(after)?)));
-    let compared = compared.map(|(before, (after, trace))| {
-        Compared::runs(diff::diff(Arc::new(before), Arc::new(after), options)).of_trace(trace)
+    let compared = run(before).and_then(|(before, _)| {
+        let (after, trace) = run(after)?;
+        refuse_inputs_only(&before, &after)?;
+        let diff = diff::diff(Arc::new(before), Arc::new(after), options);
+        Ok(Compared::runs(diff).of_trace(trace))
     });
     Finished::Compared(compared.map_err(|error| with_causes(&error)))
 }
 
 pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Origin) -> Finished {
-    let events = run.events().map_err(|error| with_causes(&error));
-    Finished::Compared(events.map(|events| {
+    let compared = run.events().and_then(|events| {
         let trace = SourceTrace::of_events(&name, &events);
-        accepted.compare(&Run::from_events(name, events)).of_trace(trace)
-    }))
+        let run = Run::from_events(name, events);
+        refuse_inputs_only(accepted.run(), &run)?;
+        Ok(accepted.compare(&run).of_trace(trace))
+    });
+    Finished::Compared(compared.map_err(|error| with_causes(&error)))
+}
+
+/// Refuses to compare answers with a run that has none, such as a capture: all of them would be new,
+/// which says nothing about a plugin.
+fn refuse_inputs_only(before: &Run, after: &Run) -> anyhow::Result<()> {
+    let (inputs, answers) = match (before.has_answers(), after.has_answers()) {
+        (false, true) => (before, after),
+        (true, false) => (after, before),
+        (true, true) | (false, false) => return Ok(()),
+    };
+    anyhow::bail!(
+        "{} holds inputs only, and {} answers: replay the inputs, and compare that run",
+        inputs.name,
+        answers.name
+    )
 }
 
 /// Writes the baseline that decisions lead to.
@@ -293,7 +313,12 @@ pub(super) fn save_baseline(
     }
 }
 
-pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finished {
+pub(super) fn send(
+    host: &Host,
+    fanout: &Fanout,
+    request: SendRequest,
+    state: &JobState,
+) -> Finished {
     let plugin = name_of(host, request.target);
     let mut request = request;
     if let Some(path) = &request.payload_file {
@@ -331,6 +356,7 @@ pub(super) fn send(host: &Host, request: SendRequest, state: &JobState) -> Finis
         times,
         completed,
         call: reply.call,
+        latency: latency_of(fanout, reply.call),
         outcome: reply.outcome,
         frames: reply.frames.into_vec(),
         took,
@@ -379,10 +405,21 @@ pub(super) fn send_all(
     }
 }
 
-/// Sends the input of a recorded call again and compares the answers.
-pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunCall) -> Finished {
-    let started = Instant::now();
+/// The latency of a call that is over, which is the one that its row has.
+fn latency_of(fanout: &Fanout, call: CallId) -> Option<Duration> {
+    Some(fanout.store.lock().call(call)?.timing?.latency())
+}
+
+/// Sends the input of an answered call again and compares the answers.
+pub(super) fn resend_and_compare(
+    host: &Host,
+    fanout: &Fanout,
+    target: InstanceId,
+    name: String,
+    recorded: RunCall,
+) -> Finished {
     let reply = host.call(target, &recorded.input);
+    let latency = latency_of(fanout, reply.call);
     let again = RunCall {
         id: reply.call,
         plugin: name_of(host, target).into(),
@@ -391,9 +428,9 @@ pub(super) fn resend_and_compare(host: &Host, target: InstanceId, recorded: RunC
         // Those of the recorded call are not at hand either.
         host_calls: Vec::new(),
         outcome: Some(reply.outcome),
-        latency: Some(started.elapsed()),
+        latency,
     };
-    let before = Run::from_calls(format!("call {}", recorded.id), [recorded]);
+    let before = Run::from_calls(name, [recorded]);
     let after = Run::from_calls(format!("sent again as {}", again.id), [again]);
     let diff = diff::diff(Arc::new(before), Arc::new(after), &DiffOptions::default());
     Finished::Compared(Ok(Compared::runs(diff)))

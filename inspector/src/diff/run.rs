@@ -140,6 +140,11 @@ impl Run {
         self.calls.is_empty()
     }
 
+    /// True if the run says how any call ended: one that does not is of inputs only, such as a capture.
+    pub fn has_answers(&self) -> bool {
+        (0..self.len()).any(|at| self.outcome(at).is_some())
+    }
+
     /// The call at this position, from 0.
     pub fn call(&self, at: usize) -> Option<RunCall> {
         let call = self.calls.get(at)?;

@@ -1,7 +1,7 @@
 //! Runs in the window: figures of two, replays beside a baseline file, and how severe findings are.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use egui::Key;
 use egui::accesskit::Role;
@@ -20,6 +20,7 @@ use glovebox_trace::{MadeUpRun, TraceWriter};
 
 use glovebox_tests::{root, sample};
 
+use super::cli::Folder;
 use super::window::{PATIENCE, Window, app, open, shows, until, wait};
 
 fn made_up(path: PathBuf, frames: u64, seed: u64) -> PathBuf {
@@ -99,6 +100,63 @@ fn figures_of_two_traces_stand_beside_each_other() {
     choose(&mut window, "Compare the run with", "nothing");
     window.step();
     assert!(window.query_by_label("change").is_none());
+}
+
+/// One run has the same figures in the window and on the command line, digit for digit.
+#[test]
+fn the_window_and_the_command_line_have_the_same_figures() {
+    let folder = Folder::new();
+    let json = |arguments: &[&str], exit: i32| -> serde_json::Value {
+        let arguments = [arguments, &["--json", "-"]].concat();
+        serde_json::from_str(&folder.check(&arguments, exit, "", "")).unwrap()
+    };
+    let trace = root().join("assets/traces/shop.mcap");
+    let replay = |name: &str| {
+        let trace = trace.to_str().unwrap();
+        json(&["replay", trace, "--plugin", "plugins/redact.wasm", "--record", name], 0)
+    };
+    let replayed = [replay("a.mcap"), replay("b.mcap")];
+    let diff = json(&["diff", "a.mcap", "b.mcap"], 0);
+    let info = json(&["trace", "info", "b.mcap"], 0);
+    let found = json(&["trace", "findings", "b.mcap"], 0);
+    let path = |name: &str| folder.0.path().join(name);
+    let mut window = open(&[path("a.mcap"), path("b.mcap")]);
+    show_figures(&mut window, "b.mcap");
+    choose(&mut window, "Compare the run with", "a.mcap");
+    window.set_size(egui::vec2(1440.0, 2400.0));
+    window.run_steps(3);
+    let told =
+        |nanos: &serde_json::Value| show_duration(Duration::from_nanos(nanos.as_u64().unwrap()));
+    for (run, side) in replayed.iter().zip(["before", "after"]) {
+        let latency = &run["latency"][0];
+        for name in ["p50", "p90", "p99", "max"] {
+            shows(&mut window, &told(&latency[format!("{name}_ns")]));
+        }
+        for name in ["p50", "p99"] {
+            assert_eq!(
+                diff["latency"][0][side][name],
+                latency[format!("{name}_ns")],
+                "{side} {name}"
+            );
+        }
+    }
+    let view = app(&window).view();
+    let shown = Source::Trace(view.traces().last().unwrap().id);
+    let one = &view.figures_of(shown).unwrap().totals[0];
+    for (name, known) in [
+        ("calls", one.calls),
+        ("errors", one.errors()),
+        ("host_calls", one.host_calls()),
+        ("frames_in", one.frames_in),
+        ("frames_out", one.frames_out),
+    ] {
+        assert_eq!(info[name], known, "{name}");
+    }
+    window.state_mut().as_mut().unwrap().show_drawer(DrawerTab::Problems);
+    for finding in found["findings"].as_array().unwrap() {
+        let text = |name: &str| finding[name].as_str().unwrap();
+        shows(&mut window, &format!("{}: {}", text("rule"), text("message")));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::window::context::Panel as _;
 use crate::window::dialogs::Chosen;
 use crate::window::ids::{DrawerTab, PanelId};
 use crate::window::overlays::{Overlay, PathField};
-use crate::workbench::{Command, Level, Origin, RowRef, Rows, Source, Trace, Wanted};
+use crate::workbench::{Command, Level, RowRef, Rows, Source, Wanted};
 
 /// Frames among which one with a payload is searched, to be selected first.
 const LOOKED_AT: usize = 200;
@@ -75,19 +75,6 @@ impl App {
         self.ask_to_replace();
         self.ask_to_accept();
         self.go_on_with_quitting(ctx);
-    }
-
-    /// Selects the plugin that a person just opened.
-    fn select_newest_plugin(&mut self) {
-        let newest = self.view().plugins().iter().map(|plugin| plugin.instance).max();
-        if newest <= self.newest_plugin {
-            return;
-        }
-        self.newest_plugin = newest;
-        if let Some(newest) = newest {
-            self.shown.selection.select_plugin(newest);
-            self.panels.compose.follow_selection();
-        }
     }
 
     /// Does at once what keys ask for, so that a field that gets the focus has it when the next key
@@ -173,24 +160,6 @@ impl App {
         if current != wanted.as_ref().map(revision) {
             self.workbench.execute(Command::Search(trace, wanted));
         }
-    }
-
-    /// The first trace of those that were opened is shown, unless there are live frames.
-    fn show_what_was_opened(&mut self) {
-        let view = self.workbench.view();
-        let count = view.traces().len();
-        if view.is_starting() || count == self.traces_seen {
-            return;
-        }
-        let opened = view.traces().get(self.traces_seen);
-        let is_opened = |trace: &&Trace| !matches!(trace.origin, Origin::Replay(_));
-        let is_live = view.live().frames > 0;
-        if let Some(trace) = opened.filter(is_opened).filter(|_| !is_live) {
-            self.shown.selection.source = Source::Trace(trace.id);
-            // It does not grow.
-            self.panels.frames.follow = false;
-        }
-        self.traces_seen = count;
     }
 
     /// The composed frame is selected once its answer is there: the inspector is about the same call

@@ -8,6 +8,7 @@ mod clock;
 mod keeper;
 mod listing;
 mod logic;
+mod opened;
 mod perform;
 mod questions;
 mod quitting;
@@ -42,6 +43,7 @@ use crate::workbench::{Command, Reader, ViewCtx, Workbench};
 
 use clock::Clock;
 use keeper::Keeper;
+use opened::Awaited;
 
 /// The window.
 pub struct App {
@@ -56,8 +58,8 @@ pub struct App {
     keeper: Keeper,
     /// Files that a person opens; those that can be opened are remembered.
     pub(super) opening: BTreeSet<PathBuf>,
-    /// How many traces there were when it was last looked.
-    traces_seen: usize,
+    /// What becomes of the source that they lead to.
+    awaited: Awaited,
     /// The newest plugin when a person last opened a file.
     newest_plugin: Option<InstanceId>,
     /// The answer to a composed frame whose call is still to be selected was sent after this one.
@@ -138,7 +140,7 @@ impl App {
             keeper: Keeper::new(path, &session),
             session,
             opening: BTreeSet::new(),
-            traces_seen: 0,
+            awaited: Awaited::default(),
             newest_plugin: None,
             answer_after: None,
             capture: None,

@@ -10,6 +10,7 @@ use glovebox_inspector::replay::Pace;
 use glovebox_inspector::search::SortBy;
 
 use super::App;
+use super::opened::Awaited;
 use super::questions::other_mode;
 use crate::panics::contain;
 use crate::window::action::{Action, Change};
@@ -38,7 +39,13 @@ impl App {
             crate::panics::hook::reach("Action");
             match action {
                 Action::Run(verb) => self.run(ctx, verb),
-                Action::Do(command) => self.workbench.execute(command),
+                Action::Do(command) => {
+                    if let Command::RunExample(_) = &command {
+                        self.change(ctx, Change::Source(Source::Live));
+                        self.await_opened();
+                    }
+                    self.workbench.execute(command);
+                }
                 Action::View(change) => self.change(ctx, change),
                 Action::Agreed(action) => self.perform_at_once(ctx, *action),
             }
@@ -50,17 +57,18 @@ impl App {
 
     fn change(&mut self, ctx: &egui::Context, change: Change) {
         match change {
-            Change::Show(panel) => self.shell.show_panel(panel),
+            Change::Show(panel) => self.choose_panel(panel),
             Change::Drawer(tab) => {
                 self.panels.drawer.tab = tab;
                 self.shell.open(Side::Drawer);
             }
             Change::Source(source) => {
-                self.shown.selection.source = source;
+                self.choose_source(source);
                 self.shown.query.set_range(None);
                 self.shell.show_panel(PanelId::Frames);
             }
             Change::Select(row) => {
+                self.choose_source(row.source);
                 self.shown.selection.select(row);
                 self.panels.frames.reveal = Some(row.row);
             }
@@ -77,11 +85,11 @@ impl App {
             Change::Order(order) => self.sort(order),
             Change::Compose(frame, target) => {
                 self.panels.compose.fill(&frame, target);
-                self.shell.show_panel(PanelId::Compose);
+                self.choose_panel(PanelId::Compose);
             }
             Change::OpenFile(path) => {
                 self.opening.insert(path.clone());
-                self.shell.welcome = false;
+                self.await_opened();
                 self.workbench.execute(Command::Start { files: vec![path] });
             }
             Change::File(purpose, path) => self.take_file(ctx, purpose, path),
@@ -100,7 +108,7 @@ impl App {
             Verb::CompareWithBaseline => {
                 if let Some((id, _)) = self.shown_trace() {
                     self.workbench.execute(Command::CompareWithBaseline(id));
-                    self.shell.show_panel(PanelId::Diff);
+                    self.choose_panel(PanelId::Diff);
                 }
             }
             Verb::SaveTrace => {
@@ -130,7 +138,7 @@ impl App {
             Verb::Palette => self.overlay = Overlay::Palette(Palette::new(false)),
             Verb::GoTo => self.overlay = Overlay::Palette(Palette::new(true)),
             Verb::ShowLive => self.change(ctx, Change::Source(Source::Live)),
-            Verb::ShowPanel(panel) => self.shell.show_panel(panel),
+            Verb::ShowPanel(panel) => self.choose_panel(panel),
             Verb::ShowDrawer(tab) => self.change(ctx, Change::Drawer(tab)),
             Verb::ToggleLeft => self.shell.toggle(Side::Left),
             Verb::ToggleRight => self.shell.toggle(Side::Right),
@@ -192,7 +200,7 @@ impl App {
                     return;
                 }
                 self.with_plugin(Command::Loop);
-                self.shell.show_panel(PanelId::Diff);
+                self.choose_panel(PanelId::Diff);
             }
             Verb::ToggleRecording => {
                 let command = match self.view().recording() {
@@ -235,7 +243,7 @@ impl App {
                 match (target, self.shown.selection.row) {
                     (Some(Ok(target)), Some(row)) => {
                         self.workbench.execute(Command::ResendAndDiff { target, row });
-                        self.shell.show_panel(PanelId::Diff);
+                        self.choose_panel(PanelId::Diff);
                     }
                     (Some(Err(why)), _) => {
                         self.workbench.execute(Command::Notify(Level::Error, why));
@@ -291,10 +299,12 @@ impl App {
             Verb::NextInCall => self.select_in_call(1),
             Verb::PreviousInCall => self.select_in_call(-1),
             Verb::SelectionBack => {
+                self.awaited = Awaited::No;
                 self.shown.selection.go_back();
                 self.keep_selection_in_view();
             }
             Verb::SelectionForward => {
+                self.awaited = Awaited::No;
                 self.shown.selection.go_forward();
                 self.keep_selection_in_view();
             }
@@ -368,7 +378,7 @@ impl App {
         });
         if !files.is_empty() {
             self.opening.extend(files.iter().cloned());
-            self.shell.welcome = false;
+            self.await_opened();
             self.workbench.execute(Command::Start { files });
         }
     }

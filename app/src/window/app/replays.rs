@@ -4,6 +4,7 @@ use glovebox_events::Direction;
 use glovebox_inspector::replay::Pace;
 
 use super::App;
+use super::opened::Awaited;
 use crate::window::ids::PanelId;
 use crate::workbench::{Command, Level, ReplayHow, ReplayRequest, SendRequest, Source, TraceId};
 
@@ -66,7 +67,7 @@ impl App {
     }
 
     fn change_to_live(&mut self) {
-        self.shown.selection.source = Source::Live;
+        self.choose_source(Source::Live);
         self.shown.query.set_range(None);
         self.panels.frames.follow = true;
         self.shell.show_panel(PanelId::Frames);
@@ -75,8 +76,9 @@ impl App {
     /// Sends what is composed, if it is in view: nobody sends a frame, or to a plugin, that was not seen.
     pub(super) fn send(&mut self) {
         if !self.shell.drawn.contains(PanelId::Compose.title()) {
-            return self.shell.show_panel(PanelId::Compose);
+            return self.choose_panel(PanelId::Compose);
         }
+        self.awaited = Awaited::No;
         let view = self.view();
         let chosen = self.shown.selection.plugin(view);
         self.answer_after = Some(view.sent().back().map(|sent| sent.at));

@@ -3,6 +3,7 @@
 use egui::{Ui, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::{show_duration, show_size};
+use glovebox_inspector::store::StoreLimits;
 use glovebox_trace::RecorderStatus;
 
 use crate::window::action::Change;
@@ -94,7 +95,9 @@ fn plugins(ui: &mut Ui, ctx: PanelCtx<'_>) {
             ctx.change(Change::Drawer(DrawerTab::Denied));
         }
     }
-    ui.label(weak(format!("{} of 64 MiB in memory", show_size(bytes as u64))));
+    let most = StoreLimits::default().bytes;
+    let (bytes, most) = (show_size(bytes as u64), show_size(most as u64));
+    ui.label(weak(format!("{bytes} of {most} in memory")));
     if missing > 0 {
         ui.label(plain(format!("{} missing", thousands(missing))).color(tokens.warn));
     }
@@ -106,6 +109,9 @@ fn plugins(ui: &mut Ui, ctx: PanelCtx<'_>) {
         label.hint("Libraries opened now run in this process: Plugin → Trust native plugins");
     }
 }
+
+/// Work under way that is told in full.
+const SHOWN_JOBS: usize = 2;
 
 /// From the right to the left.
 fn work(ui: &mut Ui, ctx: PanelCtx<'_>, status: Status<'_>) {
@@ -126,7 +132,17 @@ fn work(ui: &mut Ui, ctx: PanelCtx<'_>, status: Status<'_>) {
         true => format!("{} frames", count(total)),
         false => format!("{} of {} frames", count(listed), count(total)),
     }));
-    for job in ctx.jobs().iter().take(2) {
+    let more = ctx.jobs().len().saturating_sub(SHOWN_JOBS);
+    if more > 0 {
+        let rest = || ctx.jobs().iter().skip(SHOWN_JOBS).filter(|job| !job.cancelled);
+        let titles: Vec<_> = rest().map(|job| job.title.as_str()).collect();
+        let button = ui.small_button(plain(format!("+{more}")));
+        let hint = format!("Stop these, too:\n{}", titles.join("\n"));
+        if label(button, format!("Stop {more} more")).hint(hint).clicked() {
+            rest().for_each(|job| ctx.command(Command::Cancel(job.id)));
+        }
+    }
+    for job in ctx.jobs().iter().take(SHOWN_JOBS) {
         if icon_button(ui, icon::ICON_CANCEL, &format!("Stop: {}", job.title), !job.cancelled)
             .clicked()
         {

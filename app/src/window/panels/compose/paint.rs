@@ -13,7 +13,7 @@ use crate::window::action::Change;
 use crate::window::buttons::empty;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
-use crate::window::look::outcome_look;
+use crate::window::look::{LATENCY, outcome_look};
 use crate::window::panels::preview::{preview, shown};
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::clock_of;
@@ -352,16 +352,17 @@ fn result(ui: &mut Ui, one: &Sent) {
         ui.label(icon_text(picture, 15.0).color(tokens.tone(tone)));
         ui.label(plain(one.outcome.to_string()).color(tokens.text_strong));
     });
+    let latency = one.latency.map(|latency| format!(", latency {}", show_duration(latency)));
+    let last = frames(one.frames.len()) + &latency.unwrap_or_default();
     let text = match one.times {
-        1 => format!("{} in {}", frames(one.frames.len()), show_duration(one.took)),
+        1 => last,
         times => format!(
-            "{} of {times} completed in {}; the last gave {}",
+            "{} of {times} completed in {} by the clock; the last gave {last}",
             one.completed,
             show_duration(one.took),
-            frames(one.frames.len())
         ),
     };
-    ui.label(plain(text).color(tokens.text_weak));
+    ui.label(plain(text).color(tokens.text_weak)).hint(LATENCY);
 }
 
 fn frames(count: usize) -> String {

@@ -13,7 +13,7 @@ use crate::window::action::Change;
 use crate::window::buttons::empty;
 use crate::window::commands::{Verb, entry};
 use crate::window::context::PanelCtx;
-use crate::window::look::{row_look, without_end};
+use crate::window::look::{LATENCY, row_look, without_end};
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::thousands;
 use crate::window::widgets::text::{Hint, paragraph, plain};
@@ -217,7 +217,7 @@ fn summary(ui: &mut Ui, detail: &Detail) {
     fact(ui, "Time", format!("+{:.6} s", row.since_start.as_secs_f64()));
     fact(ui, "Generation", row.generation.to_string());
     if let Some(timing) = detail.call.as_ref().and_then(|call| call.timing) {
-        fact(ui, "Latency", show_duration(timing.latency()));
+        fact(ui, "Latency", show_duration(timing.latency())).hint(LATENCY);
         let part = show_duration;
         let (guest, host) = (part(timing.guest), part(timing.host));
         // Only the frame ABI can tell the guest's time from carrying the frames.

@@ -1,0 +1,226 @@
+//! Answers are compared with answers, and one call has one latency.
+
+use glovebox_abi::units::show_duration;
+use glovebox_inspector::baseline::Decision;
+use glovebox_inspector::diff::{Class, DiffOptions};
+
+use super::*;
+
+fn press(window: &mut Window, modifiers: egui::Modifiers, key: egui::Key) {
+    window.key_press_modifiers(modifiers, key);
+    window.run_steps(2);
+    wait(window, |app| !app.view().is_busy());
+}
+
+fn run(window: &mut Window, verb: commands::Verb) {
+    let ctx = window.ctx.clone();
+    window.state_mut().as_mut().unwrap().perform(&ctx, action::Action::Run(verb));
+    wait(window, |app| !app.view().is_busy());
+}
+
+/// A window over a plugin and then a trace, so that nothing is replayed.
+fn one_by_one(folder: &tempfile::TempDir, plugin: &std::path::Path, trace: PathBuf) -> Window {
+    let mut window = open(vec![plugin.to_owned()], folder.path().join("s.json"));
+    let files = vec![trace];
+    execute(&mut window, Command::Start { files });
+    wait(&mut window, |app| !app.view().is_busy());
+    assert_eq!(app(&window).view().live().frames, 0);
+    window
+}
+
+#[test]
+fn inputs_alone_are_compared_by_running_both_generations() {
+    fn check(next: &str, expected: bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stats.wasm");
+        std::fs::copy(crate::assets::plugin("stats-v1").unwrap(), &path).unwrap();
+        // Its reports tell what it was given before.
+        let inputs = [("data", "x"), ("data", "y"), ("control", "report")];
+        let line = |(kind, payload): (&str, &str)| {
+            format!("{{\"plugin\": \"stats\", \"kind\": \"{kind}\", \"payload\": \"{payload}\"}}\n")
+        };
+        let trace = folder.path().join("in.ndjson");
+        std::fs::write(&trace, inputs.map(line).concat()).unwrap();
+        let mut window = one_by_one(&folder, &path, trace);
+        std::fs::copy(crate::assets::plugin(next).unwrap(), &path).unwrap();
+        let modifiers = egui::Modifiers::COMMAND | egui::Modifiers::SHIFT;
+        press(&mut window, modifiers, egui::Key::Enter);
+        let view = app(&window).view();
+        let (_, diff) = view.diff().expect("they are compared");
+        let names = [&diff.before, &diff.after].map(|run| run.name.as_str());
+        assert_eq!(names, ["replay of in.ndjson", "replay 2 of in.ndjson"]);
+        // Each has an answer to each, and both began in one state.
+        assert!([Class::Extra, Class::Missing].iter().all(|class| diff.counts.of(*class) == 0));
+        assert!(diff.before.has_answers() && diff.after.has_answers());
+        assert_eq!((diff.before.len(), diff.is_same()), (3, expected), "{next}");
+        let pinned = view.baseline().map(|trace| trace.name.as_str());
+        assert_eq!(pinned, Some("replay of in.ndjson"));
+        says(&window, "it is pinned in place of in.ndjson, which has no answers");
+        // The next generation is compared with that.
+        press(&mut window, modifiers, egui::Key::Enter);
+        let (_, diff) = app(&window).view().diff().unwrap();
+        let names = [&diff.before, &diff.after].map(|run| run.name.as_str());
+        assert_eq!(names, ["replay of in.ndjson", "replay 3 of in.ndjson"]);
+    }
+    check("stats-v1", true);
+    check("stats", false);
+}
+
+#[test]
+fn an_input_without_an_answer_is_compared_with_an_earlier_generation_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.wasm");
+    std::fs::copy(crate::assets::plugin("echo").unwrap(), &path).unwrap();
+    let mut window = one_by_one(&folder, &path, crate::assets::trace("shop").unwrap());
+    press(&mut window, egui::Modifiers::NONE, egui::Key::Home);
+    let none = "Nothing to compare with: shop.mcap has no answer to call";
+    run(&mut window, commands::Verb::ResendAndDiff);
+    says(&window, none);
+    assert_eq!(app(&window).view().live().frames, 0, "nothing was sent");
+    // An answer of the same generation says nothing new.
+    press(&mut window, egui::Modifiers::NONE, egui::Key::G);
+    assert_eq!(app(&window).view().live().frames, 2);
+    run(&mut window, commands::Verb::ResendAndDiff);
+    assert!(app(&window).view().diff().is_none());
+    press(&mut window, egui::Modifiers::COMMAND, egui::Key::R);
+    run(&mut window, commands::Verb::ResendAndDiff);
+    let (_, diff) = app(&window).view().diff().expect("the earlier generation gave one");
+    assert!(diff.before.name.ends_with(" of generation 1"), "{}", diff.before.name);
+    assert!(diff.is_same(), "{}", diff.summary());
+}
+
+#[test]
+fn inputs_are_not_compared_with_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    let ids: Vec<_> = app(&window).view().traces().iter().map(|trace| trace.id).collect();
+    let [inputs, run] = ids[..] else { panic!("the trace and its replay") };
+    for (before, after) in [(inputs, run), (run, inputs)] {
+        let said = app(&window).view().notices().len();
+        execute(&mut window, Command::Diff { before, after, options: DiffOptions::default() });
+        wait(&mut window, |app| !app.view().is_busy());
+        let expected = "shop.mcap holds inputs only, and replay of shop.mcap answers";
+        let notices = app(&window).view().notices();
+        assert!(notices.len() > said && notices.back().unwrap().text.contains(expected));
+    }
+    execute(
+        &mut window,
+        Command::Diff { before: run, after: run, options: DiffOptions::default() },
+    );
+    wait(&mut window, |app| app.view().diff().is_some());
+}
+
+#[test]
+fn a_call_has_one_latency_and_its_answer_is_selected() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    press(&mut window, egui::Modifiers::NONE, egui::Key::Home);
+    let before = app(&window).shown.selection.row;
+    // The first time it comes into view, the second time it is sent.
+    for _ in 0..2 {
+        press(&mut window, egui::Modifiers::COMMAND, egui::Key::Enter);
+    }
+    wait(&mut window, |app| app.view().sent().len() == 1 && !app.view().is_busy());
+    window.run_steps(2);
+    let app = app(&window);
+    let sent = app.view().sent().back().unwrap();
+    let selected = app.shown.selection.row.unwrap();
+    assert_ne!(Some(selected), before);
+    let row = app.reader().read(Source::Live, |store| store.row_by_id(selected.row).cloned());
+    let row = row.flatten().unwrap();
+    // The list, the inspector and the composer are about one call, and tell one latency of it.
+    assert_eq!((row.call, row.latency), (sent.call, sent.latency));
+    assert!(sent.latency.is_some_and(|latency| latency <= sent.took));
+    let latency = show_duration(sent.latency.unwrap());
+    let told = [format!("1 frame, latency {latency}"), format!("Latency: {latency}")];
+    for text in told {
+        wait_for(&mut window, &text);
+    }
+}
+
+#[test]
+fn nothing_is_accepted_of_runs_that_are_not_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = |name: &str, payload: &str| {
+        let path = folder.path().join(name);
+        let line = format!("{{\"plugin\": \"p\", \"payload\": \"{payload}\"}}\n");
+        std::fs::write(&path, line).unwrap();
+        path
+    };
+    let files = vec![trace("a.ndjson", "1"), trace("b.ndjson", "2"), trace("c.ndjson", "3")];
+    let mut window = open(files, folder.path().join("s.json"));
+    let ids: Vec<_> = app(&window).view().traces().iter().map(|trace| trace.id).collect();
+    let compare = |window: &mut Window, before: usize, after: usize| {
+        let (before, after) = (ids[before], ids[after]);
+        execute(window, Command::Diff { before, after, options: DiffOptions::default() });
+        wait(window, |app| app.view().diff().is_some() && !app.view().is_busy());
+        window.run_steps(2);
+    };
+    compare(&mut window, 0, 1);
+    window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Diff);
+    window.run_steps(2);
+    let accepted = |window: &Window| app(window).panels.diff.review.count(Decision::Accept);
+    // Another run is chosen, and not compared yet.
+    let choose = |window: &mut Window, entry: &str| {
+        window.get_by_role_and_label(egui::accesskit::Role::ComboBox, "Second run").click();
+        window.run_steps(2);
+        let entries = window.get_all_by_role_and_label(egui::accesskit::Role::Button, entry);
+        entries.last().unwrap().click();
+        window.run_steps(3);
+    };
+    choose(&mut window, "c.ndjson");
+    wait_for(&mut window, "Other runs are chosen above");
+    press(&mut window, egui::Modifiers::NONE, egui::Key::A);
+    assert_eq!(accepted(&window), 0, "nobody saw what was accepted");
+    choose(&mut window, "b.ndjson");
+    press(&mut window, egui::Modifiers::NONE, egui::Key::A);
+    assert_eq!(accepted(&window), 1);
+    compare(&mut window, 0, 2);
+    assert_eq!(accepted(&window), 0, "they were about another comparison");
+}
+
+#[test]
+fn generations_are_named_before_and_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.wasm");
+    std::fs::copy(crate::assets::plugin("stats-v1").unwrap(), &path).unwrap();
+    let mut window = open(vec![path.clone()], folder.path().join("s.json"));
+    let target = app(&window).view().plugins()[0].instance;
+    let send = |window: &mut Window, times: usize| {
+        let frame = glovebox_abi::Frame::data("x");
+        execute(window, Command::Send(SendRequest { target, frame, payload_file: None, times }));
+        wait(window, |app| !app.view().is_busy());
+    };
+    send(&mut window, 3);
+    std::fs::copy(crate::assets::plugin("stats").unwrap(), &path).unwrap();
+    press(&mut window, egui::Modifiers::COMMAND, egui::Key::R);
+    send(&mut window, 5);
+    window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Metrics);
+    wait_for(&mut window, "Generations compared");
+    window.set_size(egui::vec2(1440.0, 2400.0));
+    window.run_steps(3);
+    let list = window.get_by_role_and_label(egui::accesskit::Role::ComboBox, "Compare with");
+    list.click();
+    window.run_steps(2);
+    let entry = "stats generation 1";
+    window.get_all_by_role_and_label(egui::accesskit::Role::Button, entry).last().unwrap().click();
+    for text in [
+        "before: stats generation 1",
+        "after: stats generation 2",
+        "before · gen 1",
+        "after · gen 2",
+        "< 1\u{2009}000 calls",
+    ] {
+        wait_for(&mut window, text);
+    }
+    // The figures stand below their titles: of the first generation on the left.
+    let of = |text: &str, window: &Window| {
+        let all = window.query_all_by_label(text);
+        all.map(|node| node.rect()).collect::<Vec<_>>()
+    };
+    let titles = ["before · gen 1", "after · gen 2"].map(|title| of(title, &window)[0].right());
+    for (figure, title) in [("3", titles[0]), ("5", titles[1])] {
+        let found = of(figure, &window);
+        assert!(found.iter().any(|rect| (rect.right() - title).abs() < 2.0), "{figure}: {found:?}");
+    }
+}
