@@ -133,6 +133,12 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
     let width = (ui.available_width() - clear - 8.0).max(60.0);
     let id = ui.make_persistent_id("filter");
     if state.is_open && ui.memory(|memory| memory.has_focus(id)) {
+        // A list that came up by itself is no reason to keep what Esc clears.
+        if !state.is_chosen && ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Escape))
+        {
+            ui.memory_mut(|memory| memory.surrender_focus(id));
+            ctx.run(Verb::ClearFilter);
+        }
         state.leave(ui);
         let arrows = [Key::ArrowDown, Key::ArrowUp];
         state.is_chosen |= ui.input(|input| arrows.into_iter().any(|key| input.key_pressed(key)));

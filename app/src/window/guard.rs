@@ -7,7 +7,7 @@ use egui::{Ui, UiBuilder};
 use egui_material_icons::icons as icon;
 
 use super::theme;
-use super::widgets::icon_text;
+use super::widgets::{flow, icon_text};
 use crate::panics::contain;
 use crate::window::widgets::text::plain;
 
@@ -38,16 +38,16 @@ impl Guard {
         let again = ui.scope_builder(UiBuilder::new().max_rect(area), |ui| {
             // Over what was painted before the panic.
             ui.painter().rect_filled(area, 0.0, tokens.panel);
-            ui.horizontal_wrapped(|ui| {
+            let again = flow(ui, |ui| {
                 ui.label(icon_text(icon::ICON_ERROR, 14.0).color(tokens.bad));
                 ui.label(plain(format!("{name} cannot be shown")).color(tokens.bad));
                 let again = ui.button("Try again");
-                let again = super::widgets::label(again, format!("Try {name} again"));
-                ui.label(plain(fault).color(tokens.text_weak));
-                again.clicked()
-            })
+                super::widgets::label(again, format!("Try {name} again")).clicked()
+            });
+            ui.add(egui::Label::new(plain(fault).color(tokens.text_weak)).wrap());
+            again
         });
-        if again.inner.inner {
+        if again.inner {
             self.broken.remove(name);
         }
     }

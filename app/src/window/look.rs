@@ -1,18 +1,22 @@
 //! The look of plugins, calls and outcomes: tones, pictures, few words.
 
+use std::time::Duration;
+
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 use glovebox_abi::Permission;
 use glovebox_abi::manifest::{Isolation, Tier};
+use glovebox_abi::units::show_duration;
 use glovebox_events::{Outcome, Phase};
 use glovebox_host::worker::LayerState;
-use glovebox_host::{PluginStatus, RefusedGeneration};
+use glovebox_host::{PluginStatus, RefusedGeneration, Supervision};
 use glovebox_inspector::store::Status;
 
 use super::theme::Tone;
+use crate::workbench::words::count;
 use crate::workbench::{Source, ViewCtx};
 
-/// What is measured as the latency of a call, everywhere.
+/// The meaning of the latency of a call, everywhere.
 pub(crate) const LATENCY: &str = "Latency is the time in the plugin and in host services, frames carried \
     in and out. The time in the queue, and that of recording and painting, is no part of it";
 
@@ -101,7 +105,14 @@ pub(crate) fn standing(view: ViewCtx<'_>, plugin: &PluginStatus) -> Standing {
         standing.reason =
             Some(format!("{errors} of {calls} calls of generation {generation} did not complete"));
     }
-    if plugin.fault.is_some() {
+    let Supervision { failures, next_attempt, is_stopped, .. } = plugin.supervision;
+    if let Some((tone, picture, text)) = supervised(failures, next_attempt, is_stopped) {
+        (standing.tone, standing.picture) = (tone, Some(picture));
+        let fault = plugin.fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
+        let way_out = if is_stopped { "; restart it to try again" } else { "" };
+        standing.reason = Some(format!("{text}{fault}{way_out}"));
+        standing.text = text;
+    } else if plugin.fault.is_some() {
         (standing.tone, standing.picture) = (Tone::Bad, Some(icon::ICON_ERROR));
     } else if let Some(refused) = &plugin.refused {
         let RefusedGeneration { stage, message, .. } = refused;
@@ -125,6 +136,24 @@ pub(crate) fn standing(view: ViewCtx<'_>, plugin: &PluginStatus) -> Standing {
         standing.reason = Some(format!("{asks}: allow or deny it in the panel Policy"));
     }
     standing
+}
+
+/// The standing of a plugin that does not run for its failures in a row: a fresh copy is waited for, or it
+/// was stopped.
+fn supervised(
+    failures: u32,
+    next_attempt: Option<Duration>,
+    is_stopped: bool,
+) -> Option<(Tone, MaterialIcon, String)> {
+    let failures = count(failures, "failure");
+    match (is_stopped, next_attempt) {
+        (true, _) => Some((Tone::Bad, icon::ICON_ERROR, format!("stopped: {failures}"))),
+        (false, Some(time)) => {
+            let text = format!("{failures}, tries again in {}", show_duration(time));
+            Some((Tone::Warn, icon::ICON_HOURGLASS_TOP, text))
+        }
+        (false, None) => None,
+    }
 }
 
 /// The words for a call without an end; `alone` if it has nothing but its input.
@@ -159,5 +188,23 @@ pub(crate) fn outcome_look(outcome: Option<&Outcome>) -> (Tone, MaterialIcon) {
             | Outcome::LimitExceeded { .. }
             | Outcome::Crashed { .. },
         ) => (Tone::Bad, icon::ICON_ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_does_not_run_says_for_how_long() {
+        fn check(failures: u32, next: Option<u64>, stopped: bool, expected: Option<&str>) {
+            let found = supervised(failures, next.map(Duration::from_millis), stopped);
+            assert_eq!(found.map(|(_, _, text)| text).as_deref(), expected);
+        }
+        check(0, None, false, None);
+        check(1, None, false, None);
+        check(1, Some(100), false, Some("1 failure, tries again in 100 ms"));
+        check(3, Some(4000), false, Some("3 failures, tries again in 4 s"));
+        check(5, None, true, Some("stopped: 5 failures"));
     }
 }

@@ -1,6 +1,7 @@
 //! The window while parts of it panic, and while unsaved work would be lost.
 
 mod compared;
+mod letters;
 mod lists;
 mod opened;
 

@@ -34,7 +34,7 @@ impl Captured {
         }
     }
 
-    /// What was kept since the last time.
+    /// Everything that was kept since the last time.
     pub(crate) fn take(&mut self) -> Captured {
         std::mem::replace(self, Captured::up_to(self.limit))
     }

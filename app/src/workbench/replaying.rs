@@ -173,7 +173,7 @@ impl ReplayWork {
         state: &JobState,
         control: &ReplayControl,
     ) -> Calls {
-        // What came before is no part of the run.
+        // Earlier events are no part of the run.
         capturing.take();
         let mut progress = |progress: ReplayProgress| {
             state.progress(progress.done as u64, progress.total as u64);

@@ -260,7 +260,7 @@ impl Fanout {
 pub(super) struct Capturing<'a>(&'a Fanout);
 
 impl Capturing<'_> {
-    /// What was kept since the last time.
+    /// Everything that was kept since the last time.
     pub(super) fn take(&self) -> Captured {
         let mut capture = self.0.capture.lock();
         let captured = capture.as_mut().map(|capture| capture.captured.take());

@@ -230,7 +230,11 @@ impl Workbench {
         let changed = self.seen.version != Some(version);
         let age = self.seen.snapshot.map(|at| at.elapsed());
         let mut again = None;
-        let runs = self.seen.plugins.iter().any(|plugin| plugin.call_under_way.is_some());
+        // One that does not come back wakes nobody, nor does one that waits to be started again.
+        let is_timed = |plugin: &PluginStatus| {
+            plugin.call_under_way.is_some() || plugin.supervision.next_attempt.is_some()
+        };
+        let runs = self.seen.plugins.iter().any(is_timed);
         if changed || has_finished || self.jobs.any() || self.seen.snapshot.is_none() || runs {
             self.look_at_plugins();
             if age.is_none_or(|age| age >= SNAPSHOT_AGE) {
@@ -252,8 +256,7 @@ impl Workbench {
             again = again.or(Some(Duration::from_secs(1)));
         }
         self.seen.usages.take_in(Instant::now(), &self.seen.plugins);
-        // One that does not come back wakes nobody.
-        if self.seen.plugins.iter().any(|plugin| plugin.call_under_way.is_some()) {
+        if self.seen.plugins.iter().any(is_timed) {
             again = Some(SNAPSHOT_AGE);
         }
         let recording = self.fanout.recorder().map(|recorder| recorder.status());

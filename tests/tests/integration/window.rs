@@ -227,6 +227,10 @@ fn a_keyboard_leads_out_of_the_filter() {
     // Nothing was begun, so nothing is taken.
     check("dir:in ", &[(none, Key::Enter)], "dir:in ", false);
     check("dir:in ", &[(none, Key::Tab)], "dir:in ", false);
+    // The list came up by itself, so that Esc clears the filter at once; a choice is given up first.
+    check("pl", &[(none, Key::Escape)], "", false);
+    check("pl", &[(none, Key::ArrowDown), (none, Key::Escape)], "pl", true);
+    check("pl", &[(none, Key::ArrowDown), (none, Key::Escape), (none, Key::Escape)], "", false);
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub struct App {
     keeper: Keeper,
     /// Files that a person opens; those that can be opened are remembered.
     pub(super) opening: BTreeSet<PathBuf>,
-    /// What becomes of the source that they lead to.
+    /// The fate of the source that they lead to.
     awaited: Awaited,
     /// The newest plugin when a person last opened a file.
     newest_plugin: Option<InstanceId>,

@@ -4,7 +4,7 @@ use super::App;
 use crate::window::ids::PanelId;
 use crate::workbench::Source;
 
-/// What becomes of the source that opened files lead to: the newest choice of a person counts.
+/// The fate of the source that opened files lead to: the newest choice of a person counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Awaited {
     /// It is shown, whatever panel is in front.

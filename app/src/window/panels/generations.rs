@@ -13,7 +13,7 @@ use crate::window::look::{Standing, phase_tone, standing};
 use crate::window::shown::Shown;
 use crate::window::theme;
 use crate::window::widgets::text::{paragraph, plain};
-use crate::window::widgets::{badge, fact, label, section, separator};
+use crate::window::widgets::{badge, fact, flow, label, section, separator};
 use crate::workbench::{Command, Reader, Source};
 
 /// Reloads that are shown, the newest ones.
@@ -85,7 +85,7 @@ fn head(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
         ui.label(paragraph(reason).color(tokens.tone(tone)));
     }
     ui.add_space(8.0);
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         for verb in [Verb::Reload, Verb::ReloadCold, Verb::Restart, Verb::RollBack, Verb::Loop] {
             verb_button(ui, ctx, verb);
         }

@@ -72,7 +72,7 @@ fn a_trace_that_is_opened_comes_into_view() {
     settle(&mut window);
     assert_eq!(shown(&window), "first.mcap");
     assert_eq!(app(&window).view().diff().map(|(number, _)| number), None, "nobody compares them");
-    // What is chosen after it was opened stays.
+    // A later choice stays.
     open_file(&mut window, &second);
     show(&mut window, Source::Live);
     settle(&mut window);

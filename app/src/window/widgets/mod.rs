@@ -10,8 +10,8 @@ pub(super) mod text;
 pub(super) mod tree;
 
 use egui::{
-    Align, Color32, FontFamily, FontId, Layout, Rect, Response, RichText, Role, Sense, Stroke, Ui,
-    UiBuilder, WidgetInfo, pos2, vec2,
+    Align, Color32, FontFamily, FontId, Layout, Rect, Response, RichText, Role, Sense, Stroke,
+    TextWrapMode, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
@@ -170,6 +170,27 @@ pub(super) fn bordered<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
         ui.visuals_mut().widgets.hovered.bg_stroke = border;
         ui.visuals_mut().selection.stroke = Stroke::new(1.0, theme::of(ui).accent);
         add(ui)
+    })
+    .inner
+}
+
+/// Paints things beside each other, and on further lines where there is no room. A label stands on one
+/// line, and ends with `…` if it is longer: a text of several lines stands in [`beside`].
+#[allow(clippy::disallowed_methods, reason = "this is where labels are kept from being broken")]
+pub(super) fn flow<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.horizontal_wrapped(|ui| {
+        ui.style_mut().wrap_mode = Some(TextWrapMode::Truncate);
+        add(ui)
+    })
+    .inner
+}
+
+/// A text of as many lines as it takes, beside a picture.
+pub(super) fn beside(ui: &mut Ui, picture: RichText, text: RichText) -> Response {
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = GRID;
+        ui.label(picture);
+        ui.add(egui::Label::new(text).wrap())
     })
     .inner
 }

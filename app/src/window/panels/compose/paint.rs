@@ -19,7 +19,8 @@ use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::clock_of;
 use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
-    badge, bordered, confined, icon_text, label, named_field, row, section, separator, text_in,
+    badge, beside, bordered, confined, flow, icon_text, label, named_field, row, section,
+    separator, text_in,
 };
 use crate::workbench::{Command, Level, Sent, Source};
 
@@ -111,7 +112,7 @@ fn form(
     }
     let target = state.target(ctx.view, chosen);
     let weak = |text: &str| plain(text).color(tokens.text_weak);
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         ui.label(weak("To"));
         let name = |id: InstanceId| {
             ctx.plugin(id).map_or_else(|| "gone".to_owned(), |plugin| ctx.name_of(plugin))
@@ -149,7 +150,7 @@ fn form(
         }
     });
     if roomy {
-        ui.horizontal_wrapped(|ui| {
+        flow(ui, |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             kinds(ui, state);
         });
@@ -192,7 +193,7 @@ fn send(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, chosen: Option<Instan
     if let Err(error) = &draft {
         ui.add(egui::Label::new(plain(error).color(tokens.bad)).truncate()).hint(error);
     }
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         let ready = draft.is_ok() && target.is_some();
         let send = egui::Button::new(plain("Send").color(tokens.on_accent)).fill(tokens.accent);
         if ui.add_enabled(ready, send).hint("Ctrl+Enter").clicked() {
@@ -302,7 +303,7 @@ fn answer(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, has_menu: bool) {
         ui.label(plain("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak));
         return;
     };
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         let hint = "Put the request of this answer into the form";
         if ui.small_button("Edit again").hint(hint).clicked() {
             state.fill(&one.frame, Some(one.instance));
@@ -348,10 +349,8 @@ fn answer(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, has_menu: bool) {
 fn result(ui: &mut Ui, one: &Sent) {
     let tokens = theme::of(ui);
     let (tone, picture) = outcome_look(Some(&one.outcome));
-    ui.horizontal_wrapped(|ui| {
-        ui.label(icon_text(picture, 15.0).color(tokens.tone(tone)));
-        ui.label(plain(one.outcome.to_string()).color(tokens.text_strong));
-    });
+    let picture = icon_text(picture, 15.0).color(tokens.tone(tone));
+    beside(ui, picture, plain(one.outcome.to_string()).color(tokens.text_strong));
     let latency = one.latency.map(|latency| format!(", latency {}", show_duration(latency)));
     let last = frames(one.frames.len()) + &latency.unwrap_or_default();
     let text = match one.times {

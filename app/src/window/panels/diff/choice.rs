@@ -7,7 +7,7 @@ use glovebox_inspector::diff::{DiffOptions, PathPattern, Run, Tolerance};
 use crate::window::context::PanelCtx;
 use crate::window::theme;
 use crate::window::widgets::text::{Hint, plain};
-use crate::window::widgets::{bordered, named_field};
+use crate::window::widgets::{bordered, flow, named_field};
 use crate::workbench::{Command, TraceId, ViewCtx};
 
 /// The choice of a person.
@@ -72,7 +72,7 @@ impl Choice {
 
 /// Paints the lists of runs, the field for rules and the button.
 pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, choice: &mut Choice) {
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         let Sides { before, after } = choice.sides(ctx.view);
         let compared = ctx.diff().map(|(_, diff)| (&*diff.before, &*diff.after));
         let run = compared.map(|(before, _)| before);

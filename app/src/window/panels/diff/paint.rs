@@ -11,8 +11,8 @@ use crate::window::buttons::{empty, verb_button};
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
 use crate::window::theme;
-use crate::window::widgets::chip;
 use crate::window::widgets::text::plain;
+use crate::window::widgets::{chip, flow};
 
 /// Paints the diff.
 pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
@@ -37,7 +37,7 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
 }
 
 fn classes(ui: &mut Ui, diff: &Diff, state: &mut State) {
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
         for class in Class::ALL {
             let count = diff.counts.of(class);
@@ -64,12 +64,11 @@ fn decisions(ui: &mut Ui, ctx: PanelCtx<'_>, diff: &Diff, review: &Review, is_ot
     if diff.counts.different() == 0 {
         return;
     }
-    ui.horizontal_wrapped(|ui| {
-        if is_other {
-            let text =
-                "Other runs are chosen above: press Compare, or choose these again, to decide";
-            ui.label(plain(text).color(theme::of(ui).warn));
-        }
+    if is_other {
+        let text = "Other runs are chosen above: press Compare, or choose these again, to decide";
+        ui.add(egui::Label::new(plain(text).color(theme::of(ui).warn)).wrap());
+    }
+    flow(ui, |ui| {
         for verb in [Verb::AcceptDifference, Verb::RejectDifference, Verb::SkipDifference] {
             verb_button(ui, ctx, verb);
         }

@@ -11,7 +11,7 @@ use crate::window::shown::Shown;
 use crate::window::widgets::figures::{clock, clock_of, thousands};
 use crate::workbench::{Failure, Level, Notice, Reader, Source};
 
-/// What several problems have in common: of whom they are, and which.
+/// The kind of a problem, which several may share: whose it is, and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ProblemKind {
     plugin: String,
@@ -174,7 +174,7 @@ impl<'a> Problems<'a> {
     }
 }
 
-/// Whom notices of the workbench are of.
+/// Stands for a plugin at notices of the workbench.
 const WORKBENCH: &str = "workbench";
 
 /// True for failures outside of calls. The workbench itself reports live refusals.

@@ -17,7 +17,9 @@ use crate::window::look::{LATENCY, row_look, without_end};
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::thousands;
 use crate::window::widgets::text::{Hint, paragraph, plain};
-use crate::window::widgets::{badge, fact, hex, icon_text, section, separator, text_in, tree};
+use crate::window::widgets::{
+    badge, beside, fact, flow, hex, icon_text, section, separator, text_in, tree,
+};
 use crate::workbench::{RowRef, Source};
 
 /// Paints the inspector.
@@ -81,12 +83,9 @@ fn absent(ui: &mut Ui, ctx: PanelCtx<'_>, absence: Absence, source: Source) {
     let fill = tokens.tone_subtle(Tone::Warn);
     egui::Frame::new().fill(fill).corner_radius(4.0).inner_margin(6.0).show(ui, |ui| {
         ui.set_width(ui.available_width());
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = 4.0;
-            ui.label(icon_text(icon::ICON_VISIBILITY_OFF, 15.0).color(tokens.warn));
-            ui.label(plain(text).color(tokens.text_strong));
-        });
-        ui.horizontal_wrapped(|ui| match absence {
+        let picture = icon_text(icon::ICON_VISIBILITY_OFF, 15.0).color(tokens.warn);
+        beside(ui, picture, plain(text).color(tokens.text_strong));
+        flow(ui, |ui| match absence {
             Absence::Hidden => {
                 if ui.small_button("Clear filter").hint("Show all frames again (Esc)").clicked() {
                     ctx.run(Verb::ClearFilter);
@@ -140,7 +139,7 @@ fn nothing(ui: &mut Ui, ctx: PanelCtx<'_>, state: &State) {
 
 fn head(ui: &mut Ui, ctx: PanelCtx<'_>, detail: &Detail, absence: Option<Absence>) {
     let tokens = theme::of(ui);
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
         let weak = |text: String| plain(text).color(tokens.text_weak);
         let row = &detail.row;
@@ -190,17 +189,14 @@ fn summary(ui: &mut Ui, detail: &Detail) {
     section(ui, "Summary", |_| {});
     let (tone, picture) = row_look(&row.status, detail.of.source);
     let calls = detail.call.as_ref().map_or(0, |call| call.host_calls.len() + call.more);
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        ui.label(icon_text(picture, 16.0).color(tokens.tone(tone)));
-        let alone = detail.siblings.len() == 1 && calls == 0;
-        let text = match row.status.outcome() {
-            Some(outcome) => outcome.to_string(),
-            None if !detail.is_whole => "no end here".to_owned(),
-            None => without_end(detail.of.source, alone).to_owned(),
-        };
-        ui.add(egui::Label::new(plain(text).color(tokens.text_strong)).wrap());
-    });
+    let alone = detail.siblings.len() == 1 && calls == 0;
+    let text = match row.status.outcome() {
+        Some(outcome) => outcome.to_string(),
+        None if !detail.is_whole => "no end here".to_owned(),
+        None => without_end(detail.of.source, alone).to_owned(),
+    };
+    let picture = icon_text(picture, 16.0).color(tokens.tone(tone));
+    beside(ui, picture, plain(text).color(tokens.text_strong));
     let direction = match row.direction {
         Direction::In => "to the plugin",
         Direction::Out if row.emitted => "from the plugin, emitted",

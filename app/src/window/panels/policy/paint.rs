@@ -19,7 +19,7 @@ use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::thousands;
 use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
-    badge, chip, headings, icon_text, label, named_field, section, separator,
+    badge, chip, flow, headings, icon_text, label, named_field, section, separator,
 };
 use crate::workbench::{Command, why_not_allowed};
 
@@ -73,7 +73,7 @@ fn mode(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
         badge(ui, plugin.tier.name(), Tone::Neutral);
         badge(ui, plugin.isolation.name(), Tone::Neutral);
     });
-    ui.horizontal_wrapped(|ui| {
+    flow(ui, |ui| {
         ui.label(plain("Policy of all plugins").color(theme::of(ui).text_weak));
         for (mode, name, means) in MODES {
             let chip = chip(ui, ctx.policy_mode() == mode, name, Tone::Accent);
@@ -141,7 +141,9 @@ fn permissions(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
             false => drop(ui.label(title)),
         }
     });
-    for status in &plugin.permissions {
+    // Those that are asked for are the ones to decide about.
+    let (asked, others): (Vec<_>, Vec<_>) = plugin.permissions.iter().partition(|one| one.asked);
+    for status in asked.into_iter().chain(others) {
         cells(ui, |ui, column| permission(ui, ctx, plugin, status, column));
         ui.scope(|ui| {
             ui.set_max_width(room);
