@@ -110,6 +110,9 @@ impl Call {
             calls.alike += u64::from(reply.frames == calls.first.frames);
             calls.worst = worse(calls.worst, exit_of(&reply.outcome));
         }
+        // What it emitted goes on to others, or is dropped on the way.
+        host.wait_idle().wait();
+        let dropped = plugins::emitted_dropped(&host.plugins());
         let Some(status) = host.plugin(id) else {
             return Err(Problem::Usage("the plugin was unloaded while it was called".to_owned()));
         };
@@ -145,6 +148,7 @@ impl Call {
             "denials": denials.json(),
             "mocks": status.mocks,
             "restarts": restarts,
+            "emitted_dropped": dropped,
             "limits_lowered": lowered,
         });
         if denials.more > 0 {
@@ -160,6 +164,10 @@ impl Call {
             let _ = writeln!(text, "limit {}", one_line(&limit.to_string()));
         }
         let mut sentence = sentence(&calls, made, plugin, &latency, denied);
+        sentence.push_str(&plugins::dropped_sentence(dropped));
+        if dropped > 0 {
+            calls.worst = worse(calls.worst, Exit::Different);
+        }
         if restarts > 0 {
             sentence.push_str(&format!("; restarted {}", count(restarts, "time")));
         }

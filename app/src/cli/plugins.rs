@@ -136,6 +136,19 @@ fn sandbox_json(sandbox: &SandboxReport) -> Json {
 }
 
 /// Says of a plugin that it was stopped for its failures, if it was.
+/// Frames that plugins emitted and that were dropped on the way to others.
+pub(super) fn emitted_dropped<'a>(statuses: impl IntoIterator<Item = &'a PluginStatus>) -> u64 {
+    statuses.into_iter().map(|status| status.stats.emitted_dropped).sum()
+}
+
+/// The part of a sentence about them; nothing if there are none.
+pub(super) fn dropped_sentence(dropped: u64) -> String {
+    match dropped {
+        0 => String::new(),
+        dropped => format!("; {} dropped", count(dropped, "emitted frame")),
+    }
+}
+
 pub(super) fn stopped(status: &PluginStatus) -> Option<String> {
     let Supervision { is_stopped, failures, .. } = status.supervision;
     let id = &status.manifest.plugin.id;

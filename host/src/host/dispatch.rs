@@ -351,7 +351,10 @@ impl Host {
             match self.try_reserve(&instance, 1) {
                 // Nobody waits for the answer.
                 Ok(place) => drop(self.enqueue(instance, frame.clone(), chain.clone(), place)),
-                Err(refusal) => from.note(&format!("emitted frame dropped: {refusal}")),
+                Err(refusal) => {
+                    from.count_dropped(chain);
+                    from.note(&format!("emitted frame dropped: {refusal}"));
+                }
             }
         }
     }
@@ -380,7 +383,7 @@ impl Host {
     #[cold]
     fn drop_emitted(&self, from: &PluginCopy, chain: &Chain, reason: impl FnOnce() -> String) {
         self.inner.dispatched.exceed_budget();
-        if chain.is_first_to_tell() {
+        if from.count_dropped(chain) {
             let reason = reason();
             tracing::warn!(plugin = from.plugin(), reason);
             from.note(&reason);

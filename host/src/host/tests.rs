@@ -648,3 +648,42 @@ fn a_source_that_was_mended_is_told_and_refused_no_more() {
     assert_eq!(host.reload_if_changed(id).wait().unwrap(), 1);
     assert_eq!(told(), 1, "once");
 }
+
+/// Answers each frame with three frames to itself, and counts them.
+struct Sprays(Arc<std::sync::atomic::AtomicU64>);
+
+impl Plugin for Sprays {
+    fn process(&mut self, services: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+        let header = glovebox_abi::Header::build();
+        let header = header.text(glovebox_abi::Header::TARGET, "sprays").finish();
+        for _ in 0..3 {
+            services.emit(&Frame::new(Kind::DATA, header.clone(), "x"))?;
+            self.0.fetch_add(1, Relaxed);
+        }
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn every_emitted_frame_is_processed_or_counted_as_dropped() {
+    /// `told` is what the first event of a dropped frame says.
+    fn check(queue: u32, told: &str) {
+        let (sink, emitted) = (Arc::new(Remembered::default()), Arc::default());
+        let host = Host::builder().sink(sink.clone()).build().unwrap();
+        let keys = format!("[permissions]\nemit = true\n[limits]\nqueue = {queue}");
+        let manifest = Manifest::parse(&format!("[plugin]\nid = \"sprays\"\n{keys}")).unwrap();
+        let counts: Arc<std::sync::atomic::AtomicU64> = Arc::clone(&emitted);
+        let request = LoadRequest::core(manifest, move || Box::new(Sprays(counts.clone())));
+        let id = load(&host, request);
+        assert_eq!(ask(&host, id, "x"), "completed");
+        host.wait_idle().wait();
+        let stats = host.plugin(id).unwrap().stats;
+        assert!(stats.emitted_dropped > 1, "{stats:?}");
+        assert_eq!(emitted.load(Relaxed), stats.processed - 1 + stats.emitted_dropped);
+        let all = format!("{} emitted frames were dropped that go", stats.emitted_dropped);
+        let is_said = |words: &str| sink.0.lock().iter().any(|event| event.contains(words));
+        assert!(is_said(told) && is_said(&all), "{all}");
+    }
+    check(16, "the queue of `sprays` is full");
+    check(100_000, "emitted frame dropped after 8 hops");
+}

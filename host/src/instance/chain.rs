@@ -1,24 +1,36 @@
 //! The chain of calls that one call from outside causes by frames that plugins emit.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use glovebox_events::{Phase, What};
+
+use crate::services::Shared;
 
 /// Where a frame comes from: from outside, or from a plugin that emitted it.
 ///
 /// The number of plugins on the way is bounded, and so is the number of all calls that go back to
 /// the same one from outside: two plugins that emit ten frames for each would make 10⁸ calls of one
 /// within eight steps.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Chain {
     hops: u32,
     /// Shared by all that go back to the same call; `None` as long as nothing was emitted.
     caused: Option<Arc<Caused>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Caused {
     calls: AtomicU64,
-    is_told: AtomicBool,
+    dropped: AtomicU64,
+    /// The first plugin of which a frame was dropped, which tells how many were.
+    teller: OnceLock<Teller>,
+}
+
+/// A plugin that tells of frames that were dropped.
+pub(super) struct Teller {
+    pub(super) shared: Arc<Shared>,
+    pub(super) generation: u32,
 }
 
 /// A frame from outside.
@@ -41,9 +53,25 @@ impl Chain {
         caused.calls.fetch_add(1, Ordering::Relaxed) < allowed
     }
 
-    /// True the first time that somebody asks about what goes back to the same call.
-    pub(crate) fn is_first_to_tell(&self) -> bool {
+    /// Counts a frame that is dropped; true for the first of those that go back to the same call. Once
+    /// nothing goes back to it any more, the teller of the first says how many there were.
+    pub(super) fn count_dropped(&self, teller: impl FnOnce() -> Teller) -> bool {
         let Some(caused) = &self.caused else { return true };
-        !caused.is_told.swap(true, Ordering::Relaxed)
+        let is_first = caused.dropped.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first {
+            caused.teller.get_or_init(teller);
+        }
+        is_first
+    }
+}
+
+impl Drop for Caused {
+    fn drop(&mut self) {
+        let dropped = *self.dropped.get_mut();
+        if let (true, Some(Teller { shared, generation })) = (dropped > 1, self.teller.get()) {
+            let phase = Phase::Ready;
+            let cause = format!("{dropped} emitted frames were dropped that go back to one call");
+            shared.record(*generation, What::Phase { from: phase, to: phase, cause });
+        }
     }
 }

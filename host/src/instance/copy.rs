@@ -12,8 +12,9 @@ use glovebox_abi::text::cut;
 use glovebox_abi::{Frame, Kind, Permission, State};
 use glovebox_events::{CallId, Outcome, Phase, Timing, What};
 
+use super::chain::{Chain, Teller};
 use super::common::Common;
-use super::copy_status::CopyStatus;
+use super::copy_status::{CopyStatus, bump};
 use super::failures::Failures;
 use super::generation::Generation;
 use super::held::{HeldGuard, HeldLock};
@@ -207,6 +208,14 @@ impl PluginCopy {
     /// Its description in spans.
     pub(super) fn about(&self) -> About<'_> {
         self.generation.about(&self.common.shared)
+    }
+
+    /// Counts a frame that it emitted and that is dropped on the way to a plugin. True for the first of
+    /// those that go back to the same call.
+    pub(crate) fn count_dropped(&self, chain: &Chain) -> bool {
+        bump(&self.status.counters().dropped, 1);
+        let (shared, generation) = (&self.common.shared, self.generation.number);
+        chain.count_dropped(|| Teller { shared: shared.clone(), generation })
     }
 
     /// Tells the log about something that the host did to this plugin's frames or state.

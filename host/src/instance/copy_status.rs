@@ -63,6 +63,8 @@ pub(super) struct Counters {
     pub(super) errors: AtomicU64,
     /// Those that the plugin is to blame for: neither refused nor cancelled.
     pub(super) failed: AtomicU64,
+    /// Emitted frames that were dropped on the way to a plugin.
+    pub(super) dropped: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
     pub(super) restarts: AtomicU64,

@@ -325,6 +325,9 @@ pub struct PluginStats {
     pub bytes_in: u64,
     /// Bytes of payloads and headers out.
     pub bytes_out: u64,
+    /// Frames that it emitted and that were dropped on the way to a plugin: its queue was full, or one call
+    /// caused too many. Those that no plugin accepts are not among them.
+    pub emitted_dropped: u64,
     /// Host calls that were denied.
     pub denials: u64,
     /// Times a fresh copy was made because the old one could not go on.

@@ -65,6 +65,7 @@ impl Instance {
                 errors: sum(|counters| &counters.errors),
                 bytes_in: sum(|counters| &counters.bytes_in),
                 bytes_out: sum(|counters| &counters.bytes_out),
+                emitted_dropped: sum(|counters| &counters.dropped),
                 denials: permissions.iter().map(|permission| permission.denials).sum(),
                 restarts: sum(|counters| &counters.restarts),
             },

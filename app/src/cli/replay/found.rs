@@ -78,11 +78,19 @@ impl Found {
         }
     }
 
+    fn dropped(&self) -> u64 {
+        plugins::emitted_dropped(self.targets.statuses())
+    }
+
     pub(super) fn exit(&self) -> Exit {
         let nothing_sent = self.summary.sent == 0 || self.summary.broken.is_some();
         match &self.judged {
             Some(judged)
-                if judged.is_good() && !nothing_sent && !self.fails && !self.targets.differ() =>
+                if judged.is_good()
+                    && !nothing_sent
+                    && !self.fails
+                    && !self.targets.differ()
+                    && self.dropped() == 0 =>
             {
                 Exit::Good
             }
@@ -90,6 +98,7 @@ impl Found {
             _ if self.summary.broken.is_some() => Exit::TraceUnreadable,
             Some(_) => Exit::Different,
             None if self.summary.failures() > 0 || self.totals().failures() > 0 => Exit::Different,
+            None if self.dropped() > 0 => Exit::Different,
             None if nothing_sent || self.fails => Exit::Different,
             None if self.targets.differ() => Exit::Different,
             None if self.answered.as_ref().is_some_and(AnsweredFound::diverges) => Exit::Different,
@@ -108,6 +117,7 @@ impl Found {
                 count(answers, "answer")
             ));
         }
+        text.push_str(&plugins::dropped_sentence(self.dropped()));
         let denials = self.totals().denials;
         if denials > 0 {
             text.push_str(&format!("; {} denied", count(denials, "host call")));
@@ -173,11 +183,12 @@ impl Found {
         line(
             "answers",
             format!(
-                "{} the frame itself, {} different; {} without an answer; {} emitted",
+                "{} the frame itself, {} different; {} without an answer; {} emitted, {} dropped",
                 counts.unchanged,
                 counts.changed,
                 count(counts.silent, "call"),
-                count(counts.emitted, "frame")
+                count(counts.emitted, "frame"),
+                self.dropped()
             ),
         );
         line("host calls", format!("{}, {} denied", totals.host_calls, totals.denials));
@@ -235,6 +246,7 @@ impl Found {
                 "different_from_input": counts.changed,
                 "calls_without": counts.silent,
                 "emitted": counts.emitted,
+                "emitted_dropped": self.dropped(),
             },
             "host_calls": totals.host_calls,
             "denied": totals.denials,

@@ -14,7 +14,7 @@ use super::super::error::Exit;
 use super::super::observe::Recorded;
 use super::super::replay::AnsweredFound;
 use super::super::report::{count, count_of, one_line, shown};
-use super::super::{diff, timing};
+use super::super::{diff, plugins, timing};
 
 /// The result of a run.
 pub(super) struct Found {
@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) skipped: usize,
     pub(super) metrics: PipelineMetrics,
     pub(super) results: Results,
+    /// Frames that plugins emitted and that were dropped on the way to others.
+    pub(super) emitted_dropped: u64,
     /// True if a plugin crashed, or had to be stopped.
     pub(super) crashed: bool,
     pub(super) recorded: Option<Recorded>,
@@ -85,11 +87,12 @@ impl Found {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let failed = self.sum(StageMetrics::errors) + self.metrics.stopped > 0;
+        let lost = self.metrics.stopped + self.emitted_dropped;
+        let failed = self.sum(StageMetrics::errors) + lost > 0;
         let diverges = self.answered.as_ref().is_some_and(AnsweredFound::diverges);
         let is_accepted = self.judged.as_ref().is_some_and(Judged::is_good);
         match () {
-            () if is_accepted && self.metrics.inputs > 0 => Exit::Good,
+            () if is_accepted && self.metrics.inputs > 0 && self.emitted_dropped == 0 => Exit::Good,
             () if self.crashed => Exit::Crashed,
             () if self.judged.is_some() || diverges => Exit::Different,
             () if failed || self.metrics.inputs == 0 => Exit::Different,
@@ -124,6 +127,7 @@ impl Found {
         add(self.sum(|stage| stage.passed), "frame", "passed on after a failure");
         add(self.sum(|stage| stage.reloads), "reload", "after a failure");
         add(self.metrics.stopped, "input", "stopped at a limit of the pipeline");
+        text.push_str(&plugins::dropped_sentence(self.emitted_dropped));
         if let Some(answered) = &self.answered {
             text.push_str(&format!("; {}", answered.sentence()));
         }
@@ -236,6 +240,7 @@ impl Found {
             "loaded_before": self.along,
             "dependencies_missing": self.missing,
             "error_frames": self.results.error_frames,
+            "emitted_dropped": self.emitted_dropped,
             "stopped": self.results.stopped,
             "calls": self.sum(|stage| stage.calls),
             "outcomes": self.outcomes(),

@@ -19,6 +19,7 @@ use super::super::diff::Reports;
 use super::super::error::Problem;
 use super::super::load::LoadArgs;
 use super::super::observe::Recorded;
+use super::super::plugins;
 use super::super::replay::{Stage, StageAnswers};
 use super::super::report::{Files, Report};
 use super::super::surroundings::Surroundings;
@@ -111,6 +112,7 @@ impl Through<'_> {
             recorded: None,
             answered: self.answers.as_ref().map(|answers| answers.found()),
             judged: None,
+            emitted_dropped: plugins::emitted_dropped(&stage.host.plugins()),
             along: needed.along,
             missing: needed.missing,
             results,
