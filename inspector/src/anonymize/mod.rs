@@ -74,12 +74,13 @@ pub struct AnonymizeReport {
 /// of them has one by itself, but it may go on from a key to its value. Of all that a match covers, texts
 /// and keys become `redacted`, numbers 0, and words an empty value, so that the whole stays valid; keys
 /// that would be the same as others are numbered. This holds for JSON and CBOR, also when they are cut off,
-/// for forms, for parts of `multipart/…`, for manifests, and for each of them in a text of another.
+/// for forms, for parts of `multipart/…`, for manifests, and for each of them in a text of another, in
+/// base64 too.
 ///
 /// Patterns are found in the text itself and without escapes of JSON, `%40` and entities of HTML;
 /// in bytes also in UTF-16, where `redacted` is UTF-16 too. Names of plugins and services, and
-/// manifests, are searched for patterns. Data that is compressed, encrypted or in another encoding,
-/// such as base64, is not decoded. The sizes and digests that events report stay as they were.
+/// manifests, are searched for patterns. Data that is compressed, encrypted or in another encoding is
+/// not decoded. The sizes and digests that events report stay as they were.
 /// Snapshots of states are left out.
 ///
 /// # Errors

@@ -105,6 +105,9 @@ impl Patterns {
             Some(self.look(leaf.content(bytes), &leaf.kind, &inside, depth + 1))
         });
         level.inner = inner.collect();
+        if apart.is_text {
+            return self.look_at_text_around(bytes, kind.form, level, apart);
+        }
         let seen = apart.seen.as_deref().unwrap_or(bytes);
         // The leaves with the patterns that were found over them, each with its value.
         let mut pairs: HashSet<(usize, usize)> = HashSet::new();
@@ -162,6 +165,19 @@ impl Patterns {
             level.more = text.hits.into_iter().map(|hit| hit.range).collect();
         }
         level.apart = Some(apart);
+        level
+    }
+
+    /// Finds the patterns in a text in which some stretches stand for something else.
+    fn look_at_text_around(&self, bytes: &[u8], form: Form, inside: Level, apart: Apart) -> Level {
+        let mut level = self.look_at_text(bytes, form, &inside.gone);
+        let found = inside.inner.iter().flatten().flat_map(|inner| inner.found.iter());
+        let found: Vec<_> = found.copied().collect();
+        if !found.is_empty() {
+            found.into_iter().for_each(|(number, times)| level.count(number, times));
+            level.inner = inside.inner;
+            level.apart = Some(apart);
+        }
         level
     }
 
@@ -321,14 +337,8 @@ fn touched(
 
 /// The pieces that change in bytes, for what was found there and for ranges that go too.
 fn write(level: &Level, bytes: &[u8], more: &[Range<usize>]) -> Vec<Splice> {
-    let Some(apart) = &level.apart else {
-        let hits = level.hits.iter().map(|hit| (hit.range.clone(), hit.order));
-        let all = merge(hits.chain(more.iter().map(|range| (range.clone(), None))).collect());
-        let splices = all.into_iter().map(|(range, order)| match order {
-            None => (range, redacted()),
-            Some(order) => (range, order.encode(REDACTED)),
-        });
-        return splices.collect();
+    let Some(apart) = level.apart.as_ref().filter(|apart| !apart.is_text) else {
+        return write_text(level, bytes, more);
     };
     // What goes of each leaf, counted from its content.
     let mut parts: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
@@ -366,6 +376,30 @@ fn write(level: &Level, bytes: &[u8], more: &[Range<usize>]) -> Vec<Splice> {
         apart.leaves[at].write(bytes, pieces, number)
     });
     splices.collect()
+}
+
+/// The same in a text, of which a stretch that stands for something else goes whole if a match reaches
+/// into it as it is written.
+fn write_text(level: &Level, bytes: &[u8], more: &[Range<usize>]) -> Vec<Splice> {
+    let hits = level.hits.iter().map(|hit| (hit.range.clone(), hit.order));
+    let mut all = merge(hits.chain(more.iter().map(|range| (range.clone(), None))).collect());
+    let mut splices: Vec<Splice> = Vec::new();
+    let leaves = level.apart.iter().flat_map(|apart| &apart.leaves);
+    for (leaf, inner) in leaves.zip(&level.inner) {
+        let Some(inner) = inner.as_ref().filter(|inner| !inner.found.is_empty()) else { continue };
+        match all
+            .iter()
+            .any(|(range, _)| range.start < leaf.span.end && leaf.span.start < range.end)
+        {
+            true => all.push((leaf.span.clone(), None)),
+            false => splices.extend(leaf.write(bytes, write(inner, leaf.content(bytes), &[]), 0)),
+        }
+    }
+    splices.extend(merge(all).into_iter().map(|(range, order)| match order {
+        None => (range, redacted()),
+        Some(order) => (range, order.encode(REDACTED)),
+    }));
+    splices
 }
 
 /// Numbers for keys that would be the same as another one of their map, and were not.

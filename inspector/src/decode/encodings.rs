@@ -352,6 +352,15 @@ fn is_all_text(bytes: &[u8], order: Order) -> bool {
     at == bytes.len() && latin(order) >= latin(other)
 }
 
+/// True if bytes are UTF-16 of which at least half is Latin.
+pub(crate) fn is_wide(bytes: &[u8]) -> bool {
+    [Order::Little, Order::Big].into_iter().any(|order| {
+        let units = (0..bytes.len() / 2).filter_map(|at| order.unit(bytes, 2 * at));
+        let latin = units.filter(|unit| (0x20..0x100).contains(unit)).count();
+        is_all_text(bytes, order) && latin > 1 && 4 * latin >= bytes.len()
+    })
+}
+
 /// The character at a place, if there is one.
 fn character(bytes: &[u8], order: Order, at: usize) -> Option<char> {
     let first = order.unit(bytes, at)?;

@@ -23,8 +23,8 @@ use crate::ending::flag;
 /// in host calls, messages, names and manifests too. A match over several of these counts only where none of
 /// them has one by itself, but it goes on from a key to its value. All that it covers is replaced: texts and
 /// keys by `redacted`, numbers by 0, and the whole stays valid. Keys stay distinct: redacted-2. It is also
-/// found in UTF-16 and behind escapes of JSON, %40 and &#64;. Everything else stays byte for byte.
-/// Compressed, encrypted and base64 data are not searched. Snapshots of states are left out, because only
+/// found in UTF-16, in base64 of text, and behind escapes of JSON, %40 and &#64;. Everything else stays byte
+/// for byte. Compressed and encrypted data are not searched. Snapshots of states are left out, because only
 /// their plugin can read them. The exit code is 1 if a path or pattern was never found, if a path could not be
 /// followed in what has brackets or names its first key and cannot be taken apart, or if an HTTP message
 /// goes on in another frame or does not say where it ends.

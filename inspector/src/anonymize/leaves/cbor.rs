@@ -44,7 +44,7 @@ pub(super) fn leaves(bytes: &[u8], is_said: bool) -> Option<Apart> {
             (_, false) => Otherwise::Text,
             (_, true) => Otherwise::Bytes,
         },
-        is_escaped: false,
+        ..Apart::default()
     })
 }
 

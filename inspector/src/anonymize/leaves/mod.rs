@@ -1,6 +1,7 @@
 //! Takes texts and bytes apart into leaves, each of which can be replaced by itself, so that all around
 //! them stays valid: texts, keys, numbers and words.
 
+mod base64;
 mod cbor;
 mod json;
 mod toml;
@@ -25,7 +26,9 @@ pub(super) struct Kind {
     pub(super) is_toml: bool,
     /// The head of a message of HTTP.
     pub(super) is_head: bool,
-    /// A text in which nothing else stands, such as a number.
+    /// A number or word, in which nothing else stands.
+    pub(super) is_word: bool,
+    /// A text in which nothing else stands but base64.
     pub(super) is_plain: bool,
 }
 
@@ -60,6 +63,8 @@ pub(super) struct Apart {
     pub(super) otherwise: Otherwise,
     /// True if escapes of JSON are no part of what the text says.
     pub(super) is_escaped: bool,
+    /// True if what stands between the leaves is text as well.
+    pub(super) is_text: bool,
 }
 
 /// What bytes may be that were taken apart by what they look like.
@@ -112,6 +117,8 @@ enum Way {
     Json,
     /// In its place, with `%40` and `+`.
     Form,
+    /// As base64.
+    Base64(base64::Base64),
     /// A string of CBOR, of which so many bytes are elsewhere.
     Cbor(Sort, u64),
     /// A number or word, which goes as a whole.
@@ -148,7 +155,7 @@ impl Leaf {
     fn blank(span: Range<usize>, word: Option<String>, blank: Blank) -> Leaf {
         Leaf {
             content: word.map_or(Content::Itself, |word| Content::Made(word.into_bytes())),
-            kind: Kind { is_plain: true, ..Kind::default() },
+            kind: Kind { is_word: true, ..Kind::default() },
             ..Leaf::new(span.clone(), span, Way::Blank(blank))
         }
     }
@@ -207,6 +214,9 @@ impl Leaf {
                 let head = splice::head(sort, new.len() as u64 + missing);
                 vec![(self.span.clone(), [head, new].concat())]
             }
+            Way::Base64(way) => {
+                vec![(self.span.clone(), way.encode(&splice::splice(content, pieces)))]
+            }
             Way::Plain | Way::Json | Way::Form => {
                 let mut changed = 0;
                 let mut splices = Vec::new();
@@ -263,11 +273,14 @@ impl Blank {
 
 /// The leaves of bytes; `None` of a plain text, and of bytes that are no format that is known.
 pub(super) fn take_apart(bytes: &[u8], kind: &Kind) -> Option<Apart> {
-    if kind.is_plain || kind.form == Form::Utf16 {
+    if kind.is_word || kind.form == Form::Utf16 {
         return None;
     }
     if kind.is_toml {
         return toml::leaves(bytes);
+    }
+    if kind.is_plain {
+        return base64::leaves(bytes);
     }
     if kind.is_head {
         return Some(head(bytes));
@@ -277,7 +290,10 @@ pub(super) fn take_apart(bytes: &[u8], kind: &Kind) -> Option<Apart> {
     }
     let cbor =
         || (kind.form == Form::Bytes || kind.is_cbor).then(|| cbor::leaves(bytes, kind.is_cbor));
-    json::leaves(bytes).or_else(|| cbor().flatten()).or_else(|| fields(bytes, &kind.said))
+    json::leaves(bytes)
+        .or_else(|| cbor().flatten())
+        .or_else(|| fields(bytes, &kind.said))
+        .or_else(|| base64::leaves(bytes))
 }
 
 /// The target of a message of HTTP, and what is around it. A response has none.
@@ -298,6 +314,13 @@ fn head(bytes: &[u8]) -> Apart {
 
 /// The keys and values of a form.
 fn fields(bytes: &[u8], said: &Said) -> Option<Apart> {
+    // The padding of base64 is no `=` behind a key.
+    let end = bytes.iter().rposition(|byte| *byte != b'=' && !byte.is_ascii_whitespace());
+    let before = &bytes[..end.map_or(0, |end| end + 1)];
+    let has_fields = said.is_form || before.iter().any(|byte| b"=&?".contains(byte));
+    if !has_fields || bytes.starts_with(b"data:") {
+        return None;
+    }
     form::fields(bytes, said.is_form)?;
     let mut apart = Apart::default();
     let end = bytes.trim_ascii_end().len();
@@ -334,7 +357,10 @@ fn multipart(bytes: &[u8], said: &Said) -> Option<Apart> {
         let kept = part.length.iter().map(|digits| digits.start - start..digits.end - start);
         apart.leaves.push(Leaf { kept: kept.collect(), ..text(part.head) });
         apart.leaves.push(Leaf {
-            kind: Kind::bytes(part.said),
+            kind: match part.is_encoded {
+                true => Kind { is_plain: true, ..Kind::bytes(Said::default()) },
+                false => Kind::bytes(part.said),
+            },
             length: part.length,
             ..text(part.content)
         });

@@ -390,3 +390,96 @@ fn manifests_are_searched_as_toml() {
     check("a = 1 # to ada@example.org", &[MAIL], "a = 1 # to redacted");
     check("token = \"hunter2", &["hunter2"], "token = \"redacted");
 }
+
+#[test]
+fn patterns_are_found_in_base64() {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+    let mail = "to ada@example.org?>~\u{ff}";
+    let gone = "to redacted?>~\u{ff}";
+    for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
+        for more in ["", "?", "??"] {
+            let text = |text: &str| engine.encode(format!("{more}{text}"));
+            let (before, mut after) = (text(mail), text(gone));
+            if !before.contains('=') && before.len().is_multiple_of(4) {
+                // It does not tell whether it would be padded.
+                let length = after.trim_end_matches('=').len();
+                after.truncate(length);
+                let padding = if before.contains(['-', '_']) { 0 } else { (4 - length % 4) % 4 };
+                after.push_str(&"=".repeat(padding));
+            }
+            assert!(before.contains(['+', '/', '-', '_']), "{before}");
+            check(&before, &[MAIL], &after);
+            check(&format!("{{\"m\":\"{before}\"}}"), &[MAIL], &format!("{{\"m\":\"{after}\"}}"));
+            check(&format!("by {before}, or."), &[MAIL], &format!("by {after}, or."));
+            check(
+                &format!("data:text/plain;base64,{before}"),
+                &[MAIL],
+                &format!("data:text/plain;base64,{after}"),
+            );
+            check(&before, &["nothing"], &before);
+        }
+    }
+    let text = |text: &str| STANDARD.encode(text);
+    // What stands in it stays valid, and may be base64 again.
+    let json = |number: &str| format!("{{\"card\":{number},\"n\":1}}");
+    check(&text(&json("4111111111111111")), &[CARD], &text(&json("0")));
+    check(&text(&text(&json("4111111111111111"))), &[CARD], &text(&text(&json("0"))));
+    let (card, zero) = (bytes(&format!("a16463617264{NUMBER}")), bytes("a1646361726400"));
+    check(&STANDARD.encode(&card), &[CARD], &STANDARD.encode(&zero));
+    let token = |inside: &str| {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("Bearer {}.{}.c2lnbmF0dXJl", part("{\"alg\":\"none\"}"), part(inside))
+    };
+    let claims = |mail: &str| format!("{{\"sub\":7,\"mail\":\"{mail}\"}}");
+    let head =
+        |mail: &str| format!("GET / HTTP/1.1\r\nAuthorization: {}\r\n\r\n", token(&claims(mail)));
+    check(&head("ada@example.org"), &[MAIL], &head("redacted"));
+    check(
+        &format!("token={}", text(mail).replace('=', "%3D").replace('+', "%2B")),
+        &[MAIL],
+        &format!(
+            "token={}",
+            text(gone).replace('=', "%3D").replace('+', "%2B").replace('/', "%2F")
+        ),
+    );
+    // In lines, as mail has it, and in UTF-16.
+    let lines = |text: &str, end: &str| {
+        let text = STANDARD.encode(text);
+        let lines =
+            text.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned());
+        lines.collect::<Vec<_>>().join(end)
+    };
+    let long = |mail: &str| format!("{0} {mail} {0}", "one two three ".repeat(12));
+    for end in ["\r\n", "\n"] {
+        check(&lines(&long("ada@example.org"), end), &[MAIL], &lines(&long("redacted"), end));
+        let part = |mail: &str| {
+            format!(
+                "--x\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n--x--",
+                lines(&long(mail), end)
+            )
+        };
+        check(&part("ada@example.org"), &[MAIL], &part("redacted"));
+    }
+    let wide = |text: &str| STANDARD.encode(crate::decode::encodings::Order::Little.encode(text));
+    check(&wide("to ada@example.org"), &[MAIL], &wide("to redacted"));
+    // Bytes with a text among them, where nothing else is meant.
+    let image = |mail: &str| {
+        [&[0x89, 0x50, 0xFF, 0, 1][..], &[0xFE; 60], mail.as_bytes(), &[0xFE; 9]].concat()
+    };
+    let data = |mail: &str| {
+        format!("{{\"p\":\"data:image/png;base64,{}\"}}", STANDARD.encode(image(mail)))
+    };
+    check(&data("ada@example.org"), &[MAIL], &data("redacted"));
+    // A match in it as it is written takes all of it, and words are no base64.
+    check(&format!("by {}!", text(mail)), &["^by .{4}", MAIL], "redacted!");
+    for other in [
+        "password",
+        "a1b2c3d4e5f6a7b8a1b2c3d4e5f6a7b8",
+        "path/to/some/file-name_x",
+        "abcdefghijklmnop",
+    ] {
+        check(other, &["@", "\u{fffd}", "[\\x00-\\x1f]"], other);
+    }
+    check("x-YWRhQGV4YW1wbGUub3Jn", &[MAIL], "x-cmVkYWN0ZWQ=");
+}
