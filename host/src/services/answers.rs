@@ -67,6 +67,8 @@ pub(crate) trait Given: Sized {
     fn from_value(value: Value) -> Option<Self>;
     /// Leaves out the parts that are not granted, in answers of every source.
     fn keep_granted(&mut self, _grants: &ArcSwap<Grants>) {}
+    /// Leaves so many bytes, or names, and no more.
+    fn shorten(&mut self, _length: usize) {}
 }
 
 impl Given for () {
@@ -126,6 +128,10 @@ impl Given for Vec<u8> {
             _ => None,
         }
     }
+
+    fn shorten(&mut self, length: usize) {
+        self.truncate(length);
+    }
 }
 
 impl Given for String {
@@ -138,6 +144,10 @@ impl Given for String {
             Value::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    fn shorten(&mut self, length: usize) {
+        self.truncate(self.floor_char_boundary(length));
     }
 }
 
@@ -152,6 +162,12 @@ impl<T: Given> Given for Option<T> {
             value => T::from_value(value).map(Some),
         }
     }
+
+    fn shorten(&mut self, length: usize) {
+        if let Some(value) = self {
+            value.shorten(length);
+        }
+    }
 }
 
 impl Given for Vec<String> {
@@ -164,6 +180,10 @@ impl Given for Vec<String> {
             Value::Array(values) => values.into_iter().map(String::from_value).collect(),
             _ => None,
         }
+    }
+
+    fn shorten(&mut self, length: usize) {
+        self.truncate(length);
     }
 
     /// They are keys: a prefix may be granted of which some keys are not.

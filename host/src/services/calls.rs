@@ -17,7 +17,7 @@ use crate::record::unix_nanoseconds;
 const MAX_RANDOM_LEN: usize = 64 << 10;
 
 /// The longest line of a log that is kept, in bytes. All of a line counts against the limit.
-const MAX_LINE_LEN: usize = 16 << 10;
+pub(crate) const MAX_LINE_LEN: usize = 16 << 10;
 
 /// The longest name of a measurement or function that is kept, in bytes.
 const MAX_NAME_LEN: usize = 256;
@@ -95,6 +95,7 @@ impl Services for Context {
             let now = mocked.unwrap_or_else(|| {
                 context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
             });
+            let now = context.shared.mock.as_ref().map_or(now, |mock| mock.shifted(now));
             Ok(now - now % context.rights.grants.load().precision.max(1))
         })
     }

@@ -9,6 +9,7 @@ use glovebox_abi::{Permission, ServiceError};
 use glovebox_events::{HostCall, Outcome, What};
 
 use super::arguments::{self, Argument};
+use super::mock::{MockEffect, StopFault};
 use super::{ANSWERABLE, Answered, Asked, Context, Given, SERVICES, Shared};
 use crate::guard::caught;
 use crate::policy::Parameter;
@@ -44,13 +45,33 @@ impl Context {
     }
 
     /// Lets a mock delay a call, or fail it. Delays that reach the deadline end the call.
-    fn mocked(&mut self, service: &str) -> Result<(), ServiceError> {
+    ///
+    /// Gives how much of the answer the plugin is to get, if not all.
+    fn mocked(&mut self, service: &str) -> Result<Option<u64>, ServiceError> {
         let Some(mock) = &self.shared.mock else {
-            return Ok(());
+            return Ok(None);
         };
-        let effect = mock.effect(service);
-        self.delay(effect.delay)?;
-        effect.fail.map_or(Ok(()), Err)
+        let MockEffect { delay, fail, short, stop } = mock.effect(service);
+        self.delay(delay)?;
+        if let Some(stop) = stop {
+            return Err(self.stop_by_mock(service, stop));
+        }
+        fail.map_or(Ok(short), Err)
+    }
+
+    /// Ends the call under way as a mock says.
+    fn stop_by_mock(&mut self, service: &str, stop: StopFault) -> ServiceError {
+        match stop {
+            StopFault::Crash => {
+                let cause = format!("stopped by the mock while it used `{service}`");
+                self.broken = Some(Outcome::Crashed { cause });
+                ServiceError::Unavailable
+            }
+            StopFault::Memory => {
+                let allowed = self.rights.limits.load().memory;
+                self.exceed(LimitKind::Memory, allowed.saturating_add(1), allowed)
+            }
+        }
     }
 
     /// Waits for as long as a mock says, and no longer than the call may take.
@@ -136,7 +157,13 @@ impl Context {
                     self.answered = true;
                     answer
                 }
-                None => self.mocked(service).and_then(|()| work(self)),
+                None => self.mocked(service).and_then(|short| {
+                    let mut value = work(self)?;
+                    if let Some(short) = short {
+                        value.shorten(usize::try_from(short).unwrap_or(usize::MAX));
+                    }
+                    Ok(value)
+                }),
             }
         };
         match &mut result {

@@ -83,6 +83,37 @@ fn services_answer_as_the_script_says() {
     check(third, "get list get get get", r#"Some("v") ["key"] Some("v") Unavailable Some("v")"#);
     check("[[answer]]\nservice = 'now'\nfail = 'denied'", "now now", "Denied Denied");
     check("[[answer]]\nservice = 'kv-set'\nfail = 'limit'", "set get", "LimitExceeded None");
+    let short = "[[answer]]\nservice = 'kv-get'\nshort = 2\n[kv]\nkey = 'value'";
+    check(short, "get get", r#"Some("va") Some("va")"#);
+    let other = "[[answer]]\nservice = 'kv-list'\nplugin = 'b'\nshort = 0\n[kv]\nkey = 'value'";
+    check(other, "list", r#"["key"]"#);
+    check("[[answer]]\nservice = 'random'\nshort = 3", "random", "Unavailable");
+    let set = "[now]\nfixed = 1000\n[[answer]]\nservice = 'now'\ncall = 2\nback = '300ns'";
+    check(set, "now now now", "1000 700 700");
+}
+
+#[test]
+fn a_plugin_is_stopped_where_the_script_says() {
+    let bench = Bench::new();
+    let id = asks(&bench, Some("[[answer]]\nservice = 'now'\nstop = 'crash'"));
+    for _ in 0..5 {
+        assert_eq!(bench.ask(id, "now"), "crashed: stopped by the mock while it used `now`");
+    }
+    // What follows is what follows from crashes.
+    let refused = bench.ask(id, "now");
+    assert!(refused.contains("it failed 5 times in a row: restart it by hand"), "{refused}");
+    let uses = bench.events.events().into_iter().filter_map(|event| match event.what {
+        What::HostCall { host_call, .. } => Some(host_call.result),
+        _ => None,
+    });
+    assert!(uses.eq([(); 5].map(|()| Err(ServiceError::Unavailable))), "the trace has each use");
+    let bench = Bench::new();
+    let memory = "[[answer]]\nservice = 'kv-get'\ncall = 2\nstop = 'memory'";
+    let id = asks(&bench, Some(memory));
+    assert_eq!(bench.ask(id, "get"), "None");
+    let outcome = bench.ask(id, "get");
+    assert!(outcome.starts_with("limit exceeded: ") && outcome.contains("memory"), "{outcome}");
+    assert_eq!(bench.ask(id, "get"), "None");
 }
 
 #[test]

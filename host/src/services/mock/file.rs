@@ -8,7 +8,7 @@ use glovebox_abi::manifest::{is_function_name, not_a_function};
 use toml::de::DeValue;
 use toml::value::{Datetime, Offset};
 
-use super::{Answer, Clock, FunctionAnswer, Mock};
+use super::{Answer, Clock, FunctionAnswer, Mock, StopFault};
 use crate::services::SERVICES;
 use glovebox_abi::nearest::{did_you_mean, nearest};
 use glovebox_document::{DocumentError, Section};
@@ -23,7 +23,7 @@ const FAILURES: [(&str, ServiceError); 3] = [
 pub(super) fn read(text: &str) -> Result<Mock, DocumentError> {
     let table = glovebox_document::parse(text)?;
     let top = Section::top(text, &table);
-    top.only(&["now", "random", "kv", "answer", "function"])?;
+    top.only(&["now", "random", "kv", "faults", "answer", "function"])?;
     let mut mock = Mock::default();
     if let Some(section) = top.section("now")? {
         mock.clock = Some(clock(&section)?);
@@ -37,6 +37,10 @@ pub(super) fn read(text: &str) -> Result<Mock, DocumentError> {
         for key in section.keys() {
             mock.kv.insert(key.to_owned(), value(&section, key)?);
         }
+    }
+    if let Some(section) = top.section("faults")? {
+        section.only(&["seed"])?;
+        mock.faults = section.number("seed", 0)?.unwrap_or_default();
     }
     for section in top.sections("answer")? {
         mock.answers.push(answer(&section)?);
@@ -195,7 +199,9 @@ fn failure(section: &Section<'_>) -> Result<Option<ServiceError>, DocumentError>
 }
 
 fn answer(section: &Section<'_>) -> Result<Answer, DocumentError> {
-    section.only(&["service", "call", "fail", "delay"])?;
+    section.only(&[
+        "service", "plugin", "call", "one-in", "fail", "delay", "short", "forward", "back", "stop",
+    ])?;
     let known = SERVICES.join(", ");
     let Some(service) = section.text("service")? else {
         return Err(section.missing("service", "write the name of a host service, e.g. \"kv-get\""));
@@ -206,10 +212,40 @@ fn answer(section: &Section<'_>) -> Result<Answer, DocumentError> {
     })?;
     let fail = failure(section)?;
     let delay = section.duration("delay")?;
-    if fail.is_none() && delay.is_none() {
-        return Err(section.missing("fail", "write what goes wrong: `fail`, `delay`, or both"));
+    let (plugin, short) = (section.text("plugin")?, section.number("short", 0)?);
+    let (shift, stop) = (shift(section, &service)?, stop(section)?);
+    let does_nothing = fail.is_none() && delay.is_none() && short.is_none();
+    if does_nothing && shift == 0 && stop.is_none() {
+        let what = "write what goes wrong: `fail`, `delay`, `short`, `forward`, `back` or `stop`";
+        return Err(section.missing("fail", what));
     }
-    Ok(Answer { service: position, call: section.number("call", 1)?, fail, delay })
+    let (call, one_in) = (section.number("call", 1)?, section.number("one-in", 1)?);
+    Ok(Answer { service: position, plugin, call, one_in, fail, delay, short, shift, stop })
+}
+
+/// Nanoseconds by which the clock is set.
+fn shift(section: &Section<'_>, service: &str) -> Result<i64, DocumentError> {
+    let mut shift = 0;
+    for (key, sign) in [("forward", 1), ("back", -1)] {
+        let Some(time) = section.duration(key)? else { continue };
+        if service != "now" {
+            return Err(section.wrong(key, "only the service `now` has a clock"));
+        }
+        let nanoseconds = i64::try_from(time.as_nanos());
+        shift += sign * nanoseconds.map_err(|_| section.wrong(key, "that is out of range"))?;
+    }
+    Ok(shift)
+}
+
+fn stop(section: &Section<'_>) -> Result<Option<StopFault>, DocumentError> {
+    Ok(match section.text("stop")?.as_deref() {
+        None => None,
+        Some("crash") => Some(StopFault::Crash),
+        Some("memory") => Some(StopFault::Memory),
+        Some(other) => {
+            return Err(section.wrong("stop", format!("`{other}` is none of crash, memory")));
+        }
+    })
 }
 
 #[cfg(test)]
@@ -270,6 +306,11 @@ mod tests {
             "line 3: `answer.fail`: `denid` is none of denied, unavailable, limit; did you mean `denied`?",
         );
         check("[[answer]]\nservice = 'log'", "lacks `fail`; write what goes wrong");
+        let log = |key: &str| format!("[[answer]]\nservice = 'log'\n{key}");
+        check(&log("stop = 'now'"), "line 3: `answer.stop`: `now` is none of crash, memory");
+        check(&log("back = '1 h'"), "line 3: `answer.back`: only the service `now` has a clock");
+        check(&log("one-in = 0\nshort = 1"), "`answer.one-in`: 0 is out of range");
+        check("[faults]\nsede = 1", "did you mean `seed`?");
         check("[[function]]\ngives = 1", "[function] on line 1 lacks `name`; write the name of");
         check(
             "[[function]]\nname = 'a#b'\ngives = 1\n[[function]]\nname = 'a#b'\ngives = 2",

@@ -25,6 +25,25 @@
 //! service = "now"
 //! delay = "5 ms"
 //!
+//! [faults]                          # where chance comes from, below
+//! seed = 7                          # 0 if absent
+//!
+//! [[answer]]                        # one of ten readings of the store gives three bytes alone
+//! service = "kv-get"
+//! plugin = "redact"                 # of this plugin; of all, if absent
+//! one-in = 10                       # by chance; every call, if absent
+//! short = 3
+//!
+//! [[answer]]                        # the clock is set, from the fifth reading on
+//! service = "now"
+//! call = 5
+//! forward = "1 h"                   # or `back`
+//!
+//! [[answer]]                        # the plugin ends in the middle of a call
+//! service = "log"
+//! call = 2
+//! stop = "crash"                    # or "memory": it reaches its limit of memory
+//!
 //! [[function]]                      # a function of the application, which need not give it then
 //! name = "acme:shop/prices@1.0.0#lookup"
 //! argument = "apple"                # any, if absent; several arguments are a list
@@ -48,6 +67,14 @@
 //! the id of the plugin. So plugins do not see each other's bytes, and the order in which they ask
 //! does not matter.
 //!
+//! # Faults
+//!
+//! Which calls are met by chance follows from the seed, the id of the plugin, the place of the entry and
+//! the number of the call alone, so that a run can be repeated. A short answer has the first bytes of a
+//! value, or the first names of a list; fewer random bytes than were asked for are none. A plugin that is
+//! stopped is thrown away on every tier, and what follows is what follows from a crash of its process:
+//! the wait before the next start, and after the fifth in a row, none.
+//!
 //! # WASI
 //!
 //! `[now]` and `[random]` also stand for the clocks and random bytes of WASI; its monotonic clock
@@ -70,7 +97,7 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::names_function;
 use glovebox_files::{MAX_TEXT, read_to_string};
 
-pub(crate) use services::MockServices;
+pub(crate) use services::{MockEffect, MockServices};
 
 use glovebox_document::DocumentError;
 
@@ -83,6 +110,8 @@ pub struct Mock {
     seed: Option<u64>,
     kv: BTreeMap<String, Vec<u8>>,
     answers: Vec<Answer>,
+    /// The seed of chance for answers.
+    faults: u64,
     functions: Vec<FunctionAnswer>,
 }
 
@@ -115,14 +144,32 @@ struct Clock {
 }
 
 /// The answer to some calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Answer {
     /// Position in [`SERVICES`](crate::services::SERVICES).
     service: usize,
+    /// Of this plugin; of every one if absent.
+    plugin: Option<String>,
+    /// One of so many, by chance; every one if absent.
+    one_in: Option<u64>,
+    /// Bytes, or names, of the answer that are given.
+    short: Option<u64>,
+    /// Nanoseconds by which the clock is set.
+    shift: i64,
+    stop: Option<StopFault>,
     /// Which call, from 1; every one if absent.
     call: Option<u64>,
     fail: Option<ServiceError>,
     delay: Option<Duration>,
+}
+
+/// How a plugin is stopped in the middle of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopFault {
+    /// As if its process had crashed.
+    Crash,
+    /// As if its memory was used up.
+    Memory,
 }
 
 /// Why a text is not a mock.
