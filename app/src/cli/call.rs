@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::text::cut;
 use glovebox_abi::{Frame, Header, Kind, MAX_FRAME_LEN, Permission};
 use glovebox_events::Outcome;
@@ -170,6 +171,11 @@ impl Call {
         }
         if restarts > 0 {
             sentence.push_str(&format!("; restarted {}", count(restarts, "time")));
+        }
+        let refused = status.limit(LimitKind::LogBytes).map_or(0, |limit| limit.hits);
+        if refused > 0 {
+            let lines = count(refused, "line");
+            sentence.push_str(&format!("; {lines} of the log beyond the limit `log-bytes`"));
         }
         if let Some(stopped) = plugins::stopped(&status) {
             sentence.push_str(&format!("; {stopped}"));

@@ -13,16 +13,8 @@ use crate::system::check as checked;
 use crate::{Access, Folder, Layer, Missing, Network, Profile, Reach, SandboxError, SandboxReport};
 
 /// Where shared libraries lie, and the list of them that the loader reads.
-const LIBRARIES: [&str; 8] = [
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib32",
-    "/usr/lib64",
-    "/usr/local/lib",
-    "/etc/ld.so.cache",
-];
+const LIBRARIES: [&str; 7] =
+    ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/etc/ld.so.cache"];
 
 /// Where the programs of the system lie, with what they need.
 const PROGRAMS: [&str; 7] =
@@ -99,6 +91,8 @@ fn restrict_files(folders: &[Open], reach: &Reach) -> Result<(), RulesetError> {
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V10))?
         .create()?;
+    // Libraries are opened by their names: nobody needs to see which there are.
+    let open_by_name = make_bitflags!(AccessFs::{ReadFile});
     let (read, run, write) = (
         make_bitflags!(AccessFs::{ReadFile | ReadDir}),
         make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute}),
@@ -115,7 +109,7 @@ fn restrict_files(folders: &[Open], reach: &Reach) -> Result<(), RulesetError> {
         };
         rules = allow(rules, open.descriptor, open.is_folder, access)?;
     }
-    let access = if reach.programs { run } else { read };
+    let access = if reach.programs { run } else { open_by_name };
     for path in of_the_system(reach) {
         // A folder that is not there holds no library.
         if let Ok(handle) = PathFd::new(path) {

@@ -18,6 +18,10 @@ pub(crate) fn enter(profile: &Profile, report: &mut SandboxReport) {
             // Memory that is locked is taken from all.
             (libc::RLIMIT_MEMLOCK, Some(0), "locked memory"),
             (libc::RLIMIT_MSGQUEUE, Some(0), "message queues"),
+            // All processes of a user share these, and each timer takes one.
+            (libc::RLIMIT_SIGPENDING, Some(SIGNALS), "signals that wait"),
+            (libc::RLIMIT_NICE, Some(0), "priority"),
+            (libc::RLIMIT_RTPRIO, Some(0), "real-time priority"),
         ];
         for (resource, limit, name) in all {
             let Some(limit) = limit else { continue };
@@ -49,6 +53,9 @@ pub(crate) fn enter(profile: &Profile, report: &mut SandboxReport) {
             .map_err(|error| Missing::new(error.to_string(), "raise `ulimit -u`"))
     });
 }
+
+/// Signals and timers that may wait, of all processes of the user together.
+const SIGNALS: u64 = 64;
 
 /// Lowers a limit for good.
 fn lower(resource: libc::__rlimit_resource_t, limit: u64) -> io::Result<()> {

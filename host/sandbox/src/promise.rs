@@ -17,7 +17,7 @@ impl Promise {
     /// All of them, those first that are needed.
     pub const ALL: [Promise; 10] = [
         Promise {
-            text: "reaches no file but those it was given",
+            text: "reaches no file but those it was given and the system's libraries",
             kept_by: &[Layer::Files, Layer::MountNamespace],
             is_needed: true,
         },
@@ -88,7 +88,7 @@ mod tests {
         check(&[], &[]);
         check(&[Layer::Files], &[]);
         check(&[Layer::Cgroup, Layer::UserNamespace, Layer::Ports, Layer::NotDumpable], &[]);
-        let files = "reaches no file but those it was given";
+        let files = "reaches no file but those it was given and the system's libraries";
         check(&[Layer::Files, Layer::MountNamespace], &[files]);
         check(
             &[Layer::SystemCalls, Layer::NetworkNamespace],

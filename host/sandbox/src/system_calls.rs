@@ -124,6 +124,12 @@ const DENIED: &[c_long] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+    // All users together have few of these.
+    libc::SYS_io_setup,
+    libc::SYS_io_destroy,
+    libc::SYS_io_submit,
+    libc::SYS_io_cancel,
+    libc::SYS_io_getevents,
     libc::SYS_keyctl,
     libc::SYS_add_key,
     libc::SYS_request_key,
@@ -202,6 +208,9 @@ const SIGNALS_OF_FILES: [u64; 3] = [8, 10, 15];
 /// The commands of `fcntl` that let others wait before they open a file, or tell of its changes:
 /// `F_SETLEASE` and `F_NOTIFY`.
 const HOLDS_ON_FILES: [u64; 2] = [1024, 1026];
+/// The command of `fcntl` that makes a pipe larger, of which all processes of a user share the memory:
+/// `F_SETPIPE_SZ`.
+const SIZES_OF_PIPES: [u64; 1] = [1031];
 /// The requests of `ioctl` that choose who gets the signals of a socket: `FIOSETOWN` and `SIOCSPGRP`.
 const SIGNALS_OF_SOCKETS: [u64; 2] = [0x8901, 0x8902];
 /// `TCP_FASTOPEN_CONNECT`, with which a connection is made without `connect`.
@@ -218,8 +227,8 @@ fn denied(profile: &Profile) -> Rules {
     // Characters put into the input of a terminal.
     add(&mut rules, libc::SYS_ioctl, &[is(1, libc::TIOCSTI)]);
     add(&mut rules, libc::SYS_ioctl, &[is(1, libc::TIOCLINUX)]);
-    // A file that becomes ready sends a signal to any process or group.
-    for command in SIGNALS_OF_FILES.into_iter().chain(HOLDS_ON_FILES) {
+    // A file that becomes ready sends a signal to any process or group, or takes from others.
+    for command in SIGNALS_OF_FILES.into_iter().chain(HOLDS_ON_FILES).chain(SIZES_OF_PIPES) {
         add(&mut rules, libc::SYS_fcntl, &[is(1, command)]);
     }
     for request in SIGNALS_OF_SOCKETS {

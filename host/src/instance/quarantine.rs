@@ -1,5 +1,6 @@
 //! Frames that crashed a process twice, on disk, so that somebody can find out why.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,13 +9,20 @@ use std::time::SystemTime;
 use glovebox_abi::Frame;
 use glovebox_files::private_folder;
 
-/// The most that is kept; what is older goes first.
+/// The most that is kept; of the artifact that has the most frames, the oldest goes first, so that none
+/// pushes out those of others.
 const MAX_FRAMES: usize = 256;
 const MAX_BYTES: u64 = 256 << 20;
+
+/// The most that is kept of one artifact.
+const SHARE_FRAMES: usize = 64;
+const SHARE_BYTES: u64 = 64 << 20;
 
 /// The ends of the names of a frame, and of what is known about it.
 const FRAME: &str = "frame";
 const ABOUT: &str = "toml";
+/// That of a failure bundle about it, which applications may put beside it.
+const BUNDLE: &str = "mcap";
 
 /// A folder of such frames.
 pub(crate) struct Quarantine {
@@ -38,6 +46,8 @@ pub(super) struct Offence<'a> {
 /// A frame that was kept.
 #[derive(Debug)]
 pub(super) struct Kept {
+    /// The file that holds it.
+    pub(super) path: PathBuf,
     /// Sends the frame again.
     pub(super) command: String,
     /// Older ones that had to go.
@@ -55,7 +65,8 @@ impl Quarantine {
         private_folder(&self.folder)?;
         let bytes = frame.to_bytes();
         let digest = blake3::hash(&bytes).to_hex();
-        let name = format!("{}-{}", offence.plugin, &digest[..16]);
+        let artifact = &offence.digest[..offence.digest.len().min(8)];
+        let name = format!("{}-{artifact}-{}", offence.plugin, &digest[..16]);
         let path = self.folder.join(format!("{name}.{FRAME}"));
         let artifact = offence.artifact.unwrap_or(Path::new("PLUGIN"));
         let command = format!("glovebox call {} --frame {}", word(artifact), word(&path));
@@ -68,7 +79,7 @@ impl Quarantine {
             tracing::warn!(%error, folder = %self.folder.display(), "older frames are not removed");
             0
         });
-        Ok(Kept { command, removed })
+        Ok(Kept { path, command, removed })
     }
 
     /// Writes a file as a whole, or not at all.
@@ -92,25 +103,50 @@ impl Quarantine {
             }
         }
         frames.sort();
-        let mut left = frames.len();
-        let mut bytes: u64 = frames.iter().map(|(_, length, _)| length).sum();
+        // All frames of one artifact, the oldest first.
+        let mut shares: BTreeMap<String, VecDeque<(u64, PathBuf)>> = BTreeMap::new();
+        for (_, length, path) in frames {
+            shares.entry(share_of(&path)).or_default().push_back((length, path));
+        }
+        let bytes = |share: &VecDeque<(u64, PathBuf)>| share.iter().map(|(length, _)| length).sum();
+        let own = share_of(newest);
         let mut removed = 0;
-        for (_, length, path) in frames.iter().filter(|(_, _, path)| path != newest) {
-            if left <= MAX_FRAMES && bytes <= MAX_BYTES {
+        loop {
+            let all: usize = shares.values().map(VecDeque::len).sum();
+            let all_bytes: u64 = shares.values().map(bytes).sum();
+            let own_share = shares.get(&own).map_or((0, 0), |share| (share.len(), bytes(share)));
+            let name = if own_share.0 > SHARE_FRAMES || own_share.1 > SHARE_BYTES {
+                own.clone()
+            } else if all > MAX_FRAMES {
+                let most = shares.iter().max_by_key(|(_, share)| share.len());
+                most.map(|(name, _)| name.clone()).unwrap_or_default()
+            } else if all_bytes > MAX_BYTES {
+                let most = shares.iter().max_by_key(|(_, share)| bytes(share));
+                most.map(|(name, _)| name.clone()).unwrap_or_default()
+            } else {
                 break;
-            }
-            match fs::remove_file(path) {
+            };
+            let oldest = shares.get_mut(&name).and_then(VecDeque::pop_front);
+            // The newest one stays, however large it is.
+            let Some((_, path)) = oldest.filter(|(_, path)| path != newest) else { break };
+            match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            // One that was never written, or is gone.
-            let _ = fs::remove_file(path.with_extension(ABOUT));
-            left -= 1;
-            bytes -= length;
+            // They were never written, or are gone.
+            for end in [ABOUT, BUNDLE] {
+                let _ = fs::remove_file(path.with_extension(end));
+            }
             removed += 1;
         }
         Ok(removed)
     }
+}
+
+/// The plugin and the artifact that a frame crashed, by the name of its file.
+fn share_of(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    name.rsplit_once('-').map_or_else(String::new, |(share, _)| share.to_owned())
 }
 
 /// A path as a shell takes it.
@@ -158,21 +194,33 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_frames_go_first() {
+    fn the_oldest_frames_go_first_and_those_of_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let quarantine = Quarantine::new(folder.path().to_owned());
-        let keep = |number: usize| {
+        let keep = |digest: &str, number: usize| {
             let frame = Frame::data(format!("frame {number}"));
-            quarantine.keep(&frame, &offence(None)).unwrap()
+            quarantine.keep(&frame, &Offence { digest, ..offence(None) }).unwrap()
         };
-        keep(0);
-        let first = frames(folder.path()).remove(0);
-        let long_ago = SystemTime::UNIX_EPOCH;
-        fs::File::open(&first).unwrap().set_modified(long_ago).unwrap();
-        let removed: usize = (1..MAX_FRAMES).map(|number| keep(number).removed).sum();
+        let long_ago = |path: &Path| {
+            let file = fs::File::open(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        let other = keep("11", 0).path;
+        long_ago(&other);
+        let first = keep("00", 0).path;
+        long_ago(&first);
+        let removed: usize = (1..SHARE_FRAMES).map(|number| keep("00", number).removed).sum();
         assert_eq!(removed, 0);
-        assert_eq!(keep(MAX_FRAMES).removed, 1);
+        assert_eq!(keep("00", SHARE_FRAMES).removed, 1);
         assert!(!first.exists() && !first.with_extension(ABOUT).exists());
+        // However many there are of one artifact, those of another stay.
+        assert!(other.exists() && other.with_extension(ABOUT).exists());
+        assert_eq!(frames(folder.path()).len(), SHARE_FRAMES + 1);
+        // Many artifacts share what there is.
+        for artifact in 0..8 {
+            (0..SHARE_FRAMES).for_each(|number| drop(keep(&format!("2{artifact}"), number)));
+        }
         assert_eq!(frames(folder.path()).len(), MAX_FRAMES);
+        assert!(other.exists(), "the artifact with the most frames gives way");
     }
 }

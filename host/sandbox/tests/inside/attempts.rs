@@ -77,6 +77,41 @@ pub(crate) fn list_outside(outside: &Outside) -> Tried {
     tried(fs::read_dir(&outside.canary))
 }
 
+pub(crate) fn list_libraries(_: &Outside) -> Tried {
+    tried(fs::read_dir("/usr/lib"))
+}
+
+/// A context of asynchronous input and output, of which the machine has few.
+pub(crate) fn set_up_input_and_output(_: &Outside) -> Tried {
+    let mut context: libc::c_ulong = 0;
+    // SAFETY: the kernel writes one word, which is ours.
+    call(unsafe { libc::syscall(libc::SYS_io_setup, 1, &raw mut context) })
+}
+
+/// More timers than a plugin has a use for; each takes a signal of the user's.
+pub(crate) fn many_timers(_: &Outside) -> Tried {
+    for _ in 0..1000 {
+        let mut timer: libc::timer_t = std::ptr::null_mut();
+        let clock = libc::CLOCK_MONOTONIC;
+        // SAFETY: the structure is ours; without another one, a timer sends its usual signal.
+        if unsafe { libc::timer_create(clock, std::ptr::null_mut(), &raw mut timer) } == -1 {
+            return call(-1);
+        }
+    }
+    Tried::Succeeded
+}
+
+/// A pipe that takes as much memory as one may.
+pub(crate) fn enlarge_a_pipe(_: &Outside) -> Tried {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two numbers, which are ours.
+    if unsafe { libc::pipe(ends.as_mut_ptr()) } == -1 {
+        return call(-1);
+    }
+    // SAFETY: it takes numbers.
+    call(unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, 1 << 20) }.into())
+}
+
 pub(crate) fn see_outside(outside: &Outside) -> Tried {
     tried(fs::symlink_metadata(outside.canary.join("secret")))
 }

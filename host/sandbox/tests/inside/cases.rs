@@ -52,6 +52,26 @@ pub(crate) const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "list the libraries of the system",
+        guards: &[Files],
+        adjust: |profile, _| profile.reach.libraries = true,
+        attempt: attempts::list_libraries,
+        ..CASE
+    },
+    Case {
+        name: "take the asynchronous input and output of the machine",
+        guards: &[Calls],
+        attempt: attempts::set_up_input_and_output,
+        ..CASE
+    },
+    Case { name: "make many timers", guards: &[Limits], attempt: attempts::many_timers, ..CASE },
+    Case {
+        name: "make a pipe larger",
+        guards: &[Calls],
+        attempt: attempts::enlarge_a_pipe,
+        ..CASE
+    },
+    Case {
         name: "see that a file is there",
         guards: &[MountNamespace],
         attempt: attempts::see_outside,

@@ -427,11 +427,11 @@ fn groups_hold() {
     while !group.processes().unwrap().is_empty() {
         std::thread::yield_now();
     }
-    let name = format!("glovebox-{}-", std::process::id());
+    let name = format!("-{}-", std::process::id());
     assert!(format!("{group:?}").contains(&name), "{group:?}");
     drop(group);
     let left = Command::new("find")
-        .args(["/sys/fs/cgroup", "-maxdepth", "4", "-name", &format!("{name}*")])
+        .args(["/sys/fs/cgroup", "-maxdepth", "4", "-name", &format!("glovebox_*{name}*")])
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
