@@ -24,6 +24,11 @@ pub(crate) fn quarantine() -> Option<PathBuf> {
     Some(own()?.data_local_dir().join("quarantine"))
 }
 
+/// Reports of processes that a fault of the machine ended.
+pub(crate) fn crashes() -> Option<PathBuf> {
+    Some(own()?.data_local_dir().join("crashes"))
+}
+
 /// The saved consents.
 pub(crate) fn consents() -> Option<PathBuf> {
     Some(own()?.data_local_dir().join("consents.toml"))

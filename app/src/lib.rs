@@ -11,6 +11,7 @@
 pub mod assets;
 pub mod build;
 pub mod cli;
+mod crashes;
 mod ending;
 mod folders;
 mod panics;

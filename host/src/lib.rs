@@ -51,6 +51,7 @@
 mod backend;
 #[cfg(any(feature = "prometheus", feature = "otlp"))]
 mod export;
+mod failure;
 mod frames;
 mod guard;
 mod host;
@@ -71,6 +72,7 @@ pub mod worker;
 pub use export::otlp;
 #[cfg(feature = "prometheus")]
 pub use export::{EndpointError, MetricsEndpoint};
+pub use failure::{CopyFailure, EndedProcess, Evidence, StackFrame};
 pub use frames::Frames;
 /// The contract with plugins, whole: frames, manifests, services, units.
 pub use glovebox_abi as abi;

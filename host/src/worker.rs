@@ -35,6 +35,27 @@ pub fn run_if_requested() {
     crate::backend::worker::run_if_requested();
 }
 
+/// Lets this process leave a report in `folder` if a signal of a crash ends it, such as for a fault in
+/// native code that it trusts, and a notice on standard error. It is `crash-`, the number of this process
+/// and `.txt`, begins with `about`, and has the signal, the address and the functions at work. A trap of
+/// WebAssembly is no such crash. Does nothing on systems other than Linux.
+///
+/// Call it once, before a [`Host`](crate::Host) is built.
+pub fn report_crashes(folder: &std::path::Path, about: &str) {
+    #[cfg(target_os = "linux")]
+    {
+        let path = folder.join(format!("crash-{}.txt", std::process::id()));
+        let notice = format!(
+            "\nThis process crashed. The report is in {}; a recording that was under way is whole up to \
+             the last quarter of a second (`glovebox trace recover`).\n",
+            path.display()
+        );
+        glovebox_worker::report_faults(&path, about, &notice);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (folder, about);
+}
+
 /// The means of this machine for workers; see [`check`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -25,6 +25,7 @@ pub mod baseline;
 pub mod decode;
 pub mod diff;
 pub mod export;
+pub mod failure;
 pub mod filter;
 pub mod findings;
 pub mod import;

@@ -1,6 +1,7 @@
 //! `glovebox inspect`: everything about a plugin.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,12 +9,14 @@ use glovebox_abi::manifest::BudgetKind;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::worker::LayerState;
 use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus, Precaution};
+use glovebox_inspector::failure;
+use glovebox_trace::format::MAGIC;
 use serde_json::{Value as Json, json};
 
 use super::error::{Exit, Problem};
 use super::load::LoadArgs;
 use super::plugins;
-use super::report::{Output, Report, count_of, one_line, shown};
+use super::report::{Output, Report, count, count_of, named, one_line, shown};
 use super::surroundings::Surroundings;
 use super::waiting::wait;
 
@@ -21,10 +24,11 @@ use super::waiting::wait;
 ///
 /// This also loads the plugin once, inside the sandbox. If that fails, the output shows what can be
 /// read, and the exit code is 3. A native plugin is loaded in a sandboxed process of its own, and in
-/// this one only with --trust-native.
+/// this one only with --trust-native. Of a failure bundle, the output is the report in it, and the exit
+/// code is 0.
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
-    /// An artifact, a plugin.toml, or a folder with one
+    /// An artifact, a plugin.toml, a folder with one, or a failure bundle
     pub plugin: PathBuf,
     #[command(flatten)]
     pub load: LoadArgs,
@@ -38,6 +42,9 @@ impl Inspect {
     }
 
     pub(super) fn run(&self) -> Result<Report, Problem> {
+        if is_trace(&self.plugin) {
+            return self.bundle();
+        }
         let inspection = glovebox_host::inspect(&self.plugin)?;
         let host = plugins::host(Vec::new(), &Surroundings::default())?;
         let request = self.load.request(&self.plugin)?;
@@ -66,6 +73,47 @@ impl Inspect {
             sentence,
             exit,
         ))
+    }
+}
+
+/// True for a trace, which a failure bundle is.
+fn is_trace(path: &Path) -> bool {
+    let mut start = [0; 8];
+    let file = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    path.is_file() && file.is_ok() && start == *MAGIC
+}
+
+impl Inspect {
+    /// The report of a failure bundle.
+    fn bundle(&self) -> Result<Report, Problem> {
+        let report = failure::read(&self.plugin).map_err(Problem::Trace)?;
+        let Some(report) = report else {
+            let trace = named(&self.plugin);
+            return Err(Problem::Usage(format!(
+                "this trace is no failure bundle; see it with `glovebox trace info`, or make one of \
+                 it with `glovebox trace bundle`: {trace}"
+            )));
+        };
+        let printed = failure::printed(&self.plugin).map_err(Problem::Trace)?;
+        let mut text = report.to_text();
+        for (name, printed) in ["stdout", "stderr"].into_iter().zip(&printed) {
+            for line in String::from_utf8_lossy(printed).lines() {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{name:<12} {}", one_line(line));
+            }
+        }
+        let json = json!({
+            "failure": report,
+            "stdout": String::from_utf8_lossy(&printed[0]),
+            "stderr": String::from_utf8_lossy(&printed[1]),
+        });
+        let events = count(report.events, "event");
+        let sentence = format!(
+            "Inspected a failure of {} with {events}: {}",
+            report.plugin.id,
+            one_line(&report.cause)
+        );
+        Ok(Report::new(text, json, sentence, Exit::Good))
     }
 }
 

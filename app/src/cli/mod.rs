@@ -100,6 +100,7 @@ enum Verb {
 /// Does what the arguments ask for, the first being the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ending::survive_file_size_limit();
+    crate::crashes::report();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -17,10 +17,11 @@ use serde_json::{Value as Json, json};
 use super::error::Problem;
 use super::load::LoadArgs;
 use super::observe::Sinks;
-use super::report::{Output, count, shown};
+use super::report::{Output, count, named, say, shown};
 use super::surroundings::{Surroundings, SurroundingsArgs};
 use crate::ending::{Waking, on_end};
 use crate::folders;
+use crate::workbench::failures::FailureKeeper;
 
 /// How plugins are loaded, what they run in, and where the result goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -45,6 +46,34 @@ pub(super) struct CancellableHost {
     // Goes before the host, so that it never holds the last handle.
     _waking: Waking,
     host: Host,
+    failures: Arc<FailureKeeper>,
+}
+
+impl Drop for CancellableHost {
+    fn drop(&mut self) {
+        self.keep_failures();
+    }
+}
+
+impl CancellableHost {
+    /// Writes what is known of failures beside the frames that led to them, and says where.
+    fn keep_failures(&self) {
+        let (failed, left_out) = self.failures.take();
+        let Some(folder) = folders::quarantine() else { return };
+        for failed in failed {
+            let manifest = |status: &PluginStatus| record_of(status).manifest;
+            match failed.keep(&self.host, &folder, manifest) {
+                Ok(Some(path)) => {
+                    say(&format!("What is known of the failure is in {}", named(&path)));
+                }
+                Ok(None) => {}
+                Err(error) => say(&format!("No failure bundle was written: {error}")),
+            }
+        }
+        if left_out > 0 {
+            say(&format!("No failure bundle was written of {} more", count(left_out, "failure")));
+        }
+    }
 }
 
 impl Deref for CancellableHost {
@@ -60,7 +89,9 @@ pub(super) fn host(
     sinks: Vec<Arc<dyn Sink>>,
     surroundings: &Surroundings,
 ) -> Result<CancellableHost, Problem> {
-    let sinks = sinks.into_iter().chain([surroundings.asked() as Arc<dyn Sink>]).collect();
+    let failures = Arc::<FailureKeeper>::default();
+    let own = [surroundings.asked() as Arc<dyn Sink>, failures.clone()];
+    let sinks = sinks.into_iter().chain(own).collect();
     let builder = surroundings.prepare(Host::builder()).sink(Arc::new(Sinks(sinks)));
     // A machine without a home still runs plugins; it compiles them each time.
     let builder = match folders::compiled_code().filter(|folder| private_folder(folder).is_ok()) {
@@ -77,7 +108,8 @@ pub(super) fn host(
     };
     let host = builder.build()?;
     let cancelled = host.clone();
-    Ok(CancellableHost { _waking: on_end(move || cancelled.cancel_all()), host })
+    let _waking = on_end(move || cancelled.cancel_all());
+    Ok(CancellableHost { _waking, host, failures })
 }
 
 /// The record of an instance in a trace.

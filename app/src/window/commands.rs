@@ -44,6 +44,8 @@ pub enum Verb {
     Reload,
     ReloadCold,
     Restart,
+    SaveBundle,
+    CopyDebugger,
     MoveToWorker,
     TrustHere,
     RollBack,
@@ -90,6 +92,7 @@ pub enum Verb {
     PreviousInCall,
     SelectionBack,
     SelectionForward,
+    ShowReport,
     Keys,
     Welcome,
     Doctor,
@@ -131,12 +134,16 @@ pub struct Situation {
     pub native_here: bool,
     /// The chosen plugin is machine code in a process of its own.
     pub native_in_worker: bool,
+    /// The chosen plugin has a process of its own that runs.
+    pub has_process: bool,
     /// The chosen plugin has a generation to go back to.
     pub can_roll_back: bool,
     /// A trace is open that can be replayed.
     pub trace: bool,
     /// The frames of a trace are shown.
     pub trace_shown: bool,
+    /// That trace is a failure bundle.
+    pub bundle_shown: bool,
     /// A trace is pinned.
     pub baseline: bool,
     /// The shown trace is the pinned one.
@@ -367,6 +374,7 @@ pub const TABLE: &[Entry] = table! {
     View: Verb::ShowDrawer(DrawerTab::Problems), "Problems", "Show failures and findings", ICON_ERROR, [], always;
     View: Verb::ShowDrawer(DrawerTab::Denied), "Denied", "Show host calls that were denied", ICON_BLOCK, [], always;
     View: Verb::ShowDrawer(DrawerTab::Reloads), "Reload history", "Show every reload of every plugin", ICON_HISTORY, [], always;
+    View: Verb::ShowReport, "Failure report", "Show the report of the failure bundle in the list", ICON_REPORT, [], |now| now.bundle_shown, needs "a failure bundle in the list";
     #line View: Verb::WorkspaceDebug, "Workspace: debug", "Frames, inspector, timeline and drawer", ICON_BUG_REPORT, [ctrl_alt(Key::Num1)], always;
     View: Verb::WorkspaceCompare, "Workspace: compare", "Frames and diff side by side", ICON_COMPARE, [ctrl_alt(Key::Num2)], always;
     View: Verb::WorkspaceDemo, "Workspace: demo", "Larger, without bytes and drawer", ICON_VISIBILITY, [ctrl_alt(Key::Num3)], always;
@@ -378,6 +386,8 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::Reload, "Reload", "Put the artifact on disk in place, carrying the state over", ICON_REFRESH, [ctrl(Key::R)], |now| now.plugin, needs "a plugin";
     Plugin: Verb::ReloadCold, "Reload cold", "Put the artifact on disk in place, without state", ICON_RESTART_ALT, [ctrl_shift(Key::R)], |now| now.plugin, needs "a plugin";
     Plugin: Verb::Restart, "Restart", "Start fresh copies of the generation that runs, also of a plugin that was stopped for its failures", ICON_POWER_SETTINGS_NEW, [], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::SaveBundle, "Save failure bundle…", "Write what this plugin did last to one file for somebody else: frames without payloads, log, policy, sandbox, and how it failed", ICON_BUG_REPORT, [], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::CopyDebugger, "Copy debugger command", "Copy the command that attaches a debugger to the process of this plugin", ICON_CONTENT_COPY, [], |now| now.has_process, needs "a plugin with a process of its own";
     Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back, needs "a generation to go back to";
     Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay, needs "a plugin, a pinned trace, and no replay under way";

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use glovebox_host::InstanceId;
+
 use crate::panics::contain;
 use crate::workbench::TraceId;
 
@@ -25,6 +27,8 @@ pub(crate) enum Purpose {
     SaveBaseline,
     /// To save the policy.
     SavePolicy,
+    /// To save a failure bundle about an instance.
+    SaveBundle(InstanceId),
 }
 
 /// The choice of a person.
@@ -125,6 +129,11 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
             .set_title("Save policy")
             .set_file_name(name)
             .add_filter("Policies", &["toml"])
+            .save_file(),
+        Purpose::SaveBundle(_) => dialog
+            .set_title("Save failure bundle")
+            .set_file_name(name)
+            .add_filter("Traces", &["mcap"])
             .save_file(),
         Purpose::SaveBaseline => dialog
             .set_title("Save as baseline")

@@ -149,6 +149,10 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
     if let Some(unusable) = unusable {
         workbench.execute(Command::Notify(Level::Warning, unusable));
     }
+    for report in crate::crashes::take() {
+        let text = format!("Glovebox crashed before; the report is in {}", report.display());
+        workbench.execute(Command::Notify(Level::Warning, text));
+    }
     let first = |signal: Signal| {
         tell(&format!(
             "Heard {}: closing the window; a second signal closes it at once",

@@ -1,6 +1,7 @@
 //! Overlays above the window for a moment: palette, key sheet, path field.
 
 mod doctor;
+mod report;
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(super) enum Overlay {
     Keys,
     /// The report on this machine.
     Doctor,
+    /// The report of a failure bundle of this name.
+    Report { name: String, text: String },
     /// A path that is being typed.
     Path(PathField),
     /// The work that is unsaved if the window is closed now, and whether any of it is gone then.
@@ -66,9 +69,10 @@ impl PathField {
         let folder = std::env::current_dir().unwrap_or_default();
         let text = match purpose {
             Purpose::Plugin | Purpose::Trace | Purpose::Baseline => String::new(),
-            Purpose::Save(_) | Purpose::SaveBaseline | Purpose::SavePolicy => {
-                folder.join(name).display().to_string()
-            }
+            Purpose::Save(_)
+            | Purpose::SaveBaseline
+            | Purpose::SavePolicy
+            | Purpose::SaveBundle(_) => folder.join(name).display().to_string(),
         };
         PathField { purpose, text }
     }
@@ -104,6 +108,7 @@ impl Overlay {
             Overlay::Palette(palette) => palette.show(ui, ctx),
             Overlay::Keys => keys(ui),
             Overlay::Doctor => doctor::show(ui, ctx),
+            Overlay::Report { name, text } => report::show(ui, ctx, name, text),
             Overlay::Path(field) => path(ui, ctx, field),
             Overlay::Quit(unsaved, discards) => quit(ui, ctx, unsaved, *discards),
             Overlay::Confirm(question, action) => confirm(ui, ctx, question, action),
@@ -234,6 +239,11 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
         Purpose::Save(_) => {
             ("Save trace", "A new .mcap file; you are asked before one is replaced", "Save")
         }
+        Purpose::SaveBundle(_) => (
+            "Save failure bundle",
+            "A new .mcap file; you are asked before one is replaced",
+            "Save",
+        ),
         Purpose::SavePolicy => {
             ("Save policy", "A new .toml file; you are asked before one is replaced", "Save")
         }

@@ -159,6 +159,15 @@ pub enum Command {
         /// Whether a file of this name is replaced; otherwise a person is asked.
         replace: bool,
     },
+    /// Writes a failure bundle about what an instance did last.
+    SaveBundle {
+        /// The instance.
+        instance: InstanceId,
+        /// The file.
+        path: PathBuf,
+        /// Whether a file of this name is replaced; otherwise a person is asked.
+        replace: bool,
+    },
     /// Shows findings by these severities.
     SetSeverities(Severities),
     /// Examines this machine.

@@ -189,6 +189,13 @@ impl Workbench {
                 let (title, inputs) = (format!("Writing {}", path.display()), self.inputs());
                 self.jobs.start(title, move |_| work::save_policy(&text, path, replace, &inputs));
             }
+            Command::SaveBundle { instance, path, replace } => {
+                let (host, inputs) = (self.host.clone(), self.inputs());
+                let failed = self.fanout.failures.now(instance.get());
+                self.jobs.start(format!("Writing {}", path.display()), move |_| {
+                    work::save_bundle(&host, failed, instance, path, replace, &inputs)
+                });
+            }
             Command::SetSeverities(severities) => self.findings.set_severities(severities),
             Command::Examine => {
                 if !self.outcome.examining.is_some_and(|job| self.jobs.is_running(job)) {

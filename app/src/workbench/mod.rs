@@ -18,6 +18,7 @@ mod consent;
 pub mod doctor;
 mod example;
 mod execute;
+pub(crate) mod failures;
 pub mod figures;
 mod findings;
 mod finished;

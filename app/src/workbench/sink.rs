@@ -12,6 +12,7 @@ use glovebox_trace::Recorder;
 use parking_lot::{Mutex, RwLock};
 
 use super::captured::Captured;
+use super::failures::FailureKeeper;
 use super::figures::Counting;
 use super::snapshots::Ticker;
 use super::words::count;
@@ -70,10 +71,11 @@ pub(super) enum Listener {
     Store,
     Capture,
     Reloads,
+    Failures,
 }
 
 impl Listener {
-    pub(super) const ALL: [Listener; 7] = [
+    pub(super) const ALL: [Listener; 8] = [
         Listener::Recording,
         Listener::Snapshots,
         Listener::Metrics,
@@ -81,6 +83,7 @@ impl Listener {
         Listener::Store,
         Listener::Capture,
         Listener::Reloads,
+        Listener::Failures,
     ];
 
     /// For people.
@@ -93,6 +96,7 @@ impl Listener {
             Listener::Findings => "the findings",
             Listener::Capture => "the run that a replay leads to",
             Listener::Reloads => "the list of plugins",
+            Listener::Failures => "the events before a failure",
         }
     }
 }
@@ -113,6 +117,8 @@ pub(super) struct Fanout {
     capture: Mutex<Option<Capture>>,
     /// The results of reloads, until the window looks.
     reloads: Mutex<Reloads>,
+    /// The last events, for failure bundles.
+    pub failures: FailureKeeper,
     /// By who did not get events because of a panic: how many, and why not the first.
     faults: Mutex<BTreeMap<Listener, (u64, String)>>,
 }
@@ -168,7 +174,8 @@ struct Capture {
 impl Fanout {
     /// One that lets rules look at so many calls.
     pub(super) fn new(calls: usize) -> Fanout {
-        Fanout { findings: LiveRecorder::new(calls), ..Fanout::default() }
+        let (findings, failures) = (LiveRecorder::new(calls), FailureKeeper::of_all());
+        Fanout { findings, failures, ..Fanout::default() }
     }
 
     /// Starts or ends handing events to a recorder; returns the one before.
@@ -216,6 +223,7 @@ impl Fanout {
                     ticker.input();
                 }
             }
+            Listener::Failures => self.failures.record(event),
             Listener::Store => self.store.record(event),
             Listener::Metrics => self.metrics.lock().ingest(event),
             Listener::Findings => self.findings.record(event),

@@ -67,6 +67,7 @@ pub struct Workbench {
     pub(super) notices: Notices,
     pub(super) traces: Traces,
     pub(super) recordings_folder: Option<PathBuf>,
+    pub(super) quarantine_folder: Option<PathBuf>,
     pub(super) findings: Findings,
     pub(super) outcome: Outcomes,
     pub(super) seen: Seen,
@@ -100,6 +101,8 @@ pub(super) struct Outcomes {
     pub(super) compile_deadline: Option<Duration>,
     pub(super) compile_memory: Option<u64>,
     pub(super) loads_failed: u64,
+    /// The last failure bundle that was opened, until it is shown.
+    pub(super) bundle: Option<TraceId>,
     /// Files that were opened since the last look.
     pub(super) opened: Vec<PathBuf>,
     pub(super) frames_replayed: u64,
@@ -189,7 +192,7 @@ impl Workbench {
         if let Some(folder) = options.scratch_folder {
             builder = builder.scratch_folder(folder);
         }
-        if let Some(folder) = options.quarantine_folder {
+        if let Some(folder) = options.quarantine_folder.clone() {
             builder = builder.quarantine_folder(folder);
         }
         Ok(Workbench {
@@ -199,6 +202,7 @@ impl Workbench {
             notices: Notices::default(),
             traces: Traces::default(),
             recordings_folder: options.recordings_folder,
+            quarantine_folder: options.quarantine_folder,
             findings: Findings::default(),
             outcome: Outcomes::default(),
             seen: Seen::default(),
@@ -225,6 +229,7 @@ impl Workbench {
         self.fanout.waker.looked();
         let has_finished = self.take_in_finished_work();
         self.take_in_reloads();
+        self.keep_failures();
         self.say_faults();
         let version = self.count_live();
         let changed = self.seen.version != Some(version);
@@ -319,6 +324,22 @@ impl Workbench {
         }
     }
 
+    /// Writes what is known of failures beside the frames that led to them, in the background.
+    fn keep_failures(&mut self) {
+        let (failed, left_out) = self.fanout.failures.take();
+        let Some(folder) = &self.quarantine_folder else { return };
+        for failed in failed {
+            let (host, folder) = (self.host.clone(), folder.clone());
+            self.jobs.start_background("Keeping what is known of a failure", move |_| {
+                super::work::keep_failure(&host, failed, &folder)
+            });
+        }
+        if left_out > 0 {
+            let text = format!("No failure bundle was written of {}", count(left_out, "failure"));
+            self.notices.add(Level::Warning, text);
+        }
+    }
+
     /// Says which events did not reach whom because of a panic of ours, but not all the time.
     fn say_faults(&mut self) {
         if self.seen.faults_said.is_some_and(|at| at.elapsed() < FAULT_PAUSE) {
@@ -354,6 +375,11 @@ impl Workbench {
     /// A plugin that was not loaded, for want of what a person may accept, once.
     pub fn take_not_accepted(&mut self) -> Option<(PathBuf, Accepting, String)> {
         self.outcome.not_accepted.take()
+    }
+
+    /// The failure bundle that was opened last, once.
+    pub fn take_bundle(&mut self) -> Option<TraceId> {
+        self.outcome.bundle.take()
     }
 
     /// The source that opening files led to, once: the first trace that was named, or the live frames

@@ -89,7 +89,9 @@ impl Workbench {
                     self.notices.add(Level::Warning, damage.clone());
                 }
                 let text = format!("{} is open, {} frames", opened.name, opened.frames());
+                let is_bundle = opened.report.is_some();
                 let id = self.traces.add(*opened, &self.fanout.waker);
+                self.outcome.bundle = is_bundle.then_some(id).or(self.outcome.bundle);
                 self.look_over(id);
                 if self.traces.baseline().is_none() {
                     self.traces.pin(Some(id));

@@ -76,6 +76,8 @@ pub struct Trace {
     pub damage: Vec<String>,
     /// Events that were never recorded.
     pub lost: u64,
+    /// The report in it, if it is a failure bundle, for people.
+    pub report: Option<String>,
     /// True for a replay that a person asked for and that is in no file yet.
     pub unsaved: bool,
 }
@@ -108,6 +110,7 @@ pub(super) struct Opened {
     pub(super) known: Option<Known>,
     pub(super) damage: Vec<String>,
     pub(super) lost: u64,
+    pub(super) report: Option<String>,
 }
 
 impl Opened {
@@ -135,6 +138,7 @@ impl Opened {
                 known: None,
                 damage,
                 lost: loaded.lost_events,
+                report: report_of(path),
             });
         }
         let mut held = Held::default();
@@ -159,7 +163,7 @@ impl Opened {
         let mut store = Store::new(LIMITS);
         events.iter().for_each(|event| store.ingest(event));
         let origin = origin(events);
-        Opened { name, origin, store, known: None, damage: Vec::new(), lost: 0 }
+        Opened { name, origin, store, known: None, damage: Vec::new(), lost: 0, report: None }
     }
 
     /// Finds out where the rows of a large trace are: by its index if that is beside it, by its
@@ -183,7 +187,8 @@ impl Opened {
         };
         let store = Store::default();
         let origin = Origin::File(path.to_owned());
-        Ok(Opened { name, origin, store, known: Some(known), damage, lost })
+        let report = report_of(path);
+        Ok(Opened { name, origin, store, known: Some(known), damage, lost, report })
     }
 
     /// Number of frames.
@@ -266,6 +271,12 @@ impl Held {
     }
 }
 
+/// The report in a failure bundle, for people; nothing in other traces.
+fn report_of(path: &Path) -> Option<String> {
+    // Damage of the file shows in its frames.
+    Some(glovebox_inspector::failure::read(path).ok()??.to_text())
+}
+
 fn frame_bytes(event: &Event) -> usize {
     match &event.what {
         What::FrameIn { frame, .. } | What::FrameOut { frame, .. } => frame.encoded_len(),
@@ -330,6 +341,7 @@ impl Traces {
             job: None,
             damage: opened.damage,
             lost: opened.lost,
+            report: opened.report,
             unsaved: false,
         });
         id

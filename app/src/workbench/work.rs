@@ -15,10 +15,11 @@ use glovebox_files::OutputProblem;
 use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, PluginStatus, Policy, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
-use glovebox_trace::{Recorder, TraceError, TraceIndex};
+use glovebox_trace::{Recorder, Replacing, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
 
 use super::accepted::{Accepted, Compared};
+use super::failures::Failed;
 use super::finished::{Finished, OpenedWorkspace};
 use super::jobs::JobState;
 use super::sink::Fanout;
@@ -223,6 +224,53 @@ pub(super) fn roll_back(host: &Host, instance: InstanceId, generation: Option<u3
         Ok(generation) => Finished::Done(format!("{name} went back, as generation {generation}")),
         Err(error) => Finished::Failed(format!("{name} was not rolled back: {error}")),
     }
+}
+
+/// Writes a failure bundle where frames are kept that crashed a process.
+pub(super) fn keep_failure(host: &Host, failed: Failed, folder: &Path) -> Finished {
+    match failed.keep(host, folder, manifest_beside) {
+        Ok(Some(path)) => {
+            Finished::Partly(format!("What is known of the failure is in {}", path.display()))
+        }
+        Ok(None) => Finished::Nothing,
+        Err(error) => Finished::Failed(format!("No failure bundle was written: {error}")),
+    }
+}
+
+/// Writes a failure bundle about what an instance did last.
+pub(super) fn save_bundle(
+    host: &Host,
+    failed: Failed,
+    instance: InstanceId,
+    path: PathBuf,
+    replace: bool,
+    inputs: &[PathBuf],
+) -> Finished {
+    match glovebox_files::refuse(&path, replace, &paths(inputs)) {
+        Ok(()) => {}
+        Err(OutputProblem::Exists { .. }) => {
+            let command = Command::SaveBundle { instance, path, replace: true };
+            return Finished::Exists(Box::new(command));
+        }
+        Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
+    }
+    let Some(status) = host.plugin(instance) else {
+        return Finished::Failed("Not saved: the plugin was unloaded".to_owned());
+    };
+    let out = Replacing { path: &path, is_on: replace };
+    match failed.write(&status, manifest_beside(&status), out, false) {
+        Ok(()) => Finished::Done(format!("Saved {}", path.display())),
+        Err(error) => Finished::Failed(format!("Not saved: {error}")),
+    }
+}
+
+/// The manifest that lies beside an artifact.
+fn manifest_beside(status: &PluginStatus) -> Option<String> {
+    let file = status.path()?.with_file_name("plugin.toml");
+    let text = glovebox_files::read_to_string(&file, glovebox_files::MAX_TEXT).ok()?;
+    // Another plugin may lie there.
+    let is_it = glovebox_abi::Manifest::parse(&text).is_ok_and(|found| found == *status.manifest);
+    is_it.then_some(text)
 }
 
 pub(super) fn restart(host: &Host, instance: InstanceId) -> Finished {

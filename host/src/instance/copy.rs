@@ -368,7 +368,7 @@ impl PluginCopy {
         if self.is_answered {
             self.end_answered();
         }
-        if self.failures.count() > 0 {
+        if self.failures.is_open() {
             self.after_failures(&result);
         }
         result

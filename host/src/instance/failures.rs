@@ -31,6 +31,12 @@ impl Failures {
         self.count
     }
 
+    /// True from the first start of a fresh copy on, until an answer ends the row.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.attempts > 0
+    }
+
     /// Counts one more.
     pub(super) fn add(&mut self, now: Instant, lifecycle: &Lifecycle, breaker: u32) -> Next {
         let went_on = self.since.take().map(|since| now.saturating_duration_since(since));

@@ -12,8 +12,9 @@ use super::copy_status::{Care, Down, bump};
 use super::failures::Next;
 use super::start::{probe, ready, restore};
 use crate::backend::{self, Backend, step};
+use crate::failure::CopyFailure;
 use crate::problem::{LoadProblem, StageError};
-use crate::record::span;
+use crate::record::{span, unix_nanoseconds};
 use crate::services::Context;
 use crate::stop::Stop;
 
@@ -30,6 +31,7 @@ impl PluginCopy {
     }
 
     fn fail_because(&mut self, cause: String, is_crash: bool) {
+        self.keep_evidence(&cause);
         if let Some(backend) = self.backend.take() {
             backend::discard(backend);
         }
@@ -46,7 +48,7 @@ impl PluginCopy {
             },
             false => {
                 // Where a process has crashed before, the row goes on.
-                if !self.has_process {
+                if !self.has_process || self.failures.count() == 0 {
                     self.forget_failures();
                 }
                 Next::Start(Duration::ZERO)
@@ -59,6 +61,18 @@ impl PluginCopy {
         } else {
             self.start_later(cause, next);
         }
+    }
+
+    /// Keeps what this copy leaves behind.
+    fn keep_evidence(&mut self, cause: &str) {
+        let context = self.backend.as_mut().map(|backend| backend.context());
+        let (call, evidence) = context
+            .map(|context| (context.call_id(), std::mem::take(&mut context.evidence)))
+            .unwrap_or_default();
+        let generation = self.generation.number;
+        let (at, cause) = (unix_nanoseconds(), cause.to_owned());
+        let failure = CopyFailure { at, generation, cause, call, evidence };
+        self.common.shared.keep_failure(failure);
     }
 
     /// Counts a failure of this copy, and says what follows.

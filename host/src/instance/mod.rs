@@ -133,6 +133,7 @@ impl Instance {
             functions: resources.functions.clone(),
             cancellations: Cancellations::new(resources.cancelled.clone()),
             meters: Default::default(),
+            failures: Mutex::default(),
             accesses: Mutex::default(),
             wishes: resources.wishes.clone(),
             asked: AtomicU32::new(0),

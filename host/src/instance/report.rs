@@ -12,6 +12,7 @@ use glovebox_events::{Binding, LoadStage, Phase, ReloadCause};
 
 use glovebox_sandbox::SandboxReport;
 
+use crate::failure::CopyFailure;
 use crate::id::InstanceId;
 use crate::load::Precaution;
 use crate::policy::{self, Allowance, Decision, Enforcement, Standing};
@@ -59,6 +60,10 @@ pub struct PluginStatus {
     pub fault: Option<String>,
     /// How close it is to being stopped for its failures.
     pub supervision: Supervision,
+    /// The evidence about the last failures after which a copy could not go on, oldest first; 16 at most.
+    pub failures: Vec<Arc<CopyFailure>>,
+    /// The numbers of the processes that its copies have of their own.
+    pub processes: Vec<u32>,
     /// The newer generation that did not take over, if the last attempt was refused or waits.
     pub refused: Option<RefusedGeneration>,
     /// The state and use of its permissions.

@@ -63,7 +63,7 @@ impl PluginCopy {
     }
 
     /// The fate of the frame, in words.
-    fn put_into_quarantine(&self, frame: &Frame, causes: [String; 2]) -> String {
+    fn put_into_quarantine(&mut self, frame: &Frame, causes: [String; 2]) -> String {
         let Some(quarantine) = &self.common.quarantine else {
             return "which is kept nowhere: the host has no folder for it".to_owned();
         };
@@ -79,6 +79,9 @@ impl PluginCopy {
         };
         match quarantine.keep(frame, &offence) {
             Ok(kept) => {
+                if let Some(backend) = &mut self.backend {
+                    backend.context().evidence.kept = Some(kept.path.clone());
+                }
                 let removed = match kept.removed {
                     0 => String::new(),
                     count => format!(" ({count} older ones were removed)"),

@@ -59,6 +59,8 @@ impl Instance {
             kept,
             fault: self.pool.fault(),
             supervision: self.supervision(&current),
+            failures: self.shared.failures.lock().iter().cloned().collect(),
+            processes: self.shared.meters.processes(),
             refused: self.rejected(),
             stats: PluginStats {
                 processed: sum(|counters| &counters.processed),

@@ -24,6 +24,7 @@ use glovebox_events::{CallId, Outcome};
 
 pub(crate) use answers::{ANSWERABLE, Given};
 pub use answers::{Answered, Answers, Asked};
+pub(crate) use calls::MAX_LINE_LEN;
 pub use functions::{Caller, FunctionError};
 pub(crate) use functions::{Functions, carried_by, key_of};
 pub(crate) use mock::MockServices;
@@ -34,6 +35,7 @@ pub(crate) use shared::Meter;
 pub use shared::ResourceUsage;
 pub(crate) use shared::{AllCancelled, Cancel, Cancellations, Shared};
 
+use crate::failure::Evidence;
 use crate::policy::Parameter;
 use crate::stop::Stop;
 use determinism::Determinism;
@@ -62,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) emitted: Vec<Frame>,
     /// Why the call must end, if a service found a limit broken.
     pub(crate) broken: Option<Outcome>,
+    /// The evidence that the copy leaves behind if it fails.
+    pub(crate) evidence: Evidence,
     /// Bytes of linear memory and of tables, kept by the wasm tiers.
     pub(crate) memory: u64,
     /// Time spent in services during the call; only kept when somebody listens.
@@ -111,6 +115,7 @@ impl Context {
             tier,
             emitted: Vec::new(),
             broken: None,
+            evidence: Evidence::default(),
             memory: 0,
             host_time: Duration::ZERO,
             plugin_time: None,
@@ -225,6 +230,11 @@ impl Context {
         let (broken, host_calls) = (self.broken.take(), std::mem::take(&mut self.host_calls));
         let _ = self.log(level, message);
         (self.broken, self.host_calls) = (broken, host_calls);
+    }
+
+    /// Bytes that may still be logged during this call.
+    pub(crate) fn log_room(&self) -> u64 {
+        self.rights.limits.load().log_bytes.saturating_sub(self.log_bytes)
     }
 
     /// Counts a call of WASI, which is a host call that no service serves. An error if the call of the

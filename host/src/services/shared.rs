@@ -1,5 +1,6 @@
 //! The data that all generations of one instance share.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::store::KeyValues;
 use super::{Answers, Functions, MockServices};
+use crate::failure::CopyFailure;
 use crate::id::InstanceId;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, WishBook};
 use crate::record::{Journal, unix_nanoseconds};
@@ -23,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) kv: Mutex<KeyValues>,
     pub(crate) cancellations: Cancellations,
     pub(crate) meters: Meters,
+    /// The last failures, oldest first.
+    pub(crate) failures: Mutex<VecDeque<Arc<CopyFailure>>>,
     pub(crate) accesses: Mutex<Accesses>,
     pub(crate) wishes: Arc<WishBook>,
     /// The permissions that a person was asked about, as bits.
@@ -58,6 +62,8 @@ pub(crate) trait Cancel: Send + Sync {
 
 /// A copy in another process, whose use of the machine the system counts.
 pub(crate) trait Meter: Send + Sync {
+    /// Its number.
+    fn process(&self) -> u32;
     /// Nothing once the process has ended.
     fn usage(&self) -> Option<ResourceUsage>;
 }
@@ -74,6 +80,13 @@ impl Meters {
         let mut copies = self.0.lock();
         copies.retain(|copy| copy.strong_count() > 0);
         copies.push(copy);
+    }
+
+    /// The numbers of the processes that run.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let copies: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        let running = copies.iter().filter(|copy| copy.usage().is_some());
+        running.map(|copy| copy.process()).collect()
     }
 
     /// The usage of all copies together; nothing without any.
@@ -186,7 +199,19 @@ impl Cancellations {
     }
 }
 
+/// The failures of which an instance keeps what is known.
+const FAILURES: usize = 16;
+
 impl Shared {
+    /// Keeps what is known of a failure, as one of the last.
+    pub(crate) fn keep_failure(&self, failure: CopyFailure) {
+        let mut failures = self.failures.lock();
+        if failures.len() == FAILURES {
+            failures.pop_front();
+        }
+        failures.push_back(Arc::new(failure));
+    }
+
     /// The same for a copy that is only tried: with a copy of the store, and without a trace in events,
     /// counts and logs.
     pub(crate) fn aside(&self) -> Arc<Shared> {
@@ -199,6 +224,7 @@ impl Shared {
             kv: Mutex::new(self.kv.lock().entries().clone().into()),
             cancellations: Cancellations::new(self.cancellations.all.clone()),
             meters: Default::default(),
+            failures: Mutex::default(),
             accesses: Mutex::default(),
             wishes: Arc::default(),
             // Nobody is asked.

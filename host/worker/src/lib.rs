@@ -55,6 +55,7 @@ mod ahead;
 mod client;
 mod control;
 mod ended;
+mod fault;
 mod link;
 mod monitor;
 mod output;
@@ -72,6 +73,7 @@ mod worker;
 
 pub use client::ClientSpec;
 pub use ended::{Ended, ProtocolError};
+pub use fault::{LastWords, Site, report_faults, watch_faults};
 pub use monitor::Workers;
 pub use output::Captured;
 pub use probe::{ProbeError, probe};

@@ -85,6 +85,15 @@ pub struct PluginRecord {
     pub manifest: Option<String>,
 }
 
+/// A file in a trace that the format knows nothing of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
 /// The record of the trace that this one was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentRecord {

@@ -52,7 +52,7 @@ mod test_support;
 mod tests;
 mod write;
 
-pub use about::{ParentRecord, PluginRecord, Problem, TraceInfo};
+pub use about::{Attachment, ParentRecord, PluginRecord, Problem, TraceInfo};
 pub use error::TraceError;
 pub use format::FORMAT_VERSION;
 pub use format::tally::Tally;
@@ -63,7 +63,7 @@ pub use made_up::MadeUpRun;
 pub use merge::{MergeReport, merge};
 pub use numbers::Numbers;
 pub use read::reader::TraceReader;
-pub use read::whole::{WholeTrace, each_snapshot, read};
+pub use read::whole::{WholeTrace, attachments, each_snapshot, read};
 pub use record::recorder::{Recorder, RecorderOptions, RecorderStatus};
 pub use record::ring::Pressure;
 pub use record::segments::SegmentLimits;

@@ -127,6 +127,7 @@ const HOST: &[Line] = &[
     leaf("watch", "notices that files changed"),
     leaf("reply", "what came of a call"),
     leaf("problem", "why a plugin was not loaded"),
+    leaf("failure", "what is known of a failure"),
     leaf("frames", "what a call gives back"),
     leaf("stop", "why a call did not complete"),
     leaf("id", "the number of an instance"),
@@ -145,6 +146,7 @@ const INSPECTOR: &[Line] = &[
     line("import", "traces from captures and from lines of text", &["decode"]),
     line("filter", "the language of lists, searches and exports", &["decode"]),
     line("export", "traces as other formats", &["metrics", "decode"]),
+    line("failure", "one failure of a plugin in one file", &[]),
     line("metrics", "figures of plugins and generations", &["findings", "diff"]),
     line("findings", "lints on what happened", &[]),
     line("diff", "what changed between two runs", &["decode"]),
@@ -187,12 +189,17 @@ const TRACE: &[Line] = &[
 ];
 /// The modules of the application, from what a person calls down to what everybody may know.
 const APP: &[Line] = &[
-    line("cli", "the verbs of the command line", &["window", "workbench", "build", "ending"]),
+    line(
+        "cli",
+        "the verbs of the command line",
+        &["window", "workbench", "build", "ending", "crashes"],
+    ),
     line(
         "window",
         "opens the window",
         &[
             "ending",
+            "crashes",
             "window/app",
             "window/terminal",
             "window/session",
@@ -343,6 +350,7 @@ const APP: &[Line] = &[
     line("build", "builds plugins from their source", &[]),
     line("ending", "signals and the end of the process", &[]),
     leaf("panics", "panics that are told and not fatal"),
+    line("crashes", "reports of processes that a fault ended", &["folders"]),
     leaf("folders", "where the application keeps things"),
     leaf("assets", "what comes with the application"),
 ];

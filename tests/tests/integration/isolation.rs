@@ -4,10 +4,11 @@
 
 mod back_off;
 mod containers;
+mod evidence;
 mod framed;
 mod outfit;
 mod places;
-mod plugin;
+pub(crate) mod plugin;
 mod reach;
 mod supervision;
 

@@ -1,6 +1,7 @@
 //! `glovebox trace`: the verbs for trace files.
 
 mod anonymize;
+mod bundle;
 mod check;
 mod export;
 mod filter;
@@ -45,6 +46,7 @@ pub(super) struct NewTrace {
 pub(super) enum TraceVerb {
     Info(info::Info),
     Check(check::Check),
+    Bundle(bundle::BundleTrace),
     Recover(recover::Recover),
     Export(export::Export),
     Import(import::Import),
@@ -62,6 +64,7 @@ impl TraceVerb {
         match self {
             TraceVerb::Info(verb) => verb.run(),
             TraceVerb::Check(verb) => verb.run(),
+            TraceVerb::Bundle(verb) => verb.run(files),
             TraceVerb::Recover(verb) => verb.run(files),
             TraceVerb::Export(verb) => verb.run(files),
             TraceVerb::Import(verb) => verb.run(files),
@@ -80,6 +83,7 @@ impl TraceVerb {
         match self {
             TraceVerb::Info(verb) => vec![&verb.trace],
             TraceVerb::Check(verb) => vec![&verb.trace],
+            TraceVerb::Bundle(verb) => vec![&verb.trace],
             TraceVerb::Recover(verb) => vec![&verb.trace],
             TraceVerb::Export(verb) => vec![&verb.trace],
             TraceVerb::Import(verb) => vec![&verb.file],
@@ -100,6 +104,7 @@ impl TraceVerb {
                 iter::once(&*verb.out).chain(verb.dissector.as_deref()).collect()
             }
             TraceVerb::Recover(verb) => vec![&verb.new.out],
+            TraceVerb::Bundle(verb) => vec![&verb.new.out],
             TraceVerb::Import(verb) => vec![&verb.new.out],
             TraceVerb::Filter(verb) => vec![&verb.new.out],
             TraceVerb::Merge(verb) => vec![&verb.new.out],
@@ -119,6 +124,7 @@ impl TraceVerb {
             TraceVerb::Info(verb) => &verb.output,
             TraceVerb::Check(verb) => &verb.output,
             TraceVerb::Recover(verb) => &verb.new.output,
+            TraceVerb::Bundle(verb) => &verb.new.output,
             TraceVerb::Export(verb) => &verb.output,
             TraceVerb::Import(verb) => &verb.new.output,
             TraceVerb::Filter(verb) => &verb.new.output,
@@ -136,6 +142,7 @@ impl TraceVerb {
         match self {
             TraceVerb::Info(_) => ("trace info", "Read 0 events"),
             TraceVerb::Check(_) => ("trace check", "Checked 0 events"),
+            TraceVerb::Bundle(_) => ("trace bundle", "Bundled 0 failures"),
             TraceVerb::Recover(_) => ("trace recover", "Recovered 0 events"),
             TraceVerb::Export(_) => ("trace export", "Exported 0 events"),
             TraceVerb::Import(_) => ("trace import", "Imported 0 events"),

@@ -74,6 +74,9 @@ impl App {
         self.take_in_dialogs(ctx);
         self.ask_to_replace();
         self.ask_to_accept();
+        if let Some(bundle) = self.workbench.take_bundle() {
+            self.show_report(bundle);
+        }
         self.go_on_with_quitting(ctx);
     }
 
@@ -222,9 +225,11 @@ impl App {
             plugin: plugin.is_some(),
             native_here: native == Some(Isolation::InProcess),
             native_in_worker: native == Some(Isolation::Process),
+            has_process: plugin.is_some_and(|plugin| !plugin.processes.is_empty()),
             can_roll_back: plugin.is_some_and(|plugin| plugin.can_roll_back),
             trace: shown.is_some() || view.baseline().is_some(),
             trace_shown: shown.is_some(),
+            bundle_shown: shown.is_some_and(|shown| shown.report.is_some()),
             baseline: view.baseline().is_some(),
             pinned: shown.is_some_and(|shown| {
                 view.baseline().is_some_and(|baseline| baseline.id == shown.id)

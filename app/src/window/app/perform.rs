@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use glovebox_abi::manifest::Isolation;
-use glovebox_host::InstanceId;
+use glovebox_host::{InstanceId, PluginStatus};
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::Diff;
 use glovebox_inspector::replay::Pace;
@@ -23,6 +23,15 @@ use crate::window::panels::Review;
 use crate::window::shell::Side;
 use crate::window::theme;
 use crate::workbench::{Command, Level, ReplayHow, Source, TraceId};
+
+/// The command that attaches a debugger to the first process of a plugin.
+fn debugger_command(plugin: &PluginStatus) -> Option<String> {
+    let process = plugin.processes.first()?;
+    Some(match cfg!(target_os = "macos") {
+        true => format!("lldb -p {process}"),
+        false => format!("gdb -p {process}"),
+    })
+}
 
 impl App {
     /// Does what was asked for, or asks whether it is meant.
@@ -168,6 +177,25 @@ impl App {
             Verb::ReloadCold => {
                 self.with_plugin(|instance| Command::Reload { instance, carry_state: false })
             }
+            Verb::SaveBundle => {
+                let view = self.view();
+                let plugin = self.shown.selection.plugin(view).and_then(|id| view.plugin(id));
+                if let Some((instance, id)) =
+                    plugin.map(|plugin| (plugin.instance, plugin.manifest.plugin.id.clone()))
+                {
+                    let purpose = Purpose::SaveBundle(instance);
+                    self.dialogs.open(ctx, purpose, &format!("{id}-failure.mcap"));
+                }
+            }
+            Verb::CopyDebugger => {
+                let view = self.view();
+                let plugin = self.shown.selection.plugin(view).and_then(|id| view.plugin(id));
+                if let Some(command) = plugin.and_then(debugger_command) {
+                    ctx.copy_text(command.clone());
+                    self.workbench
+                        .execute(Command::Notify(Level::Info, format!("Copied: {command}")));
+                }
+            }
             Verb::Restart => self.with_plugin(Command::Restart),
             Verb::RollBack => self.with_plugin(|instance| Command::RollBack(instance, None)),
             Verb::MoveToWorker => {
@@ -308,6 +336,11 @@ impl App {
                 self.shown.selection.go_forward();
                 self.keep_selection_in_view();
             }
+            Verb::ShowReport => {
+                if let Some((id, _)) = self.shown_trace() {
+                    self.show_report(id);
+                }
+            }
             Verb::Keys => self.overlay = Overlay::Keys,
             Verb::Welcome => self.shell.welcome = true,
             Verb::Doctor => {
@@ -327,10 +360,23 @@ impl App {
                 self.workbench.execute(Command::SaveTrace { trace, path, replace });
             }
             Purpose::SaveBaseline => self.save_baseline(path),
+            Purpose::SaveBundle(instance) => {
+                let replace = false;
+                self.workbench.execute(Command::SaveBundle { instance, path, replace });
+            }
             Purpose::SavePolicy => {
                 let replace = false;
                 self.workbench.execute(Command::SavePolicy { path, replace });
             }
+        }
+    }
+
+    /// Shows the report of a failure bundle.
+    pub(super) fn show_report(&mut self, id: TraceId) {
+        let trace = self.view().trace(id);
+        let report = trace.and_then(|trace| Some((trace.name.clone(), trace.report.clone()?)));
+        if let Some((name, text)) = report {
+            self.overlay = Overlay::Report { name, text };
         }
     }
 
@@ -347,6 +393,7 @@ impl App {
         let path = match &command {
             Command::SaveTrace { path, .. }
             | Command::SaveBaseline { path, .. }
+            | Command::SaveBundle { path, .. }
             | Command::SavePolicy { path, .. } => path,
             _ => return,
         };

@@ -86,7 +86,15 @@ fn head(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     }
     ui.add_space(8.0);
     flow(ui, |ui| {
-        for verb in [Verb::Reload, Verb::ReloadCold, Verb::Restart, Verb::RollBack, Verb::Loop] {
+        for verb in [
+            Verb::Reload,
+            Verb::ReloadCold,
+            Verb::Restart,
+            Verb::RollBack,
+            Verb::Loop,
+            Verb::SaveBundle,
+            Verb::CopyDebugger,
+        ] {
             verb_button(ui, ctx, verb);
         }
     });

@@ -21,6 +21,7 @@ use glovebox_events::Outcome;
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
+use crate::failure::StackFrame;
 use crate::problem::shorten;
 use crate::services::Context;
 use crate::stop::Stop;
@@ -71,9 +72,11 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         let limit = LimitKind::Fuel;
         return Stop::Dead(Outcome::LimitExceeded { limit, asked: fuel + 1, allowed: fuel });
     }
-    let place = error
-        .downcast_ref::<wasmtime::WasmBacktrace>()
-        .and_then(|backtrace| backtrace.frames().first())
+    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>();
+    let frames = backtrace.map(|backtrace| backtrace.frames()).unwrap_or_default();
+    context.evidence.backtrace = frames.iter().map(stack_frame).collect();
+    let place = frames
+        .first()
         .map(|frame| match frame.func_name() {
             Some(name) => format!(" in `{}`", shorten(name)),
             None => format!(" in function {}", frame.func_index()),
@@ -85,6 +88,23 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         code: kebab(&format!("{trap:?}")),
         message: format!("{reason}{place}"),
     })
+}
+
+/// A function of a plugin that was at work.
+fn stack_frame(frame: &wasmtime::FrameInfo) -> StackFrame {
+    let place = frame.symbols().iter().find_map(|symbol| {
+        let (file, line) = (symbol.file()?, symbol.line()?);
+        Some(shorten(&format!("{file}:{line}")))
+    });
+    StackFrame {
+        module: shorten(frame.module().name().unwrap_or_default()),
+        function: Some(match frame.func_name() {
+            Some(name) => shorten(name),
+            None => format!("function {}", frame.func_index()),
+        }),
+        offset: frame.module_offset().map(|offset| offset as u64),
+        place,
+    }
 }
 
 /// Gives the call that comes next its fuel.

@@ -44,6 +44,8 @@ impl Handler for Inside {
         let path = path.ok_or_else(|| failure("read", "the library has no path".to_owned()))?;
         let code = NativeCode::open(Path::new(path), &AtomicU64::new(0))
             .map_err(|problem| failure("link", format!("{problem}; {}", problem.remedy())))?;
+        // A plugin that has handlers of its own installs them later, and these are gone then.
+        glovebox_worker::watch_faults(path);
         let limit = |wanted: &str| {
             let found = load.limits.iter().find(|(name, _)| name == wanted);
             found.map_or(u64::MAX, |(_, limit)| *limit)

@@ -12,6 +12,7 @@ mod inside;
 mod layers;
 mod outfit;
 mod seccomp;
+mod stack;
 mod trial;
 
 use std::fs::File;
@@ -28,7 +29,7 @@ use glovebox_abi::{Failure, Frame, Health, LogLevel, State};
 use glovebox_events::Outcome;
 use glovebox_sandbox::{Access, Folder, Layer, Missing, Promise, SandboxReport};
 use glovebox_worker::{
-    CallError, Canceller, Captured, Ended, LoadError, OnCancel, Spec, Worker, Workers,
+    CallError, Canceller, Captured, Ended, LastWords, LoadError, OnCancel, Spec, Worker, Workers,
 };
 use parking_lot::Mutex;
 use tempfile::TempPath;
@@ -39,9 +40,10 @@ use trial::Tried;
 
 use super::outside::{About, Trial};
 use super::{Backend, MAX_MESSAGE_LEN, failed, message_of};
+use crate::failure::{EndedProcess, Evidence};
 use crate::frames::Frames;
 use crate::problem::{LoadProblem, shorten};
-use crate::services::{AFTER_CANCELLATION, Cancel, Context, Meter, ResourceUsage};
+use crate::services::{AFTER_CANCELLATION, Cancel, Context, MAX_LINE_LEN, Meter, ResourceUsage};
 use crate::stop::Stop;
 use container::Image;
 use engine::Engine;
@@ -293,7 +295,8 @@ impl WorkerCode {
         if !matches!(self.artifact, Artifact::Image(_)) {
             check(worker.report()).map_err(problem)?;
         }
-        let handle = Arc::new(Handle { canceller: worker.canceller(), meter: worker.meter() });
+        let (process, canceller, meter) = (worker.process(), worker.canceller(), worker.meter());
+        let handle = Arc::new(Handle { process, canceller, meter });
         context.shared.cancellations.tell(&handle);
         context.shared.meters.add(&handle);
         Ok(Started { worker, limits, made_at, handle })
@@ -415,6 +418,7 @@ pub(crate) struct WorkerBackend {
 
 /// A worker for those who do not call it.
 struct Handle {
+    process: u32,
     canceller: Canceller,
     meter: glovebox_worker::Meter,
 }
@@ -426,6 +430,10 @@ impl Cancel for Handle {
 }
 
 impl Meter for Handle {
+    fn process(&self) -> u32 {
+        self.process
+    }
+
     fn usage(&self) -> Option<ResourceUsage> {
         let usage = self.meter.usage()?;
         Some(ResourceUsage {
@@ -455,23 +463,56 @@ impl WorkerBackend {
         self.context.check_cancelled().map_err(Stop::Alive)?;
         let deadline = Duration::from_millis(self.context.deadline());
         let result = call(&mut self.worker, &mut self.context, deadline.saturating_add(GRACE));
-        let printed = [self.worker.take_output(), self.worker.take_errors()];
-        let result = result.map_err(|error| self.stop(error.into(), deadline, &printed[1]));
-        self.log_printed(printed, if result.is_ok() { LogLevel::Info } else { LogLevel::Error });
+        let mut printed = [self.worker.take_output(), self.worker.take_errors()];
+        let result = result.map_err(|error| {
+            let error = error.into();
+            if let LoadError::Call(CallError::Ended(ended)) = &error {
+                self.keep_evidence(ended, &mut printed);
+            }
+            self.stop(error, deadline, &printed[1])
+        });
+        self.log_printed(&printed, if result.is_ok() { LogLevel::Info } else { LogLevel::Error });
         result
     }
 
-    /// Text that the plugin printed becomes log lines.
-    fn log_printed(&mut self, printed: [Captured; 2], level: LogLevel) {
-        for printed in printed {
-            if !printed.bytes.is_empty() {
-                let text = String::from_utf8_lossy(&printed.bytes);
-                let text = inert_lines(text.trim_end());
-                let left_out = match printed.dropped {
-                    0 => String::new(),
-                    dropped => format!("({dropped} bytes left out) … "),
-                };
-                self.context.log_on_behalf(level, &format!("{left_out}{text}"));
+    /// Keeps the evidence that a process leaves behind. Its last words are no line of the log.
+    fn keep_evidence(&mut self, ended: &Ended, printed: &mut [Captured; 2]) {
+        let fault = LastWords::take(&mut printed[1].bytes);
+        let signal = match ended {
+            Ended::Signalled { signal } => Some(*signal),
+            _ => None,
+        };
+        let library = self.code.file();
+        let backtrace =
+            fault.iter().zip(library).flat_map(|(it, library)| stack::backtrace(it, library));
+        self.context.evidence = Evidence {
+            process: Some(EndedProcess {
+                process: self.worker.process(),
+                signal,
+                fault_address: fault.as_ref().and_then(|fault| fault.address),
+            }),
+            backtrace: backtrace.collect(),
+            printed: [printed[0].bytes.clone(), printed[1].bytes.clone()],
+            kept: None,
+        };
+    }
+
+    /// Text that the plugin printed becomes log lines: as much of its end as may be logged in one call.
+    fn log_printed(&mut self, printed: &[Captured; 2], level: LogLevel) {
+        let streams = printed.iter().filter(|printed| !printed.bytes.is_empty()).count();
+        for printed in printed.iter().filter(|printed| !printed.bytes.is_empty()) {
+            let text = String::from_utf8_lossy(&printed.bytes);
+            let text = inert_lines(text.trim_end()).to_string();
+            let room = usize::try_from(self.context.log_room()).unwrap_or(usize::MAX) / streams;
+            let (left_out, pieces) = pieces(&text, room.saturating_sub(NOTE), MAX_LINE_LEN - NOTE);
+            let left_out = left_out as u64 + printed.dropped;
+            let note = match left_out {
+                0 => String::new(),
+                left_out => format!("({left_out} bytes left out) … "),
+            };
+            self.context.log_on_behalf(level, &format!("{note}{}", pieces.first().unwrap_or(&"")));
+            for piece in pieces.iter().skip(1) {
+                self.context.log_on_behalf(level, piece);
             }
         }
     }
@@ -530,6 +571,29 @@ fn last_line(printed: &[u8]) -> Option<String> {
     let text = inert_lines(&String::from_utf8_lossy(printed)).to_string();
     let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
     Some(shorten(line.trim()))
+}
+
+/// Bytes of a line beside what was printed: that some was left out.
+const NOTE: usize = 64;
+
+/// The end of a text, so many bytes at most, in pieces that end with a line where they can; and how many
+/// bytes are before it.
+fn pieces(text: &str, room: usize, most: usize) -> (usize, Vec<&str>) {
+    let begin = text.ceil_char_boundary(text.len().saturating_sub(room));
+    let mut rest = &text[begin..];
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.floor_char_boundary(most);
+        let end = match rest[..end].rfind('\n') {
+            Some(line) if end < rest.len() => line + 1,
+            // A letter goes with the next piece rather than in two.
+            _ => end.max(rest.chars().next().map_or(0, char::len_utf8)),
+        };
+        let (piece, behind) = rest.split_at(end);
+        pieces.push(piece.trim_end_matches('\n'));
+        rest = behind;
+    }
+    (begin, pieces)
 }
 
 /// The reading of a failure that came over the wire.
@@ -671,6 +735,21 @@ mod tests {
         check_without(&[Layer::MountNamespace, Layer::Files], Some(&refusal("files")));
         check_without(&[Layer::NoNewPrivileges], Some(&refusal("no-new-privileges")));
         check_without(&[Layer::SystemCalls], Some(&refusal("system-calls")));
+    }
+
+    #[test]
+    fn text_that_is_too_long_is_cut_at_its_beginning() {
+        fn check(text: &str, room: usize, expected: (usize, &[&str])) {
+            let (left_out, found) = pieces(text, room, 8);
+            assert_eq!((left_out, &found[..]), expected, "{text:?}");
+        }
+        check("", 10, (0, &[]));
+        check("short", 10, (0, &["short"]));
+        check("one\ntwo\nthree\nfour", 100, (0, &["one\ntwo", "three", "four"]));
+        check("0123456789abcdef", 100, (0, &["01234567", "89abcdef"]));
+        check("0123456789", 4, (6, &["6789"]));
+        check("0123456789", 0, (10, &[]));
+        check("äöüä", 5, (4, &["üä"]));
     }
 
     #[test]

@@ -32,7 +32,8 @@
 //! holds a manifest. The attachment `<id>/snapshot` holds what an instance held between two calls, for
 //! replays that start in the middle: a CBOR map of `at`, `instance`, `generation`, `after` (the last
 //! call that was over, or null), `states` (of each copy, null or an array of version and bytes) and
-//! `store` (keys and bytes). Readers that know nothing of it pass over it, and its position in the
+//! `store` (keys and bytes). The failure bundle has `failure/report.json` and what belongs to it before the
+//! first event. Readers that know nothing of it pass over it, and its position in the
 //! file means nothing. After each chunk, metadata `tally` says how many events of each kind there
 //! should be up to there, so that what a damaged chunk held can be counted. The last metadata of a
 //! finished file, `totals`, says the same of all events, and also how many calls did not complete

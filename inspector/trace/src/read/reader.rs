@@ -16,7 +16,7 @@ use crate::format::wire::{Envelope, Follows, GapCause, Line, Part};
 use crate::format::{
     EVENTS_CHANNEL, LIBRARY, MAGIC, PARENT, PROFILE, TALLY, TOTALS, opcode, snapshot,
 };
-use crate::{FORMAT_VERSION, ParentRecord, PluginRecord, TraceError, storage};
+use crate::{Attachment, FORMAT_VERSION, ParentRecord, PluginRecord, TraceError, storage};
 
 /// Bytes after decompression that all chunks of a file may have, per byte of the file. LZ4 makes at
 /// most 255 of one, and zstd far more of zeros, hence what is [`FREE`].
@@ -78,6 +78,8 @@ struct About {
     snapshots: u64,
     /// Those that nobody took yet; `None` if nobody wants them.
     kept: Option<Vec<Snapshot>>,
+    /// Files of others that nobody took yet; `None` if nobody wants them.
+    attached: Option<Vec<Attachment>>,
 }
 
 impl TraceReader {
@@ -168,6 +170,17 @@ impl TraceReader {
     /// The snapshots that reading came by since the last time.
     pub fn take_snapshots(&mut self) -> Vec<Snapshot> {
         self.about.kept.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Keeps the files that others attached and that reading comes by from now on, for
+    /// [`take_attachments`](Self::take_attachments).
+    pub(crate) fn keep_attachments(&mut self) {
+        self.about.attached.get_or_insert_default();
+    }
+
+    /// The files of others that reading came by since the last time.
+    pub(crate) fn take_attachments(&mut self) -> Vec<Attachment> {
+        self.about.attached.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Plugins described so far.
@@ -365,6 +378,8 @@ impl TraceReader {
             if let Some(kept) = &mut self.about.kept {
                 kept.push(snapshot);
             }
+        } else if let Some(attached) = &mut self.about.attached {
+            attached.push(Attachment { name: name.to_owned(), data: data.to_vec() });
         }
         Some(())
     }

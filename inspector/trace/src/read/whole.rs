@@ -5,7 +5,7 @@ use std::path::Path;
 use glovebox_events::{Event, Snapshot};
 
 use super::reader::TraceReader;
-use crate::{PluginRecord, TraceError};
+use crate::{Attachment, PluginRecord, TraceError};
 
 /// A trace in memory.
 #[derive(Debug)]
@@ -42,6 +42,21 @@ pub fn read(path: impl AsRef<Path>) -> Result<WholeTrace, TraceError> {
         damage,
         lost_events: reader.lost_events(),
     })
+}
+
+/// The files that were attached to a trace before its first event, without those that belong to the
+/// format itself. Reads no further than that.
+///
+/// # Errors
+///
+/// If the file cannot be read or is no trace.
+pub fn attachments(path: &Path) -> Result<Vec<Attachment>, TraceError> {
+    let mut reader = TraceReader::start(path)?;
+    reader.keep_attachments();
+    match reader.next() {
+        Some(Err(error)) if !error.is_damage() => Err(error),
+        _ => Ok(reader.take_attachments()),
+    }
 }
 
 /// Hands on the snapshots of a trace one by one, in the order of the file. Damaged ones are passed

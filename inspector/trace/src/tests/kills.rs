@@ -18,7 +18,7 @@ const FOLDER: &str = "GLOVEBOX_KILLED_RECORDER";
 
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
-    (5..10).for_each(kill_after);
+    (5..25).for_each(kill_after);
 }
 
 /// `cargo test -p glovebox-trace kill_500_recorders -- --ignored`

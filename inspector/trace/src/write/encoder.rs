@@ -267,6 +267,24 @@ impl Encoder {
         Ok(())
     }
 
+    /// Adds a file that the format knows nothing of. Refused, as an event is, if it is larger than a
+    /// frame may be.
+    pub(crate) fn attach(
+        &mut self,
+        name: &str,
+        media_type: &str,
+        data: &[u8],
+    ) -> Result<(), EncodeError> {
+        if data.len() > MAX_FRAME_LEN {
+            let reason = format!("{name} has {} bytes, limit {MAX_FRAME_LEN}", data.len());
+            return Err(EncodeError::Event { sequence: 0, reason });
+        }
+        self.flush()?;
+        self.end_span();
+        self.container.attach(name, media_type, data)?;
+        Ok(())
+    }
+
     pub(crate) fn describe_parent(&mut self, parent: &ParentRecord) -> Result<(), EncodeError> {
         let metadata = strings([("path", parent.path.clone()), ("how", parent.how.clone())]);
         self.flush()?;

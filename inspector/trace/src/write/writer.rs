@@ -201,6 +201,16 @@ impl TraceWriter {
         self.give(|encoder| encoder.write_snapshot(snapshot))
     }
 
+    /// Adds a file that the format knows nothing of. Before the first event,
+    /// [`attachments`](crate::attachments) finds it without reading on.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn attach(&mut self, name: &str, media_type: &str, data: &[u8]) -> Result<(), TraceError> {
+        self.give(|encoder| encoder.attach(name, media_type, data))
+    }
+
     /// Says which trace this one was made from.
     ///
     /// # Errors

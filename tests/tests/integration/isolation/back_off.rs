@@ -151,6 +151,21 @@ fn an_answer_ends_the_row() {
 }
 
 #[test]
+fn only_crashes_make_the_next_restart_wait() {
+    let (bench, id) = load("busy", "[limits]\ncall-deadline = \"2s\"\n");
+    // A process that was ended for another reason is followed by another one at once.
+    for _ in 0..2 {
+        assert!(bench.ask(id, "hang").starts_with("timed out"));
+        assert!(bench.host.plugin(id).unwrap().supervision.next_attempt.is_none());
+    }
+    bench.ask(id, "still there?");
+    assert!(bench.ask(id, "segv").starts_with("crashed: "));
+    let attempts = course(&bench).into_iter().filter(|(to, _)| *to == Phase::Restarting);
+    let attempts: Vec<String> = attempts.map(|(_, attempt)| attempt).collect();
+    assert_eq!(attempts[..3], ["attempt 1", "attempt 1", "attempt 1"], "{attempts:?}");
+}
+
+#[test]
 fn frames_wait_for_a_restart_and_can_be_cancelled() {
     let keys = "[lifecycle]\nback-off = \"25 s\"\nback-off-max = \"25 s\"\n";
     let (bench, id) = load("slow", keys);

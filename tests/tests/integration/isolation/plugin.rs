@@ -47,6 +47,10 @@ static uint32_t process(void *self, uint8_t kind, struct glovebox_slice header,
     char word[128] = {0}, text[512] = {0};
     memcpy(word, payload.pointer, payload.length < 127 ? payload.length : 127);
     if (!strcmp(word, "segv")) *(volatile int *)8 = 1;
+    if (!strncmp(word, "say and ", 8)) fputs("before the end", stderr);
+    if (!strncmp(word, "say and segv", 12)) *(volatile int *)8 = 1;
+    if (!strcmp(word, "say and abort")) abort();
+    if (!strcmp(word, "say and exit")) _exit(3);
     if (!strcmp(word, "abort")) abort();
     if (!strcmp(word, "fpe")) raise(SIGFPE);
     if (!strcmp(word, "exit 0")) exit(0);
@@ -172,7 +176,7 @@ const char *name = NAME;
 "#;
 
 /// Makes a folder with the plugin and its manifest.
-pub(super) fn plugin(folder: &Path, name: &str, manifest: &str) {
+pub(crate) fn plugin(folder: &Path, name: &str, manifest: &str) {
     let source = folder.join("plugin.c");
     fs::write(&source, SOURCE).unwrap();
     let output = Command::new("cc")
@@ -201,7 +205,7 @@ pub(super) fn plugin(folder: &Path, name: &str, manifest: &str) {
 }
 
 /// The plugin, loaded without trust.
-pub(super) fn load(name: &str, manifest: &str) -> (Bench, InstanceId) {
+pub(crate) fn load(name: &str, manifest: &str) -> (Bench, InstanceId) {
     let folder = tempfile::tempdir().unwrap();
     plugin(folder.path(), name, manifest);
     let bench = Bench::new();
@@ -210,13 +214,13 @@ pub(super) fn load(name: &str, manifest: &str) -> (Bench, InstanceId) {
 }
 
 /// True if no such process runs; one that nobody has waited for yet does not run.
-pub(super) fn is_gone(process: &str) -> bool {
+pub(crate) fn is_gone(process: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     status.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 #[track_caller]
-pub(super) fn wait_until_gone(process: &str) {
+pub(crate) fn wait_until_gone(process: &str) {
     let end = Instant::now() + Duration::from_secs(60);
     while !is_gone(process) {
         assert!(Instant::now() < end, "process {process} still runs");
@@ -226,7 +230,7 @@ pub(super) fn wait_until_gone(process: &str) {
 
 /// Waits until a line of the log holds this text.
 #[track_caller]
-pub(super) fn wait_for_line(bench: &Bench, text: &str, wait: impl Fn()) {
+pub(crate) fn wait_for_line(bench: &Bench, text: &str, wait: impl Fn()) {
     let is_line = |event: &Event| match &event.what {
         What::HostCall { host_call, .. } => {
             host_call.service == "log" && format!("{:?}", host_call.arguments).contains(text)
@@ -241,7 +245,7 @@ pub(super) fn wait_for_line(bench: &Bench, text: &str, wait: impl Fn()) {
 }
 
 /// The workers of this process for a plugin.
-pub(super) fn children(plugin: &str) -> Vec<String> {
+pub(crate) fn children(plugin: &str) -> Vec<String> {
     let own = std::process::id().to_string();
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let names = processes.filter_map(|entry| entry.file_name().into_string().ok());

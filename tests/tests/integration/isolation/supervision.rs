@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use glovebox_host::{Event, Frame, LoadRequest, Outcome, Phase, What};
+use glovebox_host::{Event, Frame, LoadRequest, Outcome, What};
 use glovebox_inspector::findings::{Recorder, Severities, judge};
 use glovebox_tests::{Bench, native_sample};
 
@@ -176,7 +176,7 @@ fn when_many_die_at_once_the_others_answer_as_ever() {
     processes.iter().for_each(|process| wait_until_gone(process));
     for id in &dying {
         assert_eq!(bench.ask(*id, "still there?"), "still there?");
-        assert_eq!(bench.host.plugin(*id).unwrap().phase, Phase::Ready);
+        assert_eq!(bench.host.plugin(*id).unwrap().fault, None);
     }
     let left = bench.ask(healthy, "process");
     assert!(!is_gone(&left));

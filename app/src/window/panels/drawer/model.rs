@@ -57,6 +57,8 @@ pub(super) struct Line {
     pub(super) rows: Vec<RowId>,
     /// The denial that the line can allow.
     pub(super) allow: Option<Denied>,
+    /// The instance that failed here, of which a bundle can be written.
+    pub(super) failed: Option<InstanceId>,
     /// The kind of problems that the line stands for, if these are several.
     pub(super) group: Option<ProblemKind>,
     /// True if it is one of several that are listed below a line for all of them.

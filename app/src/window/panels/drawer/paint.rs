@@ -8,6 +8,7 @@ use glovebox_inspector::store::StoreLimits;
 
 use super::model::{Counts, Denied, Line, Sign, State};
 use crate::window::action::Change;
+use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
 use crate::window::ids::DrawerTab;
 use crate::window::panels::allow::{allow_button, can_allow};
@@ -202,6 +203,7 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) -> bool {
     text_in(ui, sign, Align::Min, picture.codepoint, icon_font(13.0), tokens.tone(tone));
     text_in(ui, plugin, Align::Min, &line.plugin, body.clone(), tokens.text_weak);
     let rest = allow(ui, ctx, line, rect.with_min_x(left));
+    let rest = bundle(ui, ctx, line, rest);
     let in_one_line = text::lines(&line.text).replace('\n', " ");
     text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);
     let go_to = |row| ctx.change(Change::Select(RowRef { source: ctx.source(), row }));
@@ -235,6 +237,25 @@ fn allow(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line, place: egui::Rect) -> egui
     let place =
         egui::UiBuilder::new().max_rect(button).layout(egui::Layout::left_to_right(Align::Center));
     allow_button(&mut ui.new_child(place), ctx, number, plugin, permission);
+    rest
+}
+
+/// The button that writes a bundle about a failure, if its plugin is still there; gives the place that is
+/// left.
+fn bundle(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line, place: egui::Rect) -> egui::Rect {
+    let Some(plugin) = line.failed.and_then(|instance| ctx.plugin(instance)) else {
+        return place;
+    };
+    let (rest, button) = place.split_left_right_at_x(place.right() - 76.0);
+    let text = plain("Bundle…").font(theme::medium(11.5));
+    let response = ui.put(button, egui::Button::new(text).small());
+    let name = format!("Save failure bundle of {}", ctx.name_of(plugin));
+    let shown = text::line(&name).into_owned();
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &shown));
+    if response.hint(name).clicked() {
+        ctx.change(Change::SelectPlugin(plugin.instance));
+        ctx.run(Verb::SaveBundle);
+    }
     rest
 }
 

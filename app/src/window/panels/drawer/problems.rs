@@ -1,7 +1,10 @@
 //! The problems of a source, several of one kind together.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use glovebox_events::Outcome;
+use glovebox_host::InstanceId;
 use glovebox_inspector::findings::{Evidence, Finding, Severity};
 use glovebox_inspector::store::{Notice as Said, NoticeKind, Row, Store};
 
@@ -45,6 +48,8 @@ pub(super) struct Problems<'a> {
     reader: &'a Reader<'a>,
     findings: &'a [Finding],
     failures: &'a VecDeque<Failure>,
+    /// The instances of the failures, by their lanes.
+    lanes: &'a [(Arc<str>, Option<u64>)],
     failed: Vec<&'a Said>,
     notices: Vec<&'a Notice>,
 }
@@ -58,6 +63,7 @@ impl<'a> Problems<'a> {
             reader,
             findings: reader.findings(source).map_or(&[][..], |judgement| &judgement.findings),
             failures: &shown.overview.digest().failures,
+            lanes: &shown.overview.digest().lanes,
             failed: Vec::new(),
             notices: reader.notices().iter().filter(is_problem).collect(),
         }
@@ -144,12 +150,27 @@ impl<'a> Problems<'a> {
         }
     }
 
+    /// The instance of a failure after which its copy could not go on, if it is still there.
+    fn failed_instance(&self, failure: &Failure) -> Option<InstanceId> {
+        let is_an_end = matches!(
+            *failure.outcome,
+            Outcome::Crashed { .. } | Outcome::Trapped { .. } | Outcome::TimedOut { .. }
+        );
+        let (_, instance) = self.lanes.get(failure.lane).filter(|_| is_an_end)?;
+        let instance = instance.filter(|_| self.source == Source::Live)?;
+        let mut plugins = self.reader.plugins().iter();
+        Some(plugins.find(|plugin| plugin.instance.get() == instance)?.instance)
+    }
+
     fn single(&self, store: &Store, problem: Problem) -> Option<Line> {
         Some(match problem {
             Problem::Finding(at) => {
                 of_finding(self.reader, self.source, store, self.findings.get(at)?)
             }
-            Problem::Failure(at) => of_failure(self.failures.get(at)?),
+            Problem::Failure(at) => {
+                let failure = self.failures.get(at)?;
+                Line { failed: self.failed_instance(failure), ..of_failure(failure) }
+            }
             Problem::Failed(at) => {
                 let said = self.failed.get(at)?;
                 Line {

@@ -186,6 +186,15 @@ fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     if ui.button("Restart").clicked() {
         ctx.command(Command::Restart(id));
     }
+    for (name, verb) in
+        [("Save failure bundle…", Verb::SaveBundle), ("Copy debugger command", Verb::CopyDebugger)]
+    {
+        let enabled = verb == Verb::SaveBundle || !plugin.processes.is_empty();
+        if ui.add_enabled(enabled, egui::Button::new(name)).clicked() {
+            ctx.change(Change::SelectPlugin(id));
+            ctx.run(verb);
+        }
+    }
     if plugin.binding == Binding::Native {
         let (name, to) = match plugin.isolation {
             Isolation::InProcess => ("Move to worker", Isolation::Process),

@@ -1,0 +1,148 @@
+//! What is left of a crash: last words, a backtrace, and one file that opens on another machine.
+
+use std::fs;
+use std::path::PathBuf;
+
+use glovebox_host::{Frame, LoadRequest};
+use glovebox_tests::Bench;
+
+use super::plugin::plugin;
+use crate::cli::Folder;
+
+#[test]
+fn a_crash_leaves_its_last_words() {
+    let folder = tempfile::tempdir().unwrap();
+    plugin(folder.path(), "talks", "[permissions]\nlog = true\n");
+    let bench = Bench::with(|builder| builder.quarantine_folder(folder.path().join("kept")));
+    let id = bench.host.load(LoadRequest::path(folder.path())).wait().unwrap();
+    let check = |command: &str,
+                 signal: Option<i32>,
+                 address: Option<u64>,
+                 function: Option<&str>| {
+        let outcome = bench.ask(id, command);
+        assert!(outcome.starts_with("crashed: "), "{outcome}");
+        let failure = bench.host.plugin(id).unwrap().failures.pop().unwrap();
+        let process = failure.evidence.process.unwrap();
+        assert_eq!((process.signal, process.fault_address), (signal, address), "{command}");
+        let found = failure.evidence.backtrace.iter().find_map(|frame| frame.function.as_deref());
+        assert_eq!(found, function, "{command}: {:?}", failure.evidence.backtrace);
+        let said = String::from_utf8_lossy(&failure.evidence.printed[1]).into_owned();
+        assert_eq!(said, "before the end", "{command}");
+        assert!(outcome.contains(&failure.cause["crashed: ".len()..]), "{failure:?}");
+        assert!(failure.evidence.kept.as_ref().is_some_and(|kept| kept.is_file()), "{failure:?}");
+        assert!(failure.call.is_some());
+        bench.ask(id, "still there?");
+    };
+    check("say and segv", Some(11), Some(8), Some("process"));
+    check("say and abort", Some(6), None, Some("process"));
+    // It has no words left.
+    check("say and exit", None, None, None);
+    // Last words are no lines of the log.
+    let events = format!("{:?}", bench.events.events());
+    assert!(events.contains("before the end") && !events.contains("glovebox-fault"));
+}
+
+/// The failure bundles of a folder.
+fn bundles(folder: &Folder) -> Vec<PathBuf> {
+    let kept = folder.0.path().join("data-home/glovebox/quarantine");
+    let files = fs::read_dir(kept).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "mcap")).collect()
+}
+
+#[test]
+fn a_crash_is_one_file_that_opens_elsewhere() {
+    let folder = Folder::new();
+    plugin(folder.0.path(), "told", "[permissions]\nlog = true\n");
+    let call = ["call", ".", "--payload", "say and segv, and a secret"];
+    let run = folder.run(&call);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    let [bundle] = &bundles(&folder)[..] else { panic!("one is written: {said}") };
+    let bundle = bundle.to_str().unwrap();
+    assert!(said.contains(&format!("What is known of the failure is in {bundle}")), "{said}");
+    // Another machine has neither the plugin nor its host.
+    let elsewhere = Folder::new();
+    elsewhere.write("failure.mcap", fs::read(bundle).unwrap());
+    let inspect = ["inspect", "failure.mcap"];
+    let sentence = "Inspected a failure of told with ";
+    let text = elsewhere.check(&inspect, 0, "cause        crashed: signal 11 (SIGSEGV", sentence);
+    for part in ["at address 0x8", "process in its library+0x", "stderr       before the end"] {
+        assert!(text.contains(part), "{text} lacks {part:?}");
+    }
+    let json = elsewhere.json(&inspect, 0, sentence);
+    let failure = &json["failure"];
+    assert_eq!(failure["plugin"]["id"], "told");
+    assert_eq!(failure["process"]["signal"], 11);
+    assert_eq!(failure["frame"]["payload-bytes"], 26);
+    assert!(failure["frame"]["kept"].as_str().unwrap().ends_with(".frame"));
+    assert!(failure["permissions"].as_array().unwrap().iter().any(|it| it["permission"] == "log"));
+    assert!(!failure["limits"].as_array().unwrap().is_empty());
+    assert!(!failure["sandbox"]["enforced"].as_array().unwrap().is_empty());
+    // It is a trace like any other, but for what people sent.
+    let export = ["trace", "export", "failure.mcap", "--as", "ndjson", "-o", "failure.ndjson"];
+    elsewhere.check(&export, 0, "", "Exported");
+    let lines = fs::read_to_string(elsewhere.0.path().join("failure.ndjson")).unwrap();
+    assert!(lines.contains("before the end") && lines.contains("crashed"), "{lines}");
+    assert!(lines.contains("payload-bytes") && !lines.contains("secret"), "{lines}");
+    elsewhere.check(&["trace", "check", "failure.mcap"], 0, "", "");
+    // A crash that does not come from a frame has no frame to lie beside.
+    let calls = ["call", ".", "--payload", "say and segv, and a secret", "--repeat", "5"];
+    folder.run(&calls);
+    let names: Vec<String> = bundles(&folder)
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert!(names.iter().any(|name| name == "told-stopped.mcap"), "{names:?}");
+}
+
+#[test]
+fn a_failure_of_a_trace_is_bundled_on_demand() {
+    let folder = Folder::with_trace();
+    let config = r#"{"mode":"trap","when":"process"}"#;
+    let replay = [
+        "replay",
+        "in.mcap",
+        "--plugin",
+        "plugins/misbehave.wasm",
+        "--config",
+        config,
+        "--record",
+        "run.mcap",
+    ];
+    folder.run(&replay);
+    let bundle = ["trace", "bundle", "run.mcap", "-o", "failure.mcap"];
+    folder.check(&bundle, 0, "trapped: ", "Bundled call #");
+    let inspect = ["inspect", "failure.mcap"];
+    folder.check(
+        &inspect,
+        0,
+        "cause        trapped: unreachable",
+        "Inspected a failure of misbehave",
+    );
+    let whole = ["trace", "bundle", "run.mcap", "--payloads", "--call", "1", "-o", "whole.mcap"];
+    folder.check(&whole, 0, "", "with payloads");
+    let payloads = |name: &str| {
+        let out = format!("{name}.ndjson");
+        let from = format!("{name}.mcap");
+        folder.check(&["trace", "export", &from, "--as", "ndjson", "-o", &out], 0, "", "Exported");
+        fs::read_to_string(folder.0.path().join(out)).unwrap().contains("hello")
+    };
+    assert!(payloads("whole") && !payloads("failure"));
+    // There are those without a failure, and those that are none.
+    let nothing = ["trace", "bundle", "in.mcap", "-o", "none.mcap"];
+    folder.check(&nothing, 1, "", "Bundled 0 failures: there is no failure in in.mcap");
+    assert!(!folder.0.path().join("none.mcap").exists());
+    folder.refused(&["inspect", "in.mcap"], 2, "no failure bundle", "glovebox trace bundle");
+}
+
+#[test]
+fn a_trap_has_a_backtrace() {
+    let bench = Bench::new();
+    let id = bench.load("misbehave.wasm");
+    let outcome = bench.host.call(id, &Frame::data("mode=trap")).outcome.to_string();
+    assert!(outcome.starts_with("trapped: "), "{outcome}");
+    let failure = bench.host.plugin(id).unwrap().failures.pop().unwrap();
+    let backtrace = &failure.evidence.backtrace;
+    assert!(backtrace.iter().any(|frame| frame.function.is_some()), "{failure:?}");
+    assert!(backtrace.iter().all(|frame| frame.offset.is_some()), "{failure:?}");
+    assert_eq!(failure.cause, outcome);
+}
