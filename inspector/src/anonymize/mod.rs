@@ -45,7 +45,8 @@ pub struct AnonymizeReport {
     pub redacted: Vec<Redacted>,
     /// Events in which something that was asked for could not be looked for, and may still be there: a
     /// path where there is neither JSON, nor CBOR, nor a form, or in an HTTP message that goes on
-    /// elsewhere, or a pattern in an HTTP body of which chunks are missing.
+    /// elsewhere, or a pattern in what is compressed, in a payload or body that is neither text nor CBOR,
+    /// in what is nested too deeply, or in an HTTP body of which chunks are missing.
     pub unsearched: u64,
     /// The first of them, by [`sequence`](glovebox_events::Event::sequence).
     pub unsearched_events: Vec<u64>,
@@ -80,7 +81,7 @@ pub struct AnonymizeReport {
 /// Patterns are found in the text itself and without escapes of JSON, `%40` and entities of HTML;
 /// in bytes also in UTF-16, where `redacted` is UTF-16 too. Names of plugins and services, and
 /// manifests, are searched for patterns. Data that is compressed, encrypted or in another encoding is
-/// not decoded. The sizes and digests that events report stay as they were.
+/// not decoded; an event whose payload is such data is counted as unsearched. The sizes and digests that events report stay as they were.
 /// Snapshots of states are left out.
 ///
 /// # Errors

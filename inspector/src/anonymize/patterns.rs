@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use regex::bytes::Regex;
 
-use super::leaves::{Apart, Form, Kind, Leaf, Otherwise, redacted, suffix, take_apart};
+use super::leaves::{Apart, Form, Kind, Leaf, Otherwise, is_hidden, redacted, suffix, take_apart};
 use super::walk::REDACTED;
 use crate::decode::encodings::{Order, of_utf16, of_web};
 use crate::decode::json::{Unescaped, unescape};
@@ -23,7 +23,11 @@ const MAX_NESTED: usize = 8;
 
 /// The patterns to take out, each with the number of its matches.
 #[derive(Debug, Default)]
-pub(super) struct Patterns(Vec<RedactedPattern>);
+pub(super) struct Patterns {
+    all: Vec<RedactedPattern>,
+    /// True if they could not be looked for in something.
+    is_blocked: bool,
+}
 
 #[derive(Debug)]
 struct RedactedPattern {
@@ -33,17 +37,22 @@ struct RedactedPattern {
 
 impl Patterns {
     pub(super) fn add(&mut self, pattern: &str) -> Result<(), regex::Error> {
-        self.0.push(RedactedPattern { regex: Regex::new(pattern)?, found: 0 });
+        self.all.push(RedactedPattern { regex: Regex::new(pattern)?, found: 0 });
         Ok(())
     }
 
+    /// True if they could not be looked for in something since this was asked.
+    pub(super) fn were_blocked(&mut self) -> bool {
+        std::mem::take(&mut self.is_blocked)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Each pattern, and how often it was found.
     pub(super) fn found(&self) -> impl Iterator<Item = (String, u64)> {
-        self.0.iter().map(|pattern| (pattern.regex.to_string(), pattern.found))
+        self.all.iter().map(|pattern| (pattern.regex.to_string(), pattern.found))
     }
 
     /// Bytes without the patterns, if there are any. Ranges that are `gone` already are not looked
@@ -54,14 +63,15 @@ impl Patterns {
         kind: &Kind,
         gone: &[Range<usize>],
     ) -> Option<Vec<u8>> {
-        if self.0.is_empty() {
+        if self.all.is_empty() {
             return None;
         }
         let mut gone = gone.to_vec();
         gone.sort_by_key(|gone| gone.start);
         let level = self.look(bytes, kind, &gone, 0);
+        self.is_blocked |= level.is_blocked;
         for (number, times) in &level.found {
-            self.0[*number].found += times;
+            self.all[*number].found += times;
         }
         let pieces = write(&level, bytes, &[]);
         (!pieces.is_empty()).then(|| splice(bytes, pieces))
@@ -89,8 +99,12 @@ impl Patterns {
     /// it. A match over several leaves counts only where the pattern is not found by itself in one of
     /// them, so that `secret.*` ends with its text; from a key, it may go on to the value.
     fn look(&self, bytes: &[u8], kind: &Kind, gone: &[Range<usize>], depth: usize) -> Level {
-        let apart = if depth < MAX_NESTED { take_apart(bytes, kind) } else { None };
-        let Some(apart) = apart else { return self.look_at_text(bytes, kind.form, gone) };
+        let Some(apart) = take_apart(bytes, kind) else {
+            return self.look_at_text(bytes, kind, gone);
+        };
+        if depth >= MAX_NESTED {
+            return Level { is_blocked: true, ..self.look_at_text(bytes, kind, gone) };
+        }
         let mut level = Level { gone: gone.to_vec(), ..Level::default() };
         let inner = apart.leaves.iter().map(|leaf| {
             let gone = within(gone, &leaf.span);
@@ -105,8 +119,9 @@ impl Patterns {
             Some(self.look(leaf.content(bytes), &leaf.kind, &inside, depth + 1))
         });
         level.inner = inner.collect();
+        level.is_blocked = level.inner.iter().flatten().any(|inner| inner.is_blocked);
         if apart.is_text {
-            return self.look_at_text_around(bytes, kind.form, level, apart);
+            return self.look_at_text_around(bytes, kind, level, apart);
         }
         let seen = apart.seen.as_deref().unwrap_or(bytes);
         // The leaves with the patterns that were found over them, each with its value.
@@ -139,7 +154,7 @@ impl Patterns {
                 found.push((touched, Hit { number, range, order: None }));
             }
         });
-        for number in 0..self.0.len() {
+        for number in 0..self.all.len() {
             let of_this = found.iter().filter(|(_, hit)| hit.number == number);
             let of_this = of_this.map(|(_, hit)| (hit.range.clone(), ()));
             level.count(number, merge(of_this.collect()).len() as u64);
@@ -153,13 +168,13 @@ impl Patterns {
             let over = level.over.iter();
             let over = over.flat_map(|(leaves, hit)| leaves.clone().map(|at| (at, hit.number)));
             let over: HashSet<(usize, usize)> = over.collect();
-            let mut text = self.look_at_text(bytes, kind.form, gone);
+            let mut text = self.look_at_text(bytes, kind, gone);
             text.hits.retain(|hit| {
                 !touched(&apart.leaves, &hit.range, |leaf| &leaf.inside)
                     .any(|at| level.has(at, hit.number) || over.contains(&(at, hit.number)))
             });
             if apart.otherwise == Otherwise::Text && !text.hits.is_empty() {
-                return self.look_at_text(bytes, kind.form, gone);
+                return self.look_at_text(bytes, kind, gone);
             }
             text.hits.iter().for_each(|hit| level.count(hit.number, 1));
             level.more = text.hits.into_iter().map(|hit| hit.range).collect();
@@ -169,8 +184,9 @@ impl Patterns {
     }
 
     /// Finds the patterns in a text in which some stretches stand for something else.
-    fn look_at_text_around(&self, bytes: &[u8], form: Form, inside: Level, apart: Apart) -> Level {
-        let mut level = self.look_at_text(bytes, form, &inside.gone);
+    fn look_at_text_around(&self, bytes: &[u8], kind: &Kind, inside: Level, apart: Apart) -> Level {
+        let mut level = self.look_at_text(bytes, kind, &inside.gone);
+        level.is_blocked |= inside.is_blocked;
         let found = inside.inner.iter().flatten().flat_map(|inner| inner.found.iter());
         let found: Vec<_> = found.copied().collect();
         if !found.is_empty() {
@@ -182,14 +198,15 @@ impl Patterns {
     }
 
     /// Finds the patterns in a text that is not taken apart.
-    fn look_at_text(&self, bytes: &[u8], form: Form, gone: &[Range<usize>]) -> Level {
+    fn look_at_text(&self, bytes: &[u8], kind: &Kind, gone: &[Range<usize>]) -> Level {
         let mut level = Level { gone: gone.to_vec(), ..Level::default() };
-        self.search(bytes, form, &mut |number, range, order| {
+        level.is_blocked = is_hidden(bytes, kind);
+        self.search(bytes, kind.form, &mut |number, range, order| {
             if !is_within(gone, &range) {
                 level.hits.push(Hit { number, range, order });
             }
         });
-        for number in 0..self.0.len() {
+        for number in 0..self.all.len() {
             let of_this = level.hits.iter().filter(|hit| hit.number == number);
             let of_this = merge(of_this.map(|hit| (hit.range.clone(), ())).collect());
             level.count(number, of_this.len() as u64);
@@ -222,7 +239,7 @@ impl Patterns {
                 }
                 range
             };
-            for (number, pattern) in self.0.iter().enumerate().filter(|_| is_written) {
+            for (number, pattern) in self.all.iter().enumerate().filter(|_| is_written) {
                 let all = pattern.regex.find_iter(seen).map(|found| found.range());
                 let all = all.filter(|range| !range.is_empty());
                 all.for_each(|range| found(number, source(range), None));
@@ -285,6 +302,8 @@ struct Level {
     found: Vec<(usize, u64)>,
     /// What was found across the leaves of something that may be no such thing.
     more: Vec<Range<usize>>,
+    /// True if patterns could not be looked for in something of it.
+    is_blocked: bool,
     /// What is not looked into.
     gone: Vec<Range<usize>>,
 }

@@ -155,6 +155,7 @@ impl Redaction {
             }
             What::Unloaded => false,
         };
+        done.unsearched |= self.patterns.were_blocked();
         done
     }
 

@@ -24,10 +24,11 @@ use crate::ending::flag;
 /// them has one by itself, but it goes on from a key to its value. All that it covers is replaced: texts and
 /// keys by `redacted`, numbers by 0, and the whole stays valid. Keys stay distinct: redacted-2. It is also
 /// found in UTF-16, in base64 of text, and behind escapes of JSON, %40 and &#64;. Everything else stays byte
-/// for byte. Compressed and encrypted data are not searched. Snapshots of states are left out, because only
+/// for byte. Snapshots of states are left out, because only
 /// their plugin can read them. The exit code is 1 if a path or pattern was never found, if a path could not be
-/// followed in what has brackets or names its first key and cannot be taken apart, or if an HTTP message
-/// goes on in another frame or does not say where it ends.
+/// followed in what has brackets or names its first key and cannot be taken apart, if a pattern could not be
+/// looked for in what is compressed or neither text nor CBOR, or if an HTTP message goes on in another frame or
+/// does not say where it ends.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
 pub(in crate::cli) struct Anonymize {
@@ -73,7 +74,7 @@ impl Anonymize {
         }
         if done.unsearched > 0 {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{}", unsearched(&done));
+            let _ = writeln!(text, "{}", self.unsearched(&done));
             sentence.push_str(&format!(
                 "; {} could not be searched whole and may still hold what was to go",
                 count(done.unsearched, "event")
@@ -94,14 +95,23 @@ impl Anonymize {
             json!({ "trace": shown(&self.trace), "out": shown(&self.new.out), "anonymized": done });
         Ok(Report::new(text, json, sentence, exit))
     }
-}
 
-/// Which events could not be searched, for people.
-fn unsearched(done: &AnonymizeReport) -> String {
-    let named: Vec<String> = done.unsearched_events.iter().map(u64::to_string).collect();
-    let more = done.unsearched - named.len() as u64;
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let what = "neither JSON, CBOR nor a form that is whole, or HTTP that may go on in another frame, so that \
-                paths could not be followed, in event";
-    format!("{what} {}{more}; use --pattern for these", named.join(", "))
+    /// Which events could not be searched, for people.
+    fn unsearched(&self, done: &AnonymizeReport) -> String {
+        let named: Vec<String> = done.unsearched_events.iter().map(u64::to_string).collect();
+        let more = done.unsearched - named.len() as u64;
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let paths = "neither JSON, CBOR nor a form that is whole, or HTTP that may go on in another frame, so that \
+                     paths could not be followed";
+        let patterns = "compressed, or neither text nor CBOR, or missing chunks of HTTP, so that patterns could not be \
+                        looked for in all of it";
+        let (what, advice) = match (self.path.is_empty(), self.pattern.is_empty()) {
+            (true, _) => (patterns.to_owned(), "leave these out with `glovebox trace filter`"),
+            (_, true) => (paths.to_owned(), "use --pattern for these"),
+            _ => {
+                (format!("{paths}; or {patterns}"), "leave these out with `glovebox trace filter`")
+            }
+        };
+        format!("{what}, in event {}{more}; {advice}", named.join(", "))
+    }
 }

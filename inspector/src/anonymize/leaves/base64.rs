@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{Apart, Content, Kind, Leaf, Way};
+use super::{Apart, Content, Form, Kind, Leaf, Way, is_compressed};
 use crate::decode::document::{Document, Format};
 use crate::decode::encodings::is_wide;
 use crate::decode::{looks_like_cbor, looks_like_json};
@@ -121,10 +121,11 @@ fn leaf(text: &[u8], span: Range<usize>, is_all: bool) -> Option<Leaf> {
         || looks_like_json(&content) && is(Format::Json)
         || looks_like_cbor(&content) && is(Format::Cbor)
         || is_wide(&content)
+        || is_compressed(&content)
         || is_long;
     is_likely.then(|| Leaf {
         content: Content::Made(content),
-        kind: Kind::bytes(super::Said::default()),
+        kind: Kind { form: Form::Bytes, ..Kind::default() },
         ..Leaf::new(span.clone(), span, Way::Base64(way))
     })
 }

@@ -232,7 +232,8 @@ impl Reader<'_> {
             }
             None => {
                 let span = at..self.bytes.len();
-                Leaf { kind: kind(Sort::Bytes, false), ..Leaf::new(span.clone(), span, Way::Plain) }
+                let kind = Kind { is_whole: true, ..kind(Sort::Bytes, false) };
+                Leaf { kind, ..Leaf::new(span.clone(), span, Way::Plain) }
             }
         };
         self.push(leaf, key_of);

@@ -12,7 +12,7 @@ use super::form;
 use super::multipart::Said;
 use super::walk::REDACTED;
 use crate::decode::document::{Format, Sort};
-use crate::decode::encodings::of_form;
+use crate::decode::encodings::{is_wide, of_form};
 use crate::decode::json::Unescaped;
 use crate::decode::splice::{self, Splice};
 
@@ -24,6 +24,8 @@ pub(super) struct Kind {
     pub(super) said: Said,
     pub(super) is_cbor: bool,
     pub(super) is_toml: bool,
+    /// No string of bytes, but all that a payload or body has: if it is no text, it may hold anything.
+    pub(super) is_whole: bool,
     /// The head of a message of HTTP.
     pub(super) is_head: bool,
     /// A number or word, in which nothing else stands.
@@ -34,7 +36,8 @@ pub(super) struct Kind {
 
 impl Kind {
     pub(super) fn bytes(said: Said) -> Kind {
-        Kind { form: Form::Bytes, is_cbor: said.is_cbor, said, ..Kind::default() }
+        let is_cbor = said.is_cbor;
+        Kind { form: Form::Bytes, is_cbor, said, is_whole: true, ..Kind::default() }
     }
 }
 
@@ -294,6 +297,34 @@ pub(super) fn take_apart(bytes: &[u8], kind: &Kind) -> Option<Apart> {
         .or_else(|| cbor().flatten())
         .or_else(|| fields(bytes, &kind.said))
         .or_else(|| base64::leaves(bytes))
+}
+
+/// True if bytes hold what cannot be seen in them: they are compressed, or all of a payload and no text.
+pub(super) fn is_hidden(bytes: &[u8], kind: &Kind) -> bool {
+    if kind.form != Form::Bytes {
+        return false;
+    }
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let is_odd = |byte: &u8| byte.is_ascii_control() && !b"\n\r\t".contains(byte);
+    is_compressed(bytes) || kind.is_whole && bytes[..end].iter().any(is_odd) && !is_wide(bytes)
+}
+
+/// True of bytes that begin as gzip, zlib, Zstandard, ZIP, bzip2, xz and LZ4 do.
+fn is_compressed(bytes: &[u8]) -> bool {
+    const STARTS: [&[u8]; 10] = [
+        &[0x1F, 0x8B, 8],
+        &[0x78, 0x01],
+        &[0x78, 0x5E],
+        &[0x78, 0x9C],
+        &[0x78, 0xDA],
+        &[0x28, 0xB5, 0x2F, 0xFD],
+        b"PK\x03\x04",
+        b"BZh9",
+        b"\xFD7zXZ",
+        &[0x04, 0x22, 0x4D, 0x18],
+    ];
+    // `x^` begins texts too.
+    STARTS.iter().any(|start| bytes.starts_with(start)) && std::str::from_utf8(bytes).is_err()
 }
 
 /// The target of a message of HTTP, and what is around it. A response has none.

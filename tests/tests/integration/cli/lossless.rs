@@ -34,6 +34,15 @@ fn anonymize_takes_out_what_it_says_and_nothing_else() {
     let left = half.replace("bob@example.org", "redacted");
     check(half, pattern, 0, &left, "Changed 1 of 1 event");
     check(half, path, 0, &left, "Changed 1 of 1 event");
+    let inner = r#"{"t":"{\"mail\":4111111111111111}","n":4111111111111111}"#;
+    let left = r#"{"t":"{\"mail\":0}","n":0}"#;
+    check(inner, &["--pattern", r"\d{16}"], 0, left, "Changed 1 of 1 event");
+    let left = inner.replacen("4111111111111111", "0", 1);
+    check(inner, &["--path", "payload.**.mail"], 0, &left, "Changed 1 of 1 event");
+    let pair = &["--pattern", r#""password":"[^"]*""#];
+    let left = r#"{"redacted":"redacted"}"#;
+    check(r#"{"password":"hunter2"}"#, pair, 0, left, "Changed 1 of 1 event");
+    check("a\u{1}b", pattern, 1, "a\u{1}b", "1 event could not be searched whole");
     let cut = r#"{"mail":"bob\u0040example.org","#;
     check(cut, pattern, 0, r#"{"mail":"redacted","#, "Changed 1 of 1 event");
     check(cut, path, 1, cut, "1 event could not be searched whole");
