@@ -452,6 +452,24 @@ fn what_was_opened_ends_with_the_folder() {
 }
 
 #[test]
+fn a_component_writes_no_file_above_the_limit() {
+    #[track_caller]
+    fn check(size: u64, text: &str, expected: &str, written: u64) {
+        let (guest, folder) = in_folder("read-write");
+        let hello = folder.path().join("data/hello");
+        std::fs::File::options().write(true).open(&hello).unwrap().set_len(size).unwrap();
+        assert_eq!(guest.ask("hold hello"), "held");
+        let answer = guest.ask(&format!("more {text}"));
+        assert!(answer.contains(expected), "{answer}");
+        assert_eq!(hello.metadata().unwrap().len(), size + written);
+    }
+    const LIMIT: u64 = 64 << 20;
+    check(LIMIT - 2, "ab", "done", 2);
+    check(LIMIT - 2, "abc", "LastOperationFailed", 0);
+    check(LIMIT + 7, "a", "LastOperationFailed", 0);
+}
+
+#[test]
 #[cfg(unix)]
 fn components_make_and_move_no_links_and_open_no_pipes() {
     #[track_caller]

@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
 use wasmtime_wasi::p2::bindings::sync::io::streams::{Error, InputStream, OutputStream};
 use wasmtime_wasi::p2::{FsError, FsResult};
 
+use super::growth::{Growth, Written, end_of};
 use super::open::{self, How};
 use super::{FILES, OpenFolder, Witness, below, move_of, path};
 use crate::policy::Parameter;
@@ -28,6 +29,8 @@ pub(super) struct Handles {
     decoys: BTreeSet<u32>,
     /// Streams of files.
     pub(super) streams: BTreeSet<u32>,
+    /// Those that write.
+    pub(super) written: BTreeMap<u32, Written>,
 }
 
 /// The folders of a plugin.
@@ -56,6 +59,34 @@ impl Files<'_> {
         let full = self.handles.names.get(&fd).map_or("", String::as_str);
         self.witness.decided(service, FILES, &path(full, false), false);
         Err(ErrorCode::Access.into())
+    }
+
+    /// Refuses to let a file become larger than any may be.
+    fn bounded(
+        &self,
+        service: &'static str,
+        fd: &Resource<Descriptor>,
+        growth: Growth,
+    ) -> FsResult<()> {
+        let end = self.written(fd, None).map_or(0, |written| end_of(&written.file));
+        if !growth.is_too_much(0, end) {
+            return Ok(());
+        }
+        let full = self.handles.names.get(&fd.rep()).map_or("", String::as_str);
+        let refused = Err(ServiceError::LimitExceeded);
+        self.witness.ended(service, FILES, &path(full, true), refused);
+        Err(ErrorCode::FileTooLarge.into())
+    }
+
+    /// A file that is written through a stream; `None` if it is none.
+    fn written(&self, fd: &Resource<Descriptor>, at: Option<u64>) -> Option<Written> {
+        match self.view.table.get(fd).ok()? {
+            Opened::File(file) => {
+                let name = self.handles.names.get(&fd.rep()).cloned().unwrap_or_default();
+                Some(Written { file: file.file.clone(), name, at })
+            }
+            Opened::Dir(_) => None,
+        }
     }
 
     /// The path as the plugin knows it.
@@ -193,14 +224,10 @@ impl types::HostDescriptor for Files<'_> {
             fd: Resource<Descriptor>) -> DescriptorFlags;
         fn get_type("wasi:filesystem get-type", fd:
             fd: Resource<Descriptor>) -> DescriptorType;
-        fn set_size("wasi:filesystem set-size", fd:
-            fd: Resource<Descriptor>, size: Filesize) -> ();
         fn set_times("wasi:filesystem set-times", fd:
             fd: Resource<Descriptor>, accessed: NewTimestamp, modified: NewTimestamp) -> ();
         fn read("wasi:filesystem read", fd:
             fd: Resource<Descriptor>, length: Filesize, offset: Filesize) -> (Vec<u8>, bool);
-        fn write("wasi:filesystem write", fd:
-            fd: Resource<Descriptor>, buffer: Vec<u8>, offset: Filesize) -> Filesize;
         fn read_directory("wasi:filesystem read-directory", fd:
             fd: Resource<Descriptor>) -> Resource<DirectoryEntryStream>;
         fn sync("wasi:filesystem sync", fd:
@@ -227,6 +254,27 @@ impl types::HostDescriptor for Files<'_> {
             fd: Resource<Descriptor>, name: String) -> String;
         fn metadata_hash_at("wasi:filesystem metadata-hash-at", false, false, fd, name:
             fd: Resource<Descriptor>, flags: PathFlags, name: String) -> MetadataHashValue;
+    }
+
+    fn set_size(&mut self, fd: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
+        const SERVICE: &str = "wasi:filesystem set-size";
+        self.open(SERVICE, fd.rep())?;
+        self.bounded(SERVICE, &fd, Growth::Size(size))?;
+        let work = waiting::HostDescriptor::set_size(&mut self.view, fd, size);
+        self.witness.wait(work).map_err(FsError::trap)?
+    }
+
+    fn write(
+        &mut self,
+        fd: Resource<Descriptor>,
+        buffer: Vec<u8>,
+        offset: Filesize,
+    ) -> FsResult<Filesize> {
+        const SERVICE: &str = "wasi:filesystem write";
+        self.open(SERVICE, fd.rep())?;
+        self.bounded(SERVICE, &fd, Growth::Write(Some(offset), buffer.len() as u64))?;
+        let work = waiting::HostDescriptor::write(&mut self.view, fd, buffer, offset);
+        self.witness.wait(work).map_err(FsError::trap)?
     }
 
     /// Refused whatever it leads to: what leads nowhere today may lead out of the folder tomorrow,
@@ -312,15 +360,19 @@ impl types::HostDescriptor for Files<'_> {
         offset: Filesize,
     ) -> FsResult<Resource<OutputStream>> {
         self.open("wasi:filesystem write-via-stream", fd.rep())?;
+        let written = self.written(&fd, Some(offset));
         let stream = waiting::HostDescriptor::write_via_stream(&mut self.view, fd, offset)?;
         self.handles.streams.insert(stream.rep());
+        self.handles.written.extend(written.map(|written| (stream.rep(), written)));
         Ok(stream)
     }
 
     fn append_via_stream(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<OutputStream>> {
         self.open("wasi:filesystem append-via-stream", fd.rep())?;
+        let written = self.written(&fd, None);
         let stream = waiting::HostDescriptor::append_via_stream(&mut self.view, fd)?;
         self.handles.streams.insert(stream.rep());
+        self.handles.written.extend(written.map(|written| (stream.rep(), written)));
         Ok(stream)
     }
 

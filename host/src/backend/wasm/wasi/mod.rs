@@ -36,6 +36,9 @@
 //! is waited for. Links that are there are followed within the folder; none is made, renamed or
 //! linked again, because other programs would follow it out of the folder.
 //!
+//! **A file** grows to 64 MiB at most, as in a process of its own: a larger size, or a write beyond it, is
+//! an error that the plugin gets, and an event.
+//!
 //! **With a right end** the files, folders, connections and listening sockets that were opened
 //! under it, at the next use. Connections that are still granted go on.
 //!
@@ -51,6 +54,7 @@
 mod clocks;
 mod descriptors;
 mod files;
+mod growth;
 mod network;
 mod numbers;
 mod open;

@@ -1,6 +1,7 @@
 //! The numbers of preview 1 and their handles, and how files that were opened here get a number.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::{Descriptor, Dir};
@@ -147,6 +148,13 @@ impl Numbers {
 
 impl Handle {
     /// The folder, if it is one.
+    pub(super) fn file(&self, context: &mut WasiP1Ctx) -> Option<Arc<std::fs::File>> {
+        match descriptor(context.ctx().table, self.place)? {
+            Descriptor::File(file) => Some(file.file.clone()),
+            Descriptor::Dir(_) => None,
+        }
+    }
+
     pub(super) fn folder<'a>(&self, context: &'a mut WasiP1Ctx) -> Option<&'a Dir> {
         match descriptor(context.ctx().table, self.place)? {
             Descriptor::Dir(dir) => Some(dir),

@@ -6,9 +6,11 @@ mod paths;
 use std::sync::Arc;
 
 use glovebox_abi::ServiceError;
-use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p1::{WasiP1Ctx, wasi_snapshot_preview1 as preview1};
 use wasmtime_wasi::{FsPerms, WasiView};
+use wiggle::GuestMemory;
 
+use super::growth::{Growth, end_of};
 use super::numbers::{self, Numbers};
 use super::{FILES, Outfit, Witness, bare, below, handles, open, path};
 use crate::backend::wasm::output::Printed;
@@ -31,6 +33,7 @@ mod errno {
     pub(super) const ROFS: i32 = 69;
     pub(super) const NOTCAPABLE: i32 = 76;
     pub(super) const ILSEQ: i32 = 25;
+    pub(super) const FBIG: i32 = 22;
 }
 
 /// The WASI of one copy.
@@ -100,6 +103,32 @@ impl Wasi {
     /// Why a use of files did not succeed: what was opened before the folders changed is denied.
     fn reason(&self, error: ServiceError) -> ServiceError {
         if self.is_sealed() { ServiceError::Denied } else { self.witness.reason(FILES, error) }
+    }
+
+    /// True if a file would become larger than any may be.
+    async fn outgrows(&mut self, number: i32, growth: Growth) -> wasmtime::Result<bool> {
+        /// The size of what `fd_fdstat_get` gives, where its flags are, and the one of files to which
+        /// all is appended.
+        const STAT: (usize, usize, u8) = (24, 2, 1);
+        let handle = self.numbers.get(number).filter(|_| !self.is_sealed()).cloned();
+        let Some(file) = handle.and_then(|handle| handle.file(&mut self.context)) else {
+            return Ok(false);
+        };
+        let end = end_of(&file);
+        let (length, flags, appends) = STAT;
+        let mut scratch = vec![0; length];
+        let mut memory = GuestMemory::Unshared(&mut scratch);
+        preview1::fd_fdstat_get(&mut self.context, &mut memory, number, 0).await?;
+        let at = match scratch[flags] & appends != 0 {
+            true => end,
+            false => {
+                let mut place = [0; 8];
+                let mut memory = GuestMemory::Unshared(&mut place);
+                preview1::fd_tell(&mut self.context, &mut memory, number, 0)?;
+                u64::from_le_bytes(place)
+            }
+        };
+        Ok(growth.is_too_much(at, end))
     }
 
     /// Takes in a use of a number that is not a standard stream's, if it was refused because files are

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use glovebox_abi::Permission;
+use glovebox_abi::{Permission, ServiceError};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksCtxView, WasiClocksView};
@@ -15,10 +15,11 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io as waiting;
 
 use super::files::{Files, Handles, HasFiles};
+use super::growth::{Growth, Written, end_of, too_large};
 use super::network::{HasSockets, Sockets};
 use super::random::{HasRandom, Random};
 use super::tcp::Peers;
-use super::{OpenFolder, Outfit, Witness, environment_read, handles};
+use super::{FILES, OpenFolder, Outfit, Witness, environment_read, handles, path};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
 use crate::policy::Parameter;
@@ -259,6 +260,28 @@ impl Io<'_> {
         self.usable("wasi:sockets receive", stream.rep())
     }
 
+    /// Refuses to let a file become larger than any may be by so many bytes more.
+    fn grow(&self, stream: &Out, length: u64) -> StreamResult<()> {
+        let Some(Written { file, name, at }) = self.handles.written.get(&stream.rep()) else {
+            return Ok(());
+        };
+        let end = end_of(file);
+        if !Growth::Write(*at, length).is_too_much(end, end) {
+            return Ok(());
+        }
+        let refused = Err(ServiceError::LimitExceeded);
+        self.witness.ended("wasi:filesystem stream", FILES, &path(name, true), refused);
+        Err(StreamError::LastOperationFailed(too_large().into()))
+    }
+
+    /// Notes that so many bytes were written.
+    fn grown(&mut self, stream: &Out, length: u64) {
+        let written = self.handles.written.get_mut(&stream.rep());
+        if let Some(Written { at: Some(at), .. }) = written {
+            *at += length;
+        }
+    }
+
     fn writable(&self, stream: &Out) -> StreamResult<()> {
         self.usable("wasi:sockets send", stream.rep())
     }
@@ -322,11 +345,15 @@ impl sync::io::streams::HostOutputStream for Io<'_> {
 
     fn write(&mut self, stream: Out, bytes: Vec<u8>) -> StreamResult<()> {
         self.writable(&stream)?;
+        self.grow(&stream, bytes.len() as u64)?;
+        self.grown(&stream, bytes.len() as u64);
         waiting::streams::HostOutputStream::write(self.table, stream, bytes)
     }
 
     fn write_zeroes(&mut self, stream: Out, length: u64) -> StreamResult<()> {
         self.writable(&stream)?;
+        self.grow(&stream, length)?;
+        self.grown(&stream, length);
         waiting::streams::HostOutputStream::write_zeroes(self.table, stream, length)
     }
 
@@ -338,12 +365,16 @@ impl sync::io::streams::HostOutputStream for Io<'_> {
     fn blocking_write_and_flush(&mut self, stream: Out, bytes: Vec<u8>) -> StreamResult<()> {
         use waiting::streams::HostOutputStream as Streams;
         self.writable(&stream)?;
+        self.grow(&stream, bytes.len() as u64)?;
+        self.grown(&stream, bytes.len() as u64);
         self.wait(async |table| Streams::blocking_write_and_flush(table, stream, bytes).await)
     }
 
     fn blocking_write_zeroes_and_flush(&mut self, stream: Out, length: u64) -> StreamResult<()> {
         use waiting::streams::HostOutputStream as Streams;
         self.writable(&stream)?;
+        self.grow(&stream, length)?;
+        self.grown(&stream, length);
         self.wait(async |table| {
             Streams::blocking_write_zeroes_and_flush(table, stream, length).await
         })
@@ -358,14 +389,23 @@ impl sync::io::streams::HostOutputStream for Io<'_> {
     fn splice(&mut self, stream: Out, from: In, length: u64) -> StreamResult<u64> {
         self.writable(&stream)?;
         self.readable(&from)?;
-        waiting::streams::HostOutputStream::splice(self.table, stream, from, length)
+        self.grow(&stream, length)?;
+        let to = Out::new_borrow(stream.rep());
+        let moved = waiting::streams::HostOutputStream::splice(self.table, stream, from, length)?;
+        self.grown(&to, moved);
+        Ok(moved)
     }
 
     fn blocking_splice(&mut self, stream: Out, from: In, length: u64) -> StreamResult<u64> {
         use waiting::streams::HostOutputStream as Streams;
         self.writable(&stream)?;
         self.readable(&from)?;
-        self.wait(async |table| Streams::blocking_splice(table, stream, from, length).await)
+        self.grow(&stream, length)?;
+        let to = Out::new_borrow(stream.rep());
+        let moved =
+            self.wait(async |table| Streams::blocking_splice(table, stream, from, length).await)?;
+        self.grown(&to, moved);
+        Ok(moved)
     }
 
     fn subscribe(&mut self, stream: Out) -> wasmtime::Result<Resource<DynPollable>> {
@@ -374,6 +414,7 @@ impl sync::io::streams::HostOutputStream for Io<'_> {
 
     fn drop(&mut self, stream: Out) -> wasmtime::Result<()> {
         self.handles.streams.remove(&stream.rep());
+        self.handles.written.remove(&stream.rep());
         self.peers.forget(stream.rep());
         self.witness.wait(waiting::streams::HostOutputStream::drop(self.table, stream))?
     }

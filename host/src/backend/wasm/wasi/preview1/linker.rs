@@ -1,14 +1,15 @@
 //! The functions of preview 1: the library's, bounded in time, decided about and shown.
 
-use glovebox_abi::Permission;
+use glovebox_abi::{Permission, ServiceError};
 use wasmtime::{AsContextMut, Caller, Extern, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as preview1, WasiSnapshotPreview1};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wiggle::GuestMemory;
 
+use super::super::growth::Growth;
 use super::super::open::How;
 use super::super::random::Random;
-use super::super::{FILES, environment_read};
+use super::super::{FILES, environment_read, path};
 use super::paths::{Opening, PathUse};
 use super::{HasWasi, MODULE, Wasi, errno};
 
@@ -52,6 +53,49 @@ macro_rules! bound_number {
         $($argument:ident: $type:ty),*)$(.$wait:tt)?;)+) => {$(
         $linker.func_wrap(MODULE, stringify!($name), |caller: Caller<'_, T>, $($argument: $type),*| {
             number_use(caller, $service, $write, $number, async |wasi, memory| {
+                preview1::$name(wasi, memory, $($argument),*)$(.$wait)?
+            })
+        })?;
+    )+};
+}
+
+/// The same for one by which a file may grow.
+fn growing_use<T: HasWasi>(
+    mut caller: Caller<'_, T>,
+    service: &'static str,
+    number: i32,
+    growth: impl FnOnce(&GuestMemory<'_>) -> Growth,
+    work: impl AsyncFnOnce(&mut WasiP1Ctx, &mut GuestMemory<'_>) -> wasmtime::Result<i32>,
+) -> wasmtime::Result<i32> {
+    let (mut memory, wasi) = parts(&mut caller)?;
+    let (witness, growth) = (wasi.witness.clone(), growth(&memory));
+    if witness.wait(wasi.outgrows(number, growth))?? {
+        let name = wasi.numbers.get(number).map(|handle| handle.name.clone()).unwrap_or_default();
+        witness.ended(service, FILES, &path(&name, true), Err(ServiceError::LimitExceeded));
+        return Ok(errno::FBIG);
+    }
+    let done = witness.wait(work(wasi.context(), &mut memory))??;
+    wasi.used(service, number, true, done);
+    Ok(done)
+}
+
+/// How many bytes a write takes: those of the first vector that holds any. Vectors that lie outside of
+/// the memory hold none.
+fn bytes_of(memory: &GuestMemory<'_>, vectors: i32, count: i32) -> u64 {
+    const VECTOR: usize = 8;
+    let GuestMemory::Unshared(memory) = memory else { return 0 };
+    let from = memory.get(vectors.cast_unsigned() as usize..).unwrap_or_default();
+    let vectors = from.chunks_exact(VECTOR).take(count.cast_unsigned() as usize);
+    let length = |vector: &[u8]| u32::from_le_bytes([vector[4], vector[5], vector[6], vector[7]]);
+    vectors.map(|vector| u64::from(length(vector))).find(|length| *length > 0).unwrap_or(0)
+}
+
+/// Puts such functions in the place of the library's.
+macro_rules! bound_growth {
+    ($linker:ident: $($name:ident($service:literal, $number:ident, |$memory:ident| $growth:block:
+        $($argument:ident: $type:ty),*)$(.$wait:tt)?;)+) => {$(
+        $linker.func_wrap(MODULE, stringify!($name), |caller: Caller<'_, T>, $($argument: $type),*| {
+            growing_use(caller, $service, $number, |$memory| $growth, async |wasi, memory| {
                 preview1::$name(wasi, memory, $($argument),*)$(.$wait)?
             })
         })?;
@@ -124,10 +168,6 @@ pub(in super::super::super) fn add_to_linker<T: HasWasi>(
             fd: i32, vectors: i32, count: i32, length: i32).await;
         fd_pread("wasi:filesystem fd-pread", false, fd:
             fd: i32, vectors: i32, count: i32, offset: i64, length: i32).await;
-        fd_write("wasi:filesystem fd-write", true, fd:
-            fd: i32, vectors: i32, count: i32, length: i32).await;
-        fd_pwrite("wasi:filesystem fd-pwrite", true, fd:
-            fd: i32, vectors: i32, count: i32, offset: i64, length: i32).await;
         fd_readdir("wasi:filesystem fd-readdir", false, fd:
             fd: i32, buffer: i32, length: i32, cookie: i64, used: i32).await;
         fd_sync("wasi:filesystem fd-sync", true, fd:
@@ -142,18 +182,28 @@ pub(in super::super::super) fn add_to_linker<T: HasWasi>(
             fd: i32, found: i32).await;
         fd_filestat_get("wasi:filesystem fd-filestat-get", false, fd:
             fd: i32, found: i32).await;
-        fd_filestat_set_size("wasi:filesystem fd-filestat-set-size", true, fd:
-            fd: i32, size: i64).await;
         fd_filestat_set_times("wasi:filesystem fd-filestat-set-times", true, fd:
             fd: i32, accessed: i64, modified: i64, which: i32).await;
         fd_tell("wasi:filesystem fd-tell", false, fd:
             fd: i32, position: i32);
-        fd_allocate("wasi:filesystem fd-allocate", true, fd:
-            fd: i32, offset: i64, length: i64);
         fd_fdstat_set_flags("wasi:filesystem fd-fdstat-set-flags", true, fd:
             fd: i32, flags: i32);
         fd_prestat_dir_name("wasi:filesystem fd-prestat-dir-name", false, fd:
             fd: i32, buffer: i32, length: i32);
+    }
+    bound_growth! { linker:
+        fd_write("wasi:filesystem fd-write", fd, |memory| {
+            Growth::Write(None, bytes_of(memory, vectors, count))
+        }: fd: i32, vectors: i32, count: i32, length: i32).await;
+        fd_pwrite("wasi:filesystem fd-pwrite", fd, |memory| {
+            Growth::Write(Some(offset.cast_unsigned()), bytes_of(memory, vectors, count))
+        }: fd: i32, vectors: i32, count: i32, offset: i64, length: i32).await;
+        fd_filestat_set_size("wasi:filesystem fd-filestat-set-size", fd, |_memory| {
+            Growth::Size(size.cast_unsigned())
+        }: fd: i32, size: i64).await;
+        fd_allocate("wasi:filesystem fd-allocate", fd, |_memory| {
+            Growth::Size(offset.cast_unsigned().saturating_add(length.cast_unsigned()))
+        }: fd: i32, offset: i64, length: i64);
     }
     linker.func_wrap(
         MODULE,
