@@ -111,7 +111,7 @@ impl Call {
             calls.alike += u64::from(reply.frames == calls.first.frames);
             calls.worst = worse(calls.worst, exit_of(&reply.outcome));
         }
-        // What it emitted goes on to others, or is dropped on the way.
+        // Frames that it emitted go on to others, or are dropped on the way.
         host.wait_idle().wait();
         let dropped = plugins::emitted_dropped(&host.plugins());
         let Some(status) = host.plugin(id) else {

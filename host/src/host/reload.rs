@@ -359,6 +359,9 @@ impl Host {
         let Some((prepared, carry)) = self.find_next(instance, plan)? else {
             return Ok(Done::Nothing);
         };
+        // Nobody is asked about another plugin.
+        let origin = || prepared.origin.clone();
+        instance.check_id(&prepared).map_err(|error| error.about(origin()))?;
         let is_as_current = prepared.is_as(&instance.current().prepared);
         rejected.is_newer = plan.is_newer(is_as_current);
         // A person has seen what waited already.

@@ -34,17 +34,21 @@ impl Instance {
         prepared: Prepared,
         keeps_once: bool,
     ) -> Result<NextGeneration, StageError> {
-        if prepared.manifest.plugin.id.as_str() != &*self.plugin {
-            let expected = self.plugin.to_string();
-            let found = prepared.manifest.plugin.id.clone();
-            let problem = LoadProblem::OtherPlugin { expected, found };
-            return Err(problem.at(LoadStage::Policy));
-        }
+        self.check_id(&prepared)?;
         self.check_layers(&prepared)?;
         let number = self.generations.last.fetch_add(1, Ordering::Relaxed) + 1;
         // The plugin may take its time to get ready, and no lock is held meanwhile.
         let coming = self.announce(prepared, keeps_once);
         bring_up(&self.shared, coming, number, self.copies() as u32)
+    }
+
+    /// Refuses another plugin than the one that the instance runs.
+    pub(crate) fn check_id(&self, prepared: &Prepared) -> Result<(), StageError> {
+        if prepared.manifest.plugin.id.as_str() == &*self.plugin {
+            return Ok(());
+        }
+        let (expected, found) = (self.plugin.to_string(), prepared.manifest.plugin.id.clone());
+        Err(LoadProblem::OtherPlugin { expected, found }.at(LoadStage::Policy))
     }
 
     /// Refuses a sandbox that lacks layers, if the policy wants them or a person has to accept that.
