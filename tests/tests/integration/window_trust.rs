@@ -89,6 +89,37 @@ fn what_destroys_weakens_or_trusts_asks_first() {
 }
 
 #[test]
+fn a_container_runs_only_if_a_person_accepts_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plugin.toml");
+    let image = format!("localhost/none@sha256:{}", "0".repeat(64));
+    let text = format!("[plugin]\nid = \"boxed\"\n[artifact]\nimage = \"{image}\"\n");
+    std::fs::write(&path, text).unwrap();
+    let mut window = open(&[]);
+    let is_tried = |window: &Window| {
+        let view = app(window).view();
+        view.notices().iter().any(|notice| notice.text.contains("there is no container for it"))
+    };
+    let question = "Run plugin.toml all the same";
+    execute(&mut window, Command::Load(path.clone()));
+    shows(&mut window, question);
+    window.key_press(Key::Escape);
+    window.step();
+    window.step();
+    assert!(window.query_by_label_contains(question).is_none());
+    assert!(!is_tried(&window));
+    execute(&mut window, Command::Load(path));
+    shows(&mut window, question);
+    window.step();
+    window.key_press(Key::Tab);
+    window.step();
+    window.key_press(Key::Enter);
+    window.step();
+    // The image is nowhere, which only an engine can find out.
+    wait(&mut window, "an engine was asked", is_tried);
+}
+
+#[test]
 fn a_refused_reload_is_seen_on_the_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stats.wasm");

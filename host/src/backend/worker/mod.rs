@@ -282,7 +282,10 @@ impl WorkerCode {
                 let deadline = Duration::from_millis(context.deadline()).max(CONTAINER_START);
                 let started = image.start(workers, plugin, &limits, &outfit, deadline);
                 let (worker, report) = started?;
-                check(&report).map(|()| worker).map_err(problem)?
+                check(&report)
+                    .and_then(|()| check_as_before(&report, &self.report))
+                    .map_err(problem)?;
+                worker
             }
             Artifact::Library(library) => {
                 start(workers, (library, None), plugin, &limits, outfit).map_err(problem)?
@@ -398,6 +401,16 @@ fn check(report: &SandboxReport) -> Result<(), LoadProblem> {
     Err(LoadProblem::NoWorker {
         reason: format!("its sandbox lacks the layer `{layer}`: {reason}"),
         remedy,
+    })
+}
+
+/// Refuses a container that lacks a layer which the first one had: the policy decided about that.
+fn check_as_before(report: &SandboxReport, first: &SandboxReport) -> Result<(), LoadProblem> {
+    let mut worse = report.missing().filter(|(layer, _)| first.is_enforced(*layer));
+    let Some((layer, Missing { reason, .. })) = worse.next() else { return Ok(()) };
+    Err(LoadProblem::NoContainer {
+        reason: format!("it lacks the layer `{layer}`, which the first one had: {reason}"),
+        remedy: "see what changed in the engine, and start this program again".to_owned(),
     })
 }
 
@@ -750,6 +763,30 @@ mod tests {
         check("0123456789", 4, (6, &["6789"]));
         check("0123456789", 0, (10, &[]));
         check("äöüä", 5, (4, &["üä"]));
+    }
+
+    #[test]
+    fn a_container_with_fewer_layers_than_the_first_is_refused() {
+        #[track_caller]
+        fn check(lacking: &[Layer], first_lacks: &[Layer], is_good: bool) {
+            let report = |lacking: &[Layer]| {
+                let mut report = SandboxReport::default();
+                for layer in [Layer::Cgroup, Layer::NetworkNamespace] {
+                    report.add(layer, true, || match lacking.contains(&layer) {
+                        true => Err(Missing::new("none", "none")),
+                        false => Ok(()),
+                    });
+                }
+                report
+            };
+            let found = check_as_before(&report(lacking), &report(first_lacks));
+            assert_eq!(found.is_ok(), is_good, "{lacking:?} after {first_lacks:?}");
+        }
+        check(&[], &[], true);
+        check(&[Layer::Cgroup], &[Layer::Cgroup], true);
+        check(&[], &[Layer::Cgroup], true);
+        check(&[Layer::Cgroup], &[], false);
+        check(&[Layer::Cgroup, Layer::NetworkNamespace], &[Layer::Cgroup], false);
     }
 
     #[test]
