@@ -162,6 +162,8 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("authors", about.authors.join(", "));
     line("artifact", inspection.origin.path().map(super::report::named).unwrap_or_default());
     line("is", format!("{}, {}", inspection.kind.describe(), show_size(inspection.size)));
+    line("image", manifest.artifact.image.clone().unwrap_or_default());
+    line("command", manifest.runtime.command.join(" "));
     if let Some(foreign) = inspection.foreign {
         line("made for", format!("{}: it is {}", foreign.made_for(), foreign.name()));
     }
@@ -275,6 +277,8 @@ fn json_of(
                 "load_time": duration(budget.load_time),
             },
             "state_version": manifest.state.version,
+            "image": manifest.artifact.image,
+            "command": manifest.runtime.command,
             "dependencies": manifest.dependencies.iter()
                 .map(|(id, version)| (id.clone(), version.to_string().into()))
                 .collect::<serde_json::Map<String, Json>>(),

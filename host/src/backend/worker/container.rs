@@ -122,8 +122,8 @@ impl Image {
         if self.engine.is_podman {
             add(&["--read-only-tmpfs=false", "--no-hosts", "--http-proxy=false"]);
         }
-        if let Some(filter) = self.engine.filter.as_ref().and_then(|filter| filter.to_str()) {
-            add(&[&format!("--security-opt=seccomp={filter}")]);
+        if let Some(filter) = &self.engine.filter {
+            add(&[&format!("--security-opt=seccomp={}", filter.path())]);
         }
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
         let own = format!("{}:{}", user.as_raw(), group.as_raw());

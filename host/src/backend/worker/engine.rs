@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use glovebox_sandbox::{Missing, SandboxReport};
 use parking_lot::Mutex;
-use tempfile::TempPath;
 
-use super::seccomp;
+use super::seccomp::Filter;
 use crate::problem::{LoadProblem, shorten};
 
 /// The label of all containers that hosts start.
@@ -30,7 +29,7 @@ pub(crate) struct Engine {
     pub(super) path: PathBuf,
     pub(super) is_podman: bool,
     /// A tighter filter of system calls than its own, where that is known.
-    pub(super) filter: Option<TempPath>,
+    pub(super) filter: Option<Filter>,
     /// The layers of the first container that this host started.
     pub(super) layers: Mutex<Option<Arc<SandboxReport>>>,
 }
@@ -59,14 +58,13 @@ impl Engine {
     }
 
     /// A filter without the calls that make namespaces, which podman lets through; docker does not.
-    fn tighter_filter(&self) -> Option<TempPath> {
+    fn tighter_filter(&self) -> Option<Filter> {
         if !self.is_podman {
             return None;
         }
         let said = self.ask(&["info", "--format", "{{.Host.Security.SECCOMPProfilePath}}"]);
-        let tightened = said.and_then(|path| {
-            seccomp::tightened(Path::new(path.trim())).map_err(|error| error.to_string())
-        });
+        let tightened = said
+            .and_then(|path| Filter::of(Path::new(path.trim())).map_err(|error| error.to_string()));
         // Its own holds then, and the layer is there all the same.
         tightened
             .inspect_err(|reason| tracing::warn!(reason, "containers have the engine's filter"))

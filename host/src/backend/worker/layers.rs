@@ -31,7 +31,12 @@ struct Around {
 fn look_at(around: &Around, amounts: Amounts) -> SandboxReport {
     let mut report = SandboxReport::default();
     let mut add = |layer, check: &dyn Fn() -> Result<(), String>| {
-        let remedy = "see the settings of the engine; `glovebox doctor` says what it has";
+        let remedy = match layer {
+            Layer::UserNamespace => {
+                "run as an ordinary user, whose engine gives containers their own users"
+            }
+            _ => "see the settings of the engine; `glovebox doctor` says what it has",
+        };
         report.add(layer, true, || check().map_err(|reason| Missing::new(reason, remedy)));
     };
     add(Layer::Cgroup, &|| {

@@ -2,11 +2,13 @@
 //! mounts, trace, or reach parts of the kernel that a plugin has no use for. An engine that relies on
 //! capabilities lets all of them through, and a namespace of users gives a process new ones inside.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::{Value, json};
-use tempfile::{NamedTempFile, TempPath};
 
 /// The calls that are left out.
 const LEFT_OUT: &[&str] = &[
@@ -53,13 +55,25 @@ const NO_SUCH_CALL: u32 = 38;
 /// The longest profile that is read.
 const MAX_PROFILE: u64 = 4 << 20;
 
-/// A file with the engine's profile, tightened; it is removed with the result.
-pub(super) fn tightened(profile: &Path) -> std::io::Result<TempPath> {
-    let text = glovebox_files::read_to_string(profile, MAX_PROFILE)?;
-    let tight = tighten(serde_json::from_str(&text)?)?;
-    let mut file = NamedTempFile::with_prefix("glovebox-seccomp-")?;
-    file.write_all(&serde_json::to_vec(&tight)?)?;
-    Ok(file.into_temp_path())
+/// The engine's profile, tightened: in memory, which is gone with this process, however that ends.
+pub(super) struct Filter {
+    memory: OwnedFd,
+}
+
+impl Filter {
+    pub(super) fn of(profile: &Path) -> std::io::Result<Filter> {
+        let text = glovebox_files::read_to_string(profile, MAX_PROFILE)?;
+        let tight = tighten(serde_json::from_str(&text)?)?;
+        let memory = memfd_create("glovebox-seccomp", MemfdFlags::CLOEXEC)?;
+        let mut file = File::from(memory);
+        file.write_all(&serde_json::to_vec(&tight)?)?;
+        Ok(Filter { memory: file.into() })
+    }
+
+    /// The path by which the client of an engine reads it.
+    pub(super) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.memory.as_raw_fd())
+    }
 }
 
 fn tighten(mut profile: Value) -> std::io::Result<Value> {
@@ -86,6 +100,15 @@ fn tighten(mut profile: Value) -> std::io::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_can_read_it() {
+        let profile = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&profile, r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}"#).unwrap();
+        let filter = Filter::of(profile.path()).unwrap();
+        let read = std::fs::read_to_string(filter.path()).unwrap();
+        assert!(read.contains("SCMP_CMP_MASKED_EQ"), "{read}");
+    }
 
     #[test]
     fn calls_that_lead_out_are_left_out() {

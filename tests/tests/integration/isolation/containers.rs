@@ -17,7 +17,7 @@ use glovebox_host::{
 };
 use glovebox_tests::Bench;
 
-use super::framed::program_of;
+use super::framed::{AT_ONCE, program_of, still_there};
 use super::plugin::{wait_for_line, wait_until_gone};
 
 /// Tests that need podman say so in one place.
@@ -81,7 +81,7 @@ fn manifest(folder: &Path, name: &str, image: &str, more: &str) {
     };
     let text = format!(
         "[plugin]\nid = \"{name}\"\n[artifact]\nimage = \"{image}\"\n[runtime]\ncommand = \
-         [\"/bin/program\"]\n[lifecycle]\nstart-deadline = \"60s\"\n{limits}{more}"
+         [\"/bin/program\"]\n{AT_ONCE}{limits}{more}"
     );
     fs::write(folder.join("plugin.toml"), text).unwrap();
 }
@@ -200,7 +200,7 @@ needs_podman! {
             let before = containers("container-ends");
             let outcome = bench.ask(id, command);
             assert!(outcome.starts_with(expected), "{command}: {outcome:?} is not {expected:?}");
-            assert_eq!(bench.ask(id, "still there?"), "still there?", "after {command}");
+            still_there(&bench, id, command);
             wait_until("the container before is removed", || {
                 containers("container-ends").iter().all(|name| !before.contains(name))
             });

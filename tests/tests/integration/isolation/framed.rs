@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use glovebox_events::Binding;
 use glovebox_host::worker::Layer;
@@ -56,6 +57,24 @@ fn load_from(folder: &Path) -> (Bench, InstanceId) {
     let bench = Bench::as_declared();
     let id = bench.host.load(LoadRequest::path(folder)).wait();
     (bench, id.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The rules of a plugin that is to crash again and again: it is started again soon each time.
+pub(super) const AT_ONCE: &str = "[lifecycle]\nstart-deadline = \"60s\"\nrestart = \"always\"\nback-off = \"1 ms\"\nback-off-max = \"1 ms\"\n";
+
+/// Waits until a plugin answers that was to be started again.
+#[track_caller]
+pub(super) fn still_there(bench: &Bench, id: InstanceId, after: &str) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = bench.ask(id, "still there?");
+        if answer == "still there?" {
+            return;
+        }
+        let waits = answer.starts_with("refused: ") && answer.contains("next attempt in");
+        assert!(waits && Instant::now() < end, "after {after}: {answer}");
+        std::thread::yield_now();
+    }
 }
 
 fn status(bench: &Bench, id: InstanceId) -> PluginStatus {
@@ -134,12 +153,12 @@ fn a_granted_folder_is_there() {
 fn each_end_has_its_name_and_the_next_frame_is_processed() {
     let limits =
         "[limits]\ncall-deadline = \"2s\"\nmemory = \"64 MiB\"\n[permissions]\nnow = true\n";
-    let (bench, id) = load("framed-ends", limits);
+    let (bench, id) = load("framed-ends", &format!("{limits}{AT_ONCE}"));
     let check = |command: &str, expected: &str| {
         let process = bench.ask(id, "process");
         let outcome = bench.ask(id, command);
         assert!(outcome.starts_with(expected), "{command}: {outcome:?} is not {expected:?}");
-        assert_eq!(bench.ask(id, "still there?"), "still there?", "after {command}");
+        still_there(&bench, id, command);
         wait_until_gone(&process);
     };
     check("segv", "crashed: signal 11 (SIGSEGV");
