@@ -119,8 +119,8 @@ impl Overview {
 
     fn add(&mut self, row: &Row) {
         self.last = Some(row.id);
-        let (first, _) = self.range.unwrap_or((row.at, row.at));
-        self.range = Some((first, row.at + row.latency.map_or(0, nanos)));
+        let (first, last) = self.range.unwrap_or((row.at, row.at));
+        self.range = Some((first, last.max(row.at + row.latency.map_or(0, nanos))));
         if row.direction == Direction::Out {
             return;
         }
@@ -213,6 +213,9 @@ impl Overview {
                 self.open.push(id);
                 continue;
             }
+            if let Some((_, last)) = &mut self.range {
+                *last = (*last).max(row.at + row.latency.map_or(0, nanos));
+            }
             if let Ok(index) = self.spans.binary_search_by_key(&id, |span| span.row) {
                 let span = &mut self.spans[index];
                 span.took = row.latency;
@@ -230,7 +233,43 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use glovebox_abi::Frame;
+    use glovebox_events::{CallId, Event, Timing, What};
+
     use super::*;
+
+    #[test]
+    fn the_axis_reaches_to_the_end_of_a_call_that_was_running() {
+        let event = |at, what| Event {
+            sequence: at,
+            at,
+            plugin: "a".into(),
+            instance: 1,
+            generation: 1,
+            what,
+        };
+        let call = CallId(1);
+        let mut store = Store::default();
+        let mut overview = Overview::default();
+        store.ingest(&event(5, What::FrameIn { call, frame: Frame::data("x") }));
+        overview.take_in(&store);
+        assert_eq!(overview.range, Some((5, 5)));
+        let timing = Timing { guest: Duration::from_nanos(160), ..Timing::default() };
+        store.ingest(&event(
+            165,
+            What::CallEnded {
+                call,
+                outcome: Outcome::Completed,
+                timing,
+                bytes_in: 0,
+                bytes_out: 0,
+                frames_out: 0,
+                memory: None,
+            },
+        ));
+        overview.take_in(&store);
+        assert_eq!(overview.range, Some((5, 165)));
+    }
 
     #[test]
     fn plugins_beyond_the_last_lane_share_it() {

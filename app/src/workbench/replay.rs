@@ -479,7 +479,7 @@ mod tests {
                 ..ReplaySummary::default()
             },
             "Replayed 3 frames in 3 ms: 2 completed, 1 trapped; 2 frames left to those that emit \
-             them; 1 frame had no plugin to go to; \
+             them; 1 frame was recorded for other plugins; \
              stopped with 6 frames left",
         );
         let unloaded = |done| ReplaySummary {

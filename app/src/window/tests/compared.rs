@@ -166,13 +166,16 @@ fn nothing_is_accepted_of_runs_that_are_not_compared() {
         window.run_steps(2);
         let entries = window.get_all_by_role_and_label(egui::accesskit::Role::Button, entry);
         entries.last().unwrap().click();
-        window.run_steps(3);
+        // Keys act again once the list is closed.
+        let ctx = window.ctx.clone();
+        wait(window, |_| !egui::Popup::is_any_open(&ctx));
     };
     choose(&mut window, "c.ndjson");
     wait_for(&mut window, "Other runs are chosen above");
     press(&mut window, egui::Modifiers::NONE, egui::Key::A);
     assert_eq!(accepted(&window), 0, "nobody saw what was accepted");
     choose(&mut window, "b.ndjson");
+    wait(&mut window, |app| !app.panels.diff.choice.is_other(app.view()));
     press(&mut window, egui::Modifiers::NONE, egui::Key::A);
     assert_eq!(accepted(&window), 1);
     compare(&mut window, 0, 2);

@@ -185,11 +185,17 @@ pub(super) fn flow<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
     .inner
 }
 
-/// A text of as many lines as it takes, beside a picture.
-pub(super) fn beside(ui: &mut Ui, picture: RichText, text: RichText) -> Response {
+/// A text of as many lines as it takes, beside a picture as high as the first of them.
+pub(super) fn beside(
+    ui: &mut Ui,
+    (picture, color): (MaterialIcon, Color32),
+    text: RichText,
+) -> Response {
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = GRID;
-        ui.label(picture);
+        let size = vec2(16.0, ui.text_style_height(&egui::TextStyle::Body));
+        let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+        text_in(ui, rect, Align::Center, picture.codepoint, icon_font(15.0), color);
         ui.add(egui::Label::new(text).wrap())
     })
     .inner

@@ -19,8 +19,7 @@ use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::clock_of;
 use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
-    badge, beside, bordered, confined, flow, icon_text, label, named_field, row, section,
-    separator, text_in,
+    badge, beside, bordered, confined, flow, label, named_field, row, section, separator, text_in,
 };
 use crate::workbench::{Command, Level, Sent, Source};
 
@@ -349,7 +348,7 @@ fn answer(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, has_menu: bool) {
 fn result(ui: &mut Ui, one: &Sent) {
     let tokens = theme::of(ui);
     let (tone, picture) = outcome_look(Some(&one.outcome));
-    let picture = icon_text(picture, 15.0).color(tokens.tone(tone));
+    let picture = (picture, tokens.tone(tone));
     beside(ui, picture, plain(one.outcome.to_string()).color(tokens.text_strong));
     let latency = one.latency.map(|latency| format!(", latency {}", show_duration(latency)));
     let last = frames(one.frames.len()) + &latency.unwrap_or_default();

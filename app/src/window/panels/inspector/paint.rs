@@ -83,7 +83,7 @@ fn absent(ui: &mut Ui, ctx: PanelCtx<'_>, absence: Absence, source: Source) {
     let fill = tokens.tone_subtle(Tone::Warn);
     egui::Frame::new().fill(fill).corner_radius(4.0).inner_margin(6.0).show(ui, |ui| {
         ui.set_width(ui.available_width());
-        let picture = icon_text(icon::ICON_VISIBILITY_OFF, 15.0).color(tokens.warn);
+        let picture = (icon::ICON_VISIBILITY_OFF, tokens.warn);
         beside(ui, picture, plain(text).color(tokens.text_strong));
         flow(ui, |ui| match absence {
             Absence::Hidden => {
@@ -195,7 +195,7 @@ fn summary(ui: &mut Ui, detail: &Detail) {
         None if !detail.is_whole => "no end here".to_owned(),
         None => without_end(detail.of.source, alone).to_owned(),
     };
-    let picture = icon_text(picture, 16.0).color(tokens.tone(tone));
+    let picture = (picture, tokens.tone(tone));
     beside(ui, picture, plain(text).color(tokens.text_strong));
     let direction = match row.direction {
         Direction::In => "to the plugin",
