@@ -23,6 +23,8 @@ use crate::workbench::Command;
 /// Height of a row, and with the file of a plugin whose id another one has, too.
 const HEIGHT: f32 = 40.0;
 const HEIGHT_OF_TWINS: f32 = 57.0;
+/// Width of the button that restarts a plugin.
+const RESTART: f32 = 64.0;
 
 /// Paints the list of plugins.
 pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
@@ -108,11 +110,15 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     first.set_height(17.0);
     let body = egui::TextStyle::Body.resolve(ui.style());
     text_in(ui, first, Align::Min, &about.id, theme::medium(12.5), tokens.text_strong);
-    text_in(ui, first, Align::Max, &about.version.to_string(), body.clone(), tokens.text_weak);
-    let mut second = first.translate(vec2(0.0, 17.0));
-    if plugin.supervision.is_stopped {
-        second.set_right(restart(ui, ctx, plugin, second) - 8.0);
+    match plugin.supervision.is_stopped {
+        // In place of the version: the other line says why.
+        true => restart(ui, ctx, plugin, first),
+        false => {
+            let version = about.version.to_string();
+            text_in(ui, first, Align::Max, &version, body.clone(), tokens.text_weak);
+        }
     }
+    let second = first.translate(vec2(0.0, 17.0));
     let mut text = stands;
     if let Some(place) = place(plugin) {
         text.push_str(&format!(" · {place}"));
@@ -161,17 +167,16 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     response.context_menu(|ui| menu(ui, ctx, plugin));
 }
 
-/// A button at the right end of a line that restarts a plugin; says where it begins.
-fn restart(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, line: Rect) -> f32 {
+/// A button at the right end of a line that restarts a plugin.
+fn restart(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, line: Rect) {
     let text = plain("Restart").font(theme::medium(11.5));
-    let place = line.with_min_x(line.right() - 54.0);
-    let response = ui.put(place, egui::Button::new(text).small());
+    let place = line.with_min_x(line.right() - RESTART);
+    let response = ui.put(place, egui::Button::new(text).small().truncate());
     let name = format!("Restart {}", ctx.name_of(plugin));
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, in_one_line(&name)));
     if response.clicked() {
         ctx.command(Command::Restart(plugin.instance));
     }
-    place.left()
 }
 
 fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
