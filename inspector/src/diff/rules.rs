@@ -100,10 +100,11 @@ impl DiffOptions {
         let (Ok(before), Ok(after)) = (before.parse::<f64>(), after.parse::<f64>()) else {
             return false;
         };
-        let size = before.abs().max(after.abs()).max(1.0);
-        if !size.is_finite() {
+        // NaN is close to nothing, and all else is infinitely far from infinity.
+        if !before.is_finite() || !after.is_finite() {
             return false;
         }
+        let size = before.abs().max(after.abs()).max(1.0);
         // Two numbers that round to the same float can be that far apart.
         let apart = (before - after).abs().max(f64::EPSILON * size);
         apart <= tolerance.limit * size
@@ -182,6 +183,11 @@ mod tests {
         check(&["0"], "/payload/a", "123456789012345678901", "123456789012345678902", false);
         check(&["0.01"], "/payload/a", "123456789012345678901", "123456789012345678902", true);
         check(&[], "/payload/a", "1e2", "100", false);
-        check(&["0.1"], "/payload/a", "NaN", "NaN(0x7e01)", false);
+        for other in ["NaN(0x7e01)", "1.0", "7", "-0.0", "1e400", "Infinity"] {
+            check(&["0.1"], "/payload/a", "NaN", other, false);
+            check(&["/payload/a=1e300"], "/payload/a", other, "NaN", false);
+        }
+        check(&["1e300"], "/payload/a", "Infinity", "-Infinity", false);
+        check(&["1e300"], "/payload/a", "1.0", "Infinity", false);
     }
 }
