@@ -1,4 +1,7 @@
 //! Contains our own panics: a fault of Glovebox itself becomes a message for people.
+//!
+//! The host has a guard of its own, which is no part of what it gives to applications: it stands around
+//! code that is not ours, and says nothing of whose fault it was.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -14,10 +14,19 @@ use super::report::{Report, say};
 /// The part of a parameter that is shown.
 const SHOWN: usize = 400;
 
+/// The part of a permission that nobody allowed.
+#[derive(Debug, Clone)]
+struct Lacking {
+    /// The parameters, as words that would allow them.
+    parameter: String,
+    /// True if something else of the permission was allowed.
+    in_part: bool,
+}
+
 /// Hears of it while plugins run.
 #[derive(Debug, Default)]
 pub(super) struct AskedFor {
-    denied: Mutex<BTreeMap<(String, Permission), String>>,
+    denied: Mutex<BTreeMap<(String, Permission), Lacking>>,
     /// Allowances that give nothing, and the words about each.
     in_vain: Mutex<BTreeMap<String, String>>,
 }
@@ -28,7 +37,8 @@ impl Sink for AskedFor {
             && permission.needs_consent()
         {
             let about = (event.plugin.to_string(), *permission);
-            self.denied.lock().insert(about, parameter.clone());
+            let lacking = Lacking { parameter: parameter.clone(), in_part: false };
+            self.denied.lock().insert(about, lacking);
         }
     }
 }
@@ -58,8 +68,10 @@ impl AskedFor {
         for status in &statuses {
             for permission in status.permissions.iter().filter(|status| asks(status)) {
                 let about = (status.manifest.plugin.id.clone(), permission.permission);
-                let listed: Vec<_> = permission.asks.iter().map(Allowance::parameter).collect();
-                asked.insert(about, (permission.asked, listed.join(", ")));
+                let listed: Vec<_> = permission.lacks.iter().map(Allowance::parameter).collect();
+                let lacking =
+                    Lacking { parameter: listed.join(", "), in_part: permission.asks_more };
+                asked.insert(about, (permission.asked, lacking));
             }
         }
         let mut denied = self.denied.lock();
@@ -68,8 +80,8 @@ impl AskedFor {
                 || statuses.iter().all(|status| status.manifest.plugin.id != *plugin)
         });
         // One that has no manifest asks when it uses something.
-        for (about, (_, parameter)) in asked.into_iter().filter(|(_, (declared, _))| *declared) {
-            denied.entry(about).or_insert(parameter);
+        for (about, (_, lacking)) in asked.into_iter().filter(|(_, (declared, _))| *declared) {
+            denied.insert(about, lacking);
         }
         drop(denied);
         let vain: Vec<String> =
@@ -88,20 +100,22 @@ impl AskedFor {
         if asked.is_empty() {
             return;
         }
-        for ((plugin, permission), parameter) in asked.iter() {
+        for ((plugin, permission), Lacking { parameter, in_part }) in asked.iter() {
+            let was = if *in_part { "allowed in part" } else { "not allowed" };
             report.sentence.push_str(&format!(
-                "; {permission} was not allowed to {plugin}: {}",
-                remedy(plugin, *permission, parameter)
+                "; {permission} was {was} to {plugin}: {}",
+                remedy(plugin, *permission, parameter, *in_part)
             ));
         }
         let list: Vec<Json> = asked
             .iter()
-            .map(|((plugin, permission), parameter)| {
+            .map(|((plugin, permission), Lacking { parameter, in_part })| {
                 json!({
                     "plugin": plugin,
                     "permission": permission.name(),
                     "asks_for": parameter,
-                    "allow": allow(plugin, *permission, parameter),
+                    "allowed_in_part": in_part,
+                    "allow": allow(plugin, *permission, parameter, *in_part),
                 })
             })
             .collect();
@@ -109,22 +123,23 @@ impl AskedFor {
     }
 }
 
-/// The words that allow it. Several of one permission are allowed together.
-fn allow(plugin: &str, permission: Permission, asks: &str) -> String {
-    match asks.is_empty() || asks.contains(", ") || asks.contains(char::is_whitespace) {
+/// The words that allow it. Several of one permission are allowed together, and so is the rest of one.
+fn allow(plugin: &str, permission: Permission, asks: &str, in_part: bool) -> String {
+    match in_part || asks.is_empty() || asks.contains(", ") || asks.contains(char::is_whitespace) {
         true => format!("--allow {plugin}:{permission}"),
         false => format!("--allow {plugin}:{permission}={asks}"),
     }
 }
 
-/// The remedy for a permission that was not allowed.
-pub(super) fn remedy(plugin: &str, permission: Permission, asks: &str) -> String {
+/// The remedy for a permission that was not allowed, or not all of it.
+pub(super) fn remedy(plugin: &str, permission: Permission, asks: &str, in_part: bool) -> String {
+    let also = if in_part { "also " } else { "" };
     let end = asks.char_indices().nth(SHOWN).map_or(asks.len(), |(end, _)| end);
     let more = if end < asks.len() { "…" } else { "" };
     format!(
-        "it asks for {}{more}; if you trust it, run again with `{}`",
+        "it {also}asks for {}{more}; if you trust it, run again with `{}`",
         inert(&asks[..end]),
-        inert(&allow(plugin, permission, asks))
+        inert(&allow(plugin, permission, asks, in_part))
     )
 }
 
@@ -135,13 +150,15 @@ mod tests {
     #[test]
     fn remedies_can_be_typed() {
         fn check(permission: Permission, asks: &str, expected: &str) {
-            assert_eq!(allow("a", permission, asks), expected);
+            assert_eq!(allow("a", permission, asks, false), expected);
         }
         check(Permission::Files, "/data:rw", "--allow a:files=/data:rw");
         check(Permission::Files, "/data, /more", "--allow a:files");
         check(Permission::Files, "/with space", "--allow a:files");
         check(Permission::Network, "db:5432", "--allow a:network=db:5432");
-        let long = remedy("a", Permission::Files, &format!("/{}\u{1b}", "x".repeat(9000)));
+        assert_eq!(allow("a", Permission::Files, "/data", true), "--allow a:files");
+        let asks = format!("/{}\u{1b}", "x".repeat(9000));
+        let long = remedy("a", Permission::Files, &asks, false);
         assert!(long.contains("xxx…;"), "{long}");
     }
 }

@@ -133,9 +133,10 @@ impl Surroundings {
         self.asked.clone()
     }
 
-    /// Says what `--allow` gives to none of the plugins that are loaded now.
+    /// Says what `--allow` gives to none of the plugins that are loaded now, and keeps what they lack.
     pub(super) fn say_vain(&self, host: &Host) {
         self.asked.say_vain(host);
+        self.asked.settle(host);
     }
 
     /// Serves the figures of a host if the command line asks for it, and says where.

@@ -236,8 +236,9 @@ impl Host {
         self.instance(id).map(|instance| instance.accepts(kind))
     }
 
-    /// Changes the limits of one instance; in effect from the next call. A limit above a ceiling
-    /// of the host is lowered to it, which the status says.
+    /// Changes those limits of one instance that differ from the ones in effect; from the next call on. A
+    /// limit above a ceiling of the host is lowered to it, which the status says. A later generation keeps
+    /// the limits that were changed, and has the others as its manifest says.
     ///
     /// # Errors
     ///
@@ -246,7 +247,7 @@ impl Host {
     pub fn set_limits(&self, id: InstanceId, limits: Limits) -> Result<(), SetLimitsError> {
         limits.check()?;
         let instance = self.instance(id).ok_or(SetLimitsError::Gone)?;
-        instance.set_limits(limits);
+        instance.set_limits(&limits);
         Ok(())
     }
 

@@ -140,7 +140,7 @@ impl Instance {
         });
         let decided = || rules.decided_for(&prepared.manifest, prepared.subject());
         let decisions = request.decisions.clone().unwrap_or_else(decided);
-        let overrides = Overrides { rules, decisions, limits: None };
+        let overrides = Overrides { rules, decisions, ..Overrides::default() };
         let manifest = prepared.manifest.clone();
         let copies = manifest.runtime.instances.min(overrides.rules.ceilings().copies);
         let rights = rights(&request, &overrides, &prepared, &Grants::default());

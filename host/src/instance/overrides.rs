@@ -1,12 +1,12 @@
 //! The changes that people made to one instance: the host's rules, decisions about permissions,
 //! limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use glovebox_abi::Permission;
-use glovebox_abi::manifest::Limits;
+use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_events::What;
 
 use super::Instance;
@@ -25,14 +25,67 @@ use crate::services::Rights;
 pub(super) struct Overrides {
     pub(super) rules: HostRules,
     pub(super) decisions: BTreeMap<Permission, Decided>,
-    pub(super) limits: Option<Limits>,
+    pub(super) limits: ChangedLimits,
+}
+
+/// The limits that a person changed. All others stay those of the request and the manifest, which the
+/// next generation may have others of.
+#[derive(Clone, Default)]
+pub(super) struct ChangedLimits {
+    kinds: BTreeSet<LimitKind>,
+    /// The values of these kinds; the rest means nothing.
+    values: Limits,
+}
+
+impl ChangedLimits {
+    /// True if a person changed this one.
+    pub(super) fn has(&self, limit: LimitKind) -> bool {
+        self.kinds.contains(&limit)
+    }
+
+    /// These limits with those that a person changed in their place.
+    fn over(&self, mut limits: Limits) -> Limits {
+        self.kinds.iter().for_each(|kind| copy(*kind, &self.values, &mut limits));
+        limits
+    }
+
+    /// Takes in what is different from the limits in effect.
+    fn take_in(&mut self, limits: &Limits, in_effect: &Limits) {
+        for kind in LimitKind::ALL {
+            let mut one = in_effect.clone();
+            copy(kind, limits, &mut one);
+            if one != *in_effect {
+                self.kinds.insert(kind);
+                copy(kind, limits, &mut self.values);
+            }
+        }
+    }
+}
+
+/// Gives one limit the value that it has in `from`.
+fn copy(limit: LimitKind, from: &Limits, to: &mut Limits) {
+    match limit {
+        LimitKind::CallDeadline => to.call_deadline = from.call_deadline,
+        LimitKind::Memory => to.memory = from.memory,
+        LimitKind::Table => to.table = from.table,
+        LimitKind::Resources => to.resources = from.resources,
+        LimitKind::Fuel => to.fuel = from.fuel,
+        LimitKind::OutputBytes => to.output_bytes = from.output_bytes,
+        LimitKind::OutputFrames => to.output_frames = from.output_frames,
+        LimitKind::HostCalls => to.host_calls = from.host_calls,
+        LimitKind::HostCallBytes => to.host_call_bytes = from.host_call_bytes,
+        LimitKind::CarriedBytes => to.carried_bytes = from.carried_bytes,
+        LimitKind::LogBytes => to.log_bytes = from.log_bytes,
+        LimitKind::KvBytes => to.kv_bytes = from.kv_bytes,
+        LimitKind::Queue => to.queue = from.queue,
+        LimitKind::Rate => (to.rate, to.burst) = (from.rate, from.burst),
+    }
 }
 
 impl Overrides {
     /// The limits that were asked for: by a person, or by the request over the manifest.
     pub(super) fn limits(&self, request: &LoadRequest, prepared: &Prepared) -> Limits {
-        let own = || request.limits.over(&prepared.manifest.limits);
-        self.limits.clone().unwrap_or_else(own)
+        self.limits.over(request.limits.over(&prepared.manifest.limits))
     }
 
     /// Folders of `before` that are still granted stay the same ones.
@@ -153,7 +206,7 @@ impl Instance {
                 && is_asking
                 && self.shared.asked.fetch_or(bit, Ordering::Relaxed) & bit == 0
             {
-                let parameter = list(&verdict.asks);
+                let parameter = list(&verdict.lacks);
                 self.shared.record(generation, What::PolicyAsked { permission, parameter });
             }
         }
@@ -222,10 +275,11 @@ impl Instance {
         self.shared.record(self.current().number, What::PolicyChanged { summary });
     }
 
-    pub(crate) fn set_limits(&self, limits: Limits) {
+    pub(crate) fn set_limits(&self, limits: &Limits) {
         let lowered = {
             let mut overrides = self.overrides.lock();
-            overrides.limits = Some(limits);
+            let in_effect = self.generations.current.load().rights.limits.load_full();
+            overrides.limits.take_in(limits, &in_effect);
             self.apply(&overrides);
             self.lowered(&overrides).into_iter()
         };
@@ -297,4 +351,35 @@ impl Instance {
 pub(crate) fn list(asks: &[Allowance]) -> String {
     let asks: Vec<&str> = asks.iter().map(Allowance::parameter).collect();
     asks.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_changed_pins_no_other() {
+        let first = Limits { memory: 32 << 20, fuel: Some(7), queue: 9, ..Limits::default() };
+        let mut changed = ChangedLimits::default();
+        let mut change = |own: &Limits, change: fn(&mut Limits)| {
+            let in_effect = changed.over(own.clone());
+            let mut wanted = in_effect.clone();
+            change(&mut wanted);
+            changed.take_in(&wanted, &in_effect);
+            assert_eq!(changed.over(own.clone()), wanted);
+        };
+        change(&first, |limits| limits.call_deadline = Duration::from_secs(5));
+        change(&first, |limits| limits.fuel = None);
+        // The manifest of the next generation has others, which a further change leaves alone.
+        let second = Limits { memory: 48 << 20, fuel: Some(8), queue: 10, ..Limits::default() };
+        change(&second, |limits| limits.burst += 1);
+        let third = Limits { memory: 1 << 20, ..second.clone() };
+        let found = changed.over(third);
+        assert_eq!((found.memory, found.queue, found.fuel), (1 << 20, 10, None));
+        assert_eq!(found.call_deadline, Duration::from_secs(5));
+        assert_eq!(found.burst, second.burst + 1);
+        assert!(changed.has(LimitKind::Rate) && !changed.has(LimitKind::Memory));
+    }
 }

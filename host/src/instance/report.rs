@@ -230,6 +230,8 @@ pub struct PermissionStatus {
     pub asks_more: bool,
     /// The request of the manifest, as words that would allow it.
     pub asks: Vec<Allowance>,
+    /// The part of that which waits for a person: all of it, or what was not agreed to.
+    pub lacks: Vec<Allowance>,
     /// The same as it is in the manifest, folders in full; `None` if it does not ask, or if the
     /// permission stays inside Glovebox.
     pub request: Option<Scope>,

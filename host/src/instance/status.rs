@@ -134,6 +134,7 @@ impl Instance {
             standing: verdict.map_or(Standing::Denied, |verdict| verdict.standing),
             asks_more: verdict.is_some_and(|verdict| verdict.asks_more),
             asks: verdict.map(|verdict| verdict.asks.clone()).unwrap_or_default(),
+            lacks: verdict.map(|verdict| verdict.lacks.clone()).unwrap_or_default(),
             request: policy::request(
                 &current.prepared.manifest,
                 permission,
@@ -164,7 +165,7 @@ impl Instance {
             let value = |limits: &Limits| limits.value(limit);
             let wanted = value(&asked);
             let origin = match () {
-                () if overrides.limits.is_some() && wanted != value(&requested) => {
+                () if overrides.limits.has(limit) && wanted != value(&requested) => {
                     LimitOrigin::Person
                 }
                 () if wanted == value(&requested) && wanted != value(manifest) => {

@@ -11,7 +11,7 @@ use glovebox_abi::manifest::{
 use glovebox_abi::nearest::nearest;
 use glovebox_abi::{Manifest, Permission};
 
-use super::consent::in_full;
+use super::consent::{covers, in_full};
 use super::effective::Subject;
 use super::overlap::meets;
 
@@ -201,6 +201,11 @@ impl Allowance {
             Permission::Environment => scope.names.only.into_iter().flatten().map(word).collect(),
             _ => vec![word(String::new())],
         }
+    }
+
+    /// True if all that it allows is in this scope, which is in full.
+    pub(super) fn is_within(&self, agreed: &Scope) -> bool {
+        read(self.permission, &self.parameter).is_ok_and(|scope| covers(agreed, &scope))
     }
 
     /// True if a plugin with this manifest has anything by it.

@@ -33,6 +33,8 @@ pub struct Verdict {
     pub asks_more: bool,
     /// The request of the manifest for files, network or environment, as words that would allow it.
     pub asks: Vec<Allowance>,
+    /// The part of that which waits for a person: all of it, or what was not agreed to.
+    pub lacks: Vec<Allowance>,
     /// The rule that decided, for example `[plugins.redact] in policy.toml`.
     pub rule: String,
     /// Why, and what to do about it, for people.
@@ -243,6 +245,7 @@ pub(crate) fn verdict(
             true => Allowance::asked_by(manifest, permission, subject.base),
             false => Vec::new(),
         },
+        lacks: Vec::new(),
         rule,
         explanation,
     };
@@ -258,6 +261,8 @@ pub(crate) fn verdict(
             && !covers(agreed, asks)
         {
             verdict.asks_more = true;
+            let lacks = verdict.asks.iter().filter(|word| !word.is_within(agreed));
+            verdict.lacks = lacks.cloned().collect();
             let more = "; it asks for more, which nobody agreed to: allow it again to add that";
             verdict.explanation.push_str(more);
         }
@@ -267,6 +272,9 @@ pub(crate) fn verdict(
             let section = if own_narrows { own_section } else { default_section };
             verdict.grant_nothing(&asks, decided, &section);
         }
+    }
+    if verdict.standing == Standing::Asking {
+        verdict.lacks.clone_from(&verdict.asks);
     }
     verdict
 }

@@ -81,8 +81,9 @@ fn text(plugin: &str, verdicts: &[Verdict]) -> String {
             && verdict.permission.needs_consent()
             && (verdict.standing == Standing::Asking || verdict.asks_more)
         {
-            let asks: Vec<_> = verdict.asks.iter().map(Allowance::parameter).collect();
-            let remedy = remedy(plugin, verdict.permission, &asks.join(", "));
+            let asks: Vec<_> = verdict.lacks.iter().map(Allowance::parameter).collect();
+            let in_part = verdict.asks_more;
+            let remedy = remedy(plugin, verdict.permission, &asks.join(", "), in_part);
             let _ = writeln!(text, "{:<21} {remedy}", "");
         }
     }

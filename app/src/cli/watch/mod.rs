@@ -342,7 +342,7 @@ fn say_growth(stage: &Stage) {
         let growth = status.refused.iter().flat_map(|refused| &refused.waits_for);
         for Growth { permission, asks, .. } in growth {
             let asks: Vec<_> = asks.iter().map(Allowance::parameter).collect();
-            let remedy = remedy(&status.manifest.plugin.id, *permission, &asks.join(", "));
+            let remedy = remedy(&status.manifest.plugin.id, *permission, &asks.join(", "), false);
             say(&format!("{permission} waits to be allowed: {remedy}"));
         }
     }

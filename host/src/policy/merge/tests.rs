@@ -258,7 +258,13 @@ fn an_artifact_is_not_given_the_machine_because_it_asks() {
         let allowed: Vec<Allowance> = allowed.iter().map(|word| word.parse().unwrap()).collect();
         let verdicts = about(policy, asks, subject, &allowed);
         let files = verdicts.iter().find(|found| found.permission == Permission::Files).unwrap();
-        let more = if files.asks_more { " and more" } else { "" };
+        let lacks: Vec<&str> = files.lacks.iter().map(Allowance::parameter).collect();
+        let more = match files.asks_more {
+            true => format!(" and more ({})", lacks.join(", ")),
+            false => String::new(),
+        };
+        let is_asking = files.standing == Standing::Asking;
+        assert_eq!(!lacks.is_empty(), is_asking || files.asks_more, "{files:?}");
         let text = format!("{}{more}: {}", files.standing.name(), files.explanation);
         assert!(text.starts_with(expected), "{text}");
     }
@@ -284,9 +290,19 @@ fn an_artifact_is_not_given_the_machine_because_it_asks() {
     );
     // An allowance in vain does not let a policy decide that it was meant to narrow.
     check("mode = \"as-declared\"", data, &["files=/other"], "asking: allowed by --allow");
-    check("", data, &["files=/other", "files=/no/such/data/in"], "granted and more: ");
+    check(
+        "",
+        data,
+        &["files=/other", "files=/no/such/data/in"],
+        "granted and more (/no/such/data): ",
+    );
     let write = "files = [{ path = \"data\", access = \"read-write\" }]";
-    check("", write, &["files=/no/such/data"], "granted and more: ");
+    check("", write, &["files=/no/such/data"], "granted and more (/no/such/data:rw): ");
+    let three =
+        "files = [{ path = \"a\" }, { path = \"b\", access = \"read-write\" }, { path = \"c\" }]";
+    let lacks = "granted and more (/no/such/b:rw, /no/such/c): ";
+    check("", three, &["files=/no/such/a"], lacks);
+    check("", three, &["files=/no/such"], "granted and more (/no/such/b:rw): ");
     check("", write, &["files=/no/such/data:rw"], "granted: ");
     check("", "", &["files"], "denied: not asked for");
     check("", "", &["files=/other"], "denied: not asked for");

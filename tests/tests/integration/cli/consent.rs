@@ -42,6 +42,27 @@ fn folder(permissions: &str) -> Folder {
     folder
 }
 
+/// The sentence names what was not allowed, and no more.
+#[test]
+fn what_was_allowed_in_part_is_said_so() {
+    let two = "files = [{ path = \"data\", at = \"data\" }, { path = \"more\", at = \"more\" }]";
+    let folder = folder(two);
+    fs::create_dir(folder.0.path().join("more")).unwrap();
+    let [data, more] =
+        ["data", "more"].map(|name| folder.0.path().join(name).canonicalize().unwrap());
+    let allowed = format!("files={}", data.display());
+    let call = ["call", ".", "--payload", "x", "--allow", &allowed];
+    let sentence = format!(
+        "files was allowed in part to guest: it also asks for {}; if you trust it, run again with \
+         `--allow guest:files`",
+        more.display()
+    );
+    let json = folder.json(&call, 0, &sentence);
+    assert_eq!(json["frames"][0]["payload"], "read", "{json}");
+    assert_eq!(json["not_allowed"][0]["asks_for"], more.to_str().unwrap());
+    assert_eq!(json["not_allowed"][0]["allowed_in_part"], true);
+}
+
 #[test]
 fn an_artifact_does_not_give_itself_the_machine() {
     let folder = folder(FILES);
