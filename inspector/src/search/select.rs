@@ -26,6 +26,8 @@ pub struct SelectReport {
     pub frames: u64,
     /// Events in the new trace.
     pub events: u64,
+    /// Snapshots of states that are not in the new trace.
+    pub snapshots_left_out: u64,
     /// Events that the recorder could not keep. Which of them would be in the new trace, nobody knows:
     /// it says that it lacks all of them.
     pub lost_events: u64,
@@ -71,6 +73,7 @@ pub fn select(
         skipped: index.info().frames_in.saturating_sub(calls),
         frames: selection.frames,
         events,
+        snapshots_left_out: index.info().snapshots,
         lost_events: index.info().lost_events,
         damaged_bytes: index.info().damaged_bytes,
     })
@@ -104,6 +107,9 @@ impl Selection<'_> {
     fn copy_calls(&self, writer: &mut TraceWriter, cancel: &AtomicBool) -> Result<(), TraceError> {
         for plugin in &self.index.info().plugins {
             writer.describe_plugin(plugin)?;
+        }
+        if let Some(parent) = &self.index.info().parent {
+            writer.describe_parent(parent)?;
         }
         // Only reading all of the trace would tell where they stood, and why.
         match self.index.info().lost_events {

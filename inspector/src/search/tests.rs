@@ -444,6 +444,19 @@ fn selections_hold_whole_calls() {
             writer.write(&event).expect("there is space");
         }
         writer.write_gap(2, glovebox_trace::GapCause::DiskFull).expect("there is space");
+        let parent = glovebox_trace::ParentRecord { path: "b".into(), how: "replayed".into() };
+        writer.describe_parent(&parent).expect("there is space");
+        let (at, states, store) = (0, Vec::new(), Default::default());
+        let snapshot = glovebox_events::Snapshot {
+            plugin: "redact".into(),
+            at,
+            instance: 1,
+            generation: 1,
+            after: None,
+            states,
+            store,
+        };
+        writer.write_snapshot(&snapshot).expect("there is space");
         writer.finish().expect("there is space");
         let out = folder.path().join("out.mcap");
         let filter = filter.parse().expect(filter);
@@ -455,6 +468,9 @@ fn selections_hold_whole_calls() {
         let found = glovebox_trace::read(&out).expect("it was written");
         assert_eq!((found.events.len() as u64, found.damage.len()), (events, 0));
         assert_eq!((report.lost_events, found.lost_events), (2, 2));
+        assert_eq!(report.snapshots_left_out, 1);
+        let info = glovebox_trace::info(&out).expect("it was written");
+        assert_eq!((info.parent, info.snapshots), (Some(parent), 0));
         let mut all = sample::events().into_iter();
         assert!(found.events.iter().all(|event| all.any(|one| one == *event)));
     }

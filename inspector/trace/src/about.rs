@@ -1,9 +1,10 @@
 //! The facts about a trace: its content, its plugins, and the trace it was made from.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use glovebox_events::{Binding, Event, What};
+use glovebox_events::{Binding, Event, Phase, What};
 use serde::{Deserialize, Serialize};
 
 /// The content of a trace.
@@ -28,6 +29,8 @@ pub struct TraceInfo {
     pub calls: u64,
     /// Calls that ended with anything but `completed`.
     pub errors: u64,
+    /// How calls ended and copies went on. `None` if only a summary was looked at, which does not say.
+    pub ends: Option<Ends>,
     /// Host calls.
     pub host_calls: u64,
     /// Snapshots of instances, from which a replay can start.
@@ -64,8 +67,32 @@ impl TraceInfo {
             What::CallEnded { outcome, .. } => {
                 self.calls += 1;
                 self.errors += u64::from(!outcome.is_completed());
+                let ends = self.ends.get_or_insert_default();
+                ends.add(outcome.name(), 1);
+            }
+            What::Phase { to: Phase::Restarting, .. } => {
+                self.ends.get_or_insert_default().restarts += 1;
             }
             _ => {}
+        }
+    }
+}
+
+/// How the calls of a trace ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ends {
+    /// Calls by the name of their outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// How often a copy of a plugin was started anew, because it trapped, crashed or was stopped.
+    pub restarts: u64,
+}
+
+impl Ends {
+    pub(crate) fn add(&mut self, outcome: &str, calls: u64) {
+        match self.outcomes.get_mut(outcome) {
+            Some(known) => *known += calls,
+            None if calls > 0 => drop(self.outcomes.insert(outcome.to_owned(), calls)),
+            None => {}
         }
     }
 }

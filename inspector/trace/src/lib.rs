@@ -52,7 +52,7 @@ mod test_support;
 mod tests;
 mod write;
 
-pub use about::{Attachment, ParentRecord, PluginRecord, Problem, TraceInfo};
+pub use about::{Attachment, Ends, ParentRecord, PluginRecord, Problem, TraceInfo};
 pub use error::TraceError;
 pub use format::FORMAT_VERSION;
 pub use format::tally::Tally;
@@ -60,7 +60,7 @@ pub use format::wire::GapCause;
 pub use gaps::Gaps;
 pub use index::{TraceIndex, TraceOutline};
 pub use made_up::MadeUpRun;
-pub use merge::{MergeReport, merge};
+pub use merge::{MergeReport, MissingBetween, merge};
 pub use numbers::Numbers;
 pub use read::reader::TraceReader;
 pub use read::whole::{WholeTrace, attachments, each_snapshot, read};

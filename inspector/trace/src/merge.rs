@@ -1,6 +1,6 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use glovebox_events::{CallId, Event, Snapshot, What};
@@ -18,6 +18,9 @@ pub struct MergeReport {
     /// Events with an earlier time than an event before them: a trace that is not sorted by time itself
     /// keeps its order.
     pub unsorted: u64,
+    /// Where numbers of events are missing between two parts of one recording that follow each other:
+    /// another part is missing there, or the recorder lost events.
+    pub missing: Vec<MissingBetween>,
     /// Events that the recorders could not keep.
     pub lost_events: u64,
     /// Bytes that could not be read.
@@ -25,6 +28,19 @@ pub struct MergeReport {
     /// Why indexes were not kept, as [`TraceIndex::obstacle`] says it.
     #[serde(skip)]
     pub obstacles: Vec<String>,
+}
+
+/// Two parts between which something is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissingBetween {
+    /// The part before.
+    #[serde(serialize_with = "crate::about::shown")]
+    pub before: PathBuf,
+    /// The part after.
+    #[serde(serialize_with = "crate::about::shown")]
+    pub after: PathBuf,
+    /// How many numbers of events.
+    pub events: u64,
 }
 
 /// Writes the events of several traces to a new one, in the order of their times.
@@ -60,9 +76,11 @@ pub fn merge<P: AsRef<Path>>(
     };
     let events = writer.events();
     writer.finish_or_discard()?;
+    let one_recording = is_one_recording(&indexes);
     Ok(MergeReport {
         events,
-        one_recording: is_one_recording(&indexes),
+        one_recording,
+        missing: if one_recording { missing_between(&indexes) } else { Vec::new() },
         unsorted,
         lost_events: indexes.iter().map(|index| index.info.lost_events).sum(),
         damaged_bytes: indexes.iter().map(|index| index.info.damaged_bytes).sum(),
@@ -79,6 +97,11 @@ fn copy<P: AsRef<Path>>(
 ) -> Result<u64, TraceError> {
     for plugin in indexes.iter().flat_map(|index| &index.info.plugins) {
         writer.describe_plugin(plugin)?;
+    }
+    // Traces of several origins have none together.
+    let parents = indexes.iter().map(|index| index.info.parent.as_ref());
+    if let Some(Some(parent)) = parents.reduce(|one, other| one.filter(|_| one == other)) {
+        writer.describe_parent(parent)?;
     }
     let mut numbers = Numbers::new(indexes);
     let mut inputs = Vec::new();
@@ -110,7 +133,7 @@ fn copy<P: AsRef<Path>>(
             writer.write_snapshot(&snapshot)?;
         }
     }
-    // What stands behind the last event of a trace, or in one that holds none.
+    // Gaps and snapshots may stand behind the last event, or in a trace without any.
     for (number, input) in inputs.iter_mut().enumerate() {
         gaps[number].pass_on(input, writer)?;
         for mut snapshot in input.take_snapshots() {
@@ -137,6 +160,20 @@ fn is_one_recording(indexes: &[TraceIndex]) -> bool {
     let mut ranges: Vec<_> = indexes.iter().filter_map(|index| index.sequences).collect();
     ranges.sort_unstable();
     ranges.windows(2).all(|pair| pair[0].1 < pair[1].0)
+}
+
+/// The parts of one recording after which numbers are missing.
+fn missing_between(indexes: &[TraceIndex]) -> Vec<MissingBetween> {
+    let with_numbers = |index: &TraceIndex| Some((index.sequences?, index.info.path.clone()));
+    let mut parts: Vec<_> = indexes.iter().filter_map(with_numbers).collect();
+    parts.sort_unstable();
+    let missing = parts.windows(2).map(|pair| {
+        let ((_, last), before) = &pair[0];
+        let ((first, _), after) = &pair[1];
+        let events = first.saturating_sub(*last).saturating_sub(1);
+        MissingBetween { before: before.clone(), after: after.clone(), events }
+    });
+    missing.filter(|missing| missing.events > 0).collect()
 }
 
 /// The next event of an input.

@@ -159,6 +159,9 @@ fn copy(
     for plugin in reader.plugins() {
         writer.describe_plugin(plugin)?;
     }
+    if let Some(parent) = reader.parent() {
+        writer.describe_parent(parent)?;
+    }
     Ok(())
 }
 
@@ -273,6 +276,7 @@ impl Audit {
             lost_events: reader.lost_events(),
             complete: reader.is_complete(),
             damaged_bytes: self.damaged_bytes,
+            ends: Some(self.info.ends.clone().unwrap_or_default()),
             ..self.info.clone()
         }
     }

@@ -51,6 +51,11 @@ impl Statuses {
         }
     }
 
+    /// The place of the first outcome among [`Outcome::NAMES`], if there is one.
+    pub(crate) fn outcome(self) -> Option<usize> {
+        (0..Outcome::NAMES.len()).find(|place| self.0 >> place & 1 == 1)
+    }
+
     /// All names that [`named`](Self::named) understands.
     pub fn names() -> impl Iterator<Item = &'static str> {
         ["pending", "ok", "error", "denied"].into_iter().chain(Outcome::NAMES)

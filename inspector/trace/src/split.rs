@@ -185,6 +185,9 @@ impl OpenPart {
         for plugin in reader.plugins() {
             writer.describe_plugin(plugin)?;
         }
+        if let Some(parent) = reader.parent() {
+            writer.describe_parent(parent)?;
+        }
         Ok(OpenPart { writer, started: first.at, frames: 0, over: 0 })
     }
 

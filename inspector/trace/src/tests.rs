@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use glovebox_abi::Frame;
-use glovebox_events::{Binding, CallId, Event, What};
+use glovebox_events::{Binding, CallId, Event, Outcome, Phase, Timing, What};
 use tempfile::TempDir;
 
 use super::*;
@@ -113,18 +113,24 @@ fn every_event_survives_the_file() {
     assert_eq!(info.app_version, "9.9.9");
     assert_eq!((info.events, info.frames_in, info.frames_out), (18, 2, 1));
     assert_eq!((info.calls, info.errors, info.host_calls), (5, 4, 2));
+    let ends = info.ends.clone().expect("all of it was read");
+    assert_eq!((ends.outcomes.values().sum::<u64>(), ends.outcomes["completed"]), (5, 1));
+    let scanned = crate::test_support::build(&path);
+    assert_eq!((scanned.info().ends.as_ref(), ends.restarts), (Some(&ends), 0));
     assert_eq!((info.lost_events, info.complete, info.format), (5, true, 1));
     assert_eq!(info.duration().as_nanos(), 17);
     assert_eq!(info.plugins[0], plugin);
     assert_eq!(info.plugins[1].version, "1.4.0");
 }
 
-/// What was never recorded is missing in each trace that is made of the trace, too, and it says so.
+/// A trace that is made of another one knows its origin, and says what was never recorded.
 #[test]
-fn traces_that_are_made_of_others_count_what_those_lack() {
+fn traces_that_are_made_of_others_say_what_those_say() {
     let folder = folder();
     let path = folder.path().join("a.mcap");
     let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    let parent = ParentRecord { path: "b.mcap".to_owned(), how: "replayed".to_owned() };
+    writer.describe_parent(&parent).expect("there is space");
     for number in 0..20 {
         if number == 10 {
             // A gap stands in the chunk of what follows.
@@ -138,7 +144,9 @@ fn traces_that_are_made_of_others_count_what_those_lack() {
     writer.finish().expect("there is space");
     let lost = |path: &Path| {
         assert!(check(path, &NEVER).expect("it is a trace").problems.is_empty(), "{path:?}");
-        info(path).expect("it is a trace").lost_events
+        let info = info(path).expect("it is a trace");
+        assert_eq!(info.parent.as_ref(), Some(&parent), "{path:?}");
+        info.lost_events
     };
     assert_eq!(lost(&path), 8);
     let out = folder.path().join("part.mcap");
@@ -149,6 +157,43 @@ fn traces_that_are_made_of_others_count_what_those_lack() {
     let parts: Vec<&Path> = parts.iter().rev().map(|part| &*part.path).collect();
     let report = merge(&parts, &merged, "0.1.0", &mut |_, _| {}, &NEVER).expect("there is space");
     assert_eq!((report.lost_events, lost(&merged)), (8, 8));
+    assert_eq!(report.missing, []);
+    let recovered = folder.path().join("recovered.mcap");
+    recover(&path, &recovered, &NEVER).expect("there is space");
+    assert_eq!(lost(&recovered), 8);
+}
+
+/// All ways to the facts about a trace count how calls ended, and how often copies were started anew.
+#[test]
+fn ends_and_restarts_are_counted() {
+    let folder = folder();
+    let path = folder.path().join("a.mcap");
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    let ended = |number: u64, outcome| What::CallEnded {
+        call: CallId(number),
+        outcome,
+        timing: Timing::default(),
+        bytes_in: 0,
+        bytes_out: 0,
+        frames_out: 0,
+        memory: None,
+    };
+    let crashed = || Outcome::Crashed { cause: "signal 11".to_owned() };
+    let (from, cause) = (Phase::Faulted, String::new());
+    let whats = [
+        ended(0, crashed()),
+        What::Phase { from, to: Phase::Restarting, cause },
+        ended(1, crashed()),
+        ended(2, Outcome::Completed),
+    ];
+    for (number, what) in (0..).zip(whats) {
+        writer.write(&Event { what, ..input(number, "") }).expect("there is space");
+    }
+    writer.finish().expect("there is space");
+    let outcomes = [("completed".to_owned(), 1), ("crashed".to_owned(), 2)].into();
+    let expected = Some(Ends { outcomes, restarts: 1 });
+    assert_eq!(info(&path).expect("it is a trace").ends, expected);
+    assert_eq!(crate::test_support::build(&path).info().ends, expected);
 }
 
 #[test]

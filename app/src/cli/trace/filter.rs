@@ -17,7 +17,7 @@ use crate::ending::flag;
 /// Write the calls that match a filter to a new trace, with all their frames and host calls
 ///
 /// A call matches if one of its frames does. Events outside calls, such as loads and changes of
-/// phase, are kept. From a damaged trace, everything that can be read is filtered and written, and the
+/// phase, are kept; snapshots of states are not, because calls between them may be missing. From a damaged trace, everything that can be read is filtered and written, and the
 /// exit code is 5.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct FilterTrace {
@@ -47,6 +47,10 @@ impl FilterTrace {
         })?;
         let (all, out) = (found.calls + found.skipped, named(&self.new.out));
         let mut sentence = format!("Kept {} of {} in {out}", found.calls, count(all, "call"));
+        if found.snapshots_left_out > 0 {
+            let left_out = count(found.snapshots_left_out, "snapshot");
+            sentence.push_str(&format!("; {left_out} of states left out"));
+        }
         sentence.push_str(&lost_while_recording(found.lost_events));
         let exit = match found.damaged_bytes {
             0 => Exit::Good,

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
+use glovebox_events::Outcome;
 use glovebox_trace::index::KEPT_FROM;
-use glovebox_trace::{TraceError, TraceIndex, TraceInfo};
+use glovebox_trace::{Ends, TraceError, TraceIndex, TraceInfo};
 use serde_json::{Value as Json, json};
 
 use super::super::error::{Exit, Problem};
@@ -119,6 +120,10 @@ impl Info {
             }
         }
         line("calls", calls);
+        let ends = info.ends.as_ref();
+        line("outcomes", ends.map_or_else(|| "--full counts them".to_owned(), outcomes));
+        let restarts = ends.map(|ends| ends.restarts.to_string());
+        line("restarts", restarts.unwrap_or_else(|| "--full counts them".to_owned()));
         line("host calls", info.host_calls.to_string());
         line("duration", show_duration(info.duration()));
         if info.snapshots > 0 {
@@ -161,4 +166,11 @@ impl Info {
         };
         Ok(Report::new(text, json, sentence, exit))
     }
+}
+
+/// Calls by outcome, the severest last, as a word for each.
+fn outcomes(ends: &Ends) -> String {
+    let told = |name| ends.outcomes.get(name).map(|calls| format!("{calls} {name}"));
+    let parts: Vec<_> = Outcome::NAMES.into_iter().filter_map(told).collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }

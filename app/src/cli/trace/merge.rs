@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_trace::TraceReader;
+use glovebox_trace::{MissingBetween, TraceReader};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -51,6 +51,10 @@ impl Merge {
             let events = count(merged.unsorted, "event");
             sentence
                 .push_str(&format!("; {events} earlier than one before, as the traces have them"));
+        }
+        for MissingBetween { before, after, events } in &merged.missing {
+            let (events, before, after) = (count(*events, "event"), named(before), named(after));
+            sentence.push_str(&format!("; {events} missing between {before} and {after}"));
         }
         sentence.push_str(&lost_while_recording(merged.lost_events));
         let exit = match merged.damaged_bytes {

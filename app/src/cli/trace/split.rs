@@ -29,13 +29,25 @@ pub(in crate::cli) struct Split {
     #[arg(long, value_name = "N", group = "limit", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
     /// Time that each part covers, e.g. 10s
-    #[arg(long, value_name = "DURATION", group = "limit", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", group = "limit", value_parser = some_time)]
     pub every: Option<Duration>,
     /// Size of each part, e.g. 100M, rounded up to whole chunks
-    #[arg(long, value_name = "SIZE", group = "limit", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", group = "limit", value_parser = some_size)]
     pub size: Option<u64>,
     #[command(flatten)]
     pub output: Output,
+}
+
+/// A part of no time would never begin.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("write a time above 0, e.g. 10s".to_owned()) } else { Ok(time) }
+}
+
+/// Nor would one of no bytes.
+fn some_size(text: &str) -> Result<u64, String> {
+    let size = parse_size(text).map_err(|error| error.to_string())?;
+    if size == 0 { Err("write a size above 0, e.g. 100M".to_owned()) } else { Ok(size) }
 }
 
 impl Split {

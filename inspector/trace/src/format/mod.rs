@@ -21,7 +21,8 @@
 //! plugin's own channel, and always in the same chunk. So each chunk can be read without the
 //! others, and a foreign tool that knows nothing of Glovebox sees plain frames per plugin. A file that
 //! another tool has rewritten may have it in the next chunk, or have no chunks; it is read all the same,
-//! but what its counts say of chunks is not believed.
+//! but what its counts say of chunks is not believed. Messages of channels with other topics, which such
+//! a tool may have added, are no part of the trace.
 //! `log_time` and `publish_time` are `at`; the message's `sequence` is the low 32 bits of the
 //! event's. `{"gap":{"lost":n,"cause":"disk-full"}}` instead of an event says that `n` events were not
 //! recorded there, and why ([`GapCause`](crate::GapCause)).
@@ -69,6 +70,8 @@ pub(crate) const TALLY: &str = "tally";
 /// Name of the metadata record at the end of a finished file about all of it.
 pub(crate) const TOTALS: &str = "totals";
 pub(crate) const EVENTS_TOPIC: &str = "/workbench/events";
+/// How the topics of plugins start: those of one plugin, and those that many share.
+pub(crate) const PLUGIN_TOPICS: [&str; 2] = ["/plugin/", "/plugins/"];
 /// Fixed, so that a chunk can be read when the one that announces the channels is lost.
 pub(crate) const EVENTS_CHANNEL: u16 = 0;
 

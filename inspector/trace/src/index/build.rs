@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
-use glovebox_events::CallId;
+use glovebox_events::{CallId, Outcome};
 use parking_lot::Mutex;
 
 use super::facts::{Facts, Gatherer, Scanned, Touch};
@@ -15,7 +16,7 @@ use super::marks::{LAST_PLUGIN, Verdict};
 use super::{LateEnd, MAX_LATE, MAX_PROBLEMS, Span, TraceIndex};
 use crate::format::glance::End;
 use crate::format::{EVENTS_CHANNEL, opcode};
-use crate::read::chunk::ChunkBuffer;
+use crate::read::chunk::{ChunkBuffer, KnownChannels};
 use crate::read::reader::RawChunk;
 use crate::{Numbers, Problem, TraceError, TraceReader};
 
@@ -47,12 +48,12 @@ pub(crate) fn build(
     thread::scope(|scope| {
         for _ in 0..workers {
             let (work, to_us) = (&work, to_us.clone());
-            scope.spawn(move || look_into_chunks(work, &to_us, events_channel));
+            scope.spawn(move || look_into_chunks(work, &to_us));
         }
         drop(to_us);
         // Dropped at the end of this, which ends the workers.
         let mut flow = Flow { to_workers, results, waiting: Waiting::default() };
-        let mut joiner = Joiner::new(events_channel);
+        let mut joiner = Joiner::new(KnownChannels::new(events_channel));
         loop {
             if cancel.load(Ordering::Relaxed) {
                 return Err(TraceError::Cancelled { path: path.to_owned() });
@@ -87,6 +88,7 @@ pub(crate) fn build(
         while flow.waiting.chunks > 0 {
             flow.take(&mut builder, &mut reader);
         }
+        builder.index.channels = KnownChannels::clone(&joiner.channels);
         progress(reader.size(), reader.size());
         Ok(())
     })?;
@@ -123,11 +125,14 @@ struct Unit {
     parts: Vec<(u8, Vec<u8>)>,
     /// Of the data of all.
     bytes: usize,
+    /// The channels of the file up to there.
+    channels: Arc<KnownChannels>,
 }
 
 impl Unit {
-    fn of(chunk: RawChunk) -> Unit {
-        let mut unit = Unit { offset: chunk.offset, length: 0, parts: Vec::new(), bytes: 0 };
+    fn of(chunk: RawChunk, channels: Arc<KnownChannels>) -> Unit {
+        let (offset, parts) = (chunk.offset, Vec::new());
+        let mut unit = Unit { offset, length: 0, parts, bytes: 0, channels };
         unit.push(chunk);
         unit
     }
@@ -141,7 +146,7 @@ impl Unit {
 
 /// Puts chunks together until no event waits for its frame.
 struct Joiner {
-    events_channel: u16,
+    channels: Arc<KnownChannels>,
     buffer: ChunkBuffer,
     unit: Option<Unit>,
     /// The last event in it waits for its frame.
@@ -149,8 +154,9 @@ struct Joiner {
 }
 
 impl Joiner {
-    fn new(events_channel: u16) -> Joiner {
-        Joiner { events_channel, buffer: ChunkBuffer::default(), unit: None, waits: false }
+    fn new(channels: KnownChannels) -> Joiner {
+        let channels = Arc::new(channels);
+        Joiner { channels, buffer: ChunkBuffer::default(), unit: None, waits: false }
     }
 
     /// Takes in the next chunk; gives what need not wait any longer.
@@ -159,13 +165,17 @@ impl Joiner {
         if is_rewritten || !is_chunk {
             self.buffer.clear();
             if self.buffer.append_record(chunk.opcode, &chunk.data).is_err() {
-                return [self.take(), Some(Unit::of(chunk))];
+                return [self.take(), Some(Unit::of(chunk, self.channels.clone()))];
             }
-            self.waits = self.buffer.waits(self.events_channel).unwrap_or(self.waits);
+            Arc::make_mut(&mut self.channels).learn(&self.buffer);
+            self.waits = self.buffer.waits(&self.channels).unwrap_or(self.waits);
         }
         match &mut self.unit {
             Some(unit) => unit.push(chunk),
-            None => self.unit = Some(Unit::of(chunk)),
+            None => self.unit = Some(Unit::of(chunk, self.channels.clone())),
+        }
+        if let Some(unit) = &mut self.unit {
+            unit.channels = self.channels.clone();
         }
         let bytes = self.unit.as_ref().map_or(0, |unit| unit.bytes);
         let is_whole = !self.waits && (is_chunk || bytes >= LOOSE_TOGETHER);
@@ -190,22 +200,18 @@ struct Found {
     scanned: Result<Scanned, String>,
 }
 
-fn look_into_chunks(
-    work: &Mutex<Receiver<(usize, Unit)>>,
-    to_us: &SyncSender<Found>,
-    events_channel: u16,
-) {
+fn look_into_chunks(work: &Mutex<Receiver<(usize, Unit)>>, to_us: &SyncSender<Found>) {
     let mut buffer = ChunkBuffer::default();
     let mut gatherer = Gatherer::default();
     loop {
         let next = work.lock().recv();
-        let Ok((number, Unit { offset, length, parts, bytes: given })) = next else {
+        let Ok((number, Unit { offset, length, parts, bytes: given, channels })) = next else {
             return;
         };
         buffer.clear();
         let mut parts = parts.into_iter();
         let filled = parts.try_for_each(|(opcode, data)| buffer.append_record(opcode, &data));
-        let scanned = filled.map(|()| Scanned::of(&buffer, events_channel, &mut gatherer));
+        let scanned = filled.map(|()| Scanned::of(&buffer, &channels, &mut gatherer));
         if to_us.send(Found { number, offset, length, given, scanned }).is_err() {
             return;
         }
@@ -289,7 +295,7 @@ struct Counted {
 impl Builder {
     pub(super) fn new(events_channel: u16) -> Builder {
         Builder {
-            index: TraceIndex::empty(events_channel),
+            index: TraceIndex::empty(KnownChannels::new(events_channel)),
             calls: OpenCalls::default(),
             counted: Counted::default(),
         }
@@ -334,6 +340,9 @@ impl Builder {
         info.frames_out += counts.frames_out;
         info.calls += counts.calls;
         info.errors += counts.errors;
+        let ends = info.ends.get_or_insert_default();
+        Outcome::NAMES.iter().zip(counts.ends).for_each(|(name, calls)| ends.add(name, calls));
+        ends.restarts += counts.restarts;
         info.host_calls += counts.host_calls;
         info.lost_events = info.lost_events.saturating_add(counts.lost);
         self.counted.times.join(counts.times);

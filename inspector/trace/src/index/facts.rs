@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use glovebox_abi::cbor;
 use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Kind, ServiceError, WIRE_VERSION};
-use glovebox_events::{CallId, Direction, Event, What};
+use glovebox_events::{CallId, Direction, Event, Outcome, Phase, What};
 use minicbor::Decoder;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -13,7 +13,7 @@ use super::marks::{LAST_PLUGIN, Marks, Verdict};
 use super::values::{HeaderValues, ValueGatherer};
 use crate::format::glance::{End, EventGlance, Glance, WhatGlance};
 use crate::format::wire::Follows;
-use crate::read::chunk::{ChunkBuffer, Entry};
+use crate::read::chunk::{ChunkBuffer, Entry, KnownChannels};
 use crate::read::reader::decode_event;
 use crate::{Directions, Numbers, Statuses};
 
@@ -56,6 +56,9 @@ pub(crate) struct Counts {
     pub(crate) frames_out: u64,
     pub(crate) calls: u64,
     pub(crate) errors: u64,
+    /// Calls by their outcome, in the order of [`Outcome::NAMES`].
+    pub(crate) ends: [u64; Outcome::NAMES.len()],
+    pub(crate) restarts: u64,
     pub(crate) host_calls: u64,
     pub(crate) outside: u64,
     pub(crate) lost: u64,
@@ -203,7 +206,7 @@ impl Gatherer {
                     memory: *memory,
                 });
             }
-            _ => self.facts.counts.outside += 1,
+            _ => self.outside(event),
         }
         self.seen(event.at, event.sequence);
     }
@@ -218,6 +221,12 @@ impl Gatherer {
             header: frame.header.as_bytes(),
             size: frame.encoded_len() as u64,
         });
+    }
+
+    fn outside(&mut self, event: &Event) {
+        self.facts.counts.outside += 1;
+        let is_restart = matches!(event.what, What::Phase { to: Phase::Restarting, .. });
+        self.facts.counts.restarts += u64::from(is_restart);
     }
 
     /// So many events were not recorded.
@@ -271,6 +280,9 @@ impl Gatherer {
     fn ended(&mut self, call: CallId, verdict: Verdict, end: impl FnOnce() -> End) {
         self.facts.counts.calls += 1;
         self.facts.counts.errors += u64::from(verdict.status != Statuses::COMPLETED);
+        if let Some(known) = verdict.status.outcome() {
+            self.facts.counts.ends[known] += 1;
+        }
         let seen = self.seen_of(call);
         if matches!(seen.end, SeenEnd::NotYet) {
             seen.end = match seen.started {
@@ -319,9 +331,13 @@ pub(crate) struct Scanned {
 
 impl Scanned {
     /// Counts what a good chunk holds.
-    pub(crate) fn of(chunk: &ChunkBuffer, events_channel: u16, gatherer: &mut Gatherer) -> Scanned {
+    pub(crate) fn of(
+        chunk: &ChunkBuffer,
+        channels: &KnownChannels,
+        gatherer: &mut Gatherer,
+    ) -> Scanned {
         let mut scanned = Scanned { bytes: chunk.len(), ..Scanned::default() };
-        for entry in chunk.entries(events_channel) {
+        for entry in chunk.entries(channels) {
             if let Err(reason) = scanned.entry(entry, gatherer) {
                 scanned.bad = Some(reason);
             }
@@ -371,8 +387,9 @@ impl Scanned {
                 return Ok(());
             }
             WhatGlance::Outside => {
-                self.loads.push(decode_event(line, None, &mut HashSet::new())?);
-                gatherer.facts.counts.outside += 1;
+                let event = decode_event(line, None, &mut HashSet::new())?;
+                gatherer.outside(&event);
+                self.loads.push(event);
                 return Ok(());
             }
         };

@@ -42,7 +42,8 @@ use serde::{Deserialize, Serialize};
 use crate::about::MAX_PROBLEMS;
 use crate::format::MAGIC;
 pub use crate::format::glance::End;
-use crate::{Numbers, Problem, TraceError, TraceInfo};
+use crate::read::chunk::KnownChannels;
+use crate::{Ends, Numbers, Problem, TraceError, TraceInfo};
 
 pub use facts::FrameView;
 pub use marks::{Marks, Verdict};
@@ -73,7 +74,7 @@ pub struct TraceIndex {
     pub(crate) problems: Vec<Problem>,
     /// Numbers missing between the first and the last sequence number.
     pub(crate) missing_events: u64,
-    pub(crate) events_channel: u16,
+    pub(crate) channels: KnownChannels,
     /// Ids of the plugins of frames; the marks of spans go by their numbers.
     pub(crate) plugins: Vec<String>,
     pub(crate) spans: Vec<Span>,
@@ -308,12 +309,12 @@ impl TraceIndex {
     }
 
     /// An index of nothing.
-    fn empty(events_channel: u16) -> TraceIndex {
+    fn empty(channels: KnownChannels) -> TraceIndex {
         TraceIndex {
-            info: TraceInfo::default(),
+            info: TraceInfo { ends: Some(Ends::default()), ..TraceInfo::default() },
             problems: Vec::new(),
             missing_events: 0,
-            events_channel,
+            channels,
             plugins: Vec::new(),
             spans: Vec::new(),
             grain: SPAN_BYTES,

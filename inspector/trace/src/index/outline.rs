@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::{Marks, Span, TraceIndex, recorded};
 use crate::format::tally::Tally;
 use crate::format::{EVENTS_CHANNEL, EVENTS_TOPIC, MAGIC, PARENT, TALLY, TOTALS, opcode, snapshot};
+use crate::read::chunk::KnownChannels;
 use crate::read::framing::{parse_channel, parse_metadata};
 use crate::{Numbers, TraceError, TraceInfo, TraceReader, storage};
 
@@ -115,6 +116,8 @@ pub(crate) fn info(path: &Path) -> Result<Option<TraceInfo>, TraceError> {
     reader.app_version().clone_into(&mut info.app_version);
     info.calls = tally.calls_ended;
     info.errors = totals.not_completed;
+    // The totals do not tell them apart.
+    info.ends = None;
     info.host_calls = tally.host_calls;
     info.snapshots = totals.snapshots;
     info.lost_events = totals.lost;
@@ -221,7 +224,7 @@ impl Summary {
     /// `None` if it does not add up.
     fn read(file: &mut File, start: u64, end: u64) -> io::Result<Option<Summary>> {
         let mut summary = Summary {
-            index: TraceIndex::empty(EVENTS_CHANNEL),
+            index: TraceIndex::empty(KnownChannels::new(EVENTS_CHANNEL)),
             tallies: Vec::new(),
             about: Vec::new(),
             index_parts: Vec::new(),
@@ -259,7 +262,7 @@ impl Summary {
     fn channel(&mut self, data: &[u8]) -> Option<()> {
         let (id, topic) = parse_channel(data)?;
         if topic == EVENTS_TOPIC {
-            self.index.events_channel = id;
+            self.index.channels.events = id;
         }
         Some(())
     }

@@ -34,7 +34,7 @@ pub(crate) const NAME: &str = "index";
 /// Media type of the attachments.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.glovebox.index";
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBSPANS1";
+const MAGIC: &[u8; 8] = b"GBSPANS2";
 /// Before the spans: the magic, the digest and the seal.
 const HEAD: usize = MAGIC.len() + blake3::OUT_LEN + seal::LEN;
 /// Spans of an attachment.
@@ -203,6 +203,7 @@ fn believed(mut index: TraceIndex, mut info: TraceInfo) -> Option<TraceIndex> {
     ];
     let is_same = sums.iter().all(|(said, found)| said == found);
     info.range = found.range;
+    info.ends.clone_from(&found.ends);
     index.info = info;
     (is_same && index.adds_up()).then_some(index)
 }

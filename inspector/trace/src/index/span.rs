@@ -13,7 +13,7 @@ use super::marks::Verdict;
 use super::{Span, TraceIndex};
 use crate::format::glance::{Glance, WhatGlance};
 use crate::format::{MAGIC, opcode};
-use crate::read::chunk::{ChunkBuffer, Entry};
+use crate::read::chunk::{ChunkBuffer, Entry, KnownChannels};
 use crate::read::framing::{self, Next, Records};
 use crate::read::reader::decode_event;
 use crate::{TraceError, storage};
@@ -23,7 +23,7 @@ use crate::{TraceError, storage};
 pub struct SpanReader {
     path: PathBuf,
     file: File,
-    events_channel: u16,
+    channels: KnownChannels,
     /// The span as it stands in the file, after as many bytes as a file has before its first record.
     raw: Vec<u8>,
     records: ChunkBuffer,
@@ -83,7 +83,7 @@ impl SpanReader {
         Ok(SpanReader {
             path: path.to_owned(),
             file,
-            events_channel: index.events_channel,
+            channels: index.channels.clone(),
             raw: Vec::new(),
             records: ChunkBuffer::default(),
             verdicts: HashMap::new(),
@@ -146,7 +146,7 @@ impl SpanReader {
 
     /// The messages of the span, in order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.records.entries(self.events_channel)
+        self.records.entries(&self.channels)
     }
 
     /// The events of the span, in order.
@@ -180,7 +180,7 @@ impl SpanReader {
     ) {
         let mut candidates = Vec::new();
         let mut row = span.first_row;
-        for entry in self.records.entries(self.events_channel) {
+        for entry in self.records.entries(&self.channels) {
             let Entry::Event { line, body: Some(body) } = entry else {
                 continue;
             };
@@ -213,7 +213,7 @@ impl SpanReader {
         if is_judged && !places.is_empty() {
             let calls = places.iter().map(|(_, place)| (place.call, Verdict::default()));
             self.verdicts.extend(calls);
-            judge(&mut self.verdicts, &self.records, self.events_channel, span);
+            judge(&mut self.verdicts, &self.records, &self.channels, span);
         }
         for (row, place) in &mut places {
             place.verdict = self.verdicts.get(&place.call).copied().unwrap_or_default();
@@ -227,10 +227,10 @@ impl SpanReader {
 fn judge(
     verdicts: &mut HashMap<CallId, Verdict>,
     records: &ChunkBuffer,
-    events_channel: u16,
+    channels: &KnownChannels,
     span: &Span,
 ) {
-    for entry in records.entries(events_channel) {
+    for entry in records.entries(channels) {
         let Entry::Event { line, body } = entry else {
             continue;
         };

@@ -4,12 +4,15 @@
 //! block by block to where it belongs; whatever other tools write goes through the decoder of LZ4
 //! frames. Either way the CRC of the chunk says whether the outcome is right.
 
+use std::collections::BTreeSet;
 use std::io::Read;
+
+use serde::{Deserialize, Serialize};
 
 use super::framing::{MAX_RECORD, PREFIX, parse_channel};
 use crate::format::glance::Glance;
 use crate::format::wire::Follows;
-use crate::format::{EVENTS_TOPIC, opcode};
+use crate::format::{EVENTS_TOPIC, PLUGIN_TOPICS, opcode};
 
 /// Channel, sequence and times of a message.
 const MESSAGE_HEAD: usize = 22;
@@ -23,6 +26,37 @@ const OWN_FRAME: [u8; 7] = [0x04, 0x22, 0x4D, 0x18, 0x60, 0x50, 0xFB];
 const OWN_BLOCK: usize = 256 << 10;
 /// Set in the size of a block that is not compressed.
 const AS_IT_IS: u32 = 1 << 31;
+
+/// The channels of a file, as far as they were announced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KnownChannels {
+    /// That of events.
+    pub(crate) events: u16,
+    /// Those that another program added: their messages are no part of the trace.
+    others: BTreeSet<u16>,
+}
+
+impl KnownChannels {
+    /// The channels of a file that announces no others than ours.
+    pub(crate) fn new(events: u16) -> KnownChannels {
+        KnownChannels { events, others: BTreeSet::new() }
+    }
+
+    /// Takes in what some chunks announce.
+    pub(crate) fn learn(&mut self, chunks: &ChunkBuffer) {
+        for (id, topic) in chunks.channels() {
+            if topic == EVENTS_TOPIC {
+                self.events = id;
+            } else if !PLUGIN_TOPICS.iter().any(|start| topic.starts_with(start)) {
+                self.others.insert(id);
+            }
+        }
+    }
+
+    fn is_ours(&self, message: &Message<'_>) -> bool {
+        !self.others.contains(&message.0)
+    }
+}
 
 /// The records of some chunks that follow each other.
 #[derive(Debug, Default)]
@@ -165,22 +199,29 @@ impl ChunkBuffer {
 
     /// The id of the channel of events, if the chunk announces it.
     pub(crate) fn events_channel(&self) -> Option<u16> {
-        let channels = self.records().filter(|(opcode, _)| *opcode == opcode::CHANNEL);
-        let mut channels = channels.filter_map(|(_, data)| parse_channel(data));
+        let mut channels = self.channels();
         channels.find(|(_, topic)| *topic == EVENTS_TOPIC).map(|(id, _)| id)
     }
 
+    /// The channels that are announced: id and topic.
+    fn channels(&self) -> impl Iterator<Item = (u16, &str)> {
+        let channels = self.records().filter(|(opcode, _)| *opcode == opcode::CHANNEL);
+        channels.filter_map(|(_, data)| parse_channel(data))
+    }
+
     /// The events of the chunk, in order.
-    pub(crate) fn entries(&self, events_channel: u16) -> impl Iterator<Item = Entry<'_>> {
-        let messages = self.records().filter(|(opcode, _)| *opcode == opcode::MESSAGE);
-        let mut messages = messages.filter_map(|(_, data)| message(data)).peekable();
+    pub(crate) fn entries<'a>(
+        &'a self,
+        channels: &'a KnownChannels,
+    ) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let mut messages = self.messages(channels).peekable();
         std::iter::from_fn(move || {
             let (channel, time, line) = messages.next()?;
-            if channel != events_channel {
+            if channel != channels.events {
                 return Some(Entry::Stray);
             }
             // They have the same time. Between them, something may be damaged.
-            let is_body = |next: &Message<'_>| next.0 != events_channel && next.1 == time;
+            let is_body = |next: &Message<'_>| next.0 != channels.events && next.1 == time;
             let body = messages.next_if(is_body);
             Some(Entry::Event { line, body: body.map(|(_, _, data)| data) })
         })
@@ -188,16 +229,26 @@ impl ChunkBuffer {
 
     /// True if it ends with an event of which the frame or host call is still to come: another tool
     /// ended the chunk there. `None` if it has no messages.
-    pub(crate) fn waits(&self, events_channel: u16) -> Option<bool> {
-        let messages = self.records().filter(|(opcode, _)| *opcode == opcode::MESSAGE);
-        let (channel, _, line) = messages.filter_map(|(_, data)| message(data)).last()?;
-        Some(channel == events_channel && is_followed(line))
+    pub(crate) fn waits(&self, channels: &KnownChannels) -> Option<bool> {
+        let (channel, _, line) = self.messages(channels).last()?;
+        Some(channel == channels.events && is_followed(line))
     }
 
-    /// Forgets all but the last message.
-    pub(crate) fn keep_last_message(&mut self) {
+    /// The messages of the trace, in order.
+    fn messages<'a>(
+        &'a self,
+        channels: &'a KnownChannels,
+    ) -> impl Iterator<Item = Message<'a>> + use<'a> {
         let messages = self.records().filter(|(opcode, _)| *opcode == opcode::MESSAGE);
-        let last = messages.last().map(|(_, data)| data.to_vec());
+        messages.filter_map(|(_, data)| message(data)).filter(|one| channels.is_ours(one))
+    }
+
+    /// Forgets all but the last message of the trace.
+    pub(crate) fn keep_last_message(&mut self, channels: &KnownChannels) {
+        let messages = self.records().filter(|(opcode, _)| *opcode == opcode::MESSAGE);
+        let is_ours =
+            |(_, data): &(u8, &[u8])| message(data).is_some_and(|one| channels.is_ours(&one));
+        let last = messages.filter(is_ours).last().map(|(_, data)| data.to_vec());
         self.clear();
         // Only a chunk can be refused.
         let _ = last.map(|data| self.append_record(opcode::MESSAGE, &data));

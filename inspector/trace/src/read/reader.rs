@@ -8,7 +8,7 @@ use bytes::Bytes;
 use glovebox_events::{Event, Snapshot, What};
 use glovebox_files::FileKind;
 
-use super::chunk::{ChunkBuffer, Entry};
+use super::chunk::{ChunkBuffer, Entry, KnownChannels};
 use super::foreign::{not_a_trace, of_another_program};
 use super::framing::{self, Next, Records};
 use crate::format::tally::{Tally, Totals};
@@ -36,7 +36,7 @@ pub struct TraceReader {
     path: PathBuf,
     records: Records<BufReader<File>>,
     ready: VecDeque<Result<Event, TraceError>>,
-    events_channel: u16,
+    channels: KnownChannels,
     buffer: ChunkBuffer,
     /// Where the chunk stands, and how long it is, of which the last event waits in the buffer for its
     /// frame.
@@ -116,7 +116,7 @@ impl TraceReader {
             allowance: size.saturating_mul(MAX_RATIO).saturating_add(FREE),
             path,
             ready: VecDeque::new(),
-            events_channel: EVENTS_CHANNEL,
+            channels: KnownChannels::new(EVENTS_CHANNEL),
             buffer: ChunkBuffer::default(),
             waiting: None,
             about: About::default(),
@@ -432,8 +432,8 @@ impl TraceReader {
             buffer.clear();
         }
         let added = admitted.and_then(|()| buffer.append_record(opcode, data));
-        // Always 0 in our files, but another tool may have rewritten this one.
-        self.events_channel = buffer.events_channel().unwrap_or(self.events_channel);
+        // Always the same in our files, but another tool may have rewritten this one.
+        self.channels.learn(&buffer);
         match added {
             Ok(()) => self.take_events(&mut buffer, place),
             Err(reason) => {
@@ -449,9 +449,10 @@ impl TraceReader {
     /// is where what was added last stands, and its length.
     fn take_events(&mut self, buffer: &mut ChunkBuffer, place: (u64, u64)) {
         let first = self.waiting.take();
-        let waits = buffer.waits(self.events_channel) == Some(true);
+        let waits = buffer.waits(&self.channels) == Some(true);
         let (mut bad_before, mut bad) = (None, None);
-        let mut entries = buffer.entries(self.events_channel).enumerate().peekable();
+        let channels = self.channels.clone();
+        let mut entries = buffer.entries(&channels).enumerate().peekable();
         while let Some((number, entry)) = entries.next() {
             if waits && entries.peek().is_none() {
                 break;
@@ -470,7 +471,7 @@ impl TraceReader {
         }
         if waits {
             self.waiting = Some(place);
-            buffer.keep_last_message();
+            buffer.keep_last_message(&channels);
         }
     }
 
@@ -478,7 +479,8 @@ impl TraceReader {
     fn end_waiting(&mut self) {
         let Some((offset, length)) = self.waiting.take() else { return };
         let buffer = std::mem::take(&mut self.buffer);
-        for entry in buffer.entries(self.events_channel) {
+        let channels = self.channels.clone();
+        for entry in buffer.entries(&channels) {
             if let Err(reason) = self.entry(entry) {
                 self.damaged(offset, length, reason);
             }

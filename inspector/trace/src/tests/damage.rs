@@ -126,7 +126,7 @@ fn bombs_are_not_set_off() {
 fn places_of_plugins_and_damage_are_bounded() {
     let folder = folder();
     let path = folder.path().join("many.mcap");
-    let empty = || chunk(0, 0, "lz4", b"");
+    let empty = || chunk(0, 1, "lz4", b"");
     std::fs::write(&path, file(200_000, |_| [&empty()[..], &[0xFF]].concat())).expect("space");
     let report = check(&path, &NEVER).expect("it is a trace");
     assert_eq!(report.problems.len(), 1_000);

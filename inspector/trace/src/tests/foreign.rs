@@ -156,8 +156,22 @@ fn rewrite(path: &Path, out: &Path, layout: mcap::WriteOptions, first: bool, wit
     if first {
         others(&mut writer);
     }
-    for message in mcap::MessageStream::new(&bytes).expect("it is MCAP") {
+    let other = std::sync::Arc::new(mcap::Channel {
+        id: 7_000,
+        topic: "/foo".to_owned(),
+        schema: None,
+        message_encoding: "json".to_owned(),
+        metadata: BTreeMap::new(),
+    });
+    for (number, message) in mcap::MessageStream::new(&bytes).expect("it is MCAP").enumerate() {
         let message = message.expect("it is good");
+        // Another program's own message may stand anywhere, also between an event and its frame.
+        if number % 7 == 0 {
+            let mut own = message.clone();
+            own.channel = other.clone();
+            own.data = b"{}"[..].into();
+            writer.write(&own).expect("there is space");
+        }
         if !without.contains(&message.sequence) {
             writer.write(&message).expect("there is space");
         }

@@ -38,7 +38,7 @@ fn what_is_no_trace_is_refused_and_nothing_is_written() {
     check("missing.mcap", "; check the path");
     check("empty.mcap", "; record or import one");
     check("text.mcap", "; give a .mcap file");
-    check("a.pcap", "; use `glovebox trace import`");
+    check("a.pcap", "; import it with `glovebox trace import`");
     check(".", "; check the file and its rights");
     let second = ["trace", "merge", "in.mcap", "text.mcap", "-o", "out.mcap"];
     folder.refused(&second, 5, "read trace: ", "text.mcap");
@@ -114,6 +114,8 @@ fn what_was_asked_for_must_make_sense() {
     };
     check(&["split", "in.mcap"], "--frames <N>|--every <DURATION>|--size <SIZE>");
     check(&["split", "in.mcap", "--frames", "0"], "0 is not in");
+    check(&["split", "in.mcap", "--every", "0s"], "write a time above 0");
+    check(&["split", "in.mcap", "--size", "0"], "write a size above 0");
     check(&["split", "in.mcap", "--every", "soon"], "soon");
     check(&["split", "in.mcap", "--frames", "1", "--size", "1k"], "cannot be used with");
     check(&["merge"], "<TRACES>");
@@ -132,6 +134,10 @@ fn parts_are_merged_into_what_was_split() {
     let parts: Vec<&str> = made.lines().collect();
     let merge = [&["trace", "merge"], &parts[..], &["-o", "out.mcap"]].concat();
     folder.check(&merge, 0, "out.mcap", "of one recording");
+    let ends = ["trace", "merge", "part.004.mcap", "part.001.mcap", "-o", "ends.mcap"];
+    let between = "missing between part.001.mcap and part.004.mcap";
+    let json = folder.json(&ends, 0, between);
+    assert!(json["merged"]["missing"][0]["events"].as_u64() > Some(1_000), "{json:#}");
     for name in ["in", "out"] {
         let out = format!("{name}.ndjson");
         folder.check(&["trace", "export", &format!("{name}.mcap"), "-o", &out], 0, "", "");
