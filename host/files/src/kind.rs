@@ -276,34 +276,23 @@ impl FileKind {
                      `glovebox trace import`",
                 ),
             ),
-            Kind::Har => (
-                "a HAR file of a browser or proxy",
-                First(
-                    "write one line for each entry: jq -c '.log.entries[] | {payload: .}', and \
-                     import that with `glovebox trace import`",
-                ),
-            ),
+            Kind::Har => ("a HAR file of a browser or proxy", Import),
             Kind::ElasticBulk => (
                 "bulk data for Elasticsearch, as `tshark -T ek` writes it",
                 First(
                     "import the capture itself with `glovebox trace import`, or write one line for \
-                     each document: jq -c 'select(.layers) | {payload: .}'",
+                     each document: jq -c 'select(.layers) | {payload: .}' (from 1.7 on: earlier \
+                     ones change numbers)",
                 ),
             ),
             Kind::ChromeTrace => ("a trace of Chrome in JSON", First(LOOK_THERE)),
             Kind::PerfettoTrace => ("a trace of Perfetto", First(LOOK_THERE)),
-            Kind::JsonList => (
-                "a JSON list",
-                First(
-                    "write one line for each event: jq -c '.[] | {payload: .}', and import that \
-                     with `glovebox trace import`",
-                ),
-            ),
+            Kind::JsonList => ("a JSON list", Import),
             Kind::JsonValue => (
                 "one JSON value over several lines",
                 First(
-                    "write it as one line for each event, for example with jq -c, and import that \
-                     with `glovebox trace import`",
+                    "write it as one line for each event, for example with jq -c (from 1.7 on: \
+                     earlier ones change numbers), and import that with `glovebox trace import`",
                 ),
             ),
             Kind::Gzip => (

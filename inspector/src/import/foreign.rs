@@ -32,7 +32,7 @@ pub fn foreign(start: &[u8], is_packed: bool) -> Foreign {
         Way::Trace => "it needs no import: give it to the other verbs",
         Way::Plugin => "plugins are not imported: give it to `glovebox inspect`",
         Way::Unpack(how) | Way::First(how) => how,
-        Way::Import | Way::Other => "give a pcap, pcapng or NDJSON file",
+        Way::Import | Way::Other => "give a pcap, pcapng, NDJSON or HAR file, or a JSON list",
     };
     let name = match (kind, mcap_profile(start)) {
         (FileKind::OtherMcap, Some(profile)) => format::other_program(profile).into(),

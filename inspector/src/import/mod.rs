@@ -1,5 +1,5 @@
-//! Imports events from files that are no traces: pcap, pcapng and NDJSON, also packed with gzip,
-//! zstd or LZ4.
+//! Imports events from files that are no traces: pcap, pcapng, NDJSON, JSON lists and HAR files, also
+//! packed with gzip, zstd or LZ4.
 //!
 //! [`import`] finds out what a file is, by its first bytes, and hands on one event after the
 //! other. A packet becomes a data frame given to the plugin `capture`; its header has `time` (ns
@@ -29,6 +29,7 @@
 //! This module deliberately does not put TCP streams or fragments together: a packet is a frame.
 
 mod capture;
+mod document;
 mod foreign;
 mod input;
 mod layers;
@@ -62,6 +63,8 @@ pub enum Format {
     PcapNg,
     /// One JSON object per line, as [`export`](crate::export) writes them.
     Ndjson,
+    /// One JSON document with many frames: a list, or a HAR file.
+    Json,
 }
 
 impl Format {
@@ -71,6 +74,7 @@ impl Format {
             Format::Pcap => "pcap",
             Format::PcapNg => "pcapng",
             Format::Ndjson => "NDJSON",
+            Format::Json => "JSON",
         }
     }
 
@@ -78,6 +82,7 @@ impl Format {
         match FileKind::of(start) {
             FileKind::Pcap => Some(Format::Pcap),
             FileKind::PcapNg => Some(Format::PcapNg),
+            FileKind::JsonList | FileKind::Har => Some(Format::Json),
             // A text that begins so is read line by line, so that an error names the line.
             _ => {
                 let text = start.strip_prefix(ndjson::BYTE_ORDER_MARK).unwrap_or(start);
@@ -224,6 +229,7 @@ pub fn import_from<E: From<ImportError>>(
         Some(Format::Pcap) => pcap::read(path, input, &mut each),
         Some(Format::PcapNg) => pcapng::read(path, input, &mut each),
         Some(Format::Ndjson) => ndjson::read(path, BufReader::new(input), &mut each),
+        Some(Format::Json) => document::read(path, input, &mut each),
         None => {
             let mut found = foreign(start, is_packed);
             // The other verbs do not read standard input.

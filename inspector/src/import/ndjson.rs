@@ -109,7 +109,7 @@ fn several_lines(line: &[u8], rest: &mut impl BufRead) -> Foreign {
 }
 
 /// The fields of all events have defaults, so that frames can be written by hand.
-fn parse(
+pub(super) fn parse(
     line: &[u8],
     position: u64,
     plugins: &mut HashMap<String, Arc<str>>,

@@ -369,6 +369,33 @@ fn lengths_of_old_captures_are_swapped() {
 }
 
 #[test]
+fn elements_of_a_document_are_payloads_as_they_stand_there() {
+    fn check(text: &str, expected: &[&str]) {
+        let (events, report) = import_bytes(text.as_bytes()).expect("it can be imported");
+        let payloads: Vec<_> = events
+            .iter()
+            .map(|event| String::from_utf8_lossy(&frame_of(event).payload).into_owned())
+            .collect();
+        assert_eq!(payloads, expected, "{text}");
+        assert_eq!((report.events, report.format), (expected.len() as u64, Format::Json));
+    }
+    check("[]", &[]);
+    check(
+        "\u{FEFF}[9007199254740993, 1.0,\n 1e2, {\"a\" :  0.10}, \"text\"]",
+        &["9007199254740993", "1.0", "1e2", "{\"a\" :  0.10}", "text"],
+    );
+    check("[{\"payload\": 1}, [2]]", &["{\"payload\": 1}", "[2]"]);
+    check(
+        "{\n \"log\": {\"creator\": {}, \"entries\": [{\"time\": 1.50}, {\"time\": 2}]}}",
+        &["{\"time\": 1.50}", "{\"time\": 2}"],
+    );
+    // Lines that only look like a HAR file are events.
+    let line = "{\"payload\":{\"log\":{},\"entries\":1}}";
+    let (events, report) = import_bytes(line.as_bytes()).expect("it is NDJSON");
+    assert_eq!((events.len(), report.format), (1, Format::Ndjson));
+}
+
+#[test]
 fn other_files_are_refused() {
     fn check(bytes: &[u8], expected: &str) {
         let error = import_bytes(bytes).expect_err("it is no capture").to_string();
@@ -400,15 +427,14 @@ fn other_files_are_refused() {
     check(&zstd(&zstd(b"{}")), "a file packed twice; unpack it once");
     check(b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`");
     check(b"{\n \"log\": {\n  \"version\": \"1.2\", \"creator\": {}", "a HAR file");
-    check(b"{\"log\": {\"creator\": {},\n \"entries\": []}}", "a HAR file");
-    check(b"{\"log\":{\"version\":\"1.2\",\"entries\":[]}}", "a HAR file");
+    check(b"{\"log\":{\"version\":\"1.2\",\"entries\":7}}", "a HAR file");
     check(b"{\"index\":{\"_index\":\"a\"}}\n{\"layers\":{}}", "bulk data for Elasticsearch");
     check(b"{\"payload\":\"x\"}\n{\"index\":{\"_index\":\"a\"}}", "unknown field `index`");
     check(b"{\n \"payload\": 1\n}", "one JSON value over several lines");
     check(b"[\x18\x00\xFF\xE3", "a file of unknown kind");
     check(b"{\x18\x00\xFF\xE3", "no JSON");
     check(b"[not JSON]", "a text file; give a pcap");
-    check(b"[{\"payload\": 1}]", "a JSON list; write one line for each event: jq");
+    check(b"[{\"payload\": 1}", "damaged JSON file: no JSON");
     check(b"\xFF\xFE{\0}\0", "UTF-16; save it as UTF-8");
     check(b"BZh91AY", "packed with bzip2");
     check(
@@ -541,7 +567,6 @@ fn what_cannot_be_held_is_refused() {
     check(r#"{"header":{"a\ud800":1}}"#, "half of a surrogate pair");
     check(r#"{"payload":"a\ud800"}"#, "`payload` has half of a surrogate pair");
     check(r#"{"payload":1,"payload":2}"#, "`payload` stands there twice");
-    check(r#"["payload"]"#, "a JSON list");
 }
 
 #[test]

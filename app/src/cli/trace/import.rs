@@ -15,10 +15,11 @@ use super::NewTrace;
 use super::stdin::{ENDED, EndingStdin};
 use crate::ending::is_asked;
 
-/// Make a trace from a pcap, pcapng or NDJSON file
+/// Make a trace from a pcap, pcapng, NDJSON or HAR file, or a JSON list
 ///
 /// Each packet becomes a data frame. Its payload is what TCP or UDP carry; its header has the time,
-/// addresses, ports and protocol. Files compressed with gzip, zstd or LZ4 are decompressed. Ctrl+C
+/// addresses, ports and protocol. Each entry of a HAR file and each element of a JSON list becomes the
+/// payload of a data frame, as it stands there. Files compressed with gzip, zstd or LZ4 are decompressed. Ctrl+C
 /// ends an import from standard input, which keeps what has come until then.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
