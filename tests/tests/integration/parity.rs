@@ -323,6 +323,22 @@ fn limits_are_the_same() {
     );
 }
 
+/// One frame of more bytes than any message of a process may have; WebAssembly has no memory for it.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_answer_that_no_message_holds_exceeds_the_same_limit() {
+    for isolation in [Isolation::InProcess, Isolation::Process] {
+        let (bench, id) = load((Binding::Native, isolation));
+        let reply = bench.host.call(id, &Frame::data("bytes 68000000"));
+        let expected = "limit exceeded: asked for 64.8 MiB of output-bytes, limit 64 KiB";
+        assert_eq!(reply.outcome.to_string(), expected, "{isolation:?}");
+        assert_eq!(bench.ask(id, "count"), "2", "{isolation:?}");
+        let status = bench.host.plugin(id).unwrap();
+        let hits = status.limit_status.iter().map(|limit| limit.hits).sum::<u64>();
+        assert_eq!(hits, 1, "{isolation:?}");
+    }
+}
+
 #[test]
 fn starts_that_fail_fail_the_same() {
     #[track_caller]

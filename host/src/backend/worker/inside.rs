@@ -13,7 +13,7 @@ use glovebox_events::Outcome;
 use glovebox_worker::{Handler, LoadFailure};
 
 use super::super::native::{NativeCode, NativePlugin, TableServices};
-use super::{BINDING, OUTPUT_BYTES, OUTPUT_FRAMES, compiler, trial};
+use super::{BINDING, EXCEEDED, OUTPUT_BYTES, OUTPUT_FRAMES, compiler, trial};
 use crate::frames::Frames;
 use crate::stop::Stop;
 
@@ -241,6 +241,9 @@ fn failure_of(stop: Stop) -> Failure {
         Outcome::Failed { code, message } => Failure::new(code, message),
         // The only trap here is a panic that the plugin caught itself.
         Outcome::Trapped { message, .. } => Failure::new(Failure::PANIC, message),
+        Outcome::LimitExceeded { limit: LimitKind::OutputBytes, asked, .. } => {
+            Failure::new(EXCEEDED, asked.to_string())
+        }
         other => Failure::invalid(other.to_string()),
     }
 }

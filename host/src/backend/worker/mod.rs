@@ -72,6 +72,10 @@ const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 const OUTPUT_BYTES: &str = "output-bytes";
 const OUTPUT_FRAMES: &str = "output-frames";
 
+/// The code of a failure that stands for an answer of too many bytes for any message; its message is
+/// their number. A plugin that uses it says the same of itself.
+const EXCEEDED: u32 = 0xFFFF_FF01;
+
 /// The binding in the message that loads a plugin.
 const BINDING: &str = "native";
 
@@ -539,7 +543,9 @@ impl WorkerBackend {
                 let message = format!("{}: {}", failure.stage, failure.failure.message);
                 Stop::Dead(Outcome::Failed { code: failure.failure.code, message })
             }
-            LoadError::Call(CallError::Failed(failure)) => stop_of(failure),
+            LoadError::Call(CallError::Failed(failure)) => {
+                self.exceeded(&failure).unwrap_or_else(|| stop_of(failure))
+            }
             LoadError::Call(CallError::Cancelled) => Stop::Alive(Outcome::Cancelled),
             LoadError::Call(CallError::Ended(ended)) => {
                 Stop::Dead(self.ended(&ended, deadline, errors))
@@ -548,6 +554,16 @@ impl WorkerBackend {
                 failed(Failure::INVALID, error.to_string())
             }
         }
+    }
+
+    /// The limit that an answer exceeded by so much that it could not be sent.
+    fn exceeded(&self, failure: &Failure) -> Option<Stop> {
+        let (limit, allowed) = (LimitKind::OutputBytes, self.limits.output_bytes);
+        let asked: u64 = failure.message.parse().ok().filter(|_| failure.code == EXCEEDED)?;
+        (asked > allowed).then(|| {
+            self.context.shared.counters.hit_limit(limit);
+            Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed })
+        })
     }
 
     /// The outcome of a call during which the worker ended.
