@@ -105,6 +105,18 @@ const WASM: &[Row] = rows! {
         [[ExportStart("interface_version_"), Export("allocate")]];
     "a Substrate runtime", "Substrate runtimes", "blockchains of Polkadot", REBUILD,
         [[Export("Core_version")]];
+    "a program for Fastly Compute", "programs for Fastly Compute", "the edge of Fastly", REBUILD,
+        [[From("fastly_")]];
+    "a canister of the Internet Computer", "canisters of the Internet Computer",
+        "the blockchain of ICP", REBUILD, [[From("ic0")]];
+    "a NEAR contract", "NEAR contracts", "the blockchain NEAR", REBUILD,
+        [[Import("env", "read_register"), Import("env", "register_len")]];
+    "a Shopify function", "Shopify functions", "shops of Shopify", REBUILD,
+        [[From("shopify_function")]];
+    "a module of Javy", "modules of Javy", "`javy` and hosts with its runtime for JavaScript", REBUILD,
+        [[From("javy")], [Export("compile_src"), Export("invoke")]];
+    "the Ruby of ruby.wasm", "Rubys of ruby.wasm", "JavaScript in browsers and Node.js", REBUILD,
+        [[From("rb-js-abi-host")]];
     "a module of wasm-bindgen", "modules of wasm-bindgen", "JavaScript in browsers and Node.js",
         REBUILD, [[From("__wbindgen_")], [From("wbg")], [ExportStart("__wbindgen_")]];
     "a Go program for JavaScript", "Go programs for JavaScript", "browsers and Node.js",
@@ -299,6 +311,13 @@ mod tests {
         imports("env", "emscripten_resize_heap", "a module of Emscripten");
         imports("env", "napi_create_object", "an addon of Node.js in WebAssembly");
         imports("env", "proxy_log", "a proxy-wasm filter");
+        imports("fastly_http_req", "send", "a program for Fastly Compute");
+        imports("ic0", "msg_reply", "a canister of the Internet Computer");
+        imports("shopify_function_v1", "shopify_function_input_get", "a Shopify function");
+        imports("javy_quickjs_provider_v3", "invoke", "a module of Javy");
+        imports("rb-js-abi-host", "eval-js", "the Ruby of ruby.wasm");
+        let near = [function("env", "read_register"), function("env", "register_len")];
+        with(&near.concat(), "a NEAR contract");
         with(&export("__transform_plugin_process_impl"), "a plugin of swc");
         with(&export("napi_register_wasm_v1"), "an addon of Node.js in WebAssembly");
         let kernel = [export("input_set"), export("error_set")].concat();
