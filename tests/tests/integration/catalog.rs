@@ -176,7 +176,7 @@ fn damaged_files_are_findings_among_good_ones() {
         "read: no artifact: no.wasm does not exist; build the plugin with `glovebox build`",
         "sniff: the module is damaged: cut short: the section at byte",
         "sniff: this is an empty file, not a plugin; build the plugin again: bad/empty.wasm",
-        "sniff: this is a gzip archive, not a plugin; unpack it first: bad/gzip.wasm",
+        "sniff: this is a file packed with gzip, not a plugin; unpack it with `gzip -d`, and give what is inside: bad/gzip.wasm",
         "sniff: the shared library is damaged:",
         "sniff: the WebAssembly text is wrong in line",
         "parse manifest: unknown key `nmae` in [plugin] on line 3; did you mean `name`?; correct \

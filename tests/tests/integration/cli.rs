@@ -416,7 +416,7 @@ fn damaged_traces_are_refused() {
     check("short.mcap", &whole[..5], "; record it again");
     check("cut.mcap", &whole[..whole.len() - 20], "; `glovebox trace recover` closes it");
     check("text.mcap", b"hello", "; give a .mcap file");
-    check("capture.mcap", &capture, "; use `glovebox trace import`");
+    check("capture.mcap", &capture, "; import it with `glovebox trace import`");
     let missing = ["trace", "info", "missing.mcap"];
     folder.refused(&missing, 5, "read trace: ", "; check the path");
     let import = |name, problem: &str, remedy: &str| {
@@ -425,7 +425,7 @@ fn damaged_traces_are_refused() {
         assert!(!folder.0.path().join("out.mcap.partial").exists());
     };
     import("empty.mcap", "import: not a capture: an empty file", "; give a pcap");
-    import("in.mcap", "an MCAP file, which needs no import", "; give it to the other verbs");
+    import("in.mcap", "a trace of Glovebox; it needs no import", ": give it to the other verbs");
     import("missing.pcap", "import: cannot read", "; check the path");
     folder.write("bad.ndjson", "{\"payload\":\"a\"}\n{\"kind\":700}\n");
     import(

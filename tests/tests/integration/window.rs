@@ -287,7 +287,7 @@ fn a_damaged_plugin_leaves_the_window_and_names_the_stage() {
     let mut window = open(&[sample("echo.wasm"), damaged]);
     let view = app(&window).view();
     assert_eq!((view.plugins().len(), view.loads_failed()), (1, 1));
-    shows(&mut window, "gzip archive");
+    shows(&mut window, "packed with gzip");
 }
 
 #[test]
