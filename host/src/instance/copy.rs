@@ -301,7 +301,12 @@ impl PluginCopy {
                 self.status.time(timing.latency(), memory);
                 (timing, memory)
             }
-            _ => (Timing::default(), None),
+            _ if reply.outcome.is_refused() => (Timing::default(), None),
+            // What ended with the plugin is not told apart.
+            _ => {
+                self.status.time(total, None);
+                (Timing { queue, guest: total, ..Timing::default() }, None)
+            }
         };
         if is_told {
             self.record_end(frame, reply, timing, memory);

@@ -296,7 +296,11 @@ impl Builder {
                 None => self.run.left_out += 1,
             },
             What::CallEnded { call, outcome, timing, .. } => match self.open.remove(&call) {
-                Some(at) => self.end(at, Some(outcome), Some(timing.latency())),
+                Some(at) => {
+                    // A call that was not made took no time.
+                    let latency = (!outcome.is_refused()).then(|| timing.latency());
+                    self.end(at, Some(outcome), latency);
+                }
                 None => self.run.left_out += 1,
             },
             _ => {}

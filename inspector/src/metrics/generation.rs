@@ -46,8 +46,11 @@ impl Generation {
                 let (first, last) = self.range.unwrap_or((event.at, event.at));
                 self.range = Some((first, last.max(event.at)));
                 *self.outcomes.entry(outcome.name()).or_default() += 1;
-                self.count(|latencies| latencies.add(timing.latency()));
-                self.add_timing(timing);
+                // A call that was not made took no time, and is not the fastest.
+                if !outcome.is_refused() {
+                    self.count(|latencies| latencies.add(timing.latency()));
+                    self.add_timing(timing);
+                }
                 self.memory = memory.or(self.memory);
                 self.memory_peak = self.memory_peak.max(*memory);
             }

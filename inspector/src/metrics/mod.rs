@@ -517,6 +517,20 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_were_not_made_took_no_time() {
+        let mut metrics = Metrics::default();
+        let refused = || Outcome::Refused { reason: "it waits".to_owned() };
+        for call in [ended(50, Outcome::Completed), ended(0, refused()), ended(0, refused())] {
+            metrics.ingest(&event(1, 1, call));
+        }
+        let figures = metrics.generation("echo", 1).expect("it ran");
+        assert_eq!((figures.calls, figures.latency.count), (3, 1));
+        assert_eq!(figures.latency.p50, Duration::from_micros(50));
+        let bucket = metrics.snapshot().series["echo"].buckets[0].p50;
+        assert_eq!(bucket, Some(Duration::from_micros(50)));
+    }
+
+    #[test]
     fn seconds_become_buckets() {
         let snapshot = sample().snapshot();
         let series = &snapshot.series["echo"];

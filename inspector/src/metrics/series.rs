@@ -91,7 +91,9 @@ impl Timeline {
                     open.memory = *memory;
                     self.details.memory_at = event.at;
                 }
-                self.details.latencies.add(timing.latency());
+                if !outcome.is_refused() {
+                    self.details.latencies.add(timing.latency());
+                }
             }
             What::Reloaded { .. } => self.mark(event, true),
             What::ReloadFailed { .. } => self.mark(event, false),

@@ -1,6 +1,7 @@
 //! The fate of frames and plugins whose processes end.
 
 use std::fs;
+use std::time::Duration;
 
 use glovebox_host::{Event, Frame, LoadRequest, Outcome, What};
 use glovebox_inspector::findings::{Recorder, Severities, judge};
@@ -45,9 +46,14 @@ fn a_poison_frame_is_tried_twice_and_kept() {
     let has = |text: &str| notes.iter().filter(|note| note.contains(text)).count();
     assert_eq!((has("is sent once more, alone"), has("a frame crashed it twice")), (1, 1));
     // The trace has one call for it, and both frames around it.
-    let ended = bench.events.events().into_iter();
-    let ended = ended.filter(|event| matches!(event.what, What::CallEnded { .. }));
-    assert_eq!(ended.count(), 3);
+    let latency = |event: Event| match event.what {
+        What::CallEnded { timing, .. } => Some(timing.latency()),
+        _ => None,
+    };
+    let took: Vec<Duration> = bench.events.events().into_iter().filter_map(latency).collect();
+    assert_eq!(took.len(), 3);
+    // It took time until the process crashed, twice.
+    assert!(took.iter().all(|took| !took.is_zero()), "{took:?}");
 }
 
 #[test]
