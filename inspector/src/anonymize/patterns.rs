@@ -287,24 +287,24 @@ struct Hit {
     order: Option<Order>,
 }
 
-/// What was found in bytes.
+/// The finds in bytes.
 #[derive(Debug, Default)]
 struct Level {
     /// `None` of a plain text.
     apart: Option<Apart>,
-    /// What was found in each leaf; `None` of one that is gone.
+    /// The finds in each leaf; `None` of one that is gone.
     inner: Vec<Option<Level>>,
-    /// What was found over several leaves, with their numbers.
+    /// The finds over several leaves, with their numbers.
     over: Vec<(Range<usize>, Hit)>,
-    /// What was found in a plain text.
+    /// The finds in a plain text.
     hits: Vec<Hit>,
     /// How often each pattern was found, inside of leaves too.
     found: Vec<(usize, u64)>,
-    /// What was found across the leaves of something that may be no such thing.
+    /// The finds across the leaves of something that may be no such thing.
     more: Vec<Range<usize>>,
     /// True if patterns could not be looked for in something of it.
     is_blocked: bool,
-    /// What is not looked into.
+    /// The ranges that are not looked into.
     gone: Vec<Range<usize>>,
 }
 
@@ -359,7 +359,7 @@ fn write(level: &Level, bytes: &[u8], more: &[Range<usize>]) -> Vec<Splice> {
     let Some(apart) = level.apart.as_ref().filter(|apart| !apart.is_text) else {
         return write_text(level, bytes, more);
     };
-    // What goes of each leaf, counted from its content.
+    // The parts that go of each leaf, counted from its content.
     let mut parts: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
     for (leaves, hit) in &level.over {
         for at in leaves.clone() {

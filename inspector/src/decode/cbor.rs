@@ -185,7 +185,7 @@ pub(super) fn is_one(bytes: &[u8]) -> bool {
     scan(bytes, Extent::One, &mut |_| {}).is_ok()
 }
 
-/// What a reader comes by.
+/// A thing that a reader comes by.
 #[derive(Debug)]
 pub(crate) enum Step {
     Open(Sort, usize),

@@ -16,11 +16,11 @@ use crate::decode::encodings::{is_wide, of_form};
 use crate::decode::json::Unescaped;
 use crate::decode::splice::{self, Splice};
 
-/// What bytes are known to be.
+/// The facts that are known about bytes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kind {
     pub(super) form: Form,
-    /// What their content type says.
+    /// The facts in their content type.
     pub(super) said: Said,
     pub(super) is_cbor: bool,
     pub(super) is_toml: bool,
@@ -59,10 +59,10 @@ pub(super) enum Form {
 #[derive(Debug, Default)]
 pub(super) struct Apart {
     pub(super) leaves: Vec<Leaf>,
-    /// What a match over several leaves is looked for in, if that is not the bytes themselves: CBOR as
+    /// The text that a match over several leaves is looked for in, if that is not the bytes themselves: CBOR as
     /// JSON.
     pub(super) seen: Option<Vec<u8>>,
-    /// What else the bytes may be.
+    /// The other thing that the bytes may be.
     pub(super) otherwise: Otherwise,
     /// True if escapes of JSON are no part of what the text says.
     pub(super) is_escaped: bool,
@@ -70,7 +70,7 @@ pub(super) struct Apart {
     pub(super) is_text: bool,
 }
 
-/// What bytes may be that were taken apart by what they look like.
+/// The other thing that bytes may be that were taken apart by what they look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Otherwise {
     #[default]
@@ -185,7 +185,7 @@ impl Leaf {
         }
         Some(match &self.content {
             Content::Unescaped(text) => text.made(part),
-            // What is seen of it is its content.
+            // The content itself is seen.
             Content::Itself => part,
             Content::Made(content) if place.len() == content.len() => part,
             Content::Made(content) => 0..content.len(),
@@ -197,7 +197,7 @@ impl Leaf {
         matches!(self.way, Way::Blank(_))
     }
 
-    /// What takes the place of the leaf, where pieces of its content change. A number tells keys apart
+    /// The bytes that take the place of the leaf, where pieces of its content change. A number tells keys apart
     /// that would be the same.
     pub(super) fn write(
         &self,
@@ -255,7 +255,7 @@ impl Leaf {
     }
 }
 
-/// What is put behind a key that would be the same as another one.
+/// The ending of a key that would be the same as another one.
 pub(super) fn suffix(number: usize) -> Vec<u8> {
     format!("-{}", number + 1).into_bytes()
 }
@@ -400,7 +400,7 @@ fn multipart(bytes: &[u8], said: &Said) -> Option<Apart> {
     Some(apart)
 }
 
-/// What takes the place of a match.
+/// The text that takes the place of a match.
 pub(super) fn redacted() -> Vec<u8> {
     REDACTED.as_bytes().to_vec()
 }

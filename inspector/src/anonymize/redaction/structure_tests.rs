@@ -421,7 +421,7 @@ fn patterns_are_found_in_base64() {
         }
     }
     let text = |text: &str| STANDARD.encode(text);
-    // What stands in it stays valid, and may be base64 again.
+    // The content stays valid, and may be base64 again.
     let json = |number: &str| format!("{{\"card\":{number},\"n\":1}}");
     check(&text(&json("4111111111111111")), &[CARD], &text(&json("0")));
     check(&text(&text(&json("4111111111111111"))), &[CARD], &text(&text(&json("0"))));

@@ -336,7 +336,7 @@ fn patterns_are_found_in_utf_16() {
     fn check(payload: &[u8], patterns: &[&str], expected: &[u8]) {
         let (left, unsearched) = redacted(payload, &[], patterns);
         assert_eq!(left, expected, "{left:02x?}");
-        // What stands around a text may be anything.
+        // The bytes around a text may be anything.
         assert_eq!(unsearched, payload.first() == Some(&1));
     }
     for order in [Order::Little, Order::Big] {
