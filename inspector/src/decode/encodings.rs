@@ -59,8 +59,8 @@ pub(crate) fn of_form(text: &[u8]) -> Option<Unescaped> {
     Some(found)
 }
 
-/// Takes the escapes of TOML 1.1 out of the content of a string, and the ends of lines behind `\\`. What is
-/// no escape stays. `None` if there are none, or the bytes are more than 4 GiB.
+/// Takes the escapes of TOML 1.1 out of the content of a string, and the ends of lines behind a backslash.
+/// Anything else stays. `None` if there are none, or the bytes are more than 4 GiB.
 pub(crate) fn of_toml(text: &[u8]) -> Option<Unescaped> {
     if !text.contains(&b'\\') || u32::try_from(text.len()).is_err() {
         return None;
