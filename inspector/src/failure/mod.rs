@@ -157,6 +157,8 @@ pub fn newest(
 /// A failure in a trace, with the events of its instance around it.
 #[derive(Debug, Clone)]
 pub struct Failure {
+    /// Version of the application that wrote the trace.
+    pub app_version: String,
     /// The plugin, as the trace describes it.
     pub plugin: PluginRecord,
     /// The instance, by its number in the host.
@@ -238,6 +240,7 @@ pub fn find(path: &Path, wanted: &Wanted) -> Result<Option<Failure>, TraceError>
         manifest: None,
     };
     Ok(Some(Failure {
+        app_version: reader.app_version().to_owned(),
         plugin: described.unwrap_or_else(bare),
         instance,
         generation: found.generation,

@@ -183,7 +183,9 @@ impl FailureReport {
         };
         let FailedPlugin { id, version, digest, tier, isolation, artifact, .. } = &self.plugin;
         line("cause", &self.cause);
-        line("plugin", &format!("{id} {version}, {tier}, {isolation}"));
+        let place = [version, tier, isolation].map(String::as_str);
+        let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
+        line("plugin", &format!("{id} {}", place.join(", ")));
         line("generation", &self.plugin.generation.to_string());
         line("digest", digest);
         if let Some(artifact) = artifact {
@@ -214,7 +216,10 @@ impl FailureReport {
             })
             .collect();
         let granted = if granted.is_empty() { "nothing".to_owned() } else { granted.join("; ") };
-        line("granted", &granted);
+        // A trace alone does not tell.
+        if !self.permissions.is_empty() {
+            line("granted", &granted);
+        }
         let denied = self.permissions.iter().filter(|it| it.denials > 0);
         let denied: Vec<String> =
             denied.map(|it| format!("{} {} times", it.permission, it.denials)).collect();
@@ -238,7 +243,9 @@ impl FailureReport {
             let stopped = if stopped { ", and it was stopped" } else { "" };
             line("failures", &format!("{failures} of {breaker} in a row{stopped}"));
         }
-        line("glovebox", &format!("{} on {}", self.glovebox, self.system));
+        let system =
+            if self.system.is_empty() { String::new() } else { format!(" on {}", self.system) };
+        line("glovebox", &format!("{}{system}", self.glovebox));
         let before = match self.left_out {
             0 => String::new(),
             count => format!(", and {count} before them that are not in this file"),

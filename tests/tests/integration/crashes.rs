@@ -27,7 +27,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < end, "there is no {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::yield_now();
     }
 }
 
@@ -120,8 +120,8 @@ fn a_fault_of_the_host_is_no_trap_of_its_guest() {
     // Not the end of a test that went on: the engine did not take it for a trap.
     assert_eq!(host.status.signal(), Some(11), "{host:?}");
     assert!(said.contains("This process crashed. The report is in "), "{said}");
-    let reports = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let report = reports.filter(|path| path.extension().is_some_and(|end| end == "txt")).next();
+    let mut reports = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let report = reports.find(|path| path.extension().is_some_and(|end| end == "txt"));
     let report = fs::read_to_string(report.unwrap()).unwrap();
     assert!(report.starts_with("about this host\nglovebox-fault signal=0xb\n"), "{report}");
     assert!(report.contains("glovebox-fault address=0x8\n"), "{report}");

@@ -154,11 +154,11 @@ fn a_host_with_bad_plugins_does_not_grow() {
         act(&host, native, &mut chance);
         // A plugin that was stopped stays so until somebody starts it.
         let is_stopped = host.plugin(native).is_some_and(|status| status.supervision.is_stopped);
-        if is_stopped || chance.next() % 200 == 0 {
+        if is_stopped || chance.next().is_multiple_of(200) {
             host.unload(native);
             native = load(LoadRequest::path(folder.path()));
         }
-        if chance.next() % 200 == 0 {
+        if chance.next().is_multiple_of(200) {
             host.unload(wasm);
             wasm = load(patiently("misbehave.wasm"));
         }

@@ -54,8 +54,7 @@ impl BundleTrace {
             ));
         };
         let report = FailureReport {
-            glovebox: env!("CARGO_PKG_VERSION").to_owned(),
-            system: "not recorded".to_owned(),
+            glovebox: found.app_version,
             at: found.at,
             plugin: FailedPlugin {
                 id: found.plugin.id.clone(),
