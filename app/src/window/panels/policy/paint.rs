@@ -361,7 +361,9 @@ fn denials(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, denials: &[Den
                 inert(&denial.parameter),
                 denial.permission
             )));
-            allow_button(ui, ctx, (denial.at, denial.call), plugin, denial.permission);
+            // The drawer may list the same denial.
+            let row = ("policy", denial.at, denial.call);
+            allow_button(ui, ctx, row, plugin, denial.permission);
         });
     }
 }
