@@ -15,6 +15,8 @@ fn verbs<'a>(name: &'a str, out: &'a str) -> [Vec<&'a str>; 4] {
 /// Names and contents of all files.
 fn files(folder: &Folder) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder.0.path()).unwrap().map(Result::unwrap);
+    // The folder of the user's data may be there, too.
+    let entries = entries.filter(|entry| entry.file_type().unwrap().is_file());
     let mut files: Vec<_> = entries
         .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
         .collect();
