@@ -1,7 +1,7 @@
 //! The one table of everything a person can ask for. Menus, palette, toolbar, keys, the key sheet
 //! and tests read it.
 
-use egui::{Key, KeyboardShortcut, Modifiers};
+use egui::{Event, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 
@@ -445,22 +445,75 @@ pub fn entry(verb: Verb) -> &'static Entry {
     TABLE.iter().find(|entry| entry.verb == verb).unwrap_or(&TABLE[0])
 }
 
-/// The verbs whose keys were pressed; keys without Ctrl or Alt count only if nothing is typed and no
-/// menu or list is open, which they would move in.
-pub fn pressed(ctx: &egui::Context, now: &Situation) -> Vec<Verb> {
+/// Takes the next key of a verb out of events, from the position `at` on, which then is that of what
+/// follows. Each press counts, in the order in which they came, for several may come between two
+/// painted frames.
+///
+/// Keys without Ctrl or Alt count only if nothing is typed and no menu or list is open, which they
+/// would move in.
+pub fn hear(
+    ctx: &egui::Context,
+    events: &mut Vec<Event>,
+    at: &mut usize,
+    now: &Situation,
+) -> Option<Verb> {
     let typing = ctx.text_edit_focused() || egui::Popup::is_any_open(ctx);
-    let mut keys: Vec<_> = TABLE
+    while let Some(event) = events.get(*at) {
+        let Some((keys, verb)) = verb_of(event, now).filter(|(keys, _)| !typing || !is_plain(keys))
+        else {
+            *at += 1;
+            continue;
+        };
+        events.remove(*at);
+        // The letter that such a key types as well is for nobody.
+        if is_plain(keys) && matches!(events.get(*at), Some(Event::Text(_))) {
+            events.remove(*at);
+        }
+        return Some(verb);
+    }
+    None
+}
+
+/// Cuts off the events that may be about a text which those before them change: they have to wait until
+/// the field has it.
+pub fn split_behind_text(events: &mut Vec<Event>) -> Vec<Event> {
+    let mut changed = false;
+    let at = events.iter().position(|event| {
+        changed |= changes_text(event);
+        changed && acts_on_text(event)
+    });
+    at.map(|at| events.split_off(at)).unwrap_or_default()
+}
+
+fn changes_text(event: &Event) -> bool {
+    match event {
+        Event::Text(_) | Event::Paste(_) | Event::Cut | Event::Ime(_) => true,
+        Event::Key { key, pressed, .. } => *pressed && matches!(key, Key::Backspace | Key::Delete),
+        _ => false,
+    }
+}
+
+/// True for keys that choose, leave or command, instead of moving in the text.
+fn acts_on_text(event: &Event) -> bool {
+    let Event::Key { key, pressed: true, modifiers, .. } = event else { return false };
+    let chooses =
+        matches!(key, Key::Enter | Key::Escape | Key::Tab | Key::ArrowUp | Key::ArrowDown);
+    let keys = KeyboardShortcut::new(*modifiers, *key);
+    chooses || modifiers.command || modifiers.alt || is_function(&keys)
+}
+
+/// The verb that can be done now and has the key of this event. Of two, the one with the most
+/// modifiers: egui lets Ctrl+R match Ctrl+Shift+R, too.
+fn verb_of(event: &Event, now: &Situation) -> Option<(&'static KeyboardShortcut, Verb)> {
+    let Event::Key { key, pressed: true, modifiers, .. } = event else { return None };
+    let is_it = |keys: &&KeyboardShortcut| {
+        keys.logical_key == *key && modifiers.matches_logically(keys.modifiers)
+    };
+    TABLE
         .iter()
         .filter(|entry| (entry.enabled)(now))
-        .flat_map(|entry| entry.keys.iter().map(|keys| (*keys, entry.verb)))
-        .filter(|(keys, _)| !typing || !is_plain(keys))
-        .collect();
-    // The most modifiers first: egui lets Ctrl+R match Ctrl+Shift+R, too.
-    keys.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys.modifiers)));
-    ctx.input_mut(|input| {
-        let pressed = keys.iter().filter(|(keys, _)| input.consume_shortcut(keys));
-        pressed.map(|(_, verb)| *verb).collect()
-    })
+        .flat_map(|entry| entry.keys.iter().filter(is_it).map(|keys| (keys, entry.verb)))
+        .max_by_key(|(keys, _)| count(keys.modifiers))
 }
 
 /// Why the commands cannot be done whose keys were pressed in vain: those that nobody presses while
@@ -498,6 +551,31 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn keys_behind_a_text_wait_for_it() {
+        fn check(events: &[Event], left: usize) {
+            let mut events = events.to_vec();
+            let late = split_behind_text(&mut events);
+            assert_eq!(events.len(), left, "{events:?} {late:?}");
+        }
+        let key = |key, modifiers| Event::Key {
+            key,
+            physical_key: None,
+            pressed: true,
+            repeat: false,
+            modifiers,
+        };
+        let (text, none) = (Event::Text("a".to_owned()), Modifiers::NONE);
+        let send = key(Key::Enter, Modifiers::COMMAND);
+        check(&[], 0);
+        check(&[send.clone(), text.clone()], 2);
+        check(&[key(Key::A, none), text.clone(), send.clone(), text.clone()], 2);
+        check(&[text.clone(), text.clone(), key(Key::Enter, none)], 2);
+        check(&[key(Key::Backspace, none), send], 1);
+        check(&[text.clone(), key(Key::ArrowLeft, none), text.clone()], 3);
+        check(&[text, key(Key::F5, none)], 1);
+    }
 
     #[test]
     fn no_key_and_no_name_means_two_things() {

@@ -85,20 +85,19 @@ impl Palette {
         let (down, up, enter) = ui.input_mut(|input| {
             let none = egui::Modifiers::NONE;
             (
-                input.consume_key(none, Key::ArrowDown),
-                input.consume_key(none, Key::ArrowUp),
+                input.count_and_consume_key(none, Key::ArrowDown),
+                input.count_and_consume_key(none, Key::ArrowUp),
                 input.consume_key(none, Key::Enter),
             )
         });
         let last = found.len().min(LISTED).saturating_sub(1);
         let mut chosen = self.moved.or(first(&items, &found, &self.text)).map(|at| at.min(last));
-        if down {
+        for _ in 0..down {
             chosen = Some(chosen.map_or(0, |at| (at + 1).min(last)));
         }
-        if up {
-            chosen = chosen.map(|at| at.saturating_sub(1));
-        }
-        if down || up {
+        chosen = chosen.map(|at| at.saturating_sub(up));
+        let moves = down + up > 0;
+        if moves {
             self.moved = chosen;
         }
         let at_chosen = chosen.and_then(|at| found.get(at)).copied();
@@ -140,7 +139,7 @@ impl Palette {
             area.show(ui, |ui| {
                 for (position, index) in found.iter().enumerate().take(LISTED) {
                     let is_chosen = chosen == Some(position);
-                    let is_clicked = item_line(ui, &items[*index], is_chosen, down || up);
+                    let is_clicked = item_line(ui, &items[*index], is_chosen, moves);
                     if is_clicked && items[*index].enabled {
                         picked = Some(*index);
                     }

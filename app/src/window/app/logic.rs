@@ -11,7 +11,7 @@ use super::App;
 use crate::panics::contain;
 use crate::window::action::Action;
 use crate::window::capture::Busy;
-use crate::window::commands::{Situation, Verb, pressed, pressed_in_vain};
+use crate::window::commands::{Situation, Verb, hear, pressed_in_vain, split_behind_text};
 use crate::window::context::Panel as _;
 use crate::window::dialogs::Chosen;
 use crate::window::ids::{DrawerTab, PanelId};
@@ -83,11 +83,9 @@ impl App {
     /// Does at once what keys ask for, so that a field that gets the focus has it when the next key
     /// comes; opens files that were dropped.
     fn take_in_input(&mut self, ctx: &egui::Context) {
+        self.bring_back_input(ctx);
         if self.overlay.is_none() {
-            for verb in pressed(ctx, &self.situation()) {
-                self.perform(ctx, Action::Run(verb));
-                ctx.request_repaint();
-            }
+            self.do_what_keys_ask(ctx);
             for why_not in pressed_in_vain(ctx, &self.situation()) {
                 self.workbench.execute(Command::Notify(Level::Info, why_not));
                 ctx.request_repaint();
@@ -97,6 +95,35 @@ impl App {
             self.perform(ctx, Action::Run(Verb::ClearFilter));
         }
         self.take_in_files(ctx);
+    }
+
+    /// Puts the events that waited for a text in front of those that came since, and keeps those for
+    /// later that have to wait again.
+    fn bring_back_input(&mut self, ctx: &egui::Context) {
+        let mut events = std::mem::take(&mut self.frame.late_input);
+        events.append(&mut ctx.input_mut(|input| std::mem::take(&mut input.events)));
+        if ctx.text_edit_focused() || !self.overlay.is_none() {
+            self.frame.late_input = split_behind_text(&mut events);
+        }
+        if !self.frame.late_input.is_empty() {
+            ctx.request_repaint();
+        }
+        ctx.input_mut(|input| input.events = events);
+    }
+
+    /// Runs the verbs whose keys were pressed, in order.
+    fn do_what_keys_ask(&mut self, ctx: &egui::Context) {
+        let mut at = 0;
+        // A verb may open something that the keys behind it are for.
+        while self.overlay.is_none() {
+            let now = self.situation();
+            let mut events = ctx.input_mut(|input| std::mem::take(&mut input.events));
+            let verb = hear(ctx, &mut events, &mut at, &now);
+            ctx.input_mut(|input| input.events = events);
+            let Some(verb) = verb else { return };
+            self.perform(ctx, Action::Run(verb));
+            ctx.request_repaint();
+        }
     }
 
     /// Gets ready what will be painted.

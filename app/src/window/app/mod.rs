@@ -82,6 +82,8 @@ struct Frame {
     asked: Actions,
     /// Our own errors since the last frame.
     faults: Vec<String>,
+    /// Input behind typed text that has not reached its field.
+    late_input: Vec<egui::Event>,
 }
 
 impl Default for Frame {
@@ -92,6 +94,7 @@ impl Default for Frame {
             ready: Vec::new(),
             asked: Actions::default(),
             faults: Vec::new(),
+            late_input: Vec::new(),
         }
     }
 }

@@ -111,3 +111,50 @@ fn keys_scroll_the_report_on_this_machine() {
     press(&mut window, egui::Key::Escape);
     assert!(window.query_by_label("Examine again").is_none());
 }
+
+#[test]
+fn each_press_between_two_painted_frames_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    press(&mut window, egui::Key::Home);
+    let selected = |window: &Window| app(window).shown.selection.row.map(|row| row.row.0);
+    let first = selected(&window).unwrap();
+    let keys = std::iter::repeat_n(egui::Key::ArrowDown, 10).chain([egui::Key::ArrowUp]);
+    let press = |key| egui::Event::Key {
+        key,
+        physical_key: None,
+        pressed: true,
+        repeat: false,
+        modifiers: egui::Modifiers::NONE,
+    };
+    window.input_mut().events.extend(keys.map(press));
+    window.run_steps(3);
+    assert_eq!(selected(&window), Some(first + 9));
+}
+
+#[test]
+fn a_command_is_about_the_text_that_was_typed_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    let ctrl_enter = egui::Event::Key {
+        key: egui::Key::Enter,
+        physical_key: None,
+        pressed: true,
+        repeat: false,
+        modifiers: egui::Modifiers::COMMAND,
+    };
+    press(&mut window, egui::Key::E);
+    window.get_by_role_and_label(egui::accesskit::Role::MultilineTextInput, "Payload").focus();
+    window.run_steps(2);
+    let typed = ["a", "b", "c"].map(|text| egui::Event::Text(text.to_owned()));
+    window.input_mut().events.extend(typed.into_iter().chain([ctrl_enter]));
+    window.run_steps(3);
+    wait(&mut window, |app| !app.view().is_busy());
+    window.run_steps(3);
+    let newest = app(&window).reader().read(Source::Live, |store| {
+        let row = store.rows().rev().find(|row| row.direction == glovebox_events::Direction::In);
+        row.map(|row| row.frame.payload.clone())
+    });
+    let newest = newest.flatten().unwrap();
+    assert!(newest.windows(3).any(|bytes| bytes == b"abc"), "{newest:?}");
+}

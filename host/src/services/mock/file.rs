@@ -308,7 +308,7 @@ mod tests {
         check("[[answer]]\nservice = 'log'", "lacks `fail`; write what goes wrong");
         let log = |key: &str| format!("[[answer]]\nservice = 'log'\n{key}");
         check(&log("stop = 'now'"), "line 3: `answer.stop`: `now` is none of crash, memory");
-        check(&log("back = '1 h'"), "line 3: `answer.back`: only the service `now` has a clock");
+        check(&log("back = '60 s'"), "line 3: `answer.back`: only the service `now` has a clock");
         check(&log("one-in = 0\nshort = 1"), "`answer.one-in`: 0 is out of range");
         check("[faults]\nsede = 1", "did you mean `seed`?");
         check("[[function]]\ngives = 1", "[function] on line 1 lacks `name`; write the name of");
