@@ -108,7 +108,9 @@ impl Call {
             made += 1;
             let reply = host.call(id, &frame);
             *calls.outcomes.entry(reply.outcome.name()).or_default() += 1;
-            calls.alike += u64::from(reply.frames == calls.first.frames);
+            let is_alike =
+                (&reply.frames, &reply.outcome) == (&calls.first.frames, &calls.first.outcome);
+            calls.alike += u64::from(is_alike);
             calls.worst = worse(calls.worst, exit_of(&reply.outcome));
         }
         // Frames that it emitted go on to others, or are dropped on the way.

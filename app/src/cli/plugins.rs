@@ -11,7 +11,7 @@ use glovebox_events::Sink;
 use glovebox_files::{MAX_TEXT, private_folder, read, read_to_string};
 use glovebox_host::worker::{LayerState, SandboxReport};
 use glovebox_host::{Host, MAX_ARTIFACT_LEN, PluginStatus, Supervision};
-use glovebox_trace::PluginRecord;
+use glovebox_trace::{PluginRecord, TraceError};
 use serde_json::{Value as Json, json};
 
 use super::error::Problem;
@@ -66,7 +66,8 @@ impl CancellableHost {
                 Ok(Some(path)) => {
                     say(&format!("What is known of the failure is in {}", named(&path)));
                 }
-                Ok(None) => {}
+                // It is in the file of the failure before.
+                Ok(None) | Err(TraceError::InUse { .. }) => {}
                 Err(error) => say(&format!("No failure bundle was written: {error}")),
             }
         }

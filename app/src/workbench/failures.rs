@@ -136,7 +136,12 @@ impl Failed {
         let kept = failure.and_then(|failure| failure.evidence.kept.as_ref());
         let path = match kept {
             Some(frame) => frame.with_extension(ENDING),
-            None => folder.join(format!("{}-stopped.{ENDING}", status.manifest.plugin.id)),
+            None => {
+                // Any artifact can bear any id.
+                let digest = status.digest.get(..8).unwrap_or_default();
+                let id = &status.manifest.plugin.id;
+                folder.join(format!("{id}-{digest}-stopped.{ENDING}"))
+            }
         };
         // A crash that stopped nothing and of which nothing is kept leads to no file.
         if kept.is_none() && !status.supervision.is_stopped {

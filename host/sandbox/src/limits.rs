@@ -13,6 +13,8 @@ pub(crate) fn enter(profile: &Profile, report: &mut SandboxReport) {
             (libc::RLIMIT_NOFILE, Some(limits.files.into()), "open files"),
             (libc::RLIMIT_FSIZE, limits.file_size, "the size of files"),
             (libc::RLIMIT_DATA, limits.memory, "memory"),
+            // The stack of the first thread is no data. It could be made as large as the hard limit.
+            (libc::RLIMIT_STACK, Some(STACK), "the stack"),
             (libc::RLIMIT_AS, limits.address_space, "the address space"),
             (libc::RLIMIT_CPU, limits.processor_seconds, "processor time"),
             // Memory that is locked is taken from all.
@@ -54,6 +56,8 @@ pub(crate) fn enter(profile: &Profile, report: &mut SandboxReport) {
     });
 }
 
+/// Bytes of the stack of the first thread; usual systems give as many.
+const STACK: u64 = 8 << 20;
 /// Signals and timers that may wait, of all processes of the user together.
 const SIGNALS: u64 = 64;
 

@@ -285,6 +285,8 @@ fn deny_processes(rules: &mut Rules, programs: bool) {
     // it with. The lowest bits of the flags say whether it is shared.
     let shared = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u64;
     add(rules, libc::SYS_mmap, &[masked(3, 0xF | shared, shared)]);
+    // Memory that grows like a stack counts as one, and not as data.
+    add(rules, libc::SYS_mmap, &[has(3, libc::MAP_GROWSDOWN as u64)]);
 }
 
 /// Files that give a program another's rights outside, where the plugin's user is a real one.

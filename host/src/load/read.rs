@@ -191,6 +191,7 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     match candidates.find(|candidate| candidate.exists()) {
         Some(artifact) => {
             let base = absolute(folder);
+            refuse_from_elsewhere(&manifest, &artifact, &manifest_path)?;
             Ok(Located { artifact, manifest: Some(manifest), base, fallback: None })
         }
         None => {
@@ -203,6 +204,25 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
             let problem = LoadProblem::NoArtifact { reason };
             Err(LoadError::new(LoadStage::Read, Some(manifest_path.into()), problem))
         }
+    }
+}
+
+/// Refuses a program that is not in the folder of its manifest, wherever links lead. The plugin reads
+/// its program: a file from elsewhere would be one that nobody granted.
+fn refuse_from_elsewhere(
+    manifest: &Manifest,
+    artifact: &Path,
+    manifest_path: &Path,
+) -> Result<(), LoadError> {
+    let folder = manifest_path.parent().unwrap_or(Path::new(""));
+    let places = (artifact.canonicalize(), absolute(folder).canonicalize());
+    let is_below = matches!(&places, (Ok(file), Ok(folder)) if file.starts_with(folder));
+    match &manifest.artifact.program {
+        Some(program) if framed(manifest).is_some() && !is_below => {
+            let problem = LoadProblem::LeadsOut { program: program.clone() };
+            Err(LoadError::new(LoadStage::Read, Some(manifest_path.to_owned().into()), problem))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -234,8 +254,9 @@ fn beside(path: &Path) -> Result<Located, LoadError> {
     }
     let names = names_in(&beside);
     if names.iter().any(|name| folder.join(name) == path) {
-        let manifest = Some(read_manifest(&beside)?);
-        return Ok(Located { artifact, manifest, base, fallback: None });
+        let manifest = read_manifest(&beside)?;
+        refuse_from_elsewhere(&manifest, &artifact, &beside)?;
+        return Ok(Located { artifact, manifest: Some(manifest), base, fallback: None });
     }
     Ok(Located { artifact, manifest: None, base, fallback: names.is_empty().then_some(beside) })
 }

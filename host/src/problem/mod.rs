@@ -199,6 +199,12 @@ pub enum LoadProblem {
         /// True if it is enough that somebody accepts it.
         is_asked: bool,
     },
+    /// The program of a plugin is not in its folder.
+    #[error("`program = \"{program}\"` leads out of the folder of plugin.toml")]
+    LeadsOut {
+        /// As it stands in the manifest.
+        program: String,
+    },
     /// A library ended the process in which it was opened for the first time.
     #[error("opening it in a trial process failed: {cause}")]
     TrialEnded {

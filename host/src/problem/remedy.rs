@@ -22,6 +22,9 @@ impl LoadProblem {
             }
             LoadProblem::WrongKind { found } => found.remedy(),
             LoadProblem::Foreign(foreign) => foreign.remedy(),
+            LoadProblem::LeadsOut { .. } => {
+                "put the program itself into that folder: the plugin reads it, without any permission"
+            }
             LoadProblem::Malformed { .. } => "copy or build the file again",
             LoadProblem::WrongText { .. } => "correct it there",
             LoadProblem::NoPlugin { .. } => {

@@ -251,7 +251,10 @@ impl FailureReport {
             count => format!(", and {count} before them that are not in this file"),
         };
         let payloads = match self.redacted {
-            true => "lengths and digests of payloads alone; log lines and printed text are whole",
+            true => {
+                "lengths and digests of payloads alone; log lines, printed text and the words of \
+                 failures are whole, and name folders of this machine"
+            }
             false => "with payloads",
         };
         line("events", &format!("{}{before}; {payloads}", self.events));

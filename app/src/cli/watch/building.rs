@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::super::error::Problem;
 use super::super::report::say;
-use super::Change;
+use super::{Change, Occasion};
 use crate::build::{self, BuildOptions, BuildReport, Sources, Stamp};
 use crate::panics::contain;
 
@@ -56,7 +56,7 @@ impl Workshop {
         let thread = thread::spawn(move || {
             // Nobody would wait for builds that no longer come.
             if let Err(fault) = contain(|| self.build_on_changes(&tell, &ends)) {
-                let _ = tell.try_send(Change::NotBuilt(fault));
+                let _ = tell.try_send(Change::NotBuilt(Occasion::Change, fault));
                 let _ = tell.try_send(Change::Ended);
             }
         });
@@ -72,7 +72,7 @@ impl Workshop {
                 Ok(None) => return,
                 Err(error) => {
                     end.wait(SETTLE_AT_MOST);
-                    Change::NotBuilt(format!("{error:#}"))
+                    Change::NotBuilt(Occasion::Change, format!("{error:#}"))
                 }
             };
             // A full queue holds a change that leads to the same replay.
@@ -89,6 +89,7 @@ impl Workshop {
         built_from: &mut Option<Stamp>,
         end: &Bell,
     ) -> anyhow::Result<Option<Change>> {
+        let occasion = if built_from.is_none() { Occasion::Start } else { Occasion::Change };
         loop {
             let Some(from) = settled(sources, built_from.as_ref(), end)? else { return Ok(None) };
             let (cancel, over) = (AtomicBool::new(false), Bell::default());
@@ -109,12 +110,12 @@ impl Workshop {
                 Err(_) if cancel.into_inner() => {}
                 Err(error) => {
                     *built_from = Some(from);
-                    return Ok(Some(Change::NotBuilt(format!("{error:#}"))));
+                    return Ok(Some(Change::NotBuilt(occasion, format!("{error:#}"))));
                 }
                 Ok(report) => {
                     say(&format!("Built in {}", show_duration(report.took)));
                     *built_from = Some(sources.add(report.sources, from));
-                    return Ok(Some(Change::Built));
+                    return Ok(Some(Change::Built(occasion)));
                 }
             }
         }

@@ -54,7 +54,7 @@ pub(super) struct Watch {
     /// Compare with this trace or baseline instead of the first replay
     #[arg(long, value_name = "BASELINE")]
     pub against: Option<PathBuf>,
-    /// Stop after N changes
+    /// Stop after N changes; the build at the start is none
     #[arg(long, value_name = "N")]
     pub changes: Option<u64>,
     /// Stop after one comparison: with the build before, with --against, or with the answers in the
@@ -95,11 +95,20 @@ enum Change {
     /// After something else was refused, the file is again what runs.
     Mended,
     /// The artifact was built.
-    Built,
+    Built(Occasion),
     /// It was not, and why.
-    NotBuilt(String),
+    NotBuilt(Occasion, String),
     /// A signal asked for the end.
     Ended,
+}
+
+/// The occasion of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// The verb began.
+    Start,
+    /// A source changed.
+    Change,
 }
 
 /// Tells of reloads; those that wait are few, and one more would say nothing new.
@@ -218,6 +227,10 @@ impl Watch {
                 // The sender lives as long as the host.
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            let at_start = matches!(
+                change,
+                Change::Built(Occasion::Start) | Change::NotBuilt(Occasion::Start, _)
+            );
             match self.replay(watched, change)? {
                 Replayed::Compared(compared) => {
                     counts.different += u64::from(!compared.diff().is_same());
@@ -225,7 +238,8 @@ impl Watch {
                 Replayed::Refused => counts.refused += 1,
                 Replayed::Cancelled => break,
             }
-            counts.changes += 1;
+            // Nobody made that change while this verb ran, unless it is all that was asked for.
+            counts.changes += u64::from(self.once || !at_start);
         }
         Ok(counts.report())
     }
@@ -234,7 +248,7 @@ impl Watch {
     fn replay(&self, watched: &Watched<'_>, change: Change) -> Result<Replayed, Problem> {
         let Watched { stage, plan, baseline, surroundings } = watched;
         match change {
-            Change::Reloaded | Change::Built => {}
+            Change::Reloaded | Change::Built(_) => {}
             Change::Mended => say("Mended: the file is again what runs"),
             Change::Ended => return Ok(Replayed::Cancelled),
             Change::Refused(message) => {
@@ -242,7 +256,7 @@ impl Watch {
                 say_growth(stage);
                 return Ok(Replayed::Refused);
             }
-            Change::NotBuilt(message) => {
+            Change::NotBuilt(_, message) => {
                 // The compiler said all of it.
                 say(&format!("Not built: {}", message.lines().next().unwrap_or_default()));
                 return Ok(Replayed::Refused);

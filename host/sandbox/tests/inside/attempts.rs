@@ -535,6 +535,24 @@ pub(crate) fn compute_long(_: &Outside) -> Tried {
     Tried::Succeeded
 }
 
+/// Memory that the limit of data does not count.
+pub(crate) fn memory_that_grows_down(_: &Outside) -> Tried {
+    map(1 << 20, libc::MAP_PRIVATE | libc::MAP_GROWSDOWN)
+}
+
+/// Room for a stack far above the usual.
+pub(crate) fn large_stack(_: &Outside) -> Tried {
+    let wanted = libc::rlimit { rlim_cur: 900 << 20, rlim_max: libc::RLIM_INFINITY };
+    let mut limit = wanted;
+    // SAFETY: the structure is ours and lives through the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) } == -1 {
+        return call(-1);
+    }
+    let wanted = libc::rlimit { rlim_max: limit.rlim_max, ..wanted };
+    // SAFETY: the same.
+    call(unsafe { libc::setrlimit(libc::RLIMIT_STACK, &raw const wanted) }.into())
+}
+
 pub(crate) fn shared_memory(_: &Outside) -> Tried {
     map(1 << 30, libc::MAP_SHARED)
 }

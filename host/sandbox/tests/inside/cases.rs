@@ -396,6 +396,18 @@ pub(crate) const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "use much memory that grows down",
+        guards: &[Calls],
+        attempt: attempts::memory_that_grows_down,
+        ..CASE
+    },
+    Case {
+        name: "use much memory as a stack",
+        guards: &[Limits],
+        attempt: attempts::large_stack,
+        ..CASE
+    },
+    Case {
         name: "share much memory",
         guards: &[Limits, Calls],
         adjust: |profile, _| profile.limits.address_space = Some(512 << 20),

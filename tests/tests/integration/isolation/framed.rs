@@ -59,6 +59,36 @@ fn load_from(folder: &Path) -> (Bench, InstanceId) {
     (bench, id.unwrap_or_else(|error| panic!("{error}")))
 }
 
+/// A plugin reads its program, so that no file from elsewhere can be named as one.
+#[test]
+fn a_program_from_elsewhere_is_refused() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("plugin");
+    fs::create_dir(&folder).unwrap();
+    let secret = outer.path().join("secret");
+    fs::write(&secret, "of this user").unwrap();
+    std::os::unix::fs::symlink(&secret, folder.join("link")).unwrap();
+    fs::write(folder.join("own"), "print(1)").unwrap();
+    let load = |path: &Path, program: &str| {
+        let text = format!(
+            "[plugin]\nid = \"a\"\n[artifact]\nprogram = {program:?}\n[runtime]\ncommand = \
+             [\"/usr/bin/python3\", \"-c\", \"print(1)\"]\n"
+        );
+        fs::write(folder.join("plugin.toml"), text).unwrap();
+        let bench = Bench::as_declared();
+        bench.host.load(LoadRequest::path(path)).wait().unwrap_err().to_string()
+    };
+    #[track_caller]
+    fn check(error: &str, is_refused: bool) {
+        assert_eq!(error.contains("leads out of the folder"), is_refused, "{error}");
+    }
+    for program in [secret.to_str().unwrap(), "../secret", "link", "/proc/self/environ"] {
+        check(&load(&folder, program), true);
+    }
+    check(&load(&folder.join("link"), "link"), true);
+    check(&load(&folder, "own"), false);
+}
+
 /// The rules of a plugin that is to crash again and again: it is started again soon each time.
 pub(super) const AT_ONCE: &str = "[lifecycle]\nstart-deadline = \"60s\"\nrestart = \"always\"\nback-off = \"1 ms\"\nback-off-max = \"1 ms\"\n";
 
