@@ -27,7 +27,7 @@ pub struct Sources {
     elsewhere: BTreeSet<PathBuf>,
 }
 
-/// What the files were like at one time.
+/// The sizes and times of the files at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(BTreeMap<PathBuf, (u64, Option<SystemTime>)>);
 
@@ -50,7 +50,7 @@ impl Sources {
         from
     }
 
-    /// What the files are like now.
+    /// The sizes and times of the files now.
     ///
     /// # Errors
     ///

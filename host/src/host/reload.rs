@@ -410,7 +410,7 @@ impl Host {
         is_newer: bool,
     ) -> Result<Option<String>, LoadError> {
         let (found, current) = (&prepared.manifest.plugin.version, instance.current());
-        // What waited was accepted.
+        // The waiting generation was accepted.
         let is_decided = !is_newer || matches!(plan.next, Next::Waiting(_));
         if is_decided || *found >= current.prepared.manifest.plugin.version {
             return Ok(None);

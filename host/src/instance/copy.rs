@@ -302,7 +302,7 @@ impl PluginCopy {
                 (timing, memory)
             }
             _ if reply.outcome.is_refused() => (Timing::default(), None),
-            // What ended with the plugin is not told apart.
+            // The parts of the time ended with the plugin.
             _ => {
                 self.status.time(total, None);
                 (Timing { queue, guest: total, ..Timing::default() }, None)

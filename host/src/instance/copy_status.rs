@@ -27,7 +27,7 @@ pub(super) struct CopyStatus {
     made: Instant,
     /// When the call under way began, in nanoseconds after `made` and one more; 0 without one.
     began: AtomicU64,
-    /// What is to be done after a call: the care that it is due and did not get yet, as bits of
+    /// The tasks after a call: the care that it is due and did not get yet, as bits of
     /// [`Care`], and [`KEEPS_FRAMES`].
     wants: AtomicU8,
 }

@@ -15,7 +15,7 @@ const MAX_KEEP: u32 = 64;
 /// The most frames that are kept to be probes.
 const MAX_LAST: u32 = 256;
 
-/// What a new generation has to pass before and after it takes over from the one that runs.
+/// The tests that a new generation has to pass before and after it takes over from the one that runs.
 ///
 /// | key of `[swap]` | unless told |
 /// |---|---|

@@ -50,7 +50,7 @@ impl Folder {
         // Compiled plugins are kept for the next test, and nothing goes into a person's folders.
         command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.env("XDG_DATA_HOME", self.0.path().join("data-home"));
-        // What is built here is built for this machine, and that cargo may be one for wasm alone.
+        // Plugins are built for this machine here, and that cargo may be one for wasm alone.
         command.env_remove("GLOVEBOX_CARGO");
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env_remove("GLOVEBOX_LOG");
         command

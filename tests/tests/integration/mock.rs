@@ -99,7 +99,7 @@ fn a_plugin_is_stopped_where_the_script_says() {
     for _ in 0..5 {
         assert_eq!(bench.ask(id, "now"), "crashed: stopped by the mock while it used `now`");
     }
-    // What follows is what follows from crashes.
+    // The consequences are those of crashes.
     let refused = bench.ask(id, "now");
     assert!(refused.contains("it failed 5 times in a row: restart it by hand"), "{refused}");
     let uses = bench.events.events().into_iter().filter_map(|event| match event.what {

@@ -50,7 +50,7 @@ impl Sink for Counting {
     }
 }
 
-/// What this process has of the machine.
+/// The share of this process in the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     descriptors: u64,
@@ -77,7 +77,7 @@ impl Held {
 /// The most that each may grow from the second third of the run to the last.
 const GROWTH: Held = Held { descriptors: 16, threads: 16, resident: 64 << 20 };
 
-/// What grew too much; each is compared by the middle of its sorted samples.
+/// The samples that grew too much; each is compared by the middle of its sorted samples.
 fn growth(samples: &[Held]) -> Vec<String> {
     let third = samples.len() / 3;
     let (before, after) = (&samples[third..2 * third], &samples[2 * third..]);

@@ -122,7 +122,7 @@ impl Workshop {
     }
 }
 
-/// What the sources are like once they differ from `before` and change no more for a while; `None` if
+/// The stamp of the sources once they differ from `before` and change no more for a while; `None` if
 /// somebody asked for the end.
 fn settled(sources: &Sources, before: Option<&Stamp>, end: &Bell) -> anyhow::Result<Option<Stamp>> {
     let mut changed: Option<(Stamp, Instant, Instant)> = None;

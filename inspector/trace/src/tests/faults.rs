@@ -427,7 +427,7 @@ fn a_removed_file_is_noticed_and_counted() {
     assert_eq!(status.path, Path::new("folder/run.002.mcap"));
 }
 
-/// What is written behind a hole would make the file as long as it should be.
+/// Bytes behind a hole would make the file as long as it should be.
 #[test]
 fn a_shortened_file_is_noticed_and_counted() {
     #[track_caller]

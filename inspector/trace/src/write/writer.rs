@@ -378,7 +378,7 @@ impl TraceWriter {
     fn write_out(&mut self) -> Result<(), TraceError> {
         let ready = self.encoder.ready();
         if !ready.is_empty() {
-            // What is written next would hide the hole.
+            // The next bytes would hide the hole.
             self.is_cut |= self.file.is_whole(self.bytes).is_ok_and(|is_whole| !is_whole);
         }
         let mut done = 0;

@@ -1,4 +1,4 @@
-//! What is left of a crash: last words, a backtrace, and one file that opens on another machine.
+//! The evidence of a crash: last words, a backtrace, and one file that opens on another machine.
 
 use std::fs;
 use std::path::PathBuf;
