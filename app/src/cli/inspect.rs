@@ -79,8 +79,9 @@ impl Inspect {
 /// True for a trace, which a failure bundle is.
 fn is_trace(path: &Path) -> bool {
     let mut start = [0; 8];
-    let file = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    path.is_file() && file.is_ok() && start == *MAGIC
+    let mut read = || std::fs::File::open(path)?.read_exact(&mut start);
+    // A pipe would wait until somebody writes.
+    path.is_file() && read().is_ok() && start == *MAGIC
 }
 
 impl Inspect {

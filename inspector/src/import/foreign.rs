@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use glovebox_files::{FileKind, Way, mcap_profile};
 use glovebox_trace::format;
 
-/// How much of a file is looked at.
-pub(super) const START_LEN: usize = FileKind::START_LEN;
+/// How much of a file is looked at. Less than elsewhere: from a pipe, nothing is imported before so many
+/// bytes have come.
+pub(super) const START_LEN: usize = 4 << 10;
 
 /// A file that cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]

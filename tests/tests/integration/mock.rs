@@ -47,6 +47,9 @@ fn asks(bench: &Bench, mock: Option<&str>) -> InstanceId {
         manifest.permissions.insert(permission, true);
     }
     manifest.limits.call_deadline = Duration::from_millis(100);
+    // A frame waits for its plugin no longer than for its answer.
+    manifest.lifecycle.back_off = Duration::from_millis(1);
+    manifest.lifecycle.back_off_max = Duration::from_millis(1);
     let mut request = LoadRequest::core(manifest, || Box::new(Asks));
     if let Some(mock) = mock {
         request = request.mock(script(mock));

@@ -18,7 +18,7 @@ fn the_machine_is_examined() {
     assert_eq!(run.status.code(), Some(if holds { 0 } else { 1 }));
     let sections = json["sections"].as_array().unwrap();
     let names: Vec<_> = sections.iter().filter_map(|one| one["section"].as_str()).collect();
-    assert_eq!(names, ["promises", "layers", "machine", "folders", "build"]);
+    assert_eq!(names, ["promises", "layers", "machine", "folders", "containers", "build"]);
     let checks = |section: usize| sections[section]["checks"].as_array().unwrap();
     assert_eq!(checks(1).len(), 15);
     let is_kept = |check: &serde_json::Value| check["result"] == "works";
