@@ -99,7 +99,7 @@ fn check(plugin: &Plugin, change: [&str; 2], broken: [&str; 2], same: [&str; 2])
 #[test]
 fn one_change_is_built_replayed_and_compared() {
     let plugin = Plugin::by_hand();
-    check(&plugin, ["hello, ", "HELLO, "], ["(module", "(modul"], [";; Answers", ";; Gives"]);
+    check(&plugin, ["hello, ", "HELLO, "], ["(module", "(broken"], [";; Answers", ";; Gives"]);
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn changes_are_built_as_they_come() {
     wait_for("watching guest");
     // Nothing was changed yet, and this is said of the build at the start.
     wait_for("generation 2: Replayed 4 frames");
-    plugin.change("(module", "(modul");
+    plugin.change("(module", "(broken");
     wait_for("Not built: assemble: ");
-    plugin.change("(modul", "(module");
+    plugin.change("(broken", "(module");
     wait_for("generation 3: Replayed 4 frames");
     wait_for("Watched 2 changes: 0 led to differences, 1 refused");
     let run = child.wait_with_output().unwrap();
