@@ -149,7 +149,11 @@ fn nothing_is_accepted_of_runs_that_are_not_compared() {
     };
     let files = vec![trace("a.ndjson", "1"), trace("b.ndjson", "2"), trace("c.ndjson", "3")];
     let mut window = open(files, folder.path().join("s.json"));
-    let ids: Vec<_> = app(&window).view().traces().iter().map(|trace| trace.id).collect();
+    // Which of them is read first is not known.
+    let mut traces: Vec<_> =
+        app(&window).view().traces().iter().map(|trace| (trace.name.clone(), trace.id)).collect();
+    traces.sort_by(|one, other| one.0.cmp(&other.0));
+    let ids: Vec<_> = traces.into_iter().map(|(_, id)| id).collect();
     let compare = |window: &mut Window, before: usize, after: usize| {
         let (before, after) = (ids[before], ids[after]);
         execute(window, Command::Diff { before, after, options: DiffOptions::default() });
@@ -163,11 +167,11 @@ fn nothing_is_accepted_of_runs_that_are_not_compared() {
     // Another run is chosen, and not compared yet.
     let choose = |window: &mut Window, entry: &str| {
         window.get_by_role_and_label(egui::accesskit::Role::ComboBox, "Second run").click();
-        window.run_steps(2);
+        let ctx = window.ctx.clone();
+        wait(window, |_| egui::Popup::is_any_open(&ctx));
         let entries = window.get_all_by_role_and_label(egui::accesskit::Role::Button, entry);
         entries.last().unwrap().click();
         // Keys act again once the list is closed.
-        let ctx = window.ctx.clone();
         wait(window, |_| !egui::Popup::is_any_open(&ctx));
     };
     choose(&mut window, "c.ndjson");
@@ -197,6 +201,7 @@ fn generations_are_named_before_and_after() {
     send(&mut window, 3);
     std::fs::copy(crate::assets::plugin("stats").unwrap(), &path).unwrap();
     press(&mut window, egui::Modifiers::COMMAND, egui::Key::R);
+    wait(&mut window, |app| app.view().plugins()[0].generation == 2);
     send(&mut window, 5);
     window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Metrics);
     wait_for(&mut window, "Generations compared");
@@ -223,7 +228,15 @@ fn generations_are_named_before_and_after() {
     };
     let titles = ["before · gen 1", "after · gen 2"].map(|title| of(title, &window)[0].right());
     for (figure, title) in [("3", titles[0]), ("5", titles[1])] {
-        let found = of(figure, &window);
-        assert!(found.iter().any(|rect| (rect.right() - title).abs() < 2.0), "{figure}: {found:?}");
+        let stands = |window: &Window| {
+            of(figure, window).iter().any(|rect| (rect.right() - title).abs() < 2.0)
+        };
+        // Figures are looked at now and then.
+        let started = Instant::now();
+        while !stands(&window) {
+            assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {figure}");
+            std::thread::park_timeout(Duration::from_millis(10));
+            window.step();
+        }
     }
 }
