@@ -142,7 +142,7 @@ pub struct Situation {
     pub trace: bool,
     /// The frames of a trace are shown.
     pub trace_shown: bool,
-    /// That trace is a failure bundle.
+    /// The trace that is shown is a failure bundle.
     pub bundle_shown: bool,
     /// A trace is pinned.
     pub baseline: bool,

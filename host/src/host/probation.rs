@@ -52,7 +52,7 @@ impl Host {
         let gone_back = self.replace(instance, |instance| {
             (instance.serves_since() == number).then(|| Plan::back(None))
         });
-        // That it cannot go back is an event.
+        // An event says so if it cannot go back.
         let Ok(now) = gone_back else { return };
         if instance.serves_since() == number {
             return;

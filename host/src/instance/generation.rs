@@ -74,7 +74,7 @@ pub(crate) struct WaitingGeneration {
 pub(crate) enum Carry {
     /// None: a cold start.
     Nothing,
-    /// That of the running generation.
+    /// The state of the running generation.
     Current,
     /// These, one for each copy.
     These(Vec<Option<State>>),

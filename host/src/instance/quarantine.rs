@@ -21,7 +21,7 @@ const SHARE_BYTES: u64 = 64 << 20;
 /// The ends of the names of a frame, and of what is known about it.
 const FRAME: &str = "frame";
 const ABOUT: &str = "toml";
-/// That of a failure bundle about it, which applications may put beside it.
+/// The end of the name of a failure bundle about it, which applications may put beside it.
 const BUNDLE: &str = "mcap";
 
 /// A folder of such frames.

@@ -30,7 +30,7 @@ const AS_IT_IS: u32 = 1 << 31;
 /// The channels of a file, as far as they were announced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct KnownChannels {
-    /// That of events.
+    /// The channel of events.
     pub(crate) events: u16,
     /// Those that another program added: their messages are no part of the trace.
     others: BTreeSet<u16>,
