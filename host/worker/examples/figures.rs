@@ -126,9 +126,8 @@ mod linux {
     fn measure(wanted: Option<&str>) {
         let workers = Workers::start().unwrap();
         type Figure = (&'static str, fn(&Workers));
-        let figures: [Figure; 5] = [
+        let figures: [Figure; 4] = [
             ("round-trip", round_trips),
-            ("ahead", ahead),
             ("spawn", starts),
             ("memory", private_memory),
             ("set-up", set_up),
@@ -212,32 +211,6 @@ mod linux {
             self.child.kill().unwrap();
             self.child.wait().unwrap();
         }
-    }
-
-    fn ahead(workers: &Workers) {
-        let mut worker = loaded(workers);
-        pin(0, 0);
-        pin(worker.process(), 1);
-        let frame = Frame::data(vec![7; 64]);
-        let mut rates = Vec::new();
-        for _ in 0..ROUNDS {
-            let started = Instant::now();
-            let (mut sent, mut received) = (0, 0);
-            while received < 50_000 {
-                while sent < 50_000 && worker.in_flight() < 512 {
-                    worker.submit(&frame, SECOND).unwrap();
-                    sent += 1;
-                }
-                // Half of them, so that the worker always has some.
-                while worker.in_flight() > 256 || sent == 50_000 && received < 50_000 {
-                    worker.next_reply(&mut Unasked, SECOND).unwrap();
-                    received += 1;
-                }
-            }
-            rates.push(50_000.0 / started.elapsed().as_secs_f64());
-        }
-        let rate = median(rates);
-        figure("worker-frames-ahead", rate / 1e6, "M-per-s", ("none", 0.0), ">=1");
     }
 
     fn starts(workers: &Workers) {

@@ -51,7 +51,6 @@
 #![cfg(target_os = "linux")]
 #![warn(missing_docs)]
 
-mod ahead;
 mod client;
 mod control;
 mod ended;

@@ -69,12 +69,6 @@ impl Link {
         self.encoder.set_longest(longest);
     }
 
-    /// True if so many messages wait to be received that there may be no room for those that come
-    /// while another is sent: both sides would wait for each other then.
-    pub(crate) fn is_full(&self) -> bool {
-        self.decoder.held() > self.most_held / 2
-    }
-
     /// Sends a message. While there is no room for it, what comes is taken in, so that two sides
     /// that both write do not wait for each other.
     ///

@@ -1,6 +1,5 @@
 //! The worker from inside.
 
-use std::collections::VecDeque;
 use std::ffi::CString;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -239,21 +238,13 @@ fn listen(mut control: UnixStream, canceller: Option<Box<dyn Fn(u64) + Send>>) {
     }
 }
 
-/// Messages from the host, in order, with those that came while an answer was awaited.
+/// Messages from the host and to it.
 struct Conversation {
     link: Link,
-    waiting: VecDeque<Message>,
 }
 
 impl Conversation {
     fn hear(&mut self) -> Message {
-        match self.waiting.pop_front() {
-            Some(message) => message,
-            None => self.hear_new(),
-        }
-    }
-
-    fn hear_new(&mut self) -> Message {
         // A host that breaks the rules is not one to talk to.
         self.link.receive(None, &|| None).unwrap_or_else(|_| leave(1))
     }
@@ -271,18 +262,16 @@ impl Conversation {
         if self.say(&Message::Service { call, ask }).is_err() {
             return Err(ServiceError::LimitExceeded);
         }
-        loop {
-            match self.hear_new() {
-                Message::Answer { call: about, result } if about == call => return result,
-                // It is for later: the host may send calls ahead.
-                other => self.waiting.push_back(other),
-            }
+        match self.hear() {
+            Message::Answer { call: about, result } if about == call => result,
+            // The host makes one call at a time, and says nothing else during it.
+            _ => leave(1),
         }
     }
 }
 
 fn talk<H: Handler>(link: Link, mut handler: H) -> Result<(), Problem> {
-    let mut conversation = Conversation { link, waiting: VecDeque::new() };
+    let mut conversation = Conversation { link };
     match conversation.hear() {
         Message::Hello { protocol, longest, .. } if protocol == ProtocolVersion::CURRENT => {
             conversation.link.set_longest(longest);

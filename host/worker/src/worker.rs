@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glovebox_abi::wire::{
-    Bounds, Load, Message, OpenCalls, PrintedTo, Request, Side as Speaker, WireError,
+    Bounds, Load, Message, OpenCall, PrintedTo, Request, Side as Speaker, WireError,
 };
 use glovebox_abi::{Failure, Frame, Health, ProtocolVersion, Services, State};
 use glovebox_sandbox::SandboxReport;
 
-use crate::ahead::Ahead;
 use crate::ended::ProtocolError;
 use crate::link::{Broken, Link};
 use crate::setup::{self, Entered};
@@ -27,8 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Worker {
     watched: Arc<Watched>,
     link: Link,
-    calls: OpenCalls,
-    ahead: Ahead,
+    call: OpenCall,
     report: SandboxReport,
     bounds: Bounds,
     is_greeted: bool,
@@ -56,13 +54,6 @@ pub enum CallError {
     /// The call is longer than the worker accepts, and was not sent.
     #[error("{0}")]
     TooLong(WireError),
-    /// Answers wait to be taken, and the call was not sent: there are too many of them, or the
-    /// call is one that waits for its own answer.
-    #[error("answers to {in_flight} calls wait to be taken before another call is sent")]
-    Full {
-        /// The calls that were sent and whose answers were not taken yet.
-        in_flight: usize,
-    },
     /// The call was cancelled, and the worker gave it up in time.
     #[error("the call was cancelled")]
     Cancelled,
@@ -113,10 +104,9 @@ impl Worker {
         bounds: Bounds,
         waiting: Option<UnixStream>,
     ) -> Worker {
-        let (calls, ahead) = (OpenCalls::new(), Ahead::default());
-        let on_cancel = OnCancel::default();
+        let (call, on_cancel) = (OpenCall::new(), OnCancel::default());
         let is_greeted = false;
-        Worker { watched, link, calls, ahead, report, bounds, is_greeted, waiting, on_cancel }
+        Worker { watched, link, call, report, bounds, is_greeted, waiting, on_cancel }
     }
 
     /// Which layers of the sandbox hold. Nothing of a plugin was read yet when this was found out.
@@ -193,8 +183,7 @@ impl Worker {
         self.greet_until(Until::new(deadline))
     }
 
-    /// Loads and initializes a plugin. Like all calls but [`submit`](Self::submit), it waits for
-    /// its own answer, so that no other may be in flight: [`CallError::Full`] says so.
+    /// Loads and initializes a plugin.
     ///
     /// # Errors
     ///
@@ -206,7 +195,6 @@ impl Worker {
         deadline: Duration,
     ) -> Result<(), LoadError> {
         let until = Until::new(deadline);
-        self.expect_none_in_flight()?;
         self.start_program(until)?;
         self.greet_until(until)?;
         self.begin(Request::Load, |call| Message::Load { call, load }, until)?;
@@ -231,43 +219,13 @@ impl Worker {
         deadline: Duration,
     ) -> Result<Vec<Frame>, CallError> {
         let until = Until::new(deadline);
-        self.expect_none_in_flight()?;
-        self.begin_process(frame, until)?;
-        self.next_reply_until(services, until)
-    }
-
-    /// Gives a frame to the plugin without waiting for its answer: that is what
-    /// [`next_reply`](Self::next_reply) gives, in order. It waits only while the worker takes no
-    /// more.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError::Full`] if answers of half the longest message wait to be taken, if 1024 frames
-    /// are in flight, or if this one makes them more than 4 MiB. Otherwise if the worker has ended,
-    /// or took nothing for as long as that.
-    pub fn submit(&mut self, frame: &Frame, deadline: Duration) -> Result<(), CallError> {
-        if self.link.is_full() || !self.ahead.has_room(frame.encoded_len()) {
-            return Err(CallError::Full { in_flight: self.calls.len() });
+        let frame = frame.clone();
+        self.begin(Request::Process, |call| Message::Process { call, frame }, until)?;
+        match self.finish(services, until)? {
+            Message::Reply { frames, .. } => Ok(frames),
+            Message::Failed { failure, .. } => Err(CallError::Failed(failure)),
+            other => Err(self.impossible(&other)),
         }
-        self.begin_process(frame, Until::new(deadline))
-    }
-
-    /// The answer to the oldest frame that was submitted.
-    ///
-    /// # Errors
-    ///
-    /// If the plugin fails, or the worker ends or takes longer.
-    pub fn next_reply(
-        &mut self,
-        services: &mut dyn Services,
-        deadline: Duration,
-    ) -> Result<Vec<Frame>, CallError> {
-        self.next_reply_until(services, Until::new(deadline))
-    }
-
-    /// Frames that were submitted and not answered yet.
-    pub fn in_flight(&self) -> usize {
-        self.calls.len()
     }
 
     /// How the plugin is, in its own opinion.
@@ -281,7 +239,6 @@ impl Worker {
         deadline: Duration,
     ) -> Result<Health, CallError> {
         let until = Until::new(deadline);
-        self.expect_none_in_flight()?;
         self.begin(Request::Health, |call| Message::Health { call }, until)?;
         match self.finish(services, until)? {
             Message::Condition { health, .. } => Ok(health),
@@ -300,7 +257,6 @@ impl Worker {
         deadline: Duration,
     ) -> Result<Option<State>, CallError> {
         let until = Until::new(deadline);
-        self.expect_none_in_flight()?;
         self.begin(Request::SaveState, |call| Message::SaveState { call }, until)?;
         match self.finish(services, until)? {
             Message::State { state, .. } => Ok(state),
@@ -321,7 +277,6 @@ impl Worker {
         deadline: Duration,
     ) -> Result<(), CallError> {
         let until = Until::new(deadline);
-        self.expect_none_in_flight()?;
         self.begin(Request::RestoreState, |call| Message::RestoreState { call, state }, until)?;
         match self.finish(services, until)? {
             Message::Done { .. } => Ok(()),
@@ -341,7 +296,6 @@ impl Worker {
         deadline: Duration,
     ) -> Result<(), CallError> {
         let until = Until::new(deadline);
-        self.expect_none_in_flight()?;
         self.begin(Request::Cleanup, |call| Message::Cleanup { call }, until)?;
         match self.finish(services, until)? {
             Message::Done { .. } => {}
@@ -411,32 +365,6 @@ impl Worker {
         }
     }
 
-    /// A call that waits for its own answer would get that of an earlier one.
-    fn expect_none_in_flight(&self) -> Result<(), CallError> {
-        if self.calls.is_empty() || self.watched.is_ending() {
-            return Ok(());
-        }
-        Err(CallError::Full { in_flight: self.calls.len() })
-    }
-
-    fn begin_process(&mut self, frame: &Frame, until: Until) -> Result<(), CallError> {
-        let size = frame.encoded_len();
-        let frame = frame.clone();
-        self.begin_sized(Request::Process, size, |call| Message::Process { call, frame }, until)
-    }
-
-    fn next_reply_until(
-        &mut self,
-        services: &mut dyn Services,
-        until: Until,
-    ) -> Result<Vec<Frame>, CallError> {
-        match self.finish(services, until)? {
-            Message::Reply { frames, .. } => Ok(frames),
-            Message::Failed { failure, .. } => Err(CallError::Failed(failure)),
-            other => Err(self.impossible(&other)),
-        }
-    }
-
     /// Opens a call and sends it.
     fn begin(
         &mut self,
@@ -444,25 +372,12 @@ impl Worker {
         message: impl FnOnce(u64) -> Message,
         until: Until,
     ) -> Result<(), CallError> {
-        self.begin_sized(request, 0, message, until)
-    }
-
-    /// The same for one whose size counts.
-    fn begin_sized(
-        &mut self,
-        request: Request,
-        size: usize,
-        message: impl FnOnce(u64) -> Message,
-        until: Until,
-    ) -> Result<(), CallError> {
         if self.watched.is_ending() {
-            // Answers of earlier calls may still lie there, and are not to this one.
+            // An answer to an earlier call may still lie there, and is not to this one.
             return Err(CallError::Ended(self.watched.soon_ended()));
         }
-        let call = self.calls.open(request);
-        self.say(&message(call), until).inspect_err(|_| self.calls.withdraw(call))?;
-        self.ahead.sent(size);
-        Ok(())
+        let call = self.call.open(request);
+        self.say(&message(call), until).inspect_err(|_| self.call.withdraw())
     }
 
     /// Sends a message.
@@ -482,7 +397,7 @@ impl Worker {
         heard.map_err(|broken| self.broken(broken, until))
     }
 
-    /// Answers questions until the oldest call has its answer.
+    /// Answers questions until the call has its answer.
     fn finish(
         &mut self,
         services: &mut dyn Services,
@@ -490,7 +405,7 @@ impl Worker {
     ) -> Result<Message, CallError> {
         let mut is_cancelled = false;
         loop {
-            let Worker { watched, link, calls, .. } = self;
+            let Worker { watched, link, .. } = self;
             if !is_cancelled && matches!(watched.interrupt(), Some(Broken::Cancelled)) {
                 is_cancelled = true;
                 if let OnCancel::Allow(time) = self.on_cancel {
@@ -498,7 +413,7 @@ impl Worker {
                     continue;
                 }
                 until.at = until.at.min(Instant::now() + GRACE);
-                if let Some(call) = calls.oldest() {
+                if let Some(call) = self.call.number() {
                     let told = lock(&watched.control).as_mut().map(|it| it.cancel(call));
                     if told.is_none() {
                         // A program that does not hear it is killed soon.
@@ -520,11 +435,11 @@ impl Worker {
             };
             if message.call().is_none() {
                 self.about_no_call(message)?;
-            } else if let Err(error) = self.calls.check(&message) {
+            } else if let Err(error) = self.call.check(&message) {
                 return Err(self.broken(Broken::Wire(error), until));
             } else if let Message::Service { call, ask } = message {
                 let result = ask.serve(services);
-                self.calls.answered();
+                self.call.answered();
                 match self.say(&Message::Answer { call, result }, until) {
                     Err(CallError::TooLong(_)) => {
                         let result = Err(glovebox_abi::ServiceError::LimitExceeded);
@@ -533,9 +448,8 @@ impl Worker {
                     said => said?,
                 }
             } else {
-                self.ahead.taken();
                 if is_cancelled {
-                    // Calls that were sent ahead are others.
+                    // It was about this call alone.
                     self.watched.forget_cancellation();
                     if self.on_cancel == OnCancel::Ask && matches!(message, Message::Failed { .. })
                     {
@@ -572,7 +486,7 @@ impl Worker {
     /// A message that nobody waits for breaks the conversation.
     fn impossible(&mut self, message: &Message) -> CallError {
         let error = match message.call() {
-            Some(call) => WireError::UnknownCall { call, turn: self.calls.oldest() },
+            Some(call) => WireError::UnknownCall { call, open: self.call.number() },
             None => WireError::Direction { from: Speaker::Plugin, message: message.name() },
         };
         self.watched.end(Ended::Protocol(ProtocolError::Message(error)));

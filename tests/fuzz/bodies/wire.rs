@@ -1,7 +1,7 @@
 //! Any bytes are a conversation or an error, in whatever pieces they come; what is taken encodes to the
 //! same bytes again, and no more is held than was given. The first byte says who speaks.
 
-use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, OpenCalls, Request, Side, WireError};
+use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, OpenCall, Request, Side, WireError};
 
 /// So little that a claim of more shows.
 const BOUNDS: Bounds = Bounds { body: 64 << 10, items: 1000 };
@@ -48,16 +48,19 @@ fn read(from: Side, bytes: &[u8], piece: usize) -> (Vec<Message>, Option<WireErr
     (messages, None)
 }
 
-/// No message closes a call twice.
+/// A message closes no call but the one that it names.
 fn calls(messages: &[Message]) {
-    let mut calls = OpenCalls::new();
-    for request in [Request::Load, Request::Process, Request::SaveState, Request::Health] {
-        calls.open(request);
-    }
+    let mut call = OpenCall::new();
+    let requests = [Request::Load, Request::Process, Request::SaveState, Request::Health];
+    let mut requests = requests.into_iter();
     for message in messages {
-        let open = calls.len();
-        let Ok(()) = calls.check(message) else { return };
-        calls.answered();
-        assert!(calls.len() == open || calls.len() + 1 == open);
+        if call.number().is_none() {
+            let Some(request) = requests.next() else { return };
+            call.open(request);
+        }
+        let open = call.number();
+        let Ok(()) = call.check(message) else { return };
+        call.answered();
+        assert!(call.number() == open || message.call() == open);
     }
 }

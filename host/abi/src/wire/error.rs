@@ -76,8 +76,8 @@ pub enum WireError {
     UnknownCall {
         /// The call that was named.
         call: u64,
-        /// The call whose turn it is, if one is open.
-        turn: Option<u64>,
+        /// The call that is open, if one is.
+        open: Option<u64>,
     },
     /// A message that does not fit the state of its call.
     Unexpected {
@@ -123,10 +123,10 @@ impl fmt::Display for WireError {
                 write!(formatter, "the field `{field}` is {found}, which means nothing")
             }
             WireError::Frame(error) => write!(formatter, "{error}"),
-            WireError::UnknownCall { call, turn: Some(turn) } => {
-                write!(formatter, "call {call} was named, but it is the turn of call {turn}")
+            WireError::UnknownCall { call, open: Some(open) } => {
+                write!(formatter, "call {call} was named, but call {open} is the open one")
             }
-            WireError::UnknownCall { call, turn: None } => {
+            WireError::UnknownCall { call, open: None } => {
                 write!(formatter, "call {call} was named, but no call is open")
             }
             WireError::Unexpected { call, message, during } => {

@@ -2,7 +2,7 @@
 //! program that reads standard input and writes standard output.
 //!
 //! Read [`Message`] first (what is said), then [`Encoder`] and [`Decoder`] (how it becomes bytes
-//! and is believed again), then [`OpenCalls`] (which answers a host waits for).
+//! and is believed again), then [`OpenCall`] (which answer a host waits for).
 //! [`ServiceCall::serve`] answers for the host, [`RemoteServices`] asks for the plugin.
 //!
 //! # The format
@@ -46,7 +46,7 @@
 //! | 0x88 | service | plugin | call, the question: see [`ServiceCall`] | answer |
 //! | 0x89 | output | plugin | `u8` 1 or 2, `bytes` that were printed there | |
 //!
-//! The host says hello, then the plugin. Calls are answered in the order in which they were made.
+//! The host says hello, then the plugin. The host makes one call at a time, and the plugin answers it once.
 //! A plugin asks for services during a call only, names that call, and waits for each answer
 //! before it asks again. A heartbeat that comes during a call may be answered after it. Either
 //! side ends when the stream of the other does. A message that breaks these rules ends the
@@ -105,12 +105,12 @@
 mod body;
 mod error;
 mod message;
-mod open_calls;
+mod open_call;
 mod services;
 mod stream;
 
 pub use error::WireError;
 pub use message::{Load, Message, PrintedTo, Side};
-pub use open_calls::{OpenCalls, Request};
+pub use open_call::{OpenCall, Request};
 pub use services::{RemoteServices, ServiceAnswer, ServiceCall};
 pub use stream::{Bounds, Decoder, Encoder, FORMAT_VERSION, PREFIX_LEN};

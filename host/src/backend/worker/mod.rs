@@ -550,7 +550,7 @@ impl WorkerBackend {
             LoadError::Call(CallError::Ended(ended)) => {
                 Stop::Dead(self.ended(&ended, deadline, errors))
             }
-            LoadError::Call(error @ (CallError::TooLong(_) | CallError::Full { .. })) => {
+            LoadError::Call(error @ CallError::TooLong(_)) => {
                 failed(Failure::INVALID, error.to_string())
             }
         }

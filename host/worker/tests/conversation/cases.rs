@@ -57,10 +57,6 @@ pub(crate) fn main() {
         ("a program has the conversation", program),
         ("state, health and cleanup", whole_life),
         ("large frames go through small rings", large_frames),
-        ("frames can be sent ahead", ahead),
-        ("answers that nobody takes are said to wait", full),
-        ("a call waits for no answer but its own", alone),
-        ("frames ahead are few", few_ahead),
         ("a cleanup ends well, or says how else", bad_cleanups),
         ("a worker inherits nothing", inherits_nothing),
         ("what is printed is kept and counted", printed),
@@ -261,12 +257,6 @@ fn program(workers: &Workers) {
         let frame = Frame::data(vec![b'x'; size]);
         assert_eq!(worker.call(&frame, kept, LONG), Ok(vec![frame]), "{size} bytes");
     }
-    // More than both pipes hold goes each way before anybody takes an answer.
-    let frames: Vec<Frame> = (0..64).map(|number| Frame::data(vec![number; 60_000])).collect();
-    frames.iter().for_each(|frame| worker.submit(frame, LONG).unwrap());
-    for frame in frames {
-        assert_eq!(worker.next_reply(kept, LONG), Ok(vec![frame]));
-    }
     assert_eq!(worker.cleanup(kept, LONG), Ok(()));
     assert_eq!(worker.ended(), Some(Ended::Exited { code: 0 }));
     let check = |path: &Path, words: &[&str], expected: &str| {
@@ -321,97 +311,6 @@ fn large_frames(workers: &Workers) {
     let error = worker.call(&huge, &mut Kept::default(), LONG).unwrap_err();
     assert!(matches!(error, CallError::TooLong(_)), "{error}");
     assert_eq!(tell(&mut worker, "echo"), Ok("echo".to_owned()));
-}
-
-fn ahead(workers: &Workers) {
-    // Rings that hold few of the frames: both sides write while the other does.
-    let mut worker = loaded(workers, |spec| spec.ring_bytes = 4096);
-    let kept = &mut Kept::default();
-    let frame = |number: usize| Frame::data(format!("echo {number} {}", "x".repeat(number % 500)));
-    let (mut sent, mut received) = (0, 0);
-    while received < 20_000 {
-        while sent < 20_000 && worker.in_flight() < 500 {
-            // Every thousandth asks for a service, while others wait behind it.
-            let frame = if sent % 1000 == 999 { Frame::data("ask 1") } else { frame(sent) };
-            worker.submit(&frame, LONG).unwrap();
-            sent += 1;
-        }
-        let expected = if received % 1000 == 999 { vec![] } else { vec![frame(received)] };
-        assert_eq!(worker.next_reply(kept, LONG), Ok(expected), "{received}");
-        received += 1;
-    }
-    assert_eq!((worker.in_flight(), kept.metrics), (0, 20));
-}
-
-/// A host that never takes an answer is told so, before both sides wait for each other.
-fn full(workers: &Workers) {
-    let mut worker = loaded(workers, |spec| spec.bounds = Bounds { body: 1 << 20, items: 9 });
-    let kept = &mut Kept::default();
-    let frame = Frame::data(vec![b'x'; 10_000]);
-    let mut sent = 0;
-    let error = loop {
-        match worker.submit(&frame, LONG) {
-            Ok(()) => sent += 1,
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(error, CallError::Full { in_flight: sent });
-    for _ in 0..sent {
-        assert_eq!(worker.next_reply(kept, LONG), Ok(vec![frame.clone()]));
-    }
-    assert_eq!(worker.submit(&frame, LONG), Ok(()));
-}
-
-/// An answer to a frame that was sent ahead is not taken for another one's.
-fn alone(workers: &Workers) {
-    let mut worker = loaded(workers, |_| {});
-    let kept = &mut Kept::default();
-    worker.submit(&Frame::data("echo 1"), LONG).unwrap();
-    worker.submit(&Frame::data("echo 2"), LONG).unwrap();
-    let full = CallError::Full { in_flight: 2 };
-    let state = State { version: 3, bytes: Vec::new() };
-    assert_eq!(tell(&mut worker, "echo 3"), Err(full.clone()));
-    assert_eq!(worker.health(kept, LONG), Err(full.clone()));
-    assert_eq!(worker.save_state(kept, LONG), Err(full.clone()));
-    assert_eq!(worker.restore_state(state, kept, LONG), Err(full.clone()));
-    assert_eq!(worker.cleanup(kept, LONG), Err(full.clone()));
-    let load = worker.load(plugin("commands", "{}"), kept, LONG);
-    assert_eq!(load, Err(LoadError::Call(full)));
-    assert_eq!(worker.next_reply(kept, LONG), Ok(vec![Frame::data("echo 1")]));
-    assert_eq!(worker.next_reply(kept, LONG), Ok(vec![Frame::data("echo 2")]));
-    assert_eq!(tell(&mut worker, "echo 4"), Ok("echo 4".to_owned()));
-    assert_eq!(worker.cleanup(kept, LONG), Ok(()));
-}
-
-fn few_ahead(workers: &Workers) {
-    let kept = &mut Kept::default();
-    // While the plugin asks, which nobody answers, the worker takes in all that comes.
-    let mut worker = loaded(workers, |spec| spec.profile.limits.memory = Some(64 << 20));
-    worker.submit(&Frame::data("ask 1"), LONG).unwrap();
-    let frame = Frame::data(vec![b'x'; 1000]);
-    let error = (0..100_000).find_map(|_| worker.submit(&frame, LONG).err());
-    let in_flight = worker.in_flight();
-    assert_eq!(error, Some(CallError::Full { in_flight }));
-    assert_eq!(worker.next_reply(kept, LONG), Ok(vec![]));
-    for _ in 1..in_flight {
-        assert_eq!(worker.next_reply(kept, LONG), Ok(vec![frame.clone()]));
-    }
-    // Small frames with large answers, and then the largest frame: both sides would wait.
-    let mut worker = loaded(workers, |spec| {
-        spec.ring_bytes = 4096;
-        spec.bounds = Bounds { body: 1 << 20, items: 9 };
-        spec.profile.limits.memory = Some(256 << 20);
-    });
-    let header = glovebox_abi::Header::build().text("id", "x".repeat(400)).finish();
-    let small = Frame::new(glovebox_abi::Kind::DATA, header, &b"large 10000"[..]);
-    (0..600).for_each(|_| worker.submit(&small, LONG).unwrap());
-    let large = Frame::data(vec![b'x'; glovebox_abi::MAX_FRAME_LEN - 1000]);
-    assert_eq!(worker.submit(&large, LONG), Err(CallError::Full { in_flight: 600 }));
-    let answer = Frame::data(vec![b'x'; 10_000]);
-    (0..600).for_each(|_| assert_eq!(worker.next_reply(kept, LONG), Ok(vec![answer.clone()])));
-    worker.submit(&large, LONG).unwrap();
-    let error = worker.next_reply(kept, LONG).unwrap_err().to_string();
-    assert!(error.contains("the answer is too long"), "{error}");
 }
 
 fn bad_cleanups(workers: &Workers) {
@@ -514,9 +413,9 @@ fn broken_rules(workers: &Workers) {
     check(workers, "huge-length", "message of 4294967295 bytes");
     check(workers, "above-bound", "message of 73400320 bytes, accepted are 67174400");
     check(workers, "out-of-order", "message number 7 came, number 1 was next");
-    check(workers, "unknown-call", "call 99 was named, but it is the turn of call 0");
+    check(workers, "unknown-call", "call 99 was named, but call 0 is the open one");
     check(workers, "wrong-answer", "`reply` for call 0, which waits for `ready`");
-    check(workers, "duplicate-reply", "call 0 was named, but it is the turn of call 1");
+    check(workers, "duplicate-reply", "call 0 was named, but call 1 is the open one");
     check(workers, "hello-again", "`hello`");
     check(workers, "of-the-host", "the plugin sent `health`");
     check(workers, "tail-too-far", "position 9223372036854775807");
@@ -564,11 +463,10 @@ fn late(workers: &Workers) {
             other => panic!("{how}: {other}"),
         };
     }
-    // One that reads nothing: what is sent ahead finds no room.
+    // One that reads nothing: the frame finds no room.
     let mut worker = workers.spawn(Spec::new("evil never-reads")).unwrap();
     worker.load(plugin("any", "{}"), kept, LONG).unwrap();
-    let frame = Frame::data(vec![0; 1 << 18]);
-    let error = (0..9).find_map(|_| worker.submit(&frame, SHORT).err()).unwrap();
+    let error = worker.call(&Frame::data(vec![0; 1 << 19]), kept, SHORT).unwrap_err();
     assert_eq!(deadline(error), Ended::Deadline { after: SHORT });
 }
 
@@ -597,24 +495,19 @@ fn stopped(workers: &Workers) {
 fn cancelled(workers: &Workers) {
     let mut worker = loaded(workers, |_| {});
     let kept = &mut Kept::default();
+    let frame = Frame::data("loop-until-cancelled");
     // One that can end early does, and goes on.
     for _ in 0..3 {
         let canceller = worker.canceller();
-        worker.submit(&Frame::data("loop-until-cancelled"), LONG).unwrap();
         let thread = std::thread::spawn(move || canceller.cancel());
-        assert_eq!(worker.next_reply(kept, LONG), Err(CallError::Cancelled));
+        assert_eq!(worker.call(&frame, kept, LONG), Err(CallError::Cancelled));
         thread.join().unwrap();
     }
-    // Those that were sent ahead are not meant.
-    worker.submit(&Frame::data("loop-until-cancelled"), LONG).unwrap();
-    worker.submit(&Frame::data("fail by itself"), LONG).unwrap();
-    worker.canceller().cancel();
-    assert_eq!(worker.next_reply(kept, LONG), Err(CallError::Cancelled));
+    // The next call is not meant.
     let failure = Failure::new(1000, "by itself");
-    assert_eq!(worker.next_reply(kept, LONG), Err(CallError::Failed(failure)));
+    assert_eq!(tell(&mut worker, "fail by itself"), Err(CallError::Failed(failure)));
     // One before a call counts, unless it is forgotten.
     worker.canceller().cancel();
-    let frame = Frame::data("loop-until-cancelled");
     assert_eq!(worker.call(&frame, kept, LONG), Err(CallError::Cancelled));
     worker.canceller().cancel();
     worker.heed(OnCancel::Ask);
@@ -628,14 +521,12 @@ fn cancelled(workers: &Workers) {
     assert_eq!(worker.call(&frame, kept, LONG), Err(CallError::Ended(Ended::Cancelled)));
     let mut worker = loaded(workers, |_| {});
     // One that cannot is killed.
-    worker.submit(&Frame::data("loop"), LONG).unwrap();
     worker.canceller().cancel();
-    assert_eq!(worker.next_reply(kept, LONG), Err(CallError::Ended(Ended::Cancelled)));
+    assert_eq!(tell(&mut worker, "loop"), Err(CallError::Ended(Ended::Cancelled)));
     let mut worker = loaded(workers, |_| {});
     let canceller = worker.canceller();
-    worker.submit(&Frame::data("loop"), LONG).unwrap();
     let thread = std::thread::spawn(move || canceller.kill());
-    assert_eq!(worker.next_reply(kept, LONG), Err(CallError::Ended(Ended::Killed)));
+    assert_eq!(tell(&mut worker, "loop"), Err(CallError::Ended(Ended::Killed)));
     thread.join().unwrap();
 }
 

@@ -1,5 +1,3 @@
-use std::collections::VecDeque;
-
 use super::{Message, WireError};
 
 /// The request of a host.
@@ -45,72 +43,61 @@ impl Request {
     }
 }
 
-/// The calls that a host made and that wait for their answers, in order.
+/// The call that a host made and that waits for its answer.
 ///
-/// Every message of the plugin goes through [`check`](Self::check): an answer must be to the oldest
-/// call, of a sort that fits it, and come once; a question must be about the oldest call, and wait
-/// for the answer to the one before.
+/// Every message of the plugin goes through [`check`](Self::check): an answer must be to this call,
+/// of a sort that fits it, and come once; a question must be about this call, and wait for the
+/// answer to the one before.
 #[derive(Debug, Default)]
-pub struct OpenCalls {
-    calls: VecDeque<(u64, Request)>,
+pub struct OpenCall {
+    open: Option<(u64, Request)>,
     next: u64,
     /// True while the plugin waits for an answer of the host.
     asking: bool,
 }
 
-impl OpenCalls {
-    /// No calls.
-    pub fn new() -> OpenCalls {
-        OpenCalls::default()
+impl OpenCall {
+    /// No call.
+    pub fn new() -> OpenCall {
+        OpenCall::default()
     }
 
-    /// Opens a call, and names it.
+    /// Opens a call, and gives its number. One before it is open no more.
     pub fn open(&mut self, request: Request) -> u64 {
         let call = self.next;
         self.next += 1;
-        self.calls.push_back((call, request));
+        self.open = Some((call, request));
+        self.asking = false;
         call
     }
 
-    /// Takes back the newest call, which could not be sent.
-    pub fn withdraw(&mut self, call: u64) {
-        if self.calls.back().is_some_and(|(newest, _)| *newest == call) {
-            self.calls.pop_back();
-        }
+    /// Takes the call back, which could not be sent.
+    pub fn withdraw(&mut self) {
+        self.open = None;
     }
 
-    /// How many are open.
-    pub fn len(&self) -> usize {
-        self.calls.len()
+    /// The number of the call that is open.
+    pub fn number(&self) -> Option<u64> {
+        self.open.map(|(call, _)| call)
     }
 
-    /// True if none is open.
-    pub fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-
-    /// The call whose turn it is.
-    pub fn oldest(&self) -> Option<u64> {
-        self.calls.front().map(|(call, _)| *call)
-    }
-
-    /// Notes that the question of the oldest call was answered.
+    /// Notes that the question of the plugin was answered.
     pub fn answered(&mut self) {
         self.asking = false;
     }
 
-    /// Checks a message of the plugin against the calls, and closes the one that it answers.
+    /// Checks a message of the plugin against the call, and closes it if this is its answer.
     /// [`Message::Hello`], [`Message::Heartbeat`], [`Message::Bye`] and [`Message::Output`] are
     /// about no call and always fit.
     ///
     /// # Errors
     ///
-    /// If the message names no open call, or one whose turn it is not, or does not fit it.
+    /// If the message names a call that is not open, or does not fit it.
     pub fn check(&mut self, message: &Message) -> Result<(), WireError> {
         let Some(call) = message.call() else { return Ok(()) };
-        let request = match self.calls.front() {
-            Some((oldest, request)) if *oldest == call => *request,
-            _ => return Err(WireError::UnknownCall { call, turn: self.oldest() }),
+        let request = match self.open {
+            Some((open, request)) if open == call => request,
+            _ => return Err(WireError::UnknownCall { call, open: self.number() }),
         };
         let unexpected = |during| WireError::Unexpected { call, message: message.name(), during };
         if self.asking {
@@ -123,7 +110,7 @@ impl OpenCalls {
         if !request.is_answered_by(message) {
             return Err(unexpected(request.during()));
         }
-        self.calls.pop_front();
+        self.open = None;
         Ok(())
     }
 }
@@ -135,12 +122,18 @@ mod tests {
     use crate::wire::ServiceCall;
 
     #[test]
-    fn answers_fit_the_oldest_call_once() {
-        /// Opens a load and a process, and says what becomes of these messages.
+    fn an_answer_fits_its_call_and_comes_once() {
+        /// Opens a load, then a process once that is answered, and says what becomes of these messages.
         fn check(messages: &[Message], expected: &str) {
-            let mut calls = OpenCalls::new();
-            assert_eq!((calls.open(Request::Load), calls.open(Request::Process)), (0, 1));
-            let result = messages.iter().try_for_each(|message| calls.check(message));
+            let mut call = OpenCall::new();
+            assert_eq!(call.open(Request::Load), 0);
+            let result = messages.iter().try_for_each(|message| {
+                call.check(message)?;
+                if call.number().is_none() && message.call() == Some(0) {
+                    assert_eq!(call.open(Request::Process), 1);
+                }
+                Ok::<(), WireError>(())
+            });
             let shown = result.map_or_else(|error| error.to_string(), |()| "good".to_owned());
             assert!(shown.contains(expected), "{messages:?}: {shown:?} does not say {expected:?}");
         }
@@ -152,24 +145,33 @@ mod tests {
         check(&[Message::Bye { reason: String::new() }], "good");
         check(&[ready.clone(), failed(1)], "good");
         check(&[ask(0)], "good");
-        check(std::slice::from_ref(&reply), "call 1 was named, but it is the turn of call 0");
+        check(std::slice::from_ref(&reply), "call 1 was named, but call 0 is the open one");
         check(&[ready.clone(), ready.clone()], "call 0 was named");
         check(&[ready.clone(), reply.clone(), reply.clone()], "no call is open");
         check(&[failed(0)], "`failed` for call 0, which waits for `ready` or `load-failed`");
         check(&[failed(77)], "call 77 was named");
-        check(&[ask(1)], "turn of call 0");
+        check(&[ask(1)], "call 0 is the open one");
         check(&[ask(0), ask(0)], "waits for the answer to its question");
         check(&[ask(0), ready], "waits for the answer to its question");
     }
 
     #[test]
     fn an_answered_question_lets_the_call_go_on() {
-        let mut calls = OpenCalls::new();
-        let call = calls.open(Request::Health);
+        let mut open = OpenCall::new();
+        let call = open.open(Request::Health);
         let ask = Message::Service { call, ask: ServiceCall::Now };
-        assert_eq!(calls.check(&ask), Ok(()));
-        calls.answered();
-        assert_eq!(calls.check(&ask), Ok(()));
-        assert_eq!(calls.len(), 1);
+        assert_eq!(open.check(&ask), Ok(()));
+        open.answered();
+        assert_eq!(open.check(&ask), Ok(()));
+        assert_eq!(open.number(), Some(call));
+    }
+
+    #[test]
+    fn a_call_that_was_taken_back_has_no_answer() {
+        let mut open = OpenCall::new();
+        let call = open.open(Request::Health);
+        open.withdraw();
+        let ask = Message::Service { call, ask: ServiceCall::Now };
+        assert_eq!(open.check(&ask), Err(WireError::UnknownCall { call, open: None }));
     }
 }
