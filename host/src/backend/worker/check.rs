@@ -7,7 +7,8 @@ use glovebox_sandbox::{Missing, Probe, SandboxReport};
 use glovebox_worker::ProbeError;
 
 use super::outfit::Outfit;
-use super::{WorkerStarter, no_worker, refuse_a_program_that_does_not_ask, remedy_for};
+use super::refuse_a_program_that_does_not_ask;
+use super::start::{WorkerStarter, no_worker, remedy_for, start_worker};
 use crate::problem::LoadProblem;
 
 /// Tries each layer of the sandbox, and says why that was not possible.
@@ -41,7 +42,7 @@ pub(crate) fn start() -> Result<SandboxReport, Missing> {
         prepare().map_err(|error| missing(no_worker(&Unprepared { source: error })))?;
     let workers = WorkerStarter::default().workers().map_err(missing)?;
     let limits = Limits::default();
-    let worker = super::start(&workers, (&library, None), "check", &limits, Outfit::default());
+    let worker = start_worker(&workers, (&library, None), "check", &limits, Outfit::default());
     let report = worker.map_err(missing)?.report().clone();
     drop(held);
     Ok(report)

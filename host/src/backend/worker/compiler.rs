@@ -27,7 +27,7 @@ use wasmtime::{Engine, Module, OutOfMemory, Precompiled};
 
 use super::super::outside::{Job, Process, Uncompiled};
 use super::super::wasm::{Program, Setting};
-use super::{ADDRESSES, AROUND, WorkerStarter};
+use super::start::{ADDRESSES, AROUND, WorkerStarter};
 use crate::guard::caught;
 use crate::problem::{ArtifactKind, LoadProblem, shorten};
 

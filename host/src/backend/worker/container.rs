@@ -18,7 +18,7 @@ use glovebox_worker::{CallError, ClientSpec, Ended, Spec, Worker, Workers};
 use super::engine::{Engine, LABEL, last_line, new_name};
 use super::layers::{Amounts, look};
 use super::outfit::{Outfit, Place};
-use super::{AROUND, bounds_of};
+use super::start::{AROUND, bounds_of};
 use crate::problem::shorten;
 
 /// Processes and threads of a container.

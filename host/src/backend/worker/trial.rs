@@ -20,7 +20,7 @@ use super::super::native::NativeCode;
 use super::super::outside::{Trial, Untried};
 use super::compiler::Done;
 use super::outfit::Outfit;
-use super::{GRACE, WorkerStarter, start};
+use super::start::{GRACE, WorkerStarter, start_worker};
 use crate::problem::{LoadProblem, shorten};
 
 /// The binding in the message that has a library tried.
@@ -54,7 +54,7 @@ impl WorkerStarter {
         }
         let workers = self.workers().map_err(Untried::NoProcess)?;
         let mut worker =
-            start(&workers, (trial.library, None), "trial", about.limits, Outfit::default())
+            start_worker(&workers, (trial.library, None), "trial", about.limits, Outfit::default())
                 .map_err(Untried::NoProcess)?;
         let report = Arc::new(worker.report().clone());
         is_good(&report)?;

@@ -1,0 +1,153 @@
+//! Starts workers: a thread for all of a host, and a process in its sandbox for each.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use glovebox_abi::manifest::Limits;
+use glovebox_abi::wire::Bounds;
+use glovebox_sandbox::{Access, Folder};
+use glovebox_worker::{Spec, Worker, Workers};
+use parking_lot::Mutex;
+use tempfile::TempPath;
+
+#[cfg(test)]
+use super::Fault;
+use super::engine::Engine;
+use super::outfit::Outfit;
+use super::refuse_a_program_that_does_not_ask;
+use super::trial::Tried;
+use crate::problem::{LoadProblem, shorten};
+
+/// How much longer than its deadline a call may take before its worker is killed: time for a plugin that
+/// was told to end, and for the way back.
+pub(super) const GRACE: Duration = Duration::from_millis(100);
+
+/// Bytes of memory of a worker beside those of its plugin.
+pub(super) const AROUND: u64 = 32 << 20;
+
+/// Bytes of addresses of a worker beside its memory: programs and libraries are mapped whole.
+pub(super) const ADDRESSES: u64 = 4 << 30;
+
+/// Starts workers: by one thread, once the first is wanted.
+#[derive(Default)]
+pub(crate) struct WorkerStarter {
+    workers: Mutex<Option<Arc<Workers>>>,
+    /// The libraries that were opened in a worker.
+    pub(super) tried: Tried,
+    engine: Mutex<Option<Arc<Engine>>>,
+    /// Where the engine is, if the application says so.
+    engine_path: OnceLock<PathBuf>,
+    /// The fault that its compilers have.
+    #[cfg(test)]
+    pub(crate) fault: Mutex<Option<Fault>>,
+}
+
+impl WorkerStarter {
+    /// The engine of containers, which is looked for when the first one is wanted.
+    pub(super) fn engine(&self) -> Result<Arc<Engine>, LoadProblem> {
+        let mut engine = self.engine.lock();
+        if let Some(engine) = &*engine {
+            return Ok(engine.clone());
+        }
+        let found = Arc::new(Engine::find(self.engine_path.get().map(PathBuf::as_path))?);
+        *engine = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Says where the engine of containers is, before one is wanted.
+    pub(crate) fn uses_engine(&self, path: PathBuf) {
+        // The builder says it once.
+        let _ = self.engine_path.set(path);
+    }
+
+    /// Starts a worker.
+    pub(super) fn spawn(&self, spec: Spec) -> Result<Worker, LoadProblem> {
+        self.workers()?.spawn(spec).map_err(|error| no_worker(&error))
+    }
+
+    /// The thread that starts workers.
+    pub(super) fn workers(&self) -> Result<Arc<Workers>, LoadProblem> {
+        refuse_a_program_that_does_not_ask()?;
+        let mut workers = self.workers.lock();
+        if let Some(workers) = &*workers {
+            return Ok(workers.clone());
+        }
+        let started = Arc::new(Workers::start().map_err(|error| no_worker(&error))?);
+        *workers = Some(started.clone());
+        Ok(started)
+    }
+}
+
+/// Starts a worker with a library that it can open, or a program with its command, which it can become.
+pub(super) fn start_worker(
+    workers: &Workers,
+    (artifact, command): (&TempPath, Option<&[String]>),
+    name: &str,
+    limits: &Limits,
+    outfit: Outfit,
+) -> Result<Worker, LoadProblem> {
+    let file = File::open(artifact)?;
+    let mut spec = Spec::new(name);
+    outfit.equip(&mut spec);
+    let memory = limits.memory.saturating_add(AROUND);
+    spec.profile.limits.memory = Some(memory);
+    spec.profile.limits.address_space = Some(memory.saturating_add(ADDRESSES));
+    let access = match command {
+        None => {
+            spec.profile.reach.libraries = true;
+            Access::Read
+        }
+        Some(command) => {
+            spec.profile.reach.programs = true;
+            let path = artifact.to_str().ok_or_else(|| LoadProblem::NoWorker {
+                reason: "the folder for private copies has a path that is no text".to_owned(),
+                remedy: "set TMPDIR to a folder whose path is UTF-8".to_owned(),
+            })?;
+            spec.program = Some(command.iter().cloned().chain([path.to_owned()]).collect());
+            Access::Run
+        }
+    };
+    let folder = Folder { descriptor: file.as_raw_fd(), access };
+    spec.profile.reach.folders.push(folder);
+    spec.pass.push(file.into());
+    spec.bounds = bounds_of(limits);
+    workers.spawn(spec).map_err(|error| no_worker(&error))
+}
+
+/// Room for all that may be put out, and for the frame that is too many.
+pub(super) fn bounds_of(limits: &Limits) -> Bounds {
+    let Bounds { body, items } = Bounds::default();
+    let around = limits.output_frames.saturating_mul(64);
+    let room = limits.output_bytes.saturating_add(around).saturating_add(body.into());
+    let frames = limits.output_frames.saturating_add(1);
+    Bounds {
+        body: u32::try_from(room).unwrap_or(u32::MAX),
+        items: u32::try_from(frames).unwrap_or(u32::MAX).max(items),
+    }
+}
+
+pub(super) fn no_worker(error: &dyn std::error::Error) -> LoadProblem {
+    let mut reason = error.to_string();
+    if let Some(source) = error.source() {
+        reason = format!("{reason}: {source}");
+    }
+    let system = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let remedy = system.and_then(remedy_for);
+    let remedy =
+        remedy.unwrap_or("see the reason; a plugin that you trust can run in this process");
+    LoadProblem::NoWorker { reason: shorten(&reason), remedy: remedy.to_owned() }
+}
+
+/// The remedy for what keeps a process from being started, where it is known.
+pub(super) fn remedy_for(error: &std::io::Error) -> Option<&'static str> {
+    let is_full = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
+    if is_full {
+        return Some(
+            "let this process open more files (`ulimit -n`); 64 are enough for a few plugins",
+        );
+    }
+    (!std::path::Path::new("/proc/self").exists()).then_some("mount /proc")
+}
