@@ -12,7 +12,7 @@ use super::widgets::{icon_font, icon_text};
 /// A button for a command: its icon, its name, its keys in the tooltip.
 pub(crate) fn verb_button(ui: &mut Ui, ctx: PanelCtx<'_>, verb: Verb) -> Response {
     let line = entry(verb);
-    named_verb_button(ui, ctx, line, line.now(ctx.now).0, &line.hint_now(ctx.now))
+    named_verb_button(ui, ctx, line, &line.now(ctx.now).0, &line.hint_now(ctx.now))
 }
 
 /// The same with these words on it and this tooltip.
@@ -25,7 +25,8 @@ pub(crate) fn named_verb_button(
 ) -> Response {
     let enabled = (line.enabled)(ctx.now);
     let tokens = theme::of(ui);
-    let name = line.now(ctx.now).0.trim_end_matches('…');
+    let name = line.now(ctx.now).0;
+    let name = name.trim_end_matches('…');
     let words = words.trim_end_matches('…');
     let color = if enabled { tokens.text } else { tokens.text_faint };
     let mut job = egui::text::LayoutJob::default();

@@ -1,6 +1,9 @@
 //! The one table of everything a person can ask for. Menus, palette, toolbar, keys, the key sheet
 //! and tests read it.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use egui::{Event, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
@@ -17,6 +20,7 @@ pub enum Verb {
     CompareWithBaseline,
     OpenPath,
     SaveTrace,
+    SaveLive,
     CloseTrace,
     Quit,
     CopyRow,
@@ -64,11 +68,14 @@ pub enum Verb {
     ReplayFrom,
     ReplayAgain,
     ReplayAnswered,
+    ReplayIntoAll,
+    ReplayAllInputs,
     PauseReplay,
     Step,
     Stop,
     ReplayRow,
     EditRow,
+    EditPayload,
     ResendAndDiff,
     Send,
     AcceptDifference,
@@ -90,6 +97,7 @@ pub enum Verb {
     TimeOrder,
     NextInCall,
     PreviousInCall,
+    ShowBytes,
     SelectionBack,
     SelectionForward,
     ShowReport,
@@ -125,8 +133,25 @@ impl Menu {
     ];
 }
 
+/// What a replay sends, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Aim {
+    /// The name of the trace.
+    pub trace: String,
+    /// The names of those that get its inputs.
+    pub into: String,
+    /// Which of its inputs they get, in a sentence.
+    pub inputs: String,
+}
+
+impl std::fmt::Display for Aim {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} → {}", self.trace, self.into)
+    }
+}
+
 /// The state of the work, as far as commands depend on it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Situation {
     /// A plugin is loaded.
     pub plugin: bool,
@@ -148,6 +173,8 @@ pub struct Situation {
     pub baseline: bool,
     /// The shown trace is the pinned one.
     pub pinned: bool,
+    /// There are live frames.
+    pub live: bool,
     /// Live events are recorded.
     pub recording: bool,
     /// The chosen plugin is reloaded whenever its artifact changes.
@@ -164,6 +191,18 @@ pub struct Situation {
     pub filter: bool,
     /// A replay is under way.
     pub replay: bool,
+    /// What a replay sends, and where, before it runs.
+    pub replays: Option<Arc<Aim>>,
+    /// The same of a reload with a replay of the pinned trace.
+    pub loops: Option<Arc<Aim>>,
+    /// Replays are for all plugins.
+    pub into_all: bool,
+    /// Replays are of all inputs, whichever plugin they were recorded for.
+    pub all_inputs: bool,
+    /// Several plugins are loaded.
+    pub several: bool,
+    /// The trace that would be replayed has inputs of another plugin than those that would get them.
+    pub other_inputs: bool,
     /// Any work is under way.
     pub busy: bool,
     /// The composed frame can be sent.
@@ -223,9 +262,14 @@ impl Entry {
         }
     }
 
-    /// Its name and its effect now, of a command that switches something on and off.
-    pub fn now(&self, now: &Situation) -> (&'static str, &'static str) {
-        match self.verb {
+    /// Its name and its effect now, of a command that switches something on and off, or that names what
+    /// it is about.
+    pub fn now(&self, now: &Situation) -> (Cow<'static, str>, Cow<'static, str>) {
+        if let Some(aim) = self.aim(now) {
+            let name = format!("{}: {aim}", self.name);
+            return (name.into(), format!("{}\n{}", self.tooltip, aim.inputs).into());
+        }
+        let (name, tooltip) = match self.verb {
             Verb::ToggleRecording if now.recording => {
                 ("Stop recording", "Finish the trace file and open it")
             }
@@ -233,20 +277,46 @@ impl Entry {
             Verb::ToggleWatch if now.watching => {
                 ("Stop reloading automatically", "Reload only when you ask for it")
             }
+            Verb::ReplayIntoAll if now.into_all => (
+                "Replay into the chosen plugin",
+                "Send the inputs of the trace to the plugin that is chosen, and to no other",
+            ),
+            Verb::ReplayAllInputs if now.all_inputs => (
+                "Replay own inputs",
+                "Send to each plugin the inputs that were recorded for it, and no others",
+            ),
             _ => (self.name, self.tooltip),
+        };
+        (name.into(), tooltip.into())
+    }
+
+    /// What it replays, and where, if it does.
+    fn aim<'a>(&self, now: &'a Situation) -> Option<&'a Aim> {
+        match self.verb {
+            Verb::Replay | Verb::ReplayOriginal | Verb::ReplayAgain | Verb::ReplayAnswered => {
+                now.replays.as_deref()
+            }
+            Verb::ReplayFrom if now.trace_shown => now.replays.as_deref(),
+            Verb::Step if !now.replay => now.replays.as_deref(),
+            Verb::Loop => now.loops.as_deref(),
+            _ => None,
         }
     }
 
     /// Why it cannot be done now, for people; `None` if it can.
     pub fn why_not(&self, now: &Situation) -> Option<String> {
-        let name = self.now(now).0.trim_end_matches('…');
+        let name = match self.aim(now) {
+            Some(_) => Cow::Borrowed(self.name),
+            None => self.now(now).0,
+        };
+        let name = name.trim_end_matches('…');
         let needs = self.needs.filter(|_| !(self.enabled)(now))?;
         Some(format!("{name} needs {needs}"))
     }
 
     /// The tooltip as things are now: its effect with its first shortcut, and why it cannot be done.
     pub fn hint_now(&self, now: &Situation) -> String {
-        let hint = self.with_shortcut(self.now(now).1);
+        let hint = self.with_shortcut(&self.now(now).1);
         match self.why_not(now) {
             Some(why_not) => format!("{hint}\n{why_not}"),
             None => hint,
@@ -336,7 +406,8 @@ pub const TABLE: &[Entry] = table! {
     File: Verb::OpenPlugin, "Open plugin…", "Load an artifact or a plugin.toml", ICON_EXTENSION, [ctrl(Key::O)], always;
     File: Verb::OpenTrace, "Open trace…", "Open a trace, or import a capture", ICON_FOLDER_OPEN, [ctrl_shift(Key::O)], always;
     File: Verb::OpenPath, "Open by path…", "Type the path of a plugin, a trace or a baseline", ICON_KEYBOARD, [ctrl(Key::L)], always;
-    #line File: Verb::SaveTrace, "Save trace…", "Write the shown trace to another file", ICON_SAVE, [ctrl(Key::S)], |now| now.trace_shown, needs "a trace in the list; live frames are kept by recording them";
+    #line File: Verb::SaveTrace, "Save trace…", "Write the shown trace to another file", ICON_SAVE, [ctrl(Key::S)], |now| now.trace_shown, needs "a trace in the list; Save live frames… is about live ones";
+    File: Verb::SaveLive, "Save live frames…", "Write the live frames that are still in memory to a trace, though nobody recorded them", ICON_SAVE_AS, [ctrl_alt(Key::S)], |now| now.live, needs "a live frame";
     File: Verb::CloseTrace, "Close trace", "Forget the shown trace; its file stays", ICON_CLOSE, [ctrl(Key::W)], |now| now.trace_shown, asks "The result of a replay is in no file, so it is lost", needs "a trace in the list";
     #line File: Verb::Quit, "Quit", "Close the window", ICON_LOGOUT, [ctrl(Key::Q)], always;
 
@@ -354,6 +425,7 @@ pub const TABLE: &[Entry] = table! {
     Edit: Verb::TimeOrder, "Order of time", "List the frames as they happened", ICON_SCHEDULE, [bare(Key::T)], |now| now.sorted, needs "a list in another order";
     #line Edit: Verb::NextInCall, "Next frame of the call", "Select the next frame of the same call", ICON_CHEVRON_RIGHT, [bare(Key::Period)], |now| now.row, needs "a selected frame that is in memory";
     Edit: Verb::PreviousInCall, "Previous frame of the call", "Select the previous frame of the same call", ICON_CHEVRON_LEFT, [bare(Key::Comma)], |now| now.row, needs "a selected frame that is in memory";
+    Edit: Verb::ShowBytes, "Bytes of the frame", "Scroll the inspector to the bytes of the selected frame", ICON_DATA_ARRAY, [bare(Key::X)], |now| now.row, needs "a selected frame that is in memory";
     Edit: Verb::FirstRow, "First frame", "Go to the oldest frame", ICON_LIST_ALT, [bare(Key::Home)], |now| now.rows, needs "a frame in the list";
     Edit: Verb::FollowTail, "Last frame, follow the newest", "Go to the last row; in the order of time, keep the newest frame in view", ICON_VERTICAL_ALIGN_BOTTOM, [bare(Key::End)], always;
 
@@ -410,11 +482,14 @@ pub const TABLE: &[Entry] = table! {
     Run: Verb::ReplayFrom, "Replay from selected frame", "Restore the latest snapshots before the selected frame, send the inputs in between, and replay from there", ICON_START, [ctrl(Key::F5)], |now| now.trace_shown && now.row && now.plugin && !now.replay, needs "a selected frame of a trace, a plugin, and no replay under way";
     Run: Verb::ReplayAgain, "Replay in a loop", "Send the inputs of the trace again and again until you stop it", ICON_AUTORENEW, [], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";
     Run: Verb::ReplayAnswered, "Replay with recorded answers", "Send the inputs of the trace to fresh copies, whose clock, random bytes, configuration and store answer as in the trace; host calls that diverge are reported", ICON_REPLAY, [], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";
+    Run: Verb::ReplayIntoAll, "Replay into all plugins", "Send each input to all loaded plugins of the id it was recorded for, instead of to the chosen one", ICON_ACCOUNT_TREE, [], |now| now.several || now.into_all, needs "several plugins";
+    Run: Verb::ReplayAllInputs, "Replay all inputs", "Send also the inputs that were recorded for other plugins (`--all-inputs`)", ICON_ALL_INCLUSIVE, [], |now| now.other_inputs || now.all_inputs, needs "a trace with inputs of another plugin, too";
     Run: Verb::PauseReplay, "Pause or go on", "Hold the replay", ICON_PAUSE, [bare(Key::Space)], |now| now.replay, needs "a replay under way";
     Run: Verb::Step, "Step", "Let one input of the trace through", ICON_SKIP_NEXT, [bare(Key::F10)], |now| now.replay || (now.trace && now.plugin), needs "a replay under way, or a trace and a plugin";
     Run: Verb::Stop, "Stop", "Cancel all running work", ICON_STOP, [ctrl(Key::Period)], |now| now.busy, needs "work under way";
     #line Run: Verb::ReplayRow, "Send selected again", "Send the input of the selected call again", ICON_REPLAY, [bare(Key::G)], |now| now.row && now.plugin, needs "a selected frame that is in memory, and a plugin";
     Run: Verb::EditRow, "Edit and send…", "Put the selected frame into the composer", ICON_EDIT, [bare(Key::E)], |now| now.row, needs "a selected frame that is in memory";
+    Run: Verb::EditPayload, "Edit payload", "Show the composer with the cursor in the payload", ICON_EDIT_NOTE, [ctrl_shift(Key::E)], |now| now.plugin, needs "a plugin";
     Run: Verb::ResendAndDiff, "Send selected again and compare", "Show how the answer differs from the recorded one", ICON_DIFFERENCE, [], |now| now.row && now.plugin, needs "a selected frame that is in memory, and a plugin";
     Run: Verb::Send, "Send", "Send the composed frame; shows it first if it is not in view", ICON_SEND, [ctrl(Key::Enter)], |now| now.can_send, needs "a plugin, and a frame without an error in the composer";
 
@@ -599,18 +674,34 @@ mod tests {
     fn commands_say_what_they_do_now_and_what_they_need() {
         fn check(verb: Verb, now: Situation, name: &str, why_not: Option<&str>) {
             let entry = entry(verb);
-            assert_eq!(entry.now(&now).0, name);
+            assert_eq!(entry.now(&now).0, name, "{now:?}");
             assert_eq!(entry.why_not(&now).as_deref(), why_not);
             assert_eq!(entry.hint_now(&now).contains(" needs "), why_not.is_some());
         }
         let now = Situation::default();
-        let keep = "Save trace needs a trace in the list; live frames are kept by recording them";
-        check(Verb::SaveTrace, now, "Save trace…", Some(keep));
-        check(Verb::SaveTrace, Situation { trace_shown: true, ..now }, "Save trace…", None);
-        check(Verb::ToggleRecording, now, "Record", None);
-        let recording = Situation { recording: true, ..now };
+        let keep = "Save trace needs a trace in the list; Save live frames… is about live ones";
+        check(Verb::SaveTrace, now.clone(), "Save trace…", Some(keep));
+        let shown = Situation { trace_shown: true, ..now.clone() };
+        check(Verb::SaveTrace, shown, "Save trace…", None);
+        check(Verb::ToggleRecording, now.clone(), "Record", None);
+        let recording = Situation { recording: true, ..now.clone() };
         check(Verb::ToggleRecording, recording, "Stop recording", None);
-        check(Verb::Pin, now, "Pin as baseline", Some("Pin as baseline needs a trace in the list"));
+        let pin = Some("Pin as baseline needs a trace in the list");
+        check(Verb::Pin, now.clone(), "Pin as baseline", pin);
+        let aim = |trace: &str| {
+            let (trace, into) = (trace.to_owned(), "redact".to_owned());
+            Some(Arc::new(Aim { trace, into, inputs: "All of them".to_owned() }))
+        };
+        let (replays, loops) = (aim("shop.mcap"), aim("pinned.mcap"));
+        let aims = Situation { replays, loops, trace: true, plugin: true, ..now };
+        check(Verb::Replay, aims.clone(), "Replay: shop.mcap → redact", None);
+        check(Verb::Step, aims.clone(), "Step: shop.mcap → redact", None);
+        check(Verb::Step, Situation { replay: true, ..aims.clone() }, "Step", None);
+        let needs =
+            "Reload, replay and compare needs a plugin, a pinned trace, and no replay under way";
+        let name = "Reload, replay and compare: pinned.mcap → redact";
+        check(Verb::Loop, aims.clone(), name, Some(needs));
+        check(Verb::Loop, Situation { baseline: true, ..aims }, name, None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Baseline,
     /// To save a trace.
     Save(TraceId),
+    /// To save the live frames.
+    SaveLive,
     /// To save a baseline.
     SaveBaseline,
     /// To save the policy.
@@ -122,6 +124,11 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
             .pick_file(),
         Purpose::Save(_) => dialog
             .set_title("Save trace")
+            .set_file_name(name)
+            .add_filter("Traces", &["mcap"])
+            .save_file(),
+        Purpose::SaveLive => dialog
+            .set_title("Save live frames")
             .set_file_name(name)
             .add_filter("Traces", &["mcap"])
             .save_file(),

@@ -97,7 +97,8 @@ pub(crate) fn standing(view: ViewCtx<'_>, plugin: &PluginStatus) -> Standing {
     let figures = view.figures_now(plugin);
     let (calls, errors) = figures.map_or((0, 0), |figures| (figures.calls, figures.errors()));
     if errors > 0 {
-        standing.text = format!("{phase} · {errors} of {calls} failed");
+        // Its end is cut off where there is little room.
+        standing.text = format!("{errors} of {calls} failed · {phase}");
     }
     // One that serves is not well because of that.
     if errors * FAILING >= calls && errors > 0 && standing.picture.is_none() {

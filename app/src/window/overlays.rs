@@ -16,7 +16,7 @@ use super::dialogs::Purpose;
 use super::palette::Palette;
 use super::theme::{self, Tone};
 use super::widgets::{bordered, named_field, section};
-use crate::window::widgets::text::plain;
+use crate::window::widgets::text::{Hint as _, plain};
 use crate::workbench::{Command, Every, Reader, Source, ViewCtx};
 
 /// At most one of them is open.
@@ -70,6 +70,7 @@ impl PathField {
         let text = match purpose {
             Purpose::Plugin | Purpose::Trace | Purpose::Baseline => String::new(),
             Purpose::Save(_)
+            | Purpose::SaveLive
             | Purpose::SaveBaseline
             | Purpose::SavePolicy
             | Purpose::SaveBundle(_) => folder.join(name).display().to_string(),
@@ -239,6 +240,9 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
         Purpose::Save(_) => {
             ("Save trace", "A new .mcap file; you are asked before one is replaced", "Save")
         }
+        Purpose::SaveLive => {
+            ("Save live frames", "A new .mcap file; you are asked before one is replaced", "Save")
+        }
         Purpose::SaveBundle(_) => (
             "Save failure bundle",
             "A new .mcap file; you are asked before one is replaced",
@@ -295,15 +299,17 @@ fn quit(ui: &mut egui::Ui, ctx: PanelCtx<'_>, unsaved: &[String], discards: bool
             }
             ui.add_space(12.0);
             ui.horizontal(|ui| {
-                let save = ui.button("Save and quit");
-                if is_new(ui, &save) {
-                    save.request_focus();
+                // Without anything to be lost, quitting finishes what runs.
+                let first = ui.button(if discards { "Save…" } else { "Quit" });
+                if is_new(ui, &first) {
+                    first.request_focus();
                 }
-                if save.clicked() {
+                if first.clicked() {
                     how = Some(Quit::Saving);
                 }
-                let discard = plain("Discard and quit").color(tokens.tone(Tone::Bad));
-                if discards && ui.button(discard).clicked() {
+                let discard = plain("Quit").color(tokens.tone(Tone::Bad));
+                let hint = "All of that is lost";
+                if discards && ui.button(discard).hint(hint).clicked() {
                     how = Some(Quit::Now);
                 }
                 if ui.button("Cancel").clicked() {

@@ -192,9 +192,9 @@ fn commands(now: &Situation) -> Vec<Item> {
         let enabled = why_not.is_none();
         let detail = match why_not {
             Some(_) => format!("not now: needs {}", entry.needs.unwrap_or_default()),
-            None => tooltip.to_owned(),
+            None => tooltip.replace('\n', ". "),
         };
-        Item { enabled, name: name.to_owned(), detail, ..command(entry) }
+        Item { enabled, name: name.into_owned(), detail, ..command(entry) }
     };
     TABLE.iter().map(item).collect()
 }

@@ -25,4 +25,6 @@ pub(super) enum Step {
     Replay,
     /// The one after this.
     ReplayAfter(TraceId),
+    /// The live frames, which were saved so often before.
+    LiveAfter(u64),
 }

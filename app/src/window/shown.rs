@@ -19,6 +19,17 @@ pub(crate) struct Shown {
     pub query: Query,
     /// The digest of the source that is shown.
     pub overview: OverviewState,
+    /// What is replayed into what.
+    pub replays: Replays,
+}
+
+/// What is replayed into what, as a person chose it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Replays {
+    /// Into all plugins, instead of into the chosen one.
+    pub into_all: bool,
+    /// All inputs, instead of those that were recorded for a plugin of the same id.
+    pub all_inputs: bool,
 }
 
 /// The selection, now and before.

@@ -1,6 +1,9 @@
 //! The window while parts of it panic, and while unsaved work would be lost.
 
+mod aims;
 mod compared;
+mod composed;
+mod kept;
 mod letters;
 mod lists;
 mod opened;
@@ -194,7 +197,7 @@ fn traces_are_saved_by_path_where_there_is_no_dialog() {
     window.key_press_modifiers(egui::Modifiers::COMMAND | egui::Modifiers::SHIFT, egui::Key::L);
     window.step();
     save(&mut window);
-    says(&window, "live frames are kept by recording them");
+    says(&window, "Save live frames… is about live ones");
 }
 
 #[test]
@@ -234,8 +237,8 @@ fn quitting_asks_for_what_would_be_lost() {
     for by_key in [true, false] {
         check(by_key, "", false, false);
         check(by_key, "Cancel", false, false);
-        check(by_key, "Discard and quit", true, false);
-        check(by_key, "Save and quit", true, true);
+        check(by_key, "Quit", true, false);
+        check(by_key, "Save…", true, true);
     }
     // A path that is not given is no yes.
     let folder = tempfile::tempdir().unwrap();
@@ -246,8 +249,8 @@ fn quitting_asks_for_what_would_be_lost() {
     let mut window = open(echo(), folder.path().join("s.json"));
     decide(&mut window, glovebox_abi::Permission::Log);
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
-    wait_for(&mut window, "Save and quit");
-    window.get_by_label("Save and quit").click();
+    wait_for(&mut window, "Save…");
+    window.get_by_label("Save…").click();
     wait_for(&mut window, "Path");
     window.step();
     window.key_press(egui::Key::Escape);
@@ -282,7 +285,7 @@ fn decisions_that_are_in_no_file_are_asked_about() {
     assert_eq!(app(&window).unsaved_decisions(), Some(1));
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
     wait_for(&mut window, "1 decision about b.ndjson not saved as baseline");
-    window.get_by_label("Save and quit").click();
+    window.get_by_label("Save…").click();
     let path = folder.path().join("b.txt");
     give_path(&mut window, &path);
     wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
@@ -311,8 +314,8 @@ fn a_recording_is_finished_before_the_window_closes() {
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Q);
     wait_for(&mut window, "A recording is running");
     // It is kept anyway: there is nothing to discard.
-    assert!(window.query_by_label("Discard and quit").is_none());
-    window.get_by_label("Save and quit").click();
+    assert!(window.query_by_label("Save…").is_none());
+    window.get_by_label("Quit").click();
     wait(&mut window, |app| app.quitting == quitting::Quitting::Agreed);
     let files = std::fs::read_dir(folder.path().join("recordings")).unwrap();
     let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
@@ -374,8 +377,8 @@ fn a_replay_that_is_in_no_file_is_asked_about() {
         window.step();
     };
     quit(&mut window);
-    assert!(window.query_by_label("Discard and quit").is_some());
-    window.get_by_label("Save and quit").click();
+    assert!(window.query_by_label("Quit").is_some());
+    window.get_by_label("Save…").click();
     // An open file is no place for it, and nobody is asked to agree to that.
     let trace = std::fs::read(&input).unwrap();
     give_path(&mut window, &input);
@@ -387,7 +390,7 @@ fn a_replay_that_is_in_no_file_is_asked_about() {
     let path = folder.path().join("old.mcap");
     std::fs::write(&path, "old").unwrap();
     quit(&mut window);
-    window.get_by_label("Save and quit").click();
+    window.get_by_label("Save…").click();
     give_path(&mut window, &path);
     wait_for(&mut window, "Replace old.mcap?");
     window.step();

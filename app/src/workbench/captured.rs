@@ -23,15 +23,17 @@ impl Captured {
         Captured { events: Vec::new(), lost: 0, bytes: 0, limit }
     }
 
-    /// Keeps a copy of an event, if there is room.
-    pub(crate) fn keep(&mut self, event: &Event) {
+    /// Keeps a copy of an event, if there is room; says whether there was.
+    pub(crate) fn keep(&mut self, event: &Event) -> bool {
         let size = weight::event(event);
-        if self.bytes + size <= self.limit {
+        let has_room = self.bytes + size <= self.limit;
+        if has_room {
             self.bytes += size;
             self.events.push(event.clone());
         } else {
             self.lost += 1;
         }
+        has_room
     }
 
     /// Everything that was kept since the last time.
@@ -70,7 +72,9 @@ mod tests {
                 what: What::HostCall { call: None, host_call },
             };
             let mut captured = Captured::up_to(LIMIT);
-            (0..20).for_each(|_| captured.keep(&event));
+            for _ in 0..20 {
+                captured.keep(&event);
+            }
             let found = (captured.events.len(), captured.lost);
             assert_eq!(found, (expected_kept, 20 - expected_kept as u64));
             assert!(captured.bytes <= LIMIT);

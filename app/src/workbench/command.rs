@@ -12,6 +12,7 @@ use glovebox_inspector::filter::Filter;
 use glovebox_inspector::findings::Severities;
 use glovebox_inspector::replay::Pace;
 
+use super::replay::Routing;
 use super::{Accepting, Every, Example, JobId, RowRef, TraceId, Wanted};
 
 /// Everything that changes the workbench.
@@ -46,6 +47,13 @@ pub enum Command {
     SaveTrace {
         /// The trace.
         trace: TraceId,
+        /// The file.
+        path: PathBuf,
+        /// Whether a file of this name is replaced; otherwise a person is asked.
+        replace: bool,
+    },
+    /// Writes the live frames that are still in memory to a trace.
+    SaveLive {
         /// The file.
         path: PathBuf,
         /// Whether a file of this name is replaced; otherwise a person is asked.
@@ -108,7 +116,14 @@ pub enum Command {
     /// Reloads whenever the artifact changes, or no longer.
     Watch(InstanceId, bool),
     /// Reloads, replays the pinned trace and compares.
-    Loop(InstanceId),
+    Loop {
+        /// The instance that is reloaded.
+        instance: InstanceId,
+        /// Those that get the inputs, this one among them.
+        targets: Vec<InstanceId>,
+        /// Which inputs they get.
+        routing: Routing,
+    },
     /// Allows one permission of one instance for so long. If its request changed since it was
     /// shown, nothing is allowed.
     Allow {
@@ -183,6 +198,8 @@ pub struct ReplayRequest {
     pub trace: TraceId,
     /// The instances; all if empty.
     pub targets: Vec<InstanceId>,
+    /// Which inputs each of them gets.
+    pub routing: Routing,
     /// How fast.
     pub pace: Pace,
     /// Only inputs that match.

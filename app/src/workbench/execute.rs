@@ -12,6 +12,8 @@ use glovebox_inspector::store::{Row, RowId, Store};
 use super::consent::policy_text;
 use super::doctor::Examination;
 use super::finished::Finished;
+use super::recording::record_of;
+use super::replay::Routing;
 use super::replaying::ReplayWork;
 use super::words::{file_name, with_causes};
 use super::{
@@ -55,6 +57,13 @@ impl Workbench {
                 self.start_open(path);
             }
             Command::SaveTrace { trace, path, replace } => self.save(trace, path, replace),
+            Command::SaveLive { path, replace } => {
+                let plugins = self.host.plugins().iter().map(record_of).collect();
+                let (fanout, inputs) = (Arc::clone(&self.fanout), self.inputs());
+                self.jobs.start("Saving live frames", move |_| {
+                    work::save_live(&fanout, plugins, path, replace, &inputs)
+                });
+            }
             Command::Search(id, wanted) => self.search(id, wanted),
             Command::CloseTrace(id) => {
                 self.search(id, None);
@@ -133,7 +142,9 @@ impl Workbench {
                 self.jobs
                     .start("Changing the watched files", move |_| work::watch(&host, instance, on));
             }
-            Command::Loop(instance) => self.reload_replay_diff(instance),
+            Command::Loop { instance, targets, routing } => {
+                self.reload_replay_diff(instance, targets, routing);
+            }
             Command::Allow { instance, permission, asks, others, lifetime } => {
                 self.allow(instance, permission, &asks, &others, lifetime);
             }
@@ -243,9 +254,10 @@ impl Workbench {
         let Some(trace) = self.traces.get(request.trace) else {
             return;
         };
+        let into = self.view().names_of(&request.targets);
         let title = match reload_and_diff {
-            None => format!("Replaying {}", trace.name),
-            Some(_) => format!("Reloading, replaying {} and comparing", trace.name),
+            None => format!("Replaying {} into {into}", trace.name),
+            Some(_) => format!("Reloading, replaying {} into {into} and comparing", trace.name),
         };
         let name = trace.name.split_once(" of ").filter(|(kind, _)| kind.starts_with("replay"));
         let first = name.map_or(&*trace.name, |(_, first)| first);
@@ -265,14 +277,20 @@ impl Workbench {
         });
     }
 
-    fn reload_replay_diff(&mut self, instance: InstanceId) {
+    fn reload_replay_diff(
+        &mut self,
+        instance: InstanceId,
+        targets: Vec<InstanceId>,
+        routing: Routing,
+    ) {
         let Some(baseline) = self.traces.baseline() else {
             let text = "Pin a trace first: it is what the new generation is compared with";
             return self.notices.add(Level::Warning, text);
         };
         let request = ReplayRequest {
             trace: baseline.id,
-            targets: vec![instance],
+            targets,
+            routing,
             pace: Pace::Max,
             filter: None,
             calls: Vec::new(),

@@ -34,6 +34,8 @@ pub(super) enum Finished {
     Failed(String),
     /// A trace was written to a file.
     TraceSaved(TraceId, PathBuf),
+    /// Live frames were written to a file: those before this number, and how many, in words.
+    LiveSaved(PathBuf, u64, String),
     /// An instance of this name is gone.
     Unloaded(InstanceId, String),
     /// The job itself panicked, in words: nobody knows how far it came.
@@ -94,6 +96,8 @@ pub struct Sent {
     pub plugin: String,
     /// The instance it went to.
     pub instance: InstanceId,
+    /// The generation that got the last call, unless that call reached none.
+    pub generation: Option<u32>,
     /// The frame.
     pub frame: Frame,
     /// How often it was sent.

@@ -43,6 +43,7 @@ pub(crate) mod start;
 mod state;
 mod take_in;
 mod trace;
+mod unkept;
 mod usage;
 mod view;
 pub(crate) mod words;

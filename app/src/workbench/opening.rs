@@ -9,6 +9,7 @@ use glovebox_inspector::replay::Pace;
 use glovebox_workspace::Workspace;
 
 use super::finished::OpenedWorkspace;
+use super::replay::Routing;
 use super::state::Start;
 use super::words::file_name;
 use super::{
@@ -150,6 +151,7 @@ impl Workbench {
                 ReplayRequest {
                     trace: *trace,
                     targets: start.instances,
+                    routing: Routing::ByPlugin,
                     pace: Pace::Max,
                     filter: None,
                     calls: Vec::new(),

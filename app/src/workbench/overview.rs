@@ -67,6 +67,8 @@ pub struct Overview {
     pub failures_left_out: u64,
     /// Time of the first and the last row, in nanoseconds since the Unix epoch.
     pub range: Option<(u64, u64)>,
+    /// The time from which rows count theirs, in nanoseconds since the Unix epoch.
+    pub origin: Option<u64>,
     /// Every how many calls one is kept, if they are kept from all over the store.
     every: Option<u64>,
     calls: u64,
@@ -121,6 +123,7 @@ impl Overview {
         self.last = Some(row.id);
         let (first, last) = self.range.unwrap_or((row.at, row.at));
         self.range = Some((first, last.max(row.at + row.latency.map_or(0, nanos))));
+        self.origin = Some(row.at.saturating_sub(nanos(row.since_start)));
         if row.direction == Direction::Out {
             return;
         }
@@ -268,7 +271,7 @@ mod tests {
             },
         ));
         overview.take_in(&store);
-        assert_eq!(overview.range, Some((5, 165)));
+        assert_eq!((overview.range, overview.origin), (Some((5, 165)), Some(5)));
     }
 
     #[test]

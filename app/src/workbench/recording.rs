@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use glovebox_files::private_folder;
+use glovebox_host::PluginStatus;
 use glovebox_trace::{PluginRecord, Recorder, RecorderOptions, RecorderStatus};
 
 use super::snapshots::{Keeper, SnapshotsTaken};
@@ -22,13 +23,7 @@ impl Workbench {
             Err(error) => self.notices.add(Level::Error, format!("Cannot record: {error}")),
             Ok(recorder) => {
                 for plugin in self.host.plugins() {
-                    recorder.describe_plugin(PluginRecord {
-                        id: plugin.manifest.plugin.id.clone(),
-                        version: plugin.manifest.plugin.version.to_string(),
-                        digest: plugin.digest,
-                        binding: Some(plugin.binding),
-                        manifest: None,
-                    });
+                    recorder.describe_plugin(record_of(&plugin));
                 }
                 let recorder = Arc::new(recorder);
                 self.outcome.recording_since = Some(Instant::now());
@@ -105,6 +100,17 @@ impl Workbench {
         }
         self.notices.add(level, text);
         self.start_open(path);
+    }
+}
+
+/// The record of a loaded plugin in a trace.
+pub(super) fn record_of(plugin: &PluginStatus) -> PluginRecord {
+    PluginRecord {
+        id: plugin.manifest.plugin.id.clone(),
+        version: plugin.manifest.plugin.version.to_string(),
+        digest: plugin.digest.clone(),
+        binding: Some(plugin.binding),
+        manifest: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The work of a replay's thread, and its result.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,16 +99,18 @@ impl ReplayWork {
             }
             false => None,
         };
-        if let (Some(instance), None) = (self.reload_and_diff, &self.accepted) {
-            keep_own(&self.host, instance, &mut plan, &mut events);
+        if let (Some(_), None, Routing::ByPlugin) =
+            (self.reload_and_diff, &self.accepted, request.routing)
+        {
+            keep_own(&self.host, &instances, &mut plan, &mut events);
         }
         let targets = match &copies {
             Some(copies) => copies.targets(),
-            None => instances.into_iter().map(Target::from).collect(),
+            None => instances.iter().copied().map(Target::from).collect(),
         };
         let of = targets.iter().map(|target| target.instance.get()).collect();
         let all = start.as_ref().map_or(&plan, |(_, all)| all);
-        let targets = Targets::new(&self.host, targets, all, Routing::ByPlugin);
+        let targets = Targets::new(&self.host, targets, all, request.routing);
         let is_once = request.how != ReplayHow::Again;
         let limit = if is_once { CAPTURE_LIMIT } else { ENDLESS };
         // Before anything changes.
@@ -119,7 +122,7 @@ impl ReplayWork {
         let mut earlier = None;
         if let Some(instance) = self.reload_and_diff {
             if !has_answers && self.accepted.is_none() {
-                earlier = Some(run_before(&self.host, instance, send));
+                earlier = Some(run_before(&self.host, &instances, send));
                 anyhow::ensure!(!control.is_cancelled(), "Stopped before the reload");
             }
             self.host.reload(instance).wait()?;
@@ -196,27 +199,33 @@ fn compare(before: Arc<Run>, after: Arc<Run>) -> Compared {
     Compared::runs(diff::diff(before, after, &DiffOptions::default()))
 }
 
-/// Leaves out the calls of other plugins, if the trace has any of this one: it does not answer them.
-fn keep_own(host: &Host, instance: InstanceId, plan: &mut ReplayPlan, events: &mut Vec<Event>) {
-    let Some(plugin) = host.plugin(instance) else { return };
-    let id = plugin.manifest.plugin.id.as_str();
-    if plan.inputs.iter().any(|input| *input.plugin == *id) {
-        plan.inputs.retain(|input| *input.plugin == *id);
-        events.retain(|event| *event.plugin == *id);
+/// Leaves out the calls of other plugins, if the trace has any of these: they do not answer them.
+fn keep_own(host: &Host, instances: &[InstanceId], plan: &mut ReplayPlan, events: &mut Vec<Event>) {
+    let plugins = instances.iter().filter_map(|instance| host.plugin(*instance));
+    let ids: BTreeSet<String> = plugins.map(|plugin| plugin.manifest.plugin.id.clone()).collect();
+    if plan.inputs.iter().any(|input| ids.contains(&*input.plugin)) {
+        plan.inputs.retain(|input| ids.contains(&*input.plugin));
+        events.retain(|event| ids.contains(&*event.plugin));
     }
 }
 
-/// Sends the inputs to the generation that a reload is about to replace, and gives it back the state
-/// that it had: the next one begins with the same.
+/// Sends the inputs to the generation that a reload is about to replace, and gives all that got them back
+/// the states that they had: the next run begins with the same.
 fn run_before(
     host: &Host,
-    instance: InstanceId,
+    instances: &[InstanceId],
     send: impl FnOnce() -> Calls,
 ) -> anyhow::Result<Calls> {
-    let snapshot = host.snapshot(instance).wait();
-    let snapshot = snapshot.map_err(|outcome| anyhow::anyhow!("{outcome}"))?;
+    let mut snapshots = Vec::new();
+    for instance in instances {
+        let snapshot = host.snapshot(*instance).wait();
+        let snapshot = snapshot.map_err(|outcome| anyhow::anyhow!("{outcome}"))?;
+        snapshots.push((*instance, snapshot));
+    }
     let calls = send();
-    host.restore(instance, snapshot).wait()?;
+    for (instance, snapshot) in snapshots {
+        host.restore(instance, snapshot).wait()?;
+    }
     match calls.lack() {
         None => Ok(calls),
         Some(lack) => Err(anyhow::anyhow!(lack)),

@@ -15,6 +15,7 @@ use super::captured::Captured;
 use super::failures::FailureKeeper;
 use super::figures::Counting;
 use super::snapshots::Ticker;
+use super::unkept::Unkept;
 use super::words::count;
 use crate::panics::contain;
 
@@ -115,6 +116,8 @@ pub(super) struct Fanout {
     recorder: RwLock<Option<Arc<Recorder>>>,
     ticker: RwLock<Option<Arc<Ticker>>>,
     capture: Mutex<Option<Capture>>,
+    /// The live frames that neither a recording nor a replay keeps.
+    pub unkept: Mutex<Unkept>,
     /// The results of reloads, until the window looks.
     reloads: Mutex<Reloads>,
     /// The last events, for failure bundles.
@@ -228,10 +231,15 @@ impl Fanout {
             Listener::Metrics => self.metrics.lock().ingest(event),
             Listener::Findings => self.findings.record(event),
             Listener::Capture => {
+                let mut is_kept = false;
                 if let Some(Capture { of, captured }) = &mut *self.capture.lock()
                     && (of.is_empty() || of.contains(&event.instance))
                 {
-                    captured.keep(event);
+                    is_kept = captured.keep(event);
+                }
+                if let What::FrameIn { .. } | What::FrameOut { .. } = &event.what {
+                    let is_kept = is_kept || self.recorder.read().is_some();
+                    self.unkept.lock().count(is_kept);
                 }
             }
             Listener::Reloads => {

@@ -106,6 +106,8 @@ pub(super) struct Outcomes {
     /// Files that were opened since the last look.
     pub(super) opened: Vec<PathBuf>,
     pub(super) frames_replayed: u64,
+    /// How often live frames were saved.
+    pub(super) live_saves: u64,
     /// When the recording began that runs.
     pub(super) recording_since: Option<Instant>,
     /// Why the last recording could not start.
@@ -153,6 +155,8 @@ pub struct LiveCounts {
     pub missing: u64,
     /// Host calls that were denied.
     pub denied: usize,
+    /// Frames that are kept and stand in no file and in no run of a replay.
+    pub in_no_file: u64,
 }
 
 /// The state of the host at the last look.
@@ -275,14 +279,17 @@ impl Workbench {
     }
 
     /// Counts what there is of live frames; gives the version of their store.
-    fn count_live(&mut self) -> u64 {
+    pub(super) fn count_live(&mut self) -> u64 {
         let store = self.fanout.store.lock();
+        let oldest = store.row(0).map(|row| row.id.0);
+        let unkept = || oldest.map_or(0, |oldest| self.fanout.unkept.lock().since(oldest));
         self.seen.live = LiveCounts {
             frames: store.len(),
             bytes: store.bytes(),
             evicted: store.evicted(),
             missing: store.missing(),
             denied: store.denials().len(),
+            in_no_file: unkept(),
         };
         store.version()
     }

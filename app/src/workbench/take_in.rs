@@ -39,6 +39,14 @@ impl Workbench {
                 }
                 self.notices.add(Level::Success, format!("Saved {}", path.display()));
             }
+            Finished::LiveSaved(path, before, counts) => {
+                self.fanout.unkept.lock().saved(before);
+                self.outcome.live_saves += 1;
+                // Quitting looks at these.
+                self.count_live();
+                let text = format!("Saved {counts}: {}", path.display());
+                self.notices.add(Level::Success, text);
+            }
             Finished::Partly(text) => self.notices.add(Level::Warning, text),
             Finished::Failed(text) => self.notices.add(Level::Error, text),
             Finished::Unloaded(instance, name) => {

@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, What};
 use glovebox_files::{Output, is_replaceable};
-use glovebox_inspector::store::{self, Store, StoreLimits};
+use glovebox_inspector::store::{self, Kept, Store, StoreLimits};
 use glovebox_trace::{
-    GapCause, Problem, Replacing, TraceIndex, TraceOutline, TraceReader, TraceWriter,
+    GapCause, ParentRecord, PluginRecord, Problem, Replacing, TraceError, TraceIndex, TraceOutline,
+    TraceReader, TraceWriter,
 };
 
 use super::figures::Figures;
@@ -245,6 +246,30 @@ impl Origin {
         writer.finish()?;
         Ok(())
     }
+}
+
+/// Writes what was kept of live frames to a file of its own, which says what is missing.
+pub(super) fn save_live(
+    kept: Kept,
+    counts: &str,
+    plugins: &[PluginRecord],
+    out: Replacing<'_>,
+) -> Result<(), TraceError> {
+    let mut writer = TraceWriter::create(out, env!("CARGO_PKG_VERSION"))?;
+    let how = format!("saved afterwards from memory, {counts}");
+    writer.describe_parent(&ParentRecord { path: "live frames".to_owned(), how })?;
+    for plugin in plugins {
+        writer.describe_plugin(plugin)?;
+    }
+    let lost = kept.evicted + kept.others_evicted;
+    if lost > 0 {
+        writer.write_gap(lost, GapCause::Evicted)?;
+    }
+    for event in &kept.events {
+        writer.write(event)?;
+    }
+    writer.finish()?;
+    Ok(())
 }
 
 /// The events of a file, all of them in memory: no more than there is room for.

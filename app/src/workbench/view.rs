@@ -48,6 +48,32 @@ impl<'a> ViewCtx<'a> {
         joined(&plugin.manifest.plugin.id, self.twin_name(plugin).as_deref())
     }
 
+    /// The names of instances for a sentence: of up to three of them each, of more how many; none stands
+    /// for all that are loaded.
+    pub fn names_of(&self, instances: &[InstanceId]) -> String {
+        let all = self
+            .plugins()
+            .iter()
+            .filter(|one| instances.is_empty() || instances.contains(&one.instance));
+        let names: Vec<_> = all.map(|one| self.name_of(one)).collect();
+        match names.len() {
+            0 => "no plugin".to_owned(),
+            1..=3 => names.join(", "),
+            count if count == self.plugins().len() => format!("all {count} plugins"),
+            count => format!("{count} plugins"),
+        }
+    }
+
+    /// The ids of the plugins that inputs of a trace were recorded for; `None` until the trace was looked
+    /// over.
+    pub fn inputs_for(&self, trace: TraceId) -> Option<Vec<&'a str>> {
+        let figures = self.figures_of(Source::Trace(trace))?;
+        let inputs = figures.totals.iter().filter(|total| total.frames_in > 0);
+        let mut ids: Vec<_> = inputs.map(|total| &*total.plugin).collect();
+        ids.dedup();
+        Some(ids)
+    }
+
     /// The part of a name that tells an instance from all others of the same id: its version, else
     /// its file, else that with its folder, with its number where these are the same; `None` if there
     /// is no other one.
@@ -289,6 +315,11 @@ impl<'a> ViewCtx<'a> {
     /// Frames sent by replays.
     pub fn frames_replayed(&self) -> u64 {
         self.workbench.outcome.frames_replayed
+    }
+
+    /// How often live frames were saved.
+    pub fn live_saves(&self) -> u64 {
+        self.workbench.outcome.live_saves
     }
 
     /// True while anything is under way or waits for something that is.

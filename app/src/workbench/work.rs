@@ -15,7 +15,8 @@ use glovebox_files::OutputProblem;
 use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, PluginStatus, Policy, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
-use glovebox_trace::{Recorder, Replacing, TraceError, TraceIndex};
+use glovebox_inspector::store::{Held, Kept};
+use glovebox_trace::{PluginRecord, Recorder, Replacing, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
 
 use super::accepted::{Accepted, Compared};
@@ -24,8 +25,8 @@ use super::finished::{Finished, OpenedWorkspace};
 use super::jobs::JobState;
 use super::sink::Fanout;
 use super::snapshots::Keeper;
-use super::trace::{Opened, TraceId};
-use super::words::with_causes;
+use super::trace::{self, Opened, TraceId};
+use super::words::{count, with_causes};
 use super::{Accepting, Command, Origin, SendRequest, Sent};
 
 pub(super) fn load(
@@ -154,18 +155,68 @@ pub(super) fn save(
     replace: bool,
     inputs: &[PathBuf],
 ) -> Finished {
-    let inputs = paths(inputs);
-    match glovebox_files::refuse(&path, replace, &inputs) {
-        Ok(()) => {}
-        Err(OutputProblem::Exists { .. }) => {
-            let command = Command::SaveTrace { trace, path, replace: true };
-            return Finished::Exists(Box::new(command));
-        }
-        Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
+    let again = |path| Command::SaveTrace { trace, path, replace: true };
+    if let Some(refused) = refused(&path, replace, inputs, again) {
+        return refused;
     }
-    match origin.save(lost, &path, replace, &inputs) {
+    match origin.save(lost, &path, replace, &paths(inputs)) {
         Ok(()) => Finished::TraceSaved(trace, path),
         Err(error) => Finished::Failed(format!("Not saved: {}", with_causes(&error))),
+    }
+}
+
+/// Writes the live frames that are still in memory to a trace.
+pub(super) fn save_live(
+    fanout: &Fanout,
+    plugins: Vec<PluginRecord>,
+    path: PathBuf,
+    replace: bool,
+    inputs: &[PathBuf],
+) -> Finished {
+    let again = |path| Command::SaveLive { path, replace: true };
+    if let Some(refused) = refused(&path, replace, inputs, again) {
+        return refused;
+    }
+    // Those that come meanwhile may be in the file or not.
+    let before = fanout.unkept.lock().next();
+    let mut held = Held::default();
+    // Each time the lock is free in between: plugins wait for it.
+    while held.take(&fanout.store.lock()) {}
+    let kept = held.finish(&fanout.store.lock());
+    let counts = in_words(&kept);
+    match trace::save_live(kept, &counts, &plugins, Replacing { path: &path, is_on: replace }) {
+        Ok(()) => Finished::LiveSaved(path, before, counts),
+        Err(error) => Finished::Failed(format!("Not saved: {error}")),
+    }
+}
+
+/// How many live frames were kept, and how many were not.
+fn in_words(kept: &Kept) -> String {
+    let mut text = count(kept.frames, "live frame");
+    if kept.evicted > 0 {
+        let earlier = count(kept.evicted, "earlier frame");
+        text.push_str(&format!("; {earlier} had to make room in memory before"));
+    }
+    if kept.others_evicted > 0 {
+        text.push_str(&format!("; so had {}", count(kept.others_evicted, "other event")));
+    }
+    text
+}
+
+/// Why a file is not written, if it is not: it is in the way, so that a person is asked whether `again` is
+/// meant, or it cannot be written at all.
+fn refused(
+    path: &Path,
+    replace: bool,
+    inputs: &[PathBuf],
+    again: impl FnOnce(PathBuf) -> Command,
+) -> Option<Finished> {
+    match glovebox_files::refuse(path, replace, &paths(inputs)) {
+        Ok(()) => None,
+        Err(OutputProblem::Exists { .. }) => {
+            Some(Finished::Exists(Box::new(again(path.to_owned()))))
+        }
+        Err(problem) => Some(Finished::Failed(format!("Not saved: {problem}"))),
     }
 }
 
@@ -246,13 +297,9 @@ pub(super) fn save_bundle(
     replace: bool,
     inputs: &[PathBuf],
 ) -> Finished {
-    match glovebox_files::refuse(&path, replace, &paths(inputs)) {
-        Ok(()) => {}
-        Err(OutputProblem::Exists { .. }) => {
-            let command = Command::SaveBundle { instance, path, replace: true };
-            return Finished::Exists(Box::new(command));
-        }
-        Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
+    let again = |path| Command::SaveBundle { instance, path, replace: true };
+    if let Some(refused) = refused(&path, replace, inputs, again) {
+        return refused;
     }
     let Some(status) = host.plugin(instance) else {
         return Finished::Failed("Not saved: the plugin was unloaded".to_owned());
@@ -345,13 +392,9 @@ pub(super) fn save_baseline(
     decisions: BTreeMap<usize, Decision>,
     inputs: &[PathBuf],
 ) -> Finished {
-    match glovebox_files::refuse(&path, replace, &paths(inputs)) {
-        Ok(()) => {}
-        Err(OutputProblem::Exists { .. }) => {
-            let command = Command::SaveBaseline { path, replace: true, decisions };
-            return Finished::Exists(Box::new(command));
-        }
-        Err(problem) => return Finished::Failed(format!("Not saved: {problem}")),
+    let again = |path| Command::SaveBaseline { path, replace: true, decisions: decisions.clone() };
+    if let Some(refused) = refused(&path, replace, inputs, again) {
+        return refused;
     }
     let decision = |at: usize| decisions.get(&at).copied().unwrap_or_default();
     let baseline = compared.decide(decision);
@@ -403,6 +446,7 @@ pub(super) fn send(
         frame: request.frame,
         times,
         completed,
+        generation: generation_of(fanout, reply.call),
         call: reply.call,
         latency: latency_of(fanout, reply.call),
         outcome: reply.outcome,
@@ -456,6 +500,13 @@ pub(super) fn send_all(
 /// The latency of a call that is over, which is the one that its row has.
 fn latency_of(fanout: &Fanout, call: CallId) -> Option<Duration> {
     Some(fanout.store.lock().call(call)?.timing?.latency())
+}
+
+/// The generation that a call reached, if it did.
+fn generation_of(fanout: &Fanout, call: CallId) -> Option<u32> {
+    let store = fanout.store.lock();
+    let rows = &store.call(call)?.rows;
+    Some(store.row_by_id(*rows.first()?)?.generation)
 }
 
 /// Sends the input of an answered call again and compares the answers.

@@ -45,7 +45,7 @@ impl Lifetime {
     /// The words for people.
     pub fn name(self) -> &'static str {
         match self {
-            Lifetime::Once => "once",
+            Lifetime::Once => "until it is reloaded",
             Lifetime::WhileItRuns => "while it runs",
             Lifetime::Saved => "saved",
         }
@@ -54,7 +54,7 @@ impl Lifetime {
     /// Until when that is, for people.
     pub fn means(self) -> &'static str {
         match self {
-            Lifetime::Once => "until it is reloaded or unloaded",
+            Lifetime::Once => "a reload ends it, and so does unloading",
             Lifetime::WhileItRuns => {
                 "until it is unloaded, also after a reload that asks for no more"
             }

@@ -21,10 +21,25 @@ pub struct Call {
     pub timing: Option<Timing>,
     /// Bytes of memory the instance held after the call, where the tier can tell.
     pub memory: Option<u64>,
+    /// When it was over, and how much it took, if its end came.
+    pub ending: Option<Ending>,
     /// True if the plugin was denied anything.
     pub denied: bool,
     /// Host calls that came before those in [`host_calls`](Self::host_calls) and were evicted.
     pub evicted_host_calls: u64,
     /// Bytes that `host_calls` take.
     pub(super) host_call_bytes: usize,
+}
+
+/// The end of a call, as its event said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// Bytes of the encoded input frame.
+    pub bytes_in: u64,
+    /// Bytes of the encoded output frames.
+    pub bytes_out: u64,
+    /// Number of output frames.
+    pub frames_out: u32,
 }

@@ -11,7 +11,8 @@ use glovebox_events::{CallId, Direction, Event, HostCall, Phase, Timing, What, w
 use glovebox_trace::index::End;
 
 use super::{
-    Call, Denial, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId, Status, Store,
+    Call, Denial, Ending, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId, Status,
+    Store,
 };
 
 /// The approximate cost of a row beyond its own bytes.
@@ -42,9 +43,14 @@ impl Store {
                 let place = Place { direction: Direction::Out, index: *index, emitted: *emitted };
                 self.add_row(event, *call, frame, &place);
             }
-            What::CallEnded { call, outcome, timing, memory, .. } => {
+            What::CallEnded { call, outcome, timing, memory, bytes_in, bytes_out, frames_out } => {
                 let status = Status::Ended(Arc::new(outcome.clone()));
                 self.end_call(*call, status, *timing, *memory);
+                if let Some(call) = self.calls.get_mut(call) {
+                    let (bytes_in, bytes_out) = (*bytes_in, *bytes_out);
+                    let (at, frames_out) = (event.at, *frames_out);
+                    call.ending = Some(Ending { at, bytes_in, bytes_out, frames_out });
+                }
             }
             What::HostCall { call, host_call } => self.add_host_call(event, *call, host_call),
             _ => self.notice(event),
@@ -85,6 +91,7 @@ impl Store {
             status: Status::Pending,
             timing: None,
             memory: None,
+            ending: None,
             denied: false,
             evicted_host_calls: 0,
             host_call_bytes: 0,
@@ -162,7 +169,10 @@ impl Store {
             let line = LogLine { at, plugin, call: id, level, message };
             self.lists.log.push(line, &self.limits);
         }
-        let Some(id) = id else { return };
+        let Some(id) = id else {
+            self.lists.outside.push(event.clone(), &self.limits);
+            return;
+        };
         let Some(call) = self.calls.get_mut(&id) else {
             // All rows of the call are gone already.
             self.counters.evicted_host_calls += 1;
@@ -198,6 +208,7 @@ impl Store {
 
     fn notice(&mut self, event: &Event) {
         let (kind, message) = in_words(event);
+        self.lists.outside.push(event.clone(), &self.limits);
         if let Some(reload) = reload(event) {
             self.lists.reloads.push(reload, &self.limits);
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::{LogLevel, Permission};
-use glovebox_events::{CallId, LoadStage, ReloadCause};
+use glovebox_events::{CallId, Event, LoadStage, ReloadCause, weight};
 
 use super::StoreLimits;
 
@@ -115,6 +115,8 @@ pub(super) struct Lists {
     pub(super) notices: List<Notice>,
     pub(super) denials: List<Denial>,
     pub(super) reloads: List<Reload>,
+    /// Events that belong to no call.
+    pub(super) outside: List<Event>,
 }
 
 impl Lists {
@@ -144,6 +146,11 @@ impl<T: Texts> List<T> {
         &self.entries
     }
 
+    /// Entries that had to make room.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
     /// Adds an entry; the oldest make room for it, which itself always stays.
     pub(super) fn push(&mut self, entry: T, limits: &StoreLimits) {
         self.bytes += entry.bytes();
@@ -161,6 +168,12 @@ impl<T: Texts> List<T> {
 /// How long the texts of an entry are.
 pub(super) trait Texts {
     fn bytes(&self) -> usize;
+}
+
+impl Texts for Event {
+    fn bytes(&self) -> usize {
+        weight::event(self)
+    }
 }
 
 impl Texts for LogLine {

@@ -17,12 +17,14 @@
 //! trace file holds the rest.
 
 mod call;
+mod events;
 mod ingest;
 mod lists;
 mod live;
 mod row;
 
-pub use call::Call;
+pub use call::{Call, Ending};
+pub use events::{Held, Kept};
 pub use lists::{Denial, LogLine, Notice, NoticeKind, RefusedReload, Reload, Reloaded};
 pub use live::{LiveStore, LoadError, Loaded, load};
 pub use row::{Row, RowId, Status};
@@ -30,7 +32,7 @@ pub use row::{Row, RowId, Status};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use glovebox_events::CallId;
+use glovebox_events::{CallId, Event};
 
 use lists::Lists;
 
@@ -151,6 +153,11 @@ impl Store {
         self.counters.version
     }
 
+    /// Time of the first event, from which rows count theirs, in nanoseconds since the Unix epoch.
+    pub fn start(&self) -> Option<u64> {
+        self.counters.start
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -203,6 +210,16 @@ impl Store {
     /// Changes of phase, loads, reloads and failures, oldest first.
     pub fn notices(&self) -> &VecDeque<Notice> {
         self.lists.notices.entries()
+    }
+
+    /// Events that belong to no call, oldest first.
+    pub fn outside(&self) -> impl Iterator<Item = &Event> {
+        self.lists.outside.entries().iter()
+    }
+
+    /// Events besides frames that are no longer kept: host calls, and those that belong to no call.
+    pub fn others_evicted(&self) -> u64 {
+        self.counters.evicted_host_calls + self.lists.outside.evicted()
     }
 
     /// Host calls that were denied, oldest first.

@@ -9,6 +9,7 @@ use egui_kittest::kittest::{NodeT as _, Queryable};
 use glovebox::window::App;
 use glovebox::window::commands::{TABLE, Verb};
 use glovebox::window::ids::{PANELS, PanelId, Place};
+use glovebox::workbench::replay::Routing;
 use glovebox::workbench::{Command, ReplayHow, ReplayRequest, Source, Workbench, WorkbenchOptions};
 use glovebox_inspector::replay::Pace;
 use glovebox_inspector::store::Store;
@@ -378,6 +379,7 @@ fn a_replay_can_be_answered_by_the_trace_and_go_on_for_ever() {
         let request = ReplayRequest {
             trace,
             targets: Vec::new(),
+            routing: Routing::ByPlugin,
             pace: Pace::Max,
             filter: None,
             calls: Vec::new(),

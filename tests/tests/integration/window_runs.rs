@@ -7,6 +7,7 @@ use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use glovebox::window::ids::{DrawerTab, PanelId};
+use glovebox::workbench::replay::Routing;
 use glovebox::workbench::{Command, Origin, ReplayHow, ReplayRequest, SendRequest, Source};
 use glovebox_abi::Frame;
 use glovebox_abi::units::show_duration;
@@ -199,6 +200,7 @@ fn replay(window: &mut Window, filter: Option<&str>) {
     let request = ReplayRequest {
         trace: app(window).view().traces()[0].id,
         targets: Vec::new(),
+        routing: Routing::ByPlugin,
         pace: Pace::Max,
         filter: filter.map(|text| Filter::parse(text).unwrap()),
         calls: Vec::new(),

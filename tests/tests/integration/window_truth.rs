@@ -215,7 +215,7 @@ fn keys_that_cannot_do_anything_say_what_they_need() {
     window.get_by_label("Live frames").click();
     window.step();
     window.key_press_modifiers(Modifiers::COMMAND, Key::S);
-    shows(&mut window, "Save trace needs a trace in the list; live frames are kept by recording");
+    shows(&mut window, "Save trace needs a trace in the list; Save live frames… is about");
     window.key_press_modifiers(Modifiers::COMMAND, Key::W);
     shows(&mut window, "Close trace needs a trace in the list");
 }

@@ -1,6 +1,7 @@
 //! The work between two painted frames: takes in events, does the requested actions, and prepares
 //! the next frame.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use glovebox_abi::manifest::Isolation;
@@ -16,7 +17,7 @@ use crate::window::context::Panel as _;
 use crate::window::dialogs::Chosen;
 use crate::window::ids::{DrawerTab, PanelId};
 use crate::window::overlays::{Overlay, PathField};
-use crate::workbench::{Command, Level, RowRef, Rows, Source, Wanted};
+use crate::workbench::{Command, Level, RowRef, Rows, Source, TraceId, Wanted};
 
 /// Frames among which one with a payload is searched, to be selected first.
 const LOOKED_AT: usize = 200;
@@ -237,7 +238,7 @@ impl App {
     }
 
     /// The facts that commands depend on.
-    pub(super) fn situation(&self) -> Situation {
+    pub(crate) fn situation(&self) -> Situation {
         let view = self.view();
         let selection = &self.shown.selection;
         let plugin = selection.plugin(view).and_then(|id| view.plugin(id));
@@ -248,6 +249,9 @@ impl App {
         let native = plugin.filter(|plugin| plugin.binding == Binding::Native);
         let native = native.map(|plugin| plugin.isolation);
         let is_other = self.panels.diff.choice.is_other(view);
+        let aim = |trace: Option<TraceId>| trace.map(|trace| self.aim(trace));
+        let (replays, loops) = (self.replayed_trace(), view.baseline().map(|trace| trace.id));
+        let (replays, loops) = (aim(replays), aim(loops));
         Situation {
             plugin: plugin.is_some(),
             native_here: native == Some(Isolation::InProcess),
@@ -261,6 +265,7 @@ impl App {
             pinned: shown.is_some_and(|shown| {
                 view.baseline().is_some_and(|baseline| baseline.id == shown.id)
             }),
+            live: view.live().frames > 0,
             recording: view.recording().is_some(),
             watching: plugin.is_some_and(|plugin| plugin.watching),
             accepted: view.accepted().is_some(),
@@ -269,6 +274,12 @@ impl App {
             sorted: self.shown.query.order.is_some(),
             filter: self.shown.query.is_set(),
             replay: view.replay().is_some(),
+            other_inputs: replays.as_ref().is_some_and(|(_, others)| *others),
+            replays: replays.map(|(aim, _)| Arc::new(aim)),
+            loops: loops.map(|(aim, _)| Arc::new(aim)),
+            into_all: self.shown.replays.into_all,
+            all_inputs: self.shown.replays.all_inputs,
+            several: view.plugins().len() > 1,
             busy: view.is_busy(),
             can_send: plugin.is_some() && self.panels.compose.can_send(),
             difference: self.shell.drawn.contains(PanelId::Diff.title())

@@ -24,6 +24,9 @@ use crate::window::shell::Side;
 use crate::window::theme;
 use crate::workbench::{Command, Level, ReplayHow, Source, TraceId};
 
+/// The name that is offered for a trace of live frames.
+pub(super) const LIVE_FILE: &str = "live-frames.mcap";
+
 /// The command that attaches a debugger to the first process of a plugin.
 fn debugger_command(plugin: &PluginStatus) -> Option<String> {
     let process = plugin.processes.first()?;
@@ -94,6 +97,7 @@ impl App {
             Change::Order(order) => self.sort(order),
             Change::Compose(frame, target) => {
                 self.panels.compose.fill(&frame, target);
+                self.panels.compose.edit_payload();
                 self.choose_panel(PanelId::Compose);
             }
             Change::OpenFile(path) => {
@@ -125,6 +129,7 @@ impl App {
                     self.ask_where_to_save(ctx, id, &name);
                 }
             }
+            Verb::SaveLive => self.dialogs.open(ctx, Purpose::SaveLive, LIVE_FILE),
             Verb::CloseTrace => {
                 if let Some((id, _)) = self.shown_trace() {
                     self.workbench.execute(Command::CloseTrace(id));
@@ -227,7 +232,8 @@ impl App {
                 if self.lists_nothing() {
                     return;
                 }
-                self.with_plugin(Command::Loop);
+                let (targets, routing) = (self.replay_targets(), self.routing());
+                self.with_plugin(|instance| Command::Loop { instance, targets, routing });
                 self.choose_panel(PanelId::Diff);
             }
             Verb::ToggleRecording => {
@@ -245,6 +251,14 @@ impl App {
             Verb::ReplayFrom => self.replay_from(),
             Verb::ReplayAgain => self.replay(Pace::Max, ReplayHow::Again),
             Verb::ReplayAnswered => self.replay(Pace::Max, ReplayHow::Answered),
+            Verb::ReplayIntoAll => {
+                let into_all = &mut self.shown.replays.into_all;
+                *into_all = !*into_all;
+            }
+            Verb::ReplayAllInputs => {
+                let all_inputs = &mut self.shown.replays.all_inputs;
+                *all_inputs = !*all_inputs;
+            }
             Verb::PauseReplay => {
                 let paused = self.view().replay().and_then(|job| job.replay);
                 if let Some(paused) = paused {
@@ -265,6 +279,14 @@ impl App {
                     let target = self.target_of(&row).ok();
                     self.change(ctx, Change::Compose(row.frame, target));
                 }
+            }
+            Verb::EditPayload => {
+                self.panels.compose.edit_payload();
+                self.choose_panel(PanelId::Compose);
+            }
+            Verb::ShowBytes => {
+                self.panels.inspector.show_bytes();
+                self.shell.open(Side::Right);
             }
             Verb::ResendAndDiff => {
                 let target = self.selected_row().map(|row| self.target_of(&row));
@@ -359,6 +381,9 @@ impl App {
                 let replace = false;
                 self.workbench.execute(Command::SaveTrace { trace, path, replace });
             }
+            Purpose::SaveLive => {
+                self.workbench.execute(Command::SaveLive { path, replace: false });
+            }
             Purpose::SaveBaseline => self.save_baseline(path),
             Purpose::SaveBundle(instance) => {
                 let replace = false;
@@ -392,6 +417,7 @@ impl App {
         };
         let path = match &command {
             Command::SaveTrace { path, .. }
+            | Command::SaveLive { path, .. }
             | Command::SaveBaseline { path, .. }
             | Command::SaveBundle { path, .. }
             | Command::SavePolicy { path, .. } => path,

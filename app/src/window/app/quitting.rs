@@ -1,8 +1,10 @@
 //! Closes the window without losing a person's decisions.
 
 use super::App;
+use super::perform::LIVE_FILE;
 use crate::window::action::{Action, Quit};
-use crate::window::commands::Verb;
+use crate::window::commands::{Verb, entry};
+use crate::window::dialogs::Purpose;
 use crate::window::overlays::Overlay;
 use crate::window::quitting::{Quitting, Step};
 use crate::workbench::{Command, Level, TraceId, words};
@@ -26,6 +28,13 @@ impl App {
         for trace in view.traces().iter().filter(|trace| trace.unsaved) {
             let frames = words::count_of(trace.rows().len(), "frame");
             unsaved.push(format!("{} is in no file, {frames}: Ctrl+S saves it", trace.name));
+        }
+        let live = view.live();
+        if live.in_no_file > 0 {
+            let frames = words::count(live.in_no_file, "live frame");
+            let keys = entry(Verb::SaveLive).shortcut().unwrap_or_default();
+            let is = if live.in_no_file == 1 { "is" } else { "are" };
+            unsaved.push(format!("{frames} {is} recorded nowhere: {keys} saves what is in memory"));
         }
         let edits = view.edits();
         if edits.policy > 0 {
@@ -89,7 +98,12 @@ impl App {
             }
             Step::Replay if !has_policy => return self.save_replay(ctx, None),
             Step::ReplayAfter(trace) => return self.save_replay(ctx, Some(trace)),
-            Step::Policy | Step::Replay => return None,
+            // More may have come since.
+            Step::LiveAfter(saves) if self.view().live_saves() > saves => {
+                self.quit(ctx, Quit::Now);
+                return Some(());
+            }
+            Step::Policy | Step::Replay | Step::LiveAfter(_) => return None,
         };
         self.quitting = Quitting::Saving(next.0);
         if let Some(verb) = next.1 {
@@ -105,11 +119,24 @@ impl App {
         let next = self.view().traces().iter().find(|trace| trace.unsaved);
         let next = next.map(|trace| (trace.id, trace.name.clone()));
         match next {
-            None => self.quit(ctx, Quit::Now),
+            None => return self.save_live(ctx),
             Some((id, _)) if Some(id) == before => return None,
             Some((id, name)) => {
                 self.quitting = Quitting::Saving(Step::ReplayAfter(id));
                 self.ask_where_to_save(ctx, id, &name);
+                ctx.request_repaint();
+            }
+        }
+        Some(())
+    }
+
+    /// Saves live frames that are in no file, and closes if there are none.
+    fn save_live(&mut self, ctx: &egui::Context) -> Option<()> {
+        match self.view().live().in_no_file {
+            0 => self.quit(ctx, Quit::Now),
+            _ => {
+                self.quitting = Quitting::Saving(Step::LiveAfter(self.view().live_saves()));
+                self.dialogs.open(ctx, Purpose::SaveLive, LIVE_FILE);
                 ctx.request_repaint();
             }
         }

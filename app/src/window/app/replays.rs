@@ -1,19 +1,24 @@
 //! Sends frames: replays, single calls, composed frames.
 
+use std::collections::BTreeSet;
+
 use glovebox_events::Direction;
+use glovebox_host::InstanceId;
 use glovebox_inspector::replay::Pace;
 
 use super::App;
 use super::opened::Awaited;
+use crate::window::commands::Aim;
 use crate::window::ids::PanelId;
+use crate::window::widgets::text::elided;
+use crate::workbench::replay::Routing;
 use crate::workbench::{Command, Level, ReplayHow, ReplayRequest, SendRequest, Source, TraceId};
 
 impl App {
     /// Sends what is listed of a trace again, or the whole pinned one.
     pub(super) fn replay(&mut self, pace: Pace, how: ReplayHow) {
-        let baseline = self.view().baseline().map(|trace| trace.id);
         let shown = self.shown_trace().map(|(id, _)| id);
-        let Some(trace) = shown.or(baseline) else {
+        let Some(trace) = self.replayed_trace() else {
             return;
         };
         if self.lists_nothing() {
@@ -56,14 +61,48 @@ impl App {
         self.workbench.execute(Command::Replay(request));
     }
 
-    /// All inputs of a trace, to all plugins.
+    /// All of a trace, into the plugins that replays are for.
     fn whole(&self, trace: TraceId, pace: Pace, how: ReplayHow) -> ReplayRequest {
-        let targets = match self.view().plugins() {
-            [only] => vec![only.instance],
-            _ => Vec::new(),
-        };
+        let (targets, routing) = (self.replay_targets(), self.routing());
         let (filter, range, from) = (None, None, None);
-        ReplayRequest { trace, targets, pace, filter, calls: Vec::new(), range, from, how }
+        ReplayRequest { trace, targets, routing, pace, filter, calls: Vec::new(), range, from, how }
+    }
+
+    /// The trace that a replay is about: the one that is shown, else the pinned one.
+    pub(super) fn replayed_trace(&self) -> Option<TraceId> {
+        let shown = self.shown_trace().map(|(id, _)| id);
+        shown.or_else(|| self.view().baseline().map(|trace| trace.id))
+    }
+
+    /// The plugins that replays are for: the chosen one, or all if a person said so.
+    pub(super) fn replay_targets(&self) -> Vec<InstanceId> {
+        let view = self.view();
+        let chosen = self.shown.selection.plugin(view).filter(|_| !self.shown.replays.into_all);
+        match chosen {
+            Some(chosen) => vec![chosen],
+            None => view.plugins().iter().map(|plugin| plugin.instance).collect(),
+        }
+    }
+
+    /// Which inputs they get.
+    pub(super) fn routing(&self) -> Routing {
+        if self.shown.replays.all_inputs { Routing::Everything } else { Routing::ByPlugin }
+    }
+
+    /// What a replay of a trace sends, and where, in words; and whether it has inputs of other plugins, too.
+    pub(super) fn aim(&self, trace: TraceId) -> (Aim, bool) {
+        let view = self.view();
+        let mut targets = self.replay_targets();
+        let id = |instance: &InstanceId| view.plugin(*instance).map(|one| &*one.manifest.plugin.id);
+        let wanted: BTreeSet<&str> = targets.iter().filter_map(id).collect();
+        let recorded = view.inputs_for(trace);
+        let routed = routed(&wanted, recorded.as_deref(), self.routing());
+        if let Some(own) = routed.own {
+            targets.retain(|target| id(target).is_some_and(|id| own.contains(id)));
+        }
+        let (trace, into) = (view.source_name(Source::Trace(trace)), view.names_of(&targets));
+        let aim = Aim { trace: short(trace), into: short(&into), inputs: routed.sentence };
+        (aim, routed.has_others)
     }
 
     fn change_to_live(&mut self) {
@@ -125,5 +164,90 @@ impl App {
                 self.workbench.execute(Command::Notify(Level::Warning, text.to_owned()));
             }
         }
+    }
+}
+
+/// Letters of a name in a command.
+const NAME: usize = 32;
+
+fn short(name: &str) -> String {
+    elided(name, |text| text.chars().count() <= NAME).into_owned()
+}
+
+/// Which inputs go where.
+#[derive(Debug, PartialEq, Eq)]
+struct Routed<'a> {
+    /// The ids of those that get any, if not all do.
+    own: Option<BTreeSet<&'a str>>,
+    /// True if inputs of other plugins are in the trace beside them.
+    has_others: bool,
+    sentence: String,
+}
+
+/// Which inputs of a trace go to the plugins of the `wanted` ids: those that were `recorded` for them, or all
+/// if there are none; `None` if nobody knows yet.
+fn routed<'a>(
+    wanted: &BTreeSet<&'a str>,
+    recorded: Option<&[&'a str]>,
+    routing: Routing,
+) -> Routed<'a> {
+    let names = |ids: &BTreeSet<&str>| ids.iter().copied().collect::<Vec<_>>().join(", ");
+    let known: BTreeSet<&str> = recorded.into_iter().flatten().copied().collect();
+    let own: BTreeSet<&str> = known.intersection(wanted).copied().collect();
+    let others: BTreeSet<&str> = known.difference(wanted).copied().collect();
+    let has_others = !own.is_empty() && !others.is_empty();
+    let (own, sentence) = match (routing, recorded) {
+        (Routing::Everything, _) => {
+            (None, "All inputs, whichever plugin they were recorded for".to_owned())
+        }
+        (Routing::ByPlugin, None) => {
+            let names = names(wanted);
+            (None, format!("The inputs recorded for {names}; all of them if there are none"))
+        }
+        (Routing::ByPlugin, Some(_)) if own.is_empty() && others.is_empty() => {
+            (None, "The trace has no inputs".to_owned())
+        }
+        (Routing::ByPlugin, Some(_)) if own.is_empty() => {
+            (None, format!("All inputs; they were recorded for {}", names(&others)))
+        }
+        (Routing::ByPlugin, Some(_)) if others.is_empty() => (Some(own), "All inputs".to_owned()),
+        (Routing::ByPlugin, Some(_)) => {
+            let left_out = format!("those for {} are left out", names(&others));
+            let sentence = format!("The inputs recorded for {}; {left_out}", names(&own));
+            (Some(own), sentence)
+        }
+    };
+    Routed { own, has_others, sentence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_go_where_they_were_recorded() {
+        fn check(
+            wanted: &[&str],
+            recorded: Option<&[&str]>,
+            routing: Routing,
+            (own, has_others, sentence): (Option<&[&str]>, bool, &str),
+        ) {
+            let wanted = wanted.iter().copied().collect();
+            let found = routed(&wanted, recorded, routing);
+            let own = own.map(|own| own.iter().copied().collect());
+            let expected = Routed { own, has_others, sentence: sentence.to_owned() };
+            assert_eq!(found, expected, "{wanted:?} {recorded:?}");
+        }
+        use Routing::{ByPlugin, Everything};
+        let both = Some(&["a", "b"][..]);
+        let of_a = "The inputs recorded for a; those for b are left out";
+        check(&["a"], both, ByPlugin, (Some(&["a"]), true, of_a));
+        check(&["a", "b", "c"], both, ByPlugin, (Some(&["a", "b"]), false, "All inputs"));
+        check(&["c"], both, ByPlugin, (None, false, "All inputs; they were recorded for a, b"));
+        let all = "All inputs, whichever plugin they were recorded for";
+        check(&["a"], both, Everything, (None, true, all));
+        let unknown = "The inputs recorded for a; all of them if there are none";
+        check(&["a"], None, ByPlugin, (None, false, unknown));
+        check(&["a"], Some(&[]), ByPlugin, (None, false, "The trace has no inputs"));
     }
 }

@@ -24,24 +24,27 @@ const SHOWN: usize = 200;
 pub(crate) struct State {
     /// Those of the chosen instance, the newest first.
     reloads: Vec<Reload>,
+    /// The time from which theirs are counted, in nanoseconds since the Unix epoch.
+    origin: Option<u64>,
 }
 
 impl Panel for State {
     fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
         let chosen = shown.selection.plugin(*reader).map(InstanceId::get);
-        let reloads = reader.read(Source::Live, |store| {
+        let read = reader.read(Source::Live, |store| {
             let own = |reload: &&Reload| Some(reload.instance) == chosen;
-            store.reloads().iter().rev().filter(own).take(SHOWN).cloned().collect()
+            let reloads = store.reloads().iter().rev().filter(own).take(SHOWN).cloned().collect();
+            (reloads, store.start())
         });
-        self.reloads = reloads.unwrap_or_default();
+        (self.reloads, self.origin) = read.unwrap_or_default();
     }
 
     fn show(&mut self, ui: &mut Ui, ctx: PanelCtx<'_>) {
-        show(ui, ctx, &self.reloads);
+        show(ui, ctx, self);
     }
 }
 
-fn show(ui: &mut Ui, ctx: PanelCtx<'_>, reloads: &[Reload]) {
+fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &State) {
     let Some(plugin) = ctx.chosen_plugin() else {
         let words = ("No plugin loaded", "Its generations appear here");
         return empty(ui, ctx, icon::ICON_AUTORENEW, words, Some(Verb::OpenPlugin));
@@ -51,7 +54,7 @@ fn show(ui: &mut Ui, ctx: PanelCtx<'_>, reloads: &[Reload]) {
             head(ui, ctx, plugin);
             separator(ui);
             kept(ui, ctx, plugin);
-            history(ui, reloads);
+            history(ui, state);
         });
     });
 }
@@ -135,7 +138,7 @@ fn kept(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
     ui.add_space(8.0);
 }
 
-fn history(ui: &mut Ui, reloads: &[Reload]) {
+fn history(ui: &mut Ui, State { reloads, origin }: &State) {
     let tokens = theme::of(ui);
     section(ui, "History", |ui| {
         ui.label(plain(reloads.len().to_string()).color(tokens.text_weak));
@@ -145,5 +148,5 @@ fn history(ui: &mut Ui, reloads: &[Reload]) {
         ui.label(plain(text).color(tokens.text_weak));
         return;
     }
-    grid(ui, "reloads", reloads.iter().map(|reload| (None, reload)));
+    grid(ui, "reloads", *origin, reloads.iter().map(|reload| (None, reload)));
 }

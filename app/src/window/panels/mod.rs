@@ -31,7 +31,7 @@ pub(super) struct Panels {
     plugins: plugins::State,
     traces: traces::State,
     pub(super) frames: frames::State,
-    inspector: inspector::State,
+    pub(super) inspector: inspector::State,
     metrics: metrics::State,
     pub(super) compose: compose::State,
     pub(super) diff: diff::State,

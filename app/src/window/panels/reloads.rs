@@ -6,13 +6,15 @@ use glovebox_inspector::store::Reload;
 
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::badge;
-use crate::window::widgets::figures::clock;
-use crate::window::widgets::text::plain;
+use crate::window::widgets::figures::{clock, since, since_when};
+use crate::window::widgets::text::{Hint, plain};
 
-/// Reloads as a table, each with the name of its instance where they are of several.
+/// Reloads as a table, each with the name of its instance where they are of several. Their times are
+/// counted from `origin`, in nanoseconds since the Unix epoch.
 pub(super) fn grid<'a>(
     ui: &mut Ui,
     name: &str,
+    origin: Option<u64>,
     reloads: impl Iterator<Item = (Option<&'a str>, &'a Reload)>,
 ) {
     let mut reloads = reloads.peekable();
@@ -20,12 +22,16 @@ pub(super) fn grid<'a>(
     Grid::new(name).num_columns(6).spacing([16.0, 4.0]).show(ui, |ui| {
         let is_named = matches!(reloads.peek(), Some((Some(_), _)));
         let plugin = if is_named { "plugin" } else { "" };
-        for name in ["time", plugin, "generation", "cause", "duration", "outcome"] {
+        for name in ["time, s", plugin, "generation", "cause", "duration", "outcome"] {
             ui.label(plain(name).font(theme::medium(11.0)).color(tokens.text_weak));
         }
         ui.end_row();
         for (name, reload) in reloads {
-            ui.label(clock(reload.at));
+            ui.label(since(origin, reload.at)).hint(format!(
+                "{} UTC; the column is {}",
+                clock(reload.at),
+                since_when(origin)
+            ));
             ui.label(plain(name.unwrap_or_default()));
             ui.label(reload.generation.to_string());
             ui.label(reload.cause.name());

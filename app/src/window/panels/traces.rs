@@ -83,7 +83,12 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, trace: &Trace, chosen: bool) {
         Origin::Replay(_) => "The result of a replay; save it to keep it".to_owned(),
     };
     response.hint(tooltip).context_menu(|ui| {
-        if ui.button("Replay").clicked() {
+        // It is shown then, so that it is what is replayed.
+        let chosen = ctx.chosen_plugin().filter(|_| !ctx.now.into_all);
+        let into = chosen.map_or_else(|| "all plugins".to_owned(), |one| ctx.name_of(one));
+        let into = format!("Replay into {into}");
+        let is_possible = ctx.now.plugin && !ctx.now.replay;
+        if ui.add_enabled(is_possible, egui::Button::new(plain(into))).clicked() {
             ctx.change(Change::Source(Source::Trace(trace.id)));
             ctx.run(Verb::Replay);
         }

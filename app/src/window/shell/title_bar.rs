@@ -62,7 +62,7 @@ fn menus(ui: &mut Ui, ctx: PanelCtx<'_>) {
 fn menu_line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Entry) {
     let enabled = (line.enabled)(ctx.now);
     let (name, tooltip) = line.now(ctx.now);
-    let mut name = plain(name);
+    let mut name = plain(&name);
     if line.asks.is_some() && enabled {
         name = name.color(theme::of(ui).warn);
     }

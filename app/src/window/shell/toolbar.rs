@@ -13,8 +13,8 @@ use crate::window::commands::{Verb, entry};
 use crate::window::context::PanelCtx;
 use crate::window::filter_field;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::text::{Hint, plain};
-use crate::window::widgets::{chip, icon_text};
+use crate::window::widgets::text::{Hint, elided, plain};
+use crate::window::widgets::{chip, icon_text, label};
 use crate::workbench::{Command, words};
 
 /// Paints the toolbar.
@@ -27,9 +27,10 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::St
         if let Some(reason) = ctx.cannot_record() {
             ui.colored_label(tokens.bad, "cannot record").hint(cut(reason, 300));
         }
-        for verb in [Verb::Replay, Verb::Step, Verb::Stop] {
-            verb_button(ui, ctx, verb);
-        }
+        replay(ui, ctx);
+        let step = entry(Verb::Step);
+        named_verb_button(ui, ctx, step, step.name, &step.hint_now(ctx.now));
+        verb_button(ui, ctx, Verb::Stop);
         divider(ui);
         settings(ui, ctx);
         divider(ui);
@@ -49,6 +50,8 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::St
 
 /// Less room than this is for the filter, in points.
 const NARROW: f32 = 760.0;
+/// So much room is for long names.
+const ROOMY: f32 = 1000.0;
 
 /// The button that starts a recording, and stops it: then it says how long and how much.
 fn record(ui: &mut Ui, ctx: PanelCtx<'_>) {
@@ -68,6 +71,50 @@ fn record(ui: &mut Ui, ctx: PanelCtx<'_>) {
     let button = named_verb_button(ui, ctx, line, &words, &hint);
     let dot = button.rect.left_center() + vec2(15.5, 0.0);
     ui.painter().circle_filled(dot, 6.0, theme::of(ui).bad);
+}
+
+/// Letters of each name on the button that replays, where there is room and where there is little.
+const NAMES: (usize, usize) = (18, 9);
+
+/// The button that replays, which says what and into what, with the choice of that.
+fn replay(ui: &mut Ui, ctx: PanelCtx<'_>) {
+    let line = entry(Verb::Replay);
+    let hint = line.hint_now(ctx.now);
+    let Some(aim) = &ctx.now.replays else {
+        named_verb_button(ui, ctx, line, line.name, &hint);
+        return;
+    };
+    let letters = if ui.available_width() < ROOMY { NAMES.1 } else { NAMES.0 };
+    let short = |name: &str| elided(name, |text| text.chars().count() <= letters).into_owned();
+    let words = format!("{} → {}", short(&aim.trace), short(&aim.into));
+    named_verb_button(ui, ctx, line, &words, &hint);
+    let choice = ui.menu_button("▾", |ui| {
+        ui.set_min_width(240.0);
+        ui.label(plain(aim.to_string()).color(theme::of(ui).text_strong));
+        ui.label(plain(&aim.inputs).color(theme::of(ui).text_weak));
+        ui.separator();
+        let chosen = ctx.chosen_plugin().map(|plugin| ctx.name_of(plugin)).unwrap_or_default();
+        let into_all = ctx.now.into_all;
+        for (name, all) in [
+            (format!("Into {chosen}, which is chosen"), false),
+            ("Into all plugins".to_owned(), true),
+        ] {
+            let is_possible = ctx.now.several || into_all;
+            let entry =
+                ui.add_enabled_ui(is_possible, |ui| ui.radio(into_all == all, plain(&name)));
+            if entry.inner.clicked() && into_all != all {
+                ctx.run(Verb::ReplayIntoAll);
+            }
+        }
+        let is_possible = ctx.now.other_inputs || ctx.now.all_inputs;
+        let mut all_inputs = ctx.now.all_inputs;
+        let words = "Inputs recorded for other plugins, too";
+        let entry = ui.add_enabled_ui(is_possible, |ui| ui.checkbox(&mut all_inputs, words)).inner;
+        if entry.hint_when_disabled("The trace has no inputs of other plugins").changed() {
+            ctx.run(Verb::ReplayAllInputs);
+        }
+    });
+    label(choice.response, "What is replayed into what");
 }
 
 /// A time as minutes and seconds, or hours before them.

@@ -15,6 +15,31 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
+/// Letters of a time that a column has room for.
+const TIME: usize = 12;
+
+/// A time in seconds: to the microsecond as long as there is room for that.
+pub(crate) fn seconds(since_start: Duration) -> String {
+    let seconds = since_start.as_secs();
+    let decimals = TIME.saturating_sub(seconds.to_string().len() + 1).min(6);
+    match decimals {
+        0 => seconds.to_string(),
+        _ => format!("{:.decimals$}", since_start.as_secs_f64()),
+    }
+}
+
+/// A moment in seconds since the origin of its source, as the list of frames and the timeline count;
+/// both are in nanoseconds since the Unix epoch.
+pub(crate) fn since(origin: Option<u64>, at: u64) -> String {
+    seconds(Duration::from_nanos(at.saturating_sub(origin.unwrap_or(at))))
+}
+
+/// The origin of times, for people.
+pub(crate) fn since_when(origin: Option<u64>) -> String {
+    let origin = origin.map_or_else(String::new, |at| format!(", at {} UTC", clock(at)));
+    format!("in seconds since the first event{origin}")
+}
+
 /// Nanoseconds since the Unix epoch as a time of day in UTC.
 pub(crate) fn clock(nanos: u64) -> String {
     let seconds = nanos / 1_000_000_000 % 86_400;
@@ -36,5 +61,28 @@ mod tests {
     fn times_of_day_read_well() {
         assert_eq!(clock(0), "00:00:00.000");
         assert_eq!(clock(86_399_999_000_000), "23:59:59.999");
+    }
+
+    #[test]
+    fn times_keep_to_their_column() {
+        fn check(micros: u64, expected: &str) {
+            let found = seconds(Duration::from_micros(micros));
+            assert_eq!(found, expected);
+            assert!(found.len() <= TIME, "{found}");
+        }
+        check(0, "0.000000");
+        check(302_687_312, "302.687312");
+        check(99_999_999_999, "99999.999999");
+        check(100_000_250_000, "100000.25000");
+        check(86_400_000_000_500_000, "86400000000");
+    }
+
+    #[test]
+    fn all_times_of_a_source_have_one_origin() {
+        let hour = 3_600_000_000_000;
+        assert_eq!(since(Some(hour), hour + 1_500_000_000), "1.500000");
+        assert_eq!(since(Some(hour), 0), "0.000000");
+        let expected = "in seconds since the first event, at 01:00:00.000 UTC";
+        assert_eq!(since_when(Some(hour)), expected);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Key, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use crate::window::theme;
 
@@ -15,6 +15,8 @@ pub(crate) struct Marks {
     pub hovered: Range<usize>,
     /// True if the selected bytes are to be brought into view.
     pub reveal: bool,
+    /// True if the keys are for the bytes from now on.
+    pub focus: bool,
 }
 
 /// Which byte the pointer is on.
@@ -29,7 +31,7 @@ pub(crate) struct Pointed {
 const SIZE: f32 = 11.5;
 const LINE: f32 = 18.0;
 
-/// Shows bytes; only the visible lines are laid out.
+/// Shows bytes; only the visible lines are laid out. With the focus, Page Up and Page Down leaf through them.
 pub(crate) fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Pointed {
     let tokens = theme::of(ui);
     let font = theme::mono(SIZE);
@@ -42,12 +44,15 @@ pub(crate) fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Poi
         .max_height(height)
         .min_scrolled_height(height.min(lines as f32 * LINE))
         .auto_shrink([false, true]);
+    let keys = ui.scope_id().with("bytes by page");
     if marks.reveal {
         let line = marks.selected.start / per_line;
         area = area.vertical_scroll_offset((line as f32 - 3.0).max(0.0) * LINE);
+    } else if let Some(offset) = ui.data_mut(|data| data.remove_temp::<f32>(keys)) {
+        area = area.vertical_scroll_offset(offset);
     }
     ui.spacing_mut().item_spacing.y = 0.0;
-    area.show_rows(ui, LINE, lines, |ui, range| {
+    let painted = area.show_rows(ui, LINE, lines, |ui, range| {
         for line in range {
             let start = line * per_line;
             let part = &bytes[start..bytes.len().min(start + per_line)];
@@ -100,6 +105,26 @@ pub(crate) fn show(ui: &mut Ui, bytes: &[u8], marks: &Marks, height: f32) -> Poi
             }
         }
     });
+    let seen = painted.inner_rect;
+    let whole = ui.interact(seen, keys, Sense::focusable_noninteractive());
+    whole.widget_info(|| WidgetInfo::labeled(Role::Group, true, "Bytes, page by page"));
+    if marks.focus {
+        whole.request_focus();
+    }
+    if whole.has_focus() {
+        ui.painter().rect_stroke(seen, 2.0, Stroke::new(1.0, tokens.accent), StrokeKind::Inside);
+        let pages = ui.input(|input| {
+            let pressed = |key| if input.key_pressed(key) { 1.0 } else { 0.0 };
+            pressed(Key::PageDown) - pressed(Key::PageUp)
+        });
+        if pages != 0.0 {
+            let last = (lines as f32 * LINE - seen.height()).max(0.0);
+            let page = (seen.height() - LINE).max(LINE);
+            let offset = (painted.state.clamped_offset().y + pages * page).clamp(0.0, last);
+            ui.data_mut(|data| data.insert_temp(keys, offset));
+            ui.ctx().request_repaint();
+        }
+    }
     pointed
 }
 

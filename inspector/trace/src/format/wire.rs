@@ -42,6 +42,8 @@ pub enum GapCause {
     NotEncodable,
     /// They were in a trace that could only be recovered in part.
     Damaged,
+    /// They were kept in memory alone, and had to make room before they were saved.
+    Evicted,
     /// The file does not say.
     #[default]
     #[serde(other)]
@@ -58,6 +60,7 @@ impl GapCause {
             GapCause::FileRemoved => "the file was removed or shortened",
             GapCause::NotEncodable => "they do not fit into the format",
             GapCause::Damaged => "the trace they were in is damaged",
+            GapCause::Evicted => "they had to make room in memory before the rest was saved",
             GapCause::Unknown => "of an unknown cause",
         }
     }

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use glovebox_abi::{Frame, Header, Kind};
+use glovebox_events::CallId;
 use glovebox_host::InstanceId;
 use glovebox_inspector::decode::{self, hex};
 
-use crate::workbench::{SendRequest, ViewCtx};
+use crate::workbench::{SendRequest, Sent, ViewCtx};
 
 /// Headers and payloads of more bytes are not edited as text.
 pub(super) const LARGE: usize = 64 << 10;
@@ -29,12 +30,16 @@ pub(crate) struct State {
     pub(super) target: Option<InstanceId>,
     /// How often it is sent by the second button.
     pub(super) times: usize,
-    /// The answer that is shown, by its place in the history.
-    pub(super) shown: Option<usize>,
+    /// The answer that was chosen in the history, by its call; else the last of the target is shown.
+    pub(super) chosen: Option<CallId>,
     /// True if the answer is in front where there is no room for both.
     pub(super) answer_in_front: bool,
-    /// Answers that there were when it was painted last.
-    answers: usize,
+    /// The last answer when it was painted last.
+    last: Option<CallId>,
+    /// The target when it was painted last.
+    last_target: Option<InstanceId>,
+    /// True until the field of the payload has the focus that was asked for.
+    pub(super) focus_payload: bool,
 }
 
 impl Default for State {
@@ -48,19 +53,55 @@ impl Default for State {
             filled: None,
             target: None,
             times: 100,
-            shown: None,
+            chosen: None,
             answer_in_front: false,
-            answers: 0,
+            last: None,
+            last_target: None,
+            focus_payload: false,
         }
     }
 }
 
 impl State {
-    /// Brings a new answer to the front.
-    pub(super) fn note_answers(&mut self, answers: usize) {
-        if std::mem::replace(&mut self.answers, answers) < answers {
-            (self.shown, self.answer_in_front) = (None, true);
+    /// Brings a new answer to the front, and lets go of a chosen one if the frame goes elsewhere now.
+    pub(super) fn note(&mut self, last: Option<CallId>, target: Option<InstanceId>) {
+        if std::mem::replace(&mut self.last_target, target) != target {
+            self.chosen = None;
         }
+        if std::mem::replace(&mut self.last, last) != last && last.is_some() {
+            (self.chosen, self.answer_in_front) = (None, true);
+        }
+    }
+
+    /// The answer beside the request: the one that was chosen in the history, else the last that the
+    /// target gave. That of another plugin is no answer to what is composed.
+    pub(super) fn answer<'a>(
+        &self,
+        sent: impl DoubleEndedIterator<Item = &'a Sent> + Clone,
+        target: Option<InstanceId>,
+    ) -> Option<&'a Sent> {
+        let mut all = sent.clone();
+        let chosen = self.chosen.and_then(|call| all.find(|one| one.call == call));
+        chosen.or_else(|| sent.rev().find(|one| Some(one.instance) == target))
+    }
+
+    /// What keeps an answer from being that to the request as it would be sent now.
+    pub(super) fn is_other_request(&self, sent: &Sent) -> bool {
+        match self.draft() {
+            Ok(Draft { kind, header, payload: Payload::Bytes(payload) }) => {
+                Frame::new(kind, header, payload) != sent.frame
+            }
+            // A file may hold anything by now.
+            Ok(Draft { kind, header, payload: Payload::File(_) }) => {
+                (kind, &header) != (sent.frame.kind, &sent.frame.header)
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// Puts the cursor into the payload as soon as that is painted.
+    pub(crate) fn edit_payload(&mut self) {
+        (self.focus_payload, self.answer_in_front) = (true, false);
     }
 
     /// Puts a frame into the fields.
@@ -223,12 +264,73 @@ mod tests {
 
     #[test]
     fn a_new_answer_comes_to_the_front() {
-        let mut state = State { shown: Some(0), ..State::default() };
-        state.note_answers(1);
-        assert!(state.answer_in_front && state.shown.is_none());
+        let mut state = State { chosen: Some(CallId(7)), ..State::default() };
+        state.note(Some(CallId(8)), None);
+        assert!(state.answer_in_front && state.chosen.is_none());
         state.fill(&Frame::data("again"), None);
-        state.note_answers(1);
+        state.note(Some(CallId(8)), None);
         assert!(!state.answer_in_front, "there is no new one");
+    }
+
+    #[test]
+    fn an_answer_belongs_to_the_target() {
+        let sent = |call, instance| Sent {
+            at: std::time::SystemTime::UNIX_EPOCH,
+            plugin: "p".to_owned(),
+            instance: InstanceId::from_u64(instance),
+            generation: Some(1),
+            frame: Frame::data("x"),
+            times: 1,
+            completed: 1,
+            call: CallId(call),
+            latency: None,
+            outcome: glovebox_events::Outcome::Completed,
+            frames: Vec::new(),
+            took: std::time::Duration::ZERO,
+        };
+        let all = [sent(1, 1), sent(2, 2), sent(3, 1)];
+        let check = |chosen: Option<u64>, target: Option<u64>, expected: Option<u64>| {
+            let state = State { chosen: chosen.map(CallId), ..State::default() };
+            let found = state.answer(all.iter(), target.map(InstanceId::from_u64));
+            assert_eq!(found.map(|one| one.call.0), expected, "{chosen:?} {target:?}");
+        };
+        check(None, Some(1), Some(3));
+        check(None, Some(2), Some(2));
+        check(None, Some(3), None);
+        check(None, None, None);
+        check(Some(1), Some(2), Some(1));
+        check(Some(9), Some(2), Some(2));
+    }
+
+    #[test]
+    fn an_edit_makes_it_another_request() {
+        fn check(edit: impl FnOnce(&mut State), expected: bool) {
+            let mut state = State::default();
+            let header = Header::build().text("a", "b").finish();
+            let frame = Frame::new(Kind::DATA, header, "text");
+            state.fill(&frame, None);
+            edit(&mut state);
+            let sent = Sent {
+                at: std::time::SystemTime::UNIX_EPOCH,
+                plugin: "p".to_owned(),
+                instance: InstanceId::from_u64(1),
+                generation: None,
+                frame,
+                times: 1,
+                completed: 0,
+                call: CallId(1),
+                latency: None,
+                outcome: glovebox_events::Outcome::Completed,
+                frames: Vec::new(),
+                took: std::time::Duration::ZERO,
+            };
+            assert_eq!(state.is_other_request(&sent), expected);
+        }
+        check(|_| {}, false);
+        check(|state| state.payload.push('!'), true);
+        check(|state| state.kind = "control".to_owned(), true);
+        check(|state| state.header = "{".to_owned(), true);
+        check(|state| state.payload = "@file".to_owned(), false);
     }
 
     #[test]

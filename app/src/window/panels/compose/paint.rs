@@ -1,7 +1,7 @@
 //! Paints the composer: the history, the form, the answer.
 
 use bytes::Bytes;
-use egui::{Align, ScrollArea, TextEdit, Ui};
+use egui::{Align, Response, ScrollArea, TextEdit, Ui};
 use egui_material_icons::icons as icon;
 use glovebox_abi::Kind;
 use glovebox_abi::units::{show_duration, show_size};
@@ -33,7 +33,8 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, compose: &mut State) {
         let words = ("No plugin loaded", "A frame needs somebody who answers");
         return empty(ui, ctx, icon::ICON_EDIT, words, Some(Verb::OpenPlugin));
     }
-    compose.note_answers(ctx.sent().len());
+    let target = compose.target(ctx.view, chosen);
+    compose.note(ctx.sent().back().map(|sent| sent.call), target);
     let room = ui.available_size();
     let inner = || egui::Frame::new().inner_margin(8.0);
     let arrangement = Arrangement::of(room);
@@ -43,19 +44,19 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, compose: &mut State) {
                 .default_size((room.x * 0.22).clamp(140.0, 200.0))
                 .size_range(120.0..=room.x * 0.3)
                 .frame(inner())
-                .show(ui, |ui| confined(ui, |ui| history(ui, ctx, compose)));
+                .show(ui, |ui| confined(ui, |ui| history(ui, ctx, compose, target)));
             egui::Panel::right("compose answer")
                 .default_size(room.x * 0.36)
                 .size_range(160.0..=room.x * 0.45)
                 .frame(inner())
-                .show(ui, |ui| confined(ui, |ui| answer(ui, ctx, compose, false)));
+                .show(ui, |ui| confined(ui, |ui| answer(ui, ctx, compose, (target, false))));
         }
         Arrangement::Beside => {
             egui::Panel::right("compose answer beside")
                 .default_size(room.x * 0.4)
                 .size_range(150.0..=room.x * 0.45)
                 .frame(inner())
-                .show(ui, |ui| confined(ui, |ui| answer(ui, ctx, compose, true)));
+                .show(ui, |ui| confined(ui, |ui| answer(ui, ctx, compose, (target, true))));
         }
         Arrangement::Stacked => {
             egui::Panel::bottom("compose answer below")
@@ -63,7 +64,7 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, compose: &mut State) {
                 .size_range(96.0..=room.y - 280.0)
                 .resizable(true)
                 .frame(inner())
-                .show(ui, |ui| confined(ui, |ui| answer(ui, ctx, compose, true)));
+                .show(ui, |ui| confined(ui, |ui| answer(ui, ctx, compose, (target, true))));
         }
         Arrangement::Paged => {
             egui::Panel::top("compose pages").frame(inner()).show(ui, |ui| {
@@ -77,7 +78,7 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, compose: &mut State) {
     }
     egui::CentralPanel::no_frame().frame(inner()).show(ui, |ui| {
         match arrangement == Arrangement::Paged && compose.answer_in_front {
-            true => answer(ui, ctx, compose, true),
+            true => answer(ui, ctx, compose, (target, true)),
             false => request(ui, ctx, compose, chosen),
         }
     });
@@ -158,7 +159,7 @@ fn form(
     let (header_height, payload_height) = editors(ui.available_height() - titles);
     ui.label(weak("Header, JSON"));
     match state.large_header.as_ref().map(|header| header.as_bytes().len()) {
-        None => editor(ui, "Header", &mut state.header, header_height),
+        None => drop(editor(ui, "Header", &mut state.header, header_height)),
         Some(size) => {
             if too_large(ui, "header", size) {
                 state.large_header = None;
@@ -167,8 +168,15 @@ fn form(
     }
     ui.label(weak("Payload: text, hex:… or @file"));
     match state.large.as_ref().map(Bytes::len) {
-        None => editor(ui, "Payload", &mut state.payload, payload_height),
+        None => {
+            let field = editor(ui, "Payload", &mut state.payload, payload_height);
+            if std::mem::take(&mut state.focus_payload) {
+                field.request_focus();
+                field.scroll_to_me(None);
+            }
+        }
         Some(size) => {
+            state.focus_payload = false;
             if too_large(ui, "payload", size) {
                 state.large = None;
             }
@@ -218,22 +226,23 @@ fn too_large(ui: &mut Ui, part: &str, size: usize) -> bool {
     ui.button(format!("Write another {part}")).clicked()
 }
 
-fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) {
-    ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height).show(
-        ui,
-        |ui| {
+fn editor(ui: &mut Ui, name: &str, text: &mut String, height: f32) -> Response {
+    let area = ScrollArea::vertical().id_salt(name);
+    area.max_height(height)
+        .min_scrolled_height(height)
+        .show(ui, |ui| {
             let edit = TextEdit::multiline(text)
                 .code_editor()
                 .font(theme::mono(12.0))
                 .desired_width(f32::INFINITY);
             let response =
                 bordered(ui, |ui| ui.add_sized([ui.available_width(), height - 8.0], edit));
-            named_field(response, name);
-        },
-    );
+            named_field(response, name)
+        })
+        .inner
 }
 
-fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
+fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, target: Option<InstanceId>) {
     let tokens = theme::of(ui);
     section(ui, "History", |ui| {
         ui.label(plain(ctx.sent().len().to_string()).color(tokens.text_weak));
@@ -243,6 +252,7 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
     }
     ui.spacing_mut().item_spacing.y = 2.0;
     let sent = ctx.sent();
+    let shown = state.answer(sent.iter(), target).map(|one| one.call);
     ScrollArea::vertical().id_salt("sent").auto_shrink([false, false]).show_rows(
         ui,
         38.0,
@@ -251,7 +261,7 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
             for position in range {
                 let index = sent.len() - 1 - position;
                 let one = &sent[index];
-                let chosen = state.shown.unwrap_or(sent.len() - 1) == index;
+                let chosen = shown == Some(one.call);
                 let name = ctx.instance_name(Source::Live, &one.plugin, one.instance.get());
                 let (rect, response) =
                     row(ui, 38.0, chosen, &format!("{} to {name}", one.frame.kind));
@@ -267,7 +277,7 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
                     body.clone(),
                     tokens.text,
                 );
-                let clock = clock_of(one.at);
+                let clock = format!("{} UTC", clock_of(one.at));
                 let width = text_in(ui, bottom, Align::Max, &clock, body.clone(), tokens.text_weak);
                 // Neither is painted over the other.
                 bottom.set_right(bottom.right() - width - 8.0);
@@ -281,7 +291,7 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
                     tokens.tone(tone),
                 );
                 if response.clicked() {
-                    state.shown = Some(index);
+                    state.chosen = Some(one.call);
                 }
                 response.context_menu(|ui| {
                     if ui.button("Put into the form").clicked() {
@@ -293,28 +303,40 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
     );
 }
 
-/// The shown answer; with the history as a menu where that has no room of its own.
-fn answer(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, has_menu: bool) {
+/// The answer to the request; with the history as a menu where that has no room of its own.
+fn answer(
+    ui: &mut Ui,
+    ctx: PanelCtx<'_>,
+    state: &mut State,
+    (target, has_menu): (Option<InstanceId>, bool),
+) {
     let tokens = theme::of(ui);
     let sent = ctx.sent();
     section(ui, "Answer", |_| {});
-    let Some(one) = state.shown.and_then(|index| sent.get(index)).or(sent.back()) else {
-        ui.label(plain("Send something to see the answer (Ctrl+Enter)").color(tokens.text_weak));
-        return;
-    };
+    let one = state.answer(sent.iter(), target);
     flow(ui, |ui| {
         let hint = "Put the request of this answer into the form";
-        if ui.small_button("Edit again").hint(hint).clicked() {
+        if let Some(one) = one
+            && ui.small_button("Edit again").hint(hint).clicked()
+        {
             state.fill(&one.frame, Some(one.instance));
         }
-        if has_menu {
+        if has_menu && !sent.is_empty() {
             ui.menu_button(format!("History {}", sent.len()), |ui| {
                 ui.set_width(220.0);
                 ui.set_max_height(240.0);
-                history(ui, ctx, state);
+                history(ui, ctx, state, target);
             });
         }
     });
+    let Some(one) = one else {
+        let name = target.and_then(|id| ctx.plugin(id)).map(|plugin| ctx.name_of(plugin));
+        let name = name.unwrap_or_else(|| "a plugin".to_owned());
+        let text = plain(format!("Nothing was sent to {name} yet (Ctrl+Enter)"));
+        ui.add(egui::Label::new(text.color(tokens.text_weak)).wrap());
+        return;
+    };
+    whose(ui, ctx, one, (target, state.is_other_request(one)));
     result(ui, one);
     separator(ui);
     ScrollArea::vertical().id_salt("answer").auto_shrink([false, false]).show(ui, |ui| {
@@ -343,6 +365,35 @@ fn answer(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, has_menu: bool) {
             ui.label(plain("The plugin gave no frame").color(tokens.text_weak));
         }
     });
+}
+
+/// The plugin and the generation that gave an answer, and why it is not that to the request beside it.
+fn whose(
+    ui: &mut Ui,
+    ctx: PanelCtx<'_>,
+    one: &Sent,
+    (target, is_other_request): (Option<InstanceId>, bool),
+) {
+    let tokens = theme::of(ui);
+    let name = ctx.instance_name(Source::Live, &one.plugin, one.instance.get());
+    let generation =
+        one.generation.map_or_else(String::new, |number| format!(", generation {number}"));
+    let text = plain(format!("Of {name}{generation}, {} UTC", clock_of(one.at)));
+    ui.add(egui::Label::new(text.color(tokens.text_weak)).wrap());
+    let runs = ctx.plugin(one.instance).map(|plugin| plugin.generation);
+    let other_plugin = (Some(one.instance) != target).then(|| "of another plugin".to_owned());
+    let other_generation = match (one.generation, runs) {
+        (_, None) => Some("of a plugin that is unloaded".to_owned()),
+        (Some(own), Some(runs)) if own != runs => Some(format!("generation {runs} runs now")),
+        _ => None,
+    };
+    let other_request = is_other_request.then(|| "to another request".to_owned());
+    let others: Vec<_> =
+        [other_request, other_plugin, other_generation].into_iter().flatten().collect();
+    if !others.is_empty() {
+        let text = plain(format!("Not what would be sent now: {}", others.join(", ")));
+        beside(ui, (icon::ICON_HISTORY, tokens.warn), text.color(tokens.warn));
+    }
 }
 
 fn result(ui: &mut Ui, one: &Sent) {

@@ -28,6 +28,13 @@ pub(super) fn show(ui: &mut Ui, diff: &Diff, state: &State) {
         badge(ui, entry.class.name(), tone(entry.class));
     });
     ScrollArea::vertical().id_salt("details").auto_shrink([false, false]).show(ui, |ui| {
+        // In the list it is cut where there is no room.
+        if let Some(Line::Group(number)) = state.review.selected()
+            && let Some(group) = diff.groups.get(number as usize)
+        {
+            ui.add(egui::Label::new(plain(group.title()).color(tokens.text_strong)).wrap());
+            ui.add_space(6.0);
+        }
         for change in row.changes.iter().take(SHOWN_CHANGES) {
             one(ui, change, state.split);
         }

@@ -14,7 +14,7 @@ use crate::window::excerpt::Excerpt;
 use crate::window::ids::DrawerTab;
 use crate::window::shown::Shown;
 use crate::window::theme::Tone;
-use crate::window::widgets::figures::clock;
+use crate::window::widgets::figures::{clock, since};
 use crate::window::widgets::text;
 use crate::workbench::{Reader, Source, ViewCtx, why_not_allowed};
 
@@ -30,6 +30,8 @@ pub(crate) struct State {
     /// Of every list but that of reloads.
     pub(super) lines: Excerpt<Line>,
     pub(super) reloads: Vec<(String, Reload)>,
+    /// The time from which all others are counted, in nanoseconds since the Unix epoch.
+    pub(super) origin: Option<u64>,
     /// Kinds of problems whose single ones are listed.
     pub(super) open: BTreeSet<ProblemKind>,
 }
@@ -45,7 +47,7 @@ pub(super) struct Counts {
 /// A line of a list.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    pub(super) at: String,
+    pub(super) at: Moment,
     pub(super) sign: Sign,
     pub(super) plugin: String,
     pub(super) text: String,
@@ -63,6 +65,20 @@ pub(super) struct Line {
     pub(super) group: Option<ProblemKind>,
     /// True if it is one of several that are listed below a line for all of them.
     pub(super) is_member: bool,
+}
+
+/// The moment of a line, as its list shows it and as a time of day.
+#[derive(Debug, Default)]
+pub(super) struct Moment {
+    pub(super) text: String,
+    pub(super) clock: String,
+}
+
+impl Moment {
+    /// That of an event, `at` nanoseconds since the Unix epoch.
+    pub(super) fn of_event(store: &Store, at: u64) -> Moment {
+        Moment { text: since(store.start(), at), clock: format!("{} UTC", clock(at)) }
+    }
 }
 
 /// The picture of a line.
@@ -91,8 +107,9 @@ impl State {
     pub(super) fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
         let source = shown.selection.source;
         let problems = Problems::of(&reader, shown);
-        let State { tab, counts, lines, reloads, open } = self;
+        let State { tab, counts, lines, reloads, origin, open } = self;
         reader.read(source, |store| {
+            *origin = store.start();
             let problems = problems.with_failed(store);
             *counts = Counts {
                 log: store.log().len(),
@@ -142,7 +159,7 @@ fn first_row(store: &Store, call: Option<CallId>) -> Option<RowId> {
 
 fn of_log(store: &Store, line: &LogLine) -> Line {
     Line {
-        at: clock(line.at),
+        at: Moment::of_event(store, line.at),
         sign: match line.level {
             LogLevel::Trace | LogLevel::Debug => Sign::Detail,
             LogLevel::Info => Sign::Info,
@@ -165,7 +182,7 @@ fn of_denial(reader: &Reader<'_>, source: Source, store: &Store, denial: &Denial
     let why =
         why_not.unwrap_or_else(|| format!("the permission {} is not granted", denial.permission));
     Line {
-        at: clock(denial.at),
+        at: Moment::of_event(store, denial.at),
         sign: Sign::Denied,
         plugin: denial.plugin.to_string(),
         text: format!(

@@ -14,7 +14,7 @@ use crate::window::ids::DrawerTab;
 use crate::window::panels::allow::{allow_button, can_allow};
 use crate::window::panels::reloads;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::figures::thousands;
+use crate::window::widgets::figures::{since_when, thousands};
 use crate::window::widgets::text::{self, Hint, plain};
 use crate::window::widgets::{chip, icon_font, row, text_in};
 use crate::workbench::{Command, RowRef, Source};
@@ -29,7 +29,7 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
         ui.spacing_mut().item_spacing.x = 2.0;
         tabs(ui, ctx, state);
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-            source_of_lists(ui, ctx);
+            source_of_lists(ui, ctx, state.origin);
             match state.tab {
                 DrawerTab::Problems => severities(ui, ctx),
                 DrawerTab::Log | DrawerTab::Denied | DrawerTab::Reloads => {}
@@ -109,10 +109,14 @@ fn tabs(ui: &mut Ui, ctx: PanelCtx<'_>, state: &State) {
 }
 
 /// Says whose lists these are, and what was denied elsewhere meanwhile.
-fn source_of_lists(ui: &mut Ui, ctx: PanelCtx<'_>) {
+fn source_of_lists(ui: &mut Ui, ctx: PanelCtx<'_>, origin: Option<u64>) {
     let source = ctx.source();
     let text = plain(format!("of {}", ctx.source_name(source)));
-    ui.label(text.color(theme::of(ui).text_weak));
+    let hint = format!(
+        "Times are {}, as in the list of frames; what the workbench says goes by the clock",
+        since_when(origin)
+    );
+    ui.label(text.color(theme::of(ui).text_weak)).hint(hint);
     let denied = if source == Source::Live { 0 } else { ctx.denied_live() };
     if denied > 0 {
         let text = format!("{} denied live", thousands(denied as u64));
@@ -199,7 +203,7 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) -> bool {
     let (tone, picture) = picture_of(line.sign);
     let (at, sign, plugin) = (cell(84.0), cell(14.0), cell(96.0));
     left += if line.is_member { 16.0 } else { 0.0 };
-    text_in(ui, at, Align::Min, &line.at, body.clone(), tokens.text_weak);
+    text_in(ui, at, Align::Min, &line.at.text, body.clone(), tokens.text_weak);
     text_in(ui, sign, Align::Min, picture.codepoint, icon_font(13.0), tokens.tone(tone));
     text_in(ui, plugin, Align::Min, &line.plugin, body.clone(), tokens.text_weak);
     let rest = allow(ui, ctx, line, rect.with_min_x(left));
@@ -211,7 +215,11 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) -> bool {
     if let (true, Some(row), None) = (is_clicked, line.row, &line.group) {
         go_to(row);
     }
-    response.hint(&line.text).context_menu(|ui| {
+    let hint = match line.at.clock.as_str() {
+        "" => line.text.clone(),
+        clock => format!("{}\n{clock}", line.text),
+    };
+    response.hint(hint).context_menu(|ui| {
         for row in &line.rows {
             if ui.button(format!("Go to frame {}", row.0)).clicked() {
                 go_to(*row);
@@ -293,7 +301,7 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &State) {
     }
     ScrollArea::both().id_salt("reload history").auto_shrink([false, false]).show(ui, |ui| {
         let reloads = state.reloads.iter().map(|(name, reload)| (Some(name.as_str()), reload));
-        reloads::grid(ui, "reload history", reloads);
+        reloads::grid(ui, "reload history", state.origin, reloads);
     });
 }
 

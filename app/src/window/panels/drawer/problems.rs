@@ -8,10 +8,10 @@ use glovebox_host::InstanceId;
 use glovebox_inspector::findings::{Evidence, Finding, Severity};
 use glovebox_inspector::store::{Notice as Said, NoticeKind, Row, Store};
 
-use super::model::{Line, Sign};
+use super::model::{Line, Moment, Sign};
 use crate::window::look::outcome_look;
 use crate::window::shown::Shown;
-use crate::window::widgets::figures::{clock, clock_of, thousands};
+use crate::window::widgets::figures::{clock_of, thousands};
 use crate::workbench::{Failure, Level, Notice, Reader, Source};
 
 /// The kind of a problem, which several may share: whose it is, and its name.
@@ -169,12 +169,12 @@ impl<'a> Problems<'a> {
             }
             Problem::Failure(at) => {
                 let failure = self.failures.get(at)?;
-                Line { failed: self.failed_instance(failure), ..of_failure(failure) }
+                Line { failed: self.failed_instance(failure), ..of_failure(store, failure) }
             }
             Problem::Failed(at) => {
                 let said = self.failed.get(at)?;
                 Line {
-                    at: clock(said.at),
+                    at: Moment::of_event(store, said.at),
                     sign: Sign::Error,
                     plugin: said.plugin.to_string(),
                     text: said.message.clone(),
@@ -184,7 +184,7 @@ impl<'a> Problems<'a> {
             Problem::Notice(at) => {
                 let notice = self.notices.get(at)?;
                 Line {
-                    at: clock_of(notice.at),
+                    at: of_workbench(notice),
                     sign: if notice.level == Level::Error { Sign::Error } else { Sign::Warning },
                     plugin: WORKBENCH.to_owned(),
                     text: notice.text.clone(),
@@ -224,7 +224,11 @@ fn of_finding(reader: &Reader<'_>, source: Source, store: &Store, finding: &Find
         rows => format!(" (first of {rows} frames)"),
     };
     Line {
-        at: rows.first().and_then(|(_, at)| *at).map_or_else(String::new, clock),
+        at: rows
+            .first()
+            .and_then(|(_, at)| *at)
+            .map(|at| Moment::of_event(store, at))
+            .unwrap_or_default(),
         sign: match finding.severity {
             Severity::Info => Sign::Info,
             Severity::Warning => Sign::Warning,
@@ -249,9 +253,15 @@ fn row_of<'a>(store: &'a Store, evidence: &Evidence) -> Option<&'a Row> {
     Some(kept.find(|row| row.sequence == evidence.sequence).unwrap_or(first))
 }
 
-fn of_failure(failure: &Failure) -> Line {
+/// The workbench goes by the clock: what it says is about no moment of a trace.
+fn of_workbench(notice: &Notice) -> Moment {
+    let clock = format!("{} UTC", clock_of(notice.at));
+    Moment { text: clock.split('.').next().unwrap_or_default().to_owned() + " UTC", clock }
+}
+
+fn of_failure(store: &Store, failure: &Failure) -> Line {
     Line {
-        at: clock(failure.at),
+        at: Moment::of_event(store, failure.at),
         sign: Sign::Ended(outcome_look(Some(&failure.outcome))),
         plugin: failure.plugin.to_string(),
         text: format!("frame {}: {}", failure.row.0, failure.outcome),

@@ -1,7 +1,5 @@
 //! The columns that the list has room for, and their widths.
 
-use std::time::Duration;
-
 use egui::{Align, Ui};
 use egui_table::Table;
 use glovebox_inspector::search::{Order, SortBy};
@@ -82,19 +80,6 @@ impl Column {
 
     fn width(self) -> f32 {
         self.head().1
-    }
-}
-
-/// Letters of a time that its column has room for.
-const TIME: usize = 12;
-
-/// A time in seconds: to the microsecond as long as there is room for that.
-pub(super) fn time(since_start: Duration) -> String {
-    let seconds = since_start.as_secs();
-    let decimals = TIME.saturating_sub(seconds.to_string().len() + 1).min(6);
-    match decimals {
-        0 => seconds.to_string(),
-        _ => format!("{:.decimals$}", since_start.as_secs_f64()),
     }
 }
 
@@ -180,19 +165,5 @@ mod tests {
         assert_eq!(names(360.0), ["#", "plugin", "dir", "status"]);
         assert_eq!(names(320.0), ["#", "plugin", "status"]);
         assert_eq!(names(10.0).last(), Some(&"status"));
-    }
-
-    #[test]
-    fn times_keep_to_their_column() {
-        fn check(micros: u64, expected: &str) {
-            let found = time(Duration::from_micros(micros));
-            assert_eq!(found, expected);
-            assert!(found.len() <= TIME, "{found}");
-        }
-        check(0, "0.000000");
-        check(302_687_312, "302.687312");
-        check(99_999_999_999, "99999.999999");
-        check(100_000_250_000, "100000.25000");
-        check(86_400_000_000_500_000, "86400000000");
     }
 }

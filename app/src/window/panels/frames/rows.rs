@@ -9,13 +9,14 @@ use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::Direction;
 use glovebox_inspector::store::RowId;
 
-use super::layout::{Column, time, words_of};
+use super::layout::{Column, words_of};
 use super::lines::{Lines, Slot};
 use crate::window::action::Change;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
 use crate::window::look::{LATENCY, outcome_look, row_look, without_end};
 use crate::window::theme::{self, ROW, Tokens, Tone};
+use crate::window::widgets::figures::{seconds, since_when};
 use crate::window::widgets::text::{Hint as _, line, plain};
 use crate::window::widgets::{icon_font, name_in, text_in};
 use crate::workbench::{RowLine, RowRef, Source};
@@ -95,6 +96,9 @@ impl TableDelegate for Delegate<'_> {
             if column == Column::Latency {
                 hint = format!("{LATENCY}\n{hint}");
             }
+            if column == Column::Time {
+                hint = format!("Time is {}\n{hint}", since_when(self.ctx.digest.origin));
+            }
             if response.hint(hint).clicked() {
                 self.ctx.change(Change::Order(next));
             }
@@ -168,7 +172,7 @@ impl TableDelegate for Delegate<'_> {
         };
         match column {
             Column::Number => put(&row.id.0.to_string(), tokens.text_weak),
-            Column::Time => put(&time(row.since_start), tokens.text),
+            Column::Time => put(&seconds(row.since_start), tokens.text),
             Column::SincePrevious => {
                 let text = row.since_previous.map_or_else(|| "–".to_owned(), show_duration);
                 put(&text, tokens.text_weak);

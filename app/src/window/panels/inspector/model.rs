@@ -55,6 +55,8 @@ pub(super) struct Marks {
     pub(super) tree: tree::State,
     pub(super) hovered: Range<usize>,
     pub(super) reveal: bool,
+    /// True if the bytes are to be brought into view, with their first line in focus.
+    pub(super) show_bytes: bool,
 }
 
 /// The selected frame, taken apart.
@@ -178,6 +180,11 @@ impl Decoded {
 }
 
 impl State {
+    /// Brings the bytes into view as soon as they are painted.
+    pub(crate) fn show_bytes(&mut self) {
+        self.marks.show_bytes = true;
+    }
+
     pub(super) fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
         (self.trouble, self.absence) = (None, None);
         let Some(of) = shown.selection.row else {

@@ -15,7 +15,7 @@ use crate::window::commands::{Verb, entry};
 use crate::window::context::PanelCtx;
 use crate::window::look::{LATENCY, row_look, without_end};
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::figures::thousands;
+use crate::window::widgets::figures::{clock, seconds, thousands};
 use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
     badge, beside, fact, flow, hex, icon_text, section, separator, text_in, tree,
@@ -210,7 +210,8 @@ fn summary(ui: &mut Ui, detail: &Detail) {
         false => format!("{} ({exact})", show_size(row.size())),
     };
     fact(ui, "Size", size);
-    fact(ui, "Time", format!("+{:.6} s", row.since_start.as_secs_f64()));
+    fact(ui, "Time", format!("{} s, {} UTC", seconds(row.since_start), clock(row.at)))
+        .hint("Seconds since the first event, and the time of day");
     fact(ui, "Generation", row.generation.to_string());
     if let Some(timing) = detail.call.as_ref().and_then(|call| call.timing) {
         fact(ui, "Latency", show_duration(timing.latency())).hint(LATENCY);
@@ -306,6 +307,8 @@ fn payload(ui: &mut Ui, ctx: PanelCtx<'_>, parts: &Decoded) {
 /// Paints the bytes, with those of the field under the pointer marked.
 fn bytes(ui: &mut Ui, parts: &Decoded, marks: &mut Marks, hovered: Option<std::ops::Range<usize>>) {
     let tokens = theme::of(ui);
+    let is_wanted = std::mem::take(&mut marks.show_bytes);
+    let above = ui.cursor().top();
     section(ui, "Bytes", |ui| {
         let text = show_size(parts.bytes.len() as u64);
         ui.label(plain(text).color(tokens.text_weak));
@@ -314,8 +317,13 @@ fn bytes(ui: &mut Ui, parts: &Decoded, marks: &mut Marks, hovered: Option<std::o
         selected: marks.tree.selected.clone(),
         hovered: hovered.unwrap_or_else(|| marks.hovered.clone()),
         reveal: std::mem::take(&mut marks.reveal),
+        focus: is_wanted,
     };
-    let from_hex = ui.scope(|ui| hex::show(ui, &parts.bytes, &in_hex, 240.0)).inner;
+    let painted = ui.scope(|ui| hex::show(ui, &parts.bytes, &in_hex, 240.0));
+    let from_hex = painted.inner;
+    if is_wanted {
+        ui.scroll_to_rect(painted.response.rect.with_min_y(above), Some(Align::Min));
+    }
     let field = |byte| tree::field_at(&parts.tree, byte).map(|node| node.range.clone());
     marks.hovered = from_hex.hovered.and_then(field).unwrap_or_default();
     if let Some(range) = from_hex.clicked.and_then(field) {

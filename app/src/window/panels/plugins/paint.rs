@@ -4,7 +4,7 @@ use egui::{Align, Rect, Role, ScrollArea, Ui, WidgetInfo, pos2, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_abi::manifest::Isolation;
 use glovebox_events::Binding;
-use glovebox_host::PluginStatus;
+use glovebox_host::{PluginStatus, Supervision};
 
 use super::model::{State, matches, p99};
 use crate::window::action::Change;
@@ -110,7 +110,8 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     first.set_height(17.0);
     let body = egui::TextStyle::Body.resolve(ui.style());
     text_in(ui, first, Align::Min, &about.id, theme::medium(12.5), tokens.text_strong);
-    match plugin.supervision.is_stopped {
+    let Supervision { is_stopped, next_attempt, .. } = plugin.supervision;
+    match is_stopped || next_attempt.is_some() {
         // In place of the version: the other line says why.
         true => restart(ui, ctx, plugin, first),
         false => {

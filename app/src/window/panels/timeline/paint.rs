@@ -1,7 +1,6 @@
 //! Paints lanes, spans and marks; a drag narrows the time.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use egui::{Align, Color32, Rect, Response, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 use glovebox_abi::units::show_duration;
@@ -12,6 +11,7 @@ use super::model::{ReloadMark, State};
 use crate::window::action::Change;
 use crate::window::context::PanelCtx;
 use crate::window::theme::{self, Tokens};
+use crate::window::widgets::figures::since_when;
 use crate::window::widgets::text::{Hint, plain};
 use crate::window::widgets::{name_in, section, steps, text_in};
 use crate::workbench::{Overview, RowRef, Source, Span};
@@ -39,7 +39,8 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
         });
         let scale = Scale::of(rect, range);
         let tokens = theme::of(ui);
-        axis(ui, &scale, tokens);
+        axis(ui, &scale, digest.origin.unwrap_or(range.0), tokens);
+        since(ui, rect, &scale, digest.origin);
         names(ui, ctx, rect, &scale, tokens);
         let row = ctx.selection.row.filter(|row| row.source == ctx.source());
         spans(ui, digest, &scale, tokens, row.map(|row| row.row));
@@ -157,30 +158,49 @@ fn point(ctx: PanelCtx<'_>, state: &mut State, scale: &Scale, response: Response
     }
 }
 
+/// Says from when on the axis counts, before its first mark.
+fn since(ui: &mut Ui, rect: Rect, scale: &Scale, origin: Option<u64>) {
+    let place = Rect::from_x_y_ranges(
+        rect.left() + 4.0..=scale.chart.left() - 8.0,
+        rect.top()..=rect.top() + AXIS,
+    );
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    text_in(ui, place, Align::Min, "seconds", font, theme::of(ui).text_weak);
+    let response = ui.interact(place, ui.scope_id().with("origin"), Sense::hover());
+    response.hint(format!("Times are {}, as in the list of frames", since_when(origin)));
+}
+
 /// Room that the time at a mark takes.
 const MARK: f32 = 110.0;
 
-fn axis(ui: &Ui, scale: &Scale, tokens: &Tokens) {
-    let whole = (scale.last - scale.first) as f64;
+/// The time at a mark, in seconds, with as many digits as tell it from the next one; both are in
+/// nanoseconds.
+fn time_at(after: f64, step: f64) -> String {
+    let digits = (9.0 - (step.log10() + 1e-9).floor()).clamp(0.0, 9.0) as usize;
+    format!("{:.digits$}", after / 1e9)
+}
+
+/// The marks of an axis that counts from `origin`, in nanoseconds since the Unix epoch.
+fn axis(ui: &Ui, scale: &Scale, origin: u64, tokens: &Tokens) {
+    let after = |at: u64| at.saturating_sub(origin) as f64;
+    let (first, last) = (after(scale.first), after(scale.last));
     let most = (scale.chart.width() / MARK).clamp(2.0, 12.0) as usize;
-    for after in steps::marks(0.0, whole, steps::step(0.0, whole, most)) {
-        let x = scale.x(scale.first + after as u64);
+    let step = steps::step(first, last, most);
+    for after in steps::marks(first, last, step) {
+        let x = scale.x(origin + after as u64);
         ui.painter().vline(
             x,
             scale.chart.y_range(),
             Stroke::new(1.0, tokens.grid.gamma_multiply(0.6)),
         );
-        let (text, align) = match after as u64 {
-            0 => ("0".to_owned(), egui::Align2::LEFT_TOP),
-            nanos => {
-                let is_last = x + MARK / 4.0 > scale.chart.right();
-                let align =
-                    if is_last { egui::Align2::RIGHT_TOP } else { egui::Align2::CENTER_TOP };
-                (format!("+{}", show_duration(Duration::from_nanos(nanos))), align)
-            }
+        let align = match (x - MARK / 4.0, x + MARK / 4.0) {
+            (left, _) if left < scale.chart.left() => egui::Align2::LEFT_TOP,
+            (_, right) if right > scale.chart.right() => egui::Align2::RIGHT_TOP,
+            _ => egui::Align2::CENTER_TOP,
         };
         let font = egui::TextStyle::Small.resolve(ui.style());
-        ui.painter().text(pos2(x, scale.chart.top()), align, text, font, tokens.text_weak);
+        let place = pos2(x, scale.chart.top());
+        ui.painter().text(place, align, time_at(after, step), font, tokens.text_weak);
     }
 }
 
@@ -231,5 +251,22 @@ fn look(span: &Span, tokens: &Tokens, selected: bool) -> Color32 {
         (true, _) => tokens.text_strong,
         (false, true) => tokens.bad,
         (false, false) => tokens.warn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_at_marks_are_told_apart() {
+        fn check(seconds: f64, step: f64, expected: &str) {
+            assert_eq!(time_at(seconds * 1e9, step * 1e9), expected);
+        }
+        check(0.0, 1.0, "0");
+        check(3723.0, 1.0, "3723");
+        check(3600.5, 0.5, "3600.5");
+        check(3600.0002, 0.0002, "3600.0002");
+        check(20.0, 10.0, "20");
     }
 }
