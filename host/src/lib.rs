@@ -93,8 +93,8 @@ pub use glovebox_events::{
 };
 pub use glovebox_files::{FileKind, Way as FileWay};
 pub use host::{
-    DispatchStats, Drained, Host, HostBuilder, HostError, Loading, Mocks, PluginSet, Profile,
-    Reloading, Reloads, SetError, SetLimitsError, Shutdown, WatchError,
+    DispatchStats, Drained, FaultsError, Host, HostBuilder, HostError, Loading, Mocks, PluginSet,
+    Profile, Reloading, Reloads, SetError, SetLimitsError, Shutdown, WatchError,
 };
 pub use id::InstanceId;
 pub use instance::{

@@ -57,6 +57,8 @@ pub enum Verb {
     ToggleStrict,
     ToggleTrust,
     SavePolicy,
+    InjectFaults,
+    ToggleFaults,
     Unload,
     Loop,
     ToggleRecording,
@@ -201,6 +203,10 @@ pub struct Situation {
     pub all_inputs: bool,
     /// Several plugins are loaded.
     pub several: bool,
+    /// Faults were put together for the chosen plugin.
+    pub has_faults: bool,
+    /// They are switched on.
+    pub faults_on: bool,
     /// The trace that would be replayed has inputs of another plugin than those that would get them.
     pub other_inputs: bool,
     /// Any work is under way.
@@ -276,6 +282,9 @@ impl Entry {
             Verb::Pin if now.pinned => ("Unpin baseline", "Compare later runs with no trace"),
             Verb::ToggleWatch if now.watching => {
                 ("Stop reloading automatically", "Reload only when you ask for it")
+            }
+            Verb::ToggleFaults if now.faults_on => {
+                ("Switch faults off", "Let host services answer as ever; the faults are kept")
             }
             Verb::ReplayIntoAll if now.into_all => (
                 "Replay into the chosen plugin",
@@ -470,7 +479,9 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::CompileDeadline, "Time for compiling…", "Choose how long the compiler may take for plugins that are loaded from now on", ICON_TIMER, [], always;
     Plugin: Verb::CompileMemory, "Memory for compiling…", "Choose how much memory the compiler may take for plugins that are loaded from now on", ICON_MEMORY, [], always;
     Plugin: Verb::SavePolicy, "Save policy…", "Write the policy mode and the decisions about permissions to a policy.toml", ICON_SAVE, [], |now| now.policy_edited, needs "a change of the policy that is in no file";
-    Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin, asks "Its state and the decisions about it are lost", needs "a plugin";
+    #line Plugin: Verb::InjectFaults, "Inject faults…", "Choose which answers of host services go wrong on purpose for this plugin", ICON_BOLT, [], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::ToggleFaults, "Switch faults on", "Let the chosen answers of host services go wrong again", ICON_BOLT, [], |now| now.has_faults, needs "faults that were chosen for this plugin: Inject faults…";
+    #line Plugin: Verb::Unload, "Unload", "Remove the plugin", ICON_DELETE, [], |now| now.plugin, asks "Its state and the decisions about it are lost", needs "a plugin";
 
     Record: Verb::ToggleRecording, "Record", "Start writing a trace file; the same key stops", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;
     Record: Verb::Snapshots, "Snapshots of states…", "Choose how often recordings keep the states of plugins, so that a replay can start in the middle", ICON_HISTORY_TOGGLE_OFF, [], always;

@@ -136,6 +136,17 @@ pub(crate) fn standing(view: ViewCtx<'_>, plugin: &PluginStatus) -> Standing {
         standing.text = format!("{asks} · gen {generation}");
         standing.reason = Some(format!("{asks}: allow or deny it in the panel Policy"));
     }
+    if !plugin.faults.is_empty() {
+        let faults = format!("faults are switched on: {}", plugin.faults.join("; "));
+        standing.text = format!("faults on · {}", standing.text);
+        standing.reason = Some(match standing.reason {
+            Some(reason) => format!("{reason}\n{faults}"),
+            None => faults,
+        });
+        if standing.picture.is_none() {
+            (standing.tone, standing.picture) = (Tone::Warn, Some(icon::ICON_BOLT));
+        }
+    }
     standing
 }
 

@@ -3,6 +3,7 @@
 mod aims;
 mod compared;
 mod composed;
+mod faults;
 mod kept;
 mod letters;
 mod lists;

@@ -13,7 +13,7 @@ use glovebox_inspector::findings::Severities;
 use glovebox_inspector::replay::Pace;
 
 use super::replay::Routing;
-use super::{Accepting, Every, Example, JobId, RowRef, TraceId, Wanted};
+use super::{Accepting, Every, Example, Faults, JobId, RowRef, TraceId, Wanted};
 
 /// Everything that changes the workbench.
 #[derive(Debug, Clone)]
@@ -142,6 +142,8 @@ pub enum Command {
     Decide(InstanceId, Permission, glovebox_host::Decision),
     /// Changes the limits.
     SetLimits(InstanceId, Box<Limits>),
+    /// Switches faults of host services on or off for an instance, or changes them.
+    SetFaults(InstanceId, Box<Faults>),
     /// Changes what is granted where nobody decided.
     SetPolicyMode(PolicyMode),
     /// Compares two traces.

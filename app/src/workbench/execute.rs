@@ -159,6 +159,7 @@ impl Workbench {
                 self.outcome.edits.limits += 1;
                 self.look_at_plugins();
             }
+            Command::SetFaults(instance, faults) => self.set_faults(instance, *faults),
             Command::SetPolicyMode(mode) => {
                 self.host.set_policy_mode(mode);
                 self.outcome.policy_mode = mode;

@@ -17,6 +17,7 @@ use super::accepted::{Accepted, Compared};
 use super::accepting::Accepting;
 use super::command::Command;
 use super::doctor::Examination;
+use super::faults::Faults;
 use super::figures::Figures;
 use super::findings::{Findings, LIVE_CALLS};
 use super::finished::{Finished, Sent};
@@ -116,6 +117,8 @@ pub(super) struct Outcomes {
     /// The last examination of this machine, and the job of the last that was asked for.
     pub(super) examination: Option<Box<Examination>>,
     pub(super) examining: Option<JobId>,
+    /// The faults of each instance, as a person put them together.
+    pub(super) faults: BTreeMap<InstanceId, Faults>,
     /// The last job of each instance that was to run elsewhere.
     pub(super) moves: BTreeMap<InstanceId, JobId>,
 }

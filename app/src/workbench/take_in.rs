@@ -53,6 +53,7 @@ impl Workbench {
                 if let Some(replay) = self.jobs.replay() {
                     replay.unload(instance);
                 }
+                self.outcome.faults.remove(&instance);
                 self.notices.add(Level::Success, format!("{name} is unloaded"));
             }
             Finished::Panicked(text) => {

@@ -13,8 +13,8 @@ use glovebox_trace::RecorderStatus;
 
 use super::doctor::Examination;
 use super::{
-    Accepted, Edits, Every, Figures, JobView, LiveCounts, Notice, Search, Sent, Source, Trace,
-    TraceId, UsageSample, Workbench,
+    Accepted, Edits, Every, Faults, Figures, JobView, LiveCounts, Notice, Search, Sent, Source,
+    Trace, TraceId, UsageSample, Workbench,
 };
 
 impl Workbench {
@@ -288,6 +288,11 @@ impl<'a> ViewCtx<'a> {
     pub fn is_examining(&self) -> bool {
         let job = self.workbench.outcome.examining;
         job.is_some_and(|job| self.workbench.jobs.is_running(job))
+    }
+
+    /// The faults that a person put together for an instance.
+    pub fn faults(&self, instance: InstanceId) -> Option<&'a Faults> {
+        self.workbench.outcome.faults.get(&instance)
     }
 
     /// True while an instance is about to run elsewhere.

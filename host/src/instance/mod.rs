@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use glovebox_abi::{Kind, Permission};
 use glovebox_events::{LoadStage, Phase, What};
 use parking_lot::Mutex;
@@ -129,6 +129,7 @@ impl Instance {
             counters: Default::default(),
             kv: Mutex::new(mock.as_ref().map(MockServices::kv).unwrap_or_default().into()),
             mock,
+            faults: ArcSwapOption::empty(),
             answers: request.answers.clone(),
             functions: resources.functions.clone(),
             cancellations: Cancellations::new(resources.cancelled.clone()),

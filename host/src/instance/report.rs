@@ -70,6 +70,8 @@ pub struct PluginStatus {
     pub permissions: Vec<PermissionStatus>,
     /// Host services and functions that a [`Mock`](crate::Mock) or [`Answers`](crate::Answers) answer, or may.
     pub mocks: Vec<Cow<'static, str>>,
+    /// The faults that are switched on, each in words.
+    pub faults: Vec<String>,
     /// The limits that it must not exceed.
     pub limits: Limits,
     /// The same, one by one, with how each is enforced and where it comes from: one for each of

@@ -77,6 +77,12 @@ impl Instance {
             memory: Some(sum(|counters| &counters.memory)).filter(|bytes| *bytes > 0),
             permissions,
             mocks: self.mocks(),
+            faults: self
+                .shared
+                .faults
+                .load()
+                .as_ref()
+                .map_or_else(Vec::new, |one| one.mock.faults()),
             limit_status: self.limit_status(&current, &overrides, &ceilings),
             limits,
             ceilings,
@@ -107,9 +113,12 @@ impl Instance {
     fn mocks(&self) -> Vec<Cow<'static, str>> {
         let mock = self.shared.mock.as_ref();
         let mut mocks = mock.map_or_else(Vec::new, |mock| mock.mock.services());
-        for service in ANSWERABLE.into_iter().filter(|_| self.shared.answers.is_some()) {
-            if !mocks.iter().any(|mocked| mocked == service) {
-                mocks.push(Cow::Borrowed(service));
+        let faults = self.shared.faults.load();
+        let faults = faults.as_ref().map_or_else(Vec::new, |faults| faults.mock.services());
+        let answered = ANSWERABLE.into_iter().filter(|_| self.shared.answers.is_some());
+        for service in faults.into_iter().chain(answered.map(Cow::Borrowed)) {
+            if !mocks.contains(&service) {
+                mocks.push(service);
             }
         }
         mocks

@@ -95,7 +95,7 @@ impl Services for Context {
             let now = mocked.unwrap_or_else(|| {
                 context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
             });
-            let now = context.shared.mock.as_ref().map_or(now, |mock| mock.shifted(now));
+            let now = context.shared.shifted(now);
             Ok(now - now % context.rights.grants.load().precision.max(1))
         })
     }

@@ -27,8 +27,8 @@ pub use answers::{Answered, Answers, Asked};
 pub(crate) use calls::MAX_LINE_LEN;
 pub use functions::{Caller, FunctionError};
 pub(crate) use functions::{Functions, carried_by, key_of};
-pub(crate) use mock::MockServices;
 pub use mock::{Mock, MockError};
+pub(crate) use mock::{MockEffect, MockServices};
 pub(crate) use rights::{HotLimits, Rights};
 #[cfg(target_os = "linux")]
 pub(crate) use shared::Meter;

@@ -48,10 +48,7 @@ impl Context {
     ///
     /// Gives how much of the answer the plugin is to get, if not all.
     fn mocked(&mut self, service: &str) -> Result<Option<u64>, ServiceError> {
-        let Some(mock) = &self.shared.mock else {
-            return Ok(None);
-        };
-        let MockEffect { delay, fail, short, stop } = mock.effect(service);
+        let MockEffect { delay, fail, short, stop } = self.shared.effect(service);
         self.delay(delay)?;
         if let Some(stop) = stop {
             return Err(self.stop_by_mock(service, stop));

@@ -1,5 +1,6 @@
 //! The data that all generations of one instance share.
 
+use arc_swap::ArcSwapOption;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -10,7 +11,7 @@ use glovebox_events::What;
 use parking_lot::Mutex;
 
 use super::store::KeyValues;
-use super::{Answers, Functions, MockServices};
+use super::{Answers, Functions, MockEffect, MockServices};
 use crate::failure::CopyFailure;
 use crate::id::InstanceId;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, WishBook};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) asked: AtomicU32,
     /// Answers instead of the world, if there is one.
     pub(crate) mock: Option<MockServices>,
+    /// Faults in front of that, as long as they are switched on.
+    pub(crate) faults: ArcSwapOption<MockServices>,
     /// The functions of the application.
     pub(crate) functions: Arc<Functions>,
     /// Answers before the mock does, if there are any.
@@ -230,9 +233,31 @@ impl Shared {
             // Nobody is asked.
             asked: AtomicU32::new(u32::MAX),
             mock: mock.map(|mock| MockServices::new(mock, &self.plugin)),
+            faults: {
+                let faults = self.faults.load();
+                let anew = |faults: &Arc<MockServices>| {
+                    Arc::new(MockServices::new(faults.mock.clone(), &self.plugin))
+                };
+                ArcSwapOption::new(faults.as_ref().map(anew))
+            },
             functions: self.functions.clone(),
             answers: self.answers.clone(),
         })
+    }
+
+    /// The effect of faults on a use of a service, and of the mock where they have none.
+    pub(super) fn effect(&self, service: &str) -> MockEffect {
+        let none = MockEffect::default;
+        let faults = self.faults.load();
+        let injected = faults.as_ref().map_or_else(none, |faults| faults.effect(service));
+        let scripted = self.mock.as_ref().map_or_else(none, |mock| mock.effect(service));
+        if injected == none() { scripted } else { injected }
+    }
+
+    /// A reading of the clock, after it was set by the mock and by faults.
+    pub(super) fn shifted(&self, now: u64) -> u64 {
+        let now = self.mock.as_ref().map_or(now, |mock| mock.shifted(now));
+        self.faults.load().as_ref().map_or(now, |faults| faults.shifted(now))
     }
 
     pub(crate) fn record(&self, generation: u32, what: What) {

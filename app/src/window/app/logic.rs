@@ -248,6 +248,7 @@ impl App {
         };
         let native = plugin.filter(|plugin| plugin.binding == Binding::Native);
         let native = native.map(|plugin| plugin.isolation);
+        let faults = plugin.and_then(|plugin| view.faults(plugin.instance));
         let is_other = self.panels.diff.choice.is_other(view);
         let aim = |trace: Option<TraceId>| trace.map(|trace| self.aim(trace));
         let (replays, loops) = (self.replayed_trace(), view.baseline().map(|trace| trace.id));
@@ -280,6 +281,8 @@ impl App {
             into_all: self.shown.replays.into_all,
             all_inputs: self.shown.replays.all_inputs,
             several: view.plugins().len() > 1,
+            has_faults: faults.is_some_and(|faults| !faults.all.is_empty()),
+            faults_on: faults.is_some_and(|faults| faults.is_on),
             busy: view.is_busy(),
             can_send: plugin.is_some() && self.panels.compose.can_send(),
             difference: self.shell.drawn.contains(PanelId::Diff.title())

@@ -227,6 +227,19 @@ impl App {
                 self.workbench.execute(Command::SetPolicyMode(mode));
             }
             Verb::SavePolicy => self.dialogs.open(ctx, Purpose::SavePolicy, "policy.toml"),
+            Verb::InjectFaults => {
+                self.panels.policy.show_faults();
+                self.choose_panel(PanelId::Policy);
+            }
+            Verb::ToggleFaults => {
+                let view = self.view();
+                let chosen = self.shown.selection.plugin(view);
+                let faults = chosen.and_then(|id| Some((id, view.faults(id)?.clone())));
+                if let Some((instance, mut faults)) = faults {
+                    faults.is_on = !faults.is_on;
+                    self.workbench.execute(Command::SetFaults(instance, Box::new(faults)));
+                }
+            }
             Verb::Unload => self.with_plugin(Command::Unload),
             Verb::Loop => {
                 if self.lists_nothing() {

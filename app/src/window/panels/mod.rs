@@ -35,7 +35,7 @@ pub(super) struct Panels {
     metrics: metrics::State,
     pub(super) compose: compose::State,
     pub(super) diff: diff::State,
-    policy: policy::State,
+    pub(super) policy: policy::State,
     generations: generations::State,
     pub(super) drawer: drawer::State,
     timeline: timeline::State,

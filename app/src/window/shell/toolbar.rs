@@ -8,6 +8,7 @@ use glovebox_abi::text::cut;
 use glovebox_abi::units::show_size;
 use glovebox_host::PolicyMode;
 
+use crate::window::action::Change;
 use crate::window::buttons::{named_verb_button, verb_button};
 use crate::window::commands::{Verb, entry};
 use crate::window::context::PanelCtx;
@@ -149,6 +150,17 @@ fn settings(ui: &mut Ui, ctx: PanelCtx<'_>) {
         .clicked()
     {
         ctx.run(Verb::ToggleStrict);
+    }
+    let faulty: Vec<_> = ctx.plugins().iter().filter(|one| !one.faults.is_empty()).collect();
+    if let Some(first) = faulty.first() {
+        ui.add_space(4.0);
+        let names: Vec<_> = faulty.iter().map(|one| ctx.name_of(one)).collect();
+        let response = chip(ui, true, &format!("Faults: {}", names.join(", ")), Tone::Warn);
+        let hint = "Answers of host services go wrong on purpose; show them in the panel Policy";
+        if response.hint(hint).clicked() {
+            ctx.change(Change::SelectPlugin(first.instance));
+            ctx.run(Verb::InjectFaults);
+        }
     }
     if let Some(every) = ctx.snapshot_every() {
         ui.add_space(4.0);

@@ -37,7 +37,7 @@
 //! [[answer]]                        # the clock is set, from the fifth reading on
 //! service = "now"
 //! call = 5
-//! forward = "1 h"                   # or `back`
+//! forward = "3600 s"                # or `back`
 //!
 //! [[answer]]                        # the plugin ends in the middle of a call
 //! service = "log"
@@ -80,6 +80,9 @@
 //! `[now]` and `[random]` also stand for the clocks and random bytes of WASI; its monotonic clock
 //! counts from the first reading. Sleeping takes its time, and nothing else of WASI is scripted.
 //!
+//! Faults alone, `[[answer]]` and `[faults]`, can be switched on and off while a plugin runs, in front of the
+//! mock that it was loaded with: [`Host::set_faults`](crate::Host::set_faults).
+//!
 //! This module deliberately answers nothing from a trace: [`Answers`](crate::Answers) do, in front of
 //! it.
 
@@ -88,6 +91,7 @@ mod services;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -95,6 +99,7 @@ use std::time::Duration;
 use glovebox_abi::ServiceError;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::names_function;
+use glovebox_abi::units::show_duration;
 use glovebox_files::{MAX_TEXT, read_to_string};
 
 pub(crate) use services::{MockEffect, MockServices};
@@ -161,6 +166,39 @@ struct Answer {
     call: Option<u64>,
     fail: Option<ServiceError>,
     delay: Option<Duration>,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}`", SERVICES[self.service])?;
+        let mut effects = Vec::new();
+        effects.extend(self.delay.map(|delay| format!("takes {} longer", show_duration(delay))));
+        effects.extend(self.stop.map(|stop| match stop {
+            StopFault::Crash => "stops the plugin as a crash does".to_owned(),
+            StopFault::Memory => "stops the plugin as at its limit of memory".to_owned(),
+        }));
+        effects.extend(self.fail.map(|error| match error {
+            ServiceError::Denied => "is denied".to_owned(),
+            error => format!("fails: {error}"),
+        }));
+        effects.extend(self.short.map(|size| format!("gives {size} bytes or names at most")));
+        let by = show_duration(Duration::from_nanos(self.shift.unsigned_abs()));
+        match self.shift {
+            0 => {}
+            1.. => effects.push(format!("sets the clock forward by {by}")),
+            _ => effects.push(format!("sets the clock back by {by}")),
+        }
+        write!(formatter, " {}", effects.join(" and "))?;
+        match (self.call, self.one_in) {
+            (Some(call), None) => write!(formatter, ", in call {call}")?,
+            (None, Some(one_in)) => write!(formatter, ", in one of {one_in} calls by chance")?,
+            (Some(call), Some(one_in)) => {
+                write!(formatter, ", in call {call}, of {one_in} times once by chance")?;
+            }
+            (None, None) => write!(formatter, ", in each call")?,
+        }
+        self.plugin.as_ref().map_or(Ok(()), |plugin| write!(formatter, ", of {plugin}"))
+    }
 }
 
 /// How a plugin is stopped in the middle of a call.
@@ -234,6 +272,28 @@ impl Mock {
         let functions: BTreeSet<&String> = self.functions.iter().map(|one| &one.name).collect();
         let functions = functions.into_iter().map(|name| Cow::Owned(name.clone()));
         services.chain(functions).collect()
+    }
+
+    /// The names of the host services whose answers it can script.
+    pub const SERVICES: &'static [&'static str] = &SERVICES;
+
+    /// What its answers do to whom and when, each in words.
+    pub fn faults(&self) -> Vec<String> {
+        self.answers.iter().map(ToString::to_string).collect()
+    }
+
+    /// True if it has nothing but `[[answer]]` and `[faults]`, which can be switched on and off while a
+    /// plugin runs.
+    pub(crate) fn is_of_faults(&self) -> bool {
+        let rest = Mock { answers: Vec::new(), faults: 0, ..self.clone() };
+        rest == Mock::default()
+    }
+
+    /// For an event, of faults that are switched on while a plugin runs.
+    pub(crate) fn faults_summary(&self) -> String {
+        let is_by_chance = self.answers.iter().any(|answer| answer.one_in.is_some());
+        let seed = if is_by_chance { format!(", seed {}", self.faults) } else { String::new() };
+        format!("faults are switched on{seed}: {}", self.faults().join("; "))
     }
 
     /// True if it scripts the function of this name, or one of the interface of this name.

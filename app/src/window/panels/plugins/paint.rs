@@ -228,6 +228,18 @@ fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
         ctx.change(Change::SelectPlugin(id));
         ctx.change(Change::Show(PanelId::Policy));
     }
+    for verb in [Verb::InjectFaults, Verb::ToggleFaults] {
+        let faults = ctx.faults(id).filter(|faults| !faults.all.is_empty());
+        let (name, enabled) = match (verb, faults) {
+            (Verb::ToggleFaults, Some(faults)) if faults.is_on => ("Switch faults off", true),
+            (Verb::ToggleFaults, faults) => ("Switch faults on", faults.is_some()),
+            _ => ("Inject faults…", true),
+        };
+        if ui.add_enabled(enabled, egui::Button::new(name)).clicked() {
+            ctx.change(Change::SelectPlugin(id));
+            ctx.run(verb);
+        }
+    }
     ui.separator();
     if ui.button("Unload").clicked() {
         ctx.command(Command::Unload(id));

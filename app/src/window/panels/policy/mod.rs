@@ -1,5 +1,6 @@
 //! The permissions, limits and denials of the chosen plugin.
 
+mod faults;
 mod model;
 mod paint;
 mod sandbox;

@@ -6,7 +6,7 @@ use glovebox_host::{InstanceId, PluginStatus};
 use glovebox_inspector::store::Denial;
 
 use crate::window::shown::Shown;
-use crate::workbench::{Reader, Source};
+use crate::workbench::{Calls, Effect, Fault, Faults, Reader, Source};
 
 /// Denials that are listed.
 const DENIALS: usize = 50;
@@ -18,6 +18,47 @@ pub(crate) struct State {
     pub(super) editing: Option<Editing>,
     /// The denials of the chosen plugin, the newest first.
     pub(super) denials: Vec<Denial>,
+    /// The fault that is being put together.
+    pub(super) fault: FaultForm,
+}
+
+/// A fault that is being put together.
+#[derive(Debug)]
+pub(super) struct FaultForm {
+    pub(super) service: &'static str,
+    pub(super) effect: Effect,
+    pub(super) value: String,
+    pub(super) calls: Calls,
+    pub(super) seed: u64,
+    /// True until it was brought into view.
+    pub(super) is_wanted: bool,
+}
+
+impl Default for FaultForm {
+    fn default() -> Self {
+        FaultForm {
+            service: "kv-get",
+            effect: Effect::Deny,
+            value: String::new(),
+            calls: Calls::Each,
+            seed: 0,
+            is_wanted: false,
+        }
+    }
+}
+
+impl FaultForm {
+    /// The faults that there are after it is added to `before`, or why it makes no sense.
+    pub(super) fn added_to(&self, before: Option<&Faults>) -> Result<Faults, String> {
+        let FaultForm { service, effect, value, calls, seed, .. } = self;
+        let fault =
+            Fault { service, effect: *effect, value: value.trim().to_owned(), calls: *calls };
+        // Alone, so that what is said is about it.
+        Faults { all: vec![fault.clone()], ..Faults::default() }.mock()?;
+        let before = before.map_or(&[][..], |before| &before.all);
+        let all = before.iter().cloned().chain([fault]).collect();
+        Ok(Faults { is_on: true, seed: *seed, all })
+    }
 }
 
 /// A limit that is being typed.
@@ -29,6 +70,11 @@ pub(super) struct Editing {
 }
 
 impl State {
+    /// Brings the faults into view.
+    pub(crate) fn show_faults(&mut self) {
+        self.fault.is_wanted = true;
+    }
+
     pub(super) fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
         let chosen = shown.selection.plugin(*reader).map(InstanceId::get);
         let denials = reader.read(Source::Live, |store| {

@@ -10,7 +10,7 @@ use glovebox_host::{
 use glovebox_inspector::store::Denial;
 
 use super::model::{Editing, State, changed};
-use super::sandbox;
+use super::{faults, sandbox};
 use crate::window::buttons::empty;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
@@ -37,6 +37,8 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
             permissions(ui, ctx, plugin);
             separator(ui);
             limits(ui, ctx, plugin, state);
+            separator(ui);
+            faults::show(ui, ctx, plugin, &mut state.fault);
             separator(ui);
             sandbox::layers(ui, plugin);
             denials(ui, ctx, plugin, &state.denials);
