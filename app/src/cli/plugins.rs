@@ -64,7 +64,7 @@ impl CancellableHost {
             let manifest = |status: &PluginStatus| record_of(status).manifest;
             match failed.keep(&self.host, &folder, manifest) {
                 Ok(Some(path)) => {
-                    say(&format!("What is known of the failure is in {}", named(&path)));
+                    say(&format!("The failure is described in {}", named(&path)));
                 }
                 // It is in the file of the failure before.
                 Ok(None) | Err(TraceError::InUse { .. }) => {}

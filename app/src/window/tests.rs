@@ -121,7 +121,7 @@ fn what_panics_elsewhere_in_the_window_is_said() {
     let palette = |window: &mut Window| {
         window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
     };
-    check("Overlay", "What lay above the window is closed: a fault of Glovebox", palette);
+    check("Overlay", "The overlays were closed: a fault of Glovebox", palette);
     check("Action", "Not done: a fault of Glovebox itself", palette);
     check("Decoding", "", |window| {
         window.key_press(egui::Key::ArrowDown);

@@ -281,7 +281,7 @@ pub(super) fn roll_back(host: &Host, instance: InstanceId, generation: Option<u3
 pub(super) fn keep_failure(host: &Host, failed: Failed, folder: &Path) -> Finished {
     match failed.keep(host, folder, manifest_beside) {
         Ok(Some(path)) => {
-            Finished::Partly(format!("What is known of the failure is in {}", path.display()))
+            Finished::Partly(format!("The failure is described in {}", path.display()))
         }
         Ok(None) => Finished::Nothing,
         Err(error) => Finished::Failed(format!("No failure bundle was written: {error}")),

@@ -142,12 +142,12 @@ fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
     vec![
         figure(
             "glovebox_plugin_info",
-            "What an instance runs, always 1",
+            "Version, tier, binding and digest of the artifact that an instance runs, always 1",
             Gauge(plugins.iter().map(|plugin| (info(plugin), 1)).collect()),
         ),
         figure(
             "glovebox_plugin_phase",
-            "Where an instance stands: 1 for the phase it is in",
+            "The phase of an instance: 1 for the one it is in",
             Gauge(
                 plugins
                     .iter()
@@ -157,7 +157,7 @@ fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
         ),
         figure(
             "glovebox_plugin_generation",
-            "Which artifact of its slot an instance runs, from 1",
+            "The generation that an instance runs, from 1",
             Gauge(each(|plugin| plugin.generation.into())),
         ),
         figure(

@@ -257,7 +257,7 @@ impl App {
         if let Err(fault) = above {
             self.overlay = Overlay::None;
             self.toasts.clear();
-            frame.faults.push(format!("What lay above the window is closed: {fault}"));
+            frame.faults.push(format!("The overlays were closed: {fault}"));
         }
     }
 }

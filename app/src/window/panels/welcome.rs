@@ -49,7 +49,7 @@ fn start(ui: &mut Ui, ctx: PanelCtx<'_>, recent: &[PathBuf]) {
     ui.add_space(12.0);
     section(ui, "Recent", |_| {});
     if recent.is_empty() {
-        let text = "What you open is listed here";
+        let text = "Files that you open are listed here";
         ui.label(plain(text).color(theme::of(ui).text_weak));
     }
     for path in recent.iter().take(8) {

@@ -222,17 +222,17 @@ impl Scan<'_> {
     }
 }
 
-fn is(token: &TokenTree, one: char) -> bool {
+pub(super) fn is(token: &TokenTree, one: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == one)
 }
 
-fn is_for_tests(attribute: &str) -> bool {
+pub(super) fn is_for_tests(attribute: &str) -> bool {
     let words: String = attribute.split_whitespace().collect();
     words == "[cfg(test)]" || words.starts_with("[cfg(all(test,") || words == "[test]"
 }
 
 /// Passes over the item that an attribute belongs to.
-fn skip_item(rest: &mut &[TokenTree]) {
+pub(super) fn skip_item(rest: &mut &[TokenTree]) {
     let mut ends_with_semicolon = false;
     while let Some((token, after)) = rest.split_first() {
         *rest = after;

@@ -1,8 +1,13 @@
-//! Comments and READMEs are read aloud: a sentence begins with its subject, never with a relative clause.
+//! Comments, READMEs and the texts of the program are read aloud: a sentence begins with its subject, never
+//! with a relative clause. Comments are also what `--help` says of arguments.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use glovebox_tests::root;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use super::modules::{is, is_for_tests, skip_item};
 
 /// Words that begin a sentence only as a relative clause, or as a question.
 const WORDS: [&str; 6] = ["What", "Whatever", "Whichever", "Who", "Whoever", "Whose"];
@@ -12,25 +17,47 @@ const GENERATED: &str = "host/sdk/src/binding/component";
 #[test]
 fn no_sentence_begins_with_a_relative_clause() {
     let mut found = Vec::new();
-    visit(&root(), &mut found);
+    visit(&root(), &mut |path, source| {
+        let is_code = path.ends_with(".rs");
+        let lines = if is_code { in_comments(source) } else { in_prose(source) };
+        found.extend(lines.iter().map(|(number, line)| format!("{path}:{number}: {line}")));
+        if is_code && !path.contains("tests/") {
+            let texts = texts(source).texts.into_iter().filter(|text| begins(text));
+            found.extend(texts.map(|text| format!("{path}: {text:?}")));
+        }
+    });
     assert!(found.is_empty(), "begin these sentences with their subject:\n{}", found.join("\n"));
 }
 
-fn visit(folder: &Path, found: &mut Vec<String>) {
+/// The message of an error stands in a sentence of others: "cannot open it: no such file".
+#[test]
+fn messages_of_errors_are_fragments() {
+    let (mut count, mut found) = (0, Vec::new());
+    visit(&root(), &mut |path, source| {
+        if path.ends_with(".rs") && !path.contains("tests/") {
+            let messages = texts(source).messages;
+            count += messages.len();
+            let bad = messages.into_iter().filter(|message| !is_fragment(message));
+            found.extend(bad.map(|message| format!("{path}: {message:?}")));
+        }
+    });
+    assert!(count > 100, "only {count} messages were read");
+    assert!(found.is_empty(), "begin small, and end without a full stop:\n{}", found.join("\n"));
+}
+
+/// Hands on every source and page, with its path.
+fn visit(folder: &Path, take: &mut dyn FnMut(&str, &str)) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() && !path.is_symlink() {
             let is_ours = name != "target" && !name.starts_with('.');
             if is_ours && path != root().join(GENERATED) {
-                visit(&path, found);
+                visit(&path, take);
             }
         } else if name.ends_with(".rs") || name.ends_with(".md") {
             let source = std::fs::read_to_string(&path).unwrap();
-            let lines =
-                if name.ends_with(".rs") { in_comments(&source) } else { in_prose(&source) };
-            let path = path.strip_prefix(root()).unwrap().display();
-            found.extend(lines.iter().map(|(number, line)| format!("{path}:{number}: {line}")));
+            take(&path.strip_prefix(root()).unwrap().to_string_lossy(), &source);
         }
     }
 }
@@ -64,6 +91,96 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn begins(text: &str) -> bool {
     let mut words = text.split_whitespace();
     words.any(|word| WORDS.contains(&word.trim_start_matches(['(', '"', '*', '_'])))
+}
+
+/// The texts of a source, without comments and the code for tests.
+#[derive(Default)]
+struct Texts {
+    texts: Vec<String>,
+    /// Those of `#[error("…")]`.
+    messages: Vec<String>,
+}
+
+fn texts(source: &str) -> Texts {
+    let mut found = Texts::default();
+    found.take(TokenStream::from_str(source).unwrap());
+    found
+}
+
+impl Texts {
+    fn take(&mut self, tokens: TokenStream) {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let mut rest = &tokens[..];
+        while let Some((token, after)) = rest.split_first() {
+            rest = after;
+            match token {
+                token if is(token, '#') => match rest.first() {
+                    Some(attribute) if is_for_tests(&attribute.to_string()) => skip_item(&mut rest),
+                    Some(TokenTree::Group(attribute)) => {
+                        rest = &rest[1..];
+                        self.take_attribute(attribute.stream());
+                    }
+                    _ => {}
+                },
+                TokenTree::Literal(literal) => self.texts.extend(value(&literal.to_string())),
+                TokenTree::Group(group) => self.take(group.stream()),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_attribute(&mut self, tokens: TokenStream) {
+        let parts: Vec<TokenTree> = tokens.clone().into_iter().collect();
+        match &parts[..] {
+            [TokenTree::Ident(name), ..] if name == "doc" => {}
+            [TokenTree::Ident(name), TokenTree::Group(group)]
+                if name == "error" && group.delimiter() == Delimiter::Parenthesis =>
+            {
+                let message = texts(&group.to_string()).texts.into_iter().next();
+                self.messages.extend(message);
+                self.take(tokens);
+            }
+            _ => self.take(tokens),
+        }
+    }
+}
+
+/// The text that a literal stands for, with each escape for a space as a space; `None` if it is no text.
+fn value(literal: &str) -> Option<String> {
+    let begin = literal.find('"')?;
+    if !matches!(literal[..begin].trim_end_matches('#'), "" | "r") {
+        return None;
+    }
+    let text = literal[begin + 1..].trim_end_matches('#').strip_suffix('"')?;
+    Some(text.replace("\\n", " ").replace("\\\n", " ").replace('\\', ""))
+}
+
+fn is_fragment(message: &str) -> bool {
+    let begins_small = !message.starts_with(char::is_uppercase);
+    begins_small && !message.ends_with(['.', '!', '?'])
+}
+
+#[test]
+fn texts_are_found() {
+    fn check(source: &str, expected: &[&str], messages: &[&str]) {
+        let found = texts(source);
+        assert_eq!(found.texts, expected, "{source}");
+        assert_eq!(found.messages, messages, "{source}");
+    }
+    check(
+        "/// A comment.\nfn say() { print(\"one\\ntwo\", r#\"three\"#, b\"4\", '5'); }",
+        &["one two", "three"],
+        &[],
+    );
+    check("#[error(\"no {0}\", one(\"x\"))] struct No;", &["no {0}", "x"], &["no {0}"]);
+    check("#[arg(help = \"Who it is\")] id: u8", &["Who it is"], &[]);
+    check("#[cfg(test)] mod tests { fn f() { \"What\"; } } fn g() { \"said\"; }", &["said"], &[]);
+    check("#[test] fn f() { \"What\"; }", &[], &[]);
+    for (message, expected) in
+        [("no {path}: {source}", true), ("No file", false), ("no file.", false), ("{0}", true)]
+    {
+        assert_eq!(is_fragment(message), expected, "{message}");
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn a_crash_is_one_file_that_opens_elsewhere() {
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     let [bundle] = &bundles(&folder)[..] else { panic!("one is written: {said}") };
     let bundle = bundle.to_str().unwrap();
-    assert!(said.contains(&format!("What is known of the failure is in {bundle}")), "{said}");
+    assert!(said.contains(&format!("The failure is described in {bundle}")), "{said}");
     // Another machine has neither the plugin nor its host.
     let elsewhere = Folder::new();
     elsewhere.write("failure.mcap", fs::read(bundle).unwrap());
