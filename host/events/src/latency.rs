@@ -63,11 +63,6 @@ impl Latencies {
         }
     }
 
-    /// Four steps to a doubling, as the bars of a chart. Takes up to 1.5 KB.
-    pub fn in_bars() -> Latencies {
-        Latencies { precision: BARS, ..Latencies::exact() }
-    }
-
     /// Only doublings are told apart, as in [`LatencyCells`]. Takes up to 350 bytes.
     pub fn in_doublings() -> Latencies {
         Latencies { precision: DOUBLINGS, ..Latencies::exact() }

@@ -201,16 +201,6 @@ impl ReplayPlan {
         }
         self
     }
-
-    /// Sends everything to one plugin.
-    #[must_use]
-    pub fn all_to(mut self, plugin: &str) -> ReplayPlan {
-        let plugin: Arc<str> = plugin.into();
-        for input in &mut self.inputs {
-            input.plugin = plugin.clone();
-        }
-        self
-    }
 }
 
 #[cfg(test)]
@@ -280,7 +270,6 @@ mod tests {
             assert_eq!(found, expected);
         }
         check(plan(""), &["even", "odd"]);
-        check(plan("").all_to("new"), &["new"]);
         let map = BTreeMap::from([("odd".to_owned(), "strange".to_owned())]);
         check(plan("").remap(&map), &["even", "strange"]);
     }

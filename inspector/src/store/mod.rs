@@ -196,12 +196,6 @@ impl Store {
         self.calls.get(&call)
     }
 
-    /// Log lines of a call, oldest first.
-    pub fn log_of(&self, call: CallId) -> impl Iterator<Item = &LogLine> {
-        let lines = self.lists.log.entries().iter();
-        lines.filter(move |line| line.call == Some(call))
-    }
-
     /// Log lines of all plugins, oldest first.
     pub fn log(&self) -> &VecDeque<LogLine> {
         self.lists.log.entries()

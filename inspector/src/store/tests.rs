@@ -97,8 +97,9 @@ fn logs_and_denials_are_listed() {
     store.ingest(&frame_in(0, 1, 0));
     store.ingest(&host_call(1, 1, "log", Ok(Value::Null)));
     store.ingest(&host_call(2, 1, "kv-get", Err(ServiceError::Denied)));
-    let line = store.log_of(CallId(1)).next().expect("it was logged");
-    assert_eq!((line.level, line.message.as_str()), (LogLevel::Warn, "careful"));
+    let line = store.log().front().expect("it was logged");
+    let found = (line.call, line.level, line.message.as_str());
+    assert_eq!(found, (Some(CallId(1)), LogLevel::Warn, "careful"));
     assert_eq!(store.denials()[0].service, "kv-get");
     assert!(store.row(0).expect("it came").denied);
     assert_eq!(store.call(CallId(1)).expect("it came").host_calls.len(), 2);
