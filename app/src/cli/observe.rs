@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 
 use super::error::Problem;
 use super::out::shown;
-use crate::workbench::captured::{CAPTURE_LIMIT, Captured};
+use crate::workbench::kept_events::{KEPT_LIMIT, KeptEvents};
 use crate::workbench::words::count;
 
 /// Hands every event to each of these, in order.
@@ -137,12 +137,12 @@ pub(super) fn is_stopped(outcome: &glovebox_events::Outcome) -> bool {
 
 /// Keeps the events of a run, to compare it or to list its calls; off until asked for.
 #[derive(Debug, Default)]
-pub(super) struct Capture(Mutex<Option<Captured>>);
+pub(super) struct KeepEvents(Mutex<Option<KeptEvents>>);
 
-impl Capture {
+impl KeepEvents {
     /// Starts to keep events.
     pub(super) fn start(&self) {
-        *self.0.lock() = Some(Captured::up_to(CAPTURE_LIMIT));
+        *self.0.lock() = Some(KeptEvents::up_to(KEPT_LIMIT));
     }
 
     /// The events since the last time.
@@ -151,20 +151,20 @@ impl Capture {
     ///
     /// If it was too much to be kept: to compare a part would show differences that are none.
     pub(super) fn take(&self) -> Result<Vec<Event>, Problem> {
-        let Some(captured) = self.0.lock().as_mut().map(Captured::take) else {
+        let Some(kept) = self.0.lock().as_mut().map(KeptEvents::take) else {
             return Ok(Vec::new());
         };
-        match captured.lost {
-            0 => Ok(captured.events),
-            lost => Err(Problem::TooMuchToCompare { lost, limit: CAPTURE_LIMIT as u64 }),
+        match kept.lost {
+            0 => Ok(kept.events),
+            lost => Err(Problem::TooMuchToCompare { lost, limit: KEPT_LIMIT as u64 }),
         }
     }
 }
 
-impl Sink for Capture {
+impl Sink for KeepEvents {
     fn record(&self, event: &Event) {
-        if let Some(captured) = &mut *self.0.lock() {
-            captured.keep(event);
+        if let Some(kept) = &mut *self.0.lock() {
+            kept.keep(event);
         }
     }
 }

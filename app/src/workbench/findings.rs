@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_events::{Event, What};
 use glovebox_host::PluginStatus;
-use glovebox_inspector::findings::{Judgement, PluginFacts, Recorder, Severities, judge};
+use glovebox_inspector::findings::{Judgement, PluginFacts, RecordBuilder, Severities, judge};
 use glovebox_inspector::store::{Store, StoreLimits};
 use glovebox_trace::{TraceError, TraceReader};
 
@@ -122,11 +122,11 @@ impl Findings {
         }
         self.judged = Some((version, Instant::now()));
         let record = {
-            let mut recorder = fanout.findings.lock();
+            let mut builder = fanout.findings.lock();
             for plugin in plugins {
-                recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
+                builder.describe(&plugin.manifest.plugin.id, facts(plugin));
             }
-            recorder.record().clone()
+            builder.record().clone()
         };
         let (sender, receiver) = sync_channel(1);
         let waker: Arc<Waker> = Arc::clone(&fanout.waker);
@@ -152,7 +152,7 @@ pub(super) fn look_over(
     plugins: &[PluginStatus],
     state: &JobState,
 ) -> Result<Look, Ended> {
-    let mut looking = Looking::new(Recorder::default(), plugins);
+    let mut looking = Looking::new(RecordBuilder::default(), plugins);
     match origin {
         Origin::Imported(_, events) | Origin::Replay(events) => {
             for event in events.iter() {
@@ -176,7 +176,7 @@ pub(super) fn digest(
     plugins: &[PluginStatus],
     state: &JobState,
 ) -> Result<Digest, Ended> {
-    let mut looking = Looking::new(Recorder::new(DIGEST_CALLS), plugins);
+    let mut looking = Looking::new(RecordBuilder::new(DIGEST_CALLS), plugins);
     let mut store = Store::new(DIGEST);
     let mut overview = Overview::of_all();
     let (mut events, mut bytes) = (0, 0);
@@ -224,21 +224,21 @@ pub(super) struct Digest {
 
 /// A look over a trace that is under way.
 struct Looking {
-    recorder: Recorder,
+    builder: RecordBuilder,
     counting: Counting,
 }
 
 impl Looking {
     /// `plugins` are those that are loaded; manifests in the trace go before theirs.
-    fn new(mut recorder: Recorder, plugins: &[PluginStatus]) -> Looking {
+    fn new(mut builder: RecordBuilder, plugins: &[PluginStatus]) -> Looking {
         for plugin in plugins {
-            recorder.describe(&plugin.manifest.plugin.id, facts(plugin));
+            builder.describe(&plugin.manifest.plugin.id, facts(plugin));
         }
-        Looking { recorder, counting: Counting::default() }
+        Looking { builder, counting: Counting::default() }
     }
 
     fn ingest(&mut self, event: &Event) {
-        self.recorder.ingest(event);
+        self.builder.ingest(event);
         self.counting.ingest(event);
     }
 
@@ -272,14 +272,14 @@ impl Looking {
         }
         for plugin in reader.plugins() {
             if let Some(facts) = PluginFacts::of_record(plugin) {
-                self.recorder.describe(&plugin.id, facts);
+                self.builder.describe(&plugin.id, facts);
             }
         }
         Ok(())
     }
 
     fn finish(self) -> Look {
-        let judgement = judge(&self.recorder.finish(), &Severities::default());
+        let judgement = judge(&self.builder.finish(), &Severities::default());
         Look { judgement, figures: self.counting.figures() }
     }
 }

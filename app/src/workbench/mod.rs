@@ -12,7 +12,6 @@
 mod accepted;
 mod accepting;
 pub(crate) mod answers;
-pub(crate) mod captured;
 mod command;
 mod consent;
 pub mod doctor;
@@ -25,6 +24,7 @@ mod findings;
 mod finished;
 mod in_files;
 mod jobs;
+pub(crate) mod kept_events;
 mod notice;
 mod opening;
 mod overview;

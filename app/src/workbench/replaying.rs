@@ -15,13 +15,13 @@ use glovebox_inspector::replay::{
 
 use super::accepted::{Accepted, Compared};
 use super::answers::FreshCopies;
-use super::captured::{CAPTURE_LIMIT, Captured};
 use super::jobs::JobState;
+use super::kept_events::{KEPT_LIMIT, KeptEvents};
 use super::plugins::plugins_of;
 use super::replay::{
     ReplayControl, ReplayProgress, ReplaySummary, Routing, Target, Targets, replay,
 };
-use super::sink::{Capturing, Fanout};
+use super::sink::{Fanout, Keeping};
 use super::start::{GiveError, Started, give};
 use super::trace::Opened;
 use super::words::count;
@@ -49,7 +49,7 @@ const ENDLESS: usize = 64 << 20;
 /// The calls of a replay.
 struct Calls {
     summary: ReplaySummary,
-    captured: Captured,
+    kept: KeptEvents,
 }
 
 impl Calls {
@@ -57,9 +57,9 @@ impl Calls {
     /// all that is not in it.
     fn lack(&self) -> Option<String> {
         let ReplaySummary { cancelled, unloaded, .. } = &self.summary;
-        let lost = self.captured.lost;
+        let lost = self.kept.lost;
         if lost > 0 {
-            let limit = show_size(CAPTURE_LIMIT as u64);
+            let limit = show_size(KEPT_LIMIT as u64);
             return Some(format!("{} of the run did not fit into {limit}", count(lost, "event")));
         }
         if !unloaded.is_empty() {
@@ -69,12 +69,12 @@ impl Calls {
     }
 
     fn run(&self, name: &str) -> Arc<Run> {
-        Arc::new(Run::from_events(name, self.captured.events.iter().cloned()))
+        Arc::new(Run::from_events(name, self.kept.events.iter().cloned()))
     }
 
     fn open(self, name: String) -> (Opened, u64) {
-        let events = Arc::new(self.captured.events);
-        (Opened::of_events(name, events, Origin::Replay), self.captured.lost)
+        let events = Arc::new(self.kept.events);
+        (Opened::of_events(name, events, Origin::Replay), self.kept.lost)
     }
 }
 
@@ -112,12 +112,12 @@ impl ReplayWork {
         let all = start.as_ref().map_or(&plan, |(_, all)| all);
         let targets = Targets::new(&self.host, targets, all, request.routing);
         let is_once = request.how != ReplayHow::Again;
-        let limit = if is_once { CAPTURE_LIMIT } else { ENDLESS };
+        let limit = if is_once { KEPT_LIMIT } else { ENDLESS };
         // Before anything changes.
-        let capturing = self.fanout.start_capture(of, limit).ok_or_else(|| {
+        let keeping = self.fanout.start_keeping(of, limit).ok_or_else(|| {
             anyhow::anyhow!("a replay is under way; stop it before another one starts")
         })?;
-        let send = || self.send(&targets, &plan, &capturing, state, control);
+        let send = || self.send(&targets, &plan, &keeping, state, control);
         let has_answers = events.iter().any(|event| matches!(event.what, What::CallEnded { .. }));
         let mut earlier = None;
         if let Some(instance) = self.reload_and_diff {
@@ -172,12 +172,12 @@ impl ReplayWork {
         &self,
         targets: &Targets,
         plan: &ReplayPlan,
-        capturing: &Capturing<'_>,
+        keeping: &Keeping<'_>,
         state: &JobState,
         control: &ReplayControl,
     ) -> Calls {
         // Earlier events are no part of the run.
-        capturing.take();
+        keeping.take();
         let mut progress = |progress: ReplayProgress| {
             state.progress(progress.done as u64, progress.total as u64);
         };
@@ -191,7 +191,7 @@ impl ReplayWork {
             ends = next.is_last_round();
             summary.add(next);
         }
-        Calls { summary, captured: capturing.take() }
+        Calls { summary, kept: keeping.take() }
     }
 }
 
@@ -343,10 +343,10 @@ mod tests {
     fn a_part_of_a_run_says_what_it_lacks() {
         fn check(lost: u64, unloaded: &[&str], cancelled: bool, expected: Option<&str>) {
             let unloaded = unloaded.iter().map(|id| (*id).to_owned()).collect();
-            let mut captured = Captured::up_to(0);
-            captured.lost = lost;
+            let mut kept = KeptEvents::up_to(0);
+            kept.lost = lost;
             let summary = ReplaySummary { unloaded, cancelled, ..ReplaySummary::default() };
-            assert_eq!(Calls { summary, captured }.lack().as_deref(), expected);
+            assert_eq!(Calls { summary, kept }.lack().as_deref(), expected);
         }
         check(0, &[], false, None);
         check(1, &[], false, Some("1 event of the run did not fit into 2 GiB"));

@@ -1,19 +1,19 @@
 //! The workbench's sink: every event goes to the live store, the metrics, the recording and the
-//! runs that are being captured.
+//! runs whose events are kept.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use glovebox_events::{Event, ReloadCause, Sink, What};
-use glovebox_inspector::findings::LiveRecorder;
+use glovebox_inspector::findings::LiveRecord;
 use glovebox_inspector::store::LiveStore;
 use glovebox_trace::Recorder;
 use parking_lot::{Mutex, RwLock};
 
-use super::captured::Captured;
 use super::failures::FailureKeeper;
 use super::figures::Counting;
+use super::kept_events::KeptEvents;
 use super::snapshots::Ticker;
 use super::unkept::Unkept;
 use super::words::count;
@@ -70,7 +70,7 @@ pub(super) enum Listener {
     Metrics,
     Findings,
     Store,
-    Capture,
+    KeptEvents,
     Reloads,
     Failures,
 }
@@ -82,7 +82,7 @@ impl Listener {
         Listener::Metrics,
         Listener::Findings,
         Listener::Store,
-        Listener::Capture,
+        Listener::KeptEvents,
         Listener::Reloads,
         Listener::Failures,
     ];
@@ -95,14 +95,14 @@ impl Listener {
             Listener::Store => "the live frames",
             Listener::Metrics => "the metrics",
             Listener::Findings => "the findings",
-            Listener::Capture => "the run that a replay leads to",
+            Listener::KeptEvents => "the run that a replay leads to",
             Listener::Reloads => "the list of plugins",
             Listener::Failures => "the events before a failure",
         }
     }
 }
 
-/// Hands events on to the store, the metrics, the rules, recordings and captures.
+/// Hands events on to the store, the metrics, the rules, recordings and kept events.
 #[derive(Debug, Default)]
 pub(super) struct Fanout {
     /// The frames that the window shows.
@@ -112,10 +112,10 @@ pub(super) struct Fanout {
     /// Wakes the window; after events, the host does that.
     pub waker: Arc<Waker>,
     /// The record that rules judge.
-    pub findings: LiveRecorder,
+    pub findings: LiveRecord,
     recorder: RwLock<Option<Arc<Recorder>>>,
     ticker: RwLock<Option<Arc<Ticker>>>,
-    capture: Mutex<Option<Capture>>,
+    kept: Mutex<Option<KeptOf>>,
     /// The live frames that neither a recording nor a replay keeps.
     pub unkept: Mutex<Unkept>,
     /// The results of reloads, until the window looks.
@@ -168,16 +168,16 @@ impl ReloadNews {
 
 /// The events of a run, while it happens.
 #[derive(Debug)]
-struct Capture {
+struct KeptOf {
     /// Instances whose events are kept; all if it is empty.
     of: BTreeSet<u64>,
-    captured: Captured,
+    events: KeptEvents,
 }
 
 impl Fanout {
     /// One that lets rules look at so many calls.
     pub(super) fn new(calls: usize) -> Fanout {
-        let (findings, failures) = (LiveRecorder::new(calls), FailureKeeper::of_all());
+        let (findings, failures) = (LiveRecord::new(calls), FailureKeeper::of_all());
         Fanout { findings, failures, ..Fanout::default() }
     }
 
@@ -198,13 +198,13 @@ impl Fanout {
 
     /// Keeps copies of the events of these instances from now on, of all if there are none, and of so
     /// many bytes at most; `None` if that is under way already.
-    pub(super) fn start_capture(&self, of: BTreeSet<u64>, limit: usize) -> Option<Capturing<'_>> {
-        let mut capture = self.capture.lock();
-        if capture.is_some() {
+    pub(super) fn start_keeping(&self, of: BTreeSet<u64>, limit: usize) -> Option<Keeping<'_>> {
+        let mut kept = self.kept.lock();
+        if kept.is_some() {
             return None;
         }
-        *capture = Some(Capture { of, captured: Captured::up_to(limit) });
-        Some(Capturing(self))
+        *kept = Some(KeptOf { of, events: KeptEvents::up_to(limit) });
+        Some(Keeping(self))
     }
 
     /// Hands an event to one of those who want it.
@@ -230,12 +230,12 @@ impl Fanout {
             Listener::Store => self.store.record(event),
             Listener::Metrics => self.metrics.lock().ingest(event),
             Listener::Findings => self.findings.record(event),
-            Listener::Capture => {
+            Listener::KeptEvents => {
                 let mut is_kept = false;
-                if let Some(Capture { of, captured }) = &mut *self.capture.lock()
+                if let Some(KeptOf { of, events }) = &mut *self.kept.lock()
                     && (of.is_empty() || of.contains(&event.instance))
                 {
-                    is_kept = captured.keep(event);
+                    is_kept = events.keep(event);
                 }
                 if let What::FrameIn { .. } | What::FrameOut { .. } = &event.what {
                     let is_kept = is_kept || self.recorder.read().is_some();
@@ -273,20 +273,20 @@ impl Fanout {
 
 /// Copies of events are kept until this goes.
 #[derive(Debug)]
-pub(super) struct Capturing<'a>(&'a Fanout);
+pub(super) struct Keeping<'a>(&'a Fanout);
 
-impl Capturing<'_> {
+impl Keeping<'_> {
     /// Everything that was kept since the last time.
-    pub(super) fn take(&self) -> Captured {
-        let mut capture = self.0.capture.lock();
-        let captured = capture.as_mut().map(|capture| capture.captured.take());
-        captured.unwrap_or_else(|| Captured::up_to(0))
+    pub(super) fn take(&self) -> KeptEvents {
+        let mut kept = self.0.kept.lock();
+        let events = kept.as_mut().map(|kept| kept.events.take());
+        events.unwrap_or_else(|| KeptEvents::up_to(0))
     }
 }
 
-impl Drop for Capturing<'_> {
+impl Drop for Keeping<'_> {
     fn drop(&mut self) {
-        self.0.capture.lock().take();
+        self.0.kept.lock().take();
     }
 }
 
@@ -316,8 +316,8 @@ mod tests {
         use glovebox_events::CallId;
         for to in Listener::ALL {
             let fanout = Fanout::new(8);
-            let capturing =
-                fanout.start_capture(BTreeSet::new(), 1 << 20).expect("nothing else is captured");
+            let keeping =
+                fanout.start_keeping(BTreeSet::new(), 1 << 20).expect("nothing else is kept");
             let event = Event {
                 sequence: 0,
                 at: 1,
@@ -332,7 +332,7 @@ mod tests {
             let found = [
                 (Listener::Store, fanout.store.lock().len() == 1),
                 (Listener::Metrics, !fanout.metrics.lock().figures().instances.is_empty()),
-                (Listener::Capture, capturing.take().events.len() == 1),
+                (Listener::KeptEvents, keeping.take().events.len() == 1),
             ];
             for (listener, got_it) in found {
                 assert_eq!(got_it, listener != to, "{listener:?} while {to:?} panics");

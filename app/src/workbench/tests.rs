@@ -43,8 +43,8 @@ fn a_job_that_panics_ends_with_an_error() {
         assert_eq!(errors, [expected]);
         assert!(workbench.view().replay().is_none());
         assert!(
-            workbench.fanout.start_capture(BTreeSet::new(), 1).is_some(),
-            "nothing is captured any more"
+            workbench.fanout.start_keeping(BTreeSet::new(), 1).is_some(),
+            "nothing is kept any more"
         );
     }
     check(|workbench| {
@@ -56,8 +56,7 @@ fn a_job_that_panics_ends_with_an_error() {
     check(|workbench| {
         let fanout = Arc::clone(&workbench.fanout);
         workbench.jobs.start_replay("Doing it", move |_, _| {
-            let _capturing =
-                fanout.start_capture(BTreeSet::new(), 1).expect("nothing else is captured");
+            let _keeping = fanout.start_keeping(BTreeSet::new(), 1).expect("nothing else is kept");
             panic!("nobody knows why")
         });
     });
@@ -212,10 +211,10 @@ fn captures_are_read_as_far_as_there_is_room_and_until_somebody_stops_it() {
 }
 
 #[test]
-fn a_capture_of_a_run_keeps_what_its_instances_did() {
+fn the_events_of_a_run_are_those_of_its_instances() {
     fn check(of: &[u64], expected: usize) {
         let fanout = sink::Fanout::new(8);
-        let capturing = fanout.start_capture(of.iter().copied().collect(), 1 << 20).unwrap();
+        let keeping = fanout.start_keeping(of.iter().copied().collect(), 1 << 20).unwrap();
         for instance in [7, 8] {
             let what = glovebox_events::What::FrameIn {
                 call: glovebox_events::CallId(instance),
@@ -230,10 +229,10 @@ fn a_capture_of_a_run_keeps_what_its_instances_did() {
                 generation: 1,
                 what,
             };
-            fanout.hand(&event, Listener::Capture);
+            fanout.hand(&event, Listener::KeptEvents);
         }
-        assert_eq!(capturing.take().events.len(), expected, "{of:?}");
-        assert!(capturing.take().events.is_empty(), "they are taken once");
+        assert_eq!(keeping.take().events.len(), expected, "{of:?}");
+        assert!(keeping.take().events.is_empty(), "they are taken once");
     }
     check(&[], 2);
     check(&[7], 1);

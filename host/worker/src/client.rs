@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox_abi::wire::{Bounds, Side as Speaker};
+use glovebox_abi::wire::{Bounds, Side};
 use glovebox_sandbox::SandboxReport;
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +86,7 @@ pub(crate) fn spawn(monitor: &Monitor, spec: ClientSpec) -> Result<Worker, Spawn
     let watched = Watched::of_client(process, handle, bell, line, output_bytes, orders.end);
     let watched = Arc::new(watched);
     monitor.watch(watched.clone(), &mut child);
-    let link = Link::new(Stream::Pipes(pipes), Speaker::Plugin, bounds);
+    let link = Link::new(Stream::Pipes(pipes), Side::Plugin, bounds);
     Ok(Worker::new(watched, link, SandboxReport::default(), bounds, None))
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn keep(mut arguments: impl Iterator<Item = String>) -> i32 {
     let (Some(line), Some(orders)) = (line, orders) else { return NO_ORDERS };
     let kept = inherited(line).and_then(|line| wait_for_either(&line, &orders));
     kept.unwrap_or_else(|error| {
-        // Captured by the host.
+        // The host keeps what comes.
         let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("glovebox keeper: {error}\n"));
         NO_ORDERS
     })

@@ -74,7 +74,7 @@ pub use client::ClientSpec;
 pub use ended::{Ended, ProtocolError};
 pub use fault::{LastWords, Site, report_faults, watch_faults};
 pub use monitor::Workers;
-pub use output::Captured;
+pub use output::Printed;
 pub use probe::{ProbeError, probe};
 pub use serve::{Handler, LoadFailure, run_if_requested};
 pub use spawn::{SpawnError, Spec};

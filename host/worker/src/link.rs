@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, Side as Speaker, WireError};
+use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, Side, WireError};
 
 use crate::ring::{BadPosition, FOR_BYTES, FOR_ROOM};
 use crate::stream::Stream;
@@ -53,7 +53,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// The conversation of a side with `from`.
-    pub(crate) fn new(stream: Stream, from: Speaker, bounds: Bounds) -> Link {
+    pub(crate) fn new(stream: Stream, from: Side, bounds: Bounds) -> Link {
         Link {
             stream,
             // The other side says first which lengths it accepts; until then, no message is long.

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 /// The output of a worker to one place: its end, and how much more there was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Captured {
+pub struct Printed {
     /// The bytes that were kept, which need not be text and may hold control characters.
     pub bytes: Vec<u8>,
     /// How many bytes before them were dropped.
@@ -11,15 +11,15 @@ pub struct Captured {
 
 /// The end of what was printed, in bounded memory.
 #[derive(Debug)]
-pub(crate) struct Capture {
+pub(crate) struct PrintedTail {
     bytes: VecDeque<u8>,
     most: usize,
     dropped: u64,
 }
 
-impl Capture {
-    pub(crate) fn new(most: usize) -> Capture {
-        Capture { bytes: VecDeque::new(), most, dropped: 0 }
+impl PrintedTail {
+    pub(crate) fn new(most: usize) -> PrintedTail {
+        PrintedTail { bytes: VecDeque::new(), most, dropped: 0 }
     }
 
     pub(crate) fn add(&mut self, bytes: &[u8]) {
@@ -36,8 +36,8 @@ impl Capture {
     }
 
     /// The bytes kept since the last time.
-    pub(crate) fn take(&mut self) -> Captured {
-        Captured {
+    pub(crate) fn take(&mut self) -> Printed {
+        Printed {
             bytes: std::mem::take(&mut self.bytes).into(),
             dropped: std::mem::take(&mut self.dropped),
         }
@@ -51,11 +51,11 @@ mod tests {
     #[test]
     fn the_end_is_kept_and_the_rest_counted() {
         fn check(pieces: &[&str], bytes: &str, dropped: u64) {
-            let mut capture = Capture::new(8);
-            pieces.iter().for_each(|piece| capture.add(piece.as_bytes()));
-            let captured = Captured { bytes: bytes.into(), dropped };
-            assert_eq!(capture.take(), captured, "{pieces:?}");
-            assert_eq!(capture.take(), Captured::default());
+            let mut tail = PrintedTail::new(8);
+            pieces.iter().for_each(|piece| tail.add(piece.as_bytes()));
+            let printed = Printed { bytes: bytes.into(), dropped };
+            assert_eq!(tail.take(), printed, "{pieces:?}");
+            assert_eq!(tail.take(), Printed::default());
         }
         check(&[], "", 0);
         check(&["abc", "def"], "abcdef", 0);

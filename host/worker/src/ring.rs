@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
+use glovebox_abi::wire::Side;
+
 use crate::system::{check, memory_file, seal_size, sleep_on, wake};
 
 /// Words of the first page.
@@ -29,19 +31,10 @@ const APART: usize = 16;
 const WORDS: std::ops::RangeInclusive<usize> = 512..=(8 << 20);
 const WORD: usize = size_of::<u64>();
 
-/// One of the two processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Host,
-    Worker,
-}
-
-impl Side {
-    fn other(self) -> Side {
-        match self {
-            Side::Host => Side::Worker,
-            Side::Worker => Side::Host,
-        }
+fn other(side: Side) -> Side {
+    match side {
+        Side::Host => Side::Plugin,
+        Side::Plugin => Side::Host,
     }
 }
 
@@ -228,7 +221,7 @@ impl Producer {
         if !words.is_empty() {
             self.tail += words.len() as u64;
             self.memory.tail(self.side).store(self.tail, Ordering::Release);
-            self.memory.ring_bell_for(self.side.other(), FOR_BYTES);
+            self.memory.ring_bell_for(other(self.side), FOR_BYTES);
         }
         Ok(words.len() * WORD)
     }
@@ -246,7 +239,7 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     pub(crate) fn new(memory: Arc<SharedMemory>, side: Side) -> Consumer {
-        Consumer { memory, writer: side.other(), head: 0, tail: 0 }
+        Consumer { memory, writer: other(side), head: 0, tail: 0 }
     }
 
     /// Bytes that can be read.
@@ -376,7 +369,7 @@ mod tests {
     fn pair(bytes: usize) -> (Arc<SharedMemory>, Producer, Consumer) {
         let memory = Arc::new(SharedMemory::create(bytes).unwrap());
         let producer = Producer::new(memory.clone(), Side::Host);
-        let consumer = Consumer::new(memory.clone(), Side::Worker);
+        let consumer = Consumer::new(memory.clone(), Side::Plugin);
         (memory, producer, consumer)
     }
 
@@ -446,7 +439,7 @@ mod tests {
     fn who_sleeps_is_woken() {
         let (memory, mut producer, mut consumer) = pair(4096);
         let reader = std::thread::spawn(move || {
-            let mut waiter = Waiter::new(memory, Side::Worker);
+            let mut waiter = Waiter::new(memory, Side::Plugin);
             waiter.looks = 0;
             let mut sum = 0;
             while sum < 20_000 {

@@ -8,8 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use glovebox_abi::wire::{
-    Bounds, Decoder, Encoder, Load, Message, RemoteServices, ServiceAnswer, ServiceCall,
-    Side as Speaker,
+    Bounds, Decoder, Encoder, Load, Message, RemoteServices, ServiceAnswer, ServiceCall, Side,
 };
 use glovebox_abi::{Failure, Frame, Plugin, ProtocolVersion, ServiceError, Services};
 
@@ -17,7 +16,7 @@ use crate::client;
 use crate::control::BOUNDS;
 use crate::link::Link;
 use crate::probe;
-use crate::ring::{SharedMemory, Side, inherited};
+use crate::ring::{SharedMemory, inherited};
 use crate::setup::{self, Entered, Setup};
 use crate::spawn::ARGUMENT;
 use crate::stream::{Ring, Stream};
@@ -81,7 +80,7 @@ pub fn run_if_requested<H: Handler>(make: impl FnOnce() -> H) {
     let code = match serve(&numbers.unwrap_or_default(), make) {
         Ok(()) => 0,
         Err(error) => {
-            // Captured by the host.
+            // The host keeps what comes.
             let _ = writeln!(std::io::stderr(), "glovebox worker: {error}");
             1
         }
@@ -129,8 +128,8 @@ fn serve<H: Handler>(numbers: &str, make: impl FnOnce() -> H) -> Result<(), Prob
         .name("control".to_owned())
         .stack_size(128 << 10)
         .spawn(move || listen(control, canceller))?;
-    let stream = Stream::Ring(Ring::new(&memory, Side::Worker));
-    talk(Link::new(stream, Speaker::Host, Bounds::default()), handler)
+    let stream = Stream::Ring(Ring::new(&memory, Side::Plugin));
+    talk(Link::new(stream, Side::Host, Bounds::default()), handler)
 }
 
 /// Lets a program take the place of this one, once the host has looked at the report and wants it.
@@ -206,7 +205,7 @@ fn keep(lifeline: &OwnedFd) -> Result<(), Problem> {
 
 /// The thread of the control socket. The worker ends with it.
 fn listen(mut control: UnixStream, canceller: Option<Box<dyn Fn(u64) + Send>>) {
-    let mut decoder = Decoder::new(Speaker::Host, BOUNDS);
+    let mut decoder = Decoder::new(Side::Host, BOUNDS);
     let mut encoder = Encoder::new(BOUNDS.body);
     let mut buffer = [0; 1024];
     let mut bytes = Vec::new();

@@ -8,19 +8,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::wire::{Bounds, Side as Speaker};
+use glovebox_abi::wire::{Bounds, Side};
 use glovebox_sandbox::{Cgroup, Layer, LayerReport, LayerState, Missing, Profile};
 
 use crate::control::Control;
 use crate::link::Link;
 use crate::monitor::Monitor;
 use crate::pipes::Pipes;
-use crate::ring::{SharedMemory, Side};
+use crate::ring::SharedMemory;
 use crate::setup::{self, Entered, Setup};
 use crate::stream::{Bell, Ring, Stream};
 use crate::system::{check, event, open_process, set_parent_death};
 use crate::watched::{Watched, lock};
-use crate::{Captured, Ended, Worker};
+use crate::{Ended, Printed, Worker};
 
 /// The first argument of a worker.
 pub(crate) const ARGUMENT: &str = "--glovebox-worker";
@@ -98,7 +98,7 @@ pub enum SpawnError {
         /// How it ended.
         ended: Ended,
         /// The end of what it printed to standard error.
-        printed: Captured,
+        printed: Printed,
     },
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         Ok((stream, _)) => stream,
         Err(error) => return Err(ended(error.to_string())),
     };
-    let link = Link::new(stream, Speaker::Plugin, spec.bounds);
+    let link = Link::new(stream, Side::Plugin, spec.bounds);
     if spec.program.is_some() {
         return Ok(Worker::new(watched, link, report, spec.bounds, Some(control)));
     }

@@ -4,9 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
+use glovebox_abi::wire::Side;
+
 use crate::link::{Broken, Interrupt};
 use crate::pipes::Pipes;
-use crate::ring::{Consumer, FOR_BYTES, FOR_ROOM, Producer, SharedMemory, Side, Waiter};
+use crate::ring::{Consumer, FOR_BYTES, FOR_ROOM, Producer, SharedMemory, Waiter};
 use crate::system::raise;
 
 /// The bytes of one side: those that go to the other, and those that come.

@@ -12,7 +12,7 @@ use glovebox_sandbox::Cgroup;
 use crate::Ended;
 use crate::control::Control;
 use crate::link::Broken;
-use crate::output::Capture;
+use crate::output::PrintedTail;
 use crate::stream::Bell;
 use crate::system::signal;
 use crate::usage::{Usage, of_process};
@@ -29,7 +29,7 @@ pub(crate) struct Watched {
     /// Nothing before the worker is in its sandbox, and of a program.
     pub(crate) control: Mutex<Option<Control>>,
     /// Standard output and standard error.
-    pub(crate) printed: [Mutex<Capture>; 2],
+    pub(crate) printed: [Mutex<PrintedTail>; 2],
     /// Its other end is read by the keeper, which ends the worker's processes once this is closed.
     lifeline: Mutex<Option<OwnedFd>>,
     /// Of the keeper of a client, which ends what it keeps once its line is closed: the command for that.
@@ -78,7 +78,7 @@ impl Watched {
             bell,
             cgroup,
             control: Mutex::new(None),
-            printed: [(); 2].map(|()| Mutex::new(Capture::new(output_bytes))),
+            printed: [(); 2].map(|()| Mutex::new(PrintedTail::new(output_bytes))),
             lifeline: Mutex::new(Some(lifeline)),
             ends_by: None,
             program: AtomicU32::new(0),

@@ -3,9 +3,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox_abi::wire::{
-    Bounds, Load, Message, OpenCall, PrintedTo, Request, Side as Speaker, WireError,
-};
+use glovebox_abi::wire::{Bounds, Load, Message, OpenCall, PrintedTo, Request, Side, WireError};
 use glovebox_abi::{Failure, Frame, Health, ProtocolVersion, Services, State};
 use glovebox_sandbox::SandboxReport;
 
@@ -13,7 +11,7 @@ use crate::ended::ProtocolError;
 use crate::link::{Broken, Link};
 use crate::setup::{self, Entered};
 use crate::watched::{Watched, lock};
-use crate::{Canceller, Captured, Ended, LoadFailure, Meter, Usage};
+use crate::{Canceller, Ended, LoadFailure, Meter, Printed, Usage};
 
 /// How long a worker may take to end a call that was cancelled.
 const GRACE: Duration = Duration::from_secs(1);
@@ -147,12 +145,12 @@ impl Worker {
     }
 
     /// Its standard output since the last time.
-    pub fn take_output(&self) -> Captured {
+    pub fn take_output(&self) -> Printed {
         lock(&self.watched.printed[0]).take()
     }
 
     /// Its standard error since the last time.
-    pub fn take_errors(&self) -> Captured {
+    pub fn take_errors(&self) -> Printed {
         lock(&self.watched.printed[1]).take()
     }
 
@@ -487,7 +485,7 @@ impl Worker {
     fn impossible(&mut self, message: &Message) -> CallError {
         let error = match message.call() {
             Some(call) => WireError::UnknownCall { call, open: self.call.number() },
-            None => WireError::Direction { from: Speaker::Plugin, message: message.name() },
+            None => WireError::Direction { from: Side::Plugin, message: message.name() },
         };
         self.watched.end(Ended::Protocol(ProtocolError::Message(error)));
         CallError::Ended(self.watched.soon_ended())

@@ -1,25 +1,25 @@
 use glovebox_events::{Event, Sink};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::Recorder;
+use super::RecordBuilder;
 
-/// A [`Recorder`] behind a lock, as a sink for a host.
+/// A [`RecordBuilder`] behind a lock, as a sink for a host.
 #[derive(Debug, Default)]
-pub struct LiveRecorder(Mutex<Recorder>);
+pub struct LiveRecord(Mutex<RecordBuilder>);
 
-impl LiveRecorder {
+impl LiveRecord {
     /// One that keeps at most so many calls, from 1.
-    pub fn new(limit: usize) -> LiveRecorder {
-        LiveRecorder(Mutex::new(Recorder::new(limit)))
+    pub fn new(limit: usize) -> LiveRecord {
+        LiveRecord(Mutex::new(RecordBuilder::new(limit)))
     }
 
-    /// The recorder; hold it briefly, plugins wait for it.
-    pub fn lock(&self) -> MutexGuard<'_, Recorder> {
+    /// The builder; hold it briefly, plugins wait for it.
+    pub fn lock(&self) -> MutexGuard<'_, RecordBuilder> {
         self.0.lock()
     }
 }
 
-impl Sink for LiveRecorder {
+impl Sink for LiveRecord {
     fn record(&self, event: &Event) {
         self.0.lock().ingest(event);
     }

@@ -15,7 +15,7 @@ const MILLISECOND: u64 = 1_000_000;
 
 /// A run that is being made up. Each call is 10 ms after the one before.
 struct Run {
-    recorder: Recorder,
+    builder: RecordBuilder,
     sequence: u64,
     at: u64,
     call: u64,
@@ -56,7 +56,7 @@ fn failed() -> Call {
 impl Run {
     fn new() -> Run {
         Run {
-            recorder: Recorder::default(),
+            builder: RecordBuilder::default(),
             sequence: 0,
             at: 1_000_000 * MILLISECOND,
             call: 0,
@@ -66,7 +66,7 @@ impl Run {
     }
 
     fn event(&mut self, what: What) {
-        self.recorder.ingest(&Event {
+        self.builder.ingest(&Event {
             sequence: self.sequence,
             at: self.at,
             plugin: "p".into(),
@@ -148,7 +148,7 @@ impl Run {
 
     fn budget(&mut self, text: &str) {
         let budget = Budget::parse(text).unwrap_or_else(|error| panic!("{error}"));
-        self.recorder.describe("p", PluginFacts { budget, ..PluginFacts::default() });
+        self.builder.describe("p", PluginFacts { budget, ..PluginFacts::default() });
     }
 }
 
@@ -158,7 +158,7 @@ impl Run {
 fn check(rule: &str, make: impl FnOnce(&mut Run), expected: &[&str]) {
     let mut run = Run::new();
     make(&mut run);
-    let judgement = judge(&run.recorder.finish(), &Severities::default());
+    let judgement = judge(&run.builder.finish(), &Severities::default());
     let found = judgement.findings.iter().filter(|finding| finding.rule == rule).map(|finding| {
         let evidence: Vec<_> = finding.evidence.iter().map(|one| one.sequence).collect();
         assert!(!finding.remedy.is_empty());
@@ -217,7 +217,7 @@ fn broken_budgets() {
     check(
         "cpu = 0.005",
         &|run| {
-            run.recorder.set_unpaced();
+            run.builder.set_unpaced();
             run.calls(200, |_| Call::default());
         },
         &["? cpu: inputs came as fast as possible; replay with `--speed real`"],
@@ -354,7 +354,7 @@ fn unused_permissions() {
         let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}"));
         let facts = PluginFacts::of(&manifest);
         move |run: &mut Run| {
-            run.recorder.describe("p", facts);
+            run.builder.describe("p", facts);
             run.calls(number, |_| Call {
                 host_calls: vec![(Permission::Kv, Ok(1))],
                 ..Call::default()
@@ -532,7 +532,7 @@ fn outputs_that_differ_between_runs() {
                         ..Call::default()
                     });
                 }
-                run.recorder.next_run();
+                run.builder.next_run();
             }
         }
     };
@@ -581,13 +581,13 @@ fn outputs_that_differ_between_runs() {
 
 #[test]
 fn records_are_bounded_and_count_what_they_leave_out() {
-    let mut run = Run { recorder: Recorder::new(10), ..Run::new() };
+    let mut run = Run { builder: RecordBuilder::new(10), ..Run::new() };
     run.calls(12, |_| failed());
     // One that goes on while others make it move, and end.
     let long = run.start("long");
     run.calls(4, |_| failed());
     run.end(long, &Call::default(), Outcome::Completed);
-    let record = run.recorder.finish();
+    let record = run.builder.finish();
     assert_eq!((record.calls.len(), record.calls_left_out), (10, 7));
     assert!(record.calls.iter().all(|call| call.end.is_some()));
     let completed = record.calls.iter().filter(|call| call.is_completed());
@@ -605,7 +605,7 @@ fn severities_decide_what_is_found() {
         run.call(Call { host_calls, queue_millis: 2000, ..Call::default() });
         let mut severities = Severities::default();
         settings.iter().for_each(|setting| severities.set(setting).unwrap());
-        let judgement = judge(&run.recorder.finish(), &severities);
+        let judgement = judge(&run.builder.finish(), &severities);
         let found = judgement.findings.iter().map(|finding| (finding.rule, finding.severity));
         assert_eq!(found.collect::<Vec<_>>(), expected);
         for least in Severity::ALL {

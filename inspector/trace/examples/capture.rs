@@ -4,7 +4,7 @@
 //! then `glovebox shop.mcap` or `glovebox trace info shop.mcap`.
 
 use glovebox_abi::{Frame, Header, Kind};
-use glovebox_trace::capture::{Capture, Source};
+use glovebox_trace::capture::{Capture, Endpoint};
 
 #[allow(clippy::print_stderr, reason = "it is a program")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = arguments.next().unwrap_or_else(|| "shop.mcap".to_owned());
     let orders = arguments.next().map_or(Ok(1_000), |orders| orders.parse())?;
     let capture = Capture::start(&path)?;
-    let till = capture.source("till", env!("CARGO_PKG_VERSION"))?;
+    let till = capture.endpoint("till", env!("CARGO_PKG_VERSION"))?;
 
     for number in 0..orders {
         serve(&till, number);
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Takes an order and answers it, and says what became of it.
-fn serve(till: &Source, number: u64) {
+fn serve(till: &Endpoint, number: u64) {
     let header = Header::build()
         .text(Header::ID, format!("order-{number}"))
         .text(Header::CONTENT_TYPE, "application/json")

@@ -1,6 +1,6 @@
 //! Frames of any Rust application in a trace: without a host, and without plugins.
 //!
-//! A [`Capture`] writes the file on a thread of its own. A [`Source`] is a part of the application
+//! A [`Capture`] writes the file on a thread of its own. An [`Endpoint`] is a part of the application
 //! that takes frames and answers them; in the trace it stands where a plugin does. An [`Exchange`]
 //! is one frame it took, until it is answered.
 //!
@@ -11,7 +11,7 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("orders.mcap");
 //! let capture = Capture::start(&path)?;
-//! let orders = capture.source("orders", "1.2.0")?;
+//! let orders = capture.endpoint("orders", "1.2.0")?;
 //!
 //! let exchange = orders.received(Frame::data("one tea, please"));
 //! exchange.answered(Frame::data("here you are"));
@@ -42,8 +42,8 @@ pub enum CaptureError {
     /// The file cannot be written.
     #[error(transparent)]
     Trace(#[from] TraceError),
-    /// A source is called what no plugin may be called.
-    #[error("`{name}` is no name for a source; use lower-case words joined by `-`")]
+    /// An endpoint is called what no plugin may be called.
+    #[error("`{name}` is no name for an endpoint; use lower-case words joined by `-`")]
     Name {
         /// The name.
         name: String,
@@ -54,7 +54,7 @@ pub enum CaptureError {
 #[derive(Debug)]
 pub struct Capture {
     journal: Arc<Journal>,
-    sources: AtomicU64,
+    endpoints: AtomicU64,
 }
 
 /// Numbers events, as a host would.
@@ -87,7 +87,7 @@ impl Capture {
         let recorder = Recorder::start(path, options)?;
         let (sequence, calls) = (AtomicU64::new(0), AtomicU64::new(1));
         let journal = Arc::new(Journal { recorder, sequence, calls });
-        Ok(Capture { journal, sources: AtomicU64::new(0) })
+        Ok(Capture { journal, endpoints: AtomicU64::new(0) })
     }
 
     /// Names a part of the application. `name` is kebab-case; `version` may be anything.
@@ -95,14 +95,14 @@ impl Capture {
     /// # Errors
     ///
     /// [`CaptureError::Name`] if the name is not in kebab-case.
-    pub fn source(&self, name: &str, version: &str) -> Result<Source, CaptureError> {
+    pub fn endpoint(&self, name: &str, version: &str) -> Result<Endpoint, CaptureError> {
         if !is_kebab_case(name) {
             return Err(CaptureError::Name { name: name.to_owned() });
         }
-        let source = Source {
+        let endpoint = Endpoint {
             journal: self.journal.clone(),
             name: name.into(),
-            number: self.sources.fetch_add(1, Ordering::Relaxed),
+            number: self.endpoints.fetch_add(1, Ordering::Relaxed),
         };
         self.journal.recorder.describe_plugin(PluginRecord {
             id: name.to_owned(),
@@ -111,7 +111,7 @@ impl Capture {
             binding: Some(Binding::Core),
             manifest: None,
         });
-        source.record(What::Loaded {
+        endpoint.record(What::Loaded {
             version: version.to_owned(),
             tier: Tier::Core,
             binding: Binding::Core,
@@ -119,7 +119,7 @@ impl Capture {
             took: std::time::Duration::ZERO,
             cached: false,
         });
-        Ok(source)
+        Ok(endpoint)
     }
 
     /// How it is doing; cheap.
@@ -128,7 +128,7 @@ impl Capture {
     }
 
     /// Writes the events that wait, closes the file and gives it its name. Finishing twice is fine;
-    /// events that sources record after that are counted as dropped. Earlier losses, as on a full
+    /// events that endpoints record after that are counted as dropped. Earlier losses, as on a full
     /// disk, are no error: [`RecorderStatus::loss`] tells them.
     ///
     /// # Errors
@@ -141,18 +141,18 @@ impl Capture {
 
 /// A part of an application, in the place of a plugin. Clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Endpoint {
     journal: Arc<Journal>,
     name: Arc<str>,
     number: u64,
 }
 
-impl Source {
+impl Endpoint {
     /// A frame came in. It is recorded before this returns.
     pub fn received(&self, frame: Frame) -> Exchange {
         let call = CallId(self.journal.calls.fetch_add(1, Ordering::Relaxed));
         let exchange = Exchange {
-            source: self.clone(),
+            endpoint: self.clone(),
             call,
             started: Instant::now(),
             bytes_in: frame.encoded_len() as u64,
@@ -181,7 +181,7 @@ impl Source {
 #[derive(Debug)]
 #[must_use = "an exchange that is dropped at once is recorded as cancelled"]
 pub struct Exchange {
-    source: Source,
+    endpoint: Endpoint,
     call: CallId,
     started: Instant,
     bytes_in: u64,
@@ -200,7 +200,7 @@ impl Exchange {
     pub fn answered(&self, frame: Frame) {
         let index = self.frames_out.fetch_add(1, Ordering::Relaxed);
         self.bytes_out.fetch_add(frame.encoded_len() as u64, Ordering::Relaxed);
-        self.source.record(What::FrameOut { call: self.call, index, emitted: false, frame });
+        self.endpoint.record(What::FrameOut { call: self.call, index, emitted: false, frame });
     }
 
     /// All is done.
@@ -218,7 +218,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let timing = Timing { guest: self.started.elapsed(), ..Timing::default() };
-        self.source.record(What::CallEnded {
+        self.endpoint.record(What::CallEnded {
             call: self.call,
             outcome: self.outcome.take().unwrap_or(Outcome::Cancelled),
             timing,
@@ -240,10 +240,10 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder for the test");
             let path = folder.path().join("a.mcap");
             let capture = Capture::start(&path).expect("the folder is empty");
-            let source = capture.source("orders", "1.2.0").expect("the name is fine");
+            let endpoint = capture.endpoint("orders", "1.2.0").expect("the name is fine");
             let frame =
                 Frame::new(glovebox_abi::Kind::CONTROL, glovebox_abi::Header::empty(), "in");
-            end(source.received(frame.clone()));
+            end(endpoint.received(frame.clone()));
             let status = capture.finish().expect("there is space");
             assert_eq!((status.events, status.dropped), (3 + u64::from(answers), 0));
             let whole = crate::read(&path).expect("it is a trace");
@@ -272,10 +272,10 @@ mod tests {
     fn sources_are_named_like_plugins() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let capture = Capture::start(folder.path().join("a.mcap")).expect("the folder is empty");
-        let error = capture.source("My Orders", "1").expect_err("it has a space").to_string();
+        let error = capture.endpoint("My Orders", "1").expect_err("it has a space").to_string();
         assert_eq!(
             error,
-            "`My Orders` is no name for a source; use lower-case words joined by `-`"
+            "`My Orders` is no name for an endpoint; use lower-case words joined by `-`"
         );
     }
 }

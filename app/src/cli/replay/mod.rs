@@ -16,7 +16,7 @@ use std::sync::Arc;
 use clap::Args;
 use glovebox_host::LoadRequest;
 use glovebox_inspector::diff::Run;
-use glovebox_inspector::findings::{LiveRecorder, PluginFacts};
+use glovebox_inspector::findings::{LiveRecord, PluginFacts};
 use glovebox_inspector::replay::{Inputs, Pace, ReplayPlan};
 use glovebox_inspector::report::junit::Suite;
 use glovebox_pipeline::Pipeline;
@@ -146,7 +146,7 @@ impl Replay {
         let inputs = self.inputs();
         let files = Files { output: &self.with.output, inputs: &inputs };
         self.reports.check(&self.against, files)?;
-        let record = Arc::<LiveRecorder>::default();
+        let record = Arc::<LiveRecord>::default();
         if self.speed.0 == Pace::Max {
             record.lock().set_unpaced();
         }

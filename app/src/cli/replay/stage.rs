@@ -9,7 +9,7 @@ use glovebox_inspector::replay::{Inputs, Pace, TraceAnswers};
 use glovebox_trace::{ParentRecord, Replacing};
 
 use super::super::error::Problem;
-use super::super::observe::{Capture, Counts, Gate, Recorded, Recording, Tally};
+use super::super::observe::{Counts, Gate, KeepEvents, Recorded, Recording, Tally};
 use super::super::plugins::{self, CancellableHost};
 use super::super::report::count_of;
 use super::super::surroundings::Surroundings;
@@ -27,7 +27,7 @@ pub(in super::super) struct Stage {
     pub(in super::super) instances: Vec<InstanceId>,
     metrics: Arc<EachInstance>,
     tally: Arc<Tally>,
-    capture: Arc<Capture>,
+    events: Arc<KeepEvents>,
     recording: Arc<Recording>,
     gate: Arc<Gate>,
     control: Arc<ReplayControl>,
@@ -58,10 +58,10 @@ impl Stage {
         surroundings: &Surroundings,
     ) -> Result<Stage, Problem> {
         let (metrics, tally) = (Arc::<EachInstance>::default(), Arc::<Tally>::default());
-        let (capture, recording) = (Arc::<Capture>::default(), Arc::<Recording>::default());
+        let (events, recording) = (Arc::<KeepEvents>::default(), Arc::<Recording>::default());
         // The file first: what happens is on its way there before anybody looks at it.
         let mut sinks: Vec<Arc<dyn Sink>> =
-            vec![recording.clone(), metrics.clone(), tally.clone(), capture.clone()];
+            vec![recording.clone(), metrics.clone(), tally.clone(), events.clone()];
         sinks.extend(more);
         let gate = Arc::new(Gate::new(sinks));
         let control = Arc::<ReplayControl>::default();
@@ -77,7 +77,7 @@ impl Stage {
             instances,
             metrics,
             tally,
-            capture,
+            events,
             recording,
             gate,
             control,
@@ -230,11 +230,11 @@ impl Stage {
 
     /// Starts to keep what happens.
     pub(in super::super) fn keep_events(&self) {
-        self.capture.start();
+        self.events.start();
     }
 
     /// The events since the last time.
     pub(in super::super) fn events(&self) -> Result<Vec<Event>, Problem> {
-        self.capture.take()
+        self.events.take()
     }
 }

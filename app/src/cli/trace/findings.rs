@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::findings::{PluginFacts, Recorder};
+use glovebox_inspector::findings::{PluginFacts, RecordBuilder};
 use glovebox_trace::{TraceError, TraceReader};
 use serde_json::json;
 
@@ -29,14 +29,14 @@ pub(in crate::cli) struct TraceFindings {
 impl TraceFindings {
     pub(super) fn run(&self) -> Result<Report, Problem> {
         let mut reader = TraceReader::open(&self.trace).map_err(Problem::Trace)?;
-        let mut recorder = Recorder::default();
+        let mut builder = RecordBuilder::default();
         let (mut events, mut damaged) = (0u64, 0u64);
         let cancelled = TraceError::Cancelled { path: self.trace.clone() };
         for event in ending_with(&mut reader, cancelled) {
             match event {
                 Ok(event) => {
                     events += 1;
-                    recorder.ingest(&event);
+                    builder.ingest(&event);
                 }
                 Err(TraceError::Damaged { lost, .. } | TraceError::CutShort { lost, .. }) => {
                     damaged += lost;
@@ -46,10 +46,10 @@ impl TraceFindings {
         }
         for plugin in reader.plugins() {
             if let Some(facts) = PluginFacts::of_record(plugin) {
-                recorder.describe(&plugin.id, facts);
+                builder.describe(&plugin.id, facts);
             }
         }
-        let judgement = self.findings.judge(&recorder.finish())?;
+        let judgement = self.findings.judge(&builder.finish())?;
         let found = findings::sentence(&judgement).unwrap_or_else(|| "0 findings".to_owned());
         let mut sentence = format!("Looked over {}: {found}", count(events, "event"));
         let exit = match damaged {

@@ -9,7 +9,7 @@ use glovebox_abi::text::inert_lines;
 use glovebox_abi::wire::Load;
 use glovebox_abi::{Failure, Frame, Health, LogLevel, State};
 use glovebox_events::Outcome;
-use glovebox_worker::{CallError, Captured, Ended, LastWords, LoadError, OnCancel, Worker};
+use glovebox_worker::{CallError, Ended, LastWords, LoadError, OnCancel, Printed, Worker};
 
 use super::super::{Backend, MAX_MESSAGE_LEN, failed, message_of};
 use super::code::{Artifact, Handle, Started, WorkerCode};
@@ -74,7 +74,7 @@ impl WorkerBackend {
     }
 
     /// Keeps the evidence that a process leaves behind. Its last words are no line of the log.
-    fn keep_evidence(&mut self, ended: &Ended, printed: &mut [Captured; 2]) {
+    fn keep_evidence(&mut self, ended: &Ended, printed: &mut [Printed; 2]) {
         let fault = LastWords::take(&mut printed[1].bytes);
         let signal = match ended {
             Ended::Signalled { signal } => Some(*signal),
@@ -96,7 +96,7 @@ impl WorkerBackend {
     }
 
     /// Text that the plugin printed becomes log lines: as much of its end as may be logged in one call.
-    fn log_printed(&mut self, printed: &[Captured; 2], level: LogLevel) {
+    fn log_printed(&mut self, printed: &[Printed; 2], level: LogLevel) {
         let streams = printed.iter().filter(|printed| !printed.bytes.is_empty()).count();
         for printed in printed.iter().filter(|printed| !printed.bytes.is_empty()) {
             let text = String::from_utf8_lossy(&printed.bytes);
@@ -115,7 +115,7 @@ impl WorkerBackend {
         }
     }
 
-    fn stop(&self, error: LoadError, deadline: Duration, errors: &Captured) -> Stop {
+    fn stop(&self, error: LoadError, deadline: Duration, errors: &Printed) -> Stop {
         match error {
             LoadError::Failed(failure) if failure.stage == inside::INITIALIZE => {
                 stop_of(failure.failure)
@@ -148,7 +148,7 @@ impl WorkerBackend {
     }
 
     /// The outcome of a call during which the worker ended.
-    fn ended(&self, ended: &Ended, deadline: Duration, errors: &Captured) -> Outcome {
+    fn ended(&self, ended: &Ended, deadline: Duration, errors: &Printed) -> Outcome {
         let hit = |limit| self.context.shared.counters.hit_limit(limit);
         match ended {
             Ended::Deadline { .. } => {

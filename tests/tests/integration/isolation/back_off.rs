@@ -3,7 +3,7 @@
 use std::fs;
 
 use glovebox_host::{Ceilings, Event, Frame, LoadRequest, Outcome, Phase, What};
-use glovebox_inspector::findings::{Recorder, Severities, judge};
+use glovebox_inspector::findings::{RecordBuilder, Severities, judge};
 use glovebox_tests::Bench;
 
 use super::plugin::{load, plugin};
@@ -65,9 +65,9 @@ fn a_plugin_that_crashes_on_every_frame_is_stopped() {
     assert_eq!((status.phase, status.stats.restarts), (Phase::Quarantined, 4));
     assert_eq!((found.failures, found.breaker, found.is_stopped), (5, 5, true));
     assert_eq!(found.next_attempt, None);
-    let mut recorder = Recorder::default();
-    bench.events.events().iter().for_each(|event| recorder.ingest(event));
-    let judgement = judge(recorder.record(), &Severities::default());
+    let mut builder = RecordBuilder::default();
+    bench.events.events().iter().for_each(|event| builder.ingest(event));
+    let judgement = judge(builder.record(), &Severities::default());
     let is_said =
         |message: &str| message.ends_with("it failed so often in a row that it was stopped");
     let mut found = judgement.findings.iter().filter(|found| found.rule == "worker-crash");

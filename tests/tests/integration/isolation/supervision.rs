@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use glovebox_host::{Event, Frame, LoadRequest, Outcome, What};
-use glovebox_inspector::findings::{Recorder, Severities, judge};
+use glovebox_inspector::findings::{RecordBuilder, Severities, judge};
 use glovebox_tests::{Bench, native_sample};
 
 use super::plugin::{is_gone, load, plugin, wait_until_gone};
@@ -72,9 +72,9 @@ fn a_crash_that_does_not_come_again_loses_no_frame() {
     assert!(notes.iter().any(|note| note.contains("is sent once more")), "{notes:?}");
     assert_eq!(bench.host.plugin(id).unwrap().stats.restarts, 1);
     // The call is completed; the crash is told all the same.
-    let mut recorder = Recorder::default();
-    bench.events.events().iter().for_each(|event| recorder.ingest(event));
-    let judgement = judge(recorder.record(), &Severities::default());
+    let mut builder = RecordBuilder::default();
+    bench.events.events().iter().for_each(|event| builder.ingest(event));
+    let judgement = judge(builder.record(), &Severities::default());
     let found = judgement.findings.iter().filter(|found| found.rule == "worker-crash");
     let found: Vec<_> = found.map(|found| found.message.as_str()).collect();
     let crash = "its process crashed 1 time; it was restarted without its state 1 time";

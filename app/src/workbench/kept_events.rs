@@ -3,12 +3,12 @@
 use glovebox_events::{Event, weight};
 
 /// The most memory that the events of a run may take that is compared, in bytes.
-pub(crate) const CAPTURE_LIMIT: usize = 2 << 30;
+pub(crate) const KEPT_LIMIT: usize = 2 << 30;
 
 /// Events up to a limit. Those beyond are counted: to compare a part would show differences that are
 /// none.
 #[derive(Debug)]
-pub(crate) struct Captured {
+pub(crate) struct KeptEvents {
     /// The events, in order.
     pub(crate) events: Vec<Event>,
     /// Events beyond the limit.
@@ -17,10 +17,10 @@ pub(crate) struct Captured {
     limit: usize,
 }
 
-impl Captured {
+impl KeptEvents {
     /// None yet, and of so many bytes at most.
-    pub(crate) fn up_to(limit: usize) -> Captured {
-        Captured { events: Vec::new(), lost: 0, bytes: 0, limit }
+    pub(crate) fn up_to(limit: usize) -> KeptEvents {
+        KeptEvents { events: Vec::new(), lost: 0, bytes: 0, limit }
     }
 
     /// Keeps a copy of an event, if there is room; says whether there was.
@@ -37,8 +37,8 @@ impl Captured {
     }
 
     /// Everything that was kept since the last time.
-    pub(crate) fn take(&mut self) -> Captured {
-        std::mem::replace(self, Captured::up_to(self.limit))
+    pub(crate) fn take(&mut self) -> KeptEvents {
+        std::mem::replace(self, KeptEvents::up_to(self.limit))
     }
 }
 
@@ -71,15 +71,15 @@ mod tests {
                 generation: 1,
                 what: What::HostCall { call: None, host_call },
             };
-            let mut captured = Captured::up_to(LIMIT);
+            let mut kept = KeptEvents::up_to(LIMIT);
             for _ in 0..20 {
-                captured.keep(&event);
+                kept.keep(&event);
             }
-            let found = (captured.events.len(), captured.lost);
+            let found = (kept.events.len(), kept.lost);
             assert_eq!(found, (expected_kept, 20 - expected_kept as u64));
-            assert!(captured.bytes <= LIMIT);
-            captured.take();
-            assert_eq!((captured.events.len(), captured.lost, captured.bytes), (0, 0, 0));
+            assert!(kept.bytes <= LIMIT);
+            kept.take();
+            assert_eq!((kept.events.len(), kept.lost, kept.bytes), (0, 0, 0));
         }
         check(1000, 20);
         check(8 << 20, 7);

@@ -22,7 +22,7 @@ const MAX_SPOTS: usize = 16;
 
 /// Makes a [`Record`] of events, in bounded memory: the latest calls are kept, the others counted.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct RecordBuilder {
     record: Record,
     limit: usize,
     run: u32,
@@ -32,16 +32,16 @@ pub struct Recorder {
     segments: HashMap<SegmentKey, usize>,
 }
 
-impl Default for Recorder {
+impl Default for RecordBuilder {
     fn default() -> Self {
-        Recorder::new(MAX_CALLS)
+        RecordBuilder::new(MAX_CALLS)
     }
 }
 
-impl Recorder {
-    /// A recorder that keeps at most so many calls, from 1.
-    pub fn new(limit: usize) -> Recorder {
-        Recorder {
+impl RecordBuilder {
+    /// A builder that keeps at most so many calls, from 1.
+    pub fn new(limit: usize) -> RecordBuilder {
+        RecordBuilder {
             record: Record::default(),
             limit: limit.max(1),
             run: 0,
@@ -70,7 +70,7 @@ impl Recorder {
     /// Forgets all calls and other events; the facts about plugins stay.
     pub fn clear(&mut self) {
         let plugins = std::mem::take(&mut self.record.plugins);
-        *self = Recorder::new(self.limit);
+        *self = RecordBuilder::new(self.limit);
         self.record.plugins = plugins;
     }
 
