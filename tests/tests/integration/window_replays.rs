@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use glovebox::workbench::replay::Routing;
 use glovebox::workbench::{
     Command, Every, Origin, ReplayHow, ReplayRequest, Source, Workbench, WorkbenchOptions,
 };
@@ -51,6 +52,7 @@ fn recorded(plugin: &str, every: Option<Every>) -> (TempDir, PathBuf) {
         let request = ReplayRequest {
             trace,
             targets: Vec::new(),
+            routing: Routing::ByPlugin,
             pace: Pace::Max,
             filter: Some(Filter::parse(kind).unwrap()),
             calls: Vec::new(),
@@ -212,6 +214,7 @@ fn a_replay_ends_with_the_last_plugin_that_gets_it() {
         let request = ReplayRequest {
             trace,
             targets: Vec::new(),
+            routing: Routing::ByPlugin,
             pace,
             filter: None,
             calls: Vec::new(),
