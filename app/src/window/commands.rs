@@ -135,7 +135,7 @@ impl Menu {
     ];
 }
 
-/// What a replay sends, and where.
+/// The inputs that a replay sends, and their targets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Aim {
     /// The name of the trace.
@@ -193,7 +193,7 @@ pub struct Situation {
     pub filter: bool,
     /// A replay is under way.
     pub replay: bool,
-    /// What a replay sends, and where, before it runs.
+    /// The inputs that a replay sends, and their targets, before it runs.
     pub replays: Option<Arc<Aim>>,
     /// The same of a reload with a replay of the pinned trace.
     pub loops: Option<Arc<Aim>>,
@@ -299,7 +299,7 @@ impl Entry {
         (name.into(), tooltip.into())
     }
 
-    /// What it replays, and where, if it does.
+    /// The inputs that it replays, and their targets, if it does.
     fn aim<'a>(&self, now: &'a Situation) -> Option<&'a Aim> {
         match self.verb {
             Verb::Replay | Verb::ReplayOriginal | Verb::ReplayAgain | Verb::ReplayAnswered => {

@@ -23,15 +23,15 @@ pub struct Faults {
 pub struct Fault {
     /// One of [`Mock::SERVICES`].
     pub service: &'static str,
-    /// What goes wrong.
+    /// The failure.
     pub effect: Effect,
-    /// What is to be given to that, as it was typed; empty if it needs nothing.
+    /// The value for it, as it was typed; empty if it needs none.
     pub value: String,
     /// The calls that it meets.
     pub calls: Calls,
 }
 
-/// What goes wrong with an answer.
+/// The failure of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// It is denied.
@@ -94,7 +94,7 @@ impl Effect {
         }
     }
 
-    /// What is to be typed for it, with an example, if anything is.
+    /// The value to be typed for it, with an example, if it needs one.
     pub fn asks(self) -> Option<(&'static str, &'static str)> {
         match self {
             Effect::Delay => Some(("How much", "5 ms")),

@@ -89,7 +89,7 @@ impl App {
         if self.shown.replays.all_inputs { Routing::Everything } else { Routing::ByPlugin }
     }
 
-    /// What a replay of a trace sends, and where, in words; and whether it has inputs of other plugins, too.
+    /// The inputs that a replay of a trace sends and their targets, in words; and whether it has inputs of other plugins, too.
     pub(super) fn aim(&self, trace: TraceId) -> (Aim, bool) {
         let view = self.view();
         let mut targets = self.replay_targets();
