@@ -19,11 +19,11 @@ pub(crate) struct Shown {
     pub query: Query,
     /// The digest of the source that is shown.
     pub overview: OverviewState,
-    /// What is replayed into what.
+    /// The inputs and targets of replays.
     pub replays: Replays,
 }
 
-/// What is replayed into what, as a person chose it.
+/// The inputs and targets of replays, as a person chose them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Replays {
     /// Into all plugins, instead of into the chosen one.

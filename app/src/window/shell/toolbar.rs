@@ -115,7 +115,7 @@ fn replay(ui: &mut Ui, ctx: PanelCtx<'_>) {
             ctx.run(Verb::ReplayAllInputs);
         }
     });
-    label(choice.response, "What is replayed into what");
+    label(choice.response, "Inputs and targets of replays");
 }
 
 /// A time as minutes and seconds, or hours before them.

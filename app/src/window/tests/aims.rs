@@ -1,4 +1,4 @@
-//! What is replayed into what is said before it runs, and one rule holds for all keys.
+//! The inputs and targets of a replay are said before it runs, and one rule holds for all keys.
 
 use super::*;
 

@@ -52,7 +52,7 @@ fn an_answer_is_shown_as_that_of_its_plugin_and_generation_or_not_at_all() {
     window.run_steps(2);
     assert!(shows(&window, "Of echo, generation 1, "));
     assert!(shows(&window, "to another request, of another plugin"));
-    // What was just sent is the request.
+    // The frame that was just sent is the request.
     choose(&mut window, echo);
     window.get_by_label("Edit again").click();
     window.run_steps(2);

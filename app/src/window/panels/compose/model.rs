@@ -85,7 +85,7 @@ impl State {
         chosen.or_else(|| sent.rev().find(|one| Some(one.instance) == target))
     }
 
-    /// What keeps an answer from being that to the request as it would be sent now.
+    /// True if an answer is not that to the request as it would be sent now.
     pub(super) fn is_other_request(&self, sent: &Sent) -> bool {
         match self.draft() {
             Ok(Draft { kind, header, payload: Payload::Bytes(payload) }) => {

@@ -98,7 +98,7 @@ fn fields(ui: &mut Ui, form: &mut FaultForm) {
             }
         })
         .response;
-    named_field(response, "What goes wrong");
+    named_field(response, "Kind of fault");
     if let Some((name, example)) = form.effect.asks() {
         let field = TextEdit::singleline(&mut form.value).desired_width(72.0).hint_text(example);
         named_field(bordered(ui, |ui| ui.add(field)), name);
