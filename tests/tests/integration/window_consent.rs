@@ -169,7 +169,7 @@ fn a_new_version_that_asks_for_more_waits_in_the_window() {
             window.query_by_label("A new version waits").is_none()
         });
     }
-    check(&["Allow files for guest", "once for guest"], "read");
+    check(&["Allow files for guest", "until it is reloaded for guest"], "read");
     check(&["Deny files to guest"], "none");
 }
 

@@ -415,7 +415,7 @@ fn a_plugin_whose_calls_fail_does_not_look_well() {
         app(window).view().plugins()[0].stats.errors == 4 && !app(window).view().is_busy()
     });
     let stats = app(&window).view().plugins()[0].stats;
-    shows(&mut window, &format!("ready · {} of {} failed", stats.errors, stats.processed));
+    shows(&mut window, &format!("{} of {} failed · ready", stats.errors, stats.processed));
     let reason =
         format!("{} of {} calls of generation 1 did not complete", stats.errors, stats.processed);
     shows(&mut window, &reason);
