@@ -46,6 +46,8 @@ impl Workshop {
 
     /// Builds once. Raising `cancel` ends it with an error.
     pub(super) fn build(&self, cancel: &AtomicBool) -> anyhow::Result<BuildReport> {
+        #[cfg(test)]
+        crate::panics::hook::reach("Build");
         build::build(&self.folder, &self.options, cancel, &mut |line| say(line))
     }
 
@@ -94,6 +96,8 @@ impl Workshop {
             let Some(from) = settled(sources, built_from.as_ref(), end)? else { return Ok(None) };
             let (cancel, over) = (AtomicBool::new(false), Bell::default());
             let built = thread::scope(|scope| {
+                // Also when the build panics, or the scope would wait for ever.
+                let _ringing = RingAtEnd(&over);
                 scope.spawn(|| {
                     while !over.wait(LOOK_EVERY) {
                         let is_old = sources.stamp().is_ok_and(|now| now != from);
@@ -102,9 +106,7 @@ impl Workshop {
                         }
                     }
                 });
-                let built = self.build(&cancel);
-                over.ring();
-                built
+                self.build(&cancel)
             });
             match built {
                 Err(_) if cancel.into_inner() => {}
@@ -175,6 +177,15 @@ impl Bell {
     }
 }
 
+/// Rings a bell when it is dropped.
+struct RingAtEnd<'a>(&'a Bell);
+
+impl Drop for RingAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
+}
+
 /// A workshop that is open. Dropping it cancels the build under way.
 pub(super) struct Building {
     end: Arc<Bell>,
@@ -188,5 +199,23 @@ impl Drop for Building {
             // A panic there is a bug of ours, and was printed.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panics::hook::panic_at;
+
+    #[test]
+    fn a_build_that_panics_ends_the_look_at_its_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.wat"), "(module)").unwrap();
+        let workshop = Workshop::new(folder.path(), BuildOptions::default()).unwrap();
+        let mut sources = Sources::new(&workshop.folder, &workshop.artifact);
+        panic_at(Some("Build"));
+        let built = contain(|| workshop.next(&mut sources, &mut None, &Bell::default()).is_ok());
+        panic_at(None);
+        assert!(built.is_err_and(|fault| fault.contains("a test wants this to panic")));
     }
 }
