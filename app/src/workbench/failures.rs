@@ -29,8 +29,8 @@ const ENDING: &str = "mcap";
 /// Keeps the last events of all instances, and notes which of them failed so that somebody should look
 /// into it: by a frame that crashed a process twice, or because they were stopped.
 ///
-/// Until machine code is loaded, which alone has processes that crash, it keeps nothing, and costs next
-/// to nothing, unless it is to keep all.
+/// Until a plugin is loaded that may have a process, which alone crashes without taking Glovebox along,
+/// it keeps nothing, and costs next to nothing, unless it is to keep all.
 #[derive(Debug, Default)]
 pub(crate) struct FailureKeeper {
     is_needed: AtomicBool,
@@ -59,7 +59,9 @@ pub(crate) struct Failed {
 
 impl Sink for FailureKeeper {
     fn record(&self, event: &Event) {
-        if let What::Loaded { tier: Tier::Native, .. } = event.what {
+        if let What::Loaded { tier, .. } = event.what
+            && may_have_process(tier)
+        {
             self.is_needed.store(true, Ordering::Relaxed);
         }
         if !self.is_needed.load(Ordering::Relaxed) {
@@ -81,6 +83,14 @@ impl Sink for FailureKeeper {
             WAITING.. => kept.left_out += 1,
             _ => kept.failed.push_back(failed),
         }
+    }
+}
+
+/// True if plugins of this tier can run in processes of their own.
+fn may_have_process(tier: Tier) -> bool {
+    match tier {
+        Tier::Core | Tier::Wasm => false,
+        Tier::Native | Tier::Container | Tier::Remote => true,
     }
 }
 
@@ -293,11 +303,47 @@ fn report_of(status: &PluginStatus, failure: Option<&CopyFailure>) -> FailureRep
 #[cfg(test)]
 mod tests {
     use glovebox_abi::Frame;
+    use glovebox_events::Binding;
 
     use super::*;
 
     fn event(sequence: u64, instance: u64, what: What) -> Event {
         Event { sequence, at: sequence, plugin: "a".into(), instance, generation: 1, what }
+    }
+
+    /// The end of a call by a crash.
+    fn crash() -> What {
+        What::CallEnded {
+            call: CallId(8),
+            outcome: Outcome::Crashed { cause: "signal 11".into() },
+            timing: Default::default(),
+            bytes_in: 0,
+            bytes_out: 0,
+            frames_out: 0,
+            memory: None,
+        }
+    }
+
+    #[test]
+    fn plugins_with_processes_are_watched() {
+        fn check(tier: Tier, expected: usize) {
+            let keeper = FailureKeeper::default();
+            let loaded = What::Loaded {
+                version: "1.0.0".into(),
+                tier,
+                binding: Binding::Native,
+                digest: String::new(),
+                took: Default::default(),
+                cached: false,
+            };
+            keeper.record(&event(0, 7, loaded));
+            keeper.record(&event(1, 7, crash()));
+            assert_eq!(keeper.take().0.len(), expected, "{tier:?}");
+        }
+        check(Tier::Native, 1);
+        check(Tier::Container, 1);
+        check(Tier::Wasm, 0);
+        check(Tier::Core, 0);
     }
 
     #[test]
@@ -309,19 +355,7 @@ mod tests {
             keeper.record(&event(sequence, instance, what));
         };
         (0..10).for_each(|sequence| frame_in(sequence, sequence % 2, 10));
-        let crash = |sequence, instance| {
-            let outcome = Outcome::Crashed { cause: "signal 11".into() };
-            let what = What::CallEnded {
-                call: CallId(8),
-                outcome,
-                timing: Default::default(),
-                bytes_in: 0,
-                bytes_out: 0,
-                frames_out: 0,
-                memory: None,
-            };
-            keeper.record(&event(sequence, instance, what));
-        };
+        let crash = |sequence, instance| keeper.record(&event(sequence, instance, crash()));
         crash(10, 0);
         let (failed, left_out) = keeper.take();
         let [failed] = &failed[..] else { panic!("one failed: {failed:?}") };
