@@ -100,9 +100,10 @@ fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let ended = child::run(command, cancel, progress).with_context(|| {
-        format!("cargo: cannot run `{program}`; install Rust from https://rustup.rs or set {CARGO}")
-    })?;
+    let ended = child::run(command, cancel, progress, || {
+        format!("cannot run `{program}`; install Rust from https://rustup.rs or set {CARGO}")
+    });
+    let ended = ended.context("cargo")?;
     let Some(Ended { status, stdout, stderr }) = ended else { bail!("cargo: {CANCELLED}") };
     if status.success() {
         return Ok(stdout);

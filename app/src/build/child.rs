@@ -7,6 +7,8 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use anyhow::{Context, Result, anyhow};
+
 /// How often it is looked whether somebody still waits.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Lines of a compiler that wait to be handed on.
@@ -20,28 +22,36 @@ pub(super) struct Ended {
 }
 
 /// Runs a command, and hands on each line of its standard error. Raising `cancel` ends it with all
-/// that it started; then there is nothing to say of it.
+/// that it started; then there is nothing to say of it. Bytes of its output that are no text are shown
+/// as `\u{fffd}`.
 ///
 /// # Errors
 ///
-/// If it cannot be started, or its output is no text.
+/// If it cannot be started, which `remedy` says more of, or its output cannot be read.
 pub(super) fn run(
     command: &mut Command,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
-) -> io::Result<Option<Ended>> {
+    remedy: impl FnOnce() -> String,
+) -> Result<Option<Ended>> {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = system::alone(command).spawn()?;
+    let mut child = system::alone(command).spawn().with_context(remedy)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let messages = thread::spawn(move || {
-        let mut messages = String::new();
-        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut messages))?;
-        Ok::<_, io::Error>(messages)
+        let mut messages = Vec::new();
+        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut messages))?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&messages).into_owned())
     });
     let (tell, lines) = sync_channel(LINES_AHEAD);
     let listener = thread::spawn(move || {
-        let lines = stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines());
-        lines.map_while(Result::ok).all(|line| tell.send(line).is_ok())
+        for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
+            let line = line?;
+            let line = line.strip_suffix(b"\r").unwrap_or(&line);
+            if tell.send(String::from_utf8_lossy(line).into_owned()).is_err() {
+                break;
+            }
+        }
+        Ok::<_, io::Error>(())
     });
     let mut said = String::new();
     let is_cancelled = loop {
@@ -62,11 +72,10 @@ pub(super) fn run(
         system::kill(&mut child);
     }
     drop(lines);
-    let status = child.wait()?;
-    let broken = |_| io::Error::other("the thread that reads its messages panicked");
-    // Nothing is left to be read from it.
-    let _ = listener.join().map_err(broken)?;
-    let stdout = messages.join().map_err(broken)??;
+    let status = child.wait().context("cannot wait for its end")?;
+    let broken = |_| anyhow!("the thread that reads its output panicked");
+    listener.join().map_err(broken)?.context("cannot read its messages")?;
+    let stdout = messages.join().map_err(broken)?.context("cannot read its output")?;
     Ok((!is_cancelled).then_some(Ended { status, stdout, stderr: said }))
 }
 

@@ -39,10 +39,11 @@ pub(super) fn compile(
         .arg("-o")
         .arg(&library)
         .arg(file);
-    let ended = child::run(&mut command, cancel, progress).with_context(|| {
+    let ended = child::run(&mut command, cancel, progress, || {
         let compiler = compiler.to_string_lossy();
-        format!("compile: cannot run `{compiler}`; install a C compiler or set CC")
-    })?;
+        format!("cannot run `{compiler}`; install a C compiler or set CC")
+    });
+    let ended = ended.context("compile")?;
     let Some(Ended { status, stderr, .. }) = ended else { bail!("compile: {CANCELLED}") };
     if !status.success() {
         bail!("compile: {status}\n{}", stderr.trim_end());

@@ -1,3 +1,5 @@
+use std::process::Command;
+
 use super::*;
 
 /// A core module with one custom section of each of these names, whose content is the name.
@@ -110,4 +112,38 @@ fn folders_are_told_apart() {
     check(&["a.c"], "C(");
     check(&[], "0 source files");
     check(&["a.c", "b.wat"], "2 source files");
+}
+
+#[test]
+#[cfg(unix)]
+fn all_that_a_compiler_says_is_handed_on() {
+    /// The standard output, and the lines of standard error.
+    fn check(script: &str, stdout: &str, lines: &[&str]) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let mut heard: Vec<String> = Vec::new();
+        let cancel = AtomicBool::new(false);
+        let mut hear = |line: &str| heard.push(line.to_owned());
+        let ended = child::run(&mut command, &cancel, &mut hear, String::new).unwrap().unwrap();
+        assert!(ended.status.success(), "{script}: {}", ended.status);
+        assert_eq!(
+            (ended.stdout.as_str(), heard),
+            (stdout, lines.iter().map(|line| (*line).to_owned()).collect()),
+            "{script}"
+        );
+        assert_eq!(ended.stderr.lines().collect::<Vec<_>>(), lines, "{script}");
+    }
+    check("echo out; echo one >&2; echo two >&2", "out\n", &["one", "two"]);
+    // The rest comes after a line that is no text.
+    check(r"printf 'a\377b\n' >&2; echo two >&2", "", &["a\u{fffd}b", "two"]);
+    check(r"printf 'a\377b\n'; printf 'no end' >&2", "a\u{fffd}b\n", &["no end"]);
+}
+
+#[test]
+fn only_a_compiler_that_cannot_be_run_is_to_be_installed() {
+    let mut command = Command::new("/no/such/compiler");
+    let remedy = || "install it".to_owned();
+    let run = child::run(&mut command, &AtomicBool::new(false), &mut |_| {}, remedy);
+    let error = format!("{:#}", run.map(drop).unwrap_err());
+    assert!(error.starts_with("install it: "), "{error}");
 }
