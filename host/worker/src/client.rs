@@ -79,9 +79,16 @@ pub(crate) fn spawn(monitor: &Monitor, spec: ClientSpec) -> Result<Worker, Spawn
     unsafe { command.pre_exec(move || prepare(None, &passed)) };
     let mut child = monitor.start(command).map_err(failed("start a keeper"))?;
     drop(their_line);
-    let (process, pipes) = (child.id(), pipes(&mut child));
-    let handle = open_process(process).map_err(failed("open a handle of the keeper"))?;
-    let (pipes, bell) = pipes.map_err(failed("use the pipes of a client"))?;
+    let process = child.id();
+    let handle = open_process(process).map_err(failed("open a handle of the keeper"));
+    let pipes = pipes(&mut child).map_err(failed("use the pipes of a client"));
+    let both = handle.and_then(|handle| Ok((handle, pipes?)));
+    let (handle, (pipes, bell)) = both.inspect_err(|_| {
+        // Nobody looks after it yet, and it may have started the program.
+        let _ = child.kill();
+        let _ = child.wait();
+        end_soon(orders.end.clone());
+    })?;
     let line = lifeline.into();
     let watched = Watched::of_client(process, handle, bell, line, output_bytes, orders.end);
     let watched = Arc::new(watched);
@@ -103,19 +110,36 @@ pub(crate) fn keep(mut arguments: impl Iterator<Item = String>) -> i32 {
     let line = arguments.next().and_then(|number| number.parse().ok());
     let orders = arguments.next().and_then(|orders| serde_json::from_str(&orders).ok());
     let (Some(line), Some(orders)) = (line, orders) else { return NO_ORDERS };
-    let kept = inherited(line).and_then(|line| wait_for_either(&line, &orders));
-    kept.unwrap_or_else(|error| {
-        // The host keeps what comes.
-        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("glovebox keeper: {error}\n"));
-        NO_ORDERS
-    })
+    match inherited(line).and_then(|line| wait_for_either(&line, &orders)) {
+        Ok(Over::Code(code)) => code,
+        Ok(Over::Signal(signal)) => {
+            // The host should see how it ended.
+            // SAFETY: they take numbers.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
+            }
+            0
+        }
+        Err(error) => {
+            say(&error.to_string());
+            NO_ORDERS
+        }
+    }
+}
+
+/// Says something to the host, which keeps what comes.
+fn say(words: &str) {
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("glovebox keeper: {words}\n"));
 }
 
 /// The exit code of a keeper that has no client.
 const NO_ORDERS: i32 = 125;
 
-fn wait_for_either(line: &OwnedFd, orders: &Orders) -> io::Result<i32> {
+fn wait_for_either(line: &OwnedFd, orders: &Orders) -> io::Result<Over> {
     close_on_exec()?;
+    // However this goes on: a client that has ended says nothing about its program.
+    let ending = EndProgram(&orders.end);
     let mut client = start(&orders.command)?;
     // The streams are the client's alone, so that their ends are seen.
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
@@ -139,18 +163,34 @@ fn wait_for_either(line: &OwnedFd, orders: &Orders) -> io::Result<i32> {
         client.kill()?;
     }
     let status = client.wait()?;
-    if is_over || status.code().is_none() {
-        end(&orders.end)?;
-    }
-    if let (false, Some(signal)) = (is_over, status.signal()) {
-        // The host should see how it ended.
-        // SAFETY: they take numbers.
-        unsafe {
-            libc::signal(signal, libc::SIG_DFL);
-            libc::raise(signal);
+    Ok(match (status.code(), status.signal()) {
+        (Some(code), _) => {
+            if !is_over {
+                // The host does it, which hears of the end at once so.
+                std::mem::forget(ending);
+            }
+            Over::Code(code)
+        }
+        (None, Some(signal)) if !is_over => Over::Signal(signal),
+        _ => Over::Code(0),
+    })
+}
+
+/// How a client ended.
+enum Over {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Runs the command that ends the program when it is dropped.
+struct EndProgram<'a>(&'a [String]);
+
+impl Drop for EndProgram<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = end(self.0) {
+            say(&format!("the program may go on, because it cannot be ended: {error}"));
         }
     }
-    Ok(status.code().unwrap_or(0))
 }
 
 fn start(command: &[String]) -> io::Result<Child> {
@@ -164,7 +204,7 @@ fn start(command: &[String]) -> io::Result<Child> {
     command.spawn().map_err(|error| io::Error::other(format!("{program} cannot be run: {error}")))
 }
 
-/// Runs the command that ends a program whose keeper was ended itself.
+/// Runs the command that ends a program, whose keeper did not.
 pub(crate) fn end_soon(command: Vec<String>) {
     let thread = std::thread::Builder::new().name("glovebox-end".to_owned());
     // Without a thread, the next host finds it.

@@ -145,6 +145,7 @@ impl Watched {
         if state.ended.is_some() {
             return;
         }
+        let keeper_was_asked = lock(&self.lifeline).is_none();
         self.kill_all();
         let mut status = 0;
         let waited = loop {
@@ -161,8 +162,9 @@ impl Watched {
         let errors = lock(&self.printed[1]).bytes();
         let ended = match &self.ends_by {
             Some(command) => {
-                if libc::WIFSIGNALED(status) {
-                    // It may have been killed itself, and ended nothing.
+                if libc::WIFSIGNALED(status) || !keeper_was_asked {
+                    // The keeper may have been killed itself, and that a client has ended, such as by
+                    // an error of its own, says nothing about its program.
                     crate::client::end_soon(command.clone());
                 }
                 crate::ended::classify_client(status, &errors)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::wire::{Bounds, Load};
 use glovebox_abi::{Failure, Frame, Health, LogLevel, ServiceError, Services, State};
 use glovebox_sandbox::{Access, Folder, Layer, SystemCalls};
-use glovebox_worker::{CallError, Ended, LoadError, OnCancel, Spec, Worker, Workers};
+use glovebox_worker::{CallError, ClientSpec, Ended, LoadError, OnCancel, Spec, Worker, Workers};
 
 /// Long enough for any machine; waiting ends with the event, not with the time.
 const LONG: Duration = Duration::from_secs(60);
@@ -73,6 +73,7 @@ pub(crate) fn main() {
         ("workers end with the thread that started them", dropped),
         ("nothing survives a host that is killed", host_killed),
         ("usage is told", usage),
+        ("a program ends however its client ends", clients),
     ];
     let mut count = 0;
     for (name, case) in
@@ -656,6 +657,36 @@ fn usage(workers: &Workers) {
     let after = worker.usage().unwrap();
     assert!(after.minor_faults > before.minor_faults, "{before:?} {after:?}");
     assert!(after.resident > 0 && after.threads == 2, "{after:?}");
+}
+
+fn clients(workers: &Workers) {
+    fn check(workers: &Workers, client: &str, end: fn(&Worker), expected: &Ended) {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("ended");
+        let shell = |script: &str| ["sh", "-c", script].map(str::to_owned).to_vec();
+        let spec = ClientSpec {
+            command: shell(client),
+            environment: Vec::new(),
+            end: shell(&format!("touch {}", mark.display())),
+            bounds: Bounds::default(),
+            output_bytes: 1 << 10,
+        };
+        let worker = workers.spawn_client(spec).unwrap();
+        end(&worker);
+        assert_eq!(worker.wait(), *expected, "{client}");
+        let started = Instant::now();
+        while !mark.exists() {
+            assert!(started.elapsed() < LONG, "{client}: its program goes on");
+            std::thread::yield_now();
+        }
+    }
+    let kill = |worker: &Worker| drop(worker.kill());
+    check(workers, "exec sleep 1000", kill, &Ended::Killed);
+    check(workers, "kill -9 $$", |_| {}, &Ended::Signalled { signal: libc::SIGKILL });
+    // An error of the client itself looks like that.
+    check(workers, "exit 125", |_| {}, &Ended::Exited { code: 125 });
+    check(workers, "exit 0", |_| {}, &Ended::Exited { code: 0 });
+    check(workers, "exit 139", |_| {}, &Ended::Signalled { signal: libc::SIGSEGV });
 }
 
 /// True if there is no such process, or only its exit code.
