@@ -92,8 +92,8 @@ impl Instance {
 
     /// Begins to count for another artifact, which takes over with this generation.
     pub(super) fn serve_anew(&self, number: u32) {
-        let now = self.calls();
         let mut served = self.generations.served.lock();
+        let now = self.calls();
         let before = now.since(&served.until_then);
         *served = Served { since: number, until_then: now, before };
     }
@@ -105,8 +105,9 @@ impl Instance {
 
     /// How the artifact that runs is worse than the one before, and by how many calls that is known.
     pub(crate) fn is_worse(&self, rules: &Probation) -> (Option<String>, u64) {
-        let now = self.calls();
         let served = self.generations.served.lock();
+        // Under the lock: another artifact that takes over would be counted from later than this.
+        let now = self.calls();
         let now = now.since(&served.until_then);
         (now.are_worse_than(&served.before, rules), now.ended)
     }
@@ -114,7 +115,43 @@ impl Instance {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
+
     use super::*;
+    use crate::host::Host;
+    use crate::load::LoadRequest;
+    use crate::reply::Reply;
+
+    struct Nothing;
+
+    impl Plugin for Nothing {
+        fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn calls_are_counted_from_a_swap_that_came_before() {
+        let host = Host::builder().build().unwrap();
+        let request = LoadRequest::core(Manifest::bare("nothing"), || Box::new(Nothing));
+        let instance = host.instance(host.load(request).wait().unwrap()).unwrap();
+        let status = instance.pool.statuses().next().unwrap();
+        let rules = Probation { window: Duration::ZERO, calls: 1, errors: 1.0, slower: 1e9 };
+        thread::scope(|scope| {
+            let swaps = scope.spawn(|| {
+                for number in 0..20_000 {
+                    status.count(&Frame::data("x"), &Reply::default());
+                    instance.serve_anew(number);
+                }
+            });
+            while !swaps.is_finished() {
+                let (_, calls) = instance.is_worse(&rules);
+                assert!(calls <= 1, "{calls}");
+            }
+        });
+    }
 
     #[test]
     fn a_generation_is_worse_if_more_fails_or_all_is_slower() {
