@@ -28,12 +28,17 @@ pub struct Event {
     pub at: u64,
     /// Id of the plugin.
     pub plugin: Arc<str>,
-    /// The instance, by its number in the host.
+    /// The instance, by its number in the host; [`NO_INSTANCE`](Self::NO_INSTANCE) if there is none.
     pub instance: u64,
     /// The generation, from 1.
     pub generation: u32,
     /// The event itself.
     pub what: What,
+}
+
+impl Event {
+    /// The number that stands for no instance, in the event of a plugin that was not loaded.
+    pub const NO_INSTANCE: u64 = u64::MAX;
 }
 
 /// Numbers the calls of a host from 1.

@@ -23,7 +23,7 @@ macro_rules! named {
 ///
 /// ```text
 /// Found → Loaded → Initializing → Ready ⇄ Busy → Draining → Stopped
-///                              ↘ Faulted → Restarting → Ready | Faulted | Quarantined
+///                              ↘ Faulted → Restarting → Ready | Draining | Faulted | Quarantined
 /// ```
 ///
 /// [`may_become`](Phase::may_become) has the whole table. A new generation takes a faulted or
@@ -74,14 +74,14 @@ impl Phase {
         match self {
             Found => matches!(next, Loaded | Stopped | Faulted),
             Loaded => matches!(next, Initializing | Stopped | Faulted),
-            Initializing => matches!(next, Ready | Stopped | Faulted),
+            Initializing => matches!(next, Ready | Draining | Stopped | Faulted),
             Ready => matches!(next, Busy | Draining | Faulted | Restarting),
             Busy => matches!(next, Ready | Draining | Faulted),
-            Draining => matches!(next, Stopped | Faulted),
+            Draining => matches!(next, Stopped | Faulted | Restarting | Quarantined),
             Faulted => {
                 matches!(next, Found | Restarting | Quarantined | Draining | Stopped | Ready)
             }
-            Restarting => matches!(next, Ready | Faulted | Quarantined | Stopped),
+            Restarting => matches!(next, Ready | Draining | Faulted | Quarantined | Stopped),
             Quarantined => matches!(next, Restarting | Draining | Stopped | Ready),
             Stopped => false,
         }

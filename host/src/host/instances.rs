@@ -102,7 +102,7 @@ impl Host {
                 tracing::warn!(%error, "not loaded");
                 let what = What::LoadFailed { stage: error.stage(), message: error.to_string() };
                 let name = request.source.name().into();
-                self.inner.resources.journal.record(&name, u64::MAX, 0, what);
+                self.inner.resources.journal.record(&name, None, 0, what);
             }
         }
         loaded.map(|(instance, _)| instance.id)
@@ -355,6 +355,10 @@ impl Host {
     pub fn restart(&self, id: InstanceId) -> Task<Result<(), LoadError>> {
         self.run(move |host| {
             let instance = host.instance(id).ok_or_else(gone)?;
+            // One that finishes its frames is about to end.
+            if !instance.queue.is_open() {
+                return Err(gone());
+            }
             if instance.is_asleep() {
                 instance.forget_fault();
                 return host.wake(&instance);

@@ -39,6 +39,9 @@ enum Next {
     AfterFailure,
     /// A fresh copy of the running generation.
     Running,
+    /// The running generation, in fresh processes where those that it has may reach something else than
+    /// is right now.
+    RunningInProcesses,
     /// A generation that is kept: the one of this number, or the latest.
     Earlier(Option<u32>),
     /// The generation that waited for a decision.
@@ -62,7 +65,7 @@ impl Plan {
             Next::Newest | Next::Other(_) | Next::Elsewhere(_) => ReloadCause::Requested,
             Next::NewestIfChanged | Next::NewestIfUnknown => ReloadCause::FileChanged,
             Next::AfterFailure => ReloadCause::Restart,
-            Next::Running => ReloadCause::PolicyChanged,
+            Next::Running | Next::RunningInProcesses => ReloadCause::PolicyChanged,
             Next::Earlier(_) => ReloadCause::RolledBack,
             Next::Waiting(waiting) => waiting.cause,
         }
@@ -80,7 +83,7 @@ impl Plan {
             | Next::Elsewhere(_)
             | Next::Waiting(_) => true,
             Next::AfterFailure => !is_as_current,
-            Next::Running | Next::Earlier(_) => false,
+            Next::Running | Next::RunningInProcesses | Next::Earlier(_) => false,
         }
     }
 
@@ -112,6 +115,11 @@ impl Plan {
             Next::Waiting(waiting) => waiting.source.as_ref(),
             _ => None,
         }
+    }
+
+    /// True if the instance is loaded otherwise after it.
+    fn changes_request(&self) -> bool {
+        self.source().is_some() || self.request().is_some()
     }
 
     /// Lets later reloads of the instance be made as this one.
@@ -233,12 +241,16 @@ impl Host {
                 let carry = waiting.carry.clone();
                 return Some(Plan { next: Next::Waiting(waiting), carry });
             }
-            // One that sleeps is given what is right when it wakes up. A process is replaced by the next
-            // call otherwise, and should not be twice.
-            if !renews || instance.is_asleep() || instance.keep_up() {
+            // One that sleeps is given what is right when it wakes up.
+            if !renews || instance.is_asleep() {
                 return None;
             }
-            Some(Plan { next: Next::Running, carry: Carry::Current })
+            // A process is replaced by the next call otherwise, and should not be twice.
+            let next = match instance.current().has_process() {
+                true => Next::RunningInProcesses,
+                false => Next::Running,
+            };
+            Some(Plan { next, carry: Carry::Current })
         })
     }
 
@@ -277,9 +289,19 @@ impl Host {
         }
         let Some(plan) = plan(instance) else { return Ok(instance.current().number) };
         if instance.is_asleep() && !matches!(plan.next, Next::Earlier(_)) {
+            let (request, fault) = (instance.request(), instance.fault());
             plan.change_request(instance);
             instance.forget_fault();
-            return self.wake_locked(instance, &one_at_a_time).map(|()| instance.current().number);
+            let woken = self.wake_locked(instance, &one_at_a_time);
+            if woken.is_err() && plan.changes_request() {
+                // It sleeps on as it was.
+                instance.set_request(LoadRequest::clone(&request));
+                match fault {
+                    Some(fault) => instance.fault_with(&fault),
+                    None => instance.forget_fault(),
+                }
+            }
+            return woken.map(|()| instance.current().number);
         }
         let (started, cause) = (Instant::now(), plan.cause());
         let before = instance.current();
@@ -356,6 +378,9 @@ impl Host {
         rejected: &mut Rejected,
     ) -> Result<Done, LoadError> {
         rejected.is_newer = plan.is_newer(true);
+        if matches!(plan.next, Next::RunningInProcesses) {
+            instance.keep_up();
+        }
         let Some((prepared, carry)) = self.find_next(instance, plan)? else {
             return Ok(Done::Nothing);
         };
@@ -460,6 +485,8 @@ impl Host {
             Next::Other(source) => in_turn(&request.with_source(source.clone()))?,
             Next::Elsewhere(request) => in_turn(request)?,
             Next::Running => instance.current().prepared.clone(),
+            // No generation takes over.
+            Next::RunningInProcesses => return Ok(None),
             // Both may have been prepared for another place than the one that was decided on since.
             Next::Earlier(number) => {
                 let kept = instance.previous();

@@ -16,6 +16,8 @@ use crate::instance::Carry;
 use crate::policy::{Decision, Lifetime};
 use crate::reply::Reply;
 
+mod drain;
+
 /// How long a test waits for something that comes soon or never.
 const PATIENCE: Duration = Duration::from_secs(60);
 

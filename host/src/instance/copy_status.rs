@@ -1,6 +1,6 @@
 //! The status of one copy: its phase, why it cannot go on, and its counters.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::Frame;
@@ -12,11 +12,16 @@ use crate::record::{LifecycleHook, Transition, in_time};
 use crate::reply::Reply;
 use crate::services::{Cancel, Shared};
 
-/// The status of one copy, which anybody may read at any time. Only the thread that starts, holds
-/// or ends the copy changes it.
+/// The status of one copy, which anybody may read at any time. The thread that starts, holds or ends
+/// the copy changes it. Others may change the phase beside that, to say that it drains or cannot start:
+/// so a change holds only if the phase is still the one that it began from.
 pub(super) struct CopyStatus {
     pub(super) copy: u32,
     phase: AtomicU8,
+    /// True once no new frames come.
+    drains: AtomicBool,
+    /// True once it is about to be taken out of its cell for good.
+    ends: AtomicBool,
     pub(super) down: Mutex<Option<Down>>,
     /// Notified when what `down` says changed, or who waits for it is to look.
     changed: Condvar,
@@ -79,6 +84,8 @@ impl CopyStatus {
         CopyStatus {
             copy,
             phase,
+            drains: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
             down: Mutex::default(),
             changed: Condvar::new(),
             failures: AtomicU32::new(0),
@@ -146,12 +153,17 @@ impl CopyStatus {
         Some(self.made.elapsed().saturating_sub(Duration::from_nanos(after)))
     }
 
+    /// Fresh copies that were started, or tried to, after the first.
+    pub(super) fn restarts(&self) -> u64 {
+        self.counters.restarts.load(Ordering::Relaxed)
+    }
+
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
     }
 
     pub(super) fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))]
+        Phase::ALL[usize::from(self.phase.load(Ordering::Acquire))]
     }
 
     /// Why the copy cannot go on, and when it is tried again.
@@ -195,21 +207,67 @@ impl CopyStatus {
         self.changed.notify_all();
     }
 
-    /// Changes the phase, tells the hooks and records it. Does nothing if the copy is there already.
+    /// Lets no frame wait for a fresh copy any longer: the copy is about to end for good.
+    pub(super) fn end_waits(&self) {
+        self.ends.store(true, Ordering::Release);
+        self.cancel();
+    }
+
+    /// True once the copy is about to end for good.
+    pub(super) fn ends(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
+    }
+
+    /// Changes the phase, tells the hooks and records it. Does nothing if the copy is there already. A
+    /// copy that drains is draining wherever another one would get ready or be it.
     pub(super) fn enter(&self, shared: &Shared, generation: u32, to: Phase, cause: &str) {
-        let from = self.phase();
-        if from == to {
-            return;
+        self.change(shared, generation, cause, |from| match to {
+            Phase::Ready if self.drains.load(Ordering::Acquire) => Some(Phase::Draining),
+            Phase::Found | Phase::Loaded | Phase::Initializing if from == Phase::Draining => None,
+            to => Some(to),
+        });
+    }
+
+    /// Enters the phase that comes next after the one at the time, if there is one. If another thread
+    /// changes the phase meanwhile, `next` is asked again.
+    fn change(
+        &self,
+        shared: &Shared,
+        generation: u32,
+        cause: &str,
+        next: impl Fn(Phase) -> Option<Phase>,
+    ) {
+        loop {
+            let from = self.phase();
+            let Some(to) = next(from).filter(|to| *to != from) else { return };
+            if !from.may_become(to) {
+                tracing::error!(plugin = &*shared.plugin, %from, %to, cause, "an illegal transition");
+                debug_assert!(false, "{from} → {to}: {cause}");
+                return;
+            }
+            if self.move_on(shared, generation, from, to, cause) {
+                return;
+            }
         }
-        if !from.may_become(to) {
-            tracing::error!(plugin = &*shared.plugin, %from, %to, cause, "an illegal transition");
-            debug_assert!(false, "{from} → {to}: {cause}");
-            return;
-        }
+    }
+
+    /// Changes the phase, tells the hooks and records it; false if the phase is `from` no more.
+    fn move_on(
+        &self,
+        shared: &Shared,
+        generation: u32,
+        from: Phase,
+        to: Phase,
+        cause: &str,
+    ) -> bool {
         let store = || {
-            self.phase.store(to as u8, Ordering::Relaxed);
+            let (ok, err) = (Ordering::AcqRel, Ordering::Acquire);
+            if self.phase.compare_exchange(from as u8, to as u8, ok, err).is_err() {
+                return false;
+            }
             tracing::debug!(plugin = &*shared.plugin, %from, %to, cause, "phase");
             shared.record(generation, What::Phase { from, to, cause: cause.to_owned() });
+            true
         };
         let hooks = &shared.journal.hooks;
         if hooks.is_empty() {
@@ -235,8 +293,20 @@ impl CopyStatus {
             }
         };
         tell(&|hook| hook.before(&transition));
-        store();
-        tell(&|hook| hook.after(&transition));
+        let is_stored = store();
+        if is_stored {
+            tell(&|hook| hook.after(&transition));
+        }
+        is_stored
+    }
+
+    /// No new frames come: enters [`Phase::Draining`] where that may follow, now and whenever it would
+    /// be ready again.
+    pub(super) fn begin_draining(&self, shared: &Shared, generation: u32, cause: &str) {
+        self.drains.store(true, Ordering::Release);
+        self.change(shared, generation, cause, |from| {
+            from.may_become(Phase::Draining).then_some(Phase::Draining)
+        });
     }
 
     /// Enters [`Phase::Ready`]; whatever was wrong is over.
@@ -245,18 +315,20 @@ impl CopyStatus {
         self.enter(shared, generation, Phase::Ready, cause);
     }
 
-    /// Enters [`Phase::Faulted`]; only a person, or another artifact, leads out.
-    pub(super) fn fault_with(&self, shared: &Shared, cause: &str) {
+    /// Enters [`Phase::Faulted`] where that may follow; only a person, or another artifact, leads out.
+    pub(super) fn fault_with(&self, shared: &Shared, generation: u32, cause: &str) {
         *self.down.lock() = Some(Down { cause: cause.to_owned(), retry: None });
-        self.enter(shared, 1, Phase::Faulted, cause);
+        self.change(shared, generation, cause, |from| {
+            from.may_become(Phase::Faulted).then_some(Phase::Faulted)
+        });
     }
 
     /// Makes another first start possible.
     pub(super) fn forget_fault(&self, shared: &Shared, generation: u32) {
         *self.down.lock() = None;
-        if self.phase() == Phase::Faulted {
-            self.enter(shared, generation, Phase::Found, "asked to start again");
-        }
+        self.change(shared, generation, "asked to start again", |from| {
+            (from == Phase::Faulted).then_some(Phase::Found)
+        });
     }
 
     #[inline]
@@ -295,4 +367,59 @@ impl Cancel for CopyStatus {
 /// Adds to a counter that only the holder of the copy changes: others may read it at any time.
 pub(super) fn bump(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_abi::{Failure, Manifest, Plugin, Services};
+
+    use super::*;
+    use crate::host::Host;
+    use crate::load::LoadRequest;
+
+    struct Nothing;
+
+    impl Plugin for Nothing {
+        fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_copy_that_drains_is_not_ready_any_more() {
+        let host = Host::builder().build().unwrap();
+        let request = LoadRequest::core(Manifest::bare("nothing"), || Box::new(Nothing));
+        let instance = host.instance(host.load(request).wait().unwrap()).unwrap();
+        let shared = &instance.shared;
+        let check = |steps: &[Phase], drains_after: usize, expected: Phase| {
+            let status = CopyStatus::new(0);
+            for (number, step) in steps.iter().enumerate() {
+                if number == drains_after {
+                    status.begin_draining(shared, 1, "drains");
+                }
+                match step {
+                    Phase::Ready => status.ready(shared, 1, "ready"),
+                    Phase::Faulted => status.fault_with(shared, 1, "broken"),
+                    phase => status.enter(shared, 1, *phase, "a step"),
+                }
+            }
+            if drains_after == steps.len() {
+                status.begin_draining(shared, 1, "drains");
+            }
+            assert_eq!(status.phase(), expected, "{steps:?}, {drains_after}");
+        };
+        use Phase::*;
+        let start = [Loaded, Initializing, Ready];
+        (0..=3).for_each(|drains_after| check(&start, drains_after, Draining));
+        // As when a permission changes for a frame that still waits.
+        let again = [Loaded, Initializing, Ready, Restarting, Ready];
+        (0..=5).for_each(|drains_after| check(&again, drains_after, Draining));
+        let crash = [Loaded, Initializing, Ready, Faulted, Restarting, Faulted, Quarantined];
+        (0..7).for_each(|drains_after| check(&crash, drains_after, Quarantined));
+        let ended = [Loaded, Initializing, Ready, Draining, Stopped];
+        check(&ended, 5, Stopped);
+        // One that sleeps and did not start, and is asked to once more.
+        let asleep = [Loaded, Faulted, Loaded, Initializing, Ready];
+        check(&asleep, 2, Draining);
+    }
 }

@@ -36,7 +36,7 @@ impl PluginCopy {
             backend::discard(backend);
         }
         if self.generation.prepared.manifest.lifecycle.restart == Restart::Never {
-            return self.stay_down(Phase::Faulted, cause, None);
+            return self.stay_down(&cause);
         }
         let next = match is_crash {
             true => match self.count_failure() {
@@ -55,11 +55,11 @@ impl PluginCopy {
             }
         };
         if next == Next::Start(Duration::ZERO) {
-            self.stay_down(Phase::Faulted, cause, None);
+            self.stay_down(&cause);
             // The error is the fault of the copy, and recorded there.
             let _ = self.start_fresh();
         } else {
-            self.start_later(cause, next);
+            self.start_later(&cause, next);
         }
     }
 
@@ -104,38 +104,43 @@ impl PluginCopy {
     }
 
     /// There is no copy for now, and why.
-    fn stay_down(&self, phase: Phase, cause: String, retry: Option<Instant>) {
-        self.enter(phase, &cause);
-        *self.status.down.lock() = Some(Down { cause, retry });
+    fn stay_down(&self, cause: &str) {
+        self.say_why(cause, None);
+        self.enter(Phase::Faulted, cause);
+    }
+
+    /// Says why there is no copy. That comes before the phase: whoever sees the phase finds the cause.
+    fn say_why(&self, cause: &str, retry: Option<Instant>) {
+        *self.status.down.lock() = Some(Down { cause: cause.to_owned(), retry });
     }
 
     /// Starts a fresh copy later, or not: the breaker is open then.
-    fn start_later(&mut self, cause: String, next: Next) {
+    fn start_later(&mut self, cause: &str, next: Next) {
         match next {
             Next::Start(wait) => {
                 // A time that the clock cannot show never comes.
-                *self.status.down.lock() =
-                    Some(Down { cause: cause.clone(), retry: Instant::now().checked_add(wait) });
+                self.say_why(cause, Instant::now().checked_add(wait));
                 let shown = glovebox_abi::units::show_duration(wait);
                 self.enter(Phase::Faulted, &format!("{cause}; next attempt in {shown}"));
                 self.retry_later(wait);
             }
             Next::Stop => {
-                if !self.status.phase().may_become(Phase::Quarantined) {
-                    self.enter(Phase::Faulted, &cause);
-                }
                 let count = self.failures.count();
                 let rows =
                     if count == 1 { "once".to_owned() } else { format!("{count} times in a row") };
-                let cause =
+                let stopped =
                     format!("{cause}; stopped, because it failed {rows}: restart it by hand");
-                self.stay_down(Phase::Quarantined, cause, None);
+                self.say_why(&stopped, None);
+                if !self.status.phase().may_become(Phase::Quarantined) {
+                    self.enter(Phase::Faulted, cause);
+                }
+                self.enter(Phase::Quarantined, &stopped);
             }
         }
     }
 
     /// Waits for a fresh copy, if one is to be started within the time of a call, and starts it.
-    /// `Err(None)` if there is none to wait for.
+    /// `Err(None)` if there is none to wait for, or the copy is about to end.
     #[cold]
     pub(super) fn wait_for_fresh(&mut self) -> Result<(), Option<Stop>> {
         let shared = self.common.shared.clone();
@@ -144,12 +149,14 @@ impl PluginCopy {
             shared.cancellations.tell(&self.status);
         }
         let begun = shared.cancellations.for_call();
-        let is_over = || shared.cancellations.count() != begun;
+        let is_cancelled = || shared.cancellations.count() != begun;
+        let status = self.status.clone();
+        let is_over = || is_cancelled() || status.ends();
         let most = self.generation.rights.limits.load().call_deadline;
         let Some(latest) = Instant::now().checked_add(most) else { return Err(None) };
         while self.backend.is_none() {
-            if !self.status.wait_for_attempt(latest, is_over) {
-                return Err(is_over().then_some(Stop::Alive(Outcome::Cancelled)));
+            if !status.wait_for_attempt(latest, is_over) {
+                return Err(is_cancelled().then_some(Stop::Alive(Outcome::Cancelled)));
             }
             // The error is the fault of the copy, and recorded there.
             let _ = self.start_fresh();
@@ -200,7 +207,7 @@ impl PluginCopy {
             }
             Err(problem) => {
                 let next = self.count_failure();
-                self.start_later(problem.to_string(), next);
+                self.start_later(&problem.to_string(), next);
                 Err(problem)
             }
         }
@@ -245,15 +252,21 @@ impl PluginCopy {
 
     /// The next attempt, if its time has come.
     pub(super) fn retry(&mut self) {
-        if self.status.next_attempt().is_some_and(|at| at <= Instant::now()) {
+        let is_due = self.status.next_attempt().is_some_and(|at| at <= Instant::now());
+        if is_due && !self.status.ends() {
             // The error is the fault of the copy, and recorded there.
             let _ = self.start_fresh();
         }
     }
 
-    /// Replaces the copy by a fresh one because a person says so; failed attempts are forgotten. It goes
-    /// on from the state of the one before, if states are kept.
-    pub(super) fn restart(&mut self) -> Result<(), StageError> {
+    /// Replaces the copy by a fresh one because a person says so, unless one was started since the number
+    /// of restarts was `before`; failed attempts are forgotten. It goes on from the state of the one
+    /// before, if states are kept.
+    pub(super) fn restart(&mut self, before: u64) -> Result<(), StageError> {
+        if self.backend.is_some() && self.status.restarts() != before {
+            self.forget_failures();
+            return Ok(());
+        }
         self.keep_state();
         self.end();
         *self.status.down.lock() = None;

@@ -196,8 +196,10 @@ impl Instance {
             if prepared.precaution.is_cached() { "from the compile cache" } else { "checked" };
         self.enter(1, Phase::Loaded, loaded);
         self.enter(1, Phase::Initializing, "first start");
-        let before = self.current().rights.grants.load_full();
-        if !prepared.is_as(&self.current().prepared) {
+        let asleep = self.current();
+        let before = asleep.rights.grants.load_full();
+        let is_other = !prepared.is_as(&asleep.prepared);
+        if is_other {
             self.decide_anew(&prepared);
         }
         let grants = self.overrides.lock().grants(&prepared, &before);
@@ -209,7 +211,12 @@ impl Instance {
                 self.switch(next, handover)
             })
             .map(drop)
-            .inspect_err(|error| self.fault_with(&error.to_string()))
+            .inspect_err(|error| {
+                if is_other {
+                    self.decide_anew(&asleep.prepared);
+                }
+                self.fault_with(&error.to_string());
+            })
     }
 
     /// Empties the cells.
@@ -271,7 +278,9 @@ impl Instance {
     }
 
     pub(crate) fn fault_with(&self, cause: &str) {
-        self.pool.statuses().for_each(|status| status.fault_with(&self.shared, cause));
+        // Of one that sleeps, it is the first generation that does not start.
+        let number = self.current().number.max(1);
+        self.pool.statuses().for_each(|status| status.fault_with(&self.shared, number, cause));
     }
 
     pub(crate) fn forget_fault(&self) {
@@ -283,17 +292,15 @@ impl Instance {
     pub(crate) fn begin_draining(&self, cause: &str) {
         let number = self.current().number;
         for status in self.pool.statuses() {
-            if status.phase().may_become(Phase::Draining) {
-                status.enter(&self.shared, number, Phase::Draining, cause);
-            }
+            status.begin_draining(&self.shared, number, cause);
         }
     }
 
     /// Ends the copies. Calls are refused afterwards.
     pub(crate) fn stop(&self) {
         let number = self.current().number;
-        // A frame that waits for a restart does not hold this up.
-        self.pool.hurry();
+        // A frame that waits for a restart does not hold this up: it is refused.
+        self.pool.end_waits();
         for mut copy in self.pool.take_all() {
             copy.keep_state();
             copy.end_for_good("unloaded");

@@ -106,7 +106,12 @@ impl Pool {
         self.cells.iter().filter_map(|cell| cell.take(self.id))
     }
 
-    /// Lets frames that wait for a restart wait no longer.
+    /// Lets no frame wait for a restart any longer: the copies are about to end for good.
+    pub(super) fn end_waits(&self) {
+        self.statuses().for_each(CopyStatus::end_waits);
+    }
+
+    /// Starts fresh copies now for frames that wait for them.
     pub(super) fn hurry(&self) {
         self.statuses().for_each(CopyStatus::hurry);
     }

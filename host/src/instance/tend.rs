@@ -8,25 +8,24 @@ use super::{Instance, gone};
 use crate::problem::StageError;
 
 impl Instance {
-    /// Replaces all copies by fresh ones of the same artifact.
+    /// Replaces all copies by fresh ones of the same artifact. A frame that waits for a fresh copy gets it
+    /// now, and that is the fresh one then.
     pub(crate) fn restart(&self) -> Result<(), StageError> {
+        let before: Vec<u64> = self.pool.statuses().map(|status| status.restarts()).collect();
         self.pool.hurry();
-        (0..self.copies())
-            .try_for_each(|copy| self.pool.hold(copy).ok_or_else(gone)?.copy().restart())
+        let restart =
+            |(copy, before)| self.pool.hold(copy).ok_or_else(gone)?.copy().restart(before);
+        before.into_iter().enumerate().try_for_each(restart)
     }
 
-    /// Gives the processes of the copies the folders and variables that are right now; waits for the
-    /// calls under way. False if the copies have no processes of their own.
-    pub(crate) fn keep_up(&self) -> bool {
-        if !self.current().has_process() {
-            return false;
-        }
+    /// Gives the processes of the copies, if they have some, the folders and variables that are right now;
+    /// waits for the calls under way.
+    pub(crate) fn keep_up(&self) {
         for copy in 0..self.copies() {
             if let Some(mut held) = self.pool.hold(copy) {
                 held.copy().keep_up();
             }
         }
-        true
     }
 
     /// Looks after the copies for as long as the instance lives: asks how they are and saves their

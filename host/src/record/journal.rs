@@ -9,6 +9,7 @@ use glovebox_events::{CallId, Event, Sink, What};
 
 use super::Hooks;
 use crate::guard::caught;
+use crate::id::InstanceId;
 
 /// Where the events of a host go.
 pub(crate) struct Journal {
@@ -68,14 +69,20 @@ impl Journal {
         self.sink.is_some() || self.wake.is_some()
     }
 
-    pub(crate) fn record(&self, plugin: &Arc<str>, instance: u64, generation: u32, what: What) {
+    pub(crate) fn record(
+        &self,
+        plugin: &Arc<str>,
+        instance: Option<InstanceId>,
+        generation: u32,
+        what: What,
+    ) {
         if let Some(sink) = &self.sink {
             let what = shortened(what);
             let event = Event {
                 sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
                 at: unix_nanoseconds(),
                 plugin: plugin.clone(),
-                instance,
+                instance: instance.map_or(Event::NO_INSTANCE, InstanceId::get),
                 generation,
                 what,
             };

@@ -261,7 +261,7 @@ impl Shared {
     }
 
     pub(crate) fn record(&self, generation: u32, what: What) {
-        self.journal.record(&self.plugin, self.instance.get(), generation, what);
+        self.journal.record(&self.plugin, Some(self.instance), generation, what);
     }
 
     /// Decides about one use of a permission, counts it and keeps it in the access log.
