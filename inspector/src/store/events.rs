@@ -24,7 +24,7 @@ struct Placed {
     event: Event,
 }
 
-/// What was held, in order.
+/// The events that were held, in order.
 #[derive(Debug)]
 pub struct Kept {
     /// The events, numbered anew from 0.

@@ -277,7 +277,7 @@ impl Mock {
     /// The names of the host services whose answers it can script.
     pub const SERVICES: &'static [&'static str] = &SERVICES;
 
-    /// What its answers do to whom and when, each in words.
+    /// The effect of each answer, on whom and when, in words.
     pub fn faults(&self) -> Vec<String> {
         self.answers.iter().map(ToString::to_string).collect()
     }

@@ -93,6 +93,30 @@ fn begins(text: &str) -> bool {
     words.any(|word| WORDS.contains(&word.trim_start_matches(['(', '"', '*', '_'])))
 }
 
+/// The files that the first page names are there, with the names that stand after them: `file`: `name`.
+#[test]
+fn the_page_leads_to_the_right_files() {
+    let page = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (mut count, mut wrong) = (0, Vec::new());
+    for line in page.lines().filter(|line| line.starts_with('|')) {
+        let parts: Vec<&str> = line.split('`').collect();
+        for (at, path) in parts.iter().enumerate().skip(1).step_by(2) {
+            if !path.contains('/') || !path.ends_with(".rs") {
+                continue;
+            }
+            let source = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+            let name = parts.get(at + 2).filter(|_| parts[at + 1] == ": ");
+            let name = name.map_or("", |name| name.rsplit("::").next().unwrap_or(name));
+            count += 1;
+            if source.is_empty() || !source.contains(name) {
+                wrong.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    assert!(count >= 10, "only {count} files were found");
+    assert!(wrong.is_empty(), "no such file, or not this in it:\n{}", wrong.join("\n"));
+}
+
 /// The texts of a source, without comments and the code for tests.
 #[derive(Default)]
 struct Texts {
