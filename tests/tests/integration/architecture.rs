@@ -223,6 +223,7 @@ const APP: &[Line] = &[
             "window/overlays",
             "window/palette",
             "window/theme",
+            "window/widgets",
             "window/context",
             "window/shown",
             "window/capture",
