@@ -47,13 +47,17 @@ use serde_json::{Map, Value as Json};
 
 use crate::decode::{self, from_json, hex, is_same, to_json as value_to_json};
 
-/// Writes one event as one line of JSON.
+/// Writes one event as one line of JSON, with the name of its instance as `instance_name`, if that has one.
 ///
 /// # Errors
 ///
 /// If `out` refuses.
-pub fn write_ndjson(event: &Event, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &to_json(event))?;
+pub fn write_ndjson(event: &Event, name: Option<&str>, out: &mut impl Write) -> io::Result<()> {
+    let mut json = to_json(event);
+    if let Some(name) = name {
+        json["instance_name"] = name.into();
+    }
+    serde_json::to_writer(&mut *out, &json)?;
     out.write_all(b"\n")
 }
 

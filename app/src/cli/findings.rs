@@ -101,7 +101,7 @@ pub(super) fn lines(judgement: &Judgement) -> Vec<(&'static str, String)> {
     for one in &judgement.unjudged {
         // A rule that only needs more calls is in the JSON; a budget's author wants to know.
         if one.rule == "budget-broken" {
-            lines.push(("not judged", format!("{}: {}", one.plugin, one.reason)));
+            lines.push(("not judged", format!("{}: {}", one.name, one.reason)));
         }
     }
     if judgement.calls_left_out > 0 {
@@ -112,8 +112,8 @@ pub(super) fn lines(judgement: &Judgement) -> Vec<(&'static str, String)> {
 }
 
 fn line(finding: &Finding) -> String {
-    let Finding { rule, severity, plugin, generation, message, remedy, evidence } = finding;
-    let mut text = format!("{severity} {rule}: {plugin} generation {generation}: {message}");
+    let Finding { rule, severity, name, generation, message, remedy, evidence, .. } = finding;
+    let mut text = format!("{severity} {rule}: {name} generation {generation}: {message}");
     let several = evidence.iter().any(|one| one.run > 0);
     for (index, one) in evidence.iter().enumerate() {
         let before = if index == 0 { "; see event" } else { "," };

@@ -22,6 +22,7 @@ use super::surroundings::{Surroundings, SurroundingsArgs};
 use crate::ending::{Waking, on_end};
 use crate::folders;
 use crate::workbench::failures::FailureKeeper;
+use crate::workbench::instance_record;
 
 /// How plugins are loaded, what they run in, and where the result goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -121,6 +122,7 @@ pub(super) fn record_of(status: &PluginStatus) -> PluginRecord {
         digest: status.digest.clone(),
         binding: Some(status.binding),
         manifest: status.path().and_then(|path| manifest_text(path, &status.manifest)),
+        instances: vec![instance_record(status)],
     }
 }
 

@@ -535,6 +535,34 @@ fn instances_of_one_plugin_have_the_same_names_everywhere() {
 }
 
 #[test]
+fn a_saved_trace_keeps_the_names_of_instances() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["stats-v1", "stats"].map(|name| crate::assets::plugin(name).unwrap());
+    let mut window = open(files.to_vec(), folder.path().join("s.json"));
+    let plugins: Vec<_> = app(&window).view().plugins().iter().map(|one| one.instance).collect();
+    for (number, target) in plugins.iter().copied().enumerate() {
+        let frame = glovebox_abi::Frame::data("x");
+        let request = SendRequest { target, frame, payload_file: None, times: 1 };
+        execute(&mut window, Command::Send(request));
+        let sent = |app: &App| app.view().sent().len();
+        wait(&mut window, |app| sent(app) > number && !app.view().is_busy());
+    }
+    let path = folder.path().join("live.mcap");
+    execute(&mut window, Command::SaveLive { path: path.clone(), replace: false });
+    wait(&mut window, |app| app.view().live_saves() == 1);
+    execute(&mut window, Command::OpenTrace(path));
+    wait(&mut window, |app| !app.view().traces().is_empty() && !app.view().is_busy());
+    let view = app(&window).view();
+    let trace = Source::Trace(view.traces()[0].id);
+    for plugin in &plugins {
+        let number = plugin.get();
+        let live = view.instance_name(Source::Live, "stats", number);
+        assert!(live.starts_with("stats · "), "{live}");
+        assert_eq!(view.instance_name(trace, "stats", number), live);
+    }
+}
+
+#[test]
 fn a_composed_frame_is_sent_once_it_was_seen() {
     let folder = tempfile::tempdir().unwrap();
     let files = vec![crate::assets::plugin("echo").unwrap()];

@@ -230,10 +230,12 @@ impl Workbench {
         let Some(trace) = self.traces.get(id) else {
             return;
         };
-        let (origin, lost) = (trace.origin.clone(), trace.lost);
+        let (origin, lost, plugins) = (trace.origin.clone(), trace.lost, trace.plugins.clone());
         let title = format!("Saving {}", trace.name);
         let inputs = self.inputs();
-        self.jobs.start(title, move |_| work::save(id, (&origin, lost), path, replace, &inputs));
+        self.jobs.start(title, move |_| {
+            work::save(id, (&origin, lost, &plugins), path, replace, &inputs)
+        });
     }
 
     /// Files that are open: nothing is written over them.

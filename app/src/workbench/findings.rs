@@ -124,7 +124,8 @@ impl Findings {
         let record = {
             let mut builder = fanout.findings.lock();
             for plugin in plugins {
-                builder.describe(&plugin.manifest.plugin.id, facts(plugin));
+                let (id, instance) = (&plugin.manifest.plugin.id, plugin.instance.get());
+                builder.describe_instance(id, instance, facts(plugin));
             }
             builder.record().clone()
         };
@@ -153,6 +154,13 @@ pub(super) fn look_over(
     state: &JobState,
 ) -> Result<Look, Ended> {
     let mut looking = Looking::new(RecordBuilder::default(), plugins);
+    if let Origin::Replay(_) = origin {
+        // These are the instances of the run.
+        for plugin in plugins {
+            let (id, instance) = (&plugin.manifest.plugin.id, plugin.instance.get());
+            looking.builder.describe_instance(id, instance, facts(plugin));
+        }
+    }
     match origin {
         Origin::Imported(_, events) | Origin::Replay(events) => {
             for event in events.iter() {
@@ -271,9 +279,7 @@ impl Looking {
             }
         }
         for plugin in reader.plugins() {
-            if let Some(facts) = PluginFacts::of_record(plugin) {
-                self.builder.describe(&plugin.id, facts);
-            }
+            self.builder.describe_record(plugin);
         }
         Ok(())
     }

@@ -77,4 +77,5 @@ pub use trace::{Origin, Trace, TraceId};
 pub use usage::UsageSample;
 pub use view::ViewCtx;
 
+pub(crate) use recording::{instance_record, record_of};
 pub(crate) use state::saved_consents;

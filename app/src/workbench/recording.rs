@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use glovebox_files::private_folder;
 use glovebox_host::PluginStatus;
-use glovebox_trace::{PluginRecord, Recorder, RecorderOptions, RecorderStatus};
+use glovebox_trace::{InstanceRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus};
 
 use super::snapshots::{Keeper, SnapshotsTaken};
 use super::words::count;
@@ -103,14 +103,27 @@ impl Workbench {
     }
 }
 
+/// What tells a loaded plugin from others of the same id, for a trace.
+pub(crate) fn instance_record(plugin: &PluginStatus) -> InstanceRecord {
+    let folder = plugin.origin.path().and_then(|path| path.parent()?.file_name());
+    InstanceRecord {
+        instance: plugin.instance.get(),
+        version: plugin.manifest.plugin.version.to_string(),
+        file: plugin.origin.name(),
+        folder: folder.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        digest: plugin.digest.clone(),
+    }
+}
+
 /// The record of a loaded plugin in a trace.
-pub(super) fn record_of(plugin: &PluginStatus) -> PluginRecord {
+pub(crate) fn record_of(plugin: &PluginStatus) -> PluginRecord {
     PluginRecord {
         id: plugin.manifest.plugin.id.clone(),
         version: plugin.manifest.plugin.version.to_string(),
         digest: plugin.digest.clone(),
         binding: Some(plugin.binding),
         manifest: None,
+        instances: vec![instance_record(plugin)],
     }
 }
 

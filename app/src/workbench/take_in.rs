@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::accepted::{Accepted, Compared};
 use super::finished::Finished;
+use super::recording::record_of;
 use super::replaying::{Replayed, level_of};
 use super::trace::Opened;
 use super::words::file_name;
@@ -64,6 +65,11 @@ impl Workbench {
                 self.look_at_plugins();
                 if let Some(start) = start.and_then(|at| self.starts.get_mut(at)) {
                     start.instances.push(instance);
+                }
+                if let (Some(recorder), Some(plugin)) =
+                    (self.fanout.recorder(), self.host.plugin(instance))
+                {
+                    recorder.describe_plugin(record_of(&plugin));
                 }
                 let name = work::name_of(&self.host, instance);
                 let text = format!("{name} is loaded from {}", file_name(&path));
@@ -221,6 +227,7 @@ impl Workbench {
     /// Adds the run of a replay to the traces.
     fn add_run(&mut self, (mut run, lost): (Opened, u64)) -> TraceId {
         run.lost = lost;
+        run.plugins = self.host.plugins().iter().map(record_of).collect();
         let is_unasked = self.outcome.unasked.as_ref() == Some(&run.name);
         let id = self.traces.add(run, &self.fanout.waker);
         if let Some(trace) = self.traces.get_mut(id) {

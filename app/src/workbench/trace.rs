@@ -79,6 +79,8 @@ pub struct Trace {
     pub lost: u64,
     /// The report in it, if it is a failure bundle, for people.
     pub report: Option<String>,
+    /// What it says of its plugins, or what was known of them when it was made here.
+    pub plugins: Vec<PluginRecord>,
     /// True for a replay that a person asked for and that is in no file yet.
     pub unsaved: bool,
 }
@@ -112,6 +114,7 @@ pub(super) struct Opened {
     pub(super) damage: Vec<String>,
     pub(super) lost: u64,
     pub(super) report: Option<String>,
+    pub(super) plugins: Vec<PluginRecord>,
 }
 
 impl Opened {
@@ -140,6 +143,7 @@ impl Opened {
                 damage,
                 lost: loaded.lost_events,
                 report: report_of(path),
+                plugins: loaded.plugins,
             });
         }
         let mut held = Held::default();
@@ -164,7 +168,8 @@ impl Opened {
         let mut store = Store::new(LIMITS);
         events.iter().for_each(|event| store.ingest(event));
         let origin = origin(events);
-        Opened { name, origin, store, known: None, damage: Vec::new(), lost: 0, report: None }
+        let (damage, plugins) = (Vec::new(), Vec::new());
+        Opened { name, origin, store, known: None, damage, lost: 0, report: None, plugins }
     }
 
     /// Finds out where the rows of a large trace are: by its index if that is beside it, by its
@@ -189,7 +194,13 @@ impl Opened {
         let store = Store::default();
         let origin = Origin::File(path.to_owned());
         let report = report_of(path);
-        Ok(Opened { name, origin, store, known: Some(known), damage, lost, report })
+        let plugins = match &known {
+            Known::Index(index) => index.info().plugins.clone(),
+            Known::Outline(_) => {
+                TraceIndex::summary(path)?.map_or_else(Vec::new, |info| info.plugins)
+            }
+        };
+        Ok(Opened { name, origin, store, known: Some(known), damage, lost, report, plugins })
     }
 
     /// Number of frames.
@@ -222,7 +233,7 @@ impl Origin {
     /// file already, which says that itself.
     pub(super) fn save(
         &self,
-        lost: u64,
+        (lost, plugins): (u64, &[PluginRecord]),
         path: &Path,
         replace: bool,
         inputs: &[&Path],
@@ -237,6 +248,9 @@ impl Origin {
         }
         let is_on = replace && is_replaceable(path);
         let mut writer = TraceWriter::create(Replacing { path, is_on }, env!("CARGO_PKG_VERSION"))?;
+        for plugin in plugins {
+            writer.describe_plugin(plugin)?;
+        }
         for event in self.events()? {
             writer.write(&event)?;
         }
@@ -367,6 +381,7 @@ impl Traces {
             damage: opened.damage,
             lost: opened.lost,
             report: opened.report,
+            plugins: opened.plugins,
             unsaved: false,
         });
         id
@@ -406,6 +421,7 @@ impl Traces {
         };
         trace.damage = damage_of(&index);
         trace.lost = index.info().lost_events;
+        trace.plugins = index.info().plugins.clone();
         if let Origin::File(path) = &trace.origin {
             trace.pages = Some(Pages::open(path, Known::Index(index), Arc::clone(waker)));
         }

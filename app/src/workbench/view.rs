@@ -12,6 +12,7 @@ use glovebox_inspector::metrics::GenerationMetrics;
 use glovebox_trace::RecorderStatus;
 
 use super::doctor::Examination;
+use super::recording::instance_record;
 use super::{
     Accepted, Edits, Every, Faults, Figures, JobView, LiveCounts, Notice, Search, Sent, Source,
     Trace, TraceId, UsageSample, Workbench,
@@ -82,9 +83,9 @@ impl<'a> ViewCtx<'a> {
         let is_twin = |other: &&PluginStatus| {
             other.instance != plugin.instance && other.manifest.plugin.id == *id
         };
-        let twins: Vec<_> = self.plugins().iter().filter(is_twin).map(marks).collect();
-        let number = plugin.instance.get();
-        (!twins.is_empty()).then(|| distinguishing(marks(plugin), &twins, number))
+        let twins = self.plugins().iter().filter(is_twin).map(instance_record);
+        let twins: Vec<_> = twins.collect();
+        (!twins.is_empty()).then(|| instance_record(plugin).distinguished(twins.iter()))
     }
 
     /// The name of an instance in a source: the id of its plugin, and its twin name if another
@@ -94,6 +95,15 @@ impl<'a> ViewCtx<'a> {
             Source::Live => self.plugins().iter().find(|one| one.instance.get() == instance),
             Source::Trace(_) => None,
         };
+        let recorded = match source {
+            Source::Live => None,
+            Source::Trace(trace) => self
+                .trace(trace)
+                .and_then(|trace| glovebox_trace::instance_name(&trace.plugins, id, instance)),
+        };
+        if let Some(name) = recorded {
+            return name;
+        }
         let has_twin = || self.figures_of(source).is_some_and(|all| all.has_twin(id, instance));
         let numbered = || has_twin().then(|| format!("instance {instance}"));
         let twin = loaded.and_then(|plugin| self.twin_name(plugin)).or_else(numbered);
@@ -346,47 +356,4 @@ impl<'a> ViewCtx<'a> {
 /// A name, and what tells it from others.
 fn joined(id: &str, twin: Option<&str>) -> String {
     twin.map_or_else(|| id.to_owned(), |twin| format!("{id} · {twin}"))
-}
-
-/// The marks that may tell an instance from others, the one that says most first; empty where it has
-/// none.
-fn marks(plugin: &PluginStatus) -> [String; 3] {
-    let file = plugin.origin.name();
-    let folder = plugin.origin.path().and_then(|path| path.parent()?.file_name());
-    let in_folder = folder.map(|folder| format!("{}/{file}", folder.to_string_lossy()));
-    [plugin.manifest.plugin.version.to_string(), file, in_folder.unwrap_or_default()]
-}
-
-/// The first mark that no twin has, else the file or the version with the number of the instance.
-fn distinguishing(own: [String; 3], twins: &[[String; 3]], number: u64) -> String {
-    let is_own =
-        |at: &usize| !own[*at].is_empty() && twins.iter().all(|twin| twin[*at] != own[*at]);
-    match (0..own.len()).find(is_own) {
-        Some(at) => own[at].clone(),
-        None => {
-            let [version, file, _] = own;
-            format!("{}, instance {number}", if file.is_empty() { version } else { file })
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn twins_are_told_apart_by_what_differs_first() {
-        fn check(own: [&str; 3], twins: &[[&str; 3]], expected: &str) {
-            let twins: Vec<_> = twins.iter().map(|twin| twin.map(str::to_owned)).collect();
-            let found = distinguishing(own.map(str::to_owned), &twins, 7);
-            assert_eq!(found, expected, "{own:?} {twins:?}");
-        }
-        let one = ["1.0.0", "a.wasm", "v/a.wasm"];
-        check(one, &[["1.1.0", "a.wasm", "w/a.wasm"]], "1.0.0");
-        check(one, &[["1.0.0", "b.wasm", "v/b.wasm"]], "a.wasm");
-        check(one, &[["1.0.0", "a.wasm", "w/a.wasm"]], "v/a.wasm");
-        check(one, &[["1.0.0", "a.wasm", "v/a.wasm"]], "a.wasm, instance 7");
-        check(one, &[["1.1.0", "b.wasm", "w/b.wasm"], ["1.0.0", "a.wasm", "w/a.wasm"]], "v/a.wasm");
-        check(["1.0.0", "", ""], &[["1.0.0", "", ""]], "1.0.0, instance 7");
-    }
 }

@@ -150,7 +150,7 @@ pub(super) fn save_policy(
 /// Writes a trace to a file of its own.
 pub(super) fn save(
     trace: TraceId,
-    (origin, lost): (&Origin, u64),
+    (origin, lost, plugins): (&Origin, u64, &[PluginRecord]),
     path: PathBuf,
     replace: bool,
     inputs: &[PathBuf],
@@ -159,7 +159,7 @@ pub(super) fn save(
     if let Some(refused) = refused(&path, replace, inputs, again) {
         return refused;
     }
-    match origin.save(lost, &path, replace, &paths(inputs)) {
+    match origin.save((lost, plugins), &path, replace, &paths(inputs)) {
         Ok(()) => Finished::TraceSaved(trace, path),
         Err(error) => Finished::Failed(format!("Not saved: {}", with_causes(&error))),
     }

@@ -164,6 +164,11 @@ impl Redaction {
         let mut record = record.clone();
         self.patterns.text(&mut record.id);
         self.patterns.text(&mut record.version);
+        for instance in &mut record.instances {
+            for text in [&mut instance.version, &mut instance.file, &mut instance.folder] {
+                self.patterns.text(text);
+            }
+        }
         if let Some(manifest) = &mut record.manifest {
             self.patterns.manifest(manifest);
         }

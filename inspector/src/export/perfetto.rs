@@ -21,6 +21,8 @@ pub struct PerfettoWriter<W: Write> {
     start: u64,
     plugins: Vec<Arc<str>>,
     open: HashMap<CallId, Open>,
+    /// Names of instances that were not announced yet.
+    names: HashMap<(String, u64), String>,
     first: bool,
 }
 
@@ -39,8 +41,15 @@ impl<W: Write> PerfettoWriter<W> {
     /// If `out` refuses.
     pub fn new(mut out: W, start: u64) -> io::Result<PerfettoWriter<W>> {
         out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
-        let (plugins, open) = (Vec::new(), HashMap::new());
-        Ok(PerfettoWriter { out, start, plugins, open, first: true })
+        let (plugins, open, names) = (Vec::new(), HashMap::new(), HashMap::new());
+        Ok(PerfettoWriter { out, start, plugins, open, names, first: true })
+    }
+
+    /// Gives instances names, by the id of their plugin and their number.
+    #[must_use]
+    pub fn with_names(mut self, names: HashMap<(String, u64), String>) -> PerfettoWriter<W> {
+        self.names = names;
+        self
     }
 
     /// Takes one event.
@@ -51,6 +60,10 @@ impl<W: Write> PerfettoWriter<W> {
     pub fn write(&mut self, event: &Event) -> io::Result<()> {
         let process = self.process(event)?;
         let place = (process, event.instance);
+        if let Some(name) = self.names.remove(&(event.plugin.to_string(), event.instance)) {
+            let arguments = json!({ "args": { "name": name } });
+            self.entry("M", place, "thread_name", event.at, arguments)?;
+        }
         match &event.what {
             What::FrameIn { call, frame } => {
                 let open = Open { at: event.at, name: name_of(frame), place };

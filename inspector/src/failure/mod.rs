@@ -96,6 +96,7 @@ impl Bundle {
             digest: digest.clone(),
             binding: *binding,
             manifest: self.manifest.clone(),
+            instances: Vec::new(),
         })?;
         for event in &self.events {
             match payloads {
@@ -238,6 +239,7 @@ pub fn find(path: &Path, wanted: &Wanted) -> Result<Option<Failure>, TraceError>
         digest: String::new(),
         binding: None,
         manifest: None,
+        instances: Vec::new(),
     };
     Ok(Some(Failure {
         app_version: reader.app_version().to_owned(),

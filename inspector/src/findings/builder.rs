@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::ServiceError;
 use glovebox_events::{CallId, Event, HostCall, Phase, What};
+use glovebox_trace::PluginRecord;
 
 use super::record::{
-    AskedHostCall, CallEnd, CallRecord, Load, PluginFacts, Record, Segment, SegmentKey, Spot,
+    AskedHostCall, CallEnd, CallRecord, Load, Owner, PluginFacts, Record, Segment, SegmentKey, Spot,
 };
 
 /// Calls that a record holds unless it is told otherwise; one costs about 300 bytes.
@@ -30,6 +32,8 @@ pub struct RecordBuilder {
     positions: HashMap<CallId, usize>,
     gone: usize,
     segments: HashMap<SegmentKey, usize>,
+    /// Instances of each plugin in a run, in order of appearance.
+    owners: HashMap<(u32, Arc<str>), Vec<u64>>,
 }
 
 impl Default for RecordBuilder {
@@ -48,7 +52,25 @@ impl RecordBuilder {
             positions: HashMap::new(),
             gone: 0,
             segments: HashMap::new(),
+            owners: HashMap::new(),
         }
+    }
+
+    /// Adds what a trace says of a plugin and of its instances.
+    pub fn describe_record(&mut self, record: &PluginRecord) {
+        if let Some(facts) = PluginFacts::of_record(record) {
+            self.describe(&record.id, facts);
+        }
+        for instance in record.instances.iter().filter(|one| !one.digest.is_empty()) {
+            let key = (record.id.as_str().into(), instance.instance);
+            self.record.digests.insert(key, instance.digest.clone());
+        }
+    }
+
+    /// Adds the facts that one instance of a plugin states about itself, which others of the same id may
+    /// not.
+    pub fn describe_instance(&mut self, plugin: &str, instance: u64, facts: PluginFacts) {
+        self.record.instances.insert((plugin.into(), instance), facts);
     }
 
     /// Adds the facts that a plugin states about itself.
@@ -70,8 +92,9 @@ impl RecordBuilder {
     /// Forgets all calls and other events; the facts about plugins stay.
     pub fn clear(&mut self) {
         let plugins = std::mem::take(&mut self.record.plugins);
+        let instances = std::mem::take(&mut self.record.instances);
         *self = RecordBuilder::new(self.limit);
-        self.record.plugins = plugins;
+        (self.record.plugins, self.record.instances) = (plugins, instances);
     }
 
     /// The record so far.
@@ -157,11 +180,11 @@ impl RecordBuilder {
             }
             What::HostCall { call, host_call } => {
                 // Copies that are not told apart are not looked at: plugins are many only in bad traces.
-                if self.segment_of(event).is_none() {
+                let Some(owner) = self.owner_of(event) else {
                     return;
-                }
+                };
                 let denied = host_call.result == Err(ServiceError::Denied);
-                let key = (event.plugin.clone(), host_call.permission);
+                let key = (owner, host_call.permission);
                 let uses = self.record.uses.entry(key).or_default();
                 uses.used += 1;
                 if denied {
@@ -178,9 +201,11 @@ impl RecordBuilder {
             What::Loaded { digest, took, cached, .. } => {
                 let spot = spot(None);
                 self.set_digest(event, digest, false);
-                if self.record.loads.len() < MAX_LOADS {
+                if self.record.loads.len() < MAX_LOADS
+                    && let Some(owner) = self.owner_of(event)
+                {
                     self.record.loads.push(Load {
-                        plugin: event.plugin.clone(),
+                        owner,
                         generation: event.generation,
                         took: *took,
                         cached: *cached,
@@ -203,12 +228,11 @@ impl RecordBuilder {
         let is_crash = change.1 == Phase::Faulted && cause.starts_with("crashed: ");
         let is_loss =
             change == (Phase::Restarting, Phase::Ready) && cause.starts_with("restarted without ");
-        if !is_crash && !self.record.crashes.contains_key(&event.plugin)
-            || self.segment_of(event).is_none()
-        {
+        let Some(owner) = self.owner_of(event) else { return };
+        if !is_crash && !self.record.crashes.contains_key(&owner) {
             return;
         }
-        let crashes = self.record.crashes.entry(event.plugin.clone()).or_default();
+        let crashes = self.record.crashes.entry(owner).or_default();
         if is_crash {
             crashes.count += 1;
             crashes.generation = event.generation;
@@ -228,6 +252,11 @@ impl RecordBuilder {
         }
     }
 
+    fn owner_of(&mut self, event: &Event) -> Option<Owner> {
+        let segment = self.segment_of(event)?;
+        Some(self.record.segments[segment].owner.clone())
+    }
+
     fn segment_of(&mut self, event: &Event) -> Option<usize> {
         let key = SegmentKey {
             run: self.run,
@@ -239,8 +268,19 @@ impl RecordBuilder {
             Entry::Occupied(entry) => Some(*entry.get()),
             Entry::Vacant(_) if self.record.segments.len() >= MAX_SEGMENTS => None,
             Entry::Vacant(entry) => {
+                let key = entry.key().clone();
+                let of_run = (key.run, key.plugin.clone());
+                let instances = self.owners.entry(of_run).or_default();
+                let known = instances.iter().position(|known| *known == key.instance);
+                let place = known.unwrap_or_else(|| {
+                    instances.push(key.instance);
+                    instances.len() - 1
+                });
+                let owner = Owner { plugin: key.plugin.clone(), place };
+                self.record.owners.insert(owner.clone(), key.instance);
                 self.record.segments.push(Segment {
-                    key: entry.key().clone(),
+                    owner,
+                    key,
                     digest: None,
                     carried_state: false,
                     range: None,

@@ -29,8 +29,8 @@ pub use budget::{BudgetFigures, BudgetVerdict, MIN_CALLS, MIN_SPAN, Standing, ve
 pub use builder::{MAX_CALLS, RecordBuilder};
 pub use live::LiveRecord;
 pub use record::{
-    AskedHostCall, CallEnd, CallRecord, Crashes, Load, PermissionUse, PluginFacts, Record, Segment,
-    SegmentKey, Spot,
+    AskedHostCall, CallEnd, CallRecord, Crashes, Load, Owner, PermissionUse, PluginFacts, Record,
+    Segment, SegmentKey, Spot,
 };
 pub use rule::{Evidence, Finding, Judgement, Rule, Unjudged, Verdict, judge};
 pub use rules::{RULES, rules_text};

@@ -33,11 +33,22 @@ pub struct SegmentKey {
     pub generation: u32,
 }
 
+/// Names an instance through all runs, whose numbers of it may differ.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// Id of the plugin.
+    pub plugin: Arc<str>,
+    /// Its place among the instances of that plugin in its run, from 0.
+    pub place: usize,
+}
+
 /// The figures of one generation of one instance in one run.
 #[derive(Debug, Clone)]
 pub struct Segment {
     /// The generation of an instance.
     pub key: SegmentKey,
+    /// The same instance in all runs.
+    pub owner: Owner,
     /// Digest of the artifact, if the run says it.
     pub digest: Option<String>,
     /// True if it went on from the state of another generation.
@@ -163,7 +174,7 @@ fn is_native(manifest: &Manifest) -> bool {
     manifest.runtime.tier.map_or(names_a_library, |tier| tier == Tier::Native)
 }
 
-/// Uses of one permission by one plugin.
+/// Uses of one permission by one instance.
 #[derive(Debug, Clone, Default)]
 pub struct PermissionUse {
     /// Host calls that need it.
@@ -176,7 +187,7 @@ pub struct PermissionUse {
     pub generation: u32,
 }
 
-/// Crashes of the processes of one plugin.
+/// Crashes of the processes of one instance.
 #[derive(Debug, Clone, Default)]
 pub struct Crashes {
     /// How many there were.
@@ -194,8 +205,8 @@ pub struct Crashes {
 /// One load of a plugin.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// Id of the plugin.
-    pub plugin: Arc<str>,
+    /// The instance.
+    pub owner: Owner,
     /// The generation that it made.
     pub generation: u32,
     /// How long it took.
@@ -211,14 +222,20 @@ pub struct Load {
 pub struct Record {
     /// The facts that plugins state about themselves, by id, as far as they are known.
     pub plugins: BTreeMap<Arc<str>, PluginFacts>,
+    /// Those of single instances, by id and number, which go before them.
+    pub instances: BTreeMap<(Arc<str>, u64), PluginFacts>,
+    /// Digests of the artifacts of single instances, by id and number, where their loads do not say them.
+    pub digests: BTreeMap<(Arc<str>, u64), String>,
+    /// The instances that did anything, with the number of each in the last run that has it.
+    pub owners: BTreeMap<Owner, u64>,
     /// Generations of instances, in order of appearance.
     pub segments: Vec<Segment>,
     /// Calls in the order in which they started.
     pub calls: VecDeque<CallRecord>,
-    /// Uses of permissions by plugin.
-    pub uses: BTreeMap<(Arc<str>, Permission), PermissionUse>,
-    /// Crashes of processes by plugin.
-    pub crashes: BTreeMap<Arc<str>, Crashes>,
+    /// Uses of permissions by instance.
+    pub uses: BTreeMap<(Owner, Permission), PermissionUse>,
+    /// Crashes of processes by instance.
+    pub crashes: BTreeMap<Owner, Crashes>,
     /// Loads, in order; the first thousand.
     pub loads: Vec<Load>,
     /// Time of the last event of each run, in nanoseconds since the Unix epoch.
@@ -235,14 +252,31 @@ impl Record {
         &self.segments[call.segment]
     }
 
-    /// The calls of each plugin and generation, over all instances and runs, in order.
-    pub fn generations(&self) -> BTreeMap<(Arc<str>, u32), Vec<&CallRecord>> {
+    /// The calls of each instance and generation, over all runs, in order.
+    pub fn generations(&self) -> BTreeMap<(Owner, u32), Vec<&CallRecord>> {
         let mut generations = BTreeMap::<_, Vec<_>>::new();
         for call in &self.calls {
-            let key = &self.segment(call).key;
-            generations.entry((key.plugin.clone(), key.generation)).or_default().push(call);
+            let Segment { owner, key, .. } = self.segment(call);
+            generations.entry((owner.clone(), key.generation)).or_default().push(call);
         }
         generations
+    }
+
+    /// The number of an instance in the last run that has it.
+    pub fn instance_of(&self, owner: &Owner) -> u64 {
+        self.owners.get(owner).copied().unwrap_or_default()
+    }
+
+    /// True if another instance of its plugin did anything, too.
+    pub fn has_twin(&self, owner: &Owner) -> bool {
+        let at = |place| Owner { plugin: owner.plugin.clone(), place };
+        self.owners.range(at(0)..=at(usize::MAX)).nth(1).is_some()
+    }
+
+    /// The facts that are known of an instance.
+    pub fn facts_of(&self, owner: &Owner) -> Option<&PluginFacts> {
+        let own = (owner.plugin.clone(), self.instance_of(owner));
+        self.instances.get(&own).or_else(|| self.plugins.get(&owner.plugin))
     }
 
     /// The calls of each segment, in order.
@@ -254,11 +288,11 @@ impl Record {
         segments
     }
 
-    /// Ids of the plugins that did anything, each with its last generation.
-    pub fn seen(&self) -> BTreeMap<Arc<str>, u32> {
+    /// The instances that did anything, each with its last generation.
+    pub fn seen(&self) -> BTreeMap<Owner, u32> {
         let mut seen = BTreeMap::new();
-        for Segment { key, .. } in &self.segments {
-            let last: &mut u32 = seen.entry(key.plugin.clone()).or_default();
+        for Segment { key, owner, .. } in &self.segments {
+            let last: &mut u32 = seen.entry(owner.clone()).or_default();
             *last = key.generation.max(*last);
         }
         seen

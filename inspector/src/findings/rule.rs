@@ -1,9 +1,7 @@
-use std::sync::Arc;
-
 use glovebox_events::CallId;
 use serde::Serialize;
 
-use super::{RULES, Record, Severities, Severity, Spot};
+use super::{Owner, RULES, Record, Severities, Severity, Spot};
 
 /// One thing to look for in a run.
 pub trait Rule: Sync {
@@ -27,12 +25,12 @@ pub trait Rule: Sync {
 #[derive(Debug, Default)]
 pub struct Verdict {
     found: Vec<Found>,
-    unjudged: Vec<(Arc<str>, String)>,
+    unjudged: Vec<(Owner, String)>,
 }
 
 #[derive(Debug)]
 struct Found {
-    plugin: Arc<str>,
+    owner: Owner,
     generation: u32,
     message: String,
     evidence: Vec<Evidence>,
@@ -45,23 +43,23 @@ impl Verdict {
     /// Adds a finding. Of the spots that show it, the first are kept.
     pub fn find(
         &mut self,
-        plugin: &Arc<str>,
+        owner: &Owner,
         generation: u32,
         message: String,
         spots: impl IntoIterator<Item = Spot>,
     ) {
         let spots = spots.into_iter().take(Self::MAX_EVIDENCE);
         self.found.push(Found {
-            plugin: plugin.clone(),
+            owner: owner.clone(),
             generation,
             message,
             evidence: spots.map(Evidence::from).collect(),
         });
     }
 
-    /// Says that this was not judged about a plugin, and why.
-    pub fn skip(&mut self, plugin: &Arc<str>, reason: String) {
-        self.unjudged.push((plugin.clone(), reason));
+    /// Says that this was not judged about an instance, and why.
+    pub fn skip(&mut self, owner: &Owner, reason: String) {
+        self.unjudged.push((owner.clone(), reason));
     }
 }
 
@@ -91,6 +89,10 @@ pub struct Finding {
     pub severity: Severity,
     /// Id of the plugin.
     pub plugin: String,
+    /// The instance, by its number in the host; in several runs, by that in the last.
+    pub instance: u64,
+    /// The name of the instance: the id, and what tells it from others of that id in the run.
+    pub name: String,
     /// The generation, from 1; the last if it is about several.
     pub generation: u32,
     /// The finding, with numbers.
@@ -101,13 +103,17 @@ pub struct Finding {
     pub evidence: Vec<Evidence>,
 }
 
-/// A plugin that a rule could not judge.
+/// An instance that a rule could not judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unjudged {
     /// Id of the rule.
     pub rule: &'static str,
     /// Id of the plugin.
     pub plugin: String,
+    /// The instance, by its number in the host; in several runs, by that in the last.
+    pub instance: u64,
+    /// The name of the instance: the id, and what tells it from others of that id in the run.
+    pub name: String,
     /// Why, with numbers.
     pub reason: String,
 }
@@ -127,6 +133,20 @@ impl Judgement {
     /// Number of findings that are at least this severe.
     pub fn count(&self, least: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity >= least).count()
+    }
+
+    /// The same with the names that `name` knows for a plugin and the number of an instance.
+    #[must_use]
+    pub fn named(mut self, name: impl Fn(&str, u64) -> Option<String>) -> Judgement {
+        let found = self.findings.iter_mut().map(|one| (&one.plugin, one.instance, &mut one.name));
+        let unjudged =
+            self.unjudged.iter_mut().map(|one| (&one.plugin, one.instance, &mut one.name));
+        for (plugin, instance, known) in found.chain(unjudged) {
+            if let Some(name) = name(plugin, instance) {
+                *known = name;
+            }
+        }
+        self
     }
 
     /// The same by other severities. Findings of rules that were off stay unknown.
@@ -149,6 +169,14 @@ impl Judgement {
     }
 }
 
+/// The name of an instance by its number, if another one of its plugin did anything, too.
+fn name_of(record: &Record, owner: &Owner) -> String {
+    match record.has_twin(owner) {
+        true => format!("{} · instance {}", owner.plugin, record.instance_of(owner)),
+        false => owner.plugin.to_string(),
+    }
+}
+
 /// Runs all rules that are not off over a run.
 pub fn judge(record: &Record, severities: &Severities) -> Judgement {
     let mut judgement = Judgement { calls_left_out: record.calls_left_out, ..Judgement::default() };
@@ -161,15 +189,19 @@ pub fn judge(record: &Record, severities: &Severities) -> Judgement {
         judgement.findings.extend(verdict.found.into_iter().map(|found| Finding {
             rule: rule.id(),
             severity,
-            plugin: found.plugin.to_string(),
+            instance: record.instance_of(&found.owner),
+            name: name_of(record, &found.owner),
+            plugin: found.owner.plugin.to_string(),
             generation: found.generation,
             message: found.message,
             remedy: rule.remedy(),
             evidence: found.evidence,
         }));
-        judgement.unjudged.extend(verdict.unjudged.into_iter().map(|(plugin, reason)| Unjudged {
+        judgement.unjudged.extend(verdict.unjudged.into_iter().map(|(owner, reason)| Unjudged {
             rule: rule.id(),
-            plugin: plugin.to_string(),
+            instance: record.instance_of(&owner),
+            name: name_of(record, &owner),
+            plugin: owner.plugin.to_string(),
             reason,
         }));
     }

@@ -9,6 +9,8 @@ use glovebox_events::{
     Binding, CallId, Event, HostCall, Outcome, Phase, ReloadCause, Timing, What,
 };
 
+use glovebox_trace::{InstanceRecord, PluginRecord};
+
 use super::*;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -577,6 +579,30 @@ fn outputs_that_differ_between_runs() {
            them the host had told it the same [0, 3]"],
     );
     check(id, instances(true), &["? needs two runs of the same input"]);
+    // Those of two versions are not of one artifact.
+    let versions = |run: &mut Run| {
+        let instances = [(0, "d0"), (1, "d1")].map(|(instance, digest)| InstanceRecord {
+            instance,
+            digest: digest.to_owned(),
+            ..InstanceRecord::default()
+        });
+        run.builder.describe_record(&PluginRecord {
+            id: "p".to_owned(),
+            version: String::new(),
+            digest: "d1".to_owned(),
+            binding: None,
+            manifest: None,
+            instances: instances.to_vec(),
+        });
+        instances_differ(run);
+    };
+    fn instances_differ(run: &mut Run) {
+        run.call(Call::default());
+        run.instance = 1;
+        run.call(Call { outputs: Vec::new(), ..Call::default() });
+    }
+    let unknown = "? needs two runs of the same input";
+    check(id, versions, &[unknown, unknown]);
 }
 
 #[test]
@@ -620,4 +646,53 @@ fn severities_decide_what_is_found() {
         &[("late-or-missing-answer", Error), ("denied-call", Info)],
     );
     check(&["denied-call=off"], &[("late-or-missing-answer", Warning)]);
+}
+
+#[test]
+fn instances_of_one_plugin_are_judged_alone() {
+    /// Which instances of two are found slow, each of which gets so many calls in turn, in so many runs.
+    fn check(calls: [u64; 2], runs: u64, expected: &[(u64, &str)]) {
+        let mut run = Run::new();
+        for number in 0..runs {
+            for (place, calls) in (0u64..).zip(calls) {
+                // The host may count on from run to run.
+                run.instance = 10 * number + place;
+                run.calls(calls, |index| Call {
+                    micros: if place == 1 && index == 5 { 90_000 } else { 100 },
+                    ..Call::default()
+                });
+            }
+            run.builder.next_run();
+        }
+        let judgement = judge(&run.builder.finish(), &Severities::default());
+        let slow = judgement.findings.iter().filter(|finding| finding.rule == "slow-frame");
+        let found: Vec<_> = slow.map(|one| (one.instance, one.name.as_str())).collect();
+        assert_eq!(found, expected, "{calls:?} {runs}");
+    }
+    check([20, 20], 1, &[(1, "p · instance 1")]);
+    // Too few of either, though not of both together.
+    check([15, 15], 1, &[]);
+    // The same instance in two runs is one.
+    check([15, 15], 2, &[(11, "p · instance 11")]);
+    check([0, 20], 1, &[(1, "p")]);
+}
+
+#[test]
+fn budgets_are_those_of_the_instance() {
+    let mut run = Run::new();
+    let budget = |text: &str| PluginFacts {
+        budget: Budget::parse(text).unwrap_or_else(|error| panic!("{error}")),
+        ..PluginFacts::default()
+    };
+    run.builder.describe_instance("p", 0, budget("p50 = \"1 ms\""));
+    run.builder.describe_instance("p", 1, budget("p50 = \"10us\""));
+    for instance in [0, 1] {
+        run.instance = instance;
+        run.calls(100, |_| Call::default());
+    }
+    let judgement = judge(&run.builder.finish(), &Severities::default());
+    let named = |_: &str, instance: u64| Some(format!("p · v{instance}"));
+    let judgement = judgement.named(named);
+    let broken = judgement.findings.iter().filter(|one| one.rule == "budget-broken");
+    assert_eq!(broken.map(|one| one.name.as_str()).collect::<Vec<_>>(), ["p · v1"]);
 }

@@ -121,6 +121,8 @@ pub(super) fn parse(
     let instance = fields.number("instance", 0)?;
     let generation = fields.number("generation", 1)?;
     let plugin = fields.text("plugin")?.unwrap_or_else(|| "import".to_owned());
+    // For people; events have the number alone.
+    fields.text("instance_name")?;
     let name = fields.text("type")?;
     if name.is_none() && !fields.0.iter().any(|(key, _)| OF_A_FRAME.contains(&key.as_str())) {
         return Err(match fields.0.first() {

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use glovebox_events::{Event, Sink};
-use glovebox_trace::{TraceError, TraceReader};
+use glovebox_trace::{PluginRecord, TraceError, TraceReader};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Store, StoreLimits};
@@ -54,6 +54,8 @@ pub struct Loaded {
     pub damaged: u64,
     /// Events the recorder could not keep.
     pub lost_events: u64,
+    /// Plugins the trace describes.
+    pub plugins: Vec<PluginRecord>,
 }
 
 /// Fills a store of its own from a trace file.
@@ -93,5 +95,6 @@ pub fn load(
             }
         }
     }
-    Ok(Loaded { store, damage, damaged, lost_events: reader.lost_events() })
+    let (lost_events, plugins) = (reader.lost_events(), reader.plugins().to_vec());
+    Ok(Loaded { store, damage, damaged, lost_events, plugins })
 }

@@ -110,6 +110,72 @@ pub struct PluginRecord {
     pub binding: Option<Binding>,
     /// Text of its `plugin.toml`.
     pub manifest: Option<String>,
+    /// What tells its instances apart, as far as the trace says it.
+    pub instances: Vec<InstanceRecord>,
+}
+
+impl PluginRecord {
+    /// Takes in what tells an instance apart, in place of what was known before.
+    pub(crate) fn take_in(&mut self, instance: InstanceRecord) {
+        let known = self.instances.iter_mut().find(|known| known.instance == instance.instance);
+        match known {
+            Some(known) => *known = instance,
+            None => self.instances.push(instance),
+        }
+    }
+}
+
+/// What tells an instance of a plugin from others of the same id.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InstanceRecord {
+    /// Its number, as events carry it.
+    pub instance: u64,
+    /// The version of the plugin.
+    pub version: String,
+    /// The name of its file.
+    pub file: String,
+    /// The name of the folder that the file lies in.
+    pub folder: String,
+    /// Hexadecimal BLAKE3 digest of the artifact; empty if it is not known.
+    pub digest: String,
+}
+
+impl InstanceRecord {
+    /// The marks that may tell it from others, the one that says most first; empty where it has none.
+    fn marks(&self) -> [String; 3] {
+        let in_folder = match self.folder.is_empty() || self.file.is_empty() {
+            true => String::new(),
+            false => format!("{}/{}", self.folder, self.file),
+        };
+        [self.version.clone(), self.file.clone(), in_folder]
+    }
+
+    /// What tells it from all `twins`, which are of the same plugin: its version, else its file, else that
+    /// with its folder, with its number where these are the same.
+    pub fn distinguished<'a>(&self, twins: impl Iterator<Item = &'a InstanceRecord>) -> String {
+        let own = self.marks();
+        let twins: Vec<_> = twins.map(InstanceRecord::marks).collect();
+        let is_own =
+            |at: &usize| !own[*at].is_empty() && twins.iter().all(|twin| twin[*at] != own[*at]);
+        match (0..own.len()).find(is_own) {
+            Some(at) => own[at].clone(),
+            None => {
+                let [version, file, _] = own;
+                let mark = if file.is_empty() { version } else { file };
+                format!("{mark}, instance {}", self.instance)
+            }
+        }
+    }
+}
+
+/// The name of an instance of a plugin by the records of a trace: the id, and what tells it from others of
+/// that id; `None` if they say nothing of it, or know no other.
+pub fn instance_name(plugins: &[PluginRecord], id: &str, instance: u64) -> Option<String> {
+    let all = || plugins.iter().filter(|one| one.id == id).flat_map(|one| &one.instances);
+    let own = all().find(|one| one.instance == instance)?;
+    let mut twins = all().filter(|one| one.instance != instance).peekable();
+    twins.peek()?;
+    Some(format!("{id} · {}", own.distinguished(twins)))
 }
 
 /// A file in a trace that the format knows nothing of.
@@ -150,4 +216,64 @@ pub(crate) fn shown<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twins_are_told_apart_by_what_differs_first() {
+        fn check(own: [&str; 3], twins: &[[&str; 3]], expected: &str) {
+            let record = |instance, [version, file, folder]: [&str; 3]| InstanceRecord {
+                instance,
+                version: version.to_owned(),
+                file: file.to_owned(),
+                folder: folder.to_owned(),
+                digest: String::new(),
+            };
+            let twins: Vec<_> = twins.iter().map(|twin| record(1, *twin)).collect();
+            let found = record(7, own).distinguished(twins.iter());
+            assert_eq!(found, expected, "{own:?} {twins:?}");
+        }
+        let one = ["1.0.0", "a.wasm", "v"];
+        check(one, &[["1.1.0", "a.wasm", "w"]], "1.0.0");
+        check(one, &[["1.0.0", "b.wasm", "v"]], "a.wasm");
+        check(one, &[["1.0.0", "a.wasm", "w"]], "v/a.wasm");
+        check(one, &[["1.0.0", "a.wasm", "v"]], "a.wasm, instance 7");
+        check(one, &[["1.1.0", "b.wasm", "w"], ["1.0.0", "a.wasm", "w"]], "v/a.wasm");
+        check(["1.0.0", "", ""], &[["1.0.0", "", ""]], "1.0.0, instance 7");
+    }
+
+    #[test]
+    fn only_twins_have_more_than_their_id() {
+        let record = |id: &str, instances: &[(u64, &str)]| PluginRecord {
+            id: id.to_owned(),
+            version: String::new(),
+            digest: String::new(),
+            binding: None,
+            manifest: None,
+            instances: instances
+                .iter()
+                .map(|(instance, version)| InstanceRecord {
+                    instance: *instance,
+                    version: (*version).to_owned(),
+                    ..InstanceRecord::default()
+                })
+                .collect(),
+        };
+        // Records of one id may stand apart.
+        let all = [
+            record("a", &[(1, "1.0.0")]),
+            record("b", &[(2, "1.0.0")]),
+            record("a", &[(3, "2.0.0")]),
+        ];
+        let check = |id: &str, instance: u64, expected: Option<&str>| {
+            assert_eq!(instance_name(&all, id, instance).as_deref(), expected, "{id} {instance}");
+        };
+        check("a", 1, Some("a · 1.0.0"));
+        check("a", 3, Some("a · 2.0.0"));
+        check("b", 2, None);
+        check("a", 9, None);
+    }
 }

@@ -110,6 +110,7 @@ impl Capture {
             digest: String::new(),
             binding: Some(Binding::Core),
             manifest: None,
+            instances: Vec::new(),
         });
         endpoint.record(What::Loaded {
             version: version.to_owned(),

@@ -52,7 +52,9 @@ mod test_support;
 mod tests;
 mod write;
 
-pub use about::{Attachment, Ends, ParentRecord, PluginRecord, Problem, TraceInfo};
+pub use about::{
+    Attachment, Ends, InstanceRecord, ParentRecord, PluginRecord, Problem, TraceInfo, instance_name,
+};
 pub use error::TraceError;
 pub use format::FORMAT_VERSION;
 pub use format::tally::Tally;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use glovebox_events::{CallId, Event, Snapshot, What};
 use serde::Serialize;
 
-use crate::{Destination, Gaps, TraceError, TraceIndex, TraceReader, TraceWriter};
+use crate::{Destination, Gaps, PluginRecord, TraceError, TraceIndex, TraceReader, TraceWriter};
 
 /// The report of [`merge`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -95,15 +95,17 @@ fn copy<P: AsRef<Path>>(
     writer: &mut TraceWriter,
     cancel: &AtomicBool,
 ) -> Result<u64, TraceError> {
-    for plugin in indexes.iter().flat_map(|index| &index.info.plugins) {
-        writer.describe_plugin(plugin)?;
+    let mut numbers = Numbers::new(indexes);
+    for (input, index) in indexes.iter().enumerate() {
+        for plugin in &index.info.plugins {
+            writer.describe_plugin(&numbers.renumber_plugin(plugin, input))?;
+        }
     }
     // Traces of several origins have none together.
     let parents = indexes.iter().map(|index| index.info.parent.as_ref());
     if let Some(Some(parent)) = parents.reduce(|one, other| one.filter(|_| one == other)) {
         writer.describe_parent(parent)?;
     }
-    let mut numbers = Numbers::new(indexes);
     let mut inputs = Vec::new();
     let mut gaps: Vec<Gaps> = paths.iter().map(|_| Gaps::default()).collect();
     let mut heads = BinaryHeap::new();
@@ -244,6 +246,16 @@ impl Numbers {
     fn instance(&mut self, instance: u64, input: usize) -> u64 {
         let next = self.instances.len() as u64;
         *self.instances.entry((input, instance)).or_insert(next)
+    }
+
+    fn renumber_plugin(&mut self, plugin: &PluginRecord, input: usize) -> PluginRecord {
+        let mut plugin = plugin.clone();
+        if !self.is_one_recording {
+            for one in &mut plugin.instances {
+                one.instance = self.instance(one.instance, input);
+            }
+        }
+        plugin
     }
 
     fn renumber_snapshot(&mut self, snapshot: &mut Snapshot, input: usize) {

@@ -96,6 +96,7 @@ fn every_event_survives_the_file() {
         digest: "abc".into(),
         binding: Some(Binding::FrameAbi),
         manifest: Some("[plugin]\nid = \"redact\"\n".into()),
+        instances: Vec::new(),
     };
     writer.describe_plugin(&plugin).expect("there is space");
     for event in sample::events() {
@@ -426,4 +427,49 @@ fn a_split_that_stops_leaves_whole_parts_only() {
     check("part.mcap", 10, 2);
     // The name of a part is longer than a name may be.
     check(&format!("{}.mcap", "x".repeat(250)), 100, 0);
+}
+
+#[test]
+fn instances_keep_what_tells_them_apart() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let write = |name: &str, version: &str, at: u64| {
+        let path = folder.path().join(name);
+        let mut writer = TraceWriter::create(&path, "0.1.0").expect("there is space");
+        let instance = InstanceRecord {
+            instance: 3,
+            version: version.to_owned(),
+            file: "stats.wasm".to_owned(),
+            folder: "built".to_owned(),
+            digest: "abc".to_owned(),
+        };
+        let plugin = PluginRecord {
+            id: "stats".to_owned(),
+            version: version.to_owned(),
+            digest: String::new(),
+            binding: None,
+            manifest: None,
+            instances: vec![instance],
+        };
+        writer.describe_plugin(&plugin).expect("there is space");
+        let call = glovebox_events::CallId(1);
+        let what = What::FrameIn { call, frame: glovebox_abi::Frame::data("x") };
+        let event =
+            Event { sequence: 0, at, plugin: "stats".into(), instance: 3, generation: 1, what };
+        writer.write(&event).expect("there is space");
+        writer.finish().expect("there is space");
+        path
+    };
+    // Two recordings, each of which calls its instance the same.
+    let parts = [write("one.mcap", "1.0.0", 5), write("two.mcap", "2.0.0", 9)];
+    let merged = folder.path().join("merged.mcap");
+    merge(&parts, &merged, "0.1.0", &mut |_, _| {}, &NEVER).expect("there is space");
+    let mut reader = TraceReader::open(&merged).expect("it is a trace");
+    let instances: Vec<u64> =
+        (&mut reader).map(|event| event.expect("it is whole").instance).collect();
+    let name = |instance: u64| instance_name(reader.plugins(), "stats", instance);
+    let names: Vec<_> = instances.into_iter().map(name).collect();
+    let expected = ["stats · 1.0.0", "stats · 2.0.0"].map(|name| Some(name.to_owned()));
+    assert_eq!(names, expected);
+    let summary = TraceIndex::summary(&merged).expect("it can be read").expect("it is finished");
+    assert_eq!(summary.plugins, reader.plugins());
 }

@@ -20,7 +20,7 @@ use glovebox_inspector::findings::{LiveRecord, PluginFacts};
 use glovebox_inspector::replay::{Inputs, Pace, ReplayPlan};
 use glovebox_inspector::report::junit::Suite;
 use glovebox_pipeline::Pipeline;
-use glovebox_trace::Replacing;
+use glovebox_trace::{Replacing, instance_name};
 
 use super::against::Against;
 use super::diff::Reports;
@@ -32,6 +32,7 @@ use super::run;
 use super::surroundings::Surroundings;
 use super::trace_file;
 use crate::ending::is_asked;
+use crate::workbench::record_of;
 use crate::workbench::replay::{ReplaySummary, Routing};
 use crate::workbench::snapshots::{Snapshots, SnapshotsTaken};
 use crate::workbench::start::Started;
@@ -175,7 +176,8 @@ impl Replay {
                 digest: Some(status.digest.clone()),
                 ..PluginFacts::of(&status.manifest)
             };
-            record.lock().describe(&status.manifest.plugin.id, facts);
+            let (id, instance) = (&status.manifest.plugin.id, status.instance.get());
+            record.lock().describe_instance(id, instance, facts);
         }
         let started = self.go_to_start(&source, &stage);
         let started = started.inspect_err(|_| stage.discard_recording())?;
@@ -200,7 +202,10 @@ impl Replay {
             // A run that a signal cancels does not fail.
             again.or_else(|problem| if is_asked() { Ok(()) } else { Err(problem) })?;
         }
+        let records: Vec<_> = stage.statuses().iter().map(record_of).collect();
         let judgement = self.findings.judge(record.lock().record())?;
+        let judgement =
+            judgement.named(|plugin, instance| instance_name(&records, plugin, instance));
         let name = self.trace.display().to_string();
         let options = self.against.rules.options();
         let (targets, events) = TargetsFound::new(stage.targets(), stage.events()?, &options);

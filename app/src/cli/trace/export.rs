@@ -1,6 +1,7 @@
 //! `glovebox trace export`: events as NDJSON or for Perfetto, frames for Wireshark, figures for
 //! Prometheus, series as CSV.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use clap::{Args, ValueEnum};
 use glovebox_events::Event;
 use glovebox_inspector::export::{self, PcapngWriter, PerfettoWriter};
 use glovebox_inspector::metrics::Metrics;
-use glovebox_trace::{TraceError, TraceIndex, TraceReader};
+use glovebox_trace::{TraceError, TraceIndex, TraceReader, instance_name};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -94,6 +95,22 @@ enum Stopped {
 }
 
 impl Export {
+    /// The names of instances that have twins.
+    fn names(&self) -> Result<Names, Problem> {
+        let plugins = match TraceIndex::summary(&self.trace).map_err(Problem::Trace)? {
+            Some(info) => info.plugins,
+            None => glovebox_trace::info(&self.trace).map_err(Problem::Trace)?.plugins,
+        };
+        let all = plugins.iter().flat_map(|plugin| {
+            plugin.instances.iter().map(|one| (plugin.id.clone(), one.instance))
+        });
+        let named = all.filter_map(|(id, instance)| {
+            let name = instance_name(&plugins, &id, instance)?;
+            Some(((id, instance), name))
+        });
+        Ok(named.collect())
+    }
+
     pub(super) fn run(&self, files: Files<'_>) -> Result<Report, Problem> {
         let to_stdout = self.out == Path::new("-");
         if let Some(path) = &self.dissector {
@@ -114,8 +131,8 @@ impl Export {
         let mut events = 0u64;
         let mut left_out = LeftOut::default();
         let copied = match self.format {
-            Format::Ndjson => copy(reader, out, &mut events),
-            Format::Perfetto => slices(reader, out, self.start()?, &mut events),
+            Format::Ndjson => copy(reader, out, &self.names()?, &mut events),
+            Format::Perfetto => slices(reader, out, (self.start()?, self.names()?), &mut events),
             Format::Pcapng => packets(reader, out, &mut events, &mut left_out),
             Format::Prometheus | Format::Csv => {
                 self.figures(reader, out, &mut events, &mut left_out)
@@ -244,13 +261,17 @@ impl Export {
     }
 }
 
+/// The names of instances that have twins, by the id of their plugin and their number.
+type Names = HashMap<(String, u64), String>;
+
 fn slices(
     reader: impl Events,
     out: impl Write,
-    start: u64,
+    (start, names): (u64, Names),
     events: &mut u64,
 ) -> Result<(), Stopped> {
-    let mut writer = PerfettoWriter::new(out, start).map_err(Stopped::Write)?;
+    let writer = PerfettoWriter::new(out, start).map_err(Stopped::Write)?;
+    let mut writer = writer.with_names(names);
     let mut damage = None;
     for event in reader {
         match event {
@@ -291,10 +312,20 @@ fn packets(
     damage.map_or(Ok(()), |error| Err(Stopped::Read(Problem::Trace(error))))
 }
 
-fn copy(reader: impl Events, mut out: impl Write, events: &mut u64) -> Result<(), Stopped> {
+fn copy(
+    reader: impl Events,
+    mut out: impl Write,
+    names: &Names,
+    events: &mut u64,
+) -> Result<(), Stopped> {
     for event in reader {
         match event {
-            Ok(event) => export::write_ndjson(&event, &mut out).map_err(Stopped::Write)?,
+            Ok(event) => {
+                let name = || names.get(&(event.plugin.to_string(), event.instance));
+                let name = if names.is_empty() { None } else { name() };
+                export::write_ndjson(&event, name.map(String::as_str), &mut out)
+                    .map_err(Stopped::Write)?;
+            }
             Err(error) => {
                 // The readable part comes first.
                 out.flush().map_err(Stopped::Write)?;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::findings::{PluginFacts, RecordBuilder};
-use glovebox_trace::{TraceError, TraceReader};
+use glovebox_inspector::findings::RecordBuilder;
+use glovebox_trace::{TraceError, TraceReader, instance_name};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -45,11 +45,11 @@ impl TraceFindings {
             }
         }
         for plugin in reader.plugins() {
-            if let Some(facts) = PluginFacts::of_record(plugin) {
-                builder.describe(&plugin.id, facts);
-            }
+            builder.describe_record(plugin);
         }
         let judgement = self.findings.judge(&builder.finish())?;
+        let judgement =
+            judgement.named(|plugin, instance| instance_name(reader.plugins(), plugin, instance));
         let found = findings::sentence(&judgement).unwrap_or_else(|| "0 findings".to_owned());
         let mut sentence = format!("Looked over {}: {found}", count(events, "event"));
         let exit = match damaged {

@@ -7,7 +7,7 @@ use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::Outcome;
 use glovebox_trace::index::KEPT_FROM;
-use glovebox_trace::{Ends, TraceError, TraceIndex, TraceInfo};
+use glovebox_trace::{Ends, InstanceRecord, TraceError, TraceIndex, TraceInfo, instance_name};
 use serde_json::{Value as Json, json};
 
 use super::super::error::{Exit, Problem};
@@ -141,6 +141,12 @@ impl Info {
         for plugin in &info.plugins {
             let binding = plugin.binding.map_or("unknown binding", |binding| binding.name());
             line("plugin", format!("{} {}, {binding}", plugin.id, plugin.version));
+            for one in plugin.instances.iter().filter(|_| plugin.instances.len() > 1) {
+                let name = instance_name(&info.plugins, &plugin.id, one.instance);
+                let name = name.unwrap_or_else(|| plugin.id.clone());
+                let InstanceRecord { instance, version, file, .. } = one;
+                line("instance", format!("{instance}: {name} (version {version}, {file})"));
+            }
         }
         let sentence = format!(
             "Read {} with {} in and {} out{}",

@@ -15,7 +15,7 @@ use crate::window::context::PanelCtx;
 use crate::window::filter_field;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::text::{Hint, elided, plain};
-use crate::window::widgets::{chip, icon_text, label};
+use crate::window::widgets::{bordered, chip, icon_text, label};
 use crate::workbench::{Command, words};
 
 /// Paints the toolbar.
@@ -51,8 +51,9 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::St
 
 /// Less room than this is for the filter, in points.
 const NARROW: f32 = 760.0;
-/// So much room is for long names.
+/// So much room is for long names, and with less there is none for that of the trace.
 const ROOMY: f32 = 1000.0;
+const TIGHT: f32 = 520.0;
 
 /// The button that starts a recording, and stops it: then it says how long and how much.
 fn record(ui: &mut Ui, ctx: PanelCtx<'_>) {
@@ -87,7 +88,10 @@ fn replay(ui: &mut Ui, ctx: PanelCtx<'_>) {
     };
     let letters = if ui.available_width() < ROOMY { NAMES.1 } else { NAMES.0 };
     let short = |name: &str| elided(name, |text| text.chars().count() <= letters).into_owned();
-    let words = format!("{} → {}", short(&aim.trace), short(&aim.into));
+    let words = match ui.available_width() < TIGHT {
+        true => format!("→ {}", short(&aim.into)),
+        false => format!("{} → {}", short(&aim.trace), short(&aim.into)),
+    };
     named_verb_button(ui, ctx, line, &words, &hint);
     let choice = ui.menu_button("▾", |ui| {
         ui.set_min_width(240.0);
@@ -101,8 +105,9 @@ fn replay(ui: &mut Ui, ctx: PanelCtx<'_>) {
             ("Into all plugins".to_owned(), true),
         ] {
             let is_possible = ctx.now.several || into_all;
-            let entry =
-                ui.add_enabled_ui(is_possible, |ui| ui.radio(into_all == all, plain(&name)));
+            let entry = ui.add_enabled_ui(is_possible, |ui| {
+                bordered(ui, |ui| ui.radio(into_all == all, plain(&name)))
+            });
             if entry.inner.clicked() && into_all != all {
                 ctx.run(Verb::ReplayIntoAll);
             }
@@ -110,7 +115,11 @@ fn replay(ui: &mut Ui, ctx: PanelCtx<'_>) {
         let is_possible = ctx.now.other_inputs || ctx.now.all_inputs;
         let mut all_inputs = ctx.now.all_inputs;
         let words = "Inputs recorded for other plugins, too";
-        let entry = ui.add_enabled_ui(is_possible, |ui| ui.checkbox(&mut all_inputs, words)).inner;
+        let entry = ui
+            .add_enabled_ui(is_possible, |ui| {
+                bordered(ui, |ui| ui.checkbox(&mut all_inputs, words))
+            })
+            .inner;
         if entry.hint_when_disabled("The trace has no inputs of other plugins").changed() {
             ctx.run(Verb::ReplayAllInputs);
         }

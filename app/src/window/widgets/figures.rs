@@ -47,6 +47,12 @@ pub(crate) fn clock(nanos: u64) -> String {
     format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+/// A time of day, to the second, which says that it is UTC.
+pub(crate) fn time_of_day(time: SystemTime) -> String {
+    let clock = clock_of(time);
+    format!("{} UTC", clock.split('.').next().unwrap_or(&clock))
+}
+
 /// A time of day in UTC.
 pub(crate) fn clock_of(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -61,6 +67,8 @@ mod tests {
     fn times_of_day_read_well() {
         assert_eq!(clock(0), "00:00:00.000");
         assert_eq!(clock(86_399_999_000_000), "23:59:59.999");
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(3_601_999);
+        assert_eq!(time_of_day(time), "01:00:01 UTC");
     }
 
     #[test]

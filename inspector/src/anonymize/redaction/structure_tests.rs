@@ -347,7 +347,8 @@ fn manifests_are_searched_as_toml() {
         patterns.iter().for_each(|pattern| redaction.add_pattern(pattern).expect(pattern));
         let manifest = Some(manifest.to_owned());
         let (id, version, digest) = ("a".to_owned(), "1.0.0".to_owned(), "00".to_owned());
-        let record = PluginRecord { id, version, digest, binding: None, manifest };
+        let record =
+            PluginRecord { id, version, digest, binding: None, manifest, instances: Vec::new() };
         let left = redaction.record(&record).manifest.expect("it has one");
         assert_eq!(left, expected);
     }

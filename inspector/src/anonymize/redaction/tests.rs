@@ -582,6 +582,7 @@ fn every_text_of_an_event_is_searched() {
         digest: "00".to_owned(),
         binding: None,
         manifest: Some("authors = [\"bob\\u0040example.org\"]".to_owned()),
+        instances: Vec::new(),
     };
     let expected = Some("authors = [\"redacted\"]".to_owned());
     assert_eq!(redaction.record(&record).manifest, expected);

@@ -30,22 +30,20 @@ impl Rule for BudgetBroken {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        for ((plugin, generation), calls) in record.generations() {
-            let facts = record.plugins.get(&plugin);
+        for ((owner, generation), calls) in record.generations() {
+            let facts = record.facts_of(&owner);
             let Some(budget) = facts.map(|facts| facts.budget).filter(|one| !one.is_empty()) else {
                 continue;
             };
             let segments: Vec<&Segment> = record
                 .segments
                 .iter()
-                .filter(|segment| {
-                    segment.key.plugin == plugin && segment.key.generation == generation
-                })
+                .filter(|segment| segment.owner == owner && segment.key.generation == generation)
                 .collect();
             let load = record
                 .loads
                 .iter()
-                .rfind(|load| load.plugin == plugin && load.generation == generation);
+                .rfind(|load| load.owner == owner && load.generation == generation);
             let figures = BudgetFigures {
                 load_time: load.map(|load| load.took),
                 unpaced: record.unpaced,
@@ -55,7 +53,7 @@ impl Rule for BudgetBroken {
                 let (kind, allowed) = (verdict.kind, verdict.allowed);
                 match verdict.standing {
                     Standing::Kept(_) => {}
-                    Standing::NotJudged(reason) => out.skip(&plugin, format!("{kind}: {reason}")),
+                    Standing::NotJudged(reason) => out.skip(&owner, format!("{kind}: {reason}")),
                     Standing::Broken(found) => {
                         let about = match (kind, load) {
                             (BudgetKind::P50 | BudgetKind::P99, _) => {
@@ -71,7 +69,7 @@ impl Rule for BudgetBroken {
                             (BudgetKind::LoadTime, Some(load)) => vec![load.spot],
                             _ => evidence(&calls, &budget, kind),
                         };
-                        out.find(&plugin, generation, message, spots);
+                        out.find(&owner, generation, message, spots);
                     }
                 }
             }

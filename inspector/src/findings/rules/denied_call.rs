@@ -24,14 +24,14 @@ impl Rule for DeniedCall {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        for ((plugin, permission), uses) in &record.uses {
+        for ((owner, permission), uses) in &record.uses {
             if uses.denied == 0 {
                 continue;
             }
             let calls = count(uses.used as usize, "host call");
             let message =
                 format!("{} of {calls} that need `{permission}` were denied", uses.denied);
-            out.find(plugin, uses.generation, message, uses.denials.iter().copied());
+            out.find(owner, uses.generation, message, uses.denials.iter().copied());
         }
     }
 }

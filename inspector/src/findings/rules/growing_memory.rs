@@ -33,12 +33,11 @@ impl Rule for GrowingMemory {
 
     fn run(&self, record: &Record, out: &mut Verdict) {
         for (segment, calls) in record.segments.iter().zip(record.by_segment()) {
-            let key = &segment.key;
             let held: Vec<(u64, Spot)> =
                 calls.iter().filter_map(|call| Some((call.end?.memory?, call.input))).collect();
             if held.len() < MIN_CALLS {
                 let reason = format!("{} of {MIN_CALLS} calls that tell their memory", held.len());
-                out.skip(&key.plugin, reason);
+                out.skip(&segment.owner, reason);
                 continue;
             }
             let most = |index: usize| {
@@ -58,7 +57,7 @@ impl Rule for GrowingMemory {
                 );
                 let steps = held.windows(2).filter(|pair| pair[1].0 > pair[0].0);
                 let spots = steps.rev().map(|pair| pair[1].1);
-                out.find(&key.plugin, key.generation, message, spots);
+                out.find(&segment.owner, segment.key.generation, message, spots);
             }
         }
     }

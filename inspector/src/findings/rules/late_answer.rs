@@ -36,11 +36,11 @@ impl Rule for LateAnswer {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        for ((plugin, generation), calls) in record.generations() {
+        for ((owner, generation), calls) in record.generations() {
             let mut find = |spots: Vec<Spot>, what: &str| {
                 if !spots.is_empty() {
                     let message = format!("{} {what}", count(spots.len(), "call"));
-                    out.find(&plugin, generation, message, spots);
+                    out.find(&owner, generation, message, spots);
                 }
             };
             let spots = |is: &dyn Fn(&CallRecord) -> bool| -> Vec<Spot> {

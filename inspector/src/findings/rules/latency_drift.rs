@@ -36,11 +36,10 @@ impl Rule for LatencyDrift {
 
     fn run(&self, record: &Record, out: &mut Verdict) {
         for (segment, calls) in record.segments.iter().zip(record.by_segment()) {
-            let key = &segment.key;
             let taken: Vec<_> =
                 calls.iter().filter_map(|call| Some((call.latency()?, call.input))).collect();
             if taken.len() < MIN_CALLS {
-                out.skip(&key.plugin, format!("{} of {MIN_CALLS} calls", taken.len()));
+                out.skip(&segment.owner, format!("{} of {MIN_CALLS} calls", taken.len()));
                 continue;
             }
             let part = |index: usize| {
@@ -65,7 +64,7 @@ impl Rule for LatencyDrift {
                 let mut slowest = part(PARTS - 1).to_vec();
                 slowest.sort_by_key(|(latency, _)| std::cmp::Reverse(*latency));
                 let spots = slowest.into_iter().map(|(_, spot)| spot);
-                out.find(&key.plugin, key.generation, message, spots);
+                out.find(&segment.owner, segment.key.generation, message, spots);
             }
         }
     }

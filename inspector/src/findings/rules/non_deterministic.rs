@@ -35,15 +35,20 @@ impl Rule for NonDeterministic {
         let mut same = BTreeMap::<(Arc<str>, Option<&str>), Vec<usize>>::new();
         for (index, segment) in record.segments.iter().enumerate() {
             if !segments[index].is_empty() && !segment.carried_state {
-                let known = record.plugins.get(&segment.key.plugin);
-                let known = known.and_then(|facts| facts.digest.as_deref());
-                let digest = segment.digest.as_deref().or(known);
+                let facts = record.facts_of(&segment.owner);
+                let known = facts.and_then(|facts| facts.digest.as_deref());
+                let own = (segment.key.plugin.clone(), segment.key.instance);
+                let recorded = record.digests.get(&own).map(String::as_str);
+                let digest = segment.digest.as_deref().or(recorded).or(known);
                 same.entry((segment.key.plugin.clone(), digest)).or_default().push(index);
             }
         }
-        for ((plugin, _), copies) in same {
+        for (_, copies) in same {
+            let Some(first) = copies.first().map(|first| &record.segments[*first].owner) else {
+                continue;
+            };
             if record.calls_left_out > 0 {
-                out.skip(&plugin, "the first calls are not in the record".to_owned());
+                out.skip(first, "the first calls are not in the record".to_owned());
                 continue;
             }
             let mut compared = 0;
@@ -52,14 +57,14 @@ impl Rule for NonDeterministic {
                     .iter()
                     .map(|first| (*first, prefix(&segments, *first, *second)));
                 // The copy that was given the same for longest.
-                let Some((first, length)) = pairs.max_by_key(|(_, length)| *length) else {
+                let Some((one_of, length)) = pairs.max_by_key(|(_, length)| *length) else {
                     continue;
                 };
                 compared = compared.max(length);
-                let pairs = segments[first].iter().zip(&segments[*second]).take(length);
+                let pairs = segments[one_of].iter().zip(&segments[*second]).take(length);
                 let mut odd = pairs.filter(|(one, other)| differ(one, other)).peekable();
                 let Some((one, other)) = odd.peek().copied() else { continue };
-                let told = segments[first].iter().zip(&segments[*second]).take(length);
+                let told = segments[one_of].iter().zip(&segments[*second]).take(length);
                 let told = told
                     .take_while(|(before, _)| before.input != one.input)
                     .chain([(one, other)])
@@ -68,7 +73,7 @@ impl Rule for NonDeterministic {
                     true => "the host had told it other things, such as the time",
                     false => "the host had told it the same",
                 };
-                let Segment { key, .. } = &record.segments[*second];
+                let Segment { key, owner, .. } = &record.segments[*second];
                 let number = odd.clone().count();
                 let message = format!(
                     "{number} of {} with the same input ended otherwise or gave other bytes; by the \
@@ -76,10 +81,10 @@ impl Rule for NonDeterministic {
                     count(length, "call")
                 );
                 let spots = odd.flat_map(|(one, other)| [one.input, other.input]);
-                out.find(&plugin, key.generation, message, spots);
+                out.find(owner, key.generation, message, spots);
             }
             if compared == 0 {
-                out.skip(&plugin, "needs two runs of the same input".to_owned());
+                out.skip(first, "needs two runs of the same input".to_owned());
             }
         }
     }

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use super::super::record::{Record, Spot};
+use super::super::record::{Owner, Record, Spot};
 use super::super::rule::{Rule, Verdict};
 use super::super::severity::Severity;
 use super::count;
@@ -19,7 +18,7 @@ impl Rule for OutOfOrder {
     }
 
     fn describe(&self) -> &'static str {
-        "In one run, a plugin gave the first frame for a call after the first frame for a call that \
+        "In one run, an instance gave the first frame for a call after the first frame for a call that \
          started later, whichever of its copies did; or the frames of one call are not numbered 0, \
          1, 2 in the order in which they came."
     }
@@ -30,12 +29,12 @@ impl Rule for OutOfOrder {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        let mut runs = BTreeMap::<(u32, Arc<str>), Vec<_>>::new();
+        let mut runs = BTreeMap::<(u32, Owner), Vec<_>>::new();
         for call in &record.calls {
-            let plugin = record.segment(call).key.plugin.clone();
-            runs.entry((call.input.run, plugin)).or_default().push(call);
+            let owner = record.segment(call).owner.clone();
+            runs.entry((call.input.run, owner)).or_default().push(call);
         }
-        for ((_, plugin), calls) in runs {
+        for ((_, owner), calls) in runs {
             let generation = calls.last().map_or(1, |call| record.segment(call).key.generation);
             let mut overtaken = Vec::new();
             let mut earliest_later = u64::MAX;
@@ -53,7 +52,7 @@ impl Rule for OutOfOrder {
                     "{} answered after a call that started later",
                     count(overtaken.len(), "call")
                 );
-                out.find(&plugin, generation, message, overtaken);
+                out.find(&owner, generation, message, overtaken);
             }
             let disordered: Vec<_> = calls
                 .iter()
@@ -62,7 +61,7 @@ impl Rule for OutOfOrder {
             if !disordered.is_empty() {
                 let message =
                     format!("{} gave frames out of order", count(disordered.len(), "call"));
-                out.find(&plugin, generation, message, disordered);
+                out.find(&owner, generation, message, disordered);
             }
         }
     }

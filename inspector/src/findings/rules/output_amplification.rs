@@ -37,7 +37,7 @@ impl Rule for OutputAmplification {
                 && call.bytes_out >= call.bytes_in.saturating_mul(FACTOR);
             many || call.frames_out >= MIN_FRAMES
         };
-        for ((plugin, generation), calls) in record.generations() {
+        for ((owner, generation), calls) in record.generations() {
             let mut found: Vec<_> = calls.iter().filter(amplifies).collect();
             found.sort_by_key(|call| std::cmp::Reverse(call.bytes_out));
             let Some(worst) = found.first() else { continue };
@@ -49,7 +49,7 @@ impl Rule for OutputAmplification {
                 show_size(worst.bytes_out),
                 show_size(worst.bytes_in)
             );
-            out.find(&plugin, generation, message, found.iter().map(|call| call.input));
+            out.find(&owner, generation, message, found.iter().map(|call| call.input));
         }
     }
 }

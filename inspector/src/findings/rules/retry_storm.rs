@@ -41,7 +41,7 @@ impl Rule for RetryStorm {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        for ((plugin, generation), calls) in record.generations() {
+        for ((owner, generation), calls) in record.generations() {
             let mut streaks = HashMap::<(u32, u64), Streak>::new();
             let mut worst = Streak::default();
             for call in &calls {
@@ -64,7 +64,7 @@ impl Rule for RetryStorm {
             if worst.spots.len() >= MIN_FRAMES {
                 let (times, took) = (worst.spots.len(), show_duration(worst.took));
                 let message = format!("the same frame failed {times} times within {took}");
-                out.find(&plugin, generation, message, worst.spots);
+                out.find(&owner, generation, message, worst.spots);
             }
             let asked = calls.iter().filter_map(|call| Some((call.asked_again?, call.input)));
             let mut asked: Vec<_> =
@@ -78,7 +78,7 @@ impl Rule for RetryStorm {
                 );
                 let spots =
                     asked.iter().map(|(again, input)| Spot { sequence: again.first, ..*input });
-                out.find(&plugin, generation, message, spots);
+                out.find(&owner, generation, message, spots);
             }
         }
     }

@@ -33,11 +33,11 @@ impl Rule for SlowFrame {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        for ((plugin, generation), calls) in record.generations() {
+        for ((owner, generation), calls) in record.generations() {
             let mut taken: Vec<_> =
                 calls.iter().filter_map(|call| Some((call.latency()?, call.input))).collect();
             if taken.len() < MIN_CALLS {
-                out.skip(&plugin, format!("{} of {MIN_CALLS} calls", taken.len()));
+                out.skip(&owner, format!("{} of {MIN_CALLS} calls", taken.len()));
                 continue;
             }
             taken.sort_by_key(|(latency, _)| std::cmp::Reverse(*latency));
@@ -53,7 +53,7 @@ impl Rule for SlowFrame {
                     show_duration(median)
                 );
                 let spots = taken[..slow].iter().map(|(_, spot)| *spot);
-                out.find(&plugin, generation, message, spots);
+                out.find(&owner, generation, message, spots);
             }
         }
     }

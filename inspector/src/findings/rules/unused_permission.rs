@@ -29,15 +29,15 @@ impl Rule for UnusedPermission {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        for (plugin, generation) in record.seen() {
-            let Some(facts) = record.plugins.get(&plugin) else {
-                out.skip(&plugin, "its manifest is not known".to_owned());
+        for (owner, generation) in record.seen() {
+            let Some(facts) = record.facts_of(&owner) else {
+                out.skip(&owner, "its manifest is not known".to_owned());
                 continue;
             };
-            let segments = record.segments.iter().filter(|one| one.key.plugin == plugin);
+            let segments = record.segments.iter().filter(|one| one.owner == owner);
             let ended: u64 = segments.map(|segment| segment.ended).sum();
             if ended < MIN_CALLS {
-                out.skip(&plugin, format!("{ended} of {MIN_CALLS} calls"));
+                out.skip(&owner, format!("{ended} of {MIN_CALLS} calls"));
                 continue;
             }
             let is_seen = |permission: &Permission| {
@@ -46,10 +46,10 @@ impl Rule for UnusedPermission {
             };
             let asked = facts.permissions.iter().filter(|permission| !permission.is_harmless());
             for permission in asked.filter(|permission| is_seen(permission)) {
-                if !record.uses.contains_key(&(plugin.clone(), *permission)) {
+                if !record.uses.contains_key(&(owner.clone(), *permission)) {
                     let message =
                         format!("asks for `{permission}` and did not use it in {ended} calls");
-                    out.find(&plugin, generation, message, []);
+                    out.find(&owner, generation, message, []);
                 }
             }
         }

@@ -27,7 +27,7 @@ impl Rule for WorkerCrash {
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {
-        for (plugin, crashes) in record.crashes.iter().filter(|(_, crashes)| crashes.count > 0) {
+        for (owner, crashes) in record.crashes.iter().filter(|(_, crashes)| crashes.count > 0) {
             let times = count(crashes.count, "time");
             let mut message = format!("its process crashed {times}");
             if crashes.without_state > 0 {
@@ -37,7 +37,7 @@ impl Rule for WorkerCrash {
             if crashes.stopped > 0 {
                 message.push_str("; it failed so often in a row that it was stopped");
             }
-            out.find(plugin, crashes.generation, message, crashes.spots.iter().copied());
+            out.find(owner, crashes.generation, message, crashes.spots.iter().copied());
         }
     }
 }

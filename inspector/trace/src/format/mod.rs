@@ -28,7 +28,9 @@
 //! recorded there, and why ([`GapCause`](crate::GapCause)).
 //!
 //! Metadata `glovebox` holds `format`, `app` and `segment`, which counts the files of a recording
-//! from 1; metadata `plugin` holds `id`, `version`, `digest` and `binding`; metadata `parent` holds
+//! from 1; metadata `plugin` holds `id`, `version`, `digest` and `binding`; metadata `instance` holds what
+//! tells instances of one `plugin` apart: the number `instance`, `version`, `file`, the name of its
+//! `folder`, and `digest`; metadata `parent` holds
 //! `path` and `how` of the trace this one was made from, if it was; the attachment `<id>/plugin.toml`
 //! holds a manifest. The attachment `<id>/snapshot` holds what an instance held between two calls, for
 //! replays that start in the middle: a CBOR map of `at`, `instance`, `generation`, `after` (the last
@@ -65,6 +67,8 @@ pub(crate) const PROFILE: &str = "glovebox";
 pub(crate) const LIBRARY: &str = "glovebox/";
 /// Name of the metadata record about the trace this one was made from.
 pub(crate) const PARENT: &str = "parent";
+/// The metadata of an instance.
+pub(crate) const INSTANCE: &str = "instance";
 /// Name of the metadata records that say how many events there should be up to there.
 pub(crate) const TALLY: &str = "tally";
 /// Name of the metadata record at the end of a finished file about all of it.

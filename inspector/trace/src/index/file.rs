@@ -17,7 +17,7 @@ use super::{TraceError, TraceIndex, seal};
 use crate::storage;
 
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBINDEX6";
+const MAGIC: &[u8; 8] = b"GBINDEX7";
 /// The beginning of every index, of whatever version.
 const NAME: &[u8; 7] = b"GBINDEX";
 /// The largest index that is read, in bytes; ours are far smaller.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use super::{Marks, Span, TraceIndex, recorded};
 use crate::format::tally::Tally;
-use crate::format::{EVENTS_CHANNEL, EVENTS_TOPIC, MAGIC, PARENT, TALLY, TOTALS, opcode, snapshot};
+use crate::format::{
+    EVENTS_CHANNEL, EVENTS_TOPIC, INSTANCE, MAGIC, PARENT, TALLY, TOTALS, opcode, snapshot,
+};
 use crate::read::chunk::KnownChannels;
 use crate::read::framing::{parse_channel, parse_metadata};
 use crate::{Numbers, TraceError, TraceInfo, TraceReader, storage};
@@ -292,7 +294,9 @@ impl Summary {
     fn metadata(&mut self, data: &[u8], data_end: u64) -> Option<()> {
         let offset = u64_at(data, 0).filter(|offset| *offset < data_end)?;
         let name = data.get(20..)?;
-        if [&b"plugin"[..], PARENT.as_bytes(), TOTALS.as_bytes()].contains(&name) {
+        if [&b"plugin"[..], INSTANCE.as_bytes(), PARENT.as_bytes(), TOTALS.as_bytes()]
+            .contains(&name)
+        {
             self.add_about(offset)?;
         }
         if name != TALLY.as_bytes() {

@@ -315,6 +315,7 @@ mod tests {
             digest: "0".repeat(64),
             binding: Some(glovebox_events::Binding::FrameAbi),
             manifest: Some("[plugin]\nid = \"redact\"\n".into()),
+            instances: Vec::new(),
         };
         for (number, event) in (0..).zip(MadeUpRun::new(frames, 3)) {
             writer.write(&event).expect("there is space");

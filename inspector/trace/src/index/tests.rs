@@ -36,6 +36,7 @@ fn a_summary_says_what_a_scan_says() {
         digest: "abc".into(),
         binding: Some(glovebox_events::Binding::FrameAbi),
         manifest: Some("[plugin]\nid = \"redact\"\n".into()),
+        instances: Vec::new(),
     };
     writer.describe_plugin(&plugin).expect("there is space");
     for event in sample::events() {

@@ -14,9 +14,11 @@ use super::framing::{self, Next, Records};
 use crate::format::tally::{Tally, Totals};
 use crate::format::wire::{Envelope, Follows, GapCause, Line, Part};
 use crate::format::{
-    EVENTS_CHANNEL, LIBRARY, MAGIC, PARENT, PROFILE, TALLY, TOTALS, opcode, snapshot,
+    EVENTS_CHANNEL, INSTANCE, LIBRARY, MAGIC, PARENT, PROFILE, TALLY, TOTALS, opcode, snapshot,
 };
-use crate::{Attachment, FORMAT_VERSION, ParentRecord, PluginRecord, TraceError, storage};
+use crate::{
+    Attachment, FORMAT_VERSION, InstanceRecord, ParentRecord, PluginRecord, TraceError, storage,
+};
 
 /// Bytes after decompression that all chunks of a file may have, per byte of the file. LZ4 makes at
 /// most 255 of one, and zstd far more of zeros, hence what is [`FREE`].
@@ -352,6 +354,14 @@ impl TraceReader {
             plugin.version = entry("version");
             plugin.digest = entry("digest");
             plugin.binding = serde_json::from_value(entry("binding").into()).ok();
+        } else if name == INSTANCE {
+            let Ok(instance) = entry("instance").parse() else {
+                return Ok(false);
+            };
+            let (version, file, folder) = (entry("version"), entry("file"), entry("folder"));
+            let digest = entry("digest");
+            let record = InstanceRecord { instance, version, file, folder, digest };
+            self.plugin(&entry("plugin")).take_in(record);
         } else if name == PARENT {
             self.about.parent = Some(ParentRecord { path: entry("path"), how: entry("how") });
         } else if name == TALLY {
@@ -396,6 +406,7 @@ impl TraceReader {
                     digest: String::new(),
                     binding: None,
                     manifest: None,
+                    instances: Vec::new(),
                 });
                 plugins.len() - 1
             }

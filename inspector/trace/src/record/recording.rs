@@ -317,5 +317,6 @@ fn described_by(event: &Event) -> Option<PluginRecord> {
         digest: digest.clone(),
         binding,
         manifest: None,
+        instances: Vec::new(),
     })
 }

@@ -129,6 +129,10 @@ impl Segments {
         if let Some(known) = self.plugins.iter_mut().find(|known| known.id == plugin.id) {
             plugin.binding = plugin.binding.or(known.binding);
             plugin.manifest = plugin.manifest.or(known.manifest.take());
+            for instance in std::mem::take(&mut plugin.instances) {
+                known.take_in(instance);
+            }
+            plugin.instances = std::mem::take(&mut known.instances);
             *known = plugin;
         } else {
             self.plugins.push(plugin);

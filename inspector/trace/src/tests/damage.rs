@@ -140,6 +140,7 @@ fn places_of_plugins_and_damage_are_bounded() {
             digest: String::new(),
             binding: None,
             manifest: None,
+            instances: Vec::new(),
         };
         writer.describe_plugin(&plugin).expect("there is space");
     }

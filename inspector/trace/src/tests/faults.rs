@@ -369,6 +369,7 @@ fn next_files_that_cannot_be_begun_leave_nothing() {
         digest: String::new(),
         binding: None,
         manifest: None,
+        instances: Vec::new(),
     });
     recorder.record(&noise(0));
     until(&recorder, "synced", |status| status.synced == 1);

@@ -47,6 +47,7 @@ fn the_library_agrees_with_every_part() {
         digest: "abc".into(),
         binding: Some(Binding::FrameAbi),
         manifest: Some(manifest.clone()),
+        instances: Vec::new(),
     };
     writer.write(&input(0, vec![1; 600_000])).expect("there is space");
     writer.describe_plugin(&plugin).expect("there is space");

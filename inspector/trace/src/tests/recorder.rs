@@ -58,6 +58,7 @@ fn recordings_go_on_in_segments() {
             digest: "abc".into(),
             binding: None,
             manifest: None,
+            instances: Vec::new(),
         };
         recorder.describe_plugin(plugin.clone());
         let sent: Vec<Event> = (0..4).map(|n| input(n, vec![n as u8; 300_000])).collect();

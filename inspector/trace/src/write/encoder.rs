@@ -12,7 +12,7 @@ use super::container::Container;
 use crate::format::tally::{Tally, Totals};
 use crate::format::wire::{self, GapCause, Line};
 use crate::format::{
-    EVENTS_CHANNEL, EVENTS_TOPIC, LIBRARY, PARENT, PROFILE, TALLY, TOTALS, snapshot,
+    EVENTS_CHANNEL, EVENTS_TOPIC, INSTANCE, LIBRARY, PARENT, PROFILE, TALLY, TOTALS, snapshot,
 };
 use crate::index::recorded::{self, IndexWriter};
 use crate::{FORMAT_VERSION, ParentRecord, PluginRecord, TraceError};
@@ -243,6 +243,17 @@ impl Encoder {
         self.flush()?;
         self.end_span();
         self.container.metadata("plugin", &known.to_metadata(&plugin.id))?;
+        for instance in &plugin.instances {
+            let metadata = strings([
+                ("plugin", plugin.id.clone()),
+                ("instance", instance.instance.to_string()),
+                ("version", instance.version.clone()),
+                ("file", instance.file.clone()),
+                ("folder", instance.folder.clone()),
+                ("digest", instance.digest.clone()),
+            ]);
+            self.container.metadata(INSTANCE, &metadata)?;
+        }
         self.plugins.insert(plugin.id.as_str().into(), known);
         if let Some(manifest) = &plugin.manifest {
             let name = format!("{}/plugin.toml", plugin.id);

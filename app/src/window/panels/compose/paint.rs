@@ -16,7 +16,7 @@ use crate::window::context::PanelCtx;
 use crate::window::look::{LATENCY, outcome_look};
 use crate::window::panels::preview::{preview, shown};
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::figures::clock_of;
+use crate::window::widgets::figures::{clock_of, time_of_day};
 use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{
     badge, beside, bordered, confined, flow, label, named_field, row, section, separator, text_in,
@@ -277,7 +277,7 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, target: Option<Ins
                     body.clone(),
                     tokens.text,
                 );
-                let clock = format!("{} UTC", clock_of(one.at));
+                let clock = time_of_day(one.at);
                 let width = text_in(ui, bottom, Align::Max, &clock, body.clone(), tokens.text_weak);
                 // Neither is painted over the other.
                 bottom.set_right(bottom.right() - width - 8.0);

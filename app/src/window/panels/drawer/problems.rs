@@ -11,7 +11,7 @@ use glovebox_inspector::store::{Notice as Said, NoticeKind, Row, Store};
 use super::model::{Line, Moment, Sign};
 use crate::window::look::outcome_look;
 use crate::window::shown::Shown;
-use crate::window::widgets::figures::{clock_of, thousands};
+use crate::window::widgets::figures::{clock_of, thousands, time_of_day};
 use crate::workbench::{Failure, Level, Notice, Reader, Source};
 
 /// The kind of a problem, which several may share: whose it is, and its name.
@@ -47,6 +47,8 @@ pub(super) struct Problems<'a> {
     source: Source,
     reader: &'a Reader<'a>,
     findings: &'a [Finding],
+    /// The names of their instances.
+    names: Vec<String>,
     failures: &'a VecDeque<Failure>,
     /// The instances of the failures, by their lanes.
     lanes: &'a [(Arc<str>, Option<u64>)],
@@ -58,10 +60,13 @@ impl<'a> Problems<'a> {
     pub(super) fn of(reader: &'a Reader<'a>, shown: &'a Shown) -> Problems<'a> {
         let source = shown.selection.source;
         let is_problem = |one: &&Notice| matches!(one.level, Level::Error | Level::Warning);
+        let findings = reader.findings(source).map_or(&[][..], |judgement| &judgement.findings);
+        let name = |one: &Finding| reader.instance_name(source, &one.plugin, one.instance);
         Problems {
             source,
             reader,
-            findings: reader.findings(source).map_or(&[][..], |judgement| &judgement.findings),
+            findings,
+            names: findings.iter().map(name).collect(),
             failures: &shown.overview.digest().failures,
             lanes: &shown.overview.digest().lanes,
             failed: Vec::new(),
@@ -86,7 +91,7 @@ impl<'a> Problems<'a> {
     fn all(&self) -> impl Iterator<Item = (Problem, (&str, &str))> {
         let findings =
             self.findings.iter().enumerate().map(|(at, finding)| {
-                (Problem::Finding(at), (finding.plugin.as_str(), finding.rule))
+                (Problem::Finding(at), (self.names[at].as_str(), finding.rule))
             });
         let failures = self.failures.iter().enumerate().map(|(at, failure)| {
             (Problem::Failure(at), (&*failure.plugin, failure.outcome.name()))
@@ -165,7 +170,8 @@ impl<'a> Problems<'a> {
     fn single(&self, store: &Store, problem: Problem) -> Option<Line> {
         Some(match problem {
             Problem::Finding(at) => {
-                of_finding(self.reader, self.source, store, self.findings.get(at)?)
+                let line = of_finding(self.reader, self.source, store, self.findings.get(at)?);
+                Line { plugin: self.names.get(at)?.clone(), ..line }
             }
             Problem::Failure(at) => {
                 let failure = self.failures.get(at)?;
@@ -234,7 +240,6 @@ fn of_finding(reader: &Reader<'_>, source: Source, store: &Store, finding: &Find
             Severity::Warning => Sign::Warning,
             Severity::Error => Sign::Error,
         },
-        plugin: finding.plugin.clone(),
         text: format!("{}: {}{more}; {}", finding.rule, finding.message, finding.remedy),
         row: rows.first().map(|(row, _)| *row),
         rows: rows.into_iter().map(|(row, _)| row).collect(),
@@ -255,8 +260,7 @@ fn row_of<'a>(store: &'a Store, evidence: &Evidence) -> Option<&'a Row> {
 
 /// The workbench goes by the clock: what it says is about no moment of a trace.
 fn of_workbench(notice: &Notice) -> Moment {
-    let clock = format!("{} UTC", clock_of(notice.at));
-    Moment { text: clock.split('.').next().unwrap_or_default().to_owned() + " UTC", clock }
+    Moment { text: time_of_day(notice.at), clock: format!("{} UTC", clock_of(notice.at)) }
 }
 
 fn of_failure(store: &Store, failure: &Failure) -> Line {

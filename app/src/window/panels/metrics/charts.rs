@@ -205,11 +205,16 @@ impl<'a> Charts<'a> {
         filled: Option<f32>,
         value: impl Fn(&Bucket) -> Option<f64>,
     ) {
-        let point = |bucket: &Bucket| Some([self.x(bucket), value(bucket)?]);
         // A line from one generation to the next would be a figure of neither.
         let accepted = self.series.reloads.iter().filter(|mark| mark.accepted);
         let switches: Vec<u64> = accepted.map(|mark| mark.at).collect();
-        for stretch in stretches(&self.buckets, nanos(self.series.step), &switches, point) {
+        let step = nanos(self.series.step);
+        let end = self.last.saturating_add(step);
+        let point = |bucket: &Bucket| {
+            let middle = middle(bucket.start, step, &switches);
+            Some([-(end.saturating_sub(middle) as f64) / 1e9, value(bucket)?])
+        };
+        for stretch in stretches(&self.buckets, step, &switches, point) {
             plot.points(Points::new(name, stretch.clone()).color(color).radius(1.8));
             let line = Line::new(name, stretch).color(color);
             plot.line(match filled {
@@ -250,6 +255,9 @@ impl<'a> Charts<'a> {
             let align = if left < x { Align::Max } else { Align::Min };
             let font = egui::TextStyle::Small.resolve(ui.style());
             let text = format!("gen {}", mark.generation);
+            // Over bars it would not be read.
+            let ground = self.tokens.panel.gamma_multiply(0.85);
+            ui.painter().rect_filled(place.shrink2(vec2(2.0, 0.0)), 2.0, ground);
             text_in(ui, place.shrink2(vec2(4.0, 0.0)), align, &text, font, self.tokens.accent);
         }
     }
@@ -285,6 +293,15 @@ fn histogram(ui: &mut Ui, figures: &GenerationMetrics, tokens: &Tokens) {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Where the figures of a bucket stand: in its middle, or in that of its part after a switch, for they count
+/// for the generation after it.
+fn middle(start: u64, step: u64, switches: &[u64]) -> u64 {
+    let end = start.saturating_add(step);
+    let within = switches.iter().filter(|at| (start..end).contains(at));
+    let from = within.max().copied().unwrap_or(start);
+    from + (end - from) / 2
 }
 
 /// The measurements of consecutive buckets; a bucket without any leaves a gap, and so does a switch.
@@ -388,6 +405,18 @@ mod tests {
         check(&[(0, Some(1)), (10, Some(1)), (20, Some(2))], &[19], &[&[0.0], &[10.0, 20.0]]);
         check(&[(0, Some(1)), (40, Some(1)), (50, Some(2))], &[], &[&[0.0], &[40.0, 50.0]]);
         check(&[(0, Some(1)), (10, None), (20, Some(2))], &[], &[&[0.0], &[20.0]]);
+    }
+
+    #[test]
+    fn figures_stand_behind_the_switch_in_their_bucket() {
+        fn check(switches: &[u64], expected: u64) {
+            assert_eq!(middle(100, 10, switches), expected, "{switches:?}");
+        }
+        check(&[], 105);
+        check(&[99, 110], 105);
+        check(&[100], 105);
+        check(&[108], 109);
+        check(&[102, 106], 108);
     }
 
     #[test]

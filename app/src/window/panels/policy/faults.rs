@@ -8,7 +8,7 @@ use super::model::FaultForm;
 use crate::window::context::PanelCtx;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::text::{Hint, plain};
-use crate::window::widgets::{badge, beside, bordered, flow, label, named_field, section};
+use crate::window::widgets::{badge, bordered, flow, icon_text, label, named_field, section};
 use crate::workbench::{Calls, Command, Effect, Faults};
 
 /// Paints the faults.
@@ -17,7 +17,7 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, form: 
     let above = ui.cursor().top();
     let faults = ctx.faults(plugin.instance);
     section(ui, "Faults", |ui| {
-        let text = "answers of host services that go wrong on purpose, as `[[answer]]` of --mock";
+        let text = "answers of host services that go wrong on purpose, as [[answer]] of --mock";
         ui.label(plain(text).small().color(tokens.text_weak));
     });
     if let Some(faults) = faults.filter(|faults| !faults.all.is_empty()) {
@@ -50,8 +50,10 @@ fn listed(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, faults: &Faults
             false => ("off", Tone::Neutral, "Switch on"),
         };
         badge(ui, text, tone);
-        ui.label(plain(format!("seed {}", faults.seed)).color(tokens.text_weak))
-            .hint("Calls that are met by chance follow from it");
+        if faults.all.iter().any(|fault| matches!(fault.calls, Calls::OneIn(_))) {
+            let seed = plain(format!("seed {}", faults.seed)).color(tokens.text_weak);
+            ui.label(seed).hint("Calls that are met by chance follow from it");
+        }
         if ui.button(button).clicked() {
             set(Faults { is_on: !faults.is_on, ..faults.clone() });
         }
@@ -67,7 +69,8 @@ fn listed(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, faults: &Faults
                 set(left);
             }
             let color = if faults.is_on { tokens.warn } else { tokens.text_weak };
-            beside(ui, (icon::ICON_BOLT, color), plain(text).color(tokens.text));
+            ui.label(icon_text(icon::ICON_BOLT, 15.0).color(color));
+            ui.label(plain(text).color(tokens.text));
         });
     }
 }
