@@ -212,9 +212,9 @@ mod tests {
         check(
             "now",
             Effect::Back,
-            "1 h",
+            "60 s",
             Each,
-            Ok("`now` sets the clock back by 3600 s, in each call"),
+            Ok("`now` sets the clock back by 60 s, in each call"),
         );
         check("log", Effect::Back, "60 s", Each, Err("only the service `now` has a clock"));
         check("log", Effect::Delay, "a\" while", Each, Err("delay"));
