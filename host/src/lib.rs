@@ -65,6 +65,7 @@ mod reply;
 mod services;
 mod stop;
 mod task;
+mod underway;
 mod watch;
 pub mod worker;
 
@@ -109,7 +110,7 @@ pub use policy::{
     AccessEntry, AccessLog, Allowance, AllowanceError, CeilingError, Ceilings, Consent,
     ConsentError, Consents, Decision, Enforcement, Lifetime, MissingLayers, OlderVersion,
     Parameter, Policy, PolicyError, PolicyMode, Probation, ProbeFrame, Standing, Suggestion,
-    SwapRules, UnknownMode, VainAllowance, Verdict, Wish, suggest,
+    SwapRules, UnknownMode, VainAllowance, Verdict, Wish, no_effect, suggest,
 };
 pub use problem::{ArtifactKind, Foreign, Incompatible, LoadError, LoadProblem, Origin};
 pub use record::{HOOK_DEADLINE, LifecycleHook, Transition};
@@ -118,3 +119,4 @@ pub use services::{
     Answered, Answers, Asked, Caller, FunctionError, Mock, MockError, ResourceUsage,
 };
 pub use task::{Lost, Task};
+pub use underway::LoadStatus;

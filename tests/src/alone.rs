@@ -34,3 +34,10 @@ pub fn resident() -> Option<u64> {
     // too small by a factor, never the test flaky.
     Some(pages * 4096)
 }
+
+/// The most bytes of memory that this process has had in use; `None` where the system does not tell.
+pub fn peak() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}

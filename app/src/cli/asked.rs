@@ -1,9 +1,9 @@
 //! Files, network and environment that plugins asked for and nobody allowed, and how to allow them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use glovebox_abi::Permission;
-use glovebox_abi::text::inert;
+use glovebox_abi::text::{inert, shell_word};
 use glovebox_events::{Event, Sink, What};
 use glovebox_host::{Allowance, Host, PermissionStatus, Standing};
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ pub(super) struct AskedFor {
     denied: Mutex<BTreeMap<(String, Permission), Lacking>>,
     /// Allowances that give nothing, and the words about each.
     in_vain: Mutex<BTreeMap<String, String>>,
+    /// Grants without effect that were said.
+    no_effect: Mutex<BTreeSet<(String, Permission)>>,
 }
 
 impl Sink for AskedFor {
@@ -52,6 +54,19 @@ impl AskedFor {
             let told = vain.to_string();
             if self.in_vain.lock().insert(word, told.clone()).is_none() {
                 say(&format!("Not used: {told}"));
+            }
+        }
+    }
+
+    /// Says once of each plugin that is loaded what is granted to it and has no effect where it runs.
+    pub(super) fn say_no_effect(&self, host: &Host) {
+        for status in host.plugins() {
+            for permission in &status.permissions {
+                let Some(why) = permission.no_effect else { continue };
+                let (id, name) = (&status.manifest.plugin.id, permission.permission);
+                if self.no_effect.lock().insert((id.clone(), name)) {
+                    say(&format!("{name} is granted to {id}, and has no effect: {why}"));
+                }
             }
         }
     }
@@ -123,12 +138,14 @@ impl AskedFor {
     }
 }
 
-/// The words that allow it. Several of one permission are allowed together, and so is the rest of one.
+/// The words that allow it, as a shell takes them: what a plugin asks for is its own text. Several of one
+/// permission are allowed together, and so is the rest of one.
 fn allow(plugin: &str, permission: Permission, asks: &str, in_part: bool) -> String {
-    match in_part || asks.is_empty() || asks.contains(", ") || asks.contains(char::is_whitespace) {
-        true => format!("--allow {plugin}:{permission}"),
-        false => format!("--allow {plugin}:{permission}={asks}"),
-    }
+    let word = match in_part || asks.is_empty() || asks.contains(", ") {
+        true => format!("{plugin}:{permission}"),
+        false => format!("{plugin}:{permission}={asks}"),
+    };
+    format!("--allow {}", shell_word(&word))
 }
 
 /// The remedy for a permission that was not allowed, or not all of it.
@@ -154,7 +171,8 @@ mod tests {
         }
         check(Permission::Files, "/data:rw", "--allow a:files=/data:rw");
         check(Permission::Files, "/data, /more", "--allow a:files");
-        check(Permission::Files, "/with space", "--allow a:files");
+        check(Permission::Files, "/with space", "--allow 'a:files=/with space'");
+        check(Permission::Files, "/a;rm$IFS/b", "--allow 'a:files=/a;rm$IFS/b'");
         check(Permission::Network, "db:5432", "--allow a:network=db:5432");
         assert_eq!(allow("a", Permission::Files, "/data", true), "--allow a:files");
         let asks = format!("/{}\u{1b}", "x".repeat(9000));

@@ -204,7 +204,9 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
         let permissions = status.permissions.iter().map(|permission| {
             let granted = permission.standing.name();
             let name = permission.permission.name();
-            format!("{name:<11} {granted:<8} {}", permission.explanation)
+            let no_effect =
+                permission.no_effect.map_or_else(String::new, |why| format!("; no effect: {why}"));
+            format!("{name:<11} {granted:<8} {}{no_effect}", permission.explanation)
         });
         section("permissions", permissions.collect());
         let limits = status.limit_status.iter().map(|limit| {
@@ -310,6 +312,7 @@ fn json_of(
             "asked": permission.asked,
             "granted": permission.granted,
             "explanation": permission.explanation,
+            "no_effect": permission.no_effect,
         })).collect::<Vec<_>>()),
         "limits": status.map(|status| status.limit_status.iter().map(|limit| json!({
             "limit": limit.limit.name(),

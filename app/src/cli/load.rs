@@ -48,6 +48,10 @@ pub(super) struct LoadArgs {
     /// comes from its manifest or its size
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub compile_memory: Option<u64>,
+    /// Stop opening a native plugin for the first time after this time, e.g. 20s. The default comes from
+    /// its manifest, or is 5 s
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub load_deadline: Option<Duration>,
     /// Open native plugins without opening them in a throw-away sandboxed process first. With
     /// --trust-native, one that crashes when it is opened then ends this process
     #[arg(long)]
@@ -102,6 +106,9 @@ impl LoadArgs {
         }
         if let Some(memory) = self.compile_memory {
             request = request.compile_memory(memory);
+        }
+        if let Some(deadline) = self.load_deadline {
+            request = request.load_deadline(deadline);
         }
         request
     }

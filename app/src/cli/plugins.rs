@@ -11,6 +11,7 @@ use glovebox_events::Sink;
 use glovebox_files::{MAX_TEXT, private_folder, read, read_to_string};
 use glovebox_host::worker::{LayerState, SandboxReport};
 use glovebox_host::{Host, MAX_ARTIFACT_LEN, PluginStatus, Supervision};
+use glovebox_inspector::failure::Kept;
 use glovebox_trace::{PluginRecord, TraceError};
 use serde_json::{Value as Json, json};
 
@@ -48,6 +49,8 @@ pub(super) struct CancellableHost {
     _waking: Waking,
     host: Host,
     failures: Arc<FailureKeeper>,
+    /// The parts of what people and plugins wrote that failure bundles have.
+    bundled: Kept,
 }
 
 impl Drop for CancellableHost {
@@ -63,7 +66,7 @@ impl CancellableHost {
         let Some(folder) = folders::quarantine() else { return };
         for failed in failed {
             let manifest = |status: &PluginStatus| record_of(status).manifest;
-            match failed.keep(&self.host, &folder, manifest) {
+            match failed.keep(&self.host, &folder, self.bundled, manifest) {
                 Ok(Some(path)) => {
                     say(&format!("The failure is described in {}", named(&path)));
                 }
@@ -111,7 +114,7 @@ pub(super) fn host(
     let host = builder.build()?;
     let cancelled = host.clone();
     let _waking = on_end(move || cancelled.cancel_all());
-    Ok(CancellableHost { _waking, host, failures })
+    Ok(CancellableHost { _waking, host, failures, bundled: surroundings.bundled() })
 }
 
 /// The record of an instance in a trace.
@@ -208,6 +211,9 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "digest": status.digest,
         "path": status.path().map(shown),
         "generation": status.generation,
+        "no_effect": status.permissions.iter()
+            .filter_map(|permission| Some((permission.permission.name().to_owned(), permission.no_effect?.into())))
+            .collect::<serde_json::Map<String, Json>>(),
         "supervision": {
             "failures_in_a_row": status.supervision.failures,
             "breaker": status.supervision.breaker,

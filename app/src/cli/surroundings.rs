@@ -10,6 +10,7 @@ use glovebox_abi::{LogLevel, Permission};
 use glovebox_host::{
     Allowance, Consents, Host, HostBuilder, LoadRequest, MetricsEndpoint, Mock, Policy, Profile,
 };
+use glovebox_inspector::failure::Kept;
 use glovebox_workspace::{Workspace, WorkspacePlugins};
 
 use super::asked::AskedFor;
@@ -40,6 +41,10 @@ pub(super) struct SurroundingsArgs {
     /// Serve Prometheus metrics at http://ADDRESS/metrics while the verb runs, e.g. 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
+    /// Keep words of failures, log lines, printed text, and names of folders of this machine in the
+    /// failure bundles that this run writes
+    #[arg(long)]
+    pub bundle_words: bool,
 }
 
 /// The machine permissions of plugins in this run.
@@ -62,6 +67,7 @@ pub(super) struct Surroundings {
     mock: Option<Arc<Mock>>,
     metrics: Option<SocketAddr>,
     allow: Vec<Allowance>,
+    bundle_words: bool,
     asked: Arc<AskedFor>,
 }
 
@@ -89,7 +95,8 @@ impl SurroundingsArgs {
         let mock = self.mock.as_deref().or_else(|| workspace.as_ref()?.mock());
         let mock = mock.map(Mock::read).transpose()?.map(Arc::new);
         let (metrics, allow) = (self.metrics, self.allow.allow.clone());
-        Ok(Surroundings { workspace, profile, policy, mock, metrics, allow, asked: Arc::default() })
+        let (bundle_words, asked) = (self.bundle_words, Arc::default());
+        Ok(Surroundings { workspace, profile, policy, mock, metrics, allow, bundle_words, asked })
     }
 }
 
@@ -109,6 +116,11 @@ impl Surroundings {
     /// The least important log lines to write, if a profile says so.
     pub(super) fn log(&self) -> Option<LogLevel> {
         self.profile.as_ref().map(Profile::log)
+    }
+
+    /// The parts of what people and plugins wrote that failure bundles have.
+    pub(super) fn bundled(&self) -> Kept {
+        Kept { payloads: false, words: self.bundle_words }
     }
 
     /// Sets a host up for them.
@@ -136,6 +148,7 @@ impl Surroundings {
     /// Says what `--allow` gives to none of the plugins that are loaded now, and keeps what they lack.
     pub(super) fn say_vain(&self, host: &Host) {
         self.asked.say_vain(host);
+        self.asked.say_no_effect(host);
         self.asked.settle(host);
     }
 

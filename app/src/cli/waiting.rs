@@ -10,7 +10,7 @@ use glovebox_host::{Host, Lost, Task};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The result of a load or reload. On a terminal, one line on standard error follows what is being
-/// compiled, and goes when it is done.
+/// compiled or loaded, and goes when it is done.
 pub(super) fn wait<T: Lost>(host: &Host, mut task: Task<T>) -> T {
     let mut shown = false;
     loop {
@@ -20,11 +20,11 @@ pub(super) fn wait<T: Lost>(host: &Host, mut task: Task<T>) -> T {
             }
             return result;
         }
-        let compiles = host.compiles();
-        if let Some(compile) = compiles.iter().find(|compile| !compile.given_up)
-            && io::stderr().is_terminal()
-        {
-            show(&inert(&compile.to_string()).to_string());
+        let (compiles, loads) = (host.compiles(), host.loads());
+        let compile = compiles.iter().find(|compile| !compile.given_up).map(ToString::to_string);
+        let told = compile.or_else(|| loads.first().map(ToString::to_string));
+        if let Some(told) = told.filter(|_| io::stderr().is_terminal()) {
+            show(&inert(&told).to_string());
             shown = true;
         }
     }

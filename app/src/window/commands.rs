@@ -65,6 +65,7 @@ pub enum Verb {
     Snapshots,
     CompileDeadline,
     CompileMemory,
+    LoadDeadline,
     Replay,
     ReplayOriginal,
     ReplayFrom,
@@ -467,7 +468,7 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::Reload, "Reload", "Put the artifact on disk in place, carrying the state over", ICON_REFRESH, [ctrl(Key::R)], |now| now.plugin, needs "a plugin";
     Plugin: Verb::ReloadCold, "Reload cold", "Put the artifact on disk in place, without state", ICON_RESTART_ALT, [ctrl_shift(Key::R)], |now| now.plugin, needs "a plugin";
     Plugin: Verb::Restart, "Restart", "Start fresh copies of the generation that runs, also of a plugin that was stopped for its failures", ICON_POWER_SETTINGS_NEW, [], |now| now.plugin, needs "a plugin";
-    Plugin: Verb::SaveBundle, "Save failure bundle…", "Write what this plugin did last to one file for somebody else: frames without payloads, log, policy, sandbox, and how it failed", ICON_BUG_REPORT, [], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::SaveBundle, "Save failure bundle…", "Write what this plugin did last to one file for somebody else: frames and log without their content, policy, sandbox, and how it failed", ICON_BUG_REPORT, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::CopyDebugger, "Copy debugger command", "Copy the command that attaches a debugger to the process of this plugin", ICON_CONTENT_COPY, [], |now| now.has_process, needs "a plugin with a process of its own";
     Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back, needs "a generation to go back to";
     Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin, needs "a plugin";
@@ -478,6 +479,7 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::ToggleTrust, "Trust native plugins", "Run libraries opened from now on inside this process, without a sandbox", ICON_LOCK_OPEN, [], always, asks "Native plugins that are loaded from then on run in this process and can do everything that you can";
     Plugin: Verb::CompileDeadline, "Time for compiling…", "Choose how long the compiler may take for plugins that are loaded from now on", ICON_TIMER, [], always;
     Plugin: Verb::CompileMemory, "Memory for compiling…", "Choose how much memory the compiler may take for plugins that are loaded from now on", ICON_MEMORY, [], always;
+    Plugin: Verb::LoadDeadline, "Time for loading…", "Choose how long native plugins that are loaded from now on may take to be opened for the first time", ICON_TIMER, [], always;
     Plugin: Verb::SavePolicy, "Save policy…", "Write the policy mode and the decisions about permissions to a policy.toml", ICON_SAVE, [], |now| now.policy_edited, needs "a change of the policy that is in no file";
     #line Plugin: Verb::InjectFaults, "Inject faults…", "Choose which answers of host services go wrong on purpose for this plugin", ICON_BOLT, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::ToggleFaults, "Switch faults on", "Let the chosen answers of host services go wrong again", ICON_BOLT, [], |now| now.has_faults, needs "faults that were chosen for this plugin: Inject faults…";

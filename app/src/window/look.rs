@@ -76,6 +76,13 @@ pub(crate) fn missing_layers(plugin: &PluginStatus) -> Option<String> {
     }
 }
 
+/// The permissions that are granted to a plugin and have no effect where it runs, if there are any.
+pub(crate) fn without_effect(plugin: &PluginStatus) -> Option<String> {
+    let mut without = plugin.permissions.iter().filter(|it| it.no_effect.is_some());
+    let first = without.next()?;
+    Some(format!("{} is granted and has no effect: {}", first.permission, first.no_effect?))
+}
+
 /// Every so manieth call that fails is worth a warning.
 const FAILING: u64 = 10;
 

@@ -86,6 +86,10 @@ pub struct WindowOptions {
     /// comes from its manifest or its size
     #[arg(long, value_name = "SIZE", value_parser = glovebox_abi::units::parse_size)]
     pub compile_memory: Option<u64>,
+    /// Stop opening a native plugin for the first time after this time, e.g. 20s. The default comes from
+    /// its manifest, or is 5 s
+    #[arg(long, value_name = "TIME", value_parser = glovebox_abi::units::parse_duration)]
+    pub load_deadline: Option<Duration>,
     /// Allow plugins the files, network or environment that they ask for while this window is open.
     /// The value may narrow this down to one plugin or one resource: files, files=data,
     /// files=data:rw, network=db:5432, environment=LANG, redact:files. May be repeated
@@ -220,6 +224,7 @@ fn open(
     workbench.execute(Command::TrustNative(options.trust_native));
     workbench.execute(Command::SetCompileDeadline(options.compile_deadline));
     workbench.execute(Command::SetCompileMemory(options.compile_memory));
+    workbench.execute(Command::SetLoadDeadline(options.load_deadline));
     let files = options.files;
     workbench.execute(Command::Start { files: files.clone() });
     let mut app = App::with_session(workbench, ctx, session, path);

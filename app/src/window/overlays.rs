@@ -45,6 +45,9 @@ pub(super) enum Overlay {
     CompileDeadline(String),
     /// How much memory the compiler may take, as it is being typed; empty for what suits each artifact.
     CompileMemory(String),
+    /// How long opening a plugin for the first time may take, as it is being typed; empty for what suits
+    /// each.
+    LoadDeadline(String),
 }
 
 /// A question to a person before something is done.
@@ -95,6 +98,11 @@ impl Overlay {
         Overlay::CompileMemory(ctx.compile_memory().map_or_else(String::new, show_size))
     }
 
+    /// The choice of the time for loading, as it is set now.
+    pub(super) fn load_deadline(ctx: ViewCtx<'_>) -> Overlay {
+        Overlay::LoadDeadline(ctx.load_deadline().map_or_else(String::new, show_duration))
+    }
+
     /// Takes in what is shown above the window.
     pub(super) fn take_in(&mut self, reader: Reader<'_>, source: Source) {
         if let Overlay::Palette(palette) = self {
@@ -134,6 +142,14 @@ impl Overlay {
                 Chosen::Nothing => false,
                 Chosen::Value(memory) => {
                     ctx.command(Command::SetCompileMemory(memory));
+                    false
+                }
+            },
+            Overlay::LoadDeadline(text) => match choose(ui, &LOAD_DEADLINE, text) {
+                Chosen::Waits => true,
+                Chosen::Nothing => false,
+                Chosen::Value(deadline) => {
+                    ctx.command(Command::SetLoadDeadline(deadline));
                     false
                 }
             },
@@ -409,6 +425,20 @@ const COMPILE_MEMORY: Choice<u64> = Choice {
             Err(format!("it needs {} at least", show_size(MIN_COMPILE_MEMORY)))
         }
         Ok(bytes) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
+    },
+};
+
+const LOAD_DEADLINE: Choice<Duration> = Choice {
+    title: "Time for loading",
+    about: "Each native plugin that is loaded from now on gets so long to be opened for the first time, in a \
+            process of its own; one that takes longer is refused",
+    offered: [("by manifest", ""), ("5 s", "5 s"), ("20 s", "20 s"), ("1 min", "1 min")],
+    field: "How long",
+    hint: "by manifest, or 5 s; or a time",
+    read: |text| match parse_duration(text) {
+        Ok(deadline) if deadline.is_zero() => Err("it needs more than 0 s".to_owned()),
+        Ok(deadline) => Ok(deadline),
         Err(error) => Err(error.to_string()),
     },
 };

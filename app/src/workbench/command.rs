@@ -39,6 +39,9 @@ pub enum Command {
     /// Gives the compiler so many bytes of memory for each artifact that is loaded from now on; `None`
     /// for what its manifest says or its size suggests.
     SetCompileMemory(Option<u64>),
+    /// Gives each plugin so much time to be opened for the first time that is loaded from now on; `None` for
+    /// what its manifest says.
+    SetLoadDeadline(Option<Duration>),
     /// Removes an instance.
     Unload(InstanceId),
     /// Opens a trace, or imports a capture.

@@ -42,6 +42,7 @@ impl Workbench {
             Command::TrustNative(trust) => self.outcome.trusts_native = trust,
             Command::SetCompileDeadline(deadline) => self.outcome.compile_deadline = deadline,
             Command::SetCompileMemory(memory) => self.outcome.compile_memory = memory,
+            Command::SetLoadDeadline(deadline) => self.outcome.load_deadline = deadline,
             Command::Unload(instance) => {
                 let host = self.host.clone();
                 let name = work::name_of(&host, instance);

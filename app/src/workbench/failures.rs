@@ -12,7 +12,7 @@ use glovebox_host::worker::LayerState;
 use glovebox_host::{CopyFailure, Host, PluginStatus};
 use glovebox_inspector::failure::{
     Bundle, FailedFrame, FailedPlugin, FailedProcess, FailureReport, GivenLimit, GivenPermission,
-    MissingLayer, Sandboxed, StackFrame, Supervised, newest,
+    Kept, MissingLayer, Sandboxed, StackFrame, Supervised, newest,
 };
 use glovebox_trace::{Destination, Replacing, TraceError};
 use parking_lot::Mutex;
@@ -20,7 +20,8 @@ use parking_lot::Mutex;
 /// Bytes of events that are kept of all instances together.
 const KEPT: usize = 16 << 20;
 
-/// Failures that wait to be written; more are counted.
+/// Failures that wait to be written, of all instances; more are counted. As many are kept of an instance by
+/// the host, with what is known of them.
 const WAITING: usize = 16;
 
 /// The last part of the name of a bundle.
@@ -34,11 +35,11 @@ const ENDING: &str = "mcap";
 #[derive(Debug, Default)]
 pub(crate) struct FailureKeeper {
     is_needed: AtomicBool,
-    kept: Mutex<Kept>,
+    kept: Mutex<Remembered>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Remembered {
     events: VecDeque<Event>,
     bytes: usize,
     /// Events of each instance so far.
@@ -79,9 +80,9 @@ impl Sink for FailureKeeper {
             _ => return,
         };
         let failed = kept.failed(event.instance, call);
-        match kept.failed.len() {
-            WAITING.. => kept.left_out += 1,
-            _ => kept.failed.push_back(failed),
+        kept.failed.push_back(failed);
+        if kept.failed.len() > WAITING {
+            kept.make_room();
         }
     }
 }
@@ -94,7 +95,7 @@ fn may_have_process(tier: Tier) -> bool {
     }
 }
 
-impl Kept {
+impl Remembered {
     fn keep(&mut self, event: Event) {
         *self.seen.entry(event.instance).or_default() += 1;
         self.bytes += weight::event(&event);
@@ -102,6 +103,28 @@ impl Kept {
         while self.bytes > KEPT && self.events.len() > 1 {
             self.bytes -= self.events.pop_front().as_ref().map_or(0, weight::event);
         }
+    }
+
+    /// Leaves a failure out: of the instance that has the most, the one after its first, which tells how it
+    /// began. The newest of each stays; of too many instances, the one that failed least lately gives way.
+    fn make_room(&mut self) {
+        let mut counts: HashMap<u64, usize> = HashMap::new();
+        for failed in &self.failed {
+            *counts.entry(failed.instance).or_default() += 1;
+        }
+        let most = counts.iter().filter(|(_, count)| **count > 2).max_by_key(|(_, count)| **count);
+        let mut places = self.failed.iter().enumerate();
+        let place = match most {
+            Some((most, _)) => {
+                let own = places.filter(|(_, failed)| failed.instance == *most);
+                own.map(|(place, _)| place).nth(1)
+            }
+            None => {
+                places.find(|(_, failed)| counts.get(&failed.instance) == Some(&2)).map(|it| it.0)
+            }
+        };
+        self.failed.remove(place.unwrap_or_default());
+        self.left_out += 1;
     }
 
     fn failed(&self, instance: u64, call: Option<CallId>) -> Failed {
@@ -139,6 +162,7 @@ impl Failed {
         self,
         host: &Host,
         folder: &Path,
+        what: Kept,
         manifest: impl FnOnce(&PluginStatus) -> Option<String>,
     ) -> Result<Option<PathBuf>, TraceError> {
         let Some(status) = status_of(host, self.instance) else { return Ok(None) };
@@ -161,7 +185,7 @@ impl Failed {
             return Err(TraceError::Io { action: "make", source, path: folder.to_owned() });
         }
         let manifest = manifest(&status);
-        self.write(&status, manifest, Replacing { path: &path, is_on: true }, false)?;
+        self.write(&status, manifest, Replacing { path: &path, is_on: true }, what)?;
         Ok(Some(path))
     }
 
@@ -171,7 +195,7 @@ impl Failed {
         status: &PluginStatus,
         manifest: Option<String>,
         out: impl Destination,
-        payloads: bool,
+        what: Kept,
     ) -> Result<(), TraceError> {
         let failure = self.failure(status).cloned();
         let call = self.call.or_else(|| failure.as_ref()?.call);
@@ -190,7 +214,7 @@ impl Failed {
         let Failed { events, left_out, .. } = self;
         Bundle { report, manifest, events, left_out, printed, frame }.write(
             out,
-            payloads,
+            what,
             env!("CARGO_PKG_VERSION"),
         )
     }
@@ -369,8 +393,18 @@ mod tests {
         (0..3).for_each(|sequence| frame_in(20 + sequence, 0, KEPT / 2));
         let now = keeper.now(0);
         assert_eq!((now.events.len() as u64 + now.left_out, now.call), (9, None));
-        (0..20).for_each(|sequence| crash(30 + sequence, 0));
+        crash(30, 1);
+        (0..70).for_each(|sequence| crash(40 + sequence, 0));
         let (failed, left_out) = keeper.take();
-        assert_eq!((failed.len(), left_out), (WAITING, 20 - WAITING as u64));
+        assert_eq!((failed.len(), left_out), (WAITING, 71 - WAITING as u64));
+        // The first and the newest of each are there.
+        let last = |failed: &Failed| failed.events.last().map(|event| event.sequence);
+        let ends: Vec<Option<u64>> = failed.iter().map(last).collect();
+        assert_eq!(&ends[..2], [Some(30), Some(40)]);
+        assert_eq!(ends.last(), Some(&Some(109)));
+        // As many instances fail as there is room for, and one more.
+        (0..=WAITING as u64).for_each(|instance| crash(200 + instance, instance));
+        let (failed, _) = keeper.take();
+        assert_eq!(failed.last().and_then(last), Some(200 + WAITING as u64));
     }
 }

@@ -74,6 +74,9 @@ impl Workbench {
         if let Some(memory) = self.outcome.compile_memory {
             request = request.compile_memory(memory);
         }
+        if let Some(deadline) = self.outcome.load_deadline {
+            request = request.load_deadline(deadline);
+        }
         request
     }
 

@@ -101,6 +101,7 @@ pub(super) struct Outcomes {
     pub(super) trusts_native: bool,
     pub(super) compile_deadline: Option<Duration>,
     pub(super) compile_memory: Option<u64>,
+    pub(super) load_deadline: Option<Duration>,
     pub(super) loads_failed: u64,
     /// The last failure bundle that was opened, until it is shown.
     pub(super) bundle: Option<TraceId>,

@@ -289,6 +289,11 @@ impl<'a> ViewCtx<'a> {
         self.workbench.outcome.compile_deadline
     }
 
+    /// How long a plugin may take to be opened for the first time, if somebody said so.
+    pub fn load_deadline(&self) -> Option<Duration> {
+        self.workbench.outcome.load_deadline
+    }
+
     /// The last examination of this machine.
     pub fn examination(&self) -> Option<&'a Examination> {
         self.workbench.outcome.examination.as_deref()

@@ -15,6 +15,7 @@ use glovebox_files::OutputProblem;
 use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, PluginStatus, Policy, Task};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
+use glovebox_inspector::failure;
 use glovebox_inspector::store::{Held, Kept};
 use glovebox_trace::{PluginRecord, Recorder, Replacing, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
@@ -63,8 +64,8 @@ pub(super) fn load_in_order(
 /// How often a job looks at what the compiler does.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Waits for a load or reload of `file`. Meanwhile the job says what is being compiled, and ends
-/// that if it is asked to end.
+/// Waits for a load or reload of `file`. Meanwhile the job says what is done, and cancels it if it is asked
+/// to end.
 fn wait<T: Lost>(host: &Host, mut task: Task<T>, file: &Path, state: &JobState) -> T {
     let folder = if file.is_dir() { Some(file) } else { file.parent() };
     // A folder or manifest names an artifact beside it.
@@ -73,18 +74,20 @@ fn wait<T: Lost>(host: &Host, mut task: Task<T>, file: &Path, state: &JobState) 
         if let Some(result) = task.wait_for(LOOK) {
             return result;
         }
-        let compiles = host.compiles().into_iter().filter(|compile| !compile.given_up);
-        for compile in compiles {
-            let Some(path) = compile.origin.path() else { continue };
-            if path != file && !(names && path.parent() == folder) {
-                continue;
+        let is_it = |path: Option<&Path>| {
+            path.is_some_and(|path| path == file || names && path.parent() == folder)
+        };
+        for load in host.loads().into_iter().filter(|load| is_it(load.origin.path())) {
+            state.say(load.to_string());
+            if state.is_cancelled() {
+                host.cancel_load(load.id);
             }
+        }
+        let compiles = host.compiles().into_iter().filter(|compile| !compile.given_up);
+        for compile in compiles.filter(|compile| is_it(compile.origin.path())) {
             state.say(compile.to_string());
             let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             state.progress(millis(compile.elapsed), millis(compile.deadline));
-            if state.is_cancelled() {
-                host.cancel_compile(compile.id);
-            }
         }
     }
 }
@@ -279,7 +282,7 @@ pub(super) fn roll_back(host: &Host, instance: InstanceId, generation: Option<u3
 
 /// Writes a failure bundle where frames are kept that crashed a process.
 pub(super) fn keep_failure(host: &Host, failed: Failed, folder: &Path) -> Finished {
-    match failed.keep(host, folder, manifest_beside) {
+    match failed.keep(host, folder, failure::Kept::default(), manifest_beside) {
         Ok(Some(path)) => {
             Finished::Partly(format!("The failure is described in {}", path.display()))
         }
@@ -305,7 +308,7 @@ pub(super) fn save_bundle(
         return Finished::Failed("Not saved: the plugin was unloaded".to_owned());
     };
     let out = Replacing { path: &path, is_on: replace };
-    match failed.write(&status, manifest_beside(&status), out, false) {
+    match failed.write(&status, manifest_beside(&status), out, failure::Kept::default()) {
         Ok(()) => Finished::Done(format!("Saved {}", path.display())),
         Err(error) => Finished::Failed(format!("Not saved: {error}")),
     }

@@ -115,6 +115,24 @@ pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}… ({} bytes)", &text[..text.floor_char_boundary(max)], text.len()))
 }
 
+/// A text as one word of a command that people copy into a shell (POSIX): nothing in it acts there.
+///
+/// ```
+/// use glovebox_abi::text::shell_word;
+///
+/// assert_eq!(shell_word("/a/b.so"), "/a/b.so");
+/// assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
+/// ```
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    // A `~` or `=` at the begin means something to some shells.
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@%,:=".contains(letter);
+    let begins_plain = text.starts_with(|letter: char| is_plain(letter) && letter != '=');
+    match begins_plain && text.chars().all(is_plain) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(format!("'{}'", text.replace('\'', r"'\''"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

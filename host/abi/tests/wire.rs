@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use glovebox_abi::wire::{
-    Bounds, Decoder, Encoder, Load, Message, PREFIX_LEN, PrintedTo, RemoteServices, ServiceAnswer,
-    ServiceCall, Side, WireError,
+    Bounds, Decoder, Encoder, Load, Message, PREFIX_LEN, PrintedTo, RemoteServices, Request,
+    ServiceAnswer, ServiceCall, Side, WireError,
 };
 use glovebox_abi::{
     Failure, Frame, Header, Health, Kind, LogLevel, ProtocolVersion, ServiceError, Services, State,
@@ -186,7 +186,10 @@ fn damage_is_named() {
     check(|bytes| bytes.truncate(0), "0 good");
     check(|bytes| bytes.truncate(10), "16 bytes needed, 10 found");
     check(|bytes| bytes.truncate(40), "48 bytes needed, 16 found");
-    check(|bytes| bytes[..4].fill(0xFF), "message of 4294967295 bytes, accepted are");
+    check(
+        |bytes| bytes[..4].fill(0xFF),
+        "message `ready` of 4294967295 bytes, accepted are 1048576",
+    );
     check(|bytes| bytes[4] = 0xC0, "no message has the tag 0xc0");
     check(|bytes| bytes[4] = 0x42, "the plugin sent `process`");
     check(|bytes| bytes[5] = 1, "reserved byte 1");
@@ -213,6 +216,66 @@ fn a_stream_stays_broken() {
     decoder.push(&encoded(&[Message::Ready { call: 1 }]));
     assert_eq!(decoder.next_message(), Err(error.clone()));
     assert_eq!(decoder.finish(), Err(error));
+}
+
+/// The first bytes of a message, with a body that never comes, are refused if it may not be so long.
+#[test]
+fn each_kind_of_message_has_a_bound_of_its_own() {
+    let bounds = Bounds { reply: 1000, service: 500, ..Bounds::of(8 << 20, 9) };
+    let check = |tag: u8, asked: Option<Request>, longest: u32| {
+        for (length, is_refused) in [(longest, false), (longest + 1, true)] {
+            let mut decoder = Decoder::new(Side::Plugin, bounds);
+            asked.into_iter().for_each(|asked| decoder.asks(asked));
+            let mut prefix = [0; PREFIX_LEN];
+            prefix[..4].copy_from_slice(&length.to_le_bytes());
+            (prefix[4], prefix[6]) = (tag, 1);
+            decoder.push(&prefix);
+            let refused = match decoder.next_message() {
+                Ok(None) => false,
+                Err(WireError::TooLong { limit, .. }) => limit == u64::from(longest),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(refused, is_refused, "{tag:#x} of {length} bytes after {asked:?}");
+            assert_eq!(decoder.pending() > 0, !is_refused);
+        }
+    };
+    const WORDS: u32 = Bounds::WORDS;
+    check(0x83, Some(Request::Process), 1000);
+    check(0x88, Some(Request::Process), 500);
+    // A state comes when one is asked for.
+    check(0x85, Some(Request::SaveState), 8 << 20);
+    check(0x85, Some(Request::Process), WORDS);
+    check(0x85, None, WORDS);
+    for tag in [0x01, 0x02, 0x03, 0x81, 0x82, 0x84, 0x86, 0x87, 0x89] {
+        check(tag, Some(Request::SaveState), WORDS);
+    }
+}
+
+#[test]
+fn text_in_the_stream_is_named() {
+    fn check(bytes: &[u8], expected: Option<&str>) {
+        let mut decoder = Decoder::new(Side::Plugin, Bounds::default());
+        decoder.push(bytes);
+        let found = match decoder.next_message() {
+            Ok(None) => decoder.stray_text(),
+            Ok(Some(_)) => None,
+            Err(error) => Some(error),
+        };
+        let text = found.and_then(|error| match error {
+            WireError::Text { text } => Some(text),
+            _ => None,
+        });
+        assert_eq!(text.as_deref(), expected, "{bytes:?}");
+    }
+    check(b"", None);
+    check(b"hello, world, and more\nmore", Some("hello, world, and more"));
+    check("grüße, und noch mehr".as_bytes(), Some("grüße, und noch mehr"));
+    check(b"hi\n", Some("hi"));
+    check(b"hi", None);
+    check(&[b"hi\r\n", &encoded(&[Message::Ready { call: 1 }])[..]].concat(), Some("hi"));
+    check(&[0xFF; 16], None);
+    check(&encoded(&[Message::Ready { call: 1 }]), None);
+    check(&encoded(&[Message::Ready { call: 1 }])[..9], None);
 }
 
 #[test]

@@ -42,8 +42,16 @@ impl From<Refused> for io::Error {
 pub fn open(path: &Path, limit: u64) -> io::Result<(File, u64)> {
     // Before it is opened, since opening alone makes some devices act.
     only_files(&path.metadata()?)?;
-    let file = without_waiting().open(path)?;
     // Once more, of what is open: another may have taken the name meanwhile.
+    opened(without_waiting().open(path)?, path, limit)
+}
+
+/// The same of a file that is open, which was found under `path`.
+///
+/// # Errors
+///
+/// Those of [`open`] about what it is.
+pub fn opened(file: File, path: &Path, limit: u64) -> io::Result<(File, u64)> {
     let about = file.metadata()?;
     only_files(&about)?;
     match about.len() {

@@ -59,9 +59,7 @@ pub use cgroup::Cgroup;
 pub use elsewhere::{Cgroup, enter, probe};
 #[cfg(target_os = "linux")]
 pub use probe::probe;
-pub use profile::{
-    Access, Folder, Layer, Limits, MAX_FILE_LEN, Network, Profile, Reach, SystemCalls,
-};
+pub use profile::{Access, Folder, Layer, Limits, Network, Profile, Reach, SystemCalls};
 pub use promise::Promise;
 pub use report::{LayerReport, LayerState, Missing, Probe, SandboxError, SandboxReport};
 #[cfg(target_os = "linux")]

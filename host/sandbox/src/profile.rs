@@ -114,9 +114,6 @@ pub struct Limits {
     pub processor_seconds: Option<u64>,
 }
 
-/// Bytes of a file that a plugin writes, at most: 64 MiB.
-pub const MAX_FILE_LEN: u64 = 64 << 20;
-
 impl Default for Limits {
     /// 256 MiB of memory in 4 GiB of addresses, no processes, 64 threads, 64 files of 64 MiB.
     fn default() -> Self {
@@ -126,7 +123,7 @@ impl Default for Limits {
             processes: 0,
             threads: 64,
             files: 64,
-            file_size: Some(MAX_FILE_LEN),
+            file_size: Some(64 << 20),
             processor_seconds: None,
         }
     }

@@ -241,8 +241,8 @@ impl Code {
 
     /// Whether the code can be held to a limit.
     pub(crate) fn enforcement(&self, limit: LimitKind) -> Enforcement {
-        use LimitKind::{CallDeadline, Fuel, Memory, Resources, Table};
-        let machine = matches!(limit, CallDeadline | Memory | Table | Resources | Fuel);
+        use LimitKind::{CallDeadline, FileBytes, Fuel, Memory, Resources, Table};
+        let machine = matches!(limit, CallDeadline | Memory | Table | Resources | Fuel | FileBytes);
         match self {
             Code::Core(_) if machine => {
                 Enforcement::NotAvailable("built into the application, which is trusted code")

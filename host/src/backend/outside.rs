@@ -12,6 +12,7 @@ use tempfile::TempPath;
 
 use super::wasm::Setting;
 use crate::problem::LoadProblem;
+use crate::underway::Underway;
 
 #[cfg(target_os = "linux")]
 pub(crate) use super::worker::WorkerStarter;
@@ -66,6 +67,8 @@ pub(crate) struct About<'a> {
     pub(crate) limits: &'a Limits,
     /// How long opening it may take.
     pub(crate) deadline: Duration,
+    /// The load that it is for.
+    pub(crate) load: &'a Underway,
     /// True if the process only enters its sandbox, and opens nothing.
     pub(crate) is_skipped: bool,
 }

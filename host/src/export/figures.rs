@@ -3,9 +3,11 @@
 //! Nothing is counted here: everything stands in the [status](crate::PluginStatus) of an instance,
 //! in [`DispatchStats`](crate::DispatchStats) or in [`CacheStats`](crate::CacheStats) already.
 
+use std::time::Duration;
+
 use glovebox_events::latency::Latencies;
 
-use crate::{Host, PluginStatus};
+use crate::{Host, PluginStatus, ResourceUsage};
 
 /// One name with all its samples. Never without any.
 pub(super) struct Figure {
@@ -21,6 +23,8 @@ pub(super) enum Samples {
     /// Only grows, until the instance is gone.
     Counter(Vec<(Labels, u64)>),
     Gauge(Vec<(Labels, u64)>),
+    /// Times, of which a process that ends takes its own with it.
+    Seconds(Vec<(Labels, Duration)>),
     Histogram(Vec<(Labels, Latencies)>),
 }
 
@@ -43,6 +47,7 @@ pub(super) fn of(host: &Host) -> Vec<Figure> {
     figures.extend(of_plugins(&plugins));
     figures.retain(|figure| match &figure.samples {
         Samples::Counter(samples) | Samples::Gauge(samples) => !samples.is_empty(),
+        Samples::Seconds(samples) => !samples.is_empty(),
         Samples::Histogram(samples) => !samples.is_empty(),
     });
     figures
@@ -122,11 +127,32 @@ fn of_host(host: &Host) -> Vec<Figure> {
 }
 
 fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
-    use Samples::{Counter, Gauge, Histogram};
+    use Samples::{Counter, Gauge, Histogram, Seconds};
     let each = |value: fn(&PluginStatus) -> u64| -> Vec<(Labels, u64)> {
         plugins.iter().map(|plugin| (labels(plugin), value(plugin))).collect()
     };
     let figure = |name, help, samples| Figure { name, help, samples };
+    // Of the processes that are alive: a restart begins at nothing, so that none of it is a counter.
+    let usage = |value: fn(&ResourceUsage) -> u64| -> Vec<(Labels, u64)> {
+        let used = plugins.iter().filter_map(|plugin| Some((plugin, plugin.usage?)));
+        used.map(|(plugin, usage)| (labels(plugin), value(&usage))).collect()
+    };
+    let parts = |name: &'static str, parts: fn(&ResourceUsage) -> Vec<(&'static str, u64)>| {
+        let used = plugins.iter().filter_map(|plugin| Some((plugin, plugin.usage?)));
+        let all = used.flat_map(|(plugin, usage)| {
+            let parts = parts(&usage).into_iter();
+            parts.map(|(part, value)| (with(plugin, name, part.to_owned()), value))
+        });
+        all.collect::<Vec<_>>()
+    };
+    let processor = || {
+        let used = plugins.iter().filter_map(|plugin| Some((plugin, plugin.usage?)));
+        let all = used.flat_map(|(plugin, usage)| {
+            let parts = [("user", usage.user), ("system", usage.system)];
+            parts.map(|(mode, time)| (with(plugin, "mode", mode.to_owned()), time))
+        });
+        all.collect()
+    };
     let permissions = |value: fn(&crate::PermissionStatus) -> u64| -> Vec<(Labels, u64)> {
         let all = plugins.iter().flat_map(|plugin| {
             let used = plugin.permissions.iter();
@@ -225,6 +251,16 @@ fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
             Gauge(each(|plugin| plugin.queue_depth as u64)),
         ),
         figure(
+            "glovebox_plugin_queued_bytes",
+            "Bytes of the frames that wait or are under way",
+            Gauge(each(|plugin| plugin.queue_bytes)),
+        ),
+        figure(
+            "glovebox_plugin_queue_limit_bytes",
+            "Bytes of the frames that may wait",
+            Gauge(each(|plugin| plugin.limits.queue_bytes)),
+        ),
+        figure(
             "glovebox_plugin_queue_limit_frames",
             "Frames that may wait",
             Gauge(each(|plugin| plugin.limits.queue.into())),
@@ -238,6 +274,42 @@ fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
                     .filter_map(|plugin| Some((labels(plugin), plugin.memory?)))
                     .collect(),
             ),
+        ),
+        figure(
+            "glovebox_plugin_processes",
+            "Processes of its own, one for each copy",
+            Gauge(usage(|usage| usage.processes.into())),
+        ),
+        figure(
+            "glovebox_plugin_process_cpu_seconds",
+            "Processor time of its processes, of those that are alive",
+            Seconds(processor()),
+        ),
+        figure(
+            "glovebox_plugin_process_resident_memory_bytes",
+            "Memory that its processes hold, what they share with others included",
+            Gauge(usage(|usage| usage.resident)),
+        ),
+        figure(
+            "glovebox_plugin_process_threads",
+            "Threads of its processes",
+            Gauge(usage(|usage| usage.threads)),
+        ),
+        figure(
+            "glovebox_plugin_process_page_faults",
+            "Page faults of its processes, of those that are alive",
+            Gauge(parts("kind", |usage| {
+                vec![("minor", usage.minor_faults), ("major", usage.major_faults)]
+            })),
+        ),
+        figure(
+            "glovebox_plugin_process_io_bytes",
+            "Bytes that its processes carried through files, pipes and sockets, of those that are alive; \
+             the system tells them to the superuser alone",
+            Gauge(parts("direction", |usage| match usage.carried {
+                Some((read, written)) => vec![("read", read), ("written", written)],
+                None => Vec::new(),
+            })),
         ),
     ]
 }

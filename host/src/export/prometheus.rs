@@ -1,5 +1,7 @@
 //! The text format of Prometheus, version 0.0.4.
 
+use std::time::Duration;
+
 use glovebox_events::latency::Latencies;
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -28,6 +30,7 @@ fn family(figure: Figure) -> MetricFamily {
     let (kind, metrics) = match figure.samples {
         Samples::Counter(samples) => (MetricType::COUNTER, metrics(samples, counter)),
         Samples::Gauge(samples) => (MetricType::GAUGE, metrics(samples, gauge)),
+        Samples::Seconds(samples) => (MetricType::GAUGE, metrics(samples, seconds)),
         Samples::Histogram(samples) => (MetricType::HISTOGRAM, metrics(samples, histogram)),
     };
     let mut family = MetricFamily::default();
@@ -62,6 +65,12 @@ fn counter(metric: &mut Metric, value: u64) {
 fn gauge(metric: &mut Metric, value: u64) {
     let mut gauge = Gauge::default();
     gauge.set_value(value as f64);
+    metric.set_gauge(gauge);
+}
+
+fn seconds(metric: &mut Metric, value: Duration) {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value.as_secs_f64());
     metric.set_gauge(gauge);
 }
 

@@ -12,7 +12,7 @@ use super::Host;
 use crate::guard::caught;
 use crate::id::InstanceId;
 use crate::instance::{
-    BatchTicket, Chain, Instance, PluginCopy, Refusal, Reservation, Ticket, Work,
+    BatchTicket, Chain, Instance, NoRoom, PluginCopy, Refusal, Reservation, Ticket, Work, bytes_of,
 };
 use crate::record::span;
 use crate::reply::Reply;
@@ -57,7 +57,7 @@ impl Host {
         let mut tickets = Vec::with_capacity(receivers.len());
         for instance in receivers {
             let id = instance.id;
-            tickets.push(match instance.queue.reserve().await {
+            tickets.push(match instance.queue.reserve(&frame).await {
                 Some(place) => {
                     (id, Ok(self.enqueue(instance, frame.clone(), Chain::default(), place)))
                 }
@@ -83,7 +83,7 @@ impl Host {
         let Some(instance) = self.instance(id) else {
             return self.gone();
         };
-        match instance.queue.reserve().await {
+        match instance.queue.reserve(&frame).await {
             Some(place) => self.enqueue(instance, frame, Chain::default(), place).await,
             None => self.draining(&instance),
         }
@@ -108,7 +108,7 @@ impl Host {
         let lane = instance.queue.lane_for(first);
         let mut replies = Vec::with_capacity(frames.len());
         while !frames.is_empty() {
-            let Some((places, count)) = instance.queue.reserve_up_to(frames.len()).await else {
+            let Some((places, count)) = instance.queue.reserve_up_to(&frames).await else {
                 replies.extend(frames.iter().map(|_| self.draining(&instance)));
                 break;
             };
@@ -134,10 +134,18 @@ impl Host {
         if frames.len() > limit as usize {
             self.inner.dispatched.refuse();
             let plugin = instance.plugin.to_string();
-            let ceiling = instance.queue_ceiling();
+            let (ceiling, _) = instance.queue_ceilings();
             return Err(Refusal::TooMany { plugin, frames: frames.len(), limit, ceiling });
         }
-        let places = self.try_reserve(&instance, frames.len() as u32)?;
+        let bytes = frames.iter().map(bytes_of).sum();
+        let limit = instance.queue.byte_limit();
+        if frames.len() > 1 && bytes > limit {
+            self.inner.dispatched.refuse();
+            let plugin = instance.plugin.to_string();
+            let (_, ceiling) = instance.queue_ceilings();
+            return Err(Refusal::TooManyBytes { plugin, bytes, limit, ceiling });
+        }
+        let places = self.try_reserve(&instance, frames.len() as u32, bytes)?;
         let lane = frames.first().map_or(0, |first| instance.queue.lane_for(first));
         Ok(self.enqueue_batch(instance, lane, frames, places))
     }
@@ -153,10 +161,16 @@ impl Host {
         if instances.is_empty() {
             self.undelivered(frame);
         }
-        let places: Vec<_> = instances
-            .iter()
-            .map(|instance| self.try_reserve(instance, 1))
-            .collect::<Result<_, _>>()?;
+        let mut places = Vec::with_capacity(instances.len());
+        for instance in &instances {
+            match self.try_reserve(instance, 1, bytes_of(frame)) {
+                Ok(place) => places.push(place),
+                Err(refusal) => {
+                    instances.iter().zip(places).for_each(|(it, place)| it.queue.give_up(place));
+                    return Err(refusal);
+                }
+            }
+        }
         let placed = instances.into_iter().zip(places);
         Ok(placed
             .map(|(instance, place)| {
@@ -172,7 +186,7 @@ impl Host {
     /// If its queue is full, or it is draining or gone.
     pub fn try_dispatch_to(&self, id: InstanceId, frame: Frame) -> Result<Ticket, Refusal> {
         let instance = self.instance(id).ok_or(Refusal::Gone)?;
-        let place = self.try_reserve(&instance, 1)?;
+        let place = self.try_reserve(&instance, 1, bytes_of(&frame))?;
         Ok(self.enqueue(instance, frame, Chain::default(), place))
     }
 
@@ -205,16 +219,22 @@ impl Host {
         &self,
         instance: &Instance,
         count: u32,
+        bytes: u64,
     ) -> Result<Reservation, Refusal> {
-        instance.queue.try_reserve(count).ok_or_else(|| {
+        instance.queue.try_reserve(count, bytes).map_err(|no_room| {
             self.inner.dispatched.refuse();
             let plugin = instance.plugin.to_string();
-            match instance.queue.is_open() {
-                true => {
-                    let (limit, ceiling) = (instance.queue.limit(), instance.queue_ceiling());
-                    Refusal::Full { plugin, limit, ceiling }
+            let (frames_ceiling, bytes_ceiling) = instance.queue_ceilings();
+            match no_room {
+                _ if !instance.queue.is_open() => Refusal::Draining { plugin },
+                NoRoom::Places => {
+                    let limit = instance.queue.limit();
+                    Refusal::Full { plugin, limit, ceiling: frames_ceiling }
                 }
-                false => Refusal::Draining { plugin },
+                NoRoom::Bytes => {
+                    let limit = instance.queue.byte_limit();
+                    Refusal::FullOfBytes { plugin, bytes, limit, ceiling: bytes_ceiling }
+                }
             }
         })
     }
@@ -332,7 +352,12 @@ impl Host {
         }
         let receivers = self.receivers(&frame, Some(from.id()));
         if receivers.is_empty() {
+            let is_addressed = target(&frame).is_some();
             let reason = self.undelivered(&frame);
+            // A frame for whoever accepts its kind may well find nobody; one with an address may not.
+            if is_addressed {
+                from.count_dropped(chain);
+            }
             from.note(&format!("emitted frame dropped: {reason}"));
         }
         let allowed = from.caused_calls();
@@ -348,7 +373,7 @@ impl Host {
                 self.drop_emitted(from, chain, reason);
                 continue;
             }
-            match self.try_reserve(&instance, 1) {
+            match self.try_reserve(&instance, 1, bytes_of(&frame)) {
                 // Nobody waits for the answer.
                 Ok(place) => drop(self.enqueue(instance, frame.clone(), chain.clone(), place)),
                 Err(refusal) => {

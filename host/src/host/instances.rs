@@ -19,6 +19,7 @@ use crate::problem::{LoadError, LoadProblem, StageError};
 use crate::record::span;
 use crate::services::ANSWERABLE;
 use crate::task::{Lost, Task};
+use crate::underway::Underway;
 
 /// The result of draining an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,14 +47,20 @@ impl Host {
     pub fn load(&self, request: LoadRequest) -> Loading {
         let (sender, task) = Task::new();
         let host = self.clone();
-        let threads = self.inner.loads.clone();
+        let threads = self.inner.threads.clone();
+        let load = self.inner.loads.begin(request.source.origin());
         let span = span::load();
         self.runtime().spawn(async move {
-            // Never closed.
-            let Ok(thread) = threads.acquire_owned().await else { return };
+            let thread = tokio::select! {
+                // Never closed.
+                thread = threads.acquire_owned() => thread.ok(),
+                // The load itself says so.
+                () = load.cancelled() => None,
+            };
             tokio::task::spawn_blocking(move || {
-                let loaded = caught(|| span.in_scope(|| host.load_now(request, thread, &span)))
-                    .unwrap_or_else(|reason| Err(LoadError::lost(reason)));
+                let loaded =
+                    caught(|| span.in_scope(|| host.load_now(request, thread, load, &span)))
+                        .unwrap_or_else(|reason| Err(LoadError::lost(reason)));
                 // Ended before anybody has the result.
                 drop(span);
                 // A caller that has the result may count on its own handle being the last one.
@@ -69,22 +76,23 @@ impl Host {
     fn load_now(
         &self,
         mut request: LoadRequest,
-        thread: OwnedSemaphorePermit,
+        thread: Option<OwnedSemaphorePermit>,
+        load: Underway,
         span: &Span,
     ) -> Result<InstanceId, LoadError> {
         request.mock = request.mock.or_else(|| self.inner.mock.clone());
-        let turn = self.inner.turns.take();
+        let turn = self.inner.turns.take(&load);
         let started = Instant::now();
         let preparer = &self.inner.preparer;
         let prepared = self
             .check_open(&request)
             .and_then(|()| self.check_profile(&request))
             .and_then(|()| match request.lazy {
-                true => preparer.glance(&request),
-                false => preparer.prepare(&request),
+                true => preparer.glance(&request, &load),
+                false => preparer.prepare(&request, &load),
             });
         drop((turn, thread));
-        let loaded = prepared.and_then(|prepared| self.start(&request, prepared));
+        let loaded = prepared.and_then(|prepared| self.start(&request, prepared, load));
         match &loaded {
             Ok((instance, missed)) => {
                 self.inner.dispatched.load();
@@ -114,17 +122,22 @@ impl Host {
         &self,
         request: &LoadRequest,
         prepared: Prepared,
+        load: Underway,
     ) -> Result<(Arc<Instance>, Option<bool>), LoadError> {
         let origin = prepared.origin.clone();
         let (registry, resources) = (&self.inner.registry, &self.inner.resources);
         let rules = self.inner.rules.lock().clone();
         let (id, cell) = registry.place();
-        let instance = Instance::start(id, cell, request.clone(), prepared, rules, resources)
+        let started = Instance::start(id, cell, request.clone(), prepared, rules, resources, &load);
+        let instance = started
             .inspect_err(|_| registry.free(id))
-            .map_err(|error| error.about(origin))?;
+            .map_err(|error| load.explain(error.about(origin.clone())))?;
         // A change of the rules, and the end of the host, find the instance in the registry from here on.
         let rules = self.inner.rules.lock();
-        if let Err(error) = self.check_open(request) {
+        let finished = load
+            .finish()
+            .map_err(|problem| LoadError::new(LoadStage::Initialize, Some(origin), problem));
+        if let Err(error) = self.check_open(request).and(finished) {
             drop(rules);
             instance.stop();
             registry.free(id);
@@ -173,9 +186,10 @@ impl Host {
         }
         let span = span::load();
         let _entered = span.enter();
-        let turn = self.inner.turns.take();
+        let load = self.inner.loads.begin(instance.request().source.origin());
+        let turn = self.inner.turns.take(&load);
         let begun = Instant::now();
-        let prepared = self.inner.preparer.prepare(&instance.request());
+        let prepared = self.inner.preparer.prepare(&instance.request(), &load);
         drop(turn);
         let woken = prepared
             .inspect_err(|error| instance.fault_with(&error.to_string()))
@@ -381,12 +395,13 @@ impl Host {
         self.instance(id).map(|instance| instance.shared.cancellations.cancel()).is_some()
     }
 
-    /// Cancels all work for good, before the host is dropped: calls, starts of plugins and compiles
+    /// Cancels all work for good, before the host is dropped: calls, starts of plugins and loads
     /// that are running or begin later, as [`cancel`](Self::cancel) and
-    /// [`cancel_compile`](Self::cancel_compile) do. Plugins still save their state and clean up, each
+    /// [`cancel_load`](Self::cancel_load) do. Plugins still save their state and clean up, each
     /// of which takes two seconds at most from then on.
     pub fn cancel_all(&self) {
         self.inner.resources.cancelled.cancel();
+        self.inner.loads.cancel_all();
         self.inner.preparer.cancel_all_compiles();
     }
 }

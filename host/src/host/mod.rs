@@ -44,6 +44,7 @@ use crate::problem::LoadError;
 use crate::record::Journal;
 use crate::services::{Functions, Mock};
 use crate::task::{Lost, Task};
+use crate::underway::{LoadStatus, Loads};
 use crate::watch::Watcher;
 
 pub use builder::{HostBuilder, HostError};
@@ -98,7 +99,9 @@ pub(crate) struct Inner {
     pub(crate) preparer: Preparer,
     pub(crate) dispatched: DispatchCounters,
     /// How many loads may hold a thread until their code is prepared.
-    loads: Arc<Semaphore>,
+    threads: Arc<Semaphore>,
+    /// Loads that are under way.
+    pub(crate) loads: Loads,
     turns: Turns,
     watcher: Watcher,
     pub(crate) rules: Mutex<HostRules>,
@@ -153,7 +156,8 @@ impl Host {
             resources,
             preparer,
             dispatched,
-            loads: Arc::new(Semaphore::new(cores)),
+            threads: Arc::new(Semaphore::new(cores)),
+            loads: Loads::default(),
             turns: Turns::new(cores),
             watcher: Watcher::new(),
             rules: Mutex::new(rules),
@@ -190,6 +194,23 @@ impl Host {
     /// or were cancelled, which go on until they are done because a thread cannot be killed.
     pub fn compiles(&self) -> Vec<CompileStatus> {
         self.inner.preparer.compiling()
+    }
+
+    /// The loads and reloads that are under way, those first that began first.
+    pub fn loads(&self) -> Vec<LoadStatus> {
+        self.inner.loads.list()
+    }
+
+    /// Cancels a load, whatever stage it is in: it fails with [`LoadProblem::Cancelled`], or
+    /// [`LoadProblem::CompileCancelled`] while it compiles. Its wait ends: for a turn, the compiler, the
+    /// process that tries a library, a container that starts, the start of the plugin. A reload is cancelled
+    /// until its code is there; the start of a next generation then goes on, within its deadlines. `false` if
+    /// it is done, or was cancelled before.
+    ///
+    /// [`LoadProblem::Cancelled`]: crate::LoadProblem::Cancelled
+    /// [`LoadProblem::CompileCancelled`]: crate::LoadProblem::CompileCancelled
+    pub fn cancel_load(&self, id: u64) -> bool {
+        self.inner.loads.cancel(id)
     }
 
     /// Ends the wait for a compile: its load fails. `false` if it is done, or nobody waits for it

@@ -459,17 +459,18 @@ impl Host {
         let _runtime = self.runtime().enter();
         let (preparer, request) = (&self.inner.preparer, instance.request());
         let carry = plan.carry.clone();
+        let load = self.inner.loads.begin(request.source.origin());
         let in_turn = |request: &LoadRequest| {
-            let _turn = self.inner.turns.take();
-            preparer.prepare(request)
+            let _turn = self.inner.turns.take(&load);
+            preparer.prepare(request, &load)
         };
         let prepared = match &plan.next {
             Next::Newest => in_turn(&request)?,
             // A caller waits for it, who does not queue up behind the compiles of others.
-            Next::AfterFailure => preparer.prepare(&request)?,
+            Next::AfterFailure => preparer.prepare(&request, &load)?,
             Next::NewestIfChanged | Next::NewestIfUnknown => {
                 // Before anything is compiled.
-                let glanced = preparer.glance(&request)?;
+                let glanced = preparer.glance(&request, &load)?;
                 if glanced.is_as(&instance.current().prepared) {
                     if instance.forget_rejected() {
                         instance.note(AGAIN_WHAT_RUNS);
@@ -501,10 +502,12 @@ impl Host {
                     };
                     about(instance)(problem.at(LoadStage::Read))
                 })?;
-                let prepared = preparer.in_place(previous.prepared, &request)?;
+                let prepared = preparer.in_place(previous.prepared, &request, &load)?;
                 return Ok(Some((prepared, Carry::These(previous.states))));
             }
-            Next::Waiting(waiting) => preparer.in_place(waiting.prepared.clone(), &request)?,
+            Next::Waiting(waiting) => {
+                preparer.in_place(waiting.prepared.clone(), &request, &load)?
+            }
         };
         Ok(Some((prepared, carry)))
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Failure, Frame, Manifest, Permission, Plugin, Services, State};
 
 use super::reload::Plan;
@@ -694,6 +695,42 @@ fn every_emitted_frame_is_processed_or_counted_as_dropped() {
     check(100_000, "emitted frame dropped after 8 hops");
 }
 
+/// Emits its frame to a plugin that is not there, or to whoever accepts its kind if it says so.
+struct Calls;
+
+impl Plugin for Calls {
+    fn process(
+        &mut self,
+        services: &mut dyn Services,
+        frame: &Frame,
+    ) -> Result<Vec<Frame>, Failure> {
+        let header = match &frame.payload[..] {
+            b"anybody" => glovebox_abi::Header::empty(),
+            _ => glovebox_abi::Header::build().text(glovebox_abi::Header::TARGET, "gone").finish(),
+        };
+        services.emit(&Frame::new(Kind::CONTROL, header, "x"))?;
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_frame_to_a_plugin_that_is_not_there_is_counted_and_said() {
+    fn check(payload: &'static str, dropped: u64, told: &str) {
+        let sink = Arc::new(Remembered::default());
+        let host = Host::builder().sink(sink.clone()).build().unwrap();
+        let keys = "[permissions]\nemit = true\n[frames]\naccepts = [\"data\"]";
+        let manifest = Manifest::parse(&format!("[plugin]\nid = \"calls\"\n{keys}")).unwrap();
+        let id = load(&host, LoadRequest::core(manifest, || Box::new(Calls)));
+        assert_eq!(ask(&host, id, payload), "completed");
+        host.wait_idle().wait();
+        let stats = host.plugin(id).unwrap().stats;
+        assert_eq!((stats.emitted_dropped, host.dispatch_stats().undelivered), (dropped, 1));
+        assert!(sink.0.lock().iter().any(|event| event.contains(told)), "{told}");
+    }
+    check("somebody", 1, "emitted frame dropped: no plugin `gone` is loaded");
+    check("anybody", 0, "emitted frame dropped: no plugin accepts control frames");
+}
+
 /// A module that makes the file `f` in its folder and then does to it what the payload says; it answers
 /// with the error of that as a byte.
 const GROWS: &str = r#"(module
@@ -748,6 +785,10 @@ fn a_module_writes_no_file_above_the_limit() {
     const TOO_LARGE: u8 = 22;
     /// `before` is the size of the file, and `after` the one that it has then.
     fn check(what: &'static str, before: u64, error: u8, after: u64) {
+        check_within("", what, before, error, after);
+    }
+    /// The same under other limits of the manifest.
+    fn check_within(limits: &str, what: &'static str, before: u64, error: u8, after: u64) {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
         let file = folder.path().join("data/f");
@@ -755,7 +796,8 @@ fn a_module_writes_no_file_above_the_limit() {
         fs::write(folder.path().join("grows.wat"), GROWS).unwrap();
         let keys = "[permissions]\nfiles = [{ path = \"data\", access = \"read-write\" }]";
         let manifest = "[plugin]\nid = \"grows\"\n[artifact]\nwasm = \"grows.wat\"\n";
-        fs::write(folder.path().join("plugin.toml"), format!("{manifest}{keys}")).unwrap();
+        let manifest = format!("{manifest}{keys}\n{limits}");
+        fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
         let sink = Arc::new(Remembered::default());
         let host = Host::builder().sink(sink.clone()).build().unwrap();
         host.set_policy_mode(crate::policy::PolicyMode::AsDeclared);
@@ -765,6 +807,9 @@ fn a_module_writes_no_file_above_the_limit() {
         assert_eq!(file.metadata().unwrap().len(), after, "{what}");
         let is_told = sink.0.lock().iter().any(|event| event.contains("LimitExceeded"));
         assert_eq!(is_told, error == TOO_LARGE, "{what}");
+        let status = host.plugin(id).unwrap();
+        let limit = status.limit(LimitKind::FileBytes).unwrap();
+        assert_eq!(limit.hits, u64::from(error == TOO_LARGE), "{what}");
     }
     const LIMIT: u64 = 64 << 20;
     check("s", 0, TOO_LARGE, 0);
@@ -779,4 +824,7 @@ fn a_module_writes_no_file_above_the_limit() {
     check("-", LIMIT, 0, LIMIT);
     check("+", LIMIT - 1, TOO_LARGE, LIMIT - 1);
     check("+", LIMIT - 2, 0, LIMIT);
+    check_within("[limits]\nfile-bytes = \"64 MiB\"", "S", 0, 0, LIMIT);
+    check_within("[limits]\nfile-bytes = 67108863", "S", 0, TOO_LARGE, 0);
+    check_within("[limits]\nfile-bytes = \"65 MiB\"", "p", 0, 0, LIMIT + 1);
 }

@@ -54,7 +54,7 @@ pub(crate) use overrides::list;
 use pool::Pool;
 pub(crate) use quarantine::Quarantine;
 pub use queue::{BatchTicket, Refusal, Ticket};
-pub(crate) use queue::{Queue, Reservation, Work};
+pub(crate) use queue::{NoRoom, Queue, Reservation, Work, bytes_of};
 pub use report::{
     AGAIN_WHAT_RUNS, Growth, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus,
     PluginStats, PluginStatus, RefusedGeneration, Supervision,
@@ -70,6 +70,7 @@ use crate::problem::{LoadProblem, StageError};
 use crate::record::Journal;
 use crate::record::span::About;
 use crate::services::{AllCancelled, Cancellations, Functions, MockServices, Shared};
+use crate::underway::Underway;
 use crate::watch::Watching;
 
 /// One running plugin.
@@ -119,6 +120,7 @@ impl Instance {
         prepared: Prepared,
         rules: HostRules,
         resources: &HostResources,
+        load: &Underway,
     ) -> Result<Arc<Instance>, StageError> {
         let plugin: Arc<str> = prepared.manifest.plugin.id.as_str().into();
         let mock = request.mock.clone().map(|mock| MockServices::new(mock, &plugin));
@@ -139,6 +141,9 @@ impl Instance {
             wishes: resources.wishes.clone(),
             asked: AtomicU32::new(0),
         });
+        let cancelled = shared.clone();
+        let _ending = load.ended_by(move || cancelled.cancellations.cancel_for_good());
+        load.enters(LoadStage::Initialize).map_err(|problem| problem.at(LoadStage::Initialize))?;
         let decided = || rules.decided_for(&prepared.manifest, prepared.subject());
         let decisions = request.decisions.clone().unwrap_or_else(decided);
         let overrides = Overrides { rules, decisions, ..Overrides::default() };
@@ -148,12 +153,13 @@ impl Instance {
         let generation = Arc::new(Generation::asleep(prepared.clone(), rights));
         let states = keeper(resources, &manifest, &shared);
         let common = Common::new(shared.clone(), states, resources);
+        let limits = generation.rights.limits.load_full();
         let instance = Arc::new(Instance {
             id,
             plugin,
             order: AtomicU64::new(0),
             request: ArcSwap::from_pointee(request),
-            queue: Queue::new(generation.rights.limits.load().queue, copies),
+            queue: Queue::new(limits.queue, limits.queue_bytes, copies),
             shared,
             watching: Mutex::default(),
             watch_notice: Mutex::default(),

@@ -77,7 +77,9 @@ fn copy(limit: LimitKind, from: &Limits, to: &mut Limits) {
         LimitKind::CarriedBytes => to.carried_bytes = from.carried_bytes,
         LimitKind::LogBytes => to.log_bytes = from.log_bytes,
         LimitKind::KvBytes => to.kv_bytes = from.kv_bytes,
+        LimitKind::FileBytes => to.file_bytes = from.file_bytes,
         LimitKind::Queue => to.queue = from.queue,
+        LimitKind::QueueBytes => to.queue_bytes = from.queue_bytes,
         LimitKind::Rate => (to.rate, to.burst) = (from.rate, from.burst),
     }
 }
@@ -307,12 +309,14 @@ impl Instance {
     pub(super) fn resize_queue(&self) {
         let limit = || self.generations.current.load().rights.limits.load().queue;
         self.queue.resize(limit, &self.common.runtime);
+        self.queue.resize_bytes(self.generations.current.load().rights.limits.load().queue_bytes);
     }
 
-    /// The ceiling of the host for the length of its queue, if there is one.
-    pub(crate) fn queue_ceiling(&self) -> Option<u32> {
+    /// The ceilings of the host for the length of its queue, in frames and in bytes, where there are some.
+    pub(crate) fn queue_ceilings(&self) -> (Option<u32>, Option<u64>) {
         let current = self.generations.current.load();
-        current.rights.ceilings.load().of(current.prepared.tier).queue
+        let ceilings = current.rights.ceilings.load().of(current.prepared.tier);
+        (ceilings.queue, ceilings.queue_bytes)
     }
 
     /// Says what the plugin does not get because of a ceiling.

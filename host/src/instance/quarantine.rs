@@ -1,16 +1,17 @@
 //! Frames that crashed a process twice, on disk, so that somebody can find out why.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use glovebox_abi::Frame;
+use glovebox_abi::text::shell_word;
 use glovebox_files::private_folder;
 
-/// The most that is kept; of the artifact that has the most frames, the oldest goes first, so that none
-/// pushes out those of others.
+/// The most that is kept. The artifact that has the most makes room, so that none pushes out what is of
+/// others. Its first frame, which tells how it began, and its newest stay.
 const MAX_FRAMES: usize = 256;
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -21,7 +22,7 @@ const SHARE_BYTES: u64 = 64 << 20;
 /// The ends of the names of a frame, and of what is known about it.
 const FRAME: &str = "frame";
 const ABOUT: &str = "toml";
-/// The end of the name of a failure bundle about it, which applications may put beside it.
+/// The end of the name of a failure bundle, which applications may put beside it, or alone.
 const BUNDLE: &str = "mcap";
 
 /// A folder of such frames.
@@ -68,8 +69,10 @@ impl Quarantine {
         let artifact = &offence.digest[..offence.digest.len().min(8)];
         let name = format!("{}-{artifact}-{}", offence.plugin, &digest[..16]);
         let path = self.folder.join(format!("{name}.{FRAME}"));
-        let artifact = offence.artifact.unwrap_or(Path::new("PLUGIN"));
-        let command = format!("glovebox call {} --frame {}", word(artifact), word(&path));
+        let word = |path: &Path| shell_word(&absolute(path).display().to_string()).into_owned();
+        // One from memory has no path; whoever has the plugin puts it there.
+        let artifact = offence.artifact.map_or_else(|| "PLUGIN".to_owned(), word);
+        let command = format!("glovebox call {artifact} --frame {}", word(&path));
         let mut about = toml::Table::try_from(offence).map_err(io::Error::other)?;
         about.insert("command".to_owned(), command.clone().into());
         self.write(&path, &bytes)?;
@@ -90,73 +93,106 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Removes the oldest frames beyond what is kept, but not `newest`.
+    /// Removes what is beyond the most that is kept, but not `newest`.
     fn make_room(&self, newest: &Path) -> io::Result<usize> {
-        let mut frames: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            // Another process may have removed it.
-            let Ok((path, about)) = entry.and_then(|it| Ok((it.path(), it.metadata()?))) else {
-                continue;
-            };
-            if path.extension().is_some_and(|end| end == FRAME) {
-                frames.push((about.modified()?, about.len(), path));
-            }
-        }
-        frames.sort();
-        // All frames of one artifact, the oldest first.
-        let mut shares: BTreeMap<String, VecDeque<(u64, PathBuf)>> = BTreeMap::new();
-        for (_, length, path) in frames {
-            shares.entry(share_of(&path)).or_default().push_back((length, path));
-        }
-        let bytes = |share: &VecDeque<(u64, PathBuf)>| share.iter().map(|(length, _)| length).sum();
+        let mut shares = self.shares(newest)?;
         let own = share_of(newest);
         let mut removed = 0;
-        loop {
-            let all: usize = shares.values().map(VecDeque::len).sum();
-            let all_bytes: u64 = shares.values().map(bytes).sum();
-            let own_share = shares.get(&own).map_or((0, 0), |share| (share.len(), bytes(share)));
-            let name = if own_share.0 > SHARE_FRAMES || own_share.1 > SHARE_BYTES {
-                own.clone()
-            } else if all > MAX_FRAMES {
-                let most = shares.iter().max_by_key(|(_, share)| share.len());
-                most.map(|(name, _)| name.clone()).unwrap_or_default()
-            } else if all_bytes > MAX_BYTES {
-                let most = shares.iter().max_by_key(|(_, share)| bytes(share));
-                most.map(|(name, _)| name.clone()).unwrap_or_default()
-            } else {
-                break;
-            };
-            let oldest = shares.get_mut(&name).and_then(VecDeque::pop_front);
-            // The newest one stays, however large it is.
-            let Some((_, path)) = oldest.filter(|(_, path)| path != newest) else { break };
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            // They were never written, or are gone.
-            for end in [ABOUT, BUNDLE] {
-                let _ = fs::remove_file(path.with_extension(end));
+        while let Some(stem) = beyond(&mut shares, &own) {
+            for end in [FRAME, ABOUT, BUNDLE] {
+                match fs::remove_file(stem.with_extension(end)) {
+                    // It was never written, or another process removed it.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
             removed += 1;
         }
         Ok(removed)
     }
+
+    /// The items of each artifact, the oldest first; `newest` is the last of its own.
+    fn shares(&self, newest: &Path) -> io::Result<BTreeMap<String, Vec<Item>>> {
+        let mut items: BTreeMap<PathBuf, Item> = BTreeMap::new();
+        for entry in fs::read_dir(&self.folder)? {
+            // Another process may have removed it.
+            let Ok((path, about)) = entry.and_then(|it| Ok((it.path(), it.metadata()?))) else {
+                continue;
+            };
+            if path.extension().is_none_or(|end| end != FRAME && end != BUNDLE) {
+                continue;
+            }
+            let stem = path.with_extension("");
+            let since = about.modified()?;
+            let item = items.entry(stem.clone()).or_insert(Item { since, bytes: 0, stem });
+            // The bundle is written after the frame.
+            item.since = item.since.min(since);
+            item.bytes += about.len();
+        }
+        let newest = newest.with_extension("");
+        let mut items: Vec<Item> = items.into_values().collect();
+        // Clocks of file systems are coarse.
+        items.sort_by_key(|item| (item.stem == newest, item.since));
+        let mut shares: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+        for item in items {
+            shares.entry(share_of(&item.stem)).or_default().push(item);
+        }
+        Ok(shares)
+    }
+}
+
+/// A frame with what is known about it, or a failure bundle alone.
+struct Item {
+    since: SystemTime,
+    bytes: u64,
+    /// The path without the end of the name.
+    stem: PathBuf,
+}
+
+/// Takes out the item that goes next, if there are too many or they are too large.
+fn beyond(shares: &mut BTreeMap<String, Vec<Item>>, own: &str) -> Option<PathBuf> {
+    let bytes = |share: &Vec<Item>| share.iter().map(|item| item.bytes).sum::<u64>();
+    let has_middle = |share: &&mut Vec<Item>| share.len() > 2;
+    let (frames, all_bytes) = shares
+        .values()
+        .fold((0, 0), |(frames, all), share| (frames + share.len(), all + bytes(share)));
+    if let Some(share) = shares.get_mut(own).filter(has_middle)
+        && (share.len() > SHARE_FRAMES || bytes(share) > SHARE_BYTES)
+    {
+        return Some(share.remove(1).stem);
+    }
+    if frames <= MAX_FRAMES && all_bytes <= MAX_BYTES {
+        return None;
+    }
+    let size = |share: &&mut Vec<Item>| match frames > MAX_FRAMES {
+        true => share.len() as u64,
+        false => bytes(share),
+    };
+    if let Some(share) = shares.values_mut().filter(has_middle).max_by_key(size) {
+        return Some(share.remove(1).stem);
+    }
+    // Each has its first and its newest alone: the one that crashed least lately gives way.
+    let others = shares.iter().filter(|(name, _)| *name != own);
+    let oldest = others.min_by_key(|(_, share)| share.last().map(|item| item.since));
+    let oldest = oldest.map(|(name, _)| name.clone())?;
+    let share = shares.get_mut(&oldest)?;
+    let gone = share.remove(0);
+    if share.is_empty() {
+        shares.remove(&oldest);
+    }
+    Some(gone.stem)
 }
 
 /// The plugin and the artifact that a frame crashed, by the name of its file.
 fn share_of(path: &Path) -> String {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path.with_extension("");
+    let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
     name.rsplit_once('-').map_or_else(String::new, |(share, _)| share.to_owned())
 }
 
-/// A path as a shell takes it.
-fn word(path: &Path) -> String {
-    let path = path.display().to_string();
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@%,:=".contains(letter);
-    match !path.is_empty() && path.chars().all(is_plain) {
-        true => path,
-        false => format!("'{}'", path.replace('\'', r"'\''")),
-    }
+/// The path from whatever folder the command is run in; one that cannot be made so stays as it is.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]
@@ -187,14 +223,18 @@ mod tests {
         assert_eq!(Frame::decode(&bytes.into()).unwrap(), frame);
         let begins = "glovebox call '/a b.so' --frame ";
         assert!(kept.command.starts_with(begins), "{}", kept.command);
+        let relative = quarantine.keep(&frame, &offence(Some(Path::new("it's/a.so")))).unwrap();
+        let from_here = std::env::current_dir().unwrap().join("it's/a.so").display().to_string();
+        let begins = format!("glovebox call '{}' --frame /", from_here.replace('\'', r"'\''"));
+        assert!(relative.command.starts_with(&begins), "{}", relative.command);
         let about: toml::Table =
             fs::read_to_string(path.with_extension(ABOUT)).unwrap().parse().unwrap();
         assert_eq!(about["causes"][1].as_str(), Some("signal 6"));
-        assert_eq!(about["command"].as_str(), Some(&*again.command));
+        assert_eq!(about["command"].as_str(), Some(&*relative.command));
     }
 
     #[test]
-    fn the_oldest_frames_go_first_and_those_of_others_stay() {
+    fn the_first_and_the_newest_frames_stay_and_those_of_others_do() {
         let folder = tempfile::tempdir().unwrap();
         let quarantine = Quarantine::new(folder.path().to_owned());
         let keep = |digest: &str, number: usize| {
@@ -211,8 +251,14 @@ mod tests {
         long_ago(&first);
         let removed: usize = (1..SHARE_FRAMES).map(|number| keep("00", number).removed).sum();
         assert_eq!(removed, 0);
-        assert_eq!(keep("00", SHARE_FRAMES).removed, 1);
-        assert!(!first.exists() && !first.with_extension(ABOUT).exists());
+        fs::write(first.with_extension(BUNDLE), "what is known").unwrap();
+        let second = keep("00", 1).path;
+        let file = fs::File::open(&second).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
+        let newest = keep("00", SHARE_FRAMES);
+        assert_eq!(newest.removed, 1);
+        assert!(!second.exists() && !second.with_extension(ABOUT).exists());
+        assert!(first.exists() && first.with_extension(BUNDLE).exists() && newest.path.exists());
         // However many there are of one artifact, those of another stay.
         assert!(other.exists() && other.with_extension(ABOUT).exists());
         assert_eq!(frames(folder.path()).len(), SHARE_FRAMES + 1);
@@ -222,5 +268,9 @@ mod tests {
         }
         assert_eq!(frames(folder.path()).len(), MAX_FRAMES);
         assert!(other.exists(), "the artifact with the most frames gives way");
+        // Of more artifacts than there is room for two frames of, those that crashed last stay.
+        let last = (0..MAX_FRAMES).map(|number| keep(&format!("{number:08x}"), 0).path).last();
+        assert!(frames(folder.path()).len() <= MAX_FRAMES);
+        assert!(last.unwrap().exists() && !other.exists());
     }
 }

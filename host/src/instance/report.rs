@@ -48,6 +48,8 @@ pub struct PluginStatus {
     pub origin: Origin,
     /// Frames that wait.
     pub queue_depth: usize,
+    /// Bytes of those frames.
+    pub queue_bytes: u64,
     /// True if a change of the artifact reloads it.
     pub watching: bool,
     /// Why such a change may be noticed late, if so.
@@ -250,6 +252,8 @@ pub struct PermissionStatus {
     pub denials: u64,
     /// Last use or refusal, in nanoseconds since the Unix epoch.
     pub last_used: Option<u64>,
+    /// Why it has no effect although it is granted, if it has none where the plugin runs.
+    pub no_effect: Option<&'static str>,
 }
 
 impl PermissionStatus {
@@ -334,8 +338,9 @@ pub struct PluginStats {
     pub bytes_in: u64,
     /// Bytes of payloads and headers out.
     pub bytes_out: u64,
-    /// Frames that it emitted and that were dropped on the way to a plugin: its queue was full, or one call
-    /// caused too many. Those that no plugin accepts are not among them.
+    /// Frames that it emitted and that were dropped on the way to a plugin: there is none of the name that
+    /// they are for, its queue was full, or one call caused too many. Those for whoever accepts their kind
+    /// are not among them if nobody does.
     pub emitted_dropped: u64,
     /// Host calls that were denied.
     pub denials: u64,

@@ -53,6 +53,7 @@ impl Instance {
             digest: current.prepared.digest.clone(),
             origin: current.prepared.origin.clone(),
             queue_depth: self.queue.depth(),
+            queue_bytes: self.queue.bytes(),
             watching: self.watching.lock().is_some(),
             watch_notice: self.watch_notice.lock().clone(),
             can_roll_back: !kept.is_empty(),
@@ -155,6 +156,8 @@ impl Instance {
             uses: counters.uses.load(Ordering::Relaxed),
             denials: counters.denials.load(Ordering::Relaxed),
             last_used: (last_used > 0).then_some(last_used),
+            no_effect: policy::no_effect(permission, current.prepared.isolation)
+                .filter(|_| grants.has(permission)),
         }
     }
 

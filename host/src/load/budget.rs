@@ -13,13 +13,10 @@ use crate::problem::{ArtifactKind, LoadProblem};
 /// the stages that compile or open it say what is wrong with it.
 pub(super) fn budget_of_source(kind: ArtifactKind, bytes: &[u8]) -> Result<Budget, LoadProblem> {
     let text = match kind {
-        ArtifactKind::Component | ArtifactKind::CoreModule => of_module(bytes),
+        ArtifactKind::Component | ArtifactKind::CoreModule => of_module(bytes)?,
         ArtifactKind::FramedProgram | ArtifactKind::Image => Vec::new(),
-        _ => of_library(bytes),
+        _ => of_library(bytes)?,
     };
-    if text.len() as u64 > MAX_MANIFEST_LEN {
-        return Err(LoadProblem::TooLarge { size: text.len() as u64, limit: MAX_MANIFEST_LEN });
-    }
     let damaged = |reason| LoadProblem::Malformed { what: "section with the budget", reason };
     let text = String::from_utf8(text).map_err(|error| {
         damaged(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
@@ -28,22 +25,31 @@ pub(super) fn budget_of_source(kind: ArtifactKind, bytes: &[u8]) -> Result<Budge
 }
 
 /// The sections of a module, or of a component and all modules inside it, one after the other.
-fn of_module(bytes: &[u8]) -> Vec<u8> {
+fn of_module(bytes: &[u8]) -> Result<Vec<u8>, LoadProblem> {
     let mut text = Vec::new();
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
         if let Payload::CustomSection(section) = payload
             && section.name() == frame_abi::BUDGET_SECTION
         {
-            text.extend(without_padding(section.data()));
+            text.extend(bounded(without_padding(section.data()), text.len())?);
             text.push(b'\n');
         }
     }
-    text
+    Ok(text)
 }
 
-fn of_library(bytes: &[u8]) -> Vec<u8> {
+/// The same bytes, unless they are too many behind those before them.
+fn bounded(more: &[u8], before: usize) -> Result<&[u8], LoadProblem> {
+    let size = (before + more.len()) as u64;
+    match size > MAX_MANIFEST_LEN {
+        true => Err(LoadProblem::TooLarge { size, limit: MAX_MANIFEST_LEN }),
+        false => Ok(more),
+    }
+}
+
+fn of_library(bytes: &[u8]) -> Result<Vec<u8>, LoadProblem> {
     let Ok(library) = object::File::parse(bytes) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let name = match library.format() {
         object::BinaryFormat::MachO => "__gbudget",
@@ -51,5 +57,5 @@ fn of_library(bytes: &[u8]) -> Vec<u8> {
     };
     let section = library.section_by_name(name);
     let content = section.and_then(|section| section.data().ok()).unwrap_or_default();
-    without_padding(content).to_vec()
+    bounded(without_padding(content), 0).map(<[u8]>::to_vec)
 }

@@ -18,6 +18,7 @@ use crate::backend::outside::{Job, Uncompiled, WorkerStarter};
 use crate::backend::wasm::{Engines, Program, Setting, WasmEngine};
 use crate::problem::{ArtifactKind, Incompatible, LoadProblem, shorten};
 use crate::record::span;
+use crate::underway::Underway;
 
 impl Preparer {
     /// The code of a WebAssembly artifact, and where it was compiled.
@@ -26,6 +27,7 @@ impl Preparer {
         artifact: &Artifact,
         metered: bool,
         limits: CompileLimits,
+        load: &Underway,
     ) -> Result<(Arc<P::Code>, Precaution), LoadProblem> {
         let plain = self.engines.get(Setting { metered, demanding: false })?;
         // Code that was compiled before is only read, which no artifact can draw out: that needs
@@ -75,7 +77,7 @@ impl Preparer {
             }
         };
         let size = artifact.bytes.len() as u64;
-        self.compiles.run((&artifact.origin, size), limits.deadline, compile)
+        self.compiles.run((&artifact.origin, size), limits.deadline, load, compile)
     }
 }
 
@@ -244,6 +246,7 @@ mod tests {
     use super::super::read::read;
     use super::super::{LoadRequest, Source};
     use super::*;
+    use crate::underway::Loads;
 
     #[test]
     fn a_file_of_another_host_is_named_whatever_is_in_the_cache() {
@@ -257,7 +260,8 @@ mod tests {
         let import = "(module (import \"zellij\" \"host_run_plugin_command\" (func)))";
         std::fs::write(&path, wat::parse_str(import).unwrap()).unwrap();
         let check = |hits: u64| {
-            let error = preparer.prepare(&LoadRequest::path(&path)).err().unwrap();
+            let load = Loads::default().begin(Source::path(&path).origin());
+            let error = preparer.prepare(&LoadRequest::path(&path), &load).err().unwrap();
             assert!(matches!(error.problem(), LoadProblem::Foreign(_)), "{error}");
             assert_eq!(preparer.cache_stats().hits, hits);
         };

@@ -23,6 +23,7 @@ use super::{CompilePlace, LoadRequest};
 use crate::backend::outside::Process;
 use crate::guard::caught;
 use crate::problem::{LoadProblem, Origin, shorten};
+use crate::underway::Underway;
 
 /// The time that the smallest artifact may take.
 const BASE: Duration = Duration::from_secs(10);
@@ -237,6 +238,7 @@ impl Compiles {
         &self,
         (origin, size): (&Origin, u64),
         deadline: Duration,
+        load: &Underway,
         compile: impl FnOnce(&Attempt) -> Result<T, LoadProblem> + Send + 'static,
     ) -> Result<T, LoadProblem> {
         let (sender, receiver) = mpsc::sync_channel(1);
@@ -256,6 +258,12 @@ impl Compiles {
             }),
         })?;
         let attempt = Attempt { running: self.running.clone(), id, started };
+        let cancelled = self.running.clone();
+        let _ending = load.ended_by(move || {
+            if let Some(compile) = cancelled.lock().list.get_mut(&id) {
+                compile.give_up();
+            }
+        });
         let load = Span::current();
         let running = self.running.clone();
         let thread = std::thread::Builder::new().name("glovebox-compile".to_owned());
@@ -355,6 +363,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::underway::Loads;
 
     const LONG: Duration = Duration::from_secs(60);
     const FILE: (&str, u64) = ("a.wasm", 3);
@@ -364,7 +373,9 @@ mod tests {
         deadline: Duration,
         compile: impl FnOnce() -> Result<T, LoadProblem> + Send + 'static,
     ) -> Result<T, String> {
-        let result = compiles.run((&Path::new(FILE.0).into(), FILE.1), deadline, |attempt| {
+        let origin = Path::new(FILE.0).into();
+        let load = Loads::default().begin(Origin::Application);
+        let result = compiles.run((&origin, FILE.1), deadline, &load, |attempt| {
             assert!(attempt.stays_here());
             on_own_threads(compile)
         });

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use glovebox_abi::Manifest;
-use object::Object;
 use object::read::NameOrOrdinal;
+use object::{Object, ObjectSymbol};
 
 use super::Source;
 use super::classify::Class;
@@ -91,22 +91,85 @@ fn library_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
     else {
         return Default::default();
     };
-    let imports = library.imports().into_iter().flatten().flatten();
-    let imports = imports.filter_map(|import| name_of(import.name()));
-    (imports.collect(), exported_names(&library))
+    let mut imported = Vec::new();
+    let mut kept = 0;
+    each_name(&library, Names::Imported, |name| keep(name, &mut imported, &mut kept));
+    (imported, exported_names(&library))
 }
 
-/// The names that a library exports; what cannot be read is left out.
+/// Bytes of names that are kept of one library, what a name costs beside its letters included.
+const MAX_KEPT: usize = 8 << 20;
+
+/// The most of one name.
+const MAX_NAME_LEN: usize = 4 << 10;
+
+/// Bytes of names that are looked at: more than two times what the largest artifact holds, so that names lie
+/// on each other, which no linker does to that extent.
+const MAX_LOOKED_AT: usize = 512 << 20;
+
+/// The names that a library exports, as far as they have room; what cannot be read is left out.
 pub(super) fn exported_names<'data, R: object::ReadRef<'data>>(
     library: &object::File<'data, R>,
 ) -> Vec<String> {
-    let exports = library.exports().into_iter().flatten().flatten();
-    exports.filter_map(|export| name_of(export.name())).collect()
+    let (mut names, mut kept) = (Vec::new(), 0);
+    each_name(library, Names::Exported, |name| keep(name, &mut names, &mut kept));
+    names
 }
 
-fn name_of(name: NameOrOrdinal<&[u8]>) -> Option<String> {
-    match name {
-        NameOrOrdinal::Name(name) => Some(String::from_utf8_lossy(name).into_owned()),
-        NameOrOrdinal::Ordinal(_) => None,
+/// Keeps a name. `false` once there is no room for more.
+fn keep(name: &[u8], names: &mut Vec<String>, kept: &mut usize) -> bool {
+    let name = String::from_utf8_lossy(&name[..name.len().min(MAX_NAME_LEN)]);
+    *kept += name.len() + size_of::<String>();
+    let has_room = *kept <= MAX_KEPT;
+    if has_room {
+        names.push(name.into_owned());
+    }
+    has_room
+}
+
+/// The names of which a library has lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    Imported,
+    Exported,
+}
+
+/// Gives each name to `look`, until that says `false`. Symbols may share the bytes of their names: what they
+/// have together is bounded, and none is copied.
+pub(super) fn each_name<'data, R: object::ReadRef<'data>>(
+    library: &object::File<'data, R>,
+    which: Names,
+    mut look: impl FnMut(&[u8]) -> bool,
+) {
+    let mut looked_at = 0;
+    let mut look = |name: &[u8]| {
+        looked_at += name.len() + 1;
+        looked_at <= MAX_LOOKED_AT && look(name)
+    };
+    if library.format() == object::BinaryFormat::Elf {
+        // One after the other: a list of all would be larger than the file.
+        let symbols = library.dynamic_symbols().filter(|symbol| match which {
+            Names::Imported => symbol.is_undefined(),
+            Names::Exported => symbol.is_definition(),
+        });
+        let names = symbols.filter_map(|symbol| symbol.name_bytes().ok());
+        let _ = names.filter(|name| !name.is_empty()).all(&mut look);
+        return;
+    }
+    fn name_of(name: NameOrOrdinal<&[u8]>) -> Option<&[u8]> {
+        match name {
+            NameOrOrdinal::Name(name) => Some(name),
+            NameOrOrdinal::Ordinal(_) => None,
+        }
+    }
+    match which {
+        Names::Imported => {
+            let mut imports = library.imports().into_iter().flatten().flatten();
+            let _ = imports.all(|import| name_of(import.name()).is_none_or(&mut look));
+        }
+        Names::Exported => {
+            let mut exports = library.exports().into_iter().flatten().flatten();
+            let _ = exports.all(|export| name_of(export.name()).is_none_or(&mut look));
+        }
     }
 }

@@ -5,6 +5,13 @@ use wasmparser::{
     ComponentImportSectionReader, ExportSectionReader, ImportSectionReader, Parser, Payload,
 };
 
+/// Bytes of names that are kept of one artifact, what a name costs beside its letters included. Those
+/// beyond are not looked at: an artifact with more is [refused](super::size::check) before it is compiled.
+const MAX_KEPT: usize = 8 << 20;
+
+/// The most of one name; a longer one names nothing that is known.
+const MAX_NAME_LEN: usize = 4 << 10;
+
 /// The outermost imports, exports and custom sections; modules inside a component have their own.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Interface {
@@ -15,6 +22,8 @@ pub(super) struct Interface {
     pub(super) exported_types: usize,
     /// Names of custom sections.
     pub(super) sections: Vec<String>,
+    /// Bytes of all names.
+    pub(super) kept: usize,
 }
 
 /// Identifiers of sections (WebAssembly core specification, "Modules"; component model,
@@ -38,13 +47,25 @@ impl Interface {
                 Payload::ExportSection(section) => interface.export(section),
                 Payload::ComponentImportSection(section) => interface.component_import(section),
                 Payload::ComponentExportSection(section) => interface.component_export(section),
-                Payload::CustomSection(section) => {
-                    interface.sections.push(section.name().to_owned());
-                }
+                Payload::CustomSection(section) => interface.section(section.name()),
                 _ => {}
             }
         }
         interface
+    }
+
+    /// Notes the name of a custom section.
+    pub(super) fn section(&mut self, name: &str) {
+        if let Some(name) = self.keep(name) {
+            self.sections.push(name);
+        }
+    }
+
+    /// The part of a name that is kept; nothing once there are too many.
+    fn keep(&mut self, name: &str) -> Option<String> {
+        let name = &name[..name.floor_char_boundary(MAX_NAME_LEN)];
+        self.kept += name.len() + size_of::<String>();
+        (self.kept <= MAX_KEPT).then(|| name.to_owned())
     }
 
     /// Whether [`add`](Self::add) would find names in such a section.
@@ -81,23 +102,30 @@ impl Interface {
 
     fn import(&mut self, section: ImportSectionReader<'_>) {
         for import in section.into_imports().flatten() {
-            self.imports.push((import.module.to_owned(), import.name.to_owned()));
+            let Some(names) = self.keep(import.module).zip(self.keep(import.name)) else { return };
+            self.imports.push(names);
         }
     }
 
     fn export(&mut self, section: ExportSectionReader<'_>) {
-        self.exports.extend(section.into_iter().flatten().map(|export| export.name.to_owned()));
+        for export in section.into_iter().flatten() {
+            let Some(name) = self.keep(export.name) else { return };
+            self.exports.push(name);
+        }
     }
 
     fn component_import(&mut self, section: ComponentImportSectionReader<'_>) {
-        let names = section.into_iter().flatten();
-        self.imports.extend(names.map(|one| (one.name.name.to_owned(), String::new())));
+        for import in section.into_iter().flatten() {
+            let Some(name) = self.keep(import.name.name) else { return };
+            self.imports.push((name, String::new()));
+        }
     }
 
     fn component_export(&mut self, section: ComponentExportSectionReader<'_>) {
         for export in section.into_iter().flatten() {
             self.exported_types += usize::from(export.kind == ComponentExternalKind::Type);
-            self.exports.push(export.name.name.to_owned());
+            let Some(name) = self.keep(export.name.name) else { return };
+            self.exports.push(name);
         }
     }
 }

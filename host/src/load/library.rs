@@ -15,7 +15,7 @@ use object::elf::{
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
 
-use super::inspect::exported_names;
+use super::inspect::{Names, each_name};
 use super::part::of_one_processor;
 use crate::problem::{Incompatible, LoadProblem, shorten};
 
@@ -125,21 +125,24 @@ pub(super) enum NativeBinding {
 pub(super) fn binding_of<'data, R: ReadRef<'data>>(
     library: &object::File<'data, R>,
 ) -> NativeBinding {
-    let names = exported_names(library);
     // Mach-O puts an underscore before each name.
     let is_macho = library.format() == object::BinaryFormat::MachO;
-    let names: Vec<&str> = names
-        .iter()
-        .map(|name| if is_macho { name.trim_start_matches('_') } else { name })
-        .collect();
-    if names.contains(&native::SYMBOL) {
-        return NativeBinding::Fits;
-    }
-    let other = names.iter().find_map(|name| {
-        name.strip_prefix(native::SYMBOL_PREFIX)
-            .and_then(glovebox_abi::ProtocolVersion::from_suffix)
+    let mut found = NativeBinding::None;
+    each_name(library, Names::Exported, |name| {
+        let Ok(name) = str::from_utf8(name) else { return true };
+        let name = if is_macho { name.trim_start_matches('_') } else { name };
+        if name == native::SYMBOL {
+            found = NativeBinding::Fits;
+            return false;
+        }
+        let version = name.strip_prefix(native::SYMBOL_PREFIX);
+        let version = version.and_then(glovebox_abi::ProtocolVersion::from_suffix);
+        if let (Some(version), NativeBinding::None) = (version, &found) {
+            found = NativeBinding::Other(version);
+        }
+        true
     });
-    other.map_or(NativeBinding::None, NativeBinding::Other)
+    found
 }
 
 /// Refuses an ELF file that ends before its section headers or any segment does: the loader would

@@ -16,12 +16,9 @@ use object::read::ReadCache;
 
 use super::classify::{Class, Classified, classify};
 use super::manifest::{bare, parse_embedded, read_manifest};
-use super::read::{Located, MAX_ARTIFACT_LEN, assemble, framed, locate};
+use super::read::{Located, MAX_ARTIFACT_LEN, MAX_TEXT_LEN, assemble, framed, locate};
 use super::{file, library};
 use crate::problem::{ArtifactKind, LoadError, LoadProblem};
-
-/// Text is assembled to get at its sections, so it must be small: 16 MiB.
-const MAX_TEXT_LEN: u64 = 16 << 20;
 
 /// Where the manifest of a plugin is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +74,17 @@ pub enum Peek {
 ///
 /// If the file cannot be read or is damaged, or its manifest is wrong.
 pub fn peek(path: &Path) -> Result<Peek, LoadError> {
-    let Located { artifact, manifest, fallback, .. } = locate(path)?;
+    let Located { artifact, opened, manifest, fallback, .. } = locate(path)?;
     let framed = manifest.as_ref().and_then(framed);
     let at = |stage| {
         let path = artifact.clone();
         move |problem| LoadError::new(stage, Some(path.into()), problem)
     };
-    let (file, size) = file::open(&artifact, MAX_ARTIFACT_LEN).map_err(at(LoadStage::Read))?;
+    let opened = match opened {
+        Some(opened) => Ok(opened),
+        None => file::open(&artifact, MAX_ARTIFACT_LEN),
+    };
+    let (file, size) = opened.map_err(at(LoadStage::Read))?;
     if let (Some(kind), Some(manifest)) = (framed, &manifest) {
         let (place, manifest) = (ManifestPlace::Beside, manifest.clone());
         return Ok(Peek::Plugin(Box::new(Peeked { artifact, kind, size, manifest, place })));

@@ -28,14 +28,21 @@ use crate::policy::Subject;
 use crate::problem::{ArtifactKind, Incompatible, LoadError, LoadProblem, Origin};
 use crate::record::span;
 use crate::services::Functions;
+use crate::underway::Underway;
 
 /// Bytes of memory that a library has at least while it is tried.
 const TRIAL_MEMORY: u64 = 1 << 30;
 
-/// How long opening a library may take in a process that has just started, on a machine that may be
-/// busy: four times as long as the plugin has to start.
-fn trial_deadline(manifest: &Manifest) -> Duration {
-    manifest.lifecycle.start_deadline.saturating_mul(4)
+/// How long opening a library for the first time may take, and starting the first container of an engine,
+/// unless somebody says otherwise.
+const LOAD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The bound that a manifest cannot raise.
+const MAX_LOAD_DEADLINE: Duration = Duration::from_secs(60);
+
+fn load_deadline(manifest: &Manifest, request: &LoadRequest) -> Duration {
+    let asked = manifest.runtime.load_deadline.unwrap_or(LOAD_DEADLINE);
+    request.load_deadline.unwrap_or(asked.min(MAX_LOAD_DEADLINE))
 }
 
 /// Checked, compiled code and what is known about it.
@@ -140,7 +147,25 @@ impl Preparer {
         self.compiles.cancel_all();
     }
 
-    pub(crate) fn prepare(&self, request: &LoadRequest) -> Result<Prepared, LoadError> {
+    pub(crate) fn prepare(
+        &self,
+        request: &LoadRequest,
+        load: &Underway,
+    ) -> Result<Prepared, LoadError> {
+        self.prepare_unexplained(request, load).map_err(|error| load.explain(error))
+    }
+
+    fn prepare_unexplained(
+        &self,
+        request: &LoadRequest,
+        load: &Underway,
+    ) -> Result<Prepared, LoadError> {
+        let origin = request.source.origin();
+        let enters = |stage| {
+            load.enters(stage)
+                .map_err(|problem| LoadError::new(stage, Some(origin.clone()), problem))
+        };
+        enters(LoadStage::Read)?;
         if let Place::Core { manifest, make } = &request.source.place {
             let origin = Origin::Application;
             check_core(request)
@@ -164,6 +189,10 @@ impl Preparer {
             });
         }
         let artifact = admitted(request)?;
+        enters(match artifact.kind {
+            ArtifactKind::Component | ArtifactKind::CoreModule => LoadStage::Compile,
+            _ => LoadStage::Link,
+        })?;
         let stage_of = |problem: &LoadProblem| match problem {
             LoadProblem::Incompatible(_) => LoadStage::Link,
             LoadProblem::Foreign(_) => LoadStage::Sniff,
@@ -173,9 +202,11 @@ impl Preparer {
             LoadProblem::TrialEnded { .. } | LoadProblem::NotOpened { .. } => LoadStage::Link,
             _ => LoadStage::Compile,
         };
-        let (code, binding, precaution) = self.compile(&artifact, request).map_err(|problem| {
+        let compiled = self.compile(&artifact, request, load);
+        let (code, binding, precaution) = compiled.map_err(|problem| {
             LoadError::new(stage_of(&problem), Some(artifact.origin.clone()), problem)
         })?;
+        enters(LoadStage::Link)?;
         self.check_functions(code.functions(), &artifact.manifest, request).map_err(|problem| {
             LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem)
         })?;
@@ -200,6 +231,7 @@ impl Preparer {
         &self,
         prepared: Prepared,
         request: &LoadRequest,
+        load: &Underway,
     ) -> Result<Prepared, LoadError> {
         let isolation = request.isolation_of(&prepared.manifest, prepared.binding);
         if prepared.binding != Binding::Native || isolation == prepared.isolation {
@@ -212,16 +244,21 @@ impl Preparer {
             std::fs::read(library).map_err(|error| refuse(LoadStage::Read, error.into()))?;
         let artifact = Artifact::again(&prepared, bytes.into()).ok_or_else(gone)?;
         admit(&artifact, request).map_err(|problem| refuse(LoadStage::Policy, problem))?;
+        let compiled = self.compile(&artifact, request, load);
         let (code, binding, precaution) =
-            self.compile(&artifact, request).map_err(|problem| refuse(LoadStage::Link, problem))?;
+            compiled.map_err(|problem| load.explain(refuse(LoadStage::Link, problem)))?;
         Ok(Prepared { code, binding, precaution, isolation, ..prepared })
     }
 
     /// The part of an artifact that is known before it is compiled. A core plugin has nothing to
     /// wait for.
-    pub(crate) fn glance(&self, request: &LoadRequest) -> Result<Prepared, LoadError> {
+    pub(crate) fn glance(
+        &self,
+        request: &LoadRequest,
+        load: &Underway,
+    ) -> Result<Prepared, LoadError> {
         if matches!(request.source.place, Place::Core { .. }) {
-            return self.prepare(request);
+            return self.prepare(request, load);
         }
         let artifact = admitted(request)?;
         let binding = binding_of(artifact.kind);
@@ -244,17 +281,19 @@ impl Preparer {
         &self,
         artifact: &Artifact,
         request: &LoadRequest,
+        load: &Underway,
     ) -> Result<(Code, Binding, Precaution), LoadProblem> {
         let manifest = &artifact.manifest;
         let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
         let limits = self.bounds.limits(artifact, request);
         match artifact.kind {
             ArtifactKind::Component => {
-                let (code, place) = self.machine_code::<Component>(artifact, metered, limits)?;
+                let (code, place) =
+                    self.machine_code::<Component>(artifact, metered, limits, load)?;
                 Ok((Code::Component(code), Binding::Component, place))
             }
             ArtifactKind::CoreModule => {
-                let (code, place) = self.machine_code::<Module>(artifact, metered, limits)?;
+                let (code, place) = self.machine_code::<Module>(artifact, metered, limits, load)?;
                 Ok((Code::FrameAbi(code), Binding::FrameAbi, place))
             }
             #[cfg(target_os = "linux")]
@@ -270,7 +309,8 @@ impl Preparer {
                 let about = About {
                     digest: &artifact.digest,
                     limits: &manifest.limits,
-                    deadline: trial_deadline(manifest),
+                    deadline: load_deadline(manifest, request),
+                    load,
                     is_skipped: false,
                 };
                 let code = self.workers.image(image, manifest.runtime.command.clone(), &about)?;
@@ -282,14 +322,15 @@ impl Preparer {
                 let about = About {
                     digest: &artifact.digest,
                     limits: &manifest.limits,
-                    deadline: trial_deadline(manifest),
+                    deadline: load_deadline(manifest, request),
+                    load,
                     is_skipped: request.skip_trial,
                 };
                 let code = self.workers.code(copy, &about)?;
                 Ok((Code::Worker(Arc::new(code)), Binding::Native, Precaution::NotNeeded))
             }
             _ => {
-                let (code, precaution) = self.open(artifact, request)?;
+                let (code, precaution) = self.open(artifact, request, load)?;
                 Ok((Code::Native(Arc::new(code)), Binding::Native, precaution))
             }
         }
@@ -331,12 +372,13 @@ impl Preparer {
         &self,
         artifact: &Artifact,
         request: &LoadRequest,
+        load: &Underway,
     ) -> Result<(NativeCode, Precaution), LoadProblem> {
         let copy = self.private_copy(artifact)?;
         let _span = span::stage(LoadStage::Link).entered();
         let precaution = match request.skip_trial {
             true => Precaution::NotTried { reason: "the load skips the trial".to_owned() },
-            false => self.tried(artifact, &copy)?,
+            false => self.tried(artifact, &copy, request, load)?,
         };
         let mut code = NativeCode::open(&copy, &self.mapped)?;
         code.copy = Some(copy);
@@ -344,13 +386,19 @@ impl Preparer {
     }
 
     /// Has a library opened in a throw-away process first, if there can be one.
-    fn tried(&self, artifact: &Artifact, library: &TempPath) -> Result<Precaution, LoadProblem> {
+    fn tried(
+        &self,
+        artifact: &Artifact,
+        library: &TempPath,
+        request: &LoadRequest,
+        load: &Underway,
+    ) -> Result<Precaution, LoadProblem> {
         let mut limits = artifact.manifest.limits.clone();
         // It is not held to its limit of memory in this process either.
         limits.memory = limits.memory.max(TRIAL_MEMORY);
-        let deadline = trial_deadline(&artifact.manifest);
+        let deadline = load_deadline(&artifact.manifest, request);
         let (digest, limits) = (artifact.digest.as_str(), &limits);
-        let about = &About { digest, limits, deadline, is_skipped: false };
+        let about = &About { digest, limits, deadline, load, is_skipped: false };
         match self.workers.try_library(&Trial { library, about }, |_| Ok(())) {
             Ok(_) => Ok(Precaution::Tried),
             Err(Untried::NoProcess(problem) | Untried::NotOpened(problem)) => {
@@ -491,6 +539,10 @@ fn check_core(request: &LoadRequest) -> Result<(), LoadProblem> {
 
 /// Refuses limits that make no sense.
 fn check_limits(request: &LoadRequest) -> Result<(), LoadProblem> {
+    if request.load_deadline.is_some_and(|deadline| deadline.is_zero()) {
+        let reason = "a load deadline of 0 leaves no time to load".to_owned();
+        return Err(LoadProblem::NotGiven { reason });
+    }
     if request.compile_deadline.is_some_and(|deadline| deadline.is_zero()) {
         let reason = "a compile deadline of 0 leaves no time to compile".to_owned();
         return Err(LoadProblem::NotGiven { reason });

@@ -1,5 +1,6 @@
 //! The stages read, sniff and parse manifest: an artifact in memory, with its manifest.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use glovebox_events::LoadStage;
 
 use super::budget::budget_of_source;
 use super::classify::{Class, Classified, classify};
+use super::file::absolute;
 use super::manifest::{MAX_MANIFEST_LEN, bare, parse_embedded, read_manifest};
 use super::prepare::Prepared;
 use super::{Place, Source, file, library};
@@ -17,6 +19,8 @@ use crate::record::span;
 
 /// The largest artifact that is read: 256 MiB.
 pub const MAX_ARTIFACT_LEN: u64 = 256 << 20;
+/// The largest text that is assembled, which takes many times its size: 4 MiB.
+pub(super) const MAX_TEXT_LEN: u64 = 4 << 20;
 /// An artifact whose bytes are in memory and recognized, with its manifest; nothing ran yet.
 pub(crate) struct Artifact {
     pub(crate) origin: Origin,
@@ -67,13 +71,16 @@ pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
     let name = source.name();
     match &source.place {
         Place::Path(path) => {
-            let Located { artifact, manifest, base, fallback } = locate(path)?;
+            let Located { artifact, opened, manifest, base, fallback } = locate(path)?;
             let image = manifest.as_ref().filter(|it| framed(it) == Some(ArtifactKind::Image));
             let bytes = match image.and_then(|manifest| manifest.artifact.image.clone()) {
                 // It is the engine's; its name tells what is in it.
                 Some(image) => image.into_bytes(),
                 None => span::stage(LoadStage::Read)
-                    .in_scope(|| file::read(&artifact, MAX_ARTIFACT_LEN))
+                    .in_scope(|| match opened {
+                        Some(opened) => file::read_opened(opened, MAX_ARTIFACT_LEN),
+                        None => file::read(&artifact, MAX_ARTIFACT_LEN),
+                    })
                     .map_err(|problem| {
                         LoadError::new(LoadStage::Read, Some(artifact.as_path().into()), problem)
                     })?,
@@ -159,6 +166,8 @@ fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
 /// Where an artifact lies and what is said about it outside of it.
 pub(super) struct Located {
     pub(super) artifact: PathBuf,
+    /// A program, open, with its length: another file of its name is not it.
+    pub(super) opened: Option<(File, u64)>,
     /// The manifest that names the artifact.
     pub(super) manifest: Option<Manifest>,
     /// The folder of the manifest; that of the artifact if there is none.
@@ -183,7 +192,8 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     if framed(&manifest) == Some(ArtifactKind::Image) {
         let base = absolute(folder);
         let artifact = manifest_path.clone();
-        return Ok(Located { artifact, manifest: Some(manifest), base, fallback: None });
+        let (opened, fallback) = (None, None);
+        return Ok(Located { artifact, opened, manifest: Some(manifest), base, fallback });
     }
     let Artifacts { wasm, native, program, .. } = &manifest.artifact;
     let named = [wasm.clone(), native.clone(), program.clone()];
@@ -191,8 +201,8 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     match candidates.find(|candidate| candidate.exists()) {
         Some(artifact) => {
             let base = absolute(folder);
-            refuse_from_elsewhere(&manifest, &artifact, &manifest_path)?;
-            Ok(Located { artifact, manifest: Some(manifest), base, fallback: None })
+            let opened = open_program(&manifest, &manifest_path)?;
+            Ok(Located { artifact, opened, manifest: Some(manifest), base, fallback: None })
         }
         None => {
             let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
@@ -207,23 +217,27 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     }
 }
 
-/// Refuses a program that is not in the folder of its manifest, wherever links lead. The plugin reads
-/// its program: a file from elsewhere would be one that nobody granted.
-fn refuse_from_elsewhere(
+/// Opens the program of a plugin, if that is its artifact. One that is not in the folder of its manifest,
+/// wherever links lead, is refused: the plugin reads its program, and a file from elsewhere would be one
+/// that nobody granted.
+fn open_program(
     manifest: &Manifest,
-    artifact: &Path,
     manifest_path: &Path,
-) -> Result<(), LoadError> {
+) -> Result<Option<(File, u64)>, LoadError> {
+    let Some(program) = manifest.artifact.program.as_ref().filter(|_| framed(manifest).is_some())
+    else {
+        return Ok(None);
+    };
     let folder = manifest_path.parent().unwrap_or(Path::new(""));
-    let places = (artifact.canonicalize(), absolute(folder).canonicalize());
-    let is_below = matches!(&places, (Ok(file), Ok(folder)) if file.starts_with(folder));
-    match &manifest.artifact.program {
-        Some(program) if framed(manifest).is_some() && !is_below => {
-            let problem = LoadProblem::LeadsOut { program: program.clone() };
-            Err(LoadError::new(LoadStage::Read, Some(manifest_path.to_owned().into()), problem))
-        }
-        _ => Ok(()),
-    }
+    let opened = file::open_below(folder, program, MAX_ARTIFACT_LEN).map_err(|problem| {
+        // The manifest is what leads out; any other problem is the program's.
+        let origin = match problem {
+            LoadProblem::LeadsOut { .. } => manifest_path.to_owned(),
+            _ => folder.join(program),
+        };
+        LoadError::new(LoadStage::Read, Some(origin.into()), problem)
+    })?;
+    Ok(Some(opened))
 }
 
 /// The files on which it depends what `path` is: those that [`locate`] reads or looks for.
@@ -250,20 +264,16 @@ fn beside(path: &Path) -> Result<Located, LoadError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let base = absolute(folder);
     if !beside.is_file() {
-        return Ok(Located { artifact, manifest: None, base, fallback: None });
+        return Ok(Located { artifact, opened: None, manifest: None, base, fallback: None });
     }
     let names = names_in(&beside);
     if names.iter().any(|name| folder.join(name) == path) {
         let manifest = read_manifest(&beside)?;
-        refuse_from_elsewhere(&manifest, &artifact, &beside)?;
-        return Ok(Located { artifact, manifest: Some(manifest), base, fallback: None });
+        let opened = open_program(&manifest, &beside)?;
+        return Ok(Located { artifact, opened, manifest: Some(manifest), base, fallback: None });
     }
-    Ok(Located { artifact, manifest: None, base, fallback: names.is_empty().then_some(beside) })
-}
-
-/// The folder whatever the working folder will be; a folder that cannot be found stays as it is.
-fn absolute(folder: &Path) -> PathBuf {
-    std::path::absolute(Path::new(".").join(folder)).unwrap_or_else(|_| folder.to_owned())
+    let fallback = names.is_empty().then_some(beside);
+    Ok(Located { artifact, opened: None, manifest: None, base, fallback })
 }
 
 /// The artifacts that a manifest names, whatever else is wrong with it.
@@ -310,6 +320,9 @@ fn check_digest(manifest: &Manifest, digest: &str) -> Result<(), LoadProblem> {
 /// Turns text into bytes.
 fn recognize(kind: ArtifactKind, bytes: Bytes) -> Result<(ArtifactKind, Bytes), LoadProblem> {
     match kind {
+        ArtifactKind::WasmText if bytes.len() as u64 > MAX_TEXT_LEN => {
+            Err(LoadProblem::TooLarge { size: bytes.len() as u64, limit: MAX_TEXT_LEN })
+        }
         ArtifactKind::WasmText => assemble(&bytes),
         kind => Ok((kind, bytes)),
     }
@@ -333,4 +346,43 @@ fn wrong_text(error: &wat::Error) -> LoadProblem {
         Some((line.parse().ok()?, column.parse().ok()?))
     });
     LoadProblem::WrongText { reason, place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file that was checked is the one that is read, whatever takes its name in between.
+    #[cfg(unix)]
+    #[test]
+    fn a_program_is_opened_once() {
+        fn check(swap: impl Fn(&Path, &Path)) {
+            let outer = tempfile::tempdir().unwrap();
+            let (folder, secret) = (outer.path().join("plugin"), outer.path().join("secret"));
+            std::fs::create_dir_all(folder.join("bin")).unwrap();
+            std::fs::write(&secret, "of this user").unwrap();
+            std::fs::write(folder.join("bin/program"), "its own").unwrap();
+            let text = "[plugin]\nid = \"a\"\n[artifact]\nprogram = \"bin/program\"\n";
+            std::fs::write(folder.join("plugin.toml"), text).unwrap();
+            let Located { opened, .. } = locate(&folder).unwrap();
+            swap(&folder, &secret);
+            let read = file::read_opened(opened.expect("it is a program"), MAX_ARTIFACT_LEN);
+            assert_eq!(read.unwrap(), b"its own");
+            // From then on, it is refused.
+            let error = locate(&folder).err().expect("it leads out");
+            assert!(matches!(error.problem(), LoadProblem::LeadsOut { .. }), "{error}");
+        }
+        use std::os::unix::fs::symlink;
+        check(|folder, secret| {
+            std::fs::rename(folder.join("bin/program"), folder.join("old")).unwrap();
+            symlink(secret, folder.join("bin/program")).unwrap();
+        });
+        check(|folder, secret| {
+            std::fs::rename(folder.join("bin"), folder.join("old")).unwrap();
+            let elsewhere = secret.with_file_name("elsewhere");
+            std::fs::create_dir(&elsewhere).unwrap();
+            std::fs::write(elsewhere.join("program"), "of this user").unwrap();
+            symlink(elsewhere, folder.join("bin")).unwrap();
+        });
+    }
 }

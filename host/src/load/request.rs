@@ -31,6 +31,7 @@ pub struct LoadRequest {
     pub(crate) limits: LimitChanges,
     pub(crate) compile_deadline: Option<Duration>,
     pub(crate) compile_memory: Option<u64>,
+    pub(crate) load_deadline: Option<Duration>,
     pub(crate) skip_trial: bool,
     /// The decisions about the instance that this is a copy of.
     pub(crate) decisions: Option<BTreeMap<Permission, Decided>>,
@@ -73,6 +74,7 @@ impl LoadRequest {
             limits: LimitChanges::default(),
             compile_deadline: None,
             compile_memory: None,
+            load_deadline: None,
             skip_trial: false,
             decisions: None,
         }
@@ -220,6 +222,14 @@ impl LoadRequest {
     #[must_use]
     pub fn compile_memory(mut self, bytes: u64) -> LoadRequest {
         self.compile_memory = Some(bytes);
+        self
+    }
+
+    /// How long it may take to open a native library for the first time, which is done in a throw-away
+    /// process, and to start the first container of an engine, instead of what its manifest says and of 5 s.
+    #[must_use]
+    pub fn load_deadline(mut self, deadline: Duration) -> LoadRequest {
+        self.load_deadline = Some(deadline);
         self
     }
 

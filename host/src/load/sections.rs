@@ -107,7 +107,7 @@ impl<'file, R: ReadRef<'file>> Walk<R> {
         let (length, name) = self.number(body, end)?;
         if nesting == 0 && length <= end - name && length < 64 {
             let name = String::from_utf8_lossy(self.bytes(name, length)?).into_owned();
-            self.interface.sections.push(name);
+            self.interface.section(&name);
         }
         if length != expected.len() as u64 || length > end - name {
             return Ok(None);

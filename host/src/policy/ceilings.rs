@@ -29,12 +29,14 @@ use toml::de::{DeTable, DeValue};
 /// | `carried-bytes` | 1 GiB | none |
 /// | `log-bytes` | 1 MiB | none |
 /// | `kv-bytes` | 32 MiB | none |
+/// | `file-bytes` | 1 GiB | none |
 /// | `queue` | 100,000 frames | none |
+/// | `queue-bytes` | 1 GiB | none |
 /// | `fuel`, `rate`, `burst` | none | none |
 ///
 /// A ceiling for `fuel` holds for plugins whose work is counted: those that ask for a limit on it,
-/// and those that must repeat. `memory`, `table`, `resources` and `call-deadline` hold where the tier
-/// can stop a plugin, which the status says of each limit.
+/// and those that must repeat. `memory`, `table`, `resources`, `file-bytes` and `call-deadline` hold where
+/// the tier can stop a plugin, which the status says of each limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ceilings {
     /// Those of the limits, where a tier has some.
@@ -93,7 +95,9 @@ impl Default for Ceilings {
             carried_bytes: Some(1 << 30),
             log_bytes: Some(1 << 20),
             kv_bytes: Some(32 << 20),
+            file_bytes: Some(1 << 30),
             queue: Some(100_000),
+            queue_bytes: Some(1 << 30),
             rate: None,
             burst: None,
         };
@@ -399,7 +403,9 @@ mod tests {
             carried_bytes: u64::MAX,
             log_bytes: u64::MAX,
             kv_bytes: u64::MAX,
+            file_bytes: u64::MAX,
             queue: u32::MAX,
+            queue_bytes: u64::MAX,
             rate: None,
             burst: u32::MAX,
         };

@@ -126,7 +126,7 @@ pub use ceilings::{CeilingError, Ceilings};
 pub use consent::{Consent, ConsentError, Consents, Lifetime};
 pub(crate) use consent::{Decided, DecidedBy, covers, decided, now, request};
 pub(crate) use effective::{Grants, Standpoint, Subject};
-pub use enforcement::Enforcement;
+pub use enforcement::{Enforcement, no_effect};
 pub use file::{Policy, PolicyError};
 pub(crate) use merge::{MAX_PARAMETERS, parameters, verdict};
 pub use merge::{Standing, Verdict};

@@ -279,6 +279,12 @@ pub enum LoadProblem {
         /// where nothing can end it.
         goes_on: bool,
     },
+    /// Somebody cancelled the load.
+    #[error("the load was cancelled after {}", glovebox_abi::units::show_duration(*.elapsed))]
+    Cancelled {
+        /// How long it was under way.
+        elapsed: Duration,
+    },
     /// Somebody cancelled the compile.
     #[error("compiling was cancelled after {}", glovebox_abi::units::show_duration(*.elapsed))]
     CompileCancelled {

@@ -105,7 +105,9 @@ impl LoadProblem {
                 "load it again; the compiler goes on in the background, and what it has done then \
                  counts"
             }
-            LoadProblem::CompileCancelled { goes_on: false, .. } => "load it again",
+            LoadProblem::CompileCancelled { goes_on: false, .. } | LoadProblem::Cancelled { .. } => {
+                "load it again"
+            }
             LoadProblem::CompileMemory { .. } => {
                 "allow more memory with --compile-memory or `compile-memory` under [runtime] in \
                  plugin.toml. If the file is small, one of its functions is too complex"

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
 /// Counts the times that the calls under way were cancelled.
 pub(crate) struct Cancellations {
     own: AtomicU64,
+    /// True once all that begins later is cancelled, too.
+    is_over: AtomicBool,
     copies: Elsewhere,
     /// The same for all calls of the host.
     all: Arc<AllCancelled>,
@@ -172,12 +174,23 @@ impl AllCancelled {
 
 impl Cancellations {
     pub(crate) fn new(all: Arc<AllCancelled>) -> Cancellations {
-        Cancellations { own: AtomicU64::new(0), copies: Elsewhere::default(), all }
+        Cancellations {
+            own: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            copies: Elsewhere::default(),
+            all,
+        }
     }
 
     pub(crate) fn cancel(&self) {
         self.own.fetch_add(1, Ordering::Relaxed);
         self.copies.cancel();
+    }
+
+    /// The same for all that begins later, too: the instance has not been listed, and never will be.
+    pub(crate) fn cancel_for_good(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.cancel();
     }
 
     /// Tells a copy in another process of cancellations from now on, as long as somebody has it.
@@ -197,8 +210,9 @@ impl Cancellations {
     /// The count now.
     pub(crate) fn count(&self) -> u64 {
         // An instance alone never counts as far as the highest bit.
-        self.own.load(Ordering::Relaxed)
-            | u64::from(self.all.is_cancelled.load(Ordering::Relaxed)) << 63
+        let is_over =
+            self.all.is_cancelled.load(Ordering::Relaxed) || self.is_over.load(Ordering::Relaxed);
+        self.own.load(Ordering::Relaxed) | u64::from(is_over) << 63
     }
 }
 
@@ -206,11 +220,11 @@ impl Cancellations {
 const FAILURES: usize = 16;
 
 impl Shared {
-    /// Keeps what is known of a failure, as one of the last.
+    /// Keeps what is known of a failure, as one of the last; the first, which tells how it began, stays.
     pub(crate) fn keep_failure(&self, failure: CopyFailure) {
         let mut failures = self.failures.lock();
         if failures.len() == FAILURES {
-            failures.pop_front();
+            failures.remove(1);
         }
         failures.push_back(Arc::new(failure));
     }

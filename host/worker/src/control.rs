@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, Side, WireError};
 
 /// Messages on it are short.
-pub(crate) const BOUNDS: Bounds = Bounds { body: 1024, items: 0 };
+pub(crate) const BOUNDS: Bounds = Bounds::of(1024, 0);
 
 /// Heartbeats that may be unanswered before a worker counts as stopped.
 const MISSED: u32 = 3;

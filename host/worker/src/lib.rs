@@ -76,7 +76,7 @@ pub use fault::{LastWords, Site, report_faults, watch_faults};
 pub use monitor::Workers;
 pub use output::Printed;
 pub use probe::{ProbeError, probe};
-pub use serve::{Handler, LoadFailure, run_if_requested};
+pub use serve::{Handler, LONGEST_SERVICE, LoadFailure, run_if_requested};
 pub use spawn::{SpawnError, Spec};
 pub use usage::Usage;
 pub use watched::{Canceller, Meter};

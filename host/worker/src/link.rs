@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, Side, WireError};
+use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, Request, Side, WireError};
 
 use crate::ring::{BadPosition, FOR_BYTES, FOR_ROOM};
 use crate::stream::Stream;
 
 /// Bytes that are taken from a stream at once.
 const PIECE: usize = 64 << 10;
+
+/// Bytes that wait in the decoder at most, unless one message that is accepted has more.
+const AHEAD: usize = 8 << 20;
 
 /// Why a conversation cannot go on.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ pub(crate) struct Link {
     stream: Stream,
     encoder: Encoder,
     decoder: Decoder,
-    /// How many bytes wait in the decoder at most: one message of the longest and one piece.
+    /// How many bytes wait in the decoder at most, unless one message that was begun has more.
     most_held: usize,
     bytes: Vec<u8>,
 }
@@ -59,7 +62,7 @@ impl Link {
             // The other side says first which lengths it accepts; until then, no message is long.
             encoder: Encoder::new(64 << 10),
             decoder: Decoder::new(from, bounds),
-            most_held: bounds.body as usize + PIECE,
+            most_held: AHEAD.min(bounds.body as usize) + PIECE,
             bytes: Vec::new(),
         }
     }
@@ -67,6 +70,16 @@ impl Link {
     /// Notes the longest message that the other side accepts.
     pub(crate) fn set_longest(&mut self, longest: u32) {
         self.encoder.set_longest(longest);
+    }
+
+    /// Notes what the other side was asked for last.
+    pub(crate) fn asks(&mut self, request: Request) {
+        self.decoder.asks(request);
+    }
+
+    /// Notes the longest question that the other side accepts.
+    pub(crate) fn set_longest_service(&mut self, longest: u32) {
+        self.encoder.set_longest_service(longest);
     }
 
     /// Sends a message. While there is no room for it, what comes is taken in, so that two sides
@@ -84,7 +97,7 @@ impl Link {
         self.encoder.encode(message, &mut self.bytes)?;
         let mut sent = self.stream.write(&self.bytes)?;
         while sent < self.bytes.len() {
-            let can_take = self.decoder.held() < self.most_held;
+            let can_take = self.decoder.held() < self.room();
             let what = if can_take { FOR_ROOM | FOR_BYTES } else { FOR_ROOM };
             // A side that takes a word now and then has room again and again.
             if !self.stream.wait(what, until, interrupt)? || is_over(until) {
@@ -116,20 +129,30 @@ impl Link {
                 }
                 // A side that sends a word now and then is ready again and again.
                 if is_over(until) {
-                    return Err(Broken::Late);
+                    return Err(self.late());
                 }
                 continue;
             }
             if !self.stream.wait(FOR_BYTES, until, interrupt)? {
-                return Err(Broken::Late);
+                return Err(self.late());
             }
         }
+    }
+
+    /// The time is over. Too little text for a message is why.
+    fn late(&self) -> Broken {
+        self.decoder.stray_text().map_or(Broken::Late, Broken::Wire)
+    }
+
+    /// How many bytes may wait in the decoder now.
+    fn room(&self) -> usize {
+        self.most_held.max(self.decoder.pending())
     }
 
     /// Copies what has come to the decoder, unless that holds enough.
     fn take_in(&mut self) -> Result<usize, Broken> {
         let available = self.stream.available()?;
-        let length = available.min(PIECE).min(self.most_held.saturating_sub(self.decoder.held()));
+        let length = available.min(PIECE).min(self.room().saturating_sub(self.decoder.held()));
         if length == 0 {
             return Ok(0);
         }

@@ -237,6 +237,9 @@ fn listen(mut control: UnixStream, canceller: Option<Box<dyn Fn(u64) + Send>>) {
     }
 }
 
+/// The limit in the message that loads a plugin which says how long a question may be.
+pub const LONGEST_SERVICE: &str = "service-message-bytes";
+
 /// Messages from the host and to it.
 struct Conversation {
     link: Link,
@@ -291,6 +294,11 @@ fn talk<H: Handler>(link: Link, mut handler: H) -> Result<(), Problem> {
         };
         let answer = match message {
             Message::Load { load, .. } => {
+                let longest = load.limits.iter().find(|(name, _)| name == LONGEST_SERVICE);
+                if let Some((_, longest)) = longest {
+                    let longest = u32::try_from(*longest).unwrap_or(u32::MAX);
+                    conversation.link.set_longest_service(longest);
+                }
                 match open(&mut handler, &mut conversation, call, &load) {
                     Ok(loaded) => {
                         plugin = Some(loaded);

@@ -359,6 +359,9 @@ impl Worker {
                 self.is_greeted = true;
                 Ok(())
             }
+            Message::Hello { protocol: found, .. } => {
+                Err(self.broken(Broken::Wire(WireError::Contract { found }), until))
+            }
             other => Err(self.impossible(&other)),
         }
     }
@@ -375,6 +378,7 @@ impl Worker {
             return Err(CallError::Ended(self.watched.soon_ended()));
         }
         let call = self.call.open(request);
+        self.link.asks(request);
         self.say(&message(call), until).inspect_err(|_| self.call.withdraw())
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A bundle is a trace: the last events of the instance, which every reader of traces opens, with the
 //! [`FailureReport`] and the output of the plugin attached, which every reader of MCAP lists. Read
-//! [`Bundle`] first, which writes one, then [`read`]. Unless told otherwise, payloads are left out by
-//! [`redact`]: their lengths and digests stay.
+//! [`Bundle`] first, which writes one, then [`read`]. Unless told otherwise, payloads and words are left out
+//! by [`redact`]: their lengths and digests stay.
 
 mod redact;
 mod report;
@@ -15,6 +15,7 @@ use glovebox_events::{CallId, Event, Outcome, What, weight};
 use glovebox_trace::{Destination, PluginRecord, TraceError, TraceReader, TraceWriter};
 
 pub use redact::redact;
+use redact::{gone, wordless_report};
 pub use report::{
     FailedFrame, FailedPlugin, FailedProcess, FailureReport, GivenLimit, GivenPermission,
     MissingLayer, Sandboxed, StackFrame, Supervised,
@@ -30,6 +31,17 @@ const FRAME: &str = "failure/frame";
 /// The most events of a bundle, and the most bytes that they may hold together.
 const MAX_EVENTS: usize = 500;
 const MAX_BYTES: usize = 8 << 20;
+
+/// Which of the bytes that people and plugins wrote are in a bundle; of the others, the lengths and the
+/// digests are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Payloads, headers, and the arguments and results of host calls.
+    pub payloads: bool,
+    /// The words of failures, lines of the log, printed text, the manifest, and names of folders of this
+    /// machine.
+    pub words: bool,
+}
 
 /// The content of a failure bundle.
 #[derive(Debug, Clone)]
@@ -49,7 +61,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Writes the bundle. Payloads are in it only if `payloads`.
+    /// Writes the bundle, with what is to be kept.
     ///
     /// # Errors
     ///
@@ -57,11 +69,11 @@ impl Bundle {
     pub fn write(
         &self,
         out: impl Destination,
-        payloads: bool,
+        kept: Kept,
         app_version: &str,
     ) -> Result<(), TraceError> {
         let mut writer = TraceWriter::create(out, app_version)?;
-        match self.fill(&mut writer, payloads) {
+        match self.fill(&mut writer, kept) {
             Ok(()) => writer.finish_or_discard().map(drop),
             Err(error) => {
                 // If it cannot be removed, its name says `.partial`.
@@ -71,22 +83,26 @@ impl Bundle {
         }
     }
 
-    fn fill(&self, writer: &mut TraceWriter, payloads: bool) -> Result<(), TraceError> {
+    fn fill(&self, writer: &mut TraceWriter, kept: Kept) -> Result<(), TraceError> {
         let report = FailureReport {
-            redacted: !payloads,
+            redacted: !kept.payloads,
+            wordless: !kept.words,
             events: self.events.len() as u64,
             left_out: self.left_out,
             ..self.report.clone()
         };
+        let report = if kept.words { report } else { wordless_report(report) };
         let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
         writer.attach(REPORT, "application/json", &json)?;
         writer.attach(REPORT_TEXT, "text/plain", report.to_text().as_bytes())?;
         for (name, printed) in [STDOUT, STDERR].into_iter().zip(&self.printed) {
             if !printed.is_empty() {
+                let redacted = gone(printed);
+                let printed = if kept.words { printed } else { redacted.as_bytes() };
                 writer.attach(name, "text/plain", printed)?;
             }
         }
-        if let Some(frame) = self.frame.as_ref().filter(|_| payloads) {
+        if let Some(frame) = self.frame.as_ref().filter(|_| kept.payloads) {
             writer.attach(FRAME, "application/octet-stream", &frame.to_bytes())?;
         }
         let FailedPlugin { id, version, digest, binding, .. } = &report.plugin;
@@ -95,16 +111,11 @@ impl Bundle {
             version: version.clone(),
             digest: digest.clone(),
             binding: *binding,
-            manifest: self.manifest.clone(),
+            // Its folders and its configuration may be of this machine. The digest names the artifact.
+            manifest: self.manifest.clone().filter(|_| kept.words),
             instances: Vec::new(),
         })?;
-        for event in &self.events {
-            match payloads {
-                true => writer.write(event)?,
-                false => writer.write(&redact(event))?,
-            }
-        }
-        Ok(())
+        self.events.iter().try_for_each(|event| writer.write(&redact(event, kept)))
     }
 }
 

@@ -38,6 +38,8 @@ pub struct FailureReport {
     pub supervision: Option<Supervised>,
     /// True if payloads are not in the file.
     pub redacted: bool,
+    /// True if words are not in the file.
+    pub wordless: bool,
     /// Events in the file.
     pub events: u64,
     /// Events of the instance before them.
@@ -250,14 +252,26 @@ impl FailureReport {
             0 => String::new(),
             count => format!(", and {count} before them that are not in this file"),
         };
-        let payloads = match self.redacted {
-            true => {
-                "lengths and digests of payloads alone; log lines, printed text and the words of \
-                 failures are whole, and name folders of this machine"
-            }
-            false => "with payloads",
+        line("events", &format!("{}{before}", self.events));
+        let whole = [
+            (!self.redacted, "payloads, headers, arguments and results of host calls"),
+            (
+                !self.wordless,
+                "words of failures, log lines, printed text, the manifest, folders of the machine",
+            ),
+        ];
+        let list = |is_whole: bool| {
+            let parts = whole.iter().filter(|(whole, _)| *whole == is_whole);
+            parts.map(|(_, part)| *part).collect::<Vec<_>>().join(", ")
         };
-        line("events", &format!("{}{before}; {payloads}", self.events));
+        let (kept, gone) = (list(true), list(false));
+        if !gone.is_empty() {
+            line("redacted", &format!("only lengths and digests: {gone}"));
+        }
+        let kept = if kept.is_empty() { String::new() } else { format!("{kept}, ") };
+        let always = "names of the plugin, its file, functions, services, permissions and limits; \
+                      numbers, codes and times";
+        line("in full", &format!("{kept}{always}"));
         text
     }
 }

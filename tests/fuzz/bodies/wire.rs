@@ -4,7 +4,7 @@
 use glovebox_abi::wire::{Bounds, Decoder, Encoder, Message, OpenCall, Request, Side, WireError};
 
 /// So little that a claim of more shows.
-const BOUNDS: Bounds = Bounds { body: 64 << 10, items: 1000 };
+const BOUNDS: Bounds = Bounds::of(64 << 10, 1000);
 
 pub(crate) fn run(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };

@@ -126,6 +126,7 @@ const HOST: &[Line] = &[
     line("record", "what a host tells: events, phases, spans, latencies", &[]),
     leaf("watch", "notices that files changed"),
     leaf("reply", "what came of a call"),
+    leaf("underway", "loads that can be cancelled"),
     leaf("problem", "why a plugin was not loaded"),
     leaf("failure", "what is known of a failure"),
     leaf("frames", "what a call gives back"),

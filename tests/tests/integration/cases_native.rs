@@ -4,12 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use glovebox_abi::Frame;
 use glovebox_abi::Manifest;
+use glovebox_events::LoadStage;
 use glovebox_host::{Isolation, LoadRequest, Precaution};
 use glovebox_tests::alone::{alone, resident};
-use glovebox_tests::{Bench, native_sample, patient, root};
+use glovebox_tests::{Bench, PATIENCE, native_sample, patient, root, sample};
 use object::{Object, ObjectSection, ObjectSymbol};
 
 /// Answers each frame with `ANSWER`. Its table can be made wrong, and it leaves something behind on
@@ -306,13 +308,16 @@ fn ways() -> [Way; 2] {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_library_that_does_not_survive_its_opening_is_refused_before_it_is_opened_here() {
-    let check = |constructor: &str, expected: &str| {
+    let check_within = |deadline: Option<Duration>, constructor: &str, expected: &str| {
         let bytes = bytes_of(&[&format!("-DCONSTRUCTOR={constructor}")]);
         for (place, way) in ways() {
             let bench = Bench::new();
-            let manifest = "[plugin]\nid = \"bad\"\n[lifecycle]\nstart-deadline = \"500 ms\"";
+            let manifest = "[plugin]\nid = \"bad\"\n[runtime]\nload-deadline = \"500 ms\"";
             let manifest = Manifest::parse(manifest).unwrap();
-            let request = LoadRequest::bytes("bad.so", bytes.clone()).manifest(manifest);
+            let mut request = LoadRequest::bytes("bad.so", bytes.clone()).manifest(manifest);
+            if let Some(deadline) = deadline {
+                request = request.load_deadline(deadline);
+            }
             let error = bench.host.load(way(request)).wait().unwrap_err().to_string();
             let expected = format!("link: opening it in a trial process failed: {expected}");
             assert!(error.starts_with(&expected), "{place}: {error}\n{expected}");
@@ -320,11 +325,50 @@ fn a_library_that_does_not_survive_its_opening_is_refused_before_it_is_opened_he
             assert_eq!(bench.host.mapped_libraries(), 0, "{place}");
         }
     };
+    let check = |constructor: &str, expected: &str| {
+        check_within(Some(Duration::from_secs(60)), constructor, expected);
+    };
     check("abort()", "signal 6 (SIGABRT, it gave up) ended the worker");
     check("raise(SIGSEGV)", "signal 11 (SIGSEGV");
     check("exit(3)", "the worker exited with code 3");
     check("_exit(0)", "the worker exited with code 0");
-    check("for(;;)", "it did not return within 2 s");
+    // The deadline of the manifest, and that of the load.
+    check_within(None, "for(;;)", "it did not return within 500 ms");
+    check_within(Some(Duration::from_millis(400)), "for(;;)", "it did not return within 400 ms");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_load_is_cancelled_at_any_stage() {
+    fn check(request: LoadRequest, stage: LoadStage) {
+        let bench = Bench::new();
+        let task = bench.host.load(request);
+        let end = Instant::now() + Duration::from_secs(60);
+        let load = loop {
+            let found = bench.host.loads().into_iter().find(|load| load.stage == stage);
+            match found {
+                Some(load) => break load,
+                None => assert!(Instant::now() < end, "never at {stage}"),
+            }
+            std::thread::yield_now();
+        };
+        assert!(load.to_string().contains(&format!(": {stage}, ")), "{load}");
+        assert!(bench.host.cancel_load(load.id));
+        let error = task.wait().unwrap_err();
+        assert!(error.to_string().contains(": the load was cancelled after "), "{error}");
+        assert!(bench.host.loads().is_empty() && bench.host.plugins().is_empty());
+        assert!(!bench.host.cancel_load(load.id));
+    }
+    let hangs = bytes_of(&["-DCONSTRUCTOR=for(;;)"]);
+    for (_, way) in ways() {
+        let request = LoadRequest::bytes("hangs.so", hangs.clone());
+        check(way(request).load_deadline(Duration::from_secs(600)), LoadStage::Link);
+    }
+    let manifest = "[plugin]\nid = \"loops\"\n[lifecycle]\nstart-deadline = \"60 s\"\n\
+                    [config]\nmode = \"loop\"\nwhen = \"initialize\"\n";
+    let manifest = Manifest::parse(manifest).unwrap();
+    let request = LoadRequest::path(sample("misbehave.wasm")).manifest(manifest);
+    check(request.compile_deadline(PATIENCE), LoadStage::Initialize);
 }
 
 #[cfg(target_os = "linux")]

@@ -23,6 +23,7 @@ mod frames;
 mod functions;
 mod fuzz;
 mod isolation;
+mod large_artifacts;
 mod lifecycle;
 mod load_errors;
 mod misbehaviour;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_abi::manifest::Tier;
+use glovebox_abi::manifest::{Isolation, Tier};
 use glovebox_host::{Allowance, ArtifactKind, Policy, Standing, Verdict, inspect};
 use serde_json::json;
 
-use super::verdict_json;
+use super::{no_effect_of, verdict_json};
 use crate::cli::asked::remedy;
 use crate::cli::error::{Exit, Problem};
 use crate::cli::report::{Output, Report, count_of, shown};
@@ -49,15 +49,21 @@ impl Explain {
             ArtifactKind::Image => Tier::Container,
             _ => Tier::Native,
         };
+        // Where it runs unless the load says otherwise.
+        let isolation = inspection.manifest.runtime.isolation.unwrap_or(match tier {
+            Tier::Native => Isolation::Process,
+            Tier::Container => Isolation::Container,
+            _ => Isolation::InProcess,
+        });
         let lowered = policy.lowered(&inspection.manifest.limits, tier);
         let json = json!({
             "plugin": id,
             "policy": self.policy.as_ref().map(shown),
             "digest": inspection.digest,
-            "permissions": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
+            "permissions": verdicts.iter().map(|it| verdict_json(it, isolation)).collect::<Vec<_>>(),
             "limits_lowered": lowered,
         });
-        let mut text = text(id, &verdicts);
+        let mut text = text(id, &verdicts, isolation);
         for sentence in &lowered {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{sentence}; raise it under [ceilings] of the policy");
@@ -66,13 +72,16 @@ impl Explain {
     }
 }
 
-fn text(plugin: &str, verdicts: &[Verdict]) -> String {
+fn text(plugin: &str, verdicts: &[Verdict], isolation: Isolation) -> String {
     let mut text = String::new();
     for verdict in verdicts {
         let name = verdict.permission.name();
         let standing = verdict.standing.name();
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<12} {standing:<8} {}", verdict.explanation);
+        if let Some(why) = no_effect_of(verdict, isolation) {
+            let _ = writeln!(text, "{:<21} no effect: {why}", "");
+        }
         let parameters = verdict.parameters();
         if !parameters.is_empty() {
             let _ = writeln!(text, "{:<21} within {parameters}", "");

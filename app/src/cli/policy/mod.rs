@@ -7,7 +7,8 @@ mod suggest;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use glovebox_host::Verdict;
+use glovebox_abi::manifest::Isolation;
+use glovebox_host::{Verdict, no_effect};
 use serde_json::{Value as Json, json};
 
 use super::error::Problem;
@@ -66,7 +67,12 @@ impl PolicyVerb {
 }
 
 /// A verdict for programs.
-fn verdict_json(verdict: &Verdict) -> Json {
+/// Why what is granted has no effect where the plugin runs, if so.
+fn no_effect_of(verdict: &Verdict, isolation: Isolation) -> Option<&'static str> {
+    no_effect(verdict.permission, isolation).filter(|_| verdict.is_granted())
+}
+
+fn verdict_json(verdict: &Verdict, isolation: Isolation) -> Json {
     json!({
         "permission": verdict.permission.name(),
         "asked": verdict.asked,
@@ -75,5 +81,6 @@ fn verdict_json(verdict: &Verdict) -> Json {
         "rule": verdict.rule,
         "explanation": verdict.explanation,
         "asks_more": verdict.asks_more,
+        "no_effect": no_effect_of(verdict, isolation),
     })
 }

@@ -27,6 +27,8 @@ pub(super) struct Found {
     pub(super) emitted_dropped: u64,
     /// True if a plugin crashed, or had to be stopped.
     pub(super) crashed: bool,
+    /// The plugins that were stopped for their failures, in words.
+    pub(super) broken: Vec<String>,
     pub(super) recorded: Option<Recorded>,
     /// The answers of the trace, if it was asked for them.
     pub(super) answered: Option<AnsweredFound>,
@@ -128,6 +130,9 @@ impl Found {
         add(self.sum(|stage| stage.reloads), "reload", "after a failure");
         add(self.metrics.stopped, "input", "stopped at a limit of the pipeline");
         text.push_str(&plugins::dropped_sentence(self.emitted_dropped));
+        for broken in &self.broken {
+            text.push_str(&format!("; {broken}"));
+        }
         if let Some(answered) = &self.answered {
             text.push_str(&format!("; {}", answered.sentence()));
         }
@@ -242,6 +247,7 @@ impl Found {
             "error_frames": self.results.error_frames,
             "emitted_dropped": self.emitted_dropped,
             "stopped": self.results.stopped,
+            "stopped_plugins": self.broken,
             "calls": self.sum(|stage| stage.calls),
             "outcomes": self.outcomes(),
             "duration_ns": timing::nanos(self.took),

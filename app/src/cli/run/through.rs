@@ -102,6 +102,7 @@ impl Through<'_> {
         let took = started.elapsed();
         let trace = self.trace.display().to_string();
         let run = DiffRun::from_events(format!("replay of {trace}"), stage.events()?);
+        let statuses = stage.host.plugins();
         let mut found = Found {
             pipeline: name(self.pipeline, self.path),
             planned: plan.planned() * self.rounds as usize,
@@ -112,7 +113,8 @@ impl Through<'_> {
             recorded: None,
             answered: self.answers.as_ref().map(|answers| answers.found()),
             judged: None,
-            emitted_dropped: plugins::emitted_dropped(&stage.host.plugins()),
+            emitted_dropped: plugins::emitted_dropped(&statuses),
+            broken: statuses.iter().filter_map(plugins::stopped).collect(),
             along: needed.along,
             missing: needed.missing,
             results,

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::failure::{self, Bundle, FailedFrame, FailedPlugin, FailureReport, Wanted};
+use glovebox_inspector::failure::{
+    self, Bundle, FailedFrame, FailedPlugin, FailureReport, Kept, Wanted,
+};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -14,8 +16,9 @@ use super::NewTrace;
 ///
 /// The file is a trace of the last frames and host calls, with a report attached. `glovebox inspect` and
 /// the window show both, and every reader of MCAP lists them. Payloads and headers give way to their
-/// lengths and digests, unless --payloads keeps them; log lines stay. A host writes such a file by itself
-/// for each frame that crashes a process twice, with the policy, the sandbox and a backtrace.
+/// lengths and digests, unless --payloads keeps them, and so do words of failures, log lines, the manifest
+/// and folders of this machine, unless --words keeps them. A host writes such a file by itself for each
+/// frame that crashes a process twice, with the policy, the sandbox and a backtrace.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BundleTrace {
     /// The trace
@@ -29,6 +32,9 @@ pub(in crate::cli) struct BundleTrace {
     /// Keep payloads and headers
     #[arg(long)]
     pub payloads: bool,
+    /// Keep words of failures, log lines, the manifest, and names of folders of this machine
+    #[arg(long)]
+    pub words: bool,
     #[command(flatten)]
     pub new: NewTrace,
 }
@@ -79,12 +85,18 @@ impl BundleTrace {
             frame: found.frame,
         };
         let version = env!("CARGO_PKG_VERSION");
-        bundle.write(to, self.payloads, version).map_err(Problem::Record)?;
+        let kept = Kept { payloads: self.payloads, words: self.words };
+        bundle.write(to, kept, version).map_err(Problem::Record)?;
         let out = named(&self.new.out);
         let events = count(bundle.events.len() as u64, "event");
-        let payloads = if self.payloads { "with payloads" } else { "without payloads" };
+        let what = match (self.payloads, self.words) {
+            (true, true) => "with payloads and words",
+            (true, false) => "with payloads, without words",
+            (false, true) => "with words, without payloads",
+            (false, false) => "without payloads and words",
+        };
         let sentence = format!(
-            "Bundled call #{} of {} with {events} into {out}, {payloads}",
+            "Bundled call #{} of {} with {events} into {out}, {what}",
             found.call.0, found.plugin.id
         );
         let json = json!({
@@ -95,6 +107,7 @@ impl BundleTrace {
             "events": bundle.events.len(),
             "events_left_out": bundle.left_out,
             "payloads": self.payloads,
+            "words": self.words,
         });
         Ok(Report::new(format!("{}\n", bundle.report.cause), json, sentence, Exit::Good))
     }

@@ -259,6 +259,7 @@ impl App {
             Verb::Snapshots => self.overlay = Overlay::snapshots(self.view()),
             Verb::CompileDeadline => self.overlay = Overlay::compile_deadline(self.view()),
             Verb::CompileMemory => self.overlay = Overlay::compile_memory(self.view()),
+            Verb::LoadDeadline => self.overlay = Overlay::load_deadline(self.view()),
             Verb::Replay => self.replay(Pace::Max, ReplayHow::Once),
             Verb::ReplayOriginal => self.replay(Pace::Original, ReplayHow::Once),
             Verb::ReplayFrom => self.replay_from(),

@@ -34,6 +34,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "deterministic",
             "seed",
             "compile-deadline",
+            "load-deadline",
             "compile-memory",
         ],
     ),
@@ -91,7 +92,9 @@ pub(super) const LIMITS: &[&str] = &[
     "carried-bytes",
     "log-bytes",
     "kv-bytes",
+    "file-bytes",
     "queue",
+    "queue-bytes",
     "rate",
     "burst",
 ];

@@ -40,8 +40,12 @@ pub struct Limits {
     pub log_bytes: u64,
     /// Bytes of the plugin's store: keys and values, and 128 for each entry.
     pub kv_bytes: u64,
+    /// Bytes of one file that the plugin writes in a folder that it was granted.
+    pub file_bytes: u64,
     /// Frames that may wait for the plugin, from 1 to 100,000.
     pub queue: u32,
+    /// Bytes of the frames that may wait for the plugin, from 1. One frame may wait however large it is.
+    pub queue_bytes: u64,
     /// Frames per second, on average; unlimited if absent.
     pub rate: Option<u32>,
     /// Frames that may come at once under a rate, from 1; as many as a second allows if the
@@ -64,7 +68,9 @@ impl Default for Limits {
             carried_bytes: 256 << 20,
             log_bytes: 64 << 10,
             kv_bytes: 4 << 20,
+            file_bytes: 64 << 20,
             queue: 1024,
+            queue_bytes: 64 << 20,
             rate: None,
             burst: 1,
         }
@@ -98,8 +104,12 @@ pub struct LimitChanges {
     pub log_bytes: Option<u64>,
     /// [`Limits::kv_bytes`].
     pub kv_bytes: Option<u64>,
+    /// [`Limits::file_bytes`].
+    pub file_bytes: Option<u64>,
     /// [`Limits::queue`].
     pub queue: Option<u32>,
+    /// [`Limits::queue_bytes`].
+    pub queue_bytes: Option<u64>,
     /// [`Limits::rate`].
     pub rate: Option<u32>,
     /// [`Limits::burst`].
@@ -137,7 +147,9 @@ impl LimitChanges {
             carried_bytes: self.carried_bytes.or(others.carried_bytes),
             log_bytes: self.log_bytes.or(others.log_bytes),
             kv_bytes: self.kv_bytes.or(others.kv_bytes),
+            file_bytes: self.file_bytes.or(others.file_bytes),
             queue: self.queue.or(others.queue),
+            queue_bytes: self.queue_bytes.or(others.queue_bytes),
             rate: self.rate.or(others.rate),
             burst: self.burst.or(others.burst),
         }
@@ -165,7 +177,9 @@ impl LimitChanges {
             carried_bytes: least(self.carried_bytes, others.carried_bytes),
             log_bytes: least(self.log_bytes, others.log_bytes),
             kv_bytes: least(self.kv_bytes, others.kv_bytes),
+            file_bytes: least(self.file_bytes, others.file_bytes),
             queue: least(self.queue, others.queue),
+            queue_bytes: least(self.queue_bytes, others.queue_bytes),
             rate: least(self.rate, others.rate),
             burst: least(self.burst, others.burst),
         }
@@ -186,7 +200,9 @@ impl LimitChanges {
             LimitKind::CarriedBytes => self.carried_bytes,
             LimitKind::LogBytes => self.log_bytes,
             LimitKind::KvBytes => self.kv_bytes,
+            LimitKind::FileBytes => self.file_bytes,
             LimitKind::Queue => self.queue.map(u64::from),
+            LimitKind::QueueBytes => self.queue_bytes,
             LimitKind::Rate => self.rate.map(u64::from),
         }
     }
@@ -201,7 +217,7 @@ impl LimitChanges {
         if self.call_deadline.is_some_and(|deadline| deadline.is_zero()) {
             return wrong(LimitKind::CallDeadline, 0, "more than 0 s");
         }
-        for limit in [LimitKind::Memory, LimitKind::Fuel, LimitKind::Rate] {
+        for limit in [LimitKind::Memory, LimitKind::Fuel, LimitKind::QueueBytes, LimitKind::Rate] {
             if self.value(limit) == Some(0) {
                 return wrong(limit, 0, "1 or more");
             }
@@ -245,7 +261,9 @@ impl LimitChanges {
             carried_bytes: least(limits.carried_bytes, self.carried_bytes),
             log_bytes: least(limits.log_bytes, self.log_bytes),
             kv_bytes: least(limits.kv_bytes, self.kv_bytes),
+            file_bytes: least(limits.file_bytes, self.file_bytes),
             queue: least(limits.queue, self.queue),
+            queue_bytes: least(limits.queue_bytes, self.queue_bytes),
             rate: least_of(limits.rate, self.rate),
             burst: match limits.rate {
                 Some(_) => least(limits.burst, self.burst),
@@ -270,7 +288,9 @@ impl LimitChanges {
             carried_bytes: self.carried_bytes.unwrap_or(limits.carried_bytes),
             log_bytes: self.log_bytes.unwrap_or(limits.log_bytes),
             kv_bytes: self.kv_bytes.unwrap_or(limits.kv_bytes),
+            file_bytes: self.file_bytes.unwrap_or(limits.file_bytes),
             queue: self.queue.unwrap_or(limits.queue),
+            queue_bytes: self.queue_bytes.unwrap_or(limits.queue_bytes),
             rate: self.rate.or(limits.rate),
             burst: self.burst.unwrap_or(limits.burst),
         }
@@ -293,7 +313,9 @@ impl Limits {
             LimitKind::CarriedBytes => Some(self.carried_bytes),
             LimitKind::LogBytes => Some(self.log_bytes),
             LimitKind::KvBytes => Some(self.kv_bytes),
+            LimitKind::FileBytes => Some(self.file_bytes),
             LimitKind::Queue => Some(self.queue.into()),
+            LimitKind::QueueBytes => Some(self.queue_bytes),
             LimitKind::Rate => self.rate.map(u64::from),
         }
     }
@@ -309,6 +331,7 @@ impl Limits {
             call_deadline: Some(self.call_deadline),
             fuel: self.fuel,
             queue: Some(self.queue),
+            queue_bytes: Some(self.queue_bytes),
             rate: self.rate,
             burst: Some(self.burst),
             ..LimitChanges::default()
@@ -377,11 +400,15 @@ pub enum LimitKind {
     Rate,
     /// [`Limits::call_deadline`], in nanoseconds.
     CallDeadline,
+    /// [`Limits::file_bytes`], in bytes.
+    FileBytes,
+    /// [`Limits::queue_bytes`], in bytes.
+    QueueBytes,
 }
 
 impl LimitKind {
     /// All of them, in the order of the manifest's documentation.
-    pub const ALL: [LimitKind; 14] = [
+    pub const ALL: [LimitKind; 16] = [
         LimitKind::CallDeadline,
         LimitKind::Memory,
         LimitKind::Table,
@@ -394,7 +421,9 @@ impl LimitKind {
         LimitKind::CarriedBytes,
         LimitKind::LogBytes,
         LimitKind::KvBytes,
+        LimitKind::FileBytes,
         LimitKind::Queue,
+        LimitKind::QueueBytes,
         LimitKind::Rate,
     ];
 
@@ -412,7 +441,9 @@ impl LimitKind {
             LimitKind::CarriedBytes => "carried-bytes",
             LimitKind::LogBytes => "log-bytes",
             LimitKind::KvBytes => "kv-bytes",
+            LimitKind::FileBytes => "file-bytes",
             LimitKind::Queue => "queue",
+            LimitKind::QueueBytes => "queue-bytes",
             LimitKind::Rate => "rate",
             LimitKind::CallDeadline => "call-deadline",
         }
@@ -425,8 +456,12 @@ impl LimitKind {
 
     /// True if the numbers are bytes.
     pub fn is_bytes(self) -> bool {
-        use LimitKind::{CarriedBytes, HostCallBytes, KvBytes, LogBytes, Memory, OutputBytes};
-        matches!(self, Memory | OutputBytes | HostCallBytes | CarriedBytes | LogBytes | KvBytes)
+        use LimitKind::{
+            CarriedBytes, FileBytes, HostCallBytes, KvBytes, LogBytes, Memory, OutputBytes,
+            QueueBytes,
+        };
+        matches!(self, Memory | OutputBytes | HostCallBytes | CarriedBytes)
+            || matches!(self, LogBytes | KvBytes | FileBytes | QueueBytes)
     }
 
     /// A number of this limit, with its unit.
@@ -473,7 +508,9 @@ pub(super) struct RawLimits {
     carried_bytes: Option<Size>,
     log_bytes: Option<Size>,
     kv_bytes: Option<Size>,
+    file_bytes: Option<Size>,
     queue: Option<u32>,
+    queue_bytes: Option<Size>,
     rate: Option<u32>,
     burst: Option<u32>,
 }
@@ -500,7 +537,9 @@ impl RawLimits {
             carried_bytes: size("limits.carried-bytes", self.carried_bytes)?,
             log_bytes: size("limits.log-bytes", self.log_bytes)?,
             kv_bytes: size("limits.kv-bytes", self.kv_bytes)?,
+            file_bytes: size("limits.file-bytes", self.file_bytes)?,
             queue: self.queue,
+            queue_bytes: size("limits.queue-bytes", self.queue_bytes)?,
             rate: self.rate,
             burst: self.burst.or(self.rate),
         };

@@ -34,6 +34,10 @@ pub struct Runtime {
     /// absent.
     #[serde(rename = "compile-deadline", deserialize_with = "some_duration")]
     pub compile_deadline: Option<Duration>,
+    /// How long it may take to open a native library for the first time, or to start the first container of
+    /// an engine, more than 0 s; unless given, 5 s.
+    #[serde(rename = "load-deadline", deserialize_with = "some_duration")]
+    pub load_deadline: Option<Duration>,
     /// How many bytes of memory compiling it may take, if the host allows as much; by the size of the
     /// artifact if absent.
     #[serde(rename = "compile-memory", deserialize_with = "some_memory")]
@@ -53,6 +57,7 @@ impl Default for Runtime {
             deterministic: false,
             seed: None,
             compile_deadline: None,
+            load_deadline: None,
             compile_memory: None,
         }
     }

@@ -2,13 +2,15 @@ use std::error::Error;
 use std::fmt;
 
 use super::Side;
-use crate::FrameError;
+use crate::{FrameError, ProtocolVersion};
 
 /// How a conversation broke its rules. Nothing that follows in the stream is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WireError {
-    /// A message is longer than the receiver accepts.
+    /// A message is longer than the receiver accepts one of its kind.
     TooLong {
+        /// The name of the message.
+        message: &'static str,
         /// Bytes that the body has, by its own word.
         length: u64,
         /// The longest body that is accepted, in bytes.
@@ -27,6 +29,16 @@ pub enum WireError {
         found: u16,
         /// The reserved byte, 0 in a message.
         reserved: u8,
+    },
+    /// Text stands where a message should begin: something printed into the stream.
+    Text {
+        /// The beginning of the text.
+        text: String,
+    },
+    /// The other side speaks a version of the contract that this one does not.
+    Contract {
+        /// The version that it says.
+        found: ProtocolVersion,
     },
     /// No message has this tag.
     Tag {
@@ -93,8 +105,8 @@ pub enum WireError {
 impl fmt::Display for WireError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WireError::TooLong { length, limit } => {
-                write!(formatter, "message of {length} bytes, accepted are {limit}")
+            WireError::TooLong { message, length, limit } => {
+                write!(formatter, "message `{message}` of {length} bytes, accepted are {limit}")
             }
             WireError::TooMany { count, limit } => {
                 write!(formatter, "list of {count} items, at most {limit} are possible")
@@ -103,6 +115,18 @@ impl fmt::Display for WireError {
                 formatter,
                 "message of format version {found} (reserved byte {reserved}), expected version {}",
                 super::FORMAT_VERSION
+            ),
+            WireError::Text { text } => write!(
+                formatter,
+                "text stands where a message should begin: {text:?}; standard output is for messages \
+                 alone, so print to standard error"
+            ),
+            WireError::Contract { found } => write!(
+                formatter,
+                "its `hello` says version {found} of the contract, and this side has {}; answer `hello` \
+                 with the number {}, or run it in a Glovebox that has {found}",
+                ProtocolVersion::CURRENT,
+                ProtocolVersion::CURRENT.to_u32()
             ),
             WireError::Tag { found } => write!(formatter, "no message has the tag {found:#04x}"),
             WireError::Direction { from, message } => {

@@ -236,7 +236,7 @@ impl Message {
         Self::name_of(self.tag()).unwrap_or("unknown")
     }
 
-    fn name_of(tag: u8) -> Option<&'static str> {
+    pub(super) fn name_of(tag: u8) -> Option<&'static str> {
         Some(match tag {
             Self::HELLO => "hello",
             Self::HEARTBEAT => "heartbeat",

@@ -1,5 +1,5 @@
 use super::body::Fields;
-use super::{Message, Side, WireError};
+use super::{Message, Request, Side, WireError};
 use crate::MAX_FRAME_LEN;
 
 /// The version of this format, stored in every message.
@@ -12,18 +12,48 @@ pub const PREFIX_LEN: usize = 16;
 const ALIGNMENT: usize = 8;
 
 /// How much a receiver takes from one message.
+///
+/// Of what a plugin sends, each kind of message has a bound of its own: a state may be long, and comes when
+/// one is asked for; a few words may not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The longest body, in bytes.
     pub body: u32,
+    /// The longest body of a [`Message::Reply`].
+    pub reply: u32,
+    /// The longest body of a [`Message::Service`].
+    pub service: u32,
     /// The most items of a list.
     pub items: u32,
+}
+
+impl Bounds {
+    /// The longest body of a message of words or of what was printed.
+    pub const WORDS: u32 = 1 << 20;
+
+    /// The same bound for each kind of message.
+    pub const fn of(body: u32, items: u32) -> Bounds {
+        Bounds { body, reply: body, service: body, items }
+    }
+
+    /// The longest body of a message that a side sends while it was asked for that.
+    pub(super) fn longest(&self, tag: u8, from: Side, asked: Option<Request>) -> u32 {
+        let longest = match (from, tag) {
+            // A host says what it was told to.
+            (Side::Host, _) => self.body,
+            (Side::Plugin, Message::REPLY) => self.reply,
+            (Side::Plugin, Message::SERVICE) => self.service,
+            (Side::Plugin, Message::STATE) if asked == Some(Request::SaveState) => self.body,
+            (Side::Plugin, _) => Self::WORDS,
+        };
+        longest.min(self.body)
+    }
 }
 
 impl Default for Bounds {
     /// One frame of the largest size and what stands around it; 65,536 items.
     fn default() -> Self {
-        Bounds { body: (MAX_FRAME_LEN + (64 << 10)) as u32, items: 1 << 16 }
+        Bounds::of((MAX_FRAME_LEN + (64 << 10)) as u32, 1 << 16)
     }
 }
 
@@ -32,17 +62,23 @@ impl Default for Bounds {
 pub struct Encoder {
     next: u64,
     longest: u32,
+    longest_service: u32,
 }
 
 impl Encoder {
     /// The start of a stream whose receiver accepts bodies up to `longest` bytes.
     pub fn new(longest: u32) -> Encoder {
-        Encoder { next: 0, longest }
+        Encoder { next: 0, longest, longest_service: u32::MAX }
     }
 
     /// Changes the longest body that the receiver accepts, once it has said so.
     pub fn set_longest(&mut self, longest: u32) {
         self.longest = longest;
+    }
+
+    /// Changes the longest body of a [`Message::Service`] that the receiver accepts, if it said so.
+    pub fn set_longest_service(&mut self, longest: u32) {
+        self.longest_service = longest;
     }
 
     /// Appends a message to `out`.
@@ -52,8 +88,13 @@ impl Encoder {
     /// [`WireError::TooLong`] if the receiver would not accept it. `out` is unchanged then, and the
     /// stream can go on.
     pub fn encode(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<(), WireError> {
-        let too_long =
-            |length: usize, limit: u64| Err(WireError::TooLong { length: length as u64, limit });
+        let too_long = |length: usize, limit: u64| {
+            Err(WireError::TooLong { message: message.name(), length: length as u64, limit })
+        };
+        let longest = match message {
+            Message::Service { .. } => self.longest.min(self.longest_service),
+            _ => self.longest,
+        };
         // No receiver accepts such a frame, whatever it says.
         let frame = message.longest_frame();
         if frame > MAX_FRAME_LEN {
@@ -64,10 +105,10 @@ impl Encoder {
         message.put(out);
         let length = out.len() - start - PREFIX_LEN;
         let length = match u32::try_from(length) {
-            Ok(length) if length <= self.longest => length,
+            Ok(length) if length <= longest => length,
             _ => {
                 out.truncate(start);
-                return too_long(length, self.longest.into());
+                return too_long(length, longest.into());
             }
         };
         let prefix = &mut out[start..start + PREFIX_LEN];
@@ -95,6 +136,7 @@ fn whole(body: u32) -> usize {
 pub struct Decoder {
     from: Side,
     bounds: Bounds,
+    asked: Option<Request>,
     next: u64,
     buffer: Vec<u8>,
     /// Bytes of the buffer that were taken.
@@ -111,7 +153,7 @@ struct Prefix {
 impl Decoder {
     /// The start of a stream that `from` sends.
     pub fn new(from: Side, bounds: Bounds) -> Decoder {
-        Decoder { from, bounds, next: 0, buffer: Vec::new(), taken: 0, broken: None }
+        Decoder { from, bounds, asked: None, next: 0, buffer: Vec::new(), taken: 0, broken: None }
     }
 
     /// Adds bytes that came.
@@ -144,6 +186,19 @@ impl Decoder {
         }
     }
 
+    /// Notes what the other side was asked for last.
+    pub fn asks(&mut self, request: Request) {
+        self.asked = Some(request);
+    }
+
+    /// Bytes of the message that was begun, with what stands around it; 0 if it will be refused, or if too
+    /// little is there to tell.
+    pub fn pending(&self) -> usize {
+        let prefix = self.buffer[self.taken..].first_chunk::<PREFIX_LEN>();
+        let prefix = prefix.and_then(|prefix| self.check(*prefix).ok());
+        prefix.filter(|_| self.broken.is_none()).map_or(0, |prefix| whole(prefix.length))
+    }
+
     /// Bytes that were pushed and not yet taken.
     pub fn held(&self) -> usize {
         self.buffer.len() - self.taken
@@ -171,7 +226,7 @@ impl Decoder {
         let Some(prefix) = self.buffer[self.taken..].first_chunk::<PREFIX_LEN>() else {
             return Ok(None);
         };
-        let prefix = self.check(*prefix)?;
+        let prefix = self.check(*prefix).map_err(|error| self.stray_text().unwrap_or(error))?;
         let (body, whole) = (PREFIX_LEN + prefix.length as usize, whole(prefix.length));
         let Some(bytes) = self.buffer.get(self.taken..self.taken + whole) else {
             return Ok(None);
@@ -187,18 +242,36 @@ impl Decoder {
         Ok(Some(message))
     }
 
+    /// The error of text where the next message should begin, if what was pushed begins with some. Of a whole
+    /// message, the sixth byte is no text.
+    pub fn stray_text(&self) -> Option<WireError> {
+        /// As much of it as tells where it comes from.
+        const SHOWN: usize = 64;
+        /// Fewer letters are text if a line ends there.
+        const LETTERS: usize = 8;
+        let held = &self.buffer[self.taken..];
+        let held = held[..held.len().min(SHOWN)].utf8_chunks().next()?.valid();
+        let acts = |letter: char| letter.is_control() && !matches!(letter, '\t' | '\r' | '\n');
+        let text = &held[..held.find(acts).unwrap_or(held.len())];
+        let line = text.lines().next().unwrap_or_default();
+        let ends_a_line = line.len() > 1 && line.len() < text.len();
+        (text.len() >= LETTERS || ends_a_line).then(|| WireError::Text { text: line.to_owned() })
+    }
+
     fn check(&self, prefix: [u8; PREFIX_LEN]) -> Result<Prefix, WireError> {
         let [l0, l1, l2, l3, tag, reserved, v0, v1, number @ ..] = prefix;
         let version = u16::from_le_bytes([v0, v1]);
         if version != FORMAT_VERSION || reserved != 0 {
             return Err(WireError::Version { found: version, reserved });
         }
-        let length = u32::from_le_bytes([l0, l1, l2, l3]);
-        if length > self.bounds.body {
-            let limit = self.bounds.body.into();
-            return Err(WireError::TooLong { length: length.into(), limit });
-        }
         Message::check_tag(tag, self.from)?;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]);
+        let longest = self.bounds.longest(tag, self.from, self.asked);
+        if length > longest {
+            let message = Message::name_of(tag).unwrap_or_default();
+            let (length, limit) = (length.into(), longest.into());
+            return Err(WireError::TooLong { message, length, limit });
+        }
         let found = u64::from_le_bytes(number);
         if found != self.next {
             return Err(WireError::Sequence { expected: self.next, found });

@@ -76,7 +76,7 @@ impl WorkerCode {
             Artifact::Image(image) => {
                 // Where this is not the start of the plugin, its call was not given the time for one.
                 let deadline = Duration::from_millis(context.deadline()).max(CONTAINER_START);
-                let started = image.start(workers, plugin, &limits, &outfit, deadline);
+                let started = image.start(workers, plugin, &limits, &outfit, deadline, None);
                 let (worker, report) = started?;
                 check(&report)
                     .and_then(|()| check_as_before(&report, &self.report))
@@ -193,7 +193,8 @@ impl WorkerStarter {
                     "trial",
                     about.limits,
                     &Outfit::default(),
-                    about.deadline,
+                    about.deadline.max(CONTAINER_START),
+                    Some(about.load),
                 );
                 let (_, report) = started.map_err(|outcome| match outcome {
                     Outcome::Refused { reason } => LoadProblem::NoContainer {

@@ -20,6 +20,7 @@ use super::layers::{Amounts, look};
 use super::outfit::{Outfit, Place};
 use super::start::{AROUND, bounds_of};
 use crate::problem::shorten;
+use crate::underway::Underway;
 
 /// Processes and threads of a container.
 const PROCESSES: u64 = 64;
@@ -48,6 +49,7 @@ impl Image {
         limits: &Limits,
         outfit: &Outfit,
         deadline: Duration,
+        load: Option<&Underway>,
     ) -> Result<(Worker, SandboxReport), Outcome> {
         let refused = |reason: String| Outcome::Refused { reason };
         let until = Instant::now() + deadline;
@@ -56,6 +58,7 @@ impl Image {
             memory: limits.memory.saturating_add(AROUND),
             processes: PROCESSES,
             files: FILES,
+            file_bytes: limits.file_bytes,
         };
         let spec = ClientSpec {
             command: self.arguments(&name, plugin, amounts, outfit).map_err(refused)?,
@@ -65,6 +68,8 @@ impl Image {
             output_bytes: Spec::new("").output_bytes,
         };
         let worker = workers.spawn_client(spec).map_err(|error| refused(error.to_string()))?;
+        let killer = worker.canceller();
+        let _ending = load.map(|load| load.ended_by(move || killer.kill()));
         self.meet(worker, &name, amounts, outfit, until).map_err(|stopped| match stopped {
             Stopped::Refused(reason) => refused(reason),
             Stopped::Late => Outcome::TimedOut { deadline },
@@ -108,7 +113,7 @@ impl Image {
         amounts: Amounts,
         outfit: &Outfit,
     ) -> Result<Vec<String>, String> {
-        let Amounts { memory, processes, files } = amounts;
+        let Amounts { memory, processes, files, file_bytes } = amounts;
         let mut words = vec![self.engine.path.to_string_lossy().into_owned()];
         let mut add = |all: &[&str]| words.extend(all.iter().map(|word| (*word).to_owned()));
         add(&["run", "--rm", "--interactive", "--pull=never", "--log-driver=none"]);
@@ -116,6 +121,7 @@ impl Image {
         add(&["--security-opt=no-new-privileges", "--cpus=1", "--ulimit=core=0:0"]);
         add(&[&format!("--name={name}"), &format!("--label={LABEL}={plugin}")]);
         add(&[&format!("--memory={memory}"), &format!("--memory-swap={memory}")]);
+        add(&[&format!("--ulimit=fsize={file_bytes}:{file_bytes}")]);
         add(&[&format!("--pids-limit={processes}"), &format!("--ulimit=nofile={files}:{files}")]);
         // The kernel counts all processes of a user, in whatever container.
         add(&["--ulimit=nproc=1024:1024"]);

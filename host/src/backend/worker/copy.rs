@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_abi::text::inert_lines;
-use glovebox_abi::wire::Load;
+use glovebox_abi::wire::{Load, WireError};
 use glovebox_abi::{Failure, Frame, Health, LogLevel, State};
 use glovebox_events::Outcome;
-use glovebox_worker::{CallError, Ended, LastWords, LoadError, OnCancel, Printed, Worker};
+use glovebox_worker::{
+    CallError, Ended, LONGEST_SERVICE, LastWords, LoadError, OnCancel, Printed, ProtocolError,
+    Worker,
+};
 
 use super::super::{Backend, MAX_MESSAGE_LEN, failed, message_of};
 use super::code::{Artifact, Handle, Started, WorkerCode};
-use super::start::GRACE;
+use super::start::{GRACE, bounds_of};
 use super::{BINDING, EXCEEDED, FRAMED, OUTPUT_BYTES, OUTPUT_FRAMES, inside, stack};
 use crate::failure::{EndedProcess, Evidence};
 use crate::frames::Frames;
@@ -163,6 +166,15 @@ impl WorkerBackend {
                 Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed }
             }
             Ended::Cancelled => Outcome::Cancelled,
+            Ended::Protocol(ProtocolError::Message(WireError::TooLong {
+                message: "reply",
+                length,
+                ..
+            })) => {
+                hit(LimitKind::OutputBytes);
+                let (asked, allowed) = (*length, self.limits.output_bytes);
+                Outcome::LimitExceeded { limit: LimitKind::OutputBytes, asked, allowed }
+            }
             ended => {
                 let said = match ended {
                     // A program says why, where a library panics or is ended by a signal.
@@ -242,6 +254,7 @@ impl Backend for WorkerBackend {
             limits: vec![
                 (OUTPUT_BYTES.to_owned(), self.limits.output_bytes),
                 (OUTPUT_FRAMES.to_owned(), self.limits.output_frames),
+                (LONGEST_SERVICE.to_owned(), bounds_of(&self.limits).service.into()),
             ],
         };
         self.run(|worker, context, deadline| worker.load(load, context, deadline))

@@ -197,13 +197,22 @@ impl Plugin for LibraryPlugin {
         frame: &Frame,
     ) -> Result<Vec<Frame>, Failure> {
         let mut out = Frames::new();
-        match self.lending(services, |plugin| plugin.process(frame, &mut out)) {
-            Ok(()) => {}
-            // One too many is among them, for the host to see, unless it is too large for any message.
-            Err(Stop::Alive(Outcome::LimitExceeded { .. })) if self.is_excess(&out) => {}
-            Err(stop) => return Err(failure_of(stop)),
+        let process = |plugin: &mut NativePlugin<Lent>| plugin.process(frame, &mut out);
+        let stopped = self.lending(services, process).err();
+        let mut frames = out.into_vec();
+        match stopped {
+            None => Ok(frames),
+            Some(Stop::Alive(Outcome::LimitExceeded {
+                limit: LimitKind::OutputFrames, ..
+            })) => {
+                // The host counts them. The content of the last one may be more than it takes.
+                if let Some(excess) = frames.last_mut() {
+                    *excess = Frame::data(Vec::new());
+                }
+                Ok(frames)
+            }
+            Some(stop) => Err(failure_of(stop)),
         }
-        Ok(out.into_vec())
     }
 
     fn health(&mut self) -> Health {
@@ -223,15 +232,6 @@ impl Plugin for LibraryPlugin {
 
     fn cleanup(&mut self) {
         self.0.cleanup();
-    }
-}
-
-impl LibraryPlugin {
-    /// True if frames are more than the host allowed when it loaded the plugin.
-    fn is_excess(&mut self, frames: &[Frame]) -> bool {
-        let (bytes, count) = self.0.services().allowed_output();
-        let found: u64 = frames.iter().map(|frame| frame.encoded_len() as u64).sum();
-        found > bytes || frames.len() as u64 > count
     }
 }
 

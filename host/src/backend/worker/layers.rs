@@ -12,6 +12,8 @@ pub(super) struct Amounts {
     pub(super) memory: u64,
     pub(super) processes: u64,
     pub(super) files: u64,
+    /// Bytes of one file that is written.
+    pub(super) file_bytes: u64,
 }
 
 /// Looks at a process in a container.
@@ -46,7 +48,7 @@ fn look_at(around: &Around, amounts: Amounts) -> SandboxReport {
     add(Layer::NetworkNamespace, &|| around.is_apart("net").and_then(|()| around.has_no_network()));
     add(Layer::IpcNamespace, &|| around.is_apart("ipc"));
     add(Layer::MountNamespace, &|| around.is_apart("mnt").and_then(|()| around.has_fixed_root()));
-    add(Layer::Limits, &|| around.has_limit_of_files(amounts.files));
+    add(Layer::Limits, &|| around.has_limits_of_files(amounts));
     add(Layer::Processes, &|| around.limit("pids", ["pids.max"; 2], amounts.processes));
     add(Layer::Capabilities, &|| {
         ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
@@ -114,14 +116,21 @@ impl Around {
         }
     }
 
-    fn has_limit_of_files(&self, most: u64) -> Result<(), String> {
+    fn has_limits_of_files(&self, most: Amounts) -> Result<(), String> {
         let limits = self.read("limits")?;
-        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-        let hard = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        match hard {
-            Some(hard) if hard <= most => Ok(()),
-            Some(hard) => Err(format!("it may open {hard} files")),
-            None => Err("it may open any number of files".to_owned()),
+        let hard = |name: &str| {
+            let line = limits.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        };
+        match hard("Max open files") {
+            Some(hard) if hard <= most.files => {}
+            Some(hard) => return Err(format!("it may open {hard} files")),
+            None => return Err("it may open any number of files".to_owned()),
+        }
+        match hard("Max file size") {
+            Some(hard) if hard <= most.file_bytes => Ok(()),
+            Some(hard) => Err(format!("it may write files of {hard} bytes")),
+            None => Err("it may write files of any size".to_owned()),
         }
     }
 
@@ -152,7 +161,8 @@ impl Around {
 mod tests {
     use super::*;
 
-    const AMOUNTS: Amounts = Amounts { memory: 1 << 20, processes: 16, files: 64 };
+    const AMOUNTS: Amounts =
+        Amounts { memory: 1 << 20, processes: 16, files: 64, file_bytes: 1 << 20 };
 
     #[test]
     fn this_process_is_in_no_container() {
@@ -190,7 +200,10 @@ mod tests {
                 ("net/dev", "head\nhead\n    lo: 0 0\n"),
                 ("mountinfo", "73 48 0:40 / / ro,relatime - overlay overlay rw\n"),
                 ("status", &status),
-                ("limits", "Max open files            64        64       files\n"),
+                (
+                    "limits",
+                    "Max file size     1048576   1048576  bytes\nMax open files    64     64  files\n",
+                ),
                 ("cgroup", "0::/\n"),
             ];
             for (name, content) in good {
@@ -218,7 +231,11 @@ mod tests {
         check("ns/ipc", "ipc:b", &[Layer::IpcNamespace]);
         check("ns/mnt", "mnt:b", &[Layer::MountNamespace]);
         check("mountinfo", "73 48 0:40 / / rw,relatime - overlay o rw\n", &[Layer::MountNamespace]);
-        check("limits", "Max open files   64   1024   files\n", &[Layer::Limits]);
+        let sized = "Max file size     1048576   1048576  bytes\n";
+        check("limits", &format!("{sized}Max open files   64   1024   files\n"), &[Layer::Limits]);
+        let unsized_files =
+            "Max file size  1048576  unlimited  bytes\nMax open files  64  64  files\n";
+        check("limits", unsized_files, &[Layer::Limits]);
         check("ns/pid", "pid:b", &[Layer::Scopes]);
         let without = |changed: &str| {
             let none = "0000000000000000";

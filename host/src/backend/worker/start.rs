@@ -94,6 +94,7 @@ pub(super) fn start_worker(
     outfit.equip(&mut spec);
     let memory = limits.memory.saturating_add(AROUND);
     spec.profile.limits.memory = Some(memory);
+    spec.profile.limits.file_size = Some(limits.file_bytes);
     spec.profile.limits.address_space = Some(memory.saturating_add(ADDRESSES));
     let access = match command {
         None => {
@@ -117,14 +118,22 @@ pub(super) fn start_worker(
     workers.spawn(spec).map_err(|error| no_worker(&error))
 }
 
-/// Room for all that may be put out, and for the frame that is too many.
+/// Bytes of a message beside what counts in it: names, lengths, and frames without content.
+const AROUND_MESSAGE: u64 = 64 << 10;
+
+/// Room in each message for what the limits allow, and for a state.
 pub(super) fn bounds_of(limits: &Limits) -> Bounds {
-    let Bounds { body, items } = Bounds::default();
-    let around = limits.output_frames.saturating_mul(64);
-    let room = limits.output_bytes.saturating_add(around).saturating_add(body.into());
+    let Bounds { body, items, .. } = Bounds::default();
+    let length =
+        |bytes: u64| u32::try_from(bytes.saturating_add(AROUND_MESSAGE)).unwrap_or(u32::MAX);
     let frames = limits.output_frames.saturating_add(1);
+    let reply = length(limits.output_bytes.saturating_add(frames.saturating_mul(64)));
+    // It emits a frame, gives a value to the store or an argument to a function, or logs a line.
+    let service = length(limits.output_bytes.max(limits.host_call_bytes));
     Bounds {
-        body: u32::try_from(room).unwrap_or(u32::MAX),
+        body: body.max(reply).max(service),
+        reply,
+        service,
         items: u32::try_from(frames).unwrap_or(u32::MAX).max(items),
     }
 }

@@ -71,6 +71,8 @@ impl WorkerStarter {
         };
         let mut nobody = RemoteServices::new(|_| Err(ServiceError::Unavailable));
         let deadline = about.deadline.saturating_add(GRACE);
+        let killer = worker.canceller();
+        let _ending = about.load.ended_by(move || killer.kill());
         worker
             .load(load, &mut nobody as &mut dyn Services, deadline)
             .map_err(|error| untried(error, about.deadline))?;
@@ -97,7 +99,8 @@ fn untried(error: LoadError, deadline: Duration) -> Untried {
         }
         LoadError::Call(CallError::Ended(glovebox_worker::Ended::Deadline { .. })) => {
             let cause = format!(
-                "it did not return within {}",
+                "it did not return within {}, which --load-deadline and `load-deadline` under [runtime] \
+                 change",
                 glovebox_abi::units::show_duration(deadline)
             );
             Untried::Bad(LoadProblem::TrialEnded { cause })

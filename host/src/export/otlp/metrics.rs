@@ -2,6 +2,8 @@
 //!
 //! Names are those of Prometheus without `_total`, which is the suffix that collectors put back.
 
+use std::time::Duration;
+
 use glovebox_events::latency::Latencies;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -16,7 +18,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use crate::Host;
-use crate::record::figures::{self, Figure, Labels, Samples};
+use crate::export::figures::{self, Figure, Labels, Samples};
 use crate::record::unix_nanoseconds;
 
 /// Everything counts from the start of the host or instance, which the next message repeats.
@@ -59,6 +61,7 @@ fn metric(figure: Figure, now: u64) -> Metric {
             is_monotonic: true,
         }),
         Samples::Gauge(samples) => Data::Gauge(Gauge { data_points: numbers(samples, now) }),
+        Samples::Seconds(samples) => Data::Gauge(Gauge { data_points: seconds(samples, now) }),
         Samples::Histogram(samples) => Data::Histogram(Histogram {
             data_points: samples
                 .into_iter()
@@ -82,6 +85,16 @@ fn numbers(samples: Vec<(Labels, u64)>, now: u64) -> Vec<NumberDataPoint> {
         time_unix_nano: now,
         // The format has no larger number.
         value: Some(Number::AsInt(i64::try_from(value).unwrap_or(i64::MAX))),
+        ..NumberDataPoint::default()
+    };
+    samples.into_iter().map(point).collect()
+}
+
+fn seconds(samples: Vec<(Labels, Duration)>, now: u64) -> Vec<NumberDataPoint> {
+    let point = |(labels, value): (Labels, Duration)| NumberDataPoint {
+        attributes: attributes(labels),
+        time_unix_nano: now,
+        value: Some(Number::AsDouble(value.as_secs_f64())),
         ..NumberDataPoint::default()
     };
     samples.into_iter().map(point).collect()

@@ -206,4 +206,13 @@ fn the_command_line_says_what_was_stopped() {
     let json = folder.json(&call, 4, said);
     assert_eq!(json["outcomes"], serde_json::json!({ "crashed": 3, "refused": 5 }));
     assert_eq!(json["plugin"]["supervision"]["stopped"], true);
+    // A pipeline says it, too.
+    let line = "{\"plugin\":\"told\",\"payload\":\"segv\"}\n";
+    folder.write("in.ndjson", line.repeat(8));
+    folder.check(&["trace", "import", "in.ndjson", "-o", "in.mcap"], 0, "", "");
+    let only = "[pipeline]\noutputs = 'only'\n[stage.only]\nfrom = 'input'\nplugin = '.'\n";
+    folder.write("pipe.toml", only);
+    let run = ["run", "pipe.toml", "--trace", "in.mcap"];
+    let json = folder.json(&run, 4, "; told was stopped after 5 failures in a row: mend it");
+    assert_eq!(json["stopped_plugins"].as_array().unwrap().len(), 1);
 }

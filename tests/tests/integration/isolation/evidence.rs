@@ -64,8 +64,10 @@ fn a_crash_is_one_file_that_opens_elsewhere() {
     elsewhere.write("failure.mcap", fs::read(bundle).unwrap());
     let inspect = ["inspect", "failure.mcap"];
     let sentence = "Inspected a failure of told with ";
-    let text = elsewhere.check(&inspect, 0, "cause        crashed: signal 11 (SIGSEGV", sentence);
-    for part in ["at address 0x8", "process in its library+0x", "stderr       before the end"] {
+    let text = elsewhere.check(&inspect, 0, "cause        crashed: redacted: ", sentence);
+    let digest = blake3::hash(b"before the end").to_hex();
+    let printed = format!("stderr       redacted: 14 bytes, blake3 {digest}");
+    for part in ["signal 11, at address 0x8", "process in its library+0x", &printed] {
         assert!(text.contains(part), "{text} lacks {part:?}");
     }
     let json = elsewhere.json(&inspect, 0, sentence);
@@ -81,8 +83,24 @@ fn a_crash_is_one_file_that_opens_elsewhere() {
     let export = ["trace", "export", "failure.mcap", "--as", "ndjson", "-o", "failure.ndjson"];
     elsewhere.check(&export, 0, "", "Exported");
     let lines = fs::read_to_string(elsewhere.0.path().join("failure.ndjson")).unwrap();
-    assert!(lines.contains("before the end") && lines.contains("crashed"), "{lines}");
-    assert!(lines.contains("payload-bytes") && !lines.contains("secret"), "{lines}");
+    assert!(lines.contains("payload-bytes") && lines.contains("crashed"), "{lines}");
+    // All of the file, whatever it is packed in, has nothing of what was sent, said or printed, and no
+    // folder of the machine that it comes from.
+    let unpacked = glovebox_trace::attachments(&elsewhere.0.path().join("failure.mcap")).unwrap();
+    let unpacked: Vec<u8> = unpacked.into_iter().flat_map(|one| one.data).collect();
+    let all = format!("{lines}{}", String::from_utf8_lossy(&unpacked));
+    let home = folder.0.path().to_str().unwrap();
+    for secret in ["secret", "before the end", home] {
+        assert!(!all.contains(secret), "{secret:?} in {all}");
+    }
+    // A flag keeps the words.
+    let name = fs::read_dir(folder.0.path().join("data-home/glovebox/quarantine")).unwrap();
+    name.for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
+    folder.run(&[&call[..], &["--bundle-words"]].concat());
+    let [bundle] = &bundles(&folder)[..] else { panic!("one is written") };
+    let inspect = ["inspect", bundle.to_str().unwrap()];
+    let text = folder.check(&inspect, 0, "cause        crashed: signal 11 (SIGSEGV", sentence);
+    assert!(text.contains("stderr       before the end") && !text.contains("secret"), "{text}");
     elsewhere.check(&["trace", "check", "failure.mcap"], 0, "", "");
     // A crash that does not come from a frame has no frame to lie beside.
     let calls = ["call", ".", "--payload", "say and segv, and a secret", "--repeat", "5"];
@@ -118,11 +136,14 @@ fn a_failure_of_a_trace_is_bundled_on_demand() {
     folder.check(
         &inspect,
         0,
-        "cause        trapped: unreachable",
+        "cause        trapped: redacted: ",
         "Inspected a failure of misbehave",
     );
+    let words = ["trace", "bundle", "run.mcap", "--words", "-o", "words.mcap"];
+    folder.check(&words, 0, "", "with words, without payloads");
+    folder.check(&["inspect", "words.mcap"], 0, "cause        trapped: unreachable", "Inspected");
     let whole = ["trace", "bundle", "run.mcap", "--payloads", "--call", "1", "-o", "whole.mcap"];
-    folder.check(&whole, 0, "", "with payloads");
+    folder.check(&whole, 0, "", "with payloads, without words");
     let payloads = |name: &str| {
         let out = format!("{name}.ndjson");
         let from = format!("{name}.mcap");

@@ -201,9 +201,9 @@ fn each_end_has_its_name_and_the_next_frame_is_processed() {
     check("drip", "timed out");
     let broke = "crashed: the worker broke the protocol, and was killed: ";
     let check_rule = |command: &str, rule: &str| check(command, &format!("{broke}{rule}"));
-    check_rule("text", "message of format version");
+    check_rule("text", "text stands where a message should begin: \"hello, world");
     check_rule("garbage", "message of format version");
-    check_rule("huge length", "message of 4294967295 bytes");
+    check("huge length", "limit exceeded: asked for");
     check_rule("out of order", "message number ");
     check_rule("of the host", "the plugin sent `process`");
     check_rule("unknown call", "call 99 was named");
@@ -264,7 +264,13 @@ fn a_program_that_does_not_start_says_why() {
     };
     let nothing = |_: &Path| {};
     check("silent", &nothing, "initialize: the plugin timed out");
-    check("wrong-version", &nothing, "broke the protocol");
+    let version = "its `hello` says version 9.9 of the contract, and this side has 0.1; answer `hello` \
+                   with the number 1";
+    check("wrong-version", &nothing, version);
+    let text = "text stands where a message should begin: \"starting up\"; standard output is for \
+                messages alone, so print to standard error";
+    check("prints-first", &nothing, text);
+    check("prints-a-little", &nothing, "should begin: \"starting\"; standard output");
     check("never-reads", &nothing, "initialize: the plugin ");
     let text = |folder: &Path| fs::write(folder.join("program"), "no program").unwrap();
     check("no-program", &text, "cannot be run: Exec format error");

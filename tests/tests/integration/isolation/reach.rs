@@ -2,11 +2,13 @@
 
 use std::fs;
 
+use glovebox_abi::manifest::LimitKind;
 use glovebox_host::worker::{self, Layer};
-use glovebox_host::{Decision, LoadRequest, Permission};
+use glovebox_host::{Decision, Enforcement, LimitOrigin, LoadRequest, Permission};
 use glovebox_tests::Bench;
 
 use super::plugin::{load, plugin};
+use crate::cli::Folder;
 
 #[test]
 fn nothing_outside_is_reached() {
@@ -117,7 +119,21 @@ fn a_granted_folder_is_reached_and_no_other() {
         assert!(denied.contains(&found.as_str()), "{way}: {found:?}");
     }
     // The limit of a file ends what would fill the disk.
-    assert_eq!(bench.ask(id, "file f full"), "File too large");
+    let full = |bench: &Bench, id| {
+        let found = bench.ask(id, "file F full");
+        let length = data.join("full").metadata().unwrap().len();
+        fs::remove_file(data.join("full")).unwrap();
+        (found, length)
+    };
+    assert_eq!(full(&bench, id), ("File too large".to_owned(), 64 << 20));
+    let limited = format!("{}[limits]\nfile-bytes = \"3 MiB\"\n", manifest("read-write"));
+    plugin(folder.path(), "folders-limited", &limited);
+    let few = Bench::as_declared();
+    let limited = few.host.load(LoadRequest::path(folder.path())).wait().unwrap();
+    assert_eq!(full(&few, limited), ("File too large".to_owned(), 3 << 20));
+    let limit = few.host.plugin(limited).unwrap().limit(LimitKind::FileBytes).cloned().unwrap();
+    assert_eq!((limit.value, limit.origin), (Some(3 << 20), LimitOrigin::Manifest));
+    assert_eq!(limit.enforcement, Enforcement::Enforced);
     let process = bench.ask(id, "process");
     assert!(bench.host.set_decision(id, Permission::Files, Decision::Deny));
     assert_eq!(bench.ask(id, "file r in"), "No such file or directory");
@@ -147,5 +163,51 @@ fn what_the_machine_has_is_found_out_by_trying() {
         let in_worker = promise.is_kept(|layer| started.is_enforced(layer));
         assert_eq!(is_kept, in_worker, "{}", promise.text);
         assert!(is_kept || !promise.is_needed, "{}", promise.text);
+    }
+}
+
+/// A grant without effect is said to be one, wherever it is shown.
+#[test]
+fn a_network_that_is_not_there_is_said_to_be_none() {
+    let folder = Folder::new();
+    plugin(folder.0.path(), "told", "[permissions]\nnetwork = true\n");
+    let why = "there is no network in a process of its own; only WebAssembly has what is granted";
+    let call = ["call", ".", "--allow", "network", "--payload", "x"];
+    let run = folder.run(&call);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    let line = format!("network is granted to told, and has no effect: {why}");
+    assert_eq!(said.matches(&line).count(), 1, "{said}");
+    let json = folder.json(&call, 0, "completed");
+    assert_eq!(json["plugin"]["no_effect"]["network"], why);
+    let explain = ["policy", "explain", ".", "--allow", "network"];
+    folder.check(&explain, 0, &format!("no effect: {why}"), "");
+    let json = folder.json(&explain, 0, "");
+    let permissions = json["permissions"].as_array().unwrap();
+    let network = permissions.iter().find(|it| it["permission"] == "network").unwrap();
+    assert_eq!(network["no_effect"], why);
+    // Nothing is said of one that does not have it.
+    let denied = String::from_utf8_lossy(&folder.run(&["call", "."]).stderr).into_owned();
+    assert!(!denied.contains("has no effect"), "{denied}");
+}
+
+/// Dashboards have what the system counts of the processes.
+#[test]
+fn figures_have_the_usage_of_processes() {
+    let (bench, id) = load("measured", "");
+    bench.ask(id, "hello");
+    let figures = bench.host.prometheus();
+    let plugin = "{plugin=\"measured\",instance=\"0\"";
+    let more_than_nothing = |name: &str, labels: &str| {
+        let begin = format!("glovebox_plugin_{name}{plugin}{labels}}} ");
+        let value = figures.lines().find_map(|line| line.strip_prefix(&begin));
+        let value: f64 = value.unwrap_or_else(|| panic!("{begin} in {figures}")).parse().unwrap();
+        assert!(value > 0.0, "{begin}{value}");
+    };
+    more_than_nothing("processes", "");
+    more_than_nothing("process_resident_memory_bytes", "");
+    more_than_nothing("process_threads", "");
+    more_than_nothing("process_page_faults", ",kind=\"minor\"");
+    for name in ["process_cpu_seconds", "process_page_faults"] {
+        assert!(figures.contains(&format!("# TYPE glovebox_plugin_{name} gauge")), "{figures}");
     }
 }

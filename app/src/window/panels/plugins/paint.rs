@@ -12,7 +12,7 @@ use crate::window::buttons::empty;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
 use crate::window::ids::PanelId;
-use crate::window::look::{Standing, missing_layers, place, standing};
+use crate::window::look::{Standing, missing_layers, place, standing, without_effect};
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::text::{Hint, line as in_one_line, plain};
 use crate::window::widgets::{
@@ -76,7 +76,7 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     if let Some(place) = place(plugin) {
         name.push_str(&format!(" {place}"));
     }
-    let missing = missing_layers(plugin);
+    let missing = missing_layers(plugin).or_else(|| without_effect(plugin));
     if let Some(missing) = &missing {
         name.push_str(&format!(", {missing}"));
     }

@@ -132,6 +132,8 @@ fn change(limits: &Limits, limit: LimitKind, text: &str) -> Result<Limits, Strin
         LimitKind::CarriedBytes => limits.carried_bytes = size()?,
         LimitKind::LogBytes => limits.log_bytes = size()?,
         LimitKind::KvBytes => limits.kv_bytes = size()?,
+        LimitKind::FileBytes => limits.file_bytes = size()?,
+        LimitKind::QueueBytes => limits.queue_bytes = size()?,
         // A number that does not fit is out of range, which `check` says.
         LimitKind::Queue => limits.queue = u32::try_from(count()?).unwrap_or(u32::MAX),
         LimitKind::Resources | LimitKind::Rate => {

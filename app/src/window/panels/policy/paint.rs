@@ -205,6 +205,9 @@ fn permission(
         2 => decision(ui, ctx, plugin, status),
         3 => {
             match status.standing {
+                Standing::Granted if status.no_effect.is_some() => {
+                    badge(ui, "no effect", Tone::Warn).hint(status.no_effect.unwrap_or_default())
+                }
                 Standing::Granted if status.asks_more => badge(ui, "in part", Tone::Warn),
                 Standing::Granted => badge(ui, "granted", Tone::Good),
                 Standing::Asking => badge(ui, "asking", Tone::Warn),

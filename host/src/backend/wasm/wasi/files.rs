@@ -69,7 +69,7 @@ impl Files<'_> {
         growth: Growth,
     ) -> FsResult<()> {
         let end = self.written(fd, None).map_or(0, |written| end_of(&written.file));
-        if !growth.is_too_much(0, end) {
+        if !self.witness.refuses(growth, 0, end) {
             return Ok(());
         }
         let full = self.handles.names.get(&fd.rep()).map_or("", String::as_str);

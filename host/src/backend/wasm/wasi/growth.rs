@@ -1,11 +1,9 @@
-//! The largest file that a plugin may write: the same as in a process of its own, where the system
-//! bounds it.
+//! The limit of the files that a plugin writes: the same as in a process of its own, where the system
+//! holds it.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-
-use glovebox_sandbox::MAX_FILE_LEN;
 
 /// A use by which a file may grow.
 #[derive(Debug, Clone, Copy)]
@@ -17,14 +15,14 @@ pub(super) enum Growth {
 }
 
 impl Growth {
-    /// True if the file would become larger than any may be. `at` is the place where the last write
-    /// ended, and `end` the size of the file.
-    pub(super) fn is_too_much(self, at: u64, end: u64) -> bool {
+    /// True if the file would become larger than `limit`. `at` is the place where the last write ended,
+    /// and `end` the size of the file.
+    pub(super) fn is_beyond(self, limit: u64, at: u64, end: u64) -> bool {
         match self {
             Growth::Write(place, length) => {
-                length > 0 && place.unwrap_or(at).saturating_add(length) > MAX_FILE_LEN
+                length > 0 && place.unwrap_or(at).saturating_add(length) > limit
             }
-            Growth::Size(size) => size > MAX_FILE_LEN && size > end,
+            Growth::Size(size) => size > limit && size > end,
         }
     }
 }

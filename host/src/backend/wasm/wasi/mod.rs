@@ -36,8 +36,8 @@
 //! is waited for. Links that are there are followed within the folder; none is made, renamed or
 //! linked again, because other programs would follow it out of the folder.
 //!
-//! **A file** grows to 64 MiB at most, as in a process of its own: a larger size, or a write beyond it, is
-//! an error that the plugin gets, and an event.
+//! **A file** grows up to the limit `file-bytes`, as in a process of its own: a larger size, or a write
+//! beyond it, is an error that the plugin gets, and an event.
 //!
 //! **With a right end** the files, folders, connections and listening sockets that were opened
 //! under it, at the next use. Connections that are still granted go on.

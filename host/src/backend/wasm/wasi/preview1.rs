@@ -128,7 +128,7 @@ impl Wasi {
                 u64::from_le_bytes(place)
             }
         };
-        Ok(growth.is_too_much(at, end))
+        Ok(self.witness.refuses(growth, at, end))
     }
 
     /// Takes in a use of a number that is not a standard stream's, if it was refused because files are

@@ -260,13 +260,13 @@ impl Io<'_> {
         self.usable("wasi:sockets receive", stream.rep())
     }
 
-    /// Refuses to let a file become larger than any may be by so many bytes more.
+    /// Refuses to let a file become larger than it may be by so many bytes more.
     fn grow(&self, stream: &Out, length: u64) -> StreamResult<()> {
         let Some(Written { file, name, at }) = self.handles.written.get(&stream.rep()) else {
             return Ok(());
         };
         let end = end_of(file);
-        if !Growth::Write(*at, length).is_too_much(end, end) {
+        if !self.witness.refuses(Growth::Write(*at, length), end, end) {
             return Ok(());
         }
         let refused = Err(ServiceError::LimitExceeded);

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use glovebox_abi::cbor::Value;
+use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Permission, ServiceError};
 use glovebox_events::{CallId, HostCall, What, evidence};
 use parking_lot::Mutex;
 use wasmtime_wasi::runtime;
 
 use super::Interrupted;
+use super::growth::Growth;
 use crate::backend::wasm::ticker::Pulse;
 use crate::policy::{Grants, Parameter};
 use crate::services::{Context, MockServices, Rights, Shared, determinism};
@@ -144,6 +146,17 @@ impl Witness {
                 }
             }
         })
+    }
+
+    /// True if a file would become larger than a file of this plugin may be, which is counted. `at` is the
+    /// place where the last write ended, and `end` the size of the file.
+    pub(super) fn refuses(&self, growth: Growth, at: u64, end: u64) -> bool {
+        let Inner { shared, rights, .. } = &*self.0;
+        let is_beyond = growth.is_beyond(rights.limits.load().file_bytes, at, end);
+        if is_beyond {
+            shared.counters.hit_limit(LimitKind::FileBytes);
+        }
+        is_beyond
     }
 
     fn may_go_on(&self) -> Result<(), Interrupted> {
