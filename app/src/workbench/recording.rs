@@ -103,7 +103,7 @@ impl Workbench {
     }
 }
 
-/// What tells a loaded plugin from others of the same id, for a trace.
+/// The marks that tell a loaded plugin from others of the same id, for a trace.
 pub(crate) fn instance_record(plugin: &PluginStatus) -> InstanceRecord {
     let folder = plugin.origin.path().and_then(|path| path.parent()?.file_name());
     InstanceRecord {

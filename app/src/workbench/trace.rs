@@ -79,7 +79,7 @@ pub struct Trace {
     pub lost: u64,
     /// The report in it, if it is a failure bundle, for people.
     pub report: Option<String>,
-    /// What it says of its plugins, or what was known of them when it was made here.
+    /// Its records of plugins; of a trace that was made here, what was known of them then.
     pub plugins: Vec<PluginRecord>,
     /// True for a replay that a person asked for and that is in no file yet.
     pub unsaved: bool,

@@ -110,7 +110,7 @@ pub struct PluginRecord {
     pub binding: Option<Binding>,
     /// Text of its `plugin.toml`.
     pub manifest: Option<String>,
-    /// What tells its instances apart, as far as the trace says it.
+    /// The marks that tell its instances apart, as far as the trace has them.
     pub instances: Vec<InstanceRecord>,
 }
 
@@ -125,7 +125,7 @@ impl PluginRecord {
     }
 }
 
-/// What tells an instance of a plugin from others of the same id.
+/// The marks that tell an instance of a plugin from others of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct InstanceRecord {
     /// Its number, as events carry it.
@@ -150,7 +150,7 @@ impl InstanceRecord {
         [self.version.clone(), self.file.clone(), in_folder]
     }
 
-    /// What tells it from all `twins`, which are of the same plugin: its version, else its file, else that
+    /// The mark that tells it from all `twins`, which are of the same plugin: its version, else its file, else that
     /// with its folder, with its number where these are the same.
     pub fn distinguished<'a>(&self, twins: impl Iterator<Item = &'a InstanceRecord>) -> String {
         let own = self.marks();

@@ -158,7 +158,7 @@ const INSPECTOR: &[Line] = &[
 /// The modules of the trace, from what is made of traces down to bytes.
 const TRACE: &[Line] = &[
     line("split", "one trace as several", &["gaps", "write", "index", "read", "error"]),
-    line("merge", "several traces as one", &["gaps", "write", "index", "read", "error"]),
+    line("merge", "several traces as one", &["gaps", "write", "index", "read", "error", "about"]),
     line("sample", "one event of every sort, for tests", &[]),
     line("test_support", "made-up traces in files, for tests", &[]),
     line("made_up", "frames that nobody sent", &[]),
