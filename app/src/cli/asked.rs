@@ -109,7 +109,7 @@ impl AskedFor {
         let in_vain = self.in_vain.lock();
         if !in_vain.is_empty() {
             let list = in_vain.iter().map(|(word, why)| json!({ "allow": word, "why": why }));
-            report.json.insert("allowed_in_vain".to_owned(), list.collect());
+            report.json.insert("allowed_in_vain".to_owned(), list.collect::<Json>().into());
         }
         let asked = self.denied.lock();
         if asked.is_empty() {

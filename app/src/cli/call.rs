@@ -19,7 +19,7 @@ use serde_json::{Value as Json, json};
 
 use super::dependencies::Wanted;
 use super::error::{Exit, Problem, READ_ARGUMENT};
-use super::frame::{frame_json, frame_text, header, payload};
+use super::frame::{frame_text, frames_json, header, payload};
 use super::load::{argument_file, text_or_file};
 use super::observe::is_stopped;
 use super::plugins::{self, PluginArgs};
@@ -141,7 +141,6 @@ impl Call {
             "dependencies_missing": needed.missing,
             "outcome": calls.first.outcome.name(),
             "detail": calls.first.outcome.to_string(),
-            "frames": calls.first.frames.iter().map(frame_json).collect::<Vec<_>>(),
             "calls": made,
             "outcomes": calls.outcomes,
             "answers_as_the_first": calls.alike,
@@ -182,7 +181,9 @@ impl Call {
         if let Some(stopped) = plugins::stopped(&status) {
             sentence.push_str(&format!("; {stopped}"));
         }
-        Ok(Report::new(text, json, sentence, calls.worst).exact())
+        let mut report = Report::new(text, json, sentence, calls.worst).exact();
+        report.json.insert("frames".to_owned(), frames_json(&calls.first.frames));
+        Ok(report)
     }
 
     fn frame(&self) -> Result<Frame, Problem> {

@@ -1,11 +1,11 @@
 //! Frames on the command line and in reports.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use glovebox_abi::text::inert;
 use glovebox_abi::{Frame, Header, MAX_FRAME_LEN};
-use glovebox_inspector::decode::{self, FromJsonError, hex};
-use serde_json::{Value as Json, json};
+use glovebox_inspector::decode::{self, FromJsonError, Json, hex};
 
 use super::error::{Problem, READ_ARGUMENT};
 
@@ -36,17 +36,22 @@ pub(super) fn header(text: &str) -> Result<Header, Problem> {
     })
 }
 
+/// Frames for programs.
+pub(super) fn frames_json(frames: &[Frame]) -> Json {
+    Json::List(frames.iter().map(frame_json).collect())
+}
+
 /// A frame for programs: `payload` is text, `payload_hex` anything that is not.
-pub(super) fn frame_json(frame: &Frame) -> Json {
-    let mut json = json!({
-        "kind": frame.kind.to_string(),
-        "header": decode::header_json(frame),
-    });
-    match std::str::from_utf8(&frame.payload) {
-        Ok(text) => json["payload"] = text.into(),
-        Err(_) => json["payload_hex"] = hex::encode(&frame.payload).into(),
-    }
-    json
+fn frame_json(frame: &Frame) -> Json {
+    let (key, payload) = match std::str::from_utf8(&frame.payload) {
+        Ok(text) => ("payload", text.to_owned()),
+        Err(_) => ("payload_hex", hex::encode(&frame.payload)),
+    };
+    Json::Map(BTreeMap::from([
+        ("kind".to_owned(), frame.kind.to_string().into()),
+        ("header".to_owned(), decode::header_json(frame)),
+        (key.to_owned(), payload.into()),
+    ]))
 }
 
 /// A frame for people, inert, with the payload as it is.
@@ -64,6 +69,8 @@ pub(super) fn frame_text(frame: &Frame) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -88,7 +95,7 @@ mod tests {
                 header(r#"{"id": "a", "raw": "hex:01"}"#).unwrap(),
                 payload.to_vec(),
             );
-            let json = frame_json(&frame);
+            let json = json!(frame_json(&frame));
             assert_eq!(json[key], expected);
             assert_eq!(json["header"], json!({"id": "a", "raw": "hex:01"}));
             assert!(frame_text(&frame).contains(expected));

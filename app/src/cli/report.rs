@@ -2,14 +2,16 @@
 //!
 //! Text of plugins, traces and names of files cannot steer a terminal: [`Out`] sees to that.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glovebox_files::{is_replaceable, is_same_name};
+use glovebox_inspector::decode::Json;
 use glovebox_trace::Replacing;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value, json};
 
 use super::error::{Exit, Problem};
 use super::observe::Recorded;
@@ -109,7 +111,7 @@ pub struct Report {
     /// For people.
     pub text: String,
     /// The same for programs.
-    pub json: Map<String, Json>,
+    pub json: BTreeMap<String, Json>,
     /// One true sentence with counts.
     pub sentence: String,
     /// The exit code, unless a signal ended the work.
@@ -121,10 +123,12 @@ pub struct Report {
 
 impl Report {
     /// A report of a JSON object; anything else counts as none.
-    pub fn new(text: String, json: Json, sentence: impl Into<String>, exit: Exit) -> Report {
+    pub fn new(text: String, json: Value, sentence: impl Into<String>, exit: Exit) -> Report {
         let json = match json {
-            Json::Object(fields) => fields,
-            _ => Map::new(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(key, one)| (key, one.into())).collect()
+            }
+            _ => BTreeMap::new(),
         };
         Report { text, json, sentence: sentence.into(), exit, ended: None, is_exact: false }
     }
@@ -215,12 +219,12 @@ impl Report {
         let Some(path) = &files.output.json else {
             return self.write_text();
         };
-        let mut object = Map::new();
+        let mut object = BTreeMap::<String, Json>::new();
         object.insert("verb".to_owned(), verb.into());
         object.insert("exit".to_owned(), self.code().into());
         object.insert("sentence".to_owned(), self.sentence.as_str().into());
         object.extend(self.json.clone());
-        let text = format!("{:#}\n", Json::Object(object));
+        let text = format!("{:#}\n", Json::Map(object));
         files.write(path, Content::Json, &text)?;
         match path == Path::new("-") {
             true => Ok(()),
@@ -237,13 +241,13 @@ impl Report {
 /// True of a file that is there and holds no report of a verb.
 fn is_something_else(path: &Path) -> bool {
     let Ok(about) = path.metadata() else { return false };
-    let read = || -> Option<Map<String, Json>> {
+    let read = || -> Option<Map<String, Value>> {
         // Not as an input: an earlier report is to be replaced.
         let file = File::open(path).ok()?;
         serde_json::from_reader(BufReader::new(file.take(MAX_REPORT))).ok()
     };
     let keys = ["verb", "exit", "sentence"];
-    let is_report = |found: Map<String, Json>| keys.iter().all(|key| found.contains_key(*key));
+    let is_report = |found: Map<String, Value>| keys.iter().all(|key| found.contains_key(*key));
     about.is_file() && about.len() > 0 && !read().is_some_and(is_report)
 }
 
@@ -276,7 +280,7 @@ mod tests {
                 loss: loss.map(str::to_owned),
                 lag: None,
             };
-            let report = Report::new(String::new(), Json::Null, "Replayed 1 frame", exit);
+            let report = Report::new(String::new(), Value::Null, "Replayed 1 frame", exit);
             let report = report.with_loss(Some(&recorded));
             assert_eq!((report.sentence.as_str(), report.exit), expected);
         }

@@ -21,6 +21,7 @@ pub(crate) mod cbor;
 pub(crate) mod document;
 mod edit;
 pub(crate) mod encodings;
+mod exact;
 pub mod hex;
 pub(crate) mod json;
 pub(crate) mod number;
@@ -38,6 +39,7 @@ use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Header, WIRE_VERSION};
 
 pub use document::{Document, Malformed};
 pub use edit::{edited_header, header_text};
+pub use exact::Json;
 
 use document::Format;
 use print::{Notation, Style, print};
@@ -187,7 +189,7 @@ pub fn payload_text(frame: &Frame, pretty: bool) -> Option<String> {
 }
 
 /// The header as a JSON object.
-pub fn header_json(frame: &Frame) -> serde_json::Value {
+pub fn header_json(frame: &Frame) -> Json {
     to_json(&glovebox_abi::cbor::Value::Map(frame.header.entries()))
 }
 

@@ -1,13 +1,14 @@
 //! JSON to CBOR and back: headers and host calls as people write and read them.
 
-use glovebox_abi::Header;
-use glovebox_abi::cbor::{MAX_DEPTH, Value};
-use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 use super::document::{Document, Item, Malformed, Sort};
+use super::exact::Json;
 use super::hex;
 use super::number::Decimal;
 use super::print::{Style, print};
+use glovebox_abi::Header;
+use glovebox_abi::cbor::{MAX_DEPTH, Value};
 
 /// Characters shown of a number that does not fit.
 const SHOWN: usize = 40;
@@ -65,35 +66,39 @@ impl FromJsonError {
 }
 
 /// A CBOR value as JSON: byte strings become `hex:…` texts, keys become texts, tags are dropped,
-/// and numbers JSON cannot hold become texts.
+/// and numbers that JSON or [`from_json`] does not have become texts.
 pub fn to_json(value: &Value) -> Json {
     match value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Integer(number) => match (u64::try_from(*number), i64::try_from(*number)) {
-            (Ok(number), _) => number.into(),
-            (_, Ok(number)) => number.into(),
-            _ => Json::String(number.to_string()),
+        Value::Null => Json::Plain(serde_json::Value::Null),
+        Value::Bool(value) => (*value).into(),
+        Value::Integer(number) if is_of_cbor(*number) => Json::integer(*number),
+        Value::Integer(number) => number.to_string().into(),
+        Value::Float(number) => match serde_json::Number::from_f64(*number) {
+            Some(number) => number.into(),
+            None => number.to_string().into(),
         },
-        Value::Float(number) => serde_json::Number::from_f64(*number)
-            .map_or_else(|| Json::String(number.to_string()), Json::Number),
-        Value::Text(text) => Json::String(text.clone()),
-        Value::Bytes(bytes) => Json::String(format!("{}{}", hex::PREFIX, hex::encode(bytes))),
-        Value::Array(items) => Json::Array(items.iter().map(to_json).collect()),
+        Value::Text(text) => text.as_str().into(),
+        Value::Bytes(bytes) => format!("{}{}", hex::PREFIX, hex::encode(bytes)).into(),
+        Value::Array(items) => Json::List(items.iter().map(to_json).collect()),
         Value::Map(entries) => {
-            let mut object = serde_json::Map::new();
+            let mut object = BTreeMap::new();
             for (key, value) in entries {
                 // Of a key that is there twice, the first counts, as in `Header::get`.
                 object.entry(key_text(key)).or_insert_with(|| to_json(value));
             }
-            Json::Object(object)
+            Json::Map(object)
         }
         Value::Tag(tag, value) => match large_integer(*tag, value) {
-            Some(number) => Json::String(number.to_string()),
+            Some(number) => number.to_string().into(),
             None => to_json(value),
         },
-        Value::Simple(number) => Json::String(format!("simple({number})")),
+        Value::Simple(number) => format!("simple({number})").into(),
     }
+}
+
+/// True of the whole numbers that CBOR has without a tag.
+fn is_of_cbor(number: i128) -> bool {
+    (-(1i128 << 64)..1 << 64).contains(&number)
 }
 
 /// A tagged integer beyond 64 bits (RFC 8949, section 3.4.3), if 128 bits hold it.
@@ -120,7 +125,7 @@ pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
 /// A key as a text.
 pub(crate) fn key_text(key: &Value) -> String {
     match to_json(key) {
-        Json::String(text) => text,
+        Json::Plain(serde_json::Value::String(text)) => text,
         other => other.to_string(),
     }
 }
@@ -199,8 +204,7 @@ fn number(text: &str) -> Result<Value, FromJsonError> {
     let wrong = || FromJsonError::Number { number: cut(text), is_whole, path: String::new() };
     if is_whole {
         let number: i128 = text.parse().map_err(|_| wrong())?;
-        let fits = (-(1i128 << 64)..1 << 64).contains(&number);
-        return if fits { Ok(Value::Integer(number)) } else { Err(wrong()) };
+        return if is_of_cbor(number) { Ok(Value::Integer(number)) } else { Err(wrong()) };
     }
     let decimal = Decimal::parse(text.as_bytes()).ok_or_else(wrong)?;
     // An exponent is a way to write an integer as well; a point alone says that it is none.
@@ -228,8 +232,31 @@ mod tests {
     fn the_first_of_two_equal_keys_counts() {
         let entry = |text: &str| (Value::Text("target".to_owned()), Value::Text(text.to_owned()));
         let header = Header::from_entries(vec![entry("a"), entry("b")]);
-        let shown = to_json(&Value::decode(header.as_bytes()).unwrap());
-        assert_eq!(shown["target"].as_str(), header.get_text(Header::TARGET).as_deref());
+        let shown = to_json(&Value::decode(header.as_bytes()).unwrap()).get("target").unwrap();
+        assert_eq!(shown, header.get_text(Header::TARGET).unwrap().into());
+    }
+
+    #[test]
+    fn whole_numbers_are_numbers_and_read_back() {
+        #[track_caller]
+        fn check(number: i128, is_number: bool) {
+            let value = Value::Array(vec![Value::Integer(number)]);
+            let json = to_json(&value);
+            let quote = if is_number { "" } else { "\"" };
+            assert_eq!(json.to_string(), format!("[{quote}{number}{quote}]"));
+            assert_eq!(format!("{json:#}"), format!("[\n  {quote}{number}{quote}\n]"));
+            let again = from_json(&json.to_string()).unwrap();
+            assert_eq!(again == value, is_number, "{again:?}");
+            let key = Value::Map(vec![(Value::Integer(number), Value::Null)]);
+            assert_eq!(to_json(&key).to_string(), format!("{{\"{number}\":null}}"));
+        }
+        check(0, true);
+        check(i64::MIN.into(), true);
+        check(i128::from(i64::MIN) - 1, true);
+        check(-(1 << 64), true);
+        check(u64::MAX.into(), true);
+        check(-(1 << 64) - 1, false);
+        check(1 << 64, false);
     }
 
     #[test]

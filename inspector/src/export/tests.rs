@@ -68,7 +68,7 @@ fn calls_become_slices() {
     for event in sample::events() {
         writer.write(&event).unwrap();
     }
-    let json: Json = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
     let entries = json["traceEvents"].as_array().unwrap();
     let check = |phase: &str, name: &str, expected: usize| {
         let found = entries.iter().filter(|one| one["ph"] == phase && one["name"] == name);
@@ -82,7 +82,10 @@ fn calls_become_slices() {
     let calls: Vec<_> = calls.collect();
     assert_eq!(calls.len(), 5);
     // From the input to the sum of guest, host and boundary, in microseconds.
-    assert_eq!((&calls[0]["ts"], &calls[0]["dur"]), (&Json::from(0.002), &Json::from(0.009)));
+    assert_eq!(
+        (&calls[0]["ts"], &calls[0]["dur"]),
+        (&serde_json::Value::from(0.002), &serde_json::Value::from(0.009))
+    );
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn slices_keep_their_times_in_a_trace_without_order() {
     for at in [3_000, 1_000, 2_000] {
         writer.write(&Event { at, ..event.clone().unwrap() }).unwrap();
     }
-    let json: Json = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
     let marks = json["traceEvents"].as_array().unwrap().iter().filter(|one| one["ph"] == "i");
     assert_eq!(marks.map(|one| one["ts"].clone()).collect::<Vec<_>>(), [2.0, 0.0, 1.0]);
 }

@@ -16,7 +16,7 @@ use super::foreign::{Foreign, START_LEN, foreign, json as json_of_others};
 use super::{Format, ImportError, ImportReport};
 use crate::decode::document::{Item, Sort};
 use crate::decode::print::key_text;
-use crate::decode::{Document, from_json, hex, is_same, json, to_json, to_value};
+use crate::decode::{Document, Json as Exact, from_json, hex, is_same, json, to_json, to_value};
 use glovebox_trace::format::wire::{Body, Follows, Part, host_call_from_value};
 
 /// The longest line: a frame of the largest size in hexadecimal, and some room.
@@ -358,7 +358,7 @@ fn frame(fields: &mut Fields<'_>) -> Result<Frame, String> {
             let exact = Header::from_cbor(exact).map_err(|error| error.to_string())?;
             if let Some(object) = object {
                 let json = to_json(&Value::Map(exact.entries()));
-                agree(("header", object), ("header_hex", Some(&json)))?;
+                agree(("header", object), ("header_hex", Some(json)))?;
             }
             exact
         }
@@ -388,7 +388,7 @@ fn payload(item: Item<'_>) -> Result<Bytes, String> {
 /// take either would lose the other.
 fn agree(
     (name, readable): (&str, Item<'_>),
-    (exact_name, exact): (&str, Option<&Json>),
+    (exact_name, exact): (&str, Option<Exact>),
 ) -> Result<(), String> {
     let readable = to_value(readable).map_err(|error| format!("`{name}`: {error}"))?;
     // JSON that was made of a value can be made a value again.

@@ -59,7 +59,7 @@ fn packets_become_frames() {
         let frame = frame_of(&events[0]);
         assert_eq!(events[0].at, 5000);
         assert_eq!(&*events[0].plugin, CAPTURE_PLUGIN);
-        let mut found = decode::header_json(frame);
+        let mut found = serde_json::json!(decode::header_json(frame));
         for (key, value) in header.as_object().expect("the test writes objects") {
             let found = found[key].take();
             assert_eq!(found, *value, "{key} of {link:?}");
@@ -663,7 +663,7 @@ fn twins_must_say_the_same() {
     if let What::HostCall { host_call, .. } = &mut event.what {
         host_call.arguments = Value::Tag(1, Box::new(Value::Integer(5)));
     }
-    let line = export::to_json(&event);
+    let line = serde_json::json!(export::to_json(&event));
     let with = |key: &str, value: serde_json::Value| {
         let mut line = line.clone();
         line[key] = value;

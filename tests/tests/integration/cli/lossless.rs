@@ -127,3 +127,42 @@ fn a_header_is_never_rounded() {
     );
     folder.refused(&call(r#"{"n":1e400}"#), 2, "1e400", "write it as a text");
 }
+
+#[test]
+fn whole_numbers_are_exact_in_every_verb() {
+    const SMALLEST: &str = "-18446744073709551616";
+    const NEXT: &str = "-18446744073709551615";
+    let folder = Folder::new();
+    let header = format!("{{\"n\":{SMALLEST}}}");
+    let call = ["call", "plugins/echo.wasm", "--header", &header];
+    folder.check(&call, 0, &header, "completed");
+    let json = folder.check(&[&call[..], &["--json", "-"]].concat(), 0, "", "completed");
+    assert!(json.contains(&format!("\"n\": {SMALLEST}\n")), "{json}");
+    for (name, number) in [("a", SMALLEST), ("b", NEXT)] {
+        let line = format!("{{\"plugin\":\"p\",\"header\":{{\"n\":{number}}},\"payload\":\"\"}}\n");
+        let (from, to) = (format!("{name}.ndjson"), format!("{name}.mcap"));
+        folder.write(&from, &line);
+        folder.check(&["trace", "import", &from, "-o", &to], 0, "", "Imported 1 event");
+        let lines = folder.check(&["trace", "export", &to], 0, "", "");
+        let exact = format!("\"header\":{{\"n\":{number}}}");
+        assert!(lines.contains(&exact) && !lines.contains("header_hex"), "{lines}");
+        folder.write("again.ndjson", &lines);
+        folder.check(
+            &["trace", "import", "again.ndjson", "-o", "again.mcap", "--force"],
+            0,
+            "",
+            "",
+        );
+        folder.check(&["diff", &to, "again.mcap"], 0, "", "no differences");
+        let (filter, out) = (format!("header.n={number}"), format!("only-{name}.mcap"));
+        folder.check(&["trace", "filter", &to, &filter, "-o", &out], 0, "", "Kept 1 of 1");
+        let (filter, out) = (format!("header.n<{NEXT}"), format!("less-{name}.mcap"));
+        let kept = if number == NEXT { "Kept 0 of 1" } else { "Kept 1 of 1" };
+        folder.check(&["trace", "filter", &to, &filter, "-o", &out], 0, "", kept);
+    }
+    folder.check(&["diff", "a.mcap", "b.mcap"], 1, &format!("+ {NEXT}"), "1 changed");
+    let anonymize = ["trace", "anonymize", "a.mcap", "--pattern", &SMALLEST[1..], "-o", "c.mcap"];
+    folder.check(&anonymize, 0, "", "Changed 1 of 1 event");
+    let lines = folder.check(&["trace", "export", "c.mcap"], 0, "", "");
+    assert!(!lines.contains(&SMALLEST[1..]), "{lines}");
+}
