@@ -102,6 +102,26 @@ impl Standard {
         Ok(Standard::Baseline(Box::new(baseline)))
     }
 
+    /// The same, to compare a replay with: refuses inputs only, because all answers would be new.
+    pub(super) fn with_answers(self, path: &Path) -> Result<Standard, Problem> {
+        if self.run().is_of_inputs_only() {
+            let remedy = "name the trace of a run, or make a baseline with `replay --accept`";
+            let path = path.display();
+            return Err(Problem::Usage(format!(
+                "a replay answers, and this trace holds inputs only; {remedy}: {path}"
+            )));
+        }
+        Ok(self)
+    }
+
+    /// The calls in it.
+    pub(super) fn run(&self) -> &Run {
+        match self {
+            Standard::Run(run) => run,
+            Standard::Baseline(baseline) => baseline.run(),
+        }
+    }
+
     /// Of a run, only these calls; a baseline stays whole.
     pub(super) fn only(self, wanted: impl Fn(CallId) -> bool) -> Standard {
         match self {
@@ -262,7 +282,7 @@ impl Against {
                 "a baseline holds no times for --slower; name a trace: {}",
                 path.display()
             ))),
-            _ => Ok(Some(standard)),
+            _ => standard.with_answers(path).map(Some),
         }
     }
 

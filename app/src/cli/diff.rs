@@ -13,6 +13,7 @@ use super::against::{Against, Rules, Standard, told_about_nothing};
 use super::error::{Exit, Problem};
 use super::report::{Content, Files, Output, Report};
 use super::trace_file::read_run;
+use crate::workbench::refuse_inputs_only;
 
 /// Rows written out as JSON; groups and counts tell about all.
 const JSON_ROWS: usize = 10_000;
@@ -104,7 +105,10 @@ impl Compare {
             (Standard::read(&self.before, &self.rules), after.join())
         });
         let after = after.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let compared = standard?.compare(Arc::new(after?), &self.rules);
+        let (standard, after) = (standard?, Arc::new(after?));
+        refuse_inputs_only(standard.run(), &after)
+            .map_err(|error| Problem::Usage(error.to_string()))?;
+        let compared = standard.compare(after, &self.rules);
         let diff = compared.diff();
         let name = format!("{} and {}", self.before.display(), self.after.display());
         self.reports

@@ -61,6 +61,21 @@ pub(super) fn is_baseline(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "txt")
 }
 
+/// Refuses to compare answers with a run that has none, such as a capture: all of them would be new,
+/// which says nothing about a plugin.
+pub(crate) fn refuse_inputs_only(before: &Run, after: &Run) -> anyhow::Result<()> {
+    let (inputs, answers) = match (before.is_of_inputs_only(), after.is_of_inputs_only()) {
+        (true, false) if !after.is_empty() => (before, after),
+        (false, true) if !before.is_empty() => (after, before),
+        _ => return Ok(()),
+    };
+    anyhow::bail!(
+        "{} holds inputs only, and {} answers: replay the inputs, and compare that run",
+        inputs.name,
+        answers.name
+    )
+}
+
 /// A run beside another one.
 #[derive(Debug)]
 pub struct Compared {

@@ -53,6 +53,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use accepted::refuse_inputs_only;
 pub use accepted::{Accepted, Compared};
 pub use accepting::Accepting;
 pub use command::{Command, ReplayHow, ReplayRequest, SendRequest};

@@ -20,7 +20,7 @@ use glovebox_inspector::store::{Held, Kept};
 use glovebox_trace::{PluginRecord, Recorder, Replacing, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
 
-use super::accepted::{Accepted, Compared};
+use super::accepted::{Accepted, Compared, refuse_inputs_only};
 use super::failures::Failed;
 use super::finished::{Finished, OpenedWorkspace};
 use super::jobs::JobState;
@@ -370,21 +370,6 @@ pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Ori
         Ok(accepted.compare(&run).of_trace(trace))
     });
     Finished::Compared(compared.map_err(|error| with_causes(&error)))
-}
-
-/// Refuses to compare answers with a run that has none, such as a capture: all of them would be new,
-/// which says nothing about a plugin.
-fn refuse_inputs_only(before: &Run, after: &Run) -> anyhow::Result<()> {
-    let (inputs, answers) = match (before.has_answers(), after.has_answers()) {
-        (false, true) => (before, after),
-        (true, false) => (after, before),
-        (true, true) | (false, false) => return Ok(()),
-    };
-    anyhow::bail!(
-        "{} holds inputs only, and {} answers: replay the inputs, and compare that run",
-        inputs.name,
-        answers.name
-    )
 }
 
 /// Writes the baseline that decisions lead to.

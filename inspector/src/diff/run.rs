@@ -145,6 +145,13 @@ impl Run {
         (0..self.len()).any(|at| self.outcome(at).is_some())
     }
 
+    /// True if there are calls, and nothing says what became of any: a capture, for instance.
+    pub fn is_of_inputs_only(&self) -> bool {
+        let has_output =
+            |at| self.records(at).any(|(sort, _)| matches!(sort, Sort::Answer | Sort::Emitted));
+        !self.is_empty() && !self.has_answers() && !(0..self.len()).any(has_output)
+    }
+
     /// The call at this position, from 0.
     pub fn call(&self, at: usize) -> Option<RunCall> {
         let call = self.calls.get(at)?;

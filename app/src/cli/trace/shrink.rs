@@ -164,7 +164,7 @@ impl ShrinkTrace {
                 }
             });
         };
-        let standard = Standard::read(path, &self.rules)?;
+        let standard = Standard::read(path, &self.rules)?.with_answers(path)?;
         let compared = standard.compare(whole.clone(), &self.rules);
         let diff = compared.diff();
         let mut groups = diff.groups.iter();

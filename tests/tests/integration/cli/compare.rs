@@ -87,6 +87,28 @@ fn baselines_are_made_checked_and_changed() {
 }
 
 #[test]
+fn inputs_are_not_compared_with_answers() {
+    let folder = folder();
+    let replay = ["replay", "in.mcap", "--plugin", "plugins/redact.wasm"];
+    folder.check(&[&replay[..], &["--record", "run.mcap"]].concat(), 0, "", "Replayed");
+    for sides in [["in.mcap", "run.mcap"], ["run.mcap", "in.mcap"]] {
+        let diff = [&["diff"][..], &sides].concat();
+        folder.refused(&diff, 2, "in.mcap holds inputs only, and run.mcap", "replay the inputs");
+    }
+    folder.check(&["diff", "in.mcap", "in.mcap"], 0, "", "3 calls compared, no differences");
+    let against = ["--against", "in.mcap"];
+    let verbs: [&[&str]; 3] = [
+        &replay,
+        &["watch", "plugins/redact.wasm", "--trace", "in.mcap", "--once"],
+        &["trace", "shrink", "in.mcap", "--plugin", "plugins/redact.wasm", "-o", "o.mcap"],
+    ];
+    for verb in verbs {
+        let verb = [verb, &against].concat();
+        folder.refused(&verb, 2, "this trace holds inputs only", "name the trace of a run");
+    }
+}
+
+#[test]
 fn differences_are_reported_for_others() {
     let folder = Folder::new();
     let trace = root().join("assets/traces/shop.mcap");
