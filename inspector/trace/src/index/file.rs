@@ -1,9 +1,13 @@
-//! The file beside a trace that keeps its index.
+//! The file beside a trace that keeps its index, or vouches for the one in it.
 //!
 //! 8 bytes that name the format, the seal of the rest, the stamp of the trace, the index; the last
 //! two as postcard (<https://postcard.jamesmunns.com>). A file that is anything else, the index of
 //! another state of the trace, or one that this user did not make counts as none: it may have come
 //! with the trace, from anybody.
+//!
+//! A writer that left an index in its trace leaves a short file of that name: another mark, the seal of
+//! the rest, and the stamp of the trace. As long as the trace has that stamp, which includes a time that
+//! only the system sets, the index in it need not be compared with every byte.
 
 use std::fs;
 use std::io::ErrorKind::{AlreadyExists, NotFound};
@@ -17,7 +21,9 @@ use super::{TraceError, TraceIndex, seal};
 use crate::storage;
 
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBINDEX7";
+const MAGIC: &[u8; 8] = b"GBINDEX8";
+/// The mark of a file that vouches for the index in a trace; changes with the bytes, too.
+const VOUCHES: &[u8; 8] = b"GBINDEXV";
 /// The beginning of every index, of whatever version.
 const NAME: &[u8; 7] = b"GBINDEX";
 /// The largest index that is read, in bytes; ours are far smaller.
@@ -102,8 +108,53 @@ pub(crate) fn load(trace: &Path, stamp: &Stamp) -> Option<TraceIndex> {
 /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if a file that is no index has the name.
 pub(crate) fn save(trace: &Path, stamp: &Stamp, index: &TraceIndex) -> io::Result<()> {
     let body = postcard::to_allocvec(&(stamp, index)).map_err(io::Error::other)?;
-    let no_key = || io::Error::other("this user has no place for a key");
     let seal = seal::of(&body).ok_or_else(no_key)?;
+    write(trace, [MAGIC, &seal, &body])
+}
+
+/// Says that the index in a trace is that of its writer, who has just finished it with so many bytes.
+///
+/// # Errors
+///
+/// As [`save`].
+pub(crate) fn vouch(trace: &Path, bytes: u64) -> io::Result<()> {
+    let stamp = Stamp::of(trace).map_err(io::Error::other)?;
+    if stamp.size != bytes {
+        return Err(io::Error::other("somebody else writes it"));
+    }
+    let body = vouching(&stamp)?;
+    let seal = seal::of(&body).ok_or_else(no_key)?;
+    // Its mark is sealed, too, so that it is taken for nothing else.
+    write(trace, [VOUCHES, &seal, &body[VOUCHES.len()..]])
+}
+
+/// True if the writer of a trace vouches for the index in it, and it is in this state since then.
+pub(crate) fn is_vouched_for(trace: &Path, stamp: &Stamp) -> bool {
+    let (Ok(file), Ok(body)) = (storage::open(&path_of(trace)), vouching(stamp)) else {
+        return false;
+    };
+    let mut found = Vec::new();
+    let (start, rest) = body.split_at(VOUCHES.len());
+    let all = start.len() + seal::LEN + rest.len();
+    let read = file.take(all as u64 + 1).read_to_end(&mut found);
+    let found = found.strip_prefix(start).and_then(<[u8]>::split_first_chunk);
+    let is_this =
+        |(seal, found): (&[u8; seal::LEN], &[u8])| found == rest && seal::fits(*seal, &body);
+    read.is_ok() && found.is_some_and(is_this)
+}
+
+/// The sealed bytes of a file that vouches for a trace in this state.
+fn vouching(stamp: &Stamp) -> io::Result<Vec<u8>> {
+    let stamp = postcard::to_allocvec(stamp).map_err(io::Error::other)?;
+    Ok([VOUCHES, &stamp[..]].concat())
+}
+
+fn no_key() -> io::Error {
+    io::Error::other("this user has no place for a key")
+}
+
+/// Writes the parts of a file beside a trace, in place of an older one.
+fn write(trace: &Path, parts: [&[u8]; 3]) -> io::Result<()> {
     let path = path_of(trace);
     let is_free = path.symlink_metadata().is_err_and(|error| error.kind() == NotFound);
     if !is_free && !is_index(&path) {
@@ -111,9 +162,7 @@ pub(crate) fn save(trace: &Path, stamp: &Stamp, index: &TraceIndex) -> io::Resul
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(MAGIC)?;
-    file.write_all(&seal)?;
-    file.write_all(&body)?;
+    parts.into_iter().try_for_each(|part| file.write_all(part))?;
     // As readable as the trace is: a temporary file is for its owner alone.
     fs::set_permissions(file.path(), fs::metadata(trace)?.permissions())?;
     // A file that took the name meanwhile may be anything.

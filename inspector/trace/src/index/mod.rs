@@ -20,7 +20,7 @@
 
 mod build;
 mod facts;
-mod file;
+pub(crate) mod file;
 mod marks;
 mod outline;
 pub(crate) mod recorded;
@@ -153,7 +153,8 @@ impl TraceIndex {
         if let Some(index) = file::load(path, &stamp) {
             return Ok(index);
         }
-        let mut index = match recorded::load(path, progress, cancel)? {
+        let is_vouched_for = file::is_vouched_for(path, &stamp);
+        let mut index = match recorded::load(path, is_vouched_for, progress, cancel)? {
             Some(index) => index,
             None => TraceIndex::build(path, progress, cancel)?,
         };

@@ -8,8 +8,9 @@
 //! others are zeros. Short traces have none: they are scanned faster than anybody notices.
 //!
 //! The rules of the index beside a trace hold here too: only what this user sealed is believed, and
-//! only if the sums are those of the totals. Because the digests are compared, there is no damage in
-//! what is read by such an index.
+//! only if the sums are those of the totals. Because the digests are compared, or the file beside the
+//! trace says that nothing touched it since (`file.rs`), there is no damage in what is read by such an
+//! index.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -34,7 +35,7 @@ pub(crate) const NAME: &str = "index";
 /// Media type of the attachments.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.glovebox.index";
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBSPANS2";
+const MAGIC: &[u8; 8] = b"GBSPANS3";
 /// Before the spans: the magic, the digest and the seal.
 const HEAD: usize = MAGIC.len() + blake3::OUT_LEN + seal::LEN;
 /// Spans of an attachment.
@@ -154,13 +155,15 @@ struct Part {
     sealed: Vec<u8>,
 }
 
-/// The index in a finished trace; `None` if there is none, or none that can be believed.
+/// The index in a finished trace; `None` if there is none, or none that can be believed. Nothing is
+/// compared with the digests if its writer vouches for the file.
 ///
 /// # Errors
 ///
 /// If the trace cannot be read, or reading was cancelled.
 pub(super) fn load(
     path: &Path,
+    is_vouched_for: bool,
     progress: &mut dyn FnMut(u64, u64),
     cancel: &AtomicBool,
 ) -> Result<Option<TraceIndex>, TraceError> {
@@ -171,7 +174,7 @@ pub(super) fn load(
         Some(last) if seal::fits(last.seal, &last.sealed) => {}
         _ => return Ok(None),
     }
-    let fits = compare_digests(path, &parts, progress, cancel).map_err(failed)?;
+    let fits = is_vouched_for || compare_digests(path, &parts, progress, cancel).map_err(failed)?;
     if cancel.load(Ordering::Relaxed) {
         return Err(TraceError::Cancelled { path: path.to_owned() });
     }
@@ -199,6 +202,7 @@ fn believed(mut index: TraceIndex, mut info: TraceInfo) -> Option<TraceIndex> {
         (info.calls, found.calls),
         (info.errors, found.errors),
         (info.host_calls, found.host_calls),
+        (info.dropped_frames, found.dropped_frames),
         (info.lost_events, found.lost_events),
     ];
     let is_same = sums.iter().all(|(said, found)| said == found);
@@ -302,7 +306,7 @@ fn digest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{Marks, SpanReader};
+    use crate::index::{Marks, SpanReader, file};
     use crate::test_support::{NEVER, build};
     use crate::{GapCause, MadeUpRun, PluginRecord, TraceWriter};
 
@@ -331,7 +335,7 @@ mod tests {
     }
 
     fn load_quietly(path: &Path) -> Option<TraceIndex> {
-        load(path, &mut |_, _| {}, &NEVER).expect("it can be read")
+        load(path, false, &mut |_, _| {}, &NEVER).expect("it can be read")
     }
 
     /// The index of a writer equals that of a scan.
@@ -430,12 +434,43 @@ mod tests {
             let mut bytes = good.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).expect("there is space");
-            match load(&path, &mut |_, _| {}, &NEVER) {
+            match load(&path, false, &mut |_, _| {}, &NEVER) {
                 Ok(None) | Err(_) => refused += 1,
                 Ok(Some(found)) => assert_eq!(found, index, "byte {at}"),
             }
         }
         assert!(refused > 100, "{refused} refused");
+    }
+
+    /// Its bytes are compared once anything about the file is not as its writer left it.
+    #[test]
+    fn a_writer_vouches_for_its_file_until_something_touches_it() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("run.mcap");
+        #[track_caller]
+        fn check(path: &Path, vouches: bool) {
+            let mut is_compared = false;
+            let index = TraceIndex::open(path, &mut |_, _| is_compared = true, &NEVER);
+            let mut index = index.expect("it is a trace");
+            assert_eq!(is_compared, !vouches);
+            let scanned = build(path);
+            index.spans.clone_from(&scanned.spans);
+            index.plugins.clone_from(&scanned.plugins);
+            assert_eq!(index, scanned);
+        }
+        made_up(&path, 6_000, u64::MAX);
+        check(&path, true);
+        let vouched = std::fs::read(file::path_of(&path)).expect("it was written");
+        // The same bytes, but another file.
+        let copy = folder.path().join("copy.mcap");
+        std::fs::copy(&path, &copy).expect("there is space");
+        std::fs::write(file::path_of(&copy), &vouched).expect("there is space");
+        check(&copy, false);
+        // Made by anybody who has no key.
+        let mut forged = vouched;
+        forged[10] ^= 1;
+        std::fs::write(file::path_of(&path), &forged).expect("there is space");
+        check(&path, false);
     }
 
     /// An index with a good seal may still have counted wrong.

@@ -100,6 +100,8 @@ pub(crate) struct Encoder {
     totals: Totals,
     /// `None` if it is left out.
     index: Option<IndexWriter>,
+    /// The whole index is in the file, sealed.
+    is_indexed: bool,
     plugins: BTreeMap<Arc<str>, Known>,
     /// Those of `totals` that are in chunks which are written.
     flushed: Tally,
@@ -126,6 +128,7 @@ impl Encoder {
             recent: None,
             totals: Totals::default(),
             index: Some(IndexWriter::default()),
+            is_indexed: false,
             plugins: BTreeMap::new(),
             flushed: Tally::default(),
             last: 0,
@@ -346,8 +349,14 @@ impl Encoder {
             && let Ok(Some(data)) = index.finish(digest, size)
         {
             self.container.attach(recorded::NAME, recorded::MEDIA_TYPE, &data)?;
+            self.is_indexed = true;
         }
         Ok(self.container.finish()?)
+    }
+
+    /// True if the finished file holds its index.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.is_indexed
     }
 
     /// Ends the span, because no chunk follows.

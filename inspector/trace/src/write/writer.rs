@@ -6,11 +6,11 @@ use glovebox_events::{Event, Snapshot};
 use glovebox_files::OutputProblem;
 
 use super::encoder::{EncodeError, Encoder};
-use crate::TraceError;
 use crate::about::{ParentRecord, PluginRecord};
 use crate::format::tally::Tally;
 use crate::format::wire::GapCause;
 use crate::storage::{Disk, Storage, StoredFile};
+use crate::{TraceError, index};
 
 /// Where a new trace goes: a path, where nothing may be yet, or [`Replacing`] one.
 pub trait Destination {
@@ -347,6 +347,10 @@ impl TraceWriter {
         }
         let unsynced = |source| TraceError::io("sync the folder of", source, path);
         storage.sync_folder(path).map_err(unsynced)?;
+        if self.encoder.is_indexed() {
+            // Without it, the index in the file is compared with all of it once.
+            let _ = index::file::vouch(path, self.bytes);
+        }
         Ok(path.clone())
     }
 
