@@ -128,6 +128,13 @@ pub enum What {
         /// Why, and what to do.
         message: String,
     },
+    /// Frames that the plugin emitted reached no plugin, or not all that they were for.
+    FramesDropped {
+        /// How many: one for each frame and each plugin that did not get it.
+        frames: u64,
+        /// Why.
+        reason: String,
+    },
     /// A new generation took over.
     Reloaded {
         /// The cause.

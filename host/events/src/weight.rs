@@ -12,6 +12,7 @@ pub fn event(event: &Event) -> usize {
         | What::LoadFailed { message: text, .. }
         | What::ReloadFailed { message: text, .. }
         | What::PolicyChanged { summary: text }
+        | What::FramesDropped { reason: text, .. }
         | What::PolicyAsked { parameter: text, .. } => text.len(),
         What::Loaded { version, digest, .. } | What::Reloaded { version, digest, .. } => {
             version.len() + digest.len()

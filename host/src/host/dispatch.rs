@@ -346,7 +346,7 @@ impl Host {
     /// far as the call allows that it goes back to.
     pub(super) fn pass_on(&self, from: &PluginCopy, frame: Frame, chain: &Chain) {
         if chain.hops() > MAX_HOPS {
-            let reason = || format!("emitted frame dropped after {MAX_HOPS} hops");
+            let reason = || format!("it was passed on more than {MAX_HOPS} times");
             self.drop_emitted(from, chain, reason);
             return;
         }
@@ -356,9 +356,9 @@ impl Host {
             let reason = self.undelivered(&frame);
             // A frame for whoever accepts its kind may well find nobody; one with an address may not.
             if is_addressed {
-                from.count_dropped(chain);
+                from.count_dropped();
             }
-            from.note(&format!("emitted frame dropped: {reason}"));
+            from.tell_dropped(&reason);
         }
         let allowed = from.caused_calls();
         for instance in receivers {
@@ -377,8 +377,8 @@ impl Host {
                 // Nobody waits for the answer.
                 Ok(place) => drop(self.enqueue(instance, frame.clone(), chain.clone(), place)),
                 Err(refusal) => {
-                    from.count_dropped(chain);
-                    from.note(&format!("emitted frame dropped: {refusal}"));
+                    from.count_dropped();
+                    from.tell_dropped(&refusal.to_string());
                 }
             }
         }
@@ -408,10 +408,11 @@ impl Host {
     #[cold]
     fn drop_emitted(&self, from: &PluginCopy, chain: &Chain, reason: impl FnOnce() -> String) {
         self.inner.dispatched.exceed_budget();
-        if from.count_dropped(chain) {
+        from.count_dropped();
+        if from.is_told(chain) {
             let reason = reason();
-            tracing::warn!(plugin = from.plugin(), reason);
-            from.note(&reason);
+            tracing::warn!(plugin = from.plugin(), reason, "emitted frame dropped");
+            from.tell_dropped(&reason);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use glovebox_events::{Phase, What};
+use glovebox_events::What;
 
 use crate::services::Shared;
 
@@ -22,8 +22,9 @@ pub(crate) struct Chain {
 #[derive(Default)]
 struct Caused {
     calls: AtomicU64,
+    /// Frames that were dropped because this went too far.
     dropped: AtomicU64,
-    /// The first plugin of which a frame was dropped, which tells how many were.
+    /// The first plugin of which one was, which tells how many more were.
     teller: OnceLock<Teller>,
 }
 
@@ -53,9 +54,9 @@ impl Chain {
         caused.calls.fetch_add(1, Ordering::Relaxed) < allowed
     }
 
-    /// Counts a frame that is dropped; true for the first of those that go back to the same call. Once
-    /// nothing goes back to it any more, the teller of the first says how many there were.
-    pub(super) fn count_dropped(&self, teller: impl FnOnce() -> Teller) -> bool {
+    /// Counts a frame that is dropped because this goes too far; true for the first. Once nothing goes
+    /// back to the same call any more, the teller of the first says how many more there were.
+    pub(super) fn is_told(&self, teller: impl FnOnce() -> Teller) -> bool {
         let Some(caused) = &self.caused else { return true };
         let is_first = caused.dropped.fetch_add(1, Ordering::Relaxed) == 0;
         if is_first {
@@ -67,11 +68,10 @@ impl Chain {
 
 impl Drop for Caused {
     fn drop(&mut self) {
-        let dropped = *self.dropped.get_mut();
-        if let (true, Some(Teller { shared, generation })) = (dropped > 1, self.teller.get()) {
-            let phase = Phase::Ready;
-            let cause = format!("{dropped} emitted frames were dropped that go back to one call");
-            shared.record(*generation, What::Phase { from: phase, to: phase, cause });
+        let more = self.dropped.get_mut().saturating_sub(1);
+        if let (1.., Some(Teller { shared, generation })) = (more, self.teller.get()) {
+            let reason = "as the one before, and they go back to the same call".to_owned();
+            shared.record(*generation, What::FramesDropped { frames: more, reason });
         }
     }
 }

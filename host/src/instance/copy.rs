@@ -210,12 +210,22 @@ impl PluginCopy {
         self.generation.about(&self.common.shared)
     }
 
-    /// Counts a frame that it emitted and that is dropped on the way to a plugin. True for the first of
-    /// those that go back to the same call.
-    pub(crate) fn count_dropped(&self, chain: &Chain) -> bool {
+    /// Counts a frame that it emitted and that is dropped on the way to a plugin.
+    pub(crate) fn count_dropped(&self) {
         bump(&self.status.counters().dropped, 1);
+    }
+
+    /// True if the reason for that is to be told. Otherwise, as many as go back to the same call are told
+    /// of together, later.
+    pub(crate) fn is_told(&self, chain: &Chain) -> bool {
         let (shared, generation) = (&self.common.shared, self.generation.number);
-        chain.count_dropped(|| Teller { shared: shared.clone(), generation })
+        chain.is_told(|| Teller { shared: shared.clone(), generation })
+    }
+
+    /// Tells of one frame that it emitted and that was dropped.
+    pub(crate) fn tell_dropped(&self, reason: &str) {
+        let what = What::FramesDropped { frames: 1, reason: reason.to_owned() };
+        self.common.shared.record(self.generation.number, what);
     }
 
     /// Tells the log about something that the host did to this plugin's frames or state.

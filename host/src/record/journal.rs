@@ -114,6 +114,7 @@ fn shortened(mut what: What) -> What {
         | What::LoadFailed { message: text, .. }
         | What::ReloadFailed { message: text, .. }
         | What::PolicyChanged { summary: text }
+        | What::FramesDropped { reason: text, .. }
         | What::PolicyAsked { parameter: text, .. } => (text, MAX_SENTENCE_LEN),
         What::Loaded { version: text, .. } | What::Reloaded { version: text, .. } => {
             (text, MAX_VERSION_LEN)

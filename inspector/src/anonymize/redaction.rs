@@ -149,6 +149,7 @@ impl Redaction {
             | What::LoadFailed { message: text, .. }
             | What::ReloadFailed { message: text, .. }
             | What::PolicyChanged { summary: text }
+            | What::FramesDropped { reason: text, .. }
             | What::PolicyAsked { parameter: text, .. } => self.patterns.text(text),
             What::Loaded { version: text, .. } | What::Reloaded { version: text, .. } => {
                 self.patterns.text(text)

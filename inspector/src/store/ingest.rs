@@ -361,6 +361,13 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
             );
             (NoticeKind::Refused, message)
         }
+        What::FramesDropped { frames, reason } => {
+            let frames = match frames {
+                1 => "emitted frame dropped".to_owned(),
+                frames => format!("{frames} emitted frames dropped"),
+            };
+            (NoticeKind::Refused, format!("{frames}: {reason}"))
+        }
         What::PolicyChanged { summary } => {
             (NoticeKind::Policy, format!("policy changed: {summary}"))
         }

@@ -177,9 +177,10 @@ fn notices_read_well() {
         NoticeKind::Refused,
         "reload (requested) was refused at stage probe, generation 2 runs on: no",
     );
-    check(5, NoticeKind::Policy, "policy changed: kv granted");
-    check(6, NoticeKind::Policy, "asks for `kv` read `a`: denied until somebody decides");
-    check(7, NoticeKind::Loaded, "unloaded");
+    check(5, NoticeKind::Refused, "3 emitted frames dropped: the queue of `echo` is full");
+    check(6, NoticeKind::Policy, "policy changed: kv granted");
+    check(7, NoticeKind::Policy, "asks for `kv` read `a`: denied until somebody decides");
+    check(8, NoticeKind::Loaded, "unloaded");
 }
 
 #[test]

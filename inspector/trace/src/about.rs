@@ -33,6 +33,8 @@ pub struct TraceInfo {
     pub ends: Option<Ends>,
     /// Host calls.
     pub host_calls: u64,
+    /// Emitted frames that reached no plugin, or not all that they were for.
+    pub dropped_frames: u64,
     /// Snapshots of instances, from which a replay can start.
     pub snapshots: u64,
     /// Plugins in order of appearance; a plugin that was reloaded appears with its last version.
@@ -43,6 +45,8 @@ pub struct TraceInfo {
     pub range: Option<(u64, u64)>,
     /// Events the recorder could not keep.
     pub lost_events: u64,
+    /// Messages of other programs, which are no part of the trace.
+    pub skipped_messages: u64,
     /// True if the writer finished the file.
     pub complete: bool,
     /// Bytes that cannot be read, damaged or cut off.
@@ -64,6 +68,9 @@ impl TraceInfo {
             What::FrameIn { .. } => self.frames_in += 1,
             What::FrameOut { .. } => self.frames_out += 1,
             What::HostCall { .. } => self.host_calls += 1,
+            What::FramesDropped { frames, .. } => {
+                self.dropped_frames = self.dropped_frames.saturating_add(*frames);
+            }
             What::CallEnded { outcome, .. } => {
                 self.calls += 1;
                 self.errors += u64::from(!outcome.is_completed());

@@ -246,6 +246,7 @@ impl Audit {
         let found = Totals {
             tally: self.found,
             not_completed: self.info.errors,
+            dropped: self.info.dropped_frames,
             lost: reader.lost_events(),
             snapshots: reader.snapshots(),
         };
@@ -274,6 +275,7 @@ impl Audit {
             snapshots: reader.snapshots(),
             plugins: reader.plugins().to_vec(),
             lost_events: reader.lost_events(),
+            skipped_messages: reader.skipped_messages(),
             complete: reader.is_complete(),
             damaged_bytes: self.damaged_bytes,
             ends: Some(self.info.ends.clone().unwrap_or_default()),

@@ -86,6 +86,7 @@ pub(crate) fn events() -> Vec<Event> {
             message: "no".into(),
             took: Duration::ZERO,
         },
+        What::FramesDropped { frames: 3, reason: "the queue of `echo` is full".into() },
         What::PolicyChanged { summary: "kv granted".into() },
         What::PolicyAsked { permission: Permission::Kv, parameter: "read `a`".into() },
         What::Unloaded,

@@ -296,9 +296,7 @@ fn frames_that_reach_nobody_are_counted_and_said() {
     assert!(bench.host.call(id, &Frame::data("ec\u{1b}co")).outcome.is_completed());
     assert_eq!(undelivered(), 5);
     let said = bench.events.events().into_iter().any(|event| match event.what {
-        What::Phase { cause, .. } => {
-            cause == "emitted frame dropped: no plugin `ec\\u{1b}co` is loaded"
-        }
+        What::FramesDropped { frames: 1, reason } => reason == "no plugin `ec\\u{1b}co` is loaded",
         _ => false,
     });
     assert!(said);

@@ -44,6 +44,12 @@ impl Check {
                 (format!("Checked {events}: {wrong}; {remedy}"), Exit::Different)
             }
         };
+        let sentence = match info.skipped_messages {
+            0 => sentence,
+            skipped => {
+                format!("{sentence}; {} of other programs skipped", count(skipped, "message"))
+            }
+        };
         let mut text: String = report.problems.iter().map(damage_line).collect();
         text.push_str(&left_out_line(report.problems_left_out));
         let json = json!({

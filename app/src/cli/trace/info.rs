@@ -125,6 +125,9 @@ impl Info {
         let restarts = ends.map(|ends| ends.restarts.to_string());
         line("restarts", restarts.unwrap_or_else(|| "--full counts them".to_owned()));
         line("host calls", info.host_calls.to_string());
+        if info.dropped_frames > 0 {
+            line("dropped", format!("{}, which reached no plugin", dropped(info.dropped_frames)));
+        }
         line("duration", show_duration(info.duration()));
         if info.snapshots > 0 {
             line("snapshots", format!("{} of states", info.snapshots));
@@ -137,6 +140,10 @@ impl Info {
             By::Index | By::Reading => show_size(info.damaged_bytes),
         };
         line("damaged", damaged);
+        if info.skipped_messages > 0 {
+            let skipped = count(info.skipped_messages, "message");
+            line("skipped", format!("{skipped} of other programs, which are no part of the trace"));
+        }
         line("counted", by.told().to_owned());
         for plugin in &info.plugins {
             let binding = plugin.binding.map_or("unknown binding", |binding| binding.name());
@@ -148,7 +155,7 @@ impl Info {
                 line("instance", format!("{instance}: {name} (version {version}, {file})"));
             }
         }
-        let sentence = format!(
+        let mut sentence = format!(
             "Read {} with {} in and {} out{}",
             count(info.events, "event"),
             count(info.frames_in, "frame"),
@@ -159,6 +166,13 @@ impl Info {
                 (bytes, _) => format!("; {} cannot be read", count(bytes, "byte")),
             }
         );
+        if info.dropped_frames > 0 {
+            sentence.push_str(&format!("; {} dropped", dropped(info.dropped_frames)));
+        }
+        if info.skipped_messages > 0 {
+            let skipped = count(info.skipped_messages, "message");
+            sentence.push_str(&format!("; {skipped} of other programs skipped"));
+        }
         let mut json = json!(info);
         json["calls_without_outcome"] = open_calls.map(|(pending, _)| pending).into();
         json["calls_not_followed"] = open_calls.map(|(_, unjoined)| unjoined).into();
@@ -172,6 +186,11 @@ impl Info {
         };
         Ok(Report::new(text, json, sentence, exit))
     }
+}
+
+/// Frames that were emitted and dropped.
+fn dropped(frames: u64) -> String {
+    count(frames, "emitted frame")
 }
 
 /// Calls by outcome, the severest last, as a word for each.

@@ -87,6 +87,8 @@ pub(crate) struct Totals {
     pub(crate) tally: Tally,
     /// Calls that ended with anything but `completed`.
     pub(crate) not_completed: u64,
+    /// Emitted frames that reached no plugin.
+    pub(crate) dropped: u64,
     /// Events that the recorder could not keep.
     pub(crate) lost: u64,
     pub(crate) snapshots: u64,
@@ -96,8 +98,14 @@ impl Totals {
     /// Counts an event.
     pub(crate) fn count(&mut self, event: &Event) {
         self.tally.count(event);
-        if let What::CallEnded { outcome, .. } = &event.what {
-            self.not_completed += u64::from(!outcome.is_completed());
+        match &event.what {
+            What::CallEnded { outcome, .. } => {
+                self.not_completed += u64::from(!outcome.is_completed());
+            }
+            What::FramesDropped { frames, .. } => {
+                self.dropped = self.dropped.saturating_add(*frames);
+            }
+            _ => {}
         }
     }
 
@@ -116,13 +124,20 @@ impl Totals {
         Some(Totals {
             tally: Tally::from_metadata(entries)?,
             not_completed: entry("not-completed")?,
+            // Earlier writers had no events that say so.
+            dropped: entries.get("dropped").map_or(Some(0), |_| entry("dropped"))?,
             lost: entry("lost")?,
             snapshots: entry("snapshots")?,
         })
     }
 
-    fn own_entries(&self) -> [(&'static str, u64); 3] {
-        [("not-completed", self.not_completed), ("lost", self.lost), ("snapshots", self.snapshots)]
+    fn own_entries(&self) -> [(&'static str, u64); 4] {
+        [
+            ("not-completed", self.not_completed),
+            ("dropped", self.dropped),
+            ("lost", self.lost),
+            ("snapshots", self.snapshots),
+        ]
     }
 
     /// The first count that is another one in `found`: its name, what it is here, and there.

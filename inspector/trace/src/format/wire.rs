@@ -123,6 +123,10 @@ pub enum Body {
         stage: LoadStage,
         message: String,
     },
+    FramesDropped {
+        frames: u64,
+        reason: String,
+    },
     Reloaded {
         cause: ReloadCause,
         from: u32,
@@ -203,6 +207,9 @@ impl Body {
             },
             What::LoadFailed { stage, message } => {
                 Body::LoadFailed { stage: *stage, message: message.clone() }
+            }
+            What::FramesDropped { frames, reason } => {
+                Body::FramesDropped { frames: *frames, reason: reason.clone() }
             }
             What::Reloaded { cause, from, version, digest, state_version, took } => {
                 Body::Reloaded {
@@ -288,6 +295,7 @@ impl Body {
                 cached,
             },
             Body::LoadFailed { stage, message } => What::LoadFailed { stage, message },
+            Body::FramesDropped { frames, reason } => What::FramesDropped { frames, reason },
             Body::Reloaded { cause, from, version, digest, state_version, took } => {
                 What::Reloaded {
                     cause,

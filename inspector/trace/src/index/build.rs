@@ -344,6 +344,8 @@ impl Builder {
         Outcome::NAMES.iter().zip(counts.ends).for_each(|(name, calls)| ends.add(name, calls));
         ends.restarts += counts.restarts;
         info.host_calls += counts.host_calls;
+        info.dropped_frames = info.dropped_frames.saturating_add(counts.dropped);
+        info.skipped_messages += counts.skipped;
         info.lost_events = info.lost_events.saturating_add(counts.lost);
         self.counted.times.join(counts.times);
         self.counted.sequences.join(counts.sequences);

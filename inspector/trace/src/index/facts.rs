@@ -60,6 +60,10 @@ pub(crate) struct Counts {
     pub(crate) ends: [u64; Outcome::NAMES.len()],
     pub(crate) restarts: u64,
     pub(crate) host_calls: u64,
+    /// Emitted frames that were dropped.
+    pub(crate) dropped: u64,
+    /// Messages of other programs.
+    pub(crate) skipped: u64,
     pub(crate) outside: u64,
     pub(crate) lost: u64,
     pub(crate) times: Numbers,
@@ -225,8 +229,14 @@ impl Gatherer {
 
     fn outside(&mut self, event: &Event) {
         self.facts.counts.outside += 1;
-        let is_restart = matches!(event.what, What::Phase { to: Phase::Restarting, .. });
-        self.facts.counts.restarts += u64::from(is_restart);
+        let counts = &mut self.facts.counts;
+        match &event.what {
+            What::Phase { to: Phase::Restarting, .. } => counts.restarts += 1,
+            What::FramesDropped { frames, .. } => {
+                counts.dropped = counts.dropped.saturating_add(*frames);
+            }
+            _ => {}
+        }
     }
 
     /// So many events were not recorded.
@@ -343,6 +353,7 @@ impl Scanned {
             }
         }
         scanned.facts = gatherer.take();
+        scanned.facts.counts.skipped = chunk.messages_of_others(channels);
         scanned
     }
 

@@ -121,6 +121,7 @@ pub(crate) fn info(path: &Path) -> Result<Option<TraceInfo>, TraceError> {
     // The totals do not tell them apart.
     info.ends = None;
     info.host_calls = tally.host_calls;
+    info.dropped_frames = totals.dropped;
     info.snapshots = totals.snapshots;
     info.lost_events = totals.lost;
     info.plugins = reader.plugins().to_vec();

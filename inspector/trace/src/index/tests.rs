@@ -49,6 +49,7 @@ fn a_summary_says_what_a_scan_says() {
     writer.finish().expect("there is space");
     let scanned = build(&path).info().clone();
     assert!(scanned.errors > 0 && scanned.plugins.len() > 2, "{scanned:?}");
+    assert_eq!((scanned.dropped_frames, scanned.skipped_messages), (3, 0));
     // It does not tell apart how calls ended.
     let scanned = TraceInfo { ends: None, ..scanned };
     assert_eq!(TraceIndex::summary(&path).expect("it is a trace"), Some(scanned));
@@ -56,7 +57,7 @@ fn a_summary_says_what_a_scan_says() {
     // The totals are outside of every CRC but those of the whole, which older readers did not check.
     let good = std::fs::read(&path).expect("it was written");
     let totals = good.windows(6).position(|window| window == TOTALS.as_bytes()).expect("there");
-    for name in ["not-completed", "lost", "snapshots", "frames-out"] {
+    for name in ["not-completed", "dropped", "lost", "snapshots", "frames-out"] {
         let mut bytes = good.clone();
         let text = name.as_bytes();
         let at =
@@ -67,7 +68,7 @@ fn a_summary_says_what_a_scan_says() {
         assert!(!report.is_good(), "{name}");
         // Of frames, the last tally says another number; of the rest nobody does.
         let is_believed = TraceIndex::summary(&path).expect("it is a trace").is_some();
-        assert_eq!(is_believed, ["not-completed", "lost"].contains(&name), "{name}");
+        assert_eq!(is_believed, ["not-completed", "dropped", "lost"].contains(&name), "{name}");
         if is_believed {
             let lie = format!("the totals say {name} ");
             assert!(report.problems.iter().any(|one| one.reason.starts_with(&lie)), "{report:?}");

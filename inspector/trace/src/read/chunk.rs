@@ -234,6 +234,16 @@ impl ChunkBuffer {
         Some(channel == channels.events && is_followed(line))
     }
 
+    /// How many messages are no part of the trace.
+    pub(crate) fn messages_of_others(&self, channels: &KnownChannels) -> u64 {
+        if channels.others.is_empty() {
+            return 0;
+        }
+        let messages = self.records().filter(|(opcode, _)| *opcode == opcode::MESSAGE);
+        let messages = messages.filter_map(|(_, data)| message(data));
+        messages.filter(|one| !channels.is_ours(one)).count() as u64
+    }
+
     /// The messages of the trace, in order.
     fn messages<'a>(
         &'a self,

@@ -72,6 +72,7 @@ struct About {
     /// Where each plugin stands there, by its id.
     places: HashMap<String, usize>,
     lost_events: u64,
+    skipped_messages: u64,
     parent: Option<ParentRecord>,
     gap_cause: GapCause,
     tally: Tally,
@@ -193,6 +194,11 @@ impl TraceReader {
     /// Events the recorder could not keep, so far.
     pub fn lost_events(&self) -> u64 {
         self.about.lost_events
+    }
+
+    /// Messages of other programs so far, which are no part of the trace.
+    pub(crate) fn skipped_messages(&self) -> u64 {
+        self.about.skipped_messages
     }
 
     /// Why the events before the last gap could not be kept.
@@ -446,7 +452,10 @@ impl TraceReader {
         // Always the same in our files, but another tool may have rewritten this one.
         self.channels.learn(&buffer);
         match added {
-            Ok(()) => self.take_events(&mut buffer, place),
+            Ok(()) => {
+                self.about.skipped_messages += buffer.messages_of_others(&self.channels);
+                self.take_events(&mut buffer, place);
+            }
             Err(reason) => {
                 self.buffer = buffer;
                 self.end_waiting();

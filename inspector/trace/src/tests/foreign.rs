@@ -137,8 +137,15 @@ fn plugins_without_a_channel_of_their_own_share_some() {
 }
 
 /// Writes a trace anew, as a tool does that knows nothing of Glovebox: metadata first or last, chunks
-/// of another size, or none. Leaves out the messages of events with these numbers.
-fn rewrite(path: &Path, out: &Path, layout: mcap::WriteOptions, first: bool, without: &[u32]) {
+/// of another size, or none. Leaves out the messages of events with these numbers. Gives how many
+/// messages of its own it adds.
+fn rewrite(
+    path: &Path,
+    out: &Path,
+    layout: mcap::WriteOptions,
+    first: bool,
+    without: &[u32],
+) -> u64 {
     let bytes = std::fs::read(path).expect("it is there");
     let summary = mcap::Summary::read(&bytes).expect("it is MCAP").expect("it is finished");
     let file = std::fs::File::create(out).expect("there is space");
@@ -164,6 +171,7 @@ fn rewrite(path: &Path, out: &Path, layout: mcap::WriteOptions, first: bool, wit
         message_encoding: "json".to_owned(),
         metadata: BTreeMap::new(),
     });
+    let mut added = 0;
     for (number, message) in mcap::MessageStream::new(&bytes).expect("it is MCAP").enumerate() {
         let message = message.expect("it is good");
         // Another program's own message may stand anywhere, also between an event and its frame.
@@ -172,6 +180,7 @@ fn rewrite(path: &Path, out: &Path, layout: mcap::WriteOptions, first: bool, wit
             own.channel = other.clone();
             own.data = b"{}"[..].into();
             writer.write(&own).expect("there is space");
+            added += 1;
         }
         if !without.contains(&message.sequence) {
             writer.write(&message).expect("there is space");
@@ -181,6 +190,7 @@ fn rewrite(path: &Path, out: &Path, layout: mcap::WriteOptions, first: bool, wit
         others(&mut writer);
     }
     writer.finish().expect("there is space");
+    added
 }
 
 #[test]
@@ -189,23 +199,23 @@ fn a_file_that_another_tool_wrote_anew_reads_whole() {
     use crate::test_support::{build, made_up};
     fn check(path: &Path, layout: mcap::WriteOptions, first: bool, without: &[u32]) {
         let anew = path.with_file_name("anew.mcap");
-        rewrite(path, &anew, layout, first, without);
+        let added = rewrite(path, &anew, layout, first, without);
         let whole = glovebox_trace::read(path).expect("it is a trace").events;
         let missing = |event: &&Event| !without.contains(&(event.sequence as u32));
         let whole: Vec<Event> = whole.iter().filter(missing).cloned().collect();
         let read = glovebox_trace::read(&anew).expect("it is a trace");
         assert!(read.damage.is_empty(), "{:?}", read.damage);
         assert!(read.events == whole, "{} of {}", read.events.len(), whole.len());
-        assert_eq!(
-            glovebox_trace::check(&anew, &NEVER).expect("it is a trace").is_good(),
-            without.is_empty()
-        );
+        let checked = glovebox_trace::check(&anew, &NEVER).expect("it is a trace");
+        assert_eq!(checked.is_good(), without.is_empty());
 
         // The rows are those that the index says, in each span.
         assert!(TraceOutline::open(&anew).expect("it is a trace").is_none(), "its counts moved");
         let index = build(&anew);
         assert!(index.problems().is_empty(), "{:?}", index.problems());
         assert_eq!(index.info().events, whole.len() as u64);
+        let skipped = [index.info(), &checked.info].map(|info| info.skipped_messages);
+        assert_eq!(skipped, [added, added]);
         let mut spans = SpanReader::open(&anew, &index).expect("it is there");
         let mut found = Vec::new();
         for span in index.spans() {
