@@ -120,3 +120,4 @@ pub use services::{
 };
 pub use task::{Lost, Task};
 pub use underway::LoadStatus;
+pub use watch::FileWatch;

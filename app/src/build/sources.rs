@@ -1,7 +1,6 @@
 //! The files that a plugin is built from, so that a change of any is noticed.
 //!
-//! They are looked at again and again. Notices of the system would tell it sooner, but also of each
-//! file that the compiler writes among them, and not on every file system.
+//! Their times are compared. The system may tell of those that are known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -30,6 +29,13 @@ pub struct Sources {
 /// The sizes and times of the files at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(BTreeMap<PathBuf, (u64, Option<SystemTime>)>);
+
+impl Stamp {
+    /// The files, in order.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.0.keys()
+    }
+}
 
 impl Sources {
     /// All files of a folder, except `Cargo.lock` and what is in folders that are hidden, hold what

@@ -327,7 +327,7 @@ fn log_to_stderr(level: Option<LogLevel>) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn a_process_that_is_ended_claims_nothing_that_it_does_not_know() {
@@ -341,5 +341,26 @@ mod tests {
     #[test]
     fn arguments_make_sense() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_a_build_need_one() {
+        #[track_caller]
+        fn check(option: &[&str]) {
+            let watch = [&["glovebox", "watch", ".", "--trace", "in.mcap"], option].concat();
+            let parse = |watch: &[&str]| super::Arguments::try_parse_from(watch);
+            let refused = parse(&watch).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(refused.contains("not provided:\n  --build"), "{option:?}: {refused}");
+            let built = parse(&[&watch, &["--build"][..]].concat());
+            assert!(built.is_ok(), "{option:?}: {:?}", built.err());
+        }
+        check(&["--binding", "native"]);
+        check(&["--out", "folder"]);
+        check(&["--name", "a"]);
+        check(&["--features", "a,b"]);
+        check(&["--target", "wasm32-wasip1"]);
+        check(&["--include", "folder"]);
+        let parse = super::Arguments::try_parse_from(["glovebox", "watch", ".", "--trace", "t"]);
+        assert!(parse.is_ok(), "{:?}", parse.err());
     }
 }

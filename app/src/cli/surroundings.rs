@@ -9,6 +9,7 @@ use glovebox_abi::manifest::is_kebab_case;
 use glovebox_abi::{LogLevel, Permission};
 use glovebox_host::{
     Allowance, Consents, Host, HostBuilder, LoadRequest, MetricsEndpoint, Mock, Policy, Profile,
+    Reloads,
 };
 use glovebox_inspector::failure::Kept;
 use glovebox_workspace::{Workspace, WorkspacePlugins};
@@ -16,7 +17,7 @@ use glovebox_workspace::{Workspace, WorkspacePlugins};
 use super::asked::AskedFor;
 use super::error::Problem;
 use super::load::LoadArgs;
-use super::report::say;
+use super::report::{named, say};
 
 /// Which workspace, profile, policy and mocks.
 #[derive(Debug, Clone, Default, Args)]
@@ -150,6 +151,29 @@ impl Surroundings {
         self.asked.say_vain(host);
         self.asked.say_no_effect(host);
         self.asked.settle(host);
+    }
+
+    /// Applies the policy again whenever its file changes, and says so; not on a profile that reloads
+    /// nothing by itself. `told` hears of it too, with the reason if the file cannot be read.
+    pub(super) fn watch_policy(
+        &self,
+        host: &Host,
+        told: impl Fn(Result<(), String>) + Send + Sync + 'static,
+    ) {
+        if self.profile.as_ref().is_some_and(|one| one.reloads() == Reloads::WhenAsked) {
+            return;
+        }
+        let Some(name) = self.policy.as_ref().and_then(Policy::file).map(named) else { return };
+        let watched = host.watch_policy(move |changed| {
+            say(&match &changed {
+                Ok(()) => format!("Policy changed: {name} is in force"),
+                Err(reason) => format!("Policy not changed: {reason}"),
+            });
+            told(changed);
+        });
+        if let Err(error) = watched {
+            say(&format!("The policy file is not watched: {error}"));
+        }
     }
 
     /// Serves the figures of a host if the command line asks for it, and says where.

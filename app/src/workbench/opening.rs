@@ -1,9 +1,10 @@
 //! Opens files that are given together, and joins them in a replay once all are there.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use glovebox_abi::Frame;
-use glovebox_host::LoadRequest;
+use glovebox_host::{LoadRequest, Profile, Reloads};
 use glovebox_inspector::diff::DiffOptions;
 use glovebox_inspector::replay::Pace;
 use glovebox_workspace::Workspace;
@@ -80,6 +81,19 @@ impl Workbench {
         request
     }
 
+    /// Applies the policy again whenever its file changes.
+    fn watch_policy(&mut self) {
+        let fanout = Arc::downgrade(&self.fanout);
+        let watched = self.host.watch_policy(move |changed| {
+            if let Some(fanout) = fanout.upgrade() {
+                fanout.tell_policy(changed);
+            }
+        });
+        if let Err(error) = watched {
+            self.notices.add(Level::Warning, format!("The policy file is not watched: {error}"));
+        }
+    }
+
     /// Loads what a workspace asks for, as it asks for it; `start` awaits it, by position.
     pub(super) fn take_in_workspace(
         &mut self,
@@ -99,6 +113,10 @@ impl Workbench {
         if let Some(policy) = policy {
             self.host.set_policy(policy);
             self.outcome.policy_mode = self.host.policy_mode();
+            let reloads = profile.as_ref().map(Profile::reloads);
+            if reloads != Some(Reloads::WhenAsked) {
+                self.watch_policy();
+            }
         }
         if let Some(profile) = profile {
             self.host.set_profile(profile);

@@ -120,6 +120,8 @@ pub(super) struct Fanout {
     pub unkept: Mutex<Unkept>,
     /// The results of reloads, until the window looks.
     reloads: Mutex<Reloads>,
+    /// The result of the last change of the policy's file, until the window looks.
+    policy: Mutex<Option<Result<(), String>>>,
     /// The last events, for failure bundles.
     pub failures: FailureKeeper,
     /// By who did not get events because of a panic: how many, and why not the first.
@@ -263,6 +265,17 @@ impl Fanout {
             format!("{} did not reach {}: {first}", count(events, "event"), to.name())
         };
         faults.into_iter().map(in_words).collect()
+    }
+
+    /// Says what became of the policy when its file changed.
+    pub(super) fn tell_policy(&self, changed: Result<(), String>) {
+        *self.policy.lock() = Some(changed);
+        self.waker.wake();
+    }
+
+    /// The result of the last change of the policy's file since the window looked.
+    pub(super) fn take_policy(&self) -> Option<Result<(), String>> {
+        self.policy.lock().take()
     }
 
     /// The results of reloads since the last time.

@@ -29,7 +29,7 @@ use super::snapshots::{Every, Keeper};
 use super::source::Source;
 use super::trace::{TraceId, Traces};
 use super::usage::Usages;
-use super::words::count;
+use super::words::{count, file_name};
 use crate::folders;
 
 /// How old figures may be that are costly to collect.
@@ -237,6 +237,7 @@ impl Workbench {
         self.fanout.waker.looked();
         let has_finished = self.take_in_finished_work();
         self.take_in_reloads();
+        self.take_in_policy();
         self.keep_failures();
         self.say_faults();
         let version = self.count_live();
@@ -333,6 +334,22 @@ impl Workbench {
                 self.notices.add(level, text);
             }
         }
+    }
+
+    /// Says what became of the policy when its file changed.
+    fn take_in_policy(&mut self) {
+        match self.fanout.take_policy() {
+            None => return,
+            Some(Ok(())) => {
+                let policy = self.host.policy();
+                let name = policy.file().map_or_else(|| "its file".to_owned(), file_name);
+                let text = format!("{name} changed, and its rules are in force");
+                self.notices.add(Level::Success, text);
+            }
+            Some(Err(reason)) => self.notices.add(Level::Error, reason),
+        }
+        self.outcome.policy_mode = self.host.policy_mode();
+        self.look_at_plugins();
     }
 
     /// Writes what is known of failures beside the frames that led to them, in the background.

@@ -45,7 +45,7 @@ use crate::record::Journal;
 use crate::services::{Functions, Mock};
 use crate::task::{Lost, Task};
 use crate::underway::{LoadStatus, Loads};
-use crate::watch::Watcher;
+use crate::watch::{Watcher, Watching};
 
 pub use builder::{HostBuilder, HostError};
 use counters::DispatchCounters;
@@ -104,6 +104,8 @@ pub(crate) struct Inner {
     pub(crate) loads: Loads,
     turns: Turns,
     watcher: Watcher,
+    /// The watch of the policy's file.
+    policy_watch: Mutex<Option<Watching>>,
     pub(crate) rules: Mutex<HostRules>,
     profile: Mutex<Option<Profile>>,
     mock: Option<Arc<Mock>>,
@@ -160,6 +162,7 @@ impl Host {
             loads: Loads::default(),
             turns: Turns::new(cores),
             watcher: Watcher::new(),
+            policy_watch: Mutex::default(),
             rules: Mutex::new(rules),
             profile: Mutex::new(profile),
             mock,

@@ -687,12 +687,16 @@ fn every_emitted_frame_is_processed_or_counted_as_dropped() {
         let stats = host.plugin(id).unwrap().stats;
         assert!(stats.emitted_dropped > 1, "{stats:?}");
         assert_eq!(emitted.load(Relaxed), stats.processed - 1 + stats.emitted_dropped);
-        let all = format!("{} emitted frames were dropped that go", stats.emitted_dropped);
-        let is_said = |words: &str| sink.0.lock().iter().any(|event| event.contains(words));
-        assert!(is_said(told) && is_said(&all), "{all}");
+        let events = sink.0.lock();
+        let dropped = events.iter().filter_map(|event| {
+            let frames = event.strip_prefix("FramesDropped { frames: ")?;
+            frames.split(',').next()?.parse::<u64>().ok()
+        });
+        assert_eq!(dropped.sum::<u64>(), stats.emitted_dropped, "each is told of once");
+        assert!(events.iter().any(|event| event.contains(told)), "{told}");
     }
     check(16, "the queue of `sprays` is full");
-    check(100_000, "emitted frame dropped after 8 hops");
+    check(100_000, "it was passed on more than 8 times");
 }
 
 /// Emits its frame to a plugin that is not there, or to whoever accepts its kind if it says so.
@@ -727,8 +731,8 @@ fn a_frame_to_a_plugin_that_is_not_there_is_counted_and_said() {
         assert_eq!((stats.emitted_dropped, host.dispatch_stats().undelivered), (dropped, 1));
         assert!(sink.0.lock().iter().any(|event| event.contains(told)), "{told}");
     }
-    check("somebody", 1, "emitted frame dropped: no plugin `gone` is loaded");
-    check("anybody", 0, "emitted frame dropped: no plugin accepts control frames");
+    check("somebody", 1, "frames: 1, reason: \"no plugin `gone` is loaded");
+    check("anybody", 0, "frames: 1, reason: \"no plugin accepts control frames");
 }
 
 /// A module that makes the file `f` in its folder and then does to it what the payload says; it answers
@@ -827,4 +831,38 @@ fn a_module_writes_no_file_above_the_limit() {
     check_within("[limits]\nfile-bytes = \"64 MiB\"", "S", 0, 0, LIMIT);
     check_within("[limits]\nfile-bytes = 67108863", "S", 0, TOO_LARGE, 0);
     check_within("[limits]\nfile-bytes = \"65 MiB\"", "p", 0, 0, LIMIT + 1);
+}
+
+#[test]
+fn a_policy_is_applied_when_its_file_changes_and_only_if_it_can_be_read() {
+    use crate::policy::{Policy, PolicyMode};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    let write = |text: &str| fs::write(&path, text).unwrap();
+    write("mode = \"as-declared\"");
+    let sink = Arc::new(Remembered::default());
+    let policy = Policy::load(&path).unwrap();
+    let host = Host::builder().policy(policy).sink(sink.clone()).build().unwrap();
+    load(&host, counter(""));
+    let (tell, told) = sync_channel(16);
+    assert!(host.watch_policy(move |changed| tell.send(changed).unwrap()).unwrap());
+    let has_event = |words: &[&str]| {
+        sink.0.lock().iter().any(|one| words.iter().all(|word| one.contains(word)))
+    };
+    // Each step: what the file holds, whether it is read, and the mode afterwards.
+    let steps = [
+        ("mode = \"ask\"", true, PolicyMode::Ask),
+        ("mode = \"nonsense\"", false, PolicyMode::Ask),
+        ("mode = \"ask\"", true, PolicyMode::Ask),
+        ("mode = \"as-declared\"", true, PolicyMode::AsDeclared),
+    ];
+    for (text, is_read, mode) in steps {
+        write(text);
+        let told = told.recv_timeout(PATIENCE).expect("the change is noticed");
+        assert_eq!((told.is_ok(), host.policy_mode()), (is_read, mode), "{text}: {told:?}");
+    }
+    assert!(has_event(&["PolicyChanged", "policy changed"]));
+    assert!(has_event(&["the policy of before stays in force", "nonsense"]));
+    let host = Host::builder().build().unwrap();
+    assert!(!host.watch_policy(|_| {}).unwrap(), "there is no file");
 }

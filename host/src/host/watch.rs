@@ -1,6 +1,9 @@
 //! Reloads when the artifact or its manifest changes on disk.
 
+use std::path::Path;
 use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Host, Inner};
 use crate::id::InstanceId;
@@ -62,7 +65,84 @@ impl Watches for Reloads {
     }
 }
 
+/// Is told what became of a policy whose file changed: it is in force, or why it is not.
+type PolicyTold = Box<dyn Fn(Result<(), String>) + Send + Sync>;
+
+/// Applies the policy of a host again.
+struct PolicyFile {
+    host: Weak<Inner>,
+    told: PolicyTold,
+    /// The file could not be read when it changed last.
+    is_broken: AtomicBool,
+}
+
+impl Watches for PolicyFile {
+    fn look(&self, _busy: Busy, _: bool) {
+        let Some(inner) = self.host.upgrade() else { return };
+        let host = Host { inner };
+        let before = host.policy();
+        let told = match before.again() {
+            None => return,
+            Some(Ok(policy)) => {
+                let was_broken = self.is_broken.swap(false, Relaxed);
+                if !was_broken && policy == *before {
+                    return;
+                }
+                host.set_policy(policy);
+                Ok(())
+            }
+            Some(Err(error)) => {
+                self.is_broken.store(true, Relaxed);
+                let text = format!("the policy of before stays in force: {error}");
+                host.note_all(&text);
+                Err(text)
+            }
+        };
+        (self.told)(told);
+    }
+
+    fn notice(&self, text: &str) {
+        tracing::warn!("the policy file: {text}");
+        if let Some(inner) = self.host.upgrade() {
+            (Host { inner }).note_all(&format!("the policy file: {text}"));
+        }
+    }
+}
+
 impl Host {
+    /// Applies the policy again, as [`set_policy`](Self::set_policy) does, whenever its file changed and
+    /// was quiet; files are watched as those of plugins are, see [`watch`](Self::watch). If it cannot be
+    /// read, the policy of before stays in force, and an event of each instance says why. `told` is told
+    /// of either, on a thread of the host. `false` if the policy was read from no file.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses a thread.
+    pub fn watch_policy(
+        &self,
+        told: impl Fn(Result<(), String>) + Send + Sync + 'static,
+    ) -> Result<bool, WatchError> {
+        let Some(file) = self.policy().file().map(Path::to_owned) else { return Ok(false) };
+        let watches = PolicyFile {
+            host: self.downgrade(),
+            told: Box::new(told),
+            is_broken: AtomicBool::new(false),
+        };
+        let watching = self
+            .inner
+            .watcher
+            .watch(Box::new(move || vec![file.clone()]), Box::new(watches))
+            .map_err(|error| WatchError::Refused { reason: error.to_string() })?;
+        let ended = self.inner.policy_watch.lock().replace(watching);
+        drop(ended);
+        Ok(true)
+    }
+
+    /// Tells the log of every instance.
+    fn note_all(&self, text: &str) {
+        self.inner.registry.all().iter().for_each(|instance| instance.note(text));
+    }
+
     /// Reloads an instance, with its state, whenever its artifact or its manifest has changed and the
     /// files were quiet for 150 ms; files that are replaced again and again are read once a second. A
     /// file that its writer has open is waited for, until nothing is written to it for two seconds.

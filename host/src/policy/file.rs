@@ -24,6 +24,8 @@ const MAX_POLICY_LEN: u64 = 1 << 20;
 pub struct Policy {
     /// Its name in explanations.
     pub(super) name: String,
+    /// The file it was read from.
+    file: Option<PathBuf>,
     /// The mode where no rule decides; the host's own mode if absent.
     pub(super) mode: Option<PolicyMode>,
     pub(super) default: Section,
@@ -130,7 +132,20 @@ impl Policy {
         let named = |problem| PolicyError::Text { problem, path: Some(path.to_owned()) };
         let mut policy = read(&text, Some(folder)).map_err(named)?;
         policy.name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // The working folder may change.
+        policy.file = Some(std::path::absolute(path).map_err(io)?);
         Ok(policy)
+    }
+
+    /// The file it was read from, if it was.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The policy that its file holds now; `None` if it was read from none.
+    pub(crate) fn again(&self) -> Option<Result<Policy, PolicyError>> {
+        let again = |policy| Policy { is_found: self.is_found, ..policy };
+        Some(Policy::load(self.file.as_deref()?).map(again))
     }
 
     /// Reads a text. Relative folders in it start at the working folder of the process.

@@ -13,6 +13,7 @@ mod system;
 mod thread;
 mod trail;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,6 +78,43 @@ enum Wish {
 pub(crate) struct Watching {
     shared: Arc<Shared>,
     id: u64,
+}
+
+/// Hears when files of an application changed and are quiet, as a host does of those of plugins; until
+/// it is dropped. Where the system tells of no changes, they are looked at once a second.
+pub struct FileWatch(#[expect(dead_code, reason = "it ends the watch when it goes")] Watching);
+
+impl FileWatch {
+    /// Calls `changed` at once, and after each change from then on, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses a thread.
+    pub fn start(
+        files: Vec<PathBuf>,
+        changed: impl Fn() + Send + 'static,
+    ) -> std::io::Result<FileWatch> {
+        let files = move || files.clone();
+        Watcher::new().watch(Box::new(files), Box::new(Calls(changed))).map(FileWatch)
+    }
+}
+
+impl fmt::Debug for FileWatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("FileWatch").finish_non_exhaustive()
+    }
+}
+
+struct Calls<F>(F);
+
+impl<F: Fn() + Send> Watches for Calls<F> {
+    fn look(&self, _: Busy, _: bool) {
+        (self.0)();
+    }
+
+    fn notice(&self, text: &str) {
+        tracing::warn!("{text}");
+    }
 }
 
 /// Held while somebody works on a change.

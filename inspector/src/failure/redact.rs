@@ -56,6 +56,9 @@ fn wordless(what: What) -> What {
         What::ReloadFailed { cause, stage, message, took } => {
             What::ReloadFailed { cause, stage, message: words(&message), took }
         }
+        What::FramesDropped { frames, reason } => {
+            What::FramesDropped { frames, reason: words(&reason) }
+        }
         What::PolicyChanged { summary } => What::PolicyChanged { summary: words(&summary) },
         What::PolicyAsked { permission, parameter } => {
             What::PolicyAsked { permission, parameter: words(&parameter) }

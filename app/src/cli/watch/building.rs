@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::units::show_duration;
+use glovebox_host::FileWatch;
 use parking_lot::{Condvar, Mutex};
 
 use super::super::error::Problem;
@@ -16,8 +17,11 @@ use super::{Change, Occasion};
 use crate::build::{self, BuildOptions, BuildReport, Sources, Stamp};
 use crate::panics::contain;
 
-/// How often the sources are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the sources are looked at. The system tells of changes meanwhile, but not of new files,
+/// nor on every file system.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Of more files, the system is not asked to tell.
+const TOLD_OF: usize = 500;
 /// An editor that saves several files is done after so long without a change.
 const SETTLE: Duration = Duration::from_millis(150);
 /// Files that change all the time are built after so long.
@@ -65,11 +69,12 @@ impl Workshop {
         Building { end, thread: Some(thread) }
     }
 
-    fn build_on_changes(&self, tell: &SyncSender<Change>, end: &Bell) {
+    fn build_on_changes(&self, tell: &SyncSender<Change>, end: &Arc<Bell>) {
         let mut sources = Sources::new(&self.folder, &self.artifact);
         let mut built_from = None;
+        let mut news = News::of(end);
         loop {
-            let change = match self.next(&mut sources, &mut built_from, end) {
+            let change = match self.next(&mut sources, &mut built_from, &mut news) {
                 Ok(Some(change)) => change,
                 Ok(None) => return,
                 Err(error) => {
@@ -89,21 +94,23 @@ impl Workshop {
         &self,
         sources: &mut Sources,
         built_from: &mut Option<Stamp>,
-        end: &Bell,
+        news: &mut News,
     ) -> anyhow::Result<Option<Change>> {
         let occasion = if built_from.is_none() { Occasion::Start } else { Occasion::Change };
         loop {
-            let Some(from) = settled(sources, built_from.as_ref(), end)? else { return Ok(None) };
-            let (cancel, over) = (AtomicBool::new(false), Bell::default());
+            let Some(from) = settled(sources, built_from.as_ref(), news)? else { return Ok(None) };
+            let (cancel, over) = (AtomicBool::new(false), AtomicBool::new(false));
+            let bell = &*news.bell;
             let built = thread::scope(|scope| {
                 // Also when the build panics, or the scope would wait for ever.
-                let _ringing = RingAtEnd(&over);
+                let _ending = Over { is_over: &over, bell };
                 scope.spawn(|| {
-                    while !over.wait(LOOK_EVERY) {
+                    while !over.load(Ordering::Relaxed) {
                         let is_old = sources.stamp().is_ok_and(|now| now != from);
-                        if is_old || end.is_rung() {
+                        if is_old || bell.is_rung() {
                             cancel.store(true, Ordering::Relaxed);
                         }
+                        bell.wait(LOOK_EVERY);
                     }
                 });
                 self.build(&cancel)
@@ -126,10 +133,15 @@ impl Workshop {
 
 /// The stamp of the sources once they differ from `before` and change no more for a while; `None` if
 /// somebody asked for the end.
-fn settled(sources: &Sources, before: Option<&Stamp>, end: &Bell) -> anyhow::Result<Option<Stamp>> {
+fn settled(
+    sources: &Sources,
+    before: Option<&Stamp>,
+    news: &mut News,
+) -> anyhow::Result<Option<Stamp>> {
     let mut changed: Option<(Stamp, Instant, Instant)> = None;
-    while !end.is_rung() {
+    while !news.bell.is_rung() {
         let now = sources.stamp()?;
+        news.hear_of(&now);
         match &mut changed {
             _ if before == Some(&now) => changed = None,
             // Nobody saves anything before the first build.
@@ -145,44 +157,94 @@ fn settled(sources: &Sources, before: Option<&Stamp>, end: &Bell) -> anyhow::Res
                 }
             }
         }
-        end.wait(LOOK_EVERY);
+        news.bell.wait(if changed.is_some() { SETTLE } else { news.look_every });
     }
     Ok(None)
+}
+
+/// Tells of changes of the sources as soon as the system does.
+struct News {
+    bell: Arc<Bell>,
+    /// [`LOOK_EVERY`], but in tests.
+    look_every: Duration,
+    /// The files of which the system tells, and what hears of them.
+    watch: Option<(Vec<PathBuf>, Option<FileWatch>)>,
+}
+
+impl News {
+    fn of(bell: &Arc<Bell>) -> News {
+        News { bell: bell.clone(), look_every: LOOK_EVERY, watch: None }
+    }
+
+    /// Hears of changes of these files, and no others.
+    fn hear_of(&mut self, stamp: &Stamp) {
+        let known = self.watch.as_ref().map(|(files, _)| files);
+        if known.is_some_and(|known| known.iter().eq(stamp.files())) {
+            return;
+        }
+        let files: Vec<PathBuf> = stamp.files().cloned().collect();
+        let bell = self.bell.clone();
+        // Without it, they are looked at from time to time.
+        let watch = (files.len() <= TOLD_OF)
+            .then(|| FileWatch::start(files.clone(), move || bell.tell()).ok())
+            .flatten();
+        self.watch = Some((files, watch));
+    }
 }
 
 /// Ends a wait on another thread.
 #[derive(Debug, Default)]
 struct Bell {
-    rung: Mutex<bool>,
+    rung: Mutex<Rung>,
     changed: Condvar,
 }
 
+#[derive(Debug, Default, Clone, Copy)]
+struct Rung {
+    /// Somebody asked for the end.
+    end: bool,
+    /// There is something to look at.
+    news: bool,
+}
+
 impl Bell {
+    /// Asks for the end.
     fn ring(&self) {
-        *self.rung.lock() = true;
+        self.rung.lock().end = true;
         self.changed.notify_all();
     }
 
-    fn is_rung(&self) -> bool {
-        *self.rung.lock()
+    /// Says that there is something to look at.
+    fn tell(&self) {
+        self.rung.lock().news = true;
+        self.changed.notify_all();
     }
 
-    /// Waits for some time at most; true if it was rung.
-    fn wait(&self, time: Duration) -> bool {
+    /// True if somebody asked for the end.
+    fn is_rung(&self) -> bool {
+        self.rung.lock().end
+    }
+
+    /// Waits until there is something to look at, for some time at most.
+    fn wait(&self, time: Duration) {
         let mut rung = self.rung.lock();
-        if !*rung {
+        if !rung.end && !rung.news {
             self.changed.wait_for(&mut rung, time);
         }
-        *rung
+        rung.news = false;
     }
 }
 
-/// Rings a bell when it is dropped.
-struct RingAtEnd<'a>(&'a Bell);
+/// Says that a build is over when it is dropped.
+struct Over<'a> {
+    is_over: &'a AtomicBool,
+    bell: &'a Bell,
+}
 
-impl Drop for RingAtEnd<'_> {
+impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.ring();
+        self.is_over.store(true, Ordering::Relaxed);
+        self.bell.tell();
     }
 }
 
@@ -214,8 +276,28 @@ mod tests {
         let workshop = Workshop::new(folder.path(), BuildOptions::default()).unwrap();
         let mut sources = Sources::new(&workshop.folder, &workshop.artifact);
         panic_at(Some("Build"));
-        let built = contain(|| workshop.next(&mut sources, &mut None, &Bell::default()).is_ok());
+        let built = contain(|| {
+            workshop.next(&mut sources, &mut None, &mut News::of(&Arc::default())).is_ok()
+        });
         panic_at(None);
         assert!(built.is_err_and(|fault| fault.contains("a test wants this to panic")));
+    }
+
+    #[test]
+    fn changes_of_sources_are_told_by_the_system() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let source = folder.path().join("lib.rs");
+        std::fs::write(&source, "a").expect("there is space");
+        let sources = Sources::new(folder.path(), &folder.path().join("out/a.wasm"));
+        let bell = Arc::<Bell>::default();
+        // By looking so rarely, it would see nothing.
+        let mut news = News { look_every: Duration::from_secs(3600), ..News::of(&bell) };
+        let before = settled(&sources, None, &mut news).expect("it can be read");
+        let found = thread::scope(|scope| {
+            let found = scope.spawn(|| settled(&sources, before.as_ref(), &mut news));
+            std::fs::write(&source, "longer").expect("there is space");
+            found.join().expect("it does not panic")
+        });
+        assert_ne!(found.expect("it can be read"), before);
     }
 }

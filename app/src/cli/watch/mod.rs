@@ -37,9 +37,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// With --build, PLUGIN is the folder of its source: the plugin is built at once, and whenever a
 /// source changes, with one build at a time. Each replay starts with fresh state. The first replay is
 /// the baseline, unless --against names another; with --build, that is a replay into the artifact of
-/// the build before, if it is there. The verb runs until you interrupt it, or until there were as
+/// the build before, if it is there. A change of the policy's file applies it and leads to a replay,
+/// too. The verb runs until you interrupt it, or until there were as
 /// many changes as --changes says. The exit code is 1 if a change led to differences, or was refused.
 #[derive(Debug, Args)]
+// How it is built means nothing if it is not.
+#[command(mut_group("BuildArgs", |how| how.requires("build")))]
 pub(super) struct Watch {
     /// An artifact, a plugin.toml, or a folder with one; with --build, the folder of the source
     pub plugin: PathBuf,
@@ -94,6 +97,10 @@ enum Change {
     Refused(String),
     /// After something else was refused, the file is again what runs.
     Mended,
+    /// Another policy is in force.
+    Policy,
+    /// The file of the policy was changed, and cannot be read, as was said.
+    PolicyRefused,
     /// The artifact was built.
     Built(Occasion),
     /// It was not, and why.
@@ -141,7 +148,7 @@ impl Watch {
         let workshop = self.build.then(|| Workshop::new(&self.plugin, self.how.options()));
         let workshop = workshop.transpose()?;
         let plan = trace_file::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
-        let read = |path| Standard::read(path, &self.rules);
+        let read = |path| Standard::read(path, &self.rules)?.with_answers(path);
         let against = self.against.as_deref().map(read).transpose()?;
         // A replay into the build before is what the next one is compared with.
         let is_first = workshop.as_ref().is_none_or(|workshop| !workshop.artifact().is_file());
@@ -166,6 +173,14 @@ impl Watch {
         for id in stage.instances.iter().filter(|_| workshop.is_none()) {
             stage.host.watch(*id)?;
         }
+        let policy = sender.clone();
+        // A full queue holds a change that leads to the same replay.
+        surroundings.watch_policy(&stage.host, move |changed| {
+            drop(
+                policy
+                    .try_send(changed.map_or_else(|_| Change::PolicyRefused, |()| Change::Policy)),
+            );
+        });
         stage.keep_events();
         let first = stage.replay(&plan, Pace::Max);
         let run = Arc::new(Run::from_events("first replay", stage.events()?));
@@ -248,7 +263,8 @@ impl Watch {
     fn replay(&self, watched: &Watched<'_>, change: Change) -> Result<Replayed, Problem> {
         let Watched { stage, plan, baseline, surroundings } = watched;
         match change {
-            Change::Reloaded | Change::Built(_) => {}
+            Change::Reloaded | Change::Policy | Change::Built(_) => {}
+            Change::PolicyRefused => return Ok(Replayed::Refused),
             Change::Mended => say("Mended: the file is again what runs"),
             Change::Ended => return Ok(Replayed::Cancelled),
             Change::Refused(message) => {
