@@ -7,13 +7,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::identity::{has_ended, own_mark};
 use crate::system::check;
 use crate::{Limits, Missing};
 
-/// How the folders of groups begin: then the namespace of numbers of processes, the process that made
-/// them, and a number.
-/// Hosts before that had no namespace in their names, took any number for that of a process, and would
-/// end groups whose names begin with `glovebox-`.
+/// How the folders of groups begin: then the mark of the process that made them, and a number. Older hosts
+/// took any number for that of a process, and would end groups whose names begin with `glovebox-`.
 const PREFIX: &str = "glovebox_";
 
 /// A group of processes, with limits for all of them together. It is ended and removed when this is
@@ -50,7 +49,7 @@ impl Cgroup {
     pub fn new(limits: &Limits) -> Result<Cgroup, Missing> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{}-{number}", numbers(), std::process::id());
+        let name = format!("{PREFIX}{}-{number}", own_mark());
         let trees = trees().map_err(|error| missing(format!("no cgroups are found: {error}")))?;
         let mut group = Cgroup {
             folders: Vec::new(),
@@ -199,12 +198,10 @@ impl Cgroup {
     /// Ends and removes the groups of hosts that are gone. Those of another namespace of numbers stay:
     /// nobody can tell here whether their hosts are.
     pub fn sweep() {
-        let own = numbers();
         for tree in trees().unwrap_or_default() {
             for entry in fs::read_dir(&tree.own).into_iter().flatten().flatten() {
                 let name = entry.file_name();
-                let owner = name.to_str().and_then(|name| owner_of(name, own));
-                if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+                if name.to_str().is_some_and(is_left) {
                     let _ = write(&entry.path().join("cgroup.kill"), "1");
                     remove(&entry.path());
                 }
@@ -213,35 +210,38 @@ impl Cgroup {
     }
 }
 
-/// The namespace in which numbers of processes mean what they do here; 0 if it cannot be told.
-fn numbers() -> u64 {
-    let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    let name = link.to_string_lossy();
-    let number = name.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']')?.parse().ok());
-    number.unwrap_or(0)
-}
-
-/// The process that made a group, by its name, if its number counts in the namespace `own`.
-fn owner_of(name: &str, own: u64) -> Option<u32> {
-    let (numbers, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
-    let (owner, _) = rest.split_once('-')?;
-    let is_own = numbers.parse() == Ok(own);
-    is_own.then(|| owner.parse().ok()).flatten()
+/// True of a group whose host has ended, by its name.
+fn is_left(name: &str) -> bool {
+    let mark = name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('-'));
+    mark.is_some_and(|(mark, _)| has_ended(mark))
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
         let _ = self.kill();
-        self.folders.iter().for_each(|folder| remove(folder));
+        // Most groups are empty by now.
+        self.folders.retain(|folder| fs::remove_dir(folder).is_err_and(|error| is_busy(&error)));
+        if self.folders.is_empty() {
+            return;
+        }
+        // The thread that drops it may hold a lock, or look after others: it does not wait.
+        let folders = std::mem::take(&mut self.folders);
+        let thread = std::thread::Builder::new().name("glovebox-groups".to_owned());
+        // Without a thread, the sweep of the next start removes them.
+        drop(thread.spawn(move || folders.iter().for_each(|folder| remove(folder))));
     }
+}
+
+/// True of an error that says that there are processes in a group.
+fn is_busy(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBUSY)
 }
 
 /// Removes a group once its processes have ended, which killing them began.
 fn remove(folder: &Path) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
     while let Err(error) = fs::remove_dir(folder) {
-        let busy = error.raw_os_error() == Some(libc::EBUSY);
-        if !busy || std::time::Instant::now() > deadline {
+        if !is_busy(&error) || std::time::Instant::now() > deadline {
             // The sweep of the next start removes the rest.
             break;
         }
@@ -366,16 +366,21 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_other_namespaces_have_no_owner_here() {
-        fn check(name: &str, own: u64, expected: Option<u32>) {
-            assert_eq!(owner_of(name, own), expected, "{name}");
+    fn groups_of_hosts_that_have_ended_are_known() {
+        #[track_caller]
+        fn check(name: &str, expected: bool) {
+            assert_eq!(is_left(name), expected, "{name}");
         }
-        check("glovebox_4026531836-77-0", 4_026_531_836, Some(77));
-        check("glovebox_4026532001-77-0", 4_026_531_836, None);
-        check("glovebox_77-0", 4_026_531_836, None);
-        check("glovebox_x-77-0", 0, None);
-        check("other-4026531836-77-0", 4_026_531_836, None);
-        assert_ne!(numbers(), 0, "Linux tells it");
+        let own = own_mark();
+        check(&format!("{PREFIX}{own}-0"), false);
+        // Another process has its number now.
+        let (before, started) = own.rsplit_once('-').unwrap();
+        check(&format!("{PREFIX}{before}-1{started}-0"), true);
+        check(&format!("other_{before}-1{started}-0"), false);
+        check(&format!("{PREFIX}{before}-1{started}"), false);
+        // As older hosts named them.
+        check("glovebox_4026531836-4194305-0", false);
+        check("glovebox-4194305-0", false);
     }
 
     #[test]

@@ -36,6 +36,8 @@ mod cgroup;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
+mod identity;
+#[cfg(target_os = "linux")]
 mod limits;
 #[cfg(target_os = "linux")]
 mod mounts;
@@ -57,6 +59,8 @@ mod elsewhere;
 pub use cgroup::Cgroup;
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Cgroup, enter, probe};
+#[cfg(target_os = "linux")]
+pub use identity::{has_ended, own_mark, status_fields};
 #[cfg(target_os = "linux")]
 pub use probe::probe;
 pub use profile::{Access, Folder, Layer, Limits, Network, Profile, Reach, SystemCalls};

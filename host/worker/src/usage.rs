@@ -1,6 +1,8 @@
 use std::fs;
 use std::time::Duration;
 
+use glovebox_sandbox::status_fields;
+
 /// The usage of a worker, as the kernel counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -38,16 +40,13 @@ fn units() -> (u64, u64) {
 /// True if a signal has stopped the process, or somebody traces it.
 pub(crate) fn is_stopped(process: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    fields(&status).and_then(|mut fields| fields.next()).is_some_and(|state| "Tt".contains(state))
-}
-
-/// The fields of `/proc/PID/stat` from the third on: the second, a name, may hold anything.
-fn fields(status: &str) -> Option<std::str::SplitWhitespace<'_>> {
-    Some(status.rsplit_once(')')?.1.split_whitespace())
+    status_fields(&status)
+        .and_then(|mut fields| fields.next())
+        .is_some_and(|state| "Tt".contains(state))
 }
 
 fn parse(status: &str, carried: &str, (ticks, page): (u64, u64)) -> Option<Usage> {
-    let fields: Vec<&str> = fields(status)?.collect();
+    let fields: Vec<&str> = status_fields(status)?.collect();
     // Counted as in proc(5), where the first one here is number 3.
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let time = |number| Some(Duration::from_millis(field(number)?.saturating_mul(1000) / ticks));

@@ -7,10 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use glovebox_sandbox::{Missing, SandboxReport};
+use glovebox_abi::units::show_duration;
+use glovebox_sandbox::{Missing, SandboxReport, has_ended, own_mark};
 use parking_lot::Mutex;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::seccomp::Filter;
 use crate::problem::{LoadProblem, shorten};
@@ -139,6 +141,12 @@ impl Engine {
 
     /// The standard output of the engine; else the last line of its errors, or why there is none.
     fn ask(&self, words: &[&str]) -> Result<String, String> {
+        self.ask_within(PATIENCE, words)
+    }
+
+    /// The same of an engine that may take so long until it has ended.
+    fn ask_within(&self, patience: Duration, words: &[&str]) -> Result<String, String> {
+        let until = Instant::now() + patience;
         let mut command = Command::new(&self.path);
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -162,21 +170,32 @@ impl Engine {
         let mut said = [String::new(), String::new()];
         let mut is_late = threads.iter().any(Result::is_err);
         for _ in 0..2 {
-            match heard.recv_timeout(PATIENCE) {
+            match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok((place, text)) => said[place] = text,
                 Err(_) => is_late = true,
             }
         }
-        if is_late {
-            let _ = child.kill();
-        }
-        // It has closed both, and ends.
-        let status = child.wait().map_err(|error| error.to_string())?;
+        // An engine that closed both need not have ended.
+        let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+        let (sender, ended) = sync_channel(1);
+        let wait = move || {
+            // Nobody listens any more to one that took too long.
+            let _ = sender.send(child.wait());
+        };
+        let thread = std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(wait);
+        is_late |= thread.is_err();
+        let left =
+            if is_late { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) };
+        let Ok(status) = ended.recv_timeout(left) else {
+            // The thread waits for it then.
+            let _ = handle.map(|handle| pidfd_send_signal(handle, Signal::KILL));
+            return Err(format!("it took longer than {}", show_duration(patience)));
+        };
+        let status = status.map_err(|error| error.to_string())?;
         let [out, errors] = said;
-        match (is_late, status.success()) {
-            (true, _) => Err(format!("it took longer than {} s", PATIENCE.as_secs())),
-            (false, true) => Ok(out),
-            (false, false) => Err(last_line(&errors).unwrap_or_else(|| status.to_string())),
+        match status.success() {
+            true => Ok(out),
+            false => Err(last_line(&errors).unwrap_or_else(|| status.to_string())),
         }
     }
 }
@@ -234,47 +253,20 @@ fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
+/// How the names of containers begin: then the mark of their host, and a number.
+const PREFIX: &str = "glovebox-";
+
 /// A name that no other container has: it tells which process of which boot of the machine is its host.
 pub(super) fn new_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let own = std::process::id();
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let started = started_at(own).unwrap_or(0);
-    format!("glovebox-{}-{}-{own}-{started}-{number}", boot(), own_namespace())
+    format!("{PREFIX}{}-{number}", own_mark())
 }
 
 /// True of a container whose host has ended.
 fn is_left(name: &str) -> bool {
-    let mut parts = name.split('-');
-    let (Some("glovebox"), Some(its_boot)) = (parts.next(), parts.next()) else { return false };
-    let mut number = || parts.next()?.parse::<u64>().ok();
-    let (Some(namespace), Some(process), Some(started)) = (number(), number(), number()) else {
-        return false;
-    };
-    let process = u32::try_from(process).unwrap_or(0);
-    // Processes of another namespace have other numbers there.
-    let is_seen = namespace == own_namespace();
-    its_boot != boot() || is_seen && started_at(process) != Some(started)
-}
-
-/// The number of the namespace of processes that this one is in.
-fn own_namespace() -> u64 {
-    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    let digits: String = link.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or(0)
-}
-
-/// The start of the id of this boot.
-fn boot() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.chars().filter(char::is_ascii_hexdigit).take(12).collect()
-}
-
-/// When a process started, in ticks since the boot: with its number, it is the only one.
-fn started_at(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field, a name, may hold anything; the third is the first one here.
-    status.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    let mark = name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('-'));
+    mark.is_some_and(|(mark, _)| has_ended(mark))
 }
 
 #[cfg(test)]
@@ -314,6 +306,26 @@ mod tests {
                        memory and processes";
         check("5.0 crun v1 true", Err(without));
         check("so what", Err("its answer is not known: so what"));
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_given_up() {
+        #[track_caller]
+        fn check(script: &str, patience: Duration, expected: Result<&str, &str>) {
+            let folder = tempfile::tempdir().unwrap();
+            let script_file = folder.path().join("script");
+            std::fs::write(&script_file, script).unwrap();
+            let path = PathBuf::from("/bin/sh");
+            let engine = Engine { path, is_podman: true, filter: None, layers: Mutex::new(None) };
+            let found = engine.ask_within(patience, &[script_file.to_str().unwrap()]);
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{script}");
+        }
+        let (long, short) = (Duration::from_secs(600), Duration::from_millis(50));
+        check("echo well", long, Ok("well\n"));
+        check("echo Error: ill >&2; exit 3", long, Err("ill"));
+        check("exec sleep 1000", short, Err("it took longer than 50 ms"));
+        // It has closed its streams, and goes on.
+        check("exec sleep 1000 >&- 2>&-", short, Err("it took longer than 50 ms"));
     }
 
     #[test]

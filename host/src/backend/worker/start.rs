@@ -48,13 +48,12 @@ pub(crate) struct WorkerStarter {
 impl WorkerStarter {
     /// The engine of containers, which is looked for when the first one is wanted.
     pub(super) fn engine(&self) -> Result<Arc<Engine>, LoadProblem> {
-        let mut engine = self.engine.lock();
-        if let Some(engine) = &*engine {
+        if let Some(engine) = &*self.engine.lock() {
             return Ok(engine.clone());
         }
+        // It may take its time, and nobody waits for a lock meanwhile. Several that look find the same.
         let found = Arc::new(Engine::find(self.engine_path.get().map(PathBuf::as_path))?);
-        *engine = Some(found.clone());
-        Ok(found)
+        Ok(self.engine.lock().get_or_insert(found).clone())
     }
 
     /// Says where the engine of containers is, before one is wanted.

@@ -644,7 +644,7 @@ fn host_killed(_: &Workers) {
     println!("all are gone {:?} after the host", killed.elapsed());
     // The next host removes its groups before it starts anything.
     drop(loaded(&Workers::start().unwrap(), |_| {}));
-    let name = format!("glovebox-{}-*", host.id());
+    let name = format!("glovebox_*-{}-*", host.id());
     let find = ["/sys/fs/cgroup", "-maxdepth", "4", "-name", &name];
     let left = Command::new("find").args(find).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
