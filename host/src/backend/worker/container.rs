@@ -96,7 +96,9 @@ impl Image {
             Stopped::Refused(format!("its container cannot be looked at: {reason}"))
         })?;
         worker.set_program(process);
-        let report = look(process, amounts);
+        let written = outfit.places().filter(|place| place.access == Access::ReadWrite);
+        let written: Vec<&Path> = written.map(|place| place.path).collect();
+        let report = look(process, amounts, &written);
         let root = format!("/proc/{process}/root");
         outfit
             .places()
@@ -127,6 +129,8 @@ impl Image {
         add(&["--ulimit=nproc=1024:1024"]);
         if self.engine.is_podman {
             add(&["--read-only-tmpfs=false", "--no-hosts", "--http-proxy=false"]);
+            // Volumes of the image could be written.
+            add(&["--image-volume=ignore"]);
         }
         if let Some(filter) = &self.engine.filter {
             add(&[&format!("--security-opt=seccomp={}", filter.path())]);

@@ -16,13 +16,38 @@ pub(super) struct Amounts {
     pub(super) file_bytes: u64,
 }
 
-/// Looks at a process in a container.
-pub(super) fn look(process: u32, amounts: Amounts) -> SandboxReport {
+/// Looks at a process in a container, which may write to these folders.
+pub(super) fn look(process: u32, amounts: Amounts, written: &[&Path]) -> SandboxReport {
     look_at(
         &Around { process: format!("/proc/{process}").into(), own: "/proc/self".into() },
         amounts,
+        written,
     )
 }
+
+/// Kinds of mounts that hold no files: what may be done by them is for the kernel to say.
+const OF_THE_KERNEL: &[&str] = &[
+    "proc",
+    "sysfs",
+    "devpts",
+    "mqueue",
+    "cgroup",
+    "cgroup2",
+    "securityfs",
+    "debugfs",
+    "tracefs",
+    "pstore",
+    "bpf",
+    "configfs",
+    "fusectl",
+    "efivarfs",
+    "binfmt_misc",
+    "selinuxfs",
+];
+
+/// Folders of devices and groups, which the engine makes for itself in memory. The root of the container
+/// alone may write there.
+const OF_THE_ENGINE: [&str; 2] = ["/dev", "/sys/fs/cgroup"];
 
 /// The folders of two processes in `/proc`.
 struct Around {
@@ -30,7 +55,7 @@ struct Around {
     own: PathBuf,
 }
 
-fn look_at(around: &Around, amounts: Amounts) -> SandboxReport {
+fn look_at(around: &Around, amounts: Amounts, written: &[&Path]) -> SandboxReport {
     let mut report = SandboxReport::default();
     let mut add = |layer, check: &dyn Fn() -> Result<(), String>| {
         let remedy = match layer {
@@ -47,7 +72,9 @@ fn look_at(around: &Around, amounts: Amounts) -> SandboxReport {
     add(Layer::UserNamespace, &|| around.is_apart("user"));
     add(Layer::NetworkNamespace, &|| around.is_apart("net").and_then(|()| around.has_no_network()));
     add(Layer::IpcNamespace, &|| around.is_apart("ipc"));
-    add(Layer::MountNamespace, &|| around.is_apart("mnt").and_then(|()| around.has_fixed_root()));
+    add(Layer::MountNamespace, &|| {
+        around.is_apart("mnt").and_then(|()| around.has_fixed_files(written))
+    });
     add(Layer::Limits, &|| around.has_limits_of_files(amounts));
     add(Layer::Processes, &|| around.limit("pids", ["pids.max"; 2], amounts.processes));
     add(Layer::Capabilities, &|| {
@@ -56,8 +83,6 @@ fn look_at(around: &Around, amounts: Amounts) -> SandboxReport {
             .try_for_each(|name| around.has_status(name, "0000000000000000"))
     });
     add(Layer::NoNewPrivileges, &|| around.has_status("NoNewPrivs", "1"));
-    // Its keeper ends it.
-    add(Layer::ParentDeath, &|| Ok(()));
     add(Layer::Scopes, &|| around.is_apart("pid"));
     // With a filter.
     add(Layer::SystemCalls, &|| around.has_status("Seccomp", "2"));
@@ -93,16 +118,24 @@ impl Around {
         }
     }
 
-    /// A root folder that cannot be written.
-    fn has_fixed_root(&self) -> Result<(), String> {
-        let mounts = self.read("mountinfo")?;
-        let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let root = fields.find(|fields| fields.get(4) == Some(&"/"));
-        let options = root.and_then(|fields| fields.get(5).map(|options| (*options).to_owned()));
-        match options {
-            Some(options) if options.split(',').any(|option| option == "ro") => Ok(()),
-            Some(_) => Err("its root folder can be written".to_owned()),
-            None => Err("it has no root folder".to_owned()),
+    /// No files that can be written beside those of these folders.
+    fn has_fixed_files(&self, written: &[&Path]) -> Result<(), String> {
+        let text = self.read("mountinfo")?;
+        let mounts: Vec<Mount> =
+            text.lines().map(Mount::of).collect::<Option<_>>().ok_or_else(|| {
+                "what the kernel says about its mounts is not known here".to_owned()
+            })?;
+        if !mounts.iter().any(|mount| mount.point == Path::new("/")) {
+            return Err("it has no root folder".to_owned());
+        }
+        // Also those that lie below another one now: what is on top can be taken away.
+        let writable = mounts.iter().filter(|mount| {
+            let is_granted = written.iter().any(|folder| mount.point == *folder);
+            !mount.is_fixed && !is_granted && mount.holds_files()
+        });
+        match writable.map(|mount| mount.point.display().to_string()).collect::<Vec<_>>()[..] {
+            [] => Ok(()),
+            ref others => Err(format!("it can write to {}", others.join(", "))),
         }
     }
 
@@ -157,6 +190,62 @@ impl Around {
     }
 }
 
+/// One line of `mountinfo`.
+struct Mount {
+    point: PathBuf,
+    kind: String,
+    /// True if all of what was mounted is here, and not one file or folder of it.
+    is_whole: bool,
+    is_fixed: bool,
+}
+
+impl Mount {
+    /// See proc_pid_mountinfo(5).
+    fn of(line: &str) -> Option<Mount> {
+        let (head, tail) = line.split_once(" - ")?;
+        let head: Vec<&str> = head.split(' ').collect();
+        let [_, _, _, root, point, options, ..] = head[..] else { return None };
+        Some(Mount {
+            point: unescaped(point),
+            kind: tail.split(' ').next()?.to_owned(),
+            is_whole: root == "/",
+            is_fixed: options.split(',').any(|option| option == "ro"),
+        })
+    }
+
+    /// True if a process of the container could keep anything there.
+    fn holds_files(&self) -> bool {
+        let is_made = OF_THE_ENGINE.iter().any(|made| self.point == Path::new(made));
+        // Such as `/dev/null`, which also lies on files that nobody should read.
+        let is_in_place = ["/dev", "/proc", "/sys"].iter().any(|top| self.point.starts_with(top));
+        let is_device =
+            is_in_place && !self.is_whole && matches!(&*self.kind, "tmpfs" | "devtmpfs");
+        !(OF_THE_KERNEL.contains(&&*self.kind) || is_device || is_made && self.kind == "tmpfs")
+    }
+}
+
+/// A path in which the kernel wrote some letters as numbers of three octal digits.
+fn unescaped(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let mut path = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let number = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match number.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(letter) => {
+                path.push(letter);
+                rest = &after[3..];
+            }
+            None => {
+                path.push(*first);
+                rest = after;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(path).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +255,7 @@ mod tests {
 
     #[test]
     fn this_process_is_in_no_container() {
-        let report = look(std::process::id(), AMOUNTS);
+        let report = look(std::process::id(), AMOUNTS, &[]);
         let holds = |layer| report.is_enforced(layer);
         for layer in
             [Layer::UserNamespace, Layer::NetworkNamespace, Layer::MountNamespace, Layer::Scopes]
@@ -215,7 +304,8 @@ mod tests {
             } else if !file.is_empty() {
                 fs::write(process.join(file), content).unwrap();
             }
-            let report = look_at(&Around { process, own }, AMOUNTS);
+            let granted = Path::new("/granted to it");
+            let report = look_at(&Around { process, own }, AMOUNTS, &[granted]);
             let missing: Vec<Layer> = report.missing().map(|(layer, _)| layer).collect();
             // No cgroup of this name is there.
             let others: Vec<Layer> = missing
@@ -231,6 +321,29 @@ mod tests {
         check("ns/ipc", "ipc:b", &[Layer::IpcNamespace]);
         check("ns/mnt", "mnt:b", &[Layer::MountNamespace]);
         check("mountinfo", "73 48 0:40 / / rw,relatime - overlay o rw\n", &[Layer::MountNamespace]);
+        let root = "73 48 0:40 / / ro,relatime - overlay overlay rw\n";
+        let with = |line: &str, expected| check("mountinfo", &format!("{root}{line}\n"), expected);
+        with("74 73 0:42 / /proc rw,nosuid - proc proc rw", &[]);
+        with("75 73 0:43 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k,mode=755", &[]);
+        with("54 74 0:43 /null /proc/keys rw,nosuid - tmpfs tmpfs rw,mode=755", &[]);
+        with("45 75 0:6 /zero /dev/zero rw,nosuid - devtmpfs devtmpfs rw", &[]);
+        with("83 76 0:46 / /sys/fs/cgroup rw shared:4 - tmpfs tmpfs rw,mode=755", &[]);
+        with(r"79 73 254:0 /home/a /granted\040to\040it rw,relatime - ext4 /dev/vda rw", &[]);
+        with("79 73 254:0 /home/a /other ro,relatime - ext4 /dev/vda rw", &[]);
+        for writable in [
+            // On top of the root folder.
+            "74 73 0:41 / / rw,relatime - tmpfs tmpfs rw",
+            "76 73 0:43 / /tmp rw,nosuid - tmpfs tmpfs rw",
+            "76 73 0:43 / /dev/shm rw,nosuid - tmpfs tmpfs rw",
+            "76 73 0:43 / /dev rw,nosuid - ext4 /dev/vda rw",
+            "45 75 0:6 / /dev rw,nosuid - devtmpfs devtmpfs rw",
+            "45 75 0:43 /folder /other rw,nosuid - tmpfs tmpfs rw",
+            "79 73 254:0 /home/a /other rw,relatime - ext4 /dev/vda rw",
+            "what is this",
+        ] {
+            with(writable, &[Layer::MountNamespace]);
+        }
+        check("mountinfo", "", &[Layer::MountNamespace]);
         let sized = "Max file size     1048576   1048576  bytes\n";
         check("limits", &format!("{sized}Max open files   64   1024   files\n"), &[Layer::Limits]);
         let unsized_files =
