@@ -48,7 +48,8 @@ pub(super) struct Coming {
 pub(crate) struct PreviousGeneration {
     pub(crate) number: u32,
     pub(crate) prepared: Prepared,
-    pub(crate) states: Vec<Option<State>>,
+    /// They may be large.
+    pub(crate) states: Arc<Vec<Option<State>>>,
 }
 
 /// A generation that did not take over.
@@ -77,7 +78,7 @@ pub(crate) enum Carry {
     /// The state of the running generation.
     Current,
     /// These, one for each copy.
-    These(Vec<Option<State>>),
+    These(Arc<Vec<Option<State>>>),
 }
 
 /// How a next generation takes over.
@@ -102,6 +103,28 @@ pub(super) struct Generations {
     pub(super) last: AtomicU32,
 }
 
+/// Bytes of the states of all generations that are kept to go back to. The latest is kept however large
+/// its states are: they were in memory already.
+const MAX_KEPT_STATES: u64 = 256 << 20;
+
+impl PreviousGeneration {
+    /// Bytes of its states.
+    fn size(&self) -> u64 {
+        self.states.iter().flatten().map(|state| state.bytes.len() as u64).sum()
+    }
+}
+
+/// How many generations of these sizes, the latest last, have to go so that at most `most` stay, and no
+/// more bytes than may be kept.
+fn excess(sizes: &[u64], most: usize) -> usize {
+    let mut bytes = 0;
+    let fits = sizes.iter().rev().take(most).enumerate().take_while(|(place, size)| {
+        bytes += **size;
+        *place == 0 || bytes <= MAX_KEPT_STATES
+    });
+    sizes.len() - fits.count()
+}
+
 impl Generations {
     pub(super) fn new(current: Arc<Generation>) -> Generations {
         Generations {
@@ -112,6 +135,17 @@ impl Generations {
             served: Mutex::default(),
             last: AtomicU32::new(0),
         }
+    }
+
+    /// Keeps one more to go back to, and at most so many.
+    pub(super) fn keep(&self, previous: PreviousGeneration, most: usize) {
+        let mut all = self.previous.lock();
+        all.push_back(previous);
+        let sizes: Vec<u64> = all.iter().map(PreviousGeneration::size).collect();
+        let gone: Vec<_> = all.drain(..excess(&sizes, most)).collect();
+        drop(all);
+        // Large states are freed outside of the lock.
+        drop(gone);
     }
 }
 
@@ -152,5 +186,29 @@ impl Generation {
     pub(crate) fn about<'a>(&self, shared: &'a Shared) -> About<'a> {
         let (plugin, instance, tier) = (&*shared.plugin, shared.instance, self.prepared.tier);
         About { plugin, instance, generation: self.number, tier }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_are_kept_by_number_and_by_bytes() {
+        #[track_caller]
+        fn check(sizes: &[u64], most: usize, expected: usize) {
+            assert_eq!(excess(sizes, most), expected, "{sizes:?} {most}");
+        }
+        const HALF: u64 = MAX_KEPT_STATES / 2;
+        check(&[], 3, 0);
+        check(&[1, 1, 1], 3, 0);
+        check(&[1, 1, 1, 1], 3, 1);
+        check(&[1, 1], 0, 2);
+        check(&[HALF, HALF], 3, 0);
+        check(&[1, HALF, HALF], 3, 1);
+        check(&[HALF, HALF, 1], 3, 1);
+        check(&[1, 2 * MAX_KEPT_STATES], 3, 1);
+        // Those that are kept follow each other.
+        check(&[1, MAX_KEPT_STATES, 1], 3, 2);
     }
 }

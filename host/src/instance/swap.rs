@@ -94,12 +94,13 @@ impl Instance {
                 Err(refused) => return Err(refused),
             }
         }
+        let saved = Arc::new(saved);
         let carried = match carry {
-            Carry::Nothing => Vec::new(),
+            Carry::Nothing => Arc::default(),
             Carry::Current => saved.clone(),
             Carry::These(states) => states,
         };
-        for (backend, state) in fresh.backends.iter_mut().zip(&carried) {
+        for (backend, state) in fresh.backends.iter_mut().zip(carried.iter()) {
             let lifecycle = &fresh.generation.prepared.manifest.lifecycle;
             if let Some(state) = state {
                 restore(backend, state, lifecycle).map_err(refuse)?;
@@ -117,11 +118,8 @@ impl Instance {
         if !self.is_asleep() && !repeats {
             let kept = self.swap_rules().keep as usize;
             let left = self.current().number;
-            let mut all = self.generations.previous.lock();
-            all.push_back(PreviousGeneration { number: left, prepared: previous, states: saved });
-            while all.len() > kept {
-                all.pop_front();
-            }
+            let left = PreviousGeneration { number: left, prepared: previous, states: saved };
+            self.generations.keep(left, kept);
         }
         if !repeats {
             self.serve_anew(number);
@@ -146,7 +144,7 @@ impl Instance {
             old.context().begin_last_step(previous_lifecycle.stop_deadline);
             backend::end(old);
         }
-        Ok(carried.into_iter().flatten().next().map(|state| state.version))
+        Ok(carried.iter().flatten().next().map(|state| state.version))
     }
 
     /// Until when the calls under way are waited for, and how long that is.
