@@ -91,6 +91,8 @@ pub(crate) struct Instance {
     pool: Pool,
     generations: Generations,
     overrides: Mutex<Overrides>,
+    /// Held from a decision of a person to the file that keeps it, so that the last one is in both.
+    deciding: Mutex<()>,
     /// True once the copies have ended and nothing of the plugin runs any more.
     ended: watch::Sender<bool>,
 }
@@ -168,6 +170,7 @@ impl Instance {
             common,
             generations: Generations::new(generation),
             overrides: Mutex::new(overrides),
+            deciding: Mutex::default(),
             ended: watch::Sender::new(false),
         });
         if !matches!(prepared.code, Code::Asleep) {

@@ -142,6 +142,7 @@ impl Instance {
             let asked = policy::request(manifest, permission, prepared.base.as_deref());
             asked.unwrap_or_default()
         });
+        let deciding = self.deciding.lock();
         let mut overrides = self.overrides.lock();
         match decision {
             Decision::AsDeclared => drop(overrides.decisions.remove(&permission)),
@@ -180,6 +181,7 @@ impl Instance {
             }
             _ => Ok(()),
         };
+        drop(deciding);
         match kept {
             Err(error) => summary.push_str(&format!(" while it runs: {error}")),
             Ok(()) if keeps && saved.is_none() => {
@@ -359,9 +361,49 @@ pub(crate) fn list(asks: &[Allowance]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::thread;
     use std::time::Duration;
 
+    use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services};
+
     use super::*;
+    use crate::host::Host;
+    use crate::policy::Consents;
+
+    struct Nothing;
+
+    impl Plugin for Nothing {
+        fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn the_last_decision_is_the_one_that_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let consents = Arc::new(Consents::open(folder.path().join("consents.toml")).unwrap());
+        let host = Host::builder().consents(consents.clone()).build().unwrap();
+        let manifest =
+            Manifest::parse("[plugin]\nid = \"asks\"\n[permissions]\nenvironment = [\"HOME\"]");
+        let request = LoadRequest::core(manifest.unwrap(), || Box::new(Nothing));
+        let instance = host.instance(host.load(request).wait().unwrap()).unwrap();
+        let permission = Permission::Environment;
+        for round in 0..100 {
+            let together = Barrier::new(2);
+            thread::scope(|scope| {
+                for decision in [Decision::Allow, Decision::Deny] {
+                    let (instance, together) = (&instance, &together);
+                    scope.spawn(move || {
+                        together.wait();
+                        instance.decide(permission, decision, Lifetime::Saved);
+                    });
+                }
+            });
+            let last = instance.overrides.lock().decisions[&permission].decision;
+            assert_eq!(!consents.all().is_empty(), last == Decision::Allow, "round {round}");
+        }
+    }
 
     #[test]
     fn a_limit_that_is_changed_pins_no_other() {
