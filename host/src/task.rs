@@ -131,9 +131,10 @@ fn taken<T: Lost>(count: usize) -> T {
     T::lost_all("the result of this work was taken before".to_owned(), count)
 }
 
-/// A sender is only ever dropped unused when its thread panics.
+/// A sender is only ever dropped unused when its thread panics, or when there is none for the work.
 fn lost<T: Lost>(count: usize) -> T {
-    T::lost_all("the thread that did this work panicked".to_owned(), count)
+    let reason = "the thread that did this work panicked, or could not be started";
+    T::lost_all(reason.to_owned(), count)
 }
 
 struct Unpark(Thread);

@@ -193,8 +193,9 @@ impl Host {
         self.inner.preparer.cache_stats()
     }
 
-    /// The compiles that are under way, those first that began first: also those that took too long
-    /// or were cancelled, which go on until they are done because a thread cannot be killed.
+    /// The compiles that are under way, those first that began first. One that took too long or was
+    /// cancelled ends with its process; in this process, where a thread cannot be killed, it goes on until
+    /// it is done.
     pub fn compiles(&self) -> Vec<CompileStatus> {
         self.inner.preparer.compiling()
     }

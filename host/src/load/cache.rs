@@ -6,7 +6,9 @@
 //! so that any number of hosts, in one process or in several, can share a folder.
 //!
 //! It deliberately does not protect from the user whose folder it is: a process that can write
-//! there can run code as that user anyway.
+//! there can run code as that user anyway. Nor does it protect from the compiler: should a module take
+//! over the worker that compiles it, the host would run what that answers at once, and keep it for later
+//! hosts. A signature would not tell such an entry from a good one, for the same host would sign both.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -90,7 +92,8 @@ impl Cache {
         format!("{digest}-{}.{ENDING}", &fingerprint[..16])
     }
 
-    /// The code under `key`, if there is an undamaged entry. Any other is thrown away.
+    /// The code under `key`, if there is an undamaged entry. A damaged one is thrown away; one that cannot
+    /// be read now stays.
     pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
         let found = self.place.as_ref()?.read(key);
         match found {
@@ -100,6 +103,9 @@ impl Cache {
             }
             Err(Unusable::Absent) => {}
             Err(Unusable::Damaged(reason)) => self.damaged(key, &reason),
+            Err(Unusable::Unreadable(error)) => {
+                tracing::warn!(key, %error, "entry of the compile cache cannot be read now");
+            }
         }
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
         None
@@ -147,14 +153,17 @@ impl Cache {
 /// Why an entry is not used.
 enum Unusable {
     Absent,
+    /// By its owner or its bytes.
     Damaged(String),
+    /// The system refused to read it, which says nothing about it.
+    Unreadable(io::Error),
 }
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Unusable {
         match error.kind() {
             io::ErrorKind::NotFound => Unusable::Absent,
-            _ => Unusable::Damaged(error.to_string()),
+            _ => Unusable::Unreadable(error),
         }
     }
 }
@@ -317,6 +326,21 @@ mod tests {
             },
             None,
         );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_damaged() {
+        fn check(key: &str) {
+            let folder = tempfile::tempdir().unwrap();
+            let cache = Cache::in_folder(folder.path(), 1 << 20).unwrap();
+            assert_eq!(cache.get(key), None);
+            let expected = CacheStats { misses: 1, ..CacheStats::default() };
+            assert_eq!(cache.stats(), expected, "{key:?}");
+        }
+        check("entry.cwasm");
+        // The system refuses these names, as it would any while this process has too many open files.
+        check("a\0b");
+        check(&"long".repeat(1000));
     }
 
     #[cfg(unix)]

@@ -116,8 +116,10 @@ fn link<P: Program>(
 fn cached<P: Program>(cache: &Cache, engine: &WasmEngine, digest: &str) -> Option<P> {
     let key = cache.key(digest, engine.engine());
     let bytes = cache.get(&key)?;
-    // SAFETY: the cache only gives bytes that `serialize` of an engine with this one's fingerprint
-    // made, for this user, and whose digest still fits.
+    // SAFETY: the cache only gives bytes that a host of this user put in under this name, which has the
+    // fingerprint of the engine, and whose digest still fits: what `serialize` made in that process, or what
+    // a worker answered, as in `kept`. So it rests on the same thing as there: that no module makes the
+    // compiler write other code than its own. One that did would be run by later hosts, too.
     let program = unsafe { P::deserialize(engine.engine(), &bytes) };
     program.inspect_err(|error| cache.reject(&key, &format!("{error:#}"))).ok()
 }
