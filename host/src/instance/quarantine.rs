@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use glovebox_abi::Frame;
 use glovebox_abi::text::shell_word;
@@ -24,6 +24,11 @@ const FRAME: &str = "frame";
 const ABOUT: &str = "toml";
 /// The end of the name of a failure bundle, which applications may put beside it, or alone.
 const BUNDLE: &str = "mcap";
+
+/// The name of a file that is being written begins with this.
+const UNFINISHED: &str = ".unfinished-";
+/// A writer that takes longer was killed.
+const STALE: Duration = Duration::from_secs(3600);
 
 /// A folder of such frames.
 pub(crate) struct Quarantine {
@@ -87,13 +92,13 @@ impl Quarantine {
 
     /// Writes a file as a whole, or not at all.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".").tempfile_in(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)?;
         file.write_all(bytes)?;
         file.persist(path)?;
         Ok(())
     }
 
-    /// Removes what is beyond the most that is kept, but not `newest`.
+    /// Removes what is beyond the most that is kept, but not `newest`, and what killed writers left.
     fn make_room(&self, newest: &Path) -> io::Result<usize> {
         let mut shares = self.shares(newest)?;
         let own = share_of(newest);
@@ -120,6 +125,13 @@ impl Quarantine {
                 continue;
             };
             if path.extension().is_none_or(|end| end != FRAME && end != BUNDLE) {
+                let name = entry_name(&path);
+                let is_old =
+                    || about.modified().is_ok_and(|at| at.elapsed().is_ok_and(|it| it > STALE));
+                if name.starts_with(UNFINISHED) && is_old() {
+                    // If it cannot be removed, it is tried again with the next frame.
+                    let _ = fs::remove_file(path);
+                }
                 continue;
             }
             let stem = path.with_extension("");
@@ -139,6 +151,10 @@ impl Quarantine {
         }
         Ok(shares)
     }
+}
+
+fn entry_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A frame with what is known about it, or a failure bundle alone.
@@ -234,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn what_killed_writers_left_goes_and_what_is_under_way_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::new(folder.path().to_owned());
+        let old = SystemTime::now() - 2 * STALE;
+        let (killed, busy) = (format!("{UNFINISHED}old"), format!("{UNFINISHED}new"));
+        for name in [&*killed, &*busy, "other"] {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            if name != busy {
+                file.set_modified(old).unwrap();
+            }
+        }
+        quarantine.keep(&Frame::data("poison"), &offence(None)).unwrap();
+        let is_there = |name: &str| folder.path().join(name).exists();
+        assert!(!is_there(&killed) && is_there(&busy) && is_there("other"));
+    }
+
+    #[test]
     fn the_first_and_the_newest_frames_stay_and_those_of_others_do() {
         let folder = tempfile::tempdir().unwrap();
         let quarantine = Quarantine::new(folder.path().to_owned());
@@ -269,7 +302,10 @@ mod tests {
         assert_eq!(frames(folder.path()).len(), MAX_FRAMES);
         assert!(other.exists(), "the artifact with the most frames gives way");
         // Of more artifacts than there is room for two frames of, those that crashed last stay.
-        let last = (0..MAX_FRAMES).map(|number| keep(&format!("{number:08x}"), 0).path).last();
+        let mut last = None;
+        for number in 0..MAX_FRAMES {
+            last = Some(keep(&format!("{number:08x}"), 0).path);
+        }
         assert!(frames(folder.path()).len() <= MAX_FRAMES);
         assert!(last.unwrap().exists() && !other.exists());
     }
