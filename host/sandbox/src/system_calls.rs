@@ -218,6 +218,11 @@ const HOLDS_ON_FILES: [u64; 2] = [1024, 1026];
 const SIZES_OF_PIPES: [u64; 1] = [1031];
 /// The requests of `ioctl` that choose who gets the signals of a socket: `FIOSETOWN` and `SIOCSPGRP`.
 const SIGNALS_OF_SOCKETS: [u64; 2] = [0x8901, 0x8902];
+/// The modes of `fallocate` that take no room behind the end of a file, which no limit counts: none, and
+/// a hole in place of what is there.
+const ROOM: [u64; 2] = [0, (libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE) as u64];
+/// The requests of `ioctl` that take such room: `FS_IOC_RESVSP`, `FS_IOC_RESVSP64` and `FS_IOC_ZERO_RANGE`.
+const REQUESTS_OF_ROOM: [u64; 3] = [0x4030_5828, 0x4030_582A, 0x4030_5839];
 /// `TCP_FASTOPEN_CONNECT`, with which a connection is made without `connect`.
 const TCP_FASTOPEN_CONNECT: u64 = 30;
 
@@ -236,7 +241,8 @@ fn denied(profile: &Profile) -> Rules {
     for command in SIGNALS_OF_FILES.into_iter().chain(HOLDS_ON_FILES).chain(SIZES_OF_PIPES) {
         add(&mut rules, libc::SYS_fcntl, &[is(1, command)]);
     }
-    for request in SIGNALS_OF_SOCKETS {
+    add(&mut rules, libc::SYS_fallocate, &ROOM.map(|mode| is_not(1, mode)));
+    for request in SIGNALS_OF_SOCKETS.into_iter().chain(REQUESTS_OF_ROOM) {
         add(&mut rules, libc::SYS_ioctl, &[is(1, request)]);
     }
     // Options that the layers of the process set stay set.

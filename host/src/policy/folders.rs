@@ -106,9 +106,24 @@ impl Folders {
                 Err(_) => {}
             }
         }
+        folders.let_outer_ones_decide();
         // The plugin sees them in the order in which it asked.
         folders.open.sort_by_key(|open| wanted.iter().position(|wanted| wanted.at == open.at));
         folders
+    }
+
+    /// Of folders that lie in each other, the outermost one says whether anything may be written: a part
+    /// of what may be written can be, under whatever name, and no part of what may not.
+    fn let_outer_ones_decide(&mut self) {
+        let decided = self.open.iter().map(|open| {
+            let around = self.open.iter().filter(|other| open.path.starts_with(&other.path));
+            let outermost = around.min_by_key(|outer| outer.path.components().count());
+            // The same folder may have several names.
+            let it = outermost.map_or(&open.path, |outermost| &outermost.path);
+            self.open.iter().any(|other| other.path == *it && other.writable)
+        });
+        let decided: Vec<bool> = decided.collect();
+        self.open.iter_mut().zip(decided).for_each(|(open, writable)| open.writable = writable);
     }
 
     fn take_in(&mut self, wanted: &Wanted, held: &[GrantedFolder]) -> Result<(), String> {
@@ -352,6 +367,20 @@ mod tests {
         check(&["data-b /b r"], &["data /x r"], &[]);
         check(&["data /data r"], &[], &[]);
         check(&["nowhere /n r"], &["data /x r"], &[]);
+        // The outermost of those in each other decides.
+        check(&["data /d r", "data/a /a rw"], &["data /x rw"], &["data /d r", "data/a /a r"]);
+        check(&["data/a /a r", "data /d rw"], &["data /x rw"], &["data/a /a rw", "data /d rw"]);
+        check(
+            &["data /d r", "data/a /a rw", "data/a/b /b rw", "other /o rw"],
+            &["data /x rw", "other /y rw"],
+            &["data /d r", "data/a /a r", "data/a/b /b r", "other /o rw"],
+        );
+        check(&["data /d r", "data /e rw"], &["data /x rw"], &["data /d rw", "data /e rw"]);
+        check(
+            &["data/a /a r", "data-b /b rw"],
+            &["data /x rw", "data-b /y rw"],
+            &["data/a /a r", "data-b /b rw"],
+        );
         // The same folder by two ways is one, with the stronger access that was granted.
         check(&["data /d rw", "data/a /d/a r"], &["data/a /x rw"], &["data/a /d/a rw"]);
     }

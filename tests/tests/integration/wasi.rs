@@ -167,6 +167,28 @@ fn paths_lead_nowhere_but_into_granted_folders() {
     check("read-write", "new", 1, &[SUCCESS]);
 }
 
+/// The native tier and containers do the same, each in its own tests.
+#[test]
+fn of_folders_in_each_other_the_outer_one_decides() {
+    #[track_caller]
+    fn check(outer: &str, inner: &str, expected: &[u32]) {
+        // The inner one is the first handle; `new` is made in it.
+        let body = "(call $path_open (i32.const 3) (i32.const 1) (i32.const 1024) (i32.const 3)
+                      (i32.const 1) (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 64))";
+        let manifest = format!(
+            "[permissions]\nfiles = [{{ path = \"data/inner\", at = \"/inner\", access = \"{inner}\" }}, \
+             {{ path = \"data\", at = \"/data\", access = \"{outer}\" }}]"
+        );
+        let guest = Guest::load(&manifest, &preview1(body, "new"), folders);
+        let found = guest.ask().unwrap();
+        assert!(expected.contains(&found), "{outer}, {inner}: {found} is not among {expected:?}");
+    }
+    check("read", "read-write", &REFUSED);
+    check("read-write", "read", &[SUCCESS]);
+    check("read-write", "read-write", &[SUCCESS]);
+    check("read", "read", &REFUSED);
+}
+
 #[test]
 fn a_folder_that_is_taken_away_is_gone_at_once() {
     let body = "(call $path_open (i32.const 3) (i32.const 1) (i32.const 1024) (i32.const 5)

@@ -277,6 +277,68 @@ pub(crate) fn write_much(outside: &Outside) -> Tried {
     tried(written)
 }
 
+/// Takes room of the disk behind the end of a file, which stays as long as it is.
+pub(crate) fn hide_room(outside: &Outside) -> Tried {
+    match new_file(outside, "room", 0o600) {
+        Ok(file) => {
+            let (number, keep) = (file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE);
+            // SAFETY: it takes numbers.
+            call(unsafe { libc::fallocate(number, keep, 0, 128 << 10).into() })
+        }
+        Err(error) => Tried::Failed(error.raw_os_error().unwrap_or(0)),
+    }
+}
+
+/// The same by the older way, a request.
+pub(crate) fn hide_room_by_request(outside: &Outside) -> Tried {
+    /// `struct space_resv` of `linux/falloc.h`.
+    #[repr(C)]
+    struct Room {
+        kind: i16,
+        whence: i16,
+        start: i64,
+        length: i64,
+        system: i32,
+        process: u32,
+        pad: [i32; 4],
+    }
+    const FS_IOC_RESVSP64: libc::Ioctl = 0x4030_582A;
+    let room = Room {
+        kind: 0,
+        whence: 0,
+        start: 0,
+        length: 128 << 10,
+        system: 0,
+        process: 0,
+        pad: [0; 4],
+    };
+    match new_file(outside, "old-room", 0o600) {
+        // SAFETY: the structure is that of the request, and lives through the call.
+        Ok(file) => {
+            call(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_RESVSP64, &raw const room).into() })
+        }
+        Err(error) => Tried::Failed(error.raw_os_error().unwrap_or(0)),
+    }
+}
+
+/// Takes room up to a new end, which the limit of files counts, and makes a hole in it.
+pub(crate) fn take_room(outside: &Outside) -> Tried {
+    match new_file(outside, "taken", 0o600) {
+        Ok(file) => {
+            let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+            // SAFETY: they take numbers.
+            call(
+                unsafe {
+                    libc::fallocate(file.as_raw_fd(), 0, 0, 8192)
+                        | libc::fallocate(file.as_raw_fd(), hole, 0, 4096)
+                }
+                .into(),
+            )
+        }
+        Err(error) => Tried::Failed(error.raw_os_error().unwrap_or(0)),
+    }
+}
+
 pub(crate) fn tcp(outside: &Outside) -> Tried {
     tried(TcpStream::connect(("127.0.0.1", outside.tcp)))
 }

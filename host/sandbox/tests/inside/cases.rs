@@ -201,6 +201,22 @@ pub(crate) const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "take room behind the end of a file",
+        guards: &[Calls],
+        adjust: |profile, outside| profile.reach.folders = vec![outside.folder(Access::ReadWrite)],
+        attempt: attempts::hide_room,
+        ..CASE
+    },
+    Case {
+        name: "take room behind the end of a file by a request",
+        guards: &[Calls],
+        // From Landlock ABI 5 on.
+        helpers: &[Files],
+        adjust: |profile, outside| profile.reach.folders = vec![outside.folder(Access::ReadWrite)],
+        attempt: attempts::hide_room_by_request,
+        ..CASE
+    },
+    Case {
         name: "connect by TCP",
         guards: &[NetworkNamespace, Ports, Calls],
         attempt: attempts::tcp,
@@ -546,6 +562,11 @@ pub(crate) const PERMITTED: &[Permitted] = &[
         "write in a folder",
         |profile, outside| profile.reach.folders = vec![outside.folder(Access::ReadWrite)],
         attempts::write_in_folder,
+    ),
+    (
+        "take room for a file",
+        |profile, outside| profile.reach.folders = vec![outside.folder(Access::ReadWrite)],
+        attempts::take_room,
     ),
     ("open a library", |profile, _| profile.reach.libraries = true, attempts::library),
     (

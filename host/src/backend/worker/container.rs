@@ -1,8 +1,9 @@
 //! Plugins in images of containers, run by the engine of this machine.
 //!
-//! A container has no network, a root folder that cannot be written, no capabilities and no new
-//! privileges, and limits of memory, processes, files and processor time. The engine is told so, and the
-//! process is looked at from outside before it gets a frame: a layer that is missing is known.
+//! A container has no network, no place to write to but its folders, no capabilities and no new
+//! privileges, a filter of system calls, and limits of memory, processes, files and processor time. The
+//! engine is told so, and the process is looked at from outside before it gets a frame: a layer that is
+//! missing is known.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -96,9 +97,7 @@ impl Image {
             Stopped::Refused(format!("its container cannot be looked at: {reason}"))
         })?;
         worker.set_program(process);
-        let written = outfit.places().filter(|place| place.access == Access::ReadWrite);
-        let written: Vec<&Path> = written.map(|place| place.path).collect();
-        let report = look(process, amounts, &written);
+        let report = look(process, amounts, &outfit.writable());
         let root = format!("/proc/{process}/root");
         outfit
             .places()
@@ -127,14 +126,14 @@ impl Image {
         add(&[&format!("--pids-limit={processes}"), &format!("--ulimit=nofile={files}:{files}")]);
         // The kernel counts all processes of a user, in whatever container.
         add(&["--ulimit=nproc=1024:1024"]);
+        // With the devices that each container has; nothing can be put beside them.
+        add(&["--tmpfs=/dev:ro,nosuid,noexec,mode=755,size=64k"]);
         if self.engine.is_podman {
             add(&["--read-only-tmpfs=false", "--no-hosts", "--http-proxy=false"]);
-            // Volumes of the image could be written.
-            add(&["--image-volume=ignore"]);
+            // Volumes are disks that no limit counts, and that a container leaves behind.
+            add(&["--image-volume=ignore", "--security-opt=mask=/sys/fs/cgroup"]);
         }
-        if let Some(filter) = &self.engine.filter {
-            add(&[&format!("--security-opt=seccomp={}", filter.path())]);
-        }
+        add(&[&format!("--security-opt=seccomp={}", self.engine.filter.path())]);
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
         let own = format!("{}:{}", user.as_raw(), group.as_raw());
         match (user.is_root(), outfit.is_empty()) {
@@ -148,7 +147,7 @@ impl Image {
                 add(&["--user", &own]);
             }
         }
-        for Place { path, access, .. } in outfit.places() {
+        for Place { path, access, .. } in outfit.outermost() {
             let text = path.to_str().filter(|text| !text.contains([',', '"', '\n']));
             let text = text.ok_or_else(|| {
                 format!(

@@ -30,8 +30,8 @@ const MAX_ANSWER: u64 = 1 << 20;
 pub(crate) struct Engine {
     pub(super) path: PathBuf,
     pub(super) is_podman: bool,
-    /// A tighter filter of system calls than its own, where that is known.
-    pub(super) filter: Option<Filter>,
+    /// The system calls of its containers.
+    pub(super) filter: Filter,
     /// The layers of the first container that this host started.
     pub(super) layers: Mutex<Option<Arc<SandboxReport>>>,
 }
@@ -53,24 +53,14 @@ impl Engine {
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_podman = !name.contains("docker");
-        let mut engine = Engine { path, is_podman, filter: None, layers: Mutex::new(None) };
+        let filter = Filter::new().map_err(|error| LoadProblem::NoContainer {
+            reason: format!("no filter of system calls can be made: {error}"),
+            remedy: "use Linux 3.17 or newer, and let this process open more files (`ulimit -n`)"
+                .to_owned(),
+        })?;
+        let engine = Engine { path, is_podman, filter, layers: Mutex::new(None) };
         engine.sweep()?;
-        engine.filter = engine.tighter_filter();
         Ok(engine)
-    }
-
-    /// A filter without the calls that make namespaces, which podman lets through; docker does not.
-    fn tighter_filter(&self) -> Option<Filter> {
-        if !self.is_podman {
-            return None;
-        }
-        let said = self.ask(&["info", "--format", "{{.Host.Security.SECCOMPProfilePath}}"]);
-        let tightened = said
-            .and_then(|path| Filter::of(Path::new(path.trim())).map_err(|error| error.to_string()));
-        // Its own holds then, and the layer is there all the same.
-        tightened
-            .inspect_err(|reason| tracing::warn!(reason, "containers have the engine's filter"))
-            .ok()
     }
 
     /// Removes the containers of hosts that have ended.
@@ -98,7 +88,7 @@ impl Engine {
     /// The command that removes a container, whatever it is doing, and that need not be there.
     pub(super) fn end_of(&self, container: &str) -> Vec<String> {
         let mut words = vec![self.path.to_string_lossy().into_owned(), "rm".to_owned()];
-        words.push("--force".to_owned());
+        words.extend(["--force", "--volumes"].map(str::to_owned));
         if self.is_podman {
             words.extend(["--time=0", "--ignore"].map(str::to_owned));
         }
@@ -106,12 +96,15 @@ impl Engine {
         words
     }
 
-    /// Refuses an image that is not here, or is another one than that of the digest.
+    /// Refuses an image that is not here, is another one than that of the digest, or has another name: an
+    /// engine finds it by its digest, and a person agrees to its name.
     pub(super) fn check_image(&self, image: &str) -> Result<(), LoadProblem> {
-        let Err(reason) = self.ask(&["image", "inspect", "--format", "{{.Id}}", image]) else {
-            return Ok(());
-        };
         let (name, expected) = image.rsplit_once('@').unwrap_or((image, ""));
+        let names = ["image", "inspect", "--format", "{{json .RepoDigests}}", image];
+        let reason = match self.ask(&names) {
+            Ok(said) => return check_name(name, &known_names(&said)),
+            Err(reason) => reason,
+        };
         let filter = format!("reference={name}");
         let list = ["images", "--no-trunc", "--filter", &filter, "--format", "{{.Digest}}"];
         let others = self.ask(&list).unwrap_or_default();
@@ -139,64 +132,64 @@ impl Engine {
         }
     }
 
-    /// The standard output of the engine; else the last line of its errors, or why there is none.
     fn ask(&self, words: &[&str]) -> Result<String, String> {
-        self.ask_within(PATIENCE, words)
+        ask_within(&self.path, PATIENCE, words)
     }
+}
 
-    /// The same of an engine that may take so long until it has ended.
-    fn ask_within(&self, patience: Duration, words: &[&str]) -> Result<String, String> {
-        let until = Instant::now() + patience;
-        let mut command = Command::new(&self.path);
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| error.to_string())?;
-        let (out, errors) = (child.stdout.take(), child.stderr.take());
-        let (sender, heard) = sync_channel(2);
-        let listen = |pipe: Option<Box<dyn Read + Send>>, place: usize| {
-            let sender = sender.clone();
-            let listen = move || {
-                let mut bytes = Vec::new();
-                // Words before an error count.
-                let _ = pipe.map(|pipe| pipe.take(MAX_ANSWER).read_to_end(&mut bytes));
-                // Nobody listens any more to one that took too long.
-                let _ = sender.send((place, String::from_utf8_lossy(&bytes).into_owned()));
-            };
-            std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(listen)
-        };
-        let threads = [
-            listen(out.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>), 0),
-            listen(errors.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>), 1),
-        ];
-        let mut said = [String::new(), String::new()];
-        let mut is_late = threads.iter().any(Result::is_err);
-        for _ in 0..2 {
-            match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok((place, text)) => said[place] = text,
-                Err(_) => is_late = true,
-            }
-        }
-        // An engine that closed both need not have ended.
-        let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
-        let (sender, ended) = sync_channel(1);
-        let wait = move || {
+/// The standard output of an engine that may take so long until it has ended; else the last line of its
+/// errors, or why there is none.
+fn ask_within(engine: &Path, patience: Duration, words: &[&str]) -> Result<String, String> {
+    let until = Instant::now() + patience;
+    let mut command = Command::new(engine);
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let (out, errors) = (child.stdout.take(), child.stderr.take());
+    let (sender, heard) = sync_channel(2);
+    let listen = |pipe: Option<Box<dyn Read + Send>>, place: usize| {
+        let sender = sender.clone();
+        let listen = move || {
+            let mut bytes = Vec::new();
+            // Words before an error count.
+            let _ = pipe.map(|pipe| pipe.take(MAX_ANSWER).read_to_end(&mut bytes));
             // Nobody listens any more to one that took too long.
-            let _ = sender.send(child.wait());
+            let _ = sender.send((place, String::from_utf8_lossy(&bytes).into_owned()));
         };
-        let thread = std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(wait);
-        is_late |= thread.is_err();
-        let left =
-            if is_late { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) };
-        let Ok(status) = ended.recv_timeout(left) else {
-            // The thread waits for it then.
-            let _ = handle.map(|handle| pidfd_send_signal(handle, Signal::KILL));
-            return Err(format!("it took longer than {}", show_duration(patience)));
-        };
-        let status = status.map_err(|error| error.to_string())?;
-        let [out, errors] = said;
-        match status.success() {
-            true => Ok(out),
-            false => Err(last_line(&errors).unwrap_or_else(|| status.to_string())),
+        std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(listen)
+    };
+    let threads = [
+        listen(out.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>), 0),
+        listen(errors.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>), 1),
+    ];
+    let mut said = [String::new(), String::new()];
+    let mut is_late = threads.iter().any(Result::is_err);
+    for _ in 0..2 {
+        match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok((place, text)) => said[place] = text,
+            Err(_) => is_late = true,
         }
+    }
+    // An engine that closed both need not have ended.
+    let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+    let (sender, ended) = sync_channel(1);
+    let wait = move || {
+        // Nobody listens any more to one that took too long.
+        let _ = sender.send(child.wait());
+    };
+    let thread = std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(wait);
+    is_late |= thread.is_err();
+    let left =
+        if is_late { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) };
+    let Ok(status) = ended.recv_timeout(left) else {
+        // The thread waits for it then.
+        let _ = handle.map(|handle| pidfd_send_signal(handle, Signal::KILL));
+        return Err(format!("it took longer than {}", show_duration(patience)));
+    };
+    let status = status.map_err(|error| error.to_string())?;
+    let [out, errors] = said;
+    match status.success() {
+        true => Ok(out),
+        false => Err(last_line(&errors).unwrap_or_else(|| status.to_string())),
     }
 }
 
@@ -211,9 +204,7 @@ pub(crate) fn examine() -> Vec<(&'static str, Result<String, Missing>)> {
             let remedy = format!("install {name}, if plugins in images are wanted");
             return (name, Err(Missing::new(format!("{name} is not in PATH"), remedy)));
         };
-        let engine =
-            Engine { path, is_podman: name == "podman", filter: None, layers: Mutex::new(None) };
-        let said = engine.ask(&["info", "--format", format]);
+        let said = ask_within(&path, PATIENCE, &["info", "--format", format]);
         let found = said.map_err(|reason| {
             let remedy = format!("see what `{name} info` says");
             Missing::new(format!("`{name} info` failed: {reason}"), remedy)
@@ -239,6 +230,43 @@ fn facts(said: &str) -> Result<String, Missing> {
         )),
         _ => Ok(found),
     }
+}
+
+/// The names under which an engine knows an image, from the list of them with digests.
+fn known_names(said: &str) -> Vec<String> {
+    let with_digests: Vec<String> = serde_json::from_str(said).unwrap_or_default();
+    let name = |one: String| one.rsplit_once('@').map_or(one.clone(), |(name, _)| name.to_owned());
+    with_digests.into_iter().map(name).collect()
+}
+
+/// Refuses a name that an image does not have.
+fn check_name(name: &str, known: &[String]) -> Result<(), LoadProblem> {
+    // What stands behind the last colon is a tag, unless a slash comes after it: that is a port.
+    let name = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    };
+    // Engines leave these out, and put them in.
+    let full = |name: &str| {
+        let name = name.strip_prefix("docker.io/").unwrap_or(name);
+        name.strip_prefix("library/").unwrap_or(name).to_owned()
+    };
+    let is_local = |known: &String| known.strip_prefix("localhost/") == Some(name);
+    if known.iter().any(|known| full(known) == full(name) || is_local(known)) {
+        return Ok(());
+    }
+    let names = match known {
+        [] => "no name".to_owned(),
+        names => names.join(", "),
+    };
+    Err(LoadProblem::NoContainer {
+        reason: format!(
+            "the image with this digest is not named {name} here, but {}",
+            shorten(&names)
+        ),
+        remedy: "write the name that it has here into `image`, if it is the one that you mean"
+            .to_owned(),
+    })
 }
 
 /// The last line that says something, shortened.
@@ -293,6 +321,37 @@ mod tests {
     }
 
     #[test]
+    fn an_image_has_the_names_that_the_engine_knows() {
+        #[track_caller]
+        fn check(name: &str, known: &str, expected: Result<(), &str>) {
+            let found = check_name(name, &known_names(known)).map_err(|error| error.to_string());
+            match (&found, expected) {
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                (found, expected) => assert_eq!(found.is_ok(), expected.is_ok(), "{found:?}"),
+            }
+        }
+        let evil = r#"["localhost/evil@sha256:00"]"#;
+        check("localhost/evil", evil, Ok(()));
+        check("localhost/evil:1", evil, Ok(()));
+        check("evil", evil, Ok(()));
+        check(
+            "docker.io/library/alpine",
+            evil,
+            Err("is not named docker.io/library/alpine here, but localhost/evil"),
+        );
+        check("alpine", evil, Err("not named alpine here"));
+        check("docker.io/library/evil", evil, Err("but localhost/evil"));
+        check("localhost/evil", "[]", Err("but no name"));
+        check("localhost/evil", "null", Err("but no name"));
+        let known = r#"["docker.io/library/alpine@sha256:00","registry:5000/a/b@sha256:00"]"#;
+        check("alpine", known, Ok(()));
+        check("docker.io/library/alpine:3", known, Ok(()));
+        check("registry:5000/a/b", known, Ok(()));
+        check("registry:5000/a/b:1", known, Ok(()));
+        check("b", known, Err("but docker.io/library/alpine, registry:5000/a/b"));
+    }
+
+    #[test]
     fn the_answer_of_an_engine_is_read() {
         #[track_caller]
         fn check(said: &str, expected: Result<&str, &str>) {
@@ -316,8 +375,7 @@ mod tests {
             let script_file = folder.path().join("script");
             std::fs::write(&script_file, script).unwrap();
             let path = PathBuf::from("/bin/sh");
-            let engine = Engine { path, is_podman: true, filter: None, layers: Mutex::new(None) };
-            let found = engine.ask_within(patience, &[script_file.to_str().unwrap()]);
+            let found = ask_within(&path, patience, &[script_file.to_str().unwrap()]);
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{script}");
         }
         let (long, short) = (Duration::from_secs(600), Duration::from_millis(50));

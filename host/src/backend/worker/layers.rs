@@ -45,10 +45,6 @@ const OF_THE_KERNEL: &[&str] = &[
     "selinuxfs",
 ];
 
-/// Folders of devices and groups, which the engine makes for itself in memory. The root of the container
-/// alone may write there.
-const OF_THE_ENGINE: [&str; 2] = ["/dev", "/sys/fs/cgroup"];
-
 /// The folders of two processes in `/proc`.
 struct Around {
     process: PathBuf,
@@ -118,7 +114,8 @@ impl Around {
         }
     }
 
-    /// No files that can be written beside those of these folders.
+    /// No files that can be written beside those of these folders, in what is mounted and not hidden by a
+    /// mount above it: without capabilities, nobody takes that away.
     fn has_fixed_files(&self, written: &[&Path]) -> Result<(), String> {
         let text = self.read("mountinfo")?;
         let mounts: Vec<Mount> =
@@ -128,9 +125,13 @@ impl Around {
         if !mounts.iter().any(|mount| mount.point == Path::new("/")) {
             return Err("it has no root folder".to_owned());
         }
-        // Also those that lie below another one now: what is on top can be taken away.
-        let writable = mounts.iter().filter(|mount| {
-            let is_granted = written.iter().any(|folder| mount.point == *folder);
+        let mut seen: Vec<&Mount> = Vec::new();
+        for mount in &mounts {
+            seen.retain(|other| !other.point.starts_with(&mount.point));
+            seen.push(mount);
+        }
+        let writable = seen.into_iter().filter(|mount| {
+            let is_granted = written.iter().any(|folder| mount.point.starts_with(folder));
             !mount.is_fixed && !is_granted && mount.holds_files()
         });
         match writable.map(|mount| mount.point.display().to_string()).collect::<Vec<_>>()[..] {
@@ -215,12 +216,11 @@ impl Mount {
 
     /// True if a process of the container could keep anything there.
     fn holds_files(&self) -> bool {
-        let is_made = OF_THE_ENGINE.iter().any(|made| self.point == Path::new(made));
         // Such as `/dev/null`, which also lies on files that nobody should read.
         let is_in_place = ["/dev", "/proc", "/sys"].iter().any(|top| self.point.starts_with(top));
         let is_device =
             is_in_place && !self.is_whole && matches!(&*self.kind, "tmpfs" | "devtmpfs");
-        !(OF_THE_KERNEL.contains(&&*self.kind) || is_device || is_made && self.kind == "tmpfs")
+        !(OF_THE_KERNEL.contains(&&*self.kind) || is_device)
     }
 }
 
@@ -324,17 +324,26 @@ mod tests {
         let root = "73 48 0:40 / / ro,relatime - overlay overlay rw\n";
         let with = |line: &str, expected| check("mountinfo", &format!("{root}{line}\n"), expected);
         with("74 73 0:42 / /proc rw,nosuid - proc proc rw", &[]);
-        with("75 73 0:43 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k,mode=755", &[]);
+        with("75 73 0:43 / /dev ro,nosuid - tmpfs tmpfs rw,size=64k,mode=755", &[]);
         with("54 74 0:43 /null /proc/keys rw,nosuid - tmpfs tmpfs rw,mode=755", &[]);
         with("45 75 0:6 /zero /dev/zero rw,nosuid - devtmpfs devtmpfs rw", &[]);
-        with("83 76 0:46 / /sys/fs/cgroup rw shared:4 - tmpfs tmpfs rw,mode=755", &[]);
+        let masked = "83 76 0:46 / /sys/fs/cgroup rw shared:4 - tmpfs tmpfs rw,mode=755\n\
+                      84 83 0:49 / /sys/fs/cgroup ro,relatime - tmpfs tmpfs ro";
+        with(masked, &[]);
+        with(
+            "79 73 254:0 /home/a /granted\\040to\\040it/below rw,relatime - ext4 /dev/vda rw",
+            &[],
+        );
         with(r"79 73 254:0 /home/a /granted\040to\040it rw,relatime - ext4 /dev/vda rw", &[]);
         with("79 73 254:0 /home/a /other ro,relatime - ext4 /dev/vda rw", &[]);
         for writable in [
             // On top of the root folder.
             "74 73 0:41 / / rw,relatime - tmpfs tmpfs rw",
             "76 73 0:43 / /tmp rw,nosuid - tmpfs tmpfs rw",
+            "75 73 0:43 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k,mode=755",
+            "83 76 0:46 / /sys/fs/cgroup rw shared:4 - tmpfs tmpfs rw,mode=755",
             "76 73 0:43 / /dev/shm rw,nosuid - tmpfs tmpfs rw",
+            "79 73 254:0 /home/a /granted\\040to\\040it-too rw,relatime - ext4 /dev/vda rw",
             "76 73 0:43 / /dev rw,nosuid - ext4 /dev/vda rw",
             "45 75 0:6 / /dev rw,nosuid - devtmpfs devtmpfs rw",
             "45 75 0:43 /folder /other rw,nosuid - tmpfs tmpfs rw",

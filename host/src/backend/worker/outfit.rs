@@ -47,13 +47,7 @@ impl Outfit {
                 format!("the folder `{}` has a path that is no text: {}", folder.at, path.display())
             })?;
             outfit.environment.push((variable(&folder.at), text.to_owned()));
-            let mut around = grants.folders.iter().filter(|other| {
-                let other = other.path();
-                other != path && path.starts_with(other)
-            });
-            // The system would let the inner of two decide.
-            let writable = folder.writable && around.all(|outer| outer.writable);
-            let access = if writable { Access::ReadWrite } else { Access::Read };
+            let access = if folder.writable { Access::ReadWrite } else { Access::Read };
             outfit.folders.push((path, handle, access));
         }
         Ok(outfit)
@@ -63,6 +57,27 @@ impl Outfit {
     pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
         let folders = self.folders.iter();
         folders.map(|(path, handle, access)| Place { path, handle, access: *access })
+    }
+
+    /// Those that do not lie in another one with the same access, in which they are found as well.
+    pub(super) fn outermost(&self) -> impl Iterator<Item = Place<'_>> {
+        let is_within = move |(place, (path, _, access)): &(usize, &(PathBuf, File, Access))| {
+            self.folders.iter().enumerate().any(|(other, (around, _, same))| {
+                let is_around = match around == path {
+                    true => other < *place,
+                    false => path.starts_with(around),
+                };
+                is_around && same == access
+            })
+        };
+        let places = self.folders.iter().enumerate().filter(move |place| !is_within(place));
+        places.map(|(_, (path, handle, access))| Place { path, handle, access: *access })
+    }
+
+    /// The paths of the folders that may be written.
+    pub(super) fn writable(&self) -> Vec<&Path> {
+        let folders = self.folders.iter().filter(|(_, _, access)| *access == Access::ReadWrite);
+        folders.map(|(path, ..)| path.as_path()).collect()
     }
 
     /// True if there is no folder in it.

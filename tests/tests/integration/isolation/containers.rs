@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -14,6 +15,7 @@ use glovebox_events::Binding;
 use glovebox_host::worker::Layer;
 use glovebox_host::{
     Enforcement, Frame, InstanceId, Isolation, LoadError, LoadRequest, Outcome, PluginStatus,
+    PolicyMode,
 };
 use glovebox_tests::Bench;
 
@@ -49,7 +51,7 @@ fn image() -> &'static str {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
         fs::create_dir_all(root.join("bin")).unwrap();
-        for name in ["tmp", "proc", "dev", "sys", "etc"] {
+        for name in ["tmp", "proc", "dev", "sys", "etc", "volume"] {
             fs::create_dir(root.join(name)).unwrap();
         }
         program_of("contained", &root.join("bin/program"), &["-static"]);
@@ -65,7 +67,9 @@ fn image() -> &'static str {
         let content = blake3::hash(&fs::read(&archive).unwrap()).to_hex();
         let name = format!("localhost/glovebox-tests:{}", &content[..16]);
         if !Command::new("podman").args(["image", "exists", &name]).status().unwrap().success() {
-            podman(&["import", "--quiet", archive.to_str().unwrap(), &name]);
+            let volume = ["--change", "VOLUME /volume"];
+            let words = ["import", "--quiet", archive.to_str().unwrap(), &name];
+            podman(&[&words[..2], &volume, &words[2..]].concat());
         }
         let digest = podman(&["image", "inspect", "--format", "{{.Digest}}", &name]);
         format!("{name}@{digest}")
@@ -157,7 +161,44 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("privileges", &["0000000000000000 1 2"]),
     ("files", &["64"]),
     ("forks", &["Resource temporarily unavailable"]),
+    ("devices", &["Read-only file system"]),
+    ("volume", &["Read-only file system"]),
+    ("groups of processes", &["Read-only file system"]),
 ];
+
+/// The commands of a frame that make something in a granted folder by which another program is reached or
+/// rights are had outside, or that take what nobody counts; and what they give inside.
+const FORBIDDEN_IN_A_FOLDER: &[(&str, &[&str])] = &[
+    ("setuid", NOT_PERMITTED),
+    ("setuid of a handle", NOT_PERMITTED),
+    ("setuid by a new call", &["Function not implemented", "Operation not permitted"]),
+    ("setuid at once", NOT_PERMITTED),
+    ("setuid by a structure", &["Function not implemented"]),
+    ("setgid folder", NOT_PERMITTED),
+    ("symbolic link", NOT_PERMITTED),
+    ("named pipe", NOT_PERMITTED),
+    ("unix socket", NOT_PERMITTED),
+    ("named socket", NOT_PERMITTED),
+    ("pair of datagrams", NOT_PERMITTED),
+    ("vsock", NOT_PERMITTED),
+    ("hidden room", NOT_PERMITTED),
+    ("old hidden room", NOT_PERMITTED),
+    ("lease", NOT_PERMITTED),
+    ("large file", &["File too large"]),
+];
+
+const NOT_PERMITTED: &[&str] = &["Operation not permitted"];
+
+/// The manifest of a plugin with a folder, in which somebody listens.
+fn with_folder(folder: &Path, name: &str, access: &str) -> UnixListener {
+    let data = folder.join("data");
+    fs::create_dir(&data).unwrap();
+    let files = format!(
+        "[permissions.files]\nfolders = [{{ path = \"data\", at = \"data\", access = \"{access}\" }}]\n"
+    );
+    manifest(folder, name, image(), &files);
+    UnixListener::bind(data.join("listens")).unwrap()
+}
 
 needs_podman! {
     fn nothing_outside_is_reached() {
@@ -165,6 +206,26 @@ needs_podman! {
         for (command, expected) in FORBIDDEN {
             let found = bench.ask(id, command);
             assert!(expected.contains(&found.as_str()), "{command}: {found:?}");
+        }
+    }
+}
+
+needs_podman! {
+    /// Where the engine is root's, a plugin with a folder is root, but for the capabilities.
+    fn a_granted_folder_leads_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let _listener = with_folder(folder.path(), "container-leads", "read-write");
+        let bench = Bench::as_declared();
+        let request = LoadRequest::path(folder.path()).accept_container();
+        let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
+        for (command, expected) in FORBIDDEN_IN_A_FOLDER.iter().chain(FORBIDDEN) {
+            let found = bench.ask(id, command);
+            assert!(expected.contains(&found.as_str()), "{command}: {found:?}");
+        }
+        assert_eq!(bench.ask(id, "room"), "Success");
+        if cfg!(target_arch = "x86_64") {
+            let found = bench.ask(id, "old call");
+            assert!(found.starts_with("crashed: signal 31 (SIGSYS"), "{found}");
         }
     }
 }
@@ -189,6 +250,30 @@ needs_podman! {
         check("read", "Read-only file system");
         check("read-write", "written");
         assert_eq!(fs::read_to_string(data.join("out")).unwrap(), "written");
+    }
+}
+
+needs_podman! {
+    fn of_folders_in_each_other_the_outer_one_decides() {
+        let check = |outer: &str, inner: &str, written: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir_all(folder.path().join("around/data")).unwrap();
+            fs::write(folder.path().join("around/data/in"), "inside").unwrap();
+            let files = format!(
+                "[permissions.files]\nfolders = [{{ path = \"around/data\", at = \"data\", access = \
+                 \"{inner}\" }}, {{ path = \"around\", at = \"around\", access = \"{outer}\" }}]\n"
+            );
+            manifest(folder.path(), "container-within", image(), &files);
+            let bench = Bench::as_declared();
+            let request = LoadRequest::path(folder.path()).accept_container();
+            let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(bench.ask(id, "file in"), "inside");
+            assert_eq!(bench.ask(id, "file out"), written, "{outer}, {inner}");
+        };
+        check("read", "read-write", "Read-only file system");
+        check("read-write", "read", "written");
+        check("read-write", "read-write", "written");
+        check("read", "read", "Read-only file system");
     }
 }
 
@@ -367,11 +452,17 @@ fn podman_path() -> String {
 
 /// Loads the image by a changed engine.
 fn load_by(change: &str) -> (Bench, Result<InstanceId, LoadError>) {
+    let (_folder, request) = request("container-weak", "");
+    load_of(change, request)
+}
+
+/// Loads a plugin by a changed engine.
+fn load_of(change: &str, request: LoadRequest) -> (Bench, Result<InstanceId, LoadError>) {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path(), change);
-    let bench = Bench::with(|builder| builder.container_engine(engine));
-    let (_folder, request) = request("container-weak", "");
-    let loaded = bench.host.load(request).wait();
+    let bench =
+        Bench::with(|builder| builder.container_engine(engine).policy(PolicyMode::AsDeclared));
+    let loaded = bench.host.load(request.accept_container()).wait();
     // The engine is needed until the end, for which the folder stays.
     std::mem::forget(folder);
     (bench, loaded)
@@ -403,6 +494,9 @@ needs_podman! {
         check("--pids-limit=*) set -- \"$@\" --pids-limit=-1;;", Layer::Processes, "forks");
         check("--ulimit=nofile=*) set -- \"$@\" --ulimit=nofile=256:256;;", Layer::Limits, "files");
         check("--read-only) ;;", Layer::MountNamespace, "write");
+        check("--tmpfs=/dev:*) ;;", Layer::MountNamespace, "devices");
+        check("--image-volume=ignore) ;;", Layer::MountNamespace, "volume");
+        check("--security-opt=mask=*) ;;", Layer::MountNamespace, "groups of processes");
         check("--security-opt=no-new-privileges) ;;", Layer::NoNewPrivileges, "privileges");
         check(
             "--security-opt=seccomp=*) set -- \"$@\" --security-opt=seccomp=unconfined;;",
@@ -410,10 +504,25 @@ needs_podman! {
             "new namespace",
         );
         check("--interactive) set -- \"$@\" \"$word\" --pid=host;;", Layer::Scopes, "processes");
-        // Of a filter, only that there is one can be seen from outside.
-        let (bench, loaded) = load_by("--security-opt=seccomp=*) ;;");
+        // Of a filter, only that there is one can be seen from outside. The engine's own lets through what
+        // leads out by a folder.
+        let folder = tempfile::tempdir().unwrap();
+        let _listener = with_folder(folder.path(), "container-weak", "read-write");
+        let (bench, loaded) = load_of("--security-opt=seccomp=*) ;;", LoadRequest::path(folder.path()));
         let id = loaded.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(bench.ask(id, "new namespace"), "Success");
+        for (command, expected) in FORBIDDEN_IN_A_FOLDER {
+            // The limit of files is another layer, and not every kernel or file system knows these.
+            let elsewhere = ["large file", "setuid by a new call", "vsock", "old hidden room"];
+            let found = bench.ask(id, command);
+            let is_inside = expected.contains(&found.as_str());
+            assert!(!is_inside || elsewhere.contains(command), "{command} still gives {found:?}");
+        }
+        let (bench, loaded) =
+            load_of("--ulimit=fsize=*) ;;", LoadRequest::path(folder.path()));
+        let id = loaded.unwrap_or_else(|error| panic!("{error}"));
+        assert!(!status(&bench, id).sandbox.unwrap().is_enforced(Layer::Limits));
+        assert_eq!(bench.ask(id, "large file"), "Success");
         let (bench, loaded) = load_by("--memory*) ;;");
         let id = loaded.unwrap_or_else(|error| panic!("{error}"));
         let found = status(&bench, id);
@@ -466,6 +575,11 @@ needs_podman! {
         let error = load(&other);
         let expected = format!("signature: the artifact has the digest {digest}, but its manifest says");
         assert!(error.starts_with(&expected), "{error}");
+        // A name that people trust, with the digest of this one.
+        let error = load(&format!("docker.io/library/alpine@{digest}"));
+        let (own, _) = name.rsplit_once(':').unwrap();
+        let expected = format!("is not named docker.io/library/alpine here, but {own}");
+        assert!(error.contains(&expected), "{error}");
         // An import that was cut short makes no image.
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("cut.tar");

@@ -149,6 +149,9 @@ fn a_granted_folder_is_reached_and_no_other() {
     assert_eq!(bench.ask(id, "file r in"), "inside");
     let found = bench.ask(id, "file w inner/new");
     assert!(denied.contains(&found.as_str()), "{found:?}");
+    let inner = "read-write\" }, { path = \"data/inner\", at = \"inner\", access = \"read";
+    let (bench, id) = load("folders-around", inner);
+    assert_eq!(bench.ask(id, "file w inner/new"), "written");
 }
 
 #[test]
