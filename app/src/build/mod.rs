@@ -18,6 +18,7 @@ mod cargo;
 mod child;
 mod encode;
 mod native;
+mod record;
 mod section;
 mod sources;
 
@@ -52,6 +53,8 @@ pub struct BuildOptions {
     pub out: Option<PathBuf>,
     /// Where `glovebox.h` is, for C.
     pub include: Option<PathBuf>,
+    /// Replaces a file that no build put there.
+    pub force: bool,
 }
 
 /// The bindings that can be built.
@@ -142,6 +145,8 @@ pub fn build(
     let source = Source::find(&folder)?;
     let binding = source.binding(options.binding);
     let artifact = place_for(&folder, binding, options)?;
+    // Before minutes of compiling.
+    refuse(&artifact, &folder, options)?;
     let (bytes, sources) = match &source {
         Source::Cargo(manifest) => cargo::build(manifest, binding, options, cancel, progress)?,
         Source::Wat(file) => (encode::assemble(file, progress)?, Vec::new()),
@@ -157,7 +162,7 @@ pub fn build(
             (bytes, has_manifest)
         }
     };
-    place(&artifact, &bytes)?;
+    place(&artifact, &bytes, &folder, options)?;
     Ok(BuildReport {
         artifact,
         binding,
@@ -234,11 +239,39 @@ fn place_for(folder: &Path, binding: Binding, options: &BuildOptions) -> Result<
     Ok(out.join(format!("{name}{}", binding.ending())))
 }
 
+/// Refuses a place where an artifact would lie over a file that no build made, or elsewhere than it is
+/// said: the folder of a stranger's plugin may hold any link.
+fn refuse(artifact: &Path, folder: &Path, options: &BuildOptions) -> Result<()> {
+    let place = artifact.parent().unwrap_or(artifact);
+    // As far as it is there already.
+    let there = || place.ancestors().find_map(|above| above.canonicalize().ok());
+    let leads_out = || there().is_some_and(|there| !there.starts_with(folder));
+    ensure!(
+        options.out.is_some() || !leads_out(),
+        "write: a link in the plugin's folder leads out of it; name a folder with --out: {}",
+        place.display()
+    );
+    let is_foreign = artifact.symlink_metadata().is_ok() && !record::knows(artifact);
+    ensure!(
+        options.force || !is_foreign,
+        "write: `glovebox build` did not make what is there; choose another folder with --out, or add \
+         --force: {}",
+        artifact.display()
+    );
+    Ok(())
+}
+
 /// Puts the artifact under its name, at once: a folder that is being watched never shows half. It is
 /// the next version of the one there, which may run in this process.
-fn place(artifact: &Path, bytes: &[u8]) -> Result<()> {
+fn place(artifact: &Path, bytes: &[u8], folder: &Path, options: &BuildOptions) -> Result<()> {
     let failed = || format!("write: {}", artifact.display());
     fs::create_dir_all(artifact.parent().unwrap_or(artifact)).with_context(failed)?;
+    // It may have changed while the compiler ran.
+    refuse(artifact, folder, options)?;
+    if artifact.is_symlink() {
+        fs::remove_file(artifact).with_context(failed)?;
+    }
+    record::note(artifact, bytes).with_context(failed)?;
     let mut output = Output::update(artifact).map_err(io::Error::from).with_context(failed)?;
     output.write_all(bytes).with_context(failed)?;
     output.finish().map_err(io::Error::from).with_context(failed)

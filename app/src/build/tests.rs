@@ -147,3 +147,93 @@ fn only_a_compiler_that_cannot_be_run_is_to_be_installed() {
     let error = format!("{:#}", run.map(drop).unwrap_err());
     assert!(error.starts_with("install it: "), "{error}");
 }
+
+/// A folder with a plugin in WAT, and how it is built.
+fn by_hand() -> (tempfile::TempDir, BuildOptions) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("plugin")).unwrap();
+    fs::write(folder.path().join("plugin/code.wat"), "(module)").unwrap();
+    fs::write(folder.path().join("precious"), "precious").unwrap();
+    (folder, BuildOptions { name: Some("it".to_owned()), ..BuildOptions::default() })
+}
+
+#[test]
+#[cfg(unix)]
+fn a_build_replaces_what_a_build_made_and_nothing_else() {
+    /// Prepares the folder and changes the options; the start of the error without --force, and whether
+    /// it is built with it.
+    #[track_caller]
+    fn check(prepare: fn(&Path, &mut BuildOptions), expected: Result<(), &str>, forced: bool) {
+        for force in [false, true] {
+            let (folder, mut options) = by_hand();
+            let (root, plugin) = (folder.path(), folder.path().join("plugin"));
+            prepare(root, &mut options);
+            options.force = force;
+            let built = build(&plugin, &options, &AtomicBool::new(false), &mut |_| {});
+            let told = built.as_ref().map(drop).map_err(|error| error.to_string());
+            match (&told, expected) {
+                (Err(told), Err(expected)) if !force => assert!(told.contains(expected), "{told}"),
+                (told, expected) => {
+                    let good = if force { forced } else { expected.is_ok() };
+                    assert_eq!(told.is_ok(), good, "{told:?}");
+                }
+            }
+            // Nothing is written through a link, with force or without.
+            assert_eq!(fs::read_to_string(root.join("precious")).unwrap(), "precious");
+            assert_eq!(fs::read_dir(root).unwrap().count(), 2, "something was made outside");
+            if let Ok(built) = built {
+                assert!(built.artifact.symlink_metadata().unwrap().is_file());
+                assert!(fs::read(&built.artifact).unwrap().starts_with(b"\0asm"));
+                // The next version replaces it.
+                fs::write(plugin.join("code.wat"), "(module (memory 1))").unwrap();
+                options.force = false;
+                build(&plugin, &options, &AtomicBool::new(false), &mut |_| {}).unwrap();
+                // What somebody made of it is theirs.
+                fs::write(&built.artifact, "precious").unwrap();
+                let error = build(&plugin, &options, &AtomicBool::new(false), &mut |_| {});
+                assert!(error.unwrap_err().to_string().contains("did not make what is there"));
+            }
+        }
+    }
+    let foreign =
+        Err("did not make what is there; choose another folder with --out, or add --force");
+    fn artifact(root: &Path) -> PathBuf {
+        fs::create_dir_all(root.join("plugin/target/glovebox")).unwrap();
+        root.join("plugin/target/glovebox/it.frame-abi.wasm")
+    }
+    check(|_, _| {}, Ok(()), true);
+    check(|root, _| fs::write(artifact(root), "precious").unwrap(), foreign, true);
+    check(
+        |root, _| std::os::unix::fs::symlink(root.join("precious"), artifact(root)).unwrap(),
+        foreign,
+        true,
+    );
+    check(
+        |root, _| std::os::unix::fs::symlink(root.join("none"), artifact(root)).unwrap(),
+        foreign,
+        true,
+    );
+    // A record beside it is no way out either.
+    check(
+        |root, _| {
+            let record = artifact(root).with_file_name(".it.frame-abi.wasm.built");
+            std::os::unix::fs::symlink(root.join("precious"), record).unwrap();
+        },
+        Ok(()),
+        true,
+    );
+    check(
+        |root, _| std::os::unix::fs::symlink(root, root.join("plugin/target")).unwrap(),
+        Err("a link in the plugin's folder leads out of it; name a folder with --out"),
+        false,
+    );
+    check(
+        |root, options| {
+            fs::create_dir(root.join("plugin/out")).unwrap();
+            fs::write(root.join("plugin/out/it.frame-abi.wasm"), "precious").unwrap();
+            options.out = Some(root.join("plugin/out"));
+        },
+        foreign,
+        true,
+    );
+}

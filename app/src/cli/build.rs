@@ -47,6 +47,9 @@ pub(super) struct BuildArgs {
     /// Folder that holds glovebox.h, for C
     #[arg(long, value_name = "FOLDER")]
     pub include: Option<PathBuf>,
+    /// Replace what lies in the artifact's place, if no build made it
+    #[arg(long)]
+    pub force: bool,
 }
 
 impl BuildArgs {
@@ -58,6 +61,7 @@ impl BuildArgs {
             name: self.name.clone(),
             out: self.out.clone(),
             include: self.include.clone(),
+            force: self.force,
         }
     }
 }

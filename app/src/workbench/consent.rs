@@ -128,7 +128,7 @@ pub fn asking_no_more<'a>(
 struct Section<'a> {
     /// Of the artifacts to which something is allowed.
     digests: BTreeSet<&'a str>,
-    rules: BTreeMap<&'static str, &'static str>,
+    rules: BTreeMap<&'static str, String>,
 }
 
 /// The mode and what a person decided about permissions, as a `policy.toml`.
@@ -137,18 +137,16 @@ pub(super) fn policy_text(mode: PolicyMode, plugins: &[PluginStatus]) -> String 
     for plugin in plugins {
         let section = sections.entry(&plugin.manifest.plugin.id).or_default();
         for status in &plugin.permissions {
-            let decision = match status.decision {
-                Decision::Allow => "allow",
-                Decision::Deny => "deny",
-                Decision::AsDeclared => continue,
-            };
+            let Some(decided) = status.decided_rule() else { continue };
+            let name = status.permission.name();
             // Of two instances with one id, the one that may do less decides.
-            let rule = section.rules.entry(status.permission.name()).or_insert(decision);
-            if decision == "deny" {
-                *rule = decision;
+            if status.decision == Decision::Deny {
+                section.rules.insert(name, decided);
+                continue;
             }
+            section.rules.entry(name).or_insert(decided);
             // Nothing is allowed to a mere id, which any artifact can bear.
-            if decision == "allow" && !plugin.digest.is_empty() {
+            if !plugin.digest.is_empty() {
                 section.digests.insert(&plugin.digest);
             }
         }
@@ -166,8 +164,7 @@ pub(super) fn policy_text(mode: PolicyMode, plugins: &[PluginStatus]) -> String 
             let digests = digests.collect::<Vec<_>>().join(", ");
             text.push_str(&format!("digest = [{digests}]\n"));
         }
-        let lines = rules.iter().map(|(permission, rule)| format!("{permission} = \"{rule}\"\n"));
-        text.extend(lines);
+        text.extend(rules.values().map(|rule| format!("{rule}\n")));
     }
     text
 }
@@ -209,6 +206,17 @@ mod tests {
         let policy = Policy::parse(&text).unwrap();
         let again = Host::builder().policy(policy).build().unwrap();
         assert_eq!(granted(&load(&again).1), [true, false], "{text}");
+        // Nor does the same one, if its manifest asks for more.
+        let more = MANIFEST.replace("path = '.'", "path = '/'");
+        std::fs::write(folder.path().join("plugin.toml"), more).unwrap();
+        let again = Host::builder().policy(Policy::parse(&text).unwrap()).build().unwrap();
+        let (_, plugin) = load(&again);
+        let mut statuses = plugin.permissions.iter();
+        let files = statuses.find(|one| one.permission == Permission::Files).unwrap();
+        let within = files.scopes.last().map(ToString::to_string).unwrap_or_default();
+        let own = folder.path().canonicalize().unwrap();
+        assert!(!files.granted || within.contains(own.to_str().unwrap()), "{files:?}");
+        std::fs::write(folder.path().join("plugin.toml"), MANIFEST).unwrap();
         // Another artifact with the id gets nothing by it.
         std::fs::write(folder.path().join("one.wat"), format!("{CODE} ;; changed")).unwrap();
         let again = Host::builder().policy(Policy::parse(&text).unwrap()).build().unwrap();

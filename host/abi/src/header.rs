@@ -12,7 +12,7 @@ use crate::cbor::{self, CborError, Value};
 /// |---|---|
 /// | [`Header::ID`] | names the conversation: an answer repeats the id of its question |
 /// | [`Header::CONTENT_TYPE`] | media type of the payload, e.g. `application/json` |
-/// | [`Header::SOURCE`] | id of the plugin that emitted the frame |
+/// | [`Header::SOURCE`] | id of the plugin that emitted the frame: the host writes it, whatever stood there; frames with the same one stay in order |
 /// | [`Header::TARGET`] | id of the plugin it is for |
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Header(Bytes);
@@ -63,6 +63,15 @@ impl Header {
             return Header::empty();
         }
         Header(Value::Map(entries).to_bytes().into())
+    }
+
+    /// The same header with this text under a key, in place of what stands there.
+    #[must_use]
+    pub fn with_text(&self, key: &str, text: &str) -> Header {
+        let mut entries = self.entries();
+        entries.retain(|(name, _)| !matches!(name, Value::Text(name) if name == key));
+        entries.push((Value::Text(key.to_owned()), Value::Text(text.to_owned())));
+        Header::from_entries(entries)
     }
 
     /// The encoded map; empty for an empty header.

@@ -343,8 +343,8 @@ impl Host {
     }
 
     /// Carries an emitted frame to the plugin it names, or to all others that accept its kind, as
-    /// far as the call allows that it goes back to.
-    pub(super) fn pass_on(&self, from: &PluginCopy, frame: Frame, chain: &Chain) {
+    /// far as the call allows that it goes back to. The frame names its source.
+    pub(super) fn pass_on(&self, from: &PluginCopy, mut frame: Frame, chain: &Chain) {
         if chain.hops() > MAX_HOPS {
             let reason = || format!("it was passed on more than {MAX_HOPS} times");
             self.drop_emitted(from, chain, reason);
@@ -359,7 +359,9 @@ impl Host {
                 from.count_dropped();
             }
             from.tell_dropped(&reason);
+            return;
         }
+        frame.header = frame.header.with_text(Header::SOURCE, from.plugin());
         let allowed = from.caused_calls();
         for instance in receivers {
             if !chain.cause(allowed) {

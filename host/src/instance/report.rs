@@ -261,6 +261,19 @@ impl PermissionStatus {
     pub fn parameters(&self) -> String {
         policy::parameters(&self.scopes)
     }
+
+    /// The decision of a person as a line of a policy, within what was agreed to; `None` if nobody
+    /// decided.
+    pub fn decided_rule(&self) -> Option<String> {
+        let permission = self.permission;
+        let agreed = self.scopes.last().filter(|_| self.asks_more).or(self.request.as_ref());
+        match (self.decision, agreed) {
+            (Decision::AsDeclared, _) => None,
+            (Decision::Deny, _) => Some(format!("{permission} = \"deny\"")),
+            (Decision::Allow, Some(within)) => Some(policy::allowing_within(permission, within)),
+            (Decision::Allow, None) => Some(format!("{permission} = \"allow\"")),
+        }
+    }
 }
 
 /// One limit of one instance. Its numbers are in the unit of its kind; `None` is unlimited.

@@ -101,18 +101,24 @@ pub(crate) fn verdict(
     let asked = request.is_some();
     // A name is whatever an artifact says; a section means the artifacts that it names.
     let is_meant = section.is_some_and(|section| section.means(*subject));
+    // A plugin that is part of the application is not asked what the application may do.
+    let consents = permission.needs_consent() && !subject.digest.is_empty();
+    let allowing = match &request {
+        Some(request) if consents => {
+            let within = in_full(request.clone(), subject.base);
+            cut(&allowing_within(permission, &within), MAX_PARAMETERS).into_owned()
+        }
+        request => allowing(permission, request.is_some()),
+    };
     let allow_here = match (is_meant, subject.digest) {
-        (true, _) | (_, "") => format!("`{}` to {own_section}", allowing(permission, asked)),
-        (false, digest) => format!(
-            "`digest = \"{DIGEST_PREFIX}{digest}\"` and `{}` to {own_section}",
-            allowing(permission, asked)
-        ),
+        (true, _) | (_, "") => format!("`{allowing}` to {own_section}"),
+        (false, digest) => {
+            format!("`digest = \"{DIGEST_PREFIX}{digest}\"` and `{allowing}` to {own_section}")
+        }
     };
     let by_name_alone = choice(own) == Some(Choice::Allow) && !is_meant;
     let own_choice = choice(own).filter(|_| !by_name_alone);
     let harmless = permission.is_harmless();
-    // A plugin that is part of the application is not asked what the application may do.
-    let consents = permission.needs_consent() && !subject.digest.is_empty();
     // A person who agrees to a request gives nothing to a generation that does not ask.
     let decided = decided.filter(|decided| {
         let in_words = matches!(decided.by, DecidedBy::Allowance(_));
@@ -235,6 +241,16 @@ pub(crate) fn verdict(
         None if by_name_alone => vec![narrowed(own), narrowed(default)],
         None => vec![narrowed(own).or(narrowed(default))],
     };
+    // The digest of an artifact is not that of a manifest beside it, which may ask for more tomorrow.
+    let by_section = own_choice == Some(Choice::Allow) && !by_person && consents;
+    if by_section && asked && standing == Standing::Granted && !granted.iter().any(names_something)
+    {
+        standing = Standing::Asking;
+        explanation = format!(
+            "{own_section} allows it, whatever the manifest asks for, which can change while the \
+             artifact does not: allow or deny it, or say how much is allowed, `{allowing}` there"
+        );
+    }
     let mut verdict = Verdict {
         permission,
         asked,
@@ -266,7 +282,7 @@ pub(crate) fn verdict(
             let more = "; it asks for more, which nobody agreed to: allow it again to add that";
             verdict.explanation.push_str(more);
         }
-        narrow(&mut verdict, request, granted, by_person, &own_section);
+        narrow(&mut verdict, request, granted, by_person || by_section, &own_section);
         if let Some(asks) = asks.filter(|_| in_vain && verdict.is_granted()) {
             let own_narrows = own.is_some_and(|rule| rule.scope != Scope::default());
             let section = if own_narrows { own_section } else { default_section };
@@ -353,12 +369,32 @@ fn allowing(permission: Permission, asked: bool) -> String {
     }
 }
 
+/// A rule that allows what this scope of files, network or environment admits, and no more.
+pub(crate) fn allowing_within(permission: Permission, within: &Scope) -> String {
+    let list = match permission {
+        Permission::Network => "hosts",
+        Permission::Environment => "names",
+        _ => "folders",
+    };
+    let within = within.to_string();
+    let within = match within.strip_prefix('{') {
+        Some(table) => table.to_owned(),
+        None => format!(" {list} = {within} }}"),
+    };
+    format!("{permission} = {{ decision = \"allow\",{within}")
+}
+
+/// True if a scope lists what is admitted of files, network or environment.
+fn names_something(scope: &Scope) -> bool {
+    scope.folders.only.is_some() || scope.hosts.only.is_some() || scope.names.only.is_some()
+}
+
 /// Adds the parameters, and denies what is granted within nothing at all.
 fn narrow(
     verdict: &mut Verdict,
     request: Option<Scope>,
     granted: Vec<Scope>,
-    by_person: bool,
+    names_hosts: bool,
     own_section: &str,
 ) {
     let permission = verdict.permission;
@@ -378,8 +414,8 @@ fn narrow(
         let named = |scope: &Scope| match permission {
             Permission::Files => scope.folders.only.is_some(),
             Permission::Environment => scope.names.only.is_some(),
-            // A policy may mean all hosts; a person agreed to what was asked for.
-            Permission::Network => !by_person || scope.hosts.only.is_some(),
+            // A default may mean all hosts; a person, and a section, mean those that they name.
+            Permission::Network => !names_hosts || scope.hosts.only.is_some(),
             _ => true,
         };
         let scopes = request.into_iter().chain(granted);

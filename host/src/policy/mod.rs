@@ -63,7 +63,8 @@
 //! `[plugins.ID]` means those that it names with `digest = "blake3:…"` or `path = "FILE"` (one or a
 //! list; relative to the policy); anything else of that id is a stranger. A denial or narrowing of
 //! the section holds for strangers too; a person is asked about a permission that it would allow to
-//! a stranger.
+//! a stranger. What it allows of files, network and environment has to be named, there or in `[default]`: an
+//! artifact stays the same while a manifest beside it asks for more.
 //!
 //! **A policy that was found and not named** ([`Policy::found`]) opens no files, network or
 //! environment: rules 4, 8 and 10 then ask.
@@ -128,7 +129,7 @@ pub(crate) use consent::{Decided, DecidedBy, covers, decided, now, request};
 pub(crate) use effective::{Grants, Standpoint, Subject};
 pub use enforcement::{Enforcement, no_effect};
 pub use file::{Policy, PolicyError};
-pub(crate) use merge::{MAX_PARAMETERS, parameters, verdict};
+pub(crate) use merge::{MAX_PARAMETERS, allowing_within, parameters, verdict};
 pub use merge::{Standing, Verdict};
 pub use missing::MissingLayers;
 pub(crate) use rules::HostRules;

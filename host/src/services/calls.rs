@@ -205,7 +205,13 @@ impl Services for Context {
                     ));
                 }
                 context.emitted_bytes = bytes;
-                context.emitted.push(frame.clone());
+                let mut frame = frame.clone();
+                // No plugin speaks for another one. Most frames name no source.
+                if !empty && frame.header.get(Header::SOURCE).is_some() {
+                    let own = &context.shared.plugin;
+                    frame.header = frame.header.with_text(Header::SOURCE, own);
+                }
+                context.emitted.push(frame);
                 Ok(())
             });
         if is_reserved && emitted == Err(ServiceError::Invalid) {

@@ -169,6 +169,10 @@ fn serve(services: &mut dyn Services, call: &str) -> Result<String, Failure> {
         "emit-kind" => {
             told(services.emit(&Frame::new(kind(first)?, Header::empty(), second.to_owned())))
         }
+        "emit-as" => {
+            let header = Header::build().text(Header::SOURCE, first).text("a", "b").finish();
+            told(services.emit(&Frame::new(Kind::DATA, header, second.to_owned())))
+        }
         "emit-to" => {
             let header = Header::build().text(Header::TARGET, first).finish();
             told(services.emit(&Frame::new(Kind::CONTROL, header, second.to_owned())))

@@ -120,12 +120,13 @@ fn what_reaches_the_machine_is_asked_about() {
     fn check(allowed: &[&str], policy: &str, expected: &str) {
         let place = Place::new(A);
         let digest = place.digest();
-        let policy = Policy::parse(&policy.replace("DIGEST", &digest)).unwrap();
+        let folder = place.path().join("a").display().to_string();
+        let policy = policy.replace("DIGEST", &digest).replace("FOLDER", &folder);
+        let policy = Policy::parse(&policy).unwrap();
         let bench = Bench::with(|builder| {
-            let allowed = allowed.iter().map(|word| {
-                let folder = place.path().join("a").display().to_string();
-                word.replace("FOLDER", &folder).parse::<Allowance>().unwrap()
-            });
+            let allowed = allowed
+                .iter()
+                .map(|word| word.replace("FOLDER", &folder).parse::<Allowance>().unwrap());
             allowed.fold(builder.policy(policy), glovebox_host::HostBuilder::allow)
         });
         let id = place.load(&bench);
@@ -150,7 +151,10 @@ fn what_reaches_the_machine_is_asked_about() {
     check(&[], "mode = \"as-declared\"", "in a");
     check(&[], "[default]\nfiles = \"allow\"", "in a");
     check(&[], "[plugins.reader]\nfiles = \"allow\"", "none");
-    check(&[], "[plugins.reader]\ndigest = \"blake3:DIGEST\"\nfiles = \"allow\"", "in a");
+    check(&[], "[plugins.reader]\ndigest = \"blake3:DIGEST\"\nfiles = \"allow\"", "none");
+    let within = "files = { decision = \"allow\", folders = [{ path = \"FOLDER\", access = \"read-write\" }] }";
+    check(&[], &format!("[plugins.reader]\n{within}"), "none");
+    check(&[], &format!("[plugins.reader]\ndigest = \"blake3:DIGEST\"\n{within}"), "in a");
 }
 
 #[test]

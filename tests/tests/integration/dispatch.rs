@@ -244,7 +244,7 @@ fn frames_are_routed_by_target_and_kind() {
     });
 }
 
-/// Sends each frame on under another name, with `emit`.
+/// Sends each frame on with `emit`, as if another one had done so.
 struct Relay;
 
 impl Plugin for Relay {
@@ -253,7 +253,8 @@ impl Plugin for Relay {
         services: &mut dyn Services,
         frame: &Frame,
     ) -> Result<Vec<Frame>, Failure> {
-        services.emit(&Frame::data(frame.payload.clone()))?;
+        let header = Header::build().text(Header::SOURCE, "victim").finish();
+        services.emit(&Frame::new(Kind::DATA, header, frame.payload.clone()))?;
         Ok(Vec::new())
     }
 }
@@ -280,10 +281,14 @@ fn emitted_frames_reach_others_and_loops_end() {
     host.load(ear).wait().unwrap();
     host.call(first, &Frame::data("psst"));
     // first → second → first → …: each hop is heard once, and the eighth is the last.
-    for _ in 0..8 {
-        let heard = receiver.recv_timeout(Duration::from_secs(60)).unwrap();
-        assert_eq!(heard, Frame::data("psst"));
-    }
+    let heard = (0..8).map(|_| receiver.recv_timeout(Duration::from_secs(60)).unwrap());
+    let sources = heard.map(|frame| {
+        assert_eq!(frame.payload, "psst");
+        frame.header.get_text(Header::SOURCE).unwrap()
+    });
+    let mut sources: Vec<String> = sources.collect();
+    sources.sort();
+    assert_eq!(sources, [vec!["first"; 4], vec!["second"; 4]].concat());
     assert!(receiver.recv_timeout(Duration::from_millis(100)).is_err());
 }
 

@@ -237,6 +237,11 @@ fn services_are_the_same() {
             ("service kv-delete a", "granted false"),
             ("service emit hello", "emitted true"),
             ("service emit-to nobody hello", "emitted true"),
+            // No plugin speaks for another one.
+            (
+                "service emit-as victim hello",
+                "{Text(\"a\"): Text(\"b\"), Text(\"source\"): Text(\"parity\")}",
+            ),
             ("service metric size 2.5", "granted ()"),
             ("service metric size nan", "granted ()"),
             ("service metric size -inf", "granted ()"),

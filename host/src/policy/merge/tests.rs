@@ -233,8 +233,69 @@ fn a_section_means_artifacts_and_not_a_name() {
     let files = "files = [{ path = \"/data\" }]";
     check("", "files = \"allow\"", "", files, name);
     check(other, "files = \"allow\"", "", files, another);
-    check(this, "files = \"allow\"", "", files, "granted: asked for, and allowed by");
     check("", "files = \"allow\"", "mode = \"as-declared\"", files, "granted: asked for in");
+    // The manifest beside an artifact can change, and the artifact stays.
+    let within =
+        "asking: [plugins.redact] in policy.toml allows it, whatever the manifest asks for";
+    for pin in [this, path] {
+        check(pin, "files = \"allow\"", "", files, within);
+        check(pin, "files = \"allow\"", "mode = \"as-declared\"", files, within);
+        let folders = "folders = [{ path = \"/data\" }]";
+        let rule = format!("files = {{ decision = \"allow\", {folders} }}");
+        check(pin, &rule, "", files, "granted: asked for, and allowed by");
+        check(pin, "files = \"allow\"", &format!("[default.files]\n{folders}"), files, "granted: ");
+        check(pin, "network = \"allow\"", "", "network = [\"db:1\"]", within);
+        check(pin, "network = \"allow\"", "", "", "denied: allowed, but nothing is named");
+        check(
+            pin,
+            "network = { decision = \"allow\", hosts = [\"*:*\"] }",
+            "",
+            "network = [\"db:1\"]",
+            "granted: ",
+        );
+        check(pin, "environment = \"allow\"", "", "environment = [\"A\"]", within);
+        check(
+            pin,
+            "environment = { decision = \"allow\", names = [\"A\"] }",
+            "",
+            "environment = [\"A\"]",
+            "granted: ",
+        );
+    }
+}
+
+/// A rule as it is recommended, for a plugin that then asks for more, without another artifact.
+#[test]
+fn a_recommended_rule_holds_for_what_was_asked_for() {
+    #[track_caller]
+    fn check(permission: Permission, asks: &str, more: &str) {
+        let base = std::env::temp_dir().canonicalize().unwrap();
+        let subject = Subject { digest: DIGEST, base: Some(&base), ..Subject::default() };
+        let verdict_of = |policy: &str, asks: &str| {
+            let verdicts = about(policy, asks, subject, &[]);
+            verdicts.into_iter().find(|found| found.permission == permission).unwrap()
+        };
+        let open = verdict_of("", asks);
+        let parts: Vec<&str> = open.explanation.split('`').collect();
+        let [_, digest, _, rule, _] = parts[..] else { panic!("{}", open.explanation) };
+        let policy = format!("[plugins.redact]\n{digest}\n{rule}\n");
+        let found = verdict_of(&policy, asks);
+        assert_eq!(found.standing, Standing::Granted, "{policy}: {}", found.explanation);
+        let later = verdict_of(&policy, more);
+        let asked = later.scopes.first().cloned().unwrap_or_default();
+        let within = later.scopes.last().cloned().unwrap_or_default();
+        let is_more = later.is_granted() && (later.scopes.len() < 2 || asked == within);
+        assert!(!is_more, "{policy}: {later:?}");
+    }
+    check(
+        Permission::Files,
+        "files = [{ path = \"a b\", access = \"read\" }]",
+        "files = [{ path = \"/\", at = \"r\", access = \"read-write\" }]",
+    );
+    check(Permission::Network, "network = [\"db:1\"]", "network = [\"*:*\"]");
+    check(Permission::Environment, "environment = [\"A\"]", "environment = [\"A\", \"B\"]");
+    let except = "environment = { names = [\"A\", \"B\"], except = [\"B\"] }";
+    check(Permission::Environment, except, "environment = [\"A\", \"B\"]");
 }
 
 #[test]

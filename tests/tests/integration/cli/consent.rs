@@ -168,12 +168,17 @@ fn who_granted_is_explained() {
     folder.write(
         "policy.toml",
         format!(
-            "[plugins.guest]\ndigest = \"blake3:{}\"\nfiles = \"allow\"\n",
+            "[plugins.guest]\ndigest = \"blake3:{}\"\nfiles = {{ decision = \"allow\", folders = [{{ path = {data:?} }}] }}\n",
             digest.trim_matches('"')
         ),
     );
     let allowed = "files        granted  asked for, and allowed by [plugins.guest] in policy.toml";
     explain(&["--policy", "policy.toml"], allowed, "0 asking");
+    // The same artifact beside a manifest that asks for more is denied that.
+    folder.write("plugin.toml", manifest("files = [{ path = \"/\", access = \"read-write\" }]"));
+    let narrowed = format!("{{ path = {data:?}, at = {data:?}, access = \"read\" }}");
+    explain(&["--policy", "policy.toml"], &narrowed, "");
+    folder.write("plugin.toml", manifest(&format!("{FILES}\nkv = true")));
     // As the window saves it.
     let consent = Consent {
         plugin: "guest".to_owned(),

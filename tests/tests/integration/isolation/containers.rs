@@ -460,8 +460,8 @@ fn load_by(change: &str) -> (Bench, Result<InstanceId, LoadError>) {
 fn load_of(change: &str, request: LoadRequest) -> (Bench, Result<InstanceId, LoadError>) {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path(), change);
-    let bench =
-        Bench::with(|builder| builder.container_engine(engine).policy(PolicyMode::AsDeclared));
+    let bench = Bench::with(|builder| builder.container_engine(engine));
+    bench.host.set_policy_mode(PolicyMode::AsDeclared);
     let loaded = bench.host.load(request.accept_container()).wait();
     // The engine is needed until the end, for which the folder stays.
     std::mem::forget(folder);
