@@ -33,6 +33,8 @@ pub struct Evidence {
     pub printed: [Vec<u8>; 2],
     /// The file in the quarantine that holds the frame, if it crashed twice of it.
     pub kept: Option<PathBuf>,
+    /// True if a mock made the failure up.
+    pub is_made_up: bool,
 }
 
 /// The process of a plugin that ended.

@@ -47,13 +47,11 @@ pub(super) struct BuildArgs {
     /// Folder that holds glovebox.h, for C
     #[arg(long, value_name = "FOLDER")]
     pub include: Option<PathBuf>,
-    /// Replace what lies in the artifact's place, if no build made it
-    #[arg(long)]
-    pub force: bool,
 }
 
 impl BuildArgs {
-    pub(super) fn options(&self) -> BuildOptions {
+    /// Over a file that no build made, the artifact goes by `force` alone.
+    pub(super) fn options(&self, force: bool) -> BuildOptions {
         BuildOptions {
             binding: self.binding.0,
             target: self.target.clone(),
@@ -61,7 +59,7 @@ impl BuildArgs {
             name: self.name.clone(),
             out: self.out.clone(),
             include: self.include.clone(),
-            force: self.force,
+            force,
         }
     }
 }
@@ -85,7 +83,7 @@ impl ValueEnum for BindingArg {
 
 impl Build {
     pub(super) fn run(&self) -> Result<Report, Problem> {
-        let options = self.how.options();
+        let options = self.how.options(self.output.force);
         let built = build::build(&self.folder, &options, ending::flag(), &mut |line| say(line));
         let built = built.map_err(Problem::Build)?;
         let manifest = if built.has_manifest { "with" } else { "without" };

@@ -70,6 +70,8 @@ pub(super) struct Surroundings {
     allow: Vec<Allowance>,
     bundle_words: bool,
     asked: Arc<AskedFor>,
+    /// The options that lead to these, and the folder in which they do.
+    again: (Vec<String>, Option<PathBuf>),
 }
 
 impl SurroundingsArgs {
@@ -96,8 +98,36 @@ impl SurroundingsArgs {
         let mock = self.mock.as_deref().or_else(|| workspace.as_ref()?.mock());
         let mock = mock.map(Mock::read).transpose()?.map(Arc::new);
         let (metrics, allow) = (self.metrics, self.allow.allow.clone());
-        let (bundle_words, asked) = (self.bundle_words, Arc::default());
-        Ok(Surroundings { workspace, profile, policy, mock, metrics, allow, bundle_words, asked })
+        // A workspace that was found is found again, and not named: that would be trust.
+        let found = workspace.as_ref().filter(|_| self.workspace.is_none());
+        let folder = found.and_then(|_| std::env::current_dir().ok());
+        let (bundle_words, asked, again) =
+            (self.bundle_words, Arc::default(), (self.options(), folder));
+        Ok(Surroundings {
+            workspace,
+            profile,
+            policy,
+            mock,
+            metrics,
+            allow,
+            bundle_words,
+            asked,
+            again,
+        })
+    }
+
+    /// The options that were given and change what plugins do, with whole paths.
+    fn options(&self) -> Vec<String> {
+        let files =
+            [("workspace", &self.workspace), ("policy", &self.policy), ("mock", &self.mock)];
+        let files = files.into_iter().filter_map(|(name, file)| {
+            let file = std::path::absolute(file.as_ref()?).ok()?;
+            Some([format!("--{name}"), file.display().to_string()])
+        });
+        let profile = self.profile.iter().map(|profile| ["--profile".to_owned(), profile.clone()]);
+        let allow = self.allow.allow.iter();
+        let allow = allow.map(|word| ["--allow".to_owned(), word.in_full().to_string()]);
+        files.chain(profile).chain(allow).flatten().collect()
     }
 }
 
@@ -125,7 +155,9 @@ impl Surroundings {
     }
 
     /// Sets a host up for them.
-    pub(super) fn prepare(&self, mut builder: HostBuilder) -> HostBuilder {
+    pub(super) fn prepare(&self, builder: HostBuilder) -> HostBuilder {
+        let (options, folder) = self.again.clone();
+        let mut builder = builder.quarantine_options(options, folder);
         if let Some(profile) = &self.profile {
             builder = builder.profile(profile.clone());
         }

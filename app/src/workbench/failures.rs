@@ -167,6 +167,9 @@ impl Failed {
     ) -> Result<Option<PathBuf>, TraceError> {
         let Some(status) = status_of(host, self.instance) else { return Ok(None) };
         let failure = self.failure(&status);
+        if failure.is_some_and(|failure| failure.evidence.is_made_up) {
+            return Ok(None);
+        }
         let kept = failure.and_then(|failure| failure.evidence.kept.as_ref());
         let path = match kept {
             Some(frame) => frame.with_extension(ENDING),

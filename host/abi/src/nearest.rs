@@ -29,6 +29,26 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     Some(name)
 }
 
+/// The end of a message about a key that does not exist: the known one that looks most like it, or else all
+/// of them, if they are few.
+///
+/// ```
+/// use glovebox_abi::nearest::meant_or_known;
+///
+/// let known = ["fail", "stop"];
+/// assert_eq!(meant_or_known("fial", &known), "; did you mean `fail`?");
+/// assert_eq!(meant_or_known("crash", &known), "; there are fail, stop");
+/// ```
+pub fn meant_or_known(word: &str, known: &[&str]) -> String {
+    /// More are found faster in the documentation.
+    const FEW: usize = 24;
+    let nearest = nearest(word, known.iter().copied());
+    match (nearest, known.len()) {
+        (None, 1..=FEW) => format!("; there are {}", known.join(", ")),
+        (nearest, _) => did_you_mean(nearest),
+    }
+}
+
 /// The end of a message about a word that nothing has as a name; empty if nothing is near.
 pub fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use glovebox_abi::manifest::{check_settings, plain_settings};
-use glovebox_abi::nearest::{did_you_mean, nearest};
+use glovebox_abi::nearest::meant_or_known;
 use glovebox_abi::units;
 use serde::Deserialize;
 use toml::Spanned;
@@ -26,7 +26,7 @@ pub enum DocumentError {
         reason: String,
     },
     /// A key that does not exist.
-    #[error("unknown key `{key}` in {section} on line {line}{}", did_you_mean(.nearest.as_deref()))]
+    #[error("unknown key `{key}` in {section} on line {line}{meant}")]
     UnknownKey {
         /// The key.
         key: String,
@@ -34,8 +34,8 @@ pub enum DocumentError {
         section: String,
         /// Line, from 1.
         line: usize,
-        /// The known key that looks most like it.
-        nearest: Option<String>,
+        /// The known key that looks most like it, or all of them, in words.
+        meant: String,
     },
     /// A key that is needed.
     #[error("{section} on line {line} lacks `{key}`; {remedy}")]
@@ -114,7 +114,7 @@ impl<'a> Section<'a> {
                 key: (*key).to_owned(),
                 section: self.shown(),
                 line: *line,
-                nearest: nearest(key, known.iter().copied()).map(str::to_owned),
+                meant: meant_or_known(key, known),
             }),
         }
     }
@@ -358,7 +358,7 @@ mod tests {
         check("[a", "line 1: ");
         check("[b]", "unknown key `b` in the top level on line 1; did you mean `a`?");
         check("\n[a]\nnmae = 1", "unknown key `nmae` in [a] on line 3; did you mean `name`?");
-        check("[a]\nzzzzzzzz = 1", "unknown key `zzzzzzzz` in [a] on line 2");
+        check("[a]\nzzzzzzzz = 1", "unknown key `zzzzzzzz` in [a] on line 2; there are name");
         check("", "the top level on line 1 lacks `a`; write [a]");
         check("[a]\n\nname = 1", "line 3: `a.name`: expected a text, found an integer");
         check("[a]\ntags = [1]", "expected a text, or a list of texts, found an integer");

@@ -101,6 +101,11 @@ impl Cgroup {
         self.folders.push(folder);
     }
 
+    /// True if the kernel counts the processes and threads of the group.
+    pub fn limits_processes(&self) -> bool {
+        self.has_processes
+    }
+
     /// Whether all of it holds: memory, processes, and the kill of all at once.
     ///
     /// # Errors

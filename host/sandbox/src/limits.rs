@@ -41,7 +41,7 @@ pub(crate) fn enter(profile: &Profile, report: &mut SandboxReport) {
         if is_root() {
             return Err(Missing::new(
                 "the kernel does not limit the number of processes of root",
-                "run as an ordinary user, or let a cgroup with `pids` count them",
+                "run as an ordinary user, or let the host make cgroups with `pids`, which count them",
             ));
         }
         if !is_own_user {

@@ -24,7 +24,13 @@ pub fn probe() -> Result<Vec<Probe>, SandboxError> {
         missing: try_cgroup().map_err(failed)?.err(),
     }];
     for trial in &TRIALS {
-        let missing = trial.run(&outside).map_err(failed)?.err();
+        let mut missing = trial.run(&outside).map_err(failed)?.err();
+        if trial.layer == Layer::Processes
+            && missing.is_some()
+            && try_full_group().map_err(failed)?
+        {
+            missing = None;
+        }
         probes.push(Probe { layer: trial.layer, tried: trial.tried.to_owned(), missing });
     }
     Ok(probes)
@@ -231,6 +237,27 @@ fn try_cgroup() -> io::Result<Result<(), Missing>> {
     };
     let tried = try_kill(|child| group.add(child).and_then(|()| group.kill()))?;
     Ok(tried.and_then(|()| group.state()))
+}
+
+/// Whether a child in a group that is full cannot start another one: a group counts the processes of root,
+/// too.
+fn try_full_group() -> io::Result<bool> {
+    let alone = Limits { processes: 0, threads: 0, ..Limits::default() };
+    let Ok(group) = Cgroup::new(&alone) else { return Ok(false) };
+    let (reads, writes) = io::pipe()?;
+    let child = fork(|| {
+        // SAFETY: it takes a number. This copy of the end is the child's, which leaves by `_exit`
+        // and uses it no more.
+        unsafe { libc::close(writes.as_raw_fd()) };
+        // Until it is in the group.
+        let _ = (&reads).read(&mut [0]);
+        let has_started = fork(|| 0).is_ok_and(|child| child.wait().is_ok());
+        if has_started { SUCCEEDED } else { HOLDS }
+    })?;
+    let added = group.add(child.0 as u32);
+    drop(writes);
+    let status = child.wait()?;
+    Ok(added.is_ok() && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == HOLDS)
 }
 
 /// Lets something kill a child that does not end by itself, and sees whether it did. No child is

@@ -63,6 +63,15 @@ impl SandboxReport {
         self.layers.iter().any(|entry| entry.layer == layer && entry.state == LayerState::Enforced)
     }
 
+    /// Says that a layer holds that was asked for: somebody else keeps what it forbids.
+    pub fn is_kept_elsewhere(&mut self, layer: Layer) {
+        for entry in self.layers.iter_mut().filter(|entry| entry.layer == layer) {
+            if entry.state != LayerState::NotRequested {
+                entry.state = LayerState::Enforced;
+            }
+        }
+    }
+
     /// Adds a layer that was asked for, or was not.
     pub fn add(
         &mut self,

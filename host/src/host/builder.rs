@@ -12,7 +12,7 @@ use glovebox_files::Scratch;
 
 use super::{Host, Mocks, POOL, Parts, Profile};
 use crate::backend::wasm::Engines;
-use crate::instance::{Quarantine, StateStore};
+use crate::instance::{Quarantine, StateStore, Surroundings};
 use crate::load::{Cache, CompileBounds, CompilePlace, DEFAULT_CACHE_LIMIT, Preparer};
 use crate::policy::{Allowance, CeilingError, Ceilings, Consents, HostRules, Policy};
 use crate::record::{Hooks, Journal, LifecycleHook};
@@ -29,6 +29,7 @@ pub struct HostBuilder {
     state_folder: Option<PathBuf>,
     scratch_folder: Option<PathBuf>,
     quarantine_folder: Option<PathBuf>,
+    quarantine_surroundings: Surroundings,
     container_engine: Option<PathBuf>,
     hooks: Hooks,
     time_calls: bool,
@@ -164,6 +165,19 @@ impl HostBuilder {
     #[must_use]
     pub fn quarantine_folder(mut self, folder: impl Into<PathBuf>) -> HostBuilder {
         self.quarantine_folder = Some(folder.into());
+        self
+    }
+
+    /// The options of `glovebox call` that set a host up like this one, such as `--mock` with a file, and the
+    /// folder in which they mean that, if it matters: for the commands that send frames in the quarantine
+    /// again.
+    #[must_use]
+    pub fn quarantine_options(
+        mut self,
+        options: Vec<String>,
+        folder: Option<PathBuf>,
+    ) -> HostBuilder {
+        self.quarantine_surroundings = Surroundings { options, folder };
         self
     }
 
@@ -406,7 +420,8 @@ impl HostBuilder {
         let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks, self.time_calls));
         let states = self.state_folder.map(StateStore::new).transpose();
         let states = states.map_err(io("the folder for states"))?;
-        let quarantine = self.quarantine_folder.map(Quarantine::new);
+        let surroundings = self.quarantine_surroundings;
+        let quarantine = self.quarantine_folder.map(|it| Quarantine::new(it, surroundings));
         let mode = self.policy.mode().unwrap_or_default();
         let (policy, allowed) = (Arc::new(self.policy), self.allowed.into());
         let (ceilings, saved) = (Arc::new(self.ceilings), self.consents);

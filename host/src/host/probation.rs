@@ -20,6 +20,7 @@ impl Host {
     pub(super) fn begin_probation(&self, instance: &Arc<Instance>, cause: ReloadCause) {
         let Some(rules) = instance.swap_rules().probation else { return };
         let number = instance.serves_since();
+        instance.begin_probation();
         let window = glovebox_abi::units::show_duration(rules.window);
         instance.note(&format!("generation {number} is on probation for {window}"));
         let (host, instance) = (self.downgrade(), Arc::downgrade(instance));
@@ -39,6 +40,7 @@ impl Host {
                     return;
                 }
                 if began.elapsed() >= rules.window {
+                    instance.end_probation(number);
                     instance.note(&passed(number, calls, &rules));
                     return;
                 }
@@ -47,10 +49,12 @@ impl Host {
     }
 
     /// Goes back from an artifact that is worse than the one before, unless another one runs by now.
+    /// What ran on probation itself is not that one.
     fn give_way(&self, instance: &Arc<Instance>, number: u32, cause: ReloadCause, reason: &str) {
         let began = Instant::now();
         let gone_back = self.replace(instance, |instance| {
-            (instance.serves_since() == number).then(|| Plan::back(None))
+            let proven = instance.proven().filter(|_| instance.serves_since() == number);
+            proven.map(|proven| Plan::back(Some(proven)))
         });
         // An event says so if it cannot go back.
         let Ok(now) = gone_back else { return };
@@ -76,9 +80,8 @@ impl Host {
             },
             None,
         );
-        instance
-            .shared
-            .record(now, What::ReloadFailed { cause, stage, message, took: began.elapsed() });
+        let (cause, took) = (ReloadCause::RolledBack, began.elapsed());
+        instance.shared.record(now, What::ReloadFailed { cause, stage, message, took });
     }
 }
 

@@ -87,11 +87,14 @@ impl Plan {
         }
     }
 
-    /// True if it makes fresh copies of what runs, so that there is no generation to go back to.
-    fn repeats(&self, is_as_current: bool) -> bool {
+    /// True if it makes fresh copies of what runs, so that there is no generation to go back to. One
+    /// that is loaded again while it is on probation does not become the one before.
+    fn repeats(&self, is_as_current: bool, on_probation: bool) -> bool {
         match &self.next {
+            Next::Running => true,
+            Next::Earlier(_) => false,
             Next::AfterFailure => is_as_current,
-            next => matches!(next, Next::Running),
+            _ => is_as_current && on_probation,
         }
     }
 
@@ -320,7 +323,8 @@ impl Host {
                 if plan.source().is_some() {
                     self.watch_anew(instance);
                 }
-                if rejected.is_newer {
+                // Fresh copies of what runs change nothing about its probation.
+                if rejected.is_newer && instance.serves_since() == now.number {
                     self.begin_probation(instance, cause);
                 }
                 span.record("next_generation", now.number);
@@ -397,7 +401,8 @@ impl Host {
         };
         let older = self.older(instance, plan, &prepared, rejected.is_newer)?;
         if grown.is_empty() && older.is_none() {
-            let repeats = plan.repeats(is_as_current);
+            let on_probation = instance.proven().is_some();
+            let repeats = plan.repeats(is_as_current, on_probation);
             let handover = Handover { carry, keeps_once, repeats };
             let carried = self.take_over(instance, prepared, handover, rejected.is_newer)?;
             return Ok(Done::TookOver(carried));

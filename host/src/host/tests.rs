@@ -636,6 +636,40 @@ fn a_version_that_is_worse_gives_way_to_the_one_before() {
 }
 
 #[test]
+fn a_probation_goes_back_to_what_passed_and_not_to_what_ran_on_probation() {
+    /// The versions that take over one after the other, each with whether it fails, and for how many
+    /// calls; the one that runs in the end is the first.
+    #[track_caller]
+    fn check(keep: u32, versions: &[(&str, &'static str, u32)]) {
+        let sink = Arc::new(Remembered::default());
+        let policy = format!("[swap]\nkeep = {keep}\nprobation = \"600 s\"\nprobation-calls = 4");
+        let policy = crate::policy::Policy::parse(&policy).unwrap();
+        let host = Host::builder().policy(policy).sink(sink.clone()).build().unwrap();
+        let id = load(&host, LoadRequest::of(version("versioned", "1.0.0", "")));
+        (0..4).for_each(|_| drop(ask(&host, id, "x")));
+        for (number, bad, calls) in versions {
+            host.reload_with(id, version("versioned", number, bad)).wait().unwrap();
+            (0..*calls).for_each(|_| drop(ask(&host, id, "x")));
+        }
+        let started = Instant::now();
+        let is_told = |event: &String| event.contains("was worse than the one before");
+        while !sink.0.lock().iter().any(is_told) {
+            assert!(started.elapsed() < PATIENCE, "{:?}", sink.0.lock());
+            std::thread::yield_now();
+        }
+        let status = host.plugin(id).unwrap();
+        assert_eq!(status.manifest.plugin.version.to_string(), "1.0.0", "{versions:?}");
+    }
+    for keep in [1, 3] {
+        // Loaded again while it is on probation, with calls of both.
+        check(keep, &[("2.0.0", "fails", 2), ("2.0.0", "fails", 2)]);
+        check(keep, &[("2.0.0", "fails", 0), ("2.0.0", "fails", 0), ("2.0.0", "fails", 4)]);
+        // Another one that fails, too, replaces it.
+        check(keep, &[("2.0.0", "fails", 3), ("3.0.0", "fails", 4)]);
+    }
+}
+
+#[test]
 fn a_source_that_was_mended_is_told_and_refused_no_more() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), Some('A'), "");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use glovebox_abi::State;
 use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_events::Outcome;
@@ -16,12 +17,14 @@ use super::quarantine::Quarantine;
 use super::rate::Bucket;
 use super::recent::Recent;
 use super::state::StateKeeper;
+use crate::load::LoadRequest;
 use crate::problem::StageError;
 use crate::services::Shared;
 
 /// See the module.
 pub(super) struct Common {
     pub(super) shared: Arc<Shared>,
+    pub(super) request: ArcSwap<LoadRequest>,
     /// `None` if its states are not kept on disk.
     pub(super) states: Option<StateKeeper>,
     /// `None` if frames that crash a process twice are kept nowhere.
@@ -36,12 +39,14 @@ pub(super) struct Common {
 impl Common {
     pub(super) fn new(
         shared: Arc<Shared>,
+        request: LoadRequest,
         states: Option<StateKeeper>,
         resources: &HostResources,
     ) -> Arc<Common> {
         let (recent, bucket) = Default::default();
         Arc::new(Common {
             shared,
+            request: ArcSwap::from_pointee(request),
             states,
             quarantine: resources.quarantine.clone(),
             stagger: resources.stagger.clone(),

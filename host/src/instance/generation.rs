@@ -137,12 +137,15 @@ impl Generations {
         }
     }
 
-    /// Keeps one more to go back to, and at most so many.
-    pub(super) fn keep(&self, previous: PreviousGeneration, most: usize) {
+    /// Keeps one more to go back to, and at most so many. The one to which a probation goes back is the last
+    /// to go.
+    pub(super) fn keep(&self, previous: PreviousGeneration, most: usize, proven: Option<u32>) {
         let mut all = self.previous.lock();
         all.push_back(previous);
+        all.make_contiguous().sort_by_key(|kept| Some(kept.number) == proven);
         let sizes: Vec<u64> = all.iter().map(PreviousGeneration::size).collect();
         let gone: Vec<_> = all.drain(..excess(&sizes, most)).collect();
+        all.make_contiguous().sort_by_key(|kept| kept.number);
         drop(all);
         // Large states are freed outside of the lock.
         drop(gone);

@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use glovebox_abi::{Kind, Permission};
 use glovebox_events::{LoadStage, Phase, What};
 use parking_lot::Mutex;
@@ -52,7 +52,7 @@ use held::HeldLock;
 use overrides::Overrides;
 pub(crate) use overrides::list;
 use pool::Pool;
-pub(crate) use quarantine::Quarantine;
+pub(crate) use quarantine::{Quarantine, Surroundings};
 pub use queue::{BatchTicket, Refusal, Ticket};
 pub(crate) use queue::{NoRoom, Queue, Reservation, Work, bytes_of};
 pub use report::{
@@ -79,7 +79,6 @@ pub(crate) struct Instance {
     pub(crate) plugin: Arc<str>,
     /// Its place in the order of loading, which its id is not: ids are used again.
     pub(crate) order: AtomicU64,
-    request: ArcSwap<LoadRequest>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Queue,
     pub(crate) watching: Mutex<Option<Watching>>,
@@ -154,13 +153,12 @@ impl Instance {
         let rights = rights(&request, &overrides, &prepared, &Grants::default());
         let generation = Arc::new(Generation::asleep(prepared.clone(), rights));
         let states = keeper(resources, &manifest, &shared);
-        let common = Common::new(shared.clone(), states, resources);
+        let common = Common::new(shared.clone(), request, states, resources);
         let limits = generation.rights.limits.load_full();
         let instance = Arc::new(Instance {
             id,
             plugin,
             order: AtomicU64::new(0),
-            request: ArcSwap::from_pointee(request),
             queue: Queue::new(limits.queue, limits.queue_bytes, copies),
             shared,
             watching: Mutex::default(),
@@ -181,17 +179,17 @@ impl Instance {
 
     /// How it was loaded, with the source that it has now.
     pub(crate) fn request(&self) -> Arc<LoadRequest> {
-        self.request.load_full()
+        self.common.request.load_full()
     }
 
     /// Gets its artifact from elsewhere from now on.
     pub(crate) fn set_source(&self, source: Source) {
-        self.request.store(Arc::new(self.request().with_source(source)));
+        self.common.request.store(Arc::new(self.request().with_source(source)));
     }
 
     /// Is loaded by another request from now on.
     pub(crate) fn set_request(&self, request: LoadRequest) {
-        self.request.store(Arc::new(request));
+        self.common.request.store(Arc::new(request));
     }
 
     /// True if it was loaded and not started yet.

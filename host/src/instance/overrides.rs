@@ -230,7 +230,7 @@ impl Instance {
         let overrides = self.overrides.lock();
         let before = self.current().rights.grants.load_full();
         let of_next = overrides.of_next(keeps_once);
-        let rights = Arc::new(rights(&self.request.load(), &of_next, &prepared, &before));
+        let rights = Arc::new(rights(&self.request(), &of_next, &prepared, &before));
         let coming = Arc::new(Coming { prepared, rights, keeps_once });
         *self.generations.coming.lock() = Arc::downgrade(&coming);
         coming
@@ -296,7 +296,7 @@ impl Instance {
     /// The limits that the plugin does not get because of a ceiling, in words.
     fn lowered(&self, overrides: &Overrides) -> Vec<String> {
         let current = self.generations.current.load();
-        let asked = overrides.limits(&self.request.load(), &current.prepared);
+        let asked = overrides.limits(&self.request(), &current.prepared);
         let mut lowered = lowered(&asked, &current.rights.limits.load());
         let (copies, most) = (current.prepared.manifest.runtime.instances, self.copies());
         if copies as usize > most {
@@ -345,8 +345,7 @@ impl Instance {
 
     fn apply_to(&self, prepared: &Prepared, rights: &Rights, overrides: &Overrides) -> bool {
         let ceilings = overrides.rules.ceilings();
-        let limits =
-            ceilings.lower(prepared.tier, &overrides.limits(&self.request.load(), prepared));
+        let limits = ceilings.lower(prepared.tier, &overrides.limits(&self.request(), prepared));
         rights.set_limits(limits, &ceilings);
         let before = rights.grants.load();
         rights.set_grants(overrides.grants(prepared, &before))

@@ -27,8 +27,11 @@ pub(super) struct Served {
     since: u32,
     /// Those up to then.
     until_then: Calls,
-    /// Those of the artifact before.
+    /// Those of the artifact before: the last one that was not on probation.
     before: Calls,
+    /// The last generation that ran it.
+    before_is: u32,
+    on_probation: bool,
 }
 
 impl Calls {
@@ -90,12 +93,33 @@ impl Instance {
         calls
     }
 
-    /// Begins to count for another artifact, which takes over with this generation.
-    pub(super) fn serve_anew(&self, number: u32) {
+    /// Begins to count for another artifact, which takes over with this generation from that one. An
+    /// artifact that is replaced during its probation is nothing to compare with, or to go back to.
+    pub(super) fn serve_anew(&self, number: u32, from: u32) {
         let mut served = self.generations.served.lock();
         let now = self.calls();
-        let before = now.since(&served.until_then);
-        *served = Served { since: number, until_then: now, before };
+        let (before, before_is) = match served.on_probation {
+            true => (std::mem::take(&mut served.before), served.before_is),
+            false => (now.since(&served.until_then), from),
+        };
+        *served = Served { since: number, until_then: now, before, before_is, on_probation: false };
+    }
+
+    /// Puts the artifact that runs on probation.
+    pub(crate) fn begin_probation(&self) {
+        self.generations.served.lock().on_probation = true;
+    }
+
+    /// Ends the probation of the artifact that took over with this generation, if it still runs.
+    pub(crate) fn end_probation(&self, number: u32) {
+        let mut served = self.generations.served.lock();
+        served.on_probation &= served.since != number;
+    }
+
+    /// The generation to which the artifact that runs gives way, as long as it is on probation.
+    pub(crate) fn proven(&self) -> Option<u32> {
+        let served = self.generations.served.lock();
+        served.on_probation.then_some(served.before_is)
     }
 
     /// The generation with which the artifact that runs took over.
@@ -143,7 +167,7 @@ mod tests {
             let swaps = scope.spawn(|| {
                 for number in 0..20_000 {
                     status.count(&Frame::data("x"), &Reply::default());
-                    instance.serve_anew(number);
+                    instance.serve_anew(number, number.saturating_sub(1));
                 }
             });
             while !swaps.is_finished() {

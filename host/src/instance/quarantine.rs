@@ -22,6 +22,9 @@ const SHARE_BYTES: u64 = 64 << 20;
 /// The ends of the names of a frame, and of what is known about it.
 const FRAME: &str = "frame";
 const ABOUT: &str = "toml";
+/// The end of the name of the configuration with which it was loaded, if that is another one than the
+/// manifest's.
+const CONFIGURATION: &str = "json";
 /// The end of the name of a failure bundle, which applications may put beside it, or alone.
 const BUNDLE: &str = "mcap";
 
@@ -33,6 +36,24 @@ const STALE: Duration = Duration::from_secs(3600);
 /// A folder of such frames.
 pub(crate) struct Quarantine {
     folder: PathBuf,
+    surroundings: Surroundings,
+}
+
+/// The surroundings of a host, as a command has them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    /// Options of `glovebox call`.
+    pub(crate) options: Vec<String>,
+    /// The folder in which it is run, if that matters.
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// How a plugin was loaded, and what it was allowed since.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// Options of `glovebox call`.
+    pub(super) options: Vec<String>,
+    pub(super) configuration: Option<serde_json::Value>,
 }
 
 /// The facts about such a frame.
@@ -62,12 +83,17 @@ pub(super) struct Kept {
 
 impl Quarantine {
     /// The folder is made when there is a frame to keep.
-    pub(crate) fn new(folder: PathBuf) -> Quarantine {
-        Quarantine { folder }
+    pub(crate) fn new(folder: PathBuf, surroundings: Surroundings) -> Quarantine {
+        Quarantine { folder, surroundings }
     }
 
     /// Keeps a frame, and what is known about it. The same frame is kept once.
-    pub(super) fn keep(&self, frame: &Frame, offence: &Offence<'_>) -> io::Result<Kept> {
+    pub(super) fn keep(
+        &self,
+        frame: &Frame,
+        offence: &Offence<'_>,
+        loaded: &Loaded,
+    ) -> io::Result<Kept> {
         private_folder(&self.folder)?;
         let bytes = frame.to_bytes();
         let digest = blake3::hash(&bytes).to_hex();
@@ -77,7 +103,21 @@ impl Quarantine {
         let word = |path: &Path| shell_word(&absolute(path).display().to_string()).into_owned();
         // One from memory has no path; whoever has the plugin puts it there.
         let artifact = offence.artifact.map_or_else(|| "PLUGIN".to_owned(), word);
-        let command = format!("glovebox call {artifact} --frame {}", word(&path));
+        let mut command = format!("glovebox call {artifact} --frame {}", word(&path));
+        if let Some(configuration) = &loaded.configuration {
+            // It may hold secrets, which are nothing for a command that is shown.
+            let file = path.with_extension(CONFIGURATION);
+            self.write(&file, configuration.to_string().as_bytes())?;
+            let argument = format!("@{}", absolute(&file).display());
+            command.push_str(&format!(" --config {}", shell_word(&argument)));
+        }
+        let Surroundings { options, folder } = &self.surroundings;
+        for option in loaded.options.iter().chain(options) {
+            command.push_str(&format!(" {}", shell_word(option)));
+        }
+        if let Some(folder) = folder {
+            command = format!("cd {} && {command}", word(folder));
+        }
         let mut about = toml::Table::try_from(offence).map_err(io::Error::other)?;
         about.insert("command".to_owned(), command.clone().into());
         self.write(&path, &bytes)?;
@@ -104,7 +144,7 @@ impl Quarantine {
         let own = share_of(newest);
         let mut removed = 0;
         while let Some(stem) = beyond(&mut shares, &own) {
-            for end in [FRAME, ABOUT, BUNDLE] {
+            for end in [FRAME, ABOUT, BUNDLE, CONFIGURATION] {
                 match fs::remove_file(stem.with_extension(end)) {
                     // It was never written, or another process removed it.
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -229,17 +269,21 @@ mod tests {
     #[test]
     fn a_frame_can_be_read_again_and_is_kept_once() {
         let folder = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::new(folder.path().join("kept"));
+        let quarantine = Quarantine::new(folder.path().join("kept"), Surroundings::default());
         let frame = Frame::data("poison");
-        let kept = quarantine.keep(&frame, &offence(Some(Path::new("/a b.so")))).unwrap();
-        let again = quarantine.keep(&frame, &offence(None)).unwrap();
+        let kept = quarantine
+            .keep(&frame, &offence(Some(Path::new("/a b.so"))), &Loaded::default())
+            .unwrap();
+        let again = quarantine.keep(&frame, &offence(None), &Loaded::default()).unwrap();
         assert_eq!(again.removed, 0);
         let [path] = &frames(&folder.path().join("kept"))[..] else { panic!("kept once") };
         let bytes = fs::read(path).unwrap();
         assert_eq!(Frame::decode(&bytes.into()).unwrap(), frame);
         let begins = "glovebox call '/a b.so' --frame ";
         assert!(kept.command.starts_with(begins), "{}", kept.command);
-        let relative = quarantine.keep(&frame, &offence(Some(Path::new("it's/a.so")))).unwrap();
+        let relative = quarantine
+            .keep(&frame, &offence(Some(Path::new("it's/a.so"))), &Loaded::default())
+            .unwrap();
         let from_here = std::env::current_dir().unwrap().join("it's/a.so").display().to_string();
         let begins = format!("glovebox call '{}' --frame /", from_here.replace('\'', r"'\''"));
         assert!(relative.command.starts_with(&begins), "{}", relative.command);
@@ -252,7 +296,7 @@ mod tests {
     #[test]
     fn what_killed_writers_left_goes_and_what_is_under_way_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::new(folder.path().to_owned());
+        let quarantine = Quarantine::new(folder.path().to_owned(), Surroundings::default());
         let old = SystemTime::now() - 2 * STALE;
         let (killed, busy) = (format!("{UNFINISHED}old"), format!("{UNFINISHED}new"));
         for name in [&*killed, &*busy, "other"] {
@@ -261,18 +305,43 @@ mod tests {
                 file.set_modified(old).unwrap();
             }
         }
-        quarantine.keep(&Frame::data("poison"), &offence(None)).unwrap();
+        quarantine.keep(&Frame::data("poison"), &offence(None), &Loaded::default()).unwrap();
         let is_there = |name: &str| folder.path().join(name).exists();
         assert!(!is_there(&killed) && is_there(&busy) && is_there("other"));
     }
 
     #[test]
+    fn the_command_has_all_that_the_plugin_was_loaded_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let surroundings = Surroundings {
+            options: vec!["--mock".to_owned(), "/a mock.toml".to_owned()],
+            folder: Some("/work".into()),
+        };
+        let quarantine = Quarantine::new(folder.path().to_owned(), surroundings);
+        let loaded = Loaded {
+            options: vec!["--seed".to_owned(), "7".to_owned()],
+            configuration: Some(serde_json::json!({ "key": "secret" })),
+        };
+        let about = offence(Some(Path::new("/a.so")));
+        let kept = quarantine.keep(&Frame::data("x"), &about, &loaded).unwrap();
+        let file = kept.path.with_extension(CONFIGURATION);
+        let expected = format!(
+            "cd /work && glovebox call /a.so --frame {} --config @{} --seed 7 --mock '/a mock.toml'",
+            kept.path.display(),
+            file.display()
+        );
+        assert_eq!(kept.command, expected);
+        assert_eq!(fs::read_to_string(file).unwrap(), r#"{"key":"secret"}"#);
+    }
+
+    #[test]
     fn the_first_and_the_newest_frames_stay_and_those_of_others_do() {
         let folder = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::new(folder.path().to_owned());
+        let quarantine = Quarantine::new(folder.path().to_owned(), Surroundings::default());
         let keep = |digest: &str, number: usize| {
             let frame = Frame::data(format!("frame {number}"));
-            quarantine.keep(&frame, &Offence { digest, ..offence(None) }).unwrap()
+            let offence = Offence { digest, ..offence(None) };
+            quarantine.keep(&frame, &offence, &Loaded::default()).unwrap()
         };
         let long_ago = |path: &Path| {
             let file = fs::File::open(path).unwrap();

@@ -1,12 +1,12 @@
 //! A frame during which a process of a plugin ended: it is sent once more, to a fresh process, and put
 //! into quarantine if that ends, too.
 
-use glovebox_abi::Frame;
 use glovebox_abi::manifest::Restart;
+use glovebox_abi::{Frame, Permission};
 use glovebox_events::{CallId, Outcome};
 
 use super::copy::PluginCopy;
-use super::quarantine::Offence;
+use super::quarantine::{Loaded, Offence};
 use crate::frames::Frames;
 use crate::record::unix_nanoseconds;
 use crate::stop::Stop;
@@ -30,6 +30,7 @@ impl PluginCopy {
         }
         let crash = first;
         let first = crash.to_string();
+        let mut is_made_up = self.is_made_up();
         let emitted = match self.take_emitted().len() {
             0 => String::new(),
             count => format!(", without the {count} frames that it emitted"),
@@ -52,7 +53,11 @@ impl PluginCopy {
         };
         match backend.call(call, frame, frames, &mut self.emitted) {
             Err(Stop::Dead(second @ Outcome::Crashed { .. })) => {
-                let kept = self.put_into_quarantine(frame, [first, second.to_string()]);
+                is_made_up |= self.is_made_up();
+                let kept = match is_made_up {
+                    true => "which is kept nowhere: a mock made that up".to_owned(),
+                    false => self.put_into_quarantine(frame, [first, second.to_string()]),
+                };
                 self.note(&format!("a frame crashed it twice: {kept}"));
                 let Outcome::Crashed { cause } = second else { return Err(Stop::Dead(second)) };
                 let cause = format!("{cause}; twice with this frame, {kept}");
@@ -60,6 +65,22 @@ impl PluginCopy {
             }
             other => other,
         }
+    }
+
+    /// The options of a command that allow what a person allowed while the plugin ran.
+    fn allowed(&self) -> Vec<String> {
+        let grants = self.generation.rights.grants.load();
+        let plugin = &self.common.shared.plugin;
+        let verdicts = Permission::ALL.iter().filter_map(|(which, ..)| grants.verdict(*which));
+        let decided = verdicts.filter(|it| it.is_granted() && it.is_decided_here());
+        let words = decided.flat_map(|it| it.asks.iter().filter(|word| !it.lacks.contains(word)));
+        words.flat_map(|word| ["--allow".to_owned(), format!("{plugin}:{word}")]).collect()
+    }
+
+    /// True if a mock made up what ended the process.
+    pub(super) fn is_made_up(&mut self) -> bool {
+        let backend = self.backend.as_mut();
+        backend.is_some_and(|backend| backend.context().evidence.is_made_up)
     }
 
     /// The fate of the frame, in words.
@@ -77,7 +98,11 @@ impl PluginCopy {
             causes,
             at: unix_nanoseconds(),
         };
-        match quarantine.keep(frame, &offence) {
+        let request = self.common.request.load();
+        let mut options = request.options();
+        options.extend(self.allowed());
+        let loaded = Loaded { options, configuration: request.config.clone() };
+        match quarantine.keep(frame, &offence, &loaded) {
             Ok(kept) => {
                 if let Some(backend) = &mut self.backend {
                     backend.context().evidence.kept = Some(kept.path.clone());

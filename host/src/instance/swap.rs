@@ -115,14 +115,14 @@ impl Instance {
             old.extend(held.copy().adopt(generation.clone(), backend));
         }
         let number = generation.number;
+        let left = self.current().number;
         if !self.is_asleep() && !repeats {
             let kept = self.swap_rules().keep as usize;
-            let left = self.current().number;
-            let left = PreviousGeneration { number: left, prepared: previous, states: saved };
-            self.generations.keep(left, kept);
+            let gone = PreviousGeneration { number: left, prepared: previous, states: saved };
+            self.generations.keep(gone, kept, self.proven());
         }
         if !repeats {
-            self.serve_anew(number);
+            self.serve_anew(number, left);
         }
         {
             // As one step, before any call can run: nobody changes the rights of the wrong generation.

@@ -80,6 +80,22 @@ impl LoadRequest {
         }
     }
 
+    /// The options of `glovebox call` that load a plugin in the same way, but for its configuration.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let with_value = |name: &str, value: Option<String>| {
+            value.map(|value| [format!("--{name}"), value]).into_iter().flatten()
+        };
+        let alone = |name: &str, is_on: bool| is_on.then(|| format!("--{name}"));
+        with_value("configuration", self.configuration.clone())
+            .chain(with_value("seed", self.seed.map(|seed| seed.to_string())))
+            .chain(with_value("isolation", self.isolation.map(|place| place.name().to_owned())))
+            .chain(alone("trust-native", self.trust_native))
+            .chain(alone("accept-missing-layers", self.accepts_missing_layers))
+            .chain(alone("accept-container", self.accepts_container))
+            .chain(alone("skip-trial", self.skip_trial))
+            .collect()
+    }
+
     /// The same of another source.
     pub(crate) fn with_source(&self, source: Source) -> LoadRequest {
         LoadRequest { source, ..self.clone() }

@@ -222,6 +222,18 @@ impl Allowance {
         self.permission
     }
 
+    /// The same from whatever folder it is read: a folder in it is named by its whole path.
+    #[must_use]
+    pub fn in_full(&self) -> Allowance {
+        let folders = self.within.iter().flat_map(|within| within.folders.only.iter().flatten());
+        let parameter = folders.last().map(|folder| match folder.access {
+            Access::ReadWrite => format!("{}:rw", folder.path),
+            Access::Read => folder.path.clone(),
+        });
+        let parameter = parameter.unwrap_or_else(|| self.parameter.clone());
+        Allowance { parameter, ..self.clone() }
+    }
+
     /// The text after `=`.
     pub fn parameter(&self) -> &str {
         &self.parameter

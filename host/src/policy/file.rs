@@ -35,6 +35,8 @@ pub struct Policy {
     ceilings: CeilingRules,
     missing_layers: MissingLayers,
     swap: SwapRules,
+    /// What stands in other sections than those of permissions, as `section.key = value`.
+    settings: Vec<String>,
 }
 
 /// The rules of one level.
@@ -187,6 +189,12 @@ impl Policy {
         self.default.len() + self.plugins.values().map(|own| own.rules.len()).sum::<usize>()
     }
 
+    /// What it says beside the mode and the rules: ceilings, and what sandboxes and swaps have to be like, as
+    /// `section.key = value`.
+    pub fn settings(&self) -> &[String] {
+        &self.settings
+    }
+
     /// These ceilings, with what this policy says over them. A file that nobody named only lowers
     /// them, for it may have come with the plugin.
     pub fn ceilings(&self, host: &Ceilings) -> Ceilings {
@@ -222,6 +230,10 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
         toml::from_str(text).map_err(|error| ManifestError::from_toml(text, &error))?;
     let mut policy = Policy::default();
     for (name, value) in table {
+        if let (false, Value::Table(section)) = (matches!(&*name, "default" | "plugins"), &value) {
+            let settings = section.iter().map(|(key, value)| format!("{name}.{key} = {value}"));
+            policy.settings.extend(settings);
+        }
         let wrong = |key: &str, reason: &str| ManifestError::Value {
             key: key.to_owned(),
             reason: reason.to_owned(),

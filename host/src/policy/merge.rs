@@ -17,6 +17,9 @@ use super::{Decision, PolicyMode};
 /// Bytes of parameters, which a manifest may write at any length, in a reason.
 pub(crate) const MAX_PARAMETERS: usize = 1 << 10;
 
+/// The name of the decision of a person about one instance, as a rule.
+const HERE: &str = "decision";
+
 /// The result of all rules for one permission of one plugin.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -67,6 +70,11 @@ impl Verdict {
     /// True if it is in effect.
     pub fn is_granted(&self) -> bool {
         self.standing == Standing::Granted
+    }
+
+    /// True if a person decided about this instance.
+    pub(crate) fn is_decided_here(&self) -> bool {
+        self.rule == HERE
     }
 
     /// The parameters within which it is granted, for people; empty if nothing narrows it.
@@ -136,7 +144,7 @@ pub(crate) fn verdict(
     ) {
         (Decision::Deny, ..) => {
             let text = "denied for this plugin: decide otherwise to grant it".to_owned();
-            (Standing::Denied, "decision".to_owned(), text)
+            (Standing::Denied, HERE.to_owned(), text)
         }
         (Decision::Allow, ..) => {
             let (rule, who) = who(decided);
@@ -345,9 +353,9 @@ fn who(decided: Option<&Decided>) -> (String, String) {
         }
         Some(DecidedBy::Person(lifetime)) => {
             let (name, means) = (lifetime.name(), lifetime.means());
-            ("decision".to_owned(), format!("allowed for this plugin, {name}: {means}"))
+            (HERE.to_owned(), format!("allowed for this plugin, {name}: {means}"))
         }
-        None => ("decision".to_owned(), "allowed for this plugin".to_owned()),
+        None => (HERE.to_owned(), "allowed for this plugin".to_owned()),
     }
 }
 

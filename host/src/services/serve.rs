@@ -58,13 +58,16 @@ impl Context {
 
     /// Ends the call under way as a mock says.
     fn stop_by_mock(&mut self, service: &str, stop: StopFault) -> ServiceError {
+        self.evidence.is_made_up = true;
+        let cause = format!("stopped by the mock while it used `{service}`");
         match stop {
             StopFault::Crash => {
-                let cause = format!("stopped by the mock while it used `{service}`");
                 self.broken = Some(Outcome::Crashed { cause });
                 ServiceError::Unavailable
             }
             StopFault::Memory => {
+                // The outcome has no words of its own.
+                tracing::warn!(plugin = &*self.shared.plugin, "{cause}, as at its limit of memory");
                 let allowed = self.rights.limits.load().memory;
                 self.exceed(LimitKind::Memory, allowed.saturating_add(1), allowed)
             }

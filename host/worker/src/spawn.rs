@@ -164,6 +164,8 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         }
     };
     let in_group = group.as_mut().map_or(Ok(()), |group| group.add(process));
+    let counts_processes =
+        in_group.is_ok() && group.as_ref().is_ok_and(|group| group.limits_processes());
     // From here on the worker is looked after: every way out ends and reaps it.
     let (cgroup, cgroup_state) = match (group, in_group) {
         (Ok(group), Ok(())) => {
@@ -204,6 +206,10 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         Err(missing) => LayerState::Missing(missing),
     };
     report.layers.insert(0, LayerReport { layer: Layer::Cgroup, state });
+    // The kernel counts the processes of root by their group alone.
+    if counts_processes {
+        report.is_kept_elsewhere(Layer::Processes);
+    }
     let stream = match streams {
         Ok((stream, _)) => stream,
         Err(error) => return Err(ended(error.to_string())),

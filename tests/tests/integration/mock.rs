@@ -116,6 +116,10 @@ fn a_plugin_is_stopped_where_the_script_says() {
     assert_eq!(bench.ask(id, "get"), "None");
     let outcome = bench.ask(id, "get");
     assert!(outcome.starts_with("limit exceeded: ") && outcome.contains("memory"), "{outcome}");
+    let is_named = bench.events.events().into_iter().any(|event| {
+        matches!(event.what, What::Phase { cause, .. } if cause.contains("memory") && cause.ends_with("made up by the mock"))
+    });
+    assert!(is_named, "the trace says whose failure that is");
     assert_eq!(bench.ask(id, "get"), "None");
 }
 

@@ -31,8 +31,15 @@ impl Check {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "mode     {named}");
         let _ = writeln!(text, "plugins  {}", plugins.join(", "));
+        for setting in policy.settings() {
+            let _ = writeln!(text, "setting  {setting}");
+        }
+        let settings = match policy.settings().len() {
+            0 => String::new(),
+            settings => format!(", and {}", count_of(settings, "setting")),
+        };
         let sentence = format!(
-            "Checked {} for {}: all of them make sense",
+            "Checked {} for {}{settings}: all of them make sense",
             count_of(policy.rules(), "rule"),
             count_of(plugins.len(), "plugin")
         );
@@ -41,6 +48,7 @@ impl Check {
             "mode": mode.map(|mode| mode.name()),
             "rules": policy.rules(),
             "plugins": plugins,
+            "settings": policy.settings(),
         });
         Ok(Report::new(text, json, sentence, Exit::Good))
     }

@@ -85,6 +85,8 @@ enum Replayed {
     Compared(Compared),
     /// There is no new generation: it was not built, or refused.
     Refused,
+    /// Another generation took over meanwhile, which is a change of its own.
+    Replaced,
     /// A signal cancelled it, so that there is nothing to compare.
     Cancelled,
 }
@@ -95,6 +97,8 @@ enum Change {
     Reloaded,
     /// It was refused, and why.
     Refused(String),
+    /// It gave way to the one before, and why.
+    WentBack(String),
     /// After something else was refused, the file is again what runs.
     Mended,
     /// Another policy is in force.
@@ -128,6 +132,9 @@ impl Sink for Reloads {
             What::ReloadFailed { cause: ReloadCause::FileChanged, message, .. } => {
                 Change::Refused(message.clone())
             }
+            What::ReloadFailed { cause: ReloadCause::RolledBack, message, .. } => {
+                Change::WentBack(message.clone())
+            }
             What::Phase { cause, .. } if cause == AGAIN_WHAT_RUNS => Change::Mended,
             _ => return,
         };
@@ -145,7 +152,9 @@ impl Watch {
     }
 
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<Report, Problem> {
-        let workshop = self.build.then(|| Workshop::new(&self.plugin, self.how.options()));
+        let workshop = self
+            .build
+            .then(|| Workshop::new(&self.plugin, self.how.options(self.with.output.force)));
         let workshop = workshop.transpose()?;
         let plan = trace_file::read(&self.trace, |events| ReplayPlan::from_events(events, None))?;
         let read = |path| Standard::read(path, &self.rules)?.with_answers(path);
@@ -170,6 +179,10 @@ impl Watch {
         let mut stage = Stage::set(vec![request], vec![reloads], surroundings)?;
         stage.route(self.routing.routing());
         surroundings.say_vain(&stage.host);
+        stage.keep_events();
+        let first = stage.replay(&plan, Pace::Max);
+        let run = Arc::new(Run::from_events("first replay", stage.events()?));
+        // The standard is made by one version: what changed meanwhile is noticed by the first look.
         for id in stage.instances.iter().filter(|_| workshop.is_none()) {
             stage.host.watch(*id)?;
         }
@@ -181,9 +194,6 @@ impl Watch {
                     .try_send(changed.map_or_else(|_| Change::PolicyRefused, |()| Change::Policy)),
             );
         });
-        stage.keep_events();
-        let first = stage.replay(&plan, Pace::Max);
-        let run = Arc::new(Run::from_events("first replay", stage.events()?));
         let recorded = recorded.map(|answers| answers_of(&answers, &run)).transpose()?;
         let baseline = match against.or(recorded) {
             Some(baseline) if first.cancelled => baseline,
@@ -251,6 +261,7 @@ impl Watch {
                     counts.different += u64::from(!compared.diff().is_same());
                 }
                 Replayed::Refused => counts.refused += 1,
+                Replayed::Replaced => continue,
                 Replayed::Cancelled => break,
             }
             // Nobody made that change while this verb ran, unless it is all that was asked for.
@@ -270,6 +281,10 @@ impl Watch {
             Change::Refused(message) => {
                 say(&format!("Not reloaded: {message}"));
                 say_growth(stage);
+                return Ok(Replayed::Refused);
+            }
+            Change::WentBack(message) => {
+                say(&format!("Gone back: {message}"));
                 return Ok(Replayed::Refused);
             }
             Change::NotBuilt(_, message) => {
@@ -296,11 +311,17 @@ impl Watch {
         surroundings.asked().settle(&stage.host);
         // Calls of the time between belong to no replay.
         drop(stage.events());
+        let before = generations(stage);
         let summary = stage.replay(plan, Pace::Max);
         if summary.cancelled {
             return Ok(Replayed::Cancelled);
         }
         let name = format!("generation {generation}");
+        if generations(stage) != before {
+            drop(stage.events());
+            say(&format!("{name} was replaced during its replay, which is compared with nothing"));
+            return Ok(Replayed::Replaced);
+        }
         let run = Arc::new(Run::from_events(name.clone(), stage.events()?));
         let compared = baseline.compare(run, &self.rules);
         let diff = compared.diff();
@@ -348,6 +369,11 @@ impl Counts {
         let json = json!({ "changes": changes, "different": different, "refused": refused });
         Report::new(String::new(), json, sentence, exit)
     }
+}
+
+/// The generations that run.
+fn generations(stage: &Stage) -> Vec<u32> {
+    stage.statuses().iter().map(|status| status.generation).collect()
 }
 
 /// Says once why changes may be noticed late.

@@ -1,7 +1,7 @@
 //! The errors of manifests, with lines and nearest keys.
 
 use super::about::MAX_WORDS_LEN;
-use crate::nearest::{did_you_mean, nearest};
+use crate::nearest::meant_or_known;
 use crate::text::cut;
 
 /// Why a text is not a manifest.
@@ -17,7 +17,7 @@ pub enum ManifestError {
         reason: String,
     },
     /// A key that does not exist.
-    #[error("unknown key `{key}` in [{section}]{}{}", at_line(*.line), did_you_mean(.nearest.as_deref()))]
+    #[error("unknown key `{key}` in [{section}]{}{meant}", at_line(*.line))]
     UnknownKey {
         /// The key.
         key: String,
@@ -25,8 +25,8 @@ pub enum ManifestError {
         section: String,
         /// Line, from 1, if known.
         line: Option<usize>,
-        /// The known key that looks most like it.
-        nearest: Option<String>,
+        /// The known key that looks most like it, or all of them, in words.
+        meant: String,
     },
     /// A value that makes no sense.
     #[error("`{key}`: {reason}")]
@@ -75,11 +75,12 @@ impl ManifestError {
         known: impl Iterator<Item = &'a str>,
     ) -> ManifestError {
         let key = &*cut(key, MAX_WORDS_LEN);
+        let known: Vec<&str> = known.collect();
         ManifestError::UnknownKey {
             key: key.to_owned(),
             section: section.to_owned(),
             line,
-            nearest: nearest(key, known).map(str::to_owned),
+            meant: meant_or_known(key, &known),
         }
     }
 }

@@ -95,6 +95,7 @@ impl WorkerBackend {
             backtrace: backtrace.collect(),
             printed: [printed[0].bytes.clone(), printed[1].bytes.clone()],
             kept: None,
+            is_made_up: self.context.evidence.is_made_up,
         };
     }
 

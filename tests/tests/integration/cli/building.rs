@@ -132,3 +132,51 @@ fn changes_are_built_as_they_come() {
     let run = child.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(1), "{}", text(&run.stdout));
 }
+
+/// Notes in its folder that it was called, computes for a while, and answers with a word.
+const SLOW: &str = r#"(module
+  (import "wasi_snapshot_preview1" "path_open" (func $path_open
+    (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (func (export "glovebox_abi_0_1"))
+  (memory (export "memory") 4)
+  (data (i32.const 1024) "begun")
+  (data (i32.const 2048) "\52\00\01\00\00\00\00\00\04\00\00\00one!")
+  (func (export "glovebox_buffer") (param i32) (result i32) (i32.const 65536))
+  (func (export "glovebox_process") (param i32) (result i64)
+    (local $turns i32)
+    (drop (call $path_open (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 5)
+        (i32.const 1) (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 64)))
+    (local.set $turns (i32.const 1000000000))
+    (loop $again
+      (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
+      (br_if $again (local.get $turns)))
+    (i64.const 0x80000000010)))"#;
+
+/// A version that comes during the first replay takes over after it.
+#[test]
+fn the_standard_is_made_by_one_version() {
+    let folder = Folder::with_trace();
+    folder.write("guest.wat", SLOW);
+    let permissions = "files = [{ path = \"data\", access = \"read-write\" }]";
+    folder.write(
+        "plugin.toml",
+        format!(
+            "[plugin]\nid = \"guest\"\n[artifact]\nwasm = \"guest.wat\"\n[limits]\n\
+             call-deadline = \"30 s\"\n[permissions]\n{permissions}\n"
+        ),
+    );
+    fs::create_dir(folder.0.path().join("data")).unwrap();
+    let watch = ["watch", ".", "--trace", "in.mcap", "--changes", "1", "--allow", "files"];
+    let mut command = folder.command(&watch);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = folder.0.path().join("data/begun");
+    while !begun.exists() {
+        std::thread::yield_now();
+    }
+    let next = SLOW.replace("one!", "two!").replace("1000000000", "1");
+    folder.write("guest.wat", next);
+    let run = child.wait_with_output().unwrap();
+    let said = text(&run.stderr);
+    assert!(said.contains("4 calls compared, 4 different"), "{said}");
+    assert_eq!(run.status.code(), Some(1), "{said}");
+}

@@ -4,11 +4,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glovebox_events::Binding;
 use glovebox_host::worker::Layer;
-use glovebox_host::{Frame, InstanceId, Isolation, LoadRequest, Outcome, PluginStatus, inspect};
+use glovebox_host::{
+    Frame, InstanceId, Isolation, LoadRequest, Mock, Outcome, PluginStatus, inspect,
+};
 use glovebox_tests::{Bench, root};
 
 use super::plugin::{wait_for_line, wait_until_gone};
@@ -235,6 +238,27 @@ fn a_call_that_hangs_is_cancelled() {
     assert_eq!(ticket.wait().outcome, Outcome::Cancelled);
     wait_until_gone(&process);
     assert_eq!(bench.ask(id, "still there?"), "still there?");
+}
+
+#[test]
+fn a_made_up_crash_fills_no_quarantine() {
+    let folder = tempfile::tempdir().unwrap();
+    program(folder.path(), "framed-made-up", &format!("[permissions]\nlog = true\n{AT_ONCE}"));
+    let kept = folder.path().join("kept");
+    let bench = Bench::with(|builder| builder.quarantine_folder(&kept));
+    let mock = Mock::parse("[[answer]]\nservice = 'log'\nstop = 'crash'").unwrap();
+    let request = LoadRequest::path(folder.path()).mock(Arc::new(mock));
+    let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
+    let outcome = bench.ask(id, "hang");
+    let expected =
+        "stopped by the mock while it used `log`; twice with this frame, which is kept nowhere";
+    assert!(outcome.contains(expected), "{outcome}");
+    assert!(!kept.exists());
+    still_there(&bench, id, "a made-up crash");
+    // A real one is kept.
+    let outcome = bench.ask(id, "segv");
+    assert!(outcome.contains("send it again with `glovebox call "), "{outcome}");
+    assert!(kept.exists());
 }
 
 #[test]

@@ -161,6 +161,9 @@ fn what_the_machine_has_is_found_out_by_trying() {
     let layers: Vec<Layer> = probes.iter().map(|probe| probe.layer).collect();
     assert_eq!(layers, Layer::ALL);
     let started = check.started.clone().unwrap();
+    // Root's processes are counted by a cgroup, which a trial has to have, too.
+    let processes = probes.iter().find(|probe| probe.layer == Layer::Processes).unwrap();
+    assert_eq!(processes.missing.is_none(), started.is_enforced(Layer::Processes), "{processes:?}");
     for (promise, is_kept) in check.promises() {
         // A worker that starts has what a promise needs, or the promise is broken in both.
         let in_worker = promise.is_kept(|layer| started.is_enforced(layer));
