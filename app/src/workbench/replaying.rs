@@ -65,6 +65,10 @@ impl Calls {
         if !unloaded.is_empty() {
             return Some("a plugin was unloaded meanwhile".to_owned());
         }
+        let mut events = self.kept.events.iter();
+        if events.any(|event| matches!(event.what, What::Reloaded { .. })) {
+            return Some("another generation took over meanwhile".to_owned());
+        }
         cancelled.then(|| "it was stopped".to_owned())
     }
 
@@ -337,6 +341,8 @@ pub(super) fn level_of(summary: &ReplaySummary) -> Level {
 
 #[cfg(test)]
 mod tests {
+    use glovebox_events::ReloadCause;
+
     use super::*;
 
     #[test]
@@ -353,5 +359,25 @@ mod tests {
         check(0, &["a"], false, Some("a plugin was unloaded meanwhile"));
         check(0, &[], true, Some("it was stopped"));
         check(7, &["a"], true, Some("7 events of the run did not fit into 2 GiB"));
+        // A run of two generations tells nothing about either.
+        let what = What::Reloaded {
+            cause: ReloadCause::FileChanged,
+            from: 1,
+            version: "1.0.0".to_owned(),
+            digest: String::new(),
+            state_version: None,
+            took: Duration::ZERO,
+        };
+        let mut kept = KeptEvents::up_to(1 << 20);
+        kept.keep(&Event {
+            sequence: 0,
+            at: 1,
+            plugin: "a".into(),
+            instance: 0,
+            generation: 2,
+            what,
+        });
+        let calls = Calls { summary: ReplaySummary::default(), kept };
+        assert_eq!(calls.lack().as_deref(), Some("another generation took over meanwhile"));
     }
 }
