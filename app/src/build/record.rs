@@ -1,4 +1,4 @@
-//! Which artifacts a build made, so that the next one replaces these and nothing else: a hidden file beside
+//! The artifacts that a build made, so that the next one replaces these and nothing else: a hidden file beside
 //! each holds digests.
 
 use std::io::{self, Write as _};

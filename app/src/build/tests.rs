@@ -188,7 +188,7 @@ fn a_build_replaces_what_a_build_made_and_nothing_else() {
                 fs::write(plugin.join("code.wat"), "(module (memory 1))").unwrap();
                 options.force = false;
                 build(&plugin, &options, &AtomicBool::new(false), &mut |_| {}).unwrap();
-                // What somebody made of it is theirs.
+                // A file that somebody made of it is theirs.
                 fs::write(&built.artifact, "precious").unwrap();
                 let error = build(&plugin, &options, &AtomicBool::new(false), &mut |_| {});
                 assert!(error.unwrap_err().to_string().contains("did not make what is there"));

@@ -239,7 +239,7 @@ fn try_cgroup() -> io::Result<Result<(), Missing>> {
     Ok(tried.and_then(|()| group.state()))
 }
 
-/// Whether a child in a group that is full cannot start another one: a group counts the processes of root,
+/// True if a child in a group that is full cannot start another one: a group counts the processes of root,
 /// too.
 fn try_full_group() -> io::Result<bool> {
     let alone = Limits { processes: 0, threads: 0, ..Limits::default() };

@@ -49,7 +49,7 @@ impl Host {
     }
 
     /// Goes back from an artifact that is worse than the one before, unless another one runs by now.
-    /// What ran on probation itself is not that one.
+    /// One that ran on probation itself is not that.
     fn give_way(&self, instance: &Arc<Instance>, number: u32, cause: ReloadCause, reason: &str) {
         let began = Instant::now();
         let gone_back = self.replace(instance, |instance| {

@@ -48,7 +48,7 @@ pub(crate) struct Surroundings {
     pub(crate) folder: Option<PathBuf>,
 }
 
-/// How a plugin was loaded, and what it was allowed since.
+/// The way in which a plugin was loaded, with what it was allowed since.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     /// Options of `glovebox call`.

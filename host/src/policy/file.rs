@@ -35,7 +35,7 @@ pub struct Policy {
     ceilings: CeilingRules,
     missing_layers: MissingLayers,
     swap: SwapRules,
-    /// What stands in other sections than those of permissions, as `section.key = value`.
+    /// The content of other sections than those of permissions, as `section.key = value`.
     settings: Vec<String>,
 }
 
@@ -189,7 +189,7 @@ impl Policy {
         self.default.len() + self.plugins.values().map(|own| own.rules.len()).sum::<usize>()
     }
 
-    /// What it says beside the mode and the rules: ceilings, and what sandboxes and swaps have to be like, as
+    /// The settings beside the mode and the rules: ceilings, and conditions of sandboxes and swaps, as
     /// `section.key = value`.
     pub fn settings(&self) -> &[String] {
         &self.settings

@@ -241,7 +241,7 @@ fn known_names(said: &str) -> Vec<String> {
 
 /// Refuses a name that an image does not have.
 fn check_name(name: &str, known: &[String]) -> Result<(), LoadProblem> {
-    // What stands behind the last colon is a tag, unless a slash comes after it: that is a port.
+    // A tag stands behind the last colon; a port does if a slash comes after it.
     let name = match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,
         _ => name,
