@@ -30,7 +30,7 @@ pub fn sample(name: &str) -> PathBuf {
 
 /// A prebuilt plugin that is for tests alone, found as a [`sample`] is.
 ///
-/// `glovebox build tests/NAME --out tests/fixtures` makes its component, and with
+/// `glovebox build tests/NAME --out tests/fixtures --force` makes its component, and with
 /// `--binding frame-abi` its module.
 pub fn fixture(name: &str) -> PathBuf {
     let folder = std::env::var_os("GLOVEBOX_TEST_PLUGINS")

@@ -63,8 +63,8 @@ impl SandboxReport {
         self.layers.iter().any(|entry| entry.layer == layer && entry.state == LayerState::Enforced)
     }
 
-    /// Says that a layer holds that was asked for: somebody else keeps what it forbids.
-    pub fn is_kept_elsewhere(&mut self, layer: Layer) {
+    /// Lets a layer that was asked for count as enforced: somebody else forbids what it would.
+    pub fn keep_elsewhere(&mut self, layer: Layer) {
         for entry in self.layers.iter_mut().filter(|entry| entry.layer == layer) {
             if entry.state != LayerState::NotRequested {
                 entry.state = LayerState::Enforced;

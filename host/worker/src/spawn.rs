@@ -208,7 +208,7 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
     report.layers.insert(0, LayerReport { layer: Layer::Cgroup, state });
     // The kernel counts the processes of root by their group alone.
     if counts_processes {
-        report.is_kept_elsewhere(Layer::Processes);
+        report.keep_elsewhere(Layer::Processes);
     }
     let stream = match streams {
         Ok((stream, _)) => stream,
