@@ -63,7 +63,7 @@
 //! `[plugins.ID]` means those that it names with `digest = "blake3:…"` or `path = "FILE"` (one or a
 //! list; relative to the policy); anything else of that id is a stranger. A denial or narrowing of
 //! the section holds for strangers too; a person is asked about a permission that it would allow to
-//! a stranger. What it allows of files, network and environment has to be named, there or in `[default]`: an
+//! a stranger. Files, network and environment that it allows have to be named, there or in `[default]`: an
 //! artifact stays the same while a manifest beside it asks for more.
 //!
 //! **A policy that was found and not named** ([`Policy::found`]) opens no files, network or

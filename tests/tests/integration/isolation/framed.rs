@@ -249,7 +249,7 @@ fn a_made_up_crash_fills_no_quarantine() {
     let mock = Mock::parse("[[answer]]\nservice = 'log'\nstop = 'crash'").unwrap();
     let request = LoadRequest::path(folder.path()).mock(Arc::new(mock));
     let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
-    let outcome = bench.ask(id, "hang");
+    let outcome = bench.ask(id, "log");
     let expected =
         "stopped by the mock while it used `log`; twice with this frame, which is kept nowhere";
     assert!(outcome.contains(expected), "{outcome}");
