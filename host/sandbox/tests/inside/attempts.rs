@@ -313,9 +313,10 @@ pub(crate) fn hide_room_by_request(outside: &Outside) -> Tried {
         pad: [0; 4],
     };
     match new_file(outside, "old-room", 0o600) {
-        // SAFETY: the structure is that of the request, and lives through the call.
         Ok(file) => {
-            call(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_RESVSP64, &raw const room).into() })
+            // SAFETY: the structure is that of the request, and lives through the call.
+            let made = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_RESVSP64, &raw const room) };
+            call(made.into())
         }
         Err(error) => Tried::Failed(error.raw_os_error().unwrap_or(0)),
     }
