@@ -122,7 +122,7 @@ impl Overview {
     fn add(&mut self, row: &Row) {
         self.last = Some(row.id);
         let (first, last) = self.range.unwrap_or((row.at, row.at));
-        self.range = Some((first, last.max(row.at + row.latency.map_or(0, nanos))));
+        self.range = Some((first, last.max(end(row))));
         self.origin = Some(row.at.saturating_sub(nanos(row.since_start)));
         if row.direction == Direction::Out {
             return;
@@ -217,7 +217,7 @@ impl Overview {
                 continue;
             }
             if let Some((_, last)) = &mut self.range {
-                *last = (*last).max(row.at + row.latency.map_or(0, nanos));
+                *last = (*last).max(end(row));
             }
             if let Ok(index) = self.spans.binary_search_by_key(&id, |span| span.row) {
                 let span = &mut self.spans[index];
@@ -228,6 +228,11 @@ impl Overview {
             self.note_failure(row);
         }
     }
+}
+
+/// When the call of a row ended, in nanoseconds since the Unix epoch; if it runs, when it began.
+fn end(row: &Row) -> u64 {
+    row.at.saturating_add(row.latency.map_or(0, nanos))
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -242,36 +247,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_axis_reaches_to_the_end_of_a_call_that_was_running() {
-        let event = |at, what| Event {
-            sequence: at,
-            at,
-            plugin: "a".into(),
-            instance: 1,
-            generation: 1,
-            what,
-        };
-        let call = CallId(1);
-        let mut store = Store::default();
-        let mut overview = Overview::default();
-        store.ingest(&event(5, What::FrameIn { call, frame: Frame::data("x") }));
-        overview.take_in(&store);
-        assert_eq!(overview.range, Some((5, 5)));
-        let timing = Timing { guest: Duration::from_nanos(160), ..Timing::default() };
-        store.ingest(&event(
-            165,
-            What::CallEnded {
+    fn the_axis_reaches_to_the_end_of_a_call() {
+        /// Takes in a call, of which the end comes before or after a first look.
+        #[track_caller]
+        fn check(start: u64, latency: u64, is_running: bool, last: u64) {
+            let event = |sequence, at, what| Event {
+                sequence,
+                at,
+                plugin: "a".into(),
+                instance: 1,
+                generation: 1,
+                what,
+            };
+            let call = CallId(1);
+            let mut store = Store::default();
+            let mut overview = Overview::default();
+            store.ingest(&event(0, start, What::FrameIn { call, frame: Frame::data("x") }));
+            if is_running {
+                overview.take_in(&store);
+                assert_eq!(overview.range, Some((start, start)));
+            }
+            let guest = Duration::from_nanos(latency);
+            let ended = What::CallEnded {
                 call,
                 outcome: Outcome::Completed,
-                timing,
+                timing: Timing { guest, ..Timing::default() },
                 bytes_in: 0,
                 bytes_out: 0,
                 frames_out: 0,
                 memory: None,
-            },
-        ));
-        overview.take_in(&store);
-        assert_eq!((overview.range, overview.origin), (Some((5, 165)), Some(5)));
+            };
+            store.ingest(&event(1, start.saturating_add(latency), ended));
+            overview.take_in(&store);
+            assert_eq!((overview.range, overview.origin), (Some((start, last)), Some(start)));
+        }
+        for is_running in [true, false] {
+            check(5, 160, is_running, 165);
+            check(5, u64::MAX, is_running, u64::MAX);
+            check(u64::MAX, u64::MAX, is_running, u64::MAX);
+        }
     }
 
     #[test]

@@ -224,6 +224,17 @@ fn broken_budgets() {
         },
         &["? cpu: inputs came as fast as possible; replay with `--speed real`"],
     );
+    // Runs of which each is as long as a clock can count.
+    let endless = |run: &mut Run| {
+        for _ in 0..2 {
+            run.at = 0;
+            run.call(Call::default());
+            run.at = u64::MAX - 20 * MILLISECOND;
+            run.call(Call::default());
+            run.builder.next_run();
+        }
+    };
+    check("cpu = 0.005", &endless, &[]);
     let load = |run: &mut Run| {
         run.load(Duration::from_millis(30));
         run.call(Call::default());

@@ -92,14 +92,14 @@ fn figures(calls: &[&CallRecord], segments: &[&Segment]) -> BudgetFigures {
             *run = (run.0.min(first), run.1.max(last));
         }
     }
-    let span = runs.values().map(|(first, last)| last.saturating_sub(*first)).sum();
+    let spans = runs.values().map(|(first, last)| last.saturating_sub(*first));
     BudgetFigures {
         calls: latencies.len() as u64,
         p50: percentile(&latencies, 50),
         p99: percentile(&latencies, 99),
         memory,
         busy: segments.iter().map(|segment| segment.busy).sum(),
-        span: Duration::from_nanos(span),
+        span: spans.map(Duration::from_nanos).sum(),
         copies: (instances.len() / runs.len().max(1)).max(1) as u64,
         ..BudgetFigures::default()
     }

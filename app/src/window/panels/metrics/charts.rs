@@ -321,7 +321,7 @@ fn stretches(
             Some(stretch) => stretch.push(point),
             None => stretches.push(vec![point]),
         }
-        next = Some(bucket.start + step);
+        next = bucket.start.checked_add(step);
     }
     stretches
 }
@@ -405,6 +405,8 @@ mod tests {
         check(&[(0, Some(1)), (10, Some(1)), (20, Some(2))], &[19], &[&[0.0], &[10.0, 20.0]]);
         check(&[(0, Some(1)), (40, Some(1)), (50, Some(2))], &[], &[&[0.0], &[40.0, 50.0]]);
         check(&[(0, Some(1)), (10, None), (20, Some(2))], &[], &[&[0.0], &[20.0]]);
+        let last = u64::MAX - 5;
+        check(&[(last - 10, Some(1)), (last, Some(1))], &[], &[&[(last - 10) as f64, last as f64]]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub(super) const LANE: f32 = 18.0;
 pub(super) const NAMES: f32 = 112.0;
 /// Height of the axis above the lanes.
 pub(super) const AXIS: f32 = 18.0;
+/// The least time that the lanes show, in nanoseconds.
+const LEAST: u64 = 1000;
 /// How far from a span the pointer may be.
 const NEAR: f32 = 6.0;
 
@@ -29,7 +31,9 @@ impl Scale {
 
     pub(super) fn time(&self, x: f32) -> u64 {
         let part = ((x - self.chart.left()) / self.chart.width()).clamp(0.0, 1.0);
-        self.first + ((self.last - self.first) as f64 * f64::from(part)) as u64
+        // The product may be rounded up, beyond the last of all times.
+        let after = ((self.last - self.first) as f64 * f64::from(part)) as u64;
+        self.first.saturating_add(after).min(self.last)
     }
 
     pub(super) fn lane(&self, lane: usize) -> Rect {
@@ -42,7 +46,8 @@ impl Scale {
     /// The scale of a rect that begins with the names of lanes.
     pub(super) fn of(rect: Rect, (first, last): (u64, u64)) -> Scale {
         let chart = Rect::from_x_y_ranges(rect.left() + NAMES..=rect.right() - 8.0, rect.y_range());
-        Scale { chart, first, last: last.max(first + 1000) }
+        let first = first.min(u64::MAX - LEAST);
+        Scale { chart, first, last: last.max(first + LEAST) }
     }
 
     /// The span that the pointer is on, or next to.
@@ -109,5 +114,20 @@ mod tests {
         for at in [1_000_000, 1_250_000, 2_000_000] {
             assert_eq!(scale.time(scale.x(at)), at);
         }
+    }
+
+    #[test]
+    fn any_times_have_a_place() {
+        fn check(range: (u64, u64), expected: (u64, u64)) {
+            let rect = Rect::from_min_size(Pos2::ZERO, vec2(NAMES + 1000.0 + 8.0, 100.0));
+            let scale = Scale::of(rect, range);
+            assert_eq!((scale.first, scale.last), expected);
+            assert_eq!((scale.x(expected.0), scale.time(NAMES)), (NAMES, expected.0));
+            assert_eq!((scale.x(expected.1), scale.time(9e9)), (NAMES + 1000.0, expected.1));
+        }
+        check((7, 7), (7, 1007));
+        check((0, u64::MAX), (0, u64::MAX));
+        check((1, u64::MAX), (1, u64::MAX));
+        check((u64::MAX, u64::MAX), (u64::MAX - LEAST, u64::MAX));
     }
 }

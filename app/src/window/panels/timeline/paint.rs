@@ -187,7 +187,7 @@ fn axis(ui: &Ui, scale: &Scale, origin: u64, tokens: &Tokens) {
     let most = (scale.chart.width() / MARK).clamp(2.0, 12.0) as usize;
     let step = steps::step(first, last, most);
     for after in steps::marks(first, last, step) {
-        let x = scale.x(origin + after as u64);
+        let x = scale.x(origin.saturating_add(after as u64));
         ui.painter().vline(
             x,
             scale.chart.y_range(),
