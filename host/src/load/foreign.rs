@@ -74,8 +74,8 @@ const WASM: &[Row] = rows! {
     "an Extism plug-in", "Extism plug-ins", "hosts with the Extism SDK", REBUILD,
         [[From("extism:host/")], [Import("env", "extism_")]];
     "a proxy-wasm filter", "proxy-wasm filters", "Envoy and other proxies", REBUILD,
-        [[ExportStart("proxy_abi_version_")], [Export("proxy_on_context_create")],
-         [Import("env", "proxy_")]];
+        [[ExportStart("proxy_abi_version_")], [ExportStart("proxy_on_")],
+         [Import("env", "proxy_log")]];
     "a waPC module", "waPC modules", "waPC hosts", REBUILD,
         [[From("wapc")], [Export("__guest_call")]];
     "a wasmCloud actor", "wasmCloud actors", "wasmCloud before WASI 0.2", REBUILD,
@@ -311,6 +311,9 @@ mod tests {
         imports("env", "emscripten_resize_heap", "a module of Emscripten");
         imports("env", "napi_create_object", "an addon of Node.js in WebAssembly");
         imports("env", "proxy_log", "a proxy-wasm filter");
+        // Of objects of JavaScript, in Pyodide.
+        with(&function("env", "proxy_new"), "none");
+        with(&export("proxy_on_vm_start"), "a proxy-wasm filter");
         imports("fastly_http_req", "send", "a program for Fastly Compute");
         imports("ic0", "msg_reply", "a canister of the Internet Computer");
         imports("shopify_function_v1", "shopify_function_input_get", "a Shopify function");
