@@ -6,6 +6,9 @@ use crate::decode::document::{Item, Sort};
 /// How often `**` may stand in a path: more would only make following it slow.
 const MAX_DEEP: usize = 4;
 
+/// The names of the roots.
+const ROOTS: [&str; 4] = ["header", "payload", "arguments", "result"];
+
 /// The root of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Root {
@@ -59,6 +62,9 @@ pub(super) fn read(path: &str) -> Result<(Root, Vec<Step>), RedactionError> {
         "payload" => Root::Payload,
         "arguments" => Root::Arguments,
         "result" => Root::Result,
+        _ if let Some(points) = of_pointer(path) => {
+            return Err(RedactionError::Pointer { path: path.to_owned(), points });
+        }
         _ => return Err(RedactionError::UnknownRoot { path: path.to_owned() }),
     };
     let (mut at, mut steps) = (end, Vec::new());
@@ -78,6 +84,20 @@ pub(super) fn read(path: &str) -> Result<(Root, Vec<Step>), RedactionError> {
         at += length;
     }
     Ok((root, steps))
+}
+
+/// A path that is written as a JSON Pointer, in points.
+fn of_pointer(path: &str) -> Option<String> {
+    let mut keys = path.strip_prefix('/')?.split('/');
+    let root = keys.next().filter(|root| ROOTS.contains(root))?;
+    let steps = keys.map(|key| {
+        let key = key.replace("~1", "/").replace("~0", "~");
+        match !key.is_empty() && !key.contains(['.', '[']) {
+            true => format!(".{key}"),
+            false => format!("[\"{}\"]", key.replace('\\', "\\\\").replace('"', "\\\"")),
+        }
+    });
+    Some(steps.fold(root.to_owned(), |points, step| points + &step))
 }
 
 /// The step at the front and its length; where it is wrong otherwise, and why.
@@ -157,6 +177,18 @@ mod tests {
         let roots = "a path must start with header, payload, arguments or result";
         check("body.x", &format!("{roots}; `body.x` does not"));
         check("", &format!("{roots}; `` does not"));
+        check("/body/x", &format!("{roots}; `/body/x` does not"));
+        let pointer = |path: &str, points: &str| {
+            check(
+                path,
+                &format!("keys of a path stand behind points: write `{points}`, not `{path}`"),
+            );
+            assert!(read(points).is_ok(), "{points}");
+        };
+        pointer("/header", "header");
+        pointer("/header/src", "header.src");
+        pointer("/payload/items/*/0", "payload.items.*.0");
+        pointer(r#"/payload/a."\/~1~01//""#, r#"payload["a.\"\\"]./~1[""].""#);
         let missing = "a key is missing; an empty one is written [\"\"]";
         check("payload.", &format!("`payload.` is no path at character 9: {missing}"));
         check("payload.ü..x", &format!("`payload.ü..x` is no path at character 11: {missing}"));

@@ -65,6 +65,14 @@ pub enum RedactionError {
         /// The path.
         path: String,
     },
+    /// A path is written as a JSON Pointer.
+    #[error("keys of a path stand behind points: write `{points}`, not `{path}`")]
+    Pointer {
+        /// The path.
+        path: String,
+        /// The same with points.
+        points: String,
+    },
     /// A path is written wrongly.
     #[error("`{path}` is no path at character {character}: {reason}")]
     Path {

@@ -77,7 +77,7 @@ mod stanza;
 mod text;
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -87,6 +87,7 @@ pub use source::SourceTrace;
 
 use glovebox_files::{Output, OutputProblem};
 
+use crate::decode::json::BYTE_ORDER_MARK;
 use crate::diff::{self, Diff, DiffOptions, Run, RunCall};
 use stanza::Stanza;
 
@@ -219,10 +220,12 @@ impl Baseline {
 
     /// True if a file starts as a baseline does.
     pub fn is_one(path: impl AsRef<Path>) -> bool {
-        let mut start = [0; FIRST_LINE.len()];
-        let file = glovebox_files::open(path.as_ref(), MAX_SIZE);
-        let read = file.and_then(|(mut file, _)| std::io::Read::read_exact(&mut file, &mut start));
-        read.is_ok() && start == FIRST_LINE.as_bytes()
+        let Ok((file, _)) = glovebox_files::open(path.as_ref(), MAX_SIZE) else { return false };
+        let mut start = Vec::new();
+        let most = BYTE_ORDER_MARK.len() + FIRST_LINE.len();
+        let read = file.take(most as u64).read_to_end(&mut start);
+        let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&start);
+        read.is_ok() && text.starts_with(FIRST_LINE.as_bytes())
     }
 
     /// The run, with calls counted from 1 for each plugin.

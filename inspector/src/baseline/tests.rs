@@ -288,6 +288,10 @@ fn files_are_written_whole() {
     let nowhere = baseline.write(folder.path().join("no/b.txt")).unwrap_err().to_string();
     assert!(nowhere.contains("cannot write the baseline"), "{nowhere}");
     assert!(!Baseline::is_one(folder.path().join("none")));
+    // Some editors put a mark in front.
+    std::fs::write(&path, format!("\u{FEFF}{baseline}")).expect("a file");
+    assert!(Baseline::is_one(&path));
+    assert_eq!(Baseline::read(&path).expect("it can be read").to_string(), baseline.to_string());
     std::fs::write(&path, "something else").expect("a file");
     assert!(!Baseline::is_one(&path));
     let error = Baseline::read(&path).unwrap_err().to_string();
