@@ -1,6 +1,9 @@
 //! The kinds of files, told by their first bytes.
 
-use serde::de::IgnoredAny;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
 /// A kind of files.
 ///
@@ -40,8 +43,14 @@ pub enum FileKind {
     Pcap,
     /// A capture of its successor.
     PcapNg,
-    /// Objects of JSON, one a line.
+    /// Events as objects of JSON, one a line.
     JsonLines,
+    /// Values of JSON that are no events, one a line.
+    OtherJsonLines,
+    /// One JSON object that is no event.
+    JsonObject,
+    /// Values of JSON, each behind a separator (RFC 7464).
+    JsonSequence,
     /// A capture of snoop.
     Snoop,
     /// A capture of Microsoft Network Monitor.
@@ -54,6 +63,22 @@ pub enum FileKind {
     EtherPeek,
     /// A capture of Bluetooth.
     BtSnoop,
+    /// A capture of InfoVista 5View.
+    FiveViews,
+    /// A capture of TamoSoft CommView.
+    CommView,
+    /// A text of Tektronix K12.
+    K12Text,
+    /// A capture of Novell LANalyzer.
+    LanAlyzer,
+    /// A trace of HP-UX.
+    Nettl,
+    /// A capture of Viavi Observer.
+    Observer,
+    /// A capture of Visual Networks.
+    VisualNetworks,
+    /// Flows of mitmproxy.
+    MitmproxyFlows,
     /// A log of Zeek.
     ZeekLog,
     /// A HAR file.
@@ -128,6 +153,41 @@ pub enum Way {
 const SAVE_AS: &str =
     "save it as pcapng with Wireshark or editcap, and import that with `glovebox trace import`";
 
+const AS_PAYLOADS: &str = "make each line a payload: jq -c '{payload: .}' (from 1.7 on: earlier ones \
+    change numbers), and import that with `glovebox trace import`";
+
+/// The fields of a frame, in the order in which they are exported.
+const FIELDS_OF_A_FRAME: [&str; 15] = [
+    "sequence",
+    "at",
+    "plugin",
+    "instance",
+    "instance_name",
+    "generation",
+    "type",
+    "call",
+    "index",
+    "emitted",
+    "kind",
+    "header",
+    "header_hex",
+    "payload",
+    "payload_hex",
+];
+/// The values of `type` of the other events, which have fields of their own.
+const OTHER_EVENTS: [&str; 10] = [
+    "call-ended",
+    "host-call",
+    "phase",
+    "loaded",
+    "load-failed",
+    "reloaded",
+    "reload-failed",
+    "policy-changed",
+    "policy-asked",
+    "unloaded",
+];
+
 /// The kinds that their first bytes alone tell. Longer ones come before those that begin like them.
 const MAGICS: &[(&[u8], FileKind)] = &[
     (b"\0asm\x01\0\0\0", FileKind::CoreModule),
@@ -158,6 +218,14 @@ const MAGICS: &[(&[u8], FileKind)] = &[
     (b"XCP\0", FileKind::NetXRay),
     (b"\x7fver", FileKind::EtherPeek),
     (b"btsnoop\0", FileKind::BtSnoop),
+    (b"\xAA\xAA\xAA\xAA", FileKind::FiveViews),
+    (b"+---------+-", FileKind::K12Text),
+    // A record with the version 1.5, and one of a file that begins anew when it is full.
+    (b"\x01\x10\x4C\0\x01\x05", FileKind::LanAlyzer),
+    (b"\x07\x10\x4C\0\x01\x05", FileKind::LanAlyzer),
+    (b"TR\0\x64\0", FileKind::Nettl),
+    (b"ObserverPktBuffe", FileKind::Observer),
+    (b"\x05VNF", FileKind::VisualNetworks),
     (b"#separator", FileKind::ZeekLog),
     (b"\x1F\x8B", FileKind::Gzip),
     (b"\x28\xB5\x2F\xFD", FileKind::Zstd),
@@ -210,8 +278,16 @@ impl FileKind {
         if start.iter().all(|byte| *byte == 0) {
             return FileKind::Zeros;
         }
+        if let [0x1E, rest @ ..] = start
+            && let Some(b'{' | b'[') = rest.trim_ascii_start().first()
+        {
+            return FileKind::JsonSequence;
+        }
         match text(start) {
+            // Their texts have a length in front and no control characters.
+            _ if are_flows_of_mitmproxy(start) => FileKind::MitmproxyFlows,
             Some(text) => of_text(text),
+            None if is_packet_of_commview(start) => FileKind::CommView,
             None if are_packets_of_perfetto(start) => FileKind::PerfettoTrace,
             None => FileKind::Unknown,
         }
@@ -263,12 +339,43 @@ impl FileKind {
             Kind::Pcap => ("a pcap capture", Import),
             Kind::PcapNg => ("a pcapng capture", Import),
             Kind::JsonLines => ("NDJSON", Import),
+            Kind::OtherJsonLines => ("NDJSON of another program", First(AS_PAYLOADS)),
+            Kind::JsonObject => (
+                "a JSON object that is no event",
+                First(
+                    "if it is an error page, download the file itself; if it is data, make it a \
+                     payload: jq -c '{payload: .}' (from 1.7 on: earlier ones change numbers), and \
+                     import that with `glovebox trace import`",
+                ),
+            ),
+            Kind::JsonSequence => (
+                "a JSON text sequence (RFC 7464)",
+                First(
+                    "take out its separators with tr -d '\\036', write one line for each value: jq -c \
+                     '{payload: .}' (from 1.7 on: earlier ones change numbers), and import that with \
+                     `glovebox trace import`",
+                ),
+            ),
             Kind::Snoop => ("a capture of snoop", First(SAVE_AS)),
             Kind::NetworkMonitor => ("a capture of Microsoft Network Monitor", First(SAVE_AS)),
             Kind::Sniffer => ("a capture of Sniffer", First(SAVE_AS)),
             Kind::NetXRay => ("a capture of NetXRay", First(SAVE_AS)),
             Kind::EtherPeek => ("a capture of EtherPeek", First(SAVE_AS)),
             Kind::BtSnoop => ("a capture of Bluetooth (btsnoop)", First(SAVE_AS)),
+            Kind::FiveViews => ("a capture of InfoVista 5View", First(SAVE_AS)),
+            Kind::CommView => ("a capture of TamoSoft CommView", First(SAVE_AS)),
+            Kind::K12Text => ("a text of Tektronix K12", First(SAVE_AS)),
+            Kind::LanAlyzer => ("a capture of Novell LANalyzer", First(SAVE_AS)),
+            Kind::Nettl => ("a trace of HP-UX (nettl)", First(SAVE_AS)),
+            Kind::Observer => ("a capture of Viavi Observer", First(SAVE_AS)),
+            Kind::VisualNetworks => ("a capture of Visual Networks", First(SAVE_AS)),
+            Kind::MitmproxyFlows => (
+                "flows of mitmproxy",
+                First(
+                    "write them as a HAR file: mitmdump -nr FILE --set hardump=x.har, and import that \
+                     with `glovebox trace import`",
+                ),
+            ),
             Kind::ZeekLog => (
                 "a log of Zeek",
                 First(
@@ -399,6 +506,7 @@ fn of_text(text: &str) -> FileKind {
         [b'{', ..] => of_object(trimmed),
         [b'[', ..] if is_json(trimmed) => match names_events_of_chrome(trimmed) {
             true => FileKind::ChromeTrace,
+            false if are_several(trimmed) => FileKind::OtherJsonLines,
             false => FileKind::JsonList,
         },
         _ => FileKind::Text,
@@ -408,24 +516,97 @@ fn of_text(text: &str) -> FileKind {
 /// The kind of a text that begins as a JSON object does.
 fn of_object(text: &str) -> FileKind {
     const NEAR: usize = 4096;
+    let outline = Outline::of(text);
     let near = text.as_bytes();
     let near = String::from_utf8_lossy(&near[..near.len().min(NEAR)]);
     let has = |part: &str| near.contains(part);
-    if has("\"log\"") && (has("\"creator\"") || has("\"entries\"")) {
+    let is_log_cut = outline.is_cut && outline.keys.last().is_some_and(|key| key == "log");
+    if outline.has_entries || is_log_cut && (has("\"creator\"") || has("\"entries\"")) {
         return FileKind::Har;
     }
     if has("\"index\"") && has("\"_index\"") || near.starts_with("{\"create\":") {
         return FileKind::ElasticBulk;
     }
-    if has("\"traceEvents\"") {
+    if outline.keys.iter().any(|key| key == "traceEvents") {
         return FileKind::ChromeTrace;
     }
-    let first_line = text.lines().next().unwrap_or_default();
+    let (first_line, rest) = text.split_once('\n').unwrap_or((text, ""));
     match serde_json::from_str::<IgnoredAny>(first_line) {
-        // It goes on in the next line.
-        Err(error) if error.is_eof() && text.contains('\n') => FileKind::JsonValue,
         Err(error) if !error.is_eof() => FileKind::Text,
-        _ => FileKind::JsonLines,
+        // It goes on in the next line.
+        Err(_) if text.contains('\n') => match (is_json(text), outline.is_event()) {
+            (false, _) => FileKind::Text,
+            (true, true) => FileKind::JsonValue,
+            (true, false) => FileKind::JsonObject,
+        },
+        _ if outline.is_event() => FileKind::JsonLines,
+        _ if rest.trim().is_empty() => FileKind::JsonObject,
+        _ => FileKind::OtherJsonLines,
+    }
+}
+
+/// The parts of a JSON object that tell its kind, as far as it is there.
+#[derive(Debug, Default)]
+struct Outline {
+    keys: Vec<String>,
+    /// The value of `type`.
+    name: String,
+    /// True if `log` has a list of entries.
+    has_entries: bool,
+    /// True if it is cut off.
+    is_cut: bool,
+}
+
+impl Outline {
+    fn of(text: &str) -> Outline {
+        let mut outline = Outline::default();
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let read = (&mut outline).deserialize(&mut reader);
+        outline.is_cut = read.is_err_and(|error| error.is_eof());
+        outline
+    }
+
+    /// False of an object that no reader of events takes, because of a field.
+    fn is_event(&self) -> bool {
+        let is_of_a_frame = |key: &String| FIELDS_OF_A_FRAME.contains(&key.as_str());
+        let is_payload = |key: &String| matches!(key.as_str(), "payload" | "payload_hex");
+        OTHER_EVENTS.contains(&self.name.as_str())
+            || self.keys.iter().any(is_payload)
+            || self.keys.iter().all(is_of_a_frame)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Outline {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Outline {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            self.keys.push(key);
+            match self.keys.last().map(String::as_str) {
+                Some("type") => {
+                    let name: Value = map.next_value()?;
+                    self.name = name.as_str().unwrap_or_default().to_owned();
+                }
+                Some("log") => {
+                    let log: Value = map.next_value()?;
+                    self.has_entries = log.get("entries").is_some_and(Value::is_array);
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -436,6 +617,16 @@ fn is_json(text: &str) -> bool {
         Some(Err(error)) => error.is_eof(),
         found => found.is_some(),
     }
+}
+
+/// True of several JSON values, one behind the other, of which the last may be cut off.
+fn are_several(text: &str) -> bool {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    let mut is_there = |cut| match values.next() {
+        Some(Err(error)) => cut && error.is_eof(),
+        found => found.is_some(),
+    };
+    is_there(false) && is_there(true)
 }
 
 /// Chrome's other form is a list of events, each with a phase, a process and a thread.
@@ -454,6 +645,47 @@ fn is_wat(text: &str) -> bool {
         } else {
             return rest.starts_with("(module") || rest.starts_with("(component");
         }
+    }
+}
+
+/// A file of mitmproxy is one tnetstring behind the other: a length, and a dictionary that begins with a
+/// short key. Its texts end with `;`, or with `,` in files of old versions.
+fn are_flows_of_mitmproxy(start: &[u8]) -> bool {
+    fn length(text: &[u8]) -> Option<(usize, &[u8])> {
+        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
+        Some((length, text[digits..].strip_prefix(b":")?))
+    }
+    let key =
+        length(start).and_then(|(_, dictionary)| length(dictionary)).filter(|(at, _)| *at < 20);
+    let is_key = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'_';
+    key.is_some_and(|(length, rest)| {
+        let (name, end) = (rest.get(..length), rest.get(length));
+        name.is_some_and(|name| !name.is_empty() && name.iter().all(is_key))
+            && matches!(end, Some(b';' | b','))
+    })
+}
+
+/// A file of CommView begins with the head of its first packet, which has a time in parts. The newer form
+/// has a length of four bytes in front of it, the older one two of two and a version.
+fn is_packet_of_commview(start: &[u8]) -> bool {
+    let is_time = |at: usize| {
+        let Some(&[low, high, month, day, hour, minute, second]) =
+            start.get(at..).and_then(|time| time.first_chunk())
+        else {
+            return false;
+        };
+        (1990..2100).contains(&u16::from_le_bytes([low, high]))
+            && (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && hour < 24
+            && minute < 60
+            && second < 60
+    };
+    match start {
+        [_, _, _, _, 0, ..] if is_time(5) => true,
+        [_, _, _, 0, ..] => is_time(4),
+        _ => false,
     }
 }
 
@@ -540,15 +772,46 @@ mod tests {
         check(&header(b""), OtherMcap);
         check(b"\xD4\xC3\xB2\xA1\x02\0\x04\0", Pcap);
         check(b"\x0A\x0D\x0D\x0A", PcapNg);
+        check(b"\xAA\xAA\xAA\xAA\x20\0\0\0", FiveViews);
+        check(b"\xFB\0\xFB\0\0\xE7\x07\x0B\x0E\x16\x0D\x14\x01\0", CommView);
+        check(b"\xFB\0\0\0\xE7\x07\x0B\x0E\x16\x0D\x14\x01\0\0", CommView);
+        check(b"\xFB\0\0\0\xE7\x07\x0D\x0E\x16\x0D\x14\x01\0\0", Unknown);
+        check(b"+---------+---------------+----------+\r\n22:13:20,", K12Text);
+        check(b"\x01\x10\x4C\0\x01\x05Trace Display", LanAlyzer);
+        check(b"TR\0d\0\0\0\0", Nettl);
+        check(b"ObserverPktBufferVersion=15.00", Observer);
+        check(b"\x05VNF\x01\0", VisualNetworks);
+        check(b"1734:9:websocket;0:~8:response;", MitmproxyFlows);
+        check(b"1734:8:response,1:\xFF,", MitmproxyFlows);
+        check(b"12:30:Lunch", Text);
+        check(b"\x1E{\"a\":1}\n\x1E{", JsonSequence);
+        check(b"\x1Ehello", Unknown);
         check(b"{\"payload\"", JsonLines);
         check(b"{\"payload\": 1}\n{", JsonLines);
         check(b"{\n \"payload\": 1\n}", JsonValue);
+        check(b"{}", JsonLines);
+        check(b"{\"at\":1,\"kind\":\"data\"}", JsonLines);
+        check(b"{\"type\":\"phase\",\"from\":\"ready\"}\n", JsonLines);
+        check(b"{\"timestamp\":1,\"payload\":\"a\"}", JsonLines);
+        check(b"{\"message\":\"Not Found\"}", JsonObject);
+        check(b"{\"kind\":\"Status\",\"code\":404}\n", JsonObject);
+        check(b"{\n \"name\": \"a\",\n \"type\": \"module\"\n}", JsonObject);
+        check(b"{\"ts\":1}\n{\"ts\":2}\n", OtherJsonLines);
+        check(b"{\"topic\":\"/a\",\"data\":{\"payload\":1}}\n{", OtherJsonLines);
+        check(b"[1]\n[2]\n", OtherJsonLines);
+        check(b"[1]\n[2", OtherJsonLines);
+        check(b"[1]\n", JsonList);
+        check(b"{\"a\":1,\"b\":\nc", Text);
         check(b"{not JSON}", Text);
         check(b"[not JSON]", Text);
         check(b"[{\"payload\": 1}]", JsonList);
         check(b"[\n{\"pid\":1,\"tid\":1,\"ph\":\"X\"},", ChromeTrace);
         check(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[", ChromeTrace);
         check(b"{\"log\": {\"creator\": {},\n \"entries\": []}}", Har);
+        check(b"{\"log\": {\"version\": \"1.2\", \"creator\": {", Har);
+        check(b"{\"log\": {\"entries\": {}, \"creator\": {}}}", JsonObject);
+        check(b"{\"test\": {\"log\": {\"entries\": []}}}", JsonObject);
+        check(b"{\"payload\": {\"log\": {}, \"entries\": [], \"traceEvents\": 1}}", JsonLines);
         check(b"{\"index\":{\"_index\":\"a\"}}\n{\"layers\":{}}", ElasticBulk);
         check(b"\x0A\x03\x80\x01\x02\x0A\x02\x50\xFF\x0A\x01\xFF", PerfettoTrace);
         check(b"\x0A\x03\x80\x01\x02\x0B\x02\x50\xFF", Unknown);

@@ -20,7 +20,19 @@ pub struct Foreign {
 
 /// The kind of a file that cannot be imported, by its first bytes; of a packed one, by those inside.
 pub fn foreign(start: &[u8], is_packed: bool) -> Foreign {
-    let kind = FileKind::of(start);
+    of_kind(FileKind::of(start), start, is_packed)
+}
+
+/// The same of a JSON value over several lines.
+pub(super) fn several_lines(start: &[u8]) -> Foreign {
+    match FileKind::of(start) {
+        // The first line is too long to be looked at.
+        FileKind::JsonLines => of_kind(FileKind::JsonValue, start, false),
+        kind => of_kind(kind, start, false),
+    }
+}
+
+fn of_kind(kind: FileKind, start: &[u8], is_packed: bool) -> Foreign {
     if is_packed && let FileKind::Gzip | FileKind::Zstd | FileKind::Lz4 = kind {
         let name = "a file packed twice".into();
         return Foreign { name, remedy: "unpack it once, and give that" };

@@ -11,6 +11,9 @@
 //! `fragment` (where it begins, in bytes) and `fragment-id`, and its ports if it is the first part. Counts, times, lengths and bytes are those that Wireshark shows; where
 //! it gives up at the first damage, the packets behind that are found again.
 //!
+//! An entry of a HAR file becomes a data frame with the entry as its payload, at the time of its
+//! `startedDateTime`.
+//!
 //! ```no_run
 //! use glovebox_inspector::import::{ImportError, import};
 //! use glovebox_trace::TraceWriter;
@@ -83,6 +86,7 @@ impl Format {
             FileKind::Pcap => Some(Format::Pcap),
             FileKind::PcapNg => Some(Format::PcapNg),
             FileKind::JsonList | FileKind::Har => Some(Format::Json),
+            FileKind::JsonObject | FileKind::OtherJsonLines => None,
             // A text that begins so is read line by line, so that an error names the line.
             _ => {
                 let text = start.strip_prefix(ndjson::BYTE_ORDER_MARK).unwrap_or(start);
@@ -160,6 +164,9 @@ pub struct ImportReport {
     pub without_addresses: WithoutAddresses,
     /// Parts of IP packets behind the first, which is the only one that has the ports.
     pub later_fragments: u64,
+    /// Entries of a HAR file without a `startedDateTime` that can be read: their events have the time of
+    /// the entry before.
+    pub without_time: u64,
 }
 
 impl ImportReport {
@@ -173,6 +180,7 @@ impl ImportReport {
             times_moved: 0,
             without_addresses: WithoutAddresses::default(),
             later_fragments: 0,
+            without_time: 0,
         }
     }
 

@@ -8,11 +8,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use glovebox_abi::cbor::Value;
+use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, Header, Kind};
 use glovebox_events::Event;
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
-use super::foreign::{Foreign, START_LEN, foreign, json as json_of_others};
+use super::foreign::{
+    Foreign, START_LEN, json as json_of_others, several_lines as several_lines_of,
+};
 use super::{Format, ImportError, ImportReport};
 use crate::decode::document::{Item, Sort};
 use crate::decode::print::key_text;
@@ -52,6 +56,10 @@ pub(super) fn read<E: From<ImportError>>(
             break;
         }
         number += 1;
+        if line.len() as u64 == MAX_LINE && !line.ends_with(b"\n") {
+            let reason = format!("it is longer than {}", show_size(MAX_LINE));
+            return Err(ImportError::Line { line: number, reason, path: path.to_owned() }.into());
+        }
         let is_last = !line.ends_with(b"\n") && (line.len() as u64) < MAX_LINE;
         let line = match number {
             1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line),
@@ -63,8 +71,11 @@ pub(super) fn read<E: From<ImportError>>(
         let event = match parse(line, events, &mut plugins) {
             Ok(event) => event,
             // A value that goes on in the next lines is another format, not a wrong line.
-            Err(_) if number == 1 && opens_more_than_it_closes(line) => {
-                let found = several_lines(line, &mut file);
+            Err(_)
+                if number == 1
+                    && opens_more_than_it_closes(line)
+                    && let Some(found) = several_lines(line, &mut file) =>
+            {
                 return Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into());
             }
             Err(_)
@@ -97,15 +108,22 @@ pub(super) fn read<E: From<ImportError>>(
 /// True of a line that is the beginning of a JSON value only.
 fn opens_more_than_it_closes(line: &[u8]) -> bool {
     let line = line.trim_ascii();
-    serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
+    serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
-/// The kind of a JSON value over several lines, as far as its first lines tell.
-fn several_lines(line: &[u8], rest: &mut impl BufRead) -> Foreign {
+/// The kind of a JSON value over several lines, as far as its first lines tell. `None` if it is none: it
+/// ends with the file before it is whole, or what comes next does not belong to it.
+fn several_lines(line: &[u8], rest: &mut impl BufRead) -> Option<Foreign> {
     let mut start = line.to_vec();
     // Data that cannot be read says nothing.
-    let _ = rest.take(START_LEN as u64).read_to_end(&mut start);
-    foreign(&start, false)
+    let read = rest.take(START_LEN as u64).read_to_end(&mut start);
+    let is_cut = read.is_ok_and(|read| read < START_LEN);
+    let mut values = serde_json::Deserializer::from_slice(&start).into_iter::<IgnoredAny>();
+    let is_value = match values.next()? {
+        Ok(_) => true,
+        Err(error) => error.is_eof() && !is_cut,
+    };
+    is_value.then(|| several_lines_of(&start))
 }
 
 /// The fields of all events have defaults, so that frames can be written by hand.
@@ -405,8 +423,11 @@ fn disagreement(name: &str, exact_name: &str) -> String {
 
 /// Reads reserved kinds too: they were on the wire.
 fn kind(name: &str) -> Result<Kind, String> {
-    let number = name.strip_prefix("0x");
-    match number.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+    let number = match name.strip_prefix("0x") {
+        Some(digits) => u8::from_str_radix(digits, 16).ok(),
+        None => name.parse().ok(),
+    };
+    match number {
         Some(number) => Ok(Kind(number)),
         None => name.parse().map_err(|error: glovebox_abi::UnknownKind| error.to_string()),
     }

@@ -389,10 +389,39 @@ fn elements_of_a_document_are_payloads_as_they_stand_there() {
         "{\n \"log\": {\"creator\": {}, \"entries\": [{\"time\": 1.50}, {\"time\": 2}]}}",
         &["{\"time\": 1.50}", "{\"time\": 2}"],
     );
+    check("{\"log\":{\"entries\":[]}}", &[]);
     // Lines that only look like a HAR file are events.
     let line = "{\"payload\":{\"log\":{},\"entries\":1}}";
     let (events, report) = import_bytes(line.as_bytes()).expect("it is NDJSON");
     assert_eq!((events.len(), report.format), (1, Format::Ndjson));
+}
+
+#[test]
+fn entries_of_a_har_file_keep_their_times() {
+    /// What stands in entries as `startedDateTime`; their times, and how many are not known.
+    #[track_caller]
+    fn check(started: &[&str], times: &[u64], without: u64) {
+        let entries = started.iter().map(|time| format!("{{\"startedDateTime\":{time}}}"));
+        let entries = entries.collect::<Vec<_>>().join(",");
+        let (events, report) =
+            import_bytes(format!("{{\"log\":{{\"entries\":[{entries}]}}}}").as_bytes())
+                .expect("it is a HAR file");
+        assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), times);
+        assert_eq!(report.without_time, without);
+    }
+    let noon = 1_704_110_400_000_000_000;
+    check(&["\"2024-01-01T12:00:00Z\""], &[noon], 0);
+    check(
+        &["\"2024-01-01T12:00:00.250Z\"", "\"2024-01-01T14:00:00+02:00\""],
+        &[noon + 250_000_000, noon],
+        0,
+    );
+    check(&["\"2024-01-01T12:00:00Z\"", "\"yesterday\"", "7"], &[noon; 3], 2);
+    check(&["\"1969-01-01T12:00:00Z\"", "\"1970-01-01T00:00:00.000000001Z\""], &[0, 1], 1);
+    // Elements of a list have no times.
+    let (events, report) =
+        import_bytes(b"[{\"startedDateTime\":\"2024-01-01T12:00:00Z\"}]").expect("a list");
+    assert_eq!((events[0].at, report.without_time), (0, 0));
 }
 
 #[test]
@@ -426,8 +455,26 @@ fn other_files_are_refused() {
     );
     check(&zstd(&zstd(b"{}")), "a file packed twice; unpack it once");
     check(b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`");
-    check(b"{\n \"log\": {\n  \"version\": \"1.2\", \"creator\": {}", "a HAR file");
-    check(b"{\"log\":{\"version\":\"1.2\",\"entries\":7}}", "a HAR file");
+    let cut = "damaged JSON file: the HAR file is no JSON: malformed at byte ";
+    check(b"{\n \"log\": {\n  \"version\": \"1.2\", \"creator\": {}", cut);
+    check(b"{\"log\":{\"entries\":[{\"time\":1},", cut);
+    let object = "not a capture: a JSON object that is no event; if it is an error page, download";
+    check(b"{\"log\":{\"version\":\"1.2\",\"entries\":7}}", object);
+    check(b"{\"log\":{\"entries\":{}}}", object);
+    check(b"{\"test\":{\"log\":{\"entries\":[]}}}", object);
+    check(b"{\"message\":\"Not Found\"}", object);
+    check(b"{\n \"name\": \"a\",\n \"type\": \"module\"\n}", object);
+    let others = "not a capture: NDJSON of another program; make each line a payload: jq -c ";
+    check(b"{\"ts\":1,\"uid\":\"C1\"}\n{\"ts\":2,\"uid\":\"C2\"}\n", others);
+    check(b"[1]\n[2]\n", others);
+    check(format!("[\"{}\"]\n[2]\n", "a".repeat(9000)).as_bytes(), others);
+    check(b"\x1E{\"payload\":1}\n", "a JSON text sequence (RFC 7464); take out its separators");
+    // Broken JSON, which no other program reads either.
+    check(b"{\"at\":1,\"kind\":\n", "line 1 is no event: no JSON: malformed at byte ");
+    check(b"{\"at\":1,\"kind\":\n}\n", "line 1 is no event: no JSON: malformed at byte ");
+    let long = "a".repeat(70_000);
+    check(format!("{{\"payload\":\"{long}").as_bytes(), "line 1 is no event: no JSON");
+    check(format!("{{\"payload\":\"{long}\",\n\"at\":1}}").as_bytes(), "over several lines");
     check(b"{\"index\":{\"_index\":\"a\"}}\n{\"layers\":{}}", "bulk data for Elasticsearch");
     check(b"{\"payload\":\"x\"}\n{\"index\":{\"_index\":\"a\"}}", "unknown field `index`");
     check(b"{\n \"payload\": 1\n}", "one JSON value over several lines");
@@ -445,10 +492,16 @@ fn other_files_are_refused() {
     check(b"{\"payload\": \"x\"}\n{\n", "line 2");
     check(b"{\"kind\": \"dta\"}", "not a frame kind");
     check(b"{\"kind\": 256}", "`kind` is 256, and must be a whole number from 0 to 255");
+    let (events, _) = import_bytes(b"{\"kind\":7}\n{\"kind\":\"7\"}\n{\"kind\":\"0x07\"}")
+        .expect("reserved kinds were on the wire");
+    assert!(events.iter().all(|event| frame_of(event).kind == glovebox_abi::Kind(7)));
     check(b"{\"kind\": -1}", "`kind` is -1, and must be a whole number from 0 to 255");
     check(b"{\"type\": \"flown\"}", "flown");
     check(b"{\"payload_hex\": \"0\"}", "not hexadecimal");
-    check(b"{\"order\": 1}", "unknown field `order`; what a frame carries stands in `payload`");
+    check(
+        b"{\"order\": 1, \"payload\": 2}",
+        "unknown field `order`; what a frame carries stands in `payload`",
+    );
     check(b"{}", "neither `type` nor `payload`");
     check(b"{\"at\": 1}", "neither `type` nor `payload`");
     check(b"{\"payload\": \"x\", \"index\": 7}", "unknown field `index`");

@@ -19,7 +19,7 @@ use crate::ending::is_asked;
 ///
 /// Each packet becomes a data frame. Its payload is what TCP or UDP carry; its header has the time,
 /// addresses, ports and protocol. Each entry of a HAR file and each element of a JSON list becomes the
-/// payload of a data frame, as it stands there. Files compressed with gzip, zstd or LZ4 are decompressed. Ctrl+C
+/// payload of a data frame, as it stands there; an entry keeps the time at which it began. Files compressed with gzip, zstd or LZ4 are decompressed. Ctrl+C
 /// ends an import from standard input, which keeps what has come until then.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
@@ -94,6 +94,11 @@ impl Import {
             let fragments = count(imported.later_fragments, "fragment");
             sentence.push_str(&format!("; no ports in {fragments} of IP behind the first"));
         }
+        if imported.without_time > 0 {
+            let frames = count(imported.without_time, "frame");
+            sentence
+                .push_str(&format!("; {frames} without a time, which have that of the one before"));
+        }
         if imported.times_moved > 0 {
             let packets = count(imported.times_moved, "packet");
             sentence.push_str(&format!("; {packets} outside 1970 to 2554 moved there"));
@@ -114,6 +119,7 @@ impl Import {
             "times_moved": imported.times_moved,
             "without_addresses": imported.without_addresses,
             "later_fragments": imported.later_fragments,
+            "without_time": imported.without_time,
         });
         let exit = match imported.is_incomplete() {
             false => Exit::Good,
