@@ -175,12 +175,13 @@ const FIELDS_OF_A_FRAME: [&str; 15] = [
     "payload_hex",
 ];
 /// The values of `type` of the other events, which have fields of their own.
-const OTHER_EVENTS: [&str; 10] = [
+const OTHER_EVENTS: [&str; 11] = [
     "call-ended",
     "host-call",
     "phase",
     "loaded",
     "load-failed",
+    "frames-dropped",
     "reloaded",
     "reload-failed",
     "policy-changed",
@@ -570,7 +571,10 @@ impl Outline {
     fn is_event(&self) -> bool {
         let is_of_a_frame = |key: &String| FIELDS_OF_A_FRAME.contains(&key.as_str());
         let is_payload = |key: &String| matches!(key.as_str(), "payload" | "payload_hex");
+        let has = |name: &str| self.keys.iter().any(|key| key == name);
         OTHER_EVENTS.contains(&self.name.as_str())
+            // An export of a later version may have other events.
+            || has("type") && has("sequence")
             || self.keys.iter().any(is_payload)
             || self.keys.iter().all(is_of_a_frame)
     }
@@ -792,6 +796,7 @@ mod tests {
         check(b"{}", JsonLines);
         check(b"{\"at\":1,\"kind\":\"data\"}", JsonLines);
         check(b"{\"type\":\"phase\",\"from\":\"ready\"}\n", JsonLines);
+        check(b"{\"type\":\"flown\",\"sequence\":1,\"where\":2}\n", JsonLines);
         check(b"{\"timestamp\":1,\"payload\":\"a\"}", JsonLines);
         check(b"{\"message\":\"Not Found\"}", JsonObject);
         check(b"{\"kind\":\"Status\",\"code\":404}\n", JsonObject);

@@ -6,8 +6,11 @@ use glovebox_abi::{frame_abi, native};
 use object::{Object, ObjectSection};
 use wasmparser::{Parser, Payload};
 
-use super::manifest::{MAX_MANIFEST_LEN, without_padding};
+use super::manifest::{MAX_MANIFEST_LEN, too_large, utf8, without_padding};
 use crate::problem::{ArtifactKind, LoadProblem};
+
+/// The text that is read here, for errors.
+const WHAT: &str = "section with the budget";
 
 /// The budget in an artifact's section; empty if there is none. A damaged artifact has none here:
 /// the stages that compile or open it say what is wrong with it.
@@ -17,11 +20,8 @@ pub(super) fn budget_of_source(kind: ArtifactKind, bytes: &[u8]) -> Result<Budge
         ArtifactKind::FramedProgram | ArtifactKind::Image => Vec::new(),
         _ => of_library(bytes)?,
     };
-    let damaged = |reason| LoadProblem::Malformed { what: "section with the budget", reason };
-    let text = String::from_utf8(text).map_err(|error| {
-        damaged(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
-    })?;
-    Budget::parse(&text).map_err(|error| damaged(error.to_string()))
+    Budget::parse(utf8(WHAT, &text)?)
+        .map_err(|error| LoadProblem::Malformed { what: WHAT, reason: error.to_string() })
 }
 
 /// The sections of a module, or of a component and all modules inside it, one after the other.
@@ -42,7 +42,7 @@ fn of_module(bytes: &[u8]) -> Result<Vec<u8>, LoadProblem> {
 fn bounded(more: &[u8], before: usize) -> Result<&[u8], LoadProblem> {
     let size = (before + more.len()) as u64;
     match size > MAX_MANIFEST_LEN {
-        true => Err(LoadProblem::TooLarge { size, limit: MAX_MANIFEST_LEN }),
+        true => Err(too_large(WHAT, size)),
         false => Ok(more),
     }
 }

@@ -7,6 +7,11 @@ use bytes::Bytes;
 use glovebox_abi::Manifest;
 use glovebox_abi::manifest::{Artifact as Artifacts, DIGEST_PREFIX};
 use glovebox_events::LoadStage;
+use glovebox_files::FileKind;
+use wasmparser::{BinaryReaderError, Parser, Payload, Validator, WasmFeatures};
+use wast::Wat;
+use wast::core::{Func, FuncKind, ModuleField, ModuleKind};
+use wast::parser::{self, ParseBuffer};
 
 use super::budget::budget_of_source;
 use super::classify::{Class, Classified, classify};
@@ -321,7 +326,8 @@ fn check_digest(manifest: &Manifest, digest: &str) -> Result<(), LoadProblem> {
 fn recognize(kind: ArtifactKind, bytes: Bytes) -> Result<(ArtifactKind, Bytes), LoadProblem> {
     match kind {
         ArtifactKind::WasmText if bytes.len() as u64 > MAX_TEXT_LEN => {
-            Err(LoadProblem::TooLarge { size: bytes.len() as u64, limit: MAX_TEXT_LEN })
+            let (what, size) = ("WebAssembly text", bytes.len() as u64);
+            Err(LoadProblem::TextTooLarge { what, size, limit: MAX_TEXT_LEN })
         }
         ArtifactKind::WasmText => assemble(&bytes),
         kind => Ok((kind, bytes)),
@@ -330,9 +336,51 @@ fn recognize(kind: ArtifactKind, bytes: Bytes) -> Result<(ArtifactKind, Bytes), 
 
 /// The module or component that a text describes, which may have a byte order mark in front.
 pub(super) fn assemble(text: &[u8]) -> Result<(ArtifactKind, Bytes), LoadProblem> {
-    let bytes = wat::parse_bytes(text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text))
-        .map_err(|error| wrong_text(&error))?;
-    Ok((ArtifactKind::of(&bytes), bytes.into_owned().into()))
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+    let bytes = wat::parse_bytes(text).map_err(|error| wrong_text(&error))?;
+    // Whoever wrote the text needs its lines, which the compiler does not know.
+    match Validator::new_with_features(WasmFeatures::all()).validate_all(&bytes) {
+        Ok(_) => Ok((ArtifactKind::of(&bytes), bytes.into_owned().into())),
+        Err(error) => Err(invalid_text(text, &bytes, &error)),
+    }
+}
+
+/// A text that follows its grammar and describes what cannot be. If it is wrong in a function of a module,
+/// the place is where the function begins.
+fn invalid_text(text: &[u8], bytes: &[u8], error: &BinaryReaderError) -> LoadProblem {
+    let message = shorten(&error.message().replace('\n', "; "));
+    match function_at(bytes, error.offset()).and_then(|number| place_of_function(text, number)) {
+        Some(place) => {
+            let reason = format!("in the function that begins there, {message}");
+            LoadProblem::WrongText { reason, place: Some(place) }
+        }
+        None => LoadProblem::WrongText { reason: message, place: None },
+    }
+}
+
+/// The number of the function of a module whose code stands at an offset, among those with code.
+fn function_at(module: &[u8], offset: usize) -> Option<usize> {
+    let payloads = Parser::new(0).parse_all(module).map_while(Result::ok);
+    let code = payloads.filter_map(|payload| match payload {
+        Payload::CodeSectionEntry(body) => Some(body.range()),
+        _ => None,
+    });
+    let mut code = code.take_while(|_| FileKind::of(module) == FileKind::CoreModule);
+    code.position(|range| (range.start..=range.end).contains(&offset))
+}
+
+/// Line and column, from 1, of a function of a module in its text, by its number among those with code.
+fn place_of_function(text: &[u8], number: usize) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let buffer = ParseBuffer::new(text).ok()?;
+    let Ok(Wat::Module(module)) = parser::parse(&buffer) else { return None };
+    let ModuleKind::Text(fields) = module.kind else { return None };
+    let functions = fields.iter().filter_map(|field| match field {
+        ModuleField::Func(Func { span, kind: FuncKind::Inline { .. }, .. }) => Some(span),
+        _ => None,
+    });
+    let (line, column) = functions.skip(number).next()?.linecol_in(text);
+    Some((line as u64 + 1, column as u64 + 1))
 }
 
 /// Takes apart what the library shows: what is wrong, `--> FILE:LINE:COLUMN`, and the line itself.
@@ -384,5 +432,38 @@ mod tests {
             std::fs::write(elsewhere.join("program"), "of this user").unwrap();
             symlink(elsewhere, folder.join("bin")).unwrap();
         });
+    }
+
+    #[test]
+    fn errors_of_a_text_point_to_it() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            let error = assemble(text.as_bytes()).map(|_| ()).unwrap_err();
+            assert_eq!(format!("{error}; {}", error.remedy()), expected, "{text}");
+        }
+        check(
+            "(module\n  (memory 1)\n  (fun))",
+            "the WebAssembly text is wrong in line 3, column 4: expected valid module field; correct it \
+             there",
+        );
+        let mismatch = "in the function that begins there, type mismatch: expected i32, found i64";
+        check(
+            "\u{FEFF}(module (import \"a\" \"b\" (func))\n  (func)\n  (func (export \"x\") (result i32)\n    \
+             i64.const 1))",
+            &format!(
+                "the WebAssembly text is wrong in line 3, column 4: {mismatch}; correct it there"
+            ),
+        );
+        check(
+            "(module (func (import \"a\" \"b\")) (func (result i32) (i64.const 1)))",
+            &format!(
+                "the WebAssembly text is wrong in line 1, column 34: {mismatch}; correct it there"
+            ),
+        );
+        check(
+            "(component (import \"a B\" (func)))",
+            "the WebAssembly text is wrong: import name `a B` is not a valid extern name; `a B` is not in \
+             kebab case; correct it",
+        );
     }
 }

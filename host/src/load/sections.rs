@@ -5,7 +5,7 @@ use glovebox_abi::frame_abi;
 use object::read::ReadRef;
 
 use super::interface::Interface;
-use super::manifest::MAX_MANIFEST_LEN;
+use super::manifest::{MAX_MANIFEST_LEN, too_large};
 use crate::problem::{ArtifactKind, LoadProblem};
 
 /// Far more than any compiler makes; each costs a read. Those beyond are not looked at.
@@ -118,7 +118,7 @@ impl<'file, R: ReadRef<'file>> Walk<R> {
         let content = name + length;
         let size = end - content;
         if size > MAX_MANIFEST_LEN {
-            return Err(LoadProblem::TooLarge { size, limit: MAX_MANIFEST_LEN });
+            return Err(too_large("manifest", size));
         }
         self.bytes(content, size).map(Some)
     }

@@ -105,6 +105,24 @@ pub enum LoadProblem {
         /// The largest size in bytes.
         limit: u64,
     },
+    /// A text about the plugin is larger than any may be.
+    #[error("the {what} has {size} bytes, and may have {limit}")]
+    TextTooLarge {
+        /// The kind of text.
+        what: &'static str,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest size in bytes.
+        limit: u64,
+    },
+    /// A text about the plugin has another encoding.
+    #[error("the {what} is no text in UTF-8: {reason}")]
+    NotUtf8 {
+        /// The kind of text.
+        what: &'static str,
+        /// What tells that.
+        reason: String,
+    },
     /// A folder or manifest names no artifact that exists.
     #[error("no artifact: {reason}")]
     NoArtifact {

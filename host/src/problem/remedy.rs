@@ -17,6 +17,8 @@ impl LoadProblem {
             LoadProblem::Io(_) => "check the file and its rights",
             LoadProblem::Unsteady => "load it again when whoever writes it is done",
             LoadProblem::TooLarge { .. } => "strip debug information and build for release",
+            LoadProblem::TextTooLarge { .. } => "make it shorter",
+            LoadProblem::NotUtf8 { .. } => "save it as UTF-8",
             LoadProblem::NoArtifact { .. } => {
                 "build the plugin with `glovebox build`, or name the file itself"
             }
@@ -26,7 +28,8 @@ impl LoadProblem {
                 "put the program itself into that folder: the plugin reads it, without any permission"
             }
             LoadProblem::Malformed { .. } => "copy or build the file again",
-            LoadProblem::WrongText { .. } => "correct it there",
+            LoadProblem::WrongText { place: Some(_), .. } => "correct it there",
+            LoadProblem::WrongText { place: None, .. } => "correct it",
             LoadProblem::NoPlugin { .. } => {
                 "Glovebox runs components of the world `glovebox:plugin` and modules of the frame ABI: \
                  build it as one (see README, \"Write your own plugin\")"
