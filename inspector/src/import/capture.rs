@@ -54,6 +54,7 @@ impl<'a, E> Packets<'a, E> {
         let (frame, layers) = packet::frame(packet);
         let is_later_fragment = layers.fragment.is_some_and(|fragment| fragment.offset > 0);
         self.report.later_fragments += u64::from(is_later_fragment);
+        self.report.wrong_lengths += u64::from(layers.has_wrong_length);
         if !layers.unknown.is_empty() {
             self.report.without_addresses.packets += 1;
             self.report.without_addresses.first.get_or_insert(layers.unknown);
@@ -76,6 +77,11 @@ impl<'a, E> Packets<'a, E> {
 
     pub(super) fn cut_short(&mut self, reason: &str) {
         self.report.cut_short = Some(reason.to_owned());
+    }
+
+    /// Notes a version of the format that nobody is known to write.
+    pub(super) fn unknown_version(&mut self, major: u16, minor: u16) {
+        self.report.unknown_version.get_or_insert_with(|| format!("{major}.{minor}"));
     }
 
     pub(super) fn leave_out(&mut self) {

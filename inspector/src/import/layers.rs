@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use etherparse::{
     EtherType, Ipv6FragmentHeaderSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, TcpSlice,
-    TransportSlice, UdpSlice,
+    TransportSlice, UdpHeader, UdpSlice,
 };
 use pcap_file::DataLink;
 
@@ -34,6 +34,8 @@ pub(super) struct Layers<'a> {
     pub(super) fragment: Option<Fragment>,
     /// The payload of TCP or UDP, as far as it is there; `None` if it is neither.
     pub(super) payload: Option<&'a [u8]>,
+    /// True if the length in a header of UDP is less than the header has itself.
+    pub(super) has_wrong_length: bool,
     /// Why there are no addresses, or none within a tunnel, unless there are.
     pub(super) unknown: String,
     /// The tunnel that was entered last, until there are addresses within it.
@@ -219,7 +221,10 @@ impl<'a> Layers<'a> {
         let is_first = self.fragment.is_none_or(|fragment| fragment.offset == 0);
         match &sliced.transport {
             Some(TransportSlice::Tcp(tcp)) => self.take_tcp(tcp),
-            Some(TransportSlice::Udp(udp)) => return self.take_udp(udp),
+            Some(TransportSlice::Udp(udp)) => {
+                self.take_udp(udp);
+                return self.within_udp(udp);
+            }
             Some(TransportSlice::Icmpv4(_) | TransportSlice::Icmpv6(_)) => {}
             _ if !is_first => {}
             _ => return self.behind_ip(carried.ip_number.0, carried.payload),
@@ -232,9 +237,15 @@ impl<'a> Layers<'a> {
         self.payload = Some(tcp.payload());
     }
 
-    fn take_udp(&mut self, udp: &UdpSlice<'a>) -> Next<'a> {
+    /// Takes the ports and the payload, which is all that there is if the header says no length that can be.
+    fn take_udp(&mut self, udp: &UdpSlice<'a>) {
         self.ports = Some([udp.source_port(), udp.destination_port()]);
         self.payload = Some(udp.payload());
+        // 0 is that of a packet that is too long for the field.
+        self.has_wrong_length |= (1..UdpHeader::LEN).contains(&usize::from(udp.length()));
+    }
+
+    fn within_udp(&mut self, udp: &UdpSlice<'a>) -> Next<'a> {
         match udp.payload() {
             // A flag says that it has a number of a network, as it must.
             [flags, _, _, _, _, _, _, _, inner @ ..]
@@ -288,10 +299,7 @@ impl<'a> Layers<'a> {
                 Err(_) => self.take_ports(data),
             },
             17 => match UdpSlice::from_slice_lax(data) {
-                Ok(udp) => {
-                    self.ports = Some([udp.source_port(), udp.destination_port()]);
-                    self.payload = Some(udp.payload());
-                }
+                Ok(udp) => self.take_udp(&udp),
                 Err(_) => self.take_ports(data),
             },
             _ => {}
@@ -414,9 +422,12 @@ fn gre(data: &[u8]) -> Result<Next<'_>, String> {
     }
 }
 
-/// The content of a session of <https://www.rfc-editor.org/rfc/rfc2516>.
+/// The content of a session of <https://www.rfc-editor.org/rfc/rfc2516>, without what fills up the packet
+/// behind it.
 fn pppoe(data: &[u8]) -> Option<&[u8]> {
-    data.get(6..)
+    let [_, _, _, _, high, low, rest @ ..] = data else { return None };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    Some(&rest[..length.min(rest.len())])
 }
 
 fn fragment(net: &LaxNetSlice<'_>) -> Option<Fragment> {
@@ -567,6 +578,34 @@ mod tests {
         let packet = around(17, &marked);
         check(DataLink::RAW, &packet, ("udp", None, "it is cut off"));
         assert_eq!(Layers::of(DataLink::RAW, &packet).ports, Some([4000, 4789]));
+    }
+
+    #[test]
+    fn payloads_end_where_a_length_says() {
+        /// The payload of a packet, and whether a length in it cannot be.
+        #[track_caller]
+        fn check(link: DataLink, packet: &[u8], expected: &[u8], is_wrong: bool) {
+            let layers = Layers::of(link, packet);
+            assert_eq!((layers.payload, layers.has_wrong_length), (Some(expected), is_wrong));
+        }
+        let udp = |length: u8, total: u8| {
+            let front = [0x45, 0, 0, total, 0, 7, 0, 0, 64, 17, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+            [&front[..], &[0x0F, 0xA0, 0, 53, 0, length, 0, 0], b"hi"].concat()
+        };
+        check(DataLink::RAW, &udp(10, 30), b"hi", false);
+        check(DataLink::RAW, &udp(9, 30), b"h", false);
+        check(DataLink::RAW, &udp(8, 30), b"", false);
+        check(DataLink::RAW, &udp(7, 30), b"hi", true);
+        check(DataLink::RAW, &udp(5, 30), b"hi", true);
+        check(DataLink::RAW, &udp(0, 30), b"hi", false);
+        // The packet of IP leaves its length to a card.
+        let session = |length: u8, behind: &[u8]| {
+            let front = [&[2; 12][..], &[0x88, 0x64, 0x11, 0, 0, 7, 0, length, 0, 0x21]].concat();
+            [&front[..], &udp(0, 0), behind].concat()
+        };
+        check(DataLink::ETHERNET, &session(32, b""), b"hi", false);
+        check(DataLink::ETHERNET, &session(32, &[0; 6]), b"hi", false);
+        check(DataLink::ETHERNET, &session(40, b"gh"), b"high", false);
     }
 
     #[test]

@@ -162,6 +162,11 @@ pub struct ImportReport {
     pub times_moved: u64,
     /// Packets of which no IP addresses are known, or only those around a tunnel.
     pub without_addresses: WithoutAddresses,
+    /// The first version that the file says to have and that its format does not: it is read as the last
+    /// that is known.
+    pub unknown_version: Option<String>,
+    /// Packets of UDP with a length that is less than their header has: all that is behind it is payload.
+    pub wrong_lengths: u64,
     /// Parts of IP packets behind the first, which is the only one that has the ports.
     pub later_fragments: u64,
     /// Entries of a HAR file without a `startedDateTime` that can be read: their events have the time of
@@ -179,6 +184,8 @@ impl ImportReport {
             left_out: 0,
             times_moved: 0,
             without_addresses: WithoutAddresses::default(),
+            unknown_version: None,
+            wrong_lengths: 0,
             later_fragments: 0,
             without_time: 0,
         }

@@ -166,12 +166,16 @@ pub(super) fn read<E: From<ImportError>>(
     let mut layout =
         layout.ok_or_else(|| damaged("its first four bytes are none of this format"))?;
     let version = |at| layout.order.u16(header, at);
-    layout.lengths = Lengths::of(version(4), version(6));
+    let (major, minor) = (version(4), version(6));
+    layout.lengths = Lengths::of(major, minor);
     // The upper bits say whether a checksum of the link stands behind each packet.
     let link = layout.order.u32(header, 20) & 0x03FF_FFFF;
     input.skip(HEADER_LEN);
     let layout = layout.in_use(&mut input);
     let mut packets = Packets::new(Format::Pcap, each);
+    if !matches!((major, minor), (2, 0..=4) | (543, 0)) {
+        packets.unknown_version(major, minor);
+    }
     let mut last = None;
     while input.has(1) {
         let here = input.offset();

@@ -153,6 +153,11 @@ pub(super) fn read<E: From<ImportError>>(
         let taken = match kind {
             SECTION => {
                 interfaces.clear();
+                let (major, minor) = (order.u16(body, 4), order.u16(body, 6));
+                // 1.2 is another name of 1.0.
+                if !matches!((major, minor), (1, 0 | 2)) {
+                    packets.unknown_version(major, minor);
+                }
                 Ok(None)
             }
             INTERFACE => {
@@ -198,11 +203,11 @@ fn packet<'a>(
     };
     let data = body.get(head..).ok_or("the block is too short for a packet")?;
     let (time, captured, length) = if kind == SIMPLE_PACKET {
-        // How much was captured is not said: the padding is no part of it.
+        // How much was captured is not said, but by the snap length: the padding is no part of it.
         let length = number(0);
         let most = if interface.snap_length == 0 { u32::MAX } else { interface.snap_length };
         // It has no time either.
-        (None, length.min(most).min(data.len() as u32), length)
+        (None, length.min(most), length)
     } else {
         let units = u64::from(number(4)) << 32 | u64::from(number(8));
         (Some(interface.time(units)), number(12), number(16))

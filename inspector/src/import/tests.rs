@@ -323,6 +323,48 @@ fn pcapng_of(packets: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
+fn simple_blocks_hold_what_they_say() {
+    /// The snap length, the length on the wire and the bytes in a block; the length of the packet.
+    #[track_caller]
+    fn check(snap: u8, length: u32, data: usize, expected: Option<usize>) {
+        let mut bytes = pcapng_of(&[]);
+        bytes[40] = snap;
+        let total = (16 + data) as u32;
+        bytes.extend([3, total, length].map(u32::to_le_bytes).concat());
+        bytes.extend(vec![7; data]);
+        bytes.extend(total.to_le_bytes());
+        let (events, report) = import_bytes(&bytes).expect("it is a capture");
+        assert_eq!(events.first().map(|event| frame_of(event).payload.len()), expected);
+        assert_eq!(report.damaged.parts, u64::from(expected.is_none()), "{report:?}");
+    }
+    check(0, 48, 48, Some(48));
+    check(0, 47, 48, Some(47));
+    check(40, 1000, 40, Some(40));
+    check(0, 1000, 48, None);
+    check(60, 1000, 48, None);
+}
+
+#[test]
+fn versions_that_are_not_known_are_told() {
+    #[track_caller]
+    fn check(mut bytes: Vec<u8>, at: usize, version: [u8; 2], expected: Option<&str>) {
+        (bytes[at], bytes[at + 2]) = (version[0], version[1]);
+        let (events, report) = import_bytes(&bytes).expect("it is a capture");
+        assert_eq!((events.len(), report.unknown_version.as_deref()), (1, expected));
+    }
+    let packet = udp(b"hello");
+    let classic = || pcap(DataLink::ETHERNET, &[&packet]);
+    check(classic(), 5, [2, 4], None);
+    check(classic(), 5, [2, 3], None);
+    check(classic(), 5, [2, 5], Some("2.5"));
+    check(classic(), 5, [1, 4], Some("1.4"));
+    check(pcapng_of(&[&packet]), 12, [1, 0], None);
+    check(pcapng_of(&[&packet]), 12, [1, 2], None);
+    check(pcapng_of(&[&packet]), 12, [1, 1], Some("1.1"));
+    check(pcapng_of(&[&packet]), 12, [0, 1], Some("0.1"));
+}
+
+#[test]
 fn times_that_no_event_can_have_stand_in_the_header() {
     let mut bytes = pcapng_of(&[&udp(b"old")]);
     // An interface whose clock stands a century back.

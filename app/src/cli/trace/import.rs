@@ -94,6 +94,13 @@ impl Import {
             let fragments = count(imported.later_fragments, "fragment");
             sentence.push_str(&format!("; no ports in {fragments} of IP behind the first"));
         }
+        if imported.wrong_lengths > 0 {
+            let packets = count(imported.wrong_lengths, "packet");
+            sentence.push_str(&format!("; a length of UDP that cannot be in {packets}"));
+        }
+        if let Some(version) = &imported.unknown_version {
+            sentence.push_str(&format!("; read as if its version {version} were a known one"));
+        }
         if imported.without_time > 0 {
             let frames = count(imported.without_time, "frame");
             sentence
@@ -119,6 +126,8 @@ impl Import {
             "times_moved": imported.times_moved,
             "without_addresses": imported.without_addresses,
             "later_fragments": imported.later_fragments,
+            "unknown_version": imported.unknown_version,
+            "wrong_lengths": imported.wrong_lengths,
             "without_time": imported.without_time,
         });
         let exit = match imported.is_incomplete() {
