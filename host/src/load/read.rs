@@ -338,7 +338,7 @@ fn recognize(kind: ArtifactKind, bytes: Bytes) -> Result<(ArtifactKind, Bytes), 
 pub(super) fn assemble(text: &[u8]) -> Result<(ArtifactKind, Bytes), LoadProblem> {
     let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
     let bytes = wat::parse_bytes(text).map_err(|error| wrong_text(&error))?;
-    // Whoever wrote the text needs its lines, which the compiler does not know.
+    // A place in the text helps its author; the compiler knows only one in the binary.
     match Validator::new_with_features(WasmFeatures::all()).validate_all(&bytes) {
         Ok(_) => Ok((ArtifactKind::of(&bytes), bytes.into_owned().into())),
         Err(error) => Err(invalid_text(text, &bytes, &error)),
@@ -375,11 +375,11 @@ fn place_of_function(text: &[u8], number: usize) -> Option<(u64, u64)> {
     let buffer = ParseBuffer::new(text).ok()?;
     let Ok(Wat::Module(module)) = parser::parse(&buffer) else { return None };
     let ModuleKind::Text(fields) = module.kind else { return None };
-    let functions = fields.iter().filter_map(|field| match field {
+    let mut functions = fields.iter().filter_map(|field| match field {
         ModuleField::Func(Func { span, kind: FuncKind::Inline { .. }, .. }) => Some(span),
         _ => None,
     });
-    let (line, column) = functions.skip(number).next()?.linecol_in(text);
+    let (line, column) = functions.nth(number)?.linecol_in(text);
     Some((line as u64 + 1, column as u64 + 1))
 }
 

@@ -120,7 +120,7 @@ pub enum LoadProblem {
     NotUtf8 {
         /// The kind of text.
         what: &'static str,
-        /// What tells that.
+        /// The place or the encoding that tells.
         reason: String,
     },
     /// A folder or manifest names no artifact that exists.

@@ -440,7 +440,7 @@ fn elements_of_a_document_are_payloads_as_they_stand_there() {
 
 #[test]
 fn entries_of_a_har_file_keep_their_times() {
-    /// What stands in entries as `startedDateTime`; their times, and how many are not known.
+    /// The values of `startedDateTime` in entries; their times, and how many are not known.
     #[track_caller]
     fn check(started: &[&str], times: &[u64], without: u64) {
         let entries = started.iter().map(|time| format!("{{\"startedDateTime\":{time}}}"));
