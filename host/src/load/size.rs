@@ -108,7 +108,7 @@ mod tests {
             }
         }
         check(10, 1000, false);
-        check(40, 100_000, false);
-        check(42, 100_000, true);
+        check(69, 60_000, false);
+        check(70, 60_000, true);
     }
 }

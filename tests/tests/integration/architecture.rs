@@ -94,7 +94,7 @@ const HOST: &[Line] = &[
     line(
         "export",
         "figures for those who watch many hosts: Prometheus, OTLP",
-        &["host", "instance", "record"],
+        &["host", "instance", "record", "services"],
     ),
     line("worker", "the first line of `main`: this process as a worker", &["backend"]),
     line(

@@ -18,6 +18,7 @@ fn said(bench: &Bench) -> String {
     let said = events.filter_map(|event| match event.what {
         What::PolicyChanged { summary } => Some(summary),
         What::Phase { cause, .. } => Some(cause),
+        What::FramesDropped { reason, .. } => Some(reason),
         _ => None,
     });
     said.collect::<Vec<_>>().join("\n")

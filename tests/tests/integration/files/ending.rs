@@ -225,7 +225,7 @@ fn a_signal_cancels_what_hangs() {
     }
     let call = ["call", ".", "--payload", "x"];
     check(&call, "", "loaded plugin=", "Called misbehave once: cancelled");
-    check(&call, "when = 'initialize'", "first start", "the plugin cancelled");
+    check(&call, "when = 'initialize'", "first start", "the load was cancelled after");
     let replay = ["replay", "in.mcap", "--plugin", "."];
     check(&replay, "", "loaded plugin=", "; stopped with ");
     let run = ["run", "pipe.toml", "--trace", "in.mcap"];
