@@ -176,7 +176,7 @@ fn what_the_machine_has_is_found_out_by_trying() {
 #[test]
 fn a_network_that_is_not_there_is_said_to_be_none() {
     let folder = Folder::new();
-    plugin(folder.0.path(), "told", "[permissions]\nnetwork = true\n");
+    plugin(folder.0.path(), "told", "[permissions]\nnetwork = [\"example.org:443\"]\n");
     let why = "there is no network in a process of its own; only WebAssembly has what is granted";
     let call = ["call", ".", "--allow", "network", "--payload", "x"];
     let run = folder.run(&call);
@@ -192,7 +192,8 @@ fn a_network_that_is_not_there_is_said_to_be_none() {
     let network = permissions.iter().find(|it| it["permission"] == "network").unwrap();
     assert_eq!(network["no_effect"], why);
     // Nothing is said of one that does not have it.
-    let denied = String::from_utf8_lossy(&folder.run(&["call", "."]).stderr).into_owned();
+    let denied =
+        String::from_utf8_lossy(&folder.run(&["call", ".", "--payload", "x"]).stderr).into_owned();
     assert!(!denied.contains("has no effect"), "{denied}");
 }
 
