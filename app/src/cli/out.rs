@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use glovebox_abi::text::{Inert, cut, inert, inert_json, inert_lines};
-use glovebox_files::{Output, OutputProblem};
+use glovebox_files::{Output, OutputProblem, text_of_path};
 
 use super::error::Problem;
 
@@ -157,15 +157,14 @@ pub(super) fn one_line(text: &str) -> String {
     cut(&inert(&cut(text, MAX_LINE)).to_string(), MAX_LINE).into_owned()
 }
 
-/// A path for programs. Bytes in it that are no UTF-8 are replaced, as for people: JSON has no
-/// other text.
+/// A path for programs: JSON has no text but UTF-8.
 pub(super) fn shown(path: impl AsRef<Path>) -> String {
-    path.as_ref().display().to_string()
+    text_of_path(path.as_ref())
 }
 
 /// The name of a file in a text of several lines: on one of them, whatever it holds.
 pub(super) fn named(path: impl AsRef<Path>) -> String {
-    inert(&path.as_ref().display().to_string()).to_string()
+    inert(&shown(path)).to_string()
 }
 
 /// Shows help, or what is wrong with the arguments: in colours unless it repeats something that is

@@ -23,6 +23,7 @@
 #![warn(missing_docs)]
 
 mod kind;
+mod name;
 mod output;
 mod owner;
 mod read;
@@ -31,6 +32,7 @@ mod scratch;
 mod used;
 
 pub use kind::{FileKind, Way, mcap_profile};
+pub use name::text_of_path;
 pub use output::{Output, OutputProblem, is_replaceable, is_same_name, refuse, remedy, write};
 pub use owner::{Owner, private_folder};
 pub use read::{MAX_TEXT, open, opened, read, read_or_stdin, read_to_string};

@@ -267,22 +267,16 @@ impl<'d> Fields<'d> {
             default("emitted", "false".to_owned());
         }
         let quoted = |text: &str| Json::from(text).to_string();
-        let body = if given.is_empty() {
-            quoted(name)
-        } else {
-            let fields = given.iter().map(|(key, raw)| format!("{}:{raw}", quoted(key)));
-            format!("{{{}:{{{}}}}}", quoted(name), fields.collect::<Vec<_>>().join(","))
-        };
         let unknown = |key: &str| format!("unknown field `{key}` of `{name}`");
-        let body = match (serde_json::from_str(&body), given.first()) {
-            (Ok(body), _) => body,
+        let body = match (serde_json::from_str(&quoted(name)), given.first()) {
             // Of an event without fields.
-            (Err(_), Some((key, _))) if serde_json::from_str::<Body>(&quoted(name)).is_ok() => {
-                return Err(unknown(key));
-            }
-            (Err(error), _) => {
-                return Err(wrong_number(name, &given).unwrap_or_else(|| without_place(&error)));
-            }
+            (Ok(body), None) => body,
+            (Ok(_), Some((key, _))) => return Err(unknown(key)),
+            (Err(_), _) => read_body(name, &given).map_err(|reason| {
+                let wrong =
+                    wrong_number(name, &given).or_else(|| wrong_type(name, &given, &reason));
+                wrong.unwrap_or(reason)
+            })?,
         };
         // People write events by hand; what they mean must not be lost. A trace may have more.
         let known = serde_json::to_value(&body).map_err(|error| error.to_string())?;
@@ -301,15 +295,43 @@ impl<'d> Fields<'d> {
     }
 }
 
+/// An event with these fields; why it is none, otherwise.
+fn read_body(name: &str, given: &[(&str, String)]) -> Result<Body, String> {
+    let quoted = |text: &str| Json::from(text).to_string();
+    let fields = given.iter().map(|(key, raw)| format!("{}:{raw}", quoted(key)));
+    let fields = fields.collect::<Vec<_>>().join(",");
+    serde_json::from_str(&format!("{{{}:{{{fields}}}}}", quoted(name)))
+        .map_err(|error| without_place(&error))
+}
+
+/// The field of an event that is no event because of its type, and the type that it must have.
+fn wrong_type(name: &str, given: &[(&str, String)], reason: &str) -> Option<String> {
+    let (_, expected) = reason.strip_prefix("invalid type: ")?.rsplit_once(", expected ")?;
+    // The field without which something else is wrong.
+    let is_wrong = |at: &usize| {
+        let others = given.iter().enumerate().filter(|(other, _)| other != at);
+        let others: Vec<_> = others.map(|(_, field)| field.clone()).collect();
+        read_body(name, &others).is_err_and(|other| other != reason)
+    };
+    let (key, _) = &given[(0..given.len()).find(is_wrong)?];
+    let expected = match expected {
+        "u8" | "u32" | "u64" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        expected if ["struct", "enum", "map"].iter().any(|word| expected.contains(word)) => {
+            "an object"
+        }
+        expected => expected,
+    };
+    Some(format!("`{key}` must be {expected}"))
+}
+
 /// The field of an event that is no event because of a number, and the range that it may have.
 fn wrong_number(name: &str, given: &[(&str, String)]) -> Option<String> {
-    let quoted = |text: &str| Json::from(text).to_string();
     let reads = |at: usize, number: &str| {
-        let fields = given.iter().enumerate().map(|(other, (key, raw))| {
-            format!("{}:{}", quoted(key), if other == at { number } else { raw })
-        });
-        let fields = fields.collect::<Vec<_>>().join(",");
-        serde_json::from_str::<Body>(&format!("{{{}:{{{fields}}}}}", quoted(name))).is_ok()
+        let mut given = given.to_vec();
+        given[at].1 = number.to_owned();
+        read_body(name, &given).is_ok()
     };
     let is_number =
         |raw: &str| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());

@@ -548,7 +548,10 @@ fn other_files_are_refused() {
     check(b"{\"at\": 1}", "neither `type` nor `payload`");
     check(b"{\"payload\": \"x\", \"index\": 7}", "unknown field `index`");
     check(b"{\"payload\": \"x\", \"emitted\": true}", "unknown field `emitted`");
-    check(b"{\"type\": \"frame-out\", \"index\": {\"a\": 1}}", "invalid type");
+    check(b"{\"type\": \"frame-out\", \"index\": {\"a\": 1}}", "`index` must be a whole number");
+    check(b"{\"type\": \"frame-out\", \"emitted\": 1}", "`emitted` must be true or false");
+    check(b"{\"type\": \"call-ended\"}", "missing field `call`");
+    check(b"{\"type\": \"policy-changed\", \"summary\": []}", "`summary` must be a text");
     check(b"{\"type\": \"unloaded\", \"payload\": 1}", "unknown field `payload` of `unloaded`");
     let loaded = "\"from\": \"ready\", \"to\": \"busy\", \"cause\": \"a\"";
     let phase = format!("{{\"type\": \"phase\", {loaded}, \"why\": 1}}");
@@ -559,6 +562,7 @@ fn other_files_are_refused() {
         let fields = format!("\"call\": 1, {timing}, {sizes}{more}");
         format!("{{\"type\": \"call-ended\", {fields}, \"outcome\": {{{outcome}}}}}")
     };
+    check(ended("", "").replace("{}", "5").as_bytes(), "`outcome` must be an object");
     let completed = "\"outcome\": \"completed\"";
     import_bytes(ended("", completed).as_bytes()).expect("it is NDJSON");
     let deadline = "\"deadline\": {\"secs\": 1, \"nanos\": 0}";

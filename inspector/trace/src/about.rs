@@ -217,12 +217,12 @@ pub struct Problem {
     pub reason: String,
 }
 
-/// Writes a path as text. Bytes that are no UTF-8 are replaced, as they are for people.
+/// Writes a path as text.
 pub(crate) fn shown<S: serde::Serializer>(
     path: &std::path::Path,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
+    serializer.serialize_str(&glovebox_files::text_of_path(path))
 }
 
 #[cfg(test)]

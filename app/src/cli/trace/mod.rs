@@ -158,7 +158,11 @@ impl TraceVerb {
 }
 
 fn damage_line(damage: &Damage) -> String {
-    format!("{} bytes at offset {}: {}\n", damage.bytes, damage.offset, damage.reason)
+    let Damage { offset, bytes, reason } = damage;
+    match bytes {
+        0 => format!("at offset {offset}: {reason}\n"),
+        bytes => format!("{bytes} bytes at offset {offset}: {reason}\n"),
+    }
 }
 
 fn left_out_line(places: u64) -> String {
