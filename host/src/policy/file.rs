@@ -437,6 +437,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_that_stands_in_a_policy_is_told() {
+        let text = "mode = \"ask\"\n[default]\nkv = \"deny\"\n[swap]\nkeep = 2\n[ceilings]\ncopies = 3\n\
+                    [ceilings.wasm]\nmemory = \"1 MiB\"\n[sandbox]\nmissing-layers = \"refuse\"\n";
+        let policy = Policy::parse(text).unwrap();
+        let mut settings = policy.settings().to_vec();
+        settings.sort();
+        let expected = [
+            "ceilings.copies = 3",
+            "ceilings.wasm = { memory = \"1 MiB\" }",
+            "sandbox.missing-layers = \"refuse\"",
+            "swap.keep = 2",
+        ];
+        assert_eq!((policy.rules(), settings), (1, expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
     fn bad_policies_say_what_is_wrong() {
         fn check(text: &str, expected: &str) {
             let error = Policy::parse(text).unwrap_err().to_string();

@@ -306,6 +306,11 @@ mod tests {
             "line 3: `answer.fail`: `denid` is none of denied, unavailable, limit; did you mean `denied`?",
         );
         check("[[answer]]\nservice = 'log'", "lacks `fail`; write what goes wrong");
+        check(
+            "[[answer]]\ncrash = 1",
+            "unknown key `crash` in [answer] on line 2; there are service, plugin, call, one-in, fail, \
+             delay, short, forward, back, stop",
+        );
         let log = |key: &str| format!("[[answer]]\nservice = 'log'\n{key}");
         check(&log("stop = 'now'"), "line 3: `answer.stop`: `now` is none of crash, memory");
         check(&log("back = '60 s'"), "line 3: `answer.back`: only the service `now` has a clock");
