@@ -13,6 +13,8 @@ pub struct CopyFailure {
     pub at: u64,
     /// The generation.
     pub generation: u32,
+    /// Hexadecimal BLAKE3 digest of the artifact of that generation.
+    pub digest: String,
     /// How it failed, in words.
     pub cause: String,
     /// The call during which it failed; `None` outside of calls.
@@ -27,7 +29,8 @@ pub struct CopyFailure {
 pub struct Evidence {
     /// The process that ended, if the copy had one of its own.
     pub process: Option<EndedProcess>,
-    /// The functions that were at work, the innermost first. Those of a process are by its own word.
+    /// The functions that were at work, the innermost first, 32 at most. Those of a process are by its own
+    /// word. [`Host::backtrace`](crate::Host::backtrace) gives them readable names, files and lines.
     pub backtrace: Vec<StackFrame>,
     /// The end of what it printed to standard output, and to standard error, during the call.
     pub printed: [Vec<u8>; 2],

@@ -188,13 +188,14 @@ impl Failed {
             return Err(TraceError::Io { action: "make", source, path: folder.to_owned() });
         }
         let manifest = manifest(&status);
-        self.write(&status, manifest, Replacing { path: &path, is_on: true }, what)?;
+        self.write(host, &status, manifest, Replacing { path: &path, is_on: true }, what)?;
         Ok(Some(path))
     }
 
     /// Writes a bundle about what the plugin did last.
     pub(crate) fn write(
         self,
+        host: &Host,
         status: &PluginStatus,
         manifest: Option<String>,
         out: impl Destination,
@@ -211,6 +212,9 @@ impl Failed {
         let report = FailureReport {
             call: call.map(|call| call.0),
             frame: frame.as_ref().map(|frame| FailedFrame { kept, ..FailedFrame::of(frame) }),
+            backtrace: failure
+                .as_ref()
+                .map_or_else(Vec::new, |failure| backtrace_of(host, status, failure)),
             ..report_of(status, failure.as_deref())
         };
         let printed = failure.map(|failure| failure.evidence.printed.clone()).unwrap_or_default();
@@ -235,6 +239,19 @@ impl Failed {
 /// The status of an instance by its number.
 fn status_of(host: &Host, instance: u64) -> Option<PluginStatus> {
     host.plugins().into_iter().find(|status| status.instance.get() == instance)
+}
+
+/// The functions that were at work, as far as the host finds their names and lines.
+fn backtrace_of(host: &Host, status: &PluginStatus, failure: &CopyFailure) -> Vec<StackFrame> {
+    let frames = host.backtrace(status.instance, failure).into_iter();
+    frames
+        .map(|frame| StackFrame {
+            module: frame.module,
+            function: frame.function,
+            offset: frame.offset,
+            place: frame.place,
+        })
+        .collect()
 }
 
 /// The facts in the status of a plugin, as far as a report has them.
@@ -267,17 +284,6 @@ fn report_of(status: &PluginStatus, failure: Option<&CopyFailure>) -> FailureRep
             process: process.process,
             signal: process.signal,
             fault_address: process.fault_address,
-        }),
-        backtrace: evidence.map_or_else(Vec::new, |evidence| {
-            let frames = evidence.backtrace.iter().cloned();
-            frames
-                .map(|frame| StackFrame {
-                    module: frame.module,
-                    function: frame.function,
-                    offset: frame.offset,
-                    place: frame.place,
-                })
-                .collect()
         }),
         permissions: status
             .permissions

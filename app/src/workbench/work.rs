@@ -308,7 +308,7 @@ pub(super) fn save_bundle(
         return Finished::Failed("Not saved: the plugin was unloaded".to_owned());
     };
     let out = Replacing { path: &path, is_on: replace };
-    match failed.write(&status, manifest_beside(&status), out, failure::Kept::default()) {
+    match failed.write(host, &status, manifest_beside(&status), out, failure::Kept::default()) {
         Ok(()) => Finished::Done(format!("Saved {}", path.display())),
         Err(error) => Finished::Failed(format!("Not saved: {error}")),
     }

@@ -35,12 +35,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
+use crate::backend::wasm::symbols;
+use crate::failure::{CopyFailure, StackFrame};
 use crate::guard::caught;
 use crate::id::InstanceId;
 use crate::instance::{HostResources, Instance, PluginStatus, Quarantine, StateStore};
-use crate::load::{CacheStats, CompileStatus, LoadRequest, Preparer};
+use crate::load::{Artifact, CacheStats, CompileStatus, LoadRequest, Preparer, read};
 use crate::policy::HostRules;
-use crate::problem::LoadError;
+use crate::problem::{ArtifactKind, LoadError};
 use crate::record::Journal;
 use crate::services::{Functions, Mock};
 use crate::task::{Lost, Task};
@@ -237,6 +239,27 @@ impl Host {
     /// The state of one instance.
     pub fn plugin(&self, id: InstanceId) -> Option<PluginStatus> {
         self.instance(id).map(|instance| instance.status())
+    }
+
+    /// The backtrace of a failure of an instance with readable names and, where a WebAssembly artifact has
+    /// debug information, with the files and lines of its functions, those that the compiler put into
+    /// others among them.
+    ///
+    /// Reads the artifact again, so that a trap costs nothing of it: some tenths of a second where there
+    /// is much to read. If it is another one by now, the names alone become readable.
+    pub fn backtrace(&self, id: InstanceId, failure: &CopyFailure) -> Vec<StackFrame> {
+        let frames = &failure.evidence.backtrace;
+        let source = self.instance(id).filter(|_| !frames.is_empty());
+        let artifact = source.and_then(|instance| read(&instance.request().source).ok());
+        let is_same = |artifact: &Artifact| artifact.digest == failure.digest;
+        match artifact.filter(is_same) {
+            Some(Artifact {
+                kind: ArtifactKind::Component | ArtifactKind::CoreModule,
+                bytes,
+                ..
+            }) => symbols::symbolized(&bytes, frames),
+            _ => frames.iter().map(symbols::named).collect(),
+        }
     }
 
     /// How an instance was loaded, to load another one like it, with the decisions about its

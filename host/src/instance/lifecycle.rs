@@ -75,7 +75,8 @@ impl PluginCopy {
             .unwrap_or_default();
         let generation = self.generation.number;
         let (at, cause) = (unix_nanoseconds(), cause.to_owned());
-        let failure = CopyFailure { at, generation, cause, call, evidence };
+        let digest = self.generation.prepared.digest.clone();
+        let failure = CopyFailure { at, generation, digest, cause, call, evidence };
         self.common.shared.keep_failure(failure);
     }
 

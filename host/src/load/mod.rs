@@ -33,7 +33,7 @@ pub use inspect::{Inspection, inspect};
 pub use peek::{ManifestPlace, Peek, Peeked, peek};
 pub use precaution::{CompilePlace, Precaution};
 pub(crate) use prepare::{Prepared, Preparer};
-pub(crate) use read::files_of;
+pub(crate) use read::{Artifact, files_of, read};
 pub use read::{MAX_ARTIFACT_LEN, names_in};
 pub use request::LoadRequest;
 pub(crate) use source::Place;

@@ -6,11 +6,12 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wasmparser::WasmFeatures;
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Module};
+use wasmtime::{Config, Engine, Module, WasmBacktraceDetails};
 
 use super::component::ComponentCode;
 use super::features;
 use super::frame_abi::FrameAbiCode;
+use super::symbols::MAX_FRAMES;
 use super::ticker::Ticker;
 use crate::problem::{ArtifactKind, LoadProblem};
 
@@ -159,6 +160,9 @@ impl Setting {
             .epoch_interruption(true)
             .consume_fuel(metered)
             .max_wasm_stack(MAX_STACK)
+            // Lines are looked up when somebody wants to see them, not with each trap: see `symbols`.
+            .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+            .wasm_backtrace_max_frames(Some(MAX_FRAMES))
             // Not-a-number values with the same bits everywhere, so that traces repeat.
             .cranelift_nan_canonicalization(true)
             // For the same reason.

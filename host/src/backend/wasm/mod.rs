@@ -6,6 +6,7 @@ mod features;
 pub(crate) mod frame_abi;
 mod limiter;
 mod output;
+pub(crate) mod symbols;
 mod ticker;
 mod values;
 mod wasi;
@@ -31,6 +32,10 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     if let Some(broken) = context.broken.take() {
         return Stop::Dead(broken);
     }
+    // At most as many as the engine is told to keep.
+    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>();
+    let frames = backtrace.map(|backtrace| backtrace.frames()).unwrap_or_default();
+    context.evidence.backtrace = frames.iter().map(stack_frame).collect();
     let limits = context.rights.limits.load_full();
     match error.downcast_ref::<wasi::Interrupted>() {
         Some(wasi::Interrupted::Overdue) => {
@@ -72,13 +77,10 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
         let limit = LimitKind::Fuel;
         return Stop::Dead(Outcome::LimitExceeded { limit, asked: fuel + 1, allowed: fuel });
     }
-    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>();
-    let frames = backtrace.map(|backtrace| backtrace.frames()).unwrap_or_default();
-    context.evidence.backtrace = frames.iter().map(stack_frame).collect();
     let place = frames
         .first()
         .map(|frame| match frame.func_name() {
-            Some(name) => format!(" in `{}`", shorten(name)),
+            Some(name) => format!(" in `{}`", symbols::readable(name)),
             None => format!(" in function {}", frame.func_index()),
         })
         .unwrap_or_default();
@@ -90,20 +92,17 @@ fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
     })
 }
 
-/// A function of a plugin that was at work.
+/// A function of a plugin that was at work. Its name is not made readable, and its line not looked up,
+/// before somebody wants to see them: that is work of [`symbols`].
 fn stack_frame(frame: &wasmtime::FrameInfo) -> StackFrame {
-    let place = frame.symbols().iter().find_map(|symbol| {
-        let (file, line) = (symbol.file()?, symbol.line()?);
-        Some(shorten(&format!("{file}:{line}")))
-    });
     StackFrame {
         module: shorten(frame.module().name().unwrap_or_default()),
         function: Some(match frame.func_name() {
-            Some(name) => shorten(name),
+            Some(name) => symbols::kept_name(name),
             None => format!("function {}", frame.func_index()),
         }),
         offset: frame.module_offset().map(|offset| offset as u64),
-        place,
+        place: None,
     }
 }
 

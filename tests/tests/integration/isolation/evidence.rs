@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
-use glovebox_host::{Frame, LoadRequest};
-use glovebox_tests::Bench;
+use glovebox_host::{Frame, InstanceId, LoadRequest, StackFrame};
+use glovebox_tests::{Bench, PATIENCE, patient, root, sample};
 
 use super::plugin::plugin;
 use crate::cli::Folder;
@@ -158,15 +159,72 @@ fn a_failure_of_a_trace_is_bundled_on_demand() {
     folder.refused(&["inspect", "in.mcap"], 2, "no failure bundle", "glovebox trace bundle");
 }
 
+/// The functions and places of the last failure of a sample that misbehaves in this way.
+fn backtrace_of(bench: &Bench, id: InstanceId, mode: &str) -> Vec<StackFrame> {
+    let outcome = bench.host.call(id, &Frame::data(format!("mode={mode}"))).outcome.to_string();
+    let failure = bench.host.plugin(id).unwrap().failures.pop().unwrap();
+    assert_eq!(failure.cause, outcome);
+    let frames = &failure.evidence.backtrace;
+    assert!((1..=32).contains(&frames.len()), "{failure:?}");
+    assert!(frames.iter().all(|frame| frame.offset.is_some()), "{failure:?}");
+    // Nothing is looked up before somebody asks.
+    assert!(frames.iter().all(|frame| frame.place.is_none()), "{failure:?}");
+    bench.host.backtrace(id, &failure)
+}
+
 #[test]
 fn a_trap_has_a_backtrace() {
     let bench = Bench::new();
     let id = bench.load("misbehave.wasm");
-    let outcome = bench.host.call(id, &Frame::data("mode=trap")).outcome.to_string();
-    assert!(outcome.starts_with("trapped: "), "{outcome}");
-    let failure = bench.host.plugin(id).unwrap().failures.pop().unwrap();
-    let backtrace = &failure.evidence.backtrace;
-    assert!(backtrace.iter().any(|frame| frame.function.is_some()), "{failure:?}");
-    assert!(backtrace.iter().all(|frame| frame.offset.is_some()), "{failure:?}");
-    assert_eq!(failure.cause, outcome);
+    for mode in ["trap", "recurse"] {
+        let frames = backtrace_of(&bench, id, mode);
+        assert!(frames.iter().all(|frame| frame.function.is_some()), "{frames:?}");
+    }
+}
+
+/// A sample that is built with lines, and found again while its file is the same.
+#[test]
+#[cfg_attr(
+    not(has_wasm_target),
+    ignore = "run `rustup target add wasm32-unknown-unknown`, or set GLOVEBOX_CARGO to a cargo that has it"
+)]
+fn a_trap_names_files_and_lines() {
+    let (target, folder) = ("wasm32-unknown-unknown", root().join("target/wasm-check"));
+    let wrapper = std::env::var_os("GLOVEBOX_CARGO");
+    let output = Command::new(wrapper.unwrap_or_else(|| env!("CARGO").into()))
+        .args(["build", "--target", target, "-p", "glovebox-misbehave"])
+        .args(["--manifest-path".as_ref(), root().join("Cargo.toml").as_os_str()])
+        .args(["--target-dir".as_ref(), folder.as_os_str()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let built = folder.join(target).join("debug/glovebox_misbehave.wasm");
+    let own = tempfile::tempdir().unwrap();
+    let artifact = own.path().join("misbehave.wasm");
+    fs::copy(built, &artifact).unwrap();
+    let bench = Bench::new();
+    let request = LoadRequest::path(&artifact).limits(patient()).compile_deadline(PATIENCE);
+    let id = bench.host.load(request).wait().unwrap();
+    let source = fs::read_to_string(root().join("sample-plugins/misbehave/src/lib.rs")).unwrap();
+    let check = |mode: &str, line: &str| {
+        let frames = backtrace_of(&bench, id, mode);
+        let number = 1 + source.lines().position(|one| one.contains(line)).unwrap();
+        let place = format!("misbehave/src/lib.rs:{number}");
+        let found = frames
+            .iter()
+            .find(|frame| frame.place.as_ref().is_some_and(|found| found.ends_with(&place)));
+        let found = found.unwrap_or_else(|| panic!("{place} is not in {frames:#?}"));
+        let function = found.function.as_deref().unwrap_or_default();
+        assert!(function.contains("misbehave") || function.contains("Misbehave"), "{function}");
+    };
+    check("trap", "Mode::Trap =>");
+    check("panic", "Mode::Panic =>");
+    check("recurse", "recurse(black_box(depth + 1))");
+    // Another file in its place says nothing about what ran.
+    fs::copy(sample("misbehave.wasm"), &artifact).unwrap();
+    let frames = backtrace_of(&bench, id, "trap");
+    assert!(frames.iter().all(|frame| frame.place.is_none()), "{frames:#?}");
+    let names = frames.iter().filter_map(|frame| frame.function.as_deref());
+    assert!(names.clone().any(|name| name.contains("misbehave")), "{frames:#?}");
+    assert!(names.clone().all(|name| !name.starts_with("_R") && !name.starts_with("_ZN")));
 }
