@@ -90,3 +90,27 @@ fn a_service_goes_wrong_as_long_as_its_faults_are_on() {
     check(Effect::Memory, Calls::Number(1), [full, good, good]);
     check(Effect::Crash, Calls::Number(1000), [good, good, good]);
 }
+
+#[test]
+fn a_fault_that_denies_is_not_taken_for_the_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = uses_log(&folder);
+    let instance = app(&window).view().plugins()[0].instance;
+    let fault =
+        Fault { service: "log", effect: Effect::Deny, value: String::new(), calls: Calls::Each };
+    let mut faults = Faults { is_on: true, seed: 0, all: vec![fault] };
+    execute(&mut window, Command::SetFaults(instance, Box::new(faults.clone())));
+    send(&mut window);
+    window.state_mut().as_mut().unwrap().show_drawer(ids::DrawerTab::Denied);
+    let why = "was denied: by an injected fault or a mock; the permission log is granted";
+    wait_for(&mut window, why);
+    // The same afterwards.
+    faults.is_on = false;
+    execute(&mut window, Command::SetFaults(instance, Box::new(faults)));
+    window.run_steps(3);
+    assert!(shows(&window, why));
+    // The policy denies, too.
+    decide(&mut window, glovebox_abi::Permission::Log);
+    send(&mut window);
+    wait_for(&mut window, "was denied: the permission log is not granted");
+}

@@ -20,7 +20,8 @@ impl Rule for DeniedCall {
     }
 
     fn remedy(&self) -> &'static str {
-        "ask for the permission in plugin.toml and grant it in the policy, or do not call"
+        "ask for the permission in plugin.toml and grant it in the policy, or do not call; if it is \
+         granted, an injected fault or a mock denied it"
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {

@@ -179,8 +179,7 @@ fn of_denial(reader: &Reader<'_>, source: Source, store: &Store, denial: &Denial
     let instance = denied_instance(reader, source, denial);
     let plugin = instance.and_then(|instance| reader.plugin(instance));
     let why_not = plugin.and_then(|plugin| why_not_allowed(plugin, denial.permission));
-    let why =
-        why_not.unwrap_or_else(|| format!("the permission {} is not granted", denial.permission));
+    let why = why_not.unwrap_or_else(|| why_denied(plugin, source, denial.permission));
     Line {
         at: Moment::of_event(store, denial.at),
         sign: Sign::Denied,
@@ -199,6 +198,22 @@ fn of_denial(reader: &Reader<'_>, source: Source, store: &Store, denial: &Denial
             number: (denial.at, denial.call),
         }),
         ..Line::default()
+    }
+}
+
+/// Why a use was denied, for people, as far as it is known of the plugin that runs.
+fn why_denied(plugin: Option<&PluginStatus>, source: Source, permission: Permission) -> String {
+    let status = plugin.and_then(|plugin| plugin.permission(permission));
+    match status.filter(|status| status.granted) {
+        // The policy counts what it denies.
+        Some(status) if source == Source::Live && status.denials == 0 => {
+            format!("by an injected fault or a mock; the permission {permission} is granted")
+        }
+        Some(_) => format!(
+            "the permission {permission} is granted now, but was not then, or not for this; or a fault \
+             was injected"
+        ),
+        None => format!("the permission {permission} is not granted"),
     }
 }
 
