@@ -149,6 +149,14 @@ impl FailureKeeper {
         (kept.failed.drain(..).collect(), std::mem::take(&mut kept.left_out))
     }
 
+    /// Notes a failure, as if it had been recorded.
+    #[cfg(test)]
+    pub(super) fn fail(&self, instance: u64) {
+        let mut kept = self.kept.lock();
+        let failed = kept.failed(instance, None);
+        kept.failed.push_back(failed);
+    }
+
     /// The last events of an instance now, whether or not it failed.
     pub(crate) fn now(&self, instance: u64) -> Failed {
         self.kept.lock().failed(instance, None)

@@ -100,7 +100,9 @@ pub struct Sent {
     pub generation: Option<u32>,
     /// The frame.
     pub frame: Frame,
-    /// How often it was sent.
+    /// How often it was to be sent.
+    pub wanted: usize,
+    /// How often it was sent; less than that if somebody stopped it, or the plugin was unloaded.
     pub times: usize,
     /// How many calls completed.
     pub completed: usize,

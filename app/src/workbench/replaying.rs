@@ -123,9 +123,11 @@ impl ReplayWork {
         })?;
         let send = || self.send(&targets, &plan, &keeping, state, control);
         let has_answers = events.iter().any(|event| matches!(event.what, What::CallEnded { .. }));
+        // The answers of other plugins say nothing about this one.
+        let has_own = has_answers && has_answers_of(&self.host, &instances, &events);
         let mut earlier = None;
         if let Some(instance) = self.reload_and_diff {
-            if !has_answers && self.accepted.is_none() {
+            if !has_own && self.accepted.is_none() {
                 earlier = Some(run_before(&self.host, &instances, send));
                 anyhow::ensure!(!control.is_cancelled(), "Stopped before the reload");
             }
@@ -152,7 +154,7 @@ impl ReplayWork {
                 (None, None) => Ok(Arc::new(Run::from_events(self.trace_name.clone(), events))),
                 (None, Some(Ok(before))) => Ok(before.run(first)),
                 (None, Some(Err(why))) => Err(format!(
-                    "nothing to compare with: {} holds no answers, and the generation before gave \
+                    "nothing to compare with: {} holds no answers of this plugin, and the generation before gave \
                      none: {why}",
                     self.trace_name
                 )),
@@ -211,6 +213,14 @@ fn keep_own(host: &Host, instances: &[InstanceId], plan: &mut ReplayPlan, events
         plan.inputs.retain(|input| ids.contains(&*input.plugin));
         events.retain(|event| ids.contains(&*event.plugin));
     }
+}
+
+/// True if one of these instances is of a plugin whose answers are among the events.
+fn has_answers_of(host: &Host, instances: &[InstanceId], events: &[Event]) -> bool {
+    let plugins = instances.iter().filter_map(|instance| host.plugin(*instance));
+    let ids: BTreeSet<String> = plugins.map(|plugin| plugin.manifest.plugin.id.clone()).collect();
+    let mut ends = events.iter().filter(|event| matches!(event.what, What::CallEnded { .. }));
+    ends.any(|event| ids.contains(&*event.plugin))
 }
 
 /// Sends the inputs to the generation that a reload is about to replace, and gives all that got them back

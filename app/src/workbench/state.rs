@@ -176,6 +176,8 @@ pub(super) struct Seen {
     pub(super) snapshot: Option<Instant>,
     /// When it was last said that events did not reach somebody.
     pub(super) faults_said: Option<Instant>,
+    /// The job that writes what is known of failures.
+    pub(super) keeping: Option<JobId>,
 }
 
 impl Workbench {
@@ -352,15 +354,20 @@ impl Workbench {
         self.look_at_plugins();
     }
 
-    /// Writes what is known of failures beside the frames that led to them, in the background.
+    /// Writes what is known of failures beside the frames that led to them, in the background, one after the
+    /// other: those of one plugin may go to one file.
     fn keep_failures(&mut self) {
+        if self.seen.keeping.is_some_and(|job| self.jobs.is_running(job)) {
+            return;
+        }
         let (failed, left_out) = self.fanout.failures.take();
         let Some(folder) = &self.quarantine_folder else { return };
-        for failed in failed {
+        if !failed.is_empty() {
             let (host, folder) = (self.host.clone(), folder.clone());
-            self.jobs.start_background("Keeping what is known of a failure", move |_| {
-                super::work::keep_failure(&host, failed, &folder)
+            let job = self.jobs.start_background("Keeping what is known of failures", move |_| {
+                super::work::keep_failures(&host, failed, &folder)
             });
+            self.seen.keeping = Some(job);
         }
         if left_out > 0 {
             let text = format!("No failure bundle was written of {}", count(left_out, "failure"));

@@ -238,3 +238,28 @@ fn the_events_of_a_run_are_those_of_its_instances() {
     check(&[7], 1);
     check(&[9], 0);
 }
+
+#[test]
+fn failure_bundles_are_written_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = WorkbenchOptions {
+        quarantine_folder: Some(folder.path().to_owned()),
+        ..WorkbenchOptions::default()
+    };
+    let mut workbench = Workbench::new(options).unwrap();
+    let (sender, receiver) = sync_channel::<()>(1);
+    let earlier = workbench.jobs.start_background("Keeping what is known of failures", move |_| {
+        let _ = receiver.recv();
+        finished::Finished::Nothing
+    });
+    workbench.seen.keeping = Some(earlier);
+    workbench.fanout.failures.fail(7);
+    workbench.look();
+    assert_eq!(workbench.view().jobs().len(), 1, "the other one has to wait");
+    drop(sender);
+    finish(&mut workbench);
+    workbench.look();
+    finish(&mut workbench);
+    assert!(workbench.seen.keeping.is_some_and(|job| job != earlier));
+    assert!(workbench.fanout.failures.take().0.is_empty());
+}

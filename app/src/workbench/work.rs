@@ -280,8 +280,14 @@ pub(super) fn roll_back(host: &Host, instance: InstanceId, generation: Option<u3
     }
 }
 
+/// Writes failure bundles one after the other.
+pub(super) fn keep_failures(host: &Host, failed: Vec<Failed>, folder: &Path) -> Finished {
+    let failed = failed.into_iter();
+    Finished::Several(failed.map(|failed| keep_failure(host, failed, folder)).collect())
+}
+
 /// Writes a failure bundle where frames are kept that crashed a process.
-pub(super) fn keep_failure(host: &Host, failed: Failed, folder: &Path) -> Finished {
+fn keep_failure(host: &Host, failed: Failed, folder: &Path) -> Finished {
     match failed.keep(host, folder, failure::Kept::default(), manifest_beside) {
         Ok(Some(path)) => {
             Finished::Partly(format!("The failure is described in {}", path.display()))
@@ -432,6 +438,7 @@ pub(super) fn send(
         plugin,
         instance: request.target,
         frame: request.frame,
+        wanted: request.times.max(1),
         times,
         completed,
         generation: generation_of(fanout, reply.call),
@@ -477,9 +484,13 @@ pub(super) fn send_all(
         state.progress(sent as u64, frames.len() as u64);
     }
     let name = name_of(host, target);
-    match sent - completed {
-        0 => Finished::Done(format!("Sent {sent} frames to {name}, all calls completed")),
-        failed => Finished::Partly(format!(
+    let (all, failed) = (frames.len(), sent - completed);
+    match (sent < all, failed) {
+        (true, _) => Finished::Partly(format!(
+            "Sent {sent} of {all} frames to {name}, stopped: {completed} calls completed"
+        )),
+        (false, 0) => Finished::Done(format!("Sent {sent} frames to {name}, all calls completed")),
+        (false, failed) => Finished::Partly(format!(
             "Sent {sent} frames to {name}: {completed} calls completed, {failed} failed"
         )),
     }

@@ -115,6 +115,8 @@ impl App {
     /// Sends what is composed, if it is in view: nobody sends a frame, or to a plugin, that was not seen.
     pub(super) fn send(&mut self) {
         if !self.shell.drawn.contains(PanelId::Compose.title()) {
+            // Keys that are typed next are text, and no commands.
+            self.panels.compose.edit_payload();
             return self.choose_panel(PanelId::Compose);
         }
         self.awaited = Awaited::No;

@@ -240,3 +240,28 @@ fn generations_are_named_before_and_after() {
         }
     }
 }
+
+#[test]
+fn a_plugin_is_not_compared_with_the_answers_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["echo", "redact"].map(|name| crate::assets::plugin(name).unwrap());
+    let mut window = open(files.to_vec(), folder.path().join("s.json"));
+    let trace = folder.path().join("in.ndjson");
+    let lines = ["ada@example.org", "grace@example.org"]
+        .map(|payload| format!("{{\"plugin\": \"shop\", \"payload\": \"{payload}\"}}\n"));
+    std::fs::write(&trace, lines.concat()).unwrap();
+    execute(&mut window, Command::Start { files: vec![trace] });
+    wait(&mut window, |app| !app.view().is_busy());
+    let instances: Vec<_> = app(&window).view().plugins().iter().map(|one| one.instance).collect();
+    let ctx = window.ctx.clone();
+    let modifiers = egui::Modifiers::COMMAND | egui::Modifiers::SHIFT;
+    for (instance, id) in instances.into_iter().zip(["echo", "redact"]) {
+        let change = action::Change::SelectPlugin(instance);
+        window.state_mut().as_mut().unwrap().perform(&ctx, action::Action::View(change));
+        press(&mut window, modifiers, egui::Key::Enter);
+        let (_, diff) = app(&window).view().diff().expect("two generations of it are compared");
+        assert_eq!((diff.before.len(), diff.is_same()), (2, true), "{id}: {}", diff.summary());
+        let pinned = app(&window).view().baseline().map(|trace| trace.name.as_str());
+        assert_eq!(pinned, Some("replay of in.ndjson"), "{id}");
+    }
+}

@@ -121,3 +121,40 @@ fn the_bytes_of_a_frame_are_one_key_away() {
     window.run_steps(30);
     assert!(is_in_view(&window));
 }
+
+#[test]
+fn keys_after_the_composer_came_into_view_are_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    window.key_press(egui::Key::Home);
+    window.run_steps(2);
+    let frames = app(&window).view().live().frames;
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Enter);
+    window.run_steps(3);
+    assert!(is_focused(&window, "Payload"));
+    window.key_press(egui::Key::G);
+    window.event(egui::Event::Text("g".to_owned()));
+    window.run_steps(3);
+    wait(&mut window, |app| !app.view().is_busy());
+    assert_eq!(app(&window).view().live().frames, frames, "nothing was sent");
+    assert!(app(&window).panels.compose.payload.contains('g'));
+}
+
+#[test]
+fn a_send_that_was_stopped_says_how_much_of_it_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = vec![crate::assets::plugin("echo").unwrap()];
+    let mut window = open(files, folder.path().join("s.json"));
+    window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Compose);
+    let target = plugins(&window)[0];
+    let frame = glovebox_abi::Frame::data("again");
+    let request = SendRequest { target, frame, payload_file: None, times: 100_000_000 };
+    execute(&mut window, Command::Send(request));
+    wait(&mut window, |app| app.view().live().frames > 0);
+    execute(&mut window, Command::CancelAll);
+    wait(&mut window, |app| app.view().sent().len() == 1);
+    window.run_steps(2);
+    let times = app(&window).view().sent()[0].times;
+    assert!(shows(&window, &format!("{times} of 100000000, stopped")));
+    assert!(shows(&window, &format!("{times} of 100000000 completed in ")));
+}

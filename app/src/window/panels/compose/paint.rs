@@ -281,14 +281,18 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, target: Option<Ins
                 let width = text_in(ui, bottom, Align::Max, &clock, body.clone(), tokens.text_weak);
                 // Neither is painted over the other.
                 bottom.set_right(bottom.right() - width - 8.0);
-                let times = if one.times > 1 { format!("{}× ", one.times) } else { String::new() };
+                let times = match (stopped(one), one.times) {
+                    (Some(stopped), _) => format!("{stopped}; "),
+                    (None, 1) => String::new(),
+                    (None, times) => format!("{times}× "),
+                };
                 text_in(
                     ui,
                     bottom,
                     Align::Min,
                     &format!("{times}{}", one.outcome.name()),
                     body,
-                    tokens.tone(tone),
+                    tokens.tone(if stopped(one).is_some() { Tone::Warn } else { tone }),
                 );
                 if response.clicked() {
                     state.chosen = Some(one.call);
@@ -403,15 +407,23 @@ fn result(ui: &mut Ui, one: &Sent) {
     beside(ui, picture, plain(one.outcome.to_string()).color(tokens.text_strong));
     let latency = one.latency.map(|latency| format!(", latency {}", show_duration(latency)));
     let last = frames(one.frames.len()) + &latency.unwrap_or_default();
-    let text = match one.times {
+    let text = match one.wanted {
         1 => last,
-        times => format!(
-            "{} of {times} completed in {} by the clock; the last gave {last}",
+        wanted => format!(
+            "{} of {wanted} completed in {} by the clock; the last gave {last}",
             one.completed,
             show_duration(one.took),
         ),
     };
+    if let Some(stopped) = stopped(one) {
+        ui.label(plain(stopped).color(theme::of(ui).warn));
+    }
     ui.label(plain(text).color(tokens.text_weak)).hint(LATENCY);
+}
+
+/// Says that not all was sent, if so.
+fn stopped(one: &Sent) -> Option<String> {
+    (one.times < one.wanted).then(|| format!("{} of {}, stopped", one.times, one.wanted))
 }
 
 fn frames(count: usize) -> String {
