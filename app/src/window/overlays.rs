@@ -3,6 +3,7 @@
 mod doctor;
 mod report;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use egui::{Align, Frame, Label, Layout, Modal, ScrollArea, vec2};
@@ -64,6 +65,8 @@ pub(super) struct Question {
 pub(super) struct PathField {
     purpose: Purpose,
     text: String,
+    /// The path that was entered last, if nothing is there.
+    missing: Option<String>,
 }
 
 impl PathField {
@@ -78,7 +81,7 @@ impl PathField {
             | Purpose::SavePolicy
             | Purpose::SaveBundle(_) => folder.join(name).display().to_string(),
         };
-        PathField { purpose, text }
+        PathField { purpose, text, missing: None }
     }
 }
 
@@ -284,6 +287,9 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
                 .hint_text("/path/to/plugin.wasm");
             let response = named_field(bordered(ui, |ui| ui.add(edit)), "Path");
             let enter = is_entered(ui, &response);
+            if let Some(path) = &field.missing {
+                ui.label(plain(format!("There is no {path}")).color(tokens.bad));
+            }
             ui.add_space(8.0);
             ui.horizontal(|ui| {
                 let ready = !field.text.trim().is_empty();
@@ -296,7 +302,16 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
         });
     });
     if taken {
-        ctx.change(Change::File(field.purpose, field.text.trim().into()));
+        let path = PathBuf::from(field.text.trim());
+        let is_to_open =
+            matches!(field.purpose, Purpose::Plugin | Purpose::Trace | Purpose::Baseline);
+        // A file that is there and cannot be read gets an error that says why.
+        let is_missing = is_to_open && path.try_exists().is_ok_and(|exists| !exists);
+        field.missing = is_missing.then(|| path.display().to_string());
+        taken = !is_missing;
+        if taken {
+            ctx.change(Change::File(field.purpose, path));
+        }
     }
     !taken && !modal.should_close()
 }

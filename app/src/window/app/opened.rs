@@ -38,6 +38,20 @@ impl App {
         }
     }
 
+    /// Shows the list of a source from where somebody looks first: at the newest live frame, and at the selected
+    /// or first one of a trace.
+    pub(super) fn begin_list(&mut self, source: Source) {
+        let selected = self.shown.selection.row.filter(|row| row.source == source);
+        let frames = &mut self.panels.frames;
+        match source {
+            Source::Live => frames.follow_newest(),
+            Source::Trace(_) => {
+                frames.show_top();
+                frames.reveal = selected.map(|row| row.row);
+            }
+        }
+    }
+
     /// A person chose a panel.
     pub(super) fn choose_panel(&mut self, panel: PanelId) {
         if self.awaited == Awaited::Listed {
@@ -53,8 +67,7 @@ impl App {
             return;
         }
         self.show_source(source);
-        // A trace does not grow.
-        self.panels.frames.follow = source == Source::Live;
+        self.begin_list(source);
         if self.awaited == Awaited::Listed {
             self.shell.show_panel(PanelId::Frames);
         }

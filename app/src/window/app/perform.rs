@@ -75,6 +75,9 @@ impl App {
                 self.shell.open(Side::Drawer);
             }
             Change::Source(source) => {
+                if self.shown.selection.source != source {
+                    self.begin_list(source);
+                }
                 self.choose_source(source);
                 self.shown.query.set_range(None);
                 self.shell.show_panel(PanelId::Frames);

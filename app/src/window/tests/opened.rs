@@ -149,3 +149,62 @@ fn a_recording_that_ends_leaves_what_is_shown() {
     assert_eq!(app(&window).view().traces().len(), 1);
     assert_eq!(shown(&window), "live");
 }
+
+#[test]
+fn a_trace_is_listed_from_its_first_frame_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.mcap");
+    std::fs::copy(crate::assets::trace("shop").unwrap(), &other).unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    let lists_first = |window: &Window| {
+        let mut rows = window.query_all_by_label_contains("Frame 0 ");
+        let list = window.ctx.content_rect();
+        rows.any(|row| list.contains_rect(row.rect()))
+    };
+    let end = |window: &mut Window| {
+        window.key_press(egui::Key::End);
+        window.run_steps(4);
+    };
+    end(&mut window);
+    assert!(!lists_first(&window));
+    open_file(&mut window, &other);
+    settle(&mut window);
+    window.run_steps(3);
+    assert_eq!(shown(&window), "other.mcap");
+    assert!(lists_first(&window), "it was opened");
+    end(&mut window);
+    assert!(!lists_first(&window));
+    let first = app(&window).view().traces()[0].id;
+    show(&mut window, Source::Trace(first));
+    window.run_steps(4);
+    assert!(lists_first(&window), "it was chosen");
+}
+
+#[test]
+fn a_path_that_leads_nowhere_can_be_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("shop.mcap");
+    std::fs::copy(crate::assets::trace("shop").unwrap(), &trace).unwrap();
+    let mut window = open(Vec::new(), folder.path().join("s.json"));
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::L);
+    window.step();
+    let wrong = folder.path().join("shpo.mcap");
+    give_path(&mut window, &wrong);
+    wait_for(&mut window, &format!("There is no {}", wrong.display()));
+    give_path(&mut window, &trace);
+    settle(&mut window);
+    assert!(window.query_by_label("Path").is_none());
+    assert_eq!(shown(&window), "shop.mcap");
+}
+
+#[test]
+fn a_chart_of_nothing_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = vec![crate::assets::trace("shop").unwrap()];
+    let mut window = open(files, folder.path().join("s.json"));
+    window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Metrics);
+    for text in ["No latency was measured", "No memory was measured", "No call was measured"] {
+        wait_for(&mut window, text);
+    }
+    assert!(window.query_by_label("No frames").is_none());
+}

@@ -237,6 +237,12 @@ pub(super) fn paint_row(ui: &Ui, rect: Rect, selected: bool, hovered: bool) {
     ui.painter().rect_filled(rect, 4.0, fill);
 }
 
+/// Adds a widget over what is painted already: the next row does not move.
+pub(super) fn put_over(ui: &mut Ui, place: Rect, widget: impl egui::Widget) -> Response {
+    let layout = egui::Layout::centered_and_justified(egui::Direction::TopDown);
+    ui.new_child(egui::UiBuilder::new().max_rect(place).layout(layout)).add(widget)
+}
+
 /// A name in a rect, cut in its middle: what tells it from others stands at its end.
 pub(super) fn name_in(ui: &Ui, rect: Rect, name: &str, font: FontId, color: Color32) {
     let width = |text: &str| {
@@ -270,4 +276,21 @@ pub(super) fn text_in(
     let y = rect.center().y - galley.size().y / 2.0;
     ui.painter().galley(pos2(x, y), galley, color);
     width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_widget_over_a_row_does_not_move_the_next_one() {
+        let mut window = egui_kittest::Harness::new_ui(|ui| {
+            let (rect, _) = row(ui, 57.0, false, "first");
+            let line = Rect::from_min_size(rect.min, vec2(100.0, 17.0));
+            put_over(ui, line, |ui: &mut Ui| ui.allocate_response(line.size(), Sense::click()));
+            let (next, _) = row(ui, 57.0, false, "second");
+            assert!(next.top() >= rect.bottom(), "{next} is over {rect}");
+        });
+        window.run_steps(2);
+    }
 }

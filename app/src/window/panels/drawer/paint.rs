@@ -16,7 +16,7 @@ use crate::window::panels::reloads;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::{since_when, thousands};
 use crate::window::widgets::text::{self, Hint, plain};
-use crate::window::widgets::{chip, icon_font, row, text_in};
+use crate::window::widgets::{chip, icon_font, put_over, row, text_in};
 use crate::workbench::{Command, RowRef, Source};
 
 /// Height of a line, in points.
@@ -256,7 +256,7 @@ fn bundle(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line, place: egui::Rect) -> egu
     };
     let (rest, button) = place.split_left_right_at_x(place.right() - 76.0);
     let text = plain("Bundle…").font(theme::medium(11.5));
-    let response = ui.put(button, egui::Button::new(text).small());
+    let response = put_over(ui, button, egui::Button::new(text).small());
     let name = format!("Save failure bundle of {}", ctx.name_of(plugin));
     let shown = text::line(&name).into_owned();
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &shown));

@@ -14,7 +14,7 @@ use glovebox_inspector::metrics::{Bucket, GenerationMetrics, Series};
 
 use crate::window::theme::{self, Tokens};
 use crate::window::widgets::text::plain;
-use crate::window::widgets::{section, steps, text_in};
+use crate::window::widgets::{put_over, section, steps, text_in};
 
 /// Buckets that charts show.
 const SHOWN: u64 = 120;
@@ -123,6 +123,7 @@ impl<'a> Charts<'a> {
             plot.bar_chart(self.bars("errors", tokens.bad, |bucket| bucket.errors));
             self.mark_lines(plot);
         });
+        self.say_nothing(ui, &painted, "No frames", |one| one.frames > 0 || one.errors > 0);
         self.mark_numbers(ui, &painted);
     }
 
@@ -152,6 +153,7 @@ impl<'a> Charts<'a> {
             }
             self.mark_lines(plot);
         });
+        self.say_nothing(ui, &painted, "No latency was measured", |one| one.p50.is_some());
         self.mark_numbers(ui, &painted);
     }
 
@@ -174,7 +176,21 @@ impl<'a> Charts<'a> {
             }
             self.mark_lines(plot);
         });
+        self.say_nothing(ui, &painted, "No memory was measured", |one| one.memory.is_some());
         self.mark_numbers(ui, &painted);
+    }
+
+    /// Says that nothing was measured, if it is so.
+    fn say_nothing(
+        &self,
+        ui: &mut Ui,
+        painted: &PlotResponse<()>,
+        text: &str,
+        is_measured: impl Fn(&Bucket) -> bool,
+    ) {
+        if !self.buckets.iter().any(|bucket| is_measured(bucket)) {
+            nothing(ui, painted, text);
+        }
     }
 
     /// A chart of so many seconds before the last event, and of a few buckets at least.
@@ -285,10 +301,24 @@ fn histogram(ui: &mut Ui, figures: &GenerationMetrics, tokens: &Tokens) {
         let label = format!("{}: {count}", show_duration(start));
         Bar::new(middle, count as f64).width(0.07).name(label)
     });
-    let chart = BarChart::new("calls", bars.collect()).color(tokens.lane(0));
-    plot("histogram", tokens)
+    let bars: Vec<Bar> = bars.collect();
+    let is_empty = bars.is_empty();
+    let chart = BarChart::new("calls", bars).color(tokens.lane(0));
+    let painted = plot("histogram", tokens)
         .x_axis_formatter(|mark, _| time_of(10f64.powf(mark.value)))
         .show(ui, |plot| plot.bar_chart(chart));
+    if is_empty {
+        nothing(ui, &painted, "No call was measured");
+    }
+}
+
+/// Says in place of a chart that there is nothing to measure: its axes would be about no figures.
+fn nothing(ui: &mut Ui, painted: &PlotResponse<()>, text: &str) {
+    let tokens = theme::of(ui);
+    let place = painted.response.rect;
+    ui.painter().rect_filled(place, 0.0, tokens.panel);
+    let middle = Rect::from_center_size(place.center(), vec2(place.width() - 16.0, 16.0));
+    put_over(ui, middle, egui::Label::new(plain(text).color(tokens.text_weak)).truncate());
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -16,7 +16,7 @@ use crate::window::look::{Standing, missing_layers, place, standing, without_eff
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::text::{Hint, line as in_one_line, plain};
 use crate::window::widgets::{
-    icon_button, icon_font, name_in, row, search_field, section, text_in,
+    icon_button, icon_font, name_in, put_over, row, search_field, section, text_in,
 };
 use crate::workbench::Command;
 
@@ -109,16 +109,19 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     first.set_left(inner.left() + 16.0);
     first.set_height(17.0);
     let body = egui::TextStyle::Body.resolve(ui.style());
-    text_in(ui, first, Align::Min, &about.id, theme::medium(12.5), tokens.text_strong);
     let Supervision { is_stopped, next_attempt, .. } = plugin.supervision;
-    match is_stopped || next_attempt.is_some() {
+    let at_end = match is_stopped || next_attempt.is_some() {
         // In place of the version: the other line says why.
         true => restart(ui, ctx, plugin, first),
         false => {
             let version = about.version.to_string();
-            text_in(ui, first, Align::Max, &version, body.clone(), tokens.text_weak);
+            let half = first.with_min_x(first.center().x);
+            text_in(ui, half, Align::Max, &version, body.clone(), tokens.text_weak)
         }
-    }
+    };
+    let mut id = first;
+    id.set_right(first.right() - at_end - 8.0);
+    name_in(ui, id, &about.id, theme::medium(12.5), tokens.text_strong);
     let second = first.translate(vec2(0.0, 17.0));
     let mut text = stands;
     if let Some(place) = place(plugin) {
@@ -168,16 +171,17 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     response.context_menu(|ui| menu(ui, ctx, plugin));
 }
 
-/// A button at the right end of a line that restarts a plugin.
-fn restart(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, line: Rect) {
+/// A button at the right end of a line that restarts a plugin; gives its width.
+fn restart(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, line: Rect) -> f32 {
     let text = plain("Restart").font(theme::medium(11.5));
     let place = line.with_min_x(line.right() - RESTART);
-    let response = ui.put(place, egui::Button::new(text).small().truncate());
+    let response = put_over(ui, place, egui::Button::new(text).small().truncate());
     let name = format!("Restart {}", ctx.name_of(plugin));
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, in_one_line(&name)));
     if response.clicked() {
         ctx.command(Command::Restart(plugin.instance));
     }
+    RESTART
 }
 
 fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {

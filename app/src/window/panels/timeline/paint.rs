@@ -18,8 +18,8 @@ use crate::workbench::{Overview, RowRef, Source, Span};
 
 /// Paints the timeline.
 pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
-    head(ui, ctx);
     let digest = ctx.digest;
+    head(ui, ctx, digest.range.and_then(|range| outside(state.reloads(), range)));
     let Some(range) = digest.range else {
         let text = match ctx.is_in_file(ctx.source()) {
             false => "Calls appear here as spans, one lane for each plugin",
@@ -52,14 +52,31 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
     });
 }
 
-fn head(ui: &mut Ui, ctx: PanelCtx<'_>) {
+/// Says how many reloads have no place on the axis, which reaches from the first call to the last.
+fn outside(reloads: &[ReloadMark], (first, last): (u64, u64)) -> Option<String> {
+    let before = reloads.iter().filter(|reload| reload.at < first).count();
+    let after = reloads.iter().filter(|reload| reload.at > last).count();
+    let some = |count: usize, place: &str| {
+        let word = if count == 1 { "reload" } else { "reloads" };
+        (count > 0).then(|| format!("{count} {word} {place}"))
+    };
+    let parts = [some(before, "before the first call"), some(after, "after the last call")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn head(ui: &mut Ui, ctx: PanelCtx<'_>, outside: Option<String>) {
     let tokens = theme::of(ui);
-    let small = |text| plain(text).small().color(tokens.text_weak);
+    let small = |text: &str| plain(text).small().color(tokens.text_weak);
     section(ui, "Timeline", |ui| {
         if ctx.query.range.is_some() && ui.small_button("Show all times").clicked() {
             ctx.change(Change::Range(None));
         }
         ui.label(small("drag, or [ and ], to narrow the list and replays"));
+        if let Some(outside) = outside {
+            ui.label(small(&format!("{outside} ·")))
+                .hint("The drawer lists all of them under Reload history");
+        }
         if ctx.digest.is_thinned() {
             let label = ui.label(small("not all calls are shown ·"));
             label.hint("There are more than can be told apart here");
@@ -95,7 +112,8 @@ fn marks(ui: &Ui, reloads: &[ReloadMark], scale: &Scale, tokens: &Tokens) {
     let font = egui::TextStyle::Small.resolve(ui.style());
     // From the newest on, because that is the one whose number is wanted where there is no room for all.
     let mut numbered: BTreeMap<usize, f32> = BTreeMap::new();
-    for ReloadMark { lane, at, accepted, generation } in reloads.iter().rev() {
+    let on_axis = |reload: &&ReloadMark| (scale.first..=scale.last).contains(&reload.at);
+    for ReloadMark { lane, at, accepted, generation } in reloads.iter().rev().filter(on_axis) {
         let color = if *accepted { tokens.accent } else { tokens.bad };
         let (x, area) = (scale.x(*at), scale.lane(*lane));
         ui.painter().vline(x, area.y_range(), Stroke::new(2.0, color));
@@ -257,6 +275,20 @@ fn look(span: &Span, tokens: &Tokens, selected: bool) -> Color32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reloads_beside_the_axis_are_counted() {
+        fn check(at: &[u64], expected: Option<&str>) {
+            let mark = |at: &u64| ReloadMark { lane: 0, at: *at, accepted: true, generation: 2 };
+            let reloads: Vec<ReloadMark> = at.iter().map(mark).collect();
+            assert_eq!(outside(&reloads, (10, 20)).as_deref(), expected, "{at:?}");
+        }
+        check(&[], None);
+        check(&[10, 15, 20], None);
+        check(&[9], Some("1 reload before the first call"));
+        check(&[10, 21, 30], Some("2 reloads after the last call"));
+        check(&[9, 21], Some("1 reload before the first call, 1 reload after the last call"));
+    }
 
     #[test]
     fn times_at_marks_are_told_apart() {
