@@ -88,6 +88,6 @@ mod tests {
         check("not (latency>5ms or header.a=1)", Some("not (header.a=1)"));
         check("not (latency>5ms and header.a=1)", None);
         check("not (size>1k and header.a=1)", Some("not (size>1k and header.a=1)"));
-        check("plugin:x dir:in status:error call=1 gen=1", None);
+        check("plugin:x dir:in status:error call=1 instance=1 gen=1", None);
     }
 }

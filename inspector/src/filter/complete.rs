@@ -225,6 +225,7 @@ fn describe(field: &str) -> (&'static str, &'static str) {
         "size" => (">", "bytes of the frame"),
         "time" => (">", "since the first event"),
         "call" => (":", "number of the call"),
+        "instance" => (":", "number of the plugin's copy"),
         "gen" => (":", "generation of the plugin"),
         "text" => (":", "in header or payload"),
         "header" => (".", "a value in the header"),

@@ -12,9 +12,9 @@ use glovebox_events::Direction;
 use glovebox_trace::{Directions, Kinds, Numbers, Statuses};
 
 /// The fields, in the order in which they are offered.
-pub(super) const FIELDS: [&str; 14] = [
-    "plugin", "kind", "dir", "status", "latency", "size", "time", "call", "gen", "text", "header",
-    "payload", "json", "cbor",
+pub(super) const FIELDS: [&str; 15] = [
+    "plugin", "kind", "dir", "status", "latency", "size", "time", "call", "instance", "gen",
+    "text", "header", "payload", "json", "cbor",
 ];
 
 /// The fields that tell something about a frame by itself.
@@ -101,6 +101,7 @@ pub(super) fn read<'a>(
         "time" => reader.number(NumberField::Time)?,
         "size" => reader.number(NumberField::Size)?,
         "call" => reader.number(NumberField::Call)?,
+        "instance" => reader.number(NumberField::Instance)?,
         "gen" => reader.number(NumberField::Generation)?,
         _ => Condition::Search(Place::Anywhere, reader.search(": = != ~ !~")?),
     })
@@ -334,7 +335,7 @@ fn read_number(field: NumberField, word: &Word) -> Result<u64, FilterError> {
             Ok(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
         }
         NumberField::Size => units::parse_size(text).map_err(unit),
-        NumberField::Call | NumberField::Generation => {
+        NumberField::Call | NumberField::Instance | NumberField::Generation => {
             let digits = text.strip_prefix('#').unwrap_or(text);
             digits.parse().map_err(|_| {
                 let (value, what, known) = (text.clone(), "number", "digits only, such as 42");

@@ -49,6 +49,7 @@ pub(super) enum NumberField {
     /// In bytes.
     Size,
     Call,
+    Instance,
     Generation,
 }
 
@@ -59,6 +60,7 @@ impl NumberField {
             NumberField::Time => "time",
             NumberField::Size => "size",
             NumberField::Call => "call",
+            NumberField::Instance => "instance",
             NumberField::Generation => "gen",
         }
     }

@@ -58,6 +58,7 @@ impl NumberField {
             NumberField::Time => Some(super::nanoseconds(subject.time)),
             NumberField::Size => Some(subject.size()),
             NumberField::Call => Some(subject.call.0),
+            NumberField::Instance => Some(subject.instance),
             NumberField::Generation => Some(subject.generation.into()),
         }
     }

@@ -16,7 +16,7 @@
 //! | `latency` | a duration with its unit: `5ms` | `: = != > >= < <= in` |
 //! | `size` | bytes of the encoded frame: `1k`, `64 KiB` in quotes | the same |
 //! | `time` | since the first event, a duration with its unit: `1.5s` | the same |
-//! | `call`, `gen` | a number | the same |
+//! | `call`, `instance`, `gen` | a number | the same |
 //! | `header.<path>` | part of the value; all of it with `=` | all |
 //! | `payload.<path>` | the same, in JSON or CBOR | all |
 //! | `json.<path>`, `cbor.<path>` | the same, if the payload is of this format | all |

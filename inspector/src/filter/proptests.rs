@@ -94,7 +94,7 @@ fn statuses() -> impl Strategy<Value = Statuses> {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    use NumberField::{Call, Generation, Latency, Size, Time};
+    use NumberField::{Call, Generation, Instance, Latency, Size, Time};
     let kinds = vec(kind(), 1..4).prop_map(|kinds| {
         let mut set = Kinds::default();
         kinds.into_iter().for_each(|kind| set.insert(kind));
@@ -106,7 +106,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         Directions::ALL,
     ]);
     let spans = prop_oneof![4 => vec(span(), 1..3), 1 => Just(vec![Numbers::NONE])];
-    let numbers = (select(vec![Latency, Time, Size, Call, Generation]), spans);
+    let numbers = (select(vec![Latency, Time, Size, Call, Instance, Generation]), spans);
     let roots = [Format::Any, Format::Json, Format::Cbor].map(Root::Payload);
     let roots = select([&[Root::Header][..], &roots].concat());
     let path = vec(TEXT.prop_map(Step::new), 1..4).prop_map(Path);

@@ -19,6 +19,8 @@ pub struct Subject<'a> {
     pub direction: Direction,
     /// The call.
     pub call: CallId,
+    /// The instance of the plugin, by its number in the host.
+    pub instance: u64,
     /// Generation of the plugin, from 1.
     pub generation: u32,
     /// When the frame was seen, since the first event of the store or trace.
@@ -51,6 +53,7 @@ impl<'a> Subject<'a> {
             kind: Kind::DATA,
             direction: Direction::In,
             call: CallId(0),
+            instance: 0,
             generation: 0,
             time: Duration::ZERO,
             status: Statuses::NONE,

@@ -167,7 +167,7 @@ fn of_condition(condition: &Condition, summary: &ChunkSummary) -> Possible {
                 NumberField::Time => summary.times,
                 NumberField::Size => summary.sizes,
                 NumberField::Call => summary.calls,
-                NumberField::Generation => Numbers::ALL,
+                NumberField::Instance | NumberField::Generation => Numbers::ALL,
                 // A call that runs has none and fulfils nothing.
                 NumberField::Latency => {
                     let yes = spans.iter().any(|span| span.overlaps(summary.latencies));

@@ -24,6 +24,7 @@ fn filters_match() {
         plugin: "redact-mail",
         direction: Direction::In,
         call: CallId(7),
+        instance: 3,
         generation: 2,
         time: Duration::from_millis(1500),
         status: Statuses::of(Some(&failed), false),
@@ -59,6 +60,9 @@ fn filters_match() {
     check("call=#7", true);
     check("call>7", false);
     check("gen<=2", true);
+    check("instance=3", true);
+    check("instance=2", false);
+    check("instance in {1, 3..4}", true);
     check("header.user.id=42", true);
     check("header.user.id>41", true);
     check("header.user.id!=42", false);

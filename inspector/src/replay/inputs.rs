@@ -210,13 +210,14 @@ impl TraceInputs {
         };
         if let (Some(filter), Some(ends)) = (filter, ends) {
             let first_input = inputs.first_input();
-            inputs.keep(&mut |_, input, generation| {
+            inputs.keep(&mut |_, input, (instance, generation)| {
                 let end = ends.get(&input.call).copied().unwrap_or_default();
                 let status = end.status.unwrap_or_else(|| Statuses::of(None, false));
                 filter.matches(&Subject {
                     plugin: &input.plugin,
                     direction: Direction::In,
                     call: input.call,
+                    instance,
                     generation,
                     time: first_input.saturating_add(input.offset),
                     status: if end.denied { status.with(Statuses::DENIED) } else { status },
@@ -234,14 +235,15 @@ impl TraceInputs {
         Duration::from_nanos(input.unwrap_or(first).saturating_sub(first))
     }
 
-    /// Keeps some, which are handed on with their positions and generations.
+    /// Keeps some, which are handed on with their positions, and the instances and generations
+    /// that got them.
     fn keep(
         &mut self,
-        wanted: &mut dyn FnMut(u64, &ReplayInput, u32) -> bool,
+        wanted: &mut dyn FnMut(u64, &ReplayInput, (u64, u32)) -> bool,
     ) -> Result<(), TraceError> {
         let (mut kept, mut plugins) = (RoaringTreemap::new(), BTreeSet::new());
-        self.read_each(&mut |position, input, generation| {
-            if wanted(position, &input, generation) {
+        self.read_each(&mut |position, input, by| {
+            if wanted(position, &input, by) {
                 kept.insert(position);
                 plugins.insert(input.plugin);
             }
@@ -301,7 +303,7 @@ impl TraceInputs {
     /// Reads those that are sent, until `each` says no.
     fn read_each(
         &self,
-        each: &mut dyn FnMut(u64, ReplayInput, u32) -> bool,
+        each: &mut dyn FnMut(u64, ReplayInput, (u64, u32)) -> bool,
     ) -> Result<(), TraceError> {
         let (_, start) = self.starts.unwrap_or_default();
         let start = start.unwrap_or_default();
@@ -317,7 +319,7 @@ impl TraceInputs {
                     call,
                     cause: self.causes.get(&position).copied(),
                 };
-                if !each(position, input, event.generation) {
+                if !each(position, input, (event.instance, event.generation)) {
                     return Ok(());
                 }
             }

@@ -79,6 +79,7 @@ pub struct ReplayPlan {
 /// An input as it was recorded.
 struct Recorded {
     input: ReplayInput,
+    instance: u64,
     generation: u32,
 }
 
@@ -114,7 +115,8 @@ impl ReplayPlan {
                         call,
                         cause: None,
                     };
-                    inputs.push(Recorded { input, generation: event.generation });
+                    let (instance, generation) = (event.instance, event.generation);
+                    inputs.push(Recorded { input, instance, generation });
                 }
                 What::CallEnded { call, outcome, timing, .. } if filter.is_some() => {
                     let end = ends.entry(call).or_default();
@@ -137,13 +139,14 @@ impl ReplayPlan {
         let first_input = Duration::from_nanos(before_inputs);
         let found = inputs.len();
         let none = End::default();
-        let wanted = |Recorded { input, generation, .. }: &Recorded| {
+        let wanted = |Recorded { input, instance, generation }: &Recorded| {
             let end = ends.get(&input.call).unwrap_or(&none);
             filter.is_none_or(|filter| {
                 filter.matches(&Subject {
                     plugin: &input.plugin,
                     direction: Direction::In,
                     call: input.call,
+                    instance: *instance,
                     generation: *generation,
                     time: first_input.saturating_add(input.offset),
                     status: Statuses::of(end.outcome.as_ref(), end.denied),

@@ -175,6 +175,7 @@ fn subject<'a>(place: &'a FramePlace<'_>, start: u64) -> Subject<'a> {
         kind: place.frame.kind,
         direction: place.direction,
         call: place.call,
+        instance: place.instance,
         generation: place.generation,
         time: Duration::from_nanos(place.at.saturating_sub(start)),
         status: place.verdict.status,

@@ -97,6 +97,7 @@ impl Row {
             plugin: &self.plugin,
             direction: self.direction,
             call: self.call,
+            instance: self.instance,
             generation: self.generation,
             time: self.since_start,
             status: Statuses::of(self.status.outcome(), self.denied),

@@ -28,6 +28,7 @@ pub(crate) struct EventGlance<'a> {
     /// Nanoseconds since the Unix epoch.
     pub(crate) at: u64,
     pub(crate) plugin: Cow<'a, str>,
+    pub(crate) instance: u64,
     pub(crate) generation: u32,
     pub(crate) what: WhatGlance,
 }
@@ -141,6 +142,7 @@ impl<'a> Glance<'a> {
             sequence: envelope.sequence,
             at: envelope.at,
             plugin: envelope.plugin,
+            instance: envelope.instance,
             generation: envelope.generation,
             what,
         }))
@@ -200,13 +202,20 @@ impl<'a> Cursor<'a> {
         self.eat(br#","plugin":""#)?;
         let plugin = self.text()?;
         self.eat(br#","instance":"#)?;
-        self.number()?;
+        let instance = self.number()?;
         self.eat(br#","generation":"#)?;
         let generation = u32::try_from(self.number()?).ok()?;
         self.eat(br#","what":{""#)?;
         let what = self.what()?;
         (self.0 == b"}}}}").then_some(())?;
-        Some(EventGlance { sequence, at, plugin: Cow::Borrowed(plugin), generation, what })
+        Some(EventGlance {
+            sequence,
+            at,
+            plugin: Cow::Borrowed(plugin),
+            instance,
+            generation,
+            what,
+        })
     }
 
     fn what(&mut self) -> Option<WhatGlance> {

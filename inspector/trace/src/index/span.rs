@@ -37,6 +37,8 @@ pub struct FramePlace<'a> {
     pub plugin: Cow<'a, str>,
     /// When the frame was seen, in nanoseconds since the Unix epoch.
     pub at: u64,
+    /// The instance of the plugin, by its number in the host.
+    pub instance: u64,
     /// Generation of the plugin, from 1.
     pub generation: u32,
     /// The call it belongs to.
@@ -63,6 +65,7 @@ impl<'a> FramePlace<'a> {
         Some(FramePlace {
             plugin: event.plugin,
             at: event.at,
+            instance: event.instance,
             generation: event.generation,
             call,
             direction,
