@@ -1,12 +1,13 @@
 //! The toolbar: record, replay, settings, the filter.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use egui::{Stroke, Ui, vec2};
 use egui_material_icons::icons as icon;
 use glovebox_abi::text::cut;
 use glovebox_abi::units::show_size;
-use glovebox_host::PolicyMode;
+use glovebox_host::{PluginStatus, PolicyMode};
 
 use crate::window::action::Change;
 use crate::window::buttons::{named_verb_button, verb_button};
@@ -14,7 +15,7 @@ use crate::window::commands::{Verb, entry};
 use crate::window::context::PanelCtx;
 use crate::window::filter_field;
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::text::{Hint, elided, plain};
+use crate::window::widgets::text::{Hint, elided, line, plain};
 use crate::window::widgets::{bordered, chip, icon_text, label};
 use crate::workbench::{Command, words};
 
@@ -33,7 +34,12 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::St
         named_verb_button(ui, ctx, step, step.name, &step.hint_now(ctx.now));
         verb_button(ui, ctx, Verb::Stop);
         divider(ui);
-        settings(ui, ctx);
+        if settings_width(ui, ctx) + FILTER <= ui.available_width() {
+            settings(ui, ctx);
+        } else {
+            let more = ui.menu_button(icon_text(icon::ICON_TUNE, 15.0), |ui| settings(ui, ctx));
+            label(more.response, "Settings");
+        }
         divider(ui);
         filter_field::show(ui, ctx, filter);
     });
@@ -54,6 +60,9 @@ const NARROW: f32 = 760.0;
 /// So much room is for long names, and with less there is none for that of the trace.
 const ROOMY: f32 = 1000.0;
 const TIGHT: f32 = 520.0;
+
+/// So much room is left for the filter at least; settings are in a menu where there is less.
+const FILTER: f32 = 200.0;
 
 /// The button that starts a recording, and stops it: then it says how long and how much.
 fn record(ui: &mut Ui, ctx: PanelCtx<'_>) {
@@ -90,7 +99,7 @@ fn replay(ui: &mut Ui, ctx: PanelCtx<'_>) {
     let short = |name: &str| elided(name, |text| text.chars().count() <= letters).into_owned();
     let words = match ui.available_width() < TIGHT {
         true => format!("→ {}", short(&aim.into)),
-        false => format!("{} → {}", short(&aim.trace), short(&aim.into)),
+        false => format!("{} → {}", short(&numbered(&aim.trace)), short(&aim.into)),
     };
     named_verb_button(ui, ctx, line, &words, &hint);
     let choice = ui.menu_button("▾", |ui| {
@@ -127,6 +136,16 @@ fn replay(ui: &mut Ui, ctx: PanelCtx<'_>) {
     label(choice.response, "Inputs and targets of replays");
 }
 
+/// The name of a trace in a short form, in which a replay keeps its number.
+fn numbered(trace: &str) -> Cow<'_, str> {
+    let number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    match (trace.strip_prefix("replay of "), trace.strip_prefix("replay ")) {
+        (Some(first), _) => format!("#1 of {first}").into(),
+        (None, Some(rest)) if number(rest) => format!("#{rest}").into(),
+        (None, _) => Cow::Borrowed(trace),
+    }
+}
+
 /// A time as minutes and seconds, or hours before them.
 fn minutes_of(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -137,10 +156,44 @@ fn minutes_of(time: Duration) -> String {
     }
 }
 
+/// The room that the chips take side by side.
+fn settings_width(ui: &Ui, ctx: PanelCtx<'_>) -> f32 {
+    let spacing = ui.spacing();
+    let around = 2.0 * spacing.button_padding.x + 4.0 + 2.0 * spacing.item_spacing.x;
+    let color = theme::of(ui).text_weak;
+    let width = |text: String| {
+        let font = theme::medium(11.5);
+        ui.painter().layout_no_wrap(line(&text).into_owned(), font, color).size().x + around
+    };
+    let reload = ctx.chosen_plugin().map(|plugin| reload_text(plugin.watching).to_owned());
+    let faults = (!faulty(ctx).is_empty()).then(|| faults_text(ctx));
+    let snapshots = ctx.snapshot_every().map(|every| format!("Snapshots: {every}"));
+    let texts = [reload, Some(policy_text(ctx)), faults, snapshots];
+    texts.into_iter().flatten().map(width).sum()
+}
+
+fn reload_text(watching: bool) -> &'static str {
+    if watching { "Reload: auto" } else { "Reload: off" }
+}
+
+fn policy_text(ctx: PanelCtx<'_>) -> String {
+    format!("Policy: {}", ctx.policy_mode())
+}
+
+/// The plugins whose host services answer wrong on purpose.
+fn faulty<'a>(ctx: PanelCtx<'a>) -> Vec<&'a PluginStatus> {
+    ctx.view.plugins().iter().filter(|one| !one.faults.is_empty()).collect()
+}
+
+fn faults_text(ctx: PanelCtx<'_>) -> String {
+    let names: Vec<_> = faulty(ctx).into_iter().map(|one| ctx.name_of(one)).collect();
+    format!("Faults: {}", names.join(", "))
+}
+
 /// Chips that show and change what is set.
 fn settings(ui: &mut Ui, ctx: PanelCtx<'_>) {
     if let Some(plugin) = ctx.chosen_plugin() {
-        let name = if plugin.watching { "Reload: auto" } else { "Reload: off" };
+        let name = reload_text(plugin.watching);
         let response = chip(ui, plugin.watching, name, Tone::Accent);
         if response
             .hint(format!("Reload {} whenever its artifact changes", plugin.manifest.plugin.id))
@@ -151,7 +204,7 @@ fn settings(ui: &mut Ui, ctx: PanelCtx<'_>) {
         ui.add_space(4.0);
     }
     let mode = ctx.policy_mode();
-    let name = format!("Policy: {mode}");
+    let name = policy_text(ctx);
     let weak = mode == PolicyMode::AsDeclared;
     let tone = if weak { Tone::Warn } else { Tone::Accent };
     if chip(ui, mode != PolicyMode::Consent, &name, tone)
@@ -160,11 +213,9 @@ fn settings(ui: &mut Ui, ctx: PanelCtx<'_>) {
     {
         ctx.run(Verb::ToggleStrict);
     }
-    let faulty: Vec<_> = ctx.plugins().iter().filter(|one| !one.faults.is_empty()).collect();
-    if let Some(first) = faulty.first() {
+    if let Some(first) = faulty(ctx).first() {
         ui.add_space(4.0);
-        let names: Vec<_> = faulty.iter().map(|one| ctx.name_of(one)).collect();
-        let response = chip(ui, true, &format!("Faults: {}", names.join(", ")), Tone::Warn);
+        let response = chip(ui, true, &faults_text(ctx), Tone::Warn);
         let hint = "Answers of host services go wrong on purpose; show them in the panel Policy";
         if response.hint(hint).clicked() {
             ctx.change(Change::SelectPlugin(first.instance));
@@ -190,6 +241,17 @@ fn divider(ui: &mut Ui) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replays_keep_their_numbers() {
+        fn check(name: &str, expected: &str) {
+            assert_eq!(numbered(name), expected);
+        }
+        check("replay of shop.mcap", "#1 of shop.mcap");
+        check("replay 12 of shop.mcap", "#12 of shop.mcap");
+        check("replay me.mcap", "replay me.mcap");
+        check("shop.mcap", "shop.mcap");
+    }
 
     #[test]
     fn times_read_like_a_clock() {

@@ -45,6 +45,21 @@ fn end_goes_to_the_last_row_of_a_sorted_list() {
 }
 
 #[test]
+fn the_filter_stays_in_a_narrow_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(echo(), folder.path().join("s.json"));
+    for (width, height) in [(1440.0, 900.0), (710.0, 430.0), (600.0, 400.0)] {
+        window.set_size(egui::vec2(width, height));
+        window.run_steps(4);
+        let fields = window.query_all_by_label("Filter");
+        let right = fields.map(|field| field.rect().right()).fold(0.0, f32::max);
+        assert!(right > 0.0 && right <= width, "{right} of {width}");
+        let in_menu = window.query_by_label("Settings").is_some();
+        assert_eq!(in_menu, width < 1000.0, "{width}");
+    }
+}
+
+#[test]
 fn problems_of_one_kind_are_one_line_until_it_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let files = vec![crate::assets::plugin("misbehave").unwrap()];
