@@ -488,7 +488,7 @@ pub const TABLE: &[Entry] = table! {
     Record: Verb::ToggleRecording, "Record", "Start writing a trace file; the same key stops", ICON_FIBER_MANUAL_RECORD, [ctrl(Key::E)], always;
     Record: Verb::Snapshots, "Snapshots of states…", "Choose how often recordings keep the states of plugins, so that a replay can start in the middle", ICON_HISTORY_TOGGLE_OFF, [], always;
     Record: Verb::Pin, "Pin as baseline", "Compare later runs with the shown trace", ICON_PUSH_PIN, [bare(Key::P)], |now| now.trace_shown, needs "a trace in the list";
-    Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always, asks "The live frames, log and denials are lost; metrics, files and open traces stay";
+    Record: Verb::ClearLive, "Clear live frames", "Forget the live frames; files stay", ICON_DELETE, [], always, asks "The live frames, log and denials are lost; metrics, reloads, files and open traces stay";
 
     Run: Verb::Replay, "Replay", "Send the inputs of the trace again, as fast as possible", ICON_PLAY_ARROW, [bare(Key::F5)], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";
     Run: Verb::ReplayOriginal, "Replay as recorded", "Send the inputs of the trace again, at their own pace", ICON_REPLAY, [shift(Key::F5)], |now| now.trace && now.plugin && !now.replay, needs "a trace, a plugin, and no replay under way";

@@ -172,7 +172,7 @@ pub fn run(options: WindowOptions) -> anyhow::Result<ExitCode> {
         let outcome = Arc::clone(&outcome);
         eframe::run_native(
             "Glovebox",
-            native_options(),
+            native_options(captured),
             Box::new(move |creation| {
                 Ok(Box::new(
                     open(workbench, &creation.egui_ctx, options, outcome).started_at(started),
@@ -238,12 +238,17 @@ fn open(
     app
 }
 
-fn native_options() -> eframe::NativeOptions {
+/// The size of a window whose size nobody chose, in points: there is room for it on a small screen.
+const SIZE: [f32; 2] = [1280.0, 800.0];
+/// The size of a window of which a picture is taken.
+const CAPTURED: [f32; 2] = [1440.0, 900.0];
+
+fn native_options(is_capture: bool) -> eframe::NativeOptions {
     let icon = include_bytes!("../../../assets/icons/glovebox.png");
     let mut viewport = egui::ViewportBuilder::default()
         .with_app_id("glovebox")
         .with_title("Glovebox")
-        .with_inner_size([1440.0, 900.0])
+        .with_inner_size(if is_capture { CAPTURED } else { SIZE })
         .with_min_inner_size([480.0, 320.0]);
     if let Ok(icon) = eframe::icon_data::from_png_bytes(icon) {
         viewport = viewport.with_icon(icon);

@@ -8,7 +8,7 @@ use glovebox_inspector::filter::{Filter, FilterError};
 use glovebox_inspector::search::{Order, SortBy};
 use glovebox_inspector::store::Row;
 
-use crate::workbench::{Overview, Reader, RowRef, Source, ViewCtx};
+use crate::workbench::{Overview, Reader, RowRef, Source, TraceId, ViewCtx};
 
 /// The view that all panels share.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(crate) struct Replays {
     pub into_all: bool,
     /// All inputs, instead of those that were recorded for a plugin of the same id.
     pub all_inputs: bool,
+    /// The trace whose inputs were sent last: they stay the inputs until another trace is chosen.
+    pub last: Option<TraceId>,
 }
 
 /// The selection, now and before.
@@ -236,7 +238,6 @@ mod tests {
     use glovebox_inspector::store::RowId;
 
     use super::*;
-    use crate::workbench::TraceId;
 
     #[test]
     fn selections_can_be_gone_back_to() {

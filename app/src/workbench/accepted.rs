@@ -1,5 +1,6 @@
 //! The baseline file that replays are compared with, and the result of a comparison.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +40,12 @@ impl Accepted {
     /// The calls in it.
     pub(super) fn run(&self) -> &Run {
         self.baseline.run()
+    }
+
+    /// True if it has calls of one of these plugins, or none at all.
+    pub(super) fn is_about(&self, ids: &BTreeSet<String>) -> bool {
+        let plugins = self.run().plugins();
+        plugins.is_empty() || plugins.iter().any(|plugin| ids.contains(&**plugin))
     }
 
     /// Its content, in words.

@@ -12,12 +12,30 @@ impl Workbench {
     /// Says that a plugin asks for files, network or environment, which it does not have yet.
     pub(super) fn note_what_is_asked(&mut self, instance: InstanceId) {
         let Some(plugin) = self.host.plugin(instance) else { return };
-        let asks: Vec<&str> = plugin.asking().map(Permission::name).collect();
-        if !asks.is_empty() {
-            let (id, asks) = (&plugin.manifest.plugin.id, asks.join(" and "));
-            let text = format!("{id} asks for {asks}: allow or deny it in the panel Policy");
+        if let Some(text) = asking(&plugin) {
+            self.outcome.asked.push((self.notices.next(), instance));
             self.notices.add(Level::Warning, text);
         }
+    }
+
+    /// Keeps what was said of permissions that are asked for true: what is decided is asked no more.
+    pub(super) fn look_at_what_is_asked(&mut self) {
+        let Workbench { outcome, notices, seen, .. } = self;
+        outcome.asked.retain(|(number, instance)| {
+            let plugin = seen.plugins.iter().find(|plugin| plugin.instance == *instance);
+            let still = plugin.and_then(asking);
+            let decided = || match plugin {
+                Some(plugin) => {
+                    format!("{} asked for permissions: that is decided", plugin.manifest.plugin.id)
+                }
+                None => "A plugin asked for permissions; it is gone".to_owned(),
+            };
+            match &still {
+                Some(text) => notices.change(*number, Level::Warning, text),
+                None => notices.change(*number, Level::Info, &decided()),
+            }
+            still.is_some()
+        });
     }
 
     /// Allows one permission, unless what is asked for changed since it was shown.
@@ -76,6 +94,14 @@ impl Workbench {
         self.outcome.edits.policy += 1;
         self.look_at_plugins();
     }
+}
+
+/// The files, network or environment that a plugin asks for and that nobody decided about, in words.
+fn asking(plugin: &PluginStatus) -> Option<String> {
+    let asks: Vec<&str> = plugin.asking().map(Permission::name).collect();
+    let (id, names) = (&plugin.manifest.plugin.id, asks.join(" and "));
+    let text = || format!("{id} asks for {names}: allow or deny it in the panel Policy");
+    (!asks.is_empty()).then(text)
 }
 
 /// Why a permission that a plugin lacks is not there to be allowed, for people: it does not ask for it,

@@ -55,6 +55,19 @@ impl Notices {
         self.next += 1;
     }
 
+    /// The number that the next notice has.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Says something else in a notice that no longer holds, if it is still kept.
+    pub(super) fn change(&mut self, number: u64, level: Level, text: &str) {
+        if let Some(notice) = self.all.iter_mut().find(|notice| notice.number == number) {
+            notice.level = level;
+            notice.text = glovebox_abi::text::cut(text, LENGTH).into_owned();
+        }
+    }
+
     pub(super) fn all(&self) -> &VecDeque<Notice> {
         &self.all
     }

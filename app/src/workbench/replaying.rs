@@ -103,10 +103,18 @@ impl ReplayWork {
             }
             false => None,
         };
+        let ids: BTreeSet<String> = plugins
+            .iter()
+            .filter(|plugin| instances.contains(&plugin.instance))
+            .map(|plugin| plugin.manifest.plugin.id.clone())
+            .collect();
+        // A plugin is compared with runs of its own.
+        let is_own = |accepted: &&Accepted| accepted.is_about(&ids);
+        let accepted = self.accepted.as_ref().filter(is_own);
         if let (Some(_), None, Routing::ByPlugin) =
-            (self.reload_and_diff, &self.accepted, request.routing)
+            (self.reload_and_diff, accepted, request.routing)
         {
-            keep_own(&self.host, &instances, &mut plan, &mut events);
+            keep_own(&ids, &mut plan, &mut events);
         }
         let targets = match &copies {
             Some(copies) => copies.targets(),
@@ -124,10 +132,10 @@ impl ReplayWork {
         let send = || self.send(&targets, &plan, &keeping, state, control);
         let has_answers = events.iter().any(|event| matches!(event.what, What::CallEnded { .. }));
         // The answers of other plugins say nothing about this one.
-        let has_own = has_answers && has_answers_of(&self.host, &instances, &events);
+        let has_own = has_answers && has_answers_of(&ids, &events);
         let mut earlier = None;
         if let Some(instance) = self.reload_and_diff {
-            if !has_own && self.accepted.is_none() {
+            if !has_own && accepted.is_none() {
                 earlier = Some(run_before(&self.host, &instances, send));
                 anyhow::ensure!(!control.is_cancelled(), "Stopped before the reload");
             }
@@ -143,8 +151,11 @@ impl ReplayWork {
         let lack =
             lack.or((plan.skipped > 0 || !is_once).then(|| "not every call was made once".into()));
         let is_whole = lack.is_none();
-        let compared = match (&self.accepted, self.reload_and_diff) {
-            (None, None) => None,
+        let compared = match (accepted, self.reload_and_diff) {
+            (None, None) => self.accepted.as_ref().map(|other| {
+                let ids = ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                Err(format!("not compared with {}: it has no calls of {ids}", other.name()))
+            }),
             (Some(accepted), _) => Some(match lack {
                 None => Ok(accepted.compare(&calls.run(name))),
                 Some(lack) => Err(format!("not compared with {}: {lack}", accepted.name())),
@@ -206,19 +217,15 @@ fn compare(before: Arc<Run>, after: Arc<Run>) -> Compared {
 }
 
 /// Leaves out the calls of other plugins, if the trace has any of these: they do not answer them.
-fn keep_own(host: &Host, instances: &[InstanceId], plan: &mut ReplayPlan, events: &mut Vec<Event>) {
-    let plugins = instances.iter().filter_map(|instance| host.plugin(*instance));
-    let ids: BTreeSet<String> = plugins.map(|plugin| plugin.manifest.plugin.id.clone()).collect();
+fn keep_own(ids: &BTreeSet<String>, plan: &mut ReplayPlan, events: &mut Vec<Event>) {
     if plan.inputs.iter().any(|input| ids.contains(&*input.plugin)) {
         plan.inputs.retain(|input| ids.contains(&*input.plugin));
         events.retain(|event| ids.contains(&*event.plugin));
     }
 }
 
-/// True if one of these instances is of a plugin whose answers are among the events.
-fn has_answers_of(host: &Host, instances: &[InstanceId], events: &[Event]) -> bool {
-    let plugins = instances.iter().filter_map(|instance| host.plugin(*instance));
-    let ids: BTreeSet<String> = plugins.map(|plugin| plugin.manifest.plugin.id.clone()).collect();
+/// True if answers of one of these plugins are among the events.
+fn has_answers_of(ids: &BTreeSet<String>, events: &[Event]) -> bool {
     let mut ends = events.iter().filter(|event| matches!(event.what, What::CallEnded { .. }));
     ends.any(|event| ids.contains(&*event.plugin))
 }

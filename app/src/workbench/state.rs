@@ -93,6 +93,8 @@ pub(super) struct Outcomes {
     pub(super) in_the_way: Option<Command>,
     /// A plugin that runs if a person accepts this; why, in words.
     pub(super) not_accepted: Option<(PathBuf, Accepting, String)>,
+    /// The notices about what plugins ask for, by number.
+    pub(super) asked: Vec<(u64, InstanceId)>,
     /// Changes of a person that end with the window.
     pub(super) edits: Edits,
     pub(super) accepted: Option<Accepted>,
@@ -443,5 +445,6 @@ impl Workbench {
         for instance in again {
             self.note_what_is_asked(instance);
         }
+        self.look_at_what_is_asked();
     }
 }

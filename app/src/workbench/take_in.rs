@@ -1,6 +1,10 @@
 //! Takes in the results of jobs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use glovebox_events::What;
+use glovebox_host::PluginStatus;
 
 use super::accepted::{Accepted, Compared};
 use super::finished::Finished;
@@ -8,10 +12,38 @@ use super::recording::record_of;
 use super::replaying::{Replayed, level_of};
 use super::trace::Opened;
 use super::words::file_name;
-use super::{JobId, Level, TraceId, Workbench, answers, work};
+use super::{JobId, Level, Origin, TraceId, Workbench, answers, work};
 
 /// Answers kept in the compose history.
 const SENT_KEPT: usize = 200;
+
+/// Plugins of a replay that are named with their versions; of more it is said how many.
+const NAMED: usize = 2;
+
+/// The plugins that got the inputs of a replay, with their versions as far as they are known.
+fn ran_in(origin: &Origin, plugins: &[PluginStatus]) -> Option<String> {
+    let Origin::Replay(events) = origin else { return None };
+    let inputs = events.iter().filter(|event| matches!(event.what, What::FrameIn { .. }));
+    let ran: BTreeSet<_> =
+        inputs.map(|event| (&*event.plugin, event.instance, event.generation)).collect();
+    let name = |(id, instance, generation): (&str, u64, u32)| {
+        let plugin = plugins.iter().find(|plugin| plugin.instance.get() == instance);
+        let version = plugin.and_then(|plugin| {
+            let mut kept = plugin.kept.iter();
+            match plugin.generation == generation {
+                true => Some(plugin.manifest.plugin.version.to_string()),
+                false => Some(kept.find(|one| one.generation == generation)?.version.clone()),
+            }
+        });
+        version.map_or_else(|| id.to_owned(), |version| format!("{id} {version}"))
+    };
+    let names: BTreeSet<String> = ran.into_iter().map(name).collect();
+    match names.len() {
+        0 => None,
+        1..=NAMED => Some(names.into_iter().collect::<Vec<_>>().join(", ")),
+        count => Some(format!("{count} plugins")),
+    }
+}
 
 impl Workbench {
     /// Takes in what jobs brought back; true if any did.
@@ -158,13 +190,11 @@ impl Workbench {
             Finished::BaselineSaved(saved, decisions) => {
                 self.outcome.saved = Some(decisions);
                 let (calls, path) = (saved.calls(), saved.path.display());
-                let text = format!("{calls} calls are the baseline now: {path}");
+                let text = format!(
+                    "{calls} calls are the baseline now, which replays are compared with: {path}"
+                );
                 self.notices.add(Level::Success, text);
-                if let Some(open) = &mut self.outcome.accepted
-                    && open.path == saved.path
-                {
-                    *open = *saved;
-                }
+                self.outcome.accepted = Some(*saved);
             }
             Finished::Examined(examination) => {
                 let level = if examination.holds() { Level::Info } else { Level::Warning };
@@ -208,7 +238,10 @@ impl Workbench {
         // A trace of inputs only has no answers to compare with; the first run of it does.
         let first = earlier.unwrap_or(run);
         match self.traces.baseline() {
-            None => self.traces.pin(Some(first)),
+            None => {
+                text.push_str("; it is pinned, and later runs are compared with it");
+                self.traces.pin(Some(first));
+            }
             Some(baseline) if replayed.answers == Some(baseline.id) => {
                 text.push_str(&format!(
                     "; it is pinned in place of {}, which has no answers",
@@ -228,10 +261,12 @@ impl Workbench {
     fn add_run(&mut self, (mut run, lost): (Opened, u64)) -> TraceId {
         run.lost = lost;
         run.plugins = self.host.plugins().iter().map(record_of).collect();
+        let ran = ran_in(&run.origin, &self.host.plugins());
         let is_unasked = self.outcome.unasked.as_ref() == Some(&run.name);
         let id = self.traces.add(run, &self.fanout.waker);
         if let Some(trace) = self.traces.get_mut(id) {
             trace.unsaved = !is_unasked;
+            trace.ran = ran;
         }
         self.look_over(id);
         id

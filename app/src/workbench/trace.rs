@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,9 +84,20 @@ pub struct Trace {
     pub plugins: Vec<PluginRecord>,
     /// True for a replay that a person asked for and that is in no file yet.
     pub unsaved: bool,
+    /// The plugins that a replay was of, with their versions.
+    pub ran: Option<String>,
 }
 
 impl Trace {
+    /// Its name, with the plugins that a replay was of: what tells it from others comes first.
+    pub fn title(&self) -> Cow<'_, str> {
+        match (&self.ran, self.name.split_once(" of ")) {
+            (Some(ran), Some((replay, first))) => format!("{replay} · {ran} · {first}").into(),
+            (Some(ran), None) => format!("{} · {ran}", self.name).into(),
+            (None, _) => Cow::Borrowed(&self.name),
+        }
+    }
+
     /// Its frames.
     pub fn rows(&self) -> Rows<'_> {
         match &self.pages {
@@ -383,6 +395,7 @@ impl Traces {
             report: opened.report,
             plugins: opened.plugins,
             unsaved: false,
+            ran: None,
         });
         id
     }

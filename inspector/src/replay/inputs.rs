@@ -139,6 +139,9 @@ struct End {
     denied: bool,
 }
 
+/// The instance and the generation that got an input.
+type By = (u64, u32);
+
 /// Makes [`TraceInputs`] of the events of a trace.
 #[derive(Default)]
 struct Scan {
@@ -239,7 +242,7 @@ impl TraceInputs {
     /// that got them.
     fn keep(
         &mut self,
-        wanted: &mut dyn FnMut(u64, &ReplayInput, (u64, u32)) -> bool,
+        wanted: &mut dyn FnMut(u64, &ReplayInput, By) -> bool,
     ) -> Result<(), TraceError> {
         let (mut kept, mut plugins) = (RoaringTreemap::new(), BTreeSet::new());
         self.read_each(&mut |position, input, by| {
@@ -303,7 +306,7 @@ impl TraceInputs {
     /// Reads those that are sent, until `each` says no.
     fn read_each(
         &self,
-        each: &mut dyn FnMut(u64, ReplayInput, (u64, u32)) -> bool,
+        each: &mut dyn FnMut(u64, ReplayInput, By) -> bool,
     ) -> Result<(), TraceError> {
         let (_, start) = self.starts.unwrap_or_default();
         let start = start.unwrap_or_default();

@@ -137,7 +137,7 @@ impl Store {
         Store { limits, ..Store::default() }
     }
 
-    /// Forgets everything but the limits; row ids and the version go on.
+    /// Forgets everything but the limits and the reloads; row ids and the version go on.
     pub fn clear(&mut self) {
         let counters = Counters {
             version: self.counters.version + 1,
@@ -145,7 +145,9 @@ impl Store {
             numbers: self.counters.numbers.next(),
             ..Counters::default()
         };
-        *self = Store { limits: self.limits, counters, ..Store::default() };
+        let reloads = std::mem::take(&mut self.lists.reloads);
+        let lists = Lists { reloads, ..Lists::default() };
+        *self = Store { limits: self.limits, counters, lists, ..Store::default() };
     }
 
     /// Changes whenever anything in the store does.

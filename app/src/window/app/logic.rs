@@ -48,6 +48,7 @@ impl App {
             self.tell_fault(format!("Not all is ready to be shown: {fault}"));
         }
         self.keep_session(ctx);
+        self.fit_screen(ctx);
         self.go_on_with_capture(ctx);
     }
 

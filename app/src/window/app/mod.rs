@@ -5,6 +5,7 @@
 //! ask for while they paint.
 
 mod clock;
+mod fitting;
 mod keeper;
 mod listing;
 mod logic;

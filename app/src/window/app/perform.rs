@@ -51,6 +51,7 @@ impl App {
             crate::panics::hook::reach("Action");
             match action {
                 Action::Run(verb) => self.run(ctx, verb),
+                Action::Do(Command::Pin(trace)) => self.pin(trace),
                 Action::Do(command) => {
                     if let Command::RunExample(_) = &command {
                         self.change(ctx, Change::Source(Source::Live));
@@ -248,6 +249,7 @@ impl App {
                 if self.lists_nothing() {
                     return;
                 }
+                self.shown.replays.last = self.view().baseline().map(|trace| trace.id);
                 let (targets, routing) = (self.replay_targets(), self.routing());
                 self.with_plugin(|instance| Command::Loop { instance, targets, routing });
                 self.choose_panel(PanelId::Diff);
@@ -341,7 +343,7 @@ impl App {
             Verb::Pin => {
                 if let Some((id, _)) = self.shown_trace() {
                     let pinned = self.view().baseline().is_some_and(|trace| trace.id == id);
-                    self.workbench.execute(Command::Pin((!pinned).then_some(id)));
+                    self.pin((!pinned).then_some(id));
                 }
             }
             Verb::FirstRow => self.select_position(|_, _| 0),

@@ -15,7 +15,7 @@ use crate::workbench::replay::Routing;
 use crate::workbench::{Command, Level, ReplayHow, ReplayRequest, SendRequest, Source, TraceId};
 
 impl App {
-    /// Sends what is listed of a trace again, or the whole pinned one.
+    /// Sends what is listed of a trace again, or all of the one that was replayed last or is pinned.
     pub(super) fn replay(&mut self, pace: Pace, how: ReplayHow) {
         let shown = self.shown_trace().map(|(id, _)| id);
         let Some(trace) = self.replayed_trace() else {
@@ -35,6 +35,7 @@ impl App {
             None => (None, None),
         };
         let request = ReplayRequest { filter, range, ..self.whole(trace, pace, how) };
+        self.shown.replays.last = Some(trace);
         self.change_to_live();
         self.workbench.execute(Command::Replay(request));
     }
@@ -57,6 +58,7 @@ impl App {
         };
         let from = Some(row.call);
         let request = ReplayRequest { from, ..self.whole(trace, Pace::Max, ReplayHow::Once) };
+        self.shown.replays.last = Some(trace);
         self.change_to_live();
         self.workbench.execute(Command::Replay(request));
     }
@@ -68,10 +70,19 @@ impl App {
         ReplayRequest { trace, targets, routing, pace, filter, calls: Vec::new(), range, from, how }
     }
 
-    /// The trace that a replay is about: the one that is shown, else the pinned one.
+    /// The trace that a replay is about: the one that is shown, else the one that was replayed last,
+    /// else the pinned one.
     pub(super) fn replayed_trace(&self) -> Option<TraceId> {
+        let view = self.view();
         let shown = self.shown_trace().map(|(id, _)| id);
-        shown.or_else(|| self.view().baseline().map(|trace| trace.id))
+        let last = || self.shown.replays.last.filter(|id| view.trace(*id).is_some());
+        shown.or_else(last).or_else(|| view.baseline().map(|trace| trace.id))
+    }
+
+    /// Pins a trace, which is the one that replays are about then, or none.
+    pub(super) fn pin(&mut self, trace: Option<TraceId>) {
+        self.shown.replays.last = None;
+        self.workbench.execute(Command::Pin(trace));
     }
 
     /// The plugins that replays are for: the chosen one, or all if a person said so.

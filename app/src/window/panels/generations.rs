@@ -5,7 +5,7 @@ use egui_material_icons::icons as icon;
 use glovebox_host::{InstanceId, KeptGeneration, PluginStatus};
 use glovebox_inspector::store::Reload;
 
-use super::reloads::grid;
+use super::reloads::{self, grid};
 use crate::window::buttons::{empty, verb_button};
 use crate::window::commands::Verb;
 use crate::window::context::{Panel, PanelCtx};
@@ -33,8 +33,9 @@ impl Panel for State {
         let chosen = shown.selection.plugin(*reader).map(InstanceId::get);
         let read = reader.read(Source::Live, |store| {
             let own = |reload: &&Reload| Some(reload.instance) == chosen;
-            let reloads = store.reloads().iter().rev().filter(own).take(SHOWN).cloned().collect();
-            (reloads, store.start())
+            let all = store.reloads();
+            let origin = reloads::origin(store);
+            (all.iter().rev().filter(own).take(SHOWN).cloned().collect(), origin)
         });
         (self.reloads, self.origin) = read.unwrap_or_default();
     }

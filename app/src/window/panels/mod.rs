@@ -32,7 +32,7 @@ pub(super) struct Panels {
     traces: traces::State,
     pub(super) frames: frames::State,
     pub(super) inspector: inspector::State,
-    metrics: metrics::State,
+    pub(crate) metrics: metrics::State,
     pub(super) compose: compose::State,
     pub(super) diff: diff::State,
     pub(super) policy: policy::State,

@@ -2,12 +2,19 @@
 
 use egui::{Grid, Ui};
 use glovebox_abi::units::show_duration;
-use glovebox_inspector::store::Reload;
+use glovebox_inspector::store::{Reload, Store};
 
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::badge;
 use crate::window::widgets::figures::{clock, since, since_when};
 use crate::window::widgets::text::{Hint, plain};
+
+/// The time from which those of reloads are counted: the first event, or the first reload, which stays when
+/// live frames are cleared.
+pub(super) fn origin(store: &Store) -> Option<u64> {
+    let first = store.reloads().front().map(|reload| reload.at);
+    store.start().into_iter().chain(first).min()
+}
 
 /// Reloads as a table, each with the name of its instance where they are of several. Their times are
 /// counted from `origin`, in nanoseconds since the Unix epoch.

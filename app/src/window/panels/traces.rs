@@ -60,8 +60,8 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, trace: &Trace, chosen: bool) {
     let tokens = theme::of(ui);
     let pinned = ctx.baseline().is_some_and(|baseline| baseline.id == trace.id);
     let name = match pinned {
-        true => format!("{}, pinned as baseline", trace.name),
-        false => trace.name.clone(),
+        true => format!("{}, pinned as baseline", trace.title()),
+        false => trace.title().into_owned(),
     };
     let (rect, response) = row(ui, 24.0, chosen, &name);
     let picture = match (&trace.origin, pinned) {
@@ -74,13 +74,13 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, trace: &Trace, chosen: bool) {
     picture_rect.set_width(16.0);
     let color = if pinned { tokens.accent } else { tokens.text_weak };
     text_in(ui, picture_rect, Align::Min, picture.codepoint, icon_font(14.0), color);
-    words(ui, rect, &trace.name, trace.rows().len() as u64, chosen);
+    words(ui, rect, &trace.title(), trace.rows().len() as u64, chosen);
     if response.clicked() {
         ctx.change(Change::Source(Source::Trace(trace.id)));
     }
     let tooltip = match &trace.origin {
         Origin::File(path) | Origin::Imported(path, _) => path.display().to_string(),
-        Origin::Replay(_) => "The result of a replay; save it to keep it".to_owned(),
+        Origin::Replay(_) => format!("{}: save it to keep it", trace.title()),
     };
     response.hint(tooltip).context_menu(|ui| {
         // It is shown then, so that it is what is replayed.

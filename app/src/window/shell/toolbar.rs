@@ -181,7 +181,7 @@ fn policy_text(ctx: PanelCtx<'_>) -> String {
 }
 
 /// The plugins whose host services answer wrong on purpose.
-fn faulty<'a>(ctx: PanelCtx<'a>) -> Vec<&'a PluginStatus> {
+fn faulty(ctx: PanelCtx<'_>) -> Vec<&'_ PluginStatus> {
     ctx.view.plugins().iter().filter(|one| !one.faults.is_empty()).collect()
 }
 

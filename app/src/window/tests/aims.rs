@@ -96,3 +96,36 @@ fn choices_that_change_nothing_cannot_be_made() {
         assert!(why_not.contains(needs), "{why_not}");
     }
 }
+
+#[test]
+fn replays_stay_about_the_trace_that_was_replayed_last() {
+    use commands::Verb::Replay;
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = two(&folder);
+    let other = folder.path().join("other.ndjson");
+    std::fs::write(&other, "{\"plugin\": \"echo\", \"payload\": \"y\"}\n").unwrap();
+    execute(&mut window, Command::OpenTrace(other));
+    wait(&mut window, |app| app.view().traces().len() == 2 && !app.view().is_busy());
+    let ids: Vec<_> = app(&window).view().traces().iter().map(|trace| trace.id).collect();
+    let replayed = |window: &mut Window| {
+        window.run_steps(2);
+        app(window).situation().replays.unwrap().trace.clone()
+    };
+    let ctx = window.ctx.clone();
+    let ask = |window: &mut Window, action| {
+        window.state_mut().as_mut().unwrap().perform(&ctx, action);
+        window.run_steps(2);
+    };
+    ask(&mut window, action::Action::View(action::Change::Source(Source::Trace(ids[1]))));
+    for times in 1..=2 {
+        run(&mut window, Replay);
+        assert_eq!(app(&window).shown.selection.source, Source::Live);
+        assert_eq!(replayed(&mut window), "other.ndjson", "{times}");
+        wait(&mut window, |app| {
+            app.view().figures().totals.iter().map(|one| one.frames_in).sum::<u64>() == times
+        });
+    }
+    // Until somebody pins a trace.
+    ask(&mut window, action::Action::Do(Command::Pin(Some(ids[0]))));
+    assert_eq!(replayed(&mut window), "both.ndjson");
+}

@@ -265,3 +265,75 @@ fn a_plugin_is_not_compared_with_the_answers_of_another() {
         assert_eq!(pinned, Some("replay of in.ndjson"), "{id}");
     }
 }
+
+#[test]
+fn a_plugin_is_compared_with_runs_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("in.ndjson");
+    std::fs::write(&trace, "{\"plugin\": \"shop\", \"payload\": \"{}\"}\n").unwrap();
+    let mut window = one_by_one(&folder, &crate::assets::plugin("echo").unwrap(), trace);
+    execute(&mut window, Command::Load(crate::assets::plugin("redact").unwrap()));
+    wait(&mut window, |app| app.view().plugins().len() == 2 && !app.view().is_busy());
+    let compare = |window: &mut Window, id: &str| {
+        let plugin = app(window).view().plugin_by_id(id).unwrap().instance;
+        let ctx = window.ctx.clone();
+        let choose = action::Action::View(action::Change::SelectPlugin(plugin));
+        window.state_mut().as_mut().unwrap().perform(&ctx, choose);
+        run(window, commands::Verb::Loop);
+        let (_, diff) = app(window).view().diff().expect("they are compared");
+        let plugins = [&diff.before, &diff.after].map(|run| run.plugins().to_vec());
+        assert_eq!(plugins.concat().iter().map(|one| &**one).collect::<Vec<_>>(), [id, id]);
+        assert!(diff.is_same(), "{}", diff.summary());
+        diff.before.name.clone()
+    };
+    assert_eq!(compare(&mut window, "echo"), "replay of in.ndjson");
+    assert_eq!(compare(&mut window, "redact"), "replay 3 of in.ndjson");
+    let titles = app(&window).view().traces().iter().map(|trace| trace.title().into_owned());
+    let titles: Vec<_> = titles.collect();
+    let of =
+        |id: &str| app(&window).view().plugin_by_id(id).unwrap().manifest.plugin.version.clone();
+    let expected = |replay, id| format!("{replay} · {id} {} · in.ndjson", of(id));
+    assert_eq!(titles[0], "in.ndjson");
+    assert_eq!(titles[1], expected("replay", "echo"));
+    assert_eq!(titles[4], expected("replay 4", "redact"));
+    // A baseline that is saved is one of that plugin from then on, and of no other.
+    let path = folder.path().join("redact.txt");
+    let decisions = std::collections::BTreeMap::new();
+    execute(&mut window, Command::SaveBaseline { path, replace: false, decisions });
+    wait(&mut window, |app| app.view().accepted().is_some() && !app.view().is_busy());
+    let inputs = app(&window).view().traces()[0].id;
+    execute(&mut window, Command::Pin(Some(inputs)));
+    assert_eq!(compare(&mut window, "redact"), "replay 3 of in.ndjson", "the saved run");
+    compare(&mut window, "echo");
+    run(&mut window, commands::Verb::Replay);
+    says(&window, "not compared with redact.txt: it has no calls of echo");
+}
+
+#[test]
+fn the_selected_instance_is_the_one_with_figures_in_a_replay_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = crate::assets::plugin("echo").unwrap();
+    let files = vec![echo.clone(), echo, crate::assets::trace("shop").unwrap()];
+    let mut window = open(files, folder.path().join("s.json"));
+    let view = app(&window).view();
+    let instances: Vec<_> = view.plugins().iter().map(|plugin| plugin.instance).collect();
+    let replay = view.traces().iter().find(|trace| trace.unsaved || trace.name.contains("replay"));
+    let replay = replay.expect("it was replayed").id;
+    let ctx = window.ctx.clone();
+    let ask = |window: &mut Window, change| {
+        let action = action::Action::View(change);
+        window.state_mut().as_mut().unwrap().perform(&ctx, action);
+        window.run_steps(3);
+    };
+    ask(&mut window, action::Change::Source(Source::Trace(replay)));
+    wait(&mut window, |app| app.view().figures_of(Source::Trace(replay)).is_some());
+    window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Metrics);
+    for instance in instances.iter().chain(&instances) {
+        ask(&mut window, action::Change::SelectPlugin(*instance));
+        let app = app(&window);
+        let (view, selection) = (app.view(), &app.shown.selection);
+        let figures = view.figures_of(selection.source).unwrap();
+        let chosen = app.panels.metrics.chosen(view, selection, figures).unwrap();
+        assert_eq!(chosen.instance, instance.get());
+    }
+}

@@ -110,3 +110,46 @@ fn live_frames_are_saved_afterwards_with_what_had_to_make_room() {
     give_path(&mut window, &path);
     wait_for(&mut window, "Replace live.mcap?");
 }
+
+#[test]
+fn reloads_stay_when_live_frames_are_cleared() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = one(&folder);
+    send(&mut window, 3, 1);
+    let instance = app(&window).view().plugins()[0].instance;
+    execute(&mut window, Command::Reload { instance, carry_state: true });
+    wait(&mut window, |app| app.view().plugins()[0].generation == 2 && !app.view().is_busy());
+    execute(&mut window, Command::ClearLive);
+    window.run_steps(2);
+    let read = |store: &glovebox_inspector::store::Store| (store.len(), store.reloads().len());
+    assert_eq!(app(&window).reader().read(Source::Live, read), Some((0, 1)));
+    window.state_mut().as_mut().unwrap().show_panel(ids::PanelId::Reload);
+    wait_for(&mut window, "took over");
+}
+
+#[test]
+fn what_was_decided_is_asked_no_more() {
+    let check = |decision: glovebox_host::Decision| {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = "[plugin]\nid = 'one'\nversion = '1.0.0'\n[artifact]\nwasm = 'one.wat'\n\
+            [permissions]\nfiles = [{ path = '.' }]\n";
+        std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+        let code = include_str!("../../../../sample-plugins/hello-wat/hello.wat");
+        std::fs::write(folder.path().join("one.wat"), code).unwrap();
+        let mut window =
+            open(vec![folder.path().join("plugin.toml")], folder.path().join("s.json"));
+        let asks = |window: &Window| {
+            let notices = app(window).view().notices();
+            notices.iter().filter(|notice| notice.text.contains("allow or deny it")).count()
+        };
+        assert_eq!(asks(&window), 1);
+        let instance = app(&window).view().plugins()[0].instance;
+        let permission = glovebox_abi::Permission::Files;
+        execute(&mut window, Command::Decide(instance, permission, decision));
+        window.run_steps(2);
+        assert_eq!(asks(&window), 0, "{decision:?}");
+        says(&window, "one asked for permissions: that is decided");
+    };
+    check(glovebox_host::Decision::Allow);
+    check(glovebox_host::Decision::Deny);
+}

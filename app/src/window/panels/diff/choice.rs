@@ -8,7 +8,7 @@ use crate::window::context::PanelCtx;
 use crate::window::theme;
 use crate::window::widgets::text::{Hint, plain};
 use crate::window::widgets::{bordered, flow, named_field};
-use crate::workbench::{Command, TraceId, ViewCtx};
+use crate::workbench::{Command, Trace, TraceId, ViewCtx};
 
 /// The choice of a person.
 #[derive(Debug, Default)]
@@ -113,20 +113,20 @@ fn run_list(
     (chosen, run): (Option<TraceId>, Option<&Run>),
     slot: &mut Option<TraceId>,
 ) {
-    let name = |id| ctx.trace(id).map_or("none", |trace| trace.name.as_str());
+    let name = |id| ctx.trace(id).map(Trace::title);
     let other = run.filter(|_| slot.is_none()).map_or("none", |run| &run.name);
+    let shown = chosen.map_or(Some(other.into()), name).unwrap_or("none".into());
     let mut choice = chosen;
     let response = egui::ComboBox::from_id_salt(label)
         .width(180.0)
         .truncate()
-        .selected_text(plain(chosen.map_or(other, name)))
+        .selected_text(plain(&shown))
         .show_ui(ui, |ui| {
             for trace in ctx.traces() {
-                ui.selectable_value(&mut choice, Some(trace.id), plain(&trace.name));
+                ui.selectable_value(&mut choice, Some(trace.id), plain(trace.title()));
             }
         })
         .response;
-    let shown = chosen.map_or(other, name);
     named_field(response, label).hint(format!("{label}: {shown}"));
     if choice != chosen {
         *slot = choice;

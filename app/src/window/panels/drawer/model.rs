@@ -12,6 +12,7 @@ use glovebox_inspector::store::{Denial, LogLine, Reload, RowId, Store};
 use super::problems::{ProblemKind, Problems};
 use crate::window::excerpt::Excerpt;
 use crate::window::ids::DrawerTab;
+use crate::window::panels::reloads::origin as reloads_origin;
 use crate::window::shown::Shown;
 use crate::window::theme::Tone;
 use crate::window::widgets::figures::{clock, since};
@@ -109,7 +110,7 @@ impl State {
         let problems = Problems::of(&reader, shown);
         let State { tab, counts, lines, reloads, origin, open } = self;
         reader.read(source, |store| {
-            *origin = store.start();
+            *origin = reloads_origin(store);
             let problems = problems.with_failed(store);
             *counts = Counts {
                 log: store.log().len(),

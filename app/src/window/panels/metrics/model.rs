@@ -3,47 +3,65 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use glovebox_host::PluginStatus;
+use glovebox_host::{InstanceId, PluginStatus};
 use glovebox_inspector::metrics::{Bucket, Series};
 
 use super::compared::Compared;
 use crate::window::shown::Selection;
-use crate::workbench::{Figures, InstanceFigures, Source, ViewCtx};
+use crate::workbench::{Figures, InstanceFigures, Origin, Source, ViewCtx};
 
 /// The state of the metrics panel.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// The instance that was clicked here, by the id of its plugin and its number.
-    pub(super) clicked: Option<(Arc<str>, u64)>,
+    /// The instance that was clicked here last.
+    pub(super) clicked: Option<Clicked>,
     pub(super) compared: Compared,
     /// True if charts show tenths of a second.
     pub(super) fine: bool,
 }
 
+/// An instance that was clicked in the metrics of a source.
+#[derive(Debug)]
+pub(super) struct Clicked {
+    pub(super) source: Source,
+    pub(super) plugin: Arc<str>,
+    pub(super) instance: u64,
+    /// The plugin that is selected by that: once another one is, the click is over.
+    pub(super) selects: Option<InstanceId>,
+}
+
 impl State {
     /// The instance whose charts are shown: the one that was clicked, else the selected plugin, else
     /// the first one.
-    pub(super) fn chosen<'a>(
+    pub(crate) fn chosen<'a>(
         &self,
         view: ViewCtx<'_>,
         selection: &Selection,
         figures: &'a Figures,
     ) -> Option<&'a InstanceFigures> {
-        let clicked = self.clicked.as_ref();
-        let clicked = clicked.and_then(|(plugin, instance)| figures.of(plugin, *instance));
+        let plugin = selection.plugin(view);
+        let is_still =
+            |clicked: &&Clicked| clicked.source == selection.source && clicked.selects == plugin;
+        let clicked = self.clicked.as_ref().filter(is_still);
+        let clicked = clicked.and_then(|one| figures.of(&one.plugin, one.instance));
         let selected = || {
-            let plugin = view.plugin(selection.plugin(view)?)?;
-            let id = &plugin.manifest.plugin.id;
-            match selection.source {
-                Source::Live => figures.of(id, plugin.instance.get()),
-                Source::Trace(_) => figures.instances.iter().find(|one| *one.plugin == **id),
-            }
+            let plugin = view.plugin(plugin?)?;
+            let is_it = |one: &&InstanceFigures| {
+                loaded(view, selection.source, one)
+                    .is_some_and(|loaded| loaded.instance == plugin.instance)
+            };
+            let mut all = figures.instances.iter();
+            all.find(is_it).or_else(|| {
+                let id = &plugin.manifest.plugin.id;
+                figures.instances.iter().find(|one| *one.plugin == **id)
+            })
         };
         clicked.or_else(selected).or(figures.instances.first())
     }
 }
 
-/// The plugin that is loaded as this instance; of one in a trace, one of the same id.
+/// The plugin that is loaded as this instance. A replay ran in the instances that are loaded; of an
+/// instance in a trace file, it is one of the same id, if possible with the same number.
 pub(super) fn loaded<'a>(
     view: ViewCtx<'a>,
     source: Source,
@@ -51,7 +69,15 @@ pub(super) fn loaded<'a>(
 ) -> Option<&'a PluginStatus> {
     match source {
         Source::Live => view.plugins().iter().find(|plugin| plugin.instance.get() == one.instance),
-        Source::Trace(_) => view.plugin_by_id(&one.plugin),
+        Source::Trace(trace) => {
+            let is_it = |plugin: &&PluginStatus| {
+                plugin.instance.get() == one.instance && *plugin.manifest.plugin.id == *one.plugin
+            };
+            let is_run =
+                || view.trace(trace).is_some_and(|trace| matches!(trace.origin, Origin::Replay(_)));
+            let exact = view.plugins().iter().find(is_it);
+            exact.or_else(|| view.plugin_by_id(&one.plugin).filter(|_| !is_run()))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use glovebox_inspector::findings::{Standing, verdicts};
 use glovebox_inspector::metrics::{GenerationMetrics, P99_9_TAKES, P99_99_TAKES, Series};
 
 use super::compared::NOT_LOOKED_OVER;
-use super::model::{State, loaded, per_second, times_of};
+use super::model::{Clicked, State, loaded, per_second, times_of};
 use super::{charts, compared, process};
 use crate::window::action::Change;
 use crate::window::buttons::empty;
@@ -83,9 +83,15 @@ fn table(
             let is_newest = position + 1 == one.generations.len();
             let is_chosen = is_newest && std::ptr::eq(one, chosen);
             if line(ui, &name, generation, &one.series, is_chosen) {
-                state.clicked = Some((Arc::clone(&one.plugin), one.instance));
-                if let Some(plugin) = loaded(ctx.view, ctx.source(), one) {
-                    ctx.change(Change::SelectPlugin(plugin.instance));
+                let plugin = loaded(ctx.view, ctx.source(), one).map(|plugin| plugin.instance);
+                state.clicked = Some(Clicked {
+                    source: ctx.source(),
+                    plugin: Arc::clone(&one.plugin),
+                    instance: one.instance,
+                    selects: plugin.or(ctx.selection.plugin(ctx.view)),
+                });
+                if let Some(plugin) = plugin {
+                    ctx.change(Change::SelectPlugin(plugin));
                 }
             }
         }
