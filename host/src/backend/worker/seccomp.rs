@@ -171,7 +171,7 @@ mod tests {
     /// A rule without conditions would make those of the same call void, and engines take two
     /// conditions about one argument for alternatives.
     #[test]
-    fn no_rule_takes_anothers_conditions_away() {
+    fn no_rule_takes_away_the_conditions_of_another() {
         let profile = profile();
         let rules = profile["syscalls"].as_array().unwrap();
         let names = |rule: &Value| -> Vec<String> {
