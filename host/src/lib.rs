@@ -78,8 +78,8 @@ pub use frames::Frames;
 /// The contract with plugins, whole: frames, manifests, services, units.
 pub use glovebox_abi as abi;
 pub use glovebox_abi::manifest::{
-    Budget, Isolation, LimitChanges, LimitError, LimitKind, Limits, ManifestError, Requests, Scope,
-    Tier,
+    Budget, Compiler, Isolation, LimitChanges, LimitError, LimitKind, Limits, ManifestError,
+    Requests, Scope, Tier,
 };
 pub use glovebox_abi::{
     Failure, Frame, Header, Health, Kind, LogLevel, Manifest, Permission, Plugin, ServiceError,
@@ -103,7 +103,7 @@ pub use instance::{
     PermissionStatus, PluginStats, PluginStatus, Refusal, RefusedGeneration, Supervision, Ticket,
 };
 pub use load::{
-    CacheStats, CompilePlace, CompileStatus, Inspection, LoadRequest, MAX_ARTIFACT_LEN,
+    CacheStats, CompilePlace, CompileStatus, CompiledBy, Inspection, LoadRequest, MAX_ARTIFACT_LEN,
     ManifestPlace, Peek, Peeked, Precaution, Source, inspect, names_in, peek,
 };
 pub use policy::{

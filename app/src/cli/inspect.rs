@@ -175,6 +175,9 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
         if status.precaution != Precaution::NotNeeded {
             line("code", status.precaution.to_string());
         }
+        if let Some(compiler) = &status.compiler {
+            line("compiler", compiler.to_string());
+        }
     }
     if inspection.foreign.is_none() {
         line("accepts", kinds(&manifest.frames.accepts));

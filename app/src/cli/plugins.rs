@@ -206,6 +206,7 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "tier": status.tier.name(),
         "isolation": status.isolation.name(),
         "precaution": status.precaution.to_string(),
+        "compiler": status.compiler.as_ref().map(ToString::to_string),
         "sandbox": status.sandbox.as_deref().map(sandbox_json),
         "binding": status.binding.name(),
         "digest": status.digest,

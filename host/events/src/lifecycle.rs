@@ -178,6 +178,8 @@ pub enum ReloadCause {
     Restart,
     /// The permissions or limits changed, and the copy cannot be given them while it runs.
     PolicyChanged,
+    /// The optimising compiler has made better code of what runs.
+    Optimised,
 }
 
 named!(ReloadCause {
@@ -186,4 +188,5 @@ named!(ReloadCause {
     RolledBack => "rolled back",
     Restart => "restart",
     PolicyChanged => "policy changed",
+    Optimised => "optimised code",
 });

@@ -230,6 +230,15 @@ impl Code {
         }
     }
 
+    /// True if the quick compiler made it.
+    pub(crate) fn is_quick(&self) -> bool {
+        match self {
+            Code::FrameAbi(code) => code.engine.setting.quick,
+            Code::Component(code) => code.engine.setting.quick,
+            _ => false,
+        }
+    }
+
     /// The layers of the sandbox in which its copies run, if they do.
     pub(crate) fn sandbox(&self) -> Option<&Arc<SandboxReport>> {
         match self {

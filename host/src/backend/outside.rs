@@ -23,6 +23,8 @@ pub(crate) struct Job<'a> {
     pub(crate) setting: Setting,
     /// Bytes of memory that the compiler may use.
     pub(crate) memory: u64,
+    /// True if nobody waits for it, so that it leaves the other cores alone.
+    pub(crate) in_background: bool,
     /// How long its process may take at most, if nobody ends it before.
     pub(crate) deadline: Duration,
 }

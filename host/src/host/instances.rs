@@ -152,6 +152,7 @@ impl Host {
     fn started(&self, instance: &Arc<Instance>, took: Duration) {
         instance.tend();
         instance.say_lowered();
+        self.optimise_later(instance);
         let generation = instance.current();
         let prepared = &generation.prepared;
         tracing::info!(plugin = &*instance.plugin, instance = %instance.id, ?took, "loaded");

@@ -10,6 +10,7 @@ mod dispatch;
 mod end;
 mod faults;
 mod instances;
+mod optimise;
 mod permissions;
 mod probation;
 mod profile;
@@ -56,6 +57,7 @@ pub use end::Shutdown;
 pub use faults::FaultsError;
 pub use instances::Drained;
 use instances::about;
+use optimise::Optimiser;
 pub use profile::{Mocks, Profile, Reloads};
 use registry::Registry;
 use reload::gone;
@@ -98,7 +100,8 @@ pub struct Host {
 pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) resources: HostResources,
-    pub(crate) preparer: Preparer,
+    pub(crate) preparer: Arc<Preparer>,
+    optimiser: Optimiser,
     pub(crate) dispatched: DispatchCounters,
     /// How many loads may hold a thread until their code is prepared.
     threads: Arc<Semaphore>,
@@ -158,7 +161,8 @@ impl Host {
         let inner = Inner {
             registry,
             resources,
-            preparer,
+            preparer: Arc::new(preparer),
+            optimiser: Optimiser::default(),
             dispatched,
             threads: Arc::new(Semaphore::new(cores)),
             loads: Loads::default(),

@@ -46,6 +46,8 @@ enum Next {
     Earlier(Option<u32>),
     /// The generation that waited for a decision.
     Waiting(WaitingGeneration),
+    /// The running generation with better code.
+    Optimised(Prepared),
 }
 
 impl Plan {
@@ -59,6 +61,11 @@ impl Plan {
         Plan { next: Next::Earlier(number), carry: Carry::Nothing }
     }
 
+    /// Goes on with better code of what runs.
+    pub(super) fn optimised(better: Prepared) -> Plan {
+        Plan { next: Next::Optimised(better), carry: Carry::Current }
+    }
+
     /// The recorded cause.
     fn cause(&self) -> ReloadCause {
         match &self.next {
@@ -68,6 +75,7 @@ impl Plan {
             Next::Running | Next::RunningInProcesses => ReloadCause::PolicyChanged,
             Next::Earlier(_) => ReloadCause::RolledBack,
             Next::Waiting(waiting) => waiting.cause,
+            Next::Optimised(_) => ReloadCause::Optimised,
         }
     }
 
@@ -83,7 +91,9 @@ impl Plan {
             | Next::Elsewhere(_)
             | Next::Waiting(_) => true,
             Next::AfterFailure => !is_as_current,
-            Next::Running | Next::RunningInProcesses | Next::Earlier(_) => false,
+            Next::Running | Next::RunningInProcesses | Next::Earlier(_) | Next::Optimised(_) => {
+                false
+            }
         }
     }
 
@@ -91,7 +101,7 @@ impl Plan {
     /// that is loaded again while it is on probation does not become the one before.
     fn repeats(&self, is_as_current: bool, on_probation: bool) -> bool {
         match &self.next {
-            Next::Running => true,
+            Next::Running | Next::Optimised(_) => true,
             Next::Earlier(_) => false,
             Next::AfterFailure => is_as_current,
             _ => is_as_current && on_probation,
@@ -100,7 +110,7 @@ impl Plan {
 
     /// True if it settles what became of an attempt before it.
     fn settles(&self) -> bool {
-        !matches!(self.next, Next::Running)
+        !matches!(self.next, Next::Running | Next::Optimised(_))
     }
 
     /// The request of the instance once it runs or waits, if it is another one.
@@ -327,6 +337,7 @@ impl Host {
                 if rejected.is_newer && instance.serves_since() == now.number {
                     self.begin_probation(instance, cause);
                 }
+                self.optimise_later(instance);
                 span.record("next_generation", now.number);
                 tracing::info!(plugin = &*instance.plugin, %cause, generation = now.number, "reloaded");
                 What::Reloaded {
@@ -493,6 +504,7 @@ impl Host {
             Next::Running => instance.current().prepared.clone(),
             // No generation takes over.
             Next::RunningInProcesses => return Ok(None),
+            Next::Optimised(better) => better.clone(),
             // Both may have been prepared for another place than the one that was decided on since.
             Next::Earlier(number) => {
                 let kept = instance.previous();

@@ -14,7 +14,7 @@ use glovebox_sandbox::SandboxReport;
 
 use crate::failure::CopyFailure;
 use crate::id::InstanceId;
-use crate::load::Precaution;
+use crate::load::{CompiledBy, Precaution};
 use crate::policy::{self, Allowance, Decision, Enforcement, Standing};
 use crate::problem::Origin;
 use crate::services::ResourceUsage;
@@ -40,6 +40,8 @@ pub struct PluginStatus {
     pub sandbox: Option<Arc<SandboxReport>>,
     /// The precaution that was taken with its code before this process got it.
     pub precaution: Precaution,
+    /// The compiler that made its code; `None` of what is not WebAssembly.
+    pub compiler: Option<CompiledBy>,
     /// The binding.
     pub binding: Binding,
     /// Hexadecimal BLAKE3 digest of the artifact; empty for the core tier.

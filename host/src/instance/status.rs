@@ -49,6 +49,7 @@ impl Instance {
             isolation: current.prepared.isolation,
             sandbox: current.prepared.code.sandbox().cloned(),
             precaution: current.prepared.precaution.clone(),
+            compiler: current.prepared.compiled_by(),
             binding: current.prepared.binding,
             digest: current.prepared.digest.clone(),
             origin: current.prepared.origin.clone(),

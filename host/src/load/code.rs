@@ -4,76 +4,143 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::frame_abi;
-use glovebox_events::LoadStage;
+use glovebox_abi::manifest::Compiler;
+use glovebox_events::{Binding, LoadStage};
 use wasmparser::WasmFeatures;
 
 use super::cache::Cache;
 use super::classify::Class;
 use super::compile::{Attempt, CompileLimits, on_own_threads};
 use super::interface::Interface;
-use super::prepare::Preparer;
+use super::prepare::{Compiled, Preparer};
 use super::read::Artifact;
 use super::{CompilePlace, Precaution, foreign, size};
+use crate::backend::Code;
 use crate::backend::outside::{Job, Uncompiled, WorkerStarter};
 use crate::backend::wasm::{Engines, Program, Setting, WasmEngine};
 use crate::problem::{ArtifactKind, Incompatible, LoadProblem, shorten};
 use crate::record::span;
 use crate::underway::Underway;
 
+/// An artifact of this many bytes takes the optimising compiler some two seconds, which a person notices.
+const LARGE: usize = 2 << 20;
+
+/// The code of an artifact, ready to run.
+pub(super) struct Linked<P: Program> {
+    pub(super) code: Arc<P::Code>,
+    /// Where it was compiled.
+    pub(super) precaution: Precaution,
+    /// Why the quick compiler did not make it although it was asked.
+    pub(super) not_quick: Option<String>,
+}
+
+impl<P: Program> Linked<P> {
+    fn from_cache(code: Arc<P::Code>) -> Linked<P> {
+        Linked { code, precaution: Precaution::FromCache, not_quick: None }
+    }
+
+    /// The same as code of any binding.
+    pub(super) fn code_as(self, code: fn(Arc<P::Code>) -> Code, binding: Binding) -> Compiled {
+        let Linked { precaution, not_quick, .. } = self;
+        Compiled { code: code(self.code), binding, precaution, not_quick }
+    }
+}
+
+/// True if the quick compiler comes first. Counted work is that of one compiler, so that runs repeat.
+pub(super) fn is_quick_first(compiler: Compiler, artifact: &Artifact, metered: bool) -> bool {
+    match compiler {
+        Compiler::Quick | Compiler::QuickFirst => true,
+        Compiler::Optimising => false,
+        Compiler::Auto => artifact.bytes.len() >= LARGE && !metered,
+    }
+}
+
 impl Preparer {
-    /// The code of a WebAssembly artifact, and where it was compiled.
+    /// The code of a WebAssembly artifact.
     pub(super) fn machine_code<P: Program>(
         &self,
         artifact: &Artifact,
         metered: bool,
         limits: CompileLimits,
+        compiler: Compiler,
         load: &Underway,
-    ) -> Result<(Arc<P::Code>, Precaution), LoadProblem> {
-        let plain = self.engines.get(Setting { metered, demanding: false })?;
+    ) -> Result<Linked<P>, LoadProblem> {
+        let best = self.engines.get(Setting { metered, ..Setting::default() })?;
+        let mut not_quick = None;
+        let quick = match is_quick_first(compiler, artifact, metered) {
+            true => self
+                .engines
+                .get(Setting { metered, quick: true, ..Setting::default() })
+                .inspect_err(|problem| not_quick = Some(shorten(&problem.to_string())))
+                .ok(),
+            false => None,
+        };
         // Code that was compiled before is only read, which no artifact can draw out: that needs
         // neither a deadline nor a thread.
-        if let Some(code) = plain.loaded::<P>(&artifact.digest) {
-            return Ok((code, Precaution::FromCache));
+        let is_best_wanted = compiler != Compiler::Quick || quick.is_none();
+        let candidates = || is_best_wanted.then_some(&best).into_iter().chain(&quick);
+        for engine in candidates() {
+            if let Some(code) = engine.loaded::<P>(&artifact.digest) {
+                return Ok(Linked::from_cache(code));
+            }
         }
         let stage = span::stage(LoadStage::Compile);
-        if let Some(program) = stage.in_scope(|| cached::<P>(&self.cache, &plain, &artifact.digest))
-        {
-            drop(stage);
-            // It may have been compiled before files of its kind were known.
-            let linked = link(&program, &plain, &artifact.digest)
-                .map_err(|problem| artifact.class.refuse().err().unwrap_or(problem));
-            return Ok((linked?, Precaution::FromCache));
+        for engine in candidates() {
+            let program = stage.in_scope(|| cached::<P>(&self.cache, engine, &artifact.digest));
+            if let Some(program) = program {
+                drop(stage);
+                // It may have been compiled before files of its kind were known.
+                let linked = link(&program, engine, &artifact.digest)
+                    .map_err(|problem| artifact.class.refuse().err().unwrap_or(problem));
+                return Ok(Linked::from_cache(linked?));
+            }
         }
         let (bytes, digest) = (artifact.bytes.clone(), artifact.digest.clone());
         let class = artifact.class;
         let (engines, cache) = (self.engines.clone(), self.cache.clone());
-        let compiler = self.compiler.clone();
+        let starter = self.compiler.clone();
         let compile = move |attempt: &Attempt| {
+            let compiled = |engine: &WasmEngine| {
+                let wanted = Wanted { engine, class, bytes: &bytes, digest: &digest, limits };
+                let (program, place) = starter.compile::<P>(&wanted, &cache, attempt)?;
+                Ok::<_, LoadProblem>(Ready::Compiled(program, place))
+            };
             let (engine, ready) = stage.in_scope(|| {
                 class.refuse()?;
                 size::check(&bytes)?;
                 refuse_without_marker(P::KIND, &bytes)?;
-                let mut engine = plain;
+                let mut engine = best;
                 if Engines::is_demanding::<P>(&bytes)? {
-                    engine = engines.get(Setting { metered, demanding: true })?;
-                    if let Some(code) = engine.loaded::<P>(&digest) {
-                        return Ok((engine, Ready::Linked(code)));
+                    if quick.is_some() {
+                        not_quick = Some("it lacks a proposal that the plugin uses".to_owned());
                     }
-                    if let Some(program) = cached::<P>(&cache, &engine, &digest) {
-                        return Ok((engine, Ready::Compiled(program, Precaution::FromCache)));
+                    engine = engines.get(Setting { metered, demanding: true, quick: false })?;
+                } else if let Some(quick) = quick {
+                    match compiled(&quick) {
+                        // The artifact is valid, so that the other one takes it.
+                        Err(LoadProblem::NotCompiled { reason, .. }) => not_quick = Some(reason),
+                        ready => return Ok((quick, ready?)),
                     }
+                } else {
+                    let ready = compiled(&engine)?;
+                    return Ok((engine, ready));
                 }
-                let wanted =
-                    Wanted { engine: &engine, class, bytes: &bytes, digest: &digest, limits };
-                let (program, place) = compiler.compile::<P>(&wanted, &cache, attempt)?;
-                Ok::<_, LoadProblem>((engine, Ready::Compiled(program, place)))
+                let ready = match engine.loaded::<P>(&digest) {
+                    Some(code) => Ready::Linked(code),
+                    None => match cached::<P>(&cache, &engine, &digest) {
+                        Some(program) => Ready::Compiled(program, Precaution::FromCache),
+                        None => compiled(&engine)?,
+                    },
+                };
+                Ok::<_, LoadProblem>((engine, ready))
             })?;
             drop(stage);
             match ready {
-                Ready::Compiled(program, place) => {
-                    Ok((link::<P>(&program, &engine, &digest)?, place))
+                Ready::Compiled(program, precaution) => {
+                    let code = link::<P>(&program, &engine, &digest)?;
+                    Ok(Linked { code, precaution, not_quick })
                 }
-                Ready::Linked(code) => Ok((code, Precaution::FromCache)),
+                Ready::Linked(code) => Ok(Linked { not_quick, ..Linked::from_cache(code) }),
             }
         };
         let size = artifact.bytes.len() as u64;
@@ -125,7 +192,7 @@ fn cached<P: Program>(cache: &Cache, engine: &WasmEngine, digest: &str) -> Optio
 }
 
 /// Compiles, where it is best.
-pub(super) struct Compiler {
+pub(super) struct CompileStarter {
     pub(super) workers: Arc<WorkerStarter>,
     pub(super) place: CompilePlace,
 }
@@ -142,7 +209,7 @@ struct Wanted<'a> {
 /// How much later than its deadline the process of a compiler ends by itself, if nobody ended it then.
 const SPARE: Duration = Duration::from_secs(10);
 
-impl Compiler {
+impl CompileStarter {
     /// Compiles an artifact and keeps the code in the cache. May take long.
     fn compile<P: Program>(
         &self,
@@ -183,9 +250,10 @@ impl Compiler {
         wanted: &Wanted<'_>,
         attempt: &Attempt,
     ) -> Result<Vec<u8>, Uncompiled> {
-        let CompileLimits { deadline, memory } = wanted.limits;
+        let CompileLimits { deadline, memory, in_background } = wanted.limits;
         let deadline = deadline.saturating_add(SPARE);
-        let job = Job { bytes: wanted.bytes, setting: wanted.engine.setting, memory, deadline };
+        let (bytes, setting) = (wanted.bytes, wanted.engine.setting);
+        let job = Job { bytes, setting, memory, in_background, deadline };
         self.workers.compile::<P>(&job, |process| attempt.moves_out(process))
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct CompileLimits {
     pub(super) deadline: Duration,
     /// Bytes.
     pub(super) memory: u64,
+    /// True if nobody waits for it.
+    pub(super) in_background: bool,
 }
 
 /// The place and the bounds of the compiles of a host.
@@ -88,7 +90,7 @@ impl CompileBounds {
             let asked = runtime.compile_memory.unwrap_or_else(|| memory_of_size(size));
             asked.min(self.memory.unwrap_or(MAX_MEMORY))
         });
-        CompileLimits { deadline, memory }
+        CompileLimits { deadline, memory, in_background: false }
     }
 }
 

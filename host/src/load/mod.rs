@@ -31,7 +31,7 @@ pub(crate) use compile::CompileBounds;
 pub use compile::CompileStatus;
 pub use inspect::{Inspection, inspect};
 pub use peek::{ManifestPlace, Peek, Peeked, peek};
-pub use precaution::{CompilePlace, Precaution};
+pub use precaution::{CompilePlace, CompiledBy, Precaution};
 pub(crate) use prepare::{Prepared, Preparer};
 pub(crate) use read::{Artifact, files_of, read};
 pub use read::{MAX_ARTIFACT_LEN, names_in};

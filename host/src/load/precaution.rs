@@ -13,6 +13,39 @@ pub enum CompilePlace {
     ThisProcess,
 }
 
+/// The compiler that made the code of a WebAssembly plugin; see
+/// [`LoadRequest::compiler`](crate::LoadRequest::compiler).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompiledBy {
+    /// The optimising one.
+    Optimising,
+    /// The optimising one, because the quick one did not compile it.
+    OptimisingInstead {
+        /// Why it did not.
+        reason: String,
+    },
+    /// The quick one.
+    Quick,
+    /// The quick one, until the code of the optimising one is there.
+    QuickFirst,
+}
+
+impl fmt::Display for CompiledBy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CompiledBy::Optimising => formatter.write_str("optimising"),
+            CompiledBy::OptimisingInstead { reason } => {
+                write!(formatter, "optimising, because the quick one cannot compile it: {reason}")
+            }
+            CompiledBy::Quick => formatter.write_str("quick"),
+            CompiledBy::QuickFirst => {
+                formatter.write_str("quick, until the optimising one is done")
+            }
+        }
+    }
+}
+
 /// The precaution that was taken with the code of a plugin before this process got it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]

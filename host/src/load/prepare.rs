@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use glovebox_abi::manifest::{Isolation, MIN_COMPILE_MEMORY, Tier};
+use glovebox_abi::manifest::{Compiler, Isolation, MIN_COMPILE_MEMORY, Tier};
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, LoadStage};
@@ -16,10 +17,10 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 
 use super::cache::{Cache, CacheStats};
-use super::code::Compiler;
-use super::compile::{CompileBounds, CompileStatus, Compiles};
+use super::code::CompileStarter;
+use super::compile::{CompileBounds, CompileLimits, CompileStatus, Compiles};
 use super::read::{Artifact, read};
-use super::{LoadRequest, Place, Precaution};
+use super::{CompiledBy, LoadRequest, Place, Precaution};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
 use crate::backend::outside::{About, Trial, Untried, WorkerStarter};
@@ -60,6 +61,10 @@ pub(crate) struct Prepared {
     /// Where relative paths of the manifest start; `None` for what is no file.
     pub(crate) base: Option<PathBuf>,
     pub(crate) precaution: Precaution,
+    /// Why the quick compiler did not make the code although it was asked.
+    pub(crate) not_quick: Option<String>,
+    /// The artifact that the optimising compiler is to compile again.
+    pub(crate) later: Option<Arc<Later>>,
 }
 
 /// The parts of the host that preparing needs.
@@ -67,7 +72,7 @@ pub(crate) struct Preparer {
     pub(super) engines: Arc<Engines>,
     pub(super) cache: Arc<Cache>,
     pub(super) compiles: Compiles,
-    pub(super) compiler: Arc<Compiler>,
+    pub(super) compiler: Arc<CompileStarter>,
     bounds: CompileBounds,
     /// Private copies of libraries; removed with the host.
     copies: Scratch,
@@ -79,7 +84,47 @@ pub(crate) struct Preparer {
     pub(crate) mapped: AtomicU64,
 }
 
+/// An artifact that runs as the quick compiler made it, until there is better code.
+pub(crate) struct Later {
+    artifact: Artifact,
+    /// True if there will be none.
+    is_given_up: AtomicBool,
+}
+
+/// Code that can run, and how it came to be.
+pub(super) struct Compiled {
+    pub(super) code: Code,
+    pub(super) binding: Binding,
+    pub(super) precaution: Precaution,
+    pub(super) not_quick: Option<String>,
+}
+
 impl Prepared {
+    /// The compiler of the code; `None` of what is not compiled here.
+    pub(crate) fn compiled_by(&self) -> Option<CompiledBy> {
+        if !matches!(self.code, Code::Component(_) | Code::FrameAbi(_)) {
+            return None;
+        }
+        Some(match (&self.not_quick, self.code.is_quick()) {
+            (_, true) if self.waits_for_better() => CompiledBy::QuickFirst,
+            (_, true) => CompiledBy::Quick,
+            (Some(reason), false) => CompiledBy::OptimisingInstead { reason: reason.clone() },
+            (None, false) => CompiledBy::Optimising,
+        })
+    }
+
+    /// True if the optimising compiler is to make better code of it.
+    pub(crate) fn waits_for_better(&self) -> bool {
+        self.later.as_ref().is_some_and(|later| !later.is_given_up.load(Relaxed))
+    }
+
+    /// Notes that it did not.
+    pub(crate) fn give_up_better(&self) {
+        if let Some(later) = &self.later {
+            later.is_given_up.store(true, Relaxed);
+        }
+    }
+
     /// The subject of rules, beside its manifest.
     pub(crate) fn subject(&self) -> Subject<'_> {
         Subject {
@@ -105,7 +150,7 @@ impl Preparer {
         functions: Arc<Functions>,
     ) -> Preparer {
         let workers = Arc::new(WorkerStarter::default());
-        let compiler = Compiler { workers: workers.clone(), place: bounds.place };
+        let compiler = CompileStarter { workers: workers.clone(), place: bounds.place };
         Preparer {
             engines: Arc::new(engines),
             cache: Arc::new(cache),
@@ -186,6 +231,8 @@ impl Preparer {
                 origin,
                 base: None,
                 precaution: Precaution::NotNeeded,
+                not_quick: None,
+                later: None,
             });
         }
         let artifact = admitted(request)?;
@@ -202,11 +249,15 @@ impl Preparer {
             LoadProblem::TrialEnded { .. } | LoadProblem::NotOpened { .. } => LoadStage::Link,
             _ => LoadStage::Compile,
         };
-        let compiled = self.compile(&artifact, request, load);
-        let (code, binding, precaution) = compiled.map_err(|problem| {
+        let compiler = request.compiler_of(&artifact.manifest);
+        let compiled = self.compile(&artifact, request, compiler, load).map_err(|problem| {
             LoadError::new(stage_of(&problem), Some(artifact.origin.clone()), problem)
         })?;
         enters(LoadStage::Link)?;
+        let Compiled { code, binding, precaution, not_quick } = compiled;
+        let is_for_now = code.is_quick() && compiler != Compiler::Quick;
+        let later = is_for_now
+            .then(|| Later { artifact: artifact.clone(), is_given_up: AtomicBool::new(false) });
         self.check_functions(code.functions(), &artifact.manifest, request).map_err(|problem| {
             LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem)
         })?;
@@ -222,7 +273,24 @@ impl Preparer {
             origin: artifact.origin,
             base: artifact.base,
             precaution,
+            not_quick,
+            later: later.map(Arc::new),
         })
+    }
+
+    /// The same with the code of the optimising compiler; `None` if it does not wait for that.
+    pub(crate) fn optimised(
+        &self,
+        prepared: &Prepared,
+        request: &LoadRequest,
+        load: &Underway,
+    ) -> Option<Result<Prepared, LoadProblem>> {
+        let later = prepared.later.as_ref().filter(|_| prepared.waits_for_better())?;
+        let compiled = self.compile_by(&later.artifact, request, Compiler::Optimising, true, load);
+        Some(compiled.map(|compiled| {
+            let Compiled { code, precaution, .. } = compiled;
+            Prepared { code, precaution, later: None, ..prepared.clone() }
+        }))
     }
 
     /// The parts that were prepared before, in the place that the request names now: that is
@@ -244,9 +312,10 @@ impl Preparer {
             std::fs::read(library).map_err(|error| refuse(LoadStage::Read, error.into()))?;
         let artifact = Artifact::again(&prepared, bytes.into()).ok_or_else(gone)?;
         admit(&artifact, request).map_err(|problem| refuse(LoadStage::Policy, problem))?;
-        let compiled = self.compile(&artifact, request, load);
-        let (code, binding, precaution) =
+        let compiled = self.compile(&artifact, request, Compiler::Auto, load);
+        let compiled =
             compiled.map_err(|problem| load.explain(refuse(LoadStage::Link, problem)))?;
+        let Compiled { code, binding, precaution, .. } = compiled;
         Ok(Prepared { code, binding, precaution, isolation, ..prepared })
     }
 
@@ -274,6 +343,8 @@ impl Preparer {
             origin: artifact.origin,
             base: artifact.base,
             precaution: Precaution::NotNeeded,
+            not_quick: None,
+            later: None,
         })
     }
 
@@ -281,27 +352,40 @@ impl Preparer {
         &self,
         artifact: &Artifact,
         request: &LoadRequest,
+        compiler: Compiler,
         load: &Underway,
-    ) -> Result<(Code, Binding, Precaution), LoadProblem> {
+    ) -> Result<Compiled, LoadProblem> {
+        self.compile_by(artifact, request, compiler, false, load)
+    }
+
+    fn compile_by(
+        &self,
+        artifact: &Artifact,
+        request: &LoadRequest,
+        compiler: Compiler,
+        in_background: bool,
+        load: &Underway,
+    ) -> Result<Compiled, LoadProblem> {
         let manifest = &artifact.manifest;
         let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
-        let limits = self.bounds.limits(artifact, request);
-        match artifact.kind {
+        let limits = CompileLimits { in_background, ..self.bounds.limits(artifact, request) };
+        let (code, binding, precaution) = match artifact.kind {
             ArtifactKind::Component => {
-                let (code, place) =
-                    self.machine_code::<Component>(artifact, metered, limits, load)?;
-                Ok((Code::Component(code), Binding::Component, place))
+                let linked =
+                    self.machine_code::<Component>(artifact, metered, limits, compiler, load)?;
+                return Ok(linked.code_as(Code::Component, Binding::Component));
             }
             ArtifactKind::CoreModule => {
-                let (code, place) = self.machine_code::<Module>(artifact, metered, limits, load)?;
-                Ok((Code::FrameAbi(code), Binding::FrameAbi, place))
+                let linked =
+                    self.machine_code::<Module>(artifact, metered, limits, compiler, load)?;
+                return Ok(linked.code_as(Code::FrameAbi, Binding::FrameAbi));
             }
             #[cfg(target_os = "linux")]
             ArtifactKind::FramedProgram => {
                 let program = self.private_copy(artifact)?;
                 let command = manifest.runtime.command.clone();
                 let code = self.workers.program(program, command, &manifest.limits)?;
-                Ok((Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded))
+                (Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded)
             }
             #[cfg(target_os = "linux")]
             ArtifactKind::Image => {
@@ -314,7 +398,7 @@ impl Preparer {
                     is_skipped: false,
                 };
                 let code = self.workers.image(image, manifest.runtime.command.clone(), &about)?;
-                Ok((Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded))
+                (Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded)
             }
             #[cfg(target_os = "linux")]
             _ if request.isolation_of(manifest, Binding::Native) == Isolation::Process => {
@@ -327,13 +411,14 @@ impl Preparer {
                     is_skipped: request.skip_trial,
                 };
                 let code = self.workers.code(copy, &about)?;
-                Ok((Code::Worker(Arc::new(code)), Binding::Native, Precaution::NotNeeded))
+                (Code::Worker(Arc::new(code)), Binding::Native, Precaution::NotNeeded)
             }
             _ => {
                 let (code, precaution) = self.open(artifact, request, load)?;
-                Ok((Code::Native(Arc::new(code)), Binding::Native, precaution))
+                (Code::Native(Arc::new(code)), Binding::Native, precaution)
             }
-        }
+        };
+        Ok(Compiled { code, binding, precaution, not_quick: None })
     }
 
     /// Refuses a plugin that wants a function of the application that nobody gives: one that it

@@ -27,6 +27,7 @@ pub const MAX_ARTIFACT_LEN: u64 = 256 << 20;
 /// The largest text that is assembled, which takes many times its size: 4 MiB.
 pub(super) const MAX_TEXT_LEN: u64 = 4 << 20;
 /// An artifact whose bytes are in memory and recognized, with its manifest; nothing ran yet.
+#[derive(Clone)]
 pub(crate) struct Artifact {
     pub(crate) origin: Origin,
     pub(crate) kind: ArtifactKind,

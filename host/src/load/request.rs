@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use glovebox_abi::manifest::{Isolation, LimitChanges};
+use glovebox_abi::manifest::{Compiler, Isolation, LimitChanges};
 use glovebox_abi::{Manifest, Permission, Plugin, Requests};
 use glovebox_events::Binding;
 
@@ -32,6 +32,7 @@ pub struct LoadRequest {
     pub(crate) compile_deadline: Option<Duration>,
     pub(crate) compile_memory: Option<u64>,
     pub(crate) load_deadline: Option<Duration>,
+    pub(crate) compiler: Option<Compiler>,
     pub(crate) skip_trial: bool,
     /// The decisions about the instance that this is a copy of.
     pub(crate) decisions: Option<BTreeMap<Permission, Decided>>,
@@ -75,6 +76,7 @@ impl LoadRequest {
             compile_deadline: None,
             compile_memory: None,
             load_deadline: None,
+            compiler: None,
             skip_trial: false,
             decisions: None,
         }
@@ -247,6 +249,23 @@ impl LoadRequest {
     pub fn load_deadline(mut self, deadline: Duration) -> LoadRequest {
         self.load_deadline = Some(deadline);
         self
+    }
+
+    /// The compiler of a plugin in WebAssembly, instead of what its manifest says. With
+    /// [`Compiler::QuickFirst`], as by itself for an artifact from 2 MiB that nobody compiled before, it
+    /// runs what the quick one made until the code of the optimising one is there, which takes over as a
+    /// [reload](crate::Host::reload) does: between two calls, with a copy of its state.
+    /// [`PluginStatus::compiler`](crate::PluginStatus::compiler) says which it was. A plugin of which work
+    /// is counted begins quick only if it is told to.
+    #[must_use]
+    pub fn compiler(mut self, compiler: Compiler) -> LoadRequest {
+        self.compiler = Some(compiler);
+        self
+    }
+
+    /// The compiler that it has.
+    pub(crate) fn compiler_of(&self, manifest: &Manifest) -> Compiler {
+        self.compiler.or(manifest.runtime.compiler).unwrap_or_default()
     }
 
     /// Opens a native library without opening it in a throw-away sandboxed process first: for one that

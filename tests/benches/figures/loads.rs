@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use glovebox_host::worker::compiles_outside;
-use glovebox_host::{CompilePlace, Host, LoadRequest};
+use glovebox_host::{CompilePlace, Compiler, Host, LoadRequest};
 use glovebox_tests::{native_sample, sample};
 use wasmtime::component::Component;
 
@@ -47,6 +47,15 @@ pub(crate) fn run(figures: &mut Figures) {
             pair_once(ROUNDS, || load(&outside, redact()), || load(&here, redact()));
         let baseline = ("load-and-compile-in-process-ms", baseline);
         figures.add("load-wasm-cold-outside", value, "ms", baseline, 1.3);
+    }
+    if figures.wants("load-wasm-quick") {
+        let host = Host::builder().build().expect("a host starts on any machine");
+        let (value, baseline) = pair_once(
+            ROUNDS,
+            || load(&host, redact().compiler(Compiler::Quick)),
+            || load(&host, redact().compiler(Compiler::Optimising)),
+        );
+        figures.add("load-wasm-quick", value, "ms", ("load-optimised-ms", baseline), 0.5);
     }
     if figures.wants("load-wasm-cached") {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -3,7 +3,7 @@
 use glovebox_abi::Frame;
 use glovebox_abi::manifest::LimitKind;
 use glovebox_events::{Outcome, What};
-use glovebox_host::{Enforcement, LoadRequest};
+use glovebox_host::{Compiler, Enforcement, LoadRequest};
 use glovebox_tests::guest::Guest;
 use glovebox_tests::{Bench, fixture, native_sample};
 
@@ -52,6 +52,8 @@ fn the_same_frames_and_seed_give_the_same_bytes() {
         assert!(first.len() > 2 * SCRIPT.len(), "{first:?}");
         assert_eq!(first, seeded(7), "{name}");
         assert_ne!(first, seeded(8), "{name}");
+        let request = LoadRequest::path(fixture(name)).deterministic(7);
+        assert_eq!(first, run(request.compiler(Compiler::Quick)), "{name}: the quick compiler");
         let free = || run(LoadRequest::path(fixture(name)));
         assert_ne!(free(), free(), "{name}: nothing differs, so nothing is shown");
     }

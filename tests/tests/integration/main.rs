@@ -11,6 +11,7 @@ mod cases_wasm;
 mod catalog;
 mod ceilings;
 mod cli;
+mod compilers;
 mod compiling;
 mod consent;
 mod crashes;

@@ -5,23 +5,25 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::Budget;
 use glovebox_abi::{Frame, Header, Kind, Manifest, Permission};
 use glovebox_events::{Binding, What};
-use glovebox_host::{Decision, InstanceId, Isolation, LoadRequest};
+use glovebox_host::{Compiler, Decision, InstanceId, Isolation, LoadRequest};
 use glovebox_tests::parity_plugin::Parity;
 use glovebox_tests::{Bench, fixture, native_sample, root};
 use serde_json::json;
 
-/// A binding, and where the plugin runs.
-type Tier = (Binding, Isolation);
+/// A binding, where the plugin runs, and the compiler of WebAssembly.
+type Tier = (Binding, Isolation, Compiler);
 
-const CORE: Tier = (Binding::Core, Isolation::InProcess);
+const CORE: Tier = (Binding::Core, Isolation::InProcess, Compiler::Auto);
 
 const TIERS: &[Tier] = &[
     CORE,
-    (Binding::FrameAbi, Isolation::InProcess),
-    (Binding::Component, Isolation::InProcess),
-    (Binding::Native, Isolation::InProcess),
+    (Binding::FrameAbi, Isolation::InProcess, Compiler::Optimising),
+    (Binding::FrameAbi, Isolation::InProcess, Compiler::Quick),
+    (Binding::Component, Isolation::InProcess, Compiler::Optimising),
+    (Binding::Component, Isolation::InProcess, Compiler::Quick),
+    (Binding::Native, Isolation::InProcess, Compiler::Auto),
     #[cfg(target_os = "linux")]
-    (Binding::Native, Isolation::Process),
+    (Binding::Native, Isolation::Process, Compiler::Auto),
 ];
 
 /// The manifest in `plugin.toml`, with the budget that the attribute in the source adds to it.
@@ -33,8 +35,8 @@ fn manifest() -> Manifest {
     manifest
 }
 
-fn request((binding, isolation): Tier) -> LoadRequest {
-    match binding {
+fn request((binding, isolation, compiler): Tier) -> LoadRequest {
+    let request = match binding {
         Binding::Core => LoadRequest::core(manifest(), || Box::new(Parity::default())),
         Binding::Component => LoadRequest::path(fixture("parity-plugin.wasm")),
         Binding::FrameAbi => LoadRequest::path(fixture("parity-plugin.frame-abi.wasm")),
@@ -42,14 +44,15 @@ fn request((binding, isolation): Tier) -> LoadRequest {
             let request = LoadRequest::path(native_sample("parity-plugin")).isolation(isolation);
             if isolation == Isolation::InProcess { request.trust_native() } else { request }
         }
-    }
+    };
+    request.compiler(compiler)
 }
 
 fn load(tier: Tier) -> (Bench, InstanceId) {
     let bench = Bench::new();
     let id = bench.host.load(request(tier)).wait().unwrap_or_else(|error| panic!("{error}"));
     let status = bench.host.plugin(id).unwrap();
-    assert_eq!((status.binding, status.isolation), tier);
+    assert_eq!((status.binding, status.isolation), (tier.0, tier.1));
     assert_eq!(*status.manifest, manifest(), "{tier:?}: built from another plugin.toml");
     (bench, id)
 }
@@ -333,7 +336,7 @@ fn limits_are_the_same() {
 #[cfg(target_os = "linux")]
 fn an_answer_that_no_message_holds_exceeds_the_same_limit() {
     for isolation in [Isolation::InProcess, Isolation::Process] {
-        let (bench, id) = load((Binding::Native, isolation));
+        let (bench, id) = load((Binding::Native, isolation, Compiler::Auto));
         let reply = bench.host.call(id, &Frame::data("bytes 68000000"));
         let expected = "limit exceeded: asked for 64.8 MiB of output-bytes, limit 64 KiB";
         assert_eq!(reply.outcome.to_string(), expected, "{isolation:?}");

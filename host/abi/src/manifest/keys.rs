@@ -36,6 +36,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "compile-deadline",
             "load-deadline",
             "compile-memory",
+            "compiler",
         ],
     ),
     ("frames", &["accepts", "emits"]),

@@ -51,7 +51,7 @@ pub use keys::check_permissions;
 pub use lifecycle::{Lifecycle, OnFailure, Restart, StateRules};
 pub use limits::{LimitChanges, LimitError, LimitKind, Limits};
 pub use requests::{Request, Requests};
-pub use runtime::{Isolation, MIN_COMPILE_MEMORY, Runtime, Tier};
+pub use runtime::{Compiler, Isolation, MIN_COMPILE_MEMORY, Runtime, Tier};
 pub use scope::{
     Access, Folder, Scope, Selection, is_function_name, names_function, not_a_function,
 };

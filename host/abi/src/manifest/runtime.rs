@@ -42,6 +42,8 @@ pub struct Runtime {
     /// artifact if absent.
     #[serde(rename = "compile-memory", deserialize_with = "some_memory")]
     pub compile_memory: Option<u64>,
+    /// The compiler of a plugin in WebAssembly; by the size of the artifact if absent.
+    pub compiler: Option<Compiler>,
 }
 
 /// The least memory that the compiler can work with, in bytes.
@@ -59,6 +61,7 @@ impl Default for Runtime {
             compile_deadline: None,
             load_deadline: None,
             compile_memory: None,
+            compiler: None,
         }
     }
 }
@@ -154,6 +157,38 @@ impl Isolation {
             Isolation::Process => "process",
             Isolation::Container => "container",
             Isolation::Remote => "remote",
+        }
+    }
+}
+
+/// The compiler of a plugin in WebAssembly: one takes a quarter of the time, and the code of the other
+/// is up to half as fast again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compiler {
+    /// [`QuickFirst`](Self::QuickFirst) for a large artifact, else [`Optimising`](Self::Optimising).
+    #[default]
+    Auto,
+    /// The optimising one.
+    Optimising,
+    /// The quick one.
+    Quick,
+    /// The quick one to begin with; the code of the optimising one takes over as soon as it is there.
+    QuickFirst,
+}
+
+impl Compiler {
+    /// All of them.
+    pub const ALL: &[Compiler] =
+        &[Compiler::Auto, Compiler::Optimising, Compiler::Quick, Compiler::QuickFirst];
+
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compiler::Auto => "auto",
+            Compiler::Optimising => "optimising",
+            Compiler::Quick => "quick",
+            Compiler::QuickFirst => "quick-first",
         }
     }
 }

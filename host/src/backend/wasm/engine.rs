@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wasmparser::WasmFeatures;
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Module, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, Module, Strategy, WasmBacktraceDetails};
 
 use super::component::ComponentCode;
 use super::features;
@@ -27,6 +27,8 @@ pub(crate) struct Setting {
     pub(crate) metered: bool,
     /// It has the proposals that are there on demand; see [`features`].
     pub(crate) demanding: bool,
+    /// Its compiler is quick, and its code slower.
+    pub(crate) quick: bool,
 }
 
 /// The engines of a host: one for speed, and one for each other setting.
@@ -153,10 +155,15 @@ impl Setting {
     /// An engine with this setting: the same in each process of this program, so that one takes what
     /// another compiled.
     pub(in crate::backend) fn engine(self) -> wasmtime::Result<Engine> {
-        let Setting { metered, demanding } = self;
-        let on = if demanding { features::ON.union(features::ON_DEMAND) } else { features::ON };
+        let Setting { metered, demanding, quick } = self;
+        let on = match (demanding, quick) {
+            (true, _) => features::ON.union(features::ON_DEMAND),
+            (false, true) => features::ON.difference(features::NOT_QUICK),
+            (false, false) => features::ON,
+        };
         let mut config = Config::new();
         config
+            .strategy(if quick { Strategy::Winch } else { Strategy::Cranelift })
             .epoch_interruption(true)
             .consume_fuel(metered)
             .max_wasm_stack(MAX_STACK)

@@ -16,6 +16,9 @@
 //! artifact needs it. Whether it does is read from the artifact before it is compiled, which takes some
 //! hundredths of the time that compiling takes; what the cache has is not looked at again. The keys of the compile cache tell
 //! the engines apart, because their settings are part of the key.
+//!
+//! A further engine has the quick compiler. The optimising one compiles instead whatever that refuses,
+//! such as tail calls.
 
 use wasmparser::WasmFeatures;
 
@@ -28,6 +31,9 @@ pub(super) const ON: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::COMPONENT_MODEL)
     .difference(WasmFeatures::GC_TYPES);
+
+/// The features that the quick compiler, Winch, does not know. It refuses some instructions of others.
+pub(super) const NOT_QUICK: WasmFeatures = WasmFeatures::TAIL_CALL;
 
 /// Further features of the engine for demanding artifacts.
 pub(super) const ON_DEMAND: WasmFeatures = WasmFeatures::MEMORY64

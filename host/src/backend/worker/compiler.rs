@@ -94,7 +94,7 @@ impl WorkerStarter {
             setting: job.setting,
             output: output.as_raw_fd(),
             longest,
-            threads: threads(),
+            threads: if job.in_background { 1 } else { threads() },
             #[cfg(test)]
             fault: *self.fault.lock(),
         };
@@ -135,6 +135,7 @@ impl WorkerStarter {
             bytes: b"\0asm\x01\0\0\0",
             setting: Setting::default(),
             memory: MIN_COMPILE_MEMORY,
+            in_background: false,
             deadline: START_DEADLINE,
         };
         match self.compile::<Module>(&job, drop) {
@@ -335,7 +336,13 @@ mod tests {
         let starter = WorkerStarter::default();
         *starter.fault.lock() = fault;
         let setting = Setting::default();
-        let job = Job { bytes: EMPTY, setting, memory: MIN_COMPILE_MEMORY, deadline };
+        let job = Job {
+            bytes: EMPTY,
+            setting,
+            memory: MIN_COMPILE_MEMORY,
+            in_background: false,
+            deadline,
+        };
         starter.compile::<Module>(&job, begun)
     }
 
@@ -372,14 +379,22 @@ mod tests {
     fn the_code_is_that_of_this_process() {
         fn check(setting: Setting) {
             let starter = WorkerStarter::default();
-            let job = Job { bytes: EMPTY, setting, memory: MIN_COMPILE_MEMORY, deadline: MINUTE };
+            let job = Job {
+                bytes: EMPTY,
+                setting,
+                memory: MIN_COMPILE_MEMORY,
+                in_background: false,
+                deadline: MINUTE,
+            };
             let code = starter.compile::<Module>(&job, drop);
             let here = <Module as Program>::precompile(&setting.engine().unwrap(), EMPTY);
             assert_eq!(code, Ok(here.unwrap()), "{setting:?}");
         }
         for metered in [false, true] {
-            for demanding in [false, true] {
-                check(Setting { metered, demanding });
+            check(Setting { metered, ..Setting::default() });
+            check(Setting { metered, demanding: true, quick: false });
+            if cfg!(target_arch = "x86_64") {
+                check(Setting { metered, demanding: false, quick: true });
             }
         }
         assert!(WorkerStarter::default().compiles_outside().is_ok());

@@ -5,7 +5,7 @@ use egui_material_icons::icons as icon;
 use glovebox_abi::manifest::{Isolation, LimitKind, Tier};
 use glovebox_abi::text::inert;
 use glovebox_host::{
-    Decision, Enforcement, Growth, PermissionStatus, PluginStatus, PolicyMode, Standing,
+    CompiledBy, Decision, Enforcement, Growth, PermissionStatus, PluginStatus, PolicyMode, Standing,
 };
 use glovebox_inspector::store::Denial;
 
@@ -74,6 +74,9 @@ fn mode(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
         }
         badge(ui, plugin.tier.name(), Tone::Neutral);
         badge(ui, plugin.isolation.name(), Tone::Neutral);
+        if let Some(compiler @ (CompiledBy::Quick | CompiledBy::QuickFirst)) = &plugin.compiler {
+            badge(ui, "quick code", Tone::Neutral).hint(format!("Its compiler: {compiler}"));
+        }
     });
     flow(ui, |ui| {
         ui.label(plain("Policy of all plugins").color(theme::of(ui).text_weak));
