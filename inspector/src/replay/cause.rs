@@ -14,7 +14,10 @@ type Digest = [u8; blake3::OUT_LEN];
 /// The emitted frames of a trace, and the inputs that may have come of them.
 #[derive(Default)]
 pub(super) struct Emits {
+    /// By the frame as it arrives: the host writes its source.
     emitters: HashMap<Digest, Emitters>,
+    /// By the frame as it was emitted, for traces from before the host did so.
+    unnamed: HashMap<Digest, Emitters>,
     candidates: Vec<Candidate>,
     /// Calls that did not wait in a queue, as those for emitted frames do. Only calls that ended
     /// after the first frame was emitted.
@@ -29,8 +32,9 @@ struct Candidate {
     plugin: Arc<str>,
     target: Option<Box<str>>,
     frame: Digest,
-    /// How many had emitted it then.
+    /// How many had emitted it then, with and without their names.
     emitters: usize,
+    unnamed: usize,
 }
 
 /// The emitters of the same frame, in order.
@@ -46,12 +50,21 @@ impl Emits {
     pub(super) fn add(&mut self, event: &Event, inputs: usize) {
         match &event.what {
             What::FrameOut { call, emitted: true, frame, .. } => {
-                let same = self.emitters.entry(digest(frame)).or_default();
-                same.calls.push((*call, event.instance));
+                let emitter = (*call, event.instance);
+                self.unnamed.entry(digest(frame)).or_default().calls.push(emitter);
+                let mut frame = frame.clone();
+                frame.header = frame.header.with_text(Header::SOURCE, &event.plugin);
+                self.emitters.entry(digest(&frame)).or_default().calls.push(emitter);
             }
             What::FrameIn { call, frame } if !self.emitters.is_empty() => {
                 let digest = digest(frame);
-                let Some(emitters) = self.emitters.get(&digest) else { return };
+                let count = |emitters: &HashMap<Digest, Emitters>| {
+                    emitters.get(&digest).map_or(0, |emitters| emitters.calls.len())
+                };
+                let (emitters, unnamed) = (count(&self.emitters), count(&self.unnamed));
+                if emitters.max(unnamed) == 0 {
+                    return;
+                }
                 self.candidates.push(Candidate {
                     position: inputs as u64,
                     call: *call,
@@ -59,7 +72,8 @@ impl Emits {
                     plugin: event.plugin.clone(),
                     target: frame.header.get_text(Header::TARGET).map(|target| (*target).into()),
                     frame: digest,
-                    emitters: emitters.calls.len(),
+                    emitters,
+                    unnamed,
                 });
             }
             What::CallEnded { call, timing, .. }
@@ -74,12 +88,18 @@ impl Emits {
     /// By the position of each input that was emitted: the call in which it was.
     pub(super) fn causes(mut self) -> HashMap<u64, CallId> {
         let mut causes = HashMap::new();
+        // A host that writes the source does so in each frame.
+        let are_named = self.candidates.iter().any(|candidate| candidate.emitters > 0);
         for candidate in &self.candidates {
             if self.direct.contains(candidate.call.0) {
                 continue;
             }
-            let emitters = self.emitters.get_mut(&candidate.frame);
-            if let Some(cause) = emitters.and_then(|emitters| emitters.next_for(candidate)) {
+            let (emitters, count) = match are_named {
+                true => (&mut self.emitters, candidate.emitters),
+                false => (&mut self.unnamed, candidate.unnamed),
+            };
+            let emitters = emitters.get_mut(&candidate.frame);
+            if let Some(cause) = emitters.and_then(|emitters| emitters.next_for(candidate, count)) {
                 causes.insert(candidate.position, cause);
             }
         }
@@ -98,15 +118,15 @@ fn digest(frame: &Frame) -> Digest {
 }
 
 impl Emitters {
-    /// The first that emitted to an instance and from which it has nothing yet.
-    fn next_for(&mut self, candidate: &Candidate) -> Option<CallId> {
+    /// The first of the first so many that emitted to an instance and from which it has nothing yet.
+    fn next_for(&mut self, candidate: &Candidate, count: usize) -> Option<CallId> {
         // A frame with a target goes there, also to the emitter itself; others go to all others.
         let Candidate { instance, plugin, target, .. } = candidate;
         if target.as_ref().is_some_and(|target| **target != **plugin) {
             return None;
         }
         let taken = self.taken.entry(*instance).or_default();
-        let rest = self.calls.get(*taken..candidate.emitters)?;
+        let rest = self.calls.get(*taken..count)?;
         let is_for = |(_, emitter): &(CallId, u64)| target.is_some() || emitter != instance;
         let found = rest.iter().position(is_for)?;
         *taken += found + 1;
@@ -127,7 +147,7 @@ mod tests {
 
     /// The events of a run: `a1 in x` begins a call of instance 1 of `a`, `a1 emits x` is in the
     /// last call of that instance, and `x@b` is a frame with a target. A call that is `called` did
-    /// not wait.
+    /// not wait. A fourth word is the source of the frame.
     fn events(lines: &[&str]) -> Vec<Event> {
         let mut events = Vec::new();
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
@@ -136,7 +156,10 @@ mod tests {
             let (who, does, text) = (words[0], words[1], words[2]);
             let target = text.split_once('@').map(|(_, target)| target);
             let header = target.map(|target| Header::build().text(Header::TARGET, target).finish());
-            let frame = Frame::new(Kind::DATA, header.unwrap_or_default(), text.to_owned());
+            let mut frame = Frame::new(Kind::DATA, header.unwrap_or_default(), text.to_owned());
+            if let Some(source) = words.get(3) {
+                frame.header = frame.header.with_text(Header::SOURCE, source);
+            }
             let mut push = |what| {
                 let (plugin, instance) = (who[..1].into(), who[1..].parse().unwrap());
                 let at = number as u64;
@@ -191,6 +214,10 @@ mod tests {
         // To others, unless it names its target.
         check(&["a1 in x", "a1 emits y", "a1 in y", "a2 in y"], &[(3, 0)]);
         check(&["a1 in x", "a1 emits y@a", "b2 in y@a", "a1 in y@a"], &[(3, 0)]);
+        // One of the same bytes from outside has no source, where the host writes it.
+        check(&["a1 in x", "a1 emits y", "b2 in y", "b2 in y a"], &[(3, 0)]);
+        check(&["a1 in x", "a1 emits y@b", "b2 in y@b a", "b2 in y@b"], &[(2, 0)]);
+        check(&["a1 in x", "a1 emits y", "b2 in y c"], &[]);
         // On and on.
         check(&["a1 in x", "a1 emits y", "b2 in y", "b2 emits z", "c3 in z"], &[(2, 0), (4, 2)]);
     }
