@@ -412,7 +412,7 @@ fn broken_rules(workers: &Workers) {
     check(workers, "not-hello", "no call is open");
     check(workers, "wrong-version", "`hello`");
     check(workers, "huge-length", "` of 4294967295 bytes, accepted are");
-    check(workers, "above-bound", "` of 73400320 bytes, accepted are 1048576");
+    check(workers, "above-bound", "` of 73400320 bytes, accepted are 67174400");
     check(workers, "out-of-order", "message number 7 came, number 1 was next");
     check(workers, "unknown-call", "call 99 was named, but call 0 is the open one");
     check(workers, "wrong-answer", "`reply` for call 0, which waits for `ready`");

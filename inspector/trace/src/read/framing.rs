@@ -64,7 +64,8 @@ impl<R: Read + Seek> Records<R> {
         Records {
             source,
             offset: MAGIC.len() as u64,
-            size,
+            // A file that was measured while it was made has the magic bytes by now.
+            size: size.max(MAGIC.len() as u64),
             summary: false,
             footer: false,
             complete: false,

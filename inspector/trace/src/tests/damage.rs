@@ -148,3 +148,12 @@ fn places_of_plugins_and_damage_are_bounded() {
     assert_eq!(info.plugins.len(), 2_000);
     assert!(info.plugins.iter().zip(0..).all(|(one, number)| one.version == number.to_string()));
 }
+
+/// A file that was measured before its first bytes were written.
+#[test]
+fn a_file_may_be_longer_than_it_was_when_it_was_measured() {
+    let mut source = Cursor::new(MAGIC.to_vec());
+    source.set_position(MAGIC.len() as u64);
+    let mut records = Records::new(source, 0);
+    assert!(matches!(records.next().unwrap(), Next::CutShort { lost: 0, .. }));
+}
