@@ -47,7 +47,7 @@ impl<P: Program> Linked<P> {
 }
 
 /// True if the quick compiler comes first. Counted work is that of one compiler, so that runs repeat.
-pub(super) fn is_quick_first(compiler: Compiler, artifact: &Artifact, metered: bool) -> bool {
+fn is_quick_first(compiler: Compiler, artifact: &Artifact, metered: bool) -> bool {
     match compiler {
         Compiler::Quick | Compiler::QuickFirst => true,
         Compiler::Optimising => false,
