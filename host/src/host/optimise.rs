@@ -56,7 +56,15 @@ impl Host {
                 let is_wanted = current.waits_for_better() && current.is_as(&better);
                 is_wanted.then(|| Plan::optimised(better))
             };
-            self.replace(instance, plan).map(drop).map_err(|error| error.to_string())
+            self.replace(instance, plan).map_err(|error| error.to_string())?;
+            // Nothing of a plugin is lost for code that nobody asked for.
+            match instance.current().prepared.waits_for_better() {
+                true => {
+                    Err("it gives no state, and has the better code from its next start on"
+                        .to_owned())
+                }
+                false => Ok(()),
+            }
         });
         if let Err(reason) = result {
             ran.give_up_better();

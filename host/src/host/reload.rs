@@ -10,7 +10,7 @@ use super::{Host, Reloading, about};
 use crate::id::InstanceId;
 use crate::instance::{
     AGAIN_WHAT_RUNS, Carry, Growth, Handover, Instance, PreviousGeneration, RefusedGeneration,
-    WaitingGeneration, list,
+    STATE, WaitingGeneration, list,
 };
 use crate::load::{LoadRequest, Prepared, Source};
 use crate::policy::OlderVersion;
@@ -414,9 +414,14 @@ impl Host {
         if grown.is_empty() && older.is_none() {
             let on_probation = instance.proven().is_some();
             let repeats = plan.repeats(is_as_current, on_probation);
-            let handover = Handover { carry, keeps_once, repeats };
-            let carried = self.take_over(instance, prepared, handover, rejected.is_newer)?;
-            return Ok(Done::TookOver(carried));
+            let needs_state = matches!(plan.next, Next::Optimised(_));
+            let handover = Handover { carry, keeps_once, repeats, needs_state };
+            return match self.take_over(instance, prepared, handover, rejected.is_newer) {
+                Err(error) if matches!(error.problem(), LoadProblem::Nothing(STATE)) => {
+                    Ok(Done::Nothing)
+                }
+                carried => carried.map(Done::TookOver),
+            };
         }
         if matches!(plan.next, Next::NewestIfChanged | Next::NewestIfUnknown)
             && instance.waiting().is_some_and(|waiting| waiting.prepared.is_as(&prepared))

@@ -89,6 +89,9 @@ pub(crate) struct Handover {
     /// True if it is the artifact that runs, in fresh copies: the generation before stays the one to go
     /// back to.
     pub(crate) repeats: bool,
+    /// True if it takes over only with a state of each copy: nobody asked for it, so that nothing may be
+    /// lost.
+    pub(crate) needs_state: bool,
 }
 
 /// All of them that an instance knows.

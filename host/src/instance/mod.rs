@@ -61,6 +61,7 @@ pub use report::{
 };
 use start::{keeper, restore_kept, rights};
 pub(crate) use state::StateStore;
+pub(crate) use swap::STATE;
 
 use crate::backend::Code;
 use crate::id::InstanceId;
@@ -214,7 +215,12 @@ impl Instance {
         self.next(prepared, true)
             .and_then(|mut next| {
                 restore_kept(&mut next, &self.common, |damage| self.note(damage))?;
-                let handover = Handover { carry: Carry::Nothing, keeps_once: true, repeats: false };
+                let handover = Handover {
+                    carry: Carry::Nothing,
+                    keeps_once: true,
+                    repeats: false,
+                    needs_state: false,
+                };
                 self.switch(next, handover)
             })
             .map(drop)

@@ -26,6 +26,9 @@ use crate::stop::Stop;
 /// Longer than any host runs: 100 years.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
+/// The thing that a generation lacks which needs a state.
+pub(crate) const STATE: &str = "state to carry over";
+
 impl Instance {
     /// Builds the next generation beside the running one. Permissions allowed once hold for it if
     /// `keeps_once`.
@@ -78,7 +81,7 @@ impl Instance {
         mut fresh: NextGeneration,
         handover: Handover,
     ) -> Result<Option<u32>, StageError> {
-        let Handover { carry, keeps_once, repeats } = handover;
+        let Handover { carry, keeps_once, repeats, needs_state } = handover;
         let _span = span::switch().entered();
         let refuse =
             |stop: Stop| LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState);
@@ -95,6 +98,9 @@ impl Instance {
             }
         }
         let saved = Arc::new(saved);
+        if needs_state && saved.iter().any(Option::is_none) {
+            return Err(LoadProblem::Nothing(STATE).at(LoadStage::RestoreState));
+        }
         let carried = match carry {
             Carry::Nothing => Arc::default(),
             Carry::Current => saved.clone(),

@@ -254,7 +254,8 @@ impl LoadRequest {
     /// The compiler of a plugin in WebAssembly, instead of what its manifest says. With
     /// [`Compiler::QuickFirst`], as by itself for an artifact from 2 MiB that nobody compiled before, it
     /// runs what the quick one made until the code of the optimising one is there, which takes over as a
-    /// [reload](crate::Host::reload) does: between two calls, with a copy of its state.
+    /// [reload](crate::Host::reload) does: between two calls, with a copy of its state. A plugin that gives
+    /// none has the better code from its next start on.
     /// [`PluginStatus::compiler`](crate::PluginStatus::compiler) says which it was. A plugin of which work
     /// is counted begins quick only if it is told to.
     #[must_use]

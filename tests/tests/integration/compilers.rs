@@ -66,6 +66,35 @@ fn better_code_takes_over_with_the_state() {
     assert_eq!(again, Some(CompiledBy::Optimising));
 }
 
+/// A plugin that gives no state may have one all the same: it goes on as it is, and says so.
+#[test]
+fn a_plugin_without_a_state_keeps_its_code_until_its_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(&folder);
+    let request = patiently("redact.wasm").compiler(Compiler::QuickFirst);
+    let id = bench.host.load(request).wait().unwrap();
+    let end = Instant::now() + Duration::from_secs(300);
+    while bench.host.plugin(id).unwrap().compiler != Some(CompiledBy::Quick) {
+        assert!(Instant::now() < end, "it is decided within five minutes");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let status = bench.host.plugin(id).unwrap();
+    assert_eq!(status.generation, 1);
+    let is_said = |what: &What| match what {
+        What::Phase { cause, .. } => cause.contains("it gives no state"),
+        _ => false,
+    };
+    let is_said = || bench.events.events().iter().any(|event| is_said(&event.what));
+    while !is_said() {
+        assert!(Instant::now() < end, "it is said");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let again = Bench::with(|builder| builder.cache_folder(folder.path().join("cache")));
+    let request = patiently("redact.wasm").compiler(Compiler::QuickFirst);
+    let id = again.host.load(request).wait().unwrap();
+    assert_eq!(again.host.plugin(id).unwrap().compiler, Some(CompiledBy::Optimising));
+}
+
 fn bench_of(folder: &tempfile::TempDir, compiler: Compiler) -> Option<CompiledBy> {
     let bench = bench(folder);
     let id = bench.host.load(patiently("stats.wasm").compiler(compiler)).wait().unwrap();
