@@ -506,19 +506,25 @@ fn a_live_frame_is_sent_again_to_its_own_plugin_only() {
     says(&window, "echo is not loaded: load it");
 }
 
+/// Sends a frame to each plugin, and gives their instances.
+fn send_to_each(window: &mut Window) -> Vec<glovebox_host::InstanceId> {
+    let plugins: Vec<_> = app(window).view().plugins().iter().map(|one| one.instance).collect();
+    for (number, target) in plugins.iter().copied().enumerate() {
+        let frame = glovebox_abi::Frame::data("x");
+        let request = SendRequest { target, frame, payload_file: None, times: 1 };
+        execute(window, Command::Send(request));
+        let sent = |app: &App| app.view().sent().len();
+        wait(window, |app| sent(app) > number && !app.view().is_busy());
+    }
+    plugins
+}
+
 #[test]
 fn instances_of_one_plugin_have_the_same_names_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let files = ["stats-v1", "stats"].map(|name| crate::assets::plugin(name).unwrap());
     let mut window = open(files.to_vec(), folder.path().join("s.json"));
-    let plugins: Vec<_> = app(&window).view().plugins().iter().map(|one| one.instance).collect();
-    for (number, target) in plugins.iter().copied().enumerate() {
-        let frame = glovebox_abi::Frame::data("x");
-        let request = SendRequest { target, frame, payload_file: None, times: 1 };
-        execute(&mut window, Command::Send(request));
-        let sent = |app: &App| app.view().sent().len();
-        wait(&mut window, |app| sent(app) > number && !app.view().is_busy());
-    }
+    let plugins = send_to_each(&mut window);
     let shows = |window: &mut Window, panel: ids::PanelId, words: &[&str]| {
         window.state_mut().as_mut().unwrap().show_panel(panel);
         for word in words {
@@ -539,14 +545,7 @@ fn a_saved_trace_keeps_the_names_of_instances() {
     let folder = tempfile::tempdir().unwrap();
     let files = ["stats-v1", "stats"].map(|name| crate::assets::plugin(name).unwrap());
     let mut window = open(files.to_vec(), folder.path().join("s.json"));
-    let plugins: Vec<_> = app(&window).view().plugins().iter().map(|one| one.instance).collect();
-    for (number, target) in plugins.iter().copied().enumerate() {
-        let frame = glovebox_abi::Frame::data("x");
-        let request = SendRequest { target, frame, payload_file: None, times: 1 };
-        execute(&mut window, Command::Send(request));
-        let sent = |app: &App| app.view().sent().len();
-        wait(&mut window, |app| sent(app) > number && !app.view().is_busy());
-    }
+    let plugins = send_to_each(&mut window);
     let path = folder.path().join("live.mcap");
     execute(&mut window, Command::SaveLive { path: path.clone(), replace: false });
     wait(&mut window, |app| app.view().live_saves() == 1);

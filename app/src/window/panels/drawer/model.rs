@@ -76,7 +76,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// That of an event, `at` nanoseconds since the Unix epoch.
+    /// The place of an event, `at` nanoseconds since the Unix epoch.
     pub(super) fn of_event(store: &Store, at: u64) -> Moment {
         Moment { text: since(store.start(), at), clock: format!("{} UTC", clock(at)) }
     }
