@@ -73,13 +73,23 @@ impl Workshop {
         let mut sources = Sources::new(&self.folder, &self.artifact);
         let mut built_from = None;
         let mut news = News::of(end);
+        let mut told = None;
         loop {
             let change = match self.next(&mut sources, &mut built_from, &mut news) {
-                Ok(Some(change)) => change,
+                Ok(Some(change)) => {
+                    told = None;
+                    change
+                }
                 Ok(None) => return,
                 Err(error) => {
                     end.wait(SETTLE_AT_MOST);
-                    Change::NotBuilt(Occasion::Change, format!("{error:#}"))
+                    let error = format!("{error:#}");
+                    // Sources that cannot be read for a while are one change.
+                    if told.as_ref() == Some(&error) {
+                        continue;
+                    }
+                    told = Some(error.clone());
+                    Change::NotBuilt(Occasion::Change, error)
                 }
             };
             // A full queue holds a change that leads to the same replay.
@@ -281,6 +291,21 @@ mod tests {
         });
         panic_at(None);
         assert!(built.is_err_and(|fault| fault.contains("a test wants this to panic")));
+    }
+
+    #[test]
+    fn sources_that_are_gone_are_told_of_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.wat"), "(module)").unwrap();
+        let workshop = Workshop::new(folder.path(), BuildOptions::default()).unwrap();
+        let (tell, told) = std::sync::mpsc::sync_channel(8);
+        let _building = workshop.open(tell);
+        told.recv().unwrap();
+        folder.close().unwrap();
+        let is_error = |change: &Change| matches!(change, Change::NotBuilt(Occasion::Change, _));
+        assert!(is_error(&told.recv().unwrap()));
+        let again = told.recv_timeout(3 * SETTLE_AT_MOST);
+        assert!(again.is_err(), "the same error is no change");
     }
 
     #[test]
