@@ -32,6 +32,7 @@ pub(crate) struct FaultyDisk(Arc<Mutex<State>>, Arc<Condvar>);
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// Locked after this state, never before it.
     files: BTreeMap<PathBuf, Arc<Mutex<Contents>>>,
     /// Operations so far.
     operations: u64,
@@ -220,7 +221,6 @@ impl Storage for FaultyDisk {
 impl StoredFile for OpenFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let fault = self.disk.operation()?;
-        let mut contents = self.contents.lock();
         let offset = offset as usize;
         let mut count = match fault {
             Some(_) => bytes.len().div_ceil(3),
@@ -236,6 +236,7 @@ impl StoredFile for OpenFile {
             }
             count = count.min(room);
         }
+        let mut contents = self.contents.lock();
         drop(state);
         let end = (offset + count).max(contents.written.len());
         contents.written.resize(end, 0);

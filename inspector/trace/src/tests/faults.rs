@@ -379,9 +379,7 @@ fn next_files_that_cannot_be_begun_leave_nothing() {
     until(&recorder, "in trouble", |status| status.trouble.is_some());
     let pass = |operations: u64| {
         let end = disk.operations() + operations;
-        while disk.operations() < end {
-            std::thread::yield_now();
-        }
+        until(&recorder, "trying", |_| disk.operations() >= end);
     };
     // As much room as the end of the first file needs, and less than the beginning of another.
     while !disk.files().iter().any(|(path, _)| path == target()) {
