@@ -103,7 +103,7 @@ pub fn check() -> WorkerCheck {
 pub fn engines() -> Vec<(&'static str, Result<String, Missing>)> {
     #[cfg(target_os = "linux")]
     {
-        crate::backend::worker::engine::examine()
+        crate::backend::container::examine()
     }
     #[cfg(not(target_os = "linux"))]
     {

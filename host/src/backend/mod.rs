@@ -1,9 +1,13 @@
 //! The backends, which execute plugins. [`Backend`] is the one trait; each binding is a file of its
 //! own.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod container;
 pub(crate) mod core;
 pub(crate) mod native;
 pub(crate) mod outside;
+#[cfg(target_os = "linux")]
+mod process;
 pub(crate) mod wasm;
 #[cfg(target_os = "linux")]
 pub(crate) mod worker;

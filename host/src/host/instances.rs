@@ -101,9 +101,9 @@ impl Host {
                     self.started(instance, started.elapsed());
                 }
                 self.follow_profile(instance, &request);
-                if let Some(outfit) = *missed {
+                if let Some(renews) = *missed {
                     instance.tell_rules("the policy changed while it was loaded");
-                    self.take_up(instance, outfit);
+                    self.take_up(instance, renews);
                 }
             }
             Err(error) => {

@@ -57,9 +57,9 @@ impl Host {
         // Events are told without a lock, so another change may overtake this one: an instance keeps
         // the later of the two.
         for instance in self.inner.registry.all() {
-            let outfit = instance.take_rules(&rules);
+            let renews = instance.take_rules(&rules);
             instance.tell_rules(summary);
-            self.take_up(&instance, outfit == Some(true));
+            self.take_up(&instance, renews == Some(true));
         }
     }
 
@@ -100,8 +100,8 @@ impl Host {
         lifetime: Lifetime,
     ) -> bool {
         let Some(instance) = self.instance(id) else { return false };
-        let outfit = instance.decide(permission, decision, lifetime);
-        self.take_up(&instance, outfit);
+        let renews = instance.decide(permission, decision, lifetime);
+        self.take_up(&instance, renews);
         true
     }
 
@@ -124,10 +124,10 @@ impl Host {
 
     /// After what an instance may do changed: the generation that waited takes over if nothing keeps
     /// it any more, else the copies get what is right now.
-    pub(super) fn take_up(&self, instance: &Instance, outfit: bool) {
-        // If `outfit`, the copies hold folders or variables that are no longer right.
-        if outfit || instance.decided().is_some() {
-            drop(self.take_up_decisions(instance.id, outfit));
+    pub(super) fn take_up(&self, instance: &Instance, renews: bool) {
+        // If `renews`, the copies hold folders or variables that are no longer right.
+        if renews || instance.decided().is_some() {
+            drop(self.take_up_decisions(instance.id, renews));
         }
     }
 

@@ -156,7 +156,7 @@ impl Instance {
                 overrides.decisions.insert(permission, decided);
             }
         }
-        let outfit = self.apply(&overrides);
+        let renews = self.apply(&overrides);
         let saved = overrides.rules.saved.clone();
         drop(overrides);
         self.shared.asked.fetch_and(!(1 << permission as u32), Ordering::Relaxed);
@@ -190,7 +190,7 @@ impl Instance {
             Ok(()) => {}
         }
         self.shared.record(self.current().number, What::PolicyChanged { summary });
-        outfit
+        renews
     }
 
     /// Decides about the first artifact that runs, which is another one than was looked at before.
@@ -265,11 +265,11 @@ impl Instance {
             return None;
         }
         overrides.rules = rules.clone();
-        let outfit = self.apply(&overrides);
+        let renews = self.apply(&overrides);
         self.shared.asked.store(0, Ordering::Relaxed);
         drop(overrides);
         self.resize_queue();
-        Some(outfit)
+        Some(renews)
     }
 
     /// Tells that the host's rules changed, and asks anew what they leave to a person.
@@ -334,13 +334,13 @@ impl Instance {
     /// if copies of either need other folders or variables now.
     pub(super) fn apply(&self, overrides: &Overrides) -> bool {
         let current = self.generations.current.load();
-        let outfit = self.apply_to(&current.prepared, &current.rights, overrides);
+        let renews = self.apply_to(&current.prepared, &current.rights, overrides);
         let last = overrides.rules.policy.swap().probe_last;
         self.common.recent.keep(last);
         self.pool.statuses().for_each(|status| status.keep_frames(last > 0));
-        let Some(coming) = self.generations.coming.lock().upgrade() else { return outfit };
+        let Some(coming) = self.generations.coming.lock().upgrade() else { return renews };
         let overrides = overrides.of_next(coming.keeps_once);
-        self.apply_to(&coming.prepared, &coming.rights, &overrides) || outfit
+        self.apply_to(&coming.prepared, &coming.rights, &overrides) || renews
     }
 
     fn apply_to(&self, prepared: &Prepared, rights: &Rights, overrides: &Overrides) -> bool {

@@ -13,8 +13,9 @@ use crate::policy::{Ceilings, Grants};
 /// The permissions and limits of one generation; changed while it runs, and read without locks.
 pub(crate) struct Rights {
     pub(crate) grants: ArcSwap<Grants>,
-    /// Counts the changes of what a copy cannot be given while it runs: folders and variables.
-    pub(crate) outfit: AtomicU64,
+    /// Counts the changes for which copies are renewed: of folders and variables, which a copy cannot be
+    /// given while it runs.
+    pub(crate) renewals: AtomicU64,
     pub(crate) limits: ArcSwap<Limits>,
     /// The most that these limits could have been.
     pub(crate) ceilings: ArcSwap<Ceilings>,
@@ -56,7 +57,7 @@ impl Rights {
     ) -> Rights {
         let rights = Rights {
             grants: ArcSwap::default(),
-            outfit: AtomicU64::new(0),
+            renewals: AtomicU64::new(0),
             limits: ArcSwap::default(),
             ceilings: ArcSwap::default(),
             config: ArcSwap::from_pointee(config),
@@ -79,7 +80,7 @@ impl Rights {
             || before.folder_problem != now.folder_problem
             || before.environment != now.environment;
         if other {
-            self.outfit.fetch_add(1, Ordering::Relaxed);
+            self.renewals.fetch_add(1, Ordering::Relaxed);
         }
         other
     }

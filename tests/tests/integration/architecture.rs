@@ -96,7 +96,11 @@ const HOST: &[Line] = &[
         "figures for those who watch many hosts: Prometheus, OTLP",
         &["host", "instance", "record", "services"],
     ),
-    line("worker", "the first line of `main`: this process as a worker", &["backend"]),
+    line(
+        "worker",
+        "the first line of `main`: this process as a worker",
+        &["backend", "backend/container"],
+    ),
     line(
         "host",
         "what an embedder calls: load, call, dispatch, reload, watch, decide",
@@ -115,8 +119,14 @@ const HOST: &[Line] = &[
     line(
         "backend",
         "from code to a running copy; each binding a file",
-        &["services", "policy", "record"],
+        &["backend/container", "backend/process", "services", "policy", "record"],
     ),
+    line(
+        "backend/container",
+        "plugins in images, which an engine of containers runs",
+        &["backend/process"],
+    ),
+    line("backend/process", "what a process with a plugin is given", &["policy"]),
     line(
         "services",
         "what a plugin may call, checked, answered and recorded",

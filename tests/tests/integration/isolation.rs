@@ -6,10 +6,10 @@ mod back_off;
 mod containers;
 mod evidence;
 mod framed;
-mod outfit;
 mod places;
 pub(crate) mod plugin;
 mod reach;
+mod renewal;
 mod supervision;
 
 use std::fs;

@@ -6,7 +6,7 @@ use glovebox_abi::manifest::Limits;
 use glovebox_sandbox::{Missing, Probe, SandboxReport};
 use glovebox_worker::ProbeError;
 
-use super::outfit::Outfit;
+use super::super::process::ProcessGrants;
 use super::refuse_a_program_that_does_not_ask;
 use super::start::{WorkerStarter, no_worker, remedy_for, start_worker};
 use crate::problem::LoadProblem;
@@ -42,7 +42,8 @@ pub(crate) fn start() -> Result<SandboxReport, Missing> {
         prepare().map_err(|error| missing(no_worker(&Unprepared { source: error })))?;
     let workers = WorkerStarter::default().workers().map_err(missing)?;
     let limits = Limits::default();
-    let worker = start_worker(&workers, (&library, None), "check", &limits, Outfit::default());
+    let worker =
+        start_worker(&workers, (&library, None), "check", &limits, ProcessGrants::default());
     let report = worker.map_err(missing)?.report().clone();
     drop(held);
     Ok(report)

@@ -12,16 +12,13 @@ use glovebox_sandbox::{Layer, Missing, Promise, SandboxReport};
 use glovebox_worker::{Canceller, Worker, Workers};
 use tempfile::TempPath;
 
+use super::super::container::{Image, check_as_before};
 use super::super::outside::{About, Trial};
-use super::container::Image;
+use super::super::process::ProcessGrants;
 use super::copy::WorkerBackend;
-use super::outfit::Outfit;
 use super::start::{WorkerStarter, start_worker};
 use crate::problem::LoadProblem;
 use crate::services::{Cancel, Context, Meter, ResourceUsage};
-
-/// How long a container may take to start, at least: an engine takes half a second on an idle machine.
-const CONTAINER_START: Duration = Duration::from_secs(10);
 
 /// The things that workers run.
 pub(super) enum Artifact {
@@ -68,15 +65,15 @@ impl WorkerCode {
     fn start(&self, context: &Context) -> Result<Started, Outcome> {
         let refused = |reason| Outcome::Refused { reason };
         let limits = (**context.rights.limits.load()).clone();
-        let made_at = context.rights.outfit.load(Ordering::Relaxed);
-        let outfit = Outfit::of(&context.rights.grants.load()).map_err(refused)?;
+        let made_at = context.rights.renewals.load(Ordering::Relaxed);
+        let grants = ProcessGrants::of(&context.rights.grants.load()).map_err(refused)?;
         let (workers, plugin) = (&self.workers, &*context.shared.plugin);
         let problem = |problem: LoadProblem| refused(format!("{problem}; {}", problem.remedy()));
         let worker = match &self.artifact {
             Artifact::Image(image) => {
                 // Where this is not the start of the plugin, its call was not given the time for one.
-                let deadline = Duration::from_millis(context.deadline()).max(CONTAINER_START);
-                let started = image.start(workers, plugin, &limits, &outfit, deadline, None);
+                let deadline = Duration::from_millis(context.deadline());
+                let started = image.start(workers, plugin, &limits, &grants, deadline, None);
                 let (worker, report) = started?;
                 check(&report)
                     .and_then(|()| check_as_before(&report, &self.report))
@@ -84,10 +81,10 @@ impl WorkerCode {
                 worker
             }
             Artifact::Library(library) => {
-                start_worker(workers, (library, None), plugin, &limits, outfit).map_err(problem)?
+                start_worker(workers, (library, None), plugin, &limits, grants).map_err(problem)?
             }
             Artifact::Program(program, command) => {
-                start_worker(workers, (program, Some(command)), plugin, &limits, outfit)
+                start_worker(workers, (program, Some(command)), plugin, &limits, grants)
                     .map_err(problem)?
             }
         };
@@ -165,8 +162,8 @@ impl WorkerStarter {
         limits: &Limits,
     ) -> Result<WorkerCode, LoadProblem> {
         let workers = self.workers()?;
-        let outfit = Outfit::default();
-        let worker = start_worker(&workers, (&program, Some(&command)), "trial", limits, outfit)?;
+        let nothing = ProcessGrants::default();
+        let worker = start_worker(&workers, (&program, Some(&command)), "trial", limits, nothing)?;
         let report = Arc::new(worker.report().clone());
         check(&report)?;
         Ok(WorkerCode { workers, artifact: Artifact::Program(program, command), report })
@@ -181,33 +178,8 @@ impl WorkerStarter {
         about: &About<'_>,
     ) -> Result<WorkerCode, LoadProblem> {
         let workers = self.workers()?;
-        let engine = self.engine()?;
-        engine.check_image(reference)?;
-        let image = Image { engine: engine.clone(), reference: reference.to_owned(), command };
-        let known = engine.layers.lock().clone();
-        let report = match known {
-            Some(report) => report,
-            None => {
-                let started = image.start(
-                    &workers,
-                    "trial",
-                    about.limits,
-                    &Outfit::default(),
-                    about.deadline.max(CONTAINER_START),
-                    Some(about.load),
-                );
-                let (_, report) = started.map_err(|outcome| match outcome {
-                    Outcome::Refused { reason } => LoadProblem::NoContainer {
-                        reason,
-                        remedy: "see the reason; `glovebox doctor` examines the engine".to_owned(),
-                    },
-                    outcome => LoadProblem::Call(outcome),
-                })?;
-                let report = Arc::new(report);
-                *engine.layers.lock() = Some(report.clone());
-                report
-            }
-        };
+        let image = Image::find(self.engine()?, reference, command)?;
+        let report = image.layers(&workers, about.limits, about.deadline, about.load)?;
         check(&report)?;
         Ok(WorkerCode { workers, artifact: Artifact::Image(image), report })
     }
@@ -229,16 +201,6 @@ fn check(report: &SandboxReport) -> Result<(), LoadProblem> {
     Err(LoadProblem::NoWorker {
         reason: format!("its sandbox lacks the layer `{layer}`: {reason}"),
         remedy,
-    })
-}
-
-/// Refuses a container that lacks a layer which the first one had: the policy decided about that.
-fn check_as_before(report: &SandboxReport, first: &SandboxReport) -> Result<(), LoadProblem> {
-    let mut worse = report.missing().filter(|(layer, _)| first.is_enforced(*layer));
-    let Some((layer, Missing { reason, .. })) = worse.next() else { return Ok(()) };
-    Err(LoadProblem::NoContainer {
-        reason: format!("it lacks the layer `{layer}`, which the first one had: {reason}"),
-        remedy: "see what changed in the engine, and start this program again".to_owned(),
     })
 }
 
@@ -274,29 +236,5 @@ mod tests {
         check_without(&[Layer::MountNamespace, Layer::Files], Some(&refusal("files")));
         check_without(&[Layer::NoNewPrivileges], Some(&refusal("no-new-privileges")));
         check_without(&[Layer::SystemCalls], Some(&refusal("system-calls")));
-    }
-
-    #[test]
-    fn a_container_with_fewer_layers_than_the_first_is_refused() {
-        #[track_caller]
-        fn check(lacking: &[Layer], first_lacks: &[Layer], is_good: bool) {
-            let report = |lacking: &[Layer]| {
-                let mut report = SandboxReport::default();
-                for layer in [Layer::Cgroup, Layer::NetworkNamespace] {
-                    report.add(layer, true, || match lacking.contains(&layer) {
-                        true => Err(Missing::new("none", "none")),
-                        false => Ok(()),
-                    });
-                }
-                report
-            };
-            let found = check_as_before(&report(lacking), &report(first_lacks));
-            assert_eq!(found.is_ok(), is_good, "{lacking:?} after {first_lacks:?}");
-        }
-        check(&[], &[], true);
-        check(&[Layer::Cgroup], &[Layer::Cgroup], true);
-        check(&[], &[Layer::Cgroup], true);
-        check(&[Layer::Cgroup], &[], false);
-        check(&[Layer::Cgroup, Layer::NetworkNamespace], &[Layer::Cgroup], false);
     }
 }

@@ -26,8 +26,9 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, OutOfMemory, Precompiled};
 
 use super::super::outside::{Job, Process, Uncompiled};
+use super::super::process::AROUND;
 use super::super::wasm::{Program, Setting};
-use super::start::{ADDRESSES, AROUND, WorkerStarter};
+use super::start::{ADDRESSES, WorkerStarter};
 use crate::guard::caught;
 use crate::problem::{ArtifactKind, LoadProblem, shorten};
 

@@ -14,9 +14,10 @@ use glovebox_worker::{
     Worker,
 };
 
+use super::super::process::bounds_of;
 use super::super::{Backend, MAX_MESSAGE_LEN, failed, message_of};
 use super::code::{Artifact, Handle, Started, WorkerCode};
-use super::start::{GRACE, bounds_of};
+use super::start::GRACE;
 use super::{BINDING, EXCEEDED, FRAMED, OUTPUT_BYTES, OUTPUT_FRAMES, inside, stack};
 use crate::failure::{EndedProcess, Evidence};
 use crate::frames::Frames;
@@ -37,7 +38,7 @@ pub(crate) struct WorkerBackend {
     context: Context,
     /// Those that the worker was started with.
     limits: Limits,
-    /// The count of [`Rights::outfit`](crate::services::Rights) at that time.
+    /// The count of [`Rights::renewals`](crate::services::Rights) at that time.
     made_at: u64,
     /// The memory that it held last, and when.
     memory: Option<(Instant, u64)>,
@@ -304,7 +305,7 @@ impl Backend for WorkerBackend {
     }
 
     fn is_outdated(&self) -> bool {
-        self.made_at != self.context.rights.outfit.load(Ordering::Relaxed)
+        self.made_at != self.context.rights.renewals.load(Ordering::Relaxed)
     }
 
     fn memory(&mut self) -> Option<u64> {

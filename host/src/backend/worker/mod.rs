@@ -8,13 +8,8 @@
 pub(crate) mod check;
 mod code;
 mod compiler;
-mod container;
 mod copy;
-pub(crate) mod engine;
 mod inside;
-mod layers;
-mod outfit;
-mod seccomp;
 mod stack;
 mod start;
 mod trial;

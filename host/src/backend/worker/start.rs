@@ -7,16 +7,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use glovebox_abi::manifest::Limits;
-use glovebox_abi::wire::Bounds;
 use glovebox_sandbox::{Access, Folder};
 use glovebox_worker::{Spec, Worker, Workers};
 use parking_lot::Mutex;
 use tempfile::TempPath;
 
+use super::super::container::Engine;
+use super::super::process::{AROUND, ProcessGrants, bounds_of};
 #[cfg(test)]
 use super::Fault;
-use super::engine::Engine;
-use super::outfit::Outfit;
 use super::refuse_a_program_that_does_not_ask;
 use super::trial::Tried;
 use crate::problem::{LoadProblem, shorten};
@@ -24,9 +23,6 @@ use crate::problem::{LoadProblem, shorten};
 /// How much longer than its deadline a call may take before its worker is killed: time for a plugin that
 /// was told to end, and for the way back.
 pub(super) const GRACE: Duration = Duration::from_millis(100);
-
-/// Bytes of memory of a worker beside those of its plugin.
-pub(super) const AROUND: u64 = 32 << 20;
 
 /// Bytes of addresses of a worker beside its memory: programs and libraries are mapped whole.
 pub(super) const ADDRESSES: u64 = 4 << 30;
@@ -86,11 +82,11 @@ pub(super) fn start_worker(
     (artifact, command): (&TempPath, Option<&[String]>),
     name: &str,
     limits: &Limits,
-    outfit: Outfit,
+    grants: ProcessGrants,
 ) -> Result<Worker, LoadProblem> {
     let file = File::open(artifact)?;
     let mut spec = Spec::new(name);
-    outfit.equip(&mut spec);
+    grants.give_to(&mut spec);
     let memory = limits.memory.saturating_add(AROUND);
     spec.profile.limits.memory = Some(memory);
     spec.profile.limits.file_size = Some(limits.file_bytes);
@@ -115,26 +111,6 @@ pub(super) fn start_worker(
     spec.pass.push(file.into());
     spec.bounds = bounds_of(limits);
     workers.spawn(spec).map_err(|error| no_worker(&error))
-}
-
-/// Bytes of a message beside what counts in it: names, lengths, and frames without content.
-const AROUND_MESSAGE: u64 = 64 << 10;
-
-/// Room in each message for what the limits allow, and for a state.
-pub(super) fn bounds_of(limits: &Limits) -> Bounds {
-    let Bounds { body, items, .. } = Bounds::default();
-    let length =
-        |bytes: u64| u32::try_from(bytes.saturating_add(AROUND_MESSAGE)).unwrap_or(u32::MAX);
-    let frames = limits.output_frames.saturating_add(1);
-    let reply = length(limits.output_bytes.saturating_add(frames.saturating_mul(64)));
-    // It emits a frame, gives a value to the store or an argument to a function, or logs a line.
-    let service = length(limits.output_bytes.max(limits.host_call_bytes));
-    Bounds {
-        body: body.max(reply).max(service),
-        reply,
-        service,
-        items: u32::try_from(frames).unwrap_or(u32::MAX).max(items),
-    }
 }
 
 pub(super) fn no_worker(error: &dyn std::error::Error) -> LoadProblem {

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 
 use super::super::native::NativeCode;
 use super::super::outside::{Trial, Untried};
+use super::super::process::ProcessGrants;
 use super::compiler::Done;
-use super::outfit::Outfit;
 use super::start::{GRACE, WorkerStarter, start_worker};
 use crate::problem::{LoadProblem, shorten};
 
@@ -53,9 +53,14 @@ impl WorkerStarter {
             return is_good(&report).map(|()| report);
         }
         let workers = self.workers().map_err(Untried::NoProcess)?;
-        let mut worker =
-            start_worker(&workers, (trial.library, None), "trial", about.limits, Outfit::default())
-                .map_err(Untried::NoProcess)?;
+        let mut worker = start_worker(
+            &workers,
+            (trial.library, None),
+            "trial",
+            about.limits,
+            ProcessGrants::default(),
+        )
+        .map_err(Untried::NoProcess)?;
         let report = Arc::new(worker.report().clone());
         is_good(&report)?;
         if about.is_skipped {

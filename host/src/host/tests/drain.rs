@@ -176,3 +176,25 @@ fn a_refused_reload_of_a_plugin_that_sleeps_changes_nothing() {
         check(lazy, |folder| fs::write(folder.join("letter.wat"), "(").unwrap(), "letter.wat");
     }
 }
+
+#[test]
+fn a_plugin_that_somebody_else_unloads_ends_in_time_too() {
+    let host = host();
+    let id = load(&host, counter(""));
+    let instance = host.instance(id).unwrap();
+    let held = instance.hold_copy(0).unwrap();
+    let queued = host.try_dispatch_to(id, Frame::data("x")).unwrap();
+    let shutdown = host.shut_down(PATIENCE);
+    // Listed by then, and not drained: the queued frame waits for the copy.
+    let started = Instant::now();
+    while instance.queue.is_open() {
+        assert!(started.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    assert!(host.unload(id));
+    drop(held);
+    // Called or refused, whichever thread comes first.
+    drop(queued.wait());
+    let shutdown = shutdown.wait();
+    assert_eq!((shutdown.ended, shutdown.in_time), (1, true));
+}

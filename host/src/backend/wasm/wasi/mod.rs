@@ -134,7 +134,7 @@ impl Outfit {
     ///
     /// In words, if a granted folder cannot be opened.
     fn new(witness: &Witness, printed: &Printed) -> Result<Outfit, String> {
-        let made_at = witness.outfit();
+        let made_at = witness.renewals();
         let grants = witness.grants();
         let mut wasi = bare(witness, printed);
         for (name, value) in &grants.environment {

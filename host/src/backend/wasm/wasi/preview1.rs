@@ -97,7 +97,7 @@ impl Wasi {
     }
 
     fn is_sealed(&self) -> bool {
-        self.made_at != self.witness.outfit()
+        self.made_at != self.witness.renewals()
     }
 
     /// Why a use of files did not succeed: what was opened before the folders changed is denied.
@@ -166,7 +166,7 @@ impl Wasi {
 
     /// True if the path is that of a link.
     fn is_link(&mut self, number: i32, path: &str) -> wasmtime::Result<bool> {
-        let handle = self.numbers.get(number).filter(|_| self.made_at == self.witness.outfit());
+        let handle = self.numbers.get(number).filter(|_| self.made_at == self.witness.renewals());
         let Some(folder) = handle.and_then(|handle| handle.folder(&mut self.context)) else {
             return Ok(false);
         };

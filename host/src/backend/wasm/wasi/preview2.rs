@@ -89,7 +89,7 @@ impl Wasi {
     }
 
     fn is_sealed(&self) -> bool {
-        self.made_at != self.witness.outfit()
+        self.made_at != self.witness.renewals()
     }
 
     fn files(&mut self) -> Files<'_> {

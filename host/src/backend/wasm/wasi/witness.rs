@@ -175,8 +175,8 @@ impl Witness {
     }
 
     /// Counts the changes of folders and variables.
-    pub(super) fn outfit(&self) -> u64 {
-        self.0.rights.outfit.load(Ordering::Relaxed)
+    pub(super) fn renewals(&self) -> u64 {
+        self.0.rights.renewals.load(Ordering::Relaxed)
     }
 
     /// Decides about one use.

@@ -1,4 +1,4 @@
-//! Plugins in images of containers, run by the engine of this machine.
+//! An image, and the containers that are made of it.
 //!
 //! A container has no network, no place to write to but its folders, no capabilities and no new
 //! privileges, a filter of system calls, and limits of memory, processes, files and processor time. The
@@ -16,11 +16,10 @@ use glovebox_events::Outcome;
 use glovebox_sandbox::{Access, SandboxReport};
 use glovebox_worker::{CallError, ClientSpec, Ended, Spec, Worker, Workers};
 
+use super::super::process::{AROUND, Place, ProcessGrants, bounds_of};
 use super::engine::{Engine, LABEL, last_line, new_name};
 use super::layers::{Amounts, look};
-use super::outfit::{Outfit, Place};
-use super::start::{AROUND, bounds_of};
-use crate::problem::shorten;
+use crate::problem::{LoadProblem, shorten};
 use crate::underway::Underway;
 
 /// Processes and threads of a container.
@@ -32,27 +31,66 @@ const FILES: u64 = 64;
 /// The user in a container that was granted no folder: nobody.
 const NOBODY: &str = "65534:65534";
 
+/// How long a container may take to start, at least: an engine takes half a second on an idle machine.
+const START: Duration = Duration::from_secs(10);
+
 /// An image that is there, and the command in it.
 pub(crate) struct Image {
-    pub(super) engine: Arc<Engine>,
+    engine: Arc<Engine>,
     /// Its name, with the digest.
-    pub(super) reference: String,
+    reference: String,
     /// Empty if the image has one of its own.
-    pub(super) command: Vec<String>,
+    command: Vec<String>,
 }
 
 impl Image {
+    /// Refuses an image that is not on this machine.
+    pub(crate) fn find(
+        engine: Arc<Engine>,
+        reference: &str,
+        command: Vec<String>,
+    ) -> Result<Image, LoadProblem> {
+        engine.check_image(reference)?;
+        Ok(Image { engine, reference: reference.to_owned(), command })
+    }
+
+    /// The layers around containers: the first one of a host tells which its engine puts there.
+    pub(crate) fn layers(
+        &self,
+        workers: &Workers,
+        limits: &Limits,
+        deadline: Duration,
+        load: &Underway,
+    ) -> Result<Arc<SandboxReport>, LoadProblem> {
+        if let Some(report) = &*self.engine.layers.lock() {
+            return Ok(report.clone());
+        }
+        let nothing = ProcessGrants::default();
+        let started = self.start(workers, "trial", limits, &nothing, deadline, Some(load));
+        let (_, report) = started.map_err(|outcome| match outcome {
+            Outcome::Refused { reason } => LoadProblem::NoContainer {
+                reason,
+                remedy: "see the reason; `glovebox doctor` examines the engine".to_owned(),
+            },
+            outcome => LoadProblem::Call(outcome),
+        })?;
+        let report = Arc::new(report);
+        *self.engine.layers.lock() = Some(report.clone());
+        Ok(report)
+    }
+
     /// Starts a container, and waits until the plugin in it says hello and its layers are known.
-    pub(super) fn start(
+    pub(crate) fn start(
         &self,
         workers: &Workers,
         plugin: &str,
         limits: &Limits,
-        outfit: &Outfit,
+        grants: &ProcessGrants,
         deadline: Duration,
         load: Option<&Underway>,
     ) -> Result<(Worker, SandboxReport), Outcome> {
         let refused = |reason: String| Outcome::Refused { reason };
+        let deadline = deadline.max(START);
         let until = Instant::now() + deadline;
         let name = new_name();
         let amounts = Amounts {
@@ -62,8 +100,8 @@ impl Image {
             file_bytes: limits.file_bytes,
         };
         let spec = ClientSpec {
-            command: self.arguments(&name, plugin, amounts, outfit).map_err(refused)?,
-            environment: outfit.environment.clone(),
+            command: self.arguments(&name, plugin, amounts, grants).map_err(refused)?,
+            environment: grants.environment.clone(),
             end: self.engine.end_of(&name),
             bounds: bounds_of(limits),
             output_bytes: Spec::new("").output_bytes,
@@ -71,7 +109,7 @@ impl Image {
         let worker = workers.spawn_client(spec).map_err(|error| refused(error.to_string()))?;
         let killer = worker.canceller();
         let _ending = load.map(|load| load.ended_by(move || killer.kill()));
-        self.meet(worker, &name, amounts, outfit, until).map_err(|stopped| match stopped {
+        self.meet(worker, &name, amounts, grants, until).map_err(|stopped| match stopped {
             Stopped::Refused(reason) => refused(reason),
             Stopped::Late => Outcome::TimedOut { deadline },
             Stopped::OutOfMemory => {
@@ -88,7 +126,7 @@ impl Image {
         mut worker: Worker,
         name: &str,
         amounts: Amounts,
-        outfit: &Outfit,
+        grants: &ProcessGrants,
         until: Instant,
     ) -> Result<(Worker, SandboxReport), Stopped> {
         let left = until.saturating_duration_since(Instant::now());
@@ -97,9 +135,9 @@ impl Image {
             Stopped::Refused(format!("its container cannot be looked at: {reason}"))
         })?;
         worker.set_program(process);
-        let report = look(process, amounts, &outfit.writable());
+        let report = look(process, amounts, &grants.writable());
         let root = format!("/proc/{process}/root");
-        outfit
+        grants
             .places()
             .try_for_each(|place| is_the_folder(Path::new(&root), &place))
             .map_err(Stopped::Refused)?;
@@ -112,7 +150,7 @@ impl Image {
         name: &str,
         plugin: &str,
         amounts: Amounts,
-        outfit: &Outfit,
+        grants: &ProcessGrants,
     ) -> Result<Vec<String>, String> {
         let Amounts { memory, processes, files, file_bytes } = amounts;
         let mut words = vec![self.engine.path.to_string_lossy().into_owned()];
@@ -136,7 +174,7 @@ impl Image {
         add(&[&format!("--security-opt=seccomp={}", self.engine.filter.path())]);
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
         let own = format!("{}:{}", user.as_raw(), group.as_raw());
-        match (user.is_root(), outfit.is_empty()) {
+        match (user.is_root(), grants.is_empty()) {
             (true, true) => add(&["--user", NOBODY]),
             // Folders belong to somebody.
             (true, false) => add(&["--user", &own]),
@@ -147,7 +185,7 @@ impl Image {
                 add(&["--user", &own]);
             }
         }
-        for Place { path, access, .. } in outfit.outermost() {
+        for Place { path, access, .. } in grants.outermost() {
             let text = path.to_str().filter(|text| !text.contains([',', '"', '\n']));
             let text = text.ok_or_else(|| {
                 format!(
@@ -158,7 +196,7 @@ impl Image {
             let writes = if access == Access::ReadWrite { "" } else { ",readonly" };
             add(&[&format!("--mount=type=bind,source={text},target={text}{writes}")]);
         }
-        for (variable, _) in &outfit.environment {
+        for (variable, _) in &grants.environment {
             // Its value comes from the environment of the client, where others do not see it.
             add(&["--env", variable]);
         }

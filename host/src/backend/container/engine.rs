@@ -14,7 +14,7 @@ use glovebox_sandbox::{Missing, SandboxReport, has_ended, own_mark};
 use parking_lot::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::seccomp::Filter;
+use super::filter::Filter;
 use crate::problem::{LoadProblem, shorten};
 
 /// The label of all containers that hosts start.
@@ -39,7 +39,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// The engine at a path, or the first one that is in `PATH`. Containers of hosts that have ended are
     /// removed.
-    pub(super) fn find(named: Option<&Path>) -> Result<Engine, LoadProblem> {
+    pub(crate) fn find(named: Option<&Path>) -> Result<Engine, LoadProblem> {
         let path = match named {
             Some(path) => path.to_owned(),
             None => ["podman", "docker"].into_iter().find_map(in_path).ok_or_else(|| {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use glovebox_sandbox::{Layer, Missing, SandboxReport};
 
+use crate::problem::LoadProblem;
+
 /// The amounts that a container was given.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Amounts {
@@ -83,6 +85,19 @@ fn look_at(around: &Around, amounts: Amounts, written: &[&Path]) -> SandboxRepor
     // With a filter.
     add(Layer::SystemCalls, &|| around.has_status("Seccomp", "2"));
     report
+}
+
+/// Refuses a container that lacks a layer which the first one had: the policy decided about that.
+pub(crate) fn check_as_before(
+    report: &SandboxReport,
+    first: &SandboxReport,
+) -> Result<(), LoadProblem> {
+    let mut worse = report.missing().filter(|(layer, _)| first.is_enforced(*layer));
+    let Some((layer, Missing { reason, .. })) = worse.next() else { return Ok(()) };
+    Err(LoadProblem::NoContainer {
+        reason: format!("it lacks the layer `{layer}`, which the first one had: {reason}"),
+        remedy: "see what changed in the engine, and start this program again".to_owned(),
+    })
 }
 
 impl Around {
@@ -249,6 +264,30 @@ fn unescaped(text: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_with_fewer_layers_than_the_first_is_refused() {
+        #[track_caller]
+        fn check(lacking: &[Layer], first_lacks: &[Layer], is_good: bool) {
+            let report = |lacking: &[Layer]| {
+                let mut report = SandboxReport::default();
+                for layer in [Layer::Cgroup, Layer::NetworkNamespace] {
+                    report.add(layer, true, || match lacking.contains(&layer) {
+                        true => Err(Missing::new("none", "none")),
+                        false => Ok(()),
+                    });
+                }
+                report
+            };
+            let found = check_as_before(&report(lacking), &report(first_lacks));
+            assert_eq!(found.is_ok(), is_good, "{lacking:?} after {first_lacks:?}");
+        }
+        check(&[], &[], true);
+        check(&[Layer::Cgroup], &[Layer::Cgroup], true);
+        check(&[], &[Layer::Cgroup], true);
+        check(&[Layer::Cgroup], &[], false);
+        check(&[Layer::Cgroup, Layer::NetworkNamespace], &[Layer::Cgroup], false);
+    }
 
     const AMOUNTS: Amounts =
         Amounts { memory: 1 << 20, processes: 16, files: 64, file_bytes: 1 << 20 };

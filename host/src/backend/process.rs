@@ -1,10 +1,13 @@
-//! The folders and variables that a worker starts with: those that are granted, and no others.
+//! The things that a process with a plugin is given, worker or container: the folders and variables that
+//! are granted, memory, and room in messages.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use glovebox_abi::manifest::Limits;
+use glovebox_abi::wire::Bounds;
 use glovebox_sandbox::{Access, Folder};
 use glovebox_worker::Spec;
 
@@ -13,29 +16,34 @@ use crate::policy::Grants;
 /// Begins the variables that tell a plugin where its folders are.
 const FOLDER: &str = "GLOVEBOX_FOLDER_";
 
+/// Bytes of memory of a process beside those of its plugin.
+pub(crate) const AROUND: u64 = 32 << 20;
+
+/// The folders and variables that a process starts with: those that are granted, and no others.
 #[derive(Default)]
-pub(super) struct Outfit {
+pub(crate) struct ProcessGrants {
     /// Handles: nobody can put another folder in the place of one that is open.
     folders: Vec<(PathBuf, File, Access)>,
-    pub(super) environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A folder, and where it lies.
-pub(super) struct Place<'a> {
-    pub(super) path: &'a Path,
-    pub(super) handle: &'a File,
-    pub(super) access: Access,
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) handle: &'a File,
+    pub(crate) access: Access,
 }
 
-impl Outfit {
+impl ProcessGrants {
     /// # Errors
     ///
     /// In words, if a granted folder cannot be had.
-    pub(super) fn of(grants: &Grants) -> Result<Outfit, String> {
+    pub(crate) fn of(grants: &Grants) -> Result<ProcessGrants, String> {
         if let Some(problem) = &grants.folder_problem {
             return Err(problem.clone());
         }
-        let mut outfit = Outfit { folders: Vec::new(), environment: grants.environment.clone() };
+        let mut own =
+            ProcessGrants { folders: Vec::new(), environment: grants.environment.clone() };
         let named = grants.folders.iter().map(|folder| &*folder.at);
         check_names(named, &grants.environment)?;
         for folder in &grants.folders {
@@ -46,21 +54,21 @@ impl Outfit {
             let text = path.to_str().ok_or_else(|| {
                 format!("the folder `{}` has a path that is no text: {}", folder.at, path.display())
             })?;
-            outfit.environment.push((variable(&folder.at), text.to_owned()));
+            own.environment.push((variable(&folder.at), text.to_owned()));
             let access = if folder.writable { Access::ReadWrite } else { Access::Read };
-            outfit.folders.push((path, handle, access));
+            own.folders.push((path, handle, access));
         }
-        Ok(outfit)
+        Ok(own)
     }
 
     /// The folders, by their paths.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place<'_>> {
         let folders = self.folders.iter();
         folders.map(|(path, handle, access)| Place { path, handle, access: *access })
     }
 
     /// Those that do not lie in another one with the same access, in which they are found as well.
-    pub(super) fn outermost(&self) -> impl Iterator<Item = Place<'_>> {
+    pub(crate) fn outermost(&self) -> impl Iterator<Item = Place<'_>> {
         let is_within = move |(place, (path, _, access)): &(usize, &(PathBuf, File, Access))| {
             self.folders.iter().enumerate().any(|(other, (around, _, same))| {
                 let is_around = match around == path {
@@ -75,18 +83,18 @@ impl Outfit {
     }
 
     /// The paths of the folders that may be written.
-    pub(super) fn writable(&self) -> Vec<&Path> {
+    pub(crate) fn writable(&self) -> Vec<&Path> {
         let folders = self.folders.iter().filter(|(_, _, access)| *access == Access::ReadWrite);
         folders.map(|(path, ..)| path.as_path()).collect()
     }
 
     /// True if there is no folder in it.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.folders.is_empty()
     }
 
     /// Gives them to a worker that is to be started.
-    pub(super) fn equip(self, spec: &mut Spec) {
+    pub(crate) fn give_to(self, spec: &mut Spec) {
         let more = u32::try_from(self.folders.len()).unwrap_or(u32::MAX);
         let limits = &mut spec.profile.limits;
         limits.files = limits.files.saturating_add(more);
@@ -96,6 +104,26 @@ impl Outfit {
             spec.pass.push(handle.into());
         }
         spec.environment = self.environment;
+    }
+}
+
+/// Bytes of a message beside what counts in it: names, lengths, and frames without content.
+const AROUND_MESSAGE: u64 = 64 << 10;
+
+/// Room in each message for what the limits allow, and for a state.
+pub(crate) fn bounds_of(limits: &Limits) -> Bounds {
+    let Bounds { body, items, .. } = Bounds::default();
+    let length =
+        |bytes: u64| u32::try_from(bytes.saturating_add(AROUND_MESSAGE)).unwrap_or(u32::MAX);
+    let frames = limits.output_frames.saturating_add(1);
+    let reply = length(limits.output_bytes.saturating_add(frames.saturating_mul(64)));
+    // It emits a frame, gives a value to the store or an argument to a function, or logs a line.
+    let service = length(limits.output_bytes.max(limits.host_call_bytes));
+    Bounds {
+        body: body.max(reply).max(service),
+        reply,
+        service,
+        items: u32::try_from(frames).unwrap_or(u32::MAX).max(items),
     }
 }
 
