@@ -80,6 +80,9 @@ pub enum Verb {
     EditRow,
     EditPayload,
     ResendAndDiff,
+    Compare,
+    CompareAgain,
+    SendToBoth,
     Send,
     AcceptDifference,
     RejectDifference,
@@ -204,6 +207,10 @@ pub struct Situation {
     pub all_inputs: bool,
     /// Several plugins are loaded.
     pub several: bool,
+    /// Two builds get the same inputs.
+    pub pair: bool,
+    /// What is composed for one of them goes to both.
+    pub sends_to_both: bool,
     /// Faults were put together for the chosen plugin.
     pub has_faults: bool,
     /// They are switched on.
@@ -287,6 +294,10 @@ impl Entry {
             Verb::ToggleFaults if now.faults_on => {
                 ("Switch faults off", "Let host services answer as ever; the faults are kept")
             }
+            Verb::SendToBoth if now.sends_to_both => (
+                "Send to one build",
+                "Send what is composed to the build that is chosen, and not to the one beside it",
+            ),
             Verb::ReplayIntoAll if now.into_all => (
                 "Replay into the chosen plugin",
                 "Send the inputs of the trace to the plugin that is chosen, and to no other",
@@ -473,6 +484,9 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back, needs "a generation to go back to";
     Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay, needs "a plugin, a pinned trace, and no replay under way";
+    #line Plugin: Verb::Compare, "Compare…", "Load another build beside the chosen plugin, send both the same inputs and show what differs", ICON_COMPARE, [], |now| now.plugin && !now.replay, needs "a plugin, and no replay under way";
+    Plugin: Verb::CompareAgain, "Compare again", "Send both builds the inputs of the pinned trace, or what was composed, and show what differs", ICON_COMPARE, [], |now| now.pair && !now.replay, needs "two builds, and no replay under way";
+    Plugin: Verb::SendToBoth, "Send to both builds", "Send what is composed for one of two builds to both, and show what differs", ICON_COMPARE, [], |now| now.pair, needs "two builds";
     #line Plugin: Verb::MoveToWorker, "Move to worker", "Run the native plugin in sandboxed processes of its own from now on, with its state", ICON_SHIELD_LOCK, [], |now| now.native_here, needs "a native plugin in this process";
     Plugin: Verb::TrustHere, "Run in this process (trust)…", "Run the native plugin inside this process from now on, without a sandbox, with its state", ICON_LOCK_OPEN_RIGHT, [], |now| now.native_in_worker, asks "It then runs in this process without a sandbox, and can do everything that you can: end Glovebox, too", needs "a native plugin in a worker";
     #line Plugin: Verb::ToggleStrict, "Strict policy", "Grant only log, metric and config unless allowed one by one", ICON_POLICY, [], always, asks "Plugins then get more of what their manifests ask for, also permissions that nobody allowed one by one";

@@ -17,6 +17,8 @@ const NEVER_SHOWN: Duration = Duration::from_millis(250);
 pub(crate) enum Purpose {
     /// To load a plugin.
     Plugin,
+    /// To load another build beside an instance, and to compare the two.
+    Compare(InstanceId),
     /// To open a trace.
     Trace,
     /// To open a baseline.
@@ -104,8 +106,11 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
     }
     let dialog = rfd::FileDialog::new();
     match purpose {
-        Purpose::Plugin => dialog
-            .set_title("Open plugin")
+        Purpose::Plugin | Purpose::Compare(_) => dialog
+            .set_title(match purpose {
+                Purpose::Plugin => "Open plugin",
+                _ => "Compare with another build",
+            })
             .add_filter("Plugins", &["wasm", "wat", "toml", "so", "dylib", "dll"])
             .add_filter("All files", &["*"])
             .pick_file(),

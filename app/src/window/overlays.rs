@@ -74,7 +74,9 @@ impl PathField {
     pub(super) fn new(purpose: Purpose, name: &str) -> PathField {
         let folder = std::env::current_dir().unwrap_or_default();
         let text = match purpose {
-            Purpose::Plugin | Purpose::Trace | Purpose::Baseline => String::new(),
+            Purpose::Plugin | Purpose::Compare(_) | Purpose::Trace | Purpose::Baseline => {
+                String::new()
+            }
             Purpose::Save(_)
             | Purpose::SaveLive
             | Purpose::SaveBaseline
@@ -256,6 +258,11 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
             "A plugin (artifact, plugin.toml or its folder), a trace or a capture",
             "Open",
         ),
+        Purpose::Compare(_) => (
+            "Compare with another build",
+            "A build of the same plugin: artifact, plugin.toml or its folder",
+            "Compare",
+        ),
         Purpose::Save(_) => {
             ("Save trace", "A new .mcap file; you are asked before one is replaced", "Save")
         }
@@ -303,8 +310,10 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
     });
     if taken {
         let path = PathBuf::from(field.text.trim());
-        let is_to_open =
-            matches!(field.purpose, Purpose::Plugin | Purpose::Trace | Purpose::Baseline);
+        let is_to_open = matches!(
+            field.purpose,
+            Purpose::Plugin | Purpose::Compare(_) | Purpose::Trace | Purpose::Baseline
+        );
         // A file that is there and cannot be read gets an error that says why.
         let is_missing = is_to_open && path.try_exists().is_ok_and(|exists| !exists);
         field.missing = is_missing.then(|| path.display().to_string());

@@ -149,6 +149,17 @@ pub enum Command {
     SetFaults(InstanceId, Box<Faults>),
     /// Changes what is granted where nobody decided.
     SetPolicyMode(PolicyMode),
+    /// Loads another build beside an instance, sends both the same inputs and compares them.
+    Compare {
+        /// The instance.
+        first: InstanceId,
+        /// The other build.
+        path: PathBuf,
+    },
+    /// Sends both builds the same inputs once more.
+    CompareAgain,
+    /// Sends what is composed for one of the two builds to both, or no longer.
+    SendToBoth(bool),
     /// Compares two traces.
     Diff {
         /// The first.

@@ -14,7 +14,7 @@ use super::doctor::Examination;
 use super::finished::Finished;
 use super::recording::record_of;
 use super::replay::Routing;
-use super::replaying::ReplayWork;
+use super::replaying::{Purpose, ReplayWork};
 use super::words::{file_name, with_causes};
 use super::{
     Accepting, Command, JobId, Level, Origin, ReplayHow, ReplayRequest, RowRef, TraceId, Workbench,
@@ -82,7 +82,7 @@ impl Workbench {
                 self.fanout.store.lock().clear();
                 self.fanout.findings.lock().clear();
             }
-            Command::Replay(request) => self.replay(request, None),
+            Command::Replay(request) => self.replay_for(request, Purpose::Run),
             Command::StepReplay => {
                 if let Some(replay) = self.jobs.replay() {
                     replay.step();
@@ -101,8 +101,10 @@ impl Workbench {
             Command::Send(request) => {
                 let (host, fanout) = (self.host.clone(), Arc::clone(&self.fanout));
                 let name = work::name_of(&host, request.target);
-                self.jobs.start(format!("Sending to {name}"), move |state| {
-                    work::send(&host, &fanout, request, state)
+                let builds = self.both_of(request.target);
+                self.jobs.start(format!("Sending to {name}"), move |state| match builds {
+                    Some(builds) => builds.send(&host, &fanout, request, state),
+                    None => work::send(&host, &fanout, request, state),
                 });
             }
             Command::ResendAndDiff { target, row } => self.resend_and_diff(target, row),
@@ -166,6 +168,13 @@ impl Workbench {
                 self.outcome.policy_mode = mode;
                 self.outcome.edits.policy += 1;
                 self.look_at_plugins();
+            }
+            Command::Compare { first, path } => self.compare_with(first, path),
+            Command::CompareAgain => self.compare_builds(),
+            Command::SendToBoth(on) => {
+                if let Some(pair) = &mut self.outcome.pair {
+                    pair.sends_to_both = on;
+                }
             }
             Command::Diff { before, after, options } => {
                 let side = |id| {
@@ -250,7 +259,7 @@ impl Workbench {
         traces.chain(plugins).collect()
     }
 
-    pub(super) fn replay(&mut self, request: ReplayRequest, reload_and_diff: Option<InstanceId>) {
+    pub(super) fn replay_for(&mut self, request: ReplayRequest, purpose: Purpose) {
         if self.jobs.replay().is_some() {
             let text = "A replay is under way; stop it before another one starts";
             return self.notices.add(Level::Warning, text);
@@ -259,9 +268,12 @@ impl Workbench {
             return;
         };
         let into = self.view().names_of(&request.targets);
-        let title = match reload_and_diff {
-            None => format!("Replaying {} into {into}", trace.name),
-            Some(_) => format!("Reloading, replaying {} into {into} and comparing", trace.name),
+        let title = match purpose {
+            Purpose::Run => format!("Replaying {} into {into}", trace.name),
+            Purpose::Reload(_) => {
+                format!("Reloading, replaying {} into {into} and comparing", trace.name)
+            }
+            Purpose::Builds(_) => format!("Replaying {} into {into} and comparing", trace.name),
         };
         let name = trace.name.split_once(" of ").filter(|(kind, _)| kind.starts_with("replay"));
         let first = name.map_or(&*trace.name, |(_, first)| first);
@@ -272,7 +284,7 @@ impl Workbench {
             trace_name: trace.name.clone(),
             run_names: self.unused_replays_of(first),
             origin: trace.origin.clone(),
-            reload_and_diff,
+            purpose,
             accepted: self.outcome.accepted.clone(),
         };
         self.jobs.start_replay(title, move |state, control| match work.run(state, control) {
@@ -302,7 +314,7 @@ impl Workbench {
             from: None,
             how: ReplayHow::Once,
         };
-        self.replay(request, Some(instance));
+        self.replay_for(request, Purpose::Reload(instance));
     }
 
     fn resend_and_diff(&mut self, target: InstanceId, row: RowRef) {

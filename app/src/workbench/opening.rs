@@ -11,6 +11,7 @@ use glovebox_workspace::Workspace;
 
 use super::finished::OpenedWorkspace;
 use super::replay::Routing;
+use super::replaying::Purpose;
 use super::state::Start;
 use super::words::file_name;
 use super::{
@@ -168,7 +169,7 @@ impl Workbench {
                 let [first, _] = self.unused_replays_of(&name);
                 first
             });
-            self.replay(
+            self.replay_for(
                 ReplayRequest {
                     trace: *trace,
                     targets: start.instances,
@@ -180,7 +181,7 @@ impl Workbench {
                     from: None,
                     how: ReplayHow::Once,
                 },
-                None,
+                Purpose::Run,
             );
         }
         if led_to.is_some() && number > self.outcome.led_to.0 {

@@ -15,6 +15,7 @@ use glovebox_inspector::replay::{
 
 use super::accepted::{Accepted, Compared};
 use super::answers::FreshCopies;
+use super::comparing::Builds;
 use super::jobs::JobState;
 use super::kept_events::{KEPT_LIMIT, KeptEvents};
 use super::plugins::plugins_of;
@@ -36,10 +37,20 @@ pub(super) struct ReplayWork {
     /// Names for the runs that it leads to, in order.
     pub(super) run_names: [String; 2],
     pub(super) origin: Origin,
-    /// The instance to reload first; the result is then compared with the trace.
-    pub(super) reload_and_diff: Option<InstanceId>,
+    pub(super) purpose: Purpose,
     /// The standard of comparison in its place, if all inputs were sent once.
     pub(super) accepted: Option<Accepted>,
+}
+
+/// What a replay is for.
+#[derive(Debug, Clone)]
+pub(super) enum Purpose {
+    /// To run the plugins.
+    Run,
+    /// To reload this instance first, and to compare the result with the trace.
+    Reload(InstanceId),
+    /// To compare two builds that get the same inputs.
+    Builds(Builds),
 }
 
 /// The most memory that a replay without an end may keep of its run, in bytes: nothing is compared
@@ -111,8 +122,8 @@ impl ReplayWork {
         // A plugin is compared with runs of its own.
         let is_own = |accepted: &&Accepted| accepted.is_about(&ids);
         let accepted = self.accepted.as_ref().filter(is_own);
-        if let (Some(_), None, Routing::ByPlugin) =
-            (self.reload_and_diff, accepted, request.routing)
+        if let (Purpose::Reload(_), None, Routing::ByPlugin) =
+            (&self.purpose, accepted, request.routing)
         {
             keep_own(&ids, &mut plan, &mut events);
         }
@@ -133,13 +144,17 @@ impl ReplayWork {
         let has_answers = events.iter().any(|event| matches!(event.what, What::CallEnded { .. }));
         // The answers of other plugins say nothing about this one.
         let has_own = has_answers && has_answers_of(&ids, &events);
-        let mut earlier = None;
-        if let Some(instance) = self.reload_and_diff {
-            if !has_own && accepted.is_none() {
-                earlier = Some(run_before(&self.host, &instances, send));
-                anyhow::ensure!(!control.is_cancelled(), "Stopped before the reload");
+        let (mut earlier, mut unalike) = (None, None);
+        match &self.purpose {
+            Purpose::Run => {}
+            Purpose::Reload(instance) => {
+                if !has_own && accepted.is_none() {
+                    earlier = Some(run_before(&self.host, &instances, send));
+                    anyhow::ensure!(!control.is_cancelled(), "Stopped before the reload");
+                }
+                self.host.reload(*instance).wait()?;
             }
-            self.host.reload(instance).wait()?;
+            Purpose::Builds(builds) => unalike = builds.begin_alike(&self.host).err(),
         }
         let started =
             start.map(|(start, whole)| go_to(&start, &whole, &targets, &self.host, control));
@@ -151,8 +166,12 @@ impl ReplayWork {
         let lack =
             lack.or((plan.skipped > 0 || !is_once).then(|| "not every call was made once".into()));
         let is_whole = lack.is_none();
-        let compared = match (accepted, self.reload_and_diff) {
-            (None, None) => self.accepted.as_ref().map(|other| {
+        let compared = match (accepted, &self.purpose) {
+            (_, Purpose::Builds(builds)) => Some(match lack {
+                None => Ok(builds.compare(&calls.kept.events)),
+                Some(lack) => Err(format!("the builds are not compared: {lack}")),
+            }),
+            (None, Purpose::Run) => self.accepted.as_ref().map(|other| {
                 let ids = ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
                 Err(format!("not compared with {}: it has no calls of {ids}", other.name()))
             }),
@@ -160,7 +179,7 @@ impl ReplayWork {
                 None => Ok(accepted.compare(&calls.run(name))),
                 Some(lack) => Err(format!("not compared with {}: {lack}", accepted.name())),
             }),
-            (None, Some(_)) => Some(match (lack, &earlier) {
+            (None, Purpose::Reload(_)) => Some(match (lack, &earlier) {
                 (Some(lack), _) => Err(format!("not compared: {lack}")),
                 (None, None) => Ok(Arc::new(Run::from_events(self.trace_name.clone(), events))),
                 (None, Some(Ok(before))) => Ok(before.run(first)),
@@ -179,6 +198,7 @@ impl ReplayWork {
             answers: (!has_answers && is_whole).then_some(request.trace),
             skipped: plan.skipped,
             started,
+            unalike,
             compared: compared.map(|compared| compared.map(|compared| compared.of_trace(trace))),
             divergences: copies.as_ref().map(FreshCopies::divergences),
         })
@@ -344,6 +364,8 @@ pub(super) struct Replayed {
     pub(super) skipped: usize,
     /// How it got to its start, if that is in the middle.
     pub(super) started: Option<Started>,
+    /// Why two builds did not begin in one state, if so.
+    pub(super) unalike: Option<String>,
     /// With the baseline file, or with the trace it was made from if that was asked for; else why not.
     pub(super) compared: Option<Result<Compared, String>>,
     /// The host calls that diverged from the trace, if it answered.

@@ -16,6 +16,7 @@ use glovebox_trace::RecorderStatus;
 use super::accepted::{Accepted, Compared};
 use super::accepting::Accepting;
 use super::command::Command;
+use super::comparing::Pair;
 use super::doctor::Examination;
 use super::faults::Faults;
 use super::figures::Figures;
@@ -99,6 +100,10 @@ pub(super) struct Outcomes {
     pub(super) edits: Edits,
     pub(super) accepted: Option<Accepted>,
     pub(super) sent: VecDeque<Sent>,
+    /// Two builds that get the same inputs.
+    pub(super) pair: Option<Pair>,
+    /// A build that is being loaded beside this instance, by its file.
+    pub(super) awaited_build: Option<(InstanceId, PathBuf)>,
     pub(super) policy_mode: PolicyMode,
     pub(super) trusts_native: bool,
     pub(super) compile_deadline: Option<Duration>,

@@ -107,9 +107,11 @@ impl Workbench {
                 let text = format!("{name} is loaded from {}", file_name(&path));
                 self.notices.add(Level::Success, text);
                 self.note_what_is_asked(instance);
+                self.pair_up(instance, &path);
                 self.outcome.opened.push(path);
             }
             Finished::Loaded(path, Err(error)) => {
+                self.forget_awaited_build(&path);
                 self.outcome.loads_failed += 1;
                 let text = format!("{} was not loaded: {error}", file_name(&path));
                 self.notices.add(Level::Error, text);
@@ -227,6 +229,10 @@ impl Workbench {
             if divergences.iter().any(|found| found.count() > 0) {
                 level = Level::Warning;
             }
+        }
+        if let Some(why) = &replayed.unalike {
+            text.push_str(&format!("; {why}"));
+            level = Level::Warning;
         }
         if let Some(Err(why)) = &replayed.compared {
             text.push_str(&format!("; {why}"));

@@ -14,8 +14,8 @@ use glovebox_trace::RecorderStatus;
 use super::doctor::Examination;
 use super::recording::instance_record;
 use super::{
-    Accepted, Edits, Every, Faults, Figures, JobView, LiveCounts, Notice, Search, Sent, Source,
-    Trace, TraceId, UsageSample, Workbench,
+    Accepted, Edits, Every, Faults, Figures, JobView, LiveCounts, Notice, Pair, Search, Sent,
+    Source, Trace, TraceId, UsageSample, Workbench,
 };
 
 impl Workbench {
@@ -272,6 +272,14 @@ impl<'a> ViewCtx<'a> {
     /// Answers to what was composed, oldest first.
     pub fn sent(&self) -> &'a VecDeque<Sent> {
         &self.workbench.outcome.sent
+    }
+
+    /// The two builds that get the same inputs, while both are loaded.
+    pub fn pair(&self) -> Option<Pair> {
+        let is_loaded = |pair: &Pair| {
+            [pair.first, pair.second].iter().all(|instance| self.plugin(*instance).is_some())
+        };
+        self.workbench.outcome.pair.filter(is_loaded)
     }
 
     /// The mode for permissions that nobody decided.

@@ -330,6 +330,22 @@ fn versions_and_tiers_are_compared() {
     assert!(run.contains(r#"tests="4""#) && run.contains(r#"failures="0""#), "{run}");
     let name = "target 2: stats 2.0.0, component, stats.wasm against target 1: stats 1.0.0, ";
     assert!(compared.contains(name) && compared.contains(r#"failures="1""#), "{compared}");
+    // Names that a person gives stand before all that tells them apart.
+    let names = ["--plugin", "plugins/stats.wasm", "--name", "old", "--name", "new"];
+    let json = folder.json(&into(&names), 1, "new against old: 4 calls compared, 1 different");
+    assert_eq!([&json["targets"][0]["name"], &json["targets"][1]["name"]], ["old", "new"]);
+    assert_eq!(json["comparisons"][0]["after"], "new: stats 2.0.0, component, stats.wasm");
+    for (more, problem, remedy) in [
+        (&["--name", "a", "--name", "b"][..], "2 names are given", "name each plugin once at most"),
+        (
+            &["--plugin", "plugins/stats.wasm", "--name", "a", "--name", "a"],
+            "\"a\" tells",
+            "a name of its own",
+        ),
+        (&["--name", " "], "\" \" tells nothing apart", "a name of its own"),
+    ] {
+        folder.refused(&into(more), 2, problem, remedy);
+    }
     // In the new trace each has its own instance, and its load says which it is.
     let events = glovebox_trace::read(folder.0.path().join("both.mcap")).unwrap().events;
     let mut by_instance = BTreeMap::<u64, (String, usize)>::new();

@@ -9,6 +9,7 @@ mod stage;
 mod start;
 mod targets;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use super::diff::Reports;
 use super::error::Problem;
 use super::findings::FindingsArgs;
 use super::plugins::PluginArgs;
-use super::report::{Files, Report, paths};
+use super::report::{Files, Report, count, paths};
 use super::run;
 use super::surroundings::Surroundings;
 use super::trace_file;
@@ -64,6 +65,10 @@ pub(super) struct Replay {
     /// workspace. May be repeated. The default is all plugins of the workspace
     #[arg(long = "plugin", value_name = "PLUGIN")]
     pub plugins: Vec<PathBuf>,
+    /// A name for the plugin at the same place among those of --plugin, in what is told about it. May be
+    /// repeated
+    #[arg(long = "name", value_name = "NAME", requires = "plugins", conflicts_with = "pipeline")]
+    pub names: Vec<String>,
     /// Send the inputs through this pipeline file instead, as `glovebox run` does. --plugin then
     /// names plugins that the stages refer to by id. --against compares the calls of the stages, as
     /// --record writes them. With --answers trace, each call is answered like the recorded call of
@@ -137,6 +142,7 @@ impl Replay {
         if let Some(path) = &self.pipeline {
             return self.run_pipeline(path, surroundings);
         }
+        self.check_names()?;
         let missing = self.answers.missing(surroundings)?;
         let source = self.source()?;
         let requests = self.requests(surroundings)?;
@@ -208,7 +214,8 @@ impl Replay {
             judgement.named(|plugin, instance| instance_name(&records, plugin, instance));
         let name = self.trace.display().to_string();
         let options = self.against.rules.options();
-        let (targets, events) = TargetsFound::new(stage.targets(), stage.events()?, &options);
+        let named = stage.targets(&self.names);
+        let (targets, events) = TargetsFound::new(named, stage.events()?, &options);
         let run = Arc::new(Run::from_events(format!("replay of {name}"), events));
         // A replay that sent nothing, or was ended, must not make everything look gone.
         let is_whole = summary.sent > 0 && !summary.cancelled;
@@ -248,6 +255,24 @@ impl Replay {
 impl Replay {
     fn source(&self) -> Result<Source, Problem> {
         Source::read(&self.trace, &self.selection, &self.start, &self.answers, &self.against)
+    }
+
+    /// Refuses names that tell nothing apart.
+    fn check_names(&self) -> Result<(), Problem> {
+        let (names, plugins) = (self.names.len(), self.plugins.len());
+        if names > plugins {
+            return Err(Problem::Usage(format!(
+                "{names} names are given with --name for {}; name each plugin once at most",
+                count(plugins as u64, "plugin")
+            )));
+        }
+        let mut seen = BTreeSet::new();
+        match self.names.iter().find(|name| name.trim().is_empty() || !seen.insert(*name)) {
+            None => Ok(()),
+            Some(name) => Err(Problem::Usage(format!(
+                "--name {name:?} tells nothing apart; give each plugin a name of its own"
+            ))),
+        }
     }
 
     /// Sends the inputs through a pipeline.

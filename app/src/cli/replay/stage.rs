@@ -128,13 +128,14 @@ impl Stage {
         self.instances.iter().filter_map(|id| self.host.plugin(*id)).collect()
     }
 
-    /// The instances and what each of them did so far.
-    pub(super) fn targets(&self) -> Vec<TargetFound> {
-        let found = |status: PluginStatus| {
+    /// The instances and what each of them did so far; the first of them with the names that a person
+    /// gave them.
+    pub(super) fn targets(&self, names: &[String]) -> Vec<TargetFound> {
+        let found = |(at, status): (usize, PluginStatus)| {
             let figures = self.metrics.figures(status.instance.get());
-            TargetFound { status, figures }
+            TargetFound { given: names.get(at).cloned(), status, figures }
         };
-        self.statuses().into_iter().map(found).collect()
+        self.statuses().into_iter().enumerate().map(found).collect()
     }
 
     /// Does something of which nothing is recorded, counted or kept.

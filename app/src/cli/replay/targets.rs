@@ -33,6 +33,8 @@ impl Sink for EachInstance {
 
 /// One that got inputs, and what it did.
 pub(super) struct TargetFound {
+    /// The name that a person gave it.
+    pub(super) given: Option<String>,
     pub(super) status: PluginStatus,
     pub(super) figures: Vec<GenerationMetrics>,
 }
@@ -42,11 +44,18 @@ impl TargetFound {
         &self.status.manifest.plugin.id
     }
 
-    /// Version, binding and file, which tell it from others of the same plugin.
+    /// The name that a person gave it, version, binding and file, which tell it from others of the same
+    /// plugin.
     fn name(&self) -> String {
         let about = &self.status.manifest.plugin;
         let file = self.status.origin.name();
-        format!("{} {}, {}, {file}", about.id, about.version, self.status.binding)
+        let given = self.given.as_ref().map(|given| format!("{given}: ")).unwrap_or_default();
+        format!("{given}{} {}, {}, {file}", about.id, about.version, self.status.binding)
+    }
+
+    /// What it is called among the targets, where it is the one at this place.
+    fn place(&self, at: usize) -> String {
+        self.given.clone().unwrap_or_else(|| format!("target {}", at + 1))
     }
 
     fn calls(&self) -> u64 {
@@ -77,6 +86,9 @@ impl TargetFound {
             self.figures.iter().map(figure).sum()
         };
         let mut json = plugins::status_json(&self.status);
+        if let Some(given) = &self.given {
+            json["name"] = given.as_str().into();
+        }
         json["instance"] = self.status.instance.get().into();
         json["calls"] = self.calls().into();
         json["outcomes"] = json!(self.outcomes());
@@ -136,7 +148,10 @@ impl TargetsFound {
                     true => by_instance.get(&instance).cloned(),
                     false => by_instance.remove(&instance),
                 };
-                let name = format!("target {}: {}", at + 1, all[at].name());
+                let name = match all[at].given {
+                    Some(_) => all[at].name(),
+                    None => format!("target {}: {}", at + 1, all[at].name()),
+                };
                 Arc::new(Run::from_events(name, events.unwrap_or_default()))
             };
             runs.entry(at).or_insert_with(make).clone()
@@ -168,7 +183,10 @@ impl TargetsFound {
         self.all.iter().enumerate().flat_map(move |(at, target)| {
             let name = match is_alone(target) {
                 true => target.id().to_owned(),
-                false => format!("target {}, {},", at + 1, target.name()),
+                false => match target.given {
+                    Some(_) => format!("{},", target.name()),
+                    None => format!("target {}, {},", at + 1, target.name()),
+                },
             };
             target.figures.iter().map(move |figures| (name.clone(), figures))
         })
@@ -203,16 +221,19 @@ impl TargetsFound {
     }
 
     pub(super) fn sentences(&self) -> impl Iterator<Item = String> {
-        self.compared.iter().map(|(first, at, diff)| {
-            format!("target {} against target {}: {}", at + 1, first + 1, diff.summary())
-        })
+        self.compared
+            .iter()
+            .map(|compared| format!("{}: {}", self.sides(compared), compared.2.summary()))
+    }
+
+    /// Which target is compared with which.
+    fn sides(&self, (first, at, _): &(usize, usize, Diff)) -> String {
+        format!("{} against {}", self.all[*at].place(*at), self.all[*first].place(*first))
     }
 
     /// The differences between targets, for people.
     pub(super) fn text(&self) -> String {
-        let text = |(first, at, diff): &(usize, usize, Diff)| {
-            format!("target {} against target {}:\n{}\n", at + 1, first + 1, diff.to_text())
-        };
+        let text = |compared| format!("{}:\n{}\n", self.sides(compared), compared.2.to_text());
         self.compared.iter().map(text).collect()
     }
 

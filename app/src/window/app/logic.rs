@@ -282,6 +282,8 @@ impl App {
             into_all: self.shown.replays.into_all,
             all_inputs: self.shown.replays.all_inputs,
             several: view.plugins().len() > 1,
+            pair: view.pair().is_some(),
+            sends_to_both: view.pair().is_some_and(|pair| pair.sends_to_both),
             has_faults: faults.is_some_and(|faults| !faults.all.is_empty()),
             faults_on: faults.is_some_and(|faults| faults.is_on),
             busy: view.is_busy(),

@@ -320,6 +320,19 @@ impl App {
                     (None, _) | (_, None) => {}
                 }
             }
+            Verb::Compare => {
+                if let Some(first) = self.shown.selection.plugin(self.view()) {
+                    self.dialogs.open(ctx, Purpose::Compare(first), "");
+                }
+            }
+            Verb::CompareAgain => {
+                self.workbench.execute(Command::CompareAgain);
+                self.choose_panel(PanelId::Diff);
+            }
+            Verb::SendToBoth => {
+                let on = self.view().pair().is_some_and(|pair| !pair.sends_to_both);
+                self.workbench.execute(Command::SendToBoth(on));
+            }
             Verb::Send => self.send(),
             Verb::AcceptDifference => {
                 self.review(|review, diff| review.decide(Decision::Accept, diff))
@@ -395,6 +408,11 @@ impl App {
         match purpose {
             Purpose::Plugin | Purpose::Trace | Purpose::Baseline => {
                 self.change(ctx, Change::OpenFile(path));
+            }
+            Purpose::Compare(first) => {
+                self.await_opened();
+                self.workbench.execute(Command::Compare { first, path });
+                self.choose_panel(PanelId::Diff);
             }
             Purpose::Save(trace) => {
                 let replace = false;

@@ -99,8 +99,22 @@ impl App {
     /// True if something leads to another comparison, which takes the place of the last one.
     fn compares(&self, action: &Action) -> bool {
         match action {
-            Action::Run(Verb::Loop | Verb::ResendAndDiff | Verb::CompareWithBaseline) => true,
-            Action::Do(Command::Diff { .. } | Command::CompareWithBaseline(_)) => true,
+            Action::Run(
+                Verb::Loop
+                | Verb::ResendAndDiff
+                | Verb::CompareWithBaseline
+                | Verb::Compare
+                | Verb::CompareAgain,
+            ) => true,
+            Action::Do(
+                Command::Diff { .. }
+                | Command::CompareWithBaseline(_)
+                | Command::Compare { .. }
+                | Command::CompareAgain,
+            ) => true,
+            Action::Run(Verb::Send) | Action::Do(Command::Send(_)) => {
+                self.view().pair().is_some_and(|pair| pair.sends_to_both)
+            }
             Action::Run(Verb::Replay | Verb::ReplayOriginal | Verb::ReplayAnswered) => {
                 self.view().accepted().is_some()
             }

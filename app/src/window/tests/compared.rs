@@ -1,6 +1,7 @@
 //! Answers are compared with answers, and one call has one latency.
 
 use glovebox_abi::units::show_duration;
+use glovebox_abi::{Frame, Header, Kind};
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::{Class, DiffOptions};
 
@@ -87,6 +88,81 @@ fn an_input_without_an_answer_is_compared_with_an_earlier_generation_or_not_at_a
     let (_, diff) = app(&window).view().diff().expect("the earlier generation gave one");
     assert!(diff.before.name.ends_with(" of generation 1"), "{}", diff.before.name);
     assert!(diff.is_same(), "{}", diff.summary());
+}
+
+#[test]
+fn two_builds_get_the_same_inputs_and_are_compared() {
+    let names = |window: &Window| {
+        let (_, diff) = app(window).view().diff().expect("they are compared");
+        [diff.before.name.clone(), diff.after.name.clone()]
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [("data", "x"), ("control", "report")].map(|(kind, payload)| {
+        format!("{{\"plugin\": \"stats\", \"kind\": \"{kind}\", \"payload\": \"{payload}\"}}\n")
+    });
+    let trace = folder.path().join("in.ndjson");
+    std::fs::write(&trace, lines.concat()).unwrap();
+    let [old, new] = ["stats-v1", "stats"].map(|name| crate::assets::plugin(name).unwrap());
+    let mut window = open(vec![old.clone()], folder.path().join("s.json"));
+    let report = Frame::new(Kind::CONTROL, Header::empty(), "report");
+    let first = app(&window).view().plugins()[0].instance;
+    let request = |target, frame: &Frame| {
+        let (frame, payload_file) = (frame.clone(), None);
+        Command::Send(crate::workbench::SendRequest { target, frame, payload_file, times: 1 })
+    };
+    execute(&mut window, request(first, &Frame::data("before")));
+    wait(&mut window, |app| app.view().sent().len() == 1 && !app.view().is_busy());
+    // Without a trace, both get what was composed for the first; nobody is compared with another plugin.
+    let echo = crate::assets::plugin("echo").unwrap();
+    execute(&mut window, Command::Compare { first, path: echo });
+    wait(&mut window, |app| !app.view().is_busy());
+    says(&window, "Not compared: echo is another plugin than stats");
+    assert!(app(&window).view().pair().is_none() && app(&window).view().diff().is_none());
+    execute(&mut window, Command::Compare { first, path: new });
+    wait(&mut window, |app| app.view().diff().is_some() && !app.view().is_busy());
+    let [before, after] = names(&window);
+    assert!(before.contains("1.0.0") && after.contains("2.0.0"), "{before} {after}");
+    let pair = app(&window).view().pair().unwrap();
+    // What is composed for either goes to both, and both began in one state.
+    for target in [pair.second, pair.first] {
+        let sent = app(&window).view().sent().len();
+        let diffs = app(&window).view().diff().unwrap().0;
+        execute(&mut window, request(target, &report));
+        wait(&mut window, |app| app.view().diff().unwrap().0 > diffs && !app.view().is_busy());
+        let view = app(&window).view();
+        assert_eq!(view.sent().len(), sent + 2);
+        assert_eq!(view.sent().back().unwrap().instance, target);
+        assert_eq!(names(&window), [before.clone(), after.clone()]);
+        let (_, diff) = view.diff().unwrap();
+        assert_eq!((diff.before.len(), diff.counts.different()), (1, 1));
+        let answer = |run: &glovebox_inspector::diff::Run| {
+            let call = run.iter().next().unwrap();
+            String::from_utf8_lossy(&call.outputs[0].frame.payload).into_owned()
+        };
+        let counted = [answer(&diff.before), answer(&diff.after)];
+        assert!(counted.iter().all(|text| text.contains("\"frames\":2")), "{counted:?}");
+    }
+    execute(&mut window, Command::SendToBoth(false));
+    let sent = app(&window).view().sent().len();
+    execute(&mut window, request(pair.first, &report));
+    wait(&mut window, |app| app.view().sent().len() > sent && !app.view().is_busy());
+    assert_eq!(app(&window).view().sent().len(), sent + 1);
+    // With one, both get its inputs.
+    execute(&mut window, Command::Start { files: vec![trace] });
+    wait(&mut window, |app| app.view().baseline().is_some() && !app.view().is_busy());
+    let diffs = app(&window).view().diff().unwrap().0;
+    run(&mut window, commands::Verb::CompareAgain);
+    wait(&mut window, |app| app.view().diff().unwrap().0 > diffs && !app.view().is_busy());
+    let (_, diff) = app(&window).view().diff().unwrap();
+    assert_eq!((diff.before.len(), diff.after.len(), diff.counts.different()), (2, 2, 1));
+    assert_eq!(names(&window), [before, after]);
+    run(&mut window, commands::Verb::ShowLive);
+    window.state_mut().as_mut().unwrap().shown.selection.select_plugin(pair.first);
+    window.state_mut().as_mut().unwrap().show_panel(PanelId::Metrics);
+    wait_for(&mut window, "Latency of two builds, p50");
+    execute(&mut window, Command::Unload(pair.second));
+    wait(&mut window, |app| !app.view().is_busy());
+    assert!(app(&window).view().pair().is_none());
 }
 
 #[test]

@@ -216,6 +216,15 @@ fn send(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, chosen: Option<Instan
                 Err(error) => ctx.command(Command::Notify(Level::Error, error)),
             }
         }
+        let pair =
+            ctx.view.pair().filter(|pair| target.is_some_and(|id| pair.beside(id).is_some()));
+        if let Some(pair) = pair {
+            let mut both = pair.sends_to_both;
+            let hint = "Each gets the frame, and Diff shows how their answers differ";
+            if ui.checkbox(&mut both, "To both builds").hint(hint).changed() {
+                ctx.command(Command::SendToBoth(both));
+            }
+        }
     });
 }
 

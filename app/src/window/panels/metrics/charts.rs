@@ -290,6 +290,45 @@ impl<'a> Charts<'a> {
     }
 }
 
+/// Paints how long half of the calls of two instances took, as two lines of one chart, and says so if
+/// nothing was measured.
+pub(super) fn two(ui: &mut Ui, [first, second]: [(&str, &Series); 2]) {
+    let tokens = theme::of(ui);
+    let last = |series: &Series| series.buckets.last().map_or(0, |bucket| bucket.start);
+    // Both end with the last event of either.
+    let end = last(first.1).max(last(second.1));
+    let lines = [(first, tokens.lane(0)), (second, tokens.lane(1))];
+    let charts = lines.map(|((name, series), color)| {
+        (name, Charts { last: end, ..Charts::of(series, None, tokens) }, color)
+    });
+    section(ui, "Latency of two builds, p50", |ui| {
+        for (name, _, color) in charts.iter().rev() {
+            key(ui, *color, name);
+        }
+    });
+    let begin = |(_, charts, _): &(&str, Charts<'_>, _)| {
+        charts.buckets.first().map_or(0.0, |bucket| charts.x(bucket))
+    };
+    let begin = charts.iter().map(begin).fold(0.0, f64::min);
+    let step = first.1.step.as_secs_f64();
+    let painted = plot("latency of two", tokens)
+        .include_x(-(-begin).clamp(FEW * step, SHOWN as f64 * step))
+        .include_x(0.0)
+        .x_grid_spacer(|input| grid(input, 4))
+        .x_axis_formatter(|mark, _| format!("{} s", number(mark)))
+        .y_axis_formatter(|mark, _| time_of(mark.value))
+        .show(ui, |plot| {
+            for (name, charts, color) in &charts {
+                let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
+                charts.line(plot, name, *color, None, |bucket| bucket.p50.map(micros));
+            }
+        });
+    let is_measured = |charts: &Charts<'_>| charts.buckets.iter().any(|one| one.p50.is_some());
+    if !charts.iter().any(|(_, charts, _)| is_measured(charts)) {
+        nothing(ui, &painted, "No latency was measured");
+    }
+}
+
 /// How many calls took how long.
 fn histogram(ui: &mut Ui, figures: &GenerationMetrics, tokens: &Tokens) {
     section(ui, "Latency of all calls", |ui| {

@@ -111,6 +111,7 @@ fn about(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, chosen: &InstanceFig
     let series = if state.fine { &chosen.fine } else { &chosen.series };
     // The plugin that is loaded now may be another version than the one in a trace.
     let plugin = loaded(ctx.view, source, chosen).filter(|_| source == Source::Live);
+    two_builds(ui, ctx, state.fine, chosen);
     charts::show(ui, newest, series, plugin);
     if let Some(plugin) = plugin
         && let (Some(usage), Some(samples)) = (&plugin.usage, ctx.view.usage(plugin.instance))
@@ -119,6 +120,22 @@ fn about(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, chosen: &InstanceFig
     }
     facts(ui, newest, plugin);
     compared::generations(ui, ctx, chosen, &mut state.compared);
+}
+
+/// The chart of two builds that get the same inputs, if the chosen instance is one of them.
+fn two_builds(ui: &mut Ui, ctx: PanelCtx<'_>, fine: bool, chosen: &InstanceFigures) {
+    let source = ctx.source();
+    let (Some(pair), Some(figures)) = (ctx.view.pair(), ctx.figures_of(source)) else { return };
+    let pair = [pair.first.get(), pair.second.get()];
+    let of = |instance: u64| figures.of(&chosen.plugin, instance);
+    let (true, Some(first), Some(second)) =
+        (pair.contains(&chosen.instance), of(pair[0]), of(pair[1]))
+    else {
+        return;
+    };
+    let names = [first, second].map(|one| ctx.instance_name(source, &one.plugin, one.instance));
+    let [one, other] = [first, second].map(|one| if fine { &one.fine } else { &one.series });
+    charts::two(ui, [(&names[0], one), (&names[1], other)]);
 }
 
 fn header(ui: &mut Ui) {

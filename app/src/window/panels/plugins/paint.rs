@@ -214,6 +214,10 @@ fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
             ctx.command(Command::Move { instance: id, to });
         }
     }
+    if ui.button("Compare…").clicked() {
+        ctx.change(Change::SelectPlugin(id));
+        ctx.run(Verb::Compare);
+    }
     let watch =
         if plugin.watching { "Stop reloading automatically" } else { "Reload automatically" };
     if ui.button(watch).clicked() {
