@@ -8,7 +8,7 @@ use glovebox_abi::manifest::OnFailure;
 use glovebox_events::Outcome;
 
 use super::Host;
-use super::reload::Plan;
+use super::plan::Plan;
 use crate::frames::Frames;
 use crate::id::InstanceId;
 use crate::instance::{Carry, Chain, CopyGuard, Instance, OUTSIDE, Refusal};

@@ -12,12 +12,14 @@ mod faults;
 mod instances;
 mod optimise;
 mod permissions;
+mod plan;
 mod probation;
 mod profile;
 mod registry;
 mod reload;
 mod set;
 mod snapshot;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod turns;

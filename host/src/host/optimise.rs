@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::reload::Plan;
+use super::plan::Plan;
 use super::{Host, Inner};
 use crate::guard::caught;
 use crate::instance::Instance;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use glovebox_events::{LoadStage, ReloadCause, What};
 
 use super::Host;
-use super::reload::Plan;
+use super::plan::Plan;
 use crate::instance::{Instance, RefusedGeneration};
 use crate::policy::Probation;
 use crate::record::unix_nanoseconds;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Failure, Frame, Manifest, Permission, Plugin, Services, State};
 
-use super::reload::Plan;
+use super::plan::Plan;
 use super::*;
 use crate::instance::Carry;
 use crate::policy::{Decision, Lifetime};

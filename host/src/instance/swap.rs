@@ -45,6 +45,24 @@ impl Instance {
         bring_up(&self.shared, coming, number, self.copies() as u32)
     }
 
+    /// Lets a generation take over: it is built beside the running one, must answer the probes if it
+    /// `is_newer`, and is switched to. Gives the version of the state that was carried over.
+    pub(crate) fn take_over(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        handover: Handover,
+        is_newer: bool,
+    ) -> Result<Option<u32>, StageError> {
+        let next = self.next(prepared, handover.keeps_once)?;
+        if is_newer {
+            self.probe(&next, &handover.carry)?;
+        }
+        let carried = self.switch(next, handover)?;
+        self.tend();
+        self.ask_again();
+        Ok(carried)
+    }
+
     /// Refuses another plugin than the one that the instance runs.
     pub(crate) fn check_id(&self, prepared: &Prepared) -> Result<(), StageError> {
         if prepared.manifest.plugin.id.as_str() == &*self.plugin {
