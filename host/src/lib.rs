@@ -116,7 +116,8 @@ pub use problem::{ArtifactKind, Foreign, Incompatible, LoadError, LoadProblem, O
 pub use record::{HOOK_DEADLINE, LifecycleHook, Transition};
 pub use reply::Reply;
 pub use services::{
-    Answered, Answers, Asked, Caller, FunctionError, Mock, MockError, ResourceUsage,
+    Answered, Answers, Asked, Caller, FunctionError, LeftBehind, LeftKind, LiveGeneration, Mock,
+    MockError, Remains, ResourceUsage, SwapMemory,
 };
 pub use task::{Lost, Task};
 pub use underway::LoadStatus;

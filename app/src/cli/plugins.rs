@@ -215,6 +215,22 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "no_effect": status.permissions.iter()
             .filter_map(|permission| Some((permission.permission.name().to_owned(), permission.no_effect?.into())))
             .collect::<serde_json::Map<String, Json>>(),
+        "remains": {
+            "live": status.remains.live.iter()
+                .map(|live| json!({ "generation": live.generation, "copies": live.copies }))
+                .collect::<Vec<_>>(),
+            "mapped_libraries": status.remains.libraries,
+            "memory": status.remains.memory.iter()
+                .map(|swap| json!({
+                    "generation": swap.generation, "before": swap.before, "after": swap.after,
+                }))
+                .collect::<Vec<_>>(),
+            "left_behind": status.remains.left_behind.iter()
+                .map(|left| json!({
+                    "generation": left.generation, "kind": left.kind.name(), "reason": left.reason,
+                }))
+                .collect::<Vec<_>>(),
+        },
         "supervision": {
             "failures_in_a_row": status.supervision.failures,
             "breaker": status.supervision.breaker,

@@ -34,6 +34,6 @@ pub mod weight;
 
 pub use direction::Direction;
 pub use event::{CallId, Event, HostCall, Sink, Timing, What};
-pub use lifecycle::{Binding, LoadStage, Phase, ReloadCause};
+pub use lifecycle::{Binding, LEFT_BEHIND, LoadStage, Phase, ReloadCause};
 pub use outcome::Outcome;
 pub use snapshot::Snapshot;

@@ -107,9 +107,12 @@ pub(crate) fn end(mut backend: Box<dyn Backend>) {
 }
 
 /// Drops a copy that cannot go on.
-pub(crate) fn discard(backend: Box<dyn Backend>) {
+pub(crate) fn discard(mut backend: Box<dyn Backend>) {
+    let context = backend.context();
+    let (remains, generation) = (context.shared.remains.clone(), context.generation);
     if let Err(reason) = caught(|| drop(backend)) {
         tracing::error!(reason, "a plugin panicked while it was dropped");
+        remains.unfinished(generation, reason);
     }
 }
 

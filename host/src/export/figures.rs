@@ -276,6 +276,16 @@ fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
             ),
         ),
         figure(
+            "glovebox_plugin_live_copies",
+            "Copies that live, of all generations",
+            Gauge(each(|plugin| plugin.remains.copies().into())),
+        ),
+        figure(
+            "glovebox_plugin_mapped_libraries",
+            "Libraries that were opened in this process, all of which stay mapped",
+            Gauge(each(|plugin| plugin.remains.libraries.into())),
+        ),
+        figure(
             "glovebox_plugin_processes",
             "Processes of its own, one for each copy",
             Gauge(usage(|usage| usage.processes.into())),

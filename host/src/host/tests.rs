@@ -23,6 +23,7 @@ mod files;
 mod policy;
 mod queues;
 mod reload;
+mod remains;
 mod states;
 mod versions;
 

@@ -33,6 +33,8 @@ pub(crate) struct NextGeneration {
     pub(super) generation: Generation,
     pub(super) backends: Vec<Box<dyn Backend>>,
     pub(super) coming: Arc<Coming>,
+    /// Bytes of memory that this process held before, where the system tells them.
+    pub(super) resident: Option<u64>,
 }
 
 /// The rights of a generation that gets ready beside the running one, for those who change them.

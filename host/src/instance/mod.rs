@@ -138,6 +138,7 @@ impl Instance {
             functions: resources.functions.clone(),
             cancellations: Cancellations::new(resources.cancelled.clone()),
             meters: Default::default(),
+            remains: Arc::default(),
             failures: Mutex::default(),
             accesses: Mutex::default(),
             wishes: resources.wishes.clone(),

@@ -17,7 +17,7 @@ use crate::id::InstanceId;
 use crate::load::{CompiledBy, Precaution};
 use crate::policy::{self, Allowance, Decision, Enforcement, Standing};
 use crate::problem::Origin;
-use crate::services::ResourceUsage;
+use crate::services::{Remains, ResourceUsage};
 
 /// Everything a person may want to know about an instance, at one moment.
 #[derive(Debug, Clone)]
@@ -60,6 +60,8 @@ pub struct PluginStatus {
     pub can_roll_back: bool,
     /// The generations that are kept to go back to, the latest last.
     pub kept: Vec<KeptGeneration>,
+    /// What is left of its generations, and what of it did not go away.
+    pub remains: Remains,
     /// Why it cannot go on, if it cannot.
     pub fault: Option<String>,
     /// How close it is to being stopped for its failures.

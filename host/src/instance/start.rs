@@ -16,7 +16,7 @@ use crate::load::{LoadRequest, Prepared};
 use crate::policy::Grants;
 use crate::problem::{LoadProblem, StageError};
 use crate::record::span;
-use crate::services::{Context, Rights, Shared};
+use crate::services::{Context, Rights, Shared, resident};
 use crate::stop::Stop;
 
 /// Where the states of a new instance are kept, if its manifest asks for it.
@@ -72,6 +72,7 @@ pub(super) fn bring_up(
     copies: u32,
 ) -> Result<NextGeneration, StageError> {
     let (prepared, rights) = (&coming.prepared, &coming.rights);
+    let resident = resident();
     let copy = |_| {
         let context = Context::new(shared.clone(), rights.clone(), number, prepared.tier);
         let mut backend = ready(prepared, context, rights)?;
@@ -81,7 +82,7 @@ pub(super) fn bring_up(
     let copy = |number| copy(number).map_err(|error| with_ceiling(error, rights, prepared.tier));
     let backends = (0..copies).map(copy).collect::<Result<_, _>>()?;
     let generation = Generation::new(number, prepared.clone(), rights.clone());
-    Ok(NextGeneration { generation, backends, coming })
+    Ok(NextGeneration { generation, backends, coming, resident })
 }
 
 /// Says of a limit that it is the ceiling of the host: to raise the limit alone would not help.

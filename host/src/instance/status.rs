@@ -59,6 +59,7 @@ impl Instance {
             watch_notice: self.watch_notice.lock().clone(),
             can_roll_back: !kept.is_empty(),
             kept,
+            remains: self.shared.remains.remains(),
             fault: self.pool.fault(),
             supervision: self.supervision(&current),
             failures: self.shared.failures.lock().iter().cloned().collect(),

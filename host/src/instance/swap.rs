@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use glovebox_abi::Permission;
-use glovebox_events::LoadStage;
+use glovebox_events::{LEFT_BEHIND, LoadStage};
 
 use super::copy::{CopyGuard, Unheld};
 use super::generation::{
@@ -16,11 +16,12 @@ use super::generation::{
 use super::report::RefusedGeneration;
 use super::start::{bring_up, probe, restore};
 use super::{Instance, gone};
-use crate::backend;
+use crate::backend::{self, Code};
 use crate::load::Prepared;
 use crate::policy::{MissingLayers, SwapRules};
 use crate::problem::{LoadProblem, StageError};
 use crate::record::span;
+use crate::services::resident;
 use crate::stop::Stop;
 
 /// Longer than any host runs: 100 years.
@@ -168,7 +169,23 @@ impl Instance {
             old.context().begin_last_step(previous_lifecycle.stop_deadline);
             backend::end(old);
         }
+        self.look_at_remains(fresh.resident.filter(|_| left > 0));
         Ok(carried.iter().flatten().next().map(|state| state.version))
+    }
+
+    /// Tells of what did not go away with the generations that were replaced; `before` are the bytes of
+    /// memory of this process before the swap.
+    fn look_at_remains(&self, before: Option<u64>) {
+        let current = self.current();
+        let library = match &current.prepared.code {
+            Code::Native(code) => code.copy.as_deref(),
+            _ => None,
+        };
+        let memory = before.zip(resident());
+        for left in self.shared.remains.took_over(current.number, library, memory) {
+            tracing::warn!(plugin = &*self.plugin, %left, "left behind");
+            self.note(&format!("{LEFT_BEHIND}{left}"));
+        }
     }
 
     /// Until when the calls under way are waited for, and how long that is.

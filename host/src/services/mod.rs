@@ -9,6 +9,7 @@ mod calls;
 pub(crate) mod determinism;
 mod functions;
 mod mock;
+mod remains;
 mod rights;
 mod serve;
 mod shared;
@@ -29,6 +30,8 @@ pub use functions::{Caller, FunctionError};
 pub(crate) use functions::{Functions, carried_by, key_of};
 pub use mock::{Mock, MockError};
 pub(crate) use mock::{MockEffect, MockServices};
+pub(crate) use remains::{Alive, RemainsCounter, resident};
+pub use remains::{LeftBehind, LeftKind, LiveGeneration, Remains, SwapMemory};
 pub(crate) use rights::{HotLimits, Rights};
 #[cfg(target_os = "linux")]
 pub(crate) use shared::Meter;
@@ -95,6 +98,8 @@ pub(crate) struct Context {
     answered: bool,
     /// The result of the last function of the application, until the plugin takes it.
     pub(crate) given: Option<Vec<u8>>,
+    /// Counts the copy for as long as it lives.
+    _alive: Alive,
 }
 
 /// How long a step with which a copy ends goes on after a cancellation.
@@ -108,6 +113,7 @@ impl Context {
         tier: Tier,
     ) -> Context {
         Context {
+            _alive: shared.remains.alive(generation),
             shared,
             determinism: rights.seed.map(Determinism::new),
             rights,

@@ -11,7 +11,7 @@ use glovebox_events::What;
 use parking_lot::Mutex;
 
 use super::store::KeyValues;
-use super::{Answers, Functions, MockEffect, MockServices};
+use super::{Answers, Functions, MockEffect, MockServices, RemainsCounter};
 use crate::failure::CopyFailure;
 use crate::id::InstanceId;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, WishBook};
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) kv: Mutex<KeyValues>,
     pub(crate) cancellations: Cancellations,
     pub(crate) meters: Meters,
+    /// What lives of its generations.
+    pub(crate) remains: Arc<RemainsCounter>,
     /// The last failures, oldest first.
     pub(crate) failures: Mutex<VecDeque<Arc<CopyFailure>>>,
     pub(crate) accesses: Mutex<Accesses>,
@@ -241,6 +243,7 @@ impl Shared {
             kv: Mutex::new(self.kv.lock().entries().clone().into()),
             cancellations: Cancellations::new(self.cancellations.all.clone()),
             meters: Default::default(),
+            remains: Arc::default(),
             failures: Mutex::default(),
             accesses: Mutex::default(),
             wishes: Arc::default(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::ServiceError;
-use glovebox_events::{CallId, Event, HostCall, Phase, What};
+use glovebox_events::{CallId, Event, HostCall, LEFT_BEHIND, Phase, What};
 use glovebox_trace::PluginRecord;
 
 use super::record::{
@@ -218,6 +218,16 @@ impl RecordBuilder {
             }
             What::Phase { from, to, cause } if from != to => {
                 self.take_phase(event, (*from, *to), cause, spot(None));
+            }
+            What::Phase { cause, .. } => {
+                if let Some(left) = cause.strip_prefix(LEFT_BEHIND)
+                    && let Some(owner) = self.owner_of(event)
+                {
+                    let all = self.record.left_behind.entry(owner).or_default();
+                    if all.len() < MAX_SPOTS {
+                        all.push((event.generation, left.to_owned(), spot(None)));
+                    }
+                }
             }
             _ => {}
         }

@@ -423,6 +423,20 @@ fn crashes_of_processes() {
 }
 
 #[test]
+fn what_reloads_left_behind() {
+    let tell = |run: &mut Run, cause: &str| {
+        let (from, to) = (Phase::Ready, Phase::Ready);
+        run.event(What::Phase { from, to, cause: cause.to_owned() });
+    };
+    check("left-behind", |run| tell(run, "left behind it all"), &[]);
+    check(
+        "left-behind",
+        |run| tell(run, "left behind: destructor of generation 1: it panicked"),
+        &["destructor of generation 1: it panicked [0]"],
+    );
+}
+
+#[test]
 fn retry_storms() {
     check("retry-storm", |run| run.calls(4, |_| failed()), &[]);
     check(

@@ -246,7 +246,7 @@ impl Watch {
                 Ok(Change::Ended) => break,
                 Ok(change) => change,
                 Err(RecvTimeoutError::Timeout) => {
-                    say_late(&watched.stage, &mut said);
+                    say_news(&watched.stage, &mut said);
                     continue;
                 }
                 // The sender lives as long as the host.
@@ -376,12 +376,14 @@ fn generations(stage: &Stage) -> Vec<u32> {
     stage.statuses().iter().map(|status| status.generation).collect()
 }
 
-/// Says once why changes may be noticed late.
-fn say_late(stage: &Stage, said: &mut BTreeSet<String>) {
+/// Says once why changes may be noticed late, and what reloads left behind.
+fn say_news(stage: &Stage, said: &mut BTreeSet<String>) {
     for status in stage.statuses() {
         let id = &status.manifest.plugin.id;
         let notices = status.watch_notice.map(|notice| format!("Watching {id}: {notice}"));
-        for notice in notices.into_iter().filter(|notice| said.insert(notice.clone())) {
+        let left = status.remains.left_behind.iter();
+        let left = left.map(|left| format!("Left behind by {id}: {left}"));
+        for notice in notices.into_iter().chain(left).filter(|notice| said.insert(notice.clone())) {
             say(&notice);
         }
     }

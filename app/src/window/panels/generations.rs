@@ -55,6 +55,9 @@ fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &State) {
             head(ui, ctx, plugin);
             separator(ui);
             kept(ui, ctx, plugin);
+            section(ui, "Left of all generations", |_| {});
+            reloads::remains(ui, plugin.manifest.title(), &plugin.remains);
+            ui.add_space(8.0);
             history(ui, state);
         });
     });

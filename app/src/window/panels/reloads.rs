@@ -1,13 +1,15 @@
 //! A table of reloads.
 
-use egui::{Grid, Ui};
-use glovebox_abi::units::show_duration;
+use egui::{Grid, Ui, vec2};
+use glovebox_abi::units::{show_duration, show_size};
+use glovebox_host::Remains;
 use glovebox_inspector::store::{Reload, Store};
 
 use crate::window::theme::{self, Tone};
-use crate::window::widgets::badge;
+use crate::window::widgets::chart::sparkline;
 use crate::window::widgets::figures::{clock, since, since_when};
-use crate::window::widgets::text::{Hint, plain};
+use crate::window::widgets::text::{Hint, paragraph, plain};
+use crate::window::widgets::{badge, fact};
 
 /// The time from which those of reloads are counted: the first event, or the first reload, which stays when
 /// live frames are cleared.
@@ -15,6 +17,34 @@ pub(super) fn origin(store: &Store) -> Option<u64> {
     let first = store.reloads().front().map(|reload| reload.at);
     store.start().into_iter().chain(first).min()
 }
+
+/// What is left of the generations of an instance: what lives, and what did not go away.
+pub(super) fn remains(ui: &mut Ui, name: &str, remains: &Remains) {
+    let tokens = theme::of(ui);
+    let live = remains.live.iter().map(|live| match live.copies {
+        1 => format!("1 of generation {}", live.generation),
+        copies => format!("{copies} of generation {}", live.generation),
+    });
+    let live: Vec<_> = live.collect();
+    fact(ui, "Copies that live", if live.is_empty() { "none".to_owned() } else { live.join(", ") });
+    if remains.libraries > 0 {
+        fact(ui, "Mapped libraries", remains.libraries.to_string());
+    }
+    if let [first, .., last] = &*remains.memory {
+        let (after, swaps) = (show_size(last.after), remains.memory.len());
+        let text = format!("{after}, {} at the first of {swaps} swaps", show_size(first.after));
+        fact(ui, "Memory of this process", text);
+        let values: Vec<f64> = remains.memory.iter().map(|swap| swap.after as f64).collect();
+        let name = format!("memory of this process after each swap of {name}");
+        sparkline(ui, vec2(SPARK, 20.0), &values, tokens.accent, &name);
+    }
+    for left in &remains.left_behind {
+        ui.label(paragraph(format!("Left behind: {left}")).color(tokens.tone(Tone::Warn)));
+    }
+}
+
+/// Width of the line of memory.
+const SPARK: f32 = 160.0;
 
 /// Reloads as a table, each with the name of its instance where they are of several. Their times are
 /// counted from `origin`, in nanoseconds since the Unix epoch.

@@ -5,6 +5,7 @@ mod denied_call;
 mod growing_memory;
 mod late_answer;
 mod latency_drift;
+mod left_behind;
 mod non_deterministic;
 mod out_of_order;
 mod output_amplification;
@@ -31,6 +32,7 @@ pub const RULES: &[&dyn Rule] = &[
     &out_of_order::OutOfOrder,
     &non_deterministic::NonDeterministic,
     &worker_crash::WorkerCrash,
+    &left_behind::LeftBehind,
 ];
 
 /// The list of the rules for people, in Markdown.

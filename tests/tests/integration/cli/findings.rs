@@ -131,7 +131,7 @@ fn rules_look_over_replays_and_traces() {
     assert_eq!(run.status.code(), Some(2));
     assert!(super::text(&run.stderr).contains("did you mean `retry-storm`?"), "{run:?}");
 
-    let list = folder.json(&["findings"], 0, "Listed 12 rules");
+    let list = folder.json(&["findings"], 0, "Listed 13 rules");
     assert_eq!(list["rules"][0]["rule"], "budget-broken");
 }
 

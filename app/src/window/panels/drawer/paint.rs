@@ -302,6 +302,12 @@ fn history(ui: &mut Ui, ctx: PanelCtx<'_>, state: &State) {
     ScrollArea::both().id_salt("reload history").auto_shrink([false, false]).show(ui, |ui| {
         let reloads = state.reloads.iter().map(|(name, reload)| (Some(name.as_str()), reload));
         reloads::grid(ui, "reload history", state.origin, reloads);
+        for plugin in ctx.plugins() {
+            for left in &plugin.remains.left_behind {
+                let text = format!("Left behind by {}: {left}", ctx.name_of(plugin));
+                ui.label(plain(text).color(theme::of(ui).tone(Tone::Warn)));
+            }
+        }
     });
 }
 

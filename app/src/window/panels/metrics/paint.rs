@@ -19,6 +19,7 @@ use crate::window::buttons::empty;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
 use crate::window::look::LATENCY;
+use crate::window::panels::reloads;
 use crate::window::theme;
 use crate::window::widgets::chart::sparkline;
 use crate::window::widgets::figures::thousands;
@@ -263,6 +264,7 @@ fn facts(ui: &mut Ui, figures: &GenerationMetrics, plugin: Option<&PluginStatus>
             fact(ui, &name, text);
         }
         fact(ui, "Queue depth", format!("{} of {}", plugin.queue_depth, plugin.limits.queue));
+        reloads::remains(ui, plugin.manifest.title(), &plugin.remains);
     }
     for (name, count) in &figures.outcomes {
         fact(ui, name, thousands(*count));
