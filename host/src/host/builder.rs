@@ -422,10 +422,9 @@ impl HostBuilder {
         let states = states.map_err(io("the folder for states"))?;
         let surroundings = self.quarantine_surroundings;
         let quarantine = self.quarantine_folder.map(|it| Quarantine::new(it, surroundings));
-        let mode = self.policy.mode().unwrap_or_default();
         let (policy, allowed) = (Arc::new(self.policy), self.allowed.into());
         let (ceilings, saved) = (Arc::new(self.ceilings), self.consents);
-        let rules = HostRules { revision: 0, policy, mode, allowed, saved, ceilings };
+        let rules = HostRules { revision: 0, policy, chosen_mode: None, allowed, saved, ceilings };
         let end_deadline = self.end_deadline.unwrap_or(END_DEADLINE);
         let (profile, mock) = (self.profile, self.mock);
         let parts = Parts {

@@ -12,19 +12,40 @@ use crate::policy::{
     VainAllowance, Wish,
 };
 
+/// The summary of another policy, in events.
+const POLICY_CHANGED: &str = "policy changed";
+
 impl Host {
-    /// Replaces the policy, and the mode if the policy names one; in effect at once. Decisions
-    /// about single instances stay on top of it.
+    /// Replaces the policy; in effect at once. If it names a mode, that holds in place of one that was
+    /// [chosen](Self::set_policy_mode). Decisions about single instances stay on top of it. A
+    /// [watch](Self::watch_policy) of the file of the policy before ends.
     ///
     /// An instance whose folders or environment change loses those that it had at once, and gets a
     /// fresh copy with its state for the new ones; see
     /// [`ReloadCause::PolicyChanged`](glovebox_events::ReloadCause). Folders that are still granted
     /// stay the same ones. Connections to what is no longer granted end.
     pub fn set_policy(&self, policy: Policy) {
-        self.change_rules("policy changed", |rules| {
-            rules.mode = policy.mode().unwrap_or(rules.mode);
+        let ended = self.inner.policy_watch.lock().take();
+        drop(ended);
+        self.change_rules(POLICY_CHANGED, |rules| {
+            if policy.mode().is_some() {
+                rules.chosen_mode = None;
+            }
             rules.policy = Arc::new(policy);
+            true
         });
+    }
+
+    /// Replaces the policy by what its file holds now. A mode that was chosen stays, whatever the file names.
+    /// `false` if `before` is not the policy any more.
+    pub(super) fn renew_policy(&self, before: &Arc<Policy>, policy: Policy) -> bool {
+        self.change_rules(POLICY_CHANGED, |rules| {
+            let is_current = Arc::ptr_eq(&rules.policy, before);
+            if is_current {
+                rules.policy = Arc::new(policy);
+            }
+            is_current
+        })
     }
 
     /// The policy that applies to all instances.
@@ -37,20 +58,28 @@ impl Host {
         self.inner.rules.lock().ceilings()
     }
 
-    /// Sets the mode for permissions about which no rule says anything; in effect at once.
+    /// Chooses the mode for permissions about which no rule says anything, in place of the one that the policy
+    /// names; in effect at once. It stays when the file of the policy changes, until another policy is
+    /// [set](Self::set_policy) that names one.
     pub fn set_policy_mode(&self, mode: PolicyMode) {
-        self.change_rules(&format!("policy is {mode}"), |rules| rules.mode = mode);
+        self.change_rules(&format!("policy is {mode}"), |rules| {
+            rules.chosen_mode = Some(mode);
+            true
+        });
     }
 
     /// The mode for permissions about which no rule says anything.
     pub fn policy_mode(&self) -> PolicyMode {
-        self.inner.rules.lock().mode
+        self.inner.rules.lock().mode()
     }
 
-    fn change_rules(&self, summary: &str, change: impl FnOnce(&mut HostRules)) {
+    /// Tells the instances of a change, if there is one, and says whether there is.
+    fn change_rules(&self, summary: &str, change: impl FnOnce(&mut HostRules) -> bool) -> bool {
         let rules = {
             let mut rules = self.inner.rules.lock();
-            change(&mut rules);
+            if !change(&mut rules) {
+                return false;
+            }
             rules.revision += 1;
             rules.clone()
         };
@@ -61,6 +90,7 @@ impl Host {
             instance.tell_rules(summary);
             self.take_up(&instance, renews == Some(true));
         }
+        true
     }
 
     /// Decides about one permission of one instance, for as long as it runs; in effect at once.

@@ -1,6 +1,6 @@
 //! Reloads when the artifact or its manifest changes on disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -71,6 +71,7 @@ type PolicyTold = Box<dyn Fn(Result<(), String>) + Send + Sync>;
 /// Applies the policy of a host again.
 struct PolicyFile {
     host: Weak<Inner>,
+    file: PathBuf,
     told: PolicyTold,
     /// The file could not be read when it changed last.
     is_broken: AtomicBool,
@@ -81,6 +82,10 @@ impl Watches for PolicyFile {
         let Some(inner) = self.host.upgrade() else { return };
         let host = Host { inner };
         let before = host.policy();
+        if before.file() != Some(&self.file) {
+            // Another policy was set, and this watch is about to end.
+            return;
+        }
         let told = match before.again() {
             None => return,
             Some(Ok(policy)) => {
@@ -88,7 +93,16 @@ impl Watches for PolicyFile {
                 if !was_broken && policy == *before {
                     return;
                 }
-                host.set_policy(policy);
+                let named = policy.mode();
+                if !host.renew_policy(&before, policy) {
+                    return;
+                }
+                let mode = host.policy_mode();
+                if let Some(named) = named.filter(|named| *named != mode) {
+                    host.note_all(&format!(
+                        "the policy file names the mode {named}, and {mode}, which was chosen, stays"
+                    ));
+                }
                 Ok(())
             }
             Some(Err(error)) => {
@@ -111,9 +125,10 @@ impl Watches for PolicyFile {
 
 impl Host {
     /// Applies the policy again, as [`set_policy`](Self::set_policy) does, whenever its file changed and
-    /// was quiet; files are watched as those of plugins are, see [`watch`](Self::watch). If it cannot be
-    /// read, the policy of before stays in force, and an event of each instance says why. `told` is told
-    /// of either, on a thread of the host. `false` if the policy was read from no file.
+    /// was quiet; files are watched as those of plugins are, see [`watch`](Self::watch). A mode that was
+    /// [chosen](Self::set_policy_mode) stays all the same. If the file cannot be read, the policy of before
+    /// stays in force, and an event of each instance says why. `told` is told of either, on a thread of the
+    /// host. The watch ends when another policy is set. `false` if the policy was read from no file.
     ///
     /// # Errors
     ///
@@ -125,6 +140,7 @@ impl Host {
         let Some(file) = self.policy().file().map(Path::to_owned) else { return Ok(false) };
         let watches = PolicyFile {
             host: self.downgrade(),
+            file: file.clone(),
             told: Box::new(told),
             is_broken: AtomicBool::new(false),
         };

@@ -94,7 +94,7 @@ impl Overrides {
     pub(super) fn grants(&self, prepared: &Prepared, before: &Grants) -> Grants {
         let standpoint = Standpoint {
             policy: &self.rules.policy,
-            mode: self.rules.mode,
+            mode: self.rules.mode(),
             manifest: &prepared.manifest,
             subject: prepared.subject(),
         };

@@ -14,7 +14,8 @@ pub(crate) struct HostRules {
     /// Counts the changes: of two, the one with the larger number holds the other's changes too.
     pub(crate) revision: u64,
     pub(crate) policy: Arc<Policy>,
-    pub(crate) mode: PolicyMode,
+    /// The mode that was chosen in place of the policy's.
+    pub(crate) chosen_mode: Option<PolicyMode>,
     /// The permissions allowed in words.
     pub(crate) allowed: Arc<[Allowance]>,
     /// The saved consents; `None` if nothing is saved.
@@ -31,6 +32,11 @@ impl HostRules {
         subject: Subject<'_>,
     ) -> BTreeMap<Permission, Decided> {
         decided(&self.allowed, self.saved.as_deref(), manifest, subject)
+    }
+
+    /// The mode for permissions about which no rule says anything.
+    pub(crate) fn mode(&self) -> PolicyMode {
+        self.chosen_mode.or(self.policy.mode()).unwrap_or_default()
     }
 
     /// How much plugins get at most.
