@@ -195,7 +195,7 @@ pub(crate) enum NoRoom {
 
 /// The bytes of the frames that wait or are under way.
 ///
-/// To take some costs one addition. Those that have to wait take turns, and nobody goes before them.
+/// To take some costs one exchange. Those that have to wait take turns, and nobody goes before them.
 struct Room {
     held: AtomicU64,
     limit: AtomicU64,
@@ -219,20 +219,11 @@ impl Room {
 
     /// Takes room, unless somebody waits for some.
     fn try_take(&self, bytes: u64) -> bool {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            return false;
-        }
-        let before = self.held.fetch_add(bytes, Ordering::SeqCst);
-        let fits = self.fits(before, bytes);
-        if !fits {
-            // Somebody may wait by now, whom this kept from taking room.
-            self.give_back(bytes);
-        }
-        fits
+        self.waiting.load(Ordering::SeqCst) == 0 && self.take_in_turn(bytes)
     }
 
-    /// The same for somebody who waits: what does not fit changes nothing, or those who wait would wake
-    /// themselves.
+    /// The same for somebody who waits. What does not fit changes nothing, not even for a moment: it would
+    /// keep others from room that there is, and those who wait would wake themselves.
     fn take_in_turn(&self, bytes: u64) -> bool {
         let more = |before| self.fits(before, bytes).then(|| before.saturating_add(bytes));
         self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
@@ -559,6 +550,34 @@ mod tests {
         // One that is alone fits.
         check(10, &[(11, true), (1, false)]);
         check(1, &[(u64::MAX / 2, true), (u64::MAX / 2, false)]);
+    }
+
+    /// However often one asks that is too large, there is room for a small one.
+    #[test]
+    fn what_does_not_fit_takes_no_room_from_others() {
+        /// Of so many bytes so many are held; one thread asks for `large`, another one for one byte.
+        fn check(limit: u64, held: u64, large: u64) {
+            let room = Room::new(limit);
+            assert!(room.try_take(held));
+            let is_over = AtomicBool::new(false);
+            let refused = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        assert!(!room.try_take(large), "it never fits");
+                    }
+                });
+                let small = || {
+                    let fits = room.try_take(1);
+                    fits.then(|| room.give_back(1)).is_none()
+                };
+                let refused = (0..100_000).filter(|_| small()).count();
+                is_over.store(true, Ordering::Relaxed);
+                refused
+            });
+            assert_eq!((refused, room.held.into_inner()), (0, held), "{large} of {limit}");
+        }
+        check(64, 10, 60);
+        check(64, 1, u64::MAX / 4);
     }
 
     #[test]
