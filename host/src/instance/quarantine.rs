@@ -104,10 +104,9 @@ impl Quarantine {
         // One from memory has no path; whoever has the plugin puts it there.
         let artifact = offence.artifact.map_or_else(|| "PLUGIN".to_owned(), word);
         let mut command = format!("glovebox call {artifact} --frame {}", word(&path));
-        if let Some(configuration) = &loaded.configuration {
-            // It may hold secrets, which are nothing for a command that is shown.
-            let file = path.with_extension(CONFIGURATION);
-            self.write(&file, configuration.to_string().as_bytes())?;
+        // It may hold secrets, which are nothing for a command that is shown.
+        let file = path.with_extension(CONFIGURATION);
+        if loaded.configuration.is_some() {
             let argument = format!("@{}", absolute(&file).display());
             command.push_str(&format!(" --config {}", shell_word(&argument)));
         }
@@ -120,7 +119,11 @@ impl Quarantine {
         }
         let mut about = toml::Table::try_from(offence).map_err(io::Error::other)?;
         about.insert("command".to_owned(), command.clone().into());
+        // The frame comes first: only with it does the rest make room one day.
         self.write(&path, &bytes)?;
+        if let Some(configuration) = &loaded.configuration {
+            self.write(&file, configuration.to_string().as_bytes())?;
+        }
         self.write(&path.with_extension(ABOUT), about.to_string().as_bytes())?;
         // The frame is kept, whatever becomes of older ones.
         let removed = self.make_room(&path).unwrap_or_else(|error| {
@@ -144,7 +147,8 @@ impl Quarantine {
         let own = share_of(newest);
         let mut removed = 0;
         while let Some(stem) = beyond(&mut shares, &own) {
-            for end in [FRAME, ABOUT, BUNDLE, CONFIGURATION] {
+            // The frame goes last: what cannot be removed is tried again as long as it is there.
+            for end in [CONFIGURATION, ABOUT, BUNDLE, FRAME] {
                 match fs::remove_file(stem.with_extension(end)) {
                     // It was never written, or another process removed it.
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -159,11 +163,17 @@ impl Quarantine {
     /// The items of each artifact, the oldest first; `newest` is the last of its own.
     fn shares(&self, newest: &Path) -> io::Result<BTreeMap<String, Vec<Item>>> {
         let mut items: BTreeMap<PathBuf, Item> = BTreeMap::new();
+        let mut beside: BTreeMap<PathBuf, u64> = BTreeMap::new();
         for entry in fs::read_dir(&self.folder)? {
             // Another process may have removed it.
             let Ok((path, about)) = entry.and_then(|it| Ok((it.path(), it.metadata()?))) else {
                 continue;
             };
+            let stem = path.with_extension("");
+            if path.extension().is_some_and(|end| end == ABOUT || end == CONFIGURATION) {
+                *beside.entry(stem).or_default() += about.len();
+                continue;
+            }
             if path.extension().is_none_or(|end| end != FRAME && end != BUNDLE) {
                 let name = entry_name(&path);
                 let is_old =
@@ -174,12 +184,16 @@ impl Quarantine {
                 }
                 continue;
             }
-            let stem = path.with_extension("");
             let since = about.modified()?;
             let item = items.entry(stem.clone()).or_insert(Item { since, bytes: 0, stem });
             // The bundle is written after the frame.
             item.since = item.since.min(since);
             item.bytes += about.len();
+        }
+        for (stem, bytes) in beside {
+            if let Some(item) = items.get_mut(&stem) {
+                item.bytes += bytes;
+            }
         }
         let newest = newest.with_extension("");
         let mut items: Vec<Item> = items.into_values().collect();
@@ -200,6 +214,7 @@ fn entry_name(path: &Path) -> String {
 /// A frame with what is known about it, or a failure bundle alone.
 struct Item {
     since: SystemTime,
+    /// Those of all its files.
     bytes: u64,
     /// The path without the end of the name.
     stem: PathBuf,
@@ -332,6 +347,34 @@ mod tests {
         );
         assert_eq!(kept.command, expected);
         assert_eq!(fs::read_to_string(file).unwrap(), r#"{"key":"secret"}"#);
+    }
+
+    #[test]
+    fn all_files_of_a_frame_count_and_none_is_there_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::new(folder.path().to_owned(), Surroundings::default());
+        let loaded = Loaded {
+            options: Vec::new(),
+            configuration: Some(serde_json::json!({ "key": "secret" })),
+        };
+        let keep =
+            |words: &'static str| quarantine.keep(&Frame::data(words), &offence(None), &loaded);
+        let path = keep("poison").unwrap().path;
+        let files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        let sizes: Vec<u64> = files.map(|file| file.metadata().unwrap().len()).collect();
+        assert_eq!(sizes.len(), 3, "the frame, what is known, and the configuration");
+        // Nothing of another name is part of one.
+        fs::write(folder.path().join("other.json"), "{}").unwrap();
+        let shares = quarantine.shares(&path).unwrap();
+        let items: Vec<&Item> = shares.values().flatten().collect();
+        let [item] = items[..] else { panic!("one frame") };
+        assert_eq!(item.bytes, sizes.iter().sum::<u64>());
+        // A frame that cannot be written leaves nothing.
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(path.with_extension(CONFIGURATION)).unwrap();
+        fs::create_dir(&path).unwrap();
+        keep("poison").unwrap_err();
+        assert!(!path.with_extension(CONFIGURATION).exists());
     }
 
     #[test]
