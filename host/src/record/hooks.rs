@@ -33,16 +33,21 @@ pub const HOOK_DEADLINE: Duration = Duration::from_millis(100);
 
 /// Called before and after every change of phase, on the thread that changes it.
 ///
+/// Threads may change the phase of one copy at the same time, such as one that starts it and one that drains
+/// it. Of two changes from the same phase one happens: of the other, [`before`](Self::before) is called, and
+/// [`after`](Self::after) is not. If it is to happen all the same, `before` is called once more, with the phase
+/// from which it goes then.
+///
 /// A hook that takes longer than [`HOOK_DEADLINE`] holds the plugin up, and nobody else; the log
 /// says so. One that panics changes nothing about the plugin; an event says so. Hooks must not call
 /// the instance that they are told about.
 pub trait LifecycleHook: Send + Sync {
-    /// The phase is about to change.
+    /// The phase is about to change, unless another thread changes it first.
     fn before(&self, transition: &Transition) {
         let _ = transition;
     }
 
-    /// The phase has changed.
+    /// The phase has changed. This is called once for each change.
     fn after(&self, transition: &Transition) {
         let _ = transition;
     }
