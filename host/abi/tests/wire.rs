@@ -276,6 +276,18 @@ fn text_in_the_stream_is_named() {
     check(&[0xFF; 16], None);
     check(&encoded(&[Message::Ready { call: 1 }]), None);
     check(&encoded(&[Message::Ready { call: 1 }])[..9], None);
+    // The low bytes of a length may be a line: what came of such a message is no text.
+    let output = |length: usize| {
+        encoded(&[Message::Output { to: PrintedTo::Output, bytes: vec![0; length].into() }])
+    };
+    let around = u32::from_le_bytes(*output(0).first_chunk().unwrap());
+    let message = output((0x000A_4241 - around) as usize);
+    assert!(message.starts_with(b"AB\n\0"));
+    for held in [4, 5, 6, 15, 16, 64, message.len() - 1, message.len()] {
+        check(&message[..held], None);
+    }
+    // The sixth byte of a message is 0.
+    check(b"AB\n\0\x89\x01", Some("AB"));
 }
 
 #[test]

@@ -129,19 +129,20 @@ impl Link {
                 }
                 // A side that sends a word now and then is ready again and again.
                 if is_over(until) {
-                    return Err(self.late());
+                    return Err(Broken::Late);
                 }
                 continue;
             }
             if !self.stream.wait(FOR_BYTES, until, interrupt)? {
-                return Err(self.late());
+                return Err(Broken::Late);
             }
         }
     }
 
-    /// The time is over. Too little text for a message is why.
-    fn late(&self) -> Broken {
-        self.decoder.stray_text().map_or(Broken::Late, Broken::Wire)
+    /// The error of text that came in the place of a message, and is too little for one: why nothing came in
+    /// time.
+    pub(crate) fn stray_text(&self) -> Option<WireError> {
+        self.decoder.stray_text()
     }
 
     /// How many bytes may wait in the decoder now.

@@ -502,7 +502,10 @@ impl Worker {
             Broken::Position(bad) => {
                 Ended::Protocol(ProtocolError::Position { own: bad.own, other: bad.other })
             }
-            Broken::Late => late(until),
+            Broken::Late => match self.link.stray_text() {
+                Some(text) => Ended::Protocol(ProtocolError::Message(text)),
+                None => late(until),
+            },
             Broken::Cancelled => Ended::Cancelled,
             // It has a cause of its own already.
             Broken::Gone => Ended::Killed,

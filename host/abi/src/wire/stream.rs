@@ -242,20 +242,34 @@ impl Decoder {
         Ok(Some(message))
     }
 
-    /// The error of text where the next message should begin, if what was pushed begins with some. Of a whole
-    /// message, the sixth byte is no text.
+    /// The error of text where the next message should begin, if what was pushed begins with some, and with no
+    /// message.
     pub fn stray_text(&self) -> Option<WireError> {
         /// As much of it as tells where it comes from.
         const SHOWN: usize = 64;
         /// Fewer letters are text if a line ends there.
         const LETTERS: usize = 8;
         let held = &self.buffer[self.taken..];
+        if self.may_be_message(held) {
+            return None;
+        }
         let held = held[..held.len().min(SHOWN)].utf8_chunks().next()?.valid();
         let acts = |letter: char| letter.is_control() && !matches!(letter, '\t' | '\r' | '\n');
         let text = &held[..held.find(acts).unwrap_or(held.len())];
         let line = text.lines().next().unwrap_or_default();
         let ends_a_line = line.len() > 1 && line.len() < text.len();
         (text.len() >= LETTERS || ends_a_line).then(|| WireError::Text { text: line.to_owned() })
+    }
+
+    /// True if a message may begin so: the three low bytes of its length may look like a line of text. Fewer
+    /// bytes than a length say nothing.
+    fn may_be_message(&self, held: &[u8]) -> bool {
+        if let Some(prefix) = held.first_chunk::<PREFIX_LEN>() {
+            return self.check(*prefix).is_ok();
+        }
+        let length = held.first_chunk::<4>().map(|length| u32::from_le_bytes(*length));
+        let is_reserved = held.get(5).is_none_or(|reserved| *reserved == 0);
+        length.is_some_and(|length| length <= self.bounds.body) && is_reserved
     }
 
     fn check(&self, prefix: [u8; PREFIX_LEN]) -> Result<Prefix, WireError> {
