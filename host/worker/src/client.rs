@@ -136,6 +136,16 @@ fn say(words: &str) {
 /// The exit code of a keeper that has no client.
 const NO_ORDERS: i32 = 125;
 
+/// The signal by which a keeper ends that ended the program because the host asked for it. It ends the program
+/// of a client that this signal killed, too.
+const PROGRAM_ENDED: i32 = libc::SIGUSR1;
+
+/// True if the keeper ended the program, by its status. Any other one says nothing about the program: the keeper
+/// may have been killed itself, and its client may have ended before the host asked for anything.
+pub(crate) fn has_ended_program(status: i32) -> bool {
+    libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == PROGRAM_ENDED
+}
+
 fn wait_for_either(line: &OwnedFd, orders: &Orders) -> io::Result<Over> {
     close_on_exec()?;
     // However this goes on: a client that has ended says nothing about its program.
@@ -157,22 +167,20 @@ fn wait_for_either(line: &OwnedFd, orders: &Orders) -> io::Result<Over> {
     while polled.iter().all(|entry| entry.revents == 0) {
         poll(&mut polled, None)?;
     }
-    let is_over = polled[0].revents != 0;
-    if is_over {
+    if polled[0].revents != 0 {
         // It could go on to start the program.
         client.kill()?;
+        client.wait()?;
+        return Ok(Over::Signal(PROGRAM_ENDED));
     }
     let status = client.wait()?;
-    Ok(match (status.code(), status.signal()) {
-        (Some(code), _) => {
-            if !is_over {
-                // The host does it, which hears of the end at once so.
-                std::mem::forget(ending);
-            }
-            Over::Code(code)
+    Ok(match status.signal() {
+        Some(signal) => Over::Signal(signal),
+        None => {
+            // The host does it, which hears of the end at once so.
+            std::mem::forget(ending);
+            Over::Code(status.code().unwrap_or_default())
         }
-        (None, Some(signal)) if !is_over => Over::Signal(signal),
-        _ => Over::Code(0),
     })
 }
 
@@ -220,17 +228,24 @@ fn end(command: &[String]) -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let handle = open_process(ending.id())?;
-    let until = Instant::now() + PATIENCE;
+    let waited = wait_for_end(&ending, PATIENCE);
+    // However the wait went: it neither stays nor is left unreaped.
+    ending.kill()?;
+    ending.wait()?;
+    waited
+}
+
+/// Waits until a process has ended, for so long at most.
+fn wait_for_end(process: &Child, patience: Duration) -> io::Result<()> {
+    let handle = open_process(process.id())?;
+    let until = Instant::now() + patience;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let mut polled =
             [libc::pollfd { fd: handle.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
         poll(&mut polled, Some(left))?;
         if polled[0].revents != 0 || left.is_zero() {
-            break;
+            return Ok(());
         }
     }
-    ending.kill()?;
-    ending.wait().map(drop)
 }

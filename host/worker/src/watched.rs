@@ -145,7 +145,6 @@ impl Watched {
         if state.ended.is_some() {
             return;
         }
-        let keeper_was_asked = lock(&self.lifeline).is_none();
         self.kill_all();
         let mut status = 0;
         let waited = loop {
@@ -162,9 +161,8 @@ impl Watched {
         let errors = lock(&self.printed[1]).bytes();
         let ended = match &self.ends_by {
             Some(command) => {
-                if libc::WIFSIGNALED(status) || !keeper_was_asked {
-                    // The keeper may have been killed itself, and that a client has ended, such as by
-                    // an error of its own, says nothing about its program.
+                // To end it twice does no harm.
+                if !crate::client::has_ended_program(status) {
                     crate::client::end_soon(command.clone());
                 }
                 crate::ended::classify_client(status, &errors)
@@ -280,5 +278,50 @@ impl Canceller {
     /// Kills the worker and all that it started.
     pub fn kill(&self) {
         self.0.end(Ended::Killed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::Command;
+
+    use super::*;
+    use crate::client::has_ended_program;
+    use crate::system::{event, open_process};
+
+    /// A program is ended, unless its keeper says that it did so: also if the client exited before the keeper
+    /// heard that it should.
+    #[test]
+    fn a_program_is_ended_unless_its_keeper_did() {
+        fn check(keeper: &str, is_asked: bool, expected: &Ended) {
+            let folder = tempfile::tempdir().unwrap();
+            let mark = folder.path().join("ended").display().to_string();
+            let keeper = Command::new("/bin/sh").args(["-c", keeper]).process_group(0).spawn();
+            let mut keeper = keeper.unwrap();
+            let (_line, lifeline) = io::pipe().unwrap();
+            let handle = open_process(keeper.id()).unwrap();
+            let bell = Arc::new(Bell::Event(event().unwrap()));
+            let ends_by = vec!["mkdir".to_owned(), mark.clone()];
+            let lifeline = lifeline.into();
+            let watched = Watched::of_client(keeper.id(), handle, bell, lifeline, 0, ends_by);
+            if is_asked {
+                watched.end(Ended::Killed);
+            }
+            watched.reap();
+            assert_eq!(watched.ended().as_ref(), Some(expected));
+            assert!(keeper.wait().is_err(), "it was waited for");
+            let end = std::time::Instant::now() + Duration::from_secs(300);
+            while !std::path::Path::new(&mark).exists() {
+                assert!(std::time::Instant::now() < end, "nobody ends the program");
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        check("exit 3", false, &Ended::Exited { code: 3 });
+        check("exit 3", true, &Ended::Killed);
+        check("kill -9 $$", false, &Ended::Signalled { signal: libc::SIGKILL });
+        check("kill -9 $$", true, &Ended::Killed);
+        let status = Command::new("/bin/sh").args(["-c", "kill -USR1 $$"]).status().unwrap();
+        assert!(has_ended_program(status.into_raw()) && !has_ended_program(0));
     }
 }
