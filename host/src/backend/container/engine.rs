@@ -2,20 +2,23 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::units::show_duration;
 use glovebox_sandbox::{Missing, SandboxReport, has_ended, own_mark};
 use parking_lot::Mutex;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::filter::Filter;
 use crate::problem::{LoadProblem, shorten};
+use crate::underway::Underway;
 
 /// The label of all containers that hosts start.
 pub(super) const LABEL: &str = "io.glovebox.container";
@@ -38,8 +41,8 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// The engine at a path, or the first one that is in `PATH`. Containers of hosts that have ended are
-    /// removed.
-    pub(crate) fn find(named: Option<&Path>) -> Result<Engine, LoadProblem> {
+    /// removed. The end of the load ends the wait for it, here and below.
+    pub(crate) fn find(named: Option<&Path>, load: &Underway) -> Result<Engine, LoadProblem> {
         let path = match named {
             Some(path) => path.to_owned(),
             None => ["podman", "docker"].into_iter().find_map(in_path).ok_or_else(|| {
@@ -59,15 +62,15 @@ impl Engine {
                 .to_owned(),
         })?;
         let engine = Engine { path, is_podman, filter, layers: Mutex::new(None) };
-        engine.sweep()?;
+        engine.sweep(load)?;
         Ok(engine)
     }
 
     /// Removes the containers of hosts that have ended.
-    fn sweep(&self) -> Result<(), LoadProblem> {
+    fn sweep(&self, load: &Underway) -> Result<(), LoadProblem> {
         let filter = format!("label={LABEL}");
         let list = ["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"];
-        let names = self.ask(&list).map_err(|reason| LoadProblem::NoContainer {
+        let names = self.ask(&list, Some(load)).map_err(|reason| LoadProblem::NoContainer {
             reason: format!("{} does not work: {reason}", self.path.display()),
             remedy: format!(
                 "see what `{} ps` says; `glovebox doctor` has more",
@@ -77,7 +80,7 @@ impl Engine {
         for name in names.lines().filter(|name| is_left(name)) {
             let words = self.end_of(name);
             let words: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
-            match self.ask(&words) {
+            match self.ask(&words, Some(load)) {
                 Ok(_) => tracing::warn!(name, "a container of a host that has ended was removed"),
                 Err(reason) => tracing::warn!(name, reason, "a container could not be removed"),
             }
@@ -98,16 +101,16 @@ impl Engine {
 
     /// Refuses an image that is not here, is another one than that of the digest, or has another name: an
     /// engine finds it by its digest, and a person agrees to its name.
-    pub(super) fn check_image(&self, image: &str) -> Result<(), LoadProblem> {
+    pub(super) fn check_image(&self, image: &str, load: &Underway) -> Result<(), LoadProblem> {
         let (name, expected) = image.rsplit_once('@').unwrap_or((image, ""));
         let names = ["image", "inspect", "--format", "{{json .RepoDigests}}", image];
-        let reason = match self.ask(&names) {
+        let reason = match self.ask(&names, Some(load)) {
             Ok(said) => return check_name(name, &known_names(&said)),
             Err(reason) => reason,
         };
         let filter = format!("reference={name}");
         let list = ["images", "--no-trunc", "--filter", &filter, "--format", "{{.Digest}}"];
-        let others = self.ask(&list).unwrap_or_default();
+        let others = self.ask(&list, Some(load)).unwrap_or_default();
         match others.lines().find(|digest| digest.starts_with("sha256:")) {
             Some(found) => {
                 Err(LoadProblem::Digest { found: shorten(found), expected: expected.to_owned() })
@@ -124,72 +127,118 @@ impl Engine {
     }
 
     /// The process of a container that runs.
-    pub(super) fn process_of(&self, container: &str) -> Result<u32, String> {
-        let said = self.ask(&["inspect", "--format", "{{.State.Pid}}", container])?;
+    pub(super) fn process_of(
+        &self,
+        container: &str,
+        load: Option<&Underway>,
+    ) -> Result<u32, String> {
+        let said = self.ask(&["inspect", "--format", "{{.State.Pid}}", container], load)?;
         match said.trim().parse() {
             Ok(0) | Err(_) => Err(format!("the engine names no process of it: {}", said.trim())),
             Ok(process) => Ok(process),
         }
     }
 
-    fn ask(&self, words: &[&str]) -> Result<String, String> {
-        ask_within(&self.path, PATIENCE, words)
+    fn ask(&self, words: &[&str], load: Option<&Underway>) -> Result<String, String> {
+        ask_within(&self.path, PATIENCE, words, load)
     }
 }
 
+/// What is heard of an engine that was asked for something.
+enum Heard {
+    /// All that it wrote to standard output, 0, or to standard error, 1.
+    Said(usize, String),
+    Ended,
+    /// Its answer is not wanted any more.
+    Cancelled,
+}
+
 /// The standard output of an engine that may take so long until it has ended; else the last line of its
-/// errors, or why there is none.
-fn ask_within(engine: &Path, patience: Duration, words: &[&str]) -> Result<String, String> {
+/// errors, or why there is none. The end of the load ends it.
+fn ask_within(
+    engine: &Path,
+    patience: Duration,
+    words: &[&str],
+    load: Option<&Underway>,
+) -> Result<String, String> {
     let until = Instant::now() + patience;
     let mut command = Command::new(engine);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let (out, errors) = (child.stdout.take(), child.stderr.take());
-    let (sender, heard) = sync_channel(2);
+    let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+    let asked = Asked(Arc::new(Mutex::new(child)));
+    let handle = handle.map_err(|error| format!("it cannot be waited for: {error}"))?;
+    let (sender, heard) = sync_channel(4);
+    let cancelled = sender.clone();
+    // An error means that it was said already.
+    let cancel = move || drop(cancelled.try_send(Heard::Cancelled));
+    let _ending = load.map(|load| load.ended_by(cancel));
     let listen = |pipe: Option<Box<dyn Read + Send>>, place: usize| {
-        let sender = sender.clone();
-        let listen = move || {
-            let mut bytes = Vec::new();
-            // Words before an error count.
-            let _ = pipe.map(|pipe| pipe.take(MAX_ANSWER).read_to_end(&mut bytes));
-            // Nobody listens any more to one that took too long.
-            let _ = sender.send((place, String::from_utf8_lossy(&bytes).into_owned()));
-        };
-        std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(listen)
+        let mut bytes = Vec::new();
+        // Words before an error count.
+        let _ = pipe.map(|pipe| pipe.take(MAX_ANSWER).read_to_end(&mut bytes));
+        Heard::Said(place, String::from_utf8_lossy(&bytes).into_owned())
     };
-    let threads = [
-        listen(out.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>), 0),
-        listen(errors.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>), 1),
-    ];
+    let (out, errors) =
+        (out.map(|pipe| Box::new(pipe) as _), errors.map(|pipe| Box::new(pipe) as _));
+    tell(&sender, move || listen(out, 0))?;
+    tell(&sender, move || listen(errors, 1))?;
+    // An engine that closed both need not have ended, and what it started may hold both.
+    tell(&sender, move || {
+        // It is left to be waited for.
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while waitid(WaitId::PidFd(handle.as_fd()), how).is_err_and(|error| error == Errno::INTR) {}
+        Heard::Ended
+    })?;
     let mut said = [String::new(), String::new()];
-    let mut is_late = threads.iter().any(Result::is_err);
-    for _ in 0..2 {
+    for _ in 0..3 {
         match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok((place, text)) => said[place] = text,
-            Err(_) => is_late = true,
+            Ok(Heard::Said(place, text)) => said[place] = text,
+            Ok(Heard::Ended) => {}
+            Ok(Heard::Cancelled) => return Err("the load was cancelled".to_owned()),
+            Err(_) => return Err(format!("it took longer than {}", show_duration(patience))),
         }
     }
-    // An engine that closed both need not have ended.
-    let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
-    let (sender, ended) = sync_channel(1);
-    let wait = move || {
-        // Nobody listens any more to one that took too long.
-        let _ = sender.send(child.wait());
-    };
-    let thread = std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(wait);
-    is_late |= thread.is_err();
-    let left =
-        if is_late { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) };
-    let Ok(status) = ended.recv_timeout(left) else {
-        // The thread waits for it then.
-        let _ = handle.map(|handle| pidfd_send_signal(handle, Signal::KILL));
-        return Err(format!("it took longer than {}", show_duration(patience)));
-    };
-    let status = status.map_err(|error| error.to_string())?;
+    let status = asked.0.lock().wait().map_err(|error| error.to_string())?;
     let [out, errors] = said;
     match status.success() {
         true => Ok(out),
         false => Err(last_line(&errors).unwrap_or_else(|| status.to_string())),
+    }
+}
+
+/// Tells what a thread hears, once it does.
+fn tell(
+    sender: &SyncSender<Heard>,
+    hear: impl FnOnce() -> Heard + Send + 'static,
+) -> Result<(), String> {
+    let sender = sender.clone();
+    // Nobody listens any more to one that took too long.
+    let hear = move || drop(sender.send(hear()));
+    let thread = std::thread::Builder::new().name("glovebox-engine".to_owned()).spawn(hear);
+    thread.map(drop).map_err(|error| format!("there is no thread that listens to it: {error}"))
+}
+
+/// An engine that was asked for something. It ends with this, whatever was heard.
+struct Asked(Arc<Mutex<Child>>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut child = self.0.lock();
+        // It was waited for, or has ended by now.
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        // An error means that it has ended.
+        let _ = child.kill();
+        drop(child);
+        let reap = |child: Arc<Mutex<Child>>| drop(child.lock().wait());
+        let (thread, child) = (std::thread::Builder::new(), self.0.clone());
+        // One that waits for a device ends once that answers: only without a thread, it is waited for here.
+        if thread.name("glovebox-engine".to_owned()).spawn(move || reap(child)).is_err() {
+            reap(self.0.clone());
+        }
     }
 }
 
@@ -204,7 +253,7 @@ pub(crate) fn examine() -> Vec<(&'static str, Result<String, Missing>)> {
             let remedy = format!("install {name}, if plugins in images are wanted");
             return (name, Err(Missing::new(format!("{name} is not in PATH"), remedy)));
         };
-        let said = ask_within(&path, PATIENCE, &["info", "--format", format]);
+        let said = ask_within(&path, PATIENCE, &["info", "--format", format], None);
         let found = said.map_err(|reason| {
             let remedy = format!("see what `{name} info` says");
             Missing::new(format!("`{name} info` failed: {reason}"), remedy)
@@ -300,6 +349,8 @@ fn is_left(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Origin;
+    use crate::underway::Loads;
 
     #[test]
     fn containers_of_hosts_that_have_ended_are_known() {
@@ -375,20 +426,48 @@ mod tests {
             let script_file = folder.path().join("script");
             std::fs::write(&script_file, script).unwrap();
             let path = PathBuf::from("/bin/sh");
-            let found = ask_within(&path, patience, &[script_file.to_str().unwrap()]);
+            let found = ask_within(&path, patience, &[script_file.to_str().unwrap()], None);
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{script}");
         }
         let (long, short) = (Duration::from_secs(600), Duration::from_millis(50));
         check("echo well", long, Ok("well\n"));
         check("echo Error: ill >&2; exit 3", long, Err("ill"));
         check("exec sleep 1000", short, Err("it took longer than 50 ms"));
+        // It has ended, and what it started holds its streams.
+        check("sleep 5 & exit 0", short, Err("it took longer than 50 ms"));
         // It has closed its streams, and goes on.
         check("exec sleep 1000 >&- 2>&-", short, Err("it took longer than 50 ms"));
     }
 
     #[test]
+    fn a_cancelled_load_does_not_wait_for_an_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let (script, mark) = (folder.path().join("script"), folder.path().join("asked"));
+        let engine = format!("mkdir '{}'; exec sleep 1000000", mark.display());
+        std::fs::write(&script, engine).unwrap();
+        let loads = Loads::default();
+        let load = loads.begin(Origin::Application);
+        let ask = || {
+            let words = [script.to_str().unwrap()];
+            ask_within(Path::new("/bin/sh"), Duration::from_secs(600), &words, Some(&load))
+        };
+        let expected = Err("the load was cancelled".to_owned());
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(ask);
+            while !mark.exists() && !asking.is_finished() {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            assert!(loads.cancel(loads.list()[0].id));
+            assert_eq!(asking.join().unwrap(), expected);
+        });
+        // Nor does one that comes to ask later.
+        assert_eq!(ask(), expected);
+    }
+
+    #[test]
     fn an_engine_that_is_not_there_is_said() {
-        let problem = Engine::find(Some(Path::new("/no/such/podman"))).err().unwrap();
+        let load = Loads::default().begin(Origin::Application);
+        let problem = Engine::find(Some(Path::new("/no/such/podman")), &load).err().unwrap();
         assert!(problem.to_string().contains("/no/such/podman does not work"), "{problem}");
     }
 }

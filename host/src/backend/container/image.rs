@@ -49,8 +49,9 @@ impl Image {
         engine: Arc<Engine>,
         reference: &str,
         command: Vec<String>,
+        load: &Underway,
     ) -> Result<Image, LoadProblem> {
-        engine.check_image(reference)?;
+        engine.check_image(reference, load)?;
         Ok(Image { engine, reference: reference.to_owned(), command })
     }
 
@@ -109,7 +110,7 @@ impl Image {
         let worker = workers.spawn_client(spec).map_err(|error| refused(error.to_string()))?;
         let killer = worker.canceller();
         let _ending = load.map(|load| load.ended_by(move || killer.kill()));
-        self.meet(worker, &name, amounts, grants, until).map_err(|stopped| match stopped {
+        self.meet(worker, &name, amounts, grants, until, load).map_err(|stopped| match stopped {
             Stopped::Refused(reason) => refused(reason),
             Stopped::Late => Outcome::TimedOut { deadline },
             Stopped::OutOfMemory => {
@@ -128,10 +129,11 @@ impl Image {
         amounts: Amounts,
         grants: &ProcessGrants,
         until: Instant,
+        load: Option<&Underway>,
     ) -> Result<(Worker, SandboxReport), Stopped> {
         let left = until.saturating_duration_since(Instant::now());
         worker.greet(left).map_err(|error| stopped(error, &worker))?;
-        let process = self.engine.process_of(name).map_err(|reason| {
+        let process = self.engine.process_of(name, load).map_err(|reason| {
             Stopped::Refused(format!("its container cannot be looked at: {reason}"))
         })?;
         worker.set_program(process);

@@ -178,7 +178,7 @@ impl WorkerStarter {
         about: &About<'_>,
     ) -> Result<WorkerCode, LoadProblem> {
         let workers = self.workers()?;
-        let image = Image::find(self.engine()?, reference, command)?;
+        let image = Image::find(self.engine(about.load)?, reference, command, about.load)?;
         let report = image.layers(&workers, about.limits, about.deadline, about.load)?;
         check(&report)?;
         Ok(WorkerCode { workers, artifact: Artifact::Image(image), report })

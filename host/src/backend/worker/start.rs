@@ -19,6 +19,7 @@ use super::Fault;
 use super::refuse_a_program_that_does_not_ask;
 use super::trial::Tried;
 use crate::problem::{LoadProblem, shorten};
+use crate::underway::Underway;
 
 /// How much longer than its deadline a call may take before its worker is killed: time for a plugin that
 /// was told to end, and for the way back.
@@ -43,12 +44,13 @@ pub(crate) struct WorkerStarter {
 
 impl WorkerStarter {
     /// The engine of containers, which is looked for when the first one is wanted.
-    pub(super) fn engine(&self) -> Result<Arc<Engine>, LoadProblem> {
+    pub(super) fn engine(&self, load: &Underway) -> Result<Arc<Engine>, LoadProblem> {
         if let Some(engine) = &*self.engine.lock() {
             return Ok(engine.clone());
         }
         // It may take its time, and nobody waits for a lock meanwhile. Several that look find the same.
-        let found = Arc::new(Engine::find(self.engine_path.get().map(PathBuf::as_path))?);
+        let path = self.engine_path.get().map(PathBuf::as_path);
+        let found = Arc::new(Engine::find(path, load)?);
         Ok(self.engine.lock().get_or_insert(found).clone())
     }
 
