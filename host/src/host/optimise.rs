@@ -10,9 +10,8 @@ use super::plan::Plan;
 use super::{Host, Inner};
 use crate::guard::caught;
 use crate::instance::Instance;
-use crate::load::{Prepared, Preparer};
-use crate::problem::{LoadProblem, Origin};
-use crate::underway::Underway;
+use crate::load::{LoadRequest, Prepared, Preparer};
+use crate::problem::LoadProblem;
 
 /// The instances whose code waits for that.
 #[derive(Default)]
@@ -24,6 +23,18 @@ pub(super) struct Optimiser {
 struct Waiting {
     instances: VecDeque<Weak<Instance>>,
     is_at_work: bool,
+}
+
+#[cfg(test)]
+impl Optimiser {
+    /// Leaves to a test when there is [`work`].
+    pub(super) fn set_at_work(&self) {
+        self.waiting.lock().is_at_work = true;
+    }
+
+    pub(super) fn is_at_work(&self) -> bool {
+        self.waiting.lock().is_at_work
+    }
 }
 
 impl Host {
@@ -43,62 +54,89 @@ impl Host {
         }
     }
 
-    /// Lets better code take over, if the instance still runs what it was made for.
-    fn take_optimised(
+    /// Lets better code take over, if the instance still runs what it was made for. What starts afresh has it in
+    /// any case.
+    pub(super) fn take_optimised(
         &self,
         instance: &Arc<Instance>,
         ran: &Prepared,
         optimised: Result<Prepared, LoadProblem>,
     ) {
-        let result = optimised.map_err(|problem| problem.to_string()).and_then(|better| {
-            let plan = |instance: &Instance| {
-                let current = &instance.current().prepared;
-                let is_wanted = current.waits_for_better() && current.is_as(&better);
-                is_wanted.then(|| Plan::optimised(better))
-            };
-            self.replace(instance, plan).map_err(|error| error.to_string())?;
-            // Nothing of a plugin is lost for code that nobody asked for.
-            match instance.current().prepared.waits_for_better() {
-                true => {
-                    Err("it gives no state, and has the better code from its next start on"
-                        .to_owned())
-                }
-                false => Ok(()),
-            }
+        let better = match optimised {
+            Ok(better) => better,
+            Err(problem) => return keep_quick(instance, ran, &problem.to_string()),
+        };
+        let code = better.code.clone();
+        let is_current = |instance: &Instance| instance.current().prepared.waits_as(ran);
+        let mut was_current = false;
+        let taken = self.replace(instance, |instance| {
+            was_current = is_current(instance);
+            was_current.then(|| Plan::optimised(better))
         });
-        if let Err(reason) = result {
-            ran.give_up_better();
-            instance.note(&format!("it keeps the code of the quick compiler: {reason}"));
+        match taken {
+            Err(error) if was_current => keep_quick(instance, ran, &error.to_string()),
+            Err(_) => ran.give_up_better(),
+            Ok(_) => {
+                ran.keep_better(code);
+                // Nothing of a plugin is lost for code that nobody asked for.
+                if was_current && is_current(instance) {
+                    tell(
+                        instance,
+                        "it gives no state, and has the better code from its next start on",
+                    );
+                }
+            }
         }
     }
+}
+
+/// There will be no better code of what runs.
+fn keep_quick(instance: &Instance, ran: &Prepared, reason: &str) {
+    ran.give_up_better();
+    tell(instance, reason);
+}
+
+fn tell(instance: &Instance, reason: &str) {
+    instance.note(&format!("it keeps the code of the quick compiler: {reason}"));
 }
 
 /// Compiles for one instance after the other, until none waits.
-fn work(inner: &Weak<Inner>, preparer: &Preparer) {
-    while let Some((instance, load)) = next(inner) {
-        let (ran, request) = match instance.upgrade() {
-            Some(instance) => (instance.current().prepared.clone(), instance.request()),
-            None => continue,
-        };
-        let Some(optimised) = preparer.optimised(&ran, &request, &load) else { continue };
-        drop(load);
-        let (Some(inner), Some(instance)) = (inner.upgrade(), instance.upgrade()) else { continue };
-        let taken = caught(|| Host { inner }.take_optimised(&instance, &ran, optimised));
-        if let Err(reason) = taken {
-            tracing::error!(plugin = &*instance.plugin, reason, "better code was not taken");
+pub(super) fn work(inner: &Weak<Inner>, preparer: &Preparer) {
+    while let Some(instance) = next(inner) {
+        let Some(running) = instance.upgrade() else { continue };
+        let (ran, request) = (running.current().prepared.clone(), running.request());
+        // A compile may take longer than anybody keeps the instance.
+        drop(running);
+        let done = caught(|| optimise(inner, preparer, &instance, &ran, &request));
+        if let (Err(reason), Some(instance)) = (done, instance.upgrade()) {
+            tracing::error!(plugin = &*instance.plugin, reason, "to make better code panicked");
+            keep_quick(&instance, &ran, &format!("to make better code panicked: {reason}"));
         }
     }
 }
 
-/// The next instance, and the load that is under way for it.
-fn next(inner: &Weak<Inner>) -> Option<(Weak<Instance>, Underway)> {
+/// The next instance.
+fn next(inner: &Weak<Inner>) -> Option<Weak<Instance>> {
     let inner = inner.upgrade()?;
     let mut waiting = inner.optimiser.waiting.lock();
     let next = waiting.instances.pop_front();
     waiting.is_at_work = next.is_some();
-    drop(waiting);
-    let instance = next?;
-    let origin = instance.upgrade().map(|instance| instance.request().source.origin());
-    let load = inner.loads.begin(origin.unwrap_or(Origin::Application));
-    Some((instance, load))
+    next
+}
+
+/// Makes better code of what an instance ran, and lets it take over.
+fn optimise(
+    inner: &Weak<Inner>,
+    preparer: &Preparer,
+    instance: &Weak<Instance>,
+    ran: &Prepared,
+    request: &LoadRequest,
+) {
+    let Some(load) = inner.upgrade().map(|it| it.loads.begin(request.source.origin())) else {
+        return;
+    };
+    let Some(optimised) = preparer.optimised(ran, request, &load) else { return };
+    drop(load);
+    let (Some(inner), Some(instance)) = (inner.upgrade(), instance.upgrade()) else { return };
+    Host { inner }.take_optimised(&instance, ran, optimised);
 }

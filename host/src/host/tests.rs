@@ -20,6 +20,8 @@ use crate::reply::Reply;
 
 mod drain;
 mod files;
+#[cfg(target_arch = "x86_64")]
+mod optimise;
 mod policy;
 mod queues;
 mod reload;

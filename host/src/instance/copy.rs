@@ -199,6 +199,7 @@ impl PluginCopy {
         self.accepts = generation.accepts;
         self.rights = generation.rights.clone();
         self.has_process = generation.has_process();
+        self.status.set_better_code(false);
         self.generation = generation;
         self.carried = None;
         self.forget_failures();

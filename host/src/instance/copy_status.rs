@@ -28,6 +28,8 @@ pub(super) struct CopyStatus {
     /// Failures in a row.
     pub(super) failures: AtomicU32,
     counters: Counters,
+    /// True if it was started with better code than that of its generation.
+    has_better_code: AtomicBool,
     /// Times of calls count from here.
     made: Instant,
     /// When the call under way began, in nanoseconds after `made` and one more; 0 without one.
@@ -90,6 +92,7 @@ impl CopyStatus {
             changed: Condvar::new(),
             failures: AtomicU32::new(0),
             counters: Counters::default(),
+            has_better_code: AtomicBool::new(false),
             made: Instant::now(),
             began: AtomicU64::new(0),
             wants: AtomicU8::new(0),
@@ -156,6 +159,16 @@ impl CopyStatus {
     /// Fresh copies that were started, or tried to, after the first.
     pub(super) fn restarts(&self) -> u64 {
         self.counters.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Notes which code it was started with.
+    pub(super) fn set_better_code(&self, has_it: bool) {
+        self.has_better_code.store(has_it, Ordering::Relaxed);
+    }
+
+    /// True if it was started with better code than that of its generation.
+    pub(super) fn has_better_code(&self) -> bool {
+        self.has_better_code.load(Ordering::Relaxed)
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -251,7 +264,8 @@ impl CopyStatus {
         }
     }
 
-    /// Changes the phase, tells the hooks and records it; false if the phase is `from` no more.
+    /// Changes the phase, tells the hooks and records it. False if the phase is `from` no more: the hooks have
+    /// heard that it is about to change then, and nothing else.
     fn move_on(
         &self,
         shared: &Shared,

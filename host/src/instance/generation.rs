@@ -108,14 +108,15 @@ pub(super) struct Generations {
     pub(super) last: AtomicU32,
 }
 
-/// Bytes of the states of all generations that are kept to go back to. The latest is kept however large
-/// its states are: they were in memory already.
-const MAX_KEPT_STATES: u64 = 256 << 20;
+/// Bytes of all generations that are kept to go back to. The latest is kept however large it is: its states were
+/// in memory already.
+const MAX_KEPT: u64 = 256 << 20;
 
 impl PreviousGeneration {
-    /// Bytes of its states.
+    /// Bytes of its states, and of an artifact that waits for a compiler.
     fn size(&self) -> u64 {
-        self.states.iter().flatten().map(|state| state.bytes.len() as u64).sum()
+        let states = self.states.iter().flatten().map(|state| state.bytes.len() as u64);
+        states.sum::<u64>() + self.prepared.held_bytes()
     }
 }
 
@@ -125,7 +126,7 @@ fn excess(sizes: &[u64], most: usize) -> usize {
     let mut bytes = 0;
     let fits = sizes.iter().rev().take(most).enumerate().take_while(|(place, size)| {
         bytes += **size;
-        *place == 0 || bytes <= MAX_KEPT_STATES
+        *place == 0 || bytes <= MAX_KEPT
     });
     sizes.len() - fits.count()
 }
@@ -207,7 +208,7 @@ mod tests {
         fn check(sizes: &[u64], most: usize, expected: usize) {
             assert_eq!(excess(sizes, most), expected, "{sizes:?} {most}");
         }
-        const HALF: u64 = MAX_KEPT_STATES / 2;
+        const HALF: u64 = MAX_KEPT / 2;
         check(&[], 3, 0);
         check(&[1, 1, 1], 3, 0);
         check(&[1, 1, 1, 1], 3, 1);
@@ -215,8 +216,8 @@ mod tests {
         check(&[HALF, HALF], 3, 0);
         check(&[1, HALF, HALF], 3, 1);
         check(&[HALF, HALF, 1], 3, 1);
-        check(&[1, 2 * MAX_KEPT_STATES], 3, 1);
+        check(&[1, 2 * MAX_KEPT], 3, 1);
         // Those that are kept follow each other.
-        check(&[1, MAX_KEPT_STATES, 1], 3, 2);
+        check(&[1, MAX_KEPT, 1], 3, 2);
     }
 }

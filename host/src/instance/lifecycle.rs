@@ -218,7 +218,8 @@ impl PluginCopy {
         }
     }
 
-    /// A fresh copy that is ready, and what it starts with, in words.
+    /// A fresh copy that is ready, and what it starts with, in words. It has the better code of its generation,
+    /// if that is there.
     fn fresh(&self) -> Result<(Box<dyn Backend>, String), StageError> {
         let (common, generation) = (&self.common, &self.generation);
         let context = Context::new(
@@ -227,7 +228,10 @@ impl PluginCopy {
             generation.number,
             generation.prepared.tier,
         );
-        let mut backend = ready(&generation.prepared, context, &generation.rights)?;
+        let better = generation.prepared.better();
+        let code = better.as_ref().unwrap_or(&generation.prepared.code);
+        let mut backend = ready(code, &generation.prepared.manifest, context, &generation.rights)?;
+        self.status.set_better_code(better.is_some());
         let name = if self.carried.is_some() { "state" } else { "kept state" };
         let Some(state) = self.kept_state()? else {
             return Ok((backend, "without its state, which is lost".to_owned()));

@@ -39,7 +39,7 @@ impl Instance {
         let lifecycle = &prepared.manifest.lifecycle;
         let shared = self.shared.aside();
         let context = Context::new(shared, rights.clone(), next.generation.number, prepared.tier);
-        let mut backend = ready(prepared, context, rights)?;
+        let mut backend = ready(&prepared.code, &prepared.manifest, context, rights)?;
         let restored = state.as_ref().map_or(Ok(()), |state| {
             restore(&mut backend, state, lifecycle)
                 .map_err(|stop| LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState))

@@ -11,7 +11,7 @@ use super::common::Common;
 use super::generation::{Coming, Generation, NextGeneration};
 use super::overrides::Overrides;
 use super::state::StateKeeper;
-use crate::backend::{Backend, step};
+use crate::backend::{Backend, Code, step};
 use crate::load::{LoadRequest, Prepared};
 use crate::policy::Grants;
 use crate::problem::{LoadProblem, StageError};
@@ -75,7 +75,7 @@ pub(super) fn bring_up(
     let resident = resident();
     let copy = |_| {
         let context = Context::new(shared.clone(), rights.clone(), number, prepared.tier);
-        let mut backend = ready(prepared, context, rights)?;
+        let mut backend = ready(&prepared.code, &prepared.manifest, context, rights)?;
         probe(&mut backend, &prepared.manifest.lifecycle)?;
         Ok(backend)
     };
@@ -112,7 +112,8 @@ pub(super) fn rights(
 
 /// A copy that was initialized.
 pub(super) fn ready(
-    prepared: &Prepared,
+    code: &Code,
+    manifest: &Manifest,
     mut context: Context,
     rights: &Rights,
 ) -> Result<Box<dyn Backend>, StageError> {
@@ -124,9 +125,9 @@ pub(super) fn ready(
         problem.at(LoadStage::Initialize)
     };
     let _span = span::stage(LoadStage::Initialize).entered();
-    let deadline = prepared.manifest.lifecycle.start_deadline;
+    let deadline = manifest.lifecycle.start_deadline;
     context.begin_step(deadline);
-    let mut backend = prepared.code.instantiate(context).map_err(refuse)?;
+    let mut backend = code.instantiate(context).map_err(refuse)?;
     backend.context().begin_step(deadline);
     let config = rights.config.load().to_string();
     step(&mut backend, |backend| backend.initialize(&config))

@@ -49,7 +49,9 @@ impl Instance {
             isolation: current.prepared.isolation,
             sandbox: current.prepared.code.sandbox().cloned(),
             precaution: current.prepared.precaution.clone(),
-            compiler: current.prepared.compiled_by(),
+            compiler: current
+                .prepared
+                .compiled_by(self.pool.statuses().all(|copy| copy.has_better_code())),
             binding: current.prepared.binding,
             digest: current.prepared.digest.clone(),
             origin: current.prepared.origin.clone(),

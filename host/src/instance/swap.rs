@@ -42,7 +42,7 @@ impl Instance {
         self.check_layers(&prepared)?;
         let number = self.generations.last.fetch_add(1, Ordering::Relaxed) + 1;
         // The plugin may take its time to get ready, and no lock is held meanwhile.
-        let coming = self.announce(prepared, keeps_once);
+        let coming = self.announce(prepared.with_better(), keeps_once);
         bring_up(&self.shared, coming, number, self.copies() as u32)
     }
 

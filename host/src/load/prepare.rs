@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use glovebox_abi::manifest::{Compiler, Isolation, MIN_COMPILE_MEMORY, Tier};
@@ -12,6 +11,7 @@ use glovebox_abi::units::show_size;
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, LoadStage};
 use glovebox_files::{Scratch, lets_code_run};
+use parking_lot::Mutex;
 use tempfile::TempPath;
 use wasmtime::Module;
 use wasmtime::component::Component;
@@ -63,7 +63,7 @@ pub(crate) struct Prepared {
     pub(crate) precaution: Precaution,
     /// Why the quick compiler did not make the code although it was asked.
     pub(crate) not_quick: Option<String>,
-    /// The artifact that the optimising compiler is to compile again.
+    /// What becomes of code of the quick compiler that is to serve until there is better.
     pub(crate) later: Option<Arc<Later>>,
 }
 
@@ -84,11 +84,18 @@ pub(crate) struct Preparer {
     pub(crate) mapped: AtomicU64,
 }
 
-/// An artifact that runs as the quick compiler made it, until there is better code.
-pub(crate) struct Later {
-    artifact: Artifact,
-    /// True if there will be none.
-    is_given_up: AtomicBool,
+/// The better code of what runs as the quick compiler made it. All that was prepared by the same load has the
+/// same.
+pub(crate) struct Later(Mutex<Better>);
+
+/// An artifact may be large, and is kept only as long as it is to be compiled.
+enum Better {
+    /// The artifact is to be compiled again.
+    Awaited(Box<Artifact>),
+    /// What starts afresh has this.
+    There(Code),
+    /// There will be none.
+    GivenUp,
 }
 
 /// Code that can run, and how it came to be.
@@ -100,12 +107,13 @@ pub(super) struct Compiled {
 }
 
 impl Prepared {
-    /// The compiler of the code; `None` of what is not compiled here.
-    pub(crate) fn compiled_by(&self) -> Option<CompiledBy> {
+    /// The compiler of the code; `None` of what is not compiled here. `has_better` says whether all copies
+    /// were started with better code since.
+    pub(crate) fn compiled_by(&self, has_better: bool) -> Option<CompiledBy> {
         if !matches!(self.code, Code::Component(_) | Code::FrameAbi(_)) {
             return None;
         }
-        Some(match (&self.not_quick, self.code.is_quick()) {
+        Some(match (&self.not_quick, self.code.is_quick() && !has_better) {
             (_, true) if self.waits_for_better() => CompiledBy::QuickFirst,
             (_, true) => CompiledBy::Quick,
             (Some(reason), false) => CompiledBy::OptimisingInstead { reason: reason.clone() },
@@ -115,13 +123,57 @@ impl Prepared {
 
     /// True if the optimising compiler is to make better code of it.
     pub(crate) fn waits_for_better(&self) -> bool {
-        self.later.as_ref().is_some_and(|later| !later.is_given_up.load(Relaxed))
+        let is_awaited = |later: &Arc<Later>| matches!(*later.0.lock(), Better::Awaited(_));
+        self.later.as_ref().is_some_and(is_awaited)
     }
 
     /// Notes that it did not.
     pub(crate) fn give_up_better(&self) {
+        self.settle_better(Better::GivenUp);
+    }
+
+    /// Notes the better code, for what starts afresh.
+    pub(crate) fn keep_better(&self, code: Code) {
+        self.settle_better(Better::There(code));
+    }
+
+    fn settle_better(&self, better: Better) {
         if let Some(later) = &self.later {
-            later.is_given_up.store(true, Relaxed);
+            let before = std::mem::replace(&mut *later.0.lock(), better);
+            // An artifact may be large, and is freed without the lock.
+            drop(before);
+        }
+    }
+
+    /// The better code, if it is there.
+    pub(crate) fn better(&self) -> Option<Code> {
+        match &*self.later.as_ref()?.0.lock() {
+            Better::There(code) => Some(code.clone()),
+            Better::Awaited(_) | Better::GivenUp => None,
+        }
+    }
+
+    /// The same with the better code, if that is there.
+    pub(crate) fn with_better(self) -> Prepared {
+        match self.better() {
+            Some(code) => Prepared { code, later: None, ..self },
+            None => self,
+        }
+    }
+
+    /// True if both wait for the same better code.
+    pub(crate) fn waits_as(&self, other: &Prepared) -> bool {
+        match (&self.later, &other.later) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// Bytes of the artifact that it keeps in memory to have it compiled again.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        match self.later.as_ref().map(|later| later.0.lock()).as_deref() {
+            Some(Better::Awaited(artifact)) => artifact.bytes.len() as u64,
+            _ => 0,
         }
     }
 
@@ -257,7 +309,7 @@ impl Preparer {
         let Compiled { code, binding, precaution, not_quick } = compiled;
         let is_for_now = code.is_quick() && compiler != Compiler::Quick;
         let later = is_for_now
-            .then(|| Later { artifact: artifact.clone(), is_given_up: AtomicBool::new(false) });
+            .then(|| Arc::new(Later(Mutex::new(Better::Awaited(Box::new(artifact.clone()))))));
         self.check_functions(code.functions(), &artifact.manifest, request).map_err(|problem| {
             LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem)
         })?;
@@ -274,7 +326,7 @@ impl Preparer {
             base: artifact.base,
             precaution,
             not_quick,
-            later: later.map(Arc::new),
+            later,
         })
     }
 
@@ -285,8 +337,11 @@ impl Preparer {
         request: &LoadRequest,
         load: &Underway,
     ) -> Option<Result<Prepared, LoadProblem>> {
-        let later = prepared.later.as_ref().filter(|_| prepared.waits_for_better())?;
-        let compiled = self.compile_by(&later.artifact, request, Compiler::Optimising, true, load);
+        let artifact = match &*prepared.later.as_ref()?.0.lock() {
+            Better::Awaited(artifact) => artifact.clone(),
+            Better::There(_) | Better::GivenUp => return None,
+        };
+        let compiled = self.compile_by(&artifact, request, Compiler::Optimising, true, load);
         Some(compiled.map(|compiled| {
             let Compiled { code, precaution, .. } = compiled;
             Prepared { code, precaution, later: None, ..prepared.clone() }

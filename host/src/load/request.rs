@@ -255,7 +255,7 @@ impl LoadRequest {
     /// [`Compiler::QuickFirst`], as by itself for an artifact from 2 MiB that nobody compiled before, it
     /// runs what the quick one made until the code of the optimising one is there, which takes over as a
     /// [reload](crate::Host::reload) does: between two calls, with a copy of its state. A plugin that gives
-    /// none has the better code from its next start on.
+    /// none has the better code from its next start on: after a restart or a failure, a reload, or the next load.
     /// [`PluginStatus::compiler`](crate::PluginStatus::compiler) says which it was. A plugin of which work
     /// is counted begins quick only if it is told to.
     #[must_use]
