@@ -9,8 +9,8 @@ use clap::Args;
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::text::cut;
 use glovebox_abi::{Frame, Header, Kind, MAX_FRAME_LEN, Permission};
-use glovebox_events::Outcome;
 use glovebox_events::latency::LatencySummary;
+use glovebox_events::{AnsweredBy, Outcome};
 use glovebox_files::read;
 use glovebox_host::{Host, LoadRequest, Reply};
 use glovebox_inspector::metrics::LiveMetrics;
@@ -121,8 +121,8 @@ impl Call {
         };
         let plugin = status.manifest.plugin.id.as_str();
         let figures = metrics.lock().generation(plugin, status.generation);
-        let (latency, denied, restarts) = figures
-            .map(|figures| (figures.latency, figures.denials(), figures.restarts))
+        let (latency, denied, injected, restarts) = figures
+            .map(|it| (it.latency, it.denials(), it.injected(), it.restarts))
             .unwrap_or_default();
         let lowered: Vec<String> = status
             .limit_status
@@ -148,6 +148,7 @@ impl Call {
             "log": log.iter().map(|(level, message)| json!({"level": level, "message": message}))
                 .collect::<Vec<_>>(),
             "denials": denials.json(),
+            "injected": injected,
             "mocks": status.mocks,
             "restarts": restarts,
             "emitted_dropped": dropped,
@@ -166,6 +167,9 @@ impl Call {
             let _ = writeln!(text, "limit {}", one_line(&limit.to_string()));
         }
         let mut sentence = sentence(&calls, made, plugin, &latency, denied);
+        if injected > 0 {
+            sentence.push_str(&format!("; {} injected", count(injected, "result")));
+        }
         sentence.push_str(&plugins::dropped_sentence(dropped));
         if dropped > 0 {
             calls.worst = worse(calls.worst, Exit::Different);
@@ -272,6 +276,7 @@ struct Denied {
     plugin: Arc<str>,
     service: String,
     permission: Permission,
+    by: AnsweredBy,
     /// The reason that holds now; empty if the plugin is gone. Denials of one reason share it.
     why: Arc<str>,
 }
@@ -297,11 +302,17 @@ impl Denials {
         let listed = all.iter().take(MAX_DENIALS).map(|denial| {
             let about = (denial.plugin.clone(), denial.permission);
             let reason = reasons.entry(about);
-            let why = reason.or_insert_with(|| why(&denial.plugin, denial.permission)).clone();
+            let why = match denial.by {
+                AnsweredBy::Host => {
+                    reason.or_insert_with(|| why(&denial.plugin, denial.permission)).clone()
+                }
+                other => Arc::from(format!("denied by {}", other.words())),
+            };
             Denied {
                 plugin: denial.plugin.clone(),
                 service: cut(denial.service.as_ref(), MAX_OUTCOME).into_owned(),
                 permission: denial.permission,
+                by: denial.by,
                 why,
             }
         });
@@ -316,6 +327,7 @@ impl Denials {
                 "plugin": &*denied.plugin,
                 "service": denied.service,
                 "permission": denied.permission.name(),
+                "by": denied.by.name(),
                 "why": &*denied.why,
             })
         };
@@ -378,6 +390,7 @@ mod tests {
                 plugin: "a".into(),
                 service: (*service).to_owned(),
                 permission: Permission::Functions,
+                by: AnsweredBy::Host,
                 why: "not asked for".into(),
             };
             let denials = Denials { listed: services.iter().map(denied).collect(), more };

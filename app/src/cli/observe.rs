@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use glovebox_abi::Frame;
 use glovebox_abi::units::show_size;
-use glovebox_abi::{Frame, ServiceError};
 use glovebox_events::{CallId, Event, Sink, Snapshot, What};
 use glovebox_trace::{
     ParentRecord, PluginRecord, Recorder, RecorderOptions, RecorderStatus, Replacing, TraceWriter,
@@ -117,7 +117,7 @@ impl Sink for Tally {
                 counts.stopped += u64::from(is_stopped(outcome));
             }
             What::HostCall { host_call, .. } => {
-                if host_call.result == Err(ServiceError::Denied) {
+                if host_call.is_denied() {
                     let key = (event.plugin.clone(), host_call.permission.name());
                     *counts.denials.entry(key).or_default() += 1;
                 } else if host_call.service == "log" {

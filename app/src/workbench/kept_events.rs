@@ -48,7 +48,7 @@ mod tests {
 
     use glovebox_abi::Permission;
     use glovebox_abi::cbor::Value;
-    use glovebox_events::{HostCall, What};
+    use glovebox_events::{AnsweredBy, HostCall, What};
 
     use super::*;
 
@@ -62,6 +62,7 @@ mod tests {
                 arguments: Value::Bytes(vec![0; bytes]),
                 result: Ok(Value::Null),
                 took: Duration::ZERO,
+                answered_by: AnsweredBy::Host,
             };
             let event = Event {
                 sequence: 0,

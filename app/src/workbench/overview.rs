@@ -8,6 +8,7 @@ use std::time::Duration;
 use glovebox_events::Direction;
 use glovebox_events::Outcome;
 use glovebox_inspector::store::{Row, RowId, Status, Store};
+use glovebox_trace::Statuses;
 
 /// Calls that are kept one by one; beyond, the oldest are forgotten here.
 const SPANS: usize = 20_000;
@@ -146,7 +147,7 @@ impl Overview {
             start: row.at,
             took: row.latency,
             failed: row.status.is_error(),
-            denied: row.denied,
+            denied: row.beside.overlaps(Statuses::DENIED),
         });
     }
 
@@ -223,7 +224,7 @@ impl Overview {
                 let span = &mut self.spans[index];
                 span.took = row.latency;
                 span.failed = row.status.is_error();
-                span.denied = row.denied;
+                span.denied = row.beside.overlaps(Statuses::DENIED);
             }
             self.note_failure(row);
         }

@@ -7,6 +7,7 @@ use glovebox_abi::Kind;
 use glovebox_events::CallId;
 use glovebox_events::Direction;
 use glovebox_inspector::store::{Row, RowId, Status, Store};
+use glovebox_trace::Statuses;
 
 /// The line that the list shows of a row: everything but the frame itself.
 #[derive(Debug, Clone)]
@@ -35,8 +36,8 @@ pub struct RowLine {
     pub status: Status,
     /// Latency of the call, once it is over.
     pub latency: Option<Duration>,
-    /// True if the plugin was denied anything during the call.
-    pub denied: bool,
+    /// What the host calls of its call add to the status.
+    pub beside: Statuses,
     /// False if the end of the call may be in a part of the trace that was not scanned yet.
     pub end_known: bool,
     /// True if nothing else of the call is there: no answer, no end.
@@ -61,7 +62,7 @@ impl RowLine {
             since_previous: has_previous.then_some(row.since_previous),
             status: row.status.clone(),
             latency: row.latency,
-            denied: row.denied,
+            beside: row.beside,
             end_known: ends_known || !is_pending,
             alone: call.is_some_and(|call| call.rows.len() == 1 && call.host_calls.is_empty()),
         }

@@ -164,7 +164,7 @@ pub struct LiveCounts {
     pub evicted: u64,
     /// Events that never arrived.
     pub missing: u64,
-    /// Host calls that were denied.
+    /// Host calls that the policy denied.
     pub denied: usize,
     /// Frames that are kept and stand in no file and in no run of a replay.
     pub in_no_file: u64,
@@ -302,7 +302,7 @@ impl Workbench {
             bytes: store.bytes(),
             evicted: store.evicted(),
             missing: store.missing(),
-            denied: store.denials().len(),
+            denied: store.denials().iter().filter(|denial| denial.is_of_policy()).count(),
             in_no_file: unkept(),
         };
         store.version()

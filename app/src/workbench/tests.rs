@@ -101,6 +101,7 @@ fn an_event_is_in_the_figures_and_findings_whenever_the_window_looks() {
         arguments: glovebox_abi::cbor::Value::Null,
         result: Err(glovebox_abi::ServiceError::Denied),
         took: Duration::ZERO,
+        answered_by: glovebox_events::AnsweredBy::Host,
     };
     let event = glovebox_events::Event {
         sequence: 0,

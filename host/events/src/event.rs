@@ -210,6 +210,60 @@ pub struct HostCall {
     pub result: Result<Value, ServiceError>,
     /// How long the host took.
     pub took: Duration,
+    /// Who made this result.
+    pub answered_by: AnsweredBy,
+}
+
+impl HostCall {
+    /// True if the policy denied it.
+    pub fn is_denied(&self) -> bool {
+        self.result == Err(ServiceError::Denied) && self.answered_by == AnsweredBy::Host
+    }
+
+    /// True if a fault or a mock made its result.
+    pub fn is_injected(&self) -> bool {
+        matches!(self.answered_by, AnsweredBy::Fault | AnsweredBy::Mock)
+    }
+}
+
+/// Who made the result of a use of a host service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AnsweredBy {
+    /// The host, and its policy.
+    #[default]
+    Host,
+    /// An injected fault, which somebody switched on: a failure, a delay, a part of the answer, or
+    /// the clock that it set.
+    Fault,
+    /// A mock, which was given when the plugin was loaded.
+    Mock,
+    /// The application, as with the answers of a run that was recorded.
+    Application,
+}
+
+impl AnsweredBy {
+    /// The name in traces and exports, and in words for people.
+    const NAMES: [(AnsweredBy, &str, &str); 4] = [
+        (AnsweredBy::Host, "host", "the host"),
+        (AnsweredBy::Fault, "fault", "an injected fault"),
+        (AnsweredBy::Mock, "mock", "a mock"),
+        (AnsweredBy::Application, "application", "the application"),
+    ];
+
+    /// The name in traces and exports.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+
+    /// Who that is, for people.
+    pub fn words(self) -> &'static str {
+        Self::NAMES[self as usize].2
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<AnsweredBy> {
+        Self::NAMES.iter().find(|(_, known, _)| *known == name).map(|(one, ..)| *one)
+    }
 }
 
 /// Where the time of a call went.

@@ -33,7 +33,7 @@ mod snapshot;
 pub mod weight;
 
 pub use direction::Direction;
-pub use event::{CallId, Event, HostCall, Sink, Timing, What};
+pub use event::{AnsweredBy, CallId, Event, HostCall, Sink, Timing, What};
 pub use lifecycle::{Binding, LEFT_BEHIND, LoadStage, Phase, ReloadCause};
 pub use outcome::Outcome;
 pub use snapshot::Snapshot;

@@ -233,6 +233,11 @@ fn of_plugins(plugins: &[PluginStatus]) -> Vec<Figure> {
             Counter(permissions(|status| status.denials)),
         ),
         figure(
+            "glovebox_plugin_permission_injected_total",
+            "Uses of a permission that were allowed, and of which a fault or a mock made the result",
+            Counter(permissions(|status| status.injected)),
+        ),
+        figure(
             "glovebox_plugin_limit_hits_total",
             "Times that a limit was hit",
             Counter(

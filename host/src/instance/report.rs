@@ -254,6 +254,8 @@ pub struct PermissionStatus {
     pub uses: u64,
     /// Times it was refused.
     pub denials: u64,
+    /// Times it was used and a fault or a mock made the result.
+    pub injected: u64,
     /// Last use or refusal, in nanoseconds since the Unix epoch.
     pub last_used: Option<u64>,
     /// Why it has no effect although it is granted, if it has none where the plugin runs.

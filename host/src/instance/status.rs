@@ -159,6 +159,7 @@ impl Instance {
             explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
             uses: counters.uses.load(Ordering::Relaxed),
             denials: counters.denials.load(Ordering::Relaxed),
+            injected: counters.injected.load(Ordering::Relaxed),
             last_used: (last_used > 0).then_some(last_used),
             no_effect: policy::no_effect(permission, current.prepared.isolation)
                 .filter(|_| grants.has(permission)),

@@ -277,6 +277,8 @@ pub(crate) struct AccessCounters {
 pub(crate) struct PermissionCounters {
     pub(crate) uses: AtomicU64,
     pub(crate) denials: AtomicU64,
+    /// Those of the uses of which a fault or a mock made the result.
+    pub(crate) injected: AtomicU64,
     /// Nanoseconds since the Unix epoch; 0 is never.
     pub(crate) last_used: AtomicU64,
 }

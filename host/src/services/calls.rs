@@ -6,6 +6,8 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Frame, Header, Kind, LogLevel, Permission, ServiceError, Services, text};
 
+use glovebox_events::AnsweredBy;
+
 use super::arguments::Argument;
 use super::determinism::Determinism;
 use super::functions::{NoBytes, bytes_of};
@@ -60,6 +62,7 @@ impl Context {
             self.serve_within("random", permission, nowhere, &arguments, within, |context| {
                 let mut bytes = vec![0; length];
                 if context.shared.mock.as_ref().is_some_and(|mock| mock.fill(&mut bytes)) {
+                    context.answered_by = AnsweredBy::Mock;
                     return Ok(bytes);
                 }
                 match &mut context.determinism {
@@ -95,7 +98,12 @@ impl Services for Context {
             let now = mocked.unwrap_or_else(|| {
                 context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
             });
-            let now = context.shared.shifted(now);
+            let (now, set_by) = context.shared.shifted(now);
+            if set_by != AnsweredBy::Host {
+                context.answered_by = set_by;
+            } else if mocked.is_some() {
+                context.answered_by = AnsweredBy::Mock;
+            }
             Ok(now - now % context.rights.grants.load().precision.max(1))
         })
     }
@@ -145,7 +153,7 @@ impl Services for Context {
             kv.set(key, value);
             Ok(())
         })?;
-        if self.answered {
+        if self.answered_by == AnsweredBy::Application {
             self.shared.kv.lock().set(key, value);
         }
         Ok(())
@@ -161,7 +169,7 @@ impl Services for Context {
             &[Argument::Text(key)],
             |context| Ok(context.shared.kv.lock().remove(key)),
         )?;
-        if self.answered {
+        if self.answered_by == AnsweredBy::Application {
             self.shared.kv.lock().remove(key);
         }
         Ok(existed)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{LimitKind, names_function};
 use glovebox_abi::{Permission, ServiceError};
-use glovebox_events::{CallId, Outcome, weight};
+use glovebox_events::{AnsweredBy, CallId, Outcome, weight};
 
 use super::Context;
 use super::answers::Given;
@@ -163,6 +163,7 @@ impl Context {
             if let Some(effect) =
                 context.shared.mock.as_ref().and_then(|mock| mock.function(name, arguments))
             {
+                context.answered_by = AnsweredBy::Mock;
                 context.delay(effect.delay)?;
                 if let Some(answer) = effect.answer {
                     let given = FunctionResult::from_value(answer?);

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::manifest::{LimitKind, Tier};
 use glovebox_abi::{Frame, LogLevel, Permission, ServiceError, Services};
-use glovebox_events::{CallId, Outcome};
+use glovebox_events::{AnsweredBy, CallId, Outcome};
 
 pub(crate) use answers::{ANSWERABLE, Given};
 pub use answers::{Answered, Answers, Asked};
@@ -94,8 +94,8 @@ pub(crate) struct Context {
     emitted_bytes: u64,
     /// Time that a mock took during the call.
     delayed: Duration,
-    /// True if the last use of a service was answered by [`crate::services::Answers`].
-    answered: bool,
+    /// Who made the result of the last use of a service.
+    answered_by: AnsweredBy,
     /// The result of the last function of the application, until the plugin takes it.
     pub(crate) given: Option<Vec<u8>>,
     /// Counts the copy for as long as it lives.
@@ -135,7 +135,7 @@ impl Context {
             log_bytes: 0,
             emitted_bytes: 0,
             delayed: Duration::ZERO,
-            answered: false,
+            answered_by: AnsweredBy::Host,
             given: None,
         }
     }

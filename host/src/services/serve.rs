@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_abi::{Permission, ServiceError};
-use glovebox_events::{HostCall, Outcome, What};
+use glovebox_events::{AnsweredBy, HostCall, Outcome, What};
 
 use super::arguments::{self, Argument};
 use super::mock::{MockEffect, StopFault};
@@ -48,7 +48,8 @@ impl Context {
     ///
     /// Gives how much of the answer the plugin is to get, if not all.
     fn mocked(&mut self, service: &str) -> Result<Option<u64>, ServiceError> {
-        let MockEffect { delay, fail, short, stop } = self.shared.effect(service);
+        let (MockEffect { delay, fail, short, stop }, whose) = self.shared.effect(service);
+        self.answered_by = whose;
         self.delay(delay)?;
         if let Some(stop) = stop {
             return Err(self.stop_by_mock(service, stop));
@@ -121,7 +122,7 @@ impl Context {
         within: impl FnOnce(&Context) -> Result<(), ServiceError>,
         work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
-        self.answered = false;
+        self.answered_by = AnsweredBy::Host;
         // Where the plugin cannot be stopped in the middle, nothing is done for it any more.
         match &self.broken {
             None => {}
@@ -154,7 +155,7 @@ impl Context {
             let is_answered = self.shared.answers.is_some();
             match is_answered.then(|| self.answer(service, permission, arguments)).flatten() {
                 Some(answer) => {
-                    self.answered = true;
+                    self.answered_by = AnsweredBy::Application;
                     answer
                 }
                 None => self.mocked(service).and_then(|short| {
@@ -166,6 +167,10 @@ impl Context {
                 }),
             }
         };
+        if matches!(self.answered_by, AnsweredBy::Fault | AnsweredBy::Mock) {
+            let counters = self.shared.counters.permission(permission);
+            counters.injected.fetch_add(1, Ordering::Relaxed);
+        }
         match &mut result {
             Ok(value) => value.keep_granted(&self.rights.grants),
             Err(error) => {
@@ -190,6 +195,7 @@ impl Context {
                 },
                 result: result.as_ref().map(T::to_value).map_err(|error| *error),
                 took,
+                answered_by: self.answered_by,
             };
             self.shared.record(self.generation, What::HostCall { call: self.call, host_call });
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use glovebox_abi::Permission;
-use glovebox_events::What;
+use glovebox_events::{AnsweredBy, What};
 use parking_lot::Mutex;
 
 use super::store::KeyValues;
@@ -262,19 +262,29 @@ impl Shared {
         })
     }
 
-    /// The effect of faults on a use of a service, and of the mock where they have none.
-    pub(super) fn effect(&self, service: &str) -> MockEffect {
+    /// The effect of faults on a use of a service, and of the mock where they have none; and whose
+    /// it is, if there is any.
+    pub(super) fn effect(&self, service: &str) -> (MockEffect, AnsweredBy) {
         let none = MockEffect::default;
         let faults = self.faults.load();
         let injected = faults.as_ref().map_or_else(none, |faults| faults.effect(service));
         let scripted = self.mock.as_ref().map_or_else(none, |mock| mock.effect(service));
-        if injected == none() { scripted } else { injected }
+        match (injected == none(), scripted == none()) {
+            (false, _) => (injected, AnsweredBy::Fault),
+            (true, false) => (scripted, AnsweredBy::Mock),
+            (true, true) => (none(), AnsweredBy::Host),
+        }
     }
 
-    /// A reading of the clock, after it was set by the mock and by faults.
-    pub(super) fn shifted(&self, now: u64) -> u64 {
-        let now = self.mock.as_ref().map_or(now, |mock| mock.shifted(now));
-        self.faults.load().as_ref().map_or(now, |faults| faults.shifted(now))
+    /// A reading of the clock, after it was set by the mock and by faults, and who set it.
+    pub(super) fn shifted(&self, now: u64) -> (u64, AnsweredBy) {
+        let mocked = self.mock.as_ref().map_or(now, |mock| mock.shifted(now));
+        let set = self.faults.load().as_ref().map_or(mocked, |faults| faults.shifted(mocked));
+        match (set == mocked, mocked == now) {
+            (false, _) => (set, AnsweredBy::Fault),
+            (true, false) => (set, AnsweredBy::Mock),
+            (true, true) => (set, AnsweredBy::Host),
+        }
     }
 
     pub(crate) fn record(&self, generation: u32, what: What) {

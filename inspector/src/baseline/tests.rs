@@ -3,7 +3,7 @@ use std::time::Duration;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Failure, Frame, Header, Kind, Permission, ServiceError};
-use glovebox_events::{CallId, HostCall, Outcome};
+use glovebox_events::{AnsweredBy, CallId, HostCall, Outcome};
 
 use super::*;
 use crate::diff::{RunCall, RunOutput};
@@ -48,6 +48,7 @@ fn baselines_read_well() {
             arguments: Value::Array(vec![Value::Integer(2), Value::Text("1 mail".into())]),
             result: Ok(Value::Null),
             took: Duration::from_nanos(77),
+            answered_by: AnsweredBy::Host,
         },
         HostCall {
             service: "now".into(),
@@ -55,6 +56,7 @@ fn baselines_read_well() {
             arguments: Value::Array(Vec::new()),
             result: Ok(Value::Integer(1_700_000_000)),
             took: Duration::ZERO,
+            answered_by: AnsweredBy::Host,
         },
     ];
     let mut second = call("redact", Frame::new(Kind(0x61), Header::empty(), Vec::new()), vec![]);
@@ -158,6 +160,7 @@ fn runs_survive_the_file() {
             arguments: Value::Array(vec![Value::Text("hex:00".into()), Value::Bytes(vec![0])]),
             result: Ok(Value::Tag(5, Box::new(Value::Float(f64::NAN)))),
             took: Duration::ZERO,
+            answered_by: AnsweredBy::Host,
         }];
     });
     check(output(&(0..=255).collect::<Vec<u8>>()));
@@ -182,6 +185,7 @@ fn runs_survive_the_file() {
                 arguments: Value::Array(vec![Value::Bytes(vec![1])]),
                 result: Err(error),
                 took: Duration::ZERO,
+                answered_by: AnsweredBy::Host,
             })
             .to_vec();
     });

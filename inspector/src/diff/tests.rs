@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Failure, Frame, Header, Kind, Permission};
-use glovebox_events::{CallId, HostCall, Outcome};
+use glovebox_events::{AnsweredBy, CallId, HostCall, Outcome};
 
 use super::*;
 
@@ -56,6 +56,7 @@ fn host_call(text: &str) -> HostCall {
         arguments: Value::Array(vec![Value::Text(argument.to_owned())]),
         result: Ok(Value::Text(answer.to_owned())),
         took: Duration::ZERO,
+        answered_by: AnsweredBy::Host,
     }
 }
 

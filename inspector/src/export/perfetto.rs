@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::{Frame, ServiceError};
+use glovebox_abi::Frame;
 use glovebox_events::{CallId, Event, What};
 use serde_json::{Value as Json, json};
 
@@ -102,9 +102,12 @@ impl<W: Write> PerfettoWriter<W> {
                 let at = event.at.saturating_sub(nanos(host_call.took));
                 let arguments = json!({ "permission": host_call.permission.name() });
                 self.slice(place, &host_call.service, at, host_call.took, &arguments)?;
-                match host_call.result {
-                    Err(ServiceError::Denied) => {
-                        self.mark(place, &format!("{} denied", host_call.service), event.at)
+                let service = &host_call.service;
+                match (host_call.is_denied(), host_call.is_injected()) {
+                    (true, _) => self.mark(place, &format!("{service} denied"), event.at),
+                    (_, true) => {
+                        let by = host_call.answered_by.words();
+                        self.mark(place, &format!("{service} answered by {by}"), event.at)
                     }
                     _ => Ok(()),
                 }

@@ -28,7 +28,7 @@ fn one(value: u64) -> Vec<Sample> {
     vec![("", String::new(), value as f64)]
 }
 
-const FAMILIES: [Family; 12] = [
+const FAMILIES: [Family; 13] = [
     Family {
         name: "glovebox_plugin_calls_total",
         help: "Calls that ended, whatever the outcome; refused ones are not among them",
@@ -78,6 +78,12 @@ const FAMILIES: [Family; 12] = [
         help: "Uses of a permission that were denied",
         kind: "counter",
         samples: |figures| permissions(figures, |uses| uses.denied),
+    },
+    Family {
+        name: "glovebox_plugin_permission_injected_total",
+        help: "Uses of a permission that were allowed, and of which a fault or a mock made the result",
+        kind: "counter",
+        samples: |figures| permissions(figures, |uses| uses.injected),
     },
     Family {
         name: "glovebox_plugin_memory_bytes",

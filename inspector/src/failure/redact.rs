@@ -212,6 +212,7 @@ mod tests {
             arguments: Value::Array(vec![Value::Integer(2), Value::Text(said("secret"))]),
             result: Ok(Value::Null),
             took: Default::default(),
+            answered_by: glovebox_events::AnsweredBy::Host,
         };
         let (from, to) = (glovebox_events::Phase::Ready, glovebox_events::Phase::Ready);
         let stage = glovebox_events::LoadStage::Link;

@@ -226,7 +226,7 @@ impl Reader<'_, '_> {
         let mut statuses = Statuses::NONE;
         for Word { at, text, .. } in self.names(EQUALITY)? {
             let Some(status) = Statuses::named(&text) else {
-                let known = "pending, ok, error, denied, or an outcome";
+                let known = "pending, ok, error, denied, injected, or an outcome";
                 let problem = FilterProblem::Value { value: text.clone(), what: "status", known };
                 return Err(FilterError::new(at, problem).suggesting(&text, Statuses::names()));
             };

@@ -25,7 +25,7 @@ pub(super) enum Condition {
     Plugin(PluginTest),
     Kind(Kinds),
     Direction(Directions),
-    /// One of these, `denied` included.
+    /// One of these, `denied` and `injected` included.
     Status(Statuses),
     /// In one of the spans.
     Number(NumberField, Vec<Numbers>),

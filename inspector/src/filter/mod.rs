@@ -12,7 +12,7 @@
 //! | `plugin` | part of an id; all of it with `=` and in sets | `: = != ~ !~ in` |
 //! | `kind` | `data`, `control`, `0x61`, … | `: = != in` |
 //! | `dir` | `in`, `out` | `: = != in` |
-//! | `status` | `pending`, `ok`, `error`, `denied`, or an outcome such as `timed-out` | `: = != in` |
+//! | `status` | `pending`, `ok`, `error`, `denied` (by the policy), `injected` (by a fault or a mock), or an outcome such as `timed-out` | `: = != in` |
 //! | `latency` | a duration with its unit: `5ms` | `: = != > >= < <= in` |
 //! | `size` | bytes of the encoded frame: `1k`, `64 KiB` in quotes | the same |
 //! | `time` | since the first event, a duration with its unit: `1.5s` | the same |

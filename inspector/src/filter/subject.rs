@@ -25,7 +25,7 @@ pub struct Subject<'a> {
     pub generation: u32,
     /// When the frame was seen, since the first event of the store or trace.
     pub time: Duration,
-    /// Where the call stands, and whether anything was denied during it.
+    /// Where the call stands, and what its host calls add.
     pub status: Statuses,
     /// Latency of the call, once it is over.
     pub latency: Option<Duration>,

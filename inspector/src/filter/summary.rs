@@ -36,7 +36,7 @@ pub struct ChunkSummary {
     pub kinds: Kinds,
     /// Ways its frames went.
     pub directions: Directions,
-    /// Where the calls of its frames stand in the end, `denied` included.
+    /// Where the calls of its frames stand in the end, `denied` and `injected` included.
     pub statuses: Statuses,
     /// Bytes of its encoded frames.
     pub sizes: Numbers,
@@ -157,10 +157,10 @@ fn of_condition(condition: &Condition, summary: &ChunkSummary) -> Possible {
             no: !wanted.holds(summary.directions),
         },
         // A call stands in one way, so all of them must be wanted for every frame to match;
-        // `denied` is beside it and may be missing.
+        // `denied` and `injected` are beside it and may be missing.
         Condition::Status(wanted) => Possible {
             yes: wanted.overlaps(summary.statuses),
-            no: !wanted.holds(summary.statuses.without_denied()),
+            no: !wanted.holds(summary.statuses.of_calls()),
         },
         Condition::Number(field, spans) => {
             let found = match field {

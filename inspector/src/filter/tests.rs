@@ -27,7 +27,7 @@ fn filters_match() {
         instance: 3,
         generation: 2,
         time: Duration::from_millis(1500),
-        status: Statuses::of(Some(&failed), false),
+        status: Statuses::of(Some(&failed), Statuses::NONE),
         latency: Some(Duration::from_millis(20)),
         ..Subject::of_frame(&frame)
     };
@@ -165,7 +165,7 @@ fn calls_that_run_have_no_latency() {
         direction: Direction::In,
         call: CallId(1),
         generation: 1,
-        status: Statuses::of(None, true),
+        status: Statuses::of(None, Statuses::DENIED),
         ..Subject::of_frame(&frame)
     };
     let check = |text: &str, expected: bool| {
@@ -174,6 +174,7 @@ fn calls_that_run_have_no_latency() {
     };
     check("status:pending", true);
     check("status:denied", true);
+    check("status:injected", false);
     check("status:error", false);
     check("latency<1min", false);
     check("latency>0ns", false);

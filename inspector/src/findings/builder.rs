@@ -6,7 +6,6 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::ServiceError;
 use glovebox_events::{CallId, Event, HostCall, LEFT_BEHIND, Phase, What};
 use glovebox_trace::PluginRecord;
 
@@ -183,7 +182,7 @@ impl RecordBuilder {
                 let Some(owner) = self.owner_of(event) else {
                     return;
                 };
-                let denied = host_call.result == Err(ServiceError::Denied);
+                let denied = host_call.is_denied();
                 let key = (owner, host_call.permission);
                 let uses = self.record.uses.entry(key).or_default();
                 uses.used += 1;

@@ -179,7 +179,7 @@ fn is_native(manifest: &Manifest) -> bool {
 pub struct PermissionUse {
     /// Host calls that need it.
     pub used: u64,
-    /// Those of them that were denied.
+    /// Those of them that the policy denied.
     pub denied: u64,
     /// The first of those that were denied.
     pub denials: Vec<Spot>,

@@ -6,7 +6,7 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{Budget, Tier};
 use glovebox_abi::{Frame, Manifest, Permission, ServiceError};
 use glovebox_events::{
-    Binding, CallId, Event, HostCall, Outcome, Phase, ReloadCause, Timing, What,
+    AnsweredBy, Binding, CallId, Event, HostCall, Outcome, Phase, ReloadCause, Timing, What,
 };
 
 use glovebox_trace::{InstanceRecord, PluginRecord};
@@ -34,6 +34,7 @@ struct Call {
     outcome: Option<Outcome>,
     memory: Option<u64>,
     host_calls: Vec<(Permission, Result<i64, ServiceError>)>,
+    answered_by: AnsweredBy,
 }
 
 impl Default for Call {
@@ -46,6 +47,7 @@ impl Default for Call {
             outcome: Some(Outcome::Completed),
             memory: Some(1 << 20),
             host_calls: Vec::new(),
+            answered_by: AnsweredBy::Host,
         }
     }
 }
@@ -120,6 +122,7 @@ impl Run {
                 arguments: Value::Null,
                 result: result.map(|number| Value::Integer(number.into())),
                 took: Duration::ZERO,
+                answered_by: call.answered_by,
             };
             self.event(What::HostCall { call: Some(id), host_call });
         }
@@ -345,12 +348,14 @@ fn amplified_output() {
 #[test]
 fn denied_calls() {
     let denied = Err(ServiceError::Denied);
-    let asks = |results: Vec<Result<i64, ServiceError>>| {
+    let answered = |answered_by, results: Vec<Result<i64, ServiceError>>| {
         move |run: &mut Run| {
             let host_calls = results.iter().map(|result| (Permission::Kv, *result)).collect();
-            run.call(Call { host_calls, ..Call::default() });
+            run.call(Call { host_calls, answered_by, ..Call::default() });
         }
     };
+    let asks = |results| answered(AnsweredBy::Host, results);
+    check("denied-call", answered(AnsweredBy::Fault, vec![denied]), &[]);
     check("denied-call", asks(vec![Ok(1), Err(ServiceError::Unavailable)]), &[]);
     check(
         "denied-call",

@@ -32,8 +32,8 @@ const MAX_SHOWN: usize = 40;
 /// Fields of a frame of which one must be there, unless the type is.
 const OF_A_FRAME: [&str; 5] = ["payload", "payload_hex", "header", "header_hex", "kind"];
 /// Fields of a host call, of which `call` is one of the event.
-const OF_A_HOST_CALL: [&str; 7] =
-    ["call", "service", "permission", "arguments", "result", "error", "took"];
+const OF_A_HOST_CALL: [&str; 8] =
+    ["call", "service", "permission", "arguments", "result", "error", "took", "answered_by"];
 
 pub(super) use json::BYTE_ORDER_MARK;
 

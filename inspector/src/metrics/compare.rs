@@ -85,6 +85,7 @@ pub fn compare(before: &GenerationMetrics, after: &GenerationMetrics) -> Vec<Com
         count("calls", |one| Some(Figure::Count(one.calls))),
         count("errors", |one| Some(Figure::Count(one.errors()))),
         count("denied", |one| Some(Figure::Count(one.denials()))),
+        count("injected", |one| Some(Figure::Count(one.injected()))),
         latency("p50", |latency| latency.p50),
         latency("p90", |latency| latency.p90),
         latency("p99", |latency| latency.p99),

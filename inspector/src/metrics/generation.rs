@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use glovebox_abi::ServiceError;
 use glovebox_events::latency::{Latencies, LatencySummary};
 use glovebox_events::{Event, Phase, Timing, What};
 
@@ -56,10 +55,11 @@ impl Generation {
             }
             What::HostCall { host_call, .. } => {
                 let uses = self.permissions.entry(host_call.permission.name()).or_default();
-                match host_call.result == Err(ServiceError::Denied) {
+                match host_call.is_denied() {
                     true => uses.denied += 1,
                     false => uses.allowed += 1,
                 }
+                uses.injected += u64::from(host_call.is_injected());
             }
             What::Loaded { took, .. } => self.load_time = Some(*took),
             What::Phase { to: Phase::Restarting, .. } => self.restarts += 1,
@@ -81,6 +81,7 @@ impl Generation {
             let uses = self.permissions.entry(name).or_default();
             uses.allowed += other.allowed;
             uses.denied += other.denied;
+            uses.injected += other.injected;
         }
         self.restarts += other.restarts;
         self.memory = other.memory.or(self.memory);

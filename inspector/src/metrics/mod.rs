@@ -98,9 +98,14 @@ impl GenerationMetrics {
         self.permissions.values().map(|uses| uses.allowed + uses.denied).sum()
     }
 
-    /// Host calls that were denied.
+    /// Host calls that the policy denied.
     pub fn denials(&self) -> u64 {
         self.permissions.values().map(|uses| uses.denied).sum()
+    }
+
+    /// Host calls of which a fault or a mock made the result.
+    pub fn injected(&self) -> u64 {
+        self.permissions.values().map(|uses| uses.injected).sum()
     }
 
     /// Calls that ended with anything but `completed`.
@@ -112,10 +117,12 @@ impl GenerationMetrics {
 /// How often a plugin used a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PermissionUses {
-    /// Host calls that were answered.
+    /// Host calls that the policy allowed.
     pub allowed: u64,
-    /// Host calls that were denied.
+    /// Host calls that the policy denied.
     pub denied: u64,
+    /// Those of the allowed ones of which a fault or a mock made the result.
+    pub injected: u64,
 }
 
 /// Total time of all calls by where it went.
@@ -422,7 +429,7 @@ mod tests {
     use super::*;
     use glovebox_abi::cbor::Value;
     use glovebox_abi::{Frame, Permission, ServiceError};
-    use glovebox_events::{CallId, HostCall, Outcome, ReloadCause, Timing, What};
+    use glovebox_events::{AnsweredBy, CallId, HostCall, Outcome, ReloadCause, Timing, What};
 
     fn event(second: u64, generation: u32, what: What) -> Event {
         Event {
@@ -475,9 +482,12 @@ mod tests {
             arguments: Value::Null,
             result: Err(ServiceError::Denied),
             took: Duration::ZERO,
+            answered_by: AnsweredBy::Host,
         };
         let call = Some(CallId(1));
+        let injected = HostCall { answered_by: AnsweredBy::Fault, ..host_call.clone() };
         metrics.ingest(&event(3, 2, What::HostCall { call, host_call }));
+        metrics.ingest(&event(3, 2, What::HostCall { call, host_call: injected }));
         metrics
     }
 
@@ -498,7 +508,8 @@ mod tests {
         check(second.calls, 1);
         check(second.errors(), 1);
         check(second.denials(), 1);
-        check(second.host_calls(), 1);
+        check(second.injected(), 1);
+        check(second.host_calls(), 2);
         assert_eq!(metrics.generation("echo", 3), None);
     }
 

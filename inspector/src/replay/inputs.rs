@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use glovebox_abi::{Header, ServiceError};
+use glovebox_abi::Header;
 use glovebox_events::{CallId, Direction, Event, What};
 use glovebox_trace::{Statuses, TraceError, TraceReader};
 use roaring::RoaringTreemap;
@@ -136,7 +136,7 @@ pub struct TraceInputs {
 struct End {
     status: Option<Statuses>,
     latency: Option<Duration>,
-    denied: bool,
+    beside: Statuses,
 }
 
 /// The instance and the generation that got an input.
@@ -168,15 +168,14 @@ impl Scan {
             What::CallEnded { call, outcome, timing, .. } => {
                 if let Some(ends) = &mut self.ends {
                     let end = ends.entry(*call).or_default();
-                    end.status = Some(Statuses::of(Some(outcome), false));
+                    end.status = Some(Statuses::of(Some(outcome), Statuses::NONE));
                     end.latency = Some(timing.latency());
                 }
             }
-            What::HostCall { call: Some(call), host_call }
-                if host_call.result == Err(ServiceError::Denied) =>
-            {
+            What::HostCall { call: Some(call), host_call } => {
                 if let Some(ends) = &mut self.ends {
-                    ends.entry(*call).or_default().denied = true;
+                    let beside = &mut ends.entry(*call).or_default().beside;
+                    *beside = beside.with(Statuses::of_host_call(host_call));
                 }
             }
             _ => {}
@@ -215,7 +214,7 @@ impl TraceInputs {
             let first_input = inputs.first_input();
             inputs.keep(&mut |_, input, (instance, generation)| {
                 let end = ends.get(&input.call).copied().unwrap_or_default();
-                let status = end.status.unwrap_or_else(|| Statuses::of(None, false));
+                let status = end.status.unwrap_or_else(|| Statuses::of(None, Statuses::NONE));
                 filter.matches(&Subject {
                     plugin: &input.plugin,
                     direction: Direction::In,
@@ -223,7 +222,7 @@ impl TraceInputs {
                     instance,
                     generation,
                     time: first_input.saturating_add(input.offset),
-                    status: if end.denied { status.with(Statuses::DENIED) } else { status },
+                    status: status.with(end.beside),
                     latency: end.latency,
                     ..Subject::of_frame(&input.frame)
                 })

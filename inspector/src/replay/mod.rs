@@ -38,7 +38,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::{Frame, ServiceError};
+use glovebox_abi::Frame;
 use glovebox_events::{CallId, Direction, Event, Outcome, What};
 use glovebox_trace::Statuses;
 
@@ -88,7 +88,7 @@ struct Recorded {
 struct End {
     outcome: Option<Outcome>,
     latency: Option<Duration>,
-    denied: bool,
+    beside: Statuses,
 }
 
 impl ReplayPlan {
@@ -123,10 +123,9 @@ impl ReplayPlan {
                     end.outcome = Some(outcome);
                     end.latency = Some(timing.latency());
                 }
-                What::HostCall { call: Some(call), host_call }
-                    if filter.is_some() && host_call.result == Err(ServiceError::Denied) =>
-                {
-                    ends.entry(call).or_default().denied = true;
+                What::HostCall { call: Some(call), host_call } if filter.is_some() => {
+                    let beside = &mut ends.entry(call).or_default().beside;
+                    *beside = beside.with(Statuses::of_host_call(&host_call));
                 }
                 _ => {}
             }
@@ -149,7 +148,7 @@ impl ReplayPlan {
                     instance: *instance,
                     generation: *generation,
                     time: first_input.saturating_add(input.offset),
-                    status: Statuses::of(end.outcome.as_ref(), end.denied),
+                    status: Statuses::of(end.outcome.as_ref(), end.beside),
                     latency: end.latency,
                     ..Subject::of_frame(&input.frame)
                 })

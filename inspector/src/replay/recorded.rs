@@ -54,8 +54,9 @@ impl RecordedAnswers {
     fn add_use(&mut self, event: &Event, call: Option<CallId>, host_call: &HostCall) {
         let HostCall { service, permission, arguments, result, .. } = host_call;
         let is_function = *permission == Permission::Functions;
-        // A denied use never came to the service; it is denied again, or the trace lacks it.
-        if !(is_function || is_answered(service)) || *result == Err(ServiceError::Denied) {
+        // A use that the policy denied never came to the service; it is denied again, or the trace
+        // lacks it.
+        if !(is_function || is_answered(service)) || host_call.is_denied() {
             return;
         }
         let fits = |value| is_function || fits(service, arguments, value);

@@ -45,7 +45,7 @@ fn windows_show_what_a_whole_read_shows() {
             assert_eq!(found.since_start, expected.since_start, "row {number}");
             assert_eq!(found.status, expected.status, "row {number}");
             assert_eq!(found.latency, expected.latency, "row {number}");
-            assert_eq!(found.denied, expected.denied, "row {number}");
+            assert_eq!(found.beside, expected.beside, "row {number}");
             assert_eq!(found.frame, expected.frame, "row {number}");
         }
     };

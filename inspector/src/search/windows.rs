@@ -246,7 +246,7 @@ impl FrameWindows {
         let first = spans.partition_point(|span| span.rows().end <= first);
         let spans = spans[first..].iter().take_while(|span| span.rows().start < end);
         for late in spans.flat_map(|span| span.late()) {
-            window.store.end_late(late.call, late.end.as_ref(), late.denied);
+            window.store.end_late(late.call, late.end.as_ref(), late.beside);
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use glovebox_events::{CallId, HostCall, Timing};
+use glovebox_trace::Statuses;
 
 use super::{RowId, Status};
 
@@ -23,8 +24,8 @@ pub struct Call {
     pub memory: Option<u64>,
     /// When it was over, and how much it took, if its end came.
     pub ending: Option<Ending>,
-    /// True if the plugin was denied anything.
-    pub denied: bool,
+    /// What its host calls add to its status.
+    pub beside: Statuses,
     /// Host calls that came before those in [`host_calls`](Self::host_calls) and were evicted.
     pub evicted_host_calls: u64,
     /// Bytes that `host_calls` take.

@@ -8,6 +8,7 @@ use glovebox_abi::text::cut;
 use glovebox_abi::units::show_duration;
 use glovebox_abi::{Frame, LogLevel, ServiceError};
 use glovebox_events::{CallId, Direction, Event, HostCall, Phase, Timing, What, weight};
+use glovebox_trace::Statuses;
 use glovebox_trace::index::End;
 
 use super::{
@@ -70,15 +71,11 @@ impl Store {
     }
 
     /// Says how a call went of which the end is not among the events.
-    pub(crate) fn end_late(&mut self, call: CallId, end: Option<&End>, denied: bool) {
+    pub(crate) fn end_late(&mut self, call: CallId, end: Option<&End>, beside: Statuses) {
         if let Some(End { outcome, timing, memory }) = end {
             self.end_call(call, Status::Ended(Arc::new(outcome.clone())), *timing, *memory);
         }
-        if denied && let Some(call) = self.calls.get_mut(&call) {
-            call.denied = true;
-            let id = call.id;
-            self.update_rows(id, |row| row.denied = true);
-        }
+        self.add_beside(call, beside);
     }
 
     fn add_row(&mut self, event: &Event, id: CallId, frame: &Frame, place: &Place) {
@@ -92,7 +89,7 @@ impl Store {
             timing: None,
             memory: None,
             ending: None,
-            denied: false,
+            beside: Statuses::NONE,
             evicted_host_calls: 0,
             host_call_bytes: 0,
         });
@@ -116,7 +113,7 @@ impl Store {
             emitted: place.emitted,
             status: call.status.clone(),
             latency: call.timing.map(|timing| timing.latency()),
-            denied: call.denied,
+            beside: call.beside,
             frame: frame.clone(),
         };
         self.counters.bytes += row_cost(&row);
@@ -150,8 +147,7 @@ impl Store {
     }
 
     fn add_host_call(&mut self, event: &Event, id: Option<CallId>, host_call: &HostCall) {
-        let denied = host_call.result == Err(ServiceError::Denied);
-        if denied {
+        if host_call.result == Err(ServiceError::Denied) {
             let denial = Denial {
                 at: event.at,
                 plugin: event.plugin.clone(),
@@ -159,6 +155,7 @@ impl Store {
                 call: id,
                 service: host_call.service.clone().into_owned(),
                 permission: host_call.permission,
+                by: host_call.answered_by,
                 parameter: first_text(&host_call.arguments),
             };
             self.lists.denials.push(denial, &self.limits);
@@ -187,6 +184,7 @@ impl Store {
                 Err(error) => Err(*error),
             },
             took: host_call.took,
+            answered_by: host_call.answered_by,
         };
         let cost = weight::host_call(&kept);
         call.host_calls.push((event.at, kept));
@@ -200,10 +198,16 @@ impl Store {
             self.counters.bytes -= before - call.host_call_bytes;
             self.counters.evicted_host_calls += evicted;
         }
-        if denied && !call.denied {
-            call.denied = true;
-            self.update_rows(id, |row| row.denied = true);
-        }
+        self.add_beside(id, Statuses::of_host_call(host_call));
+    }
+
+    /// Adds to the status of a call what a host call of it adds.
+    fn add_beside(&mut self, id: CallId, beside: Statuses) {
+        let call = self.calls.get_mut(&id);
+        let Some(call) = call.filter(|call| !call.beside.holds(beside)) else { return };
+        call.beside = call.beside.with(beside);
+        let beside = call.beside;
+        self.update_rows(id, |row| row.beside = beside);
     }
 
     fn notice(&mut self, event: &Event) {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::{LogLevel, Permission};
-use glovebox_events::{CallId, Event, LoadStage, ReloadCause, weight};
+use glovebox_events::{AnsweredBy, CallId, Event, LoadStage, ReloadCause, weight};
 
 use super::StoreLimits;
 
@@ -50,7 +50,7 @@ pub struct Notice {
     pub message: String,
 }
 
-/// A host call that was denied.
+/// A host call that was denied, by the policy or on purpose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Denial {
     /// Nanoseconds since the Unix epoch.
@@ -63,10 +63,19 @@ pub struct Denial {
     pub call: Option<CallId>,
     /// Name of the service.
     pub service: String,
-    /// The permission it lacks.
+    /// The permission it needs.
     pub permission: Permission,
+    /// Who denied it: [`AnsweredBy::Host`] is its policy.
+    pub by: AnsweredBy,
     /// On what it was to be used: the first text among the arguments, cut; empty if there is none.
     pub parameter: String,
+}
+
+impl Denial {
+    /// True if the policy denied it.
+    pub fn is_of_policy(&self) -> bool {
+        self.by == AnsweredBy::Host
+    }
 }
 
 /// One attempt to put a new generation in place.

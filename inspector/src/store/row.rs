@@ -74,8 +74,8 @@ pub struct Row {
     pub status: Status,
     /// Latency of the call, once it is over.
     pub latency: Option<Duration>,
-    /// True if the plugin was denied anything during the call.
-    pub denied: bool,
+    /// What the host calls of its call add to the status.
+    pub beside: Statuses,
     /// The frame.
     pub frame: Frame,
 }
@@ -100,7 +100,7 @@ impl Row {
             instance: self.instance,
             generation: self.generation,
             time: self.since_start,
-            status: Statuses::of(self.status.outcome(), self.denied),
+            status: Statuses::of(self.status.outcome(), self.beside),
             latency: self.latency,
             ..Subject::of_frame(&self.frame)
         }

@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, LogLevel, Permission, ServiceError};
-use glovebox_events::{Event, HostCall, Outcome, Timing, What};
+use glovebox_events::{AnsweredBy, Event, HostCall, Outcome, Timing, What};
 
 use super::*;
 use crate::sample;
-use glovebox_trace::TraceWriter;
+use glovebox_trace::{Statuses, TraceWriter};
 
 fn event(sequence: u64, what: What) -> Event {
     Event {
@@ -45,12 +45,23 @@ fn host_call(
     service: &'static str,
     result: Result<Value, ServiceError>,
 ) -> Event {
+    answered(sequence, call, service, result, AnsweredBy::Host)
+}
+
+fn answered(
+    sequence: u64,
+    call: u64,
+    service: &'static str,
+    result: Result<Value, ServiceError>,
+    answered_by: AnsweredBy,
+) -> Event {
     let host_call = HostCall {
         service: service.into(),
         permission: Permission::Log,
         arguments: Value::Array(vec![Value::Integer(3), Value::Text("careful".into())]),
         result,
         took: Duration::ZERO,
+        answered_by,
     };
     let call = Some(CallId(call));
     event(sequence, What::HostCall { call, host_call })
@@ -101,8 +112,32 @@ fn logs_and_denials_are_listed() {
     let found = (line.call, line.level, line.message.as_str());
     assert_eq!(found, (Some(CallId(1)), LogLevel::Warn, "careful"));
     assert_eq!(store.denials()[0].service, "kv-get");
-    assert!(store.row(0).expect("it came").denied);
+    assert_eq!(store.row(0).expect("it came").beside, Statuses::DENIED);
     assert_eq!(store.call(CallId(1)).expect("it came").host_calls.len(), 2);
+}
+
+#[test]
+fn a_denial_by_a_fault_is_not_one_by_the_policy() {
+    /// Checks the status beside the outcome, and the denials by the policy and in all.
+    #[track_caller]
+    fn check(calls: &[AnsweredBy], expected: Statuses, denials: [usize; 2]) {
+        let mut store = Store::default();
+        store.ingest(&frame_in(0, 1, 0));
+        for (sequence, by) in (1..).zip(calls) {
+            let denied = Err(ServiceError::Denied);
+            store.ingest(&answered(sequence, 1, "kv-get", denied, *by));
+        }
+        assert_eq!(store.row(0).expect("it came").beside, expected);
+        let of_policy = store.denials().iter().filter(|denial| denial.is_of_policy()).count();
+        assert_eq!([of_policy, store.denials().len()], denials);
+    }
+    use AnsweredBy::{Application, Fault, Host, Mock};
+    check(&[], Statuses::NONE, [0, 0]);
+    check(&[Host], Statuses::DENIED, [1, 1]);
+    check(&[Fault], Statuses::INJECTED, [0, 1]);
+    check(&[Mock], Statuses::INJECTED, [0, 1]);
+    check(&[Application], Statuses::NONE, [0, 1]);
+    check(&[Fault, Host], Statuses::DENIED.with(Statuses::INJECTED), [1, 2]);
 }
 
 #[test]

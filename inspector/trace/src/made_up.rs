@@ -6,7 +6,7 @@ use std::time::Duration;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::Tier;
 use glovebox_abi::{Frame, Header, Kind, Permission, ServiceError};
-use glovebox_events::{Binding, CallId, Event, HostCall, Outcome, Timing, What};
+use glovebox_events::{AnsweredBy, Binding, CallId, Event, HostCall, Outcome, Timing, What};
 use serde_json::{Map, Value as Json, json};
 
 /// 1 January 2026, in nanoseconds since the Unix epoch.
@@ -313,6 +313,7 @@ fn host_call(order: &Order, random: &mut Random) -> HostCall {
         arguments: Value::Array(arguments),
         result,
         took: Duration::from_nanos(random.between(200, 2_000)),
+        answered_by: AnsweredBy::Host,
     }
 }
 

@@ -6,7 +6,8 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{LimitKind, Tier};
 use glovebox_abi::{Frame, Header, Kind, Permission, ServiceError};
 use glovebox_events::{
-    Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Timing, What,
+    AnsweredBy, Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Timing,
+    What,
 };
 
 fn frames() -> [Frame; 3] {
@@ -27,6 +28,7 @@ fn host_call(result: Result<Value, ServiceError>) -> HostCall {
         arguments: Value::Array(vec![Value::Text("key".into()), Value::Bytes(vec![1, 2])]),
         result,
         took: Duration::from_nanos(250),
+        answered_by: AnsweredBy::Host,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Failure, Frame, Manifest, Permission, Plugin, ServiceError, Services};
-use glovebox_events::{HostCall, What};
+use glovebox_events::{AnsweredBy, HostCall, What};
 use glovebox_host::{
     Answered, Answers, Asked, Decision, Host, HostError, InstanceId, LoadRequest, Mock, Mocks,
     Profile,
@@ -93,6 +93,40 @@ fn services_answer_as_the_script_says() {
     check("[[answer]]\nservice = 'random'\nshort = 3", "random", "Unavailable");
     let set = "[now]\nfixed = 1000\n[[answer]]\nservice = 'now'\ncall = 2\nback = '300ns'";
     check(set, "now now now", "1000 700 700");
+}
+
+#[test]
+fn a_host_call_says_who_made_its_result() {
+    use AnsweredBy::{Application, Fault, Host, Mock as Mocked};
+
+    /// Checks who made the results of what is asked, and how many are counted as injected.
+    #[track_caller]
+    fn check(mock: Option<&str>, faults: Option<&str>, question: &str, expected: &[AnsweredBy]) {
+        let bench = Bench::new();
+        let id = asks(&bench, mock);
+        bench.host.set_faults(id, faults.map(script)).unwrap();
+        bench.ask(id, question);
+        let events = bench.events.events().into_iter();
+        let made = events.filter_map(|event| match event.what {
+            What::HostCall { host_call, .. } => Some(host_call.answered_by),
+            _ => None,
+        });
+        let made: Vec<AnsweredBy> = made.collect();
+        assert_eq!(made, expected, "{mock:?} {faults:?}");
+        let permissions = bench.host.plugin(id).unwrap().permissions;
+        let injected = made.iter().filter(|by| !matches!(by, Host | Application)).count();
+        assert_eq!(permissions.iter().map(|one| one.injected).sum::<u64>(), injected as u64);
+        assert_eq!(permissions.iter().map(|one| one.denials).sum::<u64>(), 0);
+    }
+    let denies = "[[answer]]\nservice = 'kv-get'\nfail = 'denied'";
+    let forward = "[[answer]]\nservice = 'now'\ncall = 2\nforward = '1s'";
+    check(None, None, "get now", &[Host, Host]);
+    check(None, Some(denies), "get now", &[Fault, Host]);
+    check(Some(denies), None, "get now", &[Mocked, Host]);
+    check(Some(denies), Some(denies), "get", &[Fault]);
+    check(None, Some(forward), "now now now", &[Host, Fault, Fault]);
+    check(Some("[now]\nfixed = 5\n[random]\nseed = 1"), None, "now random", &[Mocked, Mocked]);
+    check(None, Some("[[answer]]\nservice = 'random'\ndelay = '1ms'"), "random", &[Fault]);
 }
 
 #[test]

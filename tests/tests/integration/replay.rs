@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Permission};
-use glovebox_events::{CallId, Event, HostCall, What};
+use glovebox_events::{AnsweredBy, CallId, Event, HostCall, What};
 use glovebox_tests::fixture;
 use glovebox_trace::TraceWriter;
 use serde_json::{Value as Json, json};
@@ -64,6 +64,7 @@ fn made_up(path: &Path, calls: &[&[(&'static str, Value, Value)]]) {
                 arguments: arguments.clone(),
                 result: Ok(result.clone()),
                 took: Duration::ZERO,
+                answered_by: AnsweredBy::Host,
             };
             write(What::HostCall { call: Some(call), host_call });
         }

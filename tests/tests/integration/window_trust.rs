@@ -8,7 +8,9 @@ use glovebox::window::ids::{DrawerTab, PANELS, PanelId};
 use glovebox::workbench::{Command, Level, SendRequest, Source};
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header, Kind, Permission, ServiceError};
-use glovebox_events::{CallId, Event, HostCall, LoadStage, Outcome, ReloadCause, Timing, What};
+use glovebox_events::{
+    AnsweredBy, CallId, Event, HostCall, LoadStage, Outcome, ReloadCause, Timing, What,
+};
 use glovebox_tests::{replace, root, sample};
 use glovebox_trace::TraceWriter;
 
@@ -262,6 +264,7 @@ fn hostile(path: &Path, text: &str) {
         arguments: Value::Array(vec![large(), Value::Float(1.0)]),
         result,
         took: std::time::Duration::ZERO,
+        answered_by: AnsweredBy::Host,
     };
     put(What::LoadFailed { stage: LoadStage::Compile, message: text.to_owned() });
     put(What::PolicyChanged { summary: text.to_owned() });

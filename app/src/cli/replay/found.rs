@@ -50,6 +50,7 @@ struct Totals {
     bytes: (u64, u64),
     host_calls: u64,
     denials: u64,
+    injected: u64,
     restarts: u64,
 }
 
@@ -74,6 +75,7 @@ impl Found {
             bytes: (sum(|figures| figures.bytes_in), sum(|figures| figures.bytes_out)),
             host_calls: sum(GenerationMetrics::host_calls),
             denials: sum(GenerationMetrics::denials),
+            injected: sum(GenerationMetrics::injected),
             restarts: sum(|figures| figures.restarts),
         }
     }
@@ -118,9 +120,12 @@ impl Found {
             ));
         }
         text.push_str(&plugins::dropped_sentence(self.dropped()));
-        let denials = self.totals().denials;
+        let Totals { denials, injected, .. } = self.totals();
         if denials > 0 {
             text.push_str(&format!("; {} denied", count(denials, "host call")));
+        }
+        if injected > 0 {
+            text.push_str(&format!("; {} injected", count(injected, "result")));
         }
         if let Some(answered) = &self.answered {
             text.push_str(&format!("; {}", answered.sentence()));
@@ -191,7 +196,8 @@ impl Found {
                 self.dropped()
             ),
         );
-        line("host calls", format!("{}, {} denied", totals.host_calls, totals.denials));
+        let Totals { host_calls, denials, injected, .. } = totals;
+        line("host calls", format!("{host_calls}, {denials} denied, {injected} injected"));
         for (name, told) in self.answered.iter().flat_map(AnsweredFound::lines) {
             line(name, told);
         }
@@ -250,6 +256,7 @@ impl Found {
             },
             "host_calls": totals.host_calls,
             "denied": totals.denials,
+            "injected": totals.injected,
             "denials": counts.denials.iter().map(|((plugin, permission), times)| json!({
                 "plugin": **plugin,
                 "permission": permission,

@@ -96,6 +96,7 @@ impl TargetFound {
         json["bytes_out"] = sum(|figures| figures.bytes_out).into();
         json["host_calls"] = sum(GenerationMetrics::host_calls).into();
         json["denied"] = sum(GenerationMetrics::denials).into();
+        json["injected"] = sum(GenerationMetrics::injected).into();
         json["latency"] =
             self.figures.iter().map(|figures| timing::json(&figures.latency)).collect();
         json

@@ -102,7 +102,7 @@ fn a_fault_that_denies_is_not_taken_for_the_policy() {
     execute(&mut window, Command::SetFaults(instance, Box::new(faults.clone())));
     send(&mut window);
     window.state_mut().as_mut().unwrap().show_drawer(ids::DrawerTab::Denied);
-    let why = "was denied: by an injected fault or a mock; the permission log is granted";
+    let why = "was denied by an injected fault";
     wait_for(&mut window, why);
     // The same afterwards.
     faults.is_on = false;

@@ -16,12 +16,11 @@ impl Rule for DeniedCall {
     }
 
     fn describe(&self) -> &'static str {
-        "A host call was denied; one finding for each permission."
+        "The policy denied a host call; one finding for each permission."
     }
 
     fn remedy(&self) -> &'static str {
-        "ask for the permission in plugin.toml and grant it in the policy, or do not call; if it is \
-         granted, an injected fault or a mock denied it"
+        "ask for the permission in plugin.toml and grant it in the policy, or do not call"
     }
 
     fn run(&self, record: &Record, out: &mut Verdict) {

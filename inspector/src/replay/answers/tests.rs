@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use glovebox_abi::Permission;
-use glovebox_events::{Event, HostCall, Phase, What};
+use glovebox_events::{AnsweredBy, Event, HostCall, Phase, What};
 
 use super::*;
 
@@ -17,6 +17,7 @@ fn event(call: Option<u64>, service: &'static str, arguments: Value, result: Val
         arguments,
         result: if result == text("denied") { Err(ServiceError::Denied) } else { Ok(result) },
         took: Duration::ZERO,
+        answered_by: AnsweredBy::Host,
     };
     Event {
         sequence: 0,

@@ -9,7 +9,8 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::Tier;
 use glovebox_abi::{Frame, Permission, ServiceError};
 use glovebox_events::{
-    Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Timing, What,
+    AnsweredBy, Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Timing,
+    What,
 };
 use serde::{Deserialize, Serialize};
 
@@ -471,13 +472,18 @@ pub fn host_call_value(host_call: &HostCall) -> Value {
         Ok(value) => (text("result"), value.clone()),
         Err(error) => (text("error"), Value::Integer(error.code().into())),
     };
-    Value::Map(vec![
+    let mut entries = vec![
         (text("service"), text(&host_call.service)),
         (text("permission"), text(host_call.permission.name())),
         (text("arguments"), host_call.arguments.clone()),
         result,
         (text("took"), Value::Integer(nanos(host_call.took).into())),
-    ])
+    ];
+    // Nearly all are answered by the host, and readers of before know no other.
+    if host_call.answered_by != AnsweredBy::Host {
+        entries.push((text("answered_by"), text(host_call.answered_by.name())));
+    }
+    Value::Map(entries)
 }
 
 fn decode_host_call(bytes: &Bytes) -> Result<HostCall, String> {
@@ -499,11 +505,16 @@ pub fn host_call_from_value(value: Value) -> Result<HostCall, String> {
     let mut arguments = Value::Null;
     let mut result = None;
     let mut took = Duration::ZERO;
+    let mut answered_by = AnsweredBy::Host;
     for (key, value) in entries {
         match (key, value) {
             (Value::Text(key), Value::Text(text)) if key == "service" => service = Some(text),
             (Value::Text(key), Value::Text(text)) if key == "permission" => {
                 permission = text.parse::<Permission>().ok();
+            }
+            // A name that a later version gave is not the host's.
+            (Value::Text(key), Value::Text(text)) if key == "answered_by" => {
+                answered_by = AnsweredBy::named(&text).unwrap_or(AnsweredBy::Application);
             }
             (Value::Text(key), value) if key == "arguments" => arguments = value,
             (Value::Text(key), value) if key == "result" => result = Some(Ok(value)),
@@ -524,6 +535,7 @@ pub fn host_call_from_value(value: Value) -> Result<HostCall, String> {
         arguments,
         result: result.ok_or_else(|| lacks("result"))?,
         took,
+        answered_by,
     })
 }
 
@@ -531,6 +543,36 @@ pub fn host_call_from_value(value: Value) -> Result<HostCall, String> {
 mod tests {
     use super::*;
     use crate::sample;
+
+    #[test]
+    fn who_answered_a_host_call_is_read_back() {
+        /// Checks what stands in the map, beside what always does.
+        #[track_caller]
+        fn check(written: Option<&str>, expected: AnsweredBy) {
+            let text = |text: &str| Value::Text(text.to_owned());
+            let mut entries = vec![
+                (text("service"), text("kv-get")),
+                (text("permission"), text("kv")),
+                (text("arguments"), Value::Null),
+                (text("error"), Value::Integer(ServiceError::Denied.code().into())),
+                (text("took"), Value::Integer(0.into())),
+            ];
+            entries.extend(written.map(|by| (text("answered_by"), text(by))));
+            let value = Value::Map(entries);
+            let beside = crate::index::beside(&value.to_bytes());
+            let read = host_call_from_value(value.clone()).expect("it is one");
+            assert_eq!(read.answered_by, expected);
+            assert_eq!(beside, crate::Statuses::of_host_call(&read));
+            if written == Some(expected.name()) || written.is_none() {
+                assert_eq!(host_call_value(&read), value);
+            }
+        }
+        check(None, AnsweredBy::Host);
+        check(Some("fault"), AnsweredBy::Fault);
+        check(Some("mock"), AnsweredBy::Mock);
+        check(Some("application"), AnsweredBy::Application);
+        check(Some("of a later version"), AnsweredBy::Application);
+    }
 
     #[test]
     fn lines_are_the_same_however_they_are_written() {

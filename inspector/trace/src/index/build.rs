@@ -18,7 +18,7 @@ use crate::format::glance::End;
 use crate::format::{EVENTS_CHANNEL, opcode};
 use crate::read::chunk::{ChunkBuffer, KnownChannels};
 use crate::read::reader::RawChunk;
-use crate::{Numbers, Problem, TraceError, TraceReader};
+use crate::{Numbers, Problem, Statuses, TraceError, TraceReader};
 
 /// Calls that run at the same time that are remembered.
 const MAX_CALLS: usize = 1 << 18;
@@ -428,7 +428,8 @@ struct OpenCall {
     /// Offset of the last chunk with anything of it.
     last_at: u64,
     end: Option<End>,
-    denied: bool,
+    /// What its host calls add to its status.
+    beside: Statuses,
 }
 
 impl OpenCalls {
@@ -451,7 +452,7 @@ impl OpenCalls {
         }
         open.last_at = here;
         open.started |= touch.started;
-        open.denied |= touch.denied;
+        open.beside = open.beside.with(touch.beside);
         if touch.end.is_some() {
             open.end = touch.end;
             if let Some(open) = self.open.remove(&touch.call) {
@@ -469,7 +470,7 @@ impl OpenCalls {
 
     /// Says in every span with frames of a call how it went.
     fn close(&mut self, index: &mut TraceIndex, call: CallId, open: OpenCall) {
-        let verdict = Verdict::of(open.end.as_ref(), open.denied);
+        let verdict = Verdict::of(open.end.as_ref(), open.beside);
         index.pending += u64::from(open.started && open.end.is_none());
         let mut last = None;
         let spans = &mut index.spans;
@@ -489,11 +490,11 @@ impl OpenCalls {
             last = number;
             if self.late >= MAX_LATE {
                 index.unjoined += 1;
-                span.marks.add_verdict(Verdict::of(None, open.denied));
+                span.marks.add_verdict(Verdict::of(None, open.beside));
                 continue;
             }
             self.late += 1;
-            span.late.push(LateEnd { call, end: open.end.clone(), denied: open.denied });
+            span.late.push(LateEnd { call, end: open.end.clone(), beside: open.beside });
         }
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use glovebox_abi::cbor;
 use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Kind, ServiceError, WIRE_VERSION};
-use glovebox_events::{CallId, Direction, Event, Outcome, Phase, What};
+use glovebox_events::{AnsweredBy, CallId, Direction, Event, Outcome, Phase, What};
 use minicbor::Decoder;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -78,7 +78,7 @@ pub(crate) struct Touch {
     pub(crate) started: bool,
     pub(crate) frames: bool,
     pub(crate) end: Option<End>,
-    pub(crate) denied: bool,
+    pub(crate) beside: Statuses,
 }
 
 /// Gathers facts, event by event: from a file while it is scanned, or as it is written.
@@ -139,7 +139,7 @@ struct Seen {
     is_there: bool,
     started: bool,
     frames: bool,
-    denied: bool,
+    beside: Statuses,
     end: SeenEnd,
 }
 
@@ -170,22 +170,20 @@ impl Gatherer {
     pub(crate) fn take(&mut self) -> Facts {
         let mut facts = std::mem::take(&mut self.facts);
         facts.values = self.values.take();
-        for (call, Seen { started, frames, denied, end, .. }) in self.calls.drain() {
+        for (call, Seen { started, frames, beside, end, .. }) in self.calls.drain() {
             let mut verdict = match end {
                 SeenEnd::Here(verdict) => verdict,
-                SeenEnd::Elsewhere(end) if started => Verdict::of(Some(&end), false),
+                SeenEnd::Elsewhere(end) if started => Verdict::of(Some(&end), Statuses::NONE),
                 SeenEnd::Elsewhere(end) => {
-                    facts.touches.push(Touch { call, started, frames, end: Some(*end), denied });
+                    facts.touches.push(Touch { call, started, frames, end: Some(*end), beside });
                     continue;
                 }
                 SeenEnd::NotYet => {
-                    facts.touches.push(Touch { call, started, frames, end: None, denied });
+                    facts.touches.push(Touch { call, started, frames, end: None, beside });
                     continue;
                 }
             };
-            if denied {
-                verdict.deny();
-            }
+            verdict.add(beside);
             facts.marks.add_verdict(verdict);
         }
         facts.touches.sort_unstable_by_key(|touch| touch.call);
@@ -200,7 +198,7 @@ impl Gatherer {
                 self.whole_frame(event, *call, frame, Direction::Out);
             }
             What::HostCall { call, host_call } => {
-                self.host_call(*call, host_call.result == Err(ServiceError::Denied));
+                self.host_call(*call, Statuses::of_host_call(host_call));
             }
             What::CallEnded { call, outcome, timing, memory, .. } => {
                 let verdict = Verdict::ended(outcome, timing);
@@ -278,9 +276,12 @@ impl Gatherer {
         self.values.add(frame.header);
     }
 
-    fn host_call(&mut self, call: Option<CallId>, is_denied: bool) {
+    fn host_call(&mut self, call: Option<CallId>, beside: Statuses) {
         match call {
-            Some(call) => self.seen_of(call).denied |= is_denied,
+            Some(call) => {
+                let seen = self.seen_of(call);
+                seen.beside = seen.beside.with(beside);
+            }
             None => self.facts.counts.outside += 1,
         }
         self.facts.counts.host_calls += 1;
@@ -389,7 +390,7 @@ impl Scanned {
             WhatGlance::HostCall { call } => {
                 // Decoded in full, because a row of it must be readable; they are few.
                 decode_event(line, body, &mut HashSet::new())?;
-                gatherer.host_call(call, body.is_some_and(is_denied));
+                gatherer.host_call(call, body.map_or(Statuses::NONE, beside));
                 return Ok(());
             }
             WhatGlance::Ended { call, end } => {
@@ -461,18 +462,27 @@ impl<'a> FrameView<'a> {
     }
 }
 
-/// True if the body of a host call says that it was denied.
-pub(crate) fn is_denied(body: &[u8]) -> bool {
-    let denied = u64::from(ServiceError::Denied.code());
-    let find = || -> Result<bool, minicbor::decode::Error> {
+/// What the body of a host call adds to the status of its call, as
+/// [`Statuses::of_host_call`] has it.
+pub(crate) fn beside(body: &[u8]) -> Statuses {
+    let find = || -> Result<Statuses, minicbor::decode::Error> {
         let mut decoder = Decoder::new(body);
+        let (mut is_denied, mut answered_by) = (false, AnsweredBy::Host);
         for _ in 0..decoder.map()?.unwrap_or_default() {
             match decoder.str()? {
-                "error" => return Ok(decoder.u64()? == denied),
+                "error" => is_denied = decoder.u64()? == u64::from(ServiceError::Denied.code()),
+                "answered_by" => {
+                    let named = AnsweredBy::named(decoder.str()?);
+                    answered_by = named.unwrap_or(AnsweredBy::Application);
+                }
                 _ => decoder.skip()?,
             }
         }
-        Ok(false)
+        Ok(match answered_by {
+            AnsweredBy::Fault | AnsweredBy::Mock => Statuses::INJECTED,
+            AnsweredBy::Host if is_denied => Statuses::DENIED,
+            AnsweredBy::Host | AnsweredBy::Application => Statuses::NONE,
+        })
     };
-    find().unwrap_or(false)
+    find().unwrap_or(Statuses::NONE)
 }

@@ -9,7 +9,7 @@ use crate::{Directions, Kinds, Numbers, Statuses};
 /// How the call of a frame went, as far as a filter asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// Where the call stands, and whether anything was denied during it.
+    /// Where the call stands, and what its host calls add.
     pub status: Statuses,
     /// Nanoseconds, once the call is over.
     pub latency: Option<u64>,
@@ -17,7 +17,7 @@ pub struct Verdict {
 
 impl Default for Verdict {
     fn default() -> Self {
-        Verdict::of(None, false)
+        Verdict::of(None, Statuses::NONE)
     }
 }
 
@@ -25,21 +25,19 @@ impl Verdict {
     /// Of a call that ended so.
     pub(crate) fn ended(outcome: &Outcome, timing: &Timing) -> Verdict {
         let latency = u64::try_from(timing.latency().as_nanos()).unwrap_or(u64::MAX);
-        Verdict { status: Statuses::of(Some(outcome), false), latency: Some(latency) }
+        Verdict { status: Statuses::of(Some(outcome), Statuses::NONE), latency: Some(latency) }
     }
 
-    pub(crate) fn of(end: Option<&End>, denied: bool) -> Verdict {
+    pub(crate) fn of(end: Option<&End>, beside: Statuses) -> Verdict {
         let pending = Verdict { status: Statuses::PENDING, latency: None };
         let mut verdict = end.map_or(pending, |end| Verdict::ended(&end.outcome, &end.timing));
-        if denied {
-            verdict.deny();
-        }
+        verdict.add(beside);
         verdict
     }
 
-    /// Adds that something was denied.
-    pub(crate) fn deny(&mut self) {
-        self.status = self.status.with(Statuses::DENIED);
+    /// Adds what a host call of it adds.
+    pub(crate) fn add(&mut self, beside: Statuses) {
+        self.status = self.status.with(beside);
     }
 
     /// Adds how the call ended; of several ends the first counts.
@@ -47,8 +45,7 @@ impl Verdict {
         if self.latency.is_some() {
             return;
         }
-        let denied = self.status.overlaps(Statuses::DENIED);
-        *self = Verdict::of(Some(end), denied);
+        *self = Verdict::of(Some(end), self.status.beside());
     }
 }
 
@@ -72,7 +69,7 @@ pub struct Marks {
     pub kinds: Kinds,
     /// Ways they went.
     pub directions: Directions,
-    /// Where their calls stand in the end, `denied` included.
+    /// Where their calls stand in the end, `denied` and `injected` included.
     pub statuses: Statuses,
 }
 

@@ -43,9 +43,11 @@ use crate::about::MAX_PROBLEMS;
 use crate::format::MAGIC;
 pub use crate::format::glance::End;
 use crate::read::chunk::KnownChannels;
-use crate::{Ends, Numbers, Problem, TraceError, TraceInfo};
+use crate::{Ends, Numbers, Problem, Statuses, TraceError, TraceInfo};
 
 pub use facts::FrameView;
+#[cfg(test)]
+pub(crate) use facts::beside;
 pub use marks::{Marks, Verdict};
 pub use outline::{RowCounts, TraceOutline};
 pub use span::{FramePlace, SpanReader};
@@ -121,13 +123,13 @@ pub struct LateEnd {
     pub call: CallId,
     /// How it ended, if it did.
     pub end: Option<End>,
-    /// True if the plugin was denied anything during it.
-    pub denied: bool,
+    /// What its host calls add to its status.
+    pub beside: Statuses,
 }
 
 impl LateEnd {
     pub(crate) fn verdict(&self) -> Verdict {
-        Verdict::of(self.end.as_ref(), self.denied)
+        Verdict::of(self.end.as_ref(), self.beside)
     }
 }
 

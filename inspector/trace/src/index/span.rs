@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use glovebox_events::{CallId, Direction, Event};
 
-use super::facts::{FrameView, is_denied};
+use super::facts::{FrameView, beside};
 use super::marks::Verdict;
 use super::{Span, TraceIndex};
 use crate::format::glance::{Glance, WhatGlance};
@@ -16,7 +16,7 @@ use crate::format::{MAGIC, opcode};
 use crate::read::chunk::{ChunkBuffer, Entry, KnownChannels};
 use crate::read::framing::{self, Next, Records};
 use crate::read::reader::decode_event;
-use crate::{TraceError, storage};
+use crate::{Statuses, TraceError, storage};
 
 /// Reads spans of a trace, one at a time, into memory that is used again.
 #[derive(Debug)]
@@ -237,9 +237,10 @@ fn judge(
         let Entry::Event { line, body } = entry else {
             continue;
         };
-        let is_denied = body.is_some_and(is_denied);
-        // A good event that something follows says nothing but, maybe, that something was denied.
-        let is_idle = body.is_some() && !is_denied && !span.flawed;
+        let beside = body.map_or(Statuses::NONE, beside);
+        // A good event that something follows says nothing but, maybe, that something was denied or
+        // injected.
+        let is_idle = body.is_some() && beside == Statuses::NONE && !span.flawed;
         let is_of_others =
             || Glance::call_of(line).is_some_and(|call| !verdicts.contains_key(&call));
         if is_idle || is_of_others() {
@@ -254,9 +255,9 @@ fn judge(
                     verdict.end(&end);
                 }
             }
-            WhatGlance::HostCall { call: Some(call) } if is_denied => {
+            WhatGlance::HostCall { call: Some(call) } if beside != Statuses::NONE => {
                 if let Some(verdict) = verdicts.get_mut(&call) {
-                    verdict.deny();
+                    verdict.add(beside);
                 }
             }
             _ => {}

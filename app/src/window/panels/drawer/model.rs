@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use egui_material_icons::MaterialIcon;
 use glovebox_abi::text::inert;
 use glovebox_abi::{LogLevel, Permission};
-use glovebox_events::CallId;
+use glovebox_events::{AnsweredBy, CallId};
 use glovebox_host::{InstanceId, PluginStatus};
 use glovebox_inspector::store::{Denial, LogLine, Reload, RowId, Store};
 
@@ -180,20 +180,24 @@ fn of_denial(reader: &Reader<'_>, source: Source, store: &Store, denial: &Denial
     let instance = denied_instance(reader, source, denial);
     let plugin = instance.and_then(|instance| reader.plugin(instance));
     let why_not = plugin.and_then(|plugin| why_not_allowed(plugin, denial.permission));
-    let why = why_not.unwrap_or_else(|| why_denied(plugin, source, denial.permission));
+    let by_policy = || why_not.unwrap_or_else(|| why_denied(plugin, denial.permission));
+    let why = match denial.by {
+        AnsweredBy::Host => format!(": {}", by_policy()),
+        other => format!(" by {}", other.words()),
+    };
     Line {
         at: Moment::of_event(store, denial.at),
         sign: Sign::Denied,
         plugin: denial.plugin.to_string(),
         text: format!(
-            "{}{}{} was denied: {why}",
+            "{}{}{} was denied{why}",
             denial.service,
             if denial.parameter.is_empty() { "" } else { " " },
             inert(&denial.parameter),
         ),
         call: denial.call,
         row: first_row(store, denial.call),
-        allow: instance.map(|instance| Denied {
+        allow: instance.filter(|_| denial.is_of_policy()).map(|instance| Denied {
             instance,
             permission: denial.permission,
             number: (denial.at, denial.call),
@@ -203,17 +207,12 @@ fn of_denial(reader: &Reader<'_>, source: Source, store: &Store, denial: &Denial
 }
 
 /// Why a use was denied, for people, as far as it is known of the plugin that runs.
-fn why_denied(plugin: Option<&PluginStatus>, source: Source, permission: Permission) -> String {
+fn why_denied(plugin: Option<&PluginStatus>, permission: Permission) -> String {
     let status = plugin.and_then(|plugin| plugin.permission(permission));
     match status.filter(|status| status.granted) {
-        // The policy counts what it denies.
-        Some(status) if source == Source::Live && status.denials == 0 => {
-            format!("by an injected fault or a mock; the permission {permission} is granted")
+        Some(_) => {
+            format!("the permission {permission} is granted now, but was not then, or not for this")
         }
-        Some(_) => format!(
-            "the permission {permission} is granted now, but was not then, or not for this; or a fault \
-             was injected"
-        ),
         None => format!("the permission {permission} is not granted"),
     }
 }

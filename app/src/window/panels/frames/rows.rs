@@ -8,6 +8,7 @@ use egui_table::{CellInfo, HeaderCellInfo, PrefetchInfo, TableDelegate};
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::Direction;
 use glovebox_inspector::store::RowId;
+use glovebox_trace::Statuses;
 
 use super::layout::{Column, words_of};
 use super::lines::{Lines, Slot};
@@ -239,9 +240,12 @@ fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, row: &RowLine) {
 /// Icon, colour and words, so that none of them is the only sign.
 fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, source: Source, tokens: &Tokens) {
     let (tone, picture) = row_look(&row.status, source);
-    let (tone, picture) = match row.denied && !row.status.is_error() {
-        true => (Tone::Warn, icon::ICON_BLOCK),
-        false => (tone, picture),
+    let denied = row.beside.overlaps(Statuses::DENIED);
+    let injected = row.beside.overlaps(Statuses::INJECTED);
+    let (tone, picture) = match row.status.is_error() {
+        false if denied => (Tone::Warn, icon::ICON_BLOCK),
+        false if injected => (Tone::Warn, icon::ICON_BOLT),
+        _ => (tone, picture),
     };
     let mut icon_rect = rect;
     icon_rect.set_width(16.0);
@@ -251,10 +255,16 @@ fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, source: Source, tokens: &Tok
     let text = match row.status.outcome() {
         None if !row.end_known => "not scanned yet".to_owned(),
         None => without_end(source, row.alone).to_owned(),
-        Some(outcome) if row.denied && outcome.is_completed() => {
-            "completed, a host call was denied".to_owned()
+        Some(outcome) => {
+            let beside = match (denied, injected) {
+                _ if !outcome.is_completed() && !injected => "",
+                (true, true) => ", a host call was denied, another injected",
+                (true, false) => ", a host call was denied",
+                (false, true) => ", a fault was injected",
+                (false, false) => "",
+            };
+            format!("{outcome}{beside}")
         }
-        Some(outcome) => outcome.to_string(),
     };
     let color = if row.status.is_error() { tokens.tone(tone) } else { tokens.text_weak };
     text_in(ui, words, Align::Min, &text, egui::TextStyle::Body.resolve(ui.style()), color);

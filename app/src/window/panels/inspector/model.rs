@@ -13,6 +13,7 @@ use glovebox_events::{HostCall, Timing};
 use glovebox_inspector::decode::{self, Node, PayloadFormat};
 use glovebox_inspector::search::CallWindow;
 use glovebox_inspector::store::{Call, Row, RowId, Store};
+use glovebox_trace::Statuses;
 
 use crate::panics::contain;
 use crate::window::shown::Shown;
@@ -47,7 +48,7 @@ pub(super) enum Absence {
 }
 
 /// A frame, whether its call is over and was denied anything, and the revision of a query.
-type Asked = (RowRef, bool, bool, u64);
+type Asked = (RowRef, bool, Statuses, u64);
 
 /// The marks in fields and bytes.
 #[derive(Debug, Default)]
@@ -77,7 +78,7 @@ pub(super) struct Detail {
 pub(super) struct CallFacts {
     pub(super) timing: Option<Timing>,
     pub(super) memory: Option<u64>,
-    pub(super) denied: bool,
+    pub(super) beside: Statuses,
     pub(super) host_calls: Vec<HostLine>,
     /// Host calls that are not among those.
     pub(super) more: usize,
@@ -111,7 +112,10 @@ impl CallFacts {
             HostLine {
                 granted: call.result.is_ok(),
                 service: text::line(&call.service).into_owned(),
-                text: format!("{arguments} → {result}"),
+                text: match call.is_injected() {
+                    true => format!("{arguments} → {result} (by {})", call.answered_by.words()),
+                    false => format!("{arguments} → {result}"),
+                },
                 took: call.took,
             }
         };
@@ -119,7 +123,7 @@ impl CallFacts {
         CallFacts {
             timing: call.timing,
             memory: call.memory,
-            denied: call.denied,
+            beside: call.beside,
             host_calls: shown.map(|(_, call)| line(call)).collect(),
             more: call.host_calls.len().saturating_sub(HOST_CALLS),
             evicted: call.evicted_host_calls,
@@ -208,7 +212,7 @@ impl State {
             return Some(Absence::Elsewhere);
         }
         let row = &self.detail.as_ref()?.row;
-        let asked = (of, row.status.outcome().is_some(), row.denied, shown.query.revision());
+        let asked = (of, row.status.outcome().is_some(), row.beside, shown.query.revision());
         let is_listed = match self.listed {
             Some((known, is_listed)) if known == asked => is_listed,
             _ => shown.query.lists(row),

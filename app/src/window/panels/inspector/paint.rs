@@ -7,6 +7,7 @@ use egui_material_icons::icons as icon;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_events::Direction;
 use glovebox_inspector::decode::PayloadFormat;
+use glovebox_trace::Statuses;
 
 use super::model::{Absence, Decoded, Detail, Marks, Parts, State};
 use crate::window::action::Change;
@@ -230,7 +231,8 @@ fn summary(ui: &mut Ui, detail: &Detail) {
     if let Some(memory) = detail.call.as_ref().and_then(|call| call.memory) {
         fact(ui, "Memory", show_size(memory));
     }
-    let denied = detail.call.as_ref().is_some_and(|call| call.denied);
+    let beside = detail.call.as_ref().map_or(Statuses::NONE, |call| call.beside);
+    let denied = beside.overlaps(Statuses::DENIED);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let (rect, _) = ui.allocate_exact_size(egui::vec2(92.0, 20.0), egui::Sense::hover());
@@ -242,6 +244,9 @@ fn summary(ui: &mut Ui, detail: &Detail) {
             (false, _) => badge(ui, "every host call was granted", Tone::Good),
         };
     });
+    if beside.overlaps(Statuses::INJECTED) {
+        fact(ui, "Injected", "a fault or a mock made the result of a host call, see there");
+    }
 }
 
 /// Paints the fields; gives the bytes of the one under the pointer.

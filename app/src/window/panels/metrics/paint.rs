@@ -27,12 +27,13 @@ use crate::window::widgets::text::Hint;
 use crate::window::widgets::{fact, name_in, row, section, separator, text_in};
 use crate::workbench::{Figures, InstanceFigures, Source};
 
-const COLUMNS: [(&str, f32, Align); 10] = [
+const COLUMNS: [(&str, f32, Align); 11] = [
     ("plugin", 144.0, Align::Min),
     ("gen", 36.0, Align::Max),
     ("calls", 72.0, Align::Max),
     ("errors", 56.0, Align::Max),
     ("denied", 56.0, Align::Max),
+    ("injected", 56.0, Align::Max),
     ("p50", 68.0, Align::Max),
     ("p99", 68.0, Align::Max),
     ("max", 68.0, Align::Max),
@@ -187,10 +188,14 @@ fn line(
                 thousands(figures.denials()),
                 if figures.denials() > 0 { tokens.warn } else { tokens.text_weak },
             ),
-            5 => (time(latency.p50), tokens.text),
-            6 => (time(latency.p99), tokens.text),
-            7 => (time(latency.max), tokens.text),
-            8 => (figures.memory.map_or_else(|| "–".to_owned(), show_size), tokens.text),
+            5 => (
+                thousands(figures.injected()),
+                if figures.injected() > 0 { tokens.warn } else { tokens.text_weak },
+            ),
+            6 => (time(latency.p50), tokens.text),
+            7 => (time(latency.p99), tokens.text),
+            8 => (time(latency.max), tokens.text),
+            9 => (figures.memory.map_or_else(|| "–".to_owned(), show_size), tokens.text),
             _ => {
                 chart = Some(cell);
                 return;

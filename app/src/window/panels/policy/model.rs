@@ -78,7 +78,7 @@ impl State {
     pub(super) fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
         let chosen = shown.selection.plugin(*reader).map(InstanceId::get);
         let denials = reader.read(Source::Live, |store| {
-            let own = |denial: &&Denial| Some(denial.instance) == chosen;
+            let own = |denial: &&Denial| Some(denial.instance) == chosen && denial.is_of_policy();
             store.denials().iter().rev().filter(own).take(DENIALS).cloned().collect()
         });
         self.denials = denials.unwrap_or_default();

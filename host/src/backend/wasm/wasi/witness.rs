@@ -9,7 +9,7 @@ use arc_swap::Guard;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{Permission, ServiceError};
-use glovebox_events::{CallId, HostCall, What, evidence};
+use glovebox_events::{AnsweredBy, CallId, HostCall, What, evidence};
 use parking_lot::Mutex;
 use wasmtime_wasi::runtime;
 
@@ -268,7 +268,9 @@ impl Witness {
         };
         let call = Some(call.load(Ordering::Relaxed)).filter(|call| *call > 0).map(CallId);
         let took = Duration::ZERO;
-        let host_call = HostCall { service: service.into(), permission, arguments, result, took };
+        let service = service.into();
+        let answered_by = AnsweredBy::Host;
+        let host_call = HostCall { service, permission, arguments, result, took, answered_by };
         shared.record(*generation, What::HostCall { call, host_call });
     }
 
