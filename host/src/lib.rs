@@ -99,8 +99,8 @@ pub use host::{
 };
 pub use id::InstanceId;
 pub use instance::{
-    AGAIN_WHAT_RUNS, BatchTicket, Growth, KeptGeneration, LimitOrigin, LimitStatus,
-    PermissionStatus, PluginStats, PluginStatus, Refusal, RefusedGeneration, Supervision, Ticket,
+    BatchTicket, Growth, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus, PluginStats,
+    PluginStatus, Refusal, RefusedGeneration, Supervision, Ticket,
 };
 pub use load::{
     CacheStats, CompilePlace, CompileStatus, CompiledBy, Inspection, LoadRequest, MAX_ARTIFACT_LEN,

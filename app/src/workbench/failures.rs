@@ -72,7 +72,7 @@ impl Sink for FailureKeeper {
         kept.keep(event.clone());
         let call = match &event.what {
             What::CallEnded { call, outcome: Outcome::Crashed { .. }, .. } => Some(*call),
-            What::Phase { to: Phase::Quarantined, from, .. } if *from != Phase::Quarantined => None,
+            What::Phase { to: Phase::Quarantined, .. } => None,
             What::Unloaded => {
                 kept.seen.remove(&event.instance);
                 return;

@@ -8,7 +8,7 @@ use glovebox_abi::manifest::Tier;
 use glovebox_abi::{Frame, Permission, ServiceError};
 use serde::{Deserialize, Serialize};
 
-use crate::{Binding, LoadStage, Outcome, Phase, ReloadCause};
+use crate::{Binding, LoadStage, NoteKind, Outcome, Phase, ReloadCause};
 
 /// Takes every event of a host, on the thread on which it happened.
 ///
@@ -106,6 +106,13 @@ pub enum What {
         /// Why.
         cause: String,
     },
+    /// The host did something about the instance, or found something out, that people should know.
+    Note {
+        /// The matter.
+        kind: NoteKind,
+        /// The note itself, for people.
+        text: String,
+    },
     /// The instance is loaded and ready.
     Loaded {
         /// Version of the plugin.
@@ -181,7 +188,7 @@ pub enum What {
 impl What {
     /// False for what may happen to a file that is never loaded: the plugin it is about may not exist.
     pub fn is_of_a_plugin(&self) -> bool {
-        !matches!(self, What::LoadFailed { .. } | What::Phase { .. })
+        !matches!(self, What::LoadFailed { .. } | What::Phase { .. } | What::Note { .. })
     }
 
     /// The call it belongs to, if it does to one.

@@ -28,12 +28,14 @@ mod event;
 pub mod evidence;
 pub mod latency;
 mod lifecycle;
+mod note;
 mod outcome;
 mod snapshot;
 pub mod weight;
 
 pub use direction::Direction;
 pub use event::{AnsweredBy, CallId, Event, HostCall, Sink, Timing, What};
-pub use lifecycle::{Binding, LEFT_BEHIND, LoadStage, Phase, ReloadCause};
+pub use lifecycle::{Binding, LoadStage, Phase, ReloadCause};
+pub use note::NoteKind;
 pub use outcome::Outcome;
 pub use snapshot::Snapshot;

@@ -2,10 +2,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The begin of the cause of an event about something of a generation that did not go away with it. The
-/// phase does not change by it.
-pub const LEFT_BEHIND: &str = "left behind: ";
-
 macro_rules! named {
     ($type:ty { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {

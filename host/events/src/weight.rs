@@ -9,6 +9,7 @@ pub fn event(event: &Event) -> usize {
         What::FrameIn { frame, .. } | What::FrameOut { frame, .. } => frame.encoded_len(),
         What::HostCall { host_call: call, .. } => host_call(call) - size_of::<HostCall>(),
         What::Phase { cause: text, .. }
+        | What::Note { text, .. }
         | What::LoadFailed { message: text, .. }
         | What::ReloadFailed { message: text, .. }
         | What::PolicyChanged { summary: text }

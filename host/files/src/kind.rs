@@ -175,10 +175,11 @@ const FIELDS_OF_A_FRAME: [&str; 15] = [
     "payload_hex",
 ];
 /// The values of `type` of the other events, which have fields of their own.
-const OTHER_EVENTS: [&str; 11] = [
+const OTHER_EVENTS: [&str; 12] = [
     "call-ended",
     "host-call",
     "phase",
+    "note",
     "loaded",
     "load-failed",
     "frames-dropped",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use glovebox_events::{LoadStage, What};
+use glovebox_events::{LoadStage, NoteKind, What};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Span;
 
@@ -251,7 +251,8 @@ impl Host {
             && let Err(error) = self.watch(instance.id)
         {
             tracing::warn!(plugin = &*instance.plugin, %error, "not watched");
-            instance.note(&format!("a change of the artifact will not reload it: {error}"));
+            let text = format!("a change of the artifact will not reload it: {error}");
+            instance.note(NoteKind::Watch, &text);
         }
     }
 

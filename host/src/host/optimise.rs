@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use glovebox_events::NoteKind;
 use parking_lot::Mutex;
 
 use super::plan::Plan;
@@ -97,7 +98,8 @@ fn keep_quick(instance: &Instance, ran: &Prepared, reason: &str) {
 }
 
 fn tell(instance: &Instance, reason: &str) {
-    instance.note(&format!("it keeps the code of the quick compiler: {reason}"));
+    let text = format!("it keeps the code of the quick compiler: {reason}");
+    instance.note(NoteKind::Code, &text);
 }
 
 /// Compiles for one instance after the other, until none waits.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use glovebox_abi::Permission;
+use glovebox_events::NoteKind;
 
 use super::Host;
 use crate::id::InstanceId;
@@ -117,7 +118,7 @@ impl Host {
         if !instance.accept_older() {
             return false;
         }
-        instance.note("an older version was accepted");
+        instance.note(NoteKind::Generation, "an older version was accepted");
         self.take_up(&instance, false);
         true
     }

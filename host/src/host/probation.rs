@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox_events::{LoadStage, ReloadCause, What};
+use glovebox_events::{LoadStage, NoteKind, ReloadCause, What};
 
 use super::Host;
 use super::plan::Plan;
@@ -22,7 +22,8 @@ impl Host {
         let number = instance.serves_since();
         instance.begin_probation();
         let window = glovebox_abi::units::show_duration(rules.window);
-        instance.note(&format!("generation {number} is on probation for {window}"));
+        let text = format!("generation {number} is on probation for {window}");
+        instance.note(NoteKind::Generation, &text);
         let (host, instance) = (self.downgrade(), Arc::downgrade(instance));
         let began = Instant::now();
         self.runtime().spawn(async move {
@@ -41,7 +42,7 @@ impl Host {
                 }
                 if began.elapsed() >= rules.window {
                     instance.end_probation(number);
-                    instance.note(&passed(number, calls, &rules));
+                    instance.note(NoteKind::Generation, &passed(number, calls, &rules));
                     return;
                 }
             }

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use glovebox_events::{LoadStage, ReloadCause, What};
+use glovebox_events::{LoadStage, NoteKind, ReloadCause, What};
 
 use super::plan::{Facts, Next, Plan, Verdict};
 use super::{Host, about};
 use crate::instance::{
-    AGAIN_WHAT_RUNS, Carry, Growth, Handover, Instance, PreviousGeneration, RefusedGeneration,
-    STATE, WaitingGeneration, list,
+    Carry, Growth, Handover, Instance, PreviousGeneration, RefusedGeneration, STATE,
+    WaitingGeneration, list,
 };
 use crate::load::{LoadRequest, Prepared};
 use crate::problem::{LoadError, LoadProblem};
@@ -197,7 +197,9 @@ impl Host {
                 let glanced = preparer.glance(&request, &load)?;
                 if glanced.is_as(&instance.current().prepared) {
                     if instance.forget_rejected() {
-                        instance.note(AGAIN_WHAT_RUNS);
+                        let text =
+                            "the source holds again what runs; what was refused is forgotten";
+                        instance.note(NoteKind::Mended, text);
                     }
                     return Ok(None);
                 }

@@ -5,6 +5,8 @@ use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use glovebox_events::NoteKind;
+
 use super::{Host, Inner};
 use crate::id::InstanceId;
 use crate::instance::Instance;
@@ -60,7 +62,7 @@ impl Watches for Reloads {
             tracing::warn!(plugin = &*instance.plugin, "{text}");
             // Before the event: whoever hears of it looks it up.
             *instance.watch_notice.lock() = Some(text.to_owned());
-            instance.note(text);
+            instance.note(NoteKind::Watch, text);
         }
     }
 }
@@ -156,7 +158,7 @@ impl Host {
 
     /// Tells the log of every instance.
     fn note_all(&self, text: &str) {
-        self.inner.registry.all().iter().for_each(|instance| instance.note(text));
+        self.inner.registry.all().iter().for_each(|instance| instance.note(NoteKind::Watch, text));
     }
 
     /// Reloads an instance, with its state, whenever its artifact or its manifest has changed and the
@@ -201,7 +203,8 @@ impl Host {
         }
         if let Err(error) = self.watch(instance.id) {
             instance.stop_watching();
-            instance.note(&format!("its files are watched no more: {error}"));
+            let text = format!("its files are watched no more: {error}");
+            instance.note(NoteKind::Watch, &text);
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::text::cut;
 use glovebox_abi::{Frame, Kind, Permission, State};
-use glovebox_events::{CallId, Outcome, Phase, Timing, What};
+use glovebox_events::{CallId, NoteKind, Outcome, Timing, What};
 
 use super::chain::{Chain, Teller};
 use super::common::Common;
@@ -230,15 +230,8 @@ impl PluginCopy {
     }
 
     /// Tells the log about something that the host did to this plugin's frames or state.
-    pub(crate) fn note(&self, message: &str) {
-        let phase = match self.status.phase() {
-            // Somebody holds it, or this would not be called.
-            Phase::Ready => Phase::Busy,
-            phase => phase,
-        };
-        let cause = message.to_owned();
-        let what = What::Phase { from: phase, to: phase, cause };
-        self.common.shared.record(self.generation.number, what);
+    pub(crate) fn note(&self, kind: NoteKind, text: &str) {
+        self.record(What::Note { kind, text: text.to_owned() });
     }
 
     /// Makes one call on this thread, and puts what came of it into `reply`, which is fresh.
@@ -397,7 +390,8 @@ impl PluginCopy {
         if let Some(answers) = &shared.answers
             && let Err(reason) = caught(|| answers.begin(&shared.plugin, frame))
         {
-            self.note(&format!("the application's answers panicked at the begin: {reason}"));
+            let text = format!("the application's answers panicked at the begin: {reason}");
+            self.note(NoteKind::Application, &text);
         }
     }
 
@@ -407,7 +401,8 @@ impl PluginCopy {
         if let Some(answers) = &self.common.shared.answers
             && let Err(reason) = caught(|| answers.end())
         {
-            self.note(&format!("the application's answers panicked at the end: {reason}"));
+            let text = format!("the application's answers panicked at the end: {reason}");
+            self.note(NoteKind::Application, &text);
         }
     }
 

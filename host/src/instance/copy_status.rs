@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::Frame;
 use glovebox_events::latency::LatencyCells;
-use glovebox_events::{Outcome, Phase, What};
+use glovebox_events::{NoteKind, Outcome, Phase, What};
 use parking_lot::{Condvar, Mutex};
 
 use crate::record::{LifecycleHook, Transition, in_time};
@@ -299,10 +299,9 @@ impl CopyStatus {
         let tell = |call: &dyn Fn(&dyn LifecycleHook)| {
             for hook in hooks {
                 if let Err(reason) = in_time(&transition, || call(&**hook)) {
-                    let phase = self.phase();
-                    let cause = format!("a lifecycle hook panicked: {reason}");
-                    tracing::error!(plugin = &*shared.plugin, cause);
-                    shared.record(generation, What::Phase { from: phase, to: phase, cause });
+                    let text = format!("a lifecycle hook panicked: {reason}");
+                    tracing::error!(plugin = &*shared.plugin, text);
+                    shared.record(generation, What::Note { kind: NoteKind::Application, text });
                 }
             }
         };

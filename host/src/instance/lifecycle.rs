@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::State;
 use glovebox_abi::manifest::Restart;
-use glovebox_events::{LoadStage, Outcome, Phase};
+use glovebox_events::{LoadStage, NoteKind, Outcome, Phase};
 
 use super::copy::PluginCopy;
 use super::copy_status::{Care, Down, bump};
@@ -189,9 +189,9 @@ impl PluginCopy {
             // It is replaced already.
             Err(Stop::Dead(_)) => return,
             Err(Stop::Alive(outcome)) => {
-                self.note(&format!(
-                    "it goes on without its state, which it could not give: {outcome}"
-                ));
+                let text =
+                    format!("it goes on without its state, which it could not give: {outcome}");
+                self.note(NoteKind::State, &text);
             }
         }
         self.end();
@@ -352,7 +352,7 @@ impl PluginCopy {
         if self.carried.is_some() {
             return Ok(self.carried.clone());
         }
-        self.common.kept_state(self.status.copy, |damage| self.note(damage))
+        self.common.kept_state(self.status.copy, |damage| self.note(NoteKind::State, damage))
     }
 
     /// Gives it a state. If the copy dies of it, it is replaced.
@@ -388,7 +388,7 @@ impl PluginCopy {
             Err(stop) => Err(stop.into_outcome().to_string()),
         };
         if let Err(reason) = saved {
-            self.note(&format!("the state cannot be saved: {reason}"));
+            self.note(NoteKind::State, &format!("the state cannot be saved: {reason}"));
         }
     }
 

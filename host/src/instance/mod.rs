@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use arc_swap::ArcSwapOption;
 use glovebox_abi::{Kind, Permission};
-use glovebox_events::{LoadStage, Phase, What};
+use glovebox_events::{LoadStage, NoteKind, Phase, What};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -56,8 +56,8 @@ pub(crate) use quarantine::{Quarantine, Surroundings};
 pub use queue::{BatchTicket, Refusal, Ticket};
 pub(crate) use queue::{NoRoom, Queue, Reservation, Work, bytes_of};
 pub use report::{
-    AGAIN_WHAT_RUNS, Growth, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus,
-    PluginStats, PluginStatus, RefusedGeneration, Supervision,
+    Growth, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
+    RefusedGeneration, Supervision,
 };
 use start::{keeper, restore_kept, rights};
 pub(crate) use state::StateStore;
@@ -215,7 +215,7 @@ impl Instance {
         self.ask(&grants, 1);
         self.next(prepared, true)
             .and_then(|mut next| {
-                restore_kept(&mut next, &self.common, |damage| self.note(damage))?;
+                restore_kept(&mut next, &self.common, |damage| self.note(NoteKind::State, damage))?;
                 let handover = Handover {
                     carry: Carry::Nothing,
                     keeps_once: true,
@@ -349,10 +349,8 @@ impl Instance {
     }
 
     /// Tells the log about something that the host did to this plugin's frames.
-    pub(crate) fn note(&self, message: &str) {
-        let phase = self.pool.phase();
-        let cause = message.to_owned();
-        self.shared.record(self.current().number, What::Phase { from: phase, to: phase, cause });
+    pub(crate) fn note(&self, kind: NoteKind, text: &str) {
+        self.shared.record(self.current().number, What::Note { kind, text: text.to_owned() });
     }
 
     /// The decisions about its permissions.

@@ -163,10 +163,6 @@ pub struct Supervision {
     pub is_stopped: bool,
 }
 
-/// The cause of an event [`What::Phase`](glovebox_events::What) without a change: the source of an
-/// instance, of which something else was refused, holds again what runs.
-pub const AGAIN_WHAT_RUNS: &str = "the source holds again what runs; what was refused is forgotten";
-
 /// A generation that did not take over; the one before it runs on. Gone with the next one that does,
 /// and when the file holds again what runs.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 
 use glovebox_abi::manifest::Restart;
 use glovebox_abi::{Frame, Permission};
-use glovebox_events::{CallId, Outcome};
+use glovebox_events::{CallId, NoteKind, Outcome};
 
 use super::copy::PluginCopy;
 use super::quarantine::{Loaded, Offence};
@@ -35,9 +35,10 @@ impl PluginCopy {
             0 => String::new(),
             count => format!(", without the {count} frames that it emitted"),
         };
-        self.note(&format!(
+        let text = format!(
             "{first} during a frame, which is sent once more, alone, to a fresh process{emitted}"
-        ));
+        );
+        self.note(NoteKind::Frame, &text);
         self.fail(&crash);
         frames.clear();
         if self.backend.is_none()
@@ -58,7 +59,7 @@ impl PluginCopy {
                     true => "which is kept nowhere: a mock made that up".to_owned(),
                     false => self.put_into_quarantine(frame, [first, second.to_string()]),
                 };
-                self.note(&format!("a frame crashed it twice: {kept}"));
+                self.note(NoteKind::Frame, &format!("a frame crashed it twice: {kept}"));
                 let Outcome::Crashed { cause } = second else { return Err(Stop::Dead(second)) };
                 let cause = format!("{cause}; twice with this frame, {kept}");
                 Err(Stop::Dead(Outcome::Crashed { cause }))

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use glovebox_abi::Permission;
-use glovebox_events::{LEFT_BEHIND, LoadStage};
+use glovebox_events::{LoadStage, NoteKind};
 
 use super::copy::{CopyGuard, Unheld};
 use super::generation::{
@@ -184,7 +184,7 @@ impl Instance {
         let memory = before.zip(resident());
         for left in self.shared.remains.took_over(current.number, library, memory) {
             tracing::warn!(plugin = &*self.plugin, %left, "left behind");
-            self.note(&format!("{LEFT_BEHIND}{left}"));
+            self.note(NoteKind::LeftBehind, &left.to_string());
         }
     }
 

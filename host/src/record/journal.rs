@@ -111,6 +111,7 @@ const MAX_VERSION_LEN: usize = 256;
 fn shortened(mut what: What) -> What {
     let (text, max) = match &mut what {
         What::Phase { cause: text, .. }
+        | What::Note { text, .. }
         | What::LoadFailed { message: text, .. }
         | What::ReloadFailed { message: text, .. }
         | What::PolicyChanged { summary: text }

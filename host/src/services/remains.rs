@@ -1,4 +1,4 @@
-//! What is left of the generations of an instance once others took over: copies that live on, destructors
+//! The remains of the generations of an instance once others took over: copies that live on, destructors
 //! that did not finish, libraries that stay mapped, and memory that stays in use.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,7 +20,7 @@ pub(crate) const GROWTH: u64 = 256 << 10;
 /// Destructors that did not finish, of which the reasons are kept: the first ones.
 const REASONS: usize = 16;
 
-/// What is left of the generations of an instance.
+/// The remains of the generations of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Remains {
@@ -31,7 +31,7 @@ pub struct Remains {
     /// The memory of this process at the last swaps, the oldest first; empty where the system does not
     /// tell it.
     pub memory: Vec<SwapMemory>,
-    /// What did not go away.
+    /// The things that did not go away.
     pub left_behind: Vec<LeftBehind>,
 }
 
@@ -78,7 +78,7 @@ impl SwapMemory {
 pub struct LeftBehind {
     /// The generation: the one that is gone, or the one with which it showed.
     pub generation: u32,
-    /// What it is.
+    /// Its kind.
     pub kind: LeftKind,
     /// The figures, the reason and the remedy, in words.
     pub reason: String,
@@ -90,7 +90,7 @@ impl fmt::Display for LeftBehind {
     }
 }
 
-/// What did not go away.
+/// Something that did not go away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum LeftKind {
@@ -126,7 +126,7 @@ struct Counted {
     unfinished: Vec<(u32, String)>,
     libraries: BTreeSet<PathBuf>,
     memory: VecDeque<SwapMemory>,
-    /// What was told already.
+    /// Those that were told already.
     told: BTreeSet<(LeftKind, u32)>,
 }
 
@@ -204,7 +204,7 @@ impl RemainsCounter {
         left
     }
 
-    /// What is left now.
+    /// Those that are left now.
     pub(crate) fn remains(&self) -> Remains {
         let counted = self.0.lock();
         let live = counted.live.iter();

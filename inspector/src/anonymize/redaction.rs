@@ -154,6 +154,7 @@ impl Redaction {
                 _ => false,
             },
             What::Phase { cause: text, .. }
+            | What::Note { text, .. }
             | What::LoadFailed { message: text, .. }
             | What::ReloadFailed { message: text, .. }
             | What::PolicyChanged { summary: text }

@@ -117,6 +117,7 @@ impl<W: Write> PerfettoWriter<W> {
             }
             What::ReloadFailed { .. } => self.mark(place, "reload refused", event.at),
             What::Phase { to, .. } => self.mark(place, to.name(), event.at),
+            What::Note { text, .. } => self.mark(place, text, event.at),
             _ => Ok(()),
         }
     }

@@ -77,6 +77,7 @@ fn calls_become_slices() {
     check("M", "process_name", 2);
     check("X", "kv-set", 2);
     check("i", "kv-set denied", 1);
+    check("i", "the state cannot be saved", 1);
     check("C", "memory", 5);
     let calls = entries.iter().filter(|one| one["args"]["outcome"].is_string());
     let calls: Vec<_> = calls.collect();

@@ -56,6 +56,7 @@ fn wordless(what: What) -> What {
         What::ReloadFailed { cause, stage, message, took } => {
             What::ReloadFailed { cause, stage, message: words(&message), took }
         }
+        What::Note { kind, text } => What::Note { kind, text: words(&text) },
         What::FramesDropped { frames, reason } => {
             What::FramesDropped { frames, reason: words(&reason) }
         }

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_events::{CallId, Event, HostCall, LEFT_BEHIND, Phase, What};
+use glovebox_events::{CallId, Event, HostCall, NoteKind, Phase, What};
 use glovebox_trace::PluginRecord;
 
 use super::record::{
@@ -215,13 +215,11 @@ impl RecordBuilder {
             What::Reloaded { digest, state_version, .. } => {
                 self.set_digest(event, digest, state_version.is_some());
             }
-            What::Phase { from, to, cause } if from != to => {
+            What::Phase { from, to, cause } => {
                 self.take_phase(event, (*from, *to), cause, spot(None));
             }
-            What::Phase { cause, .. } => {
-                if let Some(left) = cause.strip_prefix(LEFT_BEHIND)
-                    && let Some(owner) = self.owner_of(event)
-                {
+            What::Note { kind: NoteKind::LeftBehind, text: left } => {
+                if let Some(owner) = self.owner_of(event) {
                     let all = self.record.left_behind.entry(owner).or_default();
                     if all.len() < MAX_SPOTS {
                         all.push((event.generation, left.to_owned(), spot(None)));

@@ -6,7 +6,8 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{Budget, Tier};
 use glovebox_abi::{Frame, Manifest, Permission, ServiceError};
 use glovebox_events::{
-    AnsweredBy, Binding, CallId, Event, HostCall, Outcome, Phase, ReloadCause, Timing, What,
+    AnsweredBy, Binding, CallId, Event, HostCall, NoteKind, Outcome, Phase, ReloadCause, Timing,
+    What,
 };
 
 use glovebox_trace::{InstanceRecord, PluginRecord};
@@ -398,8 +399,9 @@ fn unused_permissions() {
 fn crashes_of_processes() {
     let crash = |run: &mut Run, restarted: &str| {
         let call = run.start("in");
+        let text = "crashed: by a signal during a frame".to_owned();
+        run.event(What::Note { kind: NoteKind::Frame, text });
         for (from, to, cause) in [
-            (Phase::Busy, Phase::Busy, "crashed: by a signal during a frame"),
             (Phase::Busy, Phase::Faulted, "crashed: by a signal"),
             (Phase::Faulted, Phase::Restarting, "attempt 1"),
             (Phase::Restarting, Phase::Ready, restarted),
@@ -429,14 +431,14 @@ fn crashes_of_processes() {
 
 #[test]
 fn what_reloads_left_behind() {
-    let tell = |run: &mut Run, cause: &str| {
-        let (from, to) = (Phase::Ready, Phase::Ready);
-        run.event(What::Phase { from, to, cause: cause.to_owned() });
+    let tell = |run: &mut Run, kind: NoteKind| {
+        let text = "destructor of generation 1: it panicked".to_owned();
+        run.event(What::Note { kind, text });
     };
-    check("left-behind", |run| tell(run, "left behind it all"), &[]);
+    check("left-behind", |run| tell(run, NoteKind::State), &[]);
     check(
         "left-behind",
-        |run| tell(run, "left behind: destructor of generation 1: it panicked"),
+        |run| tell(run, NoteKind::LeftBehind),
         &["destructor of generation 1: it panicked [0]"],
     );
 }

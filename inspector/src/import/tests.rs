@@ -4,7 +4,7 @@ use std::time::Duration;
 use etherparse::PacketBuilder;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header};
-use glovebox_events::{CallId, What};
+use glovebox_events::{CallId, NoteKind, What};
 use pcap_file::DataLink;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 
@@ -556,6 +556,14 @@ fn other_files_are_refused() {
     let loaded = "\"from\": \"ready\", \"to\": \"busy\", \"cause\": \"a\"";
     let phase = format!("{{\"type\": \"phase\", {loaded}, \"why\": 1}}");
     check(phase.as_bytes(), "unknown field `why` of `phase`");
+    // As notes were written before they were events of their own.
+    for line in [
+        &br#"{"type": "phase", "from": "busy", "to": "busy", "cause": "a"}"#[..],
+        br#"{"type": "note", "kind": "unknown", "text": "a"}"#,
+    ] {
+        let note = What::Note { kind: NoteKind::Unknown, text: "a".to_owned() };
+        assert_eq!(import_bytes(line).expect("it is NDJSON").0[0].what, note);
+    }
     let ended = |more: &str, outcome: &str| {
         let timing = "\"queue\": 0, \"guest\": 1, \"host\": 0, \"boundary\": 0";
         let sizes = "\"bytes-in\": 1, \"bytes-out\": 0, \"frames-out\": 0, \"memory\": 1";

@@ -474,8 +474,8 @@ fn selections_hold_whole_calls() {
         let mut all = sample::events().into_iter();
         assert!(found.events.iter().all(|event| all.any(|one| one == *event)));
     }
-    check("", 2, 19);
-    check("kind:data", 1, 14);
-    check("status:limit-exceeded", 1, 15);
-    check("nowhere", 0, 10);
+    check("", 2, 20);
+    check("kind:data", 1, 15);
+    check("status:limit-exceeded", 1, 16);
+    check("nowhere", 0, 11);
 }

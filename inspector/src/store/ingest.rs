@@ -341,6 +341,7 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
             let reason = if cause.is_empty() { "" } else { ": " };
             (kind, format!("{from} → {to}{reason}{cause}"))
         }
+        What::Note { text, .. } => (NoticeKind::Note, text.clone()),
         What::Loaded { version, binding, took, cached, .. } => {
             let cached = if *cached { ", from the cache" } else { "" };
             let took = show_duration(*took);

@@ -27,6 +27,8 @@ pub struct LogLine {
 pub enum NoticeKind {
     /// A phase changed.
     Phase,
+    /// The host did something that people should know.
+    Note,
     /// Something was loaded, reloaded or unloaded.
     Loaded,
     /// The policy changed.

@@ -6,8 +6,8 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::{LimitKind, Tier};
 use glovebox_abi::{Frame, Header, Kind, Permission, ServiceError};
 use glovebox_events::{
-    AnsweredBy, Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Timing,
-    What,
+    AnsweredBy, Binding, CallId, Event, HostCall, LoadStage, NoteKind, Outcome, Phase, ReloadCause,
+    Timing, What,
 };
 
 fn frames() -> [Frame; 3] {
@@ -92,6 +92,7 @@ pub(crate) fn events() -> Vec<Event> {
         What::PolicyChanged { summary: "kv granted".into() },
         What::PolicyAsked { permission: Permission::Kv, parameter: "read `a`".into() },
         What::Unloaded,
+        What::Note { kind: NoteKind::State, text: "the state cannot be saved".into() },
     ];
     let numbered = all.into_iter().enumerate();
     numbered

@@ -112,14 +112,14 @@ fn every_event_survives_the_file() {
     assert_eq!(report.problems, []);
     let info = report.info;
     assert_eq!(info.app_version, "9.9.9");
-    assert_eq!((info.events, info.frames_in, info.frames_out), (19, 2, 1));
+    assert_eq!((info.events, info.frames_in, info.frames_out), (20, 2, 1));
     assert_eq!((info.calls, info.errors, info.host_calls), (5, 4, 2));
     let ends = info.ends.clone().expect("all of it was read");
     assert_eq!((ends.outcomes.values().sum::<u64>(), ends.outcomes["completed"]), (5, 1));
     let scanned = crate::test_support::build(&path);
     assert_eq!((scanned.info().ends.as_ref(), ends.restarts), (Some(&ends), 0));
     assert_eq!((info.lost_events, info.complete, info.format), (5, true, 1));
-    assert_eq!(info.duration().as_nanos(), 18);
+    assert_eq!(info.duration().as_nanos(), 19);
     assert_eq!(info.plugins[0], plugin);
     assert_eq!(info.plugins[1].version, "1.4.0");
 }

@@ -17,7 +17,7 @@ fn said(bench: &Bench) -> String {
     let events = bench.events.events().into_iter();
     let said = events.filter_map(|event| match event.what {
         What::PolicyChanged { summary } => Some(summary),
-        What::Phase { cause, .. } => Some(cause),
+        What::Phase { cause: text, .. } | What::Note { text, .. } => Some(text),
         What::FramesDropped { reason, .. } => Some(reason),
         _ => None,
     });

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use glovebox_abi::{Frame, Header, Kind};
-use glovebox_events::{ReloadCause, What};
+use glovebox_events::{NoteKind, ReloadCause, What};
 use glovebox_host::{CompiledBy, Compiler, LoadRequest, Precaution};
 use glovebox_tests::{Bench, patiently};
 
@@ -81,7 +81,7 @@ fn a_plugin_without_a_state_keeps_its_code_until_its_next_start() {
     let status = bench.host.plugin(id).unwrap();
     assert_eq!(status.generation, 1);
     let is_said = |what: &What| match what {
-        What::Phase { cause, .. } => cause.contains("it gives no state"),
+        What::Note { kind: NoteKind::Code, text } => text.contains("it gives no state"),
         _ => false,
     };
     let is_said = || bench.events.events().iter().any(|event| is_said(&event.what));

@@ -184,7 +184,7 @@ fn hooks_wakers_and_sinks_that_panic_hold_nothing_up() {
     let hooked = Bench::with(|builder| builder.hook(Hook));
     check(&hooked.host);
     let told = |event: &Event| match &event.what {
-        What::Phase { cause, .. } => cause.starts_with("a lifecycle hook panicked: on purpose"),
+        What::Note { text, .. } => text.starts_with("a lifecycle hook panicked: on purpose"),
         _ => false,
     };
     assert!(hooked.events.events().iter().any(told), "it is an event");

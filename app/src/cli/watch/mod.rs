@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use clap::Args;
-use glovebox_events::{Event, ReloadCause, Sink, What};
-use glovebox_host::{AGAIN_WHAT_RUNS, Allowance, Growth};
+use glovebox_events::{Event, NoteKind, ReloadCause, Sink, What};
+use glovebox_host::{Allowance, Growth};
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::replay::{Pace, ReplayPlan};
 use serde_json::json;
@@ -135,7 +135,7 @@ impl Sink for Reloads {
             What::ReloadFailed { cause: ReloadCause::RolledBack, message, .. } => {
                 Change::WentBack(message.clone())
             }
-            What::Phase { cause, .. } if cause == AGAIN_WHAT_RUNS => Change::Mended,
+            What::Note { kind: NoteKind::Mended, .. } => Change::Mended,
             _ => return,
         };
         // A full queue holds a change that leads to the same replay.

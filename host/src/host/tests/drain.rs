@@ -14,9 +14,7 @@ struct Phases(Mutex<Vec<(Phase, Phase)>>);
 
 impl Sink for Phases {
     fn record(&self, event: &Event) {
-        if let What::Phase { from, to, .. } = event.what
-            && from != to
-        {
+        if let What::Phase { from, to, .. } = event.what {
             self.0.lock().push((from, to));
         }
     }

@@ -78,8 +78,7 @@ fn a_source_that_was_mended_is_told_and_refused_no_more() {
     let sink = Arc::new(Remembered::default());
     let host = Host::builder().sink(sink.clone()).build().unwrap();
     let id = load(&host, LoadRequest::path(folder.path()));
-    let told =
-        || sink.0.lock().iter().filter(|event| event.contains(crate::AGAIN_WHAT_RUNS)).count();
+    let told = || sink.0.lock().iter().filter(|event| event.contains("kind: Mended")).count();
     assert_eq!(host.reload_if_changed(id).wait().unwrap(), 1);
     assert_eq!(told(), 0, "nothing was refused");
     fs::write(folder.path().join("letter.wat"), "garbage").unwrap();

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::Mutex;
 
-use glovebox_events::{Event, LEFT_BEHIND, Sink, What};
+use glovebox_events::{Event, NoteKind, Sink, What};
 
 use super::*;
 use crate::services::LeftKind;
@@ -48,10 +48,8 @@ struct Told(Mutex<Vec<String>>);
 
 impl Sink for Told {
     fn record(&self, event: &Event) {
-        if let What::Phase { cause, .. } = &event.what
-            && let Some(left) = cause.strip_prefix(LEFT_BEHIND)
-        {
-            self.0.lock().unwrap().push(left.to_owned());
+        if let What::Note { kind: NoteKind::LeftBehind, text } = &event.what {
+            self.0.lock().unwrap().push(text.clone());
         }
     }
 }

@@ -2,7 +2,7 @@ use super::super::record::Record;
 use super::super::rule::{Rule, Verdict};
 use super::super::severity::Severity;
 
-/// What reloads left behind, as the host said it.
+/// The things that reloads left behind, as the host said it.
 pub(super) struct LeftBehind;
 
 impl Rule for LeftBehind {

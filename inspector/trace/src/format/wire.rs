@@ -9,8 +9,8 @@ use glovebox_abi::cbor::Value;
 use glovebox_abi::manifest::Tier;
 use glovebox_abi::{Frame, Permission, ServiceError};
 use glovebox_events::{
-    AnsweredBy, Binding, CallId, Event, HostCall, LoadStage, Outcome, Phase, ReloadCause, Timing,
-    What,
+    AnsweredBy, Binding, CallId, Event, HostCall, LoadStage, NoteKind, Outcome, Phase, ReloadCause,
+    Timing, What,
 };
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,10 @@ pub enum Body {
         to: Phase,
         cause: String,
     },
+    Note {
+        kind: NoteKind,
+        text: String,
+    },
     Loaded {
         version: String,
         tier: Tier,
@@ -198,6 +202,7 @@ impl Body {
             What::Phase { from, to, cause } => {
                 Body::Phase { from: *from, to: *to, cause: cause.clone() }
             }
+            What::Note { kind, text } => Body::Note { kind: *kind, text: text.clone() },
             What::Loaded { version, tier, binding, digest, took, cached } => Body::Loaded {
                 version: version.clone(),
                 tier: *tier,
@@ -286,7 +291,12 @@ impl Body {
                 frames_out,
                 memory,
             },
+            // As notes were written before they were events of their own.
+            Body::Phase { from, to, cause } if from == to => {
+                What::Note { kind: NoteKind::Unknown, text: cause }
+            }
             Body::Phase { from, to, cause } => What::Phase { from, to, cause },
+            Body::Note { kind, text } => What::Note { kind, text },
             Body::Loaded { version, tier, binding, digest, took, cached } => What::Loaded {
                 version,
                 tier,
@@ -572,6 +582,23 @@ mod tests {
         check(Some("mock"), AnsweredBy::Mock);
         check(Some("application"), AnsweredBy::Application);
         check(Some("of a later version"), AnsweredBy::Application);
+    }
+
+    #[test]
+    fn notes_of_other_versions_are_read() {
+        fn check(body: &str, expected: What) {
+            let body: Body = serde_json::from_str(body).expect("it is a body");
+            assert_eq!(body.join(Part::Nothing), Ok(expected));
+        }
+        let note = |kind| What::Note { kind, text: "t".into() };
+        check(r#"{"note":{"kind":"mended","text":"t"}}"#, note(NoteKind::Mended));
+        check(r#"{"note":{"kind":"of-tomorrow","text":"t"}}"#, note(NoteKind::Unknown));
+        // Before they were events of their own, notes were changes from a phase to itself.
+        let old = r#"{"phase":{"from":"restarting","to":"restarting","cause":"t"}}"#;
+        check(old, note(NoteKind::Unknown));
+        let (from, to) = (Phase::Ready, Phase::Restarting);
+        let phase = r#"{"phase":{"from":"ready","to":"restarting","cause":"t"}}"#;
+        check(phase, What::Phase { from, to, cause: "t".into() });
     }
 
     #[test]

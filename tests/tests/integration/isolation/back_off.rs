@@ -16,7 +16,7 @@ const FILES: &str = "[permissions.files]\nfolders = [{ path = \"data\", at = \"d
 /// next attempt.
 fn course(bench: &Bench) -> Vec<(Phase, String)> {
     let step = |event: Event| match event.what {
-        What::Phase { from, to, cause } if from != to => {
+        What::Phase { to, cause, .. } => {
             let last = cause.rsplit_once("; ").map_or(&*cause, |(_, last)| last);
             let is_known = to != Phase::Faulted || last.starts_with("next attempt");
             Some((to, if is_known { last.to_owned() } else { String::new() }))

@@ -13,7 +13,7 @@ use crate::cli::Folder;
 /// The notes and phases of all plugins, in order.
 fn causes(bench: &Bench) -> Vec<String> {
     let cause = |event: Event| match event.what {
-        What::Phase { cause, .. } => Some(cause),
+        What::Phase { cause: text, .. } | What::Note { text, .. } => Some(text),
         _ => None,
     };
     bench.events.events().into_iter().filter_map(cause).collect()

@@ -209,7 +209,7 @@ fn is_failure(notice: &Said, source: Source) -> bool {
     match notice.kind {
         NoticeKind::Failure => true,
         NoticeKind::Refused => source != Source::Live,
-        NoticeKind::Phase | NoticeKind::Loaded | NoticeKind::Policy => false,
+        NoticeKind::Phase | NoticeKind::Note | NoticeKind::Loaded | NoticeKind::Policy => false,
     }
 }
 
