@@ -209,7 +209,7 @@ pub struct Situation {
     pub several: bool,
     /// Two builds get the same inputs.
     pub pair: bool,
-    /// What is composed for one of them goes to both.
+    /// Both get the frame that is composed for one of them.
     pub sends_to_both: bool,
     /// Faults were put together for the chosen plugin.
     pub has_faults: bool,

@@ -42,7 +42,7 @@ pub(super) struct ReplayWork {
     pub(super) accepted: Option<Accepted>,
 }
 
-/// What a replay is for.
+/// The purpose of a replay.
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {
     /// To run the plugins.

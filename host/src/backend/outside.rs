@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use glovebox_abi::manifest::Limits;
+use glovebox_events::LoadStage;
 #[cfg(not(target_os = "linux"))]
 use glovebox_sandbox::{Missing, SandboxReport};
 use tempfile::TempPath;
 
 use super::wasm::Setting;
-use crate::problem::LoadProblem;
+use crate::problem::{LoadProblem, StageError};
 use crate::underway::Underway;
 
 #[cfg(target_os = "linux")]
@@ -86,12 +87,11 @@ pub(crate) enum Untried {
     Bad(LoadProblem),
 }
 
-impl From<Untried> for LoadProblem {
-    fn from(untried: Untried) -> LoadProblem {
+impl From<Untried> for StageError {
+    fn from(untried: Untried) -> StageError {
         match untried {
-            Untried::NoProcess(problem) | Untried::NotOpened(problem) | Untried::Bad(problem) => {
-                problem
-            }
+            Untried::NoProcess(problem) => problem.at(LoadStage::Policy),
+            Untried::NotOpened(problem) | Untried::Bad(problem) => problem.at(LoadStage::Link),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Host, Inner};
 use crate::guard::caught;
 use crate::instance::Instance;
 use crate::load::{LoadRequest, Prepared, Preparer};
-use crate::problem::LoadProblem;
+use crate::problem::StageError;
 
 /// The instances whose code waits for that.
 #[derive(Default)]
@@ -61,11 +61,11 @@ impl Host {
         &self,
         instance: &Arc<Instance>,
         ran: &Prepared,
-        optimised: Result<Prepared, LoadProblem>,
+        optimised: Result<Prepared, StageError>,
     ) {
         let better = match optimised {
             Ok(better) => better,
-            Err(problem) => return keep_quick(instance, ran, &problem.to_string()),
+            Err(error) => return keep_quick(instance, ran, &error.problem.to_string()),
         };
         let code = better.code.clone();
         let is_current = |instance: &Instance| instance.current().prepared.waits_as(ran);

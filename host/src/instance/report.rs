@@ -60,7 +60,7 @@ pub struct PluginStatus {
     pub can_roll_back: bool,
     /// The generations that are kept to go back to, the latest last.
     pub kept: Vec<KeptGeneration>,
-    /// What is left of its generations, and what of it did not go away.
+    /// The remains of its generations.
     pub remains: Remains,
     /// Why it cannot go on, if it cannot.
     pub fault: Option<String>,

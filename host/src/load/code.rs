@@ -18,7 +18,7 @@ use super::{CompilePlace, Precaution, foreign, size};
 use crate::backend::Code;
 use crate::backend::outside::{Job, Uncompiled, WorkerStarter};
 use crate::backend::wasm::{Engines, Program, Setting, WasmEngine};
-use crate::problem::{ArtifactKind, Incompatible, LoadProblem, shorten};
+use crate::problem::{ArtifactKind, Incompatible, LoadProblem, StageError, shorten};
 use crate::record::span;
 use crate::underway::Underway;
 
@@ -64,8 +64,9 @@ impl Preparer {
         limits: CompileLimits,
         compiler: Compiler,
         load: &Underway,
-    ) -> Result<Linked<P>, LoadProblem> {
-        let best = self.engines.get(Setting { metered, ..Setting::default() })?;
+    ) -> Result<Linked<P>, StageError> {
+        let best = self.engines.get(Setting { metered, ..Setting::default() });
+        let best = best.map_err(at_compile)?;
         let mut not_quick = None;
         let quick = match is_quick_first(compiler, artifact, metered) {
             true => self
@@ -90,8 +91,9 @@ impl Preparer {
             if let Some(program) = program {
                 drop(stage);
                 // It may have been compiled before files of its kind were known.
-                let linked = link(&program, engine, &artifact.digest)
-                    .map_err(|problem| artifact.class.refuse().err().unwrap_or(problem));
+                let linked = link(&program, engine, &artifact.digest).map_err(|error| {
+                    artifact.class.refuse().map_err(at_sniff).err().unwrap_or(error)
+                });
                 return Ok(Linked::from_cache(linked?));
             }
         }
@@ -103,22 +105,26 @@ impl Preparer {
             let compiled = |engine: &WasmEngine| {
                 let wanted = Wanted { engine, class, bytes: &bytes, digest: &digest, limits };
                 let (program, place) = starter.compile::<P>(&wanted, &cache, attempt)?;
-                Ok::<_, LoadProblem>(Ready::Compiled(program, place))
+                Ok::<_, StageError>(Ready::Compiled(program, place))
             };
             let (engine, ready) = stage.in_scope(|| {
-                class.refuse()?;
-                size::check(&bytes)?;
+                class.refuse().map_err(at_sniff)?;
+                size::check(&bytes).map_err(at_compile)?;
                 refuse_without_marker(P::KIND, &bytes)?;
                 let mut engine = best;
-                if Engines::is_demanding::<P>(&bytes)? {
+                if Engines::is_demanding::<P>(&bytes).map_err(at_compile)? {
                     if quick.is_some() {
                         not_quick = Some("it lacks a proposal that the plugin uses".to_owned());
                     }
-                    engine = engines.get(Setting { metered, demanding: true, quick: false })?;
+                    let setting = Setting { metered, demanding: true, quick: false };
+                    engine = engines.get(setting).map_err(at_compile)?;
                 } else if let Some(quick) = quick {
                     match compiled(&quick) {
                         // The artifact is valid, so that the other one takes it.
-                        Err(LoadProblem::NotCompiled { reason, .. }) => not_quick = Some(reason),
+                        Err(StageError {
+                            problem: LoadProblem::NotCompiled { reason, .. },
+                            ..
+                        }) => not_quick = Some(reason),
                         ready => return Ok((quick, ready?)),
                     }
                 } else {
@@ -132,7 +138,7 @@ impl Preparer {
                         None => compiled(&engine)?,
                     },
                 };
-                Ok::<_, LoadProblem>((engine, ready))
+                Ok::<_, StageError>((engine, ready))
             })?;
             drop(stage);
             match ready {
@@ -158,14 +164,17 @@ enum Ready<P: Program> {
 
 /// Refuses a module that has no version of the frame ABI before it is compiled, which may take long,
 /// and before a feature is named that it must do without.
-fn refuse_without_marker(kind: ArtifactKind, bytes: &[u8]) -> Result<(), LoadProblem> {
+fn refuse_without_marker(kind: ArtifactKind, bytes: &[u8]) -> Result<(), StageError> {
     let interface = Interface::of(bytes);
     if kind != ArtifactKind::CoreModule || foreign::has_binding(&interface) {
         return Ok(());
     }
     // Damage is named as that by the checks that come next.
     match wasmparser::Validator::new_with_features(WasmFeatures::all()).validate_all(bytes) {
-        Ok(_) => Err(Incompatible::MissingExports(vec![format!("`{}`", frame_abi::MARKER)]).into()),
+        Ok(_) => {
+            let missing = Incompatible::MissingExports(vec![format!("`{}`", frame_abi::MARKER)]);
+            Err(LoadProblem::from(missing).at(LoadStage::Link))
+        }
         Err(_) => Ok(()),
     }
 }
@@ -175,8 +184,17 @@ fn link<P: Program>(
     program: &P,
     engine: &Arc<WasmEngine>,
     digest: &str,
-) -> Result<Arc<P::Code>, LoadProblem> {
-    span::stage(LoadStage::Link).in_scope(|| engine.link(program, digest))
+) -> Result<Arc<P::Code>, StageError> {
+    let linked = span::stage(LoadStage::Link).in_scope(|| engine.link(program, digest));
+    linked.map_err(|problem| problem.at(LoadStage::Link))
+}
+
+fn at_sniff(problem: LoadProblem) -> StageError {
+    problem.at(LoadStage::Sniff)
+}
+
+fn at_compile(problem: LoadProblem) -> StageError {
+    problem.at(LoadStage::Compile)
 }
 
 /// The code that was compiled before, if the cache has it.
@@ -216,28 +234,33 @@ impl CompileStarter {
         wanted: &Wanted<'_>,
         cache: &Cache,
         attempt: &Attempt,
-    ) -> Result<(P, Precaution), LoadProblem> {
+    ) -> Result<(P, Precaution), StageError> {
         let reason = match self.place {
             CompilePlace::ThisProcess => "the application wants it".to_owned(),
             CompilePlace::Process | CompilePlace::ProcessIfPossible => {
                 match self.outside::<P>(wanted, attempt) {
                     Ok(code) => {
-                        return Ok((kept::<P>(wanted, cache, &code)?, Precaution::CompiledOutside));
+                        let program = kept::<P>(wanted, cache, &code).map_err(at_compile)?;
+                        return Ok((program, Precaution::CompiledOutside));
                     }
                     Err(Uncompiled::NoProcess(reason)) => reason,
-                    Err(uncompiled) => return Err(problem::<P>(uncompiled, wanted, attempt)),
+                    Err(uncompiled) => {
+                        return Err(at_compile(problem::<P>(uncompiled, wanted, attempt)));
+                    }
                 }
             }
         };
         if self.place == CompilePlace::Process {
             let remedy = "see the reason, or let the host compile in its own process".to_owned();
-            return Err(LoadProblem::NoWorker { reason, remedy });
+            return Err(LoadProblem::NoWorker { reason, remedy }.at(LoadStage::Policy));
         }
         if !attempt.stays_here() {
-            return Err(attempt.given_up());
+            return Err(at_compile(attempt.given_up()));
         }
-        let program = on_own_threads(|| P::compile(wanted.engine.engine(), wanted.bytes))
-            .map_err(|error| refused::<P>(wanted.class, &error.root_cause().to_string()))?;
+        let program = on_own_threads(|| P::compile(wanted.engine.engine(), wanted.bytes));
+        let program = program.map_err(|error| {
+            at_compile(refused::<P>(wanted.class, &error.root_cause().to_string()))
+        })?;
         match program.serialize() {
             Ok(code) => cache.put(&wanted.key(cache), &code),
             Err(error) => tracing::warn!(%error, "compiled code cannot be cached"),

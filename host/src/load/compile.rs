@@ -15,6 +15,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::units::{show_duration, show_size};
+use glovebox_events::LoadStage;
 use parking_lot::Mutex;
 use tracing::Span;
 
@@ -22,7 +23,7 @@ use super::read::Artifact;
 use super::{CompilePlace, LoadRequest};
 use crate::backend::outside::Process;
 use crate::guard::caught;
-use crate::problem::{LoadProblem, Origin, shorten};
+use crate::problem::{LoadProblem, Origin, StageError, shorten};
 use crate::underway::Underway;
 
 /// The time that the smallest artifact may take.
@@ -241,8 +242,8 @@ impl Compiles {
         (origin, size): (&Origin, u64),
         deadline: Duration,
         load: &Underway,
-        compile: impl FnOnce(&Attempt) -> Result<T, LoadProblem> + Send + 'static,
-    ) -> Result<T, LoadProblem> {
+        compile: impl FnOnce(&Attempt) -> Result<T, StageError> + Send + 'static,
+    ) -> Result<T, StageError> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let cancel = sender.clone();
         let started = Instant::now();
@@ -256,9 +257,11 @@ impl Compiles {
             cancel: Box::new(move |goes_on| {
                 let elapsed = started.elapsed();
                 // A result that is there already wins.
-                let _ = cancel.try_send(Err(LoadProblem::CompileCancelled { elapsed, goes_on }));
+                let cancelled = LoadProblem::CompileCancelled { elapsed, goes_on };
+                let _ = cancel.try_send(Err(cancelled.at(LoadStage::Compile)));
             }),
-        })?;
+        });
+        let id = id.map_err(|problem| problem.at(LoadStage::Compile))?;
         let attempt = Attempt { running: self.running.clone(), id, started };
         let cancelled = self.running.clone();
         let _ending = load.ended_by(move || {
@@ -271,8 +274,10 @@ impl Compiles {
         let thread = std::thread::Builder::new().name("glovebox-compile".to_owned());
         let spawned = thread.spawn(move || {
             // The compiler keeps nothing of ours that a panic could leave half-done.
-            let compiled = caught(|| load.in_scope(|| compile(&attempt)))
-                .unwrap_or_else(|message| Err(LoadProblem::CompilerPanicked { message }));
+            let compiled =
+                caught(|| load.in_scope(|| compile(&attempt))).unwrap_or_else(|message| {
+                    Err(LoadProblem::CompilerPanicked { message }.at(LoadStage::Compile))
+                });
             // Nobody waits for the end of this thread, and the span ends with the load.
             drop(load);
             running.lock().list.remove(&id);
@@ -281,7 +286,7 @@ impl Compiles {
         });
         if let Err(error) = spawned {
             self.running.lock().list.remove(&id);
-            return Err(error.into());
+            return Err(LoadProblem::from(error).at(LoadStage::Compile));
         }
         match receiver.recv_timeout(deadline) {
             Ok(result) => result,
@@ -292,7 +297,8 @@ impl Compiles {
                     goes_on = compile.goes_on();
                     compile.end();
                 }
-                Err(LoadProblem::CompileTimeout { size, deadline, goes_on })
+                let late = LoadProblem::CompileTimeout { size, deadline, goes_on };
+                Err(late.at(LoadStage::Compile))
             }
         }
     }
@@ -379,9 +385,9 @@ mod tests {
         let load = Loads::default().begin(Origin::Application);
         let result = compiles.run((&origin, FILE.1), deadline, &load, |attempt| {
             assert!(attempt.stays_here());
-            on_own_threads(compile)
+            on_own_threads(compile).map_err(|problem| problem.at(LoadStage::Compile))
         });
-        result.map_err(|problem| problem.to_string())
+        result.map_err(|error| error.problem.to_string())
     }
 
     #[test]

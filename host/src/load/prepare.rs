@@ -26,7 +26,7 @@ use crate::backend::native::NativeCode;
 use crate::backend::outside::{About, Trial, Untried, WorkerStarter};
 use crate::backend::wasm::Engines;
 use crate::policy::Subject;
-use crate::problem::{ArtifactKind, Incompatible, LoadError, LoadProblem, Origin};
+use crate::problem::{ArtifactKind, Incompatible, LoadError, LoadProblem, Origin, StageError};
 use crate::record::span;
 use crate::services::Functions;
 use crate::underway::Underway;
@@ -292,19 +292,9 @@ impl Preparer {
             ArtifactKind::Component | ArtifactKind::CoreModule => LoadStage::Compile,
             _ => LoadStage::Link,
         })?;
-        let stage_of = |problem: &LoadProblem| match problem {
-            LoadProblem::Incompatible(_) => LoadStage::Link,
-            LoadProblem::Foreign(_) => LoadStage::Sniff,
-            LoadProblem::NoWorker { .. } | LoadProblem::NoContainer { .. } => LoadStage::Policy,
-            LoadProblem::Digest { .. } => LoadStage::Signature,
-            LoadProblem::Call(_) => LoadStage::Initialize,
-            LoadProblem::TrialEnded { .. } | LoadProblem::NotOpened { .. } => LoadStage::Link,
-            _ => LoadStage::Compile,
-        };
         let compiler = request.compiler_of(&artifact.manifest);
-        let compiled = self.compile(&artifact, request, compiler, load).map_err(|problem| {
-            LoadError::new(stage_of(&problem), Some(artifact.origin.clone()), problem)
-        })?;
+        let compiled = self.compile(&artifact, request, compiler, load);
+        let compiled = compiled.map_err(|error| error.about(artifact.origin.clone()))?;
         enters(LoadStage::Link)?;
         let Compiled { code, binding, precaution, not_quick } = compiled;
         let is_for_now = code.is_quick() && compiler != Compiler::Quick;
@@ -336,7 +326,7 @@ impl Preparer {
         prepared: &Prepared,
         request: &LoadRequest,
         load: &Underway,
-    ) -> Option<Result<Prepared, LoadProblem>> {
+    ) -> Option<Result<Prepared, StageError>> {
         let artifact = match &*prepared.later.as_ref()?.0.lock() {
             Better::Awaited(artifact) => artifact.clone(),
             Better::There(_) | Better::GivenUp => return None,
@@ -368,8 +358,8 @@ impl Preparer {
         let artifact = Artifact::again(&prepared, bytes.into()).ok_or_else(gone)?;
         admit(&artifact, request).map_err(|problem| refuse(LoadStage::Policy, problem))?;
         let compiled = self.compile(&artifact, request, Compiler::Auto, load);
-        let compiled =
-            compiled.map_err(|problem| load.explain(refuse(LoadStage::Link, problem)))?;
+        let explain = |error: StageError| load.explain(error.about(prepared.origin.clone()));
+        let compiled = compiled.map_err(explain)?;
         let Compiled { code, binding, precaution, .. } = compiled;
         Ok(Prepared { code, binding, precaution, isolation, ..prepared })
     }
@@ -409,7 +399,7 @@ impl Preparer {
         request: &LoadRequest,
         compiler: Compiler,
         load: &Underway,
-    ) -> Result<Compiled, LoadProblem> {
+    ) -> Result<Compiled, StageError> {
         self.compile_by(artifact, request, compiler, false, load)
     }
 
@@ -420,7 +410,7 @@ impl Preparer {
         compiler: Compiler,
         in_background: bool,
         load: &Underway,
-    ) -> Result<Compiled, LoadProblem> {
+    ) -> Result<Compiled, StageError> {
         let manifest = &artifact.manifest;
         let metered = manifest.limits.fuel.is_some() || request.seed(manifest).is_some();
         let limits = CompileLimits { in_background, ..self.bounds.limits(artifact, request) };
@@ -513,14 +503,15 @@ impl Preparer {
         artifact: &Artifact,
         request: &LoadRequest,
         load: &Underway,
-    ) -> Result<(NativeCode, Precaution), LoadProblem> {
+    ) -> Result<(NativeCode, Precaution), StageError> {
         let copy = self.private_copy(artifact)?;
         let _span = span::stage(LoadStage::Link).entered();
         let precaution = match request.skip_trial {
             true => Precaution::NotTried { reason: "the load skips the trial".to_owned() },
             false => self.tried(artifact, &copy, request, load)?,
         };
-        let mut code = NativeCode::open(&copy, &self.mapped)?;
+        let code = NativeCode::open(&copy, &self.mapped);
+        let mut code = code.map_err(|problem| problem.at(LoadStage::Link))?;
         code.copy = Some(copy);
         Ok((code, precaution))
     }
@@ -532,7 +523,7 @@ impl Preparer {
         library: &TempPath,
         request: &LoadRequest,
         load: &Underway,
-    ) -> Result<Precaution, LoadProblem> {
+    ) -> Result<Precaution, StageError> {
         let mut limits = artifact.manifest.limits.clone();
         // It is not held to its limit of memory in this process either.
         limits.memory = limits.memory.max(TRIAL_MEMORY);
@@ -544,12 +535,12 @@ impl Preparer {
             Err(Untried::NoProcess(problem) | Untried::NotOpened(problem)) => {
                 Ok(Precaution::NotTried { reason: problem.to_string() })
             }
-            Err(Untried::Bad(problem)) => Err(problem),
+            Err(bad @ Untried::Bad(_)) => Err(bad.into()),
         }
     }
 
-    fn private_copy(&self, artifact: &Artifact) -> Result<TempPath, LoadProblem> {
-        let _span = span::stage(LoadStage::Compile).entered();
+    fn private_copy(&self, artifact: &Artifact) -> Result<TempPath, StageError> {
+        let _span = span::stage(LoadStage::Link).entered();
         let is_program = artifact.kind == ArtifactKind::FramedProgram;
         let mut copy = tempfile::Builder::new();
         copy.prefix(&artifact.digest[..16]);
@@ -557,12 +548,12 @@ impl Preparer {
             copy.suffix(std::env::consts::DLL_SUFFIX);
         }
         let folder = self.copies.path();
-        let refused = |reason: String| LoadProblem::NotOpened {
-            reason: format!("no private copy of it can be run: {reason}: {}", folder.display()),
-            remedy:
-                "make room there, or choose a folder on another file system for temporary files \
-                     (XDG_CACHE_HOME or TMPDIR, `HostBuilder::scratch_folder`)"
-                    .to_owned(),
+        let refused = |reason: String| {
+            let reason =
+                format!("no private copy of it can be run: {reason}: {}", folder.display());
+            let remedy = "make room there, or choose a folder on another file system for temporary files \
+                          (XDG_CACHE_HOME or TMPDIR, `HostBuilder::scratch_folder`)";
+            LoadProblem::NotOpened { reason, remedy: remedy.to_owned() }.at(LoadStage::Link)
         };
         if !lets_code_run(folder) {
             return Err(refused("the file system lets no code run (noexec)".to_owned()));

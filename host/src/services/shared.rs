@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) kv: Mutex<KeyValues>,
     pub(crate) cancellations: Cancellations,
     pub(crate) meters: Meters,
-    /// What lives of its generations.
+    /// Counts the copies that live of its generations.
     pub(crate) remains: Arc<RemainsCounter>,
     /// The last failures, oldest first.
     pub(crate) failures: Mutex<VecDeque<Arc<CopyFailure>>>,

@@ -199,8 +199,8 @@ const BEHIND: usize = 20;
 pub struct Wanted {
     /// Only calls of this plugin.
     pub plugin: Option<String>,
-    /// This call, however it ended; otherwise the last one that crashed, trapped, timed out or broke
-    /// a limit, or failed if none did.
+    /// This call, however it ended; otherwise the last crash, else the last one that trapped, timed out
+    /// or broke a limit, else the last one that failed.
     pub call: Option<u64>,
 }
 

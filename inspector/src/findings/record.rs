@@ -236,8 +236,8 @@ pub struct Record {
     pub uses: BTreeMap<(Owner, Permission), PermissionUse>,
     /// Crashes of processes by instance.
     pub crashes: BTreeMap<Owner, Crashes>,
-    /// What did not go away with its generation, by instance: the generation, what and why, and where the
-    /// run says so.
+    /// The things that did not go away with their generation, by instance: the generation, what and why,
+    /// and where the run says so.
     pub left_behind: BTreeMap<Owner, Vec<(u32, String, Spot)>>,
     /// Loads, in order; the first thousand.
     pub loads: Vec<Load>,

@@ -53,7 +53,7 @@ impl TargetFound {
         format!("{given}{} {}, {}, {file}", about.id, about.version, self.status.binding)
     }
 
-    /// What it is called among the targets, where it is the one at this place.
+    /// Its name among the targets, where it is the one at this place.
     fn place(&self, at: usize) -> String {
         self.given.clone().unwrap_or_else(|| format!("target {}", at + 1))
     }

@@ -26,7 +26,8 @@ pub(in crate::cli) struct BundleTrace {
     /// Only failures of this plugin
     #[arg(long, value_name = "ID")]
     pub plugin: Option<String>,
-    /// This call, however it ended; otherwise the last one that crashed, trapped, or broke a limit
+    /// This call, however it ended; otherwise the last crash, else the last one that trapped, ran out of
+    /// time or broke a limit, else the last one that failed
     #[arg(long, value_name = "N")]
     pub call: Option<u64>,
     /// Keep payloads and headers

@@ -18,7 +18,7 @@ pub(super) fn origin(store: &Store) -> Option<u64> {
     store.start().into_iter().chain(first).min()
 }
 
-/// What is left of the generations of an instance: what lives, and what did not go away.
+/// The remains of the generations of an instance: those that live, and those that did not go away.
 pub(super) fn remains(ui: &mut Ui, name: &str, remains: &Remains) {
     let tokens = theme::of(ui);
     let live = remains.live.iter().map(|live| match live.copies {

@@ -123,7 +123,7 @@ fn two_builds_get_the_same_inputs_and_are_compared() {
     let [before, after] = names(&window);
     assert!(before.contains("1.0.0") && after.contains("2.0.0"), "{before} {after}");
     let pair = app(&window).view().pair().unwrap();
-    // What is composed for either goes to both, and both began in one state.
+    // Both get the frame that is composed for either, and both began in one state.
     for target in [pair.second, pair.first] {
         let sent = app(&window).view().sent().len();
         let diffs = app(&window).view().diff().unwrap().0;

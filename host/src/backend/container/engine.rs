@@ -11,13 +11,14 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use glovebox_abi::units::show_duration;
+use glovebox_events::LoadStage;
 use glovebox_sandbox::{Missing, SandboxReport, has_ended, own_mark};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::filter::Filter;
-use crate::problem::{LoadProblem, shorten};
+use crate::problem::{LoadProblem, StageError, shorten};
 use crate::underway::Underway;
 
 /// The label of all containers that hosts start.
@@ -101,11 +102,14 @@ impl Engine {
 
     /// Refuses an image that is not here, is another one than that of the digest, or has another name: an
     /// engine finds it by its digest, and a person agrees to its name.
-    pub(super) fn check_image(&self, image: &str, load: &Underway) -> Result<(), LoadProblem> {
+    pub(super) fn check_image(&self, image: &str, load: &Underway) -> Result<(), StageError> {
         let (name, expected) = image.rsplit_once('@').unwrap_or((image, ""));
         let names = ["image", "inspect", "--format", "{{json .RepoDigests}}", image];
         let reason = match self.ask(&names, Some(load)) {
-            Ok(said) => return check_name(name, &known_names(&said)),
+            Ok(said) => {
+                let named = check_name(name, &known_names(&said));
+                return named.map_err(|problem| problem.at(LoadStage::Policy));
+            }
             Err(reason) => reason,
         };
         let filter = format!("reference={name}");
@@ -113,7 +117,8 @@ impl Engine {
         let others = self.ask(&list, Some(load)).unwrap_or_default();
         match others.lines().find(|digest| digest.starts_with("sha256:")) {
             Some(found) => {
-                Err(LoadProblem::Digest { found: shorten(found), expected: expected.to_owned() })
+                let (found, expected) = (shorten(found), expected.to_owned());
+                Err(LoadProblem::Digest { found, expected }.at(LoadStage::Signature))
             }
             None => Err(LoadProblem::NoContainer {
                 reason: format!("the image {image} is not on this machine: {reason}"),
@@ -122,7 +127,8 @@ impl Engine {
                      `{0} images --digests` shows it",
                     self.path.display()
                 ),
-            }),
+            }
+            .at(LoadStage::Policy)),
         }
     }
 

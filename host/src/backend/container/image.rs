@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glovebox_abi::manifest::{LimitKind, Limits};
-use glovebox_events::Outcome;
+use glovebox_events::{LoadStage, Outcome};
 use glovebox_sandbox::{Access, SandboxReport};
 use glovebox_worker::{CallError, ClientSpec, Ended, Spec, Worker, Workers};
 
 use super::super::process::{AROUND, Place, ProcessGrants, bounds_of};
 use super::engine::{Engine, LABEL, last_line, new_name};
 use super::layers::{Amounts, look};
-use crate::problem::{LoadProblem, shorten};
+use crate::problem::{LoadProblem, StageError, shorten};
 use crate::underway::Underway;
 
 /// Processes and threads of a container.
@@ -50,7 +50,7 @@ impl Image {
         reference: &str,
         command: Vec<String>,
         load: &Underway,
-    ) -> Result<Image, LoadProblem> {
+    ) -> Result<Image, StageError> {
         engine.check_image(reference, load)?;
         Ok(Image { engine, reference: reference.to_owned(), command })
     }
@@ -62,18 +62,18 @@ impl Image {
         limits: &Limits,
         deadline: Duration,
         load: &Underway,
-    ) -> Result<Arc<SandboxReport>, LoadProblem> {
+    ) -> Result<Arc<SandboxReport>, StageError> {
         if let Some(report) = &*self.engine.layers.lock() {
             return Ok(report.clone());
         }
         let nothing = ProcessGrants::default();
         let started = self.start(workers, "trial", limits, &nothing, deadline, Some(load));
         let (_, report) = started.map_err(|outcome| match outcome {
-            Outcome::Refused { reason } => LoadProblem::NoContainer {
-                reason,
-                remedy: "see the reason; `glovebox doctor` examines the engine".to_owned(),
-            },
-            outcome => LoadProblem::Call(outcome),
+            Outcome::Refused { reason } => {
+                let remedy = "see the reason; `glovebox doctor` examines the engine".to_owned();
+                LoadProblem::NoContainer { reason, remedy }.at(LoadStage::Policy)
+            }
+            outcome => LoadProblem::Call(outcome).at(LoadStage::Initialize),
         })?;
         let report = Arc::new(report);
         *self.engine.layers.lock() = Some(report.clone());

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use glovebox_abi::manifest::Limits;
-use glovebox_events::Outcome;
+use glovebox_events::{LoadStage, Outcome};
 use glovebox_sandbox::{Layer, Missing, Promise, SandboxReport};
 use glovebox_worker::{Canceller, Worker, Workers};
 use tempfile::TempPath;
@@ -17,7 +17,7 @@ use super::super::outside::{About, Trial};
 use super::super::process::ProcessGrants;
 use super::copy::WorkerBackend;
 use super::start::{WorkerStarter, start_worker};
-use crate::problem::LoadProblem;
+use crate::problem::{LoadProblem, StageError};
 use crate::services::{Cancel, Context, Meter, ResourceUsage};
 
 /// The things that workers run.
@@ -147,8 +147,8 @@ impl WorkerStarter {
         &self,
         library: TempPath,
         about: &About<'_>,
-    ) -> Result<WorkerCode, LoadProblem> {
-        let workers = self.workers()?;
+    ) -> Result<WorkerCode, StageError> {
+        let workers = self.workers().map_err(no_process)?;
         let report = self.try_library(&Trial { library: &library, about }, check)?;
         Ok(WorkerCode { workers, artifact: Artifact::Library(library), report })
     }
@@ -160,12 +160,13 @@ impl WorkerStarter {
         program: TempPath,
         command: Vec<String>,
         limits: &Limits,
-    ) -> Result<WorkerCode, LoadProblem> {
-        let workers = self.workers()?;
+    ) -> Result<WorkerCode, StageError> {
+        let workers = self.workers().map_err(no_process)?;
         let nothing = ProcessGrants::default();
-        let worker = start_worker(&workers, (&program, Some(&command)), "trial", limits, nothing)?;
+        let worker = start_worker(&workers, (&program, Some(&command)), "trial", limits, nothing)
+            .map_err(no_process)?;
         let report = Arc::new(worker.report().clone());
-        check(&report)?;
+        check(&report).map_err(no_process)?;
         Ok(WorkerCode { workers, artifact: Artifact::Program(program, command), report })
     }
 
@@ -176,13 +177,19 @@ impl WorkerStarter {
         reference: &str,
         command: Vec<String>,
         about: &About<'_>,
-    ) -> Result<WorkerCode, LoadProblem> {
-        let workers = self.workers()?;
-        let image = Image::find(self.engine(about.load)?, reference, command, about.load)?;
+    ) -> Result<WorkerCode, StageError> {
+        let workers = self.workers().map_err(no_process)?;
+        let engine = self.engine(about.load).map_err(no_process)?;
+        let image = Image::find(engine, reference, command, about.load)?;
         let report = image.layers(&workers, about.limits, about.deadline, about.load)?;
-        check(&report)?;
+        check(&report).map_err(no_process)?;
         Ok(WorkerCode { workers, artifact: Artifact::Image(image), report })
     }
+}
+
+/// There is no process that a policy lets a stranger's code run in.
+fn no_process(problem: LoadProblem) -> StageError {
+    problem.at(LoadStage::Policy)
 }
 
 /// Refuses a sandbox without one of the layers that keep machine code from the files and the processes

@@ -1,4 +1,4 @@
-//! What reloads leave behind.
+//! The things that reloads leave behind.
 
 use std::process::Command;
 use std::sync::Mutex;
