@@ -21,7 +21,7 @@
 //! compiled in this process, as [`PluginStatus::precaution`](crate::PluginStatus::precaution) says.
 
 pub use glovebox_sandbox::{
-    Layer, LayerReport, LayerState, Missing, Probe, Promise, SandboxReport,
+    Layer, LayerCheck, LayerReport, LayerState, Missing, Promise, SandboxReport,
 };
 
 use crate::backend::outside::WorkerStarter;
@@ -62,7 +62,7 @@ pub fn report_crashes(folder: &std::path::Path, about: &str) {
 pub struct WorkerCheck {
     /// Each layer of the sandbox, by a child that entered it and then tried what it forbids; why no
     /// child could try, otherwise.
-    pub layers: Result<Vec<Probe>, Missing>,
+    pub layers: Result<Vec<LayerCheck>, Missing>,
     /// The report of a worker that was started and ended again; why there is none, otherwise.
     pub started: Result<SandboxReport, Missing>,
 }
@@ -70,8 +70,8 @@ pub struct WorkerCheck {
 impl WorkerCheck {
     /// True if a forbidden thing failed because of the layer.
     pub fn holds(&self, layer: Layer) -> bool {
-        let mut probes = self.layers.iter().flatten();
-        probes.any(|probe| probe.layer == layer && probe.missing.is_none())
+        let mut checks = self.layers.iter().flatten();
+        checks.any(|check| check.layer == layer && check.missing.is_none())
     }
 
     /// The promises about workers, and whether each is kept here: by the layers that were tried.
@@ -86,12 +86,12 @@ pub fn check() -> WorkerCheck {
     #[cfg(target_os = "linux")]
     {
         use crate::backend::worker::check;
-        WorkerCheck { layers: check::probe(), started: check::start() }
+        WorkerCheck { layers: check::layers(), started: check::start() }
     }
     #[cfg(not(target_os = "linux"))]
     {
         let missing = |error: glovebox_sandbox::SandboxError| Missing::new(error.to_string(), "");
-        let layers = glovebox_sandbox::probe().map_err(missing);
+        let layers = glovebox_sandbox::check_layers().map_err(missing);
         let reason = format!("workers are written for Linux, and this is {}", std::env::consts::OS);
         let remedy = "run strangers' plugins on Linux, or as WebAssembly";
         WorkerCheck { layers, started: Err(Missing::new(reason, remedy)) }

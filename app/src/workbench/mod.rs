@@ -66,7 +66,7 @@ pub use figures::{Figures, InstanceFigures};
 pub use finished::Sent;
 pub use jobs::{JobId, JobView};
 pub use notice::{Level, Notice};
-pub use overview::{Failure, Overview, Span};
+pub use overview::{FailedCall, Overview, Span};
 pub use pages::Pages;
 pub use reader::Reader;
 pub use row_line::RowLine;

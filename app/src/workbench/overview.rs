@@ -40,7 +40,7 @@ pub struct Span {
 
 /// A call that ended with anything but `completed`.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct FailedCall {
     /// The row of its input.
     pub row: RowId,
     /// When it started, in nanoseconds since the Unix epoch.
@@ -63,7 +63,7 @@ pub struct Overview {
     /// Calls, oldest first.
     pub spans: VecDeque<Span>,
     /// Calls that failed, oldest first.
-    pub failures: VecDeque<Failure>,
+    pub failures: VecDeque<FailedCall>,
     /// Failures that are older and not kept.
     pub failures_left_out: u64,
     /// Time of the first and the last row, in nanoseconds since the Unix epoch.
@@ -196,7 +196,7 @@ impl Overview {
                 self.failures_left_out += 1;
             }
             let lane = self.lane_for(&row.plugin, row.instance);
-            self.failures.push_back(Failure {
+            self.failures.push_back(FailedCall {
                 lane,
                 row: row.id,
                 at: row.at,

@@ -55,11 +55,11 @@ impl Known {
 #[derive(Debug)]
 pub struct Pages {
     known: Known,
-    shared: Arc<Shared>,
+    shared: Arc<Exchange>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Exchange {
     wants: Mutex<Wants>,
     changed: Condvar,
     seen: Mutex<Seen>,
@@ -94,7 +94,7 @@ struct Seen {
 impl Pages {
     /// Starts the thread that reads.
     pub(super) fn open(path: &std::path::Path, known: Known, waker: Arc<Waker>) -> Pages {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Exchange {
             wants: Mutex::default(),
             changed: Condvar::new(),
             seen: Mutex::default(),
@@ -193,7 +193,7 @@ impl Drop for Pages {
     }
 }
 
-impl Shared {
+impl Exchange {
     fn say(&self, trouble: String) {
         self.seen.lock().trouble = Some(trouble);
         self.waker.wake();
@@ -239,7 +239,7 @@ impl Shared {
 
 /// Reads what is wanted with what `open` opens, until the window has no more interest in it.
 fn serve<R>(
-    shared: &Shared,
+    shared: &Exchange,
     open: impl Fn() -> Result<R, TraceError>,
     read: impl Fn(&mut R, &Next) -> Result<(), TraceError>,
 ) {
@@ -266,7 +266,7 @@ fn serve<R>(
 
 /// The work that the thread has in hand.
 struct Reading<'a> {
-    shared: &'a Shared,
+    shared: &'a Exchange,
     windows: &'a mut FrameWindows,
 }
 
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_reader_costs_what_it_read() {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Exchange {
             wants: Mutex::default(),
             changed: Condvar::new(),
             seen: Mutex::default(),

@@ -1,6 +1,6 @@
 //! Systems that have no sandbox here yet: every layer is missing, and said to be.
 
-use crate::{Layer, Missing, Probe, Profile, SandboxError, SandboxReport};
+use crate::{Layer, LayerCheck, Missing, Profile, SandboxError, SandboxReport};
 
 fn missing() -> Missing {
     let reason = format!("the sandbox is written for Linux, and this is {}", std::env::consts::OS);
@@ -25,9 +25,9 @@ pub fn enter(profile: &Profile) -> Result<SandboxReport, SandboxError> {
 /// # Errors
 ///
 /// None here.
-pub fn probe() -> Result<Vec<Probe>, SandboxError> {
-    let probe = |layer| Probe { layer, tried: "nothing".to_owned(), missing: Some(missing()) };
-    Ok(Layer::ALL.into_iter().map(probe).collect())
+pub fn check_layers() -> Result<Vec<LayerCheck>, SandboxError> {
+    let check = |layer| LayerCheck { layer, tried: "nothing".to_owned(), missing: Some(missing()) };
+    Ok(Layer::ALL.into_iter().map(check).collect())
 }
 
 /// A group of processes; there are none here.

@@ -1,7 +1,7 @@
 //! Forbids this process what it does not need, layer by layer, before it runs code of a stranger.
 //!
 //! Read [`Profile`] first (what the process may still do), then [`enter`] (from then on it holds),
-//! then [`SandboxReport`] (which layers hold, which are missing, and what would help). [`probe`]
+//! then [`SandboxReport`] (which layers hold, which are missing, and what would help). [`check_layers`]
 //! tells the same about this machine without entering: it tries a forbidden thing in a child. A
 //! [`Cgroup`] is the one layer that somebody outside has to make.
 //!
@@ -38,13 +38,13 @@ mod files;
 #[cfg(target_os = "linux")]
 mod identity;
 #[cfg(target_os = "linux")]
+mod layers;
+#[cfg(target_os = "linux")]
 mod limits;
 #[cfg(target_os = "linux")]
 mod mounts;
 #[cfg(target_os = "linux")]
 mod namespaces;
-#[cfg(target_os = "linux")]
-mod probe;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]
@@ -58,14 +58,14 @@ mod elsewhere;
 #[cfg(target_os = "linux")]
 pub use cgroup::Cgroup;
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Cgroup, enter, probe};
+pub use elsewhere::{Cgroup, check_layers, enter};
 #[cfg(target_os = "linux")]
 pub use identity::{has_ended, own_mark, status_fields};
 #[cfg(target_os = "linux")]
-pub use probe::probe;
+pub use layers::check_layers;
 pub use profile::{Access, Folder, Layer, Limits, Network, Profile, Reach, SystemCalls};
 pub use promise::Promise;
-pub use report::{LayerReport, LayerState, Missing, Probe, SandboxError, SandboxReport};
+pub use report::{LayerCheck, LayerReport, LayerState, Missing, SandboxError, SandboxReport};
 #[cfg(target_os = "linux")]
 pub use system::check;
 

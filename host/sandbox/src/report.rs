@@ -90,7 +90,7 @@ impl SandboxReport {
 
 /// Whether a layer works on this machine, found out by trying.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
+pub struct LayerCheck {
     /// The layer.
     pub layer: Layer,
     /// The forbidden thing that was tried, for people.

@@ -6,7 +6,7 @@ use glovebox_abi::{Frame, Health, Plugin, State};
 
 use super::{Backend, own_code};
 use crate::frames::Frames;
-use crate::services::Context;
+use crate::services::CopyServices;
 use crate::stop::Stop;
 
 /// The code of a trap that stands for a panic of a plugin of this tier, as in the native one.
@@ -16,17 +16,17 @@ pub(crate) type Factory = Arc<dyn Fn() -> Box<dyn Plugin> + Send + Sync>;
 
 pub(crate) struct CoreBackend {
     plugin: Box<dyn Plugin>,
-    context: Context,
+    context: CopyServices,
 }
 
 impl CoreBackend {
-    pub(crate) fn new(factory: &Factory, context: Context) -> CoreBackend {
+    pub(crate) fn new(factory: &Factory, context: CopyServices) -> CoreBackend {
         CoreBackend { plugin: factory(), context }
     }
 }
 
 impl Backend for CoreBackend {
-    fn context(&mut self) -> &mut Context {
+    fn context(&mut self) -> &mut CopyServices {
         &mut self.context
     }
 

@@ -23,7 +23,7 @@ use glovebox_sandbox::SandboxReport;
 use crate::frames::Frames;
 use crate::guard::caught;
 use crate::policy::Enforcement;
-use crate::services::Context;
+use crate::services::CopyServices;
 use crate::stop::Stop;
 
 /// True if native plugins can be given processes of their own: on Linux, in a program that asks whether
@@ -42,7 +42,7 @@ pub(crate) fn has_workers() -> bool {
 /// One running copy of a plugin. One thread at a time calls it, not always the same one.
 pub(crate) trait Backend: Send {
     /// The services it uses, for counting and stopping.
-    fn context(&mut self) -> &mut Context;
+    fn context(&mut self) -> &mut CopyServices;
     fn initialize(&mut self, config: &str) -> Result<(), Stop>;
     /// Puts the answer into `out`, which is empty. After a failure, `out` is not used.
     fn process(&mut self, frame: &Frame, out: &mut Frames) -> Result<(), Stop>;
@@ -200,7 +200,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// A fresh copy; [`Backend::initialize`] comes next.
-    pub(crate) fn instantiate(&self, context: Context) -> Result<Box<dyn Backend>, Outcome> {
+    pub(crate) fn instantiate(&self, context: CopyServices) -> Result<Box<dyn Backend>, Outcome> {
         Ok(match self {
             Code::Core(factory) => {
                 let made = caught(|| core::CoreBackend::new(factory, context));

@@ -119,7 +119,7 @@ fn of_host(host: &Host) -> Vec<Figure> {
         ),
         one(
             "glovebox_mapped_libraries",
-            "Shared libraries that were opened and stay mapped",
+            "InstanceServices libraries that were opened and stay mapped",
             Gauge,
             host.mapped_libraries(),
         ),

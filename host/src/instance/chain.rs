@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use glovebox_events::What;
 
-use crate::services::Shared;
+use crate::services::InstanceServices;
 
 /// Where a frame comes from: from outside, or from a plugin that emitted it.
 ///
@@ -15,7 +15,7 @@ use crate::services::Shared;
 #[derive(Clone, Default)]
 pub(crate) struct Chain {
     hops: u32,
-    /// Shared by all that go back to the same call; `None` as long as nothing was emitted.
+    /// InstanceServices by all that go back to the same call; `None` as long as nothing was emitted.
     caused: Option<Arc<Caused>>,
 }
 
@@ -30,7 +30,7 @@ struct Caused {
 
 /// A plugin that tells of frames that were dropped.
 pub(super) struct Teller {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<InstanceServices>,
     pub(super) generation: u32,
 }
 

@@ -12,12 +12,12 @@ use glovebox_abi::text::cut;
 use glovebox_abi::{Frame, Kind, Permission, State};
 use glovebox_events::{CallId, NoteKind, Outcome, Timing, What};
 
+use super::back_off::BackOff;
 use super::chain::{Chain, Teller};
-use super::common::Common;
 use super::copy_status::{CopyStatus, bump};
-use super::failures::Failures;
 use super::generation::Generation;
 use super::held::{HeldGuard, HeldLock};
+use super::support::CopySupport;
 use crate::backend::Backend;
 use crate::frames::Frames;
 use crate::guard::caught;
@@ -25,7 +25,7 @@ use crate::id::InstanceId;
 use crate::policy::{MAX_PARAMETERS, Parameter};
 use crate::record::span::{self, About};
 use crate::reply::Reply;
-use crate::services::{Context, Rights};
+use crate::services::{CopyServices, Rights};
 use crate::stop::Stop;
 
 /// A lock with room for one copy.
@@ -48,14 +48,14 @@ pub(crate) struct PluginCopy {
     is_answered: bool,
     accepts: [u64; 4],
     rights: Arc<Rights>,
-    pub(super) common: Arc<Common>,
+    pub(super) support: Arc<CopySupport>,
     pub(super) status: Arc<CopyStatus>,
     /// Where a later attempt to start it finds it again.
     pub(super) cell: Weak<CopyCell>,
     /// `None` if it cannot go on.
     pub(super) backend: Option<Box<dyn Backend>>,
     /// Those in a row.
-    pub(super) failures: Failures,
+    pub(super) back_off: BackOff,
     /// The state of a copy that had to go, until a fresh one has it.
     pub(super) carried: Option<State>,
     /// True if each copy has a process of its own.
@@ -85,22 +85,22 @@ impl CopyCell {
     /// Puts a copy in that does not run yet.
     pub(super) fn put(
         self: &Arc<Self>,
-        common: Arc<Common>,
+        support: Arc<CopySupport>,
         status: Arc<CopyStatus>,
         generation: Arc<Generation>,
     ) {
-        let shared = &common.shared;
+        let shared = &support.shared;
         let copy = PluginCopy {
             id: shared.instance,
             is_heard: shared.journal.is_heard(),
             is_answered: shared.answers.is_some(),
             accepts: generation.accepts,
             rights: generation.rights.clone(),
-            common,
+            support,
             status,
             cell: Arc::downgrade(self),
             backend: None,
-            failures: Failures::default(),
+            back_off: BackOff::default(),
             carried: None,
             has_process: generation.has_process(),
             hears_of_cancellations: false,
@@ -171,7 +171,7 @@ impl PluginCopy {
 
     /// Id of the plugin.
     pub(crate) fn plugin(&self) -> &str {
-        &self.common.shared.plugin
+        &self.support.shared.plugin
     }
 
     /// How many calls a call may cause by frames that are emitted.
@@ -208,7 +208,7 @@ impl PluginCopy {
 
     /// Its description in spans.
     pub(super) fn about(&self) -> About<'_> {
-        self.generation.about(&self.common.shared)
+        self.generation.about(&self.support.shared)
     }
 
     /// Counts a frame that it emitted and that is dropped on the way to a plugin.
@@ -219,14 +219,14 @@ impl PluginCopy {
     /// True if the reason for that is to be told. Otherwise, as many as go back to the same call are told
     /// of together, later.
     pub(crate) fn is_told(&self, chain: &Chain) -> bool {
-        let (shared, generation) = (&self.common.shared, self.generation.number);
+        let (shared, generation) = (&self.support.shared, self.generation.number);
         chain.is_told(|| Teller { shared: shared.clone(), generation })
     }
 
     /// Tells of one frame that it emitted and that was dropped.
     pub(crate) fn tell_dropped(&self, reason: &str) {
         let what = What::FramesDropped { frames: 1, reason: reason.to_owned() };
-        self.common.shared.record(self.generation.number, what);
+        self.support.shared.record(self.generation.number, what);
     }
 
     /// Tells the log about something that the host did to this plugin's frames or state.
@@ -254,7 +254,7 @@ impl PluginCopy {
     #[cold]
     fn after_call(&self, frame: &Frame, reply: &Reply) {
         if self.status.keeps_frames() {
-            self.common.recent.add(frame, reply);
+            self.support.recent.add(frame, reply);
         }
         self.care_later();
     }
@@ -283,7 +283,7 @@ impl PluginCopy {
 
     /// With its events and timing.
     fn call_heard(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
-        let journal = &self.common.shared.journal;
+        let journal = &self.support.shared.journal;
         let is_told = journal.is_told();
         let call = journal.next_call();
         reply.call = call;
@@ -344,7 +344,7 @@ impl PluginCopy {
     }
 
     fn record(&self, what: What) {
-        self.common.shared.record(self.generation.number, what);
+        self.support.shared.record(self.generation.number, what);
     }
 
     #[inline(always)]
@@ -355,7 +355,7 @@ impl PluginCopy {
             return Err(self.refuse(frame));
         }
         if self.rights.hot.rate.load(Ordering::Relaxed) != 0 {
-            self.common.take_token(&self.rights.limits.load()).map_err(Stop::Alive)?;
+            self.support.take_token(&self.rights.limits.load()).map_err(Stop::Alive)?;
         }
         if self.has_process {
             self.keep_up();
@@ -377,7 +377,7 @@ impl PluginCopy {
         if self.is_answered {
             self.end_answered();
         }
-        if self.failures.is_open() {
+        if self.back_off.is_open() {
             self.after_failures(&result);
         }
         result
@@ -386,7 +386,7 @@ impl PluginCopy {
     /// Tells the application's answers that a call with this frame begins on this thread.
     #[cold]
     fn begin_answered(&self, frame: &Frame) {
-        let shared = &self.common.shared;
+        let shared = &self.support.shared;
         if let Some(answers) = &shared.answers
             && let Err(reason) = caught(|| answers.begin(&shared.plugin, frame))
         {
@@ -398,7 +398,7 @@ impl PluginCopy {
     /// Tells the application's answers that the call is over.
     #[cold]
     fn end_answered(&self) {
-        if let Some(answers) = &self.common.shared.answers
+        if let Some(answers) = &self.support.shared.answers
             && let Err(reason) = caught(|| answers.end())
         {
             let text = format!("the application's answers panicked at the end: {reason}");
@@ -426,7 +426,7 @@ impl PluginCopy {
     fn refuse_kind(&self, kind: Kind) -> String {
         let grants = self.rights.grants.load();
         let parameter = Parameter::Kind(kind);
-        let shared = &self.common.shared;
+        let shared = &self.support.shared;
         shared.access(&grants, self.generation.number, Permission::Receive, &parameter);
         let verdict = grants.verdict(Permission::Receive);
         let why = verdict.map(|verdict| match verdict.is_granted() {
@@ -449,7 +449,7 @@ impl PluginCopy {
     }
 }
 
-fn timing(context: &Context, total: Duration, queue: Duration) -> Timing {
+fn timing(context: &CopyServices, total: Duration, queue: Duration) -> Timing {
     let host = context.host_time;
     let plugin = context.plugin_time.unwrap_or(total);
     Timing {

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::record::{LifecycleHook, Transition, in_time};
 use crate::reply::Reply;
-use crate::services::{Cancel, Shared};
+use crate::services::{Cancel, InstanceServices};
 
 /// The status of one copy, which anybody may read at any time. The thread that starts, holds or ends
 /// the copy changes it. Others may change the phase beside that, to say that it drains or cannot start:
@@ -233,7 +233,7 @@ impl CopyStatus {
 
     /// Changes the phase, tells the hooks and records it. Does nothing if the copy is there already. A
     /// copy that drains is draining wherever another one would get ready or be it.
-    pub(super) fn enter(&self, shared: &Shared, generation: u32, to: Phase, cause: &str) {
+    pub(super) fn enter(&self, shared: &InstanceServices, generation: u32, to: Phase, cause: &str) {
         self.change(shared, generation, cause, |from| match to {
             Phase::Ready if self.drains.load(Ordering::Acquire) => Some(Phase::Draining),
             Phase::Found | Phase::Loaded | Phase::Initializing if from == Phase::Draining => None,
@@ -245,7 +245,7 @@ impl CopyStatus {
     /// changes the phase meanwhile, `next` is asked again.
     fn change(
         &self,
-        shared: &Shared,
+        shared: &InstanceServices,
         generation: u32,
         cause: &str,
         next: impl Fn(Phase) -> Option<Phase>,
@@ -268,7 +268,7 @@ impl CopyStatus {
     /// heard that it is about to change then, and nothing else.
     fn move_on(
         &self,
-        shared: &Shared,
+        shared: &InstanceServices,
         generation: u32,
         from: Phase,
         to: Phase,
@@ -315,7 +315,7 @@ impl CopyStatus {
 
     /// No new frames come: enters [`Phase::Draining`] where that may follow, now and whenever it would
     /// be ready again.
-    pub(super) fn begin_draining(&self, shared: &Shared, generation: u32, cause: &str) {
+    pub(super) fn begin_draining(&self, shared: &InstanceServices, generation: u32, cause: &str) {
         self.drains.store(true, Ordering::Release);
         self.change(shared, generation, cause, |from| {
             from.may_become(Phase::Draining).then_some(Phase::Draining)
@@ -323,13 +323,13 @@ impl CopyStatus {
     }
 
     /// Enters [`Phase::Ready`]; whatever was wrong is over.
-    pub(super) fn ready(&self, shared: &Shared, generation: u32, cause: &str) {
+    pub(super) fn ready(&self, shared: &InstanceServices, generation: u32, cause: &str) {
         *self.down.lock() = None;
         self.enter(shared, generation, Phase::Ready, cause);
     }
 
     /// Enters [`Phase::Faulted`] where that may follow; only a person, or another artifact, leads out.
-    pub(super) fn fault_with(&self, shared: &Shared, generation: u32, cause: &str) {
+    pub(super) fn fault_with(&self, shared: &InstanceServices, generation: u32, cause: &str) {
         *self.down.lock() = Some(Down { cause: cause.to_owned(), retry: None });
         self.change(shared, generation, cause, |from| {
             from.may_become(Phase::Faulted).then_some(Phase::Faulted)
@@ -337,7 +337,7 @@ impl CopyStatus {
     }
 
     /// Makes another first start possible.
-    pub(super) fn forget_fault(&self, shared: &Shared, generation: u32) {
+    pub(super) fn forget_fault(&self, shared: &InstanceServices, generation: u32) {
         *self.down.lock() = None;
         self.change(shared, generation, "asked to start again", |from| {
             (from == Phase::Faulted).then_some(Phase::Found)

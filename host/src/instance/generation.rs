@@ -10,13 +10,13 @@ use glovebox_abi::{Kind, State};
 use glovebox_events::ReloadCause;
 use parking_lot::Mutex;
 
-use super::failures::breaker;
+use super::back_off::breaker;
 use super::probation::Served;
 use super::report::RefusedGeneration;
 use crate::backend::{Backend, Code};
 use crate::load::{Prepared, Source};
 use crate::record::span::About;
-use crate::services::{Rights, Shared};
+use crate::services::{InstanceServices, Rights};
 
 /// The running generation; readable while a call is running.
 pub(crate) struct Generation {
@@ -192,7 +192,7 @@ impl Generation {
     }
 
     /// Its description in spans.
-    pub(crate) fn about<'a>(&self, shared: &'a Shared) -> About<'a> {
+    pub(crate) fn about<'a>(&self, shared: &'a InstanceServices) -> About<'a> {
         let (plugin, instance, tier) = (&*shared.plugin, shared.instance, self.prepared.tier);
         About { plugin, instance, generation: self.number, tier }
     }

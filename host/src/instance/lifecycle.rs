@@ -7,20 +7,20 @@ use glovebox_abi::State;
 use glovebox_abi::manifest::Restart;
 use glovebox_events::{LoadStage, NoteKind, Outcome, Phase};
 
+use super::back_off::Next;
 use super::copy::PluginCopy;
 use super::copy_status::{Care, Down, bump};
-use super::failures::Next;
-use super::start::{probe, ready, restore};
+use super::start::{check_health, ready, restore};
 use crate::backend::{self, Backend, step};
 use crate::failure::CopyFailure;
 use crate::problem::{LoadProblem, StageError};
 use crate::record::{span, unix_nanoseconds};
-use crate::services::Context;
+use crate::services::CopyServices;
 use crate::stop::Stop;
 
 impl PluginCopy {
     fn enter(&self, to: Phase, cause: &str) {
-        self.status.enter(&self.common.shared, self.generation.number, to, cause);
+        self.status.enter(&self.support.shared, self.generation.number, to, cause);
     }
 
     /// The copy cannot go on: it is thrown away and, if the manifest says so, replaced. The crash of a
@@ -46,13 +46,13 @@ impl PluginCopy {
             true => match self.count_failure() {
                 // Plugins that crash together do not come back together.
                 Next::Start(Duration::ZERO) => {
-                    Next::Start(self.common.stagger.wait(Instant::now()))
+                    Next::Start(self.support.stagger.wait(Instant::now()))
                 }
                 next => next,
             },
             false => {
                 // Where a process has crashed before, the row goes on.
-                if !self.has_process || self.failures.count() == 0 {
+                if !self.has_process || self.back_off.count() == 0 {
                     self.forget_failures();
                 }
                 Next::Start(Duration::ZERO)
@@ -77,26 +77,26 @@ impl PluginCopy {
         let (at, cause) = (unix_nanoseconds(), cause.to_owned());
         let digest = self.generation.prepared.digest.clone();
         let failure = CopyFailure { at, generation, digest, cause, call, evidence };
-        self.common.shared.keep_failure(failure);
+        self.support.shared.keep_failure(failure);
     }
 
     /// Counts a failure of this copy, and says what follows.
     fn count_failure(&mut self) -> Next {
         let most = self.generation.breaker();
         let lifecycle = &self.generation.prepared.manifest.lifecycle;
-        let next = self.failures.add(Instant::now(), lifecycle, most);
+        let next = self.back_off.add(Instant::now(), lifecycle, most);
         self.tell_failures();
         next
     }
 
     /// Ends the row of failures.
     pub(super) fn forget_failures(&mut self) {
-        self.failures.forget();
+        self.back_off.forget();
         self.tell_failures();
     }
 
     fn tell_failures(&self) {
-        self.status.failures.store(self.failures.count(), Ordering::Relaxed);
+        self.status.failures.store(self.back_off.count(), Ordering::Relaxed);
     }
 
     /// A call ended so, after failures: a plugin that answers begins a new row.
@@ -130,7 +130,7 @@ impl PluginCopy {
                 self.retry_later(wait);
             }
             Next::Stop => {
-                let count = self.failures.count();
+                let count = self.back_off.count();
                 let rows =
                     if count == 1 { "once".to_owned() } else { format!("{count} times in a row") };
                 let stopped =
@@ -148,7 +148,7 @@ impl PluginCopy {
     /// `Err(None)` if there is none to wait for, or the copy is about to end.
     #[cold]
     pub(super) fn wait_for_fresh(&mut self) -> Result<(), Option<Stop>> {
-        let shared = self.common.shared.clone();
+        let shared = self.support.shared.clone();
         if !self.hears_of_cancellations {
             self.hears_of_cancellations = true;
             shared.cancellations.tell(&self.status);
@@ -172,7 +172,7 @@ impl PluginCopy {
     /// Tries to make a fresh copy now. If it fails, the next attempt is set for later, until the
     /// breaker opens.
     fn start_fresh(&mut self) -> Result<(), StageError> {
-        let attempt = self.failures.begin_attempt();
+        let attempt = self.back_off.begin_attempt();
         bump(&self.status.counters().restarts, 1);
         let _span = span::restart(&self.about(), attempt).entered();
         self.start(&format!("attempt {attempt}"))
@@ -205,8 +205,8 @@ impl PluginCopy {
             Ok((backend, with)) => {
                 self.backend = Some(backend);
                 self.carried = None;
-                self.failures.started(Instant::now());
-                let (shared, number) = (&self.common.shared, self.generation.number);
+                self.back_off.started(Instant::now());
+                let (shared, number) = (&self.support.shared, self.generation.number);
                 self.status.ready(shared, number, &format!("restarted {with}"));
                 Ok(())
             }
@@ -221,9 +221,9 @@ impl PluginCopy {
     /// A fresh copy that is ready, and what it starts with, in words. It has the better code of its generation,
     /// if that is there.
     fn fresh(&self) -> Result<(Box<dyn Backend>, String), StageError> {
-        let (common, generation) = (&self.common, &self.generation);
-        let context = Context::new(
-            common.shared.clone(),
+        let (support, generation) = (&self.support, &self.generation);
+        let context = CopyServices::new(
+            support.shared.clone(),
             generation.rights.clone(),
             generation.number,
             generation.prepared.tier,
@@ -248,7 +248,7 @@ impl PluginCopy {
     /// Tries again after a while, if the copy is still there.
     fn retry_later(&self, wait: Duration) {
         let (id, cell) = (self.id(), self.cell.clone());
-        self.common.runtime.spawn(async move {
+        self.support.runtime.spawn(async move {
             tokio::time::sleep(wait).await;
             let Some(cell) = cell.upgrade() else { return };
             tokio::task::spawn_blocking(move || {
@@ -291,7 +291,7 @@ impl PluginCopy {
             return;
         }
         let (id, cell) = (self.id(), self.cell.clone());
-        self.common.runtime.spawn_blocking(move || {
+        self.support.runtime.spawn_blocking(move || {
             let Some(cell) = cell.upgrade() else { return };
             if let Some(mut held) = cell.hold(id) {
                 held.copy().care();
@@ -312,7 +312,7 @@ impl PluginCopy {
     /// Asks the plugin how it is. One that says it is not well, or cannot say, has failed.
     fn check_health(&mut self) {
         let Some(backend) = &mut self.backend else { return };
-        let _span = span::health(&self.generation.about(&self.common.shared)).entered();
+        let _span = span::health(&self.generation.about(&self.support.shared)).entered();
         backend.context().begin_step(self.generation.prepared.manifest.lifecycle.start_deadline);
         let cause = match step(backend, |backend| backend.health()) {
             Ok(health) if health.is_good() => return,
@@ -328,7 +328,7 @@ impl PluginCopy {
     /// A copy of its state. If the copy dies of giving it, it is replaced.
     pub(super) fn save_state(&mut self) -> Result<Option<State>, Stop> {
         let Some(backend) = &mut self.backend else { return Ok(None) };
-        let _span = span::save_state(&self.generation.about(&self.common.shared)).entered();
+        let _span = span::save_state(&self.generation.about(&self.support.shared)).entered();
         let deadline = self.generation.prepared.manifest.lifecycle.stop_deadline;
         backend.context().begin_last_step(deadline);
         let saved = step(backend, |backend| backend.save_state());
@@ -352,7 +352,7 @@ impl PluginCopy {
         if self.carried.is_some() {
             return Ok(self.carried.clone());
         }
-        self.common.kept_state(self.status.copy, |damage| self.note(NoteKind::State, damage))
+        self.support.kept_state(self.status.copy, |damage| self.note(NoteKind::State, damage))
     }
 
     /// Gives it a state. If the copy dies of it, it is replaced.
@@ -367,7 +367,7 @@ impl PluginCopy {
                 let is_crash = dead.then_some(matches!(outcome, Outcome::Crashed { .. }));
                 (is_crash, LoadProblem::Call(outcome).at(LoadStage::RestoreState))
             })
-            .and_then(|()| probe(backend, lifecycle).map_err(|refused| (None, refused)));
+            .and_then(|()| check_health(backend, lifecycle).map_err(|refused| (None, refused)));
         restored.map_err(|(is_crash, refused)| {
             if let Some(is_crash) = is_crash {
                 self.fail_because(refused.to_string(), is_crash);
@@ -379,7 +379,7 @@ impl PluginCopy {
     /// Saves its state, if the manifest asks for it. A failure is noted, and the states that are kept
     /// stay.
     pub(super) fn keep_state(&mut self) {
-        if self.common.states.is_none() {
+        if self.support.states.is_none() {
             return;
         }
         let saved = match self.save_state() {
@@ -393,7 +393,7 @@ impl PluginCopy {
     }
 
     fn keep(&self, state: &State) -> Result<(), String> {
-        let Some(states) = &self.common.states else { return Ok(()) };
+        let Some(states) = &self.support.states else { return Ok(()) };
         let keep = self.generation.prepared.manifest.state.keep;
         states.save(self.status.copy, state, keep).map_err(|error| error.to_string())
     }

@@ -4,13 +4,12 @@
 //! Read [`Instance`] first, then [`PluginCopy`], which makes the calls. Nothing here knows the host or
 //! its registry: an instance is told its id and the cell of its first copy.
 //!
-//! References point one way: instance → pool → cell → copy → what all copies have in common.
+//! References point one way: instance → pool → cell → copy → what all copies have in support.
 
+mod back_off;
 mod chain;
-mod common;
 mod copy;
 mod copy_status;
-mod failures;
 mod generation;
 mod held;
 mod lifecycle;
@@ -28,6 +27,7 @@ mod snapshot;
 mod start;
 mod state;
 mod status;
+mod support;
 mod swap;
 mod tend;
 
@@ -41,10 +41,9 @@ use glovebox_events::{LoadStage, NoteKind, Phase, What};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+pub(crate) use back_off::Stagger;
 pub(crate) use chain::{Chain, OUTSIDE};
-use common::Common;
 pub(crate) use copy::{CopyCell, CopyGuard, PluginCopy};
-pub(crate) use failures::Stagger;
 use generation::Generations;
 pub(crate) use generation::{Carry, Generation, Handover, PreviousGeneration, WaitingGeneration};
 pub(crate) use held::HeldGuard;
@@ -61,6 +60,7 @@ pub use report::{
 };
 use start::{keeper, restore_kept, rights};
 pub(crate) use state::StateStore;
+use support::CopySupport;
 pub(crate) use swap::STATE;
 
 use crate::backend::Code;
@@ -70,7 +70,7 @@ use crate::policy::{Decided, Grants, HostRules, WishBook};
 use crate::problem::{LoadProblem, StageError};
 use crate::record::Journal;
 use crate::record::span::About;
-use crate::services::{AllCancelled, Cancellations, Functions, MockServices, Shared};
+use crate::services::{AllCancelled, Cancellations, Functions, InstanceServices, MockServices};
 use crate::underway::Underway;
 use crate::watch::Watching;
 
@@ -80,14 +80,14 @@ pub(crate) struct Instance {
     pub(crate) plugin: Arc<str>,
     /// Its place in the order of loading, which its id is not: ids are used again.
     pub(crate) order: AtomicU64,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<InstanceServices>,
     pub(crate) queue: Queue,
     pub(crate) watching: Mutex<Option<Watching>>,
     /// The last notice of the watch.
     pub(crate) watch_notice: Mutex<Option<String>>,
     /// Held while a reload is under way, so that two never cross.
     pub(crate) reloading: HeldLock<()>,
-    common: Arc<Common>,
+    support: Arc<CopySupport>,
     pool: Pool,
     generations: Generations,
     overrides: Mutex<Overrides>,
@@ -126,7 +126,7 @@ impl Instance {
     ) -> Result<Arc<Instance>, StageError> {
         let plugin: Arc<str> = prepared.manifest.plugin.id.as_str().into();
         let mock = request.mock.clone().map(|mock| MockServices::new(mock, &plugin));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(InstanceServices {
             plugin: plugin.clone(),
             instance: id,
             journal: resources.journal.clone(),
@@ -155,7 +155,7 @@ impl Instance {
         let rights = rights(&request, &overrides, &prepared, &Grants::default());
         let generation = Arc::new(Generation::asleep(prepared.clone(), rights));
         let states = keeper(resources, &manifest, &shared);
-        let common = Common::new(shared.clone(), request, states, resources);
+        let support = CopySupport::new(shared.clone(), request, states, resources);
         let limits = generation.rights.limits.load_full();
         let instance = Arc::new(Instance {
             id,
@@ -166,8 +166,8 @@ impl Instance {
             watching: Mutex::default(),
             watch_notice: Mutex::default(),
             reloading: HeldLock::default(),
-            pool: Pool::new(cell, copies, &common, &generation),
-            common,
+            pool: Pool::new(cell, copies, &support, &generation),
+            support,
             generations: Generations::new(generation),
             overrides: Mutex::new(overrides),
             deciding: Mutex::default(),
@@ -181,17 +181,17 @@ impl Instance {
 
     /// How it was loaded, with the source that it has now.
     pub(crate) fn request(&self) -> Arc<LoadRequest> {
-        self.common.request.load_full()
+        self.support.request.load_full()
     }
 
     /// Gets its artifact from elsewhere from now on.
     pub(crate) fn set_source(&self, source: Source) {
-        self.common.request.store(Arc::new(self.request().with_source(source)));
+        self.support.request.store(Arc::new(self.request().with_source(source)));
     }
 
     /// Is loaded by another request from now on.
     pub(crate) fn set_request(&self, request: LoadRequest) {
-        self.common.request.store(Arc::new(request));
+        self.support.request.store(Arc::new(request));
     }
 
     /// True if it was loaded and not started yet.
@@ -215,7 +215,9 @@ impl Instance {
         self.ask(&grants, 1);
         self.next(prepared, true)
             .and_then(|mut next| {
-                restore_kept(&mut next, &self.common, |damage| self.note(NoteKind::State, damage))?;
+                restore_kept(&mut next, &self.support, |damage| {
+                    self.note(NoteKind::State, damage)
+                })?;
                 let handover = Handover {
                     carry: Carry::Nothing,
                     keeps_once: true,
@@ -320,7 +322,7 @@ impl Instance {
             copy.end_for_good("unloaded");
         }
         // Somebody may still hold the instance for a while, and the plugin be loaded again meanwhile.
-        self.common.release_states();
+        self.support.release_states();
         self.shared.record(number, What::Unloaded);
     }
 

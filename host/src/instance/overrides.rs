@@ -310,7 +310,7 @@ impl Instance {
     /// Gives the queue the length that its limit says.
     pub(super) fn resize_queue(&self) {
         let limit = || self.generations.current.load().rights.limits.load().queue;
-        self.queue.resize(limit, &self.common.runtime);
+        self.queue.resize(limit, &self.support.runtime);
         self.queue.resize_bytes(self.generations.current.load().rights.limits.load().queue_bytes);
     }
 
@@ -336,7 +336,7 @@ impl Instance {
         let current = self.generations.current.load();
         let renews = self.apply_to(&current.prepared, &current.rights, overrides);
         let last = overrides.rules.policy.swap().probe_last;
-        self.common.recent.keep(last);
+        self.support.recent.keep(last);
         self.pool.statuses().for_each(|status| status.keep_frames(last > 0));
         let Some(coming) = self.generations.coming.lock().upgrade() else { return renews };
         let overrides = overrides.of_next(coming.keeps_once);

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use glovebox_events::Phase;
 
-use super::common::Common;
 use super::copy::{CopyCell, CopyGuard, PluginCopy, Unheld};
 use super::copy_status::{Care, CopyStatus};
 use super::generation::Generation;
+use super::support::CopySupport;
 use crate::id::InstanceId;
 
 /// See the module.
@@ -28,16 +28,16 @@ impl Pool {
     pub(super) fn new(
         first: Arc<CopyCell>,
         copies: u32,
-        common: &Arc<Common>,
+        support: &Arc<CopySupport>,
         generation: &Arc<Generation>,
     ) -> Pool {
         let others = (1..copies).map(|_| Arc::default());
         let cells: Box<[Arc<CopyCell>]> = [first].into_iter().chain(others).collect();
         let statuses: Box<[_]> = (0..copies).map(|copy| Arc::new(CopyStatus::new(copy))).collect();
         for (cell, status) in cells.iter().zip(&statuses) {
-            cell.put(common.clone(), status.clone(), generation.clone());
+            cell.put(support.clone(), status.clone(), generation.clone());
         }
-        Pool { id: common.shared.instance, cells, statuses, turn: AtomicUsize::new(0) }
+        Pool { id: support.shared.instance, cells, statuses, turn: AtomicUsize::new(0) }
     }
 
     /// The number of copies.

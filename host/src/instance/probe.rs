@@ -10,7 +10,7 @@ use crate::backend::{self, Backend};
 use crate::frames::Frames;
 use crate::policy::SwapRules;
 use crate::problem::{LoadProblem, StageError};
-use crate::services::Context;
+use crate::services::CopyServices;
 
 /// A frame, and what its answer must be.
 struct Probe {
@@ -38,7 +38,8 @@ impl Instance {
         let (prepared, rights) = (&next.generation.prepared, &next.generation.rights);
         let lifecycle = &prepared.manifest.lifecycle;
         let shared = self.shared.aside();
-        let context = Context::new(shared, rights.clone(), next.generation.number, prepared.tier);
+        let context =
+            CopyServices::new(shared, rights.clone(), next.generation.number, prepared.tier);
         let mut backend = ready(&prepared.code, &prepared.manifest, context, rights)?;
         let restored = state.as_ref().map_or(Ok(()), |state| {
             restore(&mut backend, state, lifecycle)
@@ -58,7 +59,7 @@ impl Instance {
             frame: probe.frame.clone(),
             expected: probe.answers.clone().map_or(Expected::Anything, Expected::Payloads),
         });
-        let last = self.common.recent.all();
+        let last = self.support.recent.all();
         let count = last.len();
         let last = last.into_iter().enumerate().map(|(number, call)| Probe {
             name: format!("{} of the last {count} frames", number + 1),

@@ -24,7 +24,7 @@ impl PluginCopy {
         let prepared = &self.generation.prepared;
         let restarts = prepared.manifest.lifecycle.restart != Restart::Never;
         // Recorded answers are for one attempt.
-        let is_answered = self.common.shared.answers.is_some();
+        let is_answered = self.support.shared.answers.is_some();
         if !self.has_process || !restarts || is_answered {
             return Err(Stop::Dead(first));
         }
@@ -71,7 +71,7 @@ impl PluginCopy {
     /// The options of a command that allow what a person allowed while the plugin ran.
     fn allowed(&self) -> Vec<String> {
         let grants = self.generation.rights.grants.load();
-        let plugin = &self.common.shared.plugin;
+        let plugin = &self.support.shared.plugin;
         let verdicts = Permission::ALL.iter().filter_map(|(which, ..)| grants.verdict(*which));
         let decided = verdicts.filter(|it| it.is_granted() && it.is_decided_here());
         let words = decided.flat_map(|it| it.asks.iter().filter(|word| !it.lacks.contains(word)));
@@ -86,12 +86,12 @@ impl PluginCopy {
 
     /// The fate of the frame, in words.
     fn put_into_quarantine(&mut self, frame: &Frame, causes: [String; 2]) -> String {
-        let Some(quarantine) = &self.common.quarantine else {
+        let Some(quarantine) = &self.support.quarantine else {
             return "which is kept nowhere: the host has no folder for it".to_owned();
         };
         let prepared = &self.generation.prepared;
         let offence = Offence {
-            plugin: &self.common.shared.plugin,
+            plugin: &self.support.shared.plugin,
             version: prepared.manifest.plugin.version.to_string(),
             digest: &prepared.digest,
             artifact: prepared.origin.path(),
@@ -99,7 +99,7 @@ impl PluginCopy {
             causes,
             at: unix_nanoseconds(),
         };
-        let request = self.common.request.load();
+        let request = self.support.request.load();
         let mut options = request.options();
         options.extend(self.allowed());
         let loaded = Loaded { options, configuration: request.config.clone() };

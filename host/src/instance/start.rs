@@ -7,23 +7,23 @@ use glovebox_abi::{Manifest, State};
 use glovebox_events::{LoadStage, Outcome};
 
 use super::HostResources;
-use super::common::Common;
 use super::generation::{Coming, Generation, NextGeneration};
 use super::overrides::Overrides;
 use super::state::StateKeeper;
+use super::support::CopySupport;
 use crate::backend::{Backend, Code, step};
 use crate::load::{LoadRequest, Prepared};
 use crate::policy::Grants;
 use crate::problem::{LoadProblem, StageError};
 use crate::record::span;
-use crate::services::{Context, Rights, Shared, resident};
+use crate::services::{CopyServices, InstanceServices, Rights, resident};
 use crate::stop::Stop;
 
 /// Where the states of a new instance are kept, if its manifest asks for it.
 pub(super) fn keeper(
     resources: &HostResources,
     manifest: &Manifest,
-    shared: &Shared,
+    shared: &InstanceServices,
 ) -> Option<StateKeeper> {
     if !manifest.state.persist {
         return None;
@@ -46,13 +46,14 @@ pub(super) fn keeper(
 /// without would overwrite what is kept.
 pub(super) fn restore_kept(
     next: &mut NextGeneration,
-    common: &Common,
+    support: &CopySupport,
     tell: impl Fn(&str),
 ) -> Result<(), StageError> {
     let lifecycle = &next.generation.prepared.manifest.lifecycle;
     for (copy, backend) in next.backends.iter_mut().enumerate() {
         let copy = copy as u32;
-        let (Some(states), Some(state)) = (&common.states, common.kept_state(copy, &tell)?) else {
+        let (Some(states), Some(state)) = (&support.states, support.kept_state(copy, &tell)?)
+        else {
             continue;
         };
         restore(backend, &state, lifecycle).map_err(|stop| {
@@ -60,13 +61,13 @@ pub(super) fn restore_kept(
             let folder = states.folder(copy);
             LoadProblem::KeptState { version, outcome, folder }.at(LoadStage::RestoreState)
         })?;
-        probe(backend, lifecycle)?;
+        check_health(backend, lifecycle)?;
     }
     Ok(())
 }
 
 pub(super) fn bring_up(
-    shared: &Arc<Shared>,
+    shared: &Arc<InstanceServices>,
     coming: Arc<Coming>,
     number: u32,
     copies: u32,
@@ -74,9 +75,9 @@ pub(super) fn bring_up(
     let (prepared, rights) = (&coming.prepared, &coming.rights);
     let resident = resident();
     let copy = |_| {
-        let context = Context::new(shared.clone(), rights.clone(), number, prepared.tier);
+        let context = CopyServices::new(shared.clone(), rights.clone(), number, prepared.tier);
         let mut backend = ready(&prepared.code, &prepared.manifest, context, rights)?;
-        probe(&mut backend, &prepared.manifest.lifecycle)?;
+        check_health(&mut backend, &prepared.manifest.lifecycle)?;
         Ok(backend)
     };
     let copy = |number| copy(number).map_err(|error| with_ceiling(error, rights, prepared.tier));
@@ -114,7 +115,7 @@ pub(super) fn rights(
 pub(super) fn ready(
     code: &Code,
     manifest: &Manifest,
-    mut context: Context,
+    mut context: CopyServices,
     rights: &Rights,
 ) -> Result<Box<dyn Backend>, StageError> {
     let refuse = |outcome| {
@@ -150,7 +151,7 @@ pub(super) fn restore(
     step(backend, |backend| backend.restore_state(state))
 }
 
-pub(super) fn probe(
+pub(super) fn check_health(
     backend: &mut Box<dyn Backend>,
     lifecycle: &Lifecycle,
 ) -> Result<(), StageError> {

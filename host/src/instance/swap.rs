@@ -14,7 +14,7 @@ use super::generation::{
     Carry, Handover, NextGeneration, PreviousGeneration, RejectedGeneration, WaitingGeneration,
 };
 use super::report::RefusedGeneration;
-use super::start::{bring_up, probe, restore};
+use super::start::{bring_up, check_health, restore};
 use super::{Instance, gone};
 use crate::backend::{self, Code};
 use crate::load::Prepared;
@@ -130,7 +130,7 @@ impl Instance {
             if let Some(state) = state {
                 restore(backend, state, lifecycle).map_err(refuse)?;
             }
-            probe(backend, lifecycle)?;
+            check_health(backend, lifecycle)?;
         }
         let generation = Arc::new(fresh.generation);
         let mut old = Vec::with_capacity(held.len());

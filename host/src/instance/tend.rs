@@ -40,7 +40,7 @@ impl Instance {
     fn every(self: &Arc<Self>, interval: Option<Duration>, care: Care) {
         let Some(interval) = interval else { return };
         let (instance, number) = (Arc::downgrade(self), self.current().number);
-        self.common.runtime.spawn(async move {
+        self.support.runtime.spawn(async move {
             loop {
                 tokio::time::sleep(interval).await;
                 let Some(instance) = instance.upgrade() else { return };
@@ -61,7 +61,7 @@ impl Instance {
                 held.copy().keep_state();
             }
         }
-        self.common.states.is_some()
+        self.support.states.is_some()
     }
 }
 

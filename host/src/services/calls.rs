@@ -12,7 +12,7 @@ use super::arguments::Argument;
 use super::determinism::Determinism;
 use super::functions::{NoBytes, bytes_of};
 use super::store::KeyValues;
-use super::{Context, MockServices};
+use super::{CopyServices, MockServices};
 use crate::policy::Parameter;
 use crate::record::unix_nanoseconds;
 
@@ -24,7 +24,7 @@ pub(crate) const MAX_LINE_LEN: usize = 16 << 10;
 /// The longest name of a measurement or function that is kept, in bytes.
 const MAX_NAME_LEN: usize = 256;
 
-impl Context {
+impl CopyServices {
     /// [`Services::emit`] of what a binding has read. A frame that cannot be read is a use of the
     /// service too, which is counted, recorded, and refused.
     pub(crate) fn emit_read<E>(
@@ -35,7 +35,7 @@ impl Context {
         let Ok(frame) = frame else {
             self.carried = bytes;
             let arguments = [Argument::Integer(bytes as i128)];
-            let invalid = |_: &mut Context| Err::<(), _>(ServiceError::Invalid);
+            let invalid = |_: &mut CopyServices| Err::<(), _>(ServiceError::Invalid);
             return self.serve("emit", Permission::Emit, Parameter::Nothing, &arguments, invalid);
         };
         self.emit(&frame)
@@ -54,7 +54,7 @@ impl Context {
     pub(crate) fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
         let (permission, nowhere) = (Permission::Random, Parameter::Nothing);
         let arguments = [Argument::Integer(length as i128)];
-        let within = |_: &Context| match length <= MAX_RANDOM_LEN {
+        let within = |_: &CopyServices| match length <= MAX_RANDOM_LEN {
             true => Ok(()),
             false => Err(ServiceError::Invalid),
         };
@@ -76,7 +76,7 @@ impl Context {
     }
 }
 
-impl Services for Context {
+impl Services for CopyServices {
     fn log(&mut self, level: LogLevel, message: &str) -> Result<(), ServiceError> {
         self.carried = message.len();
         let line = text::cut(message, MAX_LINE_LEN);
@@ -145,7 +145,8 @@ impl Services for Context {
         self.carried = key.len() + value.len();
         let arguments = [Argument::Text(key), Argument::Bytes(value)];
         let parameter = Parameter::key(key, true);
-        let within = |context: &Context| context.has_room(&context.shared.kv.lock(), key, value);
+        let within =
+            |context: &CopyServices| context.has_room(&context.shared.kv.lock(), key, value);
         self.serve_within("kv-set", Permission::Kv, parameter, &arguments, within, |context| {
             let mut kv = context.shared.kv.lock();
             // Again: other copies use the store too.
@@ -193,7 +194,7 @@ impl Services for Context {
         let to = if empty { None } else { frame.header.get_text(Header::TARGET) };
         let parameter = Parameter::Frame { kind: frame.kind, to: to.map(Cow::Owned) };
         let is_reserved = frame.kind.is_reserved();
-        let within = |_: &Context| match is_reserved {
+        let within = |_: &CopyServices| match is_reserved {
             true => Err(ServiceError::Invalid),
             false => Ok(()),
         };

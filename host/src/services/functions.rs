@@ -13,7 +13,7 @@ use glovebox_abi::manifest::{LimitKind, names_function};
 use glovebox_abi::{Permission, ServiceError};
 use glovebox_events::{AnsweredBy, CallId, Outcome, weight};
 
-use super::Context;
+use super::CopyServices;
 use super::answers::Given;
 use super::arguments::Argument;
 use crate::guard::caught;
@@ -148,7 +148,7 @@ pub(crate) fn key_of(entries: &[(Value, Value)]) -> Option<&str> {
     }
 }
 
-impl Context {
+impl CopyServices {
     /// Calls a function of the application. The arguments carry so many bytes.
     pub(crate) fn call_function(
         &mut self,

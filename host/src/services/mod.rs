@@ -1,6 +1,6 @@
 //! The view that one instance has of its host: the services, checked, measured and recorded.
 //!
-//! A copy of a plugin holds a [`Context`], all generations of an instance share a [`Shared`], and
+//! A copy of a plugin holds a [`CopyServices`], all generations of an instance share a [`InstanceServices`], and
 //! [`Rights`] are the permissions and limits of one generation.
 
 mod answers;
@@ -8,11 +8,11 @@ mod arguments;
 mod calls;
 pub(crate) mod determinism;
 mod functions;
+mod instance_services;
 mod mock;
 mod remains;
 mod rights;
 mod serve;
-mod shared;
 mod store;
 
 use std::sync::Arc;
@@ -28,15 +28,15 @@ pub use answers::{Answered, Answers, Asked};
 pub(crate) use calls::MAX_LINE_LEN;
 pub use functions::{Caller, FunctionError};
 pub(crate) use functions::{Functions, carried_by, key_of};
+#[cfg(target_os = "linux")]
+pub(crate) use instance_services::Meter;
+pub use instance_services::ResourceUsage;
+pub(crate) use instance_services::{AllCancelled, Cancel, Cancellations, InstanceServices};
 pub use mock::{Mock, MockError};
 pub(crate) use mock::{MockEffect, MockServices};
 pub(crate) use remains::{Alive, RemainsCounter, resident};
 pub use remains::{LeftBehind, LeftKind, LiveGeneration, Remains, SwapMemory};
 pub(crate) use rights::{HotLimits, Rights};
-#[cfg(target_os = "linux")]
-pub(crate) use shared::Meter;
-pub use shared::ResourceUsage;
-pub(crate) use shared::{AllCancelled, Cancel, Cancellations, Shared};
 
 use crate::failure::Evidence;
 use crate::policy::Parameter;
@@ -58,8 +58,8 @@ pub(crate) const SERVICES: [&str; 10] = [
 ];
 
 /// The services of one copy of a plugin, with what it used up during the current call.
-pub(crate) struct Context {
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct CopyServices {
+    pub(crate) shared: Arc<InstanceServices>,
     pub(crate) rights: Arc<Rights>,
     pub(crate) generation: u32,
     tier: Tier,
@@ -81,7 +81,7 @@ pub(crate) struct Context {
     step_deadline: Option<Duration>,
     /// Since when a step runs with which the copy ends.
     last_step: Option<Instant>,
-    /// The value of [`Shared::cancellations`] as long as the current work may go on.
+    /// The value of [`InstanceServices::cancellations`] as long as the current work may go on.
     cancellations: u64,
     host_calls: u64,
     /// Bytes that the service under way was given.
@@ -105,14 +105,14 @@ pub(crate) struct Context {
 /// How long a step with which a copy ends goes on after a cancellation.
 pub(crate) const AFTER_CANCELLATION: Duration = Duration::from_secs(2);
 
-impl Context {
+impl CopyServices {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<InstanceServices>,
         rights: Arc<Rights>,
         generation: u32,
         tier: Tier,
-    ) -> Context {
-        Context {
+    ) -> CopyServices {
+        CopyServices {
             _alive: shared.remains.alive(generation),
             shared,
             determinism: rights.seed.map(Determinism::new),
@@ -210,7 +210,7 @@ impl Context {
         self.last_step = None;
     }
 
-    /// The value of [`Shared::cancellations`] as long as the current work may go on.
+    /// The value of [`InstanceServices::cancellations`] as long as the current work may go on.
     pub(crate) fn cancellations(&self) -> u64 {
         self.cancellations
     }

@@ -10,7 +10,7 @@ use glovebox_events::{AnsweredBy, HostCall, Outcome, What};
 
 use super::arguments::{self, Argument};
 use super::mock::{MockEffect, StopFault};
-use super::{ANSWERABLE, Answered, Asked, Context, Given, SERVICES, Shared};
+use super::{ANSWERABLE, Answered, Asked, CopyServices, Given, InstanceServices, SERVICES};
 use crate::guard::caught;
 use crate::policy::Parameter;
 use crate::record::span::{self, About};
@@ -18,7 +18,7 @@ use crate::record::span::{self, About};
 /// How long a mock delays a call before it looks whether the call was cancelled.
 const MOCK_NAP: Duration = Duration::from_millis(5);
 
-impl Context {
+impl CopyServices {
     /// The answer of [`crate::services::Answers`], if there are any and they do not leave it to the
     /// host.
     fn answer<T: Given>(
@@ -106,7 +106,7 @@ impl Context {
         permission: Permission,
         parameter: Parameter<'_>,
         arguments: &[Argument<'_>],
-        work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
+        work: impl FnOnce(&mut CopyServices) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
         self.serve_within(service, permission, parameter, arguments, |_| Ok(()), work)
     }
@@ -119,8 +119,8 @@ impl Context {
         permission: Permission,
         parameter: Parameter<'_>,
         arguments: &[Argument<'_>],
-        within: impl FnOnce(&Context) -> Result<(), ServiceError>,
-        work: impl FnOnce(&mut Context) -> Result<T, ServiceError>,
+        within: impl FnOnce(&CopyServices) -> Result<(), ServiceError>,
+        work: impl FnOnce(&mut CopyServices) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
         self.answered_by = AnsweredBy::Host;
         // Where the plugin cannot be stopped in the middle, nothing is done for it any more.
@@ -203,7 +203,7 @@ impl Context {
     }
 
     fn about(&self) -> About<'_> {
-        let Shared { plugin, instance, .. } = &*self.shared;
+        let InstanceServices { plugin, instance, .. } = &*self.shared;
         About { plugin, instance: *instance, generation: self.generation, tier: self.tier }
     }
 

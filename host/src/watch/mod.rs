@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub(crate) type Files = Box<dyn Fn() -> Vec<PathBuf> + Send>;
 
 /// Asks the system for messages.
-type NewMessages = fn(Arc<Shared>) -> Result<Box<dyn Messages>, Unwatched>;
+type NewMessages = fn(Arc<Mailbox>) -> Result<Box<dyn Messages>, Unwatched>;
 
 /// It is told of changes.
 pub(crate) trait Watches: Send {
@@ -42,12 +42,12 @@ pub(crate) trait Watches: Send {
 
 /// Watches the files of a host. It has a thread while there are any.
 pub(crate) struct Watcher {
-    shared: Arc<Shared>,
+    shared: Arc<Mailbox>,
     messages: NewMessages,
 }
 
 /// The part of the thread that others reach.
-struct Shared {
+struct Mailbox {
     inbox: Mutex<Inbox>,
     woken: Condvar,
     /// [`POLL`], but in tests.
@@ -76,7 +76,7 @@ enum Wish {
 
 /// Ends the watch when it goes.
 pub(crate) struct Watching {
-    shared: Arc<Shared>,
+    shared: Arc<Mailbox>,
     id: u64,
 }
 
@@ -119,7 +119,7 @@ impl<F: Fn() + Send> Watches for Calls<F> {
 
 /// Held while somebody works on a change.
 pub(crate) struct Busy {
-    shared: Arc<Shared>,
+    shared: Arc<Mailbox>,
     id: u64,
     again: bool,
 }
@@ -130,7 +130,7 @@ impl Watcher {
     }
 
     fn with(poll: Duration, messages: NewMessages) -> Watcher {
-        let shared = Shared { inbox: Mutex::default(), woken: Condvar::new(), poll };
+        let shared = Mailbox { inbox: Mutex::default(), woken: Condvar::new(), poll };
         Watcher { shared: Arc::new(shared), messages }
     }
 
@@ -179,7 +179,7 @@ impl Drop for Busy {
     }
 }
 
-impl Shared {
+impl Mailbox {
     fn wish(&self, wish: Wish) {
         let mut inbox = self.inbox.lock();
         // Nobody would ever take it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use notify::event::{AccessKind, AccessMode, DataChange, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::Shared;
+use super::Mailbox;
 use crate::guard::caught;
 
 /// Paths that are kept; of more, nothing but that everything is to be looked at.
@@ -95,7 +95,7 @@ pub(super) struct System(RecommendedWatcher);
 
 impl System {
     /// Tells the thread behind `shared`.
-    pub(super) fn new(shared: Arc<Shared>) -> Result<System, Unwatched> {
+    pub(super) fn new(shared: Arc<Mailbox>) -> Result<System, Unwatched> {
         let handler = move |result: notify::Result<Event>| {
             let mut inbox = shared.inbox.lock();
             match result {

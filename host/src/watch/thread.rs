@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::settle::Settling;
 use super::system::{Heard, Messages, Unwatched, is_remote};
 use super::trail::{Identity, Trail};
-use super::{Busy, Files, NewMessages, Shared, Watches, Wish};
+use super::{Busy, Files, Mailbox, NewMessages, Watches, Wish};
 use crate::guard::caught;
 
 /// How often the ways are followed anew because they changed while the system was asked to tell of
@@ -41,7 +41,7 @@ struct Folder {
 }
 
 pub(super) struct WatchThread {
-    shared: Arc<Shared>,
+    shared: Arc<Mailbox>,
     new_messages: NewMessages,
     messages: Option<Box<dyn Messages>>,
     folders: BTreeMap<PathBuf, Folder>,
@@ -51,7 +51,7 @@ pub(super) struct WatchThread {
 }
 
 impl WatchThread {
-    pub(super) fn new(shared: Arc<Shared>, new_messages: NewMessages) -> WatchThread {
+    pub(super) fn new(shared: Arc<Mailbox>, new_messages: NewMessages) -> WatchThread {
         let (folders, entries, is_changed) = Default::default();
         WatchThread { shared, new_messages, messages: None, folders, entries, is_changed }
     }

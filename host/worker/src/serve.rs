@@ -14,8 +14,8 @@ use glovebox_abi::{Failure, Frame, Plugin, ProtocolVersion, ServiceError, Servic
 
 use crate::client;
 use crate::control::BOUNDS;
+use crate::layers;
 use crate::link::Link;
-use crate::probe;
 use crate::ring::{SharedMemory, inherited};
 use crate::setup::{self, Entered, Setup};
 use crate::spawn::ARGUMENT;
@@ -60,15 +60,15 @@ impl fmt::Display for LoadFailure {
     }
 }
 
-/// If this process was started as a worker, as the keeper of a client, or to [`probe`](crate::probe()),
+/// If this process was started as a worker, as the keeper of a client, or to [check its layers](crate::check_layers()),
 /// does that and never returns; else does nothing.
 ///
 /// It must be the first line of `main`: a sandbox is entered by a process with one thread.
 pub fn run_if_requested<H: Handler>(make: impl FnOnce() -> H) {
     let mut arguments = std::env::args_os().skip(1);
     let Some(first) = arguments.next() else { return };
-    if first == probe::ARGUMENT {
-        leave(probe::answer());
+    if first == layers::ARGUMENT {
+        leave(layers::answer());
     }
     if first == client::ARGUMENT {
         leave(client::keep(arguments.filter_map(|argument| argument.into_string().ok())));

@@ -168,7 +168,7 @@ pub fn newest(
 
 /// A failure in a trace, with the events of its instance around it.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct Incident {
     /// Version of the application that wrote the trace.
     pub app_version: String,
     /// The plugin, as the trace describes it.
@@ -209,7 +209,7 @@ pub struct Wanted {
 /// # Errors
 ///
 /// If the file cannot be read or is no trace.
-pub fn find(path: &Path, wanted: &Wanted) -> Result<Option<Failure>, TraceError> {
+pub fn find(path: &Path, wanted: &Wanted) -> Result<Option<Incident>, TraceError> {
     let Some((found, instance)) = find_end(path, wanted)? else { return Ok(None) };
     let mut reader = TraceReader::open(path)?;
     let mut events = std::collections::VecDeque::new();
@@ -252,7 +252,7 @@ pub fn find(path: &Path, wanted: &Wanted) -> Result<Option<Failure>, TraceError>
         manifest: None,
         instances: Vec::new(),
     };
-    Ok(Some(Failure {
+    Ok(Some(Incident {
         app_version: reader.app_version().to_owned(),
         plugin: described.unwrap_or_else(bare),
         instance,

@@ -26,11 +26,11 @@ fn sections(check: &WorkerCheck, compiler: Result<SandboxReport, Missing>) -> [S
     let layers = match &check.layers {
         Ok(probes) => probes
             .iter()
-            .map(|probe| {
-                let name = probe.layer.name();
-                match &probe.missing {
+            .map(|check| {
+                let name = check.layer.name();
+                match &check.missing {
                     None => {
-                        Check::works(name, format!("a child that tried {} failed", probe.tried))
+                        Check::works(name, format!("a child that tried {} failed", check.tried))
                     }
                     Some(missing) => Check::missing(name, &missing.reason, &missing.remedy),
                 }

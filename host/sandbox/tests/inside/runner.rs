@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use glovebox_sandbox::{
-    Cgroup, Layer, Limits, Profile, SandboxError, SandboxReport, SystemCalls, enter, probe,
+    Cgroup, Layer, Limits, Profile, SandboxError, SandboxReport, SystemCalls, check_layers, enter,
 };
 
 use crate::attempts::{self, Outside, Tried, set_up_io_uring};
@@ -463,15 +463,15 @@ fn in_group(limits: &Limits, attempt: &str) -> (Cgroup, Result<Tried, ExitStatus
 fn the_probe_agrees(world: &World) {
     let number = PERMITTED.iter().position(|it| it.0.starts_with("compute")).unwrap();
     let told = world.run(number, true, profile(world, |_, _| {})).unwrap();
-    for probe in probe().unwrap() {
-        let held = told.report.is_enforced(probe.layer);
-        match &probe.missing {
-            None => println!("{}: works, it was tried {}", probe.layer, probe.tried),
-            Some(it) => println!("{}: missing: {}; {}", probe.layer, it.reason, it.remedy),
+    for check in check_layers().unwrap() {
+        let held = told.report.is_enforced(check.layer);
+        match &check.missing {
+            None => println!("{}: works, it was tried {}", check.layer, check.tried),
+            Some(it) => println!("{}: missing: {}; {}", check.layer, it.reason, it.remedy),
         }
         // A group holds these, and this one is in none.
-        let is_of_group = matches!(probe.layer, Layer::Cgroup | Layer::Processes);
-        let agrees = held == probe.missing.is_none() || is_of_group && probe.missing.is_none();
-        assert!(agrees, "{}: {:?}, but {:?}", probe.layer, probe.missing, told.report);
+        let is_of_group = matches!(check.layer, Layer::Cgroup | Layer::Processes);
+        let agrees = held == check.missing.is_none() || is_of_group && check.missing.is_none();
+        assert!(agrees, "{}: {:?}, but {:?}", check.layer, check.missing, told.report);
     }
 }

@@ -14,23 +14,23 @@ use glovebox_abi::{Frame, Health, ServiceError, State};
 
 use super::Backend;
 use crate::frames::Frames;
-use crate::services::Context;
+use crate::services::CopyServices;
 use crate::stop::Stop;
 
 pub(crate) use library::NativeCode;
 pub(crate) use plugin::{NativePlugin, TableServices};
 
 /// A copy in this process.
-pub(crate) struct NativeBackend(NativePlugin<Context>);
+pub(crate) struct NativeBackend(NativePlugin<CopyServices>);
 
 impl NativeBackend {
-    pub(crate) fn new(code: Arc<NativeCode>, context: Context) -> NativeBackend {
+    pub(crate) fn new(code: Arc<NativeCode>, context: CopyServices) -> NativeBackend {
         NativeBackend(NativePlugin::new(code, context))
     }
 }
 
 impl Backend for NativeBackend {
-    fn context(&mut self) -> &mut Context {
+    fn context(&mut self) -> &mut CopyServices {
         self.0.services()
     }
 
@@ -64,13 +64,13 @@ impl Backend for NativeBackend {
     }
 }
 
-impl TableServices for Context {
+impl TableServices for CopyServices {
     fn random_bytes(&mut self, length: usize) -> Result<Vec<u8>, ServiceError> {
-        Context::random_bytes(self, length)
+        CopyServices::random_bytes(self, length)
     }
 
     fn emit_read<E>(&mut self, bytes: usize, frame: Result<Frame, E>) -> Result<(), ServiceError> {
-        Context::emit_read(self, bytes, frame)
+        CopyServices::emit_read(self, bytes, frame)
     }
 
     #[inline]

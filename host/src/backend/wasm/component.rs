@@ -22,7 +22,7 @@ use super::wasi::preview2::{self, HasWasi, Wasi};
 use crate::backend::Backend;
 use crate::frames::Frames;
 use crate::problem::{Incompatible, LoadProblem, shorten};
-use crate::services::{Context, HotLimits, SERVICES};
+use crate::services::{CopyServices, HotLimits, SERVICES};
 use crate::stop::Stop;
 
 mod world {
@@ -51,12 +51,12 @@ const APPLICATION: &str = "glovebox:functions/application@0.1.0";
 
 /// The state for host functions.
 pub(crate) struct Data {
-    context: Context,
+    context: CopyServices,
     wasi: Wasi,
 }
 
 impl Data {
-    pub(super) fn context(&mut self) -> &mut Context {
+    pub(super) fn context(&mut self) -> &mut CopyServices {
         &mut self.context
     }
 }
@@ -107,7 +107,7 @@ impl ComponentCode {
 
     pub(crate) fn instantiate(
         self: &Arc<Self>,
-        context: Context,
+        context: CopyServices,
     ) -> Result<ComponentBackend, Outcome> {
         let printed = Printed::default();
         let pulse = self.engine.ticker.pulse();
@@ -284,7 +284,7 @@ impl ComponentBackend {
 }
 
 impl Backend for ComponentBackend {
-    fn context(&mut self) -> &mut Context {
+    fn context(&mut self) -> &mut CopyServices {
         &mut self.store.data_mut().context
     }
 
@@ -303,7 +303,7 @@ impl Backend for ComponentBackend {
                 },
             )
         })?;
-        let Context { shared, rights, .. } = &self.store.data().context;
+        let CopyServices { shared, rights, .. } = &self.store.data().context;
         let count = given.len() as u64;
         let allowed = rights.hot.output_frames.load(Ordering::Relaxed);
         if count > allowed {

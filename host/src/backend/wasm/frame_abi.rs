@@ -21,26 +21,26 @@ use super::wasi::preview1::{self, HasWasi, Wasi};
 use crate::backend::{Backend, failed, message_of};
 use crate::frames::Frames;
 use crate::problem::{Incompatible, LoadProblem, shorten};
-use crate::services::Context;
+use crate::services::CopyServices;
 use crate::stop::Stop;
 pub(super) use imports::linker;
 
 /// The state for host functions: the services, and WASI if the module imports any of it.
 pub(crate) struct Data {
-    context: Context,
+    context: CopyServices,
     wasi: Option<Box<Wasi>>,
 }
 
 impl Deref for Data {
-    type Target = Context;
+    type Target = CopyServices;
 
-    fn deref(&self) -> &Context {
+    fn deref(&self) -> &CopyServices {
         &self.context
     }
 }
 
 impl DerefMut for Data {
-    fn deref_mut(&mut self) -> &mut Context {
+    fn deref_mut(&mut self) -> &mut CopyServices {
         &mut self.context
     }
 }
@@ -73,7 +73,10 @@ impl FrameAbiCode {
         Ok(FrameAbiCode { engine, linked, uses_wasi })
     }
 
-    pub(crate) fn instantiate(self: &Arc<Self>, context: Context) -> Result<FrameAbi, Outcome> {
+    pub(crate) fn instantiate(
+        self: &Arc<Self>,
+        context: CopyServices,
+    ) -> Result<FrameAbi, Outcome> {
         let pulse = self.engine.ticker.pulse();
         let wasi = self.uses_wasi.then(|| Wasi::new(&context, &pulse).map(Box::new)).transpose();
         let wasi = wasi.map_err(|reason| Outcome::Refused { reason })?;
@@ -320,7 +323,7 @@ fn ended() -> Stop {
 }
 
 impl Backend for FrameAbi {
-    fn context(&mut self) -> &mut Context {
+    fn context(&mut self) -> &mut CopyServices {
         self.machine.store.data_mut()
     }
 

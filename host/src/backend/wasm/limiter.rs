@@ -2,7 +2,7 @@ use glovebox_abi::manifest::LimitKind;
 use glovebox_events::Outcome;
 use wasmtime::ResourceLimiter;
 
-use crate::services::Context;
+use crate::services::CopyServices;
 
 /// Bytes that an element of a table takes: the engine keeps a pointer for each.
 const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;
@@ -12,7 +12,7 @@ const MAX_PARTS: usize = 64;
 
 /// Growing beyond a limit ends the call with the limit's name: a plugin that is told `-1` instead
 /// usually aborts with a message that hides the cause.
-impl ResourceLimiter for Context {
+impl ResourceLimiter for CopyServices {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -48,7 +48,7 @@ impl ResourceLimiter for Context {
     }
 }
 
-impl Context {
+impl CopyServices {
     /// Counts bytes that the plugin cannot give back, whatever it keeps in them.
     fn take_memory(&mut self, bytes: u64) -> wasmtime::Result<bool> {
         let asked = self.memory.saturating_add(bytes);

@@ -24,11 +24,11 @@ use wasmtime_wasi::I32Exit;
 
 use crate::failure::StackFrame;
 use crate::problem::shorten;
-use crate::services::Context;
+use crate::services::CopyServices;
 use crate::stop::Stop;
 
 /// Turns an error of the engine into how the call ended. The store must be thrown away.
-fn died(context: &mut Context, error: &wasmtime::Error) -> Stop {
+fn died(context: &mut CopyServices, error: &wasmtime::Error) -> Stop {
     if let Some(broken) = context.broken.take() {
         return Stop::Dead(broken);
     }
@@ -107,7 +107,7 @@ fn stack_frame(frame: &wasmtime::FrameInfo) -> StackFrame {
 }
 
 /// Gives the call that comes next its fuel.
-fn refuel<T>(store: &mut wasmtime::Store<T>, context: impl Fn(&T) -> &Context) {
+fn refuel<T>(store: &mut wasmtime::Store<T>, context: impl Fn(&T) -> &CopyServices) {
     let fuel = context(store.data()).rights.hot.fuel.load(Ordering::Relaxed);
     store.set_fuel(fuel).expect("only called where the engine counts work");
 }

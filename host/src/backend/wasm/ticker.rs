@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use wasmtime::{Trap, UpdateDeadline};
 
-use crate::services::Context;
+use crate::services::CopyServices;
 
 /// How long one epoch lasts; deadlines are rounded up to it.
 const TICK: Duration = Duration::from_millis(5);
@@ -215,7 +215,7 @@ impl Pulse {
     }
 
     /// Answers the engine at every epoch of a call: may it go on?
-    pub(super) fn tick(&self, context: &mut Context) -> wasmtime::Result<UpdateDeadline> {
+    pub(super) fn tick(&self, context: &mut CopyServices) -> wasmtime::Result<UpdateDeadline> {
         context
             .check_cancelled()
             .map_err(|cancelled| wasmtime::Error::msg(cancelled.to_string()))?;

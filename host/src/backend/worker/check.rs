@@ -3,8 +3,8 @@
 use std::fs::File;
 
 use glovebox_abi::manifest::Limits;
-use glovebox_sandbox::{Missing, Probe, SandboxReport};
-use glovebox_worker::ProbeError;
+use glovebox_sandbox::{LayerCheck, Missing, SandboxReport};
+use glovebox_worker::LayerCheckError;
 
 use super::super::process::ProcessGrants;
 use super::refuse_a_program_that_does_not_ask;
@@ -12,12 +12,12 @@ use super::start::{WorkerStarter, no_worker, remedy_for, start_worker};
 use crate::problem::LoadProblem;
 
 /// Tries each layer of the sandbox, and says why that was not possible.
-pub(crate) fn probe() -> Result<Vec<Probe>, Missing> {
+pub(crate) fn layers() -> Result<Vec<LayerCheck>, Missing> {
     refuse_a_program_that_does_not_ask().map_err(missing)?;
-    glovebox_worker::probe().map_err(|error| {
+    glovebox_worker::check_layers().map_err(|error| {
         let mut reason = error.to_string();
         let mut remedy = None;
-        if let ProbeError::System { source, .. } = &error {
+        if let LayerCheckError::System { source, .. } = &error {
             reason = format!("{reason}: {source}");
             remedy = remedy_for(source);
         }

@@ -18,7 +18,7 @@ use super::super::process::ProcessGrants;
 use super::copy::WorkerBackend;
 use super::start::{WorkerStarter, start_worker};
 use crate::problem::{LoadProblem, StageError};
-use crate::services::{Cancel, Context, Meter, ResourceUsage};
+use crate::services::{Cancel, CopyServices, Meter, ResourceUsage};
 
 /// The things that workers run.
 pub(super) enum Artifact {
@@ -55,14 +55,14 @@ impl WorkerCode {
     /// A fresh copy in a worker of its own, which has not opened the library yet.
     pub(crate) fn instantiate(
         self: &Arc<Self>,
-        context: Context,
+        context: CopyServices,
     ) -> Result<WorkerBackend, Outcome> {
         let started = self.start(&context)?;
         Ok(WorkerBackend::new(self.clone(), started, context))
     }
 
     /// A worker with the rights that a copy has now.
-    fn start(&self, context: &Context) -> Result<Started, Outcome> {
+    fn start(&self, context: &CopyServices) -> Result<Started, Outcome> {
         let refused = |reason| Outcome::Refused { reason };
         let limits = (**context.rights.limits.load()).clone();
         let made_at = context.rights.renewals.load(Ordering::Relaxed);

@@ -22,7 +22,7 @@ use super::{BINDING, EXCEEDED, FRAMED, OUTPUT_BYTES, OUTPUT_FRAMES, inside, stac
 use crate::failure::{EndedProcess, Evidence};
 use crate::frames::Frames;
 use crate::problem::shorten;
-use crate::services::{AFTER_CANCELLATION, Context, MAX_LINE_LEN};
+use crate::services::{AFTER_CANCELLATION, CopyServices, MAX_LINE_LEN};
 use crate::stop::Stop;
 
 /// The longest message that was cut, in bytes: with the words that say so.
@@ -35,7 +35,7 @@ const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct WorkerBackend {
     code: Arc<WorkerCode>,
     worker: Worker,
-    context: Context,
+    context: CopyServices,
     /// Those that the worker was started with.
     limits: Limits,
     /// The count of [`Rights::renewals`](crate::services::Rights) at that time.
@@ -47,7 +47,11 @@ pub(crate) struct WorkerBackend {
 }
 
 impl WorkerBackend {
-    pub(super) fn new(code: Arc<WorkerCode>, started: Started, context: Context) -> WorkerBackend {
+    pub(super) fn new(
+        code: Arc<WorkerCode>,
+        started: Started,
+        context: CopyServices,
+    ) -> WorkerBackend {
         let Started { worker, limits, made_at, handle } = started;
         WorkerBackend { code, worker, context, limits, made_at, memory: None, _handle: handle }
     }
@@ -55,7 +59,7 @@ impl WorkerBackend {
     /// Makes one call of the worker.
     fn run<T, E: Into<LoadError>>(
         &mut self,
-        call: impl FnOnce(&mut Worker, &mut Context, Duration) -> Result<T, E>,
+        call: impl FnOnce(&mut Worker, &mut CopyServices, Duration) -> Result<T, E>,
     ) -> Result<T, Stop> {
         // In this order: a cancellation before is in the count, and one afterwards is heard of.
         self.worker.heed(match self.context.is_last_step() {
@@ -236,7 +240,7 @@ fn stop_of(failure: Failure) -> Stop {
 }
 
 impl Backend for WorkerBackend {
-    fn context(&mut self) -> &mut Context {
+    fn context(&mut self) -> &mut CopyServices {
         &mut self.context
     }
 

@@ -117,13 +117,13 @@ impl RecorderStatus {
 #[derive(Debug)]
 pub struct Recorder {
     ring: Arc<Ring>,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadState>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The status of the thread.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
+pub(crate) struct ThreadState {
     pub(crate) status: Mutex<RecorderStatus>,
     /// It writes nothing any more.
     ended: AtomicBool,
@@ -154,7 +154,7 @@ impl Recorder {
         let nudged = ring.clone();
         let segments = Segments::start(storage, path, options, Arc::new(move || nudged.nudge()))?;
         let partial = segments.newest().to_owned();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(ThreadState::default());
         let recording = Recording::new(ring.clone(), segments, shared.clone(), pace);
         let (left, said) = (ring.clone(), shared.clone());
         let work = move || {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_events::{Event, What, weight};
 
-use super::recorder::Shared;
+use super::recorder::ThreadState;
 use super::ring::{Batch, Ring, WaitingSnapshot};
 use super::segments::{Refused, Segments};
 use super::syncer::Lag;
@@ -41,7 +41,7 @@ const RELEASE_EVERY: usize = 256 << 10;
 pub(crate) struct Recording {
     ring: Arc<Ring>,
     segments: Segments,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadState>,
     pace: Pace,
     flushed: Instant,
     /// When the last sync started.
@@ -65,7 +65,7 @@ impl Recording {
     pub(crate) fn new(
         ring: Arc<Ring>,
         segments: Segments,
-        shared: Arc<Shared>,
+        shared: Arc<ThreadState>,
         pace: Pace,
     ) -> Recording {
         let now = Instant::now();

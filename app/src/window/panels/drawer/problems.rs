@@ -12,7 +12,7 @@ use super::model::{Line, Moment, Sign};
 use crate::window::look::outcome_look;
 use crate::window::shown::Shown;
 use crate::window::widgets::figures::{clock_of, thousands, time_of_day};
-use crate::workbench::{Failure, Level, Notice, Reader, Source};
+use crate::workbench::{FailedCall, Level, Notice, Reader, Source};
 
 /// The kind of a problem, which several may share: whose it is, and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ pub(super) struct Problems<'a> {
     findings: &'a [Finding],
     /// The names of their instances.
     names: Vec<String>,
-    failures: &'a VecDeque<Failure>,
+    failures: &'a VecDeque<FailedCall>,
     /// The instances of the failures, by their lanes.
     lanes: &'a [(Arc<str>, Option<u64>)],
     failed: Vec<&'a Said>,
@@ -156,7 +156,7 @@ impl<'a> Problems<'a> {
     }
 
     /// The instance of a failure after which its copy could not go on, if it is still there.
-    fn failed_instance(&self, failure: &Failure) -> Option<InstanceId> {
+    fn failed_instance(&self, failure: &FailedCall) -> Option<InstanceId> {
         let is_an_end = matches!(
             *failure.outcome,
             Outcome::Crashed { .. } | Outcome::Trapped { .. } | Outcome::TimedOut { .. }
@@ -263,7 +263,7 @@ fn of_workbench(notice: &Notice) -> Moment {
     Moment { text: time_of_day(notice.at), clock: format!("{} UTC", clock_of(notice.at)) }
 }
 
-fn of_failure(store: &Store, failure: &Failure) -> Line {
+fn of_failure(store: &Store, failure: &FailedCall) -> Line {
     Line {
         at: Moment::of_event(store, failure.at),
         sign: Sign::Ended(outcome_look(Some(&failure.outcome))),

@@ -8,7 +8,7 @@ use wasmtime::{Caller, Engine, Extern, Linker};
 
 use super::Data;
 use crate::backend::wasm::wasi::preview1;
-use crate::services::Context;
+use crate::services::CopyServices;
 
 /// The functions that a module may import.
 pub(super) const NAMES: [&str; 12] = [
@@ -29,7 +29,7 @@ pub(super) const NAMES: [&str; 12] = [
 /// The access of a host function to the module's memory.
 struct Guest<'a> {
     memory: &'a mut [u8],
-    context: &'a mut Context,
+    context: &'a mut CopyServices,
     service: &'static str,
     permission: Permission,
 }
@@ -58,7 +58,7 @@ impl<'a> Guest<'a> {
     }
 
     /// Bytes of the module's memory, lent, beside the services that get them.
-    fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<(&[u8], &mut Context)> {
+    fn bytes(&mut self, pointer: i32, length: i32) -> wasmtime::Result<(&[u8], &mut CopyServices)> {
         self.room(length, 0)?;
         Ok((slice(self.memory, pointer, length)?, self.context))
     }
@@ -68,7 +68,7 @@ impl<'a> Guest<'a> {
         &mut self,
         pointer: i32,
         length: i32,
-    ) -> wasmtime::Result<(Cow<'_, str>, &mut Context)> {
+    ) -> wasmtime::Result<(Cow<'_, str>, &mut CopyServices)> {
         let (bytes, context) = self.bytes(pointer, length)?;
         Ok((String::from_utf8_lossy(bytes), context))
     }

@@ -78,10 +78,10 @@ use self::clocks::Clock;
 pub(super) use self::witness::Witness;
 use super::output::Printed;
 use crate::policy::Parameter;
-use crate::services::Context;
+use crate::services::CopyServices;
 
 /// Handles that a plugin may hold.
-fn handles(context: &Context) -> usize {
+fn handles(context: &CopyServices) -> usize {
     let resources = context.rights.hot.resources.load(Ordering::Relaxed);
     usize::try_from(resources).unwrap_or(usize::MAX)
 }
@@ -98,7 +98,7 @@ pub(super) enum Interrupted {
 }
 
 /// Folders, variables, clocks and standard streams of one copy.
-struct Outfit {
+struct WasiGrants {
     builder: WasiCtxBuilder,
     /// How often what was granted had changed when this was made.
     made_at: u64,
@@ -129,11 +129,11 @@ impl OpenFolder {
 /// The name of the folder that stands in for all others.
 const DECOY: &str = "/";
 
-impl Outfit {
+impl WasiGrants {
     /// # Errors
     ///
     /// In words, if a granted folder cannot be opened.
-    fn new(witness: &Witness, printed: &Printed) -> Result<Outfit, String> {
+    fn new(witness: &Witness, printed: &Printed) -> Result<WasiGrants, String> {
         let made_at = witness.renewals();
         let grants = witness.grants();
         let mut wasi = bare(witness, printed);
@@ -162,7 +162,7 @@ impl Outfit {
                 decoy = folder;
             }
         }
-        Ok(Outfit { builder: wasi, made_at, folders, decoy })
+        Ok(WasiGrants { builder: wasi, made_at, folders, decoy })
     }
 }
 

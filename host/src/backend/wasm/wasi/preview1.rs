@@ -12,10 +12,10 @@ use wiggle::GuestMemory;
 
 use super::growth::{Growth, end_of};
 use super::numbers::{self, Numbers};
-use super::{FILES, Outfit, Witness, bare, below, handles, open, path};
+use super::{FILES, WasiGrants, Witness, bare, below, handles, open, path};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
-use crate::services::Context;
+use crate::services::CopyServices;
 pub(in super::super) use linker::add_to_linker;
 
 /// The module that functions are imported from.
@@ -63,10 +63,14 @@ impl Wasi {
     /// # Errors
     ///
     /// In words, if a granted folder cannot be opened.
-    pub(in super::super) fn new(context: &Context, pulse: &Arc<Pulse>) -> Result<Wasi, String> {
+    pub(in super::super) fn new(
+        context: &CopyServices,
+        pulse: &Arc<Pulse>,
+    ) -> Result<Wasi, String> {
         let witness = Witness::new(context, pulse);
         let printed = Printed::default();
-        let Outfit { mut builder, made_at, folders, decoy } = Outfit::new(&witness, &printed)?;
+        let WasiGrants { mut builder, made_at, folders, decoy } =
+            WasiGrants::new(&witness, &printed)?;
         for folder in &folders {
             let placed = builder.preopened_dir(numbers::somewhere(), &folder.at, FsPerms::ReadOnly);
             placed.map_err(|error| error.to_string())?;
@@ -84,7 +88,7 @@ impl Wasi {
     }
 
     /// A call begins.
-    pub(in super::super) fn begin(&mut self, context: &Context) {
+    pub(in super::super) fn begin(&mut self, context: &CopyServices) {
         for wasi in [&mut self.context, &mut self.sealed] {
             wasi.ctx().table.set_max_capacity(handles(context));
         }

@@ -19,11 +19,11 @@ use super::growth::{Growth, Written, end_of, too_large};
 use super::network::{HasSockets, Sockets};
 use super::random::{HasRandom, Random};
 use super::tcp::Peers;
-use super::{FILES, OpenFolder, Outfit, Witness, environment_read, handles, path};
+use super::{FILES, OpenFolder, WasiGrants, Witness, environment_read, handles, path};
 use crate::backend::wasm::output::Printed;
 use crate::backend::wasm::ticker::Pulse;
 use crate::policy::Parameter;
-use crate::services::Context;
+use crate::services::CopyServices;
 
 /// The WASI of one copy.
 pub(in super::super) struct Wasi {
@@ -59,12 +59,13 @@ impl Wasi {
     ///
     /// In words, if a granted folder cannot be opened.
     pub(in super::super) fn new(
-        context: &Context,
+        context: &CopyServices,
         printed: &Printed,
         pulse: &Arc<Pulse>,
     ) -> Result<Wasi, String> {
         let witness = Witness::new(context, pulse);
-        let Outfit { mut builder, made_at, folders, decoy } = Outfit::new(&witness, printed)?;
+        let WasiGrants { mut builder, made_at, folders, decoy } =
+            WasiGrants::new(&witness, printed)?;
         Ok(Wasi {
             context: builder.build(),
             made_at,
@@ -79,7 +80,7 @@ impl Wasi {
     }
 
     /// A call begins.
-    pub(in super::super) fn begin(&mut self, context: &Context) {
+    pub(in super::super) fn begin(&mut self, context: &CopyServices) {
         self.table.set_max_capacity(handles(context));
         self.witness.begin(context);
     }

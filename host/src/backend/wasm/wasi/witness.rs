@@ -17,7 +17,7 @@ use super::Interrupted;
 use super::growth::Growth;
 use crate::backend::wasm::ticker::Pulse;
 use crate::policy::{Grants, Parameter};
-use crate::services::{Context, MockServices, Rights, Shared, determinism};
+use crate::services::{CopyServices, InstanceServices, MockServices, Rights, determinism};
 
 /// Names of addresses that are remembered; the oldest makes room.
 const MAX_PEERS: usize = 1024;
@@ -31,13 +31,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(in super::super) struct Witness(Arc<Inner>);
 
 struct Inner {
-    shared: Arc<Shared>,
+    shared: Arc<InstanceServices>,
     rights: Arc<Rights>,
     generation: u32,
     pulse: Arc<Pulse>,
     /// How long what runs now may take, in milliseconds.
     deadline: AtomicU64,
-    /// [`Context::cancellations`] of what runs now.
+    /// [`CopyServices::cancellations`] of what runs now.
     cancellations: AtomicU64,
     /// The call under way; 0 outside of calls.
     call: AtomicU64,
@@ -81,7 +81,7 @@ impl Peers {
 }
 
 impl Witness {
-    pub(in super::super) fn new(context: &Context, pulse: &Arc<Pulse>) -> Witness {
+    pub(in super::super) fn new(context: &CopyServices, pulse: &Arc<Pulse>) -> Witness {
         Witness(Arc::new(Inner {
             shared: context.shared.clone(),
             rights: context.rights.clone(),
@@ -97,7 +97,7 @@ impl Witness {
     }
 
     /// A call begins.
-    pub(in super::super) fn begin(&self, context: &Context) {
+    pub(in super::super) fn begin(&self, context: &CopyServices) {
         let Inner { deadline, cancellations, call, told, .. } = &*self.0;
         deadline.store(context.deadline(), Ordering::Relaxed);
         cancellations.store(context.cancellations(), Ordering::Relaxed);

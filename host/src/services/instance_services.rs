@@ -18,7 +18,7 @@ use crate::policy::{AccessCounters, Accesses, Grants, Parameter, WishBook};
 use crate::record::{Journal, unix_nanoseconds};
 
 /// The data that all generations of one instance share.
-pub(crate) struct Shared {
+pub(crate) struct InstanceServices {
     pub(crate) plugin: Arc<str>,
     pub(crate) instance: InstanceId,
     pub(crate) journal: Arc<Journal>,
@@ -221,7 +221,7 @@ impl Cancellations {
 /// The failures of which an instance keeps what is known.
 const FAILURES: usize = 16;
 
-impl Shared {
+impl InstanceServices {
     /// Keeps what is known of a failure, as one of the last; the first, which tells how it began, stays.
     pub(crate) fn keep_failure(&self, failure: CopyFailure) {
         let mut failures = self.failures.lock();
@@ -233,9 +233,9 @@ impl Shared {
 
     /// The same for a copy that is only tried: with a copy of the store, and without a trace in events,
     /// counts and logs.
-    pub(crate) fn aside(&self) -> Arc<Shared> {
+    pub(crate) fn aside(&self) -> Arc<InstanceServices> {
         let mock = self.mock.as_ref().map(|mock| mock.mock.clone());
-        Arc::new(Shared {
+        Arc::new(InstanceServices {
             plugin: self.plugin.clone(),
             instance: self.instance,
             journal: Arc::new(Journal::new(None, None, Vec::new(), false)),

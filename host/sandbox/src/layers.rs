@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
 use crate::system::{check, expect_one_thread, get, is_root};
-use crate::{Cgroup, Layer, Limits, Missing, Probe, Profile, SandboxError};
+use crate::{Cgroup, Layer, LayerCheck, Limits, Missing, Profile, SandboxError};
 
 /// Tries each layer in a child process of its own: whether it can be entered, and whether the
 /// forbidden thing fails then.
@@ -14,11 +14,11 @@ use crate::{Cgroup, Layer, Limits, Missing, Probe, Profile, SandboxError};
 ///
 /// If the process has several threads, which no child can be trusted to survive, or no child can be
 /// made.
-pub fn probe() -> Result<Vec<Probe>, SandboxError> {
+pub fn check_layers() -> Result<Vec<LayerCheck>, SandboxError> {
     expect_one_thread()?;
-    let failed = |source| SandboxError::System { action: "probe the sandbox", source };
+    let failed = |source| SandboxError::System { action: "try the sandbox", source };
     let outside = Outside::new().map_err(failed)?;
-    let mut probes = vec![Probe {
+    let mut checks = vec![LayerCheck {
         layer: Layer::Cgroup,
         tried: "to outlive the kill of its group".to_owned(),
         missing: try_cgroup().map_err(failed)?.err(),
@@ -31,9 +31,9 @@ pub fn probe() -> Result<Vec<Probe>, SandboxError> {
         {
             missing = None;
         }
-        probes.push(Probe { layer: trial.layer, tried: trial.tried.to_owned(), missing });
+        checks.push(LayerCheck { layer: trial.layer, tried: trial.tried.to_owned(), missing });
     }
-    Ok(probes)
+    Ok(checks)
 }
 
 /// The things that a child should not reach.
@@ -298,7 +298,7 @@ impl Child {
 
 /// Runs something in a child, which ends with its result.
 fn fork(work: impl FnOnce() -> i32) -> io::Result<Child> {
-    // SAFETY: this process has one thread, as `probe` saw before it began, and starts none
+    // SAFETY: this process has one thread, as `check_layers` saw before it began, and starts none
     // meanwhile, so that no lock is held by a thread that the child does not have. The child is one
     // of such a child where a trial makes another. (Those of unit tests make only calls of the
     // system, which take no lock.) It leaves by `_exit`, so that nothing of the

@@ -12,18 +12,18 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::HostResources;
-use super::failures::Stagger;
+use super::back_off::Stagger;
 use super::quarantine::Quarantine;
 use super::rate::Bucket;
 use super::recent::Recent;
 use super::state::StateKeeper;
 use crate::load::LoadRequest;
 use crate::problem::StageError;
-use crate::services::Shared;
+use crate::services::InstanceServices;
 
 /// See the module.
-pub(super) struct Common {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct CopySupport {
+    pub(super) shared: Arc<InstanceServices>,
     pub(super) request: ArcSwap<LoadRequest>,
     /// `None` if its states are not kept on disk.
     pub(super) states: Option<StateKeeper>,
@@ -36,15 +36,15 @@ pub(super) struct Common {
     bucket: Mutex<Option<Bucket>>,
 }
 
-impl Common {
+impl CopySupport {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<InstanceServices>,
         request: LoadRequest,
         states: Option<StateKeeper>,
         resources: &HostResources,
-    ) -> Arc<Common> {
+    ) -> Arc<CopySupport> {
         let (recent, bucket) = Default::default();
-        Arc::new(Common {
+        Arc::new(CopySupport {
             shared,
             request: ArcSwap::from_pointee(request),
             states,

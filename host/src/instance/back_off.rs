@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 /// The failures of one copy in a row: crashes of its process, and starts that did not succeed.
 #[derive(Debug, Default)]
-pub(super) struct Failures {
+pub(super) struct BackOff {
     count: u32,
     /// Starts of a fresh copy since the row began.
     attempts: u32,
@@ -25,7 +25,7 @@ pub(super) enum Next {
     Stop,
 }
 
-impl Failures {
+impl BackOff {
     /// How many there are.
     pub(super) fn count(&self) -> u32 {
         self.count
@@ -63,7 +63,7 @@ impl Failures {
 
     /// Ends the row.
     pub(super) fn forget(&mut self) {
-        *self = Failures::default();
+        *self = BackOff::default();
     }
 }
 
@@ -101,11 +101,11 @@ mod tests {
 
     /// The waits between crashes that follow each start after `lives`, until the breaker opens.
     fn waits(lifecycle: &Lifecycle, ceiling: u32, lives: &[Duration]) -> Vec<Option<u64>> {
-        let mut failures = Failures::default();
+        let mut back_off = BackOff::default();
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for life in lives {
-            match failures.add(now, lifecycle, breaker(lifecycle, ceiling)) {
+            match back_off.add(now, lifecycle, breaker(lifecycle, ceiling)) {
                 Next::Stop => {
                     waits.push(None);
                     break;
@@ -113,8 +113,8 @@ mod tests {
                 Next::Start(wait) => {
                     waits.push(Some(wait.as_millis() as u64));
                     now += wait;
-                    failures.begin_attempt();
-                    failures.started(now);
+                    back_off.begin_attempt();
+                    back_off.started(now);
                     now += *life;
                 }
             }
@@ -162,13 +162,13 @@ mod tests {
     #[test]
     fn starts_that_fail_have_waits_between_them() {
         let lifecycle = Lifecycle::default();
-        let mut failures = Failures::default();
+        let mut back_off = BackOff::default();
         // The waits themselves are no time for which a copy went on.
         let mut now = Instant::now();
         let mut next = || {
-            failures.begin_attempt();
+            back_off.begin_attempt();
             now += lifecycle.crash_window;
-            failures.add(now, &lifecycle, 5)
+            back_off.add(now, &lifecycle, 5)
         };
         let wait = |millis| Next::Start(Duration::from_millis(millis));
         let expected = [wait(100), wait(200), wait(400), wait(800), Next::Stop];

@@ -7,12 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use glovebox_sandbox::Probe;
+use glovebox_sandbox::LayerCheck;
 
 use crate::system::{never_wait, poll};
 
 /// The first argument of a process that tries the layers.
-pub(crate) const ARGUMENT: &str = "--glovebox-probe";
+pub(crate) const ARGUMENT: &str = "--glovebox-check-layers";
 
 /// How long all trials may take together.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ const MAX_ANSWER: usize = 1 << 20;
 
 /// Why nobody knows which layers work.
 #[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
+pub enum LayerCheckError {
     /// The system refused something.
     #[error("cannot {action}")]
     System {
@@ -53,17 +53,17 @@ fn behind(printed: &str) -> String {
 }
 
 /// Tries each layer of the sandbox in a child of a process with one thread, as
-/// [`glovebox_sandbox::probe`] does; this process may have many. `main` must begin with
+/// [`glovebox_sandbox::check_layers`] does; this process may have many. `main` must begin with
 /// [`run_if_requested`](crate::run_if_requested). Takes up to 20 s, and much less as a rule.
 ///
 /// # Errors
 ///
 /// If this executable cannot be run again, or does not answer.
-pub fn probe() -> Result<Vec<Probe>, ProbeError> {
-    let failed = |action| move |source| ProbeError::System { action, source };
+pub fn check_layers() -> Result<Vec<LayerCheck>, LayerCheckError> {
+    let failed = |action| move |source| LayerCheckError::System { action, source };
     let mut command = Command::new("/proc/self/exe");
     command
-        .arg0("glovebox-probe")
+        .arg0("glovebox-check-layers")
         .arg(ARGUMENT)
         .env_clear()
         .current_dir("/")
@@ -77,11 +77,11 @@ pub fn probe() -> Result<Vec<Probe>, ProbeError> {
         let (mut stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let answer = stdout.as_mut().map_or(Ok(Some(Vec::new())), read_until_end);
         let answer = answer.map_err(failed("hear the process that tries the layers"))?;
-        let answer = answer.ok_or(ProbeError::TooLong { after: DEADLINE })?;
+        let answer = answer.ok_or(LayerCheckError::TooLong { after: DEADLINE })?;
         serde_json::from_slice(&answer).map_err(|_| {
             let mut printed = String::new();
             let _ = stderr.map(|it| it.take(1 << 10).read_to_string(&mut printed));
-            ProbeError::NoAnswer { printed }
+            LayerCheckError::NoAnswer { printed }
         })
     })();
     // SAFETY: it takes numbers. The process was not waited for, so that its group is nobody else's.
@@ -116,7 +116,7 @@ fn read_until_end(pipe: &mut std::process::ChildStdout) -> io::Result<Option<Vec
 
 /// The trials, in the process that was started for them. Gives its exit code.
 pub(crate) fn answer() -> i32 {
-    let answer = glovebox_sandbox::probe().map_err(|error| error.to_string());
+    let answer = glovebox_sandbox::check_layers().map_err(|error| error.to_string());
     let answer = answer.and_then(|it| serde_json::to_vec(&it).map_err(|error| error.to_string()));
     match answer {
         Ok(answer) => {
