@@ -69,6 +69,7 @@ mod underway;
 mod watch;
 pub mod worker;
 
+pub use backend::wasm::foreign::Provision;
 #[cfg(feature = "otlp")]
 pub use export::otlp;
 #[cfg(feature = "prometheus")]
@@ -104,7 +105,7 @@ pub use instance::{
 };
 pub use load::{
     CacheStats, CompilePlace, CompileStatus, CompiledBy, Inspection, LoadRequest, MAX_ARTIFACT_LEN,
-    ManifestPlace, Peek, Peeked, Precaution, Source, inspect, names_in, peek,
+    ManifestPlace, Peek, Peeked, Precaution, ServiceUse, Source, inspect, names_in, peek,
 };
 pub use policy::{
     AccessEntry, AccessLog, Allowance, AllowanceError, CeilingError, Ceilings, Consent,

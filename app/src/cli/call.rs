@@ -42,11 +42,14 @@ pub(super) struct Call {
     /// Header of the frame: a JSON object or `@FILE`. A text `hex:…` becomes bytes
     #[arg(long, value_name = "JSON")]
     pub header: Option<String>,
+    /// Function to call, of a plugin that was made for another host: the `function` of the header
+    #[arg(long, value_name = "NAME")]
+    pub function: Option<String>,
     /// Payload of the frame: text, `@FILE`, or `hex:…`
     #[arg(long, value_name = "TEXT|@FILE|hex:…", default_value = "")]
     pub payload: String,
     /// Send this frame instead: a file of the quarantine, or any encoded frame
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "header", "payload"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "header", "function", "payload"])]
     pub frame: Option<PathBuf>,
     /// Send the frame N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
@@ -201,6 +204,10 @@ impl Call {
         let header = match &self.header {
             Some(text) => header(&text_or_file(text)?)?,
             None => Header::empty(),
+        };
+        let header = match &self.function {
+            Some(function) => header.with_text(Header::FUNCTION, function),
+            None => header,
         };
         Ok(Frame::new(self.kind, header, payload(&self.payload)?))
     }

@@ -5,10 +5,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use glovebox_abi::Permission;
 use glovebox_abi::manifest::BudgetKind;
 use glovebox_abi::units::{show_duration, show_size};
 use glovebox_host::worker::LayerState;
-use glovebox_host::{Enforcement, Inspection, LoadError, LoadProblem, PluginStatus, Precaution};
+use glovebox_host::{
+    Enforcement, Inspection, LoadError, LoadProblem, PluginStatus, Precaution, Provision,
+    ServiceUse,
+};
 use glovebox_inspector::failure;
 use glovebox_trace::format::MAGIC;
 use serde_json::{Value as Json, json};
@@ -133,10 +137,15 @@ fn missing(inspection: &Inspection, refusal: Option<&LoadError>) -> Vec<String> 
         (about.license.is_empty(), "license"),
         (about.authors.is_empty(), "authors"),
     ];
-    // A file of another host lacks more than a manifest.
+    // A file of another host lacks more than a manifest, or needs none.
     let keys = keys.iter().filter(|(is_missing, _)| *is_missing && inspection.foreign.is_none());
     let mut missing: Vec<String> =
         keys.map(|(_, key)| format!("`{key}` under [plugin] in the manifest")).collect();
+    for used in &inspection.services {
+        if let Provision::Nobody(why) = used.provision {
+            missing.extend(used.imports.iter().map(|import| format!("`{import}`: {why}")));
+        }
+    }
     if let Some(error) = refusal {
         missing.insert(0, format!("{}: {}; {}", error.stage(), error.problem(), error.remedy()));
     }
@@ -166,7 +175,8 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("image", manifest.artifact.image.clone().unwrap_or_default());
     line("command", manifest.runtime.command.join(" "));
     if let Some(foreign) = inspection.foreign {
-        line("made for", format!("{}: it is {}", foreign.made_for(), foreign.name()));
+        let runs = if inspection.is_adapted { ", and Glovebox runs it" } else { "" };
+        line("made for", format!("{}: it is {}{runs}", foreign.made_for(), foreign.name()));
     }
     line("digest", inspection.digest.clone());
     if let Some(status) = status {
@@ -179,7 +189,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
             line("compiler", compiler.to_string());
         }
     }
-    if inspection.foreign.is_none() {
+    if inspection.foreign.is_none() || inspection.is_adapted {
         line("accepts", kinds(&manifest.frames.accepts));
         line("emits", kinds(&manifest.frames.emits));
     }
@@ -201,6 +211,10 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
             let _ = writeln!(text, "  {}", one_line(&line));
         }
     };
+    if inspection.is_adapted {
+        section("functions", inspection.functions.clone());
+        section("services", inspection.services.iter().map(service).collect());
+    }
     section("imports", inspection.imports.clone());
     section("exports", inspection.exports.clone());
     if let Some(status) = status {
@@ -237,6 +251,22 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     }
     section("missing", missing.to_vec());
     text
+}
+
+/// A service of another host that a plugin uses, and who provides it here.
+fn service(used: &ServiceUse) -> String {
+    let count = count_of(used.imports.len(), "import");
+    let provided = match &used.provision {
+        Provision::Here(None) => "provided".to_owned(),
+        Provision::Here(Some(permission)) => {
+            format!("provided, with the permission `{permission}`")
+        }
+        Provision::Function(name) => {
+            format!("from the application, or a mock, as the function `{name}`")
+        }
+        Provision::Nobody(why) => format!("not provided: {why}"),
+    };
+    format!("{:<26} {count:<10} {provided}", used.service)
 }
 
 fn kinds(kinds: &[glovebox_abi::Kind]) -> String {
@@ -300,7 +330,22 @@ fn json_of(
         "foreign": inspection.foreign.map(|foreign| json!({
             "is": foreign.name(),
             "made_for": foreign.made_for(),
+            "runs": inspection.is_adapted,
         })),
+        "functions": inspection.functions,
+        "services": inspection.services.iter().map(|used| {
+            let (provision, detail) = match &used.provision {
+                Provision::Here(permission) => ("here", permission.map(Permission::name)),
+                Provision::Function(name) => ("function", Some(name.as_str())),
+                Provision::Nobody(why) => ("nobody", Some(*why)),
+            };
+            json!({
+                "service": used.service,
+                "provision": provision,
+                "detail": detail,
+                "imports": used.imports,
+            })
+        }).collect::<Vec<_>>(),
         "imports": inspection.imports,
         "exports": inspection.exports,
         "loads": refusal.is_none(),

@@ -27,6 +27,9 @@ impl Header {
     /// Key of the id of the plugin that a frame is for.
     pub const TARGET: &'static str = "target";
 
+    /// Key of the function that a plugin of another host is to call.
+    pub const FUNCTION: &'static str = "function";
+
     /// A header that says nothing: zero bytes.
     #[inline]
     pub fn empty() -> Header {

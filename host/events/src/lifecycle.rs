@@ -154,6 +154,8 @@ pub enum Binding {
     Native,
     /// A program that speaks the framed protocol over its standard input and output.
     Framed,
+    /// A core module for hosts with Extism.
+    Extism,
 }
 
 named!(Binding {
@@ -162,6 +164,7 @@ named!(Binding {
     FrameAbi => "frame ABI",
     Native => "native table",
     Framed => "framed protocol",
+    Extism => "Extism",
 });
 
 /// The cause of a reload.

@@ -189,7 +189,7 @@ impl From<Failure> for Stop {
 #[derive(Clone)]
 pub(crate) enum Code {
     Core(core::Factory),
-    FrameAbi(Arc<wasm::frame_abi::FrameAbiCode>),
+    Module(Arc<wasm::ModuleCode>),
     Component(Arc<wasm::component::ComponentCode>),
     Native(Arc<native::NativeCode>),
     #[cfg(target_os = "linux")]
@@ -199,14 +199,19 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// A fresh copy; [`Backend::initialize`] comes next.
-    pub(crate) fn instantiate(&self, context: CopyServices) -> Result<Box<dyn Backend>, Outcome> {
+    /// A fresh copy; [`Backend::initialize`] comes next. `function` is the one that a frame means which
+    /// names none, for plugins of other hosts.
+    pub(crate) fn instantiate(
+        &self,
+        function: Option<&str>,
+        context: CopyServices,
+    ) -> Result<Box<dyn Backend>, Outcome> {
         Ok(match self {
             Code::Core(factory) => {
                 let made = caught(|| core::CoreBackend::new(factory, context));
                 Box::new(made.map_err(|reason| panicked(core::PANIC, reason).into_outcome())?)
             }
-            Code::FrameAbi(code) => Box::new(code.instantiate(context)?),
+            Code::Module(code) => code.instantiate(function, context)?,
             Code::Component(code) => Box::new(code.instantiate(context)?),
             Code::Native(code) => Box::new(native::NativeBackend::new(code.clone(), context)),
             #[cfg(target_os = "linux")]
@@ -220,9 +225,18 @@ impl Code {
 
     /// The functions of an application that it imports, by name; of other bindings the manifest alone
     /// knows.
-    pub(crate) fn functions(&self) -> &[String] {
+    pub(crate) fn imported_functions(&self) -> &[String] {
         match self {
             Code::Component(code) => &code.functions,
+            Code::Module(code) => code.imported_functions(),
+            _ => &[],
+        }
+    }
+
+    /// The functions that a frame may name, of a plugin that was made for another host.
+    pub(crate) fn functions(&self) -> &[String] {
+        match self {
+            Code::Module(code) => code.functions(),
             _ => &[],
         }
     }
@@ -240,7 +254,7 @@ impl Code {
     /// True if the quick compiler made it.
     pub(crate) fn is_quick(&self) -> bool {
         match self {
-            Code::FrameAbi(code) => code.engine.setting.quick,
+            Code::Module(code) => code.setting.quick,
             Code::Component(code) => code.engine.setting.quick,
             _ => false,
         }
@@ -274,7 +288,7 @@ impl Code {
             Code::Worker(code) if limit == Memory && !code.limits_memory() => {
                 Enforcement::NotAvailable("its engine does not limit the memory of its container")
             }
-            Code::FrameAbi(code) if limit == Fuel => fuel(code.engine.setting.metered),
+            Code::Module(code) if limit == Fuel => fuel(code.setting.metered),
             Code::Component(code) if limit == Fuel => fuel(code.engine.setting.metered),
             _ => Enforcement::Enforced,
         }

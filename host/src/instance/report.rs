@@ -44,6 +44,8 @@ pub struct PluginStatus {
     pub compiler: Option<CompiledBy>,
     /// The binding.
     pub binding: Binding,
+    /// The functions that the header of a frame may name, of a plugin that was made for another host.
+    pub functions: Vec<String>,
     /// Hexadecimal BLAKE3 digest of the artifact; empty for the core tier.
     pub digest: String,
     /// Where the artifact comes from.

@@ -128,7 +128,8 @@ pub(super) fn ready(
     let _span = span::stage(LoadStage::Initialize).entered();
     let deadline = manifest.lifecycle.start_deadline;
     context.begin_step(deadline);
-    let mut backend = code.instantiate(context).map_err(refuse)?;
+    let function = manifest.runtime.function.as_deref();
+    let mut backend = code.instantiate(function, context).map_err(refuse)?;
     backend.context().begin_step(deadline);
     let config = rights.config.load().to_string();
     step(&mut backend, |backend| backend.initialize(&config))

@@ -53,6 +53,7 @@ impl Instance {
                 .prepared
                 .compiled_by(self.pool.statuses().all(|copy| copy.has_better_code())),
             binding: current.prepared.binding,
+            functions: current.prepared.code.functions().to_vec(),
             digest: current.prepared.digest.clone(),
             origin: current.prepared.origin.clone(),
             queue_depth: self.queue.depth(),

@@ -4,15 +4,21 @@
 //! that a file has one name, whoever looks. Its first bytes tell its
 //! kind ([`ArtifactKind::of`]).
 
+use std::collections::BTreeSet;
+
+use glovebox_abi::Permission;
+use glovebox_abi::manifest::{MAX_ENTRIES, Requests, Scope, Selection};
 use object::read::ReadRef;
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader};
 use object::{File, Object, ObjectKind, ObjectSection, SectionFlags, elf};
 
 use super::inspect::exported_names;
+use super::interface::Interface;
 use super::library::{NativeBinding, binding_of, check_extent, is_of_this_machine};
 use super::manifest::{manifest_section, without_padding};
 use super::part::of_one_processor;
 use super::{foreign, sections};
+use crate::backend::wasm::foreign::{Adapter, Provision};
 use crate::problem::{ArtifactKind, Foreign, LoadProblem};
 
 /// The purpose of a file.
@@ -20,6 +26,8 @@ use crate::problem::{ArtifactKind, Foreign, LoadProblem};
 pub(super) enum Class {
     /// It has a binding of Glovebox, of whatever version, or a manifest.
     Plugin,
+    /// It was made for another host, and an adapter runs it.
+    Adapted(&'static dyn Adapter),
     /// It was made for another host.
     Foreign(Foreign),
     /// It is no library, which its first bytes do not tell.
@@ -32,9 +40,17 @@ impl Class {
     /// Refuses what cannot be a plugin, whatever a manifest says about it.
     pub(super) fn refuse(self) -> Result<(), LoadProblem> {
         match self {
-            Class::Plugin | Class::Unknown => Ok(()),
+            Class::Plugin | Class::Adapted(_) | Class::Unknown => Ok(()),
             Class::Foreign(foreign) => Err(LoadProblem::Foreign(foreign)),
             Class::Other(found) => Err(LoadProblem::WrongKind { found }),
+        }
+    }
+
+    /// The adapter that runs it, if one does.
+    pub(super) fn adapter(self) -> Option<&'static dyn Adapter> {
+        match self {
+            Class::Adapted(adapter) => Some(adapter),
+            _ => None,
         }
     }
 
@@ -43,7 +59,7 @@ impl Class {
         match (self, kind) {
             (Class::Foreign(foreign), _) => foreign.plural(),
             (Class::Other(other), _) => other.plural(),
-            (Class::Plugin, _) => "plugins",
+            (Class::Plugin | Class::Adapted(_), _) => "plugins",
             (Class::Unknown, ArtifactKind::Component) => "components of other worlds",
             (Class::Unknown, ArtifactKind::CoreModule | ArtifactKind::WasmText) => {
                 "modules of unknown purpose"
@@ -58,6 +74,8 @@ pub(super) struct Classified<'file> {
     pub(super) class: Class,
     /// The section with the manifest, if there is something in it.
     pub(super) manifest: Option<&'file [u8]>,
+    /// The permissions that a plugin of another host asks for by its imports, where it has no manifest.
+    pub(super) asks: Requests,
 }
 
 /// Tells the purpose of a file of this kind; text is to be assembled before.
@@ -75,16 +93,22 @@ pub(super) fn classify<'file, R: ReadRef<'file>>(
         ArtifactKind::Component | ArtifactKind::CoreModule => {
             let (manifest, interface) = sections::walk(kind, file, size)?;
             let manifest = manifest.filter(|section| !without_padding(section).is_empty());
+            let adapter = (kind == ArtifactKind::CoreModule)
+                .then(|| foreign::adapter_of(&interface))
+                .flatten();
+            let asks = adapter.map_or_else(Requests::default, |adapter| asks(adapter, &interface));
             let class = match foreign::of_wasm(&interface) {
+                // Also with a manifest inside: that says nothing about how it is called.
+                _ if let Some(adapter) = adapter => Class::Adapted(adapter),
                 _ if manifest.is_some() || foreign::is_own(&interface) => Class::Plugin,
                 Some(foreign) => Class::Foreign(foreign),
                 None => Class::Unknown,
             };
-            Ok(Classified { class, manifest })
+            Ok(Classified { class, manifest, asks })
         }
         // Its manifest says so; the system or the engine tells whether it can be run.
         ArtifactKind::FramedProgram | ArtifactKind::Image => {
-            Ok(Classified { class: Class::Plugin, manifest: None })
+            Ok(Classified { class: Class::Plugin, manifest: None, asks: Requests::default() })
         }
         kind if kind.is_library() => library(file),
         found => Err(LoadProblem::WrongKind { found }),
@@ -112,7 +136,27 @@ fn library<'file, R: ReadRef<'file>>(file: R) -> Result<Classified<'file>, LoadP
         }
         Class::Unknown
     };
-    Ok(Classified { class, manifest })
+    Ok(Classified { class, manifest, asks: Requests::default() })
+}
+
+/// The permissions for what a plugin of another host imports. What leaves Glovebox is not among them: a
+/// manifest asks for it, or a person allows it.
+fn asks(adapter: &dyn Adapter, interface: &Interface) -> Requests {
+    let (mut asks, mut functions) = (Requests::default(), BTreeSet::new());
+    for (module, name) in &interface.imports {
+        match adapter.import(module, name).provision {
+            Provision::Here(Some(permission)) if !permission.needs_consent() => {
+                asks.insert(permission, true);
+            }
+            Provision::Function(function) => drop(functions.insert(function)),
+            Provision::Here(_) | Provision::Nobody(_) => {}
+        }
+    }
+    if !functions.is_empty() {
+        let names = Selection::only(functions.into_iter().take(MAX_ENTRIES).collect());
+        asks.insert(Permission::Functions, Scope { names, ..Scope::default() });
+    }
+    asks
 }
 
 /// The kind of a file of machine code that is no library.

@@ -91,9 +91,10 @@ impl Preparer {
             if let Some(program) = program {
                 drop(stage);
                 // It may have been compiled before files of its kind were known.
-                let linked = link(&program, engine, &artifact.digest).map_err(|error| {
-                    artifact.class.refuse().map_err(at_sniff).err().unwrap_or(error)
-                });
+                let linked =
+                    link(&program, engine, artifact.class, &artifact.digest).map_err(|error| {
+                        artifact.class.refuse().map_err(at_sniff).err().unwrap_or(error)
+                    });
                 return Ok(Linked::from_cache(linked?));
             }
         }
@@ -110,7 +111,9 @@ impl Preparer {
             let (engine, ready) = stage.in_scope(|| {
                 class.refuse().map_err(at_sniff)?;
                 size::check(&bytes).map_err(at_compile)?;
-                refuse_without_marker(P::KIND, &bytes)?;
+                if class.adapter().is_none() {
+                    refuse_without_marker(P::KIND, &bytes)?;
+                }
                 let mut engine = best;
                 if Engines::is_demanding::<P>(&bytes).map_err(at_compile)? {
                     if quick.is_some() {
@@ -143,7 +146,7 @@ impl Preparer {
             drop(stage);
             match ready {
                 Ready::Compiled(program, precaution) => {
-                    let code = link::<P>(&program, &engine, &digest)?;
+                    let code = link::<P>(&program, &engine, class, &digest)?;
                     Ok(Linked { code, precaution, not_quick })
                 }
                 Ready::Linked(code) => Ok(Linked { not_quick, ..Linked::from_cache(code) }),
@@ -183,9 +186,11 @@ fn refuse_without_marker(kind: ArtifactKind, bytes: &[u8]) -> Result<(), StageEr
 fn link<P: Program>(
     program: &P,
     engine: &Arc<WasmEngine>,
+    class: Class,
     digest: &str,
 ) -> Result<Arc<P::Code>, StageError> {
-    let linked = span::stage(LoadStage::Link).in_scope(|| engine.link(program, digest));
+    let linked =
+        span::stage(LoadStage::Link).in_scope(|| engine.link(program, class.adapter(), digest));
     linked.map_err(|problem| problem.at(LoadStage::Link))
 }
 
@@ -325,7 +330,7 @@ fn problem<P: Program>(
 fn refused<P: Program>(class: Class, reason: &str) -> LoadProblem {
     let (what, reason) = (P::KIND.noun(), shorten(reason));
     match class {
-        Class::Plugin => LoadProblem::NotCompiled { what, reason },
+        Class::Plugin | Class::Adapted(_) => LoadProblem::NotCompiled { what, reason },
         _ => LoadProblem::NoPlugin { what, reason },
     }
 }

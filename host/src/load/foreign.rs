@@ -7,11 +7,15 @@
 use glovebox_abi::frame_abi;
 
 use super::interface::Interface;
+use crate::backend::wasm::foreign::Adapter;
+use crate::backend::wasm::foreign::extism::Extism;
 use crate::problem::Foreign;
 
 #[derive(Debug)]
 struct Row {
     foreign: Foreign,
+    /// What runs them here.
+    adapter: Option<&'static dyn Adapter>,
     /// One of these lists must hold as a whole.
     signs: &'static [&'static [Sign]],
 }
@@ -52,8 +56,12 @@ const RUN: &str = "run it with `wasmtime run`, or build what it does for Glovebo
     README, \"Write your own plugin\")";
 
 macro_rules! rows {
-    ($($one:literal, $many:literal, $made_for:literal, $remedy:expr, [$([$($sign:expr),+]),+];)+) => {
+    (@ $adapter:expr) => { Some($adapter) };
+    (@) => { None };
+    ($($one:literal, $many:literal, $made_for:literal, $remedy:expr, [$([$($sign:expr),+]),+]
+        $(, run by $adapter:expr)?;)+) => {
         &[$(Row {
+            adapter: rows!(@ $($adapter)?),
             foreign: Foreign {
                 one: $one,
                 many: $many,
@@ -72,7 +80,7 @@ const WASM: &[Row] = rows! {
          plugin\")",
         [[Export("extism_context"), Export("input_set"), Export("error_set")]];
     "an Extism plug-in", "Extism plug-ins", "hosts with the Extism SDK", REBUILD,
-        [[From("extism:host/")], [Import("env", "extism_")]];
+        [[From("extism:host/")], [Import("env", "extism_")]], run by &Extism;
     "a proxy-wasm filter", "proxy-wasm filters", "Envoy and other proxies", REBUILD,
         [[ExportStart("proxy_abi_version_")], [ExportStart("proxy_on_")],
          [Import("env", "proxy_log")]];
@@ -209,13 +217,16 @@ pub(super) fn of_library(exports: Vec<String>) -> Option<Foreign> {
 
 /// Whether a module or component keeps to a binding of Glovebox, of whatever version, or means to.
 pub(super) fn is_own(interface: &Interface) -> bool {
+    let sections = |name: &String| name == frame_abi::MANIFEST_SECTION;
+    is_bound(interface) || interface.sections.iter().any(sections)
+}
+
+/// The same without looking for a manifest, which any file can have.
+fn is_bound(interface: &Interface) -> bool {
     let imports = |(module, _): &(String, String)| {
         module == frame_abi::IMPORT_MODULE || module.starts_with(PACKAGE)
     };
-    let sections = |name: &String| name == frame_abi::MANIFEST_SECTION;
-    has_binding(interface)
-        || interface.imports.iter().any(imports)
-        || interface.sections.iter().any(sections)
+    has_binding(interface) || interface.imports.iter().any(imports)
 }
 
 /// Whether it exports a binding of Glovebox, of whatever version.
@@ -228,10 +239,19 @@ pub(super) fn has_binding(interface: &Interface) -> bool {
 /// How the interfaces of Glovebox's component world begin.
 const PACKAGE: &str = "glovebox:plugin/";
 
+/// The adapter for a module that was made for another host, if there is one.
+pub(super) fn adapter_of(interface: &Interface) -> Option<&'static dyn Adapter> {
+    if is_bound(interface) { None } else { row(WASM, interface)?.adapter }
+}
+
 fn find(rows: &'static [Row], interface: &Interface) -> Option<Foreign> {
+    row(rows, interface).map(|row| row.foreign)
+}
+
+fn row(rows: &'static [Row], interface: &Interface) -> Option<&'static Row> {
     let holds = |sign: &Sign| interface.shows(sign);
     let fits = |row: &&Row| row.signs.iter().any(|signs| signs.iter().all(holds));
-    rows.iter().find(fits).map(|row| row.foreign)
+    rows.iter().find(fits)
 }
 
 impl Interface {

@@ -6,8 +6,10 @@ use object::{Object, ObjectSymbol};
 
 use super::Source;
 use super::classify::Class;
-use super::interface::Interface;
+use super::foreign::of_wasm;
+use super::interface::{Interface, signatures};
 use super::part::of_one_processor;
+use crate::backend::wasm::foreign::{Adapter, Import, Provision};
 use crate::problem::{ArtifactKind, Foreign, LoadError, Origin};
 
 /// The facts about a plugin that can be told without running any of it.
@@ -34,6 +36,24 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// The host that it was made for, if that is not Glovebox and can be told.
     pub foreign: Option<Foreign>,
+    /// True if Glovebox runs it although it was made for another host.
+    pub is_adapted: bool,
+    /// The functions that a frame may name, of a plugin that was made for another host and runs here.
+    pub functions: Vec<String>,
+    /// The imports of such a plugin, by the service of its host.
+    pub services: Vec<ServiceUse>,
+}
+
+/// Imports of one service of another host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceUse {
+    /// The service.
+    pub service: &'static str,
+    /// Who provides it here.
+    pub provision: Provision,
+    /// The imports, as in [`Inspection::imports`].
+    pub imports: Vec<String>,
 }
 
 impl Inspection {
@@ -51,13 +71,20 @@ impl Inspection {
 /// If it cannot be read, is no plugin, or its manifest is wrong.
 pub fn inspect(source: impl Into<Source>) -> Result<Inspection, LoadError> {
     let artifact = super::read::read(&source.into())?;
+    let adapter = artifact.class.adapter();
+    let (mut functions, mut services) = (Vec::new(), Vec::new());
     let (imports, exports, foreign) = match artifact.kind {
         ArtifactKind::Component | ArtifactKind::CoreModule => {
             let interface = Interface::of(&artifact.bytes);
             let foreign = match artifact.class {
                 Class::Foreign(foreign) => Some(foreign),
+                Class::Adapted(_) => of_wasm(&interface),
                 _ => None,
             };
+            if let Some(adapter) = adapter {
+                functions = functions_of(adapter, &artifact.bytes);
+                services = services_of(adapter, &interface);
+            }
             let name = |(module, name): (String, String)| match artifact.kind {
                 ArtifactKind::Component => module,
                 _ => format!("{module}::{name}"),
@@ -82,7 +109,32 @@ pub fn inspect(source: impl Into<Source>) -> Result<Inspection, LoadError> {
         imports,
         exports,
         foreign,
+        is_adapted: adapter.is_some(),
+        functions,
+        services,
     })
+}
+
+/// The imports by the service that they belong to, in the order in which the services first appear.
+fn services_of(adapter: &dyn Adapter, interface: &Interface) -> Vec<ServiceUse> {
+    let mut services: Vec<ServiceUse> = Vec::new();
+    for (module, name) in &interface.imports {
+        let Import { service, provision } = adapter.import(module, name);
+        let import = format!("{module}::{name}");
+        let is_it = |one: &&mut ServiceUse| one.service == service && one.provision == provision;
+        match services.iter_mut().find(is_it) {
+            Some(one) => one.imports.push(import),
+            None => services.push(ServiceUse { service, provision, imports: vec![import] }),
+        }
+    }
+    services
+}
+
+/// The exports that are functions for callers.
+fn functions_of(adapter: &dyn Adapter, module: &[u8]) -> Vec<String> {
+    let functions = signatures(module).into_iter();
+    let functions = functions.filter(|(name, signature)| adapter.is_function(name, signature));
+    functions.map(|(name, _)| name).collect()
 }
 
 fn library_interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {

@@ -2,8 +2,61 @@
 
 use wasmparser::{
     BinaryReader, ComponentExportSectionReader, ComponentExternalKind,
-    ComponentImportSectionReader, ExportSectionReader, ImportSectionReader, Parser, Payload,
+    ComponentImportSectionReader, CompositeInnerType, ExportSectionReader, ExternalKind, FuncType,
+    ImportSectionReader, Parser, Payload, TypeRef,
 };
+
+use crate::backend::wasm::foreign::Signature;
+
+/// The exported functions of a module with their types, as far as they can be read.
+pub(super) fn signatures(module: &[u8]) -> Vec<(String, Signature)> {
+    let mut types: Vec<Option<FuncType>> = Vec::new();
+    // The type of each function, those that are imported first.
+    let mut functions: Vec<u32> = Vec::new();
+    let mut exported = Vec::new();
+    let mut kept = 0;
+    for payload in Parser::new(0).parse_all(module).map_while(Result::ok) {
+        match payload {
+            Payload::TypeSection(section) => {
+                let groups = section.into_iter().map_while(Result::ok);
+                types.extend(groups.flat_map(|group| group.into_types()).map(|ty| {
+                    match ty.composite_type.inner {
+                        CompositeInnerType::Func(function) => Some(function),
+                        _ => None,
+                    }
+                }));
+            }
+            Payload::ImportSection(section) => {
+                let imports = section.into_imports().map_while(Result::ok);
+                functions.extend(imports.filter_map(|import| match import.ty {
+                    TypeRef::Func(ty) | TypeRef::FuncExact(ty) => Some(ty),
+                    _ => None,
+                }));
+            }
+            Payload::FunctionSection(section) => {
+                functions.extend(section.into_iter().map_while(Result::ok));
+            }
+            Payload::ExportSection(section) => {
+                for export in section.into_iter().map_while(Result::ok) {
+                    let ExternalKind::Func = export.kind else { continue };
+                    let ty = functions.get(export.index as usize);
+                    let ty = ty.and_then(|ty| types.get(*ty as usize)).and_then(Option::as_ref);
+                    kept += export.name.len() + size_of::<(String, Signature)>();
+                    if kept > MAX_KEPT {
+                        break;
+                    }
+                    if let Some(ty) = ty {
+                        let results = ty.results().iter().map(ToString::to_string).collect();
+                        let signature = Signature { parameters: ty.params().len(), results };
+                        exported.push((export.name.to_owned(), signature));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    exported
+}
 
 /// Bytes of names that are kept of one artifact, what a name costs beside its letters included. Those
 /// beyond are not looked at: an artifact with more is [refused](super::size::check) before it is compiled.

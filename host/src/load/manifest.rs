@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use glovebox_abi::manifest::Requests;
 use glovebox_abi::{Manifest, native};
 use glovebox_events::LoadStage;
 use glovebox_files::FileKind;
@@ -46,9 +47,13 @@ pub(super) fn too_large(what: &'static str, size: u64) -> LoadProblem {
     LoadProblem::TextTooLarge { what, size, limit: MAX_MANIFEST_LEN }
 }
 
-/// The manifest of an artifact of this name without one.
-pub(super) fn bare(name: &str) -> Manifest {
-    Manifest::bare(name.strip_prefix("lib").unwrap_or(name))
+/// The manifest of an artifact of this name without one. A plugin of another host asks for what it imports.
+pub(super) fn bare(name: &str, asks: &Requests) -> Manifest {
+    let mut manifest = Manifest::bare(name.strip_prefix("lib").unwrap_or(name));
+    for (permission, scope) in asks.iter() {
+        manifest.permissions.insert(permission, scope.clone());
+    }
+    manifest
 }
 
 /// The name of the section that holds the manifest of a library.

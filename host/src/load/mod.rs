@@ -29,7 +29,7 @@ pub use cache::CacheStats;
 pub(crate) use cache::{Cache, DEFAULT_LIMIT as DEFAULT_CACHE_LIMIT};
 pub(crate) use compile::CompileBounds;
 pub use compile::CompileStatus;
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, ServiceUse, inspect};
 pub use peek::{ManifestPlace, Peek, Peeked, peek};
 pub use precaution::{CompilePlace, CompiledBy, Precaution};
 pub(crate) use prepare::{Prepared, Preparer};

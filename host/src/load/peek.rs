@@ -10,6 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use glovebox_abi::Manifest;
+use glovebox_abi::manifest::Requests;
 use glovebox_events::LoadStage;
 use glovebox_files::FileKind;
 use object::read::ReadCache;
@@ -90,10 +91,10 @@ pub fn peek(path: &Path) -> Result<Peek, LoadError> {
         return Ok(Peek::Plugin(Box::new(Peeked { artifact, kind, size, manifest, place })));
     }
     let found = look(&artifact, file, size).map_err(|(stage, problem)| at(stage)(problem))?;
-    let Found { kind, class, inside } = found;
+    let Found { kind, class, inside, asks } = found;
     let is_named = manifest.is_some();
     match class {
-        Class::Plugin => {}
+        Class::Plugin | Class::Adapted(_) => {}
         // A manifest beside it takes it for a plugin.
         Class::Unknown if is_named || (fallback.is_some() && !kind.is_library()) => {}
         class if is_named => class.refuse().map_err(at(LoadStage::Sniff))?,
@@ -109,7 +110,7 @@ pub fn peek(path: &Path) -> Result<Peek, LoadError> {
             Some(beside) => (read_manifest(&beside)?, ManifestPlace::Beside),
             None => {
                 let name = artifact.file_stem().unwrap_or_default().to_string_lossy();
-                (bare(&name), ManifestPlace::Nowhere)
+                (bare(&name, &asks), ManifestPlace::Nowhere)
             }
         },
     };
@@ -125,12 +126,13 @@ struct Found {
     kind: ArtifactKind,
     class: Class,
     inside: Inside,
+    asks: Requests,
 }
 
 impl Found {
     fn new(kind: ArtifactKind, classified: &Classified<'_>) -> Found {
         let inside = classified.manifest.and_then(|section| parse_embedded(section).transpose());
-        Found { kind, class: classified.class, inside }
+        Found { kind, class: classified.class, inside, asks: classified.asks.clone() }
     }
 }
 

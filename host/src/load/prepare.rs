@@ -110,7 +110,7 @@ impl Prepared {
     /// The compiler of the code; `None` of what is not compiled here. `has_better` says whether all copies
     /// were started with better code since.
     pub(crate) fn compiled_by(&self, has_better: bool) -> Option<CompiledBy> {
-        if !matches!(self.code, Code::Component(_) | Code::FrameAbi(_)) {
+        if !matches!(self.code, Code::Component(_) | Code::Module(_)) {
             return None;
         }
         Some(match (&self.not_quick, self.code.is_quick() && !has_better) {
@@ -300,9 +300,9 @@ impl Preparer {
         let is_for_now = code.is_quick() && compiler != Compiler::Quick;
         let later = is_for_now
             .then(|| Arc::new(Later(Mutex::new(Better::Awaited(Box::new(artifact.clone()))))));
-        self.check_functions(code.functions(), &artifact.manifest, request).map_err(|problem| {
-            LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem)
-        })?;
+        self.check_functions(code.imported_functions(), &artifact.manifest, request).map_err(
+            |problem| LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem),
+        )?;
         let tier = tier_of(artifact.kind);
         Ok(Prepared {
             code,
@@ -375,7 +375,7 @@ impl Preparer {
             return self.prepare(request, load);
         }
         let artifact = admitted(request)?;
-        let binding = binding_of(artifact.kind);
+        let binding = binding_of(&artifact);
         let tier = tier_of(artifact.kind);
         Ok(Prepared {
             code: Code::Asleep,
@@ -423,7 +423,7 @@ impl Preparer {
             ArtifactKind::CoreModule => {
                 let linked =
                     self.machine_code::<Module>(artifact, metered, limits, compiler, load)?;
-                return Ok(linked.code_as(Code::FrameAbi, Binding::FrameAbi));
+                return Ok(linked.code_as(Code::Module, binding_of(artifact)));
             }
             #[cfg(target_os = "linux")]
             ArtifactKind::FramedProgram => {
@@ -571,9 +571,12 @@ impl Preparer {
     }
 }
 
-/// The binding of an artifact of this kind.
-fn binding_of(kind: ArtifactKind) -> Binding {
-    match kind {
+/// The binding of an artifact.
+fn binding_of(artifact: &Artifact) -> Binding {
+    if let Some(adapter) = artifact.class.adapter() {
+        return adapter.binding();
+    }
+    match artifact.kind {
         ArtifactKind::Component => Binding::Component,
         ArtifactKind::CoreModule => Binding::FrameAbi,
         ArtifactKind::FramedProgram | ArtifactKind::Image => Binding::Framed,
@@ -618,7 +621,7 @@ fn admitted(request: &LoadRequest) -> Result<Artifact, LoadError> {
 fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> {
     check_limits(request)?;
     check_folders(artifact)?;
-    let binding = binding_of(artifact.kind);
+    let binding = binding_of(artifact);
     let actual = tier_of(artifact.kind);
     let is_native = actual == Tier::Native;
     let runtime = &artifact.manifest.runtime;

@@ -141,7 +141,7 @@ fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
         .in_scope(|| recognize(found, bytes))
         .map_err(|problem| at(LoadStage::Sniff, problem))?;
     let classified = classify(kind, &*bytes, bytes.len() as u64);
-    let Classified { class, manifest: inside } =
+    let Classified { class, manifest: inside, asks } =
         classified.map_err(|problem| at(LoadStage::Sniff, problem))?;
     if kind.is_library() {
         span::stage(LoadStage::Sniff)
@@ -162,7 +162,7 @@ fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
         },
     };
     let is_bare = found.is_none();
-    let mut manifest = found.unwrap_or_else(|| bare(&name));
+    let mut manifest = found.unwrap_or_else(|| bare(&name, &asks));
     manifest.budget = budget_of_source(kind, &bytes)
         .and_then(|attribute| Ok(manifest.budget.merged(attribute)?))
         .map_err(|problem| at(LoadStage::ParseManifest, problem))?;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use glovebox_abi::manifest::{Access, Scope};
+use glovebox_abi::manifest::{Access, Endpoint, Scope};
 use glovebox_abi::{Kind, Manifest, Permission};
 
 use super::consent::Decided;
@@ -164,6 +164,17 @@ impl Grants {
                             && names.iter().any(|name| endpoint.admits_name(name))
                 })
             })
+    }
+
+    /// True if a host may be reached by the name or address in a URL.
+    pub(crate) fn admits_host(&self, host: &str, port: u16) -> bool {
+        let address = host.parse::<IpAddr>();
+        let admits = |endpoint: &Endpoint| match address {
+            Ok(address) => endpoint.admits_address(address, port),
+            Err(_) => endpoint.ports.contains(&port) && endpoint.admits_name(host),
+        };
+        self.has(Permission::Network)
+            && self.scopes(Permission::Network).iter().all(|scope| scope.hosts.admits(admits))
     }
 
     /// The kinds that may be received, as a set of bits.

@@ -137,8 +137,7 @@ pub enum LoadProblem {
     },
     /// The file was made for another host.
     #[error(
-        "this is {}, made for {}; Glovebox runs plugins of its own bindings only (component world, \
-         frame ABI, native table)",
+        "this is {}, made for {}, for which Glovebox has no adapter",
         .0.name(),
         .0.made_for()
     )]

@@ -14,7 +14,7 @@ use crate::policy::{Grants, Parameter};
 /// may answer uses that it leaves to the host. Its answers are counted and recorded like any
 /// answer. It is asked on the thread of the call, which waits for it.
 ///
-/// It is asked about `now`, `random`, `config`, `kv-…` and functions of the application. Data that
+/// It is asked about `now`, `random`, `config`, `kv-…`, `http-request` and functions of the application. Data that
 /// a plugin sends with `log`, `metric` and `emit` goes to the host as ever, for nothing comes back
 /// from there; the host alone answers WASI.
 pub trait Answers: Send + Sync {
@@ -57,8 +57,11 @@ pub enum Answered {
 }
 
 /// The services about which [`Answers`] are asked, beside the functions of the application.
-pub(crate) const ANSWERABLE: [&str; 7] =
-    ["config", "now", "random", "kv-get", "kv-set", "kv-delete", "kv-list"];
+pub(crate) const ANSWERABLE: [&str; 8] =
+    ["config", "now", "random", "kv-get", "kv-set", "kv-delete", "kv-list", HTTP_REQUEST];
+
+/// The service by which plugins of other hosts make requests.
+pub(super) const HTTP_REQUEST: &str = "http-request";
 
 /// A result of a service, as events hold it.
 pub(crate) trait Given: Sized {

@@ -8,6 +8,7 @@ use glovebox_abi::{Frame, Header, Kind, LogLevel, Permission, ServiceError, Serv
 
 use glovebox_events::AnsweredBy;
 
+use super::answers::HTTP_REQUEST;
 use super::arguments::Argument;
 use super::determinism::Determinism;
 use super::functions::{NoBytes, bytes_of};
@@ -24,7 +25,39 @@ pub(crate) const MAX_LINE_LEN: usize = 16 << 10;
 /// The longest name of a measurement or function that is kept, in bytes.
 const MAX_NAME_LEN: usize = 256;
 
+/// A request of a plugin of another host.
+pub(crate) struct HttpRequest<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a str,
+    /// The host and port in the URL.
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) body: &'a [u8],
+}
+
 impl CopyServices {
+    /// The body of the answer to a request. There is no client: a mock answers, as the function
+    /// `http-request` of the URL, or nobody.
+    pub(crate) fn http_request(
+        &mut self,
+        request: &HttpRequest<'_>,
+    ) -> Result<Vec<u8>, ServiceError> {
+        let HttpRequest { method, url, host, port, body } = *request;
+        self.carried = url.len().saturating_add(body.len());
+        let arguments = [Argument::Text(method), Argument::Text(url), Argument::Bytes(body)];
+        let parameter = Parameter::Peer { host: Cow::Borrowed(host), port };
+        self.serve(HTTP_REQUEST, Permission::Network, parameter, &arguments, |context| {
+            let mock = context.shared.mock.as_ref();
+            let url = Value::Text(url.to_owned());
+            let effect = mock.and_then(|mock| mock.function(HTTP_REQUEST, &url));
+            let effect = effect.ok_or(ServiceError::Unavailable)?;
+            context.answered_by = AnsweredBy::Mock;
+            context.delay(effect.delay)?;
+            let answer = effect.answer.unwrap_or(Err(ServiceError::Unavailable));
+            Ok(bytes_of(answer.map_err(Into::into))?)
+        })
+    }
+
     /// [`Services::emit`] of what a binding has read. A frame that cannot be read is a use of the
     /// service too, which is counted, recorded, and refused.
     pub(crate) fn emit_read<E>(

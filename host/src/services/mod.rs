@@ -25,6 +25,7 @@ use glovebox_events::{AnsweredBy, CallId, Outcome};
 
 pub(crate) use answers::{ANSWERABLE, Given};
 pub use answers::{Answered, Answers, Asked};
+pub(crate) use calls::HttpRequest;
 pub(crate) use calls::MAX_LINE_LEN;
 pub use functions::{Caller, FunctionError};
 pub(crate) use functions::{Functions, carried_by, key_of};
@@ -278,6 +279,11 @@ impl CopyServices {
             }
         }
         Ok(())
+    }
+
+    /// The same plugin's, without what the call under way used up: for another store of one copy.
+    pub(crate) fn again(&self) -> CopyServices {
+        CopyServices::new(self.shared.clone(), self.rights.clone(), self.generation, self.tier)
     }
 
     /// True if one host call may carry so many bytes to the host.

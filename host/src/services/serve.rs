@@ -208,7 +208,13 @@ impl CopyServices {
     }
 
     fn access(&self, permission: Permission, parameter: &Parameter<'_>) -> bool {
-        self.shared.access(&self.rights.grants.load(), self.generation, permission, parameter)
+        let grants = self.rights.grants.load();
+        let admitted = match parameter {
+            // A service that reaches one does not look its name up itself.
+            Parameter::Peer { host, port } => grants.admits_host(host, *port),
+            parameter => grants.admits(permission, parameter),
+        };
+        self.shared.accessed(&grants, self.generation, permission, parameter, admitted)
     }
 }
 

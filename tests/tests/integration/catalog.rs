@@ -75,7 +75,9 @@ fn what_is_no_plugin_is_counted_by_its_kind() {
     let wat = |text: &str| wat::parse_str(text).unwrap();
     let command = "(module (import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i32)))
         (func (export \"_start\")))";
+    // An adapter runs it.
     let extism = "(module (import \"extism:host/env\" \"alloc\" (func (param i64) (result i64))))";
+    let zellij = "(module (import \"zellij\" \"host_run_plugin_command\" (func)))";
     let about = "[plugin]\nid = 'claimed'\n[artifact]\nwasm = 'claimed.wasm'";
     let folder = Folder::of([
         ("bare.wasm", wat(BARE)),
@@ -94,6 +96,9 @@ fn what_is_no_plugin_is_counted_by_its_kind() {
         // A manifest that names such a file is told what it is.
         ("named/plugin.toml", about.as_bytes().to_vec()),
         ("named/claimed.wasm", wat(extism)),
+        ("zellij.wasm", wat(zellij)),
+        ("taken/plugin.toml", about.replace("claimed", "taken").into_bytes()),
+        ("taken/taken.wasm", wat(zellij)),
         ("nameless/plugin.toml", b"[plugin]\nid = 'nameless'".to_vec()),
         ("nameless/command.wasm", wat(command)),
         ("nameless/plugin.wasm", wat("(module)")),
@@ -101,16 +106,21 @@ fn what_is_no_plugin_is_counted_by_its_kind() {
     let catalog = folder.scan();
     assert_eq!(
         entries(&folder, &catalog),
-        ["bare 0.0.0 none bare.wasm", "nameless 0.0.0 plugin.toml nameless/plugin.wasm"]
+        [
+            "bare 0.0.0 none bare.wasm",
+            "claimed 0.0.0 plugin.toml named/claimed.wasm",
+            "extism 0.0.0 none extism.wasm",
+            "nameless 0.0.0 plugin.toml nameless/plugin.wasm",
+        ]
     );
     assert_eq!(
         counted(&catalog),
-        "1 Extism plug-ins, 1 HTTP handlers, 3 WASI commands, 1 components of other worlds, \
+        "1 HTTP handlers, 3 WASI commands, 1 Zellij plugins, 1 components of other worlds, \
          1 modules of unknown purpose, 1 proxy-wasm filters"
     );
     let findings = folder.findings(&catalog);
     assert_eq!(findings.len(), 1, "{findings:?}");
-    let finding = "sniff: this is an Extism plug-in, made for hosts with the Extism SDK; ";
+    let finding = "sniff: this is a Zellij plugin, made for the terminal workspace Zellij; ";
     assert!(findings[0].starts_with(finding), "{findings:?}");
 }
 

@@ -37,6 +37,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "load-deadline",
             "compile-memory",
             "compiler",
+            "function",
         ],
     ),
     ("frames", &["accepts", "emits"]),

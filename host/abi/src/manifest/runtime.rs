@@ -44,6 +44,8 @@ pub struct Runtime {
     pub compile_memory: Option<u64>,
     /// The compiler of a plugin in WebAssembly; by the size of the artifact if absent.
     pub compiler: Option<Compiler>,
+    /// The function of a plugin made for another host that a frame calls whose header names none.
+    pub function: Option<String>,
 }
 
 /// The least memory that the compiler can work with, in bytes.
@@ -62,6 +64,7 @@ impl Default for Runtime {
             load_deadline: None,
             compile_memory: None,
             compiler: None,
+            function: None,
         }
     }
 }

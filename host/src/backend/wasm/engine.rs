@@ -10,7 +10,8 @@ use wasmtime::{Config, Engine, Module, Strategy, WasmBacktraceDetails};
 
 use super::component::ComponentCode;
 use super::features;
-use super::frame_abi::FrameAbiCode;
+use super::foreign::Adapter;
+use super::module::{Data, ModuleCode};
 use super::symbols::MAX_FRAMES;
 use super::ticker::Ticker;
 use crate::problem::{ArtifactKind, LoadProblem};
@@ -70,7 +71,7 @@ impl Engines {
 pub(crate) struct WasmEngine {
     pub(super) engine: Engine,
     pub(super) ticker: Ticker,
-    pub(super) core_linker: wasmtime::Linker<super::frame_abi::Data>,
+    pub(super) core_linker: wasmtime::Linker<Data>,
     pub(super) component_linker: wasmtime::component::Linker<super::component::Data>,
     /// The setting that it was made with.
     pub(crate) setting: Setting,
@@ -95,13 +96,17 @@ pub(crate) trait Program: Sized + Send + 'static {
     ///
     /// The bytes must be what [`serialize`](Self::serialize) gave, for an engine of these settings.
     unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
-    /// Checks it against the contract.
-    fn link(&self, engine: &Arc<WasmEngine>) -> Result<Self::Code, LoadProblem>;
+    /// Checks it against the contract, or against that of the host that it was made for.
+    fn link(
+        &self,
+        engine: &Arc<WasmEngine>,
+        adapter: Option<&'static dyn Adapter>,
+    ) -> Result<Self::Code, LoadProblem>;
 }
 
 impl Program for Module {
     const KIND: ArtifactKind = ArtifactKind::CoreModule;
-    type Code = FrameAbiCode;
+    type Code = ModuleCode;
 
     fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Module> {
         Module::new(engine, bytes)
@@ -120,8 +125,12 @@ impl Program for Module {
         unsafe { Module::deserialize(engine, bytes) }
     }
 
-    fn link(&self, engine: &Arc<WasmEngine>) -> Result<FrameAbiCode, LoadProblem> {
-        FrameAbiCode::new(engine.clone(), self)
+    fn link(
+        &self,
+        engine: &Arc<WasmEngine>,
+        adapter: Option<&'static dyn Adapter>,
+    ) -> Result<ModuleCode, LoadProblem> {
+        ModuleCode::new(engine, self, adapter)
     }
 }
 
@@ -146,7 +155,11 @@ impl Program for Component {
         unsafe { Component::deserialize(engine, bytes) }
     }
 
-    fn link(&self, engine: &Arc<WasmEngine>) -> Result<ComponentCode, LoadProblem> {
+    fn link(
+        &self,
+        engine: &Arc<WasmEngine>,
+        _: Option<&'static dyn Adapter>,
+    ) -> Result<ComponentCode, LoadProblem> {
         ComponentCode::new(engine.clone(), self)
     }
 }
@@ -204,9 +217,10 @@ impl WasmEngine {
     pub(crate) fn link<P: Program>(
         self: &Arc<Self>,
         program: &P,
+        adapter: Option<&'static dyn Adapter>,
         digest: &str,
     ) -> Result<Arc<P::Code>, LoadProblem> {
-        let code = Arc::new(program.link(self)?);
+        let code = Arc::new(program.link(self, adapter)?);
         let mut loaded = self.loaded.lock();
         loaded.retain(|_, code| code.strong_count() > 0);
         let code_of_any_kind: Arc<dyn Any + Send + Sync> = code.clone();

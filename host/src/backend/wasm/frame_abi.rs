@@ -3,7 +3,6 @@
 mod check;
 mod imports;
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,12 +11,12 @@ use glovebox_abi::frame_abi::{self, Output};
 use glovebox_abi::manifest::LimitKind;
 use glovebox_abi::{FRAME_PREFIX_LEN, Failure, Frame, FrameRef, Health, LogLevel, State};
 use glovebox_events::Outcome;
-use wasmtime::{Instance, Memory, Module, Store, TypedFunc};
+use wasmtime::{Instance, InstancePre, Memory, Module, TypedFunc};
 
-use super::died;
 use super::engine::WasmEngine;
+use super::module::{Data, ModuleStore};
 use super::ticker::Pulse;
-use super::wasi::preview1::{self, HasWasi, Wasi};
+use super::wasi::preview1;
 use crate::backend::{Backend, failed, message_of};
 use crate::frames::Frames;
 use crate::problem::{Incompatible, LoadProblem, shorten};
@@ -25,40 +24,10 @@ use crate::services::CopyServices;
 use crate::stop::Stop;
 pub(super) use imports::linker;
 
-/// The state for host functions: the services, and WASI if the module imports any of it.
-pub(crate) struct Data {
-    context: CopyServices,
-    wasi: Option<Box<Wasi>>,
-}
-
-impl Deref for Data {
-    type Target = CopyServices;
-
-    fn deref(&self) -> &CopyServices {
-        &self.context
-    }
-}
-
-impl DerefMut for Data {
-    fn deref_mut(&mut self) -> &mut CopyServices {
-        &mut self.context
-    }
-}
-
-impl HasWasi for Data {
-    fn wasi(&mut self) -> Option<&mut Wasi> {
-        self.wasi.as_deref_mut()
-    }
-
-    fn count_call(&mut self) -> Result<(), String> {
-        self.context.count_wasi().map_err(ToString::to_string)
-    }
-}
-
 /// A module that keeps to the frame ABI.
 pub(crate) struct FrameAbiCode {
     pub(crate) engine: Arc<WasmEngine>,
-    linked: wasmtime::InstancePre<Data>,
+    linked: InstancePre<Data>,
     uses_wasi: bool,
 }
 
@@ -73,22 +42,10 @@ impl FrameAbiCode {
         Ok(FrameAbiCode { engine, linked, uses_wasi })
     }
 
-    pub(crate) fn instantiate(
-        self: &Arc<Self>,
-        context: CopyServices,
-    ) -> Result<FrameAbi, Outcome> {
+    pub(super) fn instantiate(&self, context: CopyServices) -> Result<FrameAbi, Outcome> {
         let pulse = self.engine.ticker.pulse();
-        let wasi = self.uses_wasi.then(|| Wasi::new(&context, &pulse).map(Box::new)).transpose();
-        let wasi = wasi.map_err(|reason| Outcome::Refused { reason })?;
-        let mut store = Store::new(&self.engine.engine, Data { context, wasi });
-        store.limiter(|data| &mut data.context);
-        let at_epochs = pulse.clone();
-        store.epoch_deadline_callback(move |mut store| at_epochs.tick(store.data_mut()));
-        let mut machine = Machine {
-            store,
-            buffer: Buffer { pointer: 0, size: 0 },
-            metered: self.engine.setting.metered,
-        };
+        let running = ModuleStore::new(&self.engine, context, self.uses_wasi, &pulse, ())?;
+        let mut machine = Machine { running, buffer: Buffer { pointer: 0, size: 0 } };
         let exports = machine.start(self, &pulse).map_err(Stop::into_outcome)?;
         Ok(FrameAbi { exports: Some(exports), pulse, machine })
     }
@@ -111,10 +68,8 @@ struct Exports {
 
 /// The module's memory, and what is known of it.
 struct Machine {
-    store: Store<Data>,
+    running: ModuleStore,
     buffer: Buffer,
-    /// True if the engine counts work.
-    metered: bool,
 }
 
 /// The input buffer that the module handed out last.
@@ -126,48 +81,22 @@ struct Buffer {
 impl Machine {
     fn start(&mut self, code: &FrameAbiCode, pulse: &Arc<Pulse>) -> Result<Exports, Stop> {
         let _running = pulse.run();
-        self.arm();
+        self.running.arm();
         let started = (|| {
-            let instance = code.linked.instantiate(&mut self.store)?;
+            let instance = code.linked.instantiate(&mut self.running.store)?;
             let memory = instance
-                .get_memory(&mut self.store, "memory")
+                .get_memory(&mut self.running.store, "memory")
                 .ok_or_else(|| wasmtime::Error::msg("the export `memory` is not a memory"))?;
-            let buffer = instance.get_typed_func(&mut self.store, frame_abi::BUFFER)?;
-            let process = instance.get_typed_func(&mut self.store, frame_abi::PROCESS)?;
-            if let Some(initialize) = instance.get_func(&mut self.store, "_initialize") {
-                initialize.typed::<(), ()>(&self.store)?.call(&mut self.store, ())?;
+            let buffer = instance.get_typed_func(&mut self.running.store, frame_abi::BUFFER)?;
+            let process = instance.get_typed_func(&mut self.running.store, frame_abi::PROCESS)?;
+            if let Some(initialize) = instance.get_func(&mut self.running.store, "_initialize") {
+                initialize
+                    .typed::<(), ()>(&self.running.store)?
+                    .call(&mut self.running.store, ())?;
             }
             Ok(Exports { instance, memory, buffer, process })
         })();
-        started.map_err(|error| self.died(&error))
-    }
-
-    /// Makes the engine ask at every epoch whether the call that comes next may go on, and sets its
-    /// fuel.
-    #[inline]
-    fn arm(&mut self) {
-        self.store.set_epoch_deadline(1);
-        if self.metered {
-            super::refuel(&mut self.store, |data| &data.context);
-        }
-        let data = self.store.data_mut();
-        if let Some(wasi) = &mut data.wasi {
-            wasi.begin(&data.context);
-        }
-    }
-
-    /// Text that the plugin printed during a call becomes log lines.
-    #[inline]
-    fn log_printed(&mut self, level: LogLevel) {
-        let data = self.store.data_mut();
-        if let Some(printed) = data.wasi.as_ref().and_then(|wasi| wasi.printed()) {
-            data.context.log_on_behalf(level, &printed);
-        }
-    }
-
-    fn died(&mut self, error: &wasmtime::Error) -> Stop {
-        self.log_printed(LogLevel::Error);
-        died(self.store.data_mut(), error)
+        started.map_err(|error| self.running.died(&error))
     }
 
     /// Asks the module for an input buffer of `size` bytes.
@@ -175,11 +104,13 @@ impl Machine {
     fn reserve(&mut self, exports: &Exports, size: usize) -> Result<(), Stop> {
         let size = size.next_power_of_two().max(4096);
         let asked = i32::try_from(size).unwrap_or(i32::MAX);
-        let pointer =
-            exports.buffer.call(&mut self.store, asked).map_err(|error| self.died(&error))?;
+        let pointer = exports
+            .buffer
+            .call(&mut self.running.store, asked)
+            .map_err(|error| self.running.died(&error))?;
         let pointer = pointer as u32 as usize;
         let end = pointer.checked_add(size);
-        let fits = end.is_some_and(|end| end <= exports.memory.data_size(&self.store));
+        let fits = end.is_some_and(|end| end <= exports.memory.data_size(&self.running.store));
         if pointer == 0 || !fits {
             let message = format!(
                 "`{}({size})` returned {pointer}, which is not a buffer inside the memory",
@@ -197,7 +128,7 @@ impl Machine {
         if size > self.buffer.size {
             self.reserve(exports, size)?;
         }
-        let memory = exports.memory.data_mut(&mut self.store);
+        let memory = exports.memory.data_mut(&mut self.running.store);
         // `reserve` checked the buffer against the memory, which never shrinks.
         Ok(&mut memory[self.buffer.pointer..self.buffer.pointer + size])
     }
@@ -227,7 +158,7 @@ impl Machine {
     #[inline(always)]
     fn output(&self, exports: &Exports, packed: i64) -> Result<&[u8], Stop> {
         let output = Output::unpack(packed);
-        let memory = exports.memory.data(&self.store);
+        let memory = exports.memory.data(&self.running.store);
         let start = output.pointer as usize;
         let bytes = memory.get(start..start + output.length as usize).ok_or_else(|| {
             let message = format!(
@@ -246,26 +177,26 @@ impl Machine {
 
     #[inline]
     fn process(&mut self, exports: &Exports, frame: &Frame, out: &mut Frames) -> Result<(), Stop> {
-        self.arm();
+        self.running.arm();
         let length = self.write_frame(exports, frame)?;
-        let started = self.store.data().shared.journal.is_heard().then(Instant::now);
-        let result = exports.process.call(&mut self.store, length);
+        let started = self.running.store.data().shared.journal.is_heard().then(Instant::now);
+        let result = exports.process.call(&mut self.running.store, length);
         if let Some(started) = started {
-            self.store.data_mut().plugin_time = Some(started.elapsed());
+            self.running.store.data_mut().plugin_time = Some(started.elapsed());
         }
         match result {
             Ok(packed) => {
-                self.log_printed(LogLevel::Info);
+                self.running.log_printed(LogLevel::Info);
                 self.frames(exports, packed, out)
             }
-            Err(error) => Err(self.died(&error)),
+            Err(error) => Err(self.running.died(&error)),
         }
     }
 
     /// Copies the frames of an output.
     #[inline(always)]
     fn frames(&self, exports: &Exports, packed: i64, out: &mut Frames) -> Result<(), Stop> {
-        let context = self.store.data();
+        let context = self.running.store.data();
         let hot = &context.rights.hot;
         let exceeded = |limit, asked, allowed| {
             context.shared.counters.hit_limit(limit);
@@ -296,24 +227,24 @@ impl FrameAbi {
     /// Calls an optional export with `bytes` in the buffer; `None` if the module lacks it.
     fn call_optional(&mut self, name: &str, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, Stop> {
         let FrameAbi { exports: Some(exports), pulse, machine } = self else { return Err(ended()) };
-        let Some(function) = exports.instance.get_func(&mut machine.store, name) else {
+        let Some(function) = exports.instance.get_func(&mut machine.running.store, name) else {
             return Ok(None);
         };
         let _running = pulse.run();
-        machine.arm();
+        machine.running.arm();
         let result = match bytes {
             Some(bytes) => {
                 let length = machine.write(exports, bytes)?;
-                let typed = function.typed::<i32, i64>(&machine.store);
-                typed.and_then(|function| function.call(&mut machine.store, length))
+                let typed = function.typed::<i32, i64>(&machine.running.store);
+                typed.and_then(|function| function.call(&mut machine.running.store, length))
             }
             None => {
-                let typed = function.typed::<(), i64>(&machine.store);
-                typed.and_then(|function| function.call(&mut machine.store, ()))
+                let typed = function.typed::<(), i64>(&machine.running.store);
+                typed.and_then(|function| function.call(&mut machine.running.store, ()))
             }
         };
-        let packed = result.map_err(|error| machine.died(&error))?;
-        machine.log_printed(LogLevel::Info);
+        let packed = result.map_err(|error| machine.running.died(&error))?;
+        machine.running.log_printed(LogLevel::Info);
         machine.output(exports, packed).map(|bytes| Some(bytes.to_vec()))
     }
 }
@@ -324,7 +255,7 @@ fn ended() -> Stop {
 
 impl Backend for FrameAbi {
     fn context(&mut self) -> &mut CopyServices {
-        self.machine.store.data_mut()
+        self.machine.running.store.data_mut()
     }
 
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
@@ -373,18 +304,19 @@ impl Backend for FrameAbi {
     fn cleanup(&mut self) {
         let Some(exports) = self.exports.take() else { return };
         let FrameAbi { pulse, machine, .. } = self;
-        let function = exports.instance.get_func(&mut machine.store, frame_abi::CLEANUP);
-        let typed = function.and_then(|function| function.typed::<(), ()>(&machine.store).ok());
+        let function = exports.instance.get_func(&mut machine.running.store, frame_abi::CLEANUP);
+        let typed =
+            function.and_then(|function| function.typed::<(), ()>(&machine.running.store).ok());
         let Some(function) = typed else { return };
         let _running = pulse.run();
-        machine.arm();
-        if let Err(error) = function.call(&mut machine.store, ()) {
-            let message = format!("cleanup {}", machine.died(&error).into_outcome());
-            machine.store.data_mut().log_on_behalf(LogLevel::Warn, &message);
+        machine.running.arm();
+        if let Err(error) = function.call(&mut machine.running.store, ()) {
+            let message = format!("cleanup {}", machine.running.died(&error).into_outcome());
+            machine.running.store.data_mut().log_on_behalf(LogLevel::Warn, &message);
         }
     }
 
     fn memory(&mut self) -> Option<u64> {
-        Some(self.machine.store.data().memory)
+        Some(self.machine.running.store.data().memory)
     }
 }

@@ -50,7 +50,7 @@ impl ResourceLimiter for CopyServices {
 
 impl CopyServices {
     /// Counts bytes that the plugin cannot give back, whatever it keeps in them.
-    fn take_memory(&mut self, bytes: u64) -> wasmtime::Result<bool> {
+    pub(super) fn take_memory(&mut self, bytes: u64) -> wasmtime::Result<bool> {
         let asked = self.memory.saturating_add(bytes);
         let allowed = self.rights.limits.load().memory;
         if asked > allowed {
@@ -58,6 +58,11 @@ impl CopyServices {
         }
         self.memory = asked;
         Ok(true)
+    }
+
+    /// Bytes that it may still take.
+    pub(super) fn memory_left(&self) -> u64 {
+        self.rights.limits.load().memory.saturating_sub(self.memory)
     }
 
     fn too_much(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> wasmtime::Error {

@@ -3,8 +3,10 @@
 pub(crate) mod component;
 mod engine;
 mod features;
+pub(crate) mod foreign;
 pub(crate) mod frame_abi;
 mod limiter;
+mod module;
 mod output;
 pub(crate) mod symbols;
 mod ticker;
@@ -12,6 +14,7 @@ mod values;
 mod wasi;
 
 pub(crate) use engine::{Engines, Program, Setting, WasmEngine};
+pub(crate) use module::ModuleCode;
 
 use std::time::Duration;
 
@@ -49,6 +52,10 @@ fn died(context: &mut CopyServices, error: &wasmtime::Error) -> Stop {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         let message = format!("the plugin ended itself with the code {code}");
         return Stop::Dead(Outcome::Trapped { code: "exit".to_owned(), message });
+    }
+    if let Some(refusal) = error.downcast_ref::<foreign::Refusal>() {
+        let message = shorten(&refusal.reason);
+        return Stop::Dead(Outcome::Trapped { code: refusal.code.to_owned(), message });
     }
     let Some(trap) = error.downcast_ref::<Trap>() else {
         // The cause stands last; what is before it is a backtrace.

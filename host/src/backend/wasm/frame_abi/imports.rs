@@ -6,7 +6,7 @@ use bytes::Bytes;
 use glovebox_abi::{Frame, LogLevel, Permission, ServiceError, Services, frame_abi};
 use wasmtime::{Caller, Engine, Extern, Linker};
 
-use super::Data;
+use crate::backend::wasm::module::Data;
 use crate::backend::wasm::wasi::preview1;
 use crate::services::CopyServices;
 
