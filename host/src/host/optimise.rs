@@ -55,8 +55,8 @@ impl Host {
         }
     }
 
-    /// Lets better code take over, if the instance still runs what it was made for. What starts afresh has it in
-    /// any case.
+    /// Lets better code take over, if the instance still runs what it was made for. Copies that start afresh have
+    /// it in any case.
     pub(super) fn take_optimised(
         &self,
         instance: &Arc<Instance>,

@@ -222,7 +222,7 @@ impl Room {
         self.waiting.load(Ordering::SeqCst) == 0 && self.take_in_turn(bytes)
     }
 
-    /// The same for somebody who waits. What does not fit changes nothing, not even for a moment: it would
+    /// The same for somebody who waits. Bytes that do not fit change nothing, not even for a moment: they would
     /// keep others from room that there is, and those who wait would wake themselves.
     fn take_in_turn(&self, bytes: u64) -> bool {
         let more = |before| self.fits(before, bytes).then(|| before.saturating_add(bytes));

@@ -63,7 +63,7 @@ pub(crate) struct Prepared {
     pub(crate) precaution: Precaution,
     /// Why the quick compiler did not make the code although it was asked.
     pub(crate) not_quick: Option<String>,
-    /// What becomes of code of the quick compiler that is to serve until there is better.
+    /// The better code, of what the quick compiler made to begin with.
     pub(crate) later: Option<Arc<Later>>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Later(Mutex<Better>);
 enum Better {
     /// The artifact is to be compiled again.
     Awaited(Box<Artifact>),
-    /// What starts afresh has this.
+    /// Copies that start afresh have this.
     There(Code),
     /// There will be none.
     GivenUp,

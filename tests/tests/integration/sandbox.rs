@@ -385,6 +385,7 @@ fn a_connection_ends_with_the_right_to_it() {
     let policy = |text: String| {
         move |guest: &Component, port: u16| {
             let text = text.replace("<port>", &port.to_string());
+            let text = format!("mode = \"as-declared\"\n{text}");
             guest.bench.host.set_policy(Policy::parse(&text).unwrap());
         }
     };

@@ -150,7 +150,7 @@ impl Engine {
     }
 }
 
-/// What is heard of an engine that was asked for something.
+/// The news of an engine that was asked for something.
 enum Heard {
     /// All that it wrote to standard output, 0, or to standard error, 1.
     Said(usize, String),

@@ -84,7 +84,7 @@ fn better_code_of_one_version_says_nothing_about_another() {
     host.take_optimised(&instance, &ran, better);
     assert_eq!((compiler(&host, id), notes(&sink)), (CompiledBy::QuickFirst, 0));
     assert_eq!(host.plugin(id).unwrap().generation, 2);
-    // Whoever goes back finds it.
+    // A way back leads to it.
     assert_eq!(host.roll_back(id).wait().unwrap(), 3);
     assert_eq!(compiler(&host, id), CompiledBy::Optimising);
 }

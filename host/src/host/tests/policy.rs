@@ -24,7 +24,7 @@ fn a_policy_is_applied_when_its_file_changes_and_only_if_it_can_be_read() {
         ("mode = \"nonsense\"", false, PolicyMode::Ask),
         ("mode = \"ask\"", true, PolicyMode::Ask),
         ("mode = \"as-declared\"", true, PolicyMode::AsDeclared),
-        // What the file does not name any more, it does not leave behind.
+        // The file leaves no mode behind that it does not name any more.
         ("", true, PolicyMode::Consent),
     ];
     let step = |text: &str, is_read: bool, mode: PolicyMode| {
