@@ -1,6 +1,7 @@
 //! `glovebox inspect`: everything about a plugin.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use clap::Args;
 use glovebox_abi::Permission;
 use glovebox_abi::manifest::BudgetKind;
 use glovebox_abi::units::{show_duration, show_size};
+use glovebox_files::open_own;
 use glovebox_host::worker::LayerState;
 use glovebox_host::{
     Enforcement, Inspection, LoadError, LoadProblem, PluginStatus, Precaution, Provision,
@@ -83,9 +85,9 @@ impl Inspect {
 /// True for a trace, which a failure bundle is.
 fn is_trace(path: &Path) -> bool {
     let mut start = [0; 8];
-    let mut read = || std::fs::File::open(path)?.read_exact(&mut start);
-    // A pipe would wait until somebody writes.
-    path.is_file() && read().is_ok() && start == *MAGIC
+    let mut options = File::options();
+    let mut read = || open_own(path, options.read(true))?.read_exact(&mut start);
+    read().is_ok() && start == *MAGIC
 }
 
 impl Inspect {

@@ -35,7 +35,7 @@ pub use kind::{FileKind, Way, mcap_profile};
 pub use name::text_of_path;
 pub use output::{Output, OutputProblem, is_replaceable, is_same_name, refuse, remedy, write};
 pub use owner::{Owner, private_folder};
-pub use read::{MAX_TEXT, open, opened, read, read_or_stdin, read_to_string};
+pub use read::{MAX_TEXT, open, open_own, opened, read, read_or_stdin, read_to_string};
 pub use runnable::lets_code_run;
 pub use scratch::{Scratch, remove_scratch};
 pub use used::{note_read, note_written, spare_what_is_used};

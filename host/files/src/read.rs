@@ -1,6 +1,6 @@
 //! Reads a file that a person named, which may be anything.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -40,10 +40,27 @@ impl From<Refused> for io::Error {
 ///
 /// If it cannot be opened, is a folder, a pipe, a socket or a device, or is larger.
 pub fn open(path: &Path, limit: u64) -> io::Result<(File, u64)> {
+    opened(open_own(path, File::options().read(true))?, path, limit)
+}
+
+/// Opens a file that this program keeps for itself, such as a key or a lock: it is no input of
+/// anybody. Where something else lies in its place, that is an error at once, and nothing waits.
+///
+/// # Errors
+///
+/// If it cannot be opened, or is a folder, a pipe, a socket or a device.
+pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // Before it is opened, since opening alone makes some devices act.
-    only_files(&path.metadata()?)?;
+    match path.metadata() {
+        Ok(about) => only_files(&about)?,
+        // The options may say that it is made.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let file = without_waiting(options).open(path)?;
     // Once more, of what is open: another may have taken the name meanwhile.
-    opened(without_waiting().open(path)?, path, limit)
+    only_files(&file.metadata()?)?;
+    Ok(file)
 }
 
 /// The same of a file that is open, which was found under `path`.
@@ -140,20 +157,16 @@ fn what(about: &Metadata) -> Option<&'static str> {
 
 /// Opens a pipe without waiting for the other end, and no terminal as that of this process.
 #[cfg(unix)]
-fn without_waiting() -> std::fs::OpenOptions {
+fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
     use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let mut options = File::options();
     // The flags of the system are a number of 32 bits, whose highest is not used.
-    options.read(true).custom_flags(flags.bits().cast_signed());
-    options
+    options.custom_flags(flags.bits().cast_signed())
 }
 
 #[cfg(not(unix))]
-fn without_waiting() -> std::fs::OpenOptions {
-    let mut options = File::options();
-    options.read(true);
+fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
@@ -206,5 +219,12 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
         check(&pipe, 10, Err("it is a pipe, not a file"));
+        for options in [File::options().read(true), File::options().write(true).create(true)] {
+            let error = open_own(&pipe, options).unwrap_err().to_string();
+            assert_eq!(error, "it is a pipe, not a file");
+        }
+        let lock = folder.path().join("lock");
+        open_own(&lock, File::options().write(true).create(true)).unwrap();
+        open_own(&lock, File::options().read(true)).unwrap();
     }
 }

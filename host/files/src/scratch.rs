@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::owner::{self, Owner};
+use crate::read::open_own;
 
 const PREFIX: &str = "glovebox-";
 /// The ending of the name of a folder's mark; the mark lies beside the folder.
@@ -99,7 +100,7 @@ fn sweep(parent: &Path, owner: Owner) {
     for mark in entries.flatten().map(|entry| entry.path()).filter(|path| is_mark(path)) {
         // Only marks that this user made; a link may lead to a file that is another's.
         let is_ours = mark.symlink_metadata().is_ok_and(|it| it.is_file() && owner.owns(&it));
-        let lock = is_ours.then(|| File::open(&mark).ok()).flatten();
+        let lock = is_ours.then(|| open_own(&mark, File::options().read(true)).ok()).flatten();
         // The lock is held until both are gone.
         if let Some(_lock) = lock.filter(|lock| lock.try_lock().is_ok()) {
             remove(&mark);

@@ -175,7 +175,7 @@ impl CacheFolder {
         if !fs::symlink_metadata(&path)?.is_file() {
             return damaged("it is not a file");
         }
-        let mut file = File::open(&path)?;
+        let mut file = glovebox_files::open_own(&path, File::options().read(true))?;
         // Of the open file: whatever lies under the name now, this one is read.
         let about = file.metadata()?;
         if !self.owner.owns(&about) {

@@ -46,13 +46,7 @@ pub(crate) trait StoredFile: fmt::Debug + Send + Sync {
 
 /// Opens a file to read it.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    // Before it is opened: a pipe would wait until somebody writes.
-    let about = path.metadata()?;
-    if !about.is_file() && !about.is_dir() {
-        return Err(io::Error::other("it is a pipe or a device, not a file"));
-    }
-    glovebox_files::note_read(path);
-    File::open(path)
+    glovebox_files::open(path, u64::MAX).map(|(file, _)| file)
 }
 
 /// The file systems of this machine.
@@ -79,7 +73,8 @@ impl Storage for Disk {
     }
 
     fn is_held(&self, path: &Path) -> bool {
-        let Ok(file) = File::open(path) else {
+        // It may be anything that bears the name.
+        let Ok(file) = glovebox_files::open_own(path, File::options().read(true)) else {
             return false;
         };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))

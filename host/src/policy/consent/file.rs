@@ -83,7 +83,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Consent>, ConsentError> {
 pub(super) fn lock(path: &Path) -> io::Result<fs::File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = fs::File::options().create(true).truncate(false).write(true).open(name)?;
+    let mut options = fs::File::options();
+    options.create(true).truncate(false).write(true);
+    let file = glovebox_files::open_own(Path::new(&name), &mut options)?;
     file.lock()?;
     Ok(file)
 }

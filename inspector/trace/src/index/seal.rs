@@ -1,12 +1,12 @@
 //! The seal that only this user can put on an index, so that one that came with a stranger's trace
 //! is not believed: a digest with a secret key, which is made when it is needed first.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use glovebox_files::private_folder;
+use glovebox_files::{open_own, private_folder};
 
 /// Bytes of a seal and of the key.
 pub(crate) const LEN: usize = blake3::KEY_LEN;
@@ -42,7 +42,8 @@ fn folder() -> Option<PathBuf> {
 fn key_in(folder: &Path) -> io::Result<[u8; LEN]> {
     let owner = private_folder(folder)?;
     let path = folder.join("index.key");
-    let opened = OpenOptions::new().read(true).open(&path);
+    let open = || open_own(&path, File::options().read(true));
+    let opened = open();
     let is_torn = |file: &File| file.metadata().is_ok_and(|about| about.len() != LEN as u64);
     let mut file = match opened {
         // A loss of power may have left less than a key, which seals nothing.
@@ -61,7 +62,7 @@ fn key_in(folder: &Path) -> io::Result<[u8; LEN]> {
             // Another process may have been faster; then its key counts.
             match file.persist_noclobber(&path) {
                 Ok(_) => return Ok(key),
-                Err(_) => OpenOptions::new().read(true).open(&path)?,
+                Err(_) => open()?,
             }
         }
     };
@@ -99,6 +100,12 @@ mod tests {
             let open = std::fs::Permissions::from_mode(0o666);
             std::fs::set_permissions(&path, open).expect("it is ours");
             key_in(&one).expect_err("anybody may have written it");
+            // This waits for ever if a pipe is opened as a file.
+            std::fs::remove_file(&path).expect("it is ours");
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.expect("there is mkfifo").success());
+            let error = key_in(&one).expect_err("it is no key").to_string();
+            assert_eq!(error, "it is a pipe, not a file");
         }
     }
 }
