@@ -20,6 +20,13 @@ const FAILURES: [(&str, ServiceError); 3] = [
     ("limit", ServiceError::LimitExceeded),
 ];
 
+/// The keys of `[[answer]]`.
+const ANSWER: [&str; 10] =
+    ["service", "plugin", "call", "one-in", "fail", "delay", "short", "forward", "back", "stop"];
+
+/// The ways to stop a plugin, by the name in the file.
+const STOPS: [(&str, StopFault); 2] = [("crash", StopFault::Crash), ("memory", StopFault::Memory)];
+
 pub(super) fn read(text: &str) -> Result<Mock, DocumentError> {
     let table = glovebox_document::parse(text)?;
     let top = Section::top(text, &table);
@@ -199,9 +206,7 @@ fn failure(section: &Section<'_>) -> Result<Option<ServiceError>, DocumentError>
 }
 
 fn answer(section: &Section<'_>) -> Result<Answer, DocumentError> {
-    section.only(&[
-        "service", "plugin", "call", "one-in", "fail", "delay", "short", "forward", "back", "stop",
-    ])?;
+    section.only(&ANSWER)?;
     let known = SERVICES.join(", ");
     let Some(service) = section.text("service")? else {
         return Err(section.missing("service", "write the name of a host service, e.g. \"kv-get\""));
@@ -238,14 +243,14 @@ fn shift(section: &Section<'_>, service: &str) -> Result<i64, DocumentError> {
 }
 
 fn stop(section: &Section<'_>) -> Result<Option<StopFault>, DocumentError> {
-    Ok(match section.text("stop")?.as_deref() {
-        None => None,
-        Some("crash") => Some(StopFault::Crash),
-        Some("memory") => Some(StopFault::Memory),
-        Some(other) => {
-            return Err(section.wrong("stop", format!("`{other}` is none of crash, memory")));
+    let Some(name) = section.text("stop")? else { return Ok(None) };
+    match STOPS.iter().find(|(known, _)| *known == name) {
+        Some((_, stop)) => Ok(Some(*stop)),
+        None => {
+            let names = STOPS.map(|(name, _)| name).join(", ");
+            Err(section.wrong("stop", format!("`{name}` is none of {names}")))
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -266,6 +271,33 @@ mod tests {
         let services = ["now", "random", "kv-get", "kv-set", "kv-delete", "kv-list", "emit"];
         assert_eq!(mock.services(), services);
         assert_eq!(read("").unwrap(), Mock::default());
+    }
+
+    #[test]
+    fn the_documentation_has_what_is_read() {
+        let readme = include_str!("../../../README.md");
+        let (_, about) = readme.split_once("in the file of `--mock`").expect("it is there");
+        let (about, _) = about.split_once("### ").expect("a section follows");
+        // The example has each key.
+        let (_, example) = about.split_once("```toml\n").expect("there is an example");
+        let (example, _) = example.split_once("```").expect("it ends");
+        let mock = read(example).unwrap();
+        assert_ne!(mock.faults, 0);
+        let has = |key: &str| example.lines().any(|line| line.starts_with(&format!("{key} = ")));
+        // One line of the table has the two directions of the clock.
+        let is_said =
+            |text: &str| about.lines().any(|line| line.starts_with('|') && line.contains(text));
+        for key in ANSWER {
+            assert!(has(key), "the example lacks `{key}`");
+            assert!(is_said(&format!("`{key}`")), "the table lacks `{key}`");
+        }
+        let values = FAILURES.map(|(name, _)| name).into_iter().chain(STOPS.map(|(name, _)| name));
+        for value in values {
+            assert!(is_said(&format!("`\"{value}\"`")), "the table lacks `{value}`");
+        }
+        for service in SERVICES {
+            assert!(is_said(&format!("`{service}`")), "the table lacks `{service}`");
+        }
     }
 
     #[test]
